@@ -1,9 +1,10 @@
 """Which kinds are served, and how each differs from the rest.
 
 Contract:
-    * A :class:`ServedKind` is one kind at one version: its resource, names, schema, columns and :class:`Strategy`.
-    * A :class:`KindRegistry` finds kinds by URL words or by kind, lists groups and versions in discovery order, and
-      counts its changes so that documents made from it can be remembered until the next one.
+    * A :class:`ServedKind` is one kind at one version: its resource, names, schema, columns and
+      :class:`Strategy`.
+    * A :class:`KindRegistry` finds kinds by URL words or by kind, lists groups and versions in discovery
+      order, and counts its changes so that documents made from it can be remembered until the next one.
     * Versions of one kind share one collection of objects, named by ``storage_key``.
 
 Invariants:
@@ -74,14 +75,15 @@ class Strategy:
     Attributes:
         name_rule: what names are legal.
         generation: whether ``metadata.generation`` is kept.
-        unconditional_update: whether a PUT without resourceVersion overwrites (built-in kinds mostly; never CRs).
+        unconditional_update: whether a PUT without resourceVersion overwrites (built-in kinds mostly; never
+            CRs).
         create_on_update: whether a PUT of a missing object creates it (Leases, Events).
         returns_deleted: whether DELETE answers with the object instead of a Status.
         field_paths: dotted paths that field selectors may name, besides ``metadata.name`` and ``.namespace``.
-        grace_seconds: for kinds with graceful deletion, the period that applies to this object when the caller
-            names none; 0 deletes at once. None means that the kind has no graceful deletion.
-        prepare: sets what the server itself sets, on the new object, which it may change; gets the old one too,
-            None on create.
+        grace_seconds: for kinds with graceful deletion, the period that applies to this object when the
+            caller names none; 0 deletes at once. None means that the kind has no graceful deletion.
+        prepare: sets what the server itself sets, on the new object, which it may change; gets the old one
+            too, None on create.
         check: rules beyond the schema (immutable fields); gets new and old, None on create.
         convert_in, convert_out: between this version and the stored one; each gets a private dict to change.
     """
@@ -163,7 +165,9 @@ _VERSION = re.compile(r"v([1-9]\d*)(?:(alpha|beta)([1-9]\d*))?")
 
 
 def version_priority(version: str) -> tuple[int, int, int, str]:
-    """A sort key that puts versions as discovery does: v2, v1, v1beta2, v1beta1, v1alpha1, then others by name."""
+    """A sort key that puts versions as discovery does: v2, v1, v1beta2, v1beta1, v1alpha1, then others by
+    name.
+    """
     match = _VERSION.fullmatch(version)
     if match is None:
         return (3, 0, 0, version)

@@ -1,0 +1,136 @@
+"""What names and label values are legal, and the sentences that say so.
+
+The rules and texts are those of Kubernetes' ``apimachinery/pkg/util/validation``.
+
+Contract: each function returns what is wrong, in order, as texts; nothing wrong is an empty list.
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = [
+    "LABEL_TEXT",
+    "NAME_TEXT",
+    "label1035_errors",
+    "label_errors",
+    "label_value_errors",
+    "path_segment_errors",
+    "qualified_name_errors",
+    "subdomain_errors",
+]
+
+_LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
+_LABEL1035 = "[a-z]([-a-z0-9]*[a-z0-9])?"
+_QUALIFIED = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
+_VALUE = f"({_QUALIFIED})?"
+
+_label = re.compile(_LABEL)
+_subdomain = re.compile(_SUBDOMAIN)
+_label1035 = re.compile(_LABEL1035)
+_qualified = re.compile(_QUALIFIED)
+_value = re.compile(_VALUE)
+
+
+def _text(sentence: str, pattern: str, *examples: str) -> str:
+    shown = ",  or ".join(f"'{example}'" for example in examples)
+    return f"{sentence} (e.g. {shown}, regex used for validation is '{pattern}')"
+
+
+NAME_TEXT = _text(
+    "must consist of alphanumeric characters, '-', '_' or '.',"
+    " and must start and end with an alphanumeric character",
+    _QUALIFIED,
+    "MyName",
+    "my.name",
+    "123-abc",
+)
+LABEL_TEXT = _text(
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.',"
+    " and must start and end with an alphanumeric character",
+    _VALUE,
+    "MyValue",
+    "my_value",
+    "12345",
+)
+_LABEL_TEXT = _text(
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-',"
+    " and must start and end with an alphanumeric character",
+    _LABEL,
+    "my-name",
+    "123-abc",
+)
+_SUBDOMAIN_TEXT = _text(
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.',"
+    " and must start and end with an alphanumeric character",
+    _SUBDOMAIN,
+    "example.com",
+)
+_LABEL1035_TEXT = _text(
+    "a DNS-1035 label must consist of lower case alphanumeric characters or '-',"
+    " start with an alphabetic character, and end with an alphanumeric character",
+    _LABEL1035,
+    "my-name",
+    "abc-123",
+)
+
+
+def _check(value: str, limit: int, pattern: re.Pattern[str], text: str) -> list[str]:
+    errors = []
+    if len(value) > limit:
+        # the server counts bytes since 1.33, and says so
+        errors.append(f"must be no more than {limit} bytes")
+    if not pattern.fullmatch(value):
+        errors.append(text)
+    return errors
+
+
+def label_errors(value: str) -> list[str]:
+    """RFC 1123 label, at most 63 long: namespaces."""
+    return _check(value, 63, _label, _LABEL_TEXT)
+
+
+def label1035_errors(value: str) -> list[str]:
+    """RFC 1035 label, at most 63 long: services."""
+    return _check(value, 63, _label1035, _LABEL1035_TEXT)
+
+
+def subdomain_errors(value: str) -> list[str]:
+    """RFC 1123 subdomain, at most 253 long: nearly everything."""
+    return _check(value, 253, _subdomain, _SUBDOMAIN_TEXT)
+
+
+def label_value_errors(value: str) -> list[str]:
+    """A label's value, at most 63 long."""
+    return _check(value, 63, _value, LABEL_TEXT)
+
+
+def path_segment_errors(value: str) -> list[str]:
+    """Anything that fits between two slashes of a URL: RBAC kinds."""
+    if value in (".", ".."):
+        return [f"may not be '{value}'"]
+    return [f"may not contain '{mark}'" for mark in ("/", "%") if mark in value]
+
+
+def qualified_name_errors(value: str) -> list[str]:
+    """A label's key: an optional subdomain with a slash, then a name of at most 63."""
+    parts = value.split("/")
+    errors: list[str] = []
+    if len(parts) > 2:
+        example = "(e.g. 'example.com/MyName')"
+        return [f"a qualified name {NAME_TEXT} with an optional DNS subdomain prefix and '/' {example}"]
+    if len(parts) == 2:
+        prefix = parts[0]
+        if not prefix:
+            errors.append("prefix part must be non-empty")
+        else:
+            errors += [f"prefix part {text}" for text in subdomain_errors(prefix)]
+    name = parts[-1]
+    if not name:
+        errors.append("name part must be non-empty")
+    elif len(name) > 63:
+        errors.append("name part must be no more than 63 bytes")
+    if not _qualified.fullmatch(name):
+        errors.append(f"name part {NAME_TEXT}")
+    return errors
