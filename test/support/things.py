@@ -1,0 +1,56 @@
+"""Objects for tests, made from a few words."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from aimctl.runtime.kube.objects import Object, Resource
+
+THINGS = Resource.untyped("test.example", "v1", "Thing", "things")
+PARTS = Resource.untyped("test.example", "v1", "Part", "parts")
+CLUSTER_THINGS = Resource.untyped("test.example", "v1", "ClusterThing", "clusterthings", namespaced=False)
+
+
+def make(
+    name: str = "a",
+    namespace: str = "ns",
+    *,
+    resource: Resource[Any] = THINGS,
+    rv: int = 1,
+    uid: str = "",
+    generation: int = 1,
+    labels: dict[str, str] | None = None,
+    annotations: dict[str, str] | None = None,
+    owners: list[dict[str, Any]] | None = None,
+    deleting: bool = False,
+    **body: Any,
+) -> Object[Any]:
+    """One object."""
+    meta: dict[str, Any] = {
+        "name": name,
+        "namespace": namespace,
+        "uid": uid or f"uid-{name}",
+        "resourceVersion": str(rv),
+        "generation": generation,
+        "labels": labels or {},
+        "annotations": annotations or {},
+        "ownerReferences": owners or [],
+    }
+    if deleting:
+        meta["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    whole = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": meta, **body}
+    return Object.parse(resource, json.dumps(whole).encode())
+
+
+def owner(
+    name: str, *, kind: str = "Thing", api_version: str = "test.example/v1", controller: bool = True
+) -> dict[str, Any]:
+    """One owner reference."""
+    return {
+        "apiVersion": api_version,
+        "kind": kind,
+        "name": name,
+        "uid": f"uid-{name}",
+        "controller": controller,
+    }

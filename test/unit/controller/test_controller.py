@@ -1,0 +1,551 @@
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+
+import pytest
+import structlog
+from structlog.testing import capture_logs
+
+from aimctl.runtime.controller import (
+    CacheSyncTimeout,
+    Controller,
+    HotLoopDetector,
+    Request,
+    Result,
+    RetryAfter,
+    TerminalError,
+    current_reconcile_id,
+)
+from aimctl.runtime.kube.errors import Conflict, Forbidden, TooManyRequests, WriteRefused
+from aimctl.runtime.queue import PRIORITY_LOW
+from aimctl.testing.virtualtime import virtual_clock, virtual_time
+from support.reconciling import Counting, HandFed, Scripted, running
+
+A, B = Request("ns", "a"), Request("ns", "b")
+CONFLICT = Conflict(409, "Conflict", "the object has been modified")
+
+
+def controller(reconciler, *sources, **options):
+    return Controller("test", reconciler, sources=sources, clock=virtual_clock(), **options)
+
+
+@virtual_time
+async def test_start_fails_when_a_source_fails_to_start():
+    """Checklist 91: start fails if a source fails to start."""
+    with pytest.raises(OSError, match="no such kind"):
+        await controller(Scripted(), HandFed(error=OSError("no such kind"))).run()
+
+
+@virtual_time
+@pytest.mark.parametrize("how", [{"synced": False}, {"hang": True}])
+async def test_start_fails_when_a_source_cannot_sync_or_blocks_in_its_start(how):
+    """Checklist 91: start fails if a source cannot sync in cache_sync_timeout, also when start() itself blocks."""
+    loop = asyncio.get_running_loop()
+    with pytest.raises(CacheSyncTimeout, match=r"'test'.*120 s.*hand-fed source.*service account"):
+        await controller(Scripted(), HandFed(), HandFed(**how)).run()
+    assert loop.time() == 120
+
+
+@virtual_time
+async def test_stopping_while_waiting_for_the_sources_is_no_error():
+    """Checklist 91: a cancelled start is not an error."""
+    source, reconciler = HandFed("a", synced=False), Scripted()
+    subject = controller(reconciler, source)
+    task = asyncio.create_task(subject.run())
+    await asyncio.sleep(1)
+    subject.stop()
+    await task
+    assert (reconciler.runs, source.stops) == ([], 1)
+
+
+@virtual_time
+async def test_a_controller_stopped_before_it_starts_returns_at_once():
+    source = HandFed("a", synced=False)
+    subject = controller(Scripted(), source)
+    subject.stop()
+    await subject.run()
+    assert source.starts == 0
+
+
+@virtual_time
+async def test_a_second_start_is_an_error():
+    """Checklist 92: second Start errors."""
+    async with running(Scripted()) as subject:
+        await asyncio.sleep(1)
+        with pytest.raises(RuntimeError, match="started before"):
+            await subject.run()
+
+
+@virtual_time
+async def test_sources_start_once_with_concurrent_warm_up_and_run():
+    """Checklist 92: sources start exactly once even with concurrent Warmup and Start."""
+    source = HandFed("a", synced=False)
+    reconciler = Scripted()
+    async with running(reconciler, source) as subject, asyncio.TaskGroup() as warming:
+        for _ in range(3):
+            warming.create_task(subject.warm_up())
+        await asyncio.sleep(1)
+        assert not subject.warm
+        source.synced.set()
+        await asyncio.sleep(1)
+        assert (source.starts, subject.warm, reconciler.runs) == (1, True, [A])
+
+
+@virtual_time
+async def test_a_cancelled_warm_up_is_finished_by_the_next():
+    """Checklist 92: sources start exactly once, and a warm-up that was cut short is not taken for done."""
+    source = HandFed("a", synced=False)
+    subject = controller(Scripted(), source)
+    first = asyncio.create_task(subject.warm_up())
+    await asyncio.sleep(1)
+    second = asyncio.create_task(subject.warm_up())
+    await asyncio.sleep(1)
+    first.cancel()
+    await asyncio.sleep(1)
+    assert not second.done()
+    source.synced.set()
+    await second
+    assert (source.starts, subject.warm) == (1, True)
+
+
+@virtual_time
+async def test_a_failed_key_is_retried_with_growing_pauses_and_others_are_unaffected():
+    """Checklist 93: reconcile error -> rate-limited requeue, processing continues; other items are unaffected."""
+
+    async def fail_for_a(request):
+        if request == A:
+            raise RuntimeError("no")
+
+    reconciler = Scripted(fail_for_a)
+    metrics = Counting()
+    async with running(reconciler, HandFed("a", "b"), metrics=metrics):
+        await asyncio.sleep(0.004)
+        assert reconciler.runs == [A, B]
+        await asyncio.sleep(0.05)
+    times = [time for run, time in zip(reconciler.runs, reconciler.times, strict=True) if run == A]
+    assert times == pytest.approx([0, 0.005, 0.015, 0.035], abs=1e-4)
+    assert metrics.results == {"error": 4, "success": 1}
+
+
+@virtual_time
+async def test_a_terminal_error_is_not_retried():
+    """Checklist 94: terminal error -> no requeue, but error + terminal metrics."""
+    reconciler, metrics = Scripted(TerminalError("hopeless")), Counting()
+    async with running(reconciler, HandFed("a"), metrics=metrics) as subject:
+        await asyncio.sleep(10_000)
+        assert reconciler.runs == [A]
+        assert metrics.failures == {"error": 1, "terminal": 1}
+        subject.queue.add(A)
+        await asyncio.sleep(1)
+        assert reconciler.runs == [A, A]
+
+
+@virtual_time
+async def test_nothing_is_reconciled_before_every_source_has_delivered_its_initial_objects():
+    """Checklist 95: reconcile is not called before every handler has delivered all initial objects."""
+    slow, reconciler = HandFed(synced=False), Scripted()
+    async with running(reconciler, HandFed("a"), slow):
+        await asyncio.sleep(60)
+        assert reconciler.runs == []
+        slow.synced.set()
+        await asyncio.sleep(1)
+        assert reconciler.runs == [A]
+
+
+@virtual_time
+async def test_back_off_grows_over_errors_and_starts_anew_after_a_success():
+    """Checklist 96: back-off persists over consecutive errors and resets only on a non-error result."""
+    error = RuntimeError("no")
+    reconciler = Scripted(error, error, error, None, error, error, None)
+    async with running(reconciler, HandFed("a")) as subject:
+        await asyncio.sleep(1)
+        assert reconciler.pauses() == [0.005, 0.01, 0.02]
+        subject.queue.add(A)
+        await asyncio.sleep(1)
+        assert reconciler.pauses()[4:] == [0.005, 0.01]
+
+
+@virtual_time
+async def test_requeue_is_rate_limited_and_requeue_after_is_a_plain_delay_that_forgets_failures():
+    """Checklist 97: Requeue => rate-limited; RequeueAfter => plain delay, back-off forgotten, wins over Requeue."""
+    again, later = Result(requeue=True), Result(requeue=True, requeue_after=7)
+    reconciler = Scripted(again, again, later, again, None)
+    async with running(reconciler, HandFed("a")):
+        await asyncio.sleep(60)
+    assert reconciler.pauses() == [0.005, 0.01, 7, 0.005]
+
+
+@virtual_time
+async def test_retry_after_waits_its_seconds_and_is_no_error():
+    reconciler, metrics = (
+        Scripted(RuntimeError("x"), RetryAfter(30, "the registry asks for it"), None),
+        Counting(),
+    )
+    async with running(reconciler, HandFed("a"), metrics=metrics):
+        await asyncio.sleep(60)
+    assert reconciler.pauses() == [0.005, 30]
+    assert metrics.results == {"error": 1, "requeue_after": 1, "success": 1}
+
+
+@virtual_time
+async def test_the_servers_retry_after_is_the_least_pause():
+    reconciler = Scripted(TooManyRequests(429, "", "slow down", retry_after=4.0), None)
+    async with running(reconciler, HandFed("a")):
+        await asyncio.sleep(60)
+    assert reconciler.pauses() == [4]
+
+
+@virtual_time
+async def test_conflicts_are_retried_quickly_without_growing_pauses_and_without_error_logs():
+    reconciler, metrics = Scripted(RuntimeError("x"), *[CONFLICT] * 5, RuntimeError("x"), None), Counting()
+    with capture_logs() as logs:
+        async with running(reconciler, HandFed("a"), metrics=metrics):
+            await asyncio.sleep(60)
+    assert reconciler.pauses() == [0.005, 0.1, 0.1, 0.1, 0.1, 0.1, 0.01]
+    assert metrics.results == {"conflict": 5, "error": 2, "success": 1}
+    assert metrics.failures == {"error": 2}
+    assert [entry["log_level"] for entry in logs if entry.get("result") == "conflict"] == ["debug"] * 5
+
+
+@virtual_time
+async def test_an_endless_conflict_falls_back_to_growing_pauses():
+    reconciler, metrics = Scripted(CONFLICT), Counting()
+    async with running(reconciler, HandFed("a"), metrics=metrics):
+        await asyncio.sleep(60)
+    assert metrics.results["error"] == metrics.results["conflict"] // 10
+    assert len(reconciler.runs) < 650
+
+
+@virtual_time
+async def test_a_refused_write_is_tried_again_quietly():
+    reconciler, metrics = Scripted(WriteRefused("not the leader"), None), Counting()
+    with capture_logs() as logs:
+        async with running(reconciler, HandFed("a"), metrics=metrics):
+            await asyncio.sleep(1)
+    assert metrics.results == {"refused": 1, "success": 1}
+    assert not metrics.failures
+    assert {entry["log_level"] for entry in logs} <= {"info", "debug"}
+
+
+@virtual_time
+async def test_priority_is_kept_over_retries_unless_the_result_names_another():
+    """Checklist 98: priority kept across error/requeue/requeue-after; Result.Priority overrides."""
+    script = [
+        RuntimeError("x"),
+        Result(requeue=True),
+        Result(requeue_after=1),
+        Result(requeue_after=1, priority=7),
+    ]
+    seen = []
+
+    async def look(request):
+        return None
+
+    reconciler = Scripted(*script, look)
+    async with running(reconciler, HandFed()) as subject:
+        inner = subject.queue.add_after
+
+        class Spy:
+            def __getattr__(self, name):
+                return getattr(subject_queue, name)
+
+            def add_after(self, item, seconds, *, priority=0):
+                seen.append(priority)
+                inner(item, seconds, priority=priority)
+
+        subject_queue = subject.queue
+        subject._queue = Spy()
+        subject_queue.add(A, priority=PRIORITY_LOW)
+        await asyncio.sleep(60)
+    assert seen == [PRIORITY_LOW, PRIORITY_LOW, PRIORITY_LOW, 7]
+
+
+@virtual_time
+async def test_a_mistake_in_the_code_is_recovered_retried_and_counted():
+    """Checklist 99: panic: recovered and retried by default, counted."""
+    reconciler, metrics = Scripted(KeyError("spec"), None), Counting()
+    async with running(reconciler, HandFed("a"), metrics=metrics):
+        await asyncio.sleep(1)
+    assert reconciler.runs == [A, A]
+    assert metrics.failures == {"error": 1, "panic": 1}
+
+
+@virtual_time
+async def test_a_mistake_in_the_code_ends_the_controller_when_recovery_is_off():
+    """Checklist 99: panic is re-raised if recovery is disabled; an ordinary error is not."""
+    reconciler = Scripted(RuntimeError("ordinary"), KeyError("spec"))
+    with pytest.raises(KeyError, match="spec"):
+        await controller(reconciler, HandFed("a"), recover=False, max_concurrent_reconciles=3).run()
+    assert reconciler.runs == [A, A]
+
+
+async def too_slow(_request):
+    await asyncio.sleep(100)
+
+
+async def own_timeout(_request):
+    async with asyncio.timeout(1):
+        await asyncio.sleep(100)
+
+
+async def own_cancel(_request):
+    future = asyncio.get_running_loop().create_future()
+    future.cancel()
+    await future
+
+
+async def in_time(_request):
+    await asyncio.sleep(9)
+
+
+@virtual_time
+@pytest.mark.parametrize(
+    ("run", "timeouts", "result"),
+    [(too_slow, 1, "error"), (own_timeout, 0, "error"), (own_cancel, 0, "error"), (in_time, 0, "success")],
+)
+async def test_the_timeout_metric_moves_only_for_the_controllers_own_deadline(run, timeouts, result):
+    """Checklist 100: timeout metric moves only for the wrapper's own deadline."""
+    reconciler, metrics = Scripted(run, None), Counting()
+    async with running(reconciler, HandFed("a"), metrics=metrics, reconcile_timeout=10):
+        await asyncio.sleep(60)
+    assert metrics.failures["timeout"] == timeouts
+    assert metrics.results[result] >= 1
+    assert reconciler.runs[:2] == [A, A] if result == "error" else [A]
+
+
+@virtual_time
+async def test_cancelling_the_controller_counts_no_timeout_and_no_result():
+    """Checklist 100: parent cancel moves no timeout metric."""
+    reconciler, metrics = Scripted(too_slow), Counting()
+    async with running(reconciler, HandFed("a"), metrics=metrics, reconcile_timeout=10):
+        await asyncio.sleep(5)
+        assert metrics.active == 1
+    assert (metrics.active, metrics.results, metrics.failures) == (0, {}, {})
+
+
+@virtual_time
+async def test_each_outcome_counts_once_under_its_label_with_one_duration():
+    """Checklist 101: each result label increments by one for its outcome; one duration sample per run."""
+
+    async def slowly(_request):
+        await asyncio.sleep(2)
+
+    reconciler = Scripted(
+        RuntimeError("x"), Result(requeue=True), Result(requeue_after=1), CONFLICT, WriteRefused("x"), slowly
+    )
+    metrics = Counting()
+    async with running(reconciler, HandFed("a"), metrics=metrics):
+        await asyncio.sleep(60)
+    assert metrics.results == dict.fromkeys(
+        ["success", "error", "requeue", "requeue_after", "conflict", "refused"], 1
+    )
+    assert metrics.seconds == [0, 0, 0, 0, 0, 2]
+
+
+@virtual_time
+async def test_a_source_added_after_the_start_or_the_warm_up_starts_at_once():
+    """Checklist 102: sources added after start or after Warmup start immediately."""
+    warm_only = controller(Scripted(), HandFed())
+    await warm_only.warm_up()
+    late = HandFed("a", synced=False)
+    await warm_only.watch(late)
+    assert late.starts == 1
+
+    reconciler = Scripted()
+    async with running(reconciler, HandFed()) as subject:
+        await asyncio.sleep(1)
+        await subject.watch(HandFed("b", synced=False))
+        await asyncio.sleep(1)
+        assert reconciler.runs == [B]
+
+
+@virtual_time
+async def test_a_source_added_before_the_start_is_waited_for():
+    late, reconciler = HandFed("a", synced=False), Scripted()
+    subject = controller(reconciler)
+    await subject.watch(late)
+    assert late.starts == 0
+    task = asyncio.create_task(subject.run())
+    await asyncio.sleep(1)
+    assert (late.starts, reconciler.runs) == (1, [])
+    late.synced.set()
+    await asyncio.sleep(1)
+    assert reconciler.runs == [A]
+    subject.stop()
+    await task
+    with pytest.raises(RuntimeError, match="has stopped"):
+        await subject.watch(HandFed())
+
+
+@virtual_time
+async def test_a_stopped_controller_has_stopped_its_sources_and_keeps_none():
+    """Checklist 102: the list of started sources is released (no retention)."""
+    source = HandFed("a")
+    async with running(Scripted(), source) as subject:
+        await asyncio.sleep(1)
+    assert source.stops == 1
+    gone = weakref.ref(source)
+    del source
+    gc.collect()
+    assert gone() is None
+    assert subject.queue.shutting_down
+
+
+@virtual_time
+async def test_each_run_has_its_own_id_readable_also_in_tasks_it_starts():
+    """Checklist 107: reconcile id is unique per run and readable from the context; empty outside."""
+    ids = []
+
+    async def look(_request):
+        async def child():
+            return current_reconcile_id()
+
+        mine = current_reconcile_id()
+        ids.append(mine)
+        assert await asyncio.create_task(child()) == mine
+
+    async with running(Scripted(look), HandFed("a", "b"), max_concurrent_reconciles=2):
+        await asyncio.sleep(1)
+    assert len(set(ids)) == 2
+    assert all(len(one) == 36 for one in ids)
+    assert current_reconcile_id() == ""
+
+
+@virtual_time
+async def test_no_task_exists_before_the_start_and_none_after_the_stop():
+    """Checklist 108: no threads exist before start, none after stop."""
+    subject = controller(Scripted(too_slow), HandFed("a", "b", "c"), max_concurrent_reconciles=2)
+    assert len(asyncio.all_tasks()) == 1
+    task = asyncio.create_task(subject.run())
+    await asyncio.sleep(1)
+    assert len(asyncio.all_tasks()) == 4
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert len(asyncio.all_tasks()) == 1
+
+
+@virtual_time
+async def test_stop_lets_runs_in_flight_end_and_begins_nothing_new():
+    async def slowly(_request):
+        await asyncio.sleep(5)
+        ended.append(_request)
+
+    ended: list[Request] = []
+    subject = controller(Scripted(slowly), HandFed("a", "b"))
+    task = asyncio.create_task(subject.run())
+    await asyncio.sleep(1)
+    subject.stop()
+    await task
+    assert ended == [A]
+    assert asyncio.get_running_loop().time() == 5
+
+
+@virtual_time
+async def test_at_most_the_asked_number_run_at_once_and_never_one_key_twice():
+    running_now: list[Request] = []
+
+    async def look(request):
+        assert request not in running_now
+        running_now.append(request)
+        subject.queue.add(request)
+        await asyncio.sleep(1)
+        running_now.remove(request)
+
+    metrics = Counting()
+    sources = HandFed(*"abcdefgh")
+    async with running(Scripted(look), sources, metrics=metrics, max_concurrent_reconciles=3) as subject:
+        await asyncio.sleep(20.5)
+    assert metrics.most_active == 3
+    assert metrics.workers_set == 3
+    assert metrics.results["success"] == 60
+
+
+@virtual_time
+async def test_every_log_line_of_a_run_says_which_controller_key_and_run_it_belongs_to():
+    async def look(_request):
+        structlog.get_logger().info("deep inside", **structlog.contextvars.get_contextvars())
+
+    with capture_logs() as logs:
+        async with running(Scripted(look), HandFed("a"), name="things", kind="Thing"):
+            await asyncio.sleep(1)
+    (inside,) = [entry for entry in logs if entry["event"] == "deep inside"]
+    assert len(inside.pop("reconcile_id")) == 36
+    assert inside == {
+        "event": "deep inside",
+        "log_level": "info",
+        "controller": "things",
+        "kind": "Thing",
+        "namespace": "ns",
+        "name": "a",
+    }
+    assert structlog.contextvars.get_contextvars() == {}
+
+
+@virtual_time
+async def test_what_the_server_refused_is_logged_without_a_traceback_and_a_mistake_with_one():
+    with capture_logs() as logs:
+        async with running(
+            Scripted(Forbidden(403, "Forbidden", "may not"), KeyError("k"), None), HandFed("a")
+        ):
+            await asyncio.sleep(1)
+    refused, mistake = [entry for entry in logs if entry["event"] == "reconcile failed"]
+    assert (refused["error"], refused["exc_info"]) == ("may not", None)
+    assert isinstance(mistake["exc_info"], KeyError)
+
+
+@virtual_time
+async def test_a_key_reconciled_again_and_again_with_success_is_reported_once_a_window():
+    metrics = Counting()
+
+    async def touch_again(request):
+        await asyncio.sleep(0.1)
+        if request == A:
+            subject.queue.add(request)
+
+    with capture_logs() as logs:
+        options = {"metrics": metrics, "hot_loop": HotLoopDetector(20, 10.0), "max_concurrent_reconciles": 2}
+        async with running(Scripted(touch_again), HandFed("a", "b"), **options) as subject:
+            await asyncio.sleep(19)
+    assert metrics.hot_loops == 2
+    warnings = [entry for entry in logs if entry["log_level"] == "warning"]
+    assert len(warnings) == 2
+    assert warnings[0]["limit"] == "20 runs in 10 s"
+
+
+@virtual_time
+async def test_ordinary_traffic_is_no_hot_loop():
+    metrics = Counting()
+    reconciler = Scripted(Result(requeue_after=1.0))
+    async with running(reconciler, HandFed("a", "b"), metrics=metrics):
+        await asyncio.sleep(600)
+    assert metrics.hot_loops == 0
+    assert len(reconciler.runs) > 1000
+
+
+@virtual_time
+async def test_a_plain_function_is_a_reconciler_too():
+    seen = []
+
+    async def look(request):
+        seen.append(request)
+
+    async with running(look, HandFed("a")):
+        await asyncio.sleep(1)
+    assert seen == [A]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_concurrent_reconciles": 0}, "max_concurrent_reconciles=0"),
+        ({"reconcile_timeout": 0}, "reconcile_timeout=0"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        controller(Scripted(), **options)
+    with pytest.raises(ValueError, match="needs a name"):
+        Controller("", Scripted(), sources=[], clock=virtual_clock())

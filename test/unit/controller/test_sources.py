@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+from structlog.testing import capture_logs
+
+from aimctl.runtime.controller import (
+    Channel,
+    ChannelClosed,
+    Deleted,
+    EnqueueMapped,
+    EnqueueObject,
+    HotLoopDetector,
+    Request,
+    Watch,
+    generation_changed,
+    labels_changed,
+)
+from aimctl.runtime.queue import PRIORITY_DEFAULT, PRIORITY_LOW, WorkQueue
+from aimctl.testing.virtualtime import virtual_clock, virtual_time
+from support.reconciling import Scripted, running
+from support.things import THINGS, make
+
+
+class HandInformer:
+    """An informer that dispatches what the test tells it to."""
+
+    def __init__(self) -> None:
+        self.resource = THINGS
+        self.health = SimpleNamespace(last_error="")
+        self.synced = asyncio.Event()
+        self.handlers: list = []
+
+    def add_handler(self, handler):
+        self.handlers.append(handler)
+        return SimpleNamespace(synced=self.synced, remove=lambda: self.handlers.remove(handler))
+
+
+def work_queue() -> WorkQueue[Request]:
+    return WorkQueue(clock=virtual_clock(), ageing_seconds=0)
+
+
+def ready(queue):
+    return [(item.name, priority) for item, priority, _ in queue.snapshot().ready]
+
+
+async def watching(*predicates, handler=None):
+    informer, queue = HandInformer(), work_queue()
+    source = Watch(informer, handler or EnqueueObject(), predicates)
+    await source.start(queue)
+    return source, informer, queue, informer.handlers[0]
+
+
+@virtual_time
+async def test_predicates_are_anded_and_hold_for_their_own_source():
+    """Checklist 104: predicates are ANDed and per-source."""
+    _, _, queue, strict = await watching(generation_changed, labels_changed)
+    old = make("a")
+    strict.on_update(old, make("a", rv=2, generation=2))
+    strict.on_update(old, make("a", rv=3, labels={"x": "y"}))
+    assert ready(queue) == []
+    strict.on_update(old, make("a", rv=4, generation=2, labels={"x": "y"}))
+    assert ready(queue) == [("a", PRIORITY_DEFAULT)]
+    _, _, other, open_to_all = await watching()
+    open_to_all.on_update(old, make("a", rv=2))
+    assert ready(other) == [("a", PRIORITY_DEFAULT)]
+
+
+@virtual_time
+async def test_a_vanished_object_is_an_unconfirmed_deletion():
+    """Checklist 104: a tombstone yields a Delete event that says its final state is unknown."""
+    seen = []
+    _, _, queue, handler = await watching(lambda event: seen.append(event) or True)
+    gone = make("a")
+    handler.on_delete(gone, confirmed=False)
+    assert seen == [Deleted(gone, confirmed=False)]
+    assert ready(queue) == [("a", PRIORITY_DEFAULT)]
+
+
+@virtual_time
+async def test_initial_objects_and_replays_wait_behind_fresh_changes():
+    """Checklist 106: initial-list creates and equal-RV updates enqueue at -100."""
+    _, _, queue, handler = await watching()
+    handler.on_add(make("initial"), initial=True)
+    handler.on_update(make("replayed", rv=5), make("replayed", rv=5))
+    handler.on_add(make("new"), initial=False)
+    handler.on_update(make("changed", rv=5), make("changed", rv=6))
+    handler.on_delete(make("deleted"), confirmed=True)
+    assert dict(ready(queue)) == {
+        "initial": PRIORITY_LOW,
+        "replayed": PRIORITY_LOW,
+        "new": PRIORITY_DEFAULT,
+        "changed": PRIORITY_DEFAULT,
+        "deleted": PRIORITY_DEFAULT,
+    }
+
+
+@virtual_time
+async def test_one_event_adds_a_request_once():
+    """Checklist 105: duplicates once."""
+    adds = []
+
+    class Spy:
+        def add(self, item, *, priority):
+            adds.append(item)
+
+    informer = HandInformer()
+    mapped = EnqueueMapped(lambda _item: [Request("", "x"), Request("", "y"), Request("", "x")])
+    await Watch(informer, mapped).start(Spy())
+    informer.handlers[0].on_update(make(rv=1), make(rv=2))
+    assert adds == [Request("", "x"), Request("", "y")]
+
+
+@virtual_time
+async def test_a_watch_is_synced_when_the_informer_has_delivered_to_it():
+    source, informer, _, _ = await watching()
+    waiting = asyncio.create_task(source.wait_synced())
+    await asyncio.sleep(1)
+    assert not waiting.done()
+    informer.synced.set()
+    await waiting
+
+
+@virtual_time
+async def test_a_stopped_watch_leaves_the_informer():
+    source, informer, queue, handler = await watching()
+    source.stop()
+    source.stop()
+    handler.on_add(make(), initial=False)
+    assert (informer.handlers, ready(queue)) == ([], [])
+
+
+@virtual_time
+async def test_a_watch_serves_one_controller():
+    source, _, queue, _ = await watching()
+    with pytest.raises(RuntimeError, match="own Watch"):
+        await source.start(queue)
+
+
+@virtual_time
+async def test_a_watch_tells_what_its_informer_suffers_from():
+    source, informer, _, _ = await watching()
+    assert source.describe() == "watch of things.test.example"
+    informer.health.last_error = "things is forbidden"
+    assert "things is forbidden" in source.describe()
+
+
+@virtual_time
+async def test_a_mapping_that_fails_costs_its_own_event_only():
+    def fragile(item):
+        if item.meta.name == "bad":
+            raise KeyError("spec")
+        return [item.key]
+
+    _, _, queue, handler = await watching(handler=EnqueueMapped(fragile))
+    with capture_logs() as logs:
+        handler.on_add(make("bad"), initial=False)
+        handler.on_add(make("good"), initial=False)
+    assert ready(queue) == [("good", PRIORITY_DEFAULT)]
+    assert [entry["log_level"] for entry in logs] == ["error"]
+
+
+@virtual_time
+async def test_a_predicate_that_fails_lets_the_event_pass():
+    def broken(_event):
+        raise KeyError("spec")
+
+    _, _, queue, handler = await watching(broken)
+    with capture_logs() as logs:
+        handler.on_add(make("a"), initial=False)
+    assert ready(queue) == [("a", PRIORITY_DEFAULT)]
+    assert len(logs) == 1
+
+
+@virtual_time
+async def test_channel_events_sent_before_and_after_the_start_are_delivered():
+    """Checklist 103: Channel events, also those sent before start, are delivered."""
+    channel, reconciler = Channel(EnqueueObject()), Scripted()
+    await channel.send(make("early"))
+    async with running(reconciler, channel):
+        await asyncio.sleep(1)
+        await channel.send(make("late"))
+        await asyncio.sleep(1)
+    assert [run.name for run in reconciler.runs] == ["early", "late"]
+
+
+@virtual_time
+async def test_a_full_channel_holds_its_senders_until_the_start():
+    """Checklist 103: queueing resumes once unblocked."""
+    channel, queue = Channel(EnqueueObject(), buffer=2), work_queue()
+    sends = [asyncio.create_task(channel.send(make(name))) for name in "abcd"]
+    await asyncio.sleep(1)
+    assert [task.done() for task in sends] == [True, True, False, False]
+    await channel.start(queue)
+    await asyncio.gather(*sends)
+    assert [name for name, _ in ready(queue)] == ["a", "b", "c", "d"]
+
+
+@virtual_time
+async def test_closing_a_channel_ends_it_and_keeps_what_was_sent():
+    """Checklist 103: closing the channel ends it."""
+    channel, queue = Channel(EnqueueObject(), buffer=1), work_queue()
+    await channel.send(make("a"))
+    blocked = asyncio.create_task(channel.send(make("b")))
+    await asyncio.sleep(1)
+    channel.close()
+    with pytest.raises(ChannelClosed):
+        await blocked
+    with pytest.raises(ChannelClosed, match="closed"):
+        await channel.send(make("c"))
+    await channel.start(queue)
+    assert [name for name, _ in ready(queue)] == ["a"]
+
+
+@virtual_time
+async def test_a_channel_serves_one_controller_and_ends_with_it():
+    channel = Channel(EnqueueObject())
+    async with running(Scripted(), channel):
+        await asyncio.sleep(1)
+        with pytest.raises(RuntimeError, match="own Channel"):
+            await channel.start(work_queue())
+    with pytest.raises(ChannelClosed):
+        await channel.send(make())
+    with pytest.raises(ValueError, match="buffer=0"):
+        Channel(EnqueueObject(), buffer=0)
+
+
+def test_the_hot_loop_detector_speaks_once_a_window_and_forgets_old_keys():
+    detector: HotLoopDetector[str] = HotLoopDetector(3, 10.0)
+    said = [detector.succeeded("a", now) for now in (0, 1, 2, 3, 4)]
+    assert said == [False, False, True, False, False]
+    assert [detector.succeeded("a", now) for now in (10, 11, 12)] == [False, False, True]
+    assert detector._counts == {"a": 3}
+    detector.succeeded("b", 20)
+    assert detector._counts == {"b": 1}
+
+
+def test_the_hot_loop_detector_can_be_off():
+    detector: HotLoopDetector[str] = HotLoopDetector(0)
+    assert not any(detector.succeeded("a", 0) for _ in range(1000))
+    with pytest.raises(ValueError, match="seconds=0"):
+        HotLoopDetector(3, 0)
