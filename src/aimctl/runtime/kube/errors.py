@@ -13,10 +13,12 @@
         ├── UnsupportedMedia 415├── Invalid 422            ├── TooManyRequests 429
         └── ServerError 5xx
 
-Invariant: every ApiError carries ``status``, ``reason``, ``message``, ``details`` and ``retry_after``; which class
-it is depends on the HTTP status alone, except 409, where ``reason`` tells AlreadyExists from Conflict.
+Invariant: every ApiError carries ``status``, ``reason``, ``message``, ``details`` and ``retry_after``; which
+class it is depends on the HTTP status alone, except 409, where ``reason`` tells AlreadyExists from Conflict.
 Reasons and codes are those of Kubernetes' ``metav1.Status``.
 """
+
+# ruff: noqa: N818 - named for what happened, as the reasons of metav1.Status are
 
 from __future__ import annotations
 
@@ -54,8 +56,8 @@ class KubeError(Exception):
     """The root: catch this to catch all of them."""
 
 
-class ConnectionFailed(KubeError):  # noqa: N818 - named for what happened, as the field does
-    """No answer came. ``refused`` says that nothing listened there; the request may not have been seen at all."""
+class ConnectionFailed(KubeError):
+    """No answer came. ``refused`` says that nothing listened there, so the request was never seen."""
 
     def __init__(self, message: str, *, refused: bool = False) -> None:
         super().__init__(message)
@@ -70,7 +72,7 @@ class DecodeError(KubeError):
     """Bytes could not be read as the object they should be."""
 
 
-class WatchLineTooLong(KubeError):  # noqa: N818
+class WatchLineTooLong(KubeError):
     """One watch event was larger than the cap. Carries the cap in bytes."""
 
     def __init__(self, limit_bytes: int) -> None:
@@ -78,7 +80,7 @@ class WatchLineTooLong(KubeError):  # noqa: N818
         self.limit_bytes = limit_bytes
 
 
-class WriteRefused(KubeError):  # noqa: N818
+class WriteRefused(KubeError):
     """The write was not sent: this process may not be the leader any more."""
 
 

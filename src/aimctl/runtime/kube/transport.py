@@ -1,7 +1,7 @@
 """The wire, as small as it can be: a request goes in, an answer comes out, whole or in chunks.
 
-Everything above speaks to a :class:`Transport`, so the same client runs over TLS sockets in a cluster, and without
-sockets against the embedded server in virtual time.
+Everything above speaks to a :class:`Transport`, so the same client runs over TLS sockets in a cluster, and
+without sockets against the embedded server in virtual time.
 """
 
 from __future__ import annotations

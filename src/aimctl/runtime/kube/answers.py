@@ -1,0 +1,162 @@
+"""Answers of an API server, read: lists to objects, error answers to :class:`ApiError`.
+
+Contract: an error carries what the server's Status says. A body that is no Status (a proxy's HTML, say) is
+shown shortened, on one line. Bodies of successful answers never get into an error text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
+
+import msgspec
+
+from aimctl.runtime.kube.errors import ApiError, DecodeError, error_from_status
+from aimctl.runtime.kube.objects import Object
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aimctl.runtime.clock import Clock
+    from aimctl.runtime.kube.objects import Resource
+
+__all__ = [
+    "ObjectList",
+    "Status",
+    "error_from_answer",
+    "parse_list",
+    "parse_retry_after",
+    "parse_status",
+    "shortened",
+]
+
+T = TypeVar("T")
+
+_SHOWN_CHARACTERS = 200
+"""How much of a body that is no Status an error shows."""
+
+_BATCH = 500
+"""Objects parsed between two turns of the event loop: about 5 ms of work."""
+
+
+class Status(msgspec.Struct, frozen=True, rename="camel"):
+    """``metav1.Status``."""
+
+    kind: str = ""
+    status: str = ""
+    message: str = ""
+    reason: str = ""
+    code: int = 0
+    details: dict[str, Any] | None = None
+
+    def error(self, *, retry_after: float | None = None) -> ApiError:
+        """The error it stands for; a code that is missing counts as 500."""
+        return error_from_status(
+            self.code or 500, self.reason, self.message, details=self.details, retry_after=retry_after
+        )
+
+
+class _ListMeta(msgspec.Struct, rename="camel", gc=False):
+    resource_version: str = ""
+    continue_token: str = msgspec.field(default="", name="continue")
+    remaining_item_count: int | None = None
+
+
+class _ListBody(msgspec.Struct, gc=False):
+    metadata: _ListMeta
+    kind: str = ""
+    items: list[msgspec.Raw] | None = None
+
+
+_status = msgspec.json.Decoder(Status)
+_list = msgspec.json.Decoder(_ListBody)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ObjectList(Generic[T]):
+    """One page of a list.
+
+    Attributes:
+        items: in the server's order, by key.
+        resource_version: of the collection at the time of the list; where a watch may start.
+        continue_token: gets the next page; "" on the last.
+        remaining: how many objects follow this page, where the server says so.
+    """
+
+    items: tuple[Object[T], ...]
+    resource_version: str
+    continue_token: str = ""
+    remaining: int | None = None
+
+
+async def parse_list(resource: Resource[T], body: bytes) -> ObjectList[T]:
+    """Read a list's body. Gives the event loop a turn every 500 objects, as unpaged lists may be huge.
+
+    Raises:
+        DecodeError: no list, a list in Table form, or an item that is no object.
+    """
+    try:
+        page = _list.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DecodeError(f"not a list of {resource.group_resource}: {error}") from error
+    raw_items = page.items
+    if raw_items is None:
+        if not page.kind.endswith("List"):
+            raise DecodeError(f"not a list of {resource.group_resource}: its kind is {page.kind!r}")
+        raw_items = []
+    items: list[Object[T]] = []
+    for start in range(0, len(raw_items), _BATCH):
+        if start:
+            await asyncio.sleep(0)
+        items += [Object.parse(resource, raw) for raw in raw_items[start : start + _BATCH]]
+    meta = page.metadata
+    return ObjectList(tuple(items), meta.resource_version, meta.continue_token, meta.remaining_item_count)
+
+
+def parse_status(body: bytes | msgspec.Raw) -> Status | None:
+    """The body as a Status, or None if it is something else."""
+    try:
+        status = _status.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return status if status.kind == "Status" else None
+
+
+def error_from_answer(status: int, headers: Mapping[str, str], body: bytes, *, clock: Clock) -> ApiError:
+    """The error of an answer whose HTTP status is not 2xx."""
+    retry_after = parse_retry_after(headers.get("Retry-After"), clock=clock)
+    parsed = parse_status(body)
+    if parsed is None:
+        text = shortened(body)
+        return error_from_status(
+            status,
+            message=f"HTTP {status}: {text}" if text else f"HTTP {status} without a body",
+            retry_after=retry_after,
+        )
+    return error_from_status(
+        status, parsed.reason, parsed.message, details=parsed.details, retry_after=retry_after
+    )
+
+
+def parse_retry_after(value: str | None, *, clock: Clock) -> float | None:
+    """``Retry-After`` as seconds from now, from either of its forms; None when absent or nonsense."""
+    if value is None:
+        return None
+    value = value.strip()
+    if value.isdecimal():
+        return float(value)
+    try:
+        moment = parsedate_to_datetime(value)
+        return max(0.0, (moment - clock.now()).total_seconds())
+    except (TypeError, ValueError):  # a date without a zone cannot be subtracted
+        return None
+
+
+def shortened(body: bytes) -> str:
+    """The start of a body as one printable line."""
+    text = " ".join(body[: 4 * _SHOWN_CHARACTERS].decode("utf-8", "replace").split())
+    text = "".join(character for character in text if character.isprintable())
+    return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"

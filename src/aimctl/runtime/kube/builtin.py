@@ -1,0 +1,104 @@
+"""Kinds that every cluster has, each with its view.
+
+A null in a body means the same as a missing field, as in Go.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from aimctl.runtime.kube.objects import Resource
+from aimctl.runtime.kube.views import (
+    ConfigMap,
+    CoreEvent,
+    Crd,
+    Event,
+    Job,
+    Lease,
+    Namespace,
+    Node,
+    PersistentVolumeClaim,
+    Pod,
+    Secret,
+    SelfSubjectAccessReview,
+    ServiceAccount,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "CONFIG_MAPS",
+    "CORE_EVENTS",
+    "CRDS",
+    "EVENTS",
+    "JOBS",
+    "LEASES",
+    "NAMESPACES",
+    "NODES",
+    "PODS",
+    "PVCS",
+    "SECRETS",
+    "SELF_SUBJECT_ACCESS_REVIEWS",
+    "SERVICE_ACCOUNTS",
+]
+
+T = TypeVar("T")
+
+
+def _kind(
+    group: str, version: str, kind: str, plural: str, view: type[T], *, namespaced: bool = True
+) -> Resource[T]:
+    return Resource(group, version, kind, plural, namespaced, _decoder(view))
+
+
+def _decoder(view: type[T]) -> Callable[[bytes], T]:
+    strict = msgspec.json.Decoder(view)
+
+    def decode(raw: bytes) -> T:
+        try:
+            return strict.decode(raw)
+        except msgspec.ValidationError:
+            # A null where the view has a plain field: in JSON of the API it means that the field is absent.
+            return msgspec.convert(_without_nulls(msgspec.json.decode(raw)), view)
+
+    return decode
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_nulls(item) for item in value]
+    return value
+
+
+NAMESPACES = _kind("", "v1", "Namespace", "namespaces", Namespace, namespaced=False)
+NODES = _kind("", "v1", "Node", "nodes", Node, namespaced=False)
+PODS = _kind("", "v1", "Pod", "pods", Pod)
+SECRETS = _kind("", "v1", "Secret", "secrets", Secret)
+SERVICE_ACCOUNTS = _kind("", "v1", "ServiceAccount", "serviceaccounts", ServiceAccount)
+CONFIG_MAPS = _kind("", "v1", "ConfigMap", "configmaps", ConfigMap)
+CORE_EVENTS = _kind("", "v1", "Event", "events", CoreEvent)
+EVENTS = _kind("events.k8s.io", "v1", "Event", "events", Event)
+LEASES = _kind("coordination.k8s.io", "v1", "Lease", "leases", Lease)
+JOBS = _kind("batch", "v1", "Job", "jobs", Job)
+PVCS = _kind("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", PersistentVolumeClaim)
+CRDS = _kind(
+    "apiextensions.k8s.io",
+    "v1",
+    "CustomResourceDefinition",
+    "customresourcedefinitions",
+    Crd,
+    namespaced=False,
+)
+SELF_SUBJECT_ACCESS_REVIEWS = _kind(
+    "authorization.k8s.io",
+    "v1",
+    "SelfSubjectAccessReview",
+    "selfsubjectaccessreviews",
+    SelfSubjectAccessReview,
+    namespaced=False,
+)

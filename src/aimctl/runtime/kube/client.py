@@ -1,0 +1,261 @@
+"""The REST verbs: what :class:`Reader` reads, and the writes.
+
+Contract of the writes:
+    * One request each, never repeated (but once after a 401, by the transport). Errors are those of the
+      reader.
+    * Each first asks ``write_guard``, which raises :class:`WriteRefused` when this process may not write, and
+      then hands the answer to ``on_write`` or ``on_delete``. A dry run asks the guard and tells nobody.
+
+Invariant: a client is immutable and holds no state, so ``with_`` is cheap and clients are shared freely.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final, TypeVar, final
+
+from aimctl.runtime.kube.answers import parse_status
+from aimctl.runtime.kube.errors import NotFound
+from aimctl.runtime.kube.objects import Object, ObjectKey
+from aimctl.runtime.kube.options import (
+    PATCH_TYPES,
+    FieldValidation,
+    PatchKind,
+    Propagation,
+    Query,
+    delete_options,
+    encode,
+    identity_of,
+    object_path,
+    request_with_body,
+    write_query,
+)
+from aimctl.runtime.kube.reader import OWN_KIND, SAFE_METHODS, Reader
+from aimctl.runtime.kube.transport import HttpRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from aimctl.runtime.clock import Clock
+    from aimctl.runtime.kube.objects import Resource
+    from aimctl.runtime.kube.transport import Transport
+
+__all__ = ["Client"]
+
+T = TypeVar("T")
+
+
+class _Keep(Enum):
+    KEEP = "keep"
+
+
+_KEEP: Final = _Keep.KEEP
+
+
+@final
+class Client(Reader):
+    """Speaks to one API server.
+
+    Args:
+        transport: how requests travel; shared between clients, owned by who made it.
+        clock: for Retry-After.
+        field_manager: the name under which the server records our writes.
+        write_guard: called before each write; raises WriteRefused.
+        on_write: gets each write's answer, unless it was a dry run.
+        on_delete: told that the object of this key and uid is gone for sure.
+        field_validation: what the server does about unknown fields in our writes; "" is its default, Warn.
+        on_warning: gets each warning that the server sends along with an answer.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        clock: Clock,
+        field_manager: str = "aimctl",
+        write_guard: Callable[[], None] | None = None,
+        on_write: Callable[[Object[Any]], None] | None = None,
+        on_delete: Callable[[Resource[Any], ObjectKey, str], None] | None = None,
+        field_validation: FieldValidation = "",
+        on_warning: Callable[[str], None] | None = None,
+    ) -> None:
+        super().__init__(transport, clock=clock, on_warning=on_warning)
+        self._field_manager = field_manager
+        self._write_guard = write_guard
+        self._on_write = on_write
+        self._on_delete = on_delete
+        self._field_validation = field_validation
+
+    def with_(
+        self,
+        *,
+        field_manager: str | _Keep = _KEEP,
+        write_guard: Callable[[], None] | _Keep | None = _KEEP,
+        on_write: Callable[[Object[Any]], None] | _Keep | None = _KEEP,
+        on_delete: Callable[[Resource[Any], ObjectKey, str], None] | _Keep | None = _KEEP,
+        field_validation: FieldValidation | _Keep = _KEEP,
+        on_warning: Callable[[str], None] | _Keep | None = _KEEP,
+    ) -> Client:
+        """A client on the same transport, differing in what is given. None takes a hook away."""
+        return Client(
+            self._transport,
+            clock=self._clock,
+            field_manager=self._field_manager if isinstance(field_manager, _Keep) else field_manager,
+            write_guard=self._write_guard if isinstance(write_guard, _Keep) else write_guard,
+            on_write=self._on_write if isinstance(on_write, _Keep) else on_write,
+            on_delete=self._on_delete if isinstance(on_delete, _Keep) else on_delete,
+            field_validation=(
+                self._field_validation if isinstance(field_validation, _Keep) else field_validation
+            ),
+            on_warning=self._on_warning if isinstance(on_warning, _Keep) else on_warning,
+        )
+
+    async def create(
+        self, resource: Resource[T], body: Mapping[str, Any], namespace: str = "", *, dry_run: bool = False
+    ) -> Object[T]:
+        """Create; the namespace may stand in ``body.metadata``. Raises AlreadyExists."""
+        namespace = namespace or identity_of(body)[1]
+        if resource.namespaced and not namespace:
+            raise ValueError(
+                f"creating a {resource.kind} needs a namespace: {resource.plural} are namespaced"
+            )
+        request = request_with_body(
+            "POST", resource.path(namespace), self._write_query(dry_run), encode(resource, body)
+        )
+        return await self._write(resource, request, dry_run=dry_run)
+
+    async def update(
+        self, resource: Resource[T], body: Mapping[str, Any], *, subresource: str = "", dry_run: bool = False
+    ) -> Object[T]:
+        """Replace. A ``metadata.resourceVersion`` in the body that is not the latest raises Conflict."""
+        path = object_path(resource, *identity_of(body), subresource)
+        request = request_with_body("PUT", path, self._write_query(dry_run), encode(resource, body))
+        return await self._write(resource, request, subresource=subresource, dry_run=dry_run)
+
+    async def patch(
+        self,
+        resource: Resource[T],
+        name: str,
+        patch: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        namespace: str = "",
+        *,
+        kind: PatchKind = "merge",
+        subresource: str = "",
+        dry_run: bool = False,
+    ) -> Object[T]:
+        """Change some fields. Custom resources take merge and json patches only."""
+        path = object_path(resource, name, namespace, subresource)
+        request = request_with_body("PATCH", path, self._write_query(dry_run), patch, PATCH_TYPES[kind])
+        return await self._write(resource, request, subresource=subresource, dry_run=dry_run)
+
+    async def apply(
+        self,
+        resource: Resource[T],
+        body: Mapping[str, Any],
+        *,
+        force: bool = True,
+        subresource: str = "",
+        field_manager: str | None = None,
+        dry_run: bool = False,
+    ) -> Object[T]:
+        """Server-side apply: ``body`` is all this field manager wants.
+
+        Without ``force``, a field that another manager owns with another value raises Conflict.
+        """
+        path = object_path(resource, *identity_of(body), subresource)
+        query = write_query(
+            field_manager=field_manager or self._field_manager,
+            field_validation=self._field_validation,
+            dry_run=dry_run,
+            force=force,
+        )
+        request = request_with_body("PATCH", path, query, encode(resource, body), PATCH_TYPES["apply"])
+        return await self._write(resource, request, subresource=subresource, dry_run=dry_run)
+
+    async def delete(
+        self,
+        resource: Resource[Any],
+        name: str,
+        namespace: str = "",
+        *,
+        uid: str = "",
+        resource_version: str = "",
+        propagation: Propagation | None = None,
+        grace_period_seconds: int | None = None,
+        missing_ok: bool = True,
+    ) -> None:
+        """Ask for deletion. Finalizers, grace periods and foreground propagation may keep the object for a
+        while.
+
+        ``uid`` and ``resource_version`` are preconditions: the server answers Conflict when another object
+        has the name, or it has changed. An object that is not there is fine unless ``missing_ok`` is False.
+        """
+        path = object_path(resource, name, namespace)
+        body = delete_options(
+            uid=uid,
+            resource_version=resource_version,
+            propagation=propagation,
+            grace_period_seconds=grace_period_seconds,
+        )
+        self._guard()
+        try:
+            answer = await self._call(request_with_body("DELETE", path, (), body))
+        except NotFound:
+            self._deleted(resource, name, namespace, uid)
+            if missing_ok:
+                return
+            raise
+        status = parse_status(answer)
+        if status is not None:
+            gone_uid = (status.details or {}).get("uid")
+            self._deleted(resource, name, namespace, gone_uid if isinstance(gone_uid, str) else uid)
+            return
+        last = Object.parse(resource, answer, strict=True)
+        if last.meta.deleting:
+            self._written(last)
+        else:  # some kinds are answered with their last state instead of a Status
+            self._deleted(resource, name, namespace, last.meta.uid or uid)
+
+    async def raw(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Query = (),
+        body: bytes | None = None,
+        content_type: str = "application/json",
+        accept: str = "application/json",
+    ) -> bytes:
+        """Any request; anything but GET and HEAD asks the guard. The hooks are not told."""
+        if method not in SAFE_METHODS:
+            self._guard()
+        headers = {"Accept": accept} if body is None else {"Accept": accept, "Content-Type": content_type}
+        return await self._call(HttpRequest(method, path, query, headers, body))
+
+    def _write_query(self, dry_run: bool) -> Query:  # noqa: FBT001 - private, and its only argument
+        return write_query(
+            field_manager=self._field_manager, field_validation=self._field_validation, dry_run=dry_run
+        )
+
+    def _guard(self) -> None:
+        if self._write_guard is not None:
+            self._write_guard()
+
+    async def _write(
+        self, resource: Resource[T], request: HttpRequest, *, subresource: str = "", dry_run: bool
+    ) -> Object[T]:
+        self._guard()
+        own = subresource in OWN_KIND
+        written = Object.parse(resource, await self._call(request), strict=own)
+        if own and not dry_run:
+            self._written(written)
+        return written
+
+    def _written(self, written: Object[Any]) -> None:
+        if self._on_write is not None and written.meta.uid:  # reviews are answered, not stored
+            self._on_write(written)
+
+    def _deleted(self, resource: Resource[Any], name: str, namespace: str, uid: str) -> None:
+        if self._on_delete is not None and uid:
+            key = ObjectKey(namespace if resource.namespaced else "", name)
+            self._on_delete(resource, key, uid)

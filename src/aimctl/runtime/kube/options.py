@@ -1,0 +1,167 @@
+"""Query parameters, headers and bodies of requests, in one place.
+
+Pure functions. An empty option is left out, so the server's default holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from aimctl.runtime.kube.transport import HttpRequest
+
+if TYPE_CHECKING:
+    from aimctl.runtime.kube.objects import Resource
+
+__all__ = [
+    "PATCH_TYPES",
+    "FieldValidation",
+    "PatchKind",
+    "Propagation",
+    "Query",
+    "accept",
+    "delete_options",
+    "encode",
+    "identity_of",
+    "list_query",
+    "object_path",
+    "request_with_body",
+    "watch_query",
+    "write_query",
+]
+
+Query = tuple[tuple[str, str], ...]
+PatchKind = Literal["merge", "json", "strategic"]
+Propagation = Literal["Background", "Foreground", "Orphan"]
+FieldValidation = Literal["", "Ignore", "Warn", "Strict"]
+
+PATCH_TYPES: Mapping[str, str] = {
+    "merge": "application/merge-patch+json",
+    "json": "application/json-patch+json",
+    "strategic": "application/strategic-merge-patch+json",
+    "apply": "application/apply-patch+yaml",  # JSON is YAML
+}
+
+_PARTIAL = "application/json;as={};g=meta.k8s.io;v=v1"
+
+
+def accept(*, metadata_only: bool = False, many: bool = False) -> Mapping[str, str]:
+    """The Accept header. No fallback to full objects: a server before 1.15 answers 406."""
+    if not metadata_only:
+        return {"Accept": "application/json"}
+    return {"Accept": _PARTIAL.format("PartialObjectMetadataList" if many else "PartialObjectMetadata")}
+
+
+def list_query(
+    *,
+    label_selector: str = "",
+    field_selector: str = "",
+    limit: int | None = None,
+    continue_token: str = "",
+    resource_version: str | None = None,
+    resource_version_match: str = "",
+) -> Query:
+    """``metav1.ListOptions`` of a list. Without a resource version: most recent; "0": any."""
+    pairs = [
+        ("labelSelector", label_selector),
+        ("fieldSelector", field_selector),
+        ("limit", str(limit) if limit else ""),
+        ("continue", continue_token),
+        ("resourceVersion", resource_version or ""),
+        ("resourceVersionMatch", resource_version_match),
+    ]
+    return _given(pairs)
+
+
+def watch_query(
+    *, resource_version: str, label_selector: str, field_selector: str, timeout_seconds: int
+) -> Query:
+    """``metav1.ListOptions`` of a watch, always with bookmarks."""
+    pairs = [
+        ("watch", "true"),
+        ("allowWatchBookmarks", "true"),
+        ("resourceVersion", resource_version),
+        ("labelSelector", label_selector),
+        ("fieldSelector", field_selector),
+        ("timeoutSeconds", str(timeout_seconds)),
+    ]
+    return _given(pairs)
+
+
+def write_query(
+    *, field_manager: str, field_validation: FieldValidation, dry_run: bool, force: bool = False
+) -> Query:
+    """Options of create, update and patch."""
+    pairs = [
+        ("fieldManager", field_manager),
+        ("fieldValidation", field_validation),
+        ("force", "true" if force else ""),
+        ("dryRun", "All" if dry_run else ""),
+    ]
+    return _given(pairs)
+
+
+def delete_options(
+    *, uid: str, resource_version: str, propagation: Propagation | None, grace_period_seconds: int | None
+) -> bytes:
+    """The body of a delete."""
+    body: dict[str, Any] = {"kind": "DeleteOptions", "apiVersion": "v1"}
+    preconditions = {
+        name: value for name, value in (("uid", uid), ("resourceVersion", resource_version)) if value
+    }
+    if preconditions:
+        body["preconditions"] = preconditions
+    if propagation is not None:
+        body["propagationPolicy"] = propagation
+    if grace_period_seconds is not None:
+        body["gracePeriodSeconds"] = grace_period_seconds
+    return msgspec.json.encode(body)
+
+
+def object_path(resource: Resource[Any], name: str, namespace: str, subresource: str = "") -> str:
+    """The path of one object.
+
+    Raises:
+        ValueError: no name, or no namespace for a kind that lives in one. Either would address something
+            else.
+    """
+    if not name:
+        raise ValueError(f"a {resource.kind} needs a name: metadata.name is empty")
+    if resource.namespaced and not namespace:
+        raise ValueError(f"{resource.kind} {name!r} needs a namespace: {resource.plural} are namespaced")
+    return resource.path(namespace, name, subresource)
+
+
+def identity_of(body: Mapping[str, Any]) -> tuple[str, str]:
+    """Name and namespace as ``body.metadata`` tells them; "" where it does not."""
+    metadata = body.get("metadata") or {}
+    return metadata.get("name") or "", metadata.get("namespace") or ""
+
+
+def encode(resource: Resource[Any], body: Mapping[str, Any]) -> bytes:
+    """A body as JSON, apiVersion and kind put in where missing. Frozen views may be parts of it."""
+    return _encoder.encode({"apiVersion": resource.api_version, "kind": resource.kind, **body})
+
+
+def request_with_body(
+    method: str, path: str, query: Query, body: Any, content_type: str = "application/json"
+) -> HttpRequest:
+    """A request that carries JSON; bytes go out as they are."""
+    data = body if isinstance(body, bytes) else _encoder.encode(body)
+    return HttpRequest(method, path, query, {**accept(), "Content-Type": content_type}, data)
+
+
+def _plain(value: Any) -> Any:
+    """What msgspec does not know by itself: read-only mappings, as in frozen views."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_plain)
+
+
+def _given(pairs: list[tuple[str, str]]) -> Query:
+    return tuple((name, value) for name, value in pairs if value)

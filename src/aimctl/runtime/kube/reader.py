@@ -1,0 +1,259 @@
+"""The REST verbs that only read.
+
+Contract:
+    * Every method is one request (``list_all``: one a page), and raises :class:`ApiError` for an error
+      answer, :class:`ConnectionFailed` for none, :class:`DecodeError` for one that makes no sense.
+    * A read that is answered 429 or 503 with a Retry-After of at most 5 s is repeated after that time, at
+      most twice; watches and followed logs never. (The transport repeats any request once after a 401.)
+    * An empty namespace means all of them for a list or watch, and is an error for one object of a namespaced
+      kind.
+
+Invariant: a reader is immutable and holds no state but its transport, so it is shared freely.
+"""
+
+from __future__ import annotations
+
+from contextlib import aclosing, asynccontextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+from aimctl.runtime.kube.answers import ObjectList, error_from_answer, parse_list
+from aimctl.runtime.kube.errors import DecodeError, Gone, ServerError, TooManyRequests
+from aimctl.runtime.kube.objects import Object, ObjectKey
+from aimctl.runtime.kube.options import Query, accept, list_query, object_path, watch_query
+from aimctl.runtime.kube.transport import HttpRequest
+from aimctl.runtime.kube.watch import WatchEvent, watch_events
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from aimctl.runtime.clock import Clock
+    from aimctl.runtime.kube.objects import Resource
+    from aimctl.runtime.kube.transport import HttpResponse, Transport
+
+__all__ = ["OWN_KIND", "SAFE_METHODS", "Reader"]
+
+T = TypeVar("T")
+
+SAFE_METHODS = frozenset({"GET", "HEAD"})
+OWN_KIND = frozenset({"", "status"})
+"""Subresources whose answer is the whole object; those of others (scale, binding) are of another kind."""
+
+_READ_REPEATS = 2
+_LONGEST_REPEAT_SECONDS = 5.0
+
+
+class Reader:
+    """Reads from one API server.
+
+    Args:
+        transport: how requests travel; shared between readers, owned by who made it.
+        clock: for Retry-After.
+        on_warning: gets each warning that the server sends along with an answer.
+    """
+
+    def __init__(
+        self, transport: Transport, *, clock: Clock, on_warning: Callable[[str], None] | None = None
+    ) -> None:
+        self._transport = transport
+        self._clock = clock
+        self._on_warning = on_warning
+
+    async def get(
+        self,
+        resource: Resource[T],
+        name: str,
+        namespace: str = "",
+        *,
+        subresource: str = "",
+        metadata_only: bool = False,
+    ) -> Object[T]:
+        """One object as the server has it now."""
+        path = object_path(resource, name, namespace, subresource)
+        body = await self._call(HttpRequest("GET", path, (), accept(metadata_only=metadata_only)))
+        return Object.parse(resource, body, strict=subresource in OWN_KIND)
+
+    async def list(
+        self,
+        resource: Resource[T],
+        namespace: str = "",
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        limit: int | None = None,
+        continue_token: str = "",
+        resource_version: str | None = None,
+        resource_version_match: str = "",
+        metadata_only: bool = False,
+    ) -> ObjectList[T]:
+        """One page, or everything when ``limit`` is None. Raises Gone when token or version are too old."""
+        query = list_query(
+            label_selector=label_selector,
+            field_selector=field_selector,
+            limit=limit,
+            continue_token=continue_token,
+            resource_version=resource_version,
+            resource_version_match=resource_version_match,
+        )
+        headers = accept(metadata_only=metadata_only, many=True)
+        return await parse_list(
+            resource, await self._call(HttpRequest("GET", resource.path(namespace), query, headers))
+        )
+
+    async def list_all(
+        self,
+        resource: Resource[T],
+        namespace: str = "",
+        *,
+        page_size: int = 500,
+        label_selector: str = "",
+        field_selector: str = "",
+    ) -> AsyncIterator[Object[T]]:
+        """Every object, page by page.
+
+        When the token of a later page has expired, the rest comes from one list without pages; an object
+        already given is then given again only if it has changed since.
+        """
+        given: dict[ObjectKey, str] = {}
+        token, limit = "", page_size or None
+        while True:
+            try:
+                page = await self.list(
+                    resource,
+                    namespace,
+                    label_selector=label_selector,
+                    field_selector=field_selector,
+                    limit=limit,
+                    continue_token=token,
+                )
+            except Gone:
+                if not token:
+                    raise
+                token, limit = "", None
+                continue
+            for item in page.items:
+                if given.get(item.key) != item.meta.resource_version:
+                    yield item
+                    given[item.key] = item.meta.resource_version
+            token = page.continue_token
+            if not token:
+                return
+
+    @asynccontextmanager
+    async def watch(
+        self,
+        resource: Resource[T],
+        namespace: str = "",
+        *,
+        resource_version: str,
+        timeout_seconds: int,
+        idle_seconds: float,
+        label_selector: str = "",
+        field_selector: str = "",
+        metadata_only: bool = False,
+        on_decode_error: Callable[[DecodeError], None] | None = None,
+    ) -> AsyncIterator[AsyncIterator[WatchEvent[T]]]:
+        """Events after ``resource_version``, with bookmarks; see :mod:`aimctl.runtime.kube.watch` for what is
+        raised.
+
+        Args:
+            resource: the kind.
+            namespace: "" for all.
+            resource_version: where to start.
+            timeout_seconds: after which the server ends the stream cleanly.
+            idle_seconds: without a byte, after which it counts as stalled.
+            label_selector: as in a list.
+            field_selector: as in a list.
+            metadata_only: objects with nothing but their metadata.
+            on_decode_error: gets what an undecodable event would raise, and the stream goes on.
+        """
+        query = watch_query(
+            resource_version=resource_version,
+            label_selector=label_selector,
+            field_selector=field_selector,
+            timeout_seconds=timeout_seconds,
+        )
+        request = HttpRequest("GET", resource.path(namespace), query, accept(metadata_only=metadata_only))
+        async with self._transport.send(request, stream=True) as response:
+            await self._check(request, response)
+            events = watch_events(
+                resource, response, idle_seconds=idle_seconds, on_decode_error=on_decode_error
+            )
+            async with aclosing(events):
+                yield events
+
+    async def logs(
+        self,
+        pod: str,
+        namespace: str,
+        *,
+        container: str = "",
+        tail_lines: int | None = None,
+        limit_bytes: int | None = None,
+        previous: bool = False,
+    ) -> bytes:
+        """A container's log so far; give ``limit_bytes`` when its writer is not trusted."""
+        query = _log_query(container, tail_lines, limit_bytes, previous=previous, follow=False)
+        return await self._call(HttpRequest("GET", _log_path(pod, namespace), query, {"Accept": "*/*"}))
+
+    @asynccontextmanager
+    async def follow_logs(
+        self, pod: str, namespace: str, *, container: str = "", tail_lines: int | None = None
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """A container's log as it is written, in pieces of any size, until the container ends."""
+        query = _log_query(container, tail_lines, None, previous=False, follow=True)
+        request = HttpRequest("GET", _log_path(pod, namespace), query, {"Accept": "*/*"})
+        async with self._transport.send(request, stream=True) as response:
+            await self._check(request, response)
+            yield response.chunks()
+
+    async def read(self, path: str, *, query: Query = (), accept: str = "application/json") -> bytes:
+        """The body of any path, for what has no kind: discovery, ``/version``, ``/openapi``."""
+        return await self._call(HttpRequest("GET", path, query, {"Accept": accept}))
+
+    async def _call(self, request: HttpRequest) -> bytes:
+        repeats = _READ_REPEATS if request.method in SAFE_METHODS else 0
+        while True:
+            try:
+                async with self._transport.send(request) as response:
+                    await self._check(request, response)
+                    return await response.read()
+            except (TooManyRequests, ServerError) as error:
+                wait = error.retry_after
+                if error.status not in (429, 503) or wait is None or wait > _LONGEST_REPEAT_SECONDS:
+                    raise
+                if not repeats:
+                    raise
+                repeats -= 1
+            await self._clock.sleep(wait)
+
+    async def _check(self, request: HttpRequest, response: HttpResponse) -> None:
+        """Raise for an error answer, pass on warnings."""
+        if self._on_warning is not None:
+            warning = response.headers.get("Warning")
+            if warning:
+                self._on_warning(warning)
+        if not 200 <= response.status < 300:
+            error = error_from_answer(
+                response.status, response.headers, await response.read(), clock=self._clock
+            )
+            error.add_note(f"in answer to {request.method} {request.path}")
+            raise error
+
+
+def _log_path(pod: str, namespace: str) -> str:
+    if not pod or not namespace:
+        raise ValueError("logs need a pod and a namespace")
+    return f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
+
+
+def _log_query(
+    container: str, tail_lines: int | None, limit_bytes: int | None, *, previous: bool, follow: bool
+) -> Query:
+    pairs = (
+        ("container", container or None),
+        ("tailLines", tail_lines),
+        ("limitBytes", limit_bytes),
+        ("previous", "true" if previous else None),
+        ("follow", "true" if follow else None),
+    )
+    return tuple((name, str(value)) for name, value in pairs if value is not None)
