@@ -1,0 +1,139 @@
+"""What is wrong with an object, in the API server's words.
+
+Contract: a :class:`FieldError` prints as the real server prints its ``field.Error`` (Kubernetes 1.33 and
+later, where compound values are shown as JSON), and :func:`invalid_status` makes the 422 Status that
+carries a list of them.
+
+Invariant: ``type`` is one of the ``CauseType`` words of ``metav1``; the text before the detail follows from
+it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["OMITTED", "FieldError", "FieldErrorType", "go_quote", "go_value", "invalid_status"]
+
+FieldErrorType = Literal[
+    "FieldValueInvalid",
+    "FieldValueRequired",
+    "FieldValueNotSupported",
+    "FieldValueDuplicate",
+    "FieldValueForbidden",
+    "FieldValueTooLong",
+    "FieldValueTooMany",
+    "FieldValueTypeInvalid",
+    "FieldValueNotFound",
+    "InternalError",
+]
+
+_WORDS: dict[FieldErrorType, str] = {
+    "FieldValueInvalid": "Invalid value",
+    "FieldValueTypeInvalid": "Invalid value",
+    "FieldValueRequired": "Required value",
+    "FieldValueNotSupported": "Unsupported value",
+    "FieldValueDuplicate": "Duplicate value",
+    "FieldValueForbidden": "Forbidden",
+    "FieldValueTooLong": "Too long",
+    "FieldValueTooMany": "Too many",
+    "FieldValueNotFound": "Not found",
+    "InternalError": "Internal error",
+}
+_WITHOUT_VALUE: frozenset[FieldErrorType] = frozenset(
+    {"FieldValueRequired", "FieldValueForbidden", "FieldValueTooLong", "InternalError"}
+)
+_BLOCKING: frozenset[FieldErrorType] = frozenset(
+    {"FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany", "FieldValueTypeInvalid"}
+)
+
+
+@final
+class _Omitted:
+    def __repr__(self) -> str:
+        return "OMITTED"
+
+
+OMITTED: Final = _Omitted()
+"""A value that is not shown."""
+
+
+def go_quote(text: str) -> str:
+    """The text in double quotes with escapes, as ``%q`` prints it."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def go_value(value: Any) -> str:
+    """A JSON value as the server shows it: strings quoted, numbers plain, anything else compact JSON."""
+    if isinstance(value, str):
+        return go_quote(value)
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e21:
+        return str(int(value))
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True, default=str)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One thing wrong with one field.
+
+    Attributes:
+        type: the cause's reason.
+        field: dotted path such as ``spec.items[0].name``; "<nil>" where the server cannot name one.
+        value: the offending value, or :data:`OMITTED`.
+        message: the detail after the value; may be empty.
+    """
+
+    type: FieldErrorType
+    field: str
+    value: Any
+    message: str
+
+    @property
+    def body(self) -> str:
+        """Everything but the field's name."""
+        text = _WORDS[self.type]
+        if self.type not in _WITHOUT_VALUE and self.value is not OMITTED:
+            text += f": {go_value(self.value)}"
+        return f"{text}: {self.message}" if self.message else text
+
+    @property
+    def blocks_rules(self) -> bool:
+        """Whether validation rules are left unchecked because of this error."""
+        return self.type in _BLOCKING
+
+    def cause(self) -> dict[str, Any]:
+        """``metav1.StatusCause``."""
+        return {"reason": self.type, "message": self.body, "field": self.field}
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.body}"
+
+
+def invalid_status(kind: str, group: str, name: str, errors: Sequence[FieldError]) -> dict[str, Any]:
+    """The 422 ``metav1.Status`` for an object that breaks its schema.
+
+    Several errors are shown in brackets; an error whose text was there already is shown once.
+    """
+    qualified = f"{kind}.{group}" if group else kind
+    texts = list(dict.fromkeys(str(error) for error in errors))
+    shown = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Failure",
+        "message": f"{qualified} {go_quote(name)} is invalid: {shown}",
+        "reason": "Invalid",
+        "details": {
+            "name": name,
+            "group": group,
+            "kind": kind,
+            "causes": [error.cause() for error in errors],
+        },
+        "code": 422,
+    }

@@ -1,0 +1,212 @@
+"""One place in an OpenAPI v3 schema, read once and never changed.
+
+Contract: :func:`parse_node` turns ``JSONSchemaProps`` as they stand in a CustomResourceDefinition into a
+:class:`Node`. It is lenient: whether the schema is allowed at all is decided by ``structural.py``.
+
+Invariants: nodes are immutable and may be shared, so a tree of built-in types is a graph without copies;
+``properties`` keeps the order of the source.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Literal, cast, final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["OPEN", "RAW", "UNSET", "Limits", "Node", "Rule", "parse_node"]
+
+ListType = Literal["atomic", "set", "map"]
+MapType = Literal["granular", "atomic"]
+
+
+@final
+class _Unset:
+    def __repr__(self) -> str:
+        return "UNSET"
+
+    def __bool__(self) -> bool:
+        return False
+
+
+UNSET: Final = _Unset()
+"""No value at all, as opposed to null."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One entry of ``x-kubernetes-validations``."""
+
+    rule: str
+    message: str = ""
+    message_expression: str = ""
+    reason: str = ""
+    field_path: str = ""
+    optional_old_self: bool = False
+    raw: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The value validations that compare with a number or a pattern; None where there is none."""
+
+    minimum: float | None = None
+    exclusive_minimum: bool = False
+    maximum: float | None = None
+    exclusive_maximum: bool = False
+    multiple_of: float | None = None
+    min_length: int | None = None
+    max_length: int | None = None
+    pattern: str = ""
+    min_items: int | None = None
+    max_items: int | None = None
+    min_properties: int | None = None
+    max_properties: int | None = None
+
+    @property
+    def none(self) -> bool:
+        """Whether nothing is limited."""
+        return self == _NO_LIMITS
+
+
+_NO_LIMITS = Limits()
+_NOTHING: Mapping[str, Node] = MappingProxyType({})
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Node:
+    """A structural schema at one place.
+
+    Attributes:
+        type: "" when none is given (int-or-string, open values, junctors).
+        additional: schema of further keys; None when further keys are unknown ones.
+        preserve_unknown: unknown keys stay, with nothing known about them.
+        list_type: "atomic" also when none is given.
+        raw: the source, for OpenAPI documents.
+    """
+
+    type: str = ""
+    format: str = ""
+    description: str = ""
+    nullable: bool = False
+    properties: Mapping[str, Node] = field(default_factory=lambda: _NOTHING)
+    additional: Node | None = None
+    items: Node | None = None
+    default: Any = UNSET
+    required: tuple[str, ...] = ()
+    enum: tuple[Any, ...] = ()
+    limits: Limits = _NO_LIMITS
+    int_or_string: bool = False
+    preserve_unknown: bool = False
+    embedded: bool = False
+    list_type: ListType = "atomic"
+    list_map_keys: tuple[str, ...] = ()
+    map_type: MapType = "granular"
+    all_of: tuple[Node, ...] = ()
+    any_of: tuple[Node, ...] = ()
+    one_of: tuple[Node, ...] = ()
+    not_: Node | None = None
+    rules: tuple[Rule, ...] = ()
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def has_default(self) -> bool:
+        """Whether a default is given; null is one."""
+        return self.default is not UNSET
+
+    def child(self, key: str) -> Node | None:
+        """The schema below an object's key; None when the key is unknown here."""
+        known = self.properties.get(key)
+        if known is not None:
+            return known
+        if self.additional is not None:
+            return self.additional
+        return OPEN if self.preserve_unknown else None
+
+
+OPEN: Final = Node(preserve_unknown=True)
+"""Anything goes; maps merge key by key and lists as a whole, as the server deduces it for unknown content."""
+
+RAW: Final = Node(type="object", preserve_unknown=True, map_type="atomic")
+"""An object nobody looks into (``runtime.RawExtension``), owned as a whole."""
+
+
+def parse_node(source: Mapping[str, Any]) -> Node:
+    """Read one ``JSONSchemaProps``. Values of wrong types count as absent."""
+    additional = source.get("additionalProperties")
+    items = source.get("items")
+    int_or_string = source.get("x-kubernetes-int-or-string") is True
+    any_of = _parse_all(source.get("anyOf"))
+    all_of = _parse_all(source.get("allOf"))
+    if int_or_string:
+        any_of = () if _is_int_or_string(any_of) else any_of
+        all_of = tuple(part for part in all_of if not _is_int_or_string(part.any_of))
+    negated = source.get("not")
+    return Node(
+        type=source.get("type") or "",
+        format=source.get("format") or "",
+        description=source.get("description") or "",
+        nullable=source.get("nullable") is True,
+        properties=MappingProxyType({k: parse_node(v) for k, v in (source.get("properties") or {}).items()}),
+        additional=parse_node(additional) if isinstance(additional, dict) else (OPEN if additional else None),
+        items=parse_node(items) if isinstance(items, dict) else None,
+        default=source.get("default", UNSET),
+        required=tuple(source.get("required") or ()),
+        enum=tuple(source.get("enum") or ()),
+        limits=_parse_limits(source),
+        int_or_string=int_or_string,
+        preserve_unknown=source.get("x-kubernetes-preserve-unknown-fields") is True,
+        embedded=source.get("x-kubernetes-embedded-resource") is True,
+        list_type=cast("ListType", source.get("x-kubernetes-list-type") or "atomic"),
+        list_map_keys=tuple(source.get("x-kubernetes-list-map-keys") or ()),
+        map_type=cast("MapType", source.get("x-kubernetes-map-type") or "granular"),
+        all_of=all_of,
+        any_of=any_of,
+        one_of=_parse_all(source.get("oneOf")),
+        not_=parse_node(negated) if isinstance(negated, dict) else None,
+        rules=tuple(_parse_rule(rule) for rule in source.get("x-kubernetes-validations") or ()),
+        raw=source,
+    )
+
+
+def _parse_all(sources: Any) -> tuple[Node, ...]:
+    return tuple(parse_node(source) for source in sources or ())
+
+
+def _is_int_or_string(alternatives: tuple[Node, ...]) -> bool:
+    return [node.type for node in alternatives] == ["integer", "string"]
+
+
+def _parse_limits(source: Mapping[str, Any]) -> Limits:
+    limits = Limits(
+        minimum=source.get("minimum"),
+        exclusive_minimum=source.get("exclusiveMinimum") is True,
+        maximum=source.get("maximum"),
+        exclusive_maximum=source.get("exclusiveMaximum") is True,
+        multiple_of=source.get("multipleOf"),
+        min_length=source.get("minLength"),
+        max_length=source.get("maxLength"),
+        pattern=source.get("pattern") or "",
+        min_items=source.get("minItems"),
+        max_items=source.get("maxItems"),
+        min_properties=source.get("minProperties"),
+        max_properties=source.get("maxProperties"),
+    )
+    return _NO_LIMITS if limits.none else limits
+
+
+def _parse_rule(source: Mapping[str, Any]) -> Rule:
+    return Rule(
+        rule=source.get("rule") or "",
+        message=source.get("message") or "",
+        message_expression=source.get("messageExpression") or "",
+        reason=source.get("reason") or "",
+        field_path=source.get("fieldPath") or "",
+        optional_old_self=source.get("optionalOldSelf") is True,
+        raw=source,
+    )

@@ -1,0 +1,153 @@
+"""Which schemas a definition may have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from aimctl.devcluster.schema import InvalidSchema, Schema
+from aimctl.devcluster.schema.formats import matches_format
+from aimctl.devcluster.schema.functions import parse_quantity
+from aimctl.devcluster.schema.patterns import compile_pattern
+
+ROOT = "spec.validation.openAPIV3Schema"
+
+
+def complaints(**spec: Any) -> list[str]:
+    try:
+        Schema.from_crd({"type": "object", "properties": {"spec": {"type": "object", "properties": spec}}})
+    except InvalidSchema as error:
+        return [str(item).removeprefix(f"{ROOT}.properties[spec].properties") for item in error.errors]
+    return []
+
+
+@pytest.mark.parametrize(
+    ("field", "expected"),
+    [
+        ({}, "[f].type: Required value: must not be empty for specified object fields"),
+        ({"type": "array"}, "[f].items: Required value: must be specified"),
+        ({"type": "array", "items": {}}, "[f].items.type: Required value: must not be empty for specified array items"),
+        ({"type": "text"}, '[f].type: Unsupported value: "text": supported values: "array", "boolean", "integer", "number", "object", "string"'),
+        (
+            {"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": {"type": "string"}},
+            "[f].additionalProperties: Forbidden: additionalProperties and properties are mutual exclusive",
+        ),
+        (
+            {"type": "string", "anyOf": [{"type": "string"}]},
+            "[f].anyOf[0].type: Forbidden: must be empty to be structural",
+        ),
+        (
+            {"type": "object", "allOf": [{"properties": {"a": {"minLength": 1}}}]},
+            ("[f].properties[a]: Required value: because it is defined in "
+            f"{ROOT}.properties[spec].properties[f].allOf[0].properties[a]"),
+        ),
+        (
+            {"type": "object", "x-kubernetes-embedded-resource": True},
+            "[f].properties: Required value: must not be empty if x-kubernetes-embedded-resource is true without x-kubernetes-preserve-unknown-fields",
+        ),
+        (
+            {"x-kubernetes-int-or-string": True, "x-kubernetes-preserve-unknown-fields": True},
+            "[f].x-kubernetes-preserve-unknown-fields: Invalid value: true: must be false if x-kubernetes-int-or-string is true",
+        ),
+        (
+            {"type": "array", "x-kubernetes-list-type": "map", "items": {"type": "object"}},
+            "[f].x-kubernetes-list-map-keys: Required value: must not be empty if x-kubernetes-list-type is map",
+        ),
+        (
+            {
+                "type": "array",
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["name"],
+                "items": {"type": "object", "properties": {"name": {"type": "string"}}},
+            },
+            ("[f].items.properties[name].default: Required value: this property is in x-kubernetes-list-map-keys, "
+            "so it must have a default or be a required property"),
+        ),
+        ({"type": "integer", "default": "x"}, '[f].default: Invalid value: "string": spec.validation.openAPIV3Schema.properties[spec].properties[f].default in body must be of type integer: "string"'),
+        ({"type": "string", "pattern": "("}, "[f].pattern: Invalid value: \"(\": must be a valid regular expression, but isn't: error parsing regexp: missing ), unterminated subpattern at position 0"),
+    ],
+)  # fmt: skip
+def test_a_schema_that_is_not_structural_is_refused(field: dict[str, Any], expected: str) -> None:
+    assert complaints(f=field) == [expected]
+
+
+def test_int_or_string_may_say_so_with_any_of() -> None:
+    either = [{"type": "integer"}, {"type": "string"}]
+    assert complaints(a={"x-kubernetes-int-or-string": True, "anyOf": either}) == []
+    assert (
+        complaints(a={"x-kubernetes-int-or-string": True, "allOf": [{"anyOf": either}, {"pattern": "^1"}]})
+        == []
+    )
+
+
+def test_metadata_may_restrict_only_names() -> None:
+    named = {"type": "object", "properties": {"name": {"type": "string", "maxLength": 5}}}
+    schema = Schema.from_crd({"type": "object", "properties": {"metadata": named}})
+    assert [str(e) for e in schema.validate({"metadata": {"name": "toolong"}}, None)] == [
+        "metadata.name: Too long: may not be more than 5 bytes"
+    ]
+    named["properties"]["labels"] = {"type": "object"}  # type: ignore[index]
+    with pytest.raises(InvalidSchema, match="must not specify anything other than name and generateName"):
+        Schema.from_crd({"type": "object", "properties": {"metadata": named}})
+
+
+def test_the_root_must_be_an_object_without_free_keys() -> None:
+    with pytest.raises(InvalidSchema, match="must not be empty at the root"):
+        Schema.from_crd({})
+    with pytest.raises(InvalidSchema, match="must be object at the root"):
+        Schema.from_crd({"type": "string"})
+    with pytest.raises(InvalidSchema, match="must not be used at the root"):
+        Schema.from_crd({"type": "object", "additionalProperties": {"type": "string"}})
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("date-time", "2026-01-02T03:04:05Z", "2026-01-02 03:04:05"),
+        ("date-time", "2026-01-02T03:04:05.000001+01:00", "2026-13-02T03:04:05Z"),
+        ("date", "2026-01-02", "20260102"),
+        ("duration", "1h5m0.5s", "1 hour"),
+        ("byte", "aGk=", "a"),
+        ("uri", "hf://a/b", "no uri"),
+        ("hostname", "a.b-c.d", "-a"),
+        ("ipv4", "10.0.0.1", "::1"),
+        ("ipv6", "::1", "10.0.0.1"),
+        ("cidr", "10.0.0.0/8", "10.0.0.0"),
+        ("uuid4", "6f1f9c4c-8f0a-4c0e-9f0a-0c0e9f0a6f1f", "6f1f9c4c-8f0a-1c0e-9f0a-0c0e9f0a6f1f"),
+        ("mac", "00:11:22:33:44:55", "00:11"),
+        ("email", "a@b.c", "a"),
+        ("k8s-short-name", "abc", "a.b"),
+        ("unheard-of", "anything", None),
+    ],
+)
+def test_a_format_tells_good_from_bad(name: str, good: str, bad: str | None) -> None:
+    assert matches_format(good, name)
+    assert bad is None or not matches_format(bad, name)
+
+
+@pytest.mark.parametrize("pattern", [r"(?=a)", r"(?<!a)b", r"(a)\1", r"(?>a)", "["])
+def test_a_pattern_the_real_server_does_not_have_is_refused(pattern: str) -> None:
+    with pytest.raises(ValueError, match="error parsing regexp"):
+        compile_pattern(pattern)
+
+
+def test_a_dollar_means_the_very_end() -> None:
+    assert compile_pattern("^a$").search("a")
+    assert not compile_pattern("^a$").search("a\n")
+    assert compile_pattern(r"^[$]\$[[:alpha:]]$").search("$$x")
+    assert not compile_pattern(r"^\d$").search("٣")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1", 1), ("500m", 0.5), ("1Ki", 1024), ("1E", 1e18), ("1Ei", 2**60), ("1e3", 1000), ("1.5G", 1.5e9), ("-2k", -2000)],
+)  # fmt: skip
+def test_a_quantity_is_read_with_its_suffix(text: str, value: float) -> None:
+    assert float(parse_quantity(text)) == value
+
+
+@pytest.mark.parametrize("text", ["", "x", "1 Gi", "1Gib", "NaN", "Ki", "1_0"])
+def test_a_text_that_is_no_quantity_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="quantit"):
+        parse_quantity(text)
