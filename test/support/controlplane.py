@@ -1,0 +1,276 @@
+"""A real Kubernetes control plane for tests: etcd, kube-apiserver and kube-controller-manager on loopback.
+
+    async with ControlPlane() as plane:
+        ...  # plane.kubeconfig, or plane.url with plane.token and plane.ca_file
+
+Contract
+--------
+* `start` returns when the API server is ready and the namespace `default` has a usable service account, so
+  the first pod that a test or a controller creates is admitted. If not, it raises `ComponentError` with the
+  end of the failing program's log, and nothing is left running.
+* Fresh data every time, RBAC on, one administrator (`token`, group system:masters). Service accounts, owner
+  garbage collection, namespace deletion, Jobs and their TTL work as in a cluster: they are the real ones.
+* There is no scheduler and no kubelet: a Job gets its pods, and these stay pending until a test acts.
+* `kill_apiserver` is a crash; `restart_apiserver` brings it back on the same port with the same data.
+* Flags and controller names follow the server's version (`version`). Tried with 1.20.2.
+* The programs die with the thread that calls `start` (see component.py); nothing is tied to an event loop.
+
+What a test of pod logs needs (found out on 1.20.2; test/envtest/test_pod_logs.py holds it)
+-------------------------------------------------------------------------------------------
+The API server fetches `GET https://<node>/containerLogs/<namespace>/<pod>/<container>` and hands the body on.
+To stand in for the kubelet, a test
+
+1. serves HTTPS on 127.0.0.1. Any certificate will do: the server is given no --kubelet-certificate-authority
+   and then does not verify. It shows a client certificate of its own, signed by `ca_file`;
+2. creates a Node whose status has addresses [{type: InternalIP, address: 127.0.0.1}] and
+   daemonEndpoints.kubeletEndpoint.Port (capital P). One POST will do: a new Node keeps its status.
+   By default the server would try an address of type Hostname first, so InternalIP is asked for by flag;
+3. binds the pod: spec.nodeName at creation, or a Binding. For an unbound pod the answer is an empty 204;
+4. need not set the pod's status at all: whether the container has started is for the kubelet to judge, who
+   answers 400 with a text if not.
+
+Query parameters (follow, tailLines, ...) arrive as they were sent. A kubelet's 400 comes back as a Status
+object with its text as the message. A bound pod that is deleted stays, with its deletionTimestamp, until the
+stand-in does what a kubelet would: delete it again with gracePeriodSeconds 0.
+
+Delays that are fixed in the controllers
+----------------------------------------
+* The garbage collector looks for new kinds every 30 s: what an object of a newer kind owns went 40 s
+  after its owner. A test that creates CRDs and relies on owner references calls `restart_controller_manager`
+  in between; then it takes 0.3 s.
+* A deleted namespace takes 5 s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import secrets
+import shutil
+import ssl
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import aiohttp
+
+from support.component import Component, ComponentError
+from support.kubernetes_binaries import Binaries, Version, find_binaries
+from support.pki import CertificateAuthority, write_private_key
+from support.ports import PortReservation, reserve_port
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["ComponentError", "ControlPlane"]
+
+_HOST = "127.0.0.1"
+_CONTROLLERS = {
+    # name until 1.27: name since, with the old ones kept as aliases for now
+    "job": "job-controller",
+    "garbagecollector": "garbage-collector-controller",
+    "namespace": "namespace-controller",
+    "serviceaccount": "serviceaccount-controller",
+    "serviceaccount-token": "serviceaccount-token-controller",
+    "ttl-after-finished": "ttl-after-finished-controller",
+}
+
+
+class ControlPlane:
+    """See the module's text.
+
+    Args:
+        binaries: The programs; looked up if not given.
+        directory: Where data, logs, certificates and the kubeconfig go; kept afterwards. By default a new
+            temporary folder that `stop` removes.
+        apiserver_args: Further flags for the API server, after ours.
+        timeout: Seconds that each program has to come up.
+    """
+
+    def __init__(
+        self,
+        binaries: Binaries | None = None,
+        directory: Path | None = None,
+        *,
+        apiserver_args: Sequence[str] = (),
+        timeout: float = 60,
+    ) -> None:
+        self.binaries = binaries or find_binaries()
+        self.version: Version = self.binaries.version
+        self.token = secrets.token_urlsafe(24)
+        self._timeout = timeout
+        self._apiserver_args = tuple(apiserver_args)
+        self._own_directory = directory is None
+        self.directory = directory or Path(tempfile.mkdtemp(prefix="aimctl-controlplane-"))
+        self.kubeconfig = self.directory / "kubeconfig"
+        self.ca_file = self.directory / "ca.crt"
+        self._ports: list[PortReservation] = []
+        self._etcd = Component("etcd", self.directory / "etcd.log")
+        self._apiserver = Component("kube-apiserver", self.directory / "kube-apiserver.log")
+        self._controller_manager = Component("kube-controller-manager", self.directory / "kcm.log")
+        self._components = (self._controller_manager, self._apiserver, self._etcd)
+        self.url = ""
+        self._etcd_url = ""
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Start everything; returns when pods can be created in `default`."""
+        try:
+            self._prepare()
+            self._etcd.start(self._etcd_command())
+            # The API server waits for etcd by itself, after a first second spent on its own affairs.
+            self._apiserver.start(self._apiserver_command())
+            await self._etcd.wait_until("health", self._etcd_is_healthy, within=self._timeout)
+            await self._wait_for_apiserver()
+            self._controller_manager.start(self._controller_manager_command())
+            await self._controller_manager.wait_until(
+                "default service account", self._pods_can_be_created, within=self._timeout
+            )
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """End everything at once and remove what is ours; harmless when repeated.
+
+        All of it is thrown away, so nobody gets the time for a graceful end.
+        """
+        for component in self._components:
+            await component.kill()
+        while self._ports:
+            self._ports.pop().release()
+        if self._own_directory:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    async def kill_apiserver(self) -> None:
+        """Crash the API server: connections break off, new ones are refused."""
+        await self._apiserver.kill()
+
+    async def restart_apiserver(self) -> None:
+        """Crash the API server if it still runs, start it again and wait until it is ready."""
+        await self._apiserver.kill()
+        self._apiserver.start(self._apiserver_command())
+        await self._wait_for_apiserver()
+
+    async def restart_controller_manager(self) -> None:
+        """Start the controllers anew, so that the garbage collector knows CRDs created since it began."""
+        await self._controller_manager.kill()
+        self._controller_manager.start(self._controller_manager_command())
+
+    def _prepare(self) -> None:
+        authority = CertificateAuthority(self.directory)
+        authority.issue("apiserver")
+        authority.issue("kubelet-client", "system:masters")
+        write_private_key(self.directory / "service-accounts.key")
+        tokens = self.directory / "tokens.csv"
+        tokens.touch(mode=0o600)
+        tokens.write_text(f'{self.token},admin,admin,"system:masters"\n')
+        self._ports = [reserve_port(), reserve_port()]
+        self._etcd_url, self.url = (
+            f"{scheme}://{_HOST}:{port.number}"
+            for scheme, port in zip(("http", "https"), self._ports, strict=True)
+        )
+        self.kubeconfig.touch(mode=0o600)
+        self.kubeconfig.write_text(json.dumps(self._kubeconfig(), indent=2))  # JSON is YAML
+
+    def _kubeconfig(self) -> dict[str, Any]:
+        return {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [
+                {"name": "test", "cluster": {"server": self.url, "certificate-authority": str(self.ca_file)}}
+            ],
+            "users": [{"name": "admin", "user": {"token": self.token}}],
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "admin"}}],
+            "current-context": "test",
+        }
+
+    def _etcd_command(self) -> list[str]:
+        flags = [
+            f"--data-dir={self.directory / 'etcd'}",
+            f"--listen-client-urls={self._etcd_url}",
+            f"--advertise-client-urls={self._etcd_url}",
+            f"--listen-peer-urls=http://{_HOST}:0",  # a cluster of one: nobody has to know the port
+        ]
+        return [str(self.binaries.etcd), *flags]
+
+    def _apiserver_command(self) -> list[str]:
+        folder = self.directory
+        flags = [
+            f"--etcd-servers={self._etcd_url}",
+            f"--bind-address={_HOST}",
+            f"--secure-port={self._ports[1].number}",
+            f"--advertise-address={_HOST}",
+            "--endpoint-reconciler-type=none",  # it would complain that no Endpoints may be on loopback
+            "--service-cluster-ip-range=10.0.0.0/24",
+            f"--cert-dir={folder}",
+            f"--tls-cert-file={folder / 'apiserver.crt'}",
+            f"--tls-private-key-file={folder / 'apiserver.key'}",
+            f"--client-ca-file={self.ca_file}",
+            f"--token-auth-file={folder / 'tokens.csv'}",
+            "--authorization-mode=RBAC",
+            "--allow-privileged=true",
+            "--service-account-issuer=https://kubernetes.default.svc",
+            f"--service-account-key-file={folder / 'service-accounts.key'}",
+            f"--service-account-signing-key-file={folder / 'service-accounts.key'}",
+            "--kubelet-preferred-address-types=InternalIP",
+            f"--kubelet-client-certificate={folder / 'kubelet-client.crt'}",
+            f"--kubelet-client-key={folder / 'kubelet-client.key'}",
+            *self._feature_gates(),
+        ]
+        return [str(self.binaries.apiserver), *flags, *self._apiserver_args]
+
+    def _controller_manager_command(self) -> list[str]:
+        names = _CONTROLLERS.keys() if self.version < (1, 28, 0) else _CONTROLLERS.values()
+        flags = [
+            f"--kubeconfig={self.kubeconfig}",
+            f"--controllers={','.join(names)}",
+            "--leader-elect=false",
+            "--secure-port=0",  # nobody asks it anything
+            f"--service-account-private-key-file={self.directory / 'service-accounts.key'}",
+            f"--root-ca-file={self.ca_file}",
+            # Tests delete and create by the thousand; the default of 20 a second is for sharing a cluster.
+            "--kube-api-qps=500",
+            "--kube-api-burst=1000",
+            *self._feature_gates(),
+        ]
+        if self.version < (1, 24, 0):
+            flags.append("--port=0")  # the plain-text port 10252, gone since
+        return [str(self.binaries.controller_manager), *flags]
+
+    def _feature_gates(self) -> list[str]:
+        return ["--feature-gates=TTLAfterFinished=true"] if self.version < (1, 21, 0) else []
+
+    async def _wait_for_apiserver(self) -> None:
+        await self._apiserver.wait_until("readiness", self._apiserver_is_ready, within=self._timeout)
+
+    async def _etcd_is_healthy(self) -> bool:
+        return await self._get(f"{self._etcd_url}/health") is not None
+
+    async def _apiserver_is_ready(self) -> bool:
+        return await self._get(f"{self.url}/readyz") is not None
+
+    async def _pods_can_be_created(self) -> bool:
+        found = await self._get(f"{self.url}/api/v1/namespaces/default/serviceaccounts/default")
+        # Until 1.24 admission turns pods away as long as the account has no token in a Secret.
+        return found is not None and (self.version >= (1, 24, 0) or bool(json.loads(found).get("secrets")))
+
+    async def _get(self, url: str) -> bytes | None:
+        """The body of a 200 answer; None for any other answer and for none at all."""
+        trust = ssl.create_default_context(cafile=str(self.ca_file))
+        headers = {"Authorization": f"Bearer {self.token}"}
+        with contextlib.suppress(aiohttp.ClientError, asyncio.TimeoutError):
+            async with (
+                aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=5)) as session,
+                session.get(url, ssl=trust) as response,
+            ):
+                body = await response.read()
+                return body if response.status == 200 else None
+        return None
