@@ -1,0 +1,134 @@
+"""CustomResourceDefinitions, made from the types.
+
+Contract:
+    * :func:`crd` turns a :class:`~aimctl.api.v1alpha1.meta.Kind` into an ``apiextensions.k8s.io/v1`` CRD whose
+      schema is structural: no ``$ref``, no ``anyOf``, nothing nullable, a type on every node (or int-or-string).
+    * The same types give the same CRD, key for key.
+
+Rules of the way from pydantic's JSON schema:
+    * ``X | None`` is an optional X. A field is required when it has no default in Python.
+    * Defaults are written for plain values of the spec only: a default list or object would make the API server
+      own what nobody wrote, and defaults in a status would be written by whoever comes first.
+    * What pydantic cannot say stands in ``json_schema_extra`` at the field, in Kubernetes' own words.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aimctl.api.v1alpha1.meta import GROUP, VERSION, Column, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["crd", "openapi_schema"]
+
+_DROPPED = frozenset({"title", "$defs", "additionalProperties", "nullable"})
+
+
+def crd(kind: Kind[Any]) -> dict[str, Any]:
+    """The whole CRD of one kind."""
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": kind.crd_name, "labels": {"app.kubernetes.io/part-of": "aimctl"}},
+        "spec": {
+            "group": GROUP,
+            "scope": "Namespaced" if kind.namespaced else "Cluster",
+            "names": {
+                "kind": kind.name,
+                "listKind": kind.name + "List",
+                "plural": kind.plural,
+                "singular": kind.name.lower(),
+                "shortNames": list(kind.short_names),
+                "categories": list(kind.categories),
+            },
+            "versions": [
+                {
+                    "name": VERSION,
+                    "served": True,
+                    "storage": True,
+                    "subresources": {"status": {}},
+                    "additionalPrinterColumns": [_column(column) for column in kind.columns],
+                    "schema": {"openAPIV3Schema": openapi_schema(kind)},
+                }
+            ],
+        },
+    }
+
+
+def _column(column: Column) -> dict[str, Any]:
+    out: dict[str, Any] = {
+        "name": column.name,
+        "type": column.type,
+        "jsonPath": column.json_path,
+        "description": column.description,
+    }
+    if column.priority:
+        out["priority"] = column.priority
+    return out
+
+
+def openapi_schema(kind: Kind[Any]) -> dict[str, Any]:
+    """The structural schema of one kind, from the object's root."""
+    source = kind.view.model_json_schema(by_alias=True, mode="validation")
+    definitions: Mapping[str, Any] = source.get("$defs", {})
+    fields = {
+        name: _node(value, definitions, defaults=name == "spec")
+        for name, value in source["properties"].items()
+    }
+    return {
+        "description": source["description"],
+        "type": "object",
+        "required": [name for name in source.get("required", []) if name in fields],
+        "properties": {
+            "apiVersion": {
+                "description": "Version of the schema that this object is written in.",
+                "type": "string",
+            },
+            "kind": {"description": "Kind of this object, in CamelCase.", "type": "string"},
+            "metadata": {"type": "object"},
+            **fields,
+        },
+    } | ({} if source.get("required") else {"required": ["spec"]})
+
+
+def _node(source: Mapping[str, Any], definitions: Mapping[str, Any], *, defaults: bool) -> dict[str, Any]:
+    """One schema node, structural. ``defaults`` says whether plain defaults are kept."""
+    flat = _flatten(source, definitions)
+    out: dict[str, Any] = {}
+    for word, value in flat.items():
+        if word == "properties":
+            out[word] = {name: _node(item, definitions, defaults=defaults) for name, item in value.items()}
+        elif word == "items":
+            out[word] = _node(value, definitions, defaults=defaults)
+        elif word == "default":
+            if defaults and isinstance(value, str | int | bool) and value != "":
+                out[word] = value
+        elif word not in _DROPPED:
+            out[word] = value
+    extra = flat.get("additionalProperties")
+    if isinstance(extra, dict):
+        out["additionalProperties"] = _node(extra, definitions, defaults=defaults)
+    if out.get("x-kubernetes-int-or-string"):
+        out.pop("type", None)
+    return out
+
+
+def _flatten(source: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
+    """Follow references and take ``null`` out of unions; words nearer to the field win over the type's."""
+    out = dict(source)
+    while True:
+        if "$ref" in out:
+            target = definitions[str(out.pop("$ref")).rpartition("/")[2]]
+            out = {**target, **out}
+        elif "anyOf" in out:
+            choices = [choice for choice in out.pop("anyOf") if choice.get("type") != "null"]
+            if len(choices) != 1:
+                raise TypeError(
+                    f"a union of {len(choices)} types has no structural schema: {choices}; give the"
+                    f" field one type"
+                )
+            out = {**choices[0], **out}
+        else:
+            return out

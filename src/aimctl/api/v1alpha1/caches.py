@@ -1,0 +1,210 @@
+"""AIMTemplateCache and AIMModelCache: which models should be on a namespace's volumes, and which are."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import ConfigDict, Field
+
+from aimctl.api.v1alpha1.common import (
+    Conditions,
+    EnvList,
+    Image,
+    Int32,
+    Int64,
+    ObjectName,
+    PullSecretList,
+    ResolvedReference,
+    Size,
+    SourceURI,
+    Time,
+    constant,
+)
+from aimctl.api.v1alpha1.meta import Column, Kind, View, age_column, rules
+
+__all__ = [
+    "DEFAULT_DOWNLOAD_IMAGE",
+    "MODEL_CACHES",
+    "TEMPLATE_CACHES",
+    "AIMModelCache",
+    "AIMTemplateCache",
+    "CacheState",
+    "CachedModel",
+    "ModelCacheSpec",
+    "ModelCacheStatus",
+    "TemplateCacheSpec",
+    "TemplateCacheStatus",
+]
+
+DEFAULT_DOWNLOAD_IMAGE = "kserve/storage-initializer:v0.16.0"
+"""KServe's downloader: takes a source URI (hf:// or s3://) and a folder."""
+
+
+class CacheState(StrEnum):
+    """Values of ``status.status``."""
+
+    PENDING = "Pending"
+    PROGRESSING = "Progressing"
+    AVAILABLE = "Available"
+    FAILED = "Failed"
+
+
+class TemplateCacheSpec(View):
+    """Which template to cache."""
+
+    template_ref: ObjectName = Field(
+        description="Name of the AIMServiceTemplate in this namespace, else of the"
+        " AIMClusterServiceTemplate, to cache."
+    )
+    storage_class_name: ObjectName | None = Field(
+        None, description="Storage class of the cache volumes; the runtime config's when absent."
+    )
+    runtime_config_name: ObjectName = Field("default", description="Runtime config for storage defaults.")
+    env: EnvList = Field(
+        default=(), description="Environment variables of the download Jobs, typically authentication tokens."
+    )
+    image_pull_secrets: PullSecretList = Field(
+        default=(), description="Secrets for pulling the download image."
+    )
+
+
+class CachedModel(View):
+    """One model cache that a template cache uses."""
+
+    name: str = Field("", description="Name of the model source.", json_schema_extra={"maxLength": 512})
+    source: SourceURI = Field("", description="Where it is downloaded from.")
+    model_cache: str = Field(
+        "", description="Name of the AIMModelCache.", json_schema_extra={"maxLength": 253}
+    )
+    status: str = Field(
+        "", description="State of the AIMModelCache.", json_schema_extra=constant(*CacheState)
+    )
+
+
+class TemplateCacheStatus(View):
+    """How far the caching is."""
+
+    observed_generation: Int64 = Field(0, description="Most recent generation observed.")
+    status: str = Field(
+        "",
+        description="State: Pending, Progressing, Available or Failed.",
+        json_schema_extra=constant(*CacheState),
+    )
+    conditions: Conditions = Field(
+        default=(), description="Details: Resolved, CacheWarm, Ready, Progressing, Failure."
+    )
+    resolved_template: ResolvedReference | None = Field(None, description="The template that is cached.")
+    resolved_runtime_config: ResolvedReference | None = Field(
+        None, description="The runtime config in force."
+    )
+    models: tuple[CachedModel, ...] = Field(
+        default=(),
+        description="The model caches in use, one for each source.",
+        json_schema_extra={"maxItems": 256, "x-kubernetes-list-type": "atomic"},
+    )
+
+
+class AIMTemplateCache(View):
+    """The wish to have all model sources of a template on this namespace's volumes."""
+
+    spec: TemplateCacheSpec = Field(description="Which template to cache.")
+    status: TemplateCacheStatus = Field(default=TemplateCacheStatus(), description="How far the caching is.")
+
+
+class ModelCacheSpec(View):
+    """What to download."""
+
+    model_config = ConfigDict(
+        json_schema_extra=dict(rules(("self.sourceURI == oldSelf.sourceURI", "spec.sourceURI is immutable")))
+    )
+
+    source_uri: SourceURI = Field(
+        alias="sourceURI", description="Where to download from: hf:// or s3://. Immutable after creation."
+    )
+    size: Size = Field(
+        description="Expected size as a quantity, such as 16Gi; the volume gets headroom on top."
+    )
+    storage_class_name: ObjectName | None = Field(
+        None, description="Storage class of the volume; the runtime config's when absent."
+    )
+    runtime_config_name: ObjectName = Field(
+        "default", description="Runtime config for storage class and headroom."
+    )
+    env: EnvList = Field(
+        default=(), description="Environment variables of the download Job, typically authentication tokens."
+    )
+    model_download_image: Image = Field(DEFAULT_DOWNLOAD_IMAGE, description="Image of the download Job.")
+    image_pull_secrets: PullSecretList = Field(
+        default=(), description="Secrets for pulling the download image."
+    )
+
+
+class ModelCacheStatus(View):
+    """How far the download is."""
+
+    observed_generation: Int64 = Field(0, description="Most recent generation observed.")
+    status: str = Field(
+        "",
+        description="State: Pending, Progressing, Available or Failed.",
+        json_schema_extra=constant(*CacheState),
+    )
+    conditions: Conditions = Field(
+        default=(), description="Details: StorageReady, Ready, Progressing, Failure."
+    )
+    resolved_runtime_config: ResolvedReference | None = Field(
+        None, description="The runtime config in force."
+    )
+    persistent_volume_claim: str | None = Field(
+        None, description="Name of the volume claim.", json_schema_extra={"maxLength": 253}
+    )
+    failed_downloads: Int32 = Field(
+        0, description="Downloads that failed since the last success.", json_schema_extra={"minimum": 0}
+    )
+    next_download_at: Time | None = Field(
+        None, description="When the next download is tried, after a failed one."
+    )
+    last_used: Time | None = Field(None, description="When a service last used the cache.")
+
+
+class AIMModelCache(View):
+    """One model source on one volume, shared by everything in the namespace that needs it."""
+
+    spec: ModelCacheSpec = Field(description="What to download.")
+    status: ModelCacheStatus = Field(default=ModelCacheStatus(), description="How far the download is.")
+
+
+def _reason(condition: str) -> Column:
+    return Column(
+        "Reason", "string", f'.status.conditions[?(@.type=="{condition}")].reason', "Why it is in this state."
+    )
+
+
+TEMPLATE_CACHES = Kind(
+    "AIMTemplateCache",
+    "aimtemplatecaches",
+    ("aimtc",),
+    True,
+    AIMTemplateCache,
+    (
+        Column("Template", "string", ".spec.templateRef", "The template to cache."),
+        Column("Status", "string", ".status.status", "State of the cache."),
+        _reason("Ready"),
+        Column("Scope", "string", ".status.resolvedTemplate.scope", "Scope of the template.", 1),
+        age_column(),
+    ),
+)
+MODEL_CACHES = Kind(
+    "AIMModelCache",
+    "aimmodelcaches",
+    ("aimmc",),
+    True,
+    AIMModelCache,
+    (
+        Column("Source", "string", ".spec.sourceURI", "Where it is downloaded from."),
+        Column("Size", "string", ".spec.size", "Expected size."),
+        Column("Status", "string", ".status.status", "State of the cache."),
+        _reason("Ready"),
+        Column("PVC", "string", ".status.persistentVolumeClaim", "The volume claim.", 1),
+        age_column(),
+    ),
+)

@@ -1,0 +1,205 @@
+"""AIMModel and AIMClusterModel: a model's name, and the container image that serves it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from aimctl.api.v1alpha1.common import (
+    Conditions,
+    EnvList,
+    Image,
+    Int32,
+    Int64,
+    ObjectName,
+    PullSecretList,
+    ResolvedReference,
+    ResourceRequirements,
+    Time,
+    constant,
+)
+from aimctl.api.v1alpha1.meta import Column, Kind, View, age_column
+
+__all__ = [
+    "CLUSTER_MODELS",
+    "MODELS",
+    "AIMClusterModel",
+    "AIMModel",
+    "ImageMetadata",
+    "ModelDiscovery",
+    "ModelSpec",
+    "ModelState",
+    "ModelStatus",
+    "OciMetadata",
+    "RecommendedDeployment",
+]
+
+
+class ModelState(StrEnum):
+    """Values of ``status.status``."""
+
+    PENDING = "Pending"
+    PROGRESSING = "Progressing"
+    READY = "Ready"
+    NOT_AVAILABLE = "NotAvailable"
+    DEGRADED = "Degraded"
+    FAILED = "Failed"
+
+
+class ModelDiscovery(View):
+    """Whether the image's labels are read, and what becomes of them."""
+
+    enabled: bool | None = Field(
+        None,
+        description="Read the image's metadata from its registry. When absent, the runtime config's"
+        " model.autoDiscovery decides, which defaults to true.",
+    )
+    auto_create_templates: bool = Field(
+        default=True, description="Create a service template for each deployment that the image recommends."
+    )
+
+
+class ModelSpec(View):
+    """What a model is."""
+
+    image: Image = Field(
+        description="Container image of the model, such as ghcr.io/silogen/aim-llama-3-8b:0.3."
+    )
+    discovery: ModelDiscovery | None = Field(
+        None, description="What to read from the image. When absent, the runtime config's defaults apply."
+    )
+    default_service_template: ObjectName | None = Field(
+        None, description="Template that services of this model use when they name none."
+    )
+    runtime_config_name: ObjectName = Field(
+        "default", description="Runtime config of this model: AIMRuntimeConfig, else AIMClusterRuntimeConfig."
+    )
+    image_pull_secrets: PullSecretList = Field(
+        default=(),
+        description="Secrets for pulling the image and reading its metadata. They must exist in the model's"
+        " namespace, for cluster models in the operator namespace.",
+    )
+    service_account_name: ObjectName | None = Field(
+        None,
+        description="Service account of the pods that run the image; the namespace's default when absent.",
+    )
+    resources: ResourceRequirements | None = Field(
+        None, description="Container resources; templates and services override them."
+    )
+    env: EnvList = Field(
+        default=(), description="Environment variables of every container that runs the image."
+    )
+
+
+class RecommendedDeployment(View):
+    """One way to run the model that its publisher recommends."""
+
+    gpu_model: str | None = Field(None, description="GPU type.", json_schema_extra={"maxLength": 63})
+    gpu_count: Int32 | None = Field(None, description="GPUs per replica.", json_schema_extra={"minimum": 0})
+    precision: str | None = Field(None, description="Numeric precision.", json_schema_extra={"maxLength": 63})
+    metric: str | None = Field(None, description="Optimization goal.", json_schema_extra={"maxLength": 63})
+    profile_id: str | None = Field(
+        None, description="Identifier of the profile inside the image.", json_schema_extra={"maxLength": 512}
+    )
+    description: str | None = Field(
+        None, description="What the publisher says about it.", json_schema_extra={"maxLength": 4096}
+    )
+
+
+class OciMetadata(View):
+    """The org.opencontainers.image labels of the image."""
+
+    title: str | None = Field(
+        None, description="Human-readable title.", json_schema_extra={"maxLength": 4096}
+    )
+    description: str | None = Field(
+        None, description="What the image holds.", json_schema_extra={"maxLength": 16384}
+    )
+    licenses: str | None = Field(
+        None, description="Licences as an SPDX expression.", json_schema_extra={"maxLength": 4096}
+    )
+    vendor: str | None = Field(None, description="Who distributes it.", json_schema_extra={"maxLength": 4096})
+    authors: str | None = Field(
+        None, description="Who answers for it.", json_schema_extra={"maxLength": 4096}
+    )
+    source: str | None = Field(
+        None, description="Where its source is.", json_schema_extra={"maxLength": 4096}
+    )
+    documentation: str | None = Field(
+        None, description="Where its documentation is.", json_schema_extra={"maxLength": 4096}
+    )
+    created: str | None = Field(None, description="When it was built.", json_schema_extra={"maxLength": 64})
+    revision: str | None = Field(
+        None, description="Revision of its source.", json_schema_extra={"maxLength": 512}
+    )
+    version: str | None = Field(
+        None, description="Version of what it holds.", json_schema_extra={"maxLength": 512}
+    )
+
+
+class ImageMetadata(View):
+    """What the image says about itself."""
+
+    image: str | None = Field(
+        None, description="The image that was read.", json_schema_extra={"maxLength": 512}
+    )
+    digest: str | None = Field(
+        None, description="Digest of its manifest.", json_schema_extra={"maxLength": 256}
+    )
+    canonical_name: str | None = Field(
+        None,
+        description="The model's own name, such as meta-llama/Llama-3.1-8B-Instruct.",
+        json_schema_extra={"maxLength": 512},
+    )
+    recommended_deployments: tuple[RecommendedDeployment, ...] = Field(
+        default=(),
+        description="Deployments that the image recommends.",
+        json_schema_extra={"maxItems": 256, "x-kubernetes-list-type": "atomic"},
+    )
+    oci: OciMetadata | None = Field(None, description="The image's general OCI labels.")
+    extracted_at: Time | None = Field(None, description="When the metadata was read.")
+
+
+class ModelStatus(View):
+    """What is known about the model."""
+
+    observed_generation: Int64 = Field(0, description="Most recent generation observed.")
+    status: str = Field(
+        "",
+        description="State of the model, rolled up from its templates.",
+        json_schema_extra=constant(*ModelState),
+    )
+    conditions: Conditions = Field(
+        default=(), description="Details: RuntimeResolved, MetadataExtracted, TemplatesAutoGenerated."
+    )
+    resolved_runtime_config: ResolvedReference | None = Field(
+        None, description="The runtime config in force."
+    )
+    image_metadata: ImageMetadata | None = Field(None, description="What the image says about itself.")
+
+
+class AIMModel(View):
+    """An AIM model of one namespace: a name for a container image and how to run it."""
+
+    spec: ModelSpec = Field(description="What the model is.")
+    status: ModelStatus = Field(default=ModelStatus(), description="What is known about the model.")
+
+
+class AIMClusterModel(View):
+    """An AIM model for the whole cluster: a name for a container image and how to run it."""
+
+    spec: ModelSpec = Field(description="What the model is.")
+    status: ModelStatus = Field(default=ModelStatus(), description="What is known about the model.")
+
+
+_COLUMNS = (
+    Column("Status", "string", ".status.status", "State of the model."),
+    Column("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', "Why it is in this state."),
+    Column("Image", "string", ".spec.image", "Container image."),
+    Column("Model", "string", ".status.imageMetadata.canonicalName", "The model's own name.", 1),
+    age_column(),
+)
+
+MODELS = Kind("AIMModel", "aimmodels", ("aimmdl",), True, AIMModel, _COLUMNS)
+CLUSTER_MODELS = Kind("AIMClusterModel", "aimclustermodels", ("aimclmdl",), False, AIMClusterModel, _COLUMNS)

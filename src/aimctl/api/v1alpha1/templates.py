@@ -1,0 +1,252 @@
+"""AIMServiceTemplate and AIMClusterServiceTemplate: a runtime profile, and what discovery found out."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import ConfigDict, Field
+
+from aimctl.api.v1alpha1.common import (
+    Conditions,
+    EnvList,
+    GpuSelector,
+    Int64,
+    Metric,
+    ModelSource,
+    ObjectName,
+    Precision,
+    PullSecretList,
+    ResolvedReference,
+    ResourceRequirements,
+    StatusModelSource,
+    Time,
+    constant,
+    list_map,
+)
+from aimctl.api.v1alpha1.meta import Column, Kind, View, age_column, rules
+
+__all__ = [
+    "CLUSTER_SERVICE_TEMPLATES",
+    "SERVICE_TEMPLATES",
+    "AIMClusterServiceTemplate",
+    "AIMServiceTemplate",
+    "ClusterServiceTemplateSpec",
+    "DiscoveryFailure",
+    "DiscoveryRecord",
+    "DiscoveryStatus",
+    "ServiceTemplateSpec",
+    "TemplateCaching",
+    "TemplateSpec",
+    "TemplateState",
+    "TemplateStatus",
+]
+
+
+class TemplateState(StrEnum):
+    """Values of ``status.status``."""
+
+    PENDING = "Pending"
+    PROGRESSING = "Progressing"
+    NOT_AVAILABLE = "NotAvailable"
+    READY = "Ready"
+    DEGRADED = "Degraded"
+    FAILED = "Failed"
+
+
+def _unchanged(field: str) -> str:
+    present = f"has(self.{field})"
+    return f"{present} == has(oldSelf.{field}) && (!{present} || self.{field} == oldSelf.{field})"
+
+
+def _unchanged_gpu(field: str) -> str:
+    return f"!has(self.gpuSelector) || !has(oldSelf.gpuSelector) || ({_unchanged(f'gpuSelector.{field}')})"
+
+
+_IMMUTABLE = rules(
+    ("self.modelName == oldSelf.modelName", "spec.modelName is immutable"),
+    (_unchanged("metric"), "spec.metric is immutable"),
+    (_unchanged("precision"), "spec.precision is immutable"),
+    ("has(self.gpuSelector) == has(oldSelf.gpuSelector)", "spec.gpuSelector is immutable"),
+    (_unchanged_gpu("count"), "spec.gpuSelector.count is immutable"),
+    (_unchanged_gpu("model"), "spec.gpuSelector.model is immutable"),
+)
+"""One rule for each field, on the whole spec: only there can a rule see that a field appeared or vanished."""
+
+
+class TemplateSpec(View):
+    """What templates of both scopes say."""
+
+    model_config = ConfigDict(json_schema_extra=dict(_IMMUTABLE))
+
+    model_name: ObjectName = Field(
+        description="Name of the AIMModel or AIMClusterModel that this template runs. Immutable"
+        " after creation."
+    )
+    runtime_config_name: ObjectName = Field(
+        "default", description="Runtime config for storage defaults and discovery settings."
+    )
+    metric: Metric | None = Field(
+        None,
+        description="Optimization goal: latency (interactive) or throughput (batch processing)."
+        " Immutable after creation.",
+    )
+    precision: Precision | None = Field(
+        None,
+        description="Numeric precision: auto, fp4, fp8, fp16, fp32, bf16, int4 or int8. Immutable"
+        " after creation.",
+    )
+    gpu_selector: GpuSelector | None = Field(
+        None, description="GPUs that one replica needs. Immutable after creation."
+    )
+    image_pull_secrets: PullSecretList = Field(
+        default=(),
+        description="Secrets for pulling the image during discovery and inference. They must exist"
+        " in the template's"
+        " namespace, for cluster templates in the operator namespace.",
+    )
+    service_account_name: ObjectName | None = Field(
+        None,
+        description="Service account of discovery Jobs and inference pods; the namespace's default"
+        " when absent.",
+    )
+    resources: ResourceRequirements | None = Field(
+        None, description="Container resources of inference pods; they override the model's."
+    )
+    model_sources: tuple[ModelSource, ...] = Field(
+        default=(),
+        description="Static model sources. When given, they are used directly and no discovery Job runs.",
+        json_schema_extra=list_map("name", 256),
+    )
+
+
+class TemplateCaching(View):
+    """Whether the model is downloaded ahead of time."""
+
+    enabled: bool = Field(
+        default=False, description="Download the model sources into the namespace's caches on startup."
+    )
+    env: EnvList = Field(
+        default=(),
+        description="Environment variables of the download Jobs; they override those of the template.",
+    )
+
+
+class ServiceTemplateSpec(TemplateSpec):
+    """What a template of one namespace says."""
+
+    env: EnvList = Field(
+        default=(),
+        description="Environment variables of discovery and model downloads, typically"
+        " authentication tokens.",
+    )
+    caching: TemplateCaching | None = Field(
+        None,
+        description="Caching of the model in this namespace. When enabled, the template is Ready"
+        " once it is cached.",
+    )
+
+
+class ClusterServiceTemplateSpec(TemplateSpec):
+    """What a template for the whole cluster says; env and caching belong to namespaces."""
+
+
+class DiscoveryRecord(View):
+    """A finished discovery."""
+
+    input_hash: str = Field(
+        "",
+        description="Hash of everything that shaped the discovery Job.",
+        json_schema_extra={"maxLength": 64},
+    )
+    job_name: str = Field("", description="Name of the discovery Job.", json_schema_extra={"maxLength": 63})
+    finished_at: Time | None = Field(None, description="When it was read.")
+
+
+class DiscoveryFailure(DiscoveryRecord):
+    """A finished discovery that failed."""
+
+    message: str = Field(
+        "", description="What went wrong, and what would help.", json_schema_extra={"maxLength": 4096}
+    )
+
+
+class DiscoveryStatus(View):
+    """Which inputs discovery has answered; none is asked again unless aimctl rediscover asks for it."""
+
+    result: DiscoveryRecord | None = Field(
+        None, description="The discovery that modelSources and profile are from."
+    )
+    failure: DiscoveryFailure | None = Field(None, description="The last discovery, if it failed.")
+
+
+class TemplateStatus(View):
+    """What is known about the template."""
+
+    observed_generation: Int64 = Field(0, description="Most recent generation observed.")
+    status: str = Field(
+        "",
+        description="State of the template: Pending, Progressing, NotAvailable, Ready, Degraded or Failed.",
+        json_schema_extra=constant(*TemplateState),
+    )
+    conditions: Conditions = Field(
+        default=(),
+        description="Details: Discovered, CacheWarm (namespaced templates only), Ready, Progressing,"
+        " Failure.",
+    )
+    resolved_runtime_config: ResolvedReference | None = Field(
+        None, description="The runtime config in force."
+    )
+    resolved_image: ResolvedReference | None = Field(None, description="The model whose image is used.")
+    model_sources: tuple[StatusModelSource, ...] = Field(
+        default=(),
+        description="Discovered or static model artifacts, with URIs and sizes.",
+        json_schema_extra={"maxItems": 256, "x-kubernetes-list-type": "atomic"},
+    )
+    profile: dict[str, Any] | None = Field(
+        None,
+        description="Complete profile that discovery found, with engine arguments, environment and metadata.",
+        json_schema_extra={"x-kubernetes-preserve-unknown-fields": True, "x-kubernetes-map-type": "atomic"},
+    )
+    discovery: DiscoveryStatus | None = Field(None, description="Which inputs discovery has answered.")
+
+
+class AIMServiceTemplate(View):
+    """A runtime profile of a model in one namespace, and the cache of what discovery found out."""
+
+    spec: ServiceTemplateSpec = Field(description="The runtime profile.")
+    status: TemplateStatus = Field(default=TemplateStatus(), description="What is known about the template.")
+
+
+class AIMClusterServiceTemplate(View):
+    """A runtime profile of a model for the whole cluster, and the cache of what discovery found out."""
+
+    spec: ClusterServiceTemplateSpec = Field(description="The runtime profile.")
+    status: TemplateStatus = Field(default=TemplateStatus(), description="What is known about the template.")
+
+
+_COLUMNS = (
+    Column("Model", "string", ".spec.modelName", "The model it runs."),
+    Column("Metric", "string", ".spec.metric", "Optimization goal."),
+    Column("Precision", "string", ".spec.precision", "Numeric precision."),
+    Column("GPU", "string", ".spec.gpuSelector.model", "GPU type."),
+    Column("Status", "string", ".status.status", "State of the template."),
+    Column("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', "Why it is in this state."),
+    Column("GPUs", "integer", ".spec.gpuSelector.count", "GPUs per replica.", 1),
+    Column(
+        "Message", "string", '.status.conditions[?(@.type=="Ready")].message', "The reason in a sentence.", 1
+    ),
+    age_column(),
+)
+
+SERVICE_TEMPLATES = Kind(
+    "AIMServiceTemplate", "aimservicetemplates", ("aimst",), True, AIMServiceTemplate, _COLUMNS
+)
+CLUSTER_SERVICE_TEMPLATES = Kind(
+    "AIMClusterServiceTemplate",
+    "aimclusterservicetemplates",
+    ("aimclst",),
+    False,
+    AIMClusterServiceTemplate,
+    _COLUMNS,
+)
