@@ -92,7 +92,7 @@ class _Head(msgspec.Struct, gc=False):
 
 
 class _ManagedMeta(msgspec.Struct, rename="camel", gc=False):
-    managed_fields: msgspec.Raw | None = None
+    managed_fields: msgspec.Raw = msgspec.Raw()  # a union with None would lose the Raw
 
 
 class _ManagedHead(msgspec.Struct, gc=False):
@@ -273,24 +273,22 @@ def _without_managed_fields(raw: bytes) -> bytes:
     """Cut ``metadata.managedFields`` out of a body.
 
     The decoder finds the value; its place is then found by its key. Inside a JSON string the key's quotes are
-    escaped, so the search can only meet a real key, and comparing the value tells ours from a nested one.
+    escaped, so the search can only meet real keys. A body with several is decoded and written anew.
     """
-    if _MANAGED not in raw:
-        return raw
-    value = _managed_head.decode(raw).metadata.managed_fields
-    if value is None:
-        return raw
-    content = bytes(value)
     start = raw.find(_MANAGED)
-    while start >= 0:
-        begin = start + len(_MANAGED)
-        while raw[begin : begin + 1] in (b" ", b"\n", b"\t", b"\r"):
-            begin += 1
-        if raw.startswith(content, begin):
-            end = begin + len(content)
-            rest = raw[end:].lstrip()
-            if rest.startswith(b","):
-                return raw[:start] + rest[1:].lstrip()
-            return raw[:start].rstrip().removesuffix(b",") + rest
-        start = raw.find(_MANAGED, start + 1)
-    return raw
+    if start < 0:
+        return raw
+    content = bytes(_managed_head.decode(raw).metadata.managed_fields)
+    if not content:
+        return raw
+    begin = start + len(_MANAGED)
+    while raw[begin : begin + 1].isspace():
+        begin += 1
+    if raw.find(_MANAGED, begin) >= 0 or not raw.startswith(content, begin):
+        body = msgspec.json.decode(raw, type=dict[str, Any])
+        body["metadata"].pop("managedFields")
+        return msgspec.json.encode(body)
+    rest = raw[begin + len(content) :].lstrip()
+    if rest.startswith(b","):
+        return raw[:start] + rest[1:].lstrip()
+    return raw[:start].rstrip().removesuffix(b",") + rest

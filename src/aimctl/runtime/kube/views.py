@@ -1,7 +1,7 @@
 """Frozen views of the kinds in :mod:`aimctl.runtime.kube.builtin`: the fields that operators read.
 
-They hold a part of each kind only: write with plain mappings, never by encoding a view. A field that the server
-leaves out has its default. Secret data is decoded from base64 and kept out of ``repr``.
+They hold a part of each kind only: write with plain mappings, never by encoding a view. A field that the
+server leaves out has its default. Secret data is decoded from base64 and kept out of ``repr``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from collections.abc import Mapping  # noqa: TC003 - msgspec reads the annotatio
 import msgspec
 
 __all__ = [
-    "AccessReviewStatus",
     "Condition",
     "ConfigMap",
     "Container",
@@ -19,39 +18,19 @@ __all__ = [
     "ContainerStatus",
     "CoreEvent",
     "Crd",
-    "CrdNames",
-    "CrdSpec",
-    "CrdStatus",
-    "CrdVersion",
     "Event",
-    "EventSeries",
-    "EventSource",
     "Job",
-    "JobSpec",
-    "JobStatus",
     "Lease",
     "LeaseSpec",
     "LocalObjectReference",
     "Namespace",
-    "NamespaceStatus",
     "Node",
-    "NodeSpec",
-    "NodeStatus",
     "ObjectReference",
     "PersistentVolumeClaim",
     "Pod",
-    "PodSpec",
-    "PodStatus",
-    "PvcResources",
-    "PvcSpec",
-    "PvcStatus",
     "Secret",
     "SelfSubjectAccessReview",
     "ServiceAccount",
-    "StateRunning",
-    "StateTerminated",
-    "StateWaiting",
-    "Taint",
     "condition",
 ]
 
