@@ -1,0 +1,355 @@
+"""What a Job should get next, given the Job and its pods: the Job controller's decision, without I/O.
+
+Contract (Kubernetes' Job controller, NonIndexed completion mode):
+    * ``plan`` is a pure function of its arguments. ``tally`` carries which finished pods were counted
+      already, so a pod deleted by hand is neither forgotten nor counted twice; after a restart it is
+      rebuilt from the status.
+    * A failed pod delays the next by ``base_seconds`` doubling to ``max_seconds``, counted from its end; a
+      success starts anew.
+    * A finished Job never changes again, but for its deletion after ``ttlSecondsAfterFinished``.
+    * The status it gives satisfies the API server's validation: counters never fall, ``completionTime``
+      only with Complete, ``startTime`` gone only while suspended. Zeros are left out, so it replaces the
+      old one as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from aimctl.runtime.clock import format_time, parse_time
+
+__all__ = ["FinishedPods", "JobBackoff", "JobPlan", "finished", "plan", "pod_for", "tally"]
+
+JsonObject = Mapping[str, Any]
+
+_GATE = "batch.kubernetes.io/"
+
+
+@dataclass(frozen=True, slots=True)
+class JobBackoff:
+    """Pauses between a failed pod and the next; defaults are those of Kubernetes 1.28 and later."""
+
+    base_seconds: float = 10.0
+    max_seconds: float = 600.0
+    factor: float = 1.0
+    """Scales both: 0 does away with the pauses."""
+
+    def pause(self, failures: int) -> timedelta:
+        """The pause after the given number of failures in a row; none after zero."""
+        if failures <= 0:
+            return timedelta()
+        seconds = min(self.base_seconds * 2.0 ** min(failures - 1, 30), self.max_seconds)
+        return timedelta(seconds=seconds * self.factor)
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedPods:
+    """Uids of finished pods that are in the counters, the counters, and the failures since the last
+    success.
+    """
+
+    counted: frozenset[str] = frozenset()
+    succeeded: int = 0
+    failed: int = 0
+    failures_in_a_row: int = 0
+    last_failure: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobPlan:
+    """What to do: at most ``create`` pods now, delete ``delete``, write ``status`` unless None, look again
+    later.
+
+    ``wake_at`` is the earliest moment at which time alone changes the answer. ``delete_job`` asks for a
+    foreground deletion of the Job. ``event`` is (type, reason, message) for a change that people want to
+    see.
+    """
+
+    create: int = 0
+    delete: tuple[str, ...] = ()
+    status: dict[str, Any] | None = None
+    wake_at: datetime | None = None
+    delete_job: bool = False
+    event: tuple[str, str, str] | None = None
+    tally: FinishedPods = field(default_factory=FinishedPods)
+
+
+def plan(
+    job: JsonObject,
+    pods: Sequence[JsonObject],
+    *,
+    now: datetime,
+    backoff: JobBackoff,
+    before: FinishedPods | None,
+) -> JobPlan:
+    """Decide.
+
+    Args:
+        job: the Job.
+        pods: the pods it controls.
+        now: the wall clock.
+        backoff: pauses.
+        before: the tally of the last plan for this Job, None at first sight.
+    """
+    status: Mapping[str, Any] = job.get("status") or {}
+    ended = finished(job)
+    if ended is not None:
+        return _after_the_end(job, ended, now, before or FinishedPods())
+    if job["metadata"].get("deletionTimestamp"):
+        return JobPlan(tally=before or FinishedPods())
+    spec = job["spec"]
+    counts = tally(before, pods, status)
+    active = [pod for pod in pods if _active(pod)]
+    suspended = bool(spec.get("suspend"))
+    started = status.get("startTime") or (None if suspended else format_time(now))
+    draft = _Draft(status, counts, active, now, started)
+    deadline = _deadline(spec, started)
+    failure = _failure(spec, counts, active, now, deadline)
+    if failure is not None:
+        return draft.end("Failed", *failure)
+    wanted = spec.get("completions")
+    parallelism = _number(spec.get("parallelism"), 1)
+    if counts.succeeded >= wanted if wanted is not None else counts.succeeded > 0 and not active:
+        return draft.end("Complete", "CompletionsReached", "Reached expected number of succeeded pods")
+    if suspended:
+        return draft.suspend()
+    if wanted is None:
+        target = len(active) if counts.succeeded else parallelism
+    else:
+        target = min(parallelism, wanted - counts.succeeded)
+    return draft.go_on(target, counts, backoff, deadline)
+
+
+def tally(before: FinishedPods | None, pods: Sequence[JsonObject], status: JsonObject) -> FinishedPods:
+    """Count finished pods, each uid once. At first sight the status' counters cover the pods that are
+    there.
+    """
+    ended = [pod for pod in pods if _phase(pod) in {"Succeeded", "Failed"}]
+    if before is None:
+        seen = [pod for pod in ended if _phase(pod) == "Succeeded"]
+        before = FinishedPods(
+            succeeded=max(0, _number(status.get("succeeded"), 0) - len(seen)),
+            failed=max(0, _number(status.get("failed"), 0) - (len(ended) - len(seen))),
+        )
+    fresh = sorted((pod for pod in ended if _uid(pod) not in before.counted), key=_end_time)
+    succeeded, failed = before.succeeded, before.failed
+    row, last = before.failures_in_a_row, before.last_failure
+    for pod in fresh:
+        if _phase(pod) == "Succeeded":
+            succeeded, row, last = succeeded + 1, 0, None
+        else:
+            failed, row, last = failed + 1, row + 1, parse_time(_end_time(pod))
+    return FinishedPods(before.counted | {_uid(pod) for pod in fresh}, succeeded, failed, row, last)
+
+
+def finished(job: JsonObject) -> JsonObject | None:
+    """The condition that ended the Job (Complete or Failed), or None."""
+    for condition in (job.get("status") or {}).get("conditions") or ():
+        if condition["type"] in {"Complete", "Failed"} and condition["status"] == "True":
+            return dict(condition)
+    return None
+
+
+def pod_for(job: JsonObject) -> dict[str, Any]:
+    """The pod to create: the template, with generateName, the four labels and the owner reference."""
+    metadata = job["metadata"]
+    template = job["spec"]["template"]
+    own = template.get("metadata") or {}
+    name, uid = metadata["name"], metadata["uid"]
+    labels = {
+        **(own.get("labels") or {}),
+        "controller-uid": uid,
+        "job-name": name,
+        f"{_GATE}controller-uid": uid,
+        f"{_GATE}job-name": name,
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "generateName": f"{name}-",
+            "namespace": metadata["namespace"],
+            "labels": labels,
+            **({"annotations": dict(own["annotations"])} if own.get("annotations") else {}),
+            "ownerReferences": [
+                {
+                    "apiVersion": "batch/v1",
+                    "kind": "Job",
+                    "name": name,
+                    "uid": uid,
+                    "controller": True,
+                    "blockOwnerDeletion": True,
+                }
+            ],
+        },
+        "spec": template["spec"],
+    }
+
+
+class _Draft:
+    """The status being made: starts from the old one, so unknown fields stay."""
+
+    def __init__(
+        self,
+        old: JsonObject,
+        counts: FinishedPods,
+        active: Sequence[JsonObject],
+        now: datetime,
+        started: str | None,
+    ) -> None:
+        self._old = old
+        self._counts = counts
+        self._active = active
+        self._now = now
+        self._status: dict[str, Any] = {
+            **old,
+            "active": len(active),
+            "ready": sum(1 for pod in active if _ready(pod)),
+            "succeeded": counts.succeeded,
+            "failed": counts.failed,
+            "startTime": started,
+        }
+
+    def end(self, kind: str, reason: str, message: str) -> JobPlan:
+        """Finish: the precursor condition of newer servers, then the one everybody reads."""
+        precursor = "SuccessCriteriaMet" if kind == "Complete" else "FailureTarget"
+        self._status |= {"active": 0, "ready": 0}
+        for type_ in (precursor, kind):
+            self._condition(type_, "True", reason, message)
+        if kind == "Complete":
+            self._status["completionTime"] = format_time(self._now)
+        event = (
+            ("Normal", "Completed", "Job completed") if kind == "Complete" else ("Warning", reason, message)
+        )
+        names = tuple(pod["metadata"]["name"] for pod in self._active)
+        return JobPlan(delete=names, status=self._changed(), event=event, tally=self._counts)
+
+    def suspend(self) -> JobPlan:
+        """Stop all pods and say so."""
+        event = None
+        if self._condition("Suspended", "True", "JobSuspended", "Job suspended"):
+            event = ("Normal", "Suspended", "Job suspended")
+        self._status |= {"active": 0, "ready": 0, "startTime": None}
+        names = tuple(pod["metadata"]["name"] for pod in self._active)
+        return JobPlan(delete=names, status=self._changed(), event=event, tally=self._counts)
+
+    def go_on(
+        self, target: int, counts: FinishedPods, backoff: JobBackoff, deadline: datetime | None
+    ) -> JobPlan:
+        """Make ``target`` pods active, the failed one's pause observed."""
+        event = None
+        conditions = self._old.get("conditions") or ()
+        if any(item["type"] == "Suspended" and item["status"] == "True" for item in conditions):
+            self._condition("Suspended", "False", "JobResumed", "Job resumed")
+            self._status["startTime"] = format_time(self._now)
+            event = ("Normal", "Resumed", "Job resumed")
+        missing = max(0, target - len(self._active))
+        surplus = tuple(pod["metadata"]["name"] for pod in self._active[max(0, target) :])
+        wake = deadline
+        if missing and counts.last_failure is not None:
+            ready_at = counts.last_failure + backoff.pause(counts.failures_in_a_row)
+            if ready_at > self._now:
+                missing = 0
+                wake = min(ready_at, deadline) if deadline else ready_at
+        self._status["active"] = len(self._active) + missing - len(surplus)
+        return JobPlan(missing, surplus, self._changed(), wake, event=event, tally=self._counts)
+
+    def _condition(self, type_: str, status: str, reason: str, message: str) -> bool:
+        """Set a condition; False when it stood so already."""
+        conditions = [dict(item) for item in self._status.get("conditions") or ()]
+        known = next((item for item in conditions if item["type"] == type_), None)
+        if known is not None and known["status"] == status:
+            return False
+        moment = format_time(self._now)
+        fresh = {
+            "type": type_,
+            "status": status,
+            "reason": reason,
+            "message": message,
+            "lastProbeTime": moment,
+            "lastTransitionTime": moment,
+        }
+        self._status["conditions"] = [item for item in conditions if item["type"] != type_] + [fresh]
+        return True
+
+    def _changed(self) -> dict[str, Any] | None:
+        """The new status, without zeros as the wire has it, or None when it says what the old one says."""
+        new, old = _set_fields(self._status), _set_fields(self._old)
+        return None if new == old else new
+
+
+def _set_fields(status: JsonObject) -> dict[str, Any]:
+    return {key: value for key, value in status.items() if value is not None and value != 0}
+
+
+def _after_the_end(job: JsonObject, ended: JsonObject, now: datetime, counts: FinishedPods) -> JobPlan:
+    ttl = job["spec"].get("ttlSecondsAfterFinished")
+    if ttl is None or job["metadata"].get("deletionTimestamp"):
+        return JobPlan(tally=counts)
+    due = parse_time(str(ended["lastTransitionTime"])) + timedelta(seconds=float(ttl))
+    return JobPlan(delete_job=True, tally=counts) if due <= now else JobPlan(wake_at=due, tally=counts)
+
+
+def _failure(
+    spec: JsonObject,
+    counts: FinishedPods,
+    active: Sequence[JsonObject],
+    now: datetime,
+    deadline: datetime | None,
+) -> tuple[str, str] | None:
+    limit = _number(spec.get("backoffLimit"), 6)
+    restarts = 0
+    if spec["template"]["spec"].get("restartPolicy") == "OnFailure":
+        restarts = sum(_restarts(pod) for pod in active)
+    if counts.failed > limit or (restarts > 0 and restarts >= limit):
+        return "BackoffLimitExceeded", "Job has reached the specified backoff limit"
+    if deadline is not None and now >= deadline:
+        return "DeadlineExceeded", "Job was active longer than specified deadline"
+    return None
+
+
+def _deadline(spec: JsonObject, started: str | None) -> datetime | None:
+    seconds = spec.get("activeDeadlineSeconds")
+    if seconds is None or started is None or spec.get("suspend"):
+        return None
+    return parse_time(started) + timedelta(seconds=float(seconds))
+
+
+def _phase(pod: JsonObject) -> str:
+    return str((pod.get("status") or {}).get("phase") or "Pending")
+
+
+def _active(pod: JsonObject) -> bool:
+    return _phase(pod) not in {"Succeeded", "Failed"} and not pod["metadata"].get("deletionTimestamp")
+
+
+def _ready(pod: JsonObject) -> bool:
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
+
+
+def _restarts(pod: JsonObject) -> int:
+    status = pod.get("status") or {}
+    containers = (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ()))
+    return sum(_number(item.get("restartCount"), 0) for item in containers)
+
+
+def _uid(pod: JsonObject) -> str:
+    return str(pod["metadata"]["uid"])
+
+
+def _end_time(pod: JsonObject) -> str:
+    """When the last container ended; a pod that failed before any ran counts from its creation."""
+    ends = [
+        state["terminated"]["finishedAt"]
+        for item in (pod.get("status") or {}).get("containerStatuses") or ()
+        if (state := item.get("state") or {}).get("terminated", {}).get("finishedAt")
+    ]
+    return max(ends, default=str(pod["metadata"]["creationTimestamp"]))
+
+
+def _number(value: Any, default: int) -> int:
+    return default if value is None else int(value)

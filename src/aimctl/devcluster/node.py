@@ -1,0 +1,445 @@
+"""The simulated node: scheduler and kubelet of a handful of machines that run nothing.
+
+It acts through the API only, so it serves the embedded cluster and a real kube-apiserver alike. What
+containers do is for the :class:`~aimctl.devcluster.programs.Program` list to say; the walk of a container
+is decided in :mod:`aimctl.devcluster.containers`, the pod's status in :mod:`aimctl.devcluster.podstatus`,
+the machine in :mod:`aimctl.devcluster.scheduling`. This module only carries out.
+
+Invariants:
+    * A pod is handled by one task at a time, and a status is written only when it says something new.
+    * Logs are in the book before the status that tells of them is written: who sees a container ended can
+      read all it wrote.
+    * A pod is bound only to a machine with room: bindings count from the moment they are answered.
+    * A restart of the simulation is a reboot of the machines: running containers start anew, ended ones stay
+      ended and their logs are made again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, final
+
+import msgspec
+
+from aimctl.devcluster.containers import (
+    ContainerRun,
+    Facts,
+    Running,
+    Terminated,
+    Waiting,
+    started,
+    step,
+    terminate,
+)
+from aimctl.devcluster.environment import Environment, Lookup
+from aimctl.devcluster.logbook import LogBook, LogKey
+from aimctl.devcluster.mirror import Mirror, Worker
+from aimctl.devcluster.podstatus import fresh_runs, next_init, phase, pod_status, unschedulable_status
+from aimctl.devcluster.programs import Behaviour, container_call
+from aimctl.devcluster.registrar import Registrar
+from aimctl.devcluster.scheduling import place
+from aimctl.runtime.kube.builtin import PODS, PVCS
+from aimctl.runtime.kube.errors import NotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from aimctl.devcluster.happenings import Happenings
+    from aimctl.devcluster.machines import Machine
+    from aimctl.devcluster.programs import Program
+    from aimctl.runtime.clock import Clock
+    from aimctl.runtime.kube.client import Client
+    from aimctl.runtime.kube.objects import Object, ObjectKey
+
+__all__ = ["SimulatedNodes"]
+
+_FINAL = frozenset({"Succeeded", "Failed"})
+_UNSCHEDULABLE = "0/{count} nodes are available: {count} node(s) didn't match Pod's node affinity/selector."
+
+
+@dataclass(slots=True)
+class _Life:
+    """A pod on one of our machines."""
+
+    ip: str
+    inits: list[ContainerRun]
+    mains: list[ContainerRun]
+    behaviours: dict[str, Behaviour | None]
+    killed: bool = False
+    environments: dict[str, Environment] = field(default_factory=dict)
+
+
+@final
+class SimulatedNodes:
+    """Registers machines and runs the pods that are bound to them.
+
+    Args:
+        client: how to act.
+        clock: time.
+        machines: registered at the start; :meth:`add_machine` and :meth:`remove_machine` change them later.
+        programs: who knows what containers do, asked in order.
+        happenings: where Events go.
+        schedule: whether to bind pending pods too; False where a scheduler runs.
+        pace: multiplies every pull and run time of the programs; 0 makes them instant.
+        heartbeat_seconds: period of Lease and status renewal; None for none.
+        address: the machines' InternalIP.
+        kubelet_port: where a :class:`~aimctl.devcluster.kubelet.KubeletServer` answers for the logs, if any.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        clock: Clock,
+        machines: Sequence[Machine],
+        programs: Sequence[Program],
+        happenings: Happenings,
+        schedule: bool = True,
+        pace: float = 1.0,
+        heartbeat_seconds: float | None = None,
+        address: str = "127.0.0.1",
+        kubelet_port: int | None = None,
+    ) -> None:
+        self.logs = LogBook(clock=clock)
+        self.programs = list(programs)
+        self._client = client
+        self._clock = clock
+        self._happenings = happenings
+        self._schedule_pods = schedule
+        self._pace = pace
+        self._address = address
+        self._lookup = Lookup(client)
+        self._lives: dict[str, _Life] = {}
+        self._homeless: dict[ObjectKey, None] = {}
+        self._next_ip = 0
+        self.worker: Worker[ObjectKey] = Worker("node", self._reconcile, clock=clock)
+        self.pods: Mirror[dict[str, Any]] = Mirror(
+            client, PODS, clock=clock, project=_body, on_change=self._pod_changed
+        )
+        self.registrar = Registrar(
+            client,
+            clock=clock,
+            machines=machines,
+            on_change=self._nodes_changed,
+            heartbeat_seconds=heartbeat_seconds,
+            address=address,
+            kubelet_port=kubelet_port,
+        )
+
+    async def run(self) -> None:
+        """Register the machines, then run pods until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.registrar.run())
+            tasks.create_task(self.pods.run())
+            await self.registrar.nodes.synced.wait()
+            await self.pods.synced.wait()
+            tasks.create_task(self.worker.run())
+
+    async def add_machine(self, machine: Machine) -> None:
+        """Register one more machine, or change one of the same name. Waiting pods are looked at again."""
+        await self.registrar.add(machine)
+
+    async def remove_machine(self, name: str) -> None:
+        """Take a machine away: its Node is deleted and its pods are gone with it, without grace."""
+        for key, pod in list(self.pods.values().items()):
+            if pod["spec"].get("nodeName") == name:
+                await self._client.delete(
+                    PODS, key.name, key.namespace, uid=pod["metadata"]["uid"], grace_period_seconds=0
+                )
+        await self.registrar.remove(name)
+
+    def _pod_changed(self, key: ObjectKey, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
+        released = self.registrar.account(old, new)
+        if new is None and old is not None:
+            uid = old["metadata"]["uid"]
+            self._lives.pop(uid, None)
+            self._homeless.pop(key, None)
+            self.logs.forget(key.namespace, key.name, uid)
+        else:
+            self.worker.add(key)
+        if released:
+            self._nodes_changed()
+
+    def _nodes_changed(self) -> None:
+        for key in self._homeless:
+            self.worker.add(key)
+
+    async def _reconcile(self, key: ObjectKey) -> float | None:
+        pod = self.pods.get(key)
+        if pod is None:
+            return None
+        node = pod["spec"].get("nodeName")
+        if not node:
+            if self._schedule_pods and not pod["metadata"].get("deletionTimestamp"):
+                await self._schedule(key, pod)
+            return None
+        self._homeless.pop(key, None)
+        if not self.registrar.owns(node):
+            return None
+        if pod["metadata"].get("deletionTimestamp"):
+            await self._kill(key, pod)
+            return None
+        if (pod.get("status") or {}).get("phase") in _FINAL:
+            await self._remember_logs(key, pod)
+            return None
+        return await self._live(key, pod)
+
+    async def _schedule(self, key: ObjectKey, pod: dict[str, Any]) -> None:
+        placement = place(pod, self.registrar.views())
+        node, message = placement.node, placement.message
+        if node:
+            total = len(self.registrar.nodes.values())
+            if any(item is not None and not item.schedulable for item in self._behaviours(pod).values()):
+                node, message = "", _UNSCHEDULABLE.format(count=total)
+            else:
+                missing = await self._missing_claim(pod)
+                if missing:
+                    node, message = "", f"0/{total} nodes are available: {missing}."
+        if not node:
+            await self._refuse(key, pod, message)
+            return
+        metadata = {"name": key.name, "namespace": key.namespace, "uid": pod["metadata"]["uid"]}
+        body = {
+            "apiVersion": "v1",
+            "kind": "Binding",
+            "metadata": metadata,
+            "target": {"apiVersion": "v1", "kind": "Node", "name": node},
+        }
+        path = PODS.path(key.namespace, key.name, "binding")
+        await self._client.raw("POST", path, body=msgspec.json.encode(body))
+        self.pods.observe(await self._client.get(PODS, key.name, key.namespace))
+        await self._happenings.report(pod, "Normal", "Scheduled", f"Successfully assigned {key} to {node}")
+
+    async def _missing_claim(self, pod: dict[str, Any]) -> str:
+        for volume in pod["spec"].get("volumes") or ():
+            claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
+            if not claim:
+                continue
+            try:
+                await self._client.get(PVCS, claim, pod["metadata"]["namespace"])
+            except NotFound:
+                return f'persistentvolumeclaim "{claim}" not found'
+        return ""
+
+    async def _refuse(self, key: ObjectKey, pod: dict[str, Any], message: str) -> None:
+        self._homeless[key] = None
+        status = unschedulable_status(pod, message, self._clock.now())
+        if await self._write(key, pod, status):
+            await self._happenings.report(pod, "Warning", "FailedScheduling", message)
+
+    async def _live(self, key: ObjectKey, pod: dict[str, Any]) -> float | None:
+        life = self._lives.get(pod["metadata"]["uid"]) or self._begin(pod)
+        policy = str(pod["spec"].get("restartPolicy") or "Always")
+        told: list[tuple[str, str, str]] = []
+        while True:
+            # The wall clock moves while we await, so it is read anew for every round.
+            now = self._clock.now()
+            ready = [run for run in self._stage(life) if run.due is not None and run.due <= now]
+            if not ready or phase(policy, life.inits, life.mains) in _FINAL:
+                break
+            for run in ready:
+                told += await self._advance(key, pod, life, run, now)
+        status = pod_status(pod, life.inits, life.mains, now=now, host_ip=self._address, pod_ip=life.ip)
+        await self._write(key, pod, status)
+        for item in told:
+            await self._happenings.report(pod, *item)
+        if status["phase"] in _FINAL:
+            return None
+        dues = [run.due for run in self._stage(life) if run.due is not None]
+        return max(0.001, (min(dues) - now).total_seconds()) if dues else None
+
+    def _begin(self, pod: dict[str, Any]) -> _Life:
+        self._next_ip += 1
+        uid = pod["metadata"]["uid"]
+        known = (pod.get("status") or {}).get("podIP")
+        third, fourth = divmod(self._next_ip % 65000, 250)
+        life = self._lives[uid] = _Life(
+            known or f"10.244.{third}.{fourth + 2}",
+            fresh_runs(pod, "initContainers"),
+            fresh_runs(pod, "containers"),
+            self._behaviours(pod),
+        )
+        for run in (*life.inits, *life.mains):
+            if isinstance(run.state, Waiting):
+                key = LogKey(pod["metadata"]["namespace"], pod["metadata"]["name"], run.name)
+                self.logs.waiting(key, uid, run.state.reason)
+        return life
+
+    def _stage(self, life: _Life) -> Iterable[ContainerRun]:
+        """The containers whose turn it is; those that just got it are given the end of their pull."""
+        index = next_init(life.inits)
+        runs = life.mains if index is None else life.inits
+        for position in range(len(runs)) if index is None else (index,):
+            run = runs[position]
+            if run.due is None and isinstance(run.state, Waiting):
+                behaviour = life.behaviours[run.name]
+                seconds = (1.0 if behaviour is None else behaviour.pull_seconds) * self._pace
+                runs[position] = replace(run, due=self._clock.now() + timedelta(seconds=seconds))
+        return list(runs) if index is None else [runs[index]]
+
+    async def _advance(
+        self, key: ObjectKey, pod: dict[str, Any], life: _Life, run: ContainerRun, now: datetime
+    ) -> list[tuple[str, str, str]]:
+        """Move one container by a step; gives the Events to report."""
+        log = LogKey(key.namespace, key.name, run.name)
+        uid = pod["metadata"]["uid"]
+        facts = await self._facts(pod, life, run)
+        moved = step(run, facts, now)
+        behaviour = life.behaviours[run.name]
+        if isinstance(moved.state, Running) and not isinstance(run.state, Running) and behaviour is not None:
+            moved = self._start(pod, life, moved, behaviour, log)
+        elif isinstance(run.state, Running) and run.result is not None:
+            self.logs.write(log, run.result.log_at_end)
+            self.logs.end(log)
+        elif isinstance(moved.state, Waiting):
+            self.logs.waiting(log, uid, moved.state.reason)
+        _put(life, moved)
+        return _events(run, moved)
+
+    def _start(
+        self, pod: dict[str, Any], life: _Life, run: ContainerRun, behaviour: Behaviour, log: LogKey
+    ) -> ContainerRun:
+        result = behaviour.run(self._call(pod, life, run))
+        self.logs.start(log, pod["metadata"]["uid"], result.log_at_start)
+        seconds = behaviour.duration_seconds if result.duration_seconds is None else result.duration_seconds
+        result = replace(
+            result, duration_seconds=seconds * self._pace if seconds != float("inf") else seconds
+        )
+        return started(run, result, behaviour, self._clock.now())
+
+    def _call(self, pod: dict[str, Any], life: _Life, run: ContainerRun) -> Any:
+        environment = life.environments.get(run.name) or Environment({}, frozenset())
+        return container_call(
+            pod,
+            _container(pod, run.name),
+            env=environment.values,
+            secret_env=environment.from_secrets,
+            restarts=run.restarts,
+        )
+
+    async def _facts(self, pod: dict[str, Any], life: _Life, run: ContainerRun) -> Facts:
+        metadata = pod["metadata"]
+        behaviour = life.behaviours[run.name]
+        starting = isinstance(run.state, Waiting)
+        credentials = False
+        if starting and behaviour is not None and behaviour.needs_pull_secret:
+            credentials = await self._lookup.credentials(pod, run.image)
+        error = ""
+        if starting:
+            environment = await self._lookup.environment(pod, _container(pod, run.name))
+            life.environments[run.name] = environment
+            error = environment.error
+        return Facts(
+            behaviour,
+            credentials,
+            error,
+            str(pod["spec"].get("restartPolicy") or "Always"),
+            f"{metadata['name']}_{metadata['namespace']}({metadata['uid']})",
+        )
+
+    async def _kill(self, key: ObjectKey, pod: dict[str, Any]) -> None:
+        """End the containers, say so if somebody holds the pod by a finalizer, and let it go."""
+        uid = pod["metadata"]["uid"]
+        life = self._lives.get(uid) or self._begin(pod)
+        if life.killed:
+            return
+        now = self._clock.now()
+        for run in (*life.inits, *life.mains):
+            _put(life, terminate(run, now))
+            self.logs.end(LogKey(key.namespace, key.name, run.name))
+        if pod["metadata"].get("finalizers") and (pod.get("status") or {}).get("phase") not in _FINAL:
+            status = pod_status(pod, life.inits, life.mains, now=now, host_ip=self._address, pod_ip=life.ip)
+            await self._write(key, pod, {**status, "phase": "Failed"})
+        await self._client.delete(PODS, key.name, key.namespace, uid=uid, grace_period_seconds=0)
+        life.killed = True
+
+    async def _remember_logs(self, key: ObjectKey, pod: dict[str, Any]) -> None:
+        """After a reboot: make the logs of containers that ended before it once more."""
+        uid = pod["metadata"]["uid"]
+        life = self._lives.get(uid)
+        if life is not None:
+            return
+        life = self._begin(pod)
+        for run in (*life.inits, *life.mains):
+            behaviour = life.behaviours[run.name]
+            log = LogKey(key.namespace, key.name, run.name)
+            if (
+                isinstance(run.state, Terminated)
+                and behaviour is not None
+                and not self.logs.started(log, uid)
+            ):
+                life.environments[run.name] = await self._lookup.environment(pod, _container(pod, run.name))
+                result = behaviour.run(self._call(pod, life, run))
+                self.logs.start(log, uid, result.log_at_start + result.log_at_end)
+                self.logs.end(log)
+
+    def _behaviours(self, pod: dict[str, Any]) -> dict[str, Behaviour | None]:
+        found: dict[str, Behaviour | None] = {}
+        for container in (*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]):
+            call = container_call(pod, container)
+            answers = (program.behaviour(call) for program in self.programs)
+            found[container["name"]] = next((item for item in answers if item is not None), None)
+        return found
+
+    async def _write(self, key: ObjectKey, pod: dict[str, Any], status: dict[str, Any]) -> bool:
+        """Merge a status in, unless it says nothing new. The uid keeps it off a pod of the same name."""
+        old = pod.get("status") or {}
+        status["conditions"] = _all_conditions(status["conditions"], old)
+        if all(_pruned(old.get(name)) == _pruned(value) for name, value in status.items()):
+            return False
+        patch = {"metadata": {"uid": pod["metadata"]["uid"]}, "status": status}
+        written = await self._client.patch(PODS, key.name, patch, key.namespace, subresource="status")
+        self.pods.observe(written)
+        return True
+
+
+def _body(item: Object[Any]) -> dict[str, Any]:
+    return msgspec.json.decode(item.raw, type=dict[str, Any])
+
+
+def _container(pod: dict[str, Any], name: str) -> dict[str, Any]:
+    for container in (*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]):
+        if container["name"] == name:
+            return dict(container)
+    raise KeyError(name)
+
+
+def _put(life: _Life, run: ContainerRun) -> None:
+    for runs in (life.inits, life.mains):
+        for position, known in enumerate(runs):
+            if known.name == run.name:
+                runs[position] = run
+
+
+def _all_conditions(fresh: list[dict[str, Any]], old: dict[str, Any]) -> list[dict[str, Any]]:
+    """The kubelet's conditions and those of others, which a merge patch of the list would lose."""
+    mine = {item["type"] for item in fresh}
+    return fresh + [item for item in old.get("conditions") or () if item["type"] not in mine]
+
+
+def _pruned(value: Any) -> Any:
+    """Without nulls, which some servers give back and some leave out."""
+    if isinstance(value, dict):
+        return {name: _pruned(item) for name, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_pruned(item) for item in value]
+    return value
+
+
+def _events(before: ContainerRun, after: ContainerRun) -> list[tuple[str, str, str]]:
+    if before.state == after.state:
+        return []
+    match after.state:
+        case Running():
+            return [("Normal", "Started", f"Started container {after.name}")]
+        case Waiting(reason="ErrImagePull", message=message):
+            return [("Warning", "Failed", f'Failed to pull image "{after.image}": {message}')]
+        case Waiting(reason="ImagePullBackOff" | "CrashLoopBackOff", message=message):
+            return [("Warning", "BackOff", message)]
+        case Waiting(message=message) if message:
+            return [("Warning", "Failed", f"Error: {message}")]
+        case _:
+            return []

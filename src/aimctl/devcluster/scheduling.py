@@ -1,0 +1,180 @@
+"""Where a pod goes: the scheduler's decision, without I/O.
+
+Contract: node selector, required node affinity (``matchExpressions``), cordons, ``NoSchedule`` taints and
+resource requests are honoured; the first node with the fewest pods wins, by name when equal. Preferences,
+spreading and pre-emption are not simulated. The refusal reads as kube-scheduler's does.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+__all__ = ["NodeView", "Placement", "place", "quantity", "requests"]
+
+JsonObject = Mapping[str, Any]
+
+_UNITS = {
+    "n": Decimal("1e-9"),
+    "u": Decimal("1e-6"),
+    "m": Decimal("1e-3"),
+    "": Decimal(1),
+    "k": Decimal(10**3),
+    "M": Decimal(10**6),
+    "G": Decimal(10**9),
+    "T": Decimal(10**12),
+    "P": Decimal(10**15),
+    "E": Decimal(10**18),
+    "Ki": Decimal(2**10),
+    "Mi": Decimal(2**20),
+    "Gi": Decimal(2**30),
+    "Ti": Decimal(2**40),
+    "Pi": Decimal(2**50),
+    "Ei": Decimal(2**60),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """What the decision needs of a node: ``used`` are the requests of the pods that are on it, ``pods``
+    their number.
+    """
+
+    name: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    allocatable: Mapping[str, Decimal] = field(default_factory=dict)
+    used: Mapping[str, Decimal] = field(default_factory=dict)
+    pods: int = 0
+    ready: bool = True
+    unschedulable: bool = False
+    taints: tuple[JsonObject, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Either a node's name, or "" and the message of the ``Unschedulable`` condition."""
+
+    node: str
+    message: str = ""
+
+
+def place(pod: JsonObject, nodes: Iterable[NodeView]) -> Placement:
+    """Choose a node."""
+    wanted = requests(pod)
+    refusals: Counter[str] = Counter()
+    fitting = []
+    total = 0
+    for node in nodes:
+        total += 1
+        reasons = list(_refusals(pod, wanted, node))
+        refusals.update(reasons)
+        if not reasons:
+            fitting.append(node)
+    if fitting:
+        return Placement(min(fitting, key=lambda node: (node.pods, node.name)).name)
+    if not total:
+        return Placement("", "no nodes available to schedule pods")
+    told = ", ".join(sorted(f"{count} {reason}" for reason, count in refusals.items()))
+    return Placement("", f"0/{total} nodes are available: {told}.")
+
+
+def requests(pod: JsonObject) -> dict[str, Decimal]:
+    """The pod's requests: the containers' sum, or an init container's if larger; limits stand in."""
+    spec = pod["spec"]
+    total: dict[str, Decimal] = {}
+    for container in spec.get("containers") or ():
+        for name, amount in _requested(container).items():
+            total[name] = total.get(name, Decimal()) + amount
+    for container in spec.get("initContainers") or ():
+        for name, amount in _requested(container).items():
+            total[name] = max(total.get(name, Decimal()), amount)
+    return total
+
+
+def quantity(value: Any) -> Decimal:
+    """A Kubernetes quantity as a number; what is no quantity counts as zero, since the API server refused
+    it.
+    """
+    text = str(value)
+    digits = text.rstrip("numkMGTPEi")
+    try:
+        return Decimal(digits) * _UNITS[text[len(digits) :]]
+    except (InvalidOperation, KeyError):
+        return Decimal()
+
+
+def _requested(container: JsonObject) -> dict[str, Decimal]:
+    resources = container.get("resources") or {}
+    merged = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
+    return {name: quantity(value) for name, value in merged.items()}
+
+
+def _refusals(pod: JsonObject, wanted: Mapping[str, Decimal], node: NodeView) -> Iterable[str]:
+    spec = pod["spec"]
+    if node.unschedulable:
+        yield "node(s) were unschedulable"
+        return
+    if not node.ready:
+        yield "node(s) had untolerated taint {node.kubernetes.io/not-ready: }"
+        return
+    for taint in node.taints:
+        if taint.get("effect") in {"NoSchedule", "NoExecute"} and not _tolerated(spec, taint):
+            yield f"node(s) had untolerated taint {{{taint['key']}: {taint.get('value', '')}}}"
+            return
+    if not _selected(spec, node):
+        yield "node(s) didn't match Pod's node affinity/selector"
+        return
+    if node.pods + 1 > node.allocatable.get("pods", Decimal(110)):
+        yield "Too many pods"
+    for name, amount in sorted(wanted.items()):
+        free = node.allocatable.get(name, Decimal()) - node.used.get(name, Decimal())
+        if amount > free:
+            yield f"Insufficient {name}"
+
+
+def _selected(spec: JsonObject, node: NodeView) -> bool:
+    selector = spec.get("nodeSelector") or {}
+    if any(node.labels.get(key) != value for key, value in selector.items()):
+        return False
+    affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
+    required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
+    if not required:
+        return True
+    return any(
+        all(_expression(item, node.labels) for item in term.get("matchExpressions") or ())
+        for term in required.get("nodeSelectorTerms") or ()
+    )
+
+
+def _expression(item: JsonObject, labels: Mapping[str, str]) -> bool:  # noqa: PLR0911 - a table
+    value = labels.get(item["key"])
+    values: Sequence[str] = item.get("values") or ()
+    match item["operator"]:
+        case "In":
+            return value in values
+        case "NotIn":
+            return value not in values
+        case "Exists":
+            return value is not None
+        case "DoesNotExist":
+            return value is None
+        case "Gt":
+            return value is not None and value.lstrip("-").isdecimal() and int(value) > int(values[0])
+        case "Lt":
+            return value is not None and value.lstrip("-").isdecimal() and int(value) < int(values[0])
+        case _:
+            return False
+
+
+def _tolerated(spec: JsonObject, taint: JsonObject) -> bool:
+    for item in spec.get("tolerations") or ():
+        if item.get("effect") and item["effect"] != taint.get("effect"):
+            continue
+        if item.get("operator") == "Exists" and (not item.get("key") or item["key"] == taint["key"]):
+            return True
+        if item.get("key") == taint["key"] and (item.get("value") or "") == (taint.get("value") or ""):
+            return True
+    return False

@@ -1,0 +1,144 @@
+"""The simulated provisioner: PersistentVolumeClaims become Bound, if their storage class exists.
+
+Contract: a claim without a class takes the default one (annotation
+``storageclass.kubernetes.io/is-default-class``). No such class: the claim stays Pending and an Event says
+why, until the class appears. No PersistentVolume objects are made; ``spec.volumeName`` names a volume that
+only the simulation knows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, final
+
+import msgspec
+
+from aimctl.devcluster.mirror import Mirror, Worker
+from aimctl.runtime.kube.builtin import PVCS
+from aimctl.runtime.kube.objects import ObjectKey, Resource
+
+if TYPE_CHECKING:
+    from aimctl.devcluster.happenings import Happenings
+    from aimctl.runtime.clock import Clock
+    from aimctl.runtime.kube.client import Client
+    from aimctl.runtime.kube.objects import Object
+
+__all__ = ["DEFAULT_CLASS_ANNOTATION", "STORAGE_CLASSES", "VolumeProvisioner"]
+
+STORAGE_CLASSES = Resource.untyped("storage.k8s.io", "v1", "StorageClass", "storageclasses", namespaced=False)
+DEFAULT_CLASS_ANNOTATION = "storageclass.kubernetes.io/is-default-class"
+
+
+@final
+class VolumeProvisioner:
+    """Binds claims.
+
+    Args:
+        client: how to act.
+        clock: time.
+        happenings: where Events go.
+        seconds: from a claim's first sight to its being bound.
+    """
+
+    def __init__(self, client: Client, *, clock: Clock, happenings: Happenings, seconds: float = 0.0) -> None:
+        self._client = client
+        self._happenings = happenings
+        self._clock = clock
+        self._seconds = seconds
+        self._told: dict[str, str] = {}
+        self._seen: dict[str, float] = {}
+        self.worker: Worker[ObjectKey] = Worker("volumes", self._reconcile, clock=clock)
+        self.claims: Mirror[dict[str, Any]] = Mirror(
+            client, PVCS, clock=clock, project=_body, on_change=self._claim_changed
+        )
+        self.classes: Mirror[dict[str, Any]] = Mirror(
+            client, STORAGE_CLASSES, clock=clock, project=_body, on_change=self._class_changed
+        )
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.claims.run())
+            tasks.create_task(self.classes.run())
+            await self.claims.synced.wait()
+            await self.classes.synced.wait()
+            tasks.create_task(self.worker.run())
+
+    def _claim_changed(self, key: ObjectKey, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
+        if new is None:
+            if old is not None:
+                self._told.pop(old["metadata"]["uid"], None)
+                self._seen.pop(old["metadata"]["uid"], None)
+        else:
+            self.worker.add(key)
+
+    def _class_changed(self, key: ObjectKey, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
+        del key, old, new
+        for claim in self.claims.values():
+            self.worker.add(claim)
+
+    async def _reconcile(self, key: ObjectKey) -> float | None:
+        claim = self.claims.get(key)
+        if claim is None or claim["metadata"].get("deletionTimestamp"):
+            return None
+        if (claim.get("status") or {}).get("phase") in {"Bound", "Lost"}:
+            return None
+        uid = claim["metadata"]["uid"]
+        wait = self._seen.setdefault(uid, self._clock.monotonic()) + self._seconds - self._clock.monotonic()
+        if wait > 0:
+            return wait
+        wanted = claim["spec"].get("storageClassName")
+        name = self._default_class() if wanted is None else wanted
+        refusal = self._refusal(name)
+        if refusal:
+            if self._told.get(uid) != refusal:
+                self._told[uid] = refusal
+                reason = "ProvisioningFailed" if name else "FailedBinding"
+                await self._happenings.report(claim, "Warning", reason, refusal)
+            return None
+        await self._bind(key, claim, str(name))
+        return None
+
+    def _default_class(self) -> str:
+        """The default class; of several the newest, by name when equal, as the API server's admission
+        chooses.
+        """
+        defaults = [
+            (item["metadata"].get("creationTimestamp") or "", key.name)
+            for key, item in self.classes.values().items()
+            if (item["metadata"].get("annotations") or {}).get(DEFAULT_CLASS_ANNOTATION) == "true"
+        ]
+        if not defaults:
+            return ""
+        newest = max(made for made, _ in defaults)
+        return min(name for made, name in defaults if made == newest)
+
+    def _refusal(self, name: str) -> str:
+        if not name:
+            return "no persistent volumes available for this claim and no storage class is set"
+        if self.classes.get(ObjectKey("", name)) is None:
+            return f'storageclass.storage.k8s.io "{name}" not found'
+        return ""
+
+    async def _bind(self, key: ObjectKey, claim: dict[str, Any], storage_class: str) -> None:
+        uid = claim["metadata"]["uid"]
+        spec = {"volumeName": f"pvc-{uid}", "storageClassName": storage_class}
+        patch = {"metadata": {"uid": uid}, "spec": spec}
+        self.claims.observe(await self._client.patch(PVCS, key.name, patch, key.namespace))
+        status = {
+            "phase": "Bound",
+            "accessModes": claim["spec"].get("accessModes") or [],
+            "capacity": {
+                "storage": (claim["spec"].get("resources") or {}).get("requests", {}).get("storage", "0")
+            },
+        }
+        patch = {"metadata": {"uid": uid}, "status": status}
+        bound = await self._client.patch(PVCS, key.name, patch, key.namespace, subresource="status")
+        self.claims.observe(bound)
+        await self._happenings.report(
+            claim, "Normal", "ProvisioningSucceeded", f"Successfully provisioned volume pvc-{uid}"
+        )
+
+
+def _body(item: Object[Any]) -> dict[str, Any]:
+    return msgspec.json.decode(item.raw, type=dict[str, Any])
