@@ -1,0 +1,410 @@
+"""Server-side apply and the keeping of ``managedFields``.
+
+Contract:
+    * :func:`server_side_apply` merges a configuration into the live object and gives the object to be
+      stored, before defaults. Fields the manager applied last time and leaves out now are removed if nobody
+      else owns them. A field that somebody else owns with another value is a conflict unless ``force`` is
+      set.
+    * :func:`record_update` keeps the books for every other write.
+    * Managers are told apart by name, operation, subresource and, for updates, version. What is owned
+      through the ``status`` subresource is thus its own entry.
+
+Invariants: a repeated identical apply, and an update that changes nothing, give the object unchanged, times
+included; an entry's time moves only when its set of fields or the object changed; no two entries have the
+same identity.
+
+Left out: the fold of more than ten update managers into ``ancient-changes``, and ownership across versions
+(all entries are read with the schema at hand).
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, final
+
+from aimctl.devcluster.fieldsets import (
+    EMPTY,
+    FieldSet,
+    Path,
+    fields_from_wire,
+    fields_to_wire,
+    path_text,
+    without_subtrees,
+)
+from aimctl.devcluster.merging import (
+    Comparison,
+    MergeError,
+    compare,
+    fields_of,
+    merge,
+    remove,
+    with_named_parents,
+)
+from aimctl.devcluster.schema.node import UNSET
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from aimctl.devcluster.schema import Schema
+    from aimctl.devcluster.schema.node import Node
+
+__all__ = ["ApplyConflict", "ApplyRefused", "record_update", "reset_fields", "server_side_apply"]
+
+Operation = Literal["Apply", "Update"]
+
+_BEFORE_FIRST_APPLY = "before-first-apply"
+_UNOWNED: FieldSet = frozenset(
+    {
+        ("f:apiVersion",),
+        ("f:kind",),
+        ("f:metadata",),
+        *(
+            ("f:metadata", f"f:{name}")
+            for name in (
+                *("name", "namespace", "creationTimestamp", "selfLink", "uid", "clusterName", "generation"),
+                *("managedFields", "resourceVersion"),
+            )
+        ),
+    }
+)
+"""What no manager ever owns (Kubernetes' stripMeta set)."""
+
+
+class _Identity(NamedTuple):
+    manager: str
+    operation: Operation
+    api_version: str
+    subresource: str
+
+    def __str__(self) -> str:
+        text = f'"{self.manager}"'
+        if self.subresource:
+            text += f' with subresource "{self.subresource}"'
+        return f"{text} using {self.api_version}" if self.operation == "Update" else text
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    fields: FieldSet
+    api_version: str
+    time: str
+
+
+_Managers = dict[_Identity, _Entry]
+
+
+class ApplyConflict(Exception):  # noqa: N818 - named for what happened, as the field does
+    """Fields belong to others with other values.
+
+    ``conflicts`` are pairs of path and manager, both as texts, in the order they are reported.
+    """
+
+    def __init__(self, conflicts: list[tuple[str, str]]) -> None:
+        self.conflicts = conflicts
+        super().__init__(self._message())
+
+    def _message(self) -> str:
+        if len(self.conflicts) == 1:
+            ((field, manager),) = self.conflicts
+            return f"Apply failed with 1 conflict: conflict with {manager}: {field}"
+        lines = []
+        for manager in sorted({manager for _, manager in self.conflicts}):
+            lines.append(f"conflicts with {manager}:")
+            lines += [f"- {field}" for field, owner in self.conflicts if owner == manager]
+        return f"Apply failed with {len(self.conflicts)} conflicts: " + "\n".join(lines)
+
+    def status(self) -> dict[str, Any]:
+        """The 409 Status."""
+        causes = [
+            {"reason": "FieldManagerConflict", "message": f"conflict with {manager}", "field": field}
+            for field, manager in self.conflicts
+        ]
+        return {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": str(self),
+            "reason": "Conflict",
+            "details": {"causes": causes},
+            "code": 409,
+        }
+
+
+class ApplyRefused(Exception):  # noqa: N818 - named for what happened
+    """The configuration cannot be applied at all; ``code`` is 400 or, for a schema mismatch, the server's
+    500.
+    """
+
+    def __init__(self, message: str, *, code: int = 400) -> None:
+        super().__init__(message)
+        self.code = code
+
+    def status(self) -> dict[str, Any]:
+        """The Status."""
+        return {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": str(self),
+            "reason": "BadRequest" if self.code == 400 else "",
+            "code": self.code,
+        }
+
+
+def reset_fields(*, status_subresource: bool, subresource: str) -> tuple[str, ...]:
+    """The top-level fields a write through this door does not touch, and so does not own."""
+    if subresource == "status":
+        return ("spec",)
+    return ("status",) if status_subresource and not subresource else ()
+
+
+def server_side_apply(
+    live: dict[str, Any] | None,
+    applied: dict[str, Any],
+    *,
+    manager: str,
+    force: bool,
+    schema: Schema,
+    api_version: str,
+    subresource: str = "",
+    now: str,
+    reset: Iterable[str] = (),
+) -> dict[str, Any]:
+    """Apply a configuration.
+
+    Args:
+        live: the stored object with its managedFields, None when there is none.
+        applied: the configuration as sent.
+        manager: the field manager's name.
+        force: take over what others own.
+        schema: the kind's schema.
+        api_version: of the request; the configuration must have the same.
+        subresource: "" or the subresource applied to.
+        now: the time for changed entries, RFC 3339 with whole seconds.
+        reset: top-level fields this door does not touch (see :func:`reset_fields`); they are neither merged
+        nor owned.
+
+    Returns:
+        The object to store: merged, managedFields kept, defaults not yet filled in.
+
+    Raises:
+        ApplyConflict: without ``force``, somebody else owns a field with another value.
+        ApplyRefused: managedFields in the configuration, another version, unknown fields, list items
+        without keys.
+    """
+    _refuse_early(applied, api_version)
+    root = schema.root
+    ignored = tuple(("f:" + name,) for name in reset)
+    wanted = {key: value for key, value in applied.items() if key not in set(reset)}
+    base = {} if live is None else _without_managed_fields(live)
+    managers = _decode(live)
+    if live is not None and not managers:
+        managers = _claim_for_the_past(base, root, api_version, now)
+    former = dict(managers)
+    try:
+        claimed = without_subtrees(fields_of(wanted, root, strict=not schema.is_open), ignored)
+        merged = merge(base or UNSET, wanted, root)
+        me = _Identity(manager, "Apply", "", subresource)
+        last = managers.get(me)
+        managers[me] = _Entry(claimed - _UNOWNED, api_version, "" if last is None else last.time)
+        if last is not None:
+            merged = _drop_given_up(merged, last.fields, managers, root)
+        difference = _without(compare(base, merged, root), ignored)
+    except MergeError as error:
+        raise ApplyRefused(_untyped(applied, error), code=500) from error
+    _settle(managers, me, difference, force=force)
+    fields = {identity: (entry.fields, entry.api_version) for identity, entry in managers.items()}
+    before = {identity: (entry.fields, entry.api_version) for identity, entry in former.items()}
+    changed = not difference.same
+    if (changed or fields != before) and me in managers:
+        managers[me] = replace(managers[me], time=now)
+    return _with_managed_fields(merged if changed else base, managers)
+
+
+def record_update(
+    old: dict[str, Any] | None,
+    new: dict[str, Any],
+    *,
+    manager: str,
+    operation: Operation = "Update",
+    schema: Schema,
+    api_version: str,
+    subresource: str = "",
+    now: str,
+    reset: Iterable[str] = (),
+) -> dict[str, Any]:
+    """The object with its books kept after a create, update or patch.
+
+    The managedFields sent along count, so that a client may edit them: an empty list, or one empty entry,
+    forgets all; none at all keeps those of ``old``. An object whose managedFields were forgotten stays
+    without until the next apply.
+
+    Args and times are those of :func:`server_side_apply`. Never raises for an object that fits its schema;
+    lists that do not (items without keys) leave the books as they were.
+    """
+    body = _without_managed_fields(new)
+    sent = (new.get("metadata") or {}).get("managedFields")
+    if old is not None and sent in ([], [{}]):
+        return body
+    managers = _decode(new) or _decode(old)
+    if old is not None and not managers:
+        return body
+    base = {} if old is None else _without_managed_fields(old)
+    ignored = tuple(("f:" + name,) for name in reset)
+    try:
+        difference = _without(compare(base, body, schema.root), ignored)
+    except MergeError:
+        return _with_managed_fields(body, managers)
+    me = _Identity(manager, operation, api_version if operation == "Update" else "", subresource)
+    former = managers.get(me)
+    gained = difference.changed - _UNOWNED
+    _settle(managers, None, difference, force=True)
+    kept = managers[me].fields if me in managers else EMPTY
+    fields = kept | gained
+    if fields:
+        moved = former is None or fields != former.fields
+        time = now if moved else former.time if former is not None else now
+        managers[me] = _Entry(fields, api_version, time)
+    return _with_managed_fields(body, managers)
+
+
+def _refuse_early(applied: Mapping[str, Any], api_version: str) -> None:
+    metadata = applied.get("metadata") or {}
+    if metadata.get("managedFields") is not None:
+        raise ApplyRefused("metadata.managedFields must be nil")
+    given = applied.get("apiVersion")
+    if given != api_version:
+        raise ApplyRefused(
+            "Incorrect version specified in apply patch. "
+            f"Specified patch version: {given}, expected: {api_version}"
+        )
+
+
+def _untyped(applied: Mapping[str, Any], error: MergeError) -> str:
+    metadata = applied.get("metadata") or {}
+    name = f"{metadata.get('namespace', '')}/{metadata.get('name', '')}"
+    group, _, version = str(applied.get("apiVersion", "")).rpartition("/")
+    place = f"{name}; {group}/{version}, Kind={applied.get('kind', '')}"
+    return f"failed to create typed patch object ({place}): {error}"
+
+
+def _claim_for_the_past(base: Mapping[str, Any], root: Node, api_version: str, now: str) -> _Managers:
+    """Owners for an object that was written while nobody kept books."""
+    try:
+        fields = compare({}, base, root).changed - _UNOWNED
+    except MergeError:
+        return {}
+    identity = _Identity(_BEFORE_FIRST_APPLY, "Update", api_version, "")
+    return {identity: _Entry(fields, api_version, now)} if fields else {}
+
+
+def _drop_given_up(merged: Any, last: FieldSet, managers: _Managers, root: Node) -> Any:
+    """The merged object without what was applied last time, is not now, and nobody else owns."""
+    owned = with_named_parents(frozenset().union(*(entry.fields for entry in managers.values())), root)
+    everything = with_named_parents(fields_of(merged, root), root)
+    rest = with_named_parents(fields_of(remove(merged, last, root, drop_emptied=True), root), root)
+    kept = remove(merged, everything - (rest | owned), root)
+    gone = everything - with_named_parents(fields_of(kept, root), root)
+    return remove(merged, gone & with_named_parents(last, root), root)
+
+
+def _without(difference: Comparison, ignored: tuple[Path, ...]) -> Comparison:
+    if not ignored:
+        return difference
+    return Comparison(
+        without_subtrees(difference.added, ignored),
+        without_subtrees(difference.removed, ignored),
+        without_subtrees(difference.modified, ignored),
+    )
+
+
+def _settle(managers: _Managers, me: _Identity | None, difference: Comparison, *, force: bool) -> None:
+    """Take what changed from its other owners, or say who they are."""
+    changed = difference.changed
+    conflicts = [
+        (path_text(path), str(identity))
+        for identity, entry in sorted(managers.items())
+        if identity != me
+        for path in sorted(entry.fields & changed)
+    ]
+    if conflicts and not force:
+        raise ApplyConflict(conflicts)
+    for identity, entry in list(managers.items()):
+        lost = difference.removed if identity == me else changed | difference.removed
+        left = entry.fields if identity == me else entry.fields - lost
+        if left:
+            managers[identity] = replace(entry, fields=left)
+        else:
+            del managers[identity]
+
+
+def _decode(obj: Mapping[str, Any] | None) -> _Managers:
+    """The object's books; empty when there are none or they cannot be read."""
+    managers: _Managers = {}
+    metadata = (obj or {}).get("metadata") or {}
+    for entry in metadata.get("managedFields") or ():
+        if entry.get("fieldsType") != "FieldsV1":
+            return {}
+        operation: Operation = "Apply" if entry.get("operation") == "Apply" else "Update"
+        version = entry.get("apiVersion") or ""
+        identity = _Identity(
+            entry.get("manager") or "",
+            operation,
+            version if operation == "Update" else "",
+            entry.get("subresource") or "",
+        )
+        try:
+            fields = fields_from_wire(entry.get("fieldsV1") or {})
+        except (ValueError, AttributeError):
+            return {}
+        managers[identity] = _Entry(fields, version, entry.get("time") or "")
+    return managers
+
+
+def _without_managed_fields(obj: Mapping[str, Any]) -> dict[str, Any]:
+    bare = copy.deepcopy(dict(obj))
+    metadata = bare.get("metadata")
+    if isinstance(metadata, dict):
+        metadata.pop("managedFields", None)
+    return bare
+
+
+def _with_managed_fields(obj: Any, managers: _Managers) -> dict[str, Any]:
+    """The object with its books, entries in the server's order: operation, time, manager, version,
+    subresource.
+    """
+    full: dict[str, Any] = obj
+    metadata = full.setdefault("metadata", {})
+    metadata.pop("managedFields", None)
+    order = sorted(
+        managers.items(),
+        key=lambda pair: (
+            pair[0].operation,
+            pair[1].time,
+            pair[0].manager,
+            pair[1].api_version,
+            pair[0].subresource,
+        ),
+    )
+    entries = []
+    for identity, entry in order:
+        written: dict[str, Any] = {
+            "manager": identity.manager,
+            "operation": identity.operation,
+            "apiVersion": entry.api_version,
+            "time": entry.time,
+            "fieldsType": "FieldsV1",
+            "fieldsV1": fields_to_wire(entry.fields),
+        }
+        if not entry.time:
+            del written["time"]
+        if identity.subresource:
+            written["subresource"] = identity.subresource
+        entries.append(written)
+    if entries:
+        metadata["managedFields"] = entries
+    return full

@@ -1,0 +1,120 @@
+"""Sets of field paths, and the ``FieldsV1`` form in which ``managedFields`` carries them.
+
+Contract: a path is a tuple of elements, each written as on the wire: ``f:name`` for a field,
+``k:{"type":"Ready"}`` for an item of a list-map, ``v:"x"`` for an item of a set. A set of fields is a
+frozenset of paths, so Python's own set algebra is the algebra of ownership.
+
+Invariants: keys and values inside an element are canonical JSON, so equal places are equal strings;
+reading what was written gives the same set.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = [
+    "EMPTY",
+    "FieldSet",
+    "Path",
+    "canonical",
+    "field_element",
+    "fields_from_wire",
+    "fields_to_wire",
+    "key_element",
+    "path_text",
+    "value_element",
+    "without_subtrees",
+]
+
+Path = tuple[str, ...]
+FieldSet = frozenset[Path]
+EMPTY: FieldSet = frozenset()
+
+_RANK = {"f": 0, "k": 1, "v": 2, "i": 3}
+
+
+def canonical(value: Any) -> str:
+    """Compact JSON with sorted keys."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+
+
+def field_element(name: str) -> str:
+    """The element of an object's key."""
+    return f"f:{name}"
+
+
+def key_element(keys: Mapping[str, Any]) -> str:
+    """The element of a list-map's item."""
+    return f"k:{canonical(keys)}"
+
+
+def value_element(value: Any) -> str:
+    """The element of a set's item."""
+    return f"v:{canonical(value)}"
+
+
+def path_text(path: Path) -> str:
+    """The path as conflicts name it: ``.status.conditions[type="Ready"].status``."""
+    return "".join(_element_text(element) for element in path)
+
+
+def _element_text(element: str) -> str:
+    kind, content = element[0], element[2:]
+    if kind == "f":
+        return f".{content}"
+    if kind == "k":
+        pairs = json.loads(content)
+        return "[" + ",".join(f"{name}={canonical(value)}" for name, value in sorted(pairs.items())) + "]"
+    return f"[={content}]" if kind == "v" else f"[{content}]"
+
+
+def fields_from_wire(wire: Mapping[str, Any]) -> FieldSet:
+    """Read a ``fieldsV1`` object. Elements of unknown kinds are passed over, as the server does."""
+    found: set[Path] = set()
+    _read(wire, (), found)
+    return frozenset(found)
+
+
+def _read(wire: Mapping[str, Any], path: Path, found: set[Path]) -> None:
+    if not wire and path:
+        found.add(path)
+    for element, below in wire.items():
+        if element == ".":
+            found.add(path)
+        elif element[:2] in ("k:", "v:"):
+            _read(below, (*path, element[:2] + canonical(json.loads(element[2:]))), found)
+        elif element[:2] in ("f:", "i:"):
+            _read(below, (*path, element), found)
+
+
+def fields_to_wire(fields: Iterable[Path]) -> dict[str, Any]:
+    """Write a set as ``fieldsV1``, in the server's order: fields, keys, values, indexes, each by content."""
+    wire: dict[str, Any] = {}
+    for path in sorted(fields, key=_order):
+        place = wire
+        for element in path:
+            place = place.setdefault(element, {})
+        place["."] = {}
+    return _without_lone_dots(wire)
+
+
+def _order(path: Path) -> list[tuple[int, str]]:
+    return [(_RANK.get(element[0], 4), element) for element in path]
+
+
+def _without_lone_dots(wire: dict[str, Any]) -> dict[str, Any]:
+    if set(wire) == {"."}:
+        return {}
+    return {element: _without_lone_dots(below) for element, below in wire.items()}
+
+
+def without_subtrees(fields: FieldSet, roots: Iterable[Path]) -> FieldSet:
+    """The set without these paths and everything below them."""
+    tops = tuple(roots)
+    if not tops:
+        return fields
+    return frozenset(path for path in fields if not any(path[: len(top)] == top for top in tops))
