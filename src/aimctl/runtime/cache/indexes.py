@@ -1,0 +1,68 @@
+"""Inverted indexes: from a value to the objects that have it.
+
+Invariant: an object is in the bucket of each value its function gives, and in no other; empty buckets do
+not exist. A function must be pure: it is asked again when the object leaves, and must then say the same.
+One that raises puts the object in no bucket of that index; it costs nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, final
+
+import structlog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from aimctl.runtime.kube.objects import Object
+
+__all__ = ["Index", "IndexFunction"]
+
+T = TypeVar("T")
+
+if TYPE_CHECKING:
+    IndexFunction: TypeAlias = Callable[[Object[T]], Iterable[str]]
+else:
+    IndexFunction = object
+
+
+@final
+class Index(Generic[T]):
+    """One index of a store."""
+
+    __slots__ = ("_buckets", "function", "name")
+
+    def __init__(self, name: str, function: IndexFunction[T]) -> None:
+        self.name = name
+        self.function = function
+        self._buckets: dict[str, dict[Object[T], None]] = {}
+
+    def add(self, obj: Object[T]) -> None:
+        """Put the object in its buckets."""
+        for value in self._values(obj):
+            self._buckets.setdefault(value, {})[obj] = None
+
+    def remove(self, obj: Object[T]) -> None:
+        """Take exactly this object (not one equal to it) out of its buckets."""
+        for value in self._values(obj):
+            bucket = self._buckets.get(value)
+            if bucket is not None:
+                bucket.pop(obj, None)
+                if not bucket:
+                    del self._buckets[value]
+
+    def find(self, value: str) -> list[Object[T]]:
+        """The objects with this value, in the order in which they came."""
+        return list(self._buckets.get(value, ()))
+
+    def values(self) -> list[str]:
+        """All values that some object has."""
+        return list(self._buckets)
+
+    def _values(self, obj: Object[T]) -> Iterable[str]:
+        try:
+            return dict.fromkeys(self.function(obj))
+        except Exception:  # foreign code, and the store must stay whole whatever it does
+            log = structlog.get_logger(__name__)
+            log.exception("an index function failed", index=self.name, object=repr(obj))
+            return ()

@@ -1,0 +1,372 @@
+"""An informer: one kind, kept in a store, told to handlers.
+
+Contract:
+    * The store is right first, handlers hear of it afterwards, in order (see ``store`` and ``dispatch``).
+    * ``synced`` is set once the first list of every namespace has been told to all handlers. An optional
+      kind that the server does not have counts as synced and empty, and is filled when it appears.
+    * Our own writes enter through :meth:`Informer.observe_write` and :meth:`Informer.observe_delete`, as
+      far as the declaration would have the server send them.
+    * :meth:`Informer.run` ends by cancellation only. Afterwards the informer is stopped for good.
+
+Invariants:
+    * One reflector for each declared namespace, or one for all; at most one LIST of an informer is in flight.
+    * Everything is on the loop's thread; the constructor starts nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar, final
+
+from aimctl.runtime.cache.dispatch import Dispatcher
+from aimctl.runtime.cache.errors import InformerStopped
+from aimctl.runtime.cache.merge import Change
+from aimctl.runtime.cache.metrics import NoMetrics
+from aimctl.runtime.cache.projection import without_body
+from aimctl.runtime.cache.reflector import Reflector, ReflectorOptions, Scope
+from aimctl.runtime.cache.selectors import LabelSelector
+from aimctl.runtime.cache.store import Store
+from aimctl.runtime.kube.objects import Object
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Sequence
+
+    from aimctl.runtime.cache.dispatch import EventHandler, Registration
+    from aimctl.runtime.cache.indexes import IndexFunction
+    from aimctl.runtime.cache.metrics import ReflectorMetrics
+    from aimctl.runtime.cache.reflector import ListWatch
+    from aimctl.runtime.clock import Clock
+    from aimctl.runtime.kube.objects import ObjectKey, Resource
+    from aimctl.runtime.kube.watch import WatchEvent
+
+__all__ = ["Declaration", "Informer", "InformerHealth"]
+
+T = TypeVar("T")
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Declaration(Generic[T]):
+    """What to cache of a kind. Two are equal when one informer serves both.
+
+    Attributes:
+        resource: the kind.
+        namespaces: only these; empty for all.
+        label_selector: as ``kubectl -l``.
+        field_selector: as ``kubectl --field-selector``.
+        projection: ``full`` objects, or their ``metadata`` alone.
+        optional: the kind may be absent from the server (its CRD not installed).
+    """
+
+    resource: Resource[T]
+    namespaces: tuple[str, ...] = ()
+    label_selector: str = ""
+    field_selector: str = ""
+    projection: Literal["full", "metadata"] = "full"
+    optional: bool = False
+    _labels: LabelSelector = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.namespaces and not self.resource.namespaced:
+            raise ValueError(
+                f"namespaces={self.namespaces!r}: {self.resource.group_resource} is cluster-scoped, give none"
+            )
+        if "" in self.namespaces:
+            raise ValueError(f"namespaces={self.namespaces!r}: leave it empty for all, or name each")
+        object.__setattr__(self, "namespaces", tuple(sorted(set(self.namespaces))))
+        object.__setattr__(self, "_labels", LabelSelector.parse(self.label_selector))
+
+    def covers(self, namespace: str) -> bool:
+        """Whether objects of this namespace are cached."""
+        return not self.namespaces or namespace in self.namespaces
+
+    def selects(self, obj: Object[T]) -> bool:
+        """Whether the label selector takes the object. Field selectors only the server can evaluate."""
+        return self._labels.matches(obj.meta.labels)
+
+    def scopes(self) -> list[Scope]:
+        """What its reflectors list and watch."""
+        return [
+            Scope(namespace, self.label_selector, self.field_selector, self.projection == "metadata")
+            for namespace in self.namespaces or ("",)
+        ]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class InformerHealth:
+    """How an informer is doing, at one moment.
+
+    Attributes:
+        synced: handlers have seen the first list.
+        ready: synced, and nothing keeps it from following the server.
+        problem: why it is not ready, in one sentence; "" when it is.
+        last_error: the latest failure since the last success; "" for none.
+        age_seconds: since the last sign of life of the server; None before the first.
+        objects: how many are held.
+        resource_version: how far it has got.
+        missing: the server does not have the kind.
+    """
+
+    synced: bool
+    ready: bool
+    problem: str
+    last_error: str
+    age_seconds: float | None
+    objects: int
+    resource_version: str
+    missing: bool
+
+
+@final
+class Informer(Generic[T]):
+    """See the module. Made by ``Cache.declare``, which also runs it.
+
+    Args:
+        list_watch: the server.
+        declaration: what to cache.
+        clock: time.
+        rng: for jitter.
+        options: the reflectors' times.
+        metrics: hooks; default none.
+        indexes: functions by name.
+        resync_seconds: how often handlers get a replay of the store, changed by chance by up to a tenth;
+            None for never. Local: it asks nothing of the server.
+    """
+
+    def __init__(
+        self,
+        list_watch: ListWatch,
+        declaration: Declaration[T],
+        *,
+        clock: Clock,
+        rng: random.Random,
+        options: ReflectorOptions | None = None,
+        metrics: ReflectorMetrics | None = None,
+        indexes: dict[str, IndexFunction[T]] | None = None,
+        resync_seconds: float | None = None,
+    ) -> None:
+        self.declaration = declaration
+        self.store: Store[T] = Store(indexes)
+        self._clock = clock
+        self._rng = rng
+        self._metrics: ReflectorMetrics = NoMetrics() if metrics is None else metrics
+        self._resync_seconds = resync_seconds
+        self._dispatcher: Dispatcher[T] = Dispatcher(self._metrics.handler_error)
+        self._waiting_for = {scope.namespace for scope in declaration.scopes()}
+        """Scopes whose first list has not been told yet."""
+        self._first = set(self._waiting_for)
+        """Scopes whose next list is a first one."""
+        self._settled = asyncio.Event()
+        """Synced, or stopped."""
+        self._state: Literal["new", "running", "stopped"] = "new"
+        list_slot = asyncio.Semaphore(1)
+        self._reflectors = [
+            Reflector(
+                list_watch,
+                declaration.resource,
+                scope,
+                self,
+                clock=clock,
+                rng=rng,
+                options=ReflectorOptions() if options is None else options,
+                metrics=self._metrics,
+                list_slot=list_slot,
+            )
+            for scope in declaration.scopes()
+        ]
+        self._metrics.attach(self)
+
+    # ---- life cycle
+
+    async def run(self) -> None:
+        """Follow the server until cancelled.
+
+        Raises:
+            RuntimeError: it was run before.
+        """
+        if self._state != "new":
+            raise RuntimeError(f"the informer of {self.name} was run before; declare it anew in a new cache")
+        self._state = "running"
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for reflector in self._reflectors:
+                    name = f"reflector {self.name} {reflector.scope.namespace}".rstrip()
+                    tasks.create_task(reflector.run(), name=name)
+                if self._resync_seconds is not None:
+                    tasks.create_task(self._resync_loop(self._resync_seconds), name=f"resync {self.name}")
+        finally:
+            self._state = "stopped"
+            self._settled.set()
+
+    async def wait_synced(self) -> None:
+        """Wait for the first list to be in the store and told to the handlers.
+
+        Raises:
+            InformerStopped: it ended before.
+        """
+        await self._settled.wait()
+        if not self.synced:
+            raise InformerStopped(f"the informer of {self.name} ended before it was synced")
+
+    def add_handler(self, handler: EventHandler[T]) -> Registration:
+        """Tell ``handler`` of everything that is there, and of every change from now on.
+
+        Raises:
+            InformerStopped: it has ended.
+        """
+        if self._state == "stopped":
+            raise InformerStopped(f"the informer of {self.name} has ended and takes no handlers")
+        registration = self._dispatcher.add(handler, lambda: list(self.store))
+        if self.synced:
+            registration.synced.set()
+        return registration
+
+    # ---- looking
+
+    @property
+    def resource(self) -> Resource[T]:
+        """The kind."""
+        return self.declaration.resource
+
+    @property
+    def name(self) -> str:
+        """``plural.group``."""
+        return self.resource.group_resource
+
+    @property
+    def synced(self) -> bool:
+        """Whether the first list of every namespace has been told to the handlers."""
+        return not self._waiting_for
+
+    @property
+    def health(self) -> InformerHealth:
+        """How it is doing."""
+        states = [reflector.status for reflector in self._reflectors]
+        blocking = [s.problem for s in states if s.problem and not (s.missing and self.declaration.optional)]
+        errors = [s.last_error for s in states if s.last_error]
+        problem = "; ".join(blocking)
+        if not problem and not self.synced:
+            problem = f"{self.name} has not been listed yet" + (f": {'; '.join(errors)}" if errors else "")
+        known = all(s.contact_at is not None for s in states)
+        return InformerHealth(
+            synced=self.synced,
+            ready=not problem,
+            problem=problem,
+            last_error="; ".join(errors),
+            age_seconds=self.age_seconds if known else None,
+            objects=len(self.store),
+            resource_version=self.store.resource_version,
+            missing=any(s.missing for s in states),
+        )
+
+    @property
+    def objects(self) -> int:
+        """How many are held."""
+        return len(self.store)
+
+    @property
+    def bytes(self) -> int:
+        """The size of their bodies; linear in their number."""
+        return self.store.bytes
+
+    @property
+    def last_resource_version(self) -> float:
+        """How far it has got, as a number; 0 before the first list, or if versions are no numbers."""
+        version = self.store.resource_version
+        return float(version) if version.isdecimal() else 0.0
+
+    @property
+    def age_seconds(self) -> float:
+        """Since the server's last sign of life, the oldest of all namespaces; 0 before the first."""
+        contacts = [r.status.contact_at for r in self._reflectors if r.status.contact_at is not None]
+        return self._clock.monotonic() - min(contacts) if contacts else 0.0
+
+    # ---- read-your-writes
+
+    def observe_write(self, obj: Object[T]) -> None:
+        """Take an answer of the server to one of our writes, unless it is older than what is known.
+
+        With a field selector a new object waits for the watch, because only the server can evaluate that.
+        """
+        if not self.declaration.covers(obj.meta.namespace):
+            return
+        if self.declaration.field_selector and self.store.get(obj.key) is None:
+            return
+        if self.declaration.projection == "metadata":
+            obj = without_body(obj)
+        if obj.resource.decode != self.resource.decode:
+            obj = Object(self.resource, obj.meta, obj.raw)
+        before = self.store.stale_dropped
+        changes = self.store.observe_write(obj, selected=self.declaration.selects(obj))
+        # Losing against the watch is the normal case here, and no sign of anything stale.
+        self.store.stale_dropped = before
+        self._dispatcher.publish(changes)
+
+    def observe_delete(self, key: ObjectKey, uid: str) -> None:
+        """An object we deleted is gone for sure; nothing older brings it back."""
+        if self.declaration.covers(key.namespace):
+            self._dispatcher.publish(self.store.observe_delete(key, uid))
+
+    # ---- what the reflectors call
+
+    def version_of(self, scope: str) -> str:
+        """Where the scope's watch goes on."""
+        return self.store.version_of(scope)
+
+    async def replaced(
+        self, objects: Sequence[Object[T]], resource_version: str, *, scope: str, reset: bool
+    ) -> None:
+        """Swap the scope's content, then tell the handlers, deletes first."""
+        before = self.store.stale_dropped
+        changes = self.store.replace(
+            objects, resource_version, scope=scope, reset=reset, initial=scope in self._first
+        )
+        self._count_stale(before)
+        await self._dispatcher.publish_sliced(changes)
+        self._first.discard(scope)
+        self._told_first(scope)
+
+    def applied(self, event: WatchEvent[T], *, scope: str) -> None:
+        """One event."""
+        before = self.store.stale_dropped
+        changes = self.store.apply(event, scope=scope)
+        self._count_stale(before)
+        if changes:
+            self._dispatcher.publish(changes)
+
+    async def vanished(self, *, scope: str) -> None:
+        """The kind is gone from the server: so are its objects."""
+        await self._dispatcher.publish_sliced(self.store.clear(scope=scope))
+        self._first.add(scope)
+        if self.declaration.optional:
+            self._told_first(scope)
+
+    # ---- resync
+
+    def resync(self) -> None:
+        """Replay the store as updates that change nothing, but for objects with a change still to be told."""
+        pending = self._dispatcher.pending()
+        self._dispatcher.publish(
+            [Change(obj, obj) for obj in self.store if (obj.meta.namespace, obj.meta.name) not in pending]
+        )
+
+    async def _resync_loop(self, seconds: float) -> None:
+        while True:
+            await self._clock.sleep(seconds * self._rng.uniform(0.9, 1.1))
+            self.resync()
+
+    # ---- helpers
+
+    def _told_first(self, scope: str) -> None:
+        self._waiting_for.discard(scope)
+        if not self._waiting_for:
+            self._settled.set()
+            self._dispatcher.mark_synced()
+
+    def _count_stale(self, before: int) -> None:
+        dropped = self.store.stale_dropped - before
+        if dropped:
+            self._metrics.stale_dropped(dropped)

@@ -1,0 +1,27 @@
+"""Objects without their body, for caches that need the metadata alone."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from aimctl.runtime.kube.objects import Object
+
+__all__ = ["without_body"]
+
+T = TypeVar("T")
+
+
+class _Partial(msgspec.Struct, rename="camel", omit_defaults=True):
+    api_version: str = ""
+    kind: str = ""
+    metadata: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+_partial = msgspec.json.Decoder(_Partial)
+
+
+def without_body(obj: Object[T]) -> Object[T]:
+    """The same object as a metadata-only list would give it."""
+    return Object(obj.resource, obj.meta, msgspec.json.encode(_partial.decode(obj.raw)))

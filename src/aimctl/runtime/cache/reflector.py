@@ -1,0 +1,400 @@
+"""The reflector: keeps a sink equal to a collection on the server, by listing once and watching ever after.
+
+Contract:
+    * The sink gets a whole list, then every event after it, in the server's order, each once.
+    * Whatever the server or the network does, the reflector goes on; only cancellation ends it. What it
+      does after each outcome is decided in :mod:`aimctl.runtime.cache.reflector_policy`.
+    * A dead connection is noticed after ``idle_seconds`` (bookmarks come about once a minute and feed it),
+      a server that does not keep ``timeoutSeconds`` after five seconds more.
+    * An event above the watch's line cap (16 MiB, ten times what etcd stores by default) ends the stream.
+      It is counted and the collection listed again, since a list has no line cap; should such events go on,
+      the lists come with growing pauses.
+
+Invariants:
+    * At any time it does one thing: list, watch or pause. With a shared ``list_slot`` at most one of a
+      group lists.
+    * The version to go on from lives in the sink alone, so it cannot disagree with what was applied.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, NoReturn, Protocol, TypeVar, final
+
+import structlog
+
+from aimctl.runtime.cache.reflector_policy import (
+    Backoff,
+    Next,
+    Pause,
+    Step,
+    WatchReport,
+    after_list,
+    after_watch,
+    list_limit,
+    list_version,
+)
+from aimctl.runtime.kube.errors import DecodeError, Gone, KubeError, ServerError
+from aimctl.runtime.kube.objects import is_newer
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import AsyncIterator, Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from aimctl.runtime.cache.metrics import ReflectorMetrics
+    from aimctl.runtime.clock import Clock
+    from aimctl.runtime.kube.answers import ObjectList
+    from aimctl.runtime.kube.objects import Object, Resource
+    from aimctl.runtime.kube.watch import WatchEvent
+
+__all__ = ["ListWatch", "Reflector", "ReflectorOptions", "ReflectorStatus", "Scope", "Sink"]
+
+T = TypeVar("T")
+
+
+class ListWatch(Protocol):
+    """The two verbs a reflector needs; ``aimctl.runtime.kube.Client`` has them."""
+
+    async def list(
+        self,
+        resource: Resource[T],
+        namespace: str = "",
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        limit: int | None = None,
+        continue_token: str = "",
+        resource_version: str | None = None,
+        resource_version_match: str = "",
+        metadata_only: bool = False,
+    ) -> ObjectList[T]:
+        """One page; all when ``limit`` is None. Raises KubeError."""
+        ...
+
+    def watch(
+        self,
+        resource: Resource[T],
+        namespace: str = "",
+        *,
+        resource_version: str,
+        timeout_seconds: int,
+        idle_seconds: float,
+        label_selector: str = "",
+        field_selector: str = "",
+        metadata_only: bool = False,
+        on_decode_error: Callable[[DecodeError], None] | None = None,
+    ) -> AbstractAsyncContextManager[AsyncIterator[WatchEvent[T]]]:
+        """Events after ``resource_version``, with bookmarks. Raises KubeError."""
+        ...
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which part of a kind: a namespace ("" for all), what selectors select, with or without bodies."""
+
+    namespace: str = ""
+    label_selector: str = ""
+    field_selector: str = ""
+    metadata_only: bool = False
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ReflectorOptions:
+    """Times in seconds. The values are client-go's where it has them.
+
+    Attributes:
+        page_size: objects a page; None: 500, where pages do not cost the server's watch cache.
+        watch_timeout_seconds: each watch is asked to live a random time between this and twice this.
+        watch_grace_seconds: after which a watch is ended that lives longer.
+        idle_seconds: without a byte, after which a connection counts as dead; bookmarks come every 60 s or
+            so.
+        backoff_seconds: the first pause after a failure; doubles, plus up to as much again by chance.
+        backoff_cap_seconds: the largest, before chance.
+        backoff_reset_seconds: of health, after which pauses start small again.
+        missing_seconds: the first pause when the kind is not served.
+        missing_cap_seconds: the largest then.
+        internal_error_window_seconds: how long 5xx answers to watches are met by watching again; then by a
+            list.
+    """
+
+    page_size: int | None = None
+    watch_timeout_seconds: float = 300.0
+    watch_grace_seconds: float = 5.0
+    idle_seconds: float = 75.0
+    backoff_seconds: float = 0.8
+    backoff_cap_seconds: float = 30.0
+    backoff_reset_seconds: float = 120.0
+    missing_seconds: float = 5.0
+    missing_cap_seconds: float = 30.0
+    internal_error_window_seconds: float = 60.0
+
+
+class Sink(Protocol[T]):
+    """Where a reflector puts what it learns."""
+
+    def version_of(self, scope: str) -> str:
+        """The resourceVersion up to which the scope has been applied; "" for none."""
+        ...
+
+    async def replaced(
+        self, objects: Sequence[Object[T]], resource_version: str, *, scope: str, reset: bool
+    ) -> None:
+        """A whole list; ``reset``: the server's history began anew, believe it against newer versions."""
+        ...
+
+    def applied(self, event: WatchEvent[T], *, scope: str) -> None:
+        """The next event."""
+        ...
+
+    async def vanished(self, *, scope: str) -> None:
+        """The kind is not served; called once until it is served again."""
+        ...
+
+
+@dataclass(slots=True)
+class ReflectorStatus:
+    """How it is doing; written by the reflector alone.
+
+    Attributes:
+        contact_at: monotonic seconds of the last sign of life from the server; None before the first.
+        problem: why it cannot work until somebody acts (missing rights, missing kind); "" when it can.
+        missing: the kind is not served.
+        last_error: the latest failure since the last success; "" after a success.
+    """
+
+    contact_at: float | None = None
+    problem: str = ""
+    missing: bool = False
+    last_error: str = ""
+
+
+_DEFAULT_PAGE = 500
+
+
+@final
+class Reflector(Generic[T]):
+    """See the module. :meth:`run` it once, in a task that somebody owns.
+
+    Args:
+        list_watch: the server.
+        resource: the kind.
+        scope: which part of it.
+        sink: gets the objects.
+        clock: time.
+        rng: for jitter and watch timeouts.
+        options: see there.
+        metrics: hooks.
+        list_slot: held while listing; share it to bound lists in flight.
+    """
+
+    def __init__(
+        self,
+        list_watch: ListWatch,
+        resource: Resource[T],
+        scope: Scope,
+        sink: Sink[T],
+        *,
+        clock: Clock,
+        rng: random.Random,
+        options: ReflectorOptions,
+        metrics: ReflectorMetrics,
+        list_slot: asyncio.Semaphore,
+    ) -> None:
+        self.status = ReflectorStatus()
+        self.scope = scope
+        self._list_watch = list_watch
+        self._resource = resource
+        self._sink = sink
+        self._clock = clock
+        self._rng = rng
+        self._options = options
+        self._metrics = metrics
+        self._list_slot = list_slot
+        self._backoff = Backoff(
+            rng,
+            initial_seconds=options.backoff_seconds,
+            cap_seconds=options.backoff_cap_seconds,
+            reset_seconds=options.backoff_reset_seconds,
+        )
+        self._slow = Backoff(
+            rng, initial_seconds=options.missing_seconds, cap_seconds=options.missing_cap_seconds
+        )
+        self._newest = False
+        self._paged = False
+        self._listed = False
+        self._failing_since: float | None = None
+        self._log = structlog.get_logger(__name__).bind(
+            resource=resource.group_resource, **({"namespace": scope.namespace} if scope.namespace else {})
+        )
+
+    async def run(self) -> NoReturn:
+        """List and watch until cancelled."""
+        step = Step.LIST
+        while True:
+            decision = await (self._list() if step is Step.LIST else self._watch())
+            await self._pause(decision)
+            step = decision.step
+
+    # ---- list
+
+    async def _list(self) -> Next:
+        known = self._sink.version_of(self.scope.namespace)
+        requested = list_version(known, newest=self._newest)
+        started = self._clock.monotonic()
+        try:
+            async with self._list_slot:
+                objects, version = await self._list_pages(requested)
+        except KubeError as error:
+            self._metrics.list_failed()
+            decision = after_list(error, requested=requested)
+            self._newest = decision.newest or self._newest
+            await self._failed("list", error, decision)
+            return decision
+        seconds = self._clock.monotonic() - started
+        self._metrics.listed(seconds, len(objects), relist=self._listed)
+        self._log.debug("listed", objects=len(objects), resource_version=version, seconds=round(seconds, 3))
+        self._newest = False
+        self._listed = True
+        self._failing_since = None
+        self.status.missing = False
+        self._alive()
+        # A read of the newest state cannot be older than what we knew when we asked, unless history was
+        # replaced.
+        reset = requested == "" and known != "" and is_newer(known, version)
+        await self._sink.replaced(objects, version, scope=self.scope.namespace, reset=reset)
+        return Next(Step.WATCH)
+
+    async def _list_pages(self, requested: str) -> tuple[list[Object[T]], str]:
+        limit = list_limit(
+            requested, page_size=self._options.page_size, default=_DEFAULT_PAGE, paged_before=self._paged
+        )
+        page = await self._page(requested, limit, "")
+        objects = list(page.items)
+        if requested == "0" and page.continue_token:
+            self._paged = True
+        while page.continue_token:
+            try:
+                page = await self._page(None, limit, page.continue_token)
+            except Gone:
+                if limit is None:
+                    raise
+                # The pages took longer than the server keeps history: once more, in one piece.
+                limit = None
+                page = await self._page(requested, None, "")
+                objects.clear()
+            objects += page.items
+        if not page.resource_version:
+            raise DecodeError(f"a list of {self._resource.group_resource} has no metadata.resourceVersion")
+        return objects, page.resource_version
+
+    async def _page(self, version: str | None, limit: int | None, token: str) -> ObjectList[T]:
+        return await self._list_watch.list(
+            self._resource,
+            self.scope.namespace,
+            label_selector=self.scope.label_selector,
+            field_selector=self.scope.field_selector,
+            limit=limit,
+            continue_token=token,
+            resource_version=version,
+            metadata_only=self.scope.metadata_only,
+        )
+
+    # ---- watch
+
+    async def _watch(self) -> Next:
+        least = self._options.watch_timeout_seconds
+        timeout = int(least * (1.0 + self._rng.random()))
+        started = self._clock.monotonic()
+        events = 0
+        opened = overdue = False
+        error: KubeError | None = None
+        self._metrics.watch_started()
+        hard = asyncio.timeout(timeout + self._options.watch_grace_seconds)
+        try:
+            async with hard, self._open(timeout) as stream:
+                opened = True
+                self._alive()
+                async for event in stream:
+                    events += 1
+                    self._failing_since = None
+                    self.status.contact_at = self._clock.monotonic()
+                    self._sink.applied(event, scope=self.scope.namespace)
+        except TimeoutError:
+            if not hard.expired():
+                raise
+            overdue = True
+        except KubeError as failure:
+            error = failure
+        now = self._clock.monotonic()
+        report = WatchReport(now - started, events, opened, error, overdue, self._failing(error, now))
+        decision = after_watch(report, internal_error_window=self._options.internal_error_window_seconds)
+        if decision.end is not None:
+            self._metrics.watch_ended(report.seconds, events, decision.end)
+        if error is not None:
+            await self._failed("watch", error, decision)
+        elif decision.pause is Pause.NONE:
+            self.status.contact_at = now
+        return decision
+
+    def _open(self, timeout_seconds: int) -> AbstractAsyncContextManager[AsyncIterator[WatchEvent[T]]]:
+        return self._list_watch.watch(
+            self._resource,
+            self.scope.namespace,
+            resource_version=self._sink.version_of(self.scope.namespace),
+            timeout_seconds=timeout_seconds,
+            idle_seconds=self._options.idle_seconds,
+            label_selector=self.scope.label_selector,
+            field_selector=self.scope.field_selector,
+            metadata_only=self.scope.metadata_only,
+            on_decode_error=self._undecodable,
+        )
+
+    def _failing(self, error: KubeError | None, now: float) -> float:
+        """For how long watches have met 5xx answers by now."""
+        if not isinstance(error, ServerError):
+            self._failing_since = None
+            return 0.0
+        if self._failing_since is None:
+            self._failing_since = now
+        return now - self._failing_since
+
+    def _undecodable(self, error: DecodeError) -> None:
+        self._metrics.decode_error()
+        self._log.warning("skipped a watch event", error=str(error))
+
+    # ---- helpers
+
+    def _alive(self) -> None:
+        self.status.contact_at = self._clock.monotonic()
+        self.status.last_error = ""
+        self.status.problem = ""
+
+    async def _failed(self, verb: str, error: KubeError, decision: Next) -> None:
+        resource = self._resource.group_resource
+        where = f" in namespace {self.scope.namespace}" if self.scope.namespace else ""
+        self.status.last_error = f"{verb} {resource}{where}: {error}"
+        if decision.refused:
+            self.status.problem = (
+                f"may not {verb} {resource}{where}: {error}; grant the verb {verb} on {resource}"
+            )
+        elif decision.vanished:
+            self.status.problem = f"{resource} is not served; install its CustomResourceDefinition"
+        if decision.pause is Pause.NONE:
+            self._log.debug("will go on at once", verb=verb, error=str(error))
+        else:
+            self._log.warning("failed, will try again", verb=verb, error=str(error), then=decision.step.value)
+        if decision.vanished and not self.status.missing:
+            self.status.missing = True
+            await self._sink.vanished(scope=self.scope.namespace)
+
+    async def _pause(self, decision: Next) -> None:
+        seconds = decision.at_least
+        if decision.pause is not Pause.NONE:
+            pauses = self._slow if decision.pause is Pause.SLOW else self._backoff
+            seconds = max(seconds, pauses.next(self._clock.monotonic()))
+        if seconds > 0:
+            await self._clock.sleep(seconds)
