@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, TypeVar, final
 
 import msgspec
 
@@ -19,11 +19,13 @@ from aimctl.runtime.kube.errors import ApiError, DecodeError
 from aimctl.runtime.kube.objects import Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Coroutine, Iterable, Iterator, Mapping
 
     from aimctl.runtime.kube.reader import Reader
 
 __all__ = ["ServedApis", "ServedResource", "discover"]
+
+T = TypeVar("T")
 
 _AGGREGATED = (
     "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,"
@@ -105,9 +107,7 @@ async def discover(reader: Reader) -> ServedApis:
         ConnectionFailed: no answer.
         DecodeError: an answer that is no discovery document.
     """
-    async with asyncio.TaskGroup() as tasks:
-        asked = [tasks.create_task(_get(reader, path)) for path in ("/api", "/apis")]
-    core, groups = (task.result() for task in asked)
+    core, groups = await _together(_get(reader, path) for path in ("/api", "/apis"))
     if core.kind == groups.kind == "APIGroupDiscoveryList":
         resources: list[ServedResource] = []
         failed: dict[str, str] = {}
@@ -139,17 +139,25 @@ async def _discover_each(reader: Reader, core: _Document, groups: _Document) -> 
         except (ApiError, DecodeError) as error:
             return str(error)
 
-    async with asyncio.TaskGroup() as tasks:
-        asked = {name: tasks.create_task(read(name)) for name in paths}
+    answers = await _together(read(name) for name in paths)
     resources: list[ServedResource] = []
     failed: dict[str, str] = {}
-    for name, task in asked.items():
-        document = task.result()
+    for name, document in zip(paths, answers, strict=True):
         if isinstance(document, str):
             failed[name] = document
         else:
             resources += _from_list(name, document.resources)
     return ServedApis(tuple(resources), failed)
+
+
+async def _together(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """The results in order. The first failure ends the others and is raised as itself, not in a group."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(call) for call in calls]
+    except ExceptionGroup as group:
+        raise group.exceptions[0] from None
+    return [task.result() for task in running]
 
 
 class _Meta(msgspec.Struct):

@@ -1,0 +1,461 @@
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from aimctl.runtime.kube import (
+    Client,
+    ConnectionFailed,
+    DecodeError,
+    Gone,
+    NotFound,
+    Object,
+    ObjectKey,
+    Resource,
+    ServerError,
+    TooManyRequests,
+    WriteRefused,
+    freeze,
+)
+from aimctl.runtime.kube.builtin import NODES, PODS, SELF_SUBJECT_ACCESS_REVIEWS
+from aimctl.testing.virtualtime import virtual_clock, virtual_time
+from support.scripted import Answer, ScriptedTransport, failure, pod, pod_list
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+ALL = "/api/v1/pods"
+COLLECTION = "/api/v1/namespaces/default/pods"
+ONE = COLLECTION + "/a"
+
+
+class Hooks:
+    """Remembers what a client told, in order."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    def client(self, transport: ScriptedTransport, **options: Any) -> Client:
+        return Client(
+            transport,
+            clock=virtual_clock(),
+            write_guard=lambda: self.told.append("guard"),
+            on_write=lambda obj: self.told.append(("write", obj.key.name, obj.meta.resource_version)),
+            on_delete=lambda resource, key, uid: self.told.append(("delete", resource.kind, key, uid)),
+            **options,
+        )
+
+
+@pytest.fixture
+def wire() -> ScriptedTransport:
+    return ScriptedTransport()
+
+
+@pytest.fixture
+def hooks() -> Hooks:
+    return Hooks()
+
+
+def reader(wire: ScriptedTransport) -> Client:
+    return Client(wire, clock=virtual_clock())
+
+
+async def test_a_list_sends_only_the_options_given(wire: ScriptedTransport) -> None:
+    wire.on("GET", COLLECTION, pod_list())
+    client = reader(wire)
+    await client.list(PODS, "default")
+    await client.list(
+        PODS,
+        "default",
+        label_selector="a=b,c",
+        field_selector="spec.nodeName=n",
+        limit=500,
+        continue_token="t",
+        resource_version="7",
+        resource_version_match="NotOlderThan",
+    )
+    assert wire.seen[0].query == {}
+    assert wire.seen[1].query == {
+        "labelSelector": "a=b,c",
+        "fieldSelector": "spec.nodeName=n",
+        "limit": "500",
+        "continue": "t",
+        "resourceVersion": "7",
+        "resourceVersionMatch": "NotOlderThan",
+    }
+
+
+async def test_metadata_only_asks_for_the_projection(wire: ScriptedTransport) -> None:
+    wire.on("GET", ALL, pod_list(), Answer(chunks=())).on("GET", ONE, pod())
+    client = reader(wire)
+    await client.list(PODS, metadata_only=True)
+    async with client.watch(
+        PODS, resource_version="1", timeout_seconds=1, idle_seconds=9, metadata_only=True
+    ):
+        pass
+    await client.get(PODS, "a", "default", metadata_only=True)
+    kinds = [seen.headers["Accept"] for seen in wire.seen]
+    assert kinds == [
+        "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
+        "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
+        "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
+    ]
+    assert wire.streams == [ALL]
+
+
+async def test_list_all_follows_the_pages(wire: ScriptedTransport) -> None:
+    wire.on("GET", ALL, pod_list(pod("a"), more="t1"), pod_list(pod("b"), more="t2"), pod_list(pod("c")))
+    names = [item.key.name async for item in reader(wire).list_all(PODS, page_size=1)]
+    assert names == ["a", "b", "c"]
+    assert [seen.query.get("continue") for seen in wire.seen] == [None, "t1", "t2"]
+    assert {seen.query["limit"] for seen in wire.seen} == {"1"}
+
+
+async def test_an_expired_page_token_restarts_with_one_unpaginated_list_that_repeats_only_what_changed(
+    wire: ScriptedTransport,
+) -> None:
+    wire.on(
+        "GET",
+        ALL,
+        pod_list(pod("a", rv=1), pod("b", rv=1), more="t1"),
+        failure(410, "Expired"),
+        pod_list(pod("a", rv=1), pod("b", rv=2), pod("c", rv=1)),
+    )
+    given = [
+        (item.key.name, item.meta.resource_version) async for item in reader(wire).list_all(PODS, page_size=2)
+    ]
+    assert given == [("a", "1"), ("b", "1"), ("b", "2"), ("c", "1")]
+    assert wire.seen[-1].query == {}
+
+
+async def test_a_first_page_that_is_gone_surfaces(wire: ScriptedTransport) -> None:
+    wire.on("GET", ALL, failure(410, "Expired"))
+    with pytest.raises(Gone):
+        [item async for item in reader(wire).list_all(PODS)]
+    assert len(wire.seen) == 1
+
+
+@virtual_time
+async def test_a_read_is_repeated_twice_after_the_time_the_server_names() -> None:
+    wire = ScriptedTransport()
+    wire.on(
+        "GET",
+        ONE,
+        failure(429, headers={"Retry-After": "2"}),
+        failure(503, headers={"Retry-After": "3"}),
+        pod(),
+    )
+    assert (await reader(wire).get(PODS, "a", "default")).key.name == "a"
+    assert asyncio.get_running_loop().time() == 5
+
+
+@virtual_time
+async def test_a_third_refusal_surfaces_with_its_time() -> None:
+    wire = ScriptedTransport().on("GET", ONE, failure(429, headers={"Retry-After": "1"}))
+    with pytest.raises(TooManyRequests) as caught:
+        await reader(wire).get(PODS, "a", "default")
+    assert caught.value.retry_after == 1
+    assert len(wire.seen) == 3
+    assert asyncio.get_running_loop().time() == 2
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        failure(429),
+        failure(429, headers={"Retry-After": "6"}),
+        failure(500, headers={"Retry-After": "1"}),
+        ConnectionFailed("gone"),
+    ],
+)
+async def test_other_failures_of_reads_surface_at_once(wire: ScriptedTransport, answer: Any) -> None:
+    wire.on("GET", ONE, answer)
+    with pytest.raises((TooManyRequests, ServerError, ConnectionFailed)):
+        await reader(wire).get(PODS, "a", "default")
+    assert len(wire.seen) == 1
+
+
+WRITES: dict[str, tuple[str, Callable[[Client], Awaitable[Any]]]] = {
+    "create": ("POST", lambda c: c.create(PODS, pod())),
+    "update": ("PUT", lambda c: c.update(PODS, pod())),
+    "patch": ("PATCH", lambda c: c.patch(PODS, "a", {"x": 1}, "default")),
+    "apply": ("PATCH", lambda c: c.apply(PODS, pod())),
+    "delete": ("DELETE", lambda c: c.delete(PODS, "a", "default")),
+    "raw": ("POST", lambda c: c.raw("POST", "/x", body=b"{}")),
+}
+
+
+@pytest.mark.parametrize("verb", WRITES)
+async def test_a_write_is_never_repeated(wire: ScriptedTransport, verb: str) -> None:
+    method, write = WRITES[verb]
+    wire.on(method, "*", failure(429, headers={"Retry-After": "0"}))
+    with pytest.raises(TooManyRequests):
+        await write(reader(wire))
+    assert len(wire.seen) == 1
+
+
+@pytest.mark.parametrize("verb", WRITES)
+async def test_a_refused_write_is_not_sent(wire: ScriptedTransport, verb: str) -> None:
+    def refuse() -> None:
+        raise WriteRefused("not the leader")
+
+    with pytest.raises(WriteRefused):
+        await WRITES[verb][1](Client(wire, clock=virtual_clock(), write_guard=refuse))
+    assert wire.seen == []
+
+
+async def test_reads_do_not_ask_the_guard(wire: ScriptedTransport, hooks: Hooks) -> None:
+    wire.on("GET", "*", pod())
+    client = hooks.client(wire)
+    await client.get(PODS, "a", "default")
+    await client.raw("GET", "/version")
+    await client.logs("a", "default")
+    assert hooks.told == []
+
+
+@pytest.mark.parametrize("verb", ["create", "update", "patch", "apply"])
+async def test_the_answer_of_a_write_is_told_after_the_guard_was_asked(
+    wire: ScriptedTransport, hooks: Hooks, verb: str
+) -> None:
+    method, write = WRITES[verb]
+    wire.on(method, "*", pod(rv=8))
+    await write(hooks.client(wire))
+    assert hooks.told == ["guard", ("write", "a", "8")]
+
+
+async def test_a_dry_run_says_so_and_is_told_to_nobody(wire: ScriptedTransport, hooks: Hooks) -> None:
+    wire.on("POST", "*", pod()).on("PUT", "*", pod()).on("PATCH", "*", pod())
+    client = hooks.client(wire)
+    await client.create(PODS, pod(), dry_run=True)
+    await client.update(PODS, pod(), dry_run=True)
+    await client.patch(PODS, "a", {}, "default", dry_run=True)
+    await client.apply(PODS, pod(), dry_run=True)
+    assert hooks.told == ["guard"] * 4
+    assert [seen.query["dryRun"] for seen in wire.seen] == ["All"] * 4
+
+
+async def test_answers_of_foreign_subresources_and_reviews_are_not_told(
+    wire: ScriptedTransport, hooks: Hooks
+) -> None:
+    scale = {
+        "kind": "Scale",
+        "metadata": {"name": "a", "namespace": "default", "uid": "u", "resourceVersion": "9"},
+    }
+    review = {
+        "kind": "SelfSubjectAccessReview",
+        "metadata": {"creationTimestamp": None},
+        "status": {"allowed": True},
+    }
+    wire.on("PATCH", ONE + "/scale", scale).on("POST", "*", review).on("PATCH", ONE + "/status", pod(rv=3))
+    client = hooks.client(wire)
+    await client.patch(PODS, "a", {}, "default", subresource="scale")
+    answer = await client.create(SELF_SUBJECT_ACCESS_REVIEWS, {"spec": {}})
+    assert answer.view.status.allowed
+    assert hooks.told == ["guard", "guard"]
+    await client.patch(PODS, "a", {}, "default", subresource="status")
+    assert hooks.told[-1] == ("write", "a", "3")
+
+
+async def test_an_answer_of_another_kind_is_refused(wire: ScriptedTransport, hooks: Hooks) -> None:
+    wire.on("PUT", ONE, {"kind": "Status", "metadata": {}, "status": "Success"})
+    with pytest.raises(DecodeError, match="Status"):
+        await hooks.client(wire).update(PODS, pod())
+    assert hooks.told == ["guard"]
+
+
+async def test_create_finds_its_namespace_and_fills_in_the_kind(wire: ScriptedTransport) -> None:
+    wire.on("POST", "*", pod())
+    client = reader(wire)
+    await client.create(PODS, {"metadata": {"generateName": "a-"}}, "here")
+    await client.create(
+        PODS, {"metadata": {"name": "a", "namespace": "there"}, "spec": freeze({"l": [{"x": 1}]})}
+    )
+    assert [seen.path for seen in wire.seen] == [
+        "/api/v1/namespaces/here/pods",
+        "/api/v1/namespaces/there/pods",
+    ]
+    assert wire.seen[1].json == {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "a", "namespace": "there"},
+        "spec": {"l": [{"x": 1}]},
+    }
+    assert wire.seen[0].query == {"fieldManager": "aimctl"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "content_type"),
+    [
+        ("merge", "application/merge-patch+json"),
+        ("json", "application/json-patch+json"),
+        ("strategic", "application/strategic-merge-patch+json"),
+    ],
+)
+async def test_each_kind_of_patch_has_its_content_type(
+    wire: ScriptedTransport, kind: Any, content_type: str
+) -> None:
+    wire.on("PATCH", ONE, pod())
+    patch = [{"op": "add", "path": "/x", "value": 1}] if kind == "json" else {"x": None}
+    await reader(wire).patch(PODS, "a", patch, "default", kind=kind)
+    assert wire.seen[0].headers["Content-Type"] == content_type
+    assert wire.seen[0].json == patch
+
+
+async def test_apply_names_its_manager_and_forces_unless_told_otherwise(wire: ScriptedTransport) -> None:
+    wire.on("PATCH", "*", pod())
+    client = Client(wire, clock=virtual_clock(), field_manager="me", field_validation="Strict")
+    await client.apply(PODS, pod(), subresource="status", field_manager="other")
+    await client.apply(PODS, pod(), force=False)
+    first, second = wire.seen
+    assert first.path == ONE + "/status"
+    assert first.query == {"fieldManager": "other", "fieldValidation": "Strict", "force": "true"}
+    assert first.headers["Content-Type"] == "application/apply-patch+yaml"
+    assert second.query == {"fieldManager": "me", "fieldValidation": "Strict"}
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda c: c.get(PODS, "a"),
+        lambda c: c.get(PODS, "", "default"),
+        lambda c: c.create(PODS, {"metadata": {"name": "a"}}),
+        lambda c: c.update(PODS, {"metadata": {"namespace": "default"}}),
+        lambda c: c.update(NODES, {"metadata": None}),
+        lambda c: c.apply(PODS, {}),
+        lambda c: c.patch(PODS, "a", {}),
+        lambda c: c.delete(PODS, "", "default"),
+        lambda c: c.logs("", "default"),
+    ],
+)
+async def test_a_request_that_would_address_something_else_is_not_sent(
+    wire: ScriptedTransport, call: Any
+) -> None:
+    with pytest.raises(ValueError, match="name"):
+        await call(reader(wire))
+    assert wire.seen == []
+
+
+async def test_delete_sends_its_preconditions_and_policy(wire: ScriptedTransport) -> None:
+    wire.on("DELETE", ONE, {"kind": "Status", "status": "Success"})
+    client = reader(wire)
+    await client.delete(
+        PODS, "a", "default", uid="u", resource_version="5", propagation="Foreground", grace_period_seconds=0
+    )
+    await client.delete(PODS, "a", "default")
+    assert wire.seen[0].json == {
+        "kind": "DeleteOptions",
+        "apiVersion": "v1",
+        "preconditions": {"uid": "u", "resourceVersion": "5"},
+        "propagationPolicy": "Foreground",
+        "gracePeriodSeconds": 0,
+    }
+    assert wire.seen[1].json == {"kind": "DeleteOptions", "apiVersion": "v1"}
+
+
+GONE = ("delete", "Pod", ObjectKey("default", "a"), "uid-a")
+
+
+@pytest.mark.parametrize(
+    ("answer", "uid", "told"),
+    [
+        ({"kind": "Status", "status": "Success", "details": {"uid": "uid-a"}}, "", [GONE]),
+        ({"kind": "Status", "status": "Success"}, "uid-a", [GONE]),
+        ({"kind": "Status", "status": "Success"}, "", []),
+        (pod(metadata={"deletionTimestamp": "2026-01-01T00:00:00Z"}, rv=4), "", [("write", "a", "4")]),
+        (pod(), "", [GONE]),
+        (failure(404, "NotFound"), "uid-a", [GONE]),
+        (failure(404, "NotFound"), "", []),
+    ],
+)
+async def test_a_delete_tells_what_is_certain(
+    wire: ScriptedTransport, hooks: Hooks, answer: Any, uid: str, told: list[Any]
+) -> None:
+    wire.on("DELETE", ONE, answer)
+    await hooks.client(wire).delete(PODS, "a", "default", uid=uid)
+    assert hooks.told == ["guard", *told]
+
+
+async def test_a_missing_object_is_an_error_if_asked_for(wire: ScriptedTransport) -> None:
+    wire.on("DELETE", ONE, failure(404, "NotFound"))
+    with pytest.raises(NotFound):
+        await reader(wire).delete(PODS, "a", "default", missing_ok=False)
+
+
+async def test_an_error_names_the_request_in_its_notes(wire: ScriptedTransport) -> None:
+    with pytest.raises(NotFound) as caught:
+        await reader(wire).get(PODS, "a", "default")
+    assert caught.value.__notes__ == [f"in answer to GET {ONE}"]
+
+
+async def test_warnings_of_the_server_are_passed_on(wire: ScriptedTransport) -> None:
+    warnings: list[str] = []
+    wire.on("GET", ONE, Answer(200, pod(), {"Warning": '299 - "v1 is old"'}), pod())
+    client = Client(wire, clock=virtual_clock(), on_warning=warnings.append)
+    await client.get(PODS, "a", "default")
+    await client.get(PODS, "a", "default")
+    assert warnings == ['299 - "v1 is old"']
+
+
+async def test_with_changes_only_what_is_given(wire: ScriptedTransport, hooks: Hooks) -> None:
+    wire.on("PATCH", "*", pod(rv=2))
+    first = hooks.client(wire, field_manager="one", field_validation="Strict")
+    second = first.with_(field_manager="two", write_guard=None)
+    await second.apply(PODS, pod())
+    assert hooks.told == [("write", "a", "2")]
+    assert wire.seen[0].query["fieldManager"] == "two"
+    assert wire.seen[0].query["fieldValidation"] == "Strict"
+    await first.apply(PODS, pod())
+    assert wire.seen[1].query["fieldManager"] == "one"
+    assert "guard" in hooks.told
+
+
+async def test_logs_are_asked_for_as_told_and_given_as_they_are(wire: ScriptedTransport) -> None:
+    wire.on("GET", ONE + "/log", Answer(200, b"\xffraw\n"))
+    client = reader(wire)
+    assert (
+        await client.logs("a", "default", container="c", tail_lines=0, limit_bytes=9, previous=True)
+        == b"\xffraw\n"
+    )
+    assert wire.seen[0].query == {"container": "c", "tailLines": "0", "limitBytes": "9", "previous": "true"}
+
+
+async def test_followed_logs_come_in_pieces_over_a_stream(wire: ScriptedTransport) -> None:
+    wire.on(
+        "GET", ONE + "/log", Answer(200, chunks=(b"a", b"b")), failure(400, "BadRequest", "still creating")
+    )
+    client = reader(wire)
+    async with client.follow_logs("a", "default") as pieces:
+        assert [piece async for piece in pieces] == [b"a", b"b"]
+    assert wire.seen[0].query == {"follow": "true"}
+    assert wire.streams == [ONE + "/log"]
+    with pytest.raises(Exception, match="still creating"):
+        async with client.follow_logs("a", "default"):
+            pytest.fail("an error answer has no pieces")
+
+
+async def test_raw_carries_anything(wire: ScriptedTransport, hooks: Hooks) -> None:
+    wire.on("PUT", "/x", b"yes")
+    body = await hooks.client(wire).raw(
+        "PUT", "/x", query=(("a", "b"),), body=b"text", content_type="text/plain"
+    )
+    assert body == b"yes"
+    assert (wire.seen[0].query, wire.seen[0].body) == ({"a": "b"}, b"text")
+    assert wire.seen[0].headers["Content-Type"] == "text/plain"
+    assert hooks.told == ["guard"]
+
+
+async def test_a_cluster_scoped_object_needs_no_namespace(wire: ScriptedTransport, hooks: Hooks) -> None:
+    wire.on("DELETE", "/api/v1/nodes/n", {"kind": "Status", "status": "Success", "details": {"uid": "u"}})
+    await hooks.client(wire).delete(NODES, "n", "ignored")
+    assert hooks.told[-1] == ("delete", "Node", ObjectKey("", "n"), "u")
+
+
+async def test_the_objects_of_a_list_belong_to_the_resource_asked_for(wire: ScriptedTransport) -> None:
+    things = Resource.untyped("example.com", "v1", "Thing", "things")
+    wire.on(
+        "GET", things.path(), {"kind": "ThingList", "metadata": {}, "items": [{"metadata": {"name": "x"}}]}
+    )
+    item: Object[Any] = (await reader(wire).list(things)).items[0]
+    assert item.resource is things

@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aimctl.runtime.kube import (
+    ConfigurationError,
+    ConnectionInfo,
+    StaticCredentials,
+    TokenFile,
+    in_cluster,
+    load_connection,
+)
+from aimctl.testing.virtualtime import virtual_clock, virtual_time
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ENV = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "443"}
+
+
+@pytest.fixture
+def account(tmp_path: Path) -> Path:
+    for name, text in {"token": "first\n", "ca.crt": "pem", "namespace": "mine\n"}.items():
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def test_a_pod_reaches_its_server_with_its_account(account: Path) -> None:
+    info = in_cluster(clock=virtual_clock(), environ=ENV, root=account)
+    assert (info.server, info.namespace, info.ca_file) == (
+        "https://10.0.0.1:443",
+        "mine",
+        str(account / "ca.crt"),
+    )
+    assert not info.trust_env
+
+
+def test_an_ipv6_server_is_put_in_brackets(account: Path) -> None:
+    info = in_cluster(
+        clock=virtual_clock(), environ=ENV | {"KUBERNETES_SERVICE_HOST": "fd00::1"}, root=account
+    )
+    assert info.server == "https://[fd00::1]:443"
+
+
+@pytest.mark.parametrize("missing", ["token", "ca.crt"])
+def test_a_missing_mount_is_named_with_its_remedy(account: Path, missing: str) -> None:
+    (account / missing).unlink()
+    with pytest.raises(ConfigurationError, match=rf"{missing} is missing.*automountServiceAccountToken"):
+        in_cluster(clock=virtual_clock(), environ=ENV, root=account)
+
+
+def test_outside_a_pod_it_says_so(account: Path) -> None:
+    with pytest.raises(ConfigurationError, match="not in a pod"):
+        in_cluster(clock=virtual_clock(), environ={}, root=account)
+
+
+def test_without_a_namespace_file_the_default_is_used(account: Path) -> None:
+    (account / "namespace").unlink()
+    assert in_cluster(clock=virtual_clock(), environ=ENV, root=account).namespace == "default"
+
+
+async def token(credentials: TokenFile) -> str:
+    return (await credentials.headers())["Authorization"]
+
+
+def same_stamp(path: Path, text: str) -> None:
+    """Write other text of the same length without a trace in the file's stamp."""
+    before = path.stat()
+    assert len(text) == before.st_size
+    path.write_text(text)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_a_changed_token_file_is_read_at_once(account: Path) -> None:
+    @virtual_time
+    async def run() -> None:
+        credentials = TokenFile(account / "token", clock=virtual_clock())
+        assert await token(credentials) == "Bearer first"
+        (account / "token").write_text("second token")
+        assert await token(credentials) == "Bearer second token"
+
+    run()
+
+
+def test_a_token_file_is_read_again_every_minute_and_after_a_401(account: Path) -> None:
+    @virtual_time
+    async def run() -> None:
+        credentials = TokenFile(account / "token", clock=virtual_clock())
+        assert await token(credentials) == "Bearer first"
+        same_stamp(account / "token", "2nd..\n")
+        await asyncio.sleep(59)
+        assert await token(credentials) == "Bearer first"
+        await asyncio.sleep(1)
+        assert await token(credentials) == "Bearer 2nd.."
+        same_stamp(account / "token", "third\n")
+        assert await token(credentials) == "Bearer 2nd.."
+        credentials.invalidate()
+        assert await token(credentials) == "Bearer third"
+
+    run()
+
+
+def test_a_token_file_that_vanishes_leaves_the_last_token(account: Path) -> None:
+    @virtual_time
+    async def run() -> None:
+        credentials = TokenFile(account / "token", clock=virtual_clock())
+        await token(credentials)
+        (account / "token").unlink()
+        assert await token(credentials) == "Bearer first"
+        (account / "token").write_text("back")
+        assert await token(credentials) == "Bearer back"
+
+    run()
+
+
+@pytest.mark.parametrize("content", [None, "", " \n", b"\xff\xfe"])
+def test_a_token_file_that_was_never_usable_is_named(account: Path, content: str | bytes | None) -> None:
+    path = account / "token"
+    if content is None:
+        path.unlink()
+    elif isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        path.write_text(content)
+
+    @virtual_time
+    async def run() -> None:
+        with pytest.raises(ConfigurationError, match=str(path)):
+            await TokenFile(path, clock=virtual_clock()).headers()
+
+    run()
+
+
+def test_no_secret_shows_in_a_repr(account: Path) -> None:
+    info = ConnectionInfo("https://x", credentials=StaticCredentials.bearer("geheim"), ca_data=b"pem-bytes")
+    assert "geheim" not in repr(info)
+    assert "geheim" not in repr(info.credentials)
+    assert "pem-bytes" not in repr(info)
+
+
+@pytest.mark.parametrize(
+    ("server", "proxy"),
+    [("10.0.0.1:443", None), ("", None), ("ftp://x", None), ("https://x", "socks5://p:1080")],
+)
+def test_an_address_of_another_scheme_is_refused(server: str, proxy: str | None) -> None:
+    with pytest.raises(ConfigurationError, match=r"https?://"):
+        ConnectionInfo(server, proxy_url=proxy)
+
+
+KUBECONFIG = """
+apiVersion: v1
+kind: Config
+current-context: c
+contexts: [{{name: c, context: {{cluster: k}}}}]
+clusters: [{{name: k, cluster: {{server: "http://{host}"}}}}]
+"""
+
+
+async def test_the_cluster_is_looked_for_in_the_order_of_controller_runtime(
+    account: Path, tmp_path: Path
+) -> None:
+    def config(name: str, host: str) -> str:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(KUBECONFIG.format(host=host))
+        return str(path)
+
+    flag, variable = config("flag", "flag"), config("variable", "variable")
+    config(".kube/config", "home")
+    home = {"HOME": str(tmp_path)}
+    clock = virtual_clock()
+
+    async def found(kubeconfig: str | None, environ: dict[str, str]) -> str:
+        return (await load_connection(kubeconfig, environ=environ, clock=clock, root=account)).server
+
+    assert await found(flag, home | ENV | {"KUBECONFIG": variable}) == "http://flag"
+    assert await found(None, home | ENV | {"KUBECONFIG": variable}) == "http://variable"
+    assert await found(None, home | ENV) == "https://10.0.0.1:443"
+    assert await found(None, home) == "http://home"
+
+
+async def test_nothing_found_says_where_it_looked(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        await load_connection(None, environ={"HOME": str(tmp_path)}, clock=virtual_clock())
+    for place in ("--kubeconfig", "$KUBECONFIG", "pod", str(tmp_path / ".kube" / "config")):
+        assert place in str(caught.value)
+
+
+async def test_a_named_file_that_is_missing_is_an_error_even_in_a_pod(account: Path) -> None:
+    with pytest.raises(ConfigurationError, match="/nowhere does not exist"):
+        await load_connection("/nowhere", environ=ENV, clock=virtual_clock(), root=account)

@@ -1,0 +1,279 @@
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from aimctl.runtime.clock import LoopClock
+from aimctl.runtime.kube import ConfigurationError, ConnectionInfo, from_kubeconfig
+
+EXEC_API = "client.authentication.k8s.io/v1"
+
+
+class ManualClock:
+    """Time that a test sets."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+        self.start = datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def now(self) -> datetime:
+        return self.start + timedelta(seconds=self.seconds - 1000)
+
+    async def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+def write(
+    path: Path, *, user: dict[str, Any] | None = None, cluster: dict[str, Any] | None = None, **context: Any
+) -> str:
+    config: dict[str, Any] = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "main",
+        "contexts": [
+            {
+                "name": "main",
+                "context": {"cluster": "k", **({"user": "u"} if user is not None else {}), **context},
+            }
+        ],
+        "clusters": [{"name": "k", "cluster": {"server": "https://host:6443/", **(cluster or {})}}],
+        "users": [] if user is None else [{"name": "u", "user": user}],
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(config))
+    return str(path)
+
+
+async def load(path: str, **options: Any) -> ConnectionInfo:
+    return await from_kubeconfig(path, clock=options.pop("clock", LoopClock()), **options)
+
+
+async def authorization(info: ConnectionInfo) -> str | None:
+    return (await info.credentials.headers()).get("Authorization")
+
+
+def plugin(folder: Path, **status: Any) -> dict[str, Any]:
+    """An exec entry whose plugin counts its runs, gives ``token-<n>`` and the status given."""
+    script = folder / "plugin.py"
+    script.write_text(
+        "import json, os, pathlib, sys\n"
+        "assert json.loads(os.environ['KUBERNETES_EXEC_INFO'])['kind'] == 'ExecCredential'\n"
+        f"runs = pathlib.Path({str(folder / 'runs')!r})\n"
+        "n = int(runs.read_text()) + 1 if runs.exists() else 1\n"
+        "runs.write_text(str(n))\n"
+        f"status = json.loads({json.dumps(status)!r})\n"
+        "if 'token' in status: status['token'] += f'-{n}'\n"
+        f"print(json.dumps({{'apiVersion': {EXEC_API!r}, 'kind': 'ExecCredential', 'status': status}}))\n"
+    )
+    return {"exec": {"apiVersion": EXEC_API, "command": sys.executable, "args": [str(script)]}}
+
+
+def runs(folder: Path) -> int:
+    return int((folder / "runs").read_text())
+
+
+def texts(*names: str) -> list[str]:
+    return [Path(name).read_text() for name in names]
+
+
+def test_importing_the_room_does_not_import_kubernetes_asyncio() -> None:
+    code = "import sys, aimctl.runtime.kube; assert not any(m.startswith('kubernetes') for m in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+async def test_a_token_and_the_settings_of_the_cluster_are_taken_over(tmp_path: Path) -> None:
+    cluster = {
+        "tls-server-name": "real.name",
+        "proxy-url": "http://proxy:3128",
+        "insecure-skip-tls-verify": True,
+    }
+    info = await load(write(tmp_path / "c", user={"token": "t"}, cluster=cluster, namespace="mine"))
+    assert await authorization(info) == "Bearer t"
+    assert (info.server, info.namespace, info.insecure) == ("https://host:6443", "mine", True)
+    assert (info.tls_server_name, info.proxy_url, info.trust_env) == ("real.name", "http://proxy:3128", True)
+
+
+async def test_certificate_data_becomes_files_with_its_content(tmp_path: Path) -> None:
+    def data(text: str) -> str:
+        return base64.b64encode(text.encode()).decode()
+
+    user = {"client-certificate-data": data("cert"), "client-key-data": data("key")}
+    info = await load(write(tmp_path / "c", user=user, cluster={"certificate-authority-data": data("ca")}))
+    assert info.ca_file is not None
+    assert info.client_cert_file is not None
+    assert info.client_key_file is not None
+    contents = [
+        Path(name).read_text() for name in (info.ca_file, info.client_cert_file, info.client_key_file)
+    ]
+    assert contents == ["ca", "cert", "key"]
+
+
+async def test_files_are_looked_for_beside_the_kubeconfig(tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "ca.pem").write_text("ca")
+    (tmp_path / "conf" / "tok").write_text("from-file\n")
+    path = write(
+        tmp_path / "conf" / "c",
+        user={"tokenFile": "tok", "token": "old"},
+        cluster={"certificate-authority": "ca.pem"},
+    )
+    info = await load(path)
+    assert info.ca_file == str(tmp_path / "conf" / "ca.pem")
+    assert await authorization(info) == "Bearer from-file"
+    (tmp_path / "conf" / "tok").write_text("changed")
+    assert await authorization(info) == "Bearer changed"
+
+
+async def test_a_user_name_and_password_are_sent_as_basic(tmp_path: Path) -> None:
+    info = await load(write(tmp_path / "c", user={"username": "a", "password": "b"}))
+    assert await authorization(info) == "Basic " + base64.b64encode(b"a:b").decode()
+
+
+async def test_a_context_without_user_sends_no_credentials(tmp_path: Path) -> None:
+    assert await authorization(await load(write(tmp_path / "c"))) is None
+
+
+async def test_several_files_are_merged_and_missing_ones_skipped(tmp_path: Path) -> None:
+    first = write(tmp_path / "one", user={"token": "one"})
+    second = write(tmp_path / "two", user={"token": "two"})
+    info = await load(f"{first}:{tmp_path}/none:{second}")
+    assert await authorization(info) == "Bearer one"
+
+
+async def test_another_context_can_be_chosen(tmp_path: Path) -> None:
+    path = tmp_path / "c"
+    write(path, user={"token": "t"})
+    config = yaml.safe_load(path.read_text())
+    config["contexts"].append(
+        {"name": "other", "context": {"cluster": "k", "user": "u", "namespace": "elsewhere"}}
+    )
+    path.write_text(yaml.safe_dump(config))
+    assert (await load(str(path), context="other")).namespace == "elsewhere"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", r"c, current context: "),
+        ("[]", r"c, current context: "),
+        ("{broken", r"c, current context: "),
+        ("apiVersion: v1\ncontexts: []\nclusters: []\nusers: []\n", "there are: none"),
+    ],
+)
+async def test_a_broken_file_is_named(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "c").write_text(text)
+    with pytest.raises(ConfigurationError, match=says):
+        await load(str(tmp_path / "c"))
+
+
+async def test_an_unknown_context_lists_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"no context 'nope'; there are: main"):
+        await load(write(tmp_path / "c", user={"token": "t"}), context="nope")
+
+
+@pytest.mark.parametrize(
+    ("user", "cluster", "says"),
+    [
+        ({"as": "root", "token": "t"}, {}, "impersonation"),
+        ({"token": "t"}, {"certificate-authority": "missing.pem"}, r"missing\.pem"),
+        ({"token": "t"}, {"server": ""}, "server"),
+        ({"tokenFile": "missing"}, {}, "/missing"),
+        ({"exec": {"apiVersion": EXEC_API, "command": "/no/such/plugin"}}, {}, "/no/such/plugin"),
+        ({"exec": {"apiVersion": EXEC_API, "command": "false"}}, {}, "returned 1"),
+        ({"exec": {"apiVersion": EXEC_API, "command": "true"}}, {}, "decode"),
+    ],
+)
+async def test_an_entry_that_cannot_be_used_says_why(
+    tmp_path: Path, user: dict[str, Any], cluster: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        await load(write(tmp_path / "c", user=user, cluster=cluster))
+
+
+async def test_a_plugin_without_credentials_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="neither a token nor a certificate"):
+        await load(write(tmp_path / "c", user=plugin(tmp_path)))
+
+
+async def test_a_plugin_token_is_kept_until_shortly_before_it_expires(tmp_path: Path) -> None:
+    clock = ManualClock()
+    expires = (clock.start + timedelta(hours=1)).isoformat().replace("+00:00", "Z")
+    info = await load(
+        write(tmp_path / "c", user=plugin(tmp_path, token="t", expirationTimestamp=expires)), clock=clock
+    )
+    assert await authorization(info) == "Bearer t-1"
+    clock.seconds += 3600 - 301
+    assert await authorization(info) == "Bearer t-1"
+    clock.seconds += 2
+    assert await authorization(info) == "Bearer t-2"
+
+
+async def test_a_short_lived_plugin_token_is_not_fetched_for_each_request(tmp_path: Path) -> None:
+    clock = ManualClock()
+    expires = (clock.start + timedelta(seconds=100)).isoformat()
+    info = await load(
+        write(tmp_path / "c", user=plugin(tmp_path, token="t", expirationTimestamp=expires)), clock=clock
+    )
+    clock.seconds += 70
+    assert await authorization(info) == "Bearer t-1"
+    clock.seconds += 20
+    assert await authorization(info) == "Bearer t-2"
+
+
+async def test_a_plugin_token_without_expiry_lasts_until_a_401_and_is_then_fetched_once(
+    tmp_path: Path,
+) -> None:
+    import asyncio
+
+    clock = ManualClock()
+    info = await load(write(tmp_path / "c", user=plugin(tmp_path, token="t")), clock=clock)
+    clock.seconds += 1e6
+    assert await authorization(info) == "Bearer t-1"
+    info.credentials.invalidate()
+    assert set(await asyncio.gather(*(authorization(info) for _ in range(5)))) == {"Bearer t-2"}
+    assert runs(tmp_path) == 2
+
+
+async def test_a_plugin_may_give_a_certificate(tmp_path: Path) -> None:
+    clock = ManualClock()
+    user = plugin(tmp_path, clientCertificateData="CERT", clientKeyData="KEY")
+    info = await load(write(tmp_path / "c", user=user), clock=clock)
+    assert await authorization(info) is None
+    assert info.certificate_source is not None
+    files = info.certificate_source.certificate_files()
+    assert files is not None
+    assert texts(*files) == ["CERT", "KEY"]
+    clock.seconds += 601
+    await info.credentials.headers()
+    assert runs(tmp_path) == 2
+
+
+def jwt(expires: datetime) -> str:
+    claims = (
+        base64.urlsafe_b64encode(json.dumps({"exp": int(expires.timestamp())}).encode()).decode().rstrip("=")
+    )
+    return f"e30.{claims}.sig"
+
+
+async def test_a_valid_oidc_token_is_used(tmp_path: Path) -> None:
+    token = jwt(datetime.now(UTC) + timedelta(hours=1))
+    user = {"auth-provider": {"name": "oidc", "config": {"id-token": token, "idp-issuer-url": "https://x"}}}
+    assert await authorization(await load(write(tmp_path / "c", user=user))) == f"Bearer {token}"
+
+
+async def test_an_expired_oidc_token_without_refresh_token_says_so(tmp_path: Path) -> None:
+    token = jwt(datetime.now(UTC) - timedelta(hours=1))
+    user = {"auth-provider": {"name": "oidc", "config": {"id-token": token, "idp-issuer-url": "https://x"}}}
+    with pytest.raises(ConfigurationError, match="refresh-token"):
+        await load(write(tmp_path / "c", user=user))

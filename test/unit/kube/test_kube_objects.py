@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import json
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aimctl.runtime.kube import DecodeError, Object, ObjectKey, Resource, freeze, is_newer
+from aimctl.runtime.kube.builtin import PODS, SELF_SUBJECT_ACCESS_REVIEWS
+
+THINGS = Resource.untyped("example.com", "v1", "Thing", "things")
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-1000, 1000) | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["a", "managedFields", "metadata", '"managedFields":']), inner, max_size=3
+        )
+    ),
+    max_leaves=8,
+)
+
+
+def thing(**metadata: Any) -> dict[str, Any]:
+    return {"apiVersion": "example.com/v1", "kind": "Thing", "metadata": {"name": "x", **metadata}}
+
+
+@given(
+    spec=json_values,
+    managed=json_values,
+    first=st.booleans(),
+    indent=st.sampled_from([None, 2]),
+    after=st.booleans(),
+)
+def test_managed_fields_are_cut_and_nothing_else_changes(
+    spec: Any, managed: Any, first: bool, indent: int | None, after: bool
+) -> None:
+    metadata = {"name": "x", "managedFields": managed, **({"uid": "u"} if after else {})}
+    parts = [("spec", spec), ("metadata", metadata)]
+    body = dict(parts if first else reversed(parts))
+    parsed = Object.parse(THINGS, json.dumps(body, indent=indent).encode())
+    del metadata["managedFields"]
+    assert json.loads(parsed.raw) == body
+
+
+def test_a_body_without_managed_fields_is_kept_byte_for_byte() -> None:
+    raw = b'{ "metadata": {"name":"x"},  "spec": 1.50 }'
+    assert Object.parse(THINGS, raw).raw == raw
+
+
+def test_managed_fields_of_a_template_inside_the_body_stay() -> None:
+    body = thing() | {"spec": {"template": {"metadata": {"managedFields": [1]}}}}
+    assert json.loads(Object.parse(THINGS, json.dumps(body).encode()).raw) == body
+
+
+def test_the_bytes_are_copied_so_a_page_can_be_let_go() -> None:
+    page = bytearray(json.dumps(thing()).encode())
+    parsed = Object.parse(THINGS, memoryview(page))
+    page[:] = b"\0" * len(page)
+    assert parsed.view["kind"] == "Thing"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"null",
+        b"{}",
+        b'{"metadata":1}',
+        b'{"metadata":{"name":1}}',
+        b"\xff",
+        b'{"metadata":{"labels":{"a":1}}}',
+    ],
+)
+def test_what_is_no_object_is_a_decode_error_that_shows_no_body(body: bytes) -> None:
+    with pytest.raises(DecodeError, match="not a Thing object"):
+        Object.parse(THINGS, body)
+
+
+def test_nulls_in_the_metadata_count_as_absent() -> None:
+    body = {
+        "kind": "SelfSubjectAccessReview",
+        "metadata": {"creationTimestamp": None, "name": None, "labels": None, "generation": None},
+        "status": {"allowed": True, "reason": None},
+    }
+    parsed = Object.parse(SELF_SUBJECT_ACCESS_REVIEWS, json.dumps(body).encode())
+    assert (parsed.meta.creation_timestamp, parsed.meta.name, parsed.meta.generation) == ("", "", 0)
+    assert dict(parsed.meta.labels) == {}
+    assert parsed.view.status.allowed is True
+
+
+@pytest.mark.parametrize(
+    ("kind", "fits"), [("Thing", True), ("PartialObjectMetadata", True), ("Table", False), ("Pod", False)]
+)
+def test_a_strict_read_refuses_other_kinds(kind: str, fits: bool) -> None:
+    body = json.dumps(thing() | {"kind": kind}).encode()
+    assert Object.parse(THINGS, body).key == ObjectKey("", "x")
+    if fits:
+        assert Object.parse(THINGS, body, strict=True).key == ObjectKey("", "x")
+    else:
+        with pytest.raises(DecodeError, match=kind):
+            Object.parse(THINGS, body, strict=True)
+
+
+def test_the_view_is_made_once_and_an_ill_fitting_body_names_the_object() -> None:
+    calls = []
+
+    def decode(raw: bytes) -> Any:
+        calls.append(raw)
+        if len(calls) > 1:
+            raise RuntimeError("no good")
+        return raw
+
+    resource = Resource("", "v1", "Pod", "pods", True, decode)
+    good = Object.parse(resource, b'{"metadata":{"name":"a","namespace":"n"}}')
+    assert good.view is good.view
+    assert len(calls) == 1
+    with pytest.raises(DecodeError, match="Pod n/b does not fit its type: no good"):
+        _ = Object.parse(resource, b'{"metadata":{"name":"b","namespace":"n"}}').view
+
+
+@pytest.mark.parametrize(
+    ("candidate", "known", "newer"),
+    [
+        ("10", "9", True),
+        ("9", "10", False),
+        ("9", "9", False),
+        ("99999999999999999999", "1", True),
+        ("a", "b", True),
+        ("a", "a", False),
+        ("", "", False),
+        ("1", "", True),
+    ],
+)
+def test_versions_compare_as_numbers(candidate: str, known: str, newer: bool) -> None:
+    assert is_newer(candidate, known) is newer
+
+
+def test_frozen_values_cannot_be_changed_at_any_depth() -> None:
+    view = freeze({"a": [{"b": 1}]})
+    assert view == {"a": ({"b": 1},)}
+    with pytest.raises(TypeError):
+        view["a"][0]["b"] = 2
+    assert isinstance(view["a"][0], MappingProxyType)
+
+
+@pytest.mark.parametrize(
+    ("args", "path"),
+    [
+        (("",), "/api/v1/pods"),
+        (("ns",), "/api/v1/namespaces/ns/pods"),
+        (("ns", "a"), "/api/v1/namespaces/ns/pods/a"),
+        (("ns", "a", "status"), "/api/v1/namespaces/ns/pods/a/status"),
+    ],
+)
+def test_paths_are_those_of_the_api(args: tuple[str, ...], path: str) -> None:
+    assert PODS.path(*args) == path
+
+
+def test_annotations_and_owners_read_from_the_body() -> None:
+    body = thing(
+        annotations={"a": "b"},
+        ownerReferences=[{"apiVersion": "g.x/v1", "kind": "K", "name": "o", "uid": "u", "controller": True}],
+        finalizers=["f"],
+        deletionTimestamp="2026-01-01T00:00:00Z",
+    )
+    parsed = Object.parse(THINGS, msgspec.json.encode(body))
+    assert dict(parsed.annotations) == {"a": "b"}
+    assert parsed.meta.owners[0].group == "g.x"
+    assert parsed.meta.deleting
+    assert parsed.meta.finalizers == ("f",)
