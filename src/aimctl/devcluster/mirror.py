@@ -52,7 +52,7 @@ class Mirror(Generic[V]):
         resource: which kind.
         project: what to keep of an object.
         on_change: called with key, the old value and the new one; None stands for absent.
-        label_selector: narrows list and watch.
+        field_selector: narrows list and watch.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Mirror(Generic[V]):
         clock: Clock,
         project: Callable[[Object[Any]], V],
         on_change: Callable[[ObjectKey, V | None, V | None], None],
-        label_selector: str = "",
+        field_selector: str = "",
     ) -> None:
         self.resource = resource
         self.synced = asyncio.Event()
@@ -71,7 +71,7 @@ class Mirror(Generic[V]):
         self._clock = clock
         self._project = project
         self._on_change = on_change
-        self._selector = label_selector
+        self._selector = field_selector
         self._values: dict[ObjectKey, V] = {}
         self._versions: dict[ObjectKey, tuple[str, str]] = {}
         self._resource_version = ""
@@ -93,7 +93,7 @@ class Mirror(Generic[V]):
     async def matches_server(self) -> bool:
         """Whether a list made now shows just what is mirrored. False when the server did not answer."""
         try:
-            listed = await self._client.list(self.resource, label_selector=self._selector)
+            listed = await self._client.list(self.resource, field_selector=self._selector)
         except KubeError:
             return False
         return self._versions == {
@@ -120,7 +120,7 @@ class Mirror(Generic[V]):
                     pause = min(pause * 2, _RETRY_CAP_SECONDS)
 
     async def _list(self) -> None:
-        listed = await self._client.list(self.resource, label_selector=self._selector)
+        listed = await self._client.list(self.resource, field_selector=self._selector)
         there = {item.key for item in listed.items}
         for key in [key for key in self._values if key not in there]:
             self._drop(key)
@@ -135,7 +135,7 @@ class Mirror(Generic[V]):
         async with self._client.watch(
             self.resource,
             resource_version=self._resource_version,
-            label_selector=self._selector,
+            field_selector=self._selector,
             timeout_seconds=_WATCH_SECONDS,
             idle_seconds=_IDLE_SECONDS,
         ) as events:

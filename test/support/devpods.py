@@ -1,0 +1,91 @@
+"""Bodies of the objects that tests of the embedded cluster make."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["job_body", "pod_body", "pull_secret_body", "secret_body"]
+
+
+def job_body(
+    name: str = "job",
+    *,
+    namespace: str = "default",
+    image: str = "busybox",
+    args: tuple[str, ...] = (),
+    restart_policy: str = "Never",
+    pod: dict[str, Any] | None = None,
+    container: dict[str, Any] | None = None,
+    **spec: Any,
+) -> dict[str, Any]:
+    """A Job whose pod passes the ``restricted`` Pod Security Standard."""
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "template": {
+                "spec": pod_body(
+                    image=image, args=args, restart_policy=restart_policy, pod=pod, container=container
+                )["spec"]
+            },
+            **spec,
+        },
+    }
+
+
+def pod_body(
+    name: str = "pod",
+    *,
+    namespace: str = "default",
+    image: str = "busybox",
+    args: tuple[str, ...] = (),
+    restart_policy: str = "Never",
+    pod: dict[str, Any] | None = None,
+    container: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """A pod of one container, ``main``."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "restartPolicy": restart_policy,
+            "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [
+                {
+                    "name": "main",
+                    "image": image,
+                    **({"args": list(args)} if args else {}),
+                    "securityContext": {
+                        "allowPrivilegeEscalation": False,
+                        "capabilities": {"drop": ["ALL"]},
+                    },
+                    **(container or {}),
+                }
+            ],
+            **(pod or {}),
+        },
+    }
+
+
+def secret_body(name: str, namespace: str = "default", **data: str) -> dict[str, Any]:
+    """An Opaque secret."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": namespace},
+        "type": "Opaque",
+        "stringData": data,
+    }
+
+
+def pull_secret_body(name: str, host: str, namespace: str = "default") -> dict[str, Any]:
+    """Registry credentials for one host."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": namespace},
+        "type": "kubernetes.io/dockerconfigjson",
+        "stringData": {".dockerconfigjson": f'{{"auths": {{"{host}": {{"auth": "dTpw"}}}}}}'},
+    }

@@ -1,0 +1,232 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aimctl.devcluster.jobplan import FinishedPods, JobBackoff, finished, plan, pod_for
+from aimctl.runtime.clock import format_time
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+BACKOFF = JobBackoff()
+
+
+def job(status=None, *, restart_policy="Never", deleting=False, **spec):
+    metadata = {"name": "j", "namespace": "ns", "uid": "job-uid"}
+    if deleting:
+        metadata["deletionTimestamp"] = format_time(NOW)
+    template = {"metadata": {"labels": {"app": "x"}}, "spec": {"restartPolicy": restart_policy}}
+    spec = {"completions": 1, "parallelism": 1, "template": template, **spec}
+    return {"metadata": metadata, "spec": spec, "status": status or {}}
+
+
+def pod(name, phase="Pending", *, ended=NOW, deleting=False, restarts=0, ready=False):
+    metadata = {"name": name, "uid": f"uid-{name}", "creationTimestamp": format_time(NOW)}
+    if deleting:
+        metadata["deletionTimestamp"] = format_time(NOW)
+    state = {"running": {}}
+    if phase in {"Succeeded", "Failed"}:
+        state = {"terminated": {"finishedAt": format_time(ended)}}
+    return {
+        "metadata": metadata,
+        "status": {
+            "phase": phase,
+            "containerStatuses": [{"state": state, "restartCount": restarts}],
+            "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
+        },
+    }
+
+
+def decide(job_, pods=(), now=NOW, before=None):
+    return plan(job_, list(pods), now=now, backoff=BACKOFF, before=before)
+
+
+def test_a_new_job_gets_its_start_time_and_one_pod():
+    decided = decide(job())
+    assert decided.create == 1
+    assert decided.status == {"active": 1, "startTime": format_time(NOW)}
+
+
+def test_a_job_with_its_pod_waits():
+    decided = decide(job({"active": 1, "startTime": format_time(NOW)}), [pod("a")])
+    assert (decided.create, decided.delete, decided.status) == (0, (), None)
+
+
+def test_ready_counts_ready_pods():
+    decided = decide(job({"active": 1, "startTime": format_time(NOW)}), [pod("a", "Running", ready=True)])
+    assert decided.status == {"active": 1, "ready": 1, "startTime": format_time(NOW)}
+
+
+def test_success_completes_the_job_with_both_conditions_and_completion_time():
+    decided = decide(job({"active": 1, "startTime": format_time(NOW)}), [pod("a", "Succeeded")])
+    assert decided.status is not None
+    assert [item["type"] for item in decided.status["conditions"]] == ["SuccessCriteriaMet", "Complete"]
+    assert decided.status["succeeded"] == 1
+    assert decided.status["completionTime"] == format_time(NOW)
+    assert "active" not in decided.status
+    assert decided.create == 0
+
+
+@pytest.mark.parametrize(("failures", "pause"), [(1, 10), (2, 20), (3, 40), (7, 600), (40, 600)])
+def test_the_pause_after_failures_doubles_from_10_s_to_600_s(failures, pause):
+    pods = [pod(f"p{n:02}", "Failed", ended=NOW - timedelta(hours=1)) for n in range(failures - 1)]
+    pods.append(pod("last", "Failed"))
+    started = {"startTime": format_time(NOW)}
+    waiting = decide(job(started, backoffLimit=100), pods)
+    assert waiting.create == 0
+    assert waiting.wake_at == NOW + timedelta(seconds=pause)
+    assert decide(job(started, backoffLimit=100), pods, NOW + timedelta(seconds=pause)).create == 1
+
+
+def test_the_factor_scales_the_pauses():
+    decided = plan(job(), [pod("a", "Failed")], now=NOW, backoff=JobBackoff(factor=0.0), before=None)
+    assert decided.create == 1
+
+
+@pytest.mark.parametrize(("limit", "failures", "over"), [(0, 1, True), (3, 3, False), (3, 4, True)])
+def test_more_failures_than_the_limit_fail_the_job(limit, failures, over):
+    pods = [pod(f"p{n}", "Failed") for n in range(failures)]
+    decided = decide(job({"startTime": format_time(NOW)}, backoffLimit=limit), pods)
+    assert decided.status is not None
+    ended = finished({"status": decided.status})
+    assert (ended is not None) is over
+    if ended is not None:
+        assert (ended["type"], ended["reason"]) == ("Failed", "BackoffLimitExceeded")
+        assert "completionTime" not in decided.status
+
+
+def test_on_failure_counts_restarts_and_takes_the_pods_along():
+    policy = {"restart_policy": "OnFailure", "backoffLimit": 2}
+    assert decide(job(**policy), [pod("a", "Running", restarts=1)]).delete == ()
+    decided = decide(job(**policy), [pod("a", "Running", restarts=2)])
+    assert decided.delete == ("a",)
+    assert decided.status is not None
+    assert decided.status["conditions"][-1]["reason"] == "BackoffLimitExceeded"
+
+
+def test_the_deadline_fails_the_job_and_is_waited_for():
+    status = {"active": 1, "startTime": format_time(NOW)}
+    early = decide(job(status, activeDeadlineSeconds=60), [pod("a", "Running")])
+    assert early.wake_at == NOW + timedelta(seconds=60)
+    late = decide(job(status, activeDeadlineSeconds=60), [pod("a", "Running")], NOW + timedelta(seconds=60))
+    assert late.delete == ("a",)
+    assert late.status is not None
+    assert late.status["conditions"][-1]["reason"] == "DeadlineExceeded"
+
+
+def test_a_pod_being_deleted_is_replaced():
+    assert decide(job(), [pod("a", "Running", deleting=True)]).create == 1
+
+
+def test_a_failed_pod_deleted_by_hand_stays_counted():
+    first = decide(job({"startTime": format_time(NOW)}), [pod("a", "Failed")])
+    second = decide(
+        job({"startTime": format_time(NOW), "failed": 1}), [], NOW + timedelta(minutes=1), first.tally
+    )
+    assert second.status is not None
+    assert second.status["failed"] == 1
+    third = decide(
+        job({"startTime": format_time(NOW), "failed": 1}), [pod("b", "Failed")], before=second.tally
+    )
+    assert third.status is not None
+    assert third.status["failed"] == 2
+
+
+def test_after_a_restart_the_status_counters_cover_the_pods_that_are_there():
+    decided = decide(
+        job({"startTime": format_time(NOW), "failed": 2}), [pod("a", "Failed"), pod("b", "Failed")]
+    )
+    assert decided.tally.failed == 2
+
+
+def test_suspension_deletes_pods_and_resuming_starts_anew():
+    stopped = decide(job({"active": 1, "startTime": format_time(NOW)}, suspend=True), [pod("a", "Running")])
+    assert stopped.delete == ("a",)
+    assert stopped.status is not None
+    assert "startTime" not in stopped.status
+    assert stopped.status["conditions"][0]["type"] == "Suspended"
+    assert decide(job(stopped.status, suspend=True)).status is None
+    later = NOW + timedelta(minutes=5)
+    resumed = decide(job(stopped.status), [], later)
+    assert resumed.create == 1
+    assert resumed.status is not None
+    assert resumed.status["startTime"] == format_time(later)
+    assert resumed.status["conditions"][0]["status"] == "False"
+
+
+def test_a_finished_job_goes_after_its_ttl_and_not_before():
+    status = decide(job(), [pod("a", "Succeeded")]).status
+    done = job(status, ttlSecondsAfterFinished=100)
+    assert decide(done).wake_at == NOW + timedelta(seconds=100)
+    assert not decide(done, now=NOW + timedelta(seconds=99)).delete_job
+    assert decide(done, now=NOW + timedelta(seconds=100)).delete_job
+    assert decide(job(status)).wake_at is None
+
+
+def test_a_job_being_deleted_makes_no_more_pods():
+    assert decide(job(deleting=True)).create == 0
+
+
+def test_the_pod_has_the_labels_of_both_forms_the_owner_and_the_template():
+    body = pod_for(job())
+    metadata = body["metadata"]
+    assert metadata["generateName"] == "j-"
+    assert metadata["labels"] == {
+        "app": "x",
+        "controller-uid": "job-uid",
+        "job-name": "j",
+        "batch.kubernetes.io/controller-uid": "job-uid",
+        "batch.kubernetes.io/job-name": "j",
+    }
+    assert metadata["ownerReferences"][0]["controller"] is True
+    assert metadata["ownerReferences"][0]["uid"] == "job-uid"
+
+
+@given(
+    completions=st.integers(1, 5),
+    parallelism=st.integers(0, 5),
+    limit=st.integers(0, 4),
+    outcomes=st.lists(st.booleans(), max_size=25),
+)
+def test_a_job_never_runs_more_pods_than_it_may_and_ends_when_it_should(
+    completions, parallelism, limit, outcomes
+):
+    """Play pods to their ends in order; the counters must match what happened, whatever happened."""
+    state = job(completions=completions, parallelism=parallelism, backoffLimit=limit)
+    now, pods, tally = NOW, [], None
+    results = iter(outcomes)
+    succeeded = failed = 0
+    for turn in range(60):
+        decided = decide(state, pods, now, tally)
+        tally = decided.tally
+        if decided.status is not None:
+            state["status"] = decided.status
+        if finished(state):
+            break
+        active = [item for item in pods if item["status"]["phase"] == "Pending"]
+        assert len(active) + decided.create <= min(parallelism, completions - succeeded)
+        pods = [*pods, *(pod(f"{turn}-{n}") for n in range(decided.create))]
+        active = [item for item in pods if item["status"]["phase"] == "Pending"]
+        result = next(results, None)
+        if active and result is not None:
+            phase = "Succeeded" if result else "Failed"
+            index = pods.index(active[0])
+            pods[index] = pod(active[0]["metadata"]["name"], phase, ended=now)
+            succeeded, failed = succeeded + result, failed + (not result)
+        now += timedelta(seconds=700)
+    ended = finished(state)
+    assert tally is not None
+    assert (tally.succeeded, tally.failed) == (succeeded, failed)
+    if failed > limit:
+        assert ended is not None
+        assert ended["type"] == "Failed"
+    elif succeeded >= completions:
+        assert ended is not None
+        assert ended["type"] == "Complete"
+    else:
+        assert ended is None
+
+
+def test_no_pause_without_a_failure():
+    assert BACKOFF.pause(0) == timedelta()
+    assert FinishedPods().last_failure is None

@@ -1,0 +1,116 @@
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aimctl.devcluster.kubelet import log_options
+from aimctl.devcluster.logbook import LogBook, LogKey, LogOptions, NoSuchLog, NotStarted
+from aimctl.testing.virtualtime import run_virtual, virtual_clock, virtual_time
+
+KEY = LogKey("ns", "pod", "main")
+
+
+@virtual_time
+async def test_a_container_that_has_not_started_says_what_it_waits_for():
+    book = LogBook(clock=virtual_clock())
+    book.waiting(KEY, "u", "ImagePullBackOff")
+    with pytest.raises(NotStarted, match="waiting to start: ImagePullBackOff"):
+        book.read(KEY, LogOptions())
+    with pytest.raises(NoSuchLog):
+        book.read(LogKey("ns", "other", "main"), LogOptions())
+
+
+@virtual_time
+async def test_a_follower_gets_every_byte_once_and_ends_with_the_container():
+    book = LogBook(clock=virtual_clock())
+    book.start(KEY, "u", b"first\n")
+    got = []
+
+    async def follow():
+        got.extend([chunk async for chunk in book.follow(KEY, LogOptions())])
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(follow())
+        await asyncio.sleep(1)
+        book.write(KEY, b"second\n")
+        book.write(KEY, b"third\n")
+        await asyncio.sleep(1)
+        book.write(KEY, b"last\n")
+        book.end(KEY)
+    assert b"".join(got) == b"first\nsecond\nthird\nlast\n"
+
+
+@virtual_time
+async def test_a_deleted_pod_ends_its_followers_and_loses_its_log():
+    book = LogBook(clock=virtual_clock())
+    book.start(KEY, "u", b"x")
+    async with asyncio.TaskGroup() as tasks:
+        follower = tasks.create_task(anext(_drained(book)))
+        await asyncio.sleep(1)
+        book.forget("ns", "pod", "u")
+    assert follower.result() == b"x"
+    with pytest.raises(NoSuchLog):
+        book.read(KEY, LogOptions())
+
+
+async def _drained(book):
+    yield b"".join([chunk async for chunk in book.follow(KEY, LogOptions())])
+
+
+@virtual_time
+async def test_the_run_before_this_one_is_kept_as_previous():
+    book = LogBook(clock=virtual_clock())
+    book.start(KEY, "u", b"one")
+    with pytest.raises(NotStarted, match="previous terminated container"):
+        book.read(KEY, LogOptions(previous=True))
+    book.start(KEY, "u", b"two")
+    assert book.read(KEY, LogOptions(previous=True)) == b"one"
+    assert book.read(KEY, LogOptions()) == b"two"
+
+
+@virtual_time
+async def test_a_pod_of_another_uid_starts_a_new_log():
+    book = LogBook(clock=virtual_clock())
+    book.start(KEY, "u", b"old")
+    book.waiting(KEY, "v", "ContainerCreating")
+    with pytest.raises(NotStarted):
+        book.read(KEY, LogOptions())
+    book.forget("ns", "pod", "u")
+    book.start(KEY, "v", b"new")
+    assert book.read(KEY, LogOptions()) == b"new"
+
+
+@virtual_time
+async def test_since_and_timestamps_go_by_when_it_was_written():
+    book = LogBook(clock=virtual_clock())
+    book.start(KEY, "u", b"old\n")
+    await asyncio.sleep(10)
+    book.write(KEY, b"a\nb\n")
+    assert book.read(KEY, LogOptions(since_seconds=5)) == b"a\nb\n"
+    stamp = b"2026-01-01T00:00:10.000000Z "
+    assert book.read(KEY, LogOptions(since_seconds=5, timestamps=True)) == stamp + b"a\n" + stamp + b"b\n"
+
+
+@given(
+    text=st.lists(st.sampled_from([b"a", b"bb", b"\n", b"\n\n"]), max_size=20).map(b"".join),
+    lines=st.integers(0, 6),
+    limit=st.integers(0, 12),
+)
+def test_tail_counts_lines_from_the_end_and_the_limit_cuts_what_is_left(text, lines, limit):
+    async def scenario():
+        book = LogBook(clock=virtual_clock())
+        book.start(KEY, "u", text)
+        return book.read(KEY, LogOptions(tail_lines=lines, limit_bytes=limit))
+
+    kept = text.splitlines(keepends=True)
+    expected = b"".join(kept[len(kept) - lines :] if lines < len(kept) else kept)[:limit]
+    assert run_virtual(scenario()) == expected
+
+
+@pytest.mark.parametrize("query", [{"tailLines": "x"}, {"limitBytes": "-1"}, {"sinceTime": "yesterday"}])
+def test_a_wrong_parameter_is_named_with_its_value(query):
+    ((name, value),) = query.items()
+    with pytest.raises(ValueError, match=name) as caught:
+        log_options(query)
+    assert repr(value) in str(caught.value)
