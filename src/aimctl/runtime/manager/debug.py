@@ -1,0 +1,93 @@
+"""Pages that show the inside of a running process: ``/debug/<name>``, a plain table, or JSON for programs.
+
+A page is a function that returns rows (a list of flat mappings) or facts (one mapping). It runs on the loop,
+between awaits, so what it shows is one consistent moment; it must be quick and must not show secrets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias, final
+
+import msgspec
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+__all__ = ["DebugPages", "Page", "render_table"]
+
+Page: TypeAlias = "Callable[[], Sequence[Mapping[str, Any]] | Mapping[str, Any]]"
+"""Returns rows, or facts."""
+
+
+def render_table(content: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> str:
+    """Aligned columns with upper-case heads; facts become one line each."""
+    if isinstance(content, Mapping):
+        rows: list[tuple[str, ...]] = [(str(key), _cell(value)) for key, value in content.items()]
+    else:
+        heads = list(dict.fromkeys(key for row in content for key in row))
+        if not heads:
+            return "nothing\n"
+        rows = [tuple(head.upper() for head in heads)]
+        rows += [tuple(_cell(row.get(head)) for head in heads) for row in content]
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    return "".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n"
+        for row in rows
+    )
+
+
+@final
+class DebugPages:
+    """All pages of a manager."""
+
+    def __init__(self) -> None:
+        self._pages: dict[str, Page] = {}
+
+    def add(self, name: str, page: Page) -> None:
+        """Serve ``page`` at ``/debug/<name>``.
+
+        Raises:
+            ValueError: the name is taken, or does not fit into a URL path.
+        """
+        name = name.removeprefix("/debug/").strip("/")
+        if not name or "/" in name:
+            raise ValueError(
+                f"debug page {name!r}: the name is part of the URL, it needs text without a slash"
+            )
+        if name in self._pages:
+            raise ValueError(f"debug page {name!r} exists already: choose another name")
+        self._pages[name] = page
+
+    def routes(self) -> dict[str, Callable[[web.Request], Awaitable[web.Response]]]:
+        """For :class:`HttpServer`."""
+        return {"/debug": self._index, "/debug/": self._index, "/debug/{name}": self._page}
+
+    async def _index(self, request: web.Request) -> web.Response:
+        return _answer(request, [{"page": f"/debug/{name}"} for name in sorted(self._pages)])
+
+    async def _page(self, request: web.Request) -> web.Response:
+        page = self._pages.get(request.match_info["name"])
+        if page is None:
+            return web.Response(status=404, text="no such page; /debug lists them\n")
+        return _answer(request, page())
+
+
+def _answer(request: web.Request, content: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> web.Response:
+    wants_json = request.query.get("format") == "json" or "application/json" in request.headers.get(
+        "Accept", ""
+    )
+    if wants_json:
+        return web.Response(body=msgspec.json.encode(content, enc_hook=str), content_type="application/json")
+    return web.Response(text=render_table(content))
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.3f}".rstrip("0").rstrip(".")
+    return str(value)

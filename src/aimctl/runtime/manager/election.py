@@ -1,0 +1,311 @@
+"""Leader election: the loop around :func:`aimctl.runtime.manager.lease.decide`.
+
+Contract:
+    * ``run()`` waits until the lease is ours, sets ``leading``, renews, and raises :class:`LeaderLost` when
+      it is not ours any more or could not be renewed in time. It never returns. Cancelling it keeps the
+      lease.
+    * ``release()`` gives the lease back; call it after ``run()`` has ended and the work has, too.
+    * ``check_write()`` raises WriteRefused unless we lead and the last successful renewal was *sent* less
+      than ``renew_deadline`` ago. It is the fence of every write: a process that was asleep, or whose event
+      loop was blocked, finds it shut when it wakes, before any timer has run.
+
+What it cannot do: a write sent just before the deadline may reach the server after it. The margin for that is
+``lease_duration - renew_deadline``. Writes that must survive even more carry a resourceVersion.
+
+Invariant: ``_renewed_at`` is a time *before* the server saw the renewal, so our idea of the lease ends first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, final
+
+import msgspec
+import structlog
+
+from aimctl.runtime.clock import format_micro_time
+from aimctl.runtime.kube.errors import AlreadyExists, Conflict, KubeError, NotFound, WriteRefused
+from aimctl.runtime.kube.objects import Resource
+from aimctl.runtime.manager.lease import JITTER, Action, LeaseRecord, Observation, decide, lease_body
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Mapping
+
+    from structlog.typing import FilteringBoundLogger
+
+    from aimctl.runtime.clock import Clock
+    from aimctl.runtime.kube.client import Client
+    from aimctl.runtime.kube.objects import Object
+    from aimctl.runtime.manager.lease import LeaderElectionOptions
+
+__all__ = ["ElectionMetrics", "Elector", "LeaderLost"]
+
+_LEASES = Resource.untyped("coordination.k8s.io", "v1", "Lease", "leases")
+_RELEASE_PAUSE_SECONDS = 0.2
+"""Between two attempts to release, when a write of ours was still on its way or the server did not answer."""
+
+
+class LeaderLost(Exception):  # noqa: N818 - named for what happened
+    """We were the leader and are not any more: the process must end, with a non-zero status."""
+
+
+class ElectionMetrics(Protocol):
+    """Hooks, called synchronously; they must neither block nor raise."""
+
+    def leading(self, name: str, *, leads: bool) -> None:
+        """``leader_election_master_status`` of the Lease ``name``."""
+        ...
+
+    def slow_path(self, name: str) -> None:
+        """``leader_election_slowpath_total``: a renewal without reading the Lease first failed."""
+        ...
+
+
+@final
+class Elector:
+    """See the module.
+
+    Args:
+        client: not fenced; its calls get a time limit of their own.
+        options: checked already.
+        identity: who we are.
+        clock: time.
+        rng: for the pauses of a candidate.
+        metrics: hooks.
+        logger: default structlog's.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        options: LeaderElectionOptions,
+        *,
+        identity: str,
+        clock: Clock,
+        rng: random.Random,
+        metrics: ElectionMetrics,
+        logger: FilteringBoundLogger | None = None,
+    ) -> None:
+        self.leading = asyncio.Event()
+        self.identity = identity
+        self._client = client
+        self._options = options
+        self._clock = clock
+        self._rng = rng
+        self._metrics = metrics
+        self._log: FilteringBoundLogger = (logger or structlog.get_logger(__name__)).bind(
+            lease=f"{options.namespace}/{options.name}", identity=identity
+        )
+        self._observed: Observation | None = None
+        self._renewed_at: float | None = None
+        self._lease: Mapping[str, Any] | None = None
+        """The Lease as our last successful write left it; None when it may have changed since."""
+        self._wrote = False
+        self._holder_told = ""
+        metrics.leading(options.name, leads=False)
+
+    # ---- life cycle
+
+    async def run(self) -> NoReturn:
+        """Become leader and stay so.
+
+        Raises:
+            LeaderLost: led, and lost it.
+        """
+        try:
+            await self._acquire()
+            self._log.info("became leader")
+            self.leading.set()
+            self._metrics.leading(self._options.name, leads=True)
+            await self._keep()
+        finally:
+            self._metrics.leading(self._options.name, leads=False)
+
+    async def release(self) -> None:
+        """Give the lease back if it is ours, also when we only might have got it. Never raises but
+        CancelledError.
+
+        Takes at most the time of one attempt; if it cannot be done, others wait until the lease runs out.
+        """
+        self._renewed_at = None
+        if not self._wrote:
+            return
+        try:
+            async with asyncio.timeout(self._options.attempt_seconds):
+                while not await self._release_once():
+                    await self._clock.sleep(_RELEASE_PAUSE_SECONDS)
+        except TimeoutError:
+            self._log.info("lease not released, it will run out")
+
+    # ---- looking
+
+    @property
+    def holder(self) -> str:
+        """Who held the lease when we last looked; "" for nobody."""
+        return "" if self._observed is None else self._observed.record.holder
+
+    @property
+    def renewed_seconds_ago(self) -> float | None:
+        """Age of our last successful renewal; None when we do not lead."""
+        return None if self._renewed_at is None else self._clock.monotonic() - self._renewed_at
+
+    def check_write(self) -> None:
+        """The fence.
+
+        Raises:
+            WriteRefused: we may not write now; the text says why.
+        """
+        age = self.renewed_seconds_ago
+        if age is None:
+            held = f", it is held by {self.holder!r}" if self.holder not in {"", self.identity} else ""
+            raise WriteRefused(f"not sent: this process does not hold lease {self._name}{held}")
+        if age >= self._options.renew_deadline:
+            raise WriteRefused(
+                f"not sent: lease {self._name} was last renewed {age:.1f} s ago, "
+                f"the limit is renew_deadline={self._options.renew_deadline:g} s"
+            )
+
+    def check_renewal(self, tolerance_seconds: float = 20.0) -> str | None:
+        """For liveness: why a holder that should have noticed its loss is stuck, or None."""
+        age = self.renewed_seconds_ago
+        if age is not None and age > self._options.lease_duration + tolerance_seconds:
+            return f"holds lease {self._name} but last renewed it {age:.1f} s ago"
+        return None
+
+    @property
+    def _name(self) -> str:
+        return f"{self._options.namespace}/{self._options.name}"
+
+    # ---- loops
+
+    async def _acquire(self) -> None:
+        while not await self._attempt(self._options.attempt_seconds):
+            pause = self._options.retry_period * self._rng.uniform(1.0, JITTER)
+            await self._clock.sleep(min(pause, self._until_expiry()))
+
+    async def _keep(self) -> NoReturn:
+        while True:
+            left = self._left()
+            await self._clock.sleep(min(self._options.retry_period, left))
+            left = self._left()
+            if left <= 0:
+                self._lose(f"not renewed for {self._options.renew_deadline:g} s")
+            await self._attempt(min(self._options.attempt_seconds, left))
+            if self.holder != self.identity:
+                self._lose(f"it is held by {self.holder!r}")
+
+    def _left(self) -> float:
+        assert self._renewed_at is not None  # noqa: S101 - set when acquired, unset only by losing
+        return self._renewed_at + self._options.renew_deadline - self._clock.monotonic()
+
+    def _until_expiry(self) -> float:
+        """Seconds until another's lease runs out: looking right then shortens a fail-over by up to a retry
+        period.
+        """
+        if self._observed is None or not self._observed.record.holder:
+            return self._options.retry_period
+        ends = self._observed.since + (self._observed.record.duration_seconds or self._options.lease_duration)
+        left = ends - self._clock.monotonic()
+        return left if left > 0 else self._options.retry_period
+
+    def _lose(self, why: str) -> NoReturn:
+        self._renewed_at = None
+        self._log.error("lost the lease", why=why)
+        raise LeaderLost(f"leader election lost: lease {self._name}: {why}")
+
+    # ---- one attempt
+
+    async def _attempt(self, seconds: float) -> bool:
+        """Whether the lease is ours now. What the server says is logged, not raised."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._acquire_or_renew()
+        except TimeoutError:
+            self._log.warning("no answer about the lease in time", seconds=seconds)
+        except AlreadyExists:
+            self._log.debug("somebody else created the lease first")
+        except Conflict:
+            self._log.debug("somebody else wrote the lease first")
+        except KubeError as error:
+            self._log.warning("the lease could not be read or written", error=str(error))
+        return False
+
+    async def _acquire_or_renew(self) -> bool:
+        # 1. We hold it and nobody has touched it: write without reading.
+        if self._lease is not None and self._renewed_at is not None:
+            try:
+                await self._write(self._lease, create=False)
+            except KubeError as error:
+                self._metrics.slow_path(self._options.name)
+                self._log.debug("renewal without reading failed, reading first", error=str(error))
+            else:
+                return True
+        # 2. See how things stand.
+        lease = await self._read()
+        now = self._clock.monotonic()
+        if lease is None:
+            self._observed = None
+        else:
+            record = LeaseRecord.of(lease)
+            self._observed = (
+                Observation(record, now) if self._observed is None else self._observed.next(record, now)
+            )
+        # 3. Judge, and 4. act.
+        match decide(self._observed, self.identity, now, self._options.lease_duration):
+            case Action.WAIT:
+                if self.holder != self._holder_told:
+                    self._holder_told = self.holder
+                    self._log.info("another process leads", holder=self.holder)
+                return False
+            case Action.CREATE:
+                await self._write({}, create=True)
+            case Action.TAKE | Action.RENEW:
+                await self._write(lease or {}, create=False)
+        return True
+
+    async def _read(self) -> dict[str, Any] | None:
+        try:
+            return _body(await self._client.get(_LEASES, self._options.name, self._options.namespace))
+        except NotFound:
+            return None
+
+    async def _write(self, lease: Mapping[str, Any], *, create: bool) -> None:
+        now = format_micro_time(self._clock.now())
+        if create:
+            record = LeaseRecord(self.identity).held_by(self._options, self.identity, now)
+            lease = {"metadata": {"name": self._options.name, "namespace": self._options.namespace}}
+        else:
+            record = LeaseRecord.of(lease).held_by(self._options, self.identity, now)
+        body = lease_body(lease, record, self._options.labels)
+        sent_at = self._clock.monotonic()
+        self._wrote = True
+        self._lease = None
+        if create:
+            answer = await self._client.create(_LEASES, body, self._options.namespace)
+        else:
+            answer = await self._client.update(_LEASES, body)
+        self._lease = _body(answer)
+        self._observed = Observation(LeaseRecord.of(self._lease), sent_at)
+        self._renewed_at = sent_at
+
+    async def _release_once(self) -> bool:
+        try:
+            lease = await self._read()
+            if lease is None:
+                return True
+            record = LeaseRecord.of(lease)
+            if record.holder != self.identity:
+                return True
+            now = format_micro_time(self._clock.now())
+            await self._client.update(_LEASES, lease_body(lease, record.released(now)))
+        except KubeError as error:
+            self._log.debug("release failed, trying again", error=str(error))
+            return False
+        self._log.info("released the lease")
+        return True
+
+
+def _body(lease: Object[Any]) -> dict[str, Any]:
+    body: dict[str, Any] = msgspec.json.decode(lease.raw)
+    return body

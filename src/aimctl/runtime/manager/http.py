@@ -1,0 +1,105 @@
+"""A small HTTP server for what people, kubelets and Prometheus ask.
+
+Contract: entering it binds the address, or raises at once with a text that says what to change; leaving it
+closes all connections. It answers GET and HEAD on the given routes and nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self, final
+
+from aiohttp import web
+
+from aimctl.runtime.kube.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from types import TracebackType
+
+__all__ = ["HttpServer", "parse_bind_address"]
+
+_SHUTDOWN_SECONDS = 2.0
+"""How long open requests may take to end; all of ours are answered from memory."""
+
+
+def parse_bind_address(field: str, address: str) -> tuple[str | None, int] | None:
+    """``host:port``, ``:port`` for all interfaces, ``[v6]:port``; "0" and "" mean off. Port 0 takes a free
+    one.
+
+    Raises:
+        ConfigurationError: anything else; names the field.
+    """
+    if address in {"", "0"}:
+        return None
+    host, colon, port = address.rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]")
+    if (
+        not colon
+        or not port.isascii()
+        or not port.isdecimal()
+        or int(port) > 65535
+        or (":" in bare and bare == host)
+    ):
+        raise ConfigurationError(
+            f"{field}={address!r} is no address: "
+            'write ":8080", "127.0.0.1:8080" or "[::1]:8080", or "0" for off'
+        )
+    return bare or None, int(port)
+
+
+@final
+class HttpServer:
+    """See the module.
+
+    Args:
+        field: name of the option that holds the address, for messages.
+        address: see :func:`parse_bind_address`; off is refused here.
+        routes: path (aiohttp's pattern syntax) to handler.
+    """
+
+    def __init__(
+        self, field: str, address: str, routes: Mapping[str, Callable[[web.Request], Awaitable[web.Response]]]
+    ) -> None:
+        parsed = parse_bind_address(field, address)
+        if parsed is None:
+            raise ValueError(f"{field}={address!r}: a server that is off cannot be made")
+        self._field = field
+        self._address = address
+        self._host, self._port = parsed
+        self._routes = dict(routes)
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def port(self) -> int:
+        """The bound port; 0 before."""
+        addresses = [] if self._runner is None else self._runner.addresses
+        return int(addresses[0][1]) if addresses else 0
+
+    async def __aenter__(self) -> Self:
+        """Bind and serve.
+
+        Raises:
+            ConfigurationError: the address is in use, or not ours.
+        """
+        app = web.Application()
+        for path, handler in self._routes.items():
+            app.router.add_get(path, handler)
+        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_SHUTDOWN_SECONDS)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, self._host, self._port).start()
+        except OSError as error:
+            await runner.cleanup()
+            raise ConfigurationError(
+                f"{self._field}={self._address!r} cannot be bound: {error.strerror or error}. "
+                'Choose another port, or "0" to switch it off.'
+            ) from error
+        self._runner = runner
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None

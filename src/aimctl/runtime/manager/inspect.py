@@ -1,0 +1,104 @@
+"""The debug pages every manager has: queues, controllers, caches, election, tasks."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aimctl.runtime.manager.debug import Page
+    from aimctl.runtime.manager.manager import Manager
+
+__all__ = ["add_builtin_pages"]
+
+_MAX_ITEMS = 200
+"""Rows for one queue; a page is for looking, not for exporting."""
+
+
+def add_builtin_pages(manager: Manager) -> None:
+    """Add them; each reads the manager anew when it is asked."""
+
+    def queues() -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = []
+        for name, controller in manager.controllers.items():
+            shot = controller.queue.snapshot()
+            items = [
+                *(("processing", item, None, seconds) for item, seconds, _ in shot.processing),
+                *(("ready", item, priority, seconds) for item, priority, seconds in shot.ready),
+                *(("waiting", item, priority, seconds) for item, priority, seconds in shot.waiting),
+            ]
+            rows += [
+                {
+                    "queue": name,
+                    "state": state,
+                    "item": str(item),
+                    "priority": priority,
+                    "seconds": seconds,
+                    "failures": controller.queue.num_requeues(item),
+                }
+                for state, item, priority, seconds in items[:_MAX_ITEMS]
+            ]
+            if len(items) > _MAX_ITEMS:
+                rows.append({"queue": name, "state": f"and {len(items) - _MAX_ITEMS} more"})
+        return rows
+
+    def controllers() -> list[dict[str, Any]]:
+        return [
+            {
+                "controller": name,
+                "kind": controller.kind,
+                "warm": controller.warm,
+                "ready": len(controller.queue),
+                "waiting": controller.queue.waiting_count,
+                "oldest_ready_seconds": controller.queue.oldest_ready_seconds,
+                "longest_running_seconds": controller.queue.longest_running_seconds,
+            }
+            for name, controller in manager.controllers.items()
+        ]
+
+    def caches() -> list[dict[str, Any]]:
+        return [
+            {
+                "informer": informer.name,
+                "synced": informer.synced,
+                "objects": len(informer.store),
+                "resource_version": informer.store.resource_version,
+                "age_seconds": informer.health.age_seconds,
+                "last_error": informer.health.last_error,
+            }
+            for informer in manager.cache.informers
+        ]
+
+    def election() -> dict[str, Any]:
+        if manager.elector is None:
+            return {"election": "off", "leads": True, "identity": manager.identity}
+        return {
+            "identity": manager.identity,
+            "holder": manager.elector.holder,
+            "leads": manager.elector.leading.is_set(),
+            "renewed_seconds_ago": manager.elector.renewed_seconds_ago,
+        }
+
+    def tasks() -> list[dict[str, Any]]:
+        return sorted(
+            ({"task": task.get_name(), "at": _where(task)} for task in asyncio.all_tasks()),
+            key=lambda row: row["task"],
+        )
+
+    pages: dict[str, Page] = {
+        "queues": queues,
+        "controllers": controllers,
+        "caches": caches,
+        "election": election,
+        "tasks": tasks,
+    }
+    for name, page in pages.items():
+        manager.add_debug_page(name, page)
+
+
+def _where(task: asyncio.Task[Any]) -> str:
+    stack = task.get_stack(limit=1)
+    if not stack:
+        return ""
+    frame = stack[-1]
+    return f"{frame.f_code.co_qualname}:{frame.f_lineno}"

@@ -1,0 +1,84 @@
+"""Logging: structlog for our own lines, and the standard library's loggers through the same renderer.
+
+Contract: one line for each event, on one stream. ``json`` is for machines: keys ``time`` (UTC), ``level``,
+``event``, ``logger`` and whatever was bound. ``console`` is for people. Nothing is configured by importing
+the package.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING, Literal, TextIO
+
+import structlog
+
+if TYPE_CHECKING:
+    from structlog.typing import Processor
+
+__all__ = ["configure_logging"]
+
+_LEVELS = ("debug", "info", "warning", "error")
+
+
+def configure_logging(
+    level: str = "info",
+    format: Literal["json", "console"] = "json",  # noqa: A002 - named like the flag
+    *,
+    stream: TextIO | None = None,
+) -> None:
+    """Set up logging for the whole process; may be called again.
+
+    Args:
+        level: debug, info, warning or error.
+        format: json or console.
+        stream: where to; default standard error.
+
+    Raises:
+        ValueError: an unknown level or format.
+    """
+    if level.lower() not in _LEVELS:
+        raise ValueError(f"log level {level!r}: use one of {', '.join(_LEVELS)}")
+    if format not in {"json", "console"}:
+        raise ValueError(f"log format {format!r}: use json or console")
+    number = logging.getLevelNamesMapping()[level.upper()]
+    target = sys.stderr if stream is None else stream
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    if format == "json":
+        last: list[Processor] = [
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(default=str),
+        ]
+    else:
+        last = [structlog.dev.ConsoleRenderer(colors=target.isatty(), timestamp_key="time")]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(target)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        )
+    )
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(number)
+    # asyncio's debug lines and the HTTP library's may show bodies; ours say what matters.
+    for noisy in ("asyncio", "aiohttp"):
+        logging.getLogger(noisy).setLevel(max(number, logging.INFO))

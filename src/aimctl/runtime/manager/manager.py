@@ -1,0 +1,524 @@
+"""The manager: owns everything a process runs, starts it in order and ends it in order.
+
+Start:  HTTP servers -> caches, until synced -> what runs on every replica, and the event recorder
+        -> warm-up of what waits for leadership -> election -> what runs on the leader only.
+End:    all runnables are asked to end, at most ``graceful_shutdown_timeout`` is waited for them -> events are
+        flushed -> the lease is released -> caches -> HTTP servers.
+
+Contract of :meth:`Manager.run`:
+    * It returns when ``stop`` is set and all has ended well. It raises the first runnable's error otherwise;
+      with more than one, an ExceptionGroup of all. One failing runnable ends the others.
+    * A lost lease ends everything at once, without grace, and raises LeaderLost: the process must exit
+      non-zero.
+    * What does not end within the grace is cancelled and named in :class:`GraceExceeded`. The lease is then
+      left to run out instead of being released, since the work may not have ended.
+
+Invariants:
+    * What needs the leadership ends before the lease is released, and does not start before it is held.
+    * No task is left when ``run()`` ends, except those that GraceExceeded calls stuck.
+    * ``client`` refuses writes whenever the lease may not be ours (see
+      :mod:`aimctl.runtime.manager.election`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import socket
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, final
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from aimctl.runtime.cache import Cache, Informer
+from aimctl.runtime.controller import Controller, EnqueueObject, EnqueueOwner, Watch
+from aimctl.runtime.kube.client import Client
+from aimctl.runtime.kube.objects import Resource
+from aimctl.runtime.manager.debug import DebugPages
+from aimctl.runtime.manager.election import Elector, LeaderLost
+from aimctl.runtime.manager.events import EventRecorder
+from aimctl.runtime.manager.health import HealthChecks
+from aimctl.runtime.manager.http import HttpServer, parse_bind_address
+from aimctl.runtime.manager.inspect import add_builtin_pages
+from aimctl.runtime.manager.metrics import RuntimeMetrics, metrics_routes
+from aimctl.runtime.manager.runnables import Runnable, RunnableGroup, Warmable
+from aimctl.runtime.manager.watchdog import LoopWatchdog
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+    from aimctl.runtime.clock import Clock
+    from aimctl.runtime.controller import Predicate, ReconcileFunc, Reconciler, Source
+    from aimctl.runtime.kube.transport import Transport
+    from aimctl.runtime.manager.debug import Page
+    from aimctl.runtime.manager.health import Check
+    from aimctl.runtime.manager.lease import LeaderElectionOptions
+
+__all__ = ["GraceExceeded", "Manager", "ManagerOptions"]
+
+T = TypeVar("T")
+_RunFunc: TypeAlias = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class ManagerOptions:
+    """What a manager can be told.
+
+    Attributes:
+        leader_election: None: this process always leads.
+        metrics_bind_address: where ``/metrics`` is served; "0" for off.
+        health_probe_bind_address: where ``/healthz`` and ``/readyz`` are served; "0" for off. The debug pages
+            are on the metrics server if there is one, else here.
+        graceful_shutdown_timeout: seconds to wait for runnables at the end; 0 cancels them at once, below
+            zero waits for ever.
+        cache_sync_timeout: seconds for the caches to fill; then the manager fails and says what is missing.
+        name: who we are in Events, as ``reportingController``, and as field manager of our writes.
+        loop_lag_interval: seconds between looks at the event loop's punctuality; 0 for off.
+        loop_lag_limit: seconds of lag that fail the liveness check.
+    """
+
+    leader_election: LeaderElectionOptions | None = None
+    metrics_bind_address: str = "0"
+    health_probe_bind_address: str = "0"
+    graceful_shutdown_timeout: float = 30.0
+    cache_sync_timeout: float = 120.0
+    name: str = "aimctl"
+    loop_lag_interval: float = 1.0
+    loop_lag_limit: float = 5.0
+
+
+class GraceExceeded(Exception):  # noqa: N818 - named for what happened
+    """Runnables did not end in time; the text names them."""
+
+
+@final
+class Manager:
+    """See the module.
+
+    Args:
+        connection: how requests travel; closed by who made it.
+        clock: time.
+        options: defaults are good for tests.
+        registry: for metrics; default a new one.
+        rng: for jitter.
+        identity: which replica this is; default ``<hostname>_<uuid>``.
+        logger: default structlog's.
+
+    Attributes:
+        client: for reconcilers: fenced, and its writes are in the cache when the call returns.
+        api_reader: reads past the cache; writes through it are not fenced.
+        cache: what is declared here is listed and watched; nothing else is.
+        events: what ``kubectl describe`` shows.
+        metrics: hooks, and the registry for more of your own.
+        elected: set while, or rather once, this process leads.
+    """
+
+    def __init__(
+        self,
+        connection: Transport | Client,
+        *,
+        clock: Clock,
+        options: ManagerOptions | None = None,
+        registry: CollectorRegistry | None = None,
+        rng: random.Random | None = None,
+        identity: str = "",
+        logger: FilteringBoundLogger | None = None,
+    ) -> None:
+        self.options = ManagerOptions() if options is None else options
+        election = self.options.leader_election
+        self.clock = clock
+        self.rng = random.Random() if rng is None else rng  # noqa: S311 - jitter and names, no secrets
+        self.identity = (
+            identity
+            or (election.identity if election else "")
+            or f"{socket.gethostname()}_{uuid.UUID(int=self.rng.getrandbits(128), version=4)}"
+        )
+        self._log: FilteringBoundLogger = logger or structlog.get_logger(__name__)
+        self.metrics = RuntimeMetrics(CollectorRegistry() if registry is None else registry)
+        self.elected = asyncio.Event()
+
+        bare = connection if isinstance(connection, Client) else Client(connection, clock=clock)
+        self.api_reader = bare.with_(field_manager=self.options.name, write_guard=None)
+        self.elector = (
+            Elector(
+                self.api_reader.with_(on_write=None, on_delete=None),
+                election,
+                identity=self.identity,
+                clock=clock,
+                rng=self.rng,
+                metrics=self.metrics,
+                logger=self._log,
+            )
+            if election
+            else None
+        )
+        self.cache = Cache(
+            self.api_reader, clock=clock, rng=self.rng, metrics=self.metrics.informers.informer
+        )
+        self.client = self.api_reader.with_(
+            write_guard=self.elector.check_write if self.elector else None,
+            on_write=self.cache.observe_write,
+            on_delete=self.cache.observe_delete,
+        )
+        self.events = EventRecorder(
+            self.client,
+            clock=clock,
+            component=self.options.name,
+            instance=self.identity,
+            rng=self.rng,
+            metrics=self.metrics,
+            logger=self._log,
+        )
+
+        self._state = "new"
+        self._ending = asyncio.Event()
+        self._errors: list[BaseException] = []
+        self._lost = False
+        self._caches = RunnableGroup("caches", self._on_failure)
+        self._others = RunnableGroup("every replica", self._on_failure)
+        self._recorders = RunnableGroup("events", self._on_failure)
+        self._warm_ups = RunnableGroup("warm-up", self._on_failure)
+        self._election = RunnableGroup("election", self._on_failure)
+        self._leaders = RunnableGroup("leader", self._on_failure)
+        self._caches.add("cache", _Lasting("the cache", self.cache.run))
+        self._recorders.add("events", self.events)
+        if self.elector:
+            self._election.add("election", self.elector)
+
+        self.controllers: dict[str, Controller] = {}
+        self._health = HealthChecks("healthz")
+        self._ready = HealthChecks("readyz")
+        self._pages = DebugPages()
+        self._add_builtin_checks()
+        add_builtin_pages(self)
+        self._servers = self._make_servers()
+
+    # ---- what runs
+
+    def add(
+        self, runnable: Runnable | _RunFunc, *, name: str = "", needs_leader_election: bool | None = None
+    ) -> None:
+        """Run something: a controller, an object with ``run()``, or a plain async function.
+
+        Args:
+            runnable: see :mod:`aimctl.runtime.manager.runnables` for how it is ended and warmed up.
+            name: for messages; default the controller's name, or the type's.
+            needs_leader_election: True: on the leader only, which is the default unless the runnable has an
+                attribute of this name that says otherwise. False: on every replica.
+
+        Raises:
+            ValueError: a controller of this name is there already: its metrics would be mixed up.
+            RuntimeError: the manager is stopping.
+        """
+        item = runnable if isinstance(runnable, Runnable) else _Function(runnable)
+        label = (
+            name or getattr(runnable, "name", "") or getattr(runnable, "__name__", type(runnable).__name__)
+        )
+        if self._state in {"stopping", "stopped"}:
+            raise RuntimeError(f"{label!r} cannot be added: the manager is stopping")
+        if isinstance(runnable, Controller):
+            if runnable.name in self.controllers:
+                raise ValueError(
+                    f"a controller named {runnable.name!r} is there already: choose another name"
+                )
+            self.controllers[runnable.name] = runnable
+        leader_only = (
+            getattr(runnable, "needs_leader_election", True)
+            if needs_leader_election is None
+            else needs_leader_election
+        )
+        if isinstance(item, Warmable):
+            self._warm_ups.add(label, _WarmUp(item))
+        (self._leaders if leader_only else self._others).add(label, item)
+
+    def controller(
+        self,
+        name: str,
+        reconciler: Reconciler | ReconcileFunc,
+        *,
+        for_: Resource[Any] | Informer[Any],
+        owns: Sequence[Resource[Any] | Informer[Any]] = (),
+        watches: Sequence[Source] = (),
+        predicates: Sequence[Predicate] = (),
+        **options: Any,
+    ) -> Controller:
+        """A controller for one kind, added to this manager.
+
+        The long way to the same::
+
+            things = manager.cache.declare(THINGS)
+            parts = manager.cache.declare(PARTS)
+            controller = Controller(
+                name,
+                reconciler,
+                kind="Thing",
+                sources=[
+                    Watch(things, EnqueueObject(), predicates),
+                    Watch(parts, EnqueueOwner(THINGS)),
+                    *watches,
+                ],
+                clock=manager.clock,
+                rng=manager.rng,
+                metrics=manager.metrics.controller(name),
+                queue_metrics=manager.metrics.queue(name),
+                **options,
+            )
+            manager.add(controller)
+
+        Args:
+            name: unique in the manager; the ``controller`` label of logs and metrics.
+            reconciler: an object with ``reconcile(request)``, or a plain async function.
+            for_: the kind whose keys are reconciled: as a resource (declared cluster-wide and whole) or an
+                informer declared with selectors, namespaces or projection.
+            owns: kinds of children; a change of one asks for its controller owner.
+            watches: further sources, such as ``Watch(informer, EnqueueMapped(function))``.
+            predicates: for ``for_`` only; all must agree.
+            options: any further ones of :class:`Controller`.
+
+        Raises:
+            ValueError: the name is taken.
+        """
+        if name in self.controllers:
+            raise ValueError(f"a controller named {name!r} is there already: choose another name")
+        primary = self._informer(for_)
+        controller = Controller(
+            name,
+            reconciler,
+            kind=primary.resource.kind,
+            sources=[
+                Watch(primary, EnqueueObject(), predicates),
+                *(Watch(self._informer(child), EnqueueOwner(primary.resource)) for child in owns),
+                *watches,
+            ],
+            clock=self.clock,
+            rng=self.rng,
+            metrics=self.metrics.controller(name),
+            queue_metrics=self.metrics.queue(name),
+            **options,
+        )
+        self.add(controller)
+        return controller
+
+    # ---- what can be asked
+
+    def add_health_check(self, name: str, check: Check) -> None:
+        """At ``/healthz``: when it fails for long, the kubelet restarts us. Add before ``run()``."""
+        self._only_before_run("health checks")
+        self._health.add(name, check)
+
+    def add_ready_check(self, name: str, check: Check) -> None:
+        """At ``/readyz``: while it fails, the pod counts as not ready. Add before ``run()``."""
+        self._only_before_run("ready checks")
+        self._ready.add(name, check)
+
+    def add_debug_page(self, path: str, page: Page) -> None:
+        """At ``/debug/<path>``; see :mod:`aimctl.runtime.manager.debug`."""
+        self._pages.add(path, page)
+
+    @property
+    def not_ready(self) -> dict[str, str]:
+        """The failing ready checks and why; empty when ready."""
+        return self._ready.failing()
+
+    @property
+    def not_healthy(self) -> dict[str, str]:
+        """The failing health checks and why; empty when healthy."""
+        return self._health.failing()
+
+    @property
+    def metrics_port(self) -> int:
+        """The bound port of the metrics server, 0 when it is not up."""
+        return self._port("metrics_bind_address")
+
+    @property
+    def probe_port(self) -> int:
+        """The bound port of the probe server, 0 when it is not up."""
+        return self._port("health_probe_bind_address")
+
+    @property
+    def state(self) -> str:
+        """new, running, stopping or stopped."""
+        return self._state
+
+    # ---- life cycle
+
+    async def run(self, stop: asyncio.Event | None = None) -> None:
+        """Run everything until ``stop`` is set, a runnable fails, or the lease is lost. See the module.
+
+        Raises:
+            RuntimeError: called twice.
+            ConfigurationError: an address cannot be bound.
+        """
+        if self._state != "new":
+            raise RuntimeError("this manager was started before: make a new one")
+        self._state = "running"
+        try:
+            async with contextlib.AsyncExitStack() as servers:
+                for server in self._servers.values():
+                    await servers.enter_async_context(server)
+                await self._run_inside(stop)
+        finally:
+            self._state = "stopped"
+        if len(self._errors) == 1:
+            raise self._errors[0]
+        if self._errors:
+            raise BaseExceptionGroup("the manager failed", self._errors)
+
+    async def _run_inside(self, stop: asyncio.Event | None) -> None:
+        # These two only steer; what they start lives in the groups.
+        steering = [asyncio.create_task(self._start_in_order(), name="manager start")]
+        if stop is not None:
+            steering.append(asyncio.create_task(self._end_with(stop), name="manager stop"))
+        try:
+            await self._ending.wait()
+        except asyncio.CancelledError:
+            await self._end_in_order(steering, grace=0.0)
+            raise
+        await self._end_in_order(
+            steering, grace=0.0 if self._lost else self.options.graceful_shutdown_timeout
+        )
+
+    async def _end_with(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self._log.info("stopping")
+        self._ending.set()
+
+    async def _start_in_order(self) -> None:
+        try:
+            self._caches.start()
+            await self.cache.wait_synced(self.options.cache_sync_timeout)
+            self._log.info("caches synced")
+            self._recorders.start()
+            self._others.start()
+            self._warm_ups.start()
+            await self._warm_ups.finished()
+            if self._ending.is_set():
+                return
+            if self.elector:
+                self._election.start()
+                await self.elector.leading.wait()
+            self._leaders.start()
+            self.elected.set()
+        except Exception as error:  # noqa: BLE001 - whatever the start fails with, run() raises it
+            self._on_failure("start", error)
+
+    async def _end_in_order(self, steering: list[asyncio.Task[None]], grace: float) -> None:
+        self._state = "stopping"
+        for task in steering:
+            task.cancel()
+        await asyncio.wait(steering)
+        deadline = self.clock.monotonic() + grace
+
+        def left() -> float:
+            return grace if grace <= 0 else max(0.001, deadline - self.clock.monotonic())
+
+        late = [
+            name
+            for names in await asyncio.gather(
+                self._warm_ups.cancel(), self._others.stop(left()), self._leaders.stop(left())
+            )
+            for name in names
+        ]
+        worked = not late and not self._lost
+        late += await self._recorders.stop(left() if worked else 0.0)
+        late += await self._election.cancel()
+        election = self.options.leader_election
+        if self.elector and election and election.release_on_exit and worked:
+            await self.elector.release()
+        late += await self._caches.cancel()
+        if late:
+            self._errors.append(
+                GraceExceeded(f"did not end within {grace:g} s: {', '.join(sorted(set(late)))}")
+            )
+        self._log.info("stopped")
+
+    def _on_failure(self, name: str, error: BaseException) -> None:
+        if isinstance(error, LeaderLost):
+            self._lost = True
+            self._leaders.cancel_soon()
+        else:
+            self._log.error("a runnable failed", runnable=name, exc_info=error)
+        self._errors.append(error)
+        self._ending.set()
+
+    # ---- helpers
+
+    def _informer(self, kind: Resource[T] | Informer[T]) -> Informer[T]:
+        return self.cache.declare(kind) if isinstance(kind, Resource) else kind
+
+    def _only_before_run(self, what: str) -> None:
+        if self._state != "new":
+            raise RuntimeError(f"{what} must be added before run()")
+
+    def _add_builtin_checks(self) -> None:
+        if self.options.loop_lag_interval > 0:
+            watchdog = LoopWatchdog(
+                self.clock,
+                self.metrics.loop_lag.set,
+                interval=self.options.loop_lag_interval,
+                limit_seconds=self.options.loop_lag_limit,
+            )
+            self._health.add("event-loop", watchdog.check)
+            self.add(watchdog, name="loop watchdog")
+        if self.elector:
+            self._health.add("leader-election", self.elector.check_renewal)
+        self._ready.add("caches", self._check_caches)
+
+    def _check_caches(self) -> str | None:
+        if self._state != "running":
+            return f"the manager is {self._state}"
+        return "; ".join(self.cache.unsynced()) or None
+
+    def _make_servers(self) -> dict[str, HttpServer]:
+        options = self.options
+        addresses = {
+            field: getattr(options, field) for field in ("metrics_bind_address", "health_probe_bind_address")
+        }
+        wanted = [field for field, address in addresses.items() if parse_bind_address(field, address)]
+        routes = {
+            "metrics_bind_address": metrics_routes(self.metrics.registry),
+            "health_probe_bind_address": {**self._health.routes(), **self._ready.routes()},
+        }
+        if wanted:
+            routes[wanted[0]] |= self._pages.routes()
+        return {field: HttpServer(field, addresses[field], routes[field]) for field in wanted}
+
+    def _port(self, field: str) -> int:
+        server = self._servers.get(field)
+        return server.port if server else 0
+
+
+class _Function:
+    """A plain async function as a runnable."""
+
+    def __init__(self, function: _RunFunc) -> None:
+        self._function = function
+
+    async def run(self) -> None:
+        await self._function()
+
+
+class _WarmUp:
+    """The warm-up of a runnable as a runnable."""
+
+    def __init__(self, runnable: Warmable) -> None:
+        self._runnable = runnable
+
+    async def run(self) -> None:
+        await self._runnable.warm_up()
+
+
+class _Lasting:
+    """What must not end by itself: returning is a failure."""
+
+    def __init__(self, what: str, function: _RunFunc) -> None:
+        self._what = what
+        self._function = function
+
+    async def run(self) -> None:
+        await self._function()
+        raise RuntimeError(f"{self._what} ended by itself")

@@ -1,0 +1,163 @@
+"""Groups of things that run, started and ended together.
+
+Contract:
+    * A runnable is an object with ``async def run()``. If it has ``stop()`` it is ended by that, and by
+      cancelling only when it takes too long; otherwise it is ended by cancelling. With ``warm_up()`` it is
+      prepared before it leads.
+    * Added before the group starts it waits; added to a running group it starts at once; added to an ended
+      group it is refused.
+    * A runnable that raises is reported at once, with its name; one that returns is simply done.
+
+Invariants:
+    * Each task is in ``_tasks`` from its creation until it has ended; nobody else cancels it.
+    * After ``stop()`` or ``cancel()`` returned an empty list, no task of the group is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol, final, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Runnable", "RunnableGroup", "Stoppable", "Warmable"]
+
+_UNWIND_SECONDS = 1.0
+"""How long a cancelled task may take to unwind before it is called stuck."""
+
+
+@runtime_checkable
+class Runnable(Protocol):
+    """Runs until it is done, stopped or cancelled.
+
+    With an attribute ``needs_leader_election = False`` it runs on every replica; otherwise on the leader
+    only.
+    """
+
+    async def run(self) -> None:
+        """Do the work. Called once."""
+        ...
+
+
+@runtime_checkable
+class Stoppable(Protocol):
+    """A runnable that can be asked to end kindly."""
+
+    def stop(self) -> None:
+        """Make ``run()`` return soon. Does not block; may be called twice, or before ``run()``."""
+        ...
+
+
+@runtime_checkable
+class Warmable(Protocol):
+    """A runnable that can be prepared before it leads."""
+
+    async def warm_up(self) -> None:
+        """Prepare. ``run()`` may be called before, during or after."""
+        ...
+
+
+@final
+class RunnableGroup:
+    """See the module.
+
+    Args:
+        name: for messages.
+        failed: told of each runnable that raised, with its name.
+    """
+
+    def __init__(self, name: str, failed: Callable[[str, BaseException], None]) -> None:
+        self.name = name
+        self._failed = failed
+        self._waiting: list[tuple[str, Runnable]] = []
+        self._tasks: dict[asyncio.Task[None], tuple[str, Runnable]] = {}
+        self._running = False
+        self._ended = False
+
+    # ---- life cycle
+
+    def add(self, name: str, runnable: Runnable) -> None:
+        """Run it with the group.
+
+        Raises:
+            RuntimeError: the group has ended.
+        """
+        if self._ended:
+            raise RuntimeError(
+                f"{name!r} cannot be added: the manager is stopping; add it before, or to a new one"
+            )
+        if self._running:
+            self._launch(name, runnable)
+        else:
+            self._waiting.append((name, runnable))
+
+    def start(self) -> None:
+        """Run all of them. Does nothing when the group has ended."""
+        if self._ended:
+            return
+        self._running = True
+        for name, runnable in self._waiting:
+            self._launch(name, runnable)
+        self._waiting.clear()
+
+    async def finished(self) -> None:
+        """Wait until none is running any more, whatever comes of it."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def stop(self, seconds: float) -> list[str]:
+        """End all of them kindly, then by cancelling. Returns the names of those that ran past ``seconds``.
+
+        Args:
+            seconds: how long to wait for a kind end; below zero for ever, 0 cancels at once.
+        """
+        if seconds == 0:
+            return await self.cancel()
+        self._ended = True
+        for task, (_, runnable) in list(self._tasks.items()):
+            if isinstance(runnable, Stoppable):
+                runnable.stop()
+            else:
+                task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=None if seconds < 0 else seconds)
+        late = sorted(name for name, _ in self._tasks.values())
+        await self.cancel()
+        return late
+
+    async def cancel(self) -> list[str]:
+        """End all of them by cancelling. Returns the names of those that do not unwind within a second."""
+        self._ended = True
+        self.cancel_soon()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_UNWIND_SECONDS)
+        return sorted(name for name, _ in self._tasks.values())
+
+    def cancel_soon(self) -> None:
+        """Cancel without waiting."""
+        self._ended = True
+        for task in self._tasks:
+            task.cancel()
+
+    @property
+    def running(self) -> tuple[str, ...]:
+        """The names of those that run now."""
+        return tuple(sorted(name for name, _ in self._tasks.values()))
+
+    # ---- helpers
+
+    def _launch(self, name: str, runnable: Runnable) -> None:
+        task = asyncio.get_running_loop().create_task(runnable.run(), name=f"{self.name}: {name}")
+        self._tasks[task] = (name, runnable)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        name, _ = self._tasks.pop(task)
+        if task.cancelled():
+            if not self._ended:
+                self._failed(name, RuntimeError(f"{name!r} was cancelled, but not by its manager"))
+            return
+        error = task.exception()
+        if error is not None:
+            self._failed(name, error)
