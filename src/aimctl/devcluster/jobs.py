@@ -13,10 +13,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, final
 
-import msgspec
-
 from aimctl.devcluster.jobplan import FinishedPods, JobBackoff, JobPlan, plan, pod_for
-from aimctl.devcluster.mirror import Mirror, Worker
+from aimctl.devcluster.mirror import Mirror, Worker, body_of
 from aimctl.runtime.kube.builtin import JOBS, PODS, SERVICE_ACCOUNTS
 from aimctl.runtime.kube.errors import Forbidden, Invalid, NotFound
 from aimctl.runtime.kube.objects import ObjectKey
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
     from aimctl.devcluster.happenings import Happenings
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.kube.client import Client
-    from aimctl.runtime.kube.objects import Object
 
 __all__ = ["JobController"]
 
@@ -52,10 +49,10 @@ class JobController:
         self._pods_of: dict[str, set[ObjectKey]] = {}
         self.worker: Worker[ObjectKey] = Worker("jobs", self._reconcile, clock=clock)
         self.jobs: Mirror[dict[str, Any]] = Mirror(
-            client, JOBS, clock=clock, project=_body, on_change=self._job_changed
+            client, JOBS, clock=clock, project=body_of, on_change=self._job_changed
         )
         self.pods: Mirror[dict[str, Any]] = Mirror(
-            client, PODS, clock=clock, project=_body, on_change=self._pod_changed
+            client, PODS, clock=clock, project=body_of, on_change=self._pod_changed
         )
 
     async def run(self) -> None:
@@ -138,10 +135,6 @@ class JobController:
             raise
         self.pods.observe(created)
         await self._happenings.report(job, "Normal", "SuccessfulCreate", f"Created pod: {created.meta.name}")
-
-
-def _body(item: Object[Any]) -> dict[str, Any]:
-    return msgspec.json.decode(item.raw, type=dict[str, Any])
 
 
 def _controlling_job(pod: dict[str, Any]) -> dict[str, Any] | None:

@@ -17,6 +17,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
 
+import msgspec
 import structlog
 
 from aimctl.runtime.kube.errors import ApiError, Conflict, Gone, KubeError, NotFound
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from aimctl.runtime.kube.client import Client
     from aimctl.runtime.kube.objects import Object, ObjectKey, Resource
 
-__all__ = ["Mirror", "Worker"]
+__all__ = ["Mirror", "Worker", "body_of"]
 
 K = TypeVar("K", bound="Hashable")
 V = TypeVar("V")
@@ -41,6 +42,12 @@ _RETRY_CAP_SECONDS = 5.0
 _ERRORS_KEPT = 20
 
 _log = structlog.get_logger("aimctl.devcluster")
+
+
+def body_of(item: Object[Any]) -> dict[str, Any]:
+    """A private copy of the object, with the kind that items of a list come without."""
+    body = msgspec.json.decode(item.raw, type=dict[str, Any])
+    return {"apiVersion": item.resource.api_version, "kind": item.resource.kind, **body}
 
 
 @final

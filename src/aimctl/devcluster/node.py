@@ -35,7 +35,7 @@ from aimctl.devcluster.containers import (
 )
 from aimctl.devcluster.environment import Environment, Lookup
 from aimctl.devcluster.logbook import LogBook, LogKey
-from aimctl.devcluster.mirror import Mirror, Worker
+from aimctl.devcluster.mirror import Mirror, Worker, body_of
 from aimctl.devcluster.podstatus import fresh_runs, next_init, phase, pod_status, unschedulable_status
 from aimctl.devcluster.programs import Behaviour, container_call
 from aimctl.devcluster.registrar import Registrar
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from aimctl.devcluster.programs import Program
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.kube.client import Client
-    from aimctl.runtime.kube.objects import Object, ObjectKey
+    from aimctl.runtime.kube.objects import ObjectKey
 
 __all__ = ["SimulatedNodes"]
 
@@ -102,8 +102,9 @@ class SimulatedNodes:
         heartbeat_seconds: float | None = None,
         address: str = "127.0.0.1",
         kubelet_port: int | None = None,
+        logs: LogBook | None = None,
     ) -> None:
-        self.logs = LogBook(clock=clock)
+        self.logs = logs or LogBook(clock=clock)
         self.programs = list(programs)
         self._client = client
         self._clock = clock
@@ -117,7 +118,7 @@ class SimulatedNodes:
         self._next_ip = 0
         self.worker: Worker[ObjectKey] = Worker("node", self._reconcile, clock=clock)
         self.pods: Mirror[dict[str, Any]] = Mirror(
-            client, PODS, clock=clock, project=_body, on_change=self._pod_changed
+            client, PODS, clock=clock, project=body_of, on_change=self._pod_changed
         )
         self.registrar = Registrar(
             client,
@@ -394,10 +395,6 @@ class SimulatedNodes:
         written = await self._client.patch(PODS, key.name, patch, key.namespace, subresource="status")
         self.pods.observe(written)
         return True
-
-
-def _body(item: Object[Any]) -> dict[str, Any]:
-    return msgspec.json.decode(item.raw, type=dict[str, Any])
 
 
 def _container(pod: dict[str, Any], name: str) -> dict[str, Any]:

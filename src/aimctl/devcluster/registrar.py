@@ -14,10 +14,8 @@ import contextlib
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, final
 
-import msgspec
-
 from aimctl.devcluster.machines import Machine, node_object, node_status
-from aimctl.devcluster.mirror import Mirror
+from aimctl.devcluster.mirror import Mirror, body_of
 from aimctl.devcluster.scheduling import NodeView, quantity, requests
 from aimctl.runtime.clock import format_micro_time
 from aimctl.runtime.kube.builtin import LEASES, NODES
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
 
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.kube.client import Client
-    from aimctl.runtime.kube.objects import Object, ObjectKey
+    from aimctl.runtime.kube.objects import ObjectKey
 
 __all__ = ["Registrar"]
 
@@ -65,7 +63,7 @@ class Registrar:
         self._used: dict[str, dict[str, Decimal]] = {}
         self._pods: dict[str, int] = {}
         self.nodes: Mirror[dict[str, Any]] = Mirror(
-            client, NODES, clock=clock, project=_body, on_change=self._changed
+            client, NODES, clock=clock, project=body_of, on_change=self._changed
         )
 
     async def run(self) -> None:
@@ -136,7 +134,7 @@ class Registrar:
             metadata = {"labels": body["metadata"]["labels"]}
             spec = {"taints": body["spec"].get("taints")}
             node = await self._client.patch(NODES, machine.name, {"metadata": metadata, "spec": spec})
-        await self._post_status(machine, _body(node).get("status") or {})
+        await self._post_status(machine, body_of(node).get("status") or {})
 
     async def _post_status(self, machine: Machine, old: Mapping[str, Any]) -> None:
         status = node_status(
@@ -173,10 +171,6 @@ class Registrar:
     def _changed(self, key: ObjectKey, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
         del key, old, new
         self._on_change()
-
-
-def _body(item: Object[Any]) -> dict[str, Any]:
-    return msgspec.json.decode(item.raw, type=dict[str, Any])
 
 
 def _holder(pod: Mapping[str, Any] | None) -> str | None:

@@ -11,9 +11,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, final
 
-import msgspec
-
-from aimctl.devcluster.mirror import Mirror, Worker
+from aimctl.devcluster.mirror import Mirror, Worker, body_of
 from aimctl.runtime.kube.builtin import PVCS
 from aimctl.runtime.kube.objects import ObjectKey, Resource
 
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
     from aimctl.devcluster.happenings import Happenings
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.kube.client import Client
-    from aimctl.runtime.kube.objects import Object
 
 __all__ = ["DEFAULT_CLASS_ANNOTATION", "STORAGE_CLASSES", "VolumeProvisioner"]
 
@@ -49,10 +46,10 @@ class VolumeProvisioner:
         self._seen: dict[str, float] = {}
         self.worker: Worker[ObjectKey] = Worker("volumes", self._reconcile, clock=clock)
         self.claims: Mirror[dict[str, Any]] = Mirror(
-            client, PVCS, clock=clock, project=_body, on_change=self._claim_changed
+            client, PVCS, clock=clock, project=body_of, on_change=self._claim_changed
         )
         self.classes: Mirror[dict[str, Any]] = Mirror(
-            client, STORAGE_CLASSES, clock=clock, project=_body, on_change=self._class_changed
+            client, STORAGE_CLASSES, clock=clock, project=body_of, on_change=self._class_changed
         )
 
     async def run(self) -> None:
@@ -138,7 +135,3 @@ class VolumeProvisioner:
         await self._happenings.report(
             claim, "Normal", "ProvisioningSucceeded", f"Successfully provisioned volume pvc-{uid}"
         )
-
-
-def _body(item: Object[Any]) -> dict[str, Any]:
-    return msgspec.json.decode(item.raw, type=dict[str, Any])
