@@ -1,14 +1,14 @@
 """CustomResourceDefinitions, made from the types.
 
 Contract:
-    * :func:`crd` turns a :class:`~aimctl.api.v1alpha1.meta.Kind` into an ``apiextensions.k8s.io/v1`` CRD whose
-      schema is structural: no ``$ref``, no ``anyOf``, nothing nullable, a type on every node (or int-or-string).
+    * :func:`crd` turns a :class:`~aimctl.api.v1alpha1.meta.Kind` into a CRD whose schema is structural: no
+      ``$ref``, no ``anyOf``, nothing nullable, a type on every node (or int-or-string).
     * The same types give the same CRD, key for key.
 
 Rules of the way from pydantic's JSON schema:
     * ``X | None`` is an optional X. A field is required when it has no default in Python.
-    * Defaults are written for plain values of the spec only: a default list or object would make the API server
-      own what nobody wrote, and defaults in a status would be written by whoever comes first.
+    * Defaults are written for plain values of the spec only: a default list or object would make the API
+      server own what nobody wrote, and defaults in a status would be written by whoever comes first.
     * What pydantic cannot say stands in ``json_schema_extra`` at the field, in Kubernetes' own words.
 """
 
@@ -77,10 +77,11 @@ def openapi_schema(kind: Kind[Any]) -> dict[str, Any]:
         name: _node(value, definitions, defaults=name == "spec")
         for name, value in source["properties"].items()
     }
+    required = source.get("required", [])
     return {
         "description": source["description"],
         "type": "object",
-        "required": [name for name in source.get("required", []) if name in fields],
+        **({"required": required} if required else {}),
         "properties": {
             "apiVersion": {
                 "description": "Version of the schema that this object is written in.",
@@ -90,7 +91,7 @@ def openapi_schema(kind: Kind[Any]) -> dict[str, Any]:
             "metadata": {"type": "object"},
             **fields,
         },
-    } | ({} if source.get("required") else {"required": ["spec"]})
+    }
 
 
 def _node(source: Mapping[str, Any], definitions: Mapping[str, Any], *, defaults: bool) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What every kind has in common: the base of all types, and the facts the API server needs about a kind.
 
 Contract:
-    * Types are *reading views*: frozen, camelCase in JSON, snake_case in Python. Unknown fields are ignored and
+    * Types are *reading views*: frozen, camelCase in JSON, snake_case in Python. Unknown fields are ignored,
       constraints of length or pattern are not checked again, so an object stored under an older or newer
       schema can still be read. The API server is the judge of input; the constraints are for the CRDs.
     * Lists are tuples. Mappings are plain dicts that nobody changes.
