@@ -80,8 +80,8 @@ class Strategy:
         create_on_update: whether a PUT of a missing object creates it (Leases, Events).
         returns_deleted: whether DELETE answers with the object instead of a Status.
         field_paths: dotted paths that field selectors may name, besides ``metadata.name`` and ``.namespace``.
-        grace_seconds: for kinds with graceful deletion, the period that applies to this object when the
-            caller names none; 0 deletes at once. None means that the kind has no graceful deletion.
+        grace_seconds: for kinds with graceful deletion, the period that applies to this object, given what
+            the caller asked for (or None); 0 deletes at once. None: the kind has no graceful deletion.
         prepare: sets what the server itself sets, on the new object, which it may change; gets the old one
             too, None on create.
         check: rules beyond the schema (immutable fields); gets new and old, None on create.
@@ -94,7 +94,7 @@ class Strategy:
     create_on_update: bool = False
     returns_deleted: bool = False
     field_paths: tuple[str, ...] = ()
-    grace_seconds: Callable[[Mapping[str, Any]], int] | None = None
+    grace_seconds: Callable[[Mapping[str, Any], int | None], int] | None = None
     prepare: Callable[[dict[str, Any], Mapping[str, Any] | None], None] | None = None
     check: Callable[[Mapping[str, Any], Mapping[str, Any] | None], list[FieldError]] | None = None
     convert_in: Callable[[dict[str, Any]], dict[str, Any]] | None = None

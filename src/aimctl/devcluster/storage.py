@@ -158,9 +158,12 @@ class Collection:
 
     def count(self, prefix: str = "") -> int:
         """How many records have the prefix."""
-        if not prefix:
-            return len(self.keys)
-        return bisect_left(self.keys, prefix + "\U0010ffff") - bisect_left(self.keys, prefix)
+        return self.count_from(prefix, "")
+
+    def count_from(self, prefix: str, start: str) -> int:
+        """How many records :meth:`scan` would give."""
+        end = bisect_left(self.keys, prefix + "\U0010ffff") if prefix else len(self.keys)
+        return max(0, end - bisect_left(self.keys, max(prefix, start)))
 
     def snapshot(self, version: int, prefix: str = "", start: str = "") -> list[Record]:
         """The records with the prefix as they were at ``version``, which history must cover.
@@ -215,6 +218,8 @@ class Storage:
         self.observers: list[Callable[[Collection, Change], None]] = []
         """Called after each write, in order, within the write. They may write again."""
         self.closed = False
+        self.epoch = 0
+        """Grows when all streams are to end."""
 
     def load(self) -> None:
         """Read the journal back. Call once, before any write."""
@@ -240,6 +245,10 @@ class Storage:
                 found.records[entry.key] = Record(obj, entry.raw, entry.version, field_paths)
             found.keys = sorted(found.records)
             self._collections[name] = found
+        elif field_paths and found.field_paths != field_paths:
+            found.field_paths = field_paths
+            for key, record in found.records.items():
+                found.records[key] = Record(record.object(), record.raw, record.version, field_paths)
         return found
 
     def drop(self, name: str) -> None:
@@ -283,6 +292,12 @@ class Storage:
             each.dropped += len(each.events)
             each.events = []
             each.compacted = self.version
+
+    def end_streams(self) -> None:
+        """End all watches cleanly, as a restart of the server would; new ones may begin at once."""
+        self.epoch += 1
+        for collection in self._collections.values():
+            collection.wake()
 
     def close(self) -> None:
         """End all watches and let go of the journal; idempotent."""

@@ -1,0 +1,316 @@
+"""The API server without sockets: a request in, an answer out.
+
+Contract:
+    * :meth:`ApiServer.handle` answers any request; errors are Statuses, never exceptions, except the two
+      faults that stand for a broken connection (:class:`~aimctl.devcluster.faults.ConnectionRefused`,
+      :class:`~aimctl.devcluster.faults.ConnectionCut`).
+    * A body is bytes, or for watches and followed logs an async iterator, which whoever reads it closes.
+    * Every read and write happens between two awaits, so requests are strictly one after the other.
+
+Order of things, as on the real server: faults, authentication, authorization, lookup, then the verb.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, final
+
+from aimctl.devcluster import statuses
+from aimctl.devcluster.access import AllowAll, Authenticator, refusal
+from aimctl.devcluster.crds import CRD_COLLECTION, CrdController
+from aimctl.devcluster.deletion import Deletion
+from aimctl.devcluster.documents import Documents
+from aimctl.devcluster.faults import (
+    Answer,
+    ConnectionRefused,
+    CutStream,
+    Delay,
+    Faults,
+    Gone410,
+    Refuse,
+    Silence,
+    StaleRead,
+    damaged,
+)
+from aimctl.devcluster.handlers import ApiResponse, Handlers, json_response, status_response
+from aimctl.devcluster.kinds import KindRegistry
+from aimctl.devcluster.lifecycle import PERMANENT_NAMESPACES, NamespaceLifecycle
+from aimctl.devcluster.patching import Patcher
+from aimctl.devcluster.requests import Query, header, parse_request
+from aimctl.devcluster.reviews import Reviews
+from aimctl.devcluster.storage import DEFAULT_HISTORY, Storage
+from aimctl.devcluster.strategies import strategy_for
+from aimctl.devcluster.subresources import Subresources
+from aimctl.devcluster.watching import BOOKMARK_SECONDS, error_line
+from aimctl.devcluster.writes import WriteOptions, Writer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+    from aimctl.devcluster.access import Authorizer
+    from aimctl.devcluster.faults import Action
+    from aimctl.devcluster.kinds import ServedKind
+    from aimctl.devcluster.requests import RequestInfo
+    from aimctl.devcluster.storage import Journal
+    from aimctl.devcluster.subresources import LogSource
+    from aimctl.devcluster.writes import Admission
+    from aimctl.runtime.clock import Clock
+    from aimctl.runtime.kube.transport import HttpRequest
+
+__all__ = ["ApiResponse", "ApiServer", "ApiServerOptions"]
+
+_log = logging.getLogger("aimctl.devcluster")
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ApiServerOptions:
+    """Limits and periods.
+
+    Attributes:
+        max_body_bytes: larger requests are 413; 3 MiB as the real server, 16 MiB at most.
+        history: events kept per kind; older watches and pages get 410.
+        bookmark_seconds: between bookmarks.
+    """
+
+    max_body_bytes: int = 3 * 1024 * 1024
+    history: int = DEFAULT_HISTORY
+    bookmark_seconds: float = BOOKMARK_SECONDS
+
+
+@final
+class ApiServer:
+    """An API server. Call :meth:`start` once before the first request, :meth:`close` at the end.
+
+    Args:
+        clock: all times in objects.
+        kinds: the built-in kinds; None takes all there are.
+        rng: uids, generated names, watch time-outs, fault chances; None is seeded from the system.
+        journal: makes state outlive the process.
+        options: limits.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        kinds: Iterable[ServedKind] | None = None,
+        rng: random.Random | None = None,
+        journal: Journal | None = None,
+        options: ApiServerOptions | None = None,
+    ) -> None:
+        self.clock = clock
+        self.rng = rng or random.Random()  # noqa: S311 - names and jitter, no secrets
+        self.options = options or ApiServerOptions()
+        self.faults = Faults(self.rng)
+        self.authenticator = Authenticator()
+        self.authorizer: Authorizer = AllowAll()
+        self.address = "127.0.0.1:6443"
+        """What legacy discovery says; a front sets it."""
+        self.kinds = KindRegistry()
+        self._builtins = kinds
+        self.storage = Storage(journal=journal, history=self.options.history)
+        self.deletion = Deletion(self.storage, clock=clock)
+        self._lifecycle = NamespaceLifecycle(self.storage, self.kinds, self.deletion)
+        self._crds = CrdController(self.storage, self.kinds, self.deletion, clock=clock)
+        self.writer = Writer(
+            self.storage,
+            clock=clock,
+            rng=self.rng,
+            check_namespace=self._lifecycle.check_creation,
+            deletion=self.deletion,
+        )
+        self._documents = Documents(self.kinds, address=lambda: self.address)
+        self._subresources = Subresources(self.writer, clock=clock)
+        self._reviews = Reviews(self.authenticator)
+        self._handlers = Handlers(
+            storage=self.storage,
+            writer=self.writer,
+            patcher=Patcher(self.writer, clock=clock),
+            deletion=self.deletion,
+            subresources=self._subresources,
+            clock=clock,
+            rng=self.rng,
+            bookmark_seconds=self.options.bookmark_seconds,
+        )
+
+    @property
+    def admission(self) -> list[Admission]:
+        """Hooks that see every create and update, in order."""
+        return self.writer.admission
+
+    @property
+    def logs(self) -> LogSource | None:
+        """Where pod logs come from."""
+        return self._subresources.logs
+
+    @logs.setter
+    def logs(self, source: LogSource | None) -> None:
+        self._subresources.logs = source
+
+    def start(self) -> None:
+        """Read the journal, serve the kinds, make the namespaces every cluster has.
+
+        Raises:
+            JournalUnusable: the data file cannot be used.
+        """
+        self.storage.load()
+        kinds = self._builtins
+        if kinds is None:
+            from aimctl.devcluster.builtins import builtin_kinds
+
+            kinds = builtin_kinds()
+        for kind in kinds:
+            self.kinds.add(_with_strategy(kind))
+        self.storage.collection(CRD_COLLECTION)
+        self._crds.load()
+        for kind in self.kinds.stored():
+            self.writer.collection(kind)
+        namespaces = self.kinds.find("", "v1", "namespaces")
+        if namespaces is None:
+            return
+        present = self.writer.collection(namespaces).records
+        for name in PERMANENT_NAMESPACES:
+            if name not in present:
+                self.writer.create(
+                    namespaces, "", {"metadata": {"name": name}}, WriteOptions(manager="kube-apiserver")
+                )
+
+    def close(self) -> None:
+        """End all streams and let go of the data file; idempotent. Later requests are refused."""
+        self.storage.close()
+
+    async def handle(self, request: HttpRequest, *, internal: bool = False) -> ApiResponse:
+        """Answer one request. ``internal`` ones, of the cluster's own parts, meet no faults and may do all.
+
+        Raises:
+            ConnectionRefused, ConnectionCut: a fault, or the server is closed; the transport shows it.
+        """
+        if self.storage.closed:
+            raise ConnectionRefused("the server is closed")
+        query = Query(request.query)
+        info = parse_request(request, query)
+        actions = [] if internal else self.faults.strike(info)
+        stale = await self._before(actions)
+        try:
+            if internal:
+                response = self._admitted(request, info, query, stale)
+            else:
+                response = self._outcome(request, info, query, actions, stale)
+        except statuses.StatusError as error:
+            response = status_response(error)
+        except Exception as error:  # noqa: BLE001 - a server tells client and log of its own faults, and lives on
+            _log.exception("%s %s failed", request.method, request.path)
+            response = status_response(statuses.internal_error(f"{type(error).__name__}: {error}"))
+        return await _damage(response, actions)
+
+    def _outcome(
+        self, request: HttpRequest, info: RequestInfo, query: Query, actions: list[Action], stale: int | None
+    ) -> ApiResponse:
+        answer = next((action for action in actions if isinstance(action, Answer)), None)
+        if answer is not None and not answer.after_effect:
+            raise answer.error()
+        gone = next((action for action in actions if isinstance(action, Gone410)), None)
+        if gone is not None:
+            return _gone(gone)
+        response = self._answer(request, info, query, stale)
+        if answer is not None:
+            raise answer.error()
+        return response
+
+    async def _before(self, actions: list[Action]) -> int | None:
+        """What happens before the server sees the request; returns the moment of a stale read."""
+        for action in actions:
+            if isinstance(action, Delay):
+                await asyncio.sleep(action.seconds)
+            elif isinstance(action, Refuse):
+                raise ConnectionRefused("injected: nobody listens")
+        return next((action.version for action in actions if isinstance(action, StaleRead)), None)
+
+    def _answer(
+        self, request: HttpRequest, info: RequestInfo, query: Query, stale: int | None
+    ) -> ApiResponse:
+        user = self.authenticator.authenticate(request.headers)
+        if user is None:
+            raise statuses.unauthorized()
+        reason = self.authorizer.refuse(user, info)
+        if reason is not None:
+            raise refusal(user, info, reason)
+        return self._admitted(request, info, query, stale)
+
+    def _admitted(
+        self, request: HttpRequest, info: RequestInfo, query: Query, stale: int | None
+    ) -> ApiResponse:
+        if request.body is not None and len(request.body) > self.options.max_body_bytes:
+            raise statuses.too_large(self.options.max_body_bytes)
+        if not info.resource:
+            return self._document(request, query)
+        kind = self.kinds.find(info.group, info.version, info.resource)
+        stray = info.namespace and info.resource != "namespaces"
+        if kind is None or (stray and not kind.resource.namespaced):
+            return _NO_PATH
+        if not kind.stored and not info.subresource:
+            return self._review(request, kind, info)
+        return self._handlers.answer(request, kind, info, query, stale)
+
+    def _document(self, request: HttpRequest, query: Query) -> ApiResponse:
+        if request.method not in ("GET", "HEAD"):
+            return _NO_PATH
+        found = self._documents.get(request.path, query, header(request.headers, "Accept"))
+        if found is None:
+            return _NO_PATH
+        return ApiResponse(200, {"Content-Type": found.content_type}, found.body)
+
+    def _review(self, request: HttpRequest, kind: ServedKind, info: RequestInfo) -> ApiResponse:
+        if info.verb != "create":
+            raise statuses.method_not_allowed()
+        user = self.authenticator.authenticate(request.headers)
+        if user is None:
+            raise statuses.unauthorized()
+        body = self._handlers.decoded(request)
+        body.setdefault("kind", kind.resource.kind)
+        body.setdefault("apiVersion", kind.resource.api_version)
+        answer = self._reviews.answer(kind.resource.plural, body, info.namespace, user, self.authorizer)
+        return json_response(201, answer)
+
+
+_NO_PATH = ApiResponse(404, {"Content-Type": "text/plain; charset=utf-8"}, b"404 page not found\n")
+"""What the real server says about a path, or a kind, that it does not know."""
+
+
+def _with_strategy(kind: ServedKind) -> ServedKind:
+    if kind.strategy is not None:
+        return kind
+    group, plural = kind.resource.group, kind.resource.plural
+    if (group, plural) == ("events.k8s.io", "events"):
+        kind = replace(kind, storage_key="events", storage_version="v1")
+    return replace(kind, strategy=strategy_for(group, plural))
+
+
+def _gone(action: Gone410) -> ApiResponse:
+    error = Answer(410).error()
+    if action.form == "status":
+        return status_response(error)
+    if action.form == "body":
+        return json_response(200, error.body)
+    return ApiResponse(200, {"Content-Type": "application/json"}, _once(error_line(error)))
+
+
+async def _once(chunk: bytes) -> AsyncIterator[bytes]:
+    yield chunk
+
+
+async def _damage(response: ApiResponse, actions: list[Action]) -> ApiResponse:
+    for action in actions:
+        if not isinstance(action, CutStream | Silence):
+            continue
+        body = response.body
+        if isinstance(body, bytes):
+            if isinstance(action, Silence):
+                await asyncio.Event().wait()
+            body = _once(body)
+        response = ApiResponse(response.status, response.headers, damaged(body, action))
+    return response

@@ -1,0 +1,315 @@
+"""Things that go wrong, on purpose and in the same order every time.
+
+Contract:
+    * A :class:`Fault` says which requests it hits (:class:`Match`), how often, and what happens to them.
+    * :class:`Faults` holds the ones in force. The server asks it once per request, before anything else;
+      faults are tried in the order they were added, and each that matches acts.
+    * A fault with ``times`` is used up after so many hits and leaves by itself; ``hits`` tells how often it
+      struck.
+
+Actions: :class:`Delay`, :class:`Refuse`, :class:`Answer` (any Status), :class:`CutStream`, :class:`Silence`,
+:class:`StaleRead`. Compaction is not a request's fault: see ``Storage.compact``.
+
+Transports turn :class:`ConnectionRefused` and :class:`ConnectionCut` into what their peers would see.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Literal, final
+
+from aimctl.devcluster import statuses
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+
+    from aimctl.devcluster.requests import RequestInfo
+    from aimctl.devcluster.statuses import StatusError
+
+__all__ = [
+    "Action",
+    "Answer",
+    "ConnectionCut",
+    "ConnectionRefused",
+    "CutStream",
+    "Delay",
+    "Fault",
+    "Faults",
+    "Gone410",
+    "Match",
+    "Refuse",
+    "Silence",
+    "StaleRead",
+]
+
+
+class ConnectionRefused(Exception):  # noqa: N818 - named for what the peer sees
+    """The request meets nobody."""
+
+
+class ConnectionCut(Exception):  # noqa: N818
+    """The connection breaks before the answer is whole."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Which requests. Patterns are shell globs; "*" matches everything.
+
+    Attributes:
+        verb: RBAC verb: get, list, watch, create, update, patch, delete, deletecollection.
+        resource: plural.
+        path: the whole path.
+        predicate: any further condition.
+    """
+
+    verb: str = "*"
+    resource: str = "*"
+    subresource: str = "*"
+    namespace: str = "*"
+    name: str = "*"
+    path: str = "*"
+    predicate: Callable[[RequestInfo], bool] | None = None
+
+    def matches(self, info: RequestInfo) -> bool:
+        """Whether this request is meant."""
+        pairs = (
+            (info.verb, self.verb),
+            (info.resource, self.resource),
+            (info.subresource, self.subresource),
+            (info.namespace, self.namespace),
+            (info.name, self.name),
+            (info.path, self.path),
+        )
+        return all(pattern == "*" or fnmatchcase(value, pattern) for value, pattern in pairs) and (
+            self.predicate is None or self.predicate(info)
+        )
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """Wait before anything happens."""
+
+    seconds: float
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Nobody listens."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Answer with this Status instead of doing anything.
+
+    Attributes:
+        code: HTTP status, such as 429, 500, 503, 401.
+        retry_after: seconds for the Retry-After header; None for none.
+        after_effect: do the request first and answer this nevertheless: the caller cannot know that it was
+            done.
+    """
+
+    code: int
+    reason: str = ""
+    message: str = ""
+    retry_after: int | None = None
+    after_effect: bool = False
+
+    def error(self) -> StatusError:
+        """The error to raise."""
+        reason, message = _USUAL.get(self.code, ("", f"injected status {self.code}"))
+        details = {"retryAfterSeconds": self.retry_after} if self.retry_after is not None else {}
+        error = statuses.status(self.code, self.reason or reason, self.message or message, details)
+        if self.retry_after is not None:
+            error.headers["Retry-After"] = str(self.retry_after)
+        return error
+
+
+_USUAL = {
+    401: ("Unauthorized", "Unauthorized"),
+    410: ("Expired", "The provided resource version is too old."),
+    429: ("TooManyRequests", "Too many requests, please try again later."),
+    500: ("InternalError", "Internal error occurred: injected"),
+    503: ("ServiceUnavailable", "the server is currently unable to handle the request"),
+    504: ("Timeout", "Timeout: request did not complete within the allotted timeout"),
+}
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Gone410:
+    """A watch whose resourceVersion is too old, in each of the forms servers use.
+
+    Attributes:
+        form: ``event`` is an ERROR event in a 200 stream (the usual one), ``status`` an HTTP 410, ``body`` a
+            200 whose body is a bare Status.
+    """
+
+    form: Literal["event", "status", "body"] = "event"
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class CutStream:
+    """The stream breaks.
+
+    Attributes:
+        after_lines: whole lines let through first.
+        mid_line: let half of the next line through before the break.
+        clean: end the body properly instead of resetting the connection (a proxy that gave up).
+    """
+
+    after_lines: int = 0
+    mid_line: bool = True
+    clean: bool = False
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Half-open: after some lines nothing more comes, and the connection stays. An answer that is no stream
+    never comes at all.
+    """
+
+    after_lines: int = 0
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class StaleRead:
+    """Gets and lists answer as of this resourceVersion (a replica that lags). History must cover it."""
+
+    version: int
+
+
+Action = Delay | Refuse | Answer | Gone410 | CutStream | Silence | StaleRead
+
+
+@final
+@dataclass(eq=False, slots=True)
+class Fault:
+    """One thing that goes wrong.
+
+    Attributes:
+        times: how many requests it hits; None for all.
+        skip: matching requests let through first.
+        chance: of each matching request being hit; needs an rng below 1.
+    """
+
+    action: Action
+    match: Match = field(default_factory=Match)
+    times: int | None = None
+    skip: int = 0
+    chance: float = 1.0
+    hits: int = 0
+
+
+@final
+class Faults:
+    """The faults in force.
+
+    Args:
+        rng: decides chances; without it every chance must be 1.
+    """
+
+    def __init__(self, rng: random.Random | None = None) -> None:
+        self._rng = rng
+        self._faults: list[Fault] = []
+
+    def add(
+        self,
+        action: Action,
+        match: Match | None = None,
+        *,
+        times: int | None = None,
+        skip: int = 0,
+        chance: float = 1.0,
+    ) -> Fault:
+        """Put a fault in force; returns it, to be watched or removed."""
+        if chance < 1.0 and self._rng is None:
+            raise ValueError(f"chance is {chance}: give Faults an rng, or use 1.0")
+        fault = Fault(action, match or Match(), times, skip, chance)
+        self._faults.append(fault)
+        return fault
+
+    def remove(self, fault: Fault) -> None:
+        """Take it away; a fault that is used up is gone already, which is fine."""
+        if fault in self._faults:
+            self._faults.remove(fault)
+
+    def clear(self) -> None:
+        """All is well again (streams that are silent already stay so)."""
+        self._faults.clear()
+
+    @contextmanager
+    def active(self, action: Action, match: Match | None = None) -> Iterator[Fault]:
+        """In force within the context."""
+        fault = self.add(action, match)
+        try:
+            yield fault
+        finally:
+            self.remove(fault)
+
+    def strike(self, info: RequestInfo) -> list[Action]:
+        """The actions that hit this request; counts them."""
+        actions: list[Action] = []
+        for fault in tuple(self._faults):
+            if not fault.match.matches(info):
+                continue
+            if fault.skip:
+                fault.skip -= 1
+                continue
+            if fault.chance < 1.0 and self._rng is not None and self._rng.random() >= fault.chance:
+                continue
+            fault.hits += 1
+            if fault.times is not None and fault.hits >= fault.times:
+                self._faults.remove(fault)
+            actions.append(fault.action)
+        return actions
+
+    def __len__(self) -> int:
+        return len(self._faults)
+
+
+async def damaged(body: AsyncIterator[bytes], action: CutStream | Silence) -> AsyncGenerator[bytes]:
+    """The stream with the damage done to it. Closes ``body`` when left."""
+    left = action.after_lines
+    try:
+        if left == 0 and not await _goes_on(action):
+            return
+        async for chunk in body:
+            lines = chunk.splitlines(keepends=True)
+            if left > 0:
+                whole = b"".join(lines[:left])
+                left -= min(left, len(lines))
+                lines = lines[whole.count(b"\n") :]
+                yield whole
+                if left == 0 and not await _goes_on(action):
+                    return
+            if left == 0 and lines and isinstance(action, CutStream):
+                yield lines[0][: max(1, len(lines[0]) // 2)]
+                if action.clean:
+                    return
+                raise ConnectionCut("injected: the stream was cut in the middle of a line")
+    finally:
+        close = getattr(body, "aclose", None)
+        if close is not None:
+            await close()
+
+
+async def _goes_on(action: CutStream | Silence) -> bool:
+    """What happens between two lines: silence for ever, or a break; a break within a line comes later."""
+    if isinstance(action, Silence):
+        await asyncio.Event().wait()
+    elif not action.mid_line:
+        if action.clean:
+            return False
+        raise ConnectionCut("injected: the stream was cut")
+    return True
