@@ -128,11 +128,11 @@ class _Script:
 class ScriptedServer(_Script):
     """Use as an async context manager. ``closed`` counts streams that the client ended."""
 
-    def __init__(self, *, ssl_context: ssl.SSLContext | None = None) -> None:
+    def __init__(self, *, ssl_context: ssl.SSLContext | None = None, port: int = 0) -> None:
         super().__init__()
         self._ssl = ssl_context
         self.url = ""
-        self.port = 0
+        self.port = port
         self.open_requests = 0
         self.disconnects = asyncio.Event()
 
@@ -141,7 +141,7 @@ class ScriptedServer(_Script):
         app.router.add_route("*", "/{tail:.*}", self._handle)
         self._runner = web.AppRunner(app, shutdown_timeout=0.2, handler_cancellation=True)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._ssl)
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=self._ssl)
         await site.start()
         self.port = self._runner.addresses[0][1]
         self.url = f"{'https' if self._ssl else 'http'}://127.0.0.1:{self.port}"
@@ -150,13 +150,20 @@ class ScriptedServer(_Script):
     async def __aexit__(self, *_: object) -> None:
         await self._runner.cleanup()
 
+    async def until(self, true: Callable[[], bool]) -> None:
+        """Wait for something on the other side of a real socket."""
+        async with asyncio.timeout(10):
+            while not true():  # noqa: ASYNC110 - the condition is the test's, nothing can set an event
+                await asyncio.sleep(0.005)
+
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         seen = Seen(request.method, request.path, dict(request.query), request.headers, await request.read())
         answer = self._next(seen)
         self.open_requests += 1
         try:
             if callable(answer):
-                return await answer(request)
+                streamed: web.StreamResponse = await answer(request)
+                return streamed
             return web.Response(status=answer.status, body=answer.payload, headers=dict(answer.headers))
         except (asyncio.CancelledError, ConnectionResetError):
             self.disconnects.set()

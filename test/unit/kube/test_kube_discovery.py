@@ -139,7 +139,7 @@ async def test_an_older_server_is_asked_group_by_group() -> None:
     served = await found(wire)
     pod = served.find("", "Pod")
     assert pod is not None
-    assert (pod.singular, pod.subresources) == ("pod", {"log"})
+    assert (pod.singular, set(pod.subresources)) == ("pod", {"log"})
     job = served.find("batch", "Job")
     assert job is not None
     assert job.version == "v1"

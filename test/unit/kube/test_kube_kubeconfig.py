@@ -113,10 +113,7 @@ async def test_certificate_data_becomes_files_with_its_content(tmp_path: Path) -
     assert info.ca_file is not None
     assert info.client_cert_file is not None
     assert info.client_key_file is not None
-    contents = [
-        Path(name).read_text() for name in (info.ca_file, info.client_cert_file, info.client_key_file)
-    ]
-    assert contents == ["ca", "cert", "key"]
+    assert texts(info.ca_file, info.client_cert_file, info.client_key_file) == ["ca", "cert", "key"]
 
 
 async def test_files_are_looked_for_beside_the_kubeconfig(tmp_path: Path) -> None:

@@ -222,7 +222,8 @@ class _Answer:
         try:
             async for chunk in self._inner.content.iter_any():
                 yield chunk
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, RuntimeError) as error:
+            # RuntimeError is what aiohttp's reader raises when the connection was closed from this side.
             raise _failure(self._what, error) from error
 
 

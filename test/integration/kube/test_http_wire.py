@@ -1,0 +1,403 @@
+"""The HTTP transport against real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiohttp import web
+
+from aimctl.runtime.clock import LoopClock
+from aimctl.runtime.kube import (
+    Client,
+    ConnectionFailed,
+    ConnectionInfo,
+    HttpRequest,
+    HttpTransport,
+    StaticCredentials,
+    Unauthorized,
+)
+from aimctl.runtime.kube.builtin import PODS, SECRETS
+from support.scripted import Answer, ScriptedServer, failure, pod, stream
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+SOON = 5.0
+"""Far more than anything here takes; only there so that a failure is no hang."""
+
+ONE = "/api/v1/namespaces/default/pods/a"
+
+
+class Rotating:
+    """Credentials that are new after each invalidation."""
+
+    def __init__(self) -> None:
+        self.generation = 1
+
+    async def headers(self) -> Mapping[str, str]:
+        return {"Authorization": f"Bearer {self.generation}"}
+
+    def invalidate(self) -> None:
+        self.generation += 1
+
+
+class Observed:
+    def __init__(self) -> None:
+        self.codes: list[str] = []
+        self.last: dict[str, Any] = {}
+
+    def request_finished(self, **labels: Any) -> None:
+        self.codes.append(labels["code"])
+        self.last = labels
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ScriptedServer]:
+    async with ScriptedServer() as running:
+        yield running
+
+
+@asynccontextmanager
+async def transport(server: ScriptedServer, **options: Any) -> AsyncIterator[HttpTransport]:
+    info = {"server": server.url} | options.pop("info", {})
+    async with HttpTransport(ConnectionInfo(**info), clock=LoopClock(), **options) as opened:
+        yield opened
+
+
+async def hang(_request: web.Request) -> web.StreamResponse:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+async def hang_up(request: web.Request) -> web.StreamResponse:
+    assert request.transport is not None
+    request.transport.abort()
+    return web.Response()
+
+
+async def half_a_body(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Length": "100"})
+    await response.prepare(request)
+    await response.write(b"half")
+    return await hang(request)
+
+
+async def fetch(wire: HttpTransport, path: str = "/x", **options: Any) -> bytes:
+    async with wire.send(HttpRequest("GET", path), **options) as answer:
+        return await answer.read()
+
+
+async def test_whatever_is_in_path_query_and_body_arrives_as_it_was(server: ScriptedServer) -> None:
+    text = "a=b,c in (d,e),!f+g %2F&h#i?ä"
+    server.on("PATCH", "/api/v1/system:node/ä b%2F", b"done")
+    async with transport(server) as wire:
+        request = HttpRequest(
+            "PATCH",
+            "/api/v1/system:node/ä b%2F",
+            (("labelSelector", text), ("limit", "5")),
+            {"Content-Type": "x/y"},
+            b"\x00body",
+        )
+        async with wire.send(request) as answer:
+            assert (answer.status, await answer.read()) == (200, b"done")
+    seen = server.seen[0]
+    assert seen.query == {"labelSelector": text, "limit": "5"}
+    assert (seen.headers["Content-Type"], seen.body) == ("x/y", b"\x00body")
+
+
+async def test_the_path_of_the_server_stays_in_front(server: ScriptedServer) -> None:
+    server.on("GET", "/k8s/clusters/c-1/api/v1/pods", b"ok")
+    async with transport(
+        server, info={"server": server.url + "/k8s/clusters/c-1/"}, user_agent="me/1"
+    ) as wire:
+        assert await fetch(wire, "/api/v1/pods") == b"ok"
+    assert server.seen[0].headers["User-Agent"] == "me/1"
+
+
+async def test_calls_reuse_their_connection(server: ScriptedServer) -> None:
+    peers = set()
+
+    async def remember(request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        peers.add(request.transport.get_extra_info("peername"))
+        return web.Response(body=b"x" * 100_000)
+
+    server.on("GET", "/x", remember)
+    async with transport(server) as wire:
+        for _ in range(3):
+            await fetch(wire)
+    assert len(peers) == 1
+
+
+# Credentials
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_401_renews_the_credentials_and_repeats_the_request_once(
+    server: ScriptedServer, streamed: bool
+) -> None:
+    server.on("POST", "/x", failure(401), b"welcome")
+    async with (
+        transport(server, info={"credentials": Rotating()}) as wire,
+        wire.send(HttpRequest("POST", "/x", body=b"payload"), stream=streamed) as answer,
+    ):
+        assert await answer.read() == b"welcome"
+    assert [seen.headers["Authorization"] for seen in server.seen] == ["Bearer 1", "Bearer 2"]
+    assert [seen.body for seen in server.seen] == [b"payload", b"payload"]
+
+
+async def test_a_second_401_is_the_answer(server: ScriptedServer) -> None:
+    server.on("GET", ONE, failure(401, "Unauthorized", "who are you"))
+    async with transport(server, info={"credentials": Rotating()}) as wire:
+        with pytest.raises(Unauthorized, match="who are you"):
+            await Client(wire, clock=LoopClock()).get(PODS, "a", "default")
+    assert len(server.seen) == 2
+
+
+async def test_a_401_for_credentials_that_others_renewed_meanwhile_invalidates_nothing(
+    server: ScriptedServer,
+) -> None:
+    credentials = Rotating()
+
+    async def refuse_the_first(request: web.Request) -> web.StreamResponse:
+        credentials.generation = 7
+        return web.Response(status=401 if request.headers["Authorization"] == "Bearer 1" else 200)
+
+    server.on("GET", "/x", refuse_the_first)
+    async with transport(server, info={"credentials": credentials}) as wire:
+        await fetch(wire)
+    assert credentials.generation == 7
+    assert server.seen[1].headers["Authorization"] == "Bearer 7"
+
+
+async def test_credentials_follow_no_redirect(server: ScriptedServer) -> None:
+    async with ScriptedServer() as elsewhere:
+        server.on("GET", "/x", Answer(302, headers={"Location": elsewhere.url + "/x"}))
+        async with (
+            transport(server, info={"credentials": StaticCredentials.bearer("t")}) as wire,
+            wire.send(HttpRequest("GET", "/x")) as answer,
+        ):
+            assert answer.status == 302
+        assert elsewhere.seen == []
+
+
+async def test_no_credential_and_no_body_is_ever_logged(
+    server: ScriptedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    secret = {
+        "kind": "Secret",
+        "metadata": {"name": "s", "namespace": "n", "uid": "u"},
+        "data": {"p": "Z2VoZWlt"},
+    }
+    server.on("GET", "/api/v1/namespaces/n/secrets/s", secret).on(
+        "POST", "/api/v1/namespaces/n/secrets", failure(422)
+    )
+    async with transport(server, info={"credentials": StaticCredentials.bearer("verborgen")}) as wire:
+        client = Client(wire, clock=LoopClock())
+        assert (await client.get(SECRETS, "s", "n")).view.data == {"p": b"geheim"}
+        with pytest.raises(Exception, match="422") as caught:
+            await client.create(SECRETS, secret)
+    # aiohttp's server, which is the test's, logs request lines; ours is the rest.
+    assert not any(word in caplog.text + repr(caught.value) for word in ("Z2VoZWlt", "geheim", "verborgen"))
+
+
+# No answer
+
+
+async def test_a_port_where_nothing_listens_refuses(server: ScriptedServer) -> None:
+    async with transport(server) as wire:
+        await server.__aexit__()
+        with pytest.raises(ConnectionFailed, match="connection refused") as caught:
+            await fetch(wire)
+    assert caught.value.refused
+
+
+async def test_a_server_that_hangs_up_has_not_refused(server: ScriptedServer) -> None:
+    server.on("POST", "/x", hang_up)
+    async with transport(server) as wire:
+        with pytest.raises(ConnectionFailed) as caught:
+            async with wire.send(HttpRequest("POST", "/x")):
+                pytest.fail("no answer came")
+    assert not caught.value.refused
+    assert len(server.seen) == 1
+
+
+async def test_an_unknown_host_is_a_failed_connection() -> None:
+    info = ConnectionInfo("https://nowhere.invalid:6443")
+    async with HttpTransport(info, clock=LoopClock()) as wire:
+        with pytest.raises(ConnectionFailed, match=r"nowhere\.invalid") as caught:
+            await fetch(wire)
+    assert not caught.value.refused
+
+
+@pytest.mark.parametrize("handler", [hang, half_a_body])
+async def test_a_call_ends_with_its_time(server: ScriptedServer, handler: Any) -> None:
+    server.on("GET", "/x", handler)
+    async with transport(server) as wire, asyncio.timeout(SOON):
+        with pytest.raises(ConnectionFailed, match="no complete answer"):
+            await fetch(wire, timeout_seconds=0.2)
+        await server.disconnects.wait()
+
+
+async def test_a_stream_waits_for_its_head_no_longer_than_a_call(server: ScriptedServer) -> None:
+    server.on("GET", "/x", hang)
+    async with transport(server, timeout_seconds=0.2) as wire, asyncio.timeout(SOON):
+        with pytest.raises(ConnectionFailed, match=r"no complete answer within 0\.2 s"):
+            await fetch(wire, stream=True)
+        await server.disconnects.wait()
+
+
+async def test_a_streams_body_may_take_longer_than_a_call(server: ScriptedServer) -> None:
+    async def slow(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for _ in range(4):
+            await asyncio.sleep(0.1)
+            await response.write(b"x")
+        return response
+
+    server.on("GET", "/x", slow)
+    async with (
+        transport(server, timeout_seconds=0.2) as wire,
+        wire.send(HttpRequest("GET", "/x"), stream=True) as answer,
+    ):
+        assert b"".join([chunk async for chunk in answer.chunks()]) == b"xxxx"
+
+
+async def test_a_body_that_breaks_off_is_a_failed_connection(server: ScriptedServer) -> None:
+    server.on("GET", "/x", stream(b"some", drop=True))
+    async with transport(server) as wire:
+        with pytest.raises(ConnectionFailed):
+            await fetch(wire)
+
+
+async def test_waiting_for_a_free_connection_counts_and_ends_too(server: ScriptedServer) -> None:
+    server.on("GET", "/hang", hang).on("GET", "/x", b"ok")
+    async with transport(server) as wire, asyncio.timeout(SOON), AsyncExitStack() as stack:
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        hanging = [tasks.create_task(fetch(wire, "/hang")) for _ in range(64)]
+        await server.until(lambda: server.open_requests == 64)
+        with pytest.raises(ConnectionFailed, match="no complete answer"):
+            await fetch(wire, timeout_seconds=0.2)
+        hanging[0].cancel()
+        assert await fetch(wire) == b"ok"
+        for task in hanging:
+            task.cancel()
+
+
+async def test_150_watches_do_not_starve_calls(server: ScriptedServer) -> None:
+    server.on("GET", "/watch", stream(b"x", hold=True)).on("GET", "/x", b"ok")
+    async with transport(server) as wire, asyncio.timeout(4 * SOON), AsyncExitStack() as stack:
+        for _ in range(150):
+            answer = await stack.enter_async_context(wire.send(HttpRequest("GET", "/watch"), stream=True))
+            assert await anext(answer.chunks()) == b"x"
+        assert server.open_requests == 150
+        async with asyncio.TaskGroup() as tasks:
+            calls = [tasks.create_task(fetch(wire, timeout_seconds=SOON)) for _ in range(100)]
+        assert {call.result() for call in calls} == {b"ok"}
+
+
+# Cancellation and closing
+
+
+@pytest.mark.parametrize(
+    ("streamed", "handler"),
+    [(False, hang), (False, half_a_body), (True, hang), (True, stream(b"x", hold=True))],
+)
+async def test_cancelling_at_any_await_closes_the_socket(
+    server: ScriptedServer, streamed: bool, handler: Any
+) -> None:
+    server.on("GET", "/x", handler)
+    async with transport(server) as wire, asyncio.timeout(SOON):
+        task = asyncio.create_task(fetch(wire, stream=streamed))
+        await server.until(lambda: server.open_requests == 1)
+        await asyncio.sleep(0.05)  # the head has arrived, if there is one
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await server.disconnects.wait()
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_leaving_before_the_end_of_the_body_closes_the_socket(
+    server: ScriptedServer, streamed: bool
+) -> None:
+    server.on("GET", "/x", stream(b"x", hold=True))
+    async with transport(server) as wire, asyncio.timeout(SOON):
+        async with wire.send(HttpRequest("GET", "/x"), stream=streamed) as answer:
+            assert answer.status == 200
+        await server.disconnects.wait()
+
+
+async def test_closing_ends_streams_in_use_and_refuses_new_requests(server: ScriptedServer) -> None:
+    server.on("GET", "/x", stream(b"x", hold=True))
+    async with transport(server) as wire, asyncio.timeout(SOON):
+        async with wire.send(HttpRequest("GET", "/x"), stream=True) as answer:
+            chunks = answer.chunks()
+            assert await anext(chunks) == b"x"
+            await wire.aclose()
+            with pytest.raises(ConnectionFailed):
+                await anext(chunks)
+        with pytest.raises(ConnectionFailed, match="not open"):
+            await fetch(wire)
+        await wire.aclose()
+
+
+async def test_a_transport_that_was_not_entered_says_so() -> None:
+    with pytest.raises(ConnectionFailed, match="not open"):
+        await fetch(HttpTransport(ConnectionInfo("http://127.0.0.1:1"), clock=LoopClock()))
+
+
+# Around the request
+
+
+async def test_every_request_is_observed_once(server: ScriptedServer) -> None:
+    observed = Observed()
+    server.on("GET", "/x", failure(401), b"ok").on("GET", "/down", failure(503)).on("GET", "/slow", hang)
+    async with transport(server, observer=observed) as wire:
+        await fetch(wire)
+        await fetch(wire, "/down")
+        with pytest.raises(ConnectionFailed):
+            await fetch(wire, "/slow", timeout_seconds=0.1)
+    assert observed.codes == ["401", "200", "503", "<error>"]
+    assert observed.last.pop("seconds") >= 0.1
+    assert observed.last == {
+        "verb": "GET",
+        "method": "GET",
+        "host": f"127.0.0.1:{server.port}",
+        "code": "<error>",
+    }
+
+
+async def test_a_proxy_url_is_gone_through(server: ScriptedServer) -> None:
+    server.on("GET", "/x", b"through")
+    info = {"server": "http://cluster.invalid", "proxy_url": server.url}
+    async with transport(server, info=info) as wire:
+        assert await fetch(wire) == b"through"
+    assert server.seen[0].headers["Host"] == "cluster.invalid"
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_the_environments_proxy_is_used_only_when_allowed(
+    server: ScriptedServer, trusted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with ScriptedServer() as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.delenv("no_proxy", raising=False)
+        async with transport(server, info={"trust_env": trusted}) as wire:
+            await fetch(wire)
+        assert (len(proxy.seen), len(server.seen)) == ((1, 0) if trusted else (0, 1))
+
+
+async def test_a_client_works_over_it(server: ScriptedServer) -> None:
+    server.on("POST", "/api/v1/namespaces/default/pods", Answer(201, pod())).on("GET", ONE, pod(rv=2))
+    async with transport(server) as wire:
+        client = Client(wire, clock=LoopClock())
+        assert (await client.create(PODS, pod())).meta.uid == "uid-a"
+        assert (await client.get(PODS, "a", "default")).meta.resource_version == "2"

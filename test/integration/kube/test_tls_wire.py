@@ -1,0 +1,227 @@
+"""TLS of the HTTP transport: trust, names, client certificates, and their rotation while running."""
+
+from __future__ import annotations
+
+import shutil
+import ssl
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiohttp import web
+
+from aimctl.runtime.kube import (
+    ConfigurationError,
+    ConnectionFailed,
+    ConnectionInfo,
+    HttpRequest,
+    HttpTransport,
+)
+from aimctl.runtime.kube.tls import TlsContext
+from support.pki import CertificateAuthority, CertificateFiles
+from support.scripted import ScriptedServer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Clock:
+    """Time that a test sets: a rotation is noticed a second later at the latest."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def now(self) -> Any:
+        raise AssertionError("TLS has no use for the wall clock")
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError(seconds)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def authority(folder: Path) -> CertificateAuthority:
+    folder.mkdir()
+    return CertificateAuthority(folder)
+
+
+@pytest.fixture
+def ca(tmp_path: Path) -> CertificateAuthority:
+    return authority(tmp_path / "ca")
+
+
+def serving(
+    authority: CertificateAuthority, *, clients: CertificateAuthority | None = None
+) -> ssl.SSLContext:
+    files = authority.issue("server")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files.certificate, files.key)
+    if clients is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(clients.certificate)
+    return context
+
+
+async def who(request: web.Request) -> web.StreamResponse:
+    """Answers with the common name of the client's certificate."""
+    assert request.transport is not None
+    subject = dict(pair for part in request.transport.get_extra_info("peercert")["subject"] for pair in part)
+    return web.Response(text=subject["commonName"])
+
+
+async def fetch(wire: HttpTransport) -> str:
+    async with wire.send(HttpRequest("GET", "/x")) as answer:
+        return (await answer.read()).decode()
+
+
+def open_to(server: ScriptedServer, clock: Clock, **info: Any) -> HttpTransport:
+    return HttpTransport(ConnectionInfo(server.url, **info), clock=clock)
+
+
+async def test_a_server_of_the_named_authority_is_trusted(ca: CertificateAuthority, clock: Clock) -> None:
+    async with ScriptedServer(ssl_context=serving(ca)) as server:
+        server.on("GET", "/x", b"ok")
+        async with open_to(server, clock, ca_file=str(ca.certificate)) as wire:
+            assert await fetch(wire) == "ok"
+        async with open_to(server, clock, ca_data=ca.certificate.read_bytes()) as wire:
+            assert await fetch(wire) == "ok"
+
+
+async def test_a_server_of_another_authority_is_not_and_the_text_says_what_to_check(
+    ca: CertificateAuthority, clock: Clock, tmp_path: Path
+) -> None:
+    other = authority(tmp_path / "other")
+    async with ScriptedServer(ssl_context=serving(ca)) as server:
+        async with open_to(server, clock, ca_file=str(other.certificate)) as wire:
+            with pytest.raises(ConnectionFailed, match=r"not trusted.*check the certificate authority"):
+                await fetch(wire)
+        assert server.seen == []
+
+
+async def test_a_name_that_is_not_in_the_certificate_is_refused_and_insecure_takes_anything(
+    ca: CertificateAuthority, clock: Clock
+) -> None:
+    async with ScriptedServer(ssl_context=serving(ca)) as server:
+        server.on("GET", "/x", b"ok")
+        async with open_to(server, clock, ca_file=str(ca.certificate), tls_server_name="other.name") as wire:
+            with pytest.raises(ConnectionFailed, match=r"other\.name"):
+                await fetch(wire)
+        async with open_to(server, clock, ca_file=str(ca.certificate), tls_server_name="localhost") as wire:
+            assert await fetch(wire) == "ok"
+        async with open_to(server, clock, insecure=True) as wire:
+            assert await fetch(wire) == "ok"
+
+
+async def test_a_rotated_authority_is_taken_up_while_running(
+    ca: CertificateAuthority, clock: Clock, tmp_path: Path
+) -> None:
+    trusted = tmp_path / "trusted.crt"
+    shutil.copy(ca.certificate, trusted)
+    async with ScriptedServer(ssl_context=serving(ca)) as old:
+        old.on("GET", "/x", b"old")
+        async with open_to(old, clock, ca_file=str(trusted)) as wire:
+            assert await fetch(wire) == "old"
+            await old.__aexit__()
+            new_ca = authority(tmp_path / "new")
+            async with ScriptedServer(ssl_context=serving(new_ca), port=old.port) as new:
+                new.on("GET", "/x", b"new")
+                with pytest.raises(ConnectionFailed, match="not trusted"):
+                    await fetch(wire)
+                shutil.copy(new_ca.certificate, trusted)
+                clock.seconds += 1
+                assert await fetch(wire) == "new"
+
+
+async def test_a_rotated_client_certificate_is_used_for_new_requests(
+    ca: CertificateAuthority, clock: Clock, tmp_path: Path
+) -> None:
+    cert, key = tmp_path / "tls.crt", tmp_path / "tls.key"
+
+    def install(files: CertificateFiles) -> None:
+        shutil.copy(files.certificate, cert)
+        shutil.copy(files.key, key)
+
+    install(ca.issue("first"))
+    async with ScriptedServer(ssl_context=serving(ca, clients=ca)) as server:
+        server.on("GET", "/x", who)
+        info = {"ca_file": str(ca.certificate), "client_cert_file": str(cert), "client_key_file": str(key)}
+        async with open_to(server, clock, **info) as wire:
+            assert await fetch(wire) == "first"
+            install(ca.issue("second"))
+            assert await fetch(wire) == "first"
+            clock.seconds += 1
+            assert await fetch(wire) == "second"
+
+
+async def test_a_certificate_source_may_name_other_files_at_any_time(
+    ca: CertificateAuthority, clock: Clock
+) -> None:
+    class Source:
+        def __init__(self) -> None:
+            self.files = ca.issue("first")
+
+        def certificate_files(self) -> tuple[str, str]:
+            return str(self.files.certificate), str(self.files.key)
+
+    source = Source()
+    async with ScriptedServer(ssl_context=serving(ca, clients=ca)) as server:
+        server.on("GET", "/x", who)
+        async with open_to(server, clock, ca_file=str(ca.certificate), certificate_source=source) as wire:
+            assert await fetch(wire) == "first"
+            source.files = ca.issue("second")
+            clock.seconds += 1
+            assert await fetch(wire) == "second"
+
+
+def test_a_rotation_that_is_half_done_leaves_the_working_context(
+    ca: CertificateAuthority, clock: Clock, tmp_path: Path
+) -> None:
+    first, second = ca.issue("first"), ca.issue("second")
+    cert, key = tmp_path / "tls.crt", tmp_path / "tls.key"
+    shutil.copy(first.certificate, cert)
+    shutil.copy(first.key, key)
+    info = ConnectionInfo("https://x", client_cert_file=str(cert), client_key_file=str(key))
+    tls = TlsContext(info, clock=clock)
+    before = tls.current()
+    shutil.copy(second.certificate, cert)
+    clock.seconds += 1
+    assert tls.current() is before
+    shutil.copy(second.key, key)
+    clock.seconds += 1
+    after = tls.current()
+    assert after is not before
+    key.unlink()
+    clock.seconds += 1
+    assert tls.current() is after
+
+
+def test_an_unchanged_connection_keeps_one_context(ca: CertificateAuthority, clock: Clock) -> None:
+    tls = TlsContext(ConnectionInfo("https://x", ca_file=str(ca.certificate)), clock=clock)
+    first = tls.current()
+    clock.seconds += 3600
+    assert tls.current() is first
+    assert TlsContext(ConnectionInfo("http://x"), clock=clock).current() is None
+
+
+@pytest.mark.parametrize("field", ["ca_file", "client_cert_file"])
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_a_file_that_cannot_be_used_is_named(
+    clock: Clock, tmp_path: Path, field: str, content: str | None
+) -> None:
+    path = tmp_path / "broken.pem"
+    if content is not None:
+        path.write_text(content)
+    info = ConnectionInfo("https://x", **{field: str(path)})  # type: ignore[arg-type] # both fields are paths
+    with pytest.raises(ConfigurationError, match=r"broken\.pem"):
+        TlsContext(info, clock=clock).current()
+
+
+def test_broken_authority_data_is_named_by_its_field(clock: Clock) -> None:
+    info = ConnectionInfo("https://x", ca_data=b"\xff no pem")
+    with pytest.raises(ConfigurationError, match="certificate-authority-data"):
+        TlsContext(info, clock=clock).current()
