@@ -19,8 +19,8 @@ from aimctl.runtime.manager.lease import LeaderElectionOptions as LeaderElection
 from aimctl.runtime.manager.lease import LeaseRecord as LeaseRecord
 from aimctl.runtime.manager.lease import Observation as Observation
 from aimctl.runtime.manager.lease import decide as decide
+from aimctl.runtime.manager.lifecycle import GraceExceeded as GraceExceeded
 from aimctl.runtime.manager.logs import configure_logging as configure_logging
-from aimctl.runtime.manager.manager import GraceExceeded as GraceExceeded
 from aimctl.runtime.manager.manager import Manager as Manager
 from aimctl.runtime.manager.manager import ManagerOptions as ManagerOptions
 from aimctl.runtime.manager.metrics import RuntimeMetrics as RuntimeMetrics

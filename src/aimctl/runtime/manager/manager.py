@@ -1,35 +1,21 @@
-"""The manager: owns everything a process runs, starts it in order and ends it in order.
+"""The manager: owns everything a process runs, and wires it together.
 
-Start:  HTTP servers -> caches, until synced -> what runs on every replica, and the event recorder
-        -> warm-up of what waits for leadership -> election -> what runs on the leader only.
-End:    all runnables are asked to end, at most ``graceful_shutdown_timeout`` is waited for them -> events are
-        flushed -> the lease is released -> caches -> HTTP servers.
-
-Contract of :meth:`Manager.run`:
-    * It returns when ``stop`` is set and all has ended well. It raises the first runnable's error otherwise;
-      with more than one, an ExceptionGroup of all. One failing runnable ends the others.
-    * A lost lease ends everything at once, without grace, and raises LeaderLost: the process must exit
-      non-zero.
-    * What does not end within the grace is cancelled and named in :class:`GraceExceeded`. The lease is then
-      left to run out instead of being released, since the work may not have ended.
+Its life, the order of starting and ending and what :meth:`Manager.run` raises, is told in
+:mod:`aimctl.runtime.manager.lifecycle`.
 
 Invariants:
-    * What needs the leadership ends before the lease is released, and does not start before it is held.
-    * No task is left when ``run()`` ends, except those that GraceExceeded calls stuck.
     * ``client`` refuses writes whenever the lease may not be ours (see
-      :mod:`aimctl.runtime.manager.election`).
+      :mod:`aimctl.runtime.manager.election`), and what it wrote is in the cache when the call returns.
+    * Nothing is listed or watched that was not declared.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import random
 import socket
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, final
+from typing import TYPE_CHECKING, Any, TypeVar, final
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -39,16 +25,19 @@ from aimctl.runtime.controller import Controller, EnqueueObject, EnqueueOwner, W
 from aimctl.runtime.kube.client import Client
 from aimctl.runtime.kube.objects import Resource
 from aimctl.runtime.manager.debug import DebugPages
-from aimctl.runtime.manager.election import Elector, LeaderLost
+from aimctl.runtime.manager.election import Elector
 from aimctl.runtime.manager.events import EventRecorder
 from aimctl.runtime.manager.health import HealthChecks
 from aimctl.runtime.manager.http import HttpServer, parse_bind_address
 from aimctl.runtime.manager.inspect import add_builtin_pages
+from aimctl.runtime.manager.lifecycle import Lifecycle
 from aimctl.runtime.manager.metrics import RuntimeMetrics, metrics_routes
-from aimctl.runtime.manager.runnables import Runnable, RunnableGroup, Warmable
 from aimctl.runtime.manager.watchdog import LoopWatchdog
 
 if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Sequence
+
     from structlog.typing import FilteringBoundLogger
 
     from aimctl.runtime.clock import Clock
@@ -57,11 +46,11 @@ if TYPE_CHECKING:
     from aimctl.runtime.manager.debug import Page
     from aimctl.runtime.manager.health import Check
     from aimctl.runtime.manager.lease import LeaderElectionOptions
+    from aimctl.runtime.manager.runnables import RunFunc, Runnable
 
-__all__ = ["GraceExceeded", "Manager", "ManagerOptions"]
+__all__ = ["Manager", "ManagerOptions"]
 
 T = TypeVar("T")
-_RunFunc: TypeAlias = Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +78,6 @@ class ManagerOptions:
     name: str = "aimctl"
     loop_lag_interval: float = 1.0
     loop_lag_limit: float = 5.0
-
-
-class GraceExceeded(Exception):  # noqa: N818 - named for what happened
-    """Runnables did not end in time; the text names them."""
 
 
 @final
@@ -139,7 +124,6 @@ class Manager:
         )
         self._log: FilteringBoundLogger = logger or structlog.get_logger(__name__)
         self.metrics = RuntimeMetrics(CollectorRegistry() if registry is None else registry)
-        self.elected = asyncio.Event()
 
         bare = connection if isinstance(connection, Client) else Client(connection, clock=clock)
         self.api_reader = bare.with_(field_manager=self.options.name, write_guard=None)
@@ -174,21 +158,17 @@ class Manager:
             logger=self._log,
         )
 
-        self._state = "new"
-        self._ending = asyncio.Event()
-        self._errors: list[BaseException] = []
-        self._lost = False
-        self._caches = RunnableGroup("caches", self._on_failure)
-        self._others = RunnableGroup("every replica", self._on_failure)
-        self._recorders = RunnableGroup("events", self._on_failure)
-        self._warm_ups = RunnableGroup("warm-up", self._on_failure)
-        self._election = RunnableGroup("election", self._on_failure)
-        self._leaders = RunnableGroup("leader", self._on_failure)
-        self._caches.add("cache", _Lasting("the cache", self.cache.run))
-        self._recorders.add("events", self.events)
-        if self.elector:
-            self._election.add("election", self.elector)
-
+        self._life = Lifecycle(
+            clock=clock,
+            cache=self.cache,
+            events=self.events,
+            elector=self.elector,
+            release_on_exit=election is not None and election.release_on_exit,
+            graceful_shutdown_timeout=self.options.graceful_shutdown_timeout,
+            cache_sync_timeout=self.options.cache_sync_timeout,
+            logger=self._log,
+        )
+        self.elected = self._life.elected
         self.controllers: dict[str, Controller] = {}
         self._health = HealthChecks("healthz")
         self._ready = HealthChecks("readyz")
@@ -196,11 +176,12 @@ class Manager:
         self._add_builtin_checks()
         add_builtin_pages(self)
         self._servers = self._make_servers()
+        self._life.servers = tuple(self._servers.values())
 
     # ---- what runs
 
     def add(
-        self, runnable: Runnable | _RunFunc, *, name: str = "", needs_leader_election: bool | None = None
+        self, runnable: Runnable | RunFunc, *, name: str = "", needs_leader_election: bool | None = None
     ) -> None:
         """Run something: a controller, an object with ``run()``, or a plain async function.
 
@@ -214,26 +195,16 @@ class Manager:
             ValueError: a controller of this name is there already: its metrics would be mixed up.
             RuntimeError: the manager is stopping.
         """
-        item = runnable if isinstance(runnable, Runnable) else _Function(runnable)
         label = (
             name or getattr(runnable, "name", "") or getattr(runnable, "__name__", type(runnable).__name__)
         )
-        if self._state in {"stopping", "stopped"}:
-            raise RuntimeError(f"{label!r} cannot be added: the manager is stopping")
+        if needs_leader_election is None:
+            needs_leader_election = bool(getattr(runnable, "needs_leader_election", True))
+        if isinstance(runnable, Controller) and self.controllers.get(runnable.name, runnable) is not runnable:
+            raise ValueError(f"a controller named {runnable.name!r} is there already: choose another name")
+        self._life.add(label, runnable, leader_only=needs_leader_election)
         if isinstance(runnable, Controller):
-            if runnable.name in self.controllers:
-                raise ValueError(
-                    f"a controller named {runnable.name!r} is there already: choose another name"
-                )
             self.controllers[runnable.name] = runnable
-        leader_only = (
-            getattr(runnable, "needs_leader_election", True)
-            if needs_leader_election is None
-            else needs_leader_election
-        )
-        if isinstance(item, Warmable):
-            self._warm_ups.add(label, _WarmUp(item))
-        (self._leaders if leader_only else self._others).add(label, item)
 
     def controller(
         self,
@@ -342,108 +313,22 @@ class Manager:
     @property
     def state(self) -> str:
         """new, running, stopping or stopped."""
-        return self._state
+        return self._life.state
 
     # ---- life cycle
 
     async def run(self, stop: asyncio.Event | None = None) -> None:
-        """Run everything until ``stop`` is set, a runnable fails, or the lease is lost. See the module.
+        """Run everything until ``stop`` is set, a runnable fails, or the lease is lost.
 
         Raises:
             RuntimeError: called twice.
             ConfigurationError: an address cannot be bound.
+            CacheNotSynced: the caches did not fill in time; says for each kind what is wrong.
+            LeaderLost: led, and does not any more: the process must exit, with a non-zero status.
+            GraceExceeded: a runnable did not end in time.
+            BaseExceptionGroup: several of these, or of the runnables' own errors.
         """
-        if self._state != "new":
-            raise RuntimeError("this manager was started before: make a new one")
-        self._state = "running"
-        try:
-            async with contextlib.AsyncExitStack() as servers:
-                for server in self._servers.values():
-                    await servers.enter_async_context(server)
-                await self._run_inside(stop)
-        finally:
-            self._state = "stopped"
-        if len(self._errors) == 1:
-            raise self._errors[0]
-        if self._errors:
-            raise BaseExceptionGroup("the manager failed", self._errors)
-
-    async def _run_inside(self, stop: asyncio.Event | None) -> None:
-        # These two only steer; what they start lives in the groups.
-        steering = [asyncio.create_task(self._start_in_order(), name="manager start")]
-        if stop is not None:
-            steering.append(asyncio.create_task(self._end_with(stop), name="manager stop"))
-        try:
-            await self._ending.wait()
-        except asyncio.CancelledError:
-            await self._end_in_order(steering, grace=0.0)
-            raise
-        await self._end_in_order(
-            steering, grace=0.0 if self._lost else self.options.graceful_shutdown_timeout
-        )
-
-    async def _end_with(self, stop: asyncio.Event) -> None:
-        await stop.wait()
-        self._log.info("stopping")
-        self._ending.set()
-
-    async def _start_in_order(self) -> None:
-        try:
-            self._caches.start()
-            await self.cache.wait_synced(self.options.cache_sync_timeout)
-            self._log.info("caches synced")
-            self._recorders.start()
-            self._others.start()
-            self._warm_ups.start()
-            await self._warm_ups.finished()
-            if self._ending.is_set():
-                return
-            if self.elector:
-                self._election.start()
-                await self.elector.leading.wait()
-            self._leaders.start()
-            self.elected.set()
-        except Exception as error:  # noqa: BLE001 - whatever the start fails with, run() raises it
-            self._on_failure("start", error)
-
-    async def _end_in_order(self, steering: list[asyncio.Task[None]], grace: float) -> None:
-        self._state = "stopping"
-        for task in steering:
-            task.cancel()
-        await asyncio.wait(steering)
-        deadline = self.clock.monotonic() + grace
-
-        def left() -> float:
-            return grace if grace <= 0 else max(0.001, deadline - self.clock.monotonic())
-
-        late = [
-            name
-            for names in await asyncio.gather(
-                self._warm_ups.cancel(), self._others.stop(left()), self._leaders.stop(left())
-            )
-            for name in names
-        ]
-        worked = not late and not self._lost
-        late += await self._recorders.stop(left() if worked else 0.0)
-        late += await self._election.cancel()
-        election = self.options.leader_election
-        if self.elector and election and election.release_on_exit and worked:
-            await self.elector.release()
-        late += await self._caches.cancel()
-        if late:
-            self._errors.append(
-                GraceExceeded(f"did not end within {grace:g} s: {', '.join(sorted(set(late)))}")
-            )
-        self._log.info("stopped")
-
-    def _on_failure(self, name: str, error: BaseException) -> None:
-        if isinstance(error, LeaderLost):
-            self._lost = True
-            self._leaders.cancel_soon()
-        else:
-            self._log.error("a runnable failed", runnable=name, exc_info=error)
-        self._errors.append(error)
-        self._ending.set()
+        await self._life.run(stop)
 
     # ---- helpers
 
@@ -451,7 +336,7 @@ class Manager:
         return self.cache.declare(kind) if isinstance(kind, Resource) else kind
 
     def _only_before_run(self, what: str) -> None:
-        if self._state != "new":
+        if self.state != "new":
             raise RuntimeError(f"{what} must be added before run()")
 
     def _add_builtin_checks(self) -> None:
@@ -469,8 +354,8 @@ class Manager:
         self._ready.add("caches", self._check_caches)
 
     def _check_caches(self) -> str | None:
-        if self._state != "running":
-            return f"the manager is {self._state}"
+        if self.state != "running":
+            return f"the manager is {self.state}"
         return "; ".join(self.cache.unsynced()) or None
 
     def _make_servers(self) -> dict[str, HttpServer]:
@@ -490,35 +375,3 @@ class Manager:
     def _port(self, field: str) -> int:
         server = self._servers.get(field)
         return server.port if server else 0
-
-
-class _Function:
-    """A plain async function as a runnable."""
-
-    def __init__(self, function: _RunFunc) -> None:
-        self._function = function
-
-    async def run(self) -> None:
-        await self._function()
-
-
-class _WarmUp:
-    """The warm-up of a runnable as a runnable."""
-
-    def __init__(self, runnable: Warmable) -> None:
-        self._runnable = runnable
-
-    async def run(self) -> None:
-        await self._runnable.warm_up()
-
-
-class _Lasting:
-    """What must not end by itself: returning is a failure."""
-
-    def __init__(self, what: str, function: _RunFunc) -> None:
-        self._what = what
-        self._function = function
-
-    async def run(self) -> None:
-        await self._function()
-        raise RuntimeError(f"{self._what} ended by itself")

@@ -16,12 +16,15 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol, final, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeAlias, final, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
-__all__ = ["Runnable", "RunnableGroup", "Stoppable", "Warmable"]
+__all__ = ["RunFunc", "Runnable", "RunnableGroup", "Stoppable", "Warmable"]
+
+RunFunc: TypeAlias = "Callable[[], Awaitable[None]]"
+"""A plain async function in the place of a :class:`Runnable`."""
 
 _UNWIND_SECONDS = 1.0
 """How long a cancelled task may take to unwind before it is called stuck."""

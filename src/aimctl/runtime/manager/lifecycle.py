@@ -1,0 +1,236 @@
+"""In which order a manager's parts start and end.
+
+Start:  HTTP servers -> caches, until synced -> what runs on every replica, and the event recorder
+        -> warm-up of what waits for leadership -> election -> what runs on the leader only.
+End:    all runnables are asked to end, and waited for, at most ``graceful_shutdown_timeout`` -> events are
+        flushed -> the lease is released -> caches -> HTTP servers.
+
+Contract of :meth:`Lifecycle.run`:
+    * It returns when ``stop`` is set and all has ended well. It raises the first runnable's error otherwise;
+      with more than one, an ExceptionGroup of all. One failing runnable ends the others.
+    * A lost lease ends everything at once, without grace, and raises LeaderLost: the process must exit
+      non-zero.
+    * What does not end within the grace is cancelled and named in :class:`GraceExceeded`. The lease is then
+      left to run out instead of being released, since the work may not have ended.
+    * Cancelling it ends everything without grace, releases the lease, and lets the CancelledError pass.
+
+Invariants:
+    * What needs the leadership ends before the lease is released, and does not start before it is held.
+    * No task is left when ``run()`` ends, except those that GraceExceeded calls stuck.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any, final
+
+from aimctl.runtime.manager.election import LeaderLost
+from aimctl.runtime.manager.runnables import Runnable, RunnableGroup, Warmable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from structlog.typing import FilteringBoundLogger
+
+    from aimctl.runtime.cache import Cache
+    from aimctl.runtime.clock import Clock
+    from aimctl.runtime.manager.election import Elector
+    from aimctl.runtime.manager.events import EventRecorder
+    from aimctl.runtime.manager.runnables import RunFunc
+
+__all__ = ["GraceExceeded", "Lifecycle"]
+
+
+class GraceExceeded(Exception):  # noqa: N818 - named for what happened
+    """Runnables did not end in time; the text names them."""
+
+
+@final
+class Lifecycle:
+    """See the module.
+
+    Args:
+        clock: time.
+        cache: filled before anything else runs.
+        events: runs from then on, flushed before the lease is released.
+        elector: None: this process always leads.
+        release_on_exit: whether a clean end gives the lease back.
+        graceful_shutdown_timeout: seconds; 0 cancels at once, below zero waits for ever.
+        cache_sync_timeout: seconds.
+        logger: where its log goes.
+
+    Attributes:
+        servers: entered first, left last. Set before ``run()``.
+        elected: set once this process leads.
+        state: new, running, stopping or stopped.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        cache: Cache,
+        events: EventRecorder,
+        elector: Elector | None,
+        release_on_exit: bool,
+        graceful_shutdown_timeout: float,
+        cache_sync_timeout: float,
+        logger: FilteringBoundLogger,
+    ) -> None:
+        self.servers: Sequence[AbstractAsyncContextManager[Any]] = ()
+        self.elected = asyncio.Event()
+        self.state = "new"
+        self._clock = clock
+        self._cache = cache
+        self._elector = elector
+        self._release = release_on_exit
+        self._grace = graceful_shutdown_timeout
+        self._sync_timeout = cache_sync_timeout
+        self._log = logger
+        self._ending = asyncio.Event()
+        self._errors: list[BaseException] = []
+        self._lost = False
+
+        def group(name: str) -> RunnableGroup:
+            return RunnableGroup(name, self._on_failure)
+
+        self._caches, self._recorders, self._election = group("caches"), group("events"), group("election")
+        self._others, self._leaders = group("every replica"), group("leader")
+        self._warm_ups = group("warm-up")
+        self._caches.add("cache", _Lasting("the cache", cache.run))
+        self._recorders.add("events", events)
+        if elector:
+            self._election.add("election", elector)
+
+    def add(self, name: str, runnable: Runnable | RunFunc, *, leader_only: bool) -> None:
+        """Run it: when its turn comes, or at once if that is past.
+
+        Raises:
+            RuntimeError: the manager is stopping.
+        """
+        if self.state in {"stopping", "stopped"}:
+            raise RuntimeError(f"{name!r} cannot be added: the manager is {self.state}")
+        item = runnable if isinstance(runnable, Runnable) else _Function(runnable)
+        if isinstance(item, Warmable):
+            self._warm_ups.add(name, _Function(item.warm_up))
+        (self._leaders if leader_only else self._others).add(name, item)
+
+    async def run(self, stop: asyncio.Event | None = None) -> None:
+        """See the module.
+
+        Raises:
+            RuntimeError: called twice.
+        """
+        if self.state != "new":
+            raise RuntimeError("this manager was started before: make a new one")
+        self.state = "running"
+        try:
+            async with contextlib.AsyncExitStack() as servers:
+                for server in self.servers:
+                    await servers.enter_async_context(server)
+                await self._run_inside(stop)
+        finally:
+            self.state = "stopped"
+        if len(self._errors) == 1:
+            raise self._errors[0]
+        if self._errors:
+            raise BaseExceptionGroup("the manager failed", self._errors)
+
+    # ---- start
+
+    async def _run_inside(self, stop: asyncio.Event | None) -> None:
+        # These two only steer; what they start lives in the groups.
+        steering = [asyncio.create_task(self._start_in_order(), name="manager start")]
+        if stop is not None:
+            steering.append(asyncio.create_task(self._end_with(stop), name="manager stop"))
+        try:
+            await self._ending.wait()
+        except asyncio.CancelledError:
+            await self._end_in_order(steering, grace=0.0)
+            raise
+        await self._end_in_order(steering, grace=0.0 if self._lost else self._grace)
+
+    async def _end_with(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self._log.info("stopping")
+        self._ending.set()
+
+    async def _start_in_order(self) -> None:
+        try:
+            self._caches.start()
+            await self._cache.wait_synced(self._sync_timeout)
+            self._log.info("caches synced")
+            self._recorders.start()
+            self._others.start()
+            self._warm_ups.start()
+            await self._warm_ups.finished()
+            if self._ending.is_set():
+                return
+            if self._elector:
+                self._election.start()
+                await self._elector.leading.wait()
+            self._leaders.start()
+            self.elected.set()
+        except Exception as error:  # noqa: BLE001 - whatever the start fails with, run() raises it
+            self._on_failure("start", error)
+
+    # ---- end
+
+    def _on_failure(self, name: str, error: BaseException) -> None:
+        if isinstance(error, LeaderLost):
+            self._lost = True
+            self._leaders.cancel_soon()
+        else:
+            self._log.error("a runnable failed", runnable=name, exc_info=error)
+        self._errors.append(error)
+        self._ending.set()
+
+    async def _end_in_order(self, steering: list[asyncio.Task[None]], grace: float) -> None:
+        self.state = "stopping"
+        for task in steering:
+            task.cancel()
+        await asyncio.wait(steering)
+        deadline = self._clock.monotonic() + grace
+
+        def left() -> float:
+            return grace if grace <= 0 else max(0.001, deadline - self._clock.monotonic())
+
+        stuck = await asyncio.gather(
+            self._warm_ups.cancel(), self._others.stop(left()), self._leaders.stop(left())
+        )
+        late = {name for names in stuck for name in names}
+        worked = not late and not self._lost
+        late.update(await self._recorders.stop(left() if worked else 0.0))
+        late.update(await self._election.cancel())
+        if self._elector and self._release and worked:
+            await self._elector.release()
+        late.update(await self._caches.cancel())
+        if late:
+            self._errors.append(GraceExceeded(f"did not end within {grace:g} s: {', '.join(sorted(late))}"))
+        self._log.info("stopped")
+
+
+@final
+class _Function:
+    """A plain async function as a runnable."""
+
+    def __init__(self, function: RunFunc) -> None:
+        self._function = function
+
+    async def run(self) -> None:
+        await self._function()
+
+
+@final
+class _Lasting:
+    """What must not end by itself: returning is a failure."""
+
+    def __init__(self, what: str, function: RunFunc) -> None:
+        self._what = what
+        self._function = function
+
+    async def run(self) -> None:
+        await self._function()
+        raise RuntimeError(f"{self._what} ended by itself")
