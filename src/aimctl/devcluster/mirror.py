@@ -203,6 +203,17 @@ class Worker(Generic[K]):
         """The loop time of the earliest timer."""
         return min((timer.when() for timer in self._timers.values()), default=None)
 
+    def rests(self, horizon_seconds: float) -> bool:
+        """Whether it is idle and no timer is due within the horizon."""
+        due = self.next_due
+        return self.idle and (due is None or due > self._clock.monotonic() + horizon_seconds)
+
+    def describe(self) -> str:
+        """What is at hand, for people."""
+        dirty = ", ".join(str(key) for key in list(self._dirty)[:5])
+        timers = ", ".join(str(key) for key in list(self._timers)[:5])
+        return f"{self._name}: {len(self._dirty)} to do ({dirty}), {len(self._timers)} timers ({timers})"
+
     def add(self, key: K) -> None:
         """Handle the key soon; many adds before that are one."""
         self._dirty[key] = None
