@@ -160,6 +160,6 @@ class Dispatcher(Generic[T]):
                 handler.on_add(new, initial=initial)
             else:
                 handler.on_update(old, new)
-        except Exception:  # noqa: BLE001 - foreign code: its mistake must cost no later event and no other handler
+        except Exception:  # noqa: BLE001 - foreign code: its mistake must cost no event but its own
             self._on_error()
             structlog.get_logger(__name__).exception("an event handler raised; later events still reach it")

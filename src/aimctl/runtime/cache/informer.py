@@ -299,11 +299,9 @@ class Informer(Generic[T]):
             obj = without_body(obj)
         if obj.resource.decode != self.resource.decode:
             obj = Object(self.resource, obj.meta, obj.raw)
-        before = self.store.stale_dropped
-        changes = self.store.observe_write(obj, selected=self.declaration.selects(obj))
-        # Losing against the watch is the normal case here, and no sign of anything stale.
-        self.store.stale_dropped = before
-        self._dispatcher.publish(changes)
+        scope = obj.meta.namespace if self.declaration.namespaces else ""
+        selected = self.declaration.selects(obj)
+        self._dispatcher.publish(self.store.observe_write(obj, selected=selected, scope=scope))
 
     def observe_delete(self, key: ObjectKey, uid: str) -> None:
         """An object we deleted is gone for sure; nothing older brings it back."""

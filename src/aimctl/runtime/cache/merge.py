@@ -3,8 +3,9 @@
 The rules, for each key:
     * The same uid and resourceVersion: the stored object stays (its view may be decoded), nothing is told.
     * The listed one is newer: it wins. Another uid is told as a delete and an add.
-    * The listed one is older, or buried (its uid is known to be gone): what is stored stays. Lists may be
-      served from a watch cache that is behind our own writes.
+    * The listed one is older: what is stored stays. Lists may come from a watch cache behind our writes.
+    * The listed one is newer but buried (its uid is known to be gone): it stays out, and what is stored was
+      there before it, so goes.
     * Stored but not listed: gone, unless it is newer than the list, which then is our own write.
 
 With ``reset`` the list is believed against any stored version: the server's history began anew.
@@ -41,7 +42,10 @@ class Change(NamedTuple, Generic[T]):
 
 
 class Merged(NamedTuple, Generic[T]):
-    """The content after the merge, the changes with deletes first, and how many listed states were stale."""
+    """The content after the merge, and the changes with deletes first.
+
+    ``stale`` counts listed states older than what the watch had already proven: the server went back.
+    """
 
     content: Spaces[T]
     changes: list[Change[T]]
@@ -64,11 +68,15 @@ def merge(
     listed: Spaces[T],
     version: str,
     *,
+    proven: str,
     buried: Callable[[Object[T]], bool],
     reset: bool,
     initial: bool,
 ) -> Merged[T]:
-    """Merge a list of resourceVersion ``version`` into ``stored``, which is left as it is."""
+    """Merge a list of resourceVersion ``version`` into ``stored``, which is left as it is.
+
+    ``proven`` is how far lists and watches had got before; what is stored beyond it comes from our writes.
+    """
     content: Spaces[T] = {}
     deletes: list[Change[T]] = []
     others: list[Change[T]] = []
@@ -80,10 +88,12 @@ def merge(
             old = before.get(name)
             if old is not None and _same(old, obj):
                 kept[name] = old
-            elif buried(obj) or not (old is None or reset or _newer(obj, old)):
-                stale += 1
+            elif old is not None and not reset and not _newer(obj, old):
+                kept[name] = old
+                stale += not is_newer(old.meta.resource_version, proven)
+            elif buried(obj):
                 if old is not None:
-                    kept[name] = old
+                    deletes.append(Change(old, None, confirmed=False))
             else:
                 kept[name] = obj
                 if old is not None and old.meta.uid == obj.meta.uid:

@@ -4,8 +4,9 @@ Contract:
     * Reading gives the shared, immutable objects; nothing is copied. Lists promise no order.
     * Writing methods return the changes they made, in the order in which handlers should see them. Nothing
       that leaves the store as it was is a change: an unchanged resourceVersion is not dispatched.
-    * An object never goes back. What is older than what is stored is dropped, be it from a watch, a list or
-      an answer; ``stale_dropped`` counts it. Versions are compared as numbers.
+    * An object never goes back. What is not newer than what is stored is dropped, be it from a watch, a
+      list or an answer. Versions are compared as numbers. ``stale_dropped`` counts what the watch had
+      already been past, but not the echoes of our own writes.
     * Read-your-writes: :meth:`Store.observe_write` and :meth:`Store.observe_delete` bring in answers at
       once. A list or event that is behind them cannot undo them: a uid that was deleted stays deleted.
     * Delete and recreate is always told as a delete of the old and an add of the new.
@@ -39,7 +40,8 @@ __all__ = ["Store"]
 T = TypeVar("T")
 
 _MAX_TOMBSTONES = 10_000
-"""Deletions remembered at once, about 2 MB at worst; normally they go when the watch tells of them."""
+"""Deletions remembered at once, about 2 MB at worst. They go when the watch tells of them, but for those it
+had told of before our call was answered, which only this bound ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class _Tombstone:
 
     key: ObjectKey
     known: str
-    """The newest resourceVersion it was seen with, "0" if never."""
+    """The newest resourceVersion seen of it; "" for none: then no list proves that its events are past."""
     until: str | None
 
     def covers(self, version: str) -> bool:
@@ -143,12 +145,14 @@ class Store(Generic[T]):
 
     def apply(self, event: WatchEvent[T], *, scope: str = "") -> tuple[Change[T], ...]:
         """Take one event of the watch of ``scope``."""
-        self._advance(scope, event.resource_version)
+        proven = self._versions.get(scope, "")
+        if event.resource_version and is_newer(event.resource_version, proven):
+            self._versions[scope] = event.resource_version
         if event.type == "BOOKMARK":
             return ()
         if event.type == "DELETED":
             return self._apply_delete(event.object)
-        return self._take(event.object)
+        return self._take(event.object, proven)
 
     def replace(
         self,
@@ -172,7 +176,16 @@ class Store(Generic[T]):
             self._gone.clear()
         listed = group(objects)
         stored = {scope: self._spaces.get(scope, {})} if scope else self._spaces
-        merged = merge(stored, listed, resource_version, buried=self._buried, reset=reset, initial=initial)
+        proven = self._versions.get(scope, "")
+        merged = merge(
+            stored,
+            listed,
+            resource_version,
+            proven=proven,
+            buried=self._buried,
+            reset=reset,
+            initial=initial,
+        )
         if self._gone:
             self._forget_passed(listed, scope, resource_version)
         if scope:
@@ -196,17 +209,27 @@ class Store(Generic[T]):
         del self._versions[scope]
         return changes
 
-    def observe_write(self, obj: Object[T], *, selected: bool = True) -> tuple[Change[T], ...]:
+    def observe_write(
+        self, obj: Object[T], *, selected: bool = True, scope: str = ""
+    ) -> tuple[Change[T], ...]:
         """Take the answer to one of our writes, if it is newer than what is stored.
 
         Args:
             obj: the answer's object.
             selected: False when the informer's selector does not (any more) select it: it then leaves the
                 store.
+            scope: the namespace whose watch brings it, or "" for all.
+
+        An answer from before what the watch has proven says nothing new, and the object may be gone since.
         """
-        if selected:
-            return self._take(obj)
+        if not is_newer(obj.meta.resource_version, self._versions.get(scope, "")):
+            return ()
         old = self.get(obj.key)
+        if selected:
+            changes = self._take(obj, "")
+            if changes and old is not None and old.meta.uid != obj.meta.uid:
+                self._bury(old.meta.uid, _Tombstone(obj.key, old.meta.resource_version, None))
+            return changes
         if old is None or old.meta.uid != obj.meta.uid or not _newer(obj, old):
             return ()
         self._remove(old)
@@ -222,23 +245,23 @@ class Store(Generic[T]):
             self._bury(old.meta.uid, _Tombstone(key, old.meta.resource_version, None))
             return (Change(old, None),)
         if uid:
-            self._bury(uid, _Tombstone(key, "0", None))
+            self._bury(uid, _Tombstone(key, "", None))
         return ()
 
     # ---- helpers
 
-    def _advance(self, scope: str, version: str) -> None:
-        if version and is_newer(version, self._versions.get(scope, "")):
-            self._versions[scope] = version
-
-    def _take(self, obj: Object[T]) -> tuple[Change[T], ...]:
+    def _take(self, obj: Object[T], proven: str) -> tuple[Change[T], ...]:
         old = self.get(obj.key)
-        if self._buried(obj) or (old is not None and not _newer(obj, old)):
-            self.stale_dropped += 1
+        if old is not None and not _newer(obj, old):
+            # Behind our own write is the normal way of its echo; behind the watch itself is a replay.
+            self.stale_dropped += not is_newer(old.meta.resource_version, proven)
             return ()
-        self._gone.pop(obj.meta.uid, None)
         if old is not None:
             self._remove(old)
+        if self._buried(obj):
+            # It stays gone; and what is stored was there before it, so is gone as well.
+            return () if old is None else (Change(old, None, confirmed=False),)
+        self._gone.pop(obj.meta.uid, None)
         self._insert(obj)
         if old is None:
             return (Change(None, obj),)
@@ -296,7 +319,8 @@ class Store(Generic[T]):
             if scope and tombstone.key.namespace != scope:
                 continue
             found = listed.get(tombstone.key.namespace, {}).get(tombstone.key.name)
-            if (found is None or found.meta.uid != uid) and not is_newer(tombstone.known, version):
+            listed_now = found is not None and found.meta.uid == uid
+            if tombstone.known and not listed_now and not is_newer(tombstone.known, version):
                 del self._gone[uid]
 
 

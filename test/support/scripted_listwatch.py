@@ -1,0 +1,194 @@
+"""A ListWatch that does what a script says, in virtual time, and remembers what it was asked.
+
+Lists: each answer is an ObjectList, or an exception to raise; ``Slow(seconds, answer)`` takes its time. The last
+answer is repeated. Watches: each script is a sequence of steps; after the last one the stream stays open and sends a
+bookmark a minute until its ``timeout_seconds``, as a healthy server does. So does every watch without a script.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from aimctl.runtime.kube.answers import ObjectList
+from aimctl.runtime.kube.errors import DecodeError
+from aimctl.runtime.kube.objects import Object, ObjectMeta
+from aimctl.runtime.kube.watch import WatchEvent, WatchStalled
+from support.things import THINGS, make
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+
+    from aimctl.runtime.kube.objects import Resource
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Nothing is sent for this long."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Refuse:
+    """The watch is not opened at all."""
+
+    error: Exception
+
+
+@dataclass(frozen=True)
+class Undecodable:
+    """A line that is no object of the kind."""
+
+
+class Close:
+    """The server ends the stream cleanly."""
+
+
+class Deaf:
+    """The server goes on sending bookmarks after ``timeout_seconds``."""
+
+
+@dataclass(frozen=True)
+class Slow:
+    """An answer that takes its time."""
+
+    seconds: float
+    answer: Any
+
+
+@dataclass(frozen=True)
+class Call:
+    """One list or watch that was asked for."""
+
+    at: float
+    namespace: str
+    version: str | None
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def listing(*objects: Object[Any], rv: int, more: str = "") -> ObjectList[Any]:
+    """One page."""
+    return ObjectList(tuple(objects), str(rv), more)
+
+
+def added(*args: Any, **kwargs: Any) -> WatchEvent[Any]:
+    return WatchEvent("ADDED", make(*args, **kwargs))
+
+
+def modified(*args: Any, **kwargs: Any) -> WatchEvent[Any]:
+    return WatchEvent("MODIFIED", make(*args, **kwargs))
+
+
+def deleted(*args: Any, **kwargs: Any) -> WatchEvent[Any]:
+    return WatchEvent("DELETED", make(*args, **kwargs))
+
+
+def bookmark(rv: int | str, resource: Resource[Any] = THINGS) -> WatchEvent[Any]:
+    return WatchEvent("BOOKMARK", Object(resource, ObjectMeta(resource_version=str(rv)), b"{}"))
+
+
+class ScriptedListWatch:
+    """See the module."""
+
+    def __init__(self, *lists: Any, watches: Iterable[Iterable[Any]] = ()) -> None:
+        self._answers = deque(lists)
+        self._scripts = deque(list(script) for script in watches)
+        self.lists: list[Call] = []
+        self.watches: list[Call] = []
+        self.open_watches = 0
+        self.lists_in_flight = 0
+        self.most_lists_in_flight = 0
+
+    def then_list(self, *answers: Any) -> None:
+        """Further answers; the last one so far is repeated no more."""
+        self._answers.extend(answers)
+
+    def then_watch(self, *steps: Any) -> None:
+        """One further script."""
+        self._scripts.append(list(steps))
+
+    async def list(self, resource: Resource[Any], namespace: str = "", **options: Any) -> ObjectList[Any]:
+        loop = asyncio.get_running_loop()
+        self.lists.append(Call(loop.time(), namespace, options["resource_version"], options))
+        self.lists_in_flight += 1
+        self.most_lists_in_flight = max(self.most_lists_in_flight, self.lists_in_flight)
+        try:
+            await asyncio.sleep(0)
+            answer = self._answers.popleft() if len(self._answers) > 1 else self._answers[0]
+            if callable(answer):
+                answer = answer(namespace, options)
+            if isinstance(answer, Slow):
+                await asyncio.sleep(answer.seconds)
+                answer = answer.answer
+            if isinstance(answer, Exception):
+                raise answer
+            assert isinstance(answer, ObjectList)
+            return answer
+        finally:
+            self.lists_in_flight -= 1
+
+    @asynccontextmanager
+    async def watch(
+        self,
+        resource: Resource[Any],
+        namespace: str = "",
+        *,
+        resource_version: str,
+        timeout_seconds: int,
+        idle_seconds: float,
+        on_decode_error: Callable[[DecodeError], None] | None = None,
+        **options: Any,
+    ) -> AsyncIterator[AsyncIterator[WatchEvent[Any]]]:
+        started = asyncio.get_running_loop().time()
+        options |= {"timeout_seconds": timeout_seconds, "idle_seconds": idle_seconds}
+        self.watches.append(Call(started, namespace, resource_version, options))
+        script = self._scripts.popleft() if self._scripts else []
+        await asyncio.sleep(0)
+        if script and isinstance(script[0], Refuse):
+            raise script[0].error
+        self.open_watches += 1
+        try:
+            stream = self._play(
+                script, resource_version, started + timeout_seconds, idle_seconds, on_decode_error
+            )
+            async with aclosing(stream):
+                yield stream
+        finally:
+            self.open_watches -= 1
+
+    async def _play(
+        self,
+        script: Iterable[Any],
+        version: str,
+        ends_at: float,
+        idle_seconds: float,
+        on_decode_error: Callable[[DecodeError], None] | None,
+    ) -> AsyncGenerator[WatchEvent[Any], None]:
+        loop = asyncio.get_running_loop()
+        for step in script:
+            if isinstance(step, Wait):
+                if step.seconds >= idle_seconds:
+                    await asyncio.sleep(idle_seconds)
+                    raise WatchStalled(idle_seconds)
+                await asyncio.sleep(step.seconds)
+            elif isinstance(step, Undecodable):
+                assert on_decode_error is not None
+                on_decode_error(DecodeError("told to be undecodable"))
+            elif isinstance(step, Exception):
+                raise step
+            elif step is Close:
+                return
+            elif step is Deaf:
+                ends_at = float("inf")
+            else:
+                assert isinstance(step, WatchEvent)
+                version = step.resource_version or version
+                yield step
+        while (left := ends_at - loop.time()) > 0:
+            await asyncio.sleep(min(60.0, left))
+            if loop.time() < ends_at:
+                yield bookmark(version)

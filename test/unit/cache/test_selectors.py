@@ -1,0 +1,53 @@
+"""Label selectors: the grammar of ``kubectl -l``."""
+
+from __future__ import annotations
+
+import pytest
+
+from aimctl.runtime.cache import LabelSelector
+
+LABELS = {"app": "web", "tier": "front", "example.com/zone": "a", "empty": ""}
+
+
+@pytest.mark.parametrize(
+    ("selector", "matches"),
+    [
+        ("", True),
+        ("  ", True),
+        ("app=web", True),
+        ("app==web", True),
+        (" app = web ", True),
+        ("app=api", False),
+        ("app!=api", True),
+        ("app!=web", False),
+        ("missing!=x", True),
+        ("missing=x", False),
+        ("empty=", True),
+        ("app=", False),
+        ("app in (api, web)", True),
+        ("app in (api,db)", False),
+        ("missing in (x)", False),
+        ("app notin (api,db)", True),
+        ("app notin (web)", False),
+        ("missing notin (x)", True),
+        ("app", True),
+        ("missing", False),
+        ("!missing", True),
+        ("! app", False),
+        ("app=web,tier=front", True),
+        ("app=web,tier=back", False),
+        ("app in (web),!missing,example.com/zone=a", True),
+        ("in=x", False),
+        ("notin", False),
+    ],
+)
+def test_a_selector_matches_as_the_server_would(selector: str, matches: bool) -> None:
+    assert LabelSelector.parse(selector).matches(LABELS) is matches
+
+
+@pytest.mark.parametrize(
+    "selector", ["a b", "=x", "a=b,", "a in x", "a in (x", "a=b c=d", ",", "a=b,,c=d", "a in ((x))"]
+)
+def test_text_that_is_no_selector_is_refused_with_the_place(selector: str) -> None:
+    with pytest.raises(ValueError, match=r"label selector '.*': cannot read"):
+        LabelSelector.parse(selector)
