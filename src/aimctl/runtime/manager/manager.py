@@ -89,6 +89,7 @@ class Manager:
         clock: time.
         options: defaults are good for tests.
         registry: for metrics; default a new one.
+        metrics: instead of ``registry``, when the transport reports to them already.
         rng: for jitter.
         identity: which replica this is; default ``<hostname>_<uuid>``.
         logger: default structlog's.
@@ -109,6 +110,7 @@ class Manager:
         clock: Clock,
         options: ManagerOptions | None = None,
         registry: CollectorRegistry | None = None,
+        metrics: RuntimeMetrics | None = None,
         rng: random.Random | None = None,
         identity: str = "",
         logger: FilteringBoundLogger | None = None,
@@ -123,7 +125,7 @@ class Manager:
             or f"{socket.gethostname()}_{uuid.UUID(int=self.rng.getrandbits(128), version=4)}"
         )
         self._log: FilteringBoundLogger = logger or structlog.get_logger(__name__)
-        self.metrics = RuntimeMetrics(CollectorRegistry() if registry is None else registry)
+        self.metrics = metrics or RuntimeMetrics(CollectorRegistry() if registry is None else registry)
 
         bare = connection if isinstance(connection, Client) else Client(connection, clock=clock)
         self.api_reader = bare.with_(field_manager=self.options.name, write_guard=None)

@@ -1,0 +1,306 @@
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from contextlib import asynccontextmanager
+
+import pytest
+
+from aimctl.runtime.kube.client import Client
+from aimctl.runtime.kube.errors import WriteRefused
+from aimctl.runtime.manager import EventRecorder
+from aimctl.testing.virtualtime import virtual_clock, virtual_time
+from support.leaseapi import LeaseApi, LeaseTransport
+from support.things import CLUSTER_THINGS, make
+
+
+class Counts(Counter[str]):
+    def event(self, result):
+        self[result] += 1
+
+
+class Stage:
+    def __init__(self, write_guard=None, **options) -> None:
+        self.api = LeaseApi()
+        self.transport = LeaseTransport(self.api)
+        self.counts = Counts()
+        self.recorder = EventRecorder(
+            Client(self.transport, clock=virtual_clock(), write_guard=write_guard),
+            clock=virtual_clock(),
+            component="aim-operator",
+            instance="pod-1" * 40,
+            rng=random.Random(1),
+            metrics=self.counts,
+            **options,
+        )
+
+    def say(self, message="hello", *, name="a", reason="Said", type_="Normal", **options):
+        self.recorder.event(make(name, **options), type_, reason, message)
+
+    @property
+    def events(self):
+        return list(self.api.objects.values())
+
+    @asynccontextmanager
+    async def running(self):
+        task = asyncio.create_task(self.recorder.run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+
+@virtual_time
+async def test_an_event_is_written_as_kubectl_describe_wants_it():
+    stage = Stage()
+    async with stage.running():
+        stage.recorder.event(make("a", rv=7, uid="u1"), "Warning", "Broken", "it broke", action="Repair")
+        await asyncio.sleep(1)
+    (event,) = stage.events
+    meta = event.pop("metadata")
+    assert meta["namespace"] == "ns"
+    assert meta["name"].startswith("a.")
+    assert event == {
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        "eventTime": "2026-01-01T00:00:00.000000Z",
+        "reportingController": "aim-operator",
+        "reportingInstance": ("pod-1" * 40)[:128],
+        "action": "Repair",
+        "reason": "Broken",
+        "regarding": {
+            "apiVersion": "test.example/v1",
+            "kind": "Thing",
+            "name": "a",
+            "namespace": "ns",
+            "uid": "u1",
+            "resourceVersion": "7",
+        },
+        "note": "it broke",
+        "type": "Warning",
+    }
+    assert stage.counts == {"created": 1}
+
+
+@virtual_time
+async def test_events_of_cluster_scoped_objects_are_in_the_default_namespace():
+    stage = Stage()
+    async with stage.running():
+        stage.recorder.event(make("a", "", resource=CLUSTER_THINGS), "Normal", "Said", "x")
+        await asyncio.sleep(1)
+    (event,) = stage.events
+    assert event["metadata"]["namespace"] == "default"
+    assert "namespace" not in event["regarding"]
+
+
+@virtual_time
+async def test_an_identical_event_becomes_one_series_patch_and_further_ones_only_count():
+    """Checklist 129: identical second event becomes a series patch."""
+    stage = Stage()
+    async with stage.running():
+        for _ in range(100):
+            stage.say()
+            await asyncio.sleep(1)
+        assert stage.api.writes() == ["POST", "PATCH"]
+        assert stage.events[0]["series"] == {"count": 2, "lastObservedTime": "2026-01-01T00:00:01.000000Z"}
+        await asyncio.sleep(400)
+        # Six minutes of silence end the series: its total is written once.
+        assert stage.api.writes() == ["POST", "PATCH", "PATCH"]
+        assert stage.events[0]["series"] == {"count": 100, "lastObservedTime": "2026-01-01T00:01:39.000000Z"}
+        await asyncio.sleep(100_000)
+        assert len(stage.api.writes()) == 3
+        stage.say()
+        await asyncio.sleep(1)
+        assert len(stage.events) == 2
+
+
+@virtual_time
+async def test_a_long_series_is_refreshed_each_half_hour():
+    stage = Stage()
+    async with stage.running():
+        for _ in range(120):
+            stage.say()
+            await asyncio.sleep(60)
+    assert stage.api.writes() == ["POST", "PATCH", "PATCH", "PATCH", "PATCH"]
+
+
+@virtual_time
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"message": "other"},
+        {"name": "b"},
+        {"reason": "Other"},
+        {"type_": "Warning"},
+        {"uid": "u2"},
+        {"namespace": "n2"},
+    ],
+)
+async def test_what_differs_is_an_event_of_its_own(other):
+    stage = Stage()
+    async with stage.running():
+        stage.say()
+        stage.say(**other)
+        stage.say(rv=99)  # another version of the same object is the same event
+        await asyncio.sleep(1)
+    assert len(stage.events) == 2
+
+
+@virtual_time
+async def test_a_series_whose_event_has_expired_is_created_anew():
+    """Checklist 129: missing series target is re-created."""
+    stage = Stage()
+    async with stage.running():
+        stage.say()
+        await asyncio.sleep(1)
+        stage.api.objects.clear()
+        stage.say()
+        await asyncio.sleep(1)
+    (event,) = stage.events
+    assert event["series"]["count"] == 2
+    assert stage.api.writes() == ["POST", "PATCH", "POST"]
+
+
+@virtual_time
+async def test_counts_stay_right_while_a_write_is_under_way():
+    """Checklist 129: concurrent sends never corrupt counts."""
+    stage = Stage()
+    stage.transport.latency = 3
+    async with stage.running():
+        for _ in range(50):
+            stage.say()
+            await asyncio.sleep(0.3)
+        await asyncio.sleep(1000)
+    assert [event["series"]["count"] for event in stage.events] == [50]
+
+
+@virtual_time
+async def test_recording_never_waits_and_drops_what_does_not_fit():
+    stage = Stage(capacity=10)
+    for number in range(25):
+        stage.say(name=f"n{number}")
+    assert stage.counts == {"dropped": 15}
+    async with stage.running():
+        await asyncio.sleep(1)
+    assert len(stage.events) == 10
+    assert asyncio.get_running_loop().time() == 1
+
+
+@virtual_time
+async def test_an_outage_is_waited_out_and_nothing_is_written_twice():
+    stage = Stage()
+    stage.transport.fail = [500, 429, 0, 0]
+    async with stage.running():
+        stage.say()
+        stage.say(name="b")
+        await asyncio.sleep(5)
+        assert stage.events == []
+        await asyncio.sleep(30)
+    assert len(stage.events) == 2
+    assert stage.api.writes() == ["POST", "POST"]
+
+
+@virtual_time
+async def test_an_event_is_given_up_after_twelve_tries():
+    stage = Stage()
+    stage.transport.down = True
+    async with stage.running():
+        stage.say()
+        await asyncio.sleep(11 * 12.5 + 1)
+        assert stage.counts == {"failed": 1}
+        stage.transport.down = False
+        await asyncio.sleep(1000)
+    assert stage.events == []
+
+
+@virtual_time
+async def test_a_refused_event_is_dropped_at_once():
+    stage = Stage()
+    stage.transport.fail = [403]
+    async with stage.running():
+        stage.say()
+        stage.say(name="b")
+        await asyncio.sleep(1000)
+    assert [event["regarding"]["name"] for event in stage.events] == ["b"]
+    assert stage.counts == {"failed": 1, "created": 1}
+
+
+@virtual_time
+async def test_a_standby_writes_no_events():
+    def guard():
+        raise WriteRefused("not the leader")
+
+    stage = Stage(write_guard=guard)
+    async with stage.running():
+        stage.say()
+        stage.say()
+        await asyncio.sleep(1000)
+    assert stage.api.calls == []
+    assert stage.counts["failed"] >= 1
+
+
+@virtual_time
+async def test_stopping_writes_what_waits_and_the_totals_of_the_series():
+    stage = Stage()
+    task = asyncio.create_task(stage.recorder.run())
+    for _ in range(5):
+        stage.say()
+        await asyncio.sleep(1)
+    stage.say(name="b")
+    stage.recorder.stop()
+    stage.say(name="too late")
+    await task
+    assert sorted(event.get("series", {}).get("count", 1) for event in stage.events) == [1, 5]
+    assert stage.counts["dropped"] == 1
+
+
+@virtual_time
+async def test_stopping_without_a_server_does_not_wait_for_each_event():
+    stage = Stage()
+    stage.transport.down = True
+    for number in range(100):
+        stage.say(name=f"n{number}")
+    stage.recorder.stop()
+    await stage.recorder.run()
+    assert asyncio.get_running_loop().time() == 0
+    assert stage.counts == {"failed": 1, "dropped": 99}
+
+
+@virtual_time
+async def test_memory_is_bounded_however_many_objects_there_are():
+    stage = Stage(capacity=100_000)
+    async with stage.running():
+        for number in range(6000):
+            stage.say(name=f"n{number}")
+        await asyncio.sleep(1)
+        assert len(stage.recorder._series) == 4096
+        assert len(stage.events) == 6000
+        await asyncio.sleep(1000)
+        assert not stage.recorder._series
+
+
+@virtual_time
+async def test_long_messages_are_cut_without_breaking_a_character():
+    stage = Stage()
+    async with stage.running():
+        stage.say("ü" * 2000, name="x" * 253)
+        await asyncio.sleep(1)
+    (event,) = stage.events
+    assert len(event["note"].encode()) <= 1024
+    assert set(event["note"]) == {"ü"}
+    assert len(event["metadata"]["name"]) <= 253
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"type_": "Error"}, "'Error': use Normal or Warning"),
+        ({"reason": ""}, "reason ''"),
+        ({"reason": "x" * 129}, "reason"),
+    ],
+)
+def test_what_the_server_would_refuse_is_refused_here(change, message):
+    with pytest.raises(ValueError, match=message):
+        Stage().say(**change)

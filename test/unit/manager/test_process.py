@@ -1,0 +1,112 @@
+"""Logging and signals: what concerns the whole process."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import logging
+import os
+import signal
+
+import pytest
+import structlog
+
+from aimctl.runtime.manager import configure_logging, stop_on_signals
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was():
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    levels = {name: logging.getLogger(name).level for name in ("asyncio", "aiohttp")}
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for name, number in levels.items():
+        logging.getLogger(name).setLevel(number)
+    structlog.reset_defaults()
+
+
+def lines(stream: io.StringIO) -> list[dict]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_json_lines_carry_what_was_bound_and_the_standard_library_uses_the_same_form():
+    stream = io.StringIO()
+    configure_logging("info", "json", stream=stream)
+    with structlog.contextvars.bound_contextvars(controller="things"):
+        structlog.get_logger("mine").info("reconciled", seconds=1.5, odd=object)
+        logging.getLogger("theirs").warning("disk %s is full", "a")
+    structlog.get_logger("mine").debug("not shown")
+    logging.getLogger("theirs").debug("not shown")
+    ours, theirs = lines(stream)
+    assert ours["time"].endswith("Z")
+    assert (ours["event"], ours["level"], ours["logger"], ours["controller"]) == (
+        "reconciled",
+        "info",
+        "mine",
+        "things",
+    )
+    assert ours["seconds"] == 1.5
+    assert (theirs["event"], theirs["level"], theirs["logger"]) == ("disk a is full", "warning", "theirs")
+    assert theirs["controller"] == "things"
+
+
+def test_a_traceback_is_part_of_its_line():
+    stream = io.StringIO()
+    configure_logging("info", "json", stream=stream)
+    error = KeyError("spec")
+    structlog.get_logger("mine").error("reconcile failed", exc_info=error)
+    (line,) = lines(stream)
+    assert "KeyError: 'spec'" in line["exception"]
+
+
+def test_the_console_form_is_for_people():
+    stream = io.StringIO()
+    configure_logging("debug", "console", stream=stream)
+    structlog.get_logger("mine").debug("reconciled", name="a")
+    assert "reconciled" in stream.getvalue()
+    assert "name=a" in stream.getvalue()
+    assert "\x1b" not in stream.getvalue()
+
+
+def test_configuring_again_does_not_double_the_lines():
+    stream = io.StringIO()
+    configure_logging("info", "json", stream=io.StringIO())
+    configure_logging("info", "json", stream=stream)
+    structlog.get_logger("mine").info("once")
+    assert len(lines(stream)) == 1
+
+
+def test_the_http_library_does_not_log_bodies_at_debug():
+    configure_logging("debug", "json", stream=io.StringIO())
+    assert logging.getLogger("aiohttp.client").getEffectiveLevel() == logging.INFO
+
+
+@pytest.mark.parametrize(("level", "form"), [("loud", "json"), ("info", "xml")])
+def test_unknown_settings_are_refused(level, form):
+    with pytest.raises(ValueError, match="use"):
+        configure_logging(level, form)
+
+
+async def test_the_first_signal_asks_to_stop_and_the_second_exits():
+    exited = asyncio.Event()
+    statuses: list[int] = []
+
+    def leave(status: int) -> None:
+        statuses.append(status)
+        exited.set()
+
+    before = signal.getsignal(signal.SIGUSR1)
+    with stop_on_signals(exit_process=leave, signals=(signal.SIGUSR1, signal.SIGUSR2)) as stop:
+        assert not stop.is_set()
+        os.kill(os.getpid(), signal.SIGUSR1)
+        async with asyncio.timeout(5):
+            await stop.wait()
+        assert statuses == []
+        os.kill(os.getpid(), signal.SIGUSR2)
+        async with asyncio.timeout(5):
+            await exited.wait()
+        assert statuses == [1]
+    assert signal.getsignal(signal.SIGUSR1) is before
