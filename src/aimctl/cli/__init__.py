@@ -1,0 +1,46 @@
+"""The ``aimctl`` command.
+
+Contract: results go to standard output, everything else to standard error. A failure prints one line that starts with
+``aimctl:`` and says what is wrong and what helps. Exit codes: 0 done, 1 it could not be done, 2 the call was wrong,
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["CommandError", "main"]
+
+
+class CommandError(Exception):
+    """A failure whose text is the one line a person should read. ``exit_code`` is 1 unless told."""
+
+    def __init__(self, message: str, *, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    from typer.exceptions import Abort, TyperException
+
+    from aimctl.cli.app import app
+
+    try:
+        code = app(args=list(argv) if argv is not None else None, standalone_mode=False)
+    except TyperException as error:
+        _fail(error.format_message(), error.exit_code)
+    except CommandError as error:
+        _fail(str(error), error.exit_code)
+    except (Abort, KeyboardInterrupt):
+        sys.exit(130)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"aimctl: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,5 @@
+"""``python -m aimctl.cli`` is ``aimctl``."""
+
+from aimctl.cli import main
+
+main()

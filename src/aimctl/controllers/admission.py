@@ -1,0 +1,326 @@
+"""Discovery admission: the only code that creates discovery Jobs, and so the keeper of their limit.
+
+Contract:
+    * At most ``limit`` discovery Jobs are unfinished in the cluster, through restarts, leader changes, stale caches and
+      Jobs deleted by hand. Who gets a slot is decided in :mod:`aimctl.domain.admission`.
+    * A slot is taken as soon as it is free: the end of a Job asks for the next round at once.
+    * A Job is created only if its template still wants exactly it at that moment.
+
+What counts as unfinished: every Job in the cache that is neither Complete nor Failed, one that is being deleted too,
+and every Job whose creation we asked for without a clear answer. That the cache lags behind does no harm, because:
+    * Jobs are created here only, and an answered creation is in the cache before this code goes on (read your writes);
+    * a lagging cache shows ended Jobs as unfinished, never the other way round;
+    * the first round after becoming leader lists Jobs from the server, past the cache;
+    * a former leader cannot create any more: its writes are refused once its renew deadline has passed, and a creation
+      takes at most :data:`CREATE_SECONDS`, less than what lies between that deadline and the end of the lease.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, final
+
+import structlog
+
+from aimctl.controllers.indexes import UNFINISHED
+from aimctl.controllers.kinds import CLUSTER_TEMPLATES
+from aimctl.controllers.observer import DISCOVERY_SELECTOR
+from aimctl.domain.admission import Candidate, admit, queue_order
+from aimctl.domain.job_outcome import JobView
+from aimctl.runtime.controller import Deleted, Request, Result, Updated
+from aimctl.runtime.kube import (
+    AlreadyExists,
+    ApiError,
+    ConnectionFailed,
+    NotFound,
+    ObjectKey,
+    ServerError,
+)
+from aimctl.runtime.kube.builtin import JOBS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from aimctl.domain.discovery_decision import DiscoveryWish
+    from aimctl.runtime.cache import Cache
+    from aimctl.runtime.clock import Clock
+    from aimctl.runtime.controller import Event
+    from aimctl.runtime.kube import Client, Object
+
+__all__ = ["CREATE_SECONDS", "ROUND", "DiscoveryAdmission", "slot_freed"]
+
+ROUND = Request("", "next-round")
+"""The one key of the admission queue: however many Jobs end at once, one round follows."""
+
+CREATE_SECONDS = 4.0
+"""Limit of one creation; less than the five seconds between the default renew deadline and the end of the lease."""
+
+_VERIFY_SECONDS = 5.0
+"""Time after a creation without a clear answer when the server is asked; longer than it would take to act on it."""
+
+_REFUSED_SECONDS = (5.0, 300.0)
+"""First and longest pause before a creation the server refused (a quota, a policy) is tried again."""
+
+
+@final
+@dataclass(slots=True)
+class _Waiting:
+    """Somebody who waits."""
+
+    candidate: Candidate
+    plan: Callable[[], DiscoveryWish | None]
+    refused: Callable[[str], None]
+    since: float
+    not_before: float = 0.0
+    refusals: int = 0
+
+
+@final
+@dataclass(slots=True)
+class _Unclear:
+    """A Job whose creation was asked for; it keeps its slot until cache or server say what became of it."""
+
+    share: str
+    asked: float
+    in_flight: bool = field(default=True)
+
+
+@final
+class DiscoveryAdmission:
+    """See the module. Run it as the reconciler of a controller with one worker.
+
+    Args:
+        cache: has Jobs declared.
+        client: fenced, and feeding the cache.
+        api_reader: reads past the cache.
+        clock: time.
+        limit: unfinished discovery Jobs at once.
+        namespaces: where Jobs are looked for; empty for all.
+    """
+
+    def __init__(
+        self,
+        *,
+        cache: Cache,
+        client: Client,
+        api_reader: Client,
+        clock: Clock,
+        limit: int,
+        namespaces: Sequence[str] = (),
+    ) -> None:
+        self._cache = cache
+        self._client = client
+        self._api_reader = api_reader
+        self._clock = clock
+        self._limit = limit
+        self._namespaces = tuple(namespaces) or ("",)
+        self._waited: Callable[[float], object] = lambda _: None
+        self._waiting: dict[str, _Waiting] = {}
+        self._unclear: dict[ObjectKey, _Unclear] = {}
+        self._wake: Callable[[], None] = lambda: None
+        self._listed = False
+        self._log = structlog.get_logger(__name__)
+
+    # ---- what the discovery reconcilers say
+
+    def wake_with(self, wake: Callable[[], None]) -> None:
+        """How to ask for a round: adds :data:`ROUND` to the controller's queue."""
+        self._wake = wake
+
+    def on_granted(self, waited: Callable[[float], object]) -> None:
+        """Whom to tell the seconds that a template waited for its slot."""
+        self._waited = waited
+
+    def want(
+        self,
+        candidate: Candidate,
+        plan: Callable[[], DiscoveryWish | None],
+        refused: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Wait for a slot, or go on waiting with what is now known.
+
+        Args:
+            candidate: its place in the order; the key tells it from all others.
+            plan: asked when its turn has come: the Job to create, or None when none is wanted any more.
+            refused: told the server's words when it refuses the Job.
+        """
+        known = self._waiting.get(candidate.key)
+        if known is None:
+            self._waiting[candidate.key] = _Waiting(candidate, plan, refused, self._clock.monotonic())
+        elif known.candidate == candidate:
+            return
+        else:
+            known.candidate = candidate
+        self._wake()
+
+    def withdraw(self, key: str) -> None:
+        """Wait no more; fine when it did not."""
+        self._waiting.pop(key, None)
+
+    # ---- what can be asked
+
+    @property
+    def pending(self) -> int:
+        """Templates that wait for a slot."""
+        return len(self._waiting)
+
+    @property
+    def running(self) -> int:
+        """Discovery Jobs that may be unfinished."""
+        return sum(self._shares().values())
+
+    def queue(self) -> list[dict[str, Any]]:
+        """Who waits, in the order in which slots would be given: for the debug page."""
+        now = self._clock.monotonic()
+        order = queue_order((item.candidate for item in self._waiting.values()), self._shares())
+        return [
+            {
+                "position": position,
+                "template": candidate.key,
+                "awaited_by_service": candidate.awaited,
+                "waiting_seconds": round(now - self._waiting[candidate.key].since, 1),
+            }
+            for position, candidate in enumerate(order, 1)
+        ]
+
+    # ---- the round
+
+    async def reconcile(self, _: Request) -> Result | None:
+        """Give every free slot away.
+
+        Raises:
+            WriteRefused: we may not be the leader any more.
+            KubeError: Jobs could not be listed after becoming leader.
+        """
+        if not self._listed:
+            await self._list_jobs()
+        await self._clear_up()
+        while chosen := self._choose():
+            async with asyncio.TaskGroup() as creations:
+                for item in chosen:
+                    wish = item.plan()
+                    if wish is None:
+                        self.withdraw(item.candidate.key)
+                        continue
+                    # The slot is taken before the first await: no other round can give it away.
+                    key = ObjectKey(wish.namespace, wish.job_name)
+                    self._unclear[key] = _Unclear(item.candidate.namespace, self._clock.monotonic())
+                    creations.create_task(self._create(item, wish, key))
+        return self._next_look()
+
+    def _choose(self) -> list[_Waiting]:
+        now = self._clock.monotonic()
+        able = (item.candidate for item in self._waiting.values() if item.not_before <= now)
+        return [self._waiting[candidate.key] for candidate in admit(able, self._shares(), self._limit)]
+
+    async def _create(self, item: _Waiting, wish: DiscoveryWish, key: ObjectKey) -> None:
+        try:
+            async with asyncio.timeout(CREATE_SECONDS):
+                await self._client.create(JOBS, wish.manifest, wish.namespace)
+        except AlreadyExists:
+            # Somebody made it before us, perhaps we, without hearing the answer: it is counted as it is.
+            await self._look_up(key)
+        except (ServerError, ConnectionFailed, TimeoutError) as error:
+            self._log.warning(
+                "creating a discovery Job had no clear answer; its slot is kept",
+                job=str(key),
+                error=str(error),
+            )
+            self._unclear[key].in_flight = False
+            return
+        except ApiError as error:
+            del self._unclear[key]
+            self._refuse(item, wish, error)
+            return
+        except BaseException:
+            # Refused by the fence, or cancelled: in the second case the request may still arrive.
+            self._unclear[key].in_flight = False
+            raise
+        else:
+            del self._unclear[key]
+        self.withdraw(item.candidate.key)
+        self._waited(self._clock.monotonic() - item.since)
+        self._log.info("discovery Job created", job=str(key), template=item.candidate.key)
+
+    def _refuse(self, item: _Waiting, wish: DiscoveryWish, error: ApiError) -> None:
+        first, longest = _REFUSED_SECONDS
+        pause = max(min(first * 2.0**item.refusals, longest), error.retry_after or 0.0)
+        item.refusals += 1
+        item.not_before = self._clock.monotonic() + pause
+        self._log.warning(
+            "the server refused a discovery Job",
+            job=f"{wish.namespace}/{wish.job_name}",
+            template=item.candidate.key,
+            error=str(error),
+            again_in_seconds=pause,
+        )
+        item.refused(f"the API server refused the discovery Job: {error}")
+
+    # ---- counting
+
+    def _shares(self) -> Mapping[str, int]:
+        """Unfinished Jobs by the namespace of their template, "" for cluster templates."""
+        shares: Counter[str] = Counter()
+        for job in self._cache.by_index(JOBS, "state", UNFINISHED):
+            shares[_share(job)] += 1
+        store = self._cache.informer(JOBS).store
+        for key, unclear in self._unclear.items():
+            if store.get(key) is None:
+                shares[unclear.share] += 1
+        return shares
+
+    async def _list_jobs(self) -> None:
+        """What a former leader created may not be in our cache yet: ask the server itself, once."""
+        for namespace in self._namespaces:
+            async for job in self._api_reader.list_all(JOBS, namespace, label_selector=DISCOVERY_SELECTOR):
+                self._cache.observe_write(job)
+        self._listed = True
+
+    async def _clear_up(self) -> None:
+        """Find out what became of creations without a clear answer."""
+        now = self._clock.monotonic()
+        store = self._cache.informer(JOBS).store
+        for key, unclear in list(self._unclear.items()):
+            if store.get(key) is not None:
+                del self._unclear[key]
+            elif not unclear.in_flight and now >= unclear.asked + CREATE_SECONDS + _VERIFY_SECONDS:
+                await self._look_up(key)
+
+    async def _look_up(self, key: ObjectKey) -> None:
+        try:
+            job = await self._api_reader.get(JOBS, key.name, key.namespace)
+        except NotFound:
+            pass
+        except (ApiError, ConnectionFailed, TimeoutError):
+            self._unclear[key].in_flight = False
+            return
+        else:
+            self._cache.observe_write(job)
+        self._unclear.pop(key, None)
+
+    def _next_look(self) -> Result | None:
+        """When time alone may change something."""
+        now = self._clock.monotonic()
+        times = [item.not_before for item in self._waiting.values() if item.not_before > now]
+        times += [item.asked + CREATE_SECONDS + _VERIFY_SECONDS for item in self._unclear.values()]
+        return Result(requeue_after=max(0.05, min(times) - now)) if times else None
+
+
+def slot_freed(event: Event[Any]) -> bool:
+    """A predicate for Jobs: the event may have freed a slot."""
+    match event:
+        case Deleted():
+            return True
+        case Updated(old, new):
+            return JobView.decode(new.raw).finished and not JobView.decode(old.raw).finished
+        case _:
+            return False
+
+
+def _share(job: Object[Any]) -> str:
+    for owner in job.meta.owners:
+        if owner.controller and owner.kind == CLUSTER_TEMPLATES.kind:
+            return ""
+    return job.meta.namespace

@@ -1,0 +1,53 @@
+"""The operator's kinds as the runtime knows them, each with its pydantic view."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from aimctl.api.v1alpha1.meta import GROUP, VERSION, Kind, View
+from aimctl.api.v1alpha1.models import CLUSTER_MODELS as _CLUSTER_MODELS
+from aimctl.api.v1alpha1.models import MODELS as _MODELS
+from aimctl.api.v1alpha1.runtimeconfigs import CLUSTER_RUNTIME_CONFIGS as _CLUSTER_RUNTIME_CONFIGS
+from aimctl.api.v1alpha1.runtimeconfigs import RUNTIME_CONFIGS as _RUNTIME_CONFIGS
+from aimctl.api.v1alpha1.services import SERVICES as _SERVICES
+from aimctl.api.v1alpha1.templates import CLUSTER_SERVICE_TEMPLATES, SERVICE_TEMPLATES
+from aimctl.runtime.kube.objects import Resource
+
+__all__ = [
+    "CLUSTER_MODELS",
+    "CLUSTER_RUNTIME_CONFIGS",
+    "CLUSTER_TEMPLATES",
+    "MODELS",
+    "OPERATOR_KINDS",
+    "RUNTIME_CONFIGS",
+    "SERVICES",
+    "TEMPLATES",
+    "resource_of",
+]
+
+V = TypeVar("V", bound=View)
+
+
+def resource_of(kind: Kind[V]) -> Resource[V]:
+    """The runtime's description of one of our kinds."""
+    return Resource(GROUP, VERSION, kind.name, kind.plural, kind.namespaced, kind.decode)
+
+
+TEMPLATES = resource_of(SERVICE_TEMPLATES)
+CLUSTER_TEMPLATES = resource_of(CLUSTER_SERVICE_TEMPLATES)
+MODELS = resource_of(_MODELS)
+CLUSTER_MODELS = resource_of(_CLUSTER_MODELS)
+RUNTIME_CONFIGS = resource_of(_RUNTIME_CONFIGS)
+CLUSTER_RUNTIME_CONFIGS = resource_of(_CLUSTER_RUNTIME_CONFIGS)
+SERVICES = resource_of(_SERVICES)
+
+OPERATOR_KINDS = (
+    TEMPLATES,
+    CLUSTER_TEMPLATES,
+    MODELS,
+    CLUSTER_MODELS,
+    RUNTIME_CONFIGS,
+    CLUSTER_RUNTIME_CONFIGS,
+    SERVICES,
+)
+"""What the operator watches; their CRDs have to be there."""

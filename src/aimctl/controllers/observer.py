@@ -1,0 +1,141 @@
+"""Observe: one template and everything its decisions look at, read from the cache without waiting.
+
+Invariant: nothing is read but what was declared in :meth:`TemplateObserver.declare`, and every lookup is by key or
+index, so an observation costs the same with ten templates and with ten thousand.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar, final
+
+from aimctl.controllers import kinds
+from aimctl.controllers.indexes import JOB_INDEXES, POD_INDEXES, SERVICE_INDEXES, TEMPLATE_INDEXES
+from aimctl.controllers.inventory import GpuInventory
+from aimctl.domain.discovery_job import COMPONENT, LABEL_COMPONENT, REDISCOVER_ANNOTATION, TemplateIdentity
+from aimctl.domain.job_outcome import JobView, PodView
+from aimctl.domain.naming import LABEL_TEMPLATE
+from aimctl.domain.observation import ObservedJob, TemplateObservation
+from aimctl.domain.resolution import DEFAULT_RUNTIME_CONFIG, Found, resolve_model, resolve_runtime_config
+from aimctl.runtime.kube import ObjectKey
+from aimctl.runtime.kube.builtin import JOBS, NODES, PODS
+
+if TYPE_CHECKING:
+    from aimctl.api.v1alpha1 import (
+        AIMClusterServiceTemplate,
+        AIMServiceTemplate,
+        ModelSpec,
+        RuntimeConfigSpec,
+    )
+    from aimctl.controllers.options import OperatorOptions
+    from aimctl.runtime.cache import Cache
+    from aimctl.runtime.clock import Clock
+    from aimctl.runtime.controller import Request
+    from aimctl.runtime.kube import Object, Resource
+
+__all__ = ["DISCOVERY_SELECTOR", "TemplateObserver"]
+
+S = TypeVar("S")
+
+DISCOVERY_SELECTOR = f"{LABEL_TEMPLATE},{LABEL_COMPONENT}={COMPONENT}"
+"""Jobs and pods of discovery: no others are listed or watched."""
+
+
+@final
+class TemplateObserver:
+    """See the module.
+
+    Args:
+        cache: where everything is declared and read.
+        options: the operator's.
+        clock: for ``now``.
+    """
+
+    def __init__(self, cache: Cache, options: OperatorOptions, clock: Clock) -> None:
+        self.cache = cache
+        self._options = options
+        self._clock = clock
+        self.inventory = self._declare()
+
+    def observe(
+        self, resource: Resource[Any], request: Request, *, with_jobs: bool
+    ) -> tuple[Object[Any], TemplateObservation] | None:
+        """The template of this key and what concerns it; None when it is gone.
+
+        Args:
+            resource: namespaced or cluster templates.
+            request: which one.
+            with_jobs: also its Jobs and their pods.
+        """
+        obj = self.cache.get(resource, request.name, request.namespace)
+        if obj is None:
+            return None
+        # The typed view is not remembered on the object: a template is decided about once and then left alone.
+        view: AIMServiceTemplate | AIMClusterServiceTemplate = resource.decode(obj.raw)
+        identity = TemplateIdentity(
+            kind=resource.kind,
+            namespace=obj.meta.namespace,
+            name=obj.meta.name,
+            uid=obj.meta.uid,
+            generation=obj.meta.generation,
+            deleting=obj.meta.deleting,
+            rediscover=obj.annotations.get(REDISCOVER_ANNOTATION, ""),
+        )
+        seen = TemplateObservation(
+            template=identity,
+            view=view,
+            model=self._model(view.spec.model_name, obj.meta.namespace),
+            runtime_config=self._runtime_config(view.spec.runtime_config_name, obj.meta.namespace),
+            gpu_models=self.inventory.offered,
+            operator_namespace=self._options.operator_namespace,
+            now=self._clock.now(),
+            jobs=self.jobs_of(obj.meta.uid) if with_jobs else (),
+        )
+        return obj, seen
+
+    def jobs_of(self, uid: str) -> tuple[ObservedJob, ...]:
+        """The discovery Jobs that the template of this UID owns, each with its pods."""
+        return tuple(
+            ObservedJob(
+                JobView.decode(job.raw),
+                tuple(PodView.decode(pod.raw) for pod in self.cache.by_index(PODS, "owner", job.meta.uid)),
+            )
+            for job in self.cache.by_index(JOBS, "owner", uid)
+        )
+
+    def job_of_pod(self, pod: Object[Any]) -> Object[Any] | None:
+        """The Job a discovery pod belongs to, while it is cached."""
+        for owner in pod.meta.owners:
+            if owner.kind == JOBS.kind and owner.controller:
+                job = self.cache.informer(JOBS).store.get(ObjectKey(pod.meta.namespace, owner.name))
+                if job is not None and job.meta.uid == owner.uid:
+                    return job
+        return None
+
+    def _model(self, name: str, namespace: str) -> Any:
+        own: Found[ModelSpec] | None = self._found(kinds.MODELS, name, namespace) if namespace else None
+        cluster: Found[ModelSpec] | None = self._found(kinds.CLUSTER_MODELS, name)
+        return resolve_model(name, namespace, namespaced=own, cluster=cluster)
+
+    def _runtime_config(self, name: str, namespace: str) -> Any:
+        where = namespace or self._options.operator_namespace
+        name = name or DEFAULT_RUNTIME_CONFIG
+        own: Found[RuntimeConfigSpec] | None = self._found(kinds.RUNTIME_CONFIGS, name, where)
+        cluster: Found[RuntimeConfigSpec] | None = self._found(kinds.CLUSTER_RUNTIME_CONFIGS, name)
+        return resolve_runtime_config(name, where, namespaced=own, cluster=cluster)
+
+    def _found(self, resource: Resource[Any], name: str, namespace: str = "") -> Found[Any] | None:
+        obj = self.cache.get(resource, name, namespace)
+        return None if obj is None else Found(obj.meta.name, obj.meta.namespace, obj.meta.uid, obj.view.spec)
+
+    def _declare(self) -> GpuInventory:
+        declare, own = self.cache.declare, self._options.namespaces
+        declare(kinds.TEMPLATES, namespaces=own, indexes=TEMPLATE_INDEXES)
+        declare(kinds.CLUSTER_TEMPLATES, indexes=TEMPLATE_INDEXES)
+        declare(kinds.SERVICES, namespaces=own, indexes=SERVICE_INDEXES)
+        declare(kinds.MODELS, namespaces=own)
+        declare(kinds.RUNTIME_CONFIGS, namespaces=own)
+        declare(kinds.CLUSTER_MODELS)
+        declare(kinds.CLUSTER_RUNTIME_CONFIGS)
+        declare(JOBS, namespaces=own, label_selector=DISCOVERY_SELECTOR, indexes=JOB_INDEXES)
+        declare(PODS, namespaces=own, label_selector=DISCOVERY_SELECTOR, indexes=POD_INDEXES)
+        return GpuInventory(declare(NODES, projection="metadata"))

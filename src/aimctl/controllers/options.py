@@ -1,0 +1,42 @@
+"""What the operator can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aimctl.domain.admission import DEFAULT_LIMIT
+
+__all__ = ["OperatorOptions"]
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorOptions:
+    """Options of :func:`aimctl.controllers.operator.add_operator`.
+
+    Attributes:
+        operator_namespace: where discovery of cluster templates runs, and where their runtime configs are looked for
+            before the cluster's.
+        discovery_limit: discovery Jobs that may be unfinished at once.
+        watch_namespaces: look at these namespaces only; empty for all. The operator namespace is always looked at.
+        max_concurrent_reconciles: workers of each reconciler.
+    """
+
+    operator_namespace: str = "kaiwo-system"
+    discovery_limit: int = DEFAULT_LIMIT
+    watch_namespaces: tuple[str, ...] = ()
+    max_concurrent_reconciles: int = 4
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work. Raises ValueError that names the field, its value and the rule."""
+        if not self.operator_namespace:
+            raise ValueError("operator_namespace: must not be empty; cluster templates are discovered there")
+        for field in ("discovery_limit", "max_concurrent_reconciles"):
+            if getattr(self, field) < 1:
+                raise ValueError(f"{field}={getattr(self, field)}: use 1 or more")
+
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        """The namespaces to look at, the operator's among them; empty for all."""
+        if not self.watch_namespaces:
+            return ()
+        return tuple(dict.fromkeys((*self.watch_namespaces, self.operator_namespace)))
