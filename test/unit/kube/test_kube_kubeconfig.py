@@ -2,17 +2,21 @@ from __future__ import annotations
 
 import base64
 import json
+import ssl
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 import yaml
 
 from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.kube import ConfigurationError, ConnectionInfo, from_kubeconfig
+from support.pki import CertificateAuthority
+from support.scripted import Answer, ScriptedServer
 
 EXEC_API = "client.authentication.k8s.io/v1"
 
@@ -165,7 +169,7 @@ async def test_another_context_can_be_chosen(tmp_path: Path) -> None:
         ("", r"c, current context: "),
         ("[]", r"c, current context: "),
         ("{broken", r"c, current context: "),
-        ("apiVersion: v1\ncontexts: []\nclusters: []\nusers: []\n", "there are: none"),
+        ("apiVersion: v1\ncontexts: []\nclusters: []\nusers: []\n", "contexts has no ''; there are: none"),
     ],
 )
 async def test_a_broken_file_is_named(tmp_path: Path, text: str, says: str) -> None:
@@ -175,7 +179,7 @@ async def test_a_broken_file_is_named(tmp_path: Path, text: str, says: str) -> N
 
 
 async def test_an_unknown_context_lists_those_there_are(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"no context 'nope'; there are: main"):
+    with pytest.raises(ConfigurationError, match=r"contexts has no 'nope'; there are: main"):
         await load(write(tmp_path / "c", user={"token": "t"}), context="nope")
 
 
@@ -196,6 +200,30 @@ async def test_an_entry_that_cannot_be_used_says_why(
 ) -> None:
     with pytest.raises(ConfigurationError, match=says):
         await load(write(tmp_path / "c", user=user, cluster=cluster))
+
+
+@pytest.mark.parametrize(
+    "user",
+    [
+        {"token": "geheim", "exec": {"apiVersion": EXEC_API}},
+        {"token": "geheim", "exec": {"command": "x", "apiVersion": EXEC_API, "args": 5}},
+        {"token": "geheim", "auth-provider": {"name": "oidc"}},
+        {"token": "geheim", "client-certificate": "missing"},
+    ],
+)
+async def test_an_error_shows_no_secret(tmp_path: Path, user: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        await load(write(tmp_path / "c", user=user))
+    chain = [caught.value, caught.value.__cause__]
+    assert not any("geheim" in repr(error) for error in chain)
+
+
+async def test_a_context_that_names_what_is_not_there_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "c"
+    write(path, user={"token": "t"}, cluster={})
+    path.write_text(path.read_text().replace("cluster: k", "cluster: gone"))
+    with pytest.raises(ConfigurationError, match=r"clusters has no 'gone'; there are: k"):
+        await load(str(path))
 
 
 async def test_a_plugin_without_credentials_is_an_error(tmp_path: Path) -> None:
@@ -269,8 +297,96 @@ async def test_a_valid_oidc_token_is_used(tmp_path: Path) -> None:
     assert await authorization(await load(write(tmp_path / "c", user=user))) == f"Bearer {token}"
 
 
-async def test_an_expired_oidc_token_without_refresh_token_says_so(tmp_path: Path) -> None:
-    token = jwt(datetime.now(UTC) - timedelta(hours=1))
-    user = {"auth-provider": {"name": "oidc", "config": {"id-token": token, "idp-issuer-url": "https://x"}}}
-    with pytest.raises(ConfigurationError, match="refresh-token"):
-        await load(write(tmp_path / "c", user=user))
+def oidc(**config: str) -> dict[str, Any]:
+    return {
+        "auth-provider": {
+            "name": "oidc",
+            "config": {"client-id": "me", "idp-issuer-url": "https://x", **config},
+        }
+    }
+
+
+def expiring(seconds: float) -> str:
+    return jwt(datetime.now(UTC) + timedelta(seconds=seconds))
+
+
+async def test_an_expired_oidc_token_without_refresh_token_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"refresh-token.*log in again"):
+        await load(write(tmp_path / "c", user=oidc(**{"id-token": expiring(-60)})))
+
+
+def issuing(issuer: ScriptedServer, *tokens: Any) -> dict[str, str]:
+    issuer.on("GET", "/realm/.well-known/openid-configuration", {"token_endpoint": issuer.url + "/token"})
+    issuer.on("POST", "/token", *tokens)
+    return {"idp-issuer-url": issuer.url + "/realm/", "refresh-token": "first"}
+
+
+@pytest.mark.parametrize("secret", [None, "s"])
+async def test_an_expiring_oidc_token_is_refreshed_and_the_file_keeps_the_new_one(
+    tmp_path: Path, secret: str | None
+) -> None:
+    fresh = expiring(3600)
+    async with ScriptedServer() as issuer:
+        config = issuing(issuer, {"id_token": fresh, "refresh_token": "next"}) | {"id-token": expiring(299)}
+        path = write(tmp_path / "c", user=oidc(**config, **({"client-secret": secret} if secret else {})))
+        assert await authorization(await load(path)) == f"Bearer {fresh}"
+        asked = issuer.asked("POST")[0]
+    form = dict(parse_qsl(asked.body.decode()))
+    assert (form["grant_type"], form["refresh_token"]) == ("refresh_token", "first")
+    assert ("client_id" in form, "Authorization" in asked.headers) == (not secret, bool(secret))
+    stored = yaml.safe_load(texts(path)[0])["users"][0]["user"]["auth-provider"]["config"]
+    assert (stored["id-token"], stored["refresh-token"]) == (fresh, "next")
+
+
+async def test_an_oidc_token_that_still_lives_survives_a_failed_refresh(tmp_path: Path) -> None:
+    token = expiring(100)
+    async with ScriptedServer() as issuer:
+        config = issuing(issuer, Answer(500)) | {"id-token": token}
+        assert (
+            await authorization(await load(write(tmp_path / "c", user=oidc(**config)))) == f"Bearer {token}"
+        )
+        assert len(issuer.seen) == 2
+
+
+@pytest.mark.parametrize("answer", [Answer(400), Answer(200, b"<html>"), {"access_token": "only"}])
+async def test_an_issuer_that_gives_no_token_is_a_configuration_error(tmp_path: Path, answer: Any) -> None:
+    async with ScriptedServer() as issuer:
+        with pytest.raises(ConfigurationError, match="cannot be refreshed"):
+            await load(write(tmp_path / "c", user=oidc(**issuing(issuer, answer))))
+
+
+@pytest.mark.parametrize("named", ["data", "file", None])
+async def test_an_issuers_certificate_is_always_checked(tmp_path: Path, named: str | None) -> None:
+    ca = CertificateAuthority(tmp_path)
+    files = ca.issue("issuer")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(files.certificate, files.key)
+    trust = {
+        "data": {"idp-certificate-authority-data": base64.b64encode(ca.certificate.read_bytes()).decode()},
+        "file": {"idp-certificate-authority": "ca.crt"},
+        None: {},
+    }[named]
+    fresh = expiring(3600)
+    async with ScriptedServer(ssl_context=tls) as issuer:
+        path = write(tmp_path / "c", user=oidc(**issuing(issuer, {"id_token": fresh}), **trust))
+        if named:
+            assert await authorization(await load(path)) == f"Bearer {fresh}"
+        else:
+            with pytest.raises(ConfigurationError, match="certificate"):
+                await load(path)
+            assert issuer.seen == []
+
+
+async def test_an_oidc_token_is_looked_at_every_minute(tmp_path: Path) -> None:
+    clock = ManualClock()
+    second = jwt(clock.start + timedelta(hours=2))
+    async with ScriptedServer() as issuer:
+        first = jwt(clock.start + timedelta(minutes=10))
+        info = await load(
+            write(tmp_path / "c", user=oidc(**issuing(issuer, {"id_token": second}), **{"id-token": first})),
+            clock=clock,
+        )
+        clock.seconds += 240
+        assert await authorization(info) == f"Bearer {first}"
+        clock.seconds += 61
+        assert await authorization(info) == f"Bearer {second}"

@@ -1,6 +1,6 @@
 """Connections from kubeconfig files, through kubernetes-asyncio.
 
-That package merges the files, runs exec plugins and refreshes OIDC and GCP tokens. It is imported here only,
+That package merges the files, runs exec plugins and gets GCP tokens. It is imported here only,
 and only when a kubeconfig is loaded: the import costs 66 MB and most of a second, which a pod need not pay.
 
 Contract:
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from aimctl.runtime.kube.connection import ConnectionInfo, StaticCredentials, TokenFile, file_stamp
 from aimctl.runtime.kube.errors import ConfigurationError
+from aimctl.runtime.kube.oidc import fresh_id_token
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +40,7 @@ _EXPIRY_SKEW = timedelta(minutes=5)
 """Tokens are renewed this long before they expire, or at four fifths of their life if that is later."""
 
 _RECHECK_SECONDS = 60.0
-"""How often tokens whose expiry only kubernetes-asyncio knows (OIDC, GCP) are looked at; a look is cheap."""
+"""How often the tokens of auth providers (OIDC, GCP) are looked at; a look at a valid one is cheap."""
 
 _CERTIFICATE_SECONDS = 600.0
 """How often a plugin that gives certificates is run: kubernetes-asyncio does not pass on when they expire."""
@@ -57,7 +58,7 @@ async def from_kubeconfig(path: str | None, *, context: str | None = None, clock
     Raises:
         ConfigurationError: no file, no such context, or an entry that cannot be used.
     """
-    files = _Files(path, context)
+    files = _Files(path, context, clock=clock)
     loaded = await files.load()
     user = loaded.user
     if user.get("as"):
@@ -95,7 +96,8 @@ async def from_kubeconfig(path: str | None, *, context: str | None = None, clock
 class _Files:
     """The files and the context, merged once and again when one of them changes."""
 
-    def __init__(self, path: str | None, context: str | None) -> None:
+    def __init__(self, path: str | None, context: str | None, *, clock: Clock) -> None:
+        self._clock = clock
         paths = [Path(part).expanduser() for part in (path or "~/.kube/config").split(_SEPARATOR) if part]
         self._paths = [str(part) for part in paths if file_stamp(part) is not None]
         self._context = context
@@ -135,37 +137,61 @@ class _Files:
         stamps = [file_stamp(path) for path in self._paths]
         if self._merged is None or stamps != self._stamps:
             self._merged, self._stamps = KubeConfigMerger(_SEPARATOR.join(self._paths)), stamps
-        merged = self._merged
-        contexts = [node["name"] for node in merged.config.value["contexts"]]
-        wanted = self._context or merged.config.value.get("current-context")
-        if wanted not in contexts:
-            raise ConfigurationError(
-                f"{self}: there is no context {wanted or ''!r}; there are: {', '.join(contexts) or 'none'}"
-            )
-
-        def save(_config: object) -> None:
-            with suppress(OSError):  # read-only files: the new token then lives as long as the process
-                merged.save_changes()
-                self._stamps = [file_stamp(path) for path in self._paths]
-
+        wanted = self._context or self._merged.config.value.get("current-context") or ""
+        context = self._entry("contexts", wanted)
+        entry = context.value["context"]
+        user = self._entry("users", entry["user"]) if entry.get("user") else None
         loader = KubeConfigLoader(
-            config_dict=merged.config, config_base_path=None, active_context=wanted, config_persister=save
+            config_dict={
+                "current-context": wanted,
+                "contexts": [context],
+                "clusters": [self._entry("clusters", entry["cluster"])],
+                "users": [await self._signed_in(user)] if user is not None else [],
+            },
+            config_base_path=None,
         )
-        entry = loader.current_context["context"]
-        node = None
-        if entry.get("user") and merged.config.safe_get("users"):
-            node = merged.config["users"].get_with_name(entry["user"], safe=True)
-        if node is None:
+        if user is None:
             loader.cert_file = loader.key_file = None  # it would look for them in a user that is not there
         target = SimpleNamespace(api_key={})
         await loader.load_and_set(target)
         return _Loaded(
             settings=vars(target),
             namespace=entry.get("namespace") or "default",
-            user=(node.value["user"] or {}) if node is not None else {},
-            user_folder=Path(node.path).parent if node is not None else Path(),
+            user=user.value["user"] if user is not None else {},
+            user_folder=Path(user.path).parent if user is not None else Path(),
             expires=getattr(loader, "exec_plugin_expiry", None),
         )
+
+    def _entry(self, section: str, name: str) -> Any:
+        """The entry of that name, renamed: the merger's names hold whole entries, and errors show names."""
+        from kubernetes_asyncio.config.kube_config import ConfigNode
+
+        found = {node.value["name"]: node for node in self._merged.config.value[section]}
+        if name not in found:
+            raise ConfigurationError(
+                f"{self}: {section} has no {name!r}; there are: {', '.join(sorted(found)) or 'none'}"
+            )
+        value = found[name].value
+        kind = section.removesuffix("s")
+        return ConfigNode(f"{kind} {name}", {**value, kind: value.get(kind) or {}}, found[name].path)
+
+    async def _signed_in(self, node: Any) -> Any:
+        """The user's entry, with an OIDC provider replaced by its token; a new token is kept in the file."""
+        from kubernetes_asyncio.config.kube_config import ConfigNode
+
+        user = node.value["user"]
+        provider = user.get("auth-provider") or {}
+        if provider.get("name") != "oidc":
+            return node
+        settings = provider.get("config") or {}
+        before = dict(settings)
+        token = await fresh_id_token(settings, folder=Path(node.path).parent, clock=self._clock)
+        if settings != before:
+            with suppress(OSError):  # read-only files: the new token then lives as long as the process
+                self._merged.save_changes()
+                self._stamps = [file_stamp(path) for path in self._paths]
+        rest = {name: value for name, value in user.items() if name != "auth-provider"}
+        return ConfigNode(node.name, {**node.value, "user": {**rest, "token": token}}, node.path)
 
 
 @final

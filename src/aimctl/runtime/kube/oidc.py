@@ -1,0 +1,111 @@
+"""ID tokens of a kubeconfig's ``auth-provider: oidc``, refreshed at their issuer.
+
+kubernetes-asyncio (36.1) refreshes them too, but does not check the issuer's certificate unless the
+kubeconfig names an authority, and fails if it does. A refresh token is a long-lived secret, so here the
+certificate is always checked.
+"""
+
+from __future__ import annotations
+
+import base64
+import ssl
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote_plus
+
+import aiohttp
+import msgspec
+
+from aimctl.runtime.kube.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from aimctl.runtime.clock import Clock
+
+__all__ = ["fresh_id_token"]
+
+_SKEW_SECONDS = 300.0
+"""A token is refreshed when it has less than this to live."""
+
+_TIMEOUT = aiohttp.ClientTimeout(total=30.0)
+
+
+class _Claims(msgspec.Struct):
+    exp: float | None = None
+
+
+class _Issuer(msgspec.Struct):
+    token_endpoint: str
+
+
+class _Tokens(msgspec.Struct):
+    id_token: str
+    refresh_token: str | None = None
+
+
+async def fresh_id_token(config: dict[str, Any], *, folder: Path, clock: Clock) -> str:
+    """A token that is valid now, refreshed if it is about to expire.
+
+    Args:
+        config: the auth provider's ``config``; new tokens are written into it, for the caller to keep.
+        folder: what file names in it are relative to.
+        clock: compared with the token's expiry.
+
+    Raises:
+        ConfigurationError: no valid token, and none to be had.
+    """
+    token = config.get("id-token") or ""
+    left = _seconds_left(token, clock) if token else 0.0
+    if left > _SKEW_SECONDS:
+        return str(token)
+    try:
+        await _refresh(config, folder)
+    except (ConfigurationError, aiohttp.ClientError, OSError, msgspec.DecodeError, KeyError) as error:
+        if left > 0:
+            return str(token)
+        raise ConfigurationError(
+            f"oidc: the id-token has expired and cannot be refreshed ({error!r}): log in again"
+        ) from error
+    return str(config["id-token"])
+
+
+async def _refresh(config: dict[str, Any], folder: Path) -> None:
+    """The refresh grant of RFC 6749, section 6, at the endpoint of the issuer's discovery document."""
+    form = {"grant_type": "refresh_token", "refresh_token": config["refresh-token"]}
+    secret = config.get("client-secret")
+    headers: dict[str, str] = {}
+    if secret:  # RFC 6749, 2.3.1: both are form-encoded before they are joined
+        pair = f"{quote_plus(config['client-id'])}:{quote_plus(secret)}"
+        headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
+    else:
+        form["client_id"] = config["client-id"]
+    address = config["idp-issuer-url"].rstrip("/") + "/.well-known/openid-configuration"
+    tls = _trust(config, folder)
+    async with aiohttp.ClientSession(timeout=_TIMEOUT, trust_env=True, raise_for_status=True) as session:
+        async with session.get(address, ssl=tls) as answer:
+            issuer = msgspec.json.decode(await answer.read(), type=_Issuer)
+        async with session.post(issuer.token_endpoint, data=form, headers=headers, ssl=tls) as answer:
+            tokens = msgspec.json.decode(await answer.read(), type=_Tokens)
+    config["id-token"] = tokens.id_token
+    if tokens.refresh_token:
+        config["refresh-token"] = tokens.refresh_token
+
+
+def _trust(config: dict[str, Any], folder: Path) -> ssl.SSLContext:
+    data, name = config.get("idp-certificate-authority-data"), config.get("idp-certificate-authority")
+    return ssl.create_default_context(
+        cafile=str(folder / name) if name and not data else None,
+        cadata=base64.b64decode(data).decode("ascii") if data else None,
+    )
+
+
+def _seconds_left(token: str, clock: Clock) -> float:
+    """How long a JWT is valid; one without expiry for ever, one that cannot be read not at all."""
+    try:
+        payload = token.split(".")[1]
+        claims = msgspec.json.decode(
+            base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)), type=_Claims
+        )
+    except (IndexError, ValueError, msgspec.DecodeError):
+        return 0.0
+    return float("inf") if claims.exp is None else claims.exp - clock.now().timestamp()
