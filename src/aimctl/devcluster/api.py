@@ -36,23 +36,24 @@ from aimctl.devcluster.faults import (
     damaged,
 )
 from aimctl.devcluster.handlers import ApiResponse, Handlers, json_response, status_response
-from aimctl.devcluster.kinds import KindRegistry
+from aimctl.devcluster.kinds import KindRegistry, ServedKind
 from aimctl.devcluster.lifecycle import PERMANENT_NAMESPACES, NamespaceLifecycle
 from aimctl.devcluster.patching import Patcher
 from aimctl.devcluster.requests import Query, header, parse_request
 from aimctl.devcluster.reviews import Reviews
+from aimctl.devcluster.schema import Schema
 from aimctl.devcluster.storage import DEFAULT_HISTORY, Storage
 from aimctl.devcluster.strategies import strategy_for
 from aimctl.devcluster.subresources import Subresources
 from aimctl.devcluster.watching import BOOKMARK_SECONDS, error_line
 from aimctl.devcluster.writes import WriteOptions, Writer
+from aimctl.runtime.kube.objects import Resource
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
     from aimctl.devcluster.access import Authorizer
     from aimctl.devcluster.faults import Action
-    from aimctl.devcluster.kinds import ServedKind
     from aimctl.devcluster.requests import RequestInfo
     from aimctl.devcluster.storage import Journal
     from aimctl.devcluster.subresources import LogSource
@@ -162,7 +163,7 @@ class ApiServer:
         if kinds is None:
             from aimctl.devcluster.builtins import builtin_kinds
 
-            kinds = builtin_kinds()
+            kinds = (*builtin_kinds(), _SELF_SUBJECT_REVIEW)
         for kind in kinds:
             self.kinds.add(_with_strategy(kind))
         self.storage.collection(CRD_COLLECTION)
@@ -277,6 +278,13 @@ class ApiServer:
         return json_response(201, answer)
 
 
+_SELF_SUBJECT_REVIEW = ServedKind(
+    Resource.untyped(
+        "authentication.k8s.io", "v1", "SelfSubjectReview", "selfsubjectreviews", namespaced=False
+    ),
+    Schema.open(),
+    verbs=("create",),
+)
 _NO_PATH = ApiResponse(404, {"Content-Type": "text/plain; charset=utf-8"}, b"404 page not found\n")
 """What the real server says about a path, or a kind, that it does not know."""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, final
 
 import msgspec
 
-from aimctl.devcluster import statuses
+from aimctl.devcluster import protobuf, statuses
 from aimctl.devcluster.deletion import parse_delete_options
 from aimctl.devcluster.patching import APPLY, decode_yaml, manager_required
 from aimctl.devcluster.reads import list_page, parse_list_options, parse_version, read_one
@@ -234,8 +234,13 @@ class Handlers:
         """The body as an object. Raises StatusError 400, 415."""
         media = media_type(header(request.headers, "Content-Type")) or MEDIA_TYPES[0]
         body = request.body or b""
+        if media == protobuf.MEDIA_TYPE:
+            try:
+                return protobuf.decode_object(body)
+            except protobuf.ProtobufError as error:
+                raise statuses.bad_request(str(error)) from error
         if media not in MEDIA_TYPES:
-            raise statuses.unsupported_media_type((*MEDIA_TYPES, "application/vnd.kubernetes.protobuf"))
+            raise statuses.unsupported_media_type((*MEDIA_TYPES, protobuf.MEDIA_TYPE))
         if media == "application/yaml":
             obj = decode_yaml(body)
         else:
