@@ -49,7 +49,7 @@ def condition(
         type_: what the condition is about.
         status: "True", "False" or "Unknown".
         reason: one CamelCase word.
-        message: a sentence; cut to :data:`MAX_MESSAGE`.
+        message: a sentence; cut to :data:`MAX_MESSAGE`; the reason stands in for an empty one.
         generation: the generation of the spec that this was worked out from.
         now: the time in RFC 3339, used when the status is new.
     """
@@ -59,7 +59,8 @@ def condition(
         "type": type_,
         "status": status,
         "reason": reason,
-        "message": clip(message, MAX_MESSAGE),
+        # Never empty: kube-apiserver 1.20 turns an applied "" into null, which the schema then refuses.
+        "message": clip(message or reason, MAX_MESSAGE),
         "observedGeneration": generation,
         "lastTransitionTime": before.last_transition_time if before is not None and same else now,
     }

@@ -53,6 +53,7 @@ UNSCHEDULABLE_GRACE = timedelta(minutes=5)
 
 _NOT_FOUND = ("not found", "manifest unknown", "no such image", "does not exist", "notfound", "404")
 _REFUSED = ("unauthorized", "denied", "authentication", "authorization", "forbidden", "401", "403")
+_ABSENT = ("not found", "couldn't find")
 _PULL_REASONS = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "RegistryUnavailable", "ImageInspectError"}
 )
@@ -324,7 +325,9 @@ def _pending(pod: PodView, now: datetime) -> Outcome:
             return _pull_problem(pod, item.image, waiting.reason, message, now)
         if waiting.reason in _CONFIG_REASONS:
             text = f"the container cannot be set up: {message or waiting.reason}"
-            remedy = "create what is missing, or correct env in the template or runtime config"
+            if not any(word in message.lower() for word in _ABSENT):
+                return Failed(clip(text, 1024))
+            remedy = "create it, or correct env in the template, its model or runtime config"
             return _after_grace(pod, f"{text}; {remedy}", CONFIG_GRACE, now)
     for condition in pod.status.conditions or ():
         if condition.type == "PodScheduled" and condition.status == "False":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Literal, final
 
 from aimctl.domain.discovery_job import DiscoveryInput, TemplateIdentity, discovery_input
 from aimctl.domain.gpus import normalise
@@ -65,7 +65,7 @@ class Blocked:
 class EventWish:
     """A Kubernetes Event to record about the template."""
 
-    type: str
+    type: Literal["Normal", "Warning"]
     reason: str
     message: str
 

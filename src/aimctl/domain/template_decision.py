@@ -212,8 +212,11 @@ def _conditions(seen: TemplateObservation, rolled: RollUp) -> tuple[dict[str, An
 def _events(seen: TemplateObservation, rolled: RollUp) -> Iterable[EventWish]:
     before = seen.view.status
     if before.status != rolled.state:
-        type_ = "Warning" if rolled.state in _WARNING_STATES else "Normal"
-        yield EventWish(type_, rolled.reason, conditions.clip(f"{rolled.state}: {rolled.message}", 1024))
+        yield EventWish(
+            "Warning" if rolled.state in _WARNING_STATES else "Normal",
+            rolled.reason,
+            conditions.clip(f"{rolled.state}: {rolled.message}", 1024),
+        )
     absent = isinstance(seen.runtime_config, Resolved) and seen.runtime_config.reference is None
     if absent and (before.resolved_runtime_config is not None or not before.status):
         yield EventWish(

@@ -1,0 +1,123 @@
+"""How the manager runs in a cluster: namespace, Deployment, and the Service that Prometheus scrapes.
+
+The pod passes the ``restricted`` Pod Security Standard, which the namespace enforces: discovery Jobs of
+cluster templates run there too, and pass it as well.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aimctl.api.rbac import SERVICE_ACCOUNT
+
+__all__ = ["DEFAULT_IMAGE", "METRICS_PORT", "PROBE_PORT", "deployment", "metrics_service", "namespace"]
+
+DEFAULT_IMAGE = "ghcr.io/silogen/aimctl:0.1.0"
+METRICS_PORT = 8080
+PROBE_PORT = 8081
+
+_LABELS = {"app.kubernetes.io/name": "aimctl", "app.kubernetes.io/component": "manager"}
+
+_GRACE_SECONDS = 45
+"""Longer than the manager's own graceful shutdown of 30 s, so it can end its work and give back the lease."""
+
+
+def namespace(name: str) -> dict[str, Any]:
+    """The operator namespace."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {
+            "name": name,
+            "labels": {
+                "app.kubernetes.io/part-of": "aimctl",
+                "pod-security.kubernetes.io/enforce": "restricted",
+            },
+        },
+    }
+
+
+def deployment(operator_namespace: str, image: str) -> dict[str, Any]:
+    """Two replicas: one leads, the other waits with warm caches."""
+    container = {
+        "name": "manager",
+        "image": image,
+        "command": ["aimctl", "manager"],
+        "args": [
+            "--leader-elect",
+            f"--metrics-bind-address=:{METRICS_PORT}",
+            f"--health-probe-bind-address=:{PROBE_PORT}",
+            f"--operator-namespace={operator_namespace}",
+        ],
+        "ports": [
+            {"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"},
+            {"name": "probes", "containerPort": PROBE_PORT, "protocol": "TCP"},
+        ],
+        # caches fill before the standby is ready; a first sync of 20,000 templates takes seconds
+        "startupProbe": _probe("/healthz", period=2, failures=30),
+        "livenessProbe": _probe("/healthz", period=20, failures=3),
+        "readinessProbe": _probe("/readyz", period=10, failures=3),
+        "resources": {
+            "requests": {"cpu": "100m", "memory": "256Mi"},
+            "limits": {"memory": "1Gi"},
+        },
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "aimctl-manager", "namespace": operator_namespace, "labels": _LABELS},
+        "spec": {
+            "replicas": 2,
+            "selector": {"matchLabels": _LABELS},
+            "template": {
+                "metadata": {"labels": _LABELS},
+                "spec": {
+                    "serviceAccountName": SERVICE_ACCOUNT,
+                    "terminationGracePeriodSeconds": _GRACE_SECONDS,
+                    "securityContext": {
+                        "runAsNonRoot": True,
+                        "runAsUser": 65532,
+                        "seccompProfile": {"type": "RuntimeDefault"},
+                    },
+                    "containers": [container],
+                },
+            },
+        },
+    }
+
+
+def metrics_service(operator_namespace: str) -> dict[str, Any]:
+    """Both replicas' metrics, for Prometheus' endpoint discovery."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {
+            "name": "aimctl-manager-metrics",
+            "namespace": operator_namespace,
+            "labels": _LABELS,
+            "annotations": {
+                "prometheus.io/scrape": "true",
+                "prometheus.io/port": str(METRICS_PORT),
+                "prometheus.io/path": "/metrics",
+            },
+        },
+        "spec": {
+            "clusterIP": "None",
+            "selector": _LABELS,
+            "ports": [{"name": "metrics", "port": METRICS_PORT, "targetPort": "metrics"}],
+        },
+    }
+
+
+def _probe(path: str, *, period: int, failures: int) -> dict[str, Any]:
+    return {
+        "httpGet": {"path": path, "port": "probes"},
+        "periodSeconds": period,
+        "timeoutSeconds": 5,
+        "failureThreshold": failures,
+    }
