@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import weakref
 
 import pytest
@@ -523,6 +524,25 @@ async def test_ordinary_traffic_is_no_hot_loop():
         await asyncio.sleep(600)
     assert metrics.hot_loops == 0
     assert len(reconciler.runs) > 1000
+
+
+@virtual_time
+async def test_many_quick_runs_give_the_event_loop_its_turns():
+    turns: list[int] = []
+    runs = 0
+
+    async def quick(_request):
+        nonlocal runs
+        runs += 1
+
+    async def neighbour():
+        while runs < 1000:
+            turns.append(runs)
+            await asyncio.sleep(0)
+
+    async with running(quick, HandFed(*map(str, range(1000)))):
+        await neighbour()
+    assert max(b - a for a, b in itertools.pairwise(turns)) <= 2
 
 
 @virtual_time

@@ -266,6 +266,9 @@ class Controller:
                 await self._reconcile_once(handout)
             finally:
                 self._queue.done(handout.item)
+            # Neither a ready queue nor a run that reads only the cache gives the loop a turn. Without this one, a
+            # thousand quick runs would hold up renewals and watches.
+            await asyncio.sleep(0)
 
     async def _reconcile_once(self, handout: Handout[Request]) -> None:
         request = handout.item

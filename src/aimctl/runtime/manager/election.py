@@ -150,6 +150,12 @@ class Elector:
         """Age of our last successful renewal; None when we do not lead."""
         return None if self._renewed_at is None else self._clock.monotonic() - self._renewed_at
 
+    @property
+    def leads(self) -> bool:
+        """Whether we may write now."""
+        age = self.renewed_seconds_ago
+        return age is not None and age < self._options.renew_deadline
+
     def check_write(self) -> None:
         """The fence.
 

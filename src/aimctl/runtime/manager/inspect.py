@@ -75,7 +75,7 @@ def add_builtin_pages(manager: Manager) -> None:
         return {
             "identity": manager.identity,
             "holder": manager.elector.holder,
-            "leads": manager.elector.leading.is_set(),
+            "leads": manager.elector.leads,
             "renewed_seconds_ago": manager.elector.renewed_seconds_ago,
         }
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
+    from aimctl.runtime.cache import ReflectorOptions
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.controller import Predicate, ReconcileFunc, Reconciler, Source
     from aimctl.runtime.kube.transport import Transport
@@ -68,6 +69,9 @@ class ManagerOptions:
         name: who we are in Events, as ``reportingController``, and as field manager of our writes.
         loop_lag_interval: seconds between looks at the event loop's punctuality; 0 for off.
         loop_lag_limit: seconds of lag that fail the liveness check.
+        reflector: times of the caches' lists and watches; None for the defaults.
+        freeze_after_sync: let the garbage collector look past all that was made up to the first sync. It
+            concerns the whole process, so the program decides.
     """
 
     leader_election: LeaderElectionOptions | None = None
@@ -78,6 +82,8 @@ class ManagerOptions:
     name: str = "aimctl"
     loop_lag_interval: float = 1.0
     loop_lag_limit: float = 5.0
+    reflector: ReflectorOptions | None = None
+    freeze_after_sync: bool = False
 
 
 @final
@@ -143,7 +149,12 @@ class Manager:
             else None
         )
         self.cache = Cache(
-            self.api_reader, clock=clock, rng=self.rng, metrics=self.metrics.informers.informer
+            self.api_reader,
+            clock=clock,
+            rng=self.rng,
+            options=self.options.reflector,
+            metrics=self.metrics.informers.informer,
+            freeze_after_sync=self.options.freeze_after_sync,
         )
         self.client = self.api_reader.with_(
             write_guard=self.elector.check_write if self.elector else None,

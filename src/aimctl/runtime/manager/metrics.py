@@ -190,19 +190,20 @@ class BoundControllerMetrics:
 class BoundQueueMetrics:
     """``QueueMetrics`` of one queue."""
 
-    __slots__ = ("_adds", "_depth", "_gauges", "_merges", "_name", "_retries", "_waits", "_works")
+    __slots__ = ("_adds", "_depth", "_depths", "_gauges", "_merges", "_name", "_retries", "_waits", "_works")
 
     def __init__(self, metrics: RuntimeMetrics, name: str, gauges: _QueueGaugeCollector) -> None:
         labels = (name, name)
         self._name = name
         self._depth = metrics.depth
+        self._depths: dict[str, Gauge] = {}
         self._adds = metrics.adds.labels(*labels)
         self._retries = metrics.retries.labels(*labels)
         self._merges = metrics.merges.labels(*labels)
         self._waits = metrics.queue_seconds.labels(*labels)
         self._works = metrics.work_seconds.labels(*labels)
         self._gauges = gauges
-        self._depth.labels(name, name, "0")
+        self.depth("0", 0)
 
     def attach(self, gauges: QueueGauges) -> None:
         """See ``QueueMetrics``."""
@@ -210,7 +211,10 @@ class BoundQueueMetrics:
 
     def depth(self, priority: str, items: int) -> None:
         """See ``QueueMetrics``."""
-        self._depth.labels(self._name, self._name, priority).set(items)
+        gauge = self._depths.get(priority)
+        if gauge is None:
+            gauge = self._depths[priority] = self._depth.labels(self._name, self._name, priority)
+        gauge.set(items)
 
     def added(self) -> None:
         """See ``QueueMetrics``."""
