@@ -60,6 +60,7 @@ __all__ = ["ClusterOptions", "DevCluster", "NotSettled"]
 
 _STEP_SECONDS = 0.01
 _READY_SECONDS = 30.0
+_SETTLE_SECONDS = 60.0
 _EVERY_NAMESPACE = ("default", "kube-system", "kube-public", "kube-node-lease")
 _NAMESPACES = ("kaiwo-system",)
 _CONTEXT = "aimctl-dev"
@@ -185,8 +186,11 @@ class DevCluster:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        """Stop all parts, then the server."""
-        return await self._stack.__aexit__(kind, error, trace)
+        """Stop all parts, then the server. An error of the block leaves it as it is, in no group."""
+        if error is None or isinstance(error, asyncio.CancelledError):
+            return await self._stack.__aexit__(kind, error, trace)
+        await self._stack.__aexit__(None, None, None)
+        return None
 
     def transport(self, *, token: str | None = None, user_agent: str = "aimctl") -> Transport:
         """A way to the API server without sockets; faults apply."""
@@ -242,7 +246,7 @@ class DevCluster:
         for manifest in manifests:
             await client.apply(CRDS, manifest)
 
-    async def settled(self, *, horizon_seconds: float = 0.0, timeout_seconds: float = 60.0) -> None:
+    async def settled(self, *, horizon_seconds: float = 0.0, timeout_seconds: float | None = None) -> None:
         """Wait until the cluster's own parts have nothing to do.
 
         That is: every controller has seen the latest state of all its kinds, no key is dirty, and no timer
@@ -250,17 +254,18 @@ class DevCluster:
         unsettled). Whoever else writes meanwhile may unsettle it again.
 
         Raises:
-            NotSettled: not within ``timeout_seconds``.
+            NotSettled: not within ``timeout_seconds``, by default a minute more than the horizon.
             ExceptionGroup: a part met a defect of its own; see its log.
         """
+        seconds = horizon_seconds + _SETTLE_SECONDS if timeout_seconds is None else timeout_seconds
         try:
-            async with asyncio.timeout(timeout_seconds):
+            async with asyncio.timeout(seconds):
                 while not await self._at_rest(horizon_seconds):
                     await self.clock.sleep(self._pause(horizon_seconds))
         except TimeoutError as error:
             busy = [worker.describe() for worker in self._workers() if not worker.rests(horizon_seconds)]
             raise NotSettled(
-                f"not at rest after {timeout_seconds:g} s: {'; '.join(busy) or 'kinds behind'}"
+                f"not at rest after {seconds:g} s: {'; '.join(busy) or 'kinds behind'}"
             ) from error
         defects = [error for worker in self._workers() for error in worker.errors]
         if defects:

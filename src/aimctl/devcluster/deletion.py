@@ -133,7 +133,11 @@ class Deletion:
         graceful, pending = self._grace(kind, obj, options)
         if pending:
             return Deleted(obj, gone=False)
-        finalizers = _with_policy(metadata.get("finalizers") or [], options.propagation)
+        present = metadata.get("finalizers") or []
+        policy = options.propagation
+        if not policy and kind.rules.orphans and FOREGROUND not in present:
+            policy = "Orphan"
+        finalizers = _with_policy(present, policy)
         changed = set(finalizers) != set(metadata.get("finalizers") or [])
         finisher = self.finishers.get(kind.storage_key)
         if finalizers:

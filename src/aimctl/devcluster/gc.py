@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["GarbageCollector"]
 
 _GONE_REMEMBERED = 10_000
-"""Uids of owners seen to go; they never come back, so remembering fewer costs a read and no more."""
+"""Uids of owners seen to go, with whether they were namespaced; forgetting one costs a read."""
 
 _log = structlog.get_logger("aimctl.devcluster")
 
@@ -52,7 +52,7 @@ class GarbageCollector:
         self._clock = clock
         self._kinds = kinds
         self._graph = OwnerGraph()
-        self._gone: dict[str, None] = {}
+        self._gone: dict[str, bool] = {}
         self._mirrors: dict[tuple[str, str], tuple[Mirror[Item], asyncio.Task[None]]] = {}
         self._kinds_changed = asyncio.Event()
         self.worker: Worker[str] = Worker("garbage-collector", self._reconcile, clock=clock)
@@ -120,7 +120,7 @@ class GarbageCollector:
         dependents = self._graph.dependents(item.uid)
         self._graph.remove(item.uid)
         if dependents:
-            self._gone[item.uid] = None
+            self._gone[item.uid] = item.resource.namespaced
             if len(self._gone) > _GONE_REMEMBERED:
                 del self._gone[next(iter(self._gone))]
         for dependent in dependents:
@@ -185,7 +185,8 @@ class GarbageCollector:
 
     async def _look_up(self, item: Item, owner: OwnerReference) -> OwnerState:
         """The state of an owner the graph does not show."""
-        if owner.uid in self._gone:
+        was_namespaced = self._gone.get(owner.uid)
+        if was_namespaced is not None and (item.key.namespace or not was_namespaced):
             return "absent"  # seen to go; its kind may be gone as well by now
         resource = self._resource(owner)
         # A kind that is not served (perhaps not yet) leaves it open, and a cluster-scoped object cannot have

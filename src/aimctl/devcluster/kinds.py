@@ -79,6 +79,7 @@ class Strategy:
             CRs).
         create_on_update: whether a PUT of a missing object creates it (Leases, Events).
         returns_deleted: whether DELETE answers with the object instead of a Status.
+        orphans: whether a DELETE that names no policy leaves the dependents (Jobs, for old clients' sake).
         field_paths: dotted paths that field selectors may name, besides ``metadata.name`` and ``.namespace``.
         grace_seconds: for kinds with graceful deletion, the period that applies to this object, given what
             the caller asked for (or None); 0 deletes at once. None: the kind has no graceful deletion.
@@ -93,6 +94,7 @@ class Strategy:
     unconditional_update: bool = False
     create_on_update: bool = False
     returns_deleted: bool = False
+    orphans: bool = False
     field_paths: tuple[str, ...] = ()
     grace_seconds: Callable[[Mapping[str, Any], int | None], int] | None = None
     prepare: Callable[[dict[str, Any], Mapping[str, Any] | None], None] | None = None

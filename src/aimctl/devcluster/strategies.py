@@ -355,7 +355,11 @@ _STRATEGIES: dict[tuple[str, str], Strategy] = {
         create_on_update=True, field_paths=_EVENT_FIELDS, convert_in=_event_in, convert_out=_event_out
     ),
     ("batch", "jobs"): _builtin(
-        generation=True, prepare=_prepare_job, check=_check_job, field_paths=("status.successful",)
+        generation=True,
+        orphans=True,
+        prepare=_prepare_job,
+        check=_check_job,
+        field_paths=("status.successful",),
     ),
     ("apps", "deployments"): _builtin(generation=True),
     ("apps", "statefulsets"): _builtin(generation=True),

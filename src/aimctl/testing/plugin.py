@@ -1,0 +1,86 @@
+"""Pytest fixtures for tests of operators; opt in with ``pytest_plugins = ["aimctl.testing.plugin"]``.
+
+    dev_cluster   an embedded cluster in real time, on the test's event loop (needs pytest-asyncio)
+    kube_client   a client for it
+    virtual_time  runs a scenario, with or without a cluster, in virtual time
+
+The marker ``dev_cluster`` sets options, whose names are those of
+:class:`~aimctl.devcluster.cluster.ClusterOptions`::
+
+    @pytest.mark.dev_cluster(pace=0, crds=[...])
+    async def test_something(dev_cluster, kube_client): ...
+
+    def test_a_day(virtual_time):
+        async def scenario(cluster):
+            ...
+        virtual_time.on_cluster(scenario, pace=1.0)
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any, TypeVar, final
+
+import pytest
+import pytest_asyncio
+
+from aimctl.devcluster import DevCluster
+from aimctl.runtime.clock import LoopClock
+from aimctl.testing.hosting import hosted
+from aimctl.testing.virtualtime import run_virtual, virtual_clock
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+
+    from aimctl.runtime.kube.client import Client
+
+__all__ = ["VirtualTime", "dev_cluster", "kube_client", "pytest_configure", "virtual_time"]
+
+T = TypeVar("T")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known."""
+    config.addinivalue_line("markers", "dev_cluster(**options): options of the fixture dev_cluster")
+
+
+@final
+class VirtualTime:
+    """Runs scenarios in virtual time, each on a fresh loop whose wall clock starts at ``EPOCH``."""
+
+    def run(self, scenario: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine to its end."""
+        return run_virtual(scenario)
+
+    def on_cluster(
+        self, scenario: Callable[[DevCluster], Awaitable[T]], *, seed: int = 0, **options: Any
+    ) -> T:
+        """Run ``scenario(cluster)`` with an embedded cluster of its own; the same seed gives the same run."""
+
+        async def main() -> T:
+            rng = random.Random(seed)  # noqa: S311 - a repeatable run, no secrets
+            async with DevCluster(clock=virtual_clock(), rng=rng, **options) as cluster:
+                return await scenario(cluster)
+
+        return run_virtual(main())
+
+
+@pytest.fixture
+def virtual_time() -> VirtualTime:
+    """Scenarios in virtual time."""
+    return VirtualTime()
+
+
+@pytest_asyncio.fixture
+async def dev_cluster(request: pytest.FixtureRequest) -> AsyncIterator[DevCluster]:
+    """An embedded cluster, ready; one for each test."""
+    marker = request.node.get_closest_marker("dev_cluster")
+    options = dict(marker.kwargs) if marker is not None else {}
+    async with hosted(DevCluster(clock=LoopClock(), **options)) as cluster:
+        yield cluster
+
+
+@pytest_asyncio.fixture
+async def kube_client(dev_cluster: DevCluster) -> Client:
+    """A client for the embedded cluster, over a transport without sockets."""
+    return dev_cluster.client()
