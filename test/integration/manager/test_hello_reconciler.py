@@ -1,0 +1,192 @@
+"""The example of the documentation, as a platform team would write it, on the embedded cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import signal
+import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from aimctl.devcluster import DevCluster
+from aimctl.runtime.clock import LoopClock
+from aimctl.runtime.kube.builtin import CONFIG_MAPS, EVENTS, LEASES
+from aimctl.runtime.kube.errors import ConnectionFailed, NotFound, WriteRefused
+from aimctl.runtime.manager import LeaderElectionOptions, LeaderLost, Manager, ManagerOptions
+from aimctl.testing.virtualtime import virtual_clock, virtual_time
+
+EXAMPLE = Path(__file__).parents[3] / "docs" / "examples" / "hello_reconciler.py"
+_spec = importlib.util.spec_from_file_location("hello_reconciler", EXAMPLE)
+hello = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(hello)
+
+
+class Way:
+    """A transport that can be cut, and counts what goes over it."""
+
+    def __init__(self, transport) -> None:
+        self.transport = transport
+        self.cut = False
+        self.writes: list[str] = []
+
+    @asynccontextmanager
+    async def send(self, request, *, stream=False, timeout_seconds=None):
+        if self.cut:
+            raise ConnectionFailed("cut", refused=True)
+        if request.method != "GET" and "/leases" not in request.path:
+            self.writes.append(f"{request.method} {request.path}")
+        async with self.transport.send(request, stream=stream, timeout_seconds=timeout_seconds) as answer:
+            yield answer
+
+    async def aclose(self) -> None:
+        self.cut = True
+
+
+class Replica:
+    def __init__(self, cluster, identity: str) -> None:
+        self.way = Way(cluster.transport())
+        self.manager = Manager(
+            self.way,
+            clock=virtual_clock(),
+            options=ManagerOptions(leader_election=LeaderElectionOptions("hello", "default"), name="hello"),
+            identity=identity,
+        )
+        hello.add_hello(self.manager)
+        self.stop = asyncio.Event()
+        self.task = asyncio.create_task(self.manager.run(self.stop))
+
+    async def end(self) -> None:
+        self.stop.set()
+        await self.task
+
+
+def cluster_now() -> DevCluster:
+    return DevCluster(clock=virtual_clock(), crds=[])
+
+
+async def want(client, name: str, greeted: str = "World"):
+    body = {"metadata": {"name": name, "labels": {"hello": "wanted"}}, "data": {"name": greeted}}
+    return await client.create(CONFIG_MAPS, body, "default")
+
+
+async def greeting(client, name: str) -> str:
+    return (await client.get(CONFIG_MAPS, f"{name}-hello", "default")).view.data["greeting"]
+
+
+@virtual_time
+async def test_a_greeting_comes_comes_back_follows_its_source_and_goes_with_it():
+    async with cluster_now() as cluster:
+        client = cluster.client()
+        replica = Replica(cluster, "one")
+        await want(client, "a")
+        await asyncio.sleep(1)
+        assert await greeting(client, "a") == "Hello, World!"
+
+        await client.delete(CONFIG_MAPS, "a-hello", "default")
+        await asyncio.sleep(1)
+        assert await greeting(client, "a") == "Hello, World!"
+
+        await client.patch(CONFIG_MAPS, "a", {"data": {"name": "Moon"}}, "default")
+        await client.patch(CONFIG_MAPS, "a-hello", {"data": {"greeting": "Bah"}}, "default")
+        await asyncio.sleep(1)
+        assert await greeting(client, "a") == "Hello, Moon!"
+
+        await client.delete(CONFIG_MAPS, "a", "default")
+        await asyncio.sleep(5)
+        with pytest.raises(NotFound):
+            await greeting(client, "a")
+        await replica.end()
+
+
+@virtual_time
+async def test_a_settled_cluster_causes_no_writes_and_a_restart_causes_none_either():
+    async with cluster_now() as cluster:
+        client = cluster.client()
+        for number in range(20):
+            await want(client, f"n{number}")
+        first = Replica(cluster, "one")
+        await asyncio.sleep(30)
+        assert len(first.way.writes) == 20
+        await asyncio.sleep(3600)
+        assert len(first.way.writes) == 20
+        await first.end()
+        second = Replica(cluster, "two")
+        await asyncio.sleep(3600)
+        assert second.manager.elected.is_set()
+        assert second.way.writes == []
+        await second.end()
+
+
+@virtual_time
+async def test_a_leader_that_is_cut_off_loses_its_lease_and_the_standby_goes_on():
+    async with cluster_now() as cluster:
+        client = cluster.client()
+        one = Replica(cluster, "one")
+        await one.manager.elected.wait()
+        two = Replica(cluster, "two")
+        await asyncio.sleep(20)
+        one.way.cut = True
+        await want(client, "a")
+        with pytest.raises(LeaderLost):
+            await one.task
+        with pytest.raises(WriteRefused):
+            await one.manager.client.create(CONFIG_MAPS, {"metadata": {"name": "x"}}, "default")
+        assert two.way.writes == []
+        await asyncio.sleep(10)
+        assert two.manager.elected.is_set()
+        assert await greeting(client, "a") == "Hello, World!"
+        lease = await client.get(LEASES, "hello", "default")
+        assert (lease.view.spec.holder_identity, lease.view.spec.lease_transitions) == ("two", 1)
+        await two.end()
+
+
+@virtual_time
+async def test_events_reach_the_server_as_one_object_with_a_count():
+    async with cluster_now() as cluster:
+        client = cluster.client()
+        replica = Replica(cluster, "one")
+        source = await want(client, "a")
+        await replica.manager.elected.wait()
+        for _ in range(10):
+            replica.manager.events.event(source, "Normal", "Greeted", "said hello")
+            await asyncio.sleep(1)
+        await replica.end()
+        page = await client.list(EVENTS, "default")
+        (event,) = [item.view for item in page.items if item.view.reason == "Greeted"]
+        assert event.series.count == 10
+        assert event.note == "said hello"
+
+
+async def test_the_script_runs_as_a_program_and_ends_well_on_a_signal(tmp_path):
+    async with DevCluster(clock=LoopClock(), crds=[], controllers=False) as cluster:
+        await cluster.serve()
+        kubeconfig = cluster.write_kubeconfig(tmp_path / "config")
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            str(EXAMPLE),
+            env={**os.environ, "KUBECONFIG": str(kubeconfig)},
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            client = cluster.client()
+            await want(client, "a")
+            async with asyncio.timeout(30):
+                while True:
+                    try:
+                        assert await greeting(client, "a") == "Hello, World!"
+                    except NotFound:
+                        await asyncio.sleep(0.1)
+                    else:
+                        break
+                process.send_signal(signal.SIGTERM)
+                _, log = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        assert process.returncode == 0, log.decode()
+        assert "stopped" in log.decode()
