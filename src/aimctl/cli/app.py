@@ -56,6 +56,16 @@ DiscoveryLimit = Annotated[
 ]
 
 
+OperatorNamespace = Annotated[
+    str,
+    typer.Option(
+        "--operator-namespace",
+        envvar="AIM_OPERATOR_NAMESPACE",
+        help="Where discovery of cluster templates runs.",
+    ),
+]
+
+
 @app.callback()
 def version_and_help(
     *,
@@ -101,9 +111,7 @@ def manager(
         ),
     ] = ":8081",
     discovery_limit: DiscoveryLimit = 10,
-    operator_namespace: Annotated[
-        str, typer.Option(envvar="AIM_OPERATOR_NAMESPACE", help="Where discovery of cluster templates runs.")
-    ] = "kaiwo-system",
+    operator_namespace: OperatorNamespace = "kaiwo-system",
     watch_namespace: Annotated[
         list[str] | None,
         typer.Option(
@@ -193,6 +201,7 @@ class ManifestPart(StrEnum):
     all = "all"
     crd = "crd"
     rbac = "rbac"
+    manager = "manager"
 
 
 @app.command()
@@ -203,8 +212,9 @@ def manifests(
         Path | None,
         typer.Option("--output", "-o", help="Folder to write files into; default: standard output."),
     ] = None,
+    operator_namespace: OperatorNamespace = "kaiwo-system",
 ) -> None:
-    """Print the CRDs and RBAC rules, ready for ``kubectl apply -f -``, or write them to files."""
+    """Print the CRDs, RBAC rules and Deployment, ready for ``kubectl apply -f -``, or write them to files."""
     from aimctl.cli.manifests import write_manifests
 
-    write_manifests(part.value, output)
+    write_manifests(part.value, output, operator_namespace=operator_namespace)
