@@ -63,8 +63,8 @@ _DEEP_COST = 64 * 1024
 
 _INT64 = 2**63
 _URI = re.compile(r"(hf|s3)://[^ \t\r\n]+")
-_START = re.compile(r"^[ \t]*\[(?=\s*[{\]])", re.MULTILINE)
-"""A line that may begin a list of objects, or an empty list; ``[INFO] ...`` and ``[2026-...`` do not."""
+_START = re.compile(r"^[ \t]*\[(?=\s*[{\[\]])", re.MULTILINE)
+"""A line that may begin a list of objects or lists, or an empty list; ``[INFO] ...`` and ``[2026-...`` do not."""
 _MORE_ON_LINE = re.compile(r"[ \t\r]*[^ \t\r\n]")
 _EXCERPT = 160
 

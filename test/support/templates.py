@@ -1,0 +1,143 @@
+"""Observations of one template, for tests of decisions: say what differs from an ordinary template."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from aimctl.api.v1alpha1 import (
+    CLUSTER_SERVICE_TEMPLATES,
+    SERVICE_TEMPLATES,
+    ModelSpec,
+    RuntimeConfigSpec,
+)
+from aimctl.domain import (
+    Found,
+    JobView,
+    ObservedJob,
+    PodLog,
+    PodView,
+    TemplateIdentity,
+    TemplateObservation,
+    resolve_model,
+    resolve_runtime_config,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+NOW = datetime(2026, 5, 4, 12, 0, 0, tzinfo=UTC)
+SPEC: dict[str, Any] = {
+    "modelName": "llama",
+    "metric": "latency",
+    "precision": "fp16",
+    "gpuSelector": {"count": 1, "model": "MI300X"},
+}
+ANSWER = (
+    b'INFO starting\n[{"filename": "a.yaml", "profile": {"model": "m/m", "engine_args": {"x": 1}},'
+    b' "models": [{"name": "m", "source": "hf://m/m", "size_gb": 16.0}]}]\nINFO done\n'
+)
+
+
+def model(image: str = "ghcr.io/silogen/aim-llama:1", **spec: Any) -> ModelSpec:
+    return ModelSpec.model_validate({"image": image, **spec})
+
+
+def observe(
+    status: Mapping[str, Any] | None = None,
+    *,
+    spec: Mapping[str, Any] | None = None,
+    cluster: bool = False,
+    generation: int = 1,
+    deleting: bool = False,
+    rediscover: str = "",
+    model_spec: ModelSpec | None = None,
+    no_model: bool = False,
+    config_name: str = "default",
+    config_spec: RuntimeConfigSpec | None = None,
+    gpus: Sequence[str] = ("MI300X",),
+    jobs: Sequence[ObservedJob] = (),
+    now: datetime = NOW,
+    uid: str = "template-uid",
+    name: str = "llama-latency",
+) -> TemplateObservation:
+    """An observation: by default a new namespaced template whose model and GPU are there, without Jobs."""
+    kind = CLUSTER_SERVICE_TEMPLATES if cluster else SERVICE_TEMPLATES
+    namespace = "" if cluster else "team"
+    body = {"spec": {**SPEC, **(spec or {})}, "status": dict(status or {})}
+    found = None if no_model else Found("llama", "", "model-uid", model_spec or model())
+    config = Found(config_name, "", "config-uid", config_spec) if config_spec is not None else None
+    return TemplateObservation(
+        TemplateIdentity(kind.name, namespace, name, uid, generation, deleting, rediscover),
+        kind.decode(json.dumps(body).encode()),
+        resolve_model("llama", namespace, namespaced=None, cluster=found),
+        resolve_runtime_config(config_name, namespace, namespaced=None, cluster=config),
+        frozenset(gpus),
+        "kaiwo-system",
+        now,
+        tuple(jobs),
+    )
+
+
+def at(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def job(
+    name: str,
+    *,
+    ended: str = "",
+    reason: str = "",
+    failed: int = 0,
+    deleting: bool = False,
+    pods: Sequence[PodView] = (),
+    log: PodLog | None = None,
+) -> ObservedJob:
+    """A Job; ``ended`` is "", "Complete" or "Failed"."""
+    body: dict[str, Any] = {
+        "metadata": {"name": name, "namespace": "team", "uid": f"{name}-uid"},
+        "status": {"failed": failed},
+    }
+    if deleting:
+        body["metadata"]["deletionTimestamp"] = at(NOW)
+    if ended:
+        body["status"]["conditions"] = [{"type": ended, "status": "True", "reason": reason}]
+    return ObservedJob(JobView.decode(json.dumps(body).encode()), tuple(pods), log)
+
+
+def pod(
+    phase: str = "Pending",
+    *,
+    name: str = "pod",
+    age: float = 1,
+    waiting: str = "",
+    message: str = "",
+    exit_code: int | None = None,
+    ended: str = "Error",
+    unschedulable: str = "",
+) -> PodView:
+    """A pod with one container named discovery."""
+    state: dict[str, Any] = {}
+    if waiting:
+        state = {"waiting": {"reason": waiting, "message": message}}
+    if exit_code is not None:
+        state = {"terminated": {"exitCode": exit_code, "reason": ended}}
+    status: dict[str, Any] = {
+        "phase": phase,
+        "containerStatuses": [{"name": "discovery", "image": "ghcr.io/x:1", "state": state}],
+    }
+    if unschedulable:
+        status["conditions"] = [
+            {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": unschedulable}
+        ]
+    created = at(NOW - timedelta(seconds=age))
+    body = {"metadata": {"name": name, "creationTimestamp": created}, "status": status}
+    return PodView.decode(json.dumps(body).encode())
+
+
+def completed(name: str, output: bytes | None = ANSWER, *, read: bool = True) -> ObservedJob:
+    """A Job that is complete; its log is ``output``, None if it is gone."""
+    return job(
+        name, ended="Complete", pods=[pod("Succeeded", exit_code=0)], log=PodLog("pod", output) if read else None
+    )

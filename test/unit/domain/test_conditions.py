@@ -1,0 +1,56 @@
+"""A condition's transition time moves when its status does, and never otherwise."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aimctl.api.v1alpha1 import Condition
+from aimctl.domain.conditions import MAX_MESSAGE, clip, condition, find, is_true
+
+BEFORE = (Condition(type="Ready", status="False", reason="Old", message="old", last_transition_time="T0", observed_generation=1),)
+
+
+def test_a_new_condition_has_the_time_of_now() -> None:
+    assert condition((), "Ready", "True", "Done", "all well", generation=3, now="T1") == {
+        "type": "Ready",
+        "status": "True",
+        "reason": "Done",
+        "message": "all well",
+        "observedGeneration": 3,
+        "lastTransitionTime": "T1",
+    }
+
+
+def test_another_reason_or_message_keeps_the_transition_time() -> None:
+    changed = condition(BEFORE, "Ready", "False", "New", "new", generation=2, now="T1")
+    assert changed["lastTransitionTime"] == "T0"
+    assert (changed["reason"], changed["observedGeneration"]) == ("New", 2)
+
+
+def test_another_status_moves_the_transition_time() -> None:
+    assert condition(BEFORE, "Ready", "True", "Old", "old", generation=1, now="T1")["lastTransitionTime"] == "T1"
+    assert condition(BEFORE, "Ready", "Unknown", "Old", generation=1, now="T1")["lastTransitionTime"] == "T1"
+
+
+def test_a_condition_without_a_time_gets_one() -> None:
+    bare = (Condition(type="Ready", status="True"),)
+    assert condition(bare, "Ready", "True", "R", generation=1, now="T1")["lastTransitionTime"] == "T1"
+
+
+def test_the_reason_stands_in_for_an_empty_message() -> None:
+    assert condition((), "Ready", "True", "Done", generation=1, now="T")["message"] == "Done"
+
+
+def test_conditions_are_found_by_type() -> None:
+    assert find(BEFORE, "Ready") is BEFORE[0]
+    assert find(BEFORE, "Other") is None
+    assert not is_true(BEFORE, "Ready")
+    assert is_true((Condition(type="Ready", status="True"),), "Ready")
+
+
+@given(st.text(max_size=5000))
+def test_no_message_is_longer_than_the_limit(text: str) -> None:
+    message = condition((), "Ready", "True", "R", text, generation=1, now="T")["message"]
+    assert 0 < len(message) <= MAX_MESSAGE
+    assert clip(text, 10) == text or clip(text, 10).endswith("...")

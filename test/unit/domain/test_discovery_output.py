@@ -1,0 +1,187 @@
+"""Whatever a container prints, the answer is a whole result or an error that shows what was wrong."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aimctl.domain.discovery_output import (
+    MAX_DEPTH,
+    MAX_OUTPUT_BYTES,
+    MAX_PROFILE_BYTES,
+    MAX_SOURCES,
+    DiscoveryError,
+    DiscoveryResult,
+    Source,
+    last_lines,
+    parse,
+)
+
+PROFILE = {"model": "m/m", "metadata": {"engine": "vllm", "gpu_count": 1}, "engine_args": {"a": 1.5}, "env_vars": {}}
+MODELS = [{"name": "m", "source": "hf://m/m", "size_gb": 16.0}, {"name": "t", "source": "s3://b/t", "size_gb": 0.5}]
+SOURCES = (Source("m", "hf://m/m", 17179869184), Source("t", "s3://b/t", 536870912))
+
+
+def entry(**changed: Any) -> dict[str, Any]:
+    return {"filename": "a.yaml", "profile": PROFILE, "models": MODELS} | changed
+
+
+def output(*entries: Any) -> bytes:
+    return json.dumps(list(entries)).encode()
+
+
+def one(**changed: Any) -> bytes:
+    return output(entry(models=[MODELS[0] | changed]))
+
+
+def error(printed: bytes) -> str:
+    found = parse(printed)
+    assert isinstance(found, DiscoveryError), found
+    return found.message
+
+
+def test_the_first_entry_gives_profile_and_sources() -> None:
+    other = entry(profile={"model": "other"}, models=[])
+    assert parse(output(entry(), other)) == DiscoveryResult(SOURCES, PROFILE)
+
+
+@pytest.mark.parametrize(
+    "printed",
+    [
+        b"INFO loading\n" + output(entry()) + b"\nINFO done\n",
+        b"\xff\xfe not utf-8\n  " + output(entry()) + b"  \r\n",
+        json.dumps([entry()], indent=2).encode(),
+        b"[2026-01-01] log line\n[INFO] [x]\n" + json.dumps([entry()], indent=4).encode() + b"\n[INFO] bye",
+        b'[{"broken": \n' + output(entry()),
+        output(entry(profile={"early": True})) + b"\n" + output(entry()),
+        output(entry()) + b'\n[{"later": "but no result"}]\n[]\n',
+    ],
+)
+def test_the_last_valid_array_among_log_lines_counts(printed: bytes) -> None:
+    assert parse(printed) == DiscoveryResult(SOURCES, PROFILE)
+
+
+def test_an_array_inside_the_result_is_not_taken_for_the_result() -> None:
+    profile = {"nested": [entry(profile={"inner": True})]}
+    found = parse(json.dumps([entry(profile=profile)], indent=1).encode())
+    assert isinstance(found, DiscoveryResult)
+    assert found.profile == profile
+
+
+@pytest.mark.parametrize(("gigabytes", "size"), [(16, 16 * 2**30), (0, 0), (0.002, 2147484), (1e-12, 1)])
+def test_sizes_become_bytes_rounded_up(gigabytes: float, size: int) -> None:
+    found = parse(one(size_gb=gigabytes))
+    assert isinstance(found, DiscoveryResult)
+    assert found.sources[0].size_bytes == size
+
+
+@pytest.mark.parametrize(
+    ("printed", "words"),
+    [
+        (b"", ["no JSON array", "log is empty"]),
+        (b"\n\n", ["no JSON array"]),
+        (b"Traceback\nRuntimeError: no profiles", ["no JSON array", "RuntimeError: no profiles"]),
+        (b'{"profile": {}, "models": []}', ["no JSON array", "AIM image"]),
+        (b'[1, "two", null]', ["no JSON array"]),
+        (b"[]", ["array is empty"]),
+        (b'[{"filename": "a.yaml", "profile": {"mod', ["not valid JSON"]),
+        (output(entry())[:-20], ["not valid JSON"]),
+        (output([]), ["[0] is []", "an object"]),
+        (output({"models": MODELS}), ["[0] has no 'profile'", "models"]),
+        (output({"profile": {}}), ["[0] has no 'models'"]),
+        (output(entry(profile=["x"])), ["[0].profile", "an object"]),
+        (output(entry(models={"name": 1})), ["[0].models", "a list"]),
+        (output(entry(models=[])), ["[0].models is empty"]),
+        (output(entry(models=["m"])), ["[0].models[0]", "'m'"]),
+        (output(entry(models=[MODELS[0]] * (MAX_SOURCES + 1))), [str(MAX_SOURCES + 1), str(MAX_SOURCES)]),
+        (one(name=""), ["[0].models[0].name"]),
+        (one(name=7), ["[0].models[0].name is 7"]),
+        (one(name="a" * 513), ["513", "512"]),
+        (one(name="a\x00b"), ["[0].models[0].name", "printable"]),
+        (one(source=None), ["[0].models[0].source is null"]),
+        (one(source="ftp://example.org/m"), ["ftp://example.org/m", "hf:// and s3://"]),
+        (one(source="hf://with space"), ["hf://with space"]),
+        (one(source="hf://"), ["'hf://'"]),
+        (one(source="hf://" + "x" * 3000), ["3005", "2048"]),
+        (one(size_gb="16"), ["size_gb is '16'", "GiB"]),
+        (one(size_gb=True), ["size_gb is true"]),
+        (one(size_gb=None), ["size_gb is null"]),
+        (one(size_gb=-3), ["size_gb is -3"]),
+        (one(size_gb=10**9), ["size_gb is 1000000000"]),
+        (one(size_gb=0).replace(b'"size_gb": 0', b'"size_gb": NaN'), ["NaN"]),
+        (one(size_gb=0).replace(b'"size_gb": 0', b'"size_gb": 1e400'), ["size_gb"]),
+        (one(size_gb=0).replace(b'"size_gb": 0', b'"size_gb": ' + b"9" * 5000), ["not valid JSON"]),
+        (output({"profile": PROFILE, "models": [{"name": "m", "source": "hf://m"}]}), ["no 'size_gb'"]),
+        (output(entry(profile={"x": "a" * MAX_PROFILE_BYTES})), [str(MAX_PROFILE_BYTES)]),
+        (output(entry(profile={"x": 2**63})), ["9223372036854775808"]),
+        (output(entry(profile={"x": "\ud800"})), ["[0].profile cannot be kept"]),
+        (b"[" * 100_000 + b"]" * 100_000, ["deeper than"]),
+        (b'[{"a":' * 50_000, ["deeper than"]),
+        (b"x" * (MAX_OUTPUT_BYTES + 1), [str(MAX_OUTPUT_BYTES)]),
+    ],
+)
+def test_hostile_output_is_refused_with_a_message_that_shows_what_was_wrong(printed: bytes, words: list[str]) -> None:
+    message = error(printed)
+    assert all(word in message for word in words), message
+    assert len(message) <= 1200
+
+
+def test_a_profile_may_be_nested_as_deep_as_the_limit_and_no_deeper() -> None:
+    def nested(depth: int) -> dict[str, Any]:
+        value: dict[str, Any] = {}
+        for _ in range(depth - 1):
+            value = {"a": value}
+        return value
+
+    assert isinstance(parse(output(entry(profile=nested(MAX_DEPTH)))), DiscoveryResult)
+    assert f"deeper than {MAX_DEPTH}" in error(output(entry(profile=nested(MAX_DEPTH + 1))))
+
+
+@pytest.mark.parametrize(
+    "line", [b"[{\n", b'[{"a": 1},\n', b"[[[[[[[[\n", b"[]x\n", b"[INFO] x\n", b'[{"a": "', b"[ \n", b'[{"a":NaN}]\n']
+)
+def test_megabytes_of_broken_arrays_are_read_in_linear_time(line: bytes) -> None:
+    printed = (line * (MAX_OUTPUT_BYTES // len(line)))[:MAX_OUTPUT_BYTES]
+    began = time.process_time()
+    error(printed)
+    assert time.process_time() - began < 5
+
+
+@given(st.binary(max_size=300) | st.text(alphabet='[]{}",:0-9aeNI\\\n ', max_size=300).map(str.encode))
+def test_parsing_never_raises(printed: bytes) -> None:
+    assert isinstance(parse(printed), DiscoveryError)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(JSON, JSON, st.sampled_from(["name", "source", "size_gb"]), JSON)
+def test_any_json_in_any_place_gives_a_whole_result_or_an_error(profile: Any, models: Any, field: str, value: Any) -> None:
+    for printed in (entry(profile=profile), entry(models=models), entry(models=[MODELS[0] | {field: value}])):
+        found = parse(output(printed))
+        if isinstance(found, DiscoveryResult):
+            assert found.sources
+            assert all(0 <= source.size_bytes < 2**63 for source in found.sources)
+            json.dumps(found.profile, allow_nan=False).encode()
+        else:
+            assert found.message
+
+
+@given(st.binary(max_size=2000))
+def test_last_lines_are_short_and_printable(printed: bytes) -> None:
+    text = last_lines(printed)
+    assert len(text) <= 600
+    assert text.isprintable()
+
+
+def test_last_lines_are_the_last_that_say_something() -> None:
+    assert last_lines(b"1\n2\n3\n\n4\n5\n6\n\n", lines=3) == "4 | 5 | 6"

@@ -1,0 +1,106 @@
+"""Node labels and template texts meet in one form of a GPU's name."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aimctl.domain.gpus import AMD_DEVICE_IDS, gpu_labels, models_of, normalise, offered, resource_name
+
+
+@pytest.mark.parametrize(
+    ("text", "model"),
+    [
+        ("MI300X", "MI300X"),
+        ("mi300x", "MI300X"),
+        ("Instinct MI300X", "MI300X"),
+        ("AMD_Instinct_MI300X_OAM", "MI300X"),
+        ("AMD Instinct MI250X / MI250", "MI250X"),
+        ("MI210", "MI210"),
+        ("NVIDIA-A100-SXM4-40GB", "A100"),
+        ("NVIDIA-A100-SXM4-40GB-MIG-1g.5gb", "A100"),
+        ("A100-PCIE-40GB", "A100"),
+        ("NVIDIA-H100-80GB-HBM3", "H100"),
+        ("NVIDIA-GH200-480GB", "GH200"),
+        ("Tesla-T4", "T4"),
+        ("NVIDIA-L40S", "L40S"),
+        ("NVIDIA-RTX-A6000", "A6000"),
+        ("NVIDIA-GeForce-RTX-4090", "RTX4090"),
+        ("Quadro-RTX-8000", "RTX8000"),
+        ("some future card", "SOME-FUTURE-CARD"),
+        ("", ""),
+        ("  ", ""),
+        ("NVIDIA", "NVIDIA"),
+    ],
+)
+def test_a_product_text_becomes_its_model(text: str, model: str) -> None:
+    assert normalise(text) == model
+
+
+@given(st.text(max_size=60))
+def test_normalising_twice_changes_nothing(text: str) -> None:
+    assert normalise(normalise(text)) == normalise(text)
+
+
+@pytest.mark.parametrize(
+    ("labels", "models"),
+    [
+        ({"amd.com/gpu.device-id": "74a1"}, {"MI300X"}),
+        ({"amd.com/gpu.device-id": "0x74A1"}, {"MI300X"}),
+        ({"beta.amd.com/gpu.device-id": "74a5"}, {"MI325X"}),
+        ({"amd.com/gpu.device-id.75a3": "8"}, {"MI355X"}),
+        ({"beta.amd.com/gpu.device-id.740f": "4"}, {"MI210"}),
+        ({"amd.com/gpu.device-id.74a1": "0"}, set()),
+        ({"amd.com/gpu.device-id": "ffff"}, set()),
+        ({"amd.com/gpu.family": "AI"}, set()),
+        ({"amd.com/gpu.family": "MI300X"}, {"MI300X"}),
+        ({"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-40GB"}, {"A100"}),
+        ({"nvidia.com/mig.product": "A100-SXM4-40GB-MIG-1g.5gb"}, {"A100"}),
+        ({"feature.node.kubernetes.io/nvidia-gpu-model": "H200"}, {"H200"}),
+        ({"kubernetes.io/hostname": "MI300X"}, set()),
+        ({"amd.com/gpu.device-id.74a1": "4", "amd.com/gpu.device-id.74a5": "4"}, {"MI300X", "MI325X"}),
+        ({}, set()),
+    ],
+)
+def test_a_nodes_labels_say_which_models_it_offers(labels: dict[str, str], models: set[str]) -> None:
+    assert models_of(labels) == models
+
+
+@pytest.mark.parametrize(
+    ("model", "ids"),
+    [
+        ("MI300X", "74a1 74a9 74b5 74bd"),
+        ("MI325X", "74a5 74b9"),
+        ("MI210", "740f 7410"),
+        ("MI250X", "7408 740c"),
+        ("MI100", "738c 738e"),
+        ("MI300A", "74a0"),
+        ("MI308X", "74a2 74a8 74b6"),
+        ("MI350X", "75a0 75b0"),
+        ("MI355X", "75a3 75b3"),
+    ],
+)
+def test_each_known_device_id_is_its_model(model: str, ids: str) -> None:
+    assert {key for key, value in AMD_DEVICE_IDS.items() if value == model} == set(ids.split())
+
+
+def test_the_cluster_offers_what_any_node_offers() -> None:
+    assert offered([{"amd.com/gpu.device-id": "74a1"}, {}, {"nvidia.com/gpu.product": "T4"}]) == {"MI300X", "T4"}
+    assert offered([]) == frozenset()
+
+
+KEYS = st.sampled_from(
+    ["amd.com/gpu.device-id", "amd.com/gpu.device-id.74a1", "nvidia.com/gpu.product", "beta.amd.com/gpu.family", "other/label",
+     "feature.node.kubernetes.io/nvidia-gpu-model", "nvidia.com/mig.product", "amd.com/gpu.product-name"]
+)  # fmt: skip
+
+
+@given(st.dictionaries(KEYS, st.text(max_size=20)))
+def test_labels_beyond_the_gpu_labels_change_nothing(labels: dict[str, str]) -> None:
+    assert models_of(gpu_labels(labels)) == models_of(labels)
+
+
+@pytest.mark.parametrize(("model", "name"), [("MI300X", "amd.com/gpu"), ("Instinct MI325X", "amd.com/gpu"), ("H100", "nvidia.com/gpu")])
+def test_pods_ask_for_the_vendors_resource(model: str, name: str) -> None:
+    assert resource_name(model) == name

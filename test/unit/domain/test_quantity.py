@@ -1,0 +1,86 @@
+"""Quantities are read as Kubernetes reads them and written as it writes them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aimctl.domain.quantity import MAX_BYTES, parse, size_in_bytes
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical", "value"),
+    [
+        ("0", "0", "0"),
+        ("16Gi", "16Gi", str(16 * 1024**3)),
+        ("1024Mi", "1Gi", str(1024**3)),
+        ("1.5Gi", "1536Mi", str(1536 * 1024**2)),
+        ("512", "512", "512"),
+        ("1000", "1k", "1000"),
+        ("1500", "1500", "1500"),
+        ("500m", "500m", "0.5"),
+        ("0.5", "500m", "0.5"),
+        (".5", "500m", "0.5"),
+        ("2.", "2", "2"),
+        ("1e3", "1e3", "1000"),
+        ("1E3", "1e3", "1000"),
+        ("1E", "1E", str(10**18)),
+        ("1Ei", "1Ei", str(1024**6)),
+        ("-3k", "-3k", "-3000"),
+        ("+3M", "3M", "3000000"),
+        ("0.5Ki", "512", "512"),
+        ("100n", "100n", "0.0000001"),
+        ("1e-3", "1e-3", "0.001"),
+        ("0.1n", "1n", "0.000000001"),
+        ("-0.1n", "-1n", "-0.000000001"),
+    ],
+)
+def test_a_quantity_has_the_value_and_canonical_form_that_kubernetes_gives_it(
+    text: str, canonical: str, value: str
+) -> None:
+    quantity = parse(text)
+    assert quantity.value == Decimal(value)
+    assert str(quantity) == canonical
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "Gi", "1 Gi", "1gi", "1KI", "1K", "--1", "1e", "1e3Gi", "1.2.3", "16GB", "NaN", "1e999999999", "٣"]
+)
+def test_what_is_no_quantity_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(ValueError, match="16Gi"):
+        parse(text)
+
+
+@pytest.mark.parametrize(("text", "expected"), [("16Gi", 17179869184), ("2Mi", 2097152), ("0.3", 1), ("1.1", 2)])
+def test_a_size_in_bytes_is_rounded_up(text: str, expected: int) -> None:
+    assert size_in_bytes(text) == expected
+
+
+@pytest.mark.parametrize("text", ["-1", "8Ei", "9223372036854775808"])
+def test_a_size_that_no_int64_holds_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=str(MAX_BYTES)):
+        size_in_bytes(text)
+
+
+SUFFIXES = st.sampled_from(["", "n", "u", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei", "e3", "E-2", "e0"])
+NUMBERS = st.from_regex(r"[+-]?([0-9]{1,12}(\.[0-9]{0,8})?|\.[0-9]{1,8})", fullmatch=True).filter(str.isascii)
+
+
+@given(NUMBERS, SUFFIXES)
+def test_reading_the_canonical_form_gives_the_same_amount_and_form(number: str, suffix: str) -> None:
+    quantity = parse(number + suffix)
+    again = parse(str(quantity))
+    assert again.value == quantity.value
+    assert str(again) == str(quantity)
+
+
+@given(st.text(max_size=80))
+def test_any_text_is_a_quantity_or_a_value_error(text: str) -> None:
+    try:
+        quantity = parse(text)
+    except ValueError:
+        return
+    assert quantity.value.is_finite()

@@ -1,0 +1,79 @@
+"""A reference leads to the namespaced object, else to the cluster's, else to a reason that names what is missing."""
+
+from __future__ import annotations
+
+import pytest
+
+from aimctl.api.v1alpha1 import ModelSpec, RuntimeConfigSpec, Scope
+from aimctl.domain import Found, Missing, Reference, Resolved, resolve_model, resolve_runtime_config
+
+OWN = Found("m", "team", "own-uid", ModelSpec(image="own:1"))
+CLUSTER = Found("m", "", "cluster-uid", ModelSpec(image="cluster:1"))
+OWN_CONFIG = Found("c", "team", "own-uid", RuntimeConfigSpec(pvc_headroom_percent=1))
+CLUSTER_CONFIG = Found("c", "", "cluster-uid", RuntimeConfigSpec(pvc_headroom_percent=2))
+
+
+def test_a_namespaced_model_hides_the_clusters() -> None:
+    assert resolve_model("m", "team", namespaced=OWN, cluster=CLUSTER) == Resolved(
+        OWN.spec, Reference("AIMModel", "m", "team", Scope.NAMESPACE, "own-uid")
+    )
+
+
+def test_without_a_namespaced_model_the_clusters_is_used() -> None:
+    assert resolve_model("m", "team", namespaced=None, cluster=CLUSTER) == Resolved(
+        CLUSTER.spec, Reference("AIMClusterModel", "m", "", Scope.CLUSTER, "cluster-uid")
+    )
+
+
+def test_a_cluster_template_never_sees_a_namespaced_model() -> None:
+    assert isinstance(resolve_model("m", "", namespaced=OWN, cluster=None), Missing)
+    found = resolve_model("m", "", namespaced=OWN, cluster=CLUSTER)
+    assert isinstance(found, Resolved)
+    assert found.spec is CLUSTER.spec
+
+
+@pytest.mark.parametrize(("namespace", "words"), [("team", ["'m'", "'team'", "AIMModel", "AIMClusterModel"]), ("", ["'m'", "AIMClusterModel"])])
+def test_a_missing_model_is_named_with_the_places_it_may_be_in(namespace: str, words: list[str]) -> None:
+    found = resolve_model("m", namespace, namespaced=None, cluster=None)
+    assert isinstance(found, Missing)
+    assert found.reason == "ModelNotFound"
+    assert all(word in found.message for word in words)
+
+
+def test_a_namespaced_runtime_config_is_used_exclusively() -> None:
+    found = resolve_runtime_config("c", "team", namespaced=OWN_CONFIG, cluster=CLUSTER_CONFIG)
+    assert isinstance(found, Resolved)
+    assert found.spec is OWN_CONFIG.spec
+    assert found.reference == Reference("AIMRuntimeConfig", "c", "team", Scope.NAMESPACE, "own-uid")
+
+
+def test_without_a_namespaced_runtime_config_the_clusters_is_used() -> None:
+    found = resolve_runtime_config("c", "team", namespaced=None, cluster=CLUSTER_CONFIG)
+    assert isinstance(found, Resolved)
+    assert found.reference == Reference("AIMClusterRuntimeConfig", "c", "", Scope.CLUSTER, "cluster-uid")
+
+
+@pytest.mark.parametrize("name", ["default", ""])
+def test_the_default_runtime_config_may_be_missing(name: str) -> None:
+    found = resolve_runtime_config(name, "team", namespaced=None, cluster=None)
+    assert isinstance(found, Resolved)
+    assert found.reference is None
+    assert found.spec.pvc_headroom_percent == 10
+
+
+def test_any_other_runtime_config_must_exist() -> None:
+    found = resolve_runtime_config("gold", "team", namespaced=None, cluster=None)
+    assert isinstance(found, Missing)
+    assert found.reason == "RuntimeConfigNotFound"
+    assert "'gold'" in found.message
+
+
+def test_a_references_json_has_a_namespace_only_where_there_is_one() -> None:
+    assert Reference("AIMModel", "m", "team", Scope.NAMESPACE, "u").to_json() == {
+        "kind": "AIMModel",
+        "name": "m",
+        "namespace": "team",
+        "scope": "Namespace",
+        "uid": "u",
+    }
+    assert "namespace" not in Reference("AIMClusterModel", "m", "", Scope.CLUSTER, "u").to_json()
