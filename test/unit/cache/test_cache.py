@@ -1,0 +1,311 @@
+"""The cache: declared kinds and no others, shared informers, reads without copies (checklist 85-90)."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import random
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from aimctl.runtime.cache import (
+    Cache,
+    CacheNotSynced,
+    ClashingDeclaration,
+    InformerStopped,
+    UndeclaredKind,
+    UnknownIndex,
+    UnwatchedNamespace,
+)
+from aimctl.runtime.kube import Client
+from aimctl.runtime.kube.errors import error_from_status
+from aimctl.runtime.kube.objects import Object, ObjectKey, Resource
+from aimctl.testing.virtualtime import virtual_clock, virtual_time
+from support.cache_recorders import RecordingReflectorMetrics
+from support.scripted_listwatch import ScriptedListWatch, Slow, Wait, added, listing
+from support.things import PARTS, THINGS, make
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from aimctl.runtime.cache import ListWatch
+
+
+def make_cache(list_watch: ListWatch, **options: Any) -> Cache:
+    return Cache(list_watch, clock=virtual_clock(), rng=random.Random(1), **options)
+
+
+@asynccontextmanager
+async def running(cache: Cache) -> AsyncIterator[Cache]:
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(cache.run())
+        yield cache
+        task.cancel()
+
+
+def by_label(obj: Object[Any]) -> list[str]:
+    return list(obj.meta.labels.values())
+
+
+def _fits(client: Client) -> ListWatch:
+    """Checked by mypy: the client is a ListWatch."""
+    return client
+
+
+def test_a_read_of_an_undeclared_kind_says_how_to_declare_it() -> None:
+    cache = make_cache(ScriptedListWatch(listing(rv=1)))
+    cache.declare(PARTS)
+    for read in (
+        lambda: cache.get(THINGS, "a", "ns"),
+        lambda: cache.list(THINGS),
+        lambda: cache.by_index(THINGS, "x", "y"),
+        lambda: cache.informer(THINGS),
+    ):
+        with pytest.raises(
+            UndeclaredKind, match=r"things\.test\.example .* declared is: parts\.test\.example.*cache"
+        ):
+            read()
+
+
+@virtual_time
+async def test_an_undeclared_read_starts_nothing() -> None:
+    server = ScriptedListWatch(listing(rv=1))
+    async with running(make_cache(server)) as cache:
+        with pytest.raises(UndeclaredKind):
+            cache.get(THINGS, "a", "ns")
+        await asyncio.sleep(10)
+        assert (server.lists, server.watches) == ([], [])
+
+
+@virtual_time
+async def test_reads_give_the_shared_objects_without_copies() -> None:
+    """Checklist 86: ours never copies, because objects cannot be changed."""
+    server = ScriptedListWatch(listing(make("a", rv=3, labels={"x": "one"}), make("b", "other", rv=4), rv=10))
+    cache = make_cache(server)
+    informer = cache.declare(THINGS, indexes={"label": by_label})
+    async with running(cache):
+        await cache.wait_synced(5)
+        obj = cache.get(THINGS, "a", "ns")
+        assert obj is informer.store.get(ObjectKey("ns", "a"))
+        assert cache.list(THINGS, "ns") == [obj]
+        assert len(cache.list(THINGS)) == 2
+        assert cache.by_index(THINGS, "label", "one") == [obj]
+
+
+@virtual_time
+async def test_a_cached_view_cannot_be_changed() -> None:
+    """Checklist 85: no detector is needed, changing raises."""
+    cache = make_cache(ScriptedListWatch(listing(make("a", rv=3, spec={"x": [1]}), rv=10)))
+    cache.declare(THINGS)
+    async with running(cache):
+        await cache.wait_synced(5)
+        obj = cache.get(THINGS, "a", "ns")
+        assert obj is not None
+        with pytest.raises(TypeError):
+            obj.view["spec"]["x"] = 2
+        with pytest.raises(AttributeError):
+            obj.view["spec"]["x"].append(2)
+
+
+@virtual_time
+async def test_an_absent_object_is_none_and_an_unwatched_namespace_an_error() -> None:
+    """Checklist 87: not found is None; reading a namespace that is not cached is an error."""
+    cache = make_cache(ScriptedListWatch(listing(rv=10)))
+    cache.declare(THINGS, namespaces=["one", "two"])
+    async with running(cache):
+        await cache.wait_synced(5)
+        assert cache.get(THINGS, "a", "one") is None
+        assert cache.list(THINGS, "two") == []
+        for read in (lambda: cache.get(THINGS, "a", "three"), lambda: cache.list(THINGS, "three")):
+            with pytest.raises(UnwatchedNamespace, match="cached for one, two, not for namespace 'three'"):
+                read()
+
+
+@virtual_time
+async def test_waiting_for_sync_honours_cancellation() -> None:
+    """Checklist 88: the wait ends, the cache goes on."""
+    cache = make_cache(ScriptedListWatch(Slow(100, listing(rv=10))))
+    cache.declare(THINGS)
+    async with running(cache):
+        waiter = asyncio.create_task(cache.wait_synced())
+        await asyncio.sleep(1)
+        waiter.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiter
+        await asyncio.sleep(100)
+        assert cache.synced
+
+
+@virtual_time
+async def test_a_sync_that_takes_too_long_says_what_is_wrong_with_each_kind() -> None:
+    def answer(namespace: str, options: dict[str, Any]) -> Any:
+        if options["label_selector"]:
+            return error_from_status(403, "Forbidden", "not you")
+        return Slow(1000, listing(rv=1))
+
+    cache = make_cache(ScriptedListWatch(answer))
+    cache.declare(THINGS)
+    cache.declare(PARTS, label_selector="x")
+    async with running(cache):
+        with pytest.raises(CacheNotSynced) as caught:
+            await cache.wait_synced(30)
+        assert caught.value.reasons == (
+            "things.test.example has not been listed yet",
+            "may not list parts.test.example: not you; grant the verb list on parts.test.example",
+        )
+        assert "; ".join(caught.value.reasons) in str(caught.value)
+
+
+@virtual_time
+async def test_the_same_declaration_gives_the_same_informer_and_adds_indexes() -> None:
+    server = ScriptedListWatch(listing(make("a", rv=3, labels={"x": "one"}), rv=10))
+    cache = make_cache(server)
+    informer = cache.declare(THINGS, namespaces=["b", "a"], indexes={"label": by_label})
+    async with running(cache):
+        await cache.wait_synced(5)
+        again = cache.declare(
+            THINGS,
+            namespaces=["a", "b", "a"],
+            indexes={"label": by_label, "name": lambda obj: [obj.meta.name]},
+        )
+        assert again is informer
+        assert len(cache.by_index(THINGS, "name", "a")) == 1
+        assert len(server.lists) == 2
+        with pytest.raises(UnknownIndex):
+            cache.by_index(THINGS, "other", "a")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"namespaces": ["x"]},
+        {"label_selector": "a=b"},
+        {"field_selector": "metadata.name=a"},
+        {"projection": "metadata"},
+        {"optional": True},
+    ],
+)
+def test_a_clashing_declaration_shows_both(other: dict[str, Any]) -> None:
+    """Checklist 90: there is no precedence between declarations; what cannot be shared is refused."""
+    cache = make_cache(ScriptedListWatch(listing(rv=1)))
+    cache.declare(THINGS)
+    with pytest.raises(ClashingDeclaration) as caught:
+        cache.declare(THINGS, **other)
+    shown = str(caught.value).splitlines()
+    assert shown[1] != shown[2]
+    assert next(iter(other)) in shown[2]
+
+
+def test_an_index_name_with_two_functions_is_a_clash() -> None:
+    cache = make_cache(ScriptedListWatch(listing(rv=1)))
+    cache.declare(THINGS, indexes={"x": by_label})
+    with pytest.raises(ClashingDeclaration, match=r"index 'x' of things\.test\.example is declared twice"):
+        cache.declare(THINGS, indexes={"x": lambda _: ()})
+
+
+def test_two_types_of_view_for_one_kind_are_a_clash() -> None:
+    typed: Resource[bytes] = Resource("test.example", "v1", "Thing", "things", True, lambda raw: raw)
+    cache = make_cache(ScriptedListWatch(listing(rv=1)))
+    cache.declare(THINGS)
+    with pytest.raises(ClashingDeclaration, match="two types of view"):
+        cache.declare(typed)
+
+
+@virtual_time
+async def test_a_kind_declared_while_running_starts_at_once() -> None:
+    server = ScriptedListWatch(listing(make("a", rv=3), rv=10), watches=[[Wait(1), added("b", rv=11)]])
+    async with running(make_cache(server)) as cache:
+        await asyncio.sleep(5)
+        cache.declare(THINGS)
+        assert not cache.synced
+        await cache.wait_synced(5)
+        await asyncio.sleep(2)
+        assert len(cache.list(THINGS)) == 2
+
+
+@virtual_time
+async def test_the_hooks_for_the_client_reach_the_right_informer() -> None:
+    cache = make_cache(ScriptedListWatch(listing(rv=10)))
+    cache.declare(THINGS)
+    async with running(cache):
+        await cache.wait_synced(5)
+        cache.observe_write(make("a", rv=11))
+        cache.observe_write(make("a", resource=PARTS, rv=12))
+        assert cache.get(THINGS, "a", "ns") is not None
+        cache.observe_delete(THINGS, ObjectKey("ns", "a"), "uid-a")
+        cache.observe_delete(PARTS, ObjectKey("ns", "a"), "uid-a")
+        assert cache.get(THINGS, "a", "ns") is None
+
+
+@virtual_time
+async def test_a_cache_runs_once_and_its_informers_end_with_it() -> None:
+    """Checklist 89: a stopped informer stays stopped; a new cache has fresh data."""
+    server = ScriptedListWatch(listing(rv=10))
+    cache = make_cache(server)
+    informer = cache.declare(THINGS)
+    async with running(cache):
+        await cache.wait_synced(5)
+        await asyncio.sleep(1)
+        assert server.open_watches == 1
+    assert server.open_watches == 0
+    with pytest.raises(RuntimeError, match="was run before"):
+        await cache.run()
+    with pytest.raises(InformerStopped):
+        informer.add_handler(None)  # type: ignore[arg-type] # never reached
+    fresh = make_cache(ScriptedListWatch(listing(make("new", rv=20), rv=30)))
+    fresh.declare(THINGS)
+    async with running(fresh):
+        await fresh.wait_synced(5)
+        assert [obj.meta.name for obj in fresh.list(THINGS)] == ["new"]
+
+
+@virtual_time
+async def test_an_informer_that_fails_ends_the_cache() -> None:
+    """A bug in a reflector must show, not leave a kind silently unwatched."""
+    cache = make_cache(ScriptedListWatch(ZeroDivisionError("a bug")))
+    cache.declare(THINGS)
+    with pytest.raises(ExceptionGroup) as caught:
+        await cache.run()
+    assert caught.group_contains(ZeroDivisionError)
+
+
+@virtual_time
+async def test_each_informer_gets_its_own_metrics() -> None:
+    made: dict[str, RecordingReflectorMetrics] = {}
+
+    def metrics(resource: Resource[Any]) -> RecordingReflectorMetrics:
+        return made.setdefault(resource.plural, RecordingReflectorMetrics())
+
+    cache = make_cache(ScriptedListWatch(listing(make("a", rv=3), rv=10)), metrics=metrics)
+    cache.declare(THINGS)
+    cache.declare(PARTS)
+    async with running(cache):
+        await cache.wait_synced(5)
+        await asyncio.sleep(7)
+        assert [informer.name for informer in cache.informers] == [
+            "things.test.example",
+            "parts.test.example",
+        ]
+        gauges = made["things"].gauges
+        assert gauges is not None
+        assert (gauges.name, gauges.objects, gauges.synced) == ("things.test.example", 1, True)
+        assert gauges.bytes > 100
+        assert gauges.age_seconds == pytest.approx(7)
+        assert (made["parts"].lists, made["parts"].watches) == (1, 1)
+
+
+@virtual_time
+async def test_the_heap_is_frozen_after_the_first_sync_only_if_asked_for() -> None:
+    gc.unfreeze()
+    try:
+        for freeze in (False, True):
+            cache = make_cache(ScriptedListWatch(listing(make("a", rv=3), rv=10)), freeze_after_sync=freeze)
+            cache.declare(THINGS)
+            async with running(cache):
+                await cache.wait_synced(5)
+                await asyncio.sleep(1)
+                assert (gc.get_freeze_count() > 0) is freeze
+    finally:
+        gc.unfreeze()

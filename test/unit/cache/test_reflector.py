@@ -1,0 +1,287 @@
+"""The list/watch loop in virtual time (checklist 39-52)."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+
+import pytest
+
+from aimctl.runtime.cache import ReflectorOptions
+from aimctl.runtime.kube.errors import ConnectionFailed, DecodeError, error_from_status
+from aimctl.testing.virtualtime import virtual_time
+from support.cache_recorders import Rig, running
+from support.scripted_listwatch import (
+    Call,
+    Close,
+    Refuse,
+    ScriptedListWatch,
+    Undecodable,
+    Wait,
+    added,
+    bookmark,
+    deleted,
+    listing,
+    modified,
+)
+from support.things import make
+
+EXPIRED = error_from_status(410, "Expired", "too old resource version")
+
+
+def versions(calls: list[Call]) -> list[str | None]:
+    return [call.version for call in calls]
+
+
+@virtual_time
+async def test_it_lists_then_watches_and_each_event_advances_the_version() -> None:
+    """Checklist 39: the watch starts at the list's version, and goes on from the last event."""
+    server = ScriptedListWatch(
+        listing(make("a", rv=3), rv=10),
+        watches=[[Wait(5), modified("a", rv=11), added("b", rv=12), Wait(5), bookmark(20), Close]],
+    )
+    async with running(Rig(server)) as rig:
+        await asyncio.sleep(400)
+        assert versions(server.watches)[:2] == ["10", "20"]
+        assert len(server.lists) == 1
+        assert rig.held() == ["a@11", "b@12"]
+        assert rig.handler.events == ["+a@3!", "a@3>11", "+b@12"]
+        assert rig.informer.store.resource_version == "20"
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        [error_from_status(410, "Expired", "gone")],
+        [Refuse(EXPIRED)],
+        [added("c", rv=30), EXPIRED],
+        [Refuse(error_from_status(400, "BadRequest", "what?"))],
+        [DecodeError("a line that is not JSON")],
+    ],
+)
+def test_after_errors_the_next_cycle_makes_the_store_equal_the_list(broken: list[object]) -> None:
+    """Checklist 40: after list errors, watch errors or closes the store holds what the next list says."""
+
+    @virtual_time
+    async def check() -> None:
+        server = ScriptedListWatch(
+            error_from_status(500, "InternalError", "not yet"),
+            listing(make("a", rv=3), make("b", rv=4), rv=10),
+            ConnectionFailed("reset"),
+            listing(make("b", rv=4), make("d", rv=35), rv=40),
+            watches=[broken],
+        )
+        async with running(Rig(server)) as rig:
+            await asyncio.sleep(60)
+            assert rig.held() == ["b@4", "d@35"]
+            assert versions(server.watches) == ["10", "40"]
+            assert len(server.lists) == 4
+
+    check()
+
+
+@virtual_time
+async def test_cancelling_ends_the_loop_and_closes_the_watch() -> None:
+    """Checklist 41: the stop request ends everything, without an error, and closes the stream."""
+    server = ScriptedListWatch(listing(rv=10))
+    async with running(Rig(server)) as rig:
+        await rig.informer.wait_synced()
+        await asyncio.sleep(1)
+        assert server.open_watches == 1
+    assert server.open_watches == 0
+
+
+@virtual_time
+async def test_an_event_that_is_no_object_of_the_kind_is_skipped() -> None:
+    """Checklist 42: skipped and counted; the stream goes on."""
+    server = ScriptedListWatch(listing(rv=10), watches=[[Undecodable(), added("a", rv=11)]])
+    async with running(Rig(server)) as rig:
+        await asyncio.sleep(5)
+        assert rig.held() == ["a@11"]
+        assert (rig.metrics.decode_errors, server.open_watches, len(server.watches)) == (1, 1, 1)
+
+
+@virtual_time
+async def test_an_error_event_ends_the_stream_as_an_api_error() -> None:
+    """Checklist 43: the stream is closed, the health shows the error, and the loop goes on."""
+    server = ScriptedListWatch(
+        listing(rv=10), watches=[[Wait(3), error_from_status(500, "InternalError", "etcdserver: no leader")]]
+    )
+    async with running(Rig(server)) as rig:
+        await asyncio.sleep(3.1)
+        assert server.open_watches == 0
+        assert rig.informer.health.last_error == "watch things.test.example: etcdserver: no leader"
+        await asyncio.sleep(5)
+        assert server.open_watches == 1
+        assert rig.informer.health.last_error == ""
+
+
+@virtual_time
+async def test_a_refused_connection_on_watch_start_backs_off_without_a_list() -> None:
+    """Checklist 44: growing pauses, the same version, no list."""
+    refused = Refuse(ConnectionFailed("connection refused", refused=True))
+    server = ScriptedListWatch(listing(rv=10), watches=[[refused]] * 5)
+    async with running(Rig(server)) as rig:
+        await asyncio.sleep(120)
+        assert versions(server.watches)[:6] == ["10"] * 6
+        assert len(server.lists) == 1
+        starts = [call.at for call in server.watches[:6]]
+        pauses = [later - earlier for earlier, later in pairwise(starts)]
+        for pause, base in zip(pauses, (0.8, 1.6, 3.2, 6.4, 12.8), strict=True):
+            assert base <= pause < 2 * base
+        assert rig.metrics.ends["broken"] == 5
+
+
+@virtual_time
+async def test_429_on_a_watch_backs_off_without_a_list() -> None:
+    """Checklist 45: back off and watch again; the number of lists stays 1."""
+    busy = Refuse(error_from_status(429, "TooManyRequests", "slow down"))
+    server = ScriptedListWatch(listing(rv=10), watches=[[busy]] * 4)
+    async with running(Rig(server)):
+        await asyncio.sleep(60)
+        assert len(server.lists) == 1
+        assert len(server.watches) == 5
+        assert server.watches[1].at - server.watches[0].at >= 0.8
+
+
+@virtual_time
+async def test_500s_on_a_watch_are_met_by_watching_only_inside_the_window() -> None:
+    """Checklist 46: re-watch inside the configured window, then list."""
+    failing = Refuse(error_from_status(500, "InternalError", "no"))
+    server = ScriptedListWatch(listing(rv=10), watches=[[failing]] * 40)
+    options = ReflectorOptions(internal_error_window_seconds=20, backoff_cap_seconds=2)
+    async with running(Rig(server, options=options)):
+        await asyncio.sleep(60)
+        assert 20 <= server.lists[1].at <= 25
+        assert sum(call.at < 20 for call in server.watches) >= 5
+
+
+@virtual_time
+async def test_the_first_list_is_from_version_0_and_later_ones_from_the_last_seen() -> None:
+    """Checklist 47: "0", then what was seen last."""
+    server = ScriptedListWatch(listing(rv=10), watches=[[added("a", rv=15), Wait(2), EXPIRED]])
+    async with running(Rig(server)):
+        await asyncio.sleep(10)
+        assert versions(server.lists) == ["0", "15"]
+
+
+@virtual_time
+async def test_410_on_a_relist_lists_the_newest_at_once_and_then_knows_again() -> None:
+    """Checklist 48: "" at once; afterwards the last version is used again."""
+    server = ScriptedListWatch(
+        listing(rv=10),
+        EXPIRED,
+        listing(make("a", rv=50), rv=60),
+        watches=[[Wait(2), EXPIRED], [Wait(2), EXPIRED]],
+    )
+    async with running(Rig(server)) as rig:
+        await asyncio.sleep(20)
+        assert versions(server.lists)[:4] == ["0", "10", "", "60"]
+        assert server.lists[1].at == server.lists[2].at
+        assert rig.held() == ["a@50"]
+
+
+@virtual_time
+async def test_a_first_list_in_pages_is_put_together_and_later_ones_are_paged_too() -> None:
+    """Checklist 50: paging is kept if the first list came in pages."""
+    server = ScriptedListWatch(
+        listing(make("a", rv=1), rv=10, more="next"),
+        listing(make("b", rv=2), rv=10),
+        listing(make("a", rv=1), make("b", rv=2), rv=20),
+        watches=[[Wait(2), EXPIRED]],
+    )
+    async with running(Rig(server)) as rig:
+        await asyncio.sleep(10)
+        assert rig.held() == ["a@1", "b@2"]
+        assert [call.options["limit"] for call in server.lists] == [500, 500, 500]
+        assert [call.options["continue_token"] for call in server.lists] == ["", "next", ""]
+        assert versions(server.lists) == ["0", None, "10"]
+
+
+@virtual_time
+async def test_a_relist_from_a_concrete_version_is_not_paged() -> None:
+    """Checklist 50: so that the server's watch cache can answer it; an explicit page size wins."""
+    for page_size, expected in ((None, [500, None]), (7, [7, 7])):
+        server = ScriptedListWatch(listing(rv=10), watches=[[Wait(2), EXPIRED]])
+        async with running(Rig(server, options=ReflectorOptions(page_size=page_size))):
+            await asyncio.sleep(10)
+            assert [call.options["limit"] for call in server.lists] == expected
+
+
+@virtual_time
+async def test_watch_timeouts_are_random_between_the_least_and_twice_it() -> None:
+    """Checklist 51: within [300, 600) seconds."""
+    server = ScriptedListWatch(listing(rv=10))
+    async with running(Rig(server)):
+        await asyncio.sleep(40_000)
+        timeouts = [call.options["timeout_seconds"] for call in server.watches]
+        assert len(timeouts) > 60
+        assert all(300 <= timeout < 600 for timeout in timeouts)
+        assert len(set(timeouts)) > 30
+        assert min(timeouts) < 350
+        assert max(timeouts) > 550
+
+
+@virtual_time
+async def test_an_unreadable_object_on_the_server_causes_a_list_that_replaces_the_store() -> None:
+    """Checklist 52: a StoreReadError is answered by a list at once, not by watching on."""
+    server = ScriptedListWatch(
+        listing(make("a", rv=1), make("corrupt", rv=2), rv=10),
+        listing(make("a", rv=1), rv=20),
+        watches=[[Wait(2), error_from_status(500, "StoreReadError", "corrupt object has been deleted")]],
+    )
+    async with running(Rig(server)) as rig:
+        await asyncio.sleep(5)
+        assert rig.held() == ["a@1"]
+        assert rig.handler.events[-1] == "-corrupt@2?"
+
+
+@virtual_time
+async def test_a_list_without_a_version_is_refused() -> None:
+    """A watch from no version would replay everything and miss deletes."""
+    server = ScriptedListWatch(listing(rv=""), listing(make("a", rv=1), rv=10))  # type: ignore[arg-type] # on purpose
+    async with running(Rig(server)) as rig:
+        await asyncio.sleep(0.5)
+        assert not rig.informer.synced
+        assert "has no metadata.resourceVersion" in rig.informer.health.problem
+        await asyncio.sleep(5)
+        assert rig.held() == ["a@1"]
+
+
+@virtual_time
+async def test_a_server_whose_history_began_anew_is_believed() -> None:
+    """A restored backup: our version is too large, the newest list is far behind it, and yet it is the truth."""
+    too_large = error_from_status(504, "Timeout", "Too large resource version: 5000, current: 60")
+    server = ScriptedListWatch(
+        listing(make("a", rv=4000), make("b", rv=4001), rv=5000),
+        too_large,
+        listing(make("a", rv=40), rv=60),
+        watches=[[Wait(5), too_large], [modified("a", rv=61)]],
+    )
+    async with running(Rig(server)) as rig:
+        await asyncio.sleep(30)
+        assert rig.held() == ["a@61"]
+        assert versions(server.watches) == ["5000", "60"]
+        assert rig.handler.events[2:] == ["-b@4001?", "a@4000>40", "a@40>61"]
+
+
+@virtual_time
+async def test_a_metadata_only_scope_is_asked_for_on_lists_and_watches() -> None:
+    server = ScriptedListWatch(listing(rv=10))
+    async with running(
+        Rig(server, projection="metadata", label_selector="app=web", field_selector="metadata.name=a")
+    ):
+        await asyncio.sleep(1)
+    for call in (*server.lists, *server.watches):
+        assert call.options["metadata_only"] is True
+        assert call.options["label_selector"] == "app=web"
+        assert call.options["field_selector"] == "metadata.name=a"
+
+
+@virtual_time
+async def test_a_delete_event_removes_the_object() -> None:
+    server = ScriptedListWatch(listing(make("a", rv=3), rv=10), watches=[[deleted("a", rv=11)]])
+    async with running(Rig(server)) as rig:
+        await asyncio.sleep(1)
+        assert rig.held() == []
+        assert rig.handler.events == ["+a@3!", "-a@11"]

@@ -1,0 +1,192 @@
+"""What a reflector does next: tables, without a loop."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aimctl.runtime.cache.reflector_policy import (
+    Backoff,
+    Next,
+    Pause,
+    Step,
+    WatchEnd,
+    WatchReport,
+    after_list,
+    after_watch,
+    is_too_large_version,
+    list_limit,
+    list_version,
+)
+from aimctl.runtime.kube.errors import (
+    ApiError,
+    ConnectionFailed,
+    DecodeError,
+    KubeError,
+    WatchLineTooLong,
+    error_from_status,
+)
+from aimctl.runtime.kube.watch import WatchStalled
+
+TOO_LARGE = [
+    error_from_status(504, "Timeout", "Timeout: Too large resource version: 9, current: 5"),
+    error_from_status(
+        504, "Timeout", "try later", details={"causes": [{"reason": "ResourceVersionTooLarge"}]}
+    ),
+    error_from_status(
+        504, "Timeout", "try later", details={"causes": [{"message": "Too large resource version"}]}
+    ),
+]
+
+
+def api(status: int, reason: str = "", retry_after: float | None = None) -> ApiError:
+    return error_from_status(status, reason, "told to", retry_after=retry_after)
+
+
+@pytest.mark.parametrize("error", TOO_LARGE)
+def test_a_too_large_version_is_known_in_all_three_spellings(error: ApiError) -> None:
+    """Checklist 49: handled like 410, in each spelling servers have used."""
+    assert is_too_large_version(error)
+    assert after_list(error, requested="9") == Next(Step.LIST, newest=True)
+    after = after_watch(WatchReport(5, error=error), internal_error_window=60)
+    assert (after.step, after.pause, after.end) == (Step.LIST, Pause.BACKOFF, WatchEnd.EXPIRED)
+
+
+@pytest.mark.parametrize("error", [api(504, "Timeout"), ConnectionFailed("no"), api(410)])
+def test_other_errors_are_no_too_large_version(error: KubeError) -> None:
+    assert not is_too_large_version(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "requested", "expected"),
+    [
+        (api(410, "Expired"), "9", Next(Step.LIST, newest=True)),
+        (api(410, "Gone"), "", Next(Step.LIST, Pause.BACKOFF, newest=True)),
+        (TOO_LARGE[0], "", Next(Step.LIST, Pause.BACKOFF, newest=True)),
+        (api(404), "9", Next(Step.LIST, Pause.SLOW, newest=True, vanished=True)),
+        (api(403), "9", Next(Step.LIST, Pause.BACKOFF, refused=True)),
+        (api(405), "9", Next(Step.LIST, Pause.BACKOFF, refused=True)),
+        (api(401), "9", Next(Step.LIST, Pause.BACKOFF)),
+        (api(429, retry_after=7), "9", Next(Step.LIST, Pause.BACKOFF, at_least=7)),
+        (api(503, retry_after=9), "9", Next(Step.LIST, Pause.BACKOFF, at_least=9)),
+        (api(500), "9", Next(Step.LIST, Pause.BACKOFF)),
+        (ConnectionFailed("refused", refused=True), "9", Next(Step.LIST, Pause.BACKOFF)),
+        (DecodeError("not JSON"), "9", Next(Step.LIST, Pause.BACKOFF)),
+    ],
+)
+def test_after_a_failed_list(error: KubeError, requested: str, expected: Next) -> None:
+    assert after_list(error, requested=requested) == expected
+
+
+@pytest.mark.parametrize(
+    ("report", "expected"),
+    [
+        (WatchReport(400, 10), Next(Step.WATCH, end=WatchEnd.CLOSED)),
+        (WatchReport(0.5, 1), Next(Step.WATCH, end=WatchEnd.CLOSED)),
+        (WatchReport(0.5, 0), Next(Step.WATCH, Pause.BACKOFF, end=WatchEnd.SHORT)),
+        (WatchReport(600, 9, overdue=True), Next(Step.WATCH, end=WatchEnd.OVERDUE)),
+        (WatchReport(75, error=WatchStalled(75)), Next(Step.WATCH, end=WatchEnd.STALLED)),
+        (WatchReport(9, 1, error=ConnectionFailed("reset")), Next(Step.WATCH, end=WatchEnd.BROKEN)),
+        (
+            WatchReport(0.2, 1, error=ConnectionFailed("reset")),
+            Next(Step.WATCH, Pause.BACKOFF, end=WatchEnd.BROKEN),
+        ),
+        (
+            WatchReport(30, opened=False, error=ConnectionFailed("timed out")),
+            Next(Step.WATCH, Pause.BACKOFF, end=WatchEnd.BROKEN),
+        ),
+        (WatchReport(9, error=api(410)), Next(Step.LIST, Pause.BACKOFF, end=WatchEnd.EXPIRED)),
+        (WatchReport(0, error=api(404)), Next(Step.LIST, end=WatchEnd.ERROR)),
+        (WatchReport(0, error=api(401)), Next(Step.WATCH, Pause.BACKOFF, end=WatchEnd.ERROR)),
+        (WatchReport(0, error=api(403)), Next(Step.WATCH, Pause.BACKOFF, refused=True, end=WatchEnd.REFUSED)),
+        (WatchReport(0, error=api(405)), Next(Step.WATCH, Pause.BACKOFF, refused=True, end=WatchEnd.REFUSED)),
+        (
+            WatchReport(0, error=api(429, retry_after=5)),
+            Next(Step.WATCH, Pause.BACKOFF, at_least=5, end=WatchEnd.ERROR),
+        ),
+        (
+            WatchReport(0, error=api(503, retry_after=5)),
+            Next(Step.WATCH, Pause.BACKOFF, at_least=5, end=WatchEnd.ERROR),
+        ),
+        (
+            WatchReport(0, error=api(500), failing_seconds=60),
+            Next(Step.WATCH, Pause.BACKOFF, end=WatchEnd.ERROR),
+        ),
+        (
+            WatchReport(0, error=api(500), failing_seconds=61),
+            Next(Step.LIST, Pause.BACKOFF, end=WatchEnd.ERROR),
+        ),
+        (
+            WatchReport(0, error=api(500, "StoreReadError")),
+            Next(Step.LIST, Pause.BACKOFF, end=WatchEnd.ERROR),
+        ),
+        (WatchReport(0, error=api(400)), Next(Step.LIST, Pause.BACKOFF, end=WatchEnd.ERROR)),
+        (WatchReport(0, error=WatchLineTooLong(1)), Next(Step.LIST, Pause.BACKOFF, end=WatchEnd.OVERSIZED)),
+        (WatchReport(0, error=DecodeError("no")), Next(Step.LIST, Pause.BACKOFF, end=WatchEnd.ERROR)),
+    ],
+)
+def test_after_a_watch(report: WatchReport, expected: Next) -> None:
+    assert after_watch(report, internal_error_window=60) == expected
+
+
+@given(
+    st.floats(0, 1000),
+    st.integers(0, 5),
+    st.booleans(),
+    st.sampled_from([400, 401, 403, 404, 405, 409, 410, 413, 422, 429, 500, 502, 503, 504]),
+    st.floats(0, 200),
+)
+def test_no_answer_of_the_server_is_met_at_once_for_ever(
+    seconds: float, events: int, opened: bool, status: int, failing: float
+) -> None:
+    """Whatever answer repeats, the loop pauses: only a 404 goes on at once, to a list that then pauses."""
+    report = WatchReport(seconds, events, opened, api(status), failing_seconds=failing)
+    decision = after_watch(report, internal_error_window=60)
+    assert decision.pause is not Pause.NONE or (status == 404 and decision.step is Step.LIST)
+    again = after_list(api(status), requested="")
+    assert again.pause is not Pause.NONE
+
+
+@pytest.mark.parametrize(
+    ("known", "newest", "version"), [("", False, "0"), ("7", False, "7"), ("7", True, ""), ("", True, "")]
+)
+def test_the_version_to_list_from(known: str, newest: bool, version: str) -> None:
+    assert list_version(known, newest=newest) == version
+
+
+@pytest.mark.parametrize(
+    ("requested", "page_size", "paged_before", "limit"),
+    [
+        ("0", None, False, 500),
+        ("", None, False, 500),
+        ("7", None, False, None),
+        ("7", None, True, 500),
+        ("7", 50, False, 50),
+        ("0", 50, True, 50),
+    ],
+)
+def test_lists_from_a_concrete_version_are_not_paged(
+    requested: str, page_size: int | None, paged_before: bool, limit: int | None
+) -> None:
+    """Checklist 50: kept if the first list was paged all the same; an explicit page size wins."""
+    assert list_limit(requested, page_size=page_size, default=500, paged_before=paged_before) == limit
+
+
+def test_pauses_double_up_to_the_cap_with_up_to_as_much_again_by_chance() -> None:
+    backoff = Backoff(random.Random(3), initial_seconds=0.8, cap_seconds=30)
+    now = 0.0
+    for base in (0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30.0, 30.0):
+        pause = backoff.next(now)
+        assert base <= pause < 2 * base
+        now += pause
+
+
+def test_pauses_start_small_again_after_two_healthy_minutes_only() -> None:
+    backoff = Backoff(random.Random(3), initial_seconds=0.8, cap_seconds=30, reset_seconds=120)
+    now = backoff.next(0.0) + 119.9
+    pause = backoff.next(now)
+    assert pause >= 1.6
+    assert backoff.next(now + pause + 120) < 1.6
