@@ -268,6 +268,7 @@ class DevCluster:
                 f"not at rest after {seconds:g} s: {'; '.join(busy) or 'kinds behind'}"
             ) from error
         defects = [error for worker in self._workers() for error in worker.errors]
+        defects += [error for mirror in self._mirrors() for error in mirror.errors]
         if defects:
             raise ExceptionGroup("parts of the cluster met defects", defects)
 

@@ -6,7 +6,8 @@ cluster is what those are tested against.
 Invariants:
     * A mirror changes only on the loop's thread, between awaits, and never goes back to an older
       resourceVersion.
-    * ``on_change`` is called synchronously, once per change; it may only note keys.
+    * ``on_change`` is called synchronously, once per change; it may only note keys. What it raises is a defect: it
+      is logged and kept in ``errors``.
     * A worker handles one key at a time, in the order they became dirty, so a run in virtual time is
       repeatable.
 """
@@ -82,6 +83,7 @@ class Mirror(Generic[V]):
         self._values: dict[ObjectKey, V] = {}
         self._versions: dict[ObjectKey, tuple[str, str]] = {}
         self._resource_version = ""
+        self.errors: deque[Exception] = deque(maxlen=_ERRORS_KEPT)
 
     def get(self, key: ObjectKey) -> V | None:
         """The kept value."""
@@ -165,11 +167,18 @@ class Mirror(Generic[V]):
         value = self._project(item)
         self._values[item.key] = value
         self._versions[item.key] = (item.meta.uid, item.meta.resource_version)
-        self._on_change(item.key, old, value)
+        self._tell(item.key, old, value)
 
     def _drop(self, key: ObjectKey) -> None:
         del self._versions[key]
-        self._on_change(key, self._values.pop(key), None)
+        self._tell(key, self._values.pop(key), None)
+
+    def _tell(self, key: ObjectKey, old: V | None, new: V | None) -> None:
+        try:
+            self._on_change(key, old, new)
+        except Exception as error:  # noqa: BLE001 - one odd object must not stop the mirror for all others
+            self.errors.append(error)
+            _log.exception("defect while noting a change", kind=self.resource.kind, key=str(key))
 
 
 @final

@@ -67,7 +67,7 @@ def fresh_runs(pod: JsonObject, field: str) -> list[ContainerRun]:
         old = known.get(container["name"]) or {}
         ended = (old.get("state") or {}).get("terminated")
         restarts = int(old.get("restartCount") or 0)
-        run = ContainerRun(container["name"], container["image"], waiting, restarts=restarts)
+        run = ContainerRun(container["name"], str(container.get("image") or ""), waiting, restarts=restarts)
         if ended and ended.get("finishedAt"):
             finished = parse_time(ended["finishedAt"])
             begun = parse_time(ended.get("startedAt") or ended["finishedAt"])

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from aimctl.devcluster.crds import check_definition, prepare_definition
 from aimctl.devcluster.kinds import Strategy
+from aimctl.devcluster.podrules import pod_errors, template_errors
 from aimctl.devcluster.schema.errors import OMITTED, FieldError
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def _quality(spec: Mapping[str, Any]) -> str:
 
 def _check_pod(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[FieldError]:
     if old is None:
-        return []
+        return list(pod_errors(new.get("spec") or {}))
 
     def fixed_part(obj: Mapping[str, Any]) -> Obj:
         spec = {key: value for key, value in (obj.get("spec") or {}).items() if key not in _POD_MUTABLE}
@@ -159,11 +160,12 @@ def _prepare_job(new: Obj, old: Mapping[str, Any] | None) -> None:
 
 def _check_job(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[FieldError]:
     if old is None:
-        policy = _at(new, ("spec", "template", "spec", "restartPolicy"))
-        if policy in ("OnFailure", "Never"):
-            return []
-        text = 'valid values: "OnFailure", "Never"'
-        return [FieldError("FieldValueRequired", "spec.template.spec.restartPolicy", OMITTED, text)]
+        errors = list(template_errors(_at(new, ("spec", "template")) or {}))
+        if _at(new, ("spec", "template", "spec", "restartPolicy")) not in ("OnFailure", "Never"):
+            text = 'valid values: "OnFailure", "Never"'
+            path = "spec.template.spec.restartPolicy"
+            errors.append(FieldError("FieldValueRequired", path, OMITTED, text))
+        return errors
     errors = (
         [] if _at(new, ("spec", "completionMode")) == "Indexed" else _fixed(new, old, "spec", "completions")
     )

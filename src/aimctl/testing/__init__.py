@@ -1,6 +1,7 @@
 """What a test of an operator imports: virtual time, and a cluster that needs no machine.
 
-    pytest_plugins = ["aimctl.testing.plugin"]      # fixtures: dev_cluster, kube_client, virtual_time
+    # conftest.py; fixtures: dev_cluster, kube_client, virtual_time
+    pytest_plugins = ["aimctl.testing.plugin"]
 
 The decorator :func:`virtual_time` stands for itself and needs no plugin.
 """

@@ -1,4 +1,6 @@
-"""Pytest fixtures for tests of operators; opt in with ``pytest_plugins = ["aimctl.testing.plugin"]``.
+"""Pytest fixtures for tests of operators.
+
+Opt in with ``pytest_plugins = ["aimctl.testing.plugin"]`` in the topmost ``conftest.py``.
 
     dev_cluster   an embedded cluster in real time, on the test's event loop (needs pytest-asyncio)
     kube_client   a client for it

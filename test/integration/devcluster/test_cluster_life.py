@@ -1,0 +1,254 @@
+"""The embedded cluster as a whole: start, sockets, kubectl, data file, determinism, fixtures."""
+
+import asyncio
+import contextlib
+import random
+
+import msgspec
+import pytest
+
+from aimctl.devcluster import ClusterOptions, DevCluster, NotSettled
+from aimctl.runtime.clock import LoopClock
+from aimctl.runtime.kube.builtin import CRDS, JOBS, NAMESPACES, NODES, PODS, SERVICE_ACCOUNTS
+from aimctl.runtime.kube.errors import ConnectionFailed
+from aimctl.testing.hosting import hosted
+from aimctl.testing.virtualtime import run_virtual, virtual_clock, virtual_time
+from support.devpods import job_body, pod_body
+from support.kubectl import Kubectl
+
+DRY_RUN = ("dry-run", "--format=json")
+pytest_plugins = ["pytester"]
+
+
+def body(item):
+    return msgspec.json.decode(item.raw, type=dict)
+
+
+@virtual_time
+async def test_an_entered_cluster_has_namespaces_accounts_nodes_and_the_aim_kinds():
+    async with DevCluster(clock=virtual_clock()) as cluster:
+        client = cluster.client()
+        names = {item.meta.name for item in (await client.list(NAMESPACES)).items}
+        assert names == {"default", "kube-system", "kube-public", "kube-node-lease", "kaiwo-system"}
+        assert {item.meta.namespace for item in (await client.list(SERVICE_ACCOUNTS)).items} == names
+        assert [item.meta.name for item in (await client.list(NODES)).items] == ["node-0", "node-1"]
+        assert "aimservicetemplates.aim.silogen.ai" in {
+            item.meta.name for item in (await client.list(CRDS)).items
+        }
+
+
+@virtual_time
+async def test_afterwards_nothing_runs_and_requests_are_refused():
+    async with DevCluster(clock=virtual_clock(), crds=[]) as cluster:
+        client = cluster.client()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    with pytest.raises(ConnectionFailed):
+        await client.list(NODES)
+
+
+@virtual_time
+async def test_an_error_of_the_block_comes_out_as_it_is():
+    with pytest.raises(KeyError):
+        async with DevCluster(clock=virtual_clock(), crds=[]):
+            raise KeyError("mine")
+
+
+class Broken:
+    """A program that raises, which programs must not."""
+
+    def behaviour(self, call):
+        if call.image == "odd":
+            raise ValueError(f"nobody foresaw {call.image}")
+
+
+@virtual_time
+async def test_a_defect_shows_in_settled_and_stops_nothing_else():
+    async with DevCluster(clock=virtual_clock(), crds=[], programs=[Broken()]) as cluster:
+        client = cluster.client()
+        await client.create(PODS, pod_body("a", image="odd"), "default")
+        await client.create(PODS, pod_body("b"), "default")
+        with pytest.raises(ExceptionGroup, match="defects") as caught:
+            await cluster.settled()
+        assert caught.group_contains(ValueError, match="nobody foresaw odd")
+        await cluster.clock.sleep(10)
+        assert body(await client.get(PODS, "b", "default"))["status"]["phase"] == "Succeeded"
+
+
+def test_options_that_do_not_exist_are_refused_by_name():
+    with pytest.raises(TypeError, match="machine_count"):
+        DevCluster(clock=LoopClock(), machine_count=3)
+
+
+@virtual_time
+async def test_a_cluster_without_controllers_is_an_api_server():
+    async with DevCluster(clock=virtual_clock(), crds=[], controllers=False) as cluster:
+        client = cluster.client()
+        await client.create(JOBS, job_body(), "default")
+        await cluster.settled(horizon_seconds=10)
+        assert (await client.list(PODS, "default")).items == ()
+        assert (await client.list(NODES)).items == ()
+
+
+@virtual_time
+async def test_a_cluster_that_does_not_come_to_rest_says_who_is_busy():
+    async with DevCluster(clock=virtual_clock(), crds=[]) as cluster:
+        await cluster.client().create(PODS, pod_body(image="aim-broken"), "default")
+        with pytest.raises(NotSettled, match=r"node: 0 to do \(\), 1 timers \(default/pod\)"):
+            await cluster.settled(horizon_seconds=3600, timeout_seconds=60)
+
+
+def _story(seed):
+    async def scenario():
+        async with DevCluster(clock=virtual_clock(), crds=[], rng=random.Random(seed)) as cluster:
+            client = cluster.client()
+            for number in range(5):
+                image = ("aim-x", "aim-crashing", "aim-broken")[number % 3]
+                await client.create(JOBS, job_body(f"j{number}", image=image, args=DRY_RUN), "default")
+            await cluster.clock.sleep(100)
+            return [item.raw for kind in (JOBS, PODS, NODES) for item in (await client.list(kind)).items]
+
+    return run_virtual(scenario())
+
+
+def test_the_same_seed_gives_the_same_cluster_to_the_byte():
+    assert _story(1) == _story(1)
+    assert _story(1) != _story(2)
+
+
+async def test_state_outlives_the_process_and_pods_that_ran_run_again(tmp_path):
+    options = ClusterOptions(crds=[], pace=0.01)
+    async with DevCluster(clock=LoopClock(), options=options, data_file=tmp_path / "data") as cluster:
+        client = cluster.client()
+        await client.create(JOBS, job_body("done", image="aim-llama-3-8b", args=DRY_RUN), "default")
+        await client.create(PODS, pod_body("endless", image="aim-endless"), "default")
+        await cluster.settled(horizon_seconds=1)
+    async with DevCluster(clock=LoopClock(), options=options, data_file=tmp_path / "data") as cluster:
+        client = cluster.client()
+        await cluster.settled(horizon_seconds=1)
+        job = body(await client.get(JOBS, "done", "default"))
+        assert job["status"]["succeeded"] == 1
+        pods = {item.meta.name: body(item) for item in (await client.list(PODS, "default")).items}
+        assert pods.pop("endless")["status"]["phase"] == "Running"
+        (finished,) = pods
+        # a finished pod's log is made again, since a Job's result may not have been read before the restart
+        assert b"Llama-3.1-8B" in await client.logs(finished, "default")
+
+
+async def test_kubectl_lists_describes_and_reads_logs_over_a_socket(tmp_path):
+    async with DevCluster(clock=LoopClock(), crds=[], pace=0.01) as cluster:
+        with pytest.raises(RuntimeError, match=r"call serve\(\) first"):
+            cluster.write_kubeconfig(tmp_path / "kubeconfig")
+        await cluster.serve()
+        with pytest.raises(RuntimeError, match="it listens on http://127"):
+            await cluster.serve()
+        path = cluster.write_kubeconfig(tmp_path / "kubeconfig")
+        assert path.stat().st_mode & 0o777 == 0o600
+        kubectl = Kubectl(path, tmp_path / "cache")
+
+        async def run(*args, **kwargs):
+            return await asyncio.to_thread(kubectl, *args, **kwargs)
+
+        job = msgspec.json.encode(job_body("j", image="aim-llama-3-8b", args=DRY_RUN)).decode()
+        await run("create", "-f", "-", stdin=job)
+        await run("wait", "--for=condition=complete", "job/j", "--timeout=20s")
+        assert "Llama-3.1-8B" in await run("logs", "job/j")
+        assert "node-0" in await run("get", "nodes")
+        told = await run("describe", "pods", "-l", "job-name=j")
+        assert "Successfully assigned default/j-" in told
+        await run("delete", "job", "j", "--cascade=foreground", "--timeout=20s")
+        assert (await cluster.client().list(PODS, "default")).items == ()
+
+
+async def test_followed_logs_come_as_they_are_written_and_end_with_the_container():
+    async with DevCluster(clock=LoopClock(), crds=[], pace=0.1) as cluster:
+        client = cluster.client()
+        await client.create(PODS, pod_body(image="aim-llama-3-8b", args=DRY_RUN), "default")
+        for _ in range(200):
+            if body(await client.get(PODS, "pod", "default"))["status"]["phase"] == "Running":
+                break
+            await asyncio.sleep(0.01)
+        async with asyncio.timeout(10), client.follow_logs("pod", "default") as chunks:
+            text = b"".join([chunk async for chunk in chunks])
+        assert text.startswith(b"INFO aim-runtime")
+        assert text.endswith(b"]\n")
+
+
+@virtual_time
+async def test_heartbeats_renew_the_nodes_and_their_leases():
+    from aimctl.runtime.kube.builtin import LEASES
+
+    async with DevCluster(clock=virtual_clock(), crds=[], heartbeat_seconds=10.0) as cluster:
+        await cluster.clock.sleep(25)
+        client = cluster.client()
+        lease = body(await client.get(LEASES, "node-1", "kube-node-lease"))
+        assert lease["spec"]["renewTime"].startswith("2026-01-01T00:00:20")
+        node = body(await client.get(NODES, "node-1"))
+        (ready,) = [item for item in node["status"]["conditions"] if item["type"] == "Ready"]
+        assert ready["lastHeartbeatTime"] > ready["lastTransitionTime"]
+
+
+async def test_a_hosted_context_is_entered_and_left_in_one_task():
+    tasks = []
+
+    @contextlib.asynccontextmanager
+    async def context():
+        tasks.append(asyncio.current_task())
+        async with asyncio.TaskGroup():
+            yield "value"
+        tasks.append(asyncio.current_task())
+
+    holder = hosted(context())
+    async with asyncio.TaskGroup() as group:
+        entered = group.create_task(holder.__aenter__())
+    assert entered.result() == "value"
+    async with asyncio.TaskGroup() as group:
+        group.create_task(holder.__aexit__(None, None, None))
+    assert tasks[0] is tasks[1]
+
+
+async def test_what_entering_a_hosted_context_raises_is_raised_by_it():
+    @contextlib.asynccontextmanager
+    async def context():
+        raise KeyError("mine")
+        yield
+
+    with pytest.raises(KeyError):
+        async with hosted(context()):
+            pass
+
+
+def test_the_plugins_fixtures_give_a_cluster_in_real_and_in_virtual_time(pytester):
+    pytester.makeconftest('pytest_plugins = ["aimctl.testing.plugin"]')
+    pytester.makepyfile(
+        """
+        import pytest
+        from aimctl.runtime.kube.builtin import NODES
+
+        @pytest.mark.dev_cluster(crds=[], machines=[])
+        async def test_real(dev_cluster, kube_client):
+            assert (await kube_client.list(NODES)).items == ()
+
+        def test_virtual(virtual_time):
+            async def scenario(cluster):
+                await cluster.clock.sleep(86400)
+                return len((await cluster.client().list(NODES)).items)
+
+            assert virtual_time.on_cluster(scenario, crds=[]) == 2
+
+            async def nothing():
+                return 7
+
+            assert virtual_time.run(nothing()) == 7
+        """
+    )
+    result = pytester.runpytest_subprocess(
+        "-q",
+        "-o",
+        "asyncio_mode=auto",
+        "-o",
+        "asyncio_default_fixture_loop_scope=function",
+        "-W",
+        "error",
+        "--strict-markers",
+    )
+    result.assert_outcomes(passed=2)
