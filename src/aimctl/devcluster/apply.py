@@ -13,8 +13,9 @@ Invariants: a repeated identical apply, and an update that changes nothing, give
 included; an entry's time moves only when its set of fields or the object changed; no two entries have the
 same identity.
 
-Left out: the fold of more than ten update managers into ``ancient-changes``, and ownership across versions
-(all entries are read with the schema at hand).
+Left out: the fold of more than ten update managers into ``ancient-changes``; ownership across versions (all
+entries are read with the schema at hand); and the repair of ownership after a schema change, by which the
+real server gives an owner of an emptied object everything that comes into it later.
 """
 
 from __future__ import annotations
@@ -322,6 +323,12 @@ def _without(difference: Comparison, ignored: tuple[Path, ...]) -> Comparison:
     )
 
 
+def _report_order(path: Path) -> list[tuple[bool, str]]:
+    """At each level first the fields that end there, then those that go deeper."""
+    last = len(path) - 1
+    return [(depth < last, element) for depth, element in enumerate(path)]
+
+
 def _settle(managers: _Managers, me: _Identity | None, difference: Comparison, *, force: bool) -> None:
     """Take what changed from its other owners, or say who they are."""
     changed = difference.changed
@@ -329,7 +336,7 @@ def _settle(managers: _Managers, me: _Identity | None, difference: Comparison, *
         (path_text(path), str(identity))
         for identity, entry in sorted(managers.items())
         if identity != me
-        for path in sorted(entry.fields & changed)
+        for path in sorted(entry.fields & changed, key=_report_order)
     ]
     if conflicts and not force:
         raise ApplyConflict(conflicts)

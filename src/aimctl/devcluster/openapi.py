@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["openapi_v2", "openapi_v3", "openapi_v3_index"]
 
-_INFO: Final = {"title": "Kubernetes", "version": "v1.32.0"}
+_INFO: Final = {"title": "Kubernetes", "version": "v1.33.0"}
 _LIST_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta"
 _STATUS = "io.k8s.apimachinery.pkg.apis.meta.v1.Status"
 _INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
@@ -247,7 +247,7 @@ def _to_v3(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 def _to_v2(schema: Mapping[str, Any]) -> dict[str, Any]:
     """A definition in the form of OpenAPI v2."""
-    dropped = _NOT_IN_V2
+    dropped: tuple[str, ...] = _NOT_IN_V2
     if schema.get("x-kubernetes-preserve-unknown-fields") is True:
         dropped = (*dropped, "items", "properties", "type") if schema.get("type") != "object" else dropped
     return {key: _each(key, value, _to_v2) for key, value in schema.items() if key not in dropped}
@@ -354,7 +354,7 @@ def _operation(
         _GVK: _gvk(kind),
     }
     if body:
-        accepted = ("*/*",)
+        accepted: tuple[str, ...] = ("*/*",)
         if action == "patch":
             accepted = tuple(
                 patch for patch in _PATCHES if not (kind.custom and patch.startswith("application/strategic"))
