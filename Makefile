@@ -25,7 +25,7 @@ demo: $(STAMP) ## start the embedded cluster and the manager, apply the samples,
 	@$(BIN)/python hack/demo.py
 
 test: $(STAMP) ## every test that needs nothing beyond the package index
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile test
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile test/unit test/integration test/e2e
 
 test-envtest: $(STAMP) ## the same integration and e2e suite against a real etcd, kube-apiserver and controller-manager
 	@bash hack/build-kubernetes.sh

@@ -1,0 +1,89 @@
+"""The limit on discovery Jobs, seen from outside: an independent client watches Jobs while managers come and go."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from support.jobwatch import JobWitness
+from support.managers import ManagerProcess
+from support.waiting import eventually
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support.clusters import RunningCluster
+
+NAMESPACES = 20
+PER_NAMESPACE = 10
+LIMIT = 10
+
+
+def crowd(cluster: RunningCluster) -> None:
+    """Create 200 templates in 20 namespaces, and the model they share."""
+    documents = [cluster.model("crowd-model", cluster.image("quick"))]
+    for n in range(NAMESPACES):
+        namespace = cluster.new_namespace(f"crowd-{n:02d}")
+        documents += [
+            cluster.template(namespace, f"crowd-{i:02d}", model="crowd-model", metric=("latency", "throughput")[i % 2])
+            for i in range(PER_NAMESPACE)
+        ]
+    cluster.apply(documents)
+
+
+def all_ready(cluster: RunningCluster) -> bool:
+    states = cluster.template_states(prefix="crowd-")
+    return len(states) == NAMESPACES * PER_NAMESPACE and set(states.values()) == {"Ready"}
+
+
+def assert_witnessed(witness: JobWitness) -> None:
+    assert witness.gaps == 0, f"the witness lost events: {witness.error}"
+    assert witness.most_unfinished <= LIMIT, f"{witness.most_unfinished} discovery Jobs were unfinished at once"
+    assert witness.most_unfinished >= LIMIT - 1, "the limit was never nearly used: this test showed nothing"
+    assert len(witness.created) == NAMESPACES * PER_NAMESPACE
+    again = {key: times for key, times in witness.created.items() if times != 1}
+    assert not again, f"discovered more than once: {again}"
+
+
+def test_200_templates_at_once_never_exceed_ten_jobs_while_the_manager_is_killed_every_few_seconds(
+    cluster: RunningCluster, tmp_path: Path
+) -> None:
+    with JobWitness(cluster.kubeconfig) as witness:
+        crowd(cluster)
+        kills = 0
+        with ManagerProcess(cluster.kubeconfig, tmp_path / "manager.log") as manager:
+            end = time.monotonic() + 90
+            while not all_ready(cluster) and time.monotonic() < end:
+                manager.wait_ready()
+                if kills < 5:
+                    time.sleep(2.0)  # real processes: there is no virtual clock to move
+                    manager.kill()
+                    kills += 1
+                    manager.start()
+                else:
+                    time.sleep(0.25)
+            assert all_ready(cluster), cluster.template_states(prefix="crowd-")
+        assert kills >= 3, "the work was done before the manager was killed often enough"
+    assert_witnessed(witness)
+
+
+def test_200_templates_at_once_never_exceed_ten_jobs_while_two_managers_fight_for_the_lease(
+    cluster: RunningCluster, tmp_path: Path
+) -> None:
+    first = ManagerProcess(cluster.kubeconfig, tmp_path / "first.log", "--leader-elect")
+    second = ManagerProcess(cluster.kubeconfig, tmp_path / "second.log", "--leader-elect")
+    with JobWitness(cluster.kubeconfig) as witness, first, second:
+        eventually(lambda: first.leading or second.leading, 30, "one of the managers leads")
+        crowd(cluster)
+        eventually(lambda: len(witness.created) >= 30, 60, "30 Jobs were created")
+        leader, other = (first, second) if first.leading else (second, first)
+        leader.kill()
+        leader.start()
+        eventually(lambda: other.leading, 30, "the other manager leads after the lease ran out")
+        eventually(lambda: len(witness.created) >= 90, 60, "90 Jobs were created")
+        assert not leader.leading
+        assert other.terminate() == 0
+        other.start()
+        eventually(lambda: leader.leading, 10, "a clean stop hands the lease over")
+        eventually(lambda: all_ready(cluster), 90, "every template is Ready")
+    assert_witnessed(witness)

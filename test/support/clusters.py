@@ -1,0 +1,296 @@
+"""One suite, any server: the clusters that the end-to-end tests run on.
+
+    AIMCTL_TEST_SERVER=embedded (default)   the embedded cluster, served over HTTP
+    AIMCTL_TEST_SERVER=real                 etcd, kube-apiserver and kube-controller-manager, started by us
+    AIMCTL_TEST_KUBECONFIG=path             any other cluster; simulated nodes are added to it. Its API server has to
+                                            reach this machine's 127.0.0.1 for pod logs. Use one that nobody needs.
+
+Contract: a :class:`RunningCluster` looks the same whichever it is. It lives in a thread with an event loop of its own,
+so that it stays up while tests block; what it offers is safe to call from the test's thread. Its independent client is
+the official ``kubernetes`` package, which shares no code with the product.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import os
+import threading
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import kubernetes
+import yaml
+
+from aimctl.api.generate import manifests
+from aimctl.devcluster import DevCluster
+from aimctl.devcluster.catalogue import Catalogue
+from aimctl.devcluster.faults import Match, Refuse
+from aimctl.devcluster.happenings import Happenings
+from aimctl.devcluster.kubelet import KubeletServer
+from aimctl.devcluster.logbook import LogBook
+from aimctl.devcluster.machines import default_machines
+from aimctl.devcluster.node import SimulatedNodes
+from aimctl.runtime.clock import LoopClock
+from aimctl.runtime.kube.client import Client
+from aimctl.runtime.kube.http import HttpTransport
+from aimctl.runtime.kube.kubeconfig import from_kubeconfig
+from support.controlplane import ControlPlane
+from support.kubectl import Kubectl
+from support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+__all__ = ["API_VERSION", "OPERATOR_NAMESPACE", "RunningCluster", "server_kind"]
+
+API_VERSION = "aim.silogen.ai/v1alpha1"
+OPERATOR_NAMESPACE = "kaiwo-system"
+PACE = 0.3
+"""Multiplies the simulated containers' times: a discovery takes about half a second."""
+
+Document = dict[str, Any]
+
+
+def server_kind() -> str:
+    """embedded, real or kubeconfig, by the environment."""
+    if os.environ.get("AIMCTL_TEST_KUBECONFIG"):
+        return "kubeconfig"
+    kind = os.environ.get("AIMCTL_TEST_SERVER", "embedded")
+    if kind not in {"embedded", "real"}:
+        raise ValueError(f"AIMCTL_TEST_SERVER={kind!r}: use embedded or real")
+    return kind
+
+
+class RunningCluster:
+    """See the module. Use as a context manager."""
+
+    def __init__(self, kind: str, directory: Path) -> None:
+        self.kind = kind
+        self.directory = directory
+        self.kubeconfig = directory / "kubeconfig"
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="cluster", daemon=True)
+        self._stop = asyncio.Event()
+        self._up = threading.Event()
+        self._main: Any = None
+        self._dev: DevCluster | None = None
+        self._plane: ControlPlane | None = None
+        self._names = itertools.count(1)
+        self._namespaces: list[str] = []
+
+    # ---- life cycle
+
+    def __enter__(self) -> RunningCluster:
+        self._thread.start()
+        self._main = asyncio.run_coroutine_threadsafe(self._run(), self._loop)
+        while not self._up.wait(0.05):
+            if self._main.done():
+                self._main.result()
+        self.kubectl = Kubectl(self.kubeconfig, self.directory / "kubectl-cache")
+        self.api = kubernetes.config.new_client_from_config(str(self.kubeconfig))
+        self.custom = kubernetes.client.CustomObjectsApi(self.api)
+        info = kubernetes.client.VersionApi(self.api).get_code()
+        self.version = (int(info.major), int(info.minor.rstrip("+")))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        try:
+            self._main.result(60)
+        finally:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(10)
+            self._loop.close()
+
+    async def _run(self) -> None:
+        async with AsyncExitStack() as stack:
+            if self.kind == "embedded":
+                await self._start_embedded(stack)
+            else:
+                await self._start_real(stack)
+            self._up.set()
+            await self._stop.wait()
+
+    async def _start_embedded(self, stack: AsyncExitStack) -> None:
+        self._dev = await stack.enter_async_context(DevCluster(clock=LoopClock(), pace=PACE))
+        await self._dev.serve()
+        self._dev.write_kubeconfig(self.kubeconfig)
+
+    async def _start_real(self, stack: AsyncExitStack) -> None:
+        if self.kind == "real":
+            self._plane = await stack.enter_async_context(ControlPlane(directory=self.directory / "plane"))
+            source = self._plane.kubeconfig
+        else:
+            source = Path(os.environ["AIMCTL_TEST_KUBECONFIG"])
+        self.kubeconfig.write_text(source.read_text())
+        kubectl = Kubectl(self.kubeconfig, self.directory / "kubectl-cache")
+        crds = "---\n".join(text for name, text in manifests().items() if name.startswith("crd/"))
+        await asyncio.to_thread(kubectl, "apply", "--server-side", "--force-conflicts", "-f", "-", stdin=crds)
+        await asyncio.to_thread(kubectl, "wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+        namespace = yaml.safe_dump({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": OPERATOR_NAMESPACE}})
+        await asyncio.to_thread(kubectl, "apply", "-f", "-", stdin=namespace)
+        if self._plane is not None:
+            # its garbage collector looks for new kinds only every half minute
+            await self._plane.restart_controller_manager()
+        clock = LoopClock()
+        info = await from_kubeconfig(str(self.kubeconfig), clock=clock)
+        transport = await stack.enter_async_context(HttpTransport(info, clock=clock, user_agent="kubelet"))
+        client = Client(transport, clock=clock, field_manager="kubelet")
+        logs = LogBook(clock=clock)
+        kubelet = await stack.enter_async_context(KubeletServer(logs, clock=clock))
+        nodes = SimulatedNodes(
+            client,
+            clock=clock,
+            machines=default_machines(),
+            programs=[Catalogue.default()],
+            happenings=Happenings(client, clock=clock, component="kubelet"),
+            pace=PACE,
+            kubelet_port=kubelet.port,
+            logs=logs,
+        )
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        running = tasks.create_task(nodes.run())
+        stack.callback(running.cancel)
+
+    # ---- faults
+
+    @property
+    def enforces_cel(self) -> bool:
+        """Whether CRD validation rules are checked; they came with 1.25."""
+        return self.version >= (1, 25)
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """The API server is gone: connections are refused, streams break. It is back, with its data, afterwards."""
+        if self._dev is not None:
+            faults = self._dev.faults
+            fault = self._call(self._add_refusal)
+            try:
+                yield
+            finally:
+                self._loop.call_soon_threadsafe(faults.remove, fault)
+        elif self._plane is not None:
+            self._call(self._plane.kill_apiserver)
+            try:
+                yield
+            finally:
+                self._call(self._plane.restart_apiserver)
+        else:
+            raise RuntimeError("a cluster from AIMCTL_TEST_KUBECONFIG cannot be taken away: skip this test")
+
+    async def _add_refusal(self) -> Any:
+        assert self._dev is not None
+        return self._dev.faults.add(Refuse(), Match())
+
+    def _call(self, function: Callable[[], Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(function(), self._loop).result(60)
+
+    # ---- documents
+
+    def new_namespace(self, stem: str) -> str:
+        """Create a namespace whose name no other test has."""
+        name = f"{stem}-{os.getpid()}-{next(self._names)}"
+        kubernetes.client.CoreV1Api(self.api).create_namespace({"metadata": {"name": name}})
+        self._namespaces.append(name)
+        return name
+
+    @staticmethod
+    def image(name: str) -> str:
+        """An image of the simulated node's catalogue: ``quick`` answers as an AIM image should."""
+        return f"registry.test/{name if ':' in name else f'aim-{name}:1'}"
+
+    @staticmethod
+    def model(name: str, image: str, *, namespace: str = "") -> Document:
+        """An AIMModel, or an AIMClusterModel without a namespace."""
+        return _document("AIMModel" if namespace else "AIMClusterModel", name, namespace, {"image": image})
+
+    @staticmethod
+    def template(
+        namespace: str,
+        name: str,
+        *,
+        model: str,
+        metric: str | None = "latency",
+        precision: str | None = "fp16",
+        gpu: Document | None = None,
+        **spec: Any,
+    ) -> Document:
+        """An AIMServiceTemplate, or an AIMClusterServiceTemplate without a namespace."""
+        fields = {"modelName": model, "metric": metric, "precision": precision, "gpuSelector": gpu, **spec}
+        fields = {key: value for key, value in fields.items() if value is not None}
+        return _document("AIMServiceTemplate" if namespace else "AIMClusterServiceTemplate", name, namespace, fields)
+
+    def create_template(
+        self,
+        kind: str,
+        name: str,
+        *,
+        metric: str | None = "latency",
+        precision: str | None = "fp16",
+        gpu: Document | None = None,
+    ) -> tuple[str, list[str]]:
+        """Create one of either scope; what kubectl needs to name it again."""
+        namespace = self.new_namespace("one") if kind == "AIMServiceTemplate" else ""
+        self.apply([self.template(namespace, name, model="some-model", metric=metric, precision=precision, gpu=gpu)])
+        return kind.lower(), ["-n", namespace] if namespace else []
+
+    def apply(self, documents: Iterable[Document]) -> None:
+        """Apply, as a person would."""
+        items = {"apiVersion": "v1", "kind": "List", "items": list(documents)}
+        self.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(items), timeout=120)
+
+    # ---- looking
+
+    def templates(self) -> Sequence[Document]:
+        """Every template of both scopes, as the server has it."""
+        return [
+            item
+            for plural in ("aimservicetemplates", "aimclusterservicetemplates")
+            for item in self.custom.list_cluster_custom_object("aim.silogen.ai", "v1alpha1", plural)["items"]
+        ]
+
+    def template_states(self, prefix: str = "") -> dict[str, str]:
+        """``namespace/name`` -> state, of the templates whose names begin so."""
+        return {
+            f"{item['metadata'].get('namespace', '')}/{item['metadata']['name']}": item.get("status", {}).get("status", "")
+            for item in self.templates()
+            if item["metadata"]["name"].startswith(prefix)
+        }
+
+    def template_status(self, namespace: str, name: str, *, until: str = "") -> Document:
+        """The status of one template; {} while its state is not ``until``."""
+        if namespace:
+            found = self.custom.get_namespaced_custom_object(
+                "aim.silogen.ai", "v1alpha1", namespace, "aimservicetemplates", name
+            )
+        else:
+            found = self.custom.get_cluster_custom_object(
+                "aim.silogen.ai", "v1alpha1", "aimclusterservicetemplates", name
+            )
+        status: Document = found.get("status", {})
+        return {} if until and status.get("status") != until else status
+
+    # ---- cleaning
+
+    def clean(self) -> None:
+        """Remove what the test made, and wait until no discovery Job is left that the next test would count."""
+        kinds = "aimst,aimclst,aimmdl,aimclmdl,aimrcfg,aimcrcfg,aimsvc,aimtc,aimmc"
+        self.kubectl("delete", kinds, "--all", "--all-namespaces", "--wait=true", timeout=120)
+        batch = kubernetes.client.BatchV1Api(self.api)
+        selector = "aim.silogen.ai/template"
+        eventually(
+            lambda: not batch.list_job_for_all_namespaces(label_selector=selector).items,
+            60,
+            "the discovery Jobs of the last test are gone",
+        )
+        if self._namespaces:
+            self.kubectl("delete", "namespace", *self._namespaces, "--wait=false")
+            self._namespaces.clear()
+
+
+def _document(kind: str, name: str, namespace: str, spec: Document) -> Document:
+    metadata = {"name": name, "namespace": namespace} if namespace else {"name": name}
+    return {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "spec": spec}
