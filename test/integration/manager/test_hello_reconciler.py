@@ -145,6 +145,21 @@ async def test_a_leader_that_is_cut_off_loses_its_lease_and_the_standby_goes_on(
 
 
 @virtual_time
+async def test_what_the_managers_client_wrote_or_deleted_is_in_its_cache_when_the_call_returns():
+    async with cluster_now() as cluster:
+        replica = Replica(cluster, "one")
+        await replica.manager.elected.wait()
+        client, cache = replica.manager.client, replica.manager.cache
+        made = await client.create(CONFIG_MAPS, {"metadata": {"name": "a"}, "data": {"x": "1"}}, "default")
+        assert cache.get(CONFIG_MAPS, "a", "default").meta.resource_version == made.meta.resource_version
+        await client.patch(CONFIG_MAPS, "a", {"data": {"x": "2"}}, "default")
+        assert cache.get(CONFIG_MAPS, "a", "default").view.data == {"x": "2"}
+        await client.delete(CONFIG_MAPS, "a", "default")
+        assert cache.get(CONFIG_MAPS, "a", "default") is None
+        await replica.end()
+
+
+@virtual_time
 async def test_events_reach_the_server_as_one_object_with_a_count():
     async with cluster_now() as cluster:
         client = cluster.client()

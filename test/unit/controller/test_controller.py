@@ -539,6 +539,7 @@ async def test_many_quick_runs_give_the_event_loop_its_turns():
         while runs < 1000:
             turns.append(runs)
             await asyncio.sleep(0)
+        turns.append(runs)
 
     async with running(quick, HandFed(*map(str, range(1000)))):
         await neighbour()
