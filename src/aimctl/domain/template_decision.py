@@ -6,7 +6,7 @@ Contract:
       conditions ``Ready``, ``Progressing`` and ``Failure``. It reads, and never writes, what discovery
       (``modelSources``, ``discovery``, ``Discovered``) and caching (``CacheWarm``) own.
     * Deciding again on the status it asked for changes nothing and records no event.
-    * Events come at each change of state, with the reason of ``Ready``.
+    * Events come at each change of state; their reason is the new state, their message says why.
 
 The state, the first that applies:
     ============  ==================================================================
@@ -214,8 +214,8 @@ def _events(seen: TemplateObservation, rolled: RollUp) -> Iterable[EventWish]:
     if before.status != rolled.state:
         yield EventWish(
             "Warning" if rolled.state in _WARNING_STATES else "Normal",
-            rolled.reason,
-            conditions.clip(f"{rolled.state}: {rolled.message}", 1024),
+            str(rolled.state),
+            conditions.clip(f"{rolled.reason}: {rolled.message}", 1024),
         )
     absent = isinstance(seen.runtime_config, Resolved) and seen.runtime_config.reference is None
     if absent and (before.resolved_runtime_config is not None or not before.status):

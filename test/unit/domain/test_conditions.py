@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 from aimctl.api.v1alpha1 import Condition
 from aimctl.domain.conditions import MAX_MESSAGE, clip, condition, find, is_true
 
-BEFORE = (Condition(type="Ready", status="False", reason="Old", message="old", last_transition_time="T0", observed_generation=1),)
+BEFORE = (
+    Condition(
+        type="Ready",
+        status="False",
+        reason="Old",
+        message="old",
+        last_transition_time="T0",
+        observed_generation=1,
+    ),
+)
 
 
 def test_a_new_condition_has_the_time_of_now() -> None:
@@ -29,7 +38,9 @@ def test_another_reason_or_message_keeps_the_transition_time() -> None:
 
 
 def test_another_status_moves_the_transition_time() -> None:
-    assert condition(BEFORE, "Ready", "True", "Old", "old", generation=1, now="T1")["lastTransitionTime"] == "T1"
+    assert (
+        condition(BEFORE, "Ready", "True", "Old", "old", generation=1, now="T1")["lastTransitionTime"] == "T1"
+    )
     assert condition(BEFORE, "Ready", "Unknown", "Old", generation=1, now="T1")["lastTransitionTime"] == "T1"
 
 

@@ -22,8 +22,16 @@ from aimctl.domain.discovery_output import (
     parse,
 )
 
-PROFILE = {"model": "m/m", "metadata": {"engine": "vllm", "gpu_count": 1}, "engine_args": {"a": 1.5}, "env_vars": {}}
-MODELS = [{"name": "m", "source": "hf://m/m", "size_gb": 16.0}, {"name": "t", "source": "s3://b/t", "size_gb": 0.5}]
+PROFILE = {
+    "model": "m/m",
+    "metadata": {"engine": "vllm", "gpu_count": 1},
+    "engine_args": {"a": 1.5},
+    "env_vars": {},
+}
+MODELS = [
+    {"name": "m", "source": "hf://m/m", "size_gb": 16.0},
+    {"name": "t", "source": "s3://b/t", "size_gb": 0.5},
+]
 SOURCES = (Source("m", "hf://m/m", 17179869184), Source("t", "s3://b/t", 536870912))
 
 
@@ -125,7 +133,9 @@ def test_sizes_become_bytes_rounded_up(gigabytes: float, size: int) -> None:
         (b"x" * (MAX_OUTPUT_BYTES + 1), [str(MAX_OUTPUT_BYTES)]),
     ],
 )
-def test_hostile_output_is_refused_with_a_message_that_shows_what_was_wrong(printed: bytes, words: list[str]) -> None:
+def test_hostile_output_is_refused_with_a_message_that_shows_what_was_wrong(
+    printed: bytes, words: list[str]
+) -> None:
     message = error(printed)
     assert all(word in message for word in words), message
     assert len(message) <= 1200
@@ -143,7 +153,17 @@ def test_a_profile_may_be_nested_as_deep_as_the_limit_and_no_deeper() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b"[{\n", b'[{"a": 1},\n', b"[[[[[[[[\n", b"[]x\n", b"[INFO] x\n", b'[{"a": "', b"[ \n", b'[{"a":NaN}]\n']
+    "line",
+    [
+        b"[{\n",
+        b'[{"a": 1},\n',
+        b"[[[[[[[[\n",
+        b"[]x\n",
+        b"[INFO] x\n",
+        b'[{"a": "',
+        b"[ \n",
+        b'[{"a":NaN}]\n',
+    ],
 )
 def test_megabytes_of_broken_arrays_are_read_in_linear_time(line: bytes) -> None:
     printed = (line * (MAX_OUTPUT_BYTES // len(line)))[:MAX_OUTPUT_BYTES]
@@ -165,7 +185,9 @@ JSON = st.recursive(
 
 
 @given(JSON, JSON, st.sampled_from(["name", "source", "size_gb"]), JSON)
-def test_any_json_in_any_place_gives_a_whole_result_or_an_error(profile: Any, models: Any, field: str, value: Any) -> None:
+def test_any_json_in_any_place_gives_a_whole_result_or_an_error(
+    profile: Any, models: Any, field: str, value: Any
+) -> None:
     for printed in (entry(profile=profile), entry(models=models), entry(models=[MODELS[0] | {field: value}])):
         found = parse(output(printed))
         if isinstance(found, DiscoveryResult):

@@ -86,7 +86,10 @@ def test_each_known_device_id_is_its_model(model: str, ids: str) -> None:
 
 
 def test_the_cluster_offers_what_any_node_offers() -> None:
-    assert offered([{"amd.com/gpu.device-id": "74a1"}, {}, {"nvidia.com/gpu.product": "T4"}]) == {"MI300X", "T4"}
+    assert offered([{"amd.com/gpu.device-id": "74a1"}, {}, {"nvidia.com/gpu.product": "T4"}]) == {
+        "MI300X",
+        "T4",
+    }
     assert offered([]) == frozenset()
 
 
@@ -101,6 +104,9 @@ def test_labels_beyond_the_gpu_labels_change_nothing(labels: dict[str, str]) -> 
     assert models_of(gpu_labels(labels)) == models_of(labels)
 
 
-@pytest.mark.parametrize(("model", "name"), [("MI300X", "amd.com/gpu"), ("Instinct MI325X", "amd.com/gpu"), ("H100", "nvidia.com/gpu")])
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [("MI300X", "amd.com/gpu"), ("Instinct MI325X", "amd.com/gpu"), ("H100", "nvidia.com/gpu")],
+)
 def test_pods_ask_for_the_vendors_resource(model: str, name: str) -> None:
     assert resource_name(model) == name

@@ -19,7 +19,10 @@ JSON = st.recursive(
 
 def test_the_hash_of_a_known_value_never_changes() -> None:
     value = {"precision": "fp16", "metric": "throughput", "gpuSelector": {"model": "MI300X", "count": 2}}
-    assert canonical_json(value) == b'{"gpuSelector":{"count":2,"model":"MI300X"},"metric":"throughput","precision":"fp16"}'
+    assert (
+        canonical_json(value)
+        == b'{"gpuSelector":{"count":2,"model":"MI300X"},"metric":"throughput","precision":"fp16"}'
+    )
     assert digest(value) == "338c0153a7bf5137c7f40d1d97e811b7f8d31fd3b4323edf17d03b534d903ccb"
 
 
@@ -35,5 +38,5 @@ def test_nothing_is_lost_in_the_canonical_form(value: object) -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), "\ud800", {"a": [float("nan")]}])
 def test_what_is_no_json_is_refused(value: object) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="float|surrogate"):
         canonical_json(value)

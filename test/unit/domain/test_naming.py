@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from aimctl.domain.naming import MAX_NAME, derived_template_name, discovery_job_name, label_value, shorten
 
-NAMES = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,60}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,60}[a-z0-9])?){0,3}", fullmatch=True).filter(
-    lambda name: len(name) <= 253 and name.isascii()
-)
+NAMES = st.from_regex(
+    r"[a-z0-9]([-a-z0-9]{0,60}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,60}[a-z0-9])?){0,3}", fullmatch=True
+).filter(lambda name: len(name) <= 253 and name.isascii())
 LABEL = re.compile(r"[a-z0-9A-Z]([-a-z0-9A-Z_.]*[a-z0-9A-Z])?")
 DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 

@@ -47,14 +47,33 @@ def test_a_quantity_has_the_value_and_canonical_form_that_kubernetes_gives_it(
 
 
 @pytest.mark.parametrize(
-    "text", ["", " ", "Gi", "1 Gi", "1gi", "1KI", "1K", "--1", "1e", "1e3Gi", "1.2.3", "16GB", "NaN", "1e999999999", "٣"]
+    "text",
+    [
+        "",
+        " ",
+        "Gi",
+        "1 Gi",
+        "1gi",
+        "1KI",
+        "1K",
+        "--1",
+        "1e",
+        "1e3Gi",
+        "1.2.3",
+        "16GB",
+        "NaN",
+        "1e999999999",
+        "٣",
+    ],
 )
 def test_what_is_no_quantity_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match="16Gi"):
         parse(text)
 
 
-@pytest.mark.parametrize(("text", "expected"), [("16Gi", 17179869184), ("2Mi", 2097152), ("0.3", 1), ("1.1", 2)])
+@pytest.mark.parametrize(
+    ("text", "expected"), [("16Gi", 17179869184), ("2Mi", 2097152), ("0.3", 1), ("1.1", 2)]
+)
 def test_a_size_in_bytes_is_rounded_up(text: str, expected: int) -> None:
     assert size_in_bytes(text) == expected
 
@@ -65,7 +84,9 @@ def test_a_size_that_no_int64_holds_is_refused(text: str) -> None:
         size_in_bytes(text)
 
 
-SUFFIXES = st.sampled_from(["", "n", "u", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei", "e3", "E-2", "e0"])
+SUFFIXES = st.sampled_from(
+    ["", "n", "u", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei", "e3", "E-2", "e0"]
+)
 NUMBERS = st.from_regex(r"[+-]?([0-9]{1,12}(\.[0-9]{0,8})?|\.[0-9]{1,8})", fullmatch=True).filter(str.isascii)
 
 

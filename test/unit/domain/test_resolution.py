@@ -32,7 +32,10 @@ def test_a_cluster_template_never_sees_a_namespaced_model() -> None:
     assert found.spec is CLUSTER.spec
 
 
-@pytest.mark.parametrize(("namespace", "words"), [("team", ["'m'", "'team'", "AIMModel", "AIMClusterModel"]), ("", ["'m'", "AIMClusterModel"])])
+@pytest.mark.parametrize(
+    ("namespace", "words"),
+    [("team", ["'m'", "'team'", "AIMModel", "AIMClusterModel"]), ("", ["'m'", "AIMClusterModel"])],
+)
 def test_a_missing_model_is_named_with_the_places_it_may_be_in(namespace: str, words: list[str]) -> None:
     found = resolve_model("m", namespace, namespaced=None, cluster=None)
     assert isinstance(found, Missing)

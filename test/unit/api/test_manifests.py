@@ -1,0 +1,165 @@
+"""config/ is what the types say, can be applied, and grants no more than is explained."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from aimctl.api.generate import main, manifests
+from aimctl.api.v1alpha1 import KINDS
+from aimctl.devcluster.catalogue import Catalogue
+from aimctl.devcluster.schema import Schema
+
+CONFIG = Path(__file__).parents[3] / "config"
+
+
+def documents(folder: str) -> list[dict[str, Any]]:
+    return [
+        item
+        for path in sorted((CONFIG / folder).glob("*.yaml"))
+        for item in yaml.safe_load_all(path.read_text())
+    ]
+
+
+def test_the_committed_files_are_what_the_types_say(tmp_path: Path) -> None:
+    assert main([str(tmp_path)]) == 0
+    made = {path.relative_to(tmp_path): path.read_text() for path in tmp_path.rglob("*.yaml")}
+    committed = {path.relative_to(CONFIG): path.read_text() for path in CONFIG.rglob("*.yaml")}
+    differing = [str(path) for path, text in made.items() if committed.get(path) != text]
+    assert not differing, "run `make manifests`"
+    assert not {path for path in committed.keys() - made.keys() if path.parts[0] != "samples"}
+
+
+def test_making_them_twice_changes_nothing_and_removes_what_is_no_longer_made(tmp_path: Path) -> None:
+    shutil.copytree(CONFIG, tmp_path / "config")
+    (tmp_path / "config/crd/old.yaml").write_text("old: true\n")
+    (tmp_path / "config/samples/mine.yaml").write_text("mine: true\n")
+    assert main([str(tmp_path / "config")]) == 0
+    assert not (tmp_path / "config/crd/old.yaml").exists()
+    assert (tmp_path / "config/samples/mine.yaml").exists()
+
+
+def test_without_a_folder_the_command_says_how_it_is_used(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "usage" in capsys.readouterr().err
+
+
+def test_definitions_come_before_what_needs_them() -> None:
+    order = [path.partition("/")[0] for path in manifests()]
+    assert order == sorted(order, key=["crd", "rbac", "manager"].index)
+    assert order.count("crd") == len(KINDS)
+
+
+def test_another_operator_namespace_reaches_every_object() -> None:
+    text = "\n".join(manifests(operator_namespace="aim-ops").values())
+    assert "aim-ops" in text
+    assert "kaiwo-system" not in text
+
+
+def test_each_granted_verb_stands_under_its_reason() -> None:
+    for path, text in manifests().items():
+        if not path.startswith("rbac/"):
+            continue
+        lines = text.splitlines()
+        for number, line in enumerate(lines):
+            if line == "  verbs:":
+                assert lines[number + 1].startswith("  # "), (path, number)
+
+
+def test_the_manager_may_not_write_what_it_only_reads() -> None:
+    (role,) = [
+        item
+        for item in documents("rbac")
+        if item["kind"] == "ClusterRole" and item["metadata"]["name"] == "aimctl-manager"
+    ]
+    granted = {
+        (group, resource): set(rule["verbs"])
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        if group != "aim.silogen.ai"
+    }
+    assert granted["", "secrets"] == {"get"}
+    assert granted["", "nodes"] == {"get", "list", "watch"}
+    assert granted["", "pods/log"] == {"get"}
+    assert "*" not in str(role["rules"])
+
+
+def test_the_manager_pod_is_restricted_and_probed() -> None:
+    (deployment,) = [item for item in documents("manager") if item["kind"] == "Deployment"]
+    pod = deployment["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"]["allowPrivilegeEscalation"] is False
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
+    assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+    (service,) = [item for item in documents("manager") if item["kind"] == "Service"]
+    assert service["spec"]["selector"] == deployment["spec"]["template"]["metadata"]["labels"]
+    assert service["spec"]["ports"][0]["targetPort"] in {port["name"] for port in container["ports"]}
+
+
+def test_every_sample_is_taken_by_its_schema() -> None:
+    schemas = {
+        item["spec"]["names"]["kind"]: Schema.from_crd(
+            item["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+        )
+        for item in documents("crd")
+    }
+    seen = 0
+    for item in documents("samples"):
+        schema = schemas.get(item["kind"])
+        if schema is not None:
+            seen += 1
+            assert schema.prune(item)[1] == []
+            assert [str(error) for error in schema.validate(schema.default(item), None)] == []
+    assert seen > 40
+
+
+def test_every_sample_template_has_an_expected_state_and_every_state_a_template() -> None:
+    templates = {
+        ".".join(filter(None, (item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"])))
+        for item in documents("samples")
+        if item["kind"].endswith("ServiceTemplate")
+    }
+    (expected,) = [item for item in documents("samples") if item["metadata"]["name"] == "expected-states"]
+    assert set(expected["data"]) == templates
+    assert {value.split()[0] for value in expected["data"].values()} == {
+        "Ready",
+        "NotAvailable",
+        "Pending",
+        "Failed",
+    }
+
+
+def test_every_sample_image_is_in_the_embedded_clusters_catalogue() -> None:
+    images = [item["spec"]["image"] for item in documents("samples") if item["kind"].endswith("Model")]
+    assert images
+    for image in images:
+        assert Catalogue.default().entry(image, ("dry-run", "--format=json")) is not None, image
+
+
+def test_samples_name_only_what_the_samples_bring() -> None:
+    items = documents("samples")
+    namespaces = {item["metadata"]["name"] for item in items if item["kind"] == "Namespace"}
+    secrets = {
+        (item["metadata"]["namespace"], item["metadata"]["name"])
+        for item in items
+        if item["kind"] == "Secret"
+    }
+    for item in items:
+        namespace = item["metadata"].get("namespace")
+        assert namespace is None or namespace in namespaces
+        spec = item.get("spec", {})
+        named = [entry["name"] for entry in spec.get("imagePullSecrets", [])]
+        named += [
+            entry["valueFrom"]["secretKeyRef"]["name"]
+            for entry in spec.get("env", [])
+            if "valueFrom" in entry
+        ]
+        assert {(namespace, name) for name in named} <= secrets

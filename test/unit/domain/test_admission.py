@@ -1,0 +1,120 @@
+"""Discovery slots: never too many, services first, fair across namespaces, nobody starves."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aimctl.domain import Candidate, admit, queue_order
+
+CANDIDATES = st.lists(
+    st.builds(
+        Candidate,
+        key=st.text("abcdefgh", min_size=1, max_size=4),
+        namespace=st.sampled_from(["", "a", "b", "c"]),
+        since=st.sampled_from(["2026-01-01", "2026-01-02", "2026-01-03"]),
+        awaited=st.booleans(),
+    ),
+    unique_by=lambda item: item.key,
+    max_size=40,
+)
+RUNNING = st.dictionaries(st.sampled_from(["", "a", "b", "x"]), st.integers(0, 12), max_size=4)
+
+
+def crowd(namespace: str, count: int, *, awaited: bool = False, since: str = "1") -> list[Candidate]:
+    return [Candidate(f"{namespace}/{number:03}", namespace, since, awaited) for number in range(count)]
+
+
+def keys(chosen: tuple[Candidate, ...]) -> list[str]:
+    return [item.key for item in chosen]
+
+
+@given(CANDIDATES, RUNNING, st.integers(0, 15))
+def test_the_limit_is_never_exceeded_and_no_slot_is_left_empty(
+    waiting: list[Candidate], running: dict[str, int], limit: int
+) -> None:
+    chosen = admit(waiting, running, limit)
+    free = max(0, limit - sum(running.values()))
+    assert len(chosen) == min(free, len(waiting))
+    assert len(set(chosen)) == len(chosen)
+    assert set(chosen) <= set(waiting)
+
+
+@given(CANDIDATES, RUNNING, st.integers(0, 15), st.randoms(use_true_random=False))
+def test_the_order_of_the_input_does_not_matter(
+    waiting: list[Candidate], running: dict[str, int], limit: int, rng: random.Random
+) -> None:
+    shuffled = list(waiting)
+    rng.shuffle(shuffled)
+    assert admit(shuffled, running, limit) == admit(waiting, running, limit)
+
+
+@given(CANDIDATES, st.integers(1, 5), st.randoms(use_true_random=False))
+def test_everyone_is_admitted_within_as_many_slots_as_there_are_waiting(
+    waiting: list[Candidate], limit: int, rng: random.Random
+) -> None:
+    running: list[Candidate] = []
+    left = list(waiting)
+    for _ in range(len(waiting) + 1):
+        chosen = admit(left, Counter(item.namespace for item in running), limit)
+        running += chosen
+        left = [item for item in left if item not in chosen]
+        if running:
+            running.pop(rng.randrange(len(running)))
+    assert not left
+
+
+@given(CANDIDATES, RUNNING, st.integers(1, 15))
+def test_within_a_namespace_nobody_is_overtaken(
+    waiting: list[Candidate], running: dict[str, int], limit: int
+) -> None:
+    chosen = set(admit(waiting, running, limit))
+    for item in chosen:
+        for other in waiting:
+            if (other.namespace, other.awaited) == (item.namespace, item.awaited) and (
+                other.since,
+                other.key,
+            ) < (item.since, item.key):
+                assert other in chosen
+
+
+@given(CANDIDATES, RUNNING)
+def test_the_queue_shows_everyone_in_the_order_in_which_slots_are_given(
+    waiting: list[Candidate], running: dict[str, int]
+) -> None:
+    order = queue_order(waiting, running)
+    assert sorted(order, key=lambda item: item.key) == sorted(waiting, key=lambda item: item.key)
+    assert admit(waiting, running, sum(running.values()) + 3) == order[:3]
+
+
+def test_five_hundred_templates_of_one_namespace_do_not_hold_up_anothers_single_one() -> None:
+    waiting = [*crowd("big", 500), Candidate("small/one", "small", "9")]
+    assert "small/one" in keys(admit(waiting, {}, 10))
+    assert keys(admit(waiting, {"big": 9}, 10)) == ["small/one"]
+
+
+def test_templates_a_service_waits_for_come_first() -> None:
+    waiting = [*crowd("a", 5, since="0"), *crowd("b", 1, awaited=True, since="9")]
+    assert keys(admit(waiting, {"b": 3}, 5)) == ["b/000", "a/000"]
+
+
+def test_namespaces_take_turns() -> None:
+    waiting = [*crowd("a", 3), *crowd("b", 3), *crowd("", 1)]
+    assert keys(admit(waiting, {}, 6)) == ["/000", "a/000", "b/000", "a/001", "b/001", "a/002"]
+
+
+def test_the_namespace_with_fewer_running_goes_first() -> None:
+    waiting = [*crowd("a", 2), *crowd("b", 2)]
+    assert keys(admit(waiting, {"a": 2}, 5)) == ["b/000", "b/001", "a/000"]
+
+
+def test_among_equals_the_oldest_goes_first() -> None:
+    waiting = [Candidate("a/x", "a", "2"), Candidate("b/y", "b", "1"), Candidate("b/x", "b", "3")]
+    assert keys(admit(waiting, {}, 3)) == ["b/y", "a/x", "b/x"]
+
+
+def test_nothing_is_admitted_when_more_runs_than_the_limit_allows() -> None:
+    assert admit(crowd("a", 3), {"x": 12}, 10) == ()

@@ -1,0 +1,177 @@
+"""From a Job, its pods and its log to an outcome a person can act on."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aimctl.domain import PodLog, judge
+from aimctl.domain.job_outcome import (
+    CONFIG_GRACE,
+    PULL_GRACE,
+    UNSCHEDULABLE_GRACE,
+    Failed,
+    LogLost,
+    NeedsLog,
+    Outcome,
+    PodView,
+    Running,
+    Succeeded,
+    Waiting,
+)
+from support.templates import ANSWER, NOW, ObservedJob, completed, job, pod
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def judged(observed: ObservedJob) -> Outcome:
+    return judge(observed.view, observed.pods, container="discovery", log=observed.log, now=NOW)
+
+
+def failure(observed: ObservedJob) -> str:
+    outcome = judged(observed)
+    assert isinstance(outcome, Failed), outcome
+    return outcome.message
+
+
+@pytest.mark.parametrize(
+    "pods", [[], [pod()], [pod(waiting="ContainerCreating")], [pod(waiting="PodInitializing")]]
+)
+def test_a_job_whose_container_has_not_started_is_waiting(pods: Sequence[PodView]) -> None:
+    assert judged(job("j", pods=pods)) == Waiting()
+
+
+@pytest.mark.parametrize("phase", ["Running", "Succeeded"])
+def test_a_job_whose_container_started_is_running(phase: str) -> None:
+    assert judged(job("j", pods=[pod(phase)])) == Running()
+
+
+def test_a_job_that_tries_again_is_running_and_says_so() -> None:
+    outcome = judged(job("j", failed=2, pods=[pod("Failed", exit_code=1, name="a"), pod(name="b")]))
+    assert outcome == Running("2 attempts failed, trying again")
+
+
+def test_a_complete_job_is_judged_by_the_log_of_its_succeeded_pod() -> None:
+    pods = [pod("Failed", name="old", exit_code=1, age=60), pod("Succeeded", name="good", exit_code=0, age=5)]
+    assert judged(job("j", ended="Complete", pods=pods)) == NeedsLog("good")
+    outcome = judged(job("j", ended="Complete", pods=pods, log=PodLog("good", ANSWER)))
+    assert isinstance(outcome, Succeeded)
+    assert [source.source for source in outcome.result.sources] == ["hf://m/m"]
+
+
+def test_a_log_of_another_pod_is_not_taken() -> None:
+    pods = [pod("Succeeded", name="good", exit_code=0)]
+    assert judged(job("j", ended="Complete", pods=pods, log=PodLog("other", ANSWER))) == NeedsLog("good")
+
+
+def test_a_complete_job_whose_output_is_gone_is_lost() -> None:
+    assert isinstance(judged(completed("j", None)), LogLost)
+    assert isinstance(judged(job("j", ended="Complete")), LogLost)
+
+
+def test_a_complete_job_with_bad_output_failed() -> None:
+    assert "array is empty" in failure(completed("j", b"[]"))
+
+
+def test_a_failed_job_tells_exit_code_and_last_lines_of_the_log() -> None:
+    pods = [pod("Failed", name="last", exit_code=3, age=1), pod("Failed", name="first", exit_code=4, age=99)]
+    assert judged(job("j", ended="Failed", pods=pods)) == NeedsLog("last")
+    message = failure(
+        job("j", ended="Failed", pods=pods, log=PodLog("last", b"loading\nRuntimeError: no profile\n"))
+    )
+    assert "exit code 3" in message
+    assert "loading | RuntimeError: no profile" in message
+
+
+def test_a_failed_job_without_a_log_still_tells_the_exit_code() -> None:
+    pods = [pod("Failed", exit_code=137, ended="OOMKilled")]
+    message = failure(job("j", ended="Failed", pods=pods, log=PodLog("pod", None)))
+    assert "137 (OOMKilled)" in message
+    assert "memory" in message
+
+
+def test_a_job_that_ran_out_of_time_says_what_that_means() -> None:
+    message = failure(job("j", ended="Failed", reason="DeadlineExceeded"))
+    assert "DeadlineExceeded" in message
+    assert "hangs" in message
+
+
+@pytest.mark.parametrize("waiting", ["ErrImagePull", "ImagePullBackOff"])
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        ('rpc error: code = NotFound desc = "ghcr.io/x:1": not found', ["was not found", "spec.image"]),
+        ("manifest unknown", ["was not found"]),
+        ("failed to authorize: 401 Unauthorized", ["refused", "pull secrets", "rediscover"]),
+        (
+            "pull access denied, repository does not exist or may require authorization",
+            ["refused", "pull secrets"],
+        ),
+    ],
+)
+def test_an_image_that_cannot_be_pulled_fails_at_once_with_the_cause(
+    waiting: str, message: str, words: list[str]
+) -> None:
+    text = failure(job("j", pods=[pod(waiting=waiting, message=message)]))
+    assert "ghcr.io/x:1" in text
+    assert all(word in text for word in words), text
+
+
+def test_a_back_off_without_a_cause_fails_at_once() -> None:
+    text = failure(
+        job("j", pods=[pod(waiting="ImagePullBackOff", message='Back-off pulling image "ghcr.io/x:1"')])
+    )
+    assert "Back-off" in text
+    assert "rediscover" in text
+
+
+def test_an_invalid_image_name_fails_at_once() -> None:
+    text = failure(job("j", pods=[pod(waiting="InvalidImageName", message="couldn't parse image reference")]))
+    assert "no valid image name" in text
+
+
+def test_a_container_that_can_never_be_set_up_fails_at_once() -> None:
+    message = "container has runAsNonRoot and image will run as root"
+    assert message in failure(job("j", pods=[pod(waiting="CreateContainerConfigError", message=message)]))
+
+
+@pytest.mark.parametrize(
+    ("early", "grace", "word"),
+    [
+        ({"waiting": "ErrImagePull", "message": "dial tcp: i/o timeout"}, PULL_GRACE, "i/o timeout"),
+        (
+            {"waiting": "ImagePullBackOff", "message": "Back-off: ErrImagePull: i/o timeout"},
+            PULL_GRACE,
+            "i/o timeout",
+        ),
+        (
+            {"waiting": "CreateContainerConfigError", "message": 'secret "hf" not found'},
+            CONFIG_GRACE,
+            "create it",
+        ),
+        ({"unschedulable": "0/2 nodes are available"}, UNSCHEDULABLE_GRACE, "0/2 nodes"),
+    ],
+)
+def test_trouble_that_may_pass_fails_only_after_its_grace(
+    early: dict[str, str], grace: timedelta, word: str
+) -> None:
+    seconds = grace.total_seconds()
+    outcome = judged(job("j", pods=[pod(age=10, **early)]))
+    assert isinstance(outcome, Waiting)
+    assert word in outcome.message
+    assert outcome.look_again_after == seconds - 10
+    assert word in failure(job("j", pods=[pod(age=seconds, **early)]))
+
+
+def test_only_the_newest_pod_is_looked_at_for_trouble() -> None:
+    pods = [pod(name="new", age=1), pod(name="old", age=100, waiting="InvalidImageName")]
+    assert judged(job("j", pods=pods)) == Waiting()
+
+
+@pytest.mark.parametrize("ended", ["Complete", "Failed"])
+def test_only_an_ended_job_is_finished(ended: str) -> None:
+    assert job("j", ended=ended).view.finished
+    assert not job("j", failed=3).view.finished
