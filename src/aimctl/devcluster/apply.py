@@ -6,8 +6,8 @@ Contract:
       else owns them. A field that somebody else owns with another value is a conflict unless ``force`` is
       set.
     * :func:`record_update` keeps the books for every other write.
-    * Managers are told apart by name, operation, subresource and, for updates, version. What is owned
-      through the ``status`` subresource is thus its own entry.
+    * What is owned through the ``status`` subresource is an entry of its own.
+    * ``kubectl apply --server-side`` takes over what its client-side form set before, as on the real server.
 
 Invariants: a repeated identical apply, and an update that changes nothing, give the object unchanged, times
 included; an entry's time moves only when its set of fields or the object changed; no two entries have the
@@ -20,18 +20,20 @@ real server gives an owner of an emptied object everything that comes into it la
 
 from __future__ import annotations
 
-import copy
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, final
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from aimctl.devcluster.fieldsets import (
-    EMPTY,
-    FieldSet,
-    Path,
-    fields_from_wire,
-    fields_to_wire,
-    path_text,
-    without_subtrees,
+from aimctl.devcluster.fieldsets import EMPTY, FieldSet, Path, canonical, path_text, without_subtrees
+from aimctl.devcluster.managers import (
+    UNOWNED,
+    Entry,
+    Identity,
+    Managers,
+    Operation,
+    decode_managers,
+    with_managers,
+    without_managers,
 )
 from aimctl.devcluster.merging import (
     Comparison,
@@ -52,58 +54,21 @@ if TYPE_CHECKING:
 
 __all__ = ["ApplyConflict", "ApplyRefused", "record_update", "reset_fields", "server_side_apply"]
 
-Operation = Literal["Apply", "Update"]
-
 _BEFORE_FIRST_APPLY = "before-first-apply"
-_UNOWNED: FieldSet = frozenset(
-    {
-        ("f:apiVersion",),
-        ("f:kind",),
-        ("f:metadata",),
-        *(
-            ("f:metadata", f"f:{name}")
-            for name in (
-                *("name", "namespace", "creationTimestamp", "selfLink", "uid", "clusterName", "generation"),
-                *("managedFields", "resourceVersion"),
-            )
-        ),
-    }
-)
-"""What no manager ever owns (Kubernetes' stripMeta set)."""
-
-
-class _Identity(NamedTuple):
-    manager: str
-    operation: Operation
-    api_version: str
-    subresource: str
-
-    def __str__(self) -> str:
-        text = f'"{self.manager}"'
-        if self.subresource:
-            text += f' with subresource "{self.subresource}"'
-        return f"{text} using {self.api_version}" if self.operation == "Update" else text
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    fields: FieldSet
-    api_version: str
-    time: str
-
-
-_Managers = dict[_Identity, _Entry]
+_KUBECTL = "kubectl"
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 class ApplyConflict(Exception):  # noqa: N818 - named for what happened, as the field does
     """Fields belong to others with other values.
 
-    ``conflicts`` are pairs of path and manager, both as texts, in the order they are reported.
+    ``conflicts`` are pairs of path and manager, both as texts, in the order they are reported; ``paths``
+    are the same paths as elements.
     """
 
-    def __init__(self, conflicts: list[tuple[str, str]]) -> None:
-        self.conflicts = conflicts
+    def __init__(self, found: list[tuple[Path, Identity]]) -> None:
+        self.paths = tuple(path for path, _ in found)
+        self.conflicts = [(path_text(path), str(identity)) for path, identity in found]
         super().__init__(self._message())
 
     def _message(self) -> str:
@@ -198,32 +163,16 @@ def server_side_apply(
         without keys.
     """
     _refuse_early(applied, api_version)
-    root = schema.root
-    ignored = tuple(("f:" + name,) for name in reset)
-    wanted = {key: value for key, value in applied.items() if key not in set(reset)}
-    base = {} if live is None else _without_managed_fields(live)
-    managers = _decode(live)
-    if live is not None and not managers:
-        managers = _claim_for_the_past(base, root, api_version, now)
-    former = dict(managers)
+    request = _Request(
+        live, applied, Identity(manager, "Apply", "", subresource), schema, api_version, now, tuple(reset)
+    )
     try:
-        claimed = without_subtrees(fields_of(wanted, root, strict=not schema.is_open), ignored)
-        merged = merge(base or UNSET, wanted, root)
-        me = _Identity(manager, "Apply", "", subresource)
-        last = managers.get(me)
-        managers[me] = _Entry(claimed - _UNOWNED, api_version, "" if last is None else last.time)
-        if last is not None:
-            merged = _drop_given_up(merged, last.fields, managers, root)
-        difference = _without(compare(base, merged, root), ignored)
-    except MergeError as error:
-        raise ApplyRefused(_untyped(applied, error), code=500) from error
-    _settle(managers, me, difference, force=force)
-    fields = {identity: (entry.fields, entry.api_version) for identity, entry in managers.items()}
-    before = {identity: (entry.fields, entry.api_version) for identity, entry in former.items()}
-    changed = not difference.same
-    if (changed or fields != before) and me in managers:
-        managers[me] = replace(managers[me], time=now)
-    return _with_managed_fields(merged if changed else base, managers)
+        stored = _apply(request, force=force)
+    except ApplyConflict as conflict:
+        if manager != _KUBECTL or not set(conflict.paths) <= _last_applied(live, schema.root, api_version):
+            raise
+        stored = _apply(request, force=True)
+    return _with_last_applied(stored, applied) if manager == _KUBECTL else stored
 
 
 def record_update(
@@ -247,30 +196,96 @@ def record_update(
     Args and times are those of :func:`server_side_apply`. Never raises for an object that fits its schema;
     lists that do not (items without keys) leave the books as they were.
     """
-    body = _without_managed_fields(new)
+    body = without_managers(new)
     sent = (new.get("metadata") or {}).get("managedFields")
     if old is not None and sent in ([], [{}]):
         return body
-    managers = _decode(new) or _decode(old)
+    managers = decode_managers(new) or decode_managers(old)
     if old is not None and not managers:
         return body
-    base = {} if old is None else _without_managed_fields(old)
+    base = {} if old is None else without_managers(old)
     ignored = tuple(("f:" + name,) for name in reset)
     try:
         difference = _without(compare(base, body, schema.root), ignored)
     except MergeError:
-        return _with_managed_fields(body, managers)
-    me = _Identity(manager, operation, api_version if operation == "Update" else "", subresource)
+        return with_managers(body, managers)
+    me = Identity(manager, operation, api_version if operation == "Update" else "", subresource)
     former = managers.get(me)
-    gained = difference.changed - _UNOWNED
+    gained = difference.changed - UNOWNED
     _settle(managers, None, difference, force=True)
     kept = managers[me].fields if me in managers else EMPTY
     fields = kept | gained
     if fields:
         moved = former is None or fields != former.fields
         time = now if moved else former.time if former is not None else now
-        managers[me] = _Entry(fields, api_version, time)
-    return _with_managed_fields(body, managers)
+        managers[me] = Entry(fields, api_version, time)
+    return with_managers(body, managers)
+
+
+class _Request(NamedTuple):
+    live: dict[str, Any] | None
+    applied: dict[str, Any]
+    manager: Identity
+    schema: Schema
+    api_version: str
+    now: str
+    reset: tuple[str, ...]
+
+
+def _apply(request: _Request, *, force: bool) -> dict[str, Any]:
+    live, applied, root = request.live, request.applied, request.schema.root
+    ignored = tuple(("f:" + name,) for name in request.reset)
+    wanted = {key: value for key, value in applied.items() if key not in set(request.reset)}
+    base = {} if live is None else without_managers(live)
+    managers = decode_managers(live)
+    if live is not None and not managers:
+        managers = _claim_for_the_past(base, root, request.api_version, request.now)
+    former = dict(managers)
+    try:
+        claimed = without_subtrees(fields_of(wanted, root, strict=not request.schema.is_open), ignored)
+        merged = merge(base or UNSET, wanted, root)
+        me = request.manager
+        last = managers.get(me)
+        managers[me] = Entry(claimed - UNOWNED, request.api_version, "" if last is None else last.time)
+        if last is not None:
+            merged = _drop_given_up(merged, last.fields, managers, root)
+        difference = _without(compare(base, merged, root), ignored)
+    except MergeError as error:
+        raise ApplyRefused(_untyped(applied, error), code=500) from error
+    _settle(managers, me, difference, force=force)
+    fields = {identity: (entry.fields, entry.api_version) for identity, entry in managers.items()}
+    before = {identity: (entry.fields, entry.api_version) for identity, entry in former.items()}
+    changed = not difference.same
+    if (changed or fields != before) and me in managers:
+        managers[me] = replace(managers[me], time=request.now)
+    return with_managers(merged if changed else base, managers)
+
+
+def _last_applied(live: Mapping[str, Any] | None, root: Node, api_version: str) -> FieldSet:
+    """The fields that kubectl's client-side apply set and nobody changed since: these it may take over
+    unasked.
+    """
+    text = ((live or {}).get("metadata") or {}).get("annotations", {}).get(_LAST_APPLIED)
+    if live is None or not text:
+        return EMPTY
+    try:
+        last = json.loads(text)
+        if last.get("apiVersion") != api_version:
+            return EMPTY
+        difference = compare(last, without_managers(live), root)
+        return fields_of(last, root) - difference.changed - difference.removed
+    except (ValueError, AttributeError):
+        return EMPTY
+
+
+def _with_last_applied(stored: dict[str, Any], applied: Mapping[str, Any]) -> dict[str, Any]:
+    """Kubectl's client-side annotation follows its server-side apply, where there is one."""
+    annotations = (stored.get("metadata") or {}).get("annotations") or {}
+    if _LAST_APPLIED in annotations:
+        last = without_managers(applied)
+        (last["metadata"].get("annotations") or {}).pop(_LAST_APPLIED, None)
+        annotations[_LAST_APPLIED] = canonical(last) + "\n"
+    return stored
 
 
 def _refuse_early(applied: Mapping[str, Any], api_version: str) -> None:
@@ -293,17 +308,17 @@ def _untyped(applied: Mapping[str, Any], error: MergeError) -> str:
     return f"failed to create typed patch object ({place}): {error}"
 
 
-def _claim_for_the_past(base: Mapping[str, Any], root: Node, api_version: str, now: str) -> _Managers:
+def _claim_for_the_past(base: Mapping[str, Any], root: Node, api_version: str, now: str) -> Managers:
     """Owners for an object that was written while nobody kept books."""
     try:
-        fields = compare({}, base, root).changed - _UNOWNED
+        fields = compare({}, base, root).changed - UNOWNED
     except MergeError:
         return {}
-    identity = _Identity(_BEFORE_FIRST_APPLY, "Update", api_version, "")
-    return {identity: _Entry(fields, api_version, now)} if fields else {}
+    identity = Identity(_BEFORE_FIRST_APPLY, "Update", api_version, "")
+    return {identity: Entry(fields, api_version, now)} if fields else {}
 
 
-def _drop_given_up(merged: Any, last: FieldSet, managers: _Managers, root: Node) -> Any:
+def _drop_given_up(merged: Any, last: FieldSet, managers: Managers, root: Node) -> Any:
     """The merged object without what was applied last time, is not now, and nobody else owns."""
     owned = with_named_parents(frozenset().union(*(entry.fields for entry in managers.values())), root)
     everything = with_named_parents(fields_of(merged, root), root)
@@ -329,11 +344,11 @@ def _report_order(path: Path) -> list[tuple[bool, str]]:
     return [(depth < last, element) for depth, element in enumerate(path)]
 
 
-def _settle(managers: _Managers, me: _Identity | None, difference: Comparison, *, force: bool) -> None:
+def _settle(managers: Managers, me: Identity | None, difference: Comparison, *, force: bool) -> None:
     """Take what changed from its other owners, or say who they are."""
     changed = difference.changed
     conflicts = [
-        (path_text(path), str(identity))
+        (path, identity)
         for identity, entry in sorted(managers.items())
         if identity != me
         for path in sorted(entry.fields & changed, key=_report_order)
@@ -347,71 +362,3 @@ def _settle(managers: _Managers, me: _Identity | None, difference: Comparison, *
             managers[identity] = replace(entry, fields=left)
         else:
             del managers[identity]
-
-
-def _decode(obj: Mapping[str, Any] | None) -> _Managers:
-    """The object's books; empty when there are none or they cannot be read."""
-    managers: _Managers = {}
-    metadata = (obj or {}).get("metadata") or {}
-    for entry in metadata.get("managedFields") or ():
-        if entry.get("fieldsType") != "FieldsV1":
-            return {}
-        operation: Operation = "Apply" if entry.get("operation") == "Apply" else "Update"
-        version = entry.get("apiVersion") or ""
-        identity = _Identity(
-            entry.get("manager") or "",
-            operation,
-            version if operation == "Update" else "",
-            entry.get("subresource") or "",
-        )
-        try:
-            fields = fields_from_wire(entry.get("fieldsV1") or {})
-        except (ValueError, AttributeError):
-            return {}
-        managers[identity] = _Entry(fields, version, entry.get("time") or "")
-    return managers
-
-
-def _without_managed_fields(obj: Mapping[str, Any]) -> dict[str, Any]:
-    bare = copy.deepcopy(dict(obj))
-    metadata = bare.get("metadata")
-    if isinstance(metadata, dict):
-        metadata.pop("managedFields", None)
-    return bare
-
-
-def _with_managed_fields(obj: Any, managers: _Managers) -> dict[str, Any]:
-    """The object with its books, entries in the server's order: operation, time, manager, version,
-    subresource.
-    """
-    full: dict[str, Any] = obj
-    metadata = full.setdefault("metadata", {})
-    metadata.pop("managedFields", None)
-    order = sorted(
-        managers.items(),
-        key=lambda pair: (
-            pair[0].operation,
-            pair[1].time,
-            pair[0].manager,
-            pair[1].api_version,
-            pair[0].subresource,
-        ),
-    )
-    entries = []
-    for identity, entry in order:
-        written: dict[str, Any] = {
-            "manager": identity.manager,
-            "operation": identity.operation,
-            "apiVersion": entry.api_version,
-            "time": entry.time,
-            "fieldsType": "FieldsV1",
-            "fieldsV1": fields_to_wire(entry.fields),
-        }
-        if not entry.time:
-            del written["time"]
-        if identity.subresource:
-            written["subresource"] = identity.subresource
-        entries.append(written)
-    if entries:
-        metadata["managedFields"] = entries
-    return full

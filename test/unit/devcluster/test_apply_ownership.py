@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from typing import Any
 
 import pytest
@@ -421,9 +422,32 @@ def test_an_apply_whose_value_changed_moves_its_time() -> None:
     assert live["metadata"]["managedFields"][0]["time"] == "2027-01-01T00:00:00Z"
 
 
+def test_kubectl_takes_over_what_its_client_side_form_set_and_nothing_else() -> None:
+    note = "kubectl.kubernetes.io/last-applied-configuration"
+    applied = config(spec={"metric": "a"})
+    first = config(spec={"metric": "a"}, metadata={"annotations": {note: json.dumps(applied)}})
+    live = update(None, first, "kubectl-client-side-apply")
+    with pytest.raises(ApplyConflict):
+        apply(live, config(spec={"metric": "b"}), "somebody-else")
+    taken = apply(live, config(spec={"metric": "b"}), "kubectl")
+    assert taken["spec"] == {"metric": "b"}
+    assert json.loads(taken["metadata"]["annotations"][note])["spec"] == {"metric": "b"}
+    assert apply(taken, config(spec={"metric": "b"}), "kubectl", now="2030-01-01T00:00:00Z") == taken
+    changed = copy.deepcopy(live)
+    changed["spec"]["metric"] = "c"
+    with pytest.raises(ApplyConflict, match=r"editor"):
+        apply(update(live, changed, "editor"), config(spec={"metric": "b"}), "kubectl")
+
+
 # Properties ---------------------------------------------------------------------------------------------------------
 
 words = st.sampled_from(["a", "b", "c"])
+
+
+def _port_number(port: Any) -> Any:
+    return port["port"]
+
+
 specs = st.fixed_dictionaries(
     {},
     optional={
@@ -438,7 +462,7 @@ specs = st.fixed_dictionaries(
             st.fixed_dictionaries({"port": st.integers(1, 3)}, optional={"name": words}),
             min_size=1,
             max_size=3,
-            unique_by=lambda port: port["port"],
+            unique_by=_port_number,
         ),
         "engine": st.dictionaries(
             words, st.one_of(words, st.dictionaries(words, words, max_size=2)), max_size=2
