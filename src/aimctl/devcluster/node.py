@@ -17,7 +17,7 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, final
 
@@ -36,7 +36,15 @@ from aimctl.devcluster.containers import (
 from aimctl.devcluster.environment import Environment, Lookup
 from aimctl.devcluster.logbook import LogBook, LogKey
 from aimctl.devcluster.mirror import Mirror, Worker, body_of
-from aimctl.devcluster.podstatus import fresh_runs, next_init, phase, pod_status, unschedulable_status
+from aimctl.devcluster.podlife import Life, container_of, events_of
+from aimctl.devcluster.podstatus import (
+    fresh_runs,
+    next_init,
+    phase,
+    pod_status,
+    status_patch,
+    unschedulable_status,
+)
 from aimctl.devcluster.programs import Behaviour, container_call
 from aimctl.devcluster.registrar import Registrar
 from aimctl.devcluster.scheduling import place
@@ -58,18 +66,6 @@ __all__ = ["SimulatedNodes"]
 
 _FINAL = frozenset({"Succeeded", "Failed"})
 _UNSCHEDULABLE = "0/{count} nodes are available: {count} node(s) didn't match Pod's node affinity/selector."
-
-
-@dataclass(slots=True)
-class _Life:
-    """A pod on one of our machines."""
-
-    ip: str
-    inits: list[ContainerRun]
-    mains: list[ContainerRun]
-    behaviours: dict[str, Behaviour | None]
-    killed: bool = False
-    environments: dict[str, Environment] = field(default_factory=dict)
 
 
 @final
@@ -113,7 +109,7 @@ class SimulatedNodes:
         self._pace = pace
         self._address = address
         self._lookup = Lookup(client)
-        self._lives: dict[str, _Life] = {}
+        self._lives: dict[str, Life] = {}
         self._homeless: dict[ObjectKey, None] = {}
         self._next_ip = 0
         self.worker: Worker[ObjectKey] = Worker("node", self._reconcile, clock=clock)
@@ -252,12 +248,12 @@ class SimulatedNodes:
         dues = [run.due for run in self._stage(life) if run.due is not None]
         return max(0.001, (min(dues) - now).total_seconds()) if dues else None
 
-    def _begin(self, pod: dict[str, Any]) -> _Life:
+    def _begin(self, pod: dict[str, Any]) -> Life:
         self._next_ip += 1
         uid = pod["metadata"]["uid"]
         known = (pod.get("status") or {}).get("podIP")
         third, fourth = divmod(self._next_ip % 65000, 250)
-        life = self._lives[uid] = _Life(
+        life = self._lives[uid] = Life(
             known or f"10.244.{third}.{fourth + 2}",
             fresh_runs(pod, "initContainers"),
             fresh_runs(pod, "containers"),
@@ -269,7 +265,7 @@ class SimulatedNodes:
                 self.logs.waiting(key, uid, run.state.reason)
         return life
 
-    def _stage(self, life: _Life) -> Iterable[ContainerRun]:
+    def _stage(self, life: Life) -> Iterable[ContainerRun]:
         """The containers whose turn it is; those that just got it are given the end of their pull."""
         index = next_init(life.inits)
         runs = life.mains if index is None else life.inits
@@ -282,7 +278,7 @@ class SimulatedNodes:
         return list(runs) if index is None else [runs[index]]
 
     async def _advance(
-        self, key: ObjectKey, pod: dict[str, Any], life: _Life, run: ContainerRun, now: datetime
+        self, key: ObjectKey, pod: dict[str, Any], life: Life, run: ContainerRun, now: datetime
     ) -> list[tuple[str, str, str]]:
         """Move one container by a step; gives the Events to report."""
         log = LogKey(key.namespace, key.name, run.name)
@@ -297,11 +293,11 @@ class SimulatedNodes:
             self.logs.end(log)
         elif isinstance(moved.state, Waiting):
             self.logs.waiting(log, uid, moved.state.reason)
-        _put(life, moved)
-        return _events(run, moved)
+        life.put(moved)
+        return events_of(run, moved)
 
     def _start(
-        self, pod: dict[str, Any], life: _Life, run: ContainerRun, behaviour: Behaviour, log: LogKey
+        self, pod: dict[str, Any], life: Life, run: ContainerRun, behaviour: Behaviour, log: LogKey
     ) -> ContainerRun:
         result = behaviour.run(self._call(pod, life, run))
         self.logs.start(log, pod["metadata"]["uid"], result.log_at_start)
@@ -311,17 +307,17 @@ class SimulatedNodes:
         )
         return started(run, result, behaviour, self._clock.now())
 
-    def _call(self, pod: dict[str, Any], life: _Life, run: ContainerRun) -> Any:
+    def _call(self, pod: dict[str, Any], life: Life, run: ContainerRun) -> Any:
         environment = life.environments.get(run.name) or Environment({}, frozenset())
         return container_call(
             pod,
-            _container(pod, run.name),
+            container_of(pod, run.name),
             env=environment.values,
             secret_env=environment.from_secrets,
             restarts=run.restarts,
         )
 
-    async def _facts(self, pod: dict[str, Any], life: _Life, run: ContainerRun) -> Facts:
+    async def _facts(self, pod: dict[str, Any], life: Life, run: ContainerRun) -> Facts:
         metadata = pod["metadata"]
         behaviour = life.behaviours[run.name]
         starting = isinstance(run.state, Waiting)
@@ -330,7 +326,7 @@ class SimulatedNodes:
             credentials = await self._lookup.credentials(pod, run.image)
         error = ""
         if starting:
-            environment = await self._lookup.environment(pod, _container(pod, run.name))
+            environment = await self._lookup.environment(pod, container_of(pod, run.name))
             life.environments[run.name] = environment
             error = environment.error
         return Facts(
@@ -349,7 +345,7 @@ class SimulatedNodes:
             return
         now = self._clock.now()
         for run in (*life.inits, *life.mains):
-            _put(life, terminate(run, now))
+            life.put(terminate(run, now))
             self.logs.end(LogKey(key.namespace, key.name, run.name))
         if pod["metadata"].get("finalizers") and (pod.get("status") or {}).get("phase") not in _FINAL:
             status = pod_status(pod, life.inits, life.mains, now=now, host_ip=self._address, pod_ip=life.ip)
@@ -372,7 +368,7 @@ class SimulatedNodes:
                 and behaviour is not None
                 and not self.logs.started(log, uid)
             ):
-                life.environments[run.name] = await self._lookup.environment(pod, _container(pod, run.name))
+                life.environments[run.name] = await self._lookup.environment(pod, container_of(pod, run.name))
                 result = behaviour.run(self._call(pod, life, run))
                 self.logs.start(log, uid, result.log_at_start + result.log_at_end)
                 self.logs.end(log)
@@ -387,56 +383,9 @@ class SimulatedNodes:
 
     async def _write(self, key: ObjectKey, pod: dict[str, Any], status: dict[str, Any]) -> bool:
         """Merge a status in, unless it says nothing new. The uid keeps it off a pod of the same name."""
-        old = pod.get("status") or {}
-        status["conditions"] = _all_conditions(status["conditions"], old)
-        if all(_pruned(old.get(name)) == _pruned(value) for name, value in status.items()):
+        patch = status_patch(pod, status)
+        if patch is None:
             return False
-        patch = {"metadata": {"uid": pod["metadata"]["uid"]}, "status": status}
         written = await self._client.patch(PODS, key.name, patch, key.namespace, subresource="status")
         self.pods.observe(written)
         return True
-
-
-def _container(pod: dict[str, Any], name: str) -> dict[str, Any]:
-    for container in (*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]):
-        if container["name"] == name:
-            return dict(container)
-    raise KeyError(name)
-
-
-def _put(life: _Life, run: ContainerRun) -> None:
-    for runs in (life.inits, life.mains):
-        for position, known in enumerate(runs):
-            if known.name == run.name:
-                runs[position] = run
-
-
-def _all_conditions(fresh: list[dict[str, Any]], old: dict[str, Any]) -> list[dict[str, Any]]:
-    """The kubelet's conditions and those of others, which a merge patch of the list would lose."""
-    mine = {item["type"] for item in fresh}
-    return fresh + [item for item in old.get("conditions") or () if item["type"] not in mine]
-
-
-def _pruned(value: Any) -> Any:
-    """Without nulls, which some servers give back and some leave out."""
-    if isinstance(value, dict):
-        return {name: _pruned(item) for name, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [_pruned(item) for item in value]
-    return value
-
-
-def _events(before: ContainerRun, after: ContainerRun) -> list[tuple[str, str, str]]:
-    if before.state == after.state:
-        return []
-    match after.state:
-        case Running():
-            return [("Normal", "Started", f"Started container {after.name}")]
-        case Waiting(reason="ErrImagePull", message=message):
-            return [("Warning", "Failed", f'Failed to pull image "{after.image}": {message}')]
-        case Waiting(reason="ImagePullBackOff" | "CrashLoopBackOff", message=message):
-            return [("Warning", "BackOff", message)]
-        case Waiting(message=message) if message:
-            return [("Warning", "Failed", f"Error: {message}")]
-        case _:
-            return []

@@ -16,7 +16,15 @@ from aimctl.runtime.clock import format_time, parse_time
 if TYPE_CHECKING:
     from datetime import datetime
 
-__all__ = ["fresh_runs", "init_done", "next_init", "phase", "pod_status", "unschedulable_status"]
+__all__ = [
+    "fresh_runs",
+    "init_done",
+    "next_init",
+    "phase",
+    "pod_status",
+    "status_patch",
+    "unschedulable_status",
+]
 
 JsonObject = Mapping[str, Any]
 Runs = Sequence[ContainerRun]
@@ -116,6 +124,31 @@ def unschedulable_status(pod: JsonObject, message: str, now: datetime) -> dict[s
     old: JsonObject = pod.get("status") or {}
     condition = _condition(old, "PodScheduled", now, holds=False, reason="Unschedulable", message=message)
     return {"phase": "Pending", "conditions": [condition]}
+
+
+def status_patch(pod: JsonObject, status: dict[str, Any]) -> dict[str, Any] | None:
+    """The merge patch that writes a status, or None when it says nothing new.
+
+    Conditions of others are kept, which a merge of lists would lose; the uid keeps the patch off a pod of
+    the same name.
+    """
+    old: JsonObject = pod.get("status") or {}
+    fresh = status["conditions"]
+    mine = {item["type"] for item in fresh}
+    others = [item for item in old.get("conditions") or () if item["type"] not in mine]
+    status = {**status, "conditions": [*fresh, *others]}
+    if all(_pruned(old.get(name)) == _pruned(value) for name, value in status.items()):
+        return None
+    return {"metadata": {"uid": pod["metadata"]["uid"]}, "status": status}
+
+
+def _pruned(value: Any) -> Any:
+    """Without nulls, which some servers give back and some leave out."""
+    if isinstance(value, dict):
+        return {name: _pruned(item) for name, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_pruned(item) for item in value]
+    return value
 
 
 def _condition(

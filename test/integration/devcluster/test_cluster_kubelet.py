@@ -1,0 +1,57 @@
+"""The kubelet's port, over a real TLS socket."""
+
+import asyncio
+import ssl
+
+import aiohttp
+import pytest
+
+from aimctl.devcluster import KubeletServer, LogBook
+from aimctl.devcluster.logbook import LogKey
+from aimctl.runtime.clock import LoopClock
+
+KEY = LogKey("ns", "pod", "main")
+
+
+@pytest.fixture
+def logs():
+    return LogBook(clock=LoopClock())
+
+
+def trusting():
+    """An API server without --kubelet-certificate-authority checks nothing."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context))
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "text"),
+    [
+        ("ns/pod/main", 200, "one\ntwo\nthree\n"),
+        ("ns/pod/main?tailLines=1", 200, "three\n"),
+        ("ns/pod/main?limitBytes=3", 200, "one"),
+        ("ns/pod/waiting", 400, 'container "waiting" in pod "pod" is waiting to start: ImagePullBackOff'),
+        ("ns/pod/unknown", 404, 'container "unknown" in pod "pod" is not on this node'),
+        ("ns/pod/main?previous=true", 400, 'previous terminated container "main" in pod "pod" not found'),
+    ],
+)
+async def test_the_kubelet_answers_for_the_log_book(logs, path, status, text):
+    logs.start(KEY, "uid", b"one\ntwo\nthree\n")
+    logs.waiting(LogKey("ns", "pod", "waiting"), "uid", "ImagePullBackOff")
+    async with KubeletServer(logs, clock=LoopClock()) as kubelet, trusting() as session:
+        async with session.get(f"https://127.0.0.1:{kubelet.port}/containerLogs/{path}") as answer:
+            assert (answer.status, await answer.text()) == (status, text)
+
+
+async def test_a_followed_log_ends_with_its_container(logs):
+    logs.start(KEY, "uid", b"one\n")
+    async with KubeletServer(logs, clock=LoopClock()) as kubelet, trusting() as session:
+        url = f"https://127.0.0.1:{kubelet.port}/containerLogs/ns/pod/main?follow=true"
+        async with asyncio.timeout(10), session.get(url) as answer:
+            assert await answer.content.readline() == b"one\n"
+            logs.write(KEY, b"two\n")
+            assert await answer.content.readline() == b"two\n"
+            logs.end(KEY)
+            assert await answer.content.read() == b""
