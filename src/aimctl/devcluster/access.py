@@ -52,13 +52,16 @@ class Authenticator:
     """
 
     tokens: dict[str, User] = field(default_factory=dict)
+    issued: dict[str, User] = field(default_factory=dict)
+    """Service accounts' tokens that this server made; good beside the others, but never needed."""
 
     def authenticate(self, headers: Mapping[str, str]) -> User | None:
         """The user, or None for a 401."""
         user: User | None = ADMIN
         scheme, _, token = header(headers, "Authorization").partition(" ")
-        if self.tokens:
-            user = self.of_token(token.strip()) if scheme.lower() == "bearer" else None
+        bearer = self.of_token(token.strip()) if scheme.lower() == "bearer" else None
+        if self.tokens or bearer is not None:
+            user = bearer
         impersonated = header(headers, "Impersonate-User")
         if user is not None and impersonated:
             group = header(headers, "Impersonate-Group")
@@ -66,10 +69,14 @@ class Authenticator:
             user = replace(User(impersonated), groups=(*groups, "system:authenticated"))
         return user
 
+    def issue(self, user: User, token: str) -> None:
+        """Let this token stand for the user from now on."""
+        self.issued[token] = user
+
     def of_token(self, token: str) -> User | None:
         """The bearer of this token. Compares in constant time."""
         found = None
-        for known, user in self.tokens.items():
+        for known, user in (*self.tokens.items(), *self.issued.items()):
             if hmac.compare_digest(known.encode(), token.encode()):
                 found = user
         return found

@@ -121,11 +121,13 @@ class ApiServer:
             self.storage,
             clock=clock,
             rng=self.rng,
-            check_namespace=self._lifecycle.check_creation,
+            check_creation=self._check_creation,
             deletion=self.deletion,
         )
         self._documents = Documents(self.kinds, address=lambda: self.address)
-        self._subresources = Subresources(self.writer, clock=clock)
+        self._subresources = Subresources(
+            self.writer, clock=clock, rng=self.rng, authenticator=self.authenticator
+        )
         self._reviews = Reviews(self.authenticator)
         self._handlers = Handlers(
             storage=self.storage,
@@ -221,6 +223,11 @@ class ApiServer:
         if answer is not None:
             raise answer.error()
         return response
+
+    def _check_creation(self, kind: ServedKind, namespace: str) -> None:
+        self._crds.check_creation(kind)
+        if kind.resource.namespaced:
+            self._lifecycle.check_creation(kind, namespace)
 
     async def _before(self, actions: list[Action]) -> int | None:
         """What happens before the server sees the request; returns the moment of a stale read."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, final
 
+from aimctl.devcluster import statuses
 from aimctl.devcluster.deletion import DeleteOptions
 from aimctl.devcluster.kinds import ALL_VERBS, PrinterColumn, Scale, ServedKind, Strategy
 from aimctl.devcluster.names import label1035_errors, subdomain_errors
@@ -220,6 +221,15 @@ class CrdController:
         """Serve what the journal had."""
         for record in list(self._storage.collection(CRD_COLLECTION).scan()):
             self._serve(record.object())
+
+    def check_creation(self, kind: ServedKind) -> None:
+        """Raise StatusError when the kind's definition is being deleted."""
+        record = self._storage.collection(CRD_COLLECTION).records.get(kind.crd_name or "")
+        if record is None or b'"deletionTimestamp"' not in record.raw:
+            return
+        if record.object()["metadata"].get("deletionTimestamp"):
+            text = "create not allowed while custom resource definition is terminating"
+            raise statuses.status(405, "MethodNotAllowed", text)
 
     def begin(self, kind: ServedKind, record: Record) -> Obj | None:  # noqa: ARG002 - the protocol's parameters
         """Delete the objects, then the definition."""

@@ -323,6 +323,7 @@ class Handlers:
             ("log", "get"): self._log,
             ("binding", "create"): self._bind,
             ("eviction", "create"): self._evict,
+            ("token", "create"): self._token,
             ("finalize", "update"): self._update,
             ("scale", "get"): self._get_scale,
             ("scale", "update"): self._put_scale,
@@ -342,7 +343,12 @@ class Handlers:
         body = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
         return json_response(201, body)
 
+    def _token(self, call: _Call) -> ApiResponse:
+        self._record(call)
+        return json_response(201, self.subresources.token(call.target, self.decoded(call.request)))
+
     def _evict(self, call: _Call) -> ApiResponse:
+        """A delete: there are no disruption budgets here."""
         body = self.decoded(call.request)
         options = parse_delete_options(call.query, body.get("deleteOptions") or {})
         record = self._record(call)

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal, final
 
 import msgspec
 
+from aimctl.devcluster.storage import Record, encode_object
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from aimctl.devcluster.kinds import ServedKind
     from aimctl.devcluster.requests import Form
-    from aimctl.devcluster.storage import Record
 
 __all__ = ["Include", "Page", "Renderer", "encode"]
 
@@ -96,9 +97,8 @@ class Renderer:
         """The answer that is an object which is not stored (dry run, or just deleted), at the stored
         version.
         """
-        from aimctl.devcluster.storage import Record
-
-        return self.body(Record(obj, encode(obj), int(obj["metadata"].get("resourceVersion") or 0)))
+        version = int(obj["metadata"].get("resourceVersion") or 0)
+        return self.body(Record(obj, encode_object(obj), version))
 
     def list(self, page: Page) -> bytes:
         """The answer to a list."""

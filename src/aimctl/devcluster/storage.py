@@ -29,7 +29,17 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-__all__ = ["Change", "Collection", "EventType", "Journal", "JournalEntry", "Record", "Storage", "object_key"]
+__all__ = [
+    "Change",
+    "Collection",
+    "EventType",
+    "Journal",
+    "JournalEntry",
+    "Record",
+    "Storage",
+    "encode_object",
+    "object_key",
+]
 
 EventType = Literal["ADDED", "MODIFIED", "DELETED"]
 
@@ -132,7 +142,7 @@ class Collection:
     """The newest forgotten resourceVersion."""
     closed: bool = False
     """The kind is served no more, or the server ends: watches end."""
-    wakers: set[asyncio.Event] = field(default_factory=set)
+    wakers: dict[asyncio.Event, None] = field(default_factory=dict)
 
     @property
     def position(self) -> int:
@@ -265,7 +275,7 @@ class Storage:
         """
         version = self._next()
         obj["metadata"]["resourceVersion"] = str(version)
-        record = Record(obj, _encode(obj), version, collection.field_paths)
+        record = Record(obj, encode_object(obj), version, collection.field_paths)
         previous = collection.records.get(record.key)
         if previous is None:
             insort(collection.keys, record.key)
@@ -280,7 +290,7 @@ class Storage:
         version = self._next()
         obj = record.object()
         obj["metadata"]["resourceVersion"] = str(version)
-        last = Record(obj, _encode(obj), version, collection.field_paths)
+        last = Record(obj, encode_object(obj), version, collection.field_paths)
         previous = collection.records.pop(record.key)
         del collection.keys[bisect_left(collection.keys, record.key)]
         self._commit(collection, Change(version, "DELETED", last, previous))
@@ -332,7 +342,9 @@ class Storage:
             observer(collection, change)
 
 
-def _encode(obj: dict[str, Any]) -> bytes:
-    """JSON with ``apiVersion``, ``kind`` and ``metadata`` first, whatever order they came in."""
+def encode_object(obj: dict[str, Any]) -> bytes:
+    """JSON with ``apiVersion``, ``kind`` and ``metadata`` first, whatever order they came in: as records
+    have it.
+    """
     head = {"apiVersion": obj.get("apiVersion", ""), "kind": obj.get("kind", ""), "metadata": obj["metadata"]}
     return msgspec.json.encode({**head, **obj})

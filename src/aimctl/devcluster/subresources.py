@@ -1,4 +1,4 @@
-"""Subresources that are more than a part of their object: log, binding, eviction, scale.
+"""Subresources that are more than a part of their object: log, binding, token, scale.
 
 Contract: pod logs come from a :class:`LogSource`, which stands for the kubelets of all nodes; what it raises
 becomes what the real server answers. A binding places a pod exactly once. An eviction is a delete (there are
@@ -7,16 +7,20 @@ no disruption budgets). Scale reads and writes the paths its kind names.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol, final
 
 from aimctl.devcluster import statuses
+from aimctl.devcluster.access import User
 from aimctl.devcluster.logbook import LogKey, LogOptions, NoSuchLog, NotStarted
 from aimctl.devcluster.schema.errors import go_quote
 from aimctl.runtime.clock import format_time, parse_time
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
+    from aimctl.devcluster.access import Authenticator
     from aimctl.devcluster.kinds import Scale, ServedKind
     from aimctl.devcluster.requests import Query
     from aimctl.devcluster.storage import Record
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LogSource", "Subresources", "scale_of"]
 
+_TOKEN_SECONDS = 3600
 _DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 
 
@@ -44,9 +49,13 @@ class LogSource(Protocol):
 class Subresources:
     """Answers for them, writing through the :class:`Writer`."""
 
-    def __init__(self, writer: Writer, *, clock: Clock) -> None:
+    def __init__(
+        self, writer: Writer, *, clock: Clock, rng: random.Random, authenticator: Authenticator
+    ) -> None:
         self._writer = writer
         self._clock = clock
+        self._rng = rng
+        self._authenticator = authenticator
         self.logs: LogSource | None = None
 
     # -- log
@@ -133,6 +142,33 @@ class Subresources:
         others = [each for each in status.get("conditions") or () if each.get("type") != "PodScheduled"]
         status["conditions"] = [*others, scheduled]
         self._writer.force(target.kind, {**pod, "status": status}, options)
+
+    # -- token
+
+    def token(self, target: Target, body: Mapping[str, Any]) -> dict[str, Any]:
+        """A TokenRequest with its token, which this server honours until it ends."""
+        seconds = (body.get("spec") or {}).get("expirationSeconds") or _TOKEN_SECONDS
+        token = f"{self._rng.getrandbits(256):064x}"
+        name = f"system:serviceaccount:{target.namespace}:{target.name}"
+        groups = (
+            "system:serviceaccounts",
+            f"system:serviceaccounts:{target.namespace}",
+            "system:authenticated",
+        )
+        self._authenticator.issue(User(name, groups), token)
+        ends = format_time(self._clock.now() + timedelta(seconds=seconds))
+        return {
+            "kind": "TokenRequest",
+            "apiVersion": "authentication.k8s.io/v1",
+            "metadata": {"name": target.name, "namespace": target.namespace, "creationTimestamp": None},
+            "spec": {
+                "audiences": [],
+                "boundObjectRef": None,
+                **(body.get("spec") or {}),
+                "expirationSeconds": seconds,
+            },
+            "status": {"token": token, "expirationTimestamp": ends},
+        }
 
     # -- scale
 

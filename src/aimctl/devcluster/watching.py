@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, final
 
 from aimctl.devcluster import statuses
 from aimctl.devcluster.rendering import encode
-from aimctl.devcluster.storage import Record
+from aimctl.devcluster.storage import Record, encode_object
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -100,7 +100,7 @@ class _Watch:
         loop = asyncio.get_running_loop()
         bookmarks = self._options.bookmarks
         next_bookmark = loop.time() + self.bookmark_seconds
-        self._collection.wakers.add(self.waker)
+        self._collection.wakers[self.waker] = None
         try:
             for at in range(0, len(initial), _BATCH_OBJECTS):
                 batch = initial[at : at + _BATCH_OBJECTS]
@@ -125,7 +125,7 @@ class _Watch:
                     return
                 await self._wait(min(self.ends, next_bookmark) if bookmarks else self.ends)
         finally:
-            self._collection.wakers.discard(self.waker)
+            self._collection.wakers.pop(self.waker, None)
 
     def _ended(self) -> bool:
         return self._collection.closed or self._storage.epoch != self._epoch
@@ -169,4 +169,4 @@ class _Watch:
         # the last state that matched, at the version at which it ceased to
         last = previous.object()
         last["metadata"]["resourceVersion"] = str(change.version)
-        return self._renderer.event("DELETED", Record(last, encode(last), change.version))
+        return self._renderer.event("DELETED", Record(last, encode_object(last), change.version))

@@ -23,7 +23,7 @@ from aimctl.devcluster import metadata as rules
 from aimctl.devcluster import statuses
 from aimctl.devcluster.apply import record_update, reset_fields
 from aimctl.devcluster.schema.errors import FieldError
-from aimctl.devcluster.storage import Record, object_key
+from aimctl.devcluster.storage import Record, encode_object, object_key
 from aimctl.runtime.clock import format_time
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class Writer:
         storage: where to.
         clock: for creationTimestamp and field owners' times.
         rng: for uids and generated names.
-        check_namespace: raises StatusError when nothing may be created in this namespace.
+        check_creation: raises StatusError when none of this kind may be created in this namespace (or none).
         deletion: removes an object whose last finalizer went.
     """
 
@@ -121,13 +121,13 @@ class Writer:
         *,
         clock: Clock,
         rng: random.Random,
-        check_namespace: Callable[[ServedKind, str], None],
+        check_creation: Callable[[ServedKind, str], None],
         deletion: Deletion,
     ) -> None:
         self._storage = storage
         self._clock = clock
         self._rng = rng
-        self._check_namespace = check_namespace
+        self._check_creation = check_creation
         self._deletion = deletion
         self.admission: list[Admission] = []
 
@@ -155,8 +155,7 @@ class Writer:
         metadata = self._own_metadata(kind, obj, namespace)
         if metadata.pop("resourceVersion", None):
             raise statuses.status(500, "", "resourceVersion should not be set on objects to be created")
-        if kind.resource.namespaced:
-            self._check_namespace(kind, metadata["namespace"])
+        self._check_creation(kind, metadata.get("namespace") or "")
         collection = self.collection(kind)
         self._name(kind, collection, metadata)
         for name in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"):
@@ -293,7 +292,7 @@ class Writer:
             return self._store(kind, collection, new, options)
         self._storage.delete(collection, record)
         stored = self._stored(kind, new)
-        return Record(stored, msgspec.json.encode(stored), record.version)
+        return Record(stored, encode_object(stored), record.version)
 
     def force(self, kind: ServedKind, new: dict[str, Any], options: WriteOptions) -> Record:
         """Store what the server itself made of an object: nothing is checked. Takes ``new`` over."""
@@ -459,7 +458,7 @@ class Writer:
         new = self._stored(kind, new)
         if options.dry_run:
             version = int(new["metadata"].get("resourceVersion") or 0)
-            return Record(new, msgspec.json.encode(new), version, collection.field_paths)
+            return Record(new, encode_object(new), version, collection.field_paths)
         return self._storage.put(collection, new)
 
 
