@@ -84,7 +84,7 @@ async def job_ended(client: Client, name: str, namespace: str, kind: str) -> dic
         conditions = found.get("status", {}).get("conditions") or ()
         return any(item["type"] == kind and item["status"] == "True" for item in conditions)
 
-    await eventually(ended, within=30)
+    await eventually(ended, within=60)
     return found
 
 
@@ -96,7 +96,7 @@ async def pod_waits_for(client: Client, name: str, namespace: str, reason: str) 
         statuses = found["status"].get("containerStatuses") or ()
         return any(item["state"].get("waiting", {}).get("reason") == reason for item in statuses)
 
-    await eventually(waits, within=30)
+    await eventually(waits, within=60)
     return dict(found["status"]["containerStatuses"][0]["state"]["waiting"])
 
 
@@ -147,7 +147,7 @@ async def test_pull_failures_and_missing_secrets_show_as_waiting_reasons(
 
         waiting = await pod_waits_for(client, "missing", namespace, "ImagePullBackOff")
         assert "not found" in waiting["message"]
-        waiting = await pod_waits_for(client, "private", namespace, "ErrImagePull")
+        waiting = await pod_waits_for(client, "private", namespace, "ImagePullBackOff")
         assert "pull access denied" in waiting["message"]
         waiting = await pod_waits_for(client, "gated", namespace, "CreateContainerConfigError")
         assert waiting["message"] == 'secret "hf" not found'
@@ -159,7 +159,7 @@ async def test_pull_failures_and_missing_secrets_show_as_waiting_reasons(
             pods = [body(await client.get(PODS, name, namespace)) for name in ("private", "gated")]
             return all(pod["status"]["phase"] == "Succeeded" for pod in pods)
 
-        await eventually(both_end, within=40)
+        await eventually(both_end, within=80)
 
 
 async def test_a_restarting_container_passes_the_servers_validation(client: Client, namespace: str) -> None:

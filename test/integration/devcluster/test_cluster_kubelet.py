@@ -40,9 +40,12 @@ def trusting():
 async def test_the_kubelet_answers_for_the_log_book(logs, path, status, text):
     logs.start(KEY, "uid", b"one\ntwo\nthree\n")
     logs.waiting(LogKey("ns", "pod", "waiting"), "uid", "ImagePullBackOff")
-    async with KubeletServer(logs, clock=LoopClock()) as kubelet, trusting() as session:
-        async with session.get(f"https://127.0.0.1:{kubelet.port}/containerLogs/{path}") as answer:
-            assert (answer.status, await answer.text()) == (status, text)
+    async with (
+        KubeletServer(logs, clock=LoopClock()) as kubelet,
+        trusting() as session,
+        session.get(f"https://127.0.0.1:{kubelet.port}/containerLogs/{path}") as answer,
+    ):
+        assert (answer.status, await answer.text()) == (status, text)
 
 
 async def test_a_followed_log_ends_with_its_container(logs):
