@@ -1,0 +1,461 @@
+"""The whole operator on the embedded cluster, in virtual time and in one loop: worlds, witnesses, crashes.
+
+    async with world() as w:
+        await w.model("m")
+        await w.template("a", "team")
+        w.start()
+        await w.until_state("a", "team", "Ready")
+
+A template is named by its name and namespace, "" for cluster templates.
+
+Witness: :class:`Ledger` is told of every write by the server's storage itself, within the write, so it shares nothing
+with the operator's caches and misses nothing, not even what lives for an instant.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter, defaultdict
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from aimctl.controllers import kinds
+from aimctl.controllers.operator import OperatorOptions, add_operator
+from aimctl.devcluster import DevCluster
+from aimctl.devcluster.faults import Refuse
+from aimctl.devcluster.memory_transport import MemoryTransport
+from aimctl.runtime.kube.builtin import JOBS, NAMESPACES, NODES, PODS
+from aimctl.runtime.kube.client import Client
+from aimctl.runtime.kube.errors import ConnectionFailed
+from aimctl.runtime.manager import LeaderElectionOptions, Manager, ManagerOptions
+from aimctl.testing.virtualtime import virtual_clock
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+__all__ = ["OPERATOR_NAMESPACE", "Ledger", "Replica", "Sent", "Wire", "World", "world"]
+
+OPERATOR_NAMESPACE = "kaiwo-system"
+LABEL = "aim.silogen.ai/template"
+LEASE = "aimctl-manager"
+TEMPLATE_PLURALS = ("aimservicetemplates", "aimclusterservicetemplates")
+
+
+class Sent(NamedTuple):
+    """A write that left a manager."""
+
+    at: float
+    method: str
+    path: str
+
+
+class Wire:
+    """A manager's way to the server. Can be cut; remembers writes; lets go of no packet that is on its way.
+
+    A caller that gives up (a time-out, a crash) does not take its request back: it still reaches the server.
+    """
+
+    def __init__(self, cluster: DevCluster) -> None:
+        self._inner = cluster.transport()
+        self.cut = False
+        self.writes: list[Sent] = []
+        self._flying: set[asyncio.Task[Any]] = set()
+
+    @asynccontextmanager
+    async def send(self, request, *, stream=False, timeout_seconds=None) -> AsyncIterator[Any]:
+        if self.cut:
+            raise ConnectionFailed("the process is dead", refused=True)
+        if request.method == "GET":
+            async with self._inner.send(request, stream=stream, timeout_seconds=timeout_seconds) as answer:
+                yield answer
+            return
+        if "/leases" not in request.path:
+            now = asyncio.get_running_loop().time()
+            self.writes.append(Sent(now, request.method, request.path))
+        task = asyncio.get_running_loop().create_task(self._arrive(request))
+        self._flying.add(task)
+        task.add_done_callback(self._landed)
+        yield await asyncio.shield(task)
+
+    async def _arrive(self, request) -> Any:
+        async with self._inner.send(request) as answer:
+            return _Whole(answer.status, answer.headers, await answer.read())
+
+    def _landed(self, task: asyncio.Task[Any]) -> None:
+        self._flying.discard(task)
+        if not task.cancelled():
+            task.exception()
+
+    async def aclose(self) -> None:
+        self.cut = True
+
+
+class _Whole:
+    def __init__(self, status, headers, body) -> None:
+        self.status, self.headers, self._body = status, headers, body
+
+    async def read(self) -> bytes:
+        return self._body
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        yield self._body
+
+
+class Replica:
+    """One manager process with the operator in it."""
+
+    def __init__(
+        self,
+        cluster: DevCluster,
+        identity: str,
+        *,
+        election: bool,
+        options: OperatorOptions,
+        seed: int,
+        **manager_options: Any,
+    ) -> None:
+        self.identity = identity
+        self.wire = Wire(cluster)
+        lease = LeaderElectionOptions(LEASE, OPERATOR_NAMESPACE) if election else None
+        self.manager = Manager(
+            self.wire,
+            clock=cluster.clock,
+            options=ManagerOptions(leader_election=lease, loop_lag_interval=0, **manager_options),
+            identity=identity,
+            rng=random.Random(seed),
+        )
+        self.admission = add_operator(self.manager, options)
+        self._stop = asyncio.Event()
+        self.task = asyncio.get_running_loop().create_task(self.manager.run(self._stop), name=identity)
+
+    @property
+    def running(self) -> bool:
+        return not self.task.done()
+
+    @property
+    def leads(self) -> bool:
+        return self.running and self.manager.elected.is_set()
+
+    async def stop(self) -> None:
+        """SIGTERM, and wait for the end."""
+        self._stop.set()
+        await self.task
+
+    async def crash(self) -> None:
+        """Kill -9: nothing more leaves, nothing is released; what is on its way arrives."""
+        self.wire.cut = True
+        self.task.cancel()
+        await asyncio.wait([self.task])
+        with suppress(asyncio.CancelledError):
+            self.task.exception()
+
+    def metric(self, name: str, **labels: str) -> float:
+        value = self.manager.metrics.registry.get_sample_value(name, labels)
+        assert value is not None, f"no sample {name} {labels}"
+        return value
+
+
+def _finished(job: dict[str, Any]) -> bool:
+    conditions = (job.get("status") or {}).get("conditions") or []
+    return any(c["type"] in ("Complete", "Failed") and c["status"] == "True" for c in conditions)
+
+
+class Ledger:
+    """Everything that ever happened to Jobs and templates, by the server's own account."""
+
+    def __init__(self, cluster: DevCluster) -> None:
+        self._clock = cluster.clock
+        self._storage = cluster.server.storage
+        self.templates: dict[tuple[str, str], dict[str, Any]] = {}
+        self.history: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+        """Each status a template ever had, in order; a template made anew goes on in the same list."""
+        self.jobs: dict[tuple[str, str], dict[str, Any]] = {}
+        self.unfinished: dict[tuple[str, str], float] = {}
+        """Jobs that hold a slot, and since when."""
+        self.most_unfinished = 0
+        self.created: Counter[tuple[str, str]] = Counter()
+        self.inputs: Counter[tuple[str, str]] = Counter()
+        """Jobs made, by template uid and by what would run in the pod."""
+        self.creations: list[tuple[float, dict[str, Any]]] = []
+        self.freed: list[float] = []
+        """When a Job ended or went."""
+        self.events: list[dict[str, Any]] = []
+        self.changed = asyncio.Event()
+        self._storage.observers.append(self._take)
+
+    def _take(self, collection, change) -> None:
+        name = collection.name
+        if "jobs" in name:
+            self._job(change)
+        elif any(plural in name for plural in TEMPLATE_PLURALS):
+            self._template(change)
+        elif name.endswith("events") and change.type == "ADDED":
+            self.events.append(change.record.object())
+        else:
+            return
+        self.changed.set()
+
+    def _job(self, change) -> None:
+        body = change.record.object()
+        if LABEL not in (body["metadata"].get("labels") or {}):
+            return
+        key, now = (change.record.namespace, change.record.name), self._clock.monotonic()
+        if change.type == "ADDED":
+            self.created[key] += 1
+            owner = body["metadata"]["ownerReferences"][0]["uid"]
+            pod = body["spec"]["template"]["spec"]
+            self.inputs[owner, msgspec.json.encode([pod, body["metadata"]["name"]]).decode()] += 1
+            self.creations.append((now, body))
+        if change.type == "DELETED" or _finished(body):
+            if self.unfinished.pop(key, None) is not None:
+                self.freed.append(now)
+        else:
+            self.unfinished.setdefault(key, now)
+        if change.type == "DELETED":
+            self.jobs.pop(key, None)
+        else:
+            self.jobs[key] = body
+        self.most_unfinished = max(self.most_unfinished, len(self.unfinished))
+
+    def _template(self, change) -> None:
+        key = (change.record.namespace, change.record.name)
+        if change.type == "DELETED":
+            self.templates.pop(key, None)
+            return
+        body = self.templates[key] = change.record.object()
+        status = body.get("status") or {}
+        if not self.history[key] or self.history[key][-1] != status:
+            self.history[key].append(status)
+
+    # ---- questions
+
+    def jobs_of(self, name: str, namespace: str) -> list[dict[str, Any]]:
+        """Every Job ever made for a template of this name, oldest first."""
+        kind = "AIMServiceTemplate" if namespace else "AIMClusterServiceTemplate"
+        where = namespace or OPERATOR_NAMESPACE
+        return [
+            body
+            for _, body in self.creations
+            if body["metadata"]["namespace"] == where
+            and body["metadata"]["ownerReferences"][0]["name"] == name
+            and body["metadata"]["ownerReferences"][0]["kind"] == kind
+        ]
+
+    def states(self) -> Counter[str]:
+        """Templates by state."""
+        return Counter((body.get("status") or {}).get("status", "") for body in self.templates.values())
+
+
+class World:
+    """See the module."""
+
+    def __init__(self, cluster: DevCluster, seed: int) -> None:
+        self.cluster = cluster
+        self.faults = cluster.faults
+        self.client = Client(
+            MemoryTransport(cluster.server, user_agent="test", internal=True),
+            clock=cluster.clock,
+            field_manager="test",
+        )
+        self.ledger = Ledger(cluster)
+        self.replicas: list[Replica] = []
+        self._seed = seed
+        self._namespaces = {"default", OPERATOR_NAMESPACE}
+
+    @property
+    def now(self) -> float:
+        return self.cluster.clock.monotonic()
+
+    # ---- managers
+
+    def start(self, identity: str = "", *, election: bool = False, **options: Any) -> Replica:
+        """Start a manager. Options are those of OperatorOptions; ``manager`` is a dict of ManagerOptions."""
+        manager_options = options.pop("manager", {})
+        identity = identity or f"manager-{len(self.replicas)}"
+        replica = Replica(
+            self.cluster,
+            identity,
+            election=election,
+            options=OperatorOptions(**options),
+            seed=self._seed * 1000 + len(self.replicas),
+            **manager_options,
+        )
+        self.replicas.append(replica)
+        return replica
+
+    @property
+    def leader(self) -> Replica | None:
+        return next((item for item in self.replicas if item.leads and not item.wire.cut), None)
+
+    async def close(self) -> None:
+        """End what still runs; an error of a manager that nobody has looked at is raised here."""
+        self.faults.clear()
+        for replica in self.replicas:
+            if replica.running:
+                await replica.stop()
+
+    # ---- objects
+
+    async def namespace(self, name: str) -> None:
+        if name not in self._namespaces:
+            self._namespaces.add(name)
+            await self.client.create(NAMESPACES, {"metadata": {"name": name}})
+
+    async def model(self, name: str = "m", namespace: str = "", image: str = "aim-m:1", **spec: Any) -> None:
+        """Create a model, or change it."""
+        kind = kinds.MODELS if namespace else kinds.CLUSTER_MODELS
+        await self._apply(kind, name, namespace, {"image": image, **spec})
+
+    async def config(self, name: str = "default", namespace: str = "", **spec: Any) -> None:
+        kind = kinds.RUNTIME_CONFIGS if namespace else kinds.CLUSTER_RUNTIME_CONFIGS
+        await self._apply(kind, name, namespace, spec)
+
+    async def template(self, name: str, namespace: str = "", model: str = "m", **spec: Any) -> None:
+        """Create a template, or change it; without a GPU unless one is given."""
+        kind = kinds.TEMPLATES if namespace else kinds.CLUSTER_TEMPLATES
+        await self._apply(kind, name, namespace, {"modelName": model, "metric": "latency", **spec})
+
+    async def service(self, name: str, namespace: str, **spec: Any) -> None:
+        await self._apply(kinds.SERVICES, name, namespace, spec)
+
+    async def delete_template(self, name: str, namespace: str = "") -> None:
+        kind = kinds.TEMPLATES if namespace else kinds.CLUSTER_TEMPLATES
+        await self.client.delete(kind, name, namespace)
+
+    async def annotate(self, name: str, namespace: str, **annotations: str) -> None:
+        kind = kinds.TEMPLATES if namespace else kinds.CLUSTER_TEMPLATES
+        values = {f"aim.silogen.ai/{key}": value for key, value in annotations.items()}
+        await self.client.patch(kind, name, {"metadata": {"annotations": values}}, namespace)
+
+    async def label_node(self, name: str, labels: dict[str, str | None]) -> None:
+        await self.client.patch(NODES, name, {"metadata": {"labels": labels}})
+
+    async def delete_job(self, job: dict[str, Any]) -> None:
+        meta = job["metadata"]
+        await self.client.delete(JOBS, meta["name"], meta["namespace"], propagation="Background")
+
+    async def pods_of(self, job: dict[str, Any]) -> list[dict[str, Any]]:
+        page = await self.client.list(PODS, job["metadata"]["namespace"])
+        name = job["metadata"]["name"]
+        bodies = [msgspec.json.decode(item.raw, type=dict) for item in page.items]
+        return [pod for pod in bodies if pod["metadata"]["ownerReferences"][0]["name"] == name]
+
+    async def _apply(self, kind, name: str, namespace: str, spec: dict[str, Any]) -> None:
+        if namespace:
+            await self.namespace(namespace)
+        metadata = {"name": name, **({"namespace": namespace} if namespace else {})}
+        body = {
+            "apiVersion": kind.api_version,
+            "kind": kind.kind,
+            "metadata": metadata,
+            "spec": {key: value for key, value in spec.items() if value is not None},
+        }
+        await self.client.apply(kind, body)
+
+    # ---- looking
+
+    def status(self, name: str, namespace: str = "") -> dict[str, Any]:
+        return self.ledger.templates[namespace, name].get("status") or {}
+
+    def state(self, name: str, namespace: str = "") -> str:
+        body = self.ledger.templates.get((namespace, name)) or {}
+        return (body.get("status") or {}).get("status", "")
+
+    def condition(self, name: str, namespace: str, type_: str = "Discovered") -> dict[str, Any]:
+        conditions = self.status(name, namespace).get("conditions") or []
+        return next((item for item in conditions if item["type"] == type_), {})
+
+    def told(self, name: str, namespace: str) -> tuple[str, str]:
+        """Status and reason of ``Discovered``."""
+        found = self.condition(name, namespace)
+        return found.get("status", ""), found.get("reason", "")
+
+    def events_of(self, name: str) -> list[tuple[str, str]]:
+        """Type and reason of the Events about a template, in order."""
+        return [
+            (event["type"], event["reason"])
+            for event in self.ledger.events
+            if (event.get("regarding") or event.get("involvedObject") or {}).get("name") == name
+        ]
+
+    @property
+    def version(self) -> int:
+        """The server's resourceVersion: it grows with every write."""
+        return self.cluster.server.storage.version
+
+    # ---- waiting
+
+    async def until(self, check: Callable[[], Any], seconds: float = 60.0, what: str = "") -> None:
+        """Until ``check`` is true; it is asked after each write to Jobs, templates and Events."""
+        end = self.now + seconds
+        while not check():
+            self.ledger.changed.clear()
+            try:
+                async with asyncio.timeout_at(end):
+                    await self.ledger.changed.wait()
+            except TimeoutError:
+                if check():
+                    return
+                raise AssertionError(f"not within {seconds:g} s: {what or check}; {self.describe()}") from None
+
+    async def until_state(self, name: str, namespace: str, state: str, seconds: float = 60.0) -> None:
+        """Until a template is in a state and says so about its latest generation."""
+
+        def there() -> bool:
+            body = self.ledger.templates.get((namespace, name)) or {"metadata": {"generation": 0}}
+            status = body.get("status") or {}
+            return status.get("status") == state and status["observedGeneration"] == body["metadata"]["generation"]
+
+        await self.until(there, seconds, f"{namespace}/{name} is {state}")
+
+    async def until_all(self, state: str = "Ready", seconds: float = 600.0) -> None:
+        """Until every template is in this state."""
+        await self.until(
+            lambda: set(self.ledger.states()) <= {state}, seconds, f"all templates are {state}"
+        )
+
+    def describe(self) -> str:
+        shown = [
+            f"{key}: {json_of(body.get('status'))}"
+            for key, body in list(self.ledger.templates.items())
+            if (body.get("status") or {}).get("status") != "Ready"
+        ][:3]
+        return f"states {dict(self.ledger.states())}, unfinished {list(self.ledger.unfinished)[:12]}; {shown}"
+
+    # ---- trouble
+
+    @asynccontextmanager
+    async def outage(self) -> AsyncIterator[None]:
+        """Nobody listens, and open streams end."""
+        with self.faults.active(Refuse()):
+            self.cluster.server.storage.end_streams()
+            yield
+
+    def slots_left_empty(self, limit: int) -> Iterator[float]:
+        """How long each freed slot stayed empty, for slots that were taken again."""
+        creations = sorted(at for at, _ in self.ledger.creations)[limit:]
+        for freed, taken in zip(sorted(self.ledger.freed), creations, strict=False):
+            yield taken - freed
+
+
+def json_of(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+@asynccontextmanager
+async def world(*, seed: int = 0, events: bool = False, **cluster_options: Any) -> AsyncIterator[World]:
+    """A cluster with a witness, and no manager yet. What a manager raised is raised at the end.
+
+    Options are those of ClusterOptions; ``events`` says whether the cluster's own parts write Events.
+    """
+    async with DevCluster(
+        clock=virtual_clock(), rng=random.Random(seed), events=events, **cluster_options
+    ) as cluster:
+        made = World(cluster, seed)
+        try:
+            yield made
+        finally:
+            await made.close()
