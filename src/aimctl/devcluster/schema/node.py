@@ -143,9 +143,6 @@ def parse_node(source: Mapping[str, Any]) -> Node:
     int_or_string = source.get("x-kubernetes-int-or-string") is True
     any_of = _parse_all(source.get("anyOf"))
     all_of = _parse_all(source.get("allOf"))
-    if int_or_string:
-        any_of = () if _is_int_or_string(any_of) else any_of
-        all_of = tuple(part for part in all_of if not _is_int_or_string(part.any_of))
     negated = source.get("not")
     return Node(
         type=source.get("type") or "",
@@ -176,10 +173,6 @@ def parse_node(source: Mapping[str, Any]) -> Node:
 
 def _parse_all(sources: Any) -> tuple[Node, ...]:
     return tuple(parse_node(source) for source in sources or ())
-
-
-def _is_int_or_string(alternatives: tuple[Node, ...]) -> bool:
-    return [node.type for node in alternatives] == ["integer", "string"]
 
 
 def _parse_limits(source: Mapping[str, Any]) -> Limits:

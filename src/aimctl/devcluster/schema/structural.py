@@ -9,13 +9,14 @@ refused there and accepted here.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from aimctl.devcluster.schema.errors import FieldError
 from aimctl.devcluster.schema.node import Node, parse_node
 from aimctl.devcluster.schema.patterns import compile_pattern
 from aimctl.devcluster.schema.values import validate_value
-from aimctl.devcluster.schema.walk import prune
+from aimctl.devcluster.schema.walk import at_key, prune
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -227,7 +228,10 @@ def _check_default(source: Mapping[str, Any], path: str, level: str, errors: lis
     prune(default, node, "", unknown)
     if unknown:
         _invalid(errors, f"{path}.default", default, f"must not have unknown fields {', '.join(unknown)}")
-    validate_value(default, node, f"{path}.default", errors)
+    found: list[FieldError] = []
+    validate_value(default, node, "", found)
+    # As on the server, the text speaks of a value without a place.
+    errors += [replace(error, field=at_key(f"{path}.default", error.field).rstrip(".")) for error in found]
 
 
 def _try_parse(source: Mapping[str, Any]) -> Node | None:
@@ -278,18 +282,12 @@ def _check_completeness(
     path: str,
     errors: list[FieldError],
 ) -> None:
-    """Everything a junctor speaks of must also stand outside of it."""
+    """Everything a junctor of the root speaks of must also stand outside of it."""
     for word in ("anyOf", "allOf", "oneOf"):
         for index, part in enumerate(value.get(word) or ()):
             _check_nested(part, real, real_path, f"{path}.{word}[{index}]", errors)
     if isinstance(value.get("not"), dict):
         _check_nested(value["not"], real, real_path, f"{path}.not", errors)
-    if value is real:
-        for key, child in (value.get("properties") or {}).items():
-            place = f"{path}.properties[{key}]"
-            _check_completeness(child, child, place, place, errors)
-        if isinstance(value.get("items"), dict):
-            _check_completeness(value["items"], value["items"], f"{path}.items", f"{path}.items", errors)
 
 
 def _check_nested(

@@ -14,7 +14,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from aimctl.devcluster.schema.errors import FieldError
-from aimctl.devcluster.schema.formats import INTEGER_RANGES, matches_format
+from aimctl.devcluster.schema.formats import matches_format
 from aimctl.devcluster.schema.node import UNSET
 from aimctl.devcluster.schema.patterns import compile_pattern
 from aimctl.devcluster.schema.walk import at_index, at_key
@@ -159,10 +159,6 @@ def _plain(number: float) -> str:
 
 def _check_number(value: float, node: Node, path: str, errors: list[FieldError]) -> None:
     limits = node.limits
-    bounds = INTEGER_RANGES.get(node.format)
-    if bounds and node.type == "integer" and not bounds[0] <= value <= bounds[1]:
-        text = f"Checked value must be of type integer with format {node.format} in {path}"
-        errors.append(FieldError("FieldValueInvalid", "<nil>", "", text))
     if limits.multiple_of is not None and value % limits.multiple_of:
         _report(
             errors, "FieldValueInvalid", path, value, f"should be a multiple of {_plain(limits.multiple_of)}"
@@ -194,28 +190,33 @@ def _check_list(value: list[Any], node: Node, path: str, errors: list[FieldError
 
 
 def _check_object(value: dict[str, Any], node: Node, path: str, errors: list[FieldError], old: Any) -> None:
-    _check_size(value, node.limits, path, errors)
+    if not _check_size(value, node.limits, path, errors):
+        return
+    before: dict[str, Any] = old if isinstance(old, dict) else {}
+    if node.additional is not None:
+        for key, item in value.items():
+            if key not in node.properties:
+                validate_value(item, node.additional, at_key(path, key), errors, before.get(key, UNSET))
+    for key, child in node.properties.items():
+        if key in value:
+            validate_value(value[key], child, at_key(path, key), errors, before.get(key, UNSET))
     errors.extend(
         FieldError("FieldValueRequired", at_key(path, key), "", "")
         for key in node.required
         if key not in value
     )
-    before: dict[str, Any] = old if isinstance(old, dict) else {}
-    for key, child in node.properties.items():
-        if key in value:
-            validate_value(value[key], child, at_key(path, key), errors, before.get(key, UNSET))
-    if node.additional is not None:
-        for key, item in value.items():
-            if key not in node.properties:
-                validate_value(item, node.additional, at_key(path, key), errors, before.get(key, UNSET))
 
 
-def _check_size(value: dict[str, Any], limits: Limits, path: str, errors: list[FieldError]) -> None:
+def _check_size(value: dict[str, Any], limits: Limits, path: str, errors: list[FieldError]) -> bool:
+    """Whether the number of keys is right; the server looks no further into an object where it is not."""
     if limits.min_properties is not None and len(value) < limits.min_properties:
         words = f"should have at least {limits.min_properties} properties"
         _report(errors, "FieldValueInvalid", path, len(value), words)
+        return False
     if limits.max_properties is not None and len(value) > limits.max_properties:
         errors.append(_too_many(path, len(value), limits.max_properties))
+        return False
+    return True
 
 
 def _closest(attempts: list[list[FieldError]]) -> list[FieldError]:
