@@ -247,7 +247,7 @@ def _apply(request: _Request, *, force: bool) -> dict[str, Any]:
         me = request.manager
         last = managers.get(me)
         managers[me] = Entry(claimed - UNOWNED, request.api_version, "" if last is None else last.time)
-        if last is not None:
+        if last is not None and not last.fields <= claimed:
             merged = _drop_given_up(merged, last.fields, managers, root)
         difference = _without(compare(base, merged, root), ignored)
     except MergeError as error:
