@@ -15,6 +15,7 @@ with the operator's caches and misses nothing, not even what lives for an instan
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
 from collections import Counter, defaultdict
 from contextlib import asynccontextmanager, suppress
@@ -22,6 +23,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from aimctl.api.crd import crd
+from aimctl.api.v1alpha1 import KINDS
 from aimctl.controllers import kinds
 from aimctl.controllers.operator import OperatorOptions, add_operator
 from aimctl.devcluster import DevCluster
@@ -445,15 +448,19 @@ def json_of(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
+@functools.cache
+def _crds() -> list[dict[str, Any]]:
+    return [crd(kind) for kind in KINDS]
+
+
 @asynccontextmanager
 async def world(*, seed: int = 0, events: bool = False, **cluster_options: Any) -> AsyncIterator[World]:
     """A cluster with a witness, and no manager yet. What a manager raised is raised at the end.
 
     Options are those of ClusterOptions; ``events`` says whether the cluster's own parts write Events.
     """
-    async with DevCluster(
-        clock=virtual_clock(), rng=random.Random(seed), events=events, **cluster_options
-    ) as cluster:
+    cluster_options = {"crds": _crds(), "events": events, **cluster_options}
+    async with DevCluster(clock=virtual_clock(), rng=random.Random(seed), **cluster_options) as cluster:
         made = World(cluster, seed)
         try:
             yield made
