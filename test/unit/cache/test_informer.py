@@ -115,7 +115,9 @@ async def test_our_write_during_a_large_list_is_told_after_what_came_before() ->
     server = ScriptedListWatch(listing(*many(1500), rv=5000))
     async with running(Rig(server)) as rig:
         await first_event(rig)
+        told = len(rig.handler.events)
         rig.informer.observe_write(make("o1499", rv=5100))
+        assert len(rig.handler.events) == told
         await synced(rig)
         await asyncio.sleep(1)
         assert rig.handler.events[-2:] == ["+o1499@1500!", "o1499@1500>5100"]
@@ -411,6 +413,24 @@ async def test_a_change_made_by_a_handler_is_told_after_the_current_one() -> Non
         await synced(rig)
         assert rig.handler.events == writing.events == last.events == ["+a@3!", "a@3>20"]
         assert rig.metrics.handler_errors == 0
+
+
+@virtual_time
+async def test_a_change_made_by_a_handler_during_a_watch_event_reaches_all_in_order() -> None:
+    server = ScriptedListWatch(listing(rv=10), watches=[[Wait(1), added("a", rv=11)]])
+    rig = Rig(server)
+
+    class Writing(RecordingHandler):
+        def on_add(self, obj: Object[Any], *, initial: bool) -> None:
+            super().on_add(obj, initial=initial)
+            rig.informer.observe_write(make("a", rv=20))
+
+    last = RecordingHandler()
+    rig.informer.add_handler(Writing())
+    rig.informer.add_handler(last)
+    async with running(rig):
+        await asyncio.sleep(2)
+        assert rig.handler.events == last.events == ["+a@11", "a@11>20"]
 
 
 # ---- our own writes

@@ -182,6 +182,42 @@ async def test_410_on_a_relist_lists_the_newest_at_once_and_then_knows_again() -
 
 
 @virtual_time
+async def test_the_newest_state_is_asked_for_until_a_list_succeeds() -> None:
+    """Checklist 48: a failure in between does not send us back to the version that had expired."""
+    server = ScriptedListWatch(
+        listing(rv=10),
+        EXPIRED,
+        error_from_status(500, "InternalError", "no quorum"),
+        listing(rv=60),
+        watches=[[Wait(2), EXPIRED]],
+    )
+    async with running(Rig(server)):
+        await asyncio.sleep(20)
+        assert versions(server.lists) == ["0", "10", "", ""]
+
+
+@virtual_time
+async def test_good_watches_between_start_the_window_for_500s_anew() -> None:
+    failing = error_from_status(500, "InternalError", "no")
+    server = ScriptedListWatch(
+        listing(rv=10),
+        watches=[[Refuse(failing)], *([added("a", rv=11 + n), Wait(30), failing] for n in range(5))],
+    )
+    async with running(Rig(server, options=ReflectorOptions(internal_error_window_seconds=20))):
+        await asyncio.sleep(500)
+        assert len(server.watches) > 5
+        assert len(server.lists) == 1
+
+
+@virtual_time
+async def test_a_timeout_error_that_is_not_ours_is_a_bug_and_shows() -> None:
+    rig = Rig(ScriptedListWatch(listing(rv=10), watches=[[TimeoutError("a bug")]]))
+    with pytest.raises(ExceptionGroup) as caught:
+        await rig.informer.run()
+    assert caught.group_contains(TimeoutError, match="a bug")
+
+
+@virtual_time
 async def test_a_first_list_in_pages_is_put_together_and_later_ones_are_paged_too() -> None:
     """Checklist 50: paging is kept if the first list came in pages."""
     server = ScriptedListWatch(

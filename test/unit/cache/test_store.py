@@ -255,6 +255,33 @@ def test_the_memory_of_a_delete_ends_with_a_list_late_enough_to_know() -> None:
     assert not store._gone
 
 
+def test_a_list_does_not_end_the_memory_of_a_uid_that_was_never_seen() -> None:
+    store = filled()
+    store.observe_delete(A, "uid-a")
+    store.replace([], "105")
+    assert store.apply(added("a", rv=110)) == ()
+    assert store.get(A) is None
+
+
+def test_what_was_there_before_a_deleted_object_is_gone_as_well() -> None:
+    """We saw uid one; two came and was deleted by us unseen: its late event or listing proves the end of one."""
+    for told_by_list in (False, True):
+        store = filled(make("a", rv=5, uid="one"))
+        store.observe_delete(A, "two")
+        late = make("a", rv=110, uid="two")
+        changes = store.replace([late], "110") if told_by_list else store.apply(added("a", rv=110, uid="two"))
+        assert words(changes) == ["-a@5?"]
+        assert store.get(A) is None
+
+
+def test_what_our_own_recreation_replaced_does_not_come_back() -> None:
+    store = filled(make("a", rv=5, uid="one"))
+    store.observe_write(make("a", rv=110, uid="two"))
+    store.observe_delete(A, "two")
+    assert words(store.replace([make("a", rv=5, uid="one")], "105")) == []
+    assert store.get(A) is None
+
+
 def test_the_memory_of_deletes_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_module, "_MAX_TOMBSTONES", 3)
     store = filled()

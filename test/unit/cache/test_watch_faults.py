@@ -223,7 +223,7 @@ async def test_403_on_the_watch_alone_names_the_verb_and_keeps_what_is_there() -
 @virtual_time
 async def test_an_expired_page_token_starts_over_without_pages() -> None:
     server = ScriptedListWatch(
-        listing(make("a", rv=1), rv=10, more="next"),
+        listing(make("a", rv=1), make("gone", rv=3), rv=10, more="next"),
         EXPIRED,
         listing(make("a", rv=1), make("b", rv=2), rv=12),
     )
@@ -233,6 +233,16 @@ async def test_an_expired_page_token_starts_over_without_pages() -> None:
         assert [call.version for call in server.lists] == ["0", None, "0"]
         assert rig.held() == ["a@1", "b@2"]
         assert rig.informer.store.resource_version == "12"
+
+
+@virtual_time
+async def test_page_tokens_that_always_expire_back_off_instead_of_spinning() -> None:
+    pages = [listing(make("a", rv=1), rv=10, more="next"), EXPIRED] * 2
+    server = ScriptedListWatch(*pages * 3, listing(rv=20))
+    async with running(Rig(server)) as rig:
+        await asyncio.sleep(0.1)
+        assert [call.version for call in server.lists] == ["0", None, "0", None, "", None, "", None]
+        await rig.informer.wait_synced()
 
 
 @virtual_time

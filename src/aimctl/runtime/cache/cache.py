@@ -219,14 +219,11 @@ class Cache:
             CacheNotSynced: it took longer; says for each kind what is wrong.
             InformerStopped: the cache ended before.
         """
-        limit = asyncio.timeout(timeout_seconds)
         try:
-            async with limit:
+            async with asyncio.timeout(timeout_seconds):
                 for informer in list(self._informers.values()):
                     await informer.wait_synced()
         except TimeoutError:
-            if not limit.expired():
-                raise
             raise CacheNotSynced(self.unsynced()) from None
 
     @property

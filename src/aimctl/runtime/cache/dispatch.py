@@ -17,6 +17,7 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, final
 
@@ -96,7 +97,7 @@ class Dispatcher(Generic[T]):
             raise RuntimeError(
                 "add_handler() was called by a handler during an event; call it from elsewhere"
             )
-        self._drain(len(self._backlog))
+        self._drain()
         registration = Registration(self._leave)
         for obj in present():
             self._deliver(handler, Change(None, obj, initial=True))
@@ -107,7 +108,7 @@ class Dispatcher(Generic[T]):
         """Tell the handlers now, or after what is still being told."""
         self._backlog.extend(changes)
         if not self._slicing and not self._busy:
-            self._drain(len(self._backlog))
+            self._drain()
 
     async def publish_sliced(self, changes: Iterable[Change[T]]) -> None:
         """Tell the handlers of many changes, giving the loop a turn now and then; returns when all are told.
@@ -136,7 +137,7 @@ class Dispatcher(Generic[T]):
     def _leave(self, registration: Registration) -> None:
         self._handlers.pop(registration, None)
 
-    def _drain(self, most: int) -> None:
+    def _drain(self, most: float = math.inf) -> None:
         self._busy = True
         try:
             while self._backlog and most > 0:

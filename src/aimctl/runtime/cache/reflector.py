@@ -151,7 +151,7 @@ class Sink(Protocol[T]):
         ...
 
     async def vanished(self, *, scope: str) -> None:
-        """The kind is not served; called once until it is served again."""
+        """The kind is not served; called whenever that is seen."""
         ...
 
 
@@ -387,7 +387,7 @@ class Reflector(Generic[T]):
             self._log.debug("will go on at once", verb=verb, error=str(error))
         else:
             self._log.warning("failed, will try again", verb=verb, error=str(error), then=decision.step.value)
-        if decision.vanished and not self.status.missing:
+        if decision.vanished:
             self.status.missing = True
             await self._sink.vanished(scope=self.scope.namespace)
 

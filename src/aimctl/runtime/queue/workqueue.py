@@ -42,9 +42,6 @@ __all__ = ["Handout", "QueueShutDown", "QueueSnapshot", "WorkQueue"]
 
 K = TypeVar("K", bound="Hashable")
 
-_EARLY = 1e-6
-"""Seconds by which a loop's timer may fire before its time; an item this close to due counts as due."""
-
 _COMPACT_ABOVE = 64
 """A heap with more dead numbers than this, and more dead than live ones, is rebuilt."""
 
@@ -390,7 +387,7 @@ class WorkQueue(Generic[K]):
     def _promote(self, now: float) -> None:
         """Move what is due from waiting to ready, in the order of the due times."""
         heap = self._waiting_heap
-        while heap and (heap[0][0] <= now + _EARLY or heap[0][1] not in self._waiting):
+        while heap and (heap[0][0] <= now or heap[0][1] not in self._waiting):
             entry = self._waiting.pop(heapq.heappop(heap)[1], None)
             if entry is not None:
                 self._become_due(entry)
