@@ -48,6 +48,9 @@ __all__ = ["API_VERSION", "OPERATOR_NAMESPACE", "RunningCluster", "server_kind"]
 
 API_VERSION = "aim.silogen.ai/v1alpha1"
 OPERATOR_NAMESPACE = "kaiwo-system"
+# Servers before 1.25 do not know CEL rules, and their kubectl validation would stumble over them.
+_APPLY_CRDS = ("apply", "--validate=false", "-f", "-")
+
 PACE = 0.3
 """Multiplies the simulated containers' times: a discovery takes about half a second."""
 
@@ -62,6 +65,28 @@ def server_kind() -> str:
     if kind not in {"embedded", "real"}:
         raise ValueError(f"AIMCTL_TEST_SERVER={kind!r}: use embedded or real")
     return kind
+
+
+def crd_manifests(version: tuple[int, ...] | None) -> str:
+    """The CRDs as this server can take them.
+
+    A server of 1.20 (seen on 1.20.2) that meets ``x-kubernetes-int-or-string`` anywhere in a CRD builds no types for
+    it, and then server-side apply takes every list of that kind for atomic: two writers of conditions would wipe out
+    each other's for ever. There, and only in these tests, quantities are plain strings.
+    """
+    texts = [text for name, text in manifests().items() if name.startswith("crd/")]
+    if version is None or version >= (1, 25):
+        return "---\n".join(texts)
+
+    def plain(node: Any) -> Any:
+        if isinstance(node, list):
+            return [plain(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        strings = {"type": "string"} if node.get("x-kubernetes-int-or-string") else {}
+        return {key: plain(item) for key, item in node.items() if key != "x-kubernetes-int-or-string"} | strings
+
+    return "---\n".join(yaml.safe_dump(plain(yaml.safe_load(text))) for text in texts)
 
 
 class RunningCluster:
@@ -121,14 +146,16 @@ class RunningCluster:
 
     async def _start_real(self, stack: AsyncExitStack) -> None:
         if self.kind == "real":
-            self._plane = await stack.enter_async_context(ControlPlane(directory=self.directory / "plane"))
+            folder = self.directory / "plane"
+            folder.mkdir()
+            self._plane = await stack.enter_async_context(ControlPlane(directory=folder))
             source = self._plane.kubeconfig
         else:
             source = Path(os.environ["AIMCTL_TEST_KUBECONFIG"])
         self.kubeconfig.write_text(source.read_text())
         kubectl = Kubectl(self.kubeconfig, self.directory / "kubectl-cache")
-        crds = "---\n".join(text for name, text in manifests().items() if name.startswith("crd/"))
-        await asyncio.to_thread(kubectl, "apply", "--server-side", "--force-conflicts", "-f", "-", stdin=crds)
+        crds = crd_manifests(self._plane.version if self._plane is not None else None)
+        await asyncio.to_thread(kubectl, *_APPLY_CRDS, stdin=crds)
         await asyncio.to_thread(kubectl, "wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
         namespace = yaml.safe_dump({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": OPERATOR_NAMESPACE}})
         await asyncio.to_thread(kubectl, "apply", "-f", "-", stdin=namespace)

@@ -193,7 +193,7 @@ def _conditions(seen: TemplateObservation, rolled: RollUp) -> tuple[dict[str, An
             now=seen.timestamp,
         )
 
-    failure = (DISCOVERY_FAILED, rolled.message) if rolled.failure else ("NoFailure", "")
+    failure = (DISCOVERY_FAILED, rolled.message) if rolled.failure else ("NoFailure", "nothing has failed")
     progressing = (
         ("Rediscovering", "discovery of the changed input is under way")
         if rolled.rediscovering

@@ -1,0 +1,136 @@
+"""``aimctl dev``: the embedded cluster on this machine, with the operator in it, until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import tempfile
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aimctl.cli import CommandError
+from aimctl.controllers.operator import OperatorOptions, add_operator
+from aimctl.devcluster import DevCluster
+from aimctl.devcluster.catalogue import Catalogue, CatalogueError
+from aimctl.devcluster.persist import JournalUnusable
+from aimctl.runtime.clock import LoopClock
+from aimctl.runtime.kube import HttpTransport, load_connection
+from aimctl.runtime.manager import Manager, configure_logging, stop_on_signals
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+__all__ = ["DevSettings", "RunningDev", "dev_cluster", "run_dev"]
+
+
+@dataclass(frozen=True, slots=True)
+class DevSettings:
+    """The flags of ``aimctl dev``, see ``aimctl.cli.app``."""
+
+    port: int = 0
+    kubeconfig_out: Path | None = None
+    with_manager: bool = True
+    catalogue: Path | None = None
+    data: Path | None = None
+    discovery_limit: int = 10
+    log_level: str = "warning"
+
+
+@dataclass(frozen=True, slots=True)
+class RunningDev:
+    """What is up: the cluster, its address and the kubeconfig for it."""
+
+    cluster: DevCluster
+    url: str
+    kubeconfig: Path
+
+
+@asynccontextmanager
+async def dev_cluster(settings: DevSettings) -> AsyncIterator[RunningDev]:
+    """The embedded cluster over HTTP and, unless told otherwise, the operator on it, as a client like any other.
+
+    Raises:
+        CommandError: the port is taken, or a file cannot be used; the text names it.
+    """
+    clock = LoopClock()
+    catalogue = _catalogue(settings.catalogue)
+    try:
+        async with DevCluster(clock=clock, data_file=settings.data, catalogue=catalogue) as cluster:
+            try:
+                endpoint = await cluster.serve(port=settings.port)
+            except OSError as error:
+                raise CommandError(
+                    f"--port {settings.port}: {error.strerror or error}; choose another"
+                ) from error
+            with contextlib.ExitStack() as files:
+                target = settings.kubeconfig_out
+                if target is None:
+                    folder = files.enter_context(tempfile.TemporaryDirectory(prefix="aimctl-dev-"))
+                    target = Path(folder) / "kubeconfig"
+                kubeconfig = _write_kubeconfig(cluster, target)
+                async with _operator(settings, kubeconfig, clock):
+                    yield RunningDev(cluster, endpoint.url, kubeconfig)
+    except JournalUnusable as error:
+        raise CommandError(f"--data {settings.data}: {error}") from error
+
+
+def run_dev(settings: DevSettings) -> None:
+    """Run until Ctrl-C or SIGTERM."""
+    configure_logging(settings.log_level, "console")
+    asyncio.run(_run(settings))
+
+
+async def _run(settings: DevSettings) -> None:
+    with stop_on_signals() as stop:
+        async with dev_cluster(settings) as running:
+            print(f"API server   {running.url}")
+            print(f"kubeconfig   {running.kubeconfig}")
+            print(f"operator     {'running' if settings.with_manager else 'not started (--no-manager)'}")
+            print()
+            print(f"  export KUBECONFIG={running.kubeconfig}")
+            print("  kubectl apply -f config/samples && kubectl get aimst,aimclst -A -w")
+            print()
+            print(
+                "Ctrl-C stops it." + ("" if settings.data else " Its data is in memory and goes with it."),
+                flush=True,
+            )
+            await stop.wait()
+
+
+@asynccontextmanager
+async def _operator(settings: DevSettings, kubeconfig: Path, clock: LoopClock) -> AsyncIterator[None]:
+    if not settings.with_manager:
+        yield
+        return
+    connection = await load_connection(str(kubeconfig), environ={}, clock=clock)
+    async with HttpTransport(connection, clock=clock) as transport:
+        manager = Manager(transport, clock=clock, rng=random.Random())  # noqa: S311 - jitter, no secrets
+        add_operator(manager, OperatorOptions(discovery_limit=settings.discovery_limit))
+        stop = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(manager.run(stop))
+            try:
+                yield
+            finally:
+                stop.set()
+
+
+def _catalogue(path: Path | None) -> Catalogue:
+    if path is None:
+        return Catalogue.default()
+    try:
+        return Catalogue.load(path)
+    except CatalogueError as error:
+        raise CommandError(f"--catalogue {path}: {error}") from error
+
+
+def _write_kubeconfig(cluster: DevCluster, path: Path) -> Path:
+    try:
+        return cluster.write_kubeconfig(path)
+    except OSError as error:
+        raise CommandError(
+            f"--kubeconfig-out {path}: {error.strerror or error}; name a file you may write"
+        ) from error
