@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimctl.runtime.kube import DecodeError, Object, ObjectKey, Resource, freeze, is_newer
+from aimctl.runtime.kube import DecodeError, Object, ObjectKey, ObjectMeta, Resource, freeze, is_newer
 from aimctl.runtime.kube.builtin import PODS, SELF_SUBJECT_ACCESS_REVIEWS
+from aimctl.runtime.kube.objects import Pool
 
 THINGS = Resource.untyped("example.com", "v1", "Thing", "things")
 
@@ -175,3 +176,48 @@ def test_annotations_and_owners_read_from_the_body() -> None:
     assert parsed.meta.owners[0].group == "g.x"
     assert parsed.meta.deleting
     assert parsed.meta.finalizers == ("f",)
+
+
+def test_objects_read_with_one_pool_share_equal_values_and_differ_where_they_differ() -> None:
+    pool = Pool()
+
+    def read(name: str, **metadata: Any) -> ObjectMeta:
+        return Object.parse(
+            THINGS, msgspec.json.encode(thing() | {"metadata": {"name": name, **metadata}}), pool=pool
+        ).meta
+
+    common = {
+        "namespace": "team",
+        "labels": {"a": "1", "b": "2"},
+        "finalizers": ["f"],
+        "creationTimestamp": "2026-01-01T00:00:00Z",
+    }
+    first, second = read("x", **common), read("y", **common)
+    for field in ("namespace", "own_labels", "finalizers", "creation_timestamp"):
+        assert getattr(first, field) is getattr(second, field)
+    assert read("z", labels={"a": "1"}).labels == {"a": "1"}
+    assert read("z", labels={"b": "2", "a": "1"}).labels == {"a": "1", "b": "2"}
+    assert read("z", namespace="other").labels == {}
+
+
+def test_a_pool_of_unique_values_stays_small() -> None:
+    pool = Pool(limit=10)
+    for number in range(100):
+        meta = Object.parse(THINGS, msgspec.json.encode(thing(labels={"n": str(number)})), pool=pool).meta
+        assert meta.labels == {"n": str(number)}
+        assert len(pool.values()) < 14
+
+
+@pytest.mark.parametrize("key", ['"managedFields" :', '"managed\\u0046ields":'])
+def test_managed_fields_spelled_unusually_are_cut_as_well(key: str) -> None:
+    raw = '{"metadata":{"name":"x",KEY[{"manager":"m"}],"uid":"u"},"spec":1}'.replace("KEY", key)
+    assert json.loads(Object.parse(THINGS, raw.encode()).raw) == {
+        "metadata": {"name": "x", "uid": "u"},
+        "spec": 1,
+    }
+
+
+def test_managed_fields_are_cut_from_a_body_with_nulls() -> None:
+    body = thing(creationTimestamp=None, managedFields=[{"manager": "m"}])
+    parsed = Object.parse(THINGS, json.dumps(body).encode())
+    assert "managedFields" not in parsed.view["metadata"]

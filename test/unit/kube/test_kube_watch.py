@@ -151,6 +151,30 @@ async def test_blank_lines_and_unknown_types_are_passed_over() -> None:
     assert [one.type for one in got] == ["BOOKMARK"]
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"type":"ADDED","object":%b}',
+        b'{"type":"ADDED","object":%b,"extra":{"metadata":{"name":"other"}}}',
+        b'{"object":%b,"type":"ADDED"}',
+        b' {"type": "ADDED", "object": %b } ',
+    ],
+)
+async def test_an_event_is_read_however_its_envelope_is_written(line: bytes) -> None:
+    [got] = await read(Response(line % msgspec.json.encode(pod("a")) + b"\n"))
+    assert (got.type, got.object.meta.name, msgspec.json.decode(got.object.raw)) == ("ADDED", "a", pod("a"))
+
+
+async def test_events_of_one_stream_share_their_labels_and_namespace() -> None:
+    lines = [
+        event("ADDED", pod(name) | {"metadata": {"name": name, "namespace": "n", "labels": {"a": "b"}}})
+        for name in "xy"
+    ]
+    first, second = [got.object.meta for got in await read(Response(*lines))]
+    assert first.own_labels is second.own_labels
+    assert first.namespace is second.namespace
+
+
 async def test_a_bookmark_carries_its_annotations() -> None:
     body = {
         "kind": "Pod",

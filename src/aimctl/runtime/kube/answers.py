@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
 import msgspec
 
 from aimctl.runtime.kube.errors import ApiError, DecodeError, error_from_status
-from aimctl.runtime.kube.objects import Object
+from aimctl.runtime.kube.objects import Object, Pool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -108,10 +108,11 @@ async def parse_list(resource: Resource[T], body: bytes) -> ObjectList[T]:
             raise DecodeError(f"not a list of {resource.group_resource}: its kind is {page.kind!r}")
         raw_items = []
     items: list[Object[T]] = []
+    pool = Pool()
     for start in range(0, len(raw_items), _BATCH):
         if start:
             await asyncio.sleep(0)
-        items += [Object.parse(resource, raw) for raw in raw_items[start : start + _BATCH]]
+        items += [Object.parse(resource, raw, pool=pool) for raw in raw_items[start : start + _BATCH]]
     meta = page.metadata
     return ObjectList(tuple(items), meta.resource_version, meta.continue_token, meta.remaining_item_count)
 

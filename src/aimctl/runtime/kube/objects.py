@@ -24,7 +24,7 @@ from aimctl.runtime.kube.errors import DecodeError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["Object", "ObjectKey", "ObjectMeta", "OwnerReference", "Resource", "freeze", "is_newer"]
+__all__ = ["Object", "ObjectKey", "ObjectMeta", "OwnerReference", "Pool", "Resource", "freeze", "is_newer"]
 
 T = TypeVar("T")
 _NO_TEXT: Mapping[str, str] = MappingProxyType({})
@@ -86,17 +86,57 @@ class ObjectMeta(msgspec.Struct, frozen=True, rename="camel", gc=False):
         return self.deletion_timestamp is not None
 
 
-class _Head(msgspec.Struct, gc=False):
-    metadata: ObjectMeta
-    kind: str = ""
+@final
+class Pool:
+    """Small values that many objects have in common, each kept once: half of the metadata's memory.
+
+    For one page or one watch; it forgets all when it holds ``limit`` values, so unique ones cost little.
+    """
+
+    __slots__ = ("_limit", "_values")
+
+    def __init__(self, limit: int = 4096) -> None:
+        self._limit = limit
+        self._values: dict[Any, Any] = {}
+
+    def values(self) -> dict[Any, Any]:
+        """What is kept, with room for another object's values; those equal to a key are found under it."""
+        if len(self._values) >= self._limit:
+            self._values.clear()
+        return self._values
 
 
-class _ManagedMeta(msgspec.Struct, rename="camel", gc=False):
+class _WireMeta(ObjectMeta, frozen=True, rename="camel", gc=False):
     managed_fields: msgspec.Raw = msgspec.Raw()  # a union with None would lose the Raw
 
+    def kept(self, pool: Pool | None) -> ObjectMeta:
+        """Without what refers to the body's bytes."""
+        namespace, created = self.namespace, self.creation_timestamp
+        labels, finalizers = self.own_labels, self.finalizers
+        if pool is not None:
+            share = pool.values().setdefault
+            namespace, created = share(namespace, namespace), share(created, created)
+            if labels:
+                labels = share(tuple(labels.items()), labels)
+            if finalizers:
+                finalizers = share(finalizers, finalizers)
+        return ObjectMeta(
+            self.name,
+            namespace,
+            self.uid,
+            self.resource_version,
+            self.generation,
+            created,
+            self.deletion_timestamp,
+            labels,
+            self.owner_references,
+            finalizers,
+        )
 
-class _ManagedHead(msgspec.Struct, gc=False):
-    metadata: _ManagedMeta
+
+class _Head(msgspec.Struct, gc=False):
+    metadata: _WireMeta
+    kind: str = ""
 
 
 class _AnnotatedMeta(msgspec.Struct, gc=False):
@@ -108,9 +148,9 @@ class _AnnotatedHead(msgspec.Struct, gc=False):
 
 
 _head = msgspec.json.Decoder(_Head)
-_managed_head = msgspec.json.Decoder(_ManagedHead)
 _annotated_head = msgspec.json.Decoder(_AnnotatedHead)
 _MANAGED = b'"managedFields":'
+_COMMA = ord(",")
 _PARTIAL = "PartialObjectMetadata"
 
 
@@ -183,7 +223,12 @@ class Object(Generic[T]):
 
     @classmethod
     def parse(
-        cls, resource: Resource[T], body: bytes | memoryview | msgspec.Raw, *, strict: bool = False
+        cls,
+        resource: Resource[T],
+        body: bytes | memoryview | msgspec.Raw,
+        *,
+        strict: bool = False,
+        pool: Pool | None = None,
     ) -> Object[T]:
         """Read one JSON body; the bytes are copied, so a larger buffer behind a view is let go.
 
@@ -191,6 +236,7 @@ class Object(Generic[T]):
             resource: the kind it should be.
             body: one JSON object. A null in the metadata means the same as a missing field, as in Go.
             strict: refuse a body that names another kind.
+            pool: share equal values with objects that were read with the same one.
 
         Raises:
             DecodeError: not JSON, no metadata, metadata of wrong types, or another kind. Its text holds no
@@ -200,10 +246,11 @@ class Object(Generic[T]):
         try:
             head = _head.decode(raw)
         except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
-            head = _head_with_nulls(raw, f"not a {resource.kind} object: {error}")
+            head, raw = _head_with_nulls(raw, f"not a {resource.kind} object: {error}")
         if strict and head.kind not in (resource.kind, _PARTIAL, ""):
             raise DecodeError(f"not a {resource.kind} object: its kind is {head.kind!r}")
-        return cls(resource, head.metadata, _without_managed_fields(raw))
+        managed = bytes(head.metadata.managed_fields)
+        return cls(resource, head.metadata.kept(pool), _cut(raw, managed) if managed else raw)
 
     @property
     def key(self) -> ObjectKey:
@@ -259,36 +306,40 @@ def is_newer(candidate: str, known: str) -> bool:
     return candidate != known
 
 
-def _head_with_nulls(raw: bytes, complaint: str) -> _Head:
-    """Objects never stored (access reviews) have ``creationTimestamp: null``: too rare to cost the rest."""
+def _head_with_nulls(raw: bytes, complaint: str) -> tuple[_Head, bytes]:
+    """Objects never stored (access reviews) have ``creationTimestamp: null``: too rare to cost the rest.
+
+    Gives the body without managedFields as well.
+    """
     try:
         body = msgspec.json.decode(raw, type=dict[str, Any])
-        body["metadata"] = {name: value for name, value in body["metadata"].items() if value is not None}
-        return msgspec.convert(body, _Head)
+        metadata = body["metadata"]
+        if metadata.pop("managedFields", None) is not None:
+            raw = msgspec.json.encode(body)
+        body["metadata"] = {name: value for name, value in metadata.items() if value is not None}
+        return msgspec.convert(body, _Head), raw
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, KeyError, AttributeError):
         raise DecodeError(complaint) from None
 
 
-def _without_managed_fields(raw: bytes) -> bytes:
-    """Cut ``metadata.managedFields`` out of a body.
+def _cut(raw: bytes, managed: bytes) -> bytes:
+    """The body without ``metadata.managedFields``, whose value is ``managed``.
 
-    The decoder finds the value; its place is then found by its key. Inside a JSON string the key's quotes are
-    escaped, so the search can only meet real keys. A body with several is decoded and written anew.
+    Its place is found by its key. Inside a JSON string the key's quotes are escaped, so the search can only
+    meet real keys. A body with several, or with one spelled unusually, is decoded and written anew.
     """
     start = raw.find(_MANAGED)
-    if start < 0:
-        return raw
-    content = bytes(_managed_head.decode(raw).metadata.managed_fields)
-    if not content:
-        return raw
     begin = start + len(_MANAGED)
     while raw[begin : begin + 1].isspace():
         begin += 1
-    if raw.find(_MANAGED, begin) >= 0 or not raw.startswith(content, begin):
+    if start < 0 or raw.find(_MANAGED, begin) >= 0 or not raw.startswith(managed, begin):
         body = msgspec.json.decode(raw, type=dict[str, Any])
         body["metadata"].pop("managedFields")
         return msgspec.json.encode(body)
-    rest = raw[begin + len(content) :].lstrip()
+    end = begin + len(managed)
+    if raw[end] == _COMMA:  # as every API server writes it
+        return raw[:start] + raw[end + 1 :]
+    rest = raw[end:].lstrip()
     if rest.startswith(b","):
         return raw[:start] + rest[1:].lstrip()
     return raw[:start].rstrip().removesuffix(b",") + rest
