@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 from contextlib import asynccontextmanager
@@ -12,7 +13,7 @@ from aimctl.runtime.kube.transport import HttpRequest
 from aimctl.testing.virtualtime import virtual_clock
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 __all__ = ["APPLY", "JSON_PATCH", "MERGE", "STRATEGIC", "Answer", "Api", "Lines", "config_map", "crd", "pod"]
 
@@ -81,13 +82,13 @@ class Api:
         body: Any = None,
         query: dict[str, str] | None = None,
         *,
-        type: str = "application/json",
+        media: str = "application/json",
         **headers: str,
     ) -> Answer:
         raw = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         request = HttpRequest(
-            method, path, tuple((query or {}).items()), {"Content-Type": type, **named}, raw
+            method, path, tuple((query or {}).items()), {"Content-Type": media, **named}, raw
         )
         async with self.transport.send(request) as response:
             text = await response.read()
@@ -165,3 +166,10 @@ WIDGETS = "/apis/example.com/v1/namespaces/default/widgets"
 
 def widget(name: str, **spec: Any) -> dict[str, Any]:
     return {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": name}, "spec": spec}
+
+
+async def until(condition: Callable[[], object], seconds: float = 10) -> None:
+    """Wait on the real clock for what another program brings about."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - what changes is outside this loop
+            await asyncio.sleep(0.01)

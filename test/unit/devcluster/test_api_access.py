@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from support.apiserver import CONFIG_MAPS, CRDS, PODS, Api, config_map, crd, pod
-
 from aimctl.devcluster import DenyRule, DenyRules, User
 from aimctl.devcluster.logbook import LogBook, LogKey
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
+from support.apiserver import CONFIG_MAPS, CRDS, PODS, Api, config_map, crd, pod
 
 AUTH = "/apis/authorization.k8s.io/v1"
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from support.apiserver import CRDS, MERGE, WIDGETS, Api, crd, widget
 
 from aimctl.testing.virtualtime import virtual_time
+from support.apiserver import CRDS, MERGE, WIDGETS, Api, crd, widget
 
 PATH = f"{CRDS}/widgets.example.com"
 
@@ -101,10 +101,10 @@ async def test_a_changed_schema_counts_from_then_on() -> None:
     schema["properties"]["spec"]["properties"]["colour"] = {"type": "string", "default": "grey"}
     changed = await api.ok("PUT", PATH, definition)
     assert changed["metadata"]["generation"] == 2
-    touched = await api.ok("PATCH", f"{WIDGETS}/w", {"metadata": {"labels": {"a": "b"}}}, type=MERGE)
+    touched = await api.ok("PATCH", f"{WIDGETS}/w", {"metadata": {"labels": {"a": "b"}}}, media=MERGE)
     assert touched["spec"]["colour"] == "grey"
     patch = {"spec": {"scope": "Cluster"}}
-    assert "spec.scope: Invalid value" in (await api("PATCH", PATH, patch, type=MERGE)).message
+    assert "spec.scope: Invalid value" in (await api("PATCH", PATH, patch, media=MERGE)).message
 
 
 @virtual_time
@@ -133,7 +133,7 @@ async def test_an_object_with_a_finalizer_holds_its_definition() -> None:
     assert conditions(await api.ok("GET", PATH))["Terminating"][0] == "True"
     refused = await api("POST", WIDGETS, widget("late"))
     assert refused.status == 405
-    await api.ok("PATCH", f"{WIDGETS}/w", {"metadata": {"finalizers": None}}, type=MERGE)
+    await api.ok("PATCH", f"{WIDGETS}/w", {"metadata": {"finalizers": None}}, media=MERGE)
     assert (await api("GET", PATH)).status == 404
 
 
@@ -157,7 +157,7 @@ async def test_scale_reads_and_writes_the_paths_the_definition_names() -> None:
     }
     await api.ok("POST", CRDS, crd(subresources={"status": {}, "scale": scale}))
     await api.ok("POST", WIDGETS, widget("w", replicas=2))
-    await api.ok("PATCH", f"{WIDGETS}/w/status", {"status": {"replicas": 1, "selector": "a=b"}}, type=MERGE)
+    await api.ok("PATCH", f"{WIDGETS}/w/status", {"status": {"replicas": 1, "selector": "a=b"}}, media=MERGE)
     got = await api.ok("GET", f"{WIDGETS}/w/scale")
     assert (got["kind"], got["spec"], got["status"]) == (
         "Scale",
@@ -167,6 +167,6 @@ async def test_scale_reads_and_writes_the_paths_the_definition_names() -> None:
     got["spec"]["replicas"] = 5
     assert (await api.ok("PUT", f"{WIDGETS}/w/scale", got))["spec"] == {"replicas": 5}
     assert (await api("PUT", f"{WIDGETS}/w/scale", got)).status == 409
-    await api.ok("PATCH", f"{WIDGETS}/w/scale", {"spec": {"replicas": 3}}, type=MERGE)
+    await api.ok("PATCH", f"{WIDGETS}/w/scale", {"spec": {"replicas": 3}}, media=MERGE)
     changed = await api.ok("GET", f"{WIDGETS}/w")
     assert (changed["spec"]["replicas"], changed["metadata"]["generation"]) == (3, 3)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from support.apiserver import CONFIG_MAPS, CRDS, MERGE, PODS, WIDGETS, Api, config_map, crd, pod, widget
 
 from aimctl.testing.virtualtime import virtual_time
+from support.apiserver import CONFIG_MAPS, CRDS, MERGE, PODS, WIDGETS, Api, config_map, crd, pod, widget
 
 
 def with_finalizer(body: dict, *finalizers: str) -> dict:
@@ -42,7 +42,7 @@ async def test_a_finalizer_holds_the_object_marked_until_it_is_taken_away() -> N
         "PATCH",
         f"{WIDGETS}/w",
         {"metadata": {"finalizers": ["example.com/hold", "example.com/new"]}},
-        type=MERGE,
+        media=MERGE,
     )
     assert answer.status == 422
     assert (
@@ -51,7 +51,7 @@ async def test_a_finalizer_holds_the_object_marked_until_it_is_taken_away() -> N
     )
     version = str(api.server.storage.version)
     async with api.watch(WIDGETS, {"resourceVersion": version}) as lines:
-        freed = await api.ok("PATCH", f"{WIDGETS}/w", {"metadata": {"finalizers": None}}, type=MERGE)
+        freed = await api.ok("PATCH", f"{WIDGETS}/w", {"metadata": {"finalizers": None}}, media=MERGE)
         assert await lines.seen(1) == [("DELETED", "w")]
     assert freed["metadata"]["name"] == "w"
     assert (await api("GET", f"{WIDGETS}/w")).status == 404
@@ -145,7 +145,7 @@ async def test_a_pod_without_a_node_or_one_that_is_over_goes_at_once() -> None:
     api = Api()
     await api.ok("POST", PODS, pod("waiting"))
     await api.ok("POST", PODS, pod("over", nodeName="n"))
-    await api.ok("PATCH", f"{PODS}/over/status", {"status": {"phase": "Succeeded"}}, type=MERGE)
+    await api.ok("PATCH", f"{PODS}/over/status", {"status": {"phase": "Succeeded"}}, media=MERGE)
     for name in ("waiting", "over"):
         await api.ok("DELETE", f"{PODS}/{name}")
         assert (await api("GET", f"{PODS}/{name}")).status == 404
@@ -200,7 +200,7 @@ async def test_a_namespace_waits_for_what_is_held_inside_and_takes_nothing_new()
             "field": "metadata.namespace",
         }
     ]
-    await api.ok("PATCH", f"{path}/held", {"metadata": {"finalizers": None}}, type=MERGE)
+    await api.ok("PATCH", f"{path}/held", {"metadata": {"finalizers": None}}, media=MERGE)
     assert (await api("GET", "/api/v1/namespaces/n")).status == 404
 
 

@@ -6,7 +6,6 @@ import asyncio
 import random
 
 import pytest
-from support.apiserver import CONFIG_MAPS, Api, config_map
 
 from aimctl.devcluster import (
     Answer,
@@ -23,6 +22,7 @@ from aimctl.devcluster import (
 from aimctl.runtime.kube.errors import ConnectionFailed
 from aimctl.runtime.kube.transport import HttpRequest
 from aimctl.testing.virtualtime import virtual_time
+from support.apiserver import CONFIG_MAPS, Api, config_map
 
 
 @virtual_time

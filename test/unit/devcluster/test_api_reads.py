@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from support.apiserver import CONFIG_MAPS, CRDS, MERGE, PODS, WIDGETS, Api, config_map, crd, pod, widget
 
 from aimctl.testing.virtualtime import virtual_time
+from support.apiserver import CONFIG_MAPS, CRDS, MERGE, PODS, WIDGETS, Api, config_map, crd, pod, widget
 
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 PARTIAL = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
@@ -48,7 +48,7 @@ async def test_pages_show_one_moment_though_objects_come_and_go_between_them() -
     first = await api.ok("GET", CONFIG_MAPS, None, {"limit": "2"})
     await api.ok("DELETE", f"{CONFIG_MAPS}/c2")
     await api.ok("POST", CONFIG_MAPS, config_map("c22"))
-    await api.ok("PATCH", f"{CONFIG_MAPS}/c3", {"data": {"new": "1"}}, type=MERGE)
+    await api.ok("PATCH", f"{CONFIG_MAPS}/c3", {"data": {"new": "1"}}, media=MERGE)
     rest = await api.ok("GET", CONFIG_MAPS, None, {"continue": first["metadata"]["continue"]})
     assert names(rest) == ["c2", "c3", "c4"]
     assert "new" not in rest["items"][1]["data"]
@@ -191,7 +191,7 @@ async def test_pods_are_found_by_node_and_phase_and_secrets_by_type() -> None:
     api = Api()
     await api.ok("POST", PODS, pod("a", nodeName="n1"))
     await api.ok("POST", PODS, pod("b"))
-    await api.ok("PATCH", f"{PODS}/b/status", {"status": {"phase": "Running"}}, type=MERGE)
+    await api.ok("PATCH", f"{PODS}/b/status", {"status": {"phase": "Running"}}, media=MERGE)
     assert names(await api.ok("GET", PODS, None, {"fieldSelector": "spec.nodeName=n1"})) == ["a"]
     assert names(await api.ok("GET", PODS, None, {"fieldSelector": "status.phase!=Pending"})) == ["b"]
     secrets = "/api/v1/namespaces/default/secrets"
@@ -260,7 +260,7 @@ async def test_another_version_of_a_kind_is_the_same_object_under_its_name() -> 
     got = await api.ok("GET", f"{path}/w")
     assert (got["apiVersion"], got["spec"]["size"]) == ("example.com/v2", "small")
     assert (await api.ok("GET", path))["items"][0]["apiVersion"] == "example.com/v2"
-    answer = await api("PATCH", f"{path}/w", {"spec": {"size": "large"}}, type=MERGE)
+    answer = await api("PATCH", f"{path}/w", {"spec": {"size": "large"}}, media=MERGE)
     assert "example.com/v2 Widget is deprecated" in answer.headers["Warning"]
     assert (await api.ok("GET", f"{WIDGETS}/w"))["spec"]["size"] == "large"
 
@@ -278,7 +278,7 @@ async def test_methods_and_paths_that_do_not_exist() -> None:
         ("PATCH", CONFIG_MAPS),
         ("POST", "/api/v1/configmaps"),
     ):
-        answer = await api(method, path, {}, type=MERGE if method == "PATCH" else "application/json")
+        answer = await api(method, path, {}, media=MERGE if method == "PATCH" else "application/json")
         assert (answer.status, answer.body["reason"]) == (405, "MethodNotAllowed")
     missing = await api("GET", f"{CONFIG_MAPS}/none")
     assert (missing.status, missing.message) == (404, 'configmaps "none" not found')

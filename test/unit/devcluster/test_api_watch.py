@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
-from support.apiserver import CONFIG_MAPS, CRDS, MERGE, WIDGETS, Api, config_map, crd, widget
-
 from aimctl.testing.virtualtime import virtual_time
+from support.apiserver import CONFIG_MAPS, CRDS, MERGE, WIDGETS, Api, config_map, crd, widget
 
 
 async def relabel(api: Api, name: str, value: str | None) -> dict:
-    return await api.ok("PATCH", f"{CONFIG_MAPS}/{name}", {"metadata": {"labels": {"on": value}}}, type=MERGE)
+    return await api.ok(
+        "PATCH", f"{CONFIG_MAPS}/{name}", {"metadata": {"labels": {"on": value}}}, media=MERGE
+    )
 
 
 @virtual_time
@@ -20,7 +21,7 @@ async def test_a_watch_from_a_version_gives_everything_after_it_and_nothing_befo
     await api.ok("POST", CONFIG_MAPS, config_map("b"))
     async with api.watch(CONFIG_MAPS, {"resourceVersion": first["metadata"]["resourceVersion"]}) as lines:
         assert await lines.seen(1) == [("ADDED", "b")]
-        await api.ok("PATCH", f"{CONFIG_MAPS}/a", {"data": {"x": "1"}}, type=MERGE)
+        await api.ok("PATCH", f"{CONFIG_MAPS}/a", {"data": {"x": "1"}}, media=MERGE)
         await api.ok("DELETE", f"{CONFIG_MAPS}/b")
         assert await lines.seen(2) == [("MODIFIED", "a"), ("DELETED", "b")]
 
@@ -45,7 +46,7 @@ async def test_a_watch_without_a_version_begins_with_what_is_there() -> None:
         async with api.watch(CONFIG_MAPS, query) as lines:
             assert await lines.seen(1) == [("ADDED", "a")]
             await api.ok(
-                "PATCH", f"{CONFIG_MAPS}/a", {"metadata": {"labels": {"q": str(len(query))}}}, type=MERGE
+                "PATCH", f"{CONFIG_MAPS}/a", {"metadata": {"labels": {"q": str(len(query))}}}, media=MERGE
             )
             assert await lines.seen(1) == [("MODIFIED", "a")]
 
@@ -57,7 +58,7 @@ async def test_objects_that_begin_and_cease_to_match_are_added_and_deleted() -> 
     version = str(api.server.storage.version)
     async with api.watch(CONFIG_MAPS, {"resourceVersion": version, "labelSelector": "on=yes"}) as lines:
         await relabel(api, "a", "yes")
-        await api.ok("PATCH", f"{CONFIG_MAPS}/a", {"data": {"x": "1"}}, type=MERGE)
+        await api.ok("PATCH", f"{CONFIG_MAPS}/a", {"data": {"x": "1"}}, media=MERGE)
         left = await relabel(api, "a", "no")
         await relabel(api, "a", "never")
         await relabel(api, "a", "yes")

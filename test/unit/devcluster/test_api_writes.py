@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+
+from aimctl.testing.virtualtime import virtual_time
 from support.apiserver import (
     APPLY,
     CONFIG_MAPS,
@@ -18,8 +20,6 @@ from support.apiserver import (
     pod,
     widget,
 )
-
-from aimctl.testing.virtualtime import virtual_time
 
 JOBS = "/apis/batch/v1/namespaces/default/jobs"
 
@@ -212,7 +212,7 @@ async def test_an_update_that_changes_nothing_keeps_the_resource_version() -> No
         ("PATCH", {"data": {"a": "1"}}, STRATEGIC),
         ("PATCH", [{"op": "replace", "path": "/data/a", "value": "1"}], JSON_PATCH),
     ):
-        assert await api.ok(method, f"{CONFIG_MAPS}/c", body, type=type_) == made
+        assert await api.ok(method, f"{CONFIG_MAPS}/c", body, media=type_) == made
     assert api.server.storage.version == before
 
 
@@ -221,8 +221,8 @@ async def test_a_number_that_becomes_a_truth_is_a_change() -> None:
     api = Api()
     await api.ok("POST", CRDS, crd())
     await api.ok("POST", WIDGETS, widget("w", size="small"))
-    first = await api.ok("PATCH", f"{WIDGETS}/w/status", {"status": {"on": 1}}, type=MERGE)
-    second = await api.ok("PATCH", f"{WIDGETS}/w/status", {"status": {"on": True}}, type=MERGE)
+    first = await api.ok("PATCH", f"{WIDGETS}/w/status", {"status": {"on": 1}}, media=MERGE)
+    second = await api.ok("PATCH", f"{WIDGETS}/w/status", {"status": {"on": True}}, media=MERGE)
     assert second["status"]["on"] is True
     assert second["metadata"]["resourceVersion"] != first["metadata"]["resourceVersion"]
 
@@ -234,7 +234,7 @@ async def test_generation_grows_with_the_spec_and_with_nothing_else() -> None:
     await api.ok("POST", WIDGETS, widget("w", size="small"))
 
     async def generation(path: str, patch: dict) -> int:
-        return (await api.ok("PATCH", path, patch, type=MERGE))["metadata"]["generation"]
+        return (await api.ok("PATCH", path, patch, media=MERGE))["metadata"]["generation"]
 
     assert await generation(f"{WIDGETS}/w", {"metadata": {"labels": {"a": "b"}}}) == 1
     assert await generation(f"{WIDGETS}/w/status", {"status": {"phase": "Ready"}}) == 1
@@ -263,19 +263,19 @@ async def test_status_is_written_only_through_its_subresource_and_nothing_else_i
 @virtual_time
 async def test_what_the_server_set_cannot_be_changed() -> None:
     api = Api()
-    made = await api.ok("POST", CONFIG_MAPS, config_map("c"))
+    await api.ok("POST", CONFIG_MAPS, config_map("c"))
     patch = {"metadata": {"creationTimestamp": "2020-01-01T00:00:00Z"}}
-    answer = await api("PATCH", f"{CONFIG_MAPS}/c", patch, type=MERGE)
+    answer = await api("PATCH", f"{CONFIG_MAPS}/c", patch, media=MERGE)
     assert answer.status == 422
     assert (
         'metadata.creationTimestamp: Invalid value: "2020-01-01T00:00:00Z": field is immutable'
         in answer.message
     )
     answer = await api(
-        "PATCH", f"{CONFIG_MAPS}/c", {"metadata": {"deletionTimestamp": "2020-01-01T00:00:00Z"}}, type=MERGE
+        "PATCH", f"{CONFIG_MAPS}/c", {"metadata": {"deletionTimestamp": "2020-01-01T00:00:00Z"}}, media=MERGE
     )
     assert "metadata.deletionTimestamp: Invalid value" in answer.message
-    answer = await api("PATCH", f"{CONFIG_MAPS}/c", {"metadata": {"name": "d"}}, type=MERGE)
+    answer = await api("PATCH", f"{CONFIG_MAPS}/c", {"metadata": {"name": "d"}}, media=MERGE)
     assert (answer.status, answer.message) == (
         400,
         "the name of the object (d) does not match the name on the URL (c)",
@@ -288,25 +288,25 @@ async def test_patches_of_each_type_and_their_refusals() -> None:
     await api.ok("POST", CRDS, crd())
     await api.ok("POST", CONFIG_MAPS, config_map("c", a="1", b="2"))
     path = f"{CONFIG_MAPS}/c"
-    assert (await api.ok("PATCH", path, {"data": {"a": None}}, type=MERGE))["data"] == {"b": "2"}
-    assert (await api.ok("PATCH", path, [{"op": "add", "path": "/data/c", "value": "3"}], type=JSON_PATCH))[
+    assert (await api.ok("PATCH", path, {"data": {"a": None}}, media=MERGE))["data"] == {"b": "2"}
+    assert (await api.ok("PATCH", path, [{"op": "add", "path": "/data/c", "value": "3"}], media=JSON_PATCH))[
         "data"
     ] == {"b": "2", "c": "3"}
-    assert (await api.ok("PATCH", path, {"data": {"d": "4"}}, type=STRATEGIC))["data"] == {
+    assert (await api.ok("PATCH", path, {"data": {"d": "4"}}, media=STRATEGIC))["data"] == {
         "b": "2",
         "c": "3",
         "d": "4",
     }
-    failed = await api("PATCH", path, [{"op": "test", "path": "/data/c", "value": "9"}], type=JSON_PATCH)
+    failed = await api("PATCH", path, [{"op": "test", "path": "/data/c", "value": "9"}], media=JSON_PATCH)
     assert (failed.status, failed.body["reason"]) == (422, "Invalid")
     assert failed.message == "the server rejected our request due to an error in our request"
-    assert (await api("PATCH", path, b"{", type=MERGE)).status == 400
-    assert (await api("PATCH", path, [], type=MERGE)).status == 400
-    stale = await api("PATCH", path, {"metadata": {"resourceVersion": "1"}, "data": {"x": "y"}}, type=MERGE)
+    assert (await api("PATCH", path, b"{", media=MERGE)).status == 400
+    assert (await api("PATCH", path, [], media=MERGE)).status == 400
+    stale = await api("PATCH", path, {"metadata": {"resourceVersion": "1"}, "data": {"x": "y"}}, media=MERGE)
     assert stale.status == 409
-    assert (await api("PATCH", f"{CONFIG_MAPS}/missing", {}, type=MERGE)).status == 404
+    assert (await api("PATCH", f"{CONFIG_MAPS}/missing", {}, media=MERGE)).status == 404
     await api.ok("POST", WIDGETS, widget("w", size="small"))
-    wrong = await api("PATCH", f"{WIDGETS}/w", {}, type=STRATEGIC)
+    wrong = await api("PATCH", f"{WIDGETS}/w", {}, media=STRATEGIC)
     assert wrong.status == 415
     assert wrong.message == (
         "the body of the request was in an unknown format - accepted media types include:"
@@ -319,23 +319,23 @@ async def test_apply_creates_owns_conflicts_and_takes_over() -> None:
     api = Api()
     path = f"{CONFIG_MAPS}/c"
     body = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {a: '1'}\n"
-    assert "fieldManager: Required value" in (await api("PATCH", path, body, type=APPLY)).message
-    first = await api("PATCH", path, body, {"fieldManager": "one"}, type=APPLY)
+    assert "fieldManager: Required value" in (await api("PATCH", path, body, media=APPLY)).message
+    first = await api("PATCH", path, body, {"fieldManager": "one"}, media=APPLY)
     assert first.status == 201
-    again = await api("PATCH", path, body, {"fieldManager": "one"}, type=APPLY)
+    again = await api("PATCH", path, body, {"fieldManager": "one"}, media=APPLY)
     assert (again.status, again.body) == (200, first.body)
-    other = await api("PATCH", path, body.replace(b"'1'", b"'2'"), {"fieldManager": "two"}, type=APPLY)
+    other = await api("PATCH", path, body.replace(b"'1'", b"'2'"), {"fieldManager": "two"}, media=APPLY)
     assert other.status == 409
     assert other.message == 'Apply failed with 1 conflict: conflict with "one": .data.a'
     forced = await api.ok(
-        "PATCH", path, body.replace(b"'1'", b"'2'"), {"fieldManager": "two", "force": "true"}, type=APPLY
+        "PATCH", path, body.replace(b"'1'", b"'2'"), {"fieldManager": "two", "force": "true"}, media=APPLY
     )
     assert forced["data"] == {"a": "2"}
     mismatch = await api(
-        "PATCH", path, body.replace(b"ConfigMap", b"Secret"), {"fieldManager": "one"}, type=APPLY
+        "PATCH", path, body.replace(b"ConfigMap", b"Secret"), {"fieldManager": "one"}, media=APPLY
     )
     assert mismatch.status == 400
-    assert (await api("PATCH", path, {}, {"force": "true"}, type=MERGE)).status == 422
+    assert (await api("PATCH", path, {}, {"force": "true"}, media=MERGE)).status == 422
 
 
 @virtual_time
@@ -368,7 +368,7 @@ async def test_two_managers_share_one_status_by_apply() -> None:
             "metadata": {"name": "w"},
             "status": {"conditions": [{"type": type_, "status": "True"}]},
         }
-        return await api.ok("PATCH", f"{WIDGETS}/w/status", body, {"fieldManager": manager}, type=APPLY)
+        return await api.ok("PATCH", f"{WIDGETS}/w/status", body, {"fieldManager": manager}, media=APPLY)
 
     await applied("one", "A")
     both = await applied("two", "B")
@@ -395,7 +395,7 @@ async def test_unknown_fields_are_dropped_warned_of_or_refused() -> None:
     assert "Warning" not in quiet.headers
     assert quiet.body["spec"] == {"size": "small", "replicas": 1}
     patched = await api(
-        "PATCH", f"{WIDGETS}/w", {"spec": {"color": "red"}}, {"fieldValidation": "Strict"}, type=MERGE
+        "PATCH", f"{WIDGETS}/w", {"spec": {"color": "red"}}, {"fieldValidation": "Strict"}, media=MERGE
     )
     assert patched.status == 422
     assert 'strict decoding error: unknown field "spec.color"' in patched.message
@@ -425,7 +425,7 @@ async def test_a_dry_run_does_everything_but_store() -> None:
     new = await api.ok("POST", CONFIG_MAPS, config_map("d"), {"dryRun": "All"})
     assert new["metadata"]["uid"]
     assert "resourceVersion" not in new["metadata"]
-    changed = await api.ok("PATCH", f"{CONFIG_MAPS}/c", {"data": {"a": "2"}}, {"dryRun": "All"}, type=MERGE)
+    changed = await api.ok("PATCH", f"{CONFIG_MAPS}/c", {"data": {"a": "2"}}, {"dryRun": "All"}, media=MERGE)
     assert changed["data"] == {"a": "2"}
     await api.ok("DELETE", f"{CONFIG_MAPS}/c", None, {"dryRun": "All"})
     assert await api.ok("GET", f"{CONFIG_MAPS}/c") == made
@@ -438,10 +438,10 @@ async def test_a_dry_run_does_everything_but_store() -> None:
 async def test_the_body_may_be_yaml_and_nothing_else_is_taken() -> None:
     api = Api()
     await api.ok(
-        "POST", CONFIG_MAPS, b"metadata: {name: y}\ndata: {a: '2026-01-01'}\n", type="application/yaml"
+        "POST", CONFIG_MAPS, b"metadata: {name: y}\ndata: {a: '2026-01-01'}\n", media="application/yaml"
     )
     assert (await api.ok("GET", f"{CONFIG_MAPS}/y"))["data"] == {"a": "2026-01-01"}
-    answer = await api("POST", CONFIG_MAPS, b"name=x", type="application/x-www-form-urlencoded")
+    answer = await api("POST", CONFIG_MAPS, b"name=x", media="application/x-www-form-urlencoded")
     assert (answer.status, answer.body["reason"]) == (415, "UnsupportedMediaType")
     assert (await api("POST", CONFIG_MAPS, b"{")).status == 400
     assert (await api("POST", CONFIG_MAPS, b"[]")).status == 400
@@ -484,7 +484,7 @@ async def test_a_job_gets_its_selector_and_keeps_its_template() -> None:
     assert labels["batch.kubernetes.io/job-name"] == labels["job-name"] == "j"
     assert (made["spec"]["backoffLimit"], made["spec"]["completions"]) == (6, 1)
     patch = {"spec": {"template": {"spec": {"containers": [{"name": "a", "image": "y"}]}}}}
-    answer = await api("PATCH", f"{JOBS}/j", patch, type=STRATEGIC)
+    answer = await api("PATCH", f"{JOBS}/j", patch, media=STRATEGIC)
     assert answer.status == 422
     assert "spec.template: Invalid value" in answer.message
     assert answer.message.endswith("field is immutable")
@@ -505,9 +505,9 @@ async def test_secrets_take_texts_in_and_immutable_ones_stay() -> None:
     )
     assert (made["data"], made["type"]) == ({"a": "Yg=="}, "Opaque")
     assert "stringData" not in made
-    answer = await api("PATCH", f"{path}/s", {"data": {"a": "Yw=="}}, type=MERGE)
+    answer = await api("PATCH", f"{path}/s", {"data": {"a": "Yw=="}}, media=MERGE)
     assert "data: Forbidden: field is immutable when `immutable` is set" in answer.message
-    answer = await api("PATCH", f"{path}/s", {"type": "other"}, type=MERGE)
+    answer = await api("PATCH", f"{path}/s", {"type": "other"}, media=MERGE)
     assert 'type: Invalid value: "other": field is immutable' in answer.message
     answer = await api("POST", path, {"metadata": {"name": "t"}, "data": {"a": "***"}})
     assert "<secret contents redacted>" in answer.message
@@ -519,12 +519,12 @@ async def test_a_pods_spec_is_fixed_but_for_a_few_fields() -> None:
     made = await api.ok("POST", PODS, pod("p"))
     assert made["status"] == {"phase": "Pending", "qosClass": "BestEffort"}
     assert made["spec"]["serviceAccountName"] == "default"
-    answer = await api("PATCH", f"{PODS}/p", {"spec": {"hostname": "h"}}, type=MERGE)
+    answer = await api("PATCH", f"{PODS}/p", {"spec": {"hostname": "h"}}, media=MERGE)
     assert answer.message.startswith(
         'Pod "p" is invalid: spec: Forbidden: pod updates may not change fields other than'
     )
     await api.ok(
-        "PATCH", f"{PODS}/p", {"spec": {"containers": [{"name": "main", "image": "other"}]}}, type=STRATEGIC
+        "PATCH", f"{PODS}/p", {"spec": {"containers": [{"name": "main", "image": "other"}]}}, media=STRATEGIC
     )
 
 

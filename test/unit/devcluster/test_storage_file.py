@@ -6,10 +6,10 @@ import random
 import sqlite3
 
 import pytest
-from support.apiserver import CONFIG_MAPS, CRDS, WIDGETS, Api, config_map, crd, widget
 
 from aimctl.devcluster import ApiServer, FileJournal, JournalUnusable
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
+from support.apiserver import CONFIG_MAPS, CRDS, WIDGETS, Api, config_map, crd, widget
 
 
 def started(path) -> Api:
