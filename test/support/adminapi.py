@@ -38,6 +38,15 @@ class Api:
         created: dict[str, Any] = json.loads(text)
         return created
 
+    async def apply(self, path: str, body: object) -> dict[str, Any]:
+        """Server-side apply; the path names the field manager."""
+        headers = {"Content-Type": "application/apply-patch+yaml"}
+        async with self._session.patch(path, data=json.dumps(body), headers=headers) as response:
+            text = await response.text()
+            assert response.status in {200, 201}, text
+            applied: dict[str, Any] = json.loads(text)
+            return applied
+
     async def get(self, path: str) -> dict[str, Any]:
         status, text = await self.call("GET", path)
         assert status == 200, text

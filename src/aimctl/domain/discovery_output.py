@@ -35,7 +35,8 @@ __all__ = [
 ]
 
 MAX_OUTPUT_BYTES = 4 * 1024 * 1024
-"""Bytes of log that are read; real output has a few kilobytes, the rest is room for log lines."""
+"""Bytes of log that are taken; real output has a few kilobytes, the rest is room for log lines. Who reads the
+log asks for one byte more, so that a longer one is seen to be too long."""
 
 MAX_PROFILE_BYTES = 256 * 1024
 """Bytes of a profile as JSON; it is kept in status, and etcd refuses objects above 1.5 MiB."""

@@ -150,7 +150,7 @@ def test_a_changed_input_is_discovered_and_the_old_result_stays_until_then(diffe
 
 def test_a_stale_unfinished_job_is_deleted_and_a_finished_one_left_to_its_ttl() -> None:
     old, done = job("discover-old", pods=[pod("Running")]), completed("discover-done")
-    found = settle(jobs=[old, done])
+    found = settle(jobs=[old, done, job("discover-leaving", deleting=True)])
     assert [deletion.name for deletion in found.discovery.delete_jobs] == ["discover-old"]
     assert found.discovery.delete_jobs[0].uid == "discover-old-uid"
     assert found.discovery.wish is not None

@@ -68,6 +68,7 @@ def test_the_first_entry_gives_profile_and_sources() -> None:
         b'[{"broken": \n' + output(entry()),
         output(entry(profile={"early": True})) + b"\n" + output(entry()),
         output(entry()) + b'\n[{"later": "but no result"}]\n[]\n',
+        output(entry()) + b"\n" + output(entry(profile={"quoted": True})) + b" was an example\n",
     ],
 )
 def test_the_last_valid_array_among_log_lines_counts(printed: bytes) -> None:
@@ -75,7 +76,7 @@ def test_the_last_valid_array_among_log_lines_counts(printed: bytes) -> None:
 
 
 def test_an_array_inside_the_result_is_not_taken_for_the_result() -> None:
-    profile = {"nested": [entry(profile={"inner": True})]}
+    profile = {"nested": [[entry(profile={"inner": True})]]}
     found = parse(json.dumps([entry(profile=profile)], indent=1).encode())
     assert isinstance(found, DiscoveryResult)
     assert found.profile == profile

@@ -38,5 +38,5 @@ def test_nothing_is_lost_in_the_canonical_form(value: object) -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), "\ud800", {"a": [float("nan")]}])
 def test_what_is_no_json_is_refused(value: object) -> None:
-    with pytest.raises(ValueError, match="float|surrogate"):
+    with pytest.raises(ValueError, match=r"float|surrogate"):
         canonical_json(value)

@@ -102,6 +102,7 @@ def test_a_degraded_template_stays_degraded_while_discovery_is_tried_again() -> 
     degraded = settle(ready(), jobs=[completed(job_of(**IMAGE_2), b"")], **IMAGE_2).status
     again = settle(degraded, rediscover="now", **IMAGE_2)
     assert again.state == "Degraded"
+    assert again.condition("Discovered") == ("False", "AwaitingDiscovery")
     assert again.condition("Progressing") == ("True", "Rediscovering")
     assert again.condition("Failure")[0] == "False"
     fixed = settle(
