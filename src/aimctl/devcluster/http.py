@@ -91,6 +91,7 @@ class HttpFront:
             await runner.cleanup()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        response: web.StreamResponse = web.Response()
         try:
             body = await request.read() if request.can_read_body else None
             answer = await self._server.handle(
@@ -116,7 +117,9 @@ class HttpFront:
         except (ConnectionCut, ConnectionRefused):
             if request.transport is not None:
                 request.transport.abort()
-            raise ConnectionResetError("injected") from None
+        except ConnectionResetError:
+            # the client left while we wrote to it: nothing is owed to anybody
+            return response
         return response
 
 

@@ -8,11 +8,11 @@ Invariant: no two entries have the same identity; entries stand in the server's 
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, final
 
 from aimctl.devcluster.fieldsets import FieldSet, fields_from_wire, fields_to_wire
+from aimctl.devcluster.schema.copying import copied
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,7 +100,7 @@ def decode_managers(obj: Mapping[str, Any] | None) -> Managers:
 
 def without_managers(obj: Mapping[str, Any]) -> dict[str, Any]:
     """A deep copy of the object without its books."""
-    bare = copy.deepcopy(dict(obj))
+    bare: dict[str, Any] = copied(dict(obj))
     metadata = bare.get("metadata")
     if isinstance(metadata, dict):
         metadata.pop("managedFields", None)

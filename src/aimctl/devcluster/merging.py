@@ -10,11 +10,11 @@ its sets.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
 from aimctl.devcluster.fieldsets import EMPTY, FieldSet, Path, field_element, key_element, value_element
+from aimctl.devcluster.schema.copying import copied
 from aimctl.devcluster.schema.node import OPEN, UNSET
 
 if TYPE_CHECKING:
@@ -159,11 +159,11 @@ def merge(live: Any, applied: Any, node: Node, text: str = "") -> Any:
     their place beside their neighbours.
     """
     if applied is UNSET:
-        return copy.deepcopy(live)
+        return copied(live)
     if live is UNSET or type(live) is not type(applied) or not isinstance(applied, dict | list):
-        return copy.deepcopy(applied)
+        return copied(applied)
     if _is_atomic(node, applied):
-        return copy.deepcopy(applied)
+        return copied(applied)
     if isinstance(applied, dict):
         merged = {}
         for key in [*live, *(key for key in applied if key not in live)]:
@@ -196,7 +196,7 @@ def _interleave(ours: list[str], theirs: list[str]) -> list[str]:
 def remove(value: Any, gone: FieldSet, node: Node, *, drop_emptied: bool = False) -> Any:
     """The value without these fields; ``drop_emptied`` also drops what becomes empty by it."""
     if not gone or not isinstance(value, dict | list) or _is_atomic(node, value):
-        return copy.deepcopy(value)
+        return copied(value)
     below: dict[str, set[Path]] = {}
     for path in gone:
         below.setdefault(path[0], set()).add(path[1:])

@@ -10,8 +10,9 @@ replaced whole.
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING, Any
+
+from aimctl.devcluster.schema.copying import copied
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -101,7 +102,7 @@ def strategic_merge_patch(target: Mapping[str, Any], patch: Mapping[str, Any]) -
     Raises:
         PatchError: a directive is unknown, or an element of a keyed list has no key.
     """
-    return _merge_map(dict(target), copy.deepcopy(dict(patch)), ("",))
+    return _merge_map(dict(target), copied(dict(patch)), ("",))
 
 
 def _merge_key(path: tuple[str, ...]) -> str | None:

@@ -10,8 +10,9 @@ Invariants: pruning twice is pruning once; defaulting twice is defaulting once.
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING, Any
+
+from aimctl.devcluster.schema.copying import copied
 
 if TYPE_CHECKING:
     from aimctl.devcluster.schema.node import Node
@@ -45,7 +46,7 @@ def prune(value: Any, node: Node, path: str, unknown: list[str]) -> Any:
     if isinstance(value, list):
         items = node.items
         if items is None:
-            return copy.deepcopy(value)
+            return copied(value)
         return [prune(item, items, at_index(path, index), unknown) for index, item in enumerate(value)]
     return value
 
@@ -56,7 +57,7 @@ def fill_defaults(value: Any, node: Node) -> Any:
         return _fill_object(value, node)
     if isinstance(value, list) and node.items is not None:
         return [fill_defaults(item, node.items) for item in value]
-    return copy.deepcopy(value)
+    return copied(value)
 
 
 def _fill_object(value: dict[str, Any], node: Node) -> dict[str, Any]:
@@ -65,7 +66,7 @@ def _fill_object(value: dict[str, Any], node: Node) -> dict[str, Any]:
         child = node.properties.get(key) or node.additional
         if item is None and child is not None and not _may_be_null(child):
             continue
-        filled[key] = copy.deepcopy(item) if child is None else fill_defaults(item, child)
+        filled[key] = copied(item) if child is None else fill_defaults(item, child)
     for key, child in node.properties.items():
         if key not in filled and child.has_default:
             filled[key] = fill_defaults(child.default, child)
