@@ -52,8 +52,8 @@ check-manifests: manifests ## fail when config/ is not what the types say
 	@git diff --exit-code -- config || { echo "config/ differs from the types: commit what 'make manifests' wrote" >&2; exit 1; }
 	@test -z "$$(git ls-files --others --exclude-standard -- config)" || { echo "config/ has files git does not know: add them" >&2; exit 1; }
 
-bench: $(STAMP) ## sync of 20,000 templates beside kopf; a table, and .bench/latest.json
-	$(BIN)/python -m test.bench $(BENCH_ARGS)
+bench: $(STAMP) ## sync and updates of 20,000 templates beside kopf (BENCH_ARGS=--help for options)
+	@$(BIN)/python test/bench/run.py $(BENCH_ARGS)
 
 lock: ## renew requirements.lock from pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
