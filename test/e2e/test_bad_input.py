@@ -41,9 +41,13 @@ def bad_template(cluster: RunningCluster, kind: str, **spec: Any) -> str:
 def test_a_value_outside_its_schema_is_refused_with_a_message_that_names_the_field(
     cluster: RunningCluster, kind: str, field: str, spec: dict[str, Any]
 ) -> None:
-    message = cluster.kubectl.fails("create", "--validate=false", "-f", "-", stdin=bad_template(cluster, kind, **spec))
+    message = cluster.kubectl.fails(
+        "create", "--validate=false", "-f", "-", stdin=bad_template(cluster, kind, **spec)
+    )
     assert field in message, message
-    assert "invalid" in message.lower() or "unsupported" in message.lower() or "required" in message.lower(), message
+    assert (
+        "invalid" in message.lower() or "unsupported" in message.lower() or "required" in message.lower()
+    ), message
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -111,10 +115,12 @@ def test_hostile_discovery_output_is_a_failed_discovery_that_says_what_was_wrong
     cluster: RunningCluster, managed: object, tag: str, words: str
 ) -> None:
     namespace = cluster.new_namespace("hostile")
-    cluster.apply([
-        cluster.model("hostile", cluster.image(f"hostile:{tag}"), namespace=namespace),
-        cluster.template(namespace, "hostile", model="hostile"),
-    ])
+    cluster.apply(
+        [
+            cluster.model("hostile", cluster.image(f"hostile:{tag}"), namespace=namespace),
+            cluster.template(namespace, "hostile", model="hostile"),
+        ]
+    )
     status = eventually(
         lambda: cluster.template_status(namespace, "hostile", until="Failed"), 60, "the template is Failed"
     )
@@ -126,31 +132,43 @@ def test_hostile_discovery_output_is_a_failed_discovery_that_says_what_was_wrong
     assert "profile" not in status, "a failed discovery leaves no partial result"
 
 
-def test_a_model_name_of_253_characters_is_discovered_like_any_other(cluster: RunningCluster, managed: object) -> None:
+def test_a_model_name_of_253_characters_is_discovered_like_any_other(
+    cluster: RunningCluster, managed: object
+) -> None:
     namespace = cluster.new_namespace("longname")
     name = ".".join(("m" * 63, "n" * 63, "o" * 63, "p" * 61))
     assert len(name) == 253
-    cluster.apply([
-        cluster.model(name, cluster.image("quick"), namespace=namespace),
-        cluster.template(namespace, "long", model=name),
-        cluster.template(namespace, name, model=name),
-    ])
+    cluster.apply(
+        [
+            cluster.model(name, cluster.image("quick"), namespace=namespace),
+            cluster.template(namespace, "long", model=name),
+            cluster.template(namespace, name, model=name),
+        ]
+    )
     for template in ("long", name):
         eventually(
-            lambda template=template: cluster.template_status(namespace, template, until="Ready"), 60, f"{template} is Ready"
+            lambda template=template: cluster.template_status(namespace, template, until="Ready"),
+            60,
+            f"{template} is Ready",
         )
 
 
-def test_template_names_that_truncate_alike_get_jobs_of_their_own(cluster: RunningCluster, managed: object) -> None:
+def test_template_names_that_truncate_alike_get_jobs_of_their_own(
+    cluster: RunningCluster, managed: object
+) -> None:
     namespace = cluster.new_namespace("alike")
     stem = "t" * 80
     names = [f"{stem}-a", f"{stem}-b"]
-    cluster.apply([
-        cluster.model("alike", cluster.image("quick"), namespace=namespace),
-        *(cluster.template(namespace, name, model="alike") for name in names),
-    ])
+    cluster.apply(
+        [
+            cluster.model("alike", cluster.image("quick"), namespace=namespace),
+            *(cluster.template(namespace, name, model="alike") for name in names),
+        ]
+    )
     for name in names:
-        eventually(lambda name=name: cluster.template_status(namespace, name, until="Ready"), 60, f"{name} is Ready")
+        eventually(
+            lambda name=name: cluster.template_status(namespace, name, until="Ready"), 60, f"{name} is Ready"
+        )
     jobs = cluster.kubectl.json("get", "jobs", "-n", namespace)["items"]
     assert len(jobs) == 2
     assert len({job["metadata"]["name"] for job in jobs}) == 2

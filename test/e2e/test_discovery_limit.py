@@ -25,7 +25,9 @@ def crowd(cluster: RunningCluster) -> None:
     for n in range(NAMESPACES):
         namespace = cluster.new_namespace(f"crowd-{n:02d}")
         documents += [
-            cluster.template(namespace, f"crowd-{i:02d}", model="crowd-model", metric=("latency", "throughput")[i % 2])
+            cluster.template(
+                namespace, f"crowd-{i:02d}", model="crowd-model", metric=("latency", "throughput")[i % 2]
+            )
             for i in range(PER_NAMESPACE)
         ]
     cluster.apply(documents)
@@ -38,7 +40,9 @@ def all_ready(cluster: RunningCluster) -> bool:
 
 def assert_witnessed(witness: JobWitness) -> None:
     assert witness.gaps == 0, f"the witness lost events: {witness.error}"
-    assert witness.most_unfinished <= LIMIT, f"{witness.most_unfinished} discovery Jobs were unfinished at once"
+    assert witness.most_unfinished <= LIMIT, (
+        f"{witness.most_unfinished} discovery Jobs were unfinished at once"
+    )
     assert witness.most_unfinished >= LIMIT - 1, "the limit was never nearly used: this test showed nothing"
     assert len(witness.created) == NAMESPACES * PER_NAMESPACE
     again = {key: times for key, times in witness.created.items() if times != 1}

@@ -19,7 +19,7 @@ import os
 import threading
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import kubernetes
 import yaml
@@ -84,7 +84,9 @@ def crd_manifests(version: tuple[int, ...] | None) -> str:
         if not isinstance(node, dict):
             return node
         strings = {"type": "string"} if node.get("x-kubernetes-int-or-string") else {}
-        return {key: plain(item) for key, item in node.items() if key != "x-kubernetes-int-or-string"} | strings
+        return {
+            key: plain(item) for key, item in node.items() if key != "x-kubernetes-int-or-string"
+        } | strings
 
     return "---\n".join(yaml.safe_dump(plain(yaml.safe_load(text))) for text in texts)
 
@@ -108,7 +110,7 @@ class RunningCluster:
 
     # ---- life cycle
 
-    def __enter__(self) -> RunningCluster:
+    def __enter__(self) -> Self:
         self._thread.start()
         self._main = asyncio.run_coroutine_threadsafe(self._run(), self._loop)
         while not self._up.wait(0.05):
@@ -156,8 +158,12 @@ class RunningCluster:
         kubectl = Kubectl(self.kubeconfig, self.directory / "kubectl-cache")
         crds = crd_manifests(self._plane.version if self._plane is not None else None)
         await asyncio.to_thread(kubectl, *_APPLY_CRDS, stdin=crds)
-        await asyncio.to_thread(kubectl, "wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
-        namespace = yaml.safe_dump({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": OPERATOR_NAMESPACE}})
+        await asyncio.to_thread(
+            kubectl, "wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"
+        )
+        namespace = yaml.safe_dump(
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": OPERATOR_NAMESPACE}}
+        )
         await asyncio.to_thread(kubectl, "apply", "-f", "-", stdin=namespace)
         if self._plane is not None:
             # its garbage collector looks for new kinds only every half minute
@@ -248,7 +254,9 @@ class RunningCluster:
         """An AIMServiceTemplate, or an AIMClusterServiceTemplate without a namespace."""
         fields = {"modelName": model, "metric": metric, "precision": precision, "gpuSelector": gpu, **spec}
         fields = {key: value for key, value in fields.items() if value is not None}
-        return _document("AIMServiceTemplate" if namespace else "AIMClusterServiceTemplate", name, namespace, fields)
+        return _document(
+            "AIMServiceTemplate" if namespace else "AIMClusterServiceTemplate", name, namespace, fields
+        )
 
     def create_template(
         self,
@@ -261,7 +269,9 @@ class RunningCluster:
     ) -> tuple[str, list[str]]:
         """Create one of either scope; what kubectl needs to name it again."""
         namespace = self.new_namespace("one") if kind == "AIMServiceTemplate" else ""
-        self.apply([self.template(namespace, name, model="some-model", metric=metric, precision=precision, gpu=gpu)])
+        self.apply(
+            [self.template(namespace, name, model="some-model", metric=metric, precision=precision, gpu=gpu)]
+        )
         return kind.lower(), ["-n", namespace] if namespace else []
 
     def apply(self, documents: Iterable[Document]) -> None:
@@ -282,7 +292,9 @@ class RunningCluster:
     def template_states(self, prefix: str = "") -> dict[str, str]:
         """``namespace/name`` -> state, of the templates whose names begin so."""
         return {
-            f"{item['metadata'].get('namespace', '')}/{item['metadata']['name']}": item.get("status", {}).get("status", "")
+            f"{item['metadata'].get('namespace', '')}/{item['metadata']['name']}": item.get("status", {}).get(
+                "status", ""
+            )
             for item in self.templates()
             if item["metadata"]["name"].startswith(prefix)
         }

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import kubernetes
 import urllib3.exceptions
@@ -47,7 +47,7 @@ class JobWitness:
         self.events = 0
         self.error: BaseException | None = None
 
-    def __enter__(self) -> JobWitness:
+    def __enter__(self) -> Self:
         self._thread.start()
         if not self._started.wait(30):
             raise RuntimeError(f"the witness could not list Jobs: {self.error}")
@@ -117,5 +117,4 @@ class JobWitness:
             self._unfinished.discard(key)
         else:
             self._unfinished.add(key)
-        if len(self._unfinished) > self.most_unfinished:
-            self.most_unfinished = len(self._unfinished)
+        self.most_unfinished = max(self.most_unfinished, len(self._unfinished))

@@ -39,7 +39,9 @@ class Kubectl:
         """Run, expect success, return standard output."""
         done = self.run(*args, stdin=stdin, timeout=timeout)
         if done.returncode != 0:
-            raise AssertionError(f"kubectl {' '.join(args)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+            raise AssertionError(
+                f"kubectl {' '.join(args)} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
+            )
         return done.stdout
 
     def json(self, *args: str) -> Any:

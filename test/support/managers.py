@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -44,7 +44,7 @@ class ManagerProcess:
         ]  # fmt: skip
         self._process: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self) -> ManagerProcess:
+    def __enter__(self) -> Self:
         self.start()
         return self
 
@@ -104,7 +104,9 @@ class ManagerProcess:
     def leading(self) -> bool:
         """What its own metric says."""
         return any(
-            value == 1 for name, value in self.metrics().items() if name.startswith("leader_election_master_status")
+            value == 1
+            for name, value in self.metrics().items()
+            if name.startswith("leader_election_master_status")
         )
 
     def ready(self) -> bool:

@@ -45,6 +45,7 @@ _SUBRESOURCES: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "scale": ("Scale", "autoscaling", "v1", ("get", "patch", "update")),
     "token": ("TokenRequest", "authentication.k8s.io", "v1", ("create",)),
 }
+OPENAPI_V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 _HEALTH = ("/healthz", "/livez", "/readyz")
 
 
@@ -77,6 +78,8 @@ class Documents:
             self._made.clear()
             self._made_at = self._kinds.changes
         if path.startswith("/openapi"):
+            if path == "/openapi/v2" and "proto-openapi.spec.v2" in accept:
+                return self._kept((path, "protobuf"), self._openapi_v2_protobuf)
             return self._kept((path,), lambda: self._openapi(path))
         parts = path.split("/")[1:]
         if parts[0] in ("api", "apis") and len(parts) <= 3:
@@ -119,6 +122,11 @@ class Documents:
         return Document(text.encode(), "text/plain; charset=utf-8")
 
     # -- OpenAPI
+
+    def _openapi_v2_protobuf(self) -> Document:
+        from aimctl.devcluster.openapi import openapi_v2_protobuf
+
+        return Document(openapi_v2_protobuf(), OPENAPI_V2_PROTOBUF)
 
     def _openapi(self, path: str) -> Document | None:
         from aimctl.devcluster.openapi import openapi_v2, openapi_v3, openapi_v3_index

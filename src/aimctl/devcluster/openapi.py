@@ -10,7 +10,8 @@ Contract:
 
 All three are pure; the caller remembers them for as long as the kinds do not change.
 
-Left out: the protobuf form of v2. kubectl asks for it only where v3 is not there.
+The protobuf form of v2 is an empty document: kubectl reads it before it validates a ``v1 List`` itself, and passes
+over kinds that are not in it, which the server then validates. Its explain uses v3 since 1.27.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from aimctl.devcluster.kinds import ServedKind
 
-__all__ = ["openapi_v2", "openapi_v3", "openapi_v3_index"]
+__all__ = ["openapi_v2", "openapi_v2_protobuf", "openapi_v3", "openapi_v3_index"]
 
 _INFO: Final = {"title": "Kubernetes", "version": "v1.33.0"}
 _LIST_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta"
@@ -120,6 +121,17 @@ def openapi_v3(kinds: Iterable[ServedKind], group_version: str) -> dict[str, Any
         "paths": paths,
         "components": {"schemas": {name: _to_v3(schema) for name, schema in sorted(schemas.items())}},
     }
+
+
+def openapi_v2_protobuf() -> bytes:
+    """``/openapi/v2`` as gnostic's ``openapi.v2.Document``: swagger (1), info (2: title 1, version 2), paths (8)."""
+
+    def field(number: int, content: bytes) -> bytes:
+        assert len(content) < 128, "lengths of one byte are all that is needed here"  # noqa: S101 - an invariant
+        return bytes((number << 3 | 2, len(content))) + content
+
+    info = field(1, b"aimctl embedded cluster") + field(2, b"v1")
+    return field(1, b"2.0") + field(2, info) + field(8, b"")
 
 
 def openapi_v2(kinds: Iterable[ServedKind]) -> dict[str, Any]:

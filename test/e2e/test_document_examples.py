@@ -1,0 +1,147 @@
+"""The document's own examples reach the states it says, and its troubleshooting commands answer as it promises."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from support.waiting import eventually
+
+if TYPE_CHECKING:
+    from support.clusters import RunningCluster
+
+SAMPLES = Path(__file__).resolve().parents[2] / "config" / "samples"
+DISCOVERED = '{.status.conditions[?(@.type=="Discovered")]}'
+
+
+def expected_states() -> dict[str, tuple[str, str]]:
+    data = yaml.safe_load((SAMPLES / "expected.yaml").read_text(encoding="utf-8"))["data"]
+    return {key: tuple(text.split()) for key, text in data.items()}
+
+
+def actual_states(cluster: RunningCluster) -> dict[str, tuple[str, str]]:
+    states = {}
+    for item in cluster.templates():
+        meta, status = item["metadata"], item.get("status", {})
+        key = ".".join(filter(None, (item["kind"], meta.get("namespace", ""), meta["name"])))
+        ready = next((c for c in status.get("conditions", ()) if c["type"] == "Ready"), {})
+        states[key] = (status.get("status", ""), ready.get("reason", ""))
+    return states
+
+
+def conditions(status: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    return {item["type"]: (item["status"], item["reason"]) for item in status["conditions"]}
+
+
+@pytest.fixture
+def samples(cluster: RunningCluster, managed: object) -> RunningCluster:
+    """The samples, applied as a person does, and every template in its final state."""
+    cluster.kubectl("apply", "-f", str(SAMPLES))
+    expected = expected_states()
+    eventually(
+        lambda: actual_states(cluster) == expected,
+        90,
+        "every sample is in the state that expected.yaml says",
+        otherwise=lambda: {
+            key: state for key, state in actual_states(cluster).items() if expected.get(key) != state
+        },
+    )
+    return cluster
+
+
+def test_the_documents_examples_reach_the_states_the_document_says(samples: RunningCluster) -> None:
+    cluster = samples
+
+    throughput = cluster.template_status("ml-research", "llama-3-8b-throughput")
+    assert conditions(throughput) == {
+        "Discovered": ("True", "ProfilesDiscovered"),
+        "Ready": ("True", "ProfilesDiscovered"),
+        "Progressing": ("False", "ProfilesDiscovered"),
+        "Failure": ("False", "NoFailure"),
+    }
+    assert throughput["modelSources"][0] == {
+        "name": "meta-llama/Llama-3.1-8B-Instruct",
+        "source": "hf://meta-llama/Llama-3.1-8B-Instruct",
+        "sizeBytes": 17179869184,
+    }
+    assert throughput["profile"]["metadata"]["metric"] == "throughput"
+    assert throughput["profile"]["metadata"]["precision"] == "fp8"
+    assert throughput["observedGeneration"] == 1
+    assert throughput["resolvedImage"]["name"] == "meta-llama-3-8b-instruct"
+
+    static = cluster.template_status("ml-research", "llama-3-8b-static")
+    assert conditions(static)["Discovered"] == ("True", "ProfilesDiscovered")
+    assert [item["sizeBytes"] for item in static["modelSources"]] == [17179869184, 2097152]
+    assert (
+        cluster.kubectl.json(
+            "get", "job", "-n", "ml-research", "-l", "aim.silogen.ai/template=llama-3-8b-static"
+        )["items"]
+        == []
+    )
+
+    unavailable = cluster.template_status("ml-team", "llama-3-8b-mi355x")
+    assert "MI355X" in next(c for c in unavailable["conditions"] if c["type"] == "Ready")["message"]
+    assert not cluster.kubectl.json(
+        "get", "job", "-n", "ml-team", "-l", "aim.silogen.ai/template=llama-3-8b-mi355x"
+    )["items"]
+
+    missing = cluster.template_status("ml-team", "no-such-model")
+    assert conditions(missing)["Discovered"] == ("False", "ModelNotFound")
+
+    broken = cluster.template_status("ml-team", "broken-image")
+    assert conditions(broken)["Failure"] == ("True", "DiscoveryFailed")
+    assert "not found" in next(c for c in broken["conditions"] if c["type"] == "Discovered")["message"]
+
+
+def test_the_troubleshooting_commands_print_what_the_document_promises(samples: RunningCluster) -> None:
+    kubectl = samples.kubectl
+
+    listed = kubectl("-n", "kaiwo-system", "get", "job", "-l", "aim.silogen.ai/template=llama-3-8b-latency")
+    assert "discover-llama-3-8b-latency-" in listed
+    listed = kubectl("-n", "ml-research", "get", "job", "-l", "aim.silogen.ai/template=llama-3-8b-throughput")
+    assert "discover-llama-3-8b-throughput-" in listed
+
+    job = listed.splitlines()[1].split()[0]
+    log = kubectl("-n", "ml-research", "logs", f"job/{job}")
+    assert '"source": "hf://meta-llama/Llama-3.1-8B-Instruct"' in log
+
+    condition = json.loads(
+        kubectl(
+            "-n",
+            "ml-research",
+            "get",
+            "aimservicetemplate",
+            "llama-3-8b-throughput",
+            "-o",
+            f"jsonpath={DISCOVERED}",
+        )
+    )
+    assert (condition["status"], condition["reason"]) == ("True", "ProfilesDiscovered")
+    condition = json.loads(
+        kubectl("-n", "ml-team", "get", "aimservicetemplate", "broken-image", "-o", f"jsonpath={DISCOVERED}")
+    )
+    assert (condition["status"], condition["reason"]) == ("False", "DiscoveryFailed")
+
+
+def test_kubectl_shows_state_reason_and_history_of_a_template(samples: RunningCluster) -> None:
+    kubectl = samples.kubectl
+
+    header, row = kubectl("get", "aimst", "llama-3-8b-throughput", "-n", "ml-research").splitlines()
+    assert header.split() == ["NAME", "MODEL", "METRIC", "PRECISION", "GPU", "STATUS", "REASON", "AGE"]
+    assert row.split()[:-1] == [
+        "llama-3-8b-throughput", "meta-llama-3-8b-instruct", "throughput", "fp8", "MI300X", "Ready", "ProfilesDiscovered",
+    ]  # fmt: skip
+    assert "llama-3-8b-latency" in kubectl("get", "aimclst")
+    assert "llama-3-8b-latency" in kubectl("get", "aim", "-A")
+
+    described = kubectl("describe", "aimst", "broken-image", "-n", "ml-team")
+    assert "DiscoveryFailed" in described.partition("Events:")[2]
+
+    explained = kubectl("explain", "aimst.spec.gpuSelector.count")
+    assert "Number of GPUs per replica" in explained
+
+    kubectl("wait", "aimst/llama-3-8b-static", "-n", "ml-research", "--for=condition=Ready", "--timeout=10s")

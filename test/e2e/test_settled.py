@@ -1,0 +1,54 @@
+"""A settled cluster causes no writes: not by idling, not by a restart of the manager."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import kubernetes
+
+from support.managers import ManagerProcess
+from support.waiting import eventually
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support.clusters import RunningCluster
+
+QUIET_SECONDS = 5.0
+
+
+def everything(cluster: RunningCluster) -> dict[str, str]:
+    """resourceVersion by UID of all that the operator may write."""
+    jobs = kubernetes.client.BatchV1Api(cluster.api).list_job_for_all_namespaces().items
+    events = kubernetes.client.CoreV1Api(cluster.api).list_event_for_all_namespaces().items
+    versions = {item["metadata"]["uid"]: item["metadata"]["resourceVersion"] for item in cluster.templates()}
+    return versions | {item.metadata.uid: item.metadata.resource_version for item in [*jobs, *events]}
+
+
+def test_idling_and_a_restart_of_the_manager_write_nothing(cluster: RunningCluster, tmp_path: Path) -> None:
+    namespace = cluster.new_namespace("settled")
+    with ManagerProcess(cluster.kubeconfig, tmp_path / "manager.log") as manager:
+        cluster.apply(
+            [
+                cluster.model("settled-model", cluster.image("quick")),
+                *(cluster.template(namespace, f"settled-{i}", model="settled-model") for i in range(8)),
+                cluster.template("", "settled-cluster", model="settled-model"),
+                cluster.template(namespace, "settled-missing", model="no-such-model"),
+            ]
+        )
+        eventually(
+            lambda: sorted(cluster.template_states("settled-").values()) == ["Pending", *["Ready"] * 9],
+            60,
+            "all but the one without a model are Ready",
+            otherwise=lambda: cluster.template_states("settled-"),
+        )
+        time.sleep(2)  # Events are written a moment later
+        before = everything(cluster)
+        time.sleep(QUIET_SECONDS)
+        assert everything(cluster) == before, "something was written while idling"
+        assert manager.terminate() == 0
+        manager.start()
+        manager.wait_ready()
+        time.sleep(QUIET_SECONDS)
+        assert everything(cluster) == before, "the restart wrote something"
