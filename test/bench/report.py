@@ -80,7 +80,13 @@ def show(result: dict[str, Any], console: Console) -> None:
     )
     memory = ("growth\nMB", "KB per\nobject", "peak\nMB")
     for phase, one in (("sync", "object"), ("events", "update")):
-        table = Table(title=f"{phase}: {_count(result, phase):,} {one}s", box=SIMPLE_HEAD, padding=(0, 1))
+        table = Table(
+            title=f"{phase}: {_count(result, phase):,} {one}s",
+            box=SIMPLE_HEAD,
+            padding=(0, 1),
+            pad_edge=False,
+            collapse_padding=True,
+        )
         table.add_column("contender", no_wrap=True)
         headings = (
             "CPU s",
@@ -107,7 +113,7 @@ def _row(result: dict[str, Any], name: str, phase: str, figures: dict[str, Any])
         grown, peak = figures["grown_kib"]["median"], figures["peak_kib"]["median"]
         row += [f"{grown * 1.024e-3:.1f}", f"{kilobytes(result, name):.2f}", f"{peak * 1.024e-3:.0f}"]
     peer = result["figures"].get(PEER) if name != PEER else None
-    row.append(f"x {cpu_us(result, PEER, phase) / cpu_us(result, name, phase):.1f}" if peer else "")
+    row.append(f"{cpu_us(result, PEER, phase) / cpu_us(result, name, phase):.1f} x" if peer else "")
     return row
 
 
