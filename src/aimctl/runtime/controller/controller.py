@@ -257,6 +257,9 @@ class Controller:
     # ---- the loop
 
     async def _work(self) -> None:
+        # In this task's own context, once: binding costs as much as the queue does.
+        fixed = {"controller": self.name, "kind": self.kind} if self.kind else {"controller": self.name}
+        structlog.contextvars.bind_contextvars(**fixed)
         while True:
             try:
                 handout = await self._queue.get()
@@ -274,10 +277,9 @@ class Controller:
         request = handout.item
         run_id = str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
         token = _reconcile_id.set(run_id)
-        fields = {"namespace": request.namespace, "name": request.name, "reconcile_id": run_id}
-        if self.kind:
-            fields["kind"] = self.kind
-        with structlog.contextvars.bound_contextvars(controller=self.name, **fields):
+        with structlog.contextvars.bound_contextvars(
+            namespace=request.namespace, name=request.name, reconcile_id=run_id
+        ):
             started = self._clock.monotonic()
             outcome: Outcome | None = None
             priority: int | None = None
