@@ -39,6 +39,10 @@ class Refuse:
     error: Exception
 
 
+class Mute:
+    """The watch is neither opened nor refused, for ever."""
+
+
 @dataclass(frozen=True)
 class Undecodable:
     """A line that is no object of the kind."""
@@ -150,6 +154,8 @@ class ScriptedListWatch:
         await asyncio.sleep(0)
         if script and isinstance(script[0], Refuse):
             raise script[0].error
+        if script and script[0] is Mute:
+            await asyncio.Event().wait()
         self.open_watches += 1
         try:
             stream = self._play(

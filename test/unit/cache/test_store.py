@@ -152,6 +152,13 @@ def test_a_delete_of_an_object_that_came_back_meanwhile_is_dropped() -> None:
     store.observe_write(make("a", rv=120))  # our write brought it back into the selector
     assert store.apply(deleted("a", rv=110)) == ()
     assert store.get(A) is not None
+    assert store.stale_dropped == 0
+
+
+def test_a_delete_older_than_what_the_watch_brought_is_dropped_and_counted() -> None:
+    store = filled(make("a", rv=50))
+    assert store.apply(deleted("a", rv=40)) == ()
+    assert store.stale_dropped == 1
 
 
 def test_delete_and_recreate_is_a_delete_of_the_old_then_an_add_of_the_new() -> None:

@@ -21,6 +21,7 @@ from support.scripted import Answer, ScriptedTransport, event, failure, pod, pod
 from support.scripted_listwatch import (
     Close,
     Deaf,
+    Mute,
     Refuse,
     ScriptedListWatch,
     Slow,
@@ -56,6 +57,16 @@ async def test_a_half_open_connection_is_noticed_and_the_watch_resumed() -> None
         assert rig.metrics.ends["stalled"] == 1
         assert [call.version for call in server.watches] == ["10", "11"]
         assert server.watches[1].at == pytest.approx(75)
+        assert len(server.lists) == 1
+
+
+@virtual_time
+async def test_a_watch_that_is_never_answered_is_given_up_after_the_idle_time() -> None:
+    server = ScriptedListWatch(listing(rv=10), watches=[[Mute]])
+    async with running(Rig(server)) as rig:
+        await asyncio.sleep(80)
+        assert rig.metrics.ends["broken"] == 1
+        assert 75.8 <= server.watches[1].at < 76.7
         assert len(server.lists) == 1
 
 

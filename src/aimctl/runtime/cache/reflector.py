@@ -35,7 +35,7 @@ from aimctl.runtime.cache.reflector_policy import (
     list_limit,
     list_version,
 )
-from aimctl.runtime.kube.errors import DecodeError, Gone, KubeError, ServerError
+from aimctl.runtime.kube.errors import ConnectionFailed, DecodeError, Gone, KubeError, ServerError
 from aimctl.runtime.kube.objects import is_newer
 
 if TYPE_CHECKING:
@@ -313,10 +313,12 @@ class Reflector(Generic[T]):
         opened = overdue = False
         error: KubeError | None = None
         self._metrics.watch_started()
-        hard = asyncio.timeout(timeout + self._options.watch_grace_seconds)
+        # Until it is open a watch may be silent for as long as later; from then on the server's end is waited for.
+        hard = asyncio.timeout(self._options.idle_seconds)
         try:
             async with hard, self._open(timeout) as stream:
                 opened = True
+                hard.reschedule(started + timeout + self._options.watch_grace_seconds)
                 self._alive()
                 async for event in stream:
                     events += 1
@@ -326,7 +328,10 @@ class Reflector(Generic[T]):
         except TimeoutError:
             if not hard.expired():
                 raise
-            overdue = True
+            if opened:
+                overdue = True
+            else:
+                error = ConnectionFailed(f"no answer within {self._options.idle_seconds:g} s")
         except KubeError as failure:
             error = failure
         now = self._clock.monotonic()

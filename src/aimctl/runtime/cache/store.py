@@ -151,7 +151,7 @@ class Store(Generic[T]):
         if event.type == "BOOKMARK":
             return ()
         if event.type == "DELETED":
-            return self._apply_delete(event.object)
+            return self._apply_delete(event.object, proven)
         return self._take(event.object, proven)
 
     def replace(
@@ -269,7 +269,7 @@ class Store(Generic[T]):
             return (Change(old, obj),)
         return (Change(old, None, confirmed=False), Change(None, obj))
 
-    def _apply_delete(self, final: Object[T]) -> tuple[Change[T], ...]:
+    def _apply_delete(self, final: Object[T], proven: str) -> tuple[Change[T], ...]:
         tombstone = self._gone.get(final.meta.uid)
         if tombstone is not None and (
             tombstone.until is None or not is_newer(tombstone.until, final.meta.resource_version)
@@ -281,7 +281,7 @@ class Store(Generic[T]):
         if is_newer(old.meta.resource_version, final.meta.resource_version):
             # Older than what is stored: it came back to the selector, or is a younger object of the same
             # name.
-            self.stale_dropped += 1
+            self.stale_dropped += not is_newer(old.meta.resource_version, proven)
             return ()
         self._remove(old)
         if old.meta.uid == final.meta.uid:
@@ -320,7 +320,7 @@ class Store(Generic[T]):
                 continue
             found = listed.get(tombstone.key.namespace, {}).get(tombstone.key.name)
             listed_now = found is not None and found.meta.uid == uid
-            if tombstone.known and not listed_now and not is_newer(tombstone.known, version):
+            if not listed_now and not is_newer(tombstone.known, version):  # "" is newer than any
                 del self._gone[uid]
 
 

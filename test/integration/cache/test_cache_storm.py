@@ -1,0 +1,279 @@
+"""The cache on the embedded cluster: writers, strangers and every fault at once, in virtual time.
+
+What must hold however bad the weather: our reads never show less than our own writes, a deleted object never comes
+back, handlers see a story without gaps, and when the weather clears the cache equals the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import structlog
+
+from aimctl.devcluster import DevCluster
+from aimctl.devcluster.faults import Action, Answer, CutStream, Delay, Gone410, Match, Refuse, Silence
+from aimctl.runtime.cache import Cache, ReflectorOptions
+from aimctl.runtime.kube.builtin import CONFIG_MAPS, CRDS
+from aimctl.runtime.kube.errors import Conflict, KubeError, NotFound
+from aimctl.runtime.kube.objects import Object, ObjectKey, Resource, is_newer
+from aimctl.testing.virtualtime import virtual_clock, virtual_time
+from support.cache_recorders import RecordingReflectorMetrics
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aimctl.runtime.kube import Client
+
+LISTS = Match(verb="list", resource="configmaps")
+WATCHES = Match(verb="watch", resource="configmaps")
+WEATHER: list[tuple[Action, Match]] = [
+    (CutStream(after_lines=2), WATCHES),
+    (CutStream(after_lines=1, mid_line=False), WATCHES),
+    (CutStream(after_lines=3, clean=True), WATCHES),
+    (Silence(after_lines=1), WATCHES),
+    (Gone410("event"), WATCHES),
+    (Gone410("status"), WATCHES),
+    (Gone410("body"), WATCHES),
+    (Answer(429, retry_after=3), WATCHES),
+    (Answer(500), WATCHES),
+    (Answer(503, retry_after=2), LISTS),
+    (Answer(410), LISTS),
+    (Refuse(), WATCHES),
+    (Refuse(), LISTS),
+    (Delay(7), LISTS),
+    (Delay(3), WATCHES),
+]
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    yield
+    structlog.configure(**before)
+
+
+class Mirror:
+    """What a handler knows from events alone; refuses a story with gaps."""
+
+    def __init__(self) -> None:
+        self.held: dict[ObjectKey, Object[Any]] = {}
+        self.gone: set[str] = set()
+
+    def on_add(self, obj: Object[Any], *, initial: bool) -> None:
+        assert obj.key not in self.held
+        assert obj.meta.uid not in self.gone
+        self.held[obj.key] = obj
+
+    def on_update(self, old: Object[Any], new: Object[Any]) -> None:
+        assert self.held[new.key] is old
+        assert old.meta.uid == new.meta.uid
+        assert is_newer(new.meta.resource_version, old.meta.resource_version)
+        self.held[new.key] = new
+
+    def on_delete(self, obj: Object[Any], *, confirmed: bool) -> None:
+        assert self.held.pop(obj.key).meta.uid == obj.meta.uid
+        self.gone.add(obj.meta.uid)
+
+
+def body(name: str, value: int) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name, "namespace": "default"},
+        "data": {"value": str(value)},
+    }
+
+
+def content(obj: Object[Any]) -> tuple[str, str, dict[str, str]]:
+    """What makes two states the same; items of a list do not name their kind, so the bytes may differ."""
+    return obj.meta.uid, obj.meta.resource_version, dict(obj.view.data or {})
+
+
+async def write_as_we_do(client: Client, cache: Cache, rng: random.Random, rounds: int, mine: str) -> None:
+    """Each write is read back from the cache at once."""
+    for value in range(rounds):
+        await asyncio.sleep(rng.random() * 4)
+        name = f"{mine}-{rng.randrange(4)}"
+        try:
+            if rng.random() < 0.3:
+                await client.delete(CONFIG_MAPS, name, "default")
+                assert cache.get(CONFIG_MAPS, name, "default") is None
+            else:
+                written = await client.apply(CONFIG_MAPS, body(name, value))
+                read = cache.get(CONFIG_MAPS, name, "default")
+                assert read is not None
+                assert not is_newer(written.meta.resource_version, read.meta.resource_version)
+                assert (read.view.data or {}).get("value") == str(value)
+        except (NotFound, Conflict):
+            continue  # the other writer was faster
+
+
+async def write_as_strangers_do(client: Client, rng: random.Random, rounds: int) -> None:
+    """Without hooks, so the cache only hears of it from the watch."""
+    for value in range(rounds):
+        await asyncio.sleep(rng.random() * 4)
+        name = f"theirs-{rng.randrange(4)}"
+        try:
+            if rng.random() < 0.4:
+                await client.delete(CONFIG_MAPS, name, "default")
+            else:
+                await client.apply(CONFIG_MAPS, body(name, value))
+        except (NotFound, Conflict):
+            continue  # the other writer was faster
+
+
+async def storm(cluster: DevCluster, rng: random.Random, seconds: float) -> None:
+    """Faults come and go; history is forgotten now and then."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + seconds
+    while loop.time() < until:
+        action, match = rng.choice(WEATHER)
+        cluster.faults.add(action, match, times=rng.randrange(1, 4))
+        await asyncio.sleep(rng.random() * 15)
+        if rng.random() < 0.5:
+            cluster.server.storage.compact()
+        if rng.random() < 0.5:
+            cluster.server.storage.end_streams()
+    cluster.faults.clear()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_reads_see_our_writes_and_the_cache_equals_the_server_after_any_storm(seed: int) -> None:
+    @virtual_time
+    async def check() -> None:
+        rng = random.Random(seed)
+        async with DevCluster(clock=virtual_clock(), crds=()) as cluster:
+            plain = cluster.client()
+            metrics = RecordingReflectorMetrics()
+            cache = Cache(
+                plain,
+                clock=virtual_clock(),
+                rng=random.Random(seed + 100),
+                options=ReflectorOptions(idle_seconds=10),  # silence should not be most of the storm
+                metrics=lambda _: metrics,
+            )
+            informer = cache.declare(
+                CONFIG_MAPS, indexes={"value": lambda obj: [(obj.view.data or {}).get("value", "")]}
+            )
+            mirror = Mirror()
+            informer.add_handler(mirror)
+            ours = plain.with_(on_write=cache.observe_write, on_delete=cache.observe_delete)
+            async with asyncio.TaskGroup() as tasks:
+                running = tasks.create_task(cache.run())
+                await cache.wait_synced(60)
+                async with asyncio.TaskGroup() as weather:
+                    weather.create_task(storm(cluster, rng, 1200))
+                    for mine in ("x", "y"):
+                        weather.create_task(write_as_we_do(ours, cache, rng, 600, mine))
+                    weather.create_task(write_as_strangers_do(plain, rng, 600))
+                await asyncio.sleep(700)  # every silent stream has been noticed by then
+                served = {item.key: content(item) async for item in plain.list_all(CONFIG_MAPS)}
+                assert {obj.key: content(obj) for obj in cache.list(CONFIG_MAPS)} == served
+                assert {key: content(obj) for key, obj in mirror.held.items()} == served
+                for obj in cache.list(CONFIG_MAPS):
+                    assert obj in cache.by_index(CONFIG_MAPS, "value", (obj.view.data or {}).get("value", ""))
+                assert informer.health.ready
+                assert (metrics.stale, metrics.handler_errors) == (0, 0)
+                assert metrics.relists >= 1
+                assert len(metrics.ends) >= 3
+                running.cancel()
+
+    check()
+
+
+@virtual_time
+async def test_an_optional_kind_fills_when_its_crd_comes_and_empties_when_it_goes() -> None:
+    resource = Resource.untyped("test.example", "v1", "Widget", "widgets")
+    crd = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "widgets.test.example"},
+        "spec": {
+            "group": "test.example",
+            "scope": "Namespaced",
+            "names": {"plural": "widgets", "singular": "widget", "kind": "Widget", "listKind": "WidgetList"},
+            "versions": [
+                {
+                    "name": "v1",
+                    "served": True,
+                    "storage": True,
+                    "schema": {
+                        "openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+                    },
+                }
+            ],
+        },
+    }
+    widget = {
+        "apiVersion": "test.example/v1",
+        "kind": "Widget",
+        "metadata": {"name": "w", "namespace": "default"},
+    }
+    async with DevCluster(clock=virtual_clock(), crds=()) as cluster:
+        client = cluster.client()
+        cache = Cache(client, clock=virtual_clock(), rng=random.Random(1))
+        informer = cache.declare(resource, optional=True)
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(cache.run())
+            await cache.wait_synced(5)
+            assert informer.health.missing
+            for _ in range(2):
+                await client.create(CRDS, crd)
+                await asyncio.sleep(90)
+                await client.create(resource, widget)
+                await asyncio.sleep(1)
+                assert [obj.meta.name for obj in cache.list(resource)] == ["w"]
+                assert informer.health.ready
+                await client.delete(CRDS, "widgets.test.example")
+                await asyncio.sleep(120)
+                assert cache.list(resource) == []
+                assert informer.health.missing
+            running.cancel()
+
+
+@virtual_time
+async def test_namespaces_of_one_kind_are_followed_apart() -> None:
+    async with DevCluster(clock=virtual_clock(), crds=()) as cluster:
+        client = cluster.client()
+        cache = Cache(client, clock=virtual_clock(), rng=random.Random(1))
+        cache.declare(CONFIG_MAPS, namespaces=["default", "kube-public"], projection="metadata")
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(cache.run())
+            await cache.wait_synced(5)
+            for namespace in ("default", "kube-public", "kube-system"):
+                made = body("seen", 1)
+                made["metadata"]["namespace"] = namespace
+                await client.create(CONFIG_MAPS, made)
+            await asyncio.sleep(1)
+            seen = [obj for obj in cache.list(CONFIG_MAPS) if obj.meta.name == "seen"]
+            assert sorted(obj.meta.namespace for obj in seen) == ["default", "kube-public"]
+            assert all(b"value" not in obj.raw for obj in seen)
+            running.cancel()
+
+
+def test_a_refused_api_server_ends_no_cache() -> None:
+    """The cache outlives an API server that is not there for an hour."""
+
+    @virtual_time
+    async def check() -> None:
+        async with DevCluster(clock=virtual_clock(), crds=()) as cluster:
+            client = cluster.client()
+            cache = Cache(client, clock=virtual_clock(), rng=random.Random(1))
+            cache.declare(CONFIG_MAPS)
+            with cluster.faults.active(Refuse(), Match()):
+                async with asyncio.TaskGroup() as tasks:
+                    running = tasks.create_task(cache.run())
+                    await asyncio.sleep(3600)
+                    assert "not been listed yet" in cache.unsynced()[0]
+                    cluster.faults.clear()
+                    await cache.wait_synced(61)
+                    running.cancel()
+            with pytest.raises(KubeError), cluster.faults.active(Refuse(), Match()):
+                await client.list(CONFIG_MAPS)
+
+    check()
