@@ -16,14 +16,14 @@ from aimctl.runtime.cache.indexes import IndexFunction as IndexFunction
 from aimctl.runtime.cache.informer import Declaration as Declaration
 from aimctl.runtime.cache.informer import Informer as Informer
 from aimctl.runtime.cache.informer import InformerHealth as InformerHealth
+from aimctl.runtime.cache.listwatch import ListWatch as ListWatch
+from aimctl.runtime.cache.listwatch import Scope as Scope
 from aimctl.runtime.cache.merge import Change as Change
 from aimctl.runtime.cache.metrics import InformerGauges as InformerGauges
 from aimctl.runtime.cache.metrics import NoMetrics as NoMetrics
 from aimctl.runtime.cache.metrics import ReflectorMetrics as ReflectorMetrics
-from aimctl.runtime.cache.reflector import ListWatch as ListWatch
 from aimctl.runtime.cache.reflector import Reflector as Reflector
 from aimctl.runtime.cache.reflector import ReflectorOptions as ReflectorOptions
-from aimctl.runtime.cache.reflector import Scope as Scope
 from aimctl.runtime.cache.reflector_policy import WatchEnd as WatchEnd
 from aimctl.runtime.cache.selectors import LabelSelector as LabelSelector
 from aimctl.runtime.cache.store import Store as Store

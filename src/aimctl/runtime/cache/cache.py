@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from aimctl.runtime.cache.indexes import IndexFunction
+    from aimctl.runtime.cache.listwatch import ListWatch
     from aimctl.runtime.cache.metrics import ReflectorMetrics
-    from aimctl.runtime.cache.reflector import ListWatch, ReflectorOptions
+    from aimctl.runtime.cache.reflector import ReflectorOptions
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.kube.objects import Object, Resource
 

@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING, Generic, Literal, TypeVar, final
 
 from aimctl.runtime.cache.dispatch import Dispatcher
 from aimctl.runtime.cache.errors import InformerStopped
+from aimctl.runtime.cache.listwatch import Scope
 from aimctl.runtime.cache.merge import Change
 from aimctl.runtime.cache.metrics import NoMetrics
 from aimctl.runtime.cache.projection import without_body
-from aimctl.runtime.cache.reflector import Reflector, ReflectorOptions, Scope
+from aimctl.runtime.cache.reflector import Reflector, ReflectorOptions
 from aimctl.runtime.cache.selectors import LabelSelector
 from aimctl.runtime.cache.store import Store
 from aimctl.runtime.kube.objects import Object
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
 
     from aimctl.runtime.cache.dispatch import EventHandler, Registration
     from aimctl.runtime.cache.indexes import IndexFunction
+    from aimctl.runtime.cache.listwatch import ListWatch
     from aimctl.runtime.cache.metrics import ReflectorMetrics
-    from aimctl.runtime.cache.reflector import ListWatch
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.kube.objects import ObjectKey, Resource
     from aimctl.runtime.kube.watch import WatchEvent

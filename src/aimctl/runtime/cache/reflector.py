@@ -40,65 +40,19 @@ from aimctl.runtime.kube.objects import is_newer
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Sequence
     from contextlib import AbstractAsyncContextManager
 
+    from aimctl.runtime.cache.listwatch import ListWatch, Scope
     from aimctl.runtime.cache.metrics import ReflectorMetrics
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.kube.answers import ObjectList
     from aimctl.runtime.kube.objects import Object, Resource
     from aimctl.runtime.kube.watch import WatchEvent
 
-__all__ = ["ListWatch", "Reflector", "ReflectorOptions", "ReflectorStatus", "Scope", "Sink"]
+__all__ = ["Reflector", "ReflectorOptions", "ReflectorStatus", "Sink"]
 
 T = TypeVar("T")
-
-
-class ListWatch(Protocol):
-    """The two verbs a reflector needs; ``aimctl.runtime.kube.Client`` has them."""
-
-    async def list(
-        self,
-        resource: Resource[T],
-        namespace: str = "",
-        *,
-        label_selector: str = "",
-        field_selector: str = "",
-        limit: int | None = None,
-        continue_token: str = "",
-        resource_version: str | None = None,
-        resource_version_match: str = "",
-        metadata_only: bool = False,
-    ) -> ObjectList[T]:
-        """One page; all when ``limit`` is None. Raises KubeError."""
-        ...
-
-    def watch(
-        self,
-        resource: Resource[T],
-        namespace: str = "",
-        *,
-        resource_version: str,
-        timeout_seconds: int,
-        idle_seconds: float,
-        label_selector: str = "",
-        field_selector: str = "",
-        metadata_only: bool = False,
-        on_decode_error: Callable[[DecodeError], None] | None = None,
-    ) -> AbstractAsyncContextManager[AsyncIterator[WatchEvent[T]]]:
-        """Events after ``resource_version``, with bookmarks. Raises KubeError."""
-        ...
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """Which part of a kind: a namespace ("" for all), what selectors select, with or without bodies."""
-
-    namespace: str = ""
-    label_selector: str = ""
-    field_selector: str = ""
-    metadata_only: bool = False
 
 
 @final

@@ -5,6 +5,9 @@ from __future__ import annotations
 from aimctl.runtime.queue.ageing import DEFAULT_AGEING_SECONDS as DEFAULT_AGEING_SECONDS
 from aimctl.runtime.queue.ageing import PRIORITY_DEFAULT as PRIORITY_DEFAULT
 from aimctl.runtime.queue.ageing import PRIORITY_LOW as PRIORITY_LOW
+from aimctl.runtime.queue.handout import Handout as Handout
+from aimctl.runtime.queue.handout import QueueShutDown as QueueShutDown
+from aimctl.runtime.queue.handout import QueueSnapshot as QueueSnapshot
 from aimctl.runtime.queue.metrics import EXCEEDED_CARDINALITY_LIMIT as EXCEEDED_CARDINALITY_LIMIT
 from aimctl.runtime.queue.metrics import NoMetrics as NoMetrics
 from aimctl.runtime.queue.metrics import QueueGauges as QueueGauges
@@ -15,9 +18,6 @@ from aimctl.runtime.queue.ratelimit import FastSlowRateLimiter as FastSlowRateLi
 from aimctl.runtime.queue.ratelimit import MaxOfRateLimiter as MaxOfRateLimiter
 from aimctl.runtime.queue.ratelimit import MaxWaitRateLimiter as MaxWaitRateLimiter
 from aimctl.runtime.queue.ratelimit import RateLimiter as RateLimiter
-from aimctl.runtime.queue.workqueue import Handout as Handout
-from aimctl.runtime.queue.workqueue import QueueShutDown as QueueShutDown
-from aimctl.runtime.queue.workqueue import QueueSnapshot as QueueSnapshot
 from aimctl.runtime.queue.workqueue import WorkQueue as WorkQueue
 
 __all__ = [

@@ -26,10 +26,10 @@ import heapq
 import itertools
 import math
 from collections import deque
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar, final
+from typing import TYPE_CHECKING, Generic, TypeVar, final
 
 from aimctl.runtime.queue.ageing import DEFAULT_AGEING_SECONDS, PRIORITY_DEFAULT, rank
+from aimctl.runtime.queue.handout import Handout, QueueShutDown, QueueSnapshot
 from aimctl.runtime.queue.metrics import NoMetrics, PriorityLabels, QueueMetrics
 from aimctl.runtime.queue.ratelimit import ExponentialRateLimiter, RateLimiter
 
@@ -38,42 +38,12 @@ if TYPE_CHECKING:
 
     from aimctl.runtime.clock import Clock
 
-__all__ = ["Handout", "QueueShutDown", "QueueSnapshot", "WorkQueue"]
+__all__ = ["WorkQueue"]
 
 K = TypeVar("K", bound="Hashable")
 
 _COMPACT_ABOVE = 64
 """A heap with more dead numbers than this, and more dead than live ones, is rebuilt."""
-
-
-class QueueShutDown(Exception):  # noqa: N818 - named for what happened
-    """The queue is shut down and has nothing left to hand out: the worker should end."""
-
-
-class Handout(NamedTuple, Generic[K]):
-    """An item to work on, and the highest priority it was asked for since its last hand-out."""
-
-    item: K
-    priority: int
-
-
-@dataclass(frozen=True, slots=True)
-class QueueSnapshot(Generic[K]):
-    """What the debug page shows; a copy of one moment. Items come in the order they will be handed out.
-
-    Attributes:
-        name: the queue's name.
-        ready: item, priority, seconds since it became due.
-        waiting: item, priority, seconds until it is due.
-        processing: item, seconds since its hand-out, whether it is wanted again.
-        shutting_down: whether adds are ignored.
-    """
-
-    name: str
-    ready: tuple[tuple[K, int, float], ...]
-    waiting: tuple[tuple[K, int, float], ...]
-    processing: tuple[tuple[K, float, bool], ...]
-    shutting_down: bool
 
 
 class _Entry(Generic[K]):
