@@ -224,10 +224,10 @@ class ApiServer:
             raise answer.error()
         return response
 
-    def _check_creation(self, kind: ServedKind, namespace: str) -> None:
+    def _check_creation(self, kind: ServedKind, namespace: str, name: str) -> None:
         self._crds.check_creation(kind)
         if kind.resource.namespaced:
-            self._lifecycle.check_creation(kind, namespace)
+            self._lifecycle.check_creation(kind, namespace, name)
 
     async def _before(self, actions: list[Action]) -> int | None:
         """What happens before the server sees the request; returns the moment of a stale read."""
@@ -259,6 +259,8 @@ class ApiServer:
         kind = self.kinds.find(info.group, info.version, info.resource)
         stray = info.namespace and info.resource != "namespaces"
         if kind is None or (stray and not kind.resource.namespaced):
+            if any(not each.custom for each in self.kinds.at(info.group, info.version)):
+                raise statuses.path_not_found()
             return _NO_PATH
         if not kind.stored and not info.subresource:
             return self._review(request, kind, info)
@@ -293,7 +295,7 @@ _SELF_SUBJECT_REVIEW = ServedKind(
     verbs=("create",),
 )
 _NO_PATH = ApiResponse(404, {"Content-Type": "text/plain; charset=utf-8"}, b"404 page not found\n")
-"""What the real server says about a path, or a kind, that it does not know."""
+"""What the real server says about a path, or a group, that it does not know."""
 
 
 def _with_strategy(kind: ServedKind) -> ServedKind:

@@ -37,9 +37,7 @@ Obj = dict[str, Any]
 
 CRD_COLLECTION = "customresourcedefinitions.apiextensions.k8s.io"
 CLEANUP_FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
-_TERMINATING = (
-    "CustomResourceDefinition marked for deletion; CustomResource deletion will occur as soon as possible"
-)
+_TERMINATING = "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon"
 _AGE = {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}
 
 

@@ -162,11 +162,11 @@ class Deletion:
         return Deleted(self._storage.delete(collection, record).object(), gone=True)
 
     def mark(self, collection: Collection, record: Record) -> Record:
-        """Set deletionTimestamp with no grace, unless it is set; stores the change."""
+        """Set deletionTimestamp alone, unless it is set; stores the change. For finishers."""
         obj = record.object()
         if obj["metadata"].get("deletionTimestamp"):
             return record
-        self._mark(obj["metadata"])
+        obj["metadata"]["deletionTimestamp"] = format_time(self._clock.now())
         return self._storage.put(collection, obj)
 
     def _check_preconditions(self, kind: ServedKind, record: Record, options: DeleteOptions) -> None:

@@ -114,7 +114,7 @@ class Handlers:
         if info.subresource and info.subresource != "status":
             return self._subresource(call)
         if info.subresource == "status" and not kind.status_subresource:
-            raise statuses.path_not_found()
+            raise self._no_subresource(call)
         verbs: dict[str, Callable[[_Call], ApiResponse]] = {
             "get": self._get,
             "list": self._list,
@@ -314,11 +314,17 @@ class Handlers:
 
     # -- subresources
 
+    def _no_subresource(self, call: _Call) -> StatusError:
+        """Custom kinds say it as if the object were not there."""
+        if call.kind.custom and call.info.subresource in ("status", "scale"):
+            return statuses.not_found(call.kind.resource, call.info.name)
+        return statuses.path_not_found()
+
     def _subresource(self, call: _Call) -> ApiResponse:
         kind, info = call.kind, call.info
         served = info.subresource in kind.subresources or (info.subresource == "scale" and kind.scale)
         if not served or not info.name:
-            raise statuses.path_not_found()
+            raise self._no_subresource(call)
         handlers: dict[tuple[str, str], Callable[[_Call], ApiResponse]] = {
             ("log", "get"): self._log,
             ("binding", "create"): self._bind,
@@ -335,7 +341,8 @@ class Handlers:
         return handler(call)
 
     def _log(self, call: _Call) -> ApiResponse:
-        return ApiResponse(200, _TEXT, self.subresources.log(self._record(call).object(), call.query))
+        text = self.subresources.log(self._record(call).object(), call.query)
+        return ApiResponse(204, {}, b"") if text is None else ApiResponse(200, _TEXT, text)
 
     def _bind(self, call: _Call) -> ApiResponse:
         options = self._options(call, "CreateOptions")

@@ -42,7 +42,7 @@ class NamespaceLifecycle:
         deletion.finishers["namespaces"] = self
         storage.observers.append(self._observe)
 
-    def check_creation(self, kind: ServedKind, namespace: str) -> None:
+    def check_creation(self, kind: ServedKind, namespace: str, name: str) -> None:
         """Raise StatusError unless something may be created here."""
         record = self._storage.collection("namespaces").records.get(namespace)
         if record is None:
@@ -54,7 +54,7 @@ class NamespaceLifecycle:
                 "field": "metadata.namespace",
             }
             why = f"unable to create new content in namespace {namespace} because it is being terminated"
-            raise statuses.forbidden(kind.resource, "", why, [cause])
+            raise statuses.forbidden(kind.resource, name, why, [cause])
 
     def begin(self, kind: ServedKind, record: Record) -> dict[str, Any] | None:
         """Set the namespace Terminating and delete what is inside."""

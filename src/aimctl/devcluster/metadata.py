@@ -91,8 +91,13 @@ def _go(value: Any) -> str:
     return _GO_KINDS.get(type(value), "null")
 
 
-def created_errors(metadata: Mapping[str, Any], *, rule: NameRule, namespaced: bool) -> list[FieldError]:
-    """What is wrong with a new object's metadata, whose name has been generated already."""
+def created_errors(
+    metadata: Mapping[str, Any], *, rule: NameRule, namespaced: bool, custom: bool = False
+) -> list[FieldError]:
+    """What is wrong with a new object's metadata, whose name has been generated already.
+
+    Finalizers of built-in kinds must have a domain, those of custom kinds only should.
+    """
     check = _RULES[rule]
     errors: list[FieldError] = []
     prefix = metadata.get("generateName") or ""
@@ -114,6 +119,8 @@ def created_errors(metadata: Mapping[str, Any], *, rule: NameRule, namespaced: b
         )
     errors += _common_errors(metadata)
     errors += _finalizer_errors(metadata)
+    if not custom:
+        errors += _undomained_finalizers(metadata)
     return errors
 
 
@@ -195,6 +202,13 @@ def _finalizer_errors(metadata: Mapping[str, Any]) -> Iterator[FieldError]:
     if FOREGROUND in finalizers and ORPHAN in finalizers:
         text = f"finalizer {ORPHAN} and {FOREGROUND} cannot be both set"
         yield _invalid("metadata.finalizers", list(finalizers), text)
+
+
+def _undomained_finalizers(metadata: Mapping[str, Any]) -> Iterator[FieldError]:
+    for index, each in enumerate(metadata.get("finalizers") or ()):
+        if "/" not in each and each not in (FOREGROUND, ORPHAN, "kubernetes"):
+            text = "name is neither a standard finalizer name nor is it fully qualified"
+            yield _invalid(f"metadata.finalizers[{index}]", each, text)
 
 
 def _invalid(field: str, value: Any, message: str) -> FieldError:

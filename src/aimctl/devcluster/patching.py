@@ -104,8 +104,10 @@ class Patcher:
                 raise statuses.bad_request("error decoding patch: the patch is no object")
             patched = merge_patch(old, patch) if media == MERGE_PATCH else strategic_merge_patch(old, patch)
         except PatchTestFailed as error:
-            raise statuses.unprocessable(str(error)) from error
+            raise statuses.unprocessable() from error
         except PatchError as error:
+            if media == JSON_PATCH:
+                raise statuses.unprocessable() from error
             raise statuses.bad_request(str(error)) from error
         result: dict[str, Any] = patched
         return result

@@ -66,23 +66,19 @@ def selectors_of(kind: ServedKind, query: Query) -> Selectors:
     try:
         return Selectors(parse_labels(label_text), parse_fields(field_text, kind.rules.field_paths))
     except SelectorError as error:
-        resource = kind.resource
-        if str(error).startswith("field label not supported"):
-            where = f"{resource.group}/{resource.version}, Resource={resource.plural}"
-            raise statuses.bad_request(
-                f"Unable to find {go_quote(where)} that match label selector {go_quote(label_text)},"
-                f" field selector {go_quote(field_text)}: {error}"
-            ) from error
+        unsupported = str(error).removeprefix("field label not supported: ")
+        if unsupported != str(error) and not kind.custom and not kind.rules.field_paths:
+            known = 'only "metadata.name", "metadata.namespace"'
+            raise statuses.bad_request(f'"{unsupported}" is not a known field selector: {known}') from error
         raise statuses.bad_request(str(error)) from error
 
 
 def parse_version(text: str) -> int | None:
-    """A resourceVersion; None when empty. Raises StatusError 400 when it is no number."""
+    """A resourceVersion; None when empty. Raises StatusError 500 when it is no number, as the real server."""
     if not text:
         return None
     if not (text.isascii() and text.isdigit()):
-        detail = f"strconv.ParseUint: parsing {go_quote(text)}: invalid syntax"
-        raise statuses.bad_request(f"resourceVersion: Invalid value: {go_quote(text)}: {detail}")
+        raise statuses.unreadable_version(text)
     return int(text)
 
 
@@ -227,12 +223,19 @@ def _encode_token(version: int, prefix: str, start: str) -> str:
 def _decode_token(text: str, prefix: str) -> tuple[int, str]:
     try:
         token: Any = msgspec.json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-        if token["v"] != "meta.k8s.io/v1":
-            why = f"server does not recognize this encoded version {go_quote(token['v'])}"
-            raise statuses.bad_request(f"continue key is not valid: {why}")
-        version, start = token["rv"], token["start"]
-        if not isinstance(version, int) or not isinstance(start, str) or version == 0 or not start:
-            raise statuses.bad_request("continue key is not valid: incorrect encoded start resourceVersion")
-    except (ValueError, binascii.Error, KeyError, TypeError) as error:
-        raise statuses.bad_request(f"continue key is not valid: {error}") from error
+    except (ValueError, binascii.Error) as error:
+        raise _bad_token(str(error)) from error
+    version, start, form = (
+        (token.get(name) for name in ("rv", "start", "v")) if isinstance(token, dict) else ("",) * 3
+    )
+    if form != "meta.k8s.io/v1":
+        raise _bad_token(f"server does not recognize this encoded version {go_quote(str(form or ''))}")
+    if not isinstance(version, int) or version == 0:
+        raise _bad_token("incorrect encoded start resourceVersion (version meta.k8s.io/v1)")
+    if not isinstance(start, str) or not start:
+        raise _bad_token("encoded start key empty (version meta.k8s.io/v1)")
     return version, prefix + start
+
+
+def _bad_token(why: str) -> statuses.StatusError:
+    return statuses.bad_request(f"invalid continue token: continue key is not valid: {why}")

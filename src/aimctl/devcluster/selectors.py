@@ -137,9 +137,7 @@ def parse_labels(text: str) -> LabelSelector:
         parser.take()
         requirements.append(parser.requirement())
     if parser.peek():
-        raise SelectorError(
-            f"unable to parse requirement: found '{parser.peek()}', expected: ',' or 'end of string'"
-        )
+        raise SelectorError(f"found '{parser.peek()}', expected: ',' or 'end of string'")
     return LabelSelector(tuple(requirements))
 
 
@@ -211,8 +209,9 @@ class _LabelParser:
         return value
 
     def _set(self, key: str) -> tuple[str, ...]:
-        if self.take() != "(":
-            raise SelectorError("unable to parse requirement: found no '(' behind in/notin, expected: '('")
+        if self.peek() != "(":
+            raise SelectorError(f"unable to parse requirement: found '{self.peek()}' expected: '('")
+        self.take()
         values: list[str] = []
         while True:
             values.append("" if self.peek() in (",", ")") else self._checked(key, self.take()))

@@ -36,6 +36,7 @@ __all__ = [
     "too_many_requests",
     "unauthorized",
     "unprocessable",
+    "unreadable_version",
     "unsupported_media_type",
 ]
 
@@ -76,7 +77,7 @@ def status(
     }
     if reason:
         body["reason"] = reason
-    if details:
+    if details is not None:
         body["details"] = {name: value for name, value in details.items() if value}
     body["code"] = code
     return StatusError(body)
@@ -149,7 +150,9 @@ def method_not_allowed() -> StatusError:
 
 def not_acceptable(accepted: Sequence[str]) -> StatusError:
     """406."""
-    return status(406, "NotAcceptable", f"only the following media types are accepted: {', '.join(accepted)}")
+    return status(
+        406, "NotAcceptable", f"only the following media types are accepted: {', '.join(accepted)}", {}
+    )
 
 
 def too_large(limit: int) -> StatusError:
@@ -169,15 +172,20 @@ def unsupported_media_type(accepted: Sequence[str]) -> StatusError:
 
 def invalid(group: str, kind: str, name: str, errors: Sequence[FieldError]) -> StatusError:
     """422 with one cause for each wrong field."""
-    return StatusError(invalid_status(kind, group, name, errors))
+    body = invalid_status(kind, group, name, errors)
+    body["details"] = {key: value for key, value in body["details"].items() if value}
+    return StatusError(body)
 
 
-def unprocessable(message: str) -> StatusError:
+def unprocessable() -> StatusError:
     """422 without fields: a JSON patch that does not fit the object."""
-    text = "the server rejected our request due to an error in our request"
-    found = status(422, "Invalid", text)
-    found.body["details"] = {"causes": [{"message": message}]} if message else {}
-    return found
+    return status(422, "Invalid", "the server rejected our request due to an error in our request", {})
+
+
+def unreadable_version(text: str) -> StatusError:
+    """500, as the real server answers a resourceVersion that is no number."""
+    why = f"strconv.ParseUint: parsing {go_quote(text)}: invalid syntax"
+    return status(500, "", f"resourceVersion: Invalid value: {go_quote(text)}: {why}")
 
 
 def expired(message: str, **list_meta: str) -> StatusError:

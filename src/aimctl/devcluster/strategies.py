@@ -12,6 +12,7 @@ import base64
 import hashlib
 from typing import TYPE_CHECKING, Any
 
+from aimctl.devcluster import statuses
 from aimctl.devcluster.crds import check_definition, prepare_definition
 from aimctl.devcluster.kinds import Strategy
 from aimctl.devcluster.podrules import pod_errors, template_errors
@@ -70,11 +71,36 @@ def _prepare_namespace(new: Obj, old: Mapping[str, Any] | None) -> None:
 
 def _prepare_pod(new: Obj, old: Mapping[str, Any] | None) -> None:
     spec = new.setdefault("spec", {})
+    _default_pull_policies(spec)
     if old is not None:
         return
+    spec.setdefault("priority", 0)
+    spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
+    tolerations = list(spec.get("tolerations") or ())
+    for taint in ("not-ready", "unreachable"):
+        key = f"node.kubernetes.io/{taint}"
+        if not any(each.get("key") in (key, None, "") for each in tolerations):
+            tolerations.append(
+                {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
+            )
+    spec["tolerations"] = tolerations
     spec.setdefault("serviceAccountName", "default")
     spec.setdefault("serviceAccount", spec["serviceAccountName"])
     new["status"] = {"phase": "Pending", "qosClass": _quality(spec)}
+
+
+def _default_pull_policies(spec: Obj) -> None:
+    """``Always`` for images without a tag or with ``latest``, else ``IfNotPresent``."""
+    for field in ("initContainers", "containers"):
+        for container in spec.get(field) or ():
+            tag = str(container.get("image") or "").rpartition("/")[2].partition(":")[2]
+            digest = "@" in str(container.get("image") or "")
+            moving = not digest and tag in ("", "latest")
+            container.setdefault("imagePullPolicy", "Always" if moving else "IfNotPresent")
+
+
+def _prepare_workload(new: Obj, old: Mapping[str, Any] | None) -> None:  # noqa: ARG001 - the hook's parameters
+    _default_pull_policies((new.get("spec") or {}).get("template", {}).get("spec") or {})
 
 
 def _quality(spec: Mapping[str, Any]) -> str:
@@ -130,6 +156,7 @@ def _pod_grace(obj: Mapping[str, Any], asked: int | None) -> int:
 
 def _prepare_job(new: Obj, old: Mapping[str, Any] | None) -> None:
     spec = new.setdefault("spec", {})
+    _prepare_workload(new, old)
     if old is not None:
         return
     metadata = new["metadata"]
@@ -180,6 +207,13 @@ def _check_job(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[Fi
 
 def _prepare_secret(new: Obj, old: Mapping[str, Any] | None) -> None:  # noqa: ARG001 - the hook's parameters
     new.setdefault("type", "Opaque")
+    for value in (new.get("data") or {}).values():
+        try:
+            base64.b64decode(value or "", validate=True)
+        except (ValueError, TypeError) as error:
+            # the real server fails to decode it at all
+            text = 'Secret in version "v1" cannot be handled as a Secret: illegal base64 data'
+            raise statuses.bad_request(text) from error
     texts = new.pop("stringData", None)
     if texts:
         encoded = {name: base64.b64encode(str(text).encode()).decode() for name, text in texts.items()}
@@ -201,16 +235,7 @@ def _check_frozen(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list
 
 def _check_secret(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[FieldError]:
     errors = _check_frozen(new, old)
-    if old is not None:
-        errors += _fixed(new, old, "type")
-    for name, value in (new.get("data") or {}).items():
-        try:
-            base64.b64decode(value or "", validate=True)
-        except ValueError as error:
-            errors.append(
-                FieldError("FieldValueInvalid", f"data[{name}]", "<secret contents redacted>", str(error))
-            )
-    return errors
+    return errors if old is None else errors + _fixed(new, old, "type")
 
 
 def _prepare_claim(new: Obj, old: Mapping[str, Any] | None) -> None:
@@ -363,10 +388,12 @@ _STRATEGIES: dict[tuple[str, str], Strategy] = {
         check=_check_job,
         field_paths=("status.successful",),
     ),
-    ("apps", "deployments"): _builtin(generation=True),
-    ("apps", "statefulsets"): _builtin(generation=True),
-    ("apps", "daemonsets"): _builtin(generation=True),
-    ("apps", "replicasets"): _builtin(generation=True, field_paths=("status.replicas",)),
+    ("apps", "deployments"): _builtin(generation=True, prepare=_prepare_workload),
+    ("apps", "statefulsets"): _builtin(generation=True, prepare=_prepare_workload),
+    ("apps", "daemonsets"): _builtin(generation=True, prepare=_prepare_workload),
+    ("apps", "replicasets"): _builtin(
+        generation=True, prepare=_prepare_workload, field_paths=("status.replicas",)
+    ),
     ("coordination.k8s.io", "leases"): _builtin(unconditional_update=False, create_on_update=True),
     ("apiextensions.k8s.io", "customresourcedefinitions"): _builtin(
         generation=True, unconditional_update=False, prepare=prepare_definition, check=check_definition

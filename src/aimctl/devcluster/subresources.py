@@ -7,6 +7,7 @@ no disruption budgets). Scale reads and writes the paths its kind names.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol, final
 
@@ -60,12 +61,16 @@ class Subresources:
 
     # -- log
 
-    def log(self, pod: Mapping[str, Any], query: Query) -> bytes | AsyncGenerator[bytes]:
-        """The log, or with ``follow`` a stream of it. Raises StatusError 400, 404."""
+    def log(self, pod: Mapping[str, Any], query: Query) -> bytes | AsyncGenerator[bytes] | None:
+        """The log, or with ``follow`` a stream of it; None when the pod has no node yet.
+
+        Raises:
+            StatusError: 400, 404.
+        """
         metadata = pod["metadata"]
         container = self._container(pod, query.text("container"))
         if not (pod.get("spec") or {}).get("nodeName"):
-            return b""
+            return None
         since = query.text("sinceTime")
         since_seconds = query.number("sinceSeconds")
         try:
@@ -130,7 +135,7 @@ class Subresources:
             raise statuses.conflict(pod_resource, record.name, why)
         if spec.get("nodeName"):
             why = f"pod {record.name} is already assigned to node {go_quote(spec['nodeName'])}"
-            raise statuses.conflict(pod_resource, record.name, why)
+            raise statuses.conflict(replace(pod_resource, plural="pods/binding"), record.name, why)
         spec["nodeName"] = node
         status = dict(pod.get("status") or {})
         scheduled = {

@@ -121,7 +121,7 @@ class Writer:
         *,
         clock: Clock,
         rng: random.Random,
-        check_creation: Callable[[ServedKind, str], None],
+        check_creation: Callable[[ServedKind, str, str], None],
         deletion: Deletion,
     ) -> None:
         self._storage = storage
@@ -152,10 +152,10 @@ class Writer:
             StatusError: 400, 403, 404, 409, 422, or 500 as the real server for a resourceVersion in the body.
         """
         self._check_type(kind, obj)
-        metadata = self._own_metadata(kind, obj, namespace)
+        metadata = self._own_metadata(kind, obj, namespace, created=True)
         if metadata.pop("resourceVersion", None):
             raise statuses.status(500, "", "resourceVersion should not be set on objects to be created")
-        self._check_creation(kind, metadata.get("namespace") or "")
+        self._check_creation(kind, metadata.get("namespace") or "", metadata.get("name") or "")
         collection = self.collection(kind)
         self._name(kind, collection, metadata)
         for name in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"):
@@ -196,7 +196,8 @@ class Writer:
         self._check_type(kind, obj)
         metadata = self._own_metadata(kind, obj, namespace)
         if not metadata.get("name"):
-            raise statuses.bad_request("name must be provided")
+            why = f"the name of the object ({name} based on URL) was undeterminable"
+            raise statuses.bad_request(f"{why}: name must be provided")
         self._check_name(metadata, name)
         record = self.collection(kind).records.get(target.key)
         if record is None:
@@ -237,12 +238,13 @@ class Writer:
         """
         old = self.stored_form(kind, record)
         metadata = obj["metadata"]
-        self._check_preconditions(kind, record, metadata)
+        self._check_preconditions(kind, record, metadata, from_patch=from_patch)
         obj, warnings = self._shape(kind, obj, options, from_patch=from_patch)
         metadata = obj["metadata"]
         old_metadata = old["metadata"]
         for name in ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"):
-            if name in old_metadata and (not metadata.get(name) or name.startswith("deletion")):
+            # a client cannot move the times; a uid was compared already, save a patch's, which stays to be refused
+            if name in old_metadata and (name != "uid" or not metadata.get("uid")):
                 metadata[name] = old_metadata[name]
         for name in ("generation", "resourceVersion", "generateName", "selfLink"):
             metadata.pop(name, None)
@@ -319,18 +321,29 @@ class Writer:
             raise statuses.bad_request(f"Object 'Kind' is missing in '{_shown(obj)}'")
         api_version = obj.setdefault("apiVersion", resource.api_version)
         name = obj.setdefault("kind", resource.kind)
-        if api_version != resource.api_version:
+        if api_version != resource.api_version and kind.custom:
             raise statuses.bad_request(
                 f"the API version in the data ({api_version}) does not match the expected API version"
                 f" ({resource.api_version})"
             )
-        if name != resource.kind:
+        if name != resource.kind and kind.custom:
+            own = (obj.get("metadata") or {}).get("name") or ""
+            error = FieldError("FieldValueInvalid", "kind", name, f"must be {resource.kind}")
+            raise statuses.invalid(resource.group, name, own, [error])
+        if api_version != resource.api_version or name != resource.kind:
+            version = str(api_version).rpartition("/")[2]
+            why = (
+                f"converting ({version}.{name}) to ({resource.group or 'core'}.{resource.kind}): unknown conversion"
+                if api_version == resource.api_version
+                else f'no kind "{name}" is registered for version "{api_version}"'
+            )
             raise statuses.bad_request(
-                f"{name} in version {resource.version!r} cannot be handled as a {resource.kind}: no kind"
-                f" {name!r} is registered for version {resource.api_version!r}".replace("'", '"')
+                f'{name} in version "{version}" cannot be handled as a {resource.kind}: {why}'
             )
 
-    def _own_metadata(self, kind: ServedKind, obj: dict[str, Any], namespace: str) -> dict[str, Any]:
+    def _own_metadata(
+        self, kind: ServedKind, obj: dict[str, Any], namespace: str, *, created: bool = False
+    ) -> dict[str, Any]:
         """The body's metadata, checked for shape, with the request's namespace in it."""
         metadata = obj.get("metadata")
         if metadata is None:
@@ -347,6 +360,9 @@ class Writer:
         if kind.resource.namespaced and metadata.setdefault("namespace", namespace) != namespace:
             raise statuses.bad_request(
                 "the namespace of the provided object does not match the namespace sent on the request"
+                if created
+                else f"the namespace of the object ({metadata['namespace']}) does not match the namespace on the"
+                f" request ({namespace})"
             )
         return metadata
 
@@ -357,18 +373,21 @@ class Writer:
                 f"the name of the object ({own}) does not match the name on the URL ({name})"
             )
 
-    def _check_preconditions(self, kind: ServedKind, record: Record, metadata: Mapping[str, Any]) -> None:
+    def _check_preconditions(
+        self, kind: ServedKind, record: Record, metadata: Mapping[str, Any], *, from_patch: bool
+    ) -> None:
         uid = metadata.get("uid")
-        if uid and uid != record.uid:
-            why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {record.uid}"
+        if uid and uid != record.uid and not from_patch:
+            key = f"/registry/{kind.resource.group}/{kind.resource.plural}/{record.key}".replace("//", "/")
+            why = (
+                f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg:"
+                f" Precondition failed: UID in precondition: {uid}, UID in object meta: {record.uid}"
+            )
             raise statuses.conflict(kind.resource, record.name, why)
         version = metadata.get("resourceVersion")
         if version and version not in (str(record.version), "0"):
             if not (version.isascii() and version.isdigit()):
-                error = FieldError(
-                    "FieldValueInvalid", "metadata.resourceVersion", version, "must be a number"
-                )
-                raise statuses.invalid(kind.resource.group, kind.resource.kind, record.name, [error])
+                raise statuses.unreadable_version(version)
             raise statuses.conflict(kind.resource, record.name)
 
     def _shape(
@@ -426,7 +445,10 @@ class Writer:
         metadata = obj["metadata"]
         if old is None:
             errors = rules.created_errors(
-                metadata, rule=strategy.name_rule, namespaced=kind.resource.namespaced
+                metadata,
+                rule=strategy.name_rule,
+                namespaced=kind.resource.namespaced,
+                custom=kind.custom,
             )
         else:
             errors = rules.updated_errors(metadata, old["metadata"])

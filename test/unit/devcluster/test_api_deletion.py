@@ -191,7 +191,7 @@ async def test_a_namespace_waits_for_what_is_held_inside_and_takes_nothing_new()
     assert refused.status == 403
     assert (
         refused.message
-        == "configmaps is forbidden: unable to create new content in namespace n because it is being terminated"
+        == 'configmaps "late" is forbidden: unable to create new content in namespace n because it is being terminated'
     )
     assert refused.body["details"]["causes"] == [
         {

@@ -70,7 +70,7 @@ async def test_a_second_object_of_a_name_is_already_there() -> None:
         (
             {"kind": "ConfigMap", "apiVersion": "v2", "metadata": {"name": "c"}},
             400,
-            "the API version in the data (v2) does not match the expected API version (v1)",
+            'no kind "ConfigMap" is registered for version "v2"',
         ),
         (
             {"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "c"}},
@@ -264,13 +264,9 @@ async def test_status_is_written_only_through_its_subresource_and_nothing_else_i
 async def test_what_the_server_set_cannot_be_changed() -> None:
     api = Api()
     await api.ok("POST", CONFIG_MAPS, config_map("c"))
-    patch = {"metadata": {"creationTimestamp": "2020-01-01T00:00:00Z"}}
-    answer = await api("PATCH", f"{CONFIG_MAPS}/c", patch, media=MERGE)
-    assert answer.status == 422
-    assert (
-        'metadata.creationTimestamp: Invalid value: "2020-01-01T00:00:00Z": field is immutable'
-        in answer.message
-    )
+    before = await api.ok("GET", f"{CONFIG_MAPS}/c")
+    patch = {"metadata": {"creationTimestamp": "2020-01-01T00:00:00Z", "generation": 7, "selfLink": "x"}}
+    assert await api.ok("PATCH", f"{CONFIG_MAPS}/c", patch, media=MERGE) == before
     answer = await api(
         "PATCH", f"{CONFIG_MAPS}/c", {"metadata": {"deletionTimestamp": "2020-01-01T00:00:00Z"}}, media=MERGE
     )
@@ -510,7 +506,7 @@ async def test_secrets_take_texts_in_and_immutable_ones_stay() -> None:
     answer = await api("PATCH", f"{path}/s", {"type": "other"}, media=MERGE)
     assert 'type: Invalid value: "other": field is immutable' in answer.message
     answer = await api("POST", path, {"metadata": {"name": "t"}, "data": {"a": "***"}})
-    assert "<secret contents redacted>" in answer.message
+    assert (answer.status, "illegal base64 data" in answer.message) == (400, True)
 
 
 @virtual_time
