@@ -56,7 +56,12 @@ def configure_logging(
             structlog.processors.JSONRenderer(default=str),
         ]
     else:
-        last = [structlog.dev.ConsoleRenderer(colors=target.isatty(), timestamp_key="time")]
+        # The renderer's own default prints local variables, and those may hold decoded Secrets.
+        plain = structlog.dev.plain_traceback
+        colours = target.isatty()
+        last = [
+            structlog.dev.ConsoleRenderer(colors=colours, timestamp_key="time", exception_formatter=plain)
+        ]
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

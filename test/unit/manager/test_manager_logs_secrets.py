@@ -1,0 +1,30 @@
+"""Tracebacks for people show where, never what the variables held."""
+
+from __future__ import annotations
+
+import io
+import logging
+
+import pytest
+import structlog
+
+from aimctl.runtime.manager import configure_logging
+
+
+@pytest.mark.parametrize("format_", ["console", "json"])
+def test_a_logged_exception_shows_no_local_variables(format_: str) -> None:
+    stream = io.StringIO()
+    before = logging.getLogger().handlers[:]
+    try:
+        configure_logging("info", format_, stream=stream)
+        try:
+            token = "hunter2-from-a-secret"
+            raise RuntimeError(f"failed after {len(token)} characters")
+        except RuntimeError:
+            structlog.get_logger("test").exception("it failed")
+    finally:
+        structlog.reset_defaults()
+        logging.getLogger().handlers[:] = before
+    written = stream.getvalue()
+    assert "failed after 21 characters" in written
+    assert written.count("hunter2") <= 1, "only the source line itself may hold it"
