@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 from support.jobwatch import JobWitness
 from support.managers import ManagerProcess
 from support.waiting import eventually
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 NAMESPACES = 20
 PER_NAMESPACE = 10
 LIMIT = 10
+PATIENCE_SECONDS = 240  # 200 discoveries, ten at a time, on a machine that does other things too
 
 
 def crowd(cluster: RunningCluster) -> None:
@@ -49,6 +52,7 @@ def assert_witnessed(witness: JobWitness) -> None:
     assert not again, f"discovered more than once: {again}"
 
 
+@pytest.mark.timeout(400)
 def test_200_templates_at_once_never_exceed_ten_jobs_while_the_manager_is_killed_every_few_seconds(
     cluster: RunningCluster, tmp_path: Path
 ) -> None:
@@ -56,7 +60,7 @@ def test_200_templates_at_once_never_exceed_ten_jobs_while_the_manager_is_killed
         crowd(cluster)
         kills = 0
         with ManagerProcess(cluster.kubeconfig, tmp_path / "manager.log") as manager:
-            end = time.monotonic() + 90
+            end = time.monotonic() + PATIENCE_SECONDS
             while not all_ready(cluster) and time.monotonic() < end:
                 manager.wait_ready()
                 if kills < 5:
@@ -71,6 +75,7 @@ def test_200_templates_at_once_never_exceed_ten_jobs_while_the_manager_is_killed
     assert_witnessed(witness)
 
 
+@pytest.mark.timeout(400)
 def test_200_templates_at_once_never_exceed_ten_jobs_while_two_managers_fight_for_the_lease(
     cluster: RunningCluster, tmp_path: Path
 ) -> None:
@@ -79,15 +84,15 @@ def test_200_templates_at_once_never_exceed_ten_jobs_while_two_managers_fight_fo
     with JobWitness(cluster.kubeconfig) as witness, first, second:
         eventually(lambda: first.leading or second.leading, 30, "one of the managers leads")
         crowd(cluster)
-        eventually(lambda: len(witness.created) >= 30, 60, "30 Jobs were created")
+        eventually(lambda: len(witness.created) >= 30, PATIENCE_SECONDS, "30 Jobs were created")
         leader, other = (first, second) if first.leading else (second, first)
         leader.kill()
         leader.start()
         eventually(lambda: other.leading, 30, "the other manager leads after the lease ran out")
-        eventually(lambda: len(witness.created) >= 90, 60, "90 Jobs were created")
+        eventually(lambda: len(witness.created) >= 90, PATIENCE_SECONDS, "90 Jobs were created")
         assert not leader.leading
         assert other.terminate() == 0
         other.start()
         eventually(lambda: leader.leading, 10, "a clean stop hands the lease over")
-        eventually(lambda: all_ready(cluster), 90, "every template is Ready")
+        eventually(lambda: all_ready(cluster), PATIENCE_SECONDS, "every template is Ready")
     assert_witnessed(witness)

@@ -25,6 +25,7 @@ import kubernetes
 import yaml
 
 from aimctl.api.generate import manifests
+from aimctl.api.v1alpha1 import KINDS
 from aimctl.devcluster import DevCluster
 from aimctl.devcluster.catalogue import Catalogue
 from aimctl.devcluster.faults import Match, Refuse
@@ -316,8 +317,13 @@ class RunningCluster:
 
     def clean(self) -> None:
         """Remove what the test made, and wait until no discovery Job is left that the next test would count."""
-        kinds = "aimst,aimclst,aimmdl,aimclmdl,aimrcfg,aimcrcfg,aimsvc,aimtc,aimmc"
-        self.kubectl("delete", kinds, "--all", "--all-namespaces", "--wait=true", timeout=120)
+        for kind in KINDS:
+            group = ("aim.silogen.ai", "v1alpha1")
+            found = self.custom.list_cluster_custom_object(*group, kind.plural)["items"]
+            if not kind.namespaced and found:
+                self.custom.delete_collection_cluster_custom_object(*group, kind.plural)
+            for namespace in {item["metadata"]["namespace"] for item in found if kind.namespaced}:
+                self.custom.delete_collection_namespaced_custom_object(*group, namespace, kind.plural)
         batch = kubernetes.client.BatchV1Api(self.api)
         selector = "aim.silogen.ai/template"
         eventually(
