@@ -1,7 +1,7 @@
 """kopf doing the bench's work: one handler of raw events, which counts, over every namespace.
 
 Set up in its favour: lists come in pages of 500, as aimctl's do; nothing is posted, no peering, no scanning of
-the cluster's other kinds; no client library is loaded for logging in. It keeps no copy of the objects.
+the cluster's other kinds; no client library is used for logging in. It keeps no copy of the objects.
 
 Usage: ``contender_kopf.py OBJECTS UPDATES --server URL|--kubeconfig PATH``.
 """
