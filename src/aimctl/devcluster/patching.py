@@ -14,6 +14,7 @@ import msgspec
 
 from aimctl.devcluster import statuses
 from aimctl.devcluster.apply import ApplyConflict, ApplyRefused, reset_fields, server_side_apply
+from aimctl.devcluster.bodies import check_patched
 from aimctl.devcluster.patches import (
     PatchError,
     PatchTestFailed,
@@ -142,7 +143,7 @@ class Patcher:
             raise statuses.StatusError(error.status()) from error
         if record is not None:
             return self._replace(target, record, merged, options, applied=True)
-        self._writer.check_patched(kind, merged, target.namespace, name)
+        check_patched(kind, merged, target.namespace, name)
         if merged["metadata"].pop("uid", None):
             why = "Precondition failed: UID in precondition, but the object does not exist"
             raise statuses.conflict(kind.resource, name, why)
@@ -158,7 +159,7 @@ class Patcher:
         applied: bool = False,
     ) -> Written:
         kind = target.kind
-        self._writer.check_patched(kind, obj, target.namespace, target.name)
+        check_patched(kind, obj, target.namespace, target.name)
         return self._writer.replace(
             kind, record, obj, options, subresource=target.subresource, applied=applied, from_patch=True
         )

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol, final
+from typing import TYPE_CHECKING, Any, Protocol, final
 
 import msgspec
 
+from aimctl.devcluster import bodies, statuses
 from aimctl.devcluster import metadata as rules
-from aimctl.devcluster import statuses
 from aimctl.devcluster.apply import record_update, reset_fields
 from aimctl.devcluster.schema.errors import FieldError
 from aimctl.devcluster.storage import Record, encode_object, object_key
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Mapping
 
+    from aimctl.devcluster.bodies import FieldValidation
     from aimctl.devcluster.deletion import Deletion
     from aimctl.devcluster.kinds import ServedKind
     from aimctl.devcluster.storage import Collection, Storage
@@ -56,7 +57,7 @@ class WriteOptions:
     """
 
     manager: str = "unknown"
-    validation: Literal["Ignore", "Warn", "Strict"] = "Warn"
+    validation: FieldValidation = "Warn"
     dry_run: bool = False
     force: bool = False
 
@@ -151,8 +152,8 @@ class Writer:
         Raises:
             StatusError: 400, 403, 404, 409, 422, or 500 as the real server for a resourceVersion in the body.
         """
-        self._check_type(kind, obj)
-        metadata = self._own_metadata(kind, obj, namespace, created=True)
+        bodies.check_type(kind, obj)
+        metadata = bodies.own_metadata(kind, obj, namespace, created=True)
         if metadata.pop("resourceVersion", None):
             raise statuses.status(500, "", "resourceVersion should not be set on objects to be created")
         self._check_creation(kind, metadata.get("namespace") or "", metadata.get("name") or "")
@@ -164,7 +165,7 @@ class Writer:
         metadata["creationTimestamp"] = format_time(self._clock.now())
         if kind.rules.generation:
             metadata["generation"] = 1
-        obj, warnings = self._shape(kind, obj, options)
+        obj, warnings = bodies.shaped(kind, obj, options.validation)
         if kind.status_subresource:
             obj.pop("status", None)
         new = self._finish(kind, obj, None, options, "", applied=applied)
@@ -193,12 +194,12 @@ class Writer:
             StatusError: 400, 403, 404, 409, 422.
         """
         kind, namespace, name = target.kind, target.namespace, target.name
-        self._check_type(kind, obj)
-        metadata = self._own_metadata(kind, obj, namespace)
+        bodies.check_type(kind, obj)
+        metadata = bodies.own_metadata(kind, obj, namespace)
         if not metadata.get("name"):
             why = f"the name of the object ({name} based on URL) was undeterminable"
             raise statuses.bad_request(f"{why}: name must be provided")
-        self._check_name(metadata, name)
+        bodies.check_name(metadata, name)
         record = self.collection(kind).records.get(target.key)
         if record is None:
             if not kind.rules.create_on_update or target.subresource:
@@ -238,8 +239,8 @@ class Writer:
         """
         old = self.stored_form(kind, record)
         metadata = obj["metadata"]
-        self._check_preconditions(kind, record, metadata, from_patch=from_patch)
-        obj, warnings = self._shape(kind, obj, options, from_patch=from_patch)
+        bodies.check_preconditions(kind, record, metadata, from_patch=from_patch)
+        obj, warnings = bodies.shaped(kind, obj, options.validation, from_patch=from_patch)
         metadata = obj["metadata"]
         old_metadata = old["metadata"]
         for name in ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"):
@@ -309,109 +310,6 @@ class Writer:
             obj = kind.rules.convert_out(obj)
         obj["apiVersion"] = kind.resource.api_version
         return obj
-
-    def check_patched(self, kind: ServedKind, obj: dict[str, Any], namespace: str, name: str) -> None:
-        """Raise StatusError when a patch took the object for another: type, name, namespace."""
-        self._check_type(kind, obj)
-        self._check_name(self._own_metadata(kind, obj, namespace), name)
-
-    def _check_type(self, kind: ServedKind, obj: dict[str, Any]) -> None:
-        resource = kind.resource
-        if kind.custom and not obj.get("kind"):
-            raise statuses.bad_request(f"Object 'Kind' is missing in '{_shown(obj)}'")
-        api_version = obj.setdefault("apiVersion", resource.api_version)
-        name = obj.setdefault("kind", resource.kind)
-        if api_version != resource.api_version and kind.custom:
-            raise statuses.bad_request(
-                f"the API version in the data ({api_version}) does not match the expected API version"
-                f" ({resource.api_version})"
-            )
-        if name != resource.kind and kind.custom:
-            own = (obj.get("metadata") or {}).get("name") or ""
-            error = FieldError("FieldValueInvalid", "kind", name, f"must be {resource.kind}")
-            raise statuses.invalid(resource.group, name, own, [error])
-        if api_version != resource.api_version or name != resource.kind:
-            version = str(api_version).rpartition("/")[2]
-            why = (
-                f"converting ({version}.{name}) to ({resource.group or 'core'}.{resource.kind}): unknown conversion"
-                if api_version == resource.api_version
-                else f'no kind "{name}" is registered for version "{api_version}"'
-            )
-            raise statuses.bad_request(
-                f'{name} in version "{version}" cannot be handled as a {resource.kind}: {why}'
-            )
-
-    def _own_metadata(
-        self, kind: ServedKind, obj: dict[str, Any], namespace: str, *, created: bool = False
-    ) -> dict[str, Any]:
-        """The body's metadata, checked for shape, with the request's namespace in it."""
-        metadata = obj.get("metadata")
-        if metadata is None:
-            metadata = obj["metadata"] = {}
-        problem = rules.shape_errors(metadata)
-        if problem:
-            raise statuses.bad_request(
-                f'{kind.resource.kind} in version "{kind.resource.version}" cannot be handled as a'
-                f" {kind.resource.kind}: {problem}"
-            )
-        for name in ("labels", "annotations", "finalizers", "ownerReferences", "managedFields", "namespace"):
-            if name in metadata and not metadata[name]:
-                del metadata[name]
-        if kind.resource.namespaced and metadata.setdefault("namespace", namespace) != namespace:
-            raise statuses.bad_request(
-                "the namespace of the provided object does not match the namespace sent on the request"
-                if created
-                else f"the namespace of the object ({metadata['namespace']}) does not match the namespace on the"
-                f" request ({namespace})"
-            )
-        return metadata
-
-    def _check_name(self, metadata: Mapping[str, Any], name: str) -> None:
-        if metadata.get("name") != name:
-            own = metadata.get("name") or ""
-            raise statuses.bad_request(
-                f"the name of the object ({own}) does not match the name on the URL ({name})"
-            )
-
-    def _check_preconditions(
-        self, kind: ServedKind, record: Record, metadata: Mapping[str, Any], *, from_patch: bool
-    ) -> None:
-        uid = metadata.get("uid")
-        if uid and uid != record.uid and not from_patch:
-            key = f"/registry/{kind.resource.group}/{kind.resource.plural}/{record.key}".replace("//", "/")
-            why = (
-                f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg:"
-                f" Precondition failed: UID in precondition: {uid}, UID in object meta: {record.uid}"
-            )
-            raise statuses.conflict(kind.resource, record.name, why)
-        version = metadata.get("resourceVersion")
-        if version and version not in (str(record.version), "0"):
-            if not (version.isascii() and version.isdigit()):
-                raise statuses.unreadable_version(version)
-            raise statuses.conflict(kind.resource, record.name)
-
-    def _shape(
-        self, kind: ServedKind, obj: dict[str, Any], options: WriteOptions, *, from_patch: bool = False
-    ) -> tuple[dict[str, Any], list[str]]:
-        """Prune and default. Raises 400 for unknown fields when they are to be refused."""
-        pruned, unknown = kind.schema.prune(obj)
-        texts = [f'unknown field "{path}"' for path in unknown]
-        if texts and options.validation == "Strict":
-            resource = kind.resource
-            if from_patch:
-                why = f"strict decoding error: {', '.join(texts)}"
-                error = FieldError("FieldValueInvalid", "patch", _shown(obj), why)
-                raise statuses.invalid("", "", "", [error])
-            raise statuses.bad_request(
-                f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}:'
-                f" strict decoding error: {', '.join(texts)}"
-            )
-        shaped = kind.schema.default(pruned)
-        shaped["metadata"] = dict(shaped["metadata"])
-        warnings = texts if options.validation == "Warn" else []
-        if kind.deprecated_warning:
-            warnings = [kind.deprecated_warning, *warnings]
-        return shaped, warnings
 
     def _finish(
         self,
@@ -491,7 +389,3 @@ def _without(obj: Mapping[str, Any], name: str) -> dict[str, Any]:
 def _canonical(obj: Any) -> bytes:
     """Tells 1 from 1.0 and true, which ``==`` does not."""
     return msgspec.json.encode(obj, order="sorted")
-
-
-def _shown(obj: Any) -> str:
-    return msgspec.json.encode(obj).decode()[:512]

@@ -577,3 +577,25 @@ async def test_events_of_both_groups_are_one_collection() -> None:
     made["series"] = {"count": 2, "lastObservedTime": "2026-01-01T00:00:01.000000Z"}
     await api.ok("PUT", "/apis/events.k8s.io/v1/namespaces/default/events/e", made)
     assert (await api.ok("GET", "/api/v1/namespaces/default/events/e"))["series"]["count"] == 2
+
+
+@virtual_time
+async def test_an_empty_list_of_managed_fields_forgets_the_owners() -> None:
+    api = Api()
+    made = await api.ok("POST", CONFIG_MAPS, config_map("c", a="1"))
+    assert made["metadata"]["managedFields"]
+    made["metadata"]["managedFields"] = []
+    assert "managedFields" not in (await api.ok("PUT", f"{CONFIG_MAPS}/c", made))["metadata"]
+
+
+@virtual_time
+@pytest.mark.parametrize(
+    "metadata",
+    ["text", [], {"name": 5}, {"name": "c", "labels": ["a"]}, {"name": "c", "ownerReferences": ["x"]}],
+)
+async def test_metadata_of_another_shape_is_a_bad_request(metadata) -> None:
+    api = Api()
+    await api.ok("POST", CRDS, crd())
+    for path, body in ((CONFIG_MAPS, {}), (WIDGETS, {"apiVersion": "example.com/v1", "kind": "Widget"})):
+        answer = await api("POST", path, {**body, "metadata": metadata})
+        assert (answer.status, "cannot unmarshal" in answer.message) == (400, True)
