@@ -402,7 +402,9 @@ class World:
             except TimeoutError:
                 if check():
                     return
-                raise AssertionError(f"not within {seconds:g} s: {what or check}; {self.describe()}") from None
+                raise AssertionError(
+                    f"not within {seconds:g} s: {what or check}; {self.describe()}"
+                ) from None
 
     async def until_state(self, name: str, namespace: str, state: str, seconds: float = 60.0) -> None:
         """Until a template is in a state and says so about its latest generation."""
@@ -410,15 +412,16 @@ class World:
         def there() -> bool:
             body = self.ledger.templates.get((namespace, name)) or {"metadata": {"generation": 0}}
             status = body.get("status") or {}
-            return status.get("status") == state and status["observedGeneration"] == body["metadata"]["generation"]
+            return (
+                status.get("status") == state
+                and status["observedGeneration"] == body["metadata"]["generation"]
+            )
 
         await self.until(there, seconds, f"{namespace}/{name} is {state}")
 
     async def until_all(self, state: str = "Ready", seconds: float = 600.0) -> None:
         """Until every template is in this state."""
-        await self.until(
-            lambda: set(self.ledger.states()) <= {state}, seconds, f"all templates are {state}"
-        )
+        await self.until(lambda: set(self.ledger.states()) <= {state}, seconds, f"all templates are {state}")
 
     def describe(self) -> str:
         shown = [

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
 import structlog
@@ -34,9 +34,13 @@ from aimctl.runtime.kube import (
     AlreadyExists,
     ApiError,
     ConnectionFailed,
+    DecodeError,
+    KubeError,
     NotFound,
     ObjectKey,
     ServerError,
+    TooManyRequests,
+    WriteRefused,
 )
 from aimctl.runtime.kube.builtin import JOBS
 
@@ -58,7 +62,13 @@ CREATE_SECONDS = 4.0
 """Limit of one creation; less than the five seconds between the default renew deadline and the end of the lease."""
 
 _VERIFY_SECONDS = 5.0
-"""Time after a creation without a clear answer when the server is asked; longer than it would take to act on it."""
+"""Time after :data:`CREATE_SECONDS` when the server is asked what became of a creation without a clear answer; longer
+than it would take to act on it."""
+
+_CHECK_AFTER = CREATE_SECONDS + _VERIFY_SECONDS
+
+_BUSY_SECONDS = (1.0, 30.0)
+"""First and longest pause before a creation that the server had no time for is tried again."""
 
 _REFUSED_SECONDS = (5.0, 300.0)
 """First and longest pause before a creation the server refused (a quota, a policy) is tried again."""
@@ -74,17 +84,29 @@ class _Waiting:
     refused: Callable[[str], None]
     since: float
     not_before: float = 0.0
-    refusals: int = 0
+    failures: int = 0
+    refusal: str = ""
+
+    def pause(self, now: float, bounds: tuple[float, float], at_least: float = 0.0) -> float:
+        """Try again later; the pause doubles each time. Returns it in seconds."""
+        first, longest = bounds
+        seconds = max(min(first * 2.0 ** min(self.failures, 30), longest), at_least)
+        self.failures += 1
+        self.not_before = now + seconds
+        return seconds
 
 
 @final
 @dataclass(slots=True)
 class _Unclear:
-    """A Job whose creation was asked for; it keeps its slot until cache or server say what became of it."""
+    """A Job whose creation was asked for; it keeps its slot until cache or server say what became of it.
 
+    Meanwhile nothing else is created for its template, ``candidate``.
+    """
+
+    candidate: str
     share: str
-    asked: float
-    in_flight: bool = field(default=True)
+    check_at: float
 
 
 @final
@@ -161,6 +183,11 @@ class DiscoveryAdmission:
 
     # ---- what can be asked
 
+    def refusal(self, key: str) -> str:
+        """Why the Job of this template was refused when it was last tried; "" when it was not."""
+        item = self._waiting.get(key)
+        return "" if item is None else item.refusal
+
     @property
     def pending(self) -> int:
         """Templates that wait for a slot."""
@@ -200,63 +227,113 @@ class DiscoveryAdmission:
         while chosen := self._choose():
             async with asyncio.TaskGroup() as creations:
                 for item in chosen:
-                    wish = item.plan()
+                    wish = self._wish_of(item)
                     if wish is None:
                         self.withdraw(item.candidate.key)
                         continue
                     # The slot is taken before the first await: no other round can give it away.
                     key = ObjectKey(wish.namespace, wish.job_name)
-                    self._unclear[key] = _Unclear(item.candidate.namespace, self._clock.monotonic())
+                    self._unclear[key] = _Unclear(
+                        item.candidate.key, item.candidate.namespace, self._clock.monotonic() + _CHECK_AFTER
+                    )
                     creations.create_task(self._create(item, wish, key))
         return self._next_look()
 
     def _choose(self) -> list[_Waiting]:
         now = self._clock.monotonic()
-        able = (item.candidate for item in self._waiting.values() if item.not_before <= now)
+        unclear = {item.candidate for item in self._unclear.values()}
+        able = (
+            item.candidate
+            for key, item in self._waiting.items()
+            if item.not_before <= now and key not in unclear
+        )
         return [self._waiting[candidate.key] for candidate in admit(able, self._shares(), self._limit)]
+
+    def _wish_of(self, item: _Waiting) -> DiscoveryWish | None:
+        try:
+            return item.plan()
+        except Exception:  # noqa: BLE001 - whatever it fails with, the others must get their Jobs
+            # One template that cannot be decided about must not stop the others. Its own reconciler meets the same
+            # failure, tells of it, and comes back here when it is over.
+            self._log.exception("a template that waited cannot be decided about", template=item.candidate.key)
+            return None
 
     async def _create(self, item: _Waiting, wish: DiscoveryWish, key: ObjectKey) -> None:
         try:
             async with asyncio.timeout(CREATE_SECONDS):
                 await self._client.create(JOBS, wish.manifest, wish.namespace)
         except AlreadyExists:
-            # Somebody made it before us, perhaps we, without hearing the answer: it is counted as it is.
-            await self._look_up(key)
-        except (ServerError, ConnectionFailed, TimeoutError) as error:
-            self._log.warning(
-                "creating a discovery Job had no clear answer; its slot is kept",
-                job=str(key),
-                error=str(error),
-            )
-            self._unclear[key].in_flight = False
+            # Somebody made it before us, perhaps we, without hearing the answer.
+            if not await self._found(item, wish, key):
+                return
+        except (WriteRefused, TooManyRequests) as error:
+            self._release(key, item, error)
+            if isinstance(error, WriteRefused):
+                raise
+            return
+        except ConnectionFailed as error:
+            if error.refused:
+                self._release(key, item, error)
+            else:
+                self._keep(key, error)
+            return
+        except (ServerError, DecodeError, TimeoutError) as error:
+            self._keep(key, error)
             return
         except ApiError as error:
             del self._unclear[key]
-            self._refuse(item, wish, error)
+            self._refuse(item, wish, f"the API server refused the discovery Job: {error}", error.retry_after)
             return
-        except BaseException:
-            # Refused by the fence, or cancelled: in the second case the request may still arrive.
-            self._unclear[key].in_flight = False
-            raise
         else:
             del self._unclear[key]
         self.withdraw(item.candidate.key)
         self._waited(self._clock.monotonic() - item.since)
         self._log.info("discovery Job created", job=str(key), template=item.candidate.key)
 
-    def _refuse(self, item: _Waiting, wish: DiscoveryWish, error: ApiError) -> None:
-        first, longest = _REFUSED_SECONDS
-        pause = max(min(first * 2.0**item.refusals, longest), error.retry_after or 0.0)
-        item.refusals += 1
-        item.not_before = self._clock.monotonic() + pause
+    def _release(self, key: ObjectKey, item: _Waiting, error: KubeError) -> None:
+        """The server has not seen the creation, or did nothing about it: its slot is free again."""
+        del self._unclear[key]
+        at_least = error.retry_after or 0.0 if isinstance(error, ApiError) else 0.0
+        pause = item.pause(self._clock.monotonic(), _BUSY_SECONDS, at_least)
         self._log.warning(
-            "the server refused a discovery Job",
+            "a discovery Job could not be created now", job=str(key), error=str(error), again_in_seconds=pause
+        )
+
+    def _keep(self, key: ObjectKey, error: Exception) -> None:
+        """Nobody knows whether the Job is there: the slot stays taken until the server is asked."""
+        self._log.warning(
+            "creating a discovery Job had no clear answer; its slot is kept",
+            job=str(key),
+            error=str(error) or type(error).__name__,
+        )
+
+    async def _found(self, item: _Waiting, wish: DiscoveryWish, key: ObjectKey) -> bool:
+        """A Job of the name is there: whether it is the one that was wished for, and known to the cache."""
+        await self._look_up(key)
+        if key in self._unclear:
+            return False
+        job = self._cache.informer(JOBS).store.get(key)
+        wanted = wish.manifest["metadata"]["ownerReferences"][0]["uid"]
+        if job is not None and any(owner.uid == wanted for owner in job.meta.owners):
+            return True
+        self._refuse(
+            item, wish, f"Job {key} is there already and does not belong to this template: delete it"
+        )
+        return False
+
+    def _refuse(
+        self, item: _Waiting, wish: DiscoveryWish, message: str, retry_after: float | None = None
+    ) -> None:
+        item.refusal = message
+        pause = item.pause(self._clock.monotonic(), _REFUSED_SECONDS, retry_after or 0.0)
+        self._log.warning(
+            "a discovery Job was refused",
             job=f"{wish.namespace}/{wish.job_name}",
             template=item.candidate.key,
-            error=str(error),
+            reason=message,
             again_in_seconds=pause,
         )
-        item.refused(f"the API server refused the discovery Job: {error}")
+        item.refused(message)
 
     # ---- counting
 
@@ -280,31 +357,32 @@ class DiscoveryAdmission:
 
     async def _clear_up(self) -> None:
         """Find out what became of creations without a clear answer."""
-        now = self._clock.monotonic()
         store = self._cache.informer(JOBS).store
         for key, unclear in list(self._unclear.items()):
             if store.get(key) is not None:
                 del self._unclear[key]
-            elif not unclear.in_flight and now >= unclear.asked + CREATE_SECONDS + _VERIFY_SECONDS:
+            elif unclear.check_at <= self._clock.monotonic():
                 await self._look_up(key)
 
     async def _look_up(self, key: ObjectKey) -> None:
+        """Ask the server. When it gives no answer, the creation stays unclear and is looked up again later."""
         try:
             job = await self._api_reader.get(JOBS, key.name, key.namespace)
         except NotFound:
             pass
-        except (ApiError, ConnectionFailed, TimeoutError):
-            self._unclear[key].in_flight = False
+        except (KubeError, TimeoutError) as error:
+            self._log.warning("a discovery Job could not be looked up", job=str(key), error=str(error))
+            self._unclear[key].check_at = self._clock.monotonic() + _VERIFY_SECONDS
             return
         else:
             self._cache.observe_write(job)
-        self._unclear.pop(key, None)
+        del self._unclear[key]
 
     def _next_look(self) -> Result | None:
         """When time alone may change something."""
         now = self._clock.monotonic()
         times = [item.not_before for item in self._waiting.values() if item.not_before > now]
-        times += [item.asked + CREATE_SECONDS + _VERIFY_SECONDS for item in self._unclear.values()]
+        times += [item.check_at for item in self._unclear.values()]
         return Result(requeue_after=max(0.05, min(times) - now)) if times else None
 
 

@@ -9,6 +9,7 @@ wish last, because what it asks for must be what the status says.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from dataclasses import replace
 from functools import partial
@@ -20,17 +21,25 @@ from aimctl.controllers.status import StatusWriter
 from aimctl.domain.admission import Candidate
 from aimctl.domain.discovery_decision import DISCOVERY_FAILED, PROFILES_DISCOVERED, decide_discovery
 from aimctl.domain.discovery_output import MAX_OUTPUT_BYTES
-from aimctl.domain.job_outcome import PodLog
+from aimctl.domain.job_outcome import PodLog, PodView
 from aimctl.runtime.clock import parse_time
 from aimctl.runtime.controller import Result
-from aimctl.runtime.kube import BadRequest, Conflict, NotFound, ServerError
-from aimctl.runtime.kube.builtin import JOBS
+from aimctl.runtime.kube import BadRequest, Conflict, ConnectionFailed, NotFound, ServerError
+from aimctl.runtime.kube.builtin import JOBS, PODS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aimctl.controllers.admission import DiscoveryAdmission
     from aimctl.controllers.metrics import OperatorMetrics
     from aimctl.controllers.observer import TemplateObserver
-    from aimctl.domain.discovery_decision import DiscoveryDecision, DiscoveryWish, JobDeletion, LogRequest
+    from aimctl.domain.discovery_decision import (
+        DiscoveryDecision,
+        DiscoveryWish,
+        JobDeletion,
+        LogRequest,
+        PodsRequest,
+    )
     from aimctl.domain.observation import TemplateObservation
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.controller import Request
@@ -40,6 +49,12 @@ if TYPE_CHECKING:
 __all__ = ["FIELD_MANAGER", "DiscoveryReconciler"]
 
 FIELD_MANAGER = "aim-discovery"
+
+_JOB_NAME = "job-name"
+"""Label of a Job's pods that every version of Kubernetes sets."""
+
+LOG_SECONDS = 10.0
+"""Limit of one reading of a log: a node that hangs must not hold up the workers."""
 
 LOG_PATIENCE_SECONDS = 120.0
 """A node that does not give a finished pod's log for so long is taken for lost, and the Job runs again elsewhere."""
@@ -78,7 +93,13 @@ class DiscoveryReconciler:
         self._admission = admission
         self._metrics = metrics
         self._clock = clock
-        self._log_trouble: dict[tuple[str, str], float] = {}
+        self._look_again: Callable[[Request], None] = lambda _: None
+        self._log_trouble: dict[Request, tuple[str, float]] = {}
+        """The pod whose log cannot be read, and since when."""
+
+    def look_again_with(self, look_again: Callable[[Request], None]) -> None:
+        """How to ask for another look at a template whose Job was refused: adds it to the controller's queue."""
+        self._look_again = look_again
 
     async def reconcile(self, request: Request) -> Result | None:
         """Observe, decide, apply."""
@@ -86,11 +107,16 @@ class DiscoveryReconciler:
         observed = self._observer.observe(self._resource, request, with_jobs=True)
         if observed is None:
             self._admission.withdraw(key)
+            self._log_trouble.pop(request, None)
             return None
         obj, seen = observed
+        seen = replace(seen, refused=self._admission.refusal(key))
         decision = decide_discovery(seen)
+        if decision.read_pods is not None:
+            seen = await self._with_pods(seen, decision.read_pods)
+            decision = decide_discovery(seen)
         if decision.read_log is not None:
-            seen = await self._with_log(seen, decision.read_log)
+            seen = await self._with_log(request, seen, decision.read_log)
             decision = decide_discovery(seen)
         if decision.status is not None and await self._status.write(obj, decision.status):
             self._tell(obj, seen, decision)
@@ -106,24 +132,41 @@ class DiscoveryReconciler:
 
     # ---- steps
 
-    async def _with_log(self, seen: TemplateObservation, wanted: LogRequest) -> TemplateObservation:
+    async def _with_pods(self, seen: TemplateObservation, wanted: PodsRequest) -> TemplateObservation:
+        """The observation with the Job's pods as the server has them: the cache's may lag behind the Job."""
+        pods = [
+            PodView.decode(pod.raw)
+            async for pod in self._client.list_all(
+                PODS, wanted.namespace, label_selector=f"{_JOB_NAME}={wanted.job_name}"
+            )
+            if any(owner.uid == wanted.uid for owner in pod.meta.owners)
+        ]
+        return _with_job(seen, wanted.job_name, pods=tuple(pods), pods_read=True)
+
+    async def _with_log(
+        self, request: Request, seen: TemplateObservation, wanted: LogRequest
+    ) -> TemplateObservation:
         """The observation with the log that decides. Raises while the node does not answer and may yet."""
-        trouble = (wanted.namespace, wanted.pod)
         data: bytes | None = None
         try:
-            data = await self._client.logs(
-                wanted.pod, wanted.namespace, container=wanted.container, limit_bytes=MAX_OUTPUT_BYTES + 1
-            )
+            async with asyncio.timeout(LOG_SECONDS):
+                data = await self._client.logs(
+                    wanted.pod, wanted.namespace, container=wanted.container, limit_bytes=MAX_OUTPUT_BYTES + 1
+                )
         except (NotFound, BadRequest):
             pass  # the pod, its container or its log are gone
-        except ServerError:
-            since = self._log_trouble.setdefault(trouble, self._clock.monotonic())
-            if self._clock.monotonic() - since < LOG_PATIENCE_SECONDS:
+        except (ServerError, ConnectionFailed, TimeoutError) as error:
+            # Where nobody listens, it is the API server that is away, and not the node.
+            if isinstance(error, ConnectionFailed) and error.refused:
                 raise
-        self._log_trouble.pop(trouble, None)
-        log = PodLog(wanted.pod, data)
-        jobs = tuple(replace(job, log=log) if job.name == wanted.job_name else job for job in seen.jobs)
-        return replace(seen, jobs=jobs)
+            now = self._clock.monotonic()
+            pod, since = self._log_trouble.get(request, ("", now))
+            since = since if pod == wanted.pod else now
+            self._log_trouble[request] = (wanted.pod, since)
+            if now - since < LOG_PATIENCE_SECONDS:
+                raise
+        self._log_trouble.pop(request, None)
+        return _with_job(seen, wanted.job_name, log=PodLog(wanted.pod, data))
 
     def _tell(self, obj: Object[Any], seen: TemplateObservation, decision: DiscoveryDecision) -> None:
         for wish in decision.events:
@@ -170,6 +213,11 @@ class DiscoveryReconciler:
         obj = self._observer.cache.get(self._resource, request.name, request.namespace)
         if obj is not None:
             self._events.event(obj, "Warning", "DiscoveryJobRefused", message)
+            self._look_again(request)
+
+
+def _with_job(seen: TemplateObservation, name: str, **fields: Any) -> TemplateObservation:
+    return replace(seen, jobs=tuple(replace(job, **fields) if job.name == name else job for job in seen.jobs))
 
 
 def _age_of_newest_job(seen: TemplateObservation) -> float:

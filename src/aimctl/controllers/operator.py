@@ -35,6 +35,7 @@ from aimctl.runtime.controller import (
     generation_changed,
 )
 from aimctl.runtime.kube.builtin import JOBS, PODS
+from aimctl.runtime.queue import ExponentialRateLimiter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
     from aimctl.runtime.manager import Manager
 
 __all__ = ["OperatorOptions", "add_operator"]
+
+LONGEST_PAUSE_SECONDS = 60.0
+"""Between two attempts that fail, so that nothing waits much longer than an outage lasted."""
 
 
 def add_operator(manager: Manager, options: OperatorOptions) -> DiscoveryAdmission:
@@ -99,9 +103,10 @@ class _Assembly:
                 clock=manager.clock,
             )
             self._add(f"{prefix}templates", templates, resource, self._common(resource))
-            self._add(
+            controller = self._add(
                 f"{prefix}discovery", discovery, resource, [*self._common(resource), *self._of_jobs(resource)]
             )
+            discovery.look_again_with(controller.queue.add)
         self._add_admission(admission)
         manager.add_debug_page("discovery", admission.queue)
         return admission
@@ -119,6 +124,7 @@ class _Assembly:
             sources=sources,
             clock=manager.clock,
             rng=manager.rng,
+            rate_limiter=ExponentialRateLimiter(max_seconds=LONGEST_PAUSE_SECONDS),
             max_concurrent_reconciles=self._options.max_concurrent_reconciles,
             metrics=manager.metrics.controller(name),
             queue_metrics=manager.metrics.queue(name),
@@ -136,6 +142,7 @@ class _Assembly:
             sources=[jobs],
             clock=manager.clock,
             rng=manager.rng,
+            rate_limiter=ExponentialRateLimiter(max_seconds=LONGEST_PAUSE_SECONDS),
             metrics=manager.metrics.controller(name),
             queue_metrics=manager.metrics.queue(name),
         )

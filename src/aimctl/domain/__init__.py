@@ -14,6 +14,7 @@ from aimctl.domain.discovery_decision import DiscoveryDecision as DiscoveryDecis
 from aimctl.domain.discovery_decision import DiscoveryWish as DiscoveryWish
 from aimctl.domain.discovery_decision import JobDeletion as JobDeletion
 from aimctl.domain.discovery_decision import LogRequest as LogRequest
+from aimctl.domain.discovery_decision import PodsRequest as PodsRequest
 from aimctl.domain.discovery_decision import decide_discovery as decide_discovery
 from aimctl.domain.discovery_job import COMPONENT as COMPONENT
 from aimctl.domain.discovery_job import CONTAINER as CONTAINER
@@ -74,6 +75,7 @@ __all__ = [
     "ObservedJob",
     "PodLog",
     "PodView",
+    "PodsRequest",
     "Reference",
     "Resolved",
     "RollUp",

@@ -10,7 +10,8 @@ Contract:
       unless something is wrong.
 
 How to carry a decision out, in this order:
-    1. ``read_log``: read that pod's log (None when gone), put it on the observed Job, decide again.
+    1. ``read_pods``: read that Job's pods from the server, put them on the observed Job, decide again.
+       ``read_log``: read that pod's log (None when gone), put it on the observed Job, decide again.
     2. Apply ``status`` if it changes anything. Nothing below may be done before this succeeded: a Job must
        not go before its result is kept.
     3. Delete ``delete_jobs``, in the background, with the UID as precondition.
@@ -26,7 +27,16 @@ from typing import TYPE_CHECKING, Any, final
 
 from aimctl.domain import conditions
 from aimctl.domain.discovery_job import CONTAINER, DiscoveryInput, job_name, manifest
-from aimctl.domain.job_outcome import Failed, LogLost, NeedsLog, Running, Succeeded, Waiting, judge
+from aimctl.domain.job_outcome import (
+    Failed,
+    LogLost,
+    NeedsLog,
+    NeedsPods,
+    Running,
+    Succeeded,
+    Waiting,
+    judge,
+)
 from aimctl.domain.observation import Blocked, EventWish, ObservedJob, TemplateObservation, json_of
 from aimctl.domain.quantity import size_in_bytes
 from aimctl.domain.status_slice import StatusSlice
@@ -46,6 +56,7 @@ __all__ = [
     "DiscoveryWish",
     "JobDeletion",
     "LogRequest",
+    "PodsRequest",
     "decide_discovery",
 ]
 
@@ -94,14 +105,26 @@ class LogRequest:
 
 @final
 @dataclass(frozen=True, slots=True)
+class PodsRequest:
+    """A Job's pods that the decision depends on."""
+
+    job_name: str
+    namespace: str
+    uid: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class DiscoveryDecision:
     """What should be true; see the module for how to make it so.
 
-    ``status`` is None when nothing may be said: the template is being deleted, or ``read_log`` comes first.
+    ``status`` is None when nothing may be said: the template is being deleted, or something is to be read
+    first.
     """
 
     status: StatusSlice | None
     wish: DiscoveryWish | None = None
+    read_pods: PodsRequest | None = None
     read_log: LogRequest | None = None
     delete_jobs: tuple[JobDeletion, ...] = ()
     events: tuple[EventWish, ...] = ()
@@ -144,8 +167,9 @@ def _ask(seen: TemplateObservation, input_: DiscoveryInput) -> DiscoveryDecision
             )
     if job is not None:
         return _with_job(seen, input_, job)
+    waits = seen.refused or "waits for one of the cluster's discovery slots"
     return DiscoveryDecision(
-        _unanswered(seen, AWAITING_DISCOVERY, "waits for one of the cluster's discovery slots"),
+        _unanswered(seen, AWAITING_DISCOVERY, waits),
         wish=DiscoveryWish(name, input_.namespace, input_.hash, manifest(seen.template, input_)),
         delete_jobs=_unfinished(seen),
     )
@@ -170,13 +194,20 @@ def _static(seen: TemplateObservation) -> DiscoveryDecision:
     )
 
 
-def _with_job(seen: TemplateObservation, input_: DiscoveryInput, job: ObservedJob) -> DiscoveryDecision:
+def _with_job(  # noqa: PLR0911 - one for each outcome
+    seen: TemplateObservation, input_: DiscoveryInput, job: ObservedJob
+) -> DiscoveryDecision:
     stale = _unfinished(seen, but=job.name)
     if job.deleting and not job.view.finished:
         text = f"discovery Job {job.name} is being deleted; another one follows"
         return DiscoveryDecision(_unanswered(seen, AWAITING_DISCOVERY, text), delete_jobs=stale)
-    outcome = judge(job.view, job.pods, container=CONTAINER, log=job.log, now=seen.now)
+    outcome = judge(
+        job.view, job.pods, container=CONTAINER, log=job.log, now=seen.now, pods_read=job.pods_read
+    )
     match outcome:
+        case NeedsPods():
+            meta = job.view.metadata
+            return DiscoveryDecision(None, read_pods=PodsRequest(meta.name, meta.namespace, meta.uid))
         case NeedsLog():
             return DiscoveryDecision(
                 None, read_log=LogRequest(job.name, job.view.metadata.namespace, outcome.pod)

@@ -3,6 +3,8 @@
 Contract:
     * :func:`judge` is called with what the cache knows. Where the answer needs the log it returns
       :class:`NeedsLog`; the caller reads that pod's log and asks again with it.
+    * Jobs and pods come over two watches, and that of the pods may lag. So the end of a Job is explained by
+      pods that are cached, but never by pods that are missing: for that it returns :class:`NeedsPods`.
     * A failure's message is for a person: what went wrong, and what would help.
     * Trouble that Kubernetes would retry for ever (an image that is not there) is a failure as soon as
       it is certain; trouble that may pass (a registry that times out, a Secret that comes a moment later)
@@ -33,6 +35,7 @@ __all__ = [
     "JobView",
     "LogLost",
     "NeedsLog",
+    "NeedsPods",
     "Outcome",
     "PodLog",
     "PodView",
@@ -210,6 +213,12 @@ class NeedsLog:
 
 @final
 @dataclass(frozen=True, slots=True)
+class NeedsPods:
+    """The Job has ended, and its pods have to be read from the server itself to say how."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class Succeeded:
     """The Job completed and printed a valid result."""
 
@@ -232,7 +241,7 @@ class LogLost:
     message: str
 
 
-Outcome = Waiting | Running | NeedsLog | Succeeded | Failed | LogLost
+Outcome = Waiting | Running | NeedsPods | NeedsLog | Succeeded | Failed | LogLost
 
 
 @final
@@ -245,7 +254,13 @@ class PodLog:
 
 
 def judge(
-    job: JobView, pods: Sequence[PodView], *, container: str, log: PodLog | None, now: datetime
+    job: JobView,
+    pods: Sequence[PodView],
+    *,
+    container: str,
+    log: PodLog | None,
+    now: datetime,
+    pods_read: bool = True,
 ) -> Outcome:
     """How the Job is going.
 
@@ -255,15 +270,16 @@ def judge(
         container: name of the container whose output counts.
         log: what reading the log gave, after :class:`NeedsLog`; None before.
         now: the time, aware; compared with pods' creation for grace periods.
+        pods_read: whether ``pods`` were read from the server after the Job was, and not from a cache.
     """
     newest_first = sorted(
         pods, key=lambda pod: (pod.metadata.creation_timestamp or "", pod.name), reverse=True
     )
     ended = job.ended()
     if ended is not None and ended.type == "Complete":
-        return _completed(newest_first, log)
+        return _completed(newest_first, log, pods_read=pods_read)
     if ended is not None:
-        return _failed(ended, newest_first, container, log)
+        return _failed(ended, newest_first, container, log, pods_read=pods_read)
     for pod in newest_first:
         if pod.metadata.deletion_timestamp is None and pod.status.phase in {"", "Pending"}:
             outcome = _pending(pod, now)
@@ -277,8 +293,10 @@ def judge(
     return Waiting()
 
 
-def _completed(pods: Sequence[PodView], log: PodLog | None) -> Outcome:
+def _completed(pods: Sequence[PodView], log: PodLog | None, *, pods_read: bool) -> Outcome:
     done = [pod for pod in pods if pod.status.phase == "Succeeded"]
+    if not done and not pods_read:
+        return NeedsPods()
     if not done:
         return LogLost("the Job is complete, but its pod is gone")
     if log is None or log.pod not in {pod.name for pod in done}:
@@ -289,7 +307,9 @@ def _completed(pods: Sequence[PodView], log: PodLog | None) -> Outcome:
     return Failed(parsed.message) if isinstance(parsed, DiscoveryError) else Succeeded(parsed)
 
 
-def _failed(ended: _ConditionView, pods: Sequence[PodView], container: str, log: PodLog | None) -> Outcome:
+def _failed(
+    ended: _ConditionView, pods: Sequence[PodView], container: str, log: PodLog | None, *, pods_read: bool
+) -> Outcome:
     for pod in pods:
         end = pod.terminated(container)
         if end is None or end.exit_code == 0:
@@ -303,6 +323,8 @@ def _failed(ended: _ConditionView, pods: Sequence[PodView], container: str, log:
             f"the discovery container ended with exit code {end.exit_code}{why}{hint}."
             + (f" Last lines of its log: {tail}" if tail else " Its log is empty.")
         )
+    if not pods_read:
+        return NeedsPods()
     for pod in pods:
         if pod.status.reason or pod.status.message:
             detail = ": ".join(filter(None, (pod.status.reason, pod.status.message)))

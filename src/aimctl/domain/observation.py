@@ -31,12 +31,13 @@ __all__ = ["Blocked", "EventWish", "ObservedJob", "TemplateObservation", "rfc333
 @dataclass(frozen=True, slots=True)
 class ObservedJob:
     """A Job that this template owns (by owner UID), its pods, and what reading its log gave, if that was
-    asked.
+    asked. ``pods_read`` says that the pods are the server's own, and not a cache's.
     """
 
     view: JobView
     pods: tuple[PodView, ...] = ()
     log: PodLog | None = None
+    pods_read: bool = False
 
     @property
     def name(self) -> str:
@@ -84,6 +85,7 @@ class TemplateObservation:
         operator_namespace: where Jobs of cluster templates run.
         now: the time, aware.
         jobs: the discovery Jobs it owns, old and new.
+        refused: why the server did not take the Job that is wished for, if it did not.
     """
 
     template: TemplateIdentity
@@ -94,6 +96,7 @@ class TemplateObservation:
     operator_namespace: str
     now: datetime
     jobs: tuple[ObservedJob, ...] = ()
+    refused: str = ""
 
     def missing_gpu(self) -> Blocked | None:
         """The GPU model that no node offers."""

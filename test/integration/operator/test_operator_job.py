@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 import pytest
 
@@ -103,18 +104,27 @@ async def test_the_output_becomes_profile_and_sources_and_the_lines_around_it_do
         assert profile["metadata"]["gpu_count"] == 4
         assert profile["engine_args"]["max-model-len"] == 32768
         assert profile["env_vars"] == {"VLLM_USE_TRITON_FLASH_ATTN": "0"}
-        assert status["discovery"]["result"]["jobName"] == w.ledger.jobs_of("a", namespace)[0]["metadata"]["name"]
+        assert (
+            status["discovery"]["result"]["jobName"]
+            == w.ledger.jobs_of("a", namespace)[0]["metadata"]["name"]
+        )
 
 
 @BOTH
 @virtual_time
-async def test_a_template_goes_from_pending_over_progressing_to_ready_and_says_so_in_conditions_and_events(namespace):
+async def test_a_template_goes_from_pending_over_progressing_to_ready_and_says_so_in_conditions_and_events(
+    namespace,
+):
     async with world() as w:
         await w.model("m")
         w.start()
         await w.template("a", namespace)
         await w.until_state("a", namespace, "Ready")
-        states = [status["status"] for status in w.ledger.history["team" if namespace else "", "a"] if status.get("status")]
+        states = [
+            status["status"]
+            for status in w.ledger.history["team" if namespace else "", "a"]
+            if status.get("status")
+        ]
         assert list(dict.fromkeys(states)) == ["Pending", "Progressing", "Ready"]
         conditions = {item["type"]: item for item in w.status("a", namespace)["conditions"]}
         assert {name: item["status"] for name, item in conditions.items()} == {
@@ -139,7 +149,7 @@ async def test_transition_times_move_only_when_the_condition_takes_another_value
         await w.template("a", namespace)
         await w.until_state("a", namespace, "Ready")
         history = w.ledger.history[namespace, "a"]
-        for before, after in zip(history, history[1:], strict=False):
+        for before, after in itertools.pairwise(history):
             old = {item["type"]: item for item in before.get("conditions") or []}
             for item in after.get("conditions") or []:
                 known = old.get(item["type"])
@@ -154,7 +164,9 @@ async def test_secrets_of_the_templates_namespace_reach_the_container():
         w.start()
         token = {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hf-creds", "key": "token"}}}
         await w.template("a", "team", env=[token])
-        await w.client.create(SECRETS, {"metadata": {"name": "hf-creds"}, "stringData": {"token": "t"}}, "team")
+        await w.client.create(
+            SECRETS, {"metadata": {"name": "hf-creds"}, "stringData": {"token": "t"}}, "team"
+        )
         await w.until_state("a", "team", "Ready")
         assert w.status("a", "team")["modelSources"][0]["name"] == "example/gated-7b"
 

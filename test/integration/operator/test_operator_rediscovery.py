@@ -27,7 +27,9 @@ CHANGES = {
 @BOTH
 @pytest.mark.parametrize("change", CHANGES)
 @virtual_time
-async def test_a_changed_input_is_discovered_exactly_once_more_and_the_old_result_serves_meanwhile(namespace, change):
+async def test_a_changed_input_is_discovered_exactly_once_more_and_the_old_result_serves_meanwhile(
+    namespace, change
+):
     async with world() as w:
         await w.model("m")
         w.start()
@@ -93,14 +95,18 @@ async def test_the_service_waits_for_the_new_result_only_in_progressing_while_re
         await w.template("a", namespace)
         await w.until_state("a", namespace, "Ready")
         await w.model("m", image="aim-slow:2")
-        await w.until(lambda: w.condition("a", namespace, "Progressing").get("reason") == "Rediscovering", seconds=5)
+        await w.until(
+            lambda: w.condition("a", namespace, "Progressing").get("reason") == "Rediscovering", seconds=5
+        )
         assert w.condition("a", namespace, "Ready")["status"] == "True"
         assert w.told("a", namespace) == ("True", "ProfilesDiscovered")
 
 
 @BOTH
 @virtual_time
-async def test_a_failed_rediscovery_degrades_the_template_keeps_the_old_result_and_is_mended_by_a_good_input(namespace):
+async def test_a_failed_rediscovery_degrades_the_template_keeps_the_old_result_and_is_mended_by_a_good_input(
+    namespace,
+):
     async with world() as w:
         await w.model("m")
         w.start()
@@ -208,7 +214,9 @@ async def test_an_input_that_changes_ten_times_in_a_second_ends_with_the_last(na
         for number in range(1, 11):
             await w.model("m", image=f"aim-v{number}:1")
             await asyncio.sleep(0.1)
-        await w.until(lambda: (w.status("a", namespace).get("modelSources") or [{}])[0].get("name") == "aim-v10")
+        await w.until(
+            lambda: (w.status("a", namespace).get("modelSources") or [{}])[0].get("name") == "aim-v10"
+        )
         await w.until_state("a", namespace, "Ready")
         await asyncio.sleep(300)
         assert not w.ledger.unfinished
@@ -324,7 +332,7 @@ async def test_a_template_made_anew_with_the_same_name_is_discovered_afresh_and_
         await w.until_state("a", namespace, "Ready", seconds=10)
         fresh = w.ledger.history[namespace, "a"][marker:]
         assert not fresh[0].get("modelSources")
-        assert [status["status"] for status in fresh if status.get("status")][0] == "Pending"
+        assert next(status["status"] for status in fresh if status.get("status")) == "Pending"
         assert w.status("a", namespace)["profile"]["metadata"]["precision"] == "fp8"
         assert w.status("a", namespace)["discovery"]["result"]["jobName"] != old
         await asyncio.sleep(60)

@@ -43,7 +43,11 @@ async def test_a_missing_model_is_named_and_the_template_recovers_by_itself_when
         await w.until_state("a", namespace, "Ready", seconds=10)
         assert len(w.ledger.creations) == 1
         resolved = w.status("a", namespace)["resolvedImage"]
-        assert (resolved["kind"], resolved["name"], resolved["scope"]) == ("AIMClusterModel", "late", "Cluster")
+        assert (resolved["kind"], resolved["name"], resolved["scope"]) == (
+            "AIMClusterModel",
+            "late",
+            "Cluster",
+        )
         assert resolved["uid"]
         assert "namespace" not in resolved
 
@@ -62,7 +66,11 @@ async def test_a_namespaced_model_of_another_namespace_is_not_found_and_cluster_
         await w.model("m", "team")
         await w.until_state("a", "team", "Ready")
         resolved = w.status("a", "team")["resolvedImage"]
-        assert (resolved["kind"], resolved["namespace"], resolved["scope"]) == ("AIMModel", "team", "Namespace")
+        assert (resolved["kind"], resolved["namespace"], resolved["scope"]) == (
+            "AIMModel",
+            "team",
+            "Namespace",
+        )
 
 
 @virtual_time
@@ -138,7 +146,9 @@ async def test_a_change_of_a_model_reaches_the_templates_that_use_it_and_no_othe
         before = replica.metric(name, **labels)
         await w.model("n", image="aim-n:1", env=[{"name": "LOG", "value": "1"}], defaultServiceTemplate="x")
         await w.until(lambda: len(w.ledger.creations) == 9, seconds=5)
-        assert {job["metadata"]["labels"]["aim.silogen.ai/template"] for _, job in w.ledger.creations[6:]} == {
+        assert {
+            job["metadata"]["labels"]["aim.silogen.ai/template"] for _, job in w.ledger.creations[6:]
+        } == {
             "a1",
             "a3",
             "a5",
@@ -219,7 +229,9 @@ async def test_cluster_templates_look_for_runtime_configs_in_the_operator_namesp
         await w.config("c", OPERATOR_NAMESPACE, env=[{"name": "FROM", "value": "operator"}])
         await w.until(lambda: len(w.ledger.creations) == 2, seconds=1)
         assert [env_of(job)["FROM"] for job in w.ledger.jobs_of("a", "")] == ["cluster", "operator"]
-        await w.until(lambda: w.status("a", "")["resolvedRuntimeConfig"].get("namespace") == OPERATOR_NAMESPACE)
+        await w.until(
+            lambda: w.status("a", "")["resolvedRuntimeConfig"].get("namespace") == OPERATOR_NAMESPACE
+        )
         second = w.ledger.jobs_of("a", "")[1]["metadata"]["name"]
         await w.until(lambda: w.status("a", "")["discovery"]["result"]["jobName"] == second)
         await w.client.delete(kinds.RUNTIME_CONFIGS, "c", OPERATOR_NAMESPACE)

@@ -31,7 +31,9 @@ async def test_static_sources_are_copied_and_the_template_is_ready_at_once_witho
     async with world() as w:
         await w.model("m")
         w.start()
-        await w.template("static", namespace, modelSources=SOURCES, gpuSelector={"count": 1, "model": "MI300X"})
+        await w.template(
+            "static", namespace, modelSources=SOURCES, gpuSelector={"count": 1, "model": "MI300X"}
+        )
         await w.until_state("static", namespace, "Ready", seconds=1)
         assert w.status("static", namespace)["modelSources"] == [
             {
@@ -59,7 +61,9 @@ async def test_an_edit_of_static_sources_is_followed(namespace):
         await w.template("static", namespace, modelSources=SOURCES)
         await w.until_state("static", namespace, "Ready")
         await w.template("static", namespace, modelSources=[{**SOURCES[1], "size": "1.5Ki"}])
-        await w.until(lambda: w.status("static", namespace)["modelSources"][0]["sizeBytes"] == 1536, seconds=1)
+        await w.until(
+            lambda: w.status("static", namespace)["modelSources"][0]["sizeBytes"] == 1536, seconds=1
+        )
         assert len(w.status("static", namespace)["modelSources"]) == 1
         assert w.state("static", namespace) == "Ready"
         assert w.ledger.creations == []
@@ -77,7 +81,9 @@ async def test_a_template_whose_static_sources_go_is_discovered_and_keeps_them_m
         await w.until(lambda: "profile" in w.status("a", namespace))
         assert [item["name"] for item in w.status("a", namespace)["modelSources"]] == ["aim-m"]
         assert len(w.ledger.creations) == 1
-        ready = [status["status"] for status in w.ledger.history[namespace, "a"] if status.get("modelSources")]
+        ready = [
+            status["status"] for status in w.ledger.history[namespace, "a"] if status.get("modelSources")
+        ]
         assert set(ready) <= {"Ready", "Pending"}
         assert all(status.get("modelSources") for status in w.ledger.history[namespace, "a"][3:])
 
@@ -158,7 +164,9 @@ async def test_a_gpu_that_no_node_offers_makes_the_template_not_available_and_no
 
 @BOTH
 @virtual_time
-async def test_a_ready_template_follows_its_gpu_as_nodes_go_come_and_are_relabelled_without_new_discovery(namespace):
+async def test_a_ready_template_follows_its_gpu_as_nodes_go_come_and_are_relabelled_without_new_discovery(
+    namespace,
+):
     async with world(machines=[gpu_machine("n0", "MI300X"), Machine("plain")]) as w:
         await w.model("m")
         w.start()

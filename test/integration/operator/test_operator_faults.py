@@ -1,0 +1,254 @@
+"""API servers and networks that misbehave: nothing is lost, nothing runs twice, nobody is hammered."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from aimctl.devcluster.faults import Answer, CutStream, Delay, Gone410, Match, Refuse, Silence
+from aimctl.testing.virtualtime import virtual_time
+from support.operator import world
+
+CREATE_JOB = Match("create", "jobs")
+
+
+async def ready_with_one_job_each(w, count, *, limit=3, seconds=300):
+    await w.until_all(seconds=seconds)
+    assert len(w.ledger.creations) == count
+    assert set(w.ledger.created.values()) == {1}
+    assert w.ledger.most_unfinished <= limit
+
+
+# ---- creations without a clear answer
+
+
+@pytest.mark.parametrize("code", [500, 503, 504])
+@pytest.mark.parametrize("after_effect", [True, False], ids=["answer lost after", "refused before"])
+@virtual_time
+async def test_a_creation_whose_answer_is_lost_keeps_its_slot_and_makes_one_job(code, after_effect):
+    async with world() as w:
+        await w.model("m")
+        for number in range(6):
+            await w.template(f"a{number}", "team")
+        w.faults.add(Answer(code, after_effect=after_effect), CREATE_JOB, times=4)
+        w.start(discovery_limit=3)
+        await ready_with_one_job_each(w, 6)
+
+
+@virtual_time
+async def test_a_creation_that_reaches_the_server_after_we_gave_up_on_it_makes_one_job_and_keeps_the_limit():
+    async with world() as w:
+        await w.model("m")
+        for number in range(8):
+            await w.template(f"a{number}", "team")
+        w.faults.add(Delay(6.0), CREATE_JOB, times=3)
+        w.start(discovery_limit=3)
+        await ready_with_one_job_each(w, 8)
+
+
+@virtual_time
+async def test_creations_that_never_arrive_are_asked_after_and_made_again():
+    async with world() as w:
+        await w.model("m")
+        for number in range(6):
+            await w.template(f"a{number}", "team")
+        w.faults.add(Delay(3600.0), CREATE_JOB, times=3)
+        w.start(discovery_limit=3)
+        await ready_with_one_job_each(w, 6, seconds=60)
+
+
+@pytest.mark.parametrize("action", [Answer(500), Answer(429), Answer(429, retry_after=5), Refuse()], ids=repr)
+@virtual_time
+async def test_a_server_that_refuses_every_creation_is_not_hammered_and_soon_used_when_it_recovers(action):
+    async with world() as w:
+        await w.model("m")
+        for number in range(6):
+            await w.template(f"a{number}", "team")
+        fault = w.faults.add(action, CREATE_JOB)
+        w.start(discovery_limit=3)
+        await asyncio.sleep(300)
+        assert 3 <= fault.hits <= 3 * 40
+        assert w.ledger.creations == []
+        w.faults.clear()
+        await w.until(lambda: w.ledger.creations, seconds=45)
+        await ready_with_one_job_each(w, 6)
+
+
+@virtual_time
+async def test_looking_after_an_unclear_creation_is_not_hammering_either():
+    async with world() as w:
+        await w.model("m")
+        await w.template("a", "team")
+        w.faults.add(Answer(500, after_effect=True), CREATE_JOB, times=1)
+        w.faults.add(Silence(), Match("watch", "jobs"))
+        look = w.faults.add(Answer(500), Match("get", "jobs"))
+        again = w.faults.add(Answer(500), CREATE_JOB)
+        w.start(discovery_limit=1)
+        await asyncio.sleep(70)
+        assert look.hits + again.hits <= 40
+
+
+@virtual_time
+async def test_a_single_template_whose_creations_fail_does_not_spin_through_the_free_slots():
+    async with world() as w:
+        await w.model("m")
+        await w.template("a", "team")
+        fault = w.faults.add(Answer(500), CREATE_JOB)
+        w.start(discovery_limit=10)
+        await asyncio.sleep(60)
+        assert 2 <= fault.hits <= 10
+
+
+# ---- caches that lag
+
+
+@virtual_time
+async def test_a_silent_watch_of_jobs_neither_breaks_the_limit_nor_runs_anything_twice():
+    async with world() as w:
+        await w.model("m")
+        for number in range(9):
+            await w.template(f"a{number}", "team")
+        w.faults.add(Silence(after_lines=2), Match("watch", "jobs"), times=3)
+        w.start(discovery_limit=3)
+        await ready_with_one_job_each(w, 9, seconds=600)
+
+
+@virtual_time
+async def test_a_lagging_watch_of_pods_does_not_make_a_finished_jobs_output_look_lost():
+    async with world() as w:
+        await w.model("m")
+        w.start(discovery_limit=3)
+        await asyncio.sleep(1)
+        for number in range(5):
+            await w.template(f"a{number}", "team")
+        w.faults.add(Silence(), Match("watch", "pods"))
+        w.cluster.server.storage.end_streams()
+        await ready_with_one_job_each(w, 5, seconds=60)
+        assert not any(reason == "DiscoveryOutputLost" for _, reason in w.events_of("a0"))
+
+
+@virtual_time
+async def test_a_lagging_watch_of_pods_does_not_hide_why_a_job_failed():
+    async with world() as w:
+        await w.model("m", image="aim-crashing:1")
+        w.start()
+        await asyncio.sleep(1)
+        w.faults.add(Silence(), Match("watch", "pods"))
+        w.cluster.server.storage.end_streams()
+        await w.template("a", "team")
+        await w.until_state("a", "team", "Failed", seconds=200)
+        assert "exit code 3" in w.condition("a", "team")["message"]
+        assert "RuntimeError" in w.condition("a", "team")["message"]
+
+
+@pytest.mark.parametrize("form", ["event", "status", "body"])
+@virtual_time
+async def test_watches_that_are_too_old_are_made_anew_and_nothing_is_missed(form):
+    async with world() as w:
+        await w.model("m")
+        w.start(discovery_limit=3)
+        await asyncio.sleep(1)
+        w.faults.add(Gone410(form), Match("watch"), times=20)
+        for number in range(6):
+            await w.template(f"a{number}", "team")
+            w.cluster.server.storage.end_streams()
+            await asyncio.sleep(0.7)
+            w.cluster.server.storage.compact()
+        await ready_with_one_job_each(w, 6)
+
+
+@virtual_time
+async def test_streams_cut_in_the_middle_of_lines_lose_nothing():
+    async with world() as w:
+        await w.model("m")
+        w.faults.add(CutStream(after_lines=3), Match("watch"), times=60)
+        for number in range(6):
+            await w.template(f"a{number}", ("team", "")[number % 2])
+        w.start(discovery_limit=3)
+        await ready_with_one_job_each(w, 6)
+
+
+# ---- writes and logs
+
+
+@pytest.mark.parametrize(
+    "action", [Answer(500, after_effect=True), Answer(500), Answer(429), Refuse()], ids=repr
+)
+@virtual_time
+async def test_status_writes_that_fail_are_made_again_and_no_result_is_lost(action):
+    async with world() as w:
+        await w.model("m")
+        await w.model("bad", image="hostile:empty")
+        for resource in ("aimservicetemplates", "aimclusterservicetemplates"):
+            w.faults.add(action, Match("patch", resource, "status"), times=30)
+        for namespace in ("team", ""):
+            await w.template("good", namespace)
+            await w.template("bad", namespace, model="bad")
+        w.start()
+        for namespace in ("team", ""):
+            await w.until_state("good", namespace, "Ready")
+            await w.until_state("bad", namespace, "Failed")
+        assert len(w.ledger.creations) == 4
+
+
+@virtual_time
+async def test_slow_answers_are_only_slow():
+    async with world() as w:
+        await w.model("m")
+        for number in range(6):
+            await w.template(f"a{number}", ("team", "")[number % 2])
+        w.faults.add(Delay(1.5))
+        w.start(discovery_limit=3)
+        await ready_with_one_job_each(w, 6)
+
+
+@virtual_time
+async def test_a_node_that_does_not_give_its_log_for_a_while_is_asked_again():
+    async with world() as w:
+        await w.model("m")
+        w.faults.add(Answer(500), Match("get", "pods", "log"), times=9)
+        w.start()
+        await w.template("a", "team")
+        await w.until_state("a", "team", "Ready")
+        assert len(w.ledger.creations) == 1
+
+
+@pytest.mark.parametrize("action", [Answer(500), Silence()], ids=repr)
+@virtual_time
+async def test_a_node_that_never_gives_its_log_is_given_up_and_discovery_runs_again(action):
+    async with world() as w:
+        await w.model("m")
+        fault = w.faults.add(action, Match("get", "pods", "log"))
+        w.start()
+        await w.template("a", "team")
+        await w.until(lambda: len(w.ledger.creations) == 2, seconds=400)
+        assert ("Warning", "DiscoveryOutputLost") in w.events_of("a")
+        assert fault.hits <= 40
+        w.faults.clear()
+        await w.until_state("a", "team", "Ready", seconds=60)
+
+
+@virtual_time
+async def test_a_status_that_the_server_does_not_accept_for_a_while_is_offered_again():
+    async with world() as w:
+        await w.model("m")
+        invalid = Answer(422, "Invalid", "status.profile: Invalid value: a policy does not like it")
+        fault = w.faults.add(invalid, Match("patch", "aimservicetemplates", "status"))
+        w.start()
+        await w.template("a", "team")
+        await asyncio.sleep(300)
+        assert 5 <= fault.hits <= 60
+        w.faults.clear()
+        await w.until_state("a", "team", "Ready", seconds=61)
+        assert len(w.ledger.creations) == 1
+
+
+@virtual_time
+async def test_errors_of_events_do_not_matter():
+    async with world() as w:
+        await w.model("m")
+        w.faults.add(Answer(500), Match("*", "events"))
+        w.start()
+        await w.template("a", "team")
+        await w.until_state("a", "team", "Ready", seconds=10)
