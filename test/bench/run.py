@@ -146,7 +146,7 @@ async def measure(name: str, driver: Child, where: list[str], options: argparse.
 
 async def bench(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     """All repetitions of all contenders."""
-    names = [name for name in CONTENDERS if not options.only or any(word in name for word in options.only)]
+    names = options.names
     runs: dict[str, dict[str, list[dict[str, float]]]] = {name: {"sync": [], "events": []} for name in names}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     foreign = ["--kubeconfig", options.kubeconfig] if options.kubeconfig else []
@@ -210,6 +210,13 @@ def parse() -> argparse.Namespace:
     options = parser.parse_args()
     if min(options.count, options.updates, options.repeat) < 1:
         parser.error("--count, --updates and --repeat must be 1 or more")
+    options.names = [
+        name for name in CONTENDERS if not options.only or any(word in name for word in options.only)
+    ]
+    if not options.names:
+        parser.error(
+            f"--only {' '.join(options.only)}: no contender's name has it; there are {', '.join(CONTENDERS)}"
+        )
     options.updates = min(options.updates, options.count)
     return options
 
@@ -228,6 +235,9 @@ def main() -> int:
     except StepFailed as error:
         console.print(f"[red]{error}")
         return 1
+    except KeyboardInterrupt:
+        console.print("interrupted; every process has ended")
+        return 130
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(result, indent=1) + "\n")
     report.show(result, console)
