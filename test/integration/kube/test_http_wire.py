@@ -140,6 +140,7 @@ async def test_calls_reuse_their_connection(server: ScriptedServer) -> None:
 async def test_a_401_renews_the_credentials_and_repeats_the_request_once(
     server: ScriptedServer, streamed: bool
 ) -> None:
+    """Fault 8: the credentials are renewed once and the request repeated."""
     server.on("POST", "/x", failure(401), b"welcome")
     async with (
         transport(server, info={"credentials": Rotating()}) as wire,
@@ -151,6 +152,7 @@ async def test_a_401_renews_the_credentials_and_repeats_the_request_once(
 
 
 async def test_a_second_401_is_the_answer(server: ScriptedServer) -> None:
+    """Fault 8: the second 401 is for the reader, who backs off."""
     server.on("GET", ONE, failure(401, "Unauthorized", "who are you"))
     async with transport(server, info={"credentials": Rotating()}) as wire:
         with pytest.raises(Unauthorized, match="who are you"):
@@ -291,6 +293,7 @@ async def test_waiting_for_a_free_connection_counts_and_ends_too(server: Scripte
 
 
 async def test_150_watches_do_not_starve_calls(server: ScriptedServer) -> None:
+    """Fault 15: calls have connections of their own."""
     server.on("GET", "/watch", stream(b"x", hold=True)).on("GET", "/x", b"ok")
     async with transport(server) as wire, asyncio.timeout(4 * SOON), AsyncExitStack() as stack:
         for _ in range(150):
@@ -312,6 +315,7 @@ async def test_150_watches_do_not_starve_calls(server: ScriptedServer) -> None:
 async def test_cancelling_at_any_await_closes_the_socket(
     server: ScriptedServer, streamed: bool, handler: Any
 ) -> None:
+    """Fault 16: on a real socket."""
     server.on("GET", "/x", handler)
     async with transport(server) as wire, asyncio.timeout(SOON):
         task = asyncio.create_task(fetch(wire, stream=streamed))

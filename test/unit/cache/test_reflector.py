@@ -260,7 +260,7 @@ async def test_watch_timeouts_are_random_between_the_least_and_twice_it() -> Non
 
 @virtual_time
 async def test_an_unreadable_object_on_the_server_causes_a_list_that_replaces_the_store() -> None:
-    """Checklist 52: a StoreReadError is answered by a list at once, not by watching on."""
+    """Checklist 52: a StoreReadError is answered by a list, not by watching on."""
     server = ScriptedListWatch(
         listing(make("a", rv=1), make("corrupt", rv=2), rv=10),
         listing(make("a", rv=1), rv=20),
@@ -270,6 +270,21 @@ async def test_an_unreadable_object_on_the_server_causes_a_list_that_replaces_th
         await asyncio.sleep(5)
         assert rig.held() == ["a@1"]
         assert rig.handler.events[-1] == "-corrupt@2?"
+
+
+@virtual_time
+async def test_an_unreadable_object_causes_a_list_even_if_that_shows_nothing_new() -> None:
+    """Checklist 52: the store is replaced with identical objects too, and nobody is told anything."""
+    server = ScriptedListWatch(
+        listing(make("a", rv=1), rv=10),
+        listing(make("a", rv=1), rv=20),
+        watches=[[Wait(2), error_from_status(500, "StoreReadError", "corrupt object has been deleted")]],
+    )
+    async with running(Rig(server)) as rig:
+        await asyncio.sleep(5)
+        assert (versions(server.lists), versions(server.watches)) == (["0", "10"], ["10", "20"])
+        assert rig.informer.store.resource_version == "20"
+        assert rig.handler.events == ["+a@1!"]
 
 
 @virtual_time

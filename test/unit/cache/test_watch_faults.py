@@ -38,6 +38,7 @@ EXPIRED = error_from_status(410, "Expired", "too old resource version")
 
 @virtual_time
 async def test_a_clean_close_resumes_without_a_list_a_handler_call_or_a_warning() -> None:
+    """Fault 1: the server closes cleanly after timeoutSeconds."""
     server = ScriptedListWatch(listing(make("a", rv=3), rv=10))
     with capture_logs() as logs:
         async with running(Rig(server)) as rig:
@@ -51,6 +52,7 @@ async def test_a_clean_close_resumes_without_a_list_a_handler_call_or_a_warning(
 
 @virtual_time
 async def test_a_half_open_connection_is_noticed_and_the_watch_resumed() -> None:
+    """Fault 2: no byte for the idle time; counted as a stall."""
     server = ScriptedListWatch(listing(rv=10), watches=[[added("a", rv=11), Wait(100_000)]])
     async with running(Rig(server)) as rig:
         await asyncio.sleep(80)
@@ -104,6 +106,7 @@ async def test_a_broken_connection_resumes_from_the_last_version() -> None:
 
 @virtual_time
 async def test_an_event_above_the_cap_leads_to_a_list_and_no_crash_loop() -> None:
+    """Fault 4: named, counted, and with growing pauses when it goes on."""
     huge = [Wait(3), WatchLineTooLong(16 * 1024 * 1024)]
     server = ScriptedListWatch(
         listing(make("a", rv=1), rv=10), listing(make("a", rv=15), rv=20), watches=[huge] * 6
@@ -137,6 +140,7 @@ async def test_a_relist_tells_deletes_and_real_changes_but_nothing_that_stayed()
 
 @virtual_time
 async def test_410_for_ever_backs_off_with_one_list_in_flight() -> None:
+    """Fault 6: pauses grow, and never two lists at once."""
     server = ScriptedListWatch(Slow(0.5, listing(rv=10)), watches=[[EXPIRED]] * 100)
     async with running(Rig(server)) as rig:
         await asyncio.sleep(300)
@@ -161,6 +165,8 @@ async def test_several_namespaces_share_one_list_at_a_time() -> None:
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_retry_after_is_the_least_pause(status: int) -> None:
+    """Fault 7: 429 and 503 with Retry-After."""
+
     @virtual_time
     async def check() -> None:
         busy = error_from_status(status, "", "later", retry_after=40)
@@ -176,7 +182,7 @@ def test_retry_after_is_the_least_pause(status: int) -> None:
 
 @virtual_time
 async def test_401_backs_off_and_goes_on() -> None:
-    """The transport has renewed the credentials and tried once more by then."""
+    """Fault 8: the transport has renewed the credentials and tried once more by then."""
     unauthorized = error_from_status(401, "Unauthorized", "who?")
     server = ScriptedListWatch(unauthorized, unauthorized, listing(rv=10), watches=[[Refuse(unauthorized)]])
     async with running(Rig(server)) as rig:
@@ -189,6 +195,7 @@ async def test_401_backs_off_and_goes_on() -> None:
 
 @virtual_time
 async def test_403_on_one_kind_makes_it_unready_with_a_reason_while_others_run() -> None:
+    """Fault 9: that informer is unready and says why; the others run."""
     others = Declaration(THINGS)
     forbidden = error_from_status(403, "Forbidden", 'User "bob" cannot list resource "pods"')
 
@@ -233,6 +240,7 @@ async def test_403_on_the_watch_alone_names_the_verb_and_keeps_what_is_there() -
 
 @virtual_time
 async def test_an_expired_page_token_starts_over_without_pages() -> None:
+    """Fault 10: one list without pages at the version asked for."""
     server = ScriptedListWatch(
         listing(make("a", rv=1), make("gone", rv=3), rv=10, more="next"),
         EXPIRED,
@@ -258,6 +266,7 @@ async def test_page_tokens_that_always_expire_back_off_instead_of_spinning() -> 
 
 @virtual_time
 async def test_bookmarks_alone_advance_the_version_and_tell_nobody() -> None:
+    """Fault 11: the version advances, nothing is dispatched."""
     server = ScriptedListWatch(listing(rv=10), watches=[[Wait(50), bookmark(20), Wait(50), bookmark(30)]])
     async with running(Rig(server)) as rig:
         await asyncio.sleep(110)
@@ -270,6 +279,7 @@ async def test_bookmarks_alone_advance_the_version_and_tell_nobody() -> None:
 
 @virtual_time
 async def test_replays_and_versions_that_go_back_are_dropped_and_counted() -> None:
+    """Fault 12: versions are compared as numbers."""
     server = ScriptedListWatch(
         listing(make("a", rv=5), rv=10),
         watches=[[added("a", rv=5), modified("a", rv=4), modified("a", rv=11), modified("a", rv=8)]],
@@ -283,6 +293,7 @@ async def test_replays_and_versions_that_go_back_are_dropped_and_counted() -> No
 
 @virtual_time
 async def test_a_recreated_object_is_told_as_a_delete_and_an_add() -> None:
+    """Fault 13: a new uid under a known key."""
     server = ScriptedListWatch(
         listing(make("a", rv=5, uid="one"), rv=10), watches=[[modified("a", rv=11, uid="two")]]
     )
@@ -312,6 +323,7 @@ async def test_a_large_list_is_told_in_slices_so_that_the_loop_turns() -> None:
 
 @virtual_time
 async def test_a_crd_that_goes_and_comes_back_empties_the_store_once_and_fills_it_again() -> None:
+    """Fault 17: slow pauses, one round of synthetic deletes, recovery."""
     missing = error_from_status(404, "NotFound", "the server could not find the requested resource")
     server = ScriptedListWatch(
         listing(make("a", rv=5), rv=10),
@@ -362,6 +374,8 @@ async def test_a_required_kind_that_is_missing_says_what_to_install() -> None:
 
 @pytest.mark.parametrize("turns", range(60))
 def test_cancelling_at_any_turn_leaves_a_consistent_store_and_no_open_stream(turns: int) -> None:
+    """Fault 16: the store is consistent and the stream closed."""
+
     @virtual_time
     async def check() -> None:
         server = ScriptedListWatch(
@@ -386,7 +400,7 @@ def test_cancelling_at_any_turn_leaves_a_consistent_store_and_no_open_stream(tur
 
 @virtual_time
 async def test_a_reconciler_that_hangs_does_not_hold_up_the_watch() -> None:
-    """Handlers only enqueue: the store follows the server while the one worker is stuck for ever."""
+    """Fault 14: handlers only enqueue: the store follows the server while the one worker is stuck for ever."""
     queue: WorkQueue[ObjectKey] = WorkQueue(clock=virtual_clock())
     server = ScriptedListWatch(
         listing(make("a", rv=3), rv=10), watches=[[Wait(1), *(modified("a", rv=11 + n) for n in range(500))]]
@@ -450,6 +464,7 @@ class _Pods:
 
 @virtual_time
 async def test_a_line_cut_off_by_the_end_of_the_stream_is_discarded_and_read_again() -> None:
+    """Fault 3: the end of the stream in the middle of a line."""
     line = event("MODIFIED", pod("a", rv=12))
     rig = _Pods()
     rig.answer(
@@ -471,6 +486,8 @@ async def test_a_line_cut_off_by_the_end_of_the_stream_is_discarded_and_read_aga
     ids=["http status", "error event", "bare status body"],
 )
 def test_410_in_any_form_lists_again_and_tells_what_vanished(gone: Any) -> None:
+    """Fault 5: a list, synthetic deletes, and nothing told of what stayed."""
+
     @virtual_time
     async def check() -> None:
         rig = _Pods()
@@ -490,6 +507,7 @@ def test_410_in_any_form_lists_again_and_tells_what_vanished(gone: Any) -> None:
 
 @virtual_time
 async def test_events_of_three_and_five_megabytes_arrive() -> None:
+    """Fault 4: large events are decoded."""
     rig = _Pods()
     big = event("MODIFIED", pod("a", rv=11, spec={"x": "y" * 3_000_000}))
     bigger = event("MODIFIED", pod("a", rv=12, spec={"x": "y" * 5_000_000}))
@@ -504,7 +522,7 @@ async def test_events_of_three_and_five_megabytes_arrive() -> None:
 
 @virtual_time
 async def test_watches_travel_on_the_connections_for_streams_and_lists_do_not() -> None:
-    """However many kinds are watched, calls have connections of their own."""
+    """Fault 15: however many kinds are watched, calls have connections of their own."""
     rig = _Pods()
     rig.answer([pod_list(rv=10)], [])
     await rig.run_for(1)
@@ -514,6 +532,7 @@ async def test_watches_travel_on_the_connections_for_streams_and_lists_do_not() 
 
 @virtual_time
 async def test_an_event_above_sixteen_megabytes_is_survived() -> None:
+    """Fault 4: an event above the cap fails its stream, and a list brings the object."""
     rig = _Pods()
     endless = tuple([b'{"type":"MODIFIED","object":{"x":"' + b"y" * 1_000_000] + [b"y" * 1_000_000] * 17)
     rig.answer(

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import itertools
 import weakref
+from dataclasses import replace
 
 import pytest
 import structlog
@@ -233,34 +234,18 @@ async def test_a_refused_write_is_tried_again_quietly():
 @virtual_time
 async def test_priority_is_kept_over_retries_unless_the_result_names_another():
     """Checklist 98: priority kept across error/requeue/requeue-after; Result.Priority overrides."""
-    script = [
-        RuntimeError("x"),
-        Result(requeue=True),
-        Result(requeue_after=1),
-        Result(requeue_after=1, priority=7),
-    ]
+    again = Result(requeue_after=1)
+    reconciler = Scripted(RuntimeError("x"), Result(requeue=True), again, replace(again, priority=7), again)
     seen = []
-
-    async def look(request):
-        return None
-
-    reconciler = Scripted(*script, look)
     async with running(reconciler, HandFed()) as subject:
-        inner = subject.queue.add_after
-
-        class Spy:
-            def __getattr__(self, name):
-                return getattr(subject_queue, name)
-
-            def add_after(self, item, seconds, *, priority=0):
-                seen.append(priority)
-                inner(item, seconds, priority=priority)
-
-        subject_queue = subject.queue
-        subject._queue = Spy()
-        subject_queue.add(A, priority=PRIORITY_LOW)
-        await asyncio.sleep(60)
-    assert seen == [PRIORITY_LOW, PRIORITY_LOW, PRIORITY_LOW, 7]
+        subject.queue.add(A, priority=PRIORITY_LOW)
+        for run in range(1, 6):
+            while len(reconciler.runs) < run or not subject.queue.waiting_count:
+                await asyncio.sleep(0.001)
+            ((item, priority, _),) = subject.queue.snapshot().waiting
+            assert item == A
+            seen.append(priority)
+    assert seen == [PRIORITY_LOW, PRIORITY_LOW, PRIORITY_LOW, 7, 7]
 
 
 @virtual_time

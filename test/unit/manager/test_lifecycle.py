@@ -210,7 +210,7 @@ async def test_no_grace_cancels_at_once():
 
 
 @virtual_time
-async def test_endless_grace_waits():
+async def test_a_grace_below_zero_waits_for_ever():
     """Checklist 121: <0 waits for ever."""
     story = Story(graceful_shutdown_timeout=-1)
     story.add("slow", takes=10_000)
