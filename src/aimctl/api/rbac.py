@@ -41,83 +41,46 @@ class Rule:
                 yield f"  - {verb}"
 
 
-_READ = "get, list, watch"
+_FOLLOW = "list, watch"
 _OWN_KINDS = tuple(sorted(kind.plural for kind in KINDS))
+_FOLLOWED_KINDS = (
+    "aimclustermodels",
+    "aimclusterruntimeconfigs",
+    "aimclusterservicetemplates",
+    "aimmodels",
+    "aimruntimeconfigs",
+    "aimservices",
+    "aimservicetemplates",
+)
+_TEMPLATES = ("aimclusterservicetemplates", "aimservicetemplates")
 
 _MANAGER_RULES = (
-    Rule(GROUP, _OWN_KINDS, {_READ: "follow every object of the nine kinds"}),
+    Rule(GROUP, _FOLLOWED_KINDS, {_FOLLOW: "follow templates, what they refer to, and who waits for them"}),
     Rule(
         GROUP,
-        tuple(f"{name}/status" for name in _OWN_KINDS),
-        {"get, patch": "say what is known, by server-side apply of the fields that each reconciler owns"},
+        tuple(f"{name}/status" for name in _TEMPLATES),
+        {"patch": "say what is known, by server-side apply of the fields that each reconciler owns"},
     ),
     Rule(
         GROUP,
-        tuple(f"{name}/finalizers" for name in _OWN_KINDS),
-        {"update": "own objects with blockOwnerDeletion where OwnerReferencesPermissionEnforcement is on"},
-    ),
-    Rule(
-        GROUP,
-        ("aimclustermodels", "aimmodels"),
-        {"create": "make a model for a service that names an image nobody has described"},
-    ),
-    Rule(
-        GROUP,
-        ("aimclusterservicetemplates", "aimservicetemplates"),
-        {
-            "create, patch": "templates that services derive and images recommend; their owners",
-            "delete": "recommended templates that the image no longer recommends",
-        },
-    ),
-    Rule(
-        GROUP,
-        ("aimmodelcaches", "aimtemplatecaches"),
-        {
-            "create, patch": "the caches that templates and services ask for",
-            "delete": "caches that are not filled and that nobody needs any more",
-            "update": "take our finalizer off",
-        },
+        tuple(f"{name}/finalizers" for name in _TEMPLATES),
+        {"update": "own Jobs with blockOwnerDeletion where OwnerReferencesPermissionEnforcement is on"},
     ),
     Rule(
         "batch",
         ("jobs",),
         {
-            _READ: "count unfinished discovery Jobs and follow downloads",
-            "create, patch": "run discovery and downloads",
-            "delete": "Jobs whose answer nobody waits for, and downloads that are to be tried again",
+            _FOLLOW: "count unfinished discovery Jobs",
+            "create": "run discovery",
+            "get": "see whether a Job was made when the answer to its creation got lost",
+            "delete": "Jobs whose answer nobody waits for",
         },
     ),
-    Rule("", ("pods",), {_READ: "see why a Job's pod does not start"}),
+    Rule("", ("pods",), {_FOLLOW: "see why a Job's pod does not start"}),
     Rule("", ("pods/log",), {"get": "read what discovery printed, and the end of a failed one"}),
+    Rule("", ("nodes",), {_FOLLOW: "learn from labels which GPUs the cluster offers"}),
     Rule(
-        "",
-        ("persistentvolumeclaims",),
-        {
-            _READ: "see a cache volume bind, or get lost",
-            "create, patch": "make cache volumes",
-            "delete": "volumes of deleted model caches",
-        },
-    ),
-    Rule("", ("nodes",), {_READ: "learn from labels which GPUs the cluster offers"}),
-    Rule("", ("namespaces",), {_READ: "stop work in a namespace that is being deleted"}),
-    Rule("", ("secrets",), {"get": "pull secrets that templates and models name, to read image metadata"}),
-    Rule("", ("serviceaccounts",), {"get": "pull secrets that the named service account brings"}),
-    Rule("", ("events",), {"create, patch": "tell people what happened"}),
-    Rule("events.k8s.io", ("events",), {"create, patch": "tell people what happened"}),
-    Rule("storage.k8s.io", ("storageclasses",), {_READ: "find the cluster's default storage class"}),
-    Rule(
-        "serving.kserve.io",
-        ("inferenceservices",),
-        {
-            _READ: "mirror the readiness of deployed services",
-            "create, patch": "deploy services",
-            "delete": "services that are not to be deployed any more",
-        },
-    ),
-    Rule(
-        "apiextensions.k8s.io",
-        ("customresourcedefinitions",),
-        {_READ: "wait for our kinds to be installed, and see whether KServe is there"},
+        "events.k8s.io", ("events",), {"create": "tell people what happened", "patch": "and how often it did"}
     ),
 )
 
@@ -160,7 +123,7 @@ metadata:
 
 
 def manager_role(operator_namespace: str) -> str:
-    """Everything the manager may do, and its binding."""
+    """Everything the manager may do, and its binding: what ``aimctl.controllers.preflight.rights`` asks for."""
     name = "aimctl-manager"
     return (
         _role("ClusterRole", name, "", _MANAGER_RULES)
@@ -186,7 +149,7 @@ def leader_election(operator_namespace: str) -> str:
 
 def people_roles() -> Mapping[str, str]:
     """Roles that add the nine kinds to Kubernetes' own view, edit and admin roles; file name -> YAML."""
-    view = Rule(GROUP, _OWN_KINDS, {_READ: "who may view a namespace sees its AIM objects"})
+    view = Rule(GROUP, _OWN_KINDS, {"get, list, watch": "who may view a namespace sees its AIM objects"})
     status = Rule(GROUP, tuple(f"{name}/status" for name in _OWN_KINDS), {"get": "and their state"})
     edit = Rule(
         GROUP,

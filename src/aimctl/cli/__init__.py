@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from typer.exceptions import TyperException
+
 __all__ = ["CommandError", "main"]
 
 
@@ -31,14 +33,26 @@ def main(argv: Sequence[str] | None = None) -> None:
     from aimctl.cli.app import app
 
     try:
-        code = app(args=list(argv) if argv is not None else None, standalone_mode=False)
+        code = app(args=list(argv) if argv is not None else None, prog_name="aimctl", standalone_mode=False)
     except TyperException as error:
-        _fail(error.format_message(), error.exit_code)
+        _fail(_with_value(error), error.exit_code)
     except CommandError as error:
         _fail(str(error), error.exit_code)
     except (Abort, KeyboardInterrupt):
         sys.exit(130)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _with_value(error: TyperException) -> str:
+    """Typer's text, with the value that was refused: its own names only flag and rule."""
+    from pydantic import ValidationError
+
+    text = error.format_message().rstrip(".").replace("Value error, ", "")
+    cause = error.__cause__
+    if isinstance(cause, ValidationError):
+        given = cause.errors()[0]["input"]
+        return text if repr(given) in text else f"{text} (given: {given!r})"
+    return text
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -11,10 +11,12 @@ from typing import Annotated
 
 import typer
 
+from aimctl.cli import values
+
 app = typer.Typer(
     name="aimctl",
     help="The AIM operator: discovers what AI models need and keeps their service templates.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -61,24 +63,33 @@ OperatorNamespace = Annotated[
     typer.Option(
         "--operator-namespace",
         envvar="AIM_OPERATOR_NAMESPACE",
+        callback=values.namespace,
         help="Where discovery of cluster templates runs.",
     ),
 ]
 
 
-@app.callback()
-def version_and_help(
-    *,
-    version: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)
-    ] = False,
-) -> None:
-    """Handle the flags that stand before a command."""
-    if version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         from aimctl import __version__
 
         print(f"aimctl {__version__}")
         raise typer.Exit(0)
+
+
+@app.callback()
+def before_any_command(
+    context: typer.Context,
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version),
+    ] = False,
+) -> None:
+    """Without a command, help is the answer; ``--version`` has been answered by then."""
+    del version
+    if context.invoked_subcommand is None:
+        print(context.get_help())
 
 
 @app.command()
@@ -97,16 +108,23 @@ def manager(
         str | None,
         typer.Option(
             envvar="AIM_LEADER_ELECTION_NAMESPACE",
+            callback=values.namespace,
             help="Where the lease is; default: the operator namespace.",
         ),
     ] = None,
     metrics_bind_address: Annotated[
-        str, typer.Option(envvar="AIM_METRICS_BIND_ADDRESS", help="host:port of /metrics; 0 switches it off.")
+        str,
+        typer.Option(
+            envvar="AIM_METRICS_BIND_ADDRESS",
+            callback=values.bind_address,
+            help="host:port of /metrics and /debug; 0 switches it off.",
+        ),
     ] = ":8080",
     health_probe_bind_address: Annotated[
         str,
         typer.Option(
             envvar="AIM_HEALTH_PROBE_BIND_ADDRESS",
+            callback=values.bind_address,
             help="host:port of /healthz and /readyz; 0 switches them off.",
         ),
     ] = ":8081",
@@ -117,7 +135,8 @@ def manager(
         typer.Option(
             "--watch-namespace",
             envvar="AIM_WATCH_NAMESPACE",
-            help="Look at this namespace only; may be repeated.",
+            callback=values.namespaces,
+            help="Look at this namespace, and the operator's, only; may be repeated, or comma-separated.",
         ),
     ] = None,
     max_concurrent_reconciles: Annotated[
@@ -133,7 +152,10 @@ def manager(
         LogFormat, typer.Option(envvar="AIM_OPERATOR_LOG_FORMAT", help="json, or console for people.")
     ] = LogFormat.json,
 ) -> None:
-    """Run the operator until SIGTERM or Ctrl-C; a second signal stops it at once."""
+    """Run the operator on a cluster.
+
+    Until SIGTERM or Ctrl-C; a second signal ends it at once. Flags win over environment variables.
+    """
     from aimctl.cli.manager import ManagerSettings, run_manager
 
     run_manager(
@@ -179,7 +201,10 @@ def dev(
         LogLevel, typer.Option(envvar="AIM_OPERATOR_LOG_LEVEL", help="Least severe records written.")
     ] = LogLevel.warning,
 ) -> None:
-    """Run an embedded cluster until Ctrl-C: API server, controllers, a simulated GPU node, the operator."""
+    """Run an embedded cluster with the operator in it.
+
+    API server, controllers and a simulated GPU node in one process, until Ctrl-C.
+    """
     from aimctl.cli.dev import DevSettings, run_dev
 
     run_dev(
@@ -213,8 +238,14 @@ def manifests(
         typer.Option("--output", "-o", help="Folder to write files into; default: standard output."),
     ] = None,
     operator_namespace: OperatorNamespace = "kaiwo-system",
+    image: Annotated[
+        str | None, typer.Option(help="Container image of the manager; default: that of this version.")
+    ] = None,
 ) -> None:
-    """Print the CRDs, RBAC rules and Deployment, ready for ``kubectl apply -f -``, or write them to files."""
+    """Print, or write, what a cluster needs.
+
+    CRDs, RBAC rules and the Deployment, in an order that 'kubectl apply --server-side -f -' can take.
+    """
     from aimctl.cli.manifests import write_manifests
 
-    write_manifests(part.value, output, operator_namespace=operator_namespace)
+    write_manifests(part.value, output, operator_namespace=operator_namespace, image=image)

@@ -17,8 +17,16 @@ from prometheus_client import CollectorRegistry
 from aimctl.cli import CommandError
 from aimctl.controllers.operator import OperatorOptions, add_operator
 from aimctl.controllers.preflight import NotInstalled, check
+from aimctl.runtime.cache import CacheNotSynced
 from aimctl.runtime.clock import LoopClock
-from aimctl.runtime.kube import Client, ConnectionFailed, HttpTransport, KubeError, load_connection
+from aimctl.runtime.kube import (
+    Client,
+    ConnectionFailed,
+    HttpTransport,
+    KubeError,
+    Unauthorized,
+    load_connection,
+)
 from aimctl.runtime.manager import (
     GraceExceeded,
     LeaderElectionOptions,
@@ -31,6 +39,8 @@ from aimctl.runtime.manager import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from aimctl.runtime.kube import ConnectionInfo
 
 __all__ = ["LEASE_NAME", "ManagerSettings", "new_event_loop", "run_manager"]
@@ -102,8 +112,14 @@ async def _run(settings: ManagerSettings) -> None:
             )
             try:
                 await manager.run(stop)
-            except (LeaderLost, GraceExceeded, KubeError) as error:
-                raise CommandError(f"the manager ended: {error}") from error
+            except (LeaderLost, GraceExceeded, CacheNotSynced, KubeError) as error:
+                raise CommandError(f"the manager ended: {_as_flags(error)}") from error
+            except BaseExceptionGroup as group:
+                known, unknown = group.split((LeaderLost, GraceExceeded, CacheNotSynced, KubeError))
+                if known is None or unknown is not None:
+                    raise
+                lines = "; ".join(_as_flags(error) for error in _leaves(known))
+                raise CommandError(f"the manager ended: {lines}") from group
 
 
 def _manager(
@@ -114,20 +130,17 @@ def _manager(
         if settings.leader_elect
         else None
     )
-    try:
-        return Manager(
-            transport,
-            clock=clock,
-            metrics=metrics,
-            options=ManagerOptions(
-                leader_election=election,
-                metrics_bind_address=settings.metrics_bind_address,
-                health_probe_bind_address=settings.health_probe_bind_address,
-                freeze_after_sync=True,
-            ),
-        )
-    except ValueError as error:
-        raise CommandError(str(error), exit_code=2) from error
+    return Manager(
+        transport,
+        clock=clock,
+        metrics=metrics,
+        options=ManagerOptions(
+            leader_election=election,
+            metrics_bind_address=settings.metrics_bind_address,
+            health_probe_bind_address=settings.health_probe_bind_address,
+            freeze_after_sync=True,
+        ),
+    )
 
 
 async def _check_first(client: Client, connection: ConnectionInfo, settings: ManagerSettings) -> None:
@@ -141,5 +154,26 @@ async def _check_first(client: Client, connection: ConnectionInfo, settings: Man
         raise CommandError(f"cannot reach the API server at {connection.server}: {error}") from error
     except NotInstalled as error:
         raise CommandError(str(error)) from error
+    except Unauthorized as error:
+        raise CommandError(
+            f"the API server at {connection.server} does not accept these credentials (401 {error}):"
+            " renew the token or certificate in the kubeconfig, or log in again"
+        ) from error
     except KubeError as error:
         raise CommandError(f"the API server at {connection.server} answers: {error}") from error
+
+
+def _as_flags(error: BaseException) -> str:
+    """The error's text with the flags' names, which a person knows, in place of the options'."""
+    text = str(error)
+    for option in ("metrics_bind_address", "health_probe_bind_address"):
+        text = text.replace(option, "--" + option.replace("_", "-"))
+    return text
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from aimctl.api.deployment import DEFAULT_IMAGE
 from aimctl.api.generate import manifests
 from aimctl.cli import CommandError
 
@@ -14,9 +15,11 @@ if TYPE_CHECKING:
 __all__ = ["write_manifests"]
 
 
-def write_manifests(part: str, output: Path | None, *, operator_namespace: str) -> None:
+def write_manifests(
+    part: str, output: Path | None, *, operator_namespace: str, image: str | None = None
+) -> None:
     """Write one part, or ``all``, to a folder or to standard output, in the order in which they can be applied."""
-    every = manifests(operator_namespace=operator_namespace)
+    every = manifests(operator_namespace=operator_namespace, image=image or DEFAULT_IMAGE)
     files = {name: text for name, text in every.items() if part == "all" or name.startswith(f"{part}/")}
     if output is None:
         sys.stdout.write("---\n".join(files.values()))

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from aimctl.domain.admission import DEFAULT_LIMIT
 
-__all__ = ["OperatorOptions"]
+__all__ = ["OperatorOptions", "is_namespace_name"]
+
+_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+
+def is_namespace_name(name: str) -> bool:
+    """Whether a namespace can have this name (a DNS label of RFC 1123)."""
+    return _DNS_LABEL.fullmatch(name) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +36,14 @@ class OperatorOptions:
 
     def __post_init__(self) -> None:
         """Refuse what cannot work. Raises ValueError that names the field, its value and the rule."""
-        if not self.operator_namespace:
-            raise ValueError("operator_namespace: must not be empty; cluster templates are discovered there")
+        for field, name in (
+            ("operator_namespace", self.operator_namespace),
+            *(("watch_namespaces", name) for name in self.watch_namespaces),
+        ):
+            if not is_namespace_name(name):
+                raise ValueError(
+                    f"{field}: {name!r} is no namespace name: use up to 63 lower-case letters, digits and '-'"
+                )
         for field in ("discovery_limit", "max_concurrent_reconciles"):
             if getattr(self, field) < 1:
                 raise ValueError(f"{field}={getattr(self, field)}: use 1 or more")

@@ -8,21 +8,42 @@ only as a cache that never fills.
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from aimctl.controllers.kinds import OPERATOR_KINDS
+import msgspec
+import structlog
+
+from aimctl.controllers.kinds import CLUSTER_TEMPLATES, OPERATOR_KINDS, TEMPLATES
+from aimctl.runtime.kube import ApiError
 from aimctl.runtime.kube.builtin import SELF_SUBJECT_ACCESS_REVIEWS
 from aimctl.runtime.kube.discovery import discover
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from aimctl.controllers.operator import OperatorOptions
     from aimctl.runtime.kube import Client
 
-__all__ = ["NotInstalled", "Right", "check", "rights"]
+__all__ = ["OLDEST_SERVER", "NotInstalled", "Right", "check", "rights"]
 
-_READ = ("list", "watch")
+OLDEST_SERVER = (1, 25)
+"""The first Kubernetes version that checks CEL rules in CRDs without a feature gate."""
+
+_FOLLOW = ("list", "watch")
+_MOST_CLAUSES = 6
+_DIGITS = re.compile("[0-9]+")
+
+
+class _Version(msgspec.Struct, rename="camel"):
+    """What ``/version`` answers; providers write things like ``25+``."""
+
+    major: str
+    minor: str
+    git_version: str = ""
+
+
+_decode_version = msgspec.json.Decoder(_Version).decode
 
 
 class NotInstalled(Exception):  # noqa: N818 - named for what is the matter
@@ -47,31 +68,41 @@ class Right(NamedTuple):
 
 
 def rights(options: OperatorOptions, *, leader_election_namespace: str = "") -> Iterable[Right]:
-    """Every right the operator uses, so that none turns out missing in the middle of its work."""
-    scopes = (*options.watch_namespaces, options.operator_namespace) if options.watch_namespaces else ("",)
-    spaces = tuple(dict.fromkeys(scopes))
-    for resource in OPERATOR_KINDS:
-        for namespace in spaces if resource.namespaced else ("",):
-            for verb in _READ:
-                yield Right(verb, resource.group, resource.plural, namespace)
-            if resource.plural.endswith("servicetemplates"):
-                yield Right("patch", resource.group, resource.plural, namespace, "status")
-    for verb in _READ:
-        yield Right(verb, "", "nodes")
+    """Every right the operator uses, so that none turns out missing in the middle of its work.
+
+    The roles that ``aimctl manifests rbac`` prints grant exactly these; a test holds the two together.
+    """
+    spaces = options.namespaces or ("",)
+    for kind in OPERATOR_KINDS:
+        for namespace in spaces if kind.namespaced else ("",):
+            yield from _each(_FOLLOW, kind.group, kind.plural, namespace)
+            if kind in (TEMPLATES, CLUSTER_TEMPLATES):
+                yield Right("patch", kind.group, kind.plural, namespace, "status")
+                # Jobs block the deletion of their template: some clusters let only those do it who may do this
+                yield Right("update", kind.group, kind.plural, namespace, "finalizers")
+    yield from _each(_FOLLOW, "", "nodes", "")
     for namespace in spaces:
-        for verb in (*_READ, "create", "delete"):
-            yield Right(verb, "batch", "jobs", namespace)
-        for verb in _READ:
-            yield Right(verb, "", "pods", namespace)
+        yield from _each((*_FOLLOW, "get", "create", "delete"), "batch", "jobs", namespace)
+        yield from _each(_FOLLOW, "", "pods", namespace)
         yield Right("get", "", "pods", namespace, "log")
-        yield Right("create", "events.k8s.io", "events", namespace)
+    # Events about cluster-scoped objects are kept in the namespace "default".
+    for namespace in spaces if "" in spaces else dict.fromkeys((*spaces, "default")):
+        yield from _each(("create", "patch"), "events.k8s.io", "events", namespace)
     if leader_election_namespace:
-        for verb in ("get", "create", "update"):
-            yield Right(verb, "coordination.k8s.io", "leases", leader_election_namespace)
+        yield from _each(
+            ("get", "create", "update"), "coordination.k8s.io", "leases", leader_election_namespace
+        )
+
+
+def _each(verbs: Iterable[str], group: str, resource: str, namespace: str) -> Iterable[Right]:
+    return (Right(verb, group, resource, namespace) for verb in verbs)
 
 
 async def check(client: Client, options: OperatorOptions, *, leader_election_namespace: str = "") -> None:
-    """Raise NotInstalled when something is missing; KubeError when the server cannot be asked."""
+    """Raise NotInstalled when something is missing; KubeError when the server cannot be asked.
+
+    A server that is older than :data:`OLDEST_SERVER` is worth a warning in the log, no more.
+    """
     served = await discover(client)
     missing = [
         f"{kind.plural}.{kind.group}" for kind in OPERATOR_KINDS if served.find(kind.group, kind.kind) is None
@@ -86,9 +117,39 @@ async def check(client: Client, options: OperatorOptions, *, leader_election_nam
     denied = [right for right, answer in zip(wanted, allowed, strict=True) if not answer]
     if denied:
         raise NotInstalled(
-            f"forbidden: this account may not {'; '.join(map(str, denied))}. Grant it with"
+            f"forbidden: this account may not {_in_words(denied)}. Grant it with"
             " 'aimctl manifests rbac | kubectl apply -f -', or run under the service account bound there"
         )
+    await _look_at_version(client)
+
+
+def _in_words(denied: Sequence[Right]) -> str:
+    """One clause for each resource, the first few of them."""
+    verbs: dict[Right, list[str]] = {}
+    for right in denied:
+        verbs.setdefault(right._replace(verb=""), []).append(right.verb)
+    clauses = [str(right._replace(verb=", ".join(several))) for right, several in verbs.items()]
+    more = len(clauses) - _MOST_CLAUSES
+    return "; ".join([*clauses[:_MOST_CLAUSES], *([f"and on {more} more resources"] if more > 0 else [])])
+
+
+async def _look_at_version(client: Client) -> None:
+    try:
+        version = _decode_version(await client.raw("GET", "/version"))
+    except (ApiError, msgspec.DecodeError):
+        return  # it is only for a warning, and somebody forbade it
+    if (_number(version.major), _number(version.minor)) < OLDEST_SERVER:
+        structlog.get_logger(__name__).warning(
+            "this API server is older than 1.25: it does not check the CRDs' rules on immutable fields"
+            " (CEL), and 1.20 was seen to lose list entries on server-side apply; see docs/operating.md",
+            server_version=version.git_version,
+        )
+
+
+def _number(text: str) -> int:
+    """The digits that ``25+`` begins with."""
+    digits = _DIGITS.match(text)
+    return int(digits[0]) if digits else 0
 
 
 async def _allowed(client: Client, right: Right) -> bool:

@@ -1,0 +1,46 @@
+"""Checks of flag values, made before anything is started.
+
+Contract: each takes what was given (None: nothing was) and returns it, or raises ``typer.BadParameter`` whose text
+shows the value and what would do. Typer adds the flag's name and environment variable.
+"""
+
+from __future__ import annotations
+
+import typer
+
+from aimctl.controllers.options import is_namespace_name
+
+__all__ = ["bind_address", "namespace", "namespaces"]
+
+
+def namespace(value: str | None) -> str | None:
+    """A namespace's name."""
+    if value is not None and not is_namespace_name(value):
+        raise typer.BadParameter(
+            f"{value!r} is no namespace name: use up to 63 lower-case letters, digits and '-'"
+        )
+    return value
+
+
+def namespaces(values: list[str] | None) -> list[str] | None:
+    """Several; commas separate as well, since environment variables are often written so."""
+    if values is None:
+        return None
+    names = [name.strip() for value in values for name in value.split(",")]
+    for name in names:
+        namespace(name)
+    return names
+
+
+def bind_address(value: str) -> str:
+    """An address to listen on, or "0"."""
+    from aimctl.runtime.kube import ConfigurationError
+    from aimctl.runtime.manager import parse_bind_address
+
+    try:
+        parse_bind_address("", value)
+    except ConfigurationError:
+        raise typer.BadParameter(
+            f"{value!r} is no address: write ':8080', '127.0.0.1:8080' or '[::1]:8080', or '0' for off"
+        ) from None
+    return value

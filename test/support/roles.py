@@ -1,0 +1,78 @@
+"""Roles evaluated as the API server's RBAC authorizer does, on the embedded server and on paper.
+
+A :class:`Roles` takes the YAML of Roles and ClusterRoles and answers whether a request is granted. As an authorizer of
+the embedded server it also keeps what was asked: ``used`` and ``refused``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from aimctl.devcluster.access import User
+    from aimctl.devcluster.requests import RequestInfo
+
+__all__ = ["Grant", "Roles"]
+
+_EVERYBODY = {
+    ("create", "authorization.k8s.io", "selfsubjectaccessreviews"),
+    ("create", "authorization.k8s.io", "selfsubjectrulesreviews"),
+}
+"""What ``system:basic-user`` grants to everybody who is known; ``system:discovery`` grants the paths."""
+
+
+class Grant(NamedTuple):
+    """One verb on one resource (``pods/log``); the namespace is "" when it holds everywhere."""
+
+    verb: str
+    group: str
+    resource: str
+    namespace: str = ""
+
+
+class Roles:
+    """See the module."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self.granted: set[Grant] = set()
+        self.used: set[Grant] = set()
+        self.refused: list[Grant] = []
+        for text in texts:
+            for role in yaml.safe_load_all(text):
+                if role["kind"] in {"Role", "ClusterRole"}:
+                    self._add(role)
+
+    def _add(self, role) -> None:
+        namespace = role["metadata"].get("namespace", "")
+        for rule in role["rules"]:
+            assert set(rule) == {"apiGroups", "resources", "verbs"}, rule
+            self.granted |= {
+                Grant(verb, group, resource, namespace)
+                for verb in rule["verbs"]
+                for group in rule["apiGroups"]
+                for resource in rule["resources"]
+            }
+
+    def find(self, verb: str, group: str, resource: str, namespace: str) -> Grant | None:
+        """The grant that allows it."""
+        for where in dict.fromkeys(("", namespace)):
+            grant = Grant(verb, group, resource, where)
+            if grant in self.granted:
+                return grant
+        return None
+
+    def refuse(self, user: User, info: RequestInfo) -> str | None:
+        """The embedded server's question."""
+        if not info.resource or (info.verb, info.group, info.resource) in _EVERYBODY:
+            return None
+        resource = f"{info.resource}/{info.subresource}" if info.subresource else info.resource
+        grant = self.find(info.verb, info.group, resource, info.namespace)
+        if grant is None:
+            self.refused.append(Grant(info.verb, info.group, resource, info.namespace))
+            return "no role grants it"
+        self.used.add(grant)
+        return None

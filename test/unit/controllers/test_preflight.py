@@ -1,0 +1,163 @@
+"""What is looked at before the operator starts; and the generated roles are what it asks for, no more and no less."""
+
+from __future__ import annotations
+
+import pytest
+import structlog
+
+from aimctl.api.generate import manifests
+from aimctl.controllers.options import OperatorOptions
+from aimctl.controllers.preflight import NotInstalled, Right, check, rights
+from aimctl.devcluster import DenyRule, DenyRules, DevCluster
+from aimctl.devcluster.faults import Answer, Match
+from aimctl.runtime.kube.errors import ServerError, Unauthorized
+from aimctl.testing.virtualtime import virtual_clock, virtual_time
+from support.roles import Grant, Roles
+
+NAMESPACE = "kaiwo-system"
+
+
+def generated_roles() -> Roles:
+    texts = manifests()
+    return Roles([texts["rbac/manager-role.yaml"], texts["rbac/leader-election-role.yaml"]])
+
+
+def asked(options: OperatorOptions) -> set[Grant]:
+    return {
+        Grant(
+            right.verb,
+            right.group,
+            "/".join(filter(None, (right.resource, right.subresource))),
+            right.namespace,
+        )
+        for right in rights(options, leader_election_namespace=NAMESPACE)
+    }
+
+
+@pytest.mark.parametrize("watched", [(), ("team-a",), ("team-a", "team-b")])
+def test_the_generated_roles_grant_every_right_that_is_asked_for(watched):
+    roles = generated_roles()
+    wanted = asked(OperatorOptions(watch_namespaces=watched))
+    assert {grant for grant in wanted if roles.find(*grant) is None} == set()
+
+
+def test_the_generated_roles_grant_nothing_that_is_not_asked_for():
+    assert generated_roles().granted == asked(OperatorOptions())
+
+
+def test_with_watched_namespaces_nothing_namespaced_is_asked_for_elsewhere():
+    wanted = list(rights(OperatorOptions(watch_namespaces=("team",))))
+    namespaced = {"aimservicetemplates", "aimmodels", "jobs", "pods", "events"}
+    assert {right.namespace for right in wanted if right.resource in namespaced} == {
+        "team",
+        NAMESPACE,
+        "default",  # where the server keeps Events about cluster templates
+    }
+    assert {right.resource for right in wanted if right.namespace == "default"} == {"events"}
+
+
+def test_a_right_is_said_as_an_administrator_would():
+    assert str(Right("get", "", "pods", "team", "log")) == "get pods/log in namespace 'team'"
+    assert str(Right("list", "batch", "jobs")) == "list jobs.batch at cluster scope"
+
+
+@virtual_time
+async def test_all_is_well_on_a_cluster_with_the_crds():
+    async with DevCluster(clock=virtual_clock(), controllers=False) as cluster:
+        with structlog.testing.capture_logs() as logs:
+            await check(cluster.client(), OperatorOptions(), leader_election_namespace=NAMESPACE)
+        assert logs == []
+
+
+@virtual_time
+async def test_missing_crds_are_named_with_the_remedy():
+    async with DevCluster(clock=virtual_clock(), controllers=False) as cluster:
+        await cluster.client().raw(
+            "DELETE", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/aimmodels.aim.silogen.ai"
+        )
+        with pytest.raises(NotInstalled) as error:
+            await check(cluster.client(), OperatorOptions())
+    assert str(error.value) == (
+        "the cluster does not serve aimmodels.aim.silogen.ai: install the CRDs with "
+        "'aimctl manifests crd | kubectl apply --server-side -f -'"
+    )
+
+
+@virtual_time
+async def test_missing_rights_are_named_by_verb_and_resource_and_put_together():
+    async with DevCluster(clock=virtual_clock(), controllers=False) as cluster:
+        denied = DenyRules(
+            [DenyRule("watch", "nodes"), DenyRule("list", "nodes"), DenyRule("get", "pods/log")]
+        )
+        cluster.server.authorizer = denied
+        with pytest.raises(NotInstalled) as error:
+            await check(cluster.client(), OperatorOptions())
+    assert str(error.value).startswith(
+        "forbidden: this account may not list, watch nodes at cluster scope; get pods/log at cluster scope. Grant"
+    )
+    assert "aimctl manifests rbac | kubectl apply" in str(error.value)
+
+
+@virtual_time
+async def test_an_account_without_any_right_still_gets_one_readable_line():
+    async with DevCluster(clock=virtual_clock(), controllers=False) as cluster:
+        cluster.server.authorizer = Roles([])
+        with pytest.raises(NotInstalled) as error:
+            await check(cluster.client(), OperatorOptions())
+    assert "and on 10 more resources" in str(error.value)
+    assert len(str(error.value)) < 900
+
+
+@virtual_time
+async def test_who_is_not_known_at_all_and_a_server_in_trouble_are_told_apart_from_missing_things():
+    async with DevCluster(clock=virtual_clock(), controllers=False) as cluster:
+        for code, kind in ((401, Unauthorized), (503, ServerError)):
+            with cluster.faults.active(Answer(code)), pytest.raises(kind):
+                await check(cluster.client(), OperatorOptions())
+
+
+class OfVersion:
+    """A client that is told another version."""
+
+    def __init__(self, client, answer: bytes) -> None:
+        self._client, self._answer = client, answer
+
+    def __getattr__(self, name):
+        return getattr(self._client, name)
+
+    async def raw(self, method, path, **options):
+        return self._answer if path == "/version" else await self._client.raw(method, path, **options)
+
+
+@pytest.mark.parametrize(
+    ("major", "minor", "warned"),
+    [("1", "20", True), ("1", "24+", True), ("1", "25", False), ("1", "25+", False), ("2", "0", False)],
+)
+@virtual_time
+async def test_a_server_older_than_1_25_is_warned_of_and_used(major, minor, warned):
+    async with DevCluster(clock=virtual_clock(), controllers=False) as cluster:
+        answer = f'{{"major": "{major}", "minor": "{minor}", "gitVersion": "v{major}.{minor}"}}'.encode()
+        with structlog.testing.capture_logs() as logs:
+            await check(OfVersion(cluster.client(), answer), OperatorOptions())
+    assert [(line["log_level"], line["server_version"]) for line in logs] == (
+        [("warning", f"v{major}.{minor}")] if warned else []
+    )
+
+
+@virtual_time
+async def test_a_server_that_does_not_tell_its_version_is_used():
+    async with DevCluster(clock=virtual_clock(), controllers=False) as cluster:
+        cluster.faults.add(Answer(403), Match(path="/version"))
+        with structlog.testing.capture_logs() as logs:
+            await check(cluster.client(), OperatorOptions())
+            await check(OfVersion(cluster.client(), b"hello"), OperatorOptions())
+            await check(OfVersion(cluster.client(), b"{}"), OperatorOptions())
+    assert logs == []
+
+
+@pytest.mark.parametrize("name", ["", "Upper", "under_score", "-dash", "dash-", "a.b", "a" * 64])
+@pytest.mark.parametrize("field", ["operator_namespace", "watch_namespaces"])
+def test_what_cannot_be_a_namespace_is_refused_by_field_and_value(field, name):
+    value = name if field == "operator_namespace" else ("good", name)
+    with pytest.raises(ValueError, match=f"{field}: '{name}' is no namespace name"):
+        OperatorOptions(**{field: value})
