@@ -12,7 +12,8 @@ Contract of :meth:`Lifecycle.run`:
       non-zero.
     * What does not end within the grace is cancelled and named in :class:`GraceExceeded`. The lease is then
       left to run out instead of being released, since the work may not have ended.
-    * Cancelling it ends everything without grace, releases the lease, and lets the CancelledError pass.
+    * Cancelling it, at any time, ends everything without grace, releases the lease, and lets the CancelledError
+      pass when that is done: within a few seconds.
 
 Invariants:
     * What needs the leadership ends before the lease is released, and does not start before it is held.
@@ -141,16 +142,29 @@ class Lifecycle:
     # ---- start
 
     async def _run_inside(self, stop: asyncio.Event | None) -> None:
-        # These two only steer; what they start lives in the groups.
+        # These only steer; what they start lives in the groups.
         steering = [asyncio.create_task(self._start_in_order(), name="manager start")]
         if stop is not None:
             steering.append(asyncio.create_task(self._end_with(stop), name="manager stop"))
+        cancelled: asyncio.CancelledError | None = None
         try:
             await self._ending.wait()
-        except asyncio.CancelledError:
-            await self._end_in_order(steering, grace=0.0)
-            raise
-        await self._end_in_order(steering, grace=0.0 if self._lost else self._grace)
+        except asyncio.CancelledError as error:
+            cancelled = error
+        grace = 0.0 if self._lost or cancelled is not None else self._grace
+        ending = asyncio.create_task(self._end_in_order(steering, grace), name="manager end")
+        while not ending.done():
+            try:
+                await asyncio.wait([ending])
+            except asyncio.CancelledError as error:
+                # Passes when all has ended. The first takes the grace away: the end begins anew without it.
+                if cancelled is None:
+                    ending.cancel()
+                    ending = asyncio.create_task(self._end_in_order(steering, 0.0), name="manager end")
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
+        ending.result()
 
     async def _end_with(self, stop: asyncio.Event) -> None:
         await stop.wait()
