@@ -108,7 +108,8 @@ CREATE = (
     Step("POST", C, {"metadata": {"name": "A_b"}}),
     Step("POST", C, {"metadata": {"name": "x" * 254}}, worded=True),
     Step("POST", C, {"metadata": {"name": "y", "resourceVersion": "3"}}),
-    Step("POST", C, {"metadata": {"name": "y", "labels": {"a": "b c", "x/y/z": "1"}}}),
+    Step("POST", C, {"metadata": {"name": "y", "labels": {"a": "b c"}}}),
+    Step("POST", C, {"metadata": {"name": "y", "labels": {"x/y/z": "1"}}}),
     Step("POST", C, {"metadata": {"name": "y", "labels": {"a": 1}}}, worded=True),
     Step("POST", C, {"metadata": {"name": "y", "finalizers": ["a b"]}}),
     Step(

@@ -23,6 +23,7 @@ from aimctl.devcluster.access import AllowAll, Authenticator, refusal
 from aimctl.devcluster.crds import CRD_COLLECTION, CrdController
 from aimctl.devcluster.deletion import Deletion
 from aimctl.devcluster.documents import Documents
+from aimctl.devcluster.expiry import EventExpiry
 from aimctl.devcluster.faults import (
     Answer,
     ConnectionRefused,
@@ -116,6 +117,7 @@ class ApiServer:
         self.storage = Storage(journal=journal, history=self.options.history)
         self.deletion = Deletion(self.storage, clock=clock)
         self._lifecycle = NamespaceLifecycle(self.storage, self.kinds, self.deletion)
+        self._events = EventExpiry(self.storage, clock=clock)
         self._crds = CrdController(self.storage, self.kinds, self.deletion, clock=clock)
         self.writer = Writer(
             self.storage,
@@ -172,6 +174,7 @@ class ApiServer:
         self._crds.load()
         for kind in self.kinds.stored():
             self.writer.collection(kind)
+        self._events.load()
         namespaces = self.kinds.find("", "v1", "namespaces")
         if namespaces is None:
             return

@@ -12,6 +12,7 @@ import msgspec
 
 from aimctl.devcluster import metadata as rules
 from aimctl.devcluster import statuses
+from aimctl.devcluster.schema import Schema
 from aimctl.devcluster.schema.errors import FieldError
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ __all__ = [
 
 FieldValidation = Literal["Ignore", "Warn", "Strict"]
 """What becomes of unknown fields."""
+
+_METADATA = Schema.open()
 
 
 def check_type(kind: ServedKind, obj: dict[str, Any]) -> None:
@@ -144,12 +147,27 @@ def shaped(
             f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}:'
             f" strict decoding error: {', '.join(texts)}"
         )
-    shaped = kind.schema.default(pruned)
-    shaped["metadata"] = dict(shaped["metadata"])
+    filled = kind.schema.default(pruned)
+    _check_types(kind, filled)
+    filled["metadata"] = dict(filled["metadata"])
     warnings = texts if validation == "Warn" else []
     if kind.deprecated_warning:
         warnings = [kind.deprecated_warning, *warnings]
-    return shaped, warnings
+    return filled, warnings
+
+
+def _check_types(kind: ServedKind, obj: dict[str, Any]) -> None:
+    """What the real server cannot decode is 400: built-in kinds as a whole, of custom ones the metadata.
+
+    Everything behind this may take the types for granted there.
+    """
+    schema = _METADATA if kind.custom else kind.schema
+    for error in schema.validate(obj, None):
+        if error.type == "FieldValueTypeInvalid":
+            resource = kind.resource
+            raise statuses.bad_request(
+                f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: {error}'
+            )
 
 
 def _shown(obj: Any) -> str:

@@ -12,7 +12,6 @@ import base64
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from aimctl.devcluster import statuses
 from aimctl.devcluster.crds import check_definition, prepare_definition
 from aimctl.devcluster.kinds import Strategy
 from aimctl.devcluster.podrules import pod_errors, template_errors
@@ -207,13 +206,6 @@ def _check_job(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[Fi
 
 def _prepare_secret(new: Obj, old: Mapping[str, Any] | None) -> None:  # noqa: ARG001 - the hook's parameters
     new.setdefault("type", "Opaque")
-    for value in (new.get("data") or {}).values():
-        try:
-            base64.b64decode(value or "", validate=True)
-        except (ValueError, TypeError) as error:
-            # the real server fails to decode it at all
-            text = 'Secret in version "v1" cannot be handled as a Secret: illegal base64 data'
-            raise statuses.bad_request(text) from error
     texts = new.pop("stringData", None)
     if texts:
         encoded = {name: base64.b64encode(str(text).encode()).decode() for name, text in texts.items()}

@@ -176,6 +176,7 @@ class Writer:
 
     def _name(self, kind: ServedKind, collection: Collection, metadata: dict[str, Any]) -> None:
         if metadata.get("name") or not metadata.get("generateName"):
+            metadata["name"] = metadata.get("name") or ""
             return
         base = metadata["generateName"][:_MAX_GENERATE_BASE]
         for _ in range(_NAME_ATTEMPTS):
