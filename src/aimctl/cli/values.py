@@ -1,20 +1,21 @@
 """Checks of flag values, made before anything is started.
 
 Contract: each takes what was given (None: nothing was) and returns it, or raises ``typer.BadParameter`` whose text
-shows the value and what would do. Typer adds the flag's name and environment variable.
+shows the value and what would do. Typer adds the flag's name and environment variable. Imports are inside the
+functions: ``--help`` need not wait for the operator's modules.
 """
 
 from __future__ import annotations
 
 import typer
 
-from aimctl.controllers.options import is_namespace_name
-
 __all__ = ["bind_address", "namespace", "namespaces"]
 
 
 def namespace(value: str | None) -> str | None:
     """A namespace's name."""
+    from aimctl.controllers.options import is_namespace_name
+
     if value is not None and not is_namespace_name(value):
         raise typer.BadParameter(
             f"{value!r} is no namespace name: use up to 63 lower-case letters, digits and '-'"

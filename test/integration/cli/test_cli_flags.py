@@ -1,0 +1,149 @@
+"""Flags, environment variables, help and version of the ``aimctl`` command."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from aimctl import __version__
+from support.commands import aimctl, aimctl_all
+
+MANAGER_FLAGS = {
+    "--kubeconfig": "KUBECONFIG",
+    "--leader-elect": "AIM_LEADER_ELECT",
+    "--leader-election-namespace": "AIM_LEADER_ELECTION_NAMESPACE",
+    "--metrics-bind-address": "AIM_METRICS_BIND_ADDRESS",
+    "--health-probe-bind-address": "AIM_HEALTH_PROBE_BIND_ADDRESS",
+    "--discovery-limit": "AIM_DISCOVERY_LIMIT",
+    "--operator-namespace": "AIM_OPERATOR_NAMESPACE",
+    "--watch-namespace": "AIM_WATCH_NAMESPACE",
+    "--max-concurrent-reconciles": "AIM_MAX_CONCURRENT_RECONCILES",
+    "--log-level": "AIM_OPERATOR_LOG_LEVEL",
+    "--log-format": "AIM_OPERATOR_LOG_FORMAT",
+}
+DEV_FLAGS = ("--port", "--kubeconfig-out", "--no-manager", "--catalogue", "--data", "--discovery-limit")
+
+WRONG = {
+    "an unknown flag": (["manager", "--bogus"], {}, ["--bogus"]),
+    "an unknown command": (["mangle"], {}, ["'mangle'"]),
+    "too many words": (["manager", "extra"], {}, ["extra"]),
+    "a flag without its value": (["manager", "--log-level"], {}, ["--log-level", "requires"]),
+    "no number": (["manager", "--discovery-limit", "ten"], {}, ["--discovery-limit", "'ten'", "integer"]),
+    "a limit of none": (["manager", "--discovery-limit", "0"], {}, ["--discovery-limit", "'0'", "1"]),
+    "too many workers": (
+        ["manager", "--max-concurrent-reconciles", "101"],
+        {},
+        ["--max-concurrent-reconciles", "'101'", "100"],
+    ),
+    "a log level": (["manager", "--log-level", "loud"], {}, ["--log-level", "'loud'", "'warning'"]),
+    "a log format": (["manager", "--log-format", "xml"], {}, ["--log-format", "'xml'", "'console'"]),
+    "an address without a port": (
+        ["manager", "--metrics-bind-address", "localhost"],
+        {},
+        ["--metrics-bind-address", "'localhost'", "':8080'", "'0' for off"],
+    ),
+    "a port out of range": (
+        ["manager", "--health-probe-bind-address", ":99999"],
+        {},
+        ["--health-probe-bind-address", "':99999'"],
+    ),
+    "a namespace that cannot be": (
+        ["manager", "--operator-namespace", "Kaiwo_System"],
+        {},
+        ["--operator-namespace", "'Kaiwo_System'", "lower-case"],
+    ),
+    "an empty namespace": (["manager", "--watch-namespace", ""], {}, ["--watch-namespace", "''"]),
+    "the second namespace": (
+        ["manager", "--watch-namespace", "good", "--watch-namespace", "Bad"],
+        {},
+        ["--watch-namespace", "'Bad'"],
+    ),
+    "a lease's namespace": (
+        ["manager", "--leader-elect", "--leader-election-namespace", "a/b"],
+        {},
+        ["--leader-election-namespace", "'a/b'"],
+    ),
+    "a variable that is no number": (
+        ["manager"],
+        {"AIM_DISCOVERY_LIMIT": "many"},
+        ["AIM_DISCOVERY_LIMIT", "'many'"],
+    ),
+    "a variable that is neither yes nor no": (
+        ["manager"],
+        {"AIM_LEADER_ELECT": "maybe"},
+        ["AIM_LEADER_ELECT", "'maybe'"],
+    ),
+    "a variable with a bad namespace": (
+        ["manager"],
+        {"AIM_WATCH_NAMESPACE": "good,Bad"},
+        ["AIM_WATCH_NAMESPACE", "'Bad'"],
+    ),
+    "a port for dev": (["dev", "--port", "70000"], {}, ["--port", "'70000'", "65535"]),
+    "an unknown part": (["manifests", "crds"], {}, ["'crds'", "'crd'", "'rbac'", "'manager'"]),
+}
+
+
+@pytest.fixture(scope="module")
+def outcomes():
+    helps = {f"help {name}": ([name, "--help"], {}) for name in ("manager", "dev", "manifests")}
+    wrong = {name: (args, env) for name, (args, env, _) in WRONG.items()}
+    return aimctl_all({**helps, **wrong})
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_call_ends_with_2_and_one_line_that_shows_flag_value_and_rule(outcomes, name):
+    done = outcomes[name]
+    assert done.code == 2
+    for word in WRONG[name][2]:
+        assert word in done.complaint
+
+
+def words(text: str) -> str:
+    """Help as one line, with the words it broke at a hyphen put together."""
+    return re.sub(r"- (?=[a-z])", "-", " ".join(text.split()))
+
+
+@pytest.mark.parametrize(("flag", "variable"), MANAGER_FLAGS.items())
+def test_the_managers_help_tells_each_flag_with_its_variable(outcomes, flag, variable):
+    done = outcomes["help manager"]
+    assert done.code == 0
+    paragraph = re.search(rf"{flag}\b(.*?)(?= --[a-z]|$)", words(done.out))
+    assert paragraph is not None
+    assert f"env var: {variable}" in words(done.out)
+    assert re.search(rf"{flag}\b", done.out)
+
+
+def test_help_tells_defaults_and_ranges(outcomes):
+    help_ = words(outcomes["help manager"].out)
+    for text in (
+        "default: :8080",
+        "default: :8081",
+        "default: 10; 1<=x<=1000",
+        "default: kaiwo-system",
+        "repeated",
+    ):
+        assert text in help_
+
+
+@pytest.mark.parametrize("flag", DEV_FLAGS)
+def test_the_help_of_dev_tells_each_flag(outcomes, flag):
+    assert flag in outcomes["help dev"].out
+
+
+def test_the_help_of_manifests_tells_parts_and_flags(outcomes):
+    out = outcomes["help manifests"].out
+    for word in ("all|crd|rbac|manager", "--output", "-o", "--operator-namespace", "--image"):
+        assert word in out
+
+
+def test_the_version_is_told():
+    done = aimctl("--version")
+    assert (done.code, done.out, done.err) == (0, f"aimctl {__version__}\n", "")
+
+
+def test_without_a_command_help_is_the_answer():
+    done = aimctl()
+    assert (done.code, done.err) == (0, "")
+    for command in ("manager", "dev", "manifests"):
+        assert re.search(rf"^  {command}  +\w.*\.$", done.out, re.MULTILINE), done.out

@@ -1,0 +1,144 @@
+"""``aimctl`` as a person runs it: another process, its exit code, what it printed where."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+__all__ = ["Done", "RunningCommand", "aimctl", "aimctl_all", "clean_environment"]
+
+_AT_ONCE = 3
+
+
+class Done(NamedTuple):
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def complaint(self) -> str:
+        """The one line that says what went wrong.
+
+        Fails when there is another one, a traceback, or anything on standard output; log records of level info may
+        stand before it.
+        """
+        lines = [line for line in self.err.splitlines() if '"level": "info"' not in line]
+        assert "Traceback" not in self.err, self.err
+        assert len(lines) == 1, self.err
+        assert lines[0].startswith("aimctl: "), self.err
+        assert self.out == ""
+        return lines[0].removeprefix("aimctl: ")
+
+
+def clean_environment(home: Path | str = "/nonexistent-home", **extra: str) -> dict[str, str]:
+    """This process' environment without what would be taken for flags."""
+    dropped = ("AIM_", "KUBE", "COLUMNS", "TERM")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
+    return {**kept, "HOME": str(home), "COLUMNS": "100", **extra}
+
+
+def aimctl(*args: str | Path, env: Mapping[str, str] | None = None, timeout: float = 60) -> Done:
+    """Run it to its end."""
+    done = subprocess.run(
+        [sys.executable, "-m", "aimctl.cli", *map(str, args)],
+        capture_output=True,
+        text=True,
+        env=clean_environment(**(env or {})),
+        stdin=subprocess.DEVNULL,
+        timeout=timeout,
+        check=False,
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def aimctl_all(calls: Mapping[str, tuple[Sequence[str | Path], Mapping[str, str]]]) -> dict[str, Done]:
+    """Run several, a few at a time: each spends a second on imports."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        running = {name: pool.submit(aimctl, *args, env=env) for name, (args, env) in calls.items()}
+        return {name: future.result() for name, future in running.items()}
+
+
+class RunningCommand:
+    """A command at work. Use as a context manager: leaving it kills the process by its id, whatever happened."""
+
+    def __init__(self, *args: str | Path, **env: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "aimctl.cli", *map(str, args)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            env=clean_environment(**env),
+        )
+        self.lines: list[str] = []
+        self._fresh: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._fresh.put(line.rstrip("\n"))
+        self._fresh.put(None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait(10)
+        self._reader.join(10)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    @property
+    def text(self) -> str:
+        """What it printed so far, as far as it was waited for."""
+        return "\n".join(self.lines)
+
+    def wait_for(self, words: str, seconds: float = 30) -> str:
+        """The next line that contains ``words``."""
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                line = self._fresh.get(timeout=max(0.01, end - time.monotonic()))
+            except queue.Empty:
+                raise AssertionError(f"not within {seconds:g} s: {words!r} in\n{self.text}") from None
+            if line is None:
+                raise AssertionError(f"it ended without {words!r}:\n{self.text}")
+            self.lines.append(line)
+            if words in line:
+                return line
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
+    def wait(self, seconds: float = 30) -> int:
+        """Its exit code; afterwards ``lines`` is complete."""
+        try:
+            code = self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"still running after {seconds:g} s:\n{self.text}") from None
+        while (line := self._fresh.get(timeout=10)) is not None:
+            self.lines.append(line)
+        return code
+
+    def stop(self, number: signal.Signals = signal.SIGTERM, seconds: float = 30) -> int:
+        """Signal and wait."""
+        self.send(number)
+        return self.wait(seconds)

@@ -1,0 +1,106 @@
+"""The embedded cluster over HTTP, in a thread of its own, for tests that run commands against it.
+
+    with ServedCluster(folder, pace=0.1) as served:
+        run("aimctl", "manager", "--kubeconfig", served.kubeconfig())
+        served.call(lambda cluster: cluster.client().list(TEMPLATES))
+
+Options are those of ``ClusterOptions``. Everything here may be called from the test's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import yaml
+
+from aimctl.devcluster import DevCluster
+from aimctl.runtime.clock import LoopClock
+from aimctl.runtime.kube.discovery import discover
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from pathlib import Path
+
+__all__ = ["ServedCluster"]
+
+T = TypeVar("T")
+
+
+class ServedCluster:
+    """See the module. Use as a context manager."""
+
+    def __init__(self, folder: Path, **options: Any) -> None:
+        self._folder = folder
+        self._options = options
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="served cluster", daemon=True)
+        self._stop = asyncio.Event()
+        self._up = threading.Event()
+        self._main: Any = None
+        self._cluster: DevCluster | None = None
+        self.url = ""
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._main = asyncio.run_coroutine_threadsafe(self._run(), self._loop)
+        while not self._up.wait(0.02):
+            if self._main.done():
+                self._main.result()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        try:
+            self._main.result(30)
+        finally:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(10)
+            self._loop.close()
+
+    async def _run(self) -> None:
+        async with DevCluster(clock=LoopClock(), **self._options) as cluster:
+            self.url = (await cluster.serve()).url
+            self._cluster = cluster
+            self._up.set()
+            await self._stop.wait()
+
+    @property
+    def cluster(self) -> DevCluster:
+        """For what is safe from another thread: replacing an attribute, adding a token."""
+        assert self._cluster is not None
+        return self._cluster
+
+    def call(self, function: Callable[[DevCluster], Awaitable[T] | T], seconds: float = 30) -> T:
+        """``function(cluster)``, on the cluster's loop."""
+
+        async def on_the_loop() -> Any:
+            answer = function(self.cluster)
+            return await answer if asyncio.iscoroutine(answer) else answer
+
+        return asyncio.run_coroutine_threadsafe(on_the_loop(), self._loop).result(seconds)
+
+    def kubeconfig(self, name: str = "kubeconfig", *, token: str = "") -> Path:
+        """Write one; by default that of an administrator."""
+        return self.call(lambda cluster: cluster.write_kubeconfig(self._folder / name, token=token))
+
+    def apply(self, documents: str | Iterable[Mapping[str, Any]]) -> None:
+        """Apply documents, or YAML text, as an administrator."""
+        items = list(yaml.safe_load_all(documents)) if isinstance(documents, str) else list(documents)
+
+        async def apply(cluster: DevCluster) -> None:
+            client = cluster.client(field_manager="test")
+            served = await discover(client)
+            for item in items:
+                group, _, version = item["apiVersion"].rpartition("/")
+                kind = served.find(group, item["kind"], version)
+                assert kind is not None, item
+                await client.apply(kind.resource, item)
+
+        self.call(apply)
+
+    def state(self, resource: Any, name: str, namespace: str = "") -> str:
+        """The state of a template."""
+        found = self.call(lambda cluster: cluster.client().get(resource, name, namespace))
+        return str(found.view.status.status)
