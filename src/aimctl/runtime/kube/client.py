@@ -3,19 +3,22 @@
 Contract of the writes:
     * One request each, never repeated (but once after a 401, by the transport). Errors are those of the
       reader.
-    * Each first asks ``write_guard``, which raises :class:`WriteRefused` when this process may not write, and
-      then hands the answer to ``on_write`` or ``on_delete``. A dry run asks the guard and tells nobody.
+    * Each first asks ``write_guard``, which raises :class:`WriteRefused` when this process may not write, or
+      says how many seconds the write may take; past them it is given up with :class:`ConnectionFailed`.
+    * The answer goes to ``on_write`` or ``on_delete``, unless it was a dry run. When there is none, and the
+      write may still be on its way, ``on_unclear`` is told.
 
 Invariant: a client is immutable and holds no state, so ``with_`` is cheap and clients are shared freely.
 """
 
 from __future__ import annotations
 
+import asyncio
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, TypeVar, final
 
 from aimctl.runtime.kube.answers import parse_status
-from aimctl.runtime.kube.errors import NotFound
+from aimctl.runtime.kube.errors import ApiError, ConnectionFailed, NotFound
 from aimctl.runtime.kube.objects import Object, ObjectKey
 from aimctl.runtime.kube.options import (
     PATCH_TYPES,
@@ -51,6 +54,9 @@ class _Keep(Enum):
 
 _KEEP: Final = _Keep.KEEP
 
+_NOBODYS_WORD = frozenset({502, 504})
+"""Statuses of something that gave up waiting for what really does the work."""
+
 
 @final
 class Client(Reader):
@@ -60,9 +66,12 @@ class Client(Reader):
         transport: how requests travel; shared between clients, owned by who made it.
         clock: for Retry-After.
         field_manager: the name under which the server records our writes.
-        write_guard: called before each write; raises WriteRefused.
+        write_guard: called before each write; raises WriteRefused, or gives the seconds that the write may
+            take, None for as long as the transport lets it.
         on_write: gets each write's answer, unless it was a dry run.
         on_delete: told that the object of this key and uid is gone for sure.
+        on_unclear: told that a write ended without an answer, for what reason ever, cancellation included,
+            and may take effect still.
         field_validation: what the server does about unknown fields in our writes; "" is its default, Warn.
         on_warning: gets each warning that the server sends along with an answer.
     """
@@ -73,9 +82,10 @@ class Client(Reader):
         *,
         clock: Clock,
         field_manager: str = "aimctl",
-        write_guard: Callable[[], None] | None = None,
+        write_guard: Callable[[], float | None] | None = None,
         on_write: Callable[[Object[Any]], None] | None = None,
         on_delete: Callable[[Resource[Any], ObjectKey, str], None] | None = None,
+        on_unclear: Callable[[], None] | None = None,
         field_validation: FieldValidation = "",
         on_warning: Callable[[str], None] | None = None,
     ) -> None:
@@ -84,15 +94,17 @@ class Client(Reader):
         self._write_guard = write_guard
         self._on_write = on_write
         self._on_delete = on_delete
+        self._on_unclear = on_unclear
         self._field_validation = field_validation
 
     def with_(
         self,
         *,
         field_manager: str | _Keep = _KEEP,
-        write_guard: Callable[[], None] | _Keep | None = _KEEP,
+        write_guard: Callable[[], float | None] | _Keep | None = _KEEP,
         on_write: Callable[[Object[Any]], None] | _Keep | None = _KEEP,
         on_delete: Callable[[Resource[Any], ObjectKey, str], None] | _Keep | None = _KEEP,
+        on_unclear: Callable[[], None] | _Keep | None = _KEEP,
         field_validation: FieldValidation | _Keep = _KEEP,
         on_warning: Callable[[str], None] | _Keep | None = _KEEP,
     ) -> Client:
@@ -104,6 +116,7 @@ class Client(Reader):
             write_guard=self._write_guard if isinstance(write_guard, _Keep) else write_guard,
             on_write=self._on_write if isinstance(on_write, _Keep) else on_write,
             on_delete=self._on_delete if isinstance(on_delete, _Keep) else on_delete,
+            on_unclear=self._on_unclear if isinstance(on_unclear, _Keep) else on_unclear,
             field_validation=(
                 self._field_validation if isinstance(field_validation, _Keep) else field_validation
             ),
@@ -197,9 +210,8 @@ class Client(Reader):
             propagation=propagation,
             grace_period_seconds=grace_period_seconds,
         )
-        self._guard()
         try:
-            answer = await self._call(request_with_body("DELETE", path, (), body))
+            answer = await self._send(request_with_body("DELETE", path, (), body))
         except NotFound:
             self._deleted(resource, name, namespace, uid)
             if missing_ok:
@@ -227,26 +239,48 @@ class Client(Reader):
         accept: str = "application/json",
     ) -> bytes:
         """Any request; anything but GET and HEAD asks the guard. The hooks are not told."""
-        if method not in SAFE_METHODS:
-            self._guard()
         headers = {"Accept": accept} if body is None else {"Accept": accept, "Content-Type": content_type}
-        return await self._call(HttpRequest(method, path, query, headers, body))
+        request = HttpRequest(method, path, query, headers, body)
+        return await (self._call(request) if method in SAFE_METHODS else self._send(request))
 
     def _write_query(self, dry_run: bool) -> Query:  # noqa: FBT001 - private, and its only argument
         return write_query(
             field_manager=self._field_manager, field_validation=self._field_validation, dry_run=dry_run
         )
 
-    def _guard(self) -> None:
-        if self._write_guard is not None:
-            self._write_guard()
+    async def _send(self, request: HttpRequest) -> bytes:
+        """A write, if the guard lets it pass and for as long as it does."""
+        limit = asyncio.timeout(None if self._write_guard is None else self._write_guard())
+        started = self._clock.monotonic()
+        unclear = True
+        try:
+            async with limit:
+                answer = await self._call(request)
+            unclear = False
+            return answer
+        except ApiError as error:
+            unclear = error.status in _NOBODYS_WORD
+            raise
+        except ConnectionFailed as error:
+            unclear = not error.refused
+            raise
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            seconds = self._clock.monotonic() - started
+            raise ConnectionFailed(
+                f"{request.method} {request.path}: no complete answer within {seconds:g} s,"
+                " for which this process was allowed to write"
+            ) from error
+        finally:
+            if unclear and self._on_unclear is not None:
+                self._on_unclear()
 
     async def _write(
         self, resource: Resource[T], request: HttpRequest, *, subresource: str = "", dry_run: bool
     ) -> Object[T]:
-        self._guard()
         own = subresource in OWN_KIND
-        written = Object.parse(resource, await self._call(request), strict=own)
+        written = Object.parse(resource, await self._send(request), strict=own)
         if own and not dry_run:
             self._written(written)
         return written

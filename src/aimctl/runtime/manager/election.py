@@ -7,10 +7,13 @@ Contract:
     * ``release()`` gives the lease back; call it after ``run()`` has ended and the work has, too.
     * ``check_write()`` raises WriteRefused unless we lead and the last successful renewal was *sent* less
       than ``renew_deadline`` ago. It is the fence of every write: a process that was asleep, or whose event
-      loop was blocked, finds it shut when it wakes, before any timer has run.
+      loop was blocked, finds it shut when it wakes, before any timer has run. What it lets pass it bounds: a
+      write is given up halfway between the deadline and the end of the lease.
 
-What it cannot do: a write sent just before the deadline may reach the server after it. The margin for that is
-``lease_duration - renew_deadline``. Writes that must survive even more carry a resourceVersion.
+What it cannot do: stop what has reached the server. The second half of that time is for the server to act on
+it, or to notice that nobody waits. For the same reason the lease is not given back, but runs out, when a write
+was left without an answer shortly before (:meth:`Elector.note_unclear`). Writes that must survive even more
+carry a resourceVersion.
 
 Invariant: ``_renewed_at`` is a time *before* the server saw the renewal, so our idea of the lease ends first.
 """
@@ -102,6 +105,7 @@ class Elector:
         self._lease: Mapping[str, Any] | None = None
         """The Lease as our last successful write left it; None when it may have changed since."""
         self._wrote = False
+        self._unclear_at: float | None = None
         self._holder_told = ""
         metrics.leading(options.name, leads=False)
 
@@ -126,10 +130,17 @@ class Elector:
         """Give the lease back if it is ours, also when we only might have got it. Never raises but
         CancelledError.
 
-        Takes at most the time of one attempt; if it cannot be done, others wait until the lease runs out.
+        Takes at most the time of one attempt; if it cannot be done, or a write may still be on its way, others
+        wait until the lease runs out.
         """
         self._renewed_at = None
         if not self._wrote:
+            return
+        if (
+            self._unclear_at is not None
+            and self._clock.monotonic() < self._unclear_at + self._options.lease_duration
+        ):
+            self._log.info("lease not released, a write may still be on its way: it will run out")
             return
         try:
             async with asyncio.timeout(self._options.attempt_seconds):
@@ -156,8 +167,8 @@ class Elector:
         age = self.renewed_seconds_ago
         return age is not None and age < self._options.renew_deadline
 
-    def check_write(self) -> None:
-        """The fence.
+    def check_write(self) -> float:
+        """The fence: for how many seconds a write may go on that begins now.
 
         Raises:
             WriteRefused: we may not write now; the text says why.
@@ -171,6 +182,11 @@ class Elector:
                 f"not sent: lease {self._name} was last renewed {age:.1f} s ago, "
                 f"the limit is renew_deadline={self._options.renew_deadline:g} s"
             )
+        return self._options.writes_end - age
+
+    def note_unclear(self) -> None:
+        """A write that the fence let pass has ended without an answer, and may take effect still."""
+        self._unclear_at = self._clock.monotonic()
 
     def check_renewal(self, tolerance_seconds: float = 20.0) -> str | None:
         """For liveness: why a holder that should have noticed its loss is stuck, or None."""

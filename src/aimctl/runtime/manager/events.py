@@ -122,7 +122,8 @@ class EventRecorder:
         capacity: int = 1000,
         logger: FilteringBoundLogger | None = None,
     ) -> None:
-        self._client = client.with_(on_write=None, on_delete=None)
+        # Nobody reads Events from a cache, and one that comes late does no harm.
+        self._client = client.with_(on_write=None, on_delete=None, on_unclear=None)
         self._clock = clock
         self._component = component
         self._instance = instance[:_MAX_WORD]

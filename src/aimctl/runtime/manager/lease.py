@@ -76,6 +76,13 @@ class LeaderElectionOptions:
             )
 
     @property
+    def writes_end(self) -> float:
+        """Seconds after a renewal when writes end that still wait for their answer: halfway from the renew
+        deadline to the end of the lease.
+        """
+        return (self.renew_deadline + self.lease_duration) / 2
+
+    @property
     def attempt_seconds(self) -> float:
         """The limit of one attempt: half the renew deadline, at least a second (as controller-runtime)."""
         return max(1.0, self.renew_deadline / 2)

@@ -12,6 +12,7 @@ Contract of :meth:`Lifecycle.run`:
       non-zero.
     * What does not end within the grace is cancelled and named in :class:`GraceExceeded`. The lease is then
       left to run out instead of being released, since the work may not have ended.
+    * The lease is left to run out, too, when a write may still be on its way (see ``Elector.release``).
     * Cancelling it, at any time, ends everything without grace, releases the lease, and lets the CancelledError
       pass when that is done: within a few seconds.
 

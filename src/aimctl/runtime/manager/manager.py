@@ -160,6 +160,7 @@ class Manager:
             write_guard=self.elector.check_write if self.elector else None,
             on_write=self.cache.observe_write,
             on_delete=self.cache.observe_delete,
+            on_unclear=self.elector.note_unclear if self.elector else None,
         )
         self.events = EventRecorder(
             self.client,

@@ -1,0 +1,117 @@
+"""The fence of a leader's writes in time: none of them outlives the lease, and none is left behind at its release."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from aimctl.runtime.kube import ConnectionFailed, Resource
+from aimctl.runtime.manager import LeaderElectionOptions, Manager, ManagerOptions
+from aimctl.testing.virtualtime import virtual_clock, virtual_time
+from support.leaseapi import LeaseApi, LeaseTransport
+
+LEASE = "/apis/coordination.k8s.io/v1/namespaces/ns/leases/lock"
+CONFIG_MAPS = Resource.untyped("", "v1", "ConfigMap", "configmaps")
+BODY = {"metadata": {"name": "a", "namespace": "ns"}}
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+class Replica:
+    """A manager that leads, or waits to."""
+
+    def __init__(self, api: LeaseApi, identity: str = "me", **times: float) -> None:
+        self.transport = LeaseTransport(api)
+        self.manager = Manager(
+            self.transport,
+            clock=virtual_clock(),
+            options=ManagerOptions(leader_election=LeaderElectionOptions("lock", "ns", **times)),
+            identity=identity,
+        )
+        self.stop = asyncio.Event()
+        self.task = asyncio.create_task(self.manager.run(self.stop))
+
+    def swallow(self, word: str, hole: str) -> None:
+        """Requests with this word in their path get no answer; ``hole`` says whether the server sees them."""
+
+        def look(request: Any) -> None:
+            self.transport.black_hole = hole if word in request.path else ""
+
+        self.transport.on_request = look
+
+    async def write(self) -> None:
+        await self.manager.client.create(CONFIG_MAPS, BODY)
+
+    async def end(self) -> None:
+        self.stop.set()
+        await self.task
+
+
+@virtual_time
+@pytest.mark.parametrize(
+    "times", [{}, {"lease_duration": 15.0, "renew_deadline": 14.0}, {"lease_duration": 60.0}]
+)
+async def test_a_write_sent_before_the_deadline_is_given_up_before_another_may_lead(
+    times: dict[str, float],
+) -> None:
+    me = Replica(LeaseApi(), **times)
+    await me.manager.elected.wait()
+    election = me.manager.options.leader_election
+    assert election is not None
+    renewed_at = now()
+    me.transport.black_hole = "request"  # from now on nothing is answered, renewals neither
+    await asyncio.sleep(election.renew_deadline - 0.5)
+    with pytest.raises(ConnectionFailed, match="allowed to write"):
+        await me.write()
+    assert renewed_at + election.renew_deadline < now() < renewed_at + election.lease_duration
+    await asyncio.wait([me.task])
+    assert me.task.exception() is not None
+
+
+@virtual_time
+async def test_a_lease_is_not_given_back_while_a_write_may_still_be_on_its_way() -> None:
+    api = LeaseApi()
+    me = Replica(api)
+    me.swallow("configmaps", "answer")
+    me.manager.add(me.write, name="writer")
+    await me.manager.elected.wait()
+    await asyncio.sleep(5)
+    standby = Replica(api, "standby")
+    await asyncio.sleep(2)
+    renewed_at = max(when for when, method, path in api.calls if method == "PUT" and path == LEASE)
+    me.task.cancel()
+    await asyncio.wait([me.task])
+    assert api.spec(LEASE)["holderIdentity"] == "me"
+    await standby.manager.elected.wait()
+    assert now() >= renewed_at + 15
+    await standby.end()
+
+
+@virtual_time
+async def test_a_lease_is_given_back_when_every_write_was_answered() -> None:
+    api = LeaseApi()
+    me = Replica(api)
+    await me.manager.elected.wait()
+    await me.write()
+    me.transport.fail = [409]
+    with pytest.raises(Exception, match="Scripted"):
+        await me.write()
+    await me.end()
+    assert api.spec(LEASE)["holderIdentity"] == ""
+
+
+@virtual_time
+async def test_a_write_left_open_longer_ago_than_the_lease_lasts_keeps_nothing() -> None:
+    api = LeaseApi()
+    me = Replica(api)
+    await me.manager.elected.wait()
+    me.swallow("configmaps", "request")
+    with pytest.raises(ConnectionFailed):
+        await me.write()
+    await asyncio.sleep(15)
+    await me.end()
+    assert api.spec(LEASE)["holderIdentity"] == ""
