@@ -197,7 +197,7 @@ class Worker(Generic[K]):
         self._handle = handle
         self._clock = clock
         self._dirty: dict[K, None] = {}
-        self._timers: dict[K, asyncio.TimerHandle] = {}
+        self._timers: dict[K, tuple[float, asyncio.Handle]] = {}  # a uvloop handle does not tell its time
         self._failures: dict[K, int] = {}
         self._wanted = asyncio.Event()
         self._busy = False
@@ -210,7 +210,7 @@ class Worker(Generic[K]):
     @property
     def next_due(self) -> float | None:
         """The loop time of the earliest timer."""
-        return min((timer.when() for timer in self._timers.values()), default=None)
+        return min((when for when, _ in self._timers.values()), default=None)
 
     def rests(self, horizon_seconds: float) -> bool:
         """Whether it is idle and no timer is due within the horizon."""
@@ -237,10 +237,10 @@ class Worker(Generic[K]):
         known = self._timers.get(key)
         when = loop.time() + seconds
         if known is not None:
-            if known.when() <= when:
+            if known[0] <= when:
                 return
-            known.cancel()
-        self._timers[key] = loop.call_at(when, self._fire, key)
+            known[1].cancel()
+        self._timers[key] = (when, loop.call_at(when, self._fire, key))
 
     async def run(self) -> None:
         """Work until cancelled; timers end with it."""
@@ -253,7 +253,7 @@ class Worker(Generic[K]):
                 del self._dirty[key]
                 await self._handle_one(key)
         finally:
-            for timer in self._timers.values():
+            for _, timer in self._timers.values():
                 timer.cancel()
             self._timers.clear()
 

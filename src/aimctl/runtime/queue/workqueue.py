@@ -88,6 +88,7 @@ class WorkQueue(Generic[K]):
         "_ready",
         "_ready_heap",
         "_timer",
+        "_timer_at",
         "_waiters",
         "_waiting",
         "_waiting_heap",
@@ -118,7 +119,8 @@ class WorkQueue(Generic[K]):
         self._next_place = itertools.count()
         self._labels = PriorityLabels()
         self._depths: dict[str, int] = {}
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._timer_at = 0.0  # a uvloop handle does not tell its time
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._closed = False
         self._drained = asyncio.Event()
@@ -366,12 +368,13 @@ class WorkQueue(Generic[K]):
         """Keep one timer, at the earliest due time."""
         heap = self._waiting_heap
         if self._timer is not None:
-            if heap and self._timer.when() <= heap[0][0]:
+            if heap and self._timer_at <= heap[0][0]:
                 return  # it re-arms itself
             self._timer.cancel()
             self._timer = None
         if heap:
-            self._timer = asyncio.get_running_loop().call_at(heap[0][0], self._on_timer)
+            self._timer_at = heap[0][0]
+            self._timer = asyncio.get_running_loop().call_at(self._timer_at, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None
