@@ -28,7 +28,7 @@ test: $(STAMP) ## every test that needs nothing beyond the package index
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile test/unit test/integration test/e2e
 
 test-envtest: $(STAMP) ## the same integration and e2e suite against a real etcd, kube-apiserver and controller-manager
-	@bash hack/build-kubernetes.sh
+	@test -n "$$AIMCTL_TEST_KUBECONFIG" || bash hack/build-kubernetes.sh
 	AIMCTL_TEST_SERVER=real $(BIN)/python -m pytest -n $(JOBS) --dist loadfile test/envtest test/e2e
 
 lint: $(STAMP) ## ruff: rules and format

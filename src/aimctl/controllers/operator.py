@@ -30,6 +30,7 @@ from aimctl.runtime.controller import (
     EnqueueMapped,
     EnqueueObject,
     EnqueueOwner,
+    HotLoopDetector,
     Request,
     Watch,
     generation_changed,
@@ -140,6 +141,8 @@ class _Assembly:
             admission,
             kind="Job",
             sources=[jobs],
+            # Its one key stands for every template that waits and every Job that ends: often is right.
+            hot_loop=HotLoopDetector(0),
             clock=manager.clock,
             rng=manager.rng,
             rate_limiter=ExponentialRateLimiter(max_seconds=LONGEST_PAUSE_SECONDS),
