@@ -266,6 +266,7 @@ class World:
         self.ledger = Ledger(cluster)
         self.replicas: list[Replica] = []
         self._seed = seed
+        self._started = 0
         self._namespaces = {"default", OPERATOR_NAMESPACE}
 
     @property
@@ -277,13 +278,14 @@ class World:
     def start(self, identity: str = "", *, election: bool = False, **options: Any) -> Replica:
         """Start a manager. Options are those of OperatorOptions; ``manager`` is a dict of ManagerOptions."""
         manager_options = options.pop("manager", {})
-        identity = identity or f"manager-{len(self.replicas)}"
+        self._started += 1
+        identity = identity or f"manager-{self._started}"
         replica = Replica(
             self.cluster,
             identity,
             election=election,
             options=OperatorOptions(**options),
-            seed=self._seed * 1000 + len(self.replicas),
+            seed=self._seed * 1000 + self._started,
             **manager_options,
         )
         self.replicas.append(replica)

@@ -1,0 +1,242 @@
+"""The limit on discovery Jobs, and who gets a slot."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+
+from aimctl.controllers import kinds
+from aimctl.devcluster.faults import Answer, CutStream, Delay, Gone410, Match, Refuse, Silence
+from aimctl.testing.virtualtime import run_virtual, virtual_time
+from support.operator import world
+
+
+async def many(w, count, namespaces, model="m"):
+    for number in range(count):
+        await w.template(f"t{number}", f"ns{number % namespaces}", model)
+
+
+def each_input_once(w):
+    assert set(w.ledger.created.values()) == {1}
+    assert set(w.ledger.inputs.values()) == {1}
+    return True
+
+
+@virtual_time
+async def test_two_hundred_templates_in_twenty_namespaces_run_ten_at_a_time_and_a_freed_slot_is_taken_at_once():
+    async with world() as w:
+        await w.model("m")
+        await many(w, 200, 20)
+        replica = w.start()
+        await w.until_all()
+        assert w.ledger.most_unfinished == 10
+        assert len(w.ledger.creations) == 200
+        assert each_input_once(w)
+        assert max(w.slots_left_empty(10)) < 1.0
+        # Waiting causes no writes: what is written does not grow with the time in the queue.
+        assert len(replica.wire.writes) <= 200 * 16
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+@virtual_time
+async def test_the_limit_is_what_was_asked_for(limit):
+    async with world() as w:
+        await w.model("m")
+        await many(w, 8, 3)
+        w.start(discovery_limit=limit)
+        await w.until_all()
+        assert w.ledger.most_unfinished == limit
+
+
+@virtual_time
+async def test_both_scopes_share_the_limit():
+    async with world() as w:
+        await w.model("m")
+        for number in range(6):
+            await w.template(f"t{number}", ("team", "")[number % 2])
+        w.start(discovery_limit=2)
+        await w.until_all()
+        assert w.ledger.most_unfinished == 2
+
+
+# ---- managers that die
+
+
+def _storm(seed):
+    """200 templates, two managers with an election, crashes and faults at random moments."""
+
+    async def scenario():
+        rng = random.Random(seed)
+        async with world(seed=seed, pace=rng.choice([0.5, 1.0, 2.0])) as w:
+            w.faults._rng = rng
+            await w.model("m")
+            await many(w, 60, 20)
+            for _ in range(2):
+                w.start(election=True)
+            while set(w.ledger.states()) != {"Ready"}:
+                await asyncio.sleep(rng.uniform(0.5, 6.0))
+                await _trouble(w, rng)
+                for replica in [*w.replicas]:
+                    if not replica.running:
+                        assert replica.task.cancelled() or replica.task.exception()
+                        w.replicas.remove(replica)
+                        w.start(election=True)
+                assert w.now < 1800, w.describe()
+            assert w.ledger.most_unfinished <= 10
+            assert each_input_once(w)
+            await asyncio.sleep(60)
+            assert len(w.ledger.creations) == 60
+            assert not w.ledger.unfinished
+
+    run_virtual(scenario())
+
+
+async def _trouble(w, rng):
+    faults = w.faults
+    match rng.randrange(9):
+        case 0:
+            victims = [replica for replica in w.replicas if replica.running]
+            await rng.choice(victims).crash()
+        case 1:
+            leader = w.leader
+            if leader is not None:
+                await leader.crash()
+        case 2:
+            faults.add(Answer(rng.choice([429, 500, 503])), chance=0.3, times=rng.randrange(1, 40))
+        case 3:
+            after = rng.random() < 0.5
+            faults.add(Answer(500, after_effect=after), Match("create", "jobs"), times=rng.randrange(1, 5))
+        case 4:
+            faults.add(Delay(rng.uniform(0.1, 4.4)), Match("create", "jobs"), times=rng.randrange(1, 5))
+        case 5:
+            faults.add(Silence(rng.randrange(4)), Match("watch", rng.choice(["jobs", "pods", "*"])), times=3)
+            w.cluster.server.storage.end_streams()
+        case 6:
+            faults.add(CutStream(rng.randrange(4)), Match("watch"), times=rng.randrange(1, 12))
+            w.cluster.server.storage.end_streams()
+        case 7:
+            faults.add(Gone410(rng.choice(["event", "status", "body"])), Match("watch"), times=6)
+            w.cluster.server.storage.compact()
+            w.cluster.server.storage.end_streams()
+        case 8:
+            outage = faults.add(Refuse())
+            w.cluster.server.storage.end_streams()
+            await asyncio.sleep(rng.uniform(0.2, 8.0))
+            faults.remove(outage)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_limit_holds_and_each_input_is_discovered_once_through_crashes_and_faults(seed):
+    _storm(seed)
+
+
+@virtual_time
+async def test_a_new_leader_with_a_stale_cache_counts_the_jobs_its_predecessor_made():
+    async with world() as w:
+        await w.model("slow", image="aim-slow:1")
+        first = w.start(election=True, discovery_limit=4)
+        second = w.start(election=True, discovery_limit=4)
+        await asyncio.sleep(5)
+        leader = w.leader
+        assert leader in (first, second)
+        w.faults.add(Silence(), Match("watch", "jobs"))
+        w.cluster.server.storage.end_streams()
+        await many(w, 8, 2, "slow")
+        await w.until(lambda: len(w.ledger.unfinished) == 4, seconds=5)
+        await leader.crash()
+        await asyncio.sleep(30)
+        assert w.leader is not None
+        assert w.leader is not leader
+        assert w.ledger.most_unfinished == 4
+        assert len(w.ledger.creations) == 4
+
+
+# ---- fairness
+
+
+@virtual_time
+async def test_five_hundred_templates_of_one_namespace_do_not_hold_up_anothers_single_one():
+    async with world() as w:
+        await w.model("m")
+        for number in range(100):
+            await w.template(f"t{number}", "crowd")
+        w.start(discovery_limit=3)
+        await w.until(lambda: w.ledger.states()["Ready"] >= 3)
+        await w.template("single", "other")
+        await w.template("single", "")
+        for namespace in ("other", ""):
+            await w.until_state("single", namespace, "Ready", seconds=10)
+        assert w.ledger.states()["Ready"] < 20
+
+
+@pytest.mark.parametrize("namespace", ["crowd", ""], ids=["namespaced", "cluster"])
+@pytest.mark.parametrize("by", ["template", "model"])
+@virtual_time
+async def test_a_template_that_a_service_waits_for_goes_first(namespace, by):
+    async with world() as w:
+        await w.model("m")
+        await w.model("wanted-model", image="aim-w:1")
+        for number in range(20):
+            await w.template(f"t{number:02}", namespace)
+        await w.template("wanted", namespace, "wanted-model")
+        w.start(discovery_limit=2)
+        await w.until(lambda: len(w.ledger.creations) >= 2)
+        wish = {"model": {"ref": "wanted-model"}}
+        if by == "template":
+            wish["templateRef"] = "wanted"
+        await w.service("s", "crowd", **wish)
+        await w.until_state("wanted", namespace, "Ready", seconds=8)
+        assert len(w.ledger.creations) <= 6
+
+
+@virtual_time
+async def test_a_service_that_goes_gives_its_templates_turn_back():
+    async with world() as w:
+        await w.model("m")
+        for number in range(12):
+            await w.template(f"t{number:02}", "team")
+            await asyncio.sleep(1)
+        await w.service("s", "team", model={"ref": "m"}, templateRef="t11")
+        await w.client.delete(kinds.SERVICES, "s", "team")
+        w.start(discovery_limit=1)
+        await w.until_all()
+        order = [job["metadata"]["labels"]["aim.silogen.ai/template"] for _, job in w.ledger.creations]
+        assert order == sorted(order)
+
+
+@virtual_time
+async def test_within_a_namespace_the_oldest_goes_first_and_a_failover_changes_nothing_about_it():
+    async with world() as w:
+        await w.model("m")
+        for number in range(9):
+            await w.template(f"t{number}", "team")
+            await asyncio.sleep(1)
+        first = w.start(discovery_limit=1)
+        await w.until(lambda: len(w.ledger.creations) == 4)
+        await first.crash()
+        w.start(discovery_limit=1)
+        await w.until_all()
+        order = [job["metadata"]["labels"]["aim.silogen.ai/template"] for _, job in w.ledger.creations]
+        assert order == sorted(order)
+
+
+@virtual_time
+async def test_waiting_templates_say_so_once_and_are_left_in_peace_while_others_come_and_go():
+    async with world() as w:
+        await w.model("slow", image="aim-slow:1")
+        w.start(discovery_limit=2)
+        await many(w, 10, 2, "slow")
+        await w.until(lambda: sum(w.told(*key[::-1])[1] == "AwaitingDiscovery" for key in w.ledger.templates) == 8)
+        await asyncio.sleep(5)
+        waiting = [key for key in w.ledger.templates if not w.ledger.jobs_of(key[1], key[0])]
+        before = {key: w.ledger.templates[key]["metadata"]["resourceVersion"] for key in waiting}
+        assert len(waiting) == 8
+        await asyncio.sleep(200)
+        assert {key: w.ledger.templates[key]["metadata"]["resourceVersion"] for key in waiting} == before
+        for namespace, name in waiting:
+            assert w.state(name, namespace) == "Pending"
+            assert w.told(name, namespace) == ("False", "AwaitingDiscovery")
+        page = w.replicas[0].admission.queue()
+        assert [row["position"] for row in page] == list(range(1, 9))
