@@ -27,7 +27,7 @@ from rich.text import Text
 from aimctl.cli.dev import DevSettings, dev_cluster
 from aimctl.controllers.kinds import CLUSTER_TEMPLATES, TEMPLATES
 from aimctl.runtime.clock import LoopClock
-from aimctl.runtime.kube import Client, HttpTransport, load_connection
+from aimctl.runtime.kube import Client, ConnectionInfo, HttpTransport
 from aimctl.runtime.kube.builtin import JOBS
 from aimctl.runtime.kube.discovery import discover
 from aimctl.runtime.manager import configure_logging
@@ -208,8 +208,7 @@ async def main() -> int:
                 soft_wrap=True,
             )
             clock = LoopClock()
-            connection = await load_connection(str(running.kubeconfig), environ={}, clock=clock)
-            async with HttpTransport(connection, clock=clock) as transport:
+            async with HttpTransport(ConnectionInfo(running.url), clock=clock) as transport:
                 good = await play(Client(transport, clock=clock, field_manager="demo"), console, began)
     return 0 if good else 1
 

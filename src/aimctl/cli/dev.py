@@ -17,7 +17,7 @@ from aimctl.devcluster import DevCluster
 from aimctl.devcluster.catalogue import Catalogue, CatalogueError
 from aimctl.devcluster.persist import JournalUnusable
 from aimctl.runtime.clock import LoopClock
-from aimctl.runtime.kube import HttpTransport, load_connection
+from aimctl.runtime.kube import ConnectionInfo, HttpTransport
 from aimctl.runtime.manager import Manager, configure_logging, stop_on_signals
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ async def dev_cluster(settings: DevSettings) -> AsyncIterator[RunningDev]:
                     folder = files.enter_context(tempfile.TemporaryDirectory(prefix="aimctl-dev-"))
                     target = Path(folder) / "kubeconfig"
                 kubeconfig = _write_kubeconfig(cluster, target)
-                async with _operator(settings, kubeconfig, clock):
+                async with _operator(settings, endpoint.url, clock):
                     yield RunningDev(cluster, endpoint.url, kubeconfig)
     except JournalUnusable as error:
         raise CommandError(f"--data {settings.data}: {error}") from error
@@ -101,12 +101,11 @@ async def _run(settings: DevSettings) -> None:
 
 
 @asynccontextmanager
-async def _operator(settings: DevSettings, kubeconfig: Path, clock: LoopClock) -> AsyncIterator[None]:
+async def _operator(settings: DevSettings, url: str, clock: LoopClock) -> AsyncIterator[None]:
     if not settings.with_manager:
         yield
         return
-    connection = await load_connection(str(kubeconfig), environ={}, clock=clock)
-    async with HttpTransport(connection, clock=clock) as transport:
+    async with HttpTransport(ConnectionInfo(url), clock=clock) as transport:
         manager = Manager(transport, clock=clock, rng=random.Random())  # noqa: S311 - jitter, no secrets
         add_operator(manager, OperatorOptions(discovery_limit=settings.discovery_limit))
         stop = asyncio.Event()

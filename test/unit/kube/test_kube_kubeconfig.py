@@ -166,15 +166,29 @@ async def test_another_context_can_be_chosen(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", r"c, current context: "),
-        ("[]", r"c, current context: "),
-        ("{broken", r"c, current context: "),
-        ("apiVersion: v1\ncontexts: []\nclusters: []\nusers: []\n", "contexts has no ''; there are: none"),
+        ("", r"/c is empty"),
+        ("[]", r"/c is no kubeconfig: it has no clusters"),
+        ("text", r"/c is no kubeconfig: it has no clusters"),
+        ("{broken", r"/c is not YAML: line 1, column 8: expected"),
+        ("a: \x00", r"/c is not YAML: unreadable"),
+        ("apiVersion: v1\n", "/c, current context: current-context is not set; choose one of: none"),
+        ("contexts: []\ncurrent-context: a", "contexts has no 'a'; there are: none"),
     ],
 )
 async def test_a_broken_file_is_named(tmp_path: Path, text: str, says: str) -> None:
     (tmp_path / "c").write_text(text)
     with pytest.raises(ConfigurationError, match=says):
+        await load(str(tmp_path / "c"))
+
+
+async def test_a_folder_is_said_to_be_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=f"{tmp_path} is a folder: name the file in it"):
+        await load(str(tmp_path))
+
+
+async def test_without_a_current_context_those_there_are_are_listed(tmp_path: Path) -> None:
+    (tmp_path / "c").write_text("contexts: [{name: main, context: {}}, {name: more, context: {}}]")
+    with pytest.raises(ConfigurationError, match="current-context is not set; choose one of: main, more"):
         await load(str(tmp_path / "c"))
 
 
@@ -216,6 +230,14 @@ async def test_an_error_shows_no_secret(tmp_path: Path, user: dict[str, Any]) ->
         await load(write(tmp_path / "c", user=user))
     chain = [caught.value, caught.value.__cause__]
     assert not any("geheim" in repr(error) for error in chain)
+
+
+async def test_a_syntax_error_beside_a_secret_does_not_show_it(tmp_path: Path) -> None:
+    (tmp_path / "c").write_text("users:\n- name: u\n  user: {token: t0ps3cret\n")
+    with pytest.raises(ConfigurationError, match="line 4") as error:
+        await load(str(tmp_path / "c"))
+    assert "t0ps3cret" not in str(error.value)
+    assert error.value.__cause__ is None
 
 
 async def test_a_context_that_names_what_is_not_there_says_so(tmp_path: Path) -> None:

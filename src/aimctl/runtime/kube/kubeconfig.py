@@ -132,12 +132,21 @@ class _Files:
             raise ConfigurationError(f"{self}: {str(error) or error.__class__.__name__}") from error
 
     async def _load(self) -> _Loaded:
+        stamps = [file_stamp(path) for path in self._paths]
+        fresh = self._merged is None or stamps != self._stamps
+        for path in self._paths if fresh else ():
+            _check_file(path)
         from kubernetes_asyncio.config.kube_config import KubeConfigLoader, KubeConfigMerger
 
-        stamps = [file_stamp(path) for path in self._paths]
-        if self._merged is None or stamps != self._stamps:
+        if fresh:
             self._merged, self._stamps = KubeConfigMerger(_SEPARATOR.join(self._paths)), stamps
         wanted = self._context or self._merged.config.value.get("current-context") or ""
+        if not wanted:
+            names = ", ".join(sorted(node.value["name"] for node in self._merged.config.value["contexts"]))
+            raise ConfigurationError(
+                f"{self}: current-context is not set; choose one of: {names or 'none'}"
+                " (kubectl config use-context)"
+            )
         context = self._entry("contexts", wanted)
         entry = context.value["context"]
         user = self._entry("users", entry["user"]) if entry.get("user") else None
@@ -192,6 +201,29 @@ class _Files:
                 self._stamps = [file_stamp(path) for path in self._paths]
         rest = {name: value for name, value in user.items() if name != "auth-provider"}
         return ConfigNode(node.name, {**node.value, "user": {**rest, "token": token}}, node.path)
+
+
+def _check_file(path: str) -> None:
+    """Say plainly what the merging package would only stumble over."""
+    import yaml
+
+    try:
+        document = yaml.safe_load(Path(path).read_bytes())
+    except IsADirectoryError:
+        raise ConfigurationError(f"kubeconfig {path} is a folder: name the file in it") from None
+    except OSError as error:
+        raise ConfigurationError(f"kubeconfig {path} cannot be read: {error.strerror or error}") from error
+    except yaml.YAMLError as error:
+        # The package's own text quotes the line, which may hold a token.
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise ConfigurationError(f"kubeconfig {path} is not YAML: {where}{problem or 'unreadable'}") from None
+    if document is None:
+        raise ConfigurationError(f"kubeconfig {path} is empty: write one, or name another file")
+    if not isinstance(document, dict):
+        raise ConfigurationError(
+            f"kubeconfig {path} is no kubeconfig: it has no clusters, users and contexts"
+        )
 
 
 @final
