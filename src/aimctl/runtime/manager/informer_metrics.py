@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from aimctl.runtime.cache import InformerGauges
     from aimctl.runtime.kube.objects import Resource
 
-__all__ = ["InformerMetrics"]
+__all__ = [
+    "BoundInformerMetrics",
+    "InformerMetrics",
+]
 
 _LIST_BUCKETS = (0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 _WATCH_BUCKETS = (1.0, 10.0, 60.0, 120.0, 300.0, 450.0, 600.0)

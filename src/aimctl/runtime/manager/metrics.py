@@ -31,7 +31,12 @@ if TYPE_CHECKING:
     from aimctl.runtime.controller.outcome import ResultLabel
     from aimctl.runtime.queue import QueueGauges
 
-__all__ = ["RuntimeMetrics", "metrics_routes"]
+__all__ = [
+    "BoundControllerMetrics",
+    "BoundQueueMetrics",
+    "RuntimeMetrics",
+    "metrics_routes",
+]
 
 _RECONCILE_BUCKETS = (
     *(0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
