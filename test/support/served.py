@@ -2,7 +2,7 @@
 
     with ServedCluster(folder, pace=0.1) as served:
         run("aimctl", "manager", "--kubeconfig", served.kubeconfig())
-        served.call(lambda cluster: cluster.client().list(TEMPLATES))
+        served.ask(lambda client: client.list(TEMPLATES))
 
 Options are those of ``ClusterOptions``. Everything here may be called from the test's thread.
 """
@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import yaml
 
 from aimctl.devcluster import DevCluster
+from aimctl.devcluster.memory_transport import MemoryTransport
 from aimctl.runtime.clock import LoopClock
+from aimctl.runtime.kube.client import Client
 from aimctl.runtime.kube.discovery import discover
 
 if TYPE_CHECKING:
@@ -81,6 +83,15 @@ class ServedCluster:
 
         return asyncio.run_coroutine_threadsafe(on_the_loop(), self._loop).result(seconds)
 
+    def ask(self, function: Callable[[Client], Awaitable[T]]) -> T:
+        """``function(client)`` with a client that meets no faults and may do all."""
+
+        async def on_the_loop(cluster: DevCluster) -> T:
+            transport = MemoryTransport(cluster.server, user_agent="test", internal=True)
+            return await function(Client(transport, clock=cluster.clock, field_manager="test"))
+
+        return self.call(on_the_loop)
+
     def kubeconfig(self, name: str = "kubeconfig", *, token: str = "") -> Path:
         """Write one; by default that of an administrator."""
         return self.call(lambda cluster: cluster.write_kubeconfig(self._folder / name, token=token))
@@ -89,8 +100,7 @@ class ServedCluster:
         """Apply documents, or YAML text, as an administrator."""
         items = list(yaml.safe_load_all(documents)) if isinstance(documents, str) else list(documents)
 
-        async def apply(cluster: DevCluster) -> None:
-            client = cluster.client(field_manager="test")
+        async def apply(client: Client) -> None:
             served = await discover(client)
             for item in items:
                 group, _, version = item["apiVersion"].rpartition("/")
@@ -98,9 +108,9 @@ class ServedCluster:
                 assert kind is not None, item
                 await client.apply(kind.resource, item)
 
-        self.call(apply)
+        self.ask(apply)
 
     def state(self, resource: Any, name: str, namespace: str = "") -> str:
         """The state of a template."""
-        found = self.call(lambda cluster: cluster.client().get(resource, name, namespace))
+        found = self.ask(lambda client: client.get(resource, name, namespace))
         return str(found.view.status.status)

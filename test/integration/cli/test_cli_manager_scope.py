@@ -1,0 +1,120 @@
+"""``aimctl manager --watch-namespace``: only these namespaces, and the operator's, are looked at and worked on."""
+
+from __future__ import annotations
+
+import time
+import urllib.request
+
+import pytest
+
+from aimctl.controllers.kinds import CLUSTER_TEMPLATES, TEMPLATES
+from aimctl.devcluster.access import ADMIN, DenyRule, DenyRules, User
+from aimctl.runtime.kube.builtin import JOBS
+from support.commands import RunningCommand
+from support.ports import reserve_port
+from support.served import ServedCluster
+from support.waiting import eventually
+
+KIND = {"apiVersion": "aim.silogen.ai/v1alpha1"}
+NAMESPACES = ("team-a", "team-b", "elsewhere", "aim-ops")
+
+
+def template(name, namespace="", model="good"):
+    kind = "AIMServiceTemplate" if namespace else "AIMClusterServiceTemplate"
+    metadata = {"name": name, **({"namespace": namespace} if namespace else {})}
+    return {**KIND, "kind": kind, "metadata": metadata, "spec": {"modelName": model, "metric": "latency"}}
+
+
+def model(name, image):
+    return {**KIND, "kind": "AIMClusterModel", "metadata": {"name": name}, "spec": {"image": image}}
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    with ServedCluster(tmp_path_factory.mktemp("scope"), pace=0.1, namespaces=NAMESPACES) as served:
+        # an account that may do nothing namespaced anywhere else: the manager must not even try
+        served.cluster.server.authenticator.tokens.update(admin=ADMIN, narrow=User("narrow"))
+        served.cluster.server.authorizer = DenyRules(
+            [DenyRule(namespace="elsewhere", user="narrow")]
+            + [
+                DenyRule(verb, resource, namespace="", user="narrow")
+                for resource in ("aimservicetemplates", "aimmodels", "aimservices", "jobs", "pods")
+                for verb in ("list", "watch")
+            ]
+        )
+        served.apply(
+            [
+                model("good", "registry.test/aim-quick:1"),
+                model("slow", "registry.test/aim-slow:1"),
+                template("one", "team-a"),
+                template("one", "team-b"),
+                template("one", "elsewhere"),
+                template("one"),
+            ]
+        )
+        yield served
+
+
+@pytest.fixture(scope="module")
+def manager(served):
+    """One slot, two namespaces; yields the port of its metrics."""
+    metrics = reserve_port()
+    flags = (
+        "--kubeconfig", served.kubeconfig("narrow", token="narrow"),
+        "--watch-namespace", "team-a", "--watch-namespace", "team-b",
+        "--operator-namespace", "aim-ops", "--discovery-limit", "1",
+        "--metrics-bind-address", f"127.0.0.1:{metrics.number}", "--health-probe-bind-address", "0",
+        "--log-format", "console",
+    )  # fmt: skip
+    with RunningCommand("manager", *flags) as command:
+        command.wait_for("controller started")
+        yield metrics.number
+        assert command.stop() == 0, command.text
+        assert "forbidden" not in command.text
+    metrics.release()
+
+
+def test_templates_of_the_watched_namespaces_and_of_the_cluster_become_ready(served, manager):
+    for resource, namespace in ((TEMPLATES, "team-a"), (TEMPLATES, "team-b"), (CLUSTER_TEMPLATES, "")):
+        eventually(
+            lambda r=resource, ns=namespace: served.state(r, "one", ns) == "Ready",
+            30,
+            f"one in {namespace!r} is Ready",
+        )
+    jobs = served.ask(lambda client: client.list(JOBS)).items
+    assert {job.meta.namespace for job in jobs} <= {"team-a", "team-b", "aim-ops"}
+    assert "aim-ops" in {job.meta.namespace for job in jobs}
+
+
+def test_a_template_elsewhere_is_not_touched(served, manager):
+    served.apply([template("later", "elsewhere"), template("later", "team-a")])
+    eventually(lambda: served.state(TEMPLATES, "later", "team-a") == "Ready", 30, "team-a's is Ready")
+    for name in ("one", "later"):
+        found = served.ask(lambda client, n=name: client.get(TEMPLATES, n, "elsewhere"))
+        assert b'"status"' not in found.raw
+        assert not served.ask(lambda client: client.list(JOBS, "elsewhere")).items
+
+
+def test_the_discovery_page_shows_who_waits_for_the_one_slot(served, manager):
+    """Whichever runs: the slow ones take half a minute each."""
+    served.apply([template(f"slow-{number}", "team-b", "slow") for number in range(3)])
+
+    def page():
+        with urllib.request.urlopen(f"http://127.0.0.1:{manager}/debug/discovery", timeout=10) as answer:
+            return answer.read().decode().splitlines()
+
+    def two_wait():
+        jobs = served.ask(lambda client: client.list(JOBS, "team-b")).items
+        running = any("slow" in job.meta.name for job in jobs)
+        return running and len(lines := page()) == 3 and lines
+
+    lines = eventually(two_wait, 30, "one runs and two wait", otherwise=page)
+    assert lines[0].split() == ["POSITION", "TEMPLATE", "AWAITED_BY_SERVICE", "WAITING_SECONDS"]
+    rows = [line.split() for line in lines[1:]]
+    assert [row[0] for row in rows] == ["1", "2"]
+    assert all(row[1].startswith("team-b/slow-") and row[2] == "no" for row in rows)
+    first = float(rows[0][3])
+    time.sleep(0.3)
+    assert float(page()[1].split()[3]) > first
+    for number in range(3):
+        served.ask(lambda client, n=f"slow-{number}": client.delete(TEMPLATES, n, "team-b"))
