@@ -86,6 +86,7 @@ class JobWitness:
         import json
 
         body = json.loads(page.data)
+        self._unfinished.clear()
         for item in body["items"]:
             self._take("ADDED", item)
         return str(body["metadata"]["resourceVersion"])
