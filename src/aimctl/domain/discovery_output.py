@@ -27,6 +27,7 @@ __all__ = [
     "MAX_PROFILE_BYTES",
     "MAX_SIZE_GB",
     "MAX_SOURCES",
+    "MAX_SOURCES_BYTES",
     "DiscoveryError",
     "DiscoveryResult",
     "Source",
@@ -40,6 +41,9 @@ log asks for one byte more, so that a longer one is seen to be too long."""
 
 MAX_PROFILE_BYTES = 256 * 1024
 """Bytes of a profile as JSON; it is kept in status, and etcd refuses objects above 1.5 MiB."""
+
+MAX_SOURCES_BYTES = 768 * 1024
+"""Bytes of all sources as JSON; with the profile's they leave room for the rest of the object."""
 
 MAX_DEPTH = 32
 """Nesting of a profile; real ones have 4 levels, and every reader of the status must walk it."""
@@ -175,9 +179,12 @@ def _result(value: list[Any]) -> DiscoveryResult:
     if len(models) > MAX_SOURCES:
         _refuse(f"[0].models has {len(models)} entries; at most {MAX_SOURCES} are kept")
     sources = tuple(_source(item, f"[0].models[{index}]") for index, item in enumerate(models))
+    size = _stored_size([source.to_json() for source in sources])
+    if size > MAX_SOURCES_BYTES:
+        _refuse(f"[0].models has {size} bytes; at most {MAX_SOURCES_BYTES} are kept")
     _check_depth(profile)
     try:
-        size = len(canonical_json(profile))
+        size = _stored_size(profile)
     except (ValueError, RecursionError) as error:
         _refuse(f"[0].profile cannot be kept: {error}")
     if size > MAX_PROFILE_BYTES:
@@ -197,6 +204,12 @@ def _source(item: Any, where: str) -> Source:
     if not 0 <= size <= MAX_SIZE_GB:  # also refuses infinity
         _refuse(f"{where}.size_gb is {_excerpt(size)}; it must be between 0 and {MAX_SIZE_GB:.0f}")
     return Source(name, source, math.ceil(size * 1024**3))
+
+
+def _stored_size(value: Any) -> int:
+    """Bytes in etcd, where three characters of HTML take six bytes each: Go's encoder escapes them."""
+    text = canonical_json(value)
+    return len(text) + 5 * sum(map(text.count, (b"<", b">", b"&")))
 
 
 def _check_depth(profile: dict[str, Any]) -> None:
