@@ -11,8 +11,10 @@ and every Job whose creation we asked for without a clear answer. That the cache
     * Jobs are created here only, and an answered creation is in the cache before this code goes on (read your writes);
     * a lagging cache shows ended Jobs as unfinished, never the other way round;
     * the first round after becoming leader lists Jobs from the server, past the cache;
-    * a former leader cannot create any more: its writes are refused once its renew deadline has passed, and a creation
-      takes at most :data:`CREATE_SECONDS`, less than what lies between that deadline and the end of the lease.
+    * a former leader cannot create any more: the fence refuses its writes once its renew deadline has passed, gives up
+      those on their way before its lease ends, and keeps it from giving the lease back right after one of them.
+
+While the server says that it does not know Jobs at all, there is nothing to count, and no slot is given away.
 """
 
 from __future__ import annotations
@@ -59,7 +61,7 @@ ROUND = Request("", "next-round")
 """The one key of the admission queue: however many Jobs end at once, one round follows."""
 
 CREATE_SECONDS = 4.0
-"""Limit of one creation; less than the five seconds between the default renew deadline and the end of the lease."""
+"""Limit of one creation, for us and for the server."""
 
 _VERIFY_SECONDS = 5.0
 """Time after :data:`CREATE_SECONDS` when the server is asked what became of a creation without a clear answer; longer
@@ -240,6 +242,8 @@ class DiscoveryAdmission:
         return self._next_look()
 
     def _choose(self) -> list[_Waiting]:
+        if self._blind:
+            return []
         now = self._clock.monotonic()
         unclear = {item.candidate for item in self._unclear.values()}
         able = (
@@ -260,8 +264,7 @@ class DiscoveryAdmission:
 
     async def _create(self, item: _Waiting, wish: DiscoveryWish, key: ObjectKey) -> None:
         try:
-            async with asyncio.timeout(CREATE_SECONDS):
-                await self._client.create(JOBS, wish.manifest, wish.namespace)
+            await self._client.create(JOBS, wish.manifest, wish.namespace, timeout_seconds=CREATE_SECONDS)
         except AlreadyExists:
             # Somebody made it before us, perhaps we, without hearing the answer.
             if not await self._found(item, wish, key):
@@ -277,7 +280,7 @@ class DiscoveryAdmission:
             else:
                 self._keep(key, error)
             return
-        except (ServerError, DecodeError, TimeoutError) as error:
+        except (ServerError, DecodeError) as error:
             self._keep(key, error)
             return
         except ApiError as error:
@@ -337,6 +340,13 @@ class DiscoveryAdmission:
 
     # ---- counting
 
+    @property
+    def _blind(self) -> bool:
+        """The server answers 404 for Jobs, which every cluster has: a proxy's word, or a server that is starting.
+        The cache is empty then, and the Jobs may run on.
+        """
+        return self._cache.informer(JOBS).health.missing
+
     def _shares(self) -> Mapping[str, int]:
         """Unfinished Jobs by the namespace of their template, "" for cluster templates."""
         shares: Counter[str] = Counter()
@@ -383,6 +393,8 @@ class DiscoveryAdmission:
         now = self._clock.monotonic()
         times = [item.not_before for item in self._waiting.values() if item.not_before > now]
         times += [item.check_at for item in self._unclear.values()]
+        if self._blind:
+            times.append(now + _VERIFY_SECONDS)
         return Result(requeue_after=max(0.05, min(times) - now)) if times else None
 
 

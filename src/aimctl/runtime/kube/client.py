@@ -124,18 +124,27 @@ class Client(Reader):
         )
 
     async def create(
-        self, resource: Resource[T], body: Mapping[str, Any], namespace: str = "", *, dry_run: bool = False
+        self,
+        resource: Resource[T],
+        body: Mapping[str, Any],
+        namespace: str = "",
+        *,
+        dry_run: bool = False,
+        timeout_seconds: float | None = None,
     ) -> Object[T]:
-        """Create; the namespace may stand in ``body.metadata``. Raises AlreadyExists."""
+        """Create; the namespace may stand in ``body.metadata``. Raises AlreadyExists.
+
+        ``timeout_seconds`` limits the call on both sides: we wait no longer, and the server gives up as well
+        instead of carrying out later what nobody waits for.
+        """
         namespace = namespace or identity_of(body)[1]
         if resource.namespaced and not namespace:
             raise ValueError(
                 f"creating a {resource.kind} needs a namespace: {resource.plural} are namespaced"
             )
-        request = request_with_body(
-            "POST", resource.path(namespace), self._write_query(dry_run), encode(resource, body)
-        )
-        return await self._write(resource, request, dry_run=dry_run)
+        query = self._write_query(dry_run, timeout_seconds)
+        request = request_with_body("POST", resource.path(namespace), query, encode(resource, body))
+        return await self._write(resource, request, dry_run=dry_run, seconds=timeout_seconds)
 
     async def update(
         self, resource: Resource[T], body: Mapping[str, Any], *, subresource: str = "", dry_run: bool = False
@@ -243,14 +252,18 @@ class Client(Reader):
         request = HttpRequest(method, path, query, headers, body)
         return await (self._call(request) if method in SAFE_METHODS else self._send(request))
 
-    def _write_query(self, dry_run: bool) -> Query:  # noqa: FBT001 - private, and its only argument
+    def _write_query(self, dry_run: bool, timeout_seconds: float | None = None) -> Query:  # noqa: FBT001 - private
         return write_query(
-            field_manager=self._field_manager, field_validation=self._field_validation, dry_run=dry_run
+            field_manager=self._field_manager,
+            field_validation=self._field_validation,
+            dry_run=dry_run,
+            timeout_seconds=timeout_seconds,
         )
 
-    async def _send(self, request: HttpRequest) -> bytes:
-        """A write, if the guard lets it pass and for as long as it does."""
-        limit = asyncio.timeout(None if self._write_guard is None else self._write_guard())
+    async def _send(self, request: HttpRequest, seconds: float | None = None) -> bytes:
+        """A write, if the guard lets it pass, for as long as it does and at most ``seconds``."""
+        allowed = None if self._write_guard is None else self._write_guard()
+        limit = asyncio.timeout(min((one for one in (allowed, seconds) if one is not None), default=None))
         started = self._clock.monotonic()
         unclear = True
         try:
@@ -267,20 +280,25 @@ class Client(Reader):
         except TimeoutError as error:
             if not limit.expired():
                 raise
-            seconds = self._clock.monotonic() - started
+            spent = self._clock.monotonic() - started
             raise ConnectionFailed(
-                f"{request.method} {request.path}: no complete answer within {seconds:g} s,"
-                " for which this process was allowed to write"
+                f"{request.method} {request.path}: no complete answer within the {spent:g} s it was given"
             ) from error
         finally:
             if unclear and self._on_unclear is not None:
                 self._on_unclear()
 
     async def _write(
-        self, resource: Resource[T], request: HttpRequest, *, subresource: str = "", dry_run: bool
+        self,
+        resource: Resource[T],
+        request: HttpRequest,
+        *,
+        subresource: str = "",
+        dry_run: bool,
+        seconds: float | None = None,
     ) -> Object[T]:
         own = subresource in OWN_KIND
-        written = Object.parse(resource, await self._send(request), strict=own)
+        written = Object.parse(resource, await self._send(request, seconds), strict=own)
         if own and not dry_run:
             self._written(written)
         return written

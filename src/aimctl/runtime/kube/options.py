@@ -91,14 +91,20 @@ def watch_query(
 
 
 def write_query(
-    *, field_manager: str, field_validation: FieldValidation, dry_run: bool, force: bool = False
+    *,
+    field_manager: str,
+    field_validation: FieldValidation,
+    dry_run: bool,
+    force: bool = False,
+    timeout_seconds: float | None = None,
 ) -> Query:
-    """Options of create, update and patch."""
+    """Options of create, update and patch; ``timeout`` is a Go duration."""
     pairs = [
         ("fieldManager", field_manager),
         ("fieldValidation", field_validation),
         ("force", "true" if force else ""),
         ("dryRun", "All" if dry_run else ""),
+        ("timeout", f"{timeout_seconds:g}s" if timeout_seconds else ""),
     ]
     return _given(pairs)
 

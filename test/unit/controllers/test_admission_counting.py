@@ -1,0 +1,141 @@
+"""What discovery admission counts when the cache cannot be believed: nothing is given away that may be taken."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from aimctl.controllers.admission import CREATE_SECONDS, ROUND, DiscoveryAdmission
+from aimctl.controllers.indexes import JOB_INDEXES
+from aimctl.controllers.observer import DISCOVERY_SELECTOR
+from aimctl.domain.admission import Candidate
+from aimctl.domain.discovery_decision import DiscoveryWish
+from aimctl.domain.discovery_job import COMPONENT, LABEL_COMPONENT
+from aimctl.domain.naming import LABEL_TEMPLATE
+from aimctl.runtime.cache import Cache
+from aimctl.runtime.kube import Client, Object
+from aimctl.runtime.kube.builtin import JOBS
+from aimctl.runtime.kube.errors import error_from_status
+from aimctl.testing.virtualtime import virtual_clock, virtual_time
+from support.scripted import Answer, ScriptedTransport
+from support.scripted_listwatch import ScriptedListWatch, Wait, listing
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+COLLECTION = "/apis/batch/v1/namespaces/team/jobs"
+NOT_SERVED = error_from_status(404, "NotFound", "the server could not find the requested resource")
+
+
+def body(name: str, rv: int = 0) -> dict[str, Any]:
+    """A discovery Job that runs; ``rv`` 0 for one to be created."""
+    metadata = {
+        "name": name,
+        "namespace": "team",
+        "labels": {LABEL_TEMPLATE: name, LABEL_COMPONENT: COMPONENT},
+        "ownerReferences": [
+            {"kind": "AIMServiceTemplate", "name": name, "uid": f"uid-of-{name}", "controller": True}
+        ],
+    }
+    if rv:
+        metadata |= {"uid": f"uid-{name}", "resourceVersion": str(rv)}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "status": {"active": 1}}
+
+
+def job(name: str, rv: int) -> Object[Any]:
+    return Object.parse(JOBS, msgspec.json.encode(body(name, rv)))
+
+
+class Bench:
+    """An admission of limit 2, its cache, and the server it writes to."""
+
+    def __init__(self, *lists: Any, watch: Any = (), create_seconds: float = 0.0) -> None:
+        clock = virtual_clock()
+        self.server = ScriptedListWatch(*lists, watches=[watch])
+        self.wire = ScriptedTransport()
+        self.wire.on(
+            "GET",
+            "/apis/batch/v1/jobs",
+            {"kind": "JobList", "metadata": {"resourceVersion": "10"}, "items": []},
+        )
+        self.wire.on("POST", COLLECTION, self._create)
+        self.cache = Cache(self.server, clock=clock, rng=random.Random(1))
+        self.cache.declare(JOBS, label_selector=DISCOVERY_SELECTOR, indexes=JOB_INDEXES)
+        reader = Client(self.wire, clock=clock)
+        self.admission = DiscoveryAdmission(
+            cache=self.cache,
+            client=reader.with_(on_write=self.cache.observe_write),
+            api_reader=reader,
+            clock=clock,
+            limit=2,
+        )
+        self.version = 100
+        self.create_seconds = create_seconds
+
+    async def _create(self, seen: Any) -> Any:
+        await asyncio.sleep(self.create_seconds)
+        self.version += 1
+        return Answer(201, body(seen.json["metadata"]["name"], self.version))
+
+    def want(self, *names: str) -> None:
+        for name in names:
+            wish = DiscoveryWish(name, "team", "hash", body(name))
+            self.admission.want(Candidate(f"team/{name}", "team", name), lambda wish=wish: wish)
+
+    @property
+    def created(self) -> list[str]:
+        return [seen.json["metadata"]["name"] for seen in self.wire.asked("POST")]
+
+
+@asynccontextmanager
+async def running(bench: Bench) -> AsyncIterator[Bench]:
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(bench.cache.run())
+        await bench.cache.wait_synced(60)
+        yield bench
+        task.cancel()
+
+
+@virtual_time
+async def test_no_slot_is_given_away_while_the_server_does_not_know_jobs() -> None:
+    """A proxy or a starting server answers 404: the cache is empty, and the Jobs run on."""
+    here = listing(job("a", 5), job("b", 6), rv=10)
+    bench = Bench(here, NOT_SERVED, NOT_SERVED, here, watch=[Wait(5), NOT_SERVED])
+    async with running(bench):
+        await asyncio.sleep(6)
+        assert len(bench.cache.list(JOBS)) == 0
+        bench.want("c", "d")
+        result = await bench.admission.reconcile(ROUND)
+        assert bench.created == []
+        assert result is not None
+        assert result.requeue_after is not None
+        await asyncio.sleep(60)
+        assert len(bench.cache.list(JOBS)) == 2
+        await bench.admission.reconcile(ROUND)
+        assert bench.created == []
+
+
+@virtual_time
+async def test_jobs_that_vanish_between_two_creations_free_no_slot() -> None:
+    here = listing(job("a", 5), rv=10)
+    bench = Bench(here, NOT_SERVED, watch=[Wait(5), NOT_SERVED], create_seconds=3)
+    async with running(bench):
+        await asyncio.sleep(4)
+        bench.want("c", "d", "e")
+        await bench.admission.reconcile(ROUND)
+        assert bench.created == ["c"]
+
+
+@virtual_time
+async def test_a_creation_asks_the_server_itself_to_end_in_time() -> None:
+    """So that what we gave up is not carried out later, when its slot may be somebody else's."""
+    bench = Bench(listing(rv=10))
+    async with running(bench):
+        bench.want("c")
+        await bench.admission.reconcile(ROUND)
+        (asked,) = bench.wire.asked("POST")
+        assert asked.query["timeout"] == f"{CREATE_SECONDS:g}s"
