@@ -1,0 +1,167 @@
+"""A client's answers and the watch race each other into the cache: whoever comes second must not undo the first."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from aimctl.runtime.cache import Cache
+from aimctl.runtime.kube import Client
+from aimctl.runtime.kube.builtin import PODS
+from aimctl.testing.virtualtime import virtual_clock, virtual_time
+from support.cache_recorders import RecordingHandler
+from support.scripted import Answer, ScriptedTransport, event, pod, pod_list
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+ONE = "/api/v1/namespaces/default/pods/a"
+DYING = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
+
+
+class Race:
+    """A cache of pods, a client that feeds it, and a server whose watch and answers come when they are told to."""
+
+    def __init__(self, *listed: dict[str, Any], **declaration: Any) -> None:
+        self.wire = ScriptedTransport()
+        self._events: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._listed = pod_list(*listed, rv=10)
+        self._answered = asyncio.Event()
+        collection = "/api/v1/namespaces/default/pods" if declaration.get("namespaces") else "/api/v1/pods"
+        self.wire.on("GET", collection, self._list_or_watch)
+        client = Client(self.wire, clock=virtual_clock())
+        self.cache = Cache(client, clock=virtual_clock(), rng=random.Random(1))
+        self.handler = RecordingHandler()
+        self.cache.declare(PODS, **declaration).add_handler(self.handler)
+        self.client = client.with_(on_write=self.cache.observe_write, on_delete=self.cache.observe_delete)
+
+    async def _list_or_watch(self, seen: Any) -> Any:
+        if "watch" not in seen.query:
+            return Answer(200, self._listed)
+        line = await self._events.get()
+        return Answer(410, b"") if line is None else Answer(200, chunks=(line,))
+
+    def answers(self, method: str, path: str, body: dict[str, Any]) -> None:
+        """The answer to a write, held back until :meth:`answer`."""
+
+        async def held(_seen: Any) -> Answer:
+            await self._answered.wait()
+            return Answer(200, body)
+
+        self.wire.on(method, path, held)
+
+    async def answer(self) -> None:
+        self._answered.set()
+        await asyncio.sleep(1)
+
+    async def watch_brings(self, type_: str, body: dict[str, Any]) -> None:
+        self._events.put_nowait(event(type_, body))
+        await asyncio.sleep(5)
+
+    async def list_brings(self, *listed: dict[str, Any], rv: int) -> None:
+        self._listed = pod_list(*listed, rv=rv)
+        self._events.put_nowait(None)
+        await asyncio.sleep(5)
+
+    def held(self) -> list[str]:
+        return [f"{obj.meta.name}@{obj.meta.resource_version}" for obj in self.cache.list(PODS)]
+
+
+@asynccontextmanager
+async def running(race: Race) -> AsyncIterator[Race]:
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(race.cache.run())
+        await race.cache.wait_synced(10)
+        yield race
+        task.cancel()
+
+
+@pytest.mark.parametrize("declaration", [{}, {"namespaces": ["default"]}, {"projection": "metadata"}])
+@virtual_time
+async def test_a_late_answer_with_a_dying_object_does_not_bring_back_what_the_watch_saw_go(
+    declaration: dict[str, Any],
+) -> None:
+    race = Race(pod("a", rv=3), **declaration)
+    race.answers("DELETE", ONE, pod("a", rv=12, metadata=DYING))
+    async with running(race), asyncio.TaskGroup() as calls:
+        calls.create_task(race.client.delete(PODS, "a", "default"))
+        await race.watch_brings("DELETED", pod("a", rv=13, metadata=DYING))
+        assert race.held() == []
+        await race.answer()
+        assert race.held() == []
+        assert race.handler.events == ["+a@3!", "-a@13"]
+
+
+@virtual_time
+async def test_an_object_that_was_dying_and_is_gone_at_once_goes_with_its_delete_event() -> None:
+    """A pod deleted without grace is answered in its last state, with the version of its end."""
+    race = Race(pod("a", rv=3))
+    race.wire.on("DELETE", ONE, pod("a", rv=12, metadata=DYING))
+    async with running(race):
+        await race.client.delete(PODS, "a", "default", grace_period_seconds=0)
+        assert race.held() == ["a@12"]
+        await race.watch_brings("DELETED", pod("a", rv=12, metadata=DYING))
+        assert race.held() == []
+
+
+@virtual_time
+async def test_a_late_answer_does_not_bring_back_what_a_list_no_longer_had() -> None:
+    race = Race(pod("a", rv=3))
+    race.answers("PATCH", ONE, pod("a", rv=15))
+    async with running(race), asyncio.TaskGroup() as calls:
+        calls.create_task(race.client.patch(PODS, "a", {}, "default"))
+        await race.list_brings(rv=20)
+        assert race.held() == []
+        await race.answer()
+        assert race.held() == []
+        assert race.handler.events == ["+a@3!", "-a@3?"]
+
+
+@virtual_time
+async def test_a_late_answer_does_not_undo_what_another_wrote_since() -> None:
+    race = Race(pod("a", rv=3))
+    race.answers("PATCH", ONE, pod("a", rv=15))
+    async with running(race), asyncio.TaskGroup() as calls:
+        calls.create_task(race.client.patch(PODS, "a", {}, "default"))
+        await race.watch_brings("MODIFIED", pod("a", rv=16))
+        await race.answer()
+        assert race.held() == ["a@16"]
+        assert race.handler.events == ["+a@3!", "a@3>16"]
+
+
+@virtual_time
+async def test_a_late_answer_for_a_name_that_was_given_anew_does_not_touch_the_new_object() -> None:
+    race = Race(pod("a", rv=3))
+    race.answers("DELETE", ONE, {"kind": "Status", "status": "Success", "details": {"uid": "uid-a"}})
+    async with running(race), asyncio.TaskGroup() as calls:
+        calls.create_task(race.client.delete(PODS, "a", "default"))
+        await race.watch_brings("DELETED", pod("a", rv=12))
+        await race.watch_brings("ADDED", pod("a", rv=13, metadata={"uid": "another"}))
+        await race.answer()
+        assert race.held() == ["a@13"]
+
+
+@virtual_time
+async def test_a_dying_object_outside_the_selector_stays_outside() -> None:
+    race = Race(pod("b", rv=3, metadata={"labels": {"app": "web"}}), label_selector="app=web")
+    race.wire.on("DELETE", ONE, pod("a", rv=12, metadata=DYING | {"labels": {"app": "api"}}))
+    async with running(race):
+        await race.client.delete(PODS, "a", "default")
+        assert race.held() == ["b@3"]
+        assert race.handler.events == ["+b@3!"]
+
+
+@virtual_time
+async def test_a_write_before_the_first_list_is_read_at_once_and_the_list_does_not_undo_it() -> None:
+    race = Race(pod("a", rv=3))
+    race.wire.on("PATCH", ONE, pod("a", rv=11))
+    await race.client.patch(PODS, "a", {}, "default")
+    assert race.held() == ["a@11"]
+    async with running(race):
+        assert race.held() == ["a@11"]
+        await race.watch_brings("MODIFIED", pod("a", rv=11))
+        assert race.handler.events == ["+a@11"]
