@@ -183,6 +183,8 @@ class Ledger:
         self.inputs: Counter[tuple[str, str]] = Counter()
         """Jobs made, by template uid and by what would run in the pod."""
         self.creations: list[tuple[float, dict[str, Any]]] = []
+        self.cut_short: Counter[str] = Counter()
+        """Jobs that went before they had ended, by name."""
         self.freed: list[float] = []
         """When a Job ended or went."""
         self.events: list[dict[str, Any]] = []
@@ -215,6 +217,7 @@ class Ledger:
         if change.type == "DELETED" or _finished(body):
             if self.unfinished.pop(key, None) is not None:
                 self.freed.append(now)
+                self.cut_short[key[1]] += change.type == "DELETED" and not _finished(body)
         else:
             self.unfinished.setdefault(key, now)
         if change.type == "DELETED":

@@ -10,7 +10,6 @@ wish last, because what it asks for must be what the status says.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, final
@@ -24,7 +23,14 @@ from aimctl.domain.discovery_output import MAX_OUTPUT_BYTES
 from aimctl.domain.job_outcome import PodLog, PodView
 from aimctl.runtime.clock import parse_time
 from aimctl.runtime.controller import Result
-from aimctl.runtime.kube import BadRequest, Conflict, ConnectionFailed, NotFound, ServerError
+from aimctl.runtime.kube import (
+    BadRequest,
+    Conflict,
+    ConnectionFailed,
+    NotFound,
+    ObjectKey,
+    ServerError,
+)
 from aimctl.runtime.kube.builtin import JOBS, PODS
 
 if TYPE_CHECKING:
@@ -181,8 +187,30 @@ class DiscoveryReconciler:
                 histogram.observe(seconds)
 
     async def _delete(self, job: JobDeletion) -> None:
-        with contextlib.suppress(Conflict):  # another Job has the name by now; the one meant is gone
-            await self._client.delete(JOBS, job.name, job.namespace, uid=job.uid, propagation="Background")
+        try:
+            await self._client.delete(
+                JOBS,
+                job.name,
+                job.namespace,
+                uid=job.uid,
+                resource_version=job.resource_version,
+                propagation="Background",
+            )
+        except Conflict:
+            await self._refresh(job)
+
+    async def _refresh(self, job: JobDeletion) -> None:
+        """Bring a Job's latest state into the cache, which asks for another look at its template.
+
+        The cached one was too old to be deleted: meanwhile it may have ended, with an answer that is worth reading.
+        """
+        cache = self._observer.cache
+        try:
+            latest = await self._client.get(JOBS, job.name, job.namespace)
+        except NotFound:
+            cache.observe_delete(JOBS, ObjectKey(job.namespace, job.name), job.uid)
+        else:
+            cache.observe_write(latest)
 
     def _want(self, obj: Object[Any], seen: TemplateObservation, request: Request) -> None:
         candidate = Candidate(

@@ -14,7 +14,7 @@ How to carry a decision out, in this order:
        ``read_log``: read that pod's log (None when gone), put it on the observed Job, decide again.
     2. Apply ``status`` if it changes anything. Nothing below may be done before this succeeded: a Job must
        not go before its result is kept.
-    3. Delete ``delete_jobs``, in the background, with the UID as precondition.
+    3. Delete ``delete_jobs``, in the background, with UID and resourceVersion as preconditions.
     4. Record ``events``.
     5. ``wish``: ask admission for a slot; only there Jobs are created. Without a wish, withdraw the last one.
     6. ``look_again_after``: decide again after so many seconds.
@@ -85,11 +85,15 @@ class DiscoveryWish:
 @final
 @dataclass(frozen=True, slots=True)
 class JobDeletion:
-    """A Job that should go: it holds a slot for an answer nobody waits for, or its answer is lost."""
+    """A Job that should go: it holds a slot for an answer nobody waits for, or its answer is lost.
+
+    ``resource_version`` is the Job's that was decided about: a later one may have an answer.
+    """
 
     namespace: str
     name: str
     uid: str
+    resource_version: str = ""
 
 
 @final
@@ -319,7 +323,7 @@ def _unfinished(seen: TemplateObservation, *, but: str = "") -> tuple[JobDeletio
 
 def _deletion(job: ObservedJob) -> JobDeletion:
     meta = job.view.metadata
-    return JobDeletion(meta.namespace, meta.name, meta.uid)
+    return JobDeletion(meta.namespace, meta.name, meta.uid, meta.resource_version)
 
 
 def _count(sources: int) -> str:

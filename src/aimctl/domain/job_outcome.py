@@ -76,6 +76,7 @@ class _MetaView(_Part, frozen=True, gc=False):
     name: str = ""
     namespace: str = ""
     uid: str = ""
+    resource_version: str = ""
     creation_timestamp: str | None = None
     deletion_timestamp: str | None = None
     owner_references: tuple[_OwnerView, ...] = ()
