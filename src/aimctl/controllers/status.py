@@ -6,13 +6,19 @@ from typing import TYPE_CHECKING, Any, final
 
 import msgspec
 
+from aimctl.runtime.controller import RetryAfter
 from aimctl.runtime.kube import NotFound
 
 if TYPE_CHECKING:
     from aimctl.domain.status_slice import StatusSlice
     from aimctl.runtime.kube import Client, Object
 
-__all__ = ["StatusWriter"]
+__all__ = ["GONE_SECONDS", "StatusWriter"]
+
+GONE_SECONDS = 5.0
+"""Until the next look at a template that the server does not have and the cache still has: a watch that lags tells of
+the deletion meanwhile, and a proxy that answered for a server has been found out.
+"""
 
 
 class _Status(msgspec.Struct):
@@ -36,11 +42,12 @@ class StatusWriter:
         self._field_manager = field_manager
 
     async def write(self, obj: Object[Any], wanted: StatusSlice) -> bool:
-        """Apply ``wanted`` and return True, or return False when it is so already or the object is gone.
+        """Apply ``wanted`` and return True, or return False when it is so already.
 
         The UID in the request makes the server refuse when another object took the name meanwhile.
 
         Raises:
+            RetryAfter: the server does not have the object. Nothing else should be done for it now.
             Conflict: somebody forced our fields in between; the next look decides anew.
             KubeError: the write did not happen, or nobody knows whether it did.
         """
@@ -60,6 +67,6 @@ class StatusWriter:
             await self._client.apply(
                 obj.resource, body, subresource="status", field_manager=self._field_manager
             )
-        except NotFound:
-            return False
+        except NotFound as error:
+            raise RetryAfter(GONE_SECONDS, f"the server does not have {obj!r}") from error
         return True
