@@ -17,8 +17,9 @@ from aimctl.domain.gpus import normalise
 from aimctl.domain.job_outcome import JobView
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
+    from aimctl.runtime.cache import IndexFunction
     from aimctl.runtime.kube.objects import Object
 
 __all__ = [
@@ -114,7 +115,14 @@ def _unfinished(obj: Object[Any]) -> Iterator[str]:
         yield UNFINISHED
 
 
-TEMPLATE_INDEXES = {"model": _by_model, "runtime-config": _by_runtime_config, "gpu": _by_gpu}
-SERVICE_INDEXES = {"template": _by_wanted_template, "model": _by_wanted_model}
-JOB_INDEXES = {"owner": _by_owner, "state": _unfinished}
-POD_INDEXES = {"owner": _by_owner}
+TEMPLATE_INDEXES: Mapping[str, IndexFunction[Any]] = {
+    "model": _by_model,
+    "runtime-config": _by_runtime_config,
+    "gpu": _by_gpu,
+}
+SERVICE_INDEXES: Mapping[str, IndexFunction[Any]] = {
+    "template": _by_wanted_template,
+    "model": _by_wanted_model,
+}
+JOB_INDEXES: Mapping[str, IndexFunction[Any]] = {"owner": _by_owner, "state": _unfinished}
+POD_INDEXES: Mapping[str, IndexFunction[Any]] = {"owner": _by_owner}

@@ -25,7 +25,7 @@ from aimctl.domain.naming import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from aimctl.api.v1alpha1 import TemplateSpec
 
@@ -69,7 +69,7 @@ ACTIVE_DEADLINE_SECONDS = 15 * 60
 NON_ROOT_USER = 65532
 """A dry run needs no rights, and images often name no user at all: without this they would not start."""
 
-_RESOURCES = {
+_RESOURCES: Mapping[str, Mapping[str, str]] = {
     "requests": {"cpu": "100m", "memory": "256Mi"},
     "limits": {"cpu": "2", "memory": "4Gi"},
 }

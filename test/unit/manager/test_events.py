@@ -96,6 +96,16 @@ async def test_events_of_cluster_scoped_objects_are_in_the_default_namespace():
 
 
 @virtual_time
+async def test_a_message_that_is_no_valid_text_is_recorded_all_the_same():
+    """Program output may hold half of a surrogate pair, which no UTF-8 has."""
+    stage = Stage()
+    async with stage.running():
+        stage.say("bad \udcff byte")
+        await asyncio.sleep(1)
+    assert [event["note"] for event in stage.events] == ["bad ? byte"]
+
+
+@virtual_time
 async def test_an_identical_event_becomes_one_series_patch_and_further_ones_only_count():
     """Checklist 129: identical second event becomes a series patch."""
     stage = Stage()

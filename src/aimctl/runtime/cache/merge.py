@@ -20,7 +20,7 @@ from aimctl.runtime.kube.objects import Object, is_newer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["Change", "Merged", "Spaces", "group", "merge"]
+__all__ = ["Change", "Merged", "Spaces", "group", "merge", "newer"]
 
 T = TypeVar("T")
 
@@ -88,7 +88,7 @@ def merge(
             old = before.get(name)
             if old is not None and _same(old, obj):
                 kept[name] = old
-            elif old is not None and not reset and not _newer(obj, old):
+            elif old is not None and not reset and not newer(obj, old):
                 kept[name] = old
                 stale += not is_newer(old.meta.resource_version, proven)
             elif buried(obj):
@@ -122,5 +122,6 @@ def _same(one: Object[T], other: Object[T]) -> bool:
     return one.meta.resource_version == other.meta.resource_version and one.meta.uid == other.meta.uid
 
 
-def _newer(candidate: Object[T], known: Object[T]) -> bool:
+def newer(candidate: Object[T], known: Object[T]) -> bool:
+    """Whether ``candidate`` is a later state than ``known``."""
     return is_newer(candidate.meta.resource_version, known.meta.resource_version)

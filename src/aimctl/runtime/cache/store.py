@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar, final
 
 from aimctl.runtime.cache.errors import UnknownIndex
 from aimctl.runtime.cache.indexes import Index
-from aimctl.runtime.cache.merge import Change, group, merge
+from aimctl.runtime.cache.merge import Change, group, merge, newer
 from aimctl.runtime.kube.objects import ObjectKey, is_newer
 
 if TYPE_CHECKING:
@@ -230,7 +230,7 @@ class Store(Generic[T]):
             if changes and old is not None and old.meta.uid != obj.meta.uid:
                 self._bury(old.meta.uid, _Tombstone(obj.key, old.meta.resource_version, None))
             return changes
-        if old is None or old.meta.uid != obj.meta.uid or not _newer(obj, old):
+        if old is None or old.meta.uid != obj.meta.uid or not newer(obj, old):
             return ()
         self._remove(old)
         self._bury(obj.meta.uid, _Tombstone(obj.key, obj.meta.resource_version, obj.meta.resource_version))
@@ -252,7 +252,7 @@ class Store(Generic[T]):
 
     def _take(self, obj: Object[T], proven: str) -> tuple[Change[T], ...]:
         old = self.get(obj.key)
-        if old is not None and not _newer(obj, old):
+        if old is not None and not newer(obj, old):
             # Behind our own write is the normal way of its echo; behind the watch itself is a replay.
             self.stale_dropped += not is_newer(old.meta.resource_version, proven)
             return ()
@@ -322,7 +322,3 @@ class Store(Generic[T]):
             listed_now = found is not None and found.meta.uid == uid
             if not listed_now and not is_newer(tombstone.known, version):  # "" is newer than any
                 del self._gone[uid]
-
-
-def _newer(candidate: Object[T], known: Object[T]) -> bool:
-    return is_newer(candidate.meta.resource_version, known.meta.resource_version)

@@ -158,7 +158,7 @@ class ServerError(ApiError):
     """Any 5xx."""
 
 
-_CLASSES: dict[int, type[ApiError]] = {
+_CLASSES: Mapping[int, type[ApiError]] = {
     400: BadRequest,
     401: Unauthorized,
     403: Forbidden,

@@ -9,7 +9,8 @@ Contract of :meth:`EventRecorder.event`:
     * Writes go through the fenced client: a standby, or a leader that was, writes nothing.
 
 Invariants:
-    * At most ``capacity`` writes wait, at most ``_MAX_SERIES`` series are remembered.
+    * At most ``_MAX_SERIES`` series are remembered. No new one begins while ``capacity`` writes wait; beyond them
+      there wait at most as many patches as there are series.
     * Only ``run()`` writes. Counts are in memory and the patch carries the total, so a lost patch loses no
       count.
 """
@@ -166,7 +167,7 @@ class EventRecorder:
         if self._stop.is_set():
             self._metrics.event("dropped")
             return
-        note = message.encode()[:_MAX_NOTE_BYTES].decode(errors="ignore")
+        note = message.encode(errors="replace")[:_MAX_NOTE_BYTES].decode(errors="ignore")
         meta, resource = regarding.meta, regarding.resource
         kind = _Kind(
             meta.uid,

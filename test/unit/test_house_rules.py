@@ -1,0 +1,136 @@
+"""Rules of the house that no linter knows: no clock but the injected one, no state in modules, files of one idea."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import aimctl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SOURCES = Path(aimctl.__file__).parent
+ROOMS = ("runtime", "domain", "controllers")
+FILES = sorted(path for room in ROOMS for path in (SOURCES / room).rglob("*.py"))
+MOST_LINES = 450
+
+CLOCKS = {
+    ("time", "time"),
+    ("time", "monotonic"),
+    ("time", "perf_counter"),
+    ("time", "sleep"),
+    ("datetime", "now"),
+    ("datetime", "utcnow"),
+    ("date", "today"),
+}
+CHANCES = {
+    "random",
+    "randint",
+    "randrange",
+    "choice",
+    "choices",
+    "shuffle",
+    "sample",
+    "uniform",
+    "seed",
+    "getrandbits",
+}
+MUTABLE_CALLS = {
+    "dict",
+    "list",
+    "set",
+    "defaultdict",
+    "Counter",
+    "deque",
+    "OrderedDict",
+    "Event",
+    "Lock",
+    "Queue",
+}
+READ_ONLY = {"Mapping", "Sequence", "frozenset", "Final", "TypeAlias"}
+
+
+def shown(path: Path) -> str:
+    return str(path.relative_to(SOURCES))
+
+
+def calls(path: Path) -> Iterator[tuple[int, str, str, ast.Call]]:
+    """Line, object, attribute and node of every call like ``object.attribute(...)``."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            owner = node.func.value
+            if isinstance(owner, ast.Name):
+                yield node.lineno, owner.id, node.func.attr, node
+
+
+def annotated_read_only(node: ast.AnnAssign) -> bool:
+    head = node.annotation.value if isinstance(node.annotation, ast.Subscript) else node.annotation
+    return isinstance(head, ast.Name) and head.id in READ_ONLY
+
+
+def mutable(value: ast.expr | None) -> bool:
+    if isinstance(value, ast.Call):
+        function = value.func
+        name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+        return name in MUTABLE_CALLS
+    return isinstance(value, ast.Dict | ast.List | ast.Set | ast.DictComp | ast.ListComp | ast.SetComp)
+
+
+def state_of(path: Path) -> list[str]:
+    """Module-level names that hold something that could change."""
+    found = []
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and mutable(node.value):
+            found += [name.id for name in node.targets if isinstance(name, ast.Name) and name.id != "__all__"]
+        if isinstance(node, ast.AnnAssign) and mutable(node.value) and not annotated_read_only(node):
+            found += [ast.unparse(node.target)]
+        if isinstance(node, ast.Global):
+            found.append("global")
+    return found
+
+
+def test_only_the_clock_reads_a_clock_or_waits() -> None:
+    found = []
+    for path in FILES:
+        if shown(path) == "runtime/clock.py":
+            continue
+        for line, owner, name, call in calls(path):
+            waits = (owner, name) == ("asyncio", "sleep") and ast.unparse(call.args[0]) != "0"
+            if (owner, name) in CLOCKS or waits:
+                found.append(f"{shown(path)}:{line} {owner}.{name}")
+    assert found == []
+
+
+def test_chance_comes_from_an_injected_source() -> None:
+    found = [
+        f"{shown(path)}:{line} random.{name}"
+        for path in FILES
+        for line, owner, name, _ in calls(path)
+        if owner == "random" and name in CHANCES
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=shown)
+def test_a_module_holds_no_state(path: Path) -> None:
+    assert state_of(path) == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=shown)
+def test_a_file_is_short_and_opens_with_its_contract(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert text.count("\n") <= MOST_LINES
+    assert ast.get_docstring(ast.parse(text)) or not text.strip()
+
+
+def test_the_search_for_state_finds_it(tmp_path: Path) -> None:
+    file = tmp_path / "x.py"
+    file.write_text(
+        "A = {}\nB: dict[str, int] = {}\nC: Mapping[str, int] = {}\nD = (1, 2)\nE = asyncio.Event()\n"
+        "F = [1]\n__all__ = ['A']\nG = frozenset({1})\ndef f():\n    x = {}\n"
+    )
+    assert state_of(file) == ["A", "B", "E", "F"]
