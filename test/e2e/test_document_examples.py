@@ -141,7 +141,10 @@ def test_kubectl_shows_state_reason_and_history_of_a_template(samples: RunningCl
     described = kubectl("describe", "aimst", "broken-image", "-n", "ml-team")
     assert "DiscoveryFailed" in described.partition("Events:")[2]
 
-    explained = kubectl("explain", "aimst.spec.gpuSelector.count")
-    assert "Number of GPUs per replica" in explained
+    eventually(
+        lambda: "Number of GPUs per replica" in kubectl.run("explain", "aimst.spec.gpuSelector.count").stdout,
+        30,
+        "kubectl explains a field, once the server has published the schema",
+    )
 
     kubectl("wait", "aimst/llama-3-8b-static", "-n", "ml-research", "--for=condition=Ready", "--timeout=10s")

@@ -62,7 +62,11 @@ async def test_the_samples_apply_and_are_listed_by_category(kubectl: Kubectl) ->
     kubectl("apply", "-f", str(CONFIG / "samples"))
     listed = kubectl("get", "aim", "-n", "ml-batch")
     assert listed.count("aimservicetemplate.aim.silogen.ai/qwen3-32b-") == 30
-    assert "GPUs per replica" in kubectl("explain", "aimst.spec.gpuSelector.count")
+
+    async def explained() -> bool:
+        return "GPUs per replica" in kubectl.run("explain", "aimst.spec.gpuSelector.count").stdout
+
+    await eventually(explained, within=30)  # the server publishes the schema of a new kind some seconds later
 
 
 @pytest.mark.usefixtures("installed")
