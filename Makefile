@@ -39,8 +39,8 @@ format: $(STAMP) ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-types: $(STAMP) ## mypy, strict
-	$(BIN)/mypy src/aimctl
+types: $(STAMP) ## mypy, strict: the package, and code that uses it
+	$(BIN)/mypy src/aimctl test/typing docs/examples
 
 contracts: $(STAMP) ## the rooms' import rules
 	$(BIN)/lint-imports
