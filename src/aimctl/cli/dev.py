@@ -74,7 +74,7 @@ async def dev_cluster(settings: DevSettings) -> AsyncIterator[RunningDev]:
                 async with _operator(settings, endpoint.url, clock):
                     yield RunningDev(cluster, endpoint.url, kubeconfig)
     except JournalUnusable as error:
-        raise CommandError(f"--data {settings.data}: {error}") from error
+        raise CommandError(f"--data: {error}") from error
 
 
 def run_dev(settings: DevSettings) -> None:
@@ -123,7 +123,7 @@ def _catalogue(path: Path | None) -> Catalogue:
     try:
         return Catalogue.load(path)
     except CatalogueError as error:
-        raise CommandError(f"--catalogue {path}: {error}") from error
+        raise CommandError(f"--catalogue: {error}") from error
 
 
 def _write_kubeconfig(cluster: DevCluster, path: Path) -> Path:

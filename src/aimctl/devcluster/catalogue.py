@@ -241,7 +241,8 @@ class Catalogue(_Strict):
         try:
             text = Path(path).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise CatalogueError(f"catalogue {path} cannot be read: {error}") from error
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            raise CatalogueError(f"catalogue {path} cannot be read: {reason}") from error
         return cls.parse(text, name=str(path))
 
     @classmethod

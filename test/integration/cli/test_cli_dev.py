@@ -1,0 +1,202 @@
+"""``aimctl dev``: an embedded cluster for people, with the operator in it."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import stat
+import urllib.error
+import urllib.request
+from types import SimpleNamespace
+
+import pytest
+import yaml
+
+from support.commands import RunningCommand, aimctl_all
+from support.waiting import eventually
+
+SLOW_TEMPLATES = "/apis/aim.silogen.ai/v1alpha1/namespaces/default/aimservicetemplates"
+CLUSTER_MODELS = "/apis/aim.silogen.ai/v1alpha1/aimclustermodels"
+KIND = {"apiVersion": "aim.silogen.ai/v1alpha1"}
+CATALOGUE = """
+images:
+- image: "mine*"
+  pull_seconds: 0
+  duration_seconds: 0
+  discover: {model: example/mine, size_gb: 2.0}
+"""
+
+
+def call(method, url, body=None):
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.load(answer)
+
+
+def started(command):
+    """Address and kubeconfig it printed, once it says that it is up."""
+    command.wait_for("Ctrl-C stops it")
+    url = re.search(r"^API server +(\S+)$", command.text, re.MULTILINE)
+    kubeconfig = re.search(r"^kubeconfig +(\S+)$", command.text, re.MULTILINE)
+    assert url and kubeconfig, command.text
+    return url[1], kubeconfig[1]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("dev")
+
+
+@pytest.fixture(scope="module")
+def twice(folder):
+    """One cluster with data and the operator, ended with Ctrl-C, and begun again without the operator."""
+    (folder / "catalogue.yaml").write_text(CATALOGUE)
+    flags = ("dev", "--data", folder / "data", "--kubeconfig-out", folder / "kubeconfig")
+    seen = SimpleNamespace()
+    with RunningCommand(*flags, "--catalogue", folder / "catalogue.yaml") as command:
+        seen.url, seen.kubeconfig = started(command)
+        seen.mode = stat.S_IMODE((folder / "kubeconfig").stat().st_mode)
+        seen.written = yaml.safe_load((folder / "kubeconfig").read_text())
+        call("POST", seen.url + CLUSTER_MODELS, model("mine", "mine:1"))
+        call("POST", seen.url + SLOW_TEMPLATES, template("kept"))
+        seen.ready = eventually(
+            lambda: (
+                (found := call("GET", f"{seen.url}{SLOW_TEMPLATES}/kept")).get("status", {}).get("status")
+                == "Ready"
+                and found
+            ),
+            30,
+            "the template is Ready",
+        )
+        seen.code = command.stop(signal.SIGINT)
+        seen.first = command.text
+    with RunningCommand(*flags, "--no-manager", "--port", seen.url.rpartition(":")[2]) as command:
+        seen.url_again, _ = started(command)
+        seen.kept = call("GET", f"{seen.url_again}{SLOW_TEMPLATES}/kept")
+        call("POST", seen.url_again + SLOW_TEMPLATES, template("alone"))
+        call("POST", seen.url_again + CLUSTER_MODELS, model("more", "mine:2"))
+        seen.alone = call("GET", f"{seen.url_again}{SLOW_TEMPLATES}/alone")
+        seen.code_again = command.stop(signal.SIGTERM)
+        seen.second = command.text
+    return seen
+
+
+def model(name, image):
+    return {**KIND, "kind": "AIMClusterModel", "metadata": {"name": name}, "spec": {"image": image}}
+
+
+def template(name):
+    spec = {"modelName": "mine", "metric": "latency", "precision": "fp16"}
+    return {**KIND, "kind": "AIMServiceTemplate", "metadata": {"name": name}, "spec": spec}
+
+
+def test_it_prints_address_kubeconfig_and_what_to_type_next(twice, folder):
+    assert twice.url.startswith("http://127.0.0.1:")
+    assert f"export KUBECONFIG={folder / 'kubeconfig'}" in twice.first
+    assert "kubectl apply -f config/samples" in twice.first
+    assert "operator     running" in twice.first
+
+
+def test_the_kubeconfig_is_for_its_owner_only_and_names_the_address(twice):
+    assert twice.mode == 0o600
+    (entry,) = twice.written["clusters"]
+    assert entry["cluster"]["server"] == twice.url
+    assert twice.written["current-context"] == twice.written["contexts"][0]["name"]
+
+
+def test_the_operator_works_in_it_with_the_catalogue_that_is_named(twice):
+    (source,) = twice.ready["status"]["modelSources"]
+    assert source == {
+        "name": "example/mine",
+        "source": "hf://example/mine",
+        "sizeBytes": 2 * 1024**3,
+    }
+
+
+def test_ctrl_c_and_sigterm_end_it_with_0_and_without_noise(twice):
+    assert (twice.code, twice.code_again) == (0, 0)
+    for text in (twice.first, twice.second):
+        assert "Traceback" not in text
+        assert "error" not in text.lower()
+
+
+def test_its_data_is_there_again_and_nothing_was_changed(twice):
+    assert twice.url_again == twice.url
+    assert twice.kept == twice.ready
+
+
+def test_without_the_manager_nobody_works_on_templates(twice):
+    assert "operator     not started (--no-manager)" in twice.second
+    assert "status" not in twice.alone
+
+
+def test_without_data_it_says_that_all_goes_with_it(folder):
+    with RunningCommand("dev", "--no-manager", TMPDIR=str(folder)) as command:
+        _, kubeconfig = started(command)
+        assert "in memory" in command.text
+        assert kubeconfig.startswith(str(folder))
+        assert command.stop(signal.SIGINT) == 0
+    assert list(folder.glob("aimctl-dev-*")) == [], "the temporary kubeconfig goes with it"
+
+
+# ---- what cannot be used
+
+
+WRONG = {
+    "port": ["--port", "in use", "choose another"],
+    "catalogue fields": [
+        "--catalogue: ",
+        "images[0].durations",
+        "unknown field",
+        "images[1].image",
+        "is missing",
+    ],
+    "data": ["--data", "was not written by aimctl", "name another file"],
+    "kubeconfig": ["--kubeconfig-out", "No such file", "name a file you may write"],
+    "limit": ["--discovery-limit", "'0'"],
+}
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wrong")
+    files = {
+        "fields": "images: [{image: a, durations: 3}, {discover: {}}]",
+        "junk": "this is not a database\n" * 100,
+    }
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = str(listener.getsockname()[1])
+        flags = {
+            "port": ["--port", port],
+            "catalogue fields": ["--catalogue", folder / "fields"],
+            "data": ["--data", folder / "junk"],
+            "kubeconfig": ["--kubeconfig-out", folder / "no" / "such" / "kubeconfig"],
+            "limit": ["--discovery-limit", "0"],
+        }
+        return aimctl_all({name: (("dev", *given), {}) for name, given in flags.items()})
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_cannot_be_used_is_said_in_one_line_that_names_the_flag(outcomes, name):
+    done = outcomes[name]
+    assert done.code == (2 if name == "limit" else 1)
+    for words in WRONG[name]:
+        assert words in done.complaint
+
+
+def test_a_data_file_in_use_is_said_to_be_so(folder):
+    flags = ("dev", "--no-manager", "--data", folder / "shared")
+    with RunningCommand(*flags) as first:
+        started(first)
+        with RunningCommand(*flags) as second:
+            assert second.wait() == 1
+            (line,) = second.lines
+            assert "is another aimctl using it" in line
+        assert first.stop() == 0

@@ -1,0 +1,150 @@
+"""``aimctl manifests``, and the commands of the README as they are printed there."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from support.commands import aimctl, aimctl_all, clean_environment
+from support.kubectl import Kubectl, kubectl_binary
+from support.served import ServedCluster
+
+ROOT = Path(__file__).parents[3]
+PARTS = ("crd", "rbac", "manager")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("manifests")
+
+
+@pytest.fixture(scope="module")
+def outcomes(folder):
+    (folder / "file").write_text("")
+    flags = {part: ["manifests", part] for part in (*PARTS, "all")} | {
+        "files": ["manifests", "-o", folder / "config"],
+        "one part as files": ["manifests", "rbac", "--output", folder / "rbac-only"],
+        "elsewhere": ["manifests", "--operator-namespace", "aim-ops", "--image", "registry.test/aimctl:7"],
+        "no folder": ["manifests", "-o", folder / "file"],
+    }
+    return aimctl_all({name: (given, {}) for name, given in flags.items()})
+
+
+def files_under(folder):
+    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*.yaml")}
+
+
+def test_the_whole_is_the_parts_in_the_order_in_which_they_can_be_applied(outcomes):
+    assert outcomes["all"].out == "---\n".join(outcomes[part].out for part in PARTS)
+    kinds = [item["kind"] for item in yaml.safe_load_all(outcomes["all"].out)]
+    assert kinds[:9] == ["CustomResourceDefinition"] * 9
+    assert kinds[9] == "Namespace"
+    assert set(kinds[-2:]) == {"Deployment", "Service"}
+
+
+def test_files_are_those_of_config(outcomes, folder):
+    assert outcomes["files"].code == 0
+    committed = files_under(ROOT / "config")
+    expected = {name: text for name, text in committed.items() if name.startswith(PARTS)}
+    assert files_under(folder / "config") == expected
+    assert sorted(outcomes["files"].out.split()) == sorted(str(folder / "config" / name) for name in expected)
+
+
+def test_one_part_as_files_is_that_part_only(outcomes, folder):
+    assert outcomes["one part as files"].code == 0
+    assert {name.split("/")[0] for name in files_under(folder / "rbac-only")} == {"rbac"}
+
+
+def test_another_namespace_and_image_are_used_throughout(outcomes):
+    text = outcomes["elsewhere"].out
+    assert "kaiwo-system" not in text
+    assert "image: registry.test/aimctl:7" in text
+    assert "--operator-namespace=aim-ops" in text
+
+
+def test_a_folder_that_cannot_be_made_is_named(outcomes):
+    assert outcomes["no folder"].code == 1
+    assert "--output" in outcomes["no folder"].complaint
+    assert "name a folder" in outcomes["no folder"].complaint
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    """``aimctl manifests | head``."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "aimctl.cli", "manifests"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=clean_environment(),
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        process.wait(30)
+
+
+# ---- the README's commands
+
+
+@pytest.fixture
+def shell(tmp_path):
+    """Runs a line of shell on a cluster that has nothing of ours; ``aimctl`` and ``kubectl`` are on the path."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "aimctl").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m aimctl.cli "$@"\n')
+    (programs / "aimctl").chmod(0o755)
+    (programs / "kubectl").symlink_to(kubectl_binary())
+    with ServedCluster(tmp_path, crds=[], namespaces=[], controllers=False) as served:
+        kubeconfig = served.kubeconfig()
+        env = clean_environment(tmp_path, KUBECONFIG=str(kubeconfig))
+        env["PATH"] = f"{programs}{os.pathsep}{env['PATH']}"
+
+        def run(line):
+            return subprocess.run(
+                ["bash", "-o", "pipefail", "-ec", line],
+                cwd=ROOT,
+                env=env,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+
+        run.kubectl = Kubectl(kubeconfig, tmp_path / "cache")
+        yield run
+
+
+def test_what_the_readme_says_to_type_for_a_cluster_can_be_typed(shell):
+    section = (ROOT / "README.md").read_text().split("## In a cluster")[1].split("\n## ")[0]
+    (block,) = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+    lines = [line for line in block.splitlines() if "aimctl manager" not in line]
+    assert any("aimctl manifests" in line for line in lines)
+    for line in lines:
+        done = shell(line)
+        assert done.returncode == 0, (line, done.stderr)
+        again = shell(line)
+        assert again.returncode == 0, (line, again.stderr)
+    crds = shell.kubectl.json("get", "crds")["items"]
+    assert len(crds) == 9
+    for kind, name in (
+        ("clusterrole", "aimctl-manager"),
+        ("clusterrolebinding", "aimctl-manager"),
+        ("role", "aimctl-leader-election"),
+        ("serviceaccount", "aimctl-manager"),
+        ("deployment", "aimctl-manager"),
+    ):
+        assert shell.kubectl.json("get", kind, name, "-n", "kaiwo-system")["metadata"]["name"] == name
+
+
+def test_the_remedy_for_missing_rights_can_be_typed(shell):
+    done = shell("aimctl manifests rbac | kubectl apply -f -")
+    assert done.returncode == 0, done.stderr
+    assert "aimctl-manager" in done.stdout
+    assert aimctl("manifests", "rbac").out.count("kind: ClusterRole\n") >= 3
