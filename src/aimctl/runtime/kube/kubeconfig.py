@@ -40,7 +40,8 @@ _EXPIRY_SKEW = timedelta(minutes=5)
 """Tokens are renewed this long before they expire, or at four fifths of their life if that is later."""
 
 _RECHECK_SECONDS = 60.0
-"""How often the tokens of auth providers (OIDC, GCP) are looked at; a look at a valid one is cheap."""
+"""How often the tokens of auth providers (OIDC, GCP) are looked at; a look at a valid one is cheap. Also the pause
+after a renewal that failed while the old credentials are still good."""
 
 _CERTIFICATE_SECONDS = 600.0
 """How often a plugin that gives certificates is run: kubernetes-asyncio does not pass on when they expire."""
@@ -260,8 +261,9 @@ class _Loaded:
 class _Renewing:
     """Credentials of an exec plugin or an auth provider.
 
-    Invariant: one renewal at a time. Requests that come meanwhile wait for it; if it fails, each waiter tries
-    again in turn. A cancelled request gives its turn to the next.
+    Invariant: one renewal at a time. Requests that come meanwhile wait for it and share its outcome, also when
+    it fails. A cancelled request gives its turn to the next. Credentials that the server has not refused stay in
+    use until they expire, whatever becomes of their renewal.
     """
 
     def __init__(self, files: _Files, loaded: _Loaded, *, clock: Clock) -> None:
@@ -269,23 +271,41 @@ class _Renewing:
         self._clock = clock
         self._turn = asyncio.Lock()
         self._valid_until = 0.0
+        self._refused = False
+        self._failure: tuple[float, ConfigurationError] | None = None
+        """The last renewal's, and when it was over."""
         self._keep(loaded)
 
     async def headers(self) -> Mapping[str, str]:
         """The headers, renewed if they are about to expire."""
-        if self._clock.monotonic() >= self._valid_until:
+        asked = self._clock.monotonic()
+        if asked >= self._valid_until:
+            waited = self._turn.locked()
             async with self._turn:
+                if waited and self._failure is not None and self._failure[0] >= asked:
+                    raise ConfigurationError(str(self._failure[1])) from self._failure[1]
                 if self._clock.monotonic() >= self._valid_until:
-                    self._keep(await self._files.load())
+                    await self._renew()
         return self._loaded.headers
 
     def invalidate(self) -> None:
         """Renew before the next request."""
         self._valid_until = float("-inf")
+        self._refused = True
 
     def certificate_files(self) -> tuple[str, str] | None:
         """The plugin's certificate, or the kubeconfig's."""
         return self._loaded.certificate_files
+
+    async def _renew(self) -> None:
+        try:
+            self._keep(await self._files.load())
+        except ConfigurationError as error:
+            now, expires = self._clock.monotonic(), self._loaded.expires
+            if expires is None or self._refused or expires <= self._clock.now():
+                self._failure = now, error
+                raise
+            self._valid_until = now + _RECHECK_SECONDS
 
     def _keep(self, loaded: _Loaded) -> None:
         if not loaded.headers and loaded.certificate_files is None:
@@ -293,6 +313,7 @@ class _Renewing:
                 f"{self._files}: the user's exec command gave neither a token nor a certificate"
             )
         self._loaded = loaded
+        self._refused = False
         self._valid_until = self._clock.monotonic() + self._lifetime(loaded)
 
     def _lifetime(self, loaded: _Loaded) -> float:
