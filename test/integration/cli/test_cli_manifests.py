@@ -83,7 +83,8 @@ def test_a_reader_that_has_seen_enough_is_no_error():
         text=True,
         env=clean_environment(),
     ) as process:
-        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
         process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == ""
