@@ -220,6 +220,33 @@ def dev(
     )
 
 
+@app.command()
+def rediscover(
+    names: Annotated[list[str], typer.Argument(help="Templates.")],
+    *,
+    namespace: Annotated[
+        str | None,
+        typer.Option(
+            "--namespace",
+            "-n",
+            callback=values.namespace,
+            help="Where they are; default: the kubeconfig's namespace.",
+        ),
+    ] = None,
+    cluster: Annotated[bool, typer.Option("--cluster", help="They are cluster templates.")] = False,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Discover templates again.
+
+    For when only the world around them has changed: a Secret's content, a registry that was down.
+    """
+    from aimctl.cli.rediscover import rediscover as run
+
+    if cluster and namespace is not None:
+        raise typer.BadParameter(f"cluster templates have no namespace: leave --namespace {namespace} out")
+    run(names, namespace=namespace, cluster=cluster, kubeconfig=kubeconfig)
+
+
 class ManifestPart(StrEnum):
     """Which manifests are meant."""
 

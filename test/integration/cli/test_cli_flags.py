@@ -145,5 +145,5 @@ def test_the_version_is_told():
 def test_without_a_command_help_is_the_answer():
     done = aimctl()
     assert (done.code, done.err) == (0, "")
-    for command in ("manager", "dev", "manifests"):
+    for command in ("manager", "dev", "rediscover", "manifests"):
         assert re.search(rf"^  {command}  +\w.*\.$", done.out, re.MULTILINE), done.out

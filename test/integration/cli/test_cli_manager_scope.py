@@ -10,7 +10,7 @@ import pytest
 from aimctl.controllers.kinds import CLUSTER_TEMPLATES, TEMPLATES
 from aimctl.devcluster.access import ADMIN, DenyRule, DenyRules, User
 from aimctl.runtime.kube.builtin import JOBS
-from support.commands import RunningCommand
+from support.commands import RunningCommand, aimctl_all
 from support.ports import reserve_port
 from support.served import ServedCluster
 from support.waiting import eventually
@@ -118,3 +118,56 @@ def test_the_discovery_page_shows_who_waits_for_the_one_slot(served, manager):
     assert float(page()[1].split()[3]) > first
     for number in range(3):
         served.ask(lambda client, n=f"slow-{number}": client.delete(TEMPLATES, n, "team-b"))
+
+
+# ---- aimctl rediscover, the command that messages about failed discoveries name
+
+
+@pytest.fixture(scope="module")
+def asked(served, manager, tmp_path_factory):
+    """The command's answers, run one after the other when all that was there is Ready."""
+    admin = ("--kubeconfig", served.kubeconfig("admin", token="admin"))
+    places = ((TEMPLATES, "team-a"), (CLUSTER_TEMPLATES, ""))
+    for resource, namespace in places:
+        eventually(lambda r=resource, ns=namespace: served.state(r, "one", ns) == "Ready", 30, "one is Ready")
+    static = template("static", "team-a")
+    static["spec"]["modelSources"] = [{"name": "m", "sourceURI": "hf://m/m", "size": "1Gi"}]
+    served.apply([static])
+    before = [answered(served, resource, namespace) for resource, namespace in places]
+    calls = {
+        "namespaced": ["one", "-n", "team-a"],
+        "cluster": ["one", "--cluster"],
+        "missing": ["nobody", "-n", "team-a"],
+        "static": ["static", "-n", "team-a"],
+        "both": ["one", "-n", "team-a", "--cluster"],
+    }
+    done = aimctl_all({name: (("rediscover", *args, *admin), {}) for name, args in calls.items()})
+    return done, before, places
+
+
+def answered(served, resource, namespace):
+    """The Job whose answer the status holds."""
+    found = served.ask(lambda client: client.get(resource, "one", namespace))
+    return found.view.status.discovery.result.job_name
+
+
+def test_discovery_runs_again_when_asked_to(served, asked):
+    done, before, places = asked
+    assert (done["namespaced"].code, done["namespaced"].out) == (0, "team-a/one: discovery runs again\n")
+    assert (done["cluster"].code, done["cluster"].out) == (0, "one: discovery runs again\n")
+    for (resource, namespace), old in zip(places, before, strict=True):
+        eventually(
+            lambda r=resource, ns=namespace, o=old: answered(served, r, ns) != o,
+            30,
+            "another Job has answered",
+        )
+
+
+def test_what_cannot_be_discovered_again_is_said_in_one_line(asked):
+    done = asked[0]
+    assert {done[name].code for name in ("missing", "static")} == {1}
+    assert done["both"].code == 2
+    assert "no AIMServiceTemplate 'team-a/nobody'" in done["missing"].complaint
+    assert "--cluster" in done["missing"].complaint
+    assert "has spec.modelSources" in done["static"].complaint
+    assert "have no namespace" in done["both"].complaint
