@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from aimctl.controllers.admission import DiscoveryAdmission
     from aimctl.controllers.metrics import OperatorMetrics
     from aimctl.controllers.observer import TemplateObserver
+    from aimctl.controllers.status import Turns
     from aimctl.domain.discovery_decision import (
         DiscoveryDecision,
         DiscoveryWish,
@@ -74,6 +75,7 @@ class DiscoveryReconciler:
         resource: namespaced or cluster templates.
         observer: reads.
         client: writes, and reads logs.
+        turns: shared with the template reconciler of the same scope.
         events: tells people.
         admission: gives slots.
         metrics: counts results.
@@ -86,6 +88,7 @@ class DiscoveryReconciler:
         *,
         observer: TemplateObserver,
         client: Client,
+        turns: Turns,
         events: EventRecorder,
         admission: DiscoveryAdmission,
         metrics: OperatorMetrics,
@@ -94,7 +97,7 @@ class DiscoveryReconciler:
         self._resource = resource
         self._observer = observer
         self._client = client
-        self._status = StatusWriter(client, FIELD_MANAGER)
+        self._status = StatusWriter(client, observer.cache, turns, FIELD_MANAGER)
         self._events = events
         self._admission = admission
         self._metrics = metrics

@@ -23,6 +23,7 @@ from aimctl.controllers.inventory import GpuChanges
 from aimctl.controllers.metrics import OperatorMetrics
 from aimctl.controllers.observer import TemplateObserver
 from aimctl.controllers.options import OperatorOptions
+from aimctl.controllers.status import Turns
 from aimctl.controllers.templates import TemplateReconciler
 from aimctl.runtime.controller import (
     Controller,
@@ -91,13 +92,19 @@ class _Assembly:
         for resource, scope in scopes:
             self._cache.informer(resource).add_handler(metrics.templates(str(scope)))
             prefix = "cluster" if scope is Scope.CLUSTER else ""
+            turns = Turns()
             templates = TemplateReconciler(
-                resource, observer=self._observer, client=manager.client, events=manager.events
+                resource,
+                observer=self._observer,
+                client=manager.client,
+                turns=turns,
+                events=manager.events,
             )
             discovery = DiscoveryReconciler(
                 resource,
                 observer=self._observer,
                 client=manager.client,
+                turns=turns,
                 events=manager.events,
                 admission=admission,
                 metrics=metrics,

@@ -1,19 +1,30 @@
-"""Apply: write one writer's slice of a template's status, if that changes anything."""
+"""Apply: write one writer's slice of a template's status, if that changes anything.
+
+Contract:
+    * What was decided about one state of an object is never written to another object of the same name, nor over
+      a state that somebody else has changed since: every write carries the resourceVersion that the cache has. A
+      UID alone would not do, an API server does not compare it when the status of a custom resource is applied.
+    * The writers of one process do not get into each other's way: writes to an object take turns, and each sees the
+      answer of the one before in the cache.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, final
+from weakref import WeakValueDictionary
 
 import msgspec
 
 from aimctl.runtime.controller import RetryAfter
-from aimctl.runtime.kube import NotFound
+from aimctl.runtime.kube import Conflict, NotFound
 
 if TYPE_CHECKING:
     from aimctl.domain.status_slice import StatusSlice
+    from aimctl.runtime.cache import Cache
     from aimctl.runtime.kube import Client, Object
 
-__all__ = ["GONE_SECONDS", "StatusWriter"]
+__all__ = ["GONE_SECONDS", "StatusWriter", "Turns"]
 
 GONE_SECONDS = 5.0
 """Until the next look at a template that the server does not have and the cache still has: a watch that lags tells of
@@ -29,44 +40,80 @@ _decoder = msgspec.json.Decoder(_Status)
 
 
 @final
+class Turns:
+    """One write at a time to each object. Share it between the writers of a kind.
+
+    Invariant: a lock lives as long as somebody holds it or waits for it.
+    """
+
+    def __init__(self) -> None:
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def of(self, uid: str) -> asyncio.Lock:
+        """The object's lock; keep it while using it."""
+        lock = self._locks.get(uid)
+        if lock is None:
+            lock = self._locks[uid] = asyncio.Lock()
+        return lock
+
+
+@final
 class StatusWriter:
     """Server-side apply under one field manager.
 
     Args:
         client: fenced, and feeding the cache.
+        cache: where the objects are.
+        turns: shared with the other writers of the kind.
         field_manager: whose slice it is; see ``docs/design.md`` for who owns what.
     """
 
-    def __init__(self, client: Client, field_manager: str) -> None:
+    def __init__(self, client: Client, cache: Cache, turns: Turns, field_manager: str) -> None:
         self._client = client
+        self._cache = cache
+        self._turns = turns
         self._field_manager = field_manager
 
     async def write(self, obj: Object[Any], wanted: StatusSlice) -> bool:
         """Apply ``wanted`` and return True, or return False when it is so already.
 
-        The UID in the request makes the server refuse when another object took the name meanwhile.
-
         Raises:
-            RetryAfter: the server does not have the object. Nothing else should be done for it now.
-            Conflict: somebody forced our fields in between; the next look decides anew.
+            RetryAfter: the object is gone. Nothing else should be done for it now.
+            Conflict: the object is not what ``wanted`` was worked out from; its latest state is in the cache, for the
+                next look to decide anew.
             KubeError: the write did not happen, or nobody knows whether it did.
         """
-        current = _decoder.decode(obj.raw).status or {}
-        if not wanted.changes(current):
-            return False
-        metadata = {"name": obj.meta.name, "uid": obj.meta.uid}
-        if obj.meta.namespace:
-            metadata["namespace"] = obj.meta.namespace
+        async with self._turns.of(obj.meta.uid):
+            latest = self._cache.get(obj.resource, obj.meta.name, obj.meta.namespace)
+            if latest is None or latest.meta.uid != obj.meta.uid:
+                raise RetryAfter(GONE_SECONDS, f"{obj!r} is gone")
+            if not wanted.changes(_decoder.decode(latest.raw).status or {}):
+                return False
+            try:
+                await self._apply(latest, wanted)
+            except Conflict:
+                await self._refresh(latest)
+                raise
+            except NotFound as error:
+                raise RetryAfter(GONE_SECONDS, f"the server does not have {obj!r}") from error
+        return True
+
+    async def _apply(self, obj: Object[Any], wanted: StatusSlice) -> None:
+        meta = obj.meta
+        metadata = {"name": meta.name, "uid": meta.uid, "resourceVersion": meta.resource_version}
+        if meta.namespace:
+            metadata["namespace"] = meta.namespace
         body = {
             "apiVersion": obj.resource.api_version,
             "kind": obj.resource.kind,
             "metadata": metadata,
             "status": wanted.status(),
         }
+        await self._client.apply(obj.resource, body, subresource="status", field_manager=self._field_manager)
+
+    async def _refresh(self, obj: Object[Any]) -> None:
+        """Bring the object's latest state into a cache that lags."""
         try:
-            await self._client.apply(
-                obj.resource, body, subresource="status", field_manager=self._field_manager
-            )
-        except NotFound as error:
-            raise RetryAfter(GONE_SECONDS, f"the server does not have {obj!r}") from error
-        return True
+            self._cache.observe_write(await self._client.get(obj.resource, obj.meta.name, obj.meta.namespace))
+        except NotFound:
+            self._cache.observe_delete(obj.resource, obj.key, obj.meta.uid)

@@ -13,6 +13,7 @@ from aimctl.domain.template_decision import decide_template
 
 if TYPE_CHECKING:
     from aimctl.controllers.observer import TemplateObserver
+    from aimctl.controllers.status import Turns
     from aimctl.runtime.controller import Request, Result
     from aimctl.runtime.kube import Client, Resource
     from aimctl.runtime.manager import EventRecorder
@@ -30,15 +31,22 @@ class TemplateReconciler:
         resource: namespaced or cluster templates.
         observer: reads.
         client: writes.
+        turns: shared with the discovery reconciler of the same scope.
         events: tells people.
     """
 
     def __init__(
-        self, resource: Resource[Any], *, observer: TemplateObserver, client: Client, events: EventRecorder
+        self,
+        resource: Resource[Any],
+        *,
+        observer: TemplateObserver,
+        client: Client,
+        turns: Turns,
+        events: EventRecorder,
     ) -> None:
         self._resource = resource
         self._observer = observer
-        self._status = StatusWriter(client, FIELD_MANAGER)
+        self._status = StatusWriter(client, observer.cache, turns, FIELD_MANAGER)
         self._events = events
 
     async def reconcile(self, request: Request) -> Result | None:

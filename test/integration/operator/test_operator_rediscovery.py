@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from aimctl.controllers import kinds
+from aimctl.devcluster.faults import Delay, Match
 from aimctl.runtime.kube.builtin import JOBS, PODS
 from aimctl.testing.virtualtime import virtual_time
 from support.operator import world
@@ -338,6 +339,32 @@ async def test_a_template_made_anew_with_the_same_name_is_discovered_afresh_and_
         await asyncio.sleep(60)
         assert len(w.ledger.creations) == 2
         assert len(w.ledger.jobs) == 1
+
+
+@BOTH
+@pytest.mark.parametrize("image", ["aim-m:1", "hostile:empty"])
+@virtual_time
+async def test_what_is_on_its_way_to_a_template_does_not_reach_its_successor_of_the_same_name(
+    namespace, image
+):
+    async with world() as w:
+        await w.model("m", image=image)
+        w.start()
+        await w.template("a", namespace)
+        await w.until_state("a", namespace, "Progressing")
+        w.faults.add(Delay(2.0), Match("patch", "aim*servicetemplates", "status"))
+        await w.until(lambda: w.ledger.freed)
+        await asyncio.sleep(1)
+        await w.delete_template("a", namespace)
+        await w.template("a", namespace)
+        mark = len(w.ledger.history[namespace, "a"])
+        w.faults.clear()
+        await w.until(lambda: len(w.ledger.creations) == 2, seconds=60)
+        second = w.ledger.creations[1][1]["metadata"]["name"]
+        for status in w.ledger.history[namespace, "a"][mark:]:
+            for record in (status.get("discovery") or {}).values():
+                assert record["jobName"] == second
+        await w.until_state("a", namespace, "Ready" if image == "aim-m:1" else "Failed")
 
 
 @BOTH

@@ -33,7 +33,7 @@ async def test_a_missing_model_is_named_and_the_template_recovers_by_itself_when
         w.start()
         await w.template("a", namespace, model="late")
         await w.until_state("a", namespace, "Pending", seconds=1)
-        assert w.told("a", namespace) == ("False", "ModelNotFound")
+        await w.until(lambda: w.told("a", namespace) == ("False", "ModelNotFound"), seconds=1)
         assert "late" in w.condition("a", namespace)["message"]
         assert "late" in w.condition("a", namespace, "Ready")["message"]
         assert "resolvedImage" not in w.status("a", namespace)
@@ -123,7 +123,7 @@ async def test_a_model_that_goes_after_discovery_degrades_the_template_and_its_r
         sources = w.status("a", namespace)["modelSources"]
         await w.client.delete(kinds.CLUSTER_MODELS, "m")
         await w.until_state("a", namespace, "Degraded", seconds=1)
-        assert w.told("a", namespace) == ("False", "ModelNotFound")
+        await w.until(lambda: w.told("a", namespace) == ("False", "ModelNotFound"), seconds=1)
         assert w.status("a", namespace)["modelSources"] == sources
         await w.model("m")
         await w.until_state("a", namespace, "Ready", seconds=1)
@@ -188,7 +188,7 @@ async def test_any_other_runtime_config_must_exist_and_the_template_recovers_whe
         w.start()
         await w.template("a", namespace, runtimeConfigName="platform")
         await w.until_state("a", namespace, "Pending", seconds=1)
-        assert w.told("a", namespace) == ("False", "RuntimeConfigNotFound")
+        await w.until(lambda: w.told("a", namespace) == ("False", "RuntimeConfigNotFound"), seconds=1)
         assert "platform" in w.condition("a", namespace)["message"]
         await asyncio.sleep(300)
         assert w.ledger.creations == []
@@ -250,7 +250,7 @@ async def test_everything_missing_at_once_is_mended_one_by_one(namespace):
         await w.until(lambda: w.told("a", namespace) == ("False", "ModelNotFound"), seconds=1)
         await w.config("late")
         await asyncio.sleep(1)
-        assert w.told("a", namespace) == ("False", "ModelNotFound")
+        await w.until(lambda: w.told("a", namespace) == ("False", "ModelNotFound"), seconds=1)
         await w.model("late")
         await w.until_state("a", namespace, "NotAvailable", seconds=1)
         assert w.ledger.creations == []
