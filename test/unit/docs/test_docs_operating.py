@@ -1,0 +1,147 @@
+"""``docs/operating.md`` tells every flag, metric and page there is, and none that is not."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import typer
+from prometheus_client import CollectorRegistry
+
+from aimctl.cli.app import app
+from aimctl.controllers.metrics import OperatorMetrics
+from aimctl.controllers.operator import OperatorOptions, add_operator
+from aimctl.devcluster import DevCluster
+from aimctl.domain.discovery_job import (
+    ACTIVE_DEADLINE_SECONDS,
+    REDISCOVER_ANNOTATION,
+    TTL_SECONDS_AFTER_FINISHED,
+)
+from aimctl.runtime.clock import LoopClock
+from aimctl.runtime.manager import Manager, RuntimeMetrics
+
+DOCS = Path(__file__).parents[3] / "docs"
+TEXT = (DOCS / "operating.md").read_text(encoding="utf-8")
+COMMANDS = typer.main.get_command(app).commands
+
+
+def rows(first_cell):
+    """The rows of the table whose head begins so, cell by cell."""
+    lines = TEXT.splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith(f"| {first_cell} |"))
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            return
+        yield [cell.strip() for cell in line.strip("|").split(" | ")]
+
+
+def test_the_table_of_flags_is_that_of_the_command():
+    told = {
+        row[0].strip("`"): (row[1].strip("`"), row[2].strip("`")) for row in rows("flag of `aimctl manager`")
+    }
+    there = {}
+    for option in COMMANDS["manager"].params:
+        if option.name != "help":
+            there[option.opts[0]] = (option.envvar, option.default)
+    assert {flag: variable for flag, (variable, _) in told.items()} == {
+        flag: variable for flag, (variable, _) in there.items()
+    }
+    shown = {
+        "off": False,
+        "the pod's account, else `~/.kube/config": None,
+        "operator namespace": None,
+        "all": None,
+    }
+    for flag, (_, default) in there.items():
+        written = told[flag][1]
+        assert shown.get(written, written) in {default, str(default), getattr(default, "value", default)}, (
+            flag
+        )
+
+
+def test_the_table_of_the_embedded_clusters_flags_is_that_of_the_command():
+    text = (DOCS / "embedded-cluster.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"`(--[a-z-]+)`", text.split("| flag |")[1].split("\n\n")[0]))
+    there = {
+        flag
+        for option in COMMANDS["dev"].params
+        if option.name != "help"
+        for flag in (*option.opts, *option.secondary_opts)
+    }
+    assert told == there
+
+
+def every_metric():
+    registry = CollectorRegistry()
+    RuntimeMetrics(registry, process=True)
+    OperatorMetrics(registry, limit=1, running=lambda: 0, pending=lambda: 0)
+    names = set()
+    for collector in registry._collector_to_names:
+        names |= {
+            family.name + ("_total" if family.type == "counter" else "")
+            for family in (collector.describe() if hasattr(collector, "describe") else collector.collect())
+        }
+    return names | {
+        family.name + ("_total" if family.type == "counter" else "") for family in process_metrics()
+    }
+
+
+def process_metrics():
+    from prometheus_client import ProcessCollector
+
+    return ProcessCollector(registry=None).collect()
+
+
+def told_metrics():
+    """Names as they are; ``..._x`` follows the name before it; ``reflector_*`` stands for all that begin so."""
+    for row in rows("metric"):
+        last = ""
+        for cell in re.findall(r"`([^`]+)`", row[0]):
+            name = cell.partition("{")[0]
+            if name.startswith("..._"):
+                stem = re.match(r"(controller_runtime|workqueue)_", last)
+                name = f"{stem[1]}_{name.removeprefix('..._')}"
+            last = name
+            yield name
+
+
+def test_every_metric_is_in_the_table_and_every_one_there_is_real():
+    there, told = every_metric(), set(told_metrics())
+    patterns = {name.removesuffix("*") for name in told if name.endswith("*")}
+    single = {name for name in told if not name.endswith("*")}
+    assert single - there == set()
+    left = {name for name in there - single if not name.startswith(tuple(patterns))}
+    assert left == set()
+    assert all(any(name.startswith(pattern) for name in there) for pattern in patterns)
+
+
+def test_alerts_ask_for_metrics_that_are_there():
+    (block,) = re.findall(r"^```yaml\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
+    families = every_metric()
+    asked = set(
+        re.findall(r"\b((?:aim|controller_runtime|workqueue|cache|rest_client|leader_election)_\w+)", block)
+    )
+    assert len(asked) > 8
+    for name in asked:
+        assert name in families or re.sub(r"_(count|sum|bucket)$", "", name) in families, name
+
+
+async def test_the_table_of_pages_is_what_a_manager_with_the_operator_serves():
+    async with DevCluster(clock=LoopClock(), controllers=False) as cluster:
+        manager = Manager(cluster.transport(), clock=cluster.clock)
+        add_operator(manager, OperatorOptions())
+        there = {f"/debug/{name}" for name in manager._pages._pages}
+    assert {row[0].strip("`") for row in rows("page")} == there
+
+
+def test_figures_in_the_text_are_those_of_the_code():
+    assert f"runs for {ACTIVE_DEADLINE_SECONDS // 60} minutes at most" in TEXT
+    assert TTL_SECONDS_AFTER_FINISHED == 6 * 3600
+    assert "stay for six hours" in TEXT
+    assert REDISCOVER_ANNOTATION in TEXT
+
+
+@pytest.mark.parametrize("command", sorted(set(re.findall(r"aimctl ([a-z]+)", TEXT)) - {"manager's"}))
+def test_every_command_in_the_text_is_there(command):
+    assert command in COMMANDS

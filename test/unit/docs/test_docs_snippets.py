@@ -1,0 +1,137 @@
+"""The Python in the documents runs: blocks of one document in order, in one module, and the tests among them."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import re
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+import yaml
+
+from aimctl.devcluster import Catalogue, DevCluster
+from aimctl.runtime.controller import RetryAfter, TerminalError, judge
+from aimctl.runtime.manager import Manager
+from aimctl.testing import virtual_clock, virtual_time
+
+ROOT = Path(__file__).parents[3]
+DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(name, language="python"):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def module_of(name):
+    """The document's blocks as one module; a traceback shows the document's lines."""
+    module = types.ModuleType(f"snippets_of_{Path(name).stem.replace('-', '_')}")
+    sys.modules[module.__name__] = module  # msgspec looks annotations up there
+    for block in blocks(name):
+        source = f"from __future__ import annotations\n{block}"
+        exec(compile(source, f"{name} (block)", "exec"), module.__dict__)
+    return module
+
+
+LIBRARY = module_of("docs/library.md")
+
+
+def examples_in(module):
+    return [value for name, value in vars(module).items() if name.startswith("test_")]
+
+
+@pytest.mark.parametrize("test", examples_in(LIBRARY), ids=lambda test: test.__name__)
+def test_what_the_library_guide_promises_holds(test):
+    test()
+
+
+def test_the_tests_in_the_guide_to_the_embedded_cluster_pass_in_a_project_of_their_own(tmp_path):
+    (block,) = blocks("docs/embedded-cluster.md")
+    (tmp_path / "test_example.py").write_text(block)
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["aimctl.testing.plugin"]\n')
+    (tmp_path / "pytest.ini").write_text(
+        "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--strict-markers", str(tmp_path)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "3 passed" in done.stdout
+
+
+def test_every_test_in_the_library_guide_is_run():
+    assert len(examples_in(LIBRARY)) == 2
+
+
+@virtual_time
+async def test_the_long_way_to_a_controller_works_like_the_short_one():
+    async with DevCluster(clock=virtual_clock(), crds=[LIBRARY.TEAM_CRD]) as cluster:
+        client, stop = cluster.client(), asyncio.Event()
+        manager = Manager(cluster.transport(), clock=cluster.clock)
+        pushed = LIBRARY.add_teams_at_length(manager)
+        runs = manager.metrics.reconciles.labels("teams", "success")._value
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(manager.run(stop))
+            spec = {"members": ["x"], "region": "eu"}
+            body = {"metadata": {"name": "a", "namespace": "default"}, "spec": spec}
+            team = await client.create(LIBRARY.TEAMS, body, "default")
+            await asyncio.sleep(1)
+            roster = await client.get(LIBRARY.CONFIG_MAPS, "a-roster", "default")
+            assert roster.view.data == {"members": "x"}
+            for cause in (
+                pushed.send(team),
+                client.create(LIBRARY.CONFIG_MAPS, {"metadata": {"name": "region-eu"}}, "default"),
+                client.delete(LIBRARY.CONFIG_MAPS, "a-roster", "default"),
+            ):
+                before = runs.get()
+                await cause
+                await asyncio.sleep(1)
+                assert runs.get() > before
+            stop.set()
+
+
+@pytest.mark.parametrize(
+    ("name", "label"), [("test-a", "error"), ("early", "requeue_after"), ("other", "requeue_after")]
+)
+async def test_the_outcomes_are_those_of_the_table(name, label):
+    result = error = None
+    try:
+        result = await LIBRARY.careful(LIBRARY.Request("ns", name))
+    except (TerminalError, RetryAfter) as raised:
+        error = raised
+    assert judge(result, error).label == label
+
+
+def test_the_readmes_python_is_python():
+    for block in blocks("README.md"):
+        ast.parse(block)
+
+
+def test_the_catalogue_in_the_guide_can_be_used():
+    (text,) = blocks("docs/embedded-cluster.md", "yaml")
+    catalogue = Catalogue.parse(text)
+    assert catalogue.entry("registry.example.com/aim-llama-8b:0.4", ("dry-run",)) is not None
+    assert catalogue.entry("tool:1", ("check", "all")) is not None
+    assert catalogue.entry("tool:1", ("other",)) is None
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+def test_every_link_between_the_documents_leads_somewhere(path):
+    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
+        if not target.startswith(("http:", "https:")):
+            assert (path.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+def test_the_yaml_in_the_documents_can_be_read(path):
+    for block in blocks(path.relative_to(ROOT), "yaml"):
+        assert yaml.safe_load(block)
