@@ -139,5 +139,8 @@ def pod(
 def completed(name: str, output: bytes | None = ANSWER, *, read: bool = True) -> ObservedJob:
     """A Job that is complete; its log is ``output``, None if it is gone."""
     return job(
-        name, ended="Complete", pods=[pod("Succeeded", exit_code=0)], log=PodLog("pod", output) if read else None
+        name,
+        ended="Complete",
+        pods=[pod("Succeeded", exit_code=0)],
+        log=PodLog("pod", output) if read else None,
     )

@@ -149,7 +149,9 @@ class Chaos:
     def _expected(
         self, key: tuple[str, str], wanted: Wanted, status: dict[str, Any], offered: set[str]
     ) -> tuple[str, ...]:
-        image = (self.models.get((key[0], wanted.model)) if key[0] else None) or self.models.get(("", wanted.model))
+        image = (self.models.get((key[0], wanted.model)) if key[0] else None) or self.models.get(
+            ("", wanted.model)
+        )
         once = bool(status.get("modelSources"))
         if image is None:
             return ("Degraded" if once else "Pending",)
