@@ -70,7 +70,7 @@ async def dev_cluster(settings: DevSettings) -> AsyncIterator[RunningDev]:
                 if target is None:
                     folder = files.enter_context(tempfile.TemporaryDirectory(prefix="aimctl-dev-"))
                     target = Path(folder) / "kubeconfig"
-                kubeconfig = _write_kubeconfig(cluster, target)
+                kubeconfig = _write_kubeconfig(cluster, target.absolute())
                 async with _operator(settings, endpoint.url, clock):
                     yield RunningDev(cluster, endpoint.url, kubeconfig)
     except JournalUnusable as error:
@@ -91,7 +91,7 @@ async def _run(settings: DevSettings) -> None:
             print(f"operator     {'running' if settings.with_manager else 'not started (--no-manager)'}")
             print()
             print(f"  export KUBECONFIG={running.kubeconfig}")
-            print("  kubectl apply -f config/samples && kubectl get aimst,aimclst -A -w")
+            print("  kubectl apply --server-side -f config/samples && kubectl get aimst,aimclst -A -w")
             print()
             print(
                 "Ctrl-C stops it." + ("" if settings.data else " Its data is in memory and goes with it."),

@@ -98,7 +98,7 @@ def template(name):
 def test_it_prints_address_kubeconfig_and_what_to_type_next(twice, folder):
     assert twice.url.startswith("http://127.0.0.1:")
     assert f"export KUBECONFIG={folder / 'kubeconfig'}" in twice.first
-    assert "kubectl apply -f config/samples" in twice.first
+    assert "kubectl apply --server-side -f config/samples" in twice.first
     assert "operator     running" in twice.first
 
 

@@ -149,3 +149,13 @@ def test_the_remedy_for_missing_rights_can_be_typed(shell):
     assert done.returncode == 0, done.stderr
     assert "aimctl-manager" in done.stdout
     assert aimctl("manifests", "rbac").out.count("kind: ClusterRole\n") >= 3
+
+
+def test_what_the_readme_says_to_type_for_the_embedded_cluster_works_without_a_warning(tmp_path):
+    section = (ROOT / "README.md").read_text().split("## Two commands")[1].split("\n## ")[0]
+    (line,) = re.findall(r"^kubectl --kubeconfig dev.kubeconfig (apply .*)$", section, re.MULTILINE)
+    with ServedCluster(tmp_path, controllers=False) as served:
+        kubectl = Kubectl(served.kubeconfig(), tmp_path / "cache")
+        done = kubectl.run(*line.replace("config/samples", str(ROOT / "config/samples")).split())
+        assert (done.returncode, done.stderr) == (0, "")
+        assert kubectl("get", "aimst,aimclst", "-A", "--no-headers").count("\n") > 30
