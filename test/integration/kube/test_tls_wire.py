@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import shutil
+import socket
 import ssl
+import threading
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -225,3 +230,40 @@ def test_broken_authority_data_is_named_by_its_field(clock: Clock) -> None:
     info = ConnectionInfo("https://x", ca_data=b"\xff no pem")
     with pytest.raises(ConfigurationError, match="certificate-authority-data"):
         TlsContext(info, clock=clock).current()
+
+
+def deaf_watch(listener: socket.socket, context: ssl.SSLContext, done: threading.Event) -> None:
+    """Begins to answer one request, then neither reads nor writes: not even TLS's goodbye."""
+    raw, _ = listener.accept()
+    with context.wrap_socket(raw, server_side=True) as peer:
+        peer.recv(65536)
+        peer.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{}\n\r\n")
+        done.wait(30)
+
+
+def test_a_stream_that_is_left_is_cut_off_at_once_and_outlives_no_loop(
+    ca: CertificateAuthority, clock: Clock
+) -> None:
+    done = threading.Event()
+
+    async def main(url: str) -> None:
+        info = ConnectionInfo(url, ca_file=str(ca.certificate))
+        request = HttpRequest("GET", "/x")
+        async with HttpTransport(info, clock=clock) as wire, wire.send(request, stream=True) as answer:
+            async for chunk in answer.chunks():
+                assert chunk == b"{}\n"
+                break
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        peer = threading.Thread(target=deaf_watch, args=(listener, serving(ca), done))
+        peer.start()
+        try:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                asyncio.run(main(url))
+                gc.collect()
+        finally:
+            done.set()
+            peer.join(30)
+    assert [str(one.message) for one in caught if issubclass(one.category, ResourceWarning)] == []

@@ -111,6 +111,9 @@ class HttpTransport:
         self._calls = self._streams = None
         for session in sessions:
             await session.close()
+        await asyncio.sleep(
+            0
+        )  # the sockets of connections cut off just now go with the next turn of the loop
 
     @asynccontextmanager
     async def send(
@@ -121,7 +124,7 @@ class HttpTransport:
         credentials = await self._info.credentials.headers()
         answer = await self._exchange(request, credentials, stream=stream, seconds=seconds)
         if answer.status == 401:
-            answer.close()
+            _hang_up(answer)
             # Another request may have renewed them since; then theirs are tried first.
             renewed = await self._info.credentials.headers()
             if renewed == credentials:
@@ -131,7 +134,7 @@ class HttpTransport:
         try:
             yield _Answer(answer, self._describe(request))
         finally:
-            answer.close()  # after the body's end the connection is back in its pool already, and stays there
+            _hang_up(answer)
 
     def _session(self, limit: int) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
@@ -192,6 +195,17 @@ class HttpTransport:
 
     def _describe(self, request: HttpRequest) -> str:
         return f"{request.method} {self._base}{request.path}"
+
+
+def _hang_up(answer: aiohttp.ClientResponse) -> None:
+    """Be done with an answer. After its body's end the connection is back in its pool already, and stays there.
+
+    Otherwise it is cut off: TLS's polite end waits for the peer, who may be gone, and would outlive the loop.
+    """
+    connection = answer.connection
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
+    answer.close()
 
 
 @final
