@@ -18,7 +18,7 @@ import asyncio
 import functools
 import random
 from collections import Counter, defaultdict
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -33,7 +33,7 @@ from aimctl.devcluster.memory_transport import MemoryTransport
 from aimctl.runtime.kube.builtin import JOBS, NAMESPACES, NODES, PODS
 from aimctl.runtime.kube.client import Client
 from aimctl.runtime.kube.errors import ConnectionFailed
-from aimctl.runtime.manager import LeaderElectionOptions, Manager, ManagerOptions
+from aimctl.runtime.manager import LeaderElectionOptions, LeaderLost, Manager, ManagerOptions
 from aimctl.testing.virtualtime import virtual_clock
 
 if TYPE_CHECKING:
@@ -133,6 +133,15 @@ class Replica:
         self.admission = add_operator(self.manager, options)
         self._stop = asyncio.Event()
         self.task = asyncio.get_running_loop().create_task(self.manager.run(self._stop), name=identity)
+        self.task.add_done_callback(lambda task: task.cancelled() or task.exception())
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What ended it, unless it was stopped, crashed, or lost its lease as it should."""
+        if self.running or self.wire.cut or self.task.cancelled():
+            return None
+        error = self.task.exception()
+        return None if isinstance(error, LeaderLost) else error
 
     @property
     def running(self) -> bool:
@@ -152,8 +161,6 @@ class Replica:
         self.wire.cut = True
         self.task.cancel()
         await asyncio.wait([self.task])
-        with suppress(asyncio.CancelledError):
-            self.task.exception()
 
     def metric(self, name: str, **labels: str) -> float:
         value = self.manager.metrics.registry.get_sample_value(name, labels)
@@ -304,6 +311,12 @@ class World:
         for replica in self.replicas:
             if replica.running:
                 await replica.stop()
+        self._raise_failures()
+
+    def _raise_failures(self) -> None:
+        for replica in self.replicas:
+            if replica.failure is not None:
+                raise replica.failure
 
     # ---- objects
 
@@ -400,6 +413,7 @@ class World:
         """Until ``check`` is true; it is asked after each write to Jobs, templates and Events."""
         end = self.now + seconds
         while not check():
+            self._raise_failures()
             self.ledger.changed.clear()
             try:
                 async with asyncio.timeout_at(end):

@@ -149,6 +149,9 @@ async def test_a_new_leader_with_a_stale_cache_counts_the_jobs_its_predecessor_m
         w.cluster.server.storage.end_streams()
         await many(w, 8, 2, "slow")
         await w.until(lambda: len(w.ledger.unfinished) == 4, seconds=5)
+        # Others are first in line now, so the new leader does not meet its predecessor's Jobs by their names.
+        for _, name in set(w.ledger.templates) - {("ns0", "t0"), ("ns1", "t1"), ("ns0", "t2"), ("ns1", "t3")}:
+            await w.service(name, f"ns{int(name[1:]) % 2}", model={"ref": "slow"}, templateRef=name)
         await leader.crash()
         await asyncio.sleep(30)
         assert w.leader is not None
