@@ -148,3 +148,33 @@ def test_kubectl_shows_state_reason_and_history_of_a_template(samples: RunningCl
     )
 
     kubectl("wait", "aimst/llama-3-8b-static", "-n", "ml-research", "--for=condition=Ready", "--timeout=10s")
+
+
+def test_kubectl_edit_patch_label_and_delete_work_on_a_template(
+    cluster: RunningCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kubectl = cluster.kubectl
+    namespace = cluster.new_namespace("edited")
+    cluster.apply([cluster.template(namespace, "edited", model="some-model", serviceAccountName="before")])
+    where = ("aimst", "edited", "-n", namespace)
+
+    monkeypatch.setenv("KUBE_EDITOR", "sed -i s/before/after/")
+    kubectl("edit", *where)
+    kubectl(
+        "patch",
+        *where,
+        "--type=json",
+        "-p",
+        '[{"op": "add", "path": "/metadata/labels", "value": {"a": "b"}}]',
+    )
+    kubectl("patch", *where, "--type=merge", "-p", '{"spec": {"runtimeConfigName": "other"}}')
+    kubectl("label", *where, "team=one")
+    assert "yes" in kubectl("auth", "can-i", "delete", "aimst", "-n", namespace)
+    found = kubectl.json("get", *where)
+    assert found["spec"]["serviceAccountName"] == "after"
+    assert found["spec"]["runtimeConfigName"] == "other"
+    assert found["metadata"]["labels"] == {"a": "b", "team": "one"}
+    assert found["metadata"]["generation"] == 3, "labels are no change of the spec"
+
+    kubectl("delete", *where)
+    assert "not found" in kubectl.fails("get", *where)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import asyncio
 import re
 import subprocess
@@ -111,9 +110,11 @@ async def test_the_outcomes_are_those_of_the_table(name, label):
     assert judge(result, error).label == label
 
 
-def test_the_readmes_python_is_python():
-    for block in blocks("README.md"):
-        ast.parse(block)
+async def test_the_readmes_python_adds_a_controller():
+    (block,) = blocks("README.md")
+    manager = Manager(DevCluster(clock=virtual_clock()).transport(), clock=virtual_clock())
+    exec(compile(block, "README.md (block)", "exec"), {"manager": manager})
+    assert list(manager.controllers) == ["greeter"]
 
 
 def test_the_catalogue_in_the_guide_can_be_used():
