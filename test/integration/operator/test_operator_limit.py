@@ -249,3 +249,20 @@ async def test_waiting_templates_say_so_once_and_are_left_in_peace_while_others_
             assert w.told(name, namespace) == ("False", "AwaitingDiscovery")
         page = w.replicas[0].admission.queue()
         assert [row["position"] for row in page] == list(range(1, 9))
+
+
+@virtual_time
+async def test_a_template_that_needs_no_slot_any_more_leaves_the_line():
+    async with world() as w:
+        await w.model("slow", image="aim-slow:1")
+        replica = w.start(discovery_limit=1)
+        await many(w, 4, 1, "slow")
+        await w.until(lambda: replica.admission.pending == 3 and len(w.ledger.unfinished) == 1)
+        waiting = [name for _, name in w.ledger.templates if not w.ledger.jobs_of(name, "ns0")]
+        sources = [{"name": "s", "sourceURI": "hf://s", "size": "1Gi"}]
+        await w.template(waiting[0], "ns0", "slow", modelSources=sources)
+        await w.until_state(waiting[0], "ns0", "Ready", seconds=1)
+        assert replica.metric("aim_discovery_pending_templates") == 2
+        await w.delete_template(waiting[1], "ns0")
+        await asyncio.sleep(1)
+        assert replica.metric("aim_discovery_pending_templates") == 1
