@@ -63,6 +63,12 @@ ROUND = Request("", "next-round")
 CREATE_SECONDS = 4.0
 """Limit of one creation, for us and for the server."""
 
+_GATHER_SECONDS = 10.0
+"""How long a new leader waits at most to hear everyone before it gives the first slots away; a large cluster takes
+seconds."""
+
+_GATHER_STEP_SECONDS = 0.05
+
 _VERIFY_SECONDS = 5.0
 """Time after :data:`CREATE_SECONDS` when the server is asked what became of a creation without a clear answer; longer
 than it would take to act on it."""
@@ -145,6 +151,9 @@ class DiscoveryAdmission:
         self._unclear: dict[ObjectKey, _Unclear] = {}
         self._wake: Callable[[], None] = lambda: None
         self._listed = False
+        self._busy: Callable[[], bool] = lambda: False
+        self._gathered = False
+        self._gather_until: float | None = None
         self._log = structlog.get_logger(__name__)
 
     # ---- what the discovery reconcilers say
@@ -152,6 +161,10 @@ class DiscoveryAdmission:
     def wake_with(self, wake: Callable[[], None]) -> None:
         """How to ask for a round: adds :data:`ROUND` to the controller's queue."""
         self._wake = wake
+
+    def gather_while(self, busy: Callable[[], bool]) -> None:
+        """What says that after becoming leader there are still templates that nobody has looked at."""
+        self._busy = busy
 
     def on_granted(self, waited: Callable[[float], object]) -> None:
         """Whom to tell the seconds that a template waited for its slot."""
@@ -225,6 +238,8 @@ class DiscoveryAdmission:
         """
         if not self._listed:
             await self._list_jobs()
+        if self._still_gathering():
+            return Result(requeue_after=_GATHER_STEP_SECONDS)
         await self._clear_up()
         while chosen := self._choose():
             async with asyncio.TaskGroup() as creations:
@@ -240,6 +255,18 @@ class DiscoveryAdmission:
                     )
                     creations.create_task(self._create(item, wish, key))
         return self._next_look()
+
+    def _still_gathering(self) -> bool:
+        """Whether, after becoming leader, those who wait have not all been heard: the first to come would be served
+        first, whatever the order says.
+        """
+        if self._gathered:
+            return False
+        now = self._clock.monotonic()
+        if self._gather_until is None:
+            self._gather_until = now + _GATHER_SECONDS
+        self._gathered = now >= self._gather_until or not self._busy()
+        return not self._gathered
 
     def _choose(self) -> list[_Waiting]:
         if self._blind:

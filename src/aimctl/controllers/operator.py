@@ -89,6 +89,7 @@ class _Assembly:
             (kinds.TEMPLATES, Scope.NAMESPACE),
             (kinds.CLUSTER_TEMPLATES, Scope.CLUSTER),
         )
+        queues = []
         for resource, scope in scopes:
             self._cache.informer(resource).add_handler(metrics.templates(str(scope)))
             prefix = "cluster" if scope is Scope.CLUSTER else ""
@@ -115,6 +116,8 @@ class _Assembly:
                 f"{prefix}discovery", discovery, resource, [*self._common(resource), *self._of_jobs(resource)]
             )
             discovery.look_again_with(controller.queue.add)
+            queues.append(controller.queue)
+        admission.gather_while(lambda: any(map(len, queues)))
         self._add_admission(admission)
         manager.add_debug_page("discovery", admission.queue)
         return admission

@@ -189,7 +189,7 @@ async def test_a_template_that_a_service_waits_for_goes_first(namespace, by):
             await w.template(f"t{number:02}", namespace)
         await w.template("wanted", namespace, "wanted-model")
         w.start(discovery_limit=2)
-        await w.until(lambda: len(w.ledger.creations) >= 2)
+        await w.until(lambda: w.ledger.states() == {"Pending": 19, "Progressing": 2})
         wish = {"model": {"ref": "wanted-model"}}
         if by == "template":
             wish["templateRef"] = "wanted"
@@ -206,11 +206,15 @@ async def test_a_service_that_goes_gives_its_templates_turn_back():
             await w.template(f"t{number:02}", "team")
             await asyncio.sleep(1)
         await w.service("s", "team", model={"ref": "m"}, templateRef="t11")
-        await w.client.delete(kinds.SERVICES, "s", "team")
         w.start(discovery_limit=1)
+        await w.until(lambda: w.ledger.states() == {"Pending": 11, "Progressing": 1})
+        await w.client.delete(kinds.SERVICES, "s", "team")
+        await w.service("s", "team", model={"ref": "m"}, templateRef="t05")
+        await w.service("s", "team", model={"ref": "m"}, templateRef="t06")
+        await w.client.delete(kinds.SERVICES, "s", "team")
         await w.until_all()
         order = [job["metadata"]["labels"]["aim.silogen.ai/template"] for _, job in w.ledger.creations]
-        assert order == sorted(order)
+        assert order == ["t11", *sorted(order[1:])]
 
 
 @virtual_time

@@ -174,3 +174,33 @@ async def test_a_creation_without_a_clear_answer_is_looked_up_and_found() -> Non
         await b.round()
         assert b.created == ["a"]
         assert b.admission.running == 1
+
+
+@virtual_time
+async def test_a_new_leader_hears_everyone_before_it_gives_the_first_slot_away_but_not_for_ever() -> None:
+    async with bench(limit=1) as b:
+        busy = True
+        b.admission.gather_while(lambda: busy)
+        b.want("z")
+        soon = await b.round()
+        assert soon is not None
+        assert soon < 0.5
+        assert b.created == []
+        b.want("a")
+        busy = False
+        await b.round()
+        assert b.created == ["a"]
+        busy = True  # only the first slots wait
+        b.admission.withdraw("team/z")
+        b.want("b")
+        await b.w.delete_job(b.w.ledger.jobs["team", "a"])
+        await b.w.cluster.clock.sleep(1)
+        await b.round()
+        assert b.created == ["a", "b"]
+    async with bench(limit=1) as b:
+        b.admission.gather_while(lambda: True)
+        b.want("z")
+        await b.round()
+        await b.w.cluster.clock.sleep(10)
+        await b.round()
+        assert b.created == ["z"]
