@@ -6,29 +6,18 @@ Contract:
     * A slot is taken as soon as it is free: the end of a Job asks for the next round at once.
     * A Job is created only if its template still wants exactly it at that moment.
 
-What counts as unfinished: every Job in the cache that is neither Complete nor Failed, one that is being deleted too,
-and every Job whose creation we asked for without a clear answer. That the cache lags behind does no harm, because:
-    * Jobs are created here only, and an answered creation is in the cache before this code goes on (read your writes);
-    * a lagging cache shows ended Jobs as unfinished, never the other way round;
-    * the first round after becoming leader lists Jobs from the server, past the cache;
-    * a former leader cannot create any more: the fence refuses its writes once its renew deadline has passed, gives up
-      those on their way before its lease ends, and keeps it from giving the lease back right after one of them.
-
-While the server says that it does not know Jobs at all, there is nothing to count, and no slot is given away.
+What is counted, and why that is safe with a cache that lags, is told in :mod:`aimctl.controllers.slots`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
 import structlog
 
-from aimctl.controllers.indexes import UNFINISHED
-from aimctl.controllers.kinds import CLUSTER_TEMPLATES
-from aimctl.controllers.observer import DISCOVERY_SELECTOR
+from aimctl.controllers.slots import CREATE_SECONDS, Slots
 from aimctl.domain.admission import Candidate, admit, queue_order
 from aimctl.domain.job_outcome import JobView
 from aimctl.runtime.controller import Deleted, Request, Result, Updated
@@ -38,7 +27,6 @@ from aimctl.runtime.kube import (
     ConnectionFailed,
     DecodeError,
     KubeError,
-    NotFound,
     ObjectKey,
     ServerError,
     TooManyRequests,
@@ -47,33 +35,24 @@ from aimctl.runtime.kube import (
 from aimctl.runtime.kube.builtin import JOBS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from aimctl.domain.discovery_decision import DiscoveryWish
     from aimctl.runtime.cache import Cache
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.controller import Event
-    from aimctl.runtime.kube import Client, Object
+    from aimctl.runtime.kube import Client
 
 __all__ = ["CREATE_SECONDS", "ROUND", "DiscoveryAdmission", "slot_freed"]
 
 ROUND = Request("", "next-round")
 """The one key of the admission queue: however many Jobs end at once, one round follows."""
 
-CREATE_SECONDS = 4.0
-"""Limit of one creation, for us and for the server."""
-
 _GATHER_SECONDS = 10.0
 """How long a new leader waits at most to hear everyone before it gives the first slots away; a large cluster takes
 seconds."""
 
 _GATHER_STEP_SECONDS = 0.05
-
-_VERIFY_SECONDS = 5.0
-"""Time after :data:`CREATE_SECONDS` when the server is asked what became of a creation without a clear answer; longer
-than it would take to act on it."""
-
-_CHECK_AFTER = CREATE_SECONDS + _VERIFY_SECONDS
 
 _BUSY_SECONDS = (1.0, 30.0)
 """First and longest pause before a creation that the server had no time for is tried again."""
@@ -105,19 +84,6 @@ class _Waiting:
 
 
 @final
-@dataclass(slots=True)
-class _Unclear:
-    """A Job whose creation was asked for; it keeps its slot until cache or server say what became of it.
-
-    Meanwhile nothing else is created for its template, ``candidate``.
-    """
-
-    candidate: str
-    share: str
-    check_at: float
-
-
-@final
 class DiscoveryAdmission:
     """See the module. Run it as the reconciler of a controller with one worker.
 
@@ -140,17 +106,13 @@ class DiscoveryAdmission:
         limit: int,
         namespaces: Sequence[str] = (),
     ) -> None:
-        self._cache = cache
         self._client = client
-        self._api_reader = api_reader
         self._clock = clock
         self._limit = limit
-        self._namespaces = tuple(namespaces) or ("",)
+        self._slots = Slots(cache=cache, api_reader=api_reader, clock=clock, namespaces=namespaces)
         self._waited: Callable[[float], object] = lambda _: None
         self._waiting: dict[str, _Waiting] = {}
-        self._unclear: dict[ObjectKey, _Unclear] = {}
         self._wake: Callable[[], None] = lambda: None
-        self._listed = False
         self._busy: Callable[[], bool] = lambda: False
         self._gathered = False
         self._gather_until: float | None = None
@@ -211,12 +173,12 @@ class DiscoveryAdmission:
     @property
     def running(self) -> int:
         """Discovery Jobs that may be unfinished."""
-        return sum(self._shares().values())
+        return sum(self._slots.shares().values())
 
     def queue(self) -> list[dict[str, Any]]:
         """Who waits, in the order in which slots would be given: for the debug page."""
         now = self._clock.monotonic()
-        order = queue_order((item.candidate for item in self._waiting.values()), self._shares())
+        order = queue_order((item.candidate for item in self._waiting.values()), self._slots.shares())
         return [
             {
                 "position": position,
@@ -236,11 +198,10 @@ class DiscoveryAdmission:
             WriteRefused: we may not be the leader any more.
             KubeError: Jobs could not be listed after becoming leader.
         """
-        if not self._listed:
-            await self._list_jobs()
+        await self._slots.count_once()
         if self._still_gathering():
             return Result(requeue_after=_GATHER_STEP_SECONDS)
-        await self._clear_up()
+        await self._slots.clear_up()
         while chosen := self._choose():
             async with asyncio.TaskGroup() as creations:
                 for item in chosen:
@@ -250,9 +211,7 @@ class DiscoveryAdmission:
                         continue
                     # The slot is taken before the first await: no other round can give it away.
                     key = ObjectKey(wish.namespace, wish.job_name)
-                    self._unclear[key] = _Unclear(
-                        item.candidate.key, item.candidate.namespace, self._clock.monotonic() + _CHECK_AFTER
-                    )
+                    self._slots.take(key, item.candidate)
                     creations.create_task(self._create(item, wish, key))
         return self._next_look()
 
@@ -269,16 +228,16 @@ class DiscoveryAdmission:
         return not self._gathered
 
     def _choose(self) -> list[_Waiting]:
-        if self._blind:
+        if self._slots.blind:
             return []
         now = self._clock.monotonic()
-        unclear = {item.candidate for item in self._unclear.values()}
+        unclear = self._slots.unclear
         able = (
             item.candidate
             for key, item in self._waiting.items()
             if item.not_before <= now and key not in unclear
         )
-        return [self._waiting[candidate.key] for candidate in admit(able, self._shares(), self._limit)]
+        return [self._waiting[candidate.key] for candidate in admit(able, self._slots.shares(), self._limit)]
 
     def _wish_of(self, item: _Waiting) -> DiscoveryWish | None:
         try:
@@ -311,18 +270,18 @@ class DiscoveryAdmission:
             self._keep(key, error)
             return
         except ApiError as error:
-            del self._unclear[key]
+            self._slots.settle(key)
             self._refuse(item, wish, f"the API server refused the discovery Job: {error}", error.retry_after)
             return
         else:
-            del self._unclear[key]
+            self._slots.settle(key)
         self.withdraw(item.candidate.key)
         self._waited(self._clock.monotonic() - item.since)
         self._log.info("discovery Job created", job=str(key), template=item.candidate.key)
 
     def _release(self, key: ObjectKey, item: _Waiting, error: KubeError) -> None:
         """The server has not seen the creation, or did nothing about it: its slot is free again."""
-        del self._unclear[key]
+        self._slots.settle(key)
         at_least = error.retry_after or 0.0 if isinstance(error, ApiError) else 0.0
         pause = item.pause(self._clock.monotonic(), _BUSY_SECONDS, at_least)
         self._log.warning(
@@ -339,10 +298,9 @@ class DiscoveryAdmission:
 
     async def _found(self, item: _Waiting, wish: DiscoveryWish, key: ObjectKey) -> bool:
         """A Job of the name is there: whether it is the one that was wished for, and known to the cache."""
-        await self._look_up(key)
-        if key in self._unclear:
+        if not await self._slots.look_up(key):
             return False
-        job = self._cache.informer(JOBS).store.get(key)
+        job = self._slots.job(key)
         wanted = wish.manifest["metadata"]["ownerReferences"][0]["uid"]
         if job is not None and any(owner.uid == wanted for owner in job.meta.owners):
             return True
@@ -365,63 +323,11 @@ class DiscoveryAdmission:
         )
         item.refused(message)
 
-    # ---- counting
-
-    @property
-    def _blind(self) -> bool:
-        """The server answers 404 for Jobs, which every cluster has: a proxy's word, or a server that is starting.
-        The cache is empty then, and the Jobs may run on.
-        """
-        return self._cache.informer(JOBS).health.missing
-
-    def _shares(self) -> Mapping[str, int]:
-        """Unfinished Jobs by the namespace of their template, "" for cluster templates."""
-        shares: Counter[str] = Counter()
-        for job in self._cache.by_index(JOBS, "state", UNFINISHED):
-            shares[_share(job)] += 1
-        store = self._cache.informer(JOBS).store
-        for key, unclear in self._unclear.items():
-            if store.get(key) is None:
-                shares[unclear.share] += 1
-        return shares
-
-    async def _list_jobs(self) -> None:
-        """What a former leader created may not be in our cache yet: ask the server itself, once."""
-        for namespace in self._namespaces:
-            async for job in self._api_reader.list_all(JOBS, namespace, label_selector=DISCOVERY_SELECTOR):
-                self._cache.observe_write(job)
-        self._listed = True
-
-    async def _clear_up(self) -> None:
-        """Find out what became of creations without a clear answer."""
-        store = self._cache.informer(JOBS).store
-        for key, unclear in list(self._unclear.items()):
-            if store.get(key) is not None:
-                del self._unclear[key]
-            elif unclear.check_at <= self._clock.monotonic():
-                await self._look_up(key)
-
-    async def _look_up(self, key: ObjectKey) -> None:
-        """Ask the server. When it gives no answer, the creation stays unclear and is looked up again later."""
-        try:
-            job = await self._api_reader.get(JOBS, key.name, key.namespace)
-        except NotFound:
-            pass
-        except (KubeError, TimeoutError) as error:
-            self._log.warning("a discovery Job could not be looked up", job=str(key), error=str(error))
-            self._unclear[key].check_at = self._clock.monotonic() + _VERIFY_SECONDS
-            return
-        else:
-            self._cache.observe_write(job)
-        del self._unclear[key]
-
     def _next_look(self) -> Result | None:
         """When time alone may change something."""
         now = self._clock.monotonic()
         times = [item.not_before for item in self._waiting.values() if item.not_before > now]
-        times += [item.check_at for item in self._unclear.values()]
-        if self._blind:
-            times.append(now + _VERIFY_SECONDS)
+        times += self._slots.checks()
         return Result(requeue_after=max(0.05, min(times) - now)) if times else None
 
 
@@ -434,10 +340,3 @@ def slot_freed(event: Event[Any]) -> bool:
             return JobView.decode(new.raw).finished and not JobView.decode(old.raw).finished
         case _:
             return False
-
-
-def _share(job: Object[Any]) -> str:
-    for owner in job.meta.owners:
-        if owner.controller and owner.kind == CLUSTER_TEMPLATES.kind:
-            return ""
-    return job.meta.namespace
