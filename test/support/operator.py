@@ -38,6 +38,9 @@ from support.ledger import OPERATOR_NAMESPACE, Ledger
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
+_ECHO_SECONDS = 0.02
+"""After a state was reached: reconciles that its own events asked for would hide that a later event asks nobody."""
+
 __all__ = ["OPERATOR_NAMESPACE", "Ledger", "Replica", "Sent", "Wire", "World", "world"]
 
 LEASE = "aimctl-manager"
@@ -328,7 +331,7 @@ class World:
                 ) from None
 
     async def until_state(self, name: str, namespace: str, state: str, seconds: float = 60.0) -> None:
-        """Until a template is in a state and says so about its latest generation."""
+        """Until a template is in a state and says so about its latest generation, and what that causes is over."""
 
         def there() -> bool:
             body = self.ledger.templates.get((namespace, name)) or {"metadata": {"generation": 0}}
@@ -339,10 +342,12 @@ class World:
             )
 
         await self.until(there, seconds, f"{namespace}/{name} is {state}")
+        await asyncio.sleep(_ECHO_SECONDS)
 
     async def until_all(self, state: str = "Ready", seconds: float = 600.0) -> None:
-        """Until every template is in this state."""
+        """Until every template is in this state, and what that causes is over."""
         await self.until(lambda: set(self.ledger.states()) <= {state}, seconds, f"all templates are {state}")
+        await asyncio.sleep(_ECHO_SECONDS)
 
     def describe(self) -> str:
         shown = [
