@@ -92,8 +92,8 @@ def test_200_templates_at_once_never_exceed_ten_jobs_while_two_managers_fight_fo
         eventually(lambda: len(witness.created) >= 90, PATIENCE_SECONDS, "90 Jobs were created")
         assert not leader.leading
         assert other.terminate() == 0
-        other.start()
         # At once, or, when a creation was still unanswered, after the lease has run out: see docs/design.md.
         eventually(lambda: leader.leading, 30, "the lease is handed over")
+        other.start()
         eventually(lambda: all_ready(cluster), PATIENCE_SECONDS, "every template is Ready")
     assert_witnessed(witness)
