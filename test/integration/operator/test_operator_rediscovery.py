@@ -13,7 +13,7 @@ from aimctl.testing.virtualtime import virtual_time
 from support.operator import world
 
 BOTH = pytest.mark.parametrize("namespace", ["team", ""], ids=["namespaced", "cluster"])
-LONG = 1200.0
+LONG = 600.0
 
 CHANGES = {
     "image": ({}, {"image": "aim-m:2"}),
