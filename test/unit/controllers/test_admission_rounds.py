@@ -7,10 +7,12 @@ import random
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from aimctl.controllers.admission import ROUND, DiscoveryAdmission
 from aimctl.controllers.indexes import JOB_INDEXES
 from aimctl.controllers.observer import DISCOVERY_SELECTOR
-from aimctl.devcluster.faults import Answer, Match
+from aimctl.devcluster.faults import Answer, Match, Refuse
 from aimctl.domain.admission import Candidate
 from aimctl.domain.discovery_decision import DiscoveryWish
 from aimctl.domain.discovery_job import COMPONENT, LABEL_COMPONENT
@@ -157,6 +159,18 @@ async def test_a_refusal_is_told_kept_and_tried_again_later_and_blocks_no_slot()
         assert await b.round() is None
         assert b.created == ["a"]
         assert b.admission.refusal("team/a") == ""
+
+
+@pytest.mark.parametrize("action", [Refuse(), Answer(429), Answer(403)], ids=repr)
+@virtual_time
+async def test_a_creation_that_was_surely_not_made_leaves_its_slot_to_the_next_at_once(action: Any) -> None:
+    async with bench(limit=1) as b:
+        b.w.faults.add(action, Match("create", "jobs"), times=1)
+        b.want("a")
+        b.want("b")
+        await b.round()
+        assert b.created == ["b"]
+        assert (b.admission.pending, b.admission.running) == (1, 1)
 
 
 @virtual_time

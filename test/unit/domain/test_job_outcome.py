@@ -15,6 +15,7 @@ from aimctl.domain.job_outcome import (
     Failed,
     LogLost,
     NeedsLog,
+    NeedsPods,
     Outcome,
     PodView,
     Running,
@@ -70,6 +71,27 @@ def test_a_log_of_another_pod_is_not_taken() -> None:
 def test_a_complete_job_whose_output_is_gone_is_lost() -> None:
     assert isinstance(judged(completed("j", None)), LogLost)
     assert isinstance(judged(job("j", ended="Complete")), LogLost)
+
+
+@pytest.mark.parametrize("ended", ["Complete", "Failed"])
+def test_the_end_of_a_job_is_not_explained_by_pods_that_a_cache_does_not_have(ended: str) -> None:
+    observed = job("j", ended=ended, pods=[pod("Running")])
+    from_cache = judge(
+        observed.view, observed.pods, container="discovery", log=None, now=NOW, pods_read=False
+    )
+    assert from_cache == NeedsPods()
+    assert judged(observed) != NeedsPods()
+
+
+def test_a_pod_that_the_cache_has_explains_the_end_of_its_job_without_asking() -> None:
+    for observed in (
+        completed("j", read=False),
+        job("j", ended="Failed", pods=[pod("Failed", exit_code=3)]),
+    ):
+        outcome = judge(
+            observed.view, observed.pods, container="discovery", log=None, now=NOW, pods_read=False
+        )
+        assert outcome == NeedsLog("pod")
 
 
 def test_a_complete_job_with_bad_output_failed() -> None:
