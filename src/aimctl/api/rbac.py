@@ -43,42 +43,88 @@ class Rule:
 
 _FOLLOW = "list, watch"
 _OWN_KINDS = tuple(sorted(kind.plural for kind in KINDS))
-_FOLLOWED_KINDS = (
-    "aimclustermodels",
-    "aimclusterruntimeconfigs",
-    "aimclusterservicetemplates",
-    "aimmodels",
-    "aimruntimeconfigs",
-    "aimservices",
-    "aimservicetemplates",
-)
-_TEMPLATES = ("aimclusterservicetemplates", "aimservicetemplates")
+_RUNTIME_CONFIGS = ("aimclusterruntimeconfigs", "aimruntimeconfigs")
+_KINDS_WITH_STATUS = tuple(name for name in _OWN_KINDS if name not in _RUNTIME_CONFIGS)
 
 _MANAGER_RULES = (
-    Rule(GROUP, _FOLLOWED_KINDS, {_FOLLOW: "follow templates, what they refer to, and who waits for them"}),
+    Rule(GROUP, _OWN_KINDS, {_FOLLOW: "follow every kind of ours, and what it refers to"}),
     Rule(
         GROUP,
-        tuple(f"{name}/status" for name in _TEMPLATES),
+        _KINDS_WITH_STATUS,
+        {"get": "read the latest state after somebody else has written at the same time"},
+    ),
+    Rule(
+        GROUP,
+        tuple(f"{name}/status" for name in _KINDS_WITH_STATUS),
         {"patch": "say what is known, by server-side apply of the fields that each reconciler owns"},
     ),
     Rule(
         GROUP,
-        tuple(f"{name}/finalizers" for name in _TEMPLATES),
-        {"update": "own Jobs with blockOwnerDeletion where OwnerReferencesPermissionEnforcement is on"},
+        tuple(f"{name}/finalizers" for name in _KINDS_WITH_STATUS),
+        {"update": "own objects with blockOwnerDeletion where OwnerReferencesPermissionEnforcement is on"},
+    ),
+    Rule(
+        GROUP,
+        ("aimservicetemplates",),
+        {
+            "create": "derive templates for services, and make those that a model's image recommends",
+            "patch": "share derived templates, and follow the edits of their base",
+            "delete": "a derived template that the last service has let go of",
+        },
+    ),
+    Rule(
+        GROUP,
+        ("aimclusterservicetemplates",),
+        {"create": "the templates that a cluster model's image recommends"},
+    ),
+    Rule(GROUP, ("aimclustermodels", "aimmodels"), {"create": "for a service that names an image"}),
+    Rule(
+        GROUP,
+        ("aimmodelcaches", "aimtemplatecaches"),
+        {"create": "cache what was asked for", "delete": "caches that nobody needs and that are not filled"},
     ),
     Rule(
         "batch",
         ("jobs",),
         {
-            _FOLLOW: "count unfinished discovery Jobs",
-            "create": "run discovery",
+            _FOLLOW: "count unfinished discovery Jobs, and see downloads end",
+            "create": "run discovery and downloads",
             "get": "see whether a Job was made when the answer to its creation got lost",
             "delete": "Jobs whose answer nobody waits for",
         },
     ),
     Rule("", ("pods",), {_FOLLOW: "see why a Job's pod does not start"}),
-    Rule("", ("pods/log",), {"get": "read what discovery printed, and the end of a failed one"}),
+    Rule(
+        "",
+        ("pods/log",),
+        {"get": "read what discovery printed, how far a download is, and the end of a failed one"},
+    ),
     Rule("", ("nodes",), {_FOLLOW: "learn from labels which GPUs the cluster offers"}),
+    Rule(
+        "",
+        ("persistentvolumeclaims",),
+        {
+            _FOLLOW: "see cache volumes being bound and lost",
+            "get": "see whether one was made when the answer to its creation got lost",
+            "create": "one for each cached source",
+        },
+    ),
+    Rule(
+        "storage.k8s.io",
+        ("storageclasses",),
+        {_FOLLOW: "say which class is missing before a volume waits for it"},
+    ),
+    Rule("", ("secrets",), {"get": "pull secrets that a model names, to read its image's labels"}),
+    Rule(
+        "serving.kserve.io",
+        ("inferenceservices",),
+        {
+            _FOLLOW: "mirror what KServe says of a service",
+            "get": "read the latest state after somebody else has written at the same time",
+            "create, patch": "run a service, by server-side apply",
+            "delete": "what a service runs no more",
+        },
+    ),
     Rule(
         "events.k8s.io", ("events",), {"create": "tell people what happened", "patch": "and how often it did"}
     ),

@@ -15,6 +15,7 @@ import msgspec
 
 from aimctl.domain.gpus import normalise
 from aimctl.domain.job_outcome import JobView
+from aimctl.domain.naming import DISCOVERY, LABEL_COMPONENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -111,7 +112,8 @@ def _by_owner(obj: Object[Any]) -> Iterator[str]:
 
 
 def _unfinished(obj: Object[Any]) -> Iterator[str]:
-    if not JobView.decode(obj.raw).finished:
+    """Discovery Jobs that hold a slot; downloads hold none."""
+    if obj.meta.labels.get(LABEL_COMPONENT) == DISCOVERY and not JobView.decode(obj.raw).finished:
         yield UNFINISHED
 
 

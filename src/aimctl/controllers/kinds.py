@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from aimctl.api.v1alpha1.caches import MODEL_CACHES as _MODEL_CACHES
+from aimctl.api.v1alpha1.caches import TEMPLATE_CACHES as _TEMPLATE_CACHES
 from aimctl.api.v1alpha1.meta import GROUP, VERSION, Kind, View
 from aimctl.api.v1alpha1.models import CLUSTER_MODELS as _CLUSTER_MODELS
 from aimctl.api.v1alpha1.models import MODELS as _MODELS
@@ -17,11 +19,15 @@ __all__ = [
     "CLUSTER_MODELS",
     "CLUSTER_RUNTIME_CONFIGS",
     "CLUSTER_TEMPLATES",
+    "INFERENCE_SERVICES",
     "MODELS",
+    "MODEL_CACHES",
     "OPERATOR_KINDS",
     "RUNTIME_CONFIGS",
     "SERVICES",
+    "STORAGE_CLASSES",
     "TEMPLATES",
+    "TEMPLATE_CACHES",
     "resource_of",
 ]
 
@@ -40,6 +46,14 @@ CLUSTER_MODELS = resource_of(_CLUSTER_MODELS)
 RUNTIME_CONFIGS = resource_of(_RUNTIME_CONFIGS)
 CLUSTER_RUNTIME_CONFIGS = resource_of(_CLUSTER_RUNTIME_CONFIGS)
 SERVICES = resource_of(_SERVICES)
+TEMPLATE_CACHES = resource_of(_TEMPLATE_CACHES)
+MODEL_CACHES = resource_of(_MODEL_CACHES)
+
+STORAGE_CLASSES = Resource.untyped("storage.k8s.io", "v1", "StorageClass", "storageclasses", namespaced=False)
+INFERENCE_SERVICES = Resource.untyped(
+    "serving.kserve.io", "v1beta1", "InferenceService", "inferenceservices", namespaced=True
+)
+"""KServe's; a cluster may do without."""
 
 OPERATOR_KINDS = (
     TEMPLATES,
@@ -49,5 +63,7 @@ OPERATOR_KINDS = (
     RUNTIME_CONFIGS,
     CLUSTER_RUNTIME_CONFIGS,
     SERVICES,
+    TEMPLATE_CACHES,
+    MODEL_CACHES,
 )
 """What the operator watches; their CRDs have to be there."""

@@ -11,9 +11,16 @@ from typing import TYPE_CHECKING, Any, TypeVar, final
 from aimctl.controllers import kinds
 from aimctl.controllers.indexes import JOB_INDEXES, POD_INDEXES, SERVICE_INDEXES, TEMPLATE_INDEXES
 from aimctl.controllers.inventory import GpuInventory
-from aimctl.domain.discovery_job import COMPONENT, LABEL_COMPONENT, REDISCOVER_ANNOTATION, TemplateIdentity
+from aimctl.domain.discovery_job import REDISCOVER_ANNOTATION, TemplateIdentity
 from aimctl.domain.job_outcome import JobView, PodView
-from aimctl.domain.naming import LABEL_TEMPLATE
+from aimctl.domain.naming import (
+    DISCOVERY,
+    DOWNLOAD,
+    LABEL_COMPONENT,
+    LABEL_MANAGED_BY,
+    LABEL_TEMPLATE,
+    MANAGED_BY,
+)
 from aimctl.domain.observation import ObservedJob, TemplateObservation
 from aimctl.domain.resolution import DEFAULT_RUNTIME_CONFIG, Found, resolve_model, resolve_runtime_config
 from aimctl.runtime.kube import ObjectKey
@@ -32,12 +39,15 @@ if TYPE_CHECKING:
     from aimctl.runtime.controller import Request
     from aimctl.runtime.kube import Object, Resource
 
-__all__ = ["DISCOVERY_SELECTOR", "TemplateObserver"]
+__all__ = ["DISCOVERY_SELECTOR", "OWN_SELECTOR", "TemplateObserver"]
 
 S = TypeVar("S")
 
-DISCOVERY_SELECTOR = f"{LABEL_TEMPLATE},{LABEL_COMPONENT}={COMPONENT}"
-"""Jobs and pods of discovery: no others are listed or watched."""
+DISCOVERY_SELECTOR = f"{LABEL_TEMPLATE},{LABEL_COMPONENT}={DISCOVERY}"
+"""Jobs and pods of discovery."""
+
+OWN_SELECTOR = f"{LABEL_MANAGED_BY}={MANAGED_BY},{LABEL_COMPONENT} in ({DISCOVERY},{DOWNLOAD})"
+"""Jobs and pods of the operator: no others are listed or watched."""
 
 
 @final
@@ -136,6 +146,6 @@ class TemplateObserver:
         declare(kinds.RUNTIME_CONFIGS, namespaces=own)
         declare(kinds.CLUSTER_MODELS)
         declare(kinds.CLUSTER_RUNTIME_CONFIGS)
-        declare(JOBS, namespaces=own, label_selector=DISCOVERY_SELECTOR, indexes=JOB_INDEXES)
-        declare(PODS, namespaces=own, label_selector=DISCOVERY_SELECTOR, indexes=POD_INDEXES)
+        declare(JOBS, namespaces=own, label_selector=OWN_SELECTOR, indexes=JOB_INDEXES)
+        declare(PODS, namespaces=own, label_selector=OWN_SELECTOR, indexes=POD_INDEXES)
         return GpuInventory(declare(NODES, projection="metadata"))

@@ -9,21 +9,33 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import structlog
 
-from aimctl.controllers.kinds import CLUSTER_TEMPLATES, OPERATOR_KINDS, TEMPLATES
+from aimctl.controllers.kinds import (
+    CLUSTER_MODELS,
+    CLUSTER_RUNTIME_CONFIGS,
+    CLUSTER_TEMPLATES,
+    INFERENCE_SERVICES,
+    MODEL_CACHES,
+    MODELS,
+    OPERATOR_KINDS,
+    RUNTIME_CONFIGS,
+    STORAGE_CLASSES,
+    TEMPLATE_CACHES,
+    TEMPLATES,
+)
 from aimctl.runtime.kube import ApiError
 from aimctl.runtime.kube.builtin import SELF_SUBJECT_ACCESS_REVIEWS
 from aimctl.runtime.kube.discovery import discover
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from aimctl.controllers.operator import OperatorOptions
-    from aimctl.runtime.kube import Client
+    from aimctl.runtime.kube import Client, Resource
 
 __all__ = ["OLDEST_SERVER", "NotInstalled", "Right", "check", "rights"]
 
@@ -31,6 +43,17 @@ OLDEST_SERVER = (1, 25)
 """The first Kubernetes version that checks CEL rules in CRDs without a feature gate."""
 
 _FOLLOW = ("list", "watch")
+_STATUS_KINDS = frozenset(OPERATOR_KINDS) - {RUNTIME_CONFIGS, CLUSTER_RUNTIME_CONFIGS}
+_MADE: Mapping[Resource[Any], tuple[str, ...]] = {
+    TEMPLATES: ("create", "patch", "delete"),  # derived ones, and a model's own
+    CLUSTER_TEMPLATES: ("create",),  # a cluster model's own
+    MODELS: ("create",),  # for services that name an image
+    CLUSTER_MODELS: ("create",),
+    TEMPLATE_CACHES: ("create", "delete"),
+    MODEL_CACHES: ("create", "delete"),
+}
+"""What is done with objects that the operator makes itself, besides following them."""
+
 _MOST_CLAUSES = 6
 _DIGITS = re.compile("[0-9]+")
 
@@ -76,15 +99,26 @@ def rights(options: OperatorOptions, *, leader_election_namespace: str = "") -> 
     for kind in OPERATOR_KINDS:
         for namespace in spaces if kind.namespaced else ("",):
             yield from _each(_FOLLOW, kind.group, kind.plural, namespace)
-            if kind in (TEMPLATES, CLUSTER_TEMPLATES):
+            if kind in _STATUS_KINDS:
+                yield Right("get", kind.group, kind.plural, namespace)
                 yield Right("patch", kind.group, kind.plural, namespace, "status")
-                # Jobs block the deletion of their template: some clusters let only those do it who may do this
+                # What they own blocks their deletion: some clusters let only those do it who may do this.
                 yield Right("update", kind.group, kind.plural, namespace, "finalizers")
+            yield from _each(_MADE.get(kind, ()), kind.group, kind.plural, namespace)
     yield from _each(_FOLLOW, "", "nodes", "")
+    yield from _each(_FOLLOW, STORAGE_CLASSES.group, STORAGE_CLASSES.plural, "")
     for namespace in spaces:
         yield from _each((*_FOLLOW, "get", "create", "delete"), "batch", "jobs", namespace)
         yield from _each(_FOLLOW, "", "pods", namespace)
         yield Right("get", "", "pods", namespace, "log")
+        yield Right("get", "", "secrets", namespace)
+        yield from _each((*_FOLLOW, "get", "create"), "", "persistentvolumeclaims", namespace)
+        yield from _each(
+            (*_FOLLOW, "get", "create", "patch", "delete"),
+            INFERENCE_SERVICES.group,
+            INFERENCE_SERVICES.plural,
+            namespace,
+        )
     # Events about cluster-scoped objects are kept in the namespace "default".
     for namespace in spaces if "" in spaces else dict.fromkeys((*spaces, "default")):
         yield from _each(("create", "patch"), "events.k8s.io", "events", namespace)

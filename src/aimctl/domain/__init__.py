@@ -18,7 +18,6 @@ from aimctl.domain.discovery_decision import PodsRequest as PodsRequest
 from aimctl.domain.discovery_decision import decide_discovery as decide_discovery
 from aimctl.domain.discovery_job import COMPONENT as COMPONENT
 from aimctl.domain.discovery_job import CONTAINER as CONTAINER
-from aimctl.domain.discovery_job import LABEL_COMPONENT as LABEL_COMPONENT
 from aimctl.domain.discovery_job import REDISCOVER_ANNOTATION as REDISCOVER_ANNOTATION
 from aimctl.domain.discovery_job import DiscoveryInput as DiscoveryInput
 from aimctl.domain.discovery_job import TemplateIdentity as TemplateIdentity
@@ -33,6 +32,7 @@ from aimctl.domain.job_outcome import JobView as JobView
 from aimctl.domain.job_outcome import PodLog as PodLog
 from aimctl.domain.job_outcome import PodView as PodView
 from aimctl.domain.job_outcome import judge as judge
+from aimctl.domain.naming import LABEL_COMPONENT as LABEL_COMPONENT
 from aimctl.domain.observation import Blocked as Blocked
 from aimctl.domain.observation import EventWish as EventWish
 from aimctl.domain.observation import ObservedJob as ObservedJob

@@ -17,8 +17,11 @@ from typing import TYPE_CHECKING, Any, final
 from aimctl.api.v1alpha1 import API_VERSION, EnvVar, ModelSpec, RuntimeConfigSpec, ServiceTemplateSpec
 from aimctl.domain.hashing import canonical_json, digest
 from aimctl.domain.naming import (
+    DISCOVERY,
+    LABEL_COMPONENT,
     LABEL_MANAGED_BY,
     LABEL_TEMPLATE,
+    MANAGED_BY,
     TEMPLATE_ANNOTATION,
     discovery_job_name,
     label_value,
@@ -34,7 +37,6 @@ __all__ = [
     "BACKOFF_LIMIT",
     "COMPONENT",
     "CONTAINER",
-    "LABEL_COMPONENT",
     "REDISCOVER_ANNOTATION",
     "TTL_SECONDS_AFTER_FINISHED",
     "DiscoveryInput",
@@ -49,8 +51,7 @@ __all__ = [
 REDISCOVER_ANNOTATION = "aim.silogen.ai/rediscover"
 """On a template: any new value, such as a timestamp, asks for one more discovery."""
 
-LABEL_COMPONENT = "app.kubernetes.io/component"
-COMPONENT = "discovery"
+COMPONENT = DISCOVERY
 """Value of the label by which discovery Jobs and their pods are watched."""
 
 CONTAINER = "discovery"
@@ -157,7 +158,7 @@ def manifest(template: TemplateIdentity, input_: DiscoveryInput) -> dict[str, An
     """The Job, ready to be created."""
     labels = {
         LABEL_TEMPLATE: label_value(template.name),
-        LABEL_MANAGED_BY: "aim",
+        LABEL_MANAGED_BY: MANAGED_BY,
         LABEL_COMPONENT: COMPONENT,
     }
     annotations = {TEMPLATE_ANNOTATION: template.name}

@@ -11,11 +11,17 @@ from __future__ import annotations
 from hashlib import sha256
 
 __all__ = [
+    "BASE_ANNOTATION",
+    "DISCOVERY",
+    "DOWNLOAD",
     "LABEL_AUTO_GENERATED",
+    "LABEL_COMPONENT",
     "LABEL_DERIVED",
     "LABEL_MANAGED_BY",
     "LABEL_TEMPLATE",
+    "MANAGED_BY",
     "MAX_NAME",
+    "MODEL_CACHE",
     "TEMPLATE_ANNOTATION",
     "derived_template_name",
     "discovery_job_name",
@@ -33,7 +39,18 @@ TEMPLATE_ANNOTATION = "aim.silogen.ai/template-name"
 """Annotation beside the label, with the template's whole name."""
 
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
+MANAGED_BY = "aim"
+"""Value of :data:`LABEL_MANAGED_BY` on everything the operator makes."""
+
+LABEL_COMPONENT = "app.kubernetes.io/component"
+"""Label of Jobs, pods and volumes; value: what they are for."""
+
+DISCOVERY, DOWNLOAD, MODEL_CACHE = "discovery", "download", "model-cache"
+
 LABEL_DERIVED = "aim.silogen.ai/derived-template"
+BASE_ANNOTATION = "aim.silogen.ai/base-template"
+"""On a derived template: the name of the template it was derived from."""
+
 LABEL_AUTO_GENERATED = "aim.silogen.ai/auto-generated"
 
 _HASH = 10

@@ -14,8 +14,8 @@ from aimctl.controllers.indexes import JOB_INDEXES
 from aimctl.controllers.observer import DISCOVERY_SELECTOR
 from aimctl.domain.admission import Candidate
 from aimctl.domain.discovery_decision import DiscoveryWish
-from aimctl.domain.discovery_job import COMPONENT, LABEL_COMPONENT
-from aimctl.domain.naming import LABEL_TEMPLATE
+from aimctl.domain.discovery_job import COMPONENT
+from aimctl.domain.naming import LABEL_COMPONENT, LABEL_TEMPLATE
 from aimctl.runtime.cache import Cache
 from aimctl.runtime.kube import Client, Object
 from aimctl.runtime.kube.builtin import JOBS

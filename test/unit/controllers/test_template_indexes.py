@@ -21,6 +21,7 @@ from aimctl.controllers.indexes import (
 )
 from aimctl.controllers.metrics import OperatorMetrics
 from aimctl.controllers.options import OperatorOptions
+from aimctl.domain.naming import DISCOVERY, DOWNLOAD, LABEL_COMPONENT
 from aimctl.runtime.controller import Created, Deleted, Updated
 from aimctl.runtime.kube import Object
 from aimctl.runtime.kube.builtin import JOBS, PODS
@@ -96,8 +97,12 @@ def ended(type_: str, status: str = "True") -> dict[str, Any]:
     ],
 )
 def test_a_job_counts_as_unfinished_until_it_is_complete_or_failed(status: Any, unfinished: bool) -> None:
-    obj = made(JOBS, status=status)
+    obj = made(JOBS, metadata={"labels": {LABEL_COMPONENT: DISCOVERY}}, status=status)
     assert found(JOB_INDEXES, obj)["state"] == ([UNFINISHED] if unfinished else [])
+
+
+def test_a_download_holds_no_discovery_slot() -> None:
+    assert found(JOB_INDEXES, made(JOBS, metadata={"labels": {LABEL_COMPONENT: DOWNLOAD}}))["state"] == []
 
 
 def test_jobs_and_pods_are_found_by_their_controller_only() -> None:

@@ -30,6 +30,7 @@ __all__ = [
     "AIMTemplateCache",
     "CacheState",
     "CachedModel",
+    "DownloadProgress",
     "ModelCacheSpec",
     "ModelCacheStatus",
     "TemplateCacheSpec",
@@ -47,6 +48,19 @@ class CacheState(StrEnum):
     PROGRESSING = "Progressing"
     AVAILABLE = "Available"
     FAILED = "Failed"
+
+
+class DownloadProgress(View):
+    """How much has arrived."""
+
+    downloaded_bytes: Int64 = Field(0, description="Bytes on the volume.", json_schema_extra={"minimum": 0})
+    total_bytes: Int64 = Field(0, description="Bytes expected in all.", json_schema_extra={"minimum": 0})
+    percent: Int32 = Field(
+        0,
+        description="Share of the expected bytes, rounded down; 100 only when the download is complete.",
+        json_schema_extra={"minimum": 0, "maximum": 100},
+    )
+    updated_at: Time | None = Field(None, description="When this was measured.")
 
 
 class TemplateCacheSpec(View):
@@ -79,6 +93,9 @@ class CachedModel(View):
     status: str = Field(
         "", description="State of the AIMModelCache.", json_schema_extra=constant(*CacheState)
     )
+    persistent_volume_claim: str | None = Field(
+        None, description="Name of its volume claim.", json_schema_extra={"maxLength": 253}
+    )
 
 
 class TemplateCacheStatus(View):
@@ -102,6 +119,7 @@ class TemplateCacheStatus(View):
         description="The model caches in use, one for each source.",
         json_schema_extra={"maxItems": 256, "x-kubernetes-list-type": "atomic"},
     )
+    progress: DownloadProgress | None = Field(None, description="How much of all sources has arrived.")
 
 
 class AIMTemplateCache(View):
@@ -163,6 +181,7 @@ class ModelCacheStatus(View):
     next_download_at: Time | None = Field(
         None, description="When the next download is tried, after a failed one."
     )
+    progress: DownloadProgress | None = Field(None, description="How much has arrived.")
     last_used: Time | None = Field(None, description="When a service last used the cache.")
 
 
@@ -189,6 +208,7 @@ TEMPLATE_CACHES = Kind(
         Column("Template", "string", ".spec.templateRef", "The template to cache."),
         Column("Status", "string", ".status.status", "State of the cache."),
         _reason("Ready"),
+        Column("Percent", "integer", ".status.progress.percent", "How much of it has arrived."),
         Column("Scope", "string", ".status.resolvedTemplate.scope", "Scope of the template.", 1),
         age_column(),
     ),
@@ -204,6 +224,7 @@ MODEL_CACHES = Kind(
         Column("Size", "string", ".spec.size", "Expected size."),
         Column("Status", "string", ".status.status", "State of the cache."),
         _reason("Ready"),
+        Column("Percent", "integer", ".status.progress.percent", "How much of it has arrived."),
         Column("PVC", "string", ".status.persistentVolumeClaim", "The volume claim.", 1),
         age_column(),
     ),

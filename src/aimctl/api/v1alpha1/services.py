@@ -136,7 +136,9 @@ class ServiceStatus(View):
         json_schema_extra=constant(*ServiceState),
     )
     conditions: Conditions = Field(
-        default=(), description="Details: Resolved, CacheReady, RuntimeReady, Ready, Progressing, Failure."
+        default=(),
+        description="Details: Resolved, Derived (with overrides only), CacheReady, RuntimeReady, Ready,"
+        " Progressing, Failure.",
     )
     resolved_runtime_config: ResolvedReference | None = Field(
         None, description="The runtime config in force."
