@@ -1,0 +1,72 @@
+"""The model that is made for a service that names an image without a model: a catalogue entry that others may use.
+
+Contract: the same image gives the same name, so services that ask in the same instant meet in one model. Nothing
+owns it. Namespaced, or cluster-scoped where the runtime config's ``model.creationScope`` says so; the namespaced one
+takes the service's pull secrets, service account and runtime config over, because without them its image may not be
+readable. The cluster's takes a runtime config of the cluster only: secrets and accounts live in namespaces.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from aimctl.api.v1alpha1 import CLUSTER_MODELS, MODELS, Scope
+from aimctl.api.v1alpha1.meta import API_VERSION
+from aimctl.api.v1alpha1.runtimeconfigs import CreationScope
+from aimctl.domain.naming import LABEL_AUTO_GENERATED, LABEL_MANAGED_BY, MANAGED_BY
+from aimctl.domain.resolution import DEFAULT_RUNTIME_CONFIG
+
+if TYPE_CHECKING:
+    from aimctl.api.v1alpha1 import RuntimeConfigSpec, ServiceSpec
+    from aimctl.domain.resolution import Resolved
+
+__all__ = ["auto_model", "auto_model_name", "auto_model_scope"]
+
+
+def auto_model_name(image: str) -> str:
+    """``auto-<10 hex of SHA-256(image)>``."""
+    return f"auto-{sha256(image.encode(errors='surrogatepass')).hexdigest()[:10]}"
+
+
+def auto_model_scope(runtime_config: RuntimeConfigSpec) -> Scope:
+    """Where the model is made."""
+    defaults = runtime_config.model
+    wanted = defaults is not None and defaults.creation_scope is CreationScope.CLUSTER
+    return Scope.CLUSTER if wanted else Scope.NAMESPACE
+
+
+def auto_model(
+    image: str, namespace: str, service: ServiceSpec, runtime_config: Resolved[RuntimeConfigSpec]
+) -> dict[str, Any]:
+    """The manifest of the model; its ``kind`` says the scope.
+
+    Args:
+        image: what the service asks for.
+        namespace: the service's.
+        service: the service's spec.
+        runtime_config: what the service's runtime config resolved to.
+    """
+    cluster = auto_model_scope(runtime_config.spec) is Scope.CLUSTER
+    spec: dict[str, Any] = {"image": image}
+    found = runtime_config.reference
+    named = service.runtime_config_name not in ("", DEFAULT_RUNTIME_CONFIG)
+    if named and (not cluster or (found is not None and found.scope is Scope.CLUSTER)):
+        spec["runtimeConfigName"] = service.runtime_config_name
+    if not cluster:
+        if service.image_pull_secrets:
+            spec["imagePullSecrets"] = [secret.to_json() for secret in service.image_pull_secrets]
+        if service.service_account_name:
+            spec["serviceAccountName"] = service.service_account_name
+    metadata: dict[str, Any] = {
+        "name": auto_model_name(image),
+        "labels": {LABEL_MANAGED_BY: MANAGED_BY, LABEL_AUTO_GENERATED: "true"},
+    }
+    if not cluster:
+        metadata["namespace"] = namespace
+    return {
+        "apiVersion": API_VERSION,
+        "kind": (CLUSTER_MODELS if cluster else MODELS).name,
+        "metadata": metadata,
+        "spec": spec,
+    }
