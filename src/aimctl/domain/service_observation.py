@@ -1,0 +1,185 @@
+"""Everything a decision about one service looks at, gathered by the caller and frozen.
+
+The two reconcilers of a service, services and derivation, decide from the same observation.
+
+Invariant: no two templates in it share a name. A namespaced template hides the cluster's of its name, for selection,
+for ``templateRef`` and for the search of a template that fits overrides alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, final
+
+from aimctl.api.v1alpha1 import Scope
+from aimctl.domain.naming import LABEL_DERIVED
+from aimctl.domain.observation import rfc3339
+from aimctl.domain.resolution import Missing, Reference, Resolved
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from aimctl.api.v1alpha1 import (
+        AIMClusterServiceTemplate,
+        AIMService,
+        AIMServiceTemplate,
+        AIMTemplateCache,
+        ModelSpec,
+        RuntimeConfigSpec,
+    )
+
+__all__ = [
+    "ModelWish",
+    "ObservedInferenceService",
+    "ObservedTemplate",
+    "ObservedTemplateCache",
+    "ServiceIdentity",
+    "ServiceObservation",
+]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ServiceIdentity:
+    """Which service: what its metadata says."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    deleting: bool
+    labels: Mapping[str, str]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ObservedTemplate:
+    """A template of either scope.
+
+    Attributes:
+        kind: AIMServiceTemplate or AIMClusterServiceTemplate.
+        namespace: "" for cluster templates.
+        owners: its owner references, as JSON.
+    """
+
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    resource_version: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    owners: tuple[Mapping[str, Any], ...]
+    deleting: bool
+    view: AIMServiceTemplate | AIMClusterServiceTemplate
+
+    @property
+    def scope(self) -> Scope:
+        """Where it lives."""
+        return Scope.NAMESPACE if self.namespace else Scope.CLUSTER
+
+    @property
+    def derived(self) -> bool:
+        """Whether the operator made it for somebody's overrides."""
+        return bool(self.namespace) and self.labels.get(LABEL_DERIVED) == "true"
+
+    @property
+    def reference(self) -> Reference:
+        """As ``status.resolvedTemplate`` shows it."""
+        return Reference(self.kind, self.name, self.namespace, self.scope, self.uid)
+
+    def __str__(self) -> str:
+        """For messages: kind, name and, for a namespaced one, where."""
+        where = f" in namespace {self.namespace!r}" if self.namespace else ""
+        return f"{self.kind} {self.name!r}{where}"
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ObservedTemplateCache:
+    """The AIMTemplateCache that has the name of the template in use, in the service's namespace."""
+
+    name: str
+    uid: str
+    deleting: bool
+    view: AIMTemplateCache
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ObservedInferenceService:
+    """KServe's object of the service's name.
+
+    Attributes:
+        controller: UID of the owner that controls it; "" for none.
+        body: the whole object, read-only; lists in it are tuples.
+    """
+
+    uid: str
+    controller: str
+    annotations: Mapping[str, str]
+    deleting: bool
+    body: Mapping[str, Any]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ModelWish:
+    """There is no model of the image that ``spec.model.image`` names: one is to be made."""
+
+    image: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ServiceObservation:
+    """What is known about one service.
+
+    Attributes:
+        service: its metadata.
+        view: its spec and status.
+        model: whose image is served; a model's reference is never None.
+        runtime_config: of the service.
+        templates: every template that names the model: those of the service's namespace, and cluster templates that
+            none of them hides. In no promised order. Empty without a model.
+        named: what ``spec.templateRef`` leads to, whatever its model; without one, the model's default template, if it
+            sets one and that exists.
+        gpu_models: what all nodes offer, from :func:`~aimctl.domain.gpus.offered`.
+        now: the time, aware.
+        current: what ``status.resolvedTemplate`` names, if it is there still (by UID), whatever its model.
+        template_cache: the cache of the template in ``current``, in the service's namespace.
+        inference_service: KServe's object of the service's name.
+        kserve_served: whether the API server has KServe's kind.
+    """
+
+    service: ServiceIdentity
+    view: AIMService
+    model: Resolved[ModelSpec] | Missing | ModelWish
+    runtime_config: Resolved[RuntimeConfigSpec] | Missing
+    templates: tuple[ObservedTemplate, ...]
+    named: ObservedTemplate | None
+    gpu_models: frozenset[str]
+    now: datetime
+    current: ObservedTemplate | None = None
+    template_cache: ObservedTemplateCache | None = None
+    inference_service: ObservedInferenceService | None = None
+    kserve_served: bool = False
+
+    def runs_the_model(self, template: ObservedTemplate) -> bool:
+        """Whether a template that names the service's model means the same one.
+
+        Cluster templates see no AIMModels: where an AIMModel hides the AIMClusterModel of its name, they run the other.
+        """
+        model = self.model
+        if not isinstance(model, Resolved) or model.reference is None:
+            return False
+        if template.view.spec.model_name != model.reference.name:
+            return False
+        return bool(template.namespace) or model.reference.scope is Scope.CLUSTER
+
+    @property
+    def timestamp(self) -> str:
+        """``now`` as the API writes times."""
+        return rfc3339(self.now)
