@@ -1,0 +1,187 @@
+"""What caching makes: the AIMTemplateCache of a template, the AIMModelCache of a source, and their names.
+
+Contract:
+    * The same template gives the same template cache, the same URI the same model cache, so whoever asks in the same
+      instant meets in one object.
+    * A template cache is owned by its template, namespaced or cluster-wide, and goes with it. Nothing owns a model
+      cache: what is on a volume outlives those who wished for it.
+    * What the operator made carries the label ``managed-by``. Anything without it is somebody's own, and is neither
+      changed nor deleted.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from aimctl.api.v1alpha1 import (
+    API_VERSION,
+    MODEL_CACHES,
+    SERVICE_TEMPLATES,
+    TEMPLATE_CACHES,
+    AIMServiceTemplate,
+)
+from aimctl.domain.discovery_job import merge_env, merge_pull_secrets
+from aimctl.domain.naming import LABEL_MANAGED_BY, MANAGED_BY, MAX_NAME
+from aimctl.domain.quantity import Quantity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from aimctl.api.v1alpha1 import EnvVar, LocalObjectReference, ServiceSpec, TemplateCacheSpec
+    from aimctl.domain.service_observation import ObservedTemplate
+
+__all__ = [
+    "download_env",
+    "is_managed",
+    "model_cache_manifest",
+    "model_cache_name",
+    "template_cache_manifest",
+    "template_cache_spec",
+]
+
+_HASH = 10
+_NOT_IN_A_NAME = re.compile("[^a-z0-9]+")
+
+
+def model_cache_name(uri: str) -> str:
+    """``<readable end of the URI>-<10 hex of its SHA-256>``: a DNS label of at most 63 characters."""
+    path = uri.partition("://")[2] or uri
+    readable = _NOT_IN_A_NAME.sub("-", path.lower()).strip("-")[-(MAX_NAME - _HASH - 1) :].lstrip("-")
+    return f"{readable or 'model'}-{sha256(uri.encode(errors='surrogatepass')).hexdigest()[:_HASH]}"
+
+
+def model_cache_manifest(
+    namespace: str,
+    uri: str,
+    size_bytes: int,
+    wish: TemplateCacheSpec,
+    *,
+    env: Iterable[Mapping[str, Any]] | None = None,
+    pull_secrets: Iterable[str] | None = None,
+    labels: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """The model cache of one source.
+
+    Args:
+        namespace: of the template cache.
+        uri: of the source.
+        size_bytes: the largest that anybody expects.
+        wish: the template cache's spec: storage class and runtime config, and env and pull secrets unless given.
+        env: the download's, as JSON.
+        pull_secrets: the download's, by name.
+        labels: to be copied along; ours win.
+    """
+    if env is None:
+        env = _json(wish.env)
+    if pull_secrets is None:
+        pull_secrets = (item.name for item in wish.image_pull_secrets)
+    spec: dict[str, Any] = {
+        "sourceURI": uri,
+        "size": str(Quantity(Decimal(size_bytes), "binary")),
+        "runtimeConfigName": wish.runtime_config_name,
+        **download_env(env, pull_secrets),
+    }
+    if wish.storage_class_name:
+        spec["storageClassName"] = wish.storage_class_name
+    return {
+        "apiVersion": API_VERSION,
+        "kind": MODEL_CACHES.name,
+        "metadata": {
+            "name": model_cache_name(uri),
+            "namespace": namespace,
+            "labels": {**(labels or {}), LABEL_MANAGED_BY: MANAGED_BY},
+        },
+        "spec": spec,
+    }
+
+
+def template_cache_spec(template: ObservedTemplate, service: ServiceSpec | None = None) -> dict[str, Any]:
+    """The spec of a template's cache.
+
+    Env: the template's, its caching's, the service's; the later wins. A cluster template's runtime config may be one
+    of the operator's namespace, so for one of those the service's counts.
+
+    Args:
+        template: of either scope.
+        service: whose wish it is, where it is not the template's own.
+    """
+    view = template.view
+    own: list[dict[str, Any]] = []
+    runtime_config = view.spec.runtime_config_name
+    if isinstance(view, AIMServiceTemplate):
+        caching = view.spec.caching
+        own = [*_json(view.spec.env), *_json(caching.env if caching is not None else ())]
+    elif service is not None:
+        runtime_config = service.runtime_config_name
+    secrets = _names(view.spec.image_pull_secrets)
+    if service is not None:
+        own += _json(service.env)
+        secrets += _names(service.image_pull_secrets)
+    return {
+        "templateRef": template.name,
+        "runtimeConfigName": runtime_config,
+        **download_env(merge_env(own), merge_pull_secrets(secrets)),
+    }
+
+
+def template_cache_manifest(
+    template: ObservedTemplate,
+    namespace: str,
+    *,
+    service: ServiceSpec | None = None,
+    labels: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """The template cache of the template's name, owned by the template.
+
+    Args:
+        template: of either scope.
+        namespace: where it is wanted; the template's own, for a namespaced one.
+        service: whose wish it is, where it is not the template's own.
+        labels: to be copied along; ours win.
+    """
+    return {
+        "apiVersion": API_VERSION,
+        "kind": TEMPLATE_CACHES.name,
+        "metadata": {
+            "name": template.name,
+            "namespace": namespace,
+            "labels": {**(labels or {}), LABEL_MANAGED_BY: MANAGED_BY},
+            "ownerReferences": [
+                {
+                    "apiVersion": API_VERSION,
+                    "kind": template.kind,
+                    "name": template.name,
+                    "uid": template.uid,
+                    "controller": True,
+                    # Deleting a cluster template in the foreground must not wait for every namespace.
+                    "blockOwnerDeletion": template.kind == SERVICE_TEMPLATES.name,
+                }
+            ],
+        },
+        "spec": template_cache_spec(template, service),
+    }
+
+
+def is_managed(labels: Mapping[str, str]) -> bool:
+    """Whether the operator made an object with these labels."""
+    return labels.get(LABEL_MANAGED_BY) == MANAGED_BY
+
+
+def download_env(env: Iterable[Mapping[str, Any]], pull_secrets: Iterable[str]) -> dict[str, Any]:
+    """The part of a spec that downloads with; what is empty is absent."""
+    spec = {
+        "env": [dict(item) for item in env],
+        "imagePullSecrets": [{"name": name} for name in pull_secrets],
+    }
+    return {name: value for name, value in spec.items() if value}
+
+
+def _json(env: Iterable[EnvVar]) -> list[dict[str, Any]]:
+    return [item.to_json() for item in env]
+
+
+def _names(secrets: Iterable[LocalObjectReference]) -> list[str]:
+    return [item.name for item in secrets]

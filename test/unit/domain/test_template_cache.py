@@ -1,0 +1,154 @@
+"""What caching makes: names, the manifests of template caches and model caches."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aimctl.api.v1alpha1 import (
+    CLUSTER_SERVICE_TEMPLATES,
+    MODEL_CACHES,
+    SERVICE_TEMPLATES,
+    TEMPLATE_CACHES,
+    ServiceSpec,
+)
+from aimctl.domain.service_observation import ObservedTemplate
+from aimctl.domain.template_cache import model_cache_manifest, model_cache_name, template_cache_manifest
+
+LLAMA = "hf://meta-llama/Llama-3.1-8B-Instruct"
+TOKEN = {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hf-creds", "key": "token"}}}
+
+
+def template(namespace="team", **spec):
+    kind = SERVICE_TEMPLATES if namespace else CLUSTER_SERVICE_TEMPLATES
+    view = kind.decode(json.dumps({"spec": {"modelName": "m", **spec}}).encode())
+    return ObservedTemplate(kind.name, namespace, "llama", "t-uid", 1, "7", {}, {}, (), False, view)
+
+
+def wish(**spec):
+    return TEMPLATE_CACHES.decode(json.dumps({"spec": {"templateRef": "llama", **spec}}).encode()).spec
+
+
+def service(**spec):
+    return ServiceSpec.model_validate({"model": {"ref": "m"}, **spec})
+
+
+# ---- names
+
+
+def test_a_model_caches_name_shows_what_is_cached():
+    assert re.fullmatch(r"meta-llama-llama-3-1-8b-instruct-[0-9a-f]{10}", model_cache_name(LLAMA))
+
+
+def test_uris_that_differ_in_case_or_punctuation_only_have_different_names():
+    uris = ["hf://a/b", "hf://a/B", "hf://a-b", "s3://a/b", "hf://a/b/"]
+    assert len({model_cache_name(uri) for uri in uris}) == len(uris)
+
+
+@given(st.text(max_size=300))
+def test_every_uri_gives_a_dns_label(uri):
+    name = model_cache_name(uri)
+    assert re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", name)
+    assert name == model_cache_name(uri)
+
+
+# ---- template caches
+
+
+def test_a_templates_cache_has_its_name_and_owner_and_takes_env_secrets_and_runtime_config_along():
+    made = template_cache_manifest(
+        template(
+            runtimeConfigName="research",
+            env=[TOKEN, {"name": "A", "value": "template"}],
+            caching={"enabled": True, "env": [{"name": "A", "value": "caching"}]},
+            imagePullSecrets=[{"name": "regcred"}],
+        ),
+        "team",
+        labels={"team": "x", "app.kubernetes.io/managed-by": "somebody"},
+    )
+    assert made == {
+        "apiVersion": "aim.silogen.ai/v1alpha1",
+        "kind": "AIMTemplateCache",
+        "metadata": {
+            "name": "llama",
+            "namespace": "team",
+            "labels": {"team": "x", "app.kubernetes.io/managed-by": "aim"},
+            "ownerReferences": [
+                {
+                    "apiVersion": "aim.silogen.ai/v1alpha1",
+                    "kind": "AIMServiceTemplate",
+                    "name": "llama",
+                    "uid": "t-uid",
+                    "controller": True,
+                    "blockOwnerDeletion": True,
+                }
+            ],
+        },
+        "spec": {
+            "templateRef": "llama",
+            "runtimeConfigName": "research",
+            "env": [TOKEN, {"name": "A", "value": "caching"}],
+            "imagePullSecrets": [{"name": "regcred"}],
+        },
+    }
+
+
+def test_a_cache_that_a_service_wishes_takes_the_services_env_and_secrets_over_the_templates():
+    made = template_cache_manifest(
+        template(env=[{"name": "A", "value": "template"}], imagePullSecrets=[{"name": "a"}]),
+        "team",
+        service=service(
+            env=[{"name": "A", "value": "service"}], imagePullSecrets=[{"name": "b"}, {"name": "a"}]
+        ),
+    )
+    assert made["spec"]["env"] == [{"name": "A", "value": "service"}]
+    assert made["spec"]["imagePullSecrets"] == [{"name": "a"}, {"name": "b"}]
+    assert made["spec"]["runtimeConfigName"] == "default"
+
+
+def test_a_cluster_templates_cache_takes_the_services_runtime_config_and_does_not_block_the_template():
+    made = template_cache_manifest(
+        template("", runtimeConfigName="platform"), "team", service=service(runtimeConfigName="ours")
+    )
+    assert made["spec"] == {"templateRef": "llama", "runtimeConfigName": "ours"}
+    (owner,) = made["metadata"]["ownerReferences"]
+    assert owner["kind"] == "AIMClusterServiceTemplate"
+    assert owner["blockOwnerDeletion"] is False
+
+
+# ---- model caches
+
+
+def test_a_model_cache_takes_the_template_caches_storage_env_and_secrets_along_and_has_no_owner():
+    made = model_cache_manifest(
+        "team",
+        LLAMA,
+        16 * 1024**3,
+        wish(storageClassName="fast", env=[TOKEN], imagePullSecrets=[{"name": "regcred"}]),
+    )
+    assert made == {
+        "apiVersion": "aim.silogen.ai/v1alpha1",
+        "kind": "AIMModelCache",
+        "metadata": {
+            "name": model_cache_name(LLAMA),
+            "namespace": "team",
+            "labels": {"app.kubernetes.io/managed-by": "aim"},
+        },
+        "spec": {
+            "sourceURI": LLAMA,
+            "size": "16Gi",
+            "runtimeConfigName": "default",
+            "storageClassName": "fast",
+            "env": [TOKEN],
+            "imagePullSecrets": [{"name": "regcred"}],
+        },
+    }
+    assert MODEL_CACHES.decode(json.dumps(made).encode()).spec.source_uri == LLAMA
+
+
+def test_a_model_cache_leaves_absent_what_nobody_said():
+    made = model_cache_manifest("team", "s3://b/m", 1000, wish())
+    assert made["spec"] == {"sourceURI": "s3://b/m", "size": "1k", "runtimeConfigName": "default"}
