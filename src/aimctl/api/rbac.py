@@ -81,7 +81,11 @@ _MANAGER_RULES = (
     Rule(
         GROUP,
         ("aimmodelcaches", "aimtemplatecaches"),
-        {"create": "cache what was asked for", "delete": "caches that nobody needs and that are not filled"},
+        {
+            "create": "cache what was asked for",
+            "patch": "follow the edits of a template's env and pull secrets",
+            "delete": "caches that nobody needs and that are not filled",
+        },
     ),
     Rule(
         "batch",

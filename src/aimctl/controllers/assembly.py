@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, final
 
 from aimctl.controllers.observer import TemplateObserver
+from aimctl.controllers.status import Turns
 from aimctl.runtime.controller import Controller
 from aimctl.runtime.queue import ExponentialRateLimiter
 
@@ -36,6 +37,7 @@ class Assembly:
         options: the operator's.
         observer: declares and reads templates and what they refer to.
         metrics: the operator's own.
+        turns: for every writer of a status: several kinds have more than one.
     """
 
     def __init__(self, manager: Manager, options: OperatorOptions, metrics: OperatorMetrics) -> None:
@@ -43,6 +45,7 @@ class Assembly:
         self.options = options
         self.metrics = metrics
         self.cache = manager.cache
+        self.turns = Turns()
         self.observer = TemplateObserver(manager.cache, options, manager.clock)
 
     def add(

@@ -11,6 +11,7 @@ from aimctl.controllers.admission import DiscoveryAdmission
 from aimctl.controllers.assembly import Assembly
 from aimctl.controllers.metrics import OperatorMetrics
 from aimctl.controllers.options import OperatorOptions
+from aimctl.controllers.wiring_caching import add_caching
 from aimctl.controllers.wiring_templates import add_templates
 
 if TYPE_CHECKING:
@@ -41,5 +42,6 @@ def add_operator(manager: Manager, options: OperatorOptions) -> DiscoveryAdmissi
     admission.on_granted(metrics.wait_seconds.observe)
     assembly = Assembly(manager, options, metrics)
     add_templates(assembly, admission)
+    add_caching(assembly)
     manager.add_debug_page("discovery", admission.queue)
     return admission

@@ -49,8 +49,8 @@ _MADE: Mapping[Resource[Any], tuple[str, ...]] = {
     CLUSTER_TEMPLATES: ("create",),  # a cluster model's own
     MODELS: ("create",),  # for services that name an image
     CLUSTER_MODELS: ("create",),
-    TEMPLATE_CACHES: ("create", "delete"),
-    MODEL_CACHES: ("create", "delete"),
+    TEMPLATE_CACHES: ("create", "patch", "delete"),
+    MODEL_CACHES: ("create", "patch", "delete"),
 }
 """What is done with objects that the operator makes itself, besides following them."""
 

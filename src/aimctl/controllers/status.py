@@ -41,7 +41,7 @@ _decoder = msgspec.json.Decoder(_Status)
 
 @final
 class Turns:
-    """One write at a time to each object. Share it between the writers of a kind.
+    """One write at a time to each object, whatever its kind. Share one between all writers.
 
     Invariant: a lock lives as long as somebody holds it or waits for it.
     """

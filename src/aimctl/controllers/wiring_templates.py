@@ -18,7 +18,6 @@ from aimctl.controllers.admission import ROUND, DiscoveryAdmission, slot_freed
 from aimctl.controllers.discovery import DiscoveryReconciler
 from aimctl.controllers.indexes import EVERYWHERE, place
 from aimctl.controllers.inventory import GpuChanges
-from aimctl.controllers.status import Turns
 from aimctl.controllers.templates import TemplateReconciler
 from aimctl.runtime.controller import (
     Created,
@@ -67,19 +66,18 @@ class _Wiring:
         for resource, scope in _SCOPES:
             self._cache.informer(resource).add_handler(assembly.metrics.templates(str(scope)))
             prefix = "cluster" if scope is Scope.CLUSTER else ""
-            turns = Turns()
             templates = TemplateReconciler(
                 resource,
                 observer=self._observer,
                 client=manager.client,
-                turns=turns,
+                turns=assembly.turns,
                 events=manager.events,
             )
             discovery = DiscoveryReconciler(
                 resource,
                 observer=self._observer,
                 client=manager.client,
-                turns=turns,
+                turns=assembly.turns,
                 events=manager.events,
                 admission=admission,
                 metrics=assembly.metrics,
