@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         RuntimeConfigSpec,
     )
     from aimctl.controllers.options import OperatorOptions
+    from aimctl.domain.resolution import Missing, Resolved
     from aimctl.runtime.cache import Cache
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.controller import Request
@@ -93,8 +94,8 @@ class TemplateObserver:
         seen = TemplateObservation(
             template=identity,
             view=view,
-            model=self._model(view.spec.model_name, obj.meta.namespace),
-            runtime_config=self._runtime_config(view.spec.runtime_config_name, obj.meta.namespace),
+            model=self.model(view.spec.model_name, obj.meta.namespace),
+            runtime_config=self.runtime_config(view.spec.runtime_config_name, obj.meta.namespace),
             gpu_models=self.inventory.offered,
             operator_namespace=self._options.operator_namespace,
             now=self._clock.now(),
@@ -121,12 +122,14 @@ class TemplateObserver:
                     return job
         return None
 
-    def _model(self, name: str, namespace: str) -> Any:
+    def model(self, name: str, namespace: str) -> Resolved[ModelSpec] | Missing:
+        """The model that a name means in a namespace; "" for cluster templates."""
         own: Found[ModelSpec] | None = self._found(kinds.MODELS, name, namespace) if namespace else None
         cluster: Found[ModelSpec] | None = self._found(kinds.CLUSTER_MODELS, name)
         return resolve_model(name, namespace, namespaced=own, cluster=cluster)
 
-    def _runtime_config(self, name: str, namespace: str) -> Any:
+    def runtime_config(self, name: str, namespace: str) -> Resolved[RuntimeConfigSpec] | Missing:
+        """The runtime config that a name means in a namespace; "" for cluster-scoped objects."""
         where = namespace or self._options.operator_namespace
         name = name or DEFAULT_RUNTIME_CONFIG
         own: Found[RuntimeConfigSpec] | None = self._found(kinds.RUNTIME_CONFIGS, name, where)

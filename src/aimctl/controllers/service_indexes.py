@@ -1,0 +1,146 @@
+"""How services are found by what they use, and models by what services ask them for.
+
+Contract, beside that of :mod:`aimctl.controllers.indexes`:
+
+    services  any-model       the model they name; for one that names an image, the model it was resolved to
+              image           the image they name
+              runtime-config  the runtime config they name
+              uses            :func:`used` of the template in use, of whatever scope
+              uses-name       the name of the template in use, in the service's namespace: where its cache is
+              cache-wish      the same, of services with ``cacheModel``
+    models    image           their image
+              default-template  their default template: the name alone
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from aimctl.controllers.indexes import EVERYWHERE, place
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from aimctl.runtime.cache import IndexFunction
+    from aimctl.runtime.kube.objects import Object
+
+__all__ = ["MODEL_LOOKUPS", "SERVICE_LOOKUPS", "resolved_of", "used"]
+
+
+class _Model(msgspec.Struct, gc=False):
+    ref: str | None = None
+    image: str | None = None
+
+
+class _Spec(msgspec.Struct, rename="camel", gc=False):
+    model: _Model | None = None
+    runtime_config_name: str = "default"
+    cache_model: bool = False
+
+
+class _Reference(msgspec.Struct, frozen=True, gc=False):
+    kind: str = ""
+    name: str = ""
+    namespace: str | None = None
+    uid: str = ""
+
+
+class _Status(msgspec.Struct, rename="camel", gc=False):
+    resolved_template: _Reference | None = None
+    resolved_image: _Reference | None = None
+
+
+class _Service(msgspec.Struct, gc=False):
+    spec: _Spec
+    status: _Status | None = None
+
+
+class _ImageSpec(msgspec.Struct, rename="camel", gc=False):
+    image: str = ""
+    default_service_template: str | None = None
+
+
+class _ImageModel(msgspec.Struct, gc=False):
+    spec: _ImageSpec
+
+
+_service = msgspec.json.Decoder(_Service)
+_model = msgspec.json.Decoder(_ImageModel)
+
+
+def used(kind: str, namespace: str, name: str) -> str:
+    """The value of the index ``uses``; the namespace of a cluster template is ""."""
+    return f"{kind}/{namespace}/{name}"
+
+
+def resolved_of(obj: Object[Any]) -> tuple[_Reference | None, _Reference | None]:
+    """The template in use and the model of a service, as its status says; for comparing."""
+    status = _service.decode(obj.raw).status
+    return (None, None) if status is None else (status.resolved_template, status.resolved_image)
+
+
+def _any_model(obj: Object[Any]) -> Iterator[str]:
+    service = _service.decode(obj.raw)
+    model, status = service.spec.model, service.status
+    name = model.ref if model is not None else None
+    if not name and status is not None and status.resolved_image is not None:
+        name = status.resolved_image.name
+    if name:
+        yield place(obj.meta.namespace, name)
+        yield place(EVERYWHERE, name)
+
+
+def _image(obj: Object[Any]) -> Iterator[str]:
+    model = _service.decode(obj.raw).spec.model
+    if model is not None and model.image:
+        yield place(obj.meta.namespace, model.image)
+        yield place(EVERYWHERE, model.image)
+
+
+def _runtime_config(obj: Object[Any]) -> Iterator[str]:
+    name = _service.decode(obj.raw).spec.runtime_config_name
+    yield place(obj.meta.namespace, name)
+    yield place(EVERYWHERE, name)
+
+
+def _uses(obj: Object[Any]) -> Iterator[str]:
+    template, _ = resolved_of(obj)
+    if template is not None:
+        yield used(template.kind, template.namespace or "", template.name)
+
+
+def _uses_name(obj: Object[Any]) -> Iterator[str]:
+    template, _ = resolved_of(obj)
+    if template is not None:
+        yield place(obj.meta.namespace, template.name)
+
+
+def _cache_wish(obj: Object[Any]) -> Iterator[str]:
+    if _service.decode(obj.raw).spec.cache_model:
+        yield from _uses_name(obj)
+
+
+def _model_image(obj: Object[Any]) -> Iterator[str]:
+    yield place(obj.meta.namespace, _model.decode(obj.raw).spec.image)
+
+
+def _default_template(obj: Object[Any]) -> Iterator[str]:
+    name = _model.decode(obj.raw).spec.default_service_template
+    if name:
+        yield name
+
+
+SERVICE_LOOKUPS: Mapping[str, IndexFunction[Any]] = {
+    "any-model": _any_model,
+    "image": _image,
+    "runtime-config": _runtime_config,
+    "uses": _uses,
+    "uses-name": _uses_name,
+    "cache-wish": _cache_wish,
+}
+MODEL_LOOKUPS: Mapping[str, IndexFunction[Any]] = {
+    "image": _model_image,
+    "default-template": _default_template,
+}

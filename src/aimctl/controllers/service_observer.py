@@ -1,0 +1,211 @@
+"""Observe: one service and everything its decisions look at, read from the cache without waiting.
+
+Invariant: nothing is read but what is declared here or by :class:`~aimctl.controllers.observer.TemplateObserver`, and
+every lookup is by key or index: an observation costs what the templates of one model cost.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, final
+
+import msgspec
+
+from aimctl.api.v1alpha1 import Scope
+from aimctl.controllers import kinds
+from aimctl.controllers.indexes import place
+from aimctl.controllers.service_indexes import MODEL_LOOKUPS, SERVICE_LOOKUPS
+from aimctl.domain.auto_model import auto_model_name, auto_model_scope
+from aimctl.domain.resolution import Found, Missing, Resolved
+from aimctl.domain.service_model import resolve_image
+from aimctl.domain.service_observation import (
+    ModelWish,
+    ObservedInferenceService,
+    ObservedTemplate,
+    ObservedTemplateCache,
+    ServiceIdentity,
+    ServiceObservation,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from aimctl.api.v1alpha1 import AIMService, ModelSpec, ResolvedReference, RuntimeConfigSpec
+    from aimctl.controllers.observer import TemplateObserver
+    from aimctl.controllers.options import OperatorOptions
+    from aimctl.runtime.clock import Clock
+    from aimctl.runtime.controller import Request
+    from aimctl.runtime.kube import Object, OwnerReference, Resource
+
+__all__ = ["ServiceObserver", "observed_template"]
+
+
+@final
+class ServiceObserver:
+    """See the module.
+
+    Args:
+        templates: declares and reads what templates refer to.
+        options: the operator's.
+        clock: for ``now``.
+    """
+
+    def __init__(self, templates: TemplateObserver, options: OperatorOptions, clock: Clock) -> None:
+        self.cache = templates.cache
+        self._templates = templates
+        self._clock = clock
+        declare, own = self.cache.declare, options.namespaces
+        declare(kinds.SERVICES, namespaces=own, indexes=SERVICE_LOOKUPS)
+        declare(kinds.MODELS, namespaces=own, indexes=MODEL_LOOKUPS)
+        declare(kinds.CLUSTER_MODELS, indexes=MODEL_LOOKUPS)
+        declare(kinds.TEMPLATE_CACHES, namespaces=own)
+        self._runtime = declare(kinds.INFERENCE_SERVICES, namespaces=own, optional=True)
+
+    def observe(self, request: Request) -> tuple[Object[AIMService], ServiceObservation] | None:
+        """The service of this key and what concerns it; None when it is gone."""
+        obj = self.cache.get(kinds.SERVICES, request.name, request.namespace)
+        if obj is None:
+            return None
+        view, namespace = obj.view, obj.meta.namespace
+        config = self._templates.runtime_config(view.spec.runtime_config_name, namespace)
+        model = self._model(view, namespace, config)
+        identity = ServiceIdentity(
+            namespace,
+            obj.meta.name,
+            obj.meta.uid,
+            obj.meta.generation,
+            obj.meta.deleting,
+            obj.meta.labels,
+        )
+        return obj, ServiceObservation(
+            service=identity,
+            view=view,
+            model=model,
+            runtime_config=config,
+            templates=tuple(self._candidates(model, namespace)),
+            named=self._named(view, model, namespace),
+            gpu_models=self._templates.inventory.offered,
+            now=self._clock.now(),
+            current=self._current(view.status.resolved_template),
+            inference_service=self._inference_service(request),
+            kserve_served=not self._runtime.health.missing,
+        )
+
+    def template_named(self, name: str, namespace: str) -> ObservedTemplate | None:
+        """The template that a name means in a namespace."""
+        return self.template(kinds.TEMPLATES, name, namespace) or self.template(kinds.CLUSTER_TEMPLATES, name)
+
+    def template(self, resource: Resource[Any], name: str, namespace: str = "") -> ObservedTemplate | None:
+        """The template of this scope and name."""
+        obj = self.cache.get(resource, name, namespace)
+        return None if obj is None else observed_template(obj)
+
+    def template_cache(self, name: str, namespace: str) -> ObservedTemplateCache | None:
+        """The template cache of this name."""
+        obj = self.cache.get(kinds.TEMPLATE_CACHES, name, namespace)
+        if obj is None:
+            return None
+        return ObservedTemplateCache(obj.meta.name, obj.meta.uid, obj.meta.deleting, obj.view)
+
+    # ---- models
+
+    def _model(
+        self, view: AIMService, namespace: str, config: Resolved[RuntimeConfigSpec] | Missing
+    ) -> Resolved[ModelSpec] | Missing | ModelWish:
+        wanted = view.spec.model
+        if wanted.ref is not None:
+            return self._templates.model(wanted.ref, namespace)
+        image = wanted.image or ""
+        find = self.cache.by_index
+        known = view.status.resolved_image
+        return resolve_image(
+            image,
+            namespace,
+            namespaced=[_found(obj) for obj in find(kinds.MODELS, "image", place(namespace, image))],
+            cluster=[
+                _found(obj)
+                for obj in find(kinds.CLUSTER_MODELS, "image", place("", image))
+                if self.cache.get(kinds.MODELS, obj.meta.name, namespace) is None
+            ],
+            kept_uid="" if known is None else known.uid,
+            taken=self._taken(auto_model_name(image), namespace, config),
+        )
+
+    def _taken(
+        self, name: str, namespace: str, config: Resolved[RuntimeConfigSpec] | Missing
+    ) -> Found[ModelSpec] | None:
+        """What has the name already that a new model would get."""
+        obj: Object[Any] | None = self.cache.get(kinds.MODELS, name, namespace)
+        if obj is None and isinstance(config, Resolved) and auto_model_scope(config.spec) is Scope.CLUSTER:
+            obj = self.cache.get(kinds.CLUSTER_MODELS, name)
+        return None if obj is None else _found(obj)
+
+    # ---- templates
+
+    def _candidates(
+        self, model: Resolved[ModelSpec] | Missing | ModelWish, namespace: str
+    ) -> Iterator[ObservedTemplate]:
+        if not isinstance(model, Resolved) or model.reference is None:
+            return
+        name, find = model.reference.name, self.cache.by_index
+        yield from map(observed_template, find(kinds.TEMPLATES, "model", place(namespace, name)))
+        for obj in find(kinds.CLUSTER_TEMPLATES, "model", place("", name)):
+            if self.cache.get(kinds.TEMPLATES, obj.meta.name, namespace) is None:
+                yield observed_template(obj)
+
+    def _named(
+        self, view: AIMService, model: Resolved[ModelSpec] | Missing | ModelWish, namespace: str
+    ) -> ObservedTemplate | None:
+        name = view.spec.template_ref
+        if name is None and isinstance(model, Resolved):
+            name = model.spec.default_service_template
+        return self.template_named(name, namespace) if name else None
+
+    def _current(self, known: ResolvedReference | None) -> ObservedTemplate | None:
+        if known is None:
+            return None
+        resource: Resource[Any] = kinds.TEMPLATES if known.namespace else kinds.CLUSTER_TEMPLATES
+        found = self.template(resource, known.name, known.namespace or "")
+        return found if found is not None and found.uid == known.uid else None
+
+    # ---- the runtime
+
+    def _inference_service(self, request: Request) -> ObservedInferenceService | None:
+        obj = self._runtime.store.get(request)
+        return None if obj is None else observed_inference_service(obj)
+
+
+def observed_inference_service(obj: Object[Mapping[str, Any]]) -> ObservedInferenceService:
+    """An InferenceService as decisions see it."""
+    return ObservedInferenceService(
+        uid=obj.meta.uid,
+        controller=next((owner.uid for owner in obj.meta.owners if owner.controller), ""),
+        annotations=obj.annotations,
+        deleting=obj.meta.deleting,
+        body=obj.view,
+    )
+
+
+def observed_template(obj: Object[Any]) -> ObservedTemplate:
+    """A template as decisions see it. The typed view is remembered: every service of the model asks for it."""
+    meta = obj.meta
+    return ObservedTemplate(
+        kind=obj.resource.kind,
+        namespace=meta.namespace,
+        name=meta.name,
+        uid=meta.uid,
+        generation=meta.generation,
+        resource_version=meta.resource_version,
+        labels=meta.labels,
+        annotations=obj.annotations,
+        owners=tuple(_owner(owner) for owner in meta.owners),
+        deleting=meta.deleting,
+        view=obj.view,
+    )
+
+
+def _owner(owner: OwnerReference) -> dict[str, Any]:
+    return {key: value for key, value in msgspec.to_builtins(owner).items() if value is not None}
+
+
+def _found(obj: Object[Any]) -> Found[ModelSpec]:
+    return Found(obj.meta.name, obj.meta.namespace, obj.meta.uid, obj.view.spec)
