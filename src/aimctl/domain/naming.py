@@ -18,6 +18,7 @@ __all__ = [
     "LABEL_COMPONENT",
     "LABEL_DERIVED",
     "LABEL_MANAGED_BY",
+    "LABEL_MODEL_CACHE",
     "LABEL_TEMPLATE",
     "MANAGED_BY",
     "MAX_NAME",
@@ -46,6 +47,9 @@ LABEL_COMPONENT = "app.kubernetes.io/component"
 """Label of Jobs, pods and volumes; value: what they are for."""
 
 DISCOVERY, DOWNLOAD, MODEL_CACHE = "discovery", "download", "model-cache"
+
+LABEL_MODEL_CACHE = "aim.silogen.ai/model-cache"
+"""Label of a model cache's volume, download Jobs and their pods; value: the cache's name, see :func:`label_value`."""
 
 LABEL_DERIVED = "aim.silogen.ai/derived-template"
 BASE_ANNOTATION = "aim.silogen.ai/base-template"
