@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from aimctl.controllers import kinds
 from aimctl.controllers.indexes_caching import (
-    CACHE_WISH_INDEXES,
     MODEL_CACHE_INDEXES,
     TEMPLATE_CACHE_INDEXES,
 )
+from aimctl.controllers.service_indexes import SERVICE_LOOKUPS
 
 if TYPE_CHECKING:
     from aimctl.controllers.assembly import Assembly
@@ -22,4 +22,4 @@ def add_caching(assembly: Assembly) -> None:
     declare, own = assembly.cache.declare, assembly.options.namespaces
     declare(kinds.TEMPLATE_CACHES, namespaces=own, indexes=TEMPLATE_CACHE_INDEXES)
     declare(kinds.MODEL_CACHES, namespaces=own, indexes=MODEL_CACHE_INDEXES)
-    declare(kinds.SERVICES, namespaces=own, indexes=CACHE_WISH_INDEXES)
+    declare(kinds.SERVICES, namespaces=own, indexes=SERVICE_LOOKUPS)

@@ -12,9 +12,10 @@ Contract:
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from decimal import Decimal
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 from aimctl.api.v1alpha1 import (
     API_VERSION,
@@ -28,12 +29,13 @@ from aimctl.domain.naming import LABEL_MANAGED_BY, MANAGED_BY, MAX_NAME
 from aimctl.domain.quantity import Quantity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from aimctl.api.v1alpha1 import EnvVar, LocalObjectReference, ServiceSpec, TemplateCacheSpec
     from aimctl.domain.service_observation import ObservedTemplate
 
 __all__ = [
+    "DownloadWish",
     "download_env",
     "is_managed",
     "model_cache_manifest",
@@ -53,39 +55,53 @@ def model_cache_name(uri: str) -> str:
     return f"{readable or 'model'}-{sha256(uri.encode(errors='surrogatepass')).hexdigest()[:_HASH]}"
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class DownloadWish:
+    """How a source is to be downloaded, by all the template caches of a namespace that use it.
+
+    Attributes:
+        env: as JSON.
+        pull_secrets: names.
+    """
+
+    runtime_config: str
+    storage_class: str
+    env: tuple[dict[str, Any], ...]
+    pull_secrets: tuple[str, ...]
+
+    @classmethod
+    def of(cls, specs: Sequence[TemplateCacheSpec]) -> DownloadWish:
+        """What they say together, the oldest first: of two that contradict each other the older wins."""
+        return cls(
+            runtime_config=specs[0].runtime_config_name,
+            storage_class=next((item.storage_class_name for item in specs if item.storage_class_name), ""),
+            env=merge_env(*(_json(item.env) for item in reversed(specs))),
+            pull_secrets=merge_pull_secrets(*(_names(item.image_pull_secrets) for item in specs)),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Its part of a model cache's spec; what is empty is absent."""
+        storage = {"storageClassName": self.storage_class} if self.storage_class else {}
+        return {
+            "runtimeConfigName": self.runtime_config,
+            **storage,
+            **download_env(self.env, self.pull_secrets),
+        }
+
+
 def model_cache_manifest(
-    namespace: str,
-    uri: str,
-    size_bytes: int,
-    wish: TemplateCacheSpec,
-    *,
-    env: Iterable[Mapping[str, Any]] | None = None,
-    pull_secrets: Iterable[str] | None = None,
-    labels: Mapping[str, str] | None = None,
+    namespace: str, uri: str, size_bytes: int, wish: DownloadWish, *, labels: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
     """The model cache of one source.
 
     Args:
-        namespace: of the template cache.
+        namespace: of the template caches that use it.
         uri: of the source.
         size_bytes: the largest that anybody expects.
-        wish: the template cache's spec: storage class and runtime config, and env and pull secrets unless given.
-        env: the download's, as JSON.
-        pull_secrets: the download's, by name.
+        wish: how it is to be downloaded.
         labels: to be copied along; ours win.
     """
-    if env is None:
-        env = _json(wish.env)
-    if pull_secrets is None:
-        pull_secrets = (item.name for item in wish.image_pull_secrets)
-    spec: dict[str, Any] = {
-        "sourceURI": uri,
-        "size": str(Quantity(Decimal(size_bytes), "binary")),
-        "runtimeConfigName": wish.runtime_config_name,
-        **download_env(env, pull_secrets),
-    }
-    if wish.storage_class_name:
-        spec["storageClassName"] = wish.storage_class_name
     return {
         "apiVersion": API_VERSION,
         "kind": MODEL_CACHES.name,
@@ -94,7 +110,11 @@ def model_cache_manifest(
             "namespace": namespace,
             "labels": {**(labels or {}), LABEL_MANAGED_BY: MANAGED_BY},
         },
-        "spec": spec,
+        "spec": {
+            "sourceURI": uri,
+            "size": str(Quantity(Decimal(size_bytes), "binary")),
+            **wish.to_json(),
+        },
     }
 
 

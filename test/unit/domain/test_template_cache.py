@@ -16,7 +16,12 @@ from aimctl.api.v1alpha1 import (
     ServiceSpec,
 )
 from aimctl.domain.service_observation import ObservedTemplate
-from aimctl.domain.template_cache import model_cache_manifest, model_cache_name, template_cache_manifest
+from aimctl.domain.template_cache import (
+    DownloadWish,
+    model_cache_manifest,
+    model_cache_name,
+    template_cache_manifest,
+)
 
 LLAMA = "hf://meta-llama/Llama-3.1-8B-Instruct"
 TOKEN = {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hf-creds", "key": "token"}}}
@@ -127,7 +132,7 @@ def test_a_model_cache_takes_the_template_caches_storage_env_and_secrets_along_a
         "team",
         LLAMA,
         16 * 1024**3,
-        wish(storageClassName="fast", env=[TOKEN], imagePullSecrets=[{"name": "regcred"}]),
+        DownloadWish.of([wish(storageClassName="fast", env=[TOKEN], imagePullSecrets=[{"name": "regcred"}])]),
     )
     assert made == {
         "apiVersion": "aim.silogen.ai/v1alpha1",
@@ -150,5 +155,20 @@ def test_a_model_cache_takes_the_template_caches_storage_env_and_secrets_along_a
 
 
 def test_a_model_cache_leaves_absent_what_nobody_said():
-    made = model_cache_manifest("team", "s3://b/m", 1000, wish())
+    made = model_cache_manifest("team", "s3://b/m", 1000, DownloadWish.of([wish()]))
     assert made["spec"] == {"sourceURI": "s3://b/m", "size": "1k", "runtimeConfigName": "default"}
+
+
+def test_of_two_wishes_for_one_source_the_older_wins_where_they_contradict_each_other():
+    old = wish(env=[{"name": "A", "value": "old"}], imagePullSecrets=[{"name": "a"}])
+    new = wish(
+        env=[{"name": "A", "value": "new"}, TOKEN],
+        imagePullSecrets=[{"name": "b"}],
+        storageClassName="fast",
+        runtimeConfigName="new",
+    )
+    together = DownloadWish.of([old, new]).to_json()
+    assert {item["name"]: item.get("value") for item in together["env"]} == {"A": "old", "HF_TOKEN": None}
+    assert together["imagePullSecrets"] == [{"name": "a"}, {"name": "b"}]
+    assert together["storageClassName"] == "fast"
+    assert together["runtimeConfigName"] == "default"
