@@ -61,6 +61,7 @@ def observe(
     now: datetime = NOW,
     uid: str = "template-uid",
     name: str = "llama-latency",
+    labels: Mapping[str, str] | None = None,
 ) -> TemplateObservation:
     """An observation: by default a new namespaced template whose model and GPU are there, without Jobs."""
     kind = CLUSTER_SERVICE_TEMPLATES if cluster else SERVICE_TEMPLATES
@@ -69,7 +70,7 @@ def observe(
     found = None if no_model else Found("llama", "", "model-uid", model_spec or model())
     config = Found(config_name, "", "config-uid", config_spec) if config_spec is not None else None
     return TemplateObservation(
-        TemplateIdentity(kind.name, namespace, name, uid, generation, deleting, rediscover),
+        TemplateIdentity(kind.name, namespace, name, uid, generation, deleting, rediscover, labels or {}),
         kind.decode(json.dumps(body).encode()),
         resolve_model("llama", namespace, namespaced=None, cluster=found),
         resolve_runtime_config(config_name, namespace, namespaced=None, cluster=config),

@@ -90,6 +90,7 @@ class TemplateObserver:
             generation=obj.meta.generation,
             deleting=obj.meta.deleting,
             rediscover=obj.annotations.get(REDISCOVER_ANNOTATION, ""),
+            labels=obj.meta.labels,
         )
         seen = TemplateObservation(
             template=identity,

@@ -11,11 +11,12 @@ Contract:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, final
 
 from aimctl.api.v1alpha1 import API_VERSION, EnvVar, ModelSpec, RuntimeConfigSpec, ServiceTemplateSpec
 from aimctl.domain.hashing import canonical_json, digest
+from aimctl.domain.labels import propagated
 from aimctl.domain.naming import (
     DISCOVERY,
     LABEL_COMPONENT,
@@ -46,6 +47,7 @@ __all__ = [
     "manifest",
     "merge_env",
     "merge_pull_secrets",
+    "profile_env",
 ]
 
 REDISCOVER_ANNOTATION = "aim.silogen.ai/rediscover"
@@ -69,6 +71,9 @@ ACTIVE_DEADLINE_SECONDS = 15 * 60
 
 NON_ROOT_USER = 65532
 """A dry run needs no rights, and images often name no user at all: without this they would not start."""
+
+_QUIET = tuple({"name": name, "value": "CRITICAL"} for name in ("AIM_LOG_LEVEL", "AIM_LOG_LEVEL_ROOT"))
+"""Anything less severe would mix log lines into the output."""
 
 _RESOURCES: Mapping[str, Mapping[str, str]] = {
     "requests": {"cpu": "100m", "memory": "256Mi"},
@@ -95,6 +100,7 @@ class TemplateIdentity:
     generation: int
     deleting: bool = False
     rediscover: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @final
@@ -104,7 +110,9 @@ class DiscoveryInput:
 
     Attributes:
         namespace: where the Job runs: the template's, for cluster templates the operator's.
-        hash: SHA-256 over everything here and the rediscover annotation.
+        hash: SHA-256 over everything here but the labels, and the rediscover annotation.
+        labels: of the template, to be copied to Job and pod. They say nothing about what runs, so a changed one asks
+            for no further discovery.
     """
 
     namespace: str
@@ -113,6 +121,7 @@ class DiscoveryInput:
     pull_secrets: tuple[str, ...]
     service_account: str
     hash: str
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 def discovery_input(
@@ -131,7 +140,7 @@ def discovery_input(
     """
     namespace = template.namespace or operator_namespace
     own = spec.env if isinstance(spec, ServiceTemplateSpec) else ()
-    env = merge_env(_profile_env(spec), _env(runtime_config.env), _env(model.env), _env(own))
+    env = merge_env(profile_env(spec), _QUIET, _env(runtime_config.env), _env(model.env), _env(own))
     secrets = merge_pull_secrets(
         (item.name for item in spec.image_pull_secrets), (item.name for item in model.image_pull_secrets)
     )
@@ -145,7 +154,8 @@ def discovery_input(
         "serviceAccount": account,
         "rediscover": template.rediscover,
     }
-    return DiscoveryInput(namespace, model.image, env, secrets, account, digest(shape))
+    labels = propagated(template.labels, runtime_config)
+    return DiscoveryInput(namespace, model.image, env, secrets, account, digest(shape), labels)
 
 
 def job_name(template: TemplateIdentity, input_hash: str) -> str:
@@ -157,6 +167,7 @@ def job_name(template: TemplateIdentity, input_hash: str) -> str:
 def manifest(template: TemplateIdentity, input_: DiscoveryInput) -> dict[str, Any]:
     """The Job, ready to be created."""
     labels = {
+        **input_.labels,
         LABEL_TEMPLATE: label_value(template.name),
         LABEL_MANAGED_BY: MANAGED_BY,
         LABEL_COMPONENT: COMPONENT,
@@ -234,16 +245,14 @@ def merge_pull_secrets(*layers: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for layer in layers for name in layer))
 
 
-def _profile_env(spec: TemplateSpec) -> tuple[dict[str, Any], ...]:
+def profile_env(spec: TemplateSpec) -> tuple[dict[str, Any], ...]:
+    """The variables that tell the container which profile is wanted; what the template does not say is absent."""
     gpu = spec.gpu_selector
     values = {
         "AIM_METRIC": spec.metric,
         "AIM_PRECISION": spec.precision,
         "AIM_GPU_MODEL": gpu.model if gpu else None,
         "AIM_GPU_COUNT": gpu.count if gpu else None,
-        # anything less severe would mix log lines into the output
-        "AIM_LOG_LEVEL": "CRITICAL",
-        "AIM_LOG_LEVEL_ROOT": "CRITICAL",
     }
     return tuple({"name": name, "value": str(value)} for name, value in values.items() if value is not None)
 

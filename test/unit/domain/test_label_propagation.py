@@ -1,0 +1,135 @@
+"""Labels go along where a pattern of the runtime config says so, and never those that mean something of their own."""
+
+from __future__ import annotations
+
+import re
+from time import perf_counter
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aimctl.api.v1alpha1 import RuntimeConfigSpec
+from aimctl.domain import Blocked, manifest
+from aimctl.domain.labels import fits, propagated
+from support.templates import observe
+
+
+def config(*match: str, enabled: bool = True) -> RuntimeConfigSpec:
+    return RuntimeConfigSpec.model_validate({"labelPropagation": {"enabled": enabled, "match": list(match)}})
+
+
+@pytest.mark.parametrize(
+    ("key", "pattern", "expected"),
+    [
+        ("org.example/team", "org.example/*", True),
+        ("org.example/team", "*", True),
+        ("org.example/team", "org.example/team", True),
+        ("org.example/team", "org.example/tea", False),
+        ("org.example/team", "org.example", False),
+        ("xorg.example/team", "org.example/*", False),
+        ("org.example/team", "*/team", True),
+        ("org.example/teams", "*/team", False),
+        ("org.example/cost-centre", "org*cost*", True),
+        ("cost-centre", "*-*", True),
+        ("aba", "ab*ba", False),
+        ("abba", "ab*ba", True),
+        ("a", "a*a", False),
+        ("team", "**", True),
+        ("", "*", True),
+        ("team", "", False),
+        ("org.example/team", "org?example/team", False),
+        ("orgXexample/team", "org.example/team", False),
+        ("a[b]", "a[b]", True),
+        ("Team", "team", False),
+    ],
+)
+def test_a_star_stands_for_any_run_of_characters_and_all_else_for_itself(
+    key: str, pattern: str, *, expected: bool
+) -> None:
+    assert fits(key, pattern) is expected
+
+
+@given(st.text("ab/.*", max_size=12), st.text("ab/.*", max_size=8))
+def test_patterns_mean_what_the_regular_expression_says(key: str, pattern: str) -> None:
+    expression = ".*".join(re.escape(part) for part in pattern.split("*"))
+    assert fits(key, pattern) is bool(re.fullmatch(expression, key, re.DOTALL))
+
+
+def test_a_pattern_full_of_stars_takes_no_time() -> None:
+    started = perf_counter()
+    assert not fits("a" * 317, "*a" * 158 + "b")
+    assert perf_counter() - started < 0.05
+
+
+def test_nothing_goes_along_unless_it_is_enabled_and_matched() -> None:
+    labels = {"team": "a", "org.example/x": "1", "other": "2"}
+    assert propagated(labels, RuntimeConfigSpec()) == {}
+    assert propagated(labels, config("*", enabled=False)) == {}
+    assert propagated(labels, config()) == {}
+    assert propagated(labels, config("team", "org.example/*")) == {"team": "a", "org.example/x": "1"}
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "aim.silogen.ai/derived-template",
+        "aim.silogen.ai/template",
+        "sub.aim.silogen.ai/x",
+        "job-name",
+        "controller-uid",
+        "batch.kubernetes.io/job-name",
+        "kubernetes.io/metadata.name",
+        "topology.kubernetes.io/zone",
+        "pod-security.kubernetes.io/enforce",
+        "k8s.io/x",
+        "x.k8s.io/y",
+    ],
+)
+def test_labels_that_mean_something_about_one_object_stay_with_it(key: str) -> None:
+    assert propagated({key: "1", "team": "a"}, config("*", key)) == {"team": "a"}
+
+
+@pytest.mark.parametrize(
+    "key", ["app.kubernetes.io/part-of", "notkubernetes.io/x", "kubernetes.io.example.org/x"]
+)
+def test_recommended_and_foreign_labels_may_go_along(key: str) -> None:
+    assert propagated({key: "1"}, config("*")) == {key: "1"}
+
+
+# ---- discovery Jobs
+
+
+def job(labels: dict[str, str], *match: str) -> tuple[str, dict[str, Any]]:
+    seen = observe(labels=labels, config_spec=config(*match))
+    input_ = seen.discovery_input()
+    assert not isinstance(input_, Blocked)
+    return input_.hash, manifest(seen.template, input_)
+
+
+def test_a_discovery_job_and_its_pods_carry_the_templates_matching_labels() -> None:
+    _, made = job({"org.example/team": "a", "org.example/x": "1", "else": "2"}, "org.example/*")
+    for meta in (made["metadata"], made["spec"]["template"]["metadata"]):
+        assert meta["labels"]["org.example/team"] == "a"
+        assert meta["labels"]["org.example/x"] == "1"
+        assert "else" not in meta["labels"]
+
+
+def test_the_operators_own_labels_win() -> None:
+    foreign = {
+        "app.kubernetes.io/managed-by": "helm",
+        "app.kubernetes.io/component": "web",
+        "aim.silogen.ai/template": "other",
+    }
+    _, made = job(foreign, "*")
+    _, plain = job({})
+    assert made["metadata"]["labels"] == plain["metadata"]["labels"]
+
+
+def test_labels_ask_for_no_further_discovery() -> None:
+    before, made = job({"team": "a"}, "*")
+    after, other = job({"team": "b"}, "*")
+    none, _ = job({}, "*")
+    assert before == after == none
+    assert made["metadata"]["name"] == other["metadata"]["name"]
