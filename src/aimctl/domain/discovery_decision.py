@@ -205,9 +205,7 @@ def _with_job(  # noqa: PLR0911 - one for each outcome
     if job.deleting and not job.view.finished:
         text = f"discovery Job {job.name} is being deleted; another one follows"
         return DiscoveryDecision(_unanswered(seen, AWAITING_DISCOVERY, text), delete_jobs=stale)
-    outcome = judge(
-        job.view, job.pods, container=CONTAINER, log=job.log, now=seen.now, pods_read=job.pods_read
-    )
+    outcome = judge(job.view, job.pods, log=job.log, now=seen.now, pods_read=job.pods_read)
     match outcome:
         case NeedsPods():
             meta = job.view.metadata

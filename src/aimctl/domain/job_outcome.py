@@ -1,4 +1,4 @@
-"""How a discovery Job is going, from its status, its pods and its log.
+"""How a Job is going, from its status, its pods and its log.
 
 Contract:
     * :func:`judge` is called with what the cache knows. Where the answer needs the log it returns
@@ -9,29 +9,33 @@ Contract:
     * Trouble that Kubernetes would retry for ever (an image that is not there) is a failure as soon as
       it is certain; trouble that may pass (a registry that times out, a Secret that comes a moment later)
       gets a grace period, and :class:`Running` says when to look again.
-
-:class:`JobView` and :class:`PodView` are the parts of Kubernetes' objects that matter here; both read JSON.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, final
-
-import msgspec
+from enum import StrEnum
+from typing import TYPE_CHECKING, final
 
 from aimctl.domain.conditions import clip
+from aimctl.domain.discovery_job import CONTAINER
 from aimctl.domain.discovery_output import DiscoveryError, DiscoveryResult, last_lines, parse
+from aimctl.domain.job_views import JobView, PodView
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from aimctl.domain.job_views import ConditionView, TerminatedView
+
 __all__ = [
     "CONFIG_GRACE",
+    "DISCOVERY_JOB",
     "PULL_GRACE",
     "UNSCHEDULABLE_GRACE",
+    "Cause",
     "Failed",
+    "JobKind",
     "JobView",
     "LogLost",
     "NeedsLog",
@@ -43,6 +47,7 @@ __all__ = [
     "Succeeded",
     "Waiting",
     "judge",
+    "judge_incomplete",
 ]
 
 PULL_GRACE = timedelta(seconds=120)
@@ -63,126 +68,48 @@ _PULL_REASONS = frozenset(
 _CONFIG_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 
 
-class _Part(msgspec.Struct, frozen=True, rename="camel", gc=False):
-    pass
+class Cause(StrEnum):
+    """The point at which a Job failed."""
+
+    IMAGE = "image"
+    SETUP = "setup"
+    PLACEMENT = "placement"
+    CONTAINER = "container"
+    POD = "pod"
+    JOB = "job"
+    OUTPUT = "output"
 
 
-class _OwnerView(_Part, frozen=True, gc=False):
-    uid: str = ""
-    controller: bool | None = None
+@final
+@dataclass(frozen=True, slots=True)
+class JobKind:
+    """What sort of Job it is: words for messages.
+
+    Attributes:
+        word: what it does.
+        container: name of the container whose output counts.
+        image_remedy: what helps against an image that is not there.
+        access_remedy: what helps against a registry that refuses.
+        env_remedy: what helps against a Secret or ConfigMap that is not there.
+        hang: what it may be that has not ended in time.
+    """
+
+    word: str
+    container: str
+    image_remedy: str
+    access_remedy: str
+    env_remedy: str
+    hang: str
 
 
-class _MetaView(_Part, frozen=True, gc=False):
-    name: str = ""
-    namespace: str = ""
-    uid: str = ""
-    resource_version: str = ""
-    creation_timestamp: str | None = None
-    deletion_timestamp: str | None = None
-    owner_references: tuple[_OwnerView, ...] = ()
-
-
-class _ConditionView(_Part, frozen=True, gc=False):
-    type: str = ""
-    status: str = ""
-    reason: str | None = None
-    message: str | None = None
-
-
-class _JobStatusView(_Part, frozen=True, gc=False):
-    active: int | None = None
-    ready: int | None = None
-    succeeded: int | None = None
-    failed: int | None = None
-    start_time: str | None = None
-    conditions: tuple[_ConditionView, ...] | None = None
-
-
-class JobView(_Part, frozen=True, gc=False):
-    """The part of a ``batch/v1`` Job that decisions read."""
-
-    metadata: _MetaView = _MetaView()
-    status: _JobStatusView = _JobStatusView()
-
-    @classmethod
-    def decode(cls, raw: bytes) -> JobView:
-        """Read one JSON body."""
-        return msgspec.json.decode(raw, type=cls)
-
-    def ended(self) -> _ConditionView | None:
-        """The condition that says the Job is Complete or Failed; None while it is unfinished."""
-        for condition in self.status.conditions or ():
-            if condition.type in {"Complete", "Failed"} and condition.status == "True":
-                return condition
-        return None
-
-    @property
-    def finished(self) -> bool:
-        """Whether the Job is Complete or Failed: only then it holds no discovery slot."""
-        return self.ended() is not None
-
-
-class _WaitingView(_Part, frozen=True, gc=False):
-    reason: str | None = None
-    message: str | None = None
-
-
-class _TerminatedView(_Part, frozen=True, gc=False):
-    exit_code: int = 0
-    reason: str | None = None
-    message: str | None = None
-    signal: int | None = None
-
-
-class _StateView(_Part, frozen=True, gc=False):
-    waiting: _WaitingView | None = None
-    running: dict[str, Any] | None = None
-    terminated: _TerminatedView | None = None
-
-
-class _ContainerView(_Part, frozen=True, gc=False):
-    name: str = ""
-    image: str = ""
-    state: _StateView = _StateView()
-    last_state: _StateView = _StateView()
-
-
-class _PodStatusView(_Part, frozen=True, gc=False):
-    phase: str = ""
-    reason: str | None = None
-    message: str | None = None
-    conditions: tuple[_ConditionView, ...] | None = None
-    container_statuses: tuple[_ContainerView, ...] | None = None
-    init_container_statuses: tuple[_ContainerView, ...] | None = None
-
-
-class PodView(_Part, frozen=True, gc=False):
-    """The part of a Pod that decisions read."""
-
-    metadata: _MetaView = _MetaView()
-    status: _PodStatusView = _PodStatusView()
-
-    @classmethod
-    def decode(cls, raw: bytes) -> PodView:
-        """Read one JSON body."""
-        return msgspec.json.decode(raw, type=cls)
-
-    @property
-    def name(self) -> str:
-        """The pod's name."""
-        return self.metadata.name
-
-    @property
-    def containers(self) -> tuple[_ContainerView, ...]:
-        """All container states, init containers first (a service mesh may add some)."""
-        return (self.status.init_container_statuses or ()) + (self.status.container_statuses or ())
-
-    def terminated(self, container: str) -> _TerminatedView | None:
-        """How the container ended, now or in its last run."""
-        for item in self.containers:
-            if item.name == container:
-                return item.state.terminated or item.last_state.terminated
-        return None
+DISCOVERY_JOB = JobKind(
+    "discovery",
+    CONTAINER,
+    image_remedy="correct the model's spec.image",
+    access_remedy="check the pull secrets of template and model, then run aimctl rediscover",
+    env_remedy="create it, or correct env in the template, its model or runtime config",
+    hang="the container hangs in its dry run",
+)
 
 
 @final
@@ -229,9 +156,16 @@ class Succeeded:
 @final
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Discovery failed; ``message`` says why and what would help."""
+    """It failed; ``message`` says why and what would help.
+
+    Attributes:
+        cause: at which point.
+        detail: Kubernetes' word for how the container, the pod or the Job ended, such as ``OOMKilled``.
+    """
 
     message: str
+    cause: Cause
+    detail: str = ""
 
 
 @final
@@ -258,32 +192,41 @@ def judge(
     job: JobView,
     pods: Sequence[PodView],
     *,
-    container: str,
     log: PodLog | None,
     now: datetime,
     pods_read: bool = True,
 ) -> Outcome:
-    """How the Job is going.
+    """How a discovery Job is going.
 
     Args:
         job: the Job.
         pods: its pods, in any order.
-        container: name of the container whose output counts.
         log: what reading the log gave, after :class:`NeedsLog`; None before.
         now: the time, aware; compared with pods' creation for grace periods.
         pods_read: whether ``pods`` were read from the server after the Job was, and not from a cache.
     """
-    newest_first = sorted(
-        pods, key=lambda pod: (pod.metadata.creation_timestamp or "", pod.name), reverse=True
-    )
     ended = job.ended()
     if ended is not None and ended.type == "Complete":
-        return _completed(newest_first, log, pods_read=pods_read)
+        return _completed(_newest_first(pods), log, pods_read=pods_read)
+    return judge_incomplete(DISCOVERY_JOB, job, pods, log=log, now=now, pods_read=pods_read)
+
+
+def judge_incomplete(
+    kind: JobKind,
+    job: JobView,
+    pods: Sequence[PodView],
+    *,
+    log: PodLog | None,
+    now: datetime,
+    pods_read: bool = True,
+) -> Waiting | Running | NeedsPods | NeedsLog | Failed:
+    """How a Job of any kind is going that has not completed; see :func:`judge`."""
+    ended, newest_first = job.ended(), _newest_first(pods)
     if ended is not None:
-        return _failed(ended, newest_first, container, log, pods_read=pods_read)
+        return _failed(kind, ended, newest_first, log, pods_read=pods_read)
     for pod in newest_first:
         if pod.metadata.deletion_timestamp is None and pod.status.phase in {"", "Pending"}:
-            outcome = _pending(pod, now)
+            outcome = _pending(kind, pod, now)
             if outcome != Waiting():
                 return outcome
             break
@@ -292,6 +235,10 @@ def judge(
     if any(pod.status.phase in {"Running", "Succeeded"} for pod in newest_first):
         return Running()
     return Waiting()
+
+
+def _newest_first(pods: Sequence[PodView]) -> list[PodView]:
+    return sorted(pods, key=lambda pod: (pod.metadata.creation_timestamp or "", pod.name), reverse=True)
 
 
 def _completed(pods: Sequence[PodView], log: PodLog | None, *, pods_read: bool) -> Outcome:
@@ -305,85 +252,104 @@ def _completed(pods: Sequence[PodView], log: PodLog | None, *, pods_read: bool) 
     if log.data is None:
         return LogLost(f"the log of pod {log.pod} is gone")
     parsed = parse(log.data)
-    return Failed(parsed.message) if isinstance(parsed, DiscoveryError) else Succeeded(parsed)
+    return Failed(parsed.message, Cause.OUTPUT) if isinstance(parsed, DiscoveryError) else Succeeded(parsed)
 
 
 def _failed(
-    ended: _ConditionView, pods: Sequence[PodView], container: str, log: PodLog | None, *, pods_read: bool
-) -> Outcome:
+    kind: JobKind, ended: ConditionView, pods: Sequence[PodView], log: PodLog | None, *, pods_read: bool
+) -> NeedsPods | NeedsLog | Failed:
     for pod in pods:
-        end = pod.terminated(container)
+        end = pod.terminated(kind.container)
         if end is None or end.exit_code == 0:
             continue
         if log is None or log.pod != pod.name:
             return NeedsLog(pod.name)
-        tail = last_lines(log.data or b"") or last_lines((end.message or "").encode())
-        why = f" ({end.reason})" if end.reason not in {None, "", "Error"} else ""
-        hint = "; give the container more memory" if end.reason == "OOMKilled" else ""
-        return Failed(
-            f"the discovery container ended with exit code {end.exit_code}{why}{hint}."
-            + (f" Last lines of its log: {tail}" if tail else " Its log is empty.")
-        )
+        return _container_failed(kind, end, log)
     if not pods_read:
         return NeedsPods()
     for pod in pods:
         if pod.status.reason or pod.status.message:
             detail = ": ".join(filter(None, (pod.status.reason, pod.status.message)))
-            return Failed(clip(f"the discovery pod failed: {detail}", 1024))
+            text = clip(f"the {kind.word} pod failed: {detail}", 1024)
+            return Failed(text, Cause.POD, pod.status.reason or "")
     detail = ": ".join(filter(None, (ended.reason, ended.message)))
     if ended.reason == "DeadlineExceeded":
-        detail += "; it was never scheduled, or the container hangs in its dry run"
-    return Failed(clip(f"the discovery Job failed: {detail or 'no reason given'}", 1024))
+        detail += f"; it was never scheduled, or {kind.hang}"
+    text = clip(f"the {kind.word} Job failed: {detail or 'no reason given'}", 1024)
+    return Failed(text, Cause.JOB, ended.reason or "")
 
 
-def _pending(pod: PodView, now: datetime) -> Outcome:
+def _container_failed(kind: JobKind, end: TerminatedView, log: PodLog) -> Failed:
+    tail = last_lines(log.data or b"") or last_lines((end.message or "").encode())
+    why = f" ({end.reason})" if end.reason not in {None, "", "Error"} else ""
+    hint = "; give the container more memory" if end.reason == "OOMKilled" else ""
+    return Failed(
+        f"the {kind.word} container ended with exit code {end.exit_code}{why}{hint}."
+        + (f" Last lines of its log: {tail}" if tail else " Its log is empty."),
+        Cause.CONTAINER,
+        end.reason or "",
+    )
+
+
+def _pending(kind: JobKind, pod: PodView, now: datetime) -> Waiting | Failed:
     for item in pod.containers:
         waiting = item.state.waiting
         if waiting is None or not waiting.reason:
             continue
         message = waiting.message or ""
         if waiting.reason == "InvalidImageName":
-            return Failed(f"{item.image!r} is no valid image name; correct the model's spec.image")
+            text = f"{item.image!r} is no valid image name; {kind.image_remedy}"
+            return Failed(text, Cause.IMAGE, waiting.reason)
         if waiting.reason in _PULL_REASONS:
-            return _pull_problem(pod, item.image, waiting.reason, message, now)
+            problem, grace = _pull_problem(kind, item.image, waiting.reason, message)
+            return _after_grace(pod, problem, grace, now)
         if waiting.reason in _CONFIG_REASONS:
             text = f"the container cannot be set up: {message or waiting.reason}"
             if not any(word in message.lower() for word in _ABSENT):
-                return Failed(clip(text, 1024))
-            remedy = "create it, or correct env in the template, its model or runtime config"
-            return _after_grace(pod, f"{text}; {remedy}", CONFIG_GRACE, now)
+                return Failed(clip(text, 1024), Cause.SETUP, waiting.reason)
+            problem = Failed(f"{text}; {kind.env_remedy}", Cause.SETUP, waiting.reason)
+            return _after_grace(pod, problem, CONFIG_GRACE, now)
     for condition in pod.status.conditions or ():
         if condition.type == "PodScheduled" and condition.status == "False":
             detail = condition.message or condition.reason or "no reason given"
-            text = f"no node takes the discovery pod: {detail}"
-            return _after_grace(pod, text, UNSCHEDULABLE_GRACE, now)
+            problem = Failed(
+                f"no node takes the {kind.word} pod: {detail}", Cause.PLACEMENT, condition.reason or ""
+            )
+            return _after_grace(pod, problem, UNSCHEDULABLE_GRACE, now)
     return Waiting()
 
 
-def _pull_problem(pod: PodView, image: str, reason: str, message: str, now: datetime) -> Outcome:
+def _pull_problem(kind: JobKind, image: str, reason: str, message: str) -> tuple[Failed, timedelta]:
+    """What is wrong with a pull, and how long it may pass by itself."""
     lower = message.lower()
     detail = clip(message, 400) or reason
+    now = timedelta(0)
     # Registries answer "not found or access denied" to the unauthorized: a refusal is the better guess.
     if any(word in lower for word in _REFUSED):
-        return Failed(
-            f"the registry refused to give image {image!r}: {detail}."
-            " Check the pull secrets of template and model, then run aimctl rediscover"
-        )
+        text = f"the registry refused to give image {image!r}: {detail}. {_sentence(kind.access_remedy)}"
+        return Failed(text, Cause.IMAGE, reason), now
     if any(word in lower for word in _NOT_FOUND):
-        return Failed(f"image {image!r} was not found: {detail}. Correct the model's spec.image")
+        text = f"image {image!r} was not found: {detail}. {_sentence(kind.image_remedy)}"
+        return Failed(text, Cause.IMAGE, reason), now
     text = f"image {image!r} cannot be pulled: {detail}"
     if reason == "ErrImagePull" or "ErrImagePull" in message:
-        return _after_grace(pod, text, PULL_GRACE, now)
+        return Failed(text, Cause.IMAGE, reason), PULL_GRACE
     # Back-off without a cause: the kubelet has tried and failed before, and the message says no more.
-    return Failed(f"{text}. Check the image name and the pull secrets, then run aimctl rediscover")
+    return Failed(f"{text}. Check the image name; {kind.access_remedy}", Cause.IMAGE, reason), now
 
 
-def _after_grace(pod: PodView, message: str, grace: timedelta, now: datetime) -> Waiting | Failed:
-    """Failed once the pod is older than ``grace``; until then still waiting, with the message."""
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _after_grace(pod: PodView, problem: Failed, grace: timedelta, now: datetime) -> Waiting | Failed:
+    """The problem once the pod is older than ``grace``; until then still waiting, with its message."""
+    problem = replace(problem, message=clip(problem.message, 1024))
+    if not grace:
+        return problem
     created = _time(pod.metadata.creation_timestamp)
     left = grace - (now - created) if created is not None else grace
-    message = clip(message, 1024)
-    return Failed(message) if left <= timedelta(0) else Waiting(message, left.total_seconds())
+    return problem if left <= timedelta(0) else Waiting(problem.message, left.total_seconds())
 
 
 def _time(text: str | None) -> datetime | None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def judged(observed: ObservedJob) -> Outcome:
-    return judge(observed.view, observed.pods, container="discovery", log=observed.log, now=NOW)
+    return judge(observed.view, observed.pods, log=observed.log, now=NOW)
 
 
 def failure(observed: ObservedJob) -> str:
@@ -76,9 +76,7 @@ def test_a_complete_job_whose_output_is_gone_is_lost() -> None:
 @pytest.mark.parametrize("ended", ["Complete", "Failed"])
 def test_the_end_of_a_job_is_not_explained_by_pods_that_a_cache_does_not_have(ended: str) -> None:
     observed = job("j", ended=ended, pods=[pod("Running")])
-    from_cache = judge(
-        observed.view, observed.pods, container="discovery", log=None, now=NOW, pods_read=False
-    )
+    from_cache = judge(observed.view, observed.pods, log=None, now=NOW, pods_read=False)
     assert from_cache == NeedsPods()
     assert judged(observed) != NeedsPods()
 
@@ -88,9 +86,7 @@ def test_a_pod_that_the_cache_has_explains_the_end_of_its_job_without_asking() -
         completed("j", read=False),
         job("j", ended="Failed", pods=[pod("Failed", exit_code=3)]),
     ):
-        outcome = judge(
-            observed.view, observed.pods, container="discovery", log=None, now=NOW, pods_read=False
-        )
+        outcome = judge(observed.view, observed.pods, log=None, now=NOW, pods_read=False)
         assert outcome == NeedsLog("pod")
 
 
