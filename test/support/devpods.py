@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["job_body", "pod_body", "pull_secret_body", "secret_body"]
+__all__ = ["claim_body", "download_body", "job_body", "pod_body", "pull_secret_body", "secret_body"]
 
 
 def job_body(
@@ -89,3 +89,54 @@ def pull_secret_body(name: str, host: str, namespace: str = "default") -> dict[s
         "type": "kubernetes.io/dockerconfigjson",
         "stringData": {".dockerconfigjson": f'{{"auths": {{"{host}": {{"auth": "dTpw"}}}}}}'},
     }
+
+
+def claim_body(
+    name: str = "cache",
+    *,
+    namespace: str = "default",
+    size: str = "20Gi",
+    storage_class: str | None = None,
+) -> dict[str, Any]:
+    """A claim that many pods may mount."""
+    spec: dict[str, Any] = {
+        "accessModes": ["ReadWriteMany"],
+        "resources": {"requests": {"storage": size}},
+    }
+    if storage_class is not None:
+        spec["storageClassName"] = storage_class
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": spec,
+    }
+
+
+def download_body(
+    name: str = "download",
+    *,
+    source: str,
+    namespace: str = "default",
+    claim: str = "cache",
+    image: str = "kserve/storage-initializer:v0.16.0",
+    env: tuple[dict[str, Any], ...] = (),
+) -> dict[str, Any]:
+    """A Job that downloads a source into a claim's volume."""
+    container = {
+        "volumeMounts": [{"name": "cache", "mountPath": "/cache"}],
+        "env": list(env),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+    pod = {"volumes": [{"name": "cache", "persistentVolumeClaim": {"claimName": claim}}]}
+    job = job_body(
+        name,
+        namespace=namespace,
+        image=image,
+        args=(source, "/cache"),
+        pod=pod,
+        container=container,
+        backoffLimit=0,
+    )
+    job["spec"]["template"]["metadata"] = {"labels": {"app.kubernetes.io/component": "download"}}
+    return job

@@ -1,9 +1,9 @@
-"""The catalogue: what images answer on the simulated node.
+"""The catalogue: what images answer on the simulated node, and how downloads go.
 
-A YAML or JSON document, ``images: [...]``; the first entry whose ``image`` glob (and ``args`` glob, if any)
+A YAML or JSON document. ``images: [...]``: the first entry whose ``image`` glob (and ``args`` glob, if any)
 fits decides. A glob is compared with the whole reference and with its last path part, each with and without
 tag, so ``aim-llama*`` fits ``ghcr.io/org/aim-llama-8b:0.4``. Without any fitting entry there is no such
-image.
+image. ``downloads: [...]``: see :class:`~aimctl.devcluster.hub.DownloadEntry`.
 
 Invariants:
     * Loading either gives a catalogue whose every entry can be run, or raises :class:`CatalogueError` that
@@ -22,12 +22,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, final
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from aimctl.devcluster.hub import DownloadEntry, Strict
 from aimctl.devcluster.programs import Behaviour, RunResult
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from aimctl.devcluster.programs import ContainerCall, Pull
 
@@ -49,12 +50,8 @@ class CatalogueError(ValueError):
     """The catalogue cannot be used; the text has one line per wrong field."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
 @final
-class ModelEntry(_Strict):
+class ModelEntry(Strict):
     """One artifact in a discovery answer, written as it is."""
 
     name: str
@@ -63,7 +60,7 @@ class ModelEntry(_Strict):
 
 
 @final
-class Text(_Strict):
+class Text(Strict):
     """A text written ``times`` times over: how an entry holds megabytes in a line."""
 
     text: str
@@ -71,7 +68,7 @@ class Text(_Strict):
 
 
 @final
-class Discover(_Strict):
+class Discover(Strict):
     """A discovery answer as an AIM image gives it, made from the container's environment.
 
     ``AIM_METRIC``, ``AIM_PRECISION``, ``AIM_GPU_MODEL`` and ``AIM_GPU_COUNT`` win over the values here.
@@ -103,7 +100,6 @@ class Discover(_Strict):
         metric = env.get("AIM_METRIC") or self.metric
         count_text = env.get("AIM_GPU_COUNT", "")
         count = int(count_text) if count_text.isdecimal() and int(count_text) > 0 else self.gpu_count
-        models = self.models or (ModelEntry(name=model, source=f"hf://{model}", size_gb=self.size_gb),)
         return [
             {
                 "filename": f"{self.engine}-{gpu.lower()}-{precision}-tp{count}-{metric}.yaml",
@@ -121,9 +117,15 @@ class Discover(_Strict):
                     "engine_args": {"tensor-parallel-size": count, **self.engine_args},
                     "env_vars": dict(self.env_vars),
                 },
-                "models": [entry.model_dump() for entry in models],
+                "models": [entry.model_dump() for entry in self.artifacts(model)],
             }
         ]
+
+    def artifacts(self, model: str = "") -> tuple[ModelEntry, ...]:
+        """The artifacts of an answer; none when neither they nor a model are named."""
+        model = self.model or model
+        whole = (ModelEntry(name=model, source=f"hf://{model}", size_gb=self.size_gb),) if model else ()
+        return self.models or whole
 
     def refusal(self, call: ContainerCall) -> str:
         """Why the image has no profile for this call, or ""."""
@@ -134,7 +136,7 @@ class Discover(_Strict):
 
 
 @final
-class ImageEntry(_Strict):
+class ImageEntry(Strict):
     """What one image (or all that fit the glob) does."""
 
     image: Annotated[str, Field(min_length=1)]
@@ -226,10 +228,11 @@ class ImageEntry(_Strict):
 
 
 @final
-class Catalogue(_Strict):
+class Catalogue(Strict):
     """The document. A :class:`~aimctl.devcluster.programs.Program` for the simulated node."""
 
     images: tuple[ImageEntry, ...] = ()
+    downloads: tuple[DownloadEntry, ...] = ()
 
     @classmethod
     def load(cls, path: str | Path) -> Catalogue:
@@ -276,19 +279,29 @@ class Catalogue(_Strict):
         """The entry that speaks for a container."""
         return next((entry for entry in self.images if entry.fits(image, args)), None)
 
+    def size_gb(self, source: str) -> float | None:
+        """What the discovery answers say of a source's size; None when none names it."""
+        for image in self.images:
+            for model in () if image.discover is None else image.discover.artifacts():
+                if model.source == source:
+                    return model.size_gb
+        return None
+
     def behaviour(self, call: ContainerCall) -> Behaviour | None:
         """The joint to the simulated node."""
         entry = self.entry(call.image, (*call.command, *call.args))
         return None if entry is None else entry.behaviour()
 
-    def extended(self, *images: Mapping[str, Any] | ImageEntry) -> Catalogue:
+    def extended(
+        self, *images: Mapping[str, Any] | ImageEntry, downloads: Iterable[Mapping[str, Any]] = ()
+    ) -> Catalogue:
         """A catalogue with entries put before these. Raises CatalogueError as :meth:`load` does."""
         own = [
             image.model_dump(exclude_unset=True) if isinstance(image, ImageEntry) else image
             for image in images
         ]
-        front = Catalogue.of({"images": own}, name="extension")
-        return Catalogue(images=(*front.images, *self.images))
+        front = Catalogue.of({"images": own, "downloads": list(downloads)}, name="extension")
+        return Catalogue(images=(*front.images, *self.images), downloads=(*front.downloads, *self.downloads))
 
 
 @functools.cache

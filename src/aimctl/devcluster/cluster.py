@@ -29,6 +29,7 @@ import yaml
 from aimctl.devcluster.accounts import ServiceAccountController
 from aimctl.devcluster.api import ApiServer
 from aimctl.devcluster.catalogue import Catalogue
+from aimctl.devcluster.downloads import Downloads
 from aimctl.devcluster.gc import GarbageCollector
 from aimctl.devcluster.happenings import Happenings
 from aimctl.devcluster.http import Endpoint, HttpFront
@@ -147,11 +148,12 @@ class DevCluster:
             self._part("garbage-collector"), clock=clock, kinds=self._collectable
         )
         self.accounts = ServiceAccountController(self._part("service-account-controller"), clock=clock)
+        self.downloads = Downloads(self.options.catalogue)
         self.node = SimulatedNodes(
             self._part("kubelet"),
             clock=clock,
             machines=self.options.machines,
-            programs=[*self.options.programs, self.options.catalogue],
+            programs=[*self.options.programs, self.downloads, self.options.catalogue],
             happenings=self._happenings("kubelet"),
             pace=self.options.pace,
             heartbeat_seconds=self.options.heartbeat_seconds,
@@ -311,6 +313,7 @@ class DevCluster:
             self.volumes.claims,
             self.volumes.classes,
             self.node.pods,
+            self.node.mounts.claims,
             self.node.registrar.nodes,
         ]
 

@@ -3,7 +3,7 @@
 Contract: reads follow the kubelet: ``tail_lines`` counts lines from the end, then ``limit_bytes`` cuts what
 is given from its beginning; ``follow`` ends when the container ends. A container that never ran is an
 answer of its own (:class:`NotStarted`, HTTP 400), an unknown pod or container another (:class:`NoSuchLog`,
-HTTP 404).
+HTTP 404). A run may come with texts for later moments: each is in the log from its moment on.
 
 Invariant: changes happen between awaits only; a follower sees every byte once, in order.
 """
@@ -11,6 +11,8 @@ Invariant: changes happen between awaits only; a follower sees every byte once, 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple, final
@@ -18,11 +20,13 @@ from typing import TYPE_CHECKING, NamedTuple, final
 from aimctl.runtime.clock import format_micro_time
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable
 
     from aimctl.runtime.clock import Clock
 
 __all__ = ["LogBook", "LogKey", "LogOptions", "NoSuchLog", "NotStarted"]
+
+_MESSAGE_LINES, _MESSAGE_BYTES = 80, 2048
 
 
 class NoSuchLog(LookupError):  # noqa: N818 - named for what is so
@@ -56,8 +60,14 @@ class LogOptions:
 @dataclass(slots=True)
 class _Log:
     parts: list[tuple[datetime, bytes]] = field(default_factory=list)
+    later: deque[tuple[datetime, bytes]] = field(default_factory=deque)
     ended: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def come_to(self, now: datetime) -> None:
+        """Take in what was due until now."""
+        while self.later and self.later[0][0] <= now:
+            self.parts.append(self.later.popleft())
 
     def wake(self) -> None:
         self.changed.set()
@@ -84,23 +94,28 @@ class LogBook:
         """Note a container that has not run, and why."""
         self._of(key, uid).reason = reason
 
-    def start(self, key: LogKey, uid: str, text: bytes) -> None:
-        """A run begins; the run before it becomes the previous one."""
+    def start(self, key: LogKey, uid: str, text: bytes, later: Iterable[tuple[datetime, bytes]] = ()) -> None:
+        """A run begins; the run before it becomes the previous one. ``later`` comes in at its moments, in
+        order, unless the run ends before.
+        """
         container = self._of(key, uid)
-        container.previous, container.run = container.run or container.previous, _Log()
+        container.previous, container.run = container.run or container.previous, _Log(later=deque(later))
         self.write(key, text)
 
     def write(self, key: LogKey, text: bytes) -> None:
         """Add to the present run. A container without a run takes nothing."""
         container = self._containers.get(key)
         if text and container is not None and container.run is not None:
+            container.run.come_to(self._clock.now())
             container.run.parts.append((self._clock.now(), text))
             container.run.wake()
 
     def end(self, key: LogKey) -> None:
-        """The present run is over: followers end."""
+        """The present run is over: followers end, and nothing is added any more."""
         container = self._containers.get(key)
         if container is not None and container.run is not None:
+            container.run.come_to(self._clock.now())
+            container.run.later.clear()
             container.run.ended = True
             container.run.wake()
 
@@ -133,6 +148,14 @@ class LogBook:
         """
         return _cut(self._log(key, options), options, self._clock.now())
 
+    def last_words(self, key: LogKey) -> str:
+        """What a kubelet takes for a termination message from the log: 80 lines at most, and 2048 bytes."""
+        container = self._containers.get(key)
+        if container is None or container.run is None:
+            return ""
+        text = _cut(container.run, LogOptions(tail_lines=_MESSAGE_LINES), self._clock.now())
+        return text[-_MESSAGE_BYTES:].decode(errors="replace")
+
     async def follow(self, key: LogKey, options: LogOptions) -> AsyncIterator[bytes]:
         """The log as it is now, then what is added, until the container ends. Raises as :meth:`read` does."""
         log = self._log(key, options)
@@ -147,9 +170,17 @@ class LogBook:
             if log.ended or (left is not None and left <= 0):
                 return
             if len(log.parts) == seen:
-                await log.changed.wait()
+                await self._more(log)
             text = b"".join(_stamped(part, options) for part in log.parts[seen:])[:left]
             seen = len(log.parts)
+
+    async def _more(self, log: _Log) -> None:
+        """Wait for a write, an end, or the moment of the next text."""
+        seconds = (log.later[0][0] - self._clock.now()).total_seconds() if log.later else None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await log.changed.wait()
+        log.come_to(self._clock.now())
 
     def _of(self, key: LogKey, uid: str) -> _Container:
         known = self._containers.get(key)
@@ -177,6 +208,7 @@ class LogBook:
 
 
 def _cut(log: _Log, options: LogOptions, now: datetime) -> bytes:
+    log.come_to(now)
     since = options.since_time
     if options.since_seconds is not None:
         since = now - timedelta(seconds=options.since_seconds)

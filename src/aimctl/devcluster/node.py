@@ -17,6 +17,7 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, final
@@ -36,7 +37,8 @@ from aimctl.devcluster.containers import (
 from aimctl.devcluster.environment import Environment, Lookup
 from aimctl.devcluster.logbook import LogBook, LogKey
 from aimctl.devcluster.mirror import Mirror, Worker, body_of
-from aimctl.devcluster.podlife import Life, container_of, events_of
+from aimctl.devcluster.mounts import Mounts
+from aimctl.devcluster.podlife import Life, container_of, events_of, note_end, with_message
 from aimctl.devcluster.podstatus import (
     fresh_runs,
     next_init,
@@ -48,8 +50,7 @@ from aimctl.devcluster.podstatus import (
 from aimctl.devcluster.programs import Behaviour, container_call
 from aimctl.devcluster.registrar import Registrar
 from aimctl.devcluster.scheduling import place
-from aimctl.runtime.kube.builtin import PODS, PVCS
-from aimctl.runtime.kube.errors import NotFound
+from aimctl.runtime.kube.builtin import PODS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -116,11 +117,12 @@ class SimulatedNodes:
         self.pods: Mirror[dict[str, Any]] = Mirror(
             client, PODS, clock=clock, project=body_of, on_change=self._pod_changed
         )
+        self.mounts = Mounts(client, clock=clock, on_change=self._retry_homeless)
         self.registrar = Registrar(
             client,
             clock=clock,
             machines=machines,
-            on_change=self._nodes_changed,
+            on_change=self._retry_homeless,
             heartbeat_seconds=heartbeat_seconds,
             address=address,
             kubelet_port=kubelet_port,
@@ -131,8 +133,10 @@ class SimulatedNodes:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.registrar.run())
             tasks.create_task(self.pods.run())
+            tasks.create_task(self.mounts.claims.run())
             await self.registrar.nodes.synced.wait()
             await self.pods.synced.wait()
+            await self.mounts.claims.synced.wait()
             tasks.create_task(self.worker.run())
 
     async def add_machine(self, machine: Machine) -> None:
@@ -152,15 +156,20 @@ class SimulatedNodes:
         released = self.registrar.account(old, new)
         if new is None and old is not None:
             uid = old["metadata"]["uid"]
-            self._lives.pop(uid, None)
+            self._end_all(self._lives.pop(uid, None))
             self._homeless.pop(key, None)
             self.logs.forget(key.namespace, key.name, uid)
         else:
             self.worker.add(key)
         if released:
-            self._nodes_changed()
+            self._retry_homeless()
 
-    def _nodes_changed(self) -> None:
+    def _end_all(self, life: Life | None) -> None:
+        """The containers that still run are gone now: tell their programs."""
+        for run in () if life is None else (*life.inits, *life.mains):
+            note_end(run, self._clock.now(), self._pace)
+
+    def _retry_homeless(self) -> None:
         for key in self._homeless:
             self.worker.add(key)
 
@@ -192,9 +201,9 @@ class SimulatedNodes:
             if any(item is not None and not item.schedulable for item in self._behaviours(pod).values()):
                 node, message = "", _UNSCHEDULABLE.format(count=total)
             else:
-                missing = await self._missing_claim(pod)
-                if missing:
-                    node, message = "", f"0/{total} nodes are available: {missing}."
+                refusal = self.mounts.refusal(pod)
+                if refusal:
+                    node, message = "", f"0/{total} nodes are available: {refusal}."
         if not node:
             await self._refuse(key, pod, message)
             return
@@ -209,17 +218,6 @@ class SimulatedNodes:
         await self._client.raw("POST", path, body=msgspec.json.encode(body))
         self.pods.observe(await self._client.get(PODS, key.name, key.namespace))
         await self._happenings.report(pod, "Normal", "Scheduled", f"Successfully assigned {key} to {node}")
-
-    async def _missing_claim(self, pod: dict[str, Any]) -> str:
-        for volume in pod["spec"].get("volumes") or ():
-            claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
-            if not claim:
-                continue
-            try:
-                await self._client.get(PVCS, claim, pod["metadata"]["namespace"])
-            except NotFound:
-                return f'persistentvolumeclaim "{claim}" not found'
-        return ""
 
     async def _refuse(self, key: ObjectKey, pod: dict[str, Any], message: str) -> None:
         self._homeless[key] = None
@@ -291,6 +289,8 @@ class SimulatedNodes:
         elif isinstance(run.state, Running) and run.result is not None:
             self.logs.write(log, run.result.log_at_end)
             self.logs.end(log)
+            note_end(run, None, self._pace)
+            moved = with_message(moved, container_of(pod, run.name), self.logs.last_words(log))
         elif isinstance(moved.state, Waiting):
             self.logs.waiting(log, uid, moved.state.reason)
         life.put(moved)
@@ -300,21 +300,25 @@ class SimulatedNodes:
         self, pod: dict[str, Any], life: Life, run: ContainerRun, behaviour: Behaviour, log: LogKey
     ) -> ContainerRun:
         result = behaviour.run(self._call(pod, life, run))
-        self.logs.start(log, pod["metadata"]["uid"], result.log_at_start)
+        now = self._clock.now()
+        later = [(now + timedelta(seconds=at * self._pace), text) for at, text in result.log_while]
+        self.logs.start(log, pod["metadata"]["uid"], result.log_at_start, later)
         seconds = behaviour.duration_seconds if result.duration_seconds is None else result.duration_seconds
         result = replace(
-            result, duration_seconds=seconds * self._pace if seconds != float("inf") else seconds
+            result, duration_seconds=seconds * self._pace if not math.isinf(seconds) else seconds
         )
-        return started(run, result, behaviour, self._clock.now())
+        return started(run, result, behaviour, now)
 
     def _call(self, pod: dict[str, Any], life: Life, run: ContainerRun) -> Any:
         environment = life.environments.get(run.name) or Environment({}, frozenset())
+        container = container_of(pod, run.name)
         return container_call(
             pod,
-            container_of(pod, run.name),
+            container,
             env=environment.values,
             secret_env=environment.from_secrets,
             restarts=run.restarts,
+            volumes=self.mounts.volumes(pod, container),
         )
 
     async def _facts(self, pod: dict[str, Any], life: Life, run: ContainerRun) -> Facts:
@@ -344,6 +348,7 @@ class SimulatedNodes:
         if life.killed:
             return
         now = self._clock.now()
+        self._end_all(life)
         for run in (*life.inits, *life.mains):
             life.put(terminate(run, now))
             self.logs.end(LogKey(key.namespace, key.name, run.name))
@@ -354,7 +359,7 @@ class SimulatedNodes:
         life.killed = True
 
     async def _remember_logs(self, key: ObjectKey, pod: dict[str, Any]) -> None:
-        """After a reboot: make the logs of containers that ended before it once more."""
+        """After a reboot: make what containers that ended before it left, logs and volumes, once more."""
         uid = pod["metadata"]["uid"]
         life = self._lives.get(uid)
         if life is not None:
@@ -370,8 +375,11 @@ class SimulatedNodes:
             ):
                 life.environments[run.name] = await self._lookup.environment(pod, container_of(pod, run.name))
                 result = behaviour.run(self._call(pod, life, run))
-                self.logs.start(log, uid, result.log_at_start + result.log_at_end)
+                between = b"".join(text for _, text in result.log_while)
+                self.logs.start(log, uid, result.log_at_start + between + result.log_at_end)
                 self.logs.end(log)
+                if result.ended is not None:
+                    result.ended(math.inf)
 
     def _behaviours(self, pod: dict[str, Any]) -> dict[str, Behaviour | None]:
         found: dict[str, Behaviour | None] = {}

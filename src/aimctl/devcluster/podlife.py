@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, final
 
-from aimctl.devcluster.containers import ContainerRun, Running, Waiting
+from aimctl.devcluster.containers import ContainerRun, Running, Terminated, Waiting
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from aimctl.devcluster.environment import Environment
     from aimctl.devcluster.programs import Behaviour
 
-__all__ = ["Life", "container_of", "events_of"]
+__all__ = ["Life", "container_of", "events_of", "note_end", "with_message"]
 
 
 @final
@@ -66,3 +69,27 @@ def events_of(before: ContainerRun, after: ContainerRun) -> list[tuple[str, str,
             return [("Warning", "Failed", f"Error: {message}")]
         case _:
             return []
+
+
+def note_end(run: ContainerRun, killed_at: datetime | None, pace: float) -> None:
+    """Tell the program of a container, if it runs, that the run is over: killed, or (None) at its own end.
+
+    Programs hear of their own seconds, whatever the node's pace.
+    """
+    if not isinstance(run.state, Running) or run.result is None or run.result.ended is None:
+        return
+    lasted = math.inf
+    if killed_at is not None and pace:
+        lasted = (killed_at - run.state.started).total_seconds() / pace
+    run.result.ended(lasted)
+
+
+def with_message(run: ContainerRun, container: dict[str, Any], last_words: str) -> ContainerRun:
+    """The container that just ended, with its log as termination message where its spec asks for that."""
+    if container.get("terminationMessagePolicy") != "FallbackToLogsOnError" or not last_words:
+        return run
+    ended = run.state if isinstance(run.state, Terminated) else run.last
+    if ended is None or not ended.exit_code:
+        return run
+    told = replace(ended, message=last_words)
+    return replace(run, state=told) if ended is run.state else replace(run, last=told)

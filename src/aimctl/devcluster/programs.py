@@ -7,8 +7,8 @@ Contract:
     * :class:`Behaviour` is known before the container exists (may it be scheduled, pulled, how long does it
       run); its ``run`` is called once when a container starts, with the environment the kubelet would give
       it.
-    * A program is free to have effects in ``run`` (a download that fills a simulated volume); the catalogue
-      has none.
+    * ``run`` itself has no effects: after a reboot of the machines it is called once more, for the log alone.
+      What a run leaves behind (a filled volume) belongs into :attr:`RunResult.ended`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,36 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["Behaviour", "ContainerCall", "Program", "Pull", "RunResult", "container_call"]
+__all__ = [
+    "Behaviour",
+    "ContainerCall",
+    "MountedVolume",
+    "Program",
+    "Pull",
+    "RunResult",
+    "container_call",
+]
 
 Pull = Literal["ok", "not-found", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class MountedVolume:
+    """A claim's volume in a container.
+
+    Attributes:
+        path: where it is mounted.
+        claim: the claim's name.
+        uid: the claim's uid; another claim of the same name is another volume.
+        capacity_bytes: how much it holds.
+        read_only: whether this container may only read it.
+    """
+
+    path: str
+    claim: str
+    uid: str
+    capacity_bytes: int
+    read_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +64,7 @@ class ContainerCall:
         pod: the whole pod.
         container: this container's spec.
         restarts: how often this container ran before.
+        volumes: the claims' volumes it mounts, in the order of its mounts.
     """
 
     image: str
@@ -47,6 +75,7 @@ class ContainerCall:
     pod: Mapping[str, Any] = field(default_factory=dict)
     container: Mapping[str, Any] = field(default_factory=dict)
     restarts: int = 0
+    volumes: tuple[MountedVolume, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +88,9 @@ class RunResult:
         exit_code: 0 to 255.
         reason: the terminated state's reason; "" takes ``Completed`` or ``Error``.
         duration_seconds: overrides the behaviour's when not None; ``math.inf`` never ends.
+        log_while: texts with the seconds after the start at which the log gets them, in order.
+        ended: called when the run is over, with the seconds it lasted: ``math.inf`` when it came to its own
+            end, fewer when it was killed. Seconds are the program's own, whatever the node's pace.
     """
 
     log_at_start: bytes = b""
@@ -66,6 +98,8 @@ class RunResult:
     exit_code: int = 0
     reason: str = ""
     duration_seconds: float | None = None
+    log_while: tuple[tuple[float, bytes], ...] = ()
+    ended: Callable[[float], None] | None = field(default=None, compare=False)
 
 
 def _succeed(call: ContainerCall) -> RunResult:
@@ -111,6 +145,7 @@ def container_call(
     env: Mapping[str, str] | None = None,
     secret_env: frozenset[str] = frozenset(),
     restarts: int = 0,
+    volumes: tuple[MountedVolume, ...] = (),
 ) -> ContainerCall:
     """The call for one container of a pod."""
     return ContainerCall(
@@ -122,4 +157,5 @@ def container_call(
         pod=pod,
         container=container,
         restarts=restarts,
+        volumes=volumes,
     )

@@ -1,9 +1,11 @@
 """The simulated provisioner: PersistentVolumeClaims become Bound, if their storage class exists.
 
-Contract: a claim without a class takes the default one (annotation
-``storageclass.kubernetes.io/is-default-class``). No such class: the claim stays Pending and an Event says
-why, until the class appears. No PersistentVolume objects are made; ``spec.volumeName`` names a volume that
-only the simulation knows.
+Contract:
+    * A claim without a class takes the default one (annotation
+      ``storageclass.kubernetes.io/is-default-class``). No such class: the claim stays Pending and an Event says
+      why, until the class appears.
+    * A volume is lost for good: :meth:`VolumeProvisioner.lose`.
+    * No PersistentVolume objects are made; ``spec.volumeName`` names a volume that only the simulation knows.
 """
 
 from __future__ import annotations
@@ -60,6 +62,18 @@ class VolumeProvisioner:
             await self.claims.synced.wait()
             await self.classes.synced.wait()
             tasks.create_task(self.worker.run())
+
+    async def lose(self, name: str, namespace: str) -> None:
+        """The volume behind a claim is gone: phase Lost, for good, as when somebody deleted the PersistentVolume.
+
+        Raises:
+            NotFound: there is no such claim.
+        """
+        claim = body_of(await self._client.get(PVCS, name, namespace))
+        patch = {"metadata": {"uid": claim["metadata"]["uid"]}, "status": {"phase": "Lost"}}
+        self.claims.observe(await self._client.patch(PVCS, name, patch, namespace, subresource="status"))
+        message = "Bound claim has lost its PersistentVolume. Data on the volume is lost!"
+        await self._happenings.report(claim, "Warning", "ClaimLost", message)
 
     def _claim_changed(self, key: ObjectKey, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
         if new is None:

@@ -171,3 +171,27 @@ def test_the_hostile_entries_are_what_their_names_say():
     assert out("silent") == b""
     with pytest.raises(ValueError, match="Invalid control character"):
         json.loads(out("cut"))
+
+
+def test_the_size_of_a_source_is_what_the_answers_say():
+    catalogue = Catalogue.default()
+    assert catalogue.size_gb("hf://meta-llama/Llama-3.1-8B-Instruct") == 16.0
+    assert catalogue.size_gb("hf://Qwen/Qwen3-32B") == 65.5
+    assert catalogue.size_gb("hf://nobody/knows-it") is None
+
+
+@pytest.mark.parametrize(
+    ("entry", "field", "words"),
+    [
+        ({}, "downloads[0].source", "is missing"),
+        ({"source": "*", "fail": "sometimes"}, "downloads[0].fail", "'sometimes' cannot be used"),
+        ({"source": "*", "fail_at": 1}, "downloads[0].fail_at", "less than 1"),
+        ({"source": "*", "tokens": ["x"]}, "downloads[0]", "tokens without needs_token"),
+        ({"source": "*", "speed": 3}, "downloads[0].speed", "unknown field"),
+    ],
+)
+def test_a_wrong_download_entry_is_named(entry, field, words):
+    with pytest.raises(CatalogueError) as caught:
+        Catalogue.of({"downloads": [entry]})
+    assert field in str(caught.value)
+    assert words in str(caught.value)

@@ -1,4 +1,5 @@
 import asyncio
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
@@ -114,3 +115,38 @@ def test_a_wrong_parameter_is_named_with_its_value(query):
     with pytest.raises(ValueError, match=name) as caught:
         log_options(query)
     assert repr(value) in str(caught.value)
+
+
+@virtual_time
+async def test_texts_for_later_moments_come_in_at_theirs():
+    clock = virtual_clock()
+    logs = LogBook(clock=clock)
+    logs.start(KEY, "uid", b"one\n", [(clock.now() + timedelta(seconds=at), b"%d\n" % at) for at in (10, 20)])
+    assert logs.read(KEY, LogOptions()) == b"one\n"
+    await asyncio.sleep(10)
+    assert logs.read(KEY, LogOptions()) == b"one\n10\n"
+    logs.write(KEY, b"between\n")
+    await asyncio.sleep(10)
+    assert logs.read(KEY, LogOptions()) == b"one\n10\nbetween\n20\n"
+    assert logs.read(KEY, LogOptions(since_seconds=5)) == b"20\n"
+
+
+@virtual_time
+async def test_what_was_due_after_the_end_never_comes():
+    clock = virtual_clock()
+    logs = LogBook(clock=clock)
+    logs.start(KEY, "uid", b"", [(clock.now() + timedelta(seconds=at), b"%d\n" % at) for at in (10, 20)])
+    await asyncio.sleep(15)
+    logs.end(KEY)
+    await asyncio.sleep(15)
+    assert logs.read(KEY, LogOptions()) == b"10\n"
+
+
+@virtual_time
+async def test_the_last_words_are_80_lines_and_2048_bytes():
+    logs = LogBook(clock=virtual_clock())
+    assert logs.last_words(KEY) == ""
+    logs.start(KEY, "uid", b"".join(b"%03d\n" % line for line in range(100)))
+    assert logs.last_words(KEY).splitlines() == [f"{line:03d}" for line in range(20, 100)]
+    logs.start(KEY, "uid", b"x" * 3000 + b"end")
+    assert logs.last_words(KEY) == "x" * 2045 + "end"

@@ -1,0 +1,104 @@
+"""What model hubs and buckets hold, as the catalogue's ``downloads`` tell it.
+
+Contract: the first entry whose glob fits a source URI decides; a source that no entry speaks for is there, and open to
+everybody.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from typing import TYPE_CHECKING, Annotated, Literal, final
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["GIB", "DownloadEntry", "Strict"]
+
+GIB = 1024**3
+
+_HUB_ERRORS = "huggingface_hub.errors"
+_S3_ERROR = "botocore.exceptions.ClientError: An error occurred"
+_REQUEST = "(Request ID: simulated)"
+
+DownloadFail = Literal["not-found", "crash", "out-of-memory", "unreachable", "stalls"]
+
+
+class Strict(BaseModel):
+    """A part of the catalogue: frozen, and no field that is not known."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@final
+class DownloadEntry(Strict):
+    """How the download of a source goes."""
+
+    source: Annotated[str, Field(min_length=1)]
+    """A glob over the URI, such as ``hf://meta-llama/*``."""
+    size_gb: Annotated[float, Field(gt=0)] | None = None
+    """In GiB; without it what the catalogue's discovery answers say of the source, else nine tenths of the volume."""
+    gb_per_second: Annotated[float, Field(gt=0)] = 1.0
+    needs_token: bool = False
+    """Refused (401) without ``HF_TOKEN`` for hf://, or ``AWS_SECRET_ACCESS_KEY`` for s3://."""
+    tokens: tuple[str, ...] = ()
+    """The values that are good; others are refused (403). Empty: any."""
+    fail: DownloadFail | None = None
+    fail_at: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """The share that has arrived when ``fail`` (or ``fail_first``) strikes."""
+    exit_code: Annotated[int, Field(ge=1, le=255)] = 1
+    """Of ``fail: crash``."""
+    fail_first: Annotated[int, Field(ge=0)] = 0
+    """Runs into one volume that lose the connection before one succeeds; each goes on where the last one ended."""
+
+    @model_validator(mode="after")
+    def _tokens_are_needed(self) -> DownloadEntry:
+        if self.tokens and not self.needs_token:
+            raise ValueError("has tokens without needs_token: add needs_token: true, or take tokens out")
+        return self
+
+    def fits(self, source: str) -> bool:
+        """Whether this entry speaks for a source."""
+        return fnmatch.fnmatchcase(source, self.source)
+
+    def refusal(self, source: str, env: Mapping[str, str]) -> tuple[str, ...]:
+        """What the downloader logs when it gets nothing at all; empty when it gets the source."""
+        s3 = source.startswith("s3://")
+        if self.fail == "unreachable":
+            return ("ConnectionError: Max retries exceeded: Temporary failure in name resolution",)
+        if self.fail == "not-found":
+            return (f"{_S3_ERROR} (404): {source} does not exist",) if s3 else _missing(source)
+        if not self.needs_token:
+            return ()
+        names = ("AWS_SECRET_ACCESS_KEY",) if s3 else ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+        token = next((env[name] for name in names if env.get(name)), "")
+        if token and (not self.tokens or token in self.tokens):
+            return ()
+        if s3:
+            return (f"{_S3_ERROR} (403) when calling the ListObjects operation: Forbidden",)
+        return _gated(source, known=bool(token))
+
+
+def _missing(source: str) -> tuple[str, ...]:
+    return (
+        f"{_HUB_ERRORS}.RepositoryNotFoundError: 404 Client Error. {_REQUEST}",
+        f"Repository Not Found for url: {_hub_url(source)}.",
+    )
+
+
+def _gated(source: str, *, known: bool) -> tuple[str, ...]:
+    why = " and you are not in the authorized list" if known else ". You must be authenticated to access it"
+    return (
+        f"{_HUB_ERRORS}.GatedRepoError: {403 if known else 401} Client Error. {_REQUEST}",
+        f"Cannot access gated repo for url {_hub_url(source)}.",
+        f"Access to model {_repository(source)} is restricted{why}.",
+    )
+
+
+def _repository(source: str) -> str:
+    return "/".join(source.partition("://")[2].split("/")[:2])
+
+
+def _hub_url(source: str) -> str:
+    return f"https://huggingface.co/api/models/{_repository(source)}/revision/main"
