@@ -7,7 +7,6 @@ Contract, beside that of :mod:`aimctl.controllers.indexes`:
               runtime-config  the runtime config they name
               uses            :func:`used` of the template in use, of whatever scope
               uses-name       the name of the template in use, in the service's namespace: where its cache is
-              cache-wish      the same, of services with ``cacheModel``
     models    image           their image
               default-template  their default template: the name alone
 """
@@ -37,7 +36,6 @@ class _Model(msgspec.Struct, gc=False):
 class _Spec(msgspec.Struct, rename="camel", gc=False):
     model: _Model | None = None
     runtime_config_name: str = "default"
-    cache_model: bool = False
 
 
 class _Reference(msgspec.Struct, frozen=True, gc=False):
@@ -117,11 +115,6 @@ def _uses_name(obj: Object[Any]) -> Iterator[str]:
         yield place(obj.meta.namespace, template.name)
 
 
-def _cache_wish(obj: Object[Any]) -> Iterator[str]:
-    if _service.decode(obj.raw).spec.cache_model:
-        yield from _uses_name(obj)
-
-
 def _model_image(obj: Object[Any]) -> Iterator[str]:
     yield place(obj.meta.namespace, _model.decode(obj.raw).spec.image)
 
@@ -138,7 +131,6 @@ SERVICE_LOOKUPS: Mapping[str, IndexFunction[Any]] = {
     "runtime-config": _runtime_config,
     "uses": _uses,
     "uses-name": _uses_name,
-    "cache-wish": _cache_wish,
 }
 MODEL_LOOKUPS: Mapping[str, IndexFunction[Any]] = {
     "image": _model_image,
