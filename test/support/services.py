@@ -1,0 +1,188 @@
+"""Observations of one service, for tests of decisions: say what differs from an ordinary service."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from aimctl.api.v1alpha1 import CLUSTER_SERVICE_TEMPLATES, SERVICE_TEMPLATES, RuntimeConfigSpec
+from aimctl.api.v1alpha1.caches import TEMPLATE_CACHES
+from aimctl.api.v1alpha1.services import SERVICES
+from aimctl.domain.resolution import Found, resolve_model, resolve_runtime_config
+from aimctl.domain.service_observation import (
+    ObservedInferenceService,
+    ObservedTemplate,
+    ObservedTemplateCache,
+    ServiceIdentity,
+    ServiceObservation,
+)
+from support.templates import NOW, model
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from aimctl.domain.resolution import Missing, Resolved
+    from aimctl.domain.service_observation import ModelWish
+
+TEAM = "team"
+SOURCES = [{"name": "m", "source": "hf://m/m", "sizeBytes": 16 << 30}]
+
+
+def template(
+    name: str = "a",
+    state: str = "Ready",
+    *,
+    cluster: bool = False,
+    model_name: str = "llama",
+    metric: str | None = "latency",
+    precision: str | None = "fp16",
+    gpu: tuple[int | None, str | None] | None = (1, "MI300X"),
+    derived: bool = False,
+    base: str = "",
+    uid: str = "",
+    deleting: bool = False,
+    reason: str = "",
+    message: str = "",
+    caching: bool = False,
+) -> ObservedTemplate:
+    """A template: by default a Ready namespaced one of the model, on one MI300X."""
+    kind = CLUSTER_SERVICE_TEMPLATES if cluster else SERVICE_TEMPLATES
+    spec: dict[str, Any] = {"modelName": model_name}
+    if metric:
+        spec["metric"] = metric
+    if precision:
+        spec["precision"] = precision
+    if gpu is not None:
+        selector = {"count": gpu[0], "model": gpu[1]}
+        spec["gpuSelector"] = {key: value for key, value in selector.items() if value is not None}
+    if caching:
+        spec["caching"] = {"enabled": True}
+    status: dict[str, Any] = {}
+    if state:
+        status = {
+            "status": state,
+            "conditions": [
+                {
+                    "type": "Ready",
+                    "status": "True" if state == "Ready" else "False",
+                    "reason": reason or f"Because{state}",
+                    "message": message or f"the template is {state}",
+                }
+            ],
+        }
+        if state in {"Ready", "Degraded"}:
+            status["modelSources"] = SOURCES
+    return ObservedTemplate(
+        kind=kind.name,
+        namespace="" if cluster else TEAM,
+        name=name,
+        uid=uid or f"{name}-uid",
+        generation=1,
+        resource_version="7",
+        labels={"aim.silogen.ai/derived-template": "true"} if derived else {},
+        annotations={"aim.silogen.ai/base-template": base} if base else {},
+        owners=(),
+        deleting=deleting,
+        view=kind.decode(json.dumps({"spec": spec, "status": status}).encode()),
+    )
+
+
+def service(
+    status: Mapping[str, Any] | None = None,
+    *,
+    templates: Sequence[ObservedTemplate] = (),
+    named: ObservedTemplate | None = None,
+    current: ObservedTemplate | None = None,
+    spec: Mapping[str, Any] | None = None,
+    generation: int = 1,
+    deleting: bool = False,
+    own_model: bool = False,
+    model_spec: Mapping[str, Any] | None = None,
+    model_found: Resolved[Any] | Missing | ModelWish | None = None,
+    config_name: str = "default",
+    gpus: Sequence[str] = ("MI300X",),
+    cache: ObservedTemplateCache | None = None,
+    runtime: ObservedInferenceService | None = None,
+    kserve: bool = False,
+) -> ServiceObservation:
+    """An observation: by default a new service of a cluster model, without templates, on a cluster without KServe."""
+    body = {"spec": {"model": {"ref": "llama"}, **(spec or {})}, "status": dict(status or {})}
+    found = Found("llama", TEAM if own_model else "", "model-uid", model(**(model_spec or {})))
+    resolved = resolve_model(
+        "llama", TEAM, namespaced=found if own_model else None, cluster=None if own_model else found
+    )
+    return ServiceObservation(
+        service=ServiceIdentity(TEAM, "chat", "service-uid", generation, deleting, {}),
+        view=SERVICES.decode(json.dumps(body).encode()),
+        model=resolved if model_found is None else model_found,
+        runtime_config=(
+            resolve_runtime_config(
+                config_name,
+                TEAM,
+                namespaced=None,
+                cluster=Found("default", "", "config-uid", RuntimeConfigSpec())
+                if config_name == "default"
+                else None,
+            )
+        ),
+        templates=tuple(templates),
+        named=named,
+        gpu_models=frozenset(gpus),
+        now=NOW,
+        current=current,
+        template_cache=cache,
+        inference_service=runtime,
+        kserve_served=kserve,
+    )
+
+
+def cache(state: str = "Available", *, name: str = "a", message: str = "") -> ObservedTemplateCache:
+    """The template cache of a template."""
+    status = {
+        "status": state,
+        "conditions": [
+            {
+                "type": "Ready",
+                "status": "True" if state == "Available" else "False",
+                "reason": f"Because{state}",
+                "message": message or f"the cache is {state}",
+            }
+        ],
+        "models": [
+            {
+                "name": "m",
+                "source": "hf://m/m",
+                "modelCache": "m-123",
+                "status": state,
+                "persistentVolumeClaim": "m-123",
+            }
+        ],
+    }
+    body = {"spec": {"templateRef": name}, "status": status}
+    return ObservedTemplateCache(
+        name, f"{name}-cache-uid", False, TEMPLATE_CACHES.decode(json.dumps(body).encode())
+    )
+
+
+def runtime(
+    ready: str = "",
+    *,
+    controller: str = "service-uid",
+    body: Mapping[str, Any] | None = None,
+    annotations: Mapping[str, str] | None = None,
+    deleting: bool = False,
+    message: str = "",
+) -> ObservedInferenceService:
+    """KServe's object; ``ready`` is the status of its condition Ready, "" for none."""
+    status: dict[str, Any] = {}
+    if ready:
+        status = {
+            "conditions": (
+                {"type": "PredictorReady", "status": ready},
+                {"type": "Ready", "status": ready, "reason": "Because", "message": message},
+            ),
+            "url": "http://chat.team.example.com",
+        }
+    return ObservedInferenceService(
+        "isvc-uid", controller, annotations or {}, deleting, {**(body or {}), "status": status}
+    )
