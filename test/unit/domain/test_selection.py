@@ -324,9 +324,15 @@ def test_without_a_model_there_is_nothing_to_choose() -> None:
 
 
 def test_empty_overrides_are_none() -> None:
-    for body in ({}, {"gpuSelector": {}}):
+    empty: list[dict[str, Any]] = [{}, {"gpuSelector": {}}]
+    for body in empty:
         assert not has_overrides(ServiceOverrides.model_validate(body))
-    for body in ({"metric": "latency"}, {"gpuSelector": {"count": 1}}, {"gpuSelector": {"model": "x"}}):
+    given: list[dict[str, Any]] = [
+        {"metric": "latency"},
+        {"gpuSelector": {"count": 1}},
+        {"gpuSelector": {"model": "x"}},
+    ]
+    for body in given:
         assert has_overrides(ServiceOverrides.model_validate(body))
 
 
