@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, final
 
 from aimctl.domain.conditions import clip
+from aimctl.domain.excerpts import excerpt, printable
 from aimctl.domain.hashing import canonical_json
 
 __all__ = [
@@ -130,7 +131,7 @@ def parse(output: bytes) -> DiscoveryResult | DiscoveryError:
             value, end = decoder.raw_decode(text, begin)
         except json.JSONDecodeError as error:
             cost += error.pos - begin
-            near = _excerpt(text[error.pos : error.pos + _EXCERPT])
+            near = excerpt(text[error.pos : error.pos + _EXCERPT])
             refused = f"the array is not valid JSON: {error.msg} at {near}"
             continue
         except RecursionError:
@@ -163,7 +164,7 @@ def parse(output: bytes) -> DiscoveryResult | DiscoveryError:
 def last_lines(output: bytes, lines: int = 5, limit: int = 600) -> str:
     """The end of a log for a message: the last non-empty lines joined by `` | ``, made printable and cut."""
     text = output[-8 * limit :].decode("utf-8", errors="replace")
-    kept = [_printable(line.strip()) for line in text.splitlines() if line.strip()][-lines:]
+    kept = [printable(line.strip()) for line in text.splitlines() if line.strip()][-lines:]
     joined = " | ".join(kept)
     return joined if len(joined) <= limit else "..." + joined[-(limit - 3) :]
 
@@ -197,12 +198,12 @@ def _source(item: Any, where: str) -> Source:
     name = _text(_member(fields, "name", where), f"{where}.name", MAX_NAME)
     source = _text(_member(fields, "source", where), f"{where}.source", MAX_URI)
     if not _URI.fullmatch(source):
-        _refuse(f"{where}.source is {_excerpt(source)}; only hf:// and s3:// sources can be downloaded")
+        _refuse(f"{where}.source is {excerpt(source)}; only hf:// and s3:// sources can be downloaded")
     size = _member(fields, "size_gb", where)
     if isinstance(size, bool) or not isinstance(size, int | float):
-        _refuse(f"{where}.size_gb is {_excerpt(size)}; it must be a number of GiB")
+        _refuse(f"{where}.size_gb is {excerpt(size)}; it must be a number of GiB")
     if not 0 <= size <= MAX_SIZE_GB:  # also refuses infinity
-        _refuse(f"{where}.size_gb is {_excerpt(size)}; it must be between 0 and {MAX_SIZE_GB:.0f}")
+        _refuse(f"{where}.size_gb is {excerpt(size)}; it must be between 0 and {MAX_SIZE_GB:.0f}")
     return Source(name, source, math.ceil(size * 1024**3))
 
 
@@ -225,7 +226,7 @@ def _check_depth(profile: dict[str, Any]) -> None:
             elif (isinstance(value, float) and not math.isfinite(value)) or (
                 isinstance(value, int) and not -_INT64 <= value < _INT64
             ):
-                _refuse(f"[0].profile holds the number {_excerpt(value)}, which JSON readers cannot keep")
+                _refuse(f"[0].profile holds the number {excerpt(value)}, which JSON readers cannot keep")
         if not children:
             return
         level = children
@@ -234,20 +235,20 @@ def _check_depth(profile: dict[str, Any]) -> None:
 
 def _member(fields: dict[str, Any], key: str, where: str) -> Any:
     if key not in fields:
-        _refuse(f"{where} has no {key!r}; it has {_excerpt(sorted(fields)[:8])}")
+        _refuse(f"{where} has no {key!r}; it has {excerpt(sorted(fields)[:8])}")
     return fields[key]
 
 
 def _typed(value: Any, wanted: type, where: str) -> Any:
     if not isinstance(value, wanted):
         noun = "an object" if wanted is dict else "a list"
-        _refuse(f"{where} is {_excerpt(value)}; it must be {noun}")
+        _refuse(f"{where} is {excerpt(value)}; it must be {noun}")
     return value
 
 
 def _text(value: Any, where: str, limit: int) -> str:
     if not isinstance(value, str) or not value.strip() or not value.isprintable():
-        _refuse(f"{where} is {_excerpt(value)}; it must be a printable text")
+        _refuse(f"{where} is {excerpt(value)}; it must be a printable text")
     if len(value) > limit:
         _refuse(f"{where} has {len(value)} characters; at most {limit} are kept")
     return value
@@ -259,16 +260,3 @@ def _refuse(message: str) -> NoReturn:
 
 def _no_constant(word: str) -> NoReturn:
     raise ValueError(f"{word} is no JSON number")
-
-
-def _excerpt(value: Any) -> str:
-    """A value for a message: short, on one line, printable."""
-    try:
-        text = repr(value) if isinstance(value, str) else json.dumps(value)
-    except (ValueError, RecursionError):
-        text = f"a deep {type(value).__name__}"
-    return clip(_printable(text[: 2 * _EXCERPT]), _EXCERPT)
-
-
-def _printable(text: str) -> str:
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

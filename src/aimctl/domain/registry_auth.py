@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, final
 
 from aimctl.domain.image_reference import DEFAULT_REGISTRY
+from aimctl.domain.labels import fits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -90,8 +91,8 @@ class Challenge:
     parameters: Mapping[str, str]
 
 
-def read_pull_secret(data: Mapping[str, str]) -> tuple[PullEntry, ...]:
-    """The entries of a Secret, from its ``data`` (base64, as the API has it).
+def read_pull_secret(data: Mapping[str, bytes]) -> tuple[PullEntry, ...]:
+    """The entries of a Secret, from its ``data``, decoded.
 
     Raises:
         PullSecretError: it is no pull secret.
@@ -141,10 +142,10 @@ def _challenges(text: str) -> Iterable[Challenge]:
         yield Challenge(head[1].lower(), parameters)
 
 
-def _document(encoded: str, key: str) -> dict[str, Any]:
+def _document(text: bytes, key: str) -> dict[str, Any]:
     try:
-        value = json.loads(base64.b64decode(encoded, validate=True))
-    except (ValueError, RecursionError, binascii.Error):
+        value = json.loads(text)
+    except (ValueError, RecursionError):
         # Without the cause: its text may show a piece of the Secret.
         raise PullSecretError(f"its key {key!r} holds no JSON") from None
     if not isinstance(value, dict):
@@ -197,21 +198,4 @@ def _host_matches(pattern: str, host: str) -> bool:
     labels, host_labels = name.split("."), host_name.split(".")
     if port != host_port or len(labels) != len(host_labels):
         return False
-    return all(_label_matches(one, other) for one, other in zip(labels, host_labels, strict=True))
-
-
-def _label_matches(pattern: str, label: str) -> bool:
-    """In time linear in both: the pieces between stars must follow each other."""
-    first, *others = pattern.split("*")
-    if not others:
-        return pattern == label
-    last = others.pop()
-    if len(label) < len(first) + len(last) or not (label.startswith(first) and label.endswith(last)):
-        return False
-    position, end = len(first), len(label) - len(last)
-    for piece in others:
-        found = label.find(piece, position, end)
-        if found < 0:
-            return False
-        position = found + len(piece)
-    return True
+    return all(fits(other, one) for one, other in zip(labels, host_labels, strict=True))

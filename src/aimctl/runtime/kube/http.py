@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from aimctl.runtime.kube.connection import ConnectionInfo
     from aimctl.runtime.kube.transport import HttpRequest, HttpResponse
 
-__all__ = ["DEFAULT_TIMEOUT_SECONDS", "HttpTransport", "RequestObserver"]
+__all__ = ["DEFAULT_TIMEOUT_SECONDS", "HttpTransport", "RequestObserver", "hang_up"]
 
 DEFAULT_TIMEOUT_SECONDS = 30.0
 """A call's total time; client-go has none and leaves it to the caller, who forgets."""
@@ -124,7 +124,7 @@ class HttpTransport:
         credentials = await self._info.credentials.headers()
         answer = await self._exchange(request, credentials, stream=stream, seconds=seconds)
         if answer.status == 401:
-            _hang_up(answer)
+            hang_up(answer)
             # Another request may have renewed them since; then theirs are tried first.
             renewed = await self._info.credentials.headers()
             if renewed == credentials:
@@ -134,7 +134,7 @@ class HttpTransport:
         try:
             yield _Answer(answer, self._describe(request))
         finally:
-            _hang_up(answer)
+            hang_up(answer)
 
     def _session(self, limit: int) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
@@ -197,7 +197,7 @@ class HttpTransport:
         return f"{request.method} {self._base}{request.path}"
 
 
-def _hang_up(answer: aiohttp.ClientResponse) -> None:
+def hang_up(answer: aiohttp.ClientResponse) -> None:
     """Be done with an answer. After its body's end the connection is back in its pool already, and stays there.
 
     Otherwise it is cut off: TLS's polite end waits for the peer, who may be gone, and would outlive the loop.
