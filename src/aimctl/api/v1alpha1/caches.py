@@ -30,6 +30,8 @@ __all__ = [
     "AIMTemplateCache",
     "CacheState",
     "CachedModel",
+    "CompletedDownload",
+    "DownloadFailure",
     "DownloadProgress",
     "ModelCacheSpec",
     "ModelCacheStatus",
@@ -157,6 +159,30 @@ class ModelCacheSpec(View):
     )
 
 
+class DownloadFailure(View):
+    """How a download failed."""
+
+    job_name: str = Field(
+        "",
+        description="The download Job; its name stands for attempt, volume and input.",
+        json_schema_extra={"maxLength": 63},
+    )
+    reason: str = Field("", description="Cause, as one word.", json_schema_extra={"maxLength": 64})
+    message: str = Field(
+        "", description="Cause and remedy, as a sentence.", json_schema_extra={"maxLength": 2048}
+    )
+    finished_at: Time | None = Field(None, description="When it was seen.")
+
+
+class CompletedDownload(View):
+    """What is known of a download that is complete."""
+
+    volume_uid: str = Field(
+        "", description="UID of the volume claim that holds it.", json_schema_extra={"maxLength": 128}
+    )
+    finished_at: Time | None = Field(None, description="When it was seen.")
+
+
 class ModelCacheStatus(View):
     """How far the download is."""
 
@@ -180,6 +206,12 @@ class ModelCacheStatus(View):
     )
     next_download_at: Time | None = Field(
         None, description="When the next download is tried, after a failed one."
+    )
+    last_failure: DownloadFailure | None = Field(
+        None, description="The last download, if it failed; another input or volume is tried at once."
+    )
+    completed: CompletedDownload | None = Field(
+        None, description="The download that is complete; it holds for that one volume."
     )
     progress: DownloadProgress | None = Field(None, description="How much has arrived.")
     last_used: Time | None = Field(None, description="When a service last used the cache.")
