@@ -44,12 +44,14 @@ def settle(status: dict[str, Any] | None = None, **differs: Any) -> Settled:
     now: dict[str, Any] = dict(status or {})
     events: list[EventWish] = []
     for writes in range(4):
-        discovery = decide_discovery(observe(now, **differs))
+        seen = observe(now, **differs)
+        discovery = decide_discovery(seen)
         changed = False
         if discovery.status is not None and discovery.status.changes(now):
+            seen = seen.after(discovery.status)
             now, changed = discovery.status.merged_into(now), True
             events += discovery.events
-        template = decide_template(observe(now, **differs))
+        template = decide_template(seen)
         if template.status is not None and template.status.changes(now):
             now, changed = template.status.merged_into(now), True
             events += template.events

@@ -1,7 +1,8 @@
 """The discovery reconciler: keeps what a template's container says about itself in the template's status.
 
 One class serves both scopes. It owns ``modelSources``, ``profile``, ``discovery`` and the condition ``Discovered``; the
-rules are in :mod:`aimctl.domain.discovery_decision`. It never creates a Job itself: it tells admission what it wants.
+rules are in :mod:`aimctl.domain.discovery_decision`. With them it writes, in the same request, what the template
+reconciler would make of them. It never creates a Job itself: it tells admission what it wants.
 
 Order of the writes, and why: the status before any deletion, because a Job must not go before its result is kept; the
 wish last, because what it asks for must be what the status says.
@@ -16,11 +17,13 @@ from typing import TYPE_CHECKING, Any, final
 
 from aimctl.controllers.indexes import EVERYWHERE, place
 from aimctl.controllers.kinds import SERVICES
-from aimctl.controllers.status import StatusWriter
+from aimctl.controllers.status import StatusWriter, status_of
+from aimctl.controllers.templates import FIELD_MANAGER
 from aimctl.domain.admission import Candidate
 from aimctl.domain.discovery_decision import DISCOVERY_FAILED, PROFILES_DISCOVERED, decide_discovery
 from aimctl.domain.discovery_output import MAX_OUTPUT_BYTES
 from aimctl.domain.job_outcome import PodLog, PodView
+from aimctl.domain.template_decision import FAMILY, decide_template
 from aimctl.runtime.clock import parse_time
 from aimctl.runtime.controller import Result
 from aimctl.runtime.kube import (
@@ -48,14 +51,13 @@ if TYPE_CHECKING:
         PodsRequest,
     )
     from aimctl.domain.observation import TemplateObservation
+    from aimctl.domain.status_slice import StatusSlice
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.controller import Request
     from aimctl.runtime.kube import Client, Object, Resource
     from aimctl.runtime.manager import EventRecorder
 
-__all__ = ["FIELD_MANAGER", "DiscoveryReconciler"]
-
-FIELD_MANAGER = "aim-discovery"
+__all__ = ["DiscoveryReconciler"]
 
 _JOB_NAME = "job-name"
 """Label of a Job's pods that every version of Kubernetes sets."""
@@ -97,7 +99,7 @@ class DiscoveryReconciler:
         self._resource = resource
         self._observer = observer
         self._client = client
-        self._status = StatusWriter(client, observer.cache, turns, FIELD_MANAGER)
+        self._status = StatusWriter(client, observer.cache, turns, FIELD_MANAGER, FAMILY)
         self._events = events
         self._admission = admission
         self._metrics = metrics
@@ -127,8 +129,8 @@ class DiscoveryReconciler:
         if decision.read_log is not None:
             seen = await self._with_log(request, seen, decision.read_log)
             decision = decide_discovery(seen)
-        if decision.status is not None and await self._status.write(obj, decision.status):
-            self._tell(obj, seen, decision)
+        if decision.status is not None:
+            await self._say(obj, seen, decision, decision.status)
         for deletion in decision.delete_jobs:
             await self._delete(deletion)
         if decision.wish is None:
@@ -176,6 +178,20 @@ class DiscoveryReconciler:
                 raise
         self._log_trouble.pop(request, None)
         return _with_job(seen, wanted.job_name, log=PodLog(wanted.pod, data))
+
+    async def _say(
+        self, obj: Object[Any], seen: TemplateObservation, decision: DiscoveryDecision, said: StatusSlice
+    ) -> None:
+        """Write what discovery says and the state that follows from it, and tell of both."""
+        news = said.changes(status_of(obj))
+        rolled = decide_template(seen.after(said) if news else seen)
+        slices = (said,) if rolled.status is None else (said, rolled.status)
+        if not await self._status.write(obj, *slices):
+            return
+        if news:
+            self._tell(obj, seen, decision)
+        for wish in rolled.events:
+            self._events.event(obj, wish.type, wish.reason, wish.message)
 
     def _tell(self, obj: Object[Any], seen: TemplateObservation, decision: DiscoveryDecision) -> None:
         for wish in decision.events:

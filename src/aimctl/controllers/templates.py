@@ -2,14 +2,20 @@
 
 One class serves both scopes. It owns ``status``, ``observedGeneration``, the resolved references and the conditions
 ``Ready``, ``Progressing`` and ``Failure``; the rules are in :mod:`aimctl.domain.template_decision`.
+
+It shares its field manager with discovery (:data:`~aimctl.domain.template_decision.FAMILY`). Whenever discovery has
+something new to say it says what follows for the state in the same request, and this reconciler leaves the template
+alone. So it writes only what has other causes: the cache, a GPU, an edit that discovery need not answer. It never waits
+for a node, as discovery does when it reads a log.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, final
 
-from aimctl.controllers.status import StatusWriter
-from aimctl.domain.template_decision import decide_template
+from aimctl.controllers.status import StatusWriter, status_of
+from aimctl.domain.discovery_decision import decide_discovery
+from aimctl.domain.template_decision import FAMILY, decide_template
 
 if TYPE_CHECKING:
     from aimctl.controllers.observer import TemplateObserver
@@ -21,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["FIELD_MANAGER", "TemplateReconciler"]
 
 FIELD_MANAGER = "aim-templates"
+"""Of this reconciler and of discovery."""
 
 
 @final
@@ -46,7 +53,7 @@ class TemplateReconciler:
     ) -> None:
         self._resource = resource
         self._observer = observer
-        self._status = StatusWriter(client, observer.cache, turns, FIELD_MANAGER)
+        self._status = StatusWriter(client, observer.cache, turns, FIELD_MANAGER, FAMILY)
         self._events = events
 
     async def reconcile(self, request: Request) -> Result | None:
@@ -55,6 +62,9 @@ class TemplateReconciler:
         if observed is None:
             return None
         obj, seen = observed
+        said = decide_discovery(seen).status
+        if said is not None and said.changes(status_of(obj)):
+            return None  # the same events have asked for discovery
         decision = decide_template(seen)
         if decision.status is not None and await self._status.write(obj, decision.status):
             for wish in decision.events:

@@ -45,6 +45,7 @@ from aimctl.domain.resolution import Reference as Reference
 from aimctl.domain.resolution import Resolved as Resolved
 from aimctl.domain.resolution import resolve_model as resolve_model
 from aimctl.domain.resolution import resolve_runtime_config as resolve_runtime_config
+from aimctl.domain.status_slice import StatusFamily as StatusFamily
 from aimctl.domain.status_slice import StatusSlice as StatusSlice
 from aimctl.domain.template_decision import RollUp as RollUp
 from aimctl.domain.template_decision import TemplateDecision as TemplateDecision
@@ -80,6 +81,7 @@ __all__ = [
     "Resolved",
     "RollUp",
     "Source",
+    "StatusFamily",
     "StatusSlice",
     "TemplateDecision",
     "TemplateIdentity",

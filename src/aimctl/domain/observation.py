@@ -6,7 +6,7 @@ be empty for the template reconciler, which does not look at them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, final
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         RuntimeConfigSpec,
     )
     from aimctl.domain.job_outcome import JobView, PodLog, PodView
+    from aimctl.domain.status_slice import StatusSlice
 
 __all__ = ["Blocked", "EventWish", "ObservedJob", "TemplateObservation", "rfc3339"]
 
@@ -144,6 +145,12 @@ class TemplateObservation:
         """The message of the failed discovery of this input; None when it has not failed."""
         failure = self.last_failure()
         return failure.message if failure is not None and failure.input_hash == input_hash else None
+
+    def after(self, said: StatusSlice) -> TemplateObservation:
+        """The observation as it would be once ``said`` was written to the status."""
+        before = self.view.status
+        status = type(before).model_validate(said.merged_into(before.to_json()))
+        return replace(self, view=self.view.model_copy(update={"status": status}))
 
     @property
     def timestamp(self) -> str:

@@ -1,8 +1,9 @@
 """The part of a status that one writer owns, for server-side apply.
 
-Status has several writers, each with its own field manager. A writer always applies its whole slice, so a
-field it leaves out disappears. :meth:`StatusSlice.changes` tells whether applying would change anything: a
-settled object is not written.
+Status has several writers. Who applies always applies all that its field manager owns, so a field it leaves out
+disappears: one slice where a writer has a field manager for itself, the slices of the whole family where several
+writers share one and so can be written in one request. :meth:`StatusSlice.changes` tells whether applying would change
+anything: a settled object is not written.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["StatusSlice"]
+__all__ = ["StatusFamily", "StatusSlice"]
 
 
 @final
@@ -62,3 +63,32 @@ class StatusSlice:
             item for item in current.get("conditions") or () if item["type"] not in self.owned_conditions
         ]
         return {**kept, **self.fields, "conditions": [*others, *(dict(item) for item in self.conditions)]}
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class StatusFamily:
+    """Writers that share one field manager.
+
+    Attributes:
+        fields: every top-level field of status that one of them may set.
+        conditions: every condition type that one of them may set.
+    """
+
+    fields: frozenset[str]
+    conditions: frozenset[str]
+
+    def part(self, current: Mapping[str, Any], *said: StatusSlice) -> StatusSlice:
+        """All that the family says once ``said`` is said: the rest of its part stays as it is in ``current``."""
+        merged: Mapping[str, Any] = current
+        for item in said:
+            stray = (item.owned_fields - self.fields) | (item.owned_conditions - self.conditions)
+            if stray:
+                raise ValueError(f"{sorted(stray)} belong to another family of writers of this status")
+            merged = item.merged_into(merged)
+        return StatusSlice(
+            {name: value for name, value in merged.items() if name in self.fields},
+            tuple(item for item in merged.get("conditions") or () if item["type"] in self.conditions),
+            self.fields,
+            self.conditions,
+        )

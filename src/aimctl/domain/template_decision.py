@@ -4,7 +4,8 @@ Contract:
     * :func:`decide_template` is pure and total: every observation has a decision.
     * It owns ``status``, ``observedGeneration``, ``resolvedImage``, ``resolvedRuntimeConfig`` and the
       conditions ``Ready``, ``Progressing`` and ``Failure``. It reads, and never writes, what discovery
-      (``modelSources``, ``discovery``, ``Discovered``) and caching (``CacheWarm``) own.
+      (``modelSources``, ``discovery``, ``Discovered``) and caching (``CacheWarm``) own. What discovery says
+      changes it nearly always: the two are a :data:`FAMILY`, written in one request.
     * Deciding again on the status it asked for changes nothing and records no event.
     * Events come at each change of state; their reason is the new state, their message says why.
 
@@ -36,9 +37,11 @@ from aimctl.domain.discovery_decision import (
     DISCOVERY_RUNNING,
     PROFILES_DISCOVERED,
 )
+from aimctl.domain.discovery_decision import OWNED_CONDITIONS as DISCOVERY_CONDITIONS
+from aimctl.domain.discovery_decision import OWNED_FIELDS as DISCOVERY_FIELDS
 from aimctl.domain.observation import Blocked, EventWish, TemplateObservation
 from aimctl.domain.resolution import Resolved
-from aimctl.domain.status_slice import StatusSlice
+from aimctl.domain.status_slice import StatusFamily, StatusSlice
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CACHE_WARM",
+    "FAMILY",
     "OWNED_CONDITIONS",
     "OWNED_FIELDS",
     "RollUp",
@@ -61,6 +65,8 @@ CACHE_WARM = "CacheWarm"
 
 OWNED_FIELDS = frozenset({"status", "observedGeneration", "resolvedImage", "resolvedRuntimeConfig"})
 OWNED_CONDITIONS = frozenset({READY, PROGRESSING, FAILURE})
+FAMILY = StatusFamily(OWNED_FIELDS | DISCOVERY_FIELDS, OWNED_CONDITIONS | DISCOVERY_CONDITIONS)
+"""What this decision and discovery's own together."""
 
 WARM_REQUESTED, WARM_FAILED = "WarmRequested", "WarmFailed"
 _WARNING_STATES = frozenset({TemplateState.FAILED, TemplateState.DEGRADED, TemplateState.NOT_AVAILABLE})

@@ -181,7 +181,7 @@ async def test_status_writes_that_fail_are_made_again_and_no_result_is_lost(acti
         await w.model("m")
         await w.model("bad", image="hostile:empty")
         for resource in ("aimservicetemplates", "aimclusterservicetemplates"):
-            w.faults.add(action, Match("patch", resource, "status"), times=30)
+            w.faults.add(action, Match("patch", resource, "status"), times=15)
         for namespace in ("team", ""):
             await w.template("good", namespace)
             await w.template("bad", namespace, model="bad")

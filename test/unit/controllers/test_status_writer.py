@@ -12,7 +12,8 @@ import pytest
 from aimctl.controllers.kinds import CLUSTER_TEMPLATES, TEMPLATES
 from aimctl.controllers.status import StatusWriter, Turns
 from aimctl.domain.discovery_decision import OWNED_CONDITIONS, OWNED_FIELDS
-from aimctl.domain.status_slice import StatusSlice
+from aimctl.domain.status_slice import StatusFamily, StatusSlice
+from aimctl.domain.template_decision import FAMILY
 from aimctl.domain.template_decision import OWNED_CONDITIONS as ROLLED_CONDITIONS
 from aimctl.domain.template_decision import OWNED_FIELDS as ROLLED_FIELDS
 from aimctl.runtime.cache import Cache
@@ -58,8 +59,8 @@ class Bench:
         self.client = w.cluster.client().with_(on_write=self.cache.observe_write)
         self.turns = Turns()
 
-    def writer(self, manager: str = "aim-discovery") -> StatusWriter:
-        return StatusWriter(self.client, self.cache, self.turns, manager)
+    def writer(self, manager: str = "one", family: StatusFamily | None = None) -> StatusWriter:
+        return StatusWriter(self.client, self.cache, self.turns, manager, family)
 
     async def seen(self) -> Object[Any]:
         """The live object, known to the cache from now on."""
@@ -81,7 +82,7 @@ async def test_two_writers_own_a_part_each_and_do_not_step_on_each_other(namespa
     async with world(controllers=False) as w:
         await w.template("a", namespace)
         bench = Bench(w, namespace)
-        one, two = bench.writer(), bench.writer("aim-templates")
+        one, two = bench.writer(), bench.writer("two")
         before = await bench.seen()
         wrote = await asyncio.gather(
             one.write(before, discovered(modelSources=SOURCES, profile={"a": 1})),
@@ -98,6 +99,81 @@ async def test_two_writers_own_a_part_each_and_do_not_step_on_each_other(namespa
         assert "modelSources" not in status
         assert "profile" not in status
         assert status["status"] == "Ready"
+
+
+@BOTH
+@virtual_time
+async def test_a_family_writes_several_slices_at_once_and_keeps_what_the_others_of_it_have_said(
+    namespace: str,
+) -> None:
+    async with world(controllers=False) as w:
+        await w.template("a", namespace)
+        bench = Bench(w, namespace)
+        writer, stranger = bench.writer(family=FAMILY), bench.writer("stranger")
+        warm = StatusSlice({}, (condition("CacheWarm"),), frozenset(), frozenset({"CacheWarm"}))
+        assert await stranger.write(await bench.seen(), warm)
+        before = w.version
+        assert await writer.write(await bench.seen(), discovered(modelSources=SOURCES), rolled("Ready"))
+        assert w.version == before + 1
+        assert await writer.write(await bench.seen(), rolled("Degraded"))
+        status = await bench.status()
+        assert (status["modelSources"], status["status"]) == (SOURCES, "Degraded")
+        assert {item["type"] for item in status["conditions"]} == {"Discovered", "Ready", "CacheWarm"}
+        assert await writer.write(await bench.seen(), discovered())
+        status = await bench.status()
+        assert "modelSources" not in status
+        assert {item["type"] for item in status["conditions"]} == {"Discovered", "Ready", "CacheWarm"}
+        assert not await writer.write(await bench.seen(), discovered(), rolled("Degraded"))
+
+
+@BOTH
+@virtual_time
+async def test_a_family_never_writes_over_a_state_it_has_not_decided_about(namespace: str) -> None:
+    async with world(controllers=False) as w:
+        await w.template("a", namespace)
+        bench = Bench(w, namespace)
+        writer, before = bench.writer(family=FAMILY), await bench.seen()
+        assert await writer.write(before, discovered(modelSources=SOURCES))
+        version = w.version
+        with pytest.raises(Conflict, match="decided about"):
+            await writer.write(before, rolled("Pending"))
+        assert w.version == version
+        assert not await writer.write(before, discovered(modelSources=SOURCES)), "what is so needs no retry"
+        assert await writer.write(await bench.seen(), rolled("Ready"))
+
+
+@BOTH
+@virtual_time
+async def test_what_an_earlier_manager_of_the_fields_has_left_goes_when_it_is_no_longer_said(
+    namespace: str,
+) -> None:
+    async with world(controllers=False) as w:
+        await w.template("a", namespace)
+        bench = Bench(w, namespace)
+        result = {"inputHash": "1", "jobName": "j"}
+        stranger = StatusSlice({}, (condition("CacheWarm"),), frozenset(), frozenset({"CacheWarm"}))
+        assert await bench.writer("aim-caching").write(await bench.seen(), stranger)
+        old = discovered(
+            modelSources=SOURCES, profile={"a": 1}, discovery={"result": result, "failure": {"message": "no"}}
+        )
+        assert await bench.writer("earlier").write(await bench.seen(), old)
+        writer = bench.writer(family=FAMILY)
+        # A field, a part of a field, and a condition: all of them owned by the earlier manager too.
+        new = discovered(modelSources=SOURCES, discovery={"result": result})
+        assert await writer.write(await bench.seen(), new, rolled("Ready"))
+        status = await bench.status()
+        assert "profile" not in status
+        assert status["discovery"] == {"result": result}
+        assert status["modelSources"] == SOURCES
+        assert {item["type"] for item in status["conditions"]} == {"Discovered", "Ready", "CacheWarm"}
+        version = w.version
+        assert not await writer.write(await bench.seen(), new, rolled("Ready"))
+        silent = StatusSlice({}, (), OWNED_FIELDS, OWNED_CONDITIONS)
+        assert await writer.write(await bench.seen(), silent)
+        status = await bench.status()
+        assert {"modelSources", "discovery"}.isdisjoint(status)
+        assert {item["type"] for item in status["conditions"]} == {"Ready", "CacheWarm"}
+        assert w.version == version + 2, "one apply, and one patch for what it left"
 
 
 @BOTH

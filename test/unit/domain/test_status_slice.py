@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aimctl.domain import StatusSlice
+from aimctl.domain import StatusFamily, StatusSlice
 
 READY = {"type": "Ready", "status": "True"}
 OTHER = {"type": "Other", "status": "True"}
@@ -47,3 +47,19 @@ def test_a_field_or_condition_of_another_writer_is_refused() -> None:
         piece(z=1)
     with pytest.raises(ValueError, match="Other"):
         StatusSlice({}, (OTHER,), frozenset(), frozenset({"Ready"}))
+
+
+def test_the_part_of_a_family_is_what_is_said_now_and_what_its_others_have_said() -> None:
+    family = StatusFamily(frozenset({"a", "b", "c"}), frozenset({"Ready", "Mine"}))
+    mine = {"type": "Mine", "status": "True"}
+    current = {"b": 5, "c": 6, "z": 9, "conditions": [OTHER, mine, READY | {"status": "False"}]}
+    part = family.part(current, piece(a=1))
+    assert part.status() == {"c": 6, "a": 1, "conditions": [mine, READY]}
+    assert part.changes(current)
+    assert not part.changes(part.merged_into(current))
+    assert not family.part(current).changes(current), "saying nothing changes nothing"
+
+
+def test_a_slice_of_another_family_is_refused() -> None:
+    with pytest.raises(ValueError, match="'b'"):
+        StatusFamily(frozenset({"a"}), frozenset({"Ready"})).part({}, piece())
