@@ -20,7 +20,7 @@ from typing import Any, NoReturn, final
 
 from aimctl.domain.conditions import clip
 from aimctl.domain.excerpts import excerpt, printable
-from aimctl.domain.hashing import canonical_json
+from aimctl.domain.hashing import stored_size
 
 __all__ = [
     "MAX_DEPTH",
@@ -180,12 +180,12 @@ def _result(value: list[Any]) -> DiscoveryResult:
     if len(models) > MAX_SOURCES:
         _refuse(f"[0].models has {len(models)} entries; at most {MAX_SOURCES} are kept")
     sources = tuple(_source(item, f"[0].models[{index}]") for index, item in enumerate(models))
-    size = _stored_size([source.to_json() for source in sources])
+    size = stored_size([source.to_json() for source in sources])
     if size > MAX_SOURCES_BYTES:
         _refuse(f"[0].models has {size} bytes; at most {MAX_SOURCES_BYTES} are kept")
     _check_depth(profile)
     try:
-        size = _stored_size(profile)
+        size = stored_size(profile)
     except (ValueError, RecursionError) as error:
         _refuse(f"[0].profile cannot be kept: {error}")
     if size > MAX_PROFILE_BYTES:
@@ -205,12 +205,6 @@ def _source(item: Any, where: str) -> Source:
     if not 0 <= size <= MAX_SIZE_GB:  # also refuses infinity
         _refuse(f"{where}.size_gb is {excerpt(size)}; it must be between 0 and {MAX_SIZE_GB:.0f}")
     return Source(name, source, math.ceil(size * 1024**3))
-
-
-def _stored_size(value: Any) -> int:
-    """Bytes in etcd, where three characters of HTML take six bytes each: Go's encoder escapes them."""
-    text = canonical_json(value)
-    return len(text) + 5 * sum(map(text.count, (b"<", b">", b"&")))
 
 
 def _check_depth(profile: dict[str, Any]) -> None:

@@ -158,6 +158,12 @@ class ImageMetadata(View):
         json_schema_extra={"maxItems": 256, "x-kubernetes-list-type": "atomic"},
     )
     oci: OciMetadata | None = Field(None, description="The image's general OCI labels.")
+    input_hash: str | None = Field(
+        None,
+        description="Hash of what it was read for: image, pull secrets, aimctl rediscover. It is read again"
+        " when that changes.",
+        json_schema_extra={"maxLength": 64},
+    )
     extracted_at: Time | None = Field(None, description="When the metadata was read.")
 
 
