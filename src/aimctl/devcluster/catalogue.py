@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, final
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from aimctl.devcluster.hub import DownloadEntry, Strict
+from aimctl.devcluster.hub import Deployment, DownloadEntry, Strict
 from aimctl.devcluster.programs import Behaviour, RunResult
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ Fail = Literal[
     "out-of-memory",
     "never-ends",
 ]
+_LABEL_PREFIX = "com.amd.aim.model"
 _NO_PRECISION = frozenset({"", "auto"})
 
 
@@ -160,6 +161,12 @@ class ImageEntry(Strict):
     needs_pull_secret: bool = False
     needs_env_secret: tuple[str, ...] = ()
     """Environment variables that must come from a Secret; else exit code 1 and a log line."""
+    labels: dict[str, str] = Field(default_factory=dict)
+    """Of the image's configuration, for who reads it from the registry."""
+    recommended_deployments: tuple[Deployment, ...] = ()
+    """Go into the labels, with the name of ``discover``'s model, unless these have them."""
+    multi_platform: bool = False
+    """Whether the registry has it for several platforms, behind an index."""
 
     @field_validator("stdout", mode="before")
     @classmethod
@@ -176,9 +183,20 @@ class ImageEntry(Strict):
 
     def fits(self, image: str, args: tuple[str, ...]) -> bool:
         """Whether this entry speaks for a container of this image and these arguments."""
-        if self.args and not fnmatch.fnmatchcase(" ".join(args), self.args):
-            return False
+        return (not self.args or fnmatch.fnmatchcase(" ".join(args), self.args)) and self.names(image)
+
+    def names(self, image: str) -> bool:
+        """Whether the glob fits an image."""
         return any(fnmatch.fnmatchcase(part, self.image) for part in _image_parts(image))
+
+    def image_labels(self) -> dict[str, str]:
+        """The labels of the image's configuration."""
+        if not self.recommended_deployments:
+            return dict(self.labels)
+        told = [item.told() for item in self.recommended_deployments]
+        name = self.discover.model if self.discover is not None else ""
+        named = {f"{_LABEL_PREFIX}.canonicalName": name} if name else {}
+        return named | {f"{_LABEL_PREFIX}.recommendedDeployments": json.dumps(told)} | self.labels
 
     def behaviour(self) -> Behaviour:
         """What the node does with a container of this entry."""

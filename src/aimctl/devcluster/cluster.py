@@ -39,6 +39,8 @@ from aimctl.devcluster.machines import default_machines
 from aimctl.devcluster.memory_transport import MemoryTransport
 from aimctl.devcluster.node import SimulatedNodes
 from aimctl.devcluster.persist import FileJournal
+from aimctl.devcluster.registry import SimulatedRegistry
+from aimctl.devcluster.registry_front import RegistryFront
 from aimctl.devcluster.volumes import DEFAULT_CLASS_ANNOTATION, STORAGE_CLASSES, VolumeProvisioner
 from aimctl.runtime.kube.builtin import CRDS, NAMESPACES
 from aimctl.runtime.kube.client import Client
@@ -149,6 +151,7 @@ class DevCluster:
         )
         self.accounts = ServiceAccountController(self._part("service-account-controller"), clock=clock)
         self.downloads = Downloads(self.options.catalogue)
+        self.registry = SimulatedRegistry(self.options.catalogue, clock=clock)
         self.node = SimulatedNodes(
             self._part("kubelet"),
             clock=clock,
@@ -215,6 +218,15 @@ class DevCluster:
         self._endpoint = await front.serve(host, port)
         self._stack.push_async_callback(front.aclose)
         return self._endpoint
+
+    async def serve_registry(self, host: str = "127.0.0.1", port: int = 0) -> Endpoint:
+        """Listen as a mirror of all image registries until the cluster stops.
+
+        Raises:
+            OSError: the address cannot be bound.
+        """
+        front = await self._stack.enter_async_context(RegistryFront(self.registry, host=host, port=port))
+        return front.endpoint
 
     def write_kubeconfig(self, path: str | Path, *, namespace: str = "default", token: str = "") -> Path:
         """Write a kubeconfig for the served address, readable by its owner only; the file is replaced whole.

@@ -1,7 +1,7 @@
-"""What model hubs and buckets hold, as the catalogue's ``downloads`` tell it.
+"""What hubs, buckets and registries hold, as the catalogue tells it.
 
-Contract: the first entry whose glob fits a source URI decides; a source that no entry speaks for is there, and open to
-everybody.
+Contract: of ``downloads``, the first entry whose glob fits a source URI decides; a source that no entry speaks for is
+there, and open to everybody.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["GIB", "DownloadEntry", "Strict"]
+__all__ = ["GIB", "Deployment", "DownloadEntry", "Strict"]
 
 GIB = 1024**3
 
@@ -29,6 +29,29 @@ class Strict(BaseModel):
     """A part of the catalogue: frozen, and no field that is not known."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@final
+class Deployment(Strict):
+    """One of an image's recommended deployments."""
+
+    gpu_model: str = "MI300X"
+    gpu_count: Annotated[int, Field(ge=0)] = 1
+    precision: str = "fp16"
+    metric: str = "latency"
+    profile_id: str = ""
+    description: str = ""
+
+    def told(self) -> dict[str, str | int]:
+        """As image labels have it."""
+        return {
+            "gpuModel": self.gpu_model,
+            "gpuCount": self.gpu_count,
+            "precision": self.precision,
+            "metric": self.metric,
+            "profileId": self.profile_id,
+            "description": self.description,
+        }
 
 
 @final
