@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from aimctl.runtime.cache import IndexFunction
     from aimctl.runtime.kube.objects import Object
 
-__all__ = ["MODEL_CACHE_INDEXES", "TEMPLATE_CACHE_INDEXES"]
+__all__ = ["CACHE_WISH_INDEXES", "MODEL_CACHE_INDEXES", "TEMPLATE_CACHE_INDEXES"]
 
 
 class _TemplateCacheSpec(msgspec.Struct, rename="camel", gc=False):
@@ -28,6 +28,7 @@ class _TemplateCacheSpec(msgspec.Struct, rename="camel", gc=False):
 
 class _Used(msgspec.Struct, rename="camel", gc=False):
     model_cache: str = ""
+    source: str = ""
 
 
 class _TemplateCacheStatus(msgspec.Struct, gc=False):
@@ -47,8 +48,26 @@ class _ModelCache(msgspec.Struct, gc=False):
     spec: _ModelCacheSpec
 
 
+class _ServiceSpec(msgspec.Struct, rename="camel", gc=False):
+    cache_model: bool = False
+
+
+class _Reference(msgspec.Struct, gc=False):
+    name: str = ""
+
+
+class _ServiceStatus(msgspec.Struct, rename="camel", gc=False):
+    resolved_template: _Reference | None = None
+
+
+class _Service(msgspec.Struct, gc=False):
+    spec: _ServiceSpec
+    status: _ServiceStatus | None = None
+
+
 _template_cache = msgspec.json.Decoder(_TemplateCache)
 _model_cache = msgspec.json.Decoder(_ModelCache)
+_service = msgspec.json.Decoder(_Service)
 
 
 def _by_template(obj: Object[Any]) -> Iterator[str]:
@@ -70,13 +89,28 @@ def _by_model_cache(obj: Object[Any]) -> Iterator[str]:
         yield place(obj.meta.namespace, name)
 
 
+def _by_listed_source(obj: Object[Any]) -> Iterator[str]:
+    status = _template_cache.decode(obj.raw).status
+    for source in {item.source for item in status.models} if status is not None else ():
+        yield place(obj.meta.namespace, source)
+
+
 def _by_source(obj: Object[Any]) -> Iterator[str]:
     yield place(obj.meta.namespace, _model_cache.decode(obj.raw).spec.source)
+
+
+def _by_wish(obj: Object[Any]) -> Iterator[str]:
+    """The template in use, of services that wish its model cached: a managed cache has the template's name."""
+    service = _service.decode(obj.raw)
+    if service.spec.cache_model and service.status is not None and service.status.resolved_template:
+        yield place(obj.meta.namespace, service.status.resolved_template.name)
 
 
 TEMPLATE_CACHE_INDEXES: Mapping[str, IndexFunction[Any]] = {
     "template": _by_template,
     "runtime-config": _by_runtime_config,
     "model-cache": _by_model_cache,
+    "source": _by_listed_source,
 }
 MODEL_CACHE_INDEXES: Mapping[str, IndexFunction[Any]] = {"source": _by_source}
+CACHE_WISH_INDEXES: Mapping[str, IndexFunction[Any]] = {"wished-cache": _by_wish}

@@ -1,0 +1,52 @@
+"""Apply: make an object that has a name of its own, whoever else may be making it.
+
+Contract: afterwards the cache has the object as the server has it, ours or somebody else's, or the caller knows why
+there is none. What may work in a moment (a busy server, a lost answer) is raised, for the controller to try again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aimctl.runtime.kube import AlreadyExists, BadRequest, Forbidden, Invalid, NotFound, ObjectKey
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aimctl.runtime.cache import Cache
+    from aimctl.runtime.kube import Client, Resource
+
+__all__ = ["REFUSED_SECONDS", "make", "refresh"]
+
+REFUSED_SECONDS = 60.0
+"""Until what the server refused is tried again: a quota or a policy may have changed."""
+
+_TERMINATING = "because it is being terminated"
+
+
+async def make(client: Client, cache: Cache, resource: Resource[Any], manifest: Mapping[str, Any]) -> str:
+    """Create it, and return the server's words when it refuses; "" otherwise.
+
+    A namespace that is going, or gone, is no refusal: nothing is to be made there, and nobody to be told.
+    """
+    metadata = manifest["metadata"]
+    try:
+        await client.create(resource, manifest)
+    except AlreadyExists:
+        await refresh(client, cache, resource, ObjectKey(metadata.get("namespace", ""), metadata["name"]))
+    except NotFound:
+        return ""
+    except (Forbidden, Invalid, BadRequest) as error:
+        return "" if _TERMINATING in error.message else str(error)
+    return ""
+
+
+async def refresh(
+    client: Client, cache: Cache, resource: Resource[Any], key: ObjectKey, uid: str = ""
+) -> None:
+    """Bring an object's latest state into a cache that lags; ``uid`` is that of the cached one."""
+    try:
+        cache.observe_write(await client.get(resource, key.name, key.namespace))
+    except NotFound:
+        if uid:
+            cache.observe_delete(resource, key, uid)

@@ -1,0 +1,174 @@
+"""What caching says about one namespaced template: the condition ``CacheWarm``, and the template cache it asks for.
+
+Contract:
+    * :func:`decide_warming` is pure and total. It owns the condition ``CacheWarm`` and nothing else; without
+      ``caching.enabled`` the condition is absent.
+    * True only when the template cache has all the sources that the template's status has now: a cache that is warm for
+      older sources is not warm.
+    * The template cache is the template's own (of its name, owned by it), which follows the template's edits; or
+      somebody's own that names the template, which is used as it is. Who takes it away when nobody wishes it any more:
+      :mod:`aimctl.domain.template_cache_decision`.
+    * Progress is told in steps of ten percent, and so a bounded number of times.
+
+Reasons: ``WarmRequested`` (no sources, no cache, or no download has begun), ``Warming``, ``Warm``, ``WarmFailed``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, final
+
+from aimctl.api.v1alpha1 import AIMServiceTemplate, CacheState
+from aimctl.domain import conditions
+from aimctl.domain.labels import propagated
+from aimctl.domain.observation import rfc3339
+from aimctl.domain.resolution import Resolved
+from aimctl.domain.status_slice import StatusSlice
+from aimctl.domain.template_cache import template_cache_manifest, template_cache_spec
+from aimctl.domain.template_cache_observation import cache_of_template
+from aimctl.domain.template_cache_plan import sources_of
+from aimctl.domain.template_decision import CACHE_WARM, WARM_FAILED, WARM_REQUESTED
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from aimctl.api.v1alpha1 import RuntimeConfigSpec
+    from aimctl.domain.resolution import Missing
+    from aimctl.domain.service_observation import ObservedTemplate
+    from aimctl.domain.template_cache_observation import SeenTemplateCache
+
+__all__ = ["WarmingDecision", "WarmingObservation", "decide_warming", "wants_caching"]
+
+_OWNED_CONDITIONS = frozenset({CACHE_WARM})
+_FOLLOWED = ("templateRef", "runtimeConfigName", "env", "imagePullSecrets")
+"""What a template's own cache takes from it. The storage class is anybody's to set."""
+
+_STEP = 10
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class WarmingObservation:
+    """What is known about the caching of one namespaced template.
+
+    Attributes:
+        template: itself.
+        runtime_config: of the template.
+        caches: the template caches of the namespace that name it, and the one of its name.
+        refused: why the server did not take the template cache, if it did not.
+        now: the time, aware.
+    """
+
+    template: ObservedTemplate
+    runtime_config: Resolved[RuntimeConfigSpec] | Missing
+    caches: tuple[SeenTemplateCache, ...]
+    now: datetime
+    refused: str = ""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class WarmingDecision:
+    """What should be true: first ``create`` and ``patch``, then ``status``, None when nothing may be said.
+
+    Attributes:
+        create: the template cache.
+        patch: the fields of its spec to set; null takes one away.
+        patched: the cache that ``patch`` is for.
+    """
+
+    status: StatusSlice | None
+    create: dict[str, Any] | None = None
+    patch: dict[str, Any] | None = None
+    patched: SeenTemplateCache | None = None
+
+
+def wants_caching(view: object) -> bool:
+    """Whether a template asks for its sources to be cached."""
+    caching = view.spec.caching if isinstance(view, AIMServiceTemplate) else None
+    return caching is not None and caching.enabled
+
+
+def decide_warming(seen: WarmingObservation) -> WarmingDecision:
+    """Decide about one template."""
+    template = seen.template
+    if template.deleting:
+        return WarmingDecision(None)
+    if not wants_caching(template.view):
+        return WarmingDecision(StatusSlice({}, (), frozenset(), _OWNED_CONDITIONS))
+    cache = cache_of_template(seen.caches, template.name)
+    if cache is None:
+        return _without(seen)
+    says = _judge(seen, cache)
+    if cache.managed and cache.controller == template.uid and not cache.deleting:
+        changes = _changes(template, cache)
+        if changes:
+            return WarmingDecision(_slice(seen, *says), patch=changes, patched=cache)
+    return WarmingDecision(_slice(seen, *says))
+
+
+def _without(seen: WarmingObservation) -> WarmingDecision:
+    """No template cache names the template."""
+    name = seen.template.name
+    holder = next((item for item in seen.caches if item.name == name), None)
+    if holder is not None:
+        other = holder.view.spec.template_ref
+        text = (
+            f"AIMTemplateCache {name!r} is there already and caches template {other!r}: delete it, or make another"
+            f" AIMTemplateCache with spec.templateRef {name!r}"
+        )
+        return WarmingDecision(_slice(seen, "False", WARM_FAILED, text))
+    config = seen.runtime_config.spec if isinstance(seen.runtime_config, Resolved) else None
+    labels = propagated(seen.template.labels, config) if config is not None else {}
+    manifest = template_cache_manifest(seen.template, seen.template.namespace, labels=labels)
+    if seen.refused:
+        text = f"the API server refused AIMTemplateCache {name!r}: {seen.refused}"
+        return WarmingDecision(_slice(seen, "False", WARM_FAILED, text), create=manifest)
+    text = f"AIMTemplateCache {name!r} is being made"
+    return WarmingDecision(_slice(seen, "False", WARM_REQUESTED, text), create=manifest)
+
+
+def _judge(seen: WarmingObservation, cache: SeenTemplateCache) -> tuple[conditions.Status, str, str]:
+    """What the cache means for the template: status, reason and message of ``CacheWarm``."""
+    sources, status = sources_of(seen.template.view), cache.view.status
+    name, of = f"AIMTemplateCache {cache.name!r}", status.resolved_template
+    if not sources:
+        return "False", WARM_REQUESTED, "caching starts when the model sources are discovered"
+    if cache.deleting:
+        return "False", WARM_REQUESTED, f"{name} is being deleted; another one follows"
+    same_template = of is not None and of.uid == seen.template.uid
+    if not same_template or not sources.keys() <= {item.source for item in status.models}:
+        return "False", WARM_REQUESTED, f"{name} does not know the model sources yet"
+    ready = conditions.find(status.conditions, "Ready")
+    says = f"{name}: {ready.message}" if ready is not None else name
+    if status.status == CacheState.PROGRESSING:
+        percent = status.progress.percent if status.progress is not None else 0
+        return "False", "Warming", f"{name}: at least {percent - percent % _STEP} % is downloaded"
+    if cache.available:
+        return "True", "Warm", says
+    return "False", WARM_FAILED if status.status == CacheState.FAILED else WARM_REQUESTED, says
+
+
+def _changes(template: ObservedTemplate, cache: SeenTemplateCache) -> dict[str, Any]:
+    """The fields of the cache's spec that are not as the template says."""
+    wanted, spec = template_cache_spec(template), cache.view.spec
+    current: dict[str, Any] = {
+        "templateRef": spec.template_ref,
+        "runtimeConfigName": spec.runtime_config_name,
+        "env": [item.to_json() for item in spec.env] or None,
+        "imagePullSecrets": [item.to_json() for item in spec.image_pull_secrets] or None,
+    }
+    return {name: wanted.get(name) for name in _FOLLOWED if wanted.get(name) != current[name]}
+
+
+def _slice(seen: WarmingObservation, status: conditions.Status, reason: str, message: str) -> StatusSlice:
+    condition = conditions.condition(
+        seen.template.view.status.conditions,
+        CACHE_WARM,
+        status,
+        reason,
+        message,
+        generation=seen.template.generation,
+        now=rfc3339(seen.now),
+    )
+    return StatusSlice({}, (condition,), frozenset(), _OWNED_CONDITIONS)
