@@ -14,6 +14,7 @@ from aimctl.devcluster.catalogue import CatalogueError as CatalogueError
 from aimctl.devcluster.cluster import ClusterOptions as ClusterOptions
 from aimctl.devcluster.cluster import DevCluster as DevCluster
 from aimctl.devcluster.cluster import NotSettled as NotSettled
+from aimctl.devcluster.downloads import Downloads as Downloads
 from aimctl.devcluster.faults import Answer as Answer
 from aimctl.devcluster.faults import CutStream as CutStream
 from aimctl.devcluster.faults import Delay as Delay
@@ -27,7 +28,10 @@ from aimctl.devcluster.faults import StaleRead as StaleRead
 from aimctl.devcluster.happenings import Happenings as Happenings
 from aimctl.devcluster.http import Endpoint as Endpoint
 from aimctl.devcluster.http import HttpFront as HttpFront
+from aimctl.devcluster.hub import DownloadEntry as DownloadEntry
 from aimctl.devcluster.jobplan import JobBackoff as JobBackoff
+from aimctl.devcluster.kserve import SimulatedKServe as SimulatedKServe
+from aimctl.devcluster.kserve import inference_service_crd as inference_service_crd
 from aimctl.devcluster.kubelet import KubeletServer as KubeletServer
 from aimctl.devcluster.logbook import LogBook as LogBook
 from aimctl.devcluster.machines import Machine as Machine
@@ -38,8 +42,14 @@ from aimctl.devcluster.persist import FileJournal as FileJournal
 from aimctl.devcluster.persist import JournalUnusable as JournalUnusable
 from aimctl.devcluster.programs import Behaviour as Behaviour
 from aimctl.devcluster.programs import ContainerCall as ContainerCall
+from aimctl.devcluster.programs import MountedVolume as MountedVolume
 from aimctl.devcluster.programs import Program as Program
 from aimctl.devcluster.programs import RunResult as RunResult
+from aimctl.devcluster.registry import RegistryAnswer as RegistryAnswer
+from aimctl.devcluster.registry import RegistryCall as RegistryCall
+from aimctl.devcluster.registry import RegistryFault as RegistryFault
+from aimctl.devcluster.registry import SimulatedRegistry as SimulatedRegistry
+from aimctl.devcluster.registry_front import RegistryFront as RegistryFront
 from aimctl.devcluster.volumes import VolumeProvisioner as VolumeProvisioner
 
 __all__ = [
@@ -58,6 +68,8 @@ __all__ = [
     "DenyRule",
     "DenyRules",
     "DevCluster",
+    "DownloadEntry",
+    "Downloads",
     "Endpoint",
     "Fault",
     "Faults",
@@ -72,14 +84,22 @@ __all__ = [
     "Machine",
     "Match",
     "MemoryTransport",
+    "MountedVolume",
     "NotSettled",
     "Program",
     "Refuse",
+    "RegistryAnswer",
+    "RegistryCall",
+    "RegistryFault",
+    "RegistryFront",
     "RunResult",
     "Silence",
+    "SimulatedKServe",
     "SimulatedNodes",
+    "SimulatedRegistry",
     "StaleRead",
     "User",
     "VolumeProvisioner",
     "gpu_machine",
+    "inference_service_crd",
 ]

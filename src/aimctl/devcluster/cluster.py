@@ -18,13 +18,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, final
-
-import yaml
 
 from aimctl.devcluster.accounts import ServiceAccountController
 from aimctl.devcluster.api import ApiServer
@@ -35,6 +32,8 @@ from aimctl.devcluster.happenings import Happenings
 from aimctl.devcluster.http import Endpoint, HttpFront
 from aimctl.devcluster.jobplan import JobBackoff
 from aimctl.devcluster.jobs import JobController
+from aimctl.devcluster.kserve import READY_SECONDS, SimulatedKServe, inference_service_crd
+from aimctl.devcluster.kubeconfig import write_kubeconfig
 from aimctl.devcluster.machines import default_machines
 from aimctl.devcluster.memory_transport import MemoryTransport
 from aimctl.devcluster.node import SimulatedNodes
@@ -66,7 +65,6 @@ _READY_SECONDS = 30.0
 _SETTLE_SECONDS = 60.0
 _EVERY_NAMESPACE = ("default", "kube-system", "kube-public", "kube-node-lease")
 _NAMESPACES = ("kaiwo-system",)
-_CONTEXT = "aimctl-dev"
 
 
 class NotSettled(TimeoutError):  # noqa: N818 - named for what is so
@@ -90,6 +88,8 @@ class ClusterOptions:
         provision_seconds: until a claim is bound.
         heartbeat_seconds: period of the nodes' heartbeats; None for none.
         events: whether the parts write Events (``kubectl describe`` shows them).
+        kserve: whether a simulated KServe is installed, see :meth:`DevCluster.install_kserve`.
+        kserve_seconds: from an InferenceService's spec to its outcome, before ``pace``.
         controllers: False leaves the API server alone: no Jobs, nodes, volumes or garbage collection.
     """
 
@@ -104,6 +104,8 @@ class ClusterOptions:
     provision_seconds: float = 0.0
     heartbeat_seconds: float | None = None
     events: bool = True
+    kserve: bool = False
+    kserve_seconds: float = READY_SECONDS
     controllers: bool = True
 
 
@@ -161,6 +163,15 @@ class DevCluster:
             pace=self.options.pace,
             heartbeat_seconds=self.options.heartbeat_seconds,
         )
+        self.kserve = SimulatedKServe(
+            self._part("kserve"),
+            clock=clock,
+            catalogue=self.options.catalogue,
+            happenings=self._happenings("kserve"),
+            ready_seconds=self.options.kserve_seconds * self.options.pace,
+        )
+        self._kserve_runs: asyncio.Task[None] | None = None
+        self._tasks: asyncio.TaskGroup | None = None
         self.server.logs = self.node.logs
 
     @property
@@ -183,6 +194,10 @@ class DevCluster:
                 parts = (self.accounts, self.collector, self.jobs, self.volumes, self.node)
                 running = [tasks.create_task(part.run()) for part in parts]
                 stack.callback(_cancel, running)
+                self._tasks = tasks
+                stack.callback(self._end_kserve)
+                if self.options.kserve:
+                    await self.install_kserve()
                 async with asyncio.timeout(_READY_SECONDS):
                     await self._ready()
             self._stack = stack.pop_all()
@@ -237,28 +252,29 @@ class DevCluster:
         """
         if self._endpoint is None:
             raise RuntimeError("a kubeconfig needs an address: call serve() first")
-        context = {"cluster": _CONTEXT, "user": _CONTEXT, "namespace": namespace}
-        config = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": _CONTEXT, "cluster": {"server": self._endpoint.url}}],
-            "users": [{"name": _CONTEXT, "user": {"token": token} if token else {}}],
-            "contexts": [{"name": _CONTEXT, "context": context}],
-            "current-context": _CONTEXT,
-        }
-        target = Path(path)
-        fresh = target.with_name(f".{target.name}.new")
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            yaml.safe_dump(config, file, sort_keys=False)
-        fresh.replace(target)
-        return target
+        return write_kubeconfig(path, self._endpoint.url, namespace=namespace, token=token)
 
     async def install(self, manifests: Iterable[Mapping[str, Any]]) -> None:
         """Create CustomResourceDefinitions, or bring those that are there up to date."""
         client = self._part("installer")
         for manifest in manifests:
             await client.apply(CRDS, manifest)
+
+    async def install_kserve(self) -> None:
+        """Serve InferenceServices, and say of each how it goes, from now on; harmless when repeated.
+
+        Raises:
+            RuntimeError: the cluster is not up, or has no controllers.
+        """
+        if self._tasks is None:
+            raise RuntimeError("a simulated KServe needs a cluster that is up, with its controllers")
+        await self.install([inference_service_crd()])
+        if self._kserve_runs is None:
+            self._kserve_runs = self._tasks.create_task(self.kserve.run())
+
+    def _end_kserve(self) -> None:
+        if self._kserve_runs is not None:
+            self._kserve_runs.cancel()
 
     async def settled(self, *, horizon_seconds: float = 0.0, timeout_seconds: float | None = None) -> None:
         """Wait until the cluster's own parts have nothing to do.
@@ -311,7 +327,8 @@ class DevCluster:
         if not self.options.controllers:
             return []
         parts = (self.accounts, self.collector, self.jobs, self.volumes, self.node)
-        return [part.worker for part in parts]
+        extra = [self.kserve.worker] if self._kserve_runs is not None else []
+        return [*(part.worker for part in parts), *extra]
 
     def _mirrors(self) -> list[Mirror[Any]]:
         if not self.options.controllers:
@@ -327,6 +344,7 @@ class DevCluster:
             self.node.pods,
             self.node.mounts.claims,
             self.node.registrar.nodes,
+            *([self.kserve.services] if self._kserve_runs is not None else []),
         ]
 
     async def _furnish(self) -> None:

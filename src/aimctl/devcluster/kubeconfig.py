@@ -1,0 +1,32 @@
+"""The kubeconfig of a cluster that listens."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import yaml
+
+__all__ = ["write_kubeconfig"]
+
+_CONTEXT = "aimctl-dev"
+
+
+def write_kubeconfig(path: str | Path, url: str, *, namespace: str = "default", token: str = "") -> Path:
+    """Write it for a server's address, readable by its owner only; the file is replaced whole. Raises OSError."""
+    context = {"cluster": _CONTEXT, "user": _CONTEXT, "namespace": namespace}
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": _CONTEXT, "cluster": {"server": url}}],
+        "users": [{"name": _CONTEXT, "user": {"token": token} if token else {}}],
+        "contexts": [{"name": _CONTEXT, "context": context}],
+        "current-context": _CONTEXT,
+    }
+    target = Path(path)
+    fresh = target.with_name(f".{target.name}.new")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        yaml.safe_dump(config, file, sort_keys=False)
+    fresh.replace(target)
+    return target
