@@ -2,7 +2,8 @@
 
 Contract, beside that of :mod:`aimctl.controllers.indexes`:
 
-    services  any-model       the model they name; for one that names an image, the model it was resolved to
+    services  any-model       the model they name; for one that names an image, the model it was resolved to, and the
+                              one that is made when there is none
               image           the image they name
               runtime-config  the runtime config they name
               uses            :func:`used` of the template in use, of whatever scope
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from aimctl.controllers.indexes import EVERYWHERE, place
+from aimctl.domain.auto_model import auto_model_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -82,10 +84,14 @@ def resolved_of(obj: Object[Any]) -> tuple[_Reference | None, _Reference | None]
 def _any_model(obj: Object[Any]) -> Iterator[str]:
     service = _service.decode(obj.raw)
     model, status = service.spec.model, service.status
-    name = model.ref if model is not None else None
-    if not name and status is not None and status.resolved_image is not None:
-        name = status.resolved_image.name
-    if name:
+    names: set[str] = set()
+    if model is not None and model.ref:
+        names.add(model.ref)
+    elif model is not None and model.image:
+        names.add(auto_model_name(model.image))
+        if status is not None and status.resolved_image is not None:
+            names.add(status.resolved_image.name)
+    for name in names:
         yield place(obj.meta.namespace, name)
         yield place(EVERYWHERE, name)
 

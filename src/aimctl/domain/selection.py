@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any, final
 from aimctl.api.v1alpha1 import ServiceState, TemplateState
 from aimctl.domain import conditions
 from aimctl.domain.gpus import normalise
-from aimctl.domain.naming import BASE_ANNOTATION
 from aimctl.domain.resolution import Missing, Resolved
 
 if TYPE_CHECKING:
@@ -34,6 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MATCHES_SHOWN",
+    "TEMPLATE_NOT_READY",
+    "TEMPLATE_RESOLVED",
     "Choice",
     "Match",
     "choose",
@@ -200,7 +201,9 @@ def why_not_ready(template: ObservedTemplate) -> str:
     ready = conditions.find(status.conditions, READY)
     if not status.status or ready is None:
         return "nobody has looked at it yet"
-    return f"it is {status.status} ({ready.reason}): {ready.message}"
+    said = f"it is {status.status} ({ready.reason})"
+    # How far it is changes again and again, and stands in its own status.
+    return said if status.status == TemplateState.PROGRESSING else f"{said}: {ready.message}"
 
 
 # ---- without selection
@@ -209,18 +212,6 @@ def why_not_ready(template: ObservedTemplate) -> str:
 def _named(seen: ServiceObservation, name: str) -> Choice:
     found, namespace = seen.named, seen.service.namespace
     if found is None:
-        current = seen.current
-        overrides = seen.view.spec.overrides
-        if (
-            current is not None
-            and current.derived
-            and current.annotations.get(BASE_ANNOTATION) == name
-            and has_overrides(overrides)
-            and seen.runs_the_model(current)
-            and not difference(current.view.spec, overrides)
-        ):
-            message = f"{current} is kept, though its base {name!r} is gone"
-            return Choice(current, TEMPLATE_RESOLVED, message, None, (Match(current, "", message),))
         return Choice(
             None,
             TEMPLATE_NOT_FOUND,

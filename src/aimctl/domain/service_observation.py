@@ -34,6 +34,7 @@ __all__ = [
     "ObservedInferenceService",
     "ObservedTemplate",
     "ObservedTemplateCache",
+    "Refused",
     "ServiceIdentity",
     "ServiceObservation",
 ]
@@ -99,7 +100,7 @@ class ObservedTemplate:
 @final
 @dataclass(frozen=True, slots=True)
 class ObservedTemplateCache:
-    """The AIMTemplateCache that has the name of the template in use, in the service's namespace."""
+    """An AIMTemplateCache."""
 
     name: str
     uid: str
@@ -134,6 +135,15 @@ class ModelWish:
 
 @final
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """What the server did not take when it was last asked to, and its words."""
+
+    kind: str
+    message: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class ServiceObservation:
     """What is known about one service.
 
@@ -149,9 +159,10 @@ class ServiceObservation:
         gpu_models: what all nodes offer, from :func:`~aimctl.domain.gpus.offered`.
         now: the time, aware.
         current: what ``status.resolvedTemplate`` names, if it is there still (by UID), whatever its model.
-        template_cache: the cache of the template in ``current``, in the service's namespace.
+        template_cache: the AIMTemplateCache of the name of the template in use, in the service's namespace.
         inference_service: KServe's object of the service's name.
         kserve_served: whether the API server has KServe's kind.
+        refused: what the service needs and the server did not take.
     """
 
     service: ServiceIdentity
@@ -166,6 +177,7 @@ class ServiceObservation:
     template_cache: ObservedTemplateCache | None = None
     inference_service: ObservedInferenceService | None = None
     kserve_served: bool = False
+    refused: Refused | None = None
 
     def runs_the_model(self, template: ObservedTemplate) -> bool:
         """Whether a template that names the service's model means the same one.

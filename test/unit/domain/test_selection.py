@@ -308,16 +308,6 @@ def test_with_overrides_the_default_template_is_the_base_also_of_a_service_that_
     assert choose(seen).template is A
 
 
-def test_a_derived_template_outlives_its_named_base() -> None:
-    derived = template("a-ovr-12345678", derived=True, base="a", metric="throughput")
-    spec = FAST | {"templateRef": "a"}
-    choice = choose(service(templates=[derived], current=derived, spec=spec))
-    assert choice.template is derived
-    assert "gone" in choice.message
-    elsewhere = choose(service(templates=[derived], current=derived, spec=FAST | {"templateRef": "b"}))
-    assert elsewhere.template is None
-
-
 def test_without_a_model_there_is_nothing_to_choose() -> None:
     for model in (Missing("ModelNotFound", "no model"), ModelWish("image:1")):
         assert choose(service(model_found=model)).state == "Pending"
