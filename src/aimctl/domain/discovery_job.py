@@ -190,6 +190,8 @@ def manifest(template: TemplateIdentity, input_: DiscoveryInput) -> dict[str, An
                 "args": ["dry-run", "--format=json"],
                 "env": list(input_.env),
                 "resources": _RESOURCES,
+                # the end of the log then stands in the pod's status: why an attempt failed is seen at once
+                "terminationMessagePolicy": "FallbackToLogsOnError",
                 "securityContext": {
                     "allowPrivilegeEscalation": False,
                     "capabilities": {"drop": ["ALL"]},

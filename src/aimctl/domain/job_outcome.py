@@ -231,10 +231,23 @@ def judge_incomplete(
                 return outcome
             break
     if job.status.failed:
-        return Running(f"{job.status.failed} attempts failed, trying again")
-    if any(pod.status.phase in {"Running", "Succeeded"} for pod in newest_first):
+        attempts = "1 attempt" if job.status.failed == 1 else f"{job.status.failed} attempts"
+        return Running(clip(f"{attempts} failed, trying again{_last_end(kind, newest_first)}", 1024))
+    # A pod that failed has run; the Job's own count follows a moment later.
+    if any(pod.status.phase in {"Running", "Succeeded", "Failed"} for pod in newest_first):
         return Running()
     return Waiting()
+
+
+def _last_end(kind: JobKind, newest_first: Sequence[PodView]) -> str:
+    """How the last attempt ended, as far as its pod tells: nobody should have to wait for the last one to know."""
+    for pod in newest_first:
+        end = pod.terminated(kind.container)
+        if end is not None and end.exit_code:
+            why = f" ({end.reason})" if end.reason not in {None, "", "Error"} else ""
+            tail = last_lines((end.message or "").encode())
+            return f"; the last ended with exit code {end.exit_code}{why}" + (f": {tail}" if tail else "")
+    return ""
 
 
 def _newest_first(pods: Sequence[PodView]) -> list[PodView]:

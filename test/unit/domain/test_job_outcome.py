@@ -45,14 +45,16 @@ def test_a_job_whose_container_has_not_started_is_waiting(pods: Sequence[PodView
     assert judged(job("j", pods=pods)) == Waiting()
 
 
-@pytest.mark.parametrize("phase", ["Running", "Succeeded"])
+@pytest.mark.parametrize("phase", ["Running", "Succeeded", "Failed"])
 def test_a_job_whose_container_started_is_running(phase: str) -> None:
     assert judged(job("j", pods=[pod(phase)])) == Running()
 
 
 def test_a_job_that_tries_again_is_running_and_says_so() -> None:
     outcome = judged(job("j", failed=2, pods=[pod("Failed", exit_code=1, name="a"), pod(name="b")]))
-    assert outcome == Running("2 attempts failed, trying again")
+    assert outcome == Running("2 attempts failed, trying again; the last ended with exit code 1")
+    outcome = judged(job("j", failed=1, pods=[pod("Failed", exit_code=1, name="a"), pod(name="b")]))
+    assert outcome == Running("1 attempt failed, trying again; the last ended with exit code 1")
 
 
 def test_a_complete_job_is_judged_by_the_log_of_its_succeeded_pod() -> None:
