@@ -14,11 +14,13 @@ __all__ = [
     "BASE_ANNOTATION",
     "DISCOVERY",
     "DOWNLOAD",
+    "INFERENCE",
     "LABEL_AUTO_GENERATED",
     "LABEL_COMPONENT",
     "LABEL_DERIVED",
     "LABEL_MANAGED_BY",
     "LABEL_MODEL_CACHE",
+    "LABEL_SERVICE",
     "LABEL_TEMPLATE",
     "MANAGED_BY",
     "MAX_NAME",
@@ -46,7 +48,10 @@ MANAGED_BY = "aim"
 LABEL_COMPONENT = "app.kubernetes.io/component"
 """Label of Jobs, pods and volumes; value: what they are for."""
 
-DISCOVERY, DOWNLOAD, MODEL_CACHE = "discovery", "download", "model-cache"
+DISCOVERY, DOWNLOAD, MODEL_CACHE, INFERENCE = "discovery", "download", "model-cache", "inference"
+
+LABEL_SERVICE = "aim.silogen.ai/service"
+"""Label of what serves for a service; value: the service's name, see :func:`label_value`."""
 
 LABEL_MODEL_CACHE = "aim.silogen.ai/model-cache"
 """Label of a model cache's volume, download Jobs and their pods; value: the cache's name, see :func:`label_value`."""
