@@ -14,12 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aimctl.runtime.cache import Cache
-    from aimctl.runtime.kube import Client, Resource
+    from aimctl.runtime.kube import ApiError, Client, Resource
 
-__all__ = ["REFUSED_SECONDS", "make", "refresh"]
+__all__ = ["REFUSALS", "REFUSED_SECONDS", "make", "refresh", "refusal"]
 
 REFUSED_SECONDS = 60.0
 """Until what the server refused is tried again: a quota or a policy may have changed."""
+
+REFUSALS = (Forbidden, Invalid, BadRequest)
+"""Errors that say that the server does not want it so."""
 
 _TERMINATING = "because it is being terminated"
 
@@ -36,9 +39,14 @@ async def make(client: Client, cache: Cache, resource: Resource[Any], manifest: 
         await refresh(client, cache, resource, ObjectKey(metadata.get("namespace", ""), metadata["name"]))
     except NotFound:
         return ""
-    except (Forbidden, Invalid, BadRequest) as error:
-        return "" if _TERMINATING in error.message else str(error)
+    except REFUSALS as error:
+        return refusal(error)
     return ""
+
+
+def refusal(error: ApiError) -> str:
+    """The server's words; "" when it is only that the namespace goes."""
+    return "" if _TERMINATING in error.message else str(error)
 
 
 async def refresh(
