@@ -10,6 +10,7 @@ import pytest
 from support.clusters import RunningCluster, server_kind
 from support.kubernetes_binaries import BinariesNotFoundError, find_binaries
 from support.managers import ManagerProcess
+from support.stage import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,3 +44,22 @@ def managed(cluster: RunningCluster, tmp_path: Path) -> Iterator[ManagerProcess]
         manager.wait_ready()
         yield manager
         assert manager.running, manager.log[-3000:]
+
+
+@pytest.fixture(scope="module")
+def operated(
+    shared_cluster: RunningCluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningCluster]:
+    """A cluster with a manager at work, shared by the tests of one file: each takes a namespace of its own."""
+    log = tmp_path_factory.mktemp("manager") / "manager.log"
+    with ManagerProcess(shared_cluster.kubeconfig, log, *shared_cluster.manager_flags) as manager:
+        manager.wait_ready()
+        yield shared_cluster
+        assert manager.running, manager.log[-3000:]
+    shared_cluster.clean()
+
+
+@pytest.fixture
+def stage(operated: RunningCluster) -> Stage:
+    """A namespace for one test."""
+    return Stage(operated, "doc")

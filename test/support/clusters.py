@@ -189,6 +189,11 @@ class RunningCluster:
         running = tasks.create_task(nodes.run())
         stack.callback(running.cancel)
 
+    @property
+    def manager_flags(self) -> tuple[str, ...]:
+        """What a manager has to be told to work on this cluster."""
+        return ()
+
     # ---- faults
 
     @property
