@@ -21,7 +21,7 @@ import contextlib
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, final
+from typing import TYPE_CHECKING, Any, Protocol, Self, final
 
 from aimctl.devcluster.accounts import ServiceAccountController
 from aimctl.devcluster.api import ApiServer
@@ -38,6 +38,7 @@ from aimctl.devcluster.machines import default_machines
 from aimctl.devcluster.memory_transport import MemoryTransport
 from aimctl.devcluster.node import SimulatedNodes
 from aimctl.devcluster.persist import FileJournal
+from aimctl.devcluster.protection import ClaimProtection
 from aimctl.devcluster.registry import SimulatedRegistry
 from aimctl.devcluster.registry_front import RegistryFront
 from aimctl.devcluster.volumes import DEFAULT_CLASS_ANNOTATION, STORAGE_CLASSES, VolumeProvisioner
@@ -148,6 +149,7 @@ class DevCluster:
             happenings=self._happenings("volume-provisioner"),
             seconds=self.options.provision_seconds,
         )
+        self.protection = ClaimProtection(self._part("claim-protection"), clock=clock)
         self.collector = GarbageCollector(
             self._part("garbage-collector"), clock=clock, kinds=self._collectable
         )
@@ -191,8 +193,7 @@ class DevCluster:
             await self._furnish()
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             if self.options.controllers:
-                parts = (self.accounts, self.collector, self.jobs, self.volumes, self.node)
-                running = [tasks.create_task(part.run()) for part in parts]
+                running = [tasks.create_task(part.run()) for part in self._parts()]
                 stack.callback(_cancel, running)
                 self._tasks = tasks
                 stack.callback(self._end_kserve)
@@ -326,9 +327,11 @@ class DevCluster:
     def _workers(self) -> list[Worker[Any]]:
         if not self.options.controllers:
             return []
-        parts = (self.accounts, self.collector, self.jobs, self.volumes, self.node)
         extra = [self.kserve.worker] if self._kserve_runs is not None else []
-        return [*(part.worker for part in parts), *extra]
+        return [*(part.worker for part in self._parts()), *extra]
+
+    def _parts(self) -> tuple[_Part, ...]:
+        return (self.accounts, self.collector, self.jobs, self.volumes, self.protection, self.node)
 
     def _mirrors(self) -> list[Mirror[Any]]:
         if not self.options.controllers:
@@ -341,6 +344,8 @@ class DevCluster:
             self.jobs.pods,
             self.volumes.claims,
             self.volumes.classes,
+            self.protection.claims,
+            self.protection.pods,
             self.node.pods,
             self.node.mounts.claims,
             self.node.registrar.nodes,
@@ -379,6 +384,15 @@ class DevCluster:
     def _happenings(self, component: str) -> Happenings:
         enabled = self.options.events
         return Happenings(self._part(component), clock=self.clock, component=component, enabled=enabled)
+
+
+class _Part(Protocol):
+    """A controller of the cluster's own."""
+
+    @property
+    def worker(self) -> Worker[Any]: ...
+
+    async def run(self) -> None: ...
 
 
 def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:

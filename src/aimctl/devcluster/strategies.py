@@ -22,9 +22,12 @@ if TYPE_CHECKING:
 
     from aimctl.devcluster.kinds import NameRule
 
-__all__ = ["strategy_for"]
+__all__ = ["CLAIM_FINALIZER", "strategy_for"]
 
 Obj = dict[str, Any]
+
+CLAIM_FINALIZER = "kubernetes.io/pvc-protection"
+"""On every claim; taken off by the controller once no pod uses a claim that is being deleted."""
 
 IMMUTABLE = "field is immutable"
 _POD_GRACE_SECONDS = 30
@@ -235,6 +238,9 @@ def _prepare_claim(new: Obj, old: Mapping[str, Any] | None) -> None:
     spec.setdefault("volumeMode", "Filesystem")
     if old is None:
         new["status"] = {"phase": "Pending"}
+        finalizers = new["metadata"].get("finalizers") or []
+        if CLAIM_FINALIZER not in finalizers:
+            new["metadata"]["finalizers"] = [*finalizers, CLAIM_FINALIZER]
 
 
 def _check_claim(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[FieldError]:

@@ -9,7 +9,8 @@ import pytest
 from aimctl.devcluster import Catalogue, DevCluster
 from aimctl.devcluster.hub import GIB
 from aimctl.devcluster.volumes import STORAGE_CLASSES
-from aimctl.runtime.kube.builtin import CORE_EVENTS, JOBS, PODS, PVCS, SECRETS
+from aimctl.runtime.kube.builtin import CORE_EVENTS, JOBS, NAMESPACES, PODS, PVCS, SECRETS
+from aimctl.runtime.kube.errors import NotFound
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
 from support.devpods import claim_body, download_body, secret_body
 
@@ -282,3 +283,52 @@ def test_after_a_restart_the_volume_holds_what_was_downloaded(tmp_path):
 
     first()
     second()
+
+
+@virtual_time
+async def test_a_claim_in_use_outlives_its_deletion_until_the_pod_is_over():
+    async with cluster_of() as cluster:
+        client = await begin(cluster, LLAMA)
+        await asyncio.sleep(5)
+        await client.delete(PVCS, "cache", "default")
+        await asyncio.sleep(5)
+        claim = body(await client.get(PVCS, "cache", "default"))
+        assert claim["metadata"]["deletionTimestamp"]
+        assert claim["metadata"]["finalizers"] == ["kubernetes.io/pvc-protection"]
+        await client.create(JOBS, download_body("late", source=LLAMA), "default")
+        await asyncio.sleep(1)
+        (condition,) = (await pod_of(client, "late"))["status"]["conditions"]
+        assert "is being deleted" in condition["message"]
+        await finish(cluster)
+        assert terminated(await pod_of(client))["exitCode"] == 0
+        # the waiting pod counts as a user too
+        await client.delete(PODS, (await pod_of(client, "late"))["metadata"]["name"], "default")
+        await client.delete(JOBS, "late", "default")
+        await finish(cluster)
+        with pytest.raises(NotFound):
+            await client.get(PVCS, "cache", "default")
+
+
+@virtual_time
+async def test_a_claim_that_nobody_uses_goes_at_once():
+    async with cluster_of() as cluster:
+        client = cluster.client()
+        await client.create(PVCS, claim_body(), "default")
+        await client.delete(PVCS, "cache", "default")
+        await cluster.settled()
+        with pytest.raises(NotFound):
+            await client.get(PVCS, "cache", "default")
+
+
+@virtual_time
+async def test_a_namespace_with_a_download_under_way_goes_with_its_claims():
+    async with cluster_of() as cluster:
+        client = cluster.client()
+        await client.create(NAMESPACES, {"metadata": {"name": "team"}})
+        await client.create(PVCS, claim_body(namespace="team"), "team")
+        await client.create(JOBS, download_body(source=LLAMA, namespace="team"), "team")
+        await asyncio.sleep(5)
+        await client.delete(NAMESPACES, "team")
+        await finish(cluster)
+        with pytest.raises(NotFound):
+            await client.get(NAMESPACES, "team")

@@ -1,0 +1,100 @@
+"""Claims in use stay: the controller behind the finalizer ``kubernetes.io/pvc-protection``.
+
+Contract: the API server puts the finalizer on every new claim. A claim that is being deleted keeps it as long as a pod
+that is not over mounts it (a pod counts that waits for a node, too), and then goes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, NamedTuple, final
+
+from aimctl.devcluster.mirror import Mirror, Worker, body_of
+from aimctl.devcluster.mounts import claims_of
+from aimctl.devcluster.strategies import CLAIM_FINALIZER
+from aimctl.runtime.kube.builtin import PODS, PVCS
+from aimctl.runtime.kube.objects import ObjectKey
+
+if TYPE_CHECKING:
+    from aimctl.runtime.clock import Clock
+    from aimctl.runtime.kube.client import Client
+    from aimctl.runtime.kube.objects import Object
+
+__all__ = ["ClaimProtection"]
+
+_OVER = frozenset({"Succeeded", "Failed"})
+
+
+class _Claim(NamedTuple):
+    resource_version: str
+    finalizers: tuple[str, ...]
+
+    @classmethod
+    def of(cls, item: Object[Any]) -> _Claim | None:
+        """What matters of a claim that is being deleted; None for others."""
+        if item.meta.deletion_timestamp is None:
+            return None
+        return cls(item.meta.resource_version, tuple(item.meta.finalizers or ()))
+
+
+@final
+class ClaimProtection:
+    """Lets go of claims that nobody uses any more.
+
+    Args:
+        client: how to act.
+        clock: time.
+    """
+
+    def __init__(self, client: Client, *, clock: Clock) -> None:
+        self._client = client
+        self._users: dict[ObjectKey, set[ObjectKey]] = {}
+        self.worker: Worker[ObjectKey] = Worker("claim-protection", self._reconcile, clock=clock)
+        self.claims: Mirror[_Claim | None] = Mirror(
+            client, PVCS, clock=clock, project=_Claim.of, on_change=self._claim_changed
+        )
+        self.pods: Mirror[frozenset[ObjectKey]] = Mirror(
+            client, PODS, clock=clock, project=_used_claims, on_change=self._pod_changed
+        )
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.pods.run())
+            tasks.create_task(self.claims.run())
+            await self.pods.synced.wait()
+            await self.claims.synced.wait()
+            tasks.create_task(self.worker.run())
+
+    def _claim_changed(self, key: ObjectKey, old: _Claim | None, new: _Claim | None) -> None:
+        del old
+        if new is not None:
+            self.worker.add(key)
+
+    def _pod_changed(
+        self, key: ObjectKey, old: frozenset[ObjectKey] | None, new: frozenset[ObjectKey] | None
+    ) -> None:
+        for claim in (old or frozenset()) - (new or frozenset()):
+            users = self._users.get(claim, set())
+            users.discard(key)
+            if not users:
+                self._users.pop(claim, None)
+                self.worker.add(claim)
+        for claim in new or ():
+            self._users.setdefault(claim, set()).add(key)
+
+    async def _reconcile(self, key: ObjectKey) -> float | None:
+        claim = self.claims.get(key)
+        if claim is None or CLAIM_FINALIZER not in claim.finalizers or key in self._users:
+            return None
+        left = [name for name in claim.finalizers if name != CLAIM_FINALIZER]
+        metadata = {"resourceVersion": claim.resource_version, "finalizers": left or None}
+        await self._client.patch(PVCS, key.name, {"metadata": metadata}, key.namespace)
+        return None
+
+
+def _used_claims(item: Object[Any]) -> frozenset[ObjectKey]:
+    pod = body_of(item)
+    if (pod.get("status") or {}).get("phase") in _OVER:
+        return frozenset()
+    return frozenset(ObjectKey(item.meta.namespace, name) for name in claims_of(pod).values())
