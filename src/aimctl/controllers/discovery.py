@@ -10,31 +10,21 @@ wish last, because what it asks for must be what the status says.
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
 from aimctl.controllers.indexes import EVERYWHERE, place
+from aimctl.controllers.job_access import JobAccess
 from aimctl.controllers.kinds import SERVICES
 from aimctl.controllers.status import StatusWriter, status_of
 from aimctl.controllers.templates import FIELD_MANAGER
 from aimctl.domain.admission import Candidate
 from aimctl.domain.discovery_decision import DISCOVERY_FAILED, PROFILES_DISCOVERED, decide_discovery
 from aimctl.domain.discovery_output import MAX_OUTPUT_BYTES
-from aimctl.domain.job_outcome import PodLog, PodView
 from aimctl.domain.template_decision import FAMILY, decide_template
 from aimctl.runtime.clock import parse_time
 from aimctl.runtime.controller import Result
-from aimctl.runtime.kube import (
-    BadRequest,
-    Conflict,
-    ConnectionFailed,
-    NotFound,
-    ObjectKey,
-    ServerError,
-)
-from aimctl.runtime.kube.builtin import JOBS, PODS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,9 +36,6 @@ if TYPE_CHECKING:
     from aimctl.domain.discovery_decision import (
         DiscoveryDecision,
         DiscoveryWish,
-        JobDeletion,
-        LogRequest,
-        PodsRequest,
     )
     from aimctl.domain.observation import TemplateObservation
     from aimctl.domain.status_slice import StatusSlice
@@ -58,15 +45,6 @@ if TYPE_CHECKING:
     from aimctl.runtime.manager import EventRecorder
 
 __all__ = ["DiscoveryReconciler"]
-
-_JOB_NAME = "job-name"
-"""Label of a Job's pods that every version of Kubernetes sets."""
-
-LOG_SECONDS = 10.0
-"""Limit of one reading of a log: a node that hangs must not hold up the workers."""
-
-LOG_PATIENCE_SECONDS = 120.0
-"""A node that does not give a finished pod's log for so long is taken for lost, and the Job runs again elsewhere."""
 
 
 @final
@@ -81,7 +59,7 @@ class DiscoveryReconciler:
         events: tells people.
         admission: gives slots.
         metrics: counts results.
-        clock: time.
+        clock: time, for logs that cannot be read.
     """
 
     def __init__(
@@ -98,15 +76,12 @@ class DiscoveryReconciler:
     ) -> None:
         self._resource = resource
         self._observer = observer
-        self._client = client
+        self._jobs = JobAccess(client, observer.cache, clock, limit_bytes=MAX_OUTPUT_BYTES + 1)
         self._status = StatusWriter(client, observer.cache, turns, FIELD_MANAGER, FAMILY)
         self._events = events
         self._admission = admission
         self._metrics = metrics
-        self._clock = clock
         self._look_again: Callable[[Request], None] = lambda _: None
-        self._log_trouble: dict[Request, tuple[str, float]] = {}
-        """The pod whose log cannot be read, and since when."""
 
     def look_again_with(self, look_again: Callable[[Request], None]) -> None:
         """How to ask for another look at a template whose Job was refused: adds it to the controller's queue."""
@@ -118,21 +93,21 @@ class DiscoveryReconciler:
         observed = self._observer.observe(self._resource, request, with_jobs=True)
         if observed is None:
             self._admission.withdraw(key)
-            self._log_trouble.pop(request, None)
+            self._jobs.forget(request)
             return None
         obj, seen = observed
         seen = replace(seen, refused=self._admission.refusal(key))
         decision = decide_discovery(seen)
         if decision.read_pods is not None:
-            seen = await self._with_pods(seen, decision.read_pods)
+            seen = replace(seen, jobs=await self._jobs.with_pods(seen.jobs, decision.read_pods))
             decision = decide_discovery(seen)
         if decision.read_log is not None:
-            seen = await self._with_log(request, seen, decision.read_log)
+            seen = replace(seen, jobs=await self._jobs.with_log(request, seen.jobs, decision.read_log))
             decision = decide_discovery(seen)
         if decision.status is not None:
             await self._say(obj, seen, decision, decision.status)
         for deletion in decision.delete_jobs:
-            await self._delete(deletion)
+            await self._jobs.delete(deletion)
         if decision.wish is None:
             self._admission.withdraw(key)
         else:
@@ -142,42 +117,6 @@ class DiscoveryReconciler:
         return None
 
     # ---- steps
-
-    async def _with_pods(self, seen: TemplateObservation, wanted: PodsRequest) -> TemplateObservation:
-        """The observation with the Job's pods as the server has them: the cache's may lag behind the Job."""
-        pods = [
-            PodView.decode(pod.raw)
-            async for pod in self._client.list_all(
-                PODS, wanted.namespace, label_selector=f"{_JOB_NAME}={wanted.job_name}"
-            )
-            if any(owner.uid == wanted.uid for owner in pod.meta.owners)
-        ]
-        return _with_job(seen, wanted.job_name, pods=tuple(pods), pods_read=True)
-
-    async def _with_log(
-        self, request: Request, seen: TemplateObservation, wanted: LogRequest
-    ) -> TemplateObservation:
-        """The observation with the log that decides. Raises while the node does not answer and may yet."""
-        data: bytes | None = None
-        try:
-            async with asyncio.timeout(LOG_SECONDS):
-                data = await self._client.logs(
-                    wanted.pod, wanted.namespace, container=wanted.container, limit_bytes=MAX_OUTPUT_BYTES + 1
-                )
-        except (NotFound, BadRequest):
-            pass  # the pod, its container or its log are gone
-        except (ServerError, ConnectionFailed, TimeoutError) as error:
-            # Where nobody listens, it is the API server that is away, and not the node.
-            if isinstance(error, ConnectionFailed) and error.refused:
-                raise
-            now = self._clock.monotonic()
-            pod, since = self._log_trouble.get(request, ("", now))
-            since = since if pod == wanted.pod else now
-            self._log_trouble[request] = (wanted.pod, since)
-            if now - since < LOG_PATIENCE_SECONDS:
-                raise
-        self._log_trouble.pop(request, None)
-        return _with_job(seen, wanted.job_name, log=PodLog(wanted.pod, data))
 
     async def _say(
         self, obj: Object[Any], seen: TemplateObservation, decision: DiscoveryDecision, said: StatusSlice
@@ -204,32 +143,6 @@ class DiscoveryReconciler:
                     else self._metrics.failed_seconds
                 )
                 histogram.observe(seconds)
-
-    async def _delete(self, job: JobDeletion) -> None:
-        try:
-            await self._client.delete(
-                JOBS,
-                job.name,
-                job.namespace,
-                uid=job.uid,
-                resource_version=job.resource_version,
-                propagation="Background",
-            )
-        except Conflict:
-            await self._refresh(job)
-
-    async def _refresh(self, job: JobDeletion) -> None:
-        """Bring a Job's latest state into the cache, which asks for another look at its template.
-
-        The cached one was too old to be deleted: meanwhile it may have ended, with an answer that is worth reading.
-        """
-        cache = self._observer.cache
-        try:
-            latest = await self._client.get(JOBS, job.name, job.namespace)
-        except NotFound:
-            cache.observe_delete(JOBS, ObjectKey(job.namespace, job.name), job.uid)
-        else:
-            cache.observe_write(latest)
 
     def _want(self, obj: Object[Any], seen: TemplateObservation, request: Request) -> None:
         candidate = Candidate(
@@ -261,10 +174,6 @@ class DiscoveryReconciler:
         if obj is not None:
             self._events.event(obj, "Warning", "DiscoveryJobRefused", message)
             self._look_again(request)
-
-
-def _with_job(seen: TemplateObservation, name: str, **fields: Any) -> TemplateObservation:
-    return replace(seen, jobs=tuple(replace(job, **fields) if job.name == name else job for job in seen.jobs))
 
 
 def _age_of_newest_job(seen: TemplateObservation) -> float:
