@@ -6,9 +6,10 @@
     aim_discovery_wait_seconds               histogram  from the wish for a slot, as this process saw it, to the Job
     aim_discovery_duration_seconds{result}   histogram  from the Job's creation to its result being read
     aim_templates{scope,status}              gauge      templates by state
+    aim_services{status}                     gauge      services by state
 
 Invariant: label sets are closed: ``result`` is succeeded or failed, ``scope`` Namespace or Cluster, ``status`` one of
-the six states or "" for a template nobody has looked at yet.
+the kind's states or "" for an object nobody has looked at yet.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any, final
 import msgspec
 from prometheus_client import Gauge, Histogram
 
-from aimctl.api.v1alpha1 import TemplateState
+from aimctl.api.v1alpha1 import ServiceState, TemplateState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from aimctl.runtime.kube import Object
 
-__all__ = ["OperatorMetrics", "TemplateCounter"]
+__all__ = ["OperatorMetrics", "StateCounter"]
 
 _SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 
@@ -90,16 +91,22 @@ class OperatorMetrics:
             "aim_templates", "Service templates by state.", ["scope", "status"], registry=registry
         )
 
-    def templates(self, scope: str) -> TemplateCounter:
+        self._services = Gauge("aim_services", "Services by state.", ["status"], registry=registry)
+
+    def templates(self, scope: str) -> StateCounter:
         """The informer's handler that counts the templates of one scope."""
-        return TemplateCounter(
+        return StateCounter(
             {state: self._templates.labels(scope, state) for state in ("", *map(str, TemplateState))}
         )
 
+    def services(self) -> StateCounter:
+        """The informer's handler that counts services."""
+        return StateCounter({state: self._services.labels(state) for state in ("", *map(str, ServiceState))})
+
 
 @final
-class TemplateCounter:
-    """Counts templates by state as they come, change and go."""
+class StateCounter:
+    """Counts objects by their state as they come, change and go."""
 
     def __init__(self, gauges: dict[str, Gauge]) -> None:
         self._gauges = gauges

@@ -13,6 +13,7 @@ from aimctl.controllers.metrics import OperatorMetrics
 from aimctl.controllers.options import OperatorOptions
 from aimctl.controllers.wiring_caching import add_caching
 from aimctl.controllers.wiring_derivation import add_derivation
+from aimctl.controllers.wiring_services import add_services
 from aimctl.controllers.wiring_templates import add_templates
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def add_operator(manager: Manager, options: OperatorOptions) -> DiscoveryAdmissi
     assembly = Assembly(manager, options, metrics)
     add_templates(assembly, admission)
     add_caching(assembly)
+    add_services(assembly)
     add_derivation(assembly)
     manager.add_debug_page("discovery", admission.queue)
     return admission

@@ -59,6 +59,7 @@ MATCHES_SHOWN = 256
 _NAMED = 8
 """Candidates that a message names."""
 
+_FITS = "it fits"
 _STEPS = (SELECTION, OVERRIDES, GPU, READY, ENUMERATION)
 _ON_THEIR_WAY = frozenset({"", TemplateState.PENDING, TemplateState.PROGRESSING})
 
@@ -119,15 +120,15 @@ def choose(seen: ServiceObservation) -> Choice:
         return Choice(None, "ModelNotFound", message, ServiceState.PENDING)
     if seen.view.spec.template_ref is not None:
         return _named(seen, seen.view.spec.template_ref)
-    overrides = seen.view.spec.overrides
-    if seen.named is not None and has_overrides(overrides):
+    if seen.named is not None and (
+        has_overrides(seen.view.spec.overrides)
+        or (seen.current is not None and seen.current.uid == seen.named.uid and not _broken(seen, seen.named))
+    ):
         return _default(seen, seen.named)
     kept = _kept(seen)
     if kept is not None:
         return kept
-    if seen.named is not None:
-        return _default(seen, seen.named)
-    return select(seen)
+    return select(seen) if seen.named is None else _default(seen, seen.named)
 
 
 def select(seen: ServiceObservation) -> Choice:
@@ -136,7 +137,7 @@ def select(seen: ServiceObservation) -> Choice:
     left = [match for match in matches if not match.dropped_by]
     if len(left) == 1:
         (only,) = left
-        return Choice(only.template, TEMPLATE_RESOLVED, f"{only.template} was selected", None, matches)
+        return Choice(only.template, TEMPLATE_RESOLVED, _selected(only.template), None, matches)
     if left:
         matches = tuple(
             match
@@ -259,7 +260,7 @@ def _kept(seen: ServiceObservation) -> Choice | None:
         message = f"{selected.template} was selected in the place of {current}, {broken}"
         return replace(selected, message=message)
     matches = [
-        replace(match, dropped_by="", message="in use")
+        replace(match, dropped_by="", message=_FITS)
         if match.template.uid == current.uid
         else match
         if match.dropped_by not in ("", SELECTION)
@@ -267,9 +268,9 @@ def _kept(seen: ServiceObservation) -> Choice | None:
         for match in selected.matches
     ]
     if all(match.template.uid != current.uid for match in matches):
-        matches.append(Match(current, "", "in use"))
+        matches.append(Match(current, "", _FITS))
     others = [match for match in matches if match.dropped_by == SELECTION]
-    message = f"{current} is in use"
+    message = _selected(current)
     if others:
         names = _and(str(match.template) for match in others)
         message = (
@@ -328,7 +329,7 @@ def _judge_one(seen: ServiceObservation, template: ObservedTemplate) -> Match:
         return Match(template, GPU, no_gpu)
     if differs:
         return Match(template, OVERRIDES, differs)
-    return Match(template, "", "it fits")
+    return Match(template, "", _FITS)
 
 
 def _none_left(seen: ServiceObservation, matches: tuple[Match, ...]) -> Choice:
@@ -363,6 +364,11 @@ def _other_model(seen: ServiceObservation, template: ObservedTemplate) -> str:
     if named != wanted:
         return f"its spec.modelName is {named!r}, and the service's model is {wanted!r}"
     return f"it runs the AIMClusterModel {named!r}, which the AIMModel of that name hides in this namespace"
+
+
+def _selected(template: ObservedTemplate) -> str:
+    """The same words when it is selected and when it is kept: a status is not written for it."""
+    return f"{template} is selected"
 
 
 def _ordered(matches: Iterable[Match]) -> tuple[Match, ...]:
