@@ -149,25 +149,14 @@ class CachingObserver:
         obj = self.cache.get(kinds.TEMPLATES, request.name, request.namespace)
         if obj is None:
             return None
-        view = obj.view
+        view, cache = obj.view, self.cache.get(kinds.TEMPLATE_CACHES, request.name, request.namespace)
         return obj, WarmingObservation(
             template=observed_template(obj),
             runtime_config=self._templates.runtime_config(view.spec.runtime_config_name, request.namespace),
-            caches=tuple(self.caches_of(request.name, request.namespace)),
+            cache=None if cache is None else _template_cache(cache),
             now=self._clock.now(),
             refused=refused,
         )
-
-    def caches_of(self, template: str, namespace: str) -> Iterator[SeenTemplateCache]:
-        """The template caches of a namespace that name a template, and the one that has its name."""
-        found = {
-            obj.meta.name: obj
-            for obj in self.cache.by_index(kinds.TEMPLATE_CACHES, "template", place(namespace, template))
-        }
-        named = self.cache.get(kinds.TEMPLATE_CACHES, template, namespace)
-        if named is not None:
-            found[template] = named
-        return map(_template_cache, found.values())
 
 
 def _template_cache(obj: Object[Any]) -> SeenTemplateCache:

@@ -58,8 +58,8 @@ class WarmingReconciler:
         decision = decide_warming(seen)
         if decision.create is not None:
             await self._make(request, obj, decision.create)
-        elif decision.patch is not None and decision.patched is not None:
-            await self._patch(decision.patched, decision.patch)
+        elif decision.patch is not None and seen.cache is not None:
+            await self._patch(seen.cache, decision.patch)
         if decision.create is not None or decision.patch is not None:
             observed = self._observer.warming(request, self._refused.get(request, ""))
             if observed is None:

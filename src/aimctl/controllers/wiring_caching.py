@@ -1,7 +1,7 @@
 """Caching, wired: which events ask for which reconciler.
 
 templates change        -> warming, for those that ask for caching; template caches, for those that name them (by index)
-template caches change  -> warming, for the template they name; themselves, and those that share a source (by index)
+template caches change  -> warming, for the template of their name; themselves, and those that share a source (by index)
 model caches change     -> template caches, for those that use them or their source (by index)
 runtime configs change  -> template caches, for those that refer to them (by index)
 services change         -> template caches, for the template whose model they wish cached
@@ -72,11 +72,6 @@ def _asks(template: Object[Any]) -> Iterator[Request]:
         yield template.key
 
 
-def _named_template(cache: Object[Any]) -> Iterator[Request]:
-    yield Request(cache.meta.namespace, cache.view.spec.template_ref)
-    yield cache.key  # the template of its name, which has to do without
-
-
 def _wish(service: Object[Any]) -> Hashable:
     """What a template cache looks at."""
     template = service.view.status.resolved_template
@@ -109,7 +104,7 @@ class _TemplateCaches:
         }
         warming = [
             Watch(informer(kinds.TEMPLATES), EnqueueMapped(_asks)),
-            Watch(informer(kinds.TEMPLATE_CACHES), EnqueueMapped(_named_template)),
+            Watch(informer(kinds.TEMPLATE_CACHES), EnqueueObject()),
         ]
         assembly.add("warming", WarmingReconciler(**common), kinds.TEMPLATES, warming)
         assembly.add(

@@ -26,7 +26,6 @@ __all__ = [
     "ObservedModelCache",
     "SeenTemplateCache",
     "TemplateCacheObservation",
-    "cache_of_template",
 ]
 
 
@@ -145,16 +144,3 @@ class TemplateCacheObservation:
     def timestamp(self) -> str:
         """``now`` as the API writes times."""
         return rfc3339(self.now)
-
-
-def cache_of_template(caches: tuple[SeenTemplateCache, ...], template: str) -> SeenTemplateCache | None:
-    """The cache that counts for a template, of those of a namespace that name it.
-
-    The one of the template's own name; else one that is available, the oldest of several.
-    """
-    able = [item for item in caches if item.view.spec.template_ref == template]
-    return min(
-        able,
-        key=lambda item: (item.name != template, item.deleting, not item.available, item.created, item.name),
-        default=None,
-    )

@@ -5,8 +5,8 @@ Contract:
       ``caching.enabled`` the condition is absent.
     * True only when the template cache has all the sources that the template's status has now: a cache that is warm for
       older sources is not warm.
-    * The template cache is the template's own (of its name, owned by it), which follows the template's edits; or
-      somebody's own that names the template, which is used as it is. Who takes it away when nobody wishes it any more:
+    * The template cache is the one of the template's name: the template's own (owned by it), which follows its
+      edits, or somebody's own, which is used as it is. Who takes it away when nobody wishes it any more:
       :mod:`aimctl.domain.template_cache_decision`.
     * Progress is told in steps of ten percent, and so a bounded number of times.
 
@@ -25,7 +25,6 @@ from aimctl.domain.observation import rfc3339
 from aimctl.domain.resolution import Resolved
 from aimctl.domain.status_slice import StatusSlice
 from aimctl.domain.template_cache import template_cache_manifest, template_cache_spec
-from aimctl.domain.template_cache_observation import cache_of_template
 from aimctl.domain.template_cache_plan import sources_of
 from aimctl.domain.template_decision import CACHE_WARM, WARM_FAILED, WARM_REQUESTED
 
@@ -54,14 +53,14 @@ class WarmingObservation:
     Attributes:
         template: itself.
         runtime_config: of the template.
-        caches: the template caches of the namespace that name it, and the one of its name.
+        cache: the template cache of its name.
         refused: why the server did not take the template cache, if it did not.
         now: the time, aware.
     """
 
     template: ObservedTemplate
     runtime_config: Resolved[RuntimeConfigSpec] | Missing
-    caches: tuple[SeenTemplateCache, ...]
+    cache: SeenTemplateCache | None
     now: datetime
     refused: str = ""
 
@@ -74,13 +73,11 @@ class WarmingDecision:
     Attributes:
         create: the template cache.
         patch: the fields of its spec to set; null takes one away.
-        patched: the cache that ``patch`` is for.
     """
 
     status: StatusSlice | None
     create: dict[str, Any] | None = None
     patch: dict[str, Any] | None = None
-    patched: SeenTemplateCache | None = None
 
 
 def wants_caching(view: object) -> bool:
@@ -96,28 +93,17 @@ def decide_warming(seen: WarmingObservation) -> WarmingDecision:
         return WarmingDecision(None)
     if not wants_caching(template.view):
         return WarmingDecision(StatusSlice({}, (), frozenset(), _OWNED_CONDITIONS))
-    cache = cache_of_template(seen.caches, template.name)
+    cache = seen.cache
     if cache is None:
         return _without(seen)
-    says = _judge(seen, cache)
-    if cache.managed and cache.controller == template.uid and not cache.deleting:
-        changes = _changes(template, cache)
-        if changes:
-            return WarmingDecision(_slice(seen, *says), patch=changes, patched=cache)
-    return WarmingDecision(_slice(seen, *says))
+    ours = cache.managed and cache.controller == template.uid and not cache.deleting
+    patch = (_changes(template, cache) or None) if ours else None
+    return WarmingDecision(_slice(seen, *_judge(seen, cache)), patch=patch)
 
 
 def _without(seen: WarmingObservation) -> WarmingDecision:
-    """No template cache names the template."""
+    """There is no template cache."""
     name = seen.template.name
-    holder = next((item for item in seen.caches if item.name == name), None)
-    if holder is not None:
-        other = holder.view.spec.template_ref
-        text = (
-            f"AIMTemplateCache {name!r} is there already and caches template {other!r}: delete it, or make another"
-            f" AIMTemplateCache with spec.templateRef {name!r}"
-        )
-        return WarmingDecision(_slice(seen, "False", WARM_FAILED, text))
     config = seen.runtime_config.spec if isinstance(seen.runtime_config, Resolved) else None
     labels = propagated(seen.template.labels, config) if config is not None else {}
     manifest = template_cache_manifest(seen.template, seen.template.namespace, labels=labels)
@@ -132,12 +118,20 @@ def _judge(seen: WarmingObservation, cache: SeenTemplateCache) -> tuple[conditio
     """What the cache means for the template: status, reason and message of ``CacheWarm``."""
     sources, status = sources_of(seen.template.view), cache.view.status
     name, of = f"AIMTemplateCache {cache.name!r}", status.resolved_template
-    if not sources:
-        return "False", WARM_REQUESTED, "caching starts when the model sources are discovered"
-    if cache.deleting:
-        return "False", WARM_REQUESTED, f"{name} is being deleted; another one follows"
-    same_template = of is not None and of.uid == seen.template.uid
-    if not same_template or not sources.keys() <= {item.source for item in status.models}:
+    other = cache.view.spec.template_ref
+    if other != seen.template.name:
+        text = (
+            f"{name} is there already, for template {other!r}: delete it, and one for this template is made"
+        )
+        return "False", WARM_FAILED, text
+    if not sources or cache.deleting:
+        waits = "is being deleted; another one follows" if cache.deleting else "waits for the model sources"
+        return "False", WARM_REQUESTED, f"{name} {waits}"
+    if (
+        of is None
+        or of.uid != seen.template.uid
+        or not sources.keys() <= {item.source for item in status.models}
+    ):
         return "False", WARM_REQUESTED, f"{name} does not know the model sources yet"
     ready = conditions.find(status.conditions, "Ready")
     says = f"{name}: {ready.message}" if ready is not None else name
