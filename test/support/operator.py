@@ -38,6 +38,8 @@ from support.ledger import OPERATOR_NAMESPACE, Ledger
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
+    from aimctl.runtime.kube.transport import HttpRequest
+
 _ECHO_SECONDS = 0.02
 """After a state was reached: reconciles that its own events asked for would hide that a later event asks nobody."""
 
@@ -55,7 +57,7 @@ class Sent(NamedTuple):
 
 
 class Wire:
-    """A manager's way to the server. Can be cut; remembers writes; lets go of no packet that is on its way.
+    """A manager's way to the server. Can be cut; remembers requests; lets go of no packet that is on its way.
 
     A caller that gives up (a time-out, a crash) does not take its request back: it still reaches the server.
     """
@@ -64,12 +66,15 @@ class Wire:
         self._inner = cluster.transport()
         self.cut = False
         self.writes: list[Sent] = []
+        self.requests: list[HttpRequest] = []
+        """All there were, reads and watches too."""
         self._flying: set[asyncio.Task[Any]] = set()
 
     @asynccontextmanager
     async def send(self, request, *, stream=False, timeout_seconds=None) -> AsyncIterator[Any]:
         if self.cut:
             raise ConnectionFailed("the process is dead", refused=True)
+        self.requests.append(request)
         if request.method == "GET":
             async with self._inner.send(request, stream=stream, timeout_seconds=timeout_seconds) as answer:
                 yield answer
