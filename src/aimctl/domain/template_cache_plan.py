@@ -97,7 +97,8 @@ def entries_of(seen: TemplateCacheObservation) -> list[Entry]:
             for item in seen.view.status.models
         ]
     listed = {item.source: item.model_cache for item in seen.view.status.models}
-    return [_entry(seen, item.name, item.source, item.size_bytes, listed) for item in sources]
+    sizes = sources_of(seen.template.view) if seen.template is not None else {}
+    return [_entry(seen, item.name, item.source, sizes[item.source], listed) for item in sources]
 
 
 def _entry(
