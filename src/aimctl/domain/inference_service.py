@@ -71,7 +71,9 @@ def inference_service(seen: ServiceObservation, template: ObservedTemplate) -> d
         ValueError: the model is not resolved.
     """
     if not isinstance(seen.model, Resolved):
-        raise ValueError(f"service {seen.service.name!r} has no model, so there is nothing to serve")
+        raise ValueError(  # noqa: TRY004 - it is no wrong type, but something missing
+            f"service {seen.service.name!r} has no model, so there is nothing to serve"
+        )
     service, spec = seen.service, seen.view.spec
     config = seen.runtime_config.spec if isinstance(seen.runtime_config, Resolved) else RuntimeConfigSpec()
     labels = {

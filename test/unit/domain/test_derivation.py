@@ -1,0 +1,491 @@
+"""Derived templates: names, contents, the search, and following the base."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from hashlib import sha256
+from itertools import permutations
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from aimctl.api.v1alpha1 import CLUSTER_SERVICE_TEMPLATES, SERVICE_TEMPLATES, RuntimeConfigSpec
+from aimctl.api.v1alpha1.services import ServiceOverrides
+from aimctl.devcluster.patches import merge_patch
+from aimctl.domain.derivation import (
+    base_name,
+    derived_name,
+    derived_spec,
+    derived_template,
+    find_match,
+    followed,
+    overrides_digest,
+    overrides_of,
+    profile_of,
+    vouches,
+)
+from aimctl.domain.service_observation import ObservedTemplate
+from support.services import TEAM, service, template
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+FAST = {"metric": "throughput"}
+
+
+def overrides(said: Mapping[str, Any]) -> ServiceOverrides:
+    return ServiceOverrides.model_validate(said)
+
+
+def template_of(manifest: Mapping[str, Any], *, uid: str = "derived-uid") -> ObservedTemplate:
+    """A manifest as it is seen once it is created."""
+    meta = manifest["metadata"]
+    return ObservedTemplate(
+        kind=manifest["kind"],
+        namespace=meta["namespace"],
+        name=meta["name"],
+        uid=uid,
+        generation=1,
+        resource_version="8",
+        labels=meta["labels"],
+        annotations=meta["annotations"],
+        owners=tuple(meta["ownerReferences"]),
+        deleting=False,
+        view=SERVICE_TEMPLATES.decode(json.dumps({"spec": manifest["spec"]}).encode()),
+    )
+
+
+def derive(base: ObservedTemplate, said: Mapping[str, Any], *, uid: str = "derived-uid") -> ObservedTemplate:
+    manifest = derived_template(base, overrides(said), service().service, RuntimeConfigSpec())
+    return template_of(manifest, uid=uid)
+
+
+def with_spec(one: ObservedTemplate, spec: Mapping[str, Any]) -> ObservedTemplate:
+    """The template with this spec instead."""
+    kind = SERVICE_TEMPLATES if one.namespace else CLUSTER_SERVICE_TEMPLATES
+    return replace(one, view=kind.decode(json.dumps({"spec": spec}).encode()))
+
+
+def edited(one: ObservedTemplate, **spec: Any) -> ObservedTemplate:
+    """The template with other fields; None takes one away."""
+    body = {**one.view.spec.to_json(), **spec}
+    return with_spec(one, {name: value for name, value in body.items() if value is not None})
+
+
+# ---- any base, any overrides
+
+LABELS = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,60}[a-z0-9])?", fullmatch=True).filter(str.isascii)
+METRICS = st.sampled_from(["latency", "throughput"])
+PRECISIONS = st.sampled_from(["auto", "fp8", "fp16", "bf16"])
+GPUS = st.fixed_dictionaries(
+    {},
+    optional={"count": st.integers(1, 16), "model": st.sampled_from(["MI300X", "Instinct MI300X", "H100"])},
+)
+OVERRIDES = st.fixed_dictionaries(
+    {}, optional={"metric": METRICS, "precision": PRECISIONS, "gpuSelector": GPUS}
+).filter(lambda said: bool({**said, "gpuSelector": None} if said.get("gpuSelector") else said))
+ENV = st.lists(
+    st.builds(lambda name, value: {"name": name, "value": value}, LABELS, st.text(max_size=4)),
+    max_size=2,
+    unique_by=lambda item: item["name"],
+)
+SPECS = st.fixed_dictionaries(
+    {"modelName": st.just("llama")},
+    optional={
+        "metric": METRICS,
+        "precision": PRECISIONS,
+        "gpuSelector": GPUS,
+        "runtimeConfigName": LABELS,
+        "serviceAccountName": LABELS,
+        "imagePullSecrets": st.lists(st.builds(lambda name: {"name": name}, LABELS), max_size=2),
+        "resources": st.fixed_dictionaries(
+            {}, optional={"limits": st.dictionaries(LABELS, st.just("1"), max_size=2)}
+        ),
+        "env": ENV,
+        "caching": st.fixed_dictionaries({}, optional={"enabled": st.booleans(), "env": ENV}),
+    },
+)
+
+
+@st.composite
+def bases(draw: st.DrawFn) -> ObservedTemplate:
+    cluster, spec = draw(st.booleans()), draw(SPECS)
+    if cluster:
+        spec = {name: value for name, value in spec.items() if name not in ("env", "caching")}
+    return with_spec(template(draw(LABELS), cluster=cluster), spec)
+
+
+def says_something(said: Mapping[str, Any]) -> bool:
+    return bool(said.get("metric") or said.get("precision") or said.get("gpuSelector"))
+
+
+@given(LABELS, OVERRIDES)
+def test_the_name_is_a_dns_label_and_always_the_same(base: str, said: dict[str, Any]) -> None:
+    assume(says_something(said))
+    name = derived_name(base, overrides(said))
+    assert len(name) <= 63
+    assert DNS_LABEL.fullmatch(name)
+    assert name == derived_name(base, overrides(dict(reversed(said.items()))))
+
+
+@given(st.lists(LABELS, min_size=2, max_size=4).map(".".join), OVERRIDES)
+def test_a_base_with_dots_in_its_name_gives_a_valid_object_name(base: str, said: dict[str, Any]) -> None:
+    assume(says_something(said))
+    name = derived_name(base, overrides(said))
+    assert len(name) <= 63
+    assert SUBDOMAIN.fullmatch(name)
+
+
+@given(st.lists(LABELS, min_size=2, max_size=2, unique=True), OVERRIDES, OVERRIDES)
+def test_other_bases_and_other_overrides_give_other_names(
+    names: list[str], one: dict[str, Any], other: dict[str, Any]
+) -> None:
+    assume(says_something(one) and says_something(other))
+    assert derived_name(names[0], overrides(one)) != derived_name(names[1], overrides(one))
+    same = {**one, "gpuSelector": one.get("gpuSelector") or None} == {
+        **other,
+        "gpuSelector": other.get("gpuSelector") or None,
+    }
+    assert (derived_name(names[0], overrides(one)) == derived_name(names[0], overrides(other))) == same
+
+
+@given(bases(), OVERRIDES)
+def test_deriving_again_from_the_result_changes_nothing(base: ObservedTemplate, said: dict[str, Any]) -> None:
+    assume(says_something(said))
+    once = derive(base, said)
+    again = derived_spec(once.view.spec, overrides(said))
+    assert again == derived_spec(base.view.spec, overrides(said))
+    seen = service(templates=[base, once], spec={"overrides": said})
+    match = find_match(seen, once)
+    assert match is not None
+    assert profile_of(match.view.spec) == profile_of(once.view.spec)
+    assert followed(base, once) == {}
+
+
+@given(bases(), OVERRIDES)
+def test_all_but_the_overrides_is_the_bases(base: ObservedTemplate, said: dict[str, Any]) -> None:
+    assume(says_something(said))
+    got, was = derived_spec(base.view.spec, overrides(said)), base.view.spec.to_json()
+    for name in ("metric", "precision"):
+        assert got.pop(name, None) == said.get(name, was.pop(name, None))
+        was.pop(name, None)
+    wanted = {**was.pop("gpuSelector", {}), **said.get("gpuSelector", {})}
+    assert got.pop("gpuSelector", {}) == wanted
+    assert got == was
+
+
+@given(bases(), OVERRIDES)
+def test_nothing_of_the_single_service_is_in_the_template_but_its_reference(
+    base: ObservedTemplate, said: dict[str, Any]
+) -> None:
+    assume(says_something(said))
+    own = {
+        "overrides": said,
+        "replicas": 7,
+        "cacheModel": True,
+        "runtimeConfigName": "own-config",
+        "serviceAccountName": "own-account",
+        "env": [{"name": "OWN_VARIABLE", "value": "own-value"}],
+        "imagePullSecrets": [{"name": "own-secret"}],
+        "resources": {"limits": {"own/resource": "1"}},
+    }
+    plain, full = service(spec={"overrides": said}), service(spec=own)
+    made = [
+        derived_template(base, seen.view.spec.overrides or overrides({}), seen.service, RuntimeConfigSpec())
+        for seen in (plain, full)
+    ]
+    assert made[0] == made[1]
+    assert "own" not in json.dumps(made[1]["spec"])
+
+
+@given(bases(), OVERRIDES)
+def test_the_name_tells_the_overrides_and_the_base_vouches(
+    base: ObservedTemplate, said: dict[str, Any]
+) -> None:
+    assume(says_something(said))
+    made = derive(base, said)
+    found = overrides_of(made)
+    assert found is not None
+    assert overrides_digest(found) == overrides_digest(overrides(said))
+    assert vouches(base, made)
+
+
+@given(bases(), bases(), OVERRIDES)
+def test_the_patch_brings_the_bases_edits_in_and_then_there_is_nothing_to_do(
+    base: ObservedTemplate, other: ObservedTemplate, said: dict[str, Any]
+) -> None:
+    assume(says_something(said))
+    was, new = base.view.spec.to_json(), other.view.spec.to_json()
+    fixed = ("modelName", "metric", "precision", "gpuSelector")
+    spec = {name: value for name, value in new.items() if name not in fixed}
+    gone = {name: None for name in was if name not in fixed and name not in spec}
+    if not base.namespace:
+        spec = {name: value for name, value in spec.items() if name not in ("env", "caching")}
+    changed = edited(base, **gone, **spec)
+    made = derive(base, said)
+    patch = followed(changed, made)
+    assert not set(patch) & set(fixed)
+    after = with_spec(made, merge_patch(made.view.spec.to_json(), patch))
+    assert after.view.spec == with_spec(made, derived_spec(changed.view.spec, overrides(said))).view.spec
+    assert followed(changed, after) == {}
+
+
+# ---- names
+
+
+def test_the_hash_is_the_sha_256_of_the_canonical_json() -> None:
+    said = {"gpuSelector": {"model": "MI325X", "count": 4}, "precision": "fp16", "metric": "throughput"}
+    text = b'{"gpuSelector":{"count":4,"model":"MI325X"},"metric":"throughput","precision":"fp16"}'
+    assert overrides_digest(overrides(said)) == sha256(text).hexdigest()
+    assert (
+        derived_name("base-template", overrides(said)) == f"base-template-ovr-{sha256(text).hexdigest()[:8]}"
+    )
+
+
+@pytest.mark.parametrize("said", [None, {}, {"gpuSelector": {}}, {"metric": None}])
+def test_overrides_that_say_nothing_are_none(said: dict[str, Any] | None) -> None:
+    assert overrides_digest(None if said is None else overrides(said)) == ""
+    with pytest.raises(ValueError, match="nothing is overridden"):
+        derived_name("base", None if said is None else overrides(said))
+
+
+# ---- contents
+
+
+def test_the_template_is_made_in_the_services_namespace_with_labels_and_owner_also_from_a_cluster_base() -> (
+    None
+):
+    for cluster in (False, True):
+        made = derived_template(
+            template("base", cluster=cluster), overrides(FAST), service().service, RuntimeConfigSpec()
+        )
+        assert made["kind"] == "AIMServiceTemplate"
+        meta = made["metadata"]
+        assert meta["namespace"] == TEAM
+        assert meta["labels"] == {
+            "app.kubernetes.io/managed-by": "aim",
+            "aim.silogen.ai/derived-template": "true",
+        }
+        assert meta["annotations"] == {"aim.silogen.ai/base-template": "base"}
+        assert meta["ownerReferences"] == [
+            {
+                "apiVersion": "aim.silogen.ai/v1alpha1",
+                "kind": "AIMService",
+                "name": "chat",
+                "uid": "service-uid",
+                "controller": False,
+                "blockOwnerDeletion": False,
+            }
+        ]
+
+
+def test_the_documents_example() -> None:
+    base = edited(
+        template("base-template", metric="latency", precision="fp8"), imagePullSecrets=[{"name": "registry"}]
+    )
+    assert derived_spec(base.view.spec, overrides({"metric": "throughput", "precision": "fp16"})) == {
+        "modelName": "llama",
+        "metric": "throughput",
+        "precision": "fp16",
+        "gpuSelector": {"count": 1, "model": "MI300X"},
+        "imagePullSecrets": [{"name": "registry"}],
+    }
+
+
+def test_a_part_of_the_gpu_selector_is_replaced_alone() -> None:
+    got = derived_spec(template().view.spec, overrides({"gpuSelector": {"count": 4}}))
+    assert got["gpuSelector"] == {"count": 4, "model": "MI300X"}
+
+
+def test_the_bases_labels_go_along_where_the_runtime_config_says_so_and_ours_win() -> None:
+    config = RuntimeConfigSpec.model_validate({"labelPropagation": {"enabled": True, "match": ["*"]}})
+    base = replace(template(), labels={"team": "a", "app.kubernetes.io/managed-by": "helm"})
+    labels = derived_template(base, overrides(FAST), service().service, config)["metadata"]["labels"]
+    assert labels == {
+        "team": "a",
+        "app.kubernetes.io/managed-by": "aim",
+        "aim.silogen.ai/derived-template": "true",
+    }
+
+
+# ---- the search
+
+BASE = template("base")
+WANTED: dict[str, Any] = {"metric": "throughput"}
+DERIVED_ONE = derive(BASE, FAST)
+OTHER_BASE = template("a-base")
+OTHERS = derive(OTHER_BASE, FAST, uid="others-uid")
+
+
+def found(*there: ObservedTemplate, base: ObservedTemplate | None = BASE, **differs: Any) -> str | None:
+    """The name of the match, the same in whatever order the templates come."""
+    differs = {"spec": {"overrides": FAST, "templateRef": "base"}, **differs}
+    names = set()
+    for order in permutations(there):
+        match = find_match(service(templates=order, **differs), base)
+        names.add(match.name if match is not None else None)
+    (only,) = names
+    return only
+
+
+def test_without_any_that_fits_there_is_none() -> None:
+    assert found(BASE) is None
+    assert found() is None
+
+
+@pytest.mark.parametrize(
+    "differs",
+    [
+        {"metric": "latency"},
+        {"precision": "fp8"},
+        {"precision": None},
+        {"gpu": (2, "MI300X")},
+        {"gpu": (1, "MI325X")},
+        {"gpu": (1, None)},
+        {"gpu": None},
+        {"model_name": "other"},
+        {"deleting": True},
+    ],
+    ids=str,
+)
+def test_one_that_differs_in_a_single_field_does_not_fit(differs: dict[str, Any]) -> None:
+    assert found(BASE, template("hand", **{**WANTED, **differs})) is None
+    assert found(BASE, template("hand", **WANTED)) == "hand"
+
+
+def test_gpu_models_are_compared_by_what_they_mean() -> None:
+    assert found(BASE, template("hand", **WANTED, gpu=(1, "AMD Instinct MI300X"))) == "hand"
+
+
+def test_a_cluster_template_whose_model_is_hidden_by_a_namespaced_one_does_not_fit() -> None:
+    there = template("hand", cluster=True, **WANTED)
+    assert found(BASE, there) == "hand"
+    assert found(BASE, there, own_model=True) is None
+
+
+def test_the_order_of_the_search() -> None:
+    """Each is found when all before it are gone."""
+    in_use = template("z-in-use", **WANTED)
+    by_name = [in_use, DERIVED_ONE, template("b-hand", **WANTED), template("c-hand", **WANTED)]
+    clusters = [template("d-cluster", cluster=True, **WANTED), template("e-cluster", cluster=True, **WANTED)]
+    order = [*by_name, *clusters, OTHERS]
+    for first in range(len(order)):
+        left = order[first:]
+        assert found(BASE, OTHER_BASE, *left[:3], current=in_use) == left[0].name
+
+
+def test_the_base_itself_counts_and_comes_before_others_of_its_scope() -> None:
+    base = template("base", metric="throughput")
+    assert found(base, template("a-hand", **WANTED), base=base) == "base"
+
+
+def test_states_say_nothing_about_what_fits() -> None:
+    assert found(BASE, template("hand", "Failed", **WANTED)) == "hand"
+
+
+def test_a_template_derived_for_another_base_fits_only_while_that_one_would_still_give_it_its_values() -> (
+    None
+):
+    assert found(BASE, OTHERS, OTHER_BASE) == OTHERS.name
+    assert found(BASE, OTHERS) is None
+    assert found(BASE, OTHERS, template("a-base", precision="fp8")) is None
+
+
+def test_one_that_is_in_use_stays_when_its_other_base_is_gone_but_not_when_that_was_made_anew() -> None:
+    assert found(BASE, OTHERS, current=OTHERS) == OTHERS.name
+    assert found(BASE, OTHERS, template("a-base", precision="fp8"), current=OTHERS) is None
+
+
+def test_a_hand_made_template_that_happens_to_have_the_name_fits_if_it_fits() -> None:
+    name = DERIVED_ONE.name
+    assert found(BASE, template(name, **WANTED)) == name
+    assert found(BASE, template(name)) is None
+
+
+def test_without_a_base_what_was_made_for_these_overrides_is_kept() -> None:
+    theirs = replace(DERIVED_ONE, owners=({"uid": "x", "kind": "AIMService", "name": "x"},))
+    mine = DERIVED_ONE
+    assert found(mine, base=None) == DERIVED_ONE.name
+    assert found(theirs, base=None, current=theirs) == DERIVED_ONE.name
+    assert found(theirs, base=None) is None
+    assert found(mine, base=None, spec={"overrides": {"metric": "latency"}}) is None
+    other_name = {"overrides": FAST, "templateRef": "another"}
+    assert found(mine, base=None, spec=other_name) is None
+    assert found(mine, base=None, spec={"overrides": FAST}) == DERIVED_ONE.name
+
+
+# ---- following
+
+
+def test_the_bases_edits_are_followed_field_by_field() -> None:
+    base = edited(
+        BASE,
+        serviceAccountName="runner",
+        imagePullSecrets=[{"name": "a"}],
+        resources={"limits": {"cpu": "1", "memory": "1Gi"}},
+        env=[{"name": "A", "value": "1"}],
+        caching={"enabled": True},
+    )
+    made = derive(base, FAST)
+    changed = edited(
+        base,
+        serviceAccountName=None,
+        imagePullSecrets=[{"name": "b"}],
+        resources={"limits": {"cpu": "2"}, "requests": {"cpu": "1"}},
+        runtimeConfigName="other",
+        caching={"enabled": False},
+    )
+    assert followed(changed, made) == {
+        "serviceAccountName": None,
+        "imagePullSecrets": [{"name": "b"}],
+        "resources": {"limits": {"cpu": "2", "memory": None}, "requests": {"cpu": "1"}},
+        "runtimeConfigName": "other",
+        "caching": {"enabled": False},
+    }
+
+
+def test_what_a_cluster_base_does_not_have_is_left_as_it_is() -> None:
+    base = template("base", cluster=True)
+    made = edited(derive(base, FAST), env=[{"name": "HF_TOKEN", "value": "x"}], caching={"enabled": True})
+    assert followed(base, made) == {}
+    assert followed(edited(base, serviceAccountName="a"), made) == {"serviceAccountName": "a"}
+
+
+@pytest.mark.parametrize(
+    "base",
+    [
+        template("base", precision="fp8"),
+        template("base", model_name="other"),
+        template("base", gpu=(8, "MI300X")),
+        template("base", deleting=True),
+    ],
+    ids=["precision", "model", "gpu", "deleting"],
+)
+def test_a_base_that_would_give_another_profile_is_not_followed(base: ObservedTemplate) -> None:
+    made = derive(BASE, FAST)
+    assert not vouches(base, made)
+    assert followed(edited(base, serviceAccountName="a"), made) == {}
+
+
+def test_a_base_made_anew_with_another_value_of_what_is_overridden_is_still_the_base() -> None:
+    assert vouches(template("base", metric="throughput", uid="new"), derive(BASE, FAST))
+
+
+@pytest.mark.parametrize("name", ["base-ovr-00000000", "anything"])
+def test_a_name_that_no_overrides_give_says_nothing(name: str) -> None:
+    made = replace(DERIVED_ONE, name=name)
+    assert overrides_of(made) is None
+    assert not vouches(BASE, made)
+    assert overrides_of(replace(made, annotations={})) is None
+
+
+def test_only_a_namespaced_template_with_our_label_was_derived() -> None:
+    assert base_name(DERIVED_ONE) == "base"
+    assert base_name(replace(DERIVED_ONE, labels={})) == ""
+    assert base_name(BASE) == ""
