@@ -267,12 +267,13 @@ def _mounts(volumes: Iterable[_Volume]) -> Iterator[tuple[str, str]]:
     volume cannot be mounted inside another; such a one, and the second of two that would meet, gets a plain name.
     """
     taken: set[str] = set()
-    for volume in sorted(volumes, key=lambda item: (item.source.count("/"), item.source, item.claim)):
-        folder = _folder(volume.source)
-        if _clashes(folder, taken):
-            folder = f"{folder.replace('/', '-')}-{volume.claim}"
-        taken.add(folder)
-        yield f"{CACHE_PATH}/{folder}", volume.claim
+    wanted = ((_folder(volume.source), volume.claim) for volume in volumes)
+    for folder, claim in sorted(wanted, key=lambda item: (item[0].count("/"), *item)):
+        free = folder
+        while _clashes(free, taken):
+            free = f"{free.replace('/', '-')}-{claim}"
+        taken.add(free)
+        yield f"{CACHE_PATH}/{free}", claim
 
 
 def _folder(source: str) -> str:

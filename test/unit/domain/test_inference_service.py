@@ -1,0 +1,389 @@
+"""The InferenceService: what runs, with which environment, resources, GPUs, secrets and caches."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from aimctl.api.v1alpha1 import CLUSTER_SERVICE_TEMPLATES, SERVICE_TEMPLATES, RuntimeConfigSpec
+from aimctl.api.v1alpha1.caches import TEMPLATE_CACHES
+from aimctl.domain.inference_service import inference_service
+from aimctl.domain.resolution import Resolved
+from aimctl.domain.service_observation import ModelWish, ObservedTemplateCache
+from support.services import cache, service, template
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aimctl.domain.service_observation import ObservedTemplate, ServiceObservation
+
+
+def runs(profile: Any = None, *, cluster: bool = False, **spec: Any) -> ObservedTemplate:
+    """The template in use, with further fields and what discovery found; None takes a field away."""
+    one = template("a", cluster=cluster)
+    body = {**one.view.spec.to_json(), **spec}
+    raw = {
+        "spec": {name: value for name, value in body.items() if value is not None},
+        "status": {"status": "Ready", **({} if profile is None else {"profile": profile})},
+    }
+    kind = CLUSTER_SERVICE_TEMPLATES if cluster else SERVICE_TEMPLATES
+    return replace(one, view=kind.decode(json.dumps(raw).encode()))
+
+
+def made(one: ObservedTemplate | None = None, **differs: Any) -> dict[str, Any]:
+    return inference_service(service(**differs), one or runs())
+
+
+def predictor(one: ObservedTemplate | None = None, **differs: Any) -> dict[str, Any]:
+    found: dict[str, Any] = made(one, **differs)["spec"]["predictor"]
+    return found
+
+
+def container(one: ObservedTemplate | None = None, **differs: Any) -> dict[str, Any]:
+    (only,) = predictor(one, **differs)["containers"]
+    return dict(only)
+
+
+def env(one: ObservedTemplate | None = None, **differs: Any) -> dict[str, Any]:
+    listed = container(one, **differs)["env"]
+    found = {item["name"]: item.get("value", item.get("valueFrom")) for item in listed}
+    assert len(found) == len(listed)
+    return found
+
+
+def with_config(seen: ServiceObservation, **spec: Any) -> ServiceObservation:
+    return replace(seen, runtime_config=Resolved(RuntimeConfigSpec.model_validate(spec), None))
+
+
+def variables(**values: str) -> list[dict[str, str]]:
+    return [{"name": name, "value": value} for name, value in values.items()]
+
+
+# ---- the object
+
+
+def test_it_has_the_services_name_and_namespace_and_is_owned_by_it() -> None:
+    body = made()
+    assert (body["apiVersion"], body["kind"]) == ("serving.kserve.io/v1beta1", "InferenceService")
+    meta = body["metadata"]
+    assert (meta["name"], meta["namespace"]) == ("chat", "team")
+    (owner,) = meta["ownerReferences"]
+    assert (owner["kind"], owner["name"], owner["uid"]) == ("AIMService", "chat", "service-uid")
+    assert owner["controller"] is True
+    assert owner["blockOwnerDeletion"] is True
+
+
+def test_it_says_who_made_it_and_for_which_service() -> None:
+    assert made()["metadata"]["labels"] == {
+        "app.kubernetes.io/managed-by": "aim",
+        "app.kubernetes.io/component": "inference",
+        "aim.silogen.ai/service": "chat",
+    }
+
+
+def test_the_services_labels_go_along_where_the_runtime_config_says_so_and_ours_win() -> None:
+    seen = service()
+    labels = {"org.example/team": "a", "other": "b", "app.kubernetes.io/managed-by": "helm"}
+    seen = replace(seen, service=replace(seen.service, name="x" * 70, labels=labels))
+    propagation = {"enabled": True, "match": ["org.example/*", "app.kubernetes.io/*"]}
+    got = inference_service(with_config(seen, labelPropagation=propagation), runs())["metadata"]["labels"]
+    assert got["org.example/team"] == "a"
+    assert got["app.kubernetes.io/managed-by"] == "aim"
+    assert "other" not in got
+    assert len(got["aim.silogen.ai/service"]) <= 63
+
+
+def test_it_is_a_raw_deployment_of_the_models_image() -> None:
+    assert made()["metadata"]["annotations"] == {"serving.kserve.io/deploymentMode": "RawDeployment"}
+    only = container()
+    assert only["name"] == "kserve-container"
+    assert only["image"] == "ghcr.io/silogen/aim-llama:1"
+    assert only["ports"] == [{"name": "http", "containerPort": 8000, "protocol": "TCP"}]
+
+
+@pytest.mark.parametrize("replicas", [1, 3])
+def test_the_replicas_are_a_fixed_number(replicas: int) -> None:
+    got = predictor(spec={"replicas": replicas})
+    assert (got["minReplicas"], got["maxReplicas"]) == (replicas, replicas)
+
+
+def test_no_replicas_stop_it() -> None:
+    body = made(spec={"replicas": 0})
+    assert body["metadata"]["annotations"]["serving.kserve.io/stop"] == "true"
+    assert body["spec"]["predictor"]["minReplicas"] == 0
+
+
+def test_without_a_model_there_is_nothing_to_serve() -> None:
+    with pytest.raises(ValueError, match="chat"):
+        made(model_found=ModelWish("x:1"))
+
+
+def test_the_same_input_gives_the_same_object_byte_for_byte() -> None:
+    one = runs({"env_vars": {"B": "1", "A": "2"}, "engine_args": {"b": 1, "a": 2}})
+    other = runs({"engine_args": {"a": 2, "b": 1}, "env_vars": {"A": "2", "B": "1"}})
+    assert json.dumps(made(one)) == json.dumps(made(other))
+
+
+# ---- environment
+
+
+def test_the_profile_is_in_the_environment_without_discoverys_log_levels() -> None:
+    assert env() == {
+        "AIM_METRIC": "latency",
+        "AIM_PRECISION": "fp16",
+        "AIM_GPU_MODEL": "MI300X",
+        "AIM_GPU_COUNT": "1",
+    }
+
+
+def test_the_more_particular_variable_wins() -> None:
+    letters = "ABCDE"
+    config = variables(**dict.fromkeys(letters, "config"))
+    model = variables(**dict.fromkeys(letters[1:], "model"))
+    own = variables(**dict.fromkeys(letters[2:], "template"))
+    discovered = dict.fromkeys(letters[3:], "discovered")
+    seen = service(model_spec={"env": model}, spec={"env": variables(E="service")})
+    one = runs({"env_vars": discovered}, env=own)
+    (only,) = inference_service(with_config(seen, env=config), one)["spec"]["predictor"]["containers"]
+    got = {item["name"]: item["value"] for item in only["env"]}
+    assert [got[letter] for letter in letters] == ["config", "model", "template", "discovered", "service"]
+
+
+def test_the_profile_can_be_overridden_by_the_template_and_the_service() -> None:
+    one = runs(env=variables(AIM_METRIC="own"))
+    assert env(one)["AIM_METRIC"] == "own"
+    assert env(one, spec={"env": variables(AIM_METRIC="mine")})["AIM_METRIC"] == "mine"
+
+
+def test_a_variable_from_a_secret_replaces_a_value_whole() -> None:
+    secret = {"secretKeyRef": {"name": "s", "key": "k"}}
+    one = runs({"env_vars": {"TOKEN": "x"}})
+    assert env(one, spec={"env": [{"name": "TOKEN", "valueFrom": secret}]})["TOKEN"] == secret
+
+
+def test_a_cluster_template_has_no_variables_of_its_own() -> None:
+    assert "AIM_METRIC" in env(runs(cluster=True))
+
+
+def test_what_discovery_found_is_handed_to_the_container() -> None:
+    profile = {
+        "env_vars": {
+            "TEXT": "x",
+            "NUMBER": 1,
+            "SHARE": 0.5,
+            "FLAG": True,
+            "NOTHING": None,
+            "DEEP": {"a": [1]},
+        },
+        "engine_args": {"tensor-parallel-size": 1, "dtype": "float16", "ö": None},
+    }
+    got = env(runs(profile))
+    assert {name: got[name] for name in ("TEXT", "NUMBER", "SHARE", "FLAG", "DEEP")} == {
+        "TEXT": "x",
+        "NUMBER": "1",
+        "SHARE": "0.5",
+        "FLAG": "true",
+        "DEEP": '{"a":[1]}',
+    }
+    assert "NOTHING" not in got
+    assert got["AIM_ENGINE_ARGS"] == '{"dtype":"float16","tensor-parallel-size":1,"ö":null}'
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [
+        {},
+        {"env_vars": []},
+        {"env_vars": {"": "x", "a b": "x", "=": "x", "1": "x", "x" * 254: "x"}},
+        {"engine_args": []},
+        {"engine_args": {}},
+        {"engine_args": "--flag", "metadata": "text"},
+    ],
+    ids=str,
+)
+def test_what_is_no_variable_is_left_out(profile: dict[str, Any]) -> None:
+    assert env(runs(profile)) == env()
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text("aA1_.é "),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("aA1_. "), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["env_vars", "engine_args", "metadata", "x"]), JSON, max_size=4),
+    st.sampled_from([None, {"count": 2}, {"model": "H100"}]),
+)
+def test_no_profile_breaks_it(profile: dict[str, Any], gpu: Any) -> None:
+    body = made(runs(profile, gpuSelector=gpu))
+    for item in body["spec"]["predictor"]["containers"][0]["env"]:
+        assert isinstance(item["value"], str)
+    json.dumps(body)
+
+
+# ---- resources
+
+
+def test_resources_are_merged_key_by_key_the_more_particular_first() -> None:
+    one = runs(resources={"limits": {"cpu": "2", "memory": "2Gi"}}, gpuSelector=None)
+    got = container(
+        one,
+        model_spec={
+            "resources": {"limits": {"cpu": "1", "memory": "1Gi", "x/y": "1"}, "requests": {"cpu": "1"}}
+        },
+        spec={"resources": {"limits": {"cpu": "3"}}},
+    )["resources"]
+    assert got == {"limits": {"cpu": "3", "memory": "2Gi", "x/y": "1"}, "requests": {"cpu": "1"}}
+
+
+def test_nothing_asked_for_is_nothing_said() -> None:
+    assert "resources" not in container(runs(gpuSelector=None))
+
+
+@pytest.mark.parametrize(
+    ("selector", "profile", "expected"),
+    [
+        ({"count": 4, "model": "MI300X"}, None, {"amd.com/gpu": "4"}),
+        ({"count": 2, "model": "Instinct MI325X"}, None, {"amd.com/gpu": "2"}),
+        ({"count": 1, "model": "NVIDIA-H100-80GB-HBM3"}, None, {"nvidia.com/gpu": "1"}),
+        ({"model": "MI300X"}, None, {"amd.com/gpu": "1"}),
+        ({"model": "MI300X"}, {"metadata": {"gpu_count": 8}}, {"amd.com/gpu": "8"}),
+        ({"model": "MI300X"}, {"metadata": {"gpu_count": True}}, {"amd.com/gpu": "1"}),
+        ({"model": "MI300X"}, {"metadata": {"gpu_count": "8"}}, {"amd.com/gpu": "1"}),
+        ({"count": 2}, None, {"amd.com/gpu": "2"}),
+        ({"count": 2}, {"metadata": {"gpu": "H100"}}, {"nvidia.com/gpu": "2"}),
+        ({"count": 2}, {"metadata": {"gpu": ["H100"]}}, {"amd.com/gpu": "2"}),
+        ({}, {"metadata": {"gpu": "H100", "gpu_count": 2}}, None),
+    ],
+    ids=str,
+)
+def test_gpus_are_asked_for_by_the_selector_in_requests_and_limits(
+    selector: dict[str, Any], profile: Any, expected: Mapping[str, str] | None
+) -> None:
+    got = container(runs(profile, gpuSelector=selector)).get("resources")
+    assert got == (None if expected is None else {"limits": expected, "requests": expected})
+
+
+def test_the_number_of_gpus_is_the_selectors_whatever_resources_say() -> None:
+    got = container(
+        runs(gpuSelector={"count": 4, "model": "MI300X"}, resources={"limits": {"amd.com/gpu": "1"}}),
+        spec={"resources": {"limits": {"amd.com/gpu": "2", "cpu": "1"}}},
+    )["resources"]
+    assert got == {"limits": {"amd.com/gpu": "4", "cpu": "1"}, "requests": {"amd.com/gpu": "4"}}
+
+
+# ---- secrets and accounts
+
+
+def names(*listed: str) -> list[dict[str, str]]:
+    return [{"name": name} for name in listed]
+
+
+def test_pull_secrets_of_service_template_and_model_each_once() -> None:
+    got = predictor(
+        runs(imagePullSecrets=names("b", "c")),
+        spec={"imagePullSecrets": names("a", "b")},
+        model_spec={"imagePullSecrets": names("c", "d")},
+    )
+    assert got["imagePullSecrets"] == names("a", "b", "c", "d")
+    assert "imagePullSecrets" not in predictor()
+
+
+def test_the_service_account_is_the_services_else_the_templates_else_the_models() -> None:
+    own, model = runs(serviceAccountName="template"), {"serviceAccountName": "model"}
+    assert (
+        predictor(own, model_spec=model, spec={"serviceAccountName": "mine"})["serviceAccountName"] == "mine"
+    )
+    assert predictor(own, model_spec=model)["serviceAccountName"] == "template"
+    assert predictor(model_spec=model)["serviceAccountName"] == "model"
+    assert "serviceAccountName" not in predictor()
+
+
+# ---- caches
+
+
+def cache_of(*sources: tuple[str, str | None], state: str = "Available") -> ObservedTemplateCache:
+    models = [
+        {"name": name, "source": "hf://x/y", **({"persistentVolumeClaim": claim} if claim else {})}
+        for name, claim in sources
+    ]
+    body = {"spec": {"templateRef": "a"}, "status": {"status": state, "models": models}}
+    return ObservedTemplateCache("a", "cache-uid", False, TEMPLATE_CACHES.decode(json.dumps(body).encode()))
+
+
+def mounts(*sources: tuple[str, str | None]) -> dict[str, str]:
+    """Where each claim is mounted."""
+    got = predictor(cache=cache_of(*sources))
+    volumes = {item["name"]: item["persistentVolumeClaim"] for item in got["volumes"]}
+    (only,) = got["containers"]
+    assert all(claim["readOnly"] for claim in volumes.values())
+    assert all(item["readOnly"] for item in only["volumeMounts"])
+    assert len(only["volumeMounts"]) == len(volumes)
+    return {item["mountPath"]: volumes[item["name"]]["claimName"] for item in only["volumeMounts"]}
+
+
+def test_each_cached_source_is_mounted_read_only_where_the_container_looks_for_it() -> None:
+    assert mounts(("meta-llama/Llama-3.1-8B", "llama-1"), ("tokenizer", "tok-2")) == {
+        "/workspace/model-cache/meta-llama/Llama-3.1-8B": "llama-1",
+        "/workspace/model-cache/tokenizer": "tok-2",
+    }
+    assert env(cache=cache_of(("m", "m-1")))["AIM_CACHE_PATH"] == "/workspace/model-cache"
+
+
+@pytest.mark.parametrize(
+    "unusable",
+    [
+        None,
+        cache("Progressing"),
+        cache("Failed"),
+        replace(cache(), deleting=True),
+        replace(cache(), name="b"),
+        cache_of(("m", None)),
+        cache_of(),
+    ],
+    ids=["none", "progressing", "failed", "deleting", "another's", "no claim", "empty"],
+)
+def test_a_cache_that_does_not_hold_everything_is_not_used(unusable: ObservedTemplateCache | None) -> None:
+    got = predictor(cache=unusable)
+    assert "volumes" not in got
+    assert "volumeMounts" not in got["containers"][0]
+    assert "AIM_CACHE_PATH" not in env(cache=unusable)
+
+
+@pytest.mark.parametrize(
+    "name", ["../../etc", "..", "a/../b", "/etc", "a//b", "a b", "a:b", "~", "é", "a/./b", ""]
+)
+def test_no_name_of_a_source_leads_out_of_the_folder_of_caches(name: str) -> None:
+    ((path, _),) = mounts((name, "claim")).items()
+    assert path.startswith("/workspace/model-cache/")
+    parts = path.removeprefix("/workspace/model-cache/").split("/")
+    assert all(part and part.strip(".") and part.isascii() and ":" not in part for part in parts)
+
+
+@example([("a//", "claim-1"), ("a/b", "claim-2")])
+@example([("a/b", "c"), ("a", "claim-1"), ("a-b-c", "claim-2")])
+@given(
+    st.lists(
+        st.tuples(st.text("ab/.:", max_size=6), st.integers(0, 99).map(lambda number: f"claim-{number}")),
+        min_size=1,
+        max_size=6,
+        unique_by=lambda item: item[1],
+    )
+)
+def test_no_mount_lies_in_another(sources: list[tuple[str, str | None]]) -> None:
+    paths = list(mounts(*sources))
+    assert len(paths) == len(sources)
+    for one in paths:
+        for other in paths:
+            assert one == other or not one.startswith(f"{other}/")
