@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, final
 from aimctl.controllers.indexes import EVERYWHERE, place
 from aimctl.controllers.job_access import JobAccess
 from aimctl.controllers.kinds import SERVICES
+from aimctl.controllers.service_indexes import used
 from aimctl.controllers.status import StatusWriter, status_of
 from aimctl.controllers.templates import FIELD_MANAGER
 from aimctl.domain.admission import Candidate
@@ -149,17 +150,22 @@ class DiscoveryReconciler:
             key=place(request.namespace, request.name),
             namespace=request.namespace,
             since=obj.meta.creation_timestamp,
-            awaited=self._awaited(request, seen.view.spec.model_name),
+            awaited=self._awaited(obj, seen.view.spec.model_name),
         )
         self._admission.want(candidate, partial(self._plan, request), partial(self._refused, request))
 
-    def _awaited(self, request: Request, model: str) -> bool:
-        """Whether a service waits for this template: it names it, or leaves the choice among its model's to us."""
-        where = request.namespace or EVERYWHERE
-        find = self._observer.cache.by_index
+    def _awaited(self, obj: Object[Any], model: str) -> bool:
+        """Whether a service waits for this template: it names it, uses it, owns it (then it was derived for it), or
+        leaves the choice among its model's to us.
+        """
+        namespace, name = obj.meta.namespace, obj.meta.name
+        if any(owner.kind == SERVICES.kind and owner.group == SERVICES.group for owner in obj.meta.owners):
+            return True
+        where, find = namespace or EVERYWHERE, self._observer.cache.by_index
         return bool(
-            find(SERVICES, "template", place(where, request.name))
+            find(SERVICES, "template", place(where, name))
             or find(SERVICES, "model", place(where, model))
+            or find(SERVICES, "uses", used(obj.resource.kind, namespace, name))
         )
 
     # ---- what admission asks

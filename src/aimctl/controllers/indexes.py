@@ -1,9 +1,9 @@
-"""How templates and services are found by what they refer to: index functions, and the values to ask for.
+"""How templates and Jobs are found by what they refer to: index functions, and the values to ask for.
 
 Contract: an index value is ``<namespace>/<name>``; with ``*`` as namespace it finds the objects of all namespaces and
 scopes that use the name. So a change of a model or runtime config reaches exactly the templates that may use it.
 
-The functions run for every object that enters the cache. They decode the four fields they need and leave the typed
+The functions run for every object that enters the cache. They decode the few fields they need and leave the typed
 view unmade, which for 20,000 templates is the larger part of a sync.
 """
 
@@ -27,7 +27,6 @@ __all__ = [
     "EVERYWHERE",
     "JOB_INDEXES",
     "POD_INDEXES",
-    "SERVICE_INDEXES",
     "TEMPLATE_INDEXES",
     "UNFINISHED",
     "place",
@@ -51,21 +50,7 @@ class _Template(msgspec.Struct, gc=False):
     spec: _TemplateSpec
 
 
-class _Model(msgspec.Struct, gc=False):
-    ref: str | None = None
-
-
-class _ServiceSpec(msgspec.Struct, rename="camel", gc=False):
-    model: _Model | None = None
-    template_ref: str | None = None
-
-
-class _Service(msgspec.Struct, gc=False):
-    spec: _ServiceSpec
-
-
 _template = msgspec.json.Decoder(_Template)
-_service = msgspec.json.Decoder(_Service)
 
 
 def place(namespace: str, name: str) -> str:
@@ -92,19 +77,6 @@ def _by_gpu(obj: Object[Any]) -> Iterator[str]:
         yield normalise(gpu.model)
 
 
-def _by_wanted_template(obj: Object[Any]) -> Iterator[str]:
-    wanted = _service.decode(obj.raw).spec.template_ref
-    if wanted:
-        yield from _both(obj, wanted)
-
-
-def _by_wanted_model(obj: Object[Any]) -> Iterator[str]:
-    """Services that leave the choice of the template to us wait for any template of their model."""
-    spec = _service.decode(obj.raw).spec
-    if not spec.template_ref and spec.model is not None and spec.model.ref:
-        yield from _both(obj, spec.model.ref)
-
-
 def _by_owner(obj: Object[Any]) -> Iterator[str]:
     for owner in obj.meta.owners:
         if owner.controller:
@@ -121,10 +93,6 @@ TEMPLATE_INDEXES: Mapping[str, IndexFunction[Any]] = {
     "model": _by_model,
     "runtime-config": _by_runtime_config,
     "gpu": _by_gpu,
-}
-SERVICE_INDEXES: Mapping[str, IndexFunction[Any]] = {
-    "template": _by_wanted_template,
-    "model": _by_wanted_model,
 }
 JOB_INDEXES: Mapping[str, IndexFunction[Any]] = {"owner": _by_owner, "state": _unfinished}
 POD_INDEXES: Mapping[str, IndexFunction[Any]] = {"owner": _by_owner}

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
 from aimctl.controllers import kinds
-from aimctl.controllers.indexes import JOB_INDEXES, POD_INDEXES, SERVICE_INDEXES, TEMPLATE_INDEXES
+from aimctl.controllers.indexes import JOB_INDEXES, POD_INDEXES, TEMPLATE_INDEXES
 from aimctl.controllers.inventory import GpuInventory
+from aimctl.controllers.service_indexes import SERVICE_LOOKUPS
 from aimctl.domain.discovery_job import REDISCOVER_ANNOTATION, TemplateIdentity
 from aimctl.domain.job_outcome import JobView, PodView
 from aimctl.domain.naming import (
@@ -145,7 +146,7 @@ class TemplateObserver:
         declare, own = self.cache.declare, self._options.namespaces
         declare(kinds.TEMPLATES, namespaces=own, indexes=TEMPLATE_INDEXES)
         declare(kinds.CLUSTER_TEMPLATES, indexes=TEMPLATE_INDEXES)
-        declare(kinds.SERVICES, namespaces=own, indexes=SERVICE_INDEXES)
+        declare(kinds.SERVICES, namespaces=own, indexes=SERVICE_LOOKUPS)
         declare(kinds.MODELS, namespaces=own)
         declare(kinds.RUNTIME_CONFIGS, namespaces=own)
         declare(kinds.CLUSTER_MODELS)

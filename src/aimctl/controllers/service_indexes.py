@@ -2,7 +2,9 @@
 
 Contract, beside that of :mod:`aimctl.controllers.indexes`:
 
-    services  any-model       the model they name; for one that names an image, the model it was resolved to, and the
+    services  template        the template they name
+              model           of services that name no template: the model they name, or were resolved to by its image
+              any-model       the model they name; for one that names an image, the model it was resolved to, and the
                               one that is made when there is none
               image           the image they name
               runtime-config  the runtime config they name
@@ -37,6 +39,7 @@ class _Model(msgspec.Struct, gc=False):
 
 class _Spec(msgspec.Struct, rename="camel", gc=False):
     model: _Model | None = None
+    template_ref: str | None = None
     runtime_config_name: str = "default"
 
 
@@ -81,6 +84,17 @@ def resolved_of(obj: Object[Any]) -> tuple[_Reference | None, _Reference | None]
     return (None, None) if status is None else (status.resolved_template, status.resolved_image)
 
 
+def _both(obj: Object[Any], name: str) -> Iterator[str]:
+    yield place(obj.meta.namespace, name)
+    yield place(EVERYWHERE, name)
+
+
+def _named(obj: Object[Any]) -> Iterator[str]:
+    name = _service.decode(obj.raw).spec.template_ref
+    if name:
+        yield from _both(obj, name)
+
+
 def _any_model(obj: Object[Any]) -> Iterator[str]:
     service = _service.decode(obj.raw)
     model, status = service.spec.model, service.status
@@ -92,21 +106,29 @@ def _any_model(obj: Object[Any]) -> Iterator[str]:
         if status is not None and status.resolved_image is not None:
             names.add(status.resolved_image.name)
     for name in names:
-        yield place(obj.meta.namespace, name)
-        yield place(EVERYWHERE, name)
+        yield from _both(obj, name)
+
+
+def _choosing(obj: Object[Any]) -> Iterator[str]:
+    """Services that leave the choice of the template to us wait for any template of their model."""
+    service = _service.decode(obj.raw)
+    model, status = service.spec.model, service.status
+    if service.spec.template_ref or model is None:
+        return
+    known = status.resolved_image if status is not None else None
+    name = model.ref or (known.name if known is not None else "")
+    if name:
+        yield from _both(obj, name)
 
 
 def _image(obj: Object[Any]) -> Iterator[str]:
     model = _service.decode(obj.raw).spec.model
     if model is not None and model.image:
-        yield place(obj.meta.namespace, model.image)
-        yield place(EVERYWHERE, model.image)
+        yield from _both(obj, model.image)
 
 
 def _runtime_config(obj: Object[Any]) -> Iterator[str]:
-    name = _service.decode(obj.raw).spec.runtime_config_name
-    yield place(obj.meta.namespace, name)
-    yield place(EVERYWHERE, name)
+    return _both(obj, _service.decode(obj.raw).spec.runtime_config_name)
 
 
 def _uses(obj: Object[Any]) -> Iterator[str]:
@@ -132,6 +154,8 @@ def _default_template(obj: Object[Any]) -> Iterator[str]:
 
 
 SERVICE_LOOKUPS: Mapping[str, IndexFunction[Any]] = {
+    "template": _named,
+    "model": _choosing,
     "any-model": _any_model,
     "image": _image,
     "runtime-config": _runtime_config,

@@ -13,7 +13,7 @@ import msgspec
 from aimctl.api.v1alpha1 import Scope
 from aimctl.controllers import kinds
 from aimctl.controllers.indexes import place
-from aimctl.controllers.service_indexes import MODEL_LOOKUPS, SERVICE_LOOKUPS
+from aimctl.controllers.service_indexes import MODEL_LOOKUPS
 from aimctl.domain.auto_model import auto_model_name, auto_model_scope
 from aimctl.domain.resolution import Found, Missing, Resolved
 from aimctl.domain.service_model import resolve_image
@@ -54,7 +54,6 @@ class ServiceObserver:
         self._templates = templates
         self._clock = clock
         declare, own = self.cache.declare, options.namespaces
-        declare(kinds.SERVICES, namespaces=own, indexes=SERVICE_LOOKUPS)
         declare(kinds.MODELS, namespaces=own, indexes=MODEL_LOOKUPS)
         declare(kinds.CLUSTER_MODELS, indexes=MODEL_LOOKUPS)
         declare(kinds.TEMPLATE_CACHES, namespaces=own)

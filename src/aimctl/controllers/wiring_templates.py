@@ -18,6 +18,7 @@ from aimctl.controllers.admission import ROUND, DiscoveryAdmission, slot_freed
 from aimctl.controllers.discovery import DiscoveryReconciler
 from aimctl.controllers.indexes import EVERYWHERE, place
 from aimctl.controllers.inventory import GpuChanges
+from aimctl.controllers.service_indexes import resolved_of
 from aimctl.controllers.templates import TemplateReconciler
 from aimctl.runtime.controller import (
     Created,
@@ -27,6 +28,8 @@ from aimctl.runtime.controller import (
     HotLoopDetector,
     Request,
     Watch,
+    any_of,
+    changed,
     generation_changed,
 )
 from aimctl.runtime.kube.builtin import JOBS, PODS
@@ -132,18 +135,24 @@ class _Wiring:
                 yield from owner.requests(Created(job))
 
         def of_service(service: Object[Any]) -> Iterator[Request]:
-            spec = service.view.spec
+            spec, (template, model) = service.view.spec, resolved_of(service)
             where = service.meta.namespace if resource.namespaced else ""
+            if template is not None and template.kind == resource.kind:
+                yield Request(template.namespace or "", template.name)
             if spec.template_ref:
                 yield Request(where, spec.template_ref)
-            elif spec.model.ref:
-                for item in self._cache.by_index(resource, "model", place(where, spec.model.ref)):
+            elif name := spec.model.ref or (model is not None and model.name):
+                for item in self._cache.by_index(resource, "model", place(where, name)):
                     yield item.key
 
         return [
             Watch(informer(JOBS), owner),
             Watch(informer(PODS), EnqueueMapped(of_pod)),
-            Watch(informer(kinds.SERVICES), EnqueueMapped(of_service), [generation_changed]),
+            Watch(
+                informer(kinds.SERVICES),
+                EnqueueMapped(of_service),
+                [any_of(generation_changed, changed(resolved_of))],
+            ),
         ]
 
     def _templates(self, resource: Resource[Any]) -> Any:

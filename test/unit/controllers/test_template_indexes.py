@@ -14,7 +14,6 @@ from aimctl.controllers.indexes import (
     EVERYWHERE,
     JOB_INDEXES,
     POD_INDEXES,
-    SERVICE_INDEXES,
     TEMPLATE_INDEXES,
     UNFINISHED,
     place,
@@ -64,20 +63,6 @@ def test_a_template_without_a_gpu_model_is_in_no_gpus_index_and_its_config_is_th
     assert found(TEMPLATE_INDEXES, obj)["gpu"] == []
     assert place("team", "default") in found(TEMPLATE_INDEXES, obj)["runtime-config"]
     assert obj.view.spec.runtime_config_name == "default"
-
-
-@pytest.mark.parametrize(
-    ("spec", "expected"),
-    [
-        ({"model": {"ref": "m"}, "templateRef": "t"}, {"template": ["*/t", "team/t"], "model": []}),
-        ({"model": {"ref": "m"}}, {"template": [], "model": ["*/m", "team/m"]}),
-        ({"model": {"image": "i"}}, {"template": [], "model": []}),
-    ],
-)
-def test_a_service_is_found_by_the_template_it_names_or_else_by_its_model(
-    spec: Any, expected: dict[str, list[str]]
-) -> None:
-    assert found(SERVICE_INDEXES, made(kinds.SERVICES, spec=spec)) == expected
 
 
 def ended(type_: str, status: str = "True") -> dict[str, Any]:
