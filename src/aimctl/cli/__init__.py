@@ -1,8 +1,7 @@
 """The ``aimctl`` command.
 
 Contract: results go to standard output, everything else to standard error. A failure prints one line that starts with
-``aimctl:`` and says what is wrong and what helps. Exit codes: 0 done, 1 it could not be done, 2 the call was wrong,
-130 interrupted.
+``aimctl:`` and says what is wrong and what helps. The exit codes are those of :mod:`aimctl.cli.exits`.
 """
 
 from __future__ import annotations

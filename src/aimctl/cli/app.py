@@ -11,7 +11,8 @@ from typing import Annotated
 
 import typer
 
-from aimctl.cli import values
+from aimctl.cli import asking, values
+from aimctl.cli.flags import DiscoveryLimit, Kubeconfig, OperatorNamespace  # noqa: TC001 - as above
 
 app = typer.Typer(
     name="aimctl",
@@ -36,37 +37,6 @@ class LogFormat(StrEnum):
 
     json = "json"
     console = "console"
-
-
-Kubeconfig = Annotated[
-    str | None,
-    typer.Option(
-        "--kubeconfig",
-        envvar="KUBECONFIG",
-        help="Path of a kubeconfig file; default: the pod's service account, else ~/.kube/config.",
-    ),
-]
-DiscoveryLimit = Annotated[
-    int,
-    typer.Option(
-        "--discovery-limit",
-        envvar="AIM_DISCOVERY_LIMIT",
-        min=1,
-        max=1000,
-        help="Discovery Jobs that may be unfinished at once in the whole cluster.",
-    ),
-]
-
-
-OperatorNamespace = Annotated[
-    str,
-    typer.Option(
-        "--operator-namespace",
-        envvar="AIM_OPERATOR_NAMESPACE",
-        callback=values.namespace,
-        help="Where discovery of cluster templates runs.",
-    ),
-]
 
 
 def _print_version(wanted: bool) -> None:
@@ -220,33 +190,6 @@ def dev(
     )
 
 
-@app.command()
-def rediscover(
-    names: Annotated[list[str], typer.Argument(help="Templates.")],
-    *,
-    namespace: Annotated[
-        str | None,
-        typer.Option(
-            "--namespace",
-            "-n",
-            callback=values.namespace,
-            help="Where they are; default: the kubeconfig's namespace.",
-        ),
-    ] = None,
-    cluster: Annotated[bool, typer.Option("--cluster", help="They are cluster templates.")] = False,
-    kubeconfig: Kubeconfig = None,
-) -> None:
-    """Discover templates again.
-
-    For when only the world around them has changed: a Secret's content, a registry that was down.
-    """
-    from aimctl.cli.rediscover import rediscover as run
-
-    if cluster and namespace is not None:
-        raise typer.BadParameter(f"cluster templates have no namespace: leave --namespace {namespace} out")
-    run(names, namespace=namespace, cluster=cluster, kubeconfig=kubeconfig)
-
-
 class ManifestPart(StrEnum):
     """Which manifests are meant."""
 
@@ -276,3 +219,6 @@ def manifests(
     from aimctl.cli.manifests import write_manifests
 
     write_manifests(part.value, output, operator_namespace=operator_namespace, image=image)
+
+
+app.add_typer(asking.app)

@@ -6,63 +6,120 @@ right content, a registry is back. The request is an annotation, which is part o
 
 from __future__ import annotations
 
-import asyncio
-import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 from aimctl.cli import CommandError
+from aimctl.cli.connect import ask, connected
+from aimctl.cli.exits import DONE, FAILED, FORBIDDEN, NOT_FOUND
+from aimctl.cli.lines import place
+from aimctl.cli.output import Format, Page, Screen
+from aimctl.cli.rights import Right, asking_for
 from aimctl.controllers.kinds import CLUSTER_TEMPLATES, TEMPLATES
 from aimctl.domain.discovery_job import REDISCOVER_ANNOTATION
-from aimctl.runtime.clock import LoopClock, format_micro_time
-from aimctl.runtime.kube import Client, HttpTransport, KubeError, NotFound, load_connection
+from aimctl.runtime.clock import format_micro_time
+from aimctl.runtime.kube import Forbidden, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rich.text import Text
+
+    from aimctl.cli.connect import Connected, Connection
     from aimctl.runtime.kube import Resource
 
 __all__ = ["rediscover"]
 
 
-def rediscover(names: Sequence[str], *, namespace: str | None, cluster: bool, kubeconfig: str | None) -> None:
-    """Ask for each template, in order; says so for each.
+def rediscover(
+    names: Sequence[str], *, namespace: str | None, cluster: bool, connection: Connection, output: Format
+) -> int:
+    """Ask for each template, in order; says so for each, and on standard error why not.
 
     Args:
         names: templates.
         namespace: where they are; None for the kubeconfig's.
         cluster: they are cluster templates.
-        kubeconfig: see ``load_connection``.
+        connection: which cluster.
+        output: how the answer is written.
+
+    Returns:
+        The exit code: that of the first that could not be asked for.
 
     Raises:
-        CommandError: the first that cannot be asked for; those before it were.
+        CommandError: the cluster gives no answer.
     """
-    asyncio.run(_rediscover(names, namespace, cluster, kubeconfig))
+    return ask(lambda: _rediscover(names, namespace, cluster, connection, output))
 
 
 async def _rediscover(
-    names: Sequence[str], namespace: str | None, cluster: bool, kubeconfig: str | None
-) -> None:
-    clock = LoopClock()
-    try:
-        connection = await load_connection(kubeconfig, environ=os.environ, clock=clock)
-        where = "" if cluster else namespace or connection.namespace
-        async with HttpTransport(connection, clock=clock) as transport:
-            client = Client(transport, clock=clock, field_manager="aimctl-rediscover")
-            for name in names:
-                await _ask(client, CLUSTER_TEMPLATES if cluster else TEMPLATES, name, where, clock)
-    except KubeError as error:
-        raise CommandError(str(error)) from error
+    names: Sequence[str], namespace: str | None, cluster: bool, connection: Connection, output: Format
+) -> int:
+    resource = CLUSTER_TEMPLATES if cluster else TEMPLATES
+    asked: list[dict[str, Any]] = []
+    failures: list[CommandError] = []
+    async with connected(connection, field_manager="aimctl-rediscover") as link:
+        where = "" if cluster else namespace or link.info.namespace
+        for name in dict.fromkeys(names):
+            try:
+                at = await _ask(link, resource, name, where)
+            except CommandError as error:
+                failures.append(error)
+                continue
+            asked.append(
+                {"kind": resource.kind}
+                | ({"namespace": where} if where else {})
+                | {"name": name, "requestedAt": at}
+            )
+    code = failures[0].exit_code if failures else DONE
+    if asked or output is not Format.table:
+        data = {
+            "schema": "aimctl.rediscover/v1",
+            "requested": asked,
+            "failed": [str(one) for one in failures],
+        }
+        Screen(output).show(Page(data, lambda _: _rows(asked), code=code))
+    for failure in failures:
+        print(f"aimctl: {failure}", file=sys.stderr)
+    return code
 
 
-async def _ask(client: Client, resource: Resource[Any], name: str, namespace: str, clock: LoopClock) -> None:
-    shown = f"{namespace}/{name}" if namespace else name
-    annotations = {REDISCOVER_ANNOTATION: format_micro_time(clock.now())}
+def _rows(asked: Sequence[dict[str, Any]]) -> list[Text]:
+    from rich.text import Text
+
+    return [Text(f"{place(one.get('namespace', ''), one['name'])}: discovery runs again") for one in asked]
+
+
+async def _ask(link: Connected, resource: Resource[Any], name: str, namespace: str) -> str:
+    """Set the annotation; its value.
+
+    Raises:
+        CommandError: it is not there, has nothing to discover, or we may not.
+    """
+    shown = place(namespace, name)
+    at = format_micro_time(link.clock.now())
+    verb = "get"
     try:
-        found = await client.get(resource, name, namespace)
+        found = await link.client.get(resource, name, namespace)
         if found.view.spec.model_sources:
-            raise CommandError(f"{shown} has spec.modelSources: nothing is discovered for it")
-        await client.patch(resource, name, {"metadata": {"annotations": annotations}}, namespace)
+            raise CommandError(
+                f"{shown} has spec.modelSources: nothing is discovered for it", exit_code=FAILED
+            )
+        verb = "patch"
+        body = {"metadata": {"annotations": {REDISCOVER_ANNOTATION: at}}}
+        await link.client.patch(resource, name, body, namespace)
     except NotFound as error:
+        if not (error.details or {}).get("name"):
+            raise CommandError(
+                f"the cluster does not serve {resource.group_resource}: install the CRDs with"
+                " 'aimctl manifests crd | kubectl apply --server-side -f -'"
+            ) from error
         remedy = "name its namespace with -n, or say --cluster" if namespace else "without --cluster, name -n"
-        raise CommandError(f"no {resource.kind} {shown!r} ({error}); {remedy}") from error
-    print(f"{shown}: discovery runs again")
+        raise CommandError(f"no {resource.kind} {shown!r}; {remedy}", exit_code=NOT_FOUND) from error
+    except Forbidden as error:
+        right = Right(verb, resource.group, resource.plural, namespace)
+        role = "view" if verb == "get" else "edit"
+        raise CommandError(
+            f"forbidden: you may not {right}. {asking_for([right], role=role)}", exit_code=FORBIDDEN
+        ) from error
+    return at
