@@ -6,6 +6,7 @@
     aim_discovery_wait_seconds               histogram  from the wish for a slot, as this process saw it, to the Job
     aim_discovery_duration_seconds{result}   histogram  from the Job's creation to its result being read
     aim_templates{scope,status}              gauge      templates by state
+    aim_model_caches{status}                 gauge      model caches by state
     aim_services{status}                     gauge      services by state
 
 Invariant: label sets are closed: ``result`` is succeeded or failed, ``scope`` Namespace or Cluster, ``status`` one of
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any, final
 import msgspec
 from prometheus_client import Gauge, Histogram
 
-from aimctl.api.v1alpha1 import ServiceState, TemplateState
+from aimctl.api.v1alpha1 import CacheState, ServiceState, TemplateState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,8 +91,16 @@ class OperatorMetrics:
         self._templates = Gauge(
             "aim_templates", "Service templates by state.", ["scope", "status"], registry=registry
         )
-
         self._services = Gauge("aim_services", "Services by state.", ["status"], registry=registry)
+        self._model_caches = Gauge(
+            "aim_model_caches", "Model caches by state.", ["status"], registry=registry
+        )
+
+    def model_caches(self) -> StateCounter:
+        """The informer's handler that counts model caches."""
+        return StateCounter(
+            {state: self._model_caches.labels(state) for state in ("", *map(str, CacheState))}
+        )
 
     def templates(self, scope: str) -> StateCounter:
         """The informer's handler that counts the templates of one scope."""

@@ -18,6 +18,7 @@ from aimctl.controllers.caching_observer import CachingObserver
 from aimctl.controllers.indexes import EVERYWHERE, place
 from aimctl.controllers.template_caches import TemplateCacheReconciler
 from aimctl.controllers.warming import WarmingReconciler
+from aimctl.controllers.wiring_model_caches import add_model_caches
 from aimctl.runtime.controller import (
     EnqueueMapped,
     EnqueueObject,
@@ -34,12 +35,18 @@ if TYPE_CHECKING:
     from aimctl.runtime.controller import Source
     from aimctl.runtime.kube import Object
 
-__all__ = ["add_caching"]
+__all__ = ["add_caching", "add_template_caching"]
 
 
 def add_caching(assembly: Assembly) -> None:
     """Add the reconcilers of template caches and model caches, and the one that warms templates."""
+    add_template_caching(assembly)
+
+
+def add_template_caching(assembly: Assembly) -> None:
+    """Add what needs model caches, and not what fills them."""
     _TemplateCaches(assembly).build()
+    add_model_caches(assembly)
 
 
 class _Condition(msgspec.Struct, frozen=True, gc=False):

@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, final
 
 from aimctl.api.v1alpha1 import API_VERSION
@@ -34,7 +35,7 @@ from aimctl.domain.naming import (
     label_value,
     shorten,
 )
-from aimctl.domain.quantity import size_in_bytes
+from aimctl.domain.quantity import Quantity, size_in_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -57,6 +58,7 @@ __all__ = [
     "progress_line",
     "volume_bytes",
     "volume_claim",
+    "without_progress",
 ]
 
 CONTAINER = "download"
@@ -251,7 +253,7 @@ def volume_claim(cache: CacheIdentity, size_bytes: int, storage_class: str | Non
     spec: dict[str, Any] = {
         "accessModes": ["ReadWriteMany"],
         "volumeMode": "Filesystem",
-        "resources": {"requests": {"storage": f"{size_bytes // _MEBIBYTE}Mi"}},
+        "resources": {"requests": {"storage": str(Quantity(Decimal(size_bytes), "binary"))}},
     }
     if storage_class is not None:
         spec["storageClassName"] = storage_class
@@ -353,6 +355,11 @@ def parse_progress(log: bytes) -> int | None:
             if type(amount) is int and 0 <= amount < 2**63:
                 return amount
     return None
+
+
+def without_progress(log: bytes) -> bytes:
+    """The downloader's own words."""
+    return b"".join(line for line in log.splitlines(keepends=True) if parse_progress(line) is None)
 
 
 def _downloader(source: str) -> tuple[str, ...]:
