@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 import pytest_asyncio
 
-from aimctl.devcluster.catalogue import Catalogue
-from aimctl.devcluster.happenings import Happenings
-from aimctl.devcluster.kubelet import KubeletServer
-from aimctl.devcluster.logbook import LogBook
-from aimctl.devcluster.machines import default_machines
-from aimctl.devcluster.node import SimulatedNodes
-from aimctl.devcluster.volumes import VolumeProvisioner
+from aimctl.devcluster.hub import GIB
+from aimctl.devcluster.kserve import INFERENCE_SERVICES, OUTCOME_ANNOTATION, inference_service_crd
+from aimctl.devcluster.machines import gpu_machine
+from aimctl.devcluster.volumes import STORAGE_CLASSES
 from aimctl.runtime.clock import LoopClock
-from aimctl.runtime.kube.builtin import JOBS, NODES, PODS, PVCS, SECRETS
+from aimctl.runtime.kube.builtin import CRDS, JOBS, NODES, PODS, PVCS, SECRETS
 from aimctl.runtime.kube.client import Client
+from aimctl.runtime.kube.errors import NotFound
 from aimctl.runtime.kube.http import HttpTransport
 from aimctl.runtime.kube.kubeconfig import from_kubeconfig
 from support.adminapi import eventually
-from support.devpods import job_body, pod_body, pull_secret_body, secret_body
+from support.devpods import claim_body, download_body, job_body, pod_body, pull_secret_body, secret_body
+from support.simulation import simulation
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -38,34 +36,6 @@ DRY_RUN = ("dry-run", "--format=json")
 
 def body(item: Any) -> dict[str, Any]:
     return msgspec.json.decode(item.raw, type=dict[str, Any])
-
-
-@asynccontextmanager
-async def simulated(client: Client, clock: LoopClock) -> AsyncIterator[SimulatedNodes]:
-    """Nodes that run for the length of the block."""
-    logs = LogBook(clock=clock)
-    async with KubeletServer(logs, clock=clock) as kubelet, asyncio.TaskGroup() as tasks:
-        nodes = SimulatedNodes(
-            client,
-            clock=clock,
-            machines=default_machines(),
-            programs=[Catalogue.default()],
-            happenings=Happenings(client, clock=clock, component="kubelet"),
-            pace=0.1,
-            kubelet_port=kubelet.port,
-            logs=logs,
-        )
-        volumes = VolumeProvisioner(
-            client, clock=clock, happenings=Happenings(client, clock=clock, component="provisioner")
-        )
-        running = [tasks.create_task(nodes.run()), tasks.create_task(volumes.run())]
-        try:
-            yield nodes
-        finally:
-            for task in running:
-                task.cancel()
-    assert not nodes.worker.errors
-    assert not volumes.worker.errors
 
 
 @pytest_asyncio.fixture
@@ -103,7 +73,7 @@ async def pod_waits_for(client: Client, name: str, namespace: str, reason: str) 
 async def test_a_job_runs_to_complete_and_kubectl_reads_its_answer(
     client: Client, namespace: str, kubectl: Kubectl
 ) -> None:
-    async with simulated(client, LoopClock()):
+    async with simulation(client, clock=LoopClock(), pace=0.1):
         job = job_body(
             "discover", namespace=namespace, image="example/aim-llama-3-8b:1", args=DRY_RUN, backoffLimit=0
         )
@@ -123,7 +93,7 @@ async def test_a_job_runs_to_complete_and_kubectl_reads_its_answer(
 async def test_a_crashing_job_fails_and_its_log_can_be_read(
     client: Client, namespace: str, kubectl: Kubectl
 ) -> None:
-    async with simulated(client, LoopClock()):
+    async with simulation(client, clock=LoopClock(), pace=0.1):
         job = job_body("crash", namespace=namespace, image="aim-crashing:1", args=DRY_RUN, backoffLimit=0)
         await client.create(JOBS, job, namespace)
         ended = await job_ended(client, "crash", namespace, "Failed")
@@ -135,7 +105,7 @@ async def test_a_crashing_job_fails_and_its_log_can_be_read(
 async def test_pull_failures_and_missing_secrets_show_as_waiting_reasons(
     client: Client, namespace: str
 ) -> None:
-    async with simulated(client, LoopClock()):
+    async with simulation(client, clock=LoopClock(), pace=0.1):
         for name, image in (("missing", "aim-broken:1"), ("private", "registry.example/aim-private:1")):
             spec = {"imagePullSecrets": [{"name": "creds"}]}
             await client.create(
@@ -163,7 +133,7 @@ async def test_pull_failures_and_missing_secrets_show_as_waiting_reasons(
 
 
 async def test_a_restarting_container_passes_the_servers_validation(client: Client, namespace: str) -> None:
-    async with simulated(client, LoopClock()) as nodes:
+    async with simulation(client, clock=LoopClock(), pace=0.1) as simulated:
         looping = pod_body("loop", namespace=namespace, image="aim-crashing:1", restart_policy="Always")
         await client.create(PODS, looping, namespace)
         waiting = await pod_waits_for(client, "loop", namespace, "CrashLoopBackOff")
@@ -174,15 +144,14 @@ async def test_a_restarting_container_passes_the_servers_validation(client: Clie
             return bool(pod["status"]["containerStatuses"][0]["restartCount"] == 1)
 
         await eventually(restarted, within=20)
-        assert not nodes.worker.errors
+        assert not simulated.nodes.worker.errors
 
 
 async def test_a_pod_no_node_can_take_says_so_and_goes_when_a_gpu_arrives(
     client: Client, namespace: str
 ) -> None:
-    from aimctl.devcluster.machines import gpu_machine
 
-    async with simulated(client, LoopClock()) as nodes:
+    async with simulation(client, clock=LoopClock(), pace=0.1) as simulated:
         gpus = {"resources": {"limits": {"amd.com/gpu": "16"}}}
         await client.create(PODS, pod_body("large", namespace=namespace, container=gpus), namespace)
         found: dict[str, Any] = {}
@@ -195,7 +164,7 @@ async def test_a_pod_no_node_can_take_says_so_and_goes_when_a_gpu_arrives(
 
         await eventually(refused)
         assert "2 Insufficient amd.com/gpu" in found["status"]["conditions"][0]["message"]
-        await nodes.add_machine(gpu_machine("node-large", "MI300X", 16))
+        await simulated.nodes.add_machine(gpu_machine("node-large", "MI300X", 16))
 
         async def ends() -> bool:
             found.update(body(await client.get(PODS, "large", namespace)))
@@ -203,13 +172,12 @@ async def test_a_pod_no_node_can_take_says_so_and_goes_when_a_gpu_arrives(
 
         await eventually(ends)
         assert found["spec"]["nodeName"] == "node-large"
-        await nodes.remove_machine("node-large")
+        await simulated.nodes.remove_machine("node-large")
 
 
 async def test_a_deleted_pod_is_let_go_and_a_claim_is_bound(client: Client, namespace: str) -> None:
-    async with simulated(client, LoopClock()) as nodes:
+    async with simulation(client, clock=LoopClock(), pace=0.1) as simulated:
         storage = {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "fast"}}
-        from aimctl.devcluster.volumes import STORAGE_CLASSES
 
         await client.create(STORAGE_CLASSES, {**storage, "provisioner": "simulated"})
         claim = {
@@ -237,4 +205,88 @@ async def test_a_deleted_pod_is_let_go_and_a_claim_is_bound(client: Client, name
             return not (await client.list(PODS, namespace)).items
 
         await eventually(gone)
-        assert nodes.logs.containers(namespace, "endless") == []
+        assert simulated.nodes.logs.containers(namespace, "endless") == []
+
+
+async def test_a_download_fills_a_volume_and_the_claim_goes_when_nobody_uses_it(
+    client: Client, namespace: str, kubectl: Kubectl
+) -> None:
+    source = "hf://meta-llama/Llama-3.1-8B-Instruct"
+    async with simulation(client, clock=LoopClock(), pace=0.1) as simulated:
+        await client.create(PVCS, claim_body(namespace=namespace), namespace)
+        await client.create(JOBS, download_body(source=source, namespace=namespace), namespace)
+        claim = body(await client.get(PVCS, "cache", namespace))
+        assert claim["metadata"]["finalizers"] == ["kubernetes.io/pvc-protection"]
+        await job_ended(client, "download", namespace, "Complete")
+        assert simulated.downloads.used_bytes(claim["metadata"]["uid"]) == 16 * GIB
+        log = await asyncio.to_thread(kubectl, "logs", "-n", namespace, "job/download")
+        assert f'{{"aimctl":"progress","bytes":{10 * GIB}}}' in log
+
+        await client.delete(PVCS, "cache", namespace)
+        await asyncio.sleep(1)
+        # the pod of the finished Job still counts as a user
+        assert (await client.get(PVCS, "cache", namespace)).meta.deletion_timestamp is not None
+        await client.delete(JOBS, "download", namespace, propagation="Background")
+
+        async def gone() -> bool:
+            try:
+                await client.get(PVCS, "cache", namespace)
+            except NotFound:
+                return True
+            return False
+
+        await eventually(gone)
+
+
+async def test_a_failed_download_leaves_its_last_words_in_the_pods_status(
+    client: Client, namespace: str
+) -> None:
+    async with simulation(client, clock=LoopClock(), pace=0.1):
+        await client.create(PVCS, claim_body(namespace=namespace, size="1Gi"), namespace)
+        job = download_body(source="hf://meta-llama/Llama-3.1-8B-Instruct", namespace=namespace)
+        await client.create(JOBS, job, namespace)
+        await job_ended(client, "download", namespace, "Failed")
+        (pod,) = (await client.list(PODS, namespace, label_selector="job-name=download")).items
+        ended = body(pod)["status"]["containerStatuses"][0]["state"]["terminated"]
+        assert "No space left on device" in ended["message"]
+
+
+async def test_a_lost_claim_is_lost(client: Client, namespace: str) -> None:
+    async with simulation(client, clock=LoopClock()) as simulated:
+        await client.create(PVCS, claim_body(namespace=namespace), namespace)
+
+        async def phase(wanted: str) -> bool:
+            claim = body(await client.get(PVCS, "cache", namespace))
+            return bool(claim["status"]["phase"] == wanted)
+
+        await eventually(lambda: phase("Bound"))
+        await simulated.volumes.lose("cache", namespace)
+        await eventually(lambda: phase("Lost"))
+
+
+async def test_an_inference_service_becomes_ready_and_is_told_otherwise(
+    client: Client, namespace: str, kubectl: Kubectl
+) -> None:
+    await client.apply(CRDS, inference_service_crd())
+    await asyncio.to_thread(kubectl, "wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+    container = {"name": "kserve-container", "image": "ghcr.io/silogen/aim-llama-3-8b:0.3"}
+    service = {
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
+        "metadata": {"name": "chat", "namespace": namespace},
+        "spec": {"predictor": {"minReplicas": 1, "containers": [container], "tolerations": []}},
+    }
+    async with simulation(client, clock=LoopClock(), pace=0.1, kserve=True):
+        await client.apply(INFERENCE_SERVICES, service)
+
+        async def ready(wanted: str) -> bool:
+            found = body(await client.get(INFERENCE_SERVICES, "chat", namespace))
+            conditions = found.get("status", {}).get("conditions") or ()
+            return any(item["type"] == "Ready" and item["status"] == wanted for item in conditions)
+
+        await eventually(lambda: ready("True"))
+        shown = await asyncio.to_thread(kubectl, "get", "isvc", "-n", namespace)
+        assert f"http://chat-{namespace}.example.com" in shown
+        patch = {"metadata": {"annotations": {OUTCOME_ANNOTATION: "fail: out of GPUs"}}}
+        await client.patch(INFERENCE_SERVICES, "chat", patch, namespace)
+        await eventually(lambda: ready("False"))

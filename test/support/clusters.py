@@ -5,7 +5,9 @@
     AIMCTL_TEST_KUBECONFIG=path             any other cluster; simulated nodes are added to it. Its API server has to
                                             reach this machine's 127.0.0.1 for pod logs. Use one that nobody needs.
 
-Contract: a :class:`RunningCluster` looks the same whichever it is. It lives in a thread with an event loop of its own,
+Contract: a :class:`RunningCluster` looks the same whichever it is: simulated nodes that run download Jobs too, volumes,
+a simulated KServe (volumes and KServe not on a cluster that we did not start), and at ``registry_url`` a simulated
+registry, which stands for all registries when a manager is told so. It lives in a thread with an event loop of its own,
 so that it stays up while tests block; what it offers is safe to call from the test's thread. Its independent client is
 the official ``kubernetes`` package, which shares no code with the product.
 """
@@ -27,19 +29,15 @@ import yaml
 from aimctl.api.generate import manifests
 from aimctl.api.v1alpha1 import KINDS
 from aimctl.devcluster import DevCluster
-from aimctl.devcluster.catalogue import Catalogue
 from aimctl.devcluster.faults import Match, Refuse
-from aimctl.devcluster.happenings import Happenings
-from aimctl.devcluster.kubelet import KubeletServer
-from aimctl.devcluster.logbook import LogBook
-from aimctl.devcluster.machines import default_machines
-from aimctl.devcluster.node import SimulatedNodes
+from aimctl.devcluster.kserve import inference_service_crd
 from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.kube.client import Client
 from aimctl.runtime.kube.http import HttpTransport
 from aimctl.runtime.kube.kubeconfig import from_kubeconfig
 from support.controlplane import ControlPlane
 from support.kubectl import Kubectl
+from support.simulation import simulation
 from support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -106,6 +104,7 @@ class RunningCluster:
         self._main: Any = None
         self._dev: DevCluster | None = None
         self._plane: ControlPlane | None = None
+        self.registry_url = ""
         self._names = itertools.count(1)
         self._namespaces: list[str] = []
 
@@ -143,8 +142,9 @@ class RunningCluster:
             await self._stop.wait()
 
     async def _start_embedded(self, stack: AsyncExitStack) -> None:
-        self._dev = await stack.enter_async_context(DevCluster(clock=LoopClock(), pace=PACE))
+        self._dev = await stack.enter_async_context(DevCluster(clock=LoopClock(), pace=PACE, kserve=True))
         await self._dev.serve()
+        self.registry_url = (await self._dev.serve_registry()).url
         self._dev.write_kubeconfig(self.kubeconfig)
 
     async def _start_real(self, stack: AsyncExitStack) -> None:
@@ -159,6 +159,8 @@ class RunningCluster:
         kubectl = Kubectl(self.kubeconfig, self.directory / "kubectl-cache")
         crds = crd_manifests(self._plane.version if self._plane is not None else None)
         await asyncio.to_thread(kubectl, *_APPLY_CRDS, stdin=crds)
+        if self._plane is not None:
+            await asyncio.to_thread(kubectl, *_APPLY_CRDS, stdin=yaml.safe_dump(inference_service_crd()))
         await asyncio.to_thread(
             kubectl, "wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"
         )
@@ -173,21 +175,12 @@ class RunningCluster:
         info = await from_kubeconfig(str(self.kubeconfig), clock=clock)
         transport = await stack.enter_async_context(HttpTransport(info, clock=clock, user_agent="kubelet"))
         client = Client(transport, clock=clock, field_manager="kubelet")
-        logs = LogBook(clock=clock)
-        kubelet = await stack.enter_async_context(KubeletServer(logs, clock=clock))
-        nodes = SimulatedNodes(
-            client,
-            clock=clock,
-            machines=default_machines(),
-            programs=[Catalogue.default()],
-            happenings=Happenings(client, clock=clock, component="kubelet"),
-            pace=PACE,
-            kubelet_port=kubelet.port,
-            logs=logs,
+        # A cluster that we did not start may have volumes and a KServe of its own.
+        own = self._plane is not None
+        simulated = await stack.enter_async_context(
+            simulation(client, clock=clock, pace=PACE, kserve=own, storage=own)
         )
-        tasks = await stack.enter_async_context(asyncio.TaskGroup())
-        running = tasks.create_task(nodes.run())
-        stack.callback(running.cancel)
+        self.registry_url = simulated.registry_url
 
     @property
     def manager_flags(self) -> tuple[str, ...]:

@@ -74,6 +74,8 @@ _CONTROLLERS = {
     "serviceaccount": "serviceaccount-controller",
     "serviceaccount-token": "serviceaccount-token-controller",
     "ttl-after-finished": "ttl-after-finished-controller",
+    # without it a claim that is deleted stays for ever, by the finalizer that admission gives every claim
+    "pvc-protection": "persistentvolumeclaim-protection-controller",
 }
 
 

@@ -1,7 +1,7 @@
 """Claims in use stay: the controller behind the finalizer ``kubernetes.io/pvc-protection``.
 
-Contract: the API server puts the finalizer on every new claim. A claim that is being deleted keeps it as long as a pod
-that is not over mounts it (a pod counts that waits for a node, too), and then goes.
+Contract: the API server puts the finalizer on every new claim. A claim that is being deleted keeps it as long as there
+is a pod on a node that mounts it, even one that is over, such as a finished Job's; then the claim goes.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from aimctl.runtime.kube.objects import Object
 
 __all__ = ["ClaimProtection"]
-
-_OVER = frozenset({"Succeeded", "Failed"})
 
 
 class _Claim(NamedTuple):
@@ -95,6 +93,6 @@ class ClaimProtection:
 
 def _used_claims(item: Object[Any]) -> frozenset[ObjectKey]:
     pod = body_of(item)
-    if (pod.get("status") or {}).get("phase") in _OVER:
+    if not pod["spec"].get("nodeName"):
         return frozenset()
     return frozenset(ObjectKey(item.meta.namespace, name) for name in claims_of(pod).values())

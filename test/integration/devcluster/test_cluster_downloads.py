@@ -286,7 +286,7 @@ def test_after_a_restart_the_volume_holds_what_was_downloaded(tmp_path):
 
 
 @virtual_time
-async def test_a_claim_in_use_outlives_its_deletion_until_the_pod_is_over():
+async def test_a_claim_in_use_outlives_its_deletion_until_the_last_pod_on_a_node_is_gone():
     async with cluster_of() as cluster:
         client = await begin(cluster, LLAMA)
         await asyncio.sleep(5)
@@ -301,12 +301,13 @@ async def test_a_claim_in_use_outlives_its_deletion_until_the_pod_is_over():
         assert "is being deleted" in condition["message"]
         await finish(cluster)
         assert terminated(await pod_of(client))["exitCode"] == 0
-        # the waiting pod counts as a user too
-        await client.delete(PODS, (await pod_of(client, "late"))["metadata"]["name"], "default")
-        await client.delete(JOBS, "late", "default")
-        await finish(cluster)
+        # a finished pod still counts, one that waits for a node does not
+        assert (await client.get(PVCS, "cache", "default")).meta.deletion_timestamp is not None
+        await client.delete(JOBS, "download", "default", propagation="Background")
+        await cluster.settled()
         with pytest.raises(NotFound):
             await client.get(PVCS, "cache", "default")
+        assert (await pod_of(client, "late"))["status"]["phase"] == "Pending"
 
 
 @virtual_time

@@ -1,0 +1,121 @@
+"""What the embedded cluster simulates, beside any API server: nodes, volumes, downloads, a registry, KServe.
+
+    async with simulation(client, clock=clock, pace=0.3) as simulated:
+        ...  # simulated.nodes, simulated.registry_url, ...
+
+Contract: acts through the API only, and through ports on loopback: the nodes' kubelet, which the API server has to
+reach for pod logs, and the registry. Leaving ends all of it; what a part met that it should not is raised then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aimctl.devcluster import SimulatedRegistry
+from aimctl.devcluster.catalogue import Catalogue
+from aimctl.devcluster.downloads import Downloads
+from aimctl.devcluster.happenings import Happenings
+from aimctl.devcluster.kserve import READY_SECONDS, SimulatedKServe
+from aimctl.devcluster.kubelet import KubeletServer
+from aimctl.devcluster.logbook import LogBook
+from aimctl.devcluster.machines import default_machines
+from aimctl.devcluster.node import SimulatedNodes
+from aimctl.devcluster.registry_front import RegistryFront
+from aimctl.devcluster.volumes import DEFAULT_CLASS_ANNOTATION, STORAGE_CLASSES, VolumeProvisioner
+from aimctl.runtime.kube.errors import AlreadyExists
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from aimctl.runtime.clock import Clock
+    from aimctl.runtime.kube.client import Client
+
+__all__ = ["STORAGE_CLASS", "Simulation", "simulation"]
+
+STORAGE_CLASS = "standard"
+"""The default class; none is made if the cluster has one of this name."""
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """The parts at work; ``registry_url`` is where a mirror of all registries listens."""
+
+    nodes: SimulatedNodes
+    volumes: VolumeProvisioner
+    downloads: Downloads
+    registry: SimulatedRegistry
+    registry_url: str
+    kserve: SimulatedKServe | None
+
+
+@asynccontextmanager
+async def simulation(
+    client: Client,
+    *,
+    clock: Clock,
+    pace: float = 1.0,
+    catalogue: Catalogue | None = None,
+    kserve: bool = False,
+    storage: bool = True,
+) -> AsyncIterator[Simulation]:
+    """Run it all for the length of the block.
+
+    Args:
+        client: how to act.
+        clock: time.
+        pace: multiplies the times of containers and of KServe.
+        catalogue: what images answer; the default one when None.
+        kserve: whether to act for KServe; its CRD has to be installed.
+        storage: whether to make a default storage class and to bind claims; not where there are real volumes.
+    """
+    known = catalogue or Catalogue.default()
+    logs = LogBook(clock=clock)
+    downloads, registry = Downloads(known), SimulatedRegistry(known, clock=clock)
+
+    def happenings(component: str) -> Happenings:
+        return Happenings(client, clock=clock, component=component)
+
+    async with AsyncExitStack() as stack:
+        kubelet = await stack.enter_async_context(KubeletServer(logs, clock=clock))
+        front = await stack.enter_async_context(RegistryFront(registry))
+        if storage:
+            await _make_storage_class(client)
+        nodes = SimulatedNodes(
+            client,
+            clock=clock,
+            machines=default_machines(),
+            programs=[downloads, known],
+            happenings=happenings("kubelet"),
+            pace=pace,
+            kubelet_port=kubelet.port,
+            logs=logs,
+        )
+        volumes = VolumeProvisioner(client, clock=clock, happenings=happenings("provisioner"))
+        serving = None
+        if kserve:
+            serving = SimulatedKServe(
+                client,
+                clock=clock,
+                catalogue=known,
+                happenings=happenings("kserve"),
+                ready_seconds=READY_SECONDS * pace,
+            )
+        parts = [part for part in (nodes, volumes if storage else None, serving) if part is not None]
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        for part in parts:
+            stack.callback(tasks.create_task(part.run()).cancel)
+        yield Simulation(nodes, volumes, downloads, registry, front.endpoint.url, serving)
+    defects = [error for part in parts for error in part.worker.errors]
+    if defects:
+        raise ExceptionGroup("parts of the simulation met defects", defects)
+
+
+async def _make_storage_class(client: Client) -> None:
+    metadata = {"name": STORAGE_CLASS, "annotations": {DEFAULT_CLASS_ANNOTATION: "true"}}
+    body = {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": metadata}
+    with contextlib.suppress(AlreadyExists):
+        await client.create(STORAGE_CLASSES, {**body, "provisioner": "simulated.aimctl"})
