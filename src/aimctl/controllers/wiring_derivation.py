@@ -1,6 +1,6 @@
 """Derivation, wired: which events ask for a look at which service.
 
-services change     -> themselves; what selection puts into their status counts, for it may be another base
+services change     -> themselves; what is resolved counts, for it may be another base
 templates change    -> the services that own them, those that name them, those whose derived template gets their name,
                        those that own what was derived from them, and those with overrides of the same model
 models come and go  -> the services with overrides that use them
@@ -64,8 +64,15 @@ def add_derivation(assembly: Assembly, observer: ServiceObserver | None = None) 
     assembly.add("derivation", reconciler, kinds.SERVICES, _Sources(assembly).all())
 
 
+class _Condition(msgspec.Struct, frozen=True, gc=False):
+    type: str = ""
+    status: str = ""
+    reason: str = ""
+
+
 class _Status(msgspec.Struct, gc=False):
     status: str = ""
+    conditions: tuple[_Condition, ...] = ()
 
 
 class _Spec(msgspec.Struct, rename="camel", gc=False):
@@ -77,7 +84,19 @@ class _Template(msgspec.Struct, gc=False):
     status: _Status | None = None
 
 
+class _Service(msgspec.Struct, gc=False):
+    status: _Status | None = None
+
+
 _template = msgspec.json.Decoder(_Template)
+_service = msgspec.json.Decoder(_Service)
+
+
+def _of_service(obj: Object[Any]) -> Any:
+    """What of a service's status concerns derivation: what selection and resolution say."""
+    status = _service.decode(obj.raw).status
+    said = [item for item in status.conditions if item.type == "Resolved"] if status is not None else []
+    return resolved_of(obj), said
 
 
 def _of_template(obj: Object[Any]) -> Any:
@@ -103,7 +122,7 @@ class _Sources:
         templates = (kinds.TEMPLATES, kinds.CLUSTER_TEMPLATES)
         return [
             Watch(
-                informer(kinds.SERVICES), EnqueueObject(), [any_of(generation_changed, changed(resolved_of))]
+                informer(kinds.SERVICES), EnqueueObject(), [any_of(generation_changed, changed(_of_service))]
             ),
             Watch(informer(kinds.TEMPLATES), EnqueueOwner(kinds.SERVICES, controller_only=False), [matters]),
             *(Watch(informer(kind), EnqueueMapped(self._of_template), [matters]) for kind in templates),

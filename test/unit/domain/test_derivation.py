@@ -13,7 +13,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from aimctl.api.v1alpha1 import CLUSTER_SERVICE_TEMPLATES, SERVICE_TEMPLATES, RuntimeConfigSpec
+from aimctl.api.v1alpha1 import RuntimeConfigSpec
 from aimctl.api.v1alpha1.services import ServiceOverrides
 from aimctl.devcluster.patches import merge_patch
 from aimctl.domain.derivation import (
@@ -29,6 +29,7 @@ from aimctl.domain.derivation import (
     vouches,
 )
 from aimctl.domain.service_observation import ObservedTemplate
+from support.derived import edited, template_of, with_spec
 from support.services import TEAM, service, template
 
 if TYPE_CHECKING:
@@ -43,39 +44,9 @@ def overrides(said: Mapping[str, Any]) -> ServiceOverrides:
     return ServiceOverrides.model_validate(said)
 
 
-def template_of(manifest: Mapping[str, Any], *, uid: str = "derived-uid") -> ObservedTemplate:
-    """A manifest as it is seen once it is created."""
-    meta = manifest["metadata"]
-    return ObservedTemplate(
-        kind=manifest["kind"],
-        namespace=meta["namespace"],
-        name=meta["name"],
-        uid=uid,
-        generation=1,
-        resource_version="8",
-        labels=meta["labels"],
-        annotations=meta["annotations"],
-        owners=tuple(meta["ownerReferences"]),
-        deleting=False,
-        view=SERVICE_TEMPLATES.decode(json.dumps({"spec": manifest["spec"]}).encode()),
-    )
-
-
 def derive(base: ObservedTemplate, said: Mapping[str, Any], *, uid: str = "derived-uid") -> ObservedTemplate:
     manifest = derived_template(base, overrides(said), service().service, RuntimeConfigSpec())
     return template_of(manifest, uid=uid)
-
-
-def with_spec(one: ObservedTemplate, spec: Mapping[str, Any]) -> ObservedTemplate:
-    """The template with this spec instead."""
-    kind = SERVICE_TEMPLATES if one.namespace else CLUSTER_SERVICE_TEMPLATES
-    return replace(one, view=kind.decode(json.dumps({"spec": spec}).encode()))
-
-
-def edited(one: ObservedTemplate, **spec: Any) -> ObservedTemplate:
-    """The template with other fields; None takes one away."""
-    body = {**one.view.spec.to_json(), **spec}
-    return with_spec(one, {name: value for name, value in body.items() if value is not None})
 
 
 # ---- any base, any overrides
