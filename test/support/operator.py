@@ -32,6 +32,7 @@ from aimctl.runtime.kube.builtin import JOBS, NAMESPACES, NODES, PODS
 from aimctl.runtime.kube.client import Client
 from aimctl.runtime.kube.errors import ConnectionFailed
 from aimctl.runtime.manager import LeaderElectionOptions, LeaderLost, Manager, ManagerOptions
+from aimctl.testing.registry import simulated_registry
 from aimctl.testing.virtualtime import virtual_clock
 from support.ledger import OPERATOR_NAMESPACE, Ledger
 
@@ -134,7 +135,7 @@ class Replica:
             identity=identity,
             rng=random.Random(seed),
         )
-        self.admission = add_operator(self.manager, options)
+        self.admission = add_operator(self.manager, options, simulated_registry(cluster))
         self._stop = asyncio.Event()
         self.task = asyncio.get_running_loop().create_task(self.manager.run(self._stop), name=identity)
         self.task.add_done_callback(lambda task: task.cancelled() or task.exception())

@@ -19,9 +19,12 @@ from aimctl.devcluster.persist import JournalUnusable
 from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.kube import ConnectionInfo, HttpTransport
 from aimctl.runtime.manager import Manager, configure_logging, stop_on_signals
+from aimctl.testing.registry import simulated_registry
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from aimctl.controllers.registry import ImageRegistry
 
 __all__ = ["DevSettings", "RunningDev", "dev_cluster", "run_dev"]
 
@@ -71,7 +74,8 @@ async def dev_cluster(settings: DevSettings) -> AsyncIterator[RunningDev]:
                     folder = files.enter_context(tempfile.TemporaryDirectory(prefix="aimctl-dev-"))
                     target = Path(folder) / "kubeconfig"
                 kubeconfig = _write_kubeconfig(cluster, target.absolute())
-                async with _operator(settings, endpoint.url, clock):
+                registry = simulated_registry(cluster)
+                async with _operator(settings, endpoint.url, clock, registry):
                     yield RunningDev(cluster, endpoint.url, kubeconfig)
     except JournalUnusable as error:
         raise CommandError(f"--data: {error}") from error
@@ -101,13 +105,15 @@ async def _run(settings: DevSettings) -> None:
 
 
 @asynccontextmanager
-async def _operator(settings: DevSettings, url: str, clock: LoopClock) -> AsyncIterator[None]:
+async def _operator(
+    settings: DevSettings, url: str, clock: LoopClock, registry: ImageRegistry
+) -> AsyncIterator[None]:
     if not settings.with_manager:
         yield
         return
     async with HttpTransport(ConnectionInfo(url), clock=clock) as transport:
         manager = Manager(transport, clock=clock, rng=random.Random())  # noqa: S311 - jitter, no secrets
-        add_operator(manager, OperatorOptions(discovery_limit=settings.discovery_limit))
+        add_operator(manager, OperatorOptions(discovery_limit=settings.discovery_limit), registry)
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             group.create_task(manager.run(stop))

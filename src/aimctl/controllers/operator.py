@@ -13,19 +13,24 @@ from aimctl.controllers.metrics import OperatorMetrics
 from aimctl.controllers.options import OperatorOptions
 from aimctl.controllers.wiring_caching import add_caching
 from aimctl.controllers.wiring_derivation import add_derivation
+from aimctl.controllers.wiring_models import add_models
 from aimctl.controllers.wiring_services import add_services
 from aimctl.controllers.wiring_templates import add_templates
 
 if TYPE_CHECKING:
+    from aimctl.controllers.registry import ImageRegistry
     from aimctl.runtime.manager import Manager
 
 __all__ = ["OperatorOptions", "add_operator"]
 
 
-def add_operator(manager: Manager, options: OperatorOptions) -> DiscoveryAdmission:
+def add_operator(
+    manager: Manager, options: OperatorOptions, registry: ImageRegistry | None = None
+) -> DiscoveryAdmission:
     """Add the operator's controllers, metrics and debug page to a manager; returns the admission for whoever shows it.
 
-    Call it before ``manager.run()``.
+    Call it before ``manager.run()``. Images' metadata are read from ``registry``; default: the real registries, or the
+    mirrors of the options.
     """
     admission = DiscoveryAdmission(
         cache=manager.cache,
@@ -47,5 +52,6 @@ def add_operator(manager: Manager, options: OperatorOptions) -> DiscoveryAdmissi
     add_caching(assembly)
     add_services(assembly)
     add_derivation(assembly)
+    add_models(assembly, registry)
     manager.add_debug_page("discovery", admission.queue)
     return admission

@@ -49,9 +49,18 @@ MAX_GPUS = 1024
 """GPUs of one replica: the bound in a template."""
 
 MAX_NAME = 512
-_MAX_TEXT = {"gpuModel": 63, "precision": 63, "metric": 63, "profileId": 512, "description": 4096}
+_MAX_TEXT: Mapping[str, int] = {
+    "gpuModel": 63,
+    "precision": 63,
+    "metric": 63,
+    "profileId": 512,
+    "description": 4096,
+}
 _MAX_PROBLEMS = 5
-_VALUES = {"metric": frozenset(map(str, Metric)), "precision": frozenset(map(str, Precision))}
+_VALUES: Mapping[str, frozenset[str]] = {
+    "metric": frozenset(map(str, Metric)),
+    "precision": frozenset(map(str, Precision)),
+}
 
 
 @final

@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
 from aimctl.domain.hashing import digest
+from aimctl.domain.image_metadata import read_metadata
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aimctl.domain.image_metadata import LabelMetadata
 
-__all__ = ["FailedReading", "ImageQuestion", "Reading"]
+__all__ = ["FailedReading", "ImageQuestion", "Reading", "judge_labels"]
 
 
 @final
@@ -56,3 +59,13 @@ class FailedReading:
 
     reason: str
     message: str
+
+
+def judge_labels(image: str, digest_: str, labels: Mapping[str, str]) -> Reading | FailedReading:
+    """What an image's labels say, or that they are of no use."""
+    found = read_metadata(labels)
+    if found.problems and not found.deployments:
+        return FailedReading(
+            "MalformedMetadata", f"the labels of {image} cannot be used: {'; '.join(found.problems)}"
+        )
+    return Reading(digest_, found)

@@ -1,0 +1,115 @@
+"""Models, wired: which events ask for which reconciler.
+
+models change             -> themselves; an AIMModel that comes or goes, also the AIMClusterModel that it hides
+runtime configs           -> the models that refer to them (by index)
+templates come, go, or
+change their state        -> the model they run, in whatever scope it is
+an image has been read    -> the models that asked
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aimctl.controllers import kinds
+from aimctl.controllers.image_readings import ImageReadings
+from aimctl.controllers.indexes import EVERYWHERE, place
+from aimctl.controllers.model_observer import ModelObserver, model_of, state_of
+from aimctl.controllers.models import ModelReconciler
+from aimctl.controllers.pull_secrets import PullSecrets
+from aimctl.controllers.registry_client import OciRegistry
+from aimctl.controllers.registry_http import HttpExchange
+from aimctl.runtime.controller import (
+    EnqueueMapped,
+    EnqueueObject,
+    Request,
+    Updated,
+    Watch,
+    changed,
+    generation_changed,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aimctl.controllers.assembly import Assembly
+    from aimctl.controllers.registry import ImageRegistry
+    from aimctl.runtime.controller import Source
+    from aimctl.runtime.controller.events import Event
+    from aimctl.runtime.kube import Object, Resource
+
+__all__ = ["add_models"]
+
+
+def add_models(assembly: Assembly, registry: ImageRegistry | None = None) -> None:
+    """Add the reconcilers of models, for both scopes, and what reads their images.
+
+    Args:
+        assembly: the operator's.
+        registry: where images are read; default: over HTTPS, or from the mirrors of the options.
+    """
+    manager, options = assembly.manager, assembly.options
+    if registry is None:
+        exchange = HttpExchange()
+        manager.add(exchange, name="image registries")
+        registry = OciRegistry(exchange, clock=manager.clock, mirrors=options.registry_mirrors)
+    readings = ImageReadings(registry, PullSecrets(manager.api_reader), clock=manager.clock, rng=manager.rng)
+    manager.add(readings, name="image readings")
+    observer = ModelObserver(assembly.observer, options, manager.clock)
+    for resource, name in ((kinds.MODELS, "models"), (kinds.CLUSTER_MODELS, "clustermodels")):
+        reconciler = ModelReconciler(
+            resource,
+            observer=observer,
+            readings=readings,
+            client=manager.client,
+            turns=assembly.turns,
+            events=manager.events,
+        )
+        controller = assembly.add(name, reconciler, resource, _sources(assembly, observer, resource))
+        reconciler.wake_with(controller.queue.add)
+
+
+def _sources(assembly: Assembly, observer: ModelObserver, resource: Resource[Any]) -> list[Source]:
+    cache, cluster = assembly.cache, not resource.namespaced
+
+    def of_config(config: Object[Any]) -> Iterator[Request]:
+        namespace = config.meta.namespace
+        if cluster and namespace:
+            # Cluster-scoped objects see runtime configs of the operator's namespace only.
+            if namespace != assembly.options.operator_namespace:
+                return
+            namespace = ""
+        for item in cache.by_index(
+            resource, "runtime-config", place(namespace or EVERYWHERE, config.meta.name)
+        ):
+            yield item.key
+
+    def of_template(template: Object[Any]) -> Iterator[Request]:
+        namespace, name = template.meta.namespace, model_of(template)
+        if not cluster:
+            yield Request(namespace, name)
+        elif not namespace or not observer.hidden(namespace, name):
+            yield Request("", name)
+
+    sources: list[Source] = [
+        Watch(cache.informer(resource), EnqueueObject()),
+        *(
+            Watch(cache.informer(kind), EnqueueMapped(of_config), [generation_changed])
+            for kind in (kinds.RUNTIME_CONFIGS, kinds.CLUSTER_RUNTIME_CONFIGS)
+        ),
+        Watch(cache.informer(kinds.TEMPLATES), EnqueueMapped(of_template), [changed(state_of)]),
+    ]
+    if cluster:
+        sources += [
+            Watch(cache.informer(kinds.CLUSTER_TEMPLATES), EnqueueMapped(of_template), [changed(state_of)]),
+            Watch(
+                cache.informer(kinds.MODELS),
+                EnqueueMapped(lambda model: (Request("", model.meta.name),)),
+                [_comes_or_goes],
+            ),
+        ]
+    return sources
+
+
+def _comes_or_goes(event: Event[Any]) -> bool:
+    return not isinstance(event, Updated)
