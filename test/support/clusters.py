@@ -330,7 +330,7 @@ class RunningCluster:
             "the discovery Jobs of the last test are gone",
         )
         if self._namespaces:
-            self.kubectl("delete", "namespace", *self._namespaces, "--wait=false")
+            self.kubectl("delete", "namespace", *self._namespaces, "--wait=false", "--ignore-not-found")
             self._namespaces.clear()
 
 
