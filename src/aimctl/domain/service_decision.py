@@ -39,8 +39,7 @@ from aimctl.domain.runtime_view import (
 )
 from aimctl.domain.selection import TEMPLATE_NOT_READY, why_not_ready
 from aimctl.domain.service_cache import look_at_cache
-from aimctl.domain.service_observation import ModelWish
-from aimctl.domain.service_resolution import wished_model
+from aimctl.domain.service_resolution import MODEL_REQUESTED, wished_model
 from aimctl.domain.status_slice import StatusSlice
 from aimctl.domain.template_cache import template_cache_manifest
 
@@ -172,8 +171,8 @@ def _judge(
         if was and runtime.ours:
             message = f"{in_use.message}; the runtime goes on as it was last set up"
             return _Verdict(ServiceState.DEGRADED, in_use.reason, message)
-        wishing = isinstance(seen.model, ModelWish)
-        return _Verdict(in_use.state or ServiceState.PENDING, in_use.reason, in_use.message, wishing)
+        progressing = in_use.reason == MODEL_REQUESTED
+        return _Verdict(in_use.state or ServiceState.PENDING, in_use.reason, in_use.message, progressing)
     if runtime.ready:
         message, progressing = runtime.message, runtime.deploy is not None
         if blocked is not None:

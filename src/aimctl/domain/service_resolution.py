@@ -16,7 +16,7 @@ from aimctl.domain.service_observation import ModelWish
 if TYPE_CHECKING:
     from aimctl.domain.service_observation import ObservedTemplate, ServiceObservation
 
-__all__ = ["InUse", "resolve_template", "wished_model"]
+__all__ = ["MODEL_REQUESTED", "InUse", "resolve_template", "wished_model"]
 
 DERIVED = "Derived"
 """Condition that derivation owns."""
