@@ -41,12 +41,12 @@ __all__ = ["add_caching", "add_template_caching"]
 def add_caching(assembly: Assembly) -> None:
     """Add the reconcilers of template caches and model caches, and the one that warms templates."""
     add_template_caching(assembly)
+    add_model_caches(assembly)
 
 
 def add_template_caching(assembly: Assembly) -> None:
     """Add what needs model caches, and not what fills them."""
     _TemplateCaches(assembly).build()
-    add_model_caches(assembly)
 
 
 class _Condition(msgspec.Struct, frozen=True, gc=False):

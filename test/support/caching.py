@@ -1,0 +1,228 @@
+"""Caching by hand, on the embedded cluster in virtual time: templates and template caches are reconciled, and the test
+plays the one who downloads.
+
+    async with hands() as w:
+        await w.template("a", "team", modelSources=SOURCES, caching={"enabled": True})
+        await w.until_model_caches(2)
+        await w.fill(LLAMA, "Available")
+        await w.until_state("a", "team", "Ready")
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from aimctl.controllers import kinds
+from aimctl.controllers.admission import DiscoveryAdmission
+from aimctl.controllers.assembly import Assembly
+from aimctl.controllers.metrics import OperatorMetrics
+from aimctl.controllers.options import OperatorOptions
+from aimctl.controllers.wiring_caching import add_template_caching
+from aimctl.controllers.wiring_templates import add_templates
+from aimctl.domain.template_cache import model_cache_name
+from aimctl.runtime.manager import Manager, ManagerOptions
+from support.operator import Wire, world
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from support.operator import World
+
+__all__ = ["LLAMA", "SOURCES", "TOKENIZER", "Hands", "hands"]
+
+LLAMA, TOKENIZER = "hf://meta/llama", "hf://meta/llama/tokenizer.json"
+SOURCES = [
+    {"name": "llama", "sourceURI": LLAMA, "size": "1000"},
+    {"name": "tokenizer", "sourceURI": TOKENIZER, "size": "1000"},
+]
+
+
+class Hands:
+    """A world, a manager without model caches, and the hands that fill these."""
+
+    def __init__(self, w: World) -> None:
+        self.world = w
+        self.client = w.client
+        self.wire = Wire(w.cluster)
+        self._stop = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.world, name)
+
+    # ---- the manager
+
+    def start(self) -> None:
+        options = OperatorOptions()
+        manager = Manager(
+            self.wire,
+            clock=self.world.cluster.clock,
+            options=ManagerOptions(loop_lag_interval=0),
+            identity="manager",
+            rng=random.Random(0),
+        )
+        admission = DiscoveryAdmission(
+            cache=manager.cache,
+            client=manager.client,
+            api_reader=manager.api_reader,
+            clock=manager.clock,
+            limit=options.discovery_limit,
+            namespaces=(),
+        )
+        metrics = OperatorMetrics(
+            manager.metrics.registry,
+            limit=10,
+            running=lambda: admission.running,
+            pending=lambda: admission.pending,
+        )
+        assembly = Assembly(manager, options, metrics)
+        add_templates(assembly, admission)
+        add_template_caching(assembly)
+        self._stop = asyncio.Event()
+        self._task = asyncio.get_running_loop().create_task(manager.run(self._stop))
+
+    async def stop(self) -> None:
+        self._stop.set()
+        if self._task is not None:
+            await self._task
+
+    async def restart(self) -> None:
+        await self.stop()
+        self.wire = Wire(self.world.cluster)
+        self.start()
+
+    # ---- objects
+
+    async def cache(
+        self, name: str = "llama", namespace: str = "team", template: str = "", **spec: Any
+    ) -> None:
+        """Create a template cache by hand, or change it."""
+        await self.world.namespace(namespace)
+        body = {
+            "apiVersion": kinds.TEMPLATE_CACHES.api_version,
+            "kind": kinds.TEMPLATE_CACHES.kind,
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {"templateRef": template or name, **spec},
+        }
+        await self.client.apply(kinds.TEMPLATE_CACHES, body)
+
+    async def uses(
+        self, service: str, template: str, *, cluster: bool = False, namespace: str = "team"
+    ) -> None:
+        """Say in a service's status which template it uses."""
+        kind = kinds.CLUSTER_TEMPLATES if cluster else kinds.TEMPLATES
+        found = await self.client.get(kind, template, "" if cluster else namespace)
+        reference = {"kind": kind.kind, "name": template, "uid": found.meta.uid}
+        if not cluster:
+            reference["namespace"] = namespace
+        await self._say(kinds.SERVICES, service, namespace, {"resolvedTemplate": reference})
+
+    async def fill(
+        self,
+        source: str,
+        state: str,
+        namespace: str = "team",
+        *,
+        name: str = "",
+        downloaded: int | None = None,
+        reason: str = "Ready",
+        message: str = "as the test says",
+    ) -> None:
+        """Say how far a model cache is."""
+        name = name or model_cache_name(source)
+        ready = "True" if state == "Available" else "False"
+        condition = {
+            "type": "Ready",
+            "status": ready,
+            "reason": reason,
+            "message": message,
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }
+        status: dict[str, Any] = {"status": state, "conditions": [condition], "persistentVolumeClaim": name}
+        if downloaded is not None:
+            status["progress"] = {"downloadedBytes": downloaded}
+        await self._say(kinds.MODEL_CACHES, name, namespace, status)
+
+    async def fill_all(self, state: str = "Available", namespace: str = "team") -> None:
+        for name, body in (await self.model_caches(namespace)).items():
+            await self.fill(body["spec"]["sourceURI"], state, namespace, name=name)
+
+    async def _say(self, kind: Any, name: str, namespace: str, status: dict[str, Any]) -> None:
+        body = {
+            "apiVersion": kind.api_version,
+            "kind": kind.kind,
+            "metadata": {"name": name, "namespace": namespace},
+            "status": status,
+        }
+        await self.client.apply(kind, body, subresource="status", field_manager="hand")
+
+    # ---- looking
+
+    async def model_caches(self, namespace: str = "team") -> dict[str, dict[str, Any]]:
+        return await self._all(kinds.MODEL_CACHES, namespace)
+
+    async def caches(self, namespace: str = "team") -> dict[str, dict[str, Any]]:
+        return await self._all(kinds.TEMPLATE_CACHES, namespace)
+
+    async def _all(self, kind: Any, namespace: str) -> dict[str, dict[str, Any]]:
+        page = await self.client.list(kind, namespace)
+        return {item.meta.name: msgspec.json.decode(item.raw, type=dict) for item in page.items}
+
+    async def cache_status(self, name: str = "llama", namespace: str = "team") -> dict[str, Any]:
+        return ((await self.caches(namespace)).get(name) or {}).get("status") or {}
+
+    async def until_cache(
+        self, state: str, name: str = "llama", namespace: str = "team", seconds: float = 2
+    ) -> None:
+        async def there() -> bool:
+            return (await self.cache_status(name, namespace)).get("status") == state
+
+        await self.until_so(there, seconds, f"template cache {name} is {state}")
+
+    async def until_model_caches(self, count: int, namespace: str = "team", seconds: float = 2) -> None:
+        async def there() -> bool:
+            return len(await self.model_caches(namespace)) == count
+
+        await self.until_so(there, seconds, f"{count} model caches")
+
+    async def until_so(self, check: Callable[[], Any], seconds: float = 2, what: str = "") -> None:
+        """Until an answer of the server is as wanted, and what that causes is over."""
+        end = self.world.now + seconds
+        while not await check():
+            if self.world.now >= end:
+                shown = [await self.caches(), await self.model_caches()]
+                raise AssertionError(f"not within {seconds:g} s: {what or check}; {shown}")
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)
+
+    def warm(self, name: str = "llama", namespace: str = "team") -> tuple[str, str]:
+        """Status and reason of CacheWarm; empty without one."""
+        found = self.world.condition(name, namespace, "CacheWarm")
+        return found.get("status", ""), found.get("reason", "")
+
+    def writes(self, *words: str) -> list[str]:
+        """The writes of the manager whose path has all these words."""
+        return [
+            f"{item.method} {item.path}"
+            for item in self.wire.writes
+            if all(word in item.path for word in words) and "/events" not in item.path
+        ]
+
+
+@asynccontextmanager
+async def hands(**options: Any) -> AsyncIterator[Hands]:
+    """A world with a model and a running manager."""
+    async with world(**options) as w:
+        made = Hands(w)
+        await w.model("m")
+        await w.namespace("team")
+        made.start()
+        try:
+            yield made
+        finally:
+            await made.stop()
