@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, final
 from aimctl.devcluster.accounts import ServiceAccountController
 from aimctl.devcluster.api import ApiServer
 from aimctl.devcluster.catalogue import Catalogue
-from aimctl.devcluster.downloads import Downloads
+from aimctl.devcluster.downloads import PROGRESS_SECONDS, Downloads
 from aimctl.devcluster.gc import GarbageCollector
 from aimctl.devcluster.happenings import Happenings
 from aimctl.devcluster.http import Endpoint, HttpFront
@@ -89,6 +89,7 @@ class ClusterOptions:
         provision_seconds: until a claim is bound.
         heartbeat_seconds: period of the nodes' heartbeats; None for none.
         events: whether the parts write Events (``kubectl describe`` shows them).
+        progress_seconds: between two lines of a download's log, before ``pace``.
         kserve: whether a simulated KServe is installed, see :meth:`DevCluster.install_kserve`.
         kserve_seconds: from an InferenceService's spec to its outcome, before ``pace``.
         controllers: False leaves the API server alone: no Jobs, nodes, volumes or garbage collection.
@@ -105,6 +106,7 @@ class ClusterOptions:
     provision_seconds: float = 0.0
     heartbeat_seconds: float | None = None
     events: bool = True
+    progress_seconds: float = PROGRESS_SECONDS
     kserve: bool = False
     kserve_seconds: float = READY_SECONDS
     controllers: bool = True
@@ -154,7 +156,7 @@ class DevCluster:
             self._part("garbage-collector"), clock=clock, kinds=self._collectable
         )
         self.accounts = ServiceAccountController(self._part("service-account-controller"), clock=clock)
-        self.downloads = Downloads(self.options.catalogue)
+        self.downloads = Downloads(self.options.catalogue, progress_seconds=self.options.progress_seconds)
         self.registry = SimulatedRegistry(self.options.catalogue, clock=clock)
         self.node = SimulatedNodes(
             self._part("kubelet"),

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from aimctl.controllers.registry import AccessDenied, ImageNotFound, RegistryUnreachable
-from aimctl.controllers.registry_http import HttpImageRegistry
+from aimctl.controllers.registry_client import OciRegistry
+from aimctl.controllers.registry_http import HttpExchange
 from aimctl.devcluster import Catalogue, DevCluster
 from aimctl.devcluster.registry import RegistryFault
 from aimctl.domain.image_reference import parse_image
@@ -25,11 +26,11 @@ async def mirrored():
     catalogue = Catalogue.of({"images": IMAGES})
     async with DevCluster(clock=clock, crds=[], controllers=False, catalogue=catalogue) as cluster:
         endpoint = await cluster.serve_registry()
-        reader = HttpImageRegistry(clock=clock, mirrors={"*": endpoint.url}, trust_env=False)
+        exchange = HttpExchange(trust_env=False)
         try:
-            yield cluster.registry, reader
+            yield cluster.registry, OciRegistry(exchange, clock=clock, mirrors={"*": endpoint.url})
         finally:
-            await reader.aclose()
+            await exchange.aclose()
 
 
 async def test_an_image_is_read_through_the_mirror(mirrored):

@@ -1,5 +1,6 @@
 import base64
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,7 +16,7 @@ from aimctl.devcluster.registry import RegistryFault, SimulatedRegistry
 from aimctl.domain.image_reference import parse_image
 from aimctl.domain.registry_auth import Credentials
 from aimctl.runtime.kube.transport import HttpRequest
-from aimctl.testing.registry import CatalogueRegistry
+from aimctl.testing.registry import simulated_registry
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
 
 IMAGES = (
@@ -46,7 +47,8 @@ def registry_of(**options):
 
 
 async def read(registry, image, *credentials):
-    return await CatalogueRegistry(registry).read(parse_image(image), credentials)
+    cluster = SimpleNamespace(registry=registry, clock=virtual_clock())
+    return await simulated_registry(cluster).read(parse_image(image), credentials)
 
 
 @virtual_time
