@@ -11,7 +11,7 @@ Contract, beside that of :mod:`aimctl.controllers.indexes`:
               uses            :func:`used` of the template in use, of whatever scope
               uses-name       the name of the template in use, in the service's namespace: where its cache is
     models    image           their image
-              default-template  their default template: the name alone
+              default-template  their default template
 """
 
 from __future__ import annotations
@@ -150,7 +150,9 @@ def _model_image(obj: Object[Any]) -> Iterator[str]:
 def _default_template(obj: Object[Any]) -> Iterator[str]:
     name = _model.decode(obj.raw).spec.default_service_template
     if name:
-        yield name
+        yield place(obj.meta.namespace, name)
+        if obj.meta.namespace:
+            yield place(EVERYWHERE, name)
 
 
 SERVICE_LOOKUPS: Mapping[str, IndexFunction[Any]] = {

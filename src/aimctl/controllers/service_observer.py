@@ -86,8 +86,13 @@ class ServiceObserver:
             now=self._clock.now(),
             current=self._current(view.status.resolved_template),
             inference_service=self._inference_service(request),
-            kserve_served=not self._runtime.health.missing,
+            kserve_served=self.kserve_served,
         )
+
+    @property
+    def kserve_served(self) -> bool:
+        """Whether the server has InferenceServices."""
+        return self._runtime.served
 
     def template_named(self, name: str, namespace: str) -> ObservedTemplate | None:
         """The template that a name means in a namespace."""

@@ -23,11 +23,14 @@ from aimctl.runtime.controller import Result, RetryAfter
 from aimctl.runtime.kube import Conflict, NotFound
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aimctl.api.v1alpha1 import AIMService
     from aimctl.controllers.service_observer import ServiceObserver
     from aimctl.controllers.status import Turns
     from aimctl.domain.service_decision import ServiceDecision
     from aimctl.domain.service_observation import ServiceObservation
+    from aimctl.runtime.clock import Clock
     from aimctl.runtime.controller import Request
     from aimctl.runtime.kube import Client, Object, Resource
     from aimctl.runtime.manager import EventRecorder
@@ -37,7 +40,8 @@ __all__ = ["FIELD_MANAGER", "RUNTIME_LOOK_SECONDS", "ServiceReconciler"]
 FIELD_MANAGER = "aim-services"
 
 RUNTIME_LOOK_SECONDS = 15.0
-"""Between two looks whether KServe has been installed: no event tells of a kind that the server begins to serve."""
+"""Between two looks whether KServe has been installed: no event tells of a kind that the server begins to serve. It is
+one look for all services that wait."""
 
 _LAG_SECONDS = 5.0
 """Until the next look at something that is there, or gone, and that the cache does not know of yet."""
@@ -71,6 +75,7 @@ class ServiceReconciler:
         api_reader: reads past the cache, before a runtime is made.
         turns: shared with the other writers of the status.
         events: tells people.
+        clock: time.
     """
 
     def __init__(
@@ -81,30 +86,51 @@ class ServiceReconciler:
         api_reader: Client,
         turns: Turns,
         events: EventRecorder,
+        clock: Clock,
     ) -> None:
         self._observer = observer
         self._client = client
         self._api_reader = api_reader
         self._status = StatusWriter(client, observer.cache, turns, FIELD_MANAGER)
         self._events = events
+        self._clock = clock
         self._troubles: dict[Request, _Trouble] = {}
+        self._without_runtime: set[Request] = set()
+        """Services that lack nothing but KServe."""
+
+    async def follow_runtime(self, look_again: Callable[[Request], None]) -> None:
+        """Ask for another look at the services that wait for KServe once it is there; runs until cancelled.
+
+        Args:
+            look_again: adds a service to the controller's queue.
+        """
+        while True:
+            await self._clock.sleep(RUNTIME_LOOK_SECONDS)
+            if self._observer.kserve_served:
+                for request in tuple(self._without_runtime):
+                    look_again(request)
 
     async def reconcile(self, request: Request) -> Result | None:
         """Observe, decide, apply."""
         observed = self._observer.observe(request)
         if observed is None:
             self._troubles.pop(request, None)
+            self._without_runtime.discard(request)
             return None
         obj, seen = observed
         trouble = self._troubles.get(request)
         if trouble is not None and trouble.uid == seen.service.uid:
             seen = replace(seen, refused=trouble.refused)
         decision = await self._say(obj, seen)
+        if decision.asks_for_runtime:
+            self._without_runtime.add(request)
+        else:
+            self._without_runtime.discard(request)
         refused = await self._carry_out(obj, decision)
         if refused is not None:
             return await self._tell_refusal(request, obj, refused)
         self._troubles.pop(request, None)
-        return Result(requeue_after=RUNTIME_LOOK_SECONDS) if decision.asks_for_runtime else None
+        return None
 
     # ---- steps
 

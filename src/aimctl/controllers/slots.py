@@ -83,7 +83,7 @@ class Slots:
         """The server answers 404 for Jobs, which every cluster has: a proxy's word, or a server that is starting.
         The cache is empty then, and the Jobs may run on.
         """
-        return self._cache.informer(JOBS).health.missing
+        return not self._cache.informer(JOBS).served
 
     @property
     def unclear(self) -> frozenset[str]:

@@ -13,6 +13,7 @@ All are found by index. A status that only tells how far something is asks nobod
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
 import msgspec
@@ -56,9 +57,11 @@ def add_services(assembly: Assembly) -> None:
         api_reader=manager.api_reader,
         turns=assembly.turns,
         events=manager.events,
+        clock=manager.clock,
     )
     assembly.cache.informer(kinds.SERVICES).add_handler(assembly.metrics.services())
-    assembly.add("services", reconciler, kinds.SERVICES, _Sources(assembly).all())
+    controller = assembly.add("services", reconciler, kinds.SERVICES, _Sources(assembly).all())
+    manager.add(partial(reconciler.follow_runtime, controller.queue.add), name="KServe's arrival")
 
 
 class _Condition(msgspec.Struct, gc=False):
@@ -177,11 +180,10 @@ class _Sources:
         yield from self._services("uses", used(obj.resource.kind, namespace, name))
         yield from self._of_its_model(obj, where)
         for kind in _MODELS:
-            for model in self._cache.by_index(kind, "default-template", name):
-                # Neither sees what the other's namespace holds.
-                if namespace in ("", model.meta.namespace) or not model.meta.namespace:
-                    at = model.meta.namespace or where
-                    yield from self._services("any-model", place(at, model.meta.name))
+            # Neither sees what the other's namespace holds.
+            at = where if kind.namespaced else ""
+            for model in self._cache.by_index(kind, "default-template", place(at, name)):
+                yield from self._services("any-model", place(model.meta.namespace or where, model.meta.name))
         if namespace:
             hidden: Object[Any] | None = self._cache.get(kinds.CLUSTER_TEMPLATES, name)
             if hidden is not None:

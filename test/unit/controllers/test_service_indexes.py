@@ -103,6 +103,6 @@ def test_a_model_is_found_by_image_and_default_template() -> None:
     spec = {"image": "i", "defaultServiceTemplate": "t"}
     assert found(MODEL_LOOKUPS, made(kinds.MODELS, spec=spec)) == {
         "image": ["team/i"],
-        "default-template": ["t"],
+        "default-template": ["*/t", "team/t"],
     }
     assert found(MODEL_LOOKUPS, made(kinds.CLUSTER_MODELS, "", spec={"image": "i"})) == {"image": ["/i"]}

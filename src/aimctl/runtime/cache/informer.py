@@ -243,6 +243,11 @@ class Informer(Generic[T]):
         return not self._waiting_for
 
     @property
+    def served(self) -> bool:
+        """Whether the server has the kind, as far as is known. Costs nothing, unlike :attr:`health`."""
+        return not any(reflector.status.missing for reflector in self._reflectors)
+
+    @property
     def health(self) -> InformerHealth:
         """How it is doing."""
         states = [reflector.status for reflector in self._reflectors]
@@ -260,7 +265,7 @@ class Informer(Generic[T]):
             age_seconds=self.age_seconds if known else None,
             objects=len(self.store),
             resource_version=self.store.resource_version,
-            missing=any(s.missing for s in states),
+            missing=not self.served,
         )
 
     @property
