@@ -115,6 +115,28 @@ def test_chance_comes_from_an_injected_source() -> None:
     assert found == []
 
 
+def scans(path: Path) -> list[str]:
+    """Reads of a whole cache: its cost would grow with objects that are nobody's business here.
+
+    Allowed are ``cache.get``, ``cache.by_index`` and, where a kind may not be served, ``informer.store.get``.
+    """
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    fetched = {
+        id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr == "get"
+    }
+    return [
+        f"{path.name}:{node.lineno} {ast.unparse(node)}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and ((node.attr == "store" and id(node) not in fetched) or ast.unparse(node).endswith("cache.list"))
+    ]
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.parent.name == "controllers"], ids=shown)
+def test_a_reconciler_finds_objects_by_key_or_index_only(path: Path) -> None:
+    assert scans(path) == []
+
+
 @pytest.mark.parametrize("path", FILES, ids=shown)
 def test_a_module_holds_no_state(path: Path) -> None:
     assert state_of(path) == []
@@ -134,3 +156,12 @@ def test_the_search_for_state_finds_it(tmp_path: Path) -> None:
         "F = [1]\n__all__ = ['A']\nG = frozenset({1})\ndef f():\n    x = {}\n"
     )
     assert state_of(file) == ["A", "B", "E", "F"]
+
+
+def test_the_search_for_scans_finds_them(tmp_path: Path) -> None:
+    file = tmp_path / "x.py"
+    file.write_text(
+        "self._cache.list(PODS)\nfor item in informer.store: pass\nstore = informer.store\n"
+        "informer.store.get(key)\nself.cache.by_index(PODS, 'owner', uid)\ncache.get(PODS, 'a')\n"
+    )
+    assert sorted(scans(file)) == ["x.py:1 self._cache.list", "x.py:2 informer.store", "x.py:3 informer.store"]
