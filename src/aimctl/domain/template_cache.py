@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DownloadWish",
     "download_env",
+    "in_units",
     "is_managed",
     "model_cache_manifest",
     "model_cache_name",
@@ -112,7 +113,7 @@ def model_cache_manifest(
         },
         "spec": {
             "sourceURI": uri,
-            "size": str(Quantity(Decimal(size_bytes), "binary")),
+            "size": in_units(size_bytes),
             **wish.to_json(),
         },
     }
@@ -188,6 +189,11 @@ def template_cache_manifest(
 def is_managed(labels: Mapping[str, str]) -> bool:
     """Whether the operator made an object with these labels."""
     return labels.get(LABEL_MANAGED_BY) == MANAGED_BY
+
+
+def in_units(size_bytes: int) -> str:
+    """A size as a quantity: ``16Gi`` where that is exact."""
+    return str(Quantity(Decimal(size_bytes), "binary"))
 
 
 def download_env(env: Iterable[Mapping[str, Any]], pull_secrets: Iterable[str]) -> dict[str, Any]:

@@ -4,20 +4,22 @@ Contract:
     * Sources with the same URI share one model cache, within a template cache and within the namespace: the one in use,
       else the one of the URI's own name, else any other of that URI that is there.
     * While nobody knows the template's sources (it is missing, or not discovered), what was in use stays so.
-    * Of several template caches with one source the largest size counts when its model cache is made, and the older
-      one's word where they say different things about the download.
+    * Of several template caches with one source the largest size counts, and the older one's word where they say
+      different things about the download.
     * What is Available, or somebody's own, is never touched.
 """
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
 from aimctl.api.v1alpha1 import CacheState
 from aimctl.domain.labels import propagated
+from aimctl.domain.quantity import size_in_bytes
 from aimctl.domain.resolution import Missing
-from aimctl.domain.template_cache import DownloadWish, model_cache_manifest, model_cache_name
+from aimctl.domain.template_cache import DownloadWish, in_units, model_cache_manifest, model_cache_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -136,15 +138,13 @@ def creations(seen: TemplateCacheObservation, entries: Iterable[Entry]) -> Itera
     if template is None or template.deleting or isinstance(config, Missing):
         return
     held = {item.name for item in seen.model_caches}
-    sizes = sources_of(template.view)
     for entry in {item.model_cache: item for item in entries}.values():
-        if entry.found is not None or entry.model_cache in held or entry.source not in sizes:
+        if not template.view.status.model_sources or entry.found is not None or entry.model_cache in held:
             continue
-        others = (user.sizes.get(entry.source, 0) for user in seen.users)
         yield model_cache_manifest(
             seen.cache.namespace,
             entry.source,
-            max(sizes[entry.source], *others, 0),
+            _size(seen, entry),
             _wish(seen, entry),
             labels=propagated(seen.cache.labels, config.spec),
         )
@@ -158,7 +158,7 @@ def patches(seen: TemplateCacheObservation, entries: Iterable[Entry]) -> Iterabl
         if found is None or found.settled or found.deleting:
             continue
         entry = next(item for item in entries if item.model_cache == found.name)
-        changes = _changes(found, _wish(seen, entry))
+        changes = _changes(found, _wish(seen, entry), _size(seen, entry))
         if changes:
             yield ModelCachePatch(found.name, found.uid, found.resource_version, changes)
 
@@ -172,8 +172,16 @@ def _wish(seen: TemplateCacheObservation, entry: Entry) -> DownloadWish:
     return DownloadWish.of([spec for _, _, spec in sorted(users, key=lambda item: item[:2])])
 
 
-def _changes(found: ObservedModelCache, wish: DownloadWish) -> dict[str, Any]:
-    """The fields of a model cache's spec that are not as wished. The order of variables and secrets says nothing."""
+def _size(seen: TemplateCacheObservation, entry: Entry) -> int:
+    """The largest size of a source that anybody in the namespace expects."""
+    return max(entry.size_bytes, *(user.sizes.get(entry.source, 0) for user in seen.users), 0)
+
+
+def _changes(found: ObservedModelCache, wish: DownloadWish, size_bytes: int) -> dict[str, Any]:
+    """The fields of a model cache's spec that are not as wished.
+
+    The order of variables and secrets says nothing; a size that is larger than expected is nobody's harm.
+    """
     spec, wanted = found.view.spec, wish.to_json()
     changes: dict[str, Any] = {}
     if {item.name: item.to_json() for item in spec.env} != {item["name"]: item for item in wish.env}:
@@ -184,4 +192,9 @@ def _changes(found: ObservedModelCache, wish: DownloadWish) -> dict[str, Any]:
         changes["runtimeConfigName"] = wish.runtime_config
     if wish.storage_class and spec.storage_class_name != wish.storage_class:
         changes["storageClassName"] = wish.storage_class
+    with contextlib.suppress(
+        ValueError
+    ):  # a size that is none is somebody's own edit, and its own status says so
+        if size_in_bytes(spec.size) < size_bytes:
+            changes["size"] = in_units(size_bytes)
     return changes

@@ -199,6 +199,16 @@ def test_an_edit_reaches_a_model_cache_that_is_not_filled(state):
     }
 
 
+def test_a_size_that_was_too_small_grows_and_one_that_is_larger_stays():
+    of = template([(LLAMA, 2048)], caching=True)
+    (patch,) = decide_template_cache(observe_cache(of=of, models=[model_cache(LLAMA, size="1Ki")])).patch
+    assert patch.spec == {"size": "2Ki"}
+    seen = observe_cache(of=of, models=[model_cache(LLAMA, size="1Ki")], users=[user(sizes={LLAMA: 4096})])
+    assert decide_template_cache(seen).patch[0].spec == {"size": "4Ki"}
+    seen = observe_cache(of=of, models=[model_cache(LLAMA, size="8Ki")])
+    assert decide_template_cache(seen).patch == ()
+
+
 def test_what_is_no_more_wished_is_taken_away():
     before = model_cache(LLAMA, env=[TOKEN], imagePullSecrets=[{"name": "s"}], storageClassName="fast")
     (patch,) = decide_template_cache(observe_cache(models=[before])).patch

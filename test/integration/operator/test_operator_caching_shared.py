@@ -1,0 +1,344 @@
+"""Template caches by hand, of cluster templates and beside each other: sharing, missing templates, bounded writes."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aimctl.controllers import kinds
+from aimctl.devcluster.faults import Answer, Match
+from aimctl.domain.template_cache import model_cache_name
+from aimctl.runtime.kube.builtin import NAMESPACES
+from aimctl.testing.virtualtime import virtual_time
+from support.caching import LLAMA, SOURCES, TOKENIZER, hands
+
+CACHING = {"enabled": True}
+
+
+# ---- by hand
+
+
+@virtual_time
+async def test_a_cluster_template_is_cached_into_the_namespaces_that_ask_for_it():
+    async with hands() as w:
+        await w.template("llama", modelSources=SOURCES)
+        for namespace in ("team", "other"):
+            await w.cache("mine", namespace, template="llama")
+            await w.until_model_caches(2, namespace)
+        await w.fill_all("Available", "team")
+        await w.until_cache("Available", "mine")
+        assert (await w.cache_status("mine", "other"))["status"] == "Pending"
+        status = await w.cache_status("mine")
+        assert status["resolvedTemplate"]["kind"] == "AIMClusterServiceTemplate"
+        assert [item["persistentVolumeClaim"] for item in status["models"]] == [
+            model_cache_name(LLAMA),
+            model_cache_name(TOKENIZER),
+        ]
+        assert w.warm("llama", "") == ("", "")
+
+
+@virtual_time
+async def test_a_cache_waits_for_its_template_and_for_its_discovery():
+    async with hands() as w:
+        await w.cache("mine", template="llama")
+        await w.until_cache("Pending", "mine")
+        ready = (await w.cache_status("mine"))["conditions"]
+        assert {item["reason"] for item in ready if item["type"] in ("Resolved", "Ready")} == {
+            "TemplateNotFound"
+        }
+        await w.template("llama")
+        await w.until_model_caches(1, seconds=60)
+        await w.fill_all()
+        await w.until_cache("Available", "mine", seconds=1)
+
+
+@virtual_time
+async def test_a_namespaced_template_hides_the_cluster_template_of_its_name_and_uncovers_it_again():
+    async with hands() as w:
+        await w.template("llama", modelSources=SOURCES[:1])
+        await w.cache("llama")
+        await w.until_model_caches(1)
+        await w.template("llama", "team", modelSources=SOURCES[1:])
+        await w.until_model_caches(2)
+        status = await w.cache_status()
+        assert status["resolvedTemplate"]["scope"] == "Namespace"
+        assert [item["source"] for item in status["models"]] == [TOKENIZER]
+        await w.delete_template("llama", "team")
+
+        async def uncovered():
+            return [item["source"] for item in (await w.cache_status())["models"]] == [LLAMA]
+
+        await w.until_so(uncovered, 1)
+
+
+@virtual_time
+async def test_a_cache_whose_template_goes_keeps_what_it_uses_until_the_template_is_back():
+    async with hands() as w:
+        await w.template("llama", modelSources=SOURCES)
+        await w.cache("llama")
+        await w.until_model_caches(2)
+        await w.fill(LLAMA, "Available")
+        await w.fill(TOKENIZER, "Progressing")
+        await w.delete_template("llama")
+        await w.until_cache("Pending")
+        assert len((await w.cache_status())["models"]) == 2
+        await w.template("llama", modelSources=SOURCES)
+        await w.until_cache("Progressing")
+        await w.fill_all()
+        await w.until_cache("Available")
+
+
+@virtual_time
+async def test_a_missing_runtime_config_is_waited_for():
+    async with hands() as w:
+        await w.template("llama", modelSources=SOURCES)
+        await w.cache("llama", runtimeConfigName="ours")
+        await w.until_cache("Pending")
+        await asyncio.sleep(5)
+        assert await w.model_caches() == {}
+        await w.config("ours", "team")
+        await w.until_model_caches(2)
+        assert (await w.cache_status())["resolvedRuntimeConfig"]["name"] == "ours"
+
+
+@virtual_time
+async def test_a_hand_made_model_cache_of_the_same_source_is_shared():
+    async with hands() as w:
+        body = {
+            "apiVersion": kinds.MODEL_CACHES.api_version,
+            "kind": "AIMModelCache",
+            "metadata": {"name": "mine", "namespace": "team"},
+            "spec": {"sourceURI": LLAMA, "size": "1000"},
+        }
+        await w.client.create(kinds.MODEL_CACHES, body)
+        await w.fill(LLAMA, "Available", name="mine")
+        await w.template("llama", "team", modelSources=SOURCES[:1], caching=CACHING)
+        await w.until_state("llama", "team", "Ready", seconds=1)
+        assert set(await w.model_caches()) == {"mine"}
+
+
+# ---- for services
+
+
+async def _wished(w):
+    """A cache of a cluster template as a service makes it."""
+    template = await w.client.get(kinds.CLUSTER_TEMPLATES, "llama")
+    owner = {
+        "apiVersion": template.resource.api_version,
+        "kind": template.resource.kind,
+        "name": "llama",
+        "uid": template.meta.uid,
+        "controller": True,
+    }
+    body = {
+        "apiVersion": kinds.TEMPLATE_CACHES.api_version,
+        "kind": "AIMTemplateCache",
+        "metadata": {
+            "name": "llama",
+            "namespace": "team",
+            "labels": {"app.kubernetes.io/managed-by": "aim"},
+            "ownerReferences": [owner],
+        },
+        "spec": {"templateRef": "llama"},
+    }
+    await w.client.create(kinds.TEMPLATE_CACHES, body)
+
+
+@virtual_time
+async def test_a_cluster_templates_cache_goes_with_the_last_service_that_wished_it_unless_it_is_available():
+    async with hands() as w:
+        await w.template("llama", modelSources=SOURCES[:1])
+        await w.until_state("llama", "", "Ready")
+        for name in ("a", "b"):
+            await w.service(name, "team", model={"ref": "m"}, cacheModel=True)
+            await w.uses(name, "llama", cluster=True)
+        await _wished(w)
+        await w.until_model_caches(1)
+        await asyncio.sleep(60)
+        await w.client.delete(kinds.SERVICES, "a", "team")
+        await asyncio.sleep(1)
+        assert set(await w.caches()) == {"llama"}
+        await w.service("b", "team", model={"ref": "m"}, cacheModel=False)
+        await asyncio.sleep(1)
+        assert await w.caches() == {}
+        await w.service("b", "team", model={"ref": "m"}, cacheModel=True)
+        await _wished(w)
+        await w.until_cache("Pending")
+        await w.fill_all()
+        await w.until_cache("Available")
+        await w.client.delete(kinds.SERVICES, "b", "team")
+        await asyncio.sleep(60)
+        assert set(await w.caches()) == {"llama"}
+
+
+@virtual_time
+async def test_a_cache_made_before_its_service_says_so_waits_for_the_wish_and_downloads_nothing_without():
+    async with hands() as w:
+        await w.template("llama", modelSources=SOURCES[:1])
+        await w.service("s", "team", model={"ref": "m"}, cacheModel=True)
+        await _wished(w)
+        await asyncio.sleep(5)
+        assert await w.model_caches() == {}
+        await w.uses("s", "llama", cluster=True)
+        await w.until_model_caches(1)
+        await asyncio.sleep(60)
+        assert set(await w.caches()) == {"llama"}
+
+
+# ---- sharing
+
+
+@virtual_time
+async def test_templates_with_a_source_in_common_share_one_model_cache_of_the_larger_size():
+    async with hands() as w:
+        small = {"name": "x", "sourceURI": LLAMA, "size": "1Ki"}
+        large = {"name": "y", "sourceURI": LLAMA, "size": "4Ki"}
+        await w.stop()
+        await w.template("a", "team", modelSources=[small], caching=CACHING)
+        await w.template("b", "team", modelSources=[large], caching=CACHING)
+        await w.restart()
+        await w.until_model_caches(1)
+        await w.until_cache("Pending", "a")
+        await w.until_cache("Pending", "b")
+        await w.fill(LLAMA, "Available")
+        await w.until_state("a", "team", "Ready", seconds=1)
+        await w.until_state("b", "team", "Ready", seconds=1)
+        ((name, body),) = (await w.model_caches()).items()
+        assert name == model_cache_name(LLAMA)
+        assert body["spec"]["size"] == "4Ki"
+
+
+@virtual_time
+async def test_namespaces_share_nothing():
+    async with hands() as w:
+        for namespace in ("team", "other"):
+            await w.template("a", namespace, modelSources=SOURCES[:1], caching=CACHING)
+            await w.until_model_caches(1, namespace)
+        await w.fill_all()
+        await w.until_state("a", "team", "Ready", seconds=1)
+        assert w.state("a", "other") == "Progressing"
+
+
+@virtual_time
+async def test_the_older_ones_word_counts_for_a_shared_download_until_it_is_gone():
+    async with hands() as w:
+        await w.template("m", modelSources=SOURCES[:1])
+        await w.cache("old", template="m", env=[{"name": "A", "value": "old"}])
+        await w.until_model_caches(1)
+        await asyncio.sleep(2)
+        await w.cache("new", template="m", env=[{"name": "A", "value": "new"}, {"name": "B", "value": "new"}])
+
+        def env(body):
+            return {item["name"]: item["value"] for item in body["spec"].get("env", ())}
+
+        async def merged():
+            return [env(body) for body in (await w.model_caches()).values()] == [{"A": "old", "B": "new"}]
+
+        await w.until_so(merged, 1)
+        await w.client.delete(kinds.TEMPLATE_CACHES, "old", "team")
+
+        async def alone():
+            return [env(body) for body in (await w.model_caches()).values()] == [{"A": "new", "B": "new"}]
+
+        await w.until_so(alone, 1)
+
+
+# ---- writes in bounds, restarts, refusals
+
+
+@virtual_time
+async def test_progress_causes_one_write_of_the_template_cache_in_ten_seconds_and_few_of_the_template():
+    async with hands() as w:
+        await w.template("llama", "team", modelSources=SOURCES, caching=CACHING)
+        await w.until_model_caches(2)
+        for source in (LLAMA, TOKENIZER):
+            await w.fill(source, "Progressing", downloaded=0)
+        await asyncio.sleep(15)
+        caches, templates = len(w.writes("/aimtemplatecaches/")), len(w.writes("/aimservicetemplates/"))
+        for second in range(1, 101):
+            for source in (LLAMA, TOKENIZER):
+                await w.fill(source, "Progressing", downloaded=9 * second)
+            await asyncio.sleep(1)
+        assert 9 <= len(w.writes("/aimtemplatecaches/")) - caches <= 11
+        assert len(w.writes("/aimservicetemplates/")) - templates <= 2 * 10
+        await asyncio.sleep(10)
+        assert (await w.cache_status())["progress"]["downloadedBytes"] == 1800
+
+
+@virtual_time
+async def test_a_settled_cluster_writes_nothing_and_neither_does_a_restart():
+    async with hands() as w:
+        await w.template("a", "team", modelSources=SOURCES, caching=CACHING)
+        await w.template("b", "team", modelSources=SOURCES[:1], caching=CACHING)
+        await w.template("c", modelSources=SOURCES[1:])
+        await w.cache("c")
+        await w.until_model_caches(2)
+        await w.fill(LLAMA, "Available")
+        await w.fill(TOKENIZER, "Failed")
+        await w.until_state("b", "team", "Ready")
+        await w.until_state("a", "team", "Degraded")
+        await asyncio.sleep(60)
+        version = w.version
+        await asyncio.sleep(3600)
+        assert w.version == version
+        await w.restart()
+        await asyncio.sleep(60)
+        assert w.writes() == []
+
+
+@virtual_time
+async def test_the_model_caches_are_listed_before_they_are_made():
+    async with hands() as w:
+        await w.template("llama", "team", modelSources=SOURCES, caching=CACHING)
+        await w.until_model_caches(2)
+        writes = w.writes()
+        listed = writes.index(
+            next(item for item in writes if item.endswith("/aimtemplatecaches/llama/status"))
+        )
+        made = writes.index(next(item for item in writes if item.endswith("/aimmodelcaches")))
+        assert listed < made
+
+
+@virtual_time
+async def test_a_refused_template_cache_is_told_on_the_template_and_tried_again_without_flapping():
+    async with hands() as w:
+        refusal = Answer(403, "Forbidden", "exceeded quota: aim")
+        with w.faults.active(refusal, Match(verb="create", resource="aimtemplatecaches")):
+            await w.template("llama", "team", modelSources=SOURCES, caching=CACHING)
+            await w.until_state("llama", "team", "Degraded", seconds=1)
+            assert "exceeded quota: aim" in w.condition("llama", "team", "CacheWarm")["message"]
+            changes = len(w.ledger.history["team", "llama"])
+            await asyncio.sleep(300)
+            assert len(w.ledger.history["team", "llama"]) == changes
+        await asyncio.sleep(60)
+        await w.until_model_caches(2)
+
+
+@virtual_time
+async def test_a_refused_model_cache_is_told_with_its_name_and_tried_again_without_flapping():
+    async with hands() as w:
+        refusal = Answer(403, "Forbidden", "exceeded quota: aim")
+        with w.faults.active(refusal, Match(verb="create", resource="aimmodelcaches")):
+            await w.template("llama", "team", modelSources=SOURCES, caching=CACHING)
+            await w.until_state("llama", "team", "Degraded", seconds=1)
+            text = w.condition("llama", "team", "Ready")["message"]
+            assert "exceeded quota: aim" in text
+            assert model_cache_name(LLAMA) in text
+            changes = len(w.ledger.history["team", "llama"])
+            await asyncio.sleep(300)
+            assert len(w.ledger.history["team", "llama"]) == changes
+        await asyncio.sleep(60)
+        await w.until_model_caches(2)
+        await w.fill_all()
+        await w.until_state("llama", "team", "Ready")
+
+
+@virtual_time
+async def test_a_namespace_that_goes_is_left_in_peace(logged_errors):
+    async with hands() as w:
+        await w.template("llama", "team", modelSources=SOURCES, caching=CACHING)
+        await w.until_model_caches(2)
+        await w.client.delete(kinds.MODEL_CACHES, model_cache_name(LLAMA), "team")
+        await w.client.delete(NAMESPACES, "team")
+        await asyncio.sleep(120)
+        assert await w.caches() == {}
+        assert logged_errors == []
