@@ -199,7 +199,7 @@ def vouches(base: ObservedTemplate, template: ObservedTemplate) -> bool:
     return profile_of(wanted) == profile_of(template.view.spec)
 
 
-_FOLLOWED = {
+_FOLLOWED: Mapping[str, str] = {
     "runtime_config_name": "runtimeConfigName",
     "image_pull_secrets": "imagePullSecrets",
     "service_account_name": "serviceAccountName",
