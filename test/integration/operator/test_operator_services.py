@@ -1,0 +1,383 @@
+"""Services: which template they get, and what changes that."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from aimctl.controllers import kinds
+from aimctl.devcluster.machines import gpu_machine
+from aimctl.runtime.kube.builtin import NODES
+from aimctl.testing.virtualtime import virtual_time
+from support.service_witness import GPU, serving
+
+M = {"ref": "m"}
+FAST = {"metric": "throughput"}
+
+
+# ---- each outcome of selection
+
+
+@pytest.mark.parametrize("namespace", ["team", ""], ids=["namespaced", "cluster"])
+@virtual_time
+async def test_the_only_template_that_is_ready_is_selected_and_deployed(namespace):
+    async with serving() as w:
+        await w.model("m")
+        await w.ready("a", namespace)
+        w.start()
+        await w.service("s", "team", model=M)
+        await w.until_service("s", "Running")
+        assert w.states["s"][-2:] == ["Starting", "Running"]
+        assert (w.uses(), w.reason("Resolved")) == ("a", "TemplateResolved")
+        assert w.service_status()["resolvedImage"]["name"] == "m"
+        scope = "Namespace" if namespace else "Cluster"
+        assert w.service_status()["templateMatching"] == [
+            {"name": "a", "scope": scope, "selected": True, "message": "it fits"}
+        ]
+        (owner,) = w.runtime()["metadata"]["ownerReferences"]
+        assert (owner["kind"], owner["name"], owner["controller"]) == ("AIMService", "s", True)
+        assert "http" in w.said("Ready")["message"]
+
+
+@virtual_time
+async def test_several_are_ambiguous_until_only_one_fits_and_each_is_named():
+    async with serving() as w:
+        await w.model("m")
+        await w.ready("a")
+        await w.ready("b", "")
+        w.start()
+        await w.service("s", "team", model=M)
+        await w.until_service("s", "Failed", "TemplateSelectionAmbiguous", seconds=5)
+        message = w.said("Resolved")["message"]
+        assert "'a'" in message
+        assert "'b'" in message
+        assert "spec.templateRef" in message
+        assert w.said("Failure")["status"] == "True"
+        assert {item["droppedBy"] for item in w.service_status()["templateMatching"]} == {"Selection"}
+        assert w.runtime() is None
+        await w.delete_template("b")
+        await w.until_service("s", "Running")
+        assert w.uses() == "a"
+        assert w.said("Failure")["status"] == "False"
+
+
+@virtual_time
+async def test_a_service_without_a_template_gets_the_first_one_that_appears():
+    async with serving() as w:
+        await w.model("m")
+        w.start()
+        await w.service("s", "team", model=M)
+        await w.until_service("s", "Failed", "TemplateNotFound", seconds=1)
+        await w.ready("other", "team", model="m2")
+        await w.ready("a", "elsewhere")
+        await asyncio.sleep(1)
+        assert w.service_state() == "Failed"
+        await w.ready("a")
+        await w.until_service("s", "Running")
+
+
+@virtual_time
+async def test_a_template_that_is_being_discovered_is_waited_for():
+    async with serving() as w:
+        await w.model("m")
+        await w.service("s", "team", model=M)
+        await w.template("a", "team")
+        w.start()
+        await w.until_service("s", "Starting", "TemplateNotReady", seconds=2)
+        assert w.said("Failure")["status"] == "False"
+        await w.until_service("s", "Running")
+        assert "Failed" not in w.states["s"]
+
+
+@virtual_time
+async def test_overrides_choose_among_templates_and_a_change_of_them_chooses_again():
+    async with serving() as w:
+        await w.model("m")
+        await w.ready("slow")
+        await w.ready("fast", metric="throughput")
+        w.start()
+        await w.service("s", "team", model=M, overrides=FAST)
+        await w.until_service("s", "Running")
+        assert w.uses() == "fast"
+        await w.service("s", "team", model=M, overrides={"metric": "latency"})
+        await w.until(lambda: w.uses() == "slow", seconds=1)
+        await w.until_service("s", "Running")
+        variables = w.runtime()["spec"]["predictor"]["containers"][0]["env"]
+        assert {"name": "AIM_METRIC", "value": "latency"} in variables
+        await w.service("s", "team", model=M, overrides={"precision": "fp8"})
+        await w.until_service("s", "Degraded", "TemplateNotFound", seconds=1)
+        assert "spec.templateRef" in w.said("Resolved")["message"]
+        assert w.runtime() is not None
+
+
+@virtual_time
+async def test_gpus_that_come_and_go_drop_templates_and_bring_them_back():
+    async with serving(machines=[]) as w:
+        await w.model("m")
+        await w.ready("a", gpuSelector=GPU)
+        w.start()
+        await w.service("s", "team", model=M)
+        await w.until_service("s", "Failed", "TemplateNotFound", seconds=2)
+        assert "MI300X" in w.said("Resolved")["message"]
+        await w.cluster.node.add_machine(gpu_machine("n0"))
+        await w.until_service("s", "Running")
+
+
+@virtual_time
+async def test_a_service_whose_gpu_leaves_moves_to_the_only_other_template_and_stays_there():
+    async with serving(machines=[gpu_machine("n0")]) as w:
+        await w.model("m")
+        await w.ready("a", gpuSelector=GPU)
+        w.start()
+        await w.service("s", "team", model=M)
+        await w.until_service("s", "Running")
+        await w.ready("b")
+        await asyncio.sleep(1)
+        assert w.uses() == "a"
+        labels = (await w.client.get(NODES, "n0")).meta.labels
+        await w.label_node("n0", {key: None for key in labels if "gpu" in key})
+        await w.until(lambda: w.uses() == "b", seconds=2)
+        await w.until_service("s", "Running")
+        await w.label_node("n0", dict(labels))
+        await w.until_state("a", "team", "Ready")
+        await asyncio.sleep(5)
+        assert w.uses() == "b"
+        assert "'a'" in w.said("Resolved")["message"]
+
+
+# ---- what a running service keeps
+
+
+@virtual_time
+async def test_a_running_service_is_not_moved_when_a_second_candidate_appears_and_says_so():
+    async with serving() as w:
+        await w.model("m")
+        await w.ready("a")
+        w.start()
+        await w.service("s", "team", model=M)
+        await w.until_service("s", "Running")
+        before = w.runtime()["metadata"]["resourceVersion"]
+        await w.ready("b")
+        await w.until(lambda: "'b'" in w.said("Resolved")["message"], seconds=2)
+        assert "kept" in w.said("Resolved")["message"]
+        assert w.uses() == "a"
+        assert [item.get("droppedBy") for item in w.service_status()["templateMatching"]] == [
+            None,
+            "Selection",
+        ]
+        await asyncio.sleep(60)
+        assert w.states["s"][-1] == "Running"
+        assert w.runtime()["metadata"]["resourceVersion"] == before
+        await w.service("late", "team", model=M)
+        await w.until_service("late", "Failed", "TemplateSelectionAmbiguous", seconds=1)
+
+
+@virtual_time
+async def test_a_service_is_not_moved_by_a_restart_of_the_operator():
+    async with serving() as w:
+        await w.model("m")
+        await w.ready("a")
+        first = w.start()
+        await w.service("s", "team", model=M)
+        await w.until_service("s", "Running")
+        await w.ready("b")
+        await w.until_state("b", "team", "Ready")
+        await first.crash()
+        await w.ready("c")
+        w.start()
+        await w.until_state("c", "team", "Ready")
+        await asyncio.sleep(30)
+        assert (w.uses(), w.service_state()) == ("a", "Running")
+
+
+@virtual_time
+async def test_a_service_whose_template_is_deleted_selects_again():
+    async with serving() as w:
+        await w.model("m")
+        await w.ready("a")
+        w.start()
+        await w.service("s", "team", model=M)
+        await w.until_service("s", "Running")
+        await w.ready("b")
+        await w.until_state("b", "team", "Ready")
+        await w.delete_template("a", "team")
+        await w.until(lambda: w.uses() == "b", seconds=1)
+        await w.until_service("s", "Running")
+        await w.delete_template("b", "team")
+        await w.until_service("s", "Degraded", "TemplateNotFound", seconds=1)
+        assert w.runtime() is not None
+        await w.ready("b")
+        await w.until_service("s", "Running", seconds=5)
+
+
+@virtual_time
+async def test_a_template_made_anew_under_its_name_is_another_one():
+    async with serving() as w:
+        await w.model("m")
+        await w.ready("a")
+        w.start()
+        await w.service("s", "team", model=M)
+        await w.until_service("s", "Running")
+        first = w.service_status()["resolvedTemplate"]["uid"]
+        await w.delete_template("a", "team")
+        await w.ready("a", metric="throughput")
+        await w.until(lambda: w.service_status().get("resolvedTemplate", {}).get("uid") not in (None, first))
+        await w.until_service("s", "Running")
+        variables = w.runtime()["spec"]["predictor"]["containers"][0]["env"]
+        assert {"name": "AIM_METRIC", "value": "throughput"} in variables
+
+
+@virtual_time
+async def test_a_namespaced_template_hides_the_clusters_of_its_name_as_soon_as_it_appears():
+    async with serving() as w:
+        await w.model("m")
+        await w.ready("a", "")
+        w.start()
+        await w.service("s", "team", model=M, templateRef="a")
+        await w.service("elsewhere", "other", model=M, templateRef="a")
+        await w.until_service("s", "Running")
+        assert w.service_status()["resolvedTemplate"]["scope"] == "Cluster"
+        await w.ready("a", "team")
+        await w.until(lambda: w.service_status()["resolvedTemplate"]["scope"] == "Namespace", seconds=1)
+        await asyncio.sleep(1)
+        assert w.service_status("elsewhere", "other")["resolvedTemplate"]["scope"] == "Cluster"
+        await w.delete_template("a", "team")
+        await w.until(lambda: w.service_status()["resolvedTemplate"]["scope"] == "Cluster", seconds=1)
+
+
+@virtual_time
+async def test_a_template_of_another_model_that_hides_the_only_candidate_takes_it_away():
+    async with serving(kserve=False) as w:
+        await w.model("m")
+        await w.ready("a", "")
+        await w.ready("a", "team", model="other")
+        w.start()
+        await w.service("s", "team", model=M)
+        await w.until_service("s", "Failed", "TemplateNotFound", seconds=2)
+        await w.delete_template("a", "team")
+        await w.until_service("s", "Starting", "RuntimeNotInstalled", seconds=2)
+
+
+# ---- templates that somebody names
+
+
+@virtual_time
+async def test_a_named_template_that_is_missing_is_waited_for():
+    async with serving() as w:
+        await w.model("m")
+        await w.ready("b")
+        w.start()
+        await w.service("s", "team", model=M, templateRef="late")
+        await w.until_service("s", "Pending", "TemplateNotFound", seconds=1)
+        assert "'late'" in w.said("Resolved")["message"]
+        assert w.said("Failure")["status"] == "False"
+        await w.ready("late")
+        await w.until_service("s", "Running")
+        assert w.uses() == "late"
+        await w.service("s", "team", model=M, templateRef="b")
+        await w.until(lambda: w.uses() == "b", seconds=1)
+
+
+@virtual_time
+async def test_a_named_template_of_another_model_is_a_failure_with_a_remedy_until_that_is_mended():
+    async with serving() as w:
+        await w.model("m")
+        await w.ready("a", "team", model="other")
+        w.start()
+        await w.service("s", "team", model=M, templateRef="a")
+        await w.until_service("s", "Failed", "TemplateModelMismatch", seconds=2)
+        message = w.said("Resolved")["message"]
+        assert "'other'" in message
+        assert "'m'" in message
+        await w.model("other")
+        await w.service("s", "team", model={"ref": "other"}, templateRef="a")
+        await w.until_service("s", "Running")
+
+
+@virtual_time
+async def test_a_cluster_template_of_a_hidden_model_is_refused_where_it_is_named_and_dropped_where_it_is_not():
+    async with serving() as w:
+        await w.model("m")
+        await w.model("m", "team", image="aim-team:1")
+        await w.ready("a", "")
+        w.start()
+        await w.service("named", "team", model=M, templateRef="a")
+        await w.until_service("named", "Failed", "TemplateModelMismatch", seconds=2)
+        await w.service("s", "team", model=M)
+        await w.until_service("s", "Failed", "TemplateNotFound", seconds=2)
+        assert w.service_status()["templateMatching"][0]["droppedBy"] == "Enumeration"
+        await w.delete(kinds.MODELS, "m")
+        await w.until_service("s", "Running")
+        await w.until_service("named", "Running")
+
+
+@virtual_time
+async def test_a_named_template_that_is_not_ready_is_used_once_it_is_and_says_why_it_is_not():
+    async with serving(machines=[]) as w:
+        await w.model("m")
+        await w.ready("a", gpuSelector=GPU)
+        w.start()
+        await w.service("s", "team", model=M, templateRef="a")
+        await w.until_service("s", "Starting", "TemplateNotReady", seconds=2)
+        await w.until(lambda: "no node offers GPU MI300X" in w.said("RuntimeReady")["message"], seconds=2)
+        assert w.reason("Resolved") == "TemplateResolved"
+        await w.cluster.node.add_machine(gpu_machine("n0"))
+        await w.until_service("s", "Running")
+
+
+@virtual_time
+async def test_the_models_default_template_is_the_choice_of_new_services():
+    async with serving() as w:
+        await w.model("m", defaultServiceTemplate="b")
+        await w.ready("a")
+        await w.ready("b")
+        w.start()
+        await w.service("s", "team", model=M)
+        await w.until_service("s", "Running")
+        assert w.uses() == "b"
+        await w.model("m", defaultServiceTemplate="a")
+        await asyncio.sleep(1)
+        assert w.uses() == "b"
+        await w.service("late", "team", model=M)
+        await w.until_service("late", "Running")
+        assert w.uses("late") == "a"
+
+
+@virtual_time
+async def test_a_default_template_that_is_not_there_yet_leaves_it_to_selection():
+    async with serving() as w:
+        await w.model("m", defaultServiceTemplate="late")
+        await w.ready("a")
+        await w.ready("b")
+        w.start()
+        await w.service("s", "team", model=M)
+        await w.until_service("s", "Failed", "TemplateSelectionAmbiguous", seconds=2)
+        await w.ready("late", "team", model="other")
+        await w.until_service("s", "Failed", "TemplateModelMismatch", seconds=2)
+        await w.delete_template("late", "team")
+        await w.until_service("s", "Failed", "TemplateSelectionAmbiguous", seconds=2)
+        await w.ready("late", "")
+        await w.until_service("s", "Running")
+        assert w.uses() == "late"
+
+
+# ---- who gets discovery slots first
+
+
+@virtual_time
+async def test_what_services_wait_for_is_discovered_first_and_so_is_what_is_derived_for_them():
+    async with serving(kserve=False) as w:
+        await w.model("m")
+        await w.model("mine", image="aim-mine:1")
+        for number in range(12):
+            await w.template(f"t{number:02}", f"ns{number % 4}")
+        await w.template("base", "team")
+        await w.template("waited", "team", model="mine")
+        await w.service("by-image", "team", model={"image": "aim-mine:1"})
+        await w.service("derives", "team", model=M, templateRef="base", overrides=FAST)
+        w.start(discovery_limit=1)
+        await w.until(lambda: len(w.ledger.creations) >= 6, seconds=120)
+        order = [body["metadata"]["ownerReferences"][0]["name"] for _, body in w.ledger.creations]
+        assert {"waited", "base"} < set(order[:4]), order
+        assert any(name.startswith("base-ovr-") for name in order[:4]), order
