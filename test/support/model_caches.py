@@ -1,0 +1,149 @@
+"""Observations of one model cache, for tests of decisions: say what differs from one whose volume is bound."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from aimctl.api.v1alpha1 import MODEL_CACHES, RuntimeConfigSpec
+from aimctl.domain.download_job import CacheIdentity, JobName, download_input
+from aimctl.domain.job_views import JobView, PodView
+from aimctl.domain.model_cache_observation import ModelCacheObservation, ObservedVolume, StorageClasses
+from aimctl.domain.observation import ObservedJob
+from aimctl.domain.resolution import Missing, Resolved
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from aimctl.domain.job_outcome import PodLog
+
+__all__ = ["CLASSES", "NOW", "SOURCE", "at", "config", "job", "job_name", "observe", "pod", "volume"]
+
+NOW = datetime(2026, 5, 4, 12, 0, 0, tzinfo=UTC)
+SOURCE = "hf://meta-llama/Llama-3.1-8B-Instruct"
+CLASSES = StorageClasses(frozenset({"standard", "fast"}), "standard")
+REQUESTED = "18022Mi"
+
+
+def at(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def config(**spec: Any) -> Resolved[RuntimeConfigSpec]:
+    return Resolved(RuntimeConfigSpec.model_validate(spec), None)
+
+
+def volume(
+    phase: str = "Bound",
+    *,
+    uid: str = "volume",
+    owner: Literal["own", "former", "other"] = "own",
+    deleting: bool = False,
+    storage_class: str | None = "standard",
+    age: float = 10,
+) -> ObservedVolume:
+    return ObservedVolume(uid, owner, deleting, phase, storage_class, REQUESTED, NOW - timedelta(seconds=age))
+
+
+def observe(
+    status: Mapping[str, Any] | None = None,
+    *,
+    spec: Mapping[str, Any] | None = None,
+    of: ObservedVolume | Literal["bound"] | None = "bound",
+    jobs: Sequence[ObservedJob] = (),
+    runtime_config: Resolved[RuntimeConfigSpec] | Missing | None = None,
+    classes: StorageClasses = CLASSES,
+    managed: bool = True,
+    in_use: bool = True,
+    deleting: bool = False,
+    age: float = 3600,
+    rediscover: str = "",
+    measured: int | None = None,
+    volume_refused: tuple[str, str] | None = None,
+    job_refused: str = "",
+    now: datetime = NOW,
+) -> ModelCacheObservation:
+    body = {"spec": {"sourceURI": SOURCE, "size": "16Gi", **(spec or {})}, "status": dict(status or {})}
+    return ModelCacheObservation(
+        cache=CacheIdentity(
+            "team", "llama", "cache-uid", 1, deleting=deleting, managed=managed, rediscover=rediscover
+        ),
+        resource_version="7",
+        created=now - timedelta(seconds=age),
+        view=MODEL_CACHES.decode(json.dumps(body).encode()),
+        runtime_config=runtime_config or config(),
+        classes=classes,
+        now=now,
+        volume=volume() if of == "bound" else of,
+        jobs=tuple(jobs),
+        in_use=in_use,
+        measured=measured,
+        volume_refused=volume_refused,
+        job_refused=job_refused,
+    )
+
+
+def job_name(attempt: int = 1, *, of: ObservedVolume | None = None, **observed: Any) -> str:
+    """The name of the Job that the decision wants for such an observation."""
+    seen = observe(**observed)
+    assert isinstance(seen.runtime_config, Resolved)
+    made = of or volume()
+    input_ = download_input(seen.cache, seen.view.spec, seen.runtime_config.spec, requested=made.requested)
+    return JobName.make(attempt, volume_uid=made.uid, input_hash=input_.hash).of("llama")
+
+
+def job(
+    name: str | None = None,
+    *,
+    ended: str = "",
+    reason: str = "",
+    deleting: bool = False,
+    pods: Sequence[PodView] = (),
+    log: PodLog | None = None,
+    pods_read: bool = False,
+) -> ObservedJob:
+    name = name or job_name()
+    body: dict[str, Any] = {
+        "metadata": {"name": name, "namespace": "team", "uid": f"{name}-uid", "resourceVersion": "5"},
+        "status": {},
+    }
+    if deleting:
+        body["metadata"]["deletionTimestamp"] = at(NOW)
+    if ended:
+        body["status"]["conditions"] = [{"type": ended, "status": "True", "reason": reason}]
+    return ObservedJob(JobView.decode(json.dumps(body).encode()), tuple(pods), log, pods_read)
+
+
+def pod(
+    phase: str = "Running",
+    *,
+    age: float = 1,
+    waiting: str = "",
+    message: str = "",
+    exit_code: int | None = None,
+    ended: str = "Error",
+    pod_reason: str = "",
+    unschedulable: str = "",
+) -> PodView:
+    """A pod with one container that downloads; ``message`` is the waiting or the terminated state's."""
+    state: dict[str, Any] = {"running": {"startedAt": at(NOW)}} if phase == "Running" else {}
+    if waiting:
+        state = {"waiting": {"reason": waiting, "message": message}}
+    if exit_code is not None:
+        state = {"terminated": {"exitCode": exit_code, "reason": ended, "message": message}}
+    status: dict[str, Any] = {
+        "phase": phase,
+        "containerStatuses": [{"name": "download", "image": "kserve/storage-initializer:v1", "state": state}],
+    }
+    if pod_reason:
+        status |= {"reason": pod_reason, "message": message, "containerStatuses": []}
+    if unschedulable:
+        status["conditions"] = [
+            {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": unschedulable}
+        ]
+    body = {
+        "metadata": {"name": "pod", "creationTimestamp": at(NOW - timedelta(seconds=age))},
+        "status": status,
+    }
+    return PodView.decode(json.dumps(body).encode())

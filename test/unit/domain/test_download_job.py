@@ -1,0 +1,418 @@
+"""The volume and the download Job: sizes, names, the restricted standard, and progress lines read without trust."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aimctl.api.v1alpha1 import ModelCacheSpec, RuntimeConfigSpec
+from aimctl.domain.download_failure import LONGEST_PAUSE, explain, pause_after
+from aimctl.domain.download_job import (
+    MOUNT_PATH,
+    UNKNOWN_SIZE_BYTES,
+    CacheIdentity,
+    JobName,
+    download_input,
+    download_job,
+    parse_progress,
+    progress_line,
+    volume_bytes,
+    volume_claim,
+    without_progress,
+)
+from aimctl.domain.job_outcome import Cause, Failed
+from aimctl.domain.quantity import MAX_BYTES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CACHE = CacheIdentity(
+    "team", "llama", "uid", propagated=(("org/team", "a"), ("app.kubernetes.io/managed-by", "x"))
+)
+DNS_LABEL = re.compile("[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+NAMES = st.from_regex(r"\A[a-z0-9]([-a-z0-9.]{0,60}[a-z0-9])?\Z")
+HEX = st.text("0123456789abcdef", min_size=64, max_size=64)
+
+
+def spec_of(source: str = "hf://org/model", **fields: Any) -> ModelCacheSpec:
+    return ModelCacheSpec.model_validate({"sourceURI": source, "size": "1Gi", **fields})
+
+
+def made(
+    source: str = "hf://org/model", *, config: dict[str, Any] | None = None, **fields: Any
+) -> dict[str, Any]:
+    input_ = download_input(CACHE, spec_of(source, **fields), RuntimeConfigSpec.model_validate(config or {}))
+    return download_job(CACHE, input_, JobName.make(1, volume_uid="v", input_hash=input_.hash))
+
+
+def container(job: dict[str, Any]) -> dict[str, Any]:
+    only: dict[str, Any]
+    (only,) = job["spec"]["template"]["spec"]["containers"]
+    return only
+
+
+def hash_of(cache: CacheIdentity = CACHE, *, requested: str = "", **fields: Any) -> str:
+    return download_input(cache, spec_of(**fields), RuntimeConfigSpec(), requested=requested).hash
+
+
+# ---- the volume
+
+
+@given(st.integers(0, MAX_BYTES), st.integers(0, 1000))
+def test_a_volume_is_never_smaller_than_its_source_with_headroom(size: int, headroom: int) -> None:
+    asked = volume_bytes(str(size), headroom)
+    assert asked * 100 >= size * (100 + headroom)
+    assert asked % 1024**2 == 0
+    assert asked >= 1024**3
+
+
+@pytest.mark.parametrize(
+    ("size", "headroom", "claimed"),
+    [
+        ("16Gi", 10, "18023Mi"),
+        ("10Gi", 10, "11Gi"),
+        ("10Gi", 0, "10Gi"),
+        ("2Mi", 10, "1Gi"),
+        ("1e9", 100, "1908Mi"),
+        ("0", 0, "64Gi"),
+    ],
+)
+def test_a_claim_asks_for_size_and_headroom_in_whole_mebibytes(
+    size: str, headroom: int, claimed: str
+) -> None:
+    claim = volume_claim(CACHE, volume_bytes(size, headroom), None)
+    assert claim["spec"]["resources"]["requests"]["storage"] == claimed
+
+
+def test_a_size_that_nobody_knows_gets_a_volume_all_the_same() -> None:
+    assert volume_bytes("0", 10) >= UNKNOWN_SIZE_BYTES
+
+
+@pytest.mark.parametrize("size", ["-1", "many", "9e30"])
+def test_a_size_that_is_none_is_refused_with_its_value(size: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(size)):
+        volume_bytes(size, 10)
+
+
+def test_the_claim_goes_with_its_cache_and_names_a_class_only_when_there_is_one() -> None:
+    claim = volume_claim(CACHE, 1024**3, "fast")
+    assert claim["spec"]["storageClassName"] == "fast"
+    assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
+    assert claim["metadata"]["ownerReferences"][0]["uid"] == "uid"
+    assert claim["metadata"]["ownerReferences"][0]["controller"] is True
+    assert claim["metadata"]["labels"] == {
+        "app.kubernetes.io/managed-by": "aim",
+        "app.kubernetes.io/component": "model-cache",
+        "aim.silogen.ai/model-cache": "llama",
+        "org/team": "a",
+    }
+    assert "storageClassName" not in volume_claim(CACHE, 1024**3, None)["spec"]
+
+
+# ---- the Job
+
+
+def test_the_pod_passes_the_restricted_standard_and_leaves_its_last_words() -> None:
+    job = made()
+    pod, only = job["spec"]["template"]["spec"], container(job)
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["runAsUser"] > 0
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert only["securityContext"]["allowPrivilegeEscalation"] is False
+    assert only["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert set().union(*pod["volumes"]) == {"name", "persistentVolumeClaim", "emptyDir"}
+    assert only["terminationMessagePolicy"] == "FallbackToLogsOnError"
+    assert pod["restartPolicy"] == "Never"
+    assert job["spec"]["backoffLimit"] == 0
+    assert pod["volumes"][0]["persistentVolumeClaim"]["claimName"] == "llama"
+    assert only["volumeMounts"][0]["mountPath"] == MOUNT_PATH
+
+
+def test_ours_win_over_the_labels_that_go_along() -> None:
+    labels = made()["metadata"]["labels"]
+    assert labels["org/team"] == "a"
+    assert labels["app.kubernetes.io/managed-by"] == "aim"
+    assert labels["app.kubernetes.io/component"] == "download"
+    assert made()["spec"]["template"]["metadata"]["labels"] == labels
+
+
+def test_the_environment_is_the_runtime_configs_under_the_caches() -> None:
+    token = {"name": "B", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}
+    job = made(
+        config={"env": [{"name": "A", "value": "config"}, {"name": "B", "value": "config"}]},
+        env=[token, {"name": "HF_HOME", "value": "/elsewhere"}],
+    )
+    env = {item["name"]: item.get("value", item.get("valueFrom")) for item in container(job)["env"]}
+    assert env["A"] == "config"
+    assert env["B"] == token["valueFrom"]
+    assert env["HF_HOME"] == "/elsewhere"
+
+
+@pytest.mark.parametrize(
+    ("source", "command"),
+    [
+        (
+            "hf://org/model",
+            ("/storage-initializer/scripts/initializer-entrypoint", "hf://org/model", "/cache"),
+        ),
+        (
+            "hf://org/model:v1",
+            ("/storage-initializer/scripts/initializer-entrypoint", "hf://org/model:v1", "/cache"),
+        ),
+        ("s3://b/a/c", ("/storage-initializer/scripts/initializer-entrypoint", "s3://b/a/c", "/cache")),
+        ("hf://org/model/tokenizer.json", ("python3", "org/model", "", "tokenizer.json", "/cache")),
+        ("hf://org/model:v1/a/b.bin", ("python3", "org/model", "v1", "a/b.bin", "/cache")),
+        ("hf://gpt2", ("python3", "gpt2", "", "", "/cache")),
+    ],
+)
+def test_what_the_initializer_does_not_know_is_fetched_with_its_library(
+    source: str, command: tuple[str, ...]
+) -> None:
+    args = container(made(source))["args"]
+    assert args[:2] == [source, MOUNT_PATH]
+    assert tuple(item for item in args[2:] if item != "-c" and "import" not in item) == command
+
+
+def test_nothing_in_a_source_is_expanded_by_the_kubelet() -> None:
+    args = container(made("hf://org/$(HF_TOKEN)"))["args"]
+    assert args[0] == "hf://org/$$(HF_TOKEN)"
+    assert not any(re.search(r"(?<!\$)\$\(", item) for item in args)
+
+
+def test_the_python_that_fetches_parts_is_python() -> None:
+    args = container(made("hf://org/model/file"))["args"]
+    compile(args[args.index("-c") + 1], "program", "exec")
+
+
+@given(NAMES, st.integers(1, 2**31 - 1), st.text(min_size=1, max_size=40), HEX)
+def test_a_jobs_name_is_a_dns_label_and_tells_what_it_stands_for(
+    cache: str, attempt: int, volume: str, digest: str
+) -> None:
+    name = JobName.make(attempt, volume_uid=volume, input_hash=digest)
+    text = name.of(cache)
+    assert len(text) <= 63
+    assert DNS_LABEL.fullmatch(text)
+    assert JobName.parse(text) == name
+
+
+@given(st.text(max_size=80))
+def test_other_names_are_not_taken_for_a_downloads(text: str) -> None:
+    found = JobName.parse(text)
+    assert found is None or (text.startswith("download-") and found.attempt > 0)
+
+
+def test_the_hash_follows_all_that_shapes_the_download_and_nothing_else() -> None:
+    token = [{"name": "HF_TOKEN", "value": "a"}]
+    hashes = [
+        hash_of(),
+        hash_of(source="hf://org/other"),
+        hash_of(env=token),
+        hash_of(modelDownloadImage="other:1"),
+        hash_of(imagePullSecrets=[{"name": "s"}]),
+        hash_of(requested="20Gi"),
+        hash_of(CacheIdentity("team", "llama", "uid", rediscover="1")),
+    ]
+    assert len(set(hashes)) == len(hashes)
+    assert hash_of() == hash_of(CacheIdentity("team", "llama", "uid", 7, propagated=(("a", "b"),)))
+    assert hash_of() == hash_of(size="7Gi", storageClassName="x")
+
+
+# ---- the script, run by this machine's own sh
+
+
+def run_script(folder: Path, *command: str) -> tuple[int, bytes]:
+    script = container(made())["command"]
+    assert script[:2] == ["/bin/sh", "-c"]
+    out = folder / "out"
+    with out.open("wb") as log:
+        # The loop that reports outlives the script by its last sleep; in a container it would not.
+        code = subprocess.run(
+            [*script, "source", str(folder / "data"), *command], stdout=log, stderr=log, check=False
+        ).returncode
+    return code, out.read_bytes()
+
+
+def test_the_script_runs_the_downloader_and_reports_what_is_on_the_volume(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    code, log = run_script(
+        tmp_path, "sh", "-c", 'head -c 3000000 /dev/zero > "$1/file"', "sh", str(tmp_path / "data")
+    )
+    assert code == 0
+    assert 3_000_000 <= (parse_progress(log) or 0) < 4_000_000
+
+
+def test_the_script_ends_as_the_downloader_does_with_its_words_last(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    code, log = run_script(tmp_path, "sh", "-c", "sleep 0.2; echo 'OSError: [Errno 28]' >&2; exit 3")
+    assert code == 3
+    assert log.splitlines()[-1] == b"OSError: [Errno 28]"
+    assert parse_progress(log) is not None
+
+
+def test_a_script_that_is_told_to_end_passes_it_on_and_waits(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    begun, ended = tmp_path / "begun", tmp_path / "ended"
+    body = f"trap 'echo > {ended}; exit 7' TERM; echo > {begun}; while :; do sleep 0.05; done"
+    command = [*container(made())["command"], "source", str(tmp_path / "data"), "sh", "-c", body]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while not begun.exists():
+            assert process.poll() is None
+        process.terminate()
+        assert process.wait(10) == 7
+    assert ended.exists()
+
+
+# ---- progress
+
+
+@given(st.integers(0, 2**63 - 1))
+def test_a_progress_line_says_what_is_read_from_it(amount: int) -> None:
+    assert parse_progress(b"INFO x\n" + progress_line(amount) + b"INFO y\n") == amount
+
+
+@given(st.binary(max_size=4000))
+def test_no_bytes_make_reading_progress_raise(log: bytes) -> None:
+    amount = parse_progress(log)
+    assert amount is None or 0 <= amount < 2**63
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"aimctl":"progress","bytes":-1}',
+        b'{"aimctl":"progress","bytes":true}',
+        b'{"aimctl":"progress","bytes":1.5}',
+        b'{"aimctl":"progress","bytes":"7"}',
+        b'{"aimctl":"progress","bytes":99999999999999999999}',
+        b'{"aimctl":"progress"}',
+        b'{"aimctl":"other","bytes":7}',
+        b'["aimctl"]',
+        b'"aimctl"' + b"[" * 200,
+        b'{"aimctl":"progress","bytes":7',
+        b'{"aimctl":"progress","bytes":7,"x":"' + b"x" * 300 + b'"}',
+    ],
+)
+def test_a_line_that_is_no_progress_leaves_the_one_before_it_in_force(line: bytes) -> None:
+    assert parse_progress(progress_line(5) + line + b"\n") == 5
+
+
+def test_progress_is_taken_out_of_what_is_shown_to_people() -> None:
+    log = b"one\n" + progress_line(5) + b"two\n" + progress_line(6)
+    assert without_progress(log) == b"one\ntwo\n"
+
+
+# ---- failures
+
+
+def test_pauses_grow_and_are_bounded() -> None:
+    pauses = [pause_after(failures).total_seconds() for failures in range(1, 100)]
+    assert pauses[:4] == [30, 60, 120, 240]
+    assert all(before <= after for before, after in pairwise(pauses))
+    assert pauses[-1] == LONGEST_PAUSE.total_seconds() == 3600
+
+
+@given(st.integers(-5, 10**9))
+def test_no_number_of_failures_makes_a_pause_that_is_too_short_or_too_long(failures: int) -> None:
+    assert 30 <= pause_after(failures).total_seconds() <= 3600
+
+
+TOKEN = {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hf-creds", "key": "token"}}}
+
+
+def explained(
+    log: str,
+    *,
+    cause: Cause = Cause.CONTAINER,
+    detail: str = "Error",
+    env: tuple[dict[str, Any], ...] = (TOKEN,),
+) -> tuple[str, str]:
+    found = explain(
+        Failed("it ended with exit code 1", cause, detail),
+        log.encode(),
+        source="hf://org/model",
+        claim="llama",
+        requested="18Gi",
+        env=env,
+    )
+    return found.reason, found.message
+
+
+@pytest.mark.parametrize(
+    ("log", "reason", "words"),
+    [
+        ("OSError: [Errno 28] No space left on device", "VolumeFull", ["18Gi", "spec.size", "'llama'"]),
+        ("OSError: [Errno 122] Disk quota exceeded", "VolumeFull", ["full"]),
+        (
+            "GatedRepoError: 403 Client Error. (Request ID: x)\n\nAccess to model is restricted",
+            "AccessDenied",
+            [],
+        ),
+        ("401 Client Error: Unauthorized for url", "AccessDenied", ["HF_TOKEN", "'hf-creds'", "'token'"]),
+        (
+            "RepositoryNotFoundError: 401 Client Error.\n\nRepository Not Found.\nMake sure you are authenticated.",
+            "AccessDenied",
+            ["HF_TOKEN"],
+        ),
+        (
+            "botocore.exceptions.ClientError: An error occurred (403) when calling the HeadObject operation",
+            "AccessDenied",
+            [],
+        ),
+        ("An error occurred (AccessDenied) when calling the ListObjectsV2 operation", "AccessDenied", []),
+        ("botocore.exceptions.NoCredentialsError: Unable to locate credentials", "AccessDenied", []),
+        ("404 Client Error: Entry Not Found for url", "SourceNotFound", ["correct", "hf://org/model"]),
+        ("RuntimeError: Failed to fetch model. No model found in x", "SourceNotFound", []),
+        ("An error occurred (NoSuchBucket) when calling the ListObjects operation", "SourceNotFound", []),
+        ("socket.gaierror: Name or service not known", "DownloadFailed", ["exit code 1"]),
+        ("read 401 of 403 blocks of part 404", "DownloadFailed", []),
+        ("", "DownloadFailed", []),
+    ],
+)
+def test_the_last_words_of_a_download_give_the_reason(log: str, reason: str, words: list[str]) -> None:
+    found, message = explained(log)
+    assert found == reason
+    for word in words:
+        assert word in message
+
+
+@pytest.mark.parametrize(
+    ("cause", "detail", "reason"),
+    [
+        (Cause.IMAGE, "ErrImagePull", "ImagePullFailed"),
+        (Cause.SETUP, "CreateContainerConfigError", "ContainerSetupFailed"),
+        (Cause.CONTAINER, "OOMKilled", "OutOfMemory"),
+        (Cause.POD, "Evicted", "Evicted"),
+        (Cause.POD, "not a word!", "DownloadFailed"),
+        (Cause.JOB, "DeadlineExceeded", "DownloadFailed"),
+    ],
+)
+def test_where_it_failed_gives_the_reason(cause: Cause, detail: str, reason: str) -> None:
+    assert explained("401 Client Error", cause=cause, detail=detail)[0] == reason
+
+
+def test_a_warning_long_before_the_end_is_not_the_cause() -> None:
+    log = "404 Client Error: optional file\n" + "INFO downloaded a part\n" * 100 + "ConnectionError: reset\n"
+    assert explained(log)[0] == "DownloadFailed"
+
+
+def test_a_refusal_without_a_token_says_which_one_is_missing() -> None:
+    assert "no HF_TOKEN" in explained("401 Client Error", env=())[1]
+    assert "HF_TOKEN from env" in explained("401 Client Error", env=({"name": "HF_TOKEN", "value": "x"},))[1]
+
+
+def test_a_token_is_never_shown() -> None:
+    assert "hunter2" not in explained("401 Client Error", env=({"name": "HF_TOKEN", "value": "hunter2"},))[1]
+
+
+@given(st.binary(max_size=3000), st.sampled_from(list(Cause)), st.text(max_size=20))
+def test_no_log_makes_an_explanation_raise_or_too_long(log: bytes, cause: Cause, detail: str) -> None:
+    failed = Failed("x" * 3000, cause, detail)
+    found = explain(failed, log, source="hf://a/b", claim="c", requested="1Gi", env=(TOKEN,))
+    assert re.fullmatch("[A-Za-z][A-Za-z0-9]{0,63}", found.reason)
+    assert 0 < len(found.message) <= 2048
