@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import typer  # noqa: TC002 - typer reads the annotations at run time
@@ -19,13 +20,13 @@ import typer  # noqa: TC002 - typer reads the annotations at run time
 from aimctl.cli.kindwords import KIND_WORDS, find_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from aimctl.cli.kindwords import KindWord
 
 __all__ = ["contexts", "kinds_or_objects", "names", "namespaces", "service_names", "template_names"]
 
-SECONDS = 2.0
+SECONDS = 3.0
 """Limit of one completion."""
 
 _MOST = 500
@@ -110,9 +111,24 @@ def _ask(context: typer.Context, paths: Sequence[tuple[str, str]], *, every: boo
     """Names found under the paths, each with the kind's word; nothing when anything is amiss."""
     logging.disable(logging.CRITICAL)
     try:
-        return asyncio.run(_within(context.params, paths, every=every))
+        with _quiet():
+            return asyncio.run(_within(context.params, paths, every=every))
     except Exception:  # noqa: BLE001 - see the contract: silence, whatever it was
         return []
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Nothing on standard error, not even from an exec plugin: it would stand in the middle of the command line."""
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 async def _within(

@@ -41,7 +41,7 @@ _WORDS = {
     "InferenceService": "inference service",
     "Job": "job",
 }
-_NARROWEST = 24
+_NARROWEST = 18
 """Columns that an object's name gets at least."""
 
 
@@ -215,7 +215,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str | Text]], width: i
         for number, header in enumerate(headers)
     ]
     if width is not None:
-        while sum(widths) + 2 * (len(widths) - 1) > width and max(widths) > _NARROWEST // 2:
+        while sum(widths) + 2 * (len(widths) - 1) > width and max(widths) > 12:
             widths[widths.index(max(widths))] -= 1
     out = [_joined([[Text(header, style="bold")] for header in headers], widths)]
     for row in cells:

@@ -1,0 +1,184 @@
+"""The discovery queue as it is told from API objects, with a person's own rights."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aimctl.cli.queue import read_queue
+from aimctl.domain.admission import Candidate, queue_order
+from support.facts import Paper, at, condition, job, service, status, template
+
+AWAITING = status(
+    "Pending", "AwaitingDiscovery", "", condition("Discovered", False, "AwaitingDiscovery", age=40)
+)
+
+
+def read(*objects, namespace="team", **kwargs):
+    paper = Paper(*objects, **kwargs)
+    return read_queue(paper.book(discovery_limit=3), namespace)
+
+
+def places(queue):
+    return [(one.place, one.template.meta.namespace, one.template.meta.name) for one in queue.waiting]
+
+
+def test_it_is_the_order_in_which_slots_are_given():
+    waiting = [template(f"a{n}", "busy", AWAITING, age=100 + n) for n in range(3)]
+    alone = template("b", "quiet", AWAITING, age=5)
+    everyone = template("c", "", AWAITING, age=1)
+    queue = read(*waiting, alone, everyone, job(template("x", "busy"), active=1))
+    assert places(queue) == [
+        (1, "quiet", "b"),
+        (2, "", "c"),
+        (3, "busy", "a2"),
+        (4, "busy", "a1"),
+        (5, "busy", "a0"),
+    ]
+
+
+def test_services_put_their_templates_first_and_are_named():
+    old, wanted = template("old", "team", AWAITING, age=500), template("wanted", "team", AWAITING)
+    queue = read(old, wanted, service(templateRef="wanted"))
+    assert [one.awaited_by for one in queue.waiting] == [("team/chat",), ()]
+    assert places(queue)[0][2] == "wanted"
+
+
+def test_who_has_a_slot_stands_with_its_state_and_longest_first():
+    first, second, third = (template(name, "team", AWAITING) for name in ("one", "two", "three"))
+    queue = read(
+        first,
+        second,
+        third,
+        job(first, active=1, ready=1, age=10),
+        job(second, active=1, age=90),
+        job(third, ended="Complete", age=200),
+    )
+    assert [(one.name, one.state, one.seconds) for one in queue.running] == [
+        ("two", "Waiting", 90),
+        ("one", "Running", 10),
+    ]
+    assert [one.template.meta.name for one in queue.waiting] == ["three"], (
+        "its Job is over: it needs another slot"
+    )
+
+
+def test_a_job_of_a_cluster_template_counts_for_the_cluster():
+    base = template("base", "", AWAITING)
+    (running,) = read(base, job(base, active=1)).running
+    assert (running.kind, running.namespace, running.name) == ("AIMClusterServiceTemplate", "", "base")
+
+
+def test_a_job_whose_template_is_gone_still_holds_its_slot():
+    (running,) = read(job(template("gone"), active=1)).running
+    assert (running.namespace, running.name, running.awaited_by) == ("team", "gone", ())
+
+
+def test_downloads_hold_no_slot():
+    assert read(job(template("x"), component="download", active=1)).running == ()
+
+
+NOT_IN_LINE = {
+    "ready": status("Ready", "ProfilesDiscovered", "", condition("Discovered", True, "ProfilesDiscovered")),
+    "failed": status("Failed", "DiscoveryFailed", "", condition("Discovered", False, "DiscoveryFailed")),
+    "without its GPU": status(
+        "NotAvailable", "GPUNotAvailable", "", condition("Discovered", False, "AwaitingDiscovery")
+    ),
+    "without its model": status(
+        "Pending", "ModelNotFound", "", condition("Discovered", False, "ModelNotFound")
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NOT_IN_LINE)
+def test_who_waits_for_something_else_does_not_stand_in_line(case):
+    assert read(template(state=NOT_IN_LINE[case])).waiting == ()
+
+
+def test_static_and_deleted_templates_do_not_stand_in_line():
+    static = template(
+        "static", state=AWAITING, modelSources=[{"name": "m", "sourceURI": "hf://m", "size": "1Gi"}]
+    )
+    going = template("going", state=AWAITING, meta={"deletionTimestamp": at(1), "finalizers": ["x"]})
+    assert read(static, going).waiting == ()
+
+
+def test_a_changed_input_stands_in_line_too_since_it_changed():
+    again = status(
+        "Ready",
+        "ProfilesDiscovered",
+        "",
+        condition("Discovered", True, "ProfilesDiscovered", age=9000),
+        condition("Progressing", True, "Rediscovering", age=7),
+    )
+    (waiting,) = read(template(state=again)).waiting
+    assert waiting.since == at(7)
+
+
+def test_templates_that_nobody_has_looked_at_are_counted():
+    queue = read(template(state=None), template("seen", state=AWAITING))
+    assert queue.unseen == 1
+    assert len(queue.waiting) == 1
+
+
+def test_with_rights_in_one_namespace_only_that_part_is_told_and_said_to_be_one():
+    mine, other = template("mine", "team", AWAITING), template("other", "away", AWAITING)
+    denied = {f"list {kind} *" for kind in ("jobs", "aimservices", "aimservicetemplates")}
+    queue = read(mine, other, job(template("x"), active=1), denied=denied)
+    assert queue.partial
+    assert places(queue) == [(1, "team", "mine")]
+    assert len(queue.running) == 1
+
+
+def test_the_shape_for_programs():
+    first, second = template("one", "team", AWAITING), template("two", "", AWAITING)
+    data = read(first, second, service(templateRef="two"), job(first, active=1, failed=2)).to_json()
+    assert data == {
+        "limit": 3,
+        "partial": False,
+        "notSeenYet": 0,
+        "running": [
+            {
+                "kind": "AIMServiceTemplate",
+                "namespace": "team",
+                "name": "one",
+                "job": {"namespace": "team", "name": "discover-one"},
+                "state": "Running",
+                "failedAttempts": 2,
+                "since": at(20),
+                "awaitedBy": [],
+            }
+        ],
+        "waiting": [
+            {
+                "place": 1,
+                "kind": "AIMClusterServiceTemplate",
+                "name": "two",
+                "since": at(40),
+                "awaitedBy": ["team/chat"],
+            }
+        ],
+    }
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["a", "b", ""]), st.integers(1, 500)), max_size=12),
+    st.lists(st.sampled_from(["a", "b", ""]), max_size=4),
+)
+def test_it_agrees_with_the_rule_that_admission_uses(waiting, running):
+    templates = [
+        template(f"t{number}", namespace, AWAITING, age=age)
+        for number, (namespace, age) in enumerate(waiting)
+    ]
+    jobs = [job(template(f"r{number}", namespace), active=1) for number, namespace in enumerate(running)]
+    queue = read(*templates, *jobs)
+    candidates = [
+        Candidate(f"{one.meta.namespace}/{one.meta.name}", one.meta.namespace, one.meta.creation_timestamp)
+        for one in templates
+    ]
+    expected = queue_order(candidates, {space: running.count(space) for space in running})
+    assert [f"{one.template.meta.namespace}/{one.template.meta.name}" for one in queue.waiting] == [
+        one.key for one in expected
+    ]
+    assert [one.place for one in queue.waiting] == list(range(1, len(templates) + 1))
