@@ -167,13 +167,17 @@ def dev(
         Path | None, typer.Option(help="File that keeps the objects across restarts; default: memory only.")
     ] = None,
     discovery_limit: DiscoveryLimit = 10,
+    kserve: Annotated[
+        bool,
+        typer.Option("--kserve/--no-kserve", help="Simulate KServe, so that services come to run."),
+    ] = True,
     log_level: Annotated[
         LogLevel, typer.Option(envvar="AIM_OPERATOR_LOG_LEVEL", help="Least severe records written.")
     ] = LogLevel.warning,
 ) -> None:
     """Run an embedded cluster with the operator in it.
 
-    API server, controllers and a simulated GPU node in one process, until Ctrl-C.
+    API server, controllers, simulated GPU nodes, downloads and an image registry in one process, until Ctrl-C.
     """
     from aimctl.cli.dev import DevSettings, run_dev
 
@@ -185,6 +189,7 @@ def dev(
             catalogue=catalogue,
             data=data,
             discovery_limit=discovery_limit,
+            kserve=kserve,
             log_level=log_level.value,
         )
     )

@@ -13,20 +13,21 @@ from typing import TYPE_CHECKING
 
 from aimctl.cli import CommandError
 from aimctl.controllers.operator import OperatorOptions, add_operator
+from aimctl.controllers.options import ALL_REGISTRIES
 from aimctl.devcluster import DevCluster
 from aimctl.devcluster.catalogue import Catalogue, CatalogueError
 from aimctl.devcluster.persist import JournalUnusable
 from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.kube import ConnectionInfo, HttpTransport
 from aimctl.runtime.manager import Manager, configure_logging, stop_on_signals
-from aimctl.testing.registry import simulated_registry
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from aimctl.controllers.registry import ImageRegistry
-
 __all__ = ["DevSettings", "RunningDev", "dev_cluster", "run_dev"]
+
+_PROGRESS_SECONDS = 2.0
+"""Between two lines of a download's log: people look more often than the ten seconds of a real one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +40,17 @@ class DevSettings:
     catalogue: Path | None = None
     data: Path | None = None
     discovery_limit: int = 10
+    kserve: bool = True
     log_level: str = "warning"
 
 
 @dataclass(frozen=True, slots=True)
 class RunningDev:
-    """What is up: the cluster, its address and the kubeconfig for it."""
+    """What is up: the cluster, its address, that of its image registry, and the kubeconfig."""
 
     cluster: DevCluster
     url: str
+    registry_url: str
     kubeconfig: Path
 
 
@@ -61,7 +64,13 @@ async def dev_cluster(settings: DevSettings) -> AsyncIterator[RunningDev]:
     clock = LoopClock()
     catalogue = _catalogue(settings.catalogue)
     try:
-        async with DevCluster(clock=clock, data_file=settings.data, catalogue=catalogue) as cluster:
+        async with DevCluster(
+            clock=clock,
+            data_file=settings.data,
+            catalogue=catalogue,
+            kserve=settings.kserve,
+            progress_seconds=_PROGRESS_SECONDS,
+        ) as cluster:
             try:
                 endpoint = await cluster.serve(port=settings.port)
             except OSError as error:
@@ -74,9 +83,9 @@ async def dev_cluster(settings: DevSettings) -> AsyncIterator[RunningDev]:
                     folder = files.enter_context(tempfile.TemporaryDirectory(prefix="aimctl-dev-"))
                     target = Path(folder) / "kubeconfig"
                 kubeconfig = _write_kubeconfig(cluster, target.absolute())
-                registry = simulated_registry(cluster)
-                async with _operator(settings, endpoint.url, clock, registry):
-                    yield RunningDev(cluster, endpoint.url, kubeconfig)
+                registry = await cluster.serve_registry()
+                async with _operator(settings, endpoint.url, registry.url, clock):
+                    yield RunningDev(cluster, endpoint.url, registry.url, kubeconfig)
     except JournalUnusable as error:
         raise CommandError(f"--data: {error}") from error
 
@@ -92,10 +101,12 @@ async def _run(settings: DevSettings) -> None:
         async with dev_cluster(settings) as running:
             print(f"API server   {running.url}")
             print(f"kubeconfig   {running.kubeconfig}")
+            print(f"registry     {running.registry_url} (all images of the catalogue)")
+            print(f"KServe       {'simulated' if settings.kserve else 'not installed (--no-kserve)'}")
             print(f"operator     {'running' if settings.with_manager else 'not started (--no-manager)'}")
             print()
             print(f"  export KUBECONFIG={running.kubeconfig}")
-            print("  kubectl apply --server-side -f config/samples && kubectl get aimst,aimclst -A -w")
+            print("  kubectl apply --server-side -f config/samples && kubectl get aim -A")
             print()
             print(
                 "Ctrl-C stops it." + ("" if settings.data else " Its data is in memory and goes with it."),
@@ -106,14 +117,18 @@ async def _run(settings: DevSettings) -> None:
 
 @asynccontextmanager
 async def _operator(
-    settings: DevSettings, url: str, clock: LoopClock, registry: ImageRegistry
+    settings: DevSettings, url: str, registry_url: str, clock: LoopClock
 ) -> AsyncIterator[None]:
     if not settings.with_manager:
         yield
         return
     async with HttpTransport(ConnectionInfo(url), clock=clock) as transport:
         manager = Manager(transport, clock=clock, rng=random.Random())  # noqa: S311 - jitter, no secrets
-        add_operator(manager, OperatorOptions(discovery_limit=settings.discovery_limit), registry)
+        # The images of the samples are in no registry but this one, and no network is needed.
+        options = OperatorOptions(
+            discovery_limit=settings.discovery_limit, registry_mirrors={ALL_REGISTRIES: registry_url}
+        )
+        add_operator(manager, options)
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             group.create_task(manager.run(stop))

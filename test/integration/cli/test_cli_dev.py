@@ -18,6 +18,7 @@ from support.commands import RunningCommand, aimctl, aimctl_all
 from support.waiting import eventually
 
 SLOW_TEMPLATES = "/apis/aim.silogen.ai/v1alpha1/namespaces/default/aimservicetemplates"
+SERVICES = "/apis/aim.silogen.ai/v1alpha1/namespaces/default/aimservices"
 CLUSTER_MODELS = "/apis/aim.silogen.ai/v1alpha1/aimclustermodels"
 KIND = {"apiVersion": "aim.silogen.ai/v1alpha1"}
 CATALOGUE = """
@@ -63,6 +64,7 @@ def twice(folder):
         seen.written = yaml.safe_load((folder / "kubeconfig").read_text())
         call("POST", seen.url + CLUSTER_MODELS, model("mine", "mine:1"))
         call("POST", seen.url + SLOW_TEMPLATES, template("kept"))
+        call("POST", seen.url + SERVICES, service("served"))
         seen.ready = eventually(
             lambda: (
                 (found := call("GET", f"{seen.url}{SLOW_TEMPLATES}/kept")).get("status", {}).get("status")
@@ -71,6 +73,11 @@ def twice(folder):
             ),
             30,
             "the template is Ready",
+        )
+        seen.running = eventually(
+            lambda: call("GET", f"{seen.url}{SERVICES}/served").get("status", {}).get("status") == "Running",
+            30,
+            "the service is Running",
         )
         seen.rival = aimctl("dev", "--no-manager", "--data", folder / "data")
         seen.code = command.stop(signal.SIGINT)
@@ -90,6 +97,11 @@ def model(name, image):
     return {**KIND, "kind": "AIMClusterModel", "metadata": {"name": name}, "spec": {"image": image}}
 
 
+def service(name):
+    spec = {"model": {"ref": "mine"}, "templateRef": "kept"}
+    return {**KIND, "kind": "AIMService", "metadata": {"name": name}, "spec": spec}
+
+
 def template(name):
     spec = {"modelName": "mine", "metric": "latency", "precision": "fp16"}
     return {**KIND, "kind": "AIMServiceTemplate", "metadata": {"name": name}, "spec": spec}
@@ -100,6 +112,8 @@ def test_it_prints_address_kubeconfig_and_what_to_type_next(twice, folder):
     assert f"export KUBECONFIG={folder / 'kubeconfig'}" in twice.first
     assert "kubectl apply --server-side -f config/samples" in twice.first
     assert "operator     running" in twice.first
+    assert re.search(r"^registry     http://127\.0\.0\.1:\d+ ", twice.first, re.MULTILINE)
+    assert "KServe       simulated" in twice.first
 
 
 def test_the_kubeconfig_is_for_its_owner_only_and_names_the_address(twice):
@@ -116,6 +130,18 @@ def test_the_operator_works_in_it_with_the_catalogue_that_is_named(twice):
         "source": "hf://example/mine",
         "sizeBytes": 2 * 1024**3,
     }
+
+
+def test_a_service_comes_to_run_on_the_simulated_kserve(twice):
+    assert twice.running
+
+
+def test_without_kserve_it_says_so():
+    with RunningCommand("dev", "--no-kserve", "--no-manager") as command:
+        url, _ = started(command)
+        assert "KServe       not installed (--no-kserve)" in command.text
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            call("GET", url + "/apis/serving.kserve.io/v1beta1/inferenceservices")
 
 
 def test_ctrl_c_and_sigterm_end_it_with_0_and_without_noise(twice):
