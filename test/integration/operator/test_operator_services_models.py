@@ -1,0 +1,242 @@
+"""Services and models: by name, by image, made where there is none."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aimctl.controllers import kinds
+from aimctl.devcluster.faults import Answer, Match
+from aimctl.domain.auto_model import auto_model_name
+from aimctl.testing.virtualtime import virtual_time
+from support.service_witness import serving
+
+IMAGE = "ghcr.io/silogen/aim-x:1"
+AUTO = auto_model_name(IMAGE)
+BY_IMAGE = {"image": IMAGE}
+QUIET = {"enabled": False}
+"""Of models whose image is not to be read."""
+
+
+def image_of(w, name="s"):
+    return w.runtime(name)["spec"]["predictor"]["containers"][0]["image"]
+
+
+@virtual_time
+async def test_a_missing_model_is_named_and_the_service_goes_on_when_it_appears():
+    async with serving() as w:
+        await w.ready("a", "team", model="late")
+        w.start()
+        await w.service("s", "team", model={"ref": "late"})
+        await w.until_service("s", "Pending", "ModelNotFound", seconds=1)
+        assert "'late'" in w.said("Resolved")["message"]
+        assert "resolvedImage" not in w.service_status()
+        await w.model("late", discovery=QUIET)
+        await w.until_service("s", "Running")
+
+
+@virtual_time
+async def test_a_model_that_vanishes_takes_nothing_away_from_what_serves():
+    async with serving() as w:
+        await w.model("m", discovery=QUIET)
+        await w.ready("a", "team")
+        w.start()
+        await w.service("s", "team", model={"ref": "m"})
+        await w.until_service("s", "Running")
+        await w.delete(kinds.CLUSTER_MODELS, "m")
+        await w.until_service("s", "Degraded", "ModelNotFound", seconds=1)
+        assert w.runtime() is not None
+        await w.ready("b", "team")
+        await asyncio.sleep(1)
+        await w.model("m", discovery=QUIET)
+        await w.until_service("s", "Running", seconds=5)
+        assert w.uses() == "a"
+
+
+@virtual_time
+async def test_a_new_image_of_the_model_reaches_the_runtime():
+    async with serving() as w:
+        await w.model("m", discovery=QUIET)
+        await w.ready("a", "team")
+        w.start()
+        await w.service("s", "team", model={"ref": "m"})
+        await w.until_service("s", "Running")
+        await w.model("m", image="aim-m:2", discovery=QUIET)
+        await w.until(lambda: image_of(w) == "aim-m:2", seconds=2)
+        await w.model("m", "team", image="aim-team:1", discovery=QUIET)
+        await w.until(lambda: image_of(w) == "aim-team:1", seconds=2)
+        assert w.service_status()["resolvedImage"]["kind"] == "AIMModel"
+
+
+@virtual_time
+async def test_a_missing_runtime_config_is_named_and_the_service_goes_on_when_it_appears():
+    async with serving() as w:
+        await w.model("m", discovery=QUIET)
+        await w.ready("a", "team")
+        w.start()
+        await w.service("s", "team", model={"ref": "m"}, runtimeConfigName="gold")
+        await w.until_service("s", "Pending", "RuntimeConfigNotFound", seconds=1)
+        await w.config("gold", "team", env=[{"name": "GOLD", "value": "1"}])
+        await w.until_service("s", "Running")
+        assert w.service_status()["resolvedRuntimeConfig"]["namespace"] == "team"
+        assert {"name": "GOLD", "value": "1"} in w.runtime()["spec"]["predictor"]["containers"][0]["env"]
+
+
+# ---- by image
+
+
+@virtual_time
+async def test_a_model_of_the_image_is_found_in_the_namespace_before_the_cluster():
+    async with serving() as w:
+        await w.model("theirs", image=IMAGE, discovery=QUIET)
+        await w.model("ours", "team", image=IMAGE, discovery=QUIET)
+        await w.model("elsewhere", "other", image=IMAGE, discovery=QUIET)
+        await w.ready("a", "team", model="ours")
+        await w.ready("b", "", model="theirs")
+        w.start()
+        await w.service("s", "team", model=BY_IMAGE)
+        await w.until_service("s", "Running")
+        assert (w.service_status()["resolvedImage"]["name"], w.uses()) == ("ours", "a")
+        await w.service("s", "third", model=BY_IMAGE)
+        await w.until_service("s", "Running", namespace="third")
+        assert w.service_status("s", "third")["resolvedImage"]["name"] == "theirs"
+        assert w.found(kinds.MODELS, AUTO) is None
+
+
+@virtual_time
+async def test_where_no_model_has_the_image_one_is_made_and_shared_by_all_who_ask():
+    async with serving() as w:
+        w.start()
+        for name in ("s", "s2", "s3"):
+            await w.service(name, "team", model=BY_IMAGE)
+        await w.until(lambda: w.found(kinds.MODELS, AUTO) is not None, seconds=2)
+        made = w.found(kinds.MODELS, AUTO)
+        assert made["spec"]["image"] == IMAGE
+        assert "ownerReferences" not in made["metadata"]
+        await w.until(lambda: w.service_status().get("resolvedImage", {}).get("name") == AUTO, seconds=2)
+        await w.ready("a", "team", model=AUTO)
+        for name in ("s", "s2", "s3"):
+            await w.until_service(name, "Running")
+        assert "Warning" not in {type_ for type_, reason in w.events_of("s") if "Refused" in reason}
+        assert len(w.objects["AIMModel"]) == 1
+        await w.delete(kinds.SERVICES, "s")
+        await asyncio.sleep(1)
+        assert w.found(kinds.MODELS, AUTO) is not None
+
+
+@virtual_time
+async def test_the_model_is_made_for_the_cluster_where_the_runtime_config_says_so():
+    async with serving() as w:
+        await w.config(model={"creationScope": "Cluster"})
+        w.start()
+        for namespace in ("team", "other"):
+            await w.service("s", namespace, model=BY_IMAGE)
+        await w.ready("a", "", model=AUTO)
+        for namespace in ("team", "other"):
+            await w.until_service("s", "Running", namespace=namespace)
+            assert w.service_status("s", namespace)["resolvedImage"]["kind"] == "AIMClusterModel"
+        assert w.objects["AIMModel"] == {}
+        assert len(w.objects["AIMClusterModel"]) == 1
+
+
+@virtual_time
+async def test_the_model_that_is_made_is_read_and_its_templates_are_waited_for():
+    """The catalogue's image recommends a deployment: nothing but the service is written by hand."""
+    async with serving(catalogue=recommending()) as w:
+        w.start()
+        await w.service("s", "team", model={"image": "aim-one:1"})
+        await w.until_service("s", "Running")
+        assert w.service_status()["resolvedTemplate"]["name"].startswith("auto-")
+
+
+def recommending():
+    from support.models import deployment, image, images
+
+    return images(image("aim-one:*", deployment()))
+
+
+@virtual_time
+async def test_several_models_of_the_image_are_ambiguous_and_named_until_one_is_left():
+    async with serving() as w:
+        await w.model("one", image=IMAGE, discovery=QUIET)
+        await w.model("two", image=IMAGE, discovery=QUIET)
+        await w.ready("a", "team", model="one")
+        w.start()
+        await w.service("s", "team", model=BY_IMAGE)
+        await w.until_service("s", "Pending", "ModelAmbiguous", seconds=1)
+        for word in ("'one'", "'two'", "spec.model.ref"):
+            assert word in w.said("Resolved")["message"]
+        await w.model("two", image="another:1", discovery=QUIET)
+        await w.until_service("s", "Running")
+
+
+@virtual_time
+async def test_a_service_keeps_its_model_when_a_second_one_gets_the_image():
+    async with serving() as w:
+        await w.model("one", image=IMAGE, discovery=QUIET)
+        await w.ready("a", "team", model="one")
+        w.start()
+        await w.service("s", "team", model=BY_IMAGE)
+        await w.until_service("s", "Running")
+        await w.model("two", image=IMAGE, discovery=QUIET)
+        await w.model("ours", "team", image=IMAGE, discovery=QUIET)
+        await asyncio.sleep(5)
+        assert (w.service_state(), w.service_status()["resolvedImage"]["name"]) == ("Running", "one")
+        await w.model("one", image="another:1", discovery=QUIET)
+        await w.until(lambda: w.service_status()["resolvedImage"]["name"] == "ours", seconds=2)
+
+
+@virtual_time
+async def test_a_cluster_model_that_a_namespaced_one_hides_does_not_count():
+    async with serving(kserve=False) as w:
+        await w.model("m", image=IMAGE, discovery=QUIET)
+        await w.model("m", "team", image="another:1", discovery=QUIET)
+        w.start()
+        await w.service("s", "team", model=BY_IMAGE)
+        await w.until(lambda: w.found(kinds.MODELS, AUTO) is not None, seconds=2)
+
+
+@virtual_time
+async def test_a_hidden_model_comes_back_into_sight():
+    async with serving() as w:
+        await w.model("one", image=IMAGE, discovery=QUIET)
+        await w.model("two", image=IMAGE, discovery=QUIET)
+        await w.ready("a", "", model="one")
+        w.start()
+        await w.service("s", "team", model=BY_IMAGE)
+        await w.until_service("s", "Pending", "ModelAmbiguous", seconds=1)
+        await w.model("two", "team", image="another:1", discovery=QUIET)
+        await w.until_service("s", "Running")
+
+
+@virtual_time
+async def test_a_taken_name_is_told_and_waited_for():
+    async with serving(kserve=False) as w:
+        await w.model(AUTO, "team", image="another:1", discovery=QUIET)
+        w.start()
+        await w.service("s", "team", model=BY_IMAGE)
+        await w.until_service("s", "Pending", "ModelNameTaken", seconds=1)
+        assert "another:1" in w.said("Resolved")["message"]
+        await w.delete(kinds.MODELS, AUTO)
+        await w.until(
+            lambda: (w.found(kinds.MODELS, AUTO) or {"spec": {}})["spec"].get("image") == IMAGE, seconds=2
+        )
+
+
+@virtual_time
+async def test_a_model_that_the_server_refuses_is_told_with_its_words_and_tried_again_with_growing_pauses():
+    async with serving(kserve=False) as w:
+        no = Answer(403, "Forbidden", "models are made by the platform team")
+        replica = w.start()
+        with w.faults.active(no, Match(verb="create", resource="aimmodels")) as fault:
+            await w.service("s", "team", model=BY_IMAGE)
+            await w.until_service("s", "Pending", "ModelRefused", seconds=2)
+            assert "made by the platform team" in w.said("Resolved")["message"]
+            await asyncio.sleep(3600)
+            assert 5 < fault.hits < 25
+            writes = w.status_writes["s"]
+            await asyncio.sleep(3600)
+            assert w.status_writes["s"] == writes
+            assert w.events_of("s").count(("Warning", "AIMModelRefused")) == 1
+        await w.until_service("s", "Failed", "TemplateNotFound", seconds=400)
+        assert w.found(kinds.MODELS, AUTO) is not None
+        assert replica.running
