@@ -1,0 +1,214 @@
+"""Caching from end to end: the whole operator, simulated volumes and downloads, and nobody's hand."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import msgspec
+
+from aimctl.controllers import kinds
+from aimctl.devcluster.catalogue import Catalogue
+from aimctl.domain.template_cache import model_cache_name
+from aimctl.runtime.kube.builtin import JOBS, PVCS
+from aimctl.testing.virtualtime import virtual_time
+from support.operator import world
+
+CACHING = {"enabled": True}
+BIG = {"name": "big", "sourceURI": "hf://meta/big", "size": "100Gi"}
+SMALL = {"name": "small", "sourceURI": "hf://meta/small", "size": "1Gi"}
+GATED = {"name": "gated", "sourceURI": "hf://gated/model", "size": "1Gi"}
+
+
+DOWNLOADS = [
+    {"source": "hf://gated/*", "needs_token": True, "size_gb": 1.0},
+    {"source": "hf://meta/big", "size_gb": 100.0},
+    {"source": "hf://meta/small", "size_gb": 1.0},
+]
+
+
+@asynccontextmanager
+async def caching_world():
+    """The whole operator, and a hub with three models."""
+    async with world(catalogue=Catalogue.default().extended(downloads=DOWNLOADS)) as w:
+        await w.model("m")
+        await w.namespace("team")
+        w.start()
+        yield w
+
+
+async def names(w, kind, namespace="team"):
+    return {item.meta.name for item in (await w.client.list(kind, namespace)).items}
+
+
+async def status(w, kind, name, namespace="team"):
+    found = await w.client.get(kind, name, namespace)
+    return msgspec.json.decode(found.raw, type=dict).get("status") or {}
+
+
+def warm(w, name="llama", namespace="team"):
+    found = w.condition(name, namespace, "CacheWarm")
+    return found.get("status", ""), found.get("reason", "")
+
+
+@virtual_time
+async def test_a_template_that_asks_for_caching_is_discovered_downloaded_and_ready():
+    async with caching_world() as w:
+        await w.template("llama", "team", caching=CACHING)
+        await w.until_state("llama", "team", "Ready", seconds=600)
+        assert warm(w) == ("True", "Warm")
+        found = await status(w, kinds.TEMPLATE_CACHES, "llama")
+        assert found["status"] == "Available"
+        assert found["progress"]["percent"] == 100
+        assert all(item["persistentVolumeClaim"] for item in found["models"])
+        order = [item.get("status") for item in w.ledger.history["team", "llama"] if item.get("status")]
+        assert list(dict.fromkeys(order)) == ["Pending", "Progressing", "Ready"]
+        await asyncio.sleep(120)
+        version = w.version
+        await asyncio.sleep(3600)
+        assert w.version == version, "a settled cluster writes nothing"
+
+
+@virtual_time
+async def test_a_download_that_needs_a_token_fails_with_its_cause_until_the_template_has_one():
+    async with caching_world() as w:
+        await w.template("llama", "team", modelSources=[GATED], caching=CACHING)
+        await w.until_state("llama", "team", "Degraded", seconds=120)
+        assert warm(w) == ("False", "WarmFailed")
+        assert "AccessDenied" in w.condition("llama", "team", "Ready")["message"]
+        token = {"enabled": True, "env": [{"name": "HF_TOKEN", "value": "good"}]}
+        await w.template("llama", "team", modelSources=[GATED], caching=token)
+        await w.until_state("llama", "team", "Ready", seconds=60)
+
+
+@virtual_time
+async def test_a_missing_storage_class_is_named_on_the_template():
+    async with caching_world() as w:
+        await w.config("default", "team", defaultStorageClassName="fast")
+        await w.template("llama", "team", modelSources=[SMALL], caching=CACHING)
+        await w.until(lambda: "'fast'" in (w.condition("llama", "team", "Ready") or {}).get("message", ""), 5)
+        assert w.state("llama", "team") == "Progressing"
+        await w.config("default", "team", defaultStorageClassName="standard")
+        await w.until_state("llama", "team", "Ready", seconds=60)
+
+
+@virtual_time
+async def test_progress_reaches_the_template_and_writes_stay_in_bounds():
+    async with caching_world() as w:
+        await w.template("llama", "team", modelSources=[BIG, SMALL], caching=CACHING)
+        await w.until_state("llama", "team", "Ready", seconds=600)
+        shares = [
+            item["message"].partition("at least ")[2].partition(" %")[0]
+            for entry in w.ledger.history["team", "llama"]
+            for item in entry.get("conditions", ())
+            if item["type"] == "CacheWarm" and item["reason"] == "Warming"
+        ]
+        assert list(dict.fromkeys(shares)) == sorted(set(shares), key=int)
+        assert len(set(shares)) >= 5
+        writes = [item for item in w.replicas[0].wire.writes if "/events" not in item.path]
+        of = {
+            word: sum(word in item.path for item in writes)
+            for word in ("/aimservicetemplates/", "/aimtemplatecaches/", "/aimmodelcaches/")
+        }
+        # 100 seconds of download: 10 steps in two conditions' writers, 10 sums, 10 measurements of two
+        assert of["/aimservicetemplates/"] <= 30
+        assert of["/aimtemplatecaches/"] <= 20
+        assert of["/aimmodelcaches/"] <= 30
+
+
+@virtual_time
+async def test_deleting_a_template_keeps_what_is_complete_and_removes_what_is_not():
+    async with caching_world() as w:
+        await w.template("llama", "team", modelSources=[BIG, SMALL], caching=CACHING)
+        await w.until(lambda: "1 of 2" in str(w.status("llama", "team")) or warm(w)[1] == "Warming", 60)
+        await asyncio.sleep(30)
+        claims = await names(w, PVCS)
+        assert len(claims) == 2
+        await w.delete_template("llama", "team")
+        await asyncio.sleep(120)
+        assert await names(w, kinds.TEMPLATE_CACHES) == set()
+        assert await names(w, kinds.MODEL_CACHES) == {model_cache_name(SMALL["sourceURI"])}
+        assert await names(w, PVCS) == {model_cache_name(SMALL["sourceURI"])}
+        unfinished = [
+            item for item in (await w.client.list(JOBS, "team")).items if b'"Complete"' not in item.raw
+        ]
+        assert unfinished == []
+
+
+@virtual_time
+async def test_a_template_made_after_its_cache_went_finds_the_model_on_its_volume():
+    async with caching_world() as w:
+        await w.template("llama", "team", modelSources=[SMALL], caching=CACHING)
+        await w.until_state("llama", "team", "Ready", seconds=60)
+        await w.delete_template("llama", "team")
+        await asyncio.sleep(120)
+        downloads = len(await names(w, JOBS))
+        await w.template("again", "team", modelSources=[SMALL], caching=CACHING)
+        await w.until_state("again", "team", "Ready", seconds=2)
+        assert len(await names(w, JOBS)) <= downloads
+
+
+@virtual_time
+async def test_templates_of_one_source_share_one_volume_and_one_download():
+    async with caching_world() as w:
+        for name in ("a", "b", "c"):
+            await w.template(name, "team", modelSources=[SMALL], caching=CACHING)
+        for name in ("a", "b", "c"):
+            await w.until_state(name, "team", "Ready", seconds=60)
+        assert len(await names(w, PVCS)) == 1
+        assert len(await names(w, JOBS)) == 1
+
+
+@virtual_time
+async def test_a_service_has_a_cluster_template_cached_where_it_is_and_lets_go_of_it():
+    async with caching_world() as w:
+        await w.template("llama", modelSources=[BIG])
+        await w.service("chat", "team", model={"ref": "m"}, templateRef="llama", cacheModel=True)
+        await asyncio.sleep(40)
+        assert (await status(w, kinds.TEMPLATE_CACHES, "llama"))["status"] == "Progressing"
+        await w.client.delete(kinds.SERVICES, "chat", "team")
+        await asyncio.sleep(120)
+        assert await names(w, kinds.TEMPLATE_CACHES) == set()
+        assert await names(w, kinds.MODEL_CACHES) == set()
+        await w.service("chat", "team", model={"ref": "m"}, templateRef="llama", cacheModel=True)
+        await asyncio.sleep(300)
+        assert (await status(w, kinds.TEMPLATE_CACHES, "llama"))["status"] == "Available"
+        await w.client.delete(kinds.SERVICES, "chat", "team")
+        await asyncio.sleep(120)
+        assert (await status(w, kinds.TEMPLATE_CACHES, "llama"))["status"] == "Available"
+        await w.delete_template("llama")
+        await asyncio.sleep(120)
+        assert await names(w, kinds.TEMPLATE_CACHES) == set()
+        assert len(await names(w, kinds.MODEL_CACHES)) == 1
+
+
+@virtual_time
+async def test_a_crash_in_the_middle_changes_nothing_but_the_time():
+    async with caching_world() as w:
+        await w.template("llama", "team", modelSources=[BIG, SMALL], caching=CACHING)
+        for seconds in (0.01, 0.03, 0.2, 15.0):
+            await asyncio.sleep(seconds)
+            await w.replicas[-1].crash()
+            w.start()
+        await w.until_state("llama", "team", "Ready", seconds=600)
+        assert len(await names(w, PVCS)) == 2
+        assert len(await names(w, kinds.MODEL_CACHES)) == 2
+        assert len(await names(w, JOBS)) == 2
+
+
+@virtual_time
+async def test_a_model_that_is_rediscovered_with_another_source_is_warm_when_that_is_there():
+    async with caching_world() as w:
+        await w.template("llama", "team", caching=CACHING)
+        await w.until_state("llama", "team", "Ready", seconds=600)
+        first = w.status("llama", "team")["modelSources"]
+        await w.model("m", image="aim-other:2")
+        await w.until(lambda: w.status("llama", "team")["modelSources"] != first, 60)
+        await w.until_state("llama", "team", "Progressing", seconds=5)
+        await w.until_state("llama", "team", "Ready", seconds=600)
+        found = await status(w, kinds.TEMPLATE_CACHES, "llama")
+        assert [item["source"] for item in found["models"]] == [
+            item["source"] for item in w.status("llama", "team")["modelSources"]
+        ]
+        await asyncio.sleep(120)
+        assert len(await names(w, kinds.MODEL_CACHES)) == 2, "what is complete stays"
