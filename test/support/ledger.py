@@ -1,4 +1,4 @@
-"""What happened to discovery Jobs and templates, by the server's own account.
+"""What happened to discovery Jobs, templates and services, by the server's own account.
 
 :class:`Ledger` is told of every write by the storage itself, within the write. It shares nothing with the operator's
 caches and misses nothing, not even what lives for an instant.
@@ -20,6 +20,7 @@ __all__ = ["OPERATOR_NAMESPACE", "Ledger"]
 OPERATOR_NAMESPACE = "kaiwo-system"
 LABEL = "aim.silogen.ai/template"
 TEMPLATE_PLURALS = ("aimservicetemplates", "aimclusterservicetemplates")
+SERVICE_PLURAL = "aimservices"
 
 
 def _finished(job: dict[str, Any]) -> bool:
@@ -28,7 +29,7 @@ def _finished(job: dict[str, Any]) -> bool:
 
 
 class Ledger:
-    """Everything that ever happened to Jobs and templates, by the server's own account."""
+    """Everything that ever happened to Jobs, templates and services, by the server's own account."""
 
     def __init__(self, cluster: DevCluster) -> None:
         self._clock = cluster.clock
@@ -36,6 +37,7 @@ class Ledger:
         self.templates: dict[tuple[str, str], dict[str, Any]] = {}
         self.history: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
         """Each status a template ever had, in order; a template made anew goes on in the same list."""
+        self.services: dict[tuple[str, str], dict[str, Any]] = {}
         self.jobs: dict[tuple[str, str], dict[str, Any]] = {}
         self.unfinished: dict[tuple[str, str], float] = {}
         """Jobs that hold a slot, and since when."""
@@ -58,6 +60,8 @@ class Ledger:
             self._job(change)
         elif any(plural in name for plural in TEMPLATE_PLURALS):
             self._template(change)
+        elif SERVICE_PLURAL in name:
+            self._service(change)
         elif name.endswith("events") and change.type == "ADDED":
             self.events.append(change.record.object())
         else:
@@ -96,6 +100,13 @@ class Ledger:
         status = body.get("status") or {}
         if not self.history[key] or self.history[key][-1] != status:
             self.history[key].append(status)
+
+    def _service(self, change) -> None:
+        key = (change.record.namespace, change.record.name)
+        if change.type == "DELETED":
+            self.services.pop(key, None)
+        else:
+            self.services[key] = change.record.object()
 
     # ---- questions
 
