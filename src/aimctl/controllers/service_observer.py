@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import msgspec
 
-from aimctl.api.v1alpha1 import Scope
+from aimctl.api.v1alpha1 import ModelState, Scope
 from aimctl.controllers import kinds
 from aimctl.controllers.indexes import place
 from aimctl.controllers.service_indexes import MODEL_LOOKUPS
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from aimctl.runtime.controller import Request
     from aimctl.runtime.kube import Object, OwnerReference, Resource
 
-__all__ = ["ServiceObserver", "observed_template"]
+__all__ = ["ServiceObserver", "model_settled", "observed_template"]
 
 
 @final
@@ -85,6 +85,7 @@ class ServiceObserver:
             gpu_models=self._templates.inventory.offered,
             now=self._clock.now(),
             current=self._current(view.status.resolved_template),
+            model_settled=self._settled(model),
             inference_service=self._inference_service(request),
             kserve_served=self.kserve_served,
         )
@@ -134,6 +135,13 @@ class ServiceObserver:
             taken=self._taken(auto_model_name(image), namespace, config),
         )
 
+    def _settled(self, model: Resolved[ModelSpec] | Missing | ModelWish) -> bool:
+        if not isinstance(model, Resolved) or model.reference is None:
+            return True
+        resource: Resource[Any] = kinds.MODELS if model.reference.namespace else kinds.CLUSTER_MODELS
+        obj = self.cache.get(resource, model.reference.name, model.reference.namespace)
+        return obj is None or model_settled(obj)
+
     def _taken(
         self, name: str, namespace: str, config: Resolved[RuntimeConfigSpec] | Missing
     ) -> Found[ModelSpec] | None:
@@ -176,6 +184,12 @@ class ServiceObserver:
     def _inference_service(self, request: Request) -> ObservedInferenceService | None:
         obj = self._runtime.store.get(request)
         return None if obj is None else observed_inference_service(obj)
+
+
+def model_settled(obj: Object[Any]) -> bool:
+    """Whether a model's own reconciler is through with its image."""
+    status = obj.view.status
+    return status.status not in ("", ModelState.PENDING)
 
 
 def observed_inference_service(obj: Object[Mapping[str, Any]]) -> ObservedInferenceService:

@@ -22,13 +22,14 @@ from aimctl.controllers import kinds
 from aimctl.controllers.indexes import EVERYWHERE, place
 from aimctl.controllers.inventory import GpuChanges
 from aimctl.controllers.service_indexes import used
-from aimctl.controllers.service_observer import ServiceObserver
+from aimctl.controllers.service_observer import ServiceObserver, model_settled
 from aimctl.controllers.services import ServiceReconciler
 from aimctl.runtime.controller import (
     EnqueueMapped,
     EnqueueObject,
     Request,
     Watch,
+    any_of,
     changed,
     generation_changed,
 )
@@ -160,7 +161,14 @@ class _Sources:
                 Watch(informer(kind), EnqueueMapped(self._of_template), [template_changed])
                 for kind in _TEMPLATES
             ),
-            *(Watch(informer(kind), EnqueueMapped(self._of_model), [generation_changed]) for kind in _MODELS),
+            *(
+                Watch(
+                    informer(kind),
+                    EnqueueMapped(self._of_model),
+                    [any_of(generation_changed, changed(model_settled))],
+                )
+                for kind in _MODELS
+            ),
             *(
                 Watch(informer(kind), EnqueueMapped(self._of_config), [generation_changed])
                 for kind in _CONFIGS

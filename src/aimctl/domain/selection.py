@@ -344,6 +344,9 @@ def _none_left(seen: ServiceObservation, matches: tuple[Match, ...]) -> Choice:
             ServiceState.STARTING,
             matches,
         )
+    if not seen.model_settled and not seen.templates:
+        message = f"{of} has no templates yet; its image is being read for those that it recommends"
+        return Choice(None, TEMPLATE_NOT_READY, message, ServiceState.STARTING)
     if not matches:
         message = f"there is no template of {of} in namespace {seen.service.namespace!r} or in the cluster; create one"
     else:

@@ -151,6 +151,8 @@ class ServiceObservation:
         service: its metadata.
         view: its spec and status.
         model: whose image is served; a model's reference is never None.
+        model_settled: whether the model's own reconciler is through with its image: before that, the templates which
+            the image recommends may still be made.
         runtime_config: of the service.
         templates: every template that names the model: those of the service's namespace, and cluster templates that
             none of them hides. In no promised order. Empty without a model.
@@ -175,6 +177,7 @@ class ServiceObservation:
     now: datetime
     current: ObservedTemplate | None = None
     template_cache: ObservedTemplateCache | None = None
+    model_settled: bool = True
     inference_service: ObservedInferenceService | None = None
     kserve_served: bool = False
     refused: Refused | None = None

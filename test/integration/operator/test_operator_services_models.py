@@ -8,6 +8,7 @@ from aimctl.controllers import kinds
 from aimctl.devcluster.faults import Answer, Match
 from aimctl.domain.auto_model import auto_model_name
 from aimctl.testing.virtualtime import virtual_time
+from support.models import deployment, image, images
 from support.service_witness import serving
 
 IMAGE = "ghcr.io/silogen/aim-x:1"
@@ -141,17 +142,21 @@ async def test_the_model_is_made_for_the_cluster_where_the_runtime_config_says_s
 @virtual_time
 async def test_the_model_that_is_made_is_read_and_its_templates_are_waited_for():
     """The catalogue's image recommends a deployment: nothing but the service is written by hand."""
-    async with serving(catalogue=recommending()) as w:
+    async with serving(catalogue=images(image("aim-one:*", deployment()))) as w:
         w.start()
         await w.service("s", "team", model={"image": "aim-one:1"})
         await w.until_service("s", "Running")
-        assert w.service_status()["resolvedTemplate"]["name"].startswith("auto-")
+        assert w.uses().startswith("auto-")
+        assert "Failed" not in w.states["s"]
 
 
-def recommending():
-    from support.models import deployment, image, images
-
-    return images(image("aim-one:*", deployment()))
+@virtual_time
+async def test_an_image_that_recommends_nothing_leaves_a_service_without_templates_once_it_is_read():
+    async with serving(catalogue=images(image("aim-none:*"))) as w:
+        w.start()
+        await w.service("s", "team", model={"image": "aim-none:1"})
+        await w.until_service("s", "Failed", "TemplateNotFound", seconds=10)
+        assert "Starting" in w.states["s"]
 
 
 @virtual_time

@@ -125,6 +125,8 @@ def test_the_one_template_that_passes_every_step_is_selected_and_each_other_says
             "Starting",
             {"a": "Ready", "b": "Ready"},
         ),
+        ([], {"settled": False}, "TemplateNotReady", "Starting", {}),
+        ([template("a", "Failed")], {"settled": False}, "TemplateNotFound", "Failed", {"a": "Ready"}),
         ([template("a", "Failed")], {}, "TemplateNotFound", "Failed", {"a": "Ready"}),
         ([template("a", "Degraded")], {}, "TemplateNotFound", "Failed", {"a": "Ready"}),
         ([template("a", "Pending", deleting=True)], {}, "TemplateNotFound", "Failed", {"a": "Ready"}),
