@@ -1,0 +1,373 @@
+"""Services and what serves them: KServe's InferenceService and the template cache, made, followed, repaired."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from aimctl.controllers import kinds
+from aimctl.devcluster.faults import Answer, Match
+from aimctl.devcluster.kserve import OUTCOME_ANNOTATION
+from aimctl.runtime.kube.builtin import CRDS
+from aimctl.testing.virtualtime import virtual_time
+from support.service_witness import serving
+
+M = {"ref": "m"}
+QUIET = {"enabled": False}
+RUNTIMES = kinds.INFERENCE_SERVICES
+
+
+async def prepare(w, **spec):
+    """A service of a model with one template, and a manager."""
+    await w.model("m", discovery=QUIET)
+    await w.ready("a")
+    replica = w.start()
+    await w.service("s", "team", **{"model": M, **spec})
+    return replica
+
+
+async def say(w, outcome, name="s"):
+    """What the simulated KServe is to make of a runtime."""
+    await w.patch(RUNTIMES, name, metadata={"annotations": {OUTCOME_ANNOTATION: outcome}})
+
+
+async def foreign(w, name="s", **metadata):
+    body = {
+        "apiVersion": RUNTIMES.api_version,
+        "kind": RUNTIMES.kind,
+        "metadata": {"name": name, "namespace": "team", **metadata},
+        "spec": {"predictor": {"minReplicas": 3}},
+    }
+    return await w.client.create(RUNTIMES, body)
+
+
+# ---- KServe comes and goes
+
+
+@virtual_time
+async def test_without_kserve_the_service_says_so_and_goes_on_when_it_is_installed():
+    async with serving(kserve=False) as w:
+        await prepare(w)
+        await w.until_service("s", "Starting", "RuntimeNotInstalled", seconds=2)
+        assert "install KServe" in w.said("RuntimeReady")["message"]
+        assert (w.reason("Resolved"), w.uses()) == ("TemplateResolved", "a")
+        assert w.said("Progressing")["status"] == "False"
+        await asyncio.sleep(600)
+        writes = w.status_writes["s"]
+        await asyncio.sleep(600)
+        assert w.status_writes["s"] == writes
+        await w.cluster.install_kserve()
+        await w.until_service("s", "Running", seconds=60)
+
+
+@virtual_time
+async def test_kserve_that_is_taken_away_degrades_what_was_running():
+    async with serving() as w:
+        await prepare(w)
+        await w.until_service("s", "Running")
+        await w.client.delete(CRDS, "inferenceservices.serving.kserve.io")
+        await w.until_service("s", "Degraded", "RuntimeNotInstalled", seconds=60)
+
+
+# ---- mirrored
+
+
+@virtual_time
+async def test_what_kserve_says_is_mirrored_and_a_running_service_degrades_until_it_is_well_again():
+    async with serving() as w:
+        await prepare(w)
+        await w.until_service("s", "Running")
+        assert w.said("Ready")["status"] == "True"
+        await say(w, "fail: no node has room")
+        await w.until_service("s", "Degraded", "RuntimeNotReady", seconds=30)
+        assert "no node has room" in w.said("Ready")["message"]
+        assert ("Warning", "Degraded") in w.events_of("s")
+        await say(w, "ready")
+        await w.until_service("s", "Running", seconds=30)
+
+
+@virtual_time
+async def test_a_runtime_that_never_gets_ready_leaves_the_service_starting_with_its_words():
+    async with serving() as w:
+        await w.model("m", discovery=QUIET)
+        await w.ready("a")
+        w.start()
+        await w.service("s", "team", model=M)
+        await w.until(lambda: w.runtime() is not None, seconds=5)
+        await say(w, "fail: CrashLoopBackOff")
+        await w.until(lambda: "CrashLoopBackOff" in w.said("RuntimeReady")["message"], seconds=30)
+        assert (w.service_state(), w.reason()) == ("Starting", "RuntimeNotReady")
+        assert "Running" not in w.states["s"]
+
+
+@virtual_time
+async def test_a_template_that_degrades_does_not_stop_what_serves():
+    async with serving() as w:
+        await w.model("m", discovery=QUIET)
+        await w.template("a", "team")
+        w.start()
+        await w.service("s", "team", model=M)
+        await w.until_service("s", "Running")
+        before = w.runtime()["metadata"]["generation"]
+        await w.delete(kinds.CLUSTER_MODELS, "m")
+        await w.until_state("a", "team", "Degraded")
+        await w.until_service("s", "Degraded", "ModelNotFound")
+        await w.model("m", image="aim-m:1", discovery=QUIET)
+        await w.until_service("s", "Running")
+        assert w.runtime()["metadata"]["generation"] == before
+
+
+# ---- made and kept as it should be
+
+
+@virtual_time
+async def test_what_changes_in_the_service_reaches_the_runtime():
+    async with serving() as w:
+        await prepare(w)
+        await w.until_service("s", "Running")
+        await w.service("s", "team", model=M, replicas=3, env=[{"name": "X", "value": "1"}])
+        await w.until(lambda: w.runtime()["spec"]["predictor"]["minReplicas"] == 3, seconds=1)
+        await w.until_service("s", "Running")
+        await w.service("s", "team", model=M, replicas=3)
+
+        def variables():
+            return [item["name"] for item in w.runtime()["spec"]["predictor"]["containers"][0]["env"]]
+
+        await w.until(lambda: "X" not in variables(), seconds=1)
+        assert ("Normal", "RuntimeUpdated") in w.events_of("s")
+
+
+@virtual_time
+async def test_drift_is_repaired_and_what_others_add_stays():
+    async with serving() as w:
+        await prepare(w)
+        await w.until_service("s", "Running")
+        wanted = w.runtime()["spec"]["predictor"]["containers"]
+        await w.patch(
+            RUNTIMES,
+            "s",
+            metadata={"labels": {"app.kubernetes.io/managed-by": "me", "mine": "x"}},
+            spec={"predictor": {"minReplicas": 7, "timeout": 5}},
+        )
+        await w.until(lambda: w.runtime()["spec"]["predictor"]["minReplicas"] == 1, seconds=1)
+        found = w.runtime()
+        assert found["spec"]["predictor"]["containers"] == wanted
+        assert found["spec"]["predictor"]["timeout"] == 5
+        assert found["metadata"]["labels"]["mine"] == "x"
+        assert found["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "aim"
+
+
+@virtual_time
+async def test_a_runtime_that_is_deleted_is_made_again():
+    async with serving() as w:
+        await prepare(w)
+        await w.until_service("s", "Running")
+        first = w.runtime()["metadata"]["uid"]
+        await w.delete(RUNTIMES, "s")
+        await w.until(
+            lambda: (w.runtime() or {"metadata": {"uid": first}})["metadata"]["uid"] != first, seconds=5
+        )
+        await w.until_service("s", "Running")
+
+
+@virtual_time
+async def test_a_service_that_is_deleted_takes_its_runtime_along_and_leaves_its_template():
+    async with serving() as w:
+        await prepare(w)
+        await w.until_service("s", "Running")
+        await w.delete(kinds.SERVICES, "s")
+        await w.until(lambda: w.runtime() is None, seconds=30)
+        assert w.state("a", "team") == "Ready"
+
+
+# ---- not ours
+
+
+@pytest.mark.parametrize("when", ["before", "unseen"])
+@virtual_time
+async def test_a_foreign_runtime_of_the_name_is_never_touched(when):
+    async with serving() as w:
+        await w.model("m", discovery=QUIET)
+        await w.ready("a")
+        if when == "before":
+            await w.namespace("team")
+            await foreign(w)
+            w.start()
+        else:
+            # Made behind the cache's back: the watch does not tell of it before the service is decided about.
+            w.start()
+            await w.until_state("a", "team", "Ready")
+            w.faults.add(Answer(500), Match(verb="watch", resource="inferenceservices"))
+            w.cluster.server.storage.end_streams()
+            await asyncio.sleep(0.01)
+            await foreign(w)
+        await w.service("s", "team", model=M)
+        await w.until_service("s", "Failed", "NameTaken", seconds=5)
+        w.faults.clear()
+        assert "delete it" in w.said("Ready")["message"]
+        await asyncio.sleep(60)
+        body = w.runtime()
+        assert body["spec"] == {"predictor": {"minReplicas": 3}}
+        assert "ownerReferences" not in body["metadata"]
+        await w.delete(RUNTIMES, "s")
+        await w.until_service("s", "Running", seconds=30)
+
+
+@virtual_time
+async def test_a_runtime_of_a_former_service_of_the_name_is_not_taken_over_and_goes_by_itself():
+    async with serving() as w:
+        await prepare(w)
+        await w.until_service("s", "Running")
+        await w.client.delete(kinds.SERVICES, "s", "team", propagation="Orphan")
+        await w.until(lambda: w.found(kinds.SERVICES, "s") is None, seconds=5)
+        owner = {"apiVersion": "aim.silogen.ai/v1alpha1", "kind": "AIMService", "name": "s", "uid": "gone"}
+        await w.patch(RUNTIMES, "s", metadata={"ownerReferences": [{**owner, "controller": True}]})
+        await w.service("s", "team", model=M)
+        await w.until(lambda: w.service_state() == "Running", seconds=120)
+        assert w.runtime()["metadata"]["ownerReferences"][0]["uid"] != "gone"
+
+
+# ---- refused
+
+
+@virtual_time
+async def test_a_runtime_that_the_server_refuses_is_told_with_its_words_and_tried_again():
+    async with serving() as w:
+        no = Answer(403, "Forbidden", "admission webhook: image not allowed")
+        with w.faults.active(no, Match(verb="patch", resource="inferenceservices")) as fault:
+            await prepare(w)
+            await w.until_service("s", "Starting", "RuntimeRefused", seconds=5)
+            assert "image not allowed" in w.said("RuntimeReady")["message"]
+            await asyncio.sleep(3600)
+            assert 5 < fault.hits < 25
+            writes = w.status_writes["s"]
+            await asyncio.sleep(3600)
+            assert w.status_writes["s"] == writes
+        await w.until_service("s", "Running", seconds=400)
+
+
+@virtual_time
+async def test_what_serves_goes_on_serving_while_a_change_of_it_is_refused():
+    async with serving() as w:
+        await prepare(w)
+        await w.until_service("s", "Running")
+        with w.faults.active(
+            Answer(422, "Invalid", "too many"), Match(verb="patch", resource="inferenceservices")
+        ):
+            await w.service("s", "team", model=M, replicas=900)
+            await w.until(lambda: ("Warning", "InferenceServiceRefused") in w.events_of("s"), seconds=5)
+            await asyncio.sleep(30)
+            assert w.service_state() == "Running"
+        await w.until(lambda: w.runtime()["spec"]["predictor"]["minReplicas"] == 900, seconds=400)
+
+
+@virtual_time
+async def test_a_namespace_that_goes_is_no_failure():
+    async with serving(kserve=False) as w:
+        message = 'cannot be created in namespace "team" because it is being terminated'
+        with w.faults.active(
+            Answer(403, "Forbidden", message), Match(verb="create", resource="aimtemplatecaches")
+        ):
+            await prepare(w, cacheModel=True)
+            await w.until_service("s", "Starting", "CacheRequested", seconds=5)
+            await asyncio.sleep(60)
+        assert w.reason() == "CacheRequested"
+        assert not [reason for _, reason in w.events_of("s") if "Refused" in reason]
+
+
+# ---- the cache
+
+
+@virtual_time
+async def test_a_service_that_wishes_for_a_cache_gets_one_and_runs_from_it():
+    async with serving() as w:
+        await prepare(w, cacheModel=True)
+        await w.until_service("s", "Running", seconds=600)
+        made = w.found(kinds.TEMPLATE_CACHES, "a")
+        assert made["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "aim"
+        assert made["metadata"]["ownerReferences"][0]["name"] == "a"
+        assert w.said("CacheReady")["status"] == "True"
+        (volume,) = w.runtime()["spec"]["predictor"]["volumes"]
+        assert volume["persistentVolumeClaim"]["readOnly"] is True
+
+
+@virtual_time
+async def test_a_cache_that_is_not_there_yet_holds_the_runtime_back():
+    async with serving() as w:
+        with w.faults.active(
+            Answer(403, "Forbidden", "no volumes"), Match("create", "persistentvolumeclaims")
+        ):
+            await prepare(w, cacheModel=True)
+            await w.until(lambda: w.found(kinds.TEMPLATE_CACHES, "a") is not None, seconds=5)
+            await asyncio.sleep(30)
+            assert w.service_state() == "Starting"
+            assert w.said("CacheReady")["status"] == "False"
+            assert w.runtime() is None
+
+
+# ---- settled
+
+
+@virtual_time
+async def test_a_settled_cluster_is_not_written_to_by_time_or_restarts():
+    async with serving() as w:
+        await w.model("m", discovery=QUIET)
+        await w.model("several", discovery=QUIET)
+        await w.ready("a")
+        await w.ready("x", "", model="several")
+        await w.ready("y", "", model="several")
+        replica = w.start()
+        await w.service("s", "team", model=M)
+        await w.service("named", "team", model=M, templateRef="a")
+        await w.service("derived", "team", model=M, templateRef="a", overrides={"metric": "throughput"})
+        await w.service("cached", "team", model=M, cacheModel=True)
+        await w.service("ambiguous", "team", model={"ref": "several"})
+        await w.service("pending", "team", model={"ref": "none"})
+        await w.service("by-image", "team", model={"image": "aim-unheard:1"})
+        for name in ("s", "named", "derived", "cached"):
+            await w.until_service(name, "Running", seconds=600)
+        await asyncio.sleep(120)
+        version = w.version
+        await asyncio.sleep(3600)
+        assert w.version == version, replica.wire.writes[-5:]
+        await replica.stop()
+        version = w.version
+        again = w.start()
+        await asyncio.sleep(600)
+        assert w.version == version, again.wire.writes
+        assert [item for item in again.wire.writes if "/events" not in item.path] == []
+
+
+@virtual_time
+async def test_a_service_comes_up_with_few_writes():
+    async with serving() as w:
+        await w.model("m", discovery=QUIET)
+        await w.ready("a")
+        replica = w.start()
+        await w.until_state("a", "team", "Ready")
+        before = len(replica.wire.writes)
+        await w.service("s", "team", model=M)
+        await w.until_service("s", "Running")
+        mine = [item for item in replica.wire.writes[before:] if "/events" not in item.path]
+        assert w.status_writes["s"] <= 4, [item.path for item in mine]
+        assert len(mine) <= 5
+
+
+@virtual_time
+async def test_services_are_counted_by_state():
+    async with serving() as w:
+        await w.model("m", discovery=QUIET)
+        await w.ready("a")
+        replica = w.start()
+        for name in ("s", "s2"):
+            await w.service(name, "team", model=M)
+        await w.service("lost", "team", model={"ref": "none"})
+        for name in ("s", "s2"):
+            await w.until_service(name, "Running")
+        assert replica.metric("aim_services", status="Running") == 2
+        assert replica.metric("aim_services", status="Pending") == 1
+        await w.delete(kinds.SERVICES, "s")
+        await asyncio.sleep(1)
+        assert replica.metric("aim_services", status="Running") == 1
+        assert replica.metric("aim_services", status="") == 0
