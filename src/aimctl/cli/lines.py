@@ -134,8 +134,18 @@ class Line:
         """The lines that are known not to be well although all below them is: what it comes down to."""
         ill = [cause for child in self.children for cause in child.causes()]
         yield from ill
-        if not ill and self.level not in {Level.GOOD, Level.UNKNOWN} and not self.reference:
+        if (
+            not ill
+            and self.level not in {Level.GOOD, Level.UNKNOWN}
+            and not self.reference
+            and not self._at_work
+        ):
             yield self
+
+    @property
+    def _at_work(self) -> bool:
+        """A Job or pod that runs: what it works for says more about how far it is."""
+        return self.level is Level.BUSY and self.kind in {"Job", "Pod"}
 
     def to_json(self) -> dict[str, Any]:
         """For programs."""

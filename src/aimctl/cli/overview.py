@@ -222,7 +222,7 @@ class _Teller:
 
     def _model_cache(self, item: Object[Any]) -> Line:
         self.told.add(item.meta.uid)
-        line = line_of(item, note=item.view.spec.source_uri)
+        line = line_of(item)
         job = newest(tuple(self.jobs.get(item.meta.uid, ())))
         return replace(
             line,

@@ -44,6 +44,9 @@ _WORDS = {
 _NARROWEST = 18
 """Columns that an object's name gets at least."""
 
+_ROOMY = 60
+"""Columns of an object's name from which on it is rather folded than the reasons put below."""
+
 
 def tree(
     groups: Iterable[tuple[str, Sequence[Line]]], width: int | None, age: Callable[[str | None], float | None]
@@ -67,7 +70,7 @@ def tree(
         (cell_len(first + _object(line)) for first, _, line, _ in rows if line is not None), default=0
     )
     ages = 5
-    beside = width is None or objects + state + reasons + ages + 6 <= width
+    beside = width is None or min(objects, _ROOMY) + state + reasons + ages + 6 <= width
     room = objects
     if width is not None:
         room = min(objects, max(_NARROWEST, width - state - ages - 4 - (reasons + 2 if beside else 0)))
@@ -129,6 +132,8 @@ def _object(line: Line) -> str:
     word = _WORDS.get(line.kind, line.kind)
     if line.kind == "Job" and line.note:
         return f"{line.note} job"  # its name is made of the name of what it is for
+    if line.kind == "InferenceService":
+        return f"{word} {clean(line.note)}".rstrip()  # it has the name of its service
     return f"{word} {line.name}{note}"
 
 
@@ -139,13 +144,13 @@ def _reason(line: Line) -> str:
 
 def _fold(text: str, first: int, rest: int, marks: str = " ") -> list[str]:
     """The text in pieces: the first of at most ``first`` columns, further ones of ``rest``; broken after one of the
-    marks, or where it must be.
+    marks, or inside a word that is longer than a piece.
     """
     pieces, room = [], first
     while cell_len(text) > room:
         cut = len(set_cell_size(text, room).rstrip())
         nice = max(text.rfind(mark, 0, cut + (mark == " ")) + 1 for mark in marks)
-        cut = nice if nice > room // 3 else cut
+        cut = nice or cut
         pieces.append(text[:cut].rstrip())
         text = text[cut:].lstrip()
         room = rest
@@ -173,17 +178,8 @@ def explanation(root: Line, width: int | None, age: Callable[[str | None], float
 def _explained(
     line: Line, first: str, rest: str, width: int | None, age: Callable[[str | None], float | None]
 ) -> list[Text]:
-    head = _guided(first).append(f"{line.kind} ").append(place(line.namespace, line.name), "bold")
-    head.append("  ").append(line.state, STYLES[line.level])
-    if line.reason and not line.good:
-        head.append(f"  {line.reason}")
-    since = age(line.since)
-    if since is not None and not line.good:
-        head.append(f"  for {span(since)}")
-    if line.note:
-        head.append(f"  ({clean(line.note)})", "dim")
-    out = _wrapped(head, rest, width)
     body = rest + ("│    " if line.children else "     ")
+    out = _flowing(_head(line, age), first, body, width)
     if line.message and (not line.good or line.kind in {"AIMModel", "AIMClusterModel"}):
         out += paragraph(line.message, width, body, body)
     for command in line.commands:
@@ -196,15 +192,34 @@ def _explained(
     return out
 
 
-def _wrapped(head: Text, rest: str, width: int | None) -> list[Text]:
-    """A head that is too long goes on in the next row, after its guides."""
-    if width is None or cell_len(head.plain) <= width:
-        return [head]
-    cut = head.plain.rfind("  ", 0, width)
-    if cut <= cell_len(rest) + 4:
-        return [head]
-    first, second = head[:cut], head[cut:]
-    return [first, _guided(rest + "   ").append_text(second)]
+def _head(line: Line, age: Callable[[str | None], float | None]) -> list[Text]:
+    """The pieces of an object's first row."""
+    out = [
+        Text(f"{line.kind} ").append(place(line.namespace, line.name), "bold"),
+        Text(line.state, STYLES[line.level]),
+    ]
+    if not line.good:
+        since = age(line.since)
+        out += [Text(text) for text in (line.reason, "" if since is None else f"for {span(since)}") if text]
+    if line.note:
+        out.append(Text(f"({clean(line.note)})", "dim"))
+    return out
+
+
+def _flowing(pieces: Sequence[Text], first: str, rest: str, width: int | None) -> list[Text]:
+    """Pieces side by side, and in the next row where they do not fit."""
+    out, row, used = [], _guided(first), 0
+    for whole in pieces:
+        room = 10**6 if width is None else max(8, width - cell_len(rest))
+        for number, part in enumerate(_fold(whole.plain, room, room, " -/")):
+            piece = whole if part == whole.plain else Text(part, whole.style)
+            full = width is not None and cell_len(row.plain) + 2 + cell_len(part) > width
+            if used and (number or full):
+                out.append(row)
+                row, used = _guided(rest), 0
+            row = row.append("  " if used else "").append_text(piece)
+            used += 1
+    return [*out, row]
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str | Text]], width: int | None) -> list[Text]:

@@ -59,10 +59,8 @@ def job_line(book: Book, job: Object[Any], what: str, *, with_pods: bool = True)
         if view.status.failed:
             message = f"{view.status.failed} attempts failed; it is tried again"
         children = _pods(book, job) if with_pods else ()
-        commands = (
-            book.kubectl("describe", "job", meta.name, namespace=meta.namespace),
-            *((logs,) if state == "Running" else ()),
-        )
+        if state == "Waiting":
+            commands = (book.kubectl("describe", "job", meta.name, namespace=meta.namespace),)
     return Line(
         "Job",
         meta.namespace,
@@ -81,7 +79,8 @@ def job_line(book: Book, job: Object[Any], what: str, *, with_pods: bool = True)
 def _pods(book: Book, job: Object[Any]) -> tuple[Line, ...]:
     pods = book.list(PODS, job.meta.namespace, labels=f"job-name={job.meta.name}")
     last = newest(tuple(pod for pod in pods if any(one.uid == job.meta.uid for one in pod.meta.owners)))
-    return () if last is None else (_pod_line(book, last),)
+    line = None if last is None else _pod_line(book, last)
+    return () if line is None or line.level is Level.BUSY else (line,)
 
 
 def _pod_line(book: Book, pod: Object[Any]) -> Line:

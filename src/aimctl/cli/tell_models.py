@@ -30,11 +30,16 @@ def model_lines(book: Book, item: Object[Any]) -> Line:
     if not view.status.status:
         children.append(operator_line(book))
     children += _image(book, item)
-    children += [template_line(book, one, with_model=False) for one in _templates(book, item)]
+    children += [_briefly(template_line(book, one, with_model=False)) for one in _templates(book, item)]
     line = line_of(item, note=view.spec.image, children=tuple(children))
     if line.good:
         return line
     return replace(line, commands=(describe(book, line.kind, meta.name, meta.namespace),))
+
+
+def _briefly(line: Line) -> Line:
+    """Of a template that is well, what it needs is of no interest here."""
+    return replace(line, children=()) if line.good and not list(line.causes()) else line
 
 
 def _image(book: Book, item: Object[Any]) -> list[Line]:

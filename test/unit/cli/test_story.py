@@ -271,7 +271,7 @@ CASES = {
             job(downloading, "download-weights", component="download", active=1, ready=1),
         ],
         ("aimsvc", "chat"),
-        {("Job", "download-weights", "")},
+        {("AIMModelCache", "weights", "Downloading")},
     ),
     "a service that caches by itself": (
         [
@@ -451,7 +451,10 @@ def test_jobs_of_another_template_with_the_same_label_are_not_ours():
 def test_jobs_of_cluster_templates_are_looked_for_in_the_operator_namespace():
     base = template("base", "", state=RUNNING)
     story = tell(Paper(base, model("llama", ""), job(base, active=1, ready=1)), "aimclst", "base", "")
-    assert [(line.kind, line.namespace) for line in story.causes] == [("Job", "kaiwo-system")]
+    assert [(line.namespace, line.state) for line in story.line.walk() if line.kind == "Job"] == [
+        ("kaiwo-system", "Running")
+    ]
+    assert causes(story) == {("AIMClusterServiceTemplate", "base", "DiscoveryRunning")}
 
 
 def test_a_place_in_the_queue_tells_who_is_before_and_who_waits_for_it():
