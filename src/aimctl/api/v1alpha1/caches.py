@@ -7,6 +7,7 @@ from enum import StrEnum
 from pydantic import ConfigDict, Field
 
 from aimctl.api.v1alpha1.common import (
+    ATOMIC,
     Conditions,
     EnvList,
     Image,
@@ -54,6 +55,8 @@ class CacheState(StrEnum):
 
 class DownloadProgress(View):
     """How much has arrived."""
+
+    model_config = ConfigDict(json_schema_extra=ATOMIC)
 
     downloaded_bytes: Int64 = Field(0, description="Bytes on the volume.", json_schema_extra={"minimum": 0})
     total_bytes: Int64 = Field(0, description="Bytes expected in all.", json_schema_extra={"minimum": 0})
@@ -162,6 +165,8 @@ class ModelCacheSpec(View):
 class DownloadFailure(View):
     """How a download failed."""
 
+    model_config = ConfigDict(json_schema_extra=ATOMIC)
+
     job_name: str = Field(
         "",
         description="The download Job; its name stands for attempt, volume and input.",
@@ -176,6 +181,8 @@ class DownloadFailure(View):
 
 class CompletedDownload(View):
     """What is known of a download that is complete."""
+
+    model_config = ConfigDict(json_schema_extra=ATOMIC)
 
     volume_uid: str = Field(
         "", description="UID of the volume claim that holds it.", json_schema_extra={"maxLength": 128}

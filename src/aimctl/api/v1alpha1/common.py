@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from aimctl.api.v1alpha1.meta import View
 
@@ -47,6 +47,11 @@ def constant(*values: str) -> dict[str, Any]:
     """Schema word of a status text that takes only these values, read as plain text all the same."""
     return {"enum": list(values)}
 
+
+ATOMIC: dict[str, Any] = {"x-kubernetes-map-type": "atomic"}
+"""Schema word of an object that one writer sets as a whole. Parts of a status that may vanish need it: kube-apiserver
+1.20 was seen to put null in place of an object whose fields are all taken away by server-side apply.
+"""
 
 ObjectName = Annotated[
     str, Field(json_schema_extra={"minLength": 1, "maxLength": 253, "pattern": DNS1123_SUBDOMAIN})
@@ -154,24 +159,21 @@ class ObjectFieldSelector(View):
     )
 
 
-_ATOMIC: dict[str, Any] = {"x-kubernetes-map-type": "atomic"}
-
-
 class EnvVarSource(View):
     """Where a variable's value comes from; exactly one of the fields."""
 
     secret_key_ref: SecretKeySelector | None = Field(
         None,
         description="Take the value from a key of a Secret in the same namespace.",
-        json_schema_extra=_ATOMIC,
+        json_schema_extra=ATOMIC,
     )
     config_map_key_ref: ConfigMapKeySelector | None = Field(
         None,
         description="Take the value from a key of a ConfigMap in the same namespace.",
-        json_schema_extra=_ATOMIC,
+        json_schema_extra=ATOMIC,
     )
     field_ref: ObjectFieldSelector | None = Field(
-        None, description="Take the value from a field of the pod.", json_schema_extra=_ATOMIC
+        None, description="Take the value from a field of the pod.", json_schema_extra=ATOMIC
     )
 
 
@@ -236,6 +238,8 @@ class StatusModelSource(View):
 
 class ResolvedReference(View):
     """The object that a reference led to."""
+
+    model_config = ConfigDict(json_schema_extra=ATOMIC)
 
     kind: str = Field("", description="Kind of the object.", json_schema_extra={"maxLength": 63})
     name: str = Field(description="Name of the object.", json_schema_extra={"maxLength": 253})

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from aimctl.api.v1alpha1.common import (
+    ATOMIC,
     Conditions,
     EnvList,
     Image,
@@ -140,6 +141,8 @@ class OciMetadata(View):
 
 class ImageMetadata(View):
     """What the image says about itself."""
+
+    model_config = ConfigDict(json_schema_extra=ATOMIC)
 
     image: str | None = Field(
         None, description="The image that was read.", json_schema_extra={"maxLength": 512}

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ConfigDict, Field
 
 from aimctl.api.v1alpha1.common import (
+    ATOMIC,
     Conditions,
     EnvList,
     GpuSelector,
@@ -173,6 +174,8 @@ class DiscoveryFailure(DiscoveryRecord):
 
 class DiscoveryStatus(View):
     """Which inputs discovery has answered; none is asked again unless aimctl rediscover asks for it."""
+
+    model_config = ConfigDict(json_schema_extra=ATOMIC)
 
     result: DiscoveryRecord | None = Field(
         None, description="The discovery that modelSources and profile are from."

@@ -1,0 +1,31 @@
+"""Parts of a status that come and go are set as a whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from aimctl.api.generate import manifests
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CRDS = [yaml.safe_load(text) for path, text in manifests().items() if path.startswith("crd/")]
+
+
+def granular(schema: dict[str, Any], path: str) -> Iterator[str]:
+    """Objects that server-side apply would merge field by field."""
+    for name, child in schema.get("properties", {}).items():
+        if child.get("type") == "object" and child.get("x-kubernetes-map-type") != "atomic":
+            yield f"{path}.{name}"
+
+
+@pytest.mark.parametrize("crd", CRDS, ids=lambda crd: crd["spec"]["names"]["kind"])
+def test_every_object_in_a_status_is_atomic_so_that_no_null_is_left_when_it_goes(crd: dict[str, Any]) -> None:
+    status = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]
+    assert list(granular(status, "status")) == []
+    lists = [item for item in status["properties"].values() if item.get("type") == "array"]
+    assert lists, "conditions at least"
+    assert all(item.get("x-kubernetes-list-type") in {"map", "atomic", "set"} for item in lists)
