@@ -47,16 +47,23 @@ def managed(cluster: RunningCluster, tmp_path: Path) -> Iterator[ManagerProcess]
 
 
 @pytest.fixture(scope="module")
-def operated(
+def operator(
     shared_cluster: RunningCluster, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[RunningCluster]:
-    """A cluster with a manager at work, shared by the tests of one file: each takes a namespace of its own."""
+) -> Iterator[ManagerProcess]:
+    """A manager at work, shared by the tests of one file: each takes a namespace of its own."""
     log = tmp_path_factory.mktemp("manager") / "manager.log"
     with ManagerProcess(shared_cluster.kubeconfig, log, *shared_cluster.manager_flags) as manager:
         manager.wait_ready()
-        yield shared_cluster
+        yield manager
         assert manager.running, manager.log[-3000:]
     shared_cluster.clean()
+
+
+@pytest.fixture(scope="module")
+def operated(shared_cluster: RunningCluster, operator: ManagerProcess) -> RunningCluster:
+    """The cluster with that manager."""
+    del operator  # it is at work
+    return shared_cluster
 
 
 @pytest.fixture

@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from support.managers import ManagerProcess
-from support.stage import Stage, condition, said
+from support.stage import condition, said
 from support.waiting import eventually
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from support.clusters import RunningCluster
+    from support.managers import ManagerProcess
+    from support.stage import Stage
 
 PRINTED = {"metric": "throughput", "precision": "fp16"}
 SMALL = {"metric": "latency", "precision": "fp16", "gpuSelector": {"count": 1, "model": "MI300X"}}
@@ -186,25 +184,21 @@ def test_a_cluster_base_is_derived_into_the_services_namespace(stage: Stage) -> 
     assert len(stage.jobs()) == 1, "its discovery runs in the service's namespace, too"
 
 
-def test_a_restarted_operator_finds_what_it_derived(cluster: RunningCluster, tmp_path: Path) -> None:
+def test_a_restarted_operator_finds_what_it_derived(stage: Stage, operator: ManagerProcess) -> None:
     """Document 54."""
-    stage = Stage(cluster, "doc")
     name = foretold("base", PRINTED)
-    with ManagerProcess(cluster.kubeconfig, tmp_path / "manager.log", *cluster.manager_flags) as manager:
-        stage.model()
-        stage.template("base", **SMALL)
-        stage.service(templateRef="base", overrides=PRINTED)
-        stage.until("AIMServiceTemplate", name, "Ready")
-        before = stage.list("AIMServiceTemplate")
-        assert manager.terminate() == 0
-        manager.start()
-        manager.wait_ready()
-        stage.edit("AIMService", "service", {"replicas": 2})
-        eventually(
-            lambda: stage.status("AIMService", "service").get("observedGeneration") == 2,
-            30,
-            "it looked again",
-        )
+    stage.model()
+    stage.template("base", **SMALL)
+    stage.service(templateRef="base", overrides=PRINTED)
+    stage.until("AIMServiceTemplate", name, "Ready")
+    before = stage.list("AIMServiceTemplate")
+    assert operator.terminate() == 0
+    operator.start()
+    operator.wait_ready()
+    stage.edit("AIMService", "service", {"replicas": 2})
+    eventually(
+        lambda: stage.status("AIMService", "service").get("observedGeneration") == 2, 30, "it looked again"
+    )
     assert stage.list("AIMServiceTemplate") == before
 
 
