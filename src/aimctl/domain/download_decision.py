@@ -96,11 +96,12 @@ class Download:
 def decide_download(seen: ModelCacheObservation, volume: VolumeDecision) -> Download:
     """Decide about the download, given how it is with the volume."""
     if volume.usable is None:
-        # Whatever runs can only hold up the volume that it was made for.
         state = CacheState.FAILED if volume.hopeless else CacheState.PENDING
-        return Download(
-            state, volume.reason, volume.message, _record(seen), delete_jobs=_unfinished(seen.jobs)
-        )
+        # What runs has nowhere to write to. A claim that is being deleted stays for every pod that mounts it, even one
+        # that has ended, so finished Jobs must not wait for their TTL then.
+        leaving = seen.volume is not None and seen.volume.deleting
+        stale = _deletions(seen.jobs) if leaving else _unfinished(seen.jobs)
+        return Download(state, volume.reason, volume.message, _record(seen), delete_jobs=stale)
     return _Attempts(seen, volume.usable).decide()
 
 
@@ -279,11 +280,13 @@ def _termination_message(job: ObservedJob) -> PodLog | None:
 
 def _unfinished(jobs: Iterable[ObservedJob]) -> tuple[JobDeletion, ...]:
     """Jobs that are not over. Finished ones go by their TTL; until then people can read their logs."""
+    return _deletions(job for job in jobs if not job.view.finished)
+
+
+def _deletions(jobs: Iterable[ObservedJob]) -> tuple[JobDeletion, ...]:
     return tuple(
         JobDeletion(meta.namespace, meta.name, meta.uid, meta.resource_version)
-        for job in jobs
-        if not job.view.finished and not job.deleting
-        for meta in (job.view.metadata,)
+        for meta in (job.view.metadata for job in jobs if not job.deleting)
     )
 
 

@@ -182,6 +182,13 @@ def test_what_runs_is_ended_when_its_volume_goes() -> None:
         assert decision.create_job is None
 
 
+def test_a_claim_that_is_being_deleted_is_not_held_up_by_a_download_that_is_over() -> None:
+    done = job(ended="Complete")
+    decision = decide_model_cache(observe(COMPLETED, of=volume(deleting=True), jobs=[done]))
+    assert [item.name for item in decision.delete_jobs] == [done.name]
+    assert decide_model_cache(observe(COMPLETED, jobs=[done])).delete_jobs == ()
+
+
 # ---- attempts
 
 
@@ -508,7 +515,10 @@ def test_every_decision_is_whole_and_settles(
         assert of is not None
     if decision.create_volume is not None:
         assert of is None
-    assert {item.name for item in decision.delete_jobs} <= unfinished
+    leaving = of is not None and of.deleting
+    assert {item.name for item in decision.delete_jobs} <= (
+        {item.name for item in jobs} if leaving else unfinished
+    )
     assert (whole["status"] == "Available") == (condition(decision)["status"] == "True")
     if "progress" in whole:
         assert (whole["progress"]["percent"] == 100) == (whole["status"] == "Available")

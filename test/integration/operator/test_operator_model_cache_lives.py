@@ -1,0 +1,301 @@
+"""Model caches through what happens to them: storage that is missing or lost, crashes of the manager, deletion."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from aimctl.controllers import kinds
+from aimctl.devcluster.catalogue import Catalogue
+from aimctl.devcluster.volumes import DEFAULT_CLASS_ANNOTATION, STORAGE_CLASSES
+from aimctl.runtime.kube.builtin import PVCS
+from aimctl.testing.virtualtime import virtual_time
+from support.download_ledger import Downloads
+from support.operator import world
+
+SOURCE = {"name": "llama", "sourceURI": "hf://meta-llama/Llama-3.1-8B-Instruct", "size": "40Gi"}
+
+
+def hub(**entry):
+    return Catalogue.default().extended(downloads=[{"source": "hf://meta-llama/*", "size_gb": 40, **entry}])
+
+
+async def storage_class(w, name, *, default=False):
+    annotations = {DEFAULT_CLASS_ANNOTATION: "true"} if default else {}
+    body = {"metadata": {"name": name, "annotations": annotations}, "provisioner": "example"}
+    await w.client.create(STORAGE_CLASSES, body)
+
+
+# ---- storage
+
+
+@virtual_time
+async def test_a_storage_class_that_is_missing_is_said_before_anything_is_made_and_noticed_when_it_comes():
+    async with world() as w:
+        downloads = Downloads(w)
+        w.start()
+        await downloads.want(storageClassName="nfs")
+        await downloads.until_said("Pending", "StorageClassNotFound", seconds=5)
+        assert "'nfs'" in downloads.condition("StorageReady")["message"]
+        assert "standard" in downloads.condition("StorageReady")["message"]
+        await asyncio.sleep(100)
+        assert downloads.claims == []
+        await storage_class(w, "nfs")
+        await downloads.until_available(seconds=30)
+        assert (await downloads.claim())["spec"]["storageClassName"] == "nfs"
+        assert ("Warning", "StorageClassNotFound") in w.events_of("llama")
+
+
+@virtual_time
+async def test_a_wrong_class_of_the_runtime_config_is_mended_there():
+    async with world() as w:
+        downloads = Downloads(w)
+        await w.config("default", "team", defaultStorageClassName="typo", pvcHeadroomPercent=50)
+        w.start()
+        await downloads.want()
+        await downloads.until_said("Pending", "StorageClassNotFound", seconds=5)
+        await w.config("default", "team", defaultStorageClassName="standard", pvcHeadroomPercent=50)
+        await downloads.until_available(seconds=30)
+        assert (await downloads.claim())["spec"]["resources"]["requests"]["storage"] == "60Gi"
+        assert downloads.status()["resolvedRuntimeConfig"]["name"] == "default"
+
+
+@virtual_time
+async def test_a_cluster_without_a_default_class_is_not_waited_for_in_silence():
+    async with world(storage_class="") as w:
+        downloads = Downloads(w)
+        w.start()
+        await downloads.want()
+        await downloads.until_said("Pending", "NoDefaultStorageClass", seconds=5)
+        await storage_class(w, "plain")
+        await asyncio.sleep(30)
+        assert downloads.claims == []
+        patch = {"metadata": {"annotations": {DEFAULT_CLASS_ANNOTATION: "true"}}}
+        await w.client.patch(STORAGE_CLASSES, "plain", patch)
+        await downloads.until_available(seconds=30)
+
+
+@virtual_time
+async def test_a_missing_runtime_config_is_named_and_followed_when_it_appears():
+    async with world() as w:
+        downloads = Downloads(w)
+        w.start()
+        await downloads.want(runtimeConfigName="special")
+        await downloads.until_said("Pending", "RuntimeConfigNotFound", seconds=5)
+        assert "'special'" in downloads.condition()["message"]
+        await w.config("special")
+        await downloads.until_available(seconds=30)
+
+
+@virtual_time
+async def test_a_claim_that_somebody_deleted_is_noticed_and_filled_anew():
+    async with world(catalogue=hub()) as w:
+        downloads = Downloads(w)
+        w.start()
+        await downloads.want()
+        await downloads.until_available()
+        before = await downloads.claim()
+        await downloads.delete_claim()
+        await w.until(lambda: downloads.said()[0] != "Available", seconds=5)
+        await downloads.until_available()
+        after = await downloads.claim()
+        assert after["metadata"]["uid"] != before["metadata"]["uid"]
+        assert downloads.status()["completed"]["volumeUid"] == after["metadata"]["uid"]
+        assert len(downloads.jobs) == 2
+        assert {kind for kind, reason in w.events_of("llama") if reason.startswith("Volume")} >= {"Warning"}
+
+
+@virtual_time
+async def test_a_claim_that_is_deleted_under_a_running_download_goes_with_it_and_another_follows():
+    async with world(catalogue=hub()) as w:
+        downloads = Downloads(w)
+        w.start()
+        await downloads.want()
+        await asyncio.sleep(20)
+        await downloads.delete_claim()
+        await downloads.until_available(seconds=120)
+        assert len(downloads.claims) == 2
+        assert len(downloads.jobs) == 2
+        assert downloads.most_at_once == 1
+
+
+@virtual_time
+async def test_a_claim_without_its_volume_is_told_and_never_deleted_by_us():
+    async with world(catalogue=hub()) as w:
+        downloads = Downloads(w)
+        w.start()
+        await downloads.want()
+        await downloads.until_available()
+        await w.cluster.volumes.lose("llama", "team")
+        await downloads.until_said("Failed", "VolumeLost", seconds=5)
+        assert "kubectl -n team delete pvc llama" in downloads.condition()["message"]
+        assert downloads.condition("StorageReady")["status"] == "False"
+        await asyncio.sleep(3600)
+        assert len(downloads.claims) == 1
+        await downloads.delete_claim()
+        await downloads.until_available()
+        assert len(downloads.claims) == 2
+
+
+@virtual_time
+async def test_a_claim_of_the_name_that_is_somebodys_own_is_left_alone():
+    async with world() as w:
+        downloads = Downloads(w)
+        await w.namespace("team")
+        spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+        await w.client.create(PVCS, {"metadata": {"name": "llama"}, "spec": spec}, "team")
+        w.start()
+        await downloads.want()
+        await downloads.until_said("Failed", "NameTaken", seconds=10)
+        assert "'llama'" in downloads.condition()["message"]
+        await asyncio.sleep(300)
+        assert downloads.jobs == []
+        await downloads.delete_claim()
+        await downloads.until_available(seconds=120)
+
+
+# ---- crashes
+
+
+@pytest.mark.parametrize("seconds", [0.001, 0.5, 3, 20])
+@virtual_time
+async def test_a_manager_that_dies_leaves_one_job_and_the_next_follows_it(seconds):
+    async with world(catalogue=hub()) as w:
+        downloads = Downloads(w)
+        first = w.start()
+        await downloads.want()
+        await asyncio.sleep(seconds)
+        await first.crash()
+        await asyncio.sleep(5)
+        w.start()
+        await downloads.until_available()
+        assert len(downloads.jobs) == 1
+        assert len(downloads.claims) == 1
+
+
+@virtual_time
+async def test_an_end_that_came_while_nobody_looked_counts_once():
+    async with world(catalogue=hub(fail_first=1)) as w:
+        downloads = Downloads(w)
+        first = w.start()
+        await downloads.want()
+        await asyncio.sleep(10)
+        await first.crash()
+        await asyncio.sleep(600)
+        second = w.start()
+        await w.until(lambda: downloads.status().get("failedDownloads") == 1, seconds=5)
+        await asyncio.sleep(20)
+        await second.crash()
+        third = w.start()
+        await w.until(lambda: len(downloads.jobs) == 2, seconds=30)
+        await asyncio.sleep(2)
+        await third.crash()
+        await asyncio.sleep(600)
+        w.start()
+        await downloads.until_available(seconds=5)
+        assert len(downloads.jobs) == 2
+        assert max(item.get("failedDownloads", 0) for _, item in downloads.history["llama"]) == 1
+
+
+@virtual_time
+async def test_the_pause_after_a_failure_outlives_the_manager():
+    async with world(catalogue=hub(fail="not-found")) as w:
+        downloads = Downloads(w)
+        for _ in range(8):
+            replica = w.start()
+            await downloads.want()
+            await asyncio.sleep(10)
+            await replica.crash()
+        w.start()
+        await asyncio.sleep(5)
+        assert len(downloads.jobs) <= 3
+
+
+# ---- going
+
+
+@virtual_time
+async def test_deleting_a_cache_while_it_downloads_takes_claim_job_and_pods_along():
+    async with world(catalogue=hub()) as w:
+        downloads = Downloads(w)
+        w.start()
+        await downloads.want()
+        await asyncio.sleep(20)
+        await w.client.delete(kinds.MODEL_CACHES, "llama", "team", propagation="Background")
+        await asyncio.sleep(60)
+        assert await downloads.left() == {"claims": 0, "jobs": 0}
+        assert await w.pods_of(downloads.jobs[0][1]) == []
+        assert len(downloads.jobs) == 1
+        version = w.version
+        await asyncio.sleep(600)
+        assert w.version == version
+
+
+@virtual_time
+async def test_a_cache_made_anew_under_the_same_name_takes_nothing_over_from_the_former():
+    async with world(catalogue=hub()) as w:
+        downloads = Downloads(w)
+        w.start()
+        await downloads.want()
+        await asyncio.sleep(20)
+        await w.client.delete(kinds.MODEL_CACHES, "llama", "team", propagation="Background")
+        await downloads.want()
+        await downloads.until_available(seconds=180)
+        assert len(downloads.claims) == 2
+        assert len(downloads.jobs) == 2
+        owner = (await downloads.claim())["metadata"]["ownerReferences"][0]["uid"]
+        assert owner == downloads.caches["team", "llama"]["metadata"]["uid"]
+
+
+@virtual_time
+async def test_two_template_caches_share_a_download_and_the_last_one_takes_what_is_unfinished_along():
+    async with world(catalogue=hub(gb_per_second=0.1)) as w:
+        downloads = Downloads(w)
+        await w.model("m")
+        w.start()
+        for name in ("one", "two"):
+            await w.template(name, "team", modelSources=[SOURCE], caching={"enabled": True})
+        await w.until(lambda: len(downloads.jobs) == 1, seconds=30)
+        await asyncio.sleep(100)
+        assert len(downloads.caches) == 1
+        await w.delete_template("one", "team")
+        await asyncio.sleep(100)
+        assert len(downloads.caches) == 1, "the other one still wants it"
+        await w.delete_template("two", "team")
+        await w.until(lambda: not downloads.caches, seconds=10)
+        await asyncio.sleep(60)
+        assert await downloads.left() == {"claims": 0, "jobs": 0}
+        assert len(downloads.jobs) == 1
+
+
+@virtual_time
+async def test_what_is_available_stays_when_nobody_uses_it_any_more_and_is_used_again():
+    async with world(catalogue=hub()) as w:
+        downloads = Downloads(w)
+        await w.model("m")
+        w.start()
+        await w.template("one", "team", modelSources=[SOURCE], caching={"enabled": True})
+        await w.until_state("one", "team", "Ready", seconds=120)
+        await w.delete_template("one", "team")
+        await asyncio.sleep(3600)
+        assert [item["status"]["status"] for item in downloads.caches.values()] == ["Available"]
+        await w.template("two", "team", modelSources=[SOURCE], caching={"enabled": True})
+        await w.until_state("two", "team", "Ready", seconds=5)
+        assert len(downloads.jobs) == 1
+
+
+@virtual_time
+async def test_states_are_counted():
+    async with world(catalogue=hub(fail="not-found")) as w:
+        downloads = Downloads(w)
+        replica = w.start()
+        await downloads.want()
+        await downloads.want("good", source="hf://other/model", size="1Gi")
+        await downloads.until_available("good")
+        await downloads.until_said("Failed", "SourceNotFound")
+        await asyncio.sleep(1)
+        counts = {
+            state: replica.metric("aim_model_caches", status=state) for state in ("Available", "Failed", "")
+        }
+        assert counts == {"Available": 1, "Failed": 1, "": 0}

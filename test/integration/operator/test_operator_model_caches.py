@@ -1,0 +1,401 @@
+"""Model caches: sources downloaded onto volumes, with progress, retries, and causes that a person can act on."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+
+import pytest
+
+from aimctl.devcluster.catalogue import Catalogue
+from aimctl.devcluster.faults import Answer, Match, Silence
+from aimctl.runtime.kube.builtin import JOBS, SECRETS
+from aimctl.testing.virtualtime import virtual_time
+from support.download_ledger import GIB, Downloads
+from support.operator import world
+
+
+def secret(name, **data):
+    return {"metadata": {"name": name}, "stringData": data}
+
+
+def token(name):
+    return [{"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": name, "key": "token"}}}]
+
+
+def hub(*downloads):
+    return Catalogue.default().extended(downloads=downloads)
+
+
+LLAMA = {"source": "hf://meta-llama/*", "size_gb": 40}
+
+
+# ---- as it should go
+
+
+@virtual_time
+async def test_a_source_is_downloaded_onto_a_volume_with_headroom_and_progress_is_told():
+    async with world(catalogue=hub(LLAMA)) as w:
+        downloads = Downloads(w)
+        w.start()
+        await downloads.want(size="40Gi")
+        await downloads.until_available(seconds=60)
+        claim = await downloads.claim()
+        assert claim["spec"]["resources"]["requests"]["storage"] == "44Gi"
+        assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
+        ((_, job),) = downloads.jobs
+        assert job["metadata"]["ownerReferences"][0]["kind"] == "AIMModelCache"
+        assert downloads.status()["persistentVolumeClaim"] == "llama"
+        assert downloads.status()["progress"]["percent"] == 100
+        assert downloads.condition("StorageReady")["reason"] == "VolumeBound"
+        assert "failedDownloads" not in downloads.status()
+        await asyncio.sleep(1)
+        assert w.events_of("llama") == [
+            ("Normal", "VolumeRequested"),
+            ("Normal", "DownloadWaiting"),
+            ("Normal", "Downloaded"),
+        ]
+
+
+@virtual_time
+async def test_progress_grows_is_written_at_most_every_ten_seconds_and_is_whole_only_at_the_end():
+    async with world(catalogue=hub({**LLAMA, "gb_per_second": 0.25})) as w:
+        downloads = Downloads(w)
+        w.start()
+        await downloads.want(size="40Gi")
+        await downloads.until_available(seconds=300)
+        told = [
+            (at, item["progress"], item["status"])
+            for at, item in downloads.history["llama"]
+            if "progress" in item
+        ]
+        amounts = [progress["downloadedBytes"] for _, progress, _ in told]
+        assert amounts == sorted(amounts)
+        assert len(set(amounts)) >= 14
+        assert all((progress["percent"] == 100) == (state == "Available") for _, progress, state in told)
+        grown = [(at, progress) for at, progress, _ in told if 0 < progress["percent"] < 100]
+        assert all(later - earlier >= 9.9 for (earlier, _), (later, _) in pairwise(grown))
+        assert all(progress["totalBytes"] == 40 * GIB for _, progress in grown)
+
+
+@virtual_time
+async def test_a_settled_cache_writes_nothing_and_outlives_its_job():
+    async with world() as w:
+        downloads = Downloads(w)
+        first = w.start()
+        await downloads.want()
+        await downloads.until_available()
+        await asyncio.sleep(60)
+        version = w.version
+        await asyncio.sleep(5 * 3600)
+        assert w.version == version
+        await asyncio.sleep(2 * 3600)
+        assert (await downloads.left())["jobs"] == 0, "its time to live is over"
+        version = w.version
+        await first.stop()
+        w.start()
+        await asyncio.sleep(3600)
+        assert w.version == version
+        assert downloads.said() == ("Available", "Downloaded")
+        assert len(downloads.jobs) == 1
+
+
+@virtual_time
+async def test_a_size_that_nobody_knows_is_downloaded_all_the_same():
+    async with world() as w:
+        downloads = Downloads(w)
+        w.start()
+        await downloads.want(size="0")
+        await asyncio.sleep(8)
+        assert downloads.status()["progress"]["percent"] == 0
+        await downloads.until_available(seconds=100)
+        assert downloads.status()["progress"]["percent"] == 100
+
+
+@virtual_time
+async def test_a_volume_that_is_made_only_for_its_first_pod_does_not_keep_the_job_from_being_made():
+    async with world(provision_seconds=20) as w:
+        downloads = Downloads(w)
+        w.start()
+        await downloads.want()
+        await asyncio.sleep(5)
+        assert len(downloads.jobs) == 1
+        assert downloads.condition("StorageReady")["reason"] == "VolumePending"
+        assert "unbound" in downloads.condition()["message"]
+        await downloads.until_available()
+        assert len(downloads.jobs) == 1
+
+
+@virtual_time
+async def test_a_claim_that_gets_no_volume_says_what_may_be_the_matter_and_goes_on_when_it_comes():
+    async with world(provision_seconds=1000) as w:
+        downloads = Downloads(w)
+        w.start()
+        await downloads.want()
+        await asyncio.sleep(310)
+        assert downloads.condition("StorageReady")["reason"] == "VolumeNotProvisioned"
+        assert "ReadWriteMany" in downloads.condition("StorageReady")["message"]
+        await downloads.until_available(seconds=800)
+        assert len(downloads.jobs) == 1
+
+
+# ---- downloads that fail
+
+
+@virtual_time
+async def test_a_full_volume_is_named_and_a_larger_one_is_filled_at_once():
+    async with world(catalogue=hub(LLAMA)) as w:
+        downloads = Downloads(w)
+        w.start()
+        await downloads.want(size="20Gi")
+        await downloads.until_said("Failed", "VolumeFull", seconds=60)
+        message = downloads.condition()["message"]
+        for word in ("22Gi", "spec.size", "'llama'", "No space left on device", "Attempt 2"):
+            assert word in message
+        assert downloads.condition("Failure")["status"] == "True"
+        await asyncio.sleep(2000)
+        assert downloads.said() == ("Failed", "VolumeFull")
+        await downloads.want(size="40Gi")
+        await downloads.delete_claim()
+        begun = w.now
+        await downloads.until_available()
+        assert w.now - begun < 60
+        assert (await downloads.claim())["spec"]["resources"]["requests"]["storage"] == "44Gi"
+        assert downloads.status()["progress"]["downloadedBytes"] == 40 * GIB
+        assert downloads.most_at_once == 1
+
+
+@virtual_time
+async def test_downloads_that_break_off_are_tried_again_with_growing_pauses_and_go_on_where_they_were():
+    async with world(catalogue=hub({**LLAMA, "fail_first": 3, "fail_at": 0.75})) as w:
+        downloads = Downloads(w)
+        w.start()
+        await downloads.want()
+        await downloads.until_said("Failed", "DownloadFailed", seconds=60)
+        assert "ConnectionError" in downloads.condition()["message"]
+        await downloads.until_available(seconds=600)
+        assert len(downloads.jobs) == 4
+        assert [round(item, -1) for item in downloads.pauses()] == [30, 60, 120]
+        assert downloads.most_at_once == 1
+        assert "failedDownloads" not in downloads.status()
+        assert "lastFailure" not in downloads.status()
+        amounts = [
+            item["progress"]["downloadedBytes"]
+            for _, item in downloads.history["llama"]
+            if "progress" in item
+        ]
+        assert amounts == sorted(amounts), "nothing is downloaded twice"
+        assert [event for event in w.events_of("llama") if event[0] == "Warning"] == [
+            ("Warning", "DownloadFailed")
+        ] * 3
+
+
+@virtual_time
+async def test_a_refused_token_is_named_with_its_secret_and_another_one_is_tried_at_once():
+    gated = {"source": "hf://gated/*", "needs_token": True, "tokens": ["good"], "size_gb": 1}
+    async with world(catalogue=hub(gated)) as w:
+        downloads = Downloads(w)
+        await w.namespace("team")
+        for name in ("bad", "good"):
+            await w.client.create(SECRETS, secret(f"hf-{name}", token=name), "team")
+        w.start()
+        await downloads.want(source="hf://gated/model", size="1Gi", env=token("hf-bad"))
+        await downloads.until_said("Failed", "AccessDenied", seconds=30)
+        for word in ("HF_TOKEN", "'hf-bad'", "'token'", "hf://gated/model"):
+            assert word in downloads.condition()["message"]
+        await asyncio.sleep(3000)
+        await downloads.want(source="hf://gated/model", size="1Gi", env=token("hf-good"))
+        await downloads.until_available(seconds=10)
+
+
+@virtual_time
+async def test_a_gated_source_without_a_token_says_which_one_is_missing_and_takes_the_runtime_configs():
+    gated = {"source": "hf://gated/*", "needs_token": True, "size_gb": 1}
+    async with world(catalogue=hub(gated)) as w:
+        downloads = Downloads(w)
+        await w.namespace("team")
+        await w.client.create(SECRETS, secret("hf", token="t"), "team")
+        w.start()
+        await downloads.want(source="hf://gated/model", size="1Gi")
+        await downloads.until_said("Failed", "AccessDenied", seconds=30)
+        assert "no HF_TOKEN" in downloads.condition()["message"]
+        await w.config("default", "team", env=token("hf"))
+        await downloads.until_available(seconds=10)
+
+
+@virtual_time
+async def test_a_secret_that_comes_a_moment_later_is_waited_for():
+    async with world() as w:
+        downloads = Downloads(w)
+        w.start()
+        await downloads.want(env=token("late"))
+        await asyncio.sleep(20)
+        assert '"late" not found' in downloads.condition()["message"]
+        await w.client.create(SECRETS, secret("late", token="t"), "team")
+        await downloads.until_available(seconds=60)
+        assert len(downloads.jobs) == 1
+
+
+@virtual_time
+async def test_a_secret_that_does_not_come_is_named_and_the_download_follows_when_it_does():
+    async with world() as w:
+        downloads = Downloads(w)
+        w.start()
+        await downloads.want(env=token("never"))
+        await downloads.until_said("Failed", "ContainerSetupFailed", seconds=90)
+        assert '"never" not found' in downloads.condition()["message"]
+        await asyncio.sleep(5)
+        assert (await downloads.left())["jobs"] == 0
+        await w.client.create(SECRETS, secret("never", token="t"), "team")
+        await downloads.annotate("llama", rediscover="now")
+        await downloads.until_available(seconds=60)
+
+
+@virtual_time
+async def test_an_image_that_is_not_there_is_seen_within_seconds_and_a_corrected_one_used_at_once():
+    async with world() as w:
+        downloads = Downloads(w)
+        w.start()
+        await downloads.want(modelDownloadImage="nobody/knows-this:1")
+        await downloads.until_said("Failed", "ImagePullFailed", seconds=20)
+        assert "nobody/knows-this:1" in downloads.condition()["message"]
+        assert "spec.modelDownloadImage" in downloads.condition()["message"]
+        await asyncio.sleep(5)
+        assert (await downloads.left())["jobs"] == 0
+        await downloads.want(modelDownloadImage="kserve/storage-initializer:v0.16.0")
+        await downloads.until_available(seconds=60)
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason", "words"),
+    [
+        ({"fail": "not-found"}, "SourceNotFound", ["hf://meta-llama", "404"]),
+        ({"fail": "crash", "exit_code": 7}, "DownloadFailed", ["exit code 7", "Traceback"]),
+        ({"fail": "out-of-memory"}, "OutOfMemory", ["137", "memory"]),
+        ({"fail": "unreachable"}, "DownloadFailed", ["name resolution"]),
+    ],
+)
+@virtual_time
+async def test_a_failure_is_told_with_its_cause_and_never_hammered(entry, reason, words):
+    async with world(catalogue=hub({"source": "hf://meta-llama/*", "size_gb": 8, **entry})) as w:
+        downloads = Downloads(w)
+        w.start()
+        await downloads.want()
+        await downloads.until_said("Failed", reason, seconds=60)
+        message = downloads.condition()["message"]
+        for word in words:
+            assert word in message
+        assert "aimctl" not in message
+        await asyncio.sleep(4 * 3600)
+        assert 8 <= len(downloads.jobs) <= 12
+        assert downloads.most_at_once == 1
+        assert downloads.status()["failedDownloads"] == len(downloads.jobs)
+
+
+@virtual_time
+async def test_a_download_that_hangs_is_ended_after_a_day_and_tried_again():
+    async with world(catalogue=hub({**LLAMA, "fail": "stalls"})) as w:
+        downloads = Downloads(w)
+        w.start()
+        await downloads.want()
+        await downloads.until_said("Failed", "DownloadFailed", seconds=25 * 3600)
+        assert "hangs" in downloads.condition()["message"]
+        await asyncio.sleep(60)
+        assert len(downloads.jobs) == 2
+
+
+@virtual_time
+async def test_a_job_that_somebody_deleted_is_made_again_and_not_counted():
+    async with world(catalogue=hub(LLAMA)) as w:
+        downloads = Downloads(w)
+        w.start()
+        await downloads.want()
+        await asyncio.sleep(20)
+        await w.delete_job(downloads.jobs[0][1])
+        await downloads.until_available()
+        assert [job["metadata"]["name"] for _, job in downloads.jobs] == [
+            downloads.jobs[0][1]["metadata"]["name"]
+        ] * 2
+        assert all(not item.get("failedDownloads") for _, item in downloads.history["llama"])
+
+
+@virtual_time
+async def test_a_running_download_is_not_disturbed_by_a_change_of_its_input():
+    async with world(catalogue=hub(LLAMA)) as w:
+        downloads = Downloads(w)
+        w.start()
+        await downloads.want()
+        await asyncio.sleep(20)
+        await downloads.want(env=[{"name": "HF_ENDPOINT", "value": "x"}])
+        await downloads.until_available()
+        assert len(downloads.jobs) == 1
+
+
+@virtual_time
+async def test_trouble_with_logs_costs_nothing_but_progress():
+    async with world(catalogue=hub({**LLAMA, "gb_per_second": 0.5})) as w:
+        downloads = Downloads(w)
+        hanging = w.faults.add(Silence(), Match("get", "pods", subresource="log"))
+        w.start()
+        await downloads.want()
+        await downloads.want("other", source="hf://other/model", size="1Gi")
+        await downloads.until_available("other", seconds=30)
+        await asyncio.sleep(30)
+        assert downloads.status()["progress"]["percent"] == 0
+        assert hanging.hits >= 2
+        w.faults.clear()
+        w.faults.add(
+            Answer(500, "InternalError", "the node is away"), Match("get", "pods", subresource="log")
+        )
+        await downloads.until_available(seconds=200)
+        assert downloads.status()["progress"]["percent"] == 100
+
+
+@virtual_time
+async def test_what_the_server_refuses_is_told_and_tried_again():
+    async with world() as w:
+        downloads = Downloads(w)
+        quota = w.faults.add(
+            Answer(403, "Forbidden", "exceeded quota: requests.storage"),
+            Match("create", "persistentvolumeclaims", namespace="team"),
+        )
+        w.start()
+        await downloads.want()
+        await downloads.until_said("Pending", "VolumeRefused")
+        assert "exceeded quota: requests.storage" in downloads.condition()["message"]
+        await asyncio.sleep(600)
+        assert 5 <= quota.hits <= 20
+        w.faults.clear()
+        jobs = w.faults.add(
+            Answer(403, "Forbidden", "exceeded quota: jobs"), Match("create", "jobs", namespace="team")
+        )
+        await downloads.until_said("Pending", "DownloadRefused")
+        await asyncio.sleep(600)
+        assert 5 <= jobs.hits <= 20
+        w.faults.clear()
+        await downloads.until_available()
+        assert [event for event in w.events_of("llama") if event[0] == "Warning"] == [
+            ("Warning", "VolumeRefused"),
+            ("Warning", "DownloadRefused"),
+        ]
+
+
+@virtual_time
+async def test_a_job_of_the_name_that_is_not_ours_is_left_alone_and_said():
+    async with world() as w:
+        downloads = Downloads(w)
+        first = w.start()
+        await downloads.want()
+        await w.until(lambda: downloads.jobs)
+        await first.crash()
+        name = downloads.jobs[0][1]["metadata"]["name"]
+        await w.delete_job(downloads.jobs[0][1])
+        await asyncio.sleep(5)
+        pod = {"restartPolicy": "Never", "containers": [{"name": "c", "image": "pause"}]}
+        squatter = {"metadata": {"name": name}, "spec": {"template": {"spec": pod}}}
+        await w.client.create(JOBS, squatter, "team")
+        w.start()
+        await downloads.until_said("Pending", "DownloadRefused")
+        assert name in downloads.condition()["message"]
+        await w.client.delete(JOBS, name, "team", propagation="Background")
+        await downloads.until_available()

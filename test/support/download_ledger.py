@@ -1,0 +1,157 @@
+"""What happened to model caches, their volume claims and download Jobs, by the server's own account.
+
+downloads = Downloads(w)
+await downloads.want("llama", "team", size="40Gi")
+await downloads.until_state("llama", "team", "Available")
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from aimctl.controllers import kinds
+from aimctl.runtime.kube.builtin import JOBS, PVCS
+
+if TYPE_CHECKING:
+    from support.operator import World
+
+__all__ = ["GIB", "Downloads"]
+
+GIB = 1024**3
+LLAMA = "hf://meta-llama/Llama-3.1-8B-Instruct"
+
+
+def _finished(job: dict[str, Any]) -> bool:
+    conditions = (job.get("status") or {}).get("conditions") or []
+    return any(item["type"] in ("Complete", "Failed") and item["status"] == "True" for item in conditions)
+
+
+class Downloads:
+    """Told of every write by the storage itself."""
+
+    def __init__(self, w: World) -> None:
+        self._w = w
+        self.caches: dict[tuple[str, str], dict[str, Any]] = {}
+        self.history: dict[str, list[tuple[float, dict[str, Any]]]] = defaultdict(list)
+        """When each status of a cache was written, and what it said."""
+        self.jobs: list[tuple[float, dict[str, Any]]] = []
+        """Each download Job ever made, and when."""
+        self.claims: list[dict[str, Any]] = []
+        self._unfinished: dict[str, set[str]] = defaultdict(set)
+        self.most_at_once = 0
+        """Unfinished Jobs that one cache had at the same time."""
+        w.cluster.server.storage.observers.append(self._take)
+
+    def _take(self, collection, change) -> None:
+        name, body = collection.name, change.record.object()
+        if "aimmodelcaches" in name:
+            self._cache(change, body)
+        elif "persistentvolumeclaims" in name and change.type == "ADDED":
+            self.claims.append(body)
+        elif (
+            "jobs" in name
+            and body["metadata"].get("labels", {}).get("app.kubernetes.io/component") == "download"
+        ):
+            self._job(change, body)
+        else:
+            return
+        self._w.ledger.changed.set()
+
+    def _cache(self, change, body) -> None:
+        key = (change.record.namespace, change.record.name)
+        if change.type == "DELETED":
+            self.caches.pop(key, None)
+            return
+        before = self.caches.get(key, {}).get("status")
+        self.caches[key] = body
+        if body.get("status") != before:
+            self.history[key[1]].append((self._w.now, body.get("status") or {}))
+
+    def _job(self, change, body) -> None:
+        meta = body["metadata"]
+        owner = meta["ownerReferences"][0]["uid"]
+        if change.type == "ADDED":
+            self.jobs.append((self._w.now, body))
+        if change.type == "DELETED" or _finished(body):
+            self._unfinished[owner].discard(meta["uid"])
+        else:
+            self._unfinished[owner].add(meta["uid"])
+        self.most_at_once = max(self.most_at_once, len(self._unfinished[owner]))
+
+    # ---- doing
+
+    async def want(
+        self, name: str = "llama", namespace: str = "team", source: str = LLAMA, **spec: Any
+    ) -> None:
+        """Create a model cache, or change it."""
+        await self._w.namespace(namespace)
+        body = {
+            "apiVersion": kinds.MODEL_CACHES.api_version,
+            "kind": kinds.MODEL_CACHES.kind,
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {"sourceURI": source, "size": "40Gi", **spec},
+        }
+        await self._w.client.apply(kinds.MODEL_CACHES, body)
+
+    async def annotate(self, name: str, namespace: str = "team", **annotations: str) -> None:
+        values = {f"aim.silogen.ai/{key}": value for key, value in annotations.items()}
+        patch = {"metadata": {"annotations": values}}
+        await self._w.client.patch(kinds.MODEL_CACHES, name, patch, namespace)
+
+    async def delete_claim(self, name: str = "llama", namespace: str = "team") -> None:
+        await self._w.client.delete(PVCS, name, namespace)
+
+    # ---- looking
+
+    def status(self, name: str = "llama", namespace: str = "team") -> dict[str, Any]:
+        return self.caches[namespace, name].get("status") or {}
+
+    def condition(self, type_: str = "Ready", name: str = "llama", namespace: str = "team") -> dict[str, Any]:
+        conditions = self.status(name, namespace).get("conditions") or []
+        return next((item for item in conditions if item["type"] == type_), {})
+
+    def said(self, name: str = "llama", namespace: str = "team") -> tuple[str, str]:
+        """State and reason."""
+        if (namespace, name) not in self.caches:
+            return "", ""
+        return (
+            self.status(name, namespace).get("status", ""),
+            self.condition("Ready", name, namespace).get("reason", ""),
+        )
+
+    def pauses(self) -> list[float]:
+        """Seconds between the Jobs, from the failure of one to the making of the next."""
+        failures = [
+            at
+            for (at, now), (_, before) in zip(self.history["llama"][1:], self.history["llama"], strict=False)
+            if now.get("failedDownloads", 0) > before.get("failedDownloads", 0)
+        ]
+        return [made - failed for failed, (made, _) in zip(failures, self.jobs[1:], strict=False)]
+
+    async def left(self, namespace: str = "team") -> dict[str, int]:
+        """Claims and download Jobs that are there."""
+        claims = (await self._w.client.list(PVCS, namespace)).items
+        jobs = (await self._w.client.list(JOBS, namespace)).items
+        return {"claims": len(claims), "jobs": len(jobs)}
+
+    async def claim(self, name: str = "llama", namespace: str = "team") -> dict[str, Any]:
+        return msgspec.json.decode((await self._w.client.get(PVCS, name, namespace)).raw, type=dict)
+
+    # ---- waiting
+
+    async def until_said(
+        self, state: str, reason: str, *, name: str = "llama", namespace: str = "team", seconds: float = 120.0
+    ) -> None:
+        await self._w.until(
+            lambda: self.said(name, namespace) == (state, reason),
+            seconds,
+            f"{name} is {state}/{reason}, but {self.caches.get((namespace, name))}",
+        )
+
+    async def until_available(
+        self, name: str = "llama", namespace: str = "team", seconds: float = 120.0
+    ) -> None:
+        await self.until_said("Available", "Downloaded", name=name, namespace=namespace, seconds=seconds)
