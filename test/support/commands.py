@@ -81,7 +81,8 @@ class RunningCommand:
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             text=True,
-            env=clean_environment(**env),
+            # Nobody listens there: no test asks real registries.
+            env=clean_environment(**{"AIM_REGISTRY_MIRROR": "*=http://127.0.0.1:9", **env}),
         )
         self.lines: list[str] = []
         self._fresh: queue.SimpleQueue[str | None] = queue.SimpleQueue()

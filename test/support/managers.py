@@ -40,6 +40,8 @@ class ManagerProcess:
             "--kubeconfig", str(kubeconfig),
             "--metrics-bind-address", f"127.0.0.1:{metrics}",
             "--health-probe-bind-address", f"127.0.0.1:{probes}",
+            # Nobody listens there: no test asks real registries. A later flag of the same wins.
+            "--registry-mirror", "*=http://127.0.0.1:9",
             *flags,
         ]  # fmt: skip
         self._process: subprocess.Popen[bytes] | None = None

@@ -115,6 +115,17 @@ def manager(
             envvar="AIM_MAX_CONCURRENT_RECONCILES", min=1, max=100, help="Workers of each reconciler."
         ),
     ] = 4,
+    registry_mirror: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--registry-mirror",
+            envvar="AIM_REGISTRY_MIRROR",
+            metavar="HOST=URL",
+            callback=values.registry_mirrors,
+            help="Read this image registry's metadata from a mirror, '*' for all registries; may be repeated, or"
+            " comma-separated.",
+        ),
+    ] = None,
     log_level: Annotated[
         LogLevel, typer.Option(envvar="AIM_OPERATOR_LOG_LEVEL", help="Least severe records written.")
     ] = LogLevel.info,
@@ -139,6 +150,7 @@ def manager(
             operator_namespace=operator_namespace,
             watch_namespaces=tuple(watch_namespace or ()),
             max_concurrent_reconciles=max_concurrent_reconciles,
+            registry_mirrors=dict(pair.split("=", 1) for pair in registry_mirror or ()),
             log_level=log_level.value,
             log_format=log_format.value,
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, cast
 
 import structlog
@@ -39,7 +39,7 @@ from aimctl.runtime.manager import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from aimctl.runtime.kube import ConnectionInfo
 
@@ -65,6 +65,7 @@ class ManagerSettings:
     operator_namespace: str = "kaiwo-system"
     watch_namespaces: tuple[str, ...] = ()
     max_concurrent_reconciles: int = 4
+    registry_mirrors: Mapping[str, str] = field(default_factory=dict)
     log_level: str = "info"
     log_format: str = "json"
 
@@ -75,6 +76,7 @@ class ManagerSettings:
             discovery_limit=self.discovery_limit,
             watch_namespaces=self.watch_namespaces,
             max_concurrent_reconciles=self.max_concurrent_reconciles,
+            registry_mirrors=self.registry_mirrors,
         )
 
 

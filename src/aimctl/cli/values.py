@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import typer
 
-__all__ = ["bind_address", "namespace", "namespaces"]
+__all__ = ["bind_address", "namespace", "namespaces", "registry_mirrors"]
 
 
 def namespace(value: str | None) -> str | None:
@@ -31,6 +31,23 @@ def namespaces(values: list[str] | None) -> list[str] | None:
     for name in names:
         namespace(name)
     return names
+
+
+def registry_mirrors(values: list[str] | None) -> list[str] | None:
+    """Pairs ``host=url``; commas separate as well. The last of several for one registry counts."""
+    from aimctl.controllers.options import mirror_problem
+
+    if values is None:
+        return None
+    pairs = [pair.strip() for value in values for pair in value.split(",") if pair.strip()]
+    for pair in pairs:
+        host, equals, url = pair.partition("=")
+        problem = mirror_problem(host, url) if equals else ""
+        if problem or not equals:
+            raise typer.BadParameter(
+                problem or f"{pair!r}: write HOST=URL, such as ghcr.io=https://mirror.example"
+            )
+    return pairs
 
 
 def bind_address(value: str) -> str:

@@ -19,6 +19,7 @@ MANAGER_FLAGS = {
     "--operator-namespace": "AIM_OPERATOR_NAMESPACE",
     "--watch-namespace": "AIM_WATCH_NAMESPACE",
     "--max-concurrent-reconciles": "AIM_MAX_CONCURRENT_RECONCILES",
+    "--registry-mirror": "AIM_REGISTRY_MIRROR",
     "--log-level": "AIM_OPERATOR_LOG_LEVEL",
     "--log-format": "AIM_OPERATOR_LOG_FORMAT",
 }
@@ -58,6 +59,26 @@ WRONG = {
         ["manager", "--watch-namespace", "good", "--watch-namespace", "Bad"],
         {},
         ["--watch-namespace", "'Bad'"],
+    ),
+    "a mirror without a registry": (
+        ["manager", "--registry-mirror", "https://mirror.example"],
+        {},
+        ["--registry-mirror", "'https://mirror.example'", "HOST=URL"],
+    ),
+    "a mirror that is no URL": (
+        ["manager", "--registry-mirror", "ghcr.io=mirror.example"],
+        {},
+        ["--registry-mirror", "'mirror.example'", "http://"],
+    ),
+    "a mirror with a login": (
+        ["manager"],
+        {"AIM_REGISTRY_MIRROR": "*=https://me:secret@mirror.example"},
+        ["AIM_REGISTRY_MIRROR", "without a login"],
+    ),
+    "a mirror of no registry": (
+        ["manager", "--registry-mirror", "*=http://a:1,gh cr.io=http://b:1"],
+        {},
+        ["--registry-mirror", "'gh cr.io'"],
     ),
     "a lease's namespace": (
         ["manager", "--leader-elect", "--leader-election-namespace", "a/b"],

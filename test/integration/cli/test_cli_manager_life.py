@@ -231,6 +231,22 @@ def test_the_runtimes_metrics_tell_what_is_so(seen):
 
 # ---- probes and pages
 
+CONTROLLERS = {
+    "templates",
+    "discovery",
+    "clustertemplates",
+    "clusterdiscovery",
+    "discovery-admission",
+    "warming",
+    "templatecaches",
+    "modelcaches",
+    "downloadprogress",
+    "services",
+    "derivation",
+    "models",
+    "clustermodels",
+}
+
 
 def test_the_probes_answer_and_name_their_checks(seen):
     status, text = seen.health
@@ -257,13 +273,7 @@ def test_the_debug_pages_are_listed_and_each_can_be_read(seen):
 def test_programs_get_the_same_pages_as_json(seen):
     status, text = seen.json_page
     assert status == 200
-    assert {row["controller"] for row in json.loads(text)} == {
-        "templates",
-        "discovery",
-        "clustertemplates",
-        "clusterdiscovery",
-        "discovery-admission",
-    }
+    assert {row["controller"] for row in json.loads(text)} == CONTROLLERS
 
 
 def test_there_are_no_other_pages_and_none_on_the_probe_port(seen):
@@ -280,7 +290,7 @@ def test_sigterm_ends_it_with_0_and_gives_the_lease_back(seen):
     assert not seen.lease_after.view.spec.holder_identity
     events = [record["event"] for record in seen.records]
     assert events[-1] == "stopped"
-    assert events.count("controller stopped") == 5
+    assert events.count("controller stopped") == len(CONTROLLERS)
 
 
 QUIET = ("--metrics-bind-address", "0", "--health-probe-bind-address", "0")

@@ -52,6 +52,7 @@ def test_the_table_of_flags_is_that_of_the_command():
         "the pod's account, else `~/.kube/config": None,
         "operator namespace": None,
         "all": None,
+        "none": None,
     }
     for flag, (_, default) in there.items():
         written = told[flag][1]
