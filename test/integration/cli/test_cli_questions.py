@@ -1,0 +1,471 @@
+"""``aimctl status``, ``explain``, ``queue`` and ``rediscover`` against the embedded cluster over real sockets."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import signal
+import time
+
+import pytest
+import yaml
+
+from aimctl.devcluster.access import ADMIN, DenyRule, DenyRules, User
+from aimctl.devcluster.faults import Delay, Match
+from support.commands import RunningCommand, aimctl, aimctl_all
+from support.served import ServedCluster
+
+KIND = {"apiVersion": "aim.silogen.ai/v1alpha1"}
+TEAM = "team"
+
+
+def doc(kind, name, namespace=TEAM, state=None, **spec):
+    metadata = {"name": name, "namespace": namespace} if namespace else {"name": name}
+    body = {**KIND, "kind": kind, "metadata": metadata, "spec": spec}
+    return body if state is None else {**body, "status": state}
+
+
+def ready(state, reason, message="", *more):
+    word = "True" if state in {"Ready", "Running", "Available"} else "False"
+    conditions = [("Ready", word, reason, message or reason), *more]
+    return {
+        "status": state,
+        "conditions": [
+            {
+                "type": type_,
+                "status": status,
+                "reason": why,
+                "message": text,
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            }
+            for type_, status, why, text in conditions
+        ],
+    }
+
+
+AWAITING = ready(
+    "Pending", "AwaitingDiscovery", "waits", ("Discovered", "False", "AwaitingDiscovery", "waits")
+)
+OBJECTS = [
+    doc("AIMClusterModel", "llama", "", image="registry.test/llama:1"),
+    doc("AIMClusterServiceTemplate", "base", "", ready("Ready", "ProfilesDiscovered"), modelName="llama"),
+    doc("AIMServiceTemplate", "good", TEAM, ready("Ready", "ProfilesDiscovered"), modelName="llama"),
+    doc("AIMServiceTemplate", "slow", TEAM, AWAITING, modelName="llama"),
+    doc("AIMServiceTemplate", "lost", TEAM, ready("Pending", "ModelNotFound"), modelName="nowhere"),
+    doc(
+        "AIMServiceTemplate",
+        "static",
+        TEAM,
+        ready("Ready", "ProfilesDiscovered"),
+        modelName="llama",
+        modelSources=[{"name": "m", "sourceURI": "hf://m", "size": "1Gi"}],
+    ),
+    doc(
+        "AIMService",
+        "chat",
+        TEAM,
+        ready("Starting", "TemplateNotReady"),
+        model={"ref": "llama"},
+        templateRef="slow",
+    ),
+    doc(
+        "AIMService",
+        "fine",
+        TEAM,
+        ready("Running", "RuntimeReady"),
+        model={"ref": "llama"},
+        templateRef="good",
+    ),
+    doc("AIMServiceTemplate", "only", "well", ready("Ready", "ProfilesDiscovered"), modelName="llama"),
+]
+
+
+def deny(user, *rules, namespace="*"):
+    return [DenyRule(*rule, user=user, namespace=namespace) for rule in rules]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("questions")
+
+
+@pytest.fixture(scope="module")
+def served(folder):
+    """A cluster whose statuses stand still: no operator, no controllers."""
+    with ServedCluster(
+        folder, controllers=False, namespaces=("kaiwo-system", TEAM, "well", "empty")
+    ) as served:
+        served.apply([{**item, "status": None} for item in OBJECTS])
+
+        async def statuses(client):
+            from aimctl.runtime.kube.discovery import discover
+
+            known = await discover(client)
+            for item in OBJECTS:
+                if "status" in item:
+                    kind = known.find("aim.silogen.ai", item["kind"])
+                    await client.apply(
+                        kind.resource, {key: item[key] for key in item if key != "spec"}, subresource="status"
+                    )
+
+        served.ask(statuses)
+        tokens = {name: User(name) for name in ("member", "guest", "jobless", "reader")}
+        served.cluster.server.authenticator.tokens.update(admin=ADMIN, **tokens)
+        everywhere = [("list", "*"), ("get", "*"), ("patch", "*")]
+        served.cluster.server.authorizer = DenyRules(
+            [
+                *deny("member", *everywhere, namespace=""),
+                *deny("guest", *everywhere),
+                *deny("jobless", ("list", "jobs"), ("list", "aimmodelcaches")),
+                *deny("reader", ("patch", "*")),
+            ]
+        )
+        yield served
+
+
+@pytest.fixture(scope="module")
+def outcomes(served, folder):
+    """All calls that change nothing, a few at a time."""
+    admin = served.kubeconfig("admin", token="admin")
+    dead = yaml.safe_load(admin.read_text())
+    dead["clusters"][0]["cluster"]["server"] = "http://127.0.0.1:9"
+    (folder / "dead").write_text(yaml.safe_dump(dead))
+    users = {
+        name: served.kubeconfig(name, token=name)
+        for name in ("member", "guest", "jobless", "reader", "admin")
+    }
+    users |= {"dead": folder / "dead", "stranger": served.kubeconfig("stranger", token="nobody")}
+    calls = {name: ((*args, "--kubeconfig", users[user]), {}) for name, (user, args) in CALLS.items()}
+    return aimctl_all(calls)
+
+
+CALLS = {
+    "all": ("admin", ("status", "-A")),
+    "team": ("admin", ("status", "-n", TEAM)),
+    "team json": ("admin", ("status", "-n", TEAM, "-o", "json")),
+    "well": ("admin", ("status", "-n", "well", "-o", "yaml")),
+    "one": ("admin", ("status", "fine", "-n", TEAM)),
+    "no such name": ("admin", ("status", "nope", "-n", TEAM)),
+    "empty": ("admin", ("status", "-n", "empty")),
+    "explain chat": ("admin", ("explain", "aimsvc", "chat", "-n", TEAM)),
+    "explain slash": ("admin", ("explain", "aimservices/chat", "-n", TEAM, "-o", "json")),
+    "explain lost": ("admin", ("explain", "AIMServiceTemplate", "lost", "-n", TEAM)),
+    "explain good": ("admin", ("explain", "aimst", "good", "-n", TEAM)),
+    "explain elsewhere": ("admin", ("explain", "aimst", "good")),
+    "explain sibling": ("admin", ("explain", "aimst", "base", "-n", TEAM)),
+    "explain nowhere": ("admin", ("explain", "aimst", "nope")),
+    "queue": ("admin", ("queue", "--discovery-limit", "4")),
+    "queue json": ("admin", ("queue", "-o", "json", "-n", "well")),
+    "member team": ("member", ("status", "-n", TEAM)),
+    "member all": ("member", ("status", "-A")),
+    "member explain": ("member", ("explain", "aimsvc", "chat", "-n", TEAM)),
+    "member queue": ("member", ("queue", "-n", TEAM)),
+    "guest status": ("guest", ("status", "-n", TEAM)),
+    "guest explain": ("guest", ("explain", "aimst", "good", "-n", TEAM)),
+    "guest queue": ("guest", ("queue",)),
+    "guest rediscover": ("guest", ("rediscover", "good", "-n", TEAM)),
+    "reader rediscover": ("reader", ("rediscover", "good", "-n", TEAM)),
+    "jobless team": ("jobless", ("status", "-n", TEAM)),
+    "jobless well": ("jobless", ("status", "-n", "well", "-o", "json")),
+    "dead": ("dead", ("status",)),
+    "dead rediscover": ("dead", ("rediscover", "x")),
+    "stranger": ("stranger", ("status",)),
+    "no context": ("admin", ("status", "--context", "nope")),
+    "unknown kind": ("admin", ("explain", "pods", "x")),
+    "no name": ("admin", ("explain", "aimst")),
+    "two names": ("admin", ("explain", "aimst/a", "b")),
+    "contradiction": ("admin", ("status", "-A", "-n", TEAM)),
+    "bad format": ("admin", ("status", "-o", "wide")),
+    "bad timeout": ("admin", ("status", "--request-timeout", "0")),
+}
+
+CODES = {
+    "all": 3,
+    "team": 3,
+    "team json": 3,
+    "well": 0,
+    "one": 0,
+    "no such name": 4,
+    "empty": 0,
+    "explain chat": 3,
+    "explain slash": 3,
+    "explain lost": 3,
+    "explain good": 0,
+    "explain elsewhere": 4,
+    "explain sibling": 4,
+    "explain nowhere": 4,
+    "queue": 0,
+    "queue json": 0,
+    "member team": 3,
+    "member all": 5,
+    "member explain": 3,
+    "member queue": 0,
+    "guest status": 5,
+    "guest explain": 5,
+    "guest queue": 5,
+    "guest rediscover": 5,
+    "reader rediscover": 5,
+    "jobless team": 3,
+    "jobless well": 5,
+    "dead": 1,
+    "dead rediscover": 1,
+    "stranger": 1,
+    "no context": 1,
+    "unknown kind": 2,
+    "no name": 2,
+    "two names": 2,
+    "contradiction": 2,
+    "bad format": 2,
+    "bad timeout": 2,
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_the_exit_code_says_how_it_is(outcomes, name):
+    done = outcomes[name]
+    assert done.code == CODES[name], done
+    assert "Traceback" not in done.err + done.out
+
+
+@pytest.mark.parametrize("name", [name for name, code in CODES.items() if code in {1, 2, 4}])
+def test_what_cannot_be_answered_is_said_in_one_line(outcomes, name):
+    assert outcomes[name].complaint
+
+
+WORDS = {
+    "no such name": ["'nope'", f"namespace '{TEAM}'", "-A"],
+    "explain elsewhere": ["default/good", f"aimctl explain aimst good -n {TEAM}"],
+    "explain sibling": ["aimctl explain aimclst base"],
+    "explain nowhere": ["kubectl get aimst -A"],
+    "guest status": [
+        "forbidden",
+        "list aimservices.aim.silogen.ai in namespace 'team'",
+        "--clusterrole=view",
+    ],
+    "guest explain": ["forbidden", "get aimservicetemplates.aim.silogen.ai", "rolebinding aim-view -n team"],
+    "guest queue": ["forbidden", "list aimservicetemplates.aim.silogen.ai"],
+    "reader rediscover": ["patch aimservicetemplates.aim.silogen.ai", "--clusterrole=edit"],
+    "member all": ["forbidden", "at cluster scope", "-n"],
+    "dead": ["http://127.0.0.1:9", "refused", "--context"],
+    "stranger": ["does not accept these credentials"],
+    "no context": ["'nope'"],
+    "unknown kind": ["'pods'", "aimsvc", "aimcrcfg"],
+    "no name": ["AIMServiceTemplate", "aimctl explain aimst NAME"],
+    "two names": ["'aimst/a'", "'b'"],
+    "contradiction": ["--all-namespaces", TEAM],
+    "bad format": ["'wide'", "'yaml'"],
+    "bad timeout": ["--request-timeout"],
+}
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_the_line_names_what_is_wrong_and_what_helps(outcomes, name):
+    complaint = outcomes[name].complaint
+    for word in WORDS[name]:
+        assert word in complaint
+
+
+def test_status_shows_services_first_with_what_is_below_them(outcomes):
+    lines = outcomes["team"].out.splitlines()
+    assert lines[0] == "Services"
+    assert lines[1].split() == ["service", "chat", "Starting", "TemplateNotReady", lines[1].split()[-1]]
+    assert lines[2].split()[:4] == ["└─", "template", "slow", "Pending"]
+    unused = lines.index("Templates that no service uses")
+    assert [line.split()[1] for line in lines[unused + 1 : unused + 3]] == ["lost", "static"]
+    assert any(line.startswith("Not shown: 1 cluster template: 1 Ready") for line in lines)
+    assert (
+        lines[-1] == f"Why: aimctl explain aimst lost -n {TEAM} --kubeconfig " + lines[-1].rpartition(" ")[2]
+    )
+
+
+def test_status_of_everything_names_the_namespaces(outcomes):
+    out = outcomes["all"].out
+    for title in (f"Services ({TEAM})", "Templates that no service uses (well)", "Models (cluster)"):
+        assert title in out.splitlines()
+
+
+def test_status_for_programs(outcomes):
+    data = json.loads(outcomes["team json"].out)
+    assert data["schema"] == "aimctl.status/v1"
+    assert data["ready"] is False
+    assert [one["name"] for one in data["services"]] == ["chat", "fine"]
+    assert data["services"][0]["children"][0]["reason"] == "AwaitingDiscovery"
+    assert data["summary"]["AIMService"] == {"Running": 1, "Starting": 1}
+    assert data["missingRights"] == data["notServed"] == data["unreadable"] == []
+    assert yaml.safe_load(outcomes["well"].out)["ready"] is True
+
+
+def test_an_empty_namespace_says_so_and_where_to_look(outcomes):
+    assert "No services, templates, caches or models in namespace 'empty'." in outcomes["empty"].out
+    assert "aimctl status -A" in outcomes["empty"].out
+
+
+def test_explain_goes_down_to_the_cause_with_commands(outcomes):
+    out = outcomes["explain chat"].out
+    assert out.startswith(f"AIMService {TEAM}/chat is Starting; it comes down to DiscoverySlot place 1 of 1")
+    assert f"service {TEAM}/chat waits for it" in " ".join(out.replace("│", "").split())
+    assert "$ aimctl queue" in out
+    data = json.loads(outcomes["explain slash"].out)
+    assert data["schema"] == "aimctl.explain/v1"
+    assert [cause["kind"] for cause in data["causes"]] == ["DiscoverySlot"]
+    assert data["object"]["kind"] == "AIMService"
+
+
+def test_explain_of_a_missing_model(outcomes):
+    assert "AIMModel team/nowhere  Missing  ModelNotFound" in outcomes["explain lost"].out
+
+
+def test_queue_is_a_page_and_a_document(outcomes):
+    assert outcomes["queue"].out.splitlines()[0] == "0 of 4 discovery slots are taken, 1 template waits."
+    row = next(line for line in outcomes["queue"].out.splitlines() if "team/slow" in line)
+    assert row.split()[0] == "1"
+    assert row.split()[-1] == "team/chat"
+    data = json.loads(outcomes["queue json"].out)
+    assert data["schema"] == "aimctl.queue/v1"
+    assert (data["slotsTaken"], data["inLine"], data["limit"]) == (0, 1, 10)
+    assert data["waiting"] == [], "another namespace's"
+
+
+def test_a_member_of_one_namespace_sees_it_and_reads_which_right_is_missing(outcomes):
+    done = outcomes["member team"]
+    text = " ".join(done.out.split())
+    assert "service chat" in text
+    assert (
+        "You may not list aimclustermodels.aim.silogen.ai, aimclusterservicetemplates.aim.silogen.ai" in text
+    )
+    assert "clusterrolebinding aim-view --clusterrole=view" in text
+    assert "others may be before them" in " ".join(outcomes["member queue"].out.split())
+    assert "place 1 of 1" in outcomes["member explain"].out
+    assert "you may not" in outcomes["member explain"].out
+
+
+def test_rights_that_are_missing_stand_in_the_document_too(outcomes):
+    data = json.loads(outcomes["jobless well"].out)
+    assert {"verb": "list", "group": "batch", "resource": "jobs", "namespace": "well"} in data[
+        "missingRights"
+    ]
+    assert data["ready"] is False
+    assert "list aimmodelcaches.aim.silogen.ai, jobs.batch" in " ".join(outcomes["jobless team"].out.split())
+
+
+def test_a_cluster_without_the_crds_says_how_to_install_them(tmp_path):
+    with ServedCluster(tmp_path, crds=[], controllers=False) as bare:
+        path = bare.kubeconfig()
+        calls = {
+            "status": ("status",),
+            "explain": ("explain", "aimst", "x"),
+            "queue": ("queue",),
+            "rediscover": ("rediscover", "x"),
+        }
+        done = aimctl_all({name: ((*args, "--kubeconfig", path), {}) for name, args in calls.items()})
+    for name, one in done.items():
+        assert one.code == 1, (name, one)
+        assert "aimctl manifests crd | kubectl apply --server-side -f -" in one.complaint
+
+
+def test_a_server_that_does_not_answer_is_waited_for_no_longer_than_told(served):
+    path = served.kubeconfig("admin", token="admin")
+    fault = served.call(lambda cluster: cluster.faults.add(Delay(60), Match(resource="aimservices")))
+    try:
+        started = time.monotonic()
+        done = aimctl("status", "--request-timeout", "0.5", "--kubeconfig", path)
+        spent = time.monotonic() - started
+    finally:
+        served.call(lambda cluster: cluster.faults.remove(fault))
+    assert done.code == 1
+    assert "no complete answer within 0.5 s" in done.complaint
+    assert spent < 20
+
+
+def test_rediscover_asks_for_each_and_ends_with_the_first_failure(served):
+    path = served.kubeconfig("admin", token="admin")
+    done = aimctl("rediscover", "nope", "good", "static", "-n", TEAM, "-o", "json", "--kubeconfig", path)
+    data = json.loads(done.out)
+    assert done.code == 4
+    assert [one["name"] for one in data["requested"]] == ["good"]
+    assert len(data["failed"]) == 2
+    assert [line.startswith("aimctl: ") for line in done.err.splitlines()] == [True, True]
+
+    async def annotation(client):
+        from aimctl.controllers.kinds import TEMPLATES
+
+        found = await client.get(TEMPLATES, "good", TEAM)
+        return found.annotations["aim.silogen.ai/rediscover"]
+
+    assert served.ask(annotation) == data["requested"][0]["requestedAt"]
+
+
+def test_watch_prints_again_at_each_change_and_ends_with_ctrl_c(served):
+    path = served.kubeconfig("admin", token="admin")
+    with RunningCommand("status", "-n", "well", "-w", "-o", "json", "--kubeconfig", path) as command:
+        first = json.loads(command.wait_for("schema"))
+        served.apply([doc("AIMServiceTemplate", "another", "well", modelName="llama")])
+        second = json.loads(command.wait_for("another"))
+        command.send(signal.SIGINT)
+        assert command.wait() == 130
+        assert "Traceback" not in command.text
+    assert first["ready"] is True
+    assert second["ready"] is False
+    served.ask(_delete)
+
+
+async def _delete(client):
+    from aimctl.controllers.kinds import TEMPLATES
+
+    await client.delete(TEMPLATES, "another", "well")
+
+
+def test_a_reader_who_hangs_up_ends_it_quietly(served):
+    import subprocess
+    import sys
+
+    from support.commands import clean_environment
+
+    path = served.kubeconfig("admin", token="admin")
+    command = f"{sys.executable} -m aimctl.cli status -A -o json --kubeconfig {path} | head -c 1"
+    done = subprocess.run(
+        ["sh", "-c", command],
+        capture_output=True,
+        text=True,
+        env=clean_environment(),
+        timeout=60,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("{", "")
+
+
+TERMINALS = {
+    "a terminal": ({}, True),
+    "a terminal and NO_COLOR": ({"NO_COLOR": "1"}, False),
+    "a dumb terminal": ({"TERM": "dumb"}, False),
+}
+
+
+@pytest.mark.skipif(shutil.which("script") is None, reason="needs script(1) for a terminal")
+@pytest.mark.parametrize("case", TERMINALS)
+def test_colour_is_for_terminals_that_want_it(served, case):
+    import subprocess
+    import sys
+
+    from support.commands import clean_environment
+
+    extra, coloured = TERMINALS[case]
+    path = served.kubeconfig("admin", token="admin")
+    env = clean_environment(**{"TERM": "xterm-256color", **extra})
+    command = f"{sys.executable} -m aimctl.cli status -n team --kubeconfig {path}"
+    done = subprocess.run(
+        ["script", "-qec", command, "/dev/null"],
+        capture_output=True,
+        text=True,
+        env=env,
+        timeout=60,
+        check=False,
+    )
+    assert "service chat" in done.stdout
+    colours = re.search(r"\x1b\[(?:\d+;)*3\d", done.stdout)
+    assert (colours is not None) is coloured
+
+
+def test_in_a_pipe_there_is_no_colour(outcomes):
+    assert all("\x1b" not in done.out for done in outcomes.values())
