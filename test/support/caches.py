@@ -12,6 +12,7 @@ from aimctl.api.v1alpha1 import (
     SERVICE_TEMPLATES,
     TEMPLATE_CACHES,
     RuntimeConfigSpec,
+    ServiceSpec,
 )
 from aimctl.domain.resolution import Missing, Resolved
 from aimctl.domain.service_observation import ObservedTemplate
@@ -130,6 +131,11 @@ def user(
     return CacheUser(name, created, view.spec, frozenset({model_cache_name(LLAMA)}), sizes or {})
 
 
+def service(**spec: Any) -> ServiceSpec:
+    """The spec of a service that wishes its model cached."""
+    return ServiceSpec.model_validate({"model": {"ref": "m"}, "cacheModel": True, **spec})
+
+
 def observe_cache(
     status: Mapping[str, Any] | None = None,
     *,
@@ -138,7 +144,7 @@ def observe_cache(
     models: Sequence[ObservedModelCache] = (),
     users: Sequence[CacheUser] = (),
     config: Resolved[RuntimeConfigSpec] | Missing | None = None,
-    wished: bool = False,
+    wishes: Sequence[ServiceSpec] = (),
     refused: Mapping[str, str] | None = None,
     now: datetime = NOW,
     **cache: Any,
@@ -151,6 +157,6 @@ def observe_cache(
         now=now,
         model_caches=tuple(models),
         users=tuple(users),
-        wished=wished,
+        wishes=tuple(wishes),
         refused=refused or {},
     )

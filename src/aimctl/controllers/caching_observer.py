@@ -28,6 +28,7 @@ from aimctl.domain.warming import WarmingObservation
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from aimctl.api.v1alpha1 import ServiceSpec
     from aimctl.controllers.observer import TemplateObserver
     from aimctl.domain.service_observation import ObservedTemplate
     from aimctl.runtime.clock import Clock
@@ -86,7 +87,7 @@ class CachingObserver:
             now=self._clock.now(),
             model_caches=tuple(models.values()),
             users=tuple(self._users(request, open_names)),
-            wished=template is not None and self._wished(namespace, template),
+            wishes=self._wishes(namespace, template) if template is not None else (),
             refused=refused,
         )
 
@@ -129,13 +130,14 @@ class CachingObserver:
                 sizes=sources_of(template.view) if template is not None else {},
             )
 
-    def _wished(self, namespace: str, template: ObservedTemplate) -> bool:
-        """Whether a service that uses the template wishes its model cached."""
+    def _wishes(self, namespace: str, template: ObservedTemplate) -> tuple[ServiceSpec, ...]:
+        """Of the services that use the template and wish its model cached, the oldest first."""
+        found = []
         for obj in self.cache.by_index(kinds.SERVICES, "wished-cache", place(namespace, template.name)):
             used = obj.view.status.resolved_template
             if used is not None and used.uid == template.uid and not obj.meta.deleting:
-                return True
-        return False
+                found.append((obj.meta.creation_timestamp, obj.meta.name, obj.view.spec))
+        return tuple(spec for _, _, spec in sorted(found, key=lambda item: item[:2]))
 
     # ---- templates
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aimctl.runtime.kube import AlreadyExists, BadRequest, Forbidden, Invalid, NotFound, ObjectKey
+from aimctl.runtime.kube import AlreadyExists, BadRequest, Conflict, Forbidden, Invalid, NotFound, ObjectKey
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aimctl.runtime.cache import Cache
-    from aimctl.runtime.kube import ApiError, Client, Resource
+    from aimctl.runtime.kube import ApiError, Client, Object, Resource
 
-__all__ = ["REFUSALS", "REFUSED_SECONDS", "make", "refresh", "refusal"]
+__all__ = ["REFUSALS", "REFUSED_SECONDS", "edit", "make", "refresh", "refusal"]
 
 REFUSED_SECONDS = 60.0
 """Until what the server refused is tried again: a quota or a policy may have changed."""
@@ -47,6 +47,30 @@ async def make(client: Client, cache: Cache, resource: Resource[Any], manifest: 
 def refusal(error: ApiError) -> str:
     """The server's words; "" when it is only that the namespace goes."""
     return "" if _TERMINATING in error.message else str(error)
+
+
+async def edit(client: Client, cache: Cache, obj: Object[Any], spec: Mapping[str, Any], version: str) -> str:
+    """Set fields of its spec, and return the server's words when it refuses; "" otherwise. An object that is gone is
+    no refusal: its watch tells of it.
+
+    Args:
+        client: writes.
+        cache: where the object is.
+        obj: the object.
+        spec: the fields; null takes one away.
+        version: the resourceVersion that was decided about; with another one the server answers Conflict.
+    """
+    try:
+        body = {"metadata": {"resourceVersion": version}, "spec": spec}
+        await client.patch(obj.resource, obj.meta.name, body, obj.meta.namespace)
+    except NotFound:
+        return ""
+    except Conflict:
+        await refresh(client, cache, obj.resource, obj.key, obj.meta.uid)
+        raise
+    except REFUSALS as error:
+        return refusal(error)
+    return ""
 
 
 async def refresh(

@@ -8,17 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, final
 
 from aimctl.controllers import kinds
-from aimctl.controllers.making import REFUSED_SECONDS, make, refresh
+from aimctl.controllers.making import REFUSED_SECONDS, edit, make, refresh
 from aimctl.controllers.status import StatusWriter, status_of
 from aimctl.domain.template_cache_decision import decide_template_cache
 from aimctl.runtime.controller import Result
-from aimctl.runtime.kube import Conflict, NotFound, ObjectKey
+from aimctl.runtime.kube import Conflict
 
 if TYPE_CHECKING:
     from aimctl.controllers.caching_observer import CachingObserver
     from aimctl.controllers.status import Turns
     from aimctl.domain.template_cache_decision import TemplateCacheDecision
-    from aimctl.domain.template_cache_plan import ModelCachePatch
     from aimctl.runtime.controller import Request
     from aimctl.runtime.kube import Client, Object
     from aimctl.runtime.manager import EventRecorder
@@ -60,6 +59,13 @@ class TemplateCacheReconciler:
         if decision.delete:
             await self._delete(obj)
             return None
+        if decision.follow is not None:
+            await self._edit(obj, decision.follow, obj.meta.resource_version)
+            observed = self._observer.template_cache(request, self._refused.get(request, {}))
+            if observed is None:
+                return None
+            obj, seen = observed
+            decision = decide_template_cache(seen)
         if decision.create or decision.patch:
             if _unlisted(obj, decision):
                 await self._say(obj, decision)
@@ -91,18 +97,14 @@ class TemplateCacheReconciler:
         else:
             self._refused.pop(request, None)
         for patch in decision.patch:
-            await self._patch(patch, request.namespace)
+            found = self._observer.cache.get(kinds.MODEL_CACHES, patch.name, request.namespace)
+            if found is not None and found.meta.uid == patch.uid:
+                await self._edit(found, patch.spec, patch.resource_version)
 
-    async def _patch(self, patch: ModelCachePatch, namespace: str) -> None:
-        body = {"metadata": {"resourceVersion": patch.resource_version}, "spec": patch.spec}
-        try:
-            await self._client.patch(kinds.MODEL_CACHES, patch.name, body, namespace)
-        except NotFound:
-            pass  # the watch tells of it
-        except Conflict:
-            key = ObjectKey(namespace, patch.name)
-            await refresh(self._client, self._observer.cache, kinds.MODEL_CACHES, key, patch.uid)
-            raise
+    async def _edit(self, obj: Object[Any], spec: dict[str, Any], version: str) -> None:
+        refused = await edit(self._client, self._observer.cache, obj, spec, version)
+        if refused:
+            self._events.event(obj, "Warning", "EditRefused", refused)
 
     async def _delete(self, obj: Object[Any]) -> None:
         try:

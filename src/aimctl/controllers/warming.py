@@ -8,11 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, final
 
 from aimctl.controllers import kinds
-from aimctl.controllers.making import REFUSED_SECONDS, make, refresh
+from aimctl.controllers.making import REFUSED_SECONDS, edit, make
 from aimctl.controllers.status import StatusWriter
 from aimctl.domain.warming import decide_warming
 from aimctl.runtime.controller import Result
-from aimctl.runtime.kube import Conflict, NotFound, ObjectKey
 
 if TYPE_CHECKING:
     from aimctl.controllers.caching_observer import CachingObserver
@@ -59,7 +58,7 @@ class WarmingReconciler:
         if decision.create is not None:
             await self._make(request, obj, decision.create)
         elif decision.patch is not None and seen.cache is not None:
-            await self._patch(seen.cache, decision.patch)
+            await self._edit(seen.cache, decision.patch)
         if decision.create is not None or decision.patch is not None:
             observed = self._observer.warming(request, self._refused.get(request, ""))
             if observed is None:
@@ -81,13 +80,11 @@ class WarmingReconciler:
             self._events.event(obj, "Warning", "TemplateCacheRefused", refused)
         self._refused[request] = refused
 
-    async def _patch(self, cache: SeenTemplateCache, spec: dict[str, Any]) -> None:
-        body = {"metadata": {"resourceVersion": cache.resource_version}, "spec": spec}
-        try:
-            await self._client.patch(kinds.TEMPLATE_CACHES, cache.name, body, cache.namespace)
-        except NotFound:
-            pass  # the watch tells of it
-        except Conflict:
-            key = ObjectKey(cache.namespace, cache.name)
-            await refresh(self._client, self._observer.cache, kinds.TEMPLATE_CACHES, key, cache.uid)
-            raise
+    async def _edit(self, cache: SeenTemplateCache, spec: dict[str, Any]) -> None:
+        known = self._observer.cache
+        obj = known.get(kinds.TEMPLATE_CACHES, cache.name, cache.namespace)
+        if obj is None:
+            return
+        refused = await edit(self._client, known, obj, spec, cache.resource_version)
+        if refused:
+            self._events.event(obj, "Warning", "EditRefused", refused)

@@ -83,7 +83,7 @@ def _wish(service: Object[Any]) -> Hashable:
     """What a template cache looks at."""
     template = service.view.status.resolved_template
     uid = template.uid if template is not None else ""
-    return (service.view.spec.cache_model, service.meta.deletion_timestamp, uid)
+    return (service.meta.generation, service.meta.deletion_timestamp, uid)
 
 
 def _wished(service: Object[Any]) -> Iterator[Request]:

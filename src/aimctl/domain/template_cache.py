@@ -31,18 +31,27 @@ from aimctl.domain.quantity import Quantity
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from aimctl.api.v1alpha1 import EnvVar, LocalObjectReference, ServiceSpec, TemplateCacheSpec
+    from aimctl.api.v1alpha1 import (
+        EnvVar,
+        LocalObjectReference,
+        ModelCacheSpec,
+        ServiceSpec,
+        TemplateCacheSpec,
+    )
     from aimctl.domain.service_observation import ObservedTemplate
 
 __all__ = [
     "DownloadWish",
+    "download_changes",
     "download_env",
     "in_units",
     "is_managed",
     "model_cache_manifest",
     "model_cache_name",
+    "spec_changes",
     "template_cache_manifest",
     "template_cache_spec",
+    "wants_caching",
 ]
 
 _HASH = 10
@@ -119,15 +128,15 @@ def model_cache_manifest(
     }
 
 
-def template_cache_spec(template: ObservedTemplate, service: ServiceSpec | None = None) -> dict[str, Any]:
+def template_cache_spec(template: ObservedTemplate, services: Sequence[ServiceSpec] = ()) -> dict[str, Any]:
     """The spec of a template's cache.
 
-    Env: the template's, its caching's, the service's; the later wins. A cluster template's runtime config may be one
-    of the operator's namespace, so for one of those the service's counts.
+    Env: the template's, its caching's, the services'; the later wins, and of services the older. A cluster template's
+    runtime config may be one of the operator's namespace, so for one of those the oldest service's counts.
 
     Args:
         template: of either scope.
-        service: whose wish it is, where it is not the template's own.
+        services: whose wish it is, where it is not the template's own; the oldest first.
     """
     view = template.view
     own: list[dict[str, Any]] = []
@@ -135,11 +144,12 @@ def template_cache_spec(template: ObservedTemplate, service: ServiceSpec | None 
     if isinstance(view, AIMServiceTemplate):
         caching = view.spec.caching
         own = [*_json(view.spec.env), *_json(caching.env if caching is not None else ())]
-    elif service is not None:
-        runtime_config = service.runtime_config_name
-    secrets = _names(view.spec.image_pull_secrets)
-    if service is not None:
+    elif services:
+        runtime_config = services[0].runtime_config_name
+    for service in reversed(services):
         own += _json(service.env)
+    secrets = [*_names(view.spec.image_pull_secrets)]
+    for service in services:
         secrets += _names(service.image_pull_secrets)
     return {
         "templateRef": template.name,
@@ -182,8 +192,38 @@ def template_cache_manifest(
                 }
             ],
         },
-        "spec": template_cache_spec(template, service),
+        "spec": template_cache_spec(template, [service] if service is not None else ()),
     }
+
+
+def spec_changes(wanted: Mapping[str, Any], spec: TemplateCacheSpec) -> dict[str, Any]:
+    """The fields of a template cache's spec that are not as wanted; null takes one away.
+
+    The storage class is anybody's to set. The order of variables and secrets says nothing.
+    """
+    changes: dict[str, Any] = {}
+    if spec.template_ref != wanted["templateRef"]:
+        changes["templateRef"] = wanted["templateRef"]
+    if spec.runtime_config_name != wanted["runtimeConfigName"]:
+        changes["runtimeConfigName"] = wanted["runtimeConfigName"]
+    return changes | download_changes(wanted, spec)
+
+
+def download_changes(wanted: Mapping[str, Any], spec: TemplateCacheSpec | ModelCacheSpec) -> dict[str, Any]:
+    """Env and pull secrets of a spec that are not as wanted; null takes one away."""
+    changes: dict[str, Any] = {}
+    env = {item["name"]: item for item in wanted.get("env", ())}
+    if {item.name: item.to_json() for item in spec.env} != env:
+        changes["env"] = wanted.get("env")
+    if set(_names(spec.image_pull_secrets)) != {item["name"] for item in wanted.get("imagePullSecrets", ())}:
+        changes["imagePullSecrets"] = wanted.get("imagePullSecrets")
+    return changes
+
+
+def wants_caching(view: object) -> bool:
+    """Whether a template asks for its sources to be cached."""
+    caching = view.spec.caching if isinstance(view, AIMServiceTemplate) else None
+    return caching is not None and caching.enabled
 
 
 def is_managed(labels: Mapping[str, str]) -> bool:

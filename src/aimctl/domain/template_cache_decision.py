@@ -10,7 +10,7 @@ Contract:
 How to carry a decision out, in this order:
     1. Apply ``status`` where ``create`` names model caches that the status in force does not list: a model cache that
        nobody uses may be deleted.
-    2. ``create`` and ``patch``; when something was refused, decide again with ``refused``.
+    2. ``follow``, ``create`` and ``patch``; when something was refused, decide again with ``refused``.
     3. Apply ``status`` if it changes anything, and record ``events`` if it did.
     4. ``delete``: the template cache itself, with UID and resourceVersion as preconditions.
     5. ``look_again_after``: decide again after so many seconds.
@@ -31,13 +31,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, final
 
-from aimctl.api.v1alpha1 import AIMServiceTemplate, CacheState
+from aimctl.api.v1alpha1 import CacheState
 from aimctl.domain import conditions
 from aimctl.domain.observation import EventWish
 from aimctl.domain.quantity import size_in_bytes
 from aimctl.domain.resolution import Missing, Resolved
 from aimctl.domain.status_slice import StatusSlice
-from aimctl.domain.template_cache_plan import creations, entries_of, patches
+from aimctl.domain.template_cache import wants_caching
+from aimctl.domain.template_cache_plan import creations, entries_of, own_changes, patches
 from aimctl.domain.template_decision import CACHE_WARM, WARM_FAILED, WARM_REQUESTED
 
 if TYPE_CHECKING:
@@ -73,9 +74,14 @@ _TEMPLATE_NOT_FOUND, _NOT_DISCOVERED = "TemplateNotFound", "TemplateNotDiscovere
 @final
 @dataclass(frozen=True, slots=True)
 class TemplateCacheDecision:
-    """What should be true; see the module for how to make it so. ``status`` is None when nothing may be said."""
+    """What should be true; see the module for how to make it so. ``status`` is None when nothing may be said.
+
+    Attributes:
+        follow: the fields of its own spec to set; null takes one away.
+    """
 
     status: StatusSlice | None
+    follow: dict[str, Any] | None = None
     create: tuple[dict[str, Any], ...] = ()
     patch: tuple[ModelCachePatch, ...] = ()
     delete: bool = False
@@ -125,6 +131,7 @@ def decide_template_cache(seen: TemplateCacheObservation) -> TemplateCacheDecisi
     waits = [seconds for seconds in (spare, due) if seconds is not None]
     return TemplateCacheDecision(
         StatusSlice(fields, _conditions(seen, rolled), OWNED_FIELDS, OWNED_CONDITIONS),
+        follow=own_changes(seen) or None,
         create=tuple(creations(seen, entries)) if spare is None else (),
         patch=tuple(patches(seen, entries)),
         events=tuple(_events(seen, rolled)),
@@ -137,13 +144,10 @@ def _unwished_for(seen: TemplateCacheObservation) -> float | None:
 
     One whose template is missing goes with it: that is the garbage collector's.
     """
-    cache, template = seen.cache, seen.template
-    if not cache.managed or template is None or cache.controller != template.uid:
+    template = seen.template
+    if template is None or not seen.owned or seen.wishes or wants_caching(template.view):
         return None
-    caching = template.view.spec.caching if isinstance(template.view, AIMServiceTemplate) else None
-    if seen.wished or (caching is not None and caching.enabled):
-        return None
-    return UNWISHED_SECONDS - (_seconds_since(cache.created, seen.now) or 0.0)
+    return UNWISHED_SECONDS - (_seconds_since(seen.cache.created, seen.now) or 0.0)
 
 
 def _roll_up(seen: TemplateCacheObservation, entries: list[Entry], percent: int) -> _RollUp:

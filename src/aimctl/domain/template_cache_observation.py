@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         AIMModelCache,
         AIMTemplateCache,
         RuntimeConfigSpec,
+        ServiceSpec,
         TemplateCacheSpec,
     )
     from aimctl.domain.resolution import Missing, Resolved
@@ -121,7 +122,7 @@ class TemplateCacheObservation:
         model_caches: those its status lists, those of the names its template's sources give, and every other one of the
             namespace with the same source.
         users: the other template caches that use any of these names.
-        wished: whether a service wishes the template cached.
+        wishes: the specs of the services that use the template and wish it cached, the oldest first.
         refused: why the server did not take a model cache, by name.
         now: the time, aware.
     """
@@ -132,8 +133,14 @@ class TemplateCacheObservation:
     now: datetime
     model_caches: tuple[ObservedModelCache, ...] = ()
     users: tuple[CacheUser, ...] = ()
-    wished: bool = False
+    wishes: tuple[ServiceSpec, ...] = ()
     refused: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def owned(self) -> bool:
+        """Whether the operator made it for this very template."""
+        cache = self.cache
+        return cache.managed and self.template is not None and cache.controller == self.template.uid
 
     @property
     def view(self) -> AIMTemplateCache:

@@ -19,7 +19,16 @@ from aimctl.api.v1alpha1 import CacheState
 from aimctl.domain.labels import propagated
 from aimctl.domain.quantity import size_in_bytes
 from aimctl.domain.resolution import Missing
-from aimctl.domain.template_cache import DownloadWish, in_units, model_cache_manifest, model_cache_name
+from aimctl.domain.template_cache import (
+    DownloadWish,
+    download_changes,
+    in_units,
+    model_cache_manifest,
+    model_cache_name,
+    spec_changes,
+    template_cache_spec,
+    wants_caching,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,7 +36,7 @@ if TYPE_CHECKING:
     from aimctl.api.v1alpha1 import AIMClusterServiceTemplate, AIMServiceTemplate
     from aimctl.domain.template_cache_observation import ObservedModelCache, TemplateCacheObservation
 
-__all__ = ["Entry", "ModelCachePatch", "creations", "entries_of", "patches", "sources_of"]
+__all__ = ["Entry", "ModelCachePatch", "creations", "entries_of", "own_changes", "patches", "sources_of"]
 
 
 @final
@@ -163,6 +172,17 @@ def patches(seen: TemplateCacheObservation, entries: Iterable[Entry]) -> Iterabl
             yield ModelCachePatch(found.name, found.uid, found.resource_version, changes)
 
 
+def own_changes(seen: TemplateCacheObservation) -> dict[str, Any]:
+    """The fields of its own spec that are not as the services want them that it was made for.
+
+    A template that caches by itself has another follow its edits: :mod:`aimctl.domain.warming`.
+    """
+    template = seen.template
+    if template is None or not seen.owned or not seen.wishes or wants_caching(template.view):
+        return {}
+    return spec_changes(template_cache_spec(template, seen.wishes), seen.view.spec)
+
+
 def _wish(seen: TemplateCacheObservation, entry: Entry) -> DownloadWish:
     """What all the template caches that use a model cache say together."""
     users = [
@@ -178,16 +198,9 @@ def _size(seen: TemplateCacheObservation, entry: Entry) -> int:
 
 
 def _changes(found: ObservedModelCache, wish: DownloadWish, size_bytes: int) -> dict[str, Any]:
-    """The fields of a model cache's spec that are not as wished.
-
-    The order of variables and secrets says nothing; a size that is larger than expected is nobody's harm.
-    """
-    spec, wanted = found.view.spec, wish.to_json()
-    changes: dict[str, Any] = {}
-    if {item.name: item.to_json() for item in spec.env} != {item["name"]: item for item in wish.env}:
-        changes["env"] = wanted.get("env")
-    if {item.name for item in spec.image_pull_secrets} != set(wish.pull_secrets):
-        changes["imagePullSecrets"] = wanted.get("imagePullSecrets")
+    """The fields of a model cache's spec that are not as wished; a size that is larger is nobody's harm."""
+    spec = found.view.spec
+    changes = download_changes(wish.to_json(), spec)
     if spec.runtime_config_name != wish.runtime_config:
         changes["runtimeConfigName"] = wish.runtime_config
     if wish.storage_class and spec.storage_class_name != wish.storage_class:

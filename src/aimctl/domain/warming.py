@@ -18,13 +18,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
-from aimctl.api.v1alpha1 import AIMServiceTemplate, CacheState
+from aimctl.api.v1alpha1 import CacheState
 from aimctl.domain import conditions
 from aimctl.domain.labels import propagated
 from aimctl.domain.observation import rfc3339
 from aimctl.domain.resolution import Resolved
 from aimctl.domain.status_slice import StatusSlice
-from aimctl.domain.template_cache import template_cache_manifest, template_cache_spec
+from aimctl.domain.template_cache import (
+    spec_changes,
+    template_cache_manifest,
+    template_cache_spec,
+    wants_caching,
+)
 from aimctl.domain.template_cache_plan import sources_of
 from aimctl.domain.template_decision import CACHE_WARM, WARM_FAILED, WARM_REQUESTED
 
@@ -36,12 +41,9 @@ if TYPE_CHECKING:
     from aimctl.domain.service_observation import ObservedTemplate
     from aimctl.domain.template_cache_observation import SeenTemplateCache
 
-__all__ = ["WarmingDecision", "WarmingObservation", "decide_warming", "wants_caching"]
+__all__ = ["WarmingDecision", "WarmingObservation", "decide_warming"]
 
 _OWNED_CONDITIONS = frozenset({CACHE_WARM})
-_FOLLOWED = ("templateRef", "runtimeConfigName", "env", "imagePullSecrets")
-"""What a template's own cache takes from it. The storage class is anybody's to set."""
-
 _STEP = 10
 
 
@@ -80,12 +82,6 @@ class WarmingDecision:
     patch: dict[str, Any] | None = None
 
 
-def wants_caching(view: object) -> bool:
-    """Whether a template asks for its sources to be cached."""
-    caching = view.spec.caching if isinstance(view, AIMServiceTemplate) else None
-    return caching is not None and caching.enabled
-
-
 def decide_warming(seen: WarmingObservation) -> WarmingDecision:
     """Decide about one template."""
     template = seen.template
@@ -97,8 +93,8 @@ def decide_warming(seen: WarmingObservation) -> WarmingDecision:
     if cache is None:
         return _without(seen)
     ours = cache.managed and cache.controller == template.uid and not cache.deleting
-    patch = (_changes(template, cache) or None) if ours else None
-    return WarmingDecision(_slice(seen, *_judge(seen, cache)), patch=patch)
+    patch = spec_changes(template_cache_spec(template), cache.view.spec) if ours else {}
+    return WarmingDecision(_slice(seen, *_judge(seen, cache)), patch=patch or None)
 
 
 def _without(seen: WarmingObservation) -> WarmingDecision:
@@ -141,18 +137,6 @@ def _judge(seen: WarmingObservation, cache: SeenTemplateCache) -> tuple[conditio
     if cache.available:
         return "True", "Warm", says
     return "False", WARM_FAILED if status.status == CacheState.FAILED else WARM_REQUESTED, says
-
-
-def _changes(template: ObservedTemplate, cache: SeenTemplateCache) -> dict[str, Any]:
-    """The fields of the cache's spec that are not as the template says."""
-    wanted, spec = template_cache_spec(template), cache.view.spec
-    current: dict[str, Any] = {
-        "templateRef": spec.template_ref,
-        "runtimeConfigName": spec.runtime_config_name,
-        "env": [item.to_json() for item in spec.env] or None,
-        "imagePullSecrets": [item.to_json() for item in spec.image_pull_secrets] or None,
-    }
-    return {name: wanted.get(name) for name in _FOLLOWED if wanted.get(name) != current[name]}
 
 
 def _slice(seen: WarmingObservation, status: conditions.Status, reason: str, message: str) -> StatusSlice:

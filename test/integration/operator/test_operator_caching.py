@@ -181,6 +181,18 @@ async def test_caching_switched_off_while_downloading_takes_the_template_cache_a
 
 
 @virtual_time
+async def test_caching_switched_off_while_no_operator_runs_is_seen_by_the_next():
+    async with hands() as w:
+        await w.template("llama", "team", modelSources=SOURCES, caching=CACHING)
+        await w.until_model_caches(2)
+        await w.stop()
+        await w.template("llama", "team", modelSources=SOURCES)
+        await w.restart()
+        await w.until_state("llama", "team", "Ready", seconds=5)
+        assert w.warm() == ("", "")
+
+
+@virtual_time
 async def test_caching_switched_off_early_takes_the_template_cache_away_a_little_later():
     async with hands() as w:
         await w.template("llama", "team", modelSources=SOURCES, caching=CACHING)

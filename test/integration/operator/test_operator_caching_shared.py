@@ -116,6 +116,27 @@ async def test_a_hand_made_model_cache_of_the_same_source_is_shared():
         assert set(await w.model_caches()) == {"mine"}
 
 
+@virtual_time
+async def test_another_model_cache_of_the_source_helps_where_the_name_is_taken():
+    async with hands() as w:
+
+        def body(name, source):
+            return {
+                "apiVersion": kinds.MODEL_CACHES.api_version,
+                "kind": "AIMModelCache",
+                "metadata": {"name": name, "namespace": "team"},
+                "spec": {"sourceURI": source, "size": "1000"},
+            }
+
+        await w.client.create(kinds.MODEL_CACHES, body(model_cache_name(LLAMA), "s3://b/else"))
+        await w.template("llama", "team", modelSources=SOURCES[:1], caching=CACHING)
+        await w.until_state("llama", "team", "Degraded", seconds=1)
+        assert "downloads s3://b/else: delete it" in w.condition("llama", "team", "Ready")["message"]
+        await w.client.create(kinds.MODEL_CACHES, body("mine", LLAMA))
+        await w.fill(LLAMA, "Available", name="mine")
+        await w.until_state("llama", "team", "Ready", seconds=1)
+
+
 # ---- for services
 
 

@@ -183,6 +183,19 @@ async def test_a_service_has_a_cluster_template_cached_where_it_is_and_lets_go_o
 
 
 @virtual_time
+async def test_a_token_that_the_service_gets_later_reaches_the_download():
+    async with caching_world() as w:
+        await w.template("llama", modelSources=[GATED])
+        chat = {"model": {"ref": "m"}, "templateRef": "llama", "cacheModel": True}
+        await w.service("chat", "team", **chat)
+        await asyncio.sleep(20)
+        assert (await status(w, kinds.TEMPLATE_CACHES, "llama"))["status"] == "Failed"
+        await w.service("chat", "team", **chat, env=[{"name": "HF_TOKEN", "value": "good"}])
+        await asyncio.sleep(20)
+        assert (await status(w, kinds.TEMPLATE_CACHES, "llama"))["status"] == "Available"
+
+
+@virtual_time
 async def test_a_crash_in_the_middle_changes_nothing_but_the_time():
     async with caching_world() as w:
         await w.template("llama", "team", modelSources=[BIG, SMALL], caching=CACHING)

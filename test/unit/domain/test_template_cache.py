@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aimctl.api.v1alpha1 import (
@@ -53,6 +53,7 @@ def test_uris_that_differ_in_case_or_punctuation_only_have_different_names():
     assert len({model_cache_name(uri) for uri in uris}) == len(uris)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_every_uri_gives_a_dns_label(uri):
     name = model_cache_name(uri)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aimctl.api.v1alpha1 import TEMPLATE_CACHES, RuntimeConfigSpec
@@ -23,6 +23,7 @@ from support.caches import (
     at,
     model_cache,
     observe_cache,
+    service,
     template,
     user,
 )
@@ -363,7 +364,7 @@ def test_events_come_at_a_change_of_state_only():
 def test_a_managed_cache_that_nobody_wishes_goes_unless_it_is_available(of):
     assert decide_template_cache(observe_cache(of=of, models=both("Progressing", "Available"))).delete
     assert not decide_template_cache(observe_cache(of=of, models=both("Available", "Available"))).delete
-    assert not decide_template_cache(observe_cache(of=of, wished=True)).delete
+    assert not decide_template_cache(observe_cache(of=of, wishes=[service()])).delete
     assert not decide_template_cache(observe_cache(of=of, managed=False)).delete
     assert not decide_template_cache(observe_cache(of=of, controller="another-uid")).delete
 
@@ -373,6 +374,43 @@ def test_a_young_cache_that_nobody_wishes_yet_is_looked_at_later_and_downloads_n
     assert not decision.delete
     assert decision.create == ()
     assert decision.look_again_after == 20
+
+
+# ---- a service's wish
+
+
+def test_a_services_edit_reaches_the_cache_that_was_made_for_it():
+    seen = observe_cache(
+        of=template(cluster=True, imagePullSecrets=[{"name": "s"}]),
+        wishes=[service(env=[TOKEN], runtimeConfigName="ours")],
+        storageClassName="by hand",
+        env=[{"name": "OLD", "value": "1"}],
+    )
+    follow = decide_template_cache(seen).follow
+    assert follow == {"env": [TOKEN], "imagePullSecrets": [{"name": "s"}], "runtimeConfigName": "ours"}
+
+
+def test_of_two_services_the_older_ones_word_counts():
+    one, two = [{"name": "A", "value": "1"}], [{"name": "A", "value": "2"}, TOKEN]
+    seen = observe_cache(of=template(cluster=True), wishes=[service(env=one), service(env=two)])
+    env = {item["name"]: item.get("value") for item in decide_template_cache(seen).follow["env"]}
+    assert env == {"A": "1", "HF_TOKEN": None}
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        {"managed": False},
+        {"of": template(caching=True)},
+        {"controller": "another"},
+        {"wishes": []},
+        {"env": [TOKEN]},
+    ],
+    ids=["hand-made", "the template's own", "of another owner", "nobody's", "as it should be"],
+)
+def test_a_cache_is_left_as_it_is(what):
+    seen = observe_cache(**{"of": template(cluster=True), "wishes": [service(env=[TOKEN])], **what})
+    assert decide_template_cache(seen).follow is None
 
 
 # ---- progress
@@ -465,7 +503,7 @@ def _observations(draw):
         models=list(models.values()),
         users=[user(age=draw(st.sampled_from([0, 7200])), env=[TOKEN])] if draw(st.booleans()) else [],
         config=NO_CONFIG if draw(st.booleans()) else None,
-        wished=draw(st.booleans()),
+        wishes=[service(env=[TOKEN])] if draw(st.booleans()) else [],
         managed=draw(st.booleans()),
         deleting=draw(st.booleans()),
         refused={model_cache_name(LLAMA): "no"} if draw(st.booleans()) else None,
@@ -473,6 +511,7 @@ def _observations(draw):
     )
 
 
+@settings(deadline=None)
 @given(_observations(), st.randoms(use_true_random=False))
 def test_a_decision_is_settled_does_not_depend_on_order_and_makes_only_what_it_lists(seen, rng):
     decision = decide_template_cache(seen)
@@ -495,10 +534,11 @@ def test_a_decision_is_settled_does_not_depend_on_order_and_makes_only_what_it_l
     assert {patch.name for patch in decision.patch} <= touched & listed
 
 
+@settings(deadline=None)
 @given(_observations())
 def test_only_the_operators_own_cache_that_nobody_wishes_is_ever_deleted(seen):
     if decide_template_cache(seen).delete:
         assert seen.cache.managed
-        assert not seen.wished
+        assert not seen.wishes
         assert seen.template is not None
         assert seen.cache.controller == seen.template.uid

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aimctl.api.v1alpha1 import SERVICE_TEMPLATES, RuntimeConfigSpec, TemplateState
@@ -259,6 +259,7 @@ _TEMPLATES = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(_TEMPLATES, _CACHES, st.sampled_from(["", "no"]))
 def test_every_observation_has_a_settled_decision_and_warm_means_every_source_is_there(of, cache, refused):
     seen = observe(cache, of=of, refused=refused)
