@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from aimctl.controllers import kinds
+from aimctl.devcluster.faults import Answer, Match
 from aimctl.devcluster.machines import gpu_machine
 from aimctl.runtime.kube.builtin import NODES
 from aimctl.testing.virtualtime import virtual_time
@@ -146,6 +147,23 @@ async def test_a_service_whose_gpu_leaves_moves_to_the_only_other_template_and_s
         assert "'a'" in w.said("Resolved")["message"]
 
 
+@virtual_time
+async def test_a_gpu_that_leaves_moves_a_service_also_before_its_template_says_so():
+    async with serving(machines=[gpu_machine("n0")]) as w:
+        await w.model("m")
+        await w.ready("a", gpuSelector=GPU)
+        w.start()
+        await w.service("s", "team", model=M)
+        await w.until_service("s", "Running")
+        await w.ready("b")
+        await w.until_state("b", "team", "Ready")
+        labels = (await w.client.get(NODES, "n0")).meta.labels
+        with w.faults.active(Answer(500), Match(verb="patch", resource="aimservicetemplates")):
+            await w.label_node("n0", {key: None for key in labels if "gpu" in key})
+            await w.until(lambda: w.uses() == "b", seconds=2)
+        assert "Failed" not in w.states["s"]
+
+
 # ---- what a running service keeps
 
 
@@ -280,6 +298,17 @@ async def test_a_named_template_that_is_missing_is_waited_for():
 
 
 @virtual_time
+async def test_a_named_template_that_appears_for_another_model_is_told_at_once():
+    async with serving() as w:
+        await w.model("m")
+        w.start()
+        await w.service("s", "team", model=M, templateRef="late")
+        await w.until_service("s", "Pending", "TemplateNotFound", seconds=1)
+        await w.ready("late", "", model="other")
+        await w.until_service("s", "Failed", "TemplateModelMismatch", seconds=1)
+
+
+@virtual_time
 async def test_a_named_template_of_another_model_is_a_failure_with_a_remedy_until_that_is_mended():
     async with serving() as w:
         await w.model("m")
@@ -374,10 +403,20 @@ async def test_what_services_wait_for_is_discovered_first_and_so_is_what_is_deri
             await w.template(f"t{number:02}", f"ns{number % 4}")
         await w.template("base", "team")
         await w.template("waited", "team", model="mine")
+        await w.template("owned", "team", model="third")
+        await w.model("third")
         await w.service("by-image", "team", model={"image": "aim-mine:1"})
+        uid = w.found(kinds.SERVICES, "by-image")["metadata"]["uid"]
+        owner = {
+            "apiVersion": "aim.silogen.ai/v1alpha1",
+            "kind": "AIMService",
+            "name": "by-image",
+            "uid": uid,
+        }
+        await w.patch(kinds.TEMPLATES, "owned", metadata={"ownerReferences": [owner]})
         await w.service("derives", "team", model=M, templateRef="base", overrides=FAST)
         w.start(discovery_limit=1)
         await w.until(lambda: len(w.ledger.creations) >= 6, seconds=120)
         order = [body["metadata"]["ownerReferences"][0]["name"] for _, body in w.ledger.creations]
-        assert {"waited", "base"} < set(order[:4]), order
-        assert any(name.startswith("base-ovr-") for name in order[:4]), order
+        assert {"waited", "base", "owned"} < set(order[:5]), order
+        assert any(name.startswith("base-ovr-") for name in order[:5]), order
