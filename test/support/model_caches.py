@@ -60,6 +60,7 @@ def observe(
     age: float = 3600,
     rediscover: str = "",
     measured: int | None = None,
+    secret_versions: str | None = None,
     volume_refused: tuple[str, str] | None = None,
     job_refused: str = "",
     now: datetime = NOW,
@@ -79,6 +80,7 @@ def observe(
         jobs=tuple(jobs),
         in_use=in_use,
         measured=measured,
+        secret_versions=secret_versions,
         volume_refused=volume_refused,
         job_refused=job_refused,
     )

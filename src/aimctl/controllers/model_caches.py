@@ -14,12 +14,13 @@ from aimctl.controllers.job_access import JobAccess
 from aimctl.controllers.making import REFUSALS, REFUSED_SECONDS, refresh, refusal
 from aimctl.controllers.model_cache_observer import owner_of
 from aimctl.controllers.status import StatusWriter
+from aimctl.domain.hashing import digest
 from aimctl.domain.model_cache import ModelCacheDecision, decide_model_cache
 from aimctl.domain.model_cache_volume import NAME_TAKEN, VOLUME_REFUSED
 from aimctl.domain.naming import LABEL_COMPONENT, LABEL_MANAGED_BY
 from aimctl.runtime.controller import Result, RetryAfter
-from aimctl.runtime.kube import AlreadyExists, Conflict, NotFound
-from aimctl.runtime.kube.builtin import JOBS, PVCS
+from aimctl.runtime.kube import AlreadyExists, Conflict, Forbidden, NotFound
+from aimctl.runtime.kube.builtin import JOBS, PVCS, SECRETS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -92,6 +93,9 @@ class ModelCacheReconciler:
         if decision.read_log is not None:
             seen = replace(seen, jobs=await self._jobs.with_log(request, seen.jobs, decision.read_log))
             decision = decide_model_cache(seen)
+        if decision.read_secrets:
+            seen = replace(seen, secret_versions=await self._versions(request, decision.read_secrets))
+            decision = decide_model_cache(seen)
         if decision.delete_cache:
             await self._delete(obj, decision)
             return None
@@ -102,13 +106,26 @@ class ModelCacheReconciler:
             observed = self._observe(request)
             if observed is None:
                 return None
-            decision = decide_model_cache(observed[1])
+            decision = decide_model_cache(replace(observed[1], secret_versions=seen.secret_versions))
             await self._say(observed[0], decision)
         waits = [decision.look_again_after, REFUSED_SECONDS if self._refusals(request) else None]
         seconds = [item for item in waits if item is not None]
         return Result(requeue_after=max(0.05, min(seconds))) if seconds else None
 
     # ---- steps
+
+    async def _versions(self, request: Request, names: tuple[str, ...]) -> str:
+        """Stands for the versions of these Secrets; a missing one has one too, and "" for those we may not see."""
+        versions = {}
+        for name in names:
+            try:
+                secret = await self._client.get(SECRETS, name, request.namespace, metadata_only=True)
+                versions[name] = secret.meta.resource_version
+            except NotFound:
+                versions[name] = ""
+            except Forbidden:
+                return ""
+        return digest(versions)[:16]
 
     def _observe(self, request: Request) -> tuple[Object[Any], ModelCacheObservation] | None:
         observed = self._observer.observe(request)

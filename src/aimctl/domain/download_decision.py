@@ -7,19 +7,19 @@ Contract:
     * One Job at a time: another is made only when no unfinished one of this cache is left. A Job that downloads goes on
       even when its input has changed since; one that only waits is replaced.
     * Each attempt that fails is counted once: its Job carries the attempt's number in its name, and the next has the
-      next. Between them lies a pause, unless input or volume changed.
+      next. Between them lies a pause, unless input or volume changed, or a Secret that may have been the cause.
     * A pod that no node takes has not failed: volumes and nodes may take their time.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, final
 
 from aimctl.api.v1alpha1 import CacheState
 from aimctl.domain.discovery_decision import JobDeletion, LogRequest, PodsRequest
-from aimctl.domain.download_failure import DOWNLOAD_JOB, explain, pause_after
+from aimctl.domain.download_failure import DOWNLOAD_JOB, OF_SECRETS, explain, pause_after
 from aimctl.domain.download_job import (
     CONTAINER,
     DownloadInput,
@@ -51,6 +51,7 @@ __all__ = [
     "DOWNLOADED",
     "DOWNLOADING",
     "DOWNLOAD_REFUSED",
+    "DOWNLOAD_STALLED",
     "DOWNLOAD_WAITING",
     "UNSCHEDULABLE",
     "Download",
@@ -60,9 +61,17 @@ __all__ = [
 DOWNLOADED = "Downloaded"
 DOWNLOADING = "Downloading"
 DOWNLOAD_WAITING = "DownloadWaiting"
+DOWNLOAD_STALLED = "DownloadStalled"
 DOWNLOAD_REFUSED = "DownloadRefused"
 UNSCHEDULABLE = "Unschedulable"
 """Reasons, besides those of the volume, of the runtime config, and of failures."""
+
+
+STALLED_AFTER = timedelta(minutes=15)
+"""A download of which nothing arrives for so long is worth a word."""
+
+SECRETS_SECONDS = 60.0
+"""How often Secrets are looked at in a pause that a change of one would end: they are not watched."""
 
 
 @final
@@ -79,6 +88,7 @@ class Download:
         delete_jobs: Jobs to delete in the foreground, so that they are seen until their pods are gone.
         read_pods: pods to read before anything can be decided.
         read_log: a log to read before anything can be decided.
+        read_secrets: Secrets whose versions to read before anything can be decided.
         look_again_after: seconds after which the answer may change by itself.
     """
 
@@ -90,6 +100,7 @@ class Download:
     delete_jobs: tuple[JobDeletion, ...] = ()
     read_pods: PodsRequest | None = None
     read_log: LogRequest | None = None
+    read_secrets: tuple[str, ...] = ()
     look_again_after: float | None = None
 
 
@@ -165,21 +176,33 @@ class _Attempts:
             case Failed(cause=Cause.PLACEMENT):
                 going = self._going(UNSCHEDULABLE, outcome.message, record)
             case Failed():
-                return self._next(self._counted(job, outcome, log, record))
+                return self._failed(job, outcome, log, record)
             case Waiting():
                 if outdated:
                     return self._next(record)
                 going = self._going(DOWNLOAD_WAITING, _waits(job.name, outcome.message), record)
                 going = replace(going, look_again_after=outcome.look_again_after)
             case _:
-                going = self._going(DOWNLOADING, f"download Job {job.name} is running", record)
+                going = self._running(job.name, record)
         others = tuple(item for item in seen.jobs if item.name != job.name)
         return replace(going, delete_jobs=_unfinished(others))
 
-    def _counted(
+    def _running(self, job: str, record: dict[str, Any]) -> Download:
+        text, progress = f"download Job {job} is running", self._seen.view.status.progress
+        since = _moment(progress.updated_at) if progress is not None else None
+        known = progress is not None and self._seen.measured == progress.downloaded_bytes
+        if since is None or not known:
+            return self._going(DOWNLOADING, text, record)
+        left = (STALLED_AFTER - (self._seen.now - since)).total_seconds()
+        if left > 0:
+            return replace(self._going(DOWNLOADING, text, record), look_again_after=left)
+        text += f", and nothing has arrived since {rfc3339(since)}; kubectl logs job/{job} may say why"
+        return self._going(DOWNLOAD_STALLED, text, record)
+
+    def _failed(
         self, job: ObservedJob, failed: Failed, log: PodLog | None, record: dict[str, Any]
-    ) -> dict[str, Any]:
-        """The record with one more failed attempt."""
+    ) -> Download:
+        """Count one more failed attempt."""
         seen = self._seen
         explained = explain(
             failed,
@@ -190,17 +213,32 @@ class _Attempts:
             env=() if isinstance(self._input, Missing) else self._input.env,
         )
         failures = seen.view.status.failed_downloads + 1
-        return {
+        failure = {
+            "jobName": job.name,
+            "reason": explained.reason,
+            "message": explained.message,
+            "finishedAt": seen.timestamp,
+        }
+        if explained.reason in OF_SECRETS and self._secrets():
+            if seen.secret_versions is None:
+                return replace(self._going("", "", record), read_secrets=self._secrets())
+            if seen.secret_versions:
+                failure["secretVersions"] = seen.secret_versions
+        record = {
             **record,
             "failedDownloads": failures,
             "nextDownloadAt": rfc3339(seen.now + pause_after(failures)),
-            "lastFailure": {
-                "jobName": job.name,
-                "reason": explained.reason,
-                "message": explained.message,
-                "finishedAt": seen.timestamp,
-            },
+            "lastFailure": failure,
         }
+        return self._next(record)
+
+    def _secrets(self) -> tuple[str, ...]:
+        """The Secrets that the download is given, each once."""
+        if isinstance(self._input, Missing):
+            return ()
+        given = (((item.get("valueFrom") or {}).get("secretKeyRef") or {}) for item in self._input.env)
+        names = (item["name"] for item in given if item)
+        return tuple(dict.fromkeys((*names, *self._input.pull_secrets)))
 
     def _next(self, record: dict[str, Any]) -> Download:
         """No Job counts: pause, wait for old ones to go, or make the next."""
@@ -233,6 +271,13 @@ class _Attempts:
         left = (until - self._seen.now).total_seconds()
         if left <= 0 or (tried.volume, tried.input) != (name.volume, name.input):
             return None
+        versions, secrets = failure.get("secretVersions"), self._secrets()
+        if versions and secrets:
+            if self._seen.secret_versions is None:
+                return replace(self._going("", "", record), read_secrets=secrets)
+            if self._seen.secret_versions != versions:
+                return None
+            left = min(left, SECRETS_SECONDS)
         text = f"{failure['message']}. Attempt {name.attempt} follows at {record['nextDownloadAt']}"
         return Download(CacheState.FAILED, failure["reason"], text, record, look_again_after=left)
 

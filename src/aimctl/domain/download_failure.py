@@ -27,6 +27,7 @@ __all__ = [
     "FIRST_PAUSE",
     "IMAGE_PULL_FAILED",
     "LONGEST_PAUSE",
+    "OF_SECRETS",
     "OUT_OF_MEMORY",
     "SETUP_FAILED",
     "SOURCE_NOT_FOUND",
@@ -44,6 +45,9 @@ SETUP_FAILED = "ContainerSetupFailed"
 OUT_OF_MEMORY = "OutOfMemory"
 DOWNLOAD_FAILED = "DownloadFailed"
 """Reasons. ``Evicted`` and other words of the kubelet for the end of a pod are taken as they are."""
+
+OF_SECRETS = frozenset({ACCESS_DENIED, IMAGE_PULL_FAILED, SETUP_FAILED})
+"""Reasons that a Secret may be the cause of."""
 
 DOWNLOAD_JOB = JobKind(
     "download",

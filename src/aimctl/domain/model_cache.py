@@ -7,7 +7,8 @@ Contract:
     * ``percent`` is 100 exactly when the cache is Available.
 
 How to carry a decision out, in this order:
-    1. ``read_pods``, ``read_log``: read them, put them on the observed Job, decide again.
+    1. ``read_pods``, ``read_log``: read them, put them on the observed Job, decide again. ``read_secrets``: read their
+       versions, decide again.
     2. Apply ``status`` if it changes anything. Nothing below may be done before: how a Job ended must be kept before
        it goes, and a volume that is gone must be said before another of its name is there.
     3. Record ``events``.
@@ -26,6 +27,7 @@ from aimctl.api.v1alpha1 import CacheState
 from aimctl.domain import conditions
 from aimctl.domain.download_decision import (
     DOWNLOAD_REFUSED,
+    DOWNLOAD_STALLED,
     UNSCHEDULABLE,
     decide_download,
 )
@@ -79,6 +81,7 @@ _WARNINGS = frozenset(
         VOLUME_MISSING,
         VOLUME_REFUSED,
         DOWNLOAD_REFUSED,
+        DOWNLOAD_STALLED,
         UNSCHEDULABLE,
         "RuntimeConfigNotFound",
     }
@@ -104,6 +107,7 @@ class ModelCacheDecision:
     delete_cache: bool = False
     read_pods: PodsRequest | None = None
     read_log: LogRequest | None = None
+    read_secrets: tuple[str, ...] = ()
     events: tuple[EventWish, ...] = ()
     look_again_after: float | None = None
 
@@ -114,8 +118,13 @@ def decide_model_cache(seen: ModelCacheObservation) -> ModelCacheDecision:
         return ModelCacheDecision(None)
     volume = decide_volume(seen)
     download = decide_download(seen, volume)
-    if download.read_pods is not None or download.read_log is not None:
-        return ModelCacheDecision(None, read_pods=download.read_pods, read_log=download.read_log)
+    if download.read_pods is not None or download.read_log is not None or download.read_secrets:
+        return ModelCacheDecision(
+            None,
+            read_pods=download.read_pods,
+            read_log=download.read_log,
+            read_secrets=download.read_secrets,
+        )
     again = [volume.look_again_after, download.look_again_after]
     if seen.cache.managed and not seen.in_use and download.state is not CacheState.AVAILABLE:
         left = (UNUSED_GRACE - (seen.now - seen.created)).total_seconds()

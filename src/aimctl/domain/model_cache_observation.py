@@ -65,6 +65,7 @@ class ModelCacheObservation:
         jobs: the download Jobs it owns, old and new.
         in_use: whether a template cache lists it.
         measured: bytes on the volume, as a log last said; None when none has been read.
+        secret_versions: stands for the versions of the Secrets that the download is given; None when nobody read them.
         volume_refused: why the server did not take the claim: a reason and a message.
         job_refused: why the server did not take the Job.
         now: the time, aware.
@@ -81,6 +82,7 @@ class ModelCacheObservation:
     jobs: tuple[ObservedJob, ...] = ()
     in_use: bool = True
     measured: int | None = None
+    secret_versions: str | None = None
     volume_refused: tuple[str, str] | None = None
     job_refused: str = ""
 

@@ -335,6 +335,70 @@ def test_a_changed_input_is_tried_at_once_and_rediscovery_asks_for_the_same() ->
     assert decide_model_cache(observe(failed_once())).create_job is None
 
 
+def test_a_secret_that_may_be_the_cause_ends_the_pause_when_it_changes() -> None:
+    env: dict[str, Any] = {
+        "spec": {
+            "env": [{"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hf", "key": "token"}}}],
+            "imagePullSecrets": [{"name": "pull"}],
+        }
+    }
+    refused = pod("Failed", exit_code=1, message="401 Client Error")
+    ended = job(job_name(1, **env), ended="Failed", pods=[refused])
+    seen = observe(jobs=[ended], **env)
+    asked = decide_model_cache(seen)
+    assert asked.read_secrets == ("hf", "pull")
+    seen = replace(seen, secret_versions="a")
+    counted = decide_model_cache(seen)
+    assert said(counted) == ("Failed", "AccessDenied")
+    assert counted.look_again_after == 30
+    paused = after(seen, counted, secret_versions=None)
+    assert decide_model_cache(paused).read_secrets == ("hf", "pull")
+    same = decide_model_cache(replace(paused, secret_versions="a"))
+    assert status(same) == status(counted)
+    for unknown in ("", "a"):
+        decision = decide_model_cache(replace(seen, secret_versions=unknown))
+        assert ("secretVersions" in status(decision)["lastFailure"]) == bool(unknown)
+    changed = decide_model_cache(replace(paused, secret_versions="b"))
+    assert changed.create_job is not None
+    assert changed.create_job["metadata"]["name"] == job_name(2, **env)
+
+
+def test_secrets_are_looked_at_once_a_minute_and_only_where_they_may_be_the_cause() -> None:
+    env: dict[str, Any] = {
+        "spec": {"env": [{"name": "T", "valueFrom": {"secretKeyRef": {"name": "hf", "key": "token"}}}]}
+    }
+    long = {**failed_once(**env), "failedDownloads": 9, "nextDownloadAt": at(NOW + timedelta(hours=1))}
+    long["lastFailure"] |= {"secretVersions": "a"}
+    assert decide_model_cache(observe(long, secret_versions="a", **env)).look_again_after == 60
+    full = pod("Failed", exit_code=1, message="No space left on device")
+    ended = job(job_name(1, **env), ended="Failed", pods=[full])
+    assert decide_model_cache(observe(jobs=[ended], **env)).read_secrets == ()
+
+
+def test_a_download_of_which_nothing_arrives_is_worth_a_word() -> None:
+    running = job(pods=[pod()])
+    seen = observe(jobs=[running], measured=GIB)
+    first = decide_model_cache(seen)
+    early = after(seen, first, now=NOW + timedelta(minutes=5))
+    assert said(decide_model_cache(early)) == ("Progressing", "Downloading")
+    assert decide_model_cache(early).look_again_after == 600
+    late = replace(early, now=NOW + timedelta(minutes=15))
+    stalled = decide_model_cache(late)
+    assert said(stalled) == ("Progressing", "DownloadStalled")
+    assert at(NOW) in condition(stalled)["message"]
+    assert [event.type for event in stalled.events] == ["Warning"]
+    assert stalled.delete_jobs == ()
+    for unknown in (None, 2 * GIB):
+        assert said(decide_model_cache(replace(late, measured=unknown)))[1] == "Downloading"
+
+
+def test_a_download_that_never_ends_is_ended_by_its_deadline() -> None:
+    ended = job(ended="Failed", reason="DeadlineExceeded", pods_read=True)
+    decision = decide_model_cache(observe(jobs=[ended]))
+    assert said(decision) == ("Failed", "DownloadFailed")
+    assert "hangs" in condition(decision)["message"]
+
+
 def test_a_job_that_downloads_goes_on_when_its_input_changes_and_one_that_waits_is_replaced() -> None:
     change: dict[str, Any] = {"spec": {"env": [{"name": "HF_TOKEN", "value": "new"}]}}
     running = decide_model_cache(observe(jobs=[job(pods=[pod()])], **change))
@@ -499,7 +563,7 @@ def test_every_decision_is_whole_and_settles(
     )
     decision = decide_model_cache(seen)
     if decision.status is None:
-        assert decision.delete_cache or decision.read_pods or decision.read_log
+        assert decision.delete_cache or decision.read_pods or decision.read_log or decision.read_secrets
         return
     whole = status(decision)
     assert {item["type"] for item in whole["conditions"]} == {

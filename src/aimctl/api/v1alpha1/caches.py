@@ -177,6 +177,12 @@ class DownloadFailure(View):
         "", description="Cause and remedy, as a sentence.", json_schema_extra={"maxLength": 2048}
     )
     finished_at: Time | None = Field(None, description="When it was seen.")
+    secret_versions: str | None = Field(
+        None,
+        description="Stands for the versions of the Secrets it was given, where they may be the cause; when they"
+        " change it is tried at once.",
+        json_schema_extra={"maxLength": 64},
+    )
 
 
 class CompletedDownload(View):
