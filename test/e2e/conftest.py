@@ -40,7 +40,7 @@ def cluster(shared_cluster: RunningCluster) -> Iterator[RunningCluster]:
 @pytest.fixture
 def managed(cluster: RunningCluster, tmp_path: Path) -> Iterator[ManagerProcess]:
     """A manager at work on the cluster."""
-    with ManagerProcess(cluster.kubeconfig, tmp_path / "manager.log") as manager:
+    with ManagerProcess(cluster.kubeconfig, tmp_path / "manager.log", *cluster.manager_flags) as manager:
         manager.wait_ready()
         yield manager
         assert manager.running, manager.log[-3000:]

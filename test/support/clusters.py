@@ -185,7 +185,7 @@ class RunningCluster:
     @property
     def manager_flags(self) -> tuple[str, ...]:
         """What a manager has to be told to work on this cluster."""
-        return ()
+        return ("--registry-mirror", f"*={self.registry_url}")
 
     # ---- faults
 
@@ -287,6 +287,13 @@ class RunningCluster:
             for plural in ("aimservicetemplates", "aimclusterservicetemplates")
             for item in self.custom.list_cluster_custom_object("aim.silogen.ai", "v1alpha1", plural)["items"]
         ]
+
+    def objects(self) -> Iterator[Document]:
+        """Every object of our kinds, as the server has it."""
+        for kind in KINDS:
+            group = ("aim.silogen.ai", "v1alpha1")
+            for item in self.custom.list_cluster_custom_object(*group, kind.plural)["items"]:
+                yield {"kind": kind.name, **item}
 
     def template_states(self, prefix: str = "") -> dict[str, str]:
         """``namespace/name`` -> state, of the templates whose names begin so."""
