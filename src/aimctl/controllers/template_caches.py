@@ -55,12 +55,12 @@ class TemplateCacheReconciler:
             self._refused.pop(request, None)
             return None
         obj, seen = observed
-        decision = decide_template_cache(seen)
+        decision, taken = decide_template_cache(seen), True
         if decision.delete:
             await self._delete(obj)
             return None
         if decision.follow is not None:
-            await self._edit(obj, decision.follow, obj.meta.resource_version)
+            taken = await self._edit(obj, decision.follow, obj.meta.resource_version)
             observed = self._observer.template_cache(request, self._refused.get(request, {}))
             if observed is None:
                 return None
@@ -69,14 +69,16 @@ class TemplateCacheReconciler:
         if decision.create or decision.patch:
             if _unlisted(obj, decision):
                 await self._say(obj, decision)
-            await self._carry_out(request, decision)
+            taken = await self._carry_out(request, decision) and taken
             observed = self._observer.template_cache(request, self._refused.get(request, {}))
             if observed is None:
                 return None
             obj, seen = observed
             decision = decide_template_cache(seen)
+        if not decision.create:
+            self._refused.pop(request, None)
         await self._say(obj, decision)
-        waits = [decision.look_again_after, REFUSED_SECONDS if request in self._refused else None]
+        waits = [decision.look_again_after, None if taken else REFUSED_SECONDS]
         seconds = [item for item in waits if item is not None]
         return Result(requeue_after=max(0.05, min(seconds))) if seconds else None
 
@@ -85,26 +87,26 @@ class TemplateCacheReconciler:
             for wish in decision.events:
                 self._events.event(obj, wish.type, wish.reason, wish.message)
 
-    async def _carry_out(self, request: Request, decision: TemplateCacheDecision) -> None:
-        refused = {}
+    async def _carry_out(self, request: Request, decision: TemplateCacheDecision) -> bool:
+        """Make and edit model caches; False when the server refuses any of it."""
+        refused, taken = {}, True
         for manifest in decision.create:
             text = await make(self._client, self._observer.cache, kinds.MODEL_CACHES, manifest)
             if text:
                 name = manifest["metadata"]["name"]
                 refused[name] = f"the API server refused AIMModelCache {name!r}: {text}"
-        if refused:
-            self._refused[request] = refused
-        else:
-            self._refused.pop(request, None)
+        self._refused[request] = refused
         for patch in decision.patch:
             found = self._observer.cache.get(kinds.MODEL_CACHES, patch.name, request.namespace)
             if found is not None and found.meta.uid == patch.uid:
-                await self._edit(found, patch.spec, patch.resource_version)
+                taken = await self._edit(found, patch.spec, patch.resource_version) and taken
+        return taken and not refused
 
-    async def _edit(self, obj: Object[Any], spec: dict[str, Any], version: str) -> None:
+    async def _edit(self, obj: Object[Any], spec: dict[str, Any], version: str) -> bool:
         refused = await edit(self._client, self._observer.cache, obj, spec, version)
         if refused:
             self._events.event(obj, "Warning", "EditRefused", refused)
+        return not refused
 
     async def _delete(self, obj: Object[Any]) -> None:
         try:

@@ -54,11 +54,11 @@ class WarmingReconciler:
             self._refused.pop(request, None)
             return None
         obj, seen = observed
-        decision = decide_warming(seen)
+        decision, taken = decide_warming(seen), True
         if decision.create is not None:
             await self._make(request, obj, decision.create)
         elif decision.patch is not None and seen.cache is not None:
-            await self._edit(seen.cache, decision.patch)
+            taken = await self._edit(seen.cache, decision.patch)
         if decision.create is not None or decision.patch is not None:
             observed = self._observer.warming(request, self._refused.get(request, ""))
             if observed is None:
@@ -69,7 +69,7 @@ class WarmingReconciler:
             self._refused.pop(request, None)
         if decision.status is not None:
             await self._status.write(obj, decision.status)
-        return Result(requeue_after=REFUSED_SECONDS) if request in self._refused else None
+        return Result(requeue_after=REFUSED_SECONDS) if request in self._refused or not taken else None
 
     async def _make(self, request: Request, obj: Object[Any], manifest: dict[str, Any]) -> None:
         refused = await make(self._client, self._observer.cache, kinds.TEMPLATE_CACHES, manifest)
@@ -80,11 +80,12 @@ class WarmingReconciler:
             self._events.event(obj, "Warning", "TemplateCacheRefused", refused)
         self._refused[request] = refused
 
-    async def _edit(self, cache: SeenTemplateCache, spec: dict[str, Any]) -> None:
+    async def _edit(self, cache: SeenTemplateCache, spec: dict[str, Any]) -> bool:
         known = self._observer.cache
         obj = known.get(kinds.TEMPLATE_CACHES, cache.name, cache.namespace)
         if obj is None:
-            return
+            return True
         refused = await edit(self._client, known, obj, spec, cache.resource_version)
         if refused:
             self._events.event(obj, "Warning", "EditRefused", refused)
+        return not refused

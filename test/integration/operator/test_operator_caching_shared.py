@@ -354,6 +354,31 @@ async def test_a_refused_model_cache_is_told_with_its_name_and_tried_again_witho
 
 
 @virtual_time
+async def test_a_refused_edit_is_told_in_an_event_and_tried_again():
+    async with hands() as w:
+        env = [{"name": "A", "value": "1"}]
+        await w.template("llama", "team", modelSources=SOURCES[:1], caching=CACHING)
+        await w.until_model_caches(1)
+        refusal = Answer(403, "Forbidden", "a policy forbids it")
+
+        async def edited():
+            (body,) = (await w.model_caches()).values()
+            return body["spec"].get("env") == env
+
+        for resource in ("aimtemplatecaches", "aimmodelcaches"):
+            with w.faults.active(refusal, Match(verb="patch", resource=resource, subresource="")):
+                await w.template("llama", "team", modelSources=SOURCES[:1], caching=CACHING, env=env)
+                await asyncio.sleep(5)
+                assert not await edited()
+                assert ("Warning", "EditRefused") in [
+                    (event["type"], event["reason"]) for event in w.ledger.events
+                ]
+            await w.until_so(edited, 65)
+            w.ledger.events.clear()
+            env = [{"name": "A", "value": "2"}]
+
+
+@virtual_time
 async def test_a_namespace_that_goes_is_left_in_peace(logged_errors):
     async with hands() as w:
         await w.template("llama", "team", modelSources=SOURCES, caching=CACHING)
