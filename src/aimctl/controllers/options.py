@@ -37,8 +37,10 @@ def mirror_problem(host: str, url: str) -> str:
         )
     except ValueError:
         usable = False
+    # Without what may be a login: this text is printed.
+    shown = url.rpartition("@")[2]
     return (
-        "" if usable else f"{url!r} is no base URL: write http://host:port or https://host, without a login"
+        "" if usable else f"{shown!r} is no base URL: write http://host:port or https://host, without a login"
     )
 
 

@@ -1,0 +1,164 @@
+"""Answers of registries about images: what they say, and what is no answer."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aimctl.domain.image_manifest import (
+    INDEX_TYPES,
+    MANIFEST_TYPES,
+    NotAnImage,
+    check_digest,
+    choose_platform,
+    config_digest,
+    error_text,
+    is_index,
+    json_object,
+    labels_of,
+    sha256_digest,
+)
+
+
+def sha(number: int) -> str:
+    return f"sha256:{number:064x}"
+
+
+def platform(number: int, os: str = "linux", architecture: str = "amd64", **more) -> dict:
+    return {"digest": sha(number), "platform": {"os": os, "architecture": architecture, **more}}
+
+
+CHOICES = {
+    "linux/amd64 wherever it stands": ([platform(1, architecture="arm64"), platform(2)], 2),
+    "the first where there is none": ([platform(1, architecture="arm64"), platform(2, "windows")], 1),
+    "no attestation": ([platform(1, "unknown", "unknown"), platform(2, architecture="arm64")], 2),
+    "without platforms": ([{"digest": sha(3)}], 3),
+    "past what is none": ([None, 1, {}, {"digest": "x"}, {"digest": 1}, platform(4)], 4),
+    "a variant is no other platform": ([platform(5, variant="v3")], 5),
+}
+
+
+@pytest.mark.parametrize("what", CHOICES)
+def test_the_platform_is_chosen(what):
+    manifests, number = CHOICES[what]
+    assert choose_platform({"manifests": manifests}) == sha(number)
+
+
+@pytest.mark.parametrize("manifests", [None, [], {}, [{}], [platform(1, "unknown", "unknown")], "x"])
+def test_an_index_of_nothing_is_refused(manifests):
+    with pytest.raises(NotAnImage, match="index"):
+        choose_platform({"manifests": manifests})
+
+
+@pytest.mark.parametrize("kind", INDEX_TYPES)
+def test_an_index_is_known_by_its_own_word_or_its_header(kind):
+    assert is_index({"mediaType": kind}, "")
+    assert is_index({}, kind + "; charset=utf-8")
+    assert is_index({"manifests": []}, "application/json")
+    assert not is_index({"mediaType": MANIFEST_TYPES[0], "manifests": []}, kind)
+    assert not is_index({"config": {}}, "application/json")
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        {},
+        {"config": None},
+        {"config": {"digest": "sha256:x"}},
+        {"config": {"digest": 1}},
+        {"schemaVersion": 1},
+    ],
+)
+def test_a_manifest_without_a_configuration_is_refused(manifest):
+    with pytest.raises(NotAnImage, match="configuration"):
+        config_digest(manifest)
+
+
+def test_digests_are_checked():
+    check_digest(b"x", sha256_digest(b"x"), "it")
+    check_digest(b"x", "sha512:" + hashlib.sha512(b"x").hexdigest(), "it")
+    with pytest.raises(NotAnImage, match="it is not what its digest promises"):
+        check_digest(b"y", sha256_digest(b"x"), "it")
+    for nonsense in ("", "md5:00", "sha256:", "sha256:" + "G" * 64):
+        with pytest.raises(NotAnImage, match="digest that is none"):
+            check_digest(b"x", nonsense, "it")
+
+
+LABELS = {
+    "labels": ({"config": {"Labels": {"a": "b"}}}, {"a": "b"}),
+    "null": ({"config": {"Labels": None}}, {}),
+    "none": ({"config": {}}, {}),
+    "no config": ({}, {}),
+    "config null": ({"config": None}, {}),
+    "numbers among them": ({"config": {"Labels": {"a": "b", "c": 1}}}, {"a": "b"}),
+}
+
+
+@pytest.mark.parametrize("what", LABELS)
+def test_labels_are_found(what):
+    configuration, expected = LABELS[what]
+    assert labels_of(configuration) == expected
+
+
+def test_labels_that_are_no_object_are_refused():
+    with pytest.raises(NotAnImage, match="labels"):
+        labels_of({"config": {"Labels": ["a"]}})
+
+
+ERRORS = {
+    b'{"errors":[{"code":"DENIED","message":"no"}]}': "DENIED: no",
+    b'{"errors":[{"code":"A"},{"message":"b"}]}': "A; b",
+    b'{"errors":[]}': "",
+    b'{"errors":"x"}': "",
+    b'{"errors":[1,{"code":2}]}': "",
+    b"<html>": "",
+    b"": "",
+}
+
+
+@pytest.mark.parametrize("body", ERRORS)
+def test_what_a_registry_says_is_told_in_one_line(body):
+    assert error_text(body) == ERRORS[body]
+
+
+def test_a_long_or_unprintable_error_is_cut_and_cleaned():
+    text = error_text(json.dumps({"errors": [{"code": "X", "message": "\x1b[2J" + "y" * 10_000}]}).encode())
+    assert len(text) <= 160
+    assert text.isprintable()
+
+
+@given(st.binary())
+def test_any_bytes_are_an_object_or_refused(body):
+    error_text(body)
+    with contextlib.suppress(NotAnImage):
+        assert isinstance(json_object(body, "it"), dict)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text() | st.just(sha(1)),
+    lambda inner: (
+        st.lists(inner)
+        | st.dictionaries(
+            st.sampled_from(["manifests", "config", "digest", "platform", "os", "Labels", "mediaType"]), inner
+        )
+    ),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["manifests", "config", "mediaType", "schemaVersion"]), JSON))
+def test_any_document_is_understood_or_refused(document):
+    is_index(document, "x")
+    for function in (choose_platform, config_digest, labels_of):
+        with contextlib.suppress(NotAnImage):
+            function(document)
+
+
+def test_deep_json_is_refused():
+    with pytest.raises(NotAnImage):
+        json_object(b'{"a":' * 100_000, "it")
