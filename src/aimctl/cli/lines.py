@@ -144,8 +144,8 @@ class Line:
 
     @property
     def _at_work(self) -> bool:
-        """A Job or pod that runs: what it works for says more about how far it is."""
-        return self.level is Level.BUSY and self.kind in {"Job", "Pod"}
+        """A Job is never the cause: whose it is says more about how far it is, or how it ended."""
+        return self.kind == "Job" and bool(self.name)
 
     def to_json(self) -> dict[str, Any]:
         """For programs."""

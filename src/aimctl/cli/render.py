@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, final
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from aimctl.cli.lines import Level, clean, place, span
+from aimctl.cli.lines import Level, clean, clip, place, span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -43,6 +43,9 @@ _WORDS = {
 }
 _NARROWEST = 18
 """Columns that an object's name gets at least."""
+
+_BRIEF = 160
+"""Characters of a message that repeats what stands below it."""
 
 _ROOMY = 60
 """Columns of an object's name from which on it is rather folded than the reasons put below."""
@@ -181,7 +184,9 @@ def _explained(
     body = rest + ("│    " if line.children else "     ")
     out = _flowing(_head(line, age), first, body, width)
     if line.message and (not line.good or line.kind in {"AIMModel", "AIMClusterModel"}):
-        out += paragraph(line.message, width, body, body)
+        # What is told below in full need not be told here too.
+        below = any(True for child in line.children for _ in child.causes())
+        out += paragraph(clip(line.message, _BRIEF) if below else line.message, width, body, body)
     for command in line.commands:
         out.append(_guided(body).append("$ " + clean(command), "blue"))
     for number, child in enumerate(line.children):

@@ -25,6 +25,7 @@ from aimctl.controllers.kinds import (
     TEMPLATES,
 )
 from aimctl.domain import conditions
+from aimctl.domain.naming import LABEL_MANAGED_BY, MANAGED_BY
 from aimctl.runtime.kube import Object
 from aimctl.runtime.kube.builtin import CORE_EVENTS, PVCS
 
@@ -124,7 +125,7 @@ def model_cache_line(book: Book, item: Object[Any], *, with_config: bool) -> Lin
     if line.good:
         return line
     extra = []
-    if line.progress is not None and not available:
+    if line.progress is not None and status.status == "Progressing":
         extra.append(
             f"{size(line.progress.downloaded_bytes)} of {size(line.progress.total_bytes)} have arrived"
         )
@@ -135,7 +136,23 @@ def model_cache_line(book: Book, item: Object[Any], *, with_config: bool) -> Lin
         extra.append(f"the next is tried in {span(wait)}" if wait > 0 else "the next is due")
     if extra:
         line = _replaced(line, message="; ".join(filter(None, (line.message, *extra))))
-    return _with(line, describe(book, line.kind, line.name, meta.namespace))
+    return _with(
+        line, *_secrets(book, item, line.reason), describe(book, line.kind, line.name, meta.namespace)
+    )
+
+
+def _secrets(book: Book, item: Object[Any], reason: str) -> list[str]:
+    """Where the refused token comes from, if from anywhere."""
+    if reason != "AccessDenied":
+        return []
+    refs = [one.value_from.secret_key_ref for one in item.view.spec.env if one.value_from is not None]
+    names = list(dict.fromkeys(ref.name for ref in refs if ref is not None))
+    namespace = item.meta.namespace
+    if names:
+        return [book.kubectl("get", "secret", *names, namespace=namespace)]
+    if item.meta.labels.get(LABEL_MANAGED_BY) == MANAGED_BY:
+        return []  # its env is its template's, which stands above
+    return [book.kubectl("edit", "aimmc", item.meta.name, namespace=namespace)]
 
 
 def _volume(book: Book, item: Object[Any]) -> list[Line]:

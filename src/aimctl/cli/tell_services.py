@@ -13,6 +13,7 @@ from aimctl.cli.tell_templates import template_line
 from aimctl.cli.told import config_lines, describe, lookup, missing, model_line, operator_line, unreadable
 from aimctl.controllers.kinds import CLUSTER_TEMPLATES, INFERENCE_SERVICES, TEMPLATES
 from aimctl.domain import conditions
+from aimctl.domain.selection import READY, SELECTION, TEMPLATE_AMBIGUOUS
 from aimctl.runtime.kube import Object
 
 if TYPE_CHECKING:
@@ -96,28 +97,34 @@ def _candidate(book: Book, match: TemplateMatch, namespace: str) -> Line:
     """A template that was looked at; one that only is not Ready yet is followed."""
     resource = CLUSTER_TEMPLATES if match.scope == "Cluster" else TEMPLATES
     where = namespace if resource.namespaced else ""
-    if match.dropped_by == "Ready":
+    if match.dropped_by == READY:
         answer = book.get(resource, match.name, where)
         if isinstance(answer, Object):
             return replace(template_line(book, answer, with_model=False), note="candidate")
+    fits = _fits(match)
     return Line(
         resource.kind,
         where,
         match.name,
-        "Fits" if match.dropped_by is None else "Dropped",
+        "Fits" if fits else "Dropped",
         Level.UNKNOWN,
-        match.dropped_by or "",
+        "" if fits else match.dropped_by or "",
         match.message or "",
         note="candidate",
     )
 
 
+def _fits(match: TemplateMatch) -> bool:
+    """Whether nothing speaks against it; the last step drops only because there are others."""
+    return match.dropped_by in {None, SELECTION}
+
+
 def _choose(book: Book, item: Object[Any]) -> list[str]:
     """How to say which of several templates is meant."""
     resolved = conditions.find(item.view.status.conditions, "Resolved")
-    if resolved is None or resolved.reason != "TemplateSelectionAmbiguous":
+    if resolved is None or resolved.reason != TEMPLATE_AMBIGUOUS:
         return []
-    fitting = [one.name for one in item.view.status.template_matching if one.dropped_by is None]
+    fitting = [one.name for one in item.view.status.template_matching if _fits(one)]
     patch = json.dumps(
         {"spec": {"templateRef": fitting[0] if fitting else "TEMPLATE"}}, separators=(",", ":")
     )

@@ -158,7 +158,7 @@ CASES = {
     "a discovery that failed, with the Job still there": (
         [broken, model(), job(broken, ended="Failed", message="it is over")],
         ("aimst", "llama"),
-        {("Job", "discover-llama", "Why")},
+        {("AIMServiceTemplate", "llama", "DiscoveryFailed")},
     ),
     "a discovery that failed, with the Job gone": (
         [broken, model()],
@@ -480,8 +480,29 @@ def test_the_next_download_and_the_failures_so_far_are_told():
         progress={"percent": 25, "downloadedBytes": 4 * 1024**3, "totalBytes": 16 * 1024**3},
     )
     story = tell(Paper(model_cache(state)), "aimmc", "weights")
-    for words in ("exit code 1", "3 downloads failed", "the next is tried in 4m", "4.0 GiB of 16.0 GiB"):
+    for words in ("exit code 1", "3 downloads failed", "the next is tried in 4m"):
         assert words in story.line.message
+
+
+def test_what_has_arrived_is_told_while_it_arrives():
+    state = status(
+        "Progressing",
+        "Downloading",
+        "on its way",
+        progress={"percent": 25, "downloadedBytes": 4 * 1024**3, "totalBytes": 16 * 1024**3},
+    )
+    (cause,) = tell(Paper(model_cache(state)), "aimmc", "weights").causes
+    assert "4.0 GiB of 16.0 GiB have arrived" in cause.message
+    assert cause.to_json()["progress"] == {"percent": 25, "downloadedBytes": 2**32, "totalBytes": 2**34}
+
+
+def test_a_refused_token_is_looked_for_where_it_comes_from():
+    refused = status("Failed", "AccessDenied", "401")
+    env = [{"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hf-creds", "key": "token"}}}]
+    with_secret = tell(Paper(model_cache(refused, env=env)), "aimmc", "weights")
+    without = tell(Paper(model_cache(refused)), "aimmc", "weights")
+    assert commands(with_secret)[0] == "kubectl get secret hf-creds -n team"
+    assert commands(without)[0] == "kubectl edit aimmc weights -n team"
 
 
 def test_of_several_templates_the_patch_that_names_one_is_proposed():
@@ -491,8 +512,8 @@ def test_of_several_templates_the_patch_that_names_one_is_proposed():
         "",
         condition("Resolved", False, "TemplateSelectionAmbiguous"),
         templateMatching=[
-            {"name": "fast", "scope": "Namespace"},
-            {"name": "cheap", "scope": "Cluster"},
+            {"name": "fast", "scope": "Namespace", "droppedBy": "Selection", "message": "so do others"},
+            {"name": "cheap", "scope": "Cluster", "droppedBy": "Selection", "message": "so do others"},
             {"name": "other", "scope": "Cluster", "droppedBy": "GPU", "message": "no node offers MI355X"},
         ],
     )
