@@ -210,11 +210,7 @@ def test_a_service_can_name_a_derived_template(stage: Stage) -> None:
     name = foretold("base", PRINTED)
     stage.until("AIMServiceTemplate", name, "Ready")
     stage.service("naming", templateRef=name)
-    eventually(
-        lambda: stage.status("AIMService", "naming").get("resolvedTemplate", {}).get("name") == name,
-        30,
-        "the service uses the derived template by its name",
-    )
+    stage.until_resolved("naming", name)
 
 
 def test_a_missing_or_unready_base_is_explained_on_the_service(stage: Stage) -> None:

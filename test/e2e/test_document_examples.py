@@ -59,6 +59,7 @@ def samples(cluster: RunningCluster, managed: object) -> RunningCluster:
 
 
 def test_the_documents_examples_reach_the_states_the_document_says(samples: RunningCluster) -> None:
+    """Document 92."""
     cluster = samples
 
     throughput = cluster.template_status("ml-research", "llama-3-8b-throughput")
@@ -103,6 +104,7 @@ def test_the_documents_examples_reach_the_states_the_document_says(samples: Runn
 
 
 def test_the_troubleshooting_commands_print_what_the_document_promises(samples: RunningCluster) -> None:
+    """Document 94, 95, 97."""
     kubectl = samples.kubectl
 
     listed = kubectl("-n", "kaiwo-system", "get", "job", "-l", "aim.silogen.ai/template=llama-3-8b-latency")

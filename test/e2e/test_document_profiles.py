@@ -226,9 +226,7 @@ def test_discovery_is_asked_once_and_its_answer_serves_everybody(stage: Stage) -
     before = stage.until("AIMServiceTemplate", "template", "Ready")
     for name in ("one", "two"):
         stage.service(name, templateRef="template")
-        status = stage.until("AIMService", name, "Starting")
-        assert said(status)["Resolved"][0] == "True"
-        assert status["resolvedTemplate"]["name"] == "template"
+        stage.until_resolved(name, "template")
     assert len(stage.jobs("aim.silogen.ai/template=template")) == 1
     assert stage.status("AIMServiceTemplate", "template")["modelSources"] == before["modelSources"]
 

@@ -29,7 +29,7 @@ def test_the_one_template_that_fits_is_selected(stage: Stage) -> None:
     stage.template("of-another-model", model="other", **SMALL)
     stage.until("AIMServiceTemplate", "fits", "Ready")
     stage.service()
-    status = stage.until("AIMService", "service", "Starting")
+    status = stage.until_resolved("service", "fits")
     assert said(status)["Resolved"][0] == "True"
     made = stage.get("AIMServiceTemplate", "fits")
     assert status["resolvedTemplate"] == {
@@ -52,12 +52,7 @@ def test_an_image_leads_to_its_model_and_that_models_template(stage: Stage) -> N
     assert model["name"].startswith("auto-")
     assert stage.get("AIMModel", model["name"])["spec"]["image"] == image
     stage.template("fits", model=model["name"], **SMALL)
-    eventually(
-        lambda: stage.status("AIMService", "service").get("resolvedTemplate", {}).get("name") == "fits",
-        60,
-        "the service found the template of its model",
-        otherwise=lambda: stage.status("AIMService", "service"),
-    )
+    stage.until_resolved("service", "fits")
 
 
 def test_each_step_drops_its_candidates_and_says_so(stage: Stage) -> None:
@@ -110,11 +105,7 @@ def test_several_that_fit_are_ambiguous_and_the_service_says_between_which(stage
     assert stage.status("AIMService", "service")["status"] == "Failed"
 
     stage.delete("AIMServiceTemplate", "two")
-    eventually(
-        lambda: stage.status("AIMService", "service").get("resolvedTemplate", {}).get("name") == "one",
-        30,
-        "with one left there is no question any more",
-    )
+    stage.until_resolved("service", "one")
 
 
 def test_a_service_that_has_its_template_is_not_moved_when_a_second_one_appears(stage: Stage) -> None:
@@ -122,11 +113,7 @@ def test_a_service_that_has_its_template_is_not_moved_when_a_second_one_appears(
     stage.template("first", **SMALL)
     stage.until("AIMServiceTemplate", "first", "Ready")
     stage.service()
-    eventually(
-        lambda: stage.status("AIMService", "service").get("resolvedTemplate", {}).get("name") == "first",
-        30,
-        "the first is selected",
-    )
+    stage.until_resolved("service", "first")
     stage.template("second", **SMALL | {"metric": "throughput"})
     stage.until("AIMServiceTemplate", "second", "Ready")
     eventually(

@@ -120,7 +120,7 @@ def everything(cluster: RunningCluster, namespace: str) -> dict[str, list[str]]:
 def test_a_template_deleted_while_its_caches_download_leaves_no_download_behind(stage: Stage) -> None:
     stage.model()
     sources = [
-        {"name": f"part-{number}", "sourceURI": f"hf://example/large-{number}", "size": "200Gi"}
+        {"name": f"part-{number}", "sourceURI": f"hf://example/endless-{number}", "size": "200Gi"}
         for number in range(3)
     ]
     stage.template(metric="latency", modelSources=sources, caching={"enabled": True})

@@ -149,6 +149,19 @@ class Stage:
             otherwise=lambda: self.status(kind, name),
         )
 
+    def until_resolved(self, service: str, template: str, seconds: float = PATIENCE) -> Document:
+        """Wait until the service uses this template; its status."""
+        return eventually(
+            lambda: (
+                (status := self.status("AIMService", service)).get("resolvedTemplate", {}).get("name")
+                == template
+                and status
+            ),
+            seconds,
+            f"service {service} uses {template}",
+            otherwise=lambda: self.status("AIMService", service),
+        )
+
     def until_gone(self, kind: str, name: str, seconds: float = PATIENCE) -> None:
         """Wait until there is none."""
         eventually(
