@@ -66,7 +66,7 @@ def seen_cache(
     *,
     name: str = "llama",
     managed: bool = True,
-    controller: str = "template-uid",
+    controller: str | None = None,
     deleting: bool = False,
     age: float = 3600,
     labels: Mapping[str, str] | None = None,
@@ -74,6 +74,8 @@ def seen_cache(
 ) -> SeenTemplateCache:
     """A template cache; an hour old and the operator's own unless said otherwise."""
     body = {"spec": {"templateRef": "llama", **spec}, "status": dict(status or {})}
+    if controller is None:
+        controller = "template-uid" if managed else ""
     return SeenTemplateCache(
         "team",
         name,
@@ -82,7 +84,7 @@ def seen_cache(
         1,
         at(NOW - timedelta(seconds=age)),
         labels or {},
-        controller if managed else "",
+        controller,
         managed,
         deleting,
         TEMPLATE_CACHES.decode(json.dumps(body).encode()),

@@ -388,3 +388,4 @@ async def test_a_namespace_that_goes_is_left_in_peace(logged_errors):
         await asyncio.sleep(120)
         assert await w.caches() == {}
         assert logged_errors == []
+        assert "terminated" not in str([w.ledger.history, w.ledger.events])

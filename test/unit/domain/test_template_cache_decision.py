@@ -153,6 +153,12 @@ def test_a_model_cache_that_is_being_deleted_is_waited_for_and_made_again():
     assert made(decide_template_cache(observe_cache(models=[model_cache(TOKENIZER, "Available")]))) == [LLAMA]
 
 
+def test_another_model_cache_of_the_source_steps_in_for_one_that_goes():
+    models = [model_cache(LLAMA, "Available", deleting=True), model_cache(LLAMA, "Available", name="mine")]
+    decision = decide_template_cache(observe_cache(models=models))
+    assert decision.status.fields["models"][0]["modelCache"] == "mine"
+
+
 def test_a_name_that_holds_another_source_is_never_touched_and_said_so():
     holder = model_cache("s3://b/else", "Available", name=model_cache_name(LLAMA))
     decision = decide_template_cache(observe_cache(models=[holder]))
@@ -365,7 +371,7 @@ def test_a_managed_cache_that_nobody_wishes_goes_unless_it_is_available(of):
     assert decide_template_cache(observe_cache(of=of, models=both("Progressing", "Available"))).delete
     assert not decide_template_cache(observe_cache(of=of, models=both("Available", "Available"))).delete
     assert not decide_template_cache(observe_cache(of=of, wishes=[service()])).delete
-    assert not decide_template_cache(observe_cache(of=of, managed=False)).delete
+    assert not decide_template_cache(observe_cache(of=of, managed=False, controller="template-uid")).delete
     assert not decide_template_cache(observe_cache(of=of, controller="another-uid")).delete
 
 
