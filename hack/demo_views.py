@@ -76,7 +76,7 @@ def plain_line(scene: Scene, limit: int) -> str:
     caches = " ".join(_percent(sight) for _, sight in scene.of(*CACHES))
     return (
         f"{scene.done:2d} of {len(scene.expected)} done, slots {len(scene.running):2d}/{limit},"
-        f" waiting {len(scene.waiting):2d}, services {services['Running']} run, caches {caches or '-'}"
+        f" waiting {len(scene.waiting):2d}, serving {services['Running']}, caches {caches or '-'}"
     )
 
 
@@ -141,8 +141,9 @@ def _wrong(scene: Scene) -> Iterable[Text]:
         if not scene.right(key):
             kind = key.partition(".")[0]
             is_ = " ".join(scene.sights.get(key, Sight()).short).strip() or "absent"
-            want = " ".join(scene.expected.get(key, ("not there at all",)))
-            yield Text(f"{kind} {shown(key)} is {is_}, and should be {want}", style="bold red")
+            want = scene.expected.get(key)
+            should = f"should be {' '.join(want)}" if want else "should not be there"
+            yield Text(f"{kind} {shown(key)} is {is_}, and {should}", style="bold red")
 
 
 def _ranges(names: list[str]) -> Iterable[str]:

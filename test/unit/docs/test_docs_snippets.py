@@ -64,7 +64,7 @@ def test_the_tests_in_the_guide_to_the_embedded_cluster_pass_in_a_project_of_the
         check=False,
     )
     assert done.returncode == 0, done.stdout
-    assert "3 passed" in done.stdout
+    assert "4 passed" in done.stdout
 
 
 def test_every_test_in_the_library_guide_is_run():
