@@ -43,6 +43,9 @@ class Downloads:
         self._unfinished: dict[str, set[str]] = defaultdict(set)
         self.most_at_once = 0
         """Unfinished Jobs that one cache had at the same time."""
+        self._writing: dict[str, set[str]] = defaultdict(set)
+        self.most_writers = 0
+        """Pods of downloads that had one claim at the same time while they ran."""
         w.cluster.server.storage.observers.append(self._take)
 
     def _take(self, collection, change) -> None:
@@ -56,6 +59,8 @@ class Downloads:
             and body["metadata"].get("labels", {}).get("app.kubernetes.io/component") == "download"
         ):
             self._job(change, body)
+        elif name.endswith("pods"):
+            self._pod(change, body)
         else:
             return
         self._w.ledger.changed.set()
@@ -80,6 +85,17 @@ class Downloads:
         else:
             self._unfinished[owner].add(meta["uid"])
         self.most_at_once = max(self.most_at_once, len(self._unfinished[owner]))
+
+    def _pod(self, change, body) -> None:
+        meta, phase = body["metadata"], (body.get("status") or {}).get("phase")
+        for volume in body["spec"].get("volumes") or ():
+            claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
+            if claim:
+                writers = self._writing[f"{meta['namespace']}/{claim}"]
+                writers.discard(meta["uid"])
+                if change.type != "DELETED" and phase == "Running":
+                    writers.add(meta["uid"])
+                self.most_writers = max(self.most_writers, len(writers))
 
     # ---- doing
 

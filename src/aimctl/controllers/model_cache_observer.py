@@ -13,14 +13,17 @@ import msgspec
 from aimctl.controllers import kinds
 from aimctl.controllers.indexes import EVERYWHERE, place
 from aimctl.controllers.indexes_caching import TEMPLATE_CACHE_INDEXES
+from aimctl.controllers.observer import OWN_SELECTOR
 from aimctl.domain.discovery_job import REDISCOVER_ANNOTATION
 from aimctl.domain.download_job import CacheIdentity
+from aimctl.domain.job_views import PodView
 from aimctl.domain.labels import propagated
 from aimctl.domain.model_cache_observation import ModelCacheObservation, ObservedVolume, StorageClasses
 from aimctl.domain.naming import LABEL_COMPONENT, LABEL_MANAGED_BY, MANAGED_BY, MODEL_CACHE
 from aimctl.domain.resolution import Missing
 from aimctl.runtime.clock import parse_time
-from aimctl.runtime.kube.builtin import PVCS
+from aimctl.runtime.kube import ObjectKey
+from aimctl.runtime.kube.builtin import PODS, PVCS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
     from aimctl.runtime.controller import Request
     from aimctl.runtime.kube import Object
 
-__all__ = ["UNBOUND", "VOLUME_SELECTOR", "ModelCacheObserver"]
+__all__ = ["UNBOUND", "VOLUME_SELECTOR", "ModelCacheObserver", "claims_of", "owner_of"]
 
 VOLUME_SELECTOR = f"{LABEL_MANAGED_BY}={MANAGED_BY},{LABEL_COMPONENT}={MODEL_CACHE}"
 """Volume claims of model caches: no others are listed or watched."""
@@ -63,6 +66,23 @@ class _ModelCache(msgspec.Struct, gc=False):
     status: _Status | None = None
 
 
+class _Claim(msgspec.Struct, gc=False):
+    name: str = msgspec.field(name="claimName", default="")
+
+
+class _Volume(msgspec.Struct, gc=False):
+    claim: _Claim | None = msgspec.field(name="persistentVolumeClaim", default=None)
+
+
+class _PodSpec(msgspec.Struct, gc=False):
+    volumes: tuple[_Volume, ...] = ()
+
+
+class _Pod(msgspec.Struct, gc=False):
+    spec: _PodSpec
+
+
+_pod = msgspec.json.Decoder(_Pod)
 _model_cache = msgspec.json.Decoder(_ModelCache)
 
 
@@ -79,6 +99,19 @@ def _by_storage(obj: Object[Any]) -> Iterator[str]:
         yield UNBOUND
 
 
+def claims_of(pod: Object[Any]) -> Iterator[Request]:
+    """The volume claims that a pod mounts; a model cache's has its name."""
+    for item in _pod.decode(pod.raw).spec.volumes:
+        if item.claim is not None:
+            yield ObjectKey(pod.meta.namespace, item.claim.name)
+
+
+def _by_claim(pod: Object[Any]) -> Iterator[str]:
+    for claim in claims_of(pod):
+        yield place(claim.namespace, claim.name)
+
+
+POD_INDEXES: Mapping[str, IndexFunction[Any]] = {"claim": _by_claim}
 INDEXES: Mapping[str, IndexFunction[Any]] = {"runtime-config": _by_runtime_config, "storage": _by_storage}
 
 
@@ -137,6 +170,7 @@ class ModelCacheObserver:
         declare = self.cache.declare
         declare(kinds.MODEL_CACHES, namespaces=namespaces, indexes=INDEXES)
         declare(kinds.TEMPLATE_CACHES, namespaces=namespaces, indexes=TEMPLATE_CACHE_INDEXES)
+        declare(PODS, namespaces=namespaces, label_selector=OWN_SELECTOR, indexes=POD_INDEXES)
         declare(PVCS, namespaces=namespaces, label_selector=VOLUME_SELECTOR)
         self._classes = StorageClassInventory(declare(kinds.STORAGE_CLASSES, projection="metadata"))
 
@@ -160,6 +194,7 @@ class ModelCacheObserver:
         )
         now = self._clock.now()
         users = self.cache.by_index(kinds.TEMPLATE_CACHES, "model-cache", place(meta.namespace, meta.name))
+        jobs = self._templates.jobs_of(meta.uid)
         return obj, ModelCacheObservation(
             cache=identity,
             resource_version=meta.resource_version,
@@ -169,9 +204,17 @@ class ModelCacheObserver:
             classes=self._classes.offered,
             now=now,
             volume=self._volume(obj),
-            jobs=self._templates.jobs_of(meta.uid),
+            jobs=jobs,
+            strangers=tuple(self._strangers(request, {job.view.metadata.uid for job in jobs})),
             in_use=any(not user.meta.deleting for user in users),
         )
+
+    def _strangers(self, request: Request, jobs: set[str]) -> Iterator[PodView]:
+        for pod in self.cache.by_index(PODS, "claim", place(request.namespace, request.name)):
+            if not any(owner.uid in jobs for owner in pod.meta.owners):
+                view = PodView.decode(pod.raw)
+                if view.status.phase not in {"Succeeded", "Failed"}:
+                    yield view
 
     def _volume(self, obj: Object[Any]) -> ObservedVolume | None:
         claim = self.cache.get(PVCS, obj.meta.name, obj.meta.namespace)

@@ -3,7 +3,8 @@
 model caches change     -> themselves
 template caches change  -> the model caches they list, or listed
 volume claims change    -> the model cache of their name
-Jobs and their pods     -> the model cache that owns them; pods also ask for its progress to be read
+download Jobs change    -> the model cache that owns them
+their pods change       -> the model cache whose volume they mount, and its progress is read
 runtime configs change  -> those that refer to them (by index)
 storage classes change  -> those whose volume is not ready (by index)
 """
@@ -15,10 +16,9 @@ from typing import TYPE_CHECKING, Any
 from aimctl.controllers import kinds
 from aimctl.controllers.download_progress import WORKERS, DownloadProgressReconciler
 from aimctl.controllers.indexes import EVERYWHERE, place
-from aimctl.controllers.model_cache_observer import UNBOUND, ModelCacheObserver
+from aimctl.controllers.model_cache_observer import UNBOUND, ModelCacheObserver, claims_of
 from aimctl.controllers.model_caches import ModelCacheReconciler
 from aimctl.runtime.controller import (
-    Created,
     EnqueueMapped,
     EnqueueObject,
     EnqueueOwner,
@@ -51,13 +51,8 @@ def add_model_caches(assembly: Assembly) -> None:
         clock=manager.clock,
         measured=progress.measured,
     )
-    informer, owner = cache.informer, EnqueueOwner(kinds.MODEL_CACHES)
+    informer = cache.informer
     informer(kinds.MODEL_CACHES).add_handler(assembly.metrics.model_caches())
-
-    def of_pod(pod: Object[Any]) -> Iterator[Request]:
-        job = assembly.observer.job_of_pod(pod)
-        if job is not None:
-            yield from owner.requests(Created(job))
 
     def configured(config: Object[Any]) -> Iterator[Request]:
         where = place(config.meta.namespace or EVERYWHERE, config.meta.name)
@@ -76,8 +71,8 @@ def add_model_caches(assembly: Assembly) -> None:
             Watch(informer(kinds.MODEL_CACHES), EnqueueObject()),
             Watch(informer(kinds.TEMPLATE_CACHES), EnqueueMapped(_listed), [changed(_models)]),
             Watch(informer(PVCS), EnqueueObject()),
-            Watch(informer(JOBS), owner),
-            Watch(informer(PODS), EnqueueMapped(of_pod)),
+            Watch(informer(JOBS), EnqueueOwner(kinds.MODEL_CACHES)),
+            Watch(informer(PODS), EnqueueMapped(claims_of)),
             *(
                 Watch(informer(kind), EnqueueMapped(configured), [generation_changed])
                 for kind in (kinds.RUNTIME_CONFIGS, kinds.CLUSTER_RUNTIME_CONFIGS)
@@ -90,7 +85,7 @@ def add_model_caches(assembly: Assembly) -> None:
         "downloadprogress",
         progress,
         kinds.MODEL_CACHES,
-        [Watch(informer(PODS), EnqueueMapped(of_pod))],
+        [Watch(informer(PODS), EnqueueMapped(claims_of))],
         workers=WORKERS,
     )
 

@@ -4,8 +4,9 @@ Contract:
     * :func:`decide_download` is pure and total.
     * A download that is complete holds for its volume, by UID, and is never undone while that is usable: not by a
       changed spec, nor by anything missing.
-    * One Job at a time: another is made only when no unfinished one of this cache is left. A Job that downloads goes on
-      even when its input has changed since; one that only waits is replaced.
+    * One Job at a time: another is made only when no unfinished one of this cache is left, nor a pod of one. What does
+      not go within minutes of its deletion is on a node that is lost, and is not waited for.
+    * A Job that downloads goes on even when its input has changed since; one that only waits is replaced.
     * Each attempt that fails is counted once: its Job carries the attempt's number in its name, and the next has the
       next. Between them lies a pause, unless input or volume changed, or a Secret that may have been the cause.
     * A pod that no node takes has not failed: volumes and nodes may take their time.
@@ -69,6 +70,9 @@ UNSCHEDULABLE = "Unschedulable"
 
 STALLED_AFTER = timedelta(minutes=15)
 """A download of which nothing arrives for so long is worth a word."""
+
+LINGERING = timedelta(minutes=5)
+"""What is still there so long after its deletion is on a node that is lost."""
 
 SECRETS_SECONDS = 60.0
 """How often Secrets are looked at in a pause that a change of one would end: they are not watched."""
@@ -251,16 +255,28 @@ class _Attempts:
         pause = self._pause(record, name)
         if pause is not None:
             return replace(pause, delete_jobs=delete)
-        former = next((job.name for job in seen.jobs if not job.view.finished), "")
+        former = self._former()
         if former:
-            text = f"the next download waits until Job {former} and its pods are gone"
-            return replace(self._going(DOWNLOAD_WAITING, text, record), delete_jobs=delete)
+            text = f"the next download waits until {former} is gone"
+            going = self._going(DOWNLOAD_WAITING, text, record)
+            return replace(going, delete_jobs=delete, look_again_after=LINGERING.total_seconds())
         body = download_job(seen.cache, self._input, name)
         if seen.job_refused:
             going = Download(CacheState.PENDING, DOWNLOAD_REFUSED, seen.job_refused, record)
         else:
             going = self._going(DOWNLOAD_WAITING, _waits(name.of(seen.cache.name)), record)
         return replace(going, create_job=body)
+
+    def _former(self) -> str:
+        """What may still write to the volume."""
+        seen = self._seen
+        jobs = (job.view.metadata for job in seen.jobs if not job.view.finished)
+        for kind, items in (("Job", jobs), ("pod", (pod.metadata for pod in seen.strangers))):
+            for meta in items:
+                deleted = _moment(meta.deletion_timestamp)
+                if deleted is None or seen.now - deleted < LINGERING:
+                    return f"{kind} {meta.name}"
+        return ""
 
     def _pause(self, record: dict[str, Any], name: JobName) -> Download | None:
         """The pause after a failure of the same input on the same volume, unless it is over."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from aimctl.api.v1alpha1 import AIMModelCache, RuntimeConfigSpec
     from aimctl.domain.download_job import CacheIdentity
+    from aimctl.domain.job_views import PodView
     from aimctl.domain.observation import ObservedJob
     from aimctl.domain.resolution import Missing, Resolved
 
@@ -63,6 +64,7 @@ class ModelCacheObservation:
         classes: the cluster's storage classes.
         volume: its volume claim, or one that has its name.
         jobs: the download Jobs it owns, old and new.
+        strangers: pods that run with the volume mounted and belong to none of the Jobs: theirs was just deleted.
         in_use: whether a template cache lists it.
         measured: bytes on the volume, as a log last said; None when none has been read.
         secret_versions: stands for the versions of the Secrets that the download is given; None when nobody read them.
@@ -80,6 +82,7 @@ class ModelCacheObservation:
     now: datetime
     volume: ObservedVolume | None = None
     jobs: tuple[ObservedJob, ...] = ()
+    strangers: tuple[PodView, ...] = ()
     in_use: bool = True
     measured: int | None = None
     secret_versions: str | None = None

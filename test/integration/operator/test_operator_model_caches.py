@@ -334,6 +334,7 @@ async def test_a_job_that_somebody_deleted_is_made_again_and_not_counted():
             downloads.jobs[0][1]["metadata"]["name"]
         ] * 2
         assert all(not item.get("failedDownloads") for _, item in downloads.history["llama"])
+        assert downloads.most_writers == 1
 
 
 @virtual_time

@@ -414,6 +414,19 @@ def test_a_job_that_downloads_goes_on_when_its_input_changes_and_one_that_waits_
     assert gone.create_job is not None
 
 
+def test_what_may_still_write_to_the_volume_is_waited_for_but_not_for_ever() -> None:
+    change: dict[str, Any] = {"spec": {"env": [{"name": "A", "value": "b"}]}}
+    formers: tuple[dict[str, Any], ...] = ({"strangers": [pod()]}, {"jobs": [job(deleting=True)]})
+    for former in formers:
+        seen = observe(**change, **former)
+        decision = decide_model_cache(seen)
+        assert decision.create_job is None
+        assert decision.look_again_after == 300
+        assert "gone" in condition(decision)["message"]
+    stuck = observe(jobs=[job(deleting=True)], now=NOW + timedelta(minutes=5), **change)
+    assert decide_model_cache(stuck).create_job is not None
+
+
 def test_a_former_failure_is_not_counted_again_when_the_input_is_changed_back() -> None:
     old = job(job_name(1), ended="Failed", pods=[pod("Failed", exit_code=1, message="x")])
     decision = decide_model_cache(observe({**failed_once(at_seconds=31)}, jobs=[old]))
