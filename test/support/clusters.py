@@ -104,7 +104,9 @@ class RunningCluster:
         self._main: Any = None
         self._dev: DevCluster | None = None
         self._plane: ControlPlane | None = None
+        self.registry: Any = None
         self.registry_url = ""
+        self._volumes: Any = None
         self._names = itertools.count(1)
         self._namespaces: list[str] = []
 
@@ -144,6 +146,7 @@ class RunningCluster:
     async def _start_embedded(self, stack: AsyncExitStack) -> None:
         self._dev = await stack.enter_async_context(DevCluster(clock=LoopClock(), pace=PACE, kserve=True))
         await self._dev.serve()
+        self.registry, self._volumes = self._dev.registry, self._dev.volumes
         self.registry_url = (await self._dev.serve_registry()).url
         self._dev.write_kubeconfig(self.kubeconfig)
 
@@ -180,7 +183,8 @@ class RunningCluster:
         simulated = await stack.enter_async_context(
             simulation(client, clock=clock, pace=PACE, kserve=own, storage=own)
         )
-        self.registry_url = simulated.registry_url
+        self.registry, self.registry_url = simulated.registry, simulated.registry_url
+        self._volumes = simulated.volumes if own else None
 
     @property
     def manager_flags(self) -> tuple[str, ...]:
@@ -212,6 +216,11 @@ class RunningCluster:
                 self._call(self._plane.restart_apiserver)
         else:
             raise RuntimeError("a cluster from AIMCTL_TEST_KUBECONFIG cannot be taken away: skip this test")
+
+    def lose_volume(self, namespace: str, claim: str) -> None:
+        """The volume behind a claim is gone for good. Not on a cluster that we did not start."""
+        assert self._volumes is not None, "a cluster from AIMCTL_TEST_KUBECONFIG has volumes of its own"
+        self._call(lambda: self._volumes.lose(claim, namespace))
 
     async def _add_refusal(self) -> Any:
         assert self._dev is not None

@@ -118,4 +118,6 @@ async def _make_storage_class(client: Client) -> None:
     metadata = {"name": STORAGE_CLASS, "annotations": {DEFAULT_CLASS_ANNOTATION: "true"}}
     body = {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": metadata}
     with contextlib.suppress(AlreadyExists):
-        await client.create(STORAGE_CLASSES, {**body, "provisioner": "simulated.aimctl"})
+        await client.create(
+            STORAGE_CLASSES, {**body, "provisioner": "simulated.aimctl", "allowVolumeExpansion": True}
+        )

@@ -364,7 +364,9 @@ class DevCluster:
             metadata = {"name": self.options.storage_class, "annotations": {DEFAULT_CLASS_ANNOTATION: "true"}}
             body = {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": metadata}
             with contextlib.suppress(AlreadyExists):
-                await client.create(STORAGE_CLASSES, {**body, "provisioner": "simulated.aimctl"})
+                await client.create(
+                    STORAGE_CLASSES, {**body, "provisioner": "simulated.aimctl", "allowVolumeExpansion": True}
+                )
         await self.install(_aim_crds() if self.options.crds is None else self.options.crds)
 
     async def _ready(self) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from aimctl.devcluster.crds import check_definition, prepare_definition
 from aimctl.devcluster.kinds import Strategy
 from aimctl.devcluster.podrules import pod_errors, template_errors
+from aimctl.devcluster.scheduling import quantity
 from aimctl.devcluster.schema.errors import OMITTED, FieldError
 
 if TYPE_CHECKING:
@@ -244,15 +245,21 @@ def _prepare_claim(new: Obj, old: Mapping[str, Any] | None) -> None:
 
 
 def _check_claim(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[FieldError]:
+    size = ("spec", "resources", "requests", "storage")
     if old is None:
-        return []
+        errors = []
+        if not _at(new, ("spec", "accessModes")):
+            text = "at least 1 access mode is required"
+            errors.append(FieldError("FieldValueRequired", "spec.accessModes", OMITTED, text))
+        if not _at(new, size):
+            errors.append(FieldError("FieldValueRequired", "spec.resources[storage]", OMITTED, ""))
+        return errors
+    bound = _at(old, ("status", "phase")) == "Bound"
+    free = ("volumeAttributesClassName", "volumeName", "storageClassName")
+    mutable = (*free, "resources") if bound else free
 
     def fixed_part(obj: Mapping[str, Any]) -> Obj:
-        return {
-            name: value
-            for name, value in (obj.get("spec") or {}).items()
-            if name not in ("resources", "volumeAttributesClassName", "volumeName", "storageClassName")
-        }
+        return {name: value for name, value in (obj.get("spec") or {}).items() if name not in mutable}
 
     errors = []
     before = _at(old, ("spec", "volumeName"))
@@ -267,6 +274,8 @@ def _check_claim(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[
             " bound claims"
         )
         errors.append(_forbid("spec", text))
+    if bound and quantity(_at(new, size)) < quantity(_at(old, size)):
+        errors.append(_forbid(".".join(size), "field can not be less than previous value"))
     return errors
 
 

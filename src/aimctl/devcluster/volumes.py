@@ -4,6 +4,7 @@ Contract:
     * A claim without a class takes the default one (annotation
       ``storageclass.kubernetes.io/is-default-class``). No such class: the claim stays Pending and an Event says
       why, until the class appears.
+    * A claim that asks for more later gets it, if its class has ``allowVolumeExpansion``.
     * A volume is lost for good: :meth:`VolumeProvisioner.lose`.
     * No PersistentVolume objects are made; ``spec.volumeName`` names a volume that only the simulation knows.
 """
@@ -14,6 +15,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, final
 
 from aimctl.devcluster.mirror import Mirror, Worker, body_of
+from aimctl.devcluster.scheduling import quantity
 from aimctl.runtime.kube.builtin import PVCS
 from aimctl.runtime.kube.objects import ObjectKey, Resource
 
@@ -92,7 +94,10 @@ class VolumeProvisioner:
         claim = self.claims.get(key)
         if claim is None or claim["metadata"].get("deletionTimestamp"):
             return None
-        if (claim.get("status") or {}).get("phase") in {"Bound", "Lost"}:
+        phase = (claim.get("status") or {}).get("phase")
+        if phase == "Bound":
+            await self._grow(key, claim)
+        if phase in {"Bound", "Lost"}:
             return None
         uid = claim["metadata"]["uid"]
         wait = self._seen.setdefault(uid, self._clock.monotonic()) + self._seconds - self._clock.monotonic()
@@ -109,6 +114,19 @@ class VolumeProvisioner:
             return None
         await self._bind(key, claim, str(name))
         return None
+
+    async def _grow(self, key: ObjectKey, claim: dict[str, Any]) -> None:
+        """Give the volume the size that its claim asks for now, if its class allows that."""
+        wanted = _requested(claim)
+        storage_class = self.classes.get(ObjectKey("", str(claim["spec"].get("storageClassName"))))
+        has = (claim["status"].get("capacity") or {}).get("storage", "0")
+        if quantity(wanted) <= quantity(has) or not (storage_class or {}).get("allowVolumeExpansion"):
+            return
+        patch = {"metadata": {"uid": claim["metadata"]["uid"]}, "status": {"capacity": {"storage": wanted}}}
+        grown = await self._client.patch(PVCS, key.name, patch, key.namespace, subresource="status")
+        self.claims.observe(grown)
+        message = f"the volume has grown from {has} to {wanted}"
+        await self._happenings.report(claim, "Normal", "VolumeResizeSuccessful", message)
 
     def _default_class(self) -> str:
         """The default class; of several the newest, by name when equal, as the API server's admission
@@ -139,9 +157,7 @@ class VolumeProvisioner:
         status = {
             "phase": "Bound",
             "accessModes": claim["spec"].get("accessModes") or [],
-            "capacity": {
-                "storage": (claim["spec"].get("resources") or {}).get("requests", {}).get("storage", "0")
-            },
+            "capacity": {"storage": _requested(claim)},
         }
         patch = {"metadata": {"uid": uid}, "status": status}
         bound = await self._client.patch(PVCS, key.name, patch, key.namespace, subresource="status")
@@ -149,3 +165,7 @@ class VolumeProvisioner:
         await self._happenings.report(
             claim, "Normal", "ProvisioningSucceeded", f"Successfully provisioned volume pvc-{uid}"
         )
+
+
+def _requested(claim: dict[str, Any]) -> str:
+    return str((claim["spec"].get("resources") or {}).get("requests", {}).get("storage", "0"))

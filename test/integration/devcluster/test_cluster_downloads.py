@@ -10,7 +10,7 @@ from aimctl.devcluster import Catalogue, DevCluster
 from aimctl.devcluster.hub import GIB
 from aimctl.devcluster.volumes import STORAGE_CLASSES
 from aimctl.runtime.kube.builtin import CORE_EVENTS, JOBS, NAMESPACES, PODS, PVCS, SECRETS
-from aimctl.runtime.kube.errors import NotFound
+from aimctl.runtime.kube.errors import Invalid, NotFound
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
 from support.devpods import claim_body, download_body, secret_body
 
@@ -333,3 +333,65 @@ async def test_a_namespace_with_a_download_under_way_goes_with_its_claims():
         await finish(cluster)
         with pytest.raises(NotFound):
             await client.get(NAMESPACES, "team")
+
+
+@virtual_time
+async def test_a_full_volume_that_grows_takes_the_rest_of_the_download():
+    async with cluster_of() as cluster:
+        client = await begin(cluster, LLAMA, size="10Gi")
+        await finish(cluster)
+        patch = {"spec": {"resources": {"requests": {"storage": "20Gi"}}}}
+        await client.patch(PVCS, "cache", patch, "default")
+        await cluster.settled()
+        claim = body(await client.get(PVCS, "cache", "default"))
+        assert claim["status"]["capacity"] == {"storage": "20Gi"}
+        await client.create(JOBS, download_body("again", source=LLAMA), "default")
+        await finish(cluster)
+        assert terminated(await pod_of(client, "again"))["exitCode"] == 0
+        assert cluster.downloads.used_bytes(await volume_uid(client)) == 16 * GIB
+
+
+@virtual_time
+async def test_a_claim_does_not_shrink_nor_grow_where_its_class_does_not_let_it():
+    async with cluster_of(storage_class="") as cluster:
+        client = cluster.client()
+        storage = {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "rigid"}}
+        await client.create(STORAGE_CLASSES, {**storage, "provisioner": "simulated"})
+        await client.create(PVCS, claim_body(storage_class="rigid"), "default")
+        await cluster.settled()
+        shrink = {"spec": {"resources": {"requests": {"storage": "1Gi"}}}}
+        with pytest.raises(Invalid, match="less than previous value"):
+            await client.patch(PVCS, "cache", shrink, "default")
+        grow = {"spec": {"resources": {"requests": {"storage": "30Gi"}}}}
+        await client.patch(PVCS, "cache", grow, "default")
+        await cluster.settled()
+        claim = body(await client.get(PVCS, "cache", "default"))
+        assert claim["status"]["capacity"] == {"storage": "20Gi"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ({"resources": {"requests": {"storage": "1Gi"}}}, "at least 1 access mode is required"),
+        ({"accessModes": ["ReadWriteMany"]}, r"spec.resources\[storage\]: Required value"),
+    ],
+)
+def test_a_claim_needs_access_modes_and_a_size(spec, words):
+    @virtual_time
+    async def scenario():
+        async with cluster_of() as cluster:
+            claim = {**claim_body(), "spec": spec}
+            with pytest.raises(Invalid, match=words):
+                await cluster.client().create(PVCS, claim, "default")
+
+    scenario()
+
+
+@virtual_time
+async def test_an_unbound_claim_cannot_be_edited():
+    async with cluster_of(storage_class="") as cluster:
+        client = cluster.client()
+        await client.create(PVCS, claim_body(), "default")
+        grow = {"spec": {"resources": {"requests": {"storage": "30Gi"}}}}
+        with pytest.raises(Invalid, match="immutable after creation"):
+            await client.patch(PVCS, "cache", grow, "default")
