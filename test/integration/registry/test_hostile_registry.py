@@ -1,0 +1,411 @@
+"""Registries that are slow, huge, wrong or malicious, over real sockets: each ends in an error that says what it was."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import ssl
+from dataclasses import replace
+
+import pytest
+
+from aimctl.controllers.registry import (
+    AccessDenied,
+    ImageNotFound,
+    MalformedMetadata,
+    RateLimited,
+    RegistryError,
+    RegistryUnreachable,
+)
+from aimctl.controllers.registry_client import MAX_ANSWER_BYTES, OciRegistry
+from aimctl.controllers.registry_http import HttpExchange
+from aimctl.domain.image_reference import parse_image
+from aimctl.domain.registry_auth import Credentials
+from aimctl.runtime.clock import LoopClock
+from support.hostile_registry import MANIFEST, Hostile, Reply, image_replies, sha
+from support.pki import CertificateAuthority
+from support.ports import reserve_port
+
+IMAGE = parse_image("reg.example.org/x:1")
+ME = Credentials("me", "hush")
+SOUND = image_replies()
+MANIFEST_PATH, BY_DIGEST_PATH, CONFIG_PATH = SOUND
+
+
+async def read(server, *credentials, image=IMAGE, seconds=5.0, url=""):
+    """Read the image from a server that stands for its registry."""
+    exchange = HttpExchange(trust_env=False)
+    mirrors = {"*": url or server.url}
+    try:
+        return await OciRegistry(exchange, clock=LoopClock(), mirrors=mirrors, read_seconds=seconds).read(
+            image, credentials
+        )
+    finally:
+        await exchange.aclose()
+
+
+def saying(*special, **by_path):
+    """A sound registry but for what is said of manifest, config or other paths."""
+    replies = {**SOUND, **by_path}
+    for path, reply in special:
+        replies[path] = reply
+    return lambda asked: replies.get(asked.path, Reply(b"", 404))
+
+
+async def test_a_sound_one_is_read_so_that_all_below_can_fail():
+    async with Hostile(saying()) as server:
+        found = await read(server)
+    assert found.labels == {"a": "b"}
+    assert [asked.path for asked in server.asked] == [MANIFEST_PATH, CONFIG_PATH]
+    assert {asked.query for asked in server.asked} == {"ns=reg.example.org"}
+    assert all(asked.headers["accept-encoding"] == "identity" for asked in server.asked)
+
+
+async def test_a_mirror_may_stand_under_a_path():
+    replies = {f"/prefix{path}": reply for path, reply in SOUND.items()}
+    async with Hostile(lambda asked: replies[asked.path]) as server:
+        assert (await read(server, url=f"{server.url}/prefix/")).labels == {"a": "b"}
+
+
+# ---- answers that are none
+
+WRONG_ANSWERS = {
+    "nonsense for a manifest": ((MANIFEST_PATH, Reply(b"<html>hello")), MalformedMetadata, "no JSON"),
+    "nothing for a manifest": ((MANIFEST_PATH, Reply(b"")), MalformedMetadata, "no JSON"),
+    "a list for a manifest": ((MANIFEST_PATH, Reply(b"[1]")), MalformedMetadata, "no JSON object"),
+    "deep nonsense": ((MANIFEST_PATH, Reply(b'{"a":' * 10_000)), MalformedMetadata, "no JSON"),
+    "a manifest without a configuration": ((MANIFEST_PATH, Reply(b"{}")), MalformedMetadata, "configuration"),
+    "a manifest of schema 1": (
+        (MANIFEST_PATH, Reply(b'{"schemaVersion": 1}')),
+        MalformedMetadata,
+        "schema 1",
+    ),
+    "another configuration": ((CONFIG_PATH, Reply(b'{"config": {}}')), MalformedMetadata, "promises"),
+    "a packed configuration": (
+        (CONFIG_PATH, Reply(b"\x1f\x8b\x08", headers={"Content-Encoding": "gzip"})),
+        MalformedMetadata,
+        "promises",
+    ),
+    "no configuration": ((CONFIG_PATH, Reply(b"", 404)), ImageNotFound, "404"),
+    "another digest than its bytes": (
+        (MANIFEST_PATH, replace(SOUND[MANIFEST_PATH], headers={"Docker-Content-Digest": sha(b"other")})),
+        MalformedMetadata,
+        "promises",
+    ),
+    "a digest of nonsense": (
+        (MANIFEST_PATH, replace(SOUND[MANIFEST_PATH], headers={"Docker-Content-Digest": "sha256:xyz"})),
+        MalformedMetadata,
+        "digest that is none",
+    ),
+    "a teapot": ((MANIFEST_PATH, Reply(b"", 418)), MalformedMetadata, "418"),
+    "no content": ((MANIFEST_PATH, Reply(b"", 204)), MalformedMetadata, "204"),
+    "400": (
+        (MANIFEST_PATH, Reply(b'{"errors":[{"code":"NAME_INVALID"}]}', 400)),
+        MalformedMetadata,
+        "NAME_INVALID",
+    ),
+    "401 without a challenge": ((MANIFEST_PATH, Reply(b"", 401)), AccessDenied, "imagePullSecrets"),
+    "401 with a strange challenge": (
+        (MANIFEST_PATH, Reply(b"", 401, {"WWW-Authenticate": "Negotiate abc, ="})),
+        AccessDenied,
+        "401",
+    ),
+    "403": ((MANIFEST_PATH, Reply(b"", 403)), AccessDenied, "403"),
+    "500": ((MANIFEST_PATH, Reply(b"oops", 500)), RegistryUnreachable, "500"),
+    "502": ((MANIFEST_PATH, Reply(b"oops", 502)), RegistryUnreachable, "502"),
+    "503": ((MANIFEST_PATH, Reply(b"oops", 503)), RegistryUnreachable, "503"),
+    "408": ((MANIFEST_PATH, Reply(b"", 408)), RegistryUnreachable, "408"),
+    "too much": (
+        (MANIFEST_PATH, Reply(b"x" * 65536, times=1000, length=False)),
+        MalformedMetadata,
+        "more than 4 MiB",
+    ),
+    "too much of a configuration": (
+        (CONFIG_PATH, Reply(b"x" * 65536, times=1000)),
+        MalformedMetadata,
+        "more than 4 MiB",
+    ),
+    "less than promised": (
+        (MANIFEST_PATH, replace(SOUND[MANIFEST_PATH], cut=True)),
+        RegistryUnreachable,
+        "reg.example.org",
+    ),
+    "no HTTP": (
+        (MANIFEST_PATH, Reply(b"220 mail.example.org ESMTP\r\n", 0)),
+        RegistryUnreachable,
+        "reg.example.org",
+    ),
+    "a header without end": (
+        (MANIFEST_PATH, Reply(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000, 0)),
+        RegistryUnreachable,
+        "reg.example.org",
+    ),
+    "a redirect to nowhere": ((MANIFEST_PATH, Reply(b"", 302)), MalformedMetadata, "no address"),
+    "a redirect to nonsense": (
+        (MANIFEST_PATH, Reply(b"", 302, {"Location": "http://[::1"})),
+        MalformedMetadata,
+        "no address",
+    ),
+    "a redirect to a file": (
+        (MANIFEST_PATH, Reply(b"", 302, {"Location": "file:///etc/passwd"})),
+        MalformedMetadata,
+        "no address",
+    ),
+    "a redirect with a login": (
+        (MANIFEST_PATH, Reply(b"", 302, {"Location": "http://me:hush@127.0.0.1/"})),
+        MalformedMetadata,
+        "no address",
+    ),
+    "a redirect in a circle": (
+        (MANIFEST_PATH, Reply(b"", 302, {"Location": MANIFEST_PATH})),
+        MalformedMetadata,
+        "redirects more than 5 times",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", WRONG_ANSWERS)
+async def test_a_wrong_answer_is_an_error_that_says_what_was_wrong(what):
+    special, kind, message = WRONG_ANSWERS[what]
+    async with Hostile(saying(special)) as server:
+        with pytest.raises(RegistryError, match=message) as caught:
+            await read(server)
+    assert type(caught.value) is kind
+    assert "reg.example.org" in str(caught.value) or server.host in str(caught.value)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 600
+    assert server.sent < 4 * MAX_ANSWER_BYTES  # what the kernel has taken counts as well
+
+
+SLOW = {
+    "no answer": Reply(silent=True),
+    "a byte now and then": Reply(b"x", times=1000, pause=0.05),
+    "a body without end": Reply(b"x", times=1000, pause=0.05, length=False),
+}
+
+
+@pytest.mark.parametrize("what", SLOW)
+@pytest.mark.parametrize("path", [MANIFEST_PATH, CONFIG_PATH])
+async def test_a_slow_one_costs_the_time_limit_and_no_more(what, path):
+    async with Hostile(saying((path, SLOW[what]))) as server:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        with pytest.raises(RegistryUnreachable, match="no complete answer within") as caught:
+            await read(server, seconds=0.3)
+        assert loop.time() - started < 2
+    assert not caught.value.whole_registry
+
+
+async def test_cancelling_a_read_ends_it_at_once():
+    async with Hostile(saying((MANIFEST_PATH, Reply(silent=True)))) as server:
+        task = asyncio.ensure_future(read(server, seconds=60))
+        await asyncio.wait_for(server.was_asked.wait(), 5)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(task, 1)
+
+
+async def test_where_nobody_listens_the_whole_registry_is_away():
+    port = reserve_port()
+    with pytest.raises(RegistryUnreachable, match="connection refused") as caught:
+        await read(None, url=f"http://127.0.0.1:{port.number}")
+    assert caught.value.whole_registry
+    port.release()
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_said(tmp_path):
+    files = CertificateAuthority(tmp_path).issue("registry")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files.certificate, files.key)
+    async with Hostile(saying(), tls=context) as server:
+        with pytest.raises(RegistryUnreachable, match="certificate is not trusted") as caught:
+            await read(server)
+    assert caught.value.whole_registry
+    assert server.asked == []
+
+
+# ---- rate limits
+
+
+@pytest.mark.parametrize(("header", "seconds"), [("17", 17), ("", None), ("soon", None), ("-5", None)])
+async def test_a_rate_limit_says_how_long(header, seconds):
+    reply = Reply(b"", 429, {"Retry-After": header} if header else {})
+    async with Hostile(saying((MANIFEST_PATH, reply))) as server:
+        with pytest.raises(RateLimited) as caught:
+            await read(server)
+    assert caught.value.retry_after == seconds
+    assert caught.value.whole_registry
+
+
+async def test_a_busy_one_may_say_how_long_as_well():
+    async with Hostile(saying((MANIFEST_PATH, Reply(b"", 503, {"Retry-After": "9"})))) as server:
+        with pytest.raises(RegistryUnreachable) as caught:
+            await read(server)
+    assert caught.value.retry_after == 9
+    assert not caught.value.whole_registry
+
+
+# ---- redirects and credentials
+
+WANTS_BASIC = Reply(b"", 401, {"WWW-Authenticate": 'Basic realm="x"'})
+
+
+def behind_basic(replies):
+    def answer(asked):
+        return replies.get(asked.path, Reply(b"", 404)) if "authorization" in asked.headers else WANTS_BASIC
+
+    return answer
+
+
+async def test_credentials_do_not_go_along_to_another_origin():
+    async with Hostile(saying()) as store:
+        elsewhere = {**SOUND, CONFIG_PATH: Reply(b"", 307, {"Location": store.url + CONFIG_PATH})}
+        async with Hostile(behind_basic(elsewhere)) as server:
+            assert (await read(server, ME)).labels == {"a": "b"}
+    (asked,) = store.asked
+    assert "authorization" not in asked.headers
+    assert "cookie" not in asked.headers
+
+
+async def test_credentials_go_along_within_the_registry():
+    moved = {**SOUND, MANIFEST_PATH: Reply(b"", 301, {"Location": BY_DIGEST_PATH})}
+    async with Hostile(behind_basic(moved)) as server:
+        assert (await read(server, ME)).labels == {"a": "b"}
+
+
+async def test_a_store_of_blobs_that_is_away_says_nothing_about_the_registry():
+    port = reserve_port()
+    away = f"http://127.0.0.1:{port.number}/blob"
+    async with Hostile(saying((CONFIG_PATH, Reply(b"", 307, {"Location": away})))) as server:
+        with pytest.raises(RegistryUnreachable, match="connection refused") as caught:
+            await read(server)
+    assert str(port.number) in str(caught.value)
+    assert not caught.value.whole_registry
+    port.release()
+
+
+async def test_cookies_are_not_kept():
+    baked = replace(SOUND[MANIFEST_PATH], headers={"Set-Cookie": "a=b"})
+    async with Hostile(saying((MANIFEST_PATH, baked))) as server:
+        await read(server)
+    assert all("cookie" not in asked.headers for asked in server.asked)
+
+
+async def test_a_wrong_password_is_not_tried_twice():
+    async with Hostile(lambda _: WANTS_BASIC) as server:
+        with pytest.raises(AccessDenied):
+            await read(server, ME)
+    given = [asked.headers.get("authorization") for asked in server.asked]
+    assert given == [None, "Basic " + base64.b64encode(b"me:hush").decode()]
+
+
+# ---- token services
+
+
+def wanting_tokens(realm: str, *, token: str = "t"):
+    def answer(asked):
+        if asked.headers.get("authorization") == f"Bearer {token}":
+            return SOUND.get(asked.path, Reply(b"", 404))
+        return Reply(b"", 401, {"WWW-Authenticate": f'Bearer realm="{realm}",service="s"'})
+
+    return answer
+
+
+TOKENS = {
+    "a token": (Reply(b'{"token": "t"}'), None, ""),
+    "an access token": (Reply(b'{"access_token": "t"}'), None, ""),
+    "an old token": (Reply(b'{"token": "old"}'), AccessDenied, "401"),
+    "no token": (Reply(b"{}"), MalformedMetadata, "gives no token"),
+    "a number": (Reply(b'{"token": 1}'), MalformedMetadata, "gives no token"),
+    "a header in it": (Reply(b'{"token": "t\\r\\nHost: evil"}'), MalformedMetadata, "gives no token"),
+    "letters beyond ASCII": (Reply('{"token": "é"}'.encode()), MalformedMetadata, "gives no token"),
+    "nonsense": (Reply(b"<html>"), MalformedMetadata, "no JSON"),
+    "too much": (Reply(b"x" * 65536, times=1000), MalformedMetadata, "more than 4 MiB"),
+    "a refusal": (Reply(b"", 403), AccessDenied, "token service"),
+    "an error": (Reply(b"", 500), RegistryUnreachable, "token service"),
+    "a rate limit": (Reply(b"", 429, {"Retry-After": "5"}), RateLimited, "token service"),
+    "a redirect": (Reply(b"", 302, {"Location": "/other"}), MalformedMetadata, "302"),
+}
+
+
+@pytest.mark.parametrize("what", TOKENS)
+async def test_what_a_token_service_answers(what):
+    reply, kind, message = TOKENS[what]
+    async with (
+        Hostile(lambda _: reply) as service,
+        Hostile(wanting_tokens(f"{service.url}/token?a=b")) as server,
+    ):
+        if kind is None:
+            assert (await read(server)).labels == {"a": "b"}
+        else:
+            with pytest.raises(RegistryError, match=message) as caught:
+                await read(server)
+            assert type(caught.value) is kind
+    query = service.asked[0].query
+    assert query.startswith("a=b&")
+    assert "service=s" in query
+    assert "scope=repository:x:pull" in query.replace("%3A", ":")
+
+
+@pytest.mark.parametrize(
+    "realm", ["", "nonsense", "file:///etc/passwd", "ftp://a/b", "http://me:x@127.0.0.1/", "//x"]
+)
+async def test_no_strange_token_service_is_asked(realm):
+    async with Hostile(wanting_tokens(realm)) as server:
+        with pytest.raises(MalformedMetadata, match="token service"):
+            await read(server, ME)
+    assert len(server.asked) == 1
+
+
+async def test_a_token_service_that_is_away_says_nothing_about_the_registry():
+    port = reserve_port()
+    async with Hostile(wanting_tokens(f"http://127.0.0.1:{port.number}/token")) as server:
+        with pytest.raises(RegistryUnreachable, match="connection refused") as caught:
+            await read(server)
+    assert not caught.value.whole_registry
+    port.release()
+
+
+# ---- indexes
+
+
+def nested(depth: int):
+    """A manifest behind so many indexes."""
+    replies, reply = dict(SOUND), SOUND[MANIFEST_PATH]
+    for _ in range(depth):
+        entry = {"digest": sha(reply.body), "platform": {"os": "linux", "architecture": "amd64"}}
+        kind = "application/vnd.oci.image.index.v1+json"
+        body = json.dumps({"schemaVersion": 2, "mediaType": kind, "manifests": [entry]}).encode()
+        replies[f"/v2/x/manifests/{sha(reply.body)}"] = reply
+        reply = Reply(body, headers={"Content-Type": kind})
+    replies[MANIFEST_PATH] = reply
+    return lambda asked: replies.get(asked.path, Reply(b"", 404))
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+async def test_an_index_may_lead_to_another(depth):
+    async with Hostile(nested(depth)) as server:
+        assert (await read(server)).labels == {"a": "b"}
+
+
+async def test_but_not_for_ever():
+    async with Hostile(nested(3)) as server:
+        with pytest.raises(MalformedMetadata):
+            await read(server)
+    assert len(server.asked) == 3
+
+
+async def test_a_platforms_manifest_is_what_the_index_promises():
+    special = f"/v2/x/manifests/{sha(SOUND[MANIFEST_PATH].body)}"
+    answer = nested(1)
+
+    def lying(asked):
+        reply = answer(asked)
+        return (
+            Reply(reply.body + b" ", headers={"Content-Type": MANIFEST}) if asked.path == special else reply
+        )
+
+    async with Hostile(lying) as server:
+        with pytest.raises(MalformedMetadata, match="promises"):
+            await read(server)

@@ -1,0 +1,119 @@
+"""Whom the client of registries talks to, and over what; with an exchange that only writes down."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from aimctl.controllers.registry import MalformedMetadata, RegistryUnreachable
+from aimctl.controllers.registry_client import Answer, OciRegistry
+from aimctl.domain.image_reference import parse_image
+from aimctl.domain.registry_auth import Credentials
+from aimctl.runtime.clock import LoopClock
+from support.hostile_registry import image_replies
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from yarl import URL
+
+SOUND = image_replies()
+ME = Credentials("me", "hush")
+
+
+def answer(status: int, body: bytes = b"", **headers: str) -> Answer:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Answer(status, CIMultiDictProxy(CIMultiDict(named)), body)
+
+
+class Exchange:
+    """Answers from a function of the URL, or as a sound registry."""
+
+    def __init__(self, special: Callable[[URL, Mapping[str, str]], Answer | None] = lambda *_: None) -> None:
+        self.asked: list[tuple[str, str, str]] = []
+        self._special = special
+
+    async def __call__(self, method, url, headers, form=None) -> Answer:
+        self.asked.append((method, str(url), headers.get("Authorization", "")))
+        reply = SOUND.get(url.path)
+        return self._special(url, headers) or (
+            answer(200, reply.body, **{k.replace("-", "_"): v for k, v in reply.headers.items()})
+            if reply
+            else answer(404)
+        )
+
+
+def registry(exchange: Exchange, **mirrors: str) -> OciRegistry:
+    return OciRegistry(exchange, clock=LoopClock(), mirrors=mirrors)
+
+
+@pytest.mark.parametrize(
+    ("image", "url"),
+    [
+        ("ghcr.io/x:1", "https://ghcr.io/v2/x/manifests/1"),
+        ("reg:5000/x:1", "https://reg:5000/v2/x/manifests/1"),
+        ("localhost:5000/x:1", "https://localhost:5000/v2/x/manifests/1"),
+        ("[::1]:5000/x:1", "https://[::1]:5000/v2/x/manifests/1"),
+        ("docker.io/org/x:1", "https://registry-1.docker.io/v2/org/x/manifests/1"),
+        ("vllm", "https://registry-1.docker.io/v2/library/vllm/manifests/latest"),
+    ],
+)
+async def test_registries_are_asked_over_https_by_their_own_names(image, url):
+    exchange = Exchange(lambda *_: answer(503))
+    with pytest.raises(RegistryUnreachable):
+        await registry(exchange).read(parse_image(image), ())
+    assert exchange.asked == [("GET", url, "")]
+
+
+async def test_a_registrys_own_mirror_wins_over_that_of_all():
+    exchange = Exchange()
+    mirrors = {"ghcr.io": "https://one.example", "*": "https://all.example/cache"}
+    reader = OciRegistry(exchange, clock=LoopClock(), mirrors=mirrors)
+    await reader.read(parse_image("ghcr.io/x:1"), ())
+    assert exchange.asked[0][1] == "https://one.example/v2/x/manifests/1?ns=ghcr.io"
+    exchange.asked.clear()
+    with pytest.raises(Exception, match="404"):
+        await reader.read(parse_image("quay.io/y:1"), ())
+    assert exchange.asked == [("GET", "https://all.example/cache/v2/y/manifests/1?ns=quay.io", "")]
+
+
+async def test_nothing_is_asked_over_http_because_a_registry_redirects_there():
+    def redirect(url, _):
+        return answer(307, Location="http://ghcr.io/plain") if "blobs" in url.path else None
+
+    exchange = Exchange(redirect)
+    with pytest.raises(MalformedMetadata, match="not safe"):
+        await registry(exchange).read(parse_image("ghcr.io/x:1"), (ME,))
+    assert all(url.startswith("https://") for _, url, _ in exchange.asked)
+
+
+async def test_nothing_is_asked_over_http_because_a_registry_names_such_a_token_service():
+    exchange = Exchange(lambda *_: answer(401, WWW_Authenticate='Bearer realm="http://auth.example/token"'))
+    with pytest.raises(MalformedMetadata, match="asked safely"):
+        await registry(exchange).read(parse_image("ghcr.io/x:1"), (ME,))
+    assert len(exchange.asked) == 1
+
+
+async def test_the_token_goes_to_the_registry_and_the_password_to_the_token_service_only():
+    def tokens(url, headers):
+        if url.host == "auth.example":
+            return answer(200, b'{"token": "t"}')
+        if url.host == "store.example":
+            return answer(200, SOUND[url.path].body)
+        if headers.get("Authorization") != "Bearer t":
+            return answer(401, WWW_Authenticate='Bearer realm="https://auth.example/token",service="s"')
+        return answer(307, Location=f"https://store.example{url.path}") if "blobs" in url.path else None
+
+    exchange = Exchange(tokens)
+    found = await registry(exchange).read(parse_image("ghcr.io/x:1"), (ME,))
+    assert found.labels == {"a": "b"}
+    by_host: dict[str, set[str]] = {}
+    for _, url, authorization in exchange.asked:
+        by_host.setdefault(url.split("/")[2], set()).add(authorization)
+    assert by_host == {
+        "ghcr.io": {"", "Bearer t"},
+        "auth.example": {ME.basic},
+        "store.example": {""},
+    }
