@@ -7,6 +7,7 @@ await downloads.until_state("llama", "team", "Available")
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["GIB", "Downloads"]
 
 GIB = 1024**3
+_ECHO_SECONDS = 0.5
 LLAMA = "hf://meta-llama/Llama-3.1-8B-Instruct"
 
 
@@ -166,6 +168,8 @@ class Downloads:
             seconds,
             f"{name} is {state}/{reason}, but {self.caches.get((namespace, name))}",
         )
+        # Reconciles that the cache's own events ask for would hide that a later event asks nobody.
+        await asyncio.sleep(_ECHO_SECONDS)
 
     async def until_available(
         self, name: str = "llama", namespace: str = "team", seconds: float = 120.0

@@ -9,7 +9,7 @@ import pytest
 from aimctl.controllers import kinds
 from aimctl.devcluster.catalogue import Catalogue
 from aimctl.devcluster.volumes import DEFAULT_CLASS_ANNOTATION, STORAGE_CLASSES
-from aimctl.runtime.kube.builtin import PVCS
+from aimctl.runtime.kube.builtin import PODS, PVCS
 from aimctl.testing.virtualtime import virtual_time
 from support.download_ledger import Downloads
 from support.operator import world
@@ -267,6 +267,46 @@ async def test_two_template_caches_share_a_download_and_the_last_one_takes_what_
         await asyncio.sleep(60)
         assert await downloads.left() == {"claims": 0, "jobs": 0}
         assert len(downloads.jobs) == 1
+
+
+@virtual_time
+async def test_what_nobody_uses_any_more_goes_at_once_even_in_the_middle_of_a_pause():
+    async with world(catalogue=hub(fail="not-found")) as w:
+        downloads = Downloads(w)
+        await w.model("m")
+        w.start()
+        await w.template("one", "team", modelSources=[SOURCE], caching={"enabled": True})
+        await w.until(lambda: len(downloads.jobs) == 5, seconds=600)
+        await asyncio.sleep(60)
+        await w.delete_template("one", "team")
+        await w.until(lambda: not downloads.caches, seconds=5)
+
+
+@virtual_time
+async def test_a_pod_of_nobodys_that_has_the_volume_is_waited_for():
+    async with world(catalogue=hub()) as w:
+        downloads = Downloads(w)
+        await w.namespace("team")
+        body = {
+            "metadata": {
+                "name": "left-behind",
+                "labels": {"app.kubernetes.io/managed-by": "aim", "app.kubernetes.io/component": "download"},
+            },
+            "spec": {
+                "containers": [{"name": "c", "image": "aim-endless:1"}],
+                "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "llama"}}],
+            },
+        }
+        await w.client.create(PODS, body, "team")
+        w.start()
+        await downloads.want()
+        await downloads.until_said("Progressing", "DownloadWaiting")
+        await asyncio.sleep(60)
+        assert "pod left-behind" in downloads.condition()["message"]
+        assert downloads.jobs == []
+        await w.client.delete(PODS, "left-behind", "team")
+        await w.until(lambda: downloads.jobs, seconds=5)
+        await downloads.until_available()
 
 
 @virtual_time
