@@ -116,21 +116,23 @@ class ImageReadings:
         self._hosts: dict[str, _Host] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._early: list[ImageQuestion] = []
+        self._ended = False
         self._tidy_at = _FEW
 
     # ---- life cycle
 
     async def run(self) -> None:
         """Read what is asked for until cancelled."""
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                self._tasks = tasks
-                for question in self._early:
-                    self._start(question)
-                self._early.clear()
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            for question in self._early:
+                self._start(question)
+            self._early.clear()
+            try:
                 await asyncio.get_running_loop().create_future()
-        finally:
-            self._tasks = None
+            finally:
+                # What ends now wakes those who asked; their next questions find nobody to answer them.
+                self._ended = True
 
     # ---- asking
 
@@ -148,6 +150,8 @@ class ImageReadings:
         now = self._clock.monotonic()
         if known.running:
             known.waiters[wake, request] = None
+        elif self._ended:
+            return known.outcome, None
         elif known.due <= now:
             known.running = True
             known.waiters[wake, request] = None
