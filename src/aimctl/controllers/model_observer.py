@@ -110,14 +110,13 @@ class ModelObserver:
             runtime_config=self._templates.runtime_config(obj.view.spec.runtime_config_name, meta.namespace),
             secrets_namespace=meta.namespace or self._options.operator_namespace,
             now=self._clock.now(),
-            templates=tuple(
-                SeenTemplate(item.meta.name, item.meta.namespace, state_of(item))
-                for item in self._templates_of(meta.namespace, meta.name)
-            ),
+            templates=self._states(meta.namespace, meta.name),
         )
 
     def with_named(self, seen: ModelObservation) -> ModelObservation:
-        """The observation with what has the names of the model's own templates, as it is now."""
+        """The observation with what has the names of the model's own templates, and all its templates as they are now:
+        some may just have been made.
+        """
         resource: Resource[Any] = kinds.TEMPLATES if seen.model.namespace else kinds.CLUSTER_TEMPLATES
         named: dict[str, SeenTemplate] = {}
         for wanted in seen.wanted_templates():
@@ -126,11 +125,17 @@ class ModelObserver:
                 named[wanted.name] = SeenTemplate(
                     obj.meta.name, obj.meta.namespace, state_of(obj), ours=_ours(obj, seen)
                 )
-        return replace(seen, named=named)
+        return replace(seen, named=named, templates=self._states(seen.model.namespace, seen.model.name))
 
     def hidden(self, namespace: str, name: str) -> bool:
         """Whether an AIMModel of this namespace hides the cluster's of the name."""
         return self.cache.get(kinds.MODELS, name, namespace) is not None
+
+    def _states(self, namespace: str, name: str) -> tuple[SeenTemplate, ...]:
+        return tuple(
+            SeenTemplate(item.meta.name, item.meta.namespace, state_of(item))
+            for item in self._templates_of(namespace, name)
+        )
 
     def _templates_of(self, namespace: str, name: str) -> Iterator[Object[Any]]:
         find = self.cache.by_index
