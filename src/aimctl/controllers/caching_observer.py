@@ -73,7 +73,8 @@ class CachingObserver:
             return None
         seen, namespace = _template_cache(obj), request.namespace
         spec = obj.view.spec
-        template = self._template(spec.template_ref, namespace)
+        found = self._template(spec.template_ref, namespace)
+        template = observed_template(found) if found is not None else None
         sizes = sources_of(template.view) if template is not None else {}
         listed = {item.model_cache for item in obj.view.status.models}
         models = {item.name: item for item in self._model_caches(namespace, sizes, listed)}
@@ -91,11 +92,9 @@ class CachingObserver:
             refused=refused,
         )
 
-    def _template(self, name: str, namespace: str) -> ObservedTemplate | None:
+    def _template(self, name: str, namespace: str) -> Object[Any] | None:
         obj: Object[Any] | None = self.cache.get(kinds.TEMPLATES, name, namespace)
-        if obj is None:
-            obj = self.cache.get(kinds.CLUSTER_TEMPLATES, name)
-        return None if obj is None else observed_template(obj)
+        return obj if obj is not None else self.cache.get(kinds.CLUSTER_TEMPLATES, name)
 
     def _model_caches(
         self, namespace: str, uris: Iterable[str], names: Iterable[str]

@@ -9,6 +9,7 @@ import msgspec
 
 from aimctl.controllers import kinds
 from aimctl.devcluster.catalogue import Catalogue
+from aimctl.devcluster.faults import Answer, Match
 from aimctl.domain.template_cache import model_cache_name
 from aimctl.runtime.kube.builtin import JOBS, PVCS
 from aimctl.testing.virtualtime import virtual_time
@@ -225,3 +226,21 @@ async def test_a_model_that_is_rediscovered_with_another_source_is_warm_when_tha
         ]
         await asyncio.sleep(120)
         assert len(await names(w, kinds.MODEL_CACHES)) == 2, "what is complete stays"
+
+
+@virtual_time
+async def test_a_server_that_fails_now_and_then_delays_caching_and_doubles_nothing():
+    async with caching_world() as w:
+        w.faults.add(Answer(503), Match(predicate=lambda info: info.verb != "watch"), chance=0.2)
+        w.faults.add(Answer(500, after_effect=True), Match(verb="create"), chance=0.3)
+        w.faults.add(Answer(409, "Conflict"), Match(verb="patch"), chance=0.2)
+        for name in ("a", "b", "c"):
+            await w.template(name, "team", modelSources=[BIG, SMALL], caching=CACHING)
+        await asyncio.sleep(90)
+        w.faults.clear()
+        for name in ("a", "b", "c"):
+            await w.until_state(name, "team", "Ready", seconds=600)
+        assert len(await names(w, kinds.TEMPLATE_CACHES)) == 3
+        assert len(await names(w, kinds.MODEL_CACHES)) == 2
+        assert len(await names(w, PVCS)) == 2
+        assert len(await names(w, JOBS)) == 2
