@@ -231,7 +231,9 @@ def test_a_template_is_ready_only_when_it_is_warm_and_says_why_it_is_not(cache, 
     found, ready = state_of(condition)
     assert found == state
     assert ready["status"] == ("True" if state is TemplateState.READY else "False")
-    assert (ready["reason"], ready["message"]) == (condition["reason"], condition["message"])
+    assert ready["reason"] == condition["reason"]
+    if condition["reason"] != "Warming":  # how far it is is told in one place
+        assert ready["message"] == condition["message"]
 
 
 # ---- for all observations
