@@ -80,6 +80,16 @@ def job(name: str, policy: str) -> dict[str, Any]:
     }
 
 
+def storage(size: str) -> dict[str, Any]:
+    return {"requests": {"storage": size}}
+
+
+def claim(name: str, **spec: Any) -> dict[str, Any]:
+    fields = {"accessModes": ["ReadWriteMany"], "resources": storage("10Gi"), "storageClassName": "x", **spec}
+    kept = {key: value for key, value in fields.items() if value is not None}
+    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": kept}
+
+
 C, ONE = CONFIG_MAPS, f"{CONFIG_MAPS}/c"
 LEASE = {
     "apiVersion": "coordination.k8s.io/v1",
@@ -252,6 +262,20 @@ KINDS = (
     Step("GET", f"{PODS}/two/log"),
     Step("DELETE", f"{PODS}/two", worded=True),
 )
+CLAIMS_OF = "/api/v1/namespaces/default/persistentvolumeclaims"
+CLAIMS = (
+    Step("POST", CLAIMS_OF, claim("a", accessModes=None)),
+    Step("POST", CLAIMS_OF, claim("a", resources=None)),
+    Step("POST", CLAIMS_OF, claim("a", resources={"requests": {"storage": "0"}}), worded=True),
+    Step("POST", CLAIMS_OF, claim("a")),
+    Step("PATCH", f"{CLAIMS_OF}/a", {"spec": {"resources": storage("20Gi")}}, media=MERGE, worded=True),
+    Step("PATCH", f"{CLAIMS_OF}/a", {"spec": {"volumeName": "v"}}, media=MERGE),
+    Step("PATCH", f"{CLAIMS_OF}/a", {"spec": {"volumeName": "w"}}, media=MERGE, worded=True),
+    Step("PATCH", f"{CLAIMS_OF}/a/status", {"status": {"phase": "Bound"}}, media=MERGE),
+    Step("PATCH", f"{CLAIMS_OF}/a", {"spec": {"resources": storage("1Gi")}}, media=MERGE, worded=True),
+    Step("PATCH", f"{CLAIMS_OF}/a", {"spec": {"accessModes": ["ReadOnlyMany"]}}, media=MERGE, worded=True),
+    Step("PATCH", f"{CLAIMS_OF}/a/status", {"status": {"phase": "Lost"}}, media=MERGE),
+)
 CUSTOM = (
     Step("GET", WIDGETS),
     Step("POST", WIDGETS, widget("w", size="small")),
@@ -341,7 +365,9 @@ async def both(plane: ControlPlane, steps: tuple[Step, ...]) -> list[tuple[Step,
 
 
 @pytest.mark.parametrize(
-    "steps", [CREATE + UPDATE + DELETE, READ, KINDS, CUSTOM], ids=["write", "read", "kinds", "custom"]
+    "steps",
+    [CREATE + UPDATE + DELETE, READ, KINDS, CLAIMS, CUSTOM],
+    ids=["write", "read", "kinds", "claims", "custom"],
 )
 async def test_both_servers_answer_alike(plane: ControlPlane, steps: tuple[Step, ...]) -> None:
     differences = []

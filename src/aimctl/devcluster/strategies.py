@@ -253,6 +253,9 @@ def _check_claim(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[
             errors.append(FieldError("FieldValueRequired", "spec.accessModes", OMITTED, text))
         if not _at(new, size):
             errors.append(FieldError("FieldValueRequired", "spec.resources[storage]", OMITTED, ""))
+        elif quantity(_at(new, size)) <= 0:
+            text = "must be greater than zero"
+            errors.append(FieldError("FieldValueInvalid", "spec.resources[storage]", _at(new, size), text))
         return errors
     bound = _at(old, ("status", "phase")) == "Bound"
     free = ("volumeAttributesClassName", "volumeName", "storageClassName")
