@@ -52,6 +52,7 @@ class Page:
     Attributes:
         data: for programs.
         rows: for people, in the width that is given.
+        foot: rows that stand below them, also where there is no room for all.
         notes: for people, on standard error when the answer is for programs.
         code: what the command ends with.
     """
@@ -60,6 +61,7 @@ class Page:
     rows: Callable[[int | None], Sequence[Text]]
     notes: tuple[str, ...] = ()
     code: int = DONE
+    foot: Callable[[int | None], Sequence[Text]] = lambda _: ()
 
 
 class Screen:
@@ -91,11 +93,15 @@ class Screen:
             # Nobody reads any more. Python would complain once more when it closes the stream.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
-    def text(self, page: Page) -> Text:
-        """The page for people, in one piece."""
+    def text(self, page: Page, height: int | None = None) -> Text:
+        """The page for people, in one piece; of more rows than ``height`` those before the foot give way."""
         from rich.text import Text
 
-        rows = [*page.rows(self.width), *self.notes(page)]
+        rows, foot = list(page.rows(self.width)), [*page.foot(self.width), *self.notes(page)]
+        room = None if height is None else max(1, height - len(foot) - 1)
+        if room is not None and len(rows) > room:
+            rows = [*rows[: room - 1], Text(f"... {len(rows) - room + 1} more rows", "dim")]
+        rows += foot
         if self.console.options.ascii_only:
             rows = [_ascii(row) for row in rows]
         return Text("\n").join(rows)
@@ -183,7 +189,7 @@ async def _live(look: Callable[[], Awaitable[Page]], screen: Screen, clock: Cloc
         trouble = ""
         while True:
             screen.width = screen.console.width
-            shown = screen.text(page)
+            shown = screen.text(page, screen.console.height - (2 if trouble else 0))
             if trouble:
                 shown = Text("\n").join([shown, Text(), Text(trouble, style="red")])
             live.update(shown, refresh=True)

@@ -137,7 +137,13 @@ async def _status(asked: Asked, name: str, link: Connected, facts: Facts) -> Pag
     else:
         code = DONE
     data = _head("status", facts) | {"ready": code == DONE} | overview.to_json() | _trouble(facts)
-    return Page(data, lambda width: _status_rows(overview, facts, width), _notes(facts), code)
+    return Page(
+        data,
+        lambda width: _status_rows(overview, facts, width),
+        _notes(facts),
+        code,
+        foot=lambda width: _foot(overview, facts, width),
+    )
 
 
 def _must_answer(facts: Facts, lists: dict[Resource[Any], Any], every: bool) -> None:
@@ -181,16 +187,15 @@ def _status_rows(overview: Overview, facts: Facts, width: int | None) -> list[Te
         for namespace in dict.fromkeys(line.namespace for line in lines):
             here = [line for line in lines if line.namespace == namespace]
             groups.append((f"{title or 'Services'} ({namespace or 'cluster'})", here))
-    rows = tree(groups, width, facts.seconds_since)
-    return [*rows, *_foot(overview, facts, width, blank=bool(rows))]
+    return tree(groups, width, facts.seconds_since)
 
 
-def _foot(overview: Overview, facts: Facts, width: int | None, *, blank: bool) -> list[Text]:
+def _foot(overview: Overview, facts: Facts, width: int | None) -> list[Text]:
     from rich.text import Text
 
     text = summary(overview.states())
     where = f"in namespace {overview.namespace!r}" if overview.namespace else "in the cluster"
-    out = [Text()] if blank else []
+    out = [Text()] if overview.roots else []
     out += paragraph(text or f"No services, templates, caches or models {where}.", width)
     rest = summary(overview.elsewhere)
     if rest:

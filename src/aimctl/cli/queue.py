@@ -140,7 +140,13 @@ def read_queue(book: Book, namespace: str) -> Queue:
         and not item.view.spec.model_sources
         and waits_for_slot(item.view.status, unfinished_job=item.meta.uid in busy)
     }
-    awaited = {key: _awaited_by(item, services) for key, item in waiting.items()}
+    near: dict[str, list[Object[Any]]] = {}
+    for item in services:
+        near.setdefault(item.meta.namespace, []).append(item)
+    awaited = {
+        key: _awaited_by(item, near.get(item.meta.namespace, ()) if item.meta.namespace else services)
+        for key, item in waiting.items()
+    }
     candidates = [
         Candidate(key, item.meta.namespace, item.meta.creation_timestamp, bool(awaited[key]))
         for key, item in waiting.items()

@@ -1,0 +1,76 @@
+"""What stands on a terminal, in a file or in a pipe."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+import yaml
+from rich.text import Text
+
+from aimctl.cli.output import Format, Page, Screen
+
+PAGE = Page(
+    {"schema": "x/v1", "name": "é"},
+    lambda _: [Text(f"row {number} é") for number in range(9)],
+    notes=("you may not",),
+    foot=lambda _: [Text("in all")],
+)
+
+
+@pytest.fixture
+def out(monkeypatch):
+    def replace(encoding="utf-8"):
+        stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+        monkeypatch.setattr("sys.stdout", stream)
+        return stream
+
+    monkeypatch.delenv("COLUMNS", raising=False)
+    return replace
+
+
+def written(stream):
+    stream.flush()
+    return stream.buffer.getvalue().decode(stream.encoding)
+
+
+def test_all_rows_the_foot_and_the_notes_are_written(out):
+    stream = out()
+    Screen(Format.table).show(PAGE)
+    assert written(stream).splitlines() == [
+        *(f"row {number} é" for number in range(9)),
+        "in all",
+        "",
+        "you may not",
+    ]
+
+
+def test_where_there_is_no_room_rows_give_way_and_the_foot_stays(out):
+    out()
+    lines = Screen(Format.table).text(PAGE, 8).plain.splitlines()
+    assert lines == ["row 0 é", "row 1 é", "row 2 é", "... 6 more rows", "in all", "", "you may not"]
+    assert len(Screen(Format.table).text(PAGE, 1).plain.splitlines()) >= 4, "the foot is never cut"
+
+
+def test_documents_hold_the_data_and_no_notes(out):
+    for format_, load in ((Format.json, json.loads), (Format.yaml, yaml.safe_load)):
+        stream = out()
+        Screen(format_).show(PAGE)
+        assert load(written(stream)) == PAGE.data
+
+
+@pytest.mark.parametrize("format_", Format)
+def test_a_stream_that_knows_ascii_only_gets_ascii(out, format_):
+    stream = out("ascii")
+    Screen(format_).show(PAGE)
+    assert written(stream).isascii()
+
+
+def test_columns_sets_the_width(out, monkeypatch):
+    out()
+    assert Screen(Format.table).width is None
+    monkeypatch.setenv("COLUMNS", "44")
+    assert Screen(Format.table).width == 44
+    monkeypatch.setenv("COLUMNS", "many")
+    assert Screen(Format.table).width is None
