@@ -215,7 +215,7 @@ def _awaited_by(template: Object[Any], services: Iterable[Object[Any]]) -> tuple
             item.view,
             item.meta.namespace,
             item.meta.uid,
-            template=(meta.namespace, meta.name, meta.uid),
+            template=(meta.namespace, meta.name),
             model=template.view.spec.model_name,
             owners=[owner.uid for owner in meta.owners],
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aimctl.api.v1alpha1 import ServiceState, TemplateState
+from aimctl.api.v1alpha1 import TemplateState
 from aimctl.domain import conditions
 from aimctl.domain.discovery_decision import AWAITING_DISCOVERY, DISCOVERED
 
@@ -46,33 +46,31 @@ def awaits(
     namespace: str,
     uid: str,
     *,
-    template: tuple[str, str, str],
+    template: tuple[str, str],
     model: str,
     owners: Iterable[str],
 ) -> bool:
-    """Whether a service waits for a template, which gives the template precedence.
+    """Whether a service waits for a template, which gives the template precedence: it names it, uses it, owns it (then
+    it was derived for it), or leaves the choice among its model's to us.
 
     Args:
         service: spec and status.
         namespace: of the service.
         uid: of the service.
-        template: namespace ("" for cluster templates), name and UID.
+        template: namespace ("" for cluster templates) and name.
         model: the template's ``spec.modelName``.
         owners: UIDs of the template's owners.
     """
-    where, name, template_uid = template
+    where, name = template
     if where not in {"", namespace}:
         return False
-    resolved = service.status.resolved_template
+    spec, used, image = service.spec, service.status.resolved_template, service.status.resolved_image
+    asked = spec.model.ref or (image.name if image is not None else "")
     return (
-        service.spec.template_ref == name
-        or (not service.spec.template_ref and service.spec.model.ref == model)
+        spec.template_ref == name
+        or (not spec.template_ref and asked == model)
         or uid in owners
-        or (
-            resolved is not None
-            and resolved.uid == template_uid
-            and service.status.status != ServiceState.RUNNING
-        )
+        or (used is not None and (used.namespace or "", used.name) == template)
     )
 
 

@@ -72,24 +72,31 @@ def test_a_template_that_nobody_has_looked_at_is_not_in_line_yet():
     assert waiting_since(TemplateStatus()) == ""
 
 
-def wants(template=("team", "llama", "t-uid"), model="m", owners=(), **spec):
+def wants(template=("team", "llama"), model="m", owners=(), **spec):
     state = spec.pop("status", {})
-    body = {"spec": {"model": {"ref": "m"}, **spec}, "status": state}
+    asked = spec.pop("spec_model", {"ref": "m"})
+    body = {"spec": {"model": asked, **spec}, "status": state}
     service = SERVICES.decode(json.dumps(body).encode())
     return awaits(service, "team", "s-uid", template=template, model=model, owners=owners)
 
 
-USES = {"resolvedTemplate": {"kind": "AIMServiceTemplate", "name": "x", "uid": "t-uid"}}
+USES = {"resolvedTemplate": {"kind": "AIMServiceTemplate", "name": "llama", "namespace": "team", "uid": "u"}}
+MADE = {"resolvedImage": {"kind": "AIMModel", "name": "m", "uid": "u"}}
 AWAITS = {
     "names it": ({"templateRef": "llama"}, True),
     "names another": ({"templateRef": "other"}, False),
     "leaves the choice, of its model": ({}, True),
     "leaves the choice, of another model": ({"model": "n"}, False),
     "names another, but derived from it": ({"templateRef": "other", "owners": ("s-uid",)}, True),
-    "uses it and starts": ({"templateRef": "x", "status": {**USES, "status": "Starting"}}, True),
-    "uses it and runs": ({"templateRef": "x", "status": {**USES, "status": "Running"}}, False),
-    "of another namespace": ({"templateRef": "llama", "template": ("away", "llama", "t-uid")}, False),
-    "of the cluster": ({"templateRef": "llama", "template": ("", "llama", "t-uid")}, True),
+    "uses it": ({"templateRef": "x", "status": USES}, True),
+    "uses the cluster's of that name": (
+        {"templateRef": "x", "status": USES, "template": ("", "llama")},
+        False,
+    ),
+    "names an image, of its model": ({"spec_model": {"image": "i"}, "status": MADE}, True),
+    "names an image that has no model yet": ({"spec_model": {"image": "i"}}, False),
+    "of another namespace": ({"templateRef": "llama", "template": ("away", "llama")}, False),
+    "of the cluster": ({"templateRef": "llama", "template": ("", "llama")}, True),
 }
 
 
