@@ -16,11 +16,12 @@ import structlog
 
 from aimctl.api.v1alpha1 import RuntimeConfigSpec
 from aimctl.controllers import kinds
-from aimctl.controllers.making import make, refresh
+from aimctl.controllers.making import REFUSALS, make, refresh
 from aimctl.controllers.service_observer import observed_template
 from aimctl.controllers.status import StatusWriter
 from aimctl.domain.derivation import base_name, derived_name, overrides_digest
 from aimctl.domain.derivation_decision import (
+    DERIVATION_REFUSED,
     TEMPLATE_DERIVED,
     DerivationObservation,
     base_of,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from aimctl.domain.service_observation import ObservedTemplate, ServiceObservation
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.controller import Request
-    from aimctl.runtime.kube import Client, Object
+    from aimctl.runtime.kube import ApiError, Client, Object
     from aimctl.runtime.manager import EventRecorder
 
 __all__ = ["FIELD_MANAGER", "DerivationReconciler"]
@@ -191,18 +192,26 @@ class DerivationReconciler:
     # ---- apply
 
     async def _apply(self, obj: Object[Any], decision: DerivationDecision, *, created: bool) -> None:
+        refused: list[ApiError] = []
         for change in decision.changes:
-            await self._change(change)
+            try:
+                await self._change(change)
+            except REFUSALS as error:
+                # A policy that keeps one template as it is keeps nothing else from being done.
+                refused.append(error)
+                words = f"the API server refused a change of {change.template}: {error}"
+                self._events.event(obj, "Warning", DERIVATION_REFUSED, words)
         for template in decision.deletions:
             await self._delete(obj, template)
-        if decision.status is None:
-            return
-        if await self._status.write(obj, decision.status):
+        if decision.status is not None and await self._status.write(obj, decision.status):
             for wish in decision.events:
                 self._events.event(obj, wish.type, wish.reason, wish.message)
-        if created and not decision.events:
-            (said,) = decision.status.conditions
-            self._events.event(obj, "Normal", TEMPLATE_DERIVED, f"made again: {said['message']}")
+        if created and decision.status is not None and not decision.events:
+            # Nothing, when the overrides were dropped while it was being created.
+            for said in decision.status.conditions:
+                self._events.event(obj, "Normal", TEMPLATE_DERIVED, f"made again: {said['message']}")
+        if refused:
+            raise refused[0]
 
     async def _change(self, change: TemplateChange) -> None:
         template = change.template

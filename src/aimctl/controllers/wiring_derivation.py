@@ -4,6 +4,7 @@ services change     -> themselves; what is resolved counts, for it may be anothe
 templates change    -> the services that own them, those that name them, those whose derived template gets their name,
                        those that own what was derived from them, and those with overrides of the same model
 models come and go  -> the services with overrides that use them
+derived templates that lose their owners -> whoever clears leftovers away
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import msgspec
 from aimctl.controllers import kinds
 from aimctl.controllers.derivation import DerivationReconciler
 from aimctl.controllers.derivation_indexes import DERIVED_INDEXES, OVERRIDES_INDEXES
+from aimctl.controllers.derived_leftovers import LeftoverReconciler
 from aimctl.controllers.indexes import EVERYWHERE, place
 from aimctl.controllers.service_indexes import resolved_of
 from aimctl.controllers.service_observer import ServiceObserver
+from aimctl.domain.naming import LABEL_DERIVED
 from aimctl.runtime.controller import (
     Created,
     EnqueueMapped,
@@ -28,6 +31,7 @@ from aimctl.runtime.controller import (
     any_of,
     changed,
     generation_changed,
+    label_selector,
 )
 
 if TYPE_CHECKING:
@@ -62,6 +66,15 @@ def add_derivation(assembly: Assembly, observer: ServiceObserver | None = None) 
         clock=manager.clock,
     )
     assembly.add("derivation", reconciler, kinds.SERVICES, _Sources(assembly).all())
+    leftovers = LeftoverReconciler(
+        cache=assembly.cache, client=manager.client, events=manager.events, clock=manager.clock
+    )
+    derived = Watch(
+        assembly.cache.informer(kinds.TEMPLATES),
+        EnqueueObject(),
+        [label_selector({LABEL_DERIVED: "true"}), changed(lambda obj: obj.meta.owners)],
+    )
+    assembly.add("derived-leftovers", leftovers, kinds.TEMPLATES, [derived], workers=1)
 
 
 class _Condition(msgspec.Struct, frozen=True, gc=False):
