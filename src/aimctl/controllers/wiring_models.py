@@ -20,6 +20,7 @@ from aimctl.controllers.pull_secrets import PullSecrets
 from aimctl.controllers.registry_client import OciRegistry
 from aimctl.controllers.registry_http import HttpExchange
 from aimctl.runtime.controller import (
+    Created,
     EnqueueMapped,
     EnqueueObject,
     Request,
@@ -97,11 +98,15 @@ def _sources(assembly: Assembly, observer: ModelObserver, resource: Resource[Any
             Watch(cache.informer(kind), EnqueueMapped(of_config), [generation_changed])
             for kind in (kinds.RUNTIME_CONFIGS, kinds.CLUSTER_RUNTIME_CONFIGS)
         ),
-        Watch(cache.informer(kinds.TEMPLATES), EnqueueMapped(of_template), [changed(state_of)]),
+        Watch(cache.informer(kinds.TEMPLATES), EnqueueMapped(of_template), [changed(state_of), _has_a_state]),
     ]
     if cluster:
         sources += [
-            Watch(cache.informer(kinds.CLUSTER_TEMPLATES), EnqueueMapped(of_template), [changed(state_of)]),
+            Watch(
+                cache.informer(kinds.CLUSTER_TEMPLATES),
+                EnqueueMapped(of_template),
+                [changed(state_of), _has_a_state],
+            ),
             Watch(
                 cache.informer(kinds.MODELS),
                 EnqueueMapped(lambda model: (Request("", model.meta.name),)),
@@ -109,6 +114,11 @@ def _sources(assembly: Assembly, observer: ModelObserver, resource: Resource[Any
             ),
         ]
     return sources
+
+
+def _has_a_state(event: Event[Any]) -> bool:
+    """A new template has none for a moment: it would take its model's state away for that moment."""
+    return not isinstance(event, Created) or bool(state_of(event.object))
 
 
 def _comes_or_goes(event: Event[Any]) -> bool:

@@ -40,6 +40,7 @@ APPLIED_HASH_ANNOTATION = "aim.silogen.ai/applied-hash"
 RUNTIME_NOT_INSTALLED, NAME_TAKEN = "RuntimeNotInstalled", "NameTaken"
 RUNTIME_READY, RUNTIME_STARTING, RUNTIME_NOT_READY = "RuntimeReady", "RuntimeStarting", "RuntimeNotReady"
 RUNTIME_REFUSED = "RuntimeRefused"
+_STARTING = "the InferenceService is starting"
 
 
 @final
@@ -168,7 +169,8 @@ def _serves(found: ObservedInferenceService | None) -> bool:
 def _mirror(found: ObservedInferenceService | None) -> tuple[Literal["True", "False"], str, str]:
     """What KServe says about it."""
     if found is None:
-        return "False", RUNTIME_STARTING, "the InferenceService is being created"
+        # The same words as before it has said anything: that it was created is no news worth a write.
+        return "False", RUNTIME_STARTING, _STARTING
     status = found.body.get("status") or {}
     conditions: Iterable[Mapping[str, Any]] = status.get("conditions") or ()
     by_type = {item.get("type"): item for item in conditions if _is_mapping(item)}
@@ -190,7 +192,7 @@ def _mirror(found: ObservedInferenceService | None) -> tuple[Literal["True", "Fa
             RUNTIME_NOT_READY,
             f"the InferenceService is not ready: {said or 'it does not say why'}",
         )
-    return "False", RUNTIME_STARTING, f"the InferenceService is starting{': ' if said else ''}{said}"
+    return "False", RUNTIME_STARTING, f"{_STARTING}: {said}" if said else _STARTING
 
 
 def _words(item: Mapping[str, Any] | None) -> str:

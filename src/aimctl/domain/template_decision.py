@@ -68,7 +68,7 @@ OWNED_CONDITIONS = frozenset({READY, PROGRESSING, FAILURE})
 FAMILY = StatusFamily(OWNED_FIELDS | DISCOVERY_FIELDS, OWNED_CONDITIONS | DISCOVERY_CONDITIONS)
 """What this decision and discovery's own together."""
 
-WARM_REQUESTED, WARM_FAILED = "WarmRequested", "WarmFailed"
+WARM_REQUESTED, WARMING, WARM_FAILED = "WarmRequested", "Warming", "WarmFailed"
 _WARNING_STATES = frozenset({TemplateState.FAILED, TemplateState.DEGRADED, TemplateState.NOT_AVAILABLE})
 
 
@@ -184,7 +184,11 @@ def _cached(seen: TemplateObservation, *, rediscovering: bool) -> RollUp:
     if warm.status == "True":
         return RollUp(TemplateState.READY, warm.reason or "Warm", warm.message, rediscovering=rediscovering)
     state = TemplateState.DEGRADED if warm.reason == WARM_FAILED else TemplateState.PROGRESSING
-    return RollUp(state, warm.reason or WARM_REQUESTED, warm.message, rediscovering=rediscovering)
+    # How far it is changes again and again: said in one place, it costs one write.
+    message = (
+        "the cache is being filled, see the condition CacheWarm" if warm.reason == WARMING else warm.message
+    )
+    return RollUp(state, warm.reason or WARM_REQUESTED, message, rediscovering=rediscovering)
 
 
 def _conditions(seen: TemplateObservation, rolled: RollUp) -> tuple[dict[str, Any], ...]:

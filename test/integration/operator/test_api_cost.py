@@ -1,8 +1,7 @@
 """What a life costs the API server: exactly the requests that docs/api-cost.md tells, in both directions.
 
 A life is an async generator. What comes before its first ``yield`` is not counted, nor what comes after a second. A life
-without a second is followed by hours in which nothing happens, for the Job's removal by its TTL, for resyncs, and for
-whatever else might still write.
+without a second is followed by a while in which nothing happens: series of Events end in it.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aimctl.controllers import kinds
 from aimctl.testing.virtualtime import virtual_time
 from support.bill import Bill, bill, shown, told
 from support.operator import World, world
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
     Life = Callable[[World, str], AsyncIterator[None]]
 
-IDLE_SECONDS = 7 * 3600
+IDLE_SECONDS = 20 * 60
+LONG_SECONDS = 7 * 3600
+"""Longer than finished Jobs stay."""
 STATIC = [{"name": "m", "sourceURI": "hf://m/m", "size": "16Gi"}]
 
 
@@ -141,9 +143,194 @@ TEMPLATES: dict[str, Life] = {
 }
 
 
+async def until_service(w: World, state: str, name: str = "s") -> None:
+    for _ in range(600):
+        service = await w.client.get(kinds.SERVICES, name, "team")
+        if service.view.status.status == state:
+            return
+        await asyncio.sleep(1)
+    raise AssertionError(f"{name} is not {state}: {service.raw.decode()}")
+
+
+async def named_template(w: World, namespace: str) -> AsyncIterator[None]:
+    await w.template("t", namespace, modelSources=STATIC)
+    await w.until_state("t", namespace, "Ready")
+    yield
+    await w.service("s", "team", model={"ref": "m"}, templateRef="t")
+    await until_service(w, "Running")
+
+
+async def selected(w: World, namespace: str) -> AsyncIterator[None]:
+    await w.template("t", namespace, modelSources=STATIC)
+    await w.until_state("t", namespace, "Ready")
+    yield
+    await w.service("s", "team", model={"ref": "m"})
+    await until_service(w, "Running")
+
+
+async def waits_for_template(w: World, namespace: str) -> AsyncIterator[None]:
+    yield
+    await w.template("t", namespace)
+    await w.service("s", "team", model={"ref": "m"}, templateRef="t")
+    await until_service(w, "Running")
+
+
+async def ambiguous(w: World, namespace: str) -> AsyncIterator[None]:
+    for name in ("t", "u"):
+        await w.template(name, namespace, modelSources=STATIC)
+        await w.until_state(name, namespace, "Ready")
+    yield
+    await w.service("s", "team", model={"ref": "m"})
+    await until_service(w, "Failed")
+
+
+async def derives(w: World, namespace: str) -> AsyncIterator[None]:
+    await w.template("t", namespace)
+    await w.until_state("t", namespace, "Ready")
+    yield
+    await w.service("s", "team", model={"ref": "m"}, templateRef="t", overrides={"metric": "throughput"})
+    await until_service(w, "Running")
+
+
+async def shares(w: World, namespace: str) -> AsyncIterator[None]:
+    await w.template("t", namespace)
+    await w.service("s", "team", model={"ref": "m"}, templateRef="t", overrides={"metric": "throughput"})
+    await until_service(w, "Running")
+    await asyncio.sleep(60)
+    yield
+    await w.service("s2", "team", model={"ref": "m"}, templateRef="t", overrides={"metric": "throughput"})
+    await until_service(w, "Running", "s2")
+
+
+async def last_of_derived(w: World, namespace: str) -> AsyncIterator[None]:
+    await w.template("t", namespace)
+    await w.service("s", "team", model={"ref": "m"}, templateRef="t", overrides={"metric": "throughput"})
+    await until_service(w, "Running")
+    await asyncio.sleep(60)
+    yield
+    await w.client.delete(kinds.SERVICES, "s", "team")
+
+
+async def drops_overrides(w: World, namespace: str) -> AsyncIterator[None]:
+    await w.template("t", namespace)
+    await w.service("s", "team", model={"ref": "m"}, templateRef="t", overrides={"metric": "throughput"})
+    await until_service(w, "Running")
+    await asyncio.sleep(60)
+    yield
+    await w.service("s", "team", model={"ref": "m"}, templateRef="t")
+    await asyncio.sleep(120)
+    await until_service(w, "Running")
+
+
+async def scaled(w: World, namespace: str) -> AsyncIterator[None]:
+    async for _ in named_template(w, namespace):
+        pass
+    await asyncio.sleep(60)
+    yield
+    await w.service("s", "team", model={"ref": "m"}, templateRef="t", replicas=3)
+
+
+async def service_deleted(w: World, namespace: str) -> AsyncIterator[None]:
+    async for _ in named_template(w, namespace):
+        pass
+    await asyncio.sleep(60)
+    yield
+    await w.client.delete(kinds.SERVICES, "s", "team")
+
+
+async def by_image(w: World, namespace: str) -> AsyncIterator[None]:
+    yield
+    await w.service("s", "team", model={"image": "aim-new:1"})
+
+
+async def cached(w: World, namespace: str) -> AsyncIterator[None]:
+    await w.template("t", namespace, modelSources=STATIC)
+    await w.until_state("t", namespace, "Ready")
+    yield
+    await w.service("s", "team", model={"ref": "m"}, templateRef="t", cacheModel=True)
+    await until_service(w, "Running")
+
+
+async def service_restarted(w: World, namespace: str) -> AsyncIterator[None]:
+    async for _ in named_template(w, namespace):
+        pass
+    await asyncio.sleep(60)
+    await w.replicas[0].stop()
+    w.start()
+    await asyncio.sleep(30)
+    yield
+
+
+SERVICES: dict[str, Life] = {
+    "template named": named_template,
+    "template selected": selected,
+    "template on its way": waits_for_template,
+    "choice ambiguous": ambiguous,
+    "overrides": derives,
+    "overrides of others": shares,
+    "overrides dropped": drops_overrides,
+    "image without a model": by_image,
+    "cached": cached,
+    "scaled": scaled,
+    "deleted": service_deleted,
+    "last of a derived template deleted": last_of_derived,
+    "manager restarted": service_restarted,
+}
+
+
+async def model_alone(w: World, namespace: str) -> AsyncIterator[None]:
+    yield
+    await w.model("x", namespace, image="aim-x:1", discovery={"enabled": False})
+
+
+async def model_read(w: World, namespace: str) -> AsyncIterator[None]:
+    yield
+    await w.model("x", namespace, image="aim-x:1")
+
+
+async def model_unreadable(w: World, namespace: str) -> AsyncIterator[None]:
+    yield
+    await w.model("x", namespace, image="nobody/knows-this:1")
+
+
+async def template_cached(w: World, namespace: str) -> AsyncIterator[None]:
+    yield
+    await w.template("t", "team", modelSources=STATIC, caching={"enabled": True})
+    await w.until_state("t", "team", "Ready", 600)
+
+
+async def source_shared(w: World, namespace: str) -> AsyncIterator[None]:
+    await w.template("t", "team", modelSources=STATIC, caching={"enabled": True})
+    await w.until_state("t", "team", "Ready", 600)
+    await asyncio.sleep(60)
+    yield
+    await w.template("u", "team", modelSources=STATIC, caching={"enabled": True})
+    await w.until_state("u", "team", "Ready", 600)
+
+
+async def cached_template_deleted(w: World, namespace: str) -> AsyncIterator[None]:
+    await w.template("t", "team", modelSources=STATIC, caching={"enabled": True})
+    await w.until_state("t", "team", "Ready", 600)
+    await asyncio.sleep(60)
+    yield
+    await w.delete_template("t", "team")
+
+
+CACHES: dict[str, Life] = {
+    "template with caching": template_cached,
+    "source that is there": source_shared,
+    "template deleted": cached_template_deleted,
+}
+MODELS: dict[str, Life] = {
+    "metadata off": model_alone,
+    "image read": model_read,
+    "no such image": model_unreadable,
+}
+
+
 async def cost(life: Life, namespace: str) -> Bill:
     """What it takes."""
-    async with world() as w:
+    async with world(kserve=True) as w:
         await w.namespace("team")
         await w.model("m")
         w.start(discovery_limit=1)
@@ -163,18 +350,53 @@ async def cost(life: Life, namespace: str) -> Bill:
         return bill(requests[before:])
 
 
-@pytest.mark.parametrize(
-    ("life", "namespace"),
-    [*((life, "team") for life in TEMPLATES), *((life, "") for life in ("discovered", "image missing"))],
-)
+TABLES = {
+    "life of a template": TEMPLATES,
+    "life of a service": SERVICES,
+    "life of a cache": CACHES,
+    "life of a model": MODELS,
+}
+EVERY = [(table, life) for table, lives in TABLES.items() for life in lives]
+IN_BOTH_SCOPES = ["discovered", "image missing"]
+
+
+@pytest.mark.parametrize(("table", "life"), EVERY)
 @virtual_time
-async def test_a_template_costs_what_the_document_says(life: str, namespace: str) -> None:
-    counted = await cost(TEMPLATES[life], namespace)
+async def test_a_life_costs_what_the_document_says(table: str, life: str) -> None:
+    counted = await cost(TABLES[table][life], "team")
+    assert shown(counted) == shown(told(table)[life])
+
+
+@pytest.mark.parametrize("life", IN_BOTH_SCOPES)
+@virtual_time
+async def test_a_cluster_template_costs_the_same(life: str) -> None:
+    counted = await cost(TEMPLATES[life], "")
     assert shown(counted) == shown(told("life of a template")[life])
 
 
-def test_the_document_tells_of_every_life_here_and_of_no_other() -> None:
-    assert set(told("life of a template")) == set(TEMPLATES)
+@pytest.mark.parametrize("table", TABLES)
+def test_the_document_tells_of_every_life_here_and_of_no_other(table: str) -> None:
+    assert list(told(table)) == list(TABLES[table])
+
+
+@virtual_time
+async def test_a_settled_cluster_is_asked_for_nothing() -> None:
+    async with world(kserve=True) as w:
+        await w.model("m")
+        await w.model("broken", image="aim-broken:1")
+        w.start()
+        await w.template("t", "team")
+        await w.template("lost", "team", model="broken")
+        await w.template("cached", "team", modelSources=STATIC, caching={"enabled": True}, metric="throughput")
+        await w.service("s", "team", model={"ref": "m"}, templateRef="t")
+        await w.service("o", "team", model={"ref": "m"}, templateRef="t", overrides={"precision": "fp8"})
+        await w.service("vague", "team", model={"ref": "m"})
+        await w.service("image", "team", model={"image": "aim-new:1"})
+        await asyncio.sleep(IDLE_SECONDS)
+        before = len(w.replicas[0].wire.requests)
+        await asyncio.sleep(LONG_SECONDS)
+        assert not w.ledger.jobs, "the finished Jobs are gone meanwhile"
+        assert shown(bill(w.replicas[0].wire.requests[before:])) == "none"
 
 
 @virtual_time

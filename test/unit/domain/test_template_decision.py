@@ -133,6 +133,16 @@ def test_with_caching_the_template_is_ready_only_when_it_is_warm(reason: str, st
     assert found.condition("CacheWarm")[1] == reason
 
 
+def test_progress_of_the_cache_changes_nothing_else_and_its_troubles_are_passed_on() -> None:
+    warming = settle(warm(ready(**CACHING), "Warming"), **CACHING)
+    assert "CacheWarm" in warming.message("Ready")
+    further = warm(warming.status, "Warming")
+    next(item for item in further["conditions"] if item["type"] == "CacheWarm")["message"] = "90 %"
+    assert settle(further, **CACHING).writes == 0
+    for reason in ("WarmRequested", "WarmFailed"):
+        assert settle(warm(ready(**CACHING), reason), **CACHING).message("Ready") == f"cache: {reason}"
+
+
 def test_without_caching_what_the_cache_says_does_not_matter() -> None:
     assert settle(warm(ready(), "WarmFailed")).state == "Ready"
 
