@@ -121,20 +121,20 @@ def test_every_sample_is_taken_by_its_schema() -> None:
     assert seen > 40
 
 
-def test_every_sample_template_has_an_expected_state_and_every_state_a_template() -> None:
-    templates = {
+def test_every_sample_has_an_expected_state_and_what_is_made_of_them_too() -> None:
+    samples = {
         ".".join(filter(None, (item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"])))
         for item in documents("samples")
-        if item["kind"].endswith("ServiceTemplate")
+        if item["kind"].startswith("AIM") and not item["kind"].endswith("RuntimeConfig")
     }
     (expected,) = [item for item in documents("samples") if item["metadata"]["name"] == "expected-states"]
-    assert set(expected["data"]) == templates
-    assert {value.split()[0] for value in expected["data"].values()} == {
-        "Ready",
-        "NotAvailable",
-        "Pending",
-        "Failed",
-    }
+    states = {key: tuple(text.split()) for key, text in expected["data"].items()}
+    assert samples <= set(states)
+    made = {key.partition(".")[0] for key in set(states) - samples}
+    assert made == {"AIMServiceTemplate", "AIMModel", "AIMTemplateCache", "AIMModelCache"}
+    assert all(len(state) == 2 for state in states.values())
+    shown = {state for state, _ in states.values()}
+    assert shown == {"Ready", "NotAvailable", "Pending", "Degraded", "Failed", "Running", "Available"}
 
 
 def test_every_sample_image_is_in_the_embedded_clusters_catalogue() -> None:
