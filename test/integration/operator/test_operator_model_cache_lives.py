@@ -155,6 +155,23 @@ async def test_a_claim_of_the_name_that_is_somebodys_own_is_left_alone():
         await downloads.until_available(seconds=120)
 
 
+@virtual_time
+async def test_a_claim_that_lost_its_label_is_not_taken_for_another_and_good_again_when_it_is_put_back():
+    async with world(catalogue=hub()) as w:
+        downloads = Downloads(w)
+        w.start()
+        await downloads.want()
+        await downloads.until_available()
+        label = "app.kubernetes.io/component"
+        await w.client.patch(PVCS, "llama", {"metadata": {"labels": {label: None}}}, "team")
+        await downloads.until_said("Failed", "NameTaken", seconds=10)
+        assert label in downloads.condition()["message"]
+        await w.client.patch(PVCS, "llama", {"metadata": {"labels": {label: "model-cache"}}}, "team")
+        await downloads.until_available(seconds=5)
+        assert len(downloads.jobs) == 1
+        assert downloads.status()["progress"]["percent"] == 100
+
+
 # ---- crashes
 
 

@@ -8,8 +8,8 @@ from itertools import pairwise
 import pytest
 
 from aimctl.devcluster.catalogue import Catalogue
-from aimctl.devcluster.faults import Answer, Match, Silence
-from aimctl.runtime.kube.builtin import JOBS, SECRETS
+from aimctl.devcluster.faults import Answer, Delay, Match, Silence
+from aimctl.runtime.kube.builtin import JOBS, PODS, SECRETS
 from aimctl.testing.virtualtime import virtual_time
 from support.download_ledger import GIB, Downloads
 from support.operator import world
@@ -76,6 +76,24 @@ async def test_progress_grows_is_written_at_most_every_ten_seconds_and_is_whole_
         grown = [(at, progress) for at, progress, _ in told if 0 < progress["percent"] < 100]
         assert all(later - earlier >= 9.9 for (earlier, _), (later, _) in pairwise(grown))
         assert all(progress["totalBytes"] == 40 * GIB for _, progress in grown)
+        assert downloads.status()["progress"]["downloadedBytes"] == 40 * GIB
+
+
+@virtual_time
+async def test_a_log_is_read_every_ten_seconds_however_often_its_pod_changes():
+    async with world(catalogue=hub({**LLAMA, "gb_per_second": 0.1})) as w:
+        downloads = Downloads(w)
+        w.start()
+        await downloads.want()
+        await asyncio.sleep(30)
+        reads = w.faults.add(Delay(0), Match("get", "pods", subresource="log"))
+        (pod,) = (await w.client.list(PODS, "team")).items
+        for number in range(100):
+            await w.client.patch(
+                PODS, pod.meta.name, {"metadata": {"annotations": {"n": str(number)}}}, "team"
+            )
+            await asyncio.sleep(1)
+        assert 9 <= reads.hits <= 11
 
 
 @virtual_time
