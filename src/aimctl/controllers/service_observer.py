@@ -84,7 +84,7 @@ class ServiceObserver:
             named=self._named(view, model, namespace),
             gpu_models=self._templates.inventory.offered,
             now=self._clock.now(),
-            current=self._current(view.status.resolved_template),
+            current=self._current(view.status.resolved_template, namespace),
             model_settled=self._settled(model),
             inference_service=self._inference_service(request),
             kserve_served=self.kserve_served,
@@ -172,8 +172,9 @@ class ServiceObserver:
             name = model.spec.default_service_template
         return self.template_named(name, namespace) if name else None
 
-    def _current(self, known: ResolvedReference | None) -> ObservedTemplate | None:
-        if known is None:
+    def _current(self, known: ResolvedReference | None, namespace: str) -> ObservedTemplate | None:
+        # Nothing of another namespace, whatever somebody has written into the status.
+        if known is None or known.namespace not in (None, "", namespace):
             return None
         resource: Resource[Any] = kinds.TEMPLATES if known.namespace else kinds.CLUSTER_TEMPLATES
         found = self.template(resource, known.name, known.namespace or "")

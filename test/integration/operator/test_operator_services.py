@@ -277,6 +277,21 @@ async def test_a_template_of_another_model_that_hides_the_only_candidate_takes_i
         await w.until_service("s", "Starting", "RuntimeNotInstalled", seconds=2)
 
 
+@virtual_time
+async def test_what_somebody_writes_into_the_status_leads_to_no_other_namespace():
+    async with serving(kserve=False) as w:
+        await w.model("m")
+        await w.ready("a")
+        await w.ready("spy", "other")
+        await w.service("s", "team", model=M)
+        uid = w.found(kinds.TEMPLATES, "spy", "other")["metadata"]["uid"]
+        reference = {"kind": "AIMServiceTemplate", "name": "spy", "namespace": "other", "uid": uid}
+        forged = {"status": {"status": "Running", "resolvedTemplate": reference}}
+        await w.client.patch(kinds.SERVICES, "s", forged, "team", subresource="status")
+        w.start(watch_namespaces=("team",))
+        await w.until(lambda: w.uses() == "a", seconds=5)
+
+
 # ---- templates that somebody names
 
 

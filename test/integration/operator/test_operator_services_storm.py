@@ -133,26 +133,34 @@ async def storm(seed: int) -> None:
     async with serving(seed=seed, machines=[gpu_machine("n0")]) as w:
         for namespace in TEAMS:
             await w.namespace(namespace)
-        first = w.start()
-        people = Storm(w, rng)
-        for _ in range(rng.randrange(20, 70)):
-            await people.act()
-            if rng.random() < 0.1:
+        people, replica = Storm(w, rng), w.start()
+        for _ in range(10):
+            await asyncio.sleep(1)
+            troubled = rng.random() < 0.3
+            if troubled:
                 trouble(w, rng)
-            await asyncio.sleep(rng.choice([0, 0, 0.001, 0.05, 1, 20]))
-        w.faults.clear()
+            for _ in range(rng.choice([1, 2, 3, 12])):
+                await people.act()
+                await asyncio.sleep(rng.choice([0, 0, 0.001, 0.05, 1, 20]))
+            w.faults.clear()
+            await asyncio.sleep(600 if troubled else 60)
+            replica = await fresh_look(w, replica)
+        written = len(own(replica))
         await asyncio.sleep(1200)
-        before = {key: body.get("status") for key, body in w.objects["AIMService"].items()}
-        written = len(own(first))
-        await asyncio.sleep(600)
-        assert len(own(first)) == written, "a settled cluster is written to"
-        await first.stop()
-        second = w.start()
-        await asyncio.sleep(300)
-        after = {key: body.get("status") for key, body in w.objects["AIMService"].items()}
-        assert after == before
-        assert own(second) == []
-        consistent(w)
+        assert len(own(replica)) == written, "a settled cluster is written to"
+
+
+async def fresh_look(w, replica):
+    """Another process in the place of this one; it must find nothing to write."""
+    before = {key: body.get("status") for key, body in w.objects["AIMService"].items()}
+    await replica.stop()
+    fresh = w.start()
+    await asyncio.sleep(60)
+    after = {key: body.get("status") for key, body in w.objects["AIMService"].items()}
+    assert after == before
+    assert own(fresh) == []
+    consistent(w)
+    return fresh
 
 
 def consistent(w) -> None:
@@ -169,6 +177,6 @@ def consistent(w) -> None:
             assert w.reason("Failure", name, namespace) != "NoFailure"
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 def test_after_a_storm_a_fresh_look_changes_nothing(seed):
     run_virtual(storm(seed))
