@@ -138,7 +138,7 @@ class _Wiring:
             spec, (template, model) = service.view.spec, resolved_of(service)
             where = service.meta.namespace if resource.namespaced else ""
             if template is not None and template.kind == resource.kind:
-                yield Request(template.namespace or "", template.name)
+                yield Request(where, template.name)
             if spec.template_ref:
                 yield Request(where, spec.template_ref)
             elif name := spec.model.ref or (model is not None and model.name):
