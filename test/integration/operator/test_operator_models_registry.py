@@ -1,0 +1,302 @@
+"""Models and registries that are away, want credentials, or answer nonsense: told, retried, and no harm to templates."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from aimctl.controllers import kinds
+from aimctl.devcluster import RegistryFault
+from aimctl.devcluster.faults import Answer, Match
+from aimctl.runtime.kube.builtin import SECRETS
+from aimctl.testing.virtualtime import virtual_time
+from support.models import (
+    condition_of,
+    deployment,
+    image,
+    images,
+    model_of,
+    pull_secret,
+    templates_of,
+    told,
+    until_model,
+)
+from support.operator import OPERATOR_NAMESPACE, world
+
+BOTH = pytest.mark.parametrize("namespace", ["team", ""], ids=["namespaced", "cluster"])
+TWO = image("aim-two:*", deployment(), deployment(count=8, metric="throughput"))
+PRIVATE = image("aim-secret:*", deployment(), needs_pull_secret=True)
+SECRET = [{"name": "creds"}]
+DOWN = RegistryFault(status=0)
+
+
+# ---- away
+
+
+@BOTH
+@virtual_time
+async def test_a_registry_that_is_down_is_told_and_the_model_goes_on_when_it_is_back(namespace):
+    async with world(catalogue=images(TWO)) as w:
+        w.start()
+        w.cluster.registry.faults.append(DOWN)
+        await w.model("m", namespace, image="aim-two:1")
+        await until_model(w, "m", namespace, "Failed", reason="RegistryUnreachable")
+        found = await condition_of(w, "m", namespace, "MetadataExtracted")
+        assert "docker.io" in found["message"]
+        assert "connection refused" in found["message"]
+        settled = w.version
+        await asyncio.sleep(3600)
+        assert w.version == settled, "the same failure is not written again"
+        assert len(w.cluster.registry.calls) <= 15
+        w.cluster.registry.faults.clear()
+        await until_model(w, "m", namespace, "Ready", reason="Extracted", seconds=700)
+        assert len(await templates_of(w, namespace)) == 2
+        told_events = [event for event in w.events_of("m") if event[1] == "RegistryUnreachable"]
+        assert told_events == [("Warning", "RegistryUnreachable")]
+
+
+@virtual_time
+async def test_hundreds_of_models_of_one_image_ask_a_registry_that_is_down_as_seldom_as_one():
+    async with world(catalogue=images(TWO)) as w:
+        w.cluster.registry.faults.append(DOWN)
+        no_templates = {"autoCreateTemplates": False}
+        for number in range(300):
+            await w.model(f"m{number}", f"team-{number % 5}", image="aim-two:1", discovery=no_templates)
+        w.start()
+        await asyncio.sleep(60)
+        last = await model_of(w, "m299", "team-4")
+        assert last["status"]["status"] == "Failed"
+        assert len(w.cluster.registry.calls) <= 6
+        w.cluster.registry.faults.clear()
+        await asyncio.sleep(200)
+        for number in range(300):
+            assert await told(w, f"m{number}", f"team-{number % 5}") == ("True", "Extracted")
+        # The one that failed last, then a manifest and a configuration.
+        assert len(w.cluster.registry.calls) <= 10
+
+
+@virtual_time
+async def test_a_registry_that_hangs_holds_up_neither_other_models_nor_any_template():
+    async with world(catalogue=images(TWO, image("quay.io/org/fine:*", deployment()))) as w:
+        w.cluster.registry.faults.append(RegistryFault("docker.io/*", status=None, seconds=1e6))
+        for number in range(20):
+            await w.model(f"slow{number}", "team", image=f"aim-two:{number}")
+        w.start()
+        await asyncio.sleep(1)
+        await w.model("fine", "team", image="quay.io/org/fine:1")
+        await w.template("a", "team", model="slow0")
+        await until_model(w, "fine", "team", "Ready", reason="Extracted", seconds=5)
+        await w.until_state("a", "team", "Ready", seconds=10)
+        await until_model(w, "slow0", "team", "Ready", reason="RegistryUnreachable", seconds=120)
+        assert (
+            "no complete answer within 30 s"
+            in (await condition_of(w, "slow0", "team", "MetadataExtracted"))["message"]
+        )
+
+
+@virtual_time
+async def test_models_whose_templates_work_stay_ready_when_their_new_image_cannot_be_read():
+    async with world(catalogue=images(TWO)) as w:
+        w.start()
+        await w.model("m", "team", image="aim-two:1")
+        await until_model(w, "m", "team", "Ready", reason="Extracted")
+        w.cluster.registry.faults.append(RegistryFault(status=503))
+        await w.model("m", "team", image="aim-two:2")
+        await until_model(w, "m", "team", "Ready", reason="RegistryUnreachable")
+        body = await model_of(w, "m", "team")
+        assert body["status"]["imageMetadata"]["image"] == "aim-two:1"
+        assert {item["status"]["status"] for item in (await templates_of(w, "team")).values()} == {"Ready"}
+
+
+@virtual_time
+async def test_a_rate_limit_is_waited_for():
+    async with world(catalogue=images(TWO)) as w:
+        w.start()
+        w.cluster.registry.faults.append(RegistryFault(status=429, retry_after="120", times=1))
+        await w.model("m", "team", image="aim-two:1")
+        await until_model(w, "m", "team", "Failed", reason="RegistryUnreachable")
+        await asyncio.sleep(110)
+        assert len(w.cluster.registry.calls) == 1
+        await until_model(w, "m", "team", "Ready", reason="Extracted", seconds=20)
+
+
+NONSENSE = {
+    "no JSON": RegistryFault(status=200, body=b"<html>welcome"),
+    "another image": RegistryFault(status=200, body=b'{"config": {"digest": "sha256:0"}}'),
+    "megabytes": RegistryFault(status=200, body=b"[" * 5_000_000),
+}
+
+
+@pytest.mark.parametrize("what", NONSENSE)
+@virtual_time
+async def test_nonsense_is_told_and_asked_for_again_after_ten_minutes(what):
+    async with world(catalogue=images(TWO)) as w:
+        w.start()
+        w.cluster.registry.faults.append(NONSENSE[what])
+        await w.model("m", "team", image="aim-two:1")
+        await until_model(w, "m", "team", "Failed", reason="MalformedMetadata")
+        await asyncio.sleep(500)
+        assert len(w.cluster.registry.calls) == 1
+        w.cluster.registry.faults.clear()
+        await until_model(w, "m", "team", "Ready", reason="Extracted", seconds=200)
+
+
+@virtual_time
+async def test_hostile_labels_are_told_and_what_can_be_used_is_used():
+    labels = {"com.amd.aim.model.recommendedDeployments": '[{"gpuModel": "MI300X"}, 7, {"metric": "cost"}]'}
+    worse = {"com.amd.aim.model.recommendedDeployments": "{'gpuModel': 'MI300X'}"}
+    catalogue = images(image("aim-mixed:*", labels=labels), image("aim-worse:*", labels=worse))
+    async with world(catalogue=catalogue) as w:
+        w.start()
+        await w.model("mixed", "team", image="aim-mixed:1")
+        await w.model("worse", "team", image="aim-worse:1")
+        await until_model(w, "mixed", "team", "Ready", reason="Extracted")
+        message = (await condition_of(w, "mixed", "team", "MetadataExtracted"))["message"]
+        assert "recommendedDeployments[1] is 7" in message
+        assert "'cost'" in message
+        assert len(await templates_of(w, "team")) == 1
+        await until_model(w, "worse", "team", "Failed", reason="MalformedMetadata")
+        assert "no JSON" in (await condition_of(w, "worse", "team", "MetadataExtracted"))["message"]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("nowhere:1", "ImageNotFound"), ("No Image", ""), ("X:y", "InvalidImage")]
+)
+@virtual_time
+async def test_an_image_that_is_not_there_or_cannot_be_is_told(name, reason):
+    async with world(catalogue=images(image("nowhere:*", fail="image-not-found"))) as w:
+        w.start()
+        if not reason:
+            with pytest.raises(Exception, match="image"):
+                await w.model("m", "team", image=name)
+            return
+        await w.model("m", "team", image=name)
+        await until_model(w, "m", "team", "Failed", reason=reason)
+        assert name in (await condition_of(w, "m", "team", "MetadataExtracted"))["message"]
+
+
+# ---- credentials
+
+
+@BOTH
+@virtual_time
+async def test_a_private_image_is_read_with_the_models_pull_secret(namespace):
+    async with world(catalogue=images(PRIVATE)) as w:
+        w.start()
+        await pull_secret(w, "creds", namespace or OPERATOR_NAMESPACE)
+        await w.model("m", namespace, image="aim-secret:1", imagePullSecrets=SECRET)
+        await until_model(w, "m", namespace, "Ready", reason="Extracted")
+        assert {call.who for call in w.cluster.registry.calls} == {"", "somebody"}
+
+
+@virtual_time
+async def test_without_credentials_access_is_denied_and_the_remedy_told():
+    async with world(catalogue=images(PRIVATE)) as w:
+        w.start()
+        await w.model("m", "team", image="aim-secret:1")
+        await until_model(w, "m", "team", "Failed", reason="AccessDenied")
+        assert "imagePullSecrets" in (await condition_of(w, "m", "team", "MetadataExtracted"))["message"]
+
+
+@BOTH
+@virtual_time
+async def test_a_missing_pull_secret_is_named_with_its_namespace_and_found_when_it_comes(namespace):
+    where = namespace or OPERATOR_NAMESPACE
+    async with world(catalogue=images(PRIVATE)) as w:
+        w.start()
+        await w.model("m", namespace, image="aim-secret:1", imagePullSecrets=SECRET)
+        await until_model(w, "m", namespace, "Failed", reason="PullSecretNotFound")
+        message = (await condition_of(w, "m", namespace, "MetadataExtracted"))["message"]
+        assert "'creds'" in message
+        assert f"'{where}'" in message
+        assert len(w.cluster.registry.calls) == 0
+        await pull_secret(w, "creds", where)
+        await until_model(w, "m", namespace, "Ready", reason="Extracted", seconds=60)
+
+
+@virtual_time
+async def test_wrong_credentials_are_told_and_once_mended_rediscovery_reads_at_once(logged_errors):
+    async with world(catalogue=images(PRIVATE)) as w:
+        w.start()
+        w.cluster.registry._logins = {"somebody": "right"}
+        await pull_secret(w, "creds", "team", password="wr0ng-hush")
+        await w.model("m", "team", image="aim-secret:1", imagePullSecrets=SECRET)
+        await until_model(w, "m", "team", "Failed", reason="AccessDenied")
+        calls = len(w.cluster.registry.calls)
+        await pull_secret(w, "creds", "team", password="right")
+        await asyncio.sleep(30)
+        assert len(w.cluster.registry.calls) == calls
+        patch = {"metadata": {"annotations": {"aim.silogen.ai/rediscover": "now"}}}
+        await w.client.patch(kinds.MODELS, "m", patch, "team")
+        await until_model(w, "m", "team", "Ready", reason="Extracted", seconds=5)
+        everything = f"{w.ledger.events} {await model_of(w, 'm', 'team')} {logged_errors}"
+        assert "wr0ng-hush" not in everything
+        assert "somebody" not in everything
+
+
+@virtual_time
+async def test_wrong_credentials_are_tried_again_after_ten_minutes_without_being_asked():
+    async with world(catalogue=images(PRIVATE)) as w:
+        w.start()
+        w.cluster.registry._logins = {"somebody": "right"}
+        await pull_secret(w, "creds", "team", password="wrong")
+        await w.model("m", "team", image="aim-secret:1", imagePullSecrets=SECRET)
+        await until_model(w, "m", "team", "Failed", reason="AccessDenied")
+        await pull_secret(w, "creds", "team", password="right")
+        await until_model(w, "m", "team", "Ready", reason="Extracted", seconds=700)
+
+
+@virtual_time
+async def test_naming_another_secret_reads_at_once():
+    async with world(catalogue=images(PRIVATE)) as w:
+        w.start()
+        await w.model("m", "team", image="aim-secret:1")
+        await until_model(w, "m", "team", "Failed", reason="AccessDenied")
+        await pull_secret(w, "creds", "team")
+        await w.model("m", "team", image="aim-secret:1", imagePullSecrets=SECRET)
+        await until_model(w, "m", "team", "Ready", reason="Extracted", seconds=5)
+
+
+@virtual_time
+async def test_a_secret_that_is_no_pull_secret_and_one_that_may_not_be_read_are_told():
+    async with world(catalogue=images(PRIVATE)) as w:
+        w.start()
+        await w.namespace("team")
+        body = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "creds", "namespace": "team"},
+            "stringData": {"password": "hush"},
+        }
+        await w.client.apply(SECRETS, {**body, "data": {"password": "aHVzaA=="}, "stringData": None})
+        await w.model("m", "team", image="aim-secret:1", imagePullSecrets=SECRET)
+        await until_model(w, "m", "team", "Failed", reason="PullSecretInvalid")
+        message = (await condition_of(w, "m", "team", "MetadataExtracted"))["message"]
+        assert "kubectl create secret docker-registry" in message
+        assert "hush" not in message
+        w.faults.add(Answer(403, "Forbidden", message="secrets is forbidden"), Match("get", "secrets"))
+        await until_model(w, "m", "team", "Failed", reason="PullSecretUnreadable", seconds=60)
+
+
+@virtual_time
+async def test_secrets_are_read_only_when_an_image_is():
+    async with world(catalogue=images(PRIVATE, TWO)) as w:
+        reads = []
+        await pull_secret(w, "creds", "team")
+        fault = w.faults.add(
+            Answer(500, "InternalError"), Match("get", "secrets", predicate=lambda i: bool(reads.append(i)))
+        )
+        w.start()
+        await w.model("open", "team", image="aim-two:1")
+        await w.model(
+            "off", "team", image="aim-secret:1", imagePullSecrets=SECRET, discovery={"enabled": False}
+        )
+        await until_model(w, "open", "team", "Ready", reason="Extracted")
+        assert reads == []
+        await w.model("m", "team", image="aim-secret:1", imagePullSecrets=SECRET)
+        await until_model(w, "m", "team", "Ready", reason="Extracted")
+        assert len(reads) == 1
+        await asyncio.sleep(3600)
+        assert len(reads) == 1
+        w.faults.remove(fault)
