@@ -344,6 +344,10 @@ class Reflector(Generic[T]):
             self.status.problem = f"{resource} is not served; install its CustomResourceDefinition"
         if decision.pause is Pause.NONE:
             self._log.debug("will go on at once", verb=verb, error=str(error))
+        elif decision.vanished:
+            # An optional kind may be absent for good, and whoever needs one that is missing learns it from readiness.
+            level = self._log.debug if self.status.missing else self._log.info
+            level("not served; it is looked for from time to time", verb=verb, error=str(error))
         else:
             self._log.warning("failed, will try again", verb=verb, error=str(error), then=decision.step.value)
         if decision.vanished:
