@@ -102,15 +102,23 @@ class ImageReadings:
         secrets: reads pull secrets.
         clock: time.
         rng: for jitter.
+        count: told of each attempt whether the registry gave the image.
     """
 
     def __init__(
-        self, registry: ImageRegistry, secrets: PullSecrets, *, clock: Clock, rng: random.Random
+        self,
+        registry: ImageRegistry,
+        secrets: PullSecrets,
+        *,
+        clock: Clock,
+        rng: random.Random,
+        count: Callable[[bool], None] = lambda _: None,
     ) -> None:
         self._registry = registry
         self._secrets = secrets
         self._clock = clock
         self._rng = rng
+        self._count = count
         self._questions: dict[ImageQuestion, _Question] = {}
         self._attempts: dict[tuple[ImageReference, str], _Attempt] = {}
         self._hosts: dict[str, _Host] = {}
@@ -235,6 +243,7 @@ class ImageReadings:
         try:
             config = await self._registry.read(image, credentials)
         except RegistryError as error:
+            self._count(False)
             failed = FailedReading(error.reason, str(error))
             retry_after = 0.0
             if isinstance(error, RegistryUnreachable):
@@ -247,6 +256,7 @@ class ImageReadings:
                 attempt.due = host.due
                 return
         else:
+            self._count(True)
             outcome = judge_labels(str(image), config.digest, config.labels)
             if isinstance(outcome, FailedReading):
                 self._failed(attempt, outcome, transient=False)

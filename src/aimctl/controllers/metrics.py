@@ -8,6 +8,8 @@
     aim_templates{scope,status}              gauge      templates by state
     aim_model_caches{status}                 gauge      model caches by state
     aim_services{status}                     gauge      services by state
+    aim_models{scope,status}                 gauge      models by state
+    aim_image_reads_total{result}            counter    attempts to read an image's labels from its registry
 
 Invariant: label sets are closed: ``result`` is succeeded or failed, ``scope`` Namespace or Cluster, ``status`` one of
 the kind's states or "" for an object nobody has looked at yet.
@@ -18,9 +20,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, final
 
 import msgspec
-from prometheus_client import Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
-from aimctl.api.v1alpha1 import CacheState, ServiceState, TemplateState
+from aimctl.api.v1alpha1 import CacheState, ModelState, ServiceState, TemplateState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,6 +96,22 @@ class OperatorMetrics:
         self._services = Gauge("aim_services", "Services by state.", ["status"], registry=registry)
         self._model_caches = Gauge(
             "aim_model_caches", "Model caches by state.", ["status"], registry=registry
+        )
+
+        self._models = Gauge("aim_models", "Models by state.", ["scope", "status"], registry=registry)
+        reads = Counter(
+            "aim_image_reads",
+            "Attempts to read an image's labels from its registry.",
+            ["result"],
+            registry=registry,
+        )
+        self.image_reads_succeeded = reads.labels("succeeded")
+        self.image_reads_failed = reads.labels("failed")
+
+    def models(self, scope: str) -> StateCounter:
+        """The informer's handler that counts the models of one scope."""
+        return StateCounter(
+            {state: self._models.labels(scope, state) for state in ("", *map(str, ModelState))}
         )
 
     def model_caches(self) -> StateCounter:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from aimctl.api.v1alpha1 import Scope
 from aimctl.controllers import kinds
 from aimctl.controllers.image_readings import ImageReadings
 from aimctl.controllers.indexes import EVERYWHERE, place
@@ -41,6 +42,11 @@ if TYPE_CHECKING:
 
 __all__ = ["add_models"]
 
+_SCOPES: tuple[tuple[Resource[Any], str, Scope], ...] = (
+    (kinds.MODELS, "models", Scope.NAMESPACE),
+    (kinds.CLUSTER_MODELS, "clustermodels", Scope.CLUSTER),
+)
+
 
 def add_models(assembly: Assembly, registry: ImageRegistry | None = None) -> None:
     """Add the reconcilers of models, for both scopes, and what reads their images.
@@ -54,10 +60,18 @@ def add_models(assembly: Assembly, registry: ImageRegistry | None = None) -> Non
         exchange = HttpExchange()
         manager.add(exchange, name="image registries")
         registry = OciRegistry(exchange, clock=manager.clock, mirrors=options.registry_mirrors)
-    readings = ImageReadings(registry, PullSecrets(manager.api_reader), clock=manager.clock, rng=manager.rng)
+    metrics = assembly.metrics
+    readings = ImageReadings(
+        registry,
+        PullSecrets(manager.api_reader),
+        clock=manager.clock,
+        rng=manager.rng,
+        count=lambda good: (metrics.image_reads_succeeded if good else metrics.image_reads_failed).inc(),
+    )
     manager.add(readings, name="image readings")
     observer = ModelObserver(assembly.observer, options, manager.clock)
-    for resource, name in ((kinds.MODELS, "models"), (kinds.CLUSTER_MODELS, "clustermodels")):
+    for resource, name, scope in _SCOPES:
+        assembly.cache.informer(resource).add_handler(metrics.models(str(scope)))
         reconciler = ModelReconciler(
             resource,
             observer=observer,

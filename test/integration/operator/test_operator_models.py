@@ -209,3 +209,19 @@ async def test_labels_that_the_runtime_config_names_go_along_to_the_templates():
         for template in (await templates_of(w, "team")).values():
             assert template["metadata"]["labels"]["cost/center"] == "7"
             assert "other" not in template["metadata"]["labels"]
+
+
+@virtual_time
+async def test_metrics_count_models_by_state_and_attempts_to_read_images():
+    async with world(catalogue=images(TWO, image("gone:*", fail="image-not-found"))) as w:
+        replica = w.start()
+        await w.model("good", "team", image="aim-two:1")
+        await w.model("bad", image="gone:1")
+        await until_model(w, "good", "team", "Ready", reason="Extracted")
+        await until_model(w, "bad", "", "Failed")
+        await asyncio.sleep(1)
+        assert replica.metric("aim_models", scope="Namespace", status="Ready") == 1
+        assert replica.metric("aim_models", scope="Cluster", status="Failed") == 1
+        assert replica.metric("aim_models", scope="Cluster", status="") == 0
+        assert replica.metric("aim_image_reads_total", result="succeeded") == 1
+        assert replica.metric("aim_image_reads_total", result="failed") == 1
