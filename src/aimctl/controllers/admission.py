@@ -165,6 +165,10 @@ class DiscoveryAdmission:
         item = self._waiting.get(key)
         return "" if item is None else item.refusal
 
+    def waits(self, key: str) -> bool:
+        """Whether somebody of this key waits for a slot."""
+        return key in self._waiting
+
     @property
     def pending(self) -> int:
         """Templates that wait for a slot."""

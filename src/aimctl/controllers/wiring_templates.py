@@ -3,7 +3,7 @@
 templates change        -> templates and discovery, for themselves
 models, runtime configs -> both, for the templates that refer to them (by index)
 a GPU model comes, goes -> both, for the templates that need it (by index)
-services change         -> discovery, for the templates they wait for: these get slots first
+services change         -> discovery, for those of the templates they wait for that wait for a slot: they get it first
 Jobs and their pods     -> discovery, for the template that owns them
 a Job ends or is gone   -> admission
 """
@@ -135,6 +135,12 @@ class _Wiring:
                 yield from owner.requests(Created(job))
 
         def of_service(service: Object[Any]) -> Iterator[Request]:
+            # Whether a service waits for it matters for a template's place in the line, and so only in the line.
+            for request in waited_for(service):
+                if self._admission.waits(place(request.namespace, request.name)):
+                    yield request
+
+        def waited_for(service: Object[Any]) -> Iterator[Request]:
             spec, (template, model) = service.view.spec, resolved_of(service)
             where = service.meta.namespace if resource.namespaced else ""
             if template is not None and template.kind == resource.kind:

@@ -218,6 +218,28 @@ async def test_a_service_that_goes_gives_its_templates_turn_back():
 
 
 @virtual_time
+async def test_services_ask_nothing_of_templates_that_do_not_wait_for_a_slot():
+    async with world() as w:
+        await w.model("m")
+        replica = w.start()
+        await w.template("ready", "")
+        await w.until_all()
+
+        def looks() -> float:
+            return replica.metric(
+                "controller_runtime_reconcile_total", controller="clusterdiscovery", result="success"
+            )
+
+        before = looks()
+        for number in range(20):
+            await w.service(
+                f"s{number}", "team", model={"ref": "m"}, templateRef=("ready", "nobody")[number % 2]
+            )
+        await asyncio.sleep(60)
+        assert looks() == before
+
+
+@virtual_time
 async def test_within_a_namespace_the_oldest_goes_first_and_a_failover_changes_nothing_about_it():
     async with world() as w:
         await w.model("m")
