@@ -3,7 +3,7 @@
 models change             -> themselves; an AIMModel that comes or goes, also the AIMClusterModel that it hides
 runtime configs           -> the models that refer to them (by index)
 templates come, go, or
-change their state        -> the model they run, in whatever scope it is
+change their state        -> the model they run, in whatever scope it is; a burst of them is one look
 an image has been read    -> the models that asked
 """
 
@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from aimctl.runtime.kube import Object, Resource
 
 __all__ = ["add_models"]
+
+ROLL_UP_SECONDS = 0.5
+"""How long a template's news waits for others': many templates that change at once are one look at their model."""
 
 _SCOPES: tuple[tuple[Resource[Any], str, Scope], ...] = (
     (kinds.MODELS, "models", Scope.NAMESPACE),
@@ -112,21 +115,24 @@ def _sources(assembly: Assembly, observer: ModelObserver, resource: Resource[Any
             Watch(cache.informer(kind), EnqueueMapped(of_config), [generation_changed])
             for kind in (kinds.RUNTIME_CONFIGS, kinds.CLUSTER_RUNTIME_CONFIGS)
         ),
-        Watch(cache.informer(kinds.TEMPLATES), EnqueueMapped(of_template), [changed(state_of), _has_a_state]),
-    ]
-    if cluster:
-        sources += [
+        *(
             Watch(
-                cache.informer(kinds.CLUSTER_TEMPLATES),
+                cache.informer(kind),
                 EnqueueMapped(of_template),
                 [changed(state_of), _has_a_state],
-            ),
+                pause=ROLL_UP_SECONDS,
+            )
+            for kind in ((kinds.TEMPLATES, kinds.CLUSTER_TEMPLATES) if cluster else (kinds.TEMPLATES,))
+        ),
+    ]
+    if cluster:
+        sources.append(
             Watch(
                 cache.informer(kinds.MODELS),
                 EnqueueMapped(lambda model: (Request("", model.meta.name),)),
                 [_comes_or_goes],
-            ),
-        ]
+            )
+        )
     return sources
 
 

@@ -225,3 +225,22 @@ async def test_metrics_count_models_by_state_and_attempts_to_read_images():
         assert replica.metric("aim_models", scope="Cluster", status="") == 0
         assert replica.metric("aim_image_reads_total", result="succeeded") == 1
         assert replica.metric("aim_image_reads_total", result="failed") == 1
+
+
+@BOTH
+@virtual_time
+async def test_a_burst_of_changing_templates_is_few_looks_at_their_model(namespace):
+    each = [
+        deployment("MI300X", count, metric, precision)
+        for count in (1, 2, 4, 8)
+        for metric in ("latency", "throughput")
+        for precision in ("fp8", "fp16", "bf16", "int8")
+    ]
+    async with world(catalogue=images(image("aim-many:*", *each))) as w:
+        replica = w.start()
+        await w.model("m", namespace, image="aim-many:1")
+        await until_model(w, "m", namespace, "Ready")
+        assert len(await templates_of(w, namespace)) == 32
+        name = "models" if namespace else "clustermodels"
+        runs = replica.metric("controller_runtime_reconcile_total", controller=name, result="success")
+        assert runs <= 20, "a look for each change of each template would be some fifty"

@@ -69,6 +69,27 @@ async def test_predicates_are_anded_and_hold_for_their_own_source():
 
 
 @virtual_time
+async def test_with_a_pause_a_burst_is_one_look_and_other_sources_do_not_wait():
+    queue, informer = work_queue(), HandInformer()
+    mapped = EnqueueMapped(lambda _item: [Request("", "all")])
+    await Watch(informer, mapped, pause=0.5).start(queue)
+    await Watch(informer, EnqueueObject()).start(queue)
+    patient, prompt = informer.handlers
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    for number in range(100):
+        patient.on_add(make(f"t{number}"), initial=False)
+        await asyncio.sleep(0.001)
+    assert (await queue.get()).item.name == "all"
+    assert loop.time() - started == pytest.approx(0.5)
+    queue.done(Request("", "all"))
+    assert len(queue) == 0, "the burst left a second look behind"
+    patient.on_add(make("one more"), initial=False)
+    prompt.on_add(make("all"), initial=False)
+    assert ready(queue) == [("all", PRIORITY_DEFAULT)]
+
+
+@virtual_time
 async def test_a_vanished_object_is_an_unconfirmed_deletion():
     """Checklist 104: a tombstone yields a Delete event that says its final state is unknown."""
     seen = []

@@ -8,7 +8,7 @@ Contract of a source:
 
 Invariants:
     * Adding happens synchronously with the event: between an event and its request lies no task and no
-      buffer.
+      buffer, and no time but a pause that was asked for.
     * One event adds a request at most once.
     * A predicate or handler that raises costs its own event and nothing else; the failure is logged. A
       predicate that
@@ -63,12 +63,24 @@ class Source(Protocol):
 
 
 def dispatch(
-    event: Event[T], queue: WorkQueue[Request], handler: Handler[T], predicates: Sequence[Predicate]
+    event: Event[T],
+    queue: WorkQueue[Request],
+    handler: Handler[T],
+    predicates: Sequence[Predicate],
+    *,
+    pause: float = 0.0,
 ) -> None:
     """Pass one event through the predicates and the handler into the queue.
 
     Objects of the initial list and replays are added at :data:`PRIORITY_LOW`, so that after a restart fresh
     changes do not wait behind everything there is.
+
+    Args:
+        event: what happened.
+        queue: where requests go.
+        handler: names them.
+        predicates: all of them must agree.
+        pause: seconds that a request waits; what comes meanwhile is the same request.
     """
     log = structlog.get_logger(__name__)
     for predicate in predicates:
@@ -81,7 +93,10 @@ def dispatch(
     priority = PRIORITY_LOW if quiet else PRIORITY_DEFAULT
     try:
         for request in dict.fromkeys(handler.requests(event)):
-            queue.add(request, priority=priority)
+            if pause:
+                queue.add_after(request, pause, priority=priority)
+            else:
+                queue.add(request, priority=priority)
     except Exception:  # foreign code: later events must still be handled
         log.exception("an event handler failed, the event is skipped", object=repr(event.object))
 
@@ -94,14 +109,22 @@ class Watch(Generic[T]):
         informer: from ``cache.declare(...)``.
         handler: from events to requests.
         predicates: all of them must agree; they hold for this source only.
+        pause: seconds that its requests wait, so that a burst of events is one look: for whoever sums up many
+            objects. Another source's request for the same key does not wait.
     """
 
     def __init__(
-        self, informer: Informer[T], handler: Handler[T], predicates: Sequence[Predicate] = ()
+        self,
+        informer: Informer[T],
+        handler: Handler[T],
+        predicates: Sequence[Predicate] = (),
+        *,
+        pause: float = 0.0,
     ) -> None:
         self._informer = informer
         self._handler = handler
         self._predicates = tuple(predicates)
+        self._pause = pause
         self._queue: WorkQueue[Request] | None = None
         self._registration: Registration | None = None
 
@@ -146,7 +169,7 @@ class Watch(Generic[T]):
 
     def _pass(self, event: Event[T]) -> None:
         if self._queue is not None:
-            dispatch(event, self._queue, self._handler, self._predicates)
+            dispatch(event, self._queue, self._handler, self._predicates, pause=self._pause)
 
 
 class ChannelClosed(Exception):  # noqa: N818 - named for what happened
