@@ -227,6 +227,17 @@ async def test_a_rate_limit_is_kept_for_all_images_of_the_registry_and_for_no_ot
 
 
 @virtual_time
+async def test_a_registry_that_says_when_to_come_back_for_one_image_is_believed():
+    registry = Registry(RegistryUnreachable("503", retry_after=300))
+    async with running(registry) as readings:
+        Asker(readings, question())
+        await asyncio.sleep(290)
+        assert len(registry.calls) == 1
+        await asyncio.sleep(20)
+        assert len(registry.calls) == 2
+
+
+@virtual_time
 async def test_an_hour_is_the_most_that_a_registry_can_ask_for():
     registry = Registry(RateLimited("429", retry_after=1e9))
     async with running(registry) as readings:
