@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from aimctl.runtime.controller import Request
     from aimctl.runtime.kube import Object, OwnerReference, Resource
 
-__all__ = ["ServiceObserver", "model_settled", "observed_template"]
+__all__ = ["ServiceObserver", "model_settled", "observed_inference_service", "observed_template"]
 
 
 @final

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, final
 
 from aimctl.controllers import kinds
 from aimctl.controllers.making import REFUSALS, make, refusal
+from aimctl.controllers.service_observer import observed_inference_service
 from aimctl.controllers.status import StatusWriter
+from aimctl.domain.hashing import digest
 from aimctl.domain.service_decision import decide_service
 from aimctl.domain.service_observation import Refused
 from aimctl.domain.service_resolution import resolve_template
@@ -53,16 +55,13 @@ _REFUSED_SECONDS = (5.0, 300.0)
 @final
 @dataclass(frozen=True, slots=True)
 class _Trouble:
-    """What was refused to a service of this UID, and how often in a row."""
+    """What was refused to a service of this UID, and how often in a row; ``wanted`` is the digest of that."""
 
     uid: str
+    wanted: str
     refused: Refused
     times: int
-
-    @property
-    def pause(self) -> float:
-        first, longest = _REFUSED_SECONDS
-        return min(first * 2.0 ** min(self.times - 1, 30), longest)
+    not_before: float
 
 
 @final
@@ -119,16 +118,24 @@ class ServiceReconciler:
             return None
         obj, seen = observed
         trouble = self._troubles.get(request)
-        if trouble is not None and trouble.uid == seen.service.uid:
+        if trouble is not None and trouble.uid != seen.service.uid:
+            del self._troubles[request]
+            trouble = None
+        if trouble is not None:
             seen = replace(seen, refused=trouble.refused)
         decision = await self._say(obj, seen)
         if decision.asks_for_runtime:
             self._without_runtime.add(request)
         else:
             self._without_runtime.discard(request)
+        wish = decision.wish
+        if trouble is not None and wish is not None and trouble.wanted == digest(wish):
+            left = trouble.not_before - self._clock.monotonic()
+            if left > 0:  # asking at every event would be no pause: to tell of a refusal causes one
+                return Result(requeue_after=left)
         refused = await self._carry_out(obj, decision)
-        if refused is not None:
-            return await self._tell_refusal(request, obj, refused)
+        if wish is not None and refused is not None:
+            return await self._tell_refusal(request, obj, digest(wish), refused)
         self._troubles.pop(request, None)
         return None
 
@@ -167,6 +174,8 @@ class ServiceReconciler:
         """Apply the runtime; returns the server's words when it refuses."""
         name, namespace = obj.meta.name, obj.meta.namespace
         found = self._observer.cache.get(kinds.INFERENCE_SERVICES, name, namespace)
+        if found is not None and observed_inference_service(found).controller != obj.meta.uid:
+            raise Conflict(409, "Conflict", f"{found!r} came while something else was written")
         if found is None:
             await self._look_before(name, namespace)
             reason, message = "RuntimeCreated", f"InferenceService {name!r} was created"
@@ -195,16 +204,18 @@ class ServiceReconciler:
         raise Conflict(409, "Conflict", f"{there!r} is there already")
 
     async def _tell_refusal(
-        self, request: Request, obj: Object[AIMService], refused: Refused
+        self, request: Request, obj: Object[AIMService], wanted: str, refused: Refused
     ) -> Result | None:
         """Say in the status what the server did not take, and try again later."""
         before = self._troubles.get(request)
-        again = before is not None and before.uid == obj.meta.uid
-        times = before.times + 1 if before is not None and again else 1
-        trouble = self._troubles[request] = _Trouble(obj.meta.uid, refused, times)
-        if before is None or not again or before.refused != refused:
+        times = before.times + 1 if before is not None and before.wanted == wanted else 1
+        first, longest = _REFUSED_SECONDS
+        pause = min(first * 2.0 ** min(times - 1, 30), longest)
+        not_before = self._clock.monotonic() + pause
+        self._troubles[request] = _Trouble(obj.meta.uid, wanted, refused, times, not_before)
+        if before is None or before.refused != refused:
             self._events.event(obj, "Warning", f"{refused.kind}Refused", refused.message)
         latest = self._observer.observe(request)
         if latest is not None and latest[1].service.uid == obj.meta.uid:
             await self._say(latest[0], replace(latest[1], refused=refused))
-        return Result(requeue_after=trouble.pause)
+        return Result(requeue_after=pause)

@@ -55,6 +55,10 @@ def look_at_cache(seen: ServiceObservation, template: ObservedTemplate | None) -
     if refused is not None and refused.kind == "AIMTemplateCache":
         message = f"the API server refused AIMTemplateCache {template.name!r}: {refused.message}"
         return CacheView(CACHE_REFUSED, message, create=wished)
+    if template.deleting:  # what it owned would go at once
+        return CacheView(
+            CACHE_REQUESTED, f"AIMTemplateCache {template.name!r} is not made: {template} is being deleted"
+        )
     return CacheView(CACHE_REQUESTED, f"AIMTemplateCache {template.name!r} is being created", create=wished)
 
 

@@ -13,7 +13,7 @@ The state, the first that applies:
     Degraded  what was Running has lost its template, its model or its readiness
     Pending   model, runtime config or named template missing
     Failed    no template fits, or several do; somebody else has the runtime's name
-    Starting  template, cache or runtime are on their way
+    Starting  template, cache or runtime are on their way; or nothing is to serve (``replicas: 0``)
     Running   the runtime is ready
     ========  ========================================================================
 A runtime that serves goes on as it was last set up while template or cache are not Ready: only what is ready is
@@ -34,6 +34,7 @@ from aimctl.domain.runtime_view import (
     NAME_TAKEN,
     RUNTIME_NOT_INSTALLED,
     RUNTIME_REFUSED,
+    RUNTIME_STOPPED,
     RuntimeView,
     look_at_runtime,
 )
@@ -75,7 +76,7 @@ OWNED_CONDITIONS = frozenset({RESOLVED, CACHE_READY, RUNTIME_READY, READY, PROGR
 RUNNING = "Running"
 TEMPLATE_SELECTED = "TemplateSelected"
 _WARNING_STATES = frozenset({ServiceState.FAILED, ServiceState.DEGRADED})
-_WAITS_FOR_PEOPLE = frozenset({RUNTIME_NOT_INSTALLED, RUNTIME_REFUSED})
+_WAITS_FOR_PEOPLE = frozenset({RUNTIME_NOT_INSTALLED, RUNTIME_REFUSED, RUNTIME_STOPPED})
 _SERVED = frozenset({ServiceState.RUNNING, ServiceState.DEGRADED})
 
 
@@ -97,6 +98,11 @@ class ServiceDecision:
     create_cache: dict[str, Any] | None = None
     deploy: dict[str, Any] | None = None
     asks_for_runtime: bool = False
+
+    @property
+    def wish(self) -> dict[str, Any] | None:
+        """The one thing to make now."""
+        return self.create_model or self.create_cache or self.deploy
 
 
 @final
@@ -174,13 +180,14 @@ def _judge(
         progressing = in_use.reason == MODEL_REQUESTED
         return _Verdict(in_use.state or ServiceState.PENDING, in_use.reason, in_use.message, progressing)
     if runtime.ready:
-        message, progressing = runtime.message, runtime.deploy is not None
+        message, progressing = runtime.message, runtime.deploy is not None and not runtime.refused
         if blocked is not None:
             message, progressing = f"{message}, as it was last set up; {blocked.message}", True
         return _Verdict(ServiceState.RUNNING, RUNNING, message, progressing)
     if runtime.reason == NAME_TAKEN:
         return _Verdict(ServiceState.FAILED, runtime.reason, runtime.message)
-    state = ServiceState.DEGRADED if was else ServiceState.STARTING
+    wished = runtime.reason == RUNTIME_STOPPED
+    state = ServiceState.DEGRADED if was and not wished else ServiceState.STARTING
     progressing = state is ServiceState.STARTING and runtime.reason not in _WAITS_FOR_PEOPLE
     return _Verdict(state, runtime.reason, runtime.message, progressing)
 

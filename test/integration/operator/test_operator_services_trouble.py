@@ -1,0 +1,189 @@
+"""Services in trouble: refusals, names that are taken or left over, servers that write amounts in their own way."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aimctl.controllers import kinds
+from aimctl.devcluster.faults import Answer, Delay, Match
+from aimctl.devcluster.kserve import OUTCOME_ANNOTATION
+from aimctl.testing.virtualtime import virtual_time
+from support.service_witness import serving
+
+M = {"ref": "m"}
+QUIET = {"enabled": False}
+RUNTIMES = kinds.INFERENCE_SERVICES
+
+
+async def prepare(w, **spec):
+    """A service of a model with one template, and a manager."""
+    await w.model("m", discovery=QUIET)
+    await w.ready("a")
+    replica = w.start()
+    await w.until_state("a", "team", "Ready")
+    await w.service("s", "team", **{"model": M, **spec})
+    return replica
+
+
+# ---- refused
+
+
+@virtual_time
+async def test_a_refusal_in_ever_new_words_is_not_asked_for_again_and_again():
+    async with serving() as w:
+        for number in range(500):
+            w.faults.add(
+                Answer(403, "Forbidden", f"denied, request {number}"),
+                Match(verb="patch", resource="inferenceservices"),
+                times=1,
+                skip=number,
+            )
+        await prepare(w)
+        await w.until_service("s", "Starting", "RuntimeRefused", seconds=5)
+        await asyncio.sleep(600)
+        assert 3 < 500 - len(w.faults) < 12
+        assert w.status_writes["s"] < 16
+
+
+@virtual_time
+async def test_a_service_that_is_edited_after_a_refusal_is_tried_at_once():
+    async with serving() as w:
+        with w.faults.active(
+            Answer(422, "Invalid", "too many"), Match(verb="patch", resource="inferenceservices")
+        ):
+            await prepare(w, replicas=900)
+            await w.until_service("s", "Starting", "RuntimeRefused", seconds=5)
+            await asyncio.sleep(3600)
+        await w.service("s", "team", model=M, replicas=2)
+        await w.until(lambda: w.runtime() is not None, seconds=1)
+
+
+@virtual_time
+async def test_a_change_that_is_refused_is_told_while_the_old_goes_on_serving():
+    async with serving() as w:
+        await prepare(w)
+        await w.until_service("s", "Running")
+        with w.faults.active(
+            Answer(422, "Invalid", "too many"), Match(verb="patch", resource="inferenceservices")
+        ):
+            await w.service("s", "team", model=M, replicas=900)
+            await w.until(lambda: "too many" in w.said("RuntimeReady").get("message", ""), seconds=5)
+            assert w.service_state() == "Running"
+            assert w.said("Progressing")["status"] == "False"
+            writes = w.status_writes["s"]
+            await asyncio.sleep(3600)
+            assert w.status_writes["s"] == writes
+        await w.until(lambda: w.runtime()["spec"]["predictor"]["minReplicas"] == 900, seconds=400)
+        await w.until(lambda: "too many" not in w.said("RuntimeReady")["message"], seconds=5)
+
+
+# ---- names
+
+
+@virtual_time
+async def test_a_foreign_runtime_that_appears_while_the_status_is_written_is_not_taken_over():
+    async with serving() as w:
+        await w.model("m", discovery=QUIET)
+        await w.ready("a")
+        w.start()
+        await w.until_state("a", "team", "Ready")
+        slow = Match(verb="patch", resource="aimservices", subresource="status")
+        w.faults.add(Delay(1), slow, times=1)
+        await w.service("s", "team", model=M)
+        await asyncio.sleep(0.5)
+        body = {
+            "apiVersion": RUNTIMES.api_version,
+            "kind": RUNTIMES.kind,
+            "metadata": {"name": "s", "namespace": "team"},
+            "spec": {"predictor": {"minReplicas": 3}},
+        }
+        await w.client.create(RUNTIMES, body)
+        await w.until_service("s", "Failed", "NameTaken", seconds=10)
+        assert w.runtime()["spec"] == {"predictor": {"minReplicas": 3}}
+
+
+@virtual_time
+async def test_a_service_made_anew_under_its_name_never_calls_itself_failed():
+    async with serving() as w:
+        await prepare(w)
+        await w.until_service("s", "Running")
+        first = w.runtime()["metadata"]["uid"]
+        w.states["s"].clear()
+        w.faults.add(Delay(2), Match(verb="delete", resource="inferenceservices"))
+        await w.delete(kinds.SERVICES, "s")
+        await w.service("s", "team", model=M)
+        await w.until(
+            lambda: (w.runtime() or {"metadata": {"uid": first}})["metadata"]["uid"] != first, seconds=60
+        )
+        await w.until_service("s", "Running")
+        assert "Failed" not in w.states["s"], w.states["s"]
+
+
+# ---- KServe writes amounts in its own way
+
+
+@virtual_time
+async def test_what_kserve_writes_differently_is_not_asked_for_again_and_again():
+    async with serving() as w:
+        replica = await prepare(
+            w,
+            replicas=0,
+            env=[{"name": "EMPTY", "value": ""}],
+            resources={"limits": {"memory": "2048Mi", "cpu": "0.5"}},
+        )
+        await w.until(lambda: w.runtime() is not None, seconds=5)
+        await asyncio.sleep(20)
+        body = w.runtime()
+        predictor = body["spec"]["predictor"]
+        predictor.pop("maxReplicas")
+        (container,) = predictor["containers"]
+        container["resources"]["limits"] |= {"memory": "2Gi", "cpu": "500m"}
+        container["env"] = [
+            {key: value for key, value in item.items() if value != ""} for item in container["env"]
+        ]
+        await w.client.update(RUNTIMES, body)
+        await asyncio.sleep(20)
+        assert w.runtime()["spec"]["predictor"]["containers"][0]["resources"]["limits"]["memory"] == "2Gi"
+        await w.patch(kinds.SERVICES, "s", metadata={"labels": {"x": "y"}})
+        before = len(replica.wire.writes)
+        await asyncio.sleep(20)
+        assert len(replica.wire.writes) == before
+
+
+# ---- templates that go
+
+
+@virtual_time
+async def test_no_cache_is_made_of_a_template_that_is_being_deleted():
+    async with serving() as w:
+        await prepare(w)
+        await w.until_service("s", "Running")
+        await w.patch(kinds.TEMPLATES, "a", metadata={"finalizers": ["example.com/hold"]})
+        await w.client.delete(kinds.TEMPLATES, "a", "team", propagation="Foreground")
+        replica = w.replicas[0]
+        before = len(replica.wire.writes)
+        await w.service("s", "team", model=M, templateRef="a", cacheModel=True)
+        await w.until(lambda: w.reason("CacheReady") == "CacheRequested", seconds=5)
+        assert "is being deleted" in w.said("CacheReady")["message"]
+        await asyncio.sleep(60)
+        assert not [item for item in replica.wire.writes[before:] if "aimtemplatecaches" in item.path]
+
+
+# ---- nothing to serve
+
+
+@virtual_time
+async def test_a_service_without_replicas_is_neither_degraded_nor_under_way_and_serves_again_when_asked():
+    async with serving() as w:
+        await prepare(w)
+        await w.until_service("s", "Running")
+        w.states["s"].clear()
+        await w.service("s", "team", model=M, replicas=0)
+        await w.until(lambda: w.runtime()["spec"]["predictor"]["minReplicas"] == 0, seconds=5)
+        await w.patch(RUNTIMES, "s", metadata={"annotations": {OUTCOME_ANNOTATION: "fail: Stopped"}})
+        await w.until_service("s", "Starting", "RuntimeStopped", seconds=10)
+        assert w.said("Progressing")["status"] == "False"
+        assert "Degraded" not in w.states["s"]
+        await w.service("s", "team", model=M, replicas=1)
+        await w.patch(RUNTIMES, "s", metadata={"annotations": {OUTCOME_ANNOTATION: "ready"}})
+        await w.until_service("s", "Running", seconds=30)
