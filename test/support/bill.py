@@ -46,6 +46,8 @@ def _item(request: HttpRequest) -> str:
         return ""
     if "apply-patch" in request.headers.get("Content-Type", ""):
         verb = "apply"
+    if found["plural"] == "events":
+        return "write events"  # a new one, or one more of a series: that depends on what came before
     plural = found["plural"].replace("aimcluster", "aim")
     return f"{verb} {plural}/{found['sub']}" if found["sub"] else f"{verb} {plural}"
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     Life = Callable[[World, str], AsyncIterator[None]]
 
+QUIET_SECONDS = 20
+"""After what is not counted: all that it causes is over."""
 IDLE_SECONDS = 20 * 60
 LONG_SECONDS = 7 * 3600
 """Longer than finished Jobs stay."""
@@ -341,6 +343,7 @@ async def cost(life: Life, namespace: str) -> Bill:
         await asyncio.sleep(30)
         steps = life(w, namespace)
         await anext(steps)
+        await asyncio.sleep(QUIET_SECONDS)
         requests = w.replicas[-1].wire.requests
         before = len(requests)
         async for _ in steps:
