@@ -3,7 +3,7 @@
 Contract:
     * :func:`decide_model_cache` is pure and total: every observation has a decision.
     * A cache that the operator made, that no template cache lists and that is not complete goes. A complete one stays,
-      and so does one that somebody made by hand.
+      also while its claim cannot be seen or has lost its volume; and so does one that somebody made by hand.
     * ``percent`` is 100 exactly when the cache is Available.
 
 How to carry a decision out, in this order:
@@ -70,7 +70,7 @@ OWNED_FIELDS = frozenset(
     }
 )
 
-UNUSED_GRACE = timedelta(seconds=60)
+UNUSED_GRACE = timedelta(seconds=10)
 """A cache that was just made is not yet unused: who lists it may be heard of a moment later."""
 
 _WARNINGS = frozenset(
@@ -126,7 +126,7 @@ def decide_model_cache(seen: ModelCacheObservation) -> ModelCacheDecision:
             read_secrets=download.read_secrets,
         )
     again = [volume.look_again_after, download.look_again_after]
-    if seen.cache.managed and not seen.in_use and download.state is not CacheState.AVAILABLE:
+    if seen.cache.managed and not seen.in_use and not _holds(seen, download):
         left = (UNUSED_GRACE - (seen.now - seen.created)).total_seconds()
         if left <= 0:
             text = "no template cache uses it any more, and it is not complete"
@@ -139,6 +139,18 @@ def decide_model_cache(seen: ModelCacheObservation) -> ModelCacheDecision:
         delete_jobs=download.delete_jobs,
         events=tuple(_events(seen, download)),
         look_again_after=min((item for item in again if item is not None), default=None),
+    )
+
+
+def _holds(seen: ModelCacheObservation, download: Download) -> bool:
+    """Whether the source is on the volume, or may be: a claim that lost a label is not seen, and the cache's end would
+    be the claim's. One that is really gone is made anew, and then there is nothing to keep.
+    """
+    if download.state is CacheState.AVAILABLE:
+        return True
+    completed, volume = seen.view.status.completed, seen.volume
+    return completed is not None and (
+        volume is None or (volume.uid == completed.volume_uid and not volume.deleting)
     )
 
 

@@ -244,3 +244,41 @@ async def test_a_server_that_fails_now_and_then_delays_caching_and_doubles_nothi
         assert len(await names(w, kinds.MODEL_CACHES)) == 2
         assert len(await names(w, PVCS)) == 2
         assert len(await names(w, JOBS)) == 2
+
+
+@virtual_time
+async def test_what_is_complete_stays_although_its_claim_cannot_be_seen_or_has_lost_its_volume():
+    async with caching_world() as w:
+        await w.template("llama", "team", modelSources=[SMALL], caching=CACHING)
+        await w.until_state("llama", "team", "Ready", seconds=60)
+        await w.delete_template("llama", "team")
+        await asyncio.sleep(30)
+        name = model_cache_name(SMALL["sourceURI"])
+        uid = (await w.client.get(PVCS, name, "team")).meta.uid
+        label = "app.kubernetes.io/managed-by"
+        await w.client.patch(PVCS, name, {"metadata": {"labels": {label: None}}}, "team")
+        await asyncio.sleep(120)
+        assert (await w.client.get(PVCS, name, "team")).meta.uid == uid
+        assert f"has lost its label {label}" in str(await status(w, kinds.MODEL_CACHES, name))
+        await w.client.patch(PVCS, name, {"metadata": {"labels": {label: "aim"}}}, "team")
+        await asyncio.sleep(70)
+        assert (await status(w, kinds.MODEL_CACHES, name))["status"] == "Available"
+        await w.client.patch(PVCS, name, {"status": {"phase": "Lost"}}, "team", subresource="status")
+        await asyncio.sleep(120)
+        assert (await w.client.get(PVCS, name, "team")).meta.uid == uid
+        assert "lost its volume" in str(await status(w, kinds.MODEL_CACHES, name))
+        await w.client.delete(PVCS, name, "team")
+        await asyncio.sleep(120)
+        assert await names(w, kinds.MODEL_CACHES) == set(), "nothing is left that could be lost"
+        assert await names(w, PVCS) == set()
+
+
+@virtual_time
+async def test_what_downloads_for_a_deleted_template_ends_within_seconds():
+    async with caching_world() as w:
+        await w.template("llama", "team", modelSources=[BIG], caching=CACHING)
+        await w.until(lambda: warm(w)[1] == "Warming", 60)
+        await w.delete_template("llama", "team")
+        await asyncio.sleep(15)
+        for kind in (kinds.TEMPLATE_CACHES, kinds.MODEL_CACHES, PVCS, JOBS):
+            assert await names(w, kind) == set()
