@@ -390,7 +390,9 @@ async def test_a_settled_cluster_is_asked_for_nothing() -> None:
         w.start()
         await w.template("t", "team")
         await w.template("lost", "team", model="broken")
-        await w.template("cached", "team", modelSources=STATIC, caching={"enabled": True}, metric="throughput")
+        await w.template(
+            "cached", "team", modelSources=STATIC, caching={"enabled": True}, metric="throughput"
+        )
         await w.service("s", "team", model={"ref": "m"}, templateRef="t")
         await w.service("o", "team", model={"ref": "m"}, templateRef="t", overrides={"precision": "fp8"})
         await w.service("vague", "team", model={"ref": "m"})
