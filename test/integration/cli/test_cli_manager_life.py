@@ -243,6 +243,7 @@ CONTROLLERS = {
     "downloadprogress",
     "services",
     "derivation",
+    "derived-leftovers",
     "models",
     "clustermodels",
 }
