@@ -373,8 +373,8 @@ def _downloader(source: str) -> tuple[str, ...]:
 
 
 def _verbatim(text: str) -> str:
-    """Protected from the kubelet, which replaces ``$(NAME)`` in arguments."""
-    return text.replace("$(", "$$(")
+    """Protected from the kubelet, which replaces ``$(NAME)`` in arguments, and takes ``$$`` for ``$``."""
+    return text.replace("$", "$$")
 
 
 def _labels(cache: CacheIdentity) -> dict[str, str]:
