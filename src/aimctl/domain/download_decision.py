@@ -294,7 +294,9 @@ class _Attempts:
             if self._seen.secret_versions != versions:
                 return None
             left = min(left, SECRETS_SECONDS)
-        text = f"{failure['message']}. Attempt {name.attempt} follows at {record['nextDownloadAt']}"
+        # Often these are the last words of a log, which are a sentence already.
+        stop = "" if failure["message"].endswith((".", "!", "?")) else "."
+        text = f"{failure['message']}{stop} Attempt {name.attempt} follows at {record['nextDownloadAt']}"
         return Download(CacheState.FAILED, failure["reason"], text, record, look_again_after=left)
 
     def _going(self, reason: str, message: str, record: dict[str, Any]) -> Download:

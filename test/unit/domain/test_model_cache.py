@@ -644,6 +644,14 @@ def test_sources_stay_in_the_message_of_what_is_there() -> None:
     assert SOURCE in condition(decide_model_cache(observe(COMPLETED)))["message"]
 
 
+@pytest.mark.parametrize(
+    ("words", "end"), [("Please log in.", " log in. Attempt 2"), ("exit 3", "exit 3. Attempt 2")]
+)
+def test_the_last_words_of_a_log_end_with_one_full_stop(words: str, end: str) -> None:
+    failed = job(ended="Failed", pods=[pod("Failed", exit_code=1, message=words)])
+    assert end in condition(decide_model_cache(observe(jobs=[failed])))["message"]
+
+
 def test_pauses_double_with_every_failure() -> None:
     seen, waits = observe(), []
     for attempt in itertools.takewhile(lambda number: number < 9, itertools.count(1)):
