@@ -161,9 +161,11 @@ def _credentials(entry: Mapping[str, Any], key: str) -> Credentials:
         return value
 
     username, password = text("username"), text("password")
-    if not username and not password and text("auth"):
+    if text("auth"):
+        # As the kubelet takes it: before the other two, over several lines, and without the '=' at its end.
+        packed = text("auth").replace("\r", "").replace("\n", "")
         try:
-            decoded = base64.b64decode(text("auth"), validate=True).decode()
+            decoded = base64.b64decode(packed + "=" * (-len(packed) % 4), validate=True).decode()
         except (ValueError, binascii.Error):
             raise PullSecretError(f"its key {key!r} has an entry whose 'auth' is no base64") from None
         username, colon, password = decoded.rstrip("\0").partition(":")

@@ -42,7 +42,9 @@ HELD = {
     "name and password": (ME, Credentials("me", "hush")),
     "auth": (auth(), Credentials("me", "hush")),
     "a password with colons": (auth("me:a:b"), Credentials("me", "a:b")),
-    "name and password before auth": ({**ME, **auth("other:x")}, Credentials("me", "hush")),
+    "auth before name and password": ({**ME, **auth("other:x")}, Credentials("other", "x")),
+    "auth without padding": ({"auth": auth("me:hus")["auth"].rstrip("=")}, Credentials("me", "hus")),
+    "auth in two lines": ({"auth": "bWU6\r\naHVzaA==\n"}, Credentials("me", "hush")),
     "zero bytes behind": (auth("me:hush\0\0"), Credentials("me", "hush")),
     "an identity token": (
         {**auth("00000000-0000:"), "identitytoken": "t"},
