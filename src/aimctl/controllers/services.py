@@ -22,7 +22,7 @@ from aimctl.domain.service_decision import decide_service
 from aimctl.domain.service_observation import Refused
 from aimctl.domain.service_resolution import resolve_template
 from aimctl.runtime.controller import Result, RetryAfter
-from aimctl.runtime.kube import Conflict, NotFound
+from aimctl.runtime.kube import Conflict, NotFound, ServerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +50,9 @@ _LAG_SECONDS = 5.0
 
 _REFUSED_SECONDS = (5.0, 300.0)
 """First and longest pause before something that the server refused (a quota, a policy) is tried again."""
+
+
+_WEBHOOK_AWAY = "failed calling webhook"
 
 
 @final
@@ -191,6 +194,10 @@ class ServiceReconciler:
             raise RetryAfter(_LAG_SECONDS, f"{kinds.INFERENCE_SERVICES.kind} {name!r}: {error}") from error
         except REFUSALS as error:
             return refusal(error)
+        except ServerError as error:
+            if _WEBHOOK_AWAY not in error.message:
+                raise
+            return str(error)  # KServe is installed and does not run: a person has to know
         self._events.event(obj, "Normal", reason, message)
         return ""
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         ServiceObservation,
     )
 
-__all__ = ["CacheView", "look_at_cache"]
+__all__ = ["CACHE_NAME_TAKEN", "CACHE_REFUSED", "CacheView", "look_at_cache"]
 
 CACHE_AVAILABLE, CACHE_REQUESTED, CACHE_NOT_READY = "CacheAvailable", "CacheRequested", "CacheNotReady"
 CACHE_FAILED, CACHE_REFUSED, CACHE_NAME_TAKEN = "CacheFailed", "CacheRefused", "CacheNameTaken"
@@ -49,7 +49,7 @@ def look_at_cache(seen: ServiceObservation, template: ObservedTemplate | None) -
     if not wished and not (caching is not None and caching.enabled):
         return None
     if seen.template_cache is not None:
-        reason, message = _say(seen.template_cache)
+        reason, message = _say(seen.template_cache, template)
         return CacheView(reason, message)
     refused = seen.refused
     if refused is not None and refused.kind == "AIMTemplateCache":
@@ -62,7 +62,7 @@ def look_at_cache(seen: ServiceObservation, template: ObservedTemplate | None) -
     return CacheView(CACHE_REQUESTED, f"AIMTemplateCache {template.name!r} is being created", create=wished)
 
 
-def _say(found: ObservedTemplateCache) -> tuple[str, str]:
+def _say(found: ObservedTemplateCache, template: ObservedTemplate) -> tuple[str, str]:
     """Reason and message. How far it is stands in its own status: here it would be written again and again."""
     name, of, status = f"AIMTemplateCache {found.name!r}", found.view.spec.template_ref, found.view.status
     if of != found.name:
@@ -72,6 +72,11 @@ def _say(found: ObservedTemplateCache) -> tuple[str, str]:
         )
     if found.deleting:
         return CACHE_NOT_READY, f"{name} is being deleted"
+    held = {model.source for model in status.models}
+    lacks = sorted({model.source for model in template.view.status.model_sources} - held)
+    if status.status == CacheState.AVAILABLE and lacks:
+        # It is found by name: that may have been another template's, or this one's with other sources.
+        return CACHE_NOT_READY, f"{name} does not hold {lacks[0]!r} of {template} yet"
     if status.status == CacheState.AVAILABLE:
         return CACHE_AVAILABLE, f"{name} is Available"
     if status.status == CacheState.FAILED:

@@ -25,8 +25,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
-from aimctl.api.v1alpha1 import ServiceState
+from aimctl.api.v1alpha1 import ServiceState, TemplateState
 from aimctl.domain import conditions
+from aimctl.domain.derivation_decision import DERIVATION_REFUSED, DERIVED_NAME_TAKEN
 from aimctl.domain.labels import propagated
 from aimctl.domain.observation import Blocked, EventWish
 from aimctl.domain.resolution import Resolved
@@ -39,7 +40,7 @@ from aimctl.domain.runtime_view import (
     look_at_runtime,
 )
 from aimctl.domain.selection import TEMPLATE_NOT_READY, why_not_ready
-from aimctl.domain.service_cache import look_at_cache
+from aimctl.domain.service_cache import CACHE_NAME_TAKEN, CACHE_REFUSED, look_at_cache
 from aimctl.domain.service_resolution import MODEL_REQUESTED, wished_model
 from aimctl.domain.status_slice import StatusSlice
 from aimctl.domain.template_cache import template_cache_manifest
@@ -76,7 +77,18 @@ OWNED_CONDITIONS = frozenset({RESOLVED, CACHE_READY, RUNTIME_READY, READY, PROGR
 RUNNING = "Running"
 TEMPLATE_SELECTED = "TemplateSelected"
 _WARNING_STATES = frozenset({ServiceState.FAILED, ServiceState.DEGRADED})
-_WAITS_FOR_PEOPLE = frozenset({RUNTIME_NOT_INSTALLED, RUNTIME_REFUSED, RUNTIME_STOPPED})
+_WAITS_FOR_PEOPLE = frozenset(
+    {
+        RUNTIME_NOT_INSTALLED,
+        RUNTIME_REFUSED,
+        RUNTIME_STOPPED,
+        CACHE_NAME_TAKEN,
+        CACHE_REFUSED,
+        DERIVED_NAME_TAKEN,
+        DERIVATION_REFUSED,
+    }
+)
+_STUCK = frozenset({TemplateState.FAILED, TemplateState.DEGRADED, TemplateState.NOT_AVAILABLE})
 _SERVED = frozenset({ServiceState.RUNNING, ServiceState.DEGRADED})
 
 
@@ -182,14 +194,22 @@ def _judge(
     if runtime.ready:
         message, progressing = runtime.message, runtime.deploy is not None and not runtime.refused
         if blocked is not None:
-            message, progressing = f"{message}, as it was last set up; {blocked.message}", True
+            message = f"{message}, as it was last set up; {blocked.message}"
+            progressing = _under_way(blocked.reason, in_use)
         return _Verdict(ServiceState.RUNNING, RUNNING, message, progressing)
     if runtime.reason == NAME_TAKEN:
         return _Verdict(ServiceState.FAILED, runtime.reason, runtime.message)
     wished = runtime.reason == RUNTIME_STOPPED
     state = ServiceState.DEGRADED if was and not wished else ServiceState.STARTING
-    progressing = state is ServiceState.STARTING and runtime.reason not in _WAITS_FOR_PEOPLE
+    progressing = state is ServiceState.STARTING and _under_way(runtime.reason, in_use)
     return _Verdict(state, runtime.reason, runtime.message, progressing)
+
+
+def _under_way(reason: str, in_use: InUse) -> bool:
+    """Whether somebody is at work on what is waited for, and no person is asked."""
+    template = in_use.template
+    stuck = template is not None and template.view.status.status in _STUCK
+    return reason not in _WAITS_FOR_PEOPLE and not (stuck and reason == TEMPLATE_NOT_READY)
 
 
 def _fields(seen: ServiceObservation, in_use: InUse, verdict: _Verdict, *, serves: bool) -> dict[str, Any]:

@@ -187,3 +187,73 @@ async def test_a_service_without_replicas_is_neither_degraded_nor_under_way_and_
         await w.service("s", "team", model=M, replicas=1)
         await w.patch(RUNTIMES, "s", metadata={"annotations": {OUTCOME_ANNOTATION: "ready"}})
         await w.until_service("s", "Running", seconds=30)
+
+
+# ---- KServe that cannot answer
+
+
+@virtual_time
+async def test_a_webhook_of_kserve_that_does_not_answer_is_told_and_asked_again():
+    async with serving() as w:
+        words = 'Internal error occurred: failed calling webhook "defaulter": connection refused'
+        with w.faults.active(
+            Answer(500, "InternalError", words), Match(verb="patch", resource="inferenceservices")
+        ) as fault:
+            await prepare(w)
+            await w.until_service("s", "Starting", "RuntimeRefused", seconds=5)
+            assert "failed calling webhook" in w.said("Ready")["message"]
+            await asyncio.sleep(3600)
+            assert 5 < fault.hits < 25
+        await w.until_service("s", "Running", seconds=400)
+
+
+# ---- caches of something else
+
+
+@virtual_time
+async def test_volumes_of_an_earlier_template_of_the_name_are_not_mounted():
+    async with serving() as w:
+        await w.model("m", discovery=QUIET)
+        await w.ready("a")
+        w.start()
+        body = {
+            "apiVersion": kinds.TEMPLATE_CACHES.api_version,
+            "kind": kinds.TEMPLATE_CACHES.kind,
+            "metadata": {"name": "a", "namespace": "team"},
+            "spec": {"templateRef": "a"},
+        }
+        await w.client.create(kinds.TEMPLATE_CACHES, body)
+        await w.service("s", "team", model=M, cacheModel=True)
+        await w.until_service("s", "Running", seconds=600)
+        generations = [w.runtime()["metadata"]["generation"]]
+        (old,) = w.runtime()["spec"]["predictor"]["volumes"]
+        w.faults.add(Delay(5), Match(verb="patch", resource="aimtemplatecaches", subresource="status"))
+        await w.delete_template("a", "team")
+        await w.until(lambda: w.service_state() != "Running", seconds=5)
+        sources = [{"name": "n", "sourceURI": "hf://m/n", "size": "1Gi"}]
+        await w.ready("a", modelSources=sources, metric="throughput")
+
+        def moved():
+            generations.append(w.runtime()["metadata"]["generation"])
+            (volume,) = w.runtime()["spec"]["predictor"]["volumes"]
+            return volume["persistentVolumeClaim"] != old["persistentVolumeClaim"]
+
+        await w.until(moved, seconds=600)
+        await w.until_service("s", "Running", seconds=60)
+        assert sorted(set(generations)) == [1, 2], "deployed once for the new sources, never with the old"
+
+
+# ---- who is at work
+
+
+@virtual_time
+async def test_a_service_whose_template_failed_is_not_called_under_way():
+    async with serving() as w:
+        await w.model("m", image="ghost:1", discovery=QUIET)
+        await w.template("a", "team")
+        w.start()
+        await w.service("s", "team", model=M, templateRef="a")
+        await w.until_state("a", "team", "Failed", seconds=600)
+        await asyncio.sleep(1)
+        assert (w.service_state(), w.reason()) == ("Starting", "TemplateNotReady")
+        assert w.said("Progressing")["status"] == "False"

@@ -155,7 +155,8 @@ def test_a_new_service_is_in_the_state_its_circumstances_say(
     assert found.state == state
     assert found.told("Ready") == (str(state == "Running"), reason)
     assert found.told("Failure")[0] == str(state == "Failed")
-    progressing = state == "Starting" and reason != "RuntimeNotInstalled"
+    stuck = reason == "TemplateNotReady" and "named" in differs
+    progressing = state == "Starting" and reason != "RuntimeNotInstalled" and not stuck
     assert found.told("Progressing")[0] == str(progressing or reason == "ModelRequested")
     assert ("resolvedTemplate" in found.status) == (found.told("Resolved")[0] == "True")
 
