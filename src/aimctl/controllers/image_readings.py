@@ -84,8 +84,12 @@ class _Attempt(_State):
 
 @dataclass(slots=True)
 class _Host:
-    """A registry. While ``failures`` is above zero it is closed until ``due`` and then tried by one read at a time."""
+    """A registry. While ``failures`` is above zero it is closed until ``due`` and then tried by one read at a time.
 
+    ``users`` are the reads that hold it, under way or waiting: as long as there is one, there must be no second of it.
+    """
+
+    users: int = 0
     slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READS_PER_REGISTRY))
     probe: asyncio.Lock = field(default_factory=asyncio.Lock)
     failures: int = 0
@@ -227,15 +231,19 @@ class ImageReadings:
         self, image: ImageReference, credentials: tuple[Credentials, ...], attempt: _Attempt
     ) -> None:
         host = self._hosts.setdefault(image.host, _Host())
-        async with host.slots:
-            if host.failures == 0:
-                await self._read_from(host, image, credentials, attempt)
-                return
-            async with host.probe:
-                if host.failures and host.outcome is not None and self._clock.monotonic() < host.due:
-                    attempt.outcome, attempt.due = host.outcome, host.due
-                else:
+        host.users += 1
+        try:
+            async with host.slots:
+                if host.failures == 0:
                     await self._read_from(host, image, credentials, attempt)
+                    return
+                async with host.probe:
+                    if host.failures and host.outcome is not None and self._clock.monotonic() < host.due:
+                        attempt.outcome, attempt.due = host.outcome, host.due
+                    else:
+                        await self._read_from(host, image, credentials, attempt)
+        finally:
+            host.users -= 1
 
     async def _read_from(
         self, host: _Host, image: ImageReference, credentials: tuple[Credentials, ...], attempt: _Attempt
@@ -297,7 +305,9 @@ class ImageReadings:
             if attempt.turn.locked() or attempt.due > limit
         }
         self._hosts = {
-            name: host for name, host in self._hosts.items() if host.failures or host.slots.locked()
+            name: host
+            for name, host in self._hosts.items()
+            if host.users or (host.failures and host.due > limit)
         }
         self._tidy_at = max(_FEW, 2 * len(self._questions))
 

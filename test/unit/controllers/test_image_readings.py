@@ -413,3 +413,31 @@ async def test_stopping_ends_reads_in_flight():
         await asyncio.sleep(1)
         assert registry.busy["ghcr.io"] == 1
     assert registry.busy["ghcr.io"] == 0
+
+
+@virtual_time
+async def test_many_other_questions_do_not_make_more_reads_of_a_registry_at_a_time():
+    registry = Registry(seconds=60)
+    async with running(registry) as readings:
+        for number in range(READS_PER_REGISTRY - 1):
+            Asker(readings, question(f"ghcr.io/early{number}:1"))
+        await asyncio.sleep(1)
+        for number in range(1200):
+            Asker(readings, question(f"ghcr.io/no image {number}"))
+        for number in range(READS_PER_REGISTRY):
+            Asker(readings, question(f"ghcr.io/late{number}:1"))
+        await asyncio.sleep(1)
+        assert registry.most["ghcr.io"] == READS_PER_REGISTRY
+
+
+@virtual_time
+async def test_registries_that_nobody_asks_any_more_are_forgotten_however_they_ended():
+    registry = Registry(says=DOWN, seconds=0.01)
+    async with running(registry) as readings:
+        for number in range(600):
+            Asker(readings, question(f"r{number}.example.com/x:1")).gone = True
+        await asyncio.sleep(3600)
+        for number in range(600):
+            Asker(readings, question(f"s{number}.example.com/x:1")).gone = True
+        await asyncio.sleep(1)
+        assert len(readings._hosts) <= 600, "those of an hour ago are still there"
