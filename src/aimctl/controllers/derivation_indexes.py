@@ -5,7 +5,8 @@ Contract, beside that of :mod:`aimctl.controllers.indexes`:
     templates  service-owner  the UIDs of the services that own a derived template
                base           the base that a derived template was made from, in the template's namespace
     services   overrides      the model of a service with overrides, as ``any-model`` gives it
-               derived-name   the name that the template derived for a service gets, where its ``templateRef`` says it
+               derived-name   the name that the template derived for a service gets: its base is what ``templateRef``
+                              names, else what its status says was chosen
 """
 
 from __future__ import annotations
@@ -62,9 +63,10 @@ def _by_model(obj: Object[Any]) -> Iterator[str]:
 
 def _by_derived_name(obj: Object[Any]) -> Iterator[str]:
     if _service.decode(obj.raw).spec.overrides:
-        spec = obj.view.spec
-        if spec.template_ref and overrides_digest(spec.overrides):
-            yield place(obj.meta.namespace, derived_name(spec.template_ref, spec.overrides))
+        spec, matching = obj.view.spec, obj.view.status.template_matching
+        base = spec.template_ref or next((match.name for match in matching if match.selected), "")
+        if base and overrides_digest(spec.overrides):
+            yield place(obj.meta.namespace, derived_name(base, spec.overrides))
 
 
 DERIVED_INDEXES: Mapping[str, IndexFunction[Any]] = {"service-owner": _by_service_owner, "base": _by_base}

@@ -239,7 +239,10 @@ def _taken(derivation: DerivationObservation, base: ObservedTemplate, holder: Ob
             " it another name"
         )
         return _Outcome("False", DERIVED_NAME_TAKEN, message)
-    if holder.deleting or not _other_owners(derivation, holder):
+    if holder.deleting:
+        message = f"{holder} is being deleted, and is derived anew from {base} once it is gone"
+        return _Outcome("False", DERIVATION_PENDING, message)
+    if not _other_owners(derivation, holder):
         message = f"{holder} was derived from an earlier {base.name!r}: it goes, and is derived anew"
         return _Outcome("False", DERIVATION_PENDING, message)
     owners = sorted({f"{owner['kind']} {owner['name']!r}" for owner in _other_owners(derivation, holder)})

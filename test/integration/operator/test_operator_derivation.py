@@ -442,6 +442,22 @@ async def test_a_name_that_a_template_of_another_model_has_is_used_once_it_is_fr
         await d.until_owned({NAME: ["chat"]}, seconds=5)
 
 
+@virtual_time
+async def test_a_taken_name_is_used_once_it_is_free_where_the_base_is_the_models_default():
+    async with world() as w:
+        d = Derivations(w)
+        await w.model("m", defaultServiceTemplate="base")
+        await w.model("other")
+        await w.template("base")
+        await w.template(NAME, TEAM, model="other")
+        w.start()
+        await d.service("chat", base=None)
+        await d.until_told("chat", "False", "DerivedNameTaken")
+        await asyncio.sleep(30)
+        await w.delete_template(NAME, TEAM)
+        await d.until_owned({NAME: ["chat"]}, seconds=5)
+
+
 QUOTA = Answer(403, "Forbidden", "exceeded quota: templates, used: 5, limited: 5")
 POLICY = Answer(422, "Invalid", "admission webhook denied the request: no throughput here")
 

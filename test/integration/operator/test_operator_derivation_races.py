@@ -238,6 +238,7 @@ async def test_a_template_that_takes_long_to_go_is_made_anew_after_it_is_gone():
         await w.delete_template(NAME, TEAM)
         await d.until_told("chat", "False", "DerivationPending")
         await asyncio.sleep(30)
+        assert "is being deleted" in d.condition("chat")["message"]
         assert d.templates[NAME]["metadata"]["uid"] == uid
         await w.client.patch(kinds.TEMPLATES, NAME, {"metadata": {"finalizers": None}}, TEAM)
         await d.until_told("chat", "True", "TemplateDerived", seconds=5)
