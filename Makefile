@@ -7,7 +7,7 @@ JOBS   ?= 2
 export PYTHONDONTWRITEBYTECODE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-envtest lint format types contracts manifests check-manifests bench lock clean ci
+.PHONY: help demo test test-envtest lint format types contracts manifests check-manifests bench bench-scale lock clean ci
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ check-manifests: manifests ## fail when config/ is not what the types say
 
 bench: $(STAMP) ## sync and updates of 20,000 templates beside kopf (BENCH_ARGS=--help for options)
 	@$(BIN)/python test/bench/run.py $(BENCH_ARGS)
+
+bench-scale: $(STAMP) ## what a service costs the operator, among 200 and among 2,000 (BENCH_ARGS=--help for options)
+	@$(BIN)/python test/bench/scale.py $(BENCH_ARGS)
 
 lock: ## renew requirements.lock from pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
