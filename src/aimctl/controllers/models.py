@@ -13,11 +13,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, final
 
 from aimctl.controllers.kinds import CLUSTER_TEMPLATES, TEMPLATES
+from aimctl.controllers.making import REFUSALS, REFUSED_SECONDS, refusal
 from aimctl.controllers.status import StatusWriter
 from aimctl.domain.conditions import clip
 from aimctl.domain.model_decision import decide_model
 from aimctl.runtime.controller import Result
-from aimctl.runtime.kube import AlreadyExists, Forbidden, Invalid, NotFound
+from aimctl.runtime.kube import AlreadyExists, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +37,6 @@ __all__ = ["FIELD_MANAGER", "ModelReconciler"]
 FIELD_MANAGER = "aim-models"
 
 _MAX_REFUSAL = 512
-_ENDING = "because it is being terminated"
 
 
 @final
@@ -94,9 +94,9 @@ class ModelReconciler:
         if decision.status is not None and await self._status.write(obj, decision.status):
             for wish in decision.events:
                 self._events.event(obj, wish.type, wish.reason, wish.message)
-        if ask_again is not None:
-            return Result(requeue_after=max(0.05, ask_again))
-        return Result(requeue=True) if refused else None
+        waits = [ask_again, REFUSED_SECONDS if refused else None]
+        seconds = [item for item in waits if item is not None]
+        return Result(requeue_after=max(0.05, min(seconds))) if seconds else None
 
     async def _create(
         self, obj: Object[Any], seen: ModelObservation, wanted: tuple[AutoTemplate, ...]
@@ -111,8 +111,10 @@ class ModelReconciler:
                 made.append(item.name)
             except AlreadyExists:
                 await self._look(resource, item.name, seen.model.namespace)
-            except (Forbidden, Invalid) as error:
-                if _ENDING in error.message:
+            except NotFound:
+                break  # the namespace is gone, and the model with it
+            except REFUSALS as error:
+                if not refusal(error):
                     break  # with the namespace the model goes too
                 refused[item.name] = clip(error.message, _MAX_REFUSAL)
         if made:

@@ -13,7 +13,8 @@ Contract:
                              TemplateNameTaken, TemplatesRefused, RuntimeConfigNotFound
     Ready                    as the state says
 
-The state is that of the model's templates, the first that applies; those still to be made count as Pending:
+The state is that of the model's templates, the first that applies; those still to be made count as Pending, and those
+that the API server refused as Failed:
     ============  ==================================================================
     Ready         all are Ready
     NotAvailable  all are NotAvailable
@@ -262,7 +263,9 @@ def _state(
     seen: ModelObservation, said: Mapping[str, _Said], missing: tuple[AutoTemplate, ...]
 ) -> tuple[ModelState, _Said]:
     states = [item.state or str(ModelState.PENDING) for item in seen.templates]
-    states += [str(ModelState.PENDING) for _ in missing]
+    states += [
+        str(ModelState.FAILED if item.name in seen.refused else ModelState.PENDING) for item in missing
+    ]
     if states:
         state = _roll_up(frozenset(states))
         return state, _Said(
@@ -313,6 +316,7 @@ def _about_templates(seen: ModelObservation, state: ModelState, missing: tuple[A
         for item in seen.templates
         if item.state in _WRONG or (item.state == ModelState.NOT_AVAILABLE and state is ModelState.DEGRADED)
     )
+    bad += [f"the API server refused {name}: {words}" for name, words in sorted(seen.refused.items())]
     return _few(bad, "; ")
 
 
