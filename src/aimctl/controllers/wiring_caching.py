@@ -2,7 +2,7 @@
 
 templates change        -> warming, for those that ask for caching; template caches, for those that name them (by index)
 template caches change  -> warming, for the template of their name; themselves, and those that share a source (by index)
-model caches change     -> template caches, for those that use them or their source (by index)
+model caches change     -> template caches, for those that use them or their source (by index); a burst is one look
 runtime configs change  -> template caches, for those that refer to them (by index)
 services change         -> template caches, for the template whose model they wish cached
 """
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from aimctl.runtime.kube import Object
 
 __all__ = ["add_caching", "add_template_caching"]
+
+ROLL_UP_SECONDS = 0.5
+"""How long a model cache's news waits for that of others: many downloads that come on are one look at their sum."""
 
 
 def add_caching(assembly: Assembly) -> None:
@@ -123,7 +126,7 @@ class _TemplateCaches:
         return [
             Watch(informer(kinds.TEMPLATE_CACHES), EnqueueObject()),
             Watch(informer(kinds.TEMPLATE_CACHES), EnqueueMapped(self._sharing), [generation_changed]),
-            Watch(informer(kinds.MODEL_CACHES), EnqueueMapped(self._using)),
+            Watch(informer(kinds.MODEL_CACHES), EnqueueMapped(self._using), pause=ROLL_UP_SECONDS),
             *(
                 Watch(informer(kind), EnqueueMapped(self._caching), [changed(_of_template)])
                 for kind in (kinds.TEMPLATES, kinds.CLUSTER_TEMPLATES)

@@ -282,3 +282,22 @@ async def test_what_downloads_for_a_deleted_template_ends_within_seconds():
         await asyncio.sleep(15)
         for kind in (kinds.TEMPLATE_CACHES, kinds.MODEL_CACHES, PVCS, JOBS):
             assert await names(w, kind) == set()
+
+
+@virtual_time
+async def test_downloads_that_come_on_together_are_few_looks_at_their_template_cache():
+    async with caching_world() as w:
+        many = [
+            {"name": f"part-{number}", "sourceURI": f"hf://meta/part-{number}", "size": "100Gi"}
+            for number in range(30)
+        ]
+        await w.template("llama", "team", modelSources=many, caching=CACHING)
+        await asyncio.sleep(60)
+        assert warm(w) == ("False", "Warming")
+        runs = sum(
+            w.replicas[0].metric(
+                "controller_runtime_reconcile_total", controller="templatecaches", result=result
+            )
+            for result in ("success", "requeue_after")
+        )
+        assert runs <= 40, "each of thirty downloads tells every ten seconds how far it is"
