@@ -10,7 +10,8 @@ Contract:
       again after 10 min. A registry's own Retry-After counts when it is longer.
     * While a whole registry does not answer, or has had enough of us, one read at a time tries it, once in each pause;
       everyone else gets that one's answer. At most 4 reads of one registry at a time otherwise.
-    * Pull secrets are read when an attempt is made, and nothing of them is kept but a hash.
+    * Pull secrets are read when an attempt may be made, and once a minute while one that was given is of no use: other
+      credentials need not wait out the pause of the old ones. Nothing of them is kept but a hash.
 
 Invariants:
     * Every read is a task of the group in :meth:`ImageReadings.run`. What ends one is an answer to whoever asked.
@@ -50,6 +51,9 @@ LONGEST_PAUSE_SECONDS = 600.0
 LONGEST_RETRY_AFTER_SECONDS = 3600.0
 FRESH_SECONDS = 60.0
 """How long what was read answers the same question again."""
+
+SECRETS_SECONDS = 60.0
+"""How often pull secrets are looked at in a pause that a change of one would end: they are not watched."""
 
 READS_PER_REGISTRY = 4
 _JITTER = 0.1
@@ -211,6 +215,8 @@ class ImageReadings:
             return
         attempt = await self._attempt(image, credentials_for(image, entries), forced=forced)
         known.outcome, known.due, known.failures = attempt.outcome, attempt.due, attempt.failures
+        if entries and isinstance(known.outcome, FailedReading):
+            known.due = min(known.due, self._clock.monotonic() + self._spread(SECRETS_SECONDS))
 
     async def _attempt(
         self, image: ImageReference, credentials: tuple[Credentials, ...], *, forced: bool
