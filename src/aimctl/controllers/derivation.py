@@ -105,10 +105,17 @@ class DerivationReconciler:
             return None
         obj, decision = looked
         created = False
+        creates = (
+            decision.create
+            if decision.create is not None and self._may_create(request, decision.create)
+            else None
+        )
+        if (creates is not None or decision.joins) and not await self._is_there(obj):
+            return None  # its deletion is in the cache now, and so is the one that was made anew, if any
         if decision.create is None:
             self._refusals.pop(request, None)
-        elif self._may_create(request, decision.create):
-            await self._create(request, obj, decision.create)
+        elif creates is not None:
+            await self._create(request, obj, creates)
             looked = self._look(request)
             if looked is None:
                 return None
@@ -156,6 +163,16 @@ class DerivationReconciler:
             template_config=config,
             refused=refused,
         )
+
+    async def _is_there(self, obj: Object[Any]) -> bool:
+        """Whether the server has the service still.
+
+        Garbage collection takes the reference of one that is gone off at once, and deletes what belongs to it alone.
+        With a cache that lags, we would put it on again as fast, and both would go on until the cache has caught up.
+        """
+        await refresh(self._client, self._cache, kinds.SERVICES, obj.key, obj.meta.uid)
+        latest = self._cache.get(kinds.SERVICES, obj.meta.name, obj.meta.namespace)
+        return latest is not None and latest.meta.uid == obj.meta.uid and not latest.meta.deleting
 
     # ---- create
 

@@ -13,7 +13,7 @@ Contract:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, final
 
 from aimctl.domain import conditions
@@ -95,10 +95,14 @@ class DerivationObservation:
 @final
 @dataclass(frozen=True, slots=True)
 class TemplateChange:
-    """A merge patch of a derived template; it carries the resourceVersion that it was decided for."""
+    """A merge patch of a derived template; it carries the resourceVersion that it was decided for.
+
+    ``joins`` says that it makes the service an owner.
+    """
 
     template: ObservedTemplate
     patch: Mapping[str, Any]
+    joins: bool = False
 
 
 @final
@@ -118,6 +122,11 @@ class DerivationDecision:
     create: Mapping[str, Any] | None = None
     changes: tuple[TemplateChange, ...] = ()
     deletions: tuple[ObservedTemplate, ...] = ()
+
+    @property
+    def joins(self) -> bool:
+        """Whether it makes the service an owner of a template that is there."""
+        return any(change.joins for change in self.changes)
 
 
 @final
@@ -296,7 +305,7 @@ def _own_and_follow(derivation: DerivationObservation, uses: ObservedTemplate) -
         metadata = {"ownerReferences": [*(dict(owner) for owner in uses.owners), mine]}
     base = derivation.bases.get(base_name(uses))
     spec = followed(base, uses) if base is not None else {}
-    return _change(uses, metadata, spec) if metadata or spec else None
+    return replace(_change(uses, metadata, spec), joins=bool(metadata)) if metadata or spec else None
 
 
 def _in_the_way(derivation: DerivationObservation) -> Iterator[ObservedTemplate]:

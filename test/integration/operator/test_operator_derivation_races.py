@@ -317,6 +317,29 @@ async def test_a_cache_that_lags_makes_nothing_twice_and_loses_no_owner():
         assert d.templates[NAME]["metadata"]["labels"]["team"] == "a"
 
 
+@pytest.mark.parametrize("last", [False, True], ids=["with another owner", "the only owner"])
+@virtual_time
+async def test_a_service_that_a_lagging_cache_believes_in_is_not_fought_over_with_garbage_collection(last):
+    async with world() as w:
+        d = Derivations(w)
+        await w.model("m")
+        await w.template("base")
+        replica = w.start()
+        await d.service("gone")
+        if not last:
+            await d.service("there")
+        await d.until_owned({NAME: ["gone"] if last else ["gone", "there"]})
+        await asyncio.sleep(5)
+        w.faults.add(Silence(), Match("watch", "aimservices"))
+        w.cluster.server.storage.end_streams()
+        await asyncio.sleep(5)
+        sent = len(replica.wire.writes)
+        await d.drop("gone")
+        await asyncio.sleep(30)
+        assert d.all_owners == ({} if last else {NAME: ["there"]})
+        assert len(replica.wire.writes) - sent <= 3
+
+
 # ---- crashes
 
 
