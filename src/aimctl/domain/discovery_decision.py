@@ -144,7 +144,12 @@ def decide_discovery(seen: TemplateObservation) -> DiscoveryDecision:
     input_ = seen.discovery_input()
     if isinstance(input_, Blocked):
         # A Job that runs is left alone: the reference may come back, and then its answer is still good.
-        return DiscoveryDecision(_slice(seen, _kept(seen), "False", input_.reason, input_.message))
+        hopeless, look_again = _hopeless(seen)
+        return DiscoveryDecision(
+            _slice(seen, _kept(seen), "False", input_.reason, input_.message),
+            delete_jobs=hopeless,
+            look_again_after=look_again,
+        )
     if seen.answered(input_.hash):
         message = _found(len(seen.view.status.model_sources))
         return DiscoveryDecision(
@@ -317,6 +322,20 @@ def _unfinished(seen: TemplateObservation, *, but: str = "") -> tuple[JobDeletio
     return tuple(
         _deletion(job) for job in seen.jobs if job.name != but and not job.view.finished and not job.deleting
     )
+
+
+def _hopeless(seen: TemplateObservation) -> tuple[tuple[JobDeletion, ...], float | None]:
+    """Unfinished Jobs whose pod cannot even start, and in how many seconds to look at the others again."""
+    deletions, waits = [], []
+    for job in seen.jobs:
+        if job.view.finished or job.deleting:
+            continue
+        outcome = judge(job.view, job.pods, log=job.log, now=seen.now, pods_read=job.pods_read)
+        if isinstance(outcome, Failed):
+            deletions.append(_deletion(job))
+        elif isinstance(outcome, Waiting) and outcome.look_again_after is not None:
+            waits.append(outcome.look_again_after)
+    return tuple(deletions), min(waits, default=None)
 
 
 def _deletion(job: ObservedJob) -> JobDeletion:

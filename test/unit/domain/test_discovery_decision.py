@@ -266,6 +266,16 @@ def test_a_running_job_survives_a_model_that_is_gone_for_a_moment() -> None:
     assert not settle(no_model=True, jobs=[running]).discovery.delete_jobs
 
 
+def test_a_job_that_cannot_start_gives_its_slot_back_though_its_model_is_gone() -> None:
+    stuck = job(job_of(), pods=[pod(waiting="ImagePullBackOff", message="not found")])
+    (deletion,) = settle(no_model=True, jobs=[stuck]).discovery.delete_jobs
+    assert deletion.name == job_of()
+    young = job(job_of(), pods=[pod(unschedulable="0/2 nodes are available")])
+    waits = settle(no_model=True, jobs=[young]).discovery
+    assert not waits.delete_jobs
+    assert waits.look_again_after is not None
+
+
 def test_no_job_is_spent_on_a_gpu_that_no_node_offers() -> None:
     found = settle(gpus=["MI325X"], jobs=[job(job_of(), pods=[pod("Running")])])
     assert found.discovery.wish is None
