@@ -113,6 +113,54 @@ async def the_last_owner_takes_the_dependent(world: World) -> None:
     await world.becomes(gone(world, "shared"))
 
 
+async def owners_that_go_in_one_instant_take_the_dependent(world: World) -> None:
+    names = ("one", "two", "three")
+    owners = [await make(world, name) for name in names]
+    await make(world, "shared", *owners)
+    await world.stays(present(world, "shared"))
+    for name in names:
+        await world.client.delete(CONFIG_MAPS, name, world.namespace)
+    await world.becomes(gone(world, "shared"))
+
+
+async def an_owner_that_is_gone_already_is_taken_off_beside_one_that_is_there(world: World) -> None:
+    gone_one, one = await make(world, "gone"), await make(world, "one")
+    await world.client.delete(CONFIG_MAPS, "gone", world.namespace)
+    await make(world, "shared", gone_one, one)
+
+    async def only_the_living_one() -> bool:
+        shared = await there(world, "shared")
+        return shared is not None and [owner.name for owner in shared.meta.owners] == ["one"]
+
+    await world.becomes(only_the_living_one)
+    # Added later it fares no better.
+    patch = {"metadata": {"ownerReferences": [reference(one), reference(gone_one)]}}
+    await world.client.patch(CONFIG_MAPS, "shared", patch, world.namespace)
+    await world.becomes(only_the_living_one)
+
+
+async def a_dependent_that_nobody_owns_any_more_stays(world: World) -> None:
+    one = await make(world, "one")
+    await make(world, "free", one)
+    await world.stays(present(world, "free"))
+    await world.client.patch(CONFIG_MAPS, "free", {"metadata": {"ownerReferences": None}}, world.namespace)
+    await world.client.delete(CONFIG_MAPS, "one", world.namespace)
+    await world.becomes(gone(world, "one"))
+    await world.stays(present(world, "free"))
+
+
+async def an_owner_added_to_an_object_that_is_being_deleted_does_not_hold_it(world: World) -> None:
+    one, two = await make(world, "one"), await make(world, "two")
+    await make(world, "going", one, finalizers=[HOLD])
+    await world.client.delete(CONFIG_MAPS, "going", world.namespace)
+    patch = {"metadata": {"ownerReferences": [reference(one, blocks=False), reference(two, blocks=False)]}}
+    await world.client.patch(CONFIG_MAPS, "going", patch, world.namespace)
+    await world.stays(present(world, "going"))
+    await world.client.patch(CONFIG_MAPS, "going", {"metadata": {"finalizers": None}}, world.namespace)
+    await world.becomes(gone(world, "going"))
+    await world.stays(present(world, "one", "two"))
+
+
 async def an_owner_made_anew_is_another(world: World) -> None:
     first = await make(world, "owner")
     await world.client.delete(CONFIG_MAPS, "owner", world.namespace)
@@ -207,6 +255,10 @@ async def orphaning_takes_the_references_off(world: World) -> None:
 STORIES = (
     a_tree_goes_with_its_cluster_scoped_root,
     the_last_owner_takes_the_dependent,
+    owners_that_go_in_one_instant_take_the_dependent,
+    an_owner_that_is_gone_already_is_taken_off_beside_one_that_is_there,
+    a_dependent_that_nobody_owns_any_more_stays,
+    an_owner_added_to_an_object_that_is_being_deleted_does_not_hold_it,
     an_owner_made_anew_is_another,
     an_owner_in_another_namespace_does_not_count,
     a_namespaced_owner_of_a_cluster_scoped_object_is_ignored,
