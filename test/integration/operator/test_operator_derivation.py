@@ -535,3 +535,90 @@ async def test_a_namespace_that_is_going_is_left_in_peace():
         assert d.condition("chat") == {}
         assert "DerivationRefused" not in {reason for _, reason in w.events_of("chat")}
         assert fault.hits <= 40
+
+
+@virtual_time
+async def test_a_change_that_a_policy_refuses_is_told_and_keeps_nothing_else_from_being_done():
+    async with world() as w:
+        d = Derivations(w)
+        await w.model("m")
+        await w.template("base", TEAM)
+        w.start()
+        await d.service("one")
+        await d.service("two")
+        await d.until_owned({NAME: ["one", "two"]})
+        await w.until_state(NAME, TEAM, "Ready")
+
+        def edits(info) -> bool:
+            return info.name == NAME and not info.subresource
+
+        fault = w.faults.add(POLICY, Match("patch", "aimservicetemplates", predicate=edits))
+        await w.template("base", TEAM, resources={"limits": {"cpu": "1"}})
+        await w.until(lambda: ("Warning", "DerivationRefused") in w.events_of("one"))
+        await w.delete_template("base", TEAM)
+        await w.until(lambda: "without its base" in d.condition("one")["message"])
+        await w.template("base", TEAM, resources={"limits": {"cpu": "1"}})
+        await asyncio.sleep(600)
+        assert fault.hits <= 100
+        w.faults.clear()
+        await w.until(
+            lambda: d.templates[NAME]["spec"].get("resources") == {"limits": {"cpu": "1"}}, seconds=61
+        )
+
+
+@virtual_time
+async def test_a_template_derived_for_another_base_follows_that_one():
+    async with world() as w:
+        d = Derivations(w)
+        await w.model("m")
+        await w.template("base", TEAM)
+        await w.template("twin", TEAM)
+        w.start()
+        await d.service("one")
+        await d.until_owned({NAME: ["one"]})
+        await d.service("two", base="twin")
+        await d.until_owned({NAME: ["one", "two"]})
+        await d.drop("one")
+        await d.until_owned({NAME: ["two"]})
+        await asyncio.sleep(5)
+        await w.template("base", TEAM, resources={"limits": {"cpu": "1"}})
+        await w.until(
+            lambda: d.templates[NAME]["spec"].get("resources") == {"limits": {"cpu": "1"}}, seconds=5
+        )
+        await w.delete_template("base", TEAM)
+        await asyncio.sleep(5)
+        assert d.all_owners == {NAME: ["two"]}
+        await w.template("base", TEAM, precision="fp8")
+        await d.until_owned({"twin-ovr-99ad0cdb": ["two"]}, seconds=5)
+
+
+@virtual_time
+async def test_a_template_that_hides_the_only_candidate_is_noticed_without_a_name():
+    """A service that leaves the choice to selection: its base is whatever fits the overrides."""
+    async with world() as w:
+        d = Derivations(w)
+        await w.model("m")
+        await w.model("other")
+        await w.template("fast", "", metric="throughput")
+        await w.template("fast", TEAM, model="other")
+        w.start()
+        await d.service("chat", base=None)
+        await d.until_told("chat", "False", "BaseTemplateNotResolved")
+        await asyncio.sleep(5)
+        await w.delete_template("fast", TEAM)
+        await d.until_told("chat", "True", "TemplateFound", seconds=5)
+
+
+@virtual_time
+async def test_a_model_that_comes_to_hide_another_is_noticed():
+    async with world() as w:
+        d = Derivations(w)
+        await w.model("m")
+        await w.template("base")
+        w.start()
+        await d.service("chat")
+        await d.until_told("chat", "True", "TemplateDerived")
+        await asyncio.sleep(5)
+        await w.model("m", TEAM)
+        await w.until(lambda: "hides" in d.condition("chat")["message"], seconds=5)
+        assert d.all_owners == {NAME: ["chat"]}
