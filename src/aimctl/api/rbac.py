@@ -126,7 +126,6 @@ _MANAGER_RULES = (
             _FOLLOW: "mirror what KServe says of a service",
             "get": "read the latest state after somebody else has written at the same time",
             "create, patch": "run a service, by server-side apply",
-            "delete": "what a service runs no more",
         },
     ),
     Rule(

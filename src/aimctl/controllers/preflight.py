@@ -114,7 +114,7 @@ def rights(options: OperatorOptions, *, leader_election_namespace: str = "") -> 
         yield Right("get", "", "secrets", namespace)
         yield from _each((*_FOLLOW, "get", "create"), "", "persistentvolumeclaims", namespace)
         yield from _each(
-            (*_FOLLOW, "get", "create", "patch", "delete"),
+            (*_FOLLOW, "get", "create", "patch"),
             INFERENCE_SERVICES.group,
             INFERENCE_SERVICES.plural,
             namespace,

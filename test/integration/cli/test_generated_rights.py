@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from aimctl.api.generate import manifests
+from aimctl.api.v1alpha1 import KINDS
+from aimctl.controllers import kinds
 from aimctl.devcluster.faults import Answer, Match
+from aimctl.runtime.kube import Resource
+from aimctl.runtime.kube.builtin import PVCS, SECRETS
 from aimctl.testing.virtualtime import virtual_time
 from support.operator import world
 from support.roles import Grant, Roles
@@ -45,12 +50,71 @@ async def test_everything_the_operator_does_is_granted_and_everything_granted_is
         await asyncio.sleep(1000)
         await w.close()
     assert roles.refused == []
-    # The server of OwnerReferencesPermissionEnforcement would ask for this one; the embedded server does not.
-    finalizers = {
-        Grant("update", "aim.silogen.ai", f"{plural}/finalizers")
-        for plural in ("aimservicetemplates", "aimclusterservicetemplates")
-    }
-    assert roles.granted - roles.used == finalizers
+    used = roles.used | await _used_for_services()
+    # A real server asks for these, too: with OwnerReferencesPermissionEnforcement, and when an apply creates something.
+    unasked = {
+        Grant("update", "aim.silogen.ai", f"{kind.plural}/finalizers")
+        for kind in KINDS
+        if "RuntimeConfig" not in kind.name
+    } | {Grant("create", "serving.kserve.io", "inferenceservices")}
+    assert roles.granted - used == unasked
+
+
+def _typed(resource: Resource[Any], body: dict[str, Any]) -> dict[str, Any]:
+    return {"apiVersion": resource.api_version, "kind": resource.kind, **body}
+
+
+async def _used_for_services() -> set[Grant]:
+    """The rights used for services, derivation, caching and models; none must be missing."""
+    static = {"modelSources": [{"name": "w", "sourceURI": "hf://example/w", "size": "1Gi"}]}
+    stuck = {"modelSources": [{"name": "w", "sourceURI": "hf://example/endless", "size": "1Gi"}]}
+    async with world(kserve=True) as w:
+        roles = w.cluster.server.authorizer = generated()
+        # Each kind's first status is refused as outdated once: its latest state is read then.
+        for kind in KINDS:
+            w.faults.add(
+                Answer(409), Match(verb="patch", resource=kind.plural, subresource="status"), times=1
+            )
+        login = {"metadata": {"name": "login", "namespace": "team"}, "type": "kubernetes.io/dockerconfigjson"}
+        await w.namespace("team")
+        await w.namespace("other")
+        await w.client.create(SECRETS, _typed(SECRETS, login), "team")
+        # Somebody else has a claim of the name that a cache wants: it is looked at.
+        taken = {"metadata": {"name": "taken", "namespace": "team"}}
+        cache = {"sourceURI": "hf://example/taken", "size": "1Gi"}
+        await w.client.create(kinds.MODEL_CACHES, _typed(kinds.MODEL_CACHES, taken | {"spec": cache}), "team")
+        claim = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}}
+        await w.client.create(PVCS, _typed(PVCS, taken | {"spec": claim}), "team")
+        await w.config("default", "other", model={"creationScope": "Cluster"})
+        await w.model("m")
+        await w.model("private", "team", image="aim-private:1", imagePullSecrets=[{"name": "login"}])
+        await w.model("own", image="aim-mistral-small-24b:1")
+        await w.template("base", "team", "m", **static)
+        await w.template("cached", "team", "m", caching={"enabled": True}, **static)
+        await w.template("stuck", "team", "m", caching={"enabled": True}, **stuck)
+        w.start()
+        await w.service("image", "team", model={"image": "aim-mistral-small-24b:2"})
+        await w.service("image", "other", model={"image": "aim-mistral-small-24b:3"})
+        for name in ("one", "two"):
+            await w.service(
+                name, "team", model={"ref": "m"}, templateRef="base", overrides={"metric": "throughput"}
+            )
+        await w.until_state("cached", "team", "Ready", 120)
+        await asyncio.sleep(60)
+        await w.template(
+            "cached", "team", "m", caching={"enabled": True, "env": [{"name": "A", "value": "b"}]}
+        )
+        await w.template(
+            "stuck", "team", "m", caching={"enabled": True, "env": [{"name": "A", "value": "b"}]}, **stuck
+        )
+        await asyncio.sleep(60)
+        await w.template("stuck", "team", "m", caching={"enabled": False}, **stuck)
+        for name in ("one", "two"):
+            await w.service(name, "team", model={"ref": "m"}, templateRef="base")
+        await asyncio.sleep(300)
+        await w.close()
+    assert roles.refused == []
+    return roles.used
 
 
 @virtual_time
