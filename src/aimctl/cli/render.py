@@ -107,7 +107,7 @@ def _rows(line: Line, first: str, rest: str) -> list[tuple[str, str, Line | None
 
 def _row(line: Line, first: str, rest: str, layout: _Layout) -> list[Text]:
     room = layout.room
-    pieces = _fold(_object(line), max(8, room - cell_len(first)), max(8, room - cell_len(rest)), " -/")
+    pieces = _fold(_object(line), max(8, room - cell_len(first)), max(8, room - cell_len(rest)), "-/")
     out = []
     for number, piece in enumerate(pieces):
         text = _guided(rest if number else first)
@@ -145,15 +145,17 @@ def _reason(line: Line) -> str:
     return "" if line.good or line.reference else f"{line.reason}{percent}"
 
 
-def _fold(text: str, first: int, rest: int, marks: str = " ") -> list[str]:
-    """The text in pieces: the first of at most ``first`` columns, further ones of ``rest``; broken after one of the
-    marks, or inside a word that is longer than a piece.
+def _fold(text: str, first: int, rest: int, marks: str = "") -> list[str]:
+    """The text in pieces: the first of at most ``first`` columns, further ones of ``rest``; broken at a space, and only
+    inside a word that is longer than a piece after one of the marks, or anywhere.
     """
     pieces, room = [], first
     while cell_len(text) > room:
         cut = len(set_cell_size(text, room).rstrip())
-        nice = max(text.rfind(mark, 0, cut + (mark == " ")) + 1 for mark in marks)
-        cut = nice or cut
+        space = text.rfind(" ", 0, cut + 1) + 1
+        mark = max((text.rfind(mark, 0, cut) + 1 for mark in marks), default=0)
+        fits = cell_len(text[space:].split(" ", 1)[0]) <= rest
+        cut = space if space and fits else max(space, mark) or cut
         pieces.append(text[:cut].rstrip())
         text = text[cut:].lstrip()
         room = rest
@@ -216,7 +218,7 @@ def _flowing(pieces: Sequence[Text], first: str, rest: str, width: int | None) -
     out, row, used = [], _guided(first), 0
     for whole in pieces:
         room = 10**6 if width is None else max(8, width - cell_len(rest))
-        for number, part in enumerate(_fold(whole.plain, room, room, " -/")):
+        for number, part in enumerate(_fold(whole.plain, room, room, "-/")):
             piece = whole if part == whole.plain else Text(part, whole.style)
             full = width is not None and cell_len(row.plain) + 2 + cell_len(part) > width
             if used and (number or full):
@@ -228,15 +230,20 @@ def _flowing(pieces: Sequence[Text], first: str, rest: str, width: int | None) -
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str | Text]], width: int | None) -> list[Text]:
-    """Columns side by side; where they do not fit, the widest is folded."""
+    """Columns side by side; where they do not fit, the widest is folded, one of several words rather than a name."""
     cells = [[one if isinstance(one, Text) else Text(clean(one)) for one in row] for row in rows]
     widths = [
         max(cell_len(header), *(cell_len(row[number].plain) for row in cells), 0)
         for number, header in enumerate(headers)
     ]
     if width is not None:
+        words = [
+            max((cell_len(word) for row in cells for word in row[number].plain.split(" ")), default=0)
+            for number in range(len(headers))
+        ]
         while sum(widths) + 2 * (len(widths) - 1) > width and max(widths) > 12:
-            widths[widths.index(max(widths))] -= 1
+            loose = [room if room > max(word, 12) else 0 for room, word in zip(widths, words, strict=True)]
+            widths[loose.index(max(loose)) if any(loose) else widths.index(max(widths))] -= 1
     out = [_joined([[Text(header, style="bold")] for header in headers], widths)]
     for row in cells:
         folded = [_folded(cell, room) for cell, room in zip(row, widths, strict=True)]
@@ -248,7 +255,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str | Text]], width: i
 
 
 def _folded(cell: Text, room: int) -> list[Text]:
-    return [Text(piece, style=cell.style) for piece in _fold(cell.plain, room, room, " -/")]
+    return [Text(piece, style=cell.style) for piece in _fold(cell.plain, room, room, "-/")]
 
 
 def _joined(columns: Sequence[Sequence[Text]], widths: Sequence[int]) -> Text:

@@ -141,6 +141,21 @@ def test_columns_are_folded_only_where_they_must_be():
     )
 
 
+def test_of_lists_and_names_the_list_is_folded_and_its_names_stay_whole():
+    names = [f"team/a-service-{number}" for number in range(6)]
+    folded = plain(table(("NAME", "BY"), [["team/a-template-of-some-length", ", ".join(names)]], 60))
+    assert max(len(row) for row in folded) <= 60
+    assert sum("team/a-template-of-some-length" in row for row in folded) == 1
+    assert all(any(name in row for row in folded) for name in names)
+
+
+def test_an_address_that_does_not_fit_beside_its_object_stays_whole_below():
+    url = "http://an-assistant-of-a-team-ml-serving.example.com"
+    service = line("chat", line("chat", kind="InferenceService", note=url), kind="AIMService")
+    rows = plain(tree([("", [service])], 70, age))
+    assert sum(url in row for row in rows) == 1
+
+
 @given(st.text(max_size=200), st.integers(20, 120))
 def test_a_paragraph_keeps_every_word_within_the_width(text, width):
     rows = plain(paragraph(text, width, "> ", "  "))
