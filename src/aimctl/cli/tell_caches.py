@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from aimctl.cli.facts import Absent, Denied, ListAll
@@ -26,11 +27,15 @@ from aimctl.controllers.kinds import (
 )
 from aimctl.domain import conditions
 from aimctl.domain.naming import LABEL_MANAGED_BY, MANAGED_BY
+from aimctl.domain.template_decision import WARM_FAILED, WARM_REQUESTED
 from aimctl.runtime.kube import Object
 from aimctl.runtime.kube.builtin import CORE_EVENTS, PVCS
 
 if TYPE_CHECKING:
     from aimctl.cli.facts import Book
+
+_WARMS = frozenset({"Warming", WARM_FAILED, WARM_REQUESTED})
+"""Why a template is not Ready when nothing but its cache is awaited."""
 
 __all__ = ["model_cache_line", "storage_class_line", "template_cache_by_name", "template_cache_line"]
 
@@ -99,6 +104,8 @@ def _cached_template(book: Book, name: str, namespace: str) -> Line:
     line = line_of(found)
     if line.good:
         return line
+    if line.reason in _WARMS:
+        return replace(line, message="it waits for this cache", reference=True)
     return _with(
         line, book.aimctl("explain", "aimst" if line.namespace else "aimclst", name, namespace=line.namespace)
     )
@@ -130,7 +137,7 @@ def model_cache_line(book: Book, item: Object[Any], *, with_config: bool) -> Lin
             f"{size(line.progress.downloaded_bytes)} of {size(line.progress.total_bytes)} have arrived"
         )
     if status.failed_downloads:
-        extra.append(f"{status.failed_downloads} downloads failed")
+        extra.append(f"{status.failed_downloads} download{'s' * (status.failed_downloads > 1)} failed")
     wait = _seconds_until(book, status.next_download_at)
     if wait is not None:
         extra.append(f"the next is tried in {span(wait)}" if wait > 0 else "the next is due")

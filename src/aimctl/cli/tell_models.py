@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from aimctl.cli.facts import Book
     from aimctl.runtime.kube import Object
 
-__all__ = ["model_lines", "runtime_config_line"]
+__all__ = ["image_lines", "model_lines", "runtime_config_line"]
 
 _SETTLED = frozenset({"Extracted", "Disabled", "NoLabels"})
 
@@ -29,7 +29,7 @@ def model_lines(book: Book, item: Object[Any]) -> Line:
     )
     if not view.status.status:
         children.append(operator_line(book))
-    children += _image(book, item)
+    children += image_lines(book, item)
     children += [_briefly(template_line(book, one, with_model=False)) for one in _templates(book, item)]
     line = line_of(item, note=view.spec.image, children=tuple(children))
     if line.good:
@@ -42,7 +42,8 @@ def _briefly(line: Line) -> Line:
     return replace(line, children=()) if line.good and not list(line.causes()) else line
 
 
-def _image(book: Book, item: Object[Any]) -> list[Line]:
+def image_lines(book: Book, item: Object[Any]) -> list[Line]:
+    """What keeps a model's image from being read; empty when nothing does."""
     read = conditions.find(item.view.status.conditions, "MetadataExtracted")
     if read is None or read.reason in _SETTLED:
         return []

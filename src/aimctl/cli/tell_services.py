@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from aimctl.cli.facts import Absent, Unserved
 from aimctl.cli.lines import Level, Line, level_of, line_of
 from aimctl.cli.tell_caches import template_cache_by_name
+from aimctl.cli.tell_models import image_lines
 from aimctl.cli.tell_templates import template_line
 from aimctl.cli.told import config_lines, describe, lookup, missing, model_line, operator_line, unreadable
-from aimctl.controllers.kinds import CLUSTER_TEMPLATES, INFERENCE_SERVICES, TEMPLATES
+from aimctl.controllers.kinds import CLUSTER_MODELS, CLUSTER_TEMPLATES, INFERENCE_SERVICES, MODELS, TEMPLATES
 from aimctl.domain import conditions
-from aimctl.domain.selection import READY, SELECTION, TEMPLATE_AMBIGUOUS
+from aimctl.domain.selection import READY, SELECTION, TEMPLATE_AMBIGUOUS, TEMPLATE_NOT_FOUND
 from aimctl.runtime.kube import Object
 
 if TYPE_CHECKING:
@@ -52,10 +53,30 @@ def _model(book: Book, item: Object[Any]) -> list[Line]:
     view, namespace = item.view, item.meta.namespace
     resolved = view.status.resolved_image
     if resolved is not None:
-        return [model_line(book, resolved.name, resolved.namespace or "")]
+        where = resolved.namespace or ""
+        line = model_line(book, resolved.name, where)
+        found = book.get(MODELS if where else CLUSTER_MODELS, resolved.name, where)
+        if isinstance(found, Object) and _finds_no_template(item):
+            line = _why_no_templates(book, line, found)
+        return [line]
     if view.spec.model.ref:
         return [model_line(book, view.spec.model.ref, namespace)]
     return []  # an image: what there is to say about its model is in the service's own condition
+
+
+def _finds_no_template(item: Object[Any]) -> bool:
+    status = item.view.status
+    resolved = conditions.find(status.conditions, "Resolved")
+    return resolved is not None and resolved.reason == TEMPLATE_NOT_FOUND and not status.template_matching
+
+
+def _why_no_templates(book: Book, line: Line, model: Object[Any]) -> Line:
+    """A model that has no templates: what its image has to do with it."""
+    unread = tuple(image_lines(book, model))
+    read = conditions.find(model.view.status.conditions, "MetadataExtracted")
+    if unread or read is None or read.status == "True":
+        return replace(line, children=unread)
+    return replace(line, message=f"{line.message}; {read.message}")
 
 
 def _template(book: Book, item: Object[Any]) -> list[Line]:

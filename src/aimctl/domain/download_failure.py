@@ -162,4 +162,5 @@ def _credentials(source: str, env: Iterable[Mapping[str, Any]]) -> str:
             f" to what it is given ({clip(', '.join(given), 400)}): check that it is right and has the rights"
         )
     wanted = "HF_TOKEN" if source.startswith("hf:") else "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-    return f", and the download is given no {wanted}: set it in env, from a Secret"
+    where = "env of the model cache, the template or the runtime config"
+    return f", and the download is given no {wanted}: set it in {where}, from a Secret"

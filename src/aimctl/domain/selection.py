@@ -348,7 +348,10 @@ def _none_left(seen: ServiceObservation, matches: tuple[Match, ...]) -> Choice:
         message = f"{of} has no templates yet; its image is being read for those that it recommends"
         return Choice(None, TEMPLATE_NOT_READY, message, ServiceState.STARTING)
     if not matches:
-        message = f"there is no template of {of} in namespace {seen.service.namespace!r} or in the cluster; create one"
+        message = (
+            f"there is no template of {of} in namespace {seen.service.namespace!r} or in the cluster, and its image"
+            " gives none (the model's conditions say why); create one"
+        )
     else:
         message = f"none of the {len(matches)} templates of {of} fits: {_reasons(matches)}"
         message += "; mend one of them, or name one in spec.templateRef"

@@ -346,6 +346,38 @@ CASES = {
         ("aimmdl", "llama"),
         {("Image", "registry.test/llama:1", "AccessDenied")},
     ),
+    "a service whose model has no templates because its image cannot be read": (
+        [
+            service(
+                state=status(
+                    "Failed",
+                    "TemplateNotFound",
+                    "",
+                    condition("Resolved", False, "TemplateNotFound"),
+                    resolvedImage=reference(model()),
+                )
+            ),
+            model(
+                state=status(
+                    "Failed",
+                    "ImageNotFound",
+                    "",
+                    condition("MetadataExtracted", False, "ImageNotFound", "404"),
+                )
+            ),
+        ],
+        ("aimsvc", "chat"),
+        {("Image", "registry.test/llama:1", "ImageNotFound")},
+    ),
+    "a template cache, and not the template that waits for it": (
+        [
+            cache(status("Failed", "WarmFailed"), models=["weights"]),
+            template(state=status("Degraded", "WarmFailed")),
+            model_cache(status("Failed", "AccessDenied", "401")),
+        ],
+        ("aimtc", "llama"),
+        {("AIMModelCache", "weights", "AccessDenied")},
+    ),
     "a model by its templates": (
         [model(state=status("Progressing", "TemplatesNotReady")), waiting],
         ("aimmdl", "llama"),
@@ -482,6 +514,22 @@ def test_the_next_download_and_the_failures_so_far_are_told():
     story = tell(Paper(model_cache(state)), "aimmc", "weights")
     for words in ("exit code 1", "3 downloads failed", "the next is tried in 4m"):
         assert words in story.line.message
+
+
+def test_a_service_without_templates_tells_what_its_models_image_has_to_do_with_it():
+    reads = condition("MetadataExtracted", False, "NoLabels", "the image has no labels of ours")
+    lost = status(
+        "Failed",
+        "TemplateNotFound",
+        "",
+        condition("Resolved", False, "TemplateNotFound"),
+        resolvedImage=reference(model()),
+    )
+    story = tell(
+        Paper(service(state=lost), model(state=status("Ready", "NoLabels", "", reads))), "aimsvc", "chat"
+    )
+    (told,) = [line for line in story.line.walk() if line.kind == "AIMModel"]
+    assert told.message == "image registry.test/llama:1; the image has no labels of ours"
 
 
 def test_what_has_arrived_is_told_while_it_arrives():
