@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, final
 
-from aimctl.cli.lines import Line, line_of
+from aimctl.cli.lines import Level, Line, line_of
 from aimctl.cli.tell_jobs import job_line
 from aimctl.cli.tell_services import inference_line
 from aimctl.cli.tell_templates import template_note
@@ -40,6 +40,8 @@ _OWN_LABEL = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
 OWN = (SERVICES, TEMPLATES, TEMPLATE_CACHES, MODEL_CACHES, MODELS)
 _CLUSTER = (CLUSTER_TEMPLATES, CLUSTER_MODELS)
 _KINDS = frozenset(kind.kind for kind in (*OWN, *_CLUSTER))
+
+_SEVERITY = (Level.BUSY, Level.UNKNOWN, Level.WAITS, Level.BAD)
 
 
 @final
@@ -78,6 +80,15 @@ class Overview:
     def ready(self) -> bool:
         """Whether everything that is shown is Ready."""
         return all(line.good for line in self.ours)
+
+    @property
+    def worst(self) -> Line | None:
+        """What to ask on about: one of the first level before one below something that is well; None if all is well.
+
+        What fails comes first, then what waits, then what is on its way.
+        """
+        ill = [line for line in self.roots if not line.good] or [line for line in self.ours if not line.good]
+        return max(ill, key=lambda line: _SEVERITY.index(line.level), default=None)
 
     def states(self) -> dict[str, Counter[str]]:
         """How many objects are in each state, by kind."""

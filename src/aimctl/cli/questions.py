@@ -15,7 +15,7 @@ from aimctl.cli.exits import DONE, FAILED, FORBIDDEN, NOT_FOUND, NOT_READY
 from aimctl.cli.facts import Book, Denied, Facts, ListAll, Unread, Unserved
 from aimctl.cli.gather import follow, put
 from aimctl.cli.kindwords import short_name
-from aimctl.cli.lines import Level, Line, place, span
+from aimctl.cli.lines import Line, place, span
 from aimctl.cli.output import Format, Page, Screen, watch
 from aimctl.cli.overview import OWN, Overview, read_overview
 from aimctl.cli.queue import Queue, read_queue
@@ -202,16 +202,11 @@ def _foot(overview: Overview, facts: Facts, width: int | None) -> list[Text]:
         out += paragraph(f"Not shown: {rest} (aimctl status -A)", width)
     elif not text and overview.namespace:
         out += paragraph("Other namespaces: aimctl status -A", width)
-    ill = max((line for line in overview.roots if not line.good), key=_severity, default=None)
+    ill = overview.worst
     if ill is not None:
         command = Book(facts).aimctl("explain", short_name(ill.kind), ill.name, namespace=ill.namespace)
         out.append(Text("Why: ").append(command, "blue"))
     return out
-
-
-def _severity(line: Line) -> int:
-    """What fails first, then what waits, then what is on its way."""
-    return (Level.BUSY, Level.UNKNOWN, Level.WAITS, Level.BAD).index(line.level)
 
 
 # ---- explain

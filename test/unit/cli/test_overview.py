@@ -163,6 +163,20 @@ def test_a_failed_job_of_a_template_that_is_well_does_not_make_it_ill():
     assert overview.templates[0].children == ()
 
 
+def test_where_to_ask_on_is_told_of_what_is_ill_below_a_service_that_is_well_too():
+    ill = template(state=status("Degraded", "RuntimeConfigNotFound"))
+    overview = read_overview(Paper(running("chat", ill), ill).book(), "team")
+    assert [line.good for line in overview.roots] == [True]
+    assert (overview.ready, overview.worst.kind, overview.worst.name) == (
+        False,
+        "AIMServiceTemplate",
+        "llama",
+    )
+    lost = template("lost", state=status("Pending", "ModelNotFound"))
+    assert read_overview(Paper(running("chat", ill), ill, lost).book(), "team").worst.name == "lost"
+    assert read_overview(Paper(running("chat", template()), template()).book(), "team").worst is None
+
+
 def test_what_may_not_be_listed_is_left_out():
     paper = Paper(running("chat", template()), template(), denied={"list aimservicetemplates", "list jobs"})
     overview = read_overview(paper.book(), "team")
