@@ -115,7 +115,7 @@ async def test_overrides_dropped_while_the_template_is_created_leave_nothing():
 
 @virtual_time
 async def test_the_last_owner_lets_go_while_another_comes():
-    """The deletion says which state it was decided about: either it fails, or the other makes the template anew."""
+    """The deletion says which state it was decided about, so it fails, and the template stays with all it knows."""
     async with world() as w:
         d = Derivations(w)
         await w.model("m")
@@ -124,6 +124,7 @@ async def test_the_last_owner_lets_go_while_another_comes():
         await d.service("old")
         await d.until_owned({NAME: ["old"]})
         await asyncio.sleep(1)
+        uid = d.templates[NAME]["metadata"]["uid"]
         w.faults.add(Delay(1.0), DELETE)
         await d.service("old", None)
         await asyncio.sleep(0.5)
@@ -132,6 +133,7 @@ async def test_the_last_owner_lets_go_while_another_comes():
         await asyncio.sleep(30)
         assert d.all_owners == {NAME: ["new"]}
         assert d.told("new") == ("True", "TemplateDerived")
+        assert d.templates[NAME]["metadata"]["uid"] == uid
 
 
 @virtual_time
