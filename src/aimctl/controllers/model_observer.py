@@ -16,7 +16,7 @@ from aimctl.controllers.indexes import EVERYWHERE, place
 from aimctl.domain.auto_templates import ModelIdentity
 from aimctl.domain.discovery_job import REDISCOVER_ANNOTATION
 from aimctl.domain.model_observation import ModelObservation, SeenTemplate
-from aimctl.domain.naming import LABEL_AUTO_GENERATED
+from aimctl.domain.naming import LABEL_AUTO_GENERATED, LABEL_DERIVED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -138,13 +138,14 @@ class ModelObserver:
         )
 
     def _templates_of(self, namespace: str, name: str) -> Iterator[Object[Any]]:
+        """Its templates, but for derived ones: what one service's overrides come to says nothing of the model."""
         find = self.cache.by_index
-        if namespace:
-            yield from find(kinds.TEMPLATES, "model", place(namespace, name))
-            return
-        yield from find(kinds.CLUSTER_TEMPLATES, "model", place("", name))
-        for item in find(kinds.TEMPLATES, "model", place(EVERYWHERE, name)):
-            if not self.hidden(item.meta.namespace, name):
+        if not namespace:
+            yield from find(kinds.CLUSTER_TEMPLATES, "model", place("", name))
+        for item in find(kinds.TEMPLATES, "model", place(namespace or EVERYWHERE, name)):
+            if LABEL_DERIVED not in item.meta.labels and (
+                namespace or not self.hidden(item.meta.namespace, name)
+            ):
                 yield item
 
 
