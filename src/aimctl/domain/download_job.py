@@ -116,9 +116,12 @@ report() {{
   used=${{used%%[!0-9]*}}
   if [ -n "$used" ]; then echo "{{\\"aimctl\\":\\"progress\\",\\"bytes\\":$((used * 1024))}}"; fi
 }}
+download= told=
+end() {{ told=1; if [ -n "$download" ]; then kill "$download" 2>/dev/null; fi; }}
+trap end TERM INT
 "$@" &
 download=$!
-trap 'kill "$download" 2>/dev/null' TERM INT
+if [ -n "$told" ]; then end; fi
 while :; do report; sleep {PROGRESS_SECONDS}; done &
 reporter=$!
 wait "$download"
