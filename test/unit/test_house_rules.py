@@ -164,4 +164,8 @@ def test_the_search_for_scans_finds_them(tmp_path: Path) -> None:
         "self._cache.list(PODS)\nfor item in informer.store: pass\nstore = informer.store\n"
         "informer.store.get(key)\nself.cache.by_index(PODS, 'owner', uid)\ncache.get(PODS, 'a')\n"
     )
-    assert sorted(scans(file)) == ["x.py:1 self._cache.list", "x.py:2 informer.store", "x.py:3 informer.store"]
+    assert sorted(scans(file)) == [
+        "x.py:1 self._cache.list",
+        "x.py:2 informer.store",
+        "x.py:3 informer.store",
+    ]
