@@ -122,7 +122,7 @@ trap end TERM INT
 "$@" &
 download=$!
 if [ -n "$told" ]; then end; fi
-while :; do report; sleep {PROGRESS_SECONDS}; done &
+while kill -0 "$download" 2>/dev/null; do report; sleep {PROGRESS_SECONDS}; done &
 reporter=$!
 wait "$download"
 code=$?
