@@ -222,7 +222,6 @@ def completion_script(shell: Annotated[Shell, typer.Argument(help="Which shell."
     Kinds, namespaces and names come from the cluster. To use it in bash: source <(aimctl completion bash).
     """
     # Typer does not list it as exported; the flag --show-completion prints the same, but only for the current shell.
-    # typer has it in a module of its own and does not export it by name
     from typer.completion import get_completion_script  # type: ignore[attr-defined] # as said above
 
     print(get_completion_script(prog_name="aimctl", complete_var="_AIMCTL_COMPLETE", shell=shell.value))
