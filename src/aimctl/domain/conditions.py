@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from aimctl.api.v1alpha1 import Condition
 
-__all__ = ["MAX_MESSAGE", "clip", "condition", "find", "is_true"]
+__all__ = ["MAX_MESSAGE", "clip", "condition", "find"]
 
 Status = Literal["True", "False", "Unknown"]
 
@@ -24,12 +24,6 @@ MAX_MESSAGE = 2048
 def find(conditions: Iterable[Condition], type_: str) -> Condition | None:
     """The condition of this type."""
     return next((item for item in conditions if item.type == type_), None)
-
-
-def is_true(conditions: Iterable[Condition], type_: str) -> bool:
-    """Whether the condition of this type is there and True."""
-    found = find(conditions, type_)
-    return found is not None and found.status == "True"
 
 
 def condition(

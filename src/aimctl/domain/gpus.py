@@ -14,15 +14,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 __all__ = [
     "AMD_DEVICE_IDS",
-    "GPU_LABEL_PREFIXES",
-    "gpu_labels",
     "models_of",
     "normalise",
-    "offered",
     "resource_name",
 ]
 
@@ -38,14 +35,6 @@ AMD_DEVICE_IDS: Mapping[str, str] = MappingProxyType({
     "75a3": "MI355X", "75b3": "MI355X",
 })  # fmt: skip
 """PCI device id -> model."""
-
-GPU_LABEL_PREFIXES = (
-    "amd.com/gpu.",
-    "beta.amd.com/gpu.",
-    "nvidia.com/",
-    "feature.node.kubernetes.io/nvidia-gpu-model",
-)
-"""Labels that can say something here start with one of these; others may change without effect."""
 
 _DEVICE_ID = ("amd.com/gpu.device-id", "beta.amd.com/gpu.device-id")
 _TEXT = (
@@ -107,16 +96,6 @@ def models_of(labels: Mapping[str, str]) -> frozenset[str]:
                 if key.startswith(prefix + "."):
                     found.add(_by_family(key[len(prefix) + 1 :]))
     return frozenset(found - {""})
-
-
-def gpu_labels(labels: Mapping[str, str]) -> Mapping[str, str]:
-    """Only the labels that :func:`models_of` may look at: what a watch has to compare."""
-    return {key: value for key, value in labels.items() if key.startswith(GPU_LABEL_PREFIXES)}
-
-
-def offered(nodes: Iterable[Mapping[str, str]]) -> frozenset[str]:
-    """The GPU models of all nodes, from each node's labels."""
-    return frozenset().union(*(models_of(labels) for labels in nodes))
 
 
 def resource_name(model: str) -> str:

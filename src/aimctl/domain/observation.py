@@ -82,7 +82,7 @@ class TemplateObservation:
         view: its spec and status.
         model: from :func:`~aimctl.domain.resolution.resolve_model`.
         runtime_config: from :func:`~aimctl.domain.resolution.resolve_runtime_config`.
-        gpu_models: what all nodes offer, from :func:`~aimctl.domain.gpus.offered`.
+        gpu_models: what all nodes offer, each as :func:`~aimctl.domain.gpus.models_of` writes it.
         operator_namespace: where Jobs of cluster templates run.
         now: the time, aware.
         jobs: the discovery Jobs it owns, old and new.

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aimctl.api.v1alpha1 import Condition
-from aimctl.domain.conditions import MAX_MESSAGE, clip, condition, find, is_true
+from aimctl.domain.conditions import MAX_MESSAGE, clip, condition, find
 
 BEFORE = (
     Condition(
@@ -56,8 +56,6 @@ def test_the_reason_stands_in_for_an_empty_message() -> None:
 def test_conditions_are_found_by_type() -> None:
     assert find(BEFORE, "Ready") is BEFORE[0]
     assert find(BEFORE, "Other") is None
-    assert not is_true(BEFORE, "Ready")
-    assert is_true((Condition(type="Ready", status="True"),), "Ready")
 
 
 @given(st.text(max_size=5000))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimctl.domain.gpus import AMD_DEVICE_IDS, gpu_labels, models_of, normalise, offered, resource_name
+from aimctl.domain.gpus import AMD_DEVICE_IDS, models_of, normalise, resource_name
 
 
 @pytest.mark.parametrize(
@@ -85,14 +85,6 @@ def test_each_known_device_id_is_its_model(model: str, ids: str) -> None:
     assert {key for key, value in AMD_DEVICE_IDS.items() if value == model} == set(ids.split())
 
 
-def test_the_cluster_offers_what_any_node_offers() -> None:
-    assert offered([{"amd.com/gpu.device-id": "74a1"}, {}, {"nvidia.com/gpu.product": "T4"}]) == {
-        "MI300X",
-        "T4",
-    }
-    assert offered([]) == frozenset()
-
-
 KEYS = st.sampled_from(
     ["amd.com/gpu.device-id", "amd.com/gpu.device-id.74a1", "nvidia.com/gpu.product", "beta.amd.com/gpu.family", "other/label",
      "feature.node.kubernetes.io/nvidia-gpu-model", "nvidia.com/mig.product", "amd.com/gpu.product-name"]
@@ -100,8 +92,9 @@ KEYS = st.sampled_from(
 
 
 @given(st.dictionaries(KEYS, st.text(max_size=20)))
-def test_labels_beyond_the_gpu_labels_change_nothing(labels: dict[str, str]) -> None:
-    assert models_of(gpu_labels(labels)) == models_of(labels)
+def test_any_labels_give_models_in_the_form_that_templates_are_compared_in(labels: dict[str, str]) -> None:
+    assert {normalise(model) for model in models_of(labels)} == models_of(labels)
+    assert "" not in models_of(labels)
 
 
 @pytest.mark.parametrize(
