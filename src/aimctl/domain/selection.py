@@ -5,14 +5,16 @@ Contract:
       later one. Exactly one left is chosen; otherwise nobody is, and everyone is told why.
     * :func:`choose` puts before that what makes selection unnecessary: ``spec.templateRef``, the template that the
       service has already, the model's default template.
-    * Nothing depends on the order in which templates are given.
+    * Nothing depends on the order in which templates are given, nor on which of those that became possible together
+      (made in one go, or by a model or a GPU that appeared) is looked at first: while one that would fit has a status
+      from before, nothing new is selected. Its reconciler is about to write another.
 
 The steps, as :attr:`~aimctl.api.v1alpha1.TemplateMatch.dropped_by` names them:
     Enumeration  it runs another model: an AIMModel hides the AIMClusterModel that cluster templates see
     Ready        it is not Ready
     GPU          no node offers its GPU
     Overrides    it differs in a field that the service's overrides give; or it was derived for other services
-    Selection    it fits, and so do others; or the service keeps the one it has
+    Selection    it fits, and so do others, or may others; or the service keeps the one it has
 """
 
 from __future__ import annotations
@@ -47,6 +49,7 @@ __all__ = [
 
 ENUMERATION, READY, GPU, OVERRIDES, SELECTION = "Enumeration", "Ready", "GPU", "Overrides", "Selection"
 
+MODEL_NOT_FOUND = "ModelNotFound"
 TEMPLATE_NOT_FOUND = "TemplateNotFound"
 TEMPLATE_AMBIGUOUS = "TemplateSelectionAmbiguous"
 TEMPLATE_MISMATCH = "TemplateModelMismatch"
@@ -67,12 +70,18 @@ _ON_THEIR_WAY = frozenset({"", TemplateState.PENDING, TemplateState.PROGRESSING}
 @final
 @dataclass(frozen=True, slots=True)
 class Match:
-    """What became of one template. ``dropped_by`` is "" for one that passed every step."""
+    """What became of one template. ``dropped_by`` is "" for one that passed every step.
+
+    Attributes:
+        coming: it may be Ready without anybody's help, and would fit then.
+        outdated: it is ``coming``, and what its status says is not true any more.
+    """
 
     template: ObservedTemplate
     dropped_by: str = ""
     message: str = ""
     coming: bool = False
+    outdated: bool = False
 
     def to_json(self, *, selected: bool) -> dict[str, Any]:
         """As ``status.templateMatching`` shows it."""
@@ -117,7 +126,7 @@ def choose(seen: ServiceObservation) -> Choice:
     """The template of this service. The observation's model must be resolved."""
     if not isinstance(seen.model, Resolved):
         message = seen.model.message if isinstance(seen.model, Missing) else "the model is being created"
-        return Choice(None, "ModelNotFound", message, ServiceState.PENDING)
+        return Choice(None, MODEL_NOT_FOUND, message, ServiceState.PENDING)
     if seen.view.spec.template_ref is not None:
         return _named(seen, seen.view.spec.template_ref)
     if seen.named is not None and (
@@ -137,14 +146,19 @@ def select(seen: ServiceObservation) -> Choice:
     left = [match for match in matches if not match.dropped_by]
     if len(left) == 1:
         (only,) = left
+        # A derived one would give way. What waits for its discovery may do so for hours: step 2 drops it.
+        awaited = [
+            str(match.template)
+            for match in matches
+            if match.outdated and (only.template.derived or not match.template.derived)
+        ]
+        if awaited:
+            message = f"{only.template} fits; to be looked at before it is selected: {_and(awaited)}"
+            matches = _undecided(matches, "it fits; others are looked at before it is selected")
+            return Choice(None, TEMPLATE_NOT_READY, message, ServiceState.STARTING, matches)
         return Choice(only.template, TEMPLATE_RESOLVED, _selected(only.template), None, matches)
     if left:
-        matches = tuple(
-            match
-            if match.dropped_by
-            else replace(match, dropped_by=SELECTION, message="it fits, and so do others")
-            for match in matches
-        )
+        matches = _undecided(matches, "it fits, and so do others")
         names = _and(str(match.template) for match in left)
         message = (
             f"{len(left)} templates of the model fit: {names}; name one of them in spec.templateRef, or tell them"
@@ -323,13 +337,31 @@ def _judge_one(seen: ServiceObservation, template: ObservedTemplate) -> Match:
         differs = "it was derived for the overrides of other services"
     not_ready = why_not_ready(template)
     if not_ready:
-        coming = not template.deleting and template.view.status.status in _ON_THEIR_WAY
-        return Match(template, READY, not_ready, coming=coming and not no_gpu and not differs)
+        could = not template.deleting and not no_gpu and not differs
+        outdated = could and _outdated(template)
+        coming = could and (outdated or template.view.status.status in _ON_THEIR_WAY)
+        return Match(template, READY, not_ready, coming=coming, outdated=outdated)
     if no_gpu:
         return Match(template, GPU, no_gpu)
     if differs:
         return Match(template, OVERRIDES, differs)
     return Match(template, "", _FITS)
+
+
+def _undecided(matches: Iterable[Match], why: str) -> tuple[Match, ...]:
+    """Nobody was selected of those that fit."""
+    return tuple(
+        match if match.dropped_by else replace(match, dropped_by=SELECTION, message=why) for match in matches
+    )
+
+
+def _outdated(template: ObservedTemplate) -> bool:
+    """Whether the status of a template, whose model and GPU are there, was written when they were not, or never."""
+    status = template.view.status
+    if status.status in ("", TemplateState.NOT_AVAILABLE):
+        return True
+    ready = conditions.find(status.conditions, READY)
+    return ready is not None and ready.reason == MODEL_NOT_FOUND
 
 
 def _none_left(seen: ServiceObservation, matches: tuple[Match, ...]) -> Choice:

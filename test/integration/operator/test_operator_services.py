@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from aimctl.controllers import kinds
-from aimctl.devcluster.faults import Answer, Match
+from aimctl.devcluster.faults import Answer, Delay, Match
 from aimctl.devcluster.machines import gpu_machine
 from aimctl.runtime.kube.builtin import NODES
 from aimctl.testing.virtualtime import virtual_time
@@ -89,6 +89,48 @@ async def test_a_template_that_is_being_discovered_is_waited_for():
         assert w.said("Failure")["status"] == "False"
         await w.until_service("s", "Running")
         assert "Failed" not in w.states["s"]
+
+
+@pytest.mark.parametrize("slow", ["a", "b"])
+@pytest.mark.parametrize(
+    "trouble", [Delay(3), Answer(500, "InternalError", "etcd is away")], ids=["slow", "failing"]
+)
+@virtual_time
+async def test_of_templates_made_together_the_one_that_is_looked_at_first_is_no_choice(slow, trouble):
+    async with serving() as w:
+        await w.model("m")
+        for name in "ab":
+            await w.ready(name)
+        await w.service("s", "team", model=M)
+        w.faults.add(trouble, Match(resource="aimservicetemplates", subresource="status", name=slow), times=3)
+        w.start()
+        await w.until_service("s", "Starting", "TemplateNotReady", seconds=2)
+        assert f"'{slow}'" in w.said("Resolved")["message"]
+        await w.until_service("s", "Failed", "TemplateSelectionAmbiguous")
+        assert w.states["s"][-2:] == ["Starting", "Failed"]
+        assert w.uses() == ""
+
+
+@pytest.mark.parametrize("late", ["model", "gpu"])
+@virtual_time
+async def test_of_templates_that_become_possible_together_the_first_to_be_ready_is_no_choice(late):
+    async with serving(machines=[] if late == "gpu" else [gpu_machine("n0")]) as w:
+        if late != "model":
+            await w.model("m")
+        for name in "ab":
+            await w.ready(name, gpuSelector=GPU)
+        w.start()
+        await w.service("s", "team", model=M)
+        await asyncio.sleep(2)
+        assert w.service_state() in {"Pending", "Failed"}
+        w.faults.add(Delay(3), Match(resource="aimservicetemplates", subresource="status", name="b"))
+        if late == "model":
+            await w.model("m")
+        else:
+            await w.cluster.node.add_machine(gpu_machine("n0"))
+        await w.until_service("s", "Starting", "TemplateNotReady", seconds=2)
+        await w.until_service("s", "Failed", "TemplateSelectionAmbiguous")
+        assert w.uses() == ""
 
 
 @virtual_time

@@ -45,7 +45,13 @@ A = template("a")
         ([A, template("b", "Pending")], {}, {"a": "", "b": "Ready"}),
         ([A, template("b", "Degraded")], {}, {"a": "", "b": "Ready"}),
         ([A, template("b", "NotAvailable", gpu=(1, "H100"))], {}, {"a": "", "b": "Ready"}),
-        ([A, template("b", "")], {}, {"a": "", "b": "Ready"}),
+        ([A, template("b", "", gpu=(1, "H100"))], {}, {"a": "", "b": "Ready"}),
+        ([A, template("b", "", deleting=True)], {}, {"a": "", "b": "Ready"}),
+        (
+            [template("a", metric="throughput"), template("b", "", derived=True, metric="throughput")],
+            {"spec": FAST},
+            {"a": "", "b": "Ready"},
+        ),
         ([A, template("b", deleting=True)], {}, {"a": "", "b": "Ready"}),
         ([A, template("b", gpu=(1, "H100"))], {}, {"a": "", "b": "GPU"}),
         ([A, template("b", gpu=None, metric="throughput")], {"gpus": []}, {"a": "GPU", "b": ""}),
@@ -161,6 +167,29 @@ def test_none_or_several_are_a_failure_unless_one_that_would_fit_is_on_its_way(
         assert "spec.templateRef" in choice.message
 
 
+@pytest.mark.parametrize(
+    "new",
+    [
+        template("b", ""),
+        template("b", "", cluster=True),
+        template("b", "", metric=None),
+        template("b", "Pending", reason="ModelNotFound"),
+        template("b", "Degraded", reason="ModelNotFound"),
+        template("b", "NotAvailable", reason="GPUNotAvailable"),
+    ],
+)
+def test_nothing_is_selected_before_a_template_that_might_fit_was_looked_at(
+    new: ObservedTemplate,
+) -> None:
+    choice = choose(service(templates=[A, new]))
+    assert (choice.template, choice.reason, choice.state) == (None, "TemplateNotReady", "Starting")
+    assert "'b'" in choice.message
+    assert "'a'" in choice.message
+    assert dropped(choice) == {"a": "Selection", "b": "Ready"}
+
+    assert choose(service(templates=[A, new], current=A)).template == A, "what a service has, it keeps"
+
+
 def test_the_message_names_value_step_and_remedy() -> None:
     choice = choose(
         service(
@@ -264,7 +293,8 @@ def test_a_template_that_is_not_ready_for_a_while_is_not_left_for_another(state:
     ("mine", "others", "moved"),
     [
         (template("a", "Failed"), ["b"], True),
-        (template("a", "NotAvailable"), ["b"], True),
+        (template("a", "NotAvailable", gpu=(1, "H100")), ["b"], True),
+        (template("a", "NotAvailable"), ["b"], False),  # its GPU is back
         (template("a", gpu=(1, "H100")), ["b"], True),
         (template("a", "Failed"), ["b", "c"], False),
         (template("a", gpu=(1, "H100")), ["b", "c"], False),
