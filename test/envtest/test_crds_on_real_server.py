@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aimctl.domain import decide_discovery, decide_template
+from aimctl.domain.templates.decision import decide_template
+from aimctl.domain.templates.discovery_decision import decide_discovery
 from support.adminapi import eventually
 from support.clusters import crd_manifests
 from support.templates import completed, observe

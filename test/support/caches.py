@@ -14,15 +14,15 @@ from aimctl.api.v1alpha1 import (
     RuntimeConfigSpec,
     ServiceSpec,
 )
-from aimctl.domain.resolution import Missing, Resolved
-from aimctl.domain.service_observation import ObservedTemplate
-from aimctl.domain.template_cache import model_cache_name
-from aimctl.domain.template_cache_observation import (
+from aimctl.domain.caching.template_cache import model_cache_name
+from aimctl.domain.caching.template_cache_observation import (
     CacheUser,
     ObservedModelCache,
     SeenTemplateCache,
     TemplateCacheObservation,
 )
+from aimctl.domain.resolution import Missing, Resolved
+from aimctl.domain.templates.observed import ObservedTemplate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

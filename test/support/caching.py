@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from aimctl.controllers import kinds
-from aimctl.controllers.admission import DiscoveryAdmission
 from aimctl.controllers.assembly import Assembly
+from aimctl.controllers.caching.wiring import add_template_caching
 from aimctl.controllers.metrics import OperatorMetrics
 from aimctl.controllers.options import OperatorOptions
-from aimctl.controllers.wiring_caching import add_template_caching
-from aimctl.controllers.wiring_templates import add_templates
-from aimctl.domain.template_cache import model_cache_name
+from aimctl.controllers.templates.admission import DiscoveryAdmission
+from aimctl.controllers.templates.wiring import add_templates
+from aimctl.domain.caching.template_cache import model_cache_name
 from aimctl.runtime.manager import Manager, ManagerOptions
 from support.operator import Wire, world
 

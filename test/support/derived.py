@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from aimctl.api.v1alpha1 import CLUSTER_SERVICE_TEMPLATES, SERVICE_TEMPLATES
-from aimctl.domain.service_observation import ObservedTemplate
+from aimctl.domain.templates.observed import ObservedTemplate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

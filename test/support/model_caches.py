@@ -7,16 +7,20 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from aimctl.api.v1alpha1 import MODEL_CACHES, RuntimeConfigSpec
-from aimctl.domain.download_job import CacheIdentity, JobName, download_input
-from aimctl.domain.job_views import JobView, PodView
-from aimctl.domain.model_cache_observation import ModelCacheObservation, ObservedVolume, StorageClasses
-from aimctl.domain.observation import ObservedJob
+from aimctl.domain.caching.download_job import CacheIdentity, JobName, download_input
+from aimctl.domain.caching.model_cache_observation import (
+    ModelCacheObservation,
+    ObservedVolume,
+    StorageClasses,
+)
 from aimctl.domain.resolution import Missing, Resolved
+from aimctl.domain.templates.job_views import JobView, PodView
+from aimctl.domain.templates.observation import ObservedJob
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from aimctl.domain.job_outcome import PodLog
+    from aimctl.domain.templates.job_outcome import PodLog
 
 __all__ = ["CLASSES", "NOW", "SOURCE", "at", "config", "job", "job_name", "observe", "pod", "volume"]
 

@@ -9,20 +9,20 @@ from aimctl.api.v1alpha1 import CLUSTER_SERVICE_TEMPLATES, SERVICE_TEMPLATES, Ru
 from aimctl.api.v1alpha1.caches import TEMPLATE_CACHES
 from aimctl.api.v1alpha1.services import SERVICES
 from aimctl.domain.resolution import Found, resolve_model, resolve_runtime_config
-from aimctl.domain.service_observation import (
+from aimctl.domain.services.observation import (
     ObservedInferenceService,
-    ObservedTemplate,
     ObservedTemplateCache,
     ServiceIdentity,
     ServiceObservation,
 )
+from aimctl.domain.templates.observed import ObservedTemplate
 from support.templates import NOW, model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from aimctl.domain.resolution import Missing, Resolved
-    from aimctl.domain.service_observation import ModelWish
+    from aimctl.domain.services.observation import ModelWish
 
 TEAM = "team"
 SOURCES = [{"name": "m", "source": "hf://m/m", "sizeBytes": 16 << 30}]

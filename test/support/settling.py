@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from aimctl.domain import decide_discovery, decide_template
+from aimctl.domain.templates.decision import decide_template
+from aimctl.domain.templates.discovery_decision import decide_discovery
 from support.templates import observe
 
 if TYPE_CHECKING:
-    from aimctl.domain import DiscoveryDecision, EventWish, TemplateDecision
+    from aimctl.domain.events import EventWish
+    from aimctl.domain.templates.decision import TemplateDecision
+    from aimctl.domain.templates.discovery_decision import DiscoveryDecision
 
 
 @dataclass

@@ -12,17 +12,10 @@ from aimctl.api.v1alpha1 import (
     ModelSpec,
     RuntimeConfigSpec,
 )
-from aimctl.domain import (
-    Found,
-    JobView,
-    ObservedJob,
-    PodLog,
-    PodView,
-    TemplateIdentity,
-    TemplateObservation,
-    resolve_model,
-    resolve_runtime_config,
-)
+from aimctl.domain.resolution import Found, resolve_model, resolve_runtime_config
+from aimctl.domain.templates.discovery_job import TemplateIdentity
+from aimctl.domain.templates.job_outcome import JobView, PodLog, PodView
+from aimctl.domain.templates.observation import ObservedJob, TemplateObservation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

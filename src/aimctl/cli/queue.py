@@ -1,9 +1,9 @@
 """``aimctl queue``: who has a discovery slot, and who waits for one in which order.
 
 Contract: it is worked out from Jobs, templates and services as the API server has them, with the rules of
-:mod:`aimctl.domain.admission` and :mod:`aimctl.domain.queueing`; so it needs no manager, and only the right to read.
-Where a list of all namespaces is refused, one namespace is read instead and ``partial`` says so: places are then only
-good among those that are seen.
+:mod:`aimctl.domain.templates.admission` and :mod:`aimctl.domain.templates.queueing`; so it needs no manager, and only
+the right to read. Where a list of all namespaces is refused, one namespace is read instead and ``partial`` says so:
+places are then only good among those that are seen.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, final
 from aimctl.cli.facts import Denied, ListAll, listed
 from aimctl.cli.lines import place
 from aimctl.controllers.kinds import CLUSTER_TEMPLATES, SERVICES, TEMPLATES
-from aimctl.domain.admission import Candidate, queue_order
-from aimctl.domain.discovery_job import COMPONENT
 from aimctl.domain.naming import LABEL_COMPONENT, LABEL_TEMPLATE, TEMPLATE_ANNOTATION
-from aimctl.domain.queueing import awaits, waiting_since, waits_for_slot
+from aimctl.domain.templates.admission import Candidate, queue_order
+from aimctl.domain.templates.discovery_job import COMPONENT
+from aimctl.domain.templates.queueing import awaits, waiting_since, waits_for_slot
 from aimctl.runtime.kube.builtin import JOBS
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from aimctl.cli.lines import place
 from aimctl.cli.output import Format, Page, Screen
 from aimctl.cli.rights import Right, asking_for
 from aimctl.controllers.kinds import CLUSTER_TEMPLATES, TEMPLATES
-from aimctl.domain.discovery_job import REDISCOVER_ANNOTATION
+from aimctl.domain.templates.discovery_job import REDISCOVER_ANNOTATION
 from aimctl.runtime.clock import format_micro_time
 from aimctl.runtime.kube import Forbidden, NotFound
 

@@ -27,7 +27,7 @@ from aimctl.controllers.kinds import (
 )
 from aimctl.domain import conditions
 from aimctl.domain.naming import LABEL_MANAGED_BY, MANAGED_BY
-from aimctl.domain.template_decision import WARM_FAILED, WARM_REQUESTED
+from aimctl.domain.templates.decision import WARM_FAILED, WARM_REQUESTED
 from aimctl.runtime.kube import Object
 from aimctl.runtime.kube.builtin import CORE_EVENTS, PVCS
 

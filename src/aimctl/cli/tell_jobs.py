@@ -8,8 +8,8 @@ from aimctl.cli.facts import Denied, ListAll
 from aimctl.cli.lines import Level, Line, place, span
 from aimctl.cli.queue import read_queue
 from aimctl.cli.told import newest, unreadable
-from aimctl.domain.job_outcome import PodView
 from aimctl.domain.naming import DOWNLOAD, LABEL_COMPONENT, LABEL_TEMPLATE, label_value
+from aimctl.domain.templates.job_outcome import PodView
 from aimctl.runtime.kube.builtin import JOBS, PODS
 from aimctl.runtime.kube.views import condition
 

@@ -14,7 +14,7 @@ from aimctl.cli.tell_templates import template_line
 from aimctl.cli.told import config_lines, describe, lookup, missing, model_line, operator_line, unreadable
 from aimctl.controllers.kinds import CLUSTER_MODELS, CLUSTER_TEMPLATES, INFERENCE_SERVICES, MODELS, TEMPLATES
 from aimctl.domain import conditions
-from aimctl.domain.selection import READY, SELECTION, TEMPLATE_AMBIGUOUS, TEMPLATE_NOT_FOUND
+from aimctl.domain.services.selection import READY, SELECTION, TEMPLATE_AMBIGUOUS, TEMPLATE_NOT_FOUND
 from aimctl.runtime.kube import Object
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from aimctl.cli.tell_caches import template_cache_by_name
 from aimctl.cli.tell_jobs import discovery_job, job_line, slot_line
 from aimctl.cli.told import config_lines, describe, model_line, operator_line
 from aimctl.domain import conditions
-from aimctl.domain.discovery_decision import AWAITING_DISCOVERY, DISCOVERED, DISCOVERY_FAILED
 from aimctl.domain.naming import BASE_ANNOTATION
-from aimctl.domain.queueing import waits_for_slot
+from aimctl.domain.templates.discovery_decision import AWAITING_DISCOVERY, DISCOVERED, DISCOVERY_FAILED
+from aimctl.domain.templates.queueing import waits_for_slot
 
 if TYPE_CHECKING:
     from aimctl.cli.facts import Book

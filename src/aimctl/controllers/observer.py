@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
+import msgspec
+
 from aimctl.controllers import kinds
-from aimctl.controllers.indexes import JOB_INDEXES, POD_INDEXES, TEMPLATE_INDEXES
+from aimctl.controllers.indexes.services import SERVICE_LOOKUPS
+from aimctl.controllers.indexes.templates import JOB_INDEXES, POD_INDEXES, TEMPLATE_INDEXES
 from aimctl.controllers.inventory import GpuInventory
-from aimctl.controllers.service_indexes import SERVICE_LOOKUPS
-from aimctl.domain.discovery_job import REDISCOVER_ANNOTATION, TemplateIdentity
-from aimctl.domain.job_outcome import JobView, PodView
 from aimctl.domain.naming import (
     DISCOVERY,
     DOWNLOAD,
@@ -22,8 +22,11 @@ from aimctl.domain.naming import (
     LABEL_TEMPLATE,
     MANAGED_BY,
 )
-from aimctl.domain.observation import ObservedJob, TemplateObservation
 from aimctl.domain.resolution import DEFAULT_RUNTIME_CONFIG, Found, resolve_model, resolve_runtime_config
+from aimctl.domain.templates.discovery_job import REDISCOVER_ANNOTATION, TemplateIdentity
+from aimctl.domain.templates.job_outcome import JobView, PodView
+from aimctl.domain.templates.observation import ObservedJob, TemplateObservation
+from aimctl.domain.templates.observed import ObservedTemplate
 from aimctl.runtime.kube import ObjectKey
 from aimctl.runtime.kube.builtin import JOBS, NODES, PODS
 
@@ -39,9 +42,9 @@ if TYPE_CHECKING:
     from aimctl.runtime.cache import Cache
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.controller import Request
-    from aimctl.runtime.kube import Object, Resource
+    from aimctl.runtime.kube import Object, OwnerReference, Resource
 
-__all__ = ["DISCOVERY_SELECTOR", "OWN_SELECTOR", "TemplateObserver"]
+__all__ = ["DISCOVERY_SELECTOR", "OWN_SELECTOR", "TemplateObserver", "observed_template"]
 
 S = TypeVar("S")
 
@@ -154,3 +157,25 @@ class TemplateObserver:
         declare(JOBS, namespaces=own, label_selector=OWN_SELECTOR, indexes=JOB_INDEXES)
         declare(PODS, namespaces=own, label_selector=OWN_SELECTOR, indexes=POD_INDEXES)
         return GpuInventory(declare(NODES, projection="metadata"))
+
+
+def observed_template(obj: Object[Any]) -> ObservedTemplate:
+    """A template as decisions see it. The typed view is remembered: every service of the model asks for it."""
+    meta = obj.meta
+    return ObservedTemplate(
+        kind=obj.resource.kind,
+        namespace=meta.namespace,
+        name=meta.name,
+        uid=meta.uid,
+        generation=meta.generation,
+        resource_version=meta.resource_version,
+        labels=meta.labels,
+        annotations=obj.annotations,
+        owners=tuple(_owner(owner) for owner in meta.owners),
+        deleting=meta.deleting,
+        view=obj.view,
+    )
+
+
+def _owner(owner: OwnerReference) -> dict[str, Any]:
+    return {key: value for key, value in msgspec.to_builtins(owner).items() if value is not None}

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aimctl.controllers.admission import DiscoveryAdmission
 from aimctl.controllers.assembly import Assembly
+from aimctl.controllers.caching.wiring import add_caching
 from aimctl.controllers.metrics import OperatorMetrics
+from aimctl.controllers.models.wiring import add_models
 from aimctl.controllers.options import OperatorOptions
-from aimctl.controllers.wiring_caching import add_caching
-from aimctl.controllers.wiring_derivation import add_derivation
-from aimctl.controllers.wiring_models import add_models
-from aimctl.controllers.wiring_services import add_services
-from aimctl.controllers.wiring_templates import add_templates
+from aimctl.controllers.services.wiring import add_services
+from aimctl.controllers.services.wiring_derivation import add_derivation
+from aimctl.controllers.templates.admission import DiscoveryAdmission
+from aimctl.controllers.templates.wiring import add_templates
 
 if TYPE_CHECKING:
-    from aimctl.controllers.registry import ImageRegistry
+    from aimctl.controllers.models.registry import ImageRegistry
     from aimctl.runtime.manager import Manager
 
 __all__ = ["OperatorOptions", "add_operator"]

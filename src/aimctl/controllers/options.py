@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from aimctl.domain.admission import DEFAULT_LIMIT
-from aimctl.domain.image_reference import is_host
+from aimctl.domain.images.reference import is_host
+from aimctl.domain.templates.admission import DEFAULT_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

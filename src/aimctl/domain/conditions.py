@@ -6,14 +6,16 @@ same as before is the same, byte for byte.
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
     from aimctl.api.v1alpha1 import Condition
 
-__all__ = ["MAX_MESSAGE", "clip", "condition", "find"]
+__all__ = ["MAX_MESSAGE", "clip", "condition", "find", "rfc3339"]
 
 Status = Literal["True", "False", "Unknown"]
 
@@ -63,3 +65,8 @@ def condition(
 def clip(text: str, limit: int) -> str:
     """``text`` in at most ``limit`` characters, with a mark where it was cut."""
     return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def rfc3339(moment: datetime) -> str:
+    """A time as Kubernetes writes it: UTC, whole seconds, ``Z``."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -12,8 +12,8 @@ from urllib.parse import urlencode
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from aimctl.controllers.registry import RegistryUnreachable
-from aimctl.controllers.registry_client import Answer, OciRegistry
+from aimctl.controllers.models.registry import RegistryUnreachable
+from aimctl.controllers.models.registry_client import Answer, OciRegistry
 from aimctl.devcluster.registry import RegistryDown
 from aimctl.runtime.kube.transport import HttpRequest
 
@@ -38,7 +38,7 @@ def simulated_registry(cluster: DevCluster) -> OciRegistry:
 
 @final
 class _InMemory:
-    """An :class:`~aimctl.controllers.registry_client.Exchange` that calls the registry."""
+    """An :class:`~aimctl.controllers.models.registry_client.Exchange` that calls the registry."""
 
     def __init__(self, registry: SimulatedRegistry) -> None:
         self._registry = registry

@@ -4,13 +4,13 @@ import asyncio
 
 import pytest
 
-from aimctl.controllers.registry import AccessDenied, ImageNotFound, RegistryUnreachable
-from aimctl.controllers.registry_client import OciRegistry
-from aimctl.controllers.registry_http import HttpExchange
+from aimctl.controllers.models.registry import AccessDenied, ImageNotFound, RegistryUnreachable
+from aimctl.controllers.models.registry_client import OciRegistry
+from aimctl.controllers.models.registry_http import HttpExchange
 from aimctl.devcluster import Catalogue, DevCluster
 from aimctl.devcluster.registry import RegistryFault
-from aimctl.domain.image_reference import parse_image
-from aimctl.domain.registry_auth import Credentials
+from aimctl.domain.images.reference import parse_image
+from aimctl.domain.images.registry_auth import Credentials
 from aimctl.runtime.clock import LoopClock
 
 IMAGES = (

@@ -10,7 +10,7 @@ import msgspec
 from aimctl.controllers import kinds
 from aimctl.devcluster.catalogue import Catalogue
 from aimctl.devcluster.faults import Answer, Match
-from aimctl.domain.template_cache import model_cache_name
+from aimctl.domain.caching.template_cache import model_cache_name
 from aimctl.runtime.kube.builtin import JOBS, PVCS
 from aimctl.testing.virtualtime import virtual_time
 from support.operator import world

@@ -9,7 +9,7 @@ import pytest
 from aimctl.controllers import kinds
 from aimctl.controllers.making import edit, make
 from aimctl.devcluster.faults import Answer, Match
-from aimctl.domain.template_cache import DownloadWish, model_cache_manifest
+from aimctl.domain.caching.template_cache import DownloadWish, model_cache_manifest
 from aimctl.runtime.cache import Cache
 from aimctl.runtime.kube import Conflict, ServerError
 from aimctl.runtime.kube.builtin import NAMESPACES

@@ -6,7 +6,7 @@ import asyncio
 
 from aimctl.controllers import kinds
 from aimctl.devcluster.faults import Answer, Match
-from aimctl.domain.auto_model import auto_model_name
+from aimctl.domain.models.auto_model import auto_model_name
 from aimctl.testing.virtualtime import virtual_time
 from support.models import deployment, image, images
 from support.service_witness import serving

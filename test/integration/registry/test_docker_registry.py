@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from aimctl.controllers.registry import (
+from aimctl.controllers.models.registry import (
     AccessDenied,
     ImageNotFound,
     MalformedMetadata,
     RegistryUnreachable,
 )
-from aimctl.controllers.registry_client import OciRegistry
-from aimctl.controllers.registry_http import HttpExchange
-from aimctl.domain.image_reference import parse_image
-from aimctl.domain.registry_auth import Credentials, credentials_for, read_pull_secret
+from aimctl.controllers.models.registry_client import OciRegistry
+from aimctl.controllers.models.registry_http import HttpExchange
+from aimctl.domain.images.reference import parse_image
+from aimctl.domain.images.registry_auth import Credentials, credentials_for, read_pull_secret
 from aimctl.runtime.clock import LoopClock
 from support.docker_registry import DockerRegistry, RegistryNotFoundError, digest_of, find_program
 from support.token_service import TokenService

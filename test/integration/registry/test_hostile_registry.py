@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from aimctl.controllers.registry import (
+from aimctl.controllers.models.registry import (
     AccessDenied,
     ImageNotFound,
     MalformedMetadata,
@@ -18,10 +18,10 @@ from aimctl.controllers.registry import (
     RegistryError,
     RegistryUnreachable,
 )
-from aimctl.controllers.registry_client import MAX_ANSWER_BYTES, OciRegistry
-from aimctl.controllers.registry_http import HttpExchange
-from aimctl.domain.image_reference import parse_image
-from aimctl.domain.registry_auth import Credentials
+from aimctl.controllers.models.registry_client import MAX_ANSWER_BYTES, OciRegistry
+from aimctl.controllers.models.registry_http import HttpExchange
+from aimctl.domain.images.reference import parse_image
+from aimctl.domain.images.registry_auth import Credentials
 from aimctl.runtime.clock import LoopClock
 from support.hostile_registry import MANIFEST, Hostile, Reply, image_replies, sha
 from support.pki import CertificateAuthority

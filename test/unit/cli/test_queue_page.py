@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aimctl.cli.queue import read_queue
-from aimctl.domain.admission import Candidate, queue_order
+from aimctl.domain.templates.admission import Candidate, queue_order
 from support.facts import Paper, at, condition, job, service, status, template
 
 AWAITING = status(

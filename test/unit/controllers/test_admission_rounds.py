@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aimctl.controllers.admission import ROUND, DiscoveryAdmission
-from aimctl.controllers.indexes import JOB_INDEXES
+from aimctl.controllers.indexes.templates import JOB_INDEXES
 from aimctl.controllers.observer import DISCOVERY_SELECTOR
+from aimctl.controllers.templates.admission import ROUND, DiscoveryAdmission
 from aimctl.devcluster.faults import Answer, Match, Refuse
-from aimctl.domain.admission import Candidate
-from aimctl.domain.discovery_decision import DiscoveryWish
-from aimctl.domain.discovery_job import COMPONENT
 from aimctl.domain.naming import LABEL_COMPONENT, LABEL_TEMPLATE
+from aimctl.domain.templates.admission import Candidate
+from aimctl.domain.templates.discovery_decision import DiscoveryWish
+from aimctl.domain.templates.discovery_job import COMPONENT
 from aimctl.runtime.cache import Cache
 from aimctl.runtime.kube.builtin import JOBS
 from aimctl.testing.virtualtime import virtual_time

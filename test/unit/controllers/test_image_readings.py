@@ -10,21 +10,21 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from aimctl.controllers.image_readings import (
+from aimctl.controllers.models.image_readings import (
     FRESH_SECONDS,
     LONGEST_PAUSE_SECONDS,
     READS_PER_REGISTRY,
     ImageReadings,
 )
-from aimctl.controllers.registry import (
+from aimctl.controllers.models.registry import (
     AccessDenied,
     ImageConfig,
     ImageNotFound,
     RateLimited,
     RegistryUnreachable,
 )
-from aimctl.domain.image_reading import FailedReading, ImageQuestion, Reading
-from aimctl.domain.registry_auth import Credentials, PullEntry
+from aimctl.domain.images.reading import FailedReading, ImageQuestion, Reading
+from aimctl.domain.images.registry_auth import Credentials, PullEntry
 from aimctl.runtime.controller import Request
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from aimctl.controllers.registry import MalformedMetadata, RegistryUnreachable
-from aimctl.controllers.registry_client import Answer, OciRegistry
-from aimctl.domain.image_reference import parse_image
-from aimctl.domain.registry_auth import Credentials
+from aimctl.controllers.models.registry import MalformedMetadata, RegistryUnreachable
+from aimctl.controllers.models.registry_client import Answer, OciRegistry
+from aimctl.domain.images.reference import parse_image
+from aimctl.domain.images.registry_auth import Credentials
 from aimctl.runtime.clock import LoopClock
 from support.hostile_registry import image_replies
 

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from aimctl.controllers import kinds
-from aimctl.controllers.service_indexes import MODEL_LOOKUPS, SERVICE_LOOKUPS, resolved_of
-from aimctl.domain.auto_model import auto_model_name
+from aimctl.controllers.indexes.services import MODEL_LOOKUPS, SERVICE_LOOKUPS, resolved_of
+from aimctl.domain.models.auto_model import auto_model_name
 from aimctl.runtime.kube import Object
 
 AUTO = auto_model_name("i")

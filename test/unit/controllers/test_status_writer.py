@@ -11,11 +11,11 @@ import pytest
 
 from aimctl.controllers.kinds import CLUSTER_TEMPLATES, TEMPLATES
 from aimctl.controllers.status import StatusWriter, Turns
-from aimctl.domain.discovery_decision import OWNED_CONDITIONS, OWNED_FIELDS
 from aimctl.domain.status_slice import StatusFamily, StatusSlice
-from aimctl.domain.template_decision import FAMILY
-from aimctl.domain.template_decision import OWNED_CONDITIONS as ROLLED_CONDITIONS
-from aimctl.domain.template_decision import OWNED_FIELDS as ROLLED_FIELDS
+from aimctl.domain.templates.decision import FAMILY
+from aimctl.domain.templates.decision import OWNED_CONDITIONS as ROLLED_CONDITIONS
+from aimctl.domain.templates.decision import OWNED_FIELDS as ROLLED_FIELDS
+from aimctl.domain.templates.discovery_decision import OWNED_CONDITIONS, OWNED_FIELDS
 from aimctl.runtime.cache import Cache
 from aimctl.runtime.controller import RetryAfter
 from aimctl.runtime.kube import Conflict, Object

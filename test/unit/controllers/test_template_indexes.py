@@ -9,8 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from aimctl.controllers import kinds
-from aimctl.controllers.admission import slot_freed
-from aimctl.controllers.indexes import (
+from aimctl.controllers.indexes.templates import (
     EVERYWHERE,
     JOB_INDEXES,
     POD_INDEXES,
@@ -20,6 +19,7 @@ from aimctl.controllers.indexes import (
 )
 from aimctl.controllers.metrics import OperatorMetrics
 from aimctl.controllers.options import OperatorOptions
+from aimctl.controllers.templates.admission import slot_freed
 from aimctl.domain.naming import DISCOVERY, DOWNLOAD, LABEL_COMPONENT
 from aimctl.runtime.controller import Created, Deleted, Updated
 from aimctl.runtime.kube import Object

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from aimctl.controllers.registry import (
+from aimctl.controllers.models.registry import (
     AccessDenied,
     ImageNotFound,
     MalformedMetadata,
@@ -13,8 +13,8 @@ from aimctl.controllers.registry import (
 )
 from aimctl.devcluster.catalogue import Catalogue
 from aimctl.devcluster.registry import RegistryFault, SimulatedRegistry
-from aimctl.domain.image_reference import parse_image
-from aimctl.domain.registry_auth import Credentials
+from aimctl.domain.images.reference import parse_image
+from aimctl.domain.images.registry_auth import Credentials
 from aimctl.runtime.kube.transport import HttpRequest
 from aimctl.testing.registry import simulated_registry
 from aimctl.testing.virtualtime import virtual_clock, virtual_time

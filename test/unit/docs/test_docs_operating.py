@@ -13,7 +13,7 @@ from aimctl.cli.app import app
 from aimctl.controllers.metrics import OperatorMetrics
 from aimctl.controllers.operator import OperatorOptions, add_operator
 from aimctl.devcluster import DevCluster
-from aimctl.domain.discovery_job import (
+from aimctl.domain.templates.discovery_job import (
     ACTIVE_DEADLINE_SECONDS,
     REDISCOVER_ANNOTATION,
     TTL_SECONDS_AFTER_FINISHED,

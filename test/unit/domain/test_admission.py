@@ -8,7 +8,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimctl.domain import Candidate, admit, queue_order
+from aimctl.domain.templates.admission import Candidate, admit, queue_order
 
 CANDIDATES = st.lists(
     st.builds(

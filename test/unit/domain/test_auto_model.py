@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aimctl.api.v1alpha1 import RuntimeConfigSpec, Scope, ServiceSpec
-from aimctl.domain.auto_model import auto_model, auto_model_name
+from aimctl.domain.models.auto_model import auto_model, auto_model_name
 from aimctl.domain.naming import LABEL_MANAGED_BY
 from aimctl.domain.resolution import Reference, Resolved
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aimctl.api.v1alpha1 import ModelSpec, Precision, RecommendedDeployment, RuntimeConfigSpec
-from aimctl.domain.auto_templates import ModelIdentity, auto_templates
+from aimctl.domain.models.auto_templates import ModelIdentity, auto_templates
 
 ONE = {"gpuModel": "MI300X", "gpuCount": 1, "precision": "fp8", "metric": "latency"}
 PROPAGATE = {"labelPropagation": {"enabled": True, "match": ["cost/*", "app.kubernetes.io/*"]}}

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from aimctl.api.v1alpha1 import RuntimeConfigSpec
 from aimctl.api.v1alpha1.services import ServiceOverrides
 from aimctl.devcluster.patches import merge_patch
-from aimctl.domain.derivation import (
+from aimctl.domain.services.derivation import (
     base_name,
     derived_name,
     derived_spec,
@@ -28,7 +28,7 @@ from aimctl.domain.derivation import (
     profile_of,
     vouches,
 )
-from aimctl.domain.service_observation import ObservedTemplate
+from aimctl.domain.templates.observed import ObservedTemplate
 from support.derived import edited, template_of, with_spec
 from support.services import TEAM, service, template
 

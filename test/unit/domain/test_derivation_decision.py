@@ -10,15 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aimctl.api.v1alpha1 import RuntimeConfigSpec
-from aimctl.domain.derivation import derived_name, derived_template, overrides_digest
-from aimctl.domain.derivation_decision import (
+from aimctl.domain.resolution import Missing
+from aimctl.domain.services.derivation import derived_name, derived_template, overrides_digest
+from aimctl.domain.services.derivation_decision import (
     DerivationDecision,
     DerivationObservation,
     base_of,
     decide_derivation,
 )
-from aimctl.domain.resolution import Missing
-from aimctl.domain.service_observation import ModelWish, ObservedTemplate, ServiceObservation
+from aimctl.domain.services.observation import ModelWish, ServiceObservation
+from aimctl.domain.templates.observed import ObservedTemplate
 from support.derived import edited, template_of
 from support.services import service, template
 

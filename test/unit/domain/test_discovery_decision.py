@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aimctl.domain import decide_discovery
+from aimctl.domain.templates.discovery_decision import decide_discovery
 from support.settling import Settled, settle
 from support.templates import completed, job, model, observe, pod
 

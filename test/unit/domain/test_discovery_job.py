@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from aimctl.api.v1alpha1 import RuntimeConfigSpec
-from aimctl.domain import Blocked, DiscoveryInput, TemplateObservation, job_name, manifest
+from aimctl.domain.templates.discovery_job import DiscoveryInput, job_name, manifest
+from aimctl.domain.templates.observation import Blocked, TemplateObservation
 from support.templates import model, observe
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimctl.domain.discovery_output import (
+from aimctl.domain.templates.discovery_output import (
     MAX_DEPTH,
     MAX_OUTPUT_BYTES,
     MAX_PROFILE_BYTES,

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aimctl.api.v1alpha1 import ModelCacheSpec, RuntimeConfigSpec
-from aimctl.domain.download_failure import LONGEST_PAUSE, explain, pause_after
-from aimctl.domain.download_job import (
+from aimctl.domain.caching.download_failure import LONGEST_PAUSE, explain, pause_after
+from aimctl.domain.caching.download_job import (
     MOUNT_PATH,
     UNKNOWN_SIZE_BYTES,
     CacheIdentity,
@@ -26,8 +26,8 @@ from aimctl.domain.download_job import (
     volume_claim,
     without_progress,
 )
-from aimctl.domain.job_outcome import Cause, Failed
 from aimctl.domain.quantity import MAX_BYTES
+from aimctl.domain.templates.job_outcome import Cause, Failed
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimctl.domain.image_manifest import (
+from aimctl.domain.images.manifest import (
     INDEX_TYPES,
     MANIFEST_TYPES,
     NotAnImage,

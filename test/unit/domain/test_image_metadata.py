@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from aimctl.api.v1alpha1 import MODELS, OciMetadata, RecommendedDeployment
 from aimctl.domain.hashing import canonical_json
-from aimctl.domain.image_metadata import MAX_DEPLOYMENTS, MAX_LABEL, MAX_STORED_BYTES, read_metadata
-from aimctl.domain.image_reading import FailedReading, Reading, judge_labels
+from aimctl.domain.images.metadata import MAX_DEPLOYMENTS, MAX_LABEL, MAX_STORED_BYTES, read_metadata
+from aimctl.domain.images.reading import FailedReading, Reading, judge_labels
 
 NEW, OLD = "com.amd.aim.model.", "org.amd.silogen.model."
 ONE = {"gpuModel": "MI300X", "gpuCount": 1, "precision": "fp8", "metric": "latency"}

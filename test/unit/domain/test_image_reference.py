@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from aimctl.domain.image_reference import InvalidImage, is_host, parse_image
+from aimctl.domain.images.reference import InvalidImage, is_host, parse_image
 
 SHA = "sha256:" + "0a" * 32
 

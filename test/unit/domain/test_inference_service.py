@@ -12,15 +12,16 @@ from hypothesis import strategies as st
 
 from aimctl.api.v1alpha1 import CLUSTER_SERVICE_TEMPLATES, SERVICE_TEMPLATES, RuntimeConfigSpec
 from aimctl.api.v1alpha1.caches import TEMPLATE_CACHES
-from aimctl.domain.inference_service import inference_service
 from aimctl.domain.resolution import Resolved
-from aimctl.domain.service_observation import ModelWish, ObservedTemplateCache
+from aimctl.domain.services.inference_service import inference_service
+from aimctl.domain.services.observation import ModelWish, ObservedTemplateCache
 from support.services import cache, service, template
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aimctl.domain.service_observation import ObservedTemplate, ServiceObservation
+    from aimctl.domain.services.observation import ServiceObservation
+    from aimctl.domain.templates.observed import ObservedTemplate
 
 
 def runs(profile: Any = None, *, cluster: bool = False, **spec: Any) -> ObservedTemplate:

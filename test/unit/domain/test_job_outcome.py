@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aimctl.domain import PodLog, judge
-from aimctl.domain.job_outcome import (
+from aimctl.domain.templates.job_outcome import (
     CONFIG_GRACE,
     PULL_GRACE,
     UNSCHEDULABLE_GRACE,
@@ -17,10 +16,12 @@ from aimctl.domain.job_outcome import (
     NeedsLog,
     NeedsPods,
     Outcome,
+    PodLog,
     PodView,
     Running,
     Succeeded,
     Waiting,
+    judge,
 )
 from support.templates import ANSWER, NOW, ObservedJob, completed, job, pod
 

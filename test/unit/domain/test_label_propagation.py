@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aimctl.api.v1alpha1 import RuntimeConfigSpec
-from aimctl.domain import Blocked, manifest
 from aimctl.domain.labels import fits, propagated
+from aimctl.domain.templates.discovery_job import manifest
+from aimctl.domain.templates.observation import Blocked
 from support.templates import observe
 
 

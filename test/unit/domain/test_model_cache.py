@@ -12,11 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimctl.domain.job_outcome import PodLog
-from aimctl.domain.model_cache import UNUSED_GRACE, ModelCacheDecision, decide_model_cache
-from aimctl.domain.model_cache_observation import ModelCacheObservation, ObservedVolume, StorageClasses
-from aimctl.domain.observation import ObservedJob
+from aimctl.domain.caching.model_cache import UNUSED_GRACE, ModelCacheDecision, decide_model_cache
+from aimctl.domain.caching.model_cache_observation import (
+    ModelCacheObservation,
+    ObservedVolume,
+    StorageClasses,
+)
 from aimctl.domain.resolution import Missing
+from aimctl.domain.templates.job_outcome import PodLog
+from aimctl.domain.templates.observation import ObservedJob
 from support.model_caches import NOW, SOURCE, at, config, job, job_name, observe, pod, volume
 
 NO_CLASSES = StorageClasses(frozenset())

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aimctl.api.v1alpha1 import CLUSTER_MODELS, MODELS, ModelState, RuntimeConfigSpec, TemplateState
-from aimctl.domain.auto_templates import ModelIdentity
-from aimctl.domain.image_metadata import read_metadata
-from aimctl.domain.image_reading import FailedReading, ImageQuestion, Reading
-from aimctl.domain.model_decision import decide_model
-from aimctl.domain.model_observation import ModelObservation, SeenTemplate
+from aimctl.domain.images.metadata import read_metadata
+from aimctl.domain.images.reading import FailedReading, ImageQuestion, Reading
+from aimctl.domain.models.auto_templates import ModelIdentity
+from aimctl.domain.models.decision import decide_model
+from aimctl.domain.models.observation import ModelObservation, SeenTemplate
 from aimctl.domain.resolution import Found, resolve_runtime_config
 
 NOW = datetime(2026, 5, 4, 12, 0, 0, tzinfo=UTC)

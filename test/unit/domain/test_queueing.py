@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from aimctl.api.v1alpha1 import SERVICES, TemplateStatus
-from aimctl.domain.discovery_decision import decide_discovery
-from aimctl.domain.queueing import awaits, waiting_since, waits_for_slot
-from aimctl.domain.template_decision import decide_template
+from aimctl.domain.templates.decision import decide_template
+from aimctl.domain.templates.discovery_decision import decide_discovery
+from aimctl.domain.templates.queueing import awaits, waiting_since, waits_for_slot
 from support.templates import observe
 
 

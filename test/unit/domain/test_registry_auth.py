@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimctl.domain.image_reference import parse_image
-from aimctl.domain.registry_auth import (
+from aimctl.domain.images.reference import parse_image
+from aimctl.domain.images.registry_auth import (
     MAX_CANDIDATES,
     Credentials,
     PullEntry,

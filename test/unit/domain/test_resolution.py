@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from aimctl.api.v1alpha1 import ModelSpec, RuntimeConfigSpec, Scope
-from aimctl.domain import Found, Missing, Reference, Resolved, resolve_model, resolve_runtime_config
+from aimctl.domain.resolution import (
+    Found,
+    Missing,
+    Reference,
+    Resolved,
+    resolve_model,
+    resolve_runtime_config,
+)
 
 OWN = Found("m", "team", "own-uid", ModelSpec(image="own:1"))
 CLUSTER = Found("m", "", "cluster-uid", ModelSpec(image="cluster:1"))

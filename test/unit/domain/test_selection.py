@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from aimctl.api.v1alpha1 import ServiceOverrides
 from aimctl.domain.resolution import Missing
-from aimctl.domain.selection import MATCHES_SHOWN, choose, difference, has_overrides, select
-from aimctl.domain.service_observation import ModelWish
+from aimctl.domain.services.observation import ModelWish
+from aimctl.domain.services.selection import MATCHES_SHOWN, choose, difference, has_overrides, select
 from support.services import service, template
 
 if TYPE_CHECKING:
-    from aimctl.domain.selection import Choice
-    from aimctl.domain.service_observation import ObservedTemplate
+    from aimctl.domain.services.selection import Choice
+    from aimctl.domain.templates.observed import ObservedTemplate
 
 FAST = {"overrides": {"metric": "throughput"}}
 

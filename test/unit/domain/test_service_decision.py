@@ -10,24 +10,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aimctl.api.v1alpha1 import ServiceState
-from aimctl.domain.derivation import derived_name
 from aimctl.domain.resolution import Missing
-from aimctl.domain.runtime_view import APPLIED_HASH_ANNOTATION, holds, manifest
-from aimctl.domain.service_decision import decide_service
-from aimctl.domain.service_observation import ModelWish, Refused
-from aimctl.domain.service_resolution import resolve_template
+from aimctl.domain.services.decision import decide_service
+from aimctl.domain.services.derivation import derived_name
+from aimctl.domain.services.observation import ModelWish, Refused
+from aimctl.domain.services.resolution import resolve_template
+from aimctl.domain.services.runtime_view import APPLIED_HASH_ANNOTATION, holds, manifest
 from support.services import cache, runtime, service, template
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aimctl.domain.observation import EventWish
-    from aimctl.domain.service_decision import ServiceDecision
-    from aimctl.domain.service_observation import (
-        ObservedInferenceService,
-        ObservedTemplate,
-        ServiceObservation,
-    )
+    from aimctl.domain.events import EventWish
+    from aimctl.domain.services.decision import ServiceDecision
+    from aimctl.domain.services.observation import ObservedInferenceService, ServiceObservation
+    from aimctl.domain.templates.observed import ObservedTemplate
 
 A = template("a")
 FAST = {"overrides": {"metric": "throughput"}}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aimctl.domain import StatusFamily, StatusSlice
+from aimctl.domain.status_slice import StatusFamily, StatusSlice
 
 READY = {"type": "Ready", "status": "True"}
 OTHER = {"type": "Other", "status": "True"}

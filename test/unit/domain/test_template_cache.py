@@ -15,13 +15,13 @@ from aimctl.api.v1alpha1 import (
     TEMPLATE_CACHES,
     ServiceSpec,
 )
-from aimctl.domain.service_observation import ObservedTemplate
-from aimctl.domain.template_cache import (
+from aimctl.domain.caching.template_cache import (
     DownloadWish,
     model_cache_manifest,
     model_cache_name,
     template_cache_manifest,
 )
+from aimctl.domain.templates.observed import ObservedTemplate
 
 LLAMA = "hf://meta-llama/Llama-3.1-8B-Instruct"
 TOKEN = {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hf-creds", "key": "token"}}}

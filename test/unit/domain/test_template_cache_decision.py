@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aimctl.api.v1alpha1 import TEMPLATE_CACHES, RuntimeConfigSpec
+from aimctl.domain.caching.template_cache import model_cache_name
+from aimctl.domain.caching.template_cache_decision import decide_template_cache
 from aimctl.domain.resolution import Resolved
-from aimctl.domain.template_cache import model_cache_name
-from aimctl.domain.template_cache_decision import decide_template_cache
 from support.caches import (
     LLAMA,
     NO_CONFIG,

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aimctl.api.v1alpha1 import RuntimeConfigSpec, TemplateState
-from aimctl.domain import decide_discovery, decide_template
+from aimctl.domain.templates.decision import decide_template
+from aimctl.domain.templates.discovery_decision import decide_discovery
 from support.settling import settle
 from support.templates import NOW, ObservedJob, completed, job, model, observe, pod
 

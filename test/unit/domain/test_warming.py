@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aimctl.api.v1alpha1 import SERVICE_TEMPLATES, RuntimeConfigSpec, TemplateState
+from aimctl.domain.caching.warming import WarmingObservation, decide_warming
 from aimctl.domain.resolution import Resolved
-from aimctl.domain.template_decision import decide_template
-from aimctl.domain.warming import WarmingObservation, decide_warming
+from aimctl.domain.templates.decision import decide_template
 from support.caches import LLAMA, NO_CONFIG, NOW, TOKEN, TOKENIZER, at, seen_cache, template
 from support.templates import observe as observe_template
 

@@ -1,0 +1,1 @@
+"""Template caches, model caches, and what a template says about them."""

@@ -1,0 +1,99 @@
+"""Model caches, wired: which events ask for which reconciler.
+
+model caches change     -> themselves
+template caches change  -> the model caches they list, or listed
+volume claims change    -> the model cache of their name
+download Jobs change    -> the model cache that owns them
+their pods change       -> the model cache whose volume they mount, and its progress is read
+runtime configs change  -> those that refer to them (by index)
+storage classes change  -> those whose volume is not ready (by index)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aimctl.controllers import kinds
+from aimctl.controllers.caching.download_progress import WORKERS, DownloadProgressReconciler
+from aimctl.controllers.caching.model_cache_observer import UNBOUND, ModelCacheObserver, claims_of
+from aimctl.controllers.caching.model_caches import ModelCacheReconciler
+from aimctl.controllers.indexes.templates import EVERYWHERE, place
+from aimctl.runtime.controller import (
+    EnqueueMapped,
+    EnqueueObject,
+    EnqueueOwner,
+    Request,
+    Watch,
+    changed,
+    generation_changed,
+)
+from aimctl.runtime.kube.builtin import JOBS, PODS, PVCS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aimctl.controllers.assembly import Assembly
+    from aimctl.runtime.kube import Object
+
+__all__ = ["add_model_caches"]
+
+
+def add_model_caches(assembly: Assembly) -> None:
+    """Add the reconciler of model caches, and the one that reads how far downloads are."""
+    manager, cache = assembly.manager, assembly.cache
+    observer = ModelCacheObserver(assembly.observer, assembly.options.namespaces, manager.clock)
+    progress = DownloadProgressReconciler(assembly.observer, manager.client, manager.clock)
+    reconciler = ModelCacheReconciler(
+        observer=observer,
+        client=manager.client,
+        turns=assembly.turns,
+        events=manager.events,
+        clock=manager.clock,
+        measured=progress.measured,
+    )
+    informer = cache.informer
+    informer(kinds.MODEL_CACHES).add_handler(assembly.metrics.model_caches())
+
+    def configured(config: Object[Any]) -> Iterator[Request]:
+        where = place(config.meta.namespace or EVERYWHERE, config.meta.name)
+        for obj in cache.by_index(kinds.MODEL_CACHES, "runtime-config", where):
+            yield obj.key
+
+    def unbound(_: Object[Any]) -> Iterator[Request]:
+        for obj in cache.by_index(kinds.MODEL_CACHES, "storage", UNBOUND):
+            yield obj.key
+
+    controller = assembly.add(
+        "modelcaches",
+        reconciler,
+        kinds.MODEL_CACHES,
+        [
+            Watch(informer(kinds.MODEL_CACHES), EnqueueObject()),
+            Watch(informer(kinds.TEMPLATE_CACHES), EnqueueMapped(_listed), [changed(_models)]),
+            Watch(informer(PVCS), EnqueueObject()),
+            Watch(informer(JOBS), EnqueueOwner(kinds.MODEL_CACHES)),
+            Watch(informer(PODS), EnqueueMapped(claims_of)),
+            *(
+                Watch(informer(kind), EnqueueMapped(configured), [generation_changed])
+                for kind in (kinds.RUNTIME_CONFIGS, kinds.CLUSTER_RUNTIME_CONFIGS)
+            ),
+            Watch(informer(kinds.STORAGE_CLASSES), EnqueueMapped(unbound)),
+        ],
+    )
+    progress.tell_with(controller.queue.add)
+    assembly.add(
+        "downloadprogress",
+        progress,
+        kinds.MODEL_CACHES,
+        [Watch(informer(PODS), EnqueueMapped(claims_of))],
+        workers=WORKERS,
+    )
+
+
+def _models(template_cache: Object[Any]) -> frozenset[str]:
+    return frozenset(item.model_cache for item in template_cache.view.status.models)
+
+
+def _listed(template_cache: Object[Any]) -> Iterator[Request]:
+    for name in _models(template_cache):
+        yield Request(template_cache.meta.namespace, name)

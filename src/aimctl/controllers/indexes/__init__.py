@@ -1,0 +1,1 @@
+"""How objects are found by what they refer to, an index at a time: nothing is ever searched."""

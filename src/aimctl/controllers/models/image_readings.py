@@ -1,0 +1,327 @@
+"""Readings of images: who wants one, when it is made, and what came of it.
+
+A reconciler never waits for a registry: it asks :meth:`ImageReadings.ask`, gets what is known by now, and its request
+comes back when there is more. So a registry that is slow holds up nobody but those who ask for its images.
+
+Contract:
+    * One attempt for each image and set of credentials in each pause, however many ask: two thousand models of one
+      image cost one read. What was read is good for a minute, for those who ask a little later.
+    * Pauses grow from 5 s to 10 min (by chance up to a tenth more or less) while a failure may pass; others are tried
+      again after 10 min. A registry's own Retry-After counts when it is longer.
+    * While a whole registry does not answer, or has had enough of us, one read at a time tries it, once in each pause;
+      everyone else gets that one's answer. At most 4 reads of one registry at a time otherwise.
+    * Pull secrets are read when an attempt may be made, and once a minute while one that was given is of no use: other
+      credentials need not wait out the pause of the old ones. Nothing of them is kept but a hash.
+
+Invariants:
+    * Every read is a task of the group in :meth:`ImageReadings.run`. What ends one is an answer to whoever asked.
+    * What is held about a question goes when nobody has asked it for long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import TYPE_CHECKING, TypeAlias, final
+
+import structlog
+
+from aimctl.controllers.models.registry import RegistryError, RegistryUnreachable
+from aimctl.domain.images.reading import FailedReading, Reading, judge_labels
+from aimctl.domain.images.reference import InvalidImage, parse_image
+from aimctl.domain.images.registry_auth import credentials_for
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable
+
+    from aimctl.controllers.models.pull_secrets import PullSecrets
+    from aimctl.controllers.models.registry import ImageRegistry
+    from aimctl.domain.images.reading import ImageQuestion
+    from aimctl.domain.images.reference import ImageReference
+    from aimctl.domain.images.registry_auth import Credentials
+    from aimctl.runtime.clock import Clock
+    from aimctl.runtime.controller import Request
+
+__all__ = ["ImageReadings"]
+
+FIRST_PAUSE_SECONDS = 5.0
+LONGEST_PAUSE_SECONDS = 600.0
+LONGEST_RETRY_AFTER_SECONDS = 3600.0
+FRESH_SECONDS = 60.0
+"""How long what was read answers the same question again."""
+
+SECRETS_SECONDS = 60.0
+"""How often pull secrets are looked at in a pause that a change of one would end: they are not watched."""
+
+READS_PER_REGISTRY = 4
+_JITTER = 0.1
+_FORGET_AFTER_SECONDS = 900.0
+_FEW = 512
+"""Below this many, nothing that is held is looked through for what can go."""
+
+Outcome: TypeAlias = "Reading | FailedReading"
+Waiter: TypeAlias = "tuple[Callable[[Request], None], Request]"
+
+
+@dataclass(slots=True)
+class _State:
+    """What is known about a question, or about an image read with certain credentials."""
+
+    outcome: Outcome | None = None
+    failures: int = 0
+    due: float = 0.0
+    """When the next attempt may be made, on the monotonic clock."""
+
+
+@dataclass(slots=True)
+class _Question(_State):
+    running: bool = False
+    waiters: dict[Waiter, None] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Attempt(_State):
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+@dataclass(slots=True)
+class _Host:
+    """A registry. While ``failures`` is above zero it is closed until ``due`` and then tried by one read at a time.
+
+    ``users`` are the reads that hold it, under way or waiting: as long as there is one, there must be no second of it.
+    """
+
+    users: int = 0
+    slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READS_PER_REGISTRY))
+    probe: asyncio.Lock = field(default_factory=asyncio.Lock)
+    failures: int = 0
+    due: float = 0.0
+    outcome: FailedReading | None = None
+
+
+@final
+class ImageReadings:
+    """See the module.
+
+    Args:
+        registry: reads images.
+        secrets: reads pull secrets.
+        clock: time.
+        rng: for jitter.
+        count: told of each attempt whether the registry gave the image.
+    """
+
+    def __init__(
+        self,
+        registry: ImageRegistry,
+        secrets: PullSecrets,
+        *,
+        clock: Clock,
+        rng: random.Random,
+        count: Callable[[bool], None] = lambda _: None,
+    ) -> None:
+        self._registry = registry
+        self._secrets = secrets
+        self._clock = clock
+        self._rng = rng
+        self._count = count
+        self._questions: dict[ImageQuestion, _Question] = {}
+        self._attempts: dict[tuple[ImageReference, str], _Attempt] = {}
+        self._hosts: dict[str, _Host] = {}
+        self._tasks: asyncio.TaskGroup | None = None
+        self._early: list[ImageQuestion] = []
+        self._ended = False
+        self._tidy_at = _FEW
+
+    # ---- life cycle
+
+    async def run(self) -> None:
+        """Read what is asked for until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            for question in self._early:
+                self._start(question)
+            self._early.clear()
+            try:
+                await asyncio.get_running_loop().create_future()
+            finally:
+                # What ends now wakes those who asked; their next questions find nobody to answer them.
+                self._ended = True
+
+    # ---- asking
+
+    def ask(
+        self, question: ImageQuestion, wake: Callable[[Request], None], request: Request
+    ) -> tuple[Outcome | None, float | None]:
+        """What is known by now, and in how many seconds to ask again.
+
+        The seconds are None after a success, and while a read is under way: ``wake(request)`` is called at its end.
+        """
+        known = self._questions.get(question)
+        if known is None:
+            self._tidy()
+            known = self._questions[question] = _Question()
+        now = self._clock.monotonic()
+        if known.running:
+            known.waiters[wake, request] = None
+        elif self._ended:
+            return known.outcome, None
+        elif known.due <= now:
+            known.running = True
+            known.waiters[wake, request] = None
+            self._start(question)
+        elif isinstance(known.outcome, FailedReading):
+            return known.outcome, known.due - now
+        return known.outcome, None
+
+    def _start(self, question: ImageQuestion) -> None:
+        if self._tasks is None:
+            self._early.append(question)
+        else:
+            self._tasks.create_task(self._answer(question), name=f"read image {question.image}")
+
+    async def _answer(self, question: ImageQuestion) -> None:
+        known = self._questions[question]
+        try:
+            try:
+                forced = bool(question.rediscover) and known.outcome is None
+                await self._find_out(question, known, forced=forced)
+            except Exception:  # noqa: BLE001 - a mistake in our code must not end the manager
+                structlog.get_logger(__name__).exception("reading an image failed", image=question.image)
+                self._failed(
+                    known,
+                    FailedReading("RegistryUnreachable", "reading failed by a mistake; the log has it"),
+                    transient=True,
+                )
+        finally:
+            known.running = False
+            waiters, known.waiters = known.waiters, {}
+            for wake, request in waiters:
+                wake(request)
+
+    # ---- answering
+
+    async def _find_out(self, question: ImageQuestion, known: _Question, *, forced: bool) -> None:
+        try:
+            image = parse_image(question.image)
+        except InvalidImage as error:
+            self._failed(known, FailedReading("InvalidImage", str(error)), transient=False)
+            return
+        entries = await self._secrets.read(question.namespace, question.pull_secrets)
+        if isinstance(entries, FailedReading):
+            self._failed(known, entries, transient=True)
+            return
+        attempt = await self._attempt(image, credentials_for(image, entries), forced=forced)
+        known.outcome, known.due, known.failures = attempt.outcome, attempt.due, attempt.failures
+        if entries and isinstance(known.outcome, FailedReading):
+            known.due = min(known.due, self._clock.monotonic() + self._spread(SECRETS_SECONDS))
+
+    async def _attempt(
+        self, image: ImageReference, credentials: tuple[Credentials, ...], *, forced: bool
+    ) -> _Attempt:
+        """The latest attempt as these credentials: one in this pause, if there was one, else a new one."""
+        key = (image, _fingerprint(credentials))
+        attempt = self._attempts.get(key)
+        if attempt is None:
+            attempt = self._attempts[key] = _Attempt()
+        waited = attempt.turn.locked()
+        async with attempt.turn:
+            # Who waited for somebody else's attempt takes its answer, forced or not.
+            if attempt.due <= self._clock.monotonic() or (forced and not waited):
+                await self._read(image, credentials, attempt)
+        return attempt
+
+    async def _read(
+        self, image: ImageReference, credentials: tuple[Credentials, ...], attempt: _Attempt
+    ) -> None:
+        host = self._hosts.setdefault(image.host, _Host())
+        host.users += 1
+        try:
+            async with host.slots:
+                if host.failures == 0:
+                    await self._read_from(host, image, credentials, attempt)
+                    return
+                async with host.probe:
+                    if host.failures and host.outcome is not None and self._clock.monotonic() < host.due:
+                        attempt.outcome, attempt.due = host.outcome, host.due
+                    else:
+                        await self._read_from(host, image, credentials, attempt)
+        finally:
+            host.users -= 1
+
+    async def _read_from(
+        self, host: _Host, image: ImageReference, credentials: tuple[Credentials, ...], attempt: _Attempt
+    ) -> None:
+        try:
+            config = await self._registry.read(image, credentials)
+        except RegistryError as error:
+            self._count(False)
+            failed = FailedReading(error.reason, str(error))
+            retry_after = 0.0
+            if isinstance(error, RegistryUnreachable):
+                retry_after = min(error.retry_after or 0.0, LONGEST_RETRY_AFTER_SECONDS)
+            self._failed(attempt, failed, transient=error.transient, at_least=retry_after)
+            if isinstance(error, RegistryUnreachable) and error.whole_registry:
+                host.failures += 1
+                host.due = self._clock.monotonic() + max(self._pause(host.failures), retry_after)
+                host.outcome = failed
+                attempt.due = host.due
+                return
+        else:
+            self._count(True)
+            outcome = judge_labels(str(image), config.digest, config.labels)
+            if isinstance(outcome, FailedReading):
+                self._failed(attempt, outcome, transient=False)
+            else:
+                attempt.outcome, attempt.failures = outcome, 0
+                attempt.due = self._clock.monotonic() + FRESH_SECONDS
+        host.failures = 0
+
+    def _failed(
+        self, state: _State, outcome: FailedReading, *, transient: bool, at_least: float = 0.0
+    ) -> None:
+        state.outcome = outcome
+        state.failures += 1
+        pause = self._pause(state.failures) if transient else self._spread(LONGEST_PAUSE_SECONDS)
+        state.due = self._clock.monotonic() + max(pause, at_least)
+
+    def _pause(self, failures: int) -> float:
+        return self._spread(min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(failures - 1, 10)))
+
+    def _spread(self, seconds: float) -> float:
+        return seconds * self._rng.uniform(1 - _JITTER, 1 + _JITTER)
+
+    # ---- forgetting
+
+    def _tidy(self) -> None:
+        """Let go of what nobody asks for any more, now and then."""
+        if len(self._questions) < self._tidy_at:
+            return
+        limit = self._clock.monotonic() - _FORGET_AFTER_SECONDS
+        self._questions = {
+            question: known
+            for question, known in self._questions.items()
+            if known.running or known.due > limit
+        }
+        self._attempts = {
+            key: attempt
+            for key, attempt in self._attempts.items()
+            if attempt.turn.locked() or attempt.due > limit
+        }
+        self._hosts = {
+            name: host
+            for name, host in self._hosts.items()
+            if host.users or (host.failures and host.due > limit)
+        }
+        self._tidy_at = max(_FEW, 2 * len(self._questions))
+
+
+def _fingerprint(credentials: tuple[Credentials, ...]) -> str:
+    """Tells sets of credentials apart, and shows nothing of them."""
+    hashed = sha256()
+    for item in credentials:
+        for text in (item.username, item.password, item.identity_token, item.registry_token):
+            hashed.update(f"{len(text)}:{text};".encode(errors="surrogatepass"))
+    return hashed.hexdigest()

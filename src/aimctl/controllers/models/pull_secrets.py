@@ -1,0 +1,49 @@
+"""Pull secrets, read from the API server at the moment they are needed: never cached, never logged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, final
+
+from aimctl.domain.images.reading import FailedReading
+from aimctl.domain.images.registry_auth import PullSecretError, read_pull_secret
+from aimctl.runtime.kube import KubeError, NotFound
+from aimctl.runtime.kube.builtin import SECRETS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from aimctl.domain.images.registry_auth import PullEntry
+    from aimctl.runtime.kube import Client
+
+__all__ = ["PullSecrets"]
+
+
+@final
+class PullSecrets:
+    """Reads Secrets.
+
+    Args:
+        client: reads past the cache.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def read(self, namespace: str, names: Iterable[str]) -> tuple[PullEntry, ...] | FailedReading:
+        """The entries of all of them, in order; or what keeps us from it, with the first Secret concerned."""
+        entries: list[PullEntry] = []
+        for name in names:
+            where = f"pull secret {name!r} of namespace {namespace!r}"
+            try:
+                secret = await self._client.get(SECRETS, name, namespace)
+                entries += read_pull_secret(secret.view.data or {})
+            except NotFound:
+                return FailedReading(
+                    "PullSecretNotFound",
+                    f"{where} is missing: create it, or take it out of spec.imagePullSecrets",
+                )
+            except PullSecretError as error:
+                return FailedReading("PullSecretInvalid", f"{where} cannot be used: {error}")
+            except KubeError as error:
+                return FailedReading("PullSecretUnreadable", f"{where} cannot be read: {error}")
+        return tuple(entries)

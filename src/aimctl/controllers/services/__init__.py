@@ -1,0 +1,1 @@
+"""Services, and the templates that are derived for them."""

@@ -1,0 +1,178 @@
+"""Templates and discovery, wired: which events ask for which reconciler.
+
+templates change        -> templates and discovery, for themselves
+models, runtime configs -> both, for the templates that refer to them (by index)
+a GPU model comes, goes -> both, for the templates that need it (by index)
+services change         -> discovery, for those of the templates they wait for that wait for a slot: they get it first
+Jobs and their pods     -> discovery, for the template that owns them
+a Job ends or is gone   -> admission
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, final
+
+from aimctl.api.v1alpha1 import Scope
+from aimctl.controllers import kinds
+from aimctl.controllers.indexes.services import resolved_of
+from aimctl.controllers.indexes.templates import EVERYWHERE, place
+from aimctl.controllers.inventory import GpuChanges
+from aimctl.controllers.templates.admission import ROUND, DiscoveryAdmission, slot_freed
+from aimctl.controllers.templates.discovery import DiscoveryReconciler
+from aimctl.controllers.templates.reconciler import TemplateReconciler
+from aimctl.runtime.controller import (
+    Created,
+    EnqueueMapped,
+    EnqueueObject,
+    EnqueueOwner,
+    HotLoopDetector,
+    Request,
+    Watch,
+    any_of,
+    changed,
+    generation_changed,
+)
+from aimctl.runtime.kube.builtin import JOBS, PODS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aimctl.controllers.assembly import Assembly
+    from aimctl.runtime.controller import Source
+    from aimctl.runtime.kube import Object, Resource
+
+__all__ = ["add_templates"]
+
+_SCOPES: tuple[tuple[Resource[Any], Scope], ...] = (
+    (kinds.TEMPLATES, Scope.NAMESPACE),
+    (kinds.CLUSTER_TEMPLATES, Scope.CLUSTER),
+)
+
+
+def add_templates(assembly: Assembly, admission: DiscoveryAdmission) -> None:
+    """Add the reconcilers of templates and discovery, for both scopes, and admission."""
+    _Wiring(assembly, admission).build()
+
+
+@final
+class _Wiring:
+    def __init__(self, assembly: Assembly, admission: DiscoveryAdmission) -> None:
+        self._assembly = assembly
+        self._admission = admission
+        self._options = assembly.options
+        self._cache = assembly.cache
+        self._observer = assembly.observer
+
+    def build(self) -> None:
+        assembly, admission, manager = self._assembly, self._admission, self._assembly.manager
+        queues = []
+        for resource, scope in _SCOPES:
+            self._cache.informer(resource).add_handler(assembly.metrics.templates(str(scope)))
+            prefix = "cluster" if scope is Scope.CLUSTER else ""
+            templates = TemplateReconciler(
+                resource,
+                observer=self._observer,
+                client=manager.client,
+                turns=assembly.turns,
+                events=manager.events,
+            )
+            discovery = DiscoveryReconciler(
+                resource,
+                observer=self._observer,
+                client=manager.client,
+                turns=assembly.turns,
+                events=manager.events,
+                admission=admission,
+                metrics=assembly.metrics,
+                clock=manager.clock,
+            )
+            assembly.add(f"{prefix}templates", templates, resource, self._common(resource))
+            controller = assembly.add(
+                f"{prefix}discovery", discovery, resource, [*self._common(resource), *self._of_jobs(resource)]
+            )
+            discovery.look_again_with(controller.queue.add)
+            queues.append(controller.queue)
+        admission.gather_while(lambda: any(map(len, queues)))
+        jobs = Watch(self._cache.informer(JOBS), EnqueueMapped(lambda _: (ROUND,)), [slot_freed])
+        # Its one key stands for every template that waits and every Job that ends: often is right.
+        controller = assembly.add(
+            "discovery-admission", admission, "Job", [jobs], workers=1, hot_loop=HotLoopDetector(0)
+        )
+        admission.wake_with(lambda: controller.queue.add(ROUND))
+
+    # ---- sources
+
+    def _common(self, resource: Resource[Any]) -> list[Source]:
+        """What concerns a template itself."""
+        find, informer = self._templates(resource), self._cache.informer
+
+        def by_name(index: str) -> EnqueueMapped[Any]:
+            return EnqueueMapped(lambda obj: find(index, obj))
+
+        return [
+            Watch(informer(resource), EnqueueObject()),
+            *(
+                Watch(informer(kind), by_name(index), [generation_changed])
+                for index, pair in (
+                    ("model", (kinds.MODELS, kinds.CLUSTER_MODELS)),
+                    ("runtime-config", (kinds.RUNTIME_CONFIGS, kinds.CLUSTER_RUNTIME_CONFIGS)),
+                )
+                for kind in pair
+            ),
+            GpuChanges(
+                self._observer.inventory,
+                lambda model: [item.key for item in self._cache.by_index(resource, "gpu", model)],
+            ),
+        ]
+
+    def _of_jobs(self, resource: Resource[Any]) -> list[Source]:
+        """What concerns a template's discovery."""
+        informer, owner = self._cache.informer, EnqueueOwner(resource)
+
+        def of_pod(pod: Object[Any]) -> Iterator[Request]:
+            job = self._observer.job_of_pod(pod)
+            if job is not None:
+                yield from owner.requests(Created(job))
+
+        def of_service(service: Object[Any]) -> Iterator[Request]:
+            # Whether a service waits for it matters for a template's place in the line, and so only in the line.
+            for request in waited_for(service):
+                if self._admission.waits(place(request.namespace, request.name)):
+                    yield request
+
+        def waited_for(service: Object[Any]) -> Iterator[Request]:
+            spec, (template, model) = service.view.spec, resolved_of(service)
+            where = service.meta.namespace if resource.namespaced else ""
+            if template is not None and template.kind == resource.kind:
+                yield Request(where, template.name)
+            if spec.template_ref:
+                yield Request(where, spec.template_ref)
+            elif name := spec.model.ref or (model is not None and model.name):
+                for item in self._cache.by_index(resource, "model", place(where, name)):
+                    yield item.key
+
+        return [
+            Watch(informer(JOBS), owner),
+            Watch(informer(PODS), EnqueueMapped(of_pod)),
+            Watch(
+                informer(kinds.SERVICES),
+                EnqueueMapped(of_service),
+                [any_of(generation_changed, changed(resolved_of))],
+            ),
+        ]
+
+    def _templates(self, resource: Resource[Any]) -> Any:
+        """The templates of one scope that may mean an object when they say its name."""
+        operator_namespace = self._options.operator_namespace
+
+        def find(index: str, obj: Object[Any]) -> list[Request]:
+            namespace = obj.meta.namespace
+            if not resource.namespaced and namespace:
+                # Cluster templates see no namespaced models, and runtime configs of the operator's namespace only.
+                if index == "model" or namespace != operator_namespace:
+                    return []
+                namespace = ""
+            where = place(namespace or EVERYWHERE, obj.meta.name)
+            return [item.key for item in self._cache.by_index(resource, index, where)]
+
+        return find

@@ -1,0 +1,1 @@
+"""Caches: which template needs which volumes, and how these are filled."""

@@ -1,0 +1,95 @@
+"""Everything a decision about one model cache looks at, gathered by the caller and frozen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, final
+
+from aimctl.domain.conditions import rfc3339
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from aimctl.api.v1alpha1 import AIMModelCache, RuntimeConfigSpec
+    from aimctl.domain.caching.download_job import CacheIdentity
+    from aimctl.domain.resolution import Missing, Resolved
+    from aimctl.domain.templates.job_views import PodView
+    from aimctl.domain.templates.observation import ObservedJob
+
+__all__ = ["ModelCacheObservation", "ObservedVolume", "StorageClasses"]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ObservedVolume:
+    """The PersistentVolumeClaim of the cache's name.
+
+    Attributes:
+        owner: whose it is: this cache's, a former one's of the same name, or somebody else's.
+        phase: Pending, Bound or Lost; "" before anybody said.
+        storage_class: the one it asks for; None when it leaves that to the cluster.
+        requested: the size it asks for, as a quantity.
+        created: when, aware.
+    """
+
+    uid: str
+    owner: Literal["own", "former", "other"]
+    deleting: bool
+    phase: str
+    storage_class: str | None
+    requested: str
+    created: datetime
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class StorageClasses:
+    """What storage the cluster offers: the names of its classes, and which of them are the default."""
+
+    names: frozenset[str]
+    default: str = ""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ModelCacheObservation:
+    """What is known about one model cache.
+
+    Attributes:
+        cache: its metadata.
+        resource_version: of what was decided about.
+        created: when, aware.
+        view: its spec and status.
+        runtime_config: from :func:`~aimctl.domain.resolution.resolve_runtime_config`.
+        classes: the cluster's storage classes.
+        volume: its volume claim, or one that has its name.
+        jobs: the download Jobs it owns, old and new.
+        strangers: pods that run with the volume mounted and belong to none of the Jobs: theirs was just deleted.
+        in_use: whether a template cache lists it.
+        measured: bytes on the volume, as a log last said; None when none has been read.
+        secret_versions: stands for the versions of the Secrets that the download is given; None when nobody read them.
+        volume_refused: why the server did not take the claim: a reason and a message.
+        job_refused: why the server did not take the Job.
+        now: the time, aware.
+    """
+
+    cache: CacheIdentity
+    resource_version: str
+    created: datetime
+    view: AIMModelCache
+    runtime_config: Resolved[RuntimeConfigSpec] | Missing
+    classes: StorageClasses
+    now: datetime
+    volume: ObservedVolume | None = None
+    jobs: tuple[ObservedJob, ...] = ()
+    strangers: tuple[PodView, ...] = ()
+    in_use: bool = True
+    measured: int | None = None
+    secret_versions: str | None = None
+    volume_refused: tuple[str, str] | None = None
+    job_refused: str = ""
+
+    @property
+    def timestamp(self) -> str:
+        """``now`` as the API writes times."""
+        return rfc3339(self.now)

@@ -1,0 +1,1 @@
+"""Images in registries: how they are named, asked for and understood."""

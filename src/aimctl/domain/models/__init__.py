@@ -1,0 +1,1 @@
+"""Models: what their image says, the templates they make, their state."""

@@ -1,0 +1,1 @@
+"""Services: which model and template they get, what is derived for them, what runs."""

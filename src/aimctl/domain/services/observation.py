@@ -1,0 +1,153 @@
+"""Everything a decision about one service looks at, gathered by the caller and frozen.
+
+The two reconcilers of a service, services and derivation, decide from the same observation.
+
+Invariant: no two templates in it share a name. A namespaced template hides the cluster's of its name, for selection,
+for ``templateRef`` and for the search of a template that fits overrides alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, final
+
+from aimctl.api.v1alpha1 import Scope
+from aimctl.domain.conditions import rfc3339
+from aimctl.domain.resolution import Missing, Resolved
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from aimctl.api.v1alpha1 import (
+        AIMService,
+        AIMTemplateCache,
+        ModelSpec,
+        RuntimeConfigSpec,
+    )
+    from aimctl.domain.templates.observed import ObservedTemplate
+
+__all__ = [
+    "ModelWish",
+    "ObservedInferenceService",
+    "ObservedTemplateCache",
+    "Refused",
+    "ServiceIdentity",
+    "ServiceObservation",
+]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ServiceIdentity:
+    """Which service: what its metadata says."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    deleting: bool
+    labels: Mapping[str, str]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ObservedTemplateCache:
+    """An AIMTemplateCache."""
+
+    name: str
+    uid: str
+    deleting: bool
+    view: AIMTemplateCache
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ObservedInferenceService:
+    """KServe's object of the service's name.
+
+    Attributes:
+        controller: UID of the owner that controls it; "" for none.
+        body: the whole object, read-only; lists in it are tuples.
+    """
+
+    uid: str
+    controller: str
+    annotations: Mapping[str, str]
+    deleting: bool
+    body: Mapping[str, Any]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ModelWish:
+    """There is no model of the image that ``spec.model.image`` names: one is to be made."""
+
+    image: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What the server did not take when it was last asked to, and its words."""
+
+    kind: str
+    message: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ServiceObservation:
+    """What is known about one service.
+
+    Attributes:
+        service: its metadata.
+        view: its spec and status.
+        model: whose image is served; a model's reference is never None.
+        model_settled: whether the model's own reconciler is through with its image: before that, the templates which
+            the image recommends may still be made.
+        runtime_config: of the service.
+        templates: every template that names the model: those of the service's namespace, and cluster templates that
+            none of them hides. In no promised order. Empty without a model.
+        named: what ``spec.templateRef`` leads to, whatever its model; without one, the model's default template, if it
+            sets one and that exists.
+        gpu_models: what all nodes offer, from :func:`~aimctl.domain.gpus.offered`.
+        now: the time, aware.
+        current: what ``status.resolvedTemplate`` names, if it is there still (by UID), whatever its model.
+        template_cache: the AIMTemplateCache of the name of the template in use, in the service's namespace.
+        inference_service: KServe's object of the service's name.
+        kserve_served: whether the API server has KServe's kind.
+        refused: what the service needs and the server did not take.
+    """
+
+    service: ServiceIdentity
+    view: AIMService
+    model: Resolved[ModelSpec] | Missing | ModelWish
+    runtime_config: Resolved[RuntimeConfigSpec] | Missing
+    templates: tuple[ObservedTemplate, ...]
+    named: ObservedTemplate | None
+    gpu_models: frozenset[str]
+    now: datetime
+    current: ObservedTemplate | None = None
+    template_cache: ObservedTemplateCache | None = None
+    model_settled: bool = True
+    inference_service: ObservedInferenceService | None = None
+    kserve_served: bool = False
+    refused: Refused | None = None
+
+    def runs_the_model(self, template: ObservedTemplate) -> bool:
+        """Whether a template that names the service's model means the same one.
+
+        Cluster templates see no AIMModels: where an AIMModel hides the AIMClusterModel of its name, they run the other.
+        """
+        model = self.model
+        if not isinstance(model, Resolved) or model.reference is None:
+            return False
+        if template.view.spec.model_name != model.reference.name:
+            return False
+        return bool(template.namespace) or model.reference.scope is Scope.CLUSTER
+
+    @property
+    def timestamp(self) -> str:
+        """``now`` as the API writes times."""
+        return rfc3339(self.now)

@@ -1,0 +1,1 @@
+"""Templates: their state, their discovery, and whose turn it is."""

@@ -1,0 +1,84 @@
+"""Who waits for a discovery slot, told from the API objects alone.
+
+The manager knows it first hand; this is for everybody else, with nothing but the right to read. It agrees with the
+manager as far as the statuses are up to date.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aimctl.api.v1alpha1 import TemplateState
+from aimctl.domain import conditions
+from aimctl.domain.templates.discovery_decision import AWAITING_DISCOVERY, DISCOVERED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from aimctl.api.v1alpha1 import AIMService, TemplateStatus
+
+__all__ = ["awaits", "waiting_since", "waits_for_slot"]
+
+REDISCOVERING = "Rediscovering"
+
+
+def waits_for_slot(status: TemplateStatus, *, unfinished_job: bool) -> bool:
+    """Whether the template stands in line: it has no Job yet, for its first input or for a changed one.
+
+    Args:
+        status: the template's.
+        unfinished_job: it owns a discovery Job that is neither Complete nor Failed, and so has a slot.
+    """
+    if unfinished_job or status.status == TemplateState.NOT_AVAILABLE:
+        return False
+    return _first(status) or _again(status)
+
+
+def waiting_since(status: TemplateStatus) -> str:
+    """Since when it stands in line, RFC 3339; "" when the status does not say."""
+    type_ = DISCOVERED if _first(status) else "Progressing"
+    found = conditions.find(status.conditions, type_)
+    return found.last_transition_time if found is not None else ""
+
+
+def awaits(
+    service: AIMService,
+    namespace: str,
+    uid: str,
+    *,
+    template: tuple[str, str],
+    model: str,
+    owners: Iterable[str],
+) -> bool:
+    """Whether a service waits for a template, which gives the template precedence: it names it, uses it, owns it (then
+    it was derived for it), or leaves the choice among its model's to us.
+
+    Args:
+        service: spec and status.
+        namespace: of the service.
+        uid: of the service.
+        template: namespace ("" for cluster templates) and name.
+        model: the template's ``spec.modelName``.
+        owners: UIDs of the template's owners.
+    """
+    where, name = template
+    if where not in {"", namespace}:
+        return False
+    spec, used, image = service.spec, service.status.resolved_template, service.status.resolved_image
+    asked = spec.model.ref or (image.name if image is not None else "")
+    return (
+        spec.template_ref == name
+        or (not spec.template_ref and asked == model)
+        or uid in owners
+        or (used is not None and (used.namespace or "", used.name) == template)
+    )
+
+
+def _first(status: TemplateStatus) -> bool:
+    discovered = conditions.find(status.conditions, DISCOVERED)
+    return discovered is not None and discovered.reason == AWAITING_DISCOVERY
+
+
+def _again(status: TemplateStatus) -> bool:
+    progressing = conditions.find(status.conditions, "Progressing")
+    return progressing is not None and progressing.status == "True" and progressing.reason == REDISCOVERING
