@@ -302,6 +302,51 @@ async def test_the_timeout_metric_moves_only_for_the_controllers_own_deadline(ru
 
 
 @virtual_time
+async def test_a_task_group_that_failed_in_one_run_ends_no_worker_in_a_later_one():
+    """Before Python 3.13 such a group leaves its task marked as cancelled."""
+
+    async def failing_group(_request):
+        async with asyncio.TaskGroup() as group:
+            group.create_task(own_timeout(_request))
+            group.create_task(asyncio.sleep(100))
+
+    async def both(request):
+        try:
+            await failing_group(request)
+        except BaseExceptionGroup:
+            await own_cancel(request)
+
+    reconciler, metrics = Scripted(failing_group, own_cancel, both, None), Counting()
+    async with running(reconciler, HandFed("a"), metrics=metrics):
+        await asyncio.sleep(60)
+        assert metrics.results == {"error": 3, "success": 1}
+
+
+@virtual_time
+@pytest.mark.parametrize(
+    ("returned", "words"), [(5, "returned 5: return a Result or None"), (True, "returned True")]
+)
+async def test_what_is_no_result_is_that_runs_error(returned, words):
+    metrics = Counting()
+    with capture_logs() as logs:
+        async with running(Scripted(returned, None), HandFed("a"), metrics=metrics):
+            await asyncio.sleep(60)
+    assert metrics.results == {"error": 1, "success": 1}
+    (entry,) = [entry for entry in logs if entry["event"] == "reconcile failed"]
+    assert words in entry["error"]
+    assert "'test'" in entry["error"]
+
+
+@virtual_time
+async def test_a_reconciler_that_is_no_coroutine_function_is_told_what_to_do():
+    metrics = Counting()
+    with capture_logs() as logs:
+        async with running(lambda _request: None, HandFed("a"), metrics=metrics):
+            await asyncio.sleep(1)
+    assert "make it 'async def'" in next(entry for entry in logs if entry["log_level"] == "error")["error"]
+
+
+@virtual_time
 async def test_cancelling_the_controller_counts_no_timeout_and_no_result():
     """Checklist 100: parent cancel moves no timeout metric."""
     reconciler, metrics = Scripted(too_slow), Counting()
@@ -406,7 +451,7 @@ async def test_no_task_exists_before_the_start_and_none_after_the_stop():
     assert len(asyncio.all_tasks()) == 1
     task = asyncio.create_task(subject.run())
     await asyncio.sleep(1)
-    assert len(asyncio.all_tasks()) == 4
+    assert len(asyncio.all_tasks()) == 6, "this one, the controller's, two workers, and the run of each"
     task.cancel()
     await asyncio.wait([task])
     assert task.cancelled()

@@ -20,6 +20,7 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
+import inspect
 import random
 import uuid
 from typing import TYPE_CHECKING, Any, final
@@ -29,7 +30,7 @@ import structlog
 from aimctl.runtime.controller.hotloop import HotLoopDetector
 from aimctl.runtime.controller.metrics import NoControllerMetrics
 from aimctl.runtime.controller.outcome import Outcome, judge
-from aimctl.runtime.controller.reconcile import Reconciler, _reconcile_id
+from aimctl.runtime.controller.reconcile import Reconciler, Result, _reconcile_id
 from aimctl.runtime.kube.errors import KubeError
 from aimctl.runtime.queue import ExponentialRateLimiter, QueueShutDown, WorkQueue
 
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.controller.metrics import ControllerMetrics
-    from aimctl.runtime.controller.reconcile import ReconcileFunc, Request, Result
+    from aimctl.runtime.controller.reconcile import ReconcileFunc, Request
     from aimctl.runtime.controller.sources import Source
     from aimctl.runtime.queue import Handout, QueueMetrics, RateLimiter
 
@@ -300,12 +301,13 @@ class Controller:
                 raise outcome.error
 
     async def _call(self, request: Request) -> tuple[Result | None, Exception | None]:
-        limit = asyncio.timeout(self._timeout)
+        limit, task = asyncio.timeout(self._timeout), asyncio.current_task()
         try:
             async with limit:
-                return await self._reconcile(request), None
+                # A task of its own: before Python 3.13 a TaskGroup that failed leaves its task marked as cancelled
+                # (https://github.com/python/cpython/issues/116720), and this worker runs others after this run.
+                return await asyncio.create_task(self._run(request), name=f"{self.name} run"), None
         except asyncio.CancelledError as error:
-            task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
             # Nobody cancelled this worker: the reconciler awaited something that was. Passing it on would end
@@ -318,6 +320,15 @@ class Controller:
             return None, error
         except Exception as error:  # noqa: BLE001 - foreign code: whatever it raises is that run's outcome
             return None, error
+
+    async def _run(self, request: Request) -> Result | None:
+        answer: object = self._reconcile(request)
+        if not inspect.isawaitable(answer):
+            raise TypeError(f"the reconciler of {self.name!r} returned {answer!r}: make it 'async def'")
+        result: object = await answer
+        if result is not None and not isinstance(result, Result):
+            raise TypeError(f"the reconciler of {self.name!r} returned {result!r}: return a Result or None")
+        return result
 
     def _act(self, request: Request, outcome: Outcome, priority: int) -> None:
         """The queue's part of the outcome."""
