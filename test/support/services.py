@@ -105,6 +105,8 @@ def service(
     cache: ObservedTemplateCache | None = None,
     runtime: ObservedInferenceService | None = None,
     kserve: bool = False,
+    given_up: frozenset[str] = frozenset(),
+    configured: frozenset[str] = frozenset(),
 ) -> ServiceObservation:
     """An observation: by default a new service of a cluster model, without templates, on a cluster without KServe."""
     body = {"spec": {"model": {"ref": "llama"}, **(spec or {})}, "status": dict(status or {})}
@@ -135,6 +137,8 @@ def service(
         template_cache=cache,
         inference_service=runtime,
         kserve_served=kserve,
+        given_up=given_up,
+        configured=configured,
     )
 
 

@@ -85,7 +85,7 @@ async def _used_for_services() -> set[Grant]:
         await w.client.create(kinds.MODEL_CACHES, _typed(kinds.MODEL_CACHES, taken | {"spec": cache}), "team")
         claim = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}}
         await w.client.create(PVCS, _typed(PVCS, taken | {"spec": claim}), "team")
-        await w.config("default", "other", model={"creationScope": "Cluster"})
+        await w.config("shared", model={"creationScope": "Cluster"})
         await w.model("m")
         await w.model("private", "team", image="aim-private:1", imagePullSecrets=[{"name": "login"}])
         await w.model("own", image="aim-mistral-small-24b:1")
@@ -94,7 +94,9 @@ async def _used_for_services() -> set[Grant]:
         await w.template("stuck", "team", "m", caching={"enabled": True}, **stuck)
         w.start()
         await w.service("image", "team", model={"image": "aim-mistral-small-24b:2"})
-        await w.service("image", "other", model={"image": "aim-mistral-small-24b:3"})
+        await w.service(
+            "image", "other", model={"image": "aim-mistral-small-24b:3"}, runtimeConfigName="shared"
+        )
         for name in ("one", "two"):
             await w.service(
                 name, "team", model={"ref": "m"}, templateRef="base", overrides={"metric": "throughput"}

@@ -47,6 +47,6 @@ def logged_errors():
         if not isinstance(leaf, _EXPECTED)
     ]
     if mistakes:
-        raise ExceptionGroup("the operator logged mistakes of its own", mistakes)
+        raise BaseExceptionGroup("the operator logged mistakes of its own", mistakes)
     hidden = [event for event in errors if event.get("exc_info") is True]
     assert hidden == [], "the operator logged failures of handlers or predicates"

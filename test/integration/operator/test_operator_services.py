@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from aimctl.controllers import kinds
+from aimctl.controllers.services.patience import PATIENCE_SECONDS
 from aimctl.devcluster.faults import Answer, Delay, Match
 from aimctl.devcluster.machines import gpu_machine
 from aimctl.runtime.kube.builtin import NODES
@@ -180,6 +181,9 @@ async def test_a_service_whose_gpu_leaves_moves_to_the_only_other_template_and_s
         assert w.uses() == "a"
         labels = (await w.client.get(NODES, "n0")).meta.labels
         await w.label_node("n0", {key: None for key in labels if "gpu" in key})
+        await asyncio.sleep(PATIENCE_SECONDS - 1)
+        assert w.uses() == "a"
+        assert "kept for now" in w.said("Resolved")["message"]
         await w.until(lambda: w.uses() == "b", seconds=2)
         await w.until_service("s", "Running")
         await w.label_node("n0", dict(labels))
@@ -202,8 +206,94 @@ async def test_a_gpu_that_leaves_moves_a_service_also_before_its_template_says_s
         labels = (await w.client.get(NODES, "n0")).meta.labels
         with w.faults.active(Answer(500), Match(verb="patch", resource="aimservicetemplates")):
             await w.label_node("n0", {key: None for key in labels if "gpu" in key})
-            await w.until(lambda: w.uses() == "b", seconds=2)
+            await w.until(lambda: w.uses() == "b", seconds=PATIENCE_SECONDS + 2)
         assert "Failed" not in w.states["s"]
+
+
+@pytest.mark.parametrize("how", ["labels", "node"])
+@virtual_time
+async def test_a_gpu_that_is_back_in_a_moment_moves_no_service_that_runs(how):
+    async with serving(machines=[gpu_machine("n0")]) as w:
+        await w.model("m")
+        await w.ready("a", gpuSelector=GPU)
+        w.start()
+        await w.service("s", "team", model=M)
+        await w.until_service("s", "Running")
+        await w.ready("b")
+        for _ in range(3):
+            labels = (await w.client.get(NODES, "n0")).meta.labels
+            if how == "labels":
+                await w.label_node("n0", {key: None for key in labels if "gpu" in key})
+                await asyncio.sleep(20)
+                await w.label_node("n0", dict(labels))
+            else:
+                await w.client.delete(NODES, "n0")
+                await asyncio.sleep(20)
+                await w.cluster.node.add_machine(gpu_machine("n0"))
+            await asyncio.sleep(20)
+            assert w.uses() == "a"
+
+
+@pytest.mark.parametrize("status", [403, 422, 500])
+@virtual_time
+async def test_a_template_that_nobody_can_look_at_keeps_no_service_from_another_that_fits(status):
+    async with serving() as w:
+        await w.model("m")
+        for name in "ab":
+            await w.ready(name)
+        await w.service("s", "team", model=M)
+        w.faults.add(
+            Answer(status, "Forbidden", "policy"),
+            Match(resource="aimservicetemplates", subresource="status", name="b"),
+        )
+        w.start()
+        await w.until_service("s", "Starting", "TemplateNotReady", seconds=2)
+        await w.until_service("s", "Running", seconds=PATIENCE_SECONDS + 5)
+        assert w.uses() == "a"
+        writes = w.status_writes["s"]
+        await asyncio.sleep(3600)
+        assert (w.uses(), w.status_writes["s"]) == ("a", writes)
+
+
+@virtual_time
+async def test_templates_that_wait_for_one_runtime_config_become_possible_together():
+    async with serving() as w:
+        await w.model("m")
+        for name in "ab":
+            await w.ready(name, runtimeConfigName="gold")
+        w.start()
+        await w.service("s", "team", model=M)
+        await w.until_service("s", "Failed", "TemplateNotFound", seconds=2)
+        assert "RuntimeConfigNotFound" in w.said("Resolved")["message"]
+        w.faults.add(Delay(3), Match(resource="aimservicetemplates", subresource="status", name="b"))
+        await w.config("gold")
+        await w.until_service("s", "Failed", "TemplateSelectionAmbiguous")
+        assert w.uses() == ""
+
+
+@virtual_time
+async def test_a_model_that_waits_for_a_person_is_not_said_to_be_read():
+    async with serving() as w:
+        await w.model("m", runtimeConfigName="gone")
+        w.start()
+        await w.service("s", "team", model=M)
+        await w.until_service("s", "Failed", "TemplateNotFound", seconds=2)
+        assert "the model's conditions say why" in w.said("Resolved")["message"]
+
+
+@virtual_time
+async def test_a_new_service_stays_with_its_models_default_template_until_it_serves():
+    async with serving(machines=[]) as w:
+        await w.model("m", defaultServiceTemplate="d")
+        await w.ready("d", gpuSelector=GPU)
+        await w.ready("b")
+        w.start()
+        await w.service("s", "team", model=M)
+        await asyncio.sleep(3600)
+        assert w.uses() == "d"
+        await w.cluster.node.add_machine(gpu_machine("n0"))
+        await w.until_service("s", "Running")
+        assert w.uses() == "d"
 
 
 # ---- what a running service keeps

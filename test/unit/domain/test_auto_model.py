@@ -47,13 +47,18 @@ def test_what_the_image_needs_to_be_read_comes_along():
     }
 
 
-@pytest.mark.parametrize(("found", "kept"), [(Scope.NAMESPACE, False), (Scope.CLUSTER, True)])
-def test_the_clusters_takes_nothing_that_lives_in_a_namespace(found, kept):
+def test_the_clusters_takes_nothing_that_lives_in_a_namespace():
     wish = service(imagePullSecrets=SECRETS, serviceAccountName="runner", runtimeConfigName="fast")
-    made = auto_model(IMAGE, "team", wish, config("Cluster", found=found))
+    made = auto_model(IMAGE, "team", wish, config("Cluster", found=Scope.CLUSTER))
     assert made["kind"] == "AIMClusterModel"
     assert "namespace" not in made["metadata"]
-    assert made["spec"] == {"image": IMAGE, **({"runtimeConfigName": "fast"} if kept else {})}
+    assert made["spec"] == {"image": IMAGE, "runtimeConfigName": "fast"}
+
+
+@pytest.mark.parametrize("found", [Scope.NAMESPACE, None])
+def test_who_may_edit_a_namespace_makes_no_objects_of_the_cluster(found):
+    made = auto_model(IMAGE, "team", service(), config("Cluster", found=found))
+    assert (made["kind"], made["metadata"]["namespace"]) == ("AIMModel", "team")
 
 
 @given(st.text(), st.text())

@@ -305,6 +305,14 @@ def found(*there: ObservedTemplate, base: ObservedTemplate | None = BASE, **diff
     return only
 
 
+def test_one_that_failed_comes_after_all_others_even_if_it_is_in_use() -> None:
+    failed, ready = template("a", "Failed", **WANTED), template("b", **WANTED)
+    assert found(BASE, failed) == "a"
+    assert found(BASE, failed, ready) == "b"
+    assert found(BASE, failed, ready, current=failed) == "b"
+    assert found(BASE, ready, failed, current=ready) == "b"
+
+
 def test_without_any_that_fits_there_is_none() -> None:
     assert found(BASE) is None
     assert found() is None

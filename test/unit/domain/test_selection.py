@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from aimctl.api.v1alpha1 import ServiceOverrides
 from aimctl.domain.resolution import Missing
+from aimctl.domain.services.candidates import difference, has_overrides
 from aimctl.domain.services.observation import ModelWish
-from aimctl.domain.services.selection import MATCHES_SHOWN, choose, difference, has_overrides, select
+from aimctl.domain.services.selection import MATCHES_SHOWN, choose, select
 from support.services import service, template
 
 if TYPE_CHECKING:
@@ -165,6 +166,52 @@ def test_none_or_several_are_a_failure_unless_one_that_would_fit_is_on_its_way(
         assert all(name in choice.message for name in steps)
     if reason == "TemplateSelectionAmbiguous":
         assert "spec.templateRef" in choice.message
+
+
+def test_a_derived_template_whose_gpu_is_back_is_kept_though_its_status_is_from_before() -> None:
+    mine = template("mine", "NotAvailable", metric="throughput", derived=True)
+    hand = template("hand", metric="throughput")
+    assert choose(service(templates=[mine, hand], current=mine, spec=FAST)).template is mine
+
+
+def test_what_was_waited_for_long_enough_is_waited_for_no_more() -> None:
+    slow = [template("b", ""), template("c", "")]
+    choice = choose(service(templates=[A, *slow]))
+    assert set(choice.awaits) == {"b-uid", "c-uid"}
+    one = choose(service(templates=[A, *slow], given_up=frozenset({"b-uid"})))
+    assert one.template is None
+    assert "'b'" not in one.message
+    both = choose(service(templates=[A, *slow], given_up=frozenset(choice.awaits)))
+    assert both.template is A
+    assert set(both.awaits) == set(choice.awaits), "what was given up is remembered while it is as it was"
+
+
+def test_a_service_that_serves_keeps_a_template_whose_gpu_is_away_for_a_while() -> None:
+    a = template("a", gpu=(1, "H100"))
+    running = {"status": "Running"}
+    choice = choose(service(running, templates=[a, template("b")], current=a))
+    assert (choice.template, choice.awaits) == (a, ("a-uid",))
+    assert "H100" in choice.message
+    assert "'b'" in choice.message
+    given_up = frozenset({"a-uid"})
+    moved = choose(service(running, templates=[a, template("b")], current=a, given_up=given_up))
+    assert moved.template is not None
+    assert moved.template.name == "b"
+
+
+def test_a_missing_runtime_config_is_not_on_its_way_until_it_is_there() -> None:
+    waits = template("b", "Pending", reason="RuntimeConfigNotFound")
+    assert choose(service(templates=[waits])).state == "Failed"
+    assert choose(service(templates=[A, waits])).template is A
+    assert choose(service(templates=[A, waits], configured=frozenset({"b-uid"}))).state == "Starting"
+
+
+@pytest.mark.parametrize("others", [[], ["b", "c"]])
+def test_a_broken_template_that_is_kept_is_said_to_be_broken(others: list[str]) -> None:
+    a = template("a", gpu=(1, "H100"))
+    message = choose(service(templates=[a, *map(template, others)], current=a)).message
+    assert "whose GPU H100 no node offers" in message
+    assert all(f"'{name}'" in message for name in others)
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ class ModelDefaults(View):
     creation_scope: CreationScope = Field(
         CreationScope.NAMESPACE,
         description="Scope of the model that is created when a service names an image without a"
-        " model: Namespace or Cluster.",
+        " model: Namespace or Cluster. Cluster is heeded in an AIMClusterRuntimeConfig only.",
     )
 
 

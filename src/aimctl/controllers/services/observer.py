@@ -13,8 +13,11 @@ from aimctl.controllers import kinds
 from aimctl.controllers.indexes.services import MODEL_LOOKUPS
 from aimctl.controllers.indexes.templates import place
 from aimctl.controllers.observer import observed_template
+from aimctl.domain import conditions
 from aimctl.domain.models.auto_model import auto_model_name, auto_model_scope
+from aimctl.domain.models.decision import RUNTIME_RESOLVED
 from aimctl.domain.resolution import Found, Missing, Resolved
+from aimctl.domain.services.candidates import READY, RUNTIME_CONFIG_NOT_FOUND
 from aimctl.domain.services.model import resolve_image
 from aimctl.domain.services.observation import (
     ModelWish,
@@ -25,7 +28,7 @@ from aimctl.domain.services.observation import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from aimctl.api.v1alpha1 import AIMService, ModelSpec, ResolvedReference, RuntimeConfigSpec
     from aimctl.controllers.observer import TemplateObserver
@@ -74,12 +77,13 @@ class ServiceObserver:
             obj.meta.deleting,
             obj.meta.labels,
         )
+        templates = tuple(self._candidates(model, namespace))
         return obj, ServiceObservation(
             service=identity,
             view=view,
             model=model,
             runtime_config=config,
-            templates=tuple(self._candidates(model, namespace)),
+            templates=templates,
             named=self._named(view, model, namespace),
             gpu_models=self._templates.inventory.offered,
             now=self._clock.now(),
@@ -87,6 +91,7 @@ class ServiceObserver:
             model_settled=self._settled(model),
             inference_service=self._inference_service(request),
             kserve_served=self.kserve_served,
+            configured=frozenset(self._configured(templates)),
         )
 
     @property
@@ -146,7 +151,7 @@ class ServiceObserver:
     ) -> Found[ModelSpec] | None:
         """What has the name already that a new model would get."""
         obj: Object[Any] | None = self.cache.get(kinds.MODELS, name, namespace)
-        if obj is None and isinstance(config, Resolved) and auto_model_scope(config.spec) is Scope.CLUSTER:
+        if obj is None and isinstance(config, Resolved) and auto_model_scope(config) is Scope.CLUSTER:
             obj = self.cache.get(kinds.CLUSTER_MODELS, name)
         return None if obj is None else _found(obj)
 
@@ -162,6 +167,14 @@ class ServiceObserver:
         for obj in find(kinds.CLUSTER_TEMPLATES, "model", place("", name)):
             if self.cache.get(kinds.TEMPLATES, obj.meta.name, namespace) is None:
                 yield observed_template(obj)
+
+    def _configured(self, templates: Iterable[ObservedTemplate]) -> Iterator[str]:
+        for template in templates:
+            ready = conditions.find(template.view.status.conditions, READY)
+            if ready is not None and ready.reason == RUNTIME_CONFIG_NOT_FOUND:
+                name = template.view.spec.runtime_config_name
+                if isinstance(self._templates.runtime_config(name, template.namespace), Resolved):
+                    yield template.uid
 
     def _named(
         self, view: AIMService, model: Resolved[ModelSpec] | Missing | ModelWish, namespace: str
@@ -187,9 +200,12 @@ class ServiceObserver:
 
 
 def model_settled(obj: Object[Any]) -> bool:
-    """Whether a model's own reconciler is through with its image."""
+    """Whether a model's own reconciler is through with its image, or waits for a person's help with it."""
     status = obj.view.status
-    return status.status not in ("", ModelState.PENDING)
+    if status.status not in ("", ModelState.PENDING):
+        return True
+    resolved = conditions.find(status.conditions, RUNTIME_RESOLVED)
+    return resolved is not None and resolved.status == "False"
 
 
 def observed_inference_service(obj: Object[Mapping[str, Any]]) -> ObservedInferenceService:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, final
 from aimctl.controllers import kinds
 from aimctl.controllers.making import REFUSALS, make, refusal
 from aimctl.controllers.services.observer import observed_inference_service
+from aimctl.controllers.services.patience import Patience
 from aimctl.controllers.status import StatusWriter
 from aimctl.domain.hashing import digest
 from aimctl.domain.services.decision import decide_service
@@ -96,6 +97,7 @@ class ServiceReconciler:
         self._status = StatusWriter(client, observer.cache, turns, FIELD_MANAGER)
         self._events = events
         self._clock = clock
+        self._patience = Patience(clock)
         self._troubles: dict[Request, _Trouble] = {}
         self._without_runtime: set[Request] = set()
         """Services that lack nothing but KServe."""
@@ -117,9 +119,11 @@ class ServiceReconciler:
         observed = self._observer.observe(request)
         if observed is None:
             self._troubles.pop(request, None)
+            self._patience.forget(request)
             self._without_runtime.discard(request)
             return None
         obj, seen = observed
+        seen = replace(seen, given_up=self._patience.given_up(request))
         trouble = self._troubles.get(request)
         if trouble is not None and trouble.uid != seen.service.uid:
             del self._troubles[request]
@@ -131,16 +135,17 @@ class ServiceReconciler:
             self._without_runtime.add(request)
         else:
             self._without_runtime.discard(request)
+        later = self._patience.wait(request, decision.awaits)
         wish = decision.wish
         if trouble is not None and wish is not None and trouble.wanted == digest(wish):
             left = trouble.not_before - self._clock.monotonic()
             if left > 0:  # asking at every event would be no pause: to tell of a refusal causes one
-                return Result(requeue_after=left)
+                return Result(requeue_after=left if later is None else min(left, later))
         refused = await self._carry_out(obj, decision)
         if wish is not None and refused is not None:
             return await self._tell_refusal(request, obj, digest(wish), refused)
         self._troubles.pop(request, None)
-        return None
+        return None if later is None else Result(requeue_after=later)
 
     # ---- steps
 

@@ -1,9 +1,12 @@
 """The model that is made for a service that names an image without a model: a catalogue entry that others may use.
 
 Contract: the same image gives the same name, so services that ask in the same instant meet in one model. Nothing
-owns it. Namespaced, or cluster-scoped where the runtime config's ``model.creationScope`` says so; the namespaced one
-takes the service's pull secrets, service account and runtime config over, because without them its image may not be
-readable. The cluster's takes a runtime config of the cluster only: secrets and accounts live in namespaces.
+owns it. Namespaced, or cluster-scoped where ``model.creationScope`` of an AIMClusterRuntimeConfig says so; the
+namespaced one takes the service's pull secrets, service account and runtime config over, because without them its image
+may not be readable. The cluster's takes none of what lives in namespaces.
+
+An AIMRuntimeConfig cannot ask for the cluster's: whoever may edit one namespace could then make objects of the cluster,
+and have their images run in the operator's namespace.
 """
 
 from __future__ import annotations
@@ -29,11 +32,12 @@ def auto_model_name(image: str) -> str:
     return f"auto-{sha256(image.encode(errors='surrogatepass')).hexdigest()[:10]}"
 
 
-def auto_model_scope(runtime_config: RuntimeConfigSpec) -> Scope:
+def auto_model_scope(runtime_config: Resolved[RuntimeConfigSpec]) -> Scope:
     """Where the model is made."""
-    defaults = runtime_config.model
+    defaults, found = runtime_config.spec.model, runtime_config.reference
     wanted = defaults is not None and defaults.creation_scope is CreationScope.CLUSTER
-    return Scope.CLUSTER if wanted else Scope.NAMESPACE
+    heard = found is not None and found.scope is Scope.CLUSTER
+    return Scope.CLUSTER if wanted and heard else Scope.NAMESPACE
 
 
 def auto_model(
@@ -47,11 +51,9 @@ def auto_model(
         service: the service's spec.
         runtime_config: what the service's runtime config resolved to.
     """
-    cluster = auto_model_scope(runtime_config.spec) is Scope.CLUSTER
+    cluster = auto_model_scope(runtime_config) is Scope.CLUSTER
     spec: dict[str, Any] = {"image": image}
-    found = runtime_config.reference
-    named = service.runtime_config_name not in ("", DEFAULT_RUNTIME_CONFIG)
-    if named and (not cluster or (found is not None and found.scope is Scope.CLUSTER)):
+    if service.runtime_config_name not in ("", DEFAULT_RUNTIME_CONFIG):
         spec["runtimeConfigName"] = service.runtime_config_name
     if not cluster:
         if service.image_pull_secrets:

@@ -32,6 +32,7 @@ from aimctl.domain.events import EventWish
 from aimctl.domain.labels import propagated
 from aimctl.domain.resolution import Resolved
 from aimctl.domain.services.cache import CACHE_NAME_TAKEN, CACHE_REFUSED, look_at_cache
+from aimctl.domain.services.candidates import why_not_ready
 from aimctl.domain.services.derivation_decision import DERIVATION_REFUSED, DERIVED_NAME_TAKEN
 from aimctl.domain.services.resolution import MODEL_REQUESTED, wished_model
 from aimctl.domain.services.runtime_view import (
@@ -42,7 +43,7 @@ from aimctl.domain.services.runtime_view import (
     RuntimeView,
     look_at_runtime,
 )
-from aimctl.domain.services.selection import TEMPLATE_NOT_READY, why_not_ready
+from aimctl.domain.services.selection import TEMPLATE_NOT_READY
 from aimctl.domain.status_slice import StatusSlice
 from aimctl.domain.templates.observation import Blocked
 
@@ -103,6 +104,7 @@ class ServiceDecision:
         create_cache: the template cache it wishes for.
         deploy: the runtime as it should be; None while it is so, or must not be touched.
         asks_for_runtime: only KServe is missing, and nothing will tell when it comes.
+        awaits: UIDs of templates that are, or were for long enough, waited for.
     """
 
     status: StatusSlice | None
@@ -111,6 +113,7 @@ class ServiceDecision:
     create_cache: dict[str, Any] | None = None
     deploy: dict[str, Any] | None = None
     asks_for_runtime: bool = False
+    awaits: tuple[str, ...] = ()
 
     @property
     def wish(self) -> dict[str, Any] | None:
@@ -164,6 +167,7 @@ def decide_service(seen: ServiceObservation, in_use: InUse) -> ServiceDecision:
         create_cache=create_cache,
         deploy=runtime.deploy,
         asks_for_runtime=runtime.reason == RUNTIME_NOT_INSTALLED,
+        awaits=in_use.choice.awaits,
     )
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, final
 
-from aimctl.api.v1alpha1 import API_VERSION, SERVICE_TEMPLATES, SERVICES, ServiceTemplateSpec
+from aimctl.api.v1alpha1 import API_VERSION, SERVICE_TEMPLATES, SERVICES, ServiceTemplateSpec, TemplateState
 from aimctl.api.v1alpha1.services import ServiceOverrides
 from aimctl.domain.gpus import normalise
 from aimctl.domain.hashing import digest
@@ -236,7 +236,7 @@ def find_match(seen: ServiceObservation, base: ObservedTemplate | None) -> Obser
 
     With a base, any template that runs the service's model with the wanted profile will do. In this order: the one in
     use, the one of the derived name, hand-made ones of the namespace, the cluster's, derived ones of other bases; the
-    base itself before others of its scope, then by name.
+    base itself before others of its scope, then by name. One that failed comes after all that did not.
 
     Without a base (it is gone, or nobody knows which it is): the derived template that the service has already, if it
     was made for its overrides.
@@ -270,14 +270,15 @@ def find_match(seen: ServiceObservation, base: ObservedTemplate | None) -> Obser
         return 3 if namespaced else 5
 
     fitting = (
-        (order, item.name, item)
+        # One that failed serves nobody, whoever was first to use it.
+        (item.view.status.status == TemplateState.FAILED, order, item.name, item)
         for item in seen.templates
         if not item.deleting
         and seen.runs_the_model(item)
         and profile_of(item.view.spec) == wanted
         and (order := place(item)) is not None
     )
-    return min(fitting, key=lambda entry: entry[:2], default=(0, "", None))[2]
+    return min(fitting, key=lambda entry: entry[:3], default=(False, 0, "", None))[3]
 
 
 def _kept(seen: ServiceObservation) -> Iterator[ObservedTemplate]:

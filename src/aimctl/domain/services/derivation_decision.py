@@ -16,10 +16,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, final
 
+from aimctl.api.v1alpha1 import ServiceState
 from aimctl.domain import conditions
 from aimctl.domain.events import EventWish
 from aimctl.domain.naming import LABEL_MANAGED_BY, MANAGED_BY
 from aimctl.domain.resolution import Missing, Resolved
+from aimctl.domain.services.candidates import why_not_ready
 from aimctl.domain.services.derivation import (
     base_name,
     derived_name,
@@ -31,7 +33,7 @@ from aimctl.domain.services.derivation import (
     vouches,
 )
 from aimctl.domain.services.observation import ModelWish
-from aimctl.domain.services.selection import choose, why_not_ready
+from aimctl.domain.services.selection import choose
 from aimctl.domain.status_slice import StatusSlice
 
 if TYPE_CHECKING:
@@ -149,6 +151,8 @@ def base_of(seen: ServiceObservation) -> ObservedTemplate | Missing:
     if isinstance(seen.model, ModelWish):
         return Missing(DERIVATION_PENDING, choice.message)
     if choice.template is None:
+        if choice.state is ServiceState.STARTING:
+            return Missing(DERIVATION_PENDING, choice.message)
         nowhere = isinstance(seen.model, Resolved) and seen.named is None and seen.view.spec.template_ref
         return Missing(BASE_TEMPLATE_NOT_FOUND if nowhere else BASE_TEMPLATE_NOT_RESOLVED, choice.message)
     if choice.template.deleting:

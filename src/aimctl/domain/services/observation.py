@@ -118,6 +118,8 @@ class ServiceObservation:
         inference_service: KServe's object of the service's name.
         kserve_served: whether the API server has KServe's kind.
         refused: what the service needs and the server did not take.
+        configured: UIDs of templates whose status says that their runtime config is missing, though it is there.
+        given_up: UIDs of templates that were waited for long enough.
     """
 
     service: ServiceIdentity
@@ -134,6 +136,8 @@ class ServiceObservation:
     inference_service: ObservedInferenceService | None = None
     kserve_served: bool = False
     refused: Refused | None = None
+    configured: frozenset[str] = frozenset()
+    given_up: frozenset[str] = frozenset()
 
     def runs_the_model(self, template: ObservedTemplate) -> bool:
         """Whether a template that names the service's model means the same one.

@@ -9,9 +9,10 @@ from aimctl.api.v1alpha1 import ServiceState
 from aimctl.domain import conditions
 from aimctl.domain.models.auto_model import auto_model, auto_model_name
 from aimctl.domain.resolution import Missing, Resolved
+from aimctl.domain.services.candidates import has_overrides
 from aimctl.domain.services.derivation import find_match
 from aimctl.domain.services.observation import ModelWish
-from aimctl.domain.services.selection import TEMPLATE_RESOLVED, Choice, choose, has_overrides
+from aimctl.domain.services.selection import TEMPLATE_RESOLVED, Choice, choose
 
 if TYPE_CHECKING:
     from aimctl.domain.services.observation import ServiceObservation

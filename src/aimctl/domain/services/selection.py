@@ -1,20 +1,15 @@
 """Which template a service gets: the one it names, the one it has, or the only one that fits.
 
 Contract:
-    * :func:`select` takes every template of the model through five steps. A template that a step drops is seen by no
-      later one. Exactly one left is chosen; otherwise nobody is, and everyone is told why.
+    * :func:`select` takes every template of the model through the five steps of
+      :mod:`aimctl.domain.services.candidates`. Exactly one left is chosen; otherwise nobody is, and all are told why.
     * :func:`choose` puts before that what makes selection unnecessary: ``spec.templateRef``, the template that the
       service has already, the model's default template.
     * Nothing depends on the order in which templates are given, nor on which of those that became possible together
-      (made in one go, or by a model or a GPU that appeared) is looked at first: while one that would fit has a status
-      from before, nothing new is selected. Its reconciler is about to write another.
-
-The steps, as :attr:`~aimctl.api.v1alpha1.TemplateMatch.dropped_by` names them:
-    Enumeration  it runs another model: an AIMModel hides the AIMClusterModel that cluster templates see
-    Ready        it is not Ready
-    GPU          no node offers its GPU
-    Overrides    it differs in a field that the service's overrides give; or it was derived for other services
-    Selection    it fits, and so do others, or may others; or the service keeps the one it has
+      (made in one go, or by a model, runtime config or GPU that appeared) is looked at first: while one that would fit
+      has a status from before, nothing new is selected. A service that runs is not moved at once because a GPU is away.
+      Both waits have an end: ``Choice.awaits`` names those waited for, and ``given_up`` of the observation those that
+      were for long enough.
 """
 
 from __future__ import annotations
@@ -24,33 +19,39 @@ from typing import TYPE_CHECKING, Any, final
 
 from aimctl.api.v1alpha1 import ServiceState, TemplateState
 from aimctl.domain import conditions
-from aimctl.domain.gpus import normalise
 from aimctl.domain.resolution import Missing, Resolved
+from aimctl.domain.services.candidates import (
+    ENUMERATION,
+    FITS,
+    MODEL_NOT_FOUND,
+    READY,
+    SELECTION,
+    Match,
+    difference,
+    has_overrides,
+    judge,
+    missing_gpu,
+    ordered,
+    other_model,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from aimctl.api.v1alpha1 import ServiceOverrides, TemplateSpec
     from aimctl.domain.services.observation import ServiceObservation
     from aimctl.domain.templates.observed import ObservedTemplate
 
 __all__ = [
     "MATCHES_SHOWN",
+    "READY",
+    "SELECTION",
     "TEMPLATE_NOT_READY",
     "TEMPLATE_RESOLVED",
     "Choice",
-    "Match",
     "choose",
-    "difference",
-    "has_overrides",
-    "missing_gpu",
     "select",
-    "why_not_ready",
 ]
 
-ENUMERATION, READY, GPU, OVERRIDES, SELECTION = "Enumeration", "Ready", "GPU", "Overrides", "Selection"
-
-MODEL_NOT_FOUND = "ModelNotFound"
 TEMPLATE_NOT_FOUND = "TemplateNotFound"
 TEMPLATE_AMBIGUOUS = "TemplateSelectionAmbiguous"
 TEMPLATE_MISMATCH = "TemplateModelMismatch"
@@ -63,39 +64,7 @@ MATCHES_SHOWN = 256
 _NAMED = 8
 """Candidates that a message names."""
 
-_FITS = "it fits"
-_STEPS = (SELECTION, OVERRIDES, GPU, READY, ENUMERATION)
-_ON_THEIR_WAY = frozenset({"", TemplateState.PENDING, TemplateState.PROGRESSING})
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Match:
-    """What became of one template. ``dropped_by`` is "" for one that passed every step.
-
-    Attributes:
-        coming: it may be Ready without anybody's help, and would fit then.
-        outdated: it is ``coming``, and what its status says is not true any more.
-    """
-
-    template: ObservedTemplate
-    dropped_by: str = ""
-    message: str = ""
-    coming: bool = False
-    outdated: bool = False
-
-    def to_json(self, *, selected: bool) -> dict[str, Any]:
-        """As ``status.templateMatching`` shows it."""
-        out: dict[str, Any] = {
-            "name": self.template.name,
-            "scope": str(self.template.scope),
-            "selected": selected,
-        }
-        if self.dropped_by:
-            out["droppedBy"] = self.dropped_by
-        if self.message:
-            out["message"] = conditions.clip(self.message, 1024)
-        return out
+_SERVES = frozenset({ServiceState.RUNNING, ServiceState.DEGRADED})
 
 
 @final
@@ -107,6 +76,7 @@ class Choice:
         template: None when there is none; ``state`` is then what that makes of the service.
         reason, message: of the condition ``Resolved``.
         matches: every template that was looked at, those that went furthest first.
+        awaits: UIDs of templates that are, or were for long enough, waited for.
     """
 
     template: ObservedTemplate | None
@@ -114,6 +84,7 @@ class Choice:
     message: str
     state: ServiceState | None = None
     matches: tuple[Match, ...] = ()
+    awaits: tuple[str, ...] = ()
 
     def matching(self) -> list[dict[str, Any]]:
         """``status.templateMatching``."""
@@ -132,7 +103,11 @@ def choose(seen: ServiceObservation) -> Choice:
         return _named(seen, seen.view.spec.template_ref)
     if seen.named is not None and (
         has_overrides(seen.view.spec.overrides)
-        or (seen.current is not None and seen.current.uid == seen.named.uid and not _broken(seen, seen.named))
+        or (
+            seen.current is not None
+            and seen.current.uid == seen.named.uid
+            and not (_serves(seen) and _broken(seen, seen.named))
+        )
     ):
         return _default(seen, seen.named)
     kept = _kept(seen)
@@ -143,21 +118,24 @@ def choose(seen: ServiceObservation) -> Choice:
 
 def select(seen: ServiceObservation) -> Choice:
     """The only template of the model that passes every step, or why there is none."""
-    matches = _judge(seen)
+    matches = judge(seen)
     left = [match for match in matches if not match.dropped_by]
     if len(left) == 1:
         (only,) = left
         # A derived one would give way. What waits for its discovery may do so for hours: step 2 drops it.
-        awaited = [
-            str(match.template)
+        awaited = {
+            match.template.uid: match.template
             for match in matches
             if match.outdated and (only.template.derived or not match.template.derived)
-        ]
-        if awaited:
-            message = f"{only.template} fits; to be looked at before it is selected: {_and(awaited)}"
+        }
+        pending = [str(template) for uid, template in awaited.items() if uid not in seen.given_up]
+        if pending:
+            message = f"{only.template} fits; to be looked at before it is selected: {_and(pending)}"
             matches = _undecided(matches, "it fits; others are looked at before it is selected")
-            return Choice(None, TEMPLATE_NOT_READY, message, ServiceState.STARTING, matches)
-        return Choice(only.template, TEMPLATE_RESOLVED, _selected(only.template), None, matches)
+            return Choice(None, TEMPLATE_NOT_READY, message, ServiceState.STARTING, matches, tuple(awaited))
+        return Choice(
+            only.template, TEMPLATE_RESOLVED, _selected(only.template), None, matches, tuple(awaited)
+        )
     if left:
         matches = _undecided(matches, "it fits, and so do others")
         names = _and(str(match.template) for match in left)
@@ -167,59 +145,6 @@ def select(seen: ServiceObservation) -> Choice:
         )
         return Choice(None, TEMPLATE_AMBIGUOUS, message, ServiceState.FAILED, matches)
     return _none_left(seen, matches)
-
-
-def has_overrides(overrides: ServiceOverrides | None) -> bool:
-    """Whether overrides are given and say anything."""
-    if overrides is None:
-        return False
-    gpu = overrides.gpu_selector
-    given = (overrides.metric, overrides.precision, gpu and gpu.count, gpu and gpu.model)
-    return any(value is not None for value in given)
-
-
-def difference(spec: TemplateSpec, overrides: ServiceOverrides | None) -> str:
-    """In what a template differs from what the overrides give, in words; "" when it fits."""
-    if overrides is None:
-        return ""
-    gpu, own = overrides.gpu_selector, spec.gpu_selector
-    pairs: list[tuple[str, Any, Any]] = [
-        ("metric", overrides.metric, spec.metric),
-        ("precision", overrides.precision, spec.precision),
-    ]
-    if gpu is not None:
-        have = own.model if own is not None else None
-        pairs += [
-            ("gpuSelector.count", gpu.count, own.count if own is not None else None),
-            ("gpuSelector.model", gpu.model and normalise(gpu.model), have and normalise(have)),
-        ]
-    return ", ".join(
-        f"{field} is {have if have is not None else 'not set'} and not {wanted}"
-        for field, wanted, have in pairs
-        if wanted is not None and wanted != have
-    )
-
-
-def missing_gpu(template: ObservedTemplate, gpu_models: frozenset[str]) -> str:
-    """The GPU model that a template needs and no node offers; "" when there is none."""
-    selector = template.view.spec.gpu_selector
-    wanted = normalise(selector.model) if selector is not None and selector.model else ""
-    return "" if wanted in gpu_models else wanted
-
-
-def why_not_ready(template: ObservedTemplate) -> str:
-    """What a template that is not Ready says about itself; "" for one that is."""
-    if template.deleting:
-        return "it is being deleted"
-    status = template.view.status
-    if status.status == TemplateState.READY:
-        return ""
-    ready = conditions.find(status.conditions, READY)
-    if not status.status or ready is None:
-        return "nobody has looked at it yet"
-    said = f"it is {status.status} ({ready.reason})"
-    # How far it is changes again and again, and stands in its own status.
-    return said if status.status == TemplateState.PROGRESSING else f"{said}: {ready.message}"
 
 
 # ---- without selection
@@ -250,7 +175,7 @@ def _default(seen: ServiceObservation, found: ObservedTemplate) -> Choice:
 
 def _only(seen: ServiceObservation, found: ObservedTemplate, why: str, remedy: str) -> Choice:
     """The choice that somebody made for us, if it serves the service's model."""
-    mismatch = _other_model(seen, found)
+    mismatch = other_model(seen, found)
     if mismatch:
         match = Match(found, ENUMERATION, mismatch)
         message = f"{found}, {why}, cannot be used: {mismatch}; {remedy}"
@@ -271,11 +196,15 @@ def _kept(seen: ServiceObservation) -> Choice | None:
         return None
     selected = select(seen)
     broken = _broken(seen, current)
-    if broken and selected.template is not None and selected.template.uid != current.uid:
-        message = f"{selected.template} was selected in the place of {current}, {broken}"
-        return replace(selected, message=message)
+    other = (
+        selected.template if selected.template is not None and selected.template.uid != current.uid else None
+    )
+    # A node that registers anew, or whose labels are written anew, is back in a moment.
+    away = _serves(seen) and bool(missing_gpu(current, seen.gpu_models)) and current.uid not in seen.given_up
+    if broken and other is not None and not away:
+        return replace(selected, message=f"{other} was selected in the place of {current}, {broken}")
     matches = [
-        replace(match, dropped_by="", message=_FITS)
+        replace(match, dropped_by="", message=FITS)
         if match.template.uid == current.uid
         else match
         if match.dropped_by not in ("", SELECTION)
@@ -283,70 +212,42 @@ def _kept(seen: ServiceObservation) -> Choice | None:
         for match in selected.matches
     ]
     if all(match.template.uid != current.uid for match in matches):
-        matches.append(Match(current, "", _FITS))
-    others = [match for match in matches if match.dropped_by == SELECTION]
-    message = _selected(current)
+        matches.append(Match(current, "", FITS))
+    awaits = () if not broken else (current.uid,) if other is not None else selected.awaits
+    message = _why_kept(
+        current, broken, [match for match in matches if match.dropped_by == SELECTION], awaits
+    )
+    return Choice(current, TEMPLATE_RESOLVED, message, None, ordered(matches), awaits)
+
+
+def _why_kept(current: ObservedTemplate, broken: str, others: Sequence[Match], awaits: Sequence[str]) -> str:
+    names = _and(str(match.template) for match in others)
+    if not broken:
+        if not others:
+            return _selected(current)
+        return f"{current} is kept; also fits: {names}; to move the service, name another in spec.templateRef"
+    if awaits:
+        return f"{current} is kept for now, {broken}; if it stays so, {names} takes its place"
     if others:
-        names = _and(str(match.template) for match in others)
-        message = (
-            f"{current} is kept; also fits: {names}; to move the service, name another in spec.templateRef"
+        return (
+            f"{current} is kept, {broken}; several others fit: {names}; name one of them in spec.templateRef"
         )
-    elif broken:
-        message = f"{current} is kept, {broken}, and no other template fits"
-    return Choice(current, TEMPLATE_RESOLVED, message, None, _ordered(matches))
+    return f"{current} is kept, {broken}, and no other template fits"
+
+
+def _serves(seen: ServiceObservation) -> bool:
+    return seen.view.status.status in _SERVES
 
 
 def _broken(seen: ServiceObservation, template: ObservedTemplate) -> str:
-    """Why a template that fits will not do by itself."""
+    """Why a template that fits will not do by itself. NotAvailable is true only while its GPU is missing."""
     gpu = missing_gpu(template, seen.gpu_models)
     if gpu:
         return f"whose GPU {gpu} no node offers"
-    status = template.view.status.status
-    if status in (TemplateState.FAILED, TemplateState.NOT_AVAILABLE):
-        return f"which is {status}"
-    return ""
+    return "which is Failed" if template.view.status.status == TemplateState.FAILED else ""
 
 
 # ---- the five steps
-
-
-def _judge(seen: ServiceObservation) -> tuple[Match, ...]:
-    matches = [_judge_one(seen, template) for template in seen.templates]
-    ours = [match for match in matches if not match.dropped_by and not match.template.derived]
-    if ours:
-        # What was derived for others must not make ambiguous what was clear before.
-        fits = min(match.template.name for match in ours)
-        message = f"it was derived for other services, and {fits!r}, made by hand, fits"
-        matches = [
-            replace(match, dropped_by=OVERRIDES, message=message)
-            if not match.dropped_by and match.template.derived
-            else match
-            for match in matches
-        ]
-    return _ordered(matches)
-
-
-def _judge_one(seen: ServiceObservation, template: ObservedTemplate) -> Match:
-    overrides = seen.view.spec.overrides
-    other = _other_model(seen, template)
-    if other:
-        return Match(template, ENUMERATION, other)
-    gpu = missing_gpu(template, seen.gpu_models)
-    no_gpu = f"it needs GPU {gpu}, which no node offers" if gpu else ""
-    differs = difference(template.view.spec, overrides)
-    if not differs and template.derived and not has_overrides(overrides):
-        differs = "it was derived for the overrides of other services"
-    not_ready = why_not_ready(template)
-    if not_ready:
-        could = not template.deleting and not no_gpu and not differs
-        outdated = could and _outdated(template)
-        coming = could and (outdated or template.view.status.status in _ON_THEIR_WAY)
-        return Match(template, READY, not_ready, coming=coming, outdated=outdated)
-    if no_gpu:
-        return Match(template, GPU, no_gpu)
-    if differs:
-        return Match(template, OVERRIDES, differs)
-    return Match(template, "", _FITS)
 
 
 def _undecided(matches: Iterable[Match], why: str) -> tuple[Match, ...]:
@@ -354,15 +255,6 @@ def _undecided(matches: Iterable[Match], why: str) -> tuple[Match, ...]:
     return tuple(
         match if match.dropped_by else replace(match, dropped_by=SELECTION, message=why) for match in matches
     )
-
-
-def _outdated(template: ObservedTemplate) -> bool:
-    """Whether the status of a template, whose model and GPU are there, was written when they were not, or never."""
-    status = template.view.status
-    if status.status in ("", TemplateState.NOT_AVAILABLE):
-        return True
-    ready = conditions.find(status.conditions, READY)
-    return ready is not None and ready.reason == MODEL_NOT_FOUND
 
 
 def _none_left(seen: ServiceObservation, matches: tuple[Match, ...]) -> Choice:
@@ -393,31 +285,9 @@ def _none_left(seen: ServiceObservation, matches: tuple[Match, ...]) -> Choice:
     return Choice(None, TEMPLATE_NOT_FOUND, message, ServiceState.FAILED, matches)
 
 
-def _other_model(seen: ServiceObservation, template: ObservedTemplate) -> str:
-    """Why a template does not run the service's model; "" when it does."""
-    if seen.runs_the_model(template):
-        return ""
-    model = seen.model.reference if isinstance(seen.model, Resolved) else None
-    wanted = model.name if model is not None else ""
-    named = template.view.spec.model_name
-    if named != wanted:
-        return f"its spec.modelName is {named!r}, and the service's model is {wanted!r}"
-    return f"it runs the AIMClusterModel {named!r}, which the AIMModel of that name hides in this namespace"
-
-
 def _selected(template: ObservedTemplate) -> str:
     """The same words when it is selected and when it is kept: a status is not written for it."""
     return f"{template} is selected"
-
-
-def _ordered(matches: Iterable[Match]) -> tuple[Match, ...]:
-    """Those that went furthest first, then by name."""
-
-    def place(match: Match) -> tuple[int, str, str]:
-        step = _STEPS.index(match.dropped_by) + 1 if match.dropped_by else 0
-        return step, match.template.name, match.template.scope
-
-    return tuple(sorted(matches, key=place))
 
 
 def _reasons(matches: Sequence[Match]) -> str:
