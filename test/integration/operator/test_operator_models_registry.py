@@ -88,7 +88,10 @@ async def test_a_registry_that_hangs_holds_up_neither_other_models_nor_any_templ
         await w.template("a", "team", model="slow0")
         await until_model(w, "fine", "team", "Ready", reason="Extracted", seconds=5)
         await w.until_state("a", "team", "Ready", seconds=10)
-        await until_model(w, "slow0", "team", "Ready", reason="RegistryUnreachable", seconds=120)
+        await until_model(w, "slow0", "team", "Ready", reason="RegistryUnreachable", seconds=40)
+        await asyncio.sleep(1)
+        for number in range(20):
+            assert await told(w, f"slow{number}", "team") == ("False", "RegistryUnreachable")
         assert (
             "no complete answer within 30 s"
             in (await condition_of(w, "slow0", "team", "MetadataExtracted"))["message"]

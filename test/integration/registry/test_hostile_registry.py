@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import ssl
 from dataclasses import replace
 
 import pytest
 
+from aimctl.controllers.models.image_readings import READS_PER_REGISTRY
 from aimctl.controllers.models.registry import (
     AccessDenied,
     ImageNotFound,
     MalformedMetadata,
     RateLimited,
+    ReadTimedOut,
     RegistryError,
     RegistryUnreachable,
 )
@@ -191,10 +194,32 @@ async def test_a_slow_one_costs_the_time_limit_and_no_more(what, path):
     async with Hostile(saying((path, SLOW[what]))) as server:
         loop = asyncio.get_running_loop()
         started = loop.time()
-        with pytest.raises(RegistryUnreachable, match="no complete answer within") as caught:
+        with pytest.raises(ReadTimedOut, match="no complete answer within") as caught:
             await read(server, seconds=0.3)
         assert loop.time() - started < 2
     assert not caught.value.whole_registry
+
+
+async def test_registries_that_say_nothing_take_no_connection_from_one_that_answers():
+    exchange = HttpExchange(trust_env=False)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(exchange.aclose)
+        silent = [await stack.enter_async_context(Hostile(lambda _: Reply(silent=True))) for _ in range(12)]
+        fine = await stack.enter_async_context(Hostile(saying()))
+        mirrors = {f"silent{number}.example": server.url for number, server in enumerate(silent)}
+        reader = OciRegistry(exchange, clock=LoopClock(), mirrors={**mirrors, "reg.example.org": fine.url})
+        reads = [
+            asyncio.ensure_future(reader.read(parse_image(f"{host}/x:{number}"), ()))
+            for number in range(READS_PER_REGISTRY)
+            for host in mirrors
+        ]
+        try:
+            await asyncio.wait_for(asyncio.gather(*(server.was_asked.wait() for server in silent)), 5)
+            assert (await asyncio.wait_for(reader.read(IMAGE, ()), 5)).labels == {"a": "b"}
+        finally:
+            for task in reads:
+                task.cancel()
+            await asyncio.wait(reads)
 
 
 async def test_cancelling_a_read_ends_it_at_once():
@@ -272,6 +297,49 @@ async def test_credentials_go_along_within_the_registry():
     moved = {**SOUND, MANIFEST_PATH: Reply(b"", 301, {"Location": BY_DIGEST_PATH})}
     async with Hostile(behind_basic(moved)) as server:
         assert (await read(server, ME)).labels == {"a": "b"}
+
+
+@pytest.mark.parametrize("who", [ME, Credentials(identity_token="refresh-me")], ids=["password", "token"])
+@pytest.mark.parametrize("path", [MANIFEST_PATH, CONFIG_PATH])
+async def test_credentials_do_not_go_where_a_redirects_target_asks_for_them(who, path):
+    async with Hostile(lambda _: Reply(b'{"token": "t"}')) as thief:
+        bearer = {"WWW-Authenticate": f'Bearer realm="{thief.url}/token",service="s"'}
+        async with Hostile(lambda _: Reply(b"", 401, bearer)) as store:
+            moved = (path, Reply(b"", 307, {"Location": store.url + path}))
+            async with Hostile(saying(moved)) as server:
+                with pytest.raises(AccessDenied, match="gets no credentials") as caught:
+                    await read(server, who)
+    assert thief.asked == []
+    assert all("authorization" not in asked.headers for asked in store.asked + server.asked)
+    assert str(caught.value).startswith(f"{store.host}, where registry reg.example.org")
+    assert "pull secret" not in str(caught.value)
+
+
+async def test_a_login_that_the_registry_asked_for_is_not_renewed_by_a_redirects_target():
+    async with Hostile(lambda _: WANTS_BASIC) as store:
+        moved = {**SOUND, CONFIG_PATH: Reply(b"", 307, {"Location": store.url + CONFIG_PATH})}
+        async with Hostile(behind_basic(moved)) as server:
+            with pytest.raises(AccessDenied, match=store.host):
+                await read(server, ME)
+    assert [asked.headers.get("authorization") for asked in store.asked] == [None]
+
+
+WHERE_IT_LEADS = {
+    403: (AccessDenied, "gets no credentials"),
+    404: (ImageNotFound, "has no image"),
+    503: (RegistryUnreachable, "answers 503"),
+}
+
+
+@pytest.mark.parametrize("status", WHERE_IT_LEADS)
+async def test_what_a_redirects_target_refuses_is_told_in_its_name(status):
+    kind, message = WHERE_IT_LEADS[status]
+    async with Hostile(lambda _: Reply(b"", status)) as store:
+        moved = (CONFIG_PATH, Reply(b"", 307, {"Location": store.url + CONFIG_PATH}))
+        async with Hostile(saying(moved)) as server:
+            with pytest.raises(kind, match=message) as caught:
+                await read(server, ME)
+    assert str(caught.value).startswith(f"{store.host}, where registry reg.example.org")
 
 
 async def test_a_store_of_blobs_that_is_away_says_nothing_about_the_registry():

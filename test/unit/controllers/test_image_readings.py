@@ -11,8 +11,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from aimctl.controllers.models.image_readings import (
+    FIRST_PAUSE_SECONDS,
     FRESH_SECONDS,
     LONGEST_PAUSE_SECONDS,
+    READS_AT_A_TIME,
     READS_PER_REGISTRY,
     ImageReadings,
 )
@@ -21,6 +23,7 @@ from aimctl.controllers.models.registry import (
     ImageConfig,
     ImageNotFound,
     RateLimited,
+    ReadTimedOut,
     RegistryUnreachable,
 )
 from aimctl.domain.images.reading import FailedReading, ImageQuestion, Reading
@@ -30,11 +33,12 @@ from aimctl.testing.virtualtime import virtual_clock, virtual_time
 
 DIGEST = "sha256:" + "0" * 64
 LABELS = {"com.amd.aim.model.canonicalName": "org/model"}
+LATE = ReadTimedOut("ghcr.io: no complete answer within 30 s")
 DOWN = RegistryUnreachable("ghcr.io: connection refused", whole_registry=True)
 
 
 class Registry:
-    """Says what ``says`` is, after ``seconds``; counts."""
+    """Says what ``says`` is, after ``seconds``, or after half a minute that the time is up; counts."""
 
     def __init__(self, says=None, seconds: float = 1.0) -> None:
         self.says = says
@@ -48,11 +52,11 @@ class Registry:
         self.calls.append((loop.time(), str(image), tuple(credentials)))
         self.busy[image.host] += 1
         self.most[image.host] = max(self.most[image.host], self.busy[image.host])
+        says = self.says(image) if callable(self.says) else self.says
         try:
-            await asyncio.sleep(self.seconds)
+            await asyncio.sleep(30 if says is LATE else self.seconds)
         finally:
             self.busy[image.host] -= 1
-        says = self.says(image) if callable(self.says) else self.says
         if isinstance(says, Exception):
             raise says
         return says or ImageConfig(DIGEST, LABELS)
@@ -63,7 +67,7 @@ class Registry:
 
 
 class Secrets:
-    """Pull secrets by namespace and name, as (host, password); a missing one is a failure."""
+    """Pull secrets by name: a password for ghcr.io, or entries; a missing one is a failure."""
 
     def __init__(self, **held) -> None:
         self.held = held
@@ -72,10 +76,13 @@ class Secrets:
     async def read(self, namespace, names):
         self.reads += 1
         await asyncio.sleep(0.01)
+        entries: list[PullEntry] = []
         for name in names:
-            if name not in self.held:
+            held = self.held.get(name)
+            if held is None:
                 return FailedReading("PullSecretNotFound", f"{namespace}/{name} is missing")
-        return tuple(PullEntry("ghcr.io", "", Credentials("me", self.held[name])) for name in names)
+            entries += [PullEntry("ghcr.io", "", Credentials("me", held))] if isinstance(held, str) else held
+        return tuple(entries)
 
 
 class Asker:
@@ -264,19 +271,92 @@ async def test_a_registry_that_is_away_is_tried_by_one_read_in_each_pause_whatev
         assert registry.most["ghcr.io"] <= READS_PER_REGISTRY
 
 
+def only_fine(image):
+    """A registry all of whose images hang but those named so."""
+    return None if image.repository.startswith("fine") else LATE
+
+
+@virtual_time
+async def test_a_silent_registry_is_told_to_all_within_half_a_minute_and_tried_by_one_read_in_each_pause():
+    registry = Registry(LATE)
+    async with running(registry) as readings:
+        askers = [Asker(readings, question(f"ghcr.io/x{number}:1"), f"m{number}") for number in range(500)]
+        await asyncio.sleep(31)
+        assert all(asker.outcome == FailedReading("RegistryUnreachable", str(LATE)) for asker in askers)
+        new = Asker(readings, question("ghcr.io/new:1"), "new")
+        await asyncio.sleep(31)
+        assert isinstance(new.outcome, FailedReading)
+        before = len(registry.calls)
+        await asyncio.sleep(3600)
+        assert 5 <= len(registry.calls) - before <= 14
+        registry.says = None
+        await asyncio.sleep(LONGEST_PAUSE_SECONDS * 1.2 + 500)
+        assert all(isinstance(asker.outcome, Reading) for asker in [*askers, new])
+
+
+@virtual_time
+async def test_a_silent_registry_is_tried_by_one_read_though_each_namespace_has_its_own_secret_for_the_one_image():
+    registry, secrets = Registry(LATE), Secrets(**{f"s{number}": f"p{number}" for number in range(100)})
+    async with running(registry, secrets) as readings:
+        askers = [
+            Asker(readings, question(namespace="team", pull_secrets=(name,)), name) for name in secrets.held
+        ]
+        await asyncio.sleep(31)
+        assert all(isinstance(asker.outcome, FailedReading) for asker in askers)
+
+
 @virtual_time
 async def test_one_image_that_hangs_holds_up_no_other_of_its_registry():
-    def says(image):
-        return RegistryUnreachable("no complete answer") if image.repository == "slow" else None
-
-    registry = Registry(says)
+    registry = Registry(only_fine)
     async with running(registry) as readings:
         slow = Asker(readings, question("ghcr.io/slow:1"), "slow")
-        await asyncio.sleep(20)
-        fine = Asker(readings, question("ghcr.io/fine:1"), "fine")
-        await asyncio.sleep(1.5)
-        assert isinstance(fine.outcome, Reading)
+        for number in range(40):
+            await asyncio.sleep(45)
+            fine = Asker(readings, question(f"ghcr.io/fine{number}:1"), "fine")
+            await asyncio.sleep(1.5)
+            assert fine.outcomes == [fine.outcome]
+            assert isinstance(fine.outcome, Reading)
         assert isinstance(slow.outcome, FailedReading)
+
+
+@virtual_time
+async def test_images_that_hang_close_no_registry_that_answers_others_meanwhile():
+    registry = Registry(only_fine)
+    async with running(registry) as readings:
+        for number in range(READS_PER_REGISTRY - 1):
+            Asker(readings, question(f"ghcr.io/slow{number}:1"), f"slow{number}")
+        for number in range(20):
+            fine = Asker(readings, question(f"ghcr.io/fine{number}:1"), "fine")
+            await asyncio.sleep(2)
+            assert isinstance(fine.outcome, Reading)
+
+
+@virtual_time
+async def test_where_many_images_hang_one_that_was_not_tried_yet_is_tried_first():
+    registry = Registry(only_fine)
+    async with running(registry) as readings:
+        for number in range(READS_PER_REGISTRY):
+            Asker(readings, question(f"ghcr.io/slow{number}:1"), f"slow{number}")
+        for number in range(5):
+            await asyncio.sleep(1000)
+            fine = Asker(readings, question(f"ghcr.io/fine{number}:1"), "fine")
+            await asyncio.sleep((LONGEST_PAUSE_SECONDS + FIRST_PAUSE_SECONDS) * 1.1 + 2 * 30)
+            assert isinstance(fine.outcome, Reading)
+
+
+@virtual_time
+async def test_registries_that_hang_hold_up_no_other_for_longer_than_a_read_however_many_they_are():
+    registry = Registry(lambda image: None if image.host == "quay.io" else LATE)
+    async with running(registry) as readings:
+        for number in range(100):
+            for tag in range(READS_PER_REGISTRY):
+                Asker(readings, question(f"r{number}.example.com/x:{tag}"), f"m{number}-{tag}")
+        await asyncio.sleep(1)
+        assert registry.busy.total() == READS_AT_A_TIME
+        fine = Asker(readings, question("quay.io/fine:1"), "fine")
+        await asyncio.sleep(31)
+        assert fine.outcomes == [fine.outcome]
+        assert isinstance(fine.outcome, Reading)
 
 
 @virtual_time
@@ -364,6 +444,22 @@ async def test_a_secret_that_was_mended_ends_the_pause_within_a_minute_and_one_t
         await asyncio.sleep(70)
         assert isinstance(asker.outcome, Reading)
         assert len(registry.calls) == 2
+
+
+@pytest.mark.parametrize("host", ["", "other.example.org"], ids=["nothing", "nothing that fits"])
+@virtual_time
+async def test_a_secret_that_holds_nothing_of_use_is_looked_at_every_minute(host):
+    entries = [PullEntry(host, "", Credentials("me", "x"))] if host else []
+    registry, secrets = Registry(AccessDenied("401")), Secrets(creds=entries)
+    async with running(registry, secrets) as readings:
+        asker = Asker(readings, question(namespace="team", pull_secrets=("creds",)))
+        await asyncio.sleep(10)
+        assert asker.outcome.reason == "AccessDenied"
+        secrets.held["creds"] = "right"
+        registry.says = None
+        await asyncio.sleep(FRESH_SECONDS * 1.2)
+        assert isinstance(asker.outcome, Reading)
+        assert [credentials for *_, credentials in registry.calls] == [(), (Credentials("me", "right"),)]
 
 
 @virtual_time

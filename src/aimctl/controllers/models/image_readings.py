@@ -9,9 +9,13 @@ Contract:
     * Pauses grow from 5 s to 10 min (by chance up to a tenth more or less) while a failure may pass; others are tried
       again after 10 min. A registry's own Retry-After counts when it is longer.
     * While a whole registry does not answer, or has had enough of us, one read at a time tries it, once in each pause;
-      everyone else gets that one's answer. At most 4 reads of one registry at a time otherwise.
-    * Pull secrets are read when an attempt may be made, and once a minute while one that was given is of no use: other
-      credentials need not wait out the pause of the old ones. Nothing of them is kept but a hash.
+      everyone else gets that one's answer. At most 4 reads of one registry at a time otherwise, and 256 of all: who
+      waits for a place has not begun, so that nobody's time runs out for others' sake.
+    * A read that runs out of time says nothing about its registry: perhaps this image alone hangs. A second one does,
+      if the registry has ended no read since the first began; whoever has not tried then goes first in each pause.
+    * Pull secrets are read when an attempt may be made, and once a minute while those that were given are of no use,
+      even if they hold nothing: other credentials need not wait out the pause of the old ones. Nothing of them is kept
+      but a hash.
 
 Invariants:
     * Every read is a task of the group in :meth:`ImageReadings.run`. What ends one is an answer to whoever asked.
@@ -27,7 +31,7 @@ from typing import TYPE_CHECKING, TypeAlias, final
 
 import structlog
 
-from aimctl.controllers.models.registry import RegistryError, RegistryUnreachable
+from aimctl.controllers.models.registry import ReadTimedOut, RegistryError, RegistryUnreachable
 from aimctl.domain.images.reading import FailedReading, Reading, judge_labels
 from aimctl.domain.images.reference import InvalidImage, parse_image
 from aimctl.domain.images.registry_auth import credentials_for
@@ -56,6 +60,9 @@ SECRETS_SECONDS = 60.0
 """How often pull secrets are looked at in a pause that a change of one would end: they are not watched."""
 
 READS_PER_REGISTRY = 4
+READS_AT_A_TIME = 256
+"""Each holds a connection, and files run out. While more than 64 registries hang at once, all reads begin later."""
+
 _JITTER = 0.1
 _FORGET_AFTER_SECONDS = 900.0
 _FEW = 512
@@ -84,6 +91,8 @@ class _Question(_State):
 @dataclass(slots=True)
 class _Attempt(_State):
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    late: int = -1
+    """How many reads its registry had ended when this one ran out of time."""
 
 
 @dataclass(slots=True)
@@ -99,6 +108,10 @@ class _Host:
     failures: int = 0
     due: float = 0.0
     outcome: FailedReading | None = None
+    ended: int = 0
+    """Reads that ended with an answer of whatever kind."""
+    late: int = 0
+    """Attempts that have run out of time since the last of them."""
 
 
 @final
@@ -130,6 +143,7 @@ class ImageReadings:
         self._questions: dict[ImageQuestion, _Question] = {}
         self._attempts: dict[tuple[ImageReference, str], _Attempt] = {}
         self._hosts: dict[str, _Host] = {}
+        self._places = asyncio.Semaphore(READS_AT_A_TIME)
         self._tasks: asyncio.TaskGroup | None = None
         self._early: list[ImageQuestion] = []
         self._ended = False
@@ -215,7 +229,7 @@ class ImageReadings:
             return
         attempt = await self._attempt(image, credentials_for(image, entries), forced=forced)
         known.outcome, known.due, known.failures = attempt.outcome, attempt.due, attempt.failures
-        if entries and isinstance(known.outcome, FailedReading):
+        if question.pull_secrets and isinstance(known.outcome, FailedReading):
             known.due = min(known.due, self._clock.monotonic() + self._spread(SECRETS_SECONDS))
 
     async def _attempt(
@@ -245,7 +259,7 @@ class ImageReadings:
                     return
                 async with host.probe:
                     if host.failures and host.outcome is not None and self._clock.monotonic() < host.due:
-                        attempt.outcome, attempt.due = host.outcome, host.due
+                        self._closed(host, attempt)
                     else:
                         await self._read_from(host, image, credentials, attempt)
         finally:
@@ -254,8 +268,10 @@ class ImageReadings:
     async def _read_from(
         self, host: _Host, image: ImageReference, credentials: tuple[Credentials, ...], attempt: _Attempt
     ) -> None:
+        ended = host.ended
         try:
-            config = await self._registry.read(image, credentials)
+            async with self._places:
+                config = await self._registry.read(image, credentials)
         except RegistryError as error:
             self._count(False)
             failed = FailedReading(error.reason, str(error))
@@ -263,11 +279,18 @@ class ImageReadings:
             if isinstance(error, RegistryUnreachable):
                 retry_after = min(error.retry_after or 0.0, LONGEST_RETRY_AFTER_SECONDS)
             self._failed(attempt, failed, transient=error.transient, at_least=retry_after)
-            if isinstance(error, RegistryUnreachable) and error.whole_registry:
+            timed_out = isinstance(error, ReadTimedOut)
+            if timed_out and host.ended == ended != attempt.late:
+                attempt.late = ended
+                host.late += 1
+            whole = isinstance(error, RegistryUnreachable) and error.whole_registry
+            if whole or (timed_out and (host.failures or host.late > 1)):
                 host.failures += 1
                 host.due = self._clock.monotonic() + max(self._pause(host.failures), retry_after)
                 host.outcome = failed
-                attempt.due = host.due
+                self._closed(host, attempt)
+                return
+            if timed_out:
                 return
         else:
             self._count(True)
@@ -277,7 +300,15 @@ class ImageReadings:
             else:
                 attempt.outcome, attempt.failures = outcome, 0
                 attempt.due = self._clock.monotonic() + FRESH_SECONDS
-        host.failures = 0
+        host.failures = host.late = 0
+        host.ended += 1
+
+    def _closed(self, host: _Host, attempt: _Attempt) -> None:
+        """Answer an attempt by what is known of its registry, until the next one may be made there."""
+        attempt.outcome, attempt.due = host.outcome, host.due
+        if attempt.late == host.ended:
+            # It has had its turn. First in each pause it could keep out for ever an image that can be read.
+            attempt.due += self._spread(FIRST_PAUSE_SECONDS)
 
     def _failed(
         self, state: _State, outcome: FailedReading, *, transient: bool, at_least: float = 0.0

@@ -4,7 +4,8 @@
     ├── ImageNotFound         the registry has no such image
     ├── AccessDenied          it has, perhaps, but not for us
     ├── RegistryUnreachable   no answer, or one that says "not now"
-    │   └── RateLimited       "not so often"; perhaps with the seconds to wait
+    │   ├── RateLimited       "not so often"; perhaps with the seconds to wait
+    │   └── ReadTimedOut      not all answers that the read takes within its time limit
     └── MalformedMetadata     an answer that is no image, or not the one its digest promises
 
 Contract of :class:`ImageRegistry`: ``read`` ends within its time limit, gives the image's digest and labels, or
@@ -35,6 +36,7 @@ __all__ = [
     "ImageRegistry",
     "MalformedMetadata",
     "RateLimited",
+    "ReadTimedOut",
     "RegistryError",
     "RegistryUnreachable",
 ]
@@ -105,6 +107,11 @@ class RateLimited(RegistryUnreachable):
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message, whole_registry=True, retry_after=retry_after)
+
+
+@final
+class ReadTimedOut(RegistryUnreachable):
+    """The time limit. One read cannot tell whether the registry hangs or this image alone: never whole_registry."""
 
 
 @runtime_checkable

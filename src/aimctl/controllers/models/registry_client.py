@@ -3,8 +3,9 @@
 Contract of :class:`OciRegistry` (see :mod:`aimctl.controllers.models.registry` for what it raises):
     * A read takes 30 s at most, all steps together, and no answer of more than 4 MiB is taken.
     * What is read is what its digest promises: manifests named by digest, and the configuration.
-    * Credentials go to the registry (or the mirror that stands for it) and to the token service it names, over HTTPS
-      only, unless it is a mirror given with ``http://``; never along with a redirect to another origin.
+    * Credentials go to the registry (or the mirror that stands for it) and to the token service it names itself, over
+      HTTPS only, unless it is a mirror given with ``http://``; never along with a redirect to another origin, and
+      never where another origin asks for them.
 
 A mirror stands in place of its registry, and is told which one it stands for (``?ns=``, as containerd does): when it
 has not got an image, the registry itself is not asked.
@@ -23,6 +24,7 @@ from aimctl.controllers.models.registry import (
     ImageNotFound,
     MalformedMetadata,
     RateLimited,
+    ReadTimedOut,
     RegistryUnreachable,
 )
 from aimctl.domain.images.manifest import (
@@ -63,6 +65,7 @@ _MAX_DEPTH = 2
 """An index may lead to another one, as some build tools write it; deeper nesting is a trap."""
 
 _ACCEPT = ", ".join((*INDEX_TYPES, *MANIFEST_TYPES))
+_REDIRECT_REMEDY = "it gets no credentials, and must answer without: have the registry's redirects mended"
 _NOT_NOW = frozenset({408, 425})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -126,7 +129,7 @@ class OciRegistry:
                         continue
                 return await self._reading(image, candidates[-1]).run()
         except TimeoutError as error:
-            raise RegistryUnreachable(
+            raise ReadTimedOut(
                 f"registry {image.host}: no complete answer within {self._seconds:g} s"
             ) from error
         except NotAnImage as error:
@@ -188,20 +191,23 @@ class _Reading:
 
     async def _get(self, what: str, name: str, accept: str) -> Answer:
         url = self._base / "v2" / self._image.repository / what / name % self._query
-        answer = await self._send(url, accept)
-        if answer.status == 401:
+        answer, origin = await self._send(url, accept)
+        # Whoever else asks who we are would choose where our credentials go.
+        if answer.status == 401 and origin == url.origin():
             authorization = await self._log_in(answer)
             if authorization != self._authorization:
                 self._authorization = authorization
-                answer = await self._send(url, accept)
+                answer, origin = await self._send(url, accept)
         if answer.status != 200:
-            self._fail(answer)
+            if origin == url.origin():
+                self._fail(answer)
+            self._fail(answer, f"{origin.authority}, where {self._where} redirects to,", _REDIRECT_REMEDY)
         return answer
 
     # ---- requests
 
-    async def _send(self, url: URL, accept: str) -> Answer:
-        """GET, redirects followed; nobody but the first origin gets credentials."""
+    async def _send(self, url: URL, accept: str) -> tuple[Answer, URL]:
+        """GET, redirects followed; nobody but the first origin gets credentials. With the origin that answers."""
         origin = url.origin()
         for _ in range(MAX_REDIRECTS + 1):
             headers = {"Accept": accept}
@@ -209,7 +215,7 @@ class _Reading:
                 headers["Authorization"] = self._authorization
             answer = await self._ask("GET", url, headers)
             if answer.status not in _REDIRECTS:
-                return answer
+                return answer, url.origin()
             url = self._redirected(url, answer.headers.get("Location", ""))
         raise MalformedMetadata(f"{self._where} redirects more than {MAX_REDIRECTS} times")
 
@@ -272,7 +278,7 @@ class _Reading:
             headers = {"Authorization": who.basic} if who is not None and who.basic else {}
             answer = await self._ask("GET", realm.update_query(fields), headers)
         if answer.status != 200:
-            self._fail(answer, by=f"the token service {realm.authority} of {self._where}")
+            self._fail(answer, f"the token service {realm.authority} of {self._where}")
         document = json_object(answer.body, f"the answer of the token service {realm.authority}")
         token = document.get("token") or document.get("access_token")
         if not isinstance(token, str) or not token.isascii() or not token.isprintable():
@@ -281,13 +287,13 @@ class _Reading:
 
     # ---- refusals
 
-    def _fail(self, answer: Answer, by: str = "") -> NoReturn:
+    def _fail(self, answer: Answer, by: str = "", remedy: str = "") -> NoReturn:
         by = by or self._where
         status = answer.status
         said = error_text(answer.body)
         text = f"{status} {said}" if said else str(status)
         if status in (401, 403):
-            raise self._denied(answer, by)
+            raise self._denied(answer, by, remedy)
         if status == 404:
             raise ImageNotFound(f"{by} has no image {self._image} ({text}): check spec.image")
         if status == 429:
@@ -298,10 +304,10 @@ class _Reading:
             raise RegistryUnreachable(f"{by} answers {text}", retry_after=seconds)
         raise MalformedMetadata(f"{by} answers {text} when asked for {self._image}")
 
-    def _denied(self, answer: Answer, by: str = "") -> AccessDenied:
+    def _denied(self, answer: Answer, by: str = "", remedy: str = "") -> AccessDenied:
         said = error_text(answer.body)
         text = f"{answer.status} {said}" if said else str(answer.status)
-        remedy = (
+        remedy = remedy or (
             "the credentials in the pull secret are wrong, or may not read it"
             if self._who is not None
             else "name a pull secret for this registry in spec.imagePullSecrets"

@@ -3,8 +3,11 @@
 Contract of :class:`HttpExchange` (see :class:`~aimctl.controllers.models.registry_client.Exchange`):
     * Nothing is connected before the first request; :meth:`HttpExchange.run` closes all connections when it ends.
     * Whatever keeps an answer from coming is RegistryUnreachable, in the words of the one who has to fix it.
+    * No request waits for another's connection: how many there may be is for those to bound who send them.
     * An answer of more than the limit is not read to its end. No redirect is followed, no cookie kept, and no header or
-      body is ever logged. Proxies are those of the environment, unless told otherwise.
+      body is ever logged.
+    * Of the environment it takes HTTP_PROXY, HTTPS_PROXY and NO_PROXY, unless told otherwise, and nothing else: no
+      credentials of a netrc. What the name of a proxy holds of credentials is in no message.
 """
 
 from __future__ import annotations
@@ -12,8 +15,10 @@ from __future__ import annotations
 import asyncio
 import errno
 from typing import TYPE_CHECKING, final
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
+from yarl import URL
 
 from aimctl.controllers.models.registry import MalformedMetadata, RegistryUnreachable
 from aimctl.controllers.models.registry_client import MAX_ANSWER_BYTES, Answer
@@ -23,12 +28,9 @@ from aimctl.runtime.kube.http import hang_up
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from yarl import URL
-
 __all__ = ["HttpExchange"]
 
 _CONNECT_SECONDS = 10.0
-_CONNECTIONS = 32
 _SHOWN = 300
 
 
@@ -64,25 +66,26 @@ class HttpExchange:
         """See :class:`~aimctl.controllers.models.registry_client.Exchange`."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=_CONNECTIONS),
+                # A limit would let registries that hang take the connections, and the time, of others.
+                connector=aiohttp.TCPConnector(limit=0),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 # Digests are of the bytes as they are kept, and a packed answer could unpack to anything.
                 headers={"User-Agent": "aimctl", "Accept-Encoding": "identity"},
                 auto_decompress=False,
-                trust_env=self._trust_env,
                 # The whole has a limit of its own, where it is asked for.
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
             )
+        proxy = _environment_proxy(url) if self._trust_env else None
         try:
             answer = await self._session.request(
-                method, url, headers=headers, data=form, allow_redirects=False
+                method, url, headers=headers, data=form, allow_redirects=False, proxy=proxy
             )
             try:
                 return Answer(answer.status, answer.headers, await _body(answer, url))
             finally:
                 hang_up(answer)
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise _unreachable(url, error) from error
+            raise _unreachable(url, error, proxy) from error
 
 
 async def _body(answer: aiohttp.ClientResponse, url: URL) -> bytes:
@@ -94,9 +97,31 @@ async def _body(answer: aiohttp.ClientResponse, url: URL) -> bytes:
     return bytes(body)
 
 
-def _unreachable(url: URL, error: Exception) -> RegistryUnreachable:
+def _environment_proxy(url: URL) -> URL | None:
+    """The proxy that the environment names for a URL. aiohttp's own way to it takes a netrc along."""
+    named = getproxies().get(url.scheme)
+    if named is None or proxy_bypass(f"{url.host}:{url.port}"):
+        return None
+    try:
+        proxy = URL(named if "://" in named else f"http://{named}")
+    except ValueError:
+        proxy = URL()
+    if proxy.scheme not in ("http", "https") or not proxy.host:
+        variable = f"{url.scheme.upper()}_PROXY"
+        raise RegistryUnreachable(
+            f"{url.authority}: the environment variable {variable} names no HTTP proxy: set it to http://host:port, or"
+            f" add {url.host} to NO_PROXY",
+            whole_registry=True,
+        )
+    return proxy
+
+
+def _unreachable(url: URL, error: Exception, proxy: URL | None) -> RegistryUnreachable:
     """What happened. Where not even a connection came about, nothing else there needs to be asked either."""
-    whole = isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
+    whole = isinstance(
+        error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | aiohttp.ClientHttpProxyError
+    )
+    where = url.authority if proxy is None else f"{url.authority} through the proxy {proxy.host}:{proxy.port}"
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         text = "its name cannot be looked up"
@@ -104,8 +129,11 @@ def _unreachable(url: URL, error: Exception) -> RegistryUnreachable:
         text = f"its certificate is not trusted: {error.certificate_error}"
     elif isinstance(cause, OSError) and cause.errno == errno.ECONNREFUSED:
         text = "connection refused"
+    elif isinstance(error, aiohttp.ClientResponseError):
+        # Its own text has the URL; for a proxy, with the password.
+        text = printable(f"{error.status} {error.message}"[:_SHOWN])
     elif isinstance(error, TimeoutError):
         text = f"no connection within {_CONNECT_SECONDS:g} s"
     else:
         text = printable((str(error) or type(error).__name__)[:_SHOWN])
-    return RegistryUnreachable(f"{url.authority}: {text}", whole_registry=whole)
+    return RegistryUnreachable(f"{where}: {text}", whole_registry=whole)

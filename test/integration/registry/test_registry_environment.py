@@ -1,0 +1,170 @@
+"""What requests to registries take of the environment: its proxies, and nothing else; over real sockets."""
+
+from __future__ import annotations
+
+import base64
+import os
+
+import pytest
+from yarl import URL
+
+from aimctl.controllers.models.registry import RegistryUnreachable
+from aimctl.controllers.models.registry_client import OciRegistry
+from aimctl.controllers.models.registry_http import HttpExchange
+from aimctl.domain.images.reference import parse_image
+from aimctl.domain.images.registry_auth import Credentials
+from aimctl.runtime.clock import LoopClock
+from support.hostile_registry import Hostile, Reply, image_replies
+from support.ports import reserve_port
+
+SOUND = image_replies()
+ME = Credentials("me", "hush")
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    """None of the proxies of whoever runs the tests."""
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    return monkeypatch
+
+
+async def read(*credentials, mirror=""):
+    exchange = HttpExchange()
+    reader = OciRegistry(exchange, clock=LoopClock(), mirrors={"*": mirror} if mirror else {}, read_seconds=5)
+    try:
+        return await reader.read(parse_image("reg.example.org/x:1"), credentials)
+    finally:
+        await exchange.aclose()
+
+
+def sound(asked):
+    """A registry, and a proxy before one: it is asked for whole URLs."""
+    return SOUND.get(URL(asked.path).path, Reply(b"", 404))
+
+
+def behind_basic(asked):
+    wanted = Reply(b"", 401, {"WWW-Authenticate": 'Basic realm="x"'})
+    return sound(asked) if asked.headers.get("authorization") == ME.basic else wanted
+
+
+# ---- proxies
+
+
+async def test_a_registry_is_asked_through_the_proxy_of_the_environment(environment):
+    async with Hostile(behind_basic) as proxy:
+        environment.setenv("HTTP_PROXY", proxy.url)
+        assert (await read(ME, mirror="http://registry.invalid")).labels == {"a": "b"}
+    assert {URL(asked.path).host for asked in proxy.asked} == {"registry.invalid"}
+    assert {asked.headers["host"] for asked in proxy.asked} == {"registry.invalid"}
+
+
+async def test_over_https_the_proxy_is_asked_for_a_tunnel_and_gets_no_credentials_but_its_own(environment):
+    async with Hostile(lambda _: Reply(b"", 407)) as proxy:
+        environment.setenv("HTTPS_PROXY", f"http://worker:secret@{proxy.host}")
+        with pytest.raises(RegistryUnreachable, match="407") as caught:
+            await read(ME)
+    (asked,) = proxy.asked
+    assert (asked.method, asked.path) == ("CONNECT", "reg.example.org:443")
+    assert asked.headers["proxy-authorization"] == "Basic " + base64.b64encode(b"worker:secret").decode()
+    assert "authorization" not in asked.headers
+    assert f"reg.example.org:443 through the proxy {proxy.host}: 407" in str(caught.value)
+    assert caught.value.whole_registry
+
+
+NO_PROXY = {
+    "{host}": "direct",
+    "{host}:{port}": "direct",
+    "example.org, {host}": "direct",
+    ".0.1": "direct",
+    "*": "direct",
+    "": "proxied",
+    "{host}:1": "proxied",
+    "reg.example.org,1.{host}": "proxied",
+}
+
+
+@pytest.mark.parametrize("hosts", NO_PROXY)
+async def test_hosts_of_no_proxy_are_asked_directly_and_others_are_not(environment, hosts):
+    async with Hostile(sound) as proxy, Hostile(sound) as registry:
+        host, port = registry.host.split(":")
+        environment.setenv("HTTP_PROXY", proxy.url)
+        environment.setenv("NO_PROXY", hosts.format(host=host, port=port))
+        assert (await read(mirror=registry.url)).labels == {"a": "b"}
+    asked, other = (registry, proxy) if NO_PROXY[hosts] == "direct" else (proxy, registry)
+    assert len(asked.asked) == len(SOUND) - 1
+    assert other.asked == []
+
+
+async def test_a_proxy_may_be_named_without_a_scheme(environment):
+    async with Hostile(sound) as proxy:
+        environment.setenv("http_proxy", proxy.host)
+        assert (await read(mirror="http://registry.invalid")).labels == {"a": "b"}
+
+
+async def test_a_proxy_that_is_away_is_named_without_its_password(environment):
+    port = reserve_port()
+    environment.setenv("HTTPS_PROXY", f"http://worker:secret@127.0.0.1:{port.number}")
+    with pytest.raises(RegistryUnreachable, match="connection refused") as caught:
+        await read()
+    assert f"through the proxy 127.0.0.1:{port.number}" in str(caught.value)
+    assert "secret" not in str(caught.value)
+    assert caught.value.whole_registry
+    port.release()
+
+
+@pytest.mark.parametrize(
+    "reply", [Reply(b"", 407), Reply(b"SSH-2.0-OpenSSH\r\n\r\n", 0)], ids=["refusal", "nonsense"]
+)
+async def test_what_a_proxy_answers_is_told_without_its_password(environment, reply):
+    async with Hostile(lambda _: reply) as proxy:
+        environment.setenv("HTTPS_PROXY", f"http://worker:secret@{proxy.host}")
+        with pytest.raises(RegistryUnreachable, match=proxy.host) as caught:
+            await read()
+    assert "secret" not in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "value", ["socks5://worker:secret@proxy:1080", "http://worker:secret@[::1", "http://"]
+)
+async def test_a_proxy_that_cannot_be_one_is_told_with_its_variable_and_the_remedy(environment, value):
+    environment.setenv("HTTPS_PROXY", value)
+    with pytest.raises(RegistryUnreachable, match="HTTPS_PROXY names no HTTP proxy: set it to") as caught:
+        await read()
+    assert "secret" not in str(caught.value)
+    assert caught.value.whole_registry
+
+
+# ---- netrc
+
+
+@pytest.fixture
+def netrc(environment, tmp_path):
+    """Whoever runs the operator on a workstation has logins there."""
+    path = tmp_path / "netrc"
+    path.write_text("machine 127.0.0.1 login workstation password private\n")
+    environment.setenv("NETRC", str(path))
+
+
+@pytest.mark.usefixtures("netrc")
+async def test_no_login_of_a_netrc_is_sent_to_a_registry():
+    async with Hostile(sound) as registry:
+        assert (await read(mirror=registry.url)).labels == {"a": "b"}
+    assert all("authorization" not in asked.headers for asked in registry.asked)
+
+
+@pytest.mark.usefixtures("netrc")
+async def test_a_login_of_a_netrc_does_not_come_in_the_way_of_a_pull_secret():
+    async with Hostile(behind_basic) as registry:
+        assert (await read(ME, mirror=registry.url)).labels == {"a": "b"}
+    assert {asked.headers.get("authorization") for asked in registry.asked} == {None, ME.basic}
+
+
+@pytest.mark.usefixtures("netrc")
+async def test_no_login_of_a_netrc_is_sent_to_a_proxy(environment):
+    async with Hostile(sound) as proxy:
+        environment.setenv("HTTP_PROXY", proxy.url)
+        assert (await read(mirror="http://registry.invalid")).labels == {"a": "b"}
+    assert all("proxy-authorization" not in asked.headers for asked in proxy.asked)
