@@ -85,6 +85,8 @@ class ClusterOptions:
         namespaces: made besides those every cluster has.
         storage_class: name of the default StorageClass; "" makes none.
         pace: multiplies pull and run times of containers; 0 makes them instant.
+        termination_seconds: from a pod's deletion until its containers have ended, before ``pace``. A Job is Failed so
+            long before its pods are gone, as it may be up to Kubernetes 1.30.
         job_backoff: pauses between a Job's failed pods.
         provision_seconds: until a claim is bound.
         heartbeat_seconds: period of the nodes' heartbeats; None for none.
@@ -102,6 +104,7 @@ class ClusterOptions:
     namespaces: Sequence[str] = _NAMESPACES
     storage_class: str = "standard"
     pace: float = 1.0
+    termination_seconds: float = 0.0
     job_backoff: JobBackoff = field(default_factory=JobBackoff)
     provision_seconds: float = 0.0
     heartbeat_seconds: float | None = None
@@ -165,6 +168,7 @@ class DevCluster:
             programs=[*self.options.programs, self.downloads, self.options.catalogue],
             happenings=self._happenings("kubelet"),
             pace=self.options.pace,
+            termination_seconds=self.options.termination_seconds,
             heartbeat_seconds=self.options.heartbeat_seconds,
         )
         self.kserve = SimulatedKServe(

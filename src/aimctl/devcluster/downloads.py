@@ -6,7 +6,7 @@ first hf:// or s3:// URI among its arguments and environment; it fills the first
 Contract:
     * Time is in proportion to the size, from the catalogue (:class:`~aimctl.devcluster.hub.DownloadEntry`). While it
       runs, the log grows by a line ``{"aimctl":"progress","bytes":N}`` with what the volume holds: at the start, every
-      ten seconds, and at a good end.
+      ten seconds (at most 10,000 times), and at a good end.
     * A volume keeps what has arrived: a killed or failed download is gone on with, a finished one is done at once.
     * What does not fit ends with "No space left on device", and leaves the volume full.
 
@@ -40,6 +40,9 @@ DOWNLOADER_IMAGES = "storage-initializer"
 
 PROGRESS_SECONDS = 10.0
 """Between two lines of progress."""
+
+MAX_PROGRESS_LINES = 10_000
+"""Of one run: a day and more at that pace. A longer one tells less often."""
 
 _SOURCE = re.compile(r"(?:hf|s3)://[^\s'\"]+")
 _PLACE = MountedVolume("/", "", "", 0)
@@ -177,8 +180,9 @@ class Downloads:
     def _progress(self, plan: _Plan, others: int) -> Iterator[tuple[float, bytes]]:
         """Lines while it runs. One that never ends says for an hour that nothing more comes."""
         last = plan.seconds + (3600.0 if plan.stalls else 0.0)
-        for count in range(1, int(last / self._progress_seconds) + 1):
-            seconds = count * self._progress_seconds
+        pace = max(self._progress_seconds, last / MAX_PROGRESS_LINES)
+        for count in range(1, int(last / pace) + 1):
+            seconds = count * pace
             yield seconds, _line(others + plan.at(seconds))
         if not plan.stalls and not plan.exit_code:
             yield plan.seconds, _line(others + plan.end)

@@ -3,7 +3,8 @@
 Invariants:
     * A pod's creation is taken into the mirror with its answer, so a slow watch never makes a Job create
       twice.
-    * Pods go before the Job's end is written, so a finished Job has no active pods.
+    * Pods are deleted before the Job's end is written, which does not wait until they are gone: a finished Job has no
+      active pods, and may have pods that terminate.
     * The status is written with the resourceVersion it was worked out from; a conflict means: work it out
       again.
 """

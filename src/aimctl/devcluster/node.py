@@ -81,6 +81,7 @@ class SimulatedNodes:
         happenings: where Events go.
         schedule: whether to bind pending pods too; False where a scheduler runs.
         pace: multiplies every pull and run time of the programs; 0 makes them instant.
+        termination_seconds: from a pod's deletion until its containers have ended, before ``pace``.
         heartbeat_seconds: period of Lease and status renewal; None for none.
         address: the machines' InternalIP.
         kubelet_port: where a :class:`~aimctl.devcluster.kubelet.KubeletServer` answers for the logs, if any.
@@ -96,6 +97,7 @@ class SimulatedNodes:
         happenings: Happenings,
         schedule: bool = True,
         pace: float = 1.0,
+        termination_seconds: float = 0.0,
         heartbeat_seconds: float | None = None,
         address: str = "127.0.0.1",
         kubelet_port: int | None = None,
@@ -108,6 +110,7 @@ class SimulatedNodes:
         self._happenings = happenings
         self._schedule_pods = schedule
         self._pace = pace
+        self._termination = timedelta(seconds=termination_seconds * pace)
         self._address = address
         self._lookup = Lookup(client)
         self._lives: dict[str, Life] = {}
@@ -186,8 +189,7 @@ class SimulatedNodes:
         if not self.registrar.owns(node):
             return None
         if pod["metadata"].get("deletionTimestamp"):
-            await self._kill(key, pod)
-            return None
+            return await self._kill(key, pod)
         if (pod.get("status") or {}).get("phase") in _FINAL:
             await self._remember_logs(key, pod)
             return None
@@ -341,13 +343,16 @@ class SimulatedNodes:
             f"{metadata['name']}_{metadata['namespace']}({metadata['uid']})",
         )
 
-    async def _kill(self, key: ObjectKey, pod: dict[str, Any]) -> None:
-        """End the containers, say so if somebody holds the pod by a finalizer, and let it go."""
+    async def _kill(self, key: ObjectKey, pod: dict[str, Any]) -> float | None:
+        """End the containers in their time, say so if somebody holds the pod by a finalizer, and let it go."""
         uid = pod["metadata"]["uid"]
         life = self._lives.get(uid) or self._begin(pod)
         if life.killed:
-            return
+            return None
         now = self._clock.now()
+        life.ends = life.ends or now + self._termination
+        if now < life.ends and (pod.get("status") or {}).get("phase") not in _FINAL:
+            return (life.ends - now).total_seconds()
         self._end_all(life)
         for run in (*life.inits, *life.mains):
             life.put(terminate(run, now))
@@ -357,6 +362,7 @@ class SimulatedNodes:
             await self._write(key, pod, {**status, "phase": "Failed"})
         await self._client.delete(PODS, key.name, key.namespace, uid=uid, grace_period_seconds=0)
         life.killed = True
+        return None
 
     async def _remember_logs(self, key: ObjectKey, pod: dict[str, Any]) -> None:
         """After a reboot: make what containers that ended before it left, logs and volumes, once more."""

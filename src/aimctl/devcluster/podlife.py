@@ -27,7 +27,8 @@ class Life:
         inits: its init containers, in order.
         mains: its containers.
         behaviours: what the programs said, by container.
-        killed: whether its containers were ended for its deletion.
+        ends: when its containers end for its deletion, once that was asked for.
+        killed: whether they were ended so.
         environments: what was last looked up for each container.
     """
 
@@ -35,6 +36,7 @@ class Life:
     inits: list[ContainerRun]
     mains: list[ContainerRun]
     behaviours: dict[str, Behaviour | None]
+    ends: datetime | None = None
     killed: bool = False
     environments: dict[str, Environment] = field(default_factory=dict)
 

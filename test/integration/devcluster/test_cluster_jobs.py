@@ -325,6 +325,20 @@ async def test_nodes_come_and_go():
 
 
 @virtual_time
+async def test_a_pod_ends_in_its_time_and_its_job_may_have_failed_long_before():
+    async with cluster_of(termination_seconds=100) as cluster:
+        client = cluster.client()
+        await client.create(JOBS, job_body(image="aim-endless", activeDeadlineSeconds=10), "default")
+        await cluster.clock.sleep(50)
+        assert ended(await job_of(client)) == ("Failed", "DeadlineExceeded")
+        (pod,) = await pods_of(client)
+        assert "deletionTimestamp" in pod["metadata"]
+        assert pod["status"]["phase"] == "Running"
+        await cluster.clock.sleep(70)
+        assert await pods_of(client) == []
+
+
+@virtual_time
 async def test_init_containers_run_first_one_after_the_other():
     catalogue = Catalogue.of({"images": [{"image": "one"}, {"image": "two"}, {"image": "main"}]})
     async with cluster_of(catalogue=catalogue) as cluster:
