@@ -1,15 +1,43 @@
-"""Pieces of foreign values for messages: short, on one line, printable."""
+"""Pieces of foreign values for messages: short, on one line, printable, and without what looks like a password.
+
+Who may read a status or an Event may read these; who may read logs are others, and fewer. Masks know the usual
+spellings of credentials. They are a second fence and no promise: a program must not log its credentials.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from aimctl.domain.conditions import clip
 
-__all__ = ["excerpt", "printable"]
+__all__ = ["excerpt", "last_lines", "masked", "printable"]
 
 MAX_EXCERPT = 160
+
+_NAMES = "token|secret|passw(?:or)?d|credential|signature|api[_-]?key|access[_-]?key"
+_MASKS: tuple[tuple[re.Pattern[str], str], ...] = (
+    # Of a URL: who:password@
+    (re.compile(r"(?<=://)[^\s/@]{1,512}@"), "***@"),
+    # Tokens that tell by their beginning whose they are; JSON Web Tokens (RFC 7519) among them.
+    (
+        re.compile(
+            r"\b(hf_|gh[opsu]_|github_pat_|glpat-|nvapi-|xox[abp]-|sk-|AKIA|ASIA|eyJ)[A-Za-z0-9_.-]{8,}",
+            re.ASCII,
+        ),
+        r"\1***",
+    ),
+    # HTTP's Authorization.
+    (re.compile(r"\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}", re.ASCII | re.IGNORECASE), r"\1 ***"),
+    # HF_TOKEN=..., ?X-Amz-Signature=..., "password": "..."
+    (
+        re.compile(
+            rf"([\w-]{{0,40}}(?:{_NAMES})[\w-]{{0,40}}(?:=|['\"]\s?:\s?)['\"]?)[^\s'\"&,;|*]+", re.IGNORECASE
+        ),
+        r"\1***",
+    ),
+)
 
 
 def excerpt(value: Any) -> str:
@@ -19,6 +47,21 @@ def excerpt(value: Any) -> str:
     except (TypeError, ValueError, RecursionError):
         text = f"a deep {type(value).__name__}"
     return clip(printable(text[: 2 * MAX_EXCERPT]), MAX_EXCERPT)
+
+
+def last_lines(output: bytes, lines: int = 5, limit: int = 600) -> str:
+    """The end of a log for a message: the last non-empty lines joined by `` | ``, masked, made printable and cut."""
+    text = masked(output[-8 * limit :].decode("utf-8", errors="replace"))
+    kept = [printable(line.strip()) for line in text.splitlines() if line.strip()][-lines:]
+    joined = " | ".join(kept)
+    return joined if len(joined) <= limit else "..." + joined[-(limit - 3) :]
+
+
+def masked(text: str) -> str:
+    """``text`` with ``***`` in place of what looks like credentials."""
+    for pattern, mask in _MASKS:
+        text = pattern.sub(mask, text)
+    return text
 
 
 def printable(text: str) -> str:

@@ -18,7 +18,6 @@ from aimctl.domain.templates.discovery_output import (
     DiscoveryError,
     DiscoveryResult,
     Source,
-    last_lines,
     parse,
 )
 
@@ -197,14 +196,3 @@ def test_any_json_in_any_place_gives_a_whole_result_or_an_error(
             json.dumps(found.profile, allow_nan=False).encode()
         else:
             assert found.message
-
-
-@given(st.binary(max_size=2000))
-def test_last_lines_are_short_and_printable(printed: bytes) -> None:
-    text = last_lines(printed)
-    assert len(text) <= 600
-    assert text.isprintable()
-
-
-def test_last_lines_are_the_last_that_say_something() -> None:
-    assert last_lines(b"1\n2\n3\n\n4\n5\n6\n\n", lines=3) == "4 | 5 | 6"

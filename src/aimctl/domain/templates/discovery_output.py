@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, final
 
 from aimctl.domain.conditions import clip
-from aimctl.domain.excerpts import excerpt, printable
+from aimctl.domain.excerpts import excerpt, last_lines
 from aimctl.domain.hashing import stored_size
 
 __all__ = [
@@ -32,7 +32,6 @@ __all__ = [
     "DiscoveryError",
     "DiscoveryResult",
     "Source",
-    "last_lines",
     "parse",
 ]
 
@@ -159,14 +158,6 @@ def parse(output: bytes) -> DiscoveryResult | DiscoveryError:
         "the container printed no JSON array of profiles; is its image an AIM image?"
         + (f" Last lines of the log: {tail}" if tail else " Its log is empty.")
     )
-
-
-def last_lines(output: bytes, lines: int = 5, limit: int = 600) -> str:
-    """The end of a log for a message: the last non-empty lines joined by `` | ``, made printable and cut."""
-    text = output[-8 * limit :].decode("utf-8", errors="replace")
-    kept = [printable(line.strip()) for line in text.splitlines() if line.strip()][-lines:]
-    joined = " | ".join(kept)
-    return joined if len(joined) <= limit else "..." + joined[-(limit - 3) :]
 
 
 def _result(value: list[Any]) -> DiscoveryResult:

@@ -19,8 +19,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, final
 
 from aimctl.domain.conditions import clip
+from aimctl.domain.excerpts import last_lines
 from aimctl.domain.templates.discovery_job import CONTAINER
-from aimctl.domain.templates.discovery_output import DiscoveryError, DiscoveryResult, last_lines, parse
+from aimctl.domain.templates.discovery_output import DiscoveryError, DiscoveryResult, parse
 from aimctl.domain.templates.job_views import JobView, PodView
 
 if TYPE_CHECKING:
