@@ -1,8 +1,12 @@
-"""Observations of one model cache, for tests of decisions: say what differs from one whose volume is bound."""
+"""Observations of one model cache, for tests of decisions: say what differs from one whose volume is bound.
+
+And what such a decision says, and the observation after it.
+"""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,9 +24,26 @@ from aimctl.domain.templates.observation import ObservedJob
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from aimctl.domain.caching.model_cache import ModelCacheDecision
     from aimctl.domain.templates.job_outcome import PodLog
 
-__all__ = ["CLASSES", "NOW", "SOURCE", "at", "config", "job", "job_name", "observe", "pod", "volume"]
+__all__ = [
+    "CLASSES",
+    "NOW",
+    "SOURCE",
+    "after",
+    "at",
+    "condition",
+    "config",
+    "failed_once",
+    "job",
+    "job_name",
+    "observe",
+    "pod",
+    "said",
+    "status",
+    "volume",
+]
 
 NOW = datetime(2026, 5, 4, 12, 0, 0, tzinfo=UTC)
 SOURCE = "hf://meta-llama/Llama-3.1-8B-Instruct"
@@ -110,6 +131,7 @@ def job(
     pods: Sequence[PodView] = (),
     log: PodLog | None = None,
     pods_read: bool = False,
+    age: float | None = None,
 ) -> ObservedJob:
     name = name or job_name()
     body: dict[str, Any] = {
@@ -118,6 +140,8 @@ def job(
     }
     if deleting:
         body["metadata"]["deletionTimestamp"] = at(NOW)
+    if age is not None:
+        body["metadata"]["creationTimestamp"] = at(NOW - timedelta(seconds=age))
     if ended:
         body["status"]["conditions"] = [{"type": ended, "status": "True", "reason": reason}]
     return ObservedJob(JobView.decode(json.dumps(body).encode()), tuple(pods), log, pods_read)
@@ -155,3 +179,39 @@ def pod(
         "status": status,
     }
     return PodView.decode(json.dumps(body).encode())
+
+
+# ---- decisions
+
+
+def status(decision: ModelCacheDecision) -> dict[str, Any]:
+    assert decision.status is not None
+    return decision.status.status()
+
+
+def condition(decision: ModelCacheDecision, type_: str = "Ready") -> dict[str, Any]:
+    return next(item for item in status(decision)["conditions"] if item["type"] == type_)
+
+
+def said(decision: ModelCacheDecision) -> tuple[str, str]:
+    return status(decision)["status"], condition(decision)["reason"]
+
+
+def after(seen: ModelCacheObservation, decision: ModelCacheDecision, **changes: Any) -> ModelCacheObservation:
+    """The observation once the status is written."""
+    view = seen.view.model_validate({"spec": seen.view.spec.to_json(), "status": status(decision)})
+    return replace(seen, view=view, **changes)
+
+
+def failed_once(*, reason: str = "DownloadFailed", at_seconds: float = 0, **observed: Any) -> dict[str, Any]:
+    """The status after one failed attempt, so many seconds ago."""
+    return {
+        "failedDownloads": 1,
+        "nextDownloadAt": at(NOW + timedelta(seconds=30 - at_seconds)),
+        "lastFailure": {
+            "jobName": job_name(1, **observed),
+            "reason": reason,
+            "message": "it broke",
+            "finishedAt": at(NOW - timedelta(seconds=at_seconds)),
+        },
+    }

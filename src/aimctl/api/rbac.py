@@ -118,7 +118,14 @@ _MANAGER_RULES = (
         ("storageclasses",),
         {_FOLLOW: "say which class is missing before a volume waits for it"},
     ),
-    Rule("", ("secrets",), {"get": "pull secrets that a model names, to read its image's labels"}),
+    Rule(
+        "",
+        ("secrets",),
+        {
+            "get": "pull secrets that a model names, to read its image's labels; of those that a refused download was"
+            " given, the version alone"
+        },
+    ),
     Rule(
         "serving.kserve.io",
         ("inferenceservices",),

@@ -9,7 +9,7 @@ import pytest
 from aimctl.controllers import kinds
 from aimctl.devcluster.catalogue import Catalogue
 from aimctl.devcluster.volumes import DEFAULT_CLASS_ANNOTATION, STORAGE_CLASSES
-from aimctl.runtime.kube.builtin import PODS, PVCS
+from aimctl.runtime.kube.builtin import JOBS, PODS, PVCS
 from aimctl.testing.virtualtime import virtual_time
 from support.download_ledger import Downloads
 from support.operator import world
@@ -323,6 +323,44 @@ async def test_a_pod_of_nobodys_that_has_the_volume_is_waited_for():
         assert downloads.jobs == []
         await w.client.delete(PODS, "left-behind", "team")
         await w.until(lambda: downloads.jobs, seconds=5)
+        await downloads.until_available()
+
+
+async def fail_at_deadline(w, downloads):
+    """The Job of the first attempt is Failed at once, as it is at its deadline."""
+    name = downloads.jobs[0][1]["metadata"]["name"]
+    await w.client.patch(JOBS, name, {"spec": {"activeDeadlineSeconds": 1}}, "team")
+    await downloads.until_said("Failed", "DownloadFailed", seconds=5)
+
+
+@virtual_time
+async def test_a_pod_that_outlives_its_failed_job_is_not_written_beside():
+    async with world(catalogue=hub(), termination_seconds=100) as w:
+        downloads = Downloads(w)
+        w.start()
+        await downloads.want()
+        await asyncio.sleep(20)
+        await fail_at_deadline(w, downloads)
+        await asyncio.sleep(60)
+        assert len(downloads.jobs) == 1, "the pause is over, the pod is not"
+        assert "pod download-llama-1-" in downloads.condition()["message"]
+        assert "is gone" in downloads.condition()["message"]
+        await downloads.until_available(seconds=120)
+        assert len(downloads.jobs) == 2
+        assert downloads.most_writers == 1
+
+
+@virtual_time
+async def test_a_pod_of_a_failed_job_on_a_lost_node_is_waited_for_five_minutes_and_no_longer():
+    async with world(catalogue=hub(), termination_seconds=1e9) as w:
+        downloads = Downloads(w)
+        w.start()
+        await downloads.want()
+        await asyncio.sleep(20)
+        await fail_at_deadline(w, downloads)
+        failed = w.now
+        await w.until(lambda: len(downloads.jobs) == 2, seconds=400)
+        assert 290 < w.now - failed < 340
         await downloads.until_available()
 
 

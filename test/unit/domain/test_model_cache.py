@@ -21,44 +21,26 @@ from aimctl.domain.caching.model_cache_observation import (
 from aimctl.domain.resolution import Missing
 from aimctl.domain.templates.job_outcome import PodLog
 from aimctl.domain.templates.observation import ObservedJob
-from support.model_caches import NOW, SOURCE, at, config, job, job_name, observe, pod, volume
+from support.model_caches import (
+    NOW,
+    SOURCE,
+    after,
+    at,
+    condition,
+    config,
+    failed_once,
+    job,
+    job_name,
+    observe,
+    pod,
+    said,
+    status,
+    volume,
+)
 
 NO_CLASSES = StorageClasses(frozenset())
 COMPLETED = {"completed": {"volumeUid": "volume", "finishedAt": at(NOW)}}
 GIB = 1024**3
-
-
-def status(decision: ModelCacheDecision) -> dict[str, Any]:
-    assert decision.status is not None
-    return decision.status.status()
-
-
-def condition(decision: ModelCacheDecision, type_: str = "Ready") -> dict[str, Any]:
-    return next(item for item in status(decision)["conditions"] if item["type"] == type_)
-
-
-def said(decision: ModelCacheDecision) -> tuple[str, str]:
-    return status(decision)["status"], condition(decision)["reason"]
-
-
-def after(seen: ModelCacheObservation, decision: ModelCacheDecision, **changes: Any) -> ModelCacheObservation:
-    """The observation once the status is written."""
-    view = seen.view.model_validate({"spec": seen.view.spec.to_json(), "status": status(decision)})
-    return replace(seen, view=view, **changes)
-
-
-def failed_once(*, reason: str = "DownloadFailed", at_seconds: float = 0, **observed: Any) -> dict[str, Any]:
-    """The status after one failed attempt, so many seconds ago."""
-    return {
-        "failedDownloads": 1,
-        "nextDownloadAt": at(NOW + timedelta(seconds=30 - at_seconds)),
-        "lastFailure": {
-            "jobName": job_name(1, **observed),
-            "reason": reason,
-            "message": "it broke",
-            "finishedAt": at(NOW - timedelta(seconds=at_seconds)),
-        },
-    }
 
 
 # ---- the volume
@@ -268,11 +250,11 @@ def test_a_failed_attempt_is_counted_once_and_followed_by_a_pause() -> None:
     assert again.events == ()
     assert again.look_again_after == 20
     next_ = decide_model_cache(after(seen, decision, now=NOW + timedelta(seconds=30)))
-    assert said(next_) == ("Progressing", "DownloadWaiting")
+    assert said(next_) == ("Failed", "VolumeFull")
     assert next_.create_job is not None
     assert next_.create_job["metadata"]["name"] == job_name(2)
-    assert "attempt 2" in condition(next_)["message"]
-    assert "VolumeFull" in condition(next_)["message"]
+    assert condition(next_)["message"].endswith("Attempt 2 is under way")
+    assert next_.events == ()
 
 
 def test_the_end_is_explained_by_the_pods_of_the_server_and_by_its_log_when_there_are_no_last_words() -> None:

@@ -209,7 +209,10 @@ class ModelCacheObserver:
             now=now,
             volume=self._volume(obj),
             jobs=jobs,
-            strangers=tuple(self._strangers(request, {job.view.metadata.uid for job in jobs})),
+            # A Job may have Failed long before its pods are gone: these are nobody's download any more.
+            strangers=tuple(
+                self._strangers(request, {job.view.metadata.uid for job in jobs if not job.view.finished})
+            ),
             in_use=any(not user.meta.deleting for user in users),
         )
 

@@ -9,7 +9,9 @@ Contract:
     * A Job that downloads goes on even when its input has changed since; one that only waits is replaced.
     * Each attempt that fails is counted once: its Job carries the attempt's number in its name, and the next has the
       next. Between them lies a pause, unless input or volume changed, or a Secret that may have been the cause.
-    * A pod that no node takes has not failed: volumes and nodes may take their time.
+    * After a failure the cache stays Failed, for that reason, until something has arrived: attempts that end like the
+      one before change no state. What the next one waits for is in the message.
+    * A pod that no node takes has not failed: volumes and nodes may take their time. Neither has a Job without a pod.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ from aimctl.domain.caching.download_job import (
     download_job,
     without_progress,
 )
-from aimctl.domain.conditions import rfc3339
+from aimctl.domain.caching.model_cache_observation import NOISE_BYTES
+from aimctl.domain.conditions import MAX_MESSAGE, clip, rfc3339
 from aimctl.domain.resolution import Missing
 from aimctl.domain.templates.discovery_decision import JobDeletion, LogRequest, PodsRequest
 from aimctl.domain.templates.job_outcome import (
@@ -54,6 +57,7 @@ __all__ = [
     "DOWNLOAD_REFUSED",
     "DOWNLOAD_STALLED",
     "DOWNLOAD_WAITING",
+    "NO_POD",
     "UNSCHEDULABLE",
     "Download",
     "decide_download",
@@ -64,6 +68,7 @@ DOWNLOADING = "Downloading"
 DOWNLOAD_WAITING = "DownloadWaiting"
 DOWNLOAD_STALLED = "DownloadStalled"
 DOWNLOAD_REFUSED = "DownloadRefused"
+NO_POD = "NoPod"
 UNSCHEDULABLE = "Unschedulable"
 """Reasons, besides those of the volume, of the runtime config, and of failures."""
 
@@ -177,31 +182,47 @@ class _Attempts:
             case NeedsLog():
                 wanted = LogRequest(meta.name, meta.namespace, outcome.pod, CONTAINER)
                 return replace(self._going("", "", record), read_log=wanted)
+            case Waiting() | Failed(cause=Cause.PLACEMENT) if outdated:
+                return self._next(record)
             case Failed(cause=Cause.PLACEMENT):
-                going = self._going(UNSCHEDULABLE, outcome.message, record)
+                going = self._going(UNSCHEDULABLE, outcome.message, record, trouble=outcome.message)
             case Failed():
                 return self._failed(job, outcome, log, record)
             case Waiting():
-                if outdated:
-                    return self._next(record)
-                going = self._going(DOWNLOAD_WAITING, _waits(job.name, outcome.message), record)
+                reason, text = NO_POD if outcome.podless else DOWNLOAD_WAITING, outcome.message
+                going = self._going(reason, _waits(job.name, text), record, trouble=text)
                 going = replace(going, look_again_after=outcome.look_again_after)
             case _:
-                going = self._running(job.name, record)
+                going = self._running(job, record)
         others = tuple(item for item in seen.jobs if item.name != job.name)
         return replace(going, delete_jobs=_unfinished(others))
 
-    def _running(self, job: str, record: dict[str, Any]) -> Download:
-        text, progress = f"download Job {job} is running", self._seen.view.status.progress
-        since = _moment(progress.updated_at) if progress is not None else None
-        known = progress is not None and self._seen.measured == progress.downloaded_bytes
-        if since is None or not known:
-            return self._going(DOWNLOADING, text, record)
+    def _running(self, job: ObservedJob, record: dict[str, Any]) -> Download:
+        text, progress = f"download Job {job.name} is running", self._seen.view.status.progress
+        going = self._going(DOWNLOADING, text, record)
+        told = _moment(progress.updated_at) if progress is not None else None
+        if told is None or not self._seen.nothing_new(after_failure=self._fails):
+            return going
+        # What was told before a pause says nothing of what arrives after it.
+        since = max(filter(None, (told, _started(job))))
         left = (STALLED_AFTER - (self._seen.now - since)).total_seconds()
         if left > 0:
-            return replace(self._going(DOWNLOADING, text, record), look_again_after=left)
-        text += f", and nothing has arrived since {rfc3339(since)}; kubectl logs job/{job} may say why"
-        return self._going(DOWNLOAD_STALLED, text, record)
+            return replace(going, look_again_after=left)
+        trouble = f"nothing has arrived since {rfc3339(since)}; kubectl logs job/{job.name} may say why"
+        return self._going(DOWNLOAD_STALLED, f"{text}, and {trouble}", record, trouble=trouble)
+
+    @property
+    def _fails(self) -> bool:
+        """Whether it is Failed by the status in force, for an attempt with the input and the volume of now."""
+        told, failure = self._seen.view.status.status, self._seen.view.status.last_failure
+        return told == CacheState.FAILED and failure is not None and self._tried(failure.job_name)
+
+    def _tried(self, job: str) -> bool:
+        """Whether a Job had the input and the volume of now."""
+        tried = JobName.parse(job)
+        if tried is None or isinstance(self._input, Missing):
+            return False
+        return tried == self._name(tried.attempt, self._input)
 
     def _failed(
         self, job: ObservedJob, failed: Failed, log: PodLog | None, record: dict[str, Any]
@@ -252,13 +273,13 @@ class _Attempts:
                 CacheState.PENDING, self._input.reason, self._input.message, record, delete_jobs=delete
             )
         name = self._name(record.get("failedDownloads", 0) + 1, self._input)
-        pause = self._pause(record, name)
+        pause = self._pause(record, name.attempt)
         if pause is not None:
             return replace(pause, delete_jobs=delete)
         former = self._former()
         if former:
             text = f"the next download waits until {former} is gone"
-            going = self._going(DOWNLOAD_WAITING, text, record)
+            going = self._going(DOWNLOAD_WAITING, text, record, trouble=text)
             return replace(going, delete_jobs=delete, look_again_after=LINGERING.total_seconds())
         body = download_job(seen.cache, self._input, name)
         if seen.job_refused:
@@ -278,14 +299,13 @@ class _Attempts:
                     return f"{kind} {meta.name}"
         return ""
 
-    def _pause(self, record: dict[str, Any], name: JobName) -> Download | None:
+    def _pause(self, record: dict[str, Any], attempt: int) -> Download | None:
         """The pause after a failure of the same input on the same volume, unless it is over."""
         failure, until = record.get("lastFailure"), _moment(record.get("nextDownloadAt"))
-        tried = JobName.parse(failure["jobName"]) if failure else None
-        if not failure or until is None or tried is None:
+        if not failure or until is None or not self._tried(failure["jobName"]):
             return None
         left = (until - self._seen.now).total_seconds()
-        if left <= 0 or (tried.volume, tried.input) != (name.volume, name.input):
+        if left <= 0:
             return None
         versions, secrets = failure.get("secretVersions"), self._secrets()
         if versions and secrets:
@@ -294,18 +314,25 @@ class _Attempts:
             if self._seen.secret_versions != versions:
                 return None
             left = min(left, SECRETS_SECONDS)
-        # Often these are the last words of a log, which are a sentence already.
-        stop = "" if failure["message"].endswith((".", "!", "?")) else "."
-        text = f"{failure['message']}{stop} Attempt {name.attempt} follows at {record['nextDownloadAt']}"
+        text = _followed(failure["message"], f"Attempt {attempt} follows at {record['nextDownloadAt']}")
         return Download(CacheState.FAILED, failure["reason"], text, record, look_again_after=left)
 
-    def _going(self, reason: str, message: str, record: dict[str, Any]) -> Download:
-        failure = record.get("lastFailure")
-        if failure:
-            message += (
-                f"; attempt {record.get('failedDownloads', 0) + 1}, the last failed: {failure['reason']}"
-            )
+    def _going(self, reason: str, message: str, record: dict[str, Any], *, trouble: str = "") -> Download:
+        """An attempt is under way, or about to be.
+
+        Args:
+            reason: how it goes.
+            message: how it goes.
+            record: of attempts so far.
+            trouble: what of the message is said of a cache that stays Failed too.
+        """
+        failure, attempt = record.get("lastFailure"), record.get("failedDownloads", 0) + 1
         record = {key: value for key, value in record.items() if key != "nextDownloadAt"}
+        if failure and self._fails and (self._seen.arrived or 0) <= NOISE_BYTES:
+            text = f"Attempt {attempt}" + (f": {trouble}" if trouble else " is under way")
+            return Download(CacheState.FAILED, failure["reason"], _followed(failure["message"], text), record)
+        if failure:
+            message += f"; attempt {attempt}, the last failed: {failure['reason']}"
         return Download(CacheState.PROGRESSING, reason, message, record)
 
     def _complete(self, completed: dict[str, Any]) -> Download:
@@ -320,6 +347,23 @@ class _Attempts:
 
     def _name(self, attempt: int, input_: DownloadInput) -> JobName:
         return JobName.make(attempt, volume_uid=self._volume.uid, input_hash=input_.hash)
+
+
+def _followed(failure: str, text: str) -> str:
+    """Both as sentences, the latter whole. Often a failure ends with the last words of a log, which are one already."""
+    stop = "" if failure.endswith((".", "!", "?")) else "."
+    return f"{clip(failure, max(MAX_MESSAGE // 2, MAX_MESSAGE - len(text) - 2))}{stop} {text}"
+
+
+def _started(job: ObservedJob) -> datetime | None:
+    """When the container that downloads began to run."""
+    runs = [
+        _moment(str(item.state.running.get("startedAt")))
+        for pod in job.pods
+        for item in pod.containers
+        if item.name == CONTAINER and item.state.running is not None
+    ]
+    return max(filter(None, runs), default=None)
 
 
 def _waits(job: str, message: str = "") -> str:

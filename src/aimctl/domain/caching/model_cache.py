@@ -28,6 +28,7 @@ from aimctl.domain import conditions
 from aimctl.domain.caching.download_decision import (
     DOWNLOAD_REFUSED,
     DOWNLOAD_STALLED,
+    NO_POD,
     UNSCHEDULABLE,
     decide_download,
 )
@@ -82,6 +83,7 @@ _WARNINGS = frozenset(
         VOLUME_REFUSED,
         DOWNLOAD_REFUSED,
         DOWNLOAD_STALLED,
+        NO_POD,
         UNSCHEDULABLE,
         "RuntimeConfigNotFound",
     }
@@ -183,7 +185,9 @@ def _progress(
         before, done = None, False  # that was of a volume that is gone
     total = _total(seen)
     amount = before.downloaded_bytes if before is not None else 0
-    if seen.measured is not None and not done:
+    # A failed cache keeps its count until more than noise has come: what trickles in adds up to something then.
+    quiet = before is not None and seen.nothing_new(after_failure=download.state is CacheState.FAILED)
+    if seen.measured is not None and not done and not quiet:
         amount = seen.measured
     if available and not done:
         amount = max(amount, total)
@@ -230,7 +234,8 @@ def _events(seen: ModelCacheObservation, download: Download) -> Iterator[EventWi
     before = seen.view.status
     ready = conditions.find(before.conditions, READY)
     warning = download.state is CacheState.FAILED or download.reason in _WARNINGS
-    news = warning and (ready is None or ready.reason != download.reason)
+    more = download.record.get("failedDownloads", 0) > before.failed_downloads
+    news = warning and (more or ready is None or ready.reason != download.reason)
     if before.status != download.state or news:
         text = conditions.clip(download.message, _MAX_EVENT)
         yield EventWish("Warning" if warning else "Normal", download.reason, text)

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from aimctl.domain.templates.job_views import PodView
     from aimctl.domain.templates.observation import ObservedJob
 
-__all__ = ["ModelCacheObservation", "ObservedVolume", "StorageClasses"]
+__all__ = ["NOISE_BYTES", "ModelCacheObservation", "ObservedVolume", "StorageClasses"]
+
+NOISE_BYTES = 1024**2
+"""Lock files and the like, which an attempt leaves on the volume though nothing of the source has arrived."""
 
 
 @final
@@ -64,7 +67,7 @@ class ModelCacheObservation:
         classes: the cluster's storage classes.
         volume: its volume claim, or one that has its name.
         jobs: the download Jobs it owns, old and new.
-        strangers: pods that run with the volume mounted and belong to none of the Jobs: theirs was just deleted.
+        strangers: pods that run with the volume mounted and belong to no unfinished Job: theirs is over or deleted.
         in_use: whether a template cache lists it.
         measured: bytes on the volume, as a log last said; None when none has been read.
         secret_versions: stands for the versions of the Secrets that the download is given; None when nobody read them.
@@ -88,6 +91,18 @@ class ModelCacheObservation:
     secret_versions: str | None = None
     volume_refused: tuple[str, str] | None = None
     job_refused: str = ""
+
+    @property
+    def arrived(self) -> int | None:
+        """Bytes on the volume beyond those that status tells of; None when no log tells."""
+        told = self.view.status.progress
+        if self.measured is None:
+            return None
+        return self.measured - (told.downloaded_bytes if told is not None else 0)
+
+    def nothing_new(self, *, after_failure: bool) -> bool:
+        """Whether a log tells that the volume holds what status says; after a failure, noise aside."""
+        return self.arrived is not None and 0 <= self.arrived <= (NOISE_BYTES if after_failure else 0)
 
     @property
     def timestamp(self) -> str:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CONFIG_GRACE",
     "DISCOVERY_JOB",
+    "POD_GRACE",
     "PULL_GRACE",
     "UNSCHEDULABLE_GRACE",
     "Cause",
@@ -59,6 +60,9 @@ CONFIG_GRACE = timedelta(seconds=60)
 
 UNSCHEDULABLE_GRACE = timedelta(minutes=5)
 """For pods no node takes: long enough for an autoscaler, short enough not to hold a discovery slot."""
+
+POD_GRACE = timedelta(minutes=5)
+"""For a Job without a pod: its controller makes one within seconds, and hides a refusal in the Job's Events."""
 
 _NOT_FOUND = ("not found", "manifest unknown", "no such image", "does not exist", "notfound", "404")
 _REFUSED = ("unauthorized", "denied", "authentication", "authorization", "forbidden", "401", "403")
@@ -121,6 +125,8 @@ class Waiting:
     message: str = ""
     look_again_after: float | None = None
     """Seconds after which the answer may change by itself; None: only an event changes it."""
+    podless: bool = False
+    """Whether it should have had a pod long ago."""
 
 
 @final
@@ -237,7 +243,21 @@ def judge_incomplete(
     # A pod that failed has run; the Job's own count follows a moment later.
     if any(pod.status.phase in {"Running", "Succeeded", "Failed"} for pod in newest_first):
         return Running()
-    return Waiting()
+    return Waiting() if pods or job.status.active else _without_pod(job, now)
+
+
+def _without_pod(job: JobView, now: datetime) -> Waiting:
+    meta, created = job.metadata, _time(job.metadata.creation_timestamp)
+    if created is None:
+        return Waiting()
+    left = (POD_GRACE - (now - created)).total_seconds()
+    if left > 0:
+        return Waiting(look_again_after=left)
+    text = (
+        "no pod is made for it: likely a quota, a LimitRange or a policy of the namespace refuses the pod;"
+        f" kubectl -n {meta.namespace} describe job {meta.name} tells what does"
+    )
+    return Waiting(text, podless=True)
 
 
 def _last_end(kind: JobKind, newest_first: Sequence[PodView]) -> str:
