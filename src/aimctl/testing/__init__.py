@@ -1,9 +1,9 @@
 """What a test of an operator imports: virtual time, and a cluster that needs no machine.
 
-    # conftest.py; fixtures: dev_cluster, kube_client, virtual_time
+    # conftest.py; fixtures: dev_cluster, kube_client, virtual_time; install aimctl with its extra ``testing``
     pytest_plugins = ["aimctl.testing.plugin"]
 
-The decorator :func:`virtual_time` stands for itself and needs no plugin.
+The decorator :func:`virtual_time` stands for itself and needs no plugin and no extra.
 """
 
 from aimctl.testing.hosting import hosted as hosted

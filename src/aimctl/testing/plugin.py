@@ -1,8 +1,9 @@
 """Pytest fixtures for tests of operators.
 
-Opt in with ``pytest_plugins = ["aimctl.testing.plugin"]`` in the topmost ``conftest.py``.
+Opt in with ``pytest_plugins = ["aimctl.testing.plugin"]`` in the topmost ``conftest.py``. What it needs comes with the
+extra ``testing`` of this package.
 
-    dev_cluster   an embedded cluster in real time, on the test's event loop (needs pytest-asyncio)
+    dev_cluster   an embedded cluster in real time, on the test's event loop
     kube_client   a client for it
     virtual_time  runs a scenario, with or without a cluster, in virtual time
 
@@ -24,7 +25,14 @@ import random
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
 import pytest
-import pytest_asyncio
+
+try:
+    import pytest_asyncio
+except ModuleNotFoundError as missing:
+    raise ModuleNotFoundError(
+        "aimctl.testing.plugin needs pytest-asyncio: install aimctl with its extra 'testing'",
+        name=missing.name,
+    ) from missing
 
 from aimctl.devcluster import DevCluster
 from aimctl.runtime.clock import LoopClock

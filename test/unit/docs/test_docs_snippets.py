@@ -52,9 +52,8 @@ def test_the_tests_in_the_guide_to_the_embedded_cluster_pass_in_a_project_of_the
     (block,) = blocks("docs/embedded-cluster.md")
     (tmp_path / "test_example.py").write_text(block)
     (tmp_path / "conftest.py").write_text('pytest_plugins = ["aimctl.testing.plugin"]\n')
-    (tmp_path / "pytest.ini").write_text(
-        "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n"
-    )
+    (settings,) = blocks("docs/embedded-cluster.md", "toml")
+    (tmp_path / "pyproject.toml").write_text(settings)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--strict-markers", str(tmp_path)],
         cwd=tmp_path,
