@@ -226,7 +226,10 @@ def manifests(
     ] = None,
     operator_namespace: OperatorNamespace = "kaiwo-system",
     image: Annotated[
-        str | None, typer.Option(help="Container image of the manager; default: that of this version.")
+        str | None,
+        typer.Option(
+            callback=values.image, help="Container image of the manager; default: that of this version."
+        ),
     ] = None,
 ) -> None:
     """Print, or write, what a cluster needs.

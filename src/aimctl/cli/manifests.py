@@ -19,7 +19,7 @@ def write_manifests(
     part: str, output: Path | None, *, operator_namespace: str, image: str | None = None
 ) -> None:
     """Write one part, or ``all``, to a folder or to standard output, in the order in which they can be applied."""
-    every = manifests(operator_namespace=operator_namespace, image=image or DEFAULT_IMAGE)
+    every = manifests(operator_namespace=operator_namespace, image=DEFAULT_IMAGE if image is None else image)
     files = {name: text for name, text in every.items() if part == "all" or name.startswith(f"{part}/")}
     if output is None:
         sys.stdout.write("---\n".join(files.values()))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import typer
 
-__all__ = ["bind_address", "namespace", "namespaces", "registry_mirrors"]
+__all__ = ["bind_address", "image", "namespace", "namespaces", "registry_mirrors"]
 
 
 def namespace(value: str | None) -> str | None:
@@ -48,6 +48,18 @@ def registry_mirrors(values: list[str] | None) -> list[str] | None:
                 problem or f"{pair!r}: write HOST=URL, such as ghcr.io=https://mirror.example"
             )
     return pairs
+
+
+def image(value: str | None) -> str | None:
+    """A container image's name."""
+    from aimctl.domain.images.reference import InvalidImage, parse_image
+
+    try:
+        if value is not None:
+            parse_image(value)
+    except InvalidImage as error:
+        raise typer.BadParameter(f"{error}; without the flag it is that of this version") from None
+    return value
 
 
 def bind_address(value: str) -> str:

@@ -152,7 +152,7 @@ async def check(client: Client, options: OperatorOptions, *, leader_election_nam
     if denied:
         raise NotInstalled(
             f"forbidden: this account may not {_in_words(denied)}. Grant it with"
-            " 'aimctl manifests rbac | kubectl apply -f -', or run under the service account bound there"
+            " 'aimctl manifests rbac | kubectl apply --server-side -f -', or run under the service account bound there"
         )
     await _look_at_version(client)
 

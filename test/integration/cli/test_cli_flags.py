@@ -101,6 +101,12 @@ WRONG = {
         ["AIM_WATCH_NAMESPACE", "'Bad'"],
     ),
     "a port for dev": (["dev", "--port", "70000"], {}, ["--port", "'70000'", "65535"]),
+    "an image with a blank": (
+        ["manifests", "manager", "--image", "a b"],
+        {},
+        ["--image", "'a b'", "lower-case words", "without the flag"],
+    ),
+    "an empty image": (["manifests", "--image", ""], {}, ["--image", "''", "without the flag"]),
     "an unknown part": (["manifests", "crds"], {}, ["'crds'", "'crd'", "'rbac'", "'manager'"]),
 }
 

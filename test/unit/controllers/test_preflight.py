@@ -95,7 +95,7 @@ async def test_missing_rights_are_named_by_verb_and_resource_and_put_together():
     assert str(error.value).startswith(
         "forbidden: this account may not list, watch nodes at cluster scope; get pods/log at cluster scope. Grant"
     )
-    assert "aimctl manifests rbac | kubectl apply" in str(error.value)
+    assert "'aimctl manifests rbac | kubectl apply --server-side -f -'" in str(error.value)
 
 
 @virtual_time
