@@ -30,13 +30,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     from typer.exceptions import Abort, TyperException
 
     from aimctl.cli.app import app
+    from aimctl.cli.stdout import HungUp, guarded
 
     try:
-        code = app(args=list(argv) if argv is not None else None, prog_name="aimctl", standalone_mode=False)
+        with guarded():
+            code = app(
+                args=list(argv) if argv is not None else None, prog_name="aimctl", standalone_mode=False
+            )
     except TyperException as error:
         _fail(_with_value(error), error.exit_code)
     except CommandError as error:
         _fail(str(error), error.exit_code)
+    except HungUp:
+        sys.exit(1)
     except (Abort, KeyboardInterrupt):
         sys.exit(130)
     sys.exit(code if isinstance(code, int) else 0)

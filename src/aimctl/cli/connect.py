@@ -1,7 +1,7 @@
 """The connection of a command that asks the cluster something with a person's own rights.
 
 Contract: whatever keeps an answer from coming is a :class:`CommandError` of one line that says what would help. Nothing
-waits for ever: each request has a limit, and :func:`ask` limits the whole.
+waits for ever: each request has a limit, and so has the wait for credentials.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar, final
 
 from aimctl.cli import CommandError
+from aimctl.cli.stdout import HungUp
 from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.kube import (
     Client,
@@ -96,12 +97,20 @@ async def connected(
 
 
 def ask(main: Callable[[], Coroutine[object, object, T]]) -> T:
-    """Run to the end, on a loop of its own; one failure of several that came together is told."""
+    """Run to the end, on a loop of its own; one failure of several that came together is told.
+
+    Raises:
+        KeyboardInterrupt: it was interrupted.
+    """
     try:
         return asyncio.run(main())
+    except asyncio.CancelledError:
+        # Nobody else cancels it. Before Python 3.13 a task group that failed leaves its task marked as cancelled, and
+        # asyncio then no longer knows the interrupt for what it is.
+        raise KeyboardInterrupt from None
     except BaseExceptionGroup as group:
         first = _first(group)
-        if isinstance(first, CommandError):
+        if isinstance(first, CommandError | HungUp):
             raise first from None
         raise
 

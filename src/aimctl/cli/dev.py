@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aimctl.cli import CommandError
+from aimctl.cli.connect import ask
 from aimctl.controllers.operator import OperatorOptions, add_operator
 from aimctl.controllers.options import ALL_REGISTRIES
 from aimctl.devcluster import DevCluster
@@ -93,7 +94,7 @@ async def dev_cluster(settings: DevSettings) -> AsyncIterator[RunningDev]:
 def run_dev(settings: DevSettings) -> None:
     """Run until Ctrl-C or SIGTERM."""
     configure_logging(settings.log_level, "console")
-    asyncio.run(_run(settings))
+    ask(lambda: _run(settings))
 
 
 async def _run(settings: DevSettings) -> None:

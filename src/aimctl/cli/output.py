@@ -12,12 +12,14 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, final
 
 from aimctl.cli import CommandError
 from aimctl.cli.exits import DONE
+from aimctl.cli.stdout import HungUp
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -53,6 +55,7 @@ class Page:
         data: for programs.
         rows: for people, in the width that is given.
         foot: rows that stand below them, also where there is no room for all.
+        worst_first: the rows with what is not well before the rest, for where there is no room for all.
         notes: for people, on standard error when the answer is for programs.
         code: what the command ends with.
     """
@@ -62,6 +65,7 @@ class Page:
     notes: tuple[str, ...] = ()
     code: int = DONE
     foot: Callable[[int | None], Sequence[Text]] = lambda _: ()
+    worst_first: Callable[[int | None], Sequence[Text]] | None = None
 
 
 class Screen:
@@ -85,25 +89,40 @@ class Screen:
             self.width = self.console.width
 
     def show(self, page: Page) -> None:
-        """Write it."""
-        try:
-            self._write(page)
+        """Write it, as far as somebody reads it."""
+        with suppress(HungUp):
+            self.write(page)
             sys.stdout.flush()
-        except BrokenPipeError:
-            # Nobody reads any more. Python would complain once more when it closes the stream.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
-    def text(self, page: Page, height: int | None = None) -> Text:
-        """The page for people, in one piece; of more rows than ``height`` those before the foot give way."""
+    def text(self, page: Page) -> Text:
+        """The page for people, in one piece."""
+        return self._joined([*page.rows(self.width), *page.foot(self.width), *self.notes(page)])
+
+    def excerpt(self, page: Page, height: int, trouble: str = "") -> Text:
+        """As much of it as a live view of so many rows has room for: what is not well before the rest.
+
+        The trouble stands first, no row of the foot gives way, and what is cut is marked.
+        """
         from rich.text import Text
 
+        from aimctl.cli.render import paragraph
+
+        head = [*paragraph(trouble, self.width, style="red"), Text()] if trouble else []
         rows, foot = list(page.rows(self.width)), [*page.foot(self.width), *self.notes(page)]
-        room = None if height is None else max(1, height - len(foot) - 1)
-        if room is not None and len(rows) > room:
+        room = max(1, height - len(head) - len(foot) - 1)
+        if len(rows) > room:
+            rows = list((page.worst_first or page.rows)(self.width))
             rows = [*rows[: room - 1], Text(f"... {len(rows) - room + 1} more rows", "dim")]
-        rows += foot
-        if self.console.options.ascii_only:
+        return self._joined([*head, *rows, *foot], cut=True)
+
+    def _joined(self, rows: Sequence[Text], *, cut: bool = False) -> Text:
+        from rich.text import Text
+
+        ascii_only = self.console.options.ascii_only
+        if ascii_only:
             rows = [_ascii(row) for row in rows]
+        if cut and self.width is not None:
+            rows = [_cut(row, self.width, "..." if ascii_only else "…") for row in rows]
         return Text("\n").join(rows)
 
     def notes(self, page: Page) -> list[Text]:
@@ -115,7 +134,8 @@ class Screen:
         rows = [row for note in page.notes for row in paragraph(note, self.width, "", "  ", "yellow")]
         return [Text(), *rows] if rows else []
 
-    def _write(self, page: Page) -> None:
+    def write(self, page: Page) -> None:
+        """Write it; a reader that hangs up is an exception."""
         if self.format is Format.table:
             self.console.print(self.text(page), soft_wrap=True)
             return
@@ -141,11 +161,20 @@ def _ascii(row: Text) -> Text:
     return out
 
 
+def _cut(row: Text, width: int, mark: str) -> Text:
+    if row.cell_len <= width:
+        return row
+    out = row.copy()
+    out.truncate(max(1, width - len(mark)))
+    return out.append(mark)
+
+
 async def watch(look: Callable[[], Awaitable[Page]], screen: Screen, clock: Clock) -> int:
     """Show the page again whenever it has changed, until interrupted.
 
     Raises:
         CommandError: the first look failed. Later failures are shown, and tried again.
+        HungUp: nobody reads it any more.
     """
     live = screen.format is Format.table and screen.console.is_terminal
     page = await look()
@@ -156,6 +185,7 @@ async def watch(look: Callable[[], Awaitable[Page]], screen: Screen, clock: Cloc
         data = {key: value for key, value in page.data.items() if key != "observedAt"}
         if data != shown:
             _print_again(screen, page, first=shown is None)
+            sys.stdout.flush()
             shown = data
         started = clock.monotonic()
         await clock.sleep(INTERVAL_SECONDS)
@@ -169,37 +199,39 @@ async def watch(look: Callable[[], Awaitable[Page]], screen: Screen, clock: Cloc
 def _print_again(screen: Screen, page: Page, *, first: bool) -> None:
     match screen.format:
         case Format.json:
-            print(json.dumps(page.data, ensure_ascii=not _utf8()), flush=True)
+            print(json.dumps(page.data, ensure_ascii=not _utf8()))
         case Format.yaml:
             if not first:
                 print("---")
-            screen.show(page)
+            screen.write(page)
         case Format.table:
             if not first:
                 print()
             print(f"--- {page.data.get('observedAt', '')}")
-            screen.show(page)
+            screen.write(page)
 
 
 async def _live(look: Callable[[], Awaitable[Page]], screen: Screen, clock: Clock, page: Page) -> int:
     from rich.live import Live
-    from rich.text import Text
 
-    with Live(console=screen.console, auto_refresh=False, vertical_overflow="ellipsis") as live:
-        trouble = ""
-        while True:
-            screen.width = screen.console.width
-            shown = screen.text(page, screen.console.height - (2 if trouble else 0))
-            if trouble:
-                shown = Text("\n").join([shown, Text(), Text(trouble, style="red")])
-            live.update(shown, refresh=True)
-            started = clock.monotonic()
-            await clock.sleep(INTERVAL_SECONDS)
-            try:
-                page, trouble = await look(), ""
-            except CommandError as error:
-                trouble = f"as of {page.data.get('observedAt', '')}: {error}"
-            await clock.sleep(_pause(clock.monotonic() - started))
+    trouble = ""
+    try:
+        with Live(console=screen.console, auto_refresh=False, transient=True) as live:
+            while True:
+                screen.width = screen.console.width
+                live.update(screen.excerpt(page, screen.console.height, trouble), refresh=True)
+                started = clock.monotonic()
+                await clock.sleep(INTERVAL_SECONDS)
+                try:
+                    page, trouble = await look(), ""
+                except CommandError as error:
+                    trouble = f"as of {page.data.get('observedAt', '')}: {error}"
+                await clock.sleep(_pause(clock.monotonic() - started))
+    finally:
+        # What stays on the terminal is the whole page, and not what there was room for.
+        screen.show(page)
+        if trouble:
+            print(f"aimctl: {trouble}", file=sys.stderr)
 
 
 def _pause(seconds: float) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -48,9 +49,41 @@ def test_all_rows_the_foot_and_the_notes_are_written(out):
 
 def test_where_there_is_no_room_rows_give_way_and_the_foot_stays(out):
     out()
-    lines = Screen(Format.table).text(PAGE, 8).plain.splitlines()
+    lines = Screen(Format.table).excerpt(PAGE, 8).plain.splitlines()
     assert lines == ["row 0 é", "row 1 é", "row 2 é", "... 6 more rows", "in all", "", "you may not"]
-    assert len(Screen(Format.table).text(PAGE, 1).plain.splitlines()) >= 4, "the foot is never cut"
+    assert len(Screen(Format.table).excerpt(PAGE, 1).plain.splitlines()) >= 4, "the foot is never cut"
+
+
+def test_where_there_is_no_room_what_is_not_well_comes_first(out):
+    out()
+    page = replace(PAGE, worst_first=lambda _: [Text(f"row {number}") for number in reversed(range(9))])
+    assert Screen(Format.table).excerpt(page, 8).plain.startswith("row 8\nrow 7\nrow 6\n... 6 more rows\n")
+    assert Screen(Format.table).excerpt(page, 40).plain.startswith("row 0"), "with room it is the usual order"
+
+
+@pytest.mark.parametrize(("encoding", "mark"), [("utf-8", "…"), ("ascii", "...")])
+def test_in_a_live_view_a_row_that_is_cut_says_so_and_nowhere_else_is_one_cut(
+    out, monkeypatch, encoding, mark
+):
+    out(encoding)
+    monkeypatch.setenv("COLUMNS", "30")
+    page = Page({}, lambda _: [Text("$ kubectl get pods --and-much-more"), Text("short")])
+    screen = Screen(Format.table)
+    cut, short = screen.excerpt(page, 20).plain.splitlines()
+    assert len(cut) == 30
+    assert cut.endswith(mark)
+    assert short == "short"
+    assert screen.text(page).plain.splitlines()[0].endswith("--and-much-more")
+
+
+def test_trouble_stands_before_a_live_view_in_full(out, monkeypatch):
+    out()
+    monkeypatch.setenv("COLUMNS", "30")
+    trouble = "as of then: cannot reach the API server: refused. Is it the right cluster, and is it up?"
+    lines = Screen(Format.table).excerpt(PAGE, 14, trouble).plain.splitlines()
+    assert " ".join(lines[: lines.index("")]) == trouble
+    assert len(lines) <= 14
+    assert "in all" in lines
 
 
 def test_documents_hold_the_data_and_no_notes(out):

@@ -1,0 +1,73 @@
+"""Standard output that takes nothing more: a device that is full, a reader that has seen enough."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.commands import Done, clean_environment
+from support.served import ServedCluster
+
+FULL = Path("/dev/full")
+COMMANDS = {
+    "a table": "status -A",
+    "json": "status -A -o json",
+    "yaml": "status -A -o yaml",
+    "json, again and again": "status -A -w -o json",
+    "a table, again and again": "status -A -w",
+    "manifests": "manifests",
+    "the version": "--version",
+    "help": "--help",
+    "help that was not asked for": "",
+    "help of a command": "status --help",
+    "completion": "completion bash",
+    "the embedded cluster": "dev",
+}
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory):
+    """Runs a line of shell; ``aimctl`` in it reaches a cluster."""
+    folder = tmp_path_factory.mktemp("stdout")
+    with ServedCluster(folder, controllers=False) as served:
+        env = clean_environment(KUBECONFIG=str(served.kubeconfig()))
+
+        def run(line, **more):
+            line = line.replace("aimctl", f"{sys.executable} -m aimctl.cli", 1)
+            done = subprocess.run(
+                ["sh", "-c", line],
+                capture_output=True,
+                text=True,
+                env=env | more,
+                timeout=60,
+                check=False,
+            )
+            return Done(done.returncode, done.stdout, done.stderr)
+
+        yield run
+
+
+@pytest.mark.skipif(not FULL.exists(), reason=f"needs {FULL}")
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+@pytest.mark.parametrize("case", COMMANDS)
+def test_a_full_device_is_told_in_one_line(shell, case, unbuffered):
+    """A print fails at once, or when what was printed leaves."""
+    done = shell(f"aimctl {COMMANDS[case]} > {FULL}", PYTHONUNBUFFERED=unbuffered)
+    assert done.complaint.startswith("cannot write to standard output: No space left on device; ")
+    assert done.code == 1
+
+
+@pytest.mark.parametrize("format_", ["table", "json", "yaml"])
+def test_a_watch_that_nobody_reads_any_more_ends_quietly(shell, format_):
+    """The namespace changes at each look: the document that is written next finds nobody."""
+    done = shell(f"aimctl status -w -o {format_} | true")
+    assert done.err == ""
+
+
+def test_the_exit_code_says_how_it_is_also_where_nothing_may_be_printed(shell):
+    done = shell("aimctl status -A >&-")
+    assert (done.code, done.err) == (0, "")
+    assert shell("aimctl status nope -A >&-").code == 4
