@@ -2,15 +2,15 @@
 
 Contract:
     * A :class:`Line` is frozen and says everything that is shown; renderers add only layout and colour.
-    * :meth:`Line.to_json` has the same keys for every line; docs/cli.md describes them. ``namespace``, ``progress`` and
-      ``created`` are absent where there is no such thing.
+    * :meth:`Line.to_json` has the same keys for every line; docs/cli.md describes them. ``namespace``, ``created``,
+      ``since`` and ``progress`` are absent where there is no such thing.
     * Texts come from the cluster and may hold anything: :func:`clean` makes them fit for a terminal.
 """
 
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, final
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from aimctl.runtime.kube import Object, ObjectMeta
 
-__all__ = ["Level", "Line", "Progress", "clean", "clip", "level_of", "line_of", "place", "size", "span"]
+__all__ = ["Level", "Line", "Progress", "brief", "clean", "level_of", "line_of", "place", "size", "span"]
 
 
 class Level(StrEnum):
@@ -34,6 +34,7 @@ class Level(StrEnum):
     UNKNOWN = "unknown"
 
 
+_BY_URGENCY = (Level.GOOD, Level.BUSY, Level.UNKNOWN, Level.WAITS, Level.BAD)
 _LEVELS = {
     "New": Level.WAITS,
     "Waiting": Level.WAITS,
@@ -46,6 +47,7 @@ _LEVELS = {
     "Progressing": Level.BUSY,
     "Starting": Level.BUSY,
     "Pending": Level.WAITS,
+    "NotReady": Level.WAITS,
     "NotAvailable": Level.WAITS,
     "Degraded": Level.BAD,
     "Failed": Level.BAD,
@@ -96,7 +98,8 @@ class Line:
         progress: of a download.
         commands: what to type to see more, or to help.
         children: what it depends on.
-        reference: it is told about elsewhere, and only named here.
+        reference: it was told about above, and is only named here.
+        awaits: it only waits for the line above it, so it is never what that comes down to.
     """
 
     kind: str
@@ -113,6 +116,7 @@ class Line:
     commands: tuple[str, ...] = ()
     children: tuple[Line, ...] = ()
     reference: bool = False
+    awaits: bool = False
 
     @property
     def good(self) -> bool:
@@ -130,6 +134,18 @@ class Line:
         for child in self.children:
             yield from child.walk()
 
+    @property
+    def urgency(self) -> int:
+        """How bad the worst of this line and those below it is: what fails comes before what waits, that before what is
+        on its way; 0 when all is well.
+        """
+        return max(_BY_URGENCY.index(line.level) for line in self.walk())
+
+    def worst_first(self) -> Line:
+        """The same, with the worst first among what is below each line."""
+        children = sorted((child.worst_first() for child in self.children), key=lambda one: -one.urgency)
+        return replace(self, children=tuple(children))
+
     def causes(self) -> Iterator[Line]:
         """The lines that are known not to be well although all below them is: what it comes down to."""
         ill = [cause for child in self.children for cause in child.causes()]
@@ -137,7 +153,7 @@ class Line:
         if (
             not ill
             and self.level not in {Level.GOOD, Level.UNKNOWN}
-            and not self.reference
+            and not (self.reference or self.awaits)
             and not self._at_work
         ):
             yield self
@@ -159,6 +175,7 @@ class Line:
             "reason": self.reason,
             "message": self.message,
             "note": self.note,
+            "seenAbove": self.reference,
         }
         if self.created:
             out["created"] = self.created
@@ -183,7 +200,7 @@ def line_of(item: Object[Any], **fields: Any) -> Line:
         "level": level_of(state or "New"),
         "reason": ready.reason if ready is not None else "NotSeenYet",
         "message": ready.message if ready is not None else "the operator has not looked at it yet",
-        "since": ready.last_transition_time if ready is not None else "",
+        "since": _since(status),
         "created": meta.creation_timestamp,
         "progress": progress_of(status),
     }
@@ -196,6 +213,15 @@ def line_of(item: Object[Any], **fields: Any) -> Line:
             "since": meta.deletion_timestamp,
         }
     return Line(item.resource.kind, meta.namespace, meta.name, **{**out, **fields})
+
+
+def _since(status: Any) -> str:
+    """When the state was reached; "" where unknown.
+
+    Between Failed and Progressing, Ready stays as it is: the other two tell of it.
+    """
+    found = (conditions.find(status.conditions, type_) for type_ in ("Ready", "Progressing", "Failure"))
+    return max((one.last_transition_time for one in found if one is not None), default="")
 
 
 def progress_of(status: Any) -> Progress | None:
@@ -224,9 +250,16 @@ def clean(text: str) -> str:
     return " ".join(kept.split())
 
 
-def clip(text: str, limit: int) -> str:
-    """Clean, and at most ``limit`` characters."""
-    return conditions.clip(clean(text), limit)
+def brief(text: str, limit: int | None) -> str:
+    """Clean, and in at most ``limit`` characters; what is cut comes before the last "; ", after which the remedy is."""
+    whole = clean(text)
+    if limit is None or len(whole) <= limit:
+        return whole
+    start, mark, remedy = whole.rpartition("; ")
+    room = limit - len(mark + remedy)
+    if not mark or room < limit // 4:
+        return conditions.clip(whole, limit)
+    return f"{conditions.clip(start, room)}{mark}{remedy}"
 
 
 def span(seconds: float | None) -> str:

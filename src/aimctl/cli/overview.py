@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, final
 
-from aimctl.cli.lines import Level, Line, line_of
+from aimctl.cli.lines import Line, line_of
 from aimctl.cli.tell_jobs import job_line
 from aimctl.cli.tell_services import inference_line
 from aimctl.cli.tell_templates import template_note
@@ -29,19 +29,17 @@ from aimctl.domain.naming import LABEL_MANAGED_BY, MANAGED_BY
 from aimctl.runtime.kube.builtin import JOBS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from aimctl.cli.facts import Book
     from aimctl.runtime.kube import Object, Resource
 
-__all__ = ["OWN", "Overview", "read_overview"]
+__all__ = ["CLUSTER", "OWN", "Overview", "read_overview"]
 
 _OWN_LABEL = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
 OWN = (SERVICES, TEMPLATES, TEMPLATE_CACHES, MODEL_CACHES, MODELS)
-_CLUSTER = (CLUSTER_TEMPLATES, CLUSTER_MODELS)
-_KINDS = frozenset(kind.kind for kind in (*OWN, *_CLUSTER))
-
-_SEVERITY = (Level.BUSY, Level.UNKNOWN, Level.WAITS, Level.BAD)
+CLUSTER = (CLUSTER_TEMPLATES, CLUSTER_MODELS)
+_KINDS = frozenset(kind.kind for kind in (*OWN, *CLUSTER))
 
 
 @final
@@ -88,7 +86,37 @@ class Overview:
         What fails comes first, then what waits, then what is on its way.
         """
         ill = [line for line in self.roots if not line.good] or [line for line in self.ours if not line.good]
-        return max(ill, key=lambda line: _SEVERITY.index(line.level), default=None)
+        return max(ill, key=lambda line: replace(line, children=()).urgency, default=None)
+
+    def groups(self) -> list[tuple[str, Sequence[Line]]]:
+        """What is shown, under its titles; each of several namespaces has its own."""
+        out: list[tuple[str, Sequence[Line]]] = []
+        for title, lines in (
+            ("Services", self.services),
+            ("Templates that no service uses", self.templates),
+            ("Caches that no template shown uses", self.caches),
+            ("Models", self.models),
+        ):
+            if self.namespace or not lines:
+                out.append((title, lines))
+                continue
+            for namespace in dict.fromkeys(line.namespace for line in lines):
+                here = [line for line in lines if line.namespace == namespace]
+                out.append((f"{title} ({namespace or 'cluster'})", here))
+        return out
+
+    def groups_worst_first(self) -> list[tuple[str, Sequence[Line]]]:
+        """The same, with everything that is not well, or has such a thing below it, before all that is."""
+        ill: list[tuple[str, Sequence[Line]]] = []
+        well: list[tuple[str, Sequence[Line]]] = []
+        for title, lines in self.groups():
+            bad = sorted(
+                (line.worst_first() for line in lines if line.urgency), key=lambda line: -line.urgency
+            )
+            good = [line for line in lines if not line.urgency]
+            ill += [(title, bad)] if bad else []
+            well += [(f"{title}, all well" if bad else title, good)] if good else []
+        return [*sorted(ill, key=lambda group: -group[1][0].urgency), *well]
 
     def states(self) -> dict[str, Counter[str]]:
         """How many objects are in each state, by kind."""
@@ -116,7 +144,7 @@ class _Teller:
     def __init__(self, book: Book, namespace: str) -> None:
         self.book = book
         self.namespace = namespace
-        self.found = {kind: book.list(kind, namespace) for kind in (*OWN, *_CLUSTER)}
+        self.found = {kind: book.list(kind, namespace) for kind in (*OWN, *CLUSTER)}
         places = dict.fromkeys((namespace, book.facts.operator_namespace)) if namespace else ("",)
         jobs = [job for one in places for job in book.list(JOBS, one, labels=_OWN_LABEL)]
         self.jobs: dict[str, list[Object[Any]]] = {}
@@ -129,8 +157,8 @@ class _Teller:
         self.caches: dict[tuple[str, str], list[Object[Any]]] = {}
         for cache in self.found[TEMPLATE_CACHES]:
             self.caches.setdefault((cache.meta.namespace, cache.view.spec.template_ref), []).append(cache)
-        self.by_uid = {item.meta.uid: item for kind in (*OWN, *_CLUSTER) for item in self.found[kind]}
-        self.by_key = {(kind, item.key): item for kind in (*OWN, *_CLUSTER) for item in self.found[kind]}
+        self.by_uid = {item.meta.uid: item for kind in (*OWN, *CLUSTER) for item in self.found[kind]}
+        self.by_key = {(kind, item.key): item for kind in (*OWN, *CLUSTER) for item in self.found[kind]}
         self.told: set[str] = set()
 
     def tell(self, name: str) -> Overview:
@@ -162,7 +190,7 @@ class _Teller:
             for one in self._these(kind, chosen)
         )
         elsewhere: dict[str, Counter[str]] = {}
-        for kind in _CLUSTER if self.namespace and not name else ():
+        for kind in CLUSTER if self.namespace and not name else ():
             rest = [one for one in self.found[kind] if one.meta.uid not in self.told]
             if rest:
                 elsewhere[kind.kind] = Counter(line_of(one).state for one in rest)
@@ -209,7 +237,7 @@ class _Teller:
             if one.meta.uid not in self.told
         ]
         if known:
-            return line_of(item, reference=True, children=tuple(caches), note="above")
+            return line_of(item, reference=True, children=tuple(caches), note=template_note(item))
         job = newest(tuple(self.jobs.get(item.meta.uid, ())))
         line = line_of(item, note=template_note(item))
         children = [
@@ -226,7 +254,7 @@ class _Teller:
             if cache is None:
                 continue
             if cache.meta.uid in self.told:
-                children.append(line_of(cache, reference=True, note="above"))
+                children.append(line_of(cache, reference=True))
             else:
                 children.append(self._model_cache(cache))
         return line_of(item, children=tuple(children))

@@ -15,9 +15,9 @@ from aimctl.cli.exits import DONE, FAILED, FORBIDDEN, NOT_FOUND, NOT_READY
 from aimctl.cli.facts import Book, Denied, Facts, ListAll, Unread, Unserved
 from aimctl.cli.gather import follow, put
 from aimctl.cli.kindwords import short_name
-from aimctl.cli.lines import Line, place, span
+from aimctl.cli.lines import place, span
 from aimctl.cli.output import Format, Page, Screen, watch
-from aimctl.cli.overview import OWN, Overview, read_overview
+from aimctl.cli.overview import CLUSTER, OWN, Overview, read_overview
 from aimctl.cli.queue import Queue, read_queue
 from aimctl.cli.render import explanation, paragraph, summary, table, tree
 from aimctl.cli.rights import asking_for, missing_rights, rights_json
@@ -41,12 +41,16 @@ if TYPE_CHECKING:
 
     from aimctl.cli.connect import Connected, Connection
     from aimctl.cli.kindwords import KindWord
+    from aimctl.cli.lines import Line
     from aimctl.runtime.kube import Resource
 
 __all__ = ["Asked", "run_explain", "run_queue", "run_status"]
 
 _WIDE = 100
 """Columns from which on there is room for the names of Jobs, which can be told from those of their templates."""
+
+_SENTENCE = 160
+"""Characters that a terminal gets of each message in the first sentence; in full they stand below it."""
 
 _SILENT = frozenset({INFERENCE_SERVICES.group_resource})
 """Kinds that a cluster may do without."""
@@ -123,6 +127,7 @@ async def _status(asked: Asked, name: str, link: Connected, facts: Facts) -> Pag
     lists = {kind: facts.answers.get(ListAll(kind, namespace)) for kind in OWN}
     _must_answer(facts, lists, asked.all_namespaces)
     if name and not overview.roots:
+        _may_be_hidden(name, [*lists.values(), *(facts.answers.get(ListAll(kind)) for kind in CLUSTER)])
         where = "any namespace or the cluster" if not namespace else f"namespace {namespace!r} or the cluster"
         raise CommandError(
             f"nothing of ours is named {name!r} in {where}; name another namespace with -n, or look at all with -A",
@@ -139,11 +144,31 @@ async def _status(asked: Asked, name: str, link: Connected, facts: Facts) -> Pag
     data = _head("status", facts) | {"ready": code == DONE} | overview.to_json() | _trouble(facts)
     return Page(
         data,
-        lambda width: _status_rows(overview, facts, width),
+        lambda width: tree(overview.groups(), width, facts.seconds_since),
         _notes(facts),
         code,
+        worst_first=lambda width: tree(
+            overview.groups_worst_first(), width, facts.seconds_since, again="told elsewhere"
+        ),
         foot=lambda width: _foot(overview, facts, width),
     )
+
+
+def _may_be_hidden(name: str, answers: Sequence[Any]) -> None:
+    """What was not found may be where nothing may, or could, be read.
+
+    Raises:
+        CommandError: there is such a place.
+    """
+    rights = [answer.right for answer in answers if isinstance(answer, Denied)]
+    if rights:
+        raise CommandError(
+            f"nothing of ours that you may see is named {name!r}. {' '.join(missing_rights(rights))}",
+            exit_code=FORBIDDEN,
+        )
+    unread = [answer.message for answer in answers if isinstance(answer, Unread)]
+    if unread:
+        raise CommandError(f"nothing of ours that can be read is named {name!r}: {unread[0]}")
 
 
 def _must_answer(facts: Facts, lists: dict[Resource[Any], Any], every: bool) -> None:
@@ -172,29 +197,12 @@ def _not_installed(names: Sequence[str]) -> str:
     )
 
 
-def _status_rows(overview: Overview, facts: Facts, width: int | None) -> list[Text]:
-    groups: list[tuple[str, Sequence[Line]]] = []
-    titles = (
-        ("", overview.services),
-        ("Templates that no service uses", overview.templates),
-        ("Caches that no template shown uses", overview.caches),
-        ("Models", overview.models),
-    )
-    for title, lines in titles:
-        if overview.namespace or not lines:
-            groups.append((title or "Services", lines))
-            continue
-        for namespace in dict.fromkeys(line.namespace for line in lines):
-            here = [line for line in lines if line.namespace == namespace]
-            groups.append((f"{title or 'Services'} ({namespace or 'cluster'})", here))
-    return tree(groups, width, facts.seconds_since)
-
-
 def _foot(overview: Overview, facts: Facts, width: int | None) -> list[Text]:
     from rich.text import Text
 
     text = summary(overview.states())
     where = f"in namespace {overview.namespace!r}" if overview.namespace else "in the cluster"
+    where += ", as far as you may see" if facts.denied else ""
     out = [Text()] if overview.roots else []
     out += paragraph(text or f"No services, templates, caches or models {where}.", width)
     rest = summary(overview.elsewhere)
@@ -220,7 +228,13 @@ async def _explain(asked: Asked, kind: KindWord, name: str, link: Connected, fac
         await _no_story(resource, name, namespace, story, link)
     code = DONE if story.line is not None and story.line.good else NOT_READY
     data = _head("explain", facts) | story.to_json() | _trouble(facts)
-    return Page(data, lambda width: _story_rows(story, facts, width), _notes(facts), code)
+    return Page(
+        data,
+        lambda width: _story_rows(story, story.line, facts, width),
+        _notes(facts),
+        code,
+        worst_first=lambda width: _story_rows(story, story.line and story.line.worst_first(), facts, width),
+    )
 
 
 async def _no_story(
@@ -266,12 +280,12 @@ async def _elsewhere(resource: Resource[Any], name: str, link: Connected) -> str
     return f"; there is one elsewhere: aimctl explain {short_name(item.resource.kind)} {name}{where}"
 
 
-def _story_rows(story: Story, facts: Facts, width: int | None) -> list[Text]:
+def _story_rows(story: Story, line: Line | None, facts: Facts, width: int | None) -> list[Text]:
     from rich.text import Text
 
-    rows = paragraph(story.summary, width, style="bold")
-    if story.line is not None:
-        rows += [Text(), *explanation(story.line, width, facts.seconds_since)]
+    rows = paragraph(story.sentence(None if width is None else _SENTENCE), width, style="bold")
+    if line is not None:
+        rows += [Text(), *explanation(line, width, facts.seconds_since)]
     return rows
 
 
@@ -304,10 +318,10 @@ async def _queue(asked: Asked, link: Connected, facts: Facts) -> Page:
 def _queue_rows(queue: Queue, shown: Queue, facts: Facts, width: int | None) -> list[Text]:
     from rich.text import Text
 
-    taken = f"{len(queue.running)} of {queue.limit} discovery slots are taken, {len(queue.waiting)} templates wait."
-    rows = paragraph(
-        taken if len(queue.waiting) != 1 else taken.replace("templates wait", "template waits"), width
-    )
+    wait = "1 template waits" if len(queue.waiting) == 1 else f"{len(queue.waiting)} templates wait"
+    taken = f"{queue.at_least}{len(queue.running)} of {queue.limit} discovery slots are taken"
+    headline = f"{taken}, {queue.at_least}{wait}."
+    rows = paragraph(headline[0].upper() + headline[1:], width)
     if shown.running:
         running: list[Sequence[str | Text]] = [
             (

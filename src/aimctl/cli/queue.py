@@ -108,6 +108,11 @@ class Queue:
     unseen: int = 0
     partial: bool = False
 
+    @property
+    def at_least(self) -> str:
+        """What stands before a number that may be greater: ``at least``, and nothing when all could be read."""
+        return "at least " if self.partial else ""
+
     def place_of(self, uid: str) -> Waiting | None:
         """Where the template of this UID stands."""
         return next((one for one in self.waiting if one.template.meta.uid == uid), None)

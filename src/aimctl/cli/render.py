@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, final
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from aimctl.cli.lines import Level, clean, clip, place, span
+from aimctl.cli.lines import Level, brief, clean, place, span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -45,16 +45,21 @@ _NARROWEST = 18
 """Columns that an object's name gets at least."""
 
 _BRIEF = 160
-"""Characters of a message that repeats what stands below it."""
+"""Characters that a terminal gets of a message that repeats what stands below it."""
 
 _ROOMY = 60
 """Columns of an object's name from which on it is rather folded than the reasons put below."""
 
 
 def tree(
-    groups: Iterable[tuple[str, Sequence[Line]]], width: int | None, age: Callable[[str | None], float | None]
+    groups: Iterable[tuple[str, Sequence[Line]]],
+    width: int | None,
+    age: Callable[[str | None], float | None],
+    *,
+    again: str = "above",
 ) -> list[Text]:
-    """Groups of lines under their titles, in four columns: object, state, reason, age.
+    """Groups of lines under their titles, in four columns: object, state, reason, and the age under its name.
+    ``again`` says where what is only named is told about.
 
     Where the reasons do not fit beside the objects, they go on lines of their own.
     """
@@ -70,18 +75,18 @@ def tree(
     state = max((len(line.state) for *_, line, _ in rows if line is not None), default=0)
     reasons = max((len(_reason(line)) for *_, line, _ in rows if line is not None), default=0)
     objects = max(
-        (cell_len(first + _object(line)) for first, _, line, _ in rows if line is not None), default=0
+        (cell_len(first + _object(line, again)) for first, _, line, _ in rows if line is not None), default=0
     )
     ages = 5
     beside = width is None or min(objects, _ROOMY) + state + reasons + ages + 6 <= width
     room = objects
     if width is not None:
         room = min(objects, max(_NARROWEST, width - state - ages - 4 - (reasons + 2 if beside else 0)))
-    layout = _Layout(room, state, reasons if beside else None, age)
+    layout = _Layout(room, state, reasons if beside else None, age, again)
     out: list[Text] = []
     for first, rest, row, title in rows:
         out += [Text(title, style="bold")] if row is None else _row(row, first, rest, layout)
-    return out
+    return _with_age(out, layout)
 
 
 @final
@@ -93,6 +98,17 @@ class _Layout:
     state: int
     reasons: int | None
     age: Callable[[str | None], float | None]
+    again: str
+
+
+def _with_age(rows: list[Text], layout: _Layout) -> list[Text]:
+    """The name of the last column, beside the first title or, where that is too long, above it."""
+    if not rows:
+        return rows
+    start = layout.room + layout.state + 4 + (0 if layout.reasons is None else layout.reasons + 2)
+    title = rows[0] if cell_len(rows[0].plain) + 2 <= start else Text()
+    head = title.copy().append(" " * (start - cell_len(title.plain))).append("AGE", "bold")
+    return [head, *rows[title is rows[0] :]]
 
 
 def _rows(line: Line, first: str, rest: str) -> list[tuple[str, str, Line | None, str]]:
@@ -107,7 +123,9 @@ def _rows(line: Line, first: str, rest: str) -> list[tuple[str, str, Line | None
 
 def _row(line: Line, first: str, rest: str, layout: _Layout) -> list[Text]:
     room = layout.room
-    pieces = _fold(_object(line), max(8, room - cell_len(first)), max(8, room - cell_len(rest)), "-/")
+    pieces = _fold(
+        _object(line, layout.again), max(8, room - cell_len(first)), max(8, room - cell_len(rest)), "-/"
+    )
     out = []
     for number, piece in enumerate(pieces):
         text = _guided(rest if number else first)
@@ -130,8 +148,9 @@ def _guided(guide: str) -> Text:
     return Text().append(guide, "dim")
 
 
-def _object(line: Line) -> str:
-    note = f" ({clean(line.note)})" if line.note else ""
+def _object(line: Line, again: str) -> str:
+    said = again if line.reference else clean(line.note)
+    note = f" ({said})" if said else ""
     word = _WORDS.get(line.kind, line.kind)
     if line.kind == "Job" and line.note:
         return f"{line.note} job"  # its name is made of the name of what it is for
@@ -188,7 +207,8 @@ def _explained(
     if line.message and (not line.good or line.kind in {"AIMModel", "AIMClusterModel"}):
         # What is told below in full need not be told here too.
         below = any(True for child in line.children for _ in child.causes())
-        out += paragraph(clip(line.message, _BRIEF) if below else line.message, width, body, body)
+        limit = _BRIEF if below and width is not None else None
+        out += paragraph(brief(line.message, limit), width, body, body)
     for command in line.commands:
         out.append(_guided(body).append("$ " + clean(command), "blue"))
     for number, child in enumerate(line.children):

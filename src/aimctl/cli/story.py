@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
-from aimctl.cli.lines import Level, Line, clip, place
+from aimctl.cli.lines import Level, Line, brief, place
 from aimctl.cli.tell_caches import model_cache_line, template_cache_line
 from aimctl.cli.tell_models import model_lines, runtime_config_line
 from aimctl.cli.tell_services import service_line
 from aimctl.cli.tell_templates import template_line
+from aimctl.cli.told import FORBIDDEN
 from aimctl.controllers.kinds import (
     CLUSTER_MODELS,
     CLUSTER_RUNTIME_CONFIGS,
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["Story", "explain", "line_about"]
 
 _MOST_CAUSES = 3
-_SENTENCE = 160
 
 
 @final
@@ -60,19 +60,23 @@ class Story:
 
     @property
     def summary(self) -> str:
-        """One sentence."""
+        """One sentence, in full."""
+        return self.sentence()
+
+    def sentence(self, limit: int | None = None) -> str:
+        """One sentence; of each message in it at most ``limit`` characters."""
         if self.line is None:
             return ""
         subject = f"{self.line.title} is {self.line.state}"
         if self.line.good:
             ill = [one for child in self.line.children for one in child.causes()]
             if not ill:
-                return f"{subject}, and all below it is well."
-            return _ended(f"{subject}, but not all below it is well: {_clauses(tuple(ill))}")
+                return f"{subject}, and all below it is well{_as_far_as(self.line)}."
+            return _ended(f"{subject}, but not all below it is well: {_clauses(tuple(ill), limit)}")
         causes = tuple(one for one in self.causes if one is not self.line)
         if not causes:
-            return _ended(f"{subject}: {_sentence(self.line)}")
-        return _ended(f"{subject}; it comes down to {_clauses(causes)}")
+            return _ended(f"{subject}: {_sentence(self.line, limit)}")
+        return _ended(f"{subject}; it comes down to {_clauses(causes, limit)}")
 
     def to_json(self) -> dict[str, Any]:
         """For programs."""
@@ -116,19 +120,28 @@ def line_about(book: Book, item: Object[Any]) -> Line:
     raise ValueError(f"{resource.kind} is none of the nine kinds")
 
 
+def _as_far_as(line: Line) -> str:
+    hidden = [one for one in line.walk() if one.level is Level.UNKNOWN]
+    if not hidden:
+        return ""
+    allowed = all(one.reason != FORBIDDEN for one in hidden)
+    return ", as far as it can be read" if allowed else ", as far as you may see"
+
+
 def _ended(text: str) -> str:
     return text if text.endswith("...") else f"{text}."
 
 
-def _clauses(causes: tuple[Line, ...]) -> str:
+def _clauses(causes: tuple[Line, ...], limit: int | None) -> str:
     first = [
-        f"{one.kind} {place(one.namespace, one.name)} ({_sentence(one)})" for one in causes[:_MOST_CAUSES]
+        f"{one.kind} {place(one.namespace, one.name)} ({_sentence(one, limit)})"
+        for one in causes[:_MOST_CAUSES]
     ]
     more = len(causes) - _MOST_CAUSES
     return "; ".join([*first, *([f"and {more} more"] if more > 0 else [])])
 
 
-def _sentence(line: Line) -> str:
-    text = clip(line.message or line.reason or line.state, _SENTENCE)
+def _sentence(line: Line, limit: int | None) -> str:
+    text = brief(line.message or line.reason or line.state, limit)
     text = text if text.endswith("...") else text.rstrip(".")
     return text if line.level is not Level.UNKNOWN else f"unknown: {text}"

@@ -105,7 +105,7 @@ def _cached_template(book: Book, name: str, namespace: str) -> Line:
     if line.good:
         return line
     if line.reason in _WARMS:
-        return replace(line, message="it waits for this cache", reference=True)
+        return replace(line, message="it waits for this cache", awaits=True)
     return _with(
         line, book.aimctl("explain", "aimst" if line.namespace else "aimclst", name, namespace=line.namespace)
     )

@@ -118,7 +118,7 @@ def slot_line(book: Book, template: Object[Any]) -> Line:
     """The template's place in the discovery queue."""
     queue = read_queue(book, template.meta.namespace)
     own = queue.place_of(template.meta.uid)
-    taken = f"{len(queue.running)} of {queue.limit} slots are taken"
+    taken = f"{queue.at_least}{len(queue.running)} of {queue.limit} slots are taken"
     if own is None:
         name, message = "", f"it is about to get one; {taken}"
     else:

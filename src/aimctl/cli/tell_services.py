@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["inference_line", "service_line"]
 
 _MOST_CANDIDATES = 8
-_RUNTIME_ISSUES = frozenset({"RuntimeNotInstalled", "NameTaken"})
+_FAILURE = re.compile("Fail|Err|BackOff|Crash|OOM|ExitCode|Invalid|Exceeded|Unschedulable")
+"""In a condition's reason: it is more than not there yet. KServe says ``False`` of both."""
 
 
 def service_line(book: Book, item: Object[Any]) -> Line:
@@ -190,25 +192,30 @@ def _runtime(book: Book, item: Object[Any]) -> list[Line]:
 
 
 def inference_line(book: Book, item: Object[Any]) -> Line:
-    """KServe's object, by its condition ``Ready``."""
+    """KServe's object, by its condition ``Ready``: ``Failed`` only where it names a failure."""
     meta = item.meta
     status: Mapping[str, Any] = item.view.get("status") or {}
     listed = [one for one in status.get("conditions") or () if isinstance(one.get("type"), str)]
     ready: Mapping[str, Any] = next((one for one in listed if one["type"] == "Ready"), {})
-    state = {"True": "Ready", "False": "Failed"}.get(str(ready.get("status")), "Pending")
-    if state == "Failed":  # the parts say more than their sum
-        ready = next((one for one in listed if one.get("status") == "False" and one.get("message")), ready)
+    state = {"True": "Ready", "False": "NotReady"}.get(str(ready.get("status")), "Pending")
+    why = ready
+    if state == "NotReady":  # the parts say more than their sum, and what failed more than what waits for it
+        parts = [one for one in listed if one.get("status") == "False" and one.get("message")]
+        failed = _failed_load(status)
+        failed += [one for one in (*parts, ready) if _FAILURE.search(str(one.get("reason")))]
+        state = "Failed" if failed else state
+        why = next(iter((*failed, *parts)), ready)
     line = Line(
         item.resource.kind,
         meta.namespace,
         meta.name,
         state,
         level_of(state),
-        str(ready.get("reason") or ""),
-        str(ready.get("message") or ""),
+        str(why.get("reason") or ""),
+        str(why.get("message") or ""),
         note=str(status.get("url") or ""),
         created=meta.creation_timestamp,
-        since=str(ready.get("lastTransitionTime") or ""),
+        since=str(why.get("lastTransitionTime") or ready.get("lastTransitionTime") or ""),
     )
     if line.good:
         return line
@@ -216,6 +223,14 @@ def inference_line(book: Book, item: Object[Any]) -> Line:
         "get", "pods", "-l", f"serving.kserve.io/inferenceservice={meta.name}", namespace=meta.namespace
     )
     return replace(line, commands=(describe(book, "InferenceService", meta.name, meta.namespace), pods))
+
+
+def _failed_load(status: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """How a container of the model ended, if that is why there is no model; no condition has it."""
+    model: Mapping[str, Any] = status.get("modelStatus") or {}
+    if model.get("transitionStatus") not in {"BlockedByFailedLoad", "InvalidSpec"}:
+        return []
+    return [{"reason": model["transitionStatus"], **(model.get("lastFailureInfo") or {})}]
 
 
 def _has(item: Object[Any], type_: str) -> bool:

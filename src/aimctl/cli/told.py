@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from aimctl.runtime.kube import Resource
 
 __all__ = [
+    "FORBIDDEN",
     "config_lines",
     "lookup",
     "missing",
@@ -28,6 +29,10 @@ __all__ = [
     "present",
     "unreadable",
 ]
+
+
+FORBIDDEN = "Forbidden"
+"""The reason of a line about what may not be read."""
 
 
 def missing(kind: str, namespace: str, name: str, reason: str, message: str, *commands: str) -> Line:
@@ -41,7 +46,7 @@ def unreadable(resource: Resource[Any], namespace: str, name: str, answer: Answe
         namespace = ""
     match answer:
         case Denied():
-            text, reason = f"you may not {answer.right}", "Forbidden"
+            text, reason = f"you may not {answer.right}", FORBIDDEN
         case Unserved():
             text, reason = f"the cluster does not serve {resource.group_resource}", "NotServed"
         case Unread():

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from aimctl.devcluster.access import ADMIN, DenyRule, DenyRules, User
-from aimctl.devcluster.faults import Delay, Match
+from aimctl.devcluster.faults import Answer, Delay, Match
 from support.commands import RunningCommand, aimctl, aimctl_all
 from support.served import ServedCluster
 
@@ -147,6 +147,7 @@ CALLS = {
     "well": ("admin", ("status", "-n", "well", "-o", "yaml")),
     "one": ("admin", ("status", "fine", "-n", TEAM)),
     "no such name": ("admin", ("status", "nope", "-n", TEAM)),
+    "member name": ("member", ("status", "base", "-n", TEAM)),
     "empty": ("admin", ("status", "-n", "empty")),
     "explain chat": ("admin", ("explain", "aimsvc", "chat", "-n", TEAM)),
     "explain slash": ("admin", ("explain", "aimservices/chat", "-n", TEAM, "-o", "json")),
@@ -159,6 +160,7 @@ CALLS = {
     "queue json": ("admin", ("queue", "-o", "json", "-n", "well")),
     "member team": ("member", ("status", "-n", TEAM)),
     "member all": ("member", ("status", "-A")),
+    "member fine": ("member", ("explain", "aimsvc", "fine", "-n", TEAM)),
     "member explain": ("member", ("explain", "aimsvc", "chat", "-n", TEAM)),
     "member queue": ("member", ("queue", "-n", TEAM)),
     "guest status": ("guest", ("status", "-n", TEAM)),
@@ -168,6 +170,7 @@ CALLS = {
     "reader rediscover": ("reader", ("rediscover", "good", "-n", TEAM)),
     "jobless team": ("jobless", ("status", "-n", TEAM)),
     "jobless well": ("jobless", ("status", "-n", "well", "-o", "json")),
+    "jobless empty": ("jobless", ("status", "-n", "empty")),
     "dead": ("dead", ("status",)),
     "dead rediscover": ("dead", ("rediscover", "x")),
     "stranger": ("stranger", ("status",)),
@@ -187,6 +190,7 @@ CODES = {
     "well": 0,
     "one": 0,
     "no such name": 4,
+    "member name": 5,
     "empty": 0,
     "explain chat": 3,
     "explain slash": 3,
@@ -199,6 +203,7 @@ CODES = {
     "queue json": 0,
     "member team": 3,
     "member all": 5,
+    "member fine": 0,
     "member explain": 3,
     "member queue": 0,
     "guest status": 5,
@@ -208,6 +213,7 @@ CODES = {
     "reader rediscover": 5,
     "jobless team": 3,
     "jobless well": 5,
+    "jobless empty": 5,
     "dead": 1,
     "dead rediscover": 1,
     "stranger": 1,
@@ -235,6 +241,12 @@ def test_what_cannot_be_answered_is_said_in_one_line(outcomes, name):
 
 WORDS = {
     "no such name": ["'nope'", f"namespace '{TEAM}'", "-A"],
+    "member name": [
+        "'base'",
+        "list aimclustermodels.aim.silogen.ai",
+        "at cluster scope",
+        "--clusterrole=view",
+    ],
     "explain elsewhere": ["default/good", f"aimctl explain aimst good -n {TEAM}"],
     "explain sibling": ["aimctl explain aimclst base"],
     "explain nowhere": ["kubectl get aimst -A"],
@@ -268,7 +280,7 @@ def test_the_line_names_what_is_wrong_and_what_helps(outcomes, name):
 
 def test_status_shows_services_first_with_what_is_below_them(outcomes):
     lines = outcomes["team"].out.splitlines()
-    assert lines[0] == "Services"
+    assert lines[0].split() == ["Services", "AGE"]
     assert lines[1].split() == ["service", "chat", "Starting", "TemplateNotReady", lines[1].split()[-1]]
     assert lines[2].split()[:4] == ["└─", "template", "slow", "Pending"]
     unused = lines.index("Templates that no service uses")
@@ -281,7 +293,8 @@ def test_status_shows_services_first_with_what_is_below_them(outcomes):
 
 def test_status_of_everything_names_the_namespaces(outcomes):
     out = outcomes["all"].out
-    for title in (f"Services ({TEAM})", "Templates that no service uses (well)", "Models (cluster)"):
+    assert out.splitlines()[0].startswith(f"Services ({TEAM})  ")
+    for title in ("Templates that no service uses (well)", "Models (cluster)"):
         assert title in out.splitlines()
 
 
@@ -299,6 +312,9 @@ def test_status_for_programs(outcomes):
 def test_an_empty_namespace_says_so_and_where_to_look(outcomes):
     assert "No services, templates, caches or models in namespace 'empty'." in outcomes["empty"].out
     assert "aimctl status -A" in outcomes["empty"].out
+    assert "models in namespace 'empty', as far as you may see." in " ".join(
+        outcomes["jobless empty"].out.split()
+    )
 
 
 def test_explain_goes_down_to_the_cause_with_commands(outcomes):
@@ -336,6 +352,9 @@ def test_a_member_of_one_namespace_sees_it_and_reads_which_right_is_missing(outc
     )
     assert "clusterrolebinding aim-view --clusterrole=view" in text
     assert "others may be before them" in " ".join(outcomes["member queue"].out.split())
+    headline = outcomes["member queue"].out.splitlines()[0]
+    assert headline == "At least 0 of 10 discovery slots are taken, at least 1 template waits."
+    assert "at least 0 of 10 slots are taken" in " ".join(outcomes["member explain"].out.split())
     assert "place 1 of 1" in outcomes["member explain"].out
     assert "you may not" in outcomes["member explain"].out
 
@@ -376,6 +395,17 @@ def test_a_server_that_does_not_answer_is_waited_for_no_longer_than_told(served)
     assert done.code == 1
     assert "no complete answer within 0.5 s" in done.complaint
     assert spent < 20
+
+
+def test_a_name_that_may_be_in_a_list_that_could_not_be_read_is_not_said_to_be_nowhere(served):
+    path = served.kubeconfig("admin", token="admin")
+    fault = served.call(lambda cluster: cluster.faults.add(Answer(500), Match(resource="aimmodels")))
+    try:
+        done = aimctl("status", "nope", "-n", TEAM, "--kubeconfig", path)
+    finally:
+        served.call(lambda cluster: cluster.faults.remove(fault))
+    assert done.code == 1
+    assert "'nope': aimmodels.aim.silogen.ai could not be read" in done.complaint
 
 
 def test_rediscover_asks_for_each_and_ends_with_the_first_failure(served):

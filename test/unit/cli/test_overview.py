@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from aimctl.cli.overview import read_overview
+from aimctl.cli.render import tree
 from support.facts import READY, Paper, condition, job, model, reference, service, status, template, thing
 
 PENDING = status("Pending", "AwaitingDiscovery", "", condition("Discovered", False, "AwaitingDiscovery"))
@@ -86,6 +87,42 @@ def test_what_several_services_share_is_told_once_and_counted_once():
     assert (first.reference, second.reference) == (False, True)
     assert overview.states()["AIMServiceTemplate"] == {"Ready": 1}
     assert overview.ready
+
+
+def test_a_second_mention_keeps_its_note_and_says_that_it_is_one():
+    used = template("llama-ovr", meta={"annotations": {"aim.silogen.ai/base-template": "llama"}})
+    overview = read_overview(Paper(running("a", used), running("b", used), used).book(), "team")
+    mentions = [line["children"][0] for line in overview.to_json()["services"]]
+    assert [(one["note"], one["seenAbove"]) for one in mentions] == [
+        ("derived from llama", False),
+        ("derived from llama", True),
+    ]
+    shown = [row.plain for row in tree(overview.groups(), None, lambda _: 1.0)]
+    assert [row.split("  ")[0] for row in shown if "template" in row] == [
+        "└─ template llama-ovr (derived from llama)",
+        "└─ template llama-ovr (above)",
+    ]
+
+
+def test_the_worst_comes_first_where_that_is_asked_for():
+    well, ill = template("well"), template("ill", state=status("Failed", "DiscoveryFailed"))
+    waits = template("waits", state=PENDING)
+    overview = read_overview(
+        Paper(running("fine", well), running("starts", waits), well, waits, ill, template("unused")).book(),
+        "",
+    )
+    assert [(title, [line.name for line in lines]) for title, lines in overview.groups_worst_first()] == [
+        ("Templates that no service uses (team)", ["ill"]),
+        ("Services (team)", ["starts"]),
+        ("Services (team), all well", ["fine"]),
+        ("Templates that no service uses (team), all well", ["unused"]),
+    ]
+    assert {line.name for _, lines in overview.groups() for line in lines} == {
+        "fine",
+        "starts",
+        "ill",
+        "unused",
+    }
 
 
 def test_a_named_template_stands_below_its_service_before_it_is_resolved():

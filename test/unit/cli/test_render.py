@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from aimctl.cli.lines import Level, Line, Progress, clean, level_of, size, span
+from aimctl.cli.lines import Level, Line, Progress, brief, clean, level_of, size, span
 from aimctl.cli.render import explanation, paragraph, summary, table, tree
 
 
@@ -86,13 +86,23 @@ def test_in_a_pipe_a_row_is_a_line_with_everything_in_it():
     (row,) = [row for row in rows if LONG in row]
     for word in ("derived from llama-3-8b", "Pending", "AwaitingDiscovery", "75s"):
         assert word in row
-    assert rows[:2] == ["Services", rows[1]]
+    assert rows[0].split() == ["Services", "AGE"]
     assert rows[1].startswith("service chat")
 
 
 def test_the_columns_of_a_wide_tree_are_aligned():
     rows = [row for row in plain(tree(FOREST, None, age)) if row.endswith("75s")]
     assert len({row.rindex("75s") for row in rows}) == 1
+
+
+@pytest.mark.parametrize("width", [40, 80, None])
+def test_the_last_column_has_its_name_above_it(width):
+    title = "Templates that no service uses (a-namespace)"
+    for groups in (FOREST, [(title, [line("x")])]):
+        rows = plain(tree(groups, width, age))
+        start = rows[0].rindex("AGE")
+        assert {row.rindex("75s") for row in rows if row.endswith("75s")} == {start}
+        assert groups[0][0] in rows[:2][rows[0].strip() == "AGE"]
 
 
 def test_guides_lead_from_each_line_to_those_below_it():
@@ -174,6 +184,25 @@ def test_escape_sequences_and_markup_of_the_cluster_are_shown_and_not_obeyed():
     text = "\n".join(plain(explanation(bad, 120, age)))
     assert "\x1b" not in text
     assert "[bold]text[/bold] next" in text
+
+
+def test_of_a_message_that_is_cut_the_remedy_stays():
+    remedy = "name one in spec.templateRef"
+    text = f"{'many templates fit ' * 20}; {remedy}"
+    assert brief(text, 160).endswith(f"...; {remedy}")
+    assert len(brief(text, 160)) <= 160
+    assert brief(text, None) == text.strip()
+    assert brief("x" * 300, 160) == "x" * 157 + "..."
+    assert brief(f"x; {'y' * 300}", 160).endswith("yyy..."), "a remedy that would leave no room is cut itself"
+
+
+def test_a_message_that_is_told_below_again_is_shortened_for_a_terminal_only():
+    message = f"{'no node is free ' * 20}; add one"
+    root = line("a", line("b", state="Failed", message="x"), state="Failed", message=message)
+    assert message in "\n".join(plain(explanation(root, None, age)))
+    shown = " ".join(row.strip("│ ") for row in plain(explanation(root, 80, age)))
+    assert message not in shown
+    assert "...; add one" in shown
 
 
 SPANS = {0: "0s", 119.9: "119s", 120: "2m", 125: "2m5s", 601: "10m", 3 * 3600: "3h", 49 * 3600: "2d"}

@@ -461,6 +461,32 @@ def test_what_may_not_be_read_is_said_and_is_no_cause():
     }
 
 
+def test_what_is_well_as_far_as_may_be_seen_is_said_to_be_no_more():
+    running = service(state=status("Running", "RuntimeReady", resolvedTemplate=reference(template())))
+    hidden = tell(Paper(running, model(), denied={"get aimservicetemplates"}), "aimsvc", "chat")
+    assert (
+        hidden.summary == "AIMService team/chat is Running, and all below it is well, as far as you may see."
+    )
+    unserved = tell(Paper(running, model(), unserved={"aimservicetemplates"}), "aimsvc", "chat")
+    assert unserved.summary.endswith("and all below it is well, as far as it can be read.")
+
+
+def test_the_state_is_as_old_as_the_last_condition_that_made_it():
+    progressing = condition("Progressing", True, "DiscoveryRunning", age=5)
+    state = status(
+        "Progressing", "DiscoveryRunning", "", progressing, condition("Failure", False, "X", age=7)
+    )
+    story = tell(Paper(template(state=state), model()), "aimst", "llama")
+    assert story.line.since == at(5)
+    assert story.to_json()["object"]["since"] == at(5)
+
+
+def test_below_each_line_the_worst_comes_first_where_that_is_asked_for():
+    root = tell(Paper(broken, model(), CONFIG, job(broken, ended="Failed")), "aimst", "llama").line
+    assert [line.kind for line in root.children] == ["AIMModel", "Job"]
+    assert [line.kind for line in root.worst_first().children] == ["Job", "AIMModel"]
+
+
 def test_a_job_that_failed_once_means_nothing_for_a_template_that_is_ready():
     ready = template()
     story = tell(Paper(ready, model(), job(ready, ended="Failed")), "aimst", "llama")
@@ -572,6 +598,18 @@ def test_of_several_templates_the_patch_that_names_one_is_proposed():
     assert ("AIMClusterServiceTemplate", "other", "Dropped", "GPU") in shown
 
 
+def test_the_sentence_for_programs_and_pipes_is_whole_and_that_for_terminals_keeps_the_remedy():
+    remedy = "mend one of them, or name one in spec.templateRef"
+    message = f"no template fits: {'this one is too large, ' * 20}and that one too small; {remedy}"
+    story = tell(
+        Paper(service(state=status("Failed", "TemplateNotFound", message)), model()), "aimsvc", "chat"
+    )
+    assert message in story.summary
+    assert story.to_json()["summary"] == story.summary
+    assert len(story.sentence(160)) < 220
+    assert story.sentence(160).endswith(f"; {remedy}.")
+
+
 def test_a_derived_template_says_from_which():
     derived = template("llama-ovr-1", meta={"annotations": {"aim.silogen.ai/base-template": "llama"}})
     story = tell(Paper(derived, model()), "aimst", "llama-ovr-1")
@@ -621,7 +659,8 @@ def test_the_shape_for_programs_is_the_same_for_every_line():
 
     def check(line):
         optional = {"namespace", "created", "since", "progress"}
-        fixed = {"kind", "name", "state", "ready", "reason", "message", "note", "commands", "children"}
+        fixed = {"kind", "name", "state", "ready", "reason", "message", "note", "seenAbove", "commands"}
+        fixed |= {"children"}
         assert fixed <= set(line) <= fixed | optional
         for child in line["children"]:
             check(child)
