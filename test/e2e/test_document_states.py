@@ -56,9 +56,14 @@ def test_a_failed_discovery_says_why(stage: Stage) -> None:
         otherwise=lambda: _message(stage, "crashing"),
     )
     selector = "aim.silogen.ai/template=crashing"
-    # The next attempt's pod may be starting just now and have no log yet, which makes kubectl fail for it alone.
-    logs = stage.cluster.kubectl.run("logs", "-n", stage.namespace, "-l", selector, "--tail=-1")
-    assert "no profile directory" in logs.stdout, logs.stderr
+    # The next attempt's pod may be starting just now and have no log yet, which makes kubectl fail.
+    logs = ("logs", "-n", stage.namespace, "-l", selector, "--tail=-1")
+    eventually(
+        lambda: "no profile directory" in stage.cluster.kubectl.run(*logs).stdout,
+        30,
+        "kubectl shows the log of the attempts",
+        otherwise=lambda: stage.cluster.kubectl.run(*logs).stderr,
+    )
     missing = stage.until_condition("AIMServiceTemplate", "no-config", "Ready", "RuntimeConfigNotFound")
     assert "'missing'" in missing["message"]
 
