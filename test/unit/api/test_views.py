@@ -81,6 +81,12 @@ def test_defaults_hold_for_objects_stored_before_they_existed() -> None:
     assert (service.replicas, service.runtime_config_name, service.cache_model) == (1, "default", False)
 
 
-def test_a_body_that_does_not_fit_is_refused_with_the_place() -> None:
-    with pytest.raises(ValidationError, match=r"spec\.modelName"):
-        read(SERVICE_TEMPLATES, spec={})
+def test_a_body_that_does_not_fit_is_told_on_one_line_with_field_rule_and_value() -> None:
+    body = {"spec": {"modelName": "m", "precision": "fp6", "gpuSelector": {"count": "x\n" * 99}}}
+    with pytest.raises(
+        ValueError,
+        match=r"^spec\.precision: Input should be .*, not 'fp6'; spec\.gpuSelector\.count: .*, not ",
+    ) as caught:
+        SERVICE_TEMPLATES.decode(json.dumps(body).encode())
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 600

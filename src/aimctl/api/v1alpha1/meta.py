@@ -14,13 +14,16 @@ This package imports pydantic and nothing of the runtime.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from pydantic_core import ErrorDetails
 
 __all__ = ["API_VERSION", "GROUP", "VERSION", "Column", "Kind", "View", "age_column", "rules"]
 
@@ -94,9 +97,17 @@ class Kind(Generic[T]):
         """Read one JSON body.
 
         Raises:
-            pydantic.ValidationError: the body does not fit the type.
+            ValueError: the body does not fit the type; on one line, with each field, what it may be and what it is.
         """
-        return self.view.model_validate_json(raw)
+        try:
+            return self.view.model_validate_json(raw)
+        except ValidationError as error:
+            raise ValueError("; ".join(map(_complaint, error.errors(include_url=False)))) from error
+
+
+def _complaint(item: ErrorDetails) -> str:
+    where = ".".join(map(str, item["loc"])) or "the object"
+    return f"{where}: {shorten(item['msg'], 200)}, not {shorten(repr(item['input']), 80)}"
 
 
 def age_column() -> Column:
