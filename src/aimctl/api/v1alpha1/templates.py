@@ -160,6 +160,11 @@ class DiscoveryRecord(View):
         description="Hash of everything that shaped the discovery Job.",
         json_schema_extra={"maxLength": 64},
     )
+    image: str = Field(
+        "",
+        description="Image that was asked: the one whose profile it is.",
+        json_schema_extra={"maxLength": 512},
+    )
     job_name: str = Field("", description="Name of the discovery Job.", json_schema_extra={"maxLength": 63})
     finished_at: Time | None = Field(None, description="When it was read.")
 

@@ -312,7 +312,12 @@ def _kept(seen: TemplateObservation) -> dict[str, Any]:
 
 
 def _record(seen: TemplateObservation, input_: DiscoveryInput, job: ObservedJob) -> dict[str, Any]:
-    return {"inputHash": input_.hash, "jobName": job.name, "finishedAt": seen.timestamp}
+    return {
+        "inputHash": input_.hash,
+        "image": input_.image,
+        "jobName": job.name,
+        "finishedAt": seen.timestamp,
+    }
 
 
 def _unfinished(seen: TemplateObservation, *, but: str = "") -> tuple[JobDeletion, ...]:
