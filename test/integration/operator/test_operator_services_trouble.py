@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 
+from aimctl.api.crd import crd
+from aimctl.api.v1alpha1 import KINDS
 from aimctl.controllers import kinds
 from aimctl.devcluster.faults import Answer, Delay, Match
 from aimctl.devcluster.kserve import OUTCOME_ANNOTATION
@@ -148,6 +151,105 @@ async def test_what_kserve_writes_differently_is_not_asked_for_again_and_again()
         before = len(replica.wire.writes)
         await asyncio.sleep(20)
         assert len(replica.wire.writes) == before
+
+
+class Mirror:
+    """A webhook that takes the images of all that is served from elsewhere."""
+
+    def admit(self, kind, new, old, subresource):
+        if kind.resource.group_resource == RUNTIMES.group_resource and not subresource:
+            for container in new["spec"]["predictor"].get("containers") or ():
+                container["image"] = f"mirror.corp/{container['image'].removeprefix('mirror.corp/')}"
+
+
+@virtual_time
+async def test_what_a_webhook_makes_of_the_runtime_stays_until_something_else_is_wanted():
+    async with serving() as w:
+        w.cluster.server.admission.append(Mirror())
+        replica = await prepare(w)
+        await w.until_service("s", "Running")
+        await asyncio.sleep(20)
+        writes = len(replica.wire.writes)
+        for number in range(5):
+            await w.patch(kinds.SERVICES, "s", metadata={"annotations": {"look": str(number)}})
+            await asyncio.sleep(20)
+        assert len(replica.wire.writes) == writes
+        await w.patch(kinds.SERVICES, "s", spec={"replicas": 2})
+        await w.until(lambda: w.runtime()["spec"]["predictor"]["minReplicas"] == 2, seconds=5)
+        await w.patch(RUNTIMES, "s", spec={"predictor": {"minReplicas": 7}})
+        await w.until(lambda: w.runtime()["spec"]["predictor"]["minReplicas"] == 2, seconds=5)
+        (container,) = w.runtime()["spec"]["predictor"]["containers"]
+        assert container["image"].startswith("mirror.corp/")
+
+
+# ---- what discovery has not looked at yet
+
+
+@virtual_time
+async def test_a_new_image_is_served_once_discovery_has_looked_at_it_and_not_before():
+    async with serving() as w:
+        deployed = []
+
+        def note(collection, change):
+            if collection.name == RUNTIMES.group_resource and change.type != "DELETED":
+                (container,) = change.record.object()["spec"]["predictor"]["containers"]
+                env = {item["name"]: item.get("value") for item in container["env"]}
+                now = container["image"], env["AIM_ENGINE_ARGS"]
+                if deployed[-1:] != [now]:
+                    deployed.append(now)
+
+        w.cluster.server.storage.observers.append(note)
+        await w.model("m", image="aim-m:1")
+        await w.template("a", "team")
+        w.start()
+        await w.service("s", "team", model=M)
+        await w.until_service("s", "Running")
+        of_first = w.status("a", "team")
+        assert of_first["discovery"]["result"]["image"] == "aim-m:1"
+        await w.model("m", image="aim-broken:9")
+        await w.until(lambda: w.state("a", "team") == "Degraded", seconds=600)
+        assert [image for image, _ in deployed] == ["aim-m:1"]
+        await w.until(lambda: "as it was last set up" in w.said("Ready")["message"], seconds=5)
+        await w.model("m", image="aim-m:2")
+        await w.until(lambda: len(deployed) == 2, seconds=600)
+        await w.until_service("s", "Running")
+        assert [image for image, _ in deployed] == ["aim-m:1", "aim-m:2"]
+
+
+# ---- templates of a newer version
+
+
+def newer_crds():
+    """Those of a version that knows one more precision."""
+    definitions = [copy.deepcopy(crd(kind)) for kind in KINDS]
+    for body in definitions:
+        for version in body["spec"]["versions"]:
+            properties = version["schema"]["openAPIV3Schema"]["properties"]["spec"].get("properties", {})
+            if "modelName" in properties and "precision" in properties:
+                properties["precision"]["enum"].append("fp6")
+    return definitions
+
+
+@virtual_time
+async def test_a_template_that_this_version_cannot_read_holds_up_nobody_and_is_told_of(logged_errors):
+    async with serving(crds=newer_crds()) as w:
+        await w.model("m", discovery=QUIET)
+        await w.ready("new", precision="fp6")
+        w.start()
+        await w.service("s", "team", model=M)
+        await w.until_service("s", "Failed", "TemplateNotFound", seconds=5)
+        assert "do not fit this version of the operator: 'new'" in w.said("Resolved")["message"]
+        await w.ready("a")
+        await w.until_service("s", "Running", seconds=5)
+        (new,) = [item for item in w.service_status("s")["templateMatching"] if item["name"] == "new"]
+        assert (new["droppedBy"], new["selected"]) == ("Enumeration", False)
+        assert "spec.precision" in new["message"]
+        assert "fp6" in new["message"]
+        assert "\n" not in new["message"]
+    assert {event["name"] for event in logged_errors} == {"new"}, (
+        "its own reconcilers complain, nobody else's"
+    )
+    logged_errors.clear()
 
 
 # ---- templates that go

@@ -25,7 +25,9 @@ from aimctl.domain.services.observation import (
     ObservedTemplateCache,
     ServiceIdentity,
     ServiceObservation,
+    UnreadableTemplate,
 )
+from aimctl.runtime.kube import DecodeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -77,13 +79,14 @@ class ServiceObserver:
             obj.meta.deleting,
             obj.meta.labels,
         )
-        templates = tuple(self._candidates(model, namespace))
+        templates, unreadable = self._candidates(model, namespace)
         return obj, ServiceObservation(
             service=identity,
             view=view,
             model=model,
             runtime_config=config,
             templates=templates,
+            unreadable=unreadable,
             named=self._named(view, model, namespace),
             gpu_models=self._templates.inventory.offered,
             now=self._clock.now(),
@@ -159,14 +162,28 @@ class ServiceObserver:
 
     def _candidates(
         self, model: Resolved[ModelSpec] | Missing | ModelWish, namespace: str
-    ) -> Iterator[ObservedTemplate]:
+    ) -> tuple[tuple[ObservedTemplate, ...], tuple[UnreadableTemplate, ...]]:
+        """The templates of the model, and those of them that cannot be read: they must not hold up all its services."""
+        readable: list[ObservedTemplate] = []
+        unreadable: list[UnreadableTemplate] = []
+        for obj in self._of_model(model, namespace):
+            try:
+                readable.append(observed_template(obj))
+            except DecodeError as error:
+                scope = Scope.NAMESPACE if obj.meta.namespace else Scope.CLUSTER
+                unreadable.append(UnreadableTemplate(obj.meta.name, scope, " ".join(str(error).split())))
+        return tuple(readable), tuple(unreadable)
+
+    def _of_model(
+        self, model: Resolved[ModelSpec] | Missing | ModelWish, namespace: str
+    ) -> Iterator[Object[Any]]:
         if not isinstance(model, Resolved) or model.reference is None:
             return
         name, find = model.reference.name, self.cache.by_index
-        yield from map(observed_template, find(kinds.TEMPLATES, "model", place(namespace, name)))
+        yield from find(kinds.TEMPLATES, "model", place(namespace, name))
         for obj in find(kinds.CLUSTER_TEMPLATES, "model", place("", name)):
             if self.cache.get(kinds.TEMPLATES, obj.meta.name, namespace) is None:
-                yield observed_template(obj)
+                yield obj
 
     def _configured(self, templates: Iterable[ObservedTemplate]) -> Iterator[str]:
         for template in templates:

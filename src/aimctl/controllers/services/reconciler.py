@@ -22,7 +22,8 @@ from aimctl.domain.hashing import digest
 from aimctl.domain.services.decision import decide_service
 from aimctl.domain.services.observation import Refused
 from aimctl.domain.services.resolution import resolve_template
-from aimctl.runtime.controller import Result, RetryAfter
+from aimctl.domain.services.runtime_view import differs
+from aimctl.runtime.controller import Request, Result, RetryAfter
 from aimctl.runtime.kube import Conflict, NotFound, ServerError
 
 if TYPE_CHECKING:
@@ -32,9 +33,8 @@ if TYPE_CHECKING:
     from aimctl.controllers.services.observer import ServiceObserver
     from aimctl.controllers.status import Turns
     from aimctl.domain.services.decision import ServiceDecision
-    from aimctl.domain.services.observation import ServiceObservation
+    from aimctl.domain.services.observation import ObservedInferenceService, ServiceObservation
     from aimctl.runtime.clock import Clock
-    from aimctl.runtime.controller import Request
     from aimctl.runtime.kube import Client, Object, Resource
     from aimctl.runtime.manager import EventRecorder
 
@@ -99,6 +99,8 @@ class ServiceReconciler:
         self._clock = clock
         self._patience = Patience(clock)
         self._troubles: dict[Request, _Trouble] = {}
+        self._admitted: dict[Request, ObservedInferenceService] = {}
+        """What the server made of InferenceServices, where it is not all that was asked for."""
         self._without_runtime: set[Request] = set()
         """Services that lack nothing but KServe."""
 
@@ -116,14 +118,14 @@ class ServiceReconciler:
 
     async def reconcile(self, request: Request) -> Result | None:
         """Observe, decide, apply."""
-        observed = self._observer.observe(request)
+        observed = self._observe(request)
         if observed is None:
             self._troubles.pop(request, None)
+            self._admitted.pop(request, None)
             self._patience.forget(request)
             self._without_runtime.discard(request)
             return None
         obj, seen = observed
-        seen = replace(seen, given_up=self._patience.given_up(request))
         trouble = self._troubles.get(request)
         if trouble is not None and trouble.uid != seen.service.uid:
             del self._troubles[request]
@@ -148,6 +150,14 @@ class ServiceReconciler:
         return None if later is None else Result(requeue_after=later)
 
     # ---- steps
+
+    def _observe(self, request: Request) -> tuple[Object[AIMService], ServiceObservation] | None:
+        observed = self._observer.observe(request)
+        if observed is None:
+            return None
+        obj, seen = observed
+        remembered = self._patience.given_up(request), self._admitted.get(request)
+        return obj, replace(seen, given_up=remembered[0], admitted=remembered[1])
 
     async def _say(self, obj: Object[AIMService], seen: ServiceObservation) -> ServiceDecision:
         """Decide, and write the status."""
@@ -193,7 +203,7 @@ class ServiceReconciler:
             manifest = {**manifest, "metadata": metadata}
             reason, message = "RuntimeUpdated", f"InferenceService {name!r} was brought up to date"
         try:
-            await self._client.apply(kinds.INFERENCE_SERVICES, manifest, field_manager=FIELD_MANAGER)
+            there = await self._client.apply(kinds.INFERENCE_SERVICES, manifest, field_manager=FIELD_MANAGER)
         except NotFound as error:
             # The kind or the namespace is gone, or the object that was seen.
             raise RetryAfter(_LAG_SECONDS, f"{kinds.INFERENCE_SERVICES.kind} {name!r}: {error}") from error
@@ -203,6 +213,10 @@ class ServiceReconciler:
             if _WEBHOOK_AWAY not in error.message:
                 raise
             return str(error)  # KServe is installed and does not run: a person has to know
+        admitted, request = observed_inference_service(there), Request(namespace, name)
+        self._admitted.pop(request, None)
+        if differs(admitted, manifest):
+            self._admitted[request] = admitted
         self._events.event(obj, "Normal", reason, message)
         return ""
 
@@ -227,7 +241,7 @@ class ServiceReconciler:
         self._troubles[request] = _Trouble(obj.meta.uid, wanted, refused, times, not_before)
         if before is None or before.refused != refused:
             self._events.event(obj, "Warning", f"{refused.kind}Refused", refused.message)
-        latest = self._observer.observe(request)
+        latest = self._observe(request)
         if latest is not None and latest[1].service.uid == obj.meta.uid:
             await self._say(latest[0], replace(latest[1], refused=refused))
         return Result(requeue_after=pause)

@@ -2,7 +2,8 @@
 
 Contract: a template that a step drops is seen by no later one, and says which step it was:
 
-    Enumeration  it runs another model: an AIMModel hides the AIMClusterModel that cluster templates see
+    Enumeration  it runs another model: an AIMModel hides the AIMClusterModel that cluster templates see; or it does not
+                 fit the types of this version, and cannot be read
     Ready        it is not Ready
     GPU          no node offers its GPU
     Overrides    it differs in a field that the service's overrides give; or it was derived for other services

@@ -34,6 +34,7 @@ __all__ = [
     "Refused",
     "ServiceIdentity",
     "ServiceObservation",
+    "UnreadableTemplate",
 ]
 
 
@@ -80,6 +81,25 @@ class ObservedInferenceService:
 
 @final
 @dataclass(frozen=True, slots=True)
+class UnreadableTemplate:
+    """A template that does not fit the types of this version: a newer one's, probably.
+
+    Attributes:
+        why: what does not fit, on one line.
+    """
+
+    name: str
+    scope: Scope
+    why: str
+
+    @property
+    def message(self) -> str:
+        """What is to be said of it."""
+        return f"this version of the operator cannot read it: {self.why}"
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class ModelWish:
     """There is no model of the image that ``spec.model.image`` names: one is to be made."""
 
@@ -120,6 +140,9 @@ class ServiceObservation:
         refused: what the service needs and the server did not take.
         configured: UIDs of templates whose status says that their runtime config is missing, though it is there.
         given_up: UIDs of templates that were waited for long enough.
+        unreadable: templates of the model that do not fit the types of this version, and are no candidates.
+        admitted: what the server made of the InferenceService when it was last applied; None when that was all of it,
+            or is not known any more.
     """
 
     service: ServiceIdentity
@@ -138,6 +161,8 @@ class ServiceObservation:
     refused: Refused | None = None
     configured: frozenset[str] = frozenset()
     given_up: frozenset[str] = frozenset()
+    unreadable: tuple[UnreadableTemplate, ...] = ()
+    admitted: ObservedInferenceService | None = None
 
     def runs_the_model(self, template: ObservedTemplate) -> bool:
         """Whether a template that names the service's model means the same one.

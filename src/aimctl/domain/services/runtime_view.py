@@ -3,6 +3,7 @@
 Contract:
     * What is deployed carries a hash of what was asked for in an annotation. It is asked for again when that changes,
       or when something of it was changed by somebody else; a field that we did not ask for is nobody's business.
+    * What the server itself made of it at the last apply (a webhook may take images from a mirror) stays as it is.
     * An InferenceService of the service's name that the service does not control is never touched. That of a former
       service of the name is waited for: garbage collection takes it.
 """
@@ -31,6 +32,7 @@ __all__ = [
     "RUNTIME_REFUSED",
     "RUNTIME_STOPPED",
     "RuntimeView",
+    "differs",
     "holds",
     "look_at_runtime",
     "manifest",
@@ -94,7 +96,7 @@ def look_at_runtime(
     deploy = None
     if blocked is None and template is not None:
         wanted = manifest(seen, template)
-        if found is None or _differs(found, wanted):
+        if found is None or (differs(found, wanted) and not _as_admitted(found, wanted, seen.admitted)):
             deploy = wanted
     mirrored = RuntimeView(*_mirror(found), ours, deploy)
     refused = seen.refused
@@ -200,7 +202,8 @@ def _is_mapping(value: Any) -> bool:
     return hasattr(value, "items")
 
 
-def _differs(found: ObservedInferenceService, wanted: Mapping[str, Any]) -> bool:
+def differs(found: ObservedInferenceService, wanted: Mapping[str, Any]) -> bool:
+    """Whether an InferenceService is not what is wanted, as :func:`manifest` gives it."""
     hash_ = wanted["metadata"]["annotations"][APPLIED_HASH_ANNOTATION]
     if found.annotations.get(APPLIED_HASH_ANNOTATION) != hash_:
         return True
@@ -208,6 +211,21 @@ def _differs(found: ObservedInferenceService, wanted: Mapping[str, Any]) -> bool
         name: value for name, value in wanted["metadata"].items() if name in {"labels", "annotations"}
     }
     return not holds(found.body, {"metadata": metadata, "spec": wanted["spec"]})
+
+
+def _as_admitted(
+    found: ObservedInferenceService, wanted: Mapping[str, Any], admitted: ObservedInferenceService | None
+) -> bool:
+    """Whether the same was asked for at the last apply, and it is still what the server made of that."""
+    if admitted is None or admitted.uid != found.uid:
+        return False
+    hash_ = wanted["metadata"]["annotations"][APPLIED_HASH_ANNOTATION]
+    return hash_ == admitted.annotations.get(APPLIED_HASH_ANNOTATION) and _parts(found) == _parts(admitted)
+
+
+def _parts(found: ObservedInferenceService) -> tuple[Any, ...]:
+    metadata: Mapping[str, Any] = found.body.get("metadata") or {}
+    return metadata.get("labels"), metadata.get("annotations"), found.body.get("spec")
 
 
 def _mirror(found: ObservedInferenceService | None) -> tuple[Literal["True", "False"], str, str]:

@@ -38,7 +38,7 @@ from aimctl.domain.services.candidates import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from aimctl.domain.services.observation import ServiceObservation
+    from aimctl.domain.services.observation import ServiceObservation, UnreadableTemplate
     from aimctl.domain.templates.observed import ObservedTemplate
 
 __all__ = [
@@ -86,12 +86,23 @@ class Choice:
     matches: tuple[Match, ...] = ()
     awaits: tuple[str, ...] = ()
 
-    def matching(self) -> list[dict[str, Any]]:
-        """``status.templateMatching``."""
-        return [
+    def matching(self, unreadable: Iterable[UnreadableTemplate] = ()) -> list[dict[str, Any]]:
+        """``status.templateMatching``; what cannot be read comes last."""
+        shown = [
             match.to_json(selected=self.template is not None and match.template.uid == self.template.uid)
-            for match in self.matches[:MATCHES_SHOWN]
+            for match in self.matches
         ]
+        shown += [
+            {
+                "name": item.name,
+                "scope": str(item.scope),
+                "selected": False,
+                "droppedBy": ENUMERATION,
+                "message": conditions.clip(item.message, 1024),
+            }
+            for item in sorted(unreadable, key=lambda item: (item.name, item.scope))
+        ]
+        return shown[:MATCHES_SHOWN]
 
 
 def choose(seen: ServiceObservation) -> Choice:
@@ -282,6 +293,9 @@ def _none_left(seen: ServiceObservation, matches: tuple[Match, ...]) -> Choice:
         message += "; mend one of them, or name one in spec.templateRef"
         if has_overrides(seen.view.spec.overrides):
             message += ", from which one with the overrides is then derived"
+    if seen.unreadable:
+        names = _and(repr(item.name) for item in seen.unreadable)
+        message += f"; not read, because they do not fit this version of the operator: {names}"
     return Choice(None, TEMPLATE_NOT_FOUND, message, ServiceState.FAILED, matches)
 
 
