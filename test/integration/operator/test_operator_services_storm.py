@@ -80,9 +80,11 @@ class Storm:
         await self.w.label_node("n0", mine)
 
     async def config(self):
-        scope = self.rng.choice(["Namespace", "Cluster"])
+        scope, place = self.rng.choice(["Namespace", "Cluster"]), self.place()
         await self.w.config(
-            self.rng.choice(["default", "gold"]), self.place(), model={"creationScope": scope}
+            self.rng.choice(["default", "gold"]),
+            place,
+            model={"creationScope": "Namespace" if place else scope},
         )
 
     async def runtime(self):

@@ -9,9 +9,11 @@ import pytest
 
 from aimctl.api.crd import crd
 from aimctl.api.v1alpha1 import (
+    CLUSTER_RUNTIME_CONFIGS,
     CLUSTER_SERVICE_TEMPLATES,
     KINDS,
     MODEL_CACHES,
+    RUNTIME_CONFIGS,
     SERVICE_TEMPLATES,
     SERVICES,
     Kind,
@@ -272,3 +274,18 @@ def test_unknown_fields_are_pruned_except_in_the_profile() -> None:
     pruned, unknown = schema.prune(copy.deepcopy(body))
     assert unknown == ["spec.typo"]
     assert pruned["status"] == body["status"]
+
+
+@pytest.mark.parametrize(
+    "model",
+    [None, {}, {"autoDiscovery": False}, {"creationScope": "Namespace"}, {"creationScope": "Cluster"}],
+)
+def test_who_may_edit_one_namespace_asks_for_no_models_of_the_cluster(model: dict[str, Any] | None) -> None:
+    spec = {} if model is None else {"model": model}
+    assert refused(CLUSTER_RUNTIME_CONFIGS, spec) == []
+    errors = refused(RUNTIME_CONFIGS, spec)
+    if model is not None and model.get("creationScope") == "Cluster":
+        (error,) = errors
+        assert "spec.model.creationScope: Cluster is for an AIMClusterRuntimeConfig" in error
+    else:
+        assert errors == []

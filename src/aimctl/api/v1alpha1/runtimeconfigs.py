@@ -7,7 +7,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from aimctl.api.v1alpha1.common import Conditions, EnvList, Int32, Int64, ObjectName
-from aimctl.api.v1alpha1.meta import Column, Kind, View, age_column
+from aimctl.api.v1alpha1.meta import Column, Kind, View, age_column, rules
 
 __all__ = [
     "CLUSTER_RUNTIME_CONFIGS",
@@ -42,7 +42,7 @@ class ModelDefaults(View):
     creation_scope: CreationScope = Field(
         CreationScope.NAMESPACE,
         description="Scope of the model that is created when a service names an image without a"
-        " model: Namespace or Cluster. Cluster is heeded in an AIMClusterRuntimeConfig only.",
+        " model: Namespace or Cluster. Cluster is for AIMClusterRuntimeConfigs only.",
     )
 
 
@@ -90,10 +90,20 @@ class RuntimeConfigStatus(View):
     conditions: Conditions = Field(default=(), description="Details.")
 
 
+_NAMESPACED_MODELS = rules(
+    (
+        "!has(self.model) || !has(self.model.creationScope) || self.model.creationScope != 'Cluster'",
+        "spec.model.creationScope: Cluster is for an AIMClusterRuntimeConfig: set it there, or leave it out here",
+    )
+)
+
+
 class AIMRuntimeConfig(View):
     """Defaults for one namespace; they hide the cluster's of the same name entirely."""
 
-    spec: RuntimeConfigSpec = Field(default=RuntimeConfigSpec(), description="The defaults.")
+    spec: RuntimeConfigSpec = Field(
+        default=RuntimeConfigSpec(), description="The defaults.", json_schema_extra=dict(_NAMESPACED_MODELS)
+    )
     status: RuntimeConfigStatus = Field(default=RuntimeConfigStatus(), description="What is known about it.")
 
 
