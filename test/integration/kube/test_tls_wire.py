@@ -26,6 +26,7 @@ from support.pki import CertificateAuthority, CertificateFiles
 from support.scripted import ScriptedServer
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
 
@@ -232,31 +233,65 @@ def test_broken_authority_data_is_named_by_its_field(clock: Clock) -> None:
         TlsContext(info, clock=clock).current()
 
 
-def deaf_watch(listener: socket.socket, context: ssl.SSLContext, done: threading.Event) -> None:
-    """Begins to answer one request, then neither reads nor writes: not even TLS's goodbye."""
-    raw, _ = listener.accept()
-    with context.wrap_socket(raw, server_side=True) as peer:
-        peer.recv(65536)
-        peer.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{}\n\r\n")
-        done.wait(30)
+class DeafPeer:
+    """Takes one request, begins to answer it or not, then neither reads nor writes: not even TLS's goodbye."""
+
+    def __init__(self, begin: bytes) -> None:
+        self.asked = threading.Event()
+        self.done = threading.Event()
+        self._begin = begin
+
+    def serve(self, listener: socket.socket, context: ssl.SSLContext) -> None:
+        raw, _ = listener.accept()
+        with context.wrap_socket(raw, server_side=True) as peer:
+            peer.recv(65536)
+            peer.sendall(self._begin)
+            self.asked.set()
+            self.done.wait(30)
 
 
+async def leave_stream(wire: HttpTransport, _: DeafPeer) -> None:
+    async with wire.send(HttpRequest("GET", "/x"), stream=True) as answer:
+        async for chunk in answer.chunks():
+            assert chunk == b"{}\n"
+            break
+
+
+async def leave_before_the_answer(wire: HttpTransport, peer: DeafPeer) -> None:
+    async def ask() -> None:
+        async with wire.send(HttpRequest("GET", "/x"), stream=True):
+            pytest.fail("nothing answers")
+
+    task = asyncio.create_task(ask())
+    assert await asyncio.to_thread(peer.asked.wait, 30)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+@pytest.mark.parametrize(
+    ("begin", "leave"),
+    [
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{}\n\r\n", leave_stream),
+        (b"", leave_before_the_answer),
+    ],
+    ids=["in the middle", "before the answer"],
+)
 def test_a_stream_that_is_left_is_cut_off_at_once_and_outlives_no_loop(
-    ca: CertificateAuthority, clock: Clock
+    ca: CertificateAuthority,
+    clock: Clock,
+    begin: bytes,
+    leave: Callable[[HttpTransport, DeafPeer], Awaitable[None]],
 ) -> None:
-    done = threading.Event()
+    deaf = DeafPeer(begin)
 
     async def main(url: str) -> None:
-        info = ConnectionInfo(url, ca_file=str(ca.certificate))
-        request = HttpRequest("GET", "/x")
-        async with HttpTransport(info, clock=clock) as wire, wire.send(request, stream=True) as answer:
-            async for chunk in answer.chunks():
-                assert chunk == b"{}\n"
-                break
+        async with HttpTransport(ConnectionInfo(url, ca_file=str(ca.certificate)), clock=clock) as wire:
+            await leave(wire, deaf)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"https://127.0.0.1:{listener.getsockname()[1]}"
-        peer = threading.Thread(target=deaf_watch, args=(listener, serving(ca), done))
+        peer = threading.Thread(target=deaf.serve, args=(listener, serving(ca)))
         peer.start()
         try:
             with warnings.catch_warnings(record=True) as caught:
@@ -264,6 +299,6 @@ def test_a_stream_that_is_left_is_cut_off_at_once_and_outlives_no_loop(
                 asyncio.run(main(url))
                 gc.collect()
         finally:
-            done.set()
+            deaf.done.set()
             peer.join(30)
     assert [str(one.message) for one in caught if issubclass(one.category, ResourceWarning)] == []

@@ -23,7 +23,7 @@ from yarl import URL
 from aimctl.controllers.models.registry import MalformedMetadata, RegistryUnreachable
 from aimctl.controllers.models.registry_client import MAX_ANSWER_BYTES, Answer
 from aimctl.domain.excerpts import printable
-from aimctl.runtime.kube.http import hang_up
+from aimctl.runtime.kube.http import AbruptResponse, hang_up
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,6 +68,7 @@ class HttpExchange:
             self._session = aiohttp.ClientSession(
                 # A limit would let registries that hang take the connections, and the time, of others.
                 connector=aiohttp.TCPConnector(limit=0),
+                response_class=AbruptResponse,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 # Digests are of the bytes as they are kept, and a packed answer could unpack to anything.
                 headers={"User-Agent": "aimctl", "Accept-Encoding": "identity"},

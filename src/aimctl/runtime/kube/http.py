@@ -35,11 +35,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from types import TracebackType
 
+    from aiohttp.connector import Connection
+
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.kube.connection import ConnectionInfo
     from aimctl.runtime.kube.transport import HttpRequest, HttpResponse
 
-__all__ = ["DEFAULT_TIMEOUT_SECONDS", "HttpTransport", "RequestObserver", "hang_up"]
+__all__ = ["DEFAULT_TIMEOUT_SECONDS", "AbruptResponse", "HttpTransport", "RequestObserver", "hang_up"]
 
 DEFAULT_TIMEOUT_SECONDS = 30.0
 """A call's total time; client-go has none and leaves it to the caller, who forgets."""
@@ -139,6 +141,7 @@ class HttpTransport:
     def _session(self, limit: int) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=limit),
+            response_class=AbruptResponse,
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=self._headers,
             trust_env=self._info.trust_env and self._info.proxy_url is None,
@@ -206,6 +209,22 @@ def hang_up(answer: aiohttp.ClientResponse) -> None:
     if connection is not None and connection.transport is not None:
         connection.transport.abort()
     answer.close()
+
+
+class AbruptResponse(aiohttp.ClientResponse):
+    """An answer whose connection is cut off when it is given up before its head has come; see :func:`hang_up`.
+
+    For ``response_class`` of a session: until then nobody but aiohttp has the connection.
+    """
+
+    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+        """Wait for the head."""
+        try:
+            return await super().start(connection)
+        except BaseException:
+            if connection.transport is not None:
+                connection.transport.abort()
+            raise
 
 
 @final
