@@ -104,6 +104,15 @@ def test_the_manager_pod_is_restricted_and_probed() -> None:
     assert service["spec"]["ports"][0]["targetPort"] in {port["name"] for port in container["ports"]}
 
 
+def test_the_two_managers_go_to_different_nodes_where_there_are_any() -> None:
+    (deployment,) = [item for item in documents("manager") if item["kind"] == "Deployment"]
+    pods = deployment["spec"]["template"]
+    (spread,) = pods["spec"]["topologySpreadConstraints"]
+    assert deployment["spec"]["replicas"] == 2
+    assert spread["labelSelector"]["matchLabels"] == pods["metadata"]["labels"]
+    assert (spread["topologyKey"], spread["whenUnsatisfiable"]) == ("kubernetes.io/hostname", "ScheduleAnyway")
+
+
 def test_every_sample_is_taken_by_its_schema() -> None:
     schemas = {
         item["spec"]["names"]["kind"]: Schema.from_crd(
