@@ -110,7 +110,10 @@ def test_the_two_managers_go_to_different_nodes_where_there_are_any() -> None:
     (spread,) = pods["spec"]["topologySpreadConstraints"]
     assert deployment["spec"]["replicas"] == 2
     assert spread["labelSelector"]["matchLabels"] == pods["metadata"]["labels"]
-    assert (spread["topologyKey"], spread["whenUnsatisfiable"]) == ("kubernetes.io/hostname", "ScheduleAnyway")
+    assert (spread["topologyKey"], spread["whenUnsatisfiable"]) == (
+        "kubernetes.io/hostname",
+        "ScheduleAnyway",
+    )
 
 
 def test_every_sample_is_taken_by_its_schema() -> None:

@@ -175,6 +175,7 @@ class Informer(Generic[T]):
                 options=ReflectorOptions() if options is None else options,
                 metrics=self._metrics,
                 list_slot=list_slot,
+                optional=declaration.optional,
             )
             for scope in declaration.scopes()
         ]

@@ -143,6 +143,7 @@ class Reflector(Generic[T]):
         options: see there.
         metrics: hooks.
         list_slot: held while listing; share it to bound lists in flight.
+        optional: whether the kind may be absent for good, which is no warning then.
     """
 
     def __init__(
@@ -157,6 +158,7 @@ class Reflector(Generic[T]):
         options: ReflectorOptions,
         metrics: ReflectorMetrics,
         list_slot: asyncio.Semaphore,
+        optional: bool = False,
     ) -> None:
         self.status = ReflectorStatus()
         self.scope = scope
@@ -168,6 +170,7 @@ class Reflector(Generic[T]):
         self._options = options
         self._metrics = metrics
         self._list_slot = list_slot
+        self._optional = optional
         self._backoff = Backoff(
             rng,
             initial_seconds=options.backoff_seconds,
@@ -345,8 +348,8 @@ class Reflector(Generic[T]):
         if decision.pause is Pause.NONE:
             self._log.debug("will go on at once", verb=verb, error=str(error))
         elif decision.vanished:
-            # An optional kind may be absent for good, and whoever needs one that is missing learns it from readiness.
-            level = self._log.debug if self.status.missing else self._log.info
+            first = self._log.info if self._optional else self._log.warning
+            level = self._log.debug if self.status.missing else first
             level("not served; it is looked for from time to time", verb=verb, error=str(error))
         else:
             self._log.warning("failed, will try again", verb=verb, error=str(error), then=decision.step.value)
