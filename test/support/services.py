@@ -44,8 +44,10 @@ def template(
     reason: str = "",
     message: str = "",
     caching: bool = False,
+    asked: str = "",
+    unreadable: str = "",
 ) -> ObservedTemplate:
-    """A template: by default a Ready namespaced one of the model, on one MI300X."""
+    """A template: by default a Ready namespaced one of the model, on one MI300X; ``asked`` is discovery's image."""
     kind = CLUSTER_SERVICE_TEMPLATES if cluster else SERVICE_TEMPLATES
     spec: dict[str, Any] = {"modelName": model_name}
     if metric:
@@ -72,6 +74,8 @@ def template(
         }
         if state in {"Ready", "Degraded"}:
             status["modelSources"] = SOURCES
+        if asked:
+            status["discovery"] = {"result": {"inputHash": "1", "image": asked, "jobName": "discover"}}
     return ObservedTemplate(
         kind=kind.name,
         namespace="" if cluster else TEAM,
@@ -84,6 +88,7 @@ def template(
         owners=(),
         deleting=deleting,
         view=kind.decode(json.dumps({"spec": spec, "status": status}).encode()),
+        unreadable=unreadable,
     )
 
 
@@ -107,6 +112,7 @@ def service(
     kserve: bool = False,
     given_up: frozenset[str] = frozenset(),
     configured: frozenset[str] = frozenset(),
+    unreadable: tuple[ObservedTemplate, ...] = (),
 ) -> ServiceObservation:
     """An observation: by default a new service of a cluster model, without templates, on a cluster without KServe."""
     body = {"spec": {"model": {"ref": "llama"}, **(spec or {})}, "status": dict(status or {})}
@@ -139,6 +145,7 @@ def service(
         kserve_served=kserve,
         given_up=given_up,
         configured=configured,
+        unreadable=unreadable,
     )
 
 

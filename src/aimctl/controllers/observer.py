@@ -27,7 +27,7 @@ from aimctl.domain.templates.discovery_job import REDISCOVER_ANNOTATION, Templat
 from aimctl.domain.templates.job_outcome import JobView, PodView
 from aimctl.domain.templates.observation import ObservedJob, TemplateObservation
 from aimctl.domain.templates.observed import ObservedTemplate
-from aimctl.runtime.kube import ObjectKey
+from aimctl.runtime.kube import DecodeError, ObjectKey
 from aimctl.runtime.kube.builtin import JOBS, NODES, PODS
 
 if TYPE_CHECKING:
@@ -44,7 +44,13 @@ if TYPE_CHECKING:
     from aimctl.runtime.controller import Request
     from aimctl.runtime.kube import Object, OwnerReference, Resource
 
-__all__ = ["DISCOVERY_SELECTOR", "OWN_SELECTOR", "TemplateObserver", "observed_template"]
+__all__ = [
+    "DISCOVERY_SELECTOR",
+    "OWN_SELECTOR",
+    "TemplateObserver",
+    "observed_template",
+    "template_or_stub",
+]
 
 S = TypeVar("S")
 
@@ -160,7 +166,25 @@ class TemplateObserver:
 
 
 def observed_template(obj: Object[Any]) -> ObservedTemplate:
-    """A template as decisions see it. The typed view is remembered: every service of the model asks for it."""
+    """A template as decisions see it. The typed view is remembered: every service of the model asks for it.
+
+    Raises:
+        DecodeError: it does not fit its type.
+    """
+    return _template(obj, obj.view)
+
+
+def template_or_stub(obj: Object[Any]) -> ObservedTemplate:
+    """A template as decisions see it; one that does not fit its type says so, and of what model it is."""
+    try:
+        return observed_template(obj)
+    except DecodeError as error:
+        body = {"spec": {"modelName": _named.decode(obj.raw).spec.model_name}}
+        stub = obj.resource.decode(msgspec.json.encode(body))
+        return _template(obj, stub, unreadable=" ".join(str(error).split()))
+
+
+def _template(obj: Object[Any], view: Any, unreadable: str = "") -> ObservedTemplate:
     meta = obj.meta
     return ObservedTemplate(
         kind=obj.resource.kind,
@@ -173,8 +197,20 @@ def observed_template(obj: Object[Any]) -> ObservedTemplate:
         annotations=obj.annotations,
         owners=tuple(_owner(owner) for owner in meta.owners),
         deleting=meta.deleting,
-        view=obj.view,
+        view=view,
+        unreadable=unreadable,
     )
+
+
+class _NamedSpec(msgspec.Struct, rename="camel", frozen=True):
+    model_name: str = ""
+
+
+class _Named(msgspec.Struct, frozen=True):
+    spec: _NamedSpec = _NamedSpec()
+
+
+_named = msgspec.json.Decoder(_Named)
 
 
 def _owner(owner: OwnerReference) -> dict[str, Any]:

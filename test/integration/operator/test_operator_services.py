@@ -256,6 +256,48 @@ async def test_a_template_that_nobody_can_look_at_keeps_no_service_from_another_
 
 
 @virtual_time
+async def test_a_wait_ends_whatever_else_happens_meanwhile():
+    async with serving() as w:
+        await w.model("m")
+        for name in "ab":
+            await w.ready(name)
+        w.faults.add(
+            Answer(403, "Forbidden", "policy"),
+            Match(resource="aimservicetemplates", subresource="status", name="b"),
+        )
+        w.start()
+        await w.service("s", "team", model=M)
+        for number in range(4):
+            assert w.uses() == ""
+            await asyncio.sleep(PATIENCE_SECONDS / 4)
+            await w.patch(kinds.SERVICES, "s", metadata={"annotations": {"look": str(number)}})
+        await w.until(lambda: w.uses() == "a", seconds=1)
+
+
+@virtual_time
+async def test_waits_for_a_gpu_and_for_a_template_end_together_and_do_not_begin_each_other_anew():
+    async with serving(machines=[gpu_machine("n0")]) as w:
+        await w.model("m")
+        await w.ready("a", gpuSelector=GPU)
+        w.start()
+        await w.service("s", "team", model=M)
+        await w.until_service("s", "Running")
+        await w.ready("b")
+        w.faults.add(
+            Answer(403, "Forbidden", "policy"),
+            Match(resource="aimservicetemplates", subresource="status", name="c"),
+        )
+        await w.ready("c")
+        await asyncio.sleep(600)
+        labels = (await w.client.get(NODES, "n0")).meta.labels
+        await w.label_node("n0", {key: None for key in labels if "gpu" in key})
+        await asyncio.sleep(PATIENCE_SECONDS - 1)
+        assert w.uses() == "a"
+        await w.until(lambda: w.uses() == "b", seconds=3)
+        await w.until_service("s", "Running")
+
+
+@virtual_time
 async def test_templates_that_wait_for_one_runtime_config_become_possible_together():
     async with serving() as w:
         await w.model("m")

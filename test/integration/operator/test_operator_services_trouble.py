@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 
-from aimctl.api.crd import crd
-from aimctl.api.v1alpha1 import KINDS
 from aimctl.controllers import kinds
+from aimctl.devcluster import statuses
 from aimctl.devcluster.faults import Answer, Delay, Match
 from aimctl.devcluster.kserve import OUTCOME_ANNOTATION
 from aimctl.testing.virtualtime import virtual_time
@@ -154,10 +152,16 @@ async def test_what_kserve_writes_differently_is_not_asked_for_again_and_again()
 
 
 class Mirror:
-    """A webhook that takes the images of all that is served from elsewhere."""
+    """A webhook that takes the images of all that is served from elsewhere, and will not do so for ever."""
+
+    def __init__(self):
+        self.left = 20
 
     def admit(self, kind, new, old, subresource):
         if kind.resource.group_resource == RUNTIMES.group_resource and not subresource:
+            self.left -= 1
+            if self.left < 0:
+                raise statuses.forbidden(RUNTIMES, "s", "the runtime is written again and again")
             for container in new["spec"]["predictor"].get("containers") or ():
                 container["image"] = f"mirror.corp/{container['image'].removeprefix('mirror.corp/')}"
 
@@ -185,71 +189,89 @@ async def test_what_a_webhook_makes_of_the_runtime_stays_until_something_else_is
 # ---- what discovery has not looked at yet
 
 
+class Deployed:
+    """What the runtime was made to run: image, pull secrets and a variable of the model's, each change once."""
+
+    def __init__(self, w):
+        self.lives = []
+        w.cluster.server.storage.observers.append(self._note)
+
+    def _note(self, collection, change):
+        if collection.name == RUNTIMES.group_resource and change.type != "DELETED":
+            predictor = change.record.object()["spec"]["predictor"]
+            (container,) = predictor["containers"]
+            env = {item["name"]: item.get("value") for item in container["env"]}
+            secrets = tuple(item["name"] for item in predictor.get("imagePullSecrets", ()))
+            now = container["image"], secrets, env.get("WHOSE")
+            if self.lives[-1:] != [now]:
+                self.lives.append(now)
+
+    @property
+    def images(self):
+        return [image for image, *_ in self.lives]
+
+
+def of(registry):
+    """What a model says besides its image."""
+    return {"imagePullSecrets": [{"name": registry}], "env": [{"name": "WHOSE", "value": registry}]}
+
+
 @virtual_time
 async def test_a_new_image_is_served_once_discovery_has_looked_at_it_and_not_before():
     async with serving() as w:
-        deployed = []
-
-        def note(collection, change):
-            if collection.name == RUNTIMES.group_resource and change.type != "DELETED":
-                (container,) = change.record.object()["spec"]["predictor"]["containers"]
-                env = {item["name"]: item.get("value") for item in container["env"]}
-                now = container["image"], env["AIM_ENGINE_ARGS"]
-                if deployed[-1:] != [now]:
-                    deployed.append(now)
-
-        w.cluster.server.storage.observers.append(note)
-        await w.model("m", image="aim-m:1")
+        deployed = Deployed(w)
+        await w.model("m", image="one.example/aim-m:1", **of("one"))
         await w.template("a", "team")
         w.start()
         await w.service("s", "team", model=M)
         await w.until_service("s", "Running")
-        of_first = w.status("a", "team")
-        assert of_first["discovery"]["result"]["image"] == "aim-m:1"
-        await w.model("m", image="aim-broken:9")
+        assert w.status("a", "team")["discovery"]["result"]["image"] == "one.example/aim-m:1"
+        await w.model("m", image="two.example/aim-broken:9", **of("two"))
         await w.until(lambda: w.state("a", "team") == "Degraded", seconds=600)
-        assert [image for image, _ in deployed] == ["aim-m:1"]
         await w.until(lambda: "as it was last set up" in w.said("Ready")["message"], seconds=5)
-        await w.model("m", image="aim-m:2")
-        await w.until(lambda: len(deployed) == 2, seconds=600)
+        await asyncio.sleep(600)
+        assert deployed.images == ["one.example/aim-m:1"]
+        await w.model("m", image="three.example/aim-m:2", **of("three"))
+        await w.until(lambda: len(deployed.lives) == 2, seconds=600)
         await w.until_service("s", "Running")
-        assert [image for image, _ in deployed] == ["aim-m:1", "aim-m:2"]
-
-
-# ---- templates of a newer version
-
-
-def newer_crds():
-    """Those of a version that knows one more precision."""
-    definitions = [copy.deepcopy(crd(kind)) for kind in KINDS]
-    for body in definitions:
-        for version in body["spec"]["versions"]:
-            properties = version["schema"]["openAPIV3Schema"]["properties"]["spec"].get("properties", {})
-            if "modelName" in properties and "precision" in properties:
-                properties["precision"]["enum"].append("fp6")
-    return definitions
+        assert deployed.lives == [
+            ("one.example/aim-m:1", ("one",), "one"),
+            ("three.example/aim-m:2", ("three",), "three"),
+        ]
 
 
 @virtual_time
-async def test_a_template_that_this_version_cannot_read_holds_up_nobody_and_is_told_of(logged_errors):
-    async with serving(crds=newer_crds()) as w:
-        await w.model("m", discovery=QUIET)
-        await w.ready("new", precision="fp6")
+async def test_a_new_image_of_the_same_profile_is_served_too():
+    async with serving() as w:
+        deployed = Deployed(w)
+        await w.model("m", image="one.example/aim-m:1")
+        await w.template("a", "team")
         w.start()
         await w.service("s", "team", model=M)
-        await w.until_service("s", "Failed", "TemplateNotFound", seconds=5)
-        assert "do not fit this version of the operator: 'new'" in w.said("Resolved")["message"]
-        await w.ready("a")
-        await w.until_service("s", "Running", seconds=5)
-        (new,) = [item for item in w.service_status("s")["templateMatching"] if item["name"] == "new"]
-        assert (new["droppedBy"], new["selected"]) == ("Enumeration", False)
-        assert "spec.precision" in new["message"]
-        assert "fp6" in new["message"]
-        assert "\n" not in new["message"]
-    assert {event["name"] for event in logged_errors} == {"new"}, (
-        "its own reconcilers complain, nobody else's"
-    )
-    logged_errors.clear()
+        await w.until_service("s", "Running")
+        profile = w.status("a", "team")["profile"]
+        await w.model("m", image="two.example/aim-m:1")
+        await w.until(lambda: len(deployed.lives) == 2, seconds=600)
+        assert deployed.images == ["one.example/aim-m:1", "two.example/aim-m:1"]
+        assert w.status("a", "team")["profile"] == profile
+
+
+@virtual_time
+async def test_a_new_service_waits_for_discovery_of_a_new_image_and_says_so():
+    async with serving() as w:
+        await w.model("m", image="aim-m:1")
+        await w.template("a", "team")
+        w.start()
+        await w.until_state("a", "team", "Ready")
+        await w.model("m", image="aim-slow:1")
+        await w.service("s", "team", model=M)
+        await w.until_service("s", "Starting", "TemplateNotReady", seconds=30)
+        assert "has yet to look at the model's image 'aim-slow:1'" in w.said("Ready")["message"]
+        assert w.said("Progressing")["status"] == "True"
+        assert w.runtime() is None
+        await w.until_service("s", "Running", seconds=900)
+        (container,) = w.runtime()["spec"]["predictor"]["containers"]
+        assert container["image"] == "aim-slow:1"
 
 
 # ---- templates that go

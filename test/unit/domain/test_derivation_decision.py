@@ -328,6 +328,27 @@ def test_a_foreign_template_of_the_name_is_never_touched_and_the_remedy_is_told(
     assert [event.type for event in decision.events] == ["Warning"]
 
 
+def test_a_base_that_cannot_be_read_vouches_for_nothing_and_changes_nothing() -> None:
+    newer = replace(BASE, unreadable="spec.precision: Input should be 'fp8', not 'fp6'")
+    decision = decide(newer, made(MINE), current=made(MINE))
+    assert nothing_to_write(decision)
+    assert said(decision) == ("True", "TemplateDerived")
+    assert "spec.precision" in message(decision)
+    alone = decide(newer)
+    assert (alone.create, said(alone)) == (None, ("False", "BaseTemplateNotResolved"))
+    assert "spec.precision" in message(alone)
+
+
+def test_a_derived_template_that_cannot_be_read_keeps_its_name_and_is_never_written() -> None:
+    for owners in ((MINE,), ()):
+        newer = replace(made(*owners), unreadable="spec.env: no list", view=BASE.view)
+        decision = decide(BASE, holder=newer, owned=[newer] if owners else [])
+        assert decision.create is None
+        assert nothing_to_write(decision)
+        assert said(decision) == ("False", "DerivedNameTaken")
+        assert "spec.env" in message(decision)
+
+
 def test_one_of_the_name_and_another_model_is_seen_too() -> None:
     foreign = template(NAME, model_name="other")
     assert said(decide(BASE, holder=foreign)) == ("False", "DerivedNameTaken")

@@ -24,16 +24,13 @@ if TYPE_CHECKING:
     from aimctl.domain.templates.observed import ObservedTemplate
 
 
-def runs(
-    profile: Any = None, *, cluster: bool = False, discovery: Any = None, **spec: Any
-) -> ObservedTemplate:
+def runs(profile: Any = None, *, cluster: bool = False, **spec: Any) -> ObservedTemplate:
     """The template in use, with further fields and what discovery found; None takes a field away."""
-    found = {"profile": profile, "discovery": discovery}
     one = template("a", cluster=cluster)
     body = {**one.view.spec.to_json(), **spec}
     raw = {
         "spec": {name: value for name, value in body.items() if value is not None},
-        "status": {"status": "Ready", **{key: value for key, value in found.items() if value is not None}},
+        "status": {"status": "Ready", **({} if profile is None else {"profile": profile})},
     }
     kind = CLUSTER_SERVICE_TEMPLATES if cluster else SERVICE_TEMPLATES
     return replace(one, view=kind.decode(json.dumps(raw).encode()))
@@ -108,19 +105,6 @@ def test_it_is_a_raw_deployment_of_the_models_image() -> None:
     assert only["name"] == "kserve-container"
     assert only["image"] == "ghcr.io/silogen/aim-llama:1"
     assert only["ports"] == [{"name": "http", "containerPort": 8000, "protocol": "TCP"}]
-
-
-def test_a_profile_is_served_with_the_image_that_it_is_of() -> None:
-    asked = {"result": {"inputHash": "1", "image": "ghcr.io/silogen/aim-llama:0", "jobName": "discover-a"}}
-    discovered = runs({"metadata": {}}, discovery=asked)
-    assert container(discovered)["image"] == "ghcr.io/silogen/aim-llama:0"
-    given = [{"name": "x", "sourceURI": "hf://x/y", "size": "1Gi"}]
-    for other in (
-        runs(modelSources=given, discovery=asked),
-        runs({"metadata": {}}, discovery={"result": {"inputHash": "1", "jobName": "discover-a"}}),
-        runs(discovery={"failure": {**asked["result"], "message": "no"}}),
-    ):
-        assert container(other)["image"] == "ghcr.io/silogen/aim-llama:1"
 
 
 @pytest.mark.parametrize("replicas", [1, 3])

@@ -199,6 +199,32 @@ def test_a_service_that_serves_keeps_a_template_whose_gpu_is_away_for_a_while() 
     assert moved.template.name == "b"
 
 
+NEWER = template("new", unreadable="spec.precision: Input should be 'fp8', not 'fp6'")
+
+
+@pytest.mark.parametrize(
+    "differs",
+    [
+        {"named": NEWER, "spec": {"templateRef": "new"}, "current": A},
+        {"named": NEWER},
+        {"current": NEWER},
+        {"current": NEWER, "named": A},
+        {"current": NEWER, "named": NEWER, "spec": {"overrides": {"metric": "throughput"}}},
+    ],
+)
+def test_who_is_to_use_what_cannot_be_read_gets_nothing_else_instead(differs: dict[str, Any]) -> None:
+    choice = choose(service({"status": "Running"}, templates=[A], unreadable=(NEWER,), **differs))
+    assert (choice.template, choice.reason, choice.state) == (None, "TemplateUnreadable", "Pending")
+    assert "spec.precision" in choice.message
+
+
+@pytest.mark.parametrize(
+    "differs", [{"named": NEWER, "current": A}, {"named": A, "spec": {"templateRef": "a"}, "current": NEWER}]
+)
+def test_what_cannot_be_read_is_not_in_the_way_of_who_uses_another(differs: dict[str, Any]) -> None:
+    assert choose(service(templates=[A], unreadable=(NEWER,), **differs)).template is A
+
+
 def test_a_missing_runtime_config_is_not_on_its_way_until_it_is_there() -> None:
     waits = template("b", "Pending", reason="RuntimeConfigNotFound")
     assert choose(service(templates=[waits])).state == "Failed"

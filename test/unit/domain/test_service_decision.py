@@ -427,6 +427,24 @@ def test_what_is_not_ready_is_not_deployed_over_what_serves() -> None:
     assert "'b'" in found.message("Ready")
 
 
+def test_a_profile_is_deployed_with_the_image_that_it_is_of() -> None:
+    mine, other = "ghcr.io/silogen/aim-llama:1", "ghcr.io/silogen/aim-llama:0"
+    for asked in ("", mine):
+        assert settle(templates=[template("a", asked=asked)], kserve=True).decision.deploy is not None
+    late = template("a", asked=other)
+    new = settle(templates=[late], kserve=True)
+    assert (new.state, new.told("Ready")) == ("Starting", ("False", "TemplateNotReady"))
+    assert new.told("Progressing")[0] == "True"
+    assert new.decision.deploy is None
+    assert f"{mine!r}" in new.message("Ready")
+    assert f"{other!r}" in new.message("Ready")
+    up = deployed(service(templates=[late]))
+    old = settle(running(), templates=[late], kserve=True, runtime=up, spec={"replicas": 3})
+    assert old.state == "Running"
+    assert "as it was last set up" in old.message("Ready")
+    assert old.decision.deploy is None
+
+
 def test_what_the_runtime_was_last_set_up_with_stays_known() -> None:
     """So that it is kept, and not selected anew, once the model is back."""
     up = deployed(service(templates=[A]))

@@ -17,7 +17,7 @@ import structlog
 from aimctl.api.v1alpha1 import RuntimeConfigSpec
 from aimctl.controllers import kinds
 from aimctl.controllers.making import REFUSALS, make, refresh
-from aimctl.controllers.observer import observed_template
+from aimctl.controllers.observer import template_or_stub
 from aimctl.controllers.status import StatusWriter
 from aimctl.domain.hashing import digest
 from aimctl.domain.resolution import Missing, Resolved
@@ -150,7 +150,7 @@ class DerivationReconciler:
             found = self._templates.runtime_config(base.view.spec.runtime_config_name, namespace)
             config = found.spec if isinstance(found, Resolved) else config
         owned = tuple(
-            observed_template(item)
+            template_or_stub(item)
             for item in self._cache.by_index(kinds.TEMPLATES, "service-owner", seen.service.uid)
         )
         names = {base_name(item) for item in (*owned, *seen.templates, *([seen.named] if seen.named else ()))}

@@ -12,7 +12,7 @@ from aimctl.api.v1alpha1 import ModelState, Scope
 from aimctl.controllers import kinds
 from aimctl.controllers.indexes.services import MODEL_LOOKUPS
 from aimctl.controllers.indexes.templates import place
-from aimctl.controllers.observer import observed_template
+from aimctl.controllers.observer import template_or_stub
 from aimctl.domain import conditions
 from aimctl.domain.models.auto_model import auto_model_name, auto_model_scope
 from aimctl.domain.models.decision import RUNTIME_RESOLVED
@@ -25,9 +25,7 @@ from aimctl.domain.services.observation import (
     ObservedTemplateCache,
     ServiceIdentity,
     ServiceObservation,
-    UnreadableTemplate,
 )
-from aimctl.runtime.kube import DecodeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -79,14 +77,15 @@ class ServiceObserver:
             obj.meta.deleting,
             obj.meta.labels,
         )
-        templates, unreadable = self._candidates(model, namespace)
+        candidates = [template_or_stub(found) for found in self._of_model(model, namespace)]
+        templates = tuple(item for item in candidates if not item.unreadable)
         return obj, ServiceObservation(
             service=identity,
             view=view,
             model=model,
             runtime_config=config,
             templates=templates,
-            unreadable=unreadable,
+            unreadable=tuple(item for item in candidates if item.unreadable),
             named=self._named(view, model, namespace),
             gpu_models=self._templates.inventory.offered,
             now=self._clock.now(),
@@ -107,9 +106,9 @@ class ServiceObserver:
         return self.template(kinds.TEMPLATES, name, namespace) or self.template(kinds.CLUSTER_TEMPLATES, name)
 
     def template(self, resource: Resource[Any], name: str, namespace: str = "") -> ObservedTemplate | None:
-        """The template of this scope and name."""
+        """The template of this scope and name, readable or not."""
         obj = self.cache.get(resource, name, namespace)
-        return None if obj is None else observed_template(obj)
+        return None if obj is None else template_or_stub(obj)
 
     def template_cache(self, name: str, namespace: str) -> ObservedTemplateCache | None:
         """The template cache of this name."""
@@ -159,20 +158,6 @@ class ServiceObserver:
         return None if obj is None else _found(obj)
 
     # ---- templates
-
-    def _candidates(
-        self, model: Resolved[ModelSpec] | Missing | ModelWish, namespace: str
-    ) -> tuple[tuple[ObservedTemplate, ...], tuple[UnreadableTemplate, ...]]:
-        """The templates of the model, and those of them that cannot be read: they must not hold up all its services."""
-        readable: list[ObservedTemplate] = []
-        unreadable: list[UnreadableTemplate] = []
-        for obj in self._of_model(model, namespace):
-            try:
-                readable.append(observed_template(obj))
-            except DecodeError as error:
-                scope = Scope.NAMESPACE if obj.meta.namespace else Scope.CLUSTER
-                unreadable.append(UnreadableTemplate(obj.meta.name, scope, " ".join(str(error).split())))
-        return tuple(readable), tuple(unreadable)
 
     def _of_model(
         self, model: Resolved[ModelSpec] | Missing | ModelWish, namespace: str

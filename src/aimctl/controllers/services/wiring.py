@@ -72,8 +72,17 @@ class _Condition(msgspec.Struct, gc=False):
     message: str = ""
 
 
+class _Result(msgspec.Struct, gc=False):
+    image: str = ""
+
+
+class _Discovery(msgspec.Struct, gc=False):
+    result: _Result | None = None
+
+
 class _Status(msgspec.Struct, rename="camel", gc=False):
     status: str = ""
+    discovery: _Discovery | None = None
     conditions: tuple[_Condition, ...] = ()
     model_sources: msgspec.Raw = msgspec.Raw()
     profile: msgspec.Raw = msgspec.Raw()
@@ -133,6 +142,8 @@ def _of_template(obj: Object[Any]) -> Any:
         said,
         bytes(status.model_sources),
         bytes(status.profile),
+        # A new image may have the same profile, and is deployed all the same.
+        None if status.discovery is None else status.discovery.result,
     )
 
 

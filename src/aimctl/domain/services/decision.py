@@ -142,7 +142,7 @@ def decide_service(seen: ServiceObservation, in_use: InUse) -> ServiceDecision:
     if seen.service.deleting:
         return ServiceDecision(None)
     cache = look_at_cache(seen, in_use.template)
-    not_deployable = _why_not_deployable(in_use, cache)
+    not_deployable = _why_not_deployable(seen, in_use, cache)
     runtime = look_at_runtime(seen, None if not_deployable else in_use.template, not_deployable)
     verdict = _judge(seen, in_use, runtime, not_deployable)
     create_cache = None
@@ -174,13 +174,18 @@ def decide_service(seen: ServiceObservation, in_use: InUse) -> ServiceDecision:
 # ---- the state
 
 
-def _why_not_deployable(in_use: InUse, cache: CacheView | None) -> Blocked | None:
+def _why_not_deployable(seen: ServiceObservation, in_use: InUse, cache: CacheView | None) -> Blocked | None:
     template = in_use.template
     if template is None:
         return Blocked(in_use.reason, in_use.message)
     not_ready = why_not_ready(template)
     if not_ready:
         return Blocked(TEMPLATE_NOT_READY, f"{template} is not Ready: {not_ready}")
+    asked = template.discovered_image
+    if asked and isinstance(seen.model, Resolved) and seen.model.spec.image != asked:
+        # A profile is of its image, and what the model says besides (credentials, environment) is of its new one.
+        message = f"discovery for {template} has yet to look at the model's image {seen.model.spec.image!r}"
+        return Blocked(TEMPLATE_NOT_READY, f"{message}; what it has found is of {asked!r}")
     if cache is not None and not cache.available:
         return Blocked(cache.reason, cache.message)
     return None

@@ -194,7 +194,13 @@ def owner_reference(service: ServiceIdentity) -> dict[str, Any]:
 def vouches(base: ObservedTemplate, template: ObservedTemplate) -> bool:
     """Whether the base, as it is now, would still give this derived template its profile."""
     overrides = overrides_of(template)
-    if overrides is None or base.deleting or base.uid == template.uid:
+    if (
+        overrides is None
+        or base.deleting
+        or base.uid == template.uid
+        or base.unreadable
+        or template.unreadable
+    ):
         return False
     wanted = ServiceTemplateSpec.model_validate(derived_spec(base.view.spec, overrides))
     return profile_of(wanted) == profile_of(template.view.spec)

@@ -234,6 +234,8 @@ def _matched(derivation: DerivationObservation, match: ObservedTemplate) -> _Out
     base = derivation.bases.get(base_name(match))
     if base is None:
         message = f"{match} was derived from {base_name(match)!r}, which is gone: it is kept as it is"
+    elif base.unreadable:
+        message = f"{match} was derived from {base}, which cannot be read any more: it is kept as it is"
     elif not vouches(base, match):
         message = f"{match} was derived from an earlier {base_name(match)!r}: it is kept as it is"
     else:
@@ -246,6 +248,12 @@ def _matched(derivation: DerivationObservation, match: ObservedTemplate) -> _Out
 
 def _taken(derivation: DerivationObservation, base: ObservedTemplate, holder: ObservedTemplate) -> _Outcome:
     """The name of the derived template is in use by one that does not fit."""
+    if holder.unreadable:
+        message = (
+            f"the template derived from {base} gets the name of {holder}, and this version of the operator cannot read"
+            f" that: {holder.unreadable}; upgrade the operator, or delete it"
+        )
+        return _Outcome("False", DERIVED_NAME_TAKEN, message)
     if not _ours(holder):
         message = (
             f"the template derived from {base} gets the name {holder.name!r}, and that is taken by an"
@@ -283,13 +291,14 @@ def _ownership(
     """What it takes to own the template in use, if it is a derived one, and none but it."""
     changes: list[TemplateChange] = []
     deletions: list[ObservedTemplate] = []
-    if uses is not None and _ours(uses) and not uses.deleting:
+    if uses is not None and _ours(uses) and not uses.deleting and not uses.unreadable:
         change = _own_and_follow(derivation, uses)
         if change is not None:
             changes.append(change)
     for item in derivation.owned:
         if (
             item.deleting
+            or item.unreadable
             or item.uid in kept
             or (uses is not None and item.uid == uses.uid)
             or not _ours(item)
@@ -321,6 +330,7 @@ def _in_the_way(derivation: DerivationObservation) -> Iterator[ObservedTemplate]
         and not isinstance(base, Missing)
         and _ours(holder)
         and not holder.deleting
+        and not holder.unreadable
         and not holder.owners
         and find_match(derivation.seen, base) is None
     ):

@@ -9,7 +9,6 @@ Contract:
       ``overrides.gpuSelector``.
     * What discovery found came out of a container: anything in it that is no variable is left out, and nothing in it
       raises.
-    * The image is the one that discovery asked, until the model's new one has answered: a profile is of its image.
 
 The container listens on :data:`PORT` and finds a source that is cached under ``AIM_CACHE_PATH``, in a folder of the
 source's name.
@@ -121,7 +120,7 @@ def _predictor(
     theirs = template.view.spec
     container: dict[str, Any] = {
         "name": CONTAINER,
-        "image": _discovered_image(template) or model.image,
+        "image": model.image,
         "env": list(_env(spec, model, template, runtime_config, cached=bool(volumes))),
         "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
     }
@@ -180,14 +179,6 @@ def _env(
         _discovered(template.view.status.profile or {}),
         (item.to_json() for item in spec.env),
     )
-
-
-def _discovered_image(template: ObservedTemplate) -> str:
-    """The image that the template's profile is of; "" for one whose sources were given."""
-    discovery = template.view.status.discovery
-    if template.view.spec.model_sources or discovery is None or discovery.result is None:
-        return ""
-    return discovery.result.image
 
 
 def _discovered(profile: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

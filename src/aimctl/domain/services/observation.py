@@ -34,7 +34,6 @@ __all__ = [
     "Refused",
     "ServiceIdentity",
     "ServiceObservation",
-    "UnreadableTemplate",
 ]
 
 
@@ -77,25 +76,6 @@ class ObservedInferenceService:
     annotations: Mapping[str, str]
     deleting: bool
     body: Mapping[str, Any]
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class UnreadableTemplate:
-    """A template that does not fit the types of this version: a newer one's, probably.
-
-    Attributes:
-        why: what does not fit, on one line.
-    """
-
-    name: str
-    scope: Scope
-    why: str
-
-    @property
-    def message(self) -> str:
-        """What is to be said of it."""
-        return f"this version of the operator cannot read it: {self.why}"
 
 
 @final
@@ -161,7 +141,7 @@ class ServiceObservation:
     refused: Refused | None = None
     configured: frozenset[str] = frozenset()
     given_up: frozenset[str] = frozenset()
-    unreadable: tuple[UnreadableTemplate, ...] = ()
+    unreadable: tuple[ObservedTemplate, ...] = ()
     admitted: ObservedInferenceService | None = None
 
     def runs_the_model(self, template: ObservedTemplate) -> bool:

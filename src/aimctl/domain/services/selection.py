@@ -38,7 +38,7 @@ from aimctl.domain.services.candidates import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from aimctl.domain.services.observation import ServiceObservation, UnreadableTemplate
+    from aimctl.domain.services.observation import ServiceObservation
     from aimctl.domain.templates.observed import ObservedTemplate
 
 __all__ = [
@@ -56,10 +56,13 @@ TEMPLATE_NOT_FOUND = "TemplateNotFound"
 TEMPLATE_AMBIGUOUS = "TemplateSelectionAmbiguous"
 TEMPLATE_MISMATCH = "TemplateModelMismatch"
 TEMPLATE_NOT_READY = "TemplateNotReady"
+TEMPLATE_UNREADABLE = "TemplateUnreadable"
 TEMPLATE_RESOLVED = "TemplateResolved"
 
 MATCHES_SHOWN = 256
 """Entries of ``status.templateMatching``; those that went furthest come first."""
+
+_CANNOT_READ = "this version of the operator cannot read it"
 
 _NAMED = 8
 """Candidates that a message names."""
@@ -86,7 +89,7 @@ class Choice:
     matches: tuple[Match, ...] = ()
     awaits: tuple[str, ...] = ()
 
-    def matching(self, unreadable: Iterable[UnreadableTemplate] = ()) -> list[dict[str, Any]]:
+    def matching(self, unreadable: Iterable[ObservedTemplate] = ()) -> list[dict[str, Any]]:
         """``status.templateMatching``; what cannot be read comes last."""
         shown = [
             match.to_json(selected=self.template is not None and match.template.uid == self.template.uid)
@@ -98,7 +101,7 @@ class Choice:
                 "scope": str(item.scope),
                 "selected": False,
                 "droppedBy": ENUMERATION,
-                "message": conditions.clip(item.message, 1024),
+                "message": conditions.clip(f"{_CANNOT_READ}: {item.unreadable}", 1024),
             }
             for item in sorted(unreadable, key=lambda item: (item.name, item.scope))
         ]
@@ -112,6 +115,8 @@ def choose(seen: ServiceObservation) -> Choice:
         return Choice(None, MODEL_NOT_FOUND, message, ServiceState.PENDING)
     if seen.view.spec.template_ref is not None:
         return _named(seen, seen.view.spec.template_ref)
+    if seen.current is not None and seen.current.unreadable:
+        return _unreadable(seen.current, "which the service has")
     if seen.named is not None and (
         has_overrides(seen.view.spec.overrides)
         or (
@@ -186,12 +191,19 @@ def _default(seen: ServiceObservation, found: ObservedTemplate) -> Choice:
 
 def _only(seen: ServiceObservation, found: ObservedTemplate, why: str, remedy: str) -> Choice:
     """The choice that somebody made for us, if it serves the service's model."""
+    if found.unreadable:
+        return _unreadable(found, why)
     mismatch = other_model(seen, found)
     if mismatch:
         match = Match(found, ENUMERATION, mismatch)
         message = f"{found}, {why}, cannot be used: {mismatch}; {remedy}"
         return Choice(None, TEMPLATE_MISMATCH, message, ServiceState.FAILED, (match,))
     return Choice(found, TEMPLATE_RESOLVED, f"{found}: {why}", None, (Match(found, "", why),))
+
+
+def _unreadable(found: ObservedTemplate, which: str) -> Choice:
+    message = f"{found}, {which}, cannot be used: {_CANNOT_READ}: {found.unreadable}; upgrade the operator, or mend it"
+    return Choice(None, TEMPLATE_UNREADABLE, message, ServiceState.PENDING)
 
 
 def _kept(seen: ServiceObservation) -> Choice | None:
@@ -211,8 +223,8 @@ def _kept(seen: ServiceObservation) -> Choice | None:
         selected.template if selected.template is not None and selected.template.uid != current.uid else None
     )
     # A node that registers anew, or whose labels are written anew, is back in a moment.
-    away = _serves(seen) and bool(missing_gpu(current, seen.gpu_models)) and current.uid not in seen.given_up
-    if broken and other is not None and not away:
+    away = _serves(seen) and bool(missing_gpu(current, seen.gpu_models))
+    if broken and other is not None and (not away or current.uid in seen.given_up):
         return replace(selected, message=f"{other} was selected in the place of {current}, {broken}")
     matches = [
         replace(match, dropped_by="", message=FITS)
@@ -224,7 +236,10 @@ def _kept(seen: ServiceObservation) -> Choice | None:
     ]
     if all(match.template.uid != current.uid for match in matches):
         matches.append(Match(current, "", FITS))
-    awaits = () if not broken else (current.uid,) if other is not None else selected.awaits
+    awaits: tuple[str, ...] = ()
+    if broken and (other is not None or selected.awaits):
+        # All at once: waits that begin when another ends could end each other for ever.
+        awaits = (*((current.uid,) if away else ()), *selected.awaits)
     message = _why_kept(
         current, broken, [match for match in matches if match.dropped_by == SELECTION], awaits
     )

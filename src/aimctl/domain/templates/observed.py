@@ -26,6 +26,8 @@ class ObservedTemplate:
         kind: AIMServiceTemplate or AIMClusterServiceTemplate.
         namespace: "" for cluster templates.
         owners: its owner references, as JSON.
+        unreadable: what of it does not fit the types of this version (a newer one has made it, probably). Its view
+            then says no more than which model it names, and nobody may use it.
     """
 
     kind: str
@@ -39,6 +41,7 @@ class ObservedTemplate:
     owners: tuple[Mapping[str, Any], ...]
     deleting: bool
     view: AIMServiceTemplate | AIMClusterServiceTemplate
+    unreadable: str = ""
 
     @property
     def scope(self) -> Scope:
@@ -49,6 +52,14 @@ class ObservedTemplate:
     def derived(self) -> bool:
         """Whether the operator made it for somebody's overrides."""
         return bool(self.namespace) and self.labels.get(LABEL_DERIVED) == "true"
+
+    @property
+    def discovered_image(self) -> str:
+        """The image whose profile it has; "" when discovery has found none, or its sources are given."""
+        discovery = self.view.status.discovery
+        if self.view.spec.model_sources or discovery is None or discovery.result is None:
+            return ""
+        return discovery.result.image
 
     @property
     def reference(self) -> Reference:
