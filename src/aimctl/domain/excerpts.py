@@ -16,10 +16,16 @@ __all__ = ["excerpt", "last_lines", "masked", "printable"]
 
 MAX_EXCERPT = 160
 
-_NAMES = "token|secret|passw(?:or)?d|credential|signature|api[_-]?key|access[_-]?key"
+# The last word of a name: a tokenizer and a number of tokens are none, and neither are the special ones of a model.
+_WORD = (
+    r"(?:(?<!bos_)(?<!eos_)(?<!pad_)(?<!unk_)token|secret|passw(?:or)?d|passphrase|credential|signature"
+    r"|(?:api|access|secret|private)[_-]?key)"
+)
+_NAME = rf"(?<![\w-])[\w-]{{0,40}}{_WORD}"
+_VALUE = r"[^\s'\"&,;|*\\]"
 _MASKS: tuple[tuple[re.Pattern[str], str], ...] = (
     # Of a URL: who:password@
-    (re.compile(r"(?<=://)[^\s/@]{1,512}@"), "***@"),
+    (re.compile(r"(?<=://)[^\s/]{1,512}@"), "***@"),
     # Tokens that tell by their beginning whose they are; JSON Web Tokens (RFC 7519) among them.
     (
         re.compile(
@@ -29,11 +35,32 @@ _MASKS: tuple[tuple[re.Pattern[str], str], ...] = (
         r"\1***",
     ),
     # HTTP's Authorization.
-    (re.compile(r"\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}", re.ASCII | re.IGNORECASE), r"\1 ***"),
-    # HF_TOKEN=..., ?X-Amz-Signature=..., "password": "..."
+    (
+        re.compile(r"(\bauthorization['\"]?\s{0,2}[:=]\s{0,2}['\"]?\w{1,20}\s{1,2})[^\s'\"]+", re.IGNORECASE),
+        r"\1***",
+    ),
+    (
+        re.compile(r"\b(bearer|basic)\s+(?=\S*[\d=]|\S{16})[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE | re.ASCII),
+        r"\1 ***",
+    ),
+    # "password": "...", also within a string of JSON
     (
         re.compile(
-            rf"([\w-]{{0,40}}(?:{_NAMES})[\w-]{{0,40}}(?:=|['\"]\s?:\s?)['\"]?)[^\s'\"&,;|*]+", re.IGNORECASE
+            rf"((['\"])(?:[\w-]{{0,40}}{_WORD}|auth)\\?\2\s{{0,2}}:\s{{0,2}}\\?\2)[^'\"\\]+", re.IGNORECASE
+        ),
+        r"\1***",
+    ),
+    # Names with a value in quotes, such as password="two words"
+    (re.compile(rf"({_NAME}\s{{0,2}}[=:]\s{{0,2}})(['\"])(?:(?!\2).)+", re.IGNORECASE), r"\1\2***"),
+    # HF_TOKEN=..., ?X-Amz-Signature=..., --token=...
+    (re.compile(rf"({_NAME}=){_VALUE}+", re.IGNORECASE), r"\1***"),
+    # --hf-token ...
+    (re.compile(rf"(--[\w-]{{0,40}}{_WORD}\s{{1,2}})(?!-){_VALUE}+", re.IGNORECASE), r"\1***"),
+    # password: ..., aws_secret_access_key = ...; words of a sentence, addresses and paths are none
+    (
+        re.compile(
+            rf"({_NAME}\s{{0,2}}[=:]\s{{1,2}})(?!\w{{1,10}}://|[/~.])(?={_VALUE}*\d|{_VALUE}{{16}}){_VALUE}{{4,}}",
+            re.IGNORECASE,
         ),
         r"\1***",
     ),

@@ -30,7 +30,18 @@ def test_last_lines_are_the_last_that_say_something() -> None:
         ("403 for s3.example.com/m?part=1&X-Amz-Signature=0a1b&x=2", "403 for s3.example.com/m?part=1&X-Amz-Signature=***&x=2"),
         ('{"password": "hunter2", "user": "me"}', '{"password": "***", "user": "me"}'),
         ("Authorization: Bearer abc.def-123456", "Authorization: Bearer ***"),
+        ("Authorization: Basic dXNlcjpwYXNz", "Authorization: Basic ***"),
         ("got eyJhbGciOi.eyJzdWIi.c2ln", "got eyJ***"),
+        ("git clone https://user:p@ss@host/x", "git clone https://***@host/x"),
+        ("aws_secret_access_key = wJalrXUtnFEMI/K7MDENG", "aws_secret_access_key = ***"),
+        ("password: hunter2", "password: ***"),
+        ("AWS_SECRET_ACCESS_KEY: wJalrXUtnFEMIbPxRfiCY", "AWS_SECRET_ACCESS_KEY: ***"),
+        ("X-Api-Key: a1b2c3d4", "X-Api-Key: ***"),
+        ("run --token s3cr3t --port 1", "run --token *** --port 1"),
+        ('body "{\\"token\\": \\"s3cr3t\\"}"', 'body "{\\"token\\": \\"***\\"}"'),
+        ('password="two words" is wrong', 'password="***" is wrong'),
+        ("private_key=abc passphrase=def", "private_key=*** passphrase=***"),
+        ("{'auth': 'bWU6aHVudGVy'}", "{'auth': '***'}"),
     ],
 )  # fmt: skip
 def test_what_looks_like_a_password_is_not_told(said: str, told: str) -> None:
@@ -45,6 +56,14 @@ def test_what_looks_like_a_password_is_not_told(said: str, told: str) -> None:
         "OSError: [Errno 28] No space left on device: '/mnt/models/tokenizer.json'",
         "s3://bucket/prefix: NoCredentialsError: Unable to locate credentials",
         "basic usage: downloader SOURCE TARGET",
+        "401 basic authentication required",
+        "bearer authentication failed",
+        "ValueError: max_num_batched_tokens=2048 is smaller than max_model_len=4096",
+        "tokenizer='meta-llama/Llama-3-8B', max_tokens=16, eos_token='</s>', token_file=/run/token",
+        "SECRET_NAME=hf-token is not set",
+        "Invalid token: unauthorized",
+        "no credential: https://huggingface.co/settings/tokens tells how to get one",
+        "password: required",
     ],
 )
 def test_what_tells_the_cause_stays(said: str) -> None:
