@@ -260,7 +260,7 @@ async def test_a_rate_limit_says_how_long(header, seconds):
         with pytest.raises(RateLimited) as caught:
             await read(server)
     assert caught.value.retry_after == seconds
-    assert caught.value.whole_registry
+    assert not caught.value.whole_registry
 
 
 async def test_a_busy_one_may_say_how_long_as_well():
@@ -391,6 +391,12 @@ TOKENS = {
     "nonsense": (Reply(b"<html>"), MalformedMetadata, "no JSON"),
     "too much": (Reply(b"x" * 65536, times=1000), MalformedMetadata, "more than 4 MiB"),
     "a refusal": (Reply(b"", 403), AccessDenied, "token service"),
+    "no such user": (
+        Reply(b'{"error": "invalid_grant"}', 400),
+        AccessDenied,
+        "token service .* refuses image",
+    ),
+    "nobody there": (Reply(b"", 404), AccessDenied, "token service .* refuses image"),
     "an error": (Reply(b"", 500), RegistryUnreachable, "token service"),
     "a rate limit": (Reply(b"", 429, {"Retry-After": "5"}), RateLimited, "token service"),
     "a redirect": (Reply(b"", 302, {"Location": "/other"}), MalformedMetadata, "302"),

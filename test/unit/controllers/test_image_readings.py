@@ -233,6 +233,32 @@ async def test_a_rate_limit_is_kept_for_all_images_of_the_registry_and_for_no_ot
         assert all(asker.outcome == FailedReading("RegistryUnreachable", "429") for asker in askers)
 
 
+@pytest.mark.parametrize("retry_after", [None, 3600.0])
+@virtual_time
+async def test_who_comes_with_an_account_does_not_pay_for_those_who_come_without(retry_after):
+    class Counting(Registry):
+        async def read(self, image, credentials):
+            self.says = None if credentials else RateLimited("429", retry_after=retry_after)
+            return await super().read(image, credentials)
+
+    registry, secrets = Counting(seconds=0.1), Secrets(paid="x")
+    async with running(registry, secrets) as readings:
+        for number in range(100):
+            Asker(readings, question(f"ghcr.io/free{number}:1"), f"free{number}")
+        await asyncio.sleep(700)
+        for number in range(5):
+            paid = Asker(
+                readings,
+                question(f"ghcr.io/paid{number}:1", namespace="team", pull_secrets=("paid",)),
+                "paid",
+            )
+            await asyncio.sleep(10)
+            assert isinstance(paid.outcome, Reading)
+        before = len(registry.calls)
+        await asyncio.sleep(3600)
+        assert len(registry.calls) - before <= 14, "those without one are still tried by one in each pause"
+
+
 @virtual_time
 async def test_a_registry_that_says_when_to_come_back_for_one_image_is_believed():
     registry = Registry(RegistryUnreachable("503", retry_after=300))

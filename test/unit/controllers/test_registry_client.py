@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from aimctl.controllers.models.registry import MalformedMetadata, RegistryUnreachable
+from aimctl.controllers.models.registry import (
+    AccessDenied,
+    ImageNotFound,
+    MalformedMetadata,
+    RegistryUnreachable,
+)
 from aimctl.controllers.models.registry_client import Answer, OciRegistry
 from aimctl.domain.images.reference import parse_image
 from aimctl.domain.images.registry_auth import Credentials
@@ -117,3 +122,41 @@ async def test_the_token_goes_to_the_registry_and_the_password_to_the_token_serv
         "auth.example": {ME.basic},
         "store.example": {""},
     }
+
+
+# ---- several credentials
+
+
+OTHER = Credentials("other", "pw")
+
+
+def only_for(account: Credentials, otherwise: int):
+    def says(url, headers):
+        given = headers.get("Authorization", "")
+        if not given:
+            return answer(401, WWW_Authenticate='Basic realm="x"')
+        return None if given == account.basic else answer(otherwise)
+
+    return says
+
+
+@pytest.mark.parametrize("hidden", [401, 403, 404])
+async def test_an_account_that_may_not_see_the_image_is_followed_by_the_next(hidden: int):
+    exchange = Exchange(only_for(OTHER, hidden))
+    found = await registry(exchange).read(parse_image("ghcr.io/x:1"), (ME, OTHER))
+    assert found.labels
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "kind"),
+    [(404, 404, ImageNotFound), (404, 401, AccessDenied), (401, 404, AccessDenied), (403, 403, AccessDenied)],
+)
+async def test_an_image_is_missing_when_no_account_was_denied(first: int, second: int, kind: type[Exception]):
+    def says(url, headers):
+        given = headers.get("Authorization", "")
+        if not given:
+            return answer(401, WWW_Authenticate='Basic realm="x"')
+        return answer(first if given == ME.basic else second)
+
+    with pytest.raises(kind):
+        await registry(Exchange(says)).read(parse_image("ghcr.io/x:1"), (ME, OTHER))

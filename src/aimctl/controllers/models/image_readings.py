@@ -8,8 +8,9 @@ Contract:
       image cost one read. What was read is good for a minute, for those who ask a little later.
     * Pauses grow from 5 s to 10 min (by chance up to a tenth more or less) while a failure may pass; others are tried
       again after 10 min. A registry's own Retry-After counts when it is longer.
-    * While a whole registry does not answer, or has had enough of us, one read at a time tries it, once in each pause;
-      everyone else gets that one's answer. At most 4 reads of one registry at a time otherwise, and 256 of all: who
+    * While a whole registry does not answer, one read at a time tries it, once in each pause; everyone else gets that
+      one's answer. So it is with an account that a registry has had enough of, or with all who come without one:
+      registries count for each apart. At most 4 reads of one registry at a time otherwise, and 256 of all: who
       waits for a place has not begun, so that nobody's time runs out for others' sake.
     * A read that runs out of time says nothing about its registry: perhaps this image alone hangs. A second one does,
       if the registry has ended no read since the first began; whoever has not tried then goes first in each pause.
@@ -25,13 +26,14 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, TypeAlias, final
 
 import structlog
 
-from aimctl.controllers.models.registry import ReadTimedOut, RegistryError, RegistryUnreachable
+from aimctl.controllers.models.registry import RateLimited, ReadTimedOut, RegistryError, RegistryUnreachable
 from aimctl.domain.images.reading import FailedReading, Reading, judge_labels
 from aimctl.domain.images.reference import InvalidImage, parse_image
 from aimctl.domain.images.registry_auth import credentials_for
@@ -96,18 +98,30 @@ class _Attempt(_State):
 
 
 @dataclass(slots=True)
-class _Host:
-    """A registry. While ``failures`` is above zero it is closed until ``due`` and then tried by one read at a time.
+class _Gate:
+    """While ``failures`` is above zero it is closed until ``due``, and then tried by one read at a time."""
+
+    probe: asyncio.Lock = field(default_factory=asyncio.Lock)
+    failures: int = 0
+    due: float = 0.0
+    outcome: FailedReading | None = None
+
+    def close(self, outcome: FailedReading, due: float) -> None:
+        """Until then this is everybody's answer."""
+        self.failures += 1
+        self.due, self.outcome = due, outcome
+
+
+@dataclass(slots=True)
+class _Host(_Gate):
+    """A registry, and in it a gate for each set of credentials.
 
     ``users`` are the reads that hold it, under way or waiting: as long as there is one, there must be no second of it.
     """
 
     users: int = 0
     slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READS_PER_REGISTRY))
-    probe: asyncio.Lock = field(default_factory=asyncio.Lock)
-    failures: int = 0
-    due: float = 0.0
-    outcome: FailedReading | None = None
+    accounts: dict[str, _Gate] = field(default_factory=dict)
     ended: int = 0
     """Reads that ended with an answer of whatever kind."""
     late: int = 0
@@ -244,29 +258,40 @@ class ImageReadings:
         async with attempt.turn:
             # Who waited for somebody else's attempt takes its answer, forced or not.
             if attempt.due <= self._clock.monotonic() or (forced and not waited):
-                await self._read(image, credentials, attempt)
+                host = self._hosts.setdefault(image.host, _Host())
+                account = host.accounts.setdefault(key[1], _Gate())
+                host.users += 1
+                try:
+                    await self._read(host, account, image, credentials, attempt)
+                finally:
+                    host.users -= 1
         return attempt
 
     async def _read(
-        self, image: ImageReference, credentials: tuple[Credentials, ...], attempt: _Attempt
+        self,
+        host: _Host,
+        account: _Gate,
+        image: ImageReference,
+        credentials: tuple[Credentials, ...],
+        attempt: _Attempt,
     ) -> None:
-        host = self._hosts.setdefault(image.host, _Host())
-        host.users += 1
-        try:
-            async with host.slots:
-                if host.failures == 0:
-                    await self._read_from(host, image, credentials, attempt)
+        async with host.slots, AsyncExitStack() as turns:
+            closed = [gate for gate in (host, account) if gate.failures]
+            for gate in closed:
+                await turns.enter_async_context(gate.probe)
+            for gate in closed:
+                if gate.failures and gate.outcome is not None and self._clock.monotonic() < gate.due:
+                    self._closed(host, gate, attempt)
                     return
-                async with host.probe:
-                    if host.failures and host.outcome is not None and self._clock.monotonic() < host.due:
-                        self._closed(host, attempt)
-                    else:
-                        await self._read_from(host, image, credentials, attempt)
-        finally:
-            host.users -= 1
+            await self._read_from(host, account, image, credentials, attempt)
 
     async def _read_from(
-        self, host: _Host, image: ImageReference, credentials: tuple[Credentials, ...], attempt: _Attempt
+        self,
+        host: _Host,
+        account: _Gate,
+        image: ImageReference,
+        credentials: tuple[Credentials, ...],
+        attempt: _Attempt,
     ) -> None:
         ended = host.ended
         try:
@@ -285,14 +310,16 @@ class ImageReadings:
                 host.late += 1
             whole = isinstance(error, RegistryUnreachable) and error.whole_registry
             if whole or (timed_out and (host.failures or host.late > 1)):
-                host.failures += 1
-                host.due = self._clock.monotonic() + max(self._pause(host.failures), retry_after)
-                host.outcome = failed
-                self._closed(host, attempt)
+                self._close(host, host, attempt, failed, retry_after)
                 return
             if timed_out:
                 return
+            if isinstance(error, RateLimited):
+                self._close(host, account, attempt, failed, retry_after)
+            else:
+                account.failures = 0
         else:
+            account.failures = 0
             self._count(True)
             outcome = judge_labels(str(image), config.digest, config.labels)
             if isinstance(outcome, FailedReading):
@@ -303,9 +330,16 @@ class ImageReadings:
         host.failures = host.late = 0
         host.ended += 1
 
-    def _closed(self, host: _Host, attempt: _Attempt) -> None:
-        """Answer an attempt by what is known of its registry, until the next one may be made there."""
-        attempt.outcome, attempt.due = host.outcome, host.due
+    def _close(
+        self, host: _Host, gate: _Gate, attempt: _Attempt, failed: FailedReading, at_least: float
+    ) -> None:
+        pause = max(self._pause(gate.failures + 1), at_least)
+        gate.close(failed, self._clock.monotonic() + pause)
+        self._closed(host, gate, attempt)
+
+    def _closed(self, host: _Host, gate: _Gate, attempt: _Attempt) -> None:
+        """Answer an attempt by what is known of its registry or account, until the next one may be made there."""
+        attempt.outcome, attempt.due = gate.outcome, gate.due
         if attempt.late == host.ended:
             # It has had its turn. First in each pause it could keep out for ever an image that can be read.
             attempt.due += self._spread(FIRST_PAUSE_SECONDS)
@@ -344,7 +378,8 @@ class ImageReadings:
         self._hosts = {
             name: host
             for name, host in self._hosts.items()
-            if host.users or (host.failures and host.due > limit)
+            if host.users
+            or any(gate.failures and gate.due > limit for gate in (host, *host.accounts.values()))
         }
         self._tidy_at = max(_FEW, 2 * len(self._questions))
 

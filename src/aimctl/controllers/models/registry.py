@@ -103,10 +103,7 @@ class RegistryUnreachable(RegistryError):
 
 @final
 class RateLimited(RegistryUnreachable):
-    """429."""
-
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
-        super().__init__(message, whole_registry=True, retry_after=retry_after)
+    """429, to the account that asked, or to all without one: never whole_registry."""
 
 
 @final

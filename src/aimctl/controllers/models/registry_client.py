@@ -25,6 +25,7 @@ from aimctl.controllers.models.registry import (
     MalformedMetadata,
     RateLimited,
     ReadTimedOut,
+    RegistryError,
     RegistryUnreachable,
 )
 from aimctl.domain.images.manifest import (
@@ -67,6 +68,9 @@ _MAX_DEPTH = 2
 _ACCEPT = ", ".join((*INDEX_TYPES, *MANIFEST_TYPES))
 _REDIRECT_REMEDY = "it gets no credentials, and must answer without: have the registry's redirects mended"
 _NOT_NOW = frozenset({408, 425})
+_NO_TOKEN = frozenset({400, 404})
+"""Of a token service: OAuth 2.0's answer to credentials that are of no use (RFC 6749, 5.2), and the usual other one."""
+
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -120,20 +124,24 @@ class OciRegistry:
     async def read(self, image: ImageReference, credentials: Sequence[Credentials]) -> ImageConfig:
         """See :class:`~aimctl.controllers.models.registry.ImageRegistry`."""
         candidates: Sequence[Credentials | None] = credentials or (None,)
+        denied: RegistryError | None = None
+        missing: RegistryError | None = None
         try:
             async with asyncio.timeout(self._seconds):
-                for who in candidates[:-1]:
+                for who in candidates:
                     try:
                         return await self._reading(image, who).run()
-                    except AccessDenied:
-                        continue
-                return await self._reading(image, candidates[-1]).run()
+                    except AccessDenied as error:
+                        denied = error
+                    except ImageNotFound as error:
+                        missing = error  # or hidden from this account: some registries say so of both
         except TimeoutError as error:
             raise ReadTimedOut(
                 f"registry {image.host}: no complete answer within {self._seconds:g} s"
             ) from error
         except NotAnImage as error:
             raise MalformedMetadata(f"registry {image.host}, image {image}: {error}") from error
+        raise denied or missing or AssertionError("nobody was asked")
 
     def _reading(self, image: ImageReference, who: Credentials | None) -> _Reading:
         mirror = self._mirrors.get(image.host) or self._mirrors.get("*")
@@ -278,7 +286,10 @@ class _Reading:
             headers = {"Authorization": who.basic} if who is not None and who.basic else {}
             answer = await self._ask("GET", realm.update_query(fields), headers)
         if answer.status != 200:
-            self._fail(answer, f"the token service {realm.authority} of {self._where}")
+            by = f"the token service {realm.authority} of {self._where}"
+            if answer.status in _NO_TOKEN:
+                raise self._denied(answer, by)
+            self._fail(answer, by)
         document = json_object(answer.body, f"the answer of the token service {realm.authority}")
         token = document.get("token") or document.get("access_token")
         if not isinstance(token, str) or not token.isascii() or not token.isprintable():
