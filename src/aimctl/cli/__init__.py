@@ -1,11 +1,13 @@
 """The ``aimctl`` command.
 
 Contract: results go to standard output, everything else to standard error. A failure prints one line that starts with
-``aimctl:`` and says what is wrong and what helps. The exit codes are those of :mod:`aimctl.cli.exits`.
+``aimctl:`` and says what is wrong and what helps. The exit codes are those of :mod:`aimctl.cli.exits`, also where
+standard error is closed or full.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
     from typer.exceptions import TyperException
 
-__all__ = ["CommandError", "main"]
+__all__ = ["CommandError", "complain", "main"]
 
 
 class CommandError(Exception):
@@ -32,6 +34,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     from aimctl.cli.app import app
     from aimctl.cli.stdout import HungUp, guarded
 
+    if (
+        sys.stderr is None
+    ):  # so it is where a shell closed it (``2>&-``); print would take standard output instead
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123,SIM115 - as long as the process
     try:
         with guarded():
             code = app(
@@ -48,6 +54,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
+def complain(message: str) -> None:
+    """Say it on standard error, in one line. Where that takes nothing, the exit code has to say enough."""
+    try:
+        print(f"aimctl: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    except OSError:
+        # What is left in the stream has to go somewhere when Python closes it, or that decides the exit code.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
 def _with_value(error: TyperException) -> str:
     """Typer's text, with the value that was refused: its own names only flag and rule."""
     from pydantic import ValidationError
@@ -61,5 +76,5 @@ def _with_value(error: TyperException) -> str:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    print(f"aimctl: {' '.join(message.split())}", file=sys.stderr)
+    complain(message)
     sys.exit(code)

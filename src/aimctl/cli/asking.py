@@ -63,6 +63,8 @@ def status(
 
     if all_namespaces and namespace is not None:
         raise typer.BadParameter(f"--all-namespaces and --namespace {namespace} contradict: give one of them")
+    if name is not None:
+        values.object_name(name, "NAME")
     return run_status(
         Asked(
             _connection(context, kubeconfig, cluster_context, request_timeout),
@@ -117,6 +119,7 @@ def explain(
     wanted = after if slash else name
     if not wanted:
         raise typer.BadParameter(f"which {found.kind}? Give its name: aimctl explain {found.short} NAME")
+    values.object_name(wanted, "NAME")
     return run_explain(
         Asked(
             _connection(context, kubeconfig, cluster_context, request_timeout),
@@ -175,7 +178,13 @@ def queue(
 @app.command()
 def rediscover(
     context: typer.Context,
-    names: Annotated[list[str], typer.Argument(help="Templates.", autocompletion=completion.template_names)],
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            help="Templates; KIND/NAME, as kubectl prints them, will do.",
+            autocompletion=completion.template_names,
+        ),
+    ],
     *,
     namespace: Namespace = None,
     cluster: Annotated[bool, typer.Option("--cluster", help="They are cluster templates.")] = False,
@@ -187,15 +196,30 @@ def rediscover(
     """Discover templates again.
 
     For when only the world around them has changed: a Secret's content, a registry that was down. Each is asked for,
-    whatever became of the others. Ends with 0 if all were, with 4 if one is not there, 5 if a right is missing, 1 for
-    anything else.
+    whatever became of the others, as long as the cluster answers. Ends with 0 if all were, with 4 if one is not there,
+    5 if a right is missing, 1 for anything else.
     """
     from aimctl.cli.rediscover import rediscover as run
 
     if cluster and namespace is not None:
         raise typer.BadParameter(f"cluster templates have no namespace: leave --namespace {namespace} out")
+    names = [_template_name(given, cluster=cluster) for given in names]
     connection = _connection(context, kubeconfig, cluster_context, request_timeout)
     return run(names, namespace=namespace, cluster=cluster, connection=connection, output=output)
+
+
+def _template_name(given: str, *, cluster: bool) -> str:
+    """The name in ``NAME``, or in ``KIND/NAME`` as ``kubectl get -o name`` prints it."""
+    from aimctl.cli.kindwords import find_kind
+
+    word, _, name = given.rpartition("/")
+    kind = find_kind(word)
+    if kind is not None and kind.short != ("aimclst" if cluster else "aimst"):
+        raise typer.BadParameter(
+            f"{given!r} names an {kind.kind}: give AIMServiceTemplates, or AIMClusterServiceTemplates with --cluster",
+            param_hint="NAMES",
+        )
+    return values.object_name(given if kind is None else name, "NAMES")
 
 
 def _connection(

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, final
 
-from aimctl.cli import CommandError
+from aimctl.cli import CommandError, complain
 from aimctl.cli.exits import DONE
 from aimctl.cli.stdout import HungUp
 
@@ -192,7 +192,7 @@ async def watch(look: Callable[[], Awaitable[Page]], screen: Screen, clock: Cloc
         try:
             page = await look()
         except CommandError as error:
-            print(f"aimctl: {error}", file=sys.stderr, flush=True)
+            complain(str(error))
         await clock.sleep(_pause(clock.monotonic() - started))
 
 
@@ -231,7 +231,7 @@ async def _live(look: Callable[[], Awaitable[Page]], screen: Screen, clock: Cloc
         # What stays on the terminal is the whole page, and not what there was room for.
         screen.show(page)
         if trouble:
-            print(f"aimctl: {trouble}", file=sys.stderr)
+            complain(trouble)
 
 
 def _pause(seconds: float) -> float:

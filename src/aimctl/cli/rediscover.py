@@ -2,15 +2,17 @@
 
 Discovery is done once per input, so it is not repeated when only the world around has changed: a Secret has got the
 right content, a registry is back. The request is an annotation, which is part of the input.
+
+Contract: each template is asked for, whatever became of the others, until the cluster gives no answer any more. What
+was asked for is told then too.
 """
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
-from aimctl.cli import CommandError
-from aimctl.cli.connect import ask, connected
+from aimctl.cli import CommandError, complain
+from aimctl.cli.connect import ask, connected, in_words
 from aimctl.cli.exits import DONE, FAILED, FORBIDDEN, NOT_FOUND
 from aimctl.cli.lines import place
 from aimctl.cli.output import Format, Page, Screen
@@ -18,7 +20,7 @@ from aimctl.cli.rights import Right, asking_for
 from aimctl.controllers.kinds import CLUSTER_TEMPLATES, TEMPLATES
 from aimctl.domain.templates.discovery_job import REDISCOVER_ANNOTATION
 from aimctl.runtime.clock import format_micro_time
-from aimctl.runtime.kube import Forbidden, NotFound
+from aimctl.runtime.kube import ConnectionFailed, Forbidden, KubeError, NotFound, Unauthorized
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +49,7 @@ def rediscover(
         The exit code: that of the first that could not be asked for.
 
     Raises:
-        CommandError: the cluster gives no answer.
+        CommandError: there is no way to the cluster.
     """
     return ask(lambda: _rediscover(names, namespace, cluster, connection, output))
 
@@ -60,12 +62,21 @@ async def _rediscover(
     failures: list[CommandError] = []
     async with connected(connection, field_manager="aimctl-rediscover") as link:
         where = "" if cluster else namespace or link.info.namespace
-        for name in dict.fromkeys(names):
+        wanted = tuple(dict.fromkeys(names))
+        for number, name in enumerate(wanted, 1):
             try:
                 at = await _ask(link, resource, name, where)
             except CommandError as error:
                 failures.append(error)
                 continue
+            except KubeError as error:
+                text = f"{place(where, name)}: {in_words(error, link.info.server)}"
+                if not isinstance(error, ConnectionFailed | Unauthorized):
+                    failures.append(CommandError(text))
+                    continue
+                rest = ", ".join(wanted[number:])
+                failures.append(CommandError(f"{text}; not asked for: {rest}" if rest else text))
+                break
             asked.append(
                 {"kind": resource.kind}
                 | ({"namespace": where} if where else {})
@@ -80,7 +91,7 @@ async def _rediscover(
         }
         Screen(output).show(Page(data, lambda _: _rows(asked), code=code))
     for failure in failures:
-        print(f"aimctl: {failure}", file=sys.stderr)
+        complain(str(failure))
     return code
 
 

@@ -1,15 +1,17 @@
-"""Checks of flag values, made before anything is started.
+"""Checks of arguments and flag values, made before anything is started.
 
 Contract: each takes what was given (None: nothing was) and returns it, or raises ``typer.BadParameter`` whose text
-shows the value and what would do. Typer adds the flag's name and environment variable. Imports are inside the
-functions: ``--help`` need not wait for the operator's modules.
+shows the value and what would do. Typer adds the flag's name and environment variable; an argument's is given. Imports
+are inside the functions: ``--help`` need not wait for the operator's modules.
 """
 
 from __future__ import annotations
 
+import re
+
 import typer
 
-__all__ = ["bind_address", "image", "namespace", "namespaces", "registry_mirrors"]
+__all__ = ["bind_address", "image", "namespace", "namespaces", "object_name", "registry_mirrors"]
 
 
 def namespace(value: str | None) -> str | None:
@@ -31,6 +33,19 @@ def namespaces(values: list[str] | None) -> list[str] | None:
     for name in names:
         namespace(name)
     return names
+
+
+def object_name(value: str, argument: str) -> str:
+    """An object's name, as Kubernetes takes it: anything else would lead to another path of the API server."""
+    from aimctl.api.v1alpha1.common import DNS1123_SUBDOMAIN
+
+    if len(value) > 253 or re.fullmatch(DNS1123_SUBDOMAIN, value) is None:
+        raise typer.BadParameter(
+            f"{value!r} is no object's name (up to 253 lower-case letters, digits, '-' and '.'): give the name alone,"
+            " and the namespace with -n",
+            param_hint=argument,
+        )
+    return value
 
 
 def registry_mirrors(values: list[str] | None) -> list[str] | None:

@@ -107,6 +107,23 @@ WRONG = {
         ["--image", "'a b'", "lower-case words", "without the flag"],
     ),
     "an empty image": (["manifests", "--image", ""], {}, ["--image", "''", "without the flag"]),
+    "a path for a name": (["rediscover", "team/llama"], {}, ["NAMES", "'team/llama'", "namespace with -n"]),
+    "a part of an object": (["rediscover", "llama/status"], {}, ["NAMES", "'llama/status'", "name alone"]),
+    "no name at all": (["rediscover", "good", ""], {}, ["NAMES", "''", "name alone"]),
+    "a kind and a path": (["rediscover", "aimst/team/llama"], {}, ["NAMES", "'aimst/team/llama'", "-n"]),
+    "no template": (["rediscover", "aimsvc/chat"], {}, ["NAMES", "'aimsvc/chat'", "AIMServiceTemplates"]),
+    "a cluster template": (["rediscover", "aimclst/base"], {}, ["NAMES", "'aimclst/base'", "--cluster"]),
+    "no cluster template": (
+        ["rediscover", "aimst/llama", "--cluster"],
+        {},
+        ["NAMES", "'aimst/llama'", "AIMClusterServiceTemplates with --cluster"],
+    ),
+    "a path to explain": (["explain", "aimsvc", "team/chat"], {}, ["NAME", "'team/chat'", "with -n"]),
+    "a path after a kind": (["explain", "aimsvc/team/chat"], {}, ["NAME", "'team/chat'", "with -n"]),
+    "a name in capitals": (["explain", "aimsvc", "Chat"], {}, ["NAME", "'Chat'", "lower-case"]),
+    "a name too long": (["explain", "aimsvc", "a" * 254], {}, ["NAME", "'aaa", "253"]),
+    "a kind to filter by": (["status", "aimsvc/chat"], {}, ["NAME", "'aimsvc/chat'", "name alone"]),
+    "a filter of nothing": (["status", ""], {}, ["NAME", "''", "name alone"]),
     "an unknown part": (["manifests", "crds"], {}, ["'crds'", "'crd'", "'rbac'", "'manager'"]),
 }
 

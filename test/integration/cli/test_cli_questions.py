@@ -408,24 +408,6 @@ def test_a_name_that_may_be_in_a_list_that_could_not_be_read_is_not_said_to_be_n
     assert "'nope': aimmodels.aim.silogen.ai could not be read" in done.complaint
 
 
-def test_rediscover_asks_for_each_and_ends_with_the_first_failure(served):
-    path = served.kubeconfig("admin", token="admin")
-    done = aimctl("rediscover", "nope", "good", "static", "-n", TEAM, "-o", "json", "--kubeconfig", path)
-    data = json.loads(done.out)
-    assert done.code == 4
-    assert [one["name"] for one in data["requested"]] == ["good"]
-    assert len(data["failed"]) == 2
-    assert [line.startswith("aimctl: ") for line in done.err.splitlines()] == [True, True]
-
-    async def annotation(client):
-        from aimctl.controllers.kinds import TEMPLATES
-
-        found = await client.get(TEMPLATES, "good", TEAM)
-        return found.annotations["aim.silogen.ai/rediscover"]
-
-    assert served.ask(annotation) == data["requested"][0]["requestedAt"]
-
-
 def test_watch_prints_again_at_each_change_and_ends_with_ctrl_c(served):
     path = served.kubeconfig("admin", token="admin")
     with RunningCommand("status", "-n", "well", "-w", "-o", "json", "--kubeconfig", path) as command:

@@ -1,7 +1,8 @@
-"""Standard output that takes nothing more: a device that is full, a reader that has seen enough."""
+"""Standard output and standard error that take nothing more: a device that is full, a reader that has seen enough."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -71,3 +72,24 @@ def test_the_exit_code_says_how_it_is_also_where_nothing_may_be_printed(shell):
     done = shell("aimctl status -A >&-")
     assert (done.code, done.err) == (0, "")
     assert shell("aimctl status nope -A >&-").code == 4
+
+
+NOWHERE = {"closed": "2>&-", "full": f"2> {FULL}", "closed with all others": "<&- >&- 2>&-"}
+ENDS = {"status nope -A": 4, "status --bogus": 2, "status --kubeconfig /nonexistent": 1, "rediscover nope": 4}
+
+
+@pytest.mark.skipif(not FULL.exists(), reason=f"needs {FULL}")
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+@pytest.mark.parametrize("call", ENDS)
+@pytest.mark.parametrize("case", NOWHERE)
+def test_the_exit_code_says_what_went_wrong_also_where_that_cannot_be_told(shell, case, call, unbuffered):
+    done = shell(f"aimctl {call} {NOWHERE[case]}", PYTHONUNBUFFERED=unbuffered)
+    assert done == (ENDS[call], "", "")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason=f"needs {FULL}")
+@pytest.mark.parametrize("case", ["closed", "full"])
+def test_a_document_stays_one_where_complaints_cannot_be_told(shell, case):
+    done = shell(f"aimctl rediscover nope never -o json {NOWHERE[case]}")
+    assert done.code == 4
+    assert len(json.loads(done.out)["failed"]) == 2

@@ -1,0 +1,112 @@
+"""``aimctl rediscover`` of several templates over real sockets, when some of them cannot be asked for."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from aimctl.controllers.kinds import CLUSTER_TEMPLATES, TEMPLATES
+from aimctl.devcluster.access import ADMIN
+from aimctl.devcluster.faults import Answer, Delay, Match, Refuse
+from support.commands import aimctl
+from support.served import ServedCluster
+
+TEAM = "team"
+STATIC = {"modelSources": [{"name": "m", "sourceURI": "hf://m", "size": "1Gi"}]}
+
+
+def template(name, namespace=TEAM, **spec):
+    kind = "AIMServiceTemplate" if namespace else "AIMClusterServiceTemplate"
+    return {
+        "apiVersion": "aim.silogen.ai/v1alpha1",
+        "kind": kind,
+        "metadata": {"name": name} | ({"namespace": namespace} if namespace else {}),
+        "spec": {"modelName": "llama", **spec},
+    }
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rediscover")
+    with ServedCluster(folder, controllers=False, namespaces=(TEAM,)) as served:
+        served.apply(
+            [*(template(name) for name in "abc"), template("static", **STATIC), template("base", "")]
+        )
+        served.cluster.server.authenticator.tokens.update(admin=ADMIN)
+        yield served
+
+
+@pytest.fixture
+def rediscover(served):
+    """Runs it while these faults are in force: pairs of what happens, and to which requests."""
+    path = served.kubeconfig("admin", token="admin")
+
+    def run(*args, faults=()):
+        here = [served.call(lambda cluster, one=one: cluster.faults.add(*one)) for one in faults]
+        try:
+            return aimctl("rediscover", *args, "--kubeconfig", path)
+        finally:
+            for fault in here:
+                served.call(lambda cluster, fault=fault: cluster.faults.remove(fault))
+
+    return run
+
+
+def requested(done):
+    return [one["name"] for one in json.loads(done.out)["requested"]]
+
+
+def test_each_is_asked_for_and_the_first_failure_says_how_it_ends(served, rediscover):
+    done = rediscover("nope", "a", "static", "-n", TEAM, "-o", "json")
+    data = json.loads(done.out)
+    assert done.code == 4
+    assert requested(done) == ["a"]
+    assert len(data["failed"]) == 2
+    assert [line.startswith("aimctl: ") for line in done.err.splitlines()] == [True, True]
+    found = served.ask(lambda client: client.get(TEMPLATES, "a", TEAM))
+    assert found.annotations["aim.silogen.ai/rediscover"] == data["requested"][0]["requestedAt"]
+
+
+@pytest.mark.parametrize(("verb", "code"), [("patch", 500), ("get", 503), ("patch", 429)])
+def test_an_error_of_the_server_about_one_does_not_keep_the_others(rediscover, verb, code):
+    faults = [(Answer(code), Match(verb=verb, name="b"))]
+    done = rediscover("a", "b", "c", "-n", TEAM, "-o", "json", faults=faults)
+    assert done.code == 1
+    assert requested(done) == ["a", "c"]
+    (line,) = done.err.splitlines()
+    assert line.startswith("aimctl: team/b: the API server at http://127.0.0.1:")
+    assert line.removeprefix("aimctl: ") in json.loads(done.out)["failed"]
+
+
+NO_ANSWER = {
+    "a server that is gone": (Refuse(), "cannot reach the API server"),
+    "a server that does not answer": (Delay(60), "no complete answer within 1 s"),
+    "credentials that are no longer good": (Answer(401), "does not accept these credentials"),
+}
+
+
+@pytest.mark.parametrize("case", NO_ANSWER)
+def test_when_no_answer_comes_any_more_it_ends_and_tells_what_was_asked_for_and_what_was_not(
+    rediscover, case
+):
+    action, words = NO_ANSWER[case]
+    faults = [(action, Match(verb="patch", name="b"))]
+    done = rediscover("a", "b", "c", "base", "-n", TEAM, "--request-timeout", "1", faults=faults)
+    assert done.code == 1
+    assert done.out == "team/a: discovery runs again\n"
+    (line,) = done.err.splitlines()
+    assert line.startswith("aimctl: team/b: ")
+    assert words in line
+    assert line.endswith("; not asked for: c, base")
+
+
+def test_names_may_be_as_kubectl_prints_them(served, rediscover):
+    done = rediscover("aimservicetemplate.aim.silogen.ai/b", "aimst/c", "-n", TEAM, "-o", "json")
+    assert (done.code, requested(done)) == (0, ["b", "c"])
+    cluster = rediscover(
+        "aimclusterservicetemplate.aim.silogen.ai/base", "aimclst/base", "--cluster", "-o", "json"
+    )
+    assert (cluster.code, requested(cluster)) == (0, ["base"])
+    found = served.ask(lambda client: client.get(CLUSTER_TEMPLATES, "base"))
+    assert "aim.silogen.ai/rediscover" in found.annotations
