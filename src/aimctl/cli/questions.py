@@ -303,6 +303,13 @@ async def _queue(asked: Asked, link: Connected, facts: Facts) -> Page:
         if answers and all(isinstance(answer, Denied) for answer in answers):
             right = next(answer.right for answer in answers if isinstance(answer, Denied))
             raise CommandError(f"forbidden: you may not {right}. {asking_for([right])}", exit_code=FORBIDDEN)
+    of_cluster = [
+        answer for question, answer in facts.answers.items() if question.resource == CLUSTER_TEMPLATES
+    ]
+    for answers in (templates + of_cluster, jobs):
+        unread = [answer.message for answer in answers if isinstance(answer, Unread)]
+        if unread and not any(isinstance(answer, tuple) for answer in answers):
+            raise CommandError(unread[0])
     shown = queue
     if asked.namespace is not None:
         shown = replace(

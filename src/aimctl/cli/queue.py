@@ -2,8 +2,8 @@
 
 Contract: it is worked out from Jobs, templates and services as the API server has them, with the rules of
 :mod:`aimctl.domain.templates.admission` and :mod:`aimctl.domain.templates.queueing`; so it needs no manager, and only
-the right to read. Where a list of all namespaces is refused, one namespace is read instead and ``partial`` says so:
-places are then only good among those that are seen.
+the right to read. Where a list of all namespaces is refused, one namespace is read instead. ``partial`` says so, and
+that any other list could not be read: places are then only good among those that are seen.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def read_queue(book: Book, namespace: str) -> Queue:
     jobs, some_jobs = _all(book, JOBS, (namespace, book.facts.operator_namespace), labels=DISCOVERY_JOBS)
     templates, some_templates = _all(book, TEMPLATES, (namespace,))
     services, some_services = _all(book, SERVICES, (namespace,))
-    cluster_templates = book.list(CLUSTER_TEMPLATES)
+    cluster_templates, some_cluster_templates = _all(book, CLUSTER_TEMPLATES, ())
     everyone = (*templates, *cluster_templates)
     by_uid = {item.meta.uid: item for item in everyone}
     unfinished = [job for job in jobs if not job.view.finished]
@@ -175,7 +175,7 @@ def read_queue(book: Book, namespace: str) -> Queue:
             for number, one in enumerate(order, 1)
         ),
         unseen=sum(1 for item in everyone if not item.view.status.status),
-        partial=some_jobs or some_templates or some_services,
+        partial=some_jobs or some_templates or some_services or some_cluster_templates,
     )
 
 
@@ -193,10 +193,10 @@ def template_of_job(job: Object[Any]) -> tuple[str, str, str]:
 def _all(
     book: Book, resource: Resource[Any], namespaces: Iterable[str], *, labels: str = ""
 ) -> tuple[tuple[Object[Any], ...], bool]:
-    """What all namespaces have, else what these have; and whether it is only that."""
+    """What the whole cluster has, else what these namespaces have; and whether that may not be all."""
     answer = book.answer(ListAll(resource, "", labels))
     if not isinstance(answer, Denied):
-        return listed(answer), False
+        return listed(answer), not isinstance(answer, tuple)
     parts = [listed(book.answer(ListAll(resource, one, labels))) for one in dict.fromkeys(namespaces)]
     return tuple(item for part in parts for item in part), True
 

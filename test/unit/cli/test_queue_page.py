@@ -131,6 +131,16 @@ def test_with_rights_in_one_namespace_only_that_part_is_told_and_said_to_be_one(
     assert len(queue.running) == 1
 
 
+NEEDED = ("jobs", "aimservices", "aimservicetemplates", "aimclusterservicetemplates")
+
+
+@pytest.mark.parametrize("kind", NEEDED)
+@pytest.mark.parametrize("how", ["denied", "unserved"])
+def test_a_list_that_is_missing_makes_it_a_part(kind, how):
+    missing = {"denied": [f"list {kind}"]} if how == "denied" else {"unserved": [kind]}
+    assert read(template("mine", "team", AWAITING), **missing).partial
+
+
 def test_the_shape_for_programs():
     first, second = template("one", "team", AWAITING), template("two", "", AWAITING)
     data = read(first, second, service(templateRef="two"), job(first, active=1, failed=2)).to_json()

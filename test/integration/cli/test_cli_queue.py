@@ -1,0 +1,76 @@
+"""``aimctl queue`` over real sockets, when lists that it needs are not answered: it never says that nobody waits."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from aimctl.devcluster.access import ADMIN, DenyRule, DenyRules, User
+from aimctl.devcluster.faults import Answer, Match
+from support.commands import aimctl
+from support.served import ServedCluster
+
+TEAM = "team"
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    with ServedCluster(tmp_path_factory.mktemp("queue"), controllers=False, namespaces=(TEAM,)) as served:
+        served.cluster.server.authenticator.tokens.update(admin=ADMIN, member=User("member"))
+        served.cluster.server.authorizer = DenyRules([DenyRule("list", "jobs", user="member", namespace="")])
+        yield served
+
+
+@pytest.fixture
+def queue(served):
+    """Runs it while lists of these kinds get this answer."""
+
+    def run(*args, code, kinds, user="admin"):
+        path = served.kubeconfig(user, token=user)
+        matches = [Match(verb="list", resource=kind) for kind in kinds]
+        faults = [
+            served.call(lambda cluster, match=match: cluster.faults.add(Answer(code), match))
+            for match in matches
+        ]
+        try:
+            return aimctl("queue", *args, "--kubeconfig", path)
+        finally:
+            for fault in faults:
+                served.call(lambda cluster, fault=fault: cluster.faults.remove(fault))
+
+    return run
+
+
+TEMPLATES = ("aimservicetemplates", "aimclusterservicetemplates")
+WITHOUT_ANSWER = {"jobs": ("jobs",), "templates": TEMPLATES, "anything": ("*",)}
+
+
+@pytest.mark.parametrize("code", [500, 429])
+@pytest.mark.parametrize("case", WITHOUT_ANSWER)
+def test_without_jobs_or_without_any_templates_there_is_no_answer(queue, case, code):
+    done = queue(code=code, kinds=WITHOUT_ANSWER[case])
+    assert done.code == 1
+    assert "could not be read: " in done.complaint
+
+
+def test_jobs_that_may_not_be_seen_everywhere_and_cannot_be_read_anywhere_are_no_answer(queue):
+    done = queue("-n", TEAM, code=500, kinds=["jobs"], user="member")
+    assert done.code == 1
+    assert "jobs.batch could not be read: " in done.complaint
+
+
+@pytest.mark.parametrize("kind", [*TEMPLATES, "aimservices"])
+def test_where_one_list_could_not_be_read_the_numbers_say_at_least(queue, kind):
+    done = queue(code=500, kinds=[kind])
+    assert done.code == 0
+    assert done.out.splitlines()[0] == (
+        "At least 0 of 10 discovery slots are taken, at least 0 templates wait."
+    )
+    assert f"{kind}.aim.silogen.ai could not be read" in " ".join(done.out.split())
+
+
+def test_programs_are_told_that_it_is_a_part(queue):
+    data = json.loads(queue("-o", "json", code=429, kinds=["aimclusterservicetemplates"]).out)
+    assert data["partial"] is True
+    assert len(data["unreadable"]) == 1
