@@ -34,9 +34,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     from aimctl.cli.app import app
     from aimctl.cli.stdout import HungUp, guarded
 
-    if (
-        sys.stderr is None
-    ):  # so it is where a shell closed it (``2>&-``); print would take standard output instead
+    # A shell may have closed it (``2>&-``); print would take standard output instead.
+    if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123,SIM115 - as long as the process
     try:
         with guarded():
