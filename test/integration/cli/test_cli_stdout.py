@@ -52,8 +52,13 @@ def shell(tmp_path_factory):
 
 
 @pytest.mark.skipif(not FULL.exists(), reason=f"needs {FULL}")
-@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
-@pytest.mark.parametrize("case", COMMANDS)
+@pytest.mark.parametrize(
+    ("case", "unbuffered"),
+    [
+        *((case, "") for case in COMMANDS),
+        *((case, "1") for case in ("json", "manifests", "the version", "help")),
+    ],
+)
 def test_a_full_device_is_told_in_one_line(shell, case, unbuffered):
     """A print fails at once, or when what was printed leaves."""
     done = shell(f"aimctl {COMMANDS[case]} > {FULL}", PYTHONUNBUFFERED=unbuffered)
@@ -79,9 +84,10 @@ ENDS = {"status nope -A": 4, "status --bogus": 2, "status --kubeconfig /nonexist
 
 
 @pytest.mark.skipif(not FULL.exists(), reason=f"needs {FULL}")
-@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
-@pytest.mark.parametrize("call", ENDS)
-@pytest.mark.parametrize("case", NOWHERE)
+@pytest.mark.parametrize(
+    ("case", "call", "unbuffered"),
+    [*((case, call, "") for case in NOWHERE for call in ENDS), *(("full", call, "1") for call in ENDS)],
+)
 def test_the_exit_code_says_what_went_wrong_also_where_that_cannot_be_told(shell, case, call, unbuffered):
     done = shell(f"aimctl {call} {NOWHERE[case]}", PYTHONUNBUFFERED=unbuffered)
     assert done == (ENDS[call], "", "")
