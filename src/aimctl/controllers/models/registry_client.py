@@ -25,7 +25,6 @@ from aimctl.controllers.models.registry import (
     MalformedMetadata,
     RateLimited,
     ReadTimedOut,
-    RegistryError,
     RegistryUnreachable,
 )
 from aimctl.domain.images.manifest import (
@@ -124,24 +123,23 @@ class OciRegistry:
     async def read(self, image: ImageReference, credentials: Sequence[Credentials]) -> ImageConfig:
         """See :class:`~aimctl.controllers.models.registry.ImageRegistry`."""
         candidates: Sequence[Credentials | None] = credentials or (None,)
-        denied: RegistryError | None = None
-        missing: RegistryError | None = None
+        failures: list[AccessDenied | ImageNotFound] = []
         try:
             async with asyncio.timeout(self._seconds):
                 for who in candidates:
                     try:
                         return await self._reading(image, who).run()
-                    except AccessDenied as error:
-                        denied = error
-                    except ImageNotFound as error:
-                        missing = error  # or hidden from this account: some registries say so of both
+                    except (AccessDenied, ImageNotFound) as error:
+                        failures.append(
+                            error
+                        )  # not there, say some registries, of what an account may not see
         except TimeoutError as error:
             raise ReadTimedOut(
                 f"registry {image.host}: no complete answer within {self._seconds:g} s"
             ) from error
         except NotAnImage as error:
             raise MalformedMetadata(f"registry {image.host}, image {image}: {error}") from error
-        raise denied or missing or AssertionError("nobody was asked")
+        raise next((item for item in failures if isinstance(item, AccessDenied)), failures[-1])
 
     def _reading(self, image: ImageReference, who: Credentials | None) -> _Reading:
         mirror = self._mirrors.get(image.host) or self._mirrors.get("*")
