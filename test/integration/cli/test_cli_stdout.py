@@ -13,6 +13,9 @@ from support.commands import Done, clean_environment
 from support.served import ServedCluster
 
 FULL = Path("/dev/full")
+needs_full = pytest.mark.skipif(
+    not FULL.exists(), reason=f"no {FULL} here: Linux and FreeBSD have it, macOS has not"
+)
 COMMANDS = {
     "a table": "status -A",
     "json": "status -A -o json",
@@ -51,7 +54,7 @@ def shell(tmp_path_factory):
         yield run
 
 
-@pytest.mark.skipif(not FULL.exists(), reason=f"needs {FULL}")
+@needs_full
 @pytest.mark.parametrize(
     ("case", "unbuffered"),
     [
@@ -83,7 +86,7 @@ NOWHERE = {"closed": "2>&-", "full": f"2> {FULL}", "closed with all others": "<&
 ENDS = {"status nope -A": 4, "status --bogus": 2, "status --kubeconfig /nonexistent": 1, "rediscover nope": 4}
 
 
-@pytest.mark.skipif(not FULL.exists(), reason=f"needs {FULL}")
+@needs_full
 @pytest.mark.parametrize(
     ("case", "call", "unbuffered"),
     [*((case, call, "") for case in NOWHERE for call in ENDS), *(("full", call, "1") for call in ENDS)],
@@ -93,7 +96,7 @@ def test_the_exit_code_says_what_went_wrong_also_where_that_cannot_be_told(shell
     assert done == (ENDS[call], "", "")
 
 
-@pytest.mark.skipif(not FULL.exists(), reason=f"needs {FULL}")
+@needs_full
 @pytest.mark.parametrize("case", ["closed", "full"])
 def test_a_document_stays_one_where_complaints_cannot_be_told(shell, case):
     done = shell(f"aimctl rediscover nope never -o json {NOWHERE[case]}")
