@@ -112,7 +112,6 @@ def service(
     kserve: bool = False,
     given_up: frozenset[str] = frozenset(),
     configured: frozenset[str] = frozenset(),
-    unreadable: tuple[ObservedTemplate, ...] = (),
 ) -> ServiceObservation:
     """An observation: by default a new service of a cluster model, without templates, on a cluster without KServe."""
     body = {"spec": {"model": {"ref": "llama"}, **(spec or {})}, "status": dict(status or {})}
@@ -145,7 +144,6 @@ def service(
         kserve_served=kserve,
         given_up=given_up,
         configured=configured,
-        unreadable=unreadable,
     )
 
 

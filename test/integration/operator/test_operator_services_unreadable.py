@@ -47,7 +47,9 @@ async def test_a_template_that_this_version_cannot_read_holds_up_nobody_and_is_t
         w.start()
         await w.service("s", "team", model=M)
         await w.until_service("s", "Failed", "TemplateNotFound", seconds=5)
-        assert "do not fit this version of the operator: 'new'" in w.said("Resolved")["message"]
+        assert (
+            "new (Enumeration: this version of the operator cannot read it: " in w.said("Resolved")["message"]
+        )
         await w.ready("a")
         await w.until_service("s", "Running", seconds=5)
         (new,) = [item for item in w.service_status("s")["templateMatching"] if item["name"] == "new"]

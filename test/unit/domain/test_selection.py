@@ -213,7 +213,7 @@ NEWER = template("new", unreadable="spec.precision: Input should be 'fp8', not '
     ],
 )
 def test_who_is_to_use_what_cannot_be_read_gets_nothing_else_instead(differs: dict[str, Any]) -> None:
-    choice = choose(service({"status": "Running"}, templates=[A], unreadable=(NEWER,), **differs))
+    choice = choose(service({"status": "Running"}, templates=[A, NEWER], **differs))
     assert (choice.template, choice.reason, choice.state) == (None, "TemplateUnreadable", "Pending")
     assert "spec.precision" in choice.message
 
@@ -222,7 +222,7 @@ def test_who_is_to_use_what_cannot_be_read_gets_nothing_else_instead(differs: di
     "differs", [{"named": NEWER, "current": A}, {"named": A, "spec": {"templateRef": "a"}, "current": NEWER}]
 )
 def test_what_cannot_be_read_is_not_in_the_way_of_who_uses_another(differs: dict[str, Any]) -> None:
-    assert choose(service(templates=[A], unreadable=(NEWER,), **differs)).template is A
+    assert choose(service(templates=[A, NEWER], **differs)).template is A
 
 
 def test_a_missing_runtime_config_is_not_on_its_way_until_it_is_there() -> None:

@@ -77,15 +77,13 @@ class ServiceObserver:
             obj.meta.deleting,
             obj.meta.labels,
         )
-        candidates = [template_or_stub(found) for found in self._of_model(model, namespace)]
-        templates = tuple(item for item in candidates if not item.unreadable)
+        templates = tuple(self._candidates(model, namespace))
         return obj, ServiceObservation(
             service=identity,
             view=view,
             model=model,
             runtime_config=config,
             templates=templates,
-            unreadable=tuple(item for item in candidates if item.unreadable),
             named=self._named(view, model, namespace),
             gpu_models=self._templates.inventory.offered,
             now=self._clock.now(),
@@ -159,16 +157,16 @@ class ServiceObserver:
 
     # ---- templates
 
-    def _of_model(
+    def _candidates(
         self, model: Resolved[ModelSpec] | Missing | ModelWish, namespace: str
-    ) -> Iterator[Object[Any]]:
+    ) -> Iterator[ObservedTemplate]:
         if not isinstance(model, Resolved) or model.reference is None:
             return
         name, find = model.reference.name, self.cache.by_index
-        yield from find(kinds.TEMPLATES, "model", place(namespace, name))
+        yield from map(template_or_stub, find(kinds.TEMPLATES, "model", place(namespace, name)))
         for obj in find(kinds.CLUSTER_TEMPLATES, "model", place("", name)):
             if self.cache.get(kinds.TEMPLATES, obj.meta.name, namespace) is None:
-                yield obj
+                yield template_or_stub(obj)
 
     def _configured(self, templates: Iterable[ObservedTemplate]) -> Iterator[str]:
         for template in templates:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from aimctl.domain.templates.observed import ObservedTemplate
 
 __all__ = [
+    "CANNOT_READ",
     "ENUMERATION",
     "FITS",
     "MODEL_NOT_FOUND",
@@ -49,6 +50,7 @@ __all__ = [
 ENUMERATION, READY, GPU, OVERRIDES, SELECTION = "Enumeration", "Ready", "GPU", "Overrides", "Selection"
 MODEL_NOT_FOUND, RUNTIME_CONFIG_NOT_FOUND = "ModelNotFound", "RuntimeConfigNotFound"
 FITS = "it fits"
+CANNOT_READ = "this version of the operator cannot read it"
 
 _STEPS = (SELECTION, OVERRIDES, GPU, READY, ENUMERATION)
 _ON_THEIR_WAY = frozenset({"", TemplateState.PENDING, TemplateState.PROGRESSING})
@@ -102,6 +104,8 @@ def judge(seen: ServiceObservation) -> tuple[Match, ...]:
 
 
 def _judge_one(seen: ServiceObservation, template: ObservedTemplate) -> Match:
+    if template.unreadable:
+        return Match(template, ENUMERATION, f"{CANNOT_READ}: {template.unreadable}")
     overrides = seen.view.spec.overrides
     other = other_model(seen, template)
     if other:

@@ -235,7 +235,7 @@ def _fields(seen: ServiceObservation, in_use: InUse, verdict: _Verdict, *, serve
         template = seen.current  # what the runtime was last set up with, and what is kept if it fits again
     if template is not None:
         fields["resolvedTemplate"] = template.reference.to_json()
-    if matching := in_use.choice.matching(seen.unreadable):
+    if matching := in_use.choice.matching():
         fields["templateMatching"] = matching
     return fields
 

@@ -255,7 +255,7 @@ def find_match(seen: ServiceObservation, base: ObservedTemplate | None) -> Obser
         return min(_kept(seen), key=lambda item: (not _in_use(seen, item), item.name), default=None)
     overrides = seen.view.spec.overrides
     wanted = profile_of(ServiceTemplateSpec.model_validate(derived_spec(base.view.spec, overrides)))
-    bases = {item.name: item for item in seen.templates}
+    bases = {item.name: item for item in seen.templates if not item.unreadable}
     own_name = derived_name(base.name, overrides)
 
     def place(item: ObservedTemplate) -> int | None:
@@ -280,6 +280,7 @@ def find_match(seen: ServiceObservation, base: ObservedTemplate | None) -> Obser
         (item.view.status.status == TemplateState.FAILED, order, item.name, item)
         for item in seen.templates
         if not item.deleting
+        and not item.unreadable
         and seen.runs_the_model(item)
         and profile_of(item.view.spec) == wanted
         and (order := place(item)) is not None
@@ -295,6 +296,7 @@ def _kept(seen: ServiceObservation) -> Iterator[ObservedTemplate]:
         if (
             base
             and not item.deleting
+            and not item.unreadable
             and spec.template_ref in (None, base)
             and item.name == derived_template_name(base, hash_)
             and (_in_use(seen, item) or any(owner["uid"] == seen.service.uid for owner in item.owners))

@@ -120,7 +120,6 @@ class ServiceObservation:
         refused: what the service needs and the server did not take.
         configured: UIDs of templates whose status says that their runtime config is missing, though it is there.
         given_up: UIDs of templates that were waited for long enough.
-        unreadable: templates of the model that do not fit the types of this version, and are no candidates.
         admitted: what the server made of the InferenceService when it was last applied; None when that was all of it,
             or is not known any more.
     """
@@ -141,7 +140,6 @@ class ServiceObservation:
     refused: Refused | None = None
     configured: frozenset[str] = frozenset()
     given_up: frozenset[str] = frozenset()
-    unreadable: tuple[ObservedTemplate, ...] = ()
     admitted: ObservedInferenceService | None = None
 
     def runs_the_model(self, template: ObservedTemplate) -> bool:

@@ -21,6 +21,7 @@ from aimctl.api.v1alpha1 import ServiceState, TemplateState
 from aimctl.domain import conditions
 from aimctl.domain.resolution import Missing, Resolved
 from aimctl.domain.services.candidates import (
+    CANNOT_READ,
     ENUMERATION,
     FITS,
     MODEL_NOT_FOUND,
@@ -62,8 +63,6 @@ TEMPLATE_RESOLVED = "TemplateResolved"
 MATCHES_SHOWN = 256
 """Entries of ``status.templateMatching``; those that went furthest come first."""
 
-_CANNOT_READ = "this version of the operator cannot read it"
-
 _NAMED = 8
 """Candidates that a message names."""
 
@@ -89,23 +88,12 @@ class Choice:
     matches: tuple[Match, ...] = ()
     awaits: tuple[str, ...] = ()
 
-    def matching(self, unreadable: Iterable[ObservedTemplate] = ()) -> list[dict[str, Any]]:
-        """``status.templateMatching``; what cannot be read comes last."""
-        shown = [
+    def matching(self) -> list[dict[str, Any]]:
+        """``status.templateMatching``."""
+        return [
             match.to_json(selected=self.template is not None and match.template.uid == self.template.uid)
-            for match in self.matches
+            for match in self.matches[:MATCHES_SHOWN]
         ]
-        shown += [
-            {
-                "name": item.name,
-                "scope": str(item.scope),
-                "selected": False,
-                "droppedBy": ENUMERATION,
-                "message": conditions.clip(f"{_CANNOT_READ}: {item.unreadable}", 1024),
-            }
-            for item in sorted(unreadable, key=lambda item: (item.name, item.scope))
-        ]
-        return shown[:MATCHES_SHOWN]
 
 
 def choose(seen: ServiceObservation) -> Choice:
@@ -202,7 +190,7 @@ def _only(seen: ServiceObservation, found: ObservedTemplate, why: str, remedy: s
 
 
 def _unreadable(found: ObservedTemplate, which: str) -> Choice:
-    message = f"{found}, {which}, cannot be used: {_CANNOT_READ}: {found.unreadable}; upgrade the operator, or mend it"
+    message = f"{found}, {which}, cannot be used: {CANNOT_READ}: {found.unreadable}; upgrade the operator, or mend it"
     return Choice(None, TEMPLATE_UNREADABLE, message, ServiceState.PENDING)
 
 
@@ -308,9 +296,6 @@ def _none_left(seen: ServiceObservation, matches: tuple[Match, ...]) -> Choice:
         message += "; mend one of them, or name one in spec.templateRef"
         if has_overrides(seen.view.spec.overrides):
             message += ", from which one with the overrides is then derived"
-    if seen.unreadable:
-        names = _and(repr(item.name) for item in seen.unreadable)
-        message += f"; not read, because they do not fit this version of the operator: {names}"
     return Choice(None, TEMPLATE_NOT_FOUND, message, ServiceState.FAILED, matches)
 
 
