@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import signal
 
+from hypothesis import HealthCheck, settings
+
+# Both are limits of real time, which the load of the machine can use up; the first text that a fresh clone draws takes
+# seconds by itself, while Hypothesis makes its table of Unicode. Budgets are held by benchmarks and by counting.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
+
 
 def pytest_configure() -> None:
     """Let the commands that tests start hear Ctrl-C.
