@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from aimctl.devcluster.mirror import Mirror, body_of
 from aimctl.devcluster.programs import MountedVolume
-from aimctl.devcluster.scheduling import quantity
+from aimctl.kubetypes.quantity import amount
 from aimctl.runtime.kube.builtin import PVCS
 from aimctl.runtime.kube.objects import ObjectKey
 
@@ -87,6 +87,6 @@ class Mounts:
                     path=str(mount["mountPath"]),
                     claim=str(name),
                     uid=str(claim["metadata"]["uid"]),
-                    capacity_bytes=int(quantity((status.get("capacity") or {}).get("storage", "0"))),
+                    capacity_bytes=int(amount((status.get("capacity") or {}).get("storage", "0"))),
                     read_only=bool(mount.get("readOnly")) or mount["name"] in read_only,
                 )

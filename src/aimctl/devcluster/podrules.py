@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from aimctl.devcluster.names import label_errors, label_value_errors
 from aimctl.devcluster.schema.errors import OMITTED, FieldError
-from aimctl.devcluster.schema.functions import parse_quantity
+from aimctl.kubetypes.quantity import parse_quantity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["pod_errors", "template_errors"]
 
 _POLICIES = ("Always", "OnFailure", "Never")
+_NOT_A_QUANTITY = (
+    "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
+)
+"""The message of Kubernetes' ``resource.ErrFormatWrong``."""
 
 
 def pod_errors(spec: Mapping[str, Any], path: str = "spec") -> Iterator[FieldError]:
@@ -64,9 +68,9 @@ def _container_errors(container: Mapping[str, Any], path: str, names: set[str]) 
 
 def _quantity_errors(amount: Any, path: str) -> Iterator[FieldError]:
     try:
-        number = parse_quantity(str(amount))
-    except ValueError as error:
-        yield FieldError("FieldValueInvalid", path, amount, str(error))
+        number = parse_quantity(str(amount)).value
+    except ValueError:
+        yield FieldError("FieldValueInvalid", path, amount, _NOT_A_QUANTITY)
         return
     if number < 0:
         text = "must be greater than or equal to 0"

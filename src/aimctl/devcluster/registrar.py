@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, final
 
 from aimctl.devcluster.machines import Machine, node_object, node_status
 from aimctl.devcluster.mirror import Mirror, body_of
-from aimctl.devcluster.scheduling import NodeView, quantity, requests
+from aimctl.devcluster.scheduling import NodeView, requests
+from aimctl.kubetypes.quantity import amount
 from aimctl.runtime.clock import format_micro_time
 from aimctl.runtime.kube.builtin import LEASES, NODES
 from aimctl.runtime.kube.errors import AlreadyExists, KubeError
@@ -98,8 +99,8 @@ class Registrar:
             if pod is None or node is None:
                 continue
             used = self._used.setdefault(node, {})
-            for name, amount in requests(pod).items():
-                used[name] = used.get(name, _ZERO) + sign * amount
+            for name, value in requests(pod).items():
+                used[name] = used.get(name, _ZERO) + sign * value
             self._pods[node] = self._pods.get(node, 0) + sign
         return before is not None
 
@@ -112,7 +113,7 @@ class Registrar:
                 name=key.name,
                 labels=node["metadata"].get("labels") or {},
                 allocatable={
-                    name: quantity(value) for name, value in (status.get("allocatable") or {}).items()
+                    name: amount(value) for name, value in (status.get("allocatable") or {}).items()
                 },
                 used=self._used.get(key.name, {}),
                 pods=self._pods.get(key.name, 0),

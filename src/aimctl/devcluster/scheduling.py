@@ -10,31 +10,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
-__all__ = ["NodeView", "Placement", "place", "quantity", "requests"]
+from aimctl.kubetypes.quantity import amount
+
+__all__ = ["NodeView", "Placement", "place", "requests"]
 
 JsonObject = Mapping[str, Any]
-
-_UNITS = {
-    "n": Decimal("1e-9"),
-    "u": Decimal("1e-6"),
-    "m": Decimal("1e-3"),
-    "": Decimal(1),
-    "k": Decimal(10**3),
-    "M": Decimal(10**6),
-    "G": Decimal(10**9),
-    "T": Decimal(10**12),
-    "P": Decimal(10**15),
-    "E": Decimal(10**18),
-    "Ki": Decimal(2**10),
-    "Mi": Decimal(2**20),
-    "Gi": Decimal(2**30),
-    "Ti": Decimal(2**40),
-    "Pi": Decimal(2**50),
-    "Ei": Decimal(2**60),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,30 +69,18 @@ def requests(pod: JsonObject) -> dict[str, Decimal]:
     spec = pod["spec"]
     total: dict[str, Decimal] = {}
     for container in spec.get("containers") or ():
-        for name, amount in _requested(container).items():
-            total[name] = total.get(name, Decimal()) + amount
+        for name, value in _requested(container).items():
+            total[name] = total.get(name, Decimal()) + value
     for container in spec.get("initContainers") or ():
-        for name, amount in _requested(container).items():
-            total[name] = max(total.get(name, Decimal()), amount)
+        for name, value in _requested(container).items():
+            total[name] = max(total.get(name, Decimal()), value)
     return total
-
-
-def quantity(value: Any) -> Decimal:
-    """A Kubernetes quantity as a number; what is no quantity counts as zero, since the API server refused
-    it.
-    """
-    text = str(value)
-    digits = text.rstrip("numkMGTPEi")
-    try:
-        return Decimal(digits) * _UNITS[text[len(digits) :]]
-    except (InvalidOperation, KeyError):
-        return Decimal()
 
 
 def _requested(container: JsonObject) -> dict[str, Decimal]:
     resources = container.get("resources") or {}
     merged = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
-    return {name: quantity(value) for name, value in merged.items()}
+    return {name: amount(value) for name, value in merged.items()}
 
 
 def _refusals(pod: JsonObject, wanted: Mapping[str, Decimal], node: NodeView) -> Iterable[str]:
@@ -129,9 +100,9 @@ def _refusals(pod: JsonObject, wanted: Mapping[str, Decimal], node: NodeView) ->
         return
     if node.pods + 1 > node.allocatable.get("pods", Decimal(110)):
         yield "Too many pods"
-    for name, amount in sorted(wanted.items()):
+    for name, value in sorted(wanted.items()):
         free = node.allocatable.get(name, Decimal()) - node.used.get(name, Decimal())
-        if amount > free:
+        if value > free:
             yield f"Insufficient {name}"
 
 

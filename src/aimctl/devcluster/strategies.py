@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from aimctl.devcluster.crds import check_definition, prepare_definition
 from aimctl.devcluster.kinds import Strategy
 from aimctl.devcluster.podrules import pod_errors, template_errors
-from aimctl.devcluster.scheduling import quantity
 from aimctl.devcluster.schema.errors import OMITTED, FieldError
+from aimctl.kubetypes.quantity import amount
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -253,7 +253,7 @@ def _check_claim(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[
             errors.append(FieldError("FieldValueRequired", "spec.accessModes", OMITTED, text))
         if not _at(new, size):
             errors.append(FieldError("FieldValueRequired", "spec.resources[storage]", OMITTED, ""))
-        elif quantity(_at(new, size)) <= 0:
+        elif amount(_at(new, size)) <= 0:
             text = "must be greater than zero"
             errors.append(FieldError("FieldValueInvalid", "spec.resources[storage]", _at(new, size), text))
         return errors
@@ -277,7 +277,7 @@ def _check_claim(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[
             " bound claims"
         )
         errors.append(_forbid("spec", text))
-    if bound and quantity(_at(new, size)) < quantity(_at(old, size)):
+    if bound and amount(_at(new, size)) < amount(_at(old, size)):
         errors.append(_forbid(".".join(size), "field can not be less than previous value"))
     return errors
 

@@ -15,7 +15,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, final
 
 from aimctl.devcluster.mirror import Mirror, Worker, body_of
-from aimctl.devcluster.scheduling import quantity
+from aimctl.kubetypes.quantity import amount
 from aimctl.runtime.kube.builtin import PVCS
 from aimctl.runtime.kube.objects import ObjectKey, Resource
 
@@ -120,7 +120,7 @@ class VolumeProvisioner:
         wanted = _requested(claim)
         storage_class = self.classes.get(ObjectKey("", str(claim["spec"].get("storageClassName"))))
         has = (claim["status"].get("capacity") or {}).get("storage", "0")
-        if quantity(wanted) <= quantity(has) or not (storage_class or {}).get("allowVolumeExpansion"):
+        if amount(wanted) <= amount(has) or not (storage_class or {}).get("allowVolumeExpansion"):
             return
         patch = {"metadata": {"uid": claim["metadata"]["uid"]}, "status": {"capacity": {"storage": wanted}}}
         grown = await self._client.patch(PVCS, key.name, patch, key.namespace, subresource="status")

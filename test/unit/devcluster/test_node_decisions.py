@@ -20,7 +20,7 @@ from aimctl.devcluster.containers import (
 )
 from aimctl.devcluster.podstatus import fresh_runs, phase, pod_status, unschedulable_status
 from aimctl.devcluster.programs import Behaviour, RunResult
-from aimctl.devcluster.scheduling import NodeView, place, quantity, requests
+from aimctl.devcluster.scheduling import NodeView, place, requests
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 IMAGE = "ghcr.io/example/x:1"
@@ -283,21 +283,6 @@ TAINT = {"key": "gpu", "value": "yes", "effect": "NoSchedule"}
 def test_a_pod_goes_where_it_fits_or_says_why_not(pod_, nodes, chosen, message):
     placement = place(pod_, nodes)
     assert (placement.node, placement.message) == (chosen, message)
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("1", "1"),
-        ("500m", "0.5"),
-        ("1Gi", "1073741824"),
-        ("1.5k", "1500"),
-        ("2e3", "2000"),
-        ("nonsense", "0"),
-    ],
-)
-def test_quantities_are_read_exactly(text, value):
-    assert quantity(text) == Decimal(value)
 
 
 def test_init_containers_count_by_their_largest():

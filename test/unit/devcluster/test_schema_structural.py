@@ -8,7 +8,6 @@ import pytest
 
 from aimctl.devcluster.schema import InvalidSchema, Schema
 from aimctl.devcluster.schema.formats import matches_format
-from aimctl.devcluster.schema.functions import parse_quantity
 from aimctl.devcluster.schema.patterns import compile_pattern
 
 ROOT = "spec.validation.openAPIV3Schema"
@@ -144,17 +143,3 @@ def test_a_dollar_means_the_very_end() -> None:
     assert not compile_pattern("^a$").search("a\n")
     assert compile_pattern(r"^[$]\$[[:alpha:]]$").search("$$x")
     assert not compile_pattern(r"^\d$").search("٣")
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [("1", 1), ("500m", 0.5), ("1Ki", 1024), ("1E", 1e18), ("1Ei", 2**60), ("1e3", 1000), ("1.5G", 1.5e9), ("-2k", -2000)],
-)  # fmt: skip
-def test_a_quantity_is_read_with_its_suffix(text: str, value: float) -> None:
-    assert float(parse_quantity(text)) == value
-
-
-@pytest.mark.parametrize("text", ["", "x", "1 Gi", "1Gib", "NaN", "Ki", "1_0"])
-def test_a_text_that_is_no_quantity_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="quantit"):
-        parse_quantity(text)

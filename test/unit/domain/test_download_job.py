@@ -26,8 +26,8 @@ from aimctl.domain.caching.download_job import (
     volume_claim,
     without_progress,
 )
-from aimctl.domain.quantity import MAX_BYTES
 from aimctl.domain.templates.job_outcome import Cause, Failed
+from aimctl.kubetypes.quantity import MAX_BYTES
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ quantity libraries) and the strings extension of cel-go. Left out: ``ip()``/``ci
 from __future__ import annotations
 
 import ipaddress
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -19,58 +19,22 @@ import cel
 from cel.stdlib import STDLIB_FUNCTIONS
 
 from aimctl.devcluster.schema.patterns import compile_pattern
+from aimctl.kubetypes.quantity import parse_quantity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-__all__ = ["OPTIONAL_SELECT", "functions_for", "is_known_function", "parse_quantity"]
+__all__ = ["OPTIONAL_SELECT", "functions_for", "is_known_function"]
 
 OPTIONAL_SELECT = "selectOptional_"
 """What ``a.?b`` is rewritten to."""
 
 _QUANTITY = "quantity@"
 _URL = "url@"
-_SUFFIXES: Mapping[str, Decimal] = {
-    "n": Decimal(10) ** -9,
-    "u": Decimal(10) ** -6,
-    "m": Decimal(10) ** -3,
-    "": Decimal(1),
-    "k": Decimal(10) ** 3,
-    "M": Decimal(10) ** 6,
-    "G": Decimal(10) ** 9,
-    "T": Decimal(10) ** 12,
-    "P": Decimal(10) ** 15,
-    "E": Decimal(10) ** 18,
-    "Ki": Decimal(2) ** 10,
-    "Mi": Decimal(2) ** 20,
-    "Gi": Decimal(2) ** 30,
-    "Ti": Decimal(2) ** 40,
-    "Pi": Decimal(2) ** 50,
-    "Ei": Decimal(2) ** 60,
-}
-
-
-def parse_quantity(text: str) -> Decimal:
-    """The number a ``resource.Quantity`` stands for. Raises ValueError."""
-    end = len(text)
-    while end and (text[end - 1].isalpha()) and text[end - 1] not in "eE":
-        end -= 1
-    if (end == len(text) and text.endswith("E")) or (text[end - 1 : end] == "E" and text[end:] == "i"):
-        end -= 1
-    number, suffix = text[:end], text[end:]
-    if suffix not in _SUFFIXES or number != number.strip() or "_" in number:
-        raise ValueError(f"unable to parse quantity's suffix: {text!r}")
-    try:
-        value = Decimal(number)
-    except InvalidOperation as error:
-        raise ValueError(f"quantities must match the regular expression: {text!r}") from error
-    if not value.is_finite():
-        raise ValueError(f"quantities must match the regular expression: {text!r}")
-    return value * _SUFFIXES[suffix]
 
 
 def _quantity(text: str) -> dict[str, str]:
-    return {_QUANTITY: str(parse_quantity(text))}
+    return {_QUANTITY: str(parse_quantity(text).value)}
 
 
 def _amount(value: Any) -> Decimal:

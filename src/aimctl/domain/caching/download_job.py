@@ -34,8 +34,8 @@ from aimctl.domain.naming import (
     label_value,
     shorten,
 )
-from aimctl.domain.quantity import Quantity, size_in_bytes
 from aimctl.domain.templates.discovery_job import merge_env, merge_pull_secrets
+from aimctl.kubetypes.quantity import Quantity, size_in_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

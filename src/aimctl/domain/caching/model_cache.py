@@ -41,9 +41,9 @@ from aimctl.domain.caching.model_cache_volume import (
     decide_volume,
 )
 from aimctl.domain.events import EventWish
-from aimctl.domain.quantity import size_in_bytes
 from aimctl.domain.resolution import Resolved
 from aimctl.domain.status_slice import StatusSlice
+from aimctl.kubetypes.quantity import size_in_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

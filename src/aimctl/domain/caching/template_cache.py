@@ -25,8 +25,8 @@ from aimctl.api.v1alpha1 import (
     AIMServiceTemplate,
 )
 from aimctl.domain.naming import LABEL_MANAGED_BY, MANAGED_BY, MAX_NAME
-from aimctl.domain.quantity import Quantity
 from aimctl.domain.templates.discovery_job import merge_env, merge_pull_secrets
+from aimctl.kubetypes.quantity import Quantity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -36,10 +36,10 @@ from aimctl.domain import conditions
 from aimctl.domain.caching.template_cache import wants_caching
 from aimctl.domain.caching.template_cache_plan import creations, entries_of, own_changes, patches
 from aimctl.domain.events import EventWish
-from aimctl.domain.quantity import size_in_bytes
 from aimctl.domain.resolution import Missing, Resolved
 from aimctl.domain.status_slice import StatusSlice
 from aimctl.domain.templates.decision import CACHE_WARM, WARM_FAILED, WARM_REQUESTED
+from aimctl.kubetypes.quantity import size_in_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -27,8 +27,8 @@ from aimctl.domain.caching.template_cache import (
     wants_caching,
 )
 from aimctl.domain.labels import propagated
-from aimctl.domain.quantity import size_in_bytes
 from aimctl.domain.resolution import Missing
+from aimctl.kubetypes.quantity import size_in_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

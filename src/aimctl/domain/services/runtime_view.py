@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, final
 
 from aimctl.api.v1alpha1 import GROUP, SERVICES
-from aimctl.domain import quantity
 from aimctl.domain.hashing import digest
 from aimctl.domain.services.inference_service import inference_service
 from aimctl.domain.templates.observation import Blocked
+from aimctl.kubetypes.quantity import parse_quantity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -193,7 +193,7 @@ def _holds_amounts(have: Any, wanted: Any) -> bool:
 def _amount(text: Any) -> Any:
     """The number that a quantity is; what is none stands for itself."""
     try:
-        return quantity.parse(str(text)).value
+        return parse_quantity(str(text)).value
     except ValueError:
         return text
 

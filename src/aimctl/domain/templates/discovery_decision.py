@@ -27,7 +27,6 @@ from typing import TYPE_CHECKING, Any, final
 
 from aimctl.domain import conditions
 from aimctl.domain.events import EventWish
-from aimctl.domain.quantity import size_in_bytes
 from aimctl.domain.status_slice import StatusSlice
 from aimctl.domain.templates.discovery_job import CONTAINER, DiscoveryInput, job_name, manifest
 from aimctl.domain.templates.job_outcome import (
@@ -41,6 +40,7 @@ from aimctl.domain.templates.job_outcome import (
     judge,
 )
 from aimctl.domain.templates.observation import Blocked, ObservedJob, TemplateObservation, json_of
+from aimctl.kubetypes.quantity import size_in_bytes
 
 if TYPE_CHECKING:
     from aimctl.domain.templates.discovery_output import DiscoveryResult

@@ -1,4 +1,4 @@
-"""Quantities are read as Kubernetes reads them and written as it writes them."""
+"""Quantities are parsed and formatted as Kubernetes does."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimctl.domain.quantity import MAX_BYTES, parse, size_in_bytes
+from aimctl.kubetypes.quantity import MAX_BYTES, amount, parse_quantity, size_in_bytes
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ from aimctl.domain.quantity import MAX_BYTES, parse, size_in_bytes
 def test_a_quantity_has_the_value_and_canonical_form_that_kubernetes_gives_it(
     text: str, canonical: str, value: str
 ) -> None:
-    quantity = parse(text)
+    quantity = parse_quantity(text)
     assert quantity.value == Decimal(value)
     assert str(quantity) == canonical
 
@@ -62,13 +62,15 @@ def test_a_quantity_has_the_value_and_canonical_form_that_kubernetes_gives_it(
         "1.2.3",
         "16GB",
         "NaN",
+        "1_0",
+        "1Gib",
         "1e999999999",
         "٣",
     ],
 )
-def test_what_is_no_quantity_is_refused_with_an_example(text: str) -> None:
+def test_other_text_is_rejected_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match="16Gi"):
-        parse(text)
+        parse_quantity(text)
 
 
 @pytest.mark.parametrize(
@@ -84,6 +86,14 @@ def test_a_size_that_no_int64_holds_is_refused(text: str) -> None:
         size_in_bytes(text)
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("1Gi", "1073741824"), ("1.5k", "1500"), (8, "8"), (0.5, "0.5"), ("nonsense", "0"), (None, "0")],
+)
+def test_an_amount_is_zero_for_what_is_not_a_quantity(value: object, expected: str) -> None:
+    assert amount(value) == Decimal(expected)
+
+
 SUFFIXES = st.sampled_from(
     ["", "n", "u", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei", "e3", "E-2", "e0"]
 )
@@ -92,8 +102,8 @@ NUMBERS = st.from_regex(r"[+-]?([0-9]{1,12}(\.[0-9]{0,8})?|\.[0-9]{1,8})", fullm
 
 @given(NUMBERS, SUFFIXES)
 def test_reading_the_canonical_form_gives_the_same_amount_and_form(number: str, suffix: str) -> None:
-    quantity = parse(number + suffix)
-    again = parse(str(quantity))
+    quantity = parse_quantity(number + suffix)
+    again = parse_quantity(str(quantity))
     assert again.value == quantity.value
     assert str(again) == str(quantity)
 
@@ -101,7 +111,7 @@ def test_reading_the_canonical_form_gives_the_same_amount_and_form(number: str, 
 @given(st.text(max_size=80))
 def test_any_text_is_a_quantity_or_a_value_error(text: str) -> None:
     try:
-        quantity = parse(text)
+        quantity = parse_quantity(text)
     except ValueError:
         return
     assert quantity.value.is_finite()

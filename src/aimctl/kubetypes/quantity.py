@@ -1,15 +1,17 @@
 """Kubernetes quantities, such as ``16Gi``, ``500m`` or ``1e3``, as exact decimal numbers.
 
 Contract:
-    * :func:`parse` takes what ``resource.Quantity`` takes: a sign, digits, then a binary suffix (Ki .. Ei),
-      a decimal one (n u m k M G T P E) or an exponent.
-    * ``str(quantity)`` is canonical as Kubernetes writes it: no fraction, the largest suffix that loses
-      nothing, the suffix family of the input. ``parse(str(q))`` equals ``q``.
+    * :func:`parse_quantity` accepts what ``resource.Quantity`` of Kubernetes accepts: an optional sign, digits with
+      an optional fraction, then a binary suffix (Ki .. Ei), a decimal suffix (n u m k M G T P E) or an exponent.
+    * ``str(quantity)`` is the canonical form: no fraction, the largest suffix that loses no precision, the suffix
+      family of the input. ``parse_quantity(str(q))`` equals ``q``.
     * Amounts finer than 1n are rounded away from zero, as Kubernetes does.
+    * :func:`amount` never raises: it is for values of objects that an API server has validated.
 """
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from decimal import ROUND_UP, Context, Decimal
@@ -18,7 +20,7 @@ from typing import TYPE_CHECKING, Literal, final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["MAX_BYTES", "Quantity", "parse", "size_in_bytes"]
+__all__ = ["MAX_BYTES", "Quantity", "amount", "parse_quantity", "size_in_bytes"]
 
 Family = Literal["binary", "decimal", "exponent"]
 
@@ -46,15 +48,15 @@ _MAX_LENGTH = 64
 _MAX_EXPONENT = 100
 """Far beyond int64; keeps ``1e999999999`` from becoming a number with a billion digits."""
 _CONTEXT = Context(prec=400)
-"""Digits enough for every number of 64 characters with an exponent up to 100: no operation here ever
-rounds."""
+"""Enough digits for every number of 64 characters with an exponent of at most 100, so that no operation rounds."""
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """An exact amount, and the suffix family it is written in. Equal amounts of different families are
-    unequal.
+    """An exact amount and the suffix family it is written in.
+
+    Quantities of different families are unequal even if their amounts are equal; compare ``value`` instead.
     """
 
     value: Decimal
@@ -81,8 +83,9 @@ class Quantity:
         return f"{number}{next(suffix for suffix, power in _DECIMAL.items() if power == exponent)}"
 
 
-def parse(text: str) -> Quantity:
-    """Read a quantity.
+@functools.lru_cache(maxsize=1024)
+def parse_quantity(text: str) -> Quantity:
+    """Parse a quantity.
 
     Raises:
         ValueError: not a quantity; the message shows the text and an example.
@@ -108,13 +111,24 @@ def parse(text: str) -> Quantity:
     return Quantity(_CONTEXT.scaleb(nano, -9), family)
 
 
+def amount(value: object) -> Decimal:
+    """The amount of a quantity as it stands in a decoded object, where it may also be a JSON number.
+
+    Zero for anything that is not a quantity: an API server does not store such a value.
+    """
+    try:
+        return parse_quantity(str(value)).value
+    except ValueError:
+        return Decimal()
+
+
 def size_in_bytes(text: str) -> int:
     """A size as whole bytes, rounded up.
 
     Raises:
         ValueError: not a quantity, negative, or above :data:`MAX_BYTES`.
     """
-    value = parse(text).value
+    value = parse_quantity(text).value
     if not 0 <= value <= MAX_BYTES:
         raise ValueError(f"{text!r} is no size in bytes; use 0 to {MAX_BYTES}")
     return int(value.to_integral_value(ROUND_UP, _CONTEXT))
