@@ -1,72 +1,77 @@
-# aimctl: every target makes the environment it needs. `make help` lists them.
+# aimctl: every target first creates the environment that it needs. `make help` lists the targets.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-# One more than the two cores the suite is sized for: many tests wait for other processes most of the time.
+# One more than the two cores that the suite is sized for, because many tests mostly wait for other processes.
 JOBS   ?= 3
-# Files stay whole, so that tests share what a file sets up; those that wait much are spread among those that compute.
+# `make commits` checks the commits that this revision does not have.
+BASE   ?= main
+# The tests of a file run in one process, so that they share its fixtures. Files that wait are mixed with files that compute.
 SPREAD := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 export PYTHONDONTWRITEBYTECODE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-envtest lint format types contracts manifests check-manifests bench bench-scale lock clean ci
+.PHONY: help demo test test-envtest lint format types contracts commits manifests check-manifests bench bench-scale lock clean ci
 
-help: ## show this list
+help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v >= (3, 11) else "aimctl needs Python 3.11 or newer, this is %d.%d: set PYTHON=python3.11" % v)'
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "this Python has no venv module: install it (Debian: apt-get install python3-venv)" >&2; exit 1; }
-	@echo "making the environment in $(VENV) (about half a minute) ..."
+	@echo "creating the environment in $(VENV) (about half a minute) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 
-demo: $(STAMP) ## start the embedded cluster and the manager, apply the samples, watch them become Ready
+demo: $(STAMP) ## run the embedded cluster and the operator, apply the samples, show them become Ready
 	@$(BIN)/python hack/demo.py
 
-test: $(STAMP) ## every test that needs nothing beyond the package index
+test: $(STAMP) ## run every test that needs only Python
 	$(BIN)/python -m pytest $(SPREAD) test/unit test/integration test/e2e
 
-test-envtest: $(STAMP) ## the same integration and e2e suite against a real etcd, kube-apiserver and controller-manager
+test-envtest: $(STAMP) ## run the integration and e2e tests on a real etcd, kube-apiserver and controller-manager
 	@test -n "$$AIMCTL_TEST_KUBECONFIG" || bash hack/build-kubernetes.sh
 	AIMCTL_TEST_SERVER=real $(BIN)/python -m pytest $(SPREAD) test/envtest test/e2e
 
-lint: $(STAMP) ## ruff: rules and format
+lint: $(STAMP) ## check rules and format with ruff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-format: $(STAMP) ## let ruff mend what it can
+format: $(STAMP) ## fix what ruff can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-types: $(STAMP) ## mypy, strict: the package, and code that uses it
+types: $(STAMP) ## check types with mypy in strict mode
 	$(BIN)/mypy src/aimctl test/typing docs/examples
 
-contracts: $(STAMP) ## the rooms' import rules
+contracts: $(STAMP) ## check which package may import which
 	$(BIN)/lint-imports
 
-manifests: $(STAMP) ## write config/ from the Python types
+commits: $(STAMP) ## check the commit messages since BASE (default: main)
+	@$(BIN)/python hack/check_commits.py $(BASE)
+
+manifests: $(STAMP) ## generate config/ from the Python types
 	$(BIN)/python -m aimctl.api.generate config
 
-check-manifests: manifests ## fail when config/ is not what the types say
-	@git diff --exit-code -- config || { echo "config/ differs from the types: commit what 'make manifests' wrote" >&2; exit 1; }
-	@test -z "$$(git ls-files --others --exclude-standard -- config)" || { echo "config/ has files git does not know: add them" >&2; exit 1; }
+check-manifests: manifests ## fail if config/ differs from what the types generate
+	@git diff --exit-code -- config || { echo "config/ differs from the types: commit what 'make manifests' generated" >&2; exit 1; }
+	@test -z "$$(git ls-files --others --exclude-standard -- config)" || { echo "config/ has files that are not in git: add them" >&2; exit 1; }
 
-bench: $(STAMP) ## sync and updates of 20,000 templates beside kopf (BENCH_ARGS=--help for options)
+bench: $(STAMP) ## compare syncing 20,000 templates with kopf (BENCH_ARGS=--help for options)
 	@$(BIN)/python test/bench/run.py $(BENCH_ARGS)
 
-bench-scale: $(STAMP) ## what a service costs the operator, among 200 and among 2,000 (BENCH_ARGS=--help for options)
+bench-scale: $(STAMP) ## measure the cost per service with 200 and 2,000 services (BENCH_ARGS=--help for options)
 	@$(BIN)/python test/bench/scale.py $(BENCH_ARGS)
 
-lock: ## renew requirements.lock from pyproject.toml
+lock: ## update requirements.lock from pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --all-extras pyproject.toml -o requirements.lock
 
-clean: ## remove what the targets made
+clean: ## remove everything that the targets created
 	rm -rf $(VENV) .bench .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-ci: test lint types contracts check-manifests test-envtest ## all that has to hold before a change lands
+ci: test lint types contracts check-manifests test-envtest ## run every check that a change must pass

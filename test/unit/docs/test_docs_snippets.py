@@ -18,7 +18,7 @@ from aimctl.runtime.manager import Manager
 from aimctl.testing import virtual_clock, virtual_time
 
 ROOT = Path(__file__).parents[3]
-DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def blocks(name, language="python"):
