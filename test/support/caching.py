@@ -22,7 +22,6 @@ from aimctl.controllers.assembly import Assembly
 from aimctl.controllers.caching.wiring import add_template_caching
 from aimctl.controllers.metrics import OperatorMetrics
 from aimctl.controllers.options import OperatorOptions
-from aimctl.controllers.templates.admission import DiscoveryAdmission
 from aimctl.controllers.templates.wiring import add_templates
 from aimctl.domain.caching.template_cache import model_cache_name
 from aimctl.runtime.manager import Manager, ManagerOptions
@@ -31,6 +30,7 @@ from support.operator import Wire, world
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from aimctl.controllers.templates.admission import DiscoveryAdmission
     from support.operator import World
 
 __all__ = ["LLAMA", "SOURCES", "TOKENIZER", "Hands", "hands"]
@@ -66,14 +66,7 @@ class Hands:
             identity="manager",
             rng=random.Random(0),
         )
-        admission = DiscoveryAdmission(
-            cache=manager.cache,
-            client=manager.client,
-            api_reader=manager.api_reader,
-            clock=manager.clock,
-            limit=options.discovery_limit,
-            namespaces=(),
-        )
+        admission: DiscoveryAdmission
         metrics = OperatorMetrics(
             manager.metrics.registry,
             limit=10,
@@ -81,7 +74,7 @@ class Hands:
             pending=lambda: admission.pending,
         )
         assembly = Assembly(manager, options, metrics)
-        add_templates(assembly, admission)
+        admission = add_templates(assembly)
         add_template_caching(assembly)
         self._stop = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(manager.run(self._stop))

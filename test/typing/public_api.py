@@ -13,6 +13,7 @@ import msgspec
 from aimctl.runtime.cache import Cache, EventHandler, Informer
 from aimctl.runtime.clock import Clock, LoopClock
 from aimctl.runtime.controller import (
+    Channel,
     Controller,
     EnqueueMapped,
     EnqueueObject,
@@ -98,6 +99,9 @@ def parts_fit_together(
     assert_type(controller.queue, WorkQueue[Request])
     assert_type(manager.client, Client)
     assert_type(manager.controller("more", reconciler, for_=WIDGETS, owns=[PODS]), Controller)
+    requeue = Channel()
+    manager.controller("keyless", reconciler, sources=[requeue], rate_limiter=limiter)
+    manager.controller("misspelt", reconciler, for_=WIDGETS, recocnile_timeout=1.0)  # type: ignore[call-arg]  # an error, as it should be
 
 
 async def the_queue_hands_out_what_it_was_given(queue: WorkQueue[str]) -> None:

@@ -1,43 +1,47 @@
-"""What the wiring of every area shares: the manager, the options, and how a controller is added.
+"""What the wiring of every area shares: the manager, the options, and the defaults of its controllers.
 
-Each area (templates, services, caching, models) has one ``add_...(assembly)`` function in a ``wiring_...`` module that
-declares its kinds and indexes, makes its reconcilers, and says which events ask for which of them.
+Each area (templates, services, caching, models) has ``add_...(assembly)`` functions in its ``wiring`` modules. They
+declare kinds and indexes, create the reconcilers, and add them with ``manager.controller``: that call lists the events
+that enqueue requests.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, TypedDict, final
 
 from aimctl.controllers.observer import TemplateObserver
 from aimctl.controllers.status import Turns
-from aimctl.runtime.controller import Controller
-from aimctl.runtime.queue import ExponentialRateLimiter
+from aimctl.runtime.queue import ExponentialRateLimiter, RateLimiter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from aimctl.controllers.metrics import OperatorMetrics
     from aimctl.controllers.options import OperatorOptions
-    from aimctl.runtime.controller import HotLoopDetector, Reconciler, Request, Source
-    from aimctl.runtime.kube import Resource
+    from aimctl.runtime.controller import Request
     from aimctl.runtime.manager import Manager
 
-__all__ = ["LONGEST_PAUSE_SECONDS", "Assembly"]
+__all__ = ["MAX_BACKOFF_SECONDS", "Assembly", "ControllerDefaults"]
 
-LONGEST_PAUSE_SECONDS = 60.0
-"""Between two attempts that fail, so that nothing waits much longer than an outage lasted."""
+MAX_BACKOFF_SECONDS = 60.0
+"""Longest pause between two failed reconciles of an object, so that none waits much longer than an outage lasts."""
+
+
+class ControllerDefaults(TypedDict):
+    """Options of ``manager.controller`` that all controllers of the operator share."""
+
+    max_concurrent_reconciles: int
+    rate_limiter: RateLimiter[Request]
 
 
 @final
 class Assembly:
-    """See the module.
+    """The collaborators that all areas use.
 
     Attributes:
         manager: with clock, client, cache, events.
         options: the operator's.
-        observer: declares and reads templates and what they refer to.
+        observer: declares and reads templates and the objects they refer to.
         metrics: the operator's own.
-        turns: for every writer of a status: several kinds have more than one.
+        turns: serializes writes to one status, which may have several writers.
     """
 
     def __init__(self, manager: Manager, options: OperatorOptions, metrics: OperatorMetrics) -> None:
@@ -48,39 +52,9 @@ class Assembly:
         self.turns = Turns()
         self.observer = TemplateObserver(manager.cache, options, manager.clock)
 
-    def add(
-        self,
-        name: str,
-        reconciler: Reconciler,
-        kind: Resource[Any] | str,
-        sources: Iterable[Source],
-        *,
-        workers: int | None = None,
-        hot_loop: HotLoopDetector[Request] | None = None,
-    ) -> Controller:
-        """Make a controller and add it to the manager.
-
-        Args:
-            name: in metrics and logs.
-            reconciler: what it runs.
-            kind: whose keys it works on.
-            sources: where requests come from.
-            workers: reconciles at once; the options' when None.
-            hot_loop: another detector than the default.
-        """
-        manager = self.manager
-        controller = Controller(
-            name,
-            reconciler,
-            kind=kind if isinstance(kind, str) else kind.kind,
-            sources=sources,
-            clock=manager.clock,
-            rng=manager.rng,
-            rate_limiter=ExponentialRateLimiter(max_seconds=LONGEST_PAUSE_SECONDS),
-            max_concurrent_reconciles=workers or self.options.max_concurrent_reconciles,
-            metrics=manager.metrics.controller(name),
-            queue_metrics=manager.metrics.queue(name),
-            hot_loop=hot_loop,
-        )
-        manager.add(controller)
-        return controller
+    def defaults(self, workers: int | None = None) -> ControllerDefaults:
+        """The defaults for one controller; ``workers`` replaces the number of concurrent reconciles."""
+        return {
+            "max_concurrent_reconciles": workers or self.options.max_concurrent_reconciles,
+            "rate_limiter": ExponentialRateLimiter(max_seconds=MAX_BACKOFF_SECONDS),
+        }

@@ -14,11 +14,11 @@ from aimctl.controllers.models.wiring import add_models
 from aimctl.controllers.options import OperatorOptions
 from aimctl.controllers.services.wiring import add_services
 from aimctl.controllers.services.wiring_derivation import add_derivation
-from aimctl.controllers.templates.admission import DiscoveryAdmission
 from aimctl.controllers.templates.wiring import add_templates
 
 if TYPE_CHECKING:
     from aimctl.controllers.models.registry import ImageRegistry
+    from aimctl.controllers.templates.admission import DiscoveryAdmission
     from aimctl.runtime.manager import Manager
 
 __all__ = ["OperatorOptions", "add_operator"]
@@ -27,28 +27,20 @@ __all__ = ["OperatorOptions", "add_operator"]
 def add_operator(
     manager: Manager, options: OperatorOptions, registry: ImageRegistry | None = None
 ) -> DiscoveryAdmission:
-    """Add the operator's controllers, metrics and debug page to a manager; returns the admission for whoever shows it.
+    """Add the operator's controllers, metrics and debug page to a manager; returns discovery admission.
 
-    Call it before ``manager.run()``. Images' metadata are read from ``registry``; default: the real registries, or the
-    mirrors of the options.
+    Call it before ``manager.run()``. Image labels are read from ``registry``; by default from the real registries, or
+    from the mirrors of the options.
     """
-    admission = DiscoveryAdmission(
-        cache=manager.cache,
-        client=manager.client,
-        api_reader=manager.api_reader,
-        clock=manager.clock,
-        limit=options.discovery_limit,
-        namespaces=options.namespaces,
-    )
+    admission: DiscoveryAdmission
     metrics = OperatorMetrics(
         manager.metrics.registry,
         limit=options.discovery_limit,
         running=lambda: admission.running,
         pending=lambda: admission.pending,
     )
-    admission.on_granted(metrics.wait_seconds.observe)
     assembly = Assembly(manager, options, metrics)
-    add_templates(assembly, admission)
+    admission = add_templates(assembly)
     add_caching(assembly)
     add_services(assembly)
     add_derivation(assembly)

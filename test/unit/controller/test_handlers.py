@@ -9,7 +9,6 @@ from aimctl.runtime.controller import (
     EnqueueObject,
     EnqueueOwner,
     Request,
-    Signalled,
     Updated,
 )
 from support.things import CLUSTER_THINGS, PARTS, THINGS, make, owner
@@ -25,7 +24,6 @@ def part(*owners, namespace="ns"):
         Created(make("a")),
         Updated(make("a", rv=1), make("a", rv=2)),
         Deleted(make("a"), confirmed=False),
-        Signalled(make("a")),
     ],
 )
 def test_an_object_is_its_own_request(event):

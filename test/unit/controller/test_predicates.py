@@ -5,7 +5,6 @@ import pytest
 from aimctl.runtime.controller import (
     Created,
     Deleted,
-    Signalled,
     Updated,
     all_of,
     annotations_changed,
@@ -28,7 +27,7 @@ def update(**changes):
 
 
 @pytest.mark.parametrize("predicate", ALL)
-@pytest.mark.parametrize("event", [Created(OLD), Created(OLD, initial=True), Deleted(OLD), Signalled(OLD)])
+@pytest.mark.parametrize("event", [Created(OLD), Created(OLD, initial=True), Deleted(OLD)])
 def test_only_updates_are_judged(predicate, event):
     assert predicate(event)
 

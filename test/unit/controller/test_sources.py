@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from aimctl.runtime.controller import (
     Channel,
-    ChannelClosed,
+    Controller,
     Deleted,
     EnqueueMapped,
     EnqueueObject,
@@ -196,56 +196,58 @@ async def test_a_predicate_that_fails_lets_the_event_pass():
 
 
 @virtual_time
-async def test_channel_events_sent_before_and_after_the_start_are_delivered():
+async def test_requests_sent_to_a_channel_before_and_after_the_start_are_reconciled():
     """Checklist 103: Channel events, also those sent before start, are delivered."""
-    channel, reconciler = Channel(EnqueueObject()), Scripted()
-    await channel.send(make("early"))
+    channel, reconciler = Channel(), Scripted()
+    channel.send(Request("ns", "early"))
     async with running(reconciler, channel):
         await asyncio.sleep(1)
-        await channel.send(make("late"))
+        channel.send(Request("ns", "late"))
         await asyncio.sleep(1)
     assert [run.name for run in reconciler.runs] == ["early", "late"]
 
 
 @virtual_time
-async def test_a_full_channel_holds_its_senders_until_the_start():
-    """Checklist 103: queueing resumes once unblocked."""
-    channel, queue = Channel(EnqueueObject(), buffer=2), work_queue()
-    sends = [asyncio.create_task(channel.send(make(name))) for name in "abcd"]
-    await asyncio.sleep(1)
-    assert [task.done() for task in sends] == [True, True, False, False]
+async def test_a_channel_coalesces_requests_and_keeps_the_highest_priority():
+    channel, queue = Channel(), work_queue()
+    for name, priority in (("a", PRIORITY_LOW), ("b", 7), ("a", 5), ("b", PRIORITY_LOW)):
+        channel.send(Request("ns", name), priority=priority)
     await channel.start(queue)
-    await asyncio.gather(*sends)
-    assert [name for name, _ in ready(queue)] == ["a", "b", "c", "d"]
+    assert dict(ready(queue)) == {"a": 5, "b": 7}
+    channel.send(Request("ns", "a"))
+    assert dict(ready(queue)) == {"a": 5, "b": 7}
 
 
 @virtual_time
-async def test_closing_a_channel_ends_it_and_keeps_what_was_sent():
+async def test_requests_sent_to_a_standby_wait_for_the_first_worker():
+    channel, reconciler = Channel(), Scripted()
+    subject = Controller("test", reconciler, sources=[channel], clock=virtual_clock())
+    await subject.warm_up()
+    channel.send(Request("ns", "a"))
+    await asyncio.sleep(60)
+    assert reconciler.runs == []
+    task = asyncio.create_task(subject.run())
+    await asyncio.sleep(1)
+    assert [run.name for run in reconciler.runs] == ["a"]
+    subject.stop()
+    await task
+
+
+@virtual_time
+async def test_a_channel_serves_one_controller_and_ignores_requests_after_its_stop():
     """Checklist 103: closing the channel ends it."""
-    channel, queue = Channel(EnqueueObject(), buffer=1), work_queue()
-    await channel.send(make("a"))
-    blocked = asyncio.create_task(channel.send(make("b")))
-    await asyncio.sleep(1)
-    channel.close()
-    with pytest.raises(ChannelClosed):
-        await blocked
-    with pytest.raises(ChannelClosed, match="closed"):
-        await channel.send(make("c"))
-    await channel.start(queue)
-    assert [name for name, _ in ready(queue)] == ["a"]
-
-
-@virtual_time
-async def test_a_channel_serves_one_controller_and_ends_with_it():
-    channel = Channel(EnqueueObject())
+    channel, queue = Channel(), work_queue()
     async with running(Scripted(), channel):
         await asyncio.sleep(1)
         with pytest.raises(RuntimeError, match="own Channel"):
-            await channel.start(work_queue())
-    with pytest.raises(ChannelClosed):
-        await channel.send(make())
-    with pytest.raises(ValueError, match="buffer=0"):
-        Channel(EnqueueObject(), buffer=0)
+            await channel.start(queue)
+    channel.send(Request("ns", "a"))
+    unused = Channel()
+    unused.send(Request("ns", "a"))
+    unused.stop()
+    unused.send(Request("ns", "b"))
+    await unused.start(queue)
+    assert ready(queue) == []
 
 
 def test_the_hot_loop_detector_speaks_once_a_window_and_forgets_old_keys():

@@ -72,6 +72,7 @@ class Bench:
             api_reader=reader,
             clock=clock,
             limit=2,
+            requeue=lambda _: None,
         )
         self.version = 100
         self.create_seconds = create_seconds

@@ -25,6 +25,8 @@ from support.operator import World, world
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from aimctl.runtime.controller import Request
+
 
 def wish(name: str) -> DiscoveryWish:
     owner = {"apiVersion": "v1", "kind": "T", "name": name, "uid": f"uid-{name}", "controller": True}
@@ -44,7 +46,8 @@ def wish(name: str) -> DiscoveryWish:
 class Bench:
     def __init__(self, w: World, limit: int) -> None:
         self.w = w
-        self.woken = 0
+        self.requeued: list[Request] = []
+        self.busy = False
         self.waited: list[float] = []
         self.cache = Cache(w.cluster.client(), clock=w.cluster.clock, rng=random.Random(1))
         self.cache.declare(JOBS, label_selector=DISCOVERY_SELECTOR, indexes=JOB_INDEXES)
@@ -55,12 +58,10 @@ class Bench:
             api_reader=reader,
             clock=w.cluster.clock,
             limit=limit,
+            requeue=self.requeued.append,
+            granted=self.waited.append,
+            busy=lambda: self.busy,
         )
-        self.admission.wake_with(self._wake)
-        self.admission.on_granted(self.waited.append)
-
-    def _wake(self) -> None:
-        self.woken += 1
 
     def want(self, name: str, plan: Any = None, *, awaited: bool = False, refused: Any = None) -> None:
         candidate = Candidate(f"team/{name}", "team", name, awaited)
@@ -115,11 +116,11 @@ async def test_who_wants_nothing_any_more_gives_the_turn_to_the_next() -> None:
 async def test_asking_again_for_the_same_wakes_nobody_and_a_better_place_in_the_line_does() -> None:
     async with bench() as b:
         b.want("a")
-        assert b.woken == 1
+        assert b.requeued == [ROUND]
         b.want("a")
-        assert b.woken == 1
+        assert b.requeued == [ROUND]
         b.want("a", awaited=True)
-        assert b.woken == 2
+        assert b.requeued == [ROUND] * 2
 
 
 @virtual_time
@@ -193,18 +194,17 @@ async def test_a_creation_without_a_clear_answer_is_looked_up_and_found() -> Non
 @virtual_time
 async def test_a_new_leader_hears_everyone_before_it_gives_the_first_slot_away_but_not_for_ever() -> None:
     async with bench(limit=1) as b:
-        busy = True
-        b.admission.gather_while(lambda: busy)
+        b.busy = True
         b.want("z")
         soon = await b.round()
         assert soon is not None
         assert soon < 0.5
         assert b.created == []
         b.want("a")
-        busy = False
+        b.busy = False
         await b.round()
         assert b.created == ["a"]
-        busy = True  # only the first slots wait
+        b.busy = True  # only the first slots wait
         b.admission.withdraw("team/z")
         b.want("b")
         await b.w.delete_job(b.w.ledger.jobs["team", "a"])
@@ -212,7 +212,7 @@ async def test_a_new_leader_hears_everyone_before_it_gives_the_first_slot_away_b
         await b.round()
         assert b.created == ["a", "b"]
     async with bench(limit=1) as b:
-        b.admission.gather_while(lambda: True)
+        b.busy = True
         b.want("z")
         await b.round()
         await b.w.cluster.clock.sleep(10)

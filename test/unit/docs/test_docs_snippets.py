@@ -71,11 +71,11 @@ def test_every_test_in_the_library_guide_is_run():
 
 
 @virtual_time
-async def test_the_long_way_to_a_controller_works_like_the_short_one():
+async def test_each_source_of_the_guide_causes_a_reconcile():
     async with DevCluster(clock=virtual_clock(), crds=[LIBRARY.TEAM_CRD]) as cluster:
         client, stop = cluster.client(), asyncio.Event()
         manager = Manager(cluster.transport(), clock=cluster.clock)
-        pushed = LIBRARY.add_teams_at_length(manager)
+        requeue = LIBRARY.add_teams_by_region(manager)
         runs = manager.metrics.reconciles.labels("teams", "success")._value
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(manager.run(stop))
@@ -85,8 +85,11 @@ async def test_the_long_way_to_a_controller_works_like_the_short_one():
             await asyncio.sleep(1)
             roster = await client.get(LIBRARY.CONFIG_MAPS, "a-roster", "default")
             assert roster.view.data == {"members": "x"}
+            before = runs.get()
+            requeue.send(team.key)
+            await asyncio.sleep(1)
+            assert runs.get() == before + 1
             for cause in (
-                pushed.send(team),
                 client.create(LIBRARY.CONFIG_MAPS, {"metadata": {"name": "region-eu"}}, "default"),
                 client.delete(LIBRARY.CONFIG_MAPS, "a-roster", "default"),
             ):

@@ -6,7 +6,7 @@ import gc
 import pytest
 
 from aimctl.runtime.cache import Informer
-from aimctl.runtime.controller import CacheSyncTimeout, Controller
+from aimctl.runtime.controller import CacheSyncTimeout, Channel, Controller, Request, generation_changed
 from aimctl.runtime.kube.errors import WriteRefused
 from aimctl.runtime.kube.objects import Resource
 from aimctl.runtime.manager import GraceExceeded, LeaderElectionOptions, LeaderLost, Manager, ManagerOptions
@@ -358,7 +358,7 @@ async def test_two_controllers_of_one_name_are_refused():
     """Checklist 108: same controller name twice = error."""
     story = Story()
     story.manager.add(controller("things", HandFed()))
-    with pytest.raises(ValueError, match="named 'things' is there already"):
+    with pytest.raises(ValueError, match="named 'things' exists already"):
         story.manager.add(controller("things", HandFed()))
 
 
@@ -516,5 +516,32 @@ async def test_the_convenience_declares_what_it_watches():
     assert isinstance(story.manager.cache.informer(children), Informer)
     assert (made.kind, made.name) == ("ConfigMap", "maps")
     assert story.manager.controllers == {"maps": made}
-    with pytest.raises(ValueError, match="'maps' is there already"):
+    with pytest.raises(ValueError, match="'maps' exists already"):
         story.manager.controller("maps", Scripted(), for_=CONFIG_MAPS)
+    with pytest.raises(TypeError, match="max_concurent_reconciles"):
+        story.manager.controller("typo", Scripted(), for_=CONFIG_MAPS, max_concurent_reconciles=4)
+
+
+@virtual_time
+async def test_a_controller_uses_the_declaration_that_the_cache_has():
+    story = Story()
+    informer = story.manager.cache.declare(CONFIG_MAPS, namespaces=["a"], projection="metadata")
+    story.manager.controller("maps", Scripted(), for_=CONFIG_MAPS)
+    assert story.manager.cache.informers == (informer,)
+
+
+@virtual_time
+async def test_a_controller_without_a_kind_reconciles_what_its_channel_gets():
+    story, channel, reconciler = Story(), Channel(), Scripted()
+    made = story.manager.controller("rounds", reconciler, kind="Round", sources=[channel])
+    assert (made.kind, story.manager.cache.informers) == ("Round", ())
+    channel.send(Request("", "early"))
+    await story.start()
+    await asyncio.sleep(1)
+    channel.send(Request("", "late"))
+    await asyncio.sleep(1)
+    assert [run.name for run in reconciler.runs] == ["early", "late"]
+    await story.end()
+    for options in ({"owns": [CONFIG_MAPS]}, {"predicates": [generation_changed]}):
+        with pytest.raises(ValueError, match="'more': owns and predicates need for_"):
+            Story().manager.controller("more", Scripted(), **options)

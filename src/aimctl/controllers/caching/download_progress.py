@@ -47,20 +47,19 @@ class DownloadProgressReconciler:
         observer: for Jobs and pods.
         client: reads logs.
         clock: time.
+        progressed: enqueues a model cache whose download has progressed.
     """
 
-    def __init__(self, observer: TemplateObserver, client: Client, clock: Clock) -> None:
+    def __init__(
+        self, observer: TemplateObserver, client: Client, clock: Clock, progressed: Callable[[Request], None]
+    ) -> None:
         self._observer = observer
         self._client = client
         self._clock = clock
-        self._tell: Callable[[Request], None] = lambda _: None
+        self._progressed = progressed
         self._read_at: dict[Request, float] = {}
         self._measured: dict[Request, tuple[str, int]] = {}
         """The UID of the pod, and bytes on the volume as its log last said."""
-
-    def tell_with(self, tell: Callable[[Request], None]) -> None:
-        """How to say that a download has come on."""
-        self._tell = tell
 
     def measured(self, request: Request) -> int | None:
         """Bytes on the volume, while a download runs whose log has told."""
@@ -85,7 +84,7 @@ class DownloadProgressReconciler:
         amount = await self._read(pod)
         if amount is not None and self.measured(request) != amount:
             self._measured[request] = (pod.metadata.uid, amount)
-            self._tell(request)
+            self._progressed(request)
         return Result(requeue_after=float(PROGRESS_SECONDS))
 
     async def _read(self, pod: PodView) -> int | None:

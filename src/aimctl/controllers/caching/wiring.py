@@ -26,13 +26,14 @@ from aimctl.runtime.controller import (
     Watch,
     changed,
     generation_changed,
+    objects_of,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
 
     from aimctl.controllers.assembly import Assembly
-    from aimctl.runtime.controller import Source
+    from aimctl.runtime.controller import Event, Source
     from aimctl.runtime.kube import Object
 
 __all__ = ["add_caching", "add_template_caching"]
@@ -76,10 +77,9 @@ def _of_template(obj: Object[Any]) -> Hashable:
     return (obj.meta.generation, obj.meta.deletion_timestamp, bytes(status.model_sources), discovered)
 
 
-def _asks(template: Object[Any]) -> Iterator[Request]:
-    """The template, if it says anything about caching, or has been told anything."""
-    if b'"caching"' in template.raw or b'"CacheWarm"' in template.raw:
-        yield template.key
+def _concerns_caching(event: Event[Any]) -> bool:
+    """A predicate: the template has caching in its spec, or the condition CacheWarm."""
+    return any(b'"caching"' in obj.raw or b'"CacheWarm"' in obj.raw for obj in objects_of(event))
 
 
 def _wish(service: Object[Any]) -> Hashable:
@@ -112,19 +112,25 @@ class _TemplateCaches:
             "turns": assembly.turns,
             "events": manager.events,
         }
-        warming = [
-            Watch(informer(kinds.TEMPLATES), EnqueueMapped(_asks)),
-            Watch(informer(kinds.TEMPLATE_CACHES), EnqueueObject()),
-        ]
-        assembly.add("warming", WarmingReconciler(**common), kinds.TEMPLATES, warming)
-        assembly.add(
-            "templatecaches", TemplateCacheReconciler(**common), kinds.TEMPLATE_CACHES, self._sources()
+        manager.controller(
+            "warming",
+            WarmingReconciler(**common),
+            for_=kinds.TEMPLATES,
+            predicates=[_concerns_caching],
+            sources=[Watch(informer(kinds.TEMPLATE_CACHES), EnqueueObject())],
+            **assembly.defaults(),
+        )
+        manager.controller(
+            "templatecaches",
+            TemplateCacheReconciler(**common),
+            for_=kinds.TEMPLATE_CACHES,
+            sources=self._sources(),
+            **assembly.defaults(),
         )
 
     def _sources(self) -> list[Source]:
         informer = self._cache.informer
         return [
-            Watch(informer(kinds.TEMPLATE_CACHES), EnqueueObject()),
             Watch(informer(kinds.TEMPLATE_CACHES), EnqueueMapped(self._sharing), [generation_changed]),
             Watch(informer(kinds.MODEL_CACHES), EnqueueMapped(self._using), pause=ROLL_UP_SECONDS),
             *(

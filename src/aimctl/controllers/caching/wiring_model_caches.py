@@ -19,9 +19,9 @@ from aimctl.controllers.caching.model_cache_observer import UNBOUND, ModelCacheO
 from aimctl.controllers.caching.model_caches import ModelCacheReconciler
 from aimctl.controllers.indexes.templates import EVERYWHERE, place
 from aimctl.runtime.controller import (
+    Channel,
     EnqueueMapped,
     EnqueueObject,
-    EnqueueOwner,
     Request,
     Watch,
     changed,
@@ -40,9 +40,9 @@ __all__ = ["add_model_caches"]
 
 def add_model_caches(assembly: Assembly) -> None:
     """Add the reconciler of model caches, and the one that reads how far downloads are."""
-    manager, cache = assembly.manager, assembly.cache
+    manager, cache, progressed = assembly.manager, assembly.cache, Channel()
     observer = ModelCacheObserver(assembly.observer, assembly.options.namespaces, manager.clock)
-    progress = DownloadProgressReconciler(assembly.observer, manager.client, manager.clock)
+    progress = DownloadProgressReconciler(assembly.observer, manager.client, manager.clock, progressed.send)
     reconciler = ModelCacheReconciler(
         observer=observer,
         client=manager.client,
@@ -63,15 +63,15 @@ def add_model_caches(assembly: Assembly) -> None:
         for obj in cache.by_index(kinds.MODEL_CACHES, "storage", UNBOUND):
             yield obj.key
 
-    controller = assembly.add(
+    manager.controller(
         "modelcaches",
         reconciler,
-        kinds.MODEL_CACHES,
-        [
-            Watch(informer(kinds.MODEL_CACHES), EnqueueObject()),
+        for_=kinds.MODEL_CACHES,
+        owns=[JOBS],
+        sources=[
+            progressed,
             Watch(informer(kinds.TEMPLATE_CACHES), EnqueueMapped(_listed), [changed(_models)]),
             Watch(informer(PVCS), EnqueueObject()),
-            Watch(informer(JOBS), EnqueueOwner(kinds.MODEL_CACHES)),
             Watch(informer(PODS), EnqueueMapped(claims_of)),
             *(
                 Watch(informer(kind), EnqueueMapped(configured), [generation_changed])
@@ -79,14 +79,14 @@ def add_model_caches(assembly: Assembly) -> None:
             ),
             Watch(informer(kinds.STORAGE_CLASSES), EnqueueMapped(unbound)),
         ],
+        **assembly.defaults(),
     )
-    progress.tell_with(controller.queue.add)
-    assembly.add(
+    manager.controller(
         "downloadprogress",
         progress,
-        kinds.MODEL_CACHES,
-        [Watch(informer(PODS), EnqueueMapped(claims_of))],
-        workers=WORKERS,
+        kind=kinds.MODEL_CACHES.kind,
+        sources=[Watch(informer(PODS), EnqueueMapped(claims_of))],
+        **assembly.defaults(WORKERS),
     )
 
 

@@ -49,7 +49,8 @@ class ModelReconciler:
         readings: reads images.
         client: writes.
         turns: shared with all writers of statuses.
-        events: tells people.
+        events: the event recorder.
+        requeue: enqueues a model whose image has been read.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class ModelReconciler:
         client: Client,
         turns: Turns,
         events: EventRecorder,
+        requeue: Callable[[Request], None],
     ) -> None:
         self._resource = resource
         self._observer = observer
@@ -68,11 +70,7 @@ class ModelReconciler:
         self._client = client
         self._status = StatusWriter(client, observer.cache, turns, FIELD_MANAGER)
         self._events = events
-        self._wake: Callable[[Request], None] = lambda _: None
-
-    def wake_with(self, wake: Callable[[Request], None]) -> None:
-        """How to ask for another look at a model whose image has been read: adds it to the controller's queue."""
-        self._wake = wake
+        self._requeue = requeue
 
     async def reconcile(self, request: Request) -> Result | None:
         """Observe, decide, apply."""
@@ -83,7 +81,7 @@ class ModelReconciler:
         ask_again = None
         question = seen.to_read()
         if question is not None:
-            reading, ask_again = self._readings.ask(question, self._wake, request)
+            reading, ask_again = self._readings.ask(question, self._requeue, request)
             seen = replace(seen, reading=reading)
         seen = self._observer.with_named(seen)
         decision = decide_model(seen)

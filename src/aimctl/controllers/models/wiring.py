@@ -21,9 +21,9 @@ from aimctl.controllers.models.reconciler import ModelReconciler
 from aimctl.controllers.models.registry_client import OciRegistry
 from aimctl.controllers.models.registry_http import HttpExchange
 from aimctl.runtime.controller import (
+    Channel,
     Created,
     EnqueueMapped,
-    EnqueueObject,
     Request,
     Updated,
     Watch,
@@ -75,6 +75,7 @@ def add_models(assembly: Assembly, registry: ImageRegistry | None = None) -> Non
     observer = ModelObserver(assembly.observer, options, manager.clock)
     for resource, name, scope in _SCOPES:
         assembly.cache.informer(resource).add_handler(metrics.models(str(scope)))
+        requeue = Channel()
         reconciler = ModelReconciler(
             resource,
             observer=observer,
@@ -82,9 +83,15 @@ def add_models(assembly: Assembly, registry: ImageRegistry | None = None) -> Non
             client=manager.client,
             turns=assembly.turns,
             events=manager.events,
+            requeue=requeue.send,
         )
-        controller = assembly.add(name, reconciler, resource, _sources(assembly, observer, resource))
-        reconciler.wake_with(controller.queue.add)
+        manager.controller(
+            name,
+            reconciler,
+            for_=resource,
+            sources=[*_sources(assembly, observer, resource), requeue],
+            **assembly.defaults(),
+        )
 
 
 def _sources(assembly: Assembly, observer: ModelObserver, resource: Resource[Any]) -> list[Source]:
@@ -110,7 +117,6 @@ def _sources(assembly: Assembly, observer: ModelObserver, resource: Resource[Any
             yield Request("", name)
 
     sources: list[Source] = [
-        Watch(cache.informer(resource), EnqueueObject()),
         *(
             Watch(cache.informer(kind), EnqueueMapped(of_config), [generation_changed])
             for kind in (kinds.RUNTIME_CONFIGS, kinds.CLUSTER_RUNTIME_CONFIGS)

@@ -79,6 +79,7 @@ class ServiceReconciler:
         turns: shared with the other writers of the status.
         events: tells people.
         clock: time.
+        requeue: enqueues a service.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class ServiceReconciler:
         turns: Turns,
         events: EventRecorder,
         clock: Clock,
+        requeue: Callable[[Request], None],
     ) -> None:
         self._observer = observer
         self._client = client
@@ -97,6 +99,7 @@ class ServiceReconciler:
         self._status = StatusWriter(client, observer.cache, turns, FIELD_MANAGER)
         self._events = events
         self._clock = clock
+        self._requeue = requeue
         self._patience = Patience(clock)
         self._troubles: dict[Request, _Trouble] = {}
         self._admitted: dict[Request, ObservedInferenceService] = {}
@@ -104,17 +107,13 @@ class ServiceReconciler:
         self._without_runtime: set[Request] = set()
         """Services that lack nothing but KServe."""
 
-    async def follow_runtime(self, look_again: Callable[[Request], None]) -> None:
-        """Ask for another look at the services that wait for KServe once it is there; runs until cancelled.
-
-        Args:
-            look_again: adds a service to the controller's queue.
-        """
+    async def follow_runtime(self) -> None:
+        """Enqueue the services that wait for KServe once it is installed; runs until cancelled."""
         while True:
             await self._clock.sleep(RUNTIME_LOOK_SECONDS)
             if self._observer.kserve_served:
                 for request in tuple(self._without_runtime):
-                    look_again(request)
+                    self._requeue(request)
 
     async def reconcile(self, request: Request) -> Result | None:
         """Observe, decide, apply."""

@@ -13,7 +13,6 @@ All are found by index. A status that only tells how far something is asks nobod
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
 import msgspec
@@ -25,6 +24,7 @@ from aimctl.controllers.inventory import GpuChanges
 from aimctl.controllers.services.observer import ServiceObserver, model_settled
 from aimctl.controllers.services.reconciler import ServiceReconciler
 from aimctl.runtime.controller import (
+    Channel,
     EnqueueMapped,
     EnqueueObject,
     Request,
@@ -50,7 +50,7 @@ _CONFIGS: tuple[Resource[Any], ...] = (kinds.RUNTIME_CONFIGS, kinds.CLUSTER_RUNT
 
 def add_services(assembly: Assembly) -> None:
     """Add the reconciler of services."""
-    manager = assembly.manager
+    manager, requeue = assembly.manager, Channel()
     observer = ServiceObserver(assembly.observer, assembly.options, manager.clock)
     reconciler = ServiceReconciler(
         observer=observer,
@@ -59,10 +59,17 @@ def add_services(assembly: Assembly) -> None:
         turns=assembly.turns,
         events=manager.events,
         clock=manager.clock,
+        requeue=requeue.send,
     )
     assembly.cache.informer(kinds.SERVICES).add_handler(assembly.metrics.services())
-    controller = assembly.add("services", reconciler, kinds.SERVICES, _Sources(assembly).all())
-    manager.add(partial(reconciler.follow_runtime, controller.queue.add), name="KServe's arrival")
+    manager.controller(
+        "services",
+        reconciler,
+        for_=kinds.SERVICES,
+        sources=[*_Sources(assembly).all(), requeue],
+        **assembly.defaults(),
+    )
+    manager.add(reconciler.follow_runtime, name="KServe's arrival")
 
 
 class _Condition(msgspec.Struct, gc=False):
@@ -167,7 +174,6 @@ class _Sources:
         informer = self._cache.informer
         template_changed, cache_changed = changed(_of_template), changed(_of_cache)
         return [
-            Watch(informer(kinds.SERVICES), EnqueueObject()),
             *(
                 Watch(informer(kind), EnqueueMapped(self._of_template), [template_changed])
                 for kind in _TEMPLATES

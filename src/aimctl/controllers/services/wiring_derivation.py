@@ -24,7 +24,6 @@ from aimctl.domain.naming import LABEL_DERIVED
 from aimctl.runtime.controller import (
     Created,
     EnqueueMapped,
-    EnqueueObject,
     EnqueueOwner,
     Request,
     Watch,
@@ -65,16 +64,24 @@ def add_derivation(assembly: Assembly, observer: ServiceObserver | None = None) 
         events=manager.events,
         clock=manager.clock,
     )
-    assembly.add("derivation", reconciler, kinds.SERVICES, _Sources(assembly).all())
+    manager.controller(
+        "derivation",
+        reconciler,
+        for_=kinds.SERVICES,
+        predicates=[any_of(generation_changed, changed(_of_service))],
+        sources=_Sources(assembly).all(),
+        **assembly.defaults(),
+    )
     leftovers = LeftoverReconciler(
         cache=assembly.cache, client=manager.client, events=manager.events, clock=manager.clock
     )
-    derived = Watch(
-        assembly.cache.informer(kinds.TEMPLATES),
-        EnqueueObject(),
-        [label_selector({LABEL_DERIVED: "true"}), changed(lambda obj: obj.meta.owners)],
+    manager.controller(
+        "derived-leftovers",
+        leftovers,
+        for_=kinds.TEMPLATES,
+        predicates=[label_selector({LABEL_DERIVED: "true"}), changed(lambda obj: obj.meta.owners)],
+        **assembly.defaults(workers=1),
     )
-    assembly.add("derived-leftovers", leftovers, kinds.TEMPLATES, [derived], workers=1)
 
 
 class _Condition(msgspec.Struct, frozen=True, gc=False):
@@ -134,9 +141,6 @@ class _Sources:
         matters = changed(_of_template)
         templates = (kinds.TEMPLATES, kinds.CLUSTER_TEMPLATES)
         return [
-            Watch(
-                informer(kinds.SERVICES), EnqueueObject(), [any_of(generation_changed, changed(_of_service))]
-            ),
             Watch(informer(kinds.TEMPLATES), EnqueueOwner(kinds.SERVICES, controller_only=False), [matters]),
             *(Watch(informer(kind), EnqueueMapped(self._of_template), [matters]) for kind in templates),
             *(

@@ -93,7 +93,10 @@ class DiscoveryAdmission:
         api_reader: reads past the cache.
         clock: time.
         limit: unfinished discovery Jobs at once.
+        requeue: enqueues :data:`ROUND`.
         namespaces: where Jobs are looked for; empty for all.
+        granted: called with the seconds that a template waited for its slot.
+        busy: whether, after becoming leader, there are templates that have not been reconciled yet.
     """
 
     def __init__(
@@ -104,33 +107,24 @@ class DiscoveryAdmission:
         api_reader: Client,
         clock: Clock,
         limit: int,
+        requeue: Callable[[Request], None],
         namespaces: Sequence[str] = (),
+        granted: Callable[[float], object] = lambda _: None,
+        busy: Callable[[], bool] = lambda: False,
     ) -> None:
         self._client = client
         self._clock = clock
         self._limit = limit
         self._slots = Slots(cache=cache, api_reader=api_reader, clock=clock, namespaces=namespaces)
-        self._waited: Callable[[float], object] = lambda _: None
+        self._granted = granted
         self._waiting: dict[str, _Waiting] = {}
-        self._wake: Callable[[], None] = lambda: None
-        self._busy: Callable[[], bool] = lambda: False
+        self._requeue = requeue
+        self._busy = busy
         self._gathered = False
         self._gather_until: float | None = None
         self._log = structlog.get_logger(__name__)
 
     # ---- what the discovery reconcilers say
-
-    def wake_with(self, wake: Callable[[], None]) -> None:
-        """How to ask for a round: adds :data:`ROUND` to the controller's queue."""
-        self._wake = wake
-
-    def gather_while(self, busy: Callable[[], bool]) -> None:
-        """What says that after becoming leader there are still templates that nobody has looked at."""
-        self._busy = busy
-
-    def on_granted(self, waited: Callable[[float], object]) -> None:
-        """Whom to tell the seconds that a template waited for its slot."""
-        self._waited = waited
 
     def want(
         self,
@@ -152,7 +146,7 @@ class DiscoveryAdmission:
             return
         else:
             known.candidate = candidate
-        self._wake()
+        self._requeue(ROUND)
 
     def withdraw(self, key: str) -> None:
         """Wait no more; fine when it did not."""
@@ -280,7 +274,7 @@ class DiscoveryAdmission:
         else:
             self._slots.settle(key)
         self.withdraw(item.candidate.key)
-        self._waited(self._clock.monotonic() - item.since)
+        self._granted(self._clock.monotonic() - item.since)
         self._log.info("discovery Job created", job=str(key), template=item.candidate.key)
 
     def _release(self, key: ObjectKey, item: _Waiting, error: KubeError) -> None:

@@ -61,6 +61,7 @@ class DiscoveryReconciler:
         admission: gives slots.
         metrics: counts results.
         clock: time, for logs that cannot be read.
+        requeue: enqueues a template whose Job was refused.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class DiscoveryReconciler:
         admission: DiscoveryAdmission,
         metrics: OperatorMetrics,
         clock: Clock,
+        requeue: Callable[[Request], None],
     ) -> None:
         self._resource = resource
         self._observer = observer
@@ -82,11 +84,7 @@ class DiscoveryReconciler:
         self._events = events
         self._admission = admission
         self._metrics = metrics
-        self._look_again: Callable[[Request], None] = lambda _: None
-
-    def look_again_with(self, look_again: Callable[[Request], None]) -> None:
-        """How to ask for another look at a template whose Job was refused: adds it to the controller's queue."""
-        self._look_again = look_again
+        self._requeue = requeue
 
     async def reconcile(self, request: Request) -> Result | None:
         """Observe, decide, apply."""
@@ -179,7 +177,7 @@ class DiscoveryReconciler:
         obj = self._observer.cache.get(self._resource, request.name, request.namespace)
         if obj is not None:
             self._events.event(obj, "Warning", "DiscoveryJobRefused", message)
-            self._look_again(request)
+            self._requeue(request)
 
 
 def _age_of_newest_job(seen: TemplateObservation) -> float:

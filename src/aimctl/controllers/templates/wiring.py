@@ -21,9 +21,9 @@ from aimctl.controllers.templates.admission import ROUND, DiscoveryAdmission, sl
 from aimctl.controllers.templates.discovery import DiscoveryReconciler
 from aimctl.controllers.templates.reconciler import TemplateReconciler
 from aimctl.runtime.controller import (
+    Channel,
     Created,
     EnqueueMapped,
-    EnqueueObject,
     EnqueueOwner,
     HotLoopDetector,
     Request,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from aimctl.controllers.assembly import Assembly
-    from aimctl.runtime.controller import Source
+    from aimctl.runtime.controller import Controller, Source
     from aimctl.runtime.kube import Object, Resource
 
 __all__ = ["add_templates"]
@@ -49,23 +49,37 @@ _SCOPES: tuple[tuple[Resource[Any], Scope], ...] = (
 )
 
 
-def add_templates(assembly: Assembly, admission: DiscoveryAdmission) -> None:
-    """Add the reconcilers of templates and discovery, for both scopes, and admission."""
-    _Wiring(assembly, admission).build()
+def add_templates(assembly: Assembly) -> DiscoveryAdmission:
+    """Add the reconcilers of templates and discovery, for both scopes, and admission, which is returned."""
+    wiring = _Wiring(assembly)
+    wiring.build()
+    return wiring.admission
 
 
 @final
 class _Wiring:
-    def __init__(self, assembly: Assembly, admission: DiscoveryAdmission) -> None:
+    def __init__(self, assembly: Assembly) -> None:
+        manager, options = assembly.manager, assembly.options
         self._assembly = assembly
-        self._admission = admission
+        self._rounds = Channel()
+        self._discovery: list[Controller] = []
+        self.admission = DiscoveryAdmission(
+            cache=manager.cache,
+            client=manager.client,
+            api_reader=manager.api_reader,
+            clock=manager.clock,
+            limit=options.discovery_limit,
+            namespaces=options.namespaces,
+            requeue=self._rounds.send,
+            granted=assembly.metrics.wait_seconds.observe,
+            busy=lambda: any(len(controller.queue) for controller in self._discovery),
+        )
         self._options = assembly.options
         self._cache = assembly.cache
         self._observer = assembly.observer
 
     def build(self) -> None:
-        assembly, admission, manager = self._assembly, self._admission, self._assembly.manager
-        queues = []
+        assembly, manager = self._assembly, self._assembly.manager
         for resource, scope in _SCOPES:
             self._cache.informer(resource).add_handler(assembly.metrics.templates(str(scope)))
             prefix = "cluster" if scope is Scope.CLUSTER else ""
@@ -76,29 +90,44 @@ class _Wiring:
                 turns=assembly.turns,
                 events=manager.events,
             )
+            requeue = Channel()
             discovery = DiscoveryReconciler(
                 resource,
                 observer=self._observer,
                 client=manager.client,
                 turns=assembly.turns,
                 events=manager.events,
-                admission=admission,
+                admission=self.admission,
                 metrics=assembly.metrics,
                 clock=manager.clock,
+                requeue=requeue.send,
             )
-            assembly.add(f"{prefix}templates", templates, resource, self._common(resource))
-            controller = assembly.add(
-                f"{prefix}discovery", discovery, resource, [*self._common(resource), *self._of_jobs(resource)]
+            manager.controller(
+                f"{prefix}templates",
+                templates,
+                for_=resource,
+                sources=self._common(resource),
+                **assembly.defaults(),
             )
-            discovery.look_again_with(controller.queue.add)
-            queues.append(controller.queue)
-        admission.gather_while(lambda: any(map(len, queues)))
+            controller = manager.controller(
+                f"{prefix}discovery",
+                discovery,
+                for_=resource,
+                owns=[JOBS],
+                sources=[*self._common(resource), *self._for_discovery(resource), requeue],
+                **assembly.defaults(),
+            )
+            self._discovery.append(controller)
         jobs = Watch(self._cache.informer(JOBS), EnqueueMapped(lambda _: (ROUND,)), [slot_freed])
-        # Its one key stands for every template that waits and every Job that ends: often is right.
-        controller = assembly.add(
-            "discovery-admission", admission, "Job", [jobs], workers=1, hot_loop=HotLoopDetector(0)
+        manager.controller(
+            "discovery-admission",
+            self.admission,
+            kind=JOBS.kind,
+            sources=[jobs, self._rounds],
+            # One key stands for all templates and Jobs, so frequent rounds are no sign of a hot loop.
+            hot_loop=HotLoopDetector(0),
+            **assembly.defaults(workers=1),
         )
-        admission.wake_with(lambda: controller.queue.add(ROUND))
 
     # ---- sources
 
@@ -110,7 +139,6 @@ class _Wiring:
             return EnqueueMapped(lambda obj: find(index, obj))
 
         return [
-            Watch(informer(resource), EnqueueObject()),
             *(
                 Watch(informer(kind), by_name(index), [generation_changed])
                 for index, pair in (
@@ -125,7 +153,7 @@ class _Wiring:
             ),
         ]
 
-    def _of_jobs(self, resource: Resource[Any]) -> list[Source]:
+    def _for_discovery(self, resource: Resource[Any]) -> list[Source]:
         """What concerns a template's discovery."""
         informer, owner = self._cache.informer, EnqueueOwner(resource)
 
@@ -137,7 +165,7 @@ class _Wiring:
         def of_service(service: Object[Any]) -> Iterator[Request]:
             # Whether a service waits for it matters for a template's place in the line, and so only in the line.
             for request in waited_for(service):
-                if self._admission.waits(place(request.namespace, request.name)):
+                if self.admission.waits(place(request.namespace, request.name)):
                     yield request
 
         def waited_for(service: Object[Any]) -> Iterator[Request]:
@@ -152,7 +180,6 @@ class _Wiring:
                     yield item.key
 
         return [
-            Watch(informer(JOBS), owner),
             Watch(informer(PODS), EnqueueMapped(of_pod)),
             Watch(
                 informer(kinds.SERVICES),

@@ -160,6 +160,10 @@ class Cache:
             )
         return cast("Informer[T]", informer)
 
+    def declared(self, resource: Resource[T]) -> Informer[T] | None:
+        """The informer of a kind if it is declared, else None."""
+        return self._informers.get(resource)
+
     def get(self, resource: Resource[T], name: str, namespace: str = "") -> Object[T] | None:
         """One object, or None.
 

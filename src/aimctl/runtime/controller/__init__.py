@@ -7,8 +7,8 @@ from aimctl.runtime.controller.controller import Controller as Controller
 from aimctl.runtime.controller.events import Created as Created
 from aimctl.runtime.controller.events import Deleted as Deleted
 from aimctl.runtime.controller.events import Event as Event
-from aimctl.runtime.controller.events import Signalled as Signalled
 from aimctl.runtime.controller.events import Updated as Updated
+from aimctl.runtime.controller.events import objects_of as objects_of
 from aimctl.runtime.controller.handlers import EnqueueMapped as EnqueueMapped
 from aimctl.runtime.controller.handlers import EnqueueObject as EnqueueObject
 from aimctl.runtime.controller.handlers import EnqueueOwner as EnqueueOwner
@@ -37,7 +37,6 @@ from aimctl.runtime.controller.reconcile import RetryAfter as RetryAfter
 from aimctl.runtime.controller.reconcile import TerminalError as TerminalError
 from aimctl.runtime.controller.reconcile import current_reconcile_id as current_reconcile_id
 from aimctl.runtime.controller.sources import Channel as Channel
-from aimctl.runtime.controller.sources import ChannelClosed as ChannelClosed
 from aimctl.runtime.controller.sources import Source as Source
 from aimctl.runtime.controller.sources import Watch as Watch
 
@@ -45,7 +44,6 @@ __all__ = [
     "RESULT_LABELS",
     "CacheSyncTimeout",
     "Channel",
-    "ChannelClosed",
     "Controller",
     "ControllerMetrics",
     "Created",
@@ -64,7 +62,6 @@ __all__ = [
     "Request",
     "Result",
     "RetryAfter",
-    "Signalled",
     "Source",
     "TerminalError",
     "Updated",
@@ -79,5 +76,6 @@ __all__ = [
     "label_selector",
     "labels_changed",
     "not_",
+    "objects_of",
     "resource_version_changed",
 ]

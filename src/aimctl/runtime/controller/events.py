@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from aimctl.runtime.kube.objects import Object
 
-__all__ = ["Created", "Deleted", "Event", "Signalled", "Updated", "objects_of"]
+__all__ = ["Created", "Deleted", "Event", "Updated", "objects_of"]
 
 T = TypeVar("T")
 
@@ -52,15 +52,7 @@ class Deleted(Generic[T]):
     confirmed: bool = True
 
 
-@final
-@dataclass(frozen=True, slots=True)
-class Signalled(Generic[T]):
-    """Something outside the cluster concerns this object (see :class:`Channel`)."""
-
-    object: Object[T]
-
-
-Event: TypeAlias = Created[T] | Updated[T] | Deleted[T] | Signalled[T]
+Event: TypeAlias = Created[T] | Updated[T] | Deleted[T]
 
 
 def objects_of(event: Event[T]) -> Iterator[Object[T]]:

@@ -1,7 +1,7 @@
 """Which events are worth a look.
 
 Contract: a predicate is a pure function from an event to bool. Several at one source are ANDed. The ones here
-judge updates; creations, deletions and signals pass, unless the text says otherwise.
+judge updates; creations and deletions pass, unless the text says otherwise.
 
 An own status write comes back as an update: :func:`generation_changed` on the primary kind keeps it from
 causing another look (generation moves with ``spec``, not with ``status``; metadata does not move it either,

@@ -1,4 +1,4 @@
-"""Where events come from: an informer, or anything outside the cluster.
+"""Sources of requests: an informer (:class:`Watch`), or any other component (:class:`Channel`).
 
 Contract of a source:
     * ``start(queue)`` is called once, before or without leadership; from then on the source adds requests to
@@ -17,13 +17,11 @@ Invariants:
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, final
 
 import structlog
 
-from aimctl.runtime.controller.events import Created, Deleted, Signalled, Updated
+from aimctl.runtime.controller.events import Created, Deleted, Updated
 from aimctl.runtime.queue import PRIORITY_DEFAULT, PRIORITY_LOW
 
 if TYPE_CHECKING:
@@ -37,7 +35,7 @@ if TYPE_CHECKING:
     from aimctl.runtime.kube.objects import Object
     from aimctl.runtime.queue import WorkQueue
 
-__all__ = ["Channel", "ChannelClosed", "Source", "Watch", "dispatch"]
+__all__ = ["Channel", "Source", "Watch", "dispatch"]
 
 T = TypeVar("T")
 
@@ -172,74 +170,63 @@ class Watch(Generic[T]):
             dispatch(event, self._queue, self._handler, self._predicates, pause=self._pause)
 
 
-class ChannelClosed(Exception):  # noqa: N818 - named for what happened
-    """The channel takes no more events."""
-
-
 @final
-class Channel(Generic[T]):
-    """Events from outside the cluster: a webhook call, a file that changed, another system.
+class Channel:
+    """Requests from other components: a webhook, a poller, another reconciler.
 
-    Events sent before the controller starts are kept, ``buffer`` of them; then :meth:`send` waits. Once
-    started, an event goes straight into the queue, which coalesces, so nothing waits any more.
+    Create the channel first, pass it to the sender, and list it in the ``sources`` of one controller::
 
-    Args:
-        handler: from events to requests.
-        predicates: all of them must agree.
-        buffer: events kept before the start.
+        requeue = Channel()
+        manager.add(Poller(requeue.send))
+        manager.controller("teams", TeamReconciler(...), for_=TEAMS, sources=[requeue])
+
+    Requests sent before the controller starts its sources are kept and enqueued then, in the order in which they
+    were first sent. A request that is sent several times is kept once, with the highest of its priorities, so the
+    memory is bounded by the number of distinct requests. Afterwards a request goes straight to the work queue,
+    which coalesces as well. Requests sent after the controller has stopped are ignored, as by a work queue.
     """
 
-    def __init__(
-        self, handler: Handler[T], predicates: Sequence[Predicate] = (), *, buffer: int = 1024
-    ) -> None:
-        if buffer < 1:
-            raise ValueError(f"buffer={buffer}: a channel keeps at least one event")
-        self._handler = handler
-        self._predicates = tuple(predicates)
-        self._buffer = buffer
-        self._kept: deque[Object[T]] = deque()
+    def __init__(self) -> None:
+        self._kept: dict[Request, int] = {}
         self._queue: WorkQueue[Request] | None = None
-        self._closed = False
-        self._room = asyncio.Event()
-        self._room.set()
+        self._stopped = False
 
-    async def send(self, obj: Object[T]) -> None:
-        """Say that something concerns ``obj``. Waits only while the buffer of an unstarted channel is full.
+    def send(self, request: Request, *, priority: int = PRIORITY_DEFAULT) -> None:
+        """Ask for a reconcile of ``request``. Returns at once.
 
-        Raises:
-            ChannelClosed: closed, or its controller has ended.
+        Call it on the event loop's thread; from another thread use ``loop.call_soon_threadsafe(channel.send, ...)``.
+
+        Args:
+            request: namespace and name.
+            priority: in the work queue; see :class:`~aimctl.runtime.queue.WorkQueue`.
         """
-        while not self._room.is_set() and not self._closed:
-            await self._room.wait()
-        if self._closed:
-            raise ChannelClosed("this channel is closed: its controller has ended, or close() was called")
-        if self._queue is not None:
-            dispatch(Signalled(obj), self._queue, self._handler, self._predicates)
+        if self._stopped:
             return
-        self._kept.append(obj)
-        if len(self._kept) >= self._buffer:
-            self._room.clear()
-
-    def close(self) -> None:
-        """Take no more events. What was sent before is still delivered when the controller starts."""
-        self._closed = True
-        self._room.set()
+        if self._queue is not None:
+            self._queue.add(request, priority=priority)
+        else:
+            self._kept[request] = max(priority, self._kept.get(request, priority))
 
     async def start(self, queue: WorkQueue[Request]) -> None:
-        """Deliver what was kept, and from now on at once."""
+        """Enqueue the kept requests; from now on requests are enqueued as they are sent.
+
+        Raises:
+            RuntimeError: it was started before.
+        """
         if self._queue is not None:
             raise RuntimeError("this channel is started already: give each controller its own Channel")
         self._queue = queue
-        while self._kept:
-            dispatch(Signalled(self._kept.popleft()), queue, self._handler, self._predicates)
-        self._room.set()
+        for request, priority in self._kept.items():
+            queue.add(request, priority=priority)
+        self._kept.clear()
 
     async def wait_synced(self) -> None:
-        """At once: a channel has no initial state."""
+        """Return at once: what was sent before the start is in the queue already."""
 
     def stop(self) -> None:
-        """The same as :meth:`close`."""
-        self.close()
+        """Ignore further requests and drop those that were kept."""
+        self._stopped = True
+        self._kept.clear()
 
     def describe(self) -> str:
         """For messages."""

@@ -42,12 +42,20 @@ if TYPE_CHECKING:
 
     from aimctl.runtime.cache import ReflectorOptions
     from aimctl.runtime.clock import Clock
-    from aimctl.runtime.controller import Predicate, ReconcileFunc, Reconciler, Source
+    from aimctl.runtime.controller import (
+        HotLoopDetector,
+        Predicate,
+        ReconcileFunc,
+        Reconciler,
+        Request,
+        Source,
+    )
     from aimctl.runtime.kube.transport import Transport
     from aimctl.runtime.manager.debug import Page
     from aimctl.runtime.manager.health import Check
     from aimctl.runtime.manager.lease import LeaderElectionOptions
     from aimctl.runtime.manager.runnables import RunFunc, Runnable
+    from aimctl.runtime.queue import RateLimiter
 
 __all__ = ["Manager", "ManagerOptions"]
 
@@ -206,7 +214,7 @@ class Manager:
                 attribute of this name that says otherwise. False: on every replica.
 
         Raises:
-            ValueError: a controller of this name is there already: its metrics would be mixed up.
+            ValueError: a controller of this name exists already: their metrics would be mixed up.
             RuntimeError: the manager is stopping.
         """
         label = (
@@ -215,7 +223,7 @@ class Manager:
         if needs_leader_election is None:
             needs_leader_election = bool(getattr(runnable, "needs_leader_election", True))
         if isinstance(runnable, Controller) and self.controllers.get(runnable.name, runnable) is not runnable:
-            raise ValueError(f"a controller named {runnable.name!r} is there already: choose another name")
+            raise ValueError(f"a controller named {runnable.name!r} exists already: choose another name")
         self._life.add(label, runnable, leader_only=needs_leader_election)
         if isinstance(runnable, Controller):
             self.controllers[runnable.name] = runnable
@@ -225,65 +233,74 @@ class Manager:
         name: str,
         reconciler: Reconciler | ReconcileFunc,
         *,
-        for_: Resource[Any] | Informer[Any],
+        for_: Resource[Any] | Informer[Any] | None = None,
         owns: Sequence[Resource[Any] | Informer[Any]] = (),
-        watches: Sequence[Source] = (),
         predicates: Sequence[Predicate] = (),
-        **options: Any,
+        sources: Sequence[Source] = (),
+        kind: str = "",
+        max_concurrent_reconciles: int = 1,
+        rate_limiter: RateLimiter[Request] | None = None,
+        reconcile_timeout: float | None = None,
+        cache_sync_timeout: float = 120.0,
+        recover: bool = True,
+        needs_leader_election: bool = True,
+        hot_loop: HotLoopDetector[Request] | None = None,
     ) -> Controller:
-        """A controller for one kind, added to this manager.
+        """Create a controller and add it to this manager.
 
-        The long way to the same::
-
-            things = manager.cache.declare(THINGS)
-            parts = manager.cache.declare(PARTS)
-            controller = Controller(
-                name,
-                reconciler,
-                kind="Thing",
-                sources=[
-                    Watch(things, EnqueueObject(), predicates),
-                    Watch(parts, EnqueueOwner(THINGS)),
-                    *watches,
-                ],
-                clock=manager.clock,
-                rng=manager.rng,
-                metrics=manager.metrics.controller(name),
-                queue_metrics=manager.metrics.queue(name),
-                **options,
-            )
-            manager.add(controller)
+        A kind given as a :class:`Resource` uses the declaration that the cache has for it. Without one it is
+        declared cluster-wide and in full; to restrict it by namespace, selector or projection, call
+        ``manager.cache.declare`` first.
 
         Args:
             name: unique in the manager; the ``controller`` label of logs and metrics.
             reconciler: an object with ``reconcile(request)``, or a plain async function.
-            for_: the kind whose keys are reconciled: as a resource (declared cluster-wide and whole) or an
-                informer declared with selectors, namespaces or projection.
-            owns: kinds of children; a change of one asks for its controller owner.
-            watches: further sources, such as ``Watch(informer, EnqueueMapped(function))``.
+            for_: the kind whose objects are reconciled: each of its events enqueues the object itself. None for a
+                controller whose requests come from ``sources`` only; they need not be the keys of objects.
+            owns: kinds of children; an event enqueues the child's controller owner, if that is of ``for_``.
             predicates: for ``for_`` only; all must agree.
-            options: any further ones of :class:`Controller`.
+            sources: further sources, such as ``Watch(informer, EnqueueMapped(function))`` or a :class:`Channel`.
+            kind: in the log; the kind of ``for_`` if empty.
+            max_concurrent_reconciles: as in :class:`Controller`, like all that follow.
+            rate_limiter: must not be shared with another controller.
+            reconcile_timeout: seconds.
+            cache_sync_timeout: seconds.
+            recover: whether a programming error is retried.
+            needs_leader_election: whether it runs on the leader only.
+            hot_loop: detector of repeated successful reconciles.
 
         Raises:
-            ValueError: the name is taken.
+            ValueError: the name is taken, an option is out of range, or ``owns`` or ``predicates`` is given without
+                ``for_``.
+            RuntimeError: the manager is stopping.
         """
         if name in self.controllers:
-            raise ValueError(f"a controller named {name!r} is there already: choose another name")
-        primary = self._informer(for_)
+            raise ValueError(f"a controller named {name!r} exists already: choose another name")
+        primary = None if for_ is None else self._informer(for_)
+        watches: list[Source] = []
+        if primary is not None:
+            watches.append(Watch(primary, EnqueueObject(), predicates))
+            watches += (Watch(self._informer(child), EnqueueOwner(primary.resource)) for child in owns)
+        elif owns or predicates:
+            raise ValueError(
+                f"controller {name!r}: owns and predicates need for_, the kind that they refer to"
+            )
         controller = Controller(
             name,
             reconciler,
-            kind=primary.resource.kind,
-            sources=[
-                Watch(primary, EnqueueObject(), predicates),
-                *(Watch(self._informer(child), EnqueueOwner(primary.resource)) for child in owns),
-                *watches,
-            ],
+            kind=kind or ("" if primary is None else primary.resource.kind),
+            sources=[*watches, *sources],
             clock=self.clock,
             rng=self.rng,
             metrics=self.metrics.controller(name),
             queue_metrics=self.metrics.queue(name),
-            **options,
+            max_concurrent_reconciles=max_concurrent_reconciles,
+            rate_limiter=rate_limiter,
+            reconcile_timeout=reconcile_timeout,
+            cache_sync_timeout=cache_sync_timeout,
+            recover=recover,
+            needs_leader_election=needs_leader_election,
+            hot_loop=hot_loop,
         )
         self.add(controller)
         return controller
@@ -347,7 +364,9 @@ class Manager:
     # ---- helpers
 
     def _informer(self, kind: Resource[T] | Informer[T]) -> Informer[T]:
-        return self.cache.declare(kind) if isinstance(kind, Resource) else kind
+        if not isinstance(kind, Resource):
+            return kind
+        return self.cache.declared(kind) or self.cache.declare(kind)
 
     def _only_before_run(self, what: str) -> None:
         if self.state != "new":
