@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aimctl.controllers.kinds import CLUSTER_TEMPLATES, OPERATOR_KINDS, TEMPLATES
 from aimctl.domain.naming import DISCOVERY, LABEL_COMPONENT
-from aimctl.runtime.kube.builtin import JOBS
+from aimctl.kubetypes.builtin import JOBS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

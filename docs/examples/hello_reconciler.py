@@ -9,9 +9,9 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, Any
 
+from aimctl.kubetypes.builtin import CONFIG_MAPS
 from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.kube import HttpTransport, load_connection
-from aimctl.runtime.kube.builtin import CONFIG_MAPS
 from aimctl.runtime.manager import Manager, configure_logging, stop_on_signals
 
 if TYPE_CHECKING:

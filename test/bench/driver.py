@@ -32,6 +32,8 @@ from templates import NAMESPACES, PLURAL, namespace_of, template
 from aimctl.api.crd import crd
 from aimctl.api.v1alpha1 import SERVICE_TEMPLATES
 from aimctl.devcluster import DevCluster
+from aimctl.kubetypes.builtin import CRDS
+from aimctl.kubetypes.builtin import NAMESPACES as NAMESPACE_KIND
 from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.kube import (
     AlreadyExists,
@@ -43,8 +45,6 @@ from aimctl.runtime.kube import (
     Resource,
     load_connection,
 )
-from aimctl.runtime.kube.builtin import CRDS
-from aimctl.runtime.kube.builtin import NAMESPACES as NAMESPACE_KIND
 
 TEMPLATES = Resource.untyped("aim.silogen.ai", "v1alpha1", "AIMServiceTemplate", PLURAL)
 DISCOVERED = ("modelSources", "profile", "discovery")

@@ -22,8 +22,8 @@ from measure import read_commands
 
 from aimctl.controllers import kinds
 from aimctl.devcluster import DevCluster
+from aimctl.kubetypes.builtin import NAMESPACES
 from aimctl.runtime.clock import LoopClock
-from aimctl.runtime.kube.builtin import NAMESPACES
 
 SERVICES_EACH, TEMPLATES_EACH, NAMESPACES_PER_MODEL = 20, 5, 10
 AT_ONCE = 8

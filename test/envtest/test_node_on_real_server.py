@@ -13,8 +13,8 @@ from aimctl.devcluster.hub import GIB
 from aimctl.devcluster.kserve import INFERENCE_SERVICES, OUTCOME_ANNOTATION, inference_service_crd
 from aimctl.devcluster.machines import gpu_machine
 from aimctl.devcluster.volumes import STORAGE_CLASSES
+from aimctl.kubetypes.builtin import CRDS, JOBS, NODES, PODS, PVCS, SECRETS
 from aimctl.runtime.clock import LoopClock
-from aimctl.runtime.kube.builtin import CRDS, JOBS, NODES, PODS, PVCS, SECRETS
 from aimctl.runtime.kube.client import Client
 from aimctl.runtime.kube.errors import NotFound
 from aimctl.runtime.kube.http import HttpTransport

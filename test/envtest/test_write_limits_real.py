@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aimctl.kubetypes.builtin import CONFIG_MAPS
 from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.kube import Client, ServerError
-from aimctl.runtime.kube.builtin import CONFIG_MAPS
 from aimctl.runtime.kube.http import HttpTransport
 from aimctl.runtime.kube.kubeconfig import from_kubeconfig
 

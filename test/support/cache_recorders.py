@@ -15,8 +15,8 @@ from support.things import THINGS
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from aimctl.kubetypes import Object, Resource
     from aimctl.runtime.cache import InformerGauges, ListWatch, ReflectorOptions, WatchEnd
-    from aimctl.runtime.kube.objects import Object, Resource
 
 
 class RecordingHandler:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from aimctl.controllers import kinds
-from aimctl.runtime.kube.builtin import JOBS, PVCS
+from aimctl.kubetypes.builtin import JOBS, PVCS
 
 if TYPE_CHECKING:
     from support.operator import World

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from aimctl.cli.facts import Absent, Book, Denied, Facts, GetOne, ListAll, Unserved
 from aimctl.cli.kindwords import find_kind
-from aimctl.controllers.kinds import INFERENCE_SERVICES, OPERATOR_KINDS, STORAGE_CLASSES
+from aimctl.controllers.kinds import INFERENCE_SERVICES, OPERATOR_KINDS
+from aimctl.kubetypes.builtin import CORE_EVENTS, JOBS, PODS, PVCS, STORAGE_CLASSES
 from aimctl.runtime.kube import Object
-from aimctl.runtime.kube.builtin import CORE_EVENTS, JOBS, PODS, PVCS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

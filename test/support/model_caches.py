@@ -18,8 +18,9 @@ from aimctl.domain.caching.model_cache_observation import (
     StorageClasses,
 )
 from aimctl.domain.resolution import Missing, Resolved
-from aimctl.domain.templates.job_views import JobView, PodView
 from aimctl.domain.templates.observation import ObservedJob
+from aimctl.kubetypes import Object, Pod
+from aimctl.kubetypes.builtin import JOBS, PODS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -84,7 +85,7 @@ def observe(
     deleting: bool = False,
     age: float = 3600,
     rediscover: str = "",
-    strangers: Sequence[PodView] = (),
+    strangers: Sequence[Object[Pod]] = (),
     measured: int | None = None,
     secret_versions: str | None = None,
     volume_refused: tuple[str, str] | None = None,
@@ -128,7 +129,7 @@ def job(
     ended: str = "",
     reason: str = "",
     deleting: bool = False,
-    pods: Sequence[PodView] = (),
+    pods: Sequence[Object[Pod]] = (),
     log: PodLog | None = None,
     pods_read: bool = False,
     age: float | None = None,
@@ -144,7 +145,7 @@ def job(
         body["metadata"]["creationTimestamp"] = at(NOW - timedelta(seconds=age))
     if ended:
         body["status"]["conditions"] = [{"type": ended, "status": "True", "reason": reason}]
-    return ObservedJob(JobView.decode(json.dumps(body).encode()), tuple(pods), log, pods_read)
+    return ObservedJob(Object.parse(JOBS, json.dumps(body).encode()), tuple(pods), log, pods_read)
 
 
 def pod(
@@ -157,7 +158,7 @@ def pod(
     ended: str = "Error",
     pod_reason: str = "",
     unschedulable: str = "",
-) -> PodView:
+) -> Object[Pod]:
     """A pod with one container that downloads; ``message`` is the waiting or the terminated state's."""
     state: dict[str, Any] = {"running": {"startedAt": at(NOW)}} if phase == "Running" else {}
     if waiting:
@@ -178,7 +179,7 @@ def pod(
         "metadata": {"name": "pod", "creationTimestamp": at(NOW - timedelta(seconds=age))},
         "status": status,
     }
-    return PodView.decode(json.dumps(body).encode())
+    return Object.parse(PODS, json.dumps(body).encode())
 
 
 # ---- decisions

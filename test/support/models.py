@@ -17,7 +17,7 @@ import msgspec
 
 from aimctl.controllers import kinds
 from aimctl.devcluster import Catalogue
-from aimctl.runtime.kube.builtin import SECRETS
+from aimctl.kubetypes.builtin import SECRETS
 
 if TYPE_CHECKING:
     from support.operator import World

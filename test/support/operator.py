@@ -28,7 +28,7 @@ from aimctl.controllers.operator import OperatorOptions, add_operator
 from aimctl.devcluster import DevCluster
 from aimctl.devcluster.faults import Refuse
 from aimctl.devcluster.memory_transport import MemoryTransport
-from aimctl.runtime.kube.builtin import JOBS, NAMESPACES, NODES, PODS
+from aimctl.kubetypes.builtin import JOBS, NAMESPACES, NODES, PODS
 from aimctl.runtime.kube.client import Client
 from aimctl.runtime.kube.errors import ConnectionFailed
 from aimctl.runtime.manager import LeaderElectionOptions, LeaderLost, Manager, ManagerOptions

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from aimctl.runtime.kube.builtin import CONFIG_MAPS
+from aimctl.kubetypes import Object, Resource
+from aimctl.kubetypes.builtin import CONFIG_MAPS
 from aimctl.runtime.kube.errors import NotFound
-from aimctl.runtime.kube.objects import Object, Resource
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -13,16 +13,16 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from aimctl.kubetypes import Object, ObjectMeta
 from aimctl.runtime.kube.answers import ObjectList
 from aimctl.runtime.kube.errors import DecodeError
-from aimctl.runtime.kube.objects import Object, ObjectMeta
 from aimctl.runtime.kube.watch import WatchEvent, WatchStalled
 from support.things import THINGS, make
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 
-    from aimctl.runtime.kube.objects import Resource
+    from aimctl.kubetypes import Resource
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from support.operator import world
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from aimctl.runtime.kube.objects import Resource
+    from aimctl.kubetypes import Resource
     from support.operator import World
 
 __all__ = ["GPU", "STATIC", "Serving", "serving"]

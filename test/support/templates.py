@@ -14,8 +14,10 @@ from aimctl.api.v1alpha1 import (
 )
 from aimctl.domain.resolution import Found, resolve_model, resolve_runtime_config
 from aimctl.domain.templates.discovery_job import TemplateIdentity
-from aimctl.domain.templates.job_outcome import JobView, PodLog, PodView
+from aimctl.domain.templates.job_outcome import PodLog
 from aimctl.domain.templates.observation import ObservedJob, TemplateObservation
+from aimctl.kubetypes import Object, Pod
+from aimctl.kubetypes.builtin import JOBS, PODS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -85,7 +87,7 @@ def job(
     reason: str = "",
     failed: int = 0,
     deleting: bool = False,
-    pods: Sequence[PodView] = (),
+    pods: Sequence[Object[Pod]] = (),
     log: PodLog | None = None,
 ) -> ObservedJob:
     """A Job; ``ended`` is "", "Complete" or "Failed"."""
@@ -97,7 +99,7 @@ def job(
         body["metadata"]["deletionTimestamp"] = at(NOW)
     if ended:
         body["status"]["conditions"] = [{"type": ended, "status": "True", "reason": reason}]
-    return ObservedJob(JobView.decode(json.dumps(body).encode()), tuple(pods), log)
+    return ObservedJob(Object.parse(JOBS, json.dumps(body).encode()), tuple(pods), log)
 
 
 def pod(
@@ -110,7 +112,7 @@ def pod(
     exit_code: int | None = None,
     ended: str = "Error",
     unschedulable: str = "",
-) -> PodView:
+) -> Object[Pod]:
     """A pod with one container named discovery."""
     state: dict[str, Any] = {}
     if waiting:
@@ -127,7 +129,7 @@ def pod(
         ]
     created = at(NOW - timedelta(seconds=age))
     body = {"metadata": {"name": name, "creationTimestamp": created}, "status": status}
-    return PodView.decode(json.dumps(body).encode())
+    return Object.parse(PODS, json.dumps(body).encode())
 
 
 def completed(name: str, output: bytes | None = ANSWER, *, read: bool = True) -> ObservedJob:

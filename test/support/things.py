@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from aimctl.runtime.kube.objects import Object, Resource
+from aimctl.kubetypes import Object, Resource
 
 THINGS = Resource.untyped("test.example", "v1", "Thing", "things")
 PARTS = Resource.untyped("test.example", "v1", "Part", "parts")

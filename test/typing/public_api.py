@@ -10,6 +10,8 @@ from typing import Any, assert_type
 
 import msgspec
 
+from aimctl.kubetypes import Pod
+from aimctl.kubetypes.builtin import PODS
 from aimctl.runtime.cache import Cache, EventHandler, Informer
 from aimctl.runtime.clock import Clock, LoopClock
 from aimctl.runtime.controller import (
@@ -27,8 +29,6 @@ from aimctl.runtime.controller import (
     generation_changed,
 )
 from aimctl.runtime.kube import Client, HttpTransport, Object, ObjectList, Resource, Transport, WatchEvent
-from aimctl.runtime.kube.builtin import PODS
-from aimctl.runtime.kube.views import Pod
 from aimctl.runtime.manager import Manager, Runnable
 from aimctl.runtime.queue import ExponentialRateLimiter, Handout, RateLimiter, WorkQueue
 from aimctl.testing import virtual_time

@@ -26,7 +26,7 @@ from aimctl.controllers.kinds import (
     TEMPLATES,
 )
 from aimctl.domain.naming import LABEL_MANAGED_BY, MANAGED_BY
-from aimctl.runtime.kube.builtin import JOBS
+from aimctl.kubetypes.builtin import JOBS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

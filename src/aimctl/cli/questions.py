@@ -30,9 +30,9 @@ from aimctl.controllers.kinds import (
     OPERATOR_KINDS,
     TEMPLATES,
 )
+from aimctl.kubetypes.builtin import CORE_EVENTS, JOBS
 from aimctl.runtime.clock import format_time
 from aimctl.runtime.kube import KubeError
-from aimctl.runtime.kube.builtin import CORE_EVENTS, JOBS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

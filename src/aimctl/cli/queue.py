@@ -19,7 +19,7 @@ from aimctl.domain.naming import LABEL_COMPONENT, LABEL_TEMPLATE, TEMPLATE_ANNOT
 from aimctl.domain.templates.admission import Candidate, queue_order
 from aimctl.domain.templates.discovery_job import COMPONENT
 from aimctl.domain.templates.queueing import awaits, waiting_since, waits_for_slot
-from aimctl.runtime.kube.builtin import JOBS
+from aimctl.kubetypes.builtin import JOBS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

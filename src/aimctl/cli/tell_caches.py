@@ -21,15 +21,14 @@ from aimctl.cli.told import (
 from aimctl.controllers.kinds import (
     CLUSTER_TEMPLATES,
     MODEL_CACHES,
-    STORAGE_CLASSES,
     TEMPLATE_CACHES,
     TEMPLATES,
 )
 from aimctl.domain import conditions
 from aimctl.domain.naming import LABEL_MANAGED_BY, MANAGED_BY
 from aimctl.domain.templates.decision import WARM_FAILED, WARM_REQUESTED
+from aimctl.kubetypes.builtin import CORE_EVENTS, PVCS, STORAGE_CLASSES
 from aimctl.runtime.kube import Object
-from aimctl.runtime.kube.builtin import CORE_EVENTS, PVCS
 
 if TYPE_CHECKING:
     from aimctl.cli.facts import Book

@@ -9,9 +9,8 @@ from aimctl.cli.lines import Level, Line, place, span
 from aimctl.cli.queue import read_queue
 from aimctl.cli.told import newest, unreadable
 from aimctl.domain.naming import DOWNLOAD, LABEL_COMPONENT, LABEL_TEMPLATE, label_value
-from aimctl.domain.templates.job_outcome import PodView
-from aimctl.runtime.kube.builtin import JOBS, PODS
-from aimctl.runtime.kube.views import condition
+from aimctl.kubetypes import find_condition
+from aimctl.kubetypes.builtin import JOBS, PODS
 
 if TYPE_CHECKING:
     from aimctl.cli.facts import Book
@@ -42,7 +41,7 @@ def _own_job(book: Book, owner: Object[Any], namespace: str, labels: str) -> Obj
 def job_line(book: Book, job: Object[Any], what: str, *, with_pods: bool = True) -> Line:
     """A Job and, while it is unfinished, its newest pod."""
     meta, view = job.meta, job.view
-    ended = condition(view.status.conditions, "Failed") if view.failed else None
+    ended = find_condition(view.status.conditions, "Failed") if view.failed else None
     logs = book.kubectl("logs", f"job/{meta.name}", "--tail=20", namespace=meta.namespace)
     state, level, reason, message = "Waiting", Level.WAITS, "", "no container of it has started"
     children: tuple[Line, ...] = ()
@@ -89,7 +88,7 @@ def _pod_line(book: Book, pod: Object[Any]) -> Line:
     phase = status.phase or "Pending"
     level = {"Running": Level.BUSY, "Succeeded": Level.GOOD, "Failed": Level.BAD}.get(phase, Level.WAITS)
     reason, message = status.reason or "", status.message or ""
-    for item in PodView.decode(pod.raw).containers:
+    for item in pod.view.container_statuses:
         waiting, ended = item.state.waiting, item.state.terminated
         if waiting is not None and waiting.reason not in {None, "PodInitializing", "ContainerCreating"}:
             reason, message = waiting.reason or "", waiting.message or ""
@@ -97,7 +96,7 @@ def _pod_line(book: Book, pod: Object[Any]) -> Line:
         elif ended is not None and ended.exit_code:
             reason, message = ended.reason or "Error", ended.message or f"exit code {ended.exit_code}"
             level = Level.BAD
-    scheduled = condition(status.conditions, "PodScheduled")
+    scheduled = find_condition(status.conditions, "PodScheduled")
     if scheduled is not None and scheduled.status == "False":
         reason, message = scheduled.reason or "Unschedulable", f"no node takes it: {scheduled.message or ''}"
         level = Level.BAD

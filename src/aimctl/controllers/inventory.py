@@ -18,9 +18,9 @@ from aimctl.domain.gpus import models_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from aimctl.kubetypes import Object
     from aimctl.runtime.cache import Informer
     from aimctl.runtime.controller import Request
-    from aimctl.runtime.kube.objects import Object
     from aimctl.runtime.queue import WorkQueue
 
 __all__ = ["GpuChanges", "GpuInventory"]

@@ -14,9 +14,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, final
 
 from aimctl.controllers.making import refresh
-from aimctl.domain.templates.job_outcome import PodLog, PodView
+from aimctl.domain.templates.job_outcome import PodLog
+from aimctl.kubetypes.builtin import JOBS, PODS
 from aimctl.runtime.kube import BadRequest, Conflict, ConnectionFailed, NotFound, ObjectKey, ServerError
-from aimctl.runtime.kube.builtin import JOBS, PODS
 
 if TYPE_CHECKING:
     from aimctl.domain.templates.discovery_decision import JobDeletion, LogRequest, PodsRequest
@@ -65,7 +65,7 @@ class JobAccess:
     async def with_pods(self, jobs: tuple[ObservedJob, ...], wanted: PodsRequest) -> tuple[ObservedJob, ...]:
         """The Jobs, one with its pods as the server has them: the cache's may lag behind the Job."""
         pods = [
-            PodView.decode(pod.raw)
+            pod
             async for pod in self._client.list_all(
                 PODS, wanted.namespace, label_selector=f"{_JOB_NAME}={wanted.job_name}"
             )

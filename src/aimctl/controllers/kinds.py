@@ -13,7 +13,7 @@ from aimctl.api.v1alpha1.runtimeconfigs import CLUSTER_RUNTIME_CONFIGS as _CLUST
 from aimctl.api.v1alpha1.runtimeconfigs import RUNTIME_CONFIGS as _RUNTIME_CONFIGS
 from aimctl.api.v1alpha1.services import SERVICES as _SERVICES
 from aimctl.api.v1alpha1.templates import CLUSTER_SERVICE_TEMPLATES, SERVICE_TEMPLATES
-from aimctl.runtime.kube.objects import Resource
+from aimctl.kubetypes import Resource
 
 __all__ = [
     "CLUSTER_MODELS",
@@ -25,7 +25,6 @@ __all__ = [
     "OPERATOR_KINDS",
     "RUNTIME_CONFIGS",
     "SERVICES",
-    "STORAGE_CLASSES",
     "TEMPLATES",
     "TEMPLATE_CACHES",
     "resource_of",
@@ -49,7 +48,6 @@ SERVICES = resource_of(_SERVICES)
 TEMPLATE_CACHES = resource_of(_TEMPLATE_CACHES)
 MODEL_CACHES = resource_of(_MODEL_CACHES)
 
-STORAGE_CLASSES = Resource.untyped("storage.k8s.io", "v1", "StorageClass", "storageclasses", namespaced=False)
 INFERENCE_SERVICES = Resource.untyped(
     "serving.kserve.io", "v1beta1", "InferenceService", "inferenceservices", namespaced=True
 )

@@ -24,11 +24,10 @@ from aimctl.domain.naming import (
 )
 from aimctl.domain.resolution import DEFAULT_RUNTIME_CONFIG, Found, resolve_model, resolve_runtime_config
 from aimctl.domain.templates.discovery_job import REDISCOVER_ANNOTATION, TemplateIdentity
-from aimctl.domain.templates.job_outcome import JobView, PodView
 from aimctl.domain.templates.observation import ObservedJob, TemplateObservation
 from aimctl.domain.templates.observed import ObservedTemplate
+from aimctl.kubetypes.builtin import JOBS, NODES, PODS
 from aimctl.runtime.kube import DecodeError, ObjectKey
-from aimctl.runtime.kube.builtin import JOBS, NODES, PODS
 
 if TYPE_CHECKING:
     from aimctl.api.v1alpha1 import (
@@ -118,8 +117,8 @@ class TemplateObserver:
         """The discovery Jobs that the template of this UID owns, each with its pods."""
         return tuple(
             ObservedJob(
-                JobView.decode(job.raw),
-                tuple(PodView.decode(pod.raw) for pod in self.cache.by_index(PODS, "owner", job.meta.uid)),
+                job,
+                tuple(self.cache.by_index(PODS, "owner", job.meta.uid)),
             )
             for job in self.cache.by_index(JOBS, "owner", uid)
         )

@@ -23,12 +23,11 @@ from aimctl.controllers.kinds import (
     MODELS,
     OPERATOR_KINDS,
     RUNTIME_CONFIGS,
-    STORAGE_CLASSES,
     TEMPLATE_CACHES,
     TEMPLATES,
 )
+from aimctl.kubetypes.builtin import SELF_SUBJECT_ACCESS_REVIEWS, STORAGE_CLASSES
 from aimctl.runtime.kube import ApiError
-from aimctl.runtime.kube.builtin import SELF_SUBJECT_ACCESS_REVIEWS
 from aimctl.runtime.kube.discovery import discover
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ import contextlib
 from typing import TYPE_CHECKING, Any, final
 
 from aimctl.devcluster.mirror import Mirror, Worker
-from aimctl.runtime.kube.builtin import NAMESPACES, SERVICE_ACCOUNTS
+from aimctl.kubetypes import ObjectKey
+from aimctl.kubetypes.builtin import NAMESPACES, SERVICE_ACCOUNTS
 from aimctl.runtime.kube.errors import AlreadyExists
-from aimctl.runtime.kube.objects import ObjectKey
 
 if TYPE_CHECKING:
     from aimctl.runtime.clock import Clock

@@ -48,7 +48,7 @@ from aimctl.devcluster.strategies import strategy_for
 from aimctl.devcluster.subresources import Subresources
 from aimctl.devcluster.watching import BOOKMARK_SECONDS, error_line
 from aimctl.devcluster.writes import WriteOptions, Writer
-from aimctl.runtime.kube.objects import Resource
+from aimctl.kubetypes import Resource
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable

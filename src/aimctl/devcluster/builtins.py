@@ -23,7 +23,7 @@ import msgspec
 from aimctl.devcluster.kinds import ALL_VERBS, Scale, ServedKind
 from aimctl.devcluster.schema import OPEN, RAW, UNSET, Node, Schema
 from aimctl.devcluster.schema.meta import OBJECT_META_SOURCE, object_meta, with_object_meta
-from aimctl.runtime.kube.objects import Resource
+from aimctl.kubetypes import Resource
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

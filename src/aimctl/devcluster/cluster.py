@@ -42,7 +42,7 @@ from aimctl.devcluster.protection import ClaimProtection
 from aimctl.devcluster.registry import SimulatedRegistry
 from aimctl.devcluster.registry_front import RegistryFront
 from aimctl.devcluster.volumes import DEFAULT_CLASS_ANNOTATION, STORAGE_CLASSES, VolumeProvisioner
-from aimctl.runtime.kube.builtin import CRDS, NAMESPACES
+from aimctl.kubetypes.builtin import CRDS, NAMESPACES
 from aimctl.runtime.kube.client import Client
 from aimctl.runtime.kube.errors import AlreadyExists
 
@@ -55,8 +55,8 @@ if TYPE_CHECKING:
     from aimctl.devcluster.machines import Machine
     from aimctl.devcluster.mirror import Mirror, Worker
     from aimctl.devcluster.programs import Program
+    from aimctl.kubetypes import Resource
     from aimctl.runtime.clock import Clock
-    from aimctl.runtime.kube.objects import Resource
     from aimctl.runtime.kube.transport import Transport
 
 __all__ = ["ClusterOptions", "DevCluster", "NotSettled"]

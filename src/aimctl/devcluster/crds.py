@@ -20,8 +20,8 @@ from aimctl.devcluster.kinds import ALL_VERBS, PrinterColumn, Scale, ServedKind,
 from aimctl.devcluster.names import label1035_errors, subdomain_errors
 from aimctl.devcluster.schema import FieldError, InvalidSchema, Schema
 from aimctl.devcluster.schema.errors import OMITTED
+from aimctl.kubetypes import Resource
 from aimctl.runtime.clock import format_time
-from aimctl.runtime.kube.objects import Resource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

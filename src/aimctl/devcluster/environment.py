@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 import msgspec
 
-from aimctl.runtime.kube.builtin import CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS
+from aimctl.kubetypes.builtin import CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS
 from aimctl.runtime.kube.errors import NotFound
 
 if TYPE_CHECKING:
+    from aimctl.kubetypes import Resource
     from aimctl.runtime.kube.client import Client
-    from aimctl.runtime.kube.objects import Resource
 
 __all__ = ["Environment", "Lookup"]
 

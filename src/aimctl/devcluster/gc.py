@@ -16,16 +16,16 @@ import structlog
 
 from aimctl.devcluster.mirror import Mirror, Worker
 from aimctl.devcluster.ownership import FOREGROUND, ORPHAN, Item, OwnerGraph, OwnerState, judge
-from aimctl.runtime.kube.builtin import CRDS
+from aimctl.kubetypes.builtin import CRDS
 from aimctl.runtime.kube.errors import NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from aimctl.devcluster.ownership import Fate
+    from aimctl.kubetypes import Object, ObjectKey, OwnerReference, Resource
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.kube.client import Client
-    from aimctl.runtime.kube.objects import Object, ObjectKey, OwnerReference, Resource
 
 __all__ = ["GarbageCollector"]
 

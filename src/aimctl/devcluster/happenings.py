@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any, final
 
+from aimctl.kubetypes.builtin import CORE_EVENTS
 from aimctl.runtime.clock import format_time
-from aimctl.runtime.kube.builtin import CORE_EVENTS
 from aimctl.runtime.kube.errors import KubeError
 
 if TYPE_CHECKING:

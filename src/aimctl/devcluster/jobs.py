@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, final
 
 from aimctl.devcluster.jobplan import FinishedPods, JobBackoff, JobPlan, plan, pod_for
 from aimctl.devcluster.mirror import Mirror, Worker, body_of
-from aimctl.runtime.kube.builtin import JOBS, PODS, SERVICE_ACCOUNTS
+from aimctl.kubetypes import ObjectKey
+from aimctl.kubetypes.builtin import JOBS, PODS, SERVICE_ACCOUNTS
 from aimctl.runtime.kube.errors import Forbidden, Invalid, NotFound
-from aimctl.runtime.kube.objects import ObjectKey
 
 if TYPE_CHECKING:
     from aimctl.devcluster.happenings import Happenings

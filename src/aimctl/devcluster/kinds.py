@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from aimctl.devcluster.schema import FieldError, Schema
-    from aimctl.runtime.kube.objects import Resource
+    from aimctl.kubetypes import Resource
 
 __all__ = [
     "ALL_VERBS",

@@ -16,17 +16,17 @@ import asyncio
 from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 from aimctl.devcluster.mirror import Mirror, Worker, body_of
+from aimctl.kubetypes import Resource
 from aimctl.runtime.clock import format_time
-from aimctl.runtime.kube.objects import Resource
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aimctl.devcluster.catalogue import Catalogue
     from aimctl.devcluster.happenings import Happenings
+    from aimctl.kubetypes import ObjectKey
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.kube.client import Client
-    from aimctl.runtime.kube.objects import ObjectKey
 
 __all__ = ["INFERENCE_SERVICES", "OUTCOME_ANNOTATION", "SimulatedKServe", "inference_service_crd"]
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from aimctl.devcluster import statuses
 from aimctl.devcluster.deletion import DeleteOptions
-from aimctl.runtime.kube.builtin import NAMESPACES
+from aimctl.kubetypes.builtin import NAMESPACES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

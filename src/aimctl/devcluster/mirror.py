@@ -21,15 +21,15 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
 import msgspec
 import structlog
 
+from aimctl.kubetypes import is_newer
 from aimctl.runtime.kube.errors import ApiError, Conflict, Gone, KubeError, NotFound
-from aimctl.runtime.kube.objects import is_newer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable, Mapping
 
+    from aimctl.kubetypes import Object, ObjectKey, Resource
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.kube.client import Client
-    from aimctl.runtime.kube.objects import Object, ObjectKey, Resource
 
 __all__ = ["Mirror", "Worker", "body_of"]
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, final
 
 from aimctl.devcluster.mirror import Mirror, body_of
 from aimctl.devcluster.programs import MountedVolume
+from aimctl.kubetypes import ObjectKey
+from aimctl.kubetypes.builtin import PVCS
 from aimctl.kubetypes.quantity import amount
-from aimctl.runtime.kube.builtin import PVCS
-from aimctl.runtime.kube.objects import ObjectKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -50,7 +50,7 @@ from aimctl.devcluster.podstatus import (
 from aimctl.devcluster.programs import Behaviour, container_call
 from aimctl.devcluster.registrar import Registrar
 from aimctl.devcluster.scheduling import place
-from aimctl.runtime.kube.builtin import PODS
+from aimctl.kubetypes.builtin import PODS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -59,9 +59,9 @@ if TYPE_CHECKING:
     from aimctl.devcluster.happenings import Happenings
     from aimctl.devcluster.machines import Machine
     from aimctl.devcluster.programs import Program
+    from aimctl.kubetypes import ObjectKey
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.kube.client import Client
-    from aimctl.runtime.kube.objects import ObjectKey
 
 __all__ = ["SimulatedNodes"]
 

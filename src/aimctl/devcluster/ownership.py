@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, final
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from aimctl.runtime.kube.objects import ObjectKey, ObjectMeta, OwnerReference, Resource
+    from aimctl.kubetypes import ObjectKey, ObjectMeta, OwnerReference, Resource
 
 __all__ = ["FOREGROUND", "ORPHAN", "Fate", "Item", "OwnerGraph", "OwnerState", "judge"]
 

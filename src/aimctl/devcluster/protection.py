@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, final
 from aimctl.devcluster.mirror import Mirror, Worker, body_of
 from aimctl.devcluster.mounts import claims_of
 from aimctl.devcluster.strategies import CLAIM_FINALIZER
-from aimctl.runtime.kube.builtin import PODS, PVCS
-from aimctl.runtime.kube.objects import ObjectKey
+from aimctl.kubetypes import ObjectKey
+from aimctl.kubetypes.builtin import PODS, PVCS
 
 if TYPE_CHECKING:
+    from aimctl.kubetypes import Object
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.kube.client import Client
-    from aimctl.runtime.kube.objects import Object
 
 __all__ = ["ClaimProtection"]
 

@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING, Any, final
 from aimctl.devcluster.machines import Machine, node_object, node_status
 from aimctl.devcluster.mirror import Mirror, body_of
 from aimctl.devcluster.scheduling import NodeView, requests
+from aimctl.kubetypes.builtin import LEASES, NODES
 from aimctl.kubetypes.quantity import amount
 from aimctl.runtime.clock import format_micro_time
-from aimctl.runtime.kube.builtin import LEASES, NODES
 from aimctl.runtime.kube.errors import AlreadyExists, KubeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from aimctl.kubetypes import ObjectKey
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.kube.client import Client
-    from aimctl.runtime.kube.objects import ObjectKey
 
 __all__ = ["Registrar"]
 

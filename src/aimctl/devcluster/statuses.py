@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from aimctl.devcluster.schema.errors import FieldError
-    from aimctl.runtime.kube.objects import Resource
+    from aimctl.kubetypes import Resource
 
 __all__ = [
     "StatusError",

@@ -15,9 +15,9 @@ import asyncio
 from typing import TYPE_CHECKING, Any, final
 
 from aimctl.devcluster.mirror import Mirror, Worker, body_of
+from aimctl.kubetypes import ObjectKey, Resource
+from aimctl.kubetypes.builtin import PVCS
 from aimctl.kubetypes.quantity import amount
-from aimctl.runtime.kube.builtin import PVCS
-from aimctl.runtime.kube.objects import ObjectKey, Resource
 
 if TYPE_CHECKING:
     from aimctl.devcluster.happenings import Happenings

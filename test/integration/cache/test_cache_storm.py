@@ -16,10 +16,10 @@ import structlog
 
 from aimctl.devcluster import DevCluster
 from aimctl.devcluster.faults import Action, Answer, CutStream, Delay, Gone410, Match, Refuse, Silence
+from aimctl.kubetypes import Object, ObjectKey, Resource, is_newer
+from aimctl.kubetypes.builtin import CONFIG_MAPS, CRDS
 from aimctl.runtime.cache import Cache, ReflectorOptions
-from aimctl.runtime.kube.builtin import CONFIG_MAPS, CRDS
 from aimctl.runtime.kube.errors import Conflict, KubeError, NotFound
-from aimctl.runtime.kube.objects import Object, ObjectKey, Resource, is_newer
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
 from support.cache_recorders import RecordingReflectorMetrics
 

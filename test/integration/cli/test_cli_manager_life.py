@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from aimctl.controllers.kinds import CLUSTER_TEMPLATES, TEMPLATES
 from aimctl.devcluster.faults import Match, Silence
-from aimctl.runtime.kube.builtin import LEASES
+from aimctl.kubetypes.builtin import LEASES
 from support.commands import RunningCommand
 from support.ports import reserve_port
 from support.served import ServedCluster

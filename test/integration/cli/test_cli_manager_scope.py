@@ -9,7 +9,7 @@ import pytest
 
 from aimctl.controllers.kinds import CLUSTER_TEMPLATES, TEMPLATES
 from aimctl.devcluster.access import ADMIN, DenyRule, DenyRules, User
-from aimctl.runtime.kube.builtin import JOBS
+from aimctl.kubetypes.builtin import JOBS
 from support.commands import RunningCommand, aimctl_all
 from support.ports import reserve_port
 from support.served import ServedCluster

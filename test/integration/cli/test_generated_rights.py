@@ -9,8 +9,8 @@ from aimctl.api.generate import manifests
 from aimctl.api.v1alpha1 import KINDS
 from aimctl.controllers import kinds
 from aimctl.devcluster.faults import Answer, Match
+from aimctl.kubetypes.builtin import PVCS, SECRETS
 from aimctl.runtime.kube import Resource
-from aimctl.runtime.kube.builtin import PVCS, SECRETS
 from aimctl.testing.virtualtime import virtual_time
 from support.operator import world
 from support.roles import Grant, Roles

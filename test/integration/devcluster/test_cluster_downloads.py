@@ -9,7 +9,7 @@ import pytest
 from aimctl.devcluster import Catalogue, DevCluster
 from aimctl.devcluster.hub import GIB
 from aimctl.devcluster.volumes import STORAGE_CLASSES
-from aimctl.runtime.kube.builtin import CORE_EVENTS, JOBS, NAMESPACES, PODS, PVCS, SECRETS
+from aimctl.kubetypes.builtin import CORE_EVENTS, JOBS, NAMESPACES, PODS, PVCS, SECRETS
 from aimctl.runtime.kube.errors import Invalid, NotFound
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
 from support.devpods import claim_body, download_body, secret_body

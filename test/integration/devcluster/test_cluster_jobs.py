@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from aimctl.devcluster import Catalogue, DevCluster, Fault, JobBackoff, Match, Refuse, gpu_machine
-from aimctl.runtime.kube.builtin import CORE_EVENTS, JOBS, NODES, PODS, SECRETS, SERVICE_ACCOUNTS
+from aimctl.kubetypes.builtin import CORE_EVENTS, JOBS, NODES, PODS, SECRETS, SERVICE_ACCOUNTS
 from aimctl.runtime.kube.errors import BadRequest, NotFound
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
 from support.devpods import job_body, pod_body, pull_secret_body, secret_body

@@ -7,7 +7,7 @@ import pytest
 
 from aimctl.devcluster import DevCluster
 from aimctl.devcluster.kserve import INFERENCE_SERVICES, OUTCOME_ANNOTATION
-from aimctl.runtime.kube.builtin import CORE_EVENTS
+from aimctl.kubetypes.builtin import CORE_EVENTS
 from aimctl.runtime.kube.errors import Invalid, NotFound
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
 

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from aimctl.devcluster import ClusterOptions, DevCluster, NotSettled
+from aimctl.kubetypes.builtin import CRDS, JOBS, NAMESPACES, NODES, PODS, SERVICE_ACCOUNTS
 from aimctl.runtime.clock import LoopClock
-from aimctl.runtime.kube.builtin import CRDS, JOBS, NAMESPACES, NODES, PODS, SERVICE_ACCOUNTS
 from aimctl.runtime.kube.errors import ConnectionFailed
 from aimctl.testing.hosting import hosted
 from aimctl.testing.virtualtime import run_virtual, virtual_clock, virtual_time
@@ -175,7 +175,7 @@ async def test_followed_logs_come_as_they_are_written_and_end_with_the_container
 
 @virtual_time
 async def test_heartbeats_renew_the_nodes_and_their_leases():
-    from aimctl.runtime.kube.builtin import LEASES
+    from aimctl.kubetypes.builtin import LEASES
 
     async with DevCluster(clock=virtual_clock(), crds=[], heartbeat_seconds=10.0) as cluster:
         await cluster.clock.sleep(25)
@@ -222,7 +222,7 @@ def test_the_plugins_fixtures_give_a_cluster_in_real_and_in_virtual_time(pyteste
     pytester.makepyfile(
         """
         import pytest
-        from aimctl.runtime.kube.builtin import NODES
+        from aimctl.kubetypes.builtin import NODES
 
         @pytest.mark.dev_cluster(crds=[], machines=[])
         async def test_real(dev_cluster, kube_client):

@@ -6,10 +6,10 @@ import msgspec
 import pytest
 
 from aimctl.devcluster import DevCluster
-from aimctl.runtime.kube.builtin import CONFIG_MAPS, CRDS, NAMESPACES, PVCS, SERVICE_ACCOUNTS
+from aimctl.kubetypes import Resource
+from aimctl.kubetypes.builtin import CONFIG_MAPS, CRDS, NAMESPACES, PVCS, SERVICE_ACCOUNTS
 from aimctl.runtime.kube.client import Client
 from aimctl.runtime.kube.errors import NotFound
-from aimctl.runtime.kube.objects import Resource
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
 from support.owner_cases import STORIES
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp import web
 
+from aimctl.kubetypes.builtin import PODS, SECRETS
 from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.kube import (
     Client,
@@ -20,7 +21,6 @@ from aimctl.runtime.kube import (
     StaticCredentials,
     Unauthorized,
 )
-from aimctl.runtime.kube.builtin import PODS, SECRETS
 from support.scripted import Answer, ScriptedServer, failure, pod, stream
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from aimctl.kubetypes.builtin import PODS
 from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.kube import (
     ApiError,
@@ -25,7 +26,6 @@ from aimctl.runtime.kube import (
     WatchLineTooLong,
     WatchStalled,
 )
-from aimctl.runtime.kube.builtin import PODS
 from support.scripted import ScriptedServer, event, failure, pod, status_body, stream
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from aimctl.devcluster import DevCluster
+from aimctl.kubetypes.builtin import CONFIG_MAPS, EVENTS, LEASES
 from aimctl.runtime.clock import LoopClock
-from aimctl.runtime.kube.builtin import CONFIG_MAPS, EVENTS, LEASES
 from aimctl.runtime.kube.errors import ConnectionFailed, NotFound, WriteRefused
 from aimctl.runtime.manager import LeaderElectionOptions, LeaderLost, Manager, ManagerOptions
 from aimctl.testing.virtualtime import virtual_clock, virtual_time

@@ -7,7 +7,7 @@ import asyncio
 from aimctl.controllers import kinds
 from aimctl.devcluster.faults import Answer, Match
 from aimctl.domain.caching.template_cache import model_cache_name
-from aimctl.runtime.kube.builtin import NAMESPACES
+from aimctl.kubetypes.builtin import NAMESPACES
 from aimctl.testing.virtualtime import virtual_time
 from support.caching import LLAMA, SOURCES, TOKENIZER, hands
 

@@ -12,7 +12,7 @@ import pytest
 from aimctl.controllers import kinds
 from aimctl.devcluster.faults import Answer, CutStream, Delay, Gone410, Match, Refuse, Silence
 from aimctl.devcluster.machines import Machine, gpu_machine
-from aimctl.runtime.kube.builtin import PODS
+from aimctl.kubetypes.builtin import PODS
 from aimctl.testing.virtualtime import run_virtual
 from support.operator import world
 

@@ -9,7 +9,7 @@ import pytest
 
 from aimctl.controllers import kinds
 from aimctl.devcluster.catalogue import Catalogue
-from aimctl.runtime.kube.builtin import JOBS, NAMESPACES, NODES, PODS
+from aimctl.kubetypes.builtin import JOBS, NAMESPACES, NODES, PODS
 from aimctl.testing.virtualtime import virtual_time
 from support.operator import OPERATOR_NAMESPACE, world
 

@@ -8,7 +8,7 @@ import pytest
 
 from aimctl.devcluster.catalogue import Catalogue
 from aimctl.devcluster.faults import Answer, Match
-from aimctl.runtime.kube.builtin import JOBS, SECRETS
+from aimctl.kubetypes.builtin import JOBS, SECRETS
 from aimctl.testing.virtualtime import virtual_time
 from support.operator import OPERATOR_NAMESPACE, world
 

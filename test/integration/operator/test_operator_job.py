@@ -7,7 +7,7 @@ import itertools
 
 import pytest
 
-from aimctl.runtime.kube.builtin import SECRETS
+from aimctl.kubetypes.builtin import SECRETS
 from aimctl.testing.virtualtime import virtual_time
 from support.operator import OPERATOR_NAMESPACE, world
 

@@ -10,9 +10,9 @@ from aimctl.controllers import kinds
 from aimctl.controllers.making import edit, make
 from aimctl.devcluster.faults import Answer, Match
 from aimctl.domain.caching.template_cache import DownloadWish, model_cache_manifest
+from aimctl.kubetypes.builtin import NAMESPACES
 from aimctl.runtime.cache import Cache
 from aimctl.runtime.kube import Conflict, ServerError
-from aimctl.runtime.kube.builtin import NAMESPACES
 from aimctl.runtime.kube.client import Client
 from aimctl.testing.virtualtime import virtual_time
 from support.operator import world

@@ -12,8 +12,8 @@ import pytest
 from aimctl.controllers import kinds
 from aimctl.devcluster.catalogue import Catalogue
 from aimctl.devcluster.faults import Answer, CutStream, Delay, Gone410, Match, Refuse, Silence
+from aimctl.kubetypes.builtin import JOBS, PODS
 from aimctl.runtime.kube import NotFound
-from aimctl.runtime.kube.builtin import JOBS, PODS
 from aimctl.testing.virtualtime import run_virtual
 from support.download_ledger import Downloads
 from support.operator import world

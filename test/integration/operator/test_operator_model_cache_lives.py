@@ -9,7 +9,7 @@ import pytest
 from aimctl.controllers import kinds
 from aimctl.devcluster.catalogue import Catalogue
 from aimctl.devcluster.volumes import DEFAULT_CLASS_ANNOTATION, STORAGE_CLASSES
-from aimctl.runtime.kube.builtin import JOBS, PODS, PVCS
+from aimctl.kubetypes.builtin import JOBS, PODS, PVCS
 from aimctl.testing.virtualtime import virtual_time
 from support.download_ledger import Downloads
 from support.operator import world

@@ -9,7 +9,7 @@ import pytest
 from aimctl.controllers import kinds
 from aimctl.devcluster import RegistryFault
 from aimctl.devcluster.faults import Answer, Match
-from aimctl.runtime.kube.builtin import SECRETS
+from aimctl.kubetypes.builtin import SECRETS
 from aimctl.testing.virtualtime import virtual_time
 from support.models import (
     condition_of,

@@ -8,7 +8,7 @@ import pytest
 
 from aimctl.controllers import kinds
 from aimctl.devcluster.faults import Delay, Match
-from aimctl.runtime.kube.builtin import JOBS, PODS
+from aimctl.kubetypes.builtin import JOBS, PODS
 from aimctl.testing.virtualtime import virtual_time
 from support.operator import world
 

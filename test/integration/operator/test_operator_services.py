@@ -10,7 +10,7 @@ from aimctl.controllers import kinds
 from aimctl.controllers.services.patience import PATIENCE_SECONDS
 from aimctl.devcluster.faults import Answer, Delay, Match
 from aimctl.devcluster.machines import gpu_machine
-from aimctl.runtime.kube.builtin import NODES
+from aimctl.kubetypes.builtin import NODES
 from aimctl.testing.virtualtime import virtual_time
 from support.service_witness import GPU, serving
 

@@ -9,7 +9,7 @@ import pytest
 from aimctl.controllers import kinds
 from aimctl.devcluster.faults import Answer, Match
 from aimctl.devcluster.kserve import OUTCOME_ANNOTATION
-from aimctl.runtime.kube.builtin import CRDS
+from aimctl.kubetypes.builtin import CRDS
 from aimctl.testing.virtualtime import virtual_time
 from support.service_witness import serving
 

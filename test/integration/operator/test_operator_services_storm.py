@@ -16,7 +16,7 @@ from aimctl.controllers import kinds
 from aimctl.devcluster.faults import Answer, Delay, Match
 from aimctl.devcluster.kserve import OUTCOME_ANNOTATION
 from aimctl.devcluster.machines import gpu_machine
-from aimctl.runtime.kube.builtin import NODES
+from aimctl.kubetypes.builtin import NODES
 from aimctl.runtime.kube.errors import ApiError
 from aimctl.testing.virtualtime import run_virtual
 from support.service_witness import STATIC, serving

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aimctl.kubetypes import Object, ObjectKey, Resource
 from aimctl.runtime.cache import (
     Cache,
     CacheNotSynced,
@@ -21,7 +22,6 @@ from aimctl.runtime.cache import (
 )
 from aimctl.runtime.kube import Client
 from aimctl.runtime.kube.errors import error_from_status
-from aimctl.runtime.kube.objects import Object, ObjectKey, Resource
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
 from support.cache_recorders import RecordingReflectorMetrics
 from support.scripted_listwatch import ScriptedListWatch, Slow, Wait, added, listing

@@ -10,9 +10,9 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
+from aimctl.kubetypes import Object, ObjectKey, Resource
 from aimctl.runtime.cache import Declaration, InformerStopped, Registration
 from aimctl.runtime.kube.errors import error_from_status
-from aimctl.runtime.kube.objects import Object, ObjectKey, Resource
 from aimctl.testing.virtualtime import virtual_time
 from support.cache_recorders import RecordingHandler, Rig, running
 from support.scripted_listwatch import (

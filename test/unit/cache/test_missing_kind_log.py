@@ -9,8 +9,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from aimctl.devcluster import DevCluster
+from aimctl.kubetypes import Resource
 from aimctl.runtime.cache import Cache
-from aimctl.runtime.kube.objects import Resource
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
 
 ABSENT = Resource.untyped("example.org", "v1", "Absent", "absents", namespaced=True)

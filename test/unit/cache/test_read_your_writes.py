@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aimctl.kubetypes.builtin import PODS
 from aimctl.runtime.cache import Cache
 from aimctl.runtime.kube import Client
-from aimctl.runtime.kube.builtin import PODS
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
 from support.cache_recorders import RecordingHandler
 from support.scripted import Answer, ScriptedTransport, event, pod, pod_list

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from aimctl.kubetypes import Object, ObjectKey
 from aimctl.runtime.cache import Change, Store, UnknownIndex
 from aimctl.runtime.cache import store as store_module
-from aimctl.runtime.kube.objects import Object, ObjectKey
 from support.scripted_listwatch import added, bookmark, deleted, modified
 from support.things import make
 

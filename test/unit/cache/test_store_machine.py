@@ -8,8 +8,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from aimctl.kubetypes import Object, ObjectKey
 from aimctl.runtime.cache import Store
-from aimctl.runtime.kube.objects import Object, ObjectKey
 from aimctl.runtime.kube.watch import WatchEvent
 from support.scripted_listwatch import bookmark
 from support.things import make

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from aimctl.kubetypes import Object, ObjectKey
+from aimctl.kubetypes.builtin import PODS
 from aimctl.runtime.cache import Cache, Declaration, Informer
 from aimctl.runtime.kube import Client
-from aimctl.runtime.kube.builtin import PODS
 from aimctl.runtime.kube.errors import ConnectionFailed, WatchLineTooLong, error_from_status
-from aimctl.runtime.kube.objects import Object, ObjectKey
 from aimctl.runtime.queue import WorkQueue
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
 from support.cache_recorders import RecordingHandler, Rig, running

@@ -53,7 +53,7 @@ def test_owners_are_found_by_group_and_kind_and_controller_flag(owners, controll
 
 def test_a_core_owner_is_not_matched_by_an_empty_api_version():
     """Checklist 105: an invalid apiVersion is ignored, also where the group is the empty one."""
-    from aimctl.runtime.kube.objects import Resource
+    from aimctl.kubetypes import Resource
 
     pods = Resource.untyped("", "v1", "Pod", "pods")
     bad = owner("a", kind="Pod", api_version="")

@@ -16,9 +16,9 @@ from aimctl.domain.naming import LABEL_COMPONENT, LABEL_TEMPLATE
 from aimctl.domain.templates.admission import Candidate
 from aimctl.domain.templates.discovery_decision import DiscoveryWish
 from aimctl.domain.templates.discovery_job import COMPONENT
+from aimctl.kubetypes.builtin import JOBS
 from aimctl.runtime.cache import Cache
 from aimctl.runtime.kube import Client, Object
-from aimctl.runtime.kube.builtin import JOBS
 from aimctl.runtime.kube.errors import error_from_status
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
 from support.scripted import Answer, ScriptedTransport

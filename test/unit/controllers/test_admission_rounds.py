@@ -17,8 +17,8 @@ from aimctl.domain.naming import LABEL_COMPONENT, LABEL_TEMPLATE
 from aimctl.domain.templates.admission import Candidate
 from aimctl.domain.templates.discovery_decision import DiscoveryWish
 from aimctl.domain.templates.discovery_job import COMPONENT
+from aimctl.kubetypes.builtin import JOBS
 from aimctl.runtime.cache import Cache
-from aimctl.runtime.kube.builtin import JOBS
 from aimctl.testing.virtualtime import virtual_time
 from support.operator import World, world
 

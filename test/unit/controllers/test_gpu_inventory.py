@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from aimctl.controllers.inventory import GpuChanges, GpuInventory
 from aimctl.domain.gpus import models_of
+from aimctl.kubetypes.builtin import NODES
 from aimctl.runtime.controller import Request
 from aimctl.runtime.kube import Object
-from aimctl.runtime.kube.builtin import NODES
 from aimctl.testing.virtualtime import virtual_time
 
 LABELS: list[dict[str, str]] = [

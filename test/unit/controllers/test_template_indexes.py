@@ -21,9 +21,9 @@ from aimctl.controllers.metrics import OperatorMetrics
 from aimctl.controllers.options import OperatorOptions
 from aimctl.controllers.templates.admission import slot_freed
 from aimctl.domain.naming import DISCOVERY, DOWNLOAD, LABEL_COMPONENT
+from aimctl.kubetypes.builtin import JOBS, PODS
 from aimctl.runtime.controller import Created, Deleted, Updated
 from aimctl.runtime.kube import Object
-from aimctl.runtime.kube.builtin import JOBS, PODS
 
 
 def made(resource: Any, namespace: str = "team", version: int = 1, **fields: Any) -> Object[Any]:

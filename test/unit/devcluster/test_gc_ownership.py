@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aimctl.devcluster.ownership import FOREGROUND, ORPHAN, Fate, Item, OwnerGraph, judge
-from aimctl.runtime.kube.objects import ObjectKey, ObjectMeta, OwnerReference, Resource
+from aimctl.kubetypes import ObjectKey, ObjectMeta, OwnerReference, Resource
 
 KIND = Resource.untyped("", "v1", "ConfigMap", "configmaps")
 

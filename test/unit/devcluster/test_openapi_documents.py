@@ -12,7 +12,7 @@ from aimctl.devcluster.builtins import builtin_kinds
 from aimctl.devcluster.kinds import ServedKind
 from aimctl.devcluster.openapi import openapi_v2, openapi_v3, openapi_v3_index
 from aimctl.devcluster.schema import Schema
-from aimctl.runtime.kube.objects import Resource
+from aimctl.kubetypes import Resource
 
 CRD = {
     "type": "object",

@@ -15,8 +15,8 @@ from aimctl.devcluster.jsonpaths import compile_path, find
 from aimctl.devcluster.kinds import PrinterColumn, ServedKind
 from aimctl.devcluster.schema import Schema
 from aimctl.devcluster.table import render_table
+from aimctl.kubetypes import Resource
 from aimctl.runtime.clock import format_time
-from aimctl.runtime.kube.objects import Resource
 
 NOW = datetime(2026, 1, 2, 12, 0, 0, tzinfo=UTC)
 KINDS = {(kind.resource.group, kind.resource.kind): kind for kind in builtin_kinds()}

@@ -17,12 +17,12 @@ from aimctl.domain.templates.job_outcome import (
     NeedsPods,
     Outcome,
     PodLog,
-    PodView,
     Running,
     Succeeded,
     Waiting,
     judge,
 )
+from aimctl.kubetypes import Object, Pod
 from support.templates import ANSWER, NOW, ObservedJob, completed, job, pod
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def judged(observed: ObservedJob) -> Outcome:
-    return judge(observed.view, observed.pods, log=observed.log, now=NOW)
+    return judge(observed.job, observed.pods, log=observed.log, now=NOW)
 
 
 def failure(observed: ObservedJob) -> str:
@@ -42,7 +42,7 @@ def failure(observed: ObservedJob) -> str:
 @pytest.mark.parametrize(
     "pods", [[], [pod()], [pod(waiting="ContainerCreating")], [pod(waiting="PodInitializing")]]
 )
-def test_a_job_whose_container_has_not_started_is_waiting(pods: Sequence[PodView]) -> None:
+def test_a_job_whose_container_has_not_started_is_waiting(pods: Sequence[Object[Pod]]) -> None:
     assert judged(job("j", pods=pods)) == Waiting()
 
 
@@ -79,7 +79,7 @@ def test_a_complete_job_whose_output_is_gone_is_lost() -> None:
 @pytest.mark.parametrize("ended", ["Complete", "Failed"])
 def test_the_end_of_a_job_is_not_explained_by_pods_that_a_cache_does_not_have(ended: str) -> None:
     observed = job("j", ended=ended, pods=[pod("Running")])
-    from_cache = judge(observed.view, observed.pods, log=None, now=NOW, pods_read=False)
+    from_cache = judge(observed.job, observed.pods, log=None, now=NOW, pods_read=False)
     assert from_cache == NeedsPods()
     assert judged(observed) != NeedsPods()
 
@@ -89,7 +89,7 @@ def test_a_pod_that_the_cache_has_explains_the_end_of_its_job_without_asking() -
         completed("j", read=False),
         job("j", ended="Failed", pods=[pod("Failed", exit_code=3)]),
     ):
-        outcome = judge(observed.view, observed.pods, log=None, now=NOW, pods_read=False)
+        outcome = judge(observed.job, observed.pods, log=None, now=NOW, pods_read=False)
         assert outcome == NeedsLog("pod")
 
 
@@ -194,5 +194,5 @@ def test_only_the_newest_pod_is_looked_at_for_trouble() -> None:
 
 @pytest.mark.parametrize("ended", ["Complete", "Failed"])
 def test_only_an_ended_job_is_finished(ended: str) -> None:
-    assert job("j", ended=ended).view.finished
-    assert not job("j", failed=3).view.finished
+    assert job("j", ended=ended).finished
+    assert not job("j", failed=3).finished

@@ -21,6 +21,7 @@ from aimctl.domain.caching.model_cache_observation import (
 from aimctl.domain.resolution import Missing
 from aimctl.domain.templates.job_outcome import PodLog
 from aimctl.domain.templates.observation import ObservedJob
+from aimctl.kubetypes import Object
 from support.model_caches import (
     NOW,
     SOURCE,
@@ -556,8 +557,8 @@ def _carried_out(seen: ModelCacheObservation, decision: ModelCacheDecision) -> M
 
 
 def _deleted(item: ObservedJob) -> ObservedJob:
-    metadata = msgspec.structs.replace(item.view.metadata, deletion_timestamp=at(NOW))
-    return replace(item, view=msgspec.structs.replace(item.view, metadata=metadata))
+    meta = msgspec.structs.replace(item.meta, deletion_timestamp=at(NOW))
+    return replace(item, job=Object(item.job.resource, meta, item.job.raw))
 
 
 @given(
@@ -602,7 +603,7 @@ def test_every_decision_is_whole_and_settles(
         "Failure",
     }
     assert all(item["message"] for item in whole["conditions"])
-    unfinished = {item.name for item in jobs if not item.view.finished}
+    unfinished = {item.name for item in jobs if not item.finished}
     if decision.create_job is not None:
         assert unfinished == set(), "one Job at a time"
         assert of is not None

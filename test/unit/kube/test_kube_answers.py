@@ -7,6 +7,7 @@ from email.utils import format_datetime
 import msgspec
 import pytest
 
+from aimctl.kubetypes.builtin import PODS
 from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.kube import (
     AlreadyExists,
@@ -26,7 +27,6 @@ from aimctl.runtime.kube import (
     UnsupportedMedia,
 )
 from aimctl.runtime.kube.answers import error_from_answer, parse_list, parse_retry_after, shortened
-from aimctl.runtime.kube.builtin import PODS
 from aimctl.testing.virtualtime import virtual_time
 from support.scripted import pod, pod_list, status_body
 

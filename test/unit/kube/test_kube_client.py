@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aimctl.kubetypes.builtin import NODES, PODS, SELF_SUBJECT_ACCESS_REVIEWS
 from aimctl.runtime.kube import (
     Client,
     ConnectionFailed,
@@ -19,7 +20,6 @@ from aimctl.runtime.kube import (
     WriteRefused,
     freeze,
 )
-from aimctl.runtime.kube.builtin import NODES, PODS, SELF_SUBJECT_ACCESS_REVIEWS
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
 from support.scripted import Answer, ScriptedTransport, failure, pod, pod_list
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aimctl.kubetypes.builtin import PODS
 from aimctl.runtime.kube import ApiError, Client, ConnectionFailed, KubeError, WriteRefused
-from aimctl.runtime.kube.builtin import PODS
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
 from support.scripted import Answer, ScriptedTransport, failure, pod
 

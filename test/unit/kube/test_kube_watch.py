@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from aimctl.kubetypes.builtin import PODS
 from aimctl.runtime.kube import (
     ApiError,
     Client,
@@ -18,7 +19,6 @@ from aimctl.runtime.kube import (
     WatchLineTooLong,
     WatchStalled,
 )
-from aimctl.runtime.kube.builtin import PODS
 from aimctl.runtime.kube.watch import watch_events
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
 from support.scripted import Answer, ScriptedTransport, event, failure, pod, status_body

@@ -5,10 +5,10 @@ import gc
 
 import pytest
 
+from aimctl.kubetypes import Resource
 from aimctl.runtime.cache import Informer
 from aimctl.runtime.controller import CacheSyncTimeout, Channel, Controller, Request, generation_changed
 from aimctl.runtime.kube.errors import WriteRefused
-from aimctl.runtime.kube.objects import Resource
 from aimctl.runtime.manager import GraceExceeded, LeaderElectionOptions, LeaderLost, Manager, ManagerOptions
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
 from support.leaseapi import LeaseApi, LeaseTransport

@@ -10,10 +10,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
+from aimctl.kubetypes import Resource
 from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.controller import Controller, Result, TerminalError
 from aimctl.runtime.kube.errors import ConfigurationError
-from aimctl.runtime.kube.objects import Resource
 from aimctl.runtime.manager import (
     HealthChecks,
     HttpServer,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aimctl.controllers.observer import TemplateObserver
-    from aimctl.domain.templates.job_outcome import PodView
+    from aimctl.kubetypes import Object, Pod
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.controller import Request
     from aimctl.runtime.kube import Client
@@ -74,7 +74,7 @@ class DownloadProgressReconciler:
             self._read_at.pop(request, None)
             return None
         known = self._measured.get(request)
-        if known is not None and known[0] != pod.metadata.uid:
+        if known is not None and known[0] != pod.meta.uid:
             del self._measured[request]
         now = self._clock.monotonic()
         wait = self._read_at.get(request, now - PROGRESS_SECONDS) + PROGRESS_SECONDS - now
@@ -83,16 +83,16 @@ class DownloadProgressReconciler:
         self._read_at[request] = now
         amount = await self._read(pod)
         if amount is not None and self.measured(request) != amount:
-            self._measured[request] = (pod.metadata.uid, amount)
+            self._measured[request] = (pod.meta.uid, amount)
             self._progressed(request)
         return Result(requeue_after=float(PROGRESS_SECONDS))
 
-    async def _read(self, pod: PodView) -> int | None:
+    async def _read(self, pod: Object[Pod]) -> int | None:
         try:
             async with asyncio.timeout(_LOG_SECONDS):
                 log = await self._client.logs(
-                    pod.name,
-                    pod.metadata.namespace,
+                    pod.meta.name,
+                    pod.meta.namespace,
                     container=CONTAINER,
                     tail_lines=PROGRESS_TAIL_LINES,
                     limit_bytes=PROGRESS_TAIL_BYTES,
@@ -101,13 +101,16 @@ class DownloadProgressReconciler:
             return None
         return parse_progress(log)
 
-    def _running(self, request: Request) -> PodView | None:
+    def _running(self, request: Request) -> Object[Pod] | None:
         """The pod whose container downloads."""
         obj = self._observer.cache.get(MODEL_CACHES, request.name, request.namespace)
         if obj is None:
             return None
         for job in self._observer.jobs_of(obj.meta.uid):
-            for pod in job.pods if not job.view.finished else ():
-                if any(item.name == CONTAINER and item.state.running is not None for item in pod.containers):
+            for pod in job.pods if not job.finished else ():
+                if any(
+                    item.name == CONTAINER and item.state.running is not None
+                    for item in pod.view.container_statuses
+                ):
                     return pod
         return None

@@ -24,19 +24,18 @@ from aimctl.domain.labels import propagated
 from aimctl.domain.naming import LABEL_COMPONENT, LABEL_MANAGED_BY, MANAGED_BY, MODEL_CACHE
 from aimctl.domain.resolution import Missing
 from aimctl.domain.templates.discovery_job import REDISCOVER_ANNOTATION
-from aimctl.domain.templates.job_views import PodView
+from aimctl.kubetypes.builtin import PODS, PVCS, STORAGE_CLASSES
 from aimctl.runtime.clock import parse_time
 from aimctl.runtime.kube import ObjectKey
-from aimctl.runtime.kube.builtin import PODS, PVCS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from aimctl.controllers.observer import TemplateObserver
+    from aimctl.kubetypes import Object, Pod
     from aimctl.runtime.cache import IndexFunction, Informer
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.controller import Request
-    from aimctl.runtime.kube import Object
 
 __all__ = ["UNBOUND", "VOLUME_SELECTOR", "ModelCacheObserver", "claims_of", "owner_of"]
 
@@ -70,23 +69,6 @@ class _ModelCache(msgspec.Struct, gc=False):
     status: _Status | None = None
 
 
-class _Claim(msgspec.Struct, gc=False):
-    name: str = msgspec.field(name="claimName", default="")
-
-
-class _Volume(msgspec.Struct, gc=False):
-    claim: _Claim | None = msgspec.field(name="persistentVolumeClaim", default=None)
-
-
-class _PodSpec(msgspec.Struct, gc=False):
-    volumes: tuple[_Volume, ...] = ()
-
-
-class _Pod(msgspec.Struct, gc=False):
-    spec: _PodSpec
-
-
-_pod = msgspec.json.Decoder(_Pod)
 _model_cache = msgspec.json.Decoder(_ModelCache)
 
 
@@ -105,9 +87,9 @@ def _by_storage(obj: Object[Any]) -> Iterator[str]:
 
 def claims_of(pod: Object[Any]) -> Iterator[Request]:
     """The volume claims that a pod mounts; a model cache's has its name."""
-    for item in _pod.decode(pod.raw).spec.volumes:
-        if item.claim is not None:
-            yield ObjectKey(pod.meta.namespace, item.claim.name)
+    for item in pod.view.spec.volumes or ():
+        if item.persistent_volume_claim is not None:
+            yield ObjectKey(pod.meta.namespace, item.persistent_volume_claim.claim_name)
 
 
 def _by_claim(pod: Object[Any]) -> Iterator[str]:
@@ -176,7 +158,7 @@ class ModelCacheObserver:
         declare(kinds.TEMPLATE_CACHES, namespaces=namespaces, indexes=TEMPLATE_CACHE_INDEXES)
         declare(PODS, namespaces=namespaces, label_selector=OWN_SELECTOR, indexes=POD_INDEXES)
         declare(PVCS, namespaces=namespaces, label_selector=VOLUME_SELECTOR)
-        self._classes = StorageClassInventory(declare(kinds.STORAGE_CLASSES, projection="metadata"))
+        self._classes = StorageClassInventory(declare(STORAGE_CLASSES, projection="metadata"))
 
     def observe(self, request: Request) -> tuple[Object[Any], ModelCacheObservation] | None:
         """The model cache of this key and what concerns it; None when it is gone."""
@@ -210,18 +192,15 @@ class ModelCacheObserver:
             volume=self._volume(obj),
             jobs=jobs,
             # A Job may have Failed long before its pods are gone: these are nobody's download any more.
-            strangers=tuple(
-                self._strangers(request, {job.view.metadata.uid for job in jobs if not job.view.finished})
-            ),
+            strangers=tuple(self._strangers(request, {job.meta.uid for job in jobs if not job.finished})),
             in_use=any(not user.meta.deleting for user in users),
         )
 
-    def _strangers(self, request: Request, jobs: set[str]) -> Iterator[PodView]:
+    def _strangers(self, request: Request, jobs: set[str]) -> Iterator[Object[Pod]]:
         for pod in self.cache.by_index(PODS, "claim", place(request.namespace, request.name)):
-            if not any(owner.uid in jobs for owner in pod.meta.owners):
-                view = PodView.decode(pod.raw)
-                if view.status.phase not in {"Succeeded", "Failed"}:
-                    yield view
+            ended = pod.view.status.phase in {"Succeeded", "Failed"}
+            if not ended and not any(owner.uid in jobs for owner in pod.meta.owners):
+                yield pod
 
     def _volume(self, obj: Object[Any]) -> ObservedVolume | None:
         claim = self.cache.get(PVCS, obj.meta.name, obj.meta.namespace)

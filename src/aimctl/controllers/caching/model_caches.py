@@ -18,9 +18,9 @@ from aimctl.domain.caching.model_cache import ModelCacheDecision, decide_model_c
 from aimctl.domain.caching.model_cache_volume import NAME_TAKEN, VOLUME_REFUSED
 from aimctl.domain.hashing import digest
 from aimctl.domain.naming import LABEL_COMPONENT, LABEL_MANAGED_BY
+from aimctl.kubetypes.builtin import JOBS, PVCS, SECRETS
 from aimctl.runtime.controller import Result, RetryAfter
 from aimctl.runtime.kube import AlreadyExists, Conflict, Forbidden, NotFound
-from aimctl.runtime.kube.builtin import JOBS, PVCS, SECRETS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -18,6 +18,7 @@ from aimctl.controllers.caching.download_progress import WORKERS, DownloadProgre
 from aimctl.controllers.caching.model_cache_observer import UNBOUND, ModelCacheObserver, claims_of
 from aimctl.controllers.caching.model_caches import ModelCacheReconciler
 from aimctl.controllers.indexes.templates import EVERYWHERE, place
+from aimctl.kubetypes.builtin import JOBS, PODS, PVCS, STORAGE_CLASSES
 from aimctl.runtime.controller import (
     Channel,
     EnqueueMapped,
@@ -27,7 +28,6 @@ from aimctl.runtime.controller import (
     changed,
     generation_changed,
 )
-from aimctl.runtime.kube.builtin import JOBS, PODS, PVCS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,7 +77,7 @@ def add_model_caches(assembly: Assembly) -> None:
                 Watch(informer(kind), EnqueueMapped(configured), [generation_changed])
                 for kind in (kinds.RUNTIME_CONFIGS, kinds.CLUSTER_RUNTIME_CONFIGS)
             ),
-            Watch(informer(kinds.STORAGE_CLASSES), EnqueueMapped(unbound)),
+            Watch(informer(STORAGE_CLASSES), EnqueueMapped(unbound)),
         ],
         **assembly.defaults(),
     )

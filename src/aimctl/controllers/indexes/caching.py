@@ -15,8 +15,8 @@ from aimctl.controllers.indexes.templates import EVERYWHERE, place
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from aimctl.kubetypes import Object
     from aimctl.runtime.cache import IndexFunction
-    from aimctl.runtime.kube.objects import Object
 
 __all__ = ["CACHE_WISH_INDEXES", "MODEL_CACHE_INDEXES", "TEMPLATE_CACHE_INDEXES"]
 

@@ -24,8 +24,8 @@ from aimctl.domain.services.derivation import derived_name, overrides_digest
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from aimctl.kubetypes import Object
     from aimctl.runtime.cache import IndexFunction
-    from aimctl.runtime.kube.objects import Object
 
 __all__ = ["DERIVED_INDEXES", "OVERRIDES_INDEXES"]
 

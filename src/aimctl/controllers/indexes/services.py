@@ -26,8 +26,8 @@ from aimctl.domain.models.auto_model import auto_model_name
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from aimctl.kubetypes import Object
     from aimctl.runtime.cache import IndexFunction
-    from aimctl.runtime.kube.objects import Object
 
 __all__ = ["MODEL_LOOKUPS", "SERVICE_LOOKUPS", "resolved_of", "used"]
 

@@ -15,13 +15,12 @@ import msgspec
 
 from aimctl.domain.gpus import normalise
 from aimctl.domain.naming import DISCOVERY, LABEL_COMPONENT
-from aimctl.domain.templates.job_outcome import JobView
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from aimctl.kubetypes import Object
     from aimctl.runtime.cache import IndexFunction
-    from aimctl.runtime.kube.objects import Object
 
 __all__ = [
     "EVERYWHERE",
@@ -85,7 +84,7 @@ def _by_owner(obj: Object[Any]) -> Iterator[str]:
 
 def _unfinished(obj: Object[Any]) -> Iterator[str]:
     """Discovery Jobs that hold a slot; downloads hold none."""
-    if obj.meta.labels.get(LABEL_COMPONENT) == DISCOVERY and not JobView.decode(obj.raw).finished:
+    if obj.meta.labels.get(LABEL_COMPONENT) == DISCOVERY and not obj.view.finished:
         yield UNFINISHED
 
 

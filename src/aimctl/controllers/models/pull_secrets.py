@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, final
 
 from aimctl.domain.images.reading import FailedReading
 from aimctl.domain.images.registry_auth import PullSecretError, read_pull_secret
+from aimctl.kubetypes.builtin import SECRETS
 from aimctl.runtime.kube import KubeError, NotFound
-from aimctl.runtime.kube.builtin import SECRETS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

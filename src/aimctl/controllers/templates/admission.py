@@ -19,7 +19,7 @@ import structlog
 
 from aimctl.controllers.templates.slots import CREATE_SECONDS, Slots
 from aimctl.domain.templates.admission import Candidate, admit, queue_order
-from aimctl.domain.templates.job_outcome import JobView
+from aimctl.kubetypes.builtin import JOBS
 from aimctl.runtime.controller import Deleted, Request, Result, Updated
 from aimctl.runtime.kube import (
     AlreadyExists,
@@ -32,7 +32,6 @@ from aimctl.runtime.kube import (
     TooManyRequests,
     WriteRefused,
 )
-from aimctl.runtime.kube.builtin import JOBS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -335,6 +334,6 @@ def slot_freed(event: Event[Any]) -> bool:
         case Deleted():
             return True
         case Updated(old, new):
-            return JobView.decode(new.raw).finished and not JobView.decode(old.raw).finished
+            return new.view.finished and not old.view.finished
         case _:
             return False

@@ -182,6 +182,6 @@ class DiscoveryReconciler:
 
 def _age_of_newest_job(seen: TemplateObservation) -> float:
     """Seconds since the newest Job was created."""
-    times = [job.view.metadata.creation_timestamp for job in seen.jobs]
+    times = [job.meta.creation_timestamp for job in seen.jobs]
     newest = max((parse_time(text) for text in times if text), default=seen.now)
     return max(0.0, (seen.now - newest).total_seconds())

@@ -23,8 +23,8 @@ import structlog
 from aimctl.controllers.indexes.templates import UNFINISHED
 from aimctl.controllers.kinds import CLUSTER_TEMPLATES
 from aimctl.controllers.observer import DISCOVERY_SELECTOR
+from aimctl.kubetypes.builtin import JOBS
 from aimctl.runtime.kube import KubeError, NotFound
-from aimctl.runtime.kube.builtin import JOBS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -20,6 +20,7 @@ from aimctl.controllers.inventory import GpuChanges
 from aimctl.controllers.templates.admission import ROUND, DiscoveryAdmission, slot_freed
 from aimctl.controllers.templates.discovery import DiscoveryReconciler
 from aimctl.controllers.templates.reconciler import TemplateReconciler
+from aimctl.kubetypes.builtin import JOBS, PODS
 from aimctl.runtime.controller import (
     Channel,
     Created,
@@ -32,7 +33,6 @@ from aimctl.runtime.controller import (
     changed,
     generation_changed,
 )
-from aimctl.runtime.kube.builtin import JOBS, PODS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -158,7 +158,7 @@ class _Attempts:
         of_attempt = [item for item in mine if item[0].attempt == attempt]
         current = max(
             of_attempt,
-            key=lambda item: (item[0] == wanted, item[1].view.metadata.creation_timestamp or ""),
+            key=lambda item: (item[0] == wanted, item[1].meta.creation_timestamp),
             default=None,
         )
         if current is None or current[1].deleting:
@@ -167,12 +167,12 @@ class _Attempts:
 
     def _follow(self, job: ObservedJob, *, outdated: bool, record: dict[str, Any]) -> Download:
         """There is the Job of this attempt."""
-        seen, meta = self._seen, job.view.metadata
+        seen, meta = self._seen, job.meta
         log = job.log if job.log is not None else _termination_message(job)
         if log is not None and log.data is not None:
             log = PodLog(log.pod, without_progress(log.data))
         outcome = judge_incomplete(
-            DOWNLOAD_JOB, job.view, job.pods, log=log, now=seen.now, pods_read=job.pods_read
+            DOWNLOAD_JOB, job.job, job.pods, log=log, now=seen.now, pods_read=job.pods_read
         )
         match outcome:
             case NeedsPods():
@@ -291,8 +291,8 @@ class _Attempts:
     def _former(self) -> str:
         """What may still write to the volume."""
         seen = self._seen
-        jobs = (job.view.metadata for job in seen.jobs if not job.view.finished)
-        for kind, items in (("Job", jobs), ("pod", (pod.metadata for pod in seen.strangers))):
+        jobs = (job.meta for job in seen.jobs if not job.finished)
+        for kind, items in (("Job", jobs), ("pod", (pod.meta for pod in seen.strangers))):
             for meta in items:
                 deleted = _moment(meta.deletion_timestamp)
                 if deleted is None or seen.now - deleted < LINGERING:
@@ -358,9 +358,9 @@ def _followed(failure: str, text: str) -> str:
 def _started(job: ObservedJob) -> datetime | None:
     """When the container that downloads began to run."""
     runs = [
-        _moment(str(item.state.running.get("startedAt")))
+        _moment(item.state.running.started_at)
         for pod in job.pods
-        for item in pod.containers
+        for item in pod.view.container_statuses
         if item.name == CONTAINER and item.state.running is not None
     ]
     return max(filter(None, runs), default=None)
@@ -371,29 +371,29 @@ def _waits(job: str, message: str = "") -> str:
 
 
 def _is_complete(job: ObservedJob) -> bool:
-    ended = job.view.ended()
+    ended = job.job.view.ended
     return ended is not None and ended.type == "Complete"
 
 
 def _termination_message(job: ObservedJob) -> PodLog | None:
     """The end of the log that the kubelet put into the pod's status, of the newest pod that failed."""
-    pods = sorted(job.pods, key=lambda pod: (pod.metadata.creation_timestamp or "", pod.name), reverse=True)
+    pods = sorted(job.pods, key=lambda pod: (pod.meta.creation_timestamp, pod.meta.name), reverse=True)
     for pod in pods:
-        end = pod.terminated(CONTAINER)
+        end = pod.view.terminated(CONTAINER)
         if end is not None and end.exit_code:
-            return PodLog(pod.name, end.message.encode()) if end.message else None
+            return PodLog(pod.meta.name, end.message.encode()) if end.message else None
     return None
 
 
 def _unfinished(jobs: Iterable[ObservedJob]) -> tuple[JobDeletion, ...]:
     """Jobs that are not over. Finished ones go by their TTL; until then people can read their logs."""
-    return _deletions(job for job in jobs if not job.view.finished)
+    return _deletions(job for job in jobs if not job.finished)
 
 
 def _deletions(jobs: Iterable[ObservedJob]) -> tuple[JobDeletion, ...]:
     return tuple(
         JobDeletion(meta.namespace, meta.name, meta.uid, meta.resource_version)
-        for meta in (job.view.metadata for job in jobs if not job.deleting)
+        for meta in (job.meta for job in jobs if not job.deleting)
     )
 
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from aimctl.api.v1alpha1 import AIMModelCache, RuntimeConfigSpec
     from aimctl.domain.caching.download_job import CacheIdentity
     from aimctl.domain.resolution import Missing, Resolved
-    from aimctl.domain.templates.job_views import PodView
     from aimctl.domain.templates.observation import ObservedJob
+    from aimctl.kubetypes import Object, Pod
 
 __all__ = ["NOISE_BYTES", "ModelCacheObservation", "ObservedVolume", "StorageClasses"]
 
@@ -85,7 +85,7 @@ class ModelCacheObservation:
     now: datetime
     volume: ObservedVolume | None = None
     jobs: tuple[ObservedJob, ...] = ()
-    strangers: tuple[PodView, ...] = ()
+    strangers: tuple[Object[Pod], ...] = ()
     in_use: bool = True
     measured: int | None = None
     secret_versions: str | None = None

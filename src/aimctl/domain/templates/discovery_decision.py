@@ -168,7 +168,7 @@ def _ask(seen: TemplateObservation, input_: DiscoveryInput) -> DiscoveryDecision
     """Discovery has not answered this input: follow its Job, or wish for one."""
     name = job_name(seen.template, input_.hash)
     job = next((item for item in seen.jobs if item.name == name), None)
-    if job is None or not job.view.finished:
+    if job is None or not job.finished:
         # A finished Job is read even without the GPU: its answer is already paid for.
         missing = seen.missing_gpu()
         if missing is not None:
@@ -208,18 +208,16 @@ def _with_job(  # noqa: PLR0911 - one for each outcome
     seen: TemplateObservation, input_: DiscoveryInput, job: ObservedJob
 ) -> DiscoveryDecision:
     stale = _unfinished(seen, but=job.name)
-    if job.deleting and not job.view.finished:
+    if job.deleting and not job.finished:
         text = f"discovery Job {job.name} is being deleted; another one follows"
         return DiscoveryDecision(_unanswered(seen, AWAITING_DISCOVERY, text), delete_jobs=stale)
-    outcome = judge(job.view, job.pods, log=job.log, now=seen.now, pods_read=job.pods_read)
+    outcome = judge(job.job, job.pods, log=job.log, now=seen.now, pods_read=job.pods_read)
     match outcome:
         case NeedsPods():
-            meta = job.view.metadata
+            meta = job.meta
             return DiscoveryDecision(None, read_pods=PodsRequest(meta.name, meta.namespace, meta.uid))
         case NeedsLog():
-            return DiscoveryDecision(
-                None, read_log=LogRequest(job.name, job.view.metadata.namespace, outcome.pod)
-            )
+            return DiscoveryDecision(None, read_log=LogRequest(job.name, job.meta.namespace, outcome.pod))
         case Waiting() | Running():
             waits = isinstance(outcome, Waiting)
             text = f"discovery Job {job.name} is {'waiting to run' if waits else 'running'}"
@@ -326,7 +324,7 @@ def _unfinished(seen: TemplateObservation, *, but: str = "") -> tuple[JobDeletio
     Finished Jobs go by their TTL; until then people can read their logs.
     """
     return tuple(
-        _deletion(job) for job in seen.jobs if job.name != but and not job.view.finished and not job.deleting
+        _deletion(job) for job in seen.jobs if job.name != but and not job.finished and not job.deleting
     )
 
 
@@ -334,9 +332,9 @@ def _hopeless(seen: TemplateObservation) -> tuple[tuple[JobDeletion, ...], float
     """Unfinished Jobs whose pod cannot even start, and in how many seconds to look at the others again."""
     deletions, waits = [], []
     for job in seen.jobs:
-        if job.view.finished or job.deleting:
+        if job.finished or job.deleting:
             continue
-        outcome = judge(job.view, job.pods, log=job.log, now=seen.now, pods_read=job.pods_read)
+        outcome = judge(job.job, job.pods, log=job.log, now=seen.now, pods_read=job.pods_read)
         if isinstance(outcome, Failed):
             deletions.append(_deletion(job))
         elif isinstance(outcome, Waiting) and outcome.look_again_after is not None:
@@ -345,7 +343,7 @@ def _hopeless(seen: TemplateObservation) -> tuple[tuple[JobDeletion, ...], float
 
 
 def _deletion(job: ObservedJob) -> JobDeletion:
-    meta = job.view.metadata
+    meta = job.meta
     return JobDeletion(meta.namespace, meta.name, meta.uid, meta.resource_version)
 
 

@@ -22,12 +22,11 @@ from aimctl.domain.conditions import clip
 from aimctl.domain.excerpts import last_lines
 from aimctl.domain.templates.discovery_job import CONTAINER
 from aimctl.domain.templates.discovery_output import DiscoveryError, DiscoveryResult, parse
-from aimctl.domain.templates.job_views import JobView, PodView
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aimctl.domain.templates.job_views import ConditionView, TerminatedView
+    from aimctl.kubetypes import Condition, Job, Object, Pod, StateTerminated
 
 __all__ = [
     "CONFIG_GRACE",
@@ -38,13 +37,11 @@ __all__ = [
     "Cause",
     "Failed",
     "JobKind",
-    "JobView",
     "LogLost",
     "NeedsLog",
     "NeedsPods",
     "Outcome",
     "PodLog",
-    "PodView",
     "Running",
     "Succeeded",
     "Waiting",
@@ -196,8 +193,8 @@ class PodLog:
 
 
 def judge(
-    job: JobView,
-    pods: Sequence[PodView],
+    job: Object[Job],
+    pods: Sequence[Object[Pod]],
     *,
     log: PodLog | None,
     now: datetime,
@@ -212,7 +209,7 @@ def judge(
         now: the time, aware; compared with pods' creation for grace periods.
         pods_read: whether ``pods`` were read from the server after the Job was, and not from a cache.
     """
-    ended = job.ended()
+    ended = job.view.ended
     if ended is not None and ended.type == "Complete":
         return _completed(_newest_first(pods), log, pods_read=pods_read)
     return judge_incomplete(DISCOVERY_JOB, job, pods, log=log, now=now, pods_read=pods_read)
@@ -220,34 +217,34 @@ def judge(
 
 def judge_incomplete(
     kind: JobKind,
-    job: JobView,
-    pods: Sequence[PodView],
+    job: Object[Job],
+    pods: Sequence[Object[Pod]],
     *,
     log: PodLog | None,
     now: datetime,
     pods_read: bool = True,
 ) -> Waiting | Running | NeedsPods | NeedsLog | Failed:
     """How a Job of any kind is going that has not completed; see :func:`judge`."""
-    ended, newest_first = job.ended(), _newest_first(pods)
+    ended, newest_first = job.view.ended, _newest_first(pods)
     if ended is not None:
         return _failed(kind, ended, newest_first, log, pods_read=pods_read)
     for pod in newest_first:
-        if pod.metadata.deletion_timestamp is None and pod.status.phase in {"", "Pending"}:
+        if not pod.meta.deleting and pod.view.status.phase in {"", "Pending"}:
             outcome = _pending(kind, pod, now)
             if outcome != Waiting():
                 return outcome
             break
-    if job.status.failed:
-        attempts = "1 attempt" if job.status.failed == 1 else f"{job.status.failed} attempts"
+    if job.view.status.failed:
+        attempts = "1 attempt" if job.view.status.failed == 1 else f"{job.view.status.failed} attempts"
         return Running(clip(f"{attempts} failed, trying again{_last_end(kind, newest_first)}", 1024))
     # A pod that failed has run; the Job's own count follows a moment later.
-    if any(pod.status.phase in {"Running", "Succeeded", "Failed"} for pod in newest_first):
+    if any(pod.view.status.phase in {"Running", "Succeeded", "Failed"} for pod in newest_first):
         return Running()
-    return Waiting() if pods or job.status.active else _without_pod(job, now)
+    return Waiting() if pods or job.view.status.active else _without_pod(job, now)
 
 
-def _without_pod(job: JobView, now: datetime) -> Waiting:
-    meta, created = job.metadata, _time(job.metadata.creation_timestamp)
+def _without_pod(job: Object[Job], now: datetime) -> Waiting:
+    meta, created = job.meta, _time(job.meta.creation_timestamp)
     if created is None:
         return Waiting()
     left = (POD_GRACE - (now - created)).total_seconds()
@@ -260,29 +257,29 @@ def _without_pod(job: JobView, now: datetime) -> Waiting:
     return Waiting(text, podless=True)
 
 
-def _last_end(kind: JobKind, newest_first: Sequence[PodView]) -> str:
+def _last_end(kind: JobKind, newest_first: Sequence[Object[Pod]]) -> str:
     """How the last attempt ended, as far as its pod tells: nobody should have to wait for the last one to know."""
     for pod in newest_first:
-        end = pod.terminated(kind.container)
+        end = pod.view.terminated(kind.container)
         if end is not None and end.exit_code:
-            why = f" ({end.reason})" if end.reason not in {None, "", "Error"} else ""
-            tail = last_lines((end.message or "").encode())
+            why = f" ({end.reason})" if end.reason not in {"", "Error"} else ""
+            tail = last_lines(end.message.encode())
             return f"; the last ended with exit code {end.exit_code}{why}" + (f": {tail}" if tail else "")
     return ""
 
 
-def _newest_first(pods: Sequence[PodView]) -> list[PodView]:
-    return sorted(pods, key=lambda pod: (pod.metadata.creation_timestamp or "", pod.name), reverse=True)
+def _newest_first(pods: Sequence[Object[Pod]]) -> list[Object[Pod]]:
+    return sorted(pods, key=lambda pod: (pod.meta.creation_timestamp, pod.meta.name), reverse=True)
 
 
-def _completed(pods: Sequence[PodView], log: PodLog | None, *, pods_read: bool) -> Outcome:
-    done = [pod for pod in pods if pod.status.phase == "Succeeded"]
+def _completed(pods: Sequence[Object[Pod]], log: PodLog | None, *, pods_read: bool) -> Outcome:
+    done = [pod for pod in pods if pod.view.status.phase == "Succeeded"]
     if not done and not pods_read:
         return NeedsPods()
     if not done:
         return LogLost("the Job is complete, but its pod is gone")
-    if log is None or log.pod not in {pod.name for pod in done}:
-        return NeedsLog(done[0].name)
+    if log is None or log.pod not in {pod.meta.name for pod in done}:
+        return NeedsLog(done[0].meta.name)
     if log.data is None:
         return LogLost(f"the log of pod {log.pod} is gone")
     parsed = parse(log.data)
@@ -290,47 +287,47 @@ def _completed(pods: Sequence[PodView], log: PodLog | None, *, pods_read: bool) 
 
 
 def _failed(
-    kind: JobKind, ended: ConditionView, pods: Sequence[PodView], log: PodLog | None, *, pods_read: bool
+    kind: JobKind, ended: Condition, pods: Sequence[Object[Pod]], log: PodLog | None, *, pods_read: bool
 ) -> NeedsPods | NeedsLog | Failed:
     for pod in pods:
-        end = pod.terminated(kind.container)
+        end = pod.view.terminated(kind.container)
         if end is None or end.exit_code == 0:
             continue
-        if log is None or log.pod != pod.name:
-            return NeedsLog(pod.name)
+        if log is None or log.pod != pod.meta.name:
+            return NeedsLog(pod.meta.name)
         return _container_failed(kind, end, log)
     if not pods_read:
         return NeedsPods()
     for pod in pods:
-        if pod.status.reason or pod.status.message:
-            detail = ": ".join(filter(None, (pod.status.reason, pod.status.message)))
+        if pod.view.status.reason or pod.view.status.message:
+            detail = ": ".join(filter(None, (pod.view.status.reason, pod.view.status.message)))
             text = clip(f"the {kind.word} pod failed: {detail}", 1024)
-            return Failed(text, Cause.POD, pod.status.reason or "")
+            return Failed(text, Cause.POD, pod.view.status.reason)
     detail = ": ".join(filter(None, (ended.reason, ended.message)))
     if ended.reason == "DeadlineExceeded":
         detail += f"; it was never scheduled, or {kind.hang}"
     text = clip(f"the {kind.word} Job failed: {detail or 'no reason given'}", 1024)
-    return Failed(text, Cause.JOB, ended.reason or "")
+    return Failed(text, Cause.JOB, ended.reason)
 
 
-def _container_failed(kind: JobKind, end: TerminatedView, log: PodLog) -> Failed:
-    tail = last_lines(log.data or b"") or last_lines((end.message or "").encode())
-    why = f" ({end.reason})" if end.reason not in {None, "", "Error"} else ""
+def _container_failed(kind: JobKind, end: StateTerminated, log: PodLog) -> Failed:
+    tail = last_lines(log.data or b"") or last_lines(end.message.encode())
+    why = f" ({end.reason})" if end.reason not in {"", "Error"} else ""
     hint = "; give the container more memory" if end.reason == "OOMKilled" else ""
     return Failed(
         f"the {kind.word} container ended with exit code {end.exit_code}{why}{hint}."
         + (f" Last lines of its log: {tail}" if tail else " Its log is empty."),
         Cause.CONTAINER,
-        end.reason or "",
+        end.reason,
     )
 
 
-def _pending(kind: JobKind, pod: PodView, now: datetime) -> Waiting | Failed:
-    for item in pod.containers:
+def _pending(kind: JobKind, pod: Object[Pod], now: datetime) -> Waiting | Failed:
+    for item in pod.view.container_statuses:
         waiting = item.state.waiting
         if waiting is None or not waiting.reason:
             continue
-        message = waiting.message or ""
+        message = waiting.message
         if waiting.reason == "InvalidImageName":
             text = f"{item.image!r} is no valid image name; {kind.image_remedy}"
             return Failed(text, Cause.IMAGE, waiting.reason)
@@ -343,11 +340,11 @@ def _pending(kind: JobKind, pod: PodView, now: datetime) -> Waiting | Failed:
                 return Failed(clip(text, 1024), Cause.SETUP, waiting.reason)
             problem = Failed(f"{text}; {kind.env_remedy}", Cause.SETUP, waiting.reason)
             return _after_grace(pod, problem, CONFIG_GRACE, now)
-    for condition in pod.status.conditions or ():
+    for condition in pod.view.status.conditions or ():
         if condition.type == "PodScheduled" and condition.status == "False":
             detail = condition.message or condition.reason or "no reason given"
             problem = Failed(
-                f"no node takes the {kind.word} pod: {detail}", Cause.PLACEMENT, condition.reason or ""
+                f"no node takes the {kind.word} pod: {detail}", Cause.PLACEMENT, condition.reason
             )
             return _after_grace(pod, problem, UNSCHEDULABLE_GRACE, now)
     return Waiting()
@@ -376,12 +373,12 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _after_grace(pod: PodView, problem: Failed, grace: timedelta, now: datetime) -> Waiting | Failed:
+def _after_grace(pod: Object[Pod], problem: Failed, grace: timedelta, now: datetime) -> Waiting | Failed:
     """The problem once the pod is older than ``grace``; until then still waiting, with its message."""
     problem = replace(problem, message=clip(problem.message, 1024))
     if not grace:
         return problem
-    created = _time(pod.metadata.creation_timestamp)
+    created = _time(pod.meta.creation_timestamp)
     left = grace - (now - created) if created is not None else grace
     return problem if left <= timedelta(0) else Waiting(problem.message, left.total_seconds())
 

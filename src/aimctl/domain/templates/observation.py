@@ -25,7 +25,8 @@ if TYPE_CHECKING:
         RuntimeConfigSpec,
     )
     from aimctl.domain.status_slice import StatusSlice
-    from aimctl.domain.templates.job_outcome import JobView, PodLog, PodView
+    from aimctl.domain.templates.job_outcome import PodLog
+    from aimctl.kubetypes import Job, Object, ObjectMeta, Pod
 
 __all__ = ["Blocked", "ObservedJob", "TemplateObservation"]
 
@@ -33,24 +34,39 @@ __all__ = ["Blocked", "ObservedJob", "TemplateObservation"]
 @final
 @dataclass(frozen=True, slots=True)
 class ObservedJob:
-    """A Job that this template owns (by owner UID), its pods, and what reading its log gave, if that was
-    asked. ``pods_read`` says that the pods are the server's own, and not a cache's.
+    """A Job that the object of the observation owns (by UID), and its pods.
+
+    Attributes:
+        job: the Job.
+        pods: its pods, in no particular order.
+        log: what reading the log that decides gave; None before it was read.
+        pods_read: whether ``pods`` were read from the server after the Job, and not from the cache.
     """
 
-    view: JobView
-    pods: tuple[PodView, ...] = ()
+    job: Object[Job]
+    pods: tuple[Object[Pod], ...] = ()
     log: PodLog | None = None
     pods_read: bool = False
 
     @property
+    def meta(self) -> ObjectMeta:
+        """The metadata of the Job."""
+        return self.job.meta
+
+    @property
     def name(self) -> str:
-        """The Job's name."""
-        return self.view.metadata.name
+        """The name of the Job."""
+        return self.job.meta.name
 
     @property
     def deleting(self) -> bool:
-        """Whether the Job is on its way out."""
-        return self.view.metadata.deletion_timestamp is not None
+        """Whether the deletion of the Job was requested."""
+        return self.job.meta.deleting
+
+    @property
+    def finished(self) -> bool:
+        """Whether the Job is Complete or Failed."""
+        return self.job.view.finished
 
 
 @final

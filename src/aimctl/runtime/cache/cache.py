@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, final
 
 import structlog
 
+from aimctl.kubetypes import ObjectKey
 from aimctl.runtime.cache.errors import (
     CacheNotSynced,
     ClashingDeclaration,
@@ -28,18 +29,17 @@ from aimctl.runtime.cache.errors import (
     UnwatchedNamespace,
 )
 from aimctl.runtime.cache.informer import Declaration, Informer
-from aimctl.runtime.kube.objects import ObjectKey
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Mapping, Sequence
 
+    from aimctl.kubetypes import Object, Resource
     from aimctl.runtime.cache.indexes import IndexFunction
     from aimctl.runtime.cache.listwatch import ListWatch
     from aimctl.runtime.cache.metrics import ReflectorMetrics
     from aimctl.runtime.cache.reflector import ReflectorOptions
     from aimctl.runtime.clock import Clock
-    from aimctl.runtime.kube.objects import Object, Resource
 
 __all__ = ["Cache"]
 

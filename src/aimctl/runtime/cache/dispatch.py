@@ -28,7 +28,7 @@ from aimctl.runtime.cache.merge import Change
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from aimctl.runtime.kube.objects import Object
+    from aimctl.kubetypes import Object
 
 __all__ = ["Dispatcher", "EventHandler", "Registration"]
 

@@ -14,7 +14,7 @@ import structlog
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from aimctl.runtime.kube.objects import Object
+    from aimctl.kubetypes import Object
 
 __all__ = ["Index", "IndexFunction"]
 

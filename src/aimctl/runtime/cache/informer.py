@@ -19,6 +19,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar, final
 
+from aimctl.kubetypes import Object
 from aimctl.runtime.cache.dispatch import Dispatcher
 from aimctl.runtime.cache.errors import InformerStopped
 from aimctl.runtime.cache.listwatch import Scope
@@ -28,18 +29,17 @@ from aimctl.runtime.cache.projection import without_body
 from aimctl.runtime.cache.reflector import Reflector, ReflectorOptions
 from aimctl.runtime.cache.selectors import LabelSelector
 from aimctl.runtime.cache.store import Store
-from aimctl.runtime.kube.objects import Object
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Sequence
 
+    from aimctl.kubetypes import ObjectKey, Resource
     from aimctl.runtime.cache.dispatch import EventHandler, Registration
     from aimctl.runtime.cache.indexes import IndexFunction
     from aimctl.runtime.cache.listwatch import ListWatch
     from aimctl.runtime.cache.metrics import ReflectorMetrics
     from aimctl.runtime.clock import Clock
-    from aimctl.runtime.kube.objects import ObjectKey, Resource
     from aimctl.runtime.kube.watch import WatchEvent
 
 __all__ = ["Declaration", "Informer", "InformerHealth"]

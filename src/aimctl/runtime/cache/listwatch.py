@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
 
+    from aimctl.kubetypes import Resource
     from aimctl.runtime.kube.answers import ObjectList
     from aimctl.runtime.kube.errors import DecodeError
-    from aimctl.runtime.kube.objects import Resource
     from aimctl.runtime.kube.watch import WatchEvent
 
 __all__ = ["ListWatch", "Scope"]

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeAlias, TypeVar
 
-from aimctl.runtime.kube.objects import Object, is_newer
+from aimctl.kubetypes import Object, is_newer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

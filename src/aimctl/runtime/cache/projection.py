@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
-from aimctl.runtime.kube.objects import Object
+from aimctl.kubetypes import Object
 
 __all__ = ["without_body"]
 

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Generic, NoReturn, Protocol, TypeVar, final
 
 import structlog
 
+from aimctl.kubetypes import is_newer
 from aimctl.runtime.cache.reflector_policy import (
     Backoff,
     Next,
@@ -36,18 +37,17 @@ from aimctl.runtime.cache.reflector_policy import (
     list_version,
 )
 from aimctl.runtime.kube.errors import ConnectionFailed, DecodeError, Gone, KubeError, ServerError
-from aimctl.runtime.kube.objects import is_newer
 
 if TYPE_CHECKING:
     import random
     from collections.abc import AsyncIterator, Sequence
     from contextlib import AbstractAsyncContextManager
 
+    from aimctl.kubetypes import Object, Resource
     from aimctl.runtime.cache.listwatch import ListWatch, Scope
     from aimctl.runtime.cache.metrics import ReflectorMetrics
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.kube.answers import ObjectList
-    from aimctl.runtime.kube.objects import Object, Resource
     from aimctl.runtime.kube.watch import WatchEvent
 
 __all__ = ["Reflector", "ReflectorOptions", "ReflectorStatus", "Sink"]

@@ -22,17 +22,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar, final
 
+from aimctl.kubetypes import ObjectKey, is_newer
 from aimctl.runtime.cache.errors import UnknownIndex
 from aimctl.runtime.cache.indexes import Index
 from aimctl.runtime.cache.merge import Change, group, merge, newer
-from aimctl.runtime.kube.objects import ObjectKey, is_newer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from aimctl.kubetypes import Object
     from aimctl.runtime.cache.indexes import IndexFunction
     from aimctl.runtime.cache.merge import Spaces
-    from aimctl.runtime.kube.objects import Object
     from aimctl.runtime.kube.watch import WatchEvent
 
 __all__ = ["Store"]

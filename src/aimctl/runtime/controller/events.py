@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, final
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from aimctl.runtime.kube.objects import Object
+    from aimctl.kubetypes import Object
 
 __all__ = ["Created", "Deleted", "Event", "Updated", "objects_of"]
 

@@ -14,8 +14,8 @@ from aimctl.runtime.controller.reconcile import Request
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from aimctl.kubetypes import Object, OwnerReference, Resource
     from aimctl.runtime.controller.events import Event
-    from aimctl.runtime.kube.objects import Object, OwnerReference, Resource
 
 __all__ = ["EnqueueMapped", "EnqueueObject", "EnqueueOwner", "Handler"]
 

@@ -17,8 +17,8 @@ from aimctl.runtime.controller.events import Updated
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
 
+    from aimctl.kubetypes import Object
     from aimctl.runtime.controller.events import Event
-    from aimctl.runtime.kube.objects import Object
 
 __all__ = [
     "Predicate",

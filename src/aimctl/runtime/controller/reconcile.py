@@ -26,7 +26,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, runtime_checkable
 
-from aimctl.runtime.kube.objects import ObjectKey
+from aimctl.kubetypes import ObjectKey
 
 __all__ = [
     "ReconcileFunc",

@@ -27,12 +27,12 @@ from aimctl.runtime.queue import PRIORITY_DEFAULT, PRIORITY_LOW
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from aimctl.kubetypes import Object
     from aimctl.runtime.cache import Informer, Registration
     from aimctl.runtime.controller.events import Event
     from aimctl.runtime.controller.handlers import Handler
     from aimctl.runtime.controller.predicates import Predicate
     from aimctl.runtime.controller.reconcile import Request
-    from aimctl.runtime.kube.objects import Object
     from aimctl.runtime.queue import WorkQueue
 
 __all__ = ["Channel", "Source", "Watch", "dispatch"]

@@ -6,6 +6,13 @@ the verbs. Kinds are described by :class:`Resource`; what comes back is an :clas
 
 from __future__ import annotations
 
+from aimctl.kubetypes import Object as Object
+from aimctl.kubetypes import ObjectKey as ObjectKey
+from aimctl.kubetypes import ObjectMeta as ObjectMeta
+from aimctl.kubetypes import OwnerReference as OwnerReference
+from aimctl.kubetypes import Resource as Resource
+from aimctl.kubetypes import freeze as freeze
+from aimctl.kubetypes import is_newer as is_newer
 from aimctl.runtime.kube.answers import ObjectList as ObjectList
 from aimctl.runtime.kube.client import Client as Client
 from aimctl.runtime.kube.connection import CertificateSource as CertificateSource
@@ -38,13 +45,6 @@ from aimctl.runtime.kube.errors import WriteRefused as WriteRefused
 from aimctl.runtime.kube.http import HttpTransport as HttpTransport
 from aimctl.runtime.kube.http import RequestObserver as RequestObserver
 from aimctl.runtime.kube.kubeconfig import from_kubeconfig as from_kubeconfig
-from aimctl.runtime.kube.objects import Object as Object
-from aimctl.runtime.kube.objects import ObjectKey as ObjectKey
-from aimctl.runtime.kube.objects import ObjectMeta as ObjectMeta
-from aimctl.runtime.kube.objects import OwnerReference as OwnerReference
-from aimctl.runtime.kube.objects import Resource as Resource
-from aimctl.runtime.kube.objects import freeze as freeze
-from aimctl.runtime.kube.objects import is_newer as is_newer
 from aimctl.runtime.kube.reader import Reader as Reader
 from aimctl.runtime.kube.transport import HttpRequest as HttpRequest
 from aimctl.runtime.kube.transport import HttpResponse as HttpResponse

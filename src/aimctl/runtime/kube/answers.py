@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
 
 import msgspec
 
+from aimctl.kubetypes import Object, Pool
 from aimctl.runtime.kube.errors import ApiError, DecodeError, error_from_status
-from aimctl.runtime.kube.objects import Object, Pool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from aimctl.kubetypes import Resource
     from aimctl.runtime.clock import Clock
-    from aimctl.runtime.kube.objects import Resource
 
 __all__ = [
     "ObjectList",

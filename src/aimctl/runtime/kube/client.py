@@ -17,9 +17,9 @@ import asyncio
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, TypeVar, final
 
+from aimctl.kubetypes import Object, ObjectKey
 from aimctl.runtime.kube.answers import parse_status
 from aimctl.runtime.kube.errors import ApiError, ConnectionFailed, NotFound
-from aimctl.runtime.kube.objects import Object, ObjectKey
 from aimctl.runtime.kube.options import (
     PATCH_TYPES,
     FieldValidation,
@@ -39,8 +39,8 @@ from aimctl.runtime.kube.transport import HttpRequest
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from aimctl.kubetypes import Resource
     from aimctl.runtime.clock import Clock
-    from aimctl.runtime.kube.objects import Resource
     from aimctl.runtime.kube.transport import Transport
 
 __all__ = ["Client"]

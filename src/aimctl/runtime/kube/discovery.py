@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, final
 
 import msgspec
 
+from aimctl.kubetypes import Resource
 from aimctl.runtime.kube.errors import ApiError, DecodeError
-from aimctl.runtime.kube.objects import Resource
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Iterator, Mapping

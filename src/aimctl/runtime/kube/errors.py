@@ -24,6 +24,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, final
 
+from aimctl.kubetypes import DecodeError, KubeError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -52,10 +54,6 @@ __all__ = [
 ]
 
 
-class KubeError(Exception):
-    """The root: catch this to catch all of them."""
-
-
 class ConnectionFailed(KubeError):
     """No answer came. ``refused`` says that nothing listened there, so the request was never seen."""
 
@@ -66,10 +64,6 @@ class ConnectionFailed(KubeError):
 
 class ConfigurationError(KubeError):
     """Connection settings cannot be used; the text names the file or field, and the remedy."""
-
-
-class DecodeError(KubeError):
-    """Bytes could not be read as the object they should be."""
 
 
 class WatchLineTooLong(KubeError):

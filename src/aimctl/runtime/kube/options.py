@@ -13,7 +13,7 @@ import msgspec
 from aimctl.runtime.kube.transport import HttpRequest
 
 if TYPE_CHECKING:
-    from aimctl.runtime.kube.objects import Resource
+    from aimctl.kubetypes import Resource
 
 __all__ = [
     "PATCH_TYPES",

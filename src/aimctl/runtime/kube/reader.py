@@ -16,9 +16,9 @@ from __future__ import annotations
 from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
+from aimctl.kubetypes import Object, ObjectKey
 from aimctl.runtime.kube.answers import ObjectList, error_from_answer, parse_list
 from aimctl.runtime.kube.errors import DecodeError, Gone, ServerError, TooManyRequests
-from aimctl.runtime.kube.objects import Object, ObjectKey
 from aimctl.runtime.kube.options import Query, accept, list_query, object_path, watch_query
 from aimctl.runtime.kube.transport import HttpRequest
 from aimctl.runtime.kube.watch import WatchEvent, watch_events
@@ -26,8 +26,8 @@ from aimctl.runtime.kube.watch import WatchEvent, watch_events
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from aimctl.kubetypes import Resource
     from aimctl.runtime.clock import Clock
-    from aimctl.runtime.kube.objects import Resource
     from aimctl.runtime.kube.transport import HttpResponse, Transport
 
 __all__ = ["OWN_KIND", "SAFE_METHODS", "Reader"]

@@ -22,15 +22,15 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, final
 
 import msgspec
 
+from aimctl.kubetypes import Object, Pool
 from aimctl.runtime.kube.answers import parse_status, shortened
 from aimctl.runtime.kube.errors import ApiError, ConnectionFailed, DecodeError, error_from_status
-from aimctl.runtime.kube.objects import Object, Pool
 from aimctl.runtime.kube.splitter import LineSplitter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from aimctl.runtime.kube.objects import Resource
+    from aimctl.kubetypes import Resource
     from aimctl.runtime.kube.transport import HttpResponse
 
 __all__ = ["WatchEvent", "WatchStalled", "watch_events"]

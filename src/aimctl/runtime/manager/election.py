@@ -26,9 +26,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, final
 import msgspec
 import structlog
 
+from aimctl.kubetypes import Resource
 from aimctl.runtime.clock import format_micro_time
 from aimctl.runtime.kube.errors import AlreadyExists, Conflict, KubeError, NotFound, WriteRefused
-from aimctl.runtime.kube.objects import Resource
 from aimctl.runtime.manager.lease import JITTER, Action, LeaseRecord, Observation, decide, lease_body
 
 if TYPE_CHECKING:
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
+    from aimctl.kubetypes import Object
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.kube.client import Client
-    from aimctl.runtime.kube.objects import Object
     from aimctl.runtime.manager.lease import LeaderElectionOptions
 
 __all__ = ["ElectionMetrics", "Elector", "LeaderLost"]

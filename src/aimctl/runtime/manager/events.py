@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, final
 
 import structlog
 
+from aimctl.kubetypes.builtin import EVENTS
 from aimctl.runtime.clock import format_micro_time
-from aimctl.runtime.kube.builtin import EVENTS
 from aimctl.runtime.kube.errors import (
     AlreadyExists,
     ConnectionFailed,
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
+    from aimctl.kubetypes import Object
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.kube.client import Client
-    from aimctl.runtime.kube.objects import Object
 
 __all__ = ["EventMetrics", "EventRecorder"]
 

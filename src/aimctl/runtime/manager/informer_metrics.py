@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from prometheus_client.metrics_core import Metric
 
+    from aimctl.kubetypes import Resource
     from aimctl.runtime.cache import InformerGauges
-    from aimctl.runtime.kube.objects import Resource
 
 __all__ = [
     "BoundInformerMetrics",

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, final
 import structlog
 from prometheus_client import CollectorRegistry
 
+from aimctl.kubetypes import Resource
 from aimctl.runtime.cache import Cache, Informer
 from aimctl.runtime.controller import Controller, EnqueueObject, EnqueueOwner, Watch
 from aimctl.runtime.kube.client import Client
-from aimctl.runtime.kube.objects import Resource
 from aimctl.runtime.manager.debug import DebugPages
 from aimctl.runtime.manager.election import Elector
 from aimctl.runtime.manager.events import EventRecorder

@@ -3,9 +3,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from aimctl.runtime.kube import Resource, builtin
-from aimctl.runtime.kube.builtin import CORE_EVENTS, CRDS, JOBS, LEASES, PODS, SECRETS
-from aimctl.runtime.kube.views import condition
+from aimctl.kubetypes import Resource, builtin, find_condition
+from aimctl.kubetypes.builtin import CORE_EVENTS, CRDS, JOBS, LEASES, PODS, SECRETS
 
 KINDS = [getattr(builtin, name) for name in builtin.__all__]
 
@@ -92,11 +91,11 @@ def test_a_secret_shows_its_data_to_code_but_not_in_a_repr() -> None:
 
 def test_a_condition_is_found_by_type() -> None:
     view = CRDS.decode(b'{"status":{"conditions":[{"type":"Established","status":"True"}]}}')
-    found = condition(view.status.conditions, "Established")
+    found = find_condition(view.status.conditions, "Established")
     assert found is not None
     assert found.status == "True"
-    assert condition(view.status.conditions, "Terminating") is None
-    assert condition(None, "Established") is None
+    assert find_condition(view.status.conditions, "Terminating") is None
+    assert find_condition(None, "Established") is None
 
 
 def test_nulls_inside_a_view_mean_absent() -> None:

@@ -1,96 +1,47 @@
-"""Objects as the runtime carries them: metadata decoded, body kept as bytes, a typed view on demand.
+"""Objects of the API: metadata decoded, body kept as bytes, one typed view decoded on demand.
 
 Contract:
-    * A :class:`Resource` names a kind on the server and says how a body becomes a typed view.
-    * An :class:`Object` never changes. It is shared between readers without copies, so views are frozen:
-      pydantic or msgspec models declared frozen, or, for :meth:`Resource.untyped`, read-only mappings and
-      tuples.
-    * ``managedFields`` are cut from the bytes before they are kept; a live read over the wire shows them.
+    * A :class:`Resource` names a kind on the server and states how a body becomes a typed view. There is one view
+      type for each kind, and every reader of an object shares the view.
+    * An :class:`Object` is immutable and shared between readers without copies. Views are therefore frozen: pydantic
+      or msgspec models that are declared frozen, or, for :meth:`Resource.untyped`, read-only mappings and tuples.
+    * A view is decoded on first read and cached on the object. Each Resource caches the views of the
+      :data:`CACHED_VIEWS` objects that were decoded last, so objects that are not read cost no memory for views.
+    * ``managedFields`` are removed from the bytes; a live read over the wire shows them.
 
-Why: decoding 2.9 KB objects to dicts costs 58-82 us and 11 KB each; metadata plus bytes 6-9 us and 1.5-3.9
-KB.
+Measured with custom resources of 2.9 KB: decoding to dicts costs 58-82 us and 11 KB for each object; metadata and bytes
+cost 6-9 us and 1.5-3.9 KB.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast, final
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, final
 
 import msgspec
 
-from aimctl.runtime.kube.errors import DecodeError
+from aimctl.kubetypes.errors import DecodeError
+from aimctl.kubetypes.meta import ObjectKey, ObjectMeta
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["Object", "ObjectKey", "ObjectMeta", "OwnerReference", "Pool", "Resource", "freeze", "is_newer"]
+__all__ = ["CACHED_VIEWS", "Object", "Pool", "Resource", "freeze", "is_newer"]
 
 T = TypeVar("T")
-_NO_TEXT: Mapping[str, str] = MappingProxyType({})
 
-
-class ObjectKey(NamedTuple):
-    """Namespace and name; the namespace is "" for cluster-scoped objects. Prints as ``ns/name``."""
-
-    namespace: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.namespace}/{self.name}" if self.namespace else self.name
-
-
-class OwnerReference(msgspec.Struct, frozen=True, rename="camel", gc=False):
-    """``metav1.OwnerReference``."""
-
-    api_version: str = ""
-    kind: str = ""
-    name: str = ""
-    uid: str = ""
-    controller: bool | None = None
-    block_owner_deletion: bool | None = None
-
-    @property
-    def group(self) -> str:
-        """The group part of ``apiVersion``; "" for the core group."""
-        return self.api_version.rpartition("/")[0]
-
-
-class ObjectMeta(msgspec.Struct, frozen=True, rename="camel", gc=False):
-    """The part of ``metav1.ObjectMeta`` that decisions on the hot path read. Annotations stay in the body."""
-
-    name: str = ""
-    namespace: str = ""
-    uid: str = ""
-    resource_version: str = ""
-    generation: int = 0
-    creation_timestamp: str = ""
-    deletion_timestamp: str | None = None
-    own_labels: dict[str, str] | None = msgspec.field(default=None, name="labels")
-    owner_references: tuple[OwnerReference, ...] | None = None
-    finalizers: tuple[str, ...] | None = None
-
-    @property
-    def labels(self) -> Mapping[str, str]:
-        """The labels, read-only, never None."""
-        return _NO_TEXT if self.own_labels is None else MappingProxyType(self.own_labels)
-
-    @property
-    def owners(self) -> tuple[OwnerReference, ...]:
-        """The owner references, never None."""
-        return self.owner_references or ()
-
-    @property
-    def deleting(self) -> bool:
-        """Whether a deletion was asked for (finalizers or grace may keep the object a while)."""
-        return self.deletion_timestamp is not None
+CACHED_VIEWS = 1024
+"""Views that each Resource caches. A view of a template takes about 8 KB."""
 
 
 @final
 class Pool:
-    """Small values that many objects have in common, each kept once: half of the metadata's memory.
+    """Interns small values that many objects share, which halves the memory of the metadata.
 
-    For one page or one watch; it forgets all when it holds ``limit`` values, so unique ones cost little.
+    Use one for each page of a list or each watch. It is cleared when it holds ``limit`` values, so unique values cost
+    little.
     """
 
     __slots__ = ("_limit", "_values")
@@ -100,7 +51,7 @@ class Pool:
         self._values: dict[Any, Any] = {}
 
     def values(self) -> dict[Any, Any]:
-        """What is kept, with room for another object's values; those equal to a key are found under it."""
+        """The interned values, each under itself, with room for those of one more object."""
         if len(self._values) >= self._limit:
             self._values.clear()
         return self._values
@@ -109,8 +60,8 @@ class Pool:
 class _WireMeta(ObjectMeta, frozen=True, rename="camel", gc=False):
     managed_fields: msgspec.Raw = msgspec.Raw()  # a union with None would lose the Raw
 
-    def kept(self, pool: Pool | None) -> ObjectMeta:
-        """Without what refers to the body's bytes."""
+    def kept(self, pool: Pool | None, body: bytes) -> ObjectMeta:
+        """A copy without references to the bytes that were decoded; ``body`` has the annotations."""
         namespace, created = self.namespace, self.creation_timestamp
         labels, finalizers = self.own_labels, self.finalizers
         if pool is not None:
@@ -131,6 +82,7 @@ class _WireMeta(ObjectMeta, frozen=True, rename="camel", gc=False):
             labels,
             self.owner_references,
             finalizers,
+            body,
         )
 
 
@@ -139,16 +91,7 @@ class _Head(msgspec.Struct, gc=False):
     kind: str = ""
 
 
-class _AnnotatedMeta(msgspec.Struct, gc=False):
-    annotations: dict[str, str] | None = None
-
-
-class _AnnotatedHead(msgspec.Struct, gc=False):
-    metadata: _AnnotatedMeta
-
-
 _head = msgspec.json.Decoder(_Head)
-_annotated_head = msgspec.json.Decoder(_AnnotatedHead)
 _MANAGED = b'"managedFields":'
 _COMMA = ord(",")
 _PARTIAL = "PartialObjectMetadata"
@@ -165,7 +108,7 @@ class Resource(Generic[T]):
         kind: CamelCase kind.
         plural: lower-case plural, the word in the URL.
         namespaced: whether objects live in namespaces.
-        decode: turns a JSON body into a frozen view; may raise anything, which :attr:`Object.view` turns into
+        decode: turns a JSON body into a frozen view. :attr:`Object.view` turns whatever it raises into
             :class:`DecodeError`.
     """
 
@@ -175,6 +118,10 @@ class Resource(Generic[T]):
     plural: str
     namespaced: bool
     decode: Callable[[bytes], T] = field(compare=False, repr=False)
+    _decoded: deque[Object[T]] = field(
+        default_factory=lambda: deque(maxlen=CACHED_VIEWS), init=False, compare=False, repr=False
+    )
+    """The objects whose views are cached, those decoded longest ago first."""
 
     @staticmethod
     def untyped(
@@ -230,17 +177,16 @@ class Object(Generic[T]):
         strict: bool = False,
         pool: Pool | None = None,
     ) -> Object[T]:
-        """Read one JSON body; the bytes are copied, so a larger buffer behind a view is let go.
+        """Read one JSON body. The bytes are copied, so that a larger buffer behind a memoryview can be freed.
 
         Args:
             resource: the kind it should be.
             body: one JSON object. A null in the metadata means the same as a missing field, as in Go.
-            strict: refuse a body that names another kind.
-            pool: share equal values with objects that were read with the same one.
+            strict: reject a body that names another kind.
+            pool: intern equal values with the objects that were read with the same pool.
 
         Raises:
-            DecodeError: not JSON, no metadata, metadata of wrong types, or another kind. Its text holds no
-                body.
+            DecodeError: not JSON, no metadata, metadata of wrong types, or another kind.
         """
         raw = bytes(body)
         try:
@@ -250,7 +196,9 @@ class Object(Generic[T]):
         if strict and head.kind not in (resource.kind, _PARTIAL, ""):
             raise DecodeError(f"not a {resource.kind} object: its kind is {head.kind!r}")
         managed = bytes(head.metadata.managed_fields)
-        return cls(resource, head.metadata.kept(pool), _cut(raw, managed) if managed else raw)
+        if managed:
+            raw = _cut(raw, managed)
+        return cls(resource, head.metadata.kept(pool, raw), raw)
 
     @property
     def key(self) -> ObjectKey:
@@ -259,24 +207,27 @@ class Object(Generic[T]):
 
     @property
     def view(self) -> T:
-        """The typed, frozen view; made on first read and remembered.
+        """The typed, frozen view, decoded on first read and cached.
 
         Raises:
-            DecodeError: the body does not fit the type; the text names kind and key.
+            DecodeError: the body does not fit the type. The text names kind and key.
         """
         if self._view is None:
+            resource = self.resource
             try:
-                self._view = self.resource.decode(self.raw)
+                self._view = resource.decode(self.raw)
             except Exception as error:
-                raise DecodeError(
-                    f"{self.resource.kind} {self.key} does not fit its type: {error}"
-                ) from error
+                raise DecodeError(f"{resource.kind} {self.key} does not fit its type: {error}") from error
+            decoded = resource._decoded  # noqa: SLF001 - the cache of views, which is part of this class
+            if len(decoded) == CACHED_VIEWS:
+                decoded[0]._view = None  # noqa: SLF001 - appending removes it
+            decoded.append(self)
         return cast("T", self._view)
 
     @property
     def annotations(self) -> Mapping[str, str]:
-        """The annotations, decoded anew at each read."""
-        return MappingProxyType(_annotated_head.decode(self.raw).metadata.annotations or {})
+        """:attr:`ObjectMeta.annotations`."""
+        return self.meta.annotations
 
     def __repr__(self) -> str:
         return f"<{self.resource.kind} {self.key} rv={self.meta.resource_version}>"
@@ -298,18 +249,19 @@ def _decode_frozen(raw: bytes) -> Mapping[str, Any]:
 def is_newer(candidate: str, known: str) -> bool:
     """Whether resourceVersion ``candidate`` is later than ``known``.
 
-    Both are compared as numbers, which Kubernetes allows for objects of one kind (KEP-5504). A version that
-    is no number counts as newer when it differs, the safe side for a cache.
+    Both are compared as numbers, which Kubernetes allows for objects of one kind (KEP-5504). A version that is not a
+    number counts as newer when it differs, which is safe for a cache.
     """
     if candidate.isdecimal() and known.isdecimal():
         return int(candidate) > int(known)
     return candidate != known
 
 
-def _head_with_nulls(raw: bytes, complaint: str) -> tuple[_Head, bytes]:
-    """Objects never stored (access reviews) have ``creationTimestamp: null``: too rare to cost the rest.
+def _head_with_nulls(raw: bytes, message: str) -> tuple[_Head, bytes]:
+    """The head and the body without managedFields, of metadata with nulls.
 
-    Gives the body without managedFields as well.
+    Objects that are never stored (access reviews) have ``creationTimestamp: null``. They are too rare to slow down the
+    decoding of all others.
     """
     try:
         body = msgspec.json.decode(raw, type=dict[str, Any])
@@ -319,14 +271,14 @@ def _head_with_nulls(raw: bytes, complaint: str) -> tuple[_Head, bytes]:
         body["metadata"] = {name: value for name, value in metadata.items() if value is not None}
         return msgspec.convert(body, _Head), raw
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, KeyError, AttributeError):
-        raise DecodeError(complaint) from None
+        raise DecodeError(message) from None
 
 
 def _cut(raw: bytes, managed: bytes) -> bytes:
     """The body without ``metadata.managedFields``, whose value is ``managed``.
 
-    Its place is found by its key. Inside a JSON string the key's quotes are escaped, so the search can only
-    meet real keys. A body with several, or with one spelled unusually, is decoded and written anew.
+    The value is found by its key. Inside a JSON string the quotes of the key are escaped, so the search finds real keys
+    only. A body with several such keys, or with another spelling, is decoded and encoded again.
     """
     start = raw.find(_MANAGED)
     begin = start + len(_MANAGED)

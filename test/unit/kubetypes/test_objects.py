@@ -9,9 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimctl.runtime.kube import DecodeError, Object, ObjectKey, ObjectMeta, Resource, freeze, is_newer
-from aimctl.runtime.kube.builtin import PODS, SELF_SUBJECT_ACCESS_REVIEWS
-from aimctl.runtime.kube.objects import Pool
+from aimctl.kubetypes import (
+    CACHED_VIEWS,
+    DecodeError,
+    Object,
+    ObjectKey,
+    ObjectMeta,
+    OwnerReference,
+    Pool,
+    Resource,
+    freeze,
+    is_newer,
+)
+from aimctl.kubetypes.builtin import PODS, SELF_SUBJECT_ACCESS_REVIEWS
 
 THINGS = Resource.untyped("example.com", "v1", "Thing", "things")
 
@@ -221,3 +231,44 @@ def test_managed_fields_are_cut_from_a_body_with_nulls() -> None:
     body = thing(creationTimestamp=None, managedFields=[{"manager": "m"}])
     parsed = Object.parse(THINGS, json.dumps(body).encode())
     assert "managedFields" not in parsed.view["metadata"]
+
+
+def test_only_the_views_that_were_decoded_last_are_cached() -> None:
+    decoded: list[bytes] = []
+
+    def decode(raw: bytes) -> bytes:
+        decoded.append(raw)
+        return raw
+
+    things = Resource("example.com", "v1", "Thing", "things", True, decode)
+    objects = [
+        Object.parse(things, json.dumps(thing(uid=str(number))).encode())
+        for number in range(CACHED_VIEWS + 1)
+    ]
+    for item in objects:
+        assert item.view == item.raw
+    assert len(decoded) == len(objects)
+    for item in objects[1:]:
+        _ = item.view
+    assert len(decoded) == len(objects)
+    _ = objects[0].view
+    assert decoded[-1] == objects[0].raw
+
+
+def test_annotations_come_from_a_mapping_or_from_the_body_and_cannot_be_changed() -> None:
+    parsed = Object.parse(THINGS, json.dumps(thing(annotations={"a": "1"}, managedFields=[])).encode())
+    assert parsed.meta.annotations == {"a": "1"} == ObjectMeta(annotated={"a": "1"}).annotations
+    assert Object.parse(THINGS, json.dumps(thing(annotations=None)).encode()).meta.annotations == {}
+    assert ObjectMeta().annotations == {}
+    with pytest.raises(TypeError):
+        parsed.meta.annotations["a"] = "2"  # type: ignore[index] # read-only
+
+
+def test_a_body_cannot_set_annotations_under_another_name() -> None:
+    assert Object.parse(THINGS, json.dumps(thing(annotated={"a": "1"})).encode()).meta.annotations == {}
+
+
+def test_the_controller_is_the_owner_that_says_so() -> None:
+    owners = (OwnerReference(uid="1"), OwnerReference(uid="2", controller=True))
+    assert ObjectMeta(owner_references=owners).controller == owners[1]
+    assert ObjectMeta(owner_references=owners[:1]).controller is None

@@ -1,4 +1,4 @@
-"""Kinds that every cluster has, each with its view.
+"""The built-in kinds, each with its view.
 
 A null in a body means the same as a missing field, as in Go.
 """
@@ -9,22 +9,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from aimctl.runtime.kube.objects import Resource
-from aimctl.runtime.kube.views import (
+from aimctl.kubetypes.core import (
     ConfigMap,
-    CoreEvent,
-    Crd,
-    Event,
-    Job,
-    Lease,
     Namespace,
     Node,
     PersistentVolumeClaim,
-    Pod,
     Secret,
-    SelfSubjectAccessReview,
     ServiceAccount,
+    StorageClass,
 )
+from aimctl.kubetypes.jobs import Job
+from aimctl.kubetypes.machinery import CoreEvent, Crd, Event, Lease, SelfSubjectAccessReview
+from aimctl.kubetypes.objects import Resource
+from aimctl.kubetypes.pods import Pod
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +40,7 @@ __all__ = [
     "SECRETS",
     "SELF_SUBJECT_ACCESS_REVIEWS",
     "SERVICE_ACCOUNTS",
+    "STORAGE_CLASSES",
 ]
 
 T = TypeVar("T")
@@ -61,7 +59,7 @@ def _decoder(view: type[T]) -> Callable[[bytes], T]:
         try:
             return strict.decode(raw)
         except msgspec.ValidationError:
-            # A null where the view has a plain field: in JSON of the API it means that the field is absent.
+            # A null for a field without None: in the JSON of the API it means that the field is missing.
             return msgspec.convert(_without_nulls(msgspec.json.decode(raw)), view)
 
     return decode
@@ -86,6 +84,9 @@ EVENTS = _kind("events.k8s.io", "v1", "Event", "events", Event)
 LEASES = _kind("coordination.k8s.io", "v1", "Lease", "leases", Lease)
 JOBS = _kind("batch", "v1", "Job", "jobs", Job)
 PVCS = _kind("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", PersistentVolumeClaim)
+STORAGE_CLASSES = _kind(
+    "storage.k8s.io", "v1", "StorageClass", "storageclasses", StorageClass, namespaced=False
+)
 CRDS = _kind(
     "apiextensions.k8s.io",
     "v1",
