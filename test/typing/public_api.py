@@ -51,6 +51,8 @@ async def the_client_gives_views_of_the_resources_type(client: Client) -> None:
     assert_type(widget, Object[Widget])
     assert_type(widget.view.spec.size, int)
     assert_type(await client.list(WIDGETS), ObjectList[Widget])
+    assert_type(client.with_(field_manager="me", on_write=None), Client)
+    client.with_(feild_manager="me")  # type: ignore[call-arg]  # an error, as it should be
     assert_type(await client.create(WIDGETS, {"spec": {"size": 1}}, "default"), Object[Widget])
     assert_type(await client.apply(WIDGETS, {}), Object[Widget])
     assert_type((await client.get(GADGETS, "a", "default")).view, Mapping[str, Any])

@@ -105,6 +105,70 @@ def test_only_the_clock_reads_a_clock_or_waits() -> None:
     assert found == []
 
 
+def is_loop(owner: ast.expr) -> bool:
+    """Whether an expression is an event loop, or the module that has the running one's functions."""
+    name = owner.func if isinstance(owner, ast.Call) else owner
+    last = name.attr if isinstance(name, ast.Attribute) else getattr(name, "id", "")
+    return last in {"asyncio", "loop", "_loop", "get_running_loop", "get_event_loop"}
+
+
+def unowned_tasks(path: Path) -> list[str]:
+    """Tasks that may outlive the code that creates them.
+
+    A task is created on an ``asyncio.TaskGroup``, or awaited in the expression that creates it, or its class is itself
+    a group: an async context manager that ends its tasks on exit.
+    """
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    awaited = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Await)}
+    groups = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+        and {"__aenter__", "__aexit__"} <= {getattr(item, "name", "") for item in node.body}
+    ]
+    owned = awaited | {id(node) for group in groups for node in ast.walk(group)}
+    found = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in {"create_task", "ensure_future", "gather", "run_coroutine_threadsafe", "shield"}
+        and is_loop(node.func.value)
+        and id(node) not in owned
+    ]
+    return [
+        f"{path.name}:{node.lineno} {ast.unparse(node.func)}"
+        for node in sorted(found, key=lambda node: node.lineno)
+    ]
+
+
+@pytest.mark.parametrize("path", FILES, ids=shown)
+def test_no_task_outlives_the_code_that_creates_it(path: Path) -> None:
+    assert unowned_tasks(path) == []
+
+
+def test_the_search_for_unowned_tasks_finds_them(tmp_path: Path) -> None:
+    file = tmp_path / "x.py"
+    file.write_text(
+        "class Group:\n    async def __aenter__(self): pass\n    async def __aexit__(self, *_): pass\n"
+        "    def start(self): asyncio.get_running_loop().create_task(f())\n"
+        "class Half:\n    async def __aenter__(self): asyncio.create_task(f())\n"
+        "async def g():\n    await asyncio.create_task(f())\n    x = asyncio.create_task(f())\n"
+        "    asyncio.gather(f(), f())\n    loop.create_task(f())\n    asyncio.ensure_future(f())\n"
+        "    async with asyncio.TaskGroup() as tasks:\n        tasks.create_task(f())\n"
+    )
+    assert unowned_tasks(file) == [
+        f"x.py:{line}"
+        for line in (
+            "6 asyncio.create_task",
+            "9 asyncio.create_task",
+            "10 asyncio.gather",
+            "11 loop.create_task",
+            "12 asyncio.ensure_future",
+        )
+    ]
+
+
 def test_chance_comes_from_an_injected_source() -> None:
     found = [
         f"{shown(path)}:{line} random.{name}"

@@ -409,6 +409,8 @@ async def test_with_changes_only_what_is_given(wire: ScriptedTransport, hooks: H
     await first.apply(PODS, pod())
     assert wire.seen[1].query["fieldManager"] == "one"
     assert "guard" in hooks.told
+    with pytest.raises(TypeError, match="feild_manager"):
+        first.with_(feild_manager="two")
 
 
 async def test_logs_are_asked_for_as_told_and_given_as_they_are(wire: ScriptedTransport) -> None:

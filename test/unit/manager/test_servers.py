@@ -387,7 +387,7 @@ async def test_debug_pages_are_tables_for_people_and_json_for_programs():
         )
         assert "pods" in (await get(port, "/debug/caches")).text
         assert "off" in (await get(port, "/debug/election")).text
-        assert "manager start" in (await get(port, "/debug/tasks")).text
+        assert "manager: start" in (await get(port, "/debug/tasks")).text
         assert (await get(port, "/debug/unknown")).status == 404
     finally:
         stop.set()

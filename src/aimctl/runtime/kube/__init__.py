@@ -15,6 +15,7 @@ from aimctl.kubetypes import freeze as freeze
 from aimctl.kubetypes import is_newer as is_newer
 from aimctl.runtime.kube.answers import ObjectList as ObjectList
 from aimctl.runtime.kube.client import Client as Client
+from aimctl.runtime.kube.client import ClientOptions as ClientOptions
 from aimctl.runtime.kube.connection import CertificateSource as CertificateSource
 from aimctl.runtime.kube.connection import ConnectionInfo as ConnectionInfo
 from aimctl.runtime.kube.connection import CredentialProvider as CredentialProvider
@@ -58,6 +59,7 @@ __all__ = [
     "BadRequest",
     "CertificateSource",
     "Client",
+    "ClientOptions",
     "ConfigurationError",
     "Conflict",
     "ConnectionFailed",

@@ -14,8 +14,7 @@ Invariant: a client is immutable and holds no state, so ``with_`` is cheap and c
 from __future__ import annotations
 
 import asyncio
-from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, TypeVar, final
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, final
 
 from aimctl.kubetypes import Object, ObjectKey
 from aimctl.runtime.kube.answers import parse_status
@@ -43,19 +42,25 @@ if TYPE_CHECKING:
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.kube.transport import Transport
 
-__all__ = ["Client"]
+__all__ = ["Client", "ClientOptions"]
 
 T = TypeVar("T")
 
 
-class _Keep(Enum):
-    KEEP = "keep"
+_GATEWAY_TIMEOUTS = frozenset({502, 504})
+"""Answered by a proxy that stopped waiting: the API server may still carry out the request."""
 
 
-_KEEP: Final = _Keep.KEEP
+class ClientOptions(TypedDict, total=False):
+    """The options of :class:`Client` that :meth:`Client.with_` can change."""
 
-_NOBODYS_WORD = frozenset({502, 504})
-"""Statuses of something that gave up waiting for what really does the work."""
+    field_manager: str
+    write_guard: Callable[[], float | None] | None
+    on_write: Callable[[Object[Any]], None] | None
+    on_delete: Callable[[Resource[Any], ObjectKey, str], None] | None
+    on_unclear: Callable[[], None] | None
+    field_validation: FieldValidation
+    on_warning: Callable[[str], None] | None
 
 
 @final
@@ -97,31 +102,23 @@ class Client(Reader):
         self._on_unclear = on_unclear
         self._field_validation = field_validation
 
-    def with_(
-        self,
-        *,
-        field_manager: str | _Keep = _KEEP,
-        write_guard: Callable[[], float | None] | _Keep | None = _KEEP,
-        on_write: Callable[[Object[Any]], None] | _Keep | None = _KEEP,
-        on_delete: Callable[[Resource[Any], ObjectKey, str], None] | _Keep | None = _KEEP,
-        on_unclear: Callable[[], None] | _Keep | None = _KEEP,
-        field_validation: FieldValidation | _Keep = _KEEP,
-        on_warning: Callable[[str], None] | _Keep | None = _KEEP,
-    ) -> Client:
-        """A client on the same transport, differing in what is given. None takes a hook away."""
-        return Client(
-            self._transport,
-            clock=self._clock,
-            field_manager=self._field_manager if isinstance(field_manager, _Keep) else field_manager,
-            write_guard=self._write_guard if isinstance(write_guard, _Keep) else write_guard,
-            on_write=self._on_write if isinstance(on_write, _Keep) else on_write,
-            on_delete=self._on_delete if isinstance(on_delete, _Keep) else on_delete,
-            on_unclear=self._on_unclear if isinstance(on_unclear, _Keep) else on_unclear,
-            field_validation=(
-                self._field_validation if isinstance(field_validation, _Keep) else field_validation
-            ),
-            on_warning=self._on_warning if isinstance(on_warning, _Keep) else on_warning,
-        )
+    def with_(self, **changes: Unpack[ClientOptions]) -> Client:
+        """A client on the same transport that differs in the given options. None removes a hook.
+
+        Raises:
+            TypeError: there is no such option.
+        """
+        options: ClientOptions = {
+            "field_manager": self._field_manager,
+            "write_guard": self._write_guard,
+            "on_write": self._on_write,
+            "on_delete": self._on_delete,
+            "on_unclear": self._on_unclear,
+            "field_validation": self._field_validation,
+            "on_warning": self._on_warning,
+        }
+        options.update(changes)
+        return Client(self._transport, clock=self._clock, **options)
 
     async def create(
         self,
@@ -272,7 +269,7 @@ class Client(Reader):
             unclear = False
             return answer
         except ApiError as error:
-            unclear = error.status in _NOBODYS_WORD
+            unclear = error.status in _GATEWAY_TIMEOUTS
             raise
         except ConnectionFailed as error:
             unclear = not error.refused

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
 from aimctl.runtime.manager.election import LeaderLost
@@ -98,9 +99,19 @@ class Lifecycle:
         def group(name: str) -> RunnableGroup:
             return RunnableGroup(name, self._on_failure)
 
+        self._steering = group("manager")
         self._caches, self._recorders, self._election = group("caches"), group("events"), group("election")
         self._others, self._leaders = group("every replica"), group("leader")
         self._warm_ups = group("warm-up")
+        self._groups = (
+            self._steering,
+            self._caches,
+            self._recorders,
+            self._election,
+            self._others,
+            self._leaders,
+            self._warm_ups,
+        )
         self._caches.add("cache", _Lasting("the cache", cache.run))
         self._recorders.add("events", events)
         if elector:
@@ -129,9 +140,11 @@ class Lifecycle:
             raise RuntimeError("this manager was started before: make a new one")
         self.state = "running"
         try:
-            async with contextlib.AsyncExitStack() as servers:
+            async with contextlib.AsyncExitStack() as stack:
                 for server in self.servers:
-                    await servers.enter_async_context(server)
+                    await stack.enter_async_context(server)
+                for group in self._groups:
+                    await stack.enter_async_context(group)
                 await self._run_inside(stop)
         finally:
             self.state = "stopped"
@@ -143,29 +156,30 @@ class Lifecycle:
     # ---- start
 
     async def _run_inside(self, stop: asyncio.Event | None) -> None:
-        # These only steer; what they start lives in the groups.
-        steering = [asyncio.create_task(self._start_in_order(), name="manager start")]
+        self._steering.add("start", _Function(self._start_in_order))
         if stop is not None:
-            steering.append(asyncio.create_task(self._end_with(stop), name="manager stop"))
+            self._steering.add("stop", _Function(partial(self._end_with, stop)))
+        self._steering.start()
         cancelled: asyncio.CancelledError | None = None
         try:
             await self._ending.wait()
         except asyncio.CancelledError as error:
             cancelled = error
         grace = 0.0 if self._lost or cancelled is not None else self._grace
-        ending = asyncio.create_task(self._end_in_order(steering, grace), name="manager end")
-        while not ending.done():
-            try:
-                await asyncio.wait([ending])
-            except asyncio.CancelledError as error:
-                # Passes when all has ended. The first takes the grace away: the end begins anew without it.
-                if cancelled is None:
-                    ending.cancel()
-                    ending = asyncio.create_task(self._end_in_order(steering, 0.0), name="manager end")
-                cancelled = error
+        # A task of its own, so that a cancellation of this one does not interrupt the shutdown.
+        async with asyncio.TaskGroup() as tasks:
+            ending = tasks.create_task(self._end_in_order(grace), name="manager end")
+            while not ending.done():
+                try:
+                    await asyncio.wait([ending])
+                except asyncio.CancelledError as error:
+                    # Raised when the shutdown is done. The first one restarts the shutdown without grace period.
+                    if cancelled is None:
+                        ending.cancel()
+                        ending = tasks.create_task(self._end_in_order(0.0), name="manager end")
+                    cancelled = error
         if cancelled is not None:
             raise cancelled
-        ending.result()
 
     async def _end_with(self, stop: asyncio.Event) -> None:
         await stop.wait()
@@ -173,23 +187,20 @@ class Lifecycle:
         self._ending.set()
 
     async def _start_in_order(self) -> None:
-        try:
-            self._caches.start()
-            await self._cache.wait_synced(self._sync_timeout)
-            self._log.info("caches synced")
-            self._recorders.start()
-            self._others.start()
-            self._warm_ups.start()
-            await self._warm_ups.finished()
-            if self._ending.is_set():
-                return
-            if self._elector:
-                self._election.start()
-                await self._elector.leading.wait()
-            self._leaders.start()
-            self.elected.set()
-        except Exception as error:  # noqa: BLE001 - whatever the start fails with, run() raises it
-            self._on_failure("start", error)
+        self._caches.start()
+        await self._cache.wait_synced(self._sync_timeout)
+        self._log.info("caches synced")
+        self._recorders.start()
+        self._others.start()
+        self._warm_ups.start()
+        await self._warm_ups.finished()
+        if self._ending.is_set():
+            return
+        if self._elector:
+            self._election.start()
+            await self._elector.leading.wait()
+        self._leaders.start()
+        self.elected.set()
 
     # ---- end
 
@@ -202,20 +213,20 @@ class Lifecycle:
         self._errors.append(error)
         self._ending.set()
 
-    async def _end_in_order(self, steering: list[asyncio.Task[None]], grace: float) -> None:
+    async def _end_in_order(self, grace: float) -> None:
         self.state = "stopping"
-        for task in steering:
-            task.cancel()
-        await asyncio.wait(steering)
+        late = set(await self._steering.cancel())
         deadline = self._clock.monotonic() + grace
 
         def left() -> float:
             return grace if grace <= 0 else max(0.001, deadline - self._clock.monotonic())
 
-        stuck = await asyncio.gather(
-            self._warm_ups.cancel(), self._others.stop(left()), self._leaders.stop(left())
-        )
-        late = {name for names in stuck for name in names}
+        async with asyncio.TaskGroup() as tasks:
+            stops = [
+                tasks.create_task(stop)
+                for stop in (self._warm_ups.cancel(), self._others.stop(left()), self._leaders.stop(left()))
+            ]
+        late.update(name for stop in stops for name in stop.result())
         worked = not late and not self._lost
         late.update(await self._recorders.stop(left() if worked else 0.0))
         late.update(await self._election.cancel())

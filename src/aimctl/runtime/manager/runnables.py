@@ -1,22 +1,25 @@
-"""Groups of things that run, started and ended together.
+"""Runnables, and groups of them that start and end together.
+
+A group differs from an :class:`asyncio.TaskGroup` in two ways: a failing runnable does not cancel the others (the
+manager decides how they end), and a runnable that ignores its cancellation is reported instead of awaited for ever.
 
 Contract:
-    * A runnable is an object with ``async def run()``. If it has ``stop()`` it is ended by that, and by
-      cancelling only when it takes too long; otherwise it is ended by cancelling. With ``warm_up()`` it is
-      prepared before it leads.
-    * Added before the group starts it waits; added to a running group it starts at once; added to an ended
+    * A runnable is an object with ``async def run()``. With ``stop()`` it is shut down gracefully and cancelled only if
+      that takes too long; otherwise it is cancelled. With ``warm_up()`` it is prepared before it leads.
+    * A runnable added before the group starts waits; added to a running group it starts at once; added to an ended
       group it is refused.
-    * A runnable that raises is reported at once, with its name; one that returns is simply done.
+    * A runnable that raises is reported with its name as soon as its task ends; returning is no failure.
+    * A group is an async context manager. Leaving it cancels what still runs.
 
 Invariants:
-    * Each task is in ``_tasks`` from its creation until it has ended; nobody else cancels it.
+    * Each task is in ``_tasks`` from its creation until it has ended. Only the group cancels it.
     * After ``stop()`` or ``cancel()`` returned an empty list, no task of the group is left.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol, TypeAlias, final, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, Self, TypeAlias, final, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -45,7 +48,7 @@ class Runnable(Protocol):
 
 @runtime_checkable
 class Stoppable(Protocol):
-    """A runnable that can be asked to end kindly."""
+    """A runnable that can be shut down gracefully."""
 
     def stop(self) -> None:
         """Make ``run()`` return soon. Does not block; may be called twice, or before ``run()``."""
@@ -63,11 +66,11 @@ class Warmable(Protocol):
 
 @final
 class RunnableGroup:
-    """See the module.
+    """Owns the tasks of its runnables.
 
     Args:
         name: for messages.
-        failed: told of each runnable that raised, with its name.
+        failed: called with the name and the error of each runnable that raised.
     """
 
     def __init__(self, name: str, failed: Callable[[str, BaseException], None]) -> None:
@@ -77,11 +80,20 @@ class RunnableGroup:
         self._tasks: dict[asyncio.Task[None], tuple[str, Runnable]] = {}
         self._running = False
         self._ended = False
+        self._cancelled = False
+        """Whether :meth:`cancel` is done; what runs after that is stuck, and has been reported."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if not self._cancelled:
+            await self.cancel()
 
     # ---- life cycle
 
     def add(self, name: str, runnable: Runnable) -> None:
-        """Run it with the group.
+        """Run ``runnable`` with the group.
 
         Raises:
             RuntimeError: the group has ended.
@@ -96,7 +108,7 @@ class RunnableGroup:
             self._waiting.append((name, runnable))
 
     def start(self) -> None:
-        """Run all of them. Does nothing when the group has ended."""
+        """Start all runnables. Does nothing when the group has ended."""
         if self._ended:
             return
         self._running = True
@@ -105,15 +117,15 @@ class RunnableGroup:
         self._waiting.clear()
 
     async def finished(self) -> None:
-        """Wait until none is running any more, whatever comes of it."""
+        """Wait until no runnable is running, whether they returned, failed or were cancelled."""
         while self._tasks:
             await asyncio.wait(self._tasks)
 
     async def stop(self, seconds: float) -> list[str]:
-        """End all of them kindly, then by cancelling. Returns the names of those that ran past ``seconds``.
+        """Shut down all runnables. Returns the names of those that ran longer than ``seconds`` and were cancelled.
 
         Args:
-            seconds: how long to wait for a kind end; below zero for ever, 0 cancels at once.
+            seconds: limit of the graceful shutdown; below zero without limit, 0 cancels at once.
         """
         if seconds == 0:
             return await self.cancel()
@@ -130,11 +142,12 @@ class RunnableGroup:
         return late
 
     async def cancel(self) -> list[str]:
-        """End all of them by cancelling. Returns the names of those that do not unwind within a second."""
+        """Cancel all runnables. Returns the names of those that are still running a second later."""
         self._ended = True
         self.cancel_soon()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_UNWIND_SECONDS)
+        self._cancelled = True
         return sorted(name for name, _ in self._tasks.values())
 
     def cancel_soon(self) -> None:
@@ -145,7 +158,7 @@ class RunnableGroup:
 
     @property
     def running(self) -> tuple[str, ...]:
-        """The names of those that run now."""
+        """The names of the runnables that are running."""
         return tuple(sorted(name for name, _ in self._tasks.values()))
 
     # ---- helpers
