@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from aimctl.controllers.kinds import CLUSTER_TEMPLATES, OPERATOR_KINDS, TEMPLATES
+from aimctl.api.kinds import CLUSTER_TEMPLATES, OPERATOR_KINDS, TEMPLATES
 from aimctl.domain.naming import DISCOVERY, LABEL_COMPONENT
 from aimctl.kubetypes.builtin import JOBS
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from measure import read_commands
 
-from aimctl.controllers import kinds
+from aimctl.api import kinds
 from aimctl.devcluster import DevCluster
 from aimctl.kubetypes.builtin import NAMESPACES
 from aimctl.runtime.clock import LoopClock

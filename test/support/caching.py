@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from aimctl.controllers import kinds
+from aimctl.api import kinds
 from aimctl.controllers.assembly import Assembly
 from aimctl.controllers.caching.wiring import add_template_caching
 from aimctl.controllers.metrics import OperatorMetrics

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aimctl.controllers import kinds
+from aimctl.api import kinds
 
 if TYPE_CHECKING:
     from support.operator import World

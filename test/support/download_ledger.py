@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from aimctl.controllers import kinds
+from aimctl.api import kinds
 from aimctl.kubetypes.builtin import JOBS, PVCS
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from aimctl.api.kinds import INFERENCE_SERVICES, OPERATOR_KINDS
 from aimctl.cli.facts import Absent, Book, Denied, Facts, GetOne, ListAll, Unserved
 from aimctl.cli.kindwords import find_kind
-from aimctl.controllers.kinds import INFERENCE_SERVICES, OPERATOR_KINDS
 from aimctl.kubetypes.builtin import CORE_EVENTS, JOBS, PODS, PVCS, STORAGE_CLASSES
 from aimctl.runtime.kube import Object
 

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from aimctl.api import kinds
 from aimctl.api.crd import crd
 from aimctl.api.v1alpha1 import KINDS
-from aimctl.controllers import kinds
 from aimctl.controllers.operator import OperatorOptions, add_operator
 from aimctl.devcluster import DevCluster
 from aimctl.devcluster.faults import Refuse

@@ -15,7 +15,7 @@ from collections import defaultdict
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from aimctl.controllers import kinds
+from aimctl.api import kinds
 from support.operator import world
 
 if TYPE_CHECKING:

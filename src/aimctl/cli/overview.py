@@ -10,12 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, final
 
-from aimctl.cli.lines import Line, line_of
-from aimctl.cli.tell_jobs import job_line
-from aimctl.cli.tell_services import inference_line
-from aimctl.cli.tell_templates import template_note
-from aimctl.cli.told import newest
-from aimctl.controllers.kinds import (
+from aimctl.api.kinds import (
     CLUSTER_MODELS,
     CLUSTER_TEMPLATES,
     INFERENCE_SERVICES,
@@ -25,6 +20,11 @@ from aimctl.controllers.kinds import (
     TEMPLATE_CACHES,
     TEMPLATES,
 )
+from aimctl.cli.lines import Line, line_of
+from aimctl.cli.tell_jobs import job_line
+from aimctl.cli.tell_services import inference_line
+from aimctl.cli.tell_templates import template_note
+from aimctl.cli.told import newest
 from aimctl.domain.naming import LABEL_MANAGED_BY, MANAGED_BY
 from aimctl.kubetypes.builtin import JOBS
 

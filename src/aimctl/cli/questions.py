@@ -9,6 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, final
 
+from aimctl.api.kinds import (
+    CLUSTER_MODELS,
+    CLUSTER_TEMPLATES,
+    INFERENCE_SERVICES,
+    MODELS,
+    OPERATOR_KINDS,
+    TEMPLATES,
+)
 from aimctl.cli import CommandError
 from aimctl.cli.connect import ask, connected, in_words
 from aimctl.cli.exits import DONE, FAILED, FORBIDDEN, NOT_FOUND, NOT_READY
@@ -22,14 +30,6 @@ from aimctl.cli.queue import Queue, read_queue
 from aimctl.cli.render import explanation, paragraph, summary, table, tree
 from aimctl.cli.rights import asking_for, missing_rights, rights_json
 from aimctl.cli.story import Story, explain
-from aimctl.controllers.kinds import (
-    CLUSTER_MODELS,
-    CLUSTER_TEMPLATES,
-    INFERENCE_SERVICES,
-    MODELS,
-    OPERATOR_KINDS,
-    TEMPLATES,
-)
 from aimctl.kubetypes.builtin import CORE_EVENTS, JOBS
 from aimctl.runtime.clock import format_time
 from aimctl.runtime.kube import KubeError

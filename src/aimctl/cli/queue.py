@@ -12,9 +12,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
+from aimctl.api.kinds import CLUSTER_TEMPLATES, SERVICES, TEMPLATES
 from aimctl.cli.facts import Denied, ListAll, listed
 from aimctl.cli.lines import place
-from aimctl.controllers.kinds import CLUSTER_TEMPLATES, SERVICES, TEMPLATES
 from aimctl.domain.naming import LABEL_COMPONENT, LABEL_TEMPLATE, TEMPLATE_ANNOTATION
 from aimctl.domain.templates.admission import Candidate, queue_order
 from aimctl.domain.templates.discovery_job import COMPONENT

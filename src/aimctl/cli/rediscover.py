@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from aimctl.api.kinds import CLUSTER_TEMPLATES, TEMPLATES
 from aimctl.cli import CommandError, complain
 from aimctl.cli.connect import ask, connected, in_words
 from aimctl.cli.exits import DONE, FAILED, FORBIDDEN, NOT_FOUND
 from aimctl.cli.lines import place
 from aimctl.cli.output import Format, Page, Screen
 from aimctl.cli.rights import Right, asking_for
-from aimctl.controllers.kinds import CLUSTER_TEMPLATES, TEMPLATES
 from aimctl.domain.templates.discovery_job import REDISCOVER_ANNOTATION
 from aimctl.runtime.clock import format_micro_time
 from aimctl.runtime.kube import ConnectionFailed, Forbidden, KubeError, NotFound, Unauthorized

@@ -9,13 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
-from aimctl.cli.lines import Level, Line, brief, place
-from aimctl.cli.tell_caches import model_cache_line, template_cache_line
-from aimctl.cli.tell_models import model_lines, runtime_config_line
-from aimctl.cli.tell_services import service_line
-from aimctl.cli.tell_templates import template_line
-from aimctl.cli.told import FORBIDDEN
-from aimctl.controllers.kinds import (
+from aimctl.api.kinds import (
     CLUSTER_MODELS,
     CLUSTER_RUNTIME_CONFIGS,
     CLUSTER_TEMPLATES,
@@ -26,6 +20,12 @@ from aimctl.controllers.kinds import (
     TEMPLATE_CACHES,
     TEMPLATES,
 )
+from aimctl.cli.lines import Level, Line, brief, place
+from aimctl.cli.tell_caches import model_cache_line, template_cache_line
+from aimctl.cli.tell_models import model_lines, runtime_config_line
+from aimctl.cli.tell_services import service_line
+from aimctl.cli.tell_templates import template_line
+from aimctl.cli.told import FORBIDDEN
 from aimctl.runtime.kube import Object
 
 if TYPE_CHECKING:

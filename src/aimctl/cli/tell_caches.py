@@ -5,6 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from aimctl.api.kinds import (
+    CLUSTER_TEMPLATES,
+    MODEL_CACHES,
+    TEMPLATE_CACHES,
+    TEMPLATES,
+)
 from aimctl.cli.facts import Absent, Denied, ListAll
 from aimctl.cli.lines import Level, Line, level_of, line_of, size, span
 from aimctl.cli.tell_jobs import download_job, job_line
@@ -17,12 +23,6 @@ from aimctl.cli.told import (
     operator_line,
     present,
     unreadable,
-)
-from aimctl.controllers.kinds import (
-    CLUSTER_TEMPLATES,
-    MODEL_CACHES,
-    TEMPLATE_CACHES,
-    TEMPLATES,
 )
 from aimctl.domain import conditions
 from aimctl.domain.naming import LABEL_MANAGED_BY, MANAGED_BY

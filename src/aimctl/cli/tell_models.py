@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from aimctl.api.kinds import CLUSTER_TEMPLATES, MODELS, TEMPLATES
 from aimctl.cli.lines import Level, Line, line_of
 from aimctl.cli.tell_caches import storage_class_line
 from aimctl.cli.tell_templates import template_line
 from aimctl.cli.told import config_lines, describe, operator_line, present
-from aimctl.controllers.kinds import CLUSTER_TEMPLATES, MODELS, TEMPLATES
 from aimctl.domain import conditions
 
 if TYPE_CHECKING:

@@ -7,13 +7,13 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from aimctl.api.kinds import CLUSTER_MODELS, CLUSTER_TEMPLATES, INFERENCE_SERVICES, MODELS, TEMPLATES
 from aimctl.cli.facts import Absent, Unserved
 from aimctl.cli.lines import Level, Line, level_of, line_of
 from aimctl.cli.tell_caches import template_cache_by_name
 from aimctl.cli.tell_models import image_lines
 from aimctl.cli.tell_templates import template_line
 from aimctl.cli.told import config_lines, describe, lookup, missing, model_line, operator_line, unreadable
-from aimctl.controllers.kinds import CLUSTER_MODELS, CLUSTER_TEMPLATES, INFERENCE_SERVICES, MODELS, TEMPLATES
 from aimctl.domain import conditions
 from aimctl.domain.services.selection import READY, SELECTION, TEMPLATE_AMBIGUOUS, TEMPLATE_NOT_FOUND
 from aimctl.runtime.kube import Object

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from aimctl.api.kinds import CLUSTER_MODELS, CLUSTER_RUNTIME_CONFIGS, MODELS, RUNTIME_CONFIGS
 from aimctl.cli.facts import Absent, Denied, Unread, Unserved
 from aimctl.cli.kindwords import short_name
 from aimctl.cli.lines import Level, Line, place
-from aimctl.controllers.kinds import CLUSTER_MODELS, CLUSTER_RUNTIME_CONFIGS, MODELS, RUNTIME_CONFIGS
 from aimctl.domain.resolution import DEFAULT_RUNTIME_CONFIG
 from aimctl.runtime.kube import Object
 

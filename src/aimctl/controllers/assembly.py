@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypedDict, final
 
+from aimctl.controllers.execution.executor import Executor
 from aimctl.controllers.observer import TemplateObserver
 from aimctl.controllers.status import Turns
 from aimctl.runtime.queue import ExponentialRateLimiter, RateLimiter
@@ -42,6 +43,7 @@ class Assembly:
         observer: declares and reads templates and the objects they refer to.
         metrics: the operator's own.
         turns: serializes writes to one status, which may have several writers.
+        executor: makes reconcilers from an observer and a decision.
     """
 
     def __init__(self, manager: Manager, options: OperatorOptions, metrics: OperatorMetrics) -> None:
@@ -50,6 +52,13 @@ class Assembly:
         self.metrics = metrics
         self.cache = manager.cache
         self.turns = Turns()
+        self.executor = Executor(
+            client=manager.client,
+            cache=manager.cache,
+            locks=self.turns,
+            events=manager.events,
+            clock=manager.clock,
+        )
         self.observer = TemplateObserver(manager.cache, options, manager.clock)
 
     def defaults(self, workers: int | None = None) -> ControllerDefaults:

@@ -13,12 +13,10 @@ Contract:
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any, final
-from weakref import WeakValueDictionary
 
-import msgspec
-
+from aimctl.controllers.execution.status_writer import KeyedLocks as Turns
+from aimctl.controllers.execution.status_writer import status_of
 from aimctl.runtime.controller import RetryAfter
 from aimctl.runtime.kube import Conflict, NotFound
 
@@ -35,36 +33,6 @@ GONE_SECONDS = 5.0
 """Until the next look at a template that the server does not have and the cache still has: a watch that lags tells of
 the deletion meanwhile, and a proxy that answered for a server has been found out.
 """
-
-
-class _Status(msgspec.Struct):
-    status: dict[str, Any] | None = None
-
-
-_decoder = msgspec.json.Decoder(_Status)
-
-
-def status_of(obj: Object[Any]) -> dict[str, Any]:
-    """The status of an object as JSON; empty when it has none."""
-    return _decoder.decode(obj.raw).status or {}
-
-
-@final
-class Turns:
-    """One write at a time to each object, whatever its kind. Share one between all writers.
-
-    Invariant: a lock lives as long as somebody holds it or waits for it.
-    """
-
-    def __init__(self) -> None:
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-
-    def of(self, uid: str) -> asyncio.Lock:
-        """The object's lock; keep it while using it."""
-        lock = self._locks.get(uid)
-        if lock is None:
-            lock = self._locks[uid] = asyncio.Lock()
-        return lock
 
 
 @final

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from aimctl.controllers.kinds import CLUSTER_TEMPLATES, TEMPLATES
+from aimctl.api.kinds import CLUSTER_TEMPLATES, TEMPLATES
 from aimctl.devcluster.faults import Match, Silence
 from aimctl.kubetypes.builtin import LEASES
 from support.commands import RunningCommand

@@ -423,7 +423,7 @@ def test_watch_prints_again_at_each_change_and_ends_with_ctrl_c(served):
 
 
 async def _delete(client):
-    from aimctl.controllers.kinds import TEMPLATES
+    from aimctl.api.kinds import TEMPLATES
 
     await client.delete(TEMPLATES, "another", "well")
 

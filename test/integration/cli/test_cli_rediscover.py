@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from aimctl.controllers.kinds import CLUSTER_TEMPLATES, TEMPLATES
+from aimctl.api.kinds import CLUSTER_TEMPLATES, TEMPLATES
 from aimctl.devcluster.access import ADMIN
 from aimctl.devcluster.faults import Answer, Delay, Match, Refuse
 from support.commands import aimctl

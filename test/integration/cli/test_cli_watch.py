@@ -99,7 +99,7 @@ def cluster(folder):
 
 
 def fill(served):
-    from aimctl.controllers.kinds import TEMPLATES
+    from aimctl.api.kinds import TEMPLATES
 
     served.apply([document(name, "llama") for name in (*WELL, "zz-lost")])
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aimctl.controllers import kinds
+from aimctl.api import kinds
 from aimctl.testing.virtualtime import virtual_time
 from support.bill import Bill, bill, shown, told
 from support.operator import World, world

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from aimctl.controllers import kinds
+from aimctl.api import kinds
 from aimctl.domain.caching.template_cache import model_cache_name
 from aimctl.testing.virtualtime import virtual_time
 from support.caching import LLAMA, SOURCES, TOKENIZER, hands

@@ -10,7 +10,7 @@ import random
 
 import pytest
 
-from aimctl.controllers import kinds
+from aimctl.api import kinds
 from aimctl.devcluster.faults import Answer, CutStream, Delay, Gone410, Match, Refuse, Silence
 from aimctl.testing.virtualtime import virtual_time
 from support.derivations import FAST, TEAM, Derivations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from aimctl.controllers import kinds
+from aimctl.api import kinds
 from aimctl.devcluster.faults import Answer, Match, Silence
 from aimctl.testing.virtualtime import virtual_time
 from support.operator import world

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from aimctl.controllers import kinds
+from aimctl.api import kinds
 from aimctl.controllers.making import edit, make
 from aimctl.devcluster.faults import Answer, Match
 from aimctl.domain.caching.template_cache import DownloadWish, model_cache_manifest

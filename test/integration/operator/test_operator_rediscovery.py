@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from aimctl.controllers import kinds
+from aimctl.api import kinds
 from aimctl.devcluster.faults import Delay, Match
 from aimctl.kubetypes.builtin import JOBS, PODS
 from aimctl.testing.virtualtime import virtual_time

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from aimctl.controllers import kinds
+from aimctl.api import kinds
 from aimctl.controllers.services.patience import PATIENCE_SECONDS
 from aimctl.devcluster.faults import Answer, Delay, Match
 from aimctl.devcluster.machines import gpu_machine

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from aimctl.controllers import kinds
+from aimctl.api import kinds
 from aimctl.devcluster.faults import Answer, Match
 from aimctl.domain.models.auto_model import auto_model_name
 from aimctl.testing.virtualtime import virtual_time

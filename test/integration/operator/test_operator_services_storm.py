@@ -12,7 +12,7 @@ from contextlib import suppress
 
 import pytest
 
-from aimctl.controllers import kinds
+from aimctl.api import kinds
 from aimctl.devcluster.faults import Answer, Delay, Match
 from aimctl.devcluster.kserve import OUTCOME_ANNOTATION
 from aimctl.devcluster.machines import gpu_machine

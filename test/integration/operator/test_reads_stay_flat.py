@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from aimctl.controllers import kinds
+from aimctl.api import kinds
 from aimctl.testing.virtualtime import virtual_time
 from support.operator import world
 from support.reads import Reads

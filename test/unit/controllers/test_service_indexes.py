@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from aimctl.controllers import kinds
+from aimctl.api import kinds
 from aimctl.controllers.indexes.services import MODEL_LOOKUPS, SERVICE_LOOKUPS, resolved_of
 from aimctl.domain.models.auto_model import auto_model_name
 from aimctl.runtime.kube import Object

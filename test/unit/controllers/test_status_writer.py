@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from aimctl.controllers.kinds import CLUSTER_TEMPLATES, TEMPLATES
+from aimctl.api.kinds import CLUSTER_TEMPLATES, TEMPLATES
 from aimctl.controllers.status import StatusWriter, Turns
 from aimctl.domain.status_slice import StatusFamily, StatusSlice
 from aimctl.domain.templates.decision import FAMILY

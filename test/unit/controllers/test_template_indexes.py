@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
-from aimctl.controllers import kinds
+from aimctl.api import kinds
 from aimctl.controllers.indexes.templates import (
     EVERYWHERE,
     JOB_INDEXES,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, final
 
-from aimctl.controllers.kinds import MODEL_CACHES
+from aimctl.api.kinds import MODEL_CACHES
 from aimctl.domain.caching.download_job import (
     CONTAINER,
     PROGRESS_SECONDS,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, final
 
 import msgspec
 
-from aimctl.controllers import kinds
+from aimctl.api import kinds
 from aimctl.controllers.indexes.caching import TEMPLATE_CACHE_INDEXES
 from aimctl.controllers.indexes.templates import EVERYWHERE, place
 from aimctl.controllers.observer import OWN_SELECTOR

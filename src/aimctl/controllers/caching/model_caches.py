@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, final
 
-from aimctl.controllers import kinds
+from aimctl.api import kinds
 from aimctl.controllers.caching.model_cache_observer import owner_of
 from aimctl.controllers.job_access import JobAccess
 from aimctl.controllers.making import REFUSALS, REFUSED_SECONDS, refresh, refusal

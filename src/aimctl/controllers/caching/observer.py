@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, final
 
-from aimctl.controllers import kinds
+from aimctl.api import kinds
 from aimctl.controllers.indexes.caching import (
     CACHE_WISH_INDEXES,
     MODEL_CACHE_INDEXES,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, final
 
-from aimctl.controllers import kinds
+from aimctl.api import kinds
 from aimctl.controllers.making import REFUSED_SECONDS, edit, make, refresh
 from aimctl.controllers.status import StatusWriter, status_of
 from aimctl.domain.caching.template_cache_decision import decide_template_cache

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, final
 
-from aimctl.controllers import kinds
+from aimctl.api import kinds
 from aimctl.controllers.making import REFUSED_SECONDS, edit, make
 from aimctl.controllers.status import StatusWriter
 from aimctl.domain.caching.warming import decide_warming

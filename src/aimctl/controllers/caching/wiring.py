@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import msgspec
 
-from aimctl.controllers import kinds
+from aimctl.api import kinds
 from aimctl.controllers.caching.observer import CachingObserver
 from aimctl.controllers.caching.template_caches import TemplateCacheReconciler
 from aimctl.controllers.caching.warming import WarmingReconciler

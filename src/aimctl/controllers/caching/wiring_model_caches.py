@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aimctl.controllers import kinds
+from aimctl.api import kinds
 from aimctl.controllers.caching.download_progress import WORKERS, DownloadProgressReconciler
 from aimctl.controllers.caching.model_cache_observer import UNBOUND, ModelCacheObserver, claims_of
 from aimctl.controllers.caching.model_caches import ModelCacheReconciler

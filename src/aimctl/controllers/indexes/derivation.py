@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from aimctl.api.kinds import SERVICES
 from aimctl.controllers.indexes.services import SERVICE_LOOKUPS
 from aimctl.controllers.indexes.templates import EVERYWHERE, place
-from aimctl.controllers.kinds import SERVICES
 from aimctl.domain.naming import BASE_ANNOTATION, LABEL_DERIVED
 from aimctl.domain.services.derivation import derived_name, overrides_digest
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import msgspec
 
-from aimctl.controllers import kinds
+from aimctl.api import kinds
 from aimctl.controllers.indexes.templates import EVERYWHERE, place
 from aimctl.domain.models.auto_templates import ModelIdentity
 from aimctl.domain.models.observation import ModelObservation, SeenTemplate

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, final
 
-from aimctl.controllers.kinds import CLUSTER_TEMPLATES, TEMPLATES
+from aimctl.api.kinds import CLUSTER_TEMPLATES, TEMPLATES
 from aimctl.controllers.making import REFUSALS, REFUSED_SECONDS, refusal
 from aimctl.controllers.status import StatusWriter
 from aimctl.domain.conditions import clip

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from aimctl.api import kinds
 from aimctl.api.v1alpha1 import Scope
-from aimctl.controllers import kinds
 from aimctl.controllers.indexes.templates import EVERYWHERE, place
 from aimctl.controllers.models.image_readings import ImageReadings
 from aimctl.controllers.models.observer import ModelObserver, model_of, state_of

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, final
 
 import structlog
 
+from aimctl.api import kinds
 from aimctl.api.v1alpha1 import RuntimeConfigSpec
-from aimctl.controllers import kinds
 from aimctl.controllers.making import REFUSALS, make, refresh
 from aimctl.controllers.observer import template_or_stub
 from aimctl.controllers.status import StatusWriter

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, final
 
-from aimctl.controllers import kinds
+from aimctl.api import kinds
 from aimctl.controllers.making import refresh
 from aimctl.domain.naming import LABEL_DERIVED, LABEL_MANAGED_BY, MANAGED_BY
 from aimctl.runtime.controller import Result

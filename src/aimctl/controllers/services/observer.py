@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, final
 
+from aimctl.api import kinds
 from aimctl.api.v1alpha1 import ModelState, Scope
-from aimctl.controllers import kinds
 from aimctl.controllers.indexes.services import MODEL_LOOKUPS
 from aimctl.controllers.indexes.templates import place
 from aimctl.controllers.observer import template_or_stub

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, final
 
-from aimctl.controllers import kinds
+from aimctl.api import kinds
 from aimctl.controllers.making import REFUSALS, make, refusal
 from aimctl.controllers.services.observer import observed_inference_service
 from aimctl.controllers.services.patience import Patience

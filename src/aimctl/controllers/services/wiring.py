@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import msgspec
 
-from aimctl.controllers import kinds
+from aimctl.api import kinds
 from aimctl.controllers.indexes.services import used
 from aimctl.controllers.indexes.templates import EVERYWHERE, place
 from aimctl.controllers.inventory import GpuChanges

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import msgspec
 
-from aimctl.controllers import kinds
+from aimctl.api import kinds
 from aimctl.controllers.indexes.derivation import DERIVED_INDEXES, OVERRIDES_INDEXES
 from aimctl.controllers.indexes.services import resolved_of
 from aimctl.controllers.indexes.templates import EVERYWHERE, place

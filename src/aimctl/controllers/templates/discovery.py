@@ -14,10 +14,10 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
+from aimctl.api.kinds import SERVICES
 from aimctl.controllers.indexes.services import used
 from aimctl.controllers.indexes.templates import EVERYWHERE, place
 from aimctl.controllers.job_access import JobAccess
-from aimctl.controllers.kinds import SERVICES
 from aimctl.controllers.status import StatusWriter, status_of
 from aimctl.controllers.templates.reconciler import FIELD_MANAGER
 from aimctl.domain.templates.admission import Candidate

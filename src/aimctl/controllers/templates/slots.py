@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, final
 
 import structlog
 
+from aimctl.api.kinds import CLUSTER_TEMPLATES
 from aimctl.controllers.indexes.templates import UNFINISHED
-from aimctl.controllers.kinds import CLUSTER_TEMPLATES
 from aimctl.controllers.observer import DISCOVERY_SELECTOR
 from aimctl.kubetypes.builtin import JOBS
 from aimctl.runtime.kube import KubeError, NotFound

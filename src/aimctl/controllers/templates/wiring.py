@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, final
 
+from aimctl.api import kinds
 from aimctl.api.v1alpha1 import Scope
-from aimctl.controllers import kinds
 from aimctl.controllers.indexes.services import resolved_of
 from aimctl.controllers.indexes.templates import EVERYWHERE, place
 from aimctl.controllers.inventory import GpuChanges

@@ -1,4 +1,4 @@
-"""The operator's kinds as the runtime knows them, each with its pydantic view."""
+"""The Resource of each kind of the API group, with its pydantic view, and that of KServe's InferenceService."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ V = TypeVar("V", bound=View)
 
 
 def resource_of(kind: Kind[V]) -> Resource[V]:
-    """The runtime's description of one of our kinds."""
+    """The Resource of a kind."""
     return Resource(GROUP, VERSION, kind.name, kind.plural, kind.namespaced, kind.decode)
 
 
@@ -51,7 +51,7 @@ MODEL_CACHES = resource_of(_MODEL_CACHES)
 INFERENCE_SERVICES = Resource.untyped(
     "serving.kserve.io", "v1beta1", "InferenceService", "inferenceservices", namespaced=True
 )
-"""KServe's; a cluster may do without."""
+"""Served where KServe is installed."""
 
 OPERATOR_KINDS = (
     TEMPLATES,
@@ -64,4 +64,4 @@ OPERATOR_KINDS = (
     TEMPLATE_CACHES,
     MODEL_CACHES,
 )
-"""What the operator watches; their CRDs have to be there."""
+"""The kinds whose CRDs must be installed."""

@@ -1,0 +1,1 @@
+"""Carrying out plans: the executor and what it consists of."""

@@ -1,0 +1,175 @@
+"""The executor: carries out the plans of all reconcilers. No other code of theirs writes to the API server.
+
+One reconcile is a loop: observe, decide, carry out; until a plan has nothing to do but what is already done.
+
+Contract:
+    * Actions are carried out in the order of the plan (see :mod:`aimctl.domain.plan`).
+    * After a write, other than of the status, the object is observed and decided about again. So the status always
+      reports what the writes have led to, and a decision never needs to predict the result of its own actions.
+    * After a read, or when the cache lags behind the server (Conflict, a stale status), the rest of the plan is dropped
+      and the object is observed again.
+    * After :data:`MAX_PASSES` the reconcile ends with an error, which the controller retries with back-off.
+    * What the server rejects is remembered, logged, recorded as a Warning Event, given to the next decision, and tried
+      again with increasing delays (:mod:`aimctl.controllers.execution.rejections`). The rest of the plan is carried out
+      all the same.
+    * Every other error ends the reconcile; the controller retries it with back-off. Nothing is lost by that, because
+      the next reconcile decides from what is there.
+
+Cancellation may end a reconcile between two actions, at any await.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
+
+from aimctl.controllers.execution.plan_run import LogReader, PlanRun
+from aimctl.controllers.execution.rejections import Rejections
+from aimctl.controllers.execution.status_writer import StatusWriter
+from aimctl.domain.plan import Apply, Create, Delete, Known, Patch, Plan, ReadLog
+from aimctl.runtime.controller import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aimctl.controllers.execution.status_writer import KeyedLocks
+    from aimctl.kubetypes import Object
+    from aimctl.runtime.cache import Cache
+    from aimctl.runtime.clock import Clock
+    from aimctl.runtime.controller import Request
+    from aimctl.runtime.kube import Client
+    from aimctl.runtime.manager import EventRecorder
+
+__all__ = ["MAX_PASSES", "Executor", "NotSettledError", "Observed", "PlanReconciler"]
+
+MAX_PASSES = 8
+"""Observations in one reconcile. The longest sequence of the operator's own decisions is four."""
+
+O = TypeVar("O")  # noqa: E741 - an observation
+
+
+class NotSettledError(Exception):
+    """A decision planned new writes after each of :data:`MAX_PASSES` observations."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Observed(Generic[O]):
+    """The reconciled object and what its decision looks at."""
+
+    obj: Object[Any]
+    seen: O
+
+
+@final
+class Executor:
+    """What the reconcilers of one manager share.
+
+    Args:
+        client: fenced, and feeding the cache.
+        cache: where objects are observed.
+        locks: serialize writes to one status.
+        events: records Events.
+        clock: for delays.
+    """
+
+    def __init__(
+        self, *, client: Client, cache: Cache, locks: KeyedLocks, events: EventRecorder, clock: Clock
+    ) -> None:
+        self.client = client
+        self.cache = cache
+        self.events = events
+        self.clock = clock
+        self.status = StatusWriter(client, cache, locks)
+
+    def reconciler(
+        self,
+        observe: Callable[[Request, Known], Observed[O] | None],
+        decide: Callable[[O], Plan],
+        *,
+        field_manager: str,
+        logs: LogReader | None = None,
+        settled: Callable[[Request, Observed[O] | None, Plan | None], None] = lambda *_: None,
+    ) -> PlanReconciler[O]:
+        """A reconciler from an observer and a decision.
+
+        Args:
+            observe: what the decision looks at, from the cache and from what the executor knows; None when the object
+                is gone.
+            decide: pure; returns the plan.
+            field_manager: of everything that it applies.
+            logs: reads logs; needed if the decision plans :class:`~aimctl.domain.plan.ReadLog`.
+            settled: called at the end of each reconcile with the last observation and plan, or with None for both when
+                the object is gone.
+        """
+        return PlanReconciler(
+            self,
+            observe=observe,
+            decide=decide,
+            field_manager=field_manager,
+            logs=logs,
+            settled=settled,
+        )
+
+
+@final
+class PlanReconciler(Generic[O]):
+    """Reconciles by carrying out plans; made by :meth:`Executor.reconciler`."""
+
+    def __init__(
+        self,
+        executor: Executor,
+        *,
+        observe: Callable[[Request, Known], Observed[O] | None],
+        decide: Callable[[O], Plan],
+        field_manager: str,
+        logs: LogReader | None,
+        settled: Callable[[Request, Observed[O] | None, Plan | None], None],
+    ) -> None:
+        self._executor = executor
+        self._observe = observe
+        self._decide = decide
+        self._field_manager = field_manager
+        self._logs = logs
+        self._settled = settled
+        self._rejections = Rejections(executor.clock)
+
+    async def reconcile(self, request: Request) -> Result | None:
+        """Observe, decide and carry out until nothing is left to do."""
+        executor = self._executor
+        run = PlanRun(
+            request,
+            client=executor.client,
+            cache=executor.cache,
+            status=executor.status,
+            events=executor.events,
+            rejections=self._rejections,
+            field_manager=self._field_manager,
+            logs=self._logs,
+        )
+        for _ in range(MAX_PASSES):
+            observed = self._observe(request, run.known())
+            if observed is None:
+                self._gone(request)
+                return None
+            plan = self._decide(observed.seen)
+            if await run.carry_out(observed.obj, plan):
+                return self._end(request, observed, plan)
+        raise run.conflict or NotSettledError(f"still not settled after {MAX_PASSES} passes: {run.last}")
+
+    def _gone(self, request: Request) -> None:
+        self._rejections.retain(request, ())
+        if self._logs is not None:
+            self._logs.forget(request)
+        self._settled(request, None, None)
+
+    def _end(self, request: Request, observed: Observed[O], plan: Plan) -> Result | None:
+        writes = plan.of_type(Create, Apply, Patch, Delete)
+        self._rejections.retain(request, {action.key for action in writes})
+        if self._logs is not None and not plan.of_type(ReadLog):
+            self._logs.forget(request)
+        self._settled(request, observed, plan)
+        delays = (plan.requeue_after, self._rejections.next_attempt(request))
+        seconds = min((item for item in delays if item is not None), default=None)
+        # Never at once: a time that was rounded down must not cause a loop.
+        return None if seconds is None else Result(requeue_after=max(0.05, seconds))

@@ -1,0 +1,325 @@
+"""One reconcile of one object: carries out the plans of its passes, action by action.
+
+See :mod:`aimctl.controllers.execution.executor` for the contract.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol, final
+
+import msgspec
+import structlog
+
+from aimctl.controllers.execution.status_writer import Written
+from aimctl.domain.plan import (
+    Apply,
+    Create,
+    Delete,
+    Get,
+    Got,
+    Known,
+    List,
+    Patch,
+    ReadLog,
+    Record,
+    Rejection,
+    Write,
+    WriteStatus,
+)
+from aimctl.kubetypes import Object, ObjectKey, Resource
+from aimctl.runtime.controller import RetryAfter
+from aimctl.runtime.kube import (
+    AlreadyExists,
+    ApiError,
+    BadRequest,
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    ServerError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from aimctl.controllers.execution.rejections import Rejections
+    from aimctl.controllers.execution.status_writer import StatusWriter
+    from aimctl.domain.events import EventWish
+    from aimctl.domain.plan import ActionKey, Plan
+    from aimctl.runtime.cache import Cache
+    from aimctl.runtime.controller import Request
+    from aimctl.runtime.kube import Client
+    from aimctl.runtime.manager import EventRecorder
+
+__all__ = ["GONE_SECONDS", "LogReader", "PlanRun", "patch_changes"]
+
+GONE_SECONDS = 5.0
+"""Delay after the server answered 404 for an object that the cache has. By then the watch has delivered the deletion,
+or a proxy that answered in place of the server has recovered."""
+
+_TERMINATING = "because it is being terminated"
+_WEBHOOK_FAILED = "failed calling webhook"
+
+
+class LogReader(Protocol):
+    """Reads logs in the background."""
+
+    def read(self, request: Request, wanted: ReadLog) -> None:
+        """Read a log, if that is not under way, and have ``request`` reconciled when there is a result."""
+        ...
+
+    def forget(self, request: Request) -> None:
+        """Drop what was read for this object."""
+        ...
+
+
+@final
+class PlanRun:
+    """One reconcile of one object.
+
+    Attributes:
+        conflict: what the server answered in the last pass, if that was a conflict.
+        last: the last write, for the error of a run that does not settle.
+
+    ``_dropped`` are the actions that have become pointless, because the namespace is being deleted.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        *,
+        client: Client,
+        cache: Cache,
+        status: StatusWriter,
+        events: EventRecorder,
+        rejections: Rejections,
+        field_manager: str,
+        logs: LogReader | None,
+    ) -> None:
+        self._request = request
+        self._client = client
+        self._cache = cache
+        self._status = status
+        self._events = events
+        self._rejections = rejections
+        self._field_manager = field_manager
+        self._logs = logs
+        self._reads: dict[Get | List, Got] = {}
+        self._dropped: set[ActionKey] = set()
+        self._log = structlog.get_logger(__name__)
+        self.conflict: Conflict | None = None
+        self.last: str = ""
+
+    def known(self) -> Known:
+        """What the next observation may use."""
+        return Known(self._rejections.of(self._request), self._reads)
+
+    async def carry_out(self, obj: Object[Any], plan: Plan) -> bool:
+        """Carry out a plan; returns whether the reconcile is over."""
+        self.conflict = None
+        settled = True
+        for action in plan.actions:
+            if isinstance(action, Create | Apply | Patch | Delete):
+                if not self._due(action):
+                    continue
+                if not await self._write(obj, action):
+                    return False
+                if isinstance(action, Delete) and action.target.uid == obj.meta.uid:
+                    return True
+                settled = False
+            elif not await self._do(obj, action):
+                return False
+        return settled
+
+    async def _do(self, obj: Object[Any], action: WriteStatus | Record | Get | List | ReadLog) -> bool:
+        """Carry out anything but a write; returns False if the object has to be observed again."""
+        match action:
+            case WriteStatus():
+                return await self._write_status(obj, action)
+            case Record():
+                self._record(obj, (action.event,))
+            case ReadLog():
+                if self._logs is None:
+                    raise TypeError("a decision plans ReadLog, and its reconciler has no log reader")
+                self._logs.read(self._request, action)
+            case Get() | List() if action not in self._reads:
+                self._reads[action] = await self._read(action)
+                return False
+        return True
+
+    # ---- writes
+
+    def _due(self, action: Write) -> bool:
+        """Whether to send a write now: not too soon after a rejection, not in vain, and not without effect."""
+        if action.key in self._dropped or self._rejections.delays(self._request, action):
+            return False
+        if isinstance(action, Patch):
+            target = action.target
+            current = self._cache.get(target.resource, target.name, target.namespace)
+            return current is None or patch_changes(msgspec.json.decode(current.raw), action.body)
+        return True
+
+    async def _write_status(self, obj: Object[Any], action: WriteStatus) -> bool:
+        """Write the status; returns False if the object has to be observed again."""
+        try:
+            written = await self._status.write(obj, action.part, self._field_manager)
+        except Conflict as error:
+            return await self._stale(obj.resource, obj.key, obj.meta.uid, error)
+        except NotFound as error:
+            raise RetryAfter(GONE_SECONDS, f"the server does not have {obj!r}") from error
+        if written is Written.CHANGED:
+            self._record(obj, action.events)
+        return written is not Written.STALE
+
+    async def _write(self, obj: Object[Any], action: Write) -> bool:
+        """Carry out one write; returns False if the object has to be observed again before anything else."""
+        self.last = f"{_verb(action)} {action.key.kind} {action.key.name}"
+        try:
+            await self._send(action)
+        except AlreadyExists:
+            return await self._exists(obj, action)
+        except Conflict as error:
+            target = action.target if isinstance(action, Patch | Delete) else None
+            return await self._stale(
+                _resource_of(action),
+                ObjectKey(action.key.namespace, action.key.name),
+                target.uid if target is not None else "",
+                error,
+            )
+        except NotFound as error:
+            if isinstance(action, Create):
+                self._dropped.add(action.key)  # the namespace is gone
+                return True
+            raise RetryAfter(GONE_SECONDS, f"{self.last}: {error}") from error
+        except (Forbidden, Invalid, BadRequest) as error:
+            self._reject(obj, action, error)
+        except ServerError as error:
+            if _WEBHOOK_FAILED not in error.message:
+                raise
+            self._reject(obj, action, error)
+        else:
+            self._log.info("written", action=self.last, namespace=action.key.namespace)
+            self._record(obj, action.events)
+        return True
+
+    async def _send(self, action: Write) -> None:
+        match action:
+            case Create():
+                await self._client.create(action.resource, action.manifest)
+            case Apply():
+                await self._client.apply(action.resource, action.manifest, field_manager=self._field_manager)
+            case Patch(target=target):
+                metadata = {**action.body.get("metadata", {}), "resourceVersion": target.resource_version}
+                body = {**action.body, "metadata": metadata}
+                await self._client.patch(target.resource, target.name, body, target.namespace)
+            case Delete(target=target):
+                await self._client.delete(
+                    target.resource,
+                    target.name,
+                    target.namespace,
+                    uid=target.uid,
+                    resource_version=target.resource_version,
+                    propagation=action.propagation,
+                )
+
+    async def _exists(self, obj: Object[Any], action: Write) -> bool:
+        """The name is taken: show the object to the next decision."""
+        key, resource = action.key, _resource_of(action)
+        try:
+            existing = await self._client.get(resource, key.name, key.namespace)
+        except NotFound:
+            return True  # it has just been deleted
+        self._cache.observe_write(existing)
+        if self._cache.get(resource, key.name, key.namespace) is None:
+            rejection = Rejection(f"{resource.kind} {key.name!r} exists already", existing)
+            self._remember(obj, action, rejection)
+        return True
+
+    async def _stale(self, resource: Resource[Any], key: ObjectKey, uid: str, error: Conflict) -> bool:
+        """The cache lags behind the server: read the object from there."""
+        self.conflict = error
+        try:
+            self._cache.observe_write(await self._client.get(resource, key.name, key.namespace))
+        except NotFound:
+            if uid:
+                self._cache.observe_delete(resource, key, uid)
+        return False
+
+    # ---- rejections
+
+    def _reject(self, obj: Object[Any], action: Write, error: ApiError) -> None:
+        if _TERMINATING in error.message:
+            self._dropped.add(action.key)
+        else:
+            self._remember(obj, action, Rejection(str(error)))
+
+    def _remember(self, obj: Object[Any], action: Write, rejection: Rejection) -> None:
+        before = self._rejections.of(self._request).get(action.key)
+        seconds = self._rejections.add(self._request, action, rejection)
+        self._log.warning(
+            "rejected by the API server",
+            action=self.last,
+            namespace=action.key.namespace,
+            error=rejection.message,
+            retry_in_seconds=seconds,
+        )
+        if before is None or before.message != rejection.message:
+            text = f"{action.key.kind} {action.key.name!r}: {rejection.message}"
+            self._events.event(obj, "Warning", f"Failed{_verb(action)}", text)
+
+    # ---- reads and Events
+
+    async def _read(self, action: Get | List) -> Got:
+        if isinstance(action, List):
+            pages = self._client.list_all(
+                action.resource, action.namespace, label_selector=action.label_selector
+            )
+            objects = tuple([item async for item in pages])
+        else:
+            key = ObjectKey(action.namespace, action.name)
+            try:
+                found = await self._client.get(
+                    action.resource, key.name, key.namespace, metadata_only=action.metadata_only
+                )
+            except NotFound:
+                return self._missing(action.resource, key)
+            except Forbidden:
+                return Got(forbidden=True)
+            objects = (found,)
+        if not (isinstance(action, Get) and action.metadata_only):
+            for item in objects:
+                self._cache.observe_write(item)
+        return Got(objects)
+
+    def _missing(self, resource: Resource[Any], key: ObjectKey) -> Got:
+        cached = (
+            self._cache.get(resource, key.name, key.namespace) if self._cache.declared(resource) else None
+        )
+        if cached is not None:
+            self._cache.observe_delete(resource, key, cached.meta.uid)
+        return Got()
+
+    def _record(self, obj: Object[Any], events: Iterable[EventWish]) -> None:
+        for item in events:
+            self._events.event(obj, item.type, item.reason, item.message)
+
+
+def patch_changes(current: object, patch: object) -> bool:
+    """Whether a JSON merge patch (RFC 7386) changes a value."""
+    if not isinstance(patch, Mapping):
+        return patch != current
+    if not isinstance(current, Mapping):
+        return True
+    return any(
+        name in current if value is None else patch_changes(current.get(name), value)
+        for name, value in patch.items()
+    )
+
+
+def _verb(action: Write) -> str:
+    return type(action).__name__
+
+
+def _resource_of(action: Write) -> Resource[Any]:
+    return action.target.resource if isinstance(action, Patch | Delete) else action.resource

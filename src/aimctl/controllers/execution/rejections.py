@@ -1,0 +1,93 @@
+"""What the API server rejected, and when it is tried again.
+
+Contract:
+    * An action is rejected when the server answers that it does not accept it: a quota, a policy, a webhook, a schema,
+      or a name that is taken.
+    * It is tried again after :data:`FIRST_SECONDS`, then after twice as long each time, up to :data:`MAX_SECONDS`. The
+      same action is not tried earlier, whatever events arrive. An action with other content is tried at once.
+    * A rejection is forgotten when the action succeeds, is no longer planned, or its object is gone.
+
+It is kept in memory. After a restart everything is tried once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, final
+
+from aimctl.runtime.queue import ExponentialRateLimiter
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from aimctl.domain.plan import ActionKey, Rejection, Write
+    from aimctl.runtime.clock import Clock
+    from aimctl.runtime.controller import Request
+
+__all__ = ["FIRST_SECONDS", "MAX_SECONDS", "Rejections"]
+
+FIRST_SECONDS = 5.0
+MAX_SECONDS = 60.0
+"""The longest delay: what a person has repaired takes effect within a minute."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    content: object
+    rejection: Rejection
+    not_before: float
+
+
+@final
+class Rejections:
+    """The rejected actions of one reconciler.
+
+    Args:
+        clock: for the delays.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._entries: dict[Request, dict[ActionKey, _Entry]] = {}
+        self._limiter: ExponentialRateLimiter[tuple[Request, ActionKey]] = ExponentialRateLimiter(
+            FIRST_SECONDS, MAX_SECONDS
+        )
+
+    def of(self, request: Request) -> Mapping[ActionKey, Rejection]:
+        """The rejections of an object's actions."""
+        return {key: entry.rejection for key, entry in self._entries.get(request, {}).items()}
+
+    def delays(self, request: Request, action: Write) -> bool:
+        """Whether it is too early to try this action again."""
+        entry = self._entries.get(request, {}).get(action.key)
+        return (
+            entry is not None
+            and entry.content == action.content
+            and entry.not_before > self._clock.monotonic()
+        )
+
+    def add(self, request: Request, action: Write, rejection: Rejection) -> float:
+        """Remember a rejection; returns the seconds until the next attempt."""
+        seconds = self._limiter.when((request, action.key))
+        entry = _Entry(action.content, rejection, self._clock.monotonic() + seconds)
+        self._entries.setdefault(request, {})[action.key] = entry
+        return seconds
+
+    def retain(self, request: Request, keys: Collection[ActionKey]) -> None:
+        """Forget the rejections of an object's actions, except of those with these keys."""
+        entries = self._entries.get(request)
+        if entries is None:
+            return
+        for key in [key for key in entries if key not in keys]:
+            del entries[key]
+            self._limiter.forget((request, key))
+        if not entries:
+            del self._entries[request]
+
+    def next_attempt(self, request: Request) -> float | None:
+        """Seconds until the next action of an object may be tried again; None without rejections."""
+        entries = self._entries.get(request)
+        if not entries:
+            return None
+        return max(0.0, min(entry.not_before for entry in entries.values()) - self._clock.monotonic())

@@ -1,0 +1,349 @@
+"""Plans: what a decision wants to be done, as data.
+
+A decision is a pure function from an observation to a :class:`Plan`. The executor
+(:mod:`aimctl.controllers.executor`) carries plans out. It is the only code that writes to the API server for a
+reconciler.
+
+Contract:
+    * Actions are carried out in order. The order is part of the decision: a Job is not deleted before the status that
+      keeps its result is written, because the plan says so.
+    * A plan describes what is missing now. An action whose effect is already there is a mistake of the decision, except
+      :class:`WriteStatus`, which is skipped if it would change nothing.
+    * A read (:class:`Get`, :class:`List`) makes the executor observe and decide again with its result, before any later
+      action. Put reads first, and plan nothing that depends on their results.
+    * After a write other than the status, the executor observes and decides again, until a plan writes nothing more.
+    * ``events`` of an action are recorded when it has changed something.
+    * An action that the API server rejects does not keep later ones from being carried out. The rejection is in the
+      next observation (:class:`Known`), and the executor tries the action again with increasing delays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, final
+
+from aimctl.kubetypes import Object, ObjectKey, Resource
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from aimctl.domain.events import EventWish
+    from aimctl.domain.status_slice import StatusSlice
+
+__all__ = [
+    "Action",
+    "ActionKey",
+    "Apply",
+    "Create",
+    "Delete",
+    "Get",
+    "Got",
+    "Known",
+    "List",
+    "Patch",
+    "Plan",
+    "ReadLog",
+    "Record",
+    "Rejection",
+    "Target",
+    "Write",
+    "WriteStatus",
+]
+
+Propagation: TypeAlias = Literal["Background", "Foreground", "Orphan"]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An object as it was observed. Writes carry its UID and resourceVersion as preconditions."""
+
+    resource: Resource[Any]
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+
+    @classmethod
+    def of(cls, obj: Object[Any]) -> Target:
+        """The object in its observed state."""
+        meta = obj.meta
+        return cls(obj.resource, meta.namespace, meta.name, meta.uid, meta.resource_version)
+
+    @property
+    def key(self) -> ObjectKey:
+        """Namespace and name."""
+        return ObjectKey(self.namespace, self.name)
+
+
+class ActionKey(NamedTuple):
+    """Which object an action is about. Rejections are remembered under it."""
+
+    kind: str
+    namespace: str
+    name: str
+
+
+# ---- writes
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Create an object.
+
+    If an object of that name exists already, it is put into the cache. If the cache does not hold such objects (its
+    selector excludes it), that is a rejection with the existing object.
+
+    Attributes:
+        resource: its kind.
+        manifest: the whole object, with metadata.name and, if the kind is namespaced, metadata.namespace.
+        events: recorded when it was created.
+    """
+
+    resource: Resource[Any]
+    manifest: Mapping[str, Any]
+    events: tuple[EventWish, ...] = ()
+
+    @property
+    def key(self) -> ActionKey:
+        """The object."""
+        return _key_of(self.resource, self.manifest)
+
+    @property
+    def content(self) -> object:
+        """What is wanted. A rejected action is tried at once if this changes."""
+        return self.manifest
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """Apply an object server-side under the reconciler's field manager.
+
+    Attributes:
+        resource: its kind.
+        manifest: the fields to own. With ``metadata.resourceVersion`` the object is not overwritten if it has changed.
+        events: recorded when it was applied.
+    """
+
+    resource: Resource[Any]
+    manifest: Mapping[str, Any]
+    events: tuple[EventWish, ...] = ()
+
+    @property
+    def key(self) -> ActionKey:
+        """The object."""
+        return _key_of(self.resource, self.manifest)
+
+    @property
+    def content(self) -> object:
+        """What is wanted. A rejected action is tried at once if this changes."""
+        metadata = {
+            key: value for key, value in self.manifest["metadata"].items() if key != "resourceVersion"
+        }
+        return {**self.manifest, "metadata": metadata}
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """Merge fields into an object; null removes a field. It is not changed if it is no longer the observed one.
+
+    Attributes:
+        target: the object.
+        body: the merge patch without ``metadata.resourceVersion``, which the executor adds.
+        events: recorded when it was patched.
+    """
+
+    target: Target
+    body: Mapping[str, Any]
+    events: tuple[EventWish, ...] = ()
+
+    @property
+    def key(self) -> ActionKey:
+        """The object."""
+        return _key_of_target(self.target)
+
+    @property
+    def content(self) -> object:
+        """What is wanted. A rejected action is tried at once if this changes."""
+        return (self.target.uid, self.body)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Delete an object. It is not deleted if it is no longer the observed one.
+
+    Attributes:
+        target: the object.
+        propagation: what happens to objects that it owns.
+        events: recorded when the deletion was requested.
+    """
+
+    target: Target
+    propagation: Propagation = "Background"
+    events: tuple[EventWish, ...] = ()
+
+    @property
+    def key(self) -> ActionKey:
+        """The object."""
+        return _key_of_target(self.target)
+
+    @property
+    def content(self) -> object:
+        """What is wanted. A rejected action is tried at once if this changes."""
+        return self.target.uid
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class WriteStatus:
+    """Write a part of the status of the reconciled object, if that changes anything.
+
+    Attributes:
+        part: everything that the reconciler's field manager owns.
+        events: recorded when something changed.
+    """
+
+    part: StatusSlice
+    events: tuple[EventWish, ...] = ()
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Record an Event about the reconciled object."""
+
+    event: EventWish
+
+
+# ---- reads
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Get:
+    """Read one object from the API server, past the cache. The cache receives the result.
+
+    ``metadata_only`` is for objects whose content must not be read, such as Secrets.
+    """
+
+    resource: Resource[Any]
+    namespace: str
+    name: str
+    metadata_only: bool = False
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class List:
+    """Read objects of a kind from the API server, past the cache. The cache receives the results."""
+
+    resource: Resource[Any]
+    namespace: str
+    label_selector: str = ""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ReadLog:
+    """Read the log of a container of a pod. The object is reconciled again when the log was read; nothing waits for it.
+
+    Attributes:
+        namespace: of the pod.
+        pod: its name.
+        pod_uid: its UID.
+        container: whose log.
+    """
+
+    namespace: str
+    pod: str
+    pod_uid: str
+    container: str
+
+
+Write: TypeAlias = Create | Apply | Patch | Delete
+Action: TypeAlias = Write | WriteStatus | Record | Get | List | ReadLog
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do about one object.
+
+    Attributes:
+        actions: in this order.
+        requeue_after: seconds after which the decision may be another one although no event arrives; None for never.
+    """
+
+    actions: tuple[Action, ...] = ()
+    requeue_after: float | None = None
+
+    def of_type(self, *types: type) -> Sequence[Any]:
+        """The actions of these types, in order."""
+        return [action for action in self.actions if isinstance(action, types)]
+
+
+# ---- what a decision knows besides the cache
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """The API server did not carry out an action.
+
+    Attributes:
+        message: what it answered.
+        existing: for :class:`Create`, the object that has the name, if that is the reason.
+    """
+
+    message: str
+    existing: Object[Any] | None = None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Got:
+    """What a read gave.
+
+    Attributes:
+        objects: what was found; empty when the object of a :class:`Get` does not exist.
+        forbidden: whether the operator may not read it.
+    """
+
+    objects: tuple[Object[Any], ...] = ()
+    forbidden: bool = False
+
+    @property
+    def object(self) -> Object[Any] | None:
+        """The object of a :class:`Get`."""
+        return self.objects[0] if self.objects else None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the executor knows about an object besides the cache.
+
+    Attributes:
+        rejections: of its actions, the latest of each, until the action succeeds or is no longer planned.
+        reads: the results of the reads of this reconcile.
+    """
+
+    rejections: Mapping[ActionKey, Rejection] = field(default_factory=dict)
+    reads: Mapping[Get | List, Got] = field(default_factory=dict)
+
+    def rejection(self, resource: Resource[Any], namespace: str, name: str) -> Rejection | None:
+        """Why an action about this object was rejected; None when it was not."""
+        return self.rejections.get(ActionKey(resource.kind, namespace, name))
+
+
+def _key_of(resource: Resource[Any], manifest: Mapping[str, Any]) -> ActionKey:
+    metadata = manifest["metadata"]
+    return ActionKey(resource.kind, metadata.get("namespace", ""), metadata["name"])
+
+
+def _key_of_target(target: Target) -> ActionKey:
+    return ActionKey(target.resource.kind, target.namespace, target.name)
