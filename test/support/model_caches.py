@@ -17,8 +17,8 @@ from aimctl.domain.caching.model_cache_observation import (
     ObservedVolume,
     StorageClasses,
 )
+from aimctl.domain.jobs.observed import ObservedJob
 from aimctl.domain.resolution import Missing, Resolved
-from aimctl.domain.templates.observation import ObservedJob
 from aimctl.kubetypes import Object, Pod
 from aimctl.kubetypes.builtin import JOBS, PODS
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from aimctl.domain.caching.model_cache import ModelCacheDecision
-    from aimctl.domain.templates.job_outcome import PodLog
+    from aimctl.domain.jobs.observed import PodLog
 
 __all__ = [
     "CLASSES",

@@ -12,10 +12,10 @@ from aimctl.api.v1alpha1 import (
     ModelSpec,
     RuntimeConfigSpec,
 )
+from aimctl.domain.jobs.observed import ObservedJob, PodLog
 from aimctl.domain.resolution import Found, resolve_model, resolve_runtime_config
 from aimctl.domain.templates.discovery_job import TemplateIdentity
-from aimctl.domain.templates.job_outcome import PodLog
-from aimctl.domain.templates.observation import ObservedJob, TemplateObservation
+from aimctl.domain.templates.observation import TemplateObservation
 from aimctl.kubetypes import Object, Pod
 from aimctl.kubetypes.builtin import JOBS, PODS
 

@@ -14,13 +14,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, final
 
 from aimctl.controllers.making import refresh
-from aimctl.domain.templates.job_outcome import PodLog
+from aimctl.domain.jobs.observed import PodLog
 from aimctl.kubetypes.builtin import JOBS, PODS
 from aimctl.runtime.kube import BadRequest, Conflict, ConnectionFailed, NotFound, ObjectKey, ServerError
 
 if TYPE_CHECKING:
+    from aimctl.domain.jobs.observed import ObservedJob
     from aimctl.domain.templates.discovery_decision import JobDeletion, LogRequest, PodsRequest
-    from aimctl.domain.templates.observation import ObservedJob
     from aimctl.runtime.cache import Cache
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.controller import Request

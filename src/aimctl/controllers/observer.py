@@ -14,6 +14,7 @@ from aimctl.api import kinds
 from aimctl.controllers.indexes.services import SERVICE_LOOKUPS
 from aimctl.controllers.indexes.templates import JOB_INDEXES, POD_INDEXES, TEMPLATE_INDEXES
 from aimctl.controllers.inventory import GpuInventory
+from aimctl.domain.jobs.observed import ObservedJob
 from aimctl.domain.naming import (
     DISCOVERY,
     DOWNLOAD,
@@ -24,7 +25,7 @@ from aimctl.domain.naming import (
 )
 from aimctl.domain.resolution import DEFAULT_RUNTIME_CONFIG, Found, resolve_model, resolve_runtime_config
 from aimctl.domain.templates.discovery_job import REDISCOVER_ANNOTATION, TemplateIdentity
-from aimctl.domain.templates.observation import ObservedJob, TemplateObservation
+from aimctl.domain.templates.observation import TemplateObservation
 from aimctl.domain.templates.observed import ObservedTemplate
 from aimctl.kubetypes.builtin import JOBS, NODES, PODS
 from aimctl.runtime.kube import DecodeError, ObjectKey

@@ -26,7 +26,7 @@ from aimctl.domain.caching.download_job import (
     volume_claim,
     without_progress,
 )
-from aimctl.domain.templates.job_outcome import Cause, Failed
+from aimctl.domain.jobs.outcome import Cause, Failed
 from aimctl.kubetypes.quantity import MAX_BYTES
 
 if TYPE_CHECKING:

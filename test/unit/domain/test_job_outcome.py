@@ -7,21 +7,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aimctl.domain.templates.job_outcome import (
+from aimctl.domain.jobs.observed import PodLog
+from aimctl.domain.jobs.outcome import (
     CONFIG_GRACE,
     PULL_GRACE,
     UNSCHEDULABLE_GRACE,
     Failed,
-    LogLost,
     NeedsLog,
     NeedsPods,
-    Outcome,
-    PodLog,
     Running,
-    Succeeded,
     Waiting,
-    judge,
 )
+from aimctl.domain.templates.discovery_outcome import LogLost, Outcome, Succeeded, judge
 from aimctl.kubetypes import Object, Pod
 from support.templates import ANSWER, NOW, ObservedJob, completed, job, pod
 

@@ -18,9 +18,8 @@ from aimctl.domain.caching.model_cache_observation import (
     ObservedVolume,
     StorageClasses,
 )
+from aimctl.domain.jobs.observed import ObservedJob, PodLog
 from aimctl.domain.resolution import Missing
-from aimctl.domain.templates.job_outcome import PodLog
-from aimctl.domain.templates.observation import ObservedJob
 from aimctl.kubetypes import Object
 from support.model_caches import (
     NOW,

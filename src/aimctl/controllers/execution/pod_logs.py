@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, final
 
 import structlog
 
-from aimctl.domain.templates.job_outcome import PodLog
+from aimctl.domain.jobs.observed import PodLog
 from aimctl.runtime.kube import BadRequest, ConnectionFailed, KubeError, NotFound
 from aimctl.runtime.queue import ExponentialRateLimiter
 

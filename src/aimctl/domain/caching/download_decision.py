@@ -32,24 +32,24 @@ from aimctl.domain.caching.download_job import (
 )
 from aimctl.domain.caching.model_cache_observation import NOISE_BYTES
 from aimctl.domain.conditions import MAX_MESSAGE, clip, rfc3339
-from aimctl.domain.resolution import Missing
-from aimctl.domain.templates.discovery_decision import JobDeletion, LogRequest, PodsRequest
-from aimctl.domain.templates.job_outcome import (
+from aimctl.domain.jobs.observed import PodLog
+from aimctl.domain.jobs.outcome import (
     Cause,
     Failed,
     NeedsLog,
     NeedsPods,
-    PodLog,
     Waiting,
     judge_incomplete,
 )
+from aimctl.domain.resolution import Missing
+from aimctl.domain.templates.discovery_decision import JobDeletion, LogRequest, PodsRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from aimctl.domain.caching.model_cache_observation import ModelCacheObservation, ObservedVolume
     from aimctl.domain.caching.model_cache_volume import VolumeDecision
-    from aimctl.domain.templates.observation import ObservedJob
+    from aimctl.domain.jobs.observed import ObservedJob
 
 __all__ = [
     "DOWNLOADED",

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, final
 
 from aimctl.domain.caching.download_job import CONTAINER
 from aimctl.domain.conditions import MAX_MESSAGE, clip
-from aimctl.domain.templates.job_outcome import Cause, JobKind
+from aimctl.domain.jobs.outcome import Cause, JobKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from aimctl.domain.templates.job_outcome import Failed
+    from aimctl.domain.jobs.outcome import Failed
 
 __all__ = [
     "ACCESS_DENIED",

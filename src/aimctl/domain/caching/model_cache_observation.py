@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from aimctl.api.v1alpha1 import AIMModelCache, RuntimeConfigSpec
     from aimctl.domain.caching.download_job import CacheIdentity
+    from aimctl.domain.jobs.observed import ObservedJob
     from aimctl.domain.resolution import Missing, Resolved
-    from aimctl.domain.templates.observation import ObservedJob
     from aimctl.kubetypes import Object, Pod
 
 __all__ = ["NOISE_BYTES", "ModelCacheObservation", "ObservedVolume", "StorageClasses"]

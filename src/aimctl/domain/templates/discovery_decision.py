@@ -27,22 +27,15 @@ from typing import TYPE_CHECKING, Any, final
 
 from aimctl.domain import conditions
 from aimctl.domain.events import EventWish
+from aimctl.domain.jobs.outcome import Failed, NeedsLog, NeedsPods, Running, Waiting
 from aimctl.domain.status_slice import StatusSlice
 from aimctl.domain.templates.discovery_job import CONTAINER, DiscoveryInput, job_name, manifest
-from aimctl.domain.templates.job_outcome import (
-    Failed,
-    LogLost,
-    NeedsLog,
-    NeedsPods,
-    Running,
-    Succeeded,
-    Waiting,
-    judge,
-)
-from aimctl.domain.templates.observation import Blocked, ObservedJob, TemplateObservation, json_of
+from aimctl.domain.templates.discovery_outcome import LogLost, Succeeded, judge
+from aimctl.domain.templates.observation import Blocked, TemplateObservation, json_of
 from aimctl.kubetypes.quantity import size_in_bytes
 
 if TYPE_CHECKING:
+    from aimctl.domain.jobs.observed import ObservedJob
     from aimctl.domain.templates.discovery_output import DiscoveryResult
 
 __all__ = [

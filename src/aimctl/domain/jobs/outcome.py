@@ -1,7 +1,7 @@
 """How a Job is going, from its status, its pods and its log.
 
 Contract:
-    * :func:`judge` is called with what the cache knows. Where the answer needs the log it returns
+    * :func:`judge_incomplete` is called with what the cache knows. Where the answer needs the log it returns
       :class:`NeedsLog`; the caller reads that pod's log and asks again with it.
     * Jobs and pods come over two watches, and that of the pods may lag. So the end of a Job is explained by
       pods that are cached, but never by pods that are missing: for that it returns :class:`NeedsPods`.
@@ -20,33 +20,27 @@ from typing import TYPE_CHECKING, final
 
 from aimctl.domain.conditions import clip
 from aimctl.domain.excerpts import last_lines
-from aimctl.domain.templates.discovery_job import CONTAINER
-from aimctl.domain.templates.discovery_output import DiscoveryError, DiscoveryResult, parse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from aimctl.domain.jobs.observed import PodLog
     from aimctl.kubetypes import Condition, Job, Object, Pod, StateTerminated
 
 __all__ = [
     "CONFIG_GRACE",
-    "DISCOVERY_JOB",
     "POD_GRACE",
     "PULL_GRACE",
     "UNSCHEDULABLE_GRACE",
     "Cause",
     "Failed",
     "JobKind",
-    "LogLost",
     "NeedsLog",
     "NeedsPods",
-    "Outcome",
-    "PodLog",
     "Running",
-    "Succeeded",
     "Waiting",
-    "judge",
     "judge_incomplete",
+    "newest_first",
 ]
 
 PULL_GRACE = timedelta(seconds=120)
@@ -104,16 +98,6 @@ class JobKind:
     hang: str
 
 
-DISCOVERY_JOB = JobKind(
-    "discovery",
-    CONTAINER,
-    image_remedy="correct the model's spec.image",
-    access_remedy="check the pull secrets of template and model, then run aimctl rediscover",
-    env_remedy="create it, or correct env in the template, its model or runtime config",
-    hang="the container hangs in its dry run",
-)
-
-
 @final
 @dataclass(frozen=True, slots=True)
 class Waiting:
@@ -151,14 +135,6 @@ class NeedsPods:
 
 @final
 @dataclass(frozen=True, slots=True)
-class Succeeded:
-    """The Job completed and printed a valid result."""
-
-    result: DiscoveryResult
-
-
-@final
-@dataclass(frozen=True, slots=True)
 class Failed:
     """It failed; ``message`` says why and what would help.
 
@@ -172,49 +148,6 @@ class Failed:
     detail: str = ""
 
 
-@final
-@dataclass(frozen=True, slots=True)
-class LogLost:
-    """The Job completed, but its output is gone: it has to run again."""
-
-    message: str
-
-
-Outcome = Waiting | Running | NeedsPods | NeedsLog | Succeeded | Failed | LogLost
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class PodLog:
-    """What reading a pod's log gave; ``data`` is None when pod or log are gone."""
-
-    pod: str
-    data: bytes | None
-
-
-def judge(
-    job: Object[Job],
-    pods: Sequence[Object[Pod]],
-    *,
-    log: PodLog | None,
-    now: datetime,
-    pods_read: bool = True,
-) -> Outcome:
-    """How a discovery Job is going.
-
-    Args:
-        job: the Job.
-        pods: its pods, in any order.
-        log: what reading the log gave, after :class:`NeedsLog`; None before.
-        now: the time, aware; compared with pods' creation for grace periods.
-        pods_read: whether ``pods`` were read from the server after the Job was, and not from a cache.
-    """
-    ended = job.view.ended
-    if ended is not None and ended.type == "Complete":
-        return _completed(_newest_first(pods), log, pods_read=pods_read)
-    return judge_incomplete(DISCOVERY_JOB, job, pods, log=log, now=now, pods_read=pods_read)
-
-
 def judge_incomplete(
     kind: JobKind,
     job: Object[Job],
@@ -225,10 +158,10 @@ def judge_incomplete(
     pods_read: bool = True,
 ) -> Waiting | Running | NeedsPods | NeedsLog | Failed:
     """How a Job of any kind is going that has not completed; see :func:`judge`."""
-    ended, newest_first = job.view.ended, _newest_first(pods)
+    ended, ordered = job.view.ended, newest_first(pods)
     if ended is not None:
-        return _failed(kind, ended, newest_first, log, pods_read=pods_read)
-    for pod in newest_first:
+        return _failed(kind, ended, ordered, log, pods_read=pods_read)
+    for pod in ordered:
         if not pod.meta.deleting and pod.view.status.phase in {"", "Pending"}:
             outcome = _pending(kind, pod, now)
             if outcome != Waiting():
@@ -236,9 +169,9 @@ def judge_incomplete(
             break
     if job.view.status.failed:
         attempts = "1 attempt" if job.view.status.failed == 1 else f"{job.view.status.failed} attempts"
-        return Running(clip(f"{attempts} failed, trying again{_last_end(kind, newest_first)}", 1024))
+        return Running(clip(f"{attempts} failed, trying again{_last_end(kind, ordered)}", 1024))
     # A pod that failed has run; the Job's own count follows a moment later.
-    if any(pod.view.status.phase in {"Running", "Succeeded", "Failed"} for pod in newest_first):
+    if any(pod.view.status.phase in {"Running", "Succeeded", "Failed"} for pod in ordered):
         return Running()
     return Waiting() if pods or job.view.status.active else _without_pod(job, now)
 
@@ -257,9 +190,9 @@ def _without_pod(job: Object[Job], now: datetime) -> Waiting:
     return Waiting(text, podless=True)
 
 
-def _last_end(kind: JobKind, newest_first: Sequence[Object[Pod]]) -> str:
+def _last_end(kind: JobKind, pods: Sequence[Object[Pod]]) -> str:
     """How the last attempt ended, as far as its pod tells: nobody should have to wait for the last one to know."""
-    for pod in newest_first:
+    for pod in pods:
         end = pod.view.terminated(kind.container)
         if end is not None and end.exit_code:
             why = f" ({end.reason})" if end.reason not in {"", "Error"} else ""
@@ -268,22 +201,9 @@ def _last_end(kind: JobKind, newest_first: Sequence[Object[Pod]]) -> str:
     return ""
 
 
-def _newest_first(pods: Sequence[Object[Pod]]) -> list[Object[Pod]]:
+def newest_first(pods: Sequence[Object[Pod]]) -> list[Object[Pod]]:
+    """The pods by creation, the newest first; by name where that is equal."""
     return sorted(pods, key=lambda pod: (pod.meta.creation_timestamp, pod.meta.name), reverse=True)
-
-
-def _completed(pods: Sequence[Object[Pod]], log: PodLog | None, *, pods_read: bool) -> Outcome:
-    done = [pod for pod in pods if pod.view.status.phase == "Succeeded"]
-    if not done and not pods_read:
-        return NeedsPods()
-    if not done:
-        return LogLost("the Job is complete, but its pod is gone")
-    if log is None or log.pod not in {pod.meta.name for pod in done}:
-        return NeedsLog(done[0].meta.name)
-    if log.data is None:
-        return LogLost(f"the log of pod {log.pod} is gone")
-    parsed = parse(log.data)
-    return Failed(parsed.message, Cause.OUTPUT) if isinstance(parsed, DiscoveryError) else Succeeded(parsed)
 
 
 def _failed(
