@@ -12,7 +12,7 @@ SPREAD := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 export PYTHONDONTWRITEBYTECODE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-envtest lint format types contracts commits manifests check-manifests bench bench-scale lock clean ci
+.PHONY: help demo test test-envtest lint format types contracts commits manifests check-manifests docs-diagrams bench bench-scale lock clean ci
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ manifests: $(STAMP) ## generate config/ from the Python types
 check-manifests: manifests ## fail if config/ differs from what the types generate
 	@git diff --exit-code -- config || { echo "config/ differs from the types: commit what 'make manifests' generated" >&2; exit 1; }
 	@test -z "$$(git ls-files --others --exclude-standard -- config)" || { echo "config/ has files that are not in git: add them" >&2; exit 1; }
+
+docs-diagrams: $(STAMP) ## draw the diagrams of docs/architecture.md from the import contracts
+	@$(BIN)/python hack/diagrams.py
 
 bench: $(STAMP) ## compare syncing 20,000 templates with kopf (BENCH_ARGS=--help for options)
 	@$(BIN)/python test/bench/run.py $(BENCH_ARGS)
