@@ -130,7 +130,7 @@ async def restarted(w: World, namespace: str) -> AsyncIterator[None]:
 
 TEMPLATES: dict[str, Life] = {
     "discovered": discovered,
-    "sources given": static,
+    "static sources": static,
     "waiting": waiting,
     "image missing": failed_image,
     "container fails": failed_run,
@@ -266,16 +266,16 @@ async def service_restarted(w: World, namespace: str) -> AsyncIterator[None]:
 SERVICES: dict[str, Life] = {
     "template named": named_template,
     "template selected": selected,
-    "template on its way": waits_for_template,
-    "choice ambiguous": ambiguous,
+    "template not Ready": waits_for_template,
+    "selection ambiguous": ambiguous,
     "overrides": derives,
-    "overrides of others": shares,
-    "overrides dropped": drops_overrides,
+    "overrides shared": shares,
+    "overrides removed": drops_overrides,
     "image without a model": by_image,
     "cached": cached,
     "scaled": scaled,
     "deleted": service_deleted,
-    "last of a derived template deleted": last_of_derived,
+    "last user of a derived template deleted": last_of_derived,
     "manager restarted": service_restarted,
 }
 
@@ -320,7 +320,7 @@ async def cached_template_deleted(w: World, namespace: str) -> AsyncIterator[Non
 
 CACHES: dict[str, Life] = {
     "template with caching": template_cached,
-    "source that is there": source_shared,
+    "source already cached": source_shared,
     "template deleted": cached_template_deleted,
 }
 MODELS: dict[str, Life] = {
@@ -354,10 +354,10 @@ async def cost(life: Life, namespace: str) -> Bill:
 
 
 TABLES = {
-    "life of a template": TEMPLATES,
-    "life of a service": SERVICES,
-    "life of a cache": CACHES,
-    "life of a model": MODELS,
+    "scenario of a template": TEMPLATES,
+    "scenario of a service": SERVICES,
+    "scenario of a cache": CACHES,
+    "scenario of a model": MODELS,
 }
 EVERY = [(table, life) for table, lives in TABLES.items() for life in lives]
 IN_BOTH_SCOPES = ["discovered", "image missing"]
@@ -374,7 +374,7 @@ async def test_a_life_costs_what_the_document_says(table: str, life: str) -> Non
 @virtual_time
 async def test_a_cluster_template_costs_the_same(life: str) -> None:
     counted = await cost(TEMPLATES[life], "")
-    assert shown(counted) == shown(told("life of a template")[life])
+    assert shown(counted) == shown(told("scenario of a template")[life])
 
 
 @pytest.mark.parametrize("table", TABLES)

@@ -1,4 +1,4 @@
-"""The demo's views fit a terminal of 80 by 24, and plain lines a pipe of 80, whatever goes on."""
+"""The views of the demo fit a terminal of 80 by 24, and its plain lines have at most 80 characters."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ LIMIT = 10
 
 @pytest.fixture(scope="module")
 def demo():
-    """The modules of hack/, which is no package."""
+    """The modules in hack/, which is not a package."""
     sys.path.insert(0, str(ROOT / "hack"))
     try:
-        yield importlib.import_module("demo_views"), importlib.import_module("demo_scene")
+        yield importlib.import_module("demo_views"), importlib.import_module("demo_state")
     finally:
         sys.path.remove(str(ROOT / "hack"))
 
@@ -30,20 +30,22 @@ def expected():
     return {key: tuple(text.split()) for key, text in data.items()}
 
 
-def at_the_end(scenes):
-    """The scene in which all is as it should be."""
-    sights = {
-        key: scenes.Sight(state, reason, template="auto-02f056889b-1x-mi300x-lat-fp16-e99d", percent=100)
+def finished(states):
+    """A snapshot in which every object is in its expected state."""
+    objects = {
+        key: states.ObjectState(
+            state, reason, template="auto-02f056889b-1x-mi300x-lat-fp16-e99d", percent=100
+        )
         for key, (state, reason) in expected().items()
     }
-    return scenes.Scene(expected(), sights, most_running=LIMIT, discovered=39)
+    return states.Snapshot(expected(), objects, most_running=LIMIT, discovered=39)
 
 
-def at_the_beginning(scenes):
-    """Everything waits, ten run, and none is as it should be."""
-    sights = {key: scenes.Sight("Pending", "AwaitingDiscovery") for key in expected()}
-    templates = [key for key in sights if "ServiceTemplate" in key]
-    return scenes.Scene(expected(), sights, running=templates[-LIMIT:])
+def started(states):
+    """A snapshot in which ten discoveries run and everything else waits."""
+    objects = {key: states.ObjectState("Pending", "AwaitingDiscovery") for key in expected()}
+    templates = [key for key in objects if "ServiceTemplate" in key]
+    return states.Snapshot(expected(), objects, running=templates[-LIMIT:])
 
 
 def rendered(view):
@@ -52,43 +54,43 @@ def rendered(view):
     return console.file.getvalue().rstrip("\n").split("\n")
 
 
-@pytest.mark.parametrize("scene_of", [at_the_beginning, at_the_end])
-def test_the_live_view_fits_80_by_24(demo, scene_of):
-    views, scenes = demo
-    lines = rendered(views.live_view(scene_of(scenes), 59.0, LIMIT))
+@pytest.mark.parametrize("snapshot_of", [started, finished])
+def test_the_live_view_fits_80_by_24(demo, snapshot_of):
+    views, states = demo
+    lines = rendered(views.live_view(snapshot_of(states), 59.0, LIMIT))
     assert len(lines) <= 23
     assert max(map(len, lines)) <= 80
-    assert "as they should be, 59 s" in lines[-1]
+    assert "as expected, 59 s" in lines[-1]
     assert any(line.startswith("services") and "caches" in line for line in lines)
 
 
-@pytest.mark.parametrize("scene_of", [at_the_beginning, at_the_end])
-def test_the_plain_line_fits_80_with_its_time(demo, scene_of):
-    views, scenes = demo
-    assert len(f"{59.9:5.1f} s  {views.plain_line(scene_of(scenes), LIMIT)}") <= 80
+@pytest.mark.parametrize("snapshot_of", [started, finished])
+def test_the_plain_line_fits_80_with_its_time(demo, snapshot_of):
+    views, states = demo
+    assert len(f"{59.9:5.1f} s  {views.plain_line(snapshot_of(states), LIMIT)}") <= 80
 
 
-def test_the_end_names_everything_and_nothing_wrong(demo):
-    views, scenes = demo
-    scene = at_the_end(scenes)
-    text = "\n".join(rendered(views.final_view(scene)))
-    assert scene.complete
+def test_the_final_view_names_every_object_and_no_deviation(demo):
+    views, states = demo
+    snapshot = finished(states)
+    text = "\n".join(rendered(views.final_view(snapshot)))
+    assert snapshot.complete
     assert "should" not in text
     assert "ml-batch/qwen3-32b-00 to 29" in text
     for key in expected():
-        name = scenes.shown(key)
+        name = states.shown(key)
         if len(name) <= 26 and "qwen3-32b-" not in name:
             assert name in text
 
 
-def test_the_end_says_what_is_wrong_absent_or_too_much(demo):
-    views, scenes = demo
-    scene = at_the_end(scenes)
-    del scene.sights["AIMService.ml-serving.chat"]
-    scene.sights["AIMService.ml-serving.tutor"] = scenes.Sight("Failed", "Broken")
-    scene.sights["AIMService.ml-serving.more"] = scenes.Sight("Running", "Running")
-    assert not scene.complete
-    text = " ".join(" ".join(rendered(views.final_view(scene))).split())
+def test_the_final_view_names_deviating_missing_and_unexpected_objects(demo):
+    views, states = demo
+    snapshot = finished(states)
+    del snapshot.objects["AIMService.ml-serving.chat"]
+    snapshot.objects["AIMService.ml-serving.tutor"] = states.ObjectState("Failed", "Broken")
+    snapshot.objects["AIMService.ml-serving.more"] = states.ObjectState("Running", "Running")
+    assert not snapshot.complete
+    text = " ".join(" ".join(rendered(views.final_view(snapshot))).split())
     assert "AIMService ml-serving/chat is absent, and should be Running Running" in text
     assert "AIMService ml-serving/tutor is Failed Broken, and should be Running Running" in text
-    assert "AIMService ml-serving/more is Running Running, and should not be there" in text
+    assert "AIMService ml-serving/more is Running Running, and should not exist" in text
