@@ -1,1 +1,1 @@
-"""The API of aim.silogen.ai: typed kinds, and the manifests made from them."""
+"""The API group aim.silogen.ai: typed kinds, and the manifests that are generated from them."""

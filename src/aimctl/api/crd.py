@@ -1,15 +1,15 @@
-"""CustomResourceDefinitions, made from the types.
+"""CustomResourceDefinitions, generated from the types.
 
 Contract:
-    * :func:`crd` turns a :class:`~aimctl.api.v1alpha1.meta.Kind` into a CRD whose schema is structural: no
-      ``$ref``, no ``anyOf``, nothing nullable, a type on every node (or int-or-string).
-    * The same types give the same CRD, key for key.
+    * :func:`crd` converts a :class:`~aimctl.api.v1alpha1.meta.Kind` to a CRD with a structural schema: no ``$ref``,
+      no ``anyOf``, no nullable fields, and a type on every node (or int-or-string).
+    * The same types give the same CRD, in the same key order.
 
-Rules of the way from pydantic's JSON schema:
-    * ``X | None`` is an optional X. A field is required when it has no default in Python.
-    * Defaults are written for plain values of the spec only: a default list or object would make the API
-      server own what nobody wrote, and defaults in a status would be written by whoever comes first.
-    * What pydantic cannot say stands in ``json_schema_extra`` at the field, in Kubernetes' own words.
+Conversion of pydantic's JSON schema:
+    * ``X | None`` becomes an optional X. A field is required if it has no default in Python.
+    * Defaults are kept for plain values of the spec only. A default list or object would be stored by the API server
+      without a field manager that owns it, and defaults in a status would be set by the first writer.
+    * Keywords that pydantic does not have are given in ``json_schema_extra`` of the field, as Kubernetes spells them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _DROPPED = frozenset({"title", "$defs", "additionalProperties", "nullable"})
 
 
 def crd(kind: Kind[Any]) -> dict[str, Any]:
-    """The whole CRD of one kind."""
+    """Return the CRD of one kind."""
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -70,7 +70,7 @@ def _column(column: Column) -> dict[str, Any]:
 
 
 def openapi_schema(kind: Kind[Any]) -> dict[str, Any]:
-    """The structural schema of one kind, from the object's root."""
+    """Return the structural schema of one kind, starting at the root of the object."""
     source = kind.view.model_json_schema(by_alias=True, mode="validation")
     definitions: Mapping[str, Any] = source.get("$defs", {})
     fields = {
@@ -84,7 +84,7 @@ def openapi_schema(kind: Kind[Any]) -> dict[str, Any]:
         **({"required": required} if required else {}),
         "properties": {
             "apiVersion": {
-                "description": "Version of the schema that this object is written in.",
+                "description": "Version of the schema of this object.",
                 "type": "string",
             },
             "kind": {"description": "Kind of this object, in CamelCase.", "type": "string"},
@@ -95,7 +95,7 @@ def openapi_schema(kind: Kind[Any]) -> dict[str, Any]:
 
 
 def _node(source: Mapping[str, Any], definitions: Mapping[str, Any], *, defaults: bool) -> dict[str, Any]:
-    """One schema node, structural. ``defaults`` says whether plain defaults are kept."""
+    """Convert one schema node to structural form; ``defaults``: whether plain defaults are kept."""
     flat = _flatten(source, definitions)
     out: dict[str, Any] = {}
     for word, value in flat.items():
@@ -117,7 +117,7 @@ def _node(source: Mapping[str, Any], definitions: Mapping[str, Any], *, defaults
 
 
 def _flatten(source: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
-    """Follow references and take ``null`` out of unions; words nearer to the field win over the type's."""
+    """Resolve references and remove ``null`` from unions; keywords of the field override those of the type."""
     out = dict(source)
     while True:
         if "$ref" in out:
@@ -127,8 +127,7 @@ def _flatten(source: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[
             choices = [choice for choice in out.pop("anyOf") if choice.get("type") != "null"]
             if len(choices) != 1:
                 raise TypeError(
-                    f"a union of {len(choices)} types has no structural schema: {choices}; give the"
-                    f" field one type"
+                    f"a union of {len(choices)} types has no structural schema: {choices}; give the field one type"
                 )
             out = {**choices[0], **out}
         else:

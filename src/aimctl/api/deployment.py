@@ -1,7 +1,7 @@
-"""How the manager runs in a cluster: namespace, Deployment, and the Service that Prometheus scrapes.
+"""The manifests of the manager: namespace, Deployment, and the Service that Prometheus scrapes.
 
-The pod passes the ``restricted`` Pod Security Standard, which the namespace enforces: discovery Jobs of
-cluster templates run there too, and pass it as well.
+The namespace enforces the ``restricted`` Pod Security Standard. The manager's pods satisfy it, and so do the discovery
+Jobs of cluster templates, which run in the same namespace.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ PROBE_PORT = 8081
 _LABELS = {"app.kubernetes.io/name": "aimctl", "app.kubernetes.io/component": "manager"}
 
 _GRACE_SECONDS = 45
-"""Longer than the manager's own graceful shutdown of 30 s, so it can end its work and give back the lease."""
+"""Longer than the manager's graceful shutdown of 30 s, so that it can finish its work and release the Lease."""
 
 
 def namespace(name: str) -> dict[str, Any]:
-    """The operator namespace."""
+    """Return the operator namespace."""
     return {
         "apiVersion": "v1",
         "kind": "Namespace",
@@ -38,7 +38,7 @@ def namespace(name: str) -> dict[str, Any]:
 
 
 def deployment(operator_namespace: str, image: str) -> dict[str, Any]:
-    """Two replicas: one leads, the other waits with warm caches."""
+    """Return the Deployment: two replicas, a leader and a standby with filled caches."""
     container = {
         "name": "manager",
         "image": image,
@@ -53,7 +53,7 @@ def deployment(operator_namespace: str, image: str) -> dict[str, Any]:
             {"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"},
             {"name": "probes", "containerPort": PROBE_PORT, "protocol": "TCP"},
         ],
-        # caches fill before the standby is ready; a first sync of 20,000 templates takes seconds
+        # The caches are filled before a pod is ready; the first sync of 20,000 templates takes seconds.
         "startupProbe": _probe("/healthz", period=2, failures=30),
         "livenessProbe": _probe("/healthz", period=20, failures=3),
         "readinessProbe": _probe("/readyz", period=10, failures=3),
@@ -79,7 +79,7 @@ def deployment(operator_namespace: str, image: str) -> dict[str, Any]:
                 "spec": {
                     "serviceAccountName": SERVICE_ACCOUNT,
                     "terminationGracePeriodSeconds": _GRACE_SECONDS,
-                    # Two that go with one node are no better than one; on a cluster of one node both may run.
+                    # Different nodes where possible; on a cluster with one node both pods may run on it.
                     "topologySpreadConstraints": [
                         {
                             "maxSkew": 1,
@@ -101,7 +101,7 @@ def deployment(operator_namespace: str, image: str) -> dict[str, Any]:
 
 
 def metrics_service(operator_namespace: str) -> dict[str, Any]:
-    """Both replicas' metrics, for Prometheus' endpoint discovery."""
+    """Return the headless Service by which Prometheus discovers both replicas."""
     return {
         "apiVersion": "v1",
         "kind": "Service",

@@ -1,4 +1,4 @@
-"""Templates that fill the discovery queue: thirty of one namespace, so that twenty have to wait."""
+"""Samples that fill the discovery queue: thirty templates in one namespace, of which twenty have to wait."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MODEL = "qwen3-32b"
 
 
 def queue_filler() -> Sequence[dict[str, Any]]:
-    """The templates, each with its own combination of metric, precision and GPU count."""
+    """Return the templates, each with a different combination of metric, precision and GPU count."""
     metrics, precisions = tuple(Metric), tuple(Precision)
     return [
         {

@@ -286,6 +286,6 @@ def test_who_may_edit_one_namespace_asks_for_no_models_of_the_cluster(model: dic
     errors = refused(RUNTIME_CONFIGS, spec)
     if model is not None and model.get("creationScope") == "Cluster":
         (error,) = errors
-        assert "spec.model.creationScope: Cluster is for an AIMClusterRuntimeConfig" in error
+        assert "spec.model.creationScope: Cluster is valid in AIMClusterRuntimeConfigs only" in error
     else:
         assert errors == []

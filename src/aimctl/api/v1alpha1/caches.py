@@ -1,4 +1,4 @@
-"""AIMTemplateCache and AIMModelCache: which models should be on a namespace's volumes, and which are."""
+"""AIMTemplateCache and AIMModelCache: model sources that are requested, or downloaded, in a namespace."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 DEFAULT_DOWNLOAD_IMAGE = "kserve/storage-initializer:v0.16.0"
-"""KServe's downloader: takes a source URI (hf:// or s3://) and a folder."""
+"""KServe's downloader. Its arguments are a source URI (hf:// or s3://) and a folder."""
 
 
 class CacheState(StrEnum):
@@ -54,29 +54,29 @@ class CacheState(StrEnum):
 
 
 class DownloadProgress(View):
-    """How much has arrived."""
+    """Progress of a download."""
 
     model_config = ConfigDict(json_schema_extra=ATOMIC)
 
     downloaded_bytes: Int64 = Field(0, description="Bytes on the volume.", json_schema_extra={"minimum": 0})
-    total_bytes: Int64 = Field(0, description="Bytes expected in all.", json_schema_extra={"minimum": 0})
+    total_bytes: Int64 = Field(0, description="Total number of bytes.", json_schema_extra={"minimum": 0})
     percent: Int32 = Field(
         0,
-        description="Share of the expected bytes, rounded down; 100 only when the download is complete.",
+        description="Percentage of the total, rounded down; 100 only when the download is complete.",
         json_schema_extra={"minimum": 0, "maximum": 100},
     )
-    updated_at: Time | None = Field(None, description="When this was measured.")
+    updated_at: Time | None = Field(None, description="Time of the measurement.")
 
 
 class TemplateCacheSpec(View):
-    """Which template to cache."""
+    """The specification of a template cache."""
 
     template_ref: ObjectName = Field(
-        description="Name of the AIMServiceTemplate in this namespace, else of the"
+        description="Name of the AIMServiceTemplate in this namespace, otherwise of the"
         " AIMClusterServiceTemplate, to cache."
     )
     storage_class_name: ObjectName | None = Field(
-        None, description="Storage class of the cache volumes; the runtime config's when absent."
+        None, description="Storage class of the cache volumes; that of the runtime config when absent."
     )
     runtime_config_name: ObjectName = Field("default", description="Runtime config for storage defaults.")
     env: EnvList = Field(
@@ -88,10 +88,10 @@ class TemplateCacheSpec(View):
 
 
 class CachedModel(View):
-    """One model cache that a template cache uses."""
+    """A model cache that a template cache uses."""
 
     name: str = Field("", description="Name of the model source.", json_schema_extra={"maxLength": 512})
-    source: SourceURI = Field("", description="Where it is downloaded from.")
+    source: SourceURI = Field("", description="URI that it is downloaded from.")
     model_cache: str = Field(
         "", description="Name of the AIMModelCache.", json_schema_extra={"maxLength": 253}
     )
@@ -99,12 +99,12 @@ class CachedModel(View):
         "", description="State of the AIMModelCache.", json_schema_extra=constant(*CacheState)
     )
     persistent_volume_claim: str | None = Field(
-        None, description="Name of its volume claim.", json_schema_extra={"maxLength": 253}
+        None, description="Name of its PersistentVolumeClaim.", json_schema_extra={"maxLength": 253}
     )
 
 
 class TemplateCacheStatus(View):
-    """How far the caching is."""
+    """The observed state of a template cache."""
 
     observed_generation: Int64 = Field(0, description="Most recent generation observed.")
     status: str = Field(
@@ -113,42 +113,44 @@ class TemplateCacheStatus(View):
         json_schema_extra=constant(*CacheState),
     )
     conditions: Conditions = Field(
-        default=(), description="Details: Resolved, CacheWarm, Ready, Progressing, Failure."
+        default=(), description="Conditions: Resolved, CacheWarm, Ready, Progressing, Failure."
     )
     resolved_template: ResolvedReference | None = Field(None, description="The template that is cached.")
     resolved_runtime_config: ResolvedReference | None = Field(
-        None, description="The runtime config in force."
+        None, description="The runtime config that is used."
     )
     models: tuple[CachedModel, ...] = Field(
         default=(),
-        description="The model caches in use, one for each source.",
+        description="The model caches that are used, one for each source.",
         json_schema_extra={"maxItems": 256, "x-kubernetes-list-type": "atomic"},
     )
-    progress: DownloadProgress | None = Field(None, description="How much of all sources has arrived.")
+    progress: DownloadProgress | None = Field(None, description="Progress of all downloads together.")
 
 
 class AIMTemplateCache(View):
-    """The wish to have all model sources of a template on this namespace's volumes."""
+    """A request to download all model sources of a template to volumes of this namespace."""
 
-    spec: TemplateCacheSpec = Field(description="Which template to cache.")
-    status: TemplateCacheStatus = Field(default=TemplateCacheStatus(), description="How far the caching is.")
+    spec: TemplateCacheSpec = Field(description="The specification of the template cache.")
+    status: TemplateCacheStatus = Field(
+        default=TemplateCacheStatus(), description="The observed state of the template cache."
+    )
 
 
 class ModelCacheSpec(View):
-    """What to download."""
+    """The specification of a model cache."""
 
     model_config = ConfigDict(
         json_schema_extra=dict(rules(("self.sourceURI == oldSelf.sourceURI", "spec.sourceURI is immutable")))
     )
 
     source_uri: SourceURI = Field(
-        alias="sourceURI", description="Where to download from: hf:// or s3://. Immutable after creation."
+        alias="sourceURI", description="URI to download from: hf:// or s3://. Immutable after creation."
     )
     size: Size = Field(
-        description="Expected size as a quantity, such as 16Gi; the volume gets headroom on top."
+        description="Expected size as a quantity, such as 16Gi; the volume is larger by the headroom."
     )
     storage_class_name: ObjectName | None = Field(
-        None, description="Storage class of the volume; the runtime config's when absent."
+        None, description="Storage class of the volume; that of the runtime config when absent."
     )
     runtime_config_name: ObjectName = Field(
         "default", description="Runtime config for storage class and headroom."
@@ -163,41 +165,41 @@ class ModelCacheSpec(View):
 
 
 class DownloadFailure(View):
-    """How a download failed."""
+    """The failure of a download."""
 
     model_config = ConfigDict(json_schema_extra=ATOMIC)
 
     job_name: str = Field(
         "",
-        description="The download Job; its name stands for attempt, volume and input.",
+        description="Name of the download Job, which identifies attempt, volume and input.",
         json_schema_extra={"maxLength": 63},
     )
-    reason: str = Field("", description="Cause, as one word.", json_schema_extra={"maxLength": 64})
-    message: str = Field(
-        "", description="Cause and remedy, as a sentence.", json_schema_extra={"maxLength": 2048}
-    )
-    finished_at: Time | None = Field(None, description="When it was seen.")
+    reason: str = Field("", description="Cause, as one CamelCase word.", json_schema_extra={"maxLength": 64})
+    message: str = Field("", description="Cause and remedy, as text.", json_schema_extra={"maxLength": 2048})
+    finished_at: Time | None = Field(None, description="Time at which the operator observed it.")
     secret_versions: str | None = Field(
         None,
-        description="Stands for the versions of the Secrets it was given, where they may be the cause; when they"
-        " change it is tried at once.",
+        description="Hash of the versions of the Secrets that the download used, if they can be the cause. The"
+        " download is retried immediately when they change.",
         json_schema_extra={"maxLength": 64},
     )
 
 
 class CompletedDownload(View):
-    """What is known of a download that is complete."""
+    """A completed download."""
 
     model_config = ConfigDict(json_schema_extra=ATOMIC)
 
     volume_uid: str = Field(
-        "", description="UID of the volume claim that holds it.", json_schema_extra={"maxLength": 128}
+        "",
+        description="UID of the PersistentVolumeClaim that contains it.",
+        json_schema_extra={"maxLength": 128},
     )
-    finished_at: Time | None = Field(None, description="When it was seen.")
+    finished_at: Time | None = Field(None, description="Time at which the operator observed it.")
 
 
 class ModelCacheStatus(View):
-    """How far the download is."""
+    """The observed state of a model cache."""
 
     observed_generation: Int64 = Field(0, description="Most recent generation observed.")
     status: str = Field(
@@ -206,40 +208,40 @@ class ModelCacheStatus(View):
         json_schema_extra=constant(*CacheState),
     )
     conditions: Conditions = Field(
-        default=(), description="Details: StorageReady, Ready, Progressing, Failure."
+        default=(), description="Conditions: StorageReady, Ready, Progressing, Failure."
     )
     resolved_runtime_config: ResolvedReference | None = Field(
-        None, description="The runtime config in force."
+        None, description="The runtime config that is used."
     )
     persistent_volume_claim: str | None = Field(
-        None, description="Name of the volume claim.", json_schema_extra={"maxLength": 253}
+        None, description="Name of the PersistentVolumeClaim.", json_schema_extra={"maxLength": 253}
     )
     failed_downloads: Int32 = Field(
-        0, description="Downloads that failed since the last success.", json_schema_extra={"minimum": 0}
+        0, description="Number of failed downloads since the last success.", json_schema_extra={"minimum": 0}
     )
-    next_download_at: Time | None = Field(
-        None, description="When the next download is tried, after a failed one."
-    )
+    next_download_at: Time | None = Field(None, description="Time of the next download after a failed one.")
     last_failure: DownloadFailure | None = Field(
-        None, description="The last download, if it failed; another input or volume is tried at once."
+        None, description="The last download, if it failed. A changed input or volume is tried immediately."
     )
     completed: CompletedDownload | None = Field(
-        None, description="The download that is complete; it holds for that one volume."
+        None, description="The completed download. It applies to that volume only."
     )
-    progress: DownloadProgress | None = Field(None, description="How much has arrived.")
-    last_used: Time | None = Field(None, description="When a service last used the cache.")
+    progress: DownloadProgress | None = Field(None, description="Progress of the download.")
+    last_used: Time | None = Field(None, description="Time at which a service last used the cache.")
 
 
 class AIMModelCache(View):
-    """One model source on one volume, shared by everything in the namespace that needs it."""
+    """One model source on one volume, shared by everything in the namespace that uses it."""
 
-    spec: ModelCacheSpec = Field(description="What to download.")
-    status: ModelCacheStatus = Field(default=ModelCacheStatus(), description="How far the download is.")
+    spec: ModelCacheSpec = Field(description="The specification of the model cache.")
+    status: ModelCacheStatus = Field(
+        default=ModelCacheStatus(), description="The observed state of the model cache."
+    )
 
 
 def _reason(condition: str) -> Column:
     return Column(
-        "Reason", "string", f'.status.conditions[?(@.type=="{condition}")].reason', "Why it is in this state."
+        "Reason", "string", f'.status.conditions[?(@.type=="{condition}")].reason', "Reason for the state."
     )
 
 
@@ -253,7 +255,7 @@ TEMPLATE_CACHES = Kind(
         Column("Template", "string", ".spec.templateRef", "The template to cache."),
         Column("Status", "string", ".status.status", "State of the cache."),
         _reason("Ready"),
-        Column("Percent", "integer", ".status.progress.percent", "How much of it has arrived."),
+        Column("Percent", "integer", ".status.progress.percent", "Progress in percent."),
         Column("Scope", "string", ".status.resolvedTemplate.scope", "Scope of the template.", 1),
         age_column(),
     ),
@@ -265,12 +267,12 @@ MODEL_CACHES = Kind(
     True,
     AIMModelCache,
     (
-        Column("Source", "string", ".spec.sourceURI", "Where it is downloaded from."),
+        Column("Source", "string", ".spec.sourceURI", "URI that it is downloaded from."),
         Column("Size", "string", ".spec.size", "Expected size."),
         Column("Status", "string", ".status.status", "State of the cache."),
         _reason("Ready"),
-        Column("Percent", "integer", ".status.progress.percent", "How much of it has arrived."),
-        Column("PVC", "string", ".status.persistentVolumeClaim", "The volume claim.", 1),
+        Column("Percent", "integer", ".status.progress.percent", "Progress in percent."),
+        Column("PVC", "string", ".status.persistentVolumeClaim", "The PersistentVolumeClaim.", 1),
         age_column(),
     ),
 )

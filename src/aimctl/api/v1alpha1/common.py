@@ -1,4 +1,4 @@
-"""Types that several kinds share: names, quantities, environment variables, conditions, references."""
+"""Types that several kinds use: names, quantities, environment variables, conditions, references."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 DNS1123_SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
-"""What Kubernetes takes as a name of most objects (RFC 1123), at most 253 characters."""
+"""Name of most Kubernetes objects: an RFC 1123 subdomain of at most 253 characters."""
 
 QUANTITY = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?$"
 SIZE = r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[kMGTPE]|[eE][0-9]+)?$"
@@ -39,18 +39,18 @@ SOURCE_URI = r"^(hf|s3)://[^ \t\r\n]+$"
 
 
 def list_map(key: str, max_items: int) -> dict[str, Any]:
-    """Schema words of a list whose entries are told apart by ``key``."""
+    """Return the schema keywords of a list whose entries are identified by ``key``."""
     return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key], "maxItems": max_items}
 
 
 def constant(*values: str) -> dict[str, Any]:
-    """Schema word of a status text that takes only these values, read as plain text all the same."""
+    """Return the schema keyword of a string that has one of these values. It is read as a plain string."""
     return {"enum": list(values)}
 
 
 ATOMIC: dict[str, Any] = {"x-kubernetes-map-type": "atomic"}
-"""Schema word of an object that one writer sets as a whole. Parts of a status that may vanish need it: kube-apiserver
-1.20 was seen to put null in place of an object whose fields are all taken away by server-side apply.
+"""Schema keyword of an object that one writer sets as a whole. Parts of a status that can be removed need it:
+kube-apiserver 1.20 stores null for an object if server-side apply removes all its fields.
 """
 
 ObjectName = Annotated[
@@ -74,7 +74,7 @@ Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 
 
 class Scope(StrEnum):
-    """Where a resolved object lives."""
+    """Scope of a resolved object."""
 
     NAMESPACE = "Namespace"
     CLUSTER = "Cluster"
@@ -120,7 +120,7 @@ class GpuSelector(View):
 
 
 class LocalObjectReference(View):
-    """Names an object in the same namespace."""
+    """A reference to an object in the same namespace."""
 
     name: ObjectName = Field(description="Name of the object.")
 
@@ -150,7 +150,7 @@ class ObjectFieldSelector(View):
 
     api_version: str | None = Field(
         None,
-        description="API version the path is written for; v1 when absent.",
+        description="API version of the path; v1 when absent.",
         json_schema_extra={"maxLength": 64},
     )
     field_path: str = Field(
@@ -160,7 +160,7 @@ class ObjectFieldSelector(View):
 
 
 class EnvVarSource(View):
-    """Where a variable's value comes from; exactly one of the fields."""
+    """The source of a variable's value; exactly one field is set."""
 
     secret_key_ref: SecretKeySelector | None = Field(
         None,
@@ -186,12 +186,12 @@ class EnvVar(View):
     )
     value: str | None = Field(
         None,
-        description="Value as plain text; empty when valueFrom is given.",
+        description="Value as plain text; empty when valueFrom is set.",
         json_schema_extra={"maxLength": 32768},
     )
     value_from: EnvVarSource | None = Field(
         None,
-        description="Where the value comes from; cannot be used together with a value.",
+        description="Source of the value; cannot be used together with value.",
         json_schema_extra={"minProperties": 1, "maxProperties": 1},
     )
 
@@ -210,34 +210,34 @@ class ResourceRequirements(View):
     )
     requests: dict[str, Quantity] = Field(
         default={},
-        description="Amount of each resource that a node must have free to take the pod.",
+        description="Amount of each resource that a node must have available to run the pod.",
         json_schema_extra={"maxProperties": 64},
     )
 
 
 class ModelSource(View):
-    """An artifact of the model, as a person gives it."""
+    """An artifact of the model, as specified by the user."""
 
     name: str = Field(
         description="Name of the source, such as meta-llama/Llama-3.1-8B-Instruct or tokenizer.",
         json_schema_extra={"minLength": 1, "maxLength": 512},
     )
     source_uri: SourceURI = Field(
-        alias="sourceURI", description="Where to download it from: hf:// (Hugging Face Hub) or s3://."
+        alias="sourceURI", description="URI to download it from: hf:// (Hugging Face Hub) or s3://."
     )
     size: Size = Field(description="Expected size as a quantity, such as 16Gi.")
 
 
 class StatusModelSource(View):
-    """An artifact of the model, as discovery found it or the spec gave it."""
+    """An artifact of the model, from discovery or from the spec."""
 
     name: str = Field(description="Name of the source.", json_schema_extra={"maxLength": 512})
-    source: SourceURI = Field(description="Where to download it from: hf:// or s3://.")
+    source: SourceURI = Field(description="URI to download it from: hf:// or s3://.")
     size_bytes: Int64 = Field(0, description="Expected size in bytes.", json_schema_extra={"minimum": 0})
 
 
 class ResolvedReference(View):
-    """The object that a reference led to."""
+    """The object that a reference was resolved to."""
 
     model_config = ConfigDict(json_schema_extra=ATOMIC)
 
@@ -260,20 +260,20 @@ ConditionStatus = Literal["True", "False", "Unknown"]
 
 
 class Condition(View):
-    """One aspect of an object's state."""
+    """One aspect of the state of an object."""
 
     type: str = Field(
-        description="Name of the aspect, unique in the list.",
+        description="Name of the condition, unique in the list.",
         json_schema_extra={
             "minLength": 1,
             "maxLength": 316,
             "pattern": r"^[A-Za-z0-9]([-A-Za-z0-9_./]*[A-Za-z0-9])?$",
         },
     )
-    status: ConditionStatus = Field(description="Whether it holds: True, False or Unknown.")
+    status: ConditionStatus = Field(description="Status of the condition: True, False or Unknown.")
     reason: str = Field(
         "",
-        description="Why, as one CamelCase word for programs.",
+        description="Reason for the status, as one CamelCase word for programs.",
         json_schema_extra={
             "minLength": 1,
             "maxLength": 1024,
@@ -281,12 +281,12 @@ class Condition(View):
         },
     )
     message: str = Field(
-        "", description="Why, as a sentence for people.", json_schema_extra={"maxLength": 32768}
+        "", description="Reason for the status, as text for people.", json_schema_extra={"maxLength": 32768}
     )
-    last_transition_time: Time = Field("", description="When status last changed from one value to another.")
+    last_transition_time: Time = Field("", description="Time of the last change of status.")
     observed_generation: Int64 = Field(
         0,
-        description="Generation of the spec that this was worked out from.",
+        description="Generation of the spec that the condition is based on.",
         json_schema_extra={"minimum": 0},
     )
 

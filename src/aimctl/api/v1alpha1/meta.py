@@ -1,14 +1,14 @@
-"""What every kind has in common: the base of all types, and the facts the API server needs about a kind.
+"""The base class of all API types, and what the API server needs to know about a kind.
 
 Contract:
-    * Types are *reading views*: frozen, camelCase in JSON, snake_case in Python. Unknown fields are ignored,
-      constraints of length or pattern are not checked again, so an object stored under an older or newer
-      schema can still be read. The API server is the judge of input; the constraints are for the CRDs.
-    * Lists are tuples. Mappings are plain dicts that nobody changes.
-    * Every field has a description: it is what ``kubectl explain`` prints.
-    * A :class:`Kind` says what a type cannot: plural, short names, scope, columns.
+    * Types are for reading: frozen, camelCase in JSON, snake_case in Python. Unknown fields are ignored, and
+      constraints on length or pattern are not checked again, so an object that was stored with an older or newer
+      schema can still be read. The API server validates input; the constraints exist for the CRDs.
+    * Lists are tuples. Mappings are plain dicts and must not be modified.
+    * Every field has a description, which ``kubectl explain`` prints.
+    * A :class:`Kind` has what a type cannot express: plural, short names, scope, columns.
 
-This package imports pydantic and nothing of the runtime.
+This package imports pydantic and nothing from the runtime.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class View(BaseModel):
     )
 
     def to_json(self) -> dict[str, Any]:
-        """As the API server wants it: aliases as keys, unset and null fields absent."""
+        """Return the JSON that the API server expects: aliases as keys, without unset and null fields."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True)
 
 
@@ -56,7 +56,7 @@ T = TypeVar("T", bound=View)
 @final
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of ``kubectl get``; priority 1 shows with ``-o wide`` only."""
+    """One column of ``kubectl get``; columns of priority 1 are shown with ``-o wide`` only."""
 
     name: str
     type: str
@@ -71,12 +71,12 @@ class Kind(Generic[T]):
     """A kind of the group ``aim.silogen.ai``, version ``v1alpha1``.
 
     Attributes:
-        name: CamelCase kind.
-        plural: the word in URLs.
-        short_names: what ``kubectl get`` takes instead.
-        namespaced: whether objects live in namespaces.
-        view: the type of one object; its docstring is the kind's description.
-        columns: what ``kubectl get`` shows: state, why, how old.
+        name: CamelCase name of the kind.
+        plural: name in URLs.
+        short_names: abbreviations that ``kubectl get`` accepts.
+        namespaced: whether objects are in namespaces.
+        view: type of one object; its docstring is the description of the kind.
+        columns: printer columns of ``kubectl get``.
         categories: groups of kinds that ``kubectl get`` lists together.
     """
 
@@ -90,14 +90,15 @@ class Kind(Generic[T]):
 
     @property
     def crd_name(self) -> str:
-        """Name of the CustomResourceDefinition."""
+        """The name of the CustomResourceDefinition."""
         return f"{self.plural}.{GROUP}"
 
     def decode(self, raw: bytes) -> T:
-        """Read one JSON body.
+        """Decode one JSON body.
 
         Raises:
-            ValueError: the body does not fit the type; on one line, with each field, what it may be and what it is.
+            ValueError: the body does not match the type. The message is one line with each invalid field, its rule and
+                its value.
         """
         try:
             return self.view.model_validate_json(raw)
@@ -111,10 +112,10 @@ def _complaint(item: ErrorDetails) -> str:
 
 
 def age_column() -> Column:
-    """The last column of every kind."""
+    """Return the last column of every kind."""
     return Column("Age", "date", ".metadata.creationTimestamp", "Time since creation.")
 
 
 def rules(*pairs: tuple[str, str]) -> Mapping[str, Any]:
-    """CEL validation rules, as (rule, message) pairs, for ``json_schema_extra``."""
+    """Return CEL validation rules for ``json_schema_extra``, from pairs of rule and message."""
     return {"x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in pairs]}

@@ -1,4 +1,4 @@
-"""AIMModel and AIMClusterModel: a model's name, and the container image that serves it."""
+"""AIMModel and AIMClusterModel: the name of a model, and the container image that serves it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class ModelState(StrEnum):
 
 
 class ModelDiscovery(View):
-    """Whether the image's labels are read, and what becomes of them."""
+    """Whether the labels of the image are read, and how they are used."""
 
     enabled: bool | None = Field(
         None,
@@ -62,16 +62,17 @@ class ModelDiscovery(View):
 
 
 class ModelSpec(View):
-    """What a model is."""
+    """The specification of a model."""
 
     image: Image = Field(
         description="Container image of the model, such as ghcr.io/silogen/aim-llama-3-8b:0.3."
     )
     discovery: ModelDiscovery | None = Field(
-        None, description="What to read from the image. When absent, the runtime config's defaults apply."
+        None,
+        description="Settings for reading the image's metadata. When absent, the defaults of the runtime config apply.",
     )
     default_service_template: ObjectName | None = Field(
-        None, description="Template that services of this model use when they name none."
+        None, description="Template that services of this model use if they do not name one."
     )
     runtime_config_name: ObjectName = Field(
         "default", description="Runtime config of this model: AIMRuntimeConfig, else AIMClusterRuntimeConfig."
@@ -86,7 +87,7 @@ class ModelSpec(View):
         description="Service account of the pods that run the image; the namespace's default when absent.",
     )
     resources: ResourceRequirements | None = Field(
-        None, description="Container resources; templates and services override them."
+        None, description="Container resources; those of templates and services override them."
     )
     env: EnvList = Field(
         default=(), description="Environment variables of every container that runs the image."
@@ -94,17 +95,17 @@ class ModelSpec(View):
 
 
 class RecommendedDeployment(View):
-    """One way to run the model that its publisher recommends."""
+    """One way to run the model, recommended by its publisher."""
 
     gpu_model: str | None = Field(None, description="GPU type.", json_schema_extra={"maxLength": 63})
     gpu_count: Int32 | None = Field(None, description="GPUs per replica.", json_schema_extra={"minimum": 0})
     precision: str | None = Field(None, description="Numeric precision.", json_schema_extra={"maxLength": 63})
     metric: str | None = Field(None, description="Optimization goal.", json_schema_extra={"maxLength": 63})
     profile_id: str | None = Field(
-        None, description="Identifier of the profile inside the image.", json_schema_extra={"maxLength": 512}
+        None, description="Identifier of the profile in the image.", json_schema_extra={"maxLength": 512}
     )
     description: str | None = Field(
-        None, description="What the publisher says about it.", json_schema_extra={"maxLength": 4096}
+        None, description="Description by the publisher.", json_schema_extra={"maxLength": 4096}
     )
 
 
@@ -115,44 +116,46 @@ class OciMetadata(View):
         None, description="Human-readable title.", json_schema_extra={"maxLength": 4096}
     )
     description: str | None = Field(
-        None, description="What the image holds.", json_schema_extra={"maxLength": 16384}
+        None, description="Description of the image.", json_schema_extra={"maxLength": 16384}
     )
     licenses: str | None = Field(
         None, description="Licences as an SPDX expression.", json_schema_extra={"maxLength": 4096}
     )
-    vendor: str | None = Field(None, description="Who distributes it.", json_schema_extra={"maxLength": 4096})
+    vendor: str | None = Field(
+        None, description="Distributor of the image.", json_schema_extra={"maxLength": 4096}
+    )
     authors: str | None = Field(
-        None, description="Who answers for it.", json_schema_extra={"maxLength": 4096}
+        None, description="Authors or contacts of the image.", json_schema_extra={"maxLength": 4096}
     )
     source: str | None = Field(
-        None, description="Where its source is.", json_schema_extra={"maxLength": 4096}
+        None, description="URL of the source code.", json_schema_extra={"maxLength": 4096}
     )
     documentation: str | None = Field(
-        None, description="Where its documentation is.", json_schema_extra={"maxLength": 4096}
+        None, description="URL of the documentation.", json_schema_extra={"maxLength": 4096}
     )
-    created: str | None = Field(None, description="When it was built.", json_schema_extra={"maxLength": 64})
+    created: str | None = Field(None, description="Time of the build.", json_schema_extra={"maxLength": 64})
     revision: str | None = Field(
-        None, description="Revision of its source.", json_schema_extra={"maxLength": 512}
+        None, description="Revision of the source code.", json_schema_extra={"maxLength": 512}
     )
     version: str | None = Field(
-        None, description="Version of what it holds.", json_schema_extra={"maxLength": 512}
+        None, description="Version of the packaged software.", json_schema_extra={"maxLength": 512}
     )
 
 
 class ImageMetadata(View):
-    """What the image says about itself."""
+    """Metadata from the labels of the image."""
 
     model_config = ConfigDict(json_schema_extra=ATOMIC)
 
     image: str | None = Field(
-        None, description="The image that was read.", json_schema_extra={"maxLength": 512}
+        None, description="Image whose metadata was read.", json_schema_extra={"maxLength": 512}
     )
     digest: str | None = Field(
-        None, description="Digest of its manifest.", json_schema_extra={"maxLength": 256}
+        None, description="Digest of the image's manifest.", json_schema_extra={"maxLength": 256}
     )
     canonical_name: str | None = Field(
         None,
-        description="The model's own name, such as meta-llama/Llama-3.1-8B-Instruct.",
+        description="Canonical name of the model, such as meta-llama/Llama-3.1-8B-Instruct.",
         json_schema_extra={"maxLength": 512},
     )
     recommended_deployments: tuple[RecommendedDeployment, ...] = Field(
@@ -160,54 +163,54 @@ class ImageMetadata(View):
         description="Deployments that the image recommends.",
         json_schema_extra={"maxItems": 256, "x-kubernetes-list-type": "atomic"},
     )
-    oci: OciMetadata | None = Field(None, description="The image's general OCI labels.")
+    oci: OciMetadata | None = Field(None, description="General OCI labels of the image.")
     input_hash: str | None = Field(
         None,
-        description="Hash of what it was read for: image, pull secrets, aimctl rediscover. It is read again"
-        " when that changes.",
+        description="Hash of the image, the pull secrets and the rediscover annotation. The metadata is read again"
+        " when it changes.",
         json_schema_extra={"maxLength": 64},
     )
-    extracted_at: Time | None = Field(None, description="When the metadata was read.")
+    extracted_at: Time | None = Field(None, description="Time at which the metadata was read.")
 
 
 class ModelStatus(View):
-    """What is known about the model."""
+    """The observed state of a model."""
 
     observed_generation: Int64 = Field(0, description="Most recent generation observed.")
     status: str = Field(
         "",
-        description="State of the model, rolled up from its templates.",
+        description="State of the model, computed from the states of its templates.",
         json_schema_extra=constant(*ModelState),
     )
     conditions: Conditions = Field(
         default=(),
-        description="Details: RuntimeResolved, MetadataExtracted, TemplatesAutoGenerated, Ready.",
+        description="Conditions: RuntimeResolved, MetadataExtracted, TemplatesAutoGenerated, Ready.",
     )
     resolved_runtime_config: ResolvedReference | None = Field(
-        None, description="The runtime config in force."
+        None, description="The runtime config that is used."
     )
-    image_metadata: ImageMetadata | None = Field(None, description="What the image says about itself.")
+    image_metadata: ImageMetadata | None = Field(None, description="Metadata from the labels of the image.")
 
 
 class AIMModel(View):
     """An AIM model of one namespace: a name for a container image and how to run it."""
 
-    spec: ModelSpec = Field(description="What the model is.")
-    status: ModelStatus = Field(default=ModelStatus(), description="What is known about the model.")
+    spec: ModelSpec = Field(description="The specification of the model.")
+    status: ModelStatus = Field(default=ModelStatus(), description="The observed state of the model.")
 
 
 class AIMClusterModel(View):
     """An AIM model for the whole cluster: a name for a container image and how to run it."""
 
-    spec: ModelSpec = Field(description="What the model is.")
-    status: ModelStatus = Field(default=ModelStatus(), description="What is known about the model.")
+    spec: ModelSpec = Field(description="The specification of the model.")
+    status: ModelStatus = Field(default=ModelStatus(), description="The observed state of the model.")
 
 
 _COLUMNS = (
     Column("Status", "string", ".status.status", "State of the model."),
-    Column("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', "Why it is in this state."),
+    Column("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', "Reason for the state."),
     Column("Image", "string", ".spec.image", "Container image."),
-    Column("Model", "string", ".status.imageMetadata.canonicalName", "The model's own name.", 1),
+    Column("Model", "string", ".status.imageMetadata.canonicalName", "Canonical name of the model.", 1),
     age_column(),
 )
 

@@ -1,4 +1,4 @@
-"""AIMRuntimeConfig and AIMClusterRuntimeConfig: defaults for everything in a namespace, or in the cluster."""
+"""AIMRuntimeConfig and AIMClusterRuntimeConfig: defaults for a namespace, or for the cluster."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ __all__ = [
 ]
 
 DEFAULT_PVC_HEADROOM_PERCENT = 10
-"""Room on a cache volume beyond the model's size, for file system overhead and partial downloads."""
+"""Additional space on a cache volume, in percent of the source's size, for the file system and partial downloads."""
 
 
 class CreationScope(StrEnum):
-    """Scope of models made for services that name an image."""
+    """Scope of models that are created for services with an image."""
 
     NAMESPACE = "Namespace"
     CLUSTER = "Cluster"
@@ -37,24 +37,24 @@ class ModelDefaults(View):
     """Defaults for models."""
 
     auto_discovery: bool = Field(
-        default=True, description="Read image metadata of models that do not say whether they want it."
+        default=True, description="Read the image metadata of models that do not set discovery.enabled."
     )
     creation_scope: CreationScope = Field(
         CreationScope.NAMESPACE,
-        description="Scope of the model that is created when a service names an image without a"
-        " model: Namespace or Cluster. Cluster is for AIMClusterRuntimeConfigs only.",
+        description="Scope of the model that is created when a service names an image that no model"
+        " has: Namespace or Cluster. Cluster is valid in AIMClusterRuntimeConfigs only.",
     )
 
 
 class LabelPropagation(View):
-    """Which labels are copied from a resource to what is made for it."""
+    """Which labels are copied from an object to the objects that are created for it."""
 
     enabled: bool = Field(
         default=False, description="Copy matching labels to Jobs, volumes and inference services."
     )
     match: tuple[str, ...] = Field(
         default=(),
-        description="Label keys to copy; * stands for any number of characters, such as org.example/*.",
+        description="Label keys to copy; * matches any number of characters, as in org.example/*.",
         json_schema_extra={
             "maxItems": 64,
             "x-kubernetes-list-type": "set",
@@ -64,60 +64,63 @@ class LabelPropagation(View):
 
 
 class RuntimeConfigSpec(View):
-    """The defaults."""
+    """The defaults of a runtime config."""
 
     default_storage_class_name: ObjectName | None = Field(
-        None, description="Storage class of cache volumes that name none; the cluster's default when absent."
+        None,
+        description="Storage class of cache volumes that do not name one; the cluster's default when absent.",
     )
     pvc_headroom_percent: Int32 = Field(
         DEFAULT_PVC_HEADROOM_PERCENT,
-        description="Room on a cache volume beyond the model's size, in percent.",
+        description="Additional space on a cache volume, in percent of the source's size.",
         json_schema_extra={"minimum": 0, "maximum": 1000},
     )
     model: ModelDefaults | None = Field(None, description="Defaults for models.")
-    label_propagation: LabelPropagation | None = Field(None, description="Labels that are copied along.")
+    label_propagation: LabelPropagation | None = Field(
+        None, description="Labels that are copied to created objects."
+    )
     env: EnvList = Field(
         default=(),
-        description="Environment variables of discovery, downloads and inference; those of templates"
+        description="Environment variables of discovery, downloads and inference; variables of templates"
         " override them.",
     )
 
 
 class RuntimeConfigStatus(View):
-    """What is known about the runtime config."""
+    """The observed state of a runtime config."""
 
     observed_generation: Int64 = Field(0, description="Most recent generation observed.")
-    conditions: Conditions = Field(default=(), description="Details.")
+    conditions: Conditions = Field(default=(), description="Conditions.")
 
 
 _NAMESPACED_MODELS = rules(
     (
         "!has(self.model) || !has(self.model.creationScope) || self.model.creationScope != 'Cluster'",
-        "spec.model.creationScope: Cluster is for an AIMClusterRuntimeConfig: set it there, or leave it out here",
+        "spec.model.creationScope: Cluster is valid in AIMClusterRuntimeConfigs only: set it there or remove it here",
     )
 )
 
 
 class AIMRuntimeConfig(View):
-    """Defaults for one namespace; they hide the cluster's of the same name entirely."""
+    """Defaults for one namespace. They replace an AIMClusterRuntimeConfig of the same name completely."""
 
     spec: RuntimeConfigSpec = Field(
         default=RuntimeConfigSpec(), description="The defaults.", json_schema_extra=dict(_NAMESPACED_MODELS)
     )
-    status: RuntimeConfigStatus = Field(default=RuntimeConfigStatus(), description="What is known about it.")
+    status: RuntimeConfigStatus = Field(default=RuntimeConfigStatus(), description="The observed state.")
 
 
 class AIMClusterRuntimeConfig(View):
     """Defaults for the whole cluster."""
 
     spec: RuntimeConfigSpec = Field(default=RuntimeConfigSpec(), description="The defaults.")
-    status: RuntimeConfigStatus = Field(default=RuntimeConfigStatus(), description="What is known about it.")
+    status: RuntimeConfigStatus = Field(default=RuntimeConfigStatus(), description="The observed state.")
 
 
 _COLUMNS = (
     Column("Storage Class", "string", ".spec.defaultStorageClassName", "Storage class of cache volumes."),
-    Column("Headroom", "integer", ".spec.pvcHeadroomPercent", "Room beyond the model's size, in percent."),
-    Column("Discovery", "boolean", ".spec.model.autoDiscovery", "Whether models are discovered by default."),
+    Column("Headroom", "integer", ".spec.pvcHeadroomPercent", "Additional space, in percent."),
+    Column("Discovery", "boolean", ".spec.model.autoDiscovery", "Whether image metadata is read by default."),
     age_column(),
 )
 

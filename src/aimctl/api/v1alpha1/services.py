@@ -60,50 +60,49 @@ class ServiceModel(View):
     )
 
     ref: ObjectName | None = Field(
-        None, description="Name of an AIMModel in this namespace, else of an AIMClusterModel."
+        None, description="Name of an AIMModel in this namespace, otherwise of an AIMClusterModel."
     )
     image: Image | None = Field(
         None,
-        description="Container image of the model. A model of this image is searched for, and"
-        " created if there is none.",
+        description="Container image of the model. If no model has this image, the operator creates one.",
     )
 
 
 class ServiceOverrides(View):
-    """Changes to the template; services with the same overrides share one derived template."""
+    """Overrides of the template; services with the same overrides share one derived template."""
 
-    metric: Metric | None = Field(None, description="Optimization goal instead of the template's.")
-    precision: Precision | None = Field(None, description="Numeric precision instead of the template's.")
-    gpu_selector: GpuSelector | None = Field(None, description="GPUs per replica instead of the template's.")
+    metric: Metric | None = Field(None, description="Optimization goal, instead of the template's.")
+    precision: Precision | None = Field(None, description="Numeric precision, instead of the template's.")
+    gpu_selector: GpuSelector | None = Field(None, description="GPUs per replica, instead of the template's.")
 
 
 class ServiceSpec(View):
-    """What to serve, and how."""
+    """The specification of a service."""
 
     model: ServiceModel = Field(description="The model to serve: exactly one of ref and image.")
     template_ref: ObjectName | None = Field(
         None,
-        description="Template to use, namespaced before cluster-wide. When absent, the one that fits"
-        " is selected.",
+        description="Template to use: an AIMServiceTemplate of this namespace, otherwise an"
+        " AIMClusterServiceTemplate. When absent, the matching template is selected.",
     )
-    overrides: ServiceOverrides | None = Field(None, description="Changes to the template.")
+    overrides: ServiceOverrides | None = Field(None, description="Overrides of the template.")
     runtime_config_name: ObjectName = Field("default", description="Runtime config of this service.")
     replicas: Int32 = Field(
         1, description="Number of inference pods.", json_schema_extra={"minimum": 0, "maximum": 1000}
     )
     cache_model: bool = Field(
         default=False,
-        description="Cache the model in this namespace first, where the template does not do so itself.",
+        description="Cache the model in this namespace first, also if the template does not enable caching.",
     )
     resources: ResourceRequirements | None = Field(
-        None, description="Container resources; they override those of template and model."
+        None, description="Container resources; they override those of the template and the model."
     )
     env: EnvList = Field(
         default=(),
         description="Environment variables of inference pods and downloads; they override the template's.",
     )
     image_pull_secrets: PullSecretList = Field(
-        default=(), description="Further secrets for pulling the image."
+        default=(), description="Additional secrets for pulling the image."
     )
     service_account_name: ObjectName | None = Field(
         None, description="Service account of the inference pods; the template's when absent."
@@ -111,23 +110,25 @@ class ServiceSpec(View):
 
 
 class TemplateMatch(View):
-    """One template that was looked at during selection."""
+    """One candidate of the template selection."""
 
     name: str = Field("", description="Name of the template.", json_schema_extra={"maxLength": 253})
     scope: str = Field(
         "", description="Namespace or Cluster.", json_schema_extra=constant("Namespace", "Cluster")
     )
-    selected: bool = Field(default=False, description="Whether it was left at the end.")
+    selected: bool = Field(default=False, description="Whether it was selected.")
     dropped_by: str | None = Field(
-        None, description="The step that dropped it, such as NotReady.", json_schema_extra={"maxLength": 63}
+        None,
+        description="Selection step that excluded it, such as NotReady.",
+        json_schema_extra={"maxLength": 63},
     )
     message: str | None = Field(
-        None, description="Why, in a sentence.", json_schema_extra={"maxLength": 1024}
+        None, description="Why it was excluded.", json_schema_extra={"maxLength": 1024}
     )
 
 
 class ServiceStatus(View):
-    """How far the service is."""
+    """The observed state of a service."""
 
     observed_generation: Int64 = Field(0, description="Most recent generation observed.")
     status: str = Field(
@@ -137,26 +138,26 @@ class ServiceStatus(View):
     )
     conditions: Conditions = Field(
         default=(),
-        description="Details: Resolved, Derived (with overrides only), CacheReady, RuntimeReady, Ready,"
+        description="Conditions: Resolved, Derived (with overrides only), CacheReady, RuntimeReady, Ready,"
         " Progressing, Failure.",
     )
     resolved_runtime_config: ResolvedReference | None = Field(
-        None, description="The runtime config in force."
+        None, description="The runtime config that is used."
     )
     resolved_image: ResolvedReference | None = Field(None, description="The model whose image is served.")
-    resolved_template: ResolvedReference | None = Field(None, description="The template in use.")
+    resolved_template: ResolvedReference | None = Field(None, description="The template that is used.")
     template_matching: tuple[TemplateMatch, ...] = Field(
         default=(),
-        description="Every template that was looked at, and why it was dropped.",
+        description="Every candidate of the template selection, and why it was excluded.",
         json_schema_extra={"maxItems": 256, "x-kubernetes-list-type": "atomic"},
     )
 
 
 class AIMService(View):
-    """A user's wish to serve a model."""
+    """A request to serve a model."""
 
-    spec: ServiceSpec = Field(description="What to serve, and how.")
-    status: ServiceStatus = Field(default=ServiceStatus(), description="How far the service is.")
+    spec: ServiceSpec = Field(description="The specification of the service.")
+    status: ServiceStatus = Field(default=ServiceStatus(), description="The observed state of the service.")
 
 
 SERVICES = Kind(
@@ -167,17 +168,15 @@ SERVICES = Kind(
     AIMService,
     (
         Column("Status", "string", ".status.status", "State of the service."),
-        Column(
-            "Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', "Why it is in this state."
-        ),
+        Column("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', "Reason for the state."),
         Column("Model", "string", ".status.resolvedImage.name", "The model that is served."),
-        Column("Template", "string", ".status.resolvedTemplate.name", "The template in use."),
-        Column("Replicas", "integer", ".spec.replicas", "Wanted inference pods.", 1),
+        Column("Template", "string", ".status.resolvedTemplate.name", "The template that is used."),
+        Column("Replicas", "integer", ".spec.replicas", "Requested number of inference pods.", 1),
         Column(
             "Message",
             "string",
             '.status.conditions[?(@.type=="Ready")].message',
-            "The reason in a sentence.",
+            "Reason for the state, as text.",
             1,
         ),
         age_column(),

@@ -1,4 +1,4 @@
-"""AIMServiceTemplate and AIMClusterServiceTemplate: a runtime profile, and what discovery found out."""
+"""AIMServiceTemplate and AIMClusterServiceTemplate: a runtime profile, and the result of discovery."""
 
 from __future__ import annotations
 
@@ -72,11 +72,11 @@ _IMMUTABLE = rules(
     (_unchanged_gpu("count"), "spec.gpuSelector.count is immutable"),
     (_unchanged_gpu("model"), "spec.gpuSelector.model is immutable"),
 )
-"""One rule for each field, on the whole spec: only there can a rule see that a field appeared or vanished."""
+"""One rule for each field. The rules are on the spec, because a rule on a field does not see it added or removed."""
 
 
 class TemplateSpec(View):
-    """What templates of both scopes say."""
+    """The part of the specification that templates of both scopes have."""
 
     model_config = ConfigDict(json_schema_extra=dict(_IMMUTABLE))
 
@@ -108,7 +108,7 @@ class TemplateSpec(View):
     )
     service_account_name: ObjectName | None = Field(
         None,
-        description="Service account of discovery Jobs and inference pods; the namespace's default"
+        description="Service account of discovery Jobs and inference pods; the default of the namespace"
         " when absent.",
     )
     resources: ResourceRequirements | None = Field(
@@ -116,13 +116,13 @@ class TemplateSpec(View):
     )
     model_sources: tuple[ModelSource, ...] = Field(
         default=(),
-        description="Static model sources. When given, they are used directly and no discovery Job runs.",
+        description="Static model sources. When set, they are used directly and no discovery Job runs.",
         json_schema_extra=list_map("name", 256),
     )
 
 
 class TemplateCaching(View):
-    """Whether the model is downloaded ahead of time."""
+    """Whether the model is downloaded in advance."""
 
     enabled: bool = Field(
         default=False, description="Download the model sources into the namespace's caches on startup."
@@ -134,7 +134,7 @@ class TemplateCaching(View):
 
 
 class ServiceTemplateSpec(TemplateSpec):
-    """What a template of one namespace says."""
+    """The specification of a template in a namespace."""
 
     env: EnvList = Field(
         default=(),
@@ -143,13 +143,13 @@ class ServiceTemplateSpec(TemplateSpec):
     )
     caching: TemplateCaching | None = Field(
         None,
-        description="Caching of the model in this namespace. When enabled, the template is Ready"
-        " once it is cached.",
+        description="Caching of the model in this namespace. When enabled, the template becomes Ready"
+        " when the model is cached.",
     )
 
 
 class ClusterServiceTemplateSpec(TemplateSpec):
-    """What a template for the whole cluster says; env and caching belong to namespaces."""
+    """The specification of a template for the whole cluster; env and caching exist in namespaces only."""
 
 
 class DiscoveryRecord(View):
@@ -157,39 +157,37 @@ class DiscoveryRecord(View):
 
     input_hash: str = Field(
         "",
-        description="Hash of everything that shaped the discovery Job.",
+        description="Hash of everything that determines the discovery Job.",
         json_schema_extra={"maxLength": 64},
     )
     image: str = Field(
         "",
-        description="Image that was asked: the one whose profile it is.",
+        description="Image that was discovered, and that the profile belongs to.",
         json_schema_extra={"maxLength": 512},
     )
     job_name: str = Field("", description="Name of the discovery Job.", json_schema_extra={"maxLength": 63})
-    finished_at: Time | None = Field(None, description="When it was read.")
+    finished_at: Time | None = Field(None, description="Time at which the result was read.")
 
 
 class DiscoveryFailure(DiscoveryRecord):
     """A finished discovery that failed."""
 
-    message: str = Field(
-        "", description="What went wrong, and what would help.", json_schema_extra={"maxLength": 4096}
-    )
+    message: str = Field("", description="Cause and remedy.", json_schema_extra={"maxLength": 4096})
 
 
 class DiscoveryStatus(View):
-    """Which inputs discovery has answered; none is asked again unless aimctl rediscover asks for it."""
+    """The inputs that discovery has finished. None is repeated unless aimctl rediscover requests it."""
 
     model_config = ConfigDict(json_schema_extra=ATOMIC)
 
     result: DiscoveryRecord | None = Field(
-        None, description="The discovery that modelSources and profile are from."
+        None, description="The discovery that produced modelSources and profile."
     )
     failure: DiscoveryFailure | None = Field(None, description="The last discovery, if it failed.")
 
 
 class TemplateStatus(View):
-    """What is known about the template."""
+    """The observed state of a template."""
 
     observed_generation: Int64 = Field(0, description="Most recent generation observed.")
     status: str = Field(
@@ -199,11 +197,11 @@ class TemplateStatus(View):
     )
     conditions: Conditions = Field(
         default=(),
-        description="Details: Discovered, CacheWarm (namespaced templates only), Ready, Progressing,"
+        description="Conditions: Discovered, CacheWarm (namespaced templates only), Ready, Progressing,"
         " Failure.",
     )
     resolved_runtime_config: ResolvedReference | None = Field(
-        None, description="The runtime config in force."
+        None, description="The runtime config that is used."
     )
     resolved_image: ResolvedReference | None = Field(None, description="The model whose image is used.")
     model_sources: tuple[StatusModelSource, ...] = Field(
@@ -213,36 +211,44 @@ class TemplateStatus(View):
     )
     profile: dict[str, Any] | None = Field(
         None,
-        description="Complete profile that discovery found, with engine arguments, environment and metadata.",
+        description="Complete profile from discovery, with engine arguments, environment and metadata.",
         json_schema_extra={"x-kubernetes-preserve-unknown-fields": True, "x-kubernetes-map-type": "atomic"},
     )
-    discovery: DiscoveryStatus | None = Field(None, description="Which inputs discovery has answered.")
+    discovery: DiscoveryStatus | None = Field(None, description="The inputs that discovery has finished.")
 
 
 class AIMServiceTemplate(View):
-    """A runtime profile of a model in one namespace, and the cache of what discovery found out."""
+    """A runtime profile of a model in one namespace, together with the result of discovery."""
 
     spec: ServiceTemplateSpec = Field(description="The runtime profile.")
-    status: TemplateStatus = Field(default=TemplateStatus(), description="What is known about the template.")
+    status: TemplateStatus = Field(
+        default=TemplateStatus(), description="The observed state of the template."
+    )
 
 
 class AIMClusterServiceTemplate(View):
-    """A runtime profile of a model for the whole cluster, and the cache of what discovery found out."""
+    """A runtime profile of a model for the whole cluster, together with the result of discovery."""
 
     spec: ClusterServiceTemplateSpec = Field(description="The runtime profile.")
-    status: TemplateStatus = Field(default=TemplateStatus(), description="What is known about the template.")
+    status: TemplateStatus = Field(
+        default=TemplateStatus(), description="The observed state of the template."
+    )
 
 
 _COLUMNS = (
-    Column("Model", "string", ".spec.modelName", "The model it runs."),
+    Column("Model", "string", ".spec.modelName", "The model that the template runs."),
     Column("Metric", "string", ".spec.metric", "Optimization goal."),
     Column("Precision", "string", ".spec.precision", "Numeric precision."),
     Column("GPU", "string", ".spec.gpuSelector.model", "GPU type."),
     Column("Status", "string", ".status.status", "State of the template."),
-    Column("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', "Why it is in this state."),
+    Column("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', "Reason for the state."),
     Column("GPUs", "integer", ".spec.gpuSelector.count", "GPUs per replica.", 1),
     Column(
-        "Message", "string", '.status.conditions[?(@.type=="Ready")].message', "The reason in a sentence.", 1
+        "Message",
+        "string",
+        '.status.conditions[?(@.type=="Ready")].message',
+        "Reason for the state, as text.",
+        1,
     ),
     age_column(),
 )
