@@ -1,11 +1,11 @@
 # The manager's image: docker build -t registry.example.com/aimctl:0.1.0 .
-# 3.11 is the Python that the tests run on; --build-arg PYTHON_VERSION=... takes a newer one.
+# The tests run on Python 3.11; --build-arg PYTHON_VERSION=... selects a newer version.
 ARG PYTHON_VERSION=3.11
 
 FROM python:${PYTHON_VERSION}-slim AS build
 WORKDIR /src
-# The lock is for tests and linters as well. All of it is fetched and checked against its hashes; from these files, and
-# with no index to ask, the last step then takes only what the package needs to run.
+# The lock file also contains packages for tests and linters. All of them are fetched and checked against their hashes.
+# The last step then installs only what the package needs to run, from these files and without an index.
 COPY requirements.lock ./
 RUN python -m pip wheel --no-cache-dir --require-hashes --only-binary=:all: --wheel-dir=/wheels -r requirements.lock
 COPY pyproject.toml README.md LICENSE ./
@@ -17,6 +17,6 @@ RUN python -m pip --python=/opt/aimctl/bin/python install --no-cache-dir --no-in
 FROM python:${PYTHON_VERSION}-slim
 COPY --from=build /opt/aimctl /opt/aimctl
 ENV PATH=/opt/aimctl/bin:$PATH
-# By number, so that the kubelet can tell that it is not root; the Deployment runs it as the same one.
+# A number, so that the kubelet can verify that it is not root. The Deployment uses the same number.
 USER 65532:65532
 ENTRYPOINT ["aimctl"]

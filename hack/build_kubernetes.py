@@ -6,18 +6,18 @@
 Contract
 --------
 * Result: etcd, kube-apiserver and kube-controller-manager in
-  ${XDG_CACHE_HOME:-~/.cache}/aimctl/kubernetes-<version>/bin. That path is all that is printed to standard
-  output; progress goes to standard error, the compilers' words to kubernetes-<version>.log beside the result.
-* Where KUBEBUILDER_ASSETS names a folder with these programs, there is nothing to build and that is printed.
-* Whole or absent: everything is made and tried out in a scratch folder beside the result and then renamed.
-  A result that exists is therefore complete, and a second run only looks and returns.
-* One at a time: runs hold a lock; a second one waits and then finds the first one's result.
-* No root, and nothing of the system changes: packages are fetched with apt into the scratch folder, under a
-  private apt configuration that has the source index switched on, and are unpacked there, not installed.
-* Every failure is one line that names a remedy, and exit status 1.
+  ${XDG_CACHE_HOME:-~/.cache}/aimctl/kubernetes-<version>/bin. Only that path is printed to standard output. Progress
+  is printed to standard error, and the output of the tools is written to kubernetes-<version>.log next to the result.
+* If KUBEBUILDER_ASSETS is a folder with these programs, nothing is built and that folder is printed.
+* Complete or absent: the programs are built and started once in a scratch folder, which is then renamed. An existing
+  result is therefore complete, and a second run returns immediately.
+* One build at a time: a run holds a lock. A second run waits and then uses the result of the first one.
+* No root permissions, and no change to the system: apt fetches the packages into the scratch folder, with a private
+  configuration that enables the source index. They are unpacked there and not installed.
+* Every failure is one line that contains a remedy, and exit status 1.
 
-Needs a Debian machine with apt-get, dpkg-deb and tar, about 3 GB of disk meanwhile, and the Python standard
-library only, because it also runs before there is a virtual environment.
+Requires a Debian machine with apt-get, dpkg-deb and tar, and about 3 GB of disk space during the build. It uses only
+the Python standard library, because it also runs before the virtual environment exists.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import NoReturn, Self
 
-VERSION = "1.20.2"  # what Debian 12 carries; the recipe below is for this tree and no other
+VERSION = "1.20.2"  # the version in Debian 12; the steps below are for this source tree only
 SUITE = "bookworm"
 GO = "1.19"
 PACKAGES = (
@@ -50,30 +50,30 @@ PACKAGES = (
     "golang-github-modern-go-reflect2-dev",
 )
 PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager")
-TREE = "gopath/src/k8s.io/kubernetes"  # the only place where Go finds it with modules off
+TREE = "gopath/src/k8s.io/kubernetes"  # Go finds the tree only here when modules are off
 EXAMPLES = ("vendor/k8s.io/code-generator", "vendor/k8s.io/sample-apiserver")
 SCRATCH_BYTES = 3 * 1024**3
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-ELSEWHERE = f"or set KUBEBUILDER_ASSETS to a folder that has {', '.join(PROGRAMS)}"
+ELSEWHERE = f"or set KUBEBUILDER_ASSETS to a folder with {', '.join(PROGRAMS)}"
 
 
 class BuildError(Exception):
-    """Why there is no result, and what to do about it, in one line."""
+    """The build failed; the message is one line with cause and remedy."""
 
 
 def cache_folder() -> Path:
-    """The user's cache folder of this project; test/support/kubernetes_binaries.py looks there."""
+    """Return this project's folder in the user's cache; test/support/kubernetes_binaries.py reads it."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "aimctl"
 
 
 def missing_programs(folder: Path) -> list[str]:
-    """What a folder lacks for being a finished build."""
+    """Return the programs that are missing in a folder."""
     return [program for program in PROGRAMS if not os.access(folder / program, os.X_OK)]
 
 
 class Steps:
-    """Runs the steps of a build: says what is going on, logs what the tools say, times it."""
+    """Runs the steps of a build: reports progress with the elapsed time, and logs the output of the tools."""
 
     def __init__(self, log: Path) -> None:
         self._started = time.monotonic()
@@ -87,7 +87,7 @@ class Steps:
         self._log.close()
 
     def say(self, text: str) -> None:
-        """Tell the person and the log."""
+        """Write a line to standard error and to the log."""
         line = f"[{time.monotonic() - self._started:4.0f} s] {text}"
         print(line, file=sys.stderr, flush=True)
         print(line, file=self._log, flush=True)
@@ -100,7 +100,7 @@ class Steps:
         env: Mapping[str, str] | None = None,
         remedy: str = "",
     ) -> str:
-        """Run one command to its end and return its standard output."""
+        """Run one command and return its standard output."""
         return "".join(self.lines(argv, cwd, env=env, remedy=remedy))
 
     def lines(
@@ -112,7 +112,7 @@ class Steps:
         remedy: str = "",
         merged: bool = False,
     ) -> Iterator[str]:
-        """Run one command and yield its output as it comes; with `merged`, its standard error as well."""
+        """Run one command and yield the lines of its output; with `merged`, also those of its standard error."""
         print("+", *argv, file=self._log, flush=True)
         process = subprocess.Popen(
             argv,
@@ -142,26 +142,26 @@ class Steps:
     def _fail(self, argv: Sequence[str | Path], status: int, remedy: str) -> NoReturn:
         self._log.flush()
         said = [line for line in self._path.read_text(errors="replace").splitlines() if line.strip()]
-        # apt marks its errors, and may say them before other things; the others end with what went wrong.
+        # apt marks its errors, which need not be last. The other tools print the error last.
         why = next((line for line in reversed(said) if line.startswith("E: ")), said[-1]).strip()
         what = f"{Path(argv[0]).name} ended with {status}, {why[:200]!r}"
-        raise BuildError(f"{what} - {remedy or 'look for the reason further up'} in {self._path}")
+        raise BuildError(f"{what} - {remedy or 'the reason is further up'} in {self._path}")
 
 
 def debian_archive(steps: Steps, cwd: Path) -> str:
-    """The address of the Debian archive that this machine's own apt sources name."""
+    """Return the URL of the Debian archive in the apt sources of this machine."""
     release = {}
     with contextlib.suppress(OSError):
         for line in Path("/etc/os-release").read_text(encoding="utf-8").splitlines():
             key, _, value = line.partition("=")
             release[key] = value.strip('"')
-    system = release.get("PRETTY_NAME", "something else")
+    system = release.get("PRETTY_NAME", "an unknown system")
     if release.get("ID") != "debian" or not all(map(shutil.which, ("apt-get", "dpkg-deb", "tar"))):
         raise BuildError(
             f"this recipe needs Debian's apt, and this machine runs {system}"
             f" - build on Debian and copy the folder, {ELSEWHERE}"
         )
-    # Without --no-release-info the list is empty on machines whose package lists were thrown away.
+    # Without --no-release-info the list is empty on machines without package lists.
     fields = "$(REPO_URI) $(RELEASE) $(COMPONENT)"
     targets = steps.run(["apt-get", "indextargets", "--no-release-info", "--format", fields], cwd)
     wanted = {release.get("VERSION_CODENAME", SUITE), SUITE}
@@ -176,7 +176,7 @@ def debian_archive(steps: Steps, cwd: Path) -> str:
 
 
 def private_apt(scratch: Path, archive: str) -> list[str]:
-    """Write an apt configuration that lives in `scratch`; return the options that make apt use it."""
+    """Write an apt configuration to `scratch` and return the options that select it."""
     apt = scratch / "apt"
     for folder in ("sources", "lists/partial", "cache/archives/partial"):
         (apt / folder).mkdir(parents=True)
@@ -184,8 +184,8 @@ def private_apt(scratch: Path, archive: str) -> list[str]:
     (apt / "sources/debian.sources").write_text(
         f"Types: deb deb-src\nURIs: {archive}\nSuites: {SUITE}\nComponents: main\n{signed_by}"
     )
-    # The machine's own configuration stays in force below this one (proxies, certificates, credentials),
-    # except for its hooks, which would tidy the system's folders. Sandbox: user _apt cannot write to ours.
+    # The configuration of the machine (proxies, certificates, credentials) still applies, except for its hooks, which
+    # clean up folders of the system. The sandbox user _apt cannot write to the scratch folder.
     (apt / "apt.conf").write_text(
         "#clear APT::Update::Post-Invoke;\n"
         "#clear APT::Update::Post-Invoke-Success;\n"
@@ -200,7 +200,7 @@ def private_apt(scratch: Path, archive: str) -> list[str]:
 
 
 def fetch(steps: Steps, scratch: Path) -> None:
-    """Fetch the packages; leaves the root of the unpacked ones in root/ and the source in the GOPATH."""
+    """Fetch the packages; unpack them in root/ and the source in the GOPATH."""
     root = scratch / "root"
     tree = scratch / TREE
     debs = scratch / "debs"
@@ -213,7 +213,7 @@ def fetch(steps: Steps, scratch: Path) -> None:
     steps.run(["apt-get", *options, "update", "--error-on=any"], scratch, remedy=online)
     steps.say(f"fetching Go {GO}, etcd and the source of Kubernetes {VERSION} (124 MB)")
     steps.run(["apt-get", *options, "download", *PACKAGES], debs, remedy=online)
-    # Only downloaded: dpkg-source, which few machines have, would add nothing but kubectl patches.
+    # Download only: unpacking needs dpkg-source, which few machines have, and its patches only affect kubectl.
     steps.run(["apt-get", *options, "source", "--download-only", "kubernetes"], debs, remedy=online)
     archives = sorted(debs.glob("kubernetes_*.orig.tar.*"))
     if len(archives) != 1 or not re.search(rf"[_y]{re.escape(VERSION)}\.orig", archives[0].name):
@@ -226,14 +226,14 @@ def fetch(steps: Steps, scratch: Path) -> None:
     steps.run(["tar", "--extract", "--strip-components=1", "--file", archives[0]], tree)
     shutil.rmtree(debs)
 
-    # The vendored reflect2 1.0.1 reads maps in a way that crashes the server under Go 1.18 and later.
+    # The vendored reflect2 1.0.1 crashes the server with Go 1.18 and newer.
     vendored = tree / "vendor/github.com/modern-go/reflect2"
     shutil.rmtree(vendored)
     shutil.copytree(root / "usr/share/gocode/src/github.com/modern-go/reflect2", vendored)
 
 
 def go_environment(scratch: Path) -> dict[str, str]:
-    """An environment in which nothing of the machine's or the user's own Go set-up counts."""
+    """Return an environment without any Go settings of the machine or the user."""
     goroot = scratch / f"root/usr/lib/go-{GO}"
     ours = {name: value for name, value in os.environ.items() if not name.startswith("GO")}
     return ours | {
@@ -249,13 +249,13 @@ def go_environment(scratch: Path) -> dict[str, str]:
 
 
 def generate_openapi(steps: Steps, scratch: Path, tree: Path, env: Mapping[str, str]) -> None:
-    """Make pkg/generated/openapi, which upstream keeps out of its archives and the servers link."""
+    """Generate pkg/generated/openapi, which the servers need and the source archives do not contain."""
     steps.say("generating the OpenAPI definitions")
     generator = scratch / "openapi-gen"
     steps.run(["go", "build", "-o", generator, "./vendor/k8s.io/kube-openapi/cmd/openapi-gen"], tree, env=env)
     packages = set()
-    for room in ("staging/src/k8s.io", "pkg", "cmd"):
-        for source in (tree / room).rglob("*.go"):
+    for part in ("staging/src/k8s.io", "pkg", "cmd"):
+        for source in (tree / part).rglob("*.go"):
             if b"+k8s:openapi-gen=" in source.read_bytes():
                 folder = str(source.parent.relative_to(tree)).replace("staging/src/", "vendor/")
                 if not folder.startswith(EXAMPLES):
@@ -276,14 +276,14 @@ def generate_openapi(steps: Steps, scratch: Path, tree: Path, env: Mapping[str, 
 
 
 def compile_servers(steps: Steps, scratch: Path, tree: Path, env: Mapping[str, str]) -> Path:
-    """Compile both servers and put etcd beside them; return the folder of the three."""
+    """Compile both servers, copy etcd, and return the folder with all three programs."""
     bin_folder = scratch / "result/bin"
     bin_folder.mkdir(parents=True)
     targets = ("./cmd/kube-apiserver", "./cmd/kube-controller-manager")
     listed = steps.run(["go", "list", "-deps", "-f", "{{if not .Standard}}x{{end}}", *targets], tree, env=env)
     total = listed.count("x")
     steps.say(f"compiling {total} packages on {env['GOFLAGS'][3:]} cores, at low priority (some minutes)")
-    # The version is what clients and our own skip rules go by; untold, the tree says v0.0.0-master.
+    # Clients and the tests check the version. Without these values it would be v0.0.0-master.
     major, minor, _ = VERSION.split(".")
     values = {"gitVersion": f"v{VERSION}", "gitMajor": major, "gitMinor": minor, "gitTreeState": "archive"}
     flags = ["-s", "-w"]
@@ -307,26 +307,28 @@ def compile_servers(steps: Steps, scratch: Path, tree: Path, env: Mapping[str, s
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the build lock, after another run's end if need be; the kernel frees it even if we are killed."""
+    """Hold the build lock; wait for another run if necessary. The kernel releases it even if this process is killed."""
     with (folder / ".build.lock").open("w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print("another build is running; waiting for it to end", file=sys.stderr, flush=True)
+            print("another build is running; waiting for it", file=sys.stderr, flush=True)
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
 
 def build(cache: Path, result: Path) -> None:
-    """Make `result`; the caller holds the lock."""
-    for leftover in cache.glob(".build-*"):  # of a run that was killed: the lock says nobody uses it
+    """Create `result`; the caller holds the lock."""
+    for leftover in cache.glob(
+        ".build-*"
+    ):  # of a killed run; it is not in use, because this process holds the lock
         shutil.rmtree(leftover, ignore_errors=True)
     if (free := shutil.disk_usage(cache).free) < SCRATCH_BYTES:
         raise BuildError(
             f"{cache} has {free / 1e9:.1f} GB free and the build needs {SCRATCH_BYTES / 1e9:.1f}"
-            f" - free some, point XDG_CACHE_HOME elsewhere, {ELSEWHERE}"
+            f" - free some space, set XDG_CACHE_HOME to another disk, {ELSEWHERE}"
         )
-    os.nice(10)  # the build takes every core for minutes; whoever works beside it should not notice
+    os.nice(10)  # the build uses all cores for minutes, so other processes go first
     scratch = Path(tempfile.mkdtemp(prefix=".build-", dir=cache))
     try:
         with Steps(cache / f"{result.name}.log") as steps:
@@ -334,7 +336,7 @@ def build(cache: Path, result: Path) -> None:
             tree, env = scratch / TREE, go_environment(scratch)
             generate_openapi(steps, scratch, tree, env)
             made = compile_servers(steps, scratch, tree, env)
-            if result.exists():  # incomplete, or we would not be here: somebody deleted parts of it
+            if result.exists():  # incomplete: parts of it were deleted
                 shutil.rmtree(result)
             made.rename(result)
             steps.say(f"done: {result / 'bin'}")
@@ -343,11 +345,11 @@ def build(cache: Path, result: Path) -> None:
 
 
 def ensure_built() -> Path:
-    """The folder of the programs, after building them if they are nowhere."""
+    """Return the folder of the programs; build them if they do not exist."""
     if named := os.environ.get("KUBEBUILDER_ASSETS"):
         if missing := missing_programs(Path(named)):
             raise BuildError(
-                f"KUBEBUILDER_ASSETS={named} lacks {', '.join(missing)} - add, or unset to build"
+                f"KUBEBUILDER_ASSETS={named} lacks {', '.join(missing)} - add them, or unset the variable to build them"
             )
         return Path(named)
     cache = cache_folder()
@@ -356,18 +358,18 @@ def ensure_built() -> Path:
         try:
             cache.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise BuildError(f"cannot make {cache}: {error.strerror} - set XDG_CACHE_HOME") from error
+            raise BuildError(f"cannot create {cache}: {error.strerror} - set XDG_CACHE_HOME") from error
         with locked(cache):
-            if missing_programs(result / "bin"):  # or else the run that we waited for has built them
+            if missing_programs(result / "bin"):  # otherwise another run has built them while this one waited
                 build(cache, result)
     return result / "bin"
 
 
 def main() -> int:
-    """Build unless built; print where."""
+    """Build the programs if necessary, and print their folder."""
     shown = argparse.RawDescriptionHelpFormatter
     argparse.ArgumentParser(description=__doc__, formatter_class=shown).parse_args()
-    # SIGTERM as an exception, so that the scratch folder goes away and the compiler is ended.
+    # Turn SIGTERM into an exception, so that the scratch folder is deleted and the compiler is stopped.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         print(ensure_built())
@@ -375,7 +377,7 @@ def main() -> int:
         print(f"build-kubernetes: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("build-kubernetes: interrupted; nothing was left behind", file=sys.stderr)
+        print("build-kubernetes: interrupted; no files were left", file=sys.stderr)
         return 130
     return 0
 

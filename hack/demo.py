@@ -1,8 +1,8 @@
-"""`make demo`: the embedded cluster, the operator, the samples, and a live view of what happens.
+"""`make demo`: run the embedded cluster with the operator and the samples, and show their states live.
 
-It applies `config/samples` as `kubectl apply --server-side` would, watches templates, services, caches and models until
-each is in the state that `config/samples/expected.yaml` names, and ends with tables of all of them. Exit code 0 only if
-each is in the state it should be in and never more than ten discovery Jobs were unfinished at once.
+The demo applies `config/samples` like `kubectl apply --server-side`, reads templates, services, caches and models until
+each is in the state that `config/samples/expected.yaml` lists, and prints tables of all of them. The exit code is 0 if
+every object is in its expected state and at most ten discovery Jobs were unfinished at any time, otherwise 1.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from demo_scene import Scene, shown
+from demo_state import Snapshot, shown
 from demo_views import final_view, live_view, plain_line
 from rich.console import Console
 from rich.live import Live
@@ -31,25 +31,25 @@ if TYPE_CHECKING:
 
 SAMPLES = Path(__file__).resolve().parent.parent / "config" / "samples"
 LIMIT = 10
-PATIENCE_SECONDS = 90.0
-UNDECIDED = "AIMService.ml-research.which-one"
+TIMEOUT_SECONDS = 90.0
+AMBIGUOUS = "AIMService.ml-research.which-one"
 
 
 def documents() -> Iterator[dict[str, Any]]:
-    """Every sample, in the order of the files' names."""
+    """Yield every sample, in the order of the file names."""
     for path in sorted(SAMPLES.glob("*.yaml")):
         yield from (item for item in yaml.safe_load_all(path.read_text(encoding="utf-8")) if item)
 
 
 def expectations() -> dict[str, tuple[str, str]]:
-    """Key -> state and reason."""
+    """Return the expected state and reason of each object, by key."""
     data = yaml.safe_load((SAMPLES / "expected.yaml").read_text(encoding="utf-8"))["data"]
     return {key: tuple(text.split()) for key, text in data.items()}
 
 
 async def play(client: Client, console: Console, began: float) -> bool:
-    """Apply, watch, judge."""
-    scene = Scene(expectations())
+    """Apply the samples and show their states; return whether all expectations are met."""
+    snapshot = Snapshot(expectations())
     served = await discover(client)
     for document in documents():
         group, _, version = document["apiVersion"].rpartition("/")
@@ -57,59 +57,61 @@ async def play(client: Client, console: Console, began: float) -> bool:
         if kind is None:
             raise SystemExit(f"the cluster does not serve {document['apiVersion']} {document['kind']}")
         await client.apply(kind.resource, document)
-    console.print(f"applied {SAMPLES.name}: {len(scene.expected)} objects are to come to a state")
-    end = time.monotonic() + PATIENCE_SECONDS
+    console.print(
+        f"applied {SAMPLES.name}: waiting until {len(snapshot.expected)} objects are in their expected states"
+    )
+    end = time.monotonic() + TIMEOUT_SECONDS
     if console.is_terminal:
         with Live(console=console, refresh_per_second=8, transient=True) as live:
-            while not scene.complete and time.monotonic() < end:
-                await scene.look(client)
-                live.update(live_view(scene, time.monotonic() - began, LIMIT))
+            while not snapshot.complete and time.monotonic() < end:
+                await snapshot.refresh(client)
+                live.update(live_view(snapshot, time.monotonic() - began, LIMIT))
                 await asyncio.sleep(0.1)
     else:
         last = ""
-        while not scene.complete and time.monotonic() < end:
-            await scene.look(client)
-            line = plain_line(scene, LIMIT)
+        while not snapshot.complete and time.monotonic() < end:
+            await snapshot.refresh(client)
+            line = plain_line(snapshot, LIMIT)
             if line != last:
                 console.print(f"{time.monotonic() - began:5.1f} s  {line}", highlight=False)
                 last = line
             await asyncio.sleep(0.5)
-    console.print(final_view(scene))
-    right, held = scene.complete, scene.most_running <= LIMIT
+    console.print(final_view(snapshot))
+    right, held = snapshot.complete, snapshot.most_running <= LIMIT
     console.print(
-        f"{scene.discovered} discoveries ran, never more than {scene.most_running} at once (limit {LIMIT}); "
-        f"{time.monotonic() - began:.0f} s in all",
+        f"{snapshot.discovered} discoveries ran, never more than {snapshot.most_running} at once (limit {LIMIT}); "
+        f"total time {time.monotonic() - began:.0f} s",
         highlight=False,
     )
     if right:
-        tell(scene, console)
+        explain(snapshot, console)
     else:
-        console.print("[bold red]not everything is in the state it should be in[/]")
+        console.print("[bold red]not every object is in its expected state[/]")
     if not held:
-        console.print("[bold red]the limit on discovery Jobs was broken[/]")
+        console.print("[bold red]the limit on discovery Jobs was exceeded[/]")
     return right and held
 
 
-def tell(scene: Scene, console: Console) -> None:
-    """What is worth a second look; and in the operator's own words, why a service has no template."""
+def explain(snapshot: Snapshot, console: Console) -> None:
+    """Explain the samples that fail on purpose, and print the message of a service without a template."""
     console.print(
-        "Not all are meant to be well: an image that nobody pushed, a GPU that no node\n"
-        "has, a model that nobody made, a source that wants a token. Each status says so.\n"
-        "Two services with the same overrides share the template derived for them.\n"
-        f"{shown(UNDECIDED)} cannot choose, and says why:"
+        "Some samples fail on purpose: an image, a GPU or a model does not exist, or a\n"
+        "source requires a token. The status of each object has the cause.\n"
+        "Two services with the same overrides share one derived template.\n"
+        f"{shown(AMBIGUOUS)} has no template, and its message says why:"
     )
-    console.print(scene.sights[UNDECIDED].message, style="dim", highlight=False)
+    console.print(snapshot.objects[AMBIGUOUS].message, style="dim", highlight=False)
 
 
 async def main() -> int:
-    """Run the demo; 0 when all is as it should be."""
+    """Run the demo and return its exit code."""
     configure_logging("error", "console")
     console, began = Console(), time.monotonic()
     console.print("starting an embedded Kubernetes cluster and the AIM operator in this process ...")
     with tempfile.TemporaryDirectory(prefix="demo-") as folder:
         settings = DevSettings(kubeconfig_out=Path(folder) / "kubeconfig", discovery_limit=LIMIT)
         async with dev_cluster(settings) as running:
-            console.print("look around meanwhile, from another terminal:")
+            console.print("To inspect it, run in another terminal:")
             console.print(
                 f"kubectl --kubeconfig {running.kubeconfig} get aim -A",
                 soft_wrap=True,

@@ -43,7 +43,10 @@ def test_programs_that_the_user_names_need_no_build(tmp_path: Path) -> None:
     ("cache", "environment", "remedy"),
     [
         pytest.param(
-            "", {"KUBEBUILDER_ASSETS": "/proc"}, "add, or unset to build", id="named folder is empty"
+            "",
+            {"KUBEBUILDER_ASSETS": "/proc"},
+            "add them, or unset the variable to build them",
+            id="named folder is empty",
         ),
         pytest.param("file/in/the/way", {}, "set XDG_CACHE_HOME", id="cache cannot be made"),
     ],
