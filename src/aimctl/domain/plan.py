@@ -11,7 +11,8 @@ Contract:
       :class:`WriteStatus`, which is skipped if it would change nothing.
     * A read (:class:`Get`, :class:`List`) makes the executor observe and decide again with its result, before any later
       action. Put reads first, and plan nothing that depends on their results.
-    * After a write other than the status, the executor observes and decides again, until a plan writes nothing more.
+    * After a write other than the status, the executor observes and decides again, until a plan writes nothing more. A
+      :class:`WriteStatus` that follows such a write is left to the next plan, which reports what the write has led to.
     * ``events`` of an action are recorded when it has changed something.
     * An action that the API server rejects does not keep later ones from being carried out. The rejection is in the
       next observation (:class:`Known`), and the executor tries the action again with increasing delays.

@@ -153,6 +153,9 @@ class PlanReconciler(Generic[O]):
                 self._gone(request)
                 return None
             plan = self._decide(observed.seen)
+            writes = plan.of_type(Create, Apply, Patch, Delete)
+            if self._rejections.retain(request, {action.key for action in writes}):
+                continue  # decide without rejections of what is no longer wanted
             if await run.carry_out(observed.obj, plan):
                 return self._end(request, observed, plan)
         raise run.conflict or NotSettledError(f"still not settled after {MAX_PASSES} passes: {run.last}")
@@ -164,8 +167,6 @@ class PlanReconciler(Generic[O]):
         self._settled(request, None, None)
 
     def _end(self, request: Request, observed: Observed[O], plan: Plan) -> Result | None:
-        writes = plan.of_type(Create, Apply, Patch, Delete)
-        self._rejections.retain(request, {action.key for action in writes})
         if self._logs is not None and not plan.of_type(ReadLog):
             self._logs.forget(request)
         self._settled(request, observed, plan)

@@ -120,6 +120,8 @@ class PlanRun:
         self.conflict = None
         settled = True
         for action in plan.actions:
+            if isinstance(action, WriteStatus) and not settled:
+                return False  # the next plan reports what the writes have led to
             if isinstance(action, Create | Apply | Patch | Delete):
                 if not self._due(action):
                     continue

@@ -74,16 +74,20 @@ class Rejections:
         self._entries.setdefault(request, {})[action.key] = entry
         return seconds
 
-    def retain(self, request: Request, keys: Collection[ActionKey]) -> None:
-        """Forget the rejections of an object's actions, except of those with these keys."""
-        entries = self._entries.get(request)
-        if entries is None:
-            return
-        for key in [key for key in entries if key not in keys]:
+    def retain(self, request: Request, keys: Collection[ActionKey]) -> bool:
+        """Forget the rejections of an object's actions, except of those with these keys.
+
+        Returns:
+            Whether there was anything to forget.
+        """
+        entries = self._entries.get(request, {})
+        obsolete = [key for key in entries if key not in keys]
+        for key in obsolete:
             del entries[key]
             self._limiter.forget((request, key))
-        if not entries:
+        if obsolete and not entries:
             del self._entries[request]
+        return bool(obsolete)
 
     def next_attempt(self, request: Request) -> float | None:
         """Seconds until the next action of an object may be tried again; None without rejections."""
