@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write src/aimctl/devcluster/builtin_types.json: the shapes of the built-in kinds the embedded server has.
+"""Write builtin_types.json in src/aimctl/devcluster/apiserver/builtin: the types of the built-in kinds.
 
     kubectl get --raw /openapi/v2 > swagger.json     # of any Kubernetes cluster; 1.20 was used
     hack/builtin_types.py swagger.json
@@ -252,4 +252,7 @@ class Completion:
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(__doc__)
-    main(Path(sys.argv[1]), Path(__file__).parents[1] / "src/aimctl/devcluster/builtin_types.json")
+    main(
+        Path(sys.argv[1]),
+        Path(__file__).parents[1] / "src/aimctl/devcluster/apiserver/builtin/builtin_types.json",
+    )

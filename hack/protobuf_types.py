@@ -1,4 +1,4 @@
-"""Write src/aimctl/devcluster/protobuf_types.json: the field numbers of Kubernetes' protobuf messages.
+"""Write src/aimctl/devcluster/apiserver/wire/protobuf_types.json: the field numbers of Kubernetes' protobuf messages.
 
 kubectl's typed commands (``create configmap``, ``auth can-i``) send protobuf. Its binary carries the descriptors of
 every message, compressed, so any kubectl up to 1.33 tells the numbers:
@@ -16,7 +16,7 @@ import sys
 import zlib
 from pathlib import Path
 
-TARGET = Path(__file__).parent.parent / "src/aimctl/devcluster/protobuf_types.json"
+TARGET = Path(__file__).parent.parent / "src/aimctl/devcluster/apiserver/wire/protobuf_types.json"
 ROOTS = (
     *("core", "apps", "batch", "rbac", "authorization", "authentication", "coordination"),
     *("events", "storage", "policy", "autoscaling"),

@@ -45,6 +45,7 @@ from aimctl.runtime.kube import (
     Resource,
     load_connection,
 )
+from aimctl.simulation import Simulation
 
 TEMPLATES = Resource.untyped("aim.silogen.ai", "v1alpha1", "AIMServiceTemplate", PLURAL)
 DISCOVERED = ("modelSources", "profile", "discovery")
@@ -210,7 +211,8 @@ class EmbeddedDriver(Driver):
 async def connected(kubeconfig: str | None) -> AsyncIterator[Driver]:
     clock = LoopClock()
     if kubeconfig is None:
-        async with DevCluster(clock=clock, controllers=False) as cluster:
+        add_ons = Simulation(clock=clock).add_ons
+        async with DevCluster(clock=clock, add_ons=add_ons, controllers=False) as cluster:
             endpoint = await cluster.serve()
             yield EmbeddedDriver(cluster, endpoint.url)
         return

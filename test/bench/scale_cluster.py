@@ -24,6 +24,7 @@ from aimctl.api import kinds
 from aimctl.devcluster import DevCluster
 from aimctl.kubetypes.builtin import NAMESPACES
 from aimctl.runtime.clock import LoopClock
+from aimctl.simulation import Simulation
 
 SERVICES_EACH, TEMPLATES_EACH, NAMESPACES_PER_MODEL = 20, 5, 10
 AT_ONCE = 8
@@ -138,9 +139,9 @@ class Scene:
 
 async def main() -> None:
     lines: asyncio.Queue[str] = asyncio.Queue()
-    async with DevCluster(
-        clock=LoopClock(), pace=0.0, events=False, kserve=True, kserve_seconds=0.0
-    ) as cluster:
+    clock = LoopClock()
+    simulation = Simulation(clock=clock, kserve=True, kserve_seconds=0.0)
+    async with DevCluster(clock=clock, add_ons=simulation.add_ons, pace=0.0, events=False) as cluster:
         scene = Scene(cluster)
         say(server=(await cluster.serve()).url)
         reading = asyncio.create_task(read_commands(lines.put_nowait))

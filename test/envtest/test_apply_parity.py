@@ -18,10 +18,10 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from aimctl.devcluster.apply import ApplyConflict, record_update, server_side_apply
-from aimctl.devcluster.fieldsets import fields_from_wire, fields_to_wire
-from aimctl.devcluster.merging import fields_of
-from aimctl.devcluster.schema import Schema
+from aimctl.devcluster.apiserver.apply.fieldsets import fields_from_wire, fields_to_wire
+from aimctl.devcluster.apiserver.apply.merging import fields_of
+from aimctl.devcluster.apiserver.apply.server_side import ApplyConflict, record_update, server_side_apply
+from aimctl.devcluster.apiserver.schema import Schema
 from support.adminapi import Api, eventually
 from support.controlplane import ControlPlane
 

@@ -9,16 +9,16 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from aimctl.devcluster.hub import GIB
-from aimctl.devcluster.kserve import INFERENCE_SERVICES, OUTCOME_ANNOTATION, inference_service_crd
-from aimctl.devcluster.machines import gpu_machine
-from aimctl.devcluster.volumes import STORAGE_CLASSES
+from aimctl.devcluster.controllers.volumes import STORAGE_CLASSES
 from aimctl.kubetypes.builtin import CRDS, JOBS, NODES, PODS, PVCS, SECRETS
 from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.kube.client import Client
 from aimctl.runtime.kube.errors import NotFound
 from aimctl.runtime.kube.http import HttpTransport
 from aimctl.runtime.kube.kubeconfig import from_kubeconfig
+from aimctl.simulation.hub import GIB
+from aimctl.simulation.kserve import INFERENCE_SERVICES, OUTCOME_ANNOTATION, inference_service_crd
+from aimctl.simulation.machines import gpu_machine
 from support.adminapi import eventually
 from support.devpods import claim_body, download_body, job_body, pod_body, pull_secret_body, secret_body
 from support.simulation import simulation

@@ -8,7 +8,7 @@ import random
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from aimctl.devcluster import ApiServer, MemoryTransport
+from aimctl.devcluster import ApiServer, Faults, MemoryTransport
 from aimctl.runtime.kube.transport import HttpRequest
 from aimctl.testing.virtualtime import virtual_clock
 
@@ -69,8 +69,11 @@ class Api:
     """A started server and a client."""
 
     def __init__(self, server: ApiServer | None = None, **options: Any) -> None:
+        self.faults = Faults(random.Random(1))
         if server is None:
-            server = ApiServer(clock=virtual_clock(), rng=random.Random(1), **options)
+            server = ApiServer(
+                clock=virtual_clock(), rng=random.Random(1), interceptor=self.faults, **options
+            )
             server.start()
         self.server = server
         self.transport = MemoryTransport(server, user_agent="tester/1.0")

@@ -28,13 +28,13 @@ import yaml
 
 from aimctl.api.generate import manifests
 from aimctl.api.v1alpha1 import KINDS
-from aimctl.devcluster import DevCluster
 from aimctl.devcluster.faults import Match, Refuse
-from aimctl.devcluster.kserve import inference_service_crd
 from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.kube.client import Client
 from aimctl.runtime.kube.http import HttpTransport
 from aimctl.runtime.kube.kubeconfig import from_kubeconfig
+from aimctl.simulation import RegistryFront, inference_service_crd
+from support.aim_cluster import aim_cluster
 from support.controlplane import ControlPlane
 from support.kubectl import Kubectl
 from support.simulation import simulation
@@ -42,6 +42,8 @@ from support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from aimctl.devcluster import DevCluster
 
 __all__ = ["API_VERSION", "OPERATOR_NAMESPACE", "RunningCluster", "server_kind"]
 
@@ -144,10 +146,12 @@ class RunningCluster:
             await self._stop.wait()
 
     async def _start_embedded(self, stack: AsyncExitStack) -> None:
-        self._dev = await stack.enter_async_context(DevCluster(clock=LoopClock(), pace=PACE, kserve=True))
+        cluster, simulation = aim_cluster(clock=LoopClock(), pace=PACE, kserve=True)
+        self._dev = await stack.enter_async_context(cluster)
         await self._dev.serve()
-        self.registry, self._volumes = self._dev.registry, self._dev.volumes
-        self.registry_url = (await self._dev.serve_registry()).url
+        self.registry, self._volumes = simulation.registry, cluster.volumes
+        front = await stack.enter_async_context(RegistryFront(simulation.registry))
+        self.registry_url = front.endpoint.url
         self._dev.write_kubeconfig(self.kubeconfig)
 
     async def _start_real(self, stack: AsyncExitStack) -> None:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from aimctl.api import kinds
-from aimctl.devcluster import Catalogue
+from aimctl.controllers import kinds
 from aimctl.kubetypes.builtin import SECRETS
+from aimctl.simulation import Catalogue
 
 if TYPE_CHECKING:
     from support.operator import World

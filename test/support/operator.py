@@ -25,21 +25,24 @@ from aimctl.api import kinds
 from aimctl.api.crd import crd
 from aimctl.api.v1alpha1 import KINDS
 from aimctl.controllers.operator import OperatorOptions, add_operator
-from aimctl.devcluster import DevCluster
+from aimctl.devcluster.apiserver.memory_transport import MemoryTransport
 from aimctl.devcluster.faults import Refuse
-from aimctl.devcluster.memory_transport import MemoryTransport
 from aimctl.kubetypes.builtin import JOBS, NAMESPACES, NODES, PODS
 from aimctl.runtime.kube.client import Client
 from aimctl.runtime.kube.errors import ConnectionFailed
 from aimctl.runtime.manager import LeaderElectionOptions, LeaderLost, Manager, ManagerOptions
-from aimctl.testing.registry import simulated_registry
+from aimctl.simulation import kserve_add_on
 from aimctl.testing.virtualtime import virtual_clock
+from support.aim_cluster import aim_cluster
 from support.ledger import OPERATOR_NAMESPACE, Ledger
+from support.simulated_registry import simulated_registry
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
+    from aimctl.devcluster import DevCluster
     from aimctl.runtime.kube.transport import HttpRequest
+    from aimctl.simulation import SimulatedRegistry, Simulation
 
 _ECHO_SECONDS = 0.02
 """After a state was reached: reconciles that its own events asked for would hide that a later event asks nobody."""
@@ -118,6 +121,7 @@ class Replica:
     def __init__(
         self,
         cluster: DevCluster,
+        registry: SimulatedRegistry,
         identity: str,
         *,
         election: bool,
@@ -135,7 +139,9 @@ class Replica:
             identity=identity,
             rng=random.Random(seed),
         )
-        self.admission = add_operator(self.manager, options, simulated_registry(cluster))
+        self.admission = add_operator(
+            self.manager, options, simulated_registry(registry, clock=cluster.clock)
+        )
         self._stop = asyncio.Event()
         self.task = asyncio.get_running_loop().create_task(self.manager.run(self._stop), name=identity)
         self.task.add_done_callback(lambda task: task.cancelled() or task.exception())
@@ -176,8 +182,9 @@ class Replica:
 class World:
     """See the module."""
 
-    def __init__(self, cluster: DevCluster, seed: int) -> None:
+    def __init__(self, cluster: DevCluster, simulation: Simulation, seed: int) -> None:
         self.cluster = cluster
+        self.simulation = simulation
         self.faults = cluster.faults
         self.client = Client(
             MemoryTransport(cluster.server, user_agent="test", internal=True),
@@ -189,6 +196,10 @@ class World:
         self._seed = seed
         self._started = 0
         self._namespaces = {"default", OPERATOR_NAMESPACE}
+
+    async def install_kserve(self) -> None:
+        """Install KServe in the running cluster."""
+        await self.cluster.install(kserve_add_on(self.simulation.catalogue))
 
     @property
     def now(self) -> float:
@@ -203,6 +214,7 @@ class World:
         identity = identity or f"manager-{self._started}"
         replica = Replica(
             self.cluster,
+            self.simulation.registry,
             identity,
             election=election,
             options=OperatorOptions(**options),
@@ -392,11 +404,12 @@ def _crds() -> list[dict[str, Any]]:
 async def world(*, seed: int = 0, events: bool = False, **cluster_options: Any) -> AsyncIterator[World]:
     """A cluster with a witness, and no manager yet. What a manager raised is raised at the end.
 
-    Options are those of ClusterOptions; ``events`` says whether the cluster's own parts write Events.
+    Options are those of ClusterOptions and Simulation; ``events`` says whether the cluster's own parts write Events.
     """
     cluster_options = {"crds": _crds(), "events": events, **cluster_options}
-    async with DevCluster(clock=virtual_clock(), rng=random.Random(seed), **cluster_options) as cluster:
-        made = World(cluster, seed)
+    cluster, simulation = aim_cluster(clock=virtual_clock(), rng=random.Random(seed), **cluster_options)
+    async with cluster:
+        made = World(cluster, simulation, seed)
         try:
             yield made
         finally:

@@ -13,8 +13,8 @@ import yaml
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from aimctl.devcluster.access import User
-    from aimctl.devcluster.requests import RequestInfo
+    from aimctl.devcluster.apiserver.access import User
+    from aimctl.devcluster.apiserver.wire.requests import RequestInfo
 
 __all__ = ["Grant", "Roles"]
 

@@ -4,7 +4,7 @@
         run("aimctl", "manager", "--kubeconfig", served.kubeconfig())
         served.ask(lambda client: client.list(TEMPLATES))
 
-Options are those of ``ClusterOptions``. Everything here may be called from the test's thread.
+Options are those of ``ClusterOptions`` and ``Simulation``. Everything here may be called from the test's thread.
 """
 
 from __future__ import annotations
@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import yaml
 
-from aimctl.devcluster import DevCluster
-from aimctl.devcluster.memory_transport import MemoryTransport
+from aimctl.devcluster.apiserver.memory_transport import MemoryTransport
 from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.kube.client import Client
 from aimctl.runtime.kube.discovery import discover
+from support.aim_cluster import aim_cluster
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
     from pathlib import Path
+
+    from aimctl.devcluster import DevCluster
 
 __all__ = ["ServedCluster"]
 
@@ -62,7 +64,8 @@ class ServedCluster:
             self._loop.close()
 
     async def _run(self) -> None:
-        async with DevCluster(clock=LoopClock(), **self._options) as cluster:
+        cluster, _ = aim_cluster(clock=LoopClock(), **self._options)
+        async with cluster:
             self.url = (await cluster.serve()).url
             self._cluster = cluster
             self._up.set()

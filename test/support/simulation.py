@@ -15,18 +15,18 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aimctl.devcluster import SimulatedRegistry
-from aimctl.devcluster.catalogue import Catalogue
-from aimctl.devcluster.downloads import Downloads
-from aimctl.devcluster.happenings import Happenings
-from aimctl.devcluster.kserve import READY_SECONDS, SimulatedKServe
-from aimctl.devcluster.kubelet import KubeletServer
-from aimctl.devcluster.logbook import LogBook
-from aimctl.devcluster.machines import default_machines
-from aimctl.devcluster.node import SimulatedNodes
-from aimctl.devcluster.registry_front import RegistryFront
-from aimctl.devcluster.volumes import DEFAULT_CLASS_ANNOTATION, STORAGE_CLASSES, VolumeProvisioner
+from aimctl.devcluster.controllers.volumes import DEFAULT_CLASS_ANNOTATION, STORAGE_CLASSES, VolumeProvisioner
+from aimctl.devcluster.machinery.events import EventRecorder
+from aimctl.devcluster.node.kubelet import KubeletServer
+from aimctl.devcluster.node.logs import LogBook
+from aimctl.devcluster.node.nodes import SimulatedNodes
 from aimctl.runtime.kube.errors import AlreadyExists
+from aimctl.simulation import SimulatedRegistry
+from aimctl.simulation.catalogue import Catalogue
+from aimctl.simulation.downloads import Downloads
+from aimctl.simulation.kserve import READY_SECONDS, SimulatedKServe
+from aimctl.simulation.machines import gpu_machines
+from aimctl.simulation.registry_front import RegistryFront
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -76,8 +76,8 @@ async def simulation(
     logs = LogBook(clock=clock)
     downloads, registry = Downloads(known), SimulatedRegistry(known, clock=clock)
 
-    def happenings(component: str) -> Happenings:
-        return Happenings(client, clock=clock, component=component)
+    def recorder(component: str) -> EventRecorder:
+        return EventRecorder(client, clock=clock, component=component)
 
     async with AsyncExitStack() as stack:
         kubelet = await stack.enter_async_context(KubeletServer(logs, clock=clock))
@@ -87,21 +87,21 @@ async def simulation(
         nodes = SimulatedNodes(
             client,
             clock=clock,
-            machines=default_machines(),
+            machines=gpu_machines(),
             programs=[downloads, known],
-            happenings=happenings("kubelet"),
+            events=recorder("kubelet"),
             pace=pace,
             kubelet_port=kubelet.port,
             logs=logs,
         )
-        volumes = VolumeProvisioner(client, clock=clock, happenings=happenings("provisioner"))
+        volumes = VolumeProvisioner(client, clock=clock, events=recorder("provisioner"))
         serving = None
         if kserve:
             serving = SimulatedKServe(
                 client,
                 clock=clock,
                 catalogue=known,
-                happenings=happenings("kserve"),
+                events=recorder("kserve"),
                 ready_seconds=READY_SECONDS * pace,
             )
         parts = [part for part in (nodes, volumes if storage else None, serving) if part is not None]

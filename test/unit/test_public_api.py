@@ -38,6 +38,7 @@ UPSTAIRS = (
     "aimctl.domain",
     "aimctl.controllers",
     "aimctl.devcluster",
+    "aimctl.simulation",
     "aimctl.cli",
     "aimctl.testing",
 )

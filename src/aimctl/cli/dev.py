@@ -16,11 +16,11 @@ from aimctl.cli.connect import ask
 from aimctl.controllers.operator import OperatorOptions, add_operator
 from aimctl.controllers.options import ALL_REGISTRIES
 from aimctl.devcluster import DevCluster
-from aimctl.devcluster.catalogue import Catalogue, CatalogueError
-from aimctl.devcluster.persist import JournalUnusable
+from aimctl.devcluster.storage.journal import JournalUnusable
 from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.kube import ConnectionInfo, HttpTransport
 from aimctl.runtime.manager import Manager, configure_logging, stop_on_signals
+from aimctl.simulation import Catalogue, CatalogueError, RegistryFront, Simulation
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -63,15 +63,17 @@ async def dev_cluster(settings: DevSettings) -> AsyncIterator[RunningDev]:
         CommandError: the port is taken, or a file cannot be used; the text names it.
     """
     clock = LoopClock()
-    catalogue = _catalogue(settings.catalogue)
+    simulation = Simulation(
+        clock=clock,
+        catalogue=_catalogue(settings.catalogue),
+        kserve=settings.kserve,
+        progress_seconds=_PROGRESS_SECONDS,
+    )
     try:
-        async with DevCluster(
-            clock=clock,
-            data_file=settings.data,
-            catalogue=catalogue,
-            kserve=settings.kserve,
-            progress_seconds=_PROGRESS_SECONDS,
-        ) as cluster:
+        async with (
+            DevCluster(clock=clock, data_file=settings.data, add_ons=simulation.add_ons) as cluster,
+            RegistryFront(simulation.registry) as registry,
+        ):
             try:
                 endpoint = await cluster.serve(port=settings.port)
             except OSError as error:
@@ -84,9 +86,9 @@ async def dev_cluster(settings: DevSettings) -> AsyncIterator[RunningDev]:
                     folder = files.enter_context(tempfile.TemporaryDirectory(prefix="aimctl-dev-"))
                     target = Path(folder) / "kubeconfig"
                 kubeconfig = _write_kubeconfig(cluster, target.absolute())
-                registry = await cluster.serve_registry()
-                async with _operator(settings, endpoint.url, registry.url, clock):
-                    yield RunningDev(cluster, endpoint.url, registry.url, kubeconfig)
+                registry_url = registry.endpoint.url
+                async with _operator(settings, endpoint.url, registry_url, clock):
+                    yield RunningDev(cluster, endpoint.url, registry_url, kubeconfig)
     except JournalUnusable as error:
         raise CommandError(f"--data: {error}") from error
 

@@ -2,19 +2,23 @@
 tests.
 """
 
-from aimctl.devcluster.access import Authenticator as Authenticator
-from aimctl.devcluster.access import DenyRule as DenyRule
-from aimctl.devcluster.access import DenyRules as DenyRules
-from aimctl.devcluster.access import User as User
-from aimctl.devcluster.api import ApiResponse as ApiResponse
-from aimctl.devcluster.api import ApiServer as ApiServer
-from aimctl.devcluster.api import ApiServerOptions as ApiServerOptions
-from aimctl.devcluster.catalogue import Catalogue as Catalogue
-from aimctl.devcluster.catalogue import CatalogueError as CatalogueError
+from aimctl.devcluster.add_ons import AddOn as AddOn
+from aimctl.devcluster.add_ons import Host as Host
+from aimctl.devcluster.apiserver.access import Authenticator as Authenticator
+from aimctl.devcluster.apiserver.access import DenyRule as DenyRule
+from aimctl.devcluster.apiserver.access import DenyRules as DenyRules
+from aimctl.devcluster.apiserver.access import User as User
+from aimctl.devcluster.apiserver.http import Endpoint as Endpoint
+from aimctl.devcluster.apiserver.http import HttpFront as HttpFront
+from aimctl.devcluster.apiserver.memory_transport import MemoryTransport as MemoryTransport
+from aimctl.devcluster.apiserver.server import ApiServer as ApiServer
+from aimctl.devcluster.apiserver.server import ApiServerOptions as ApiServerOptions
+from aimctl.devcluster.apiserver.wire.responses import ApiResponse as ApiResponse
 from aimctl.devcluster.cluster import ClusterOptions as ClusterOptions
 from aimctl.devcluster.cluster import DevCluster as DevCluster
-from aimctl.devcluster.cluster import NotSettled as NotSettled
-from aimctl.devcluster.downloads import Downloads as Downloads
+from aimctl.devcluster.controllers.job_plan import JobBackoff as JobBackoff
+from aimctl.devcluster.controllers.volumes import VolumeProvisioner as VolumeProvisioner
+from aimctl.devcluster.faults import Action as Action
 from aimctl.devcluster.faults import Answer as Answer
 from aimctl.devcluster.faults import CutStream as CutStream
 from aimctl.devcluster.faults import Delay as Delay
@@ -25,42 +29,29 @@ from aimctl.devcluster.faults import Match as Match
 from aimctl.devcluster.faults import Refuse as Refuse
 from aimctl.devcluster.faults import Silence as Silence
 from aimctl.devcluster.faults import StaleRead as StaleRead
-from aimctl.devcluster.happenings import Happenings as Happenings
-from aimctl.devcluster.http import Endpoint as Endpoint
-from aimctl.devcluster.http import HttpFront as HttpFront
-from aimctl.devcluster.hub import DownloadEntry as DownloadEntry
-from aimctl.devcluster.jobplan import JobBackoff as JobBackoff
-from aimctl.devcluster.kserve import SimulatedKServe as SimulatedKServe
-from aimctl.devcluster.kserve import inference_service_crd as inference_service_crd
-from aimctl.devcluster.kubelet import KubeletServer as KubeletServer
-from aimctl.devcluster.logbook import LogBook as LogBook
-from aimctl.devcluster.machines import Machine as Machine
-from aimctl.devcluster.machines import gpu_machine as gpu_machine
-from aimctl.devcluster.memory_transport import MemoryTransport as MemoryTransport
-from aimctl.devcluster.node import SimulatedNodes as SimulatedNodes
-from aimctl.devcluster.persist import FileJournal as FileJournal
-from aimctl.devcluster.persist import JournalUnusable as JournalUnusable
-from aimctl.devcluster.programs import Behaviour as Behaviour
-from aimctl.devcluster.programs import ContainerCall as ContainerCall
-from aimctl.devcluster.programs import MountedVolume as MountedVolume
-from aimctl.devcluster.programs import Program as Program
-from aimctl.devcluster.programs import RunResult as RunResult
-from aimctl.devcluster.registry import RegistryAnswer as RegistryAnswer
-from aimctl.devcluster.registry import RegistryCall as RegistryCall
-from aimctl.devcluster.registry import RegistryFault as RegistryFault
-from aimctl.devcluster.registry import SimulatedRegistry as SimulatedRegistry
-from aimctl.devcluster.registry_front import RegistryFront as RegistryFront
-from aimctl.devcluster.volumes import VolumeProvisioner as VolumeProvisioner
+from aimctl.devcluster.machinery.events import EventRecorder as EventRecorder
+from aimctl.devcluster.machinery.settling import NotSettled as NotSettled
+from aimctl.devcluster.node.kubelet import KubeletServer as KubeletServer
+from aimctl.devcluster.node.logs import LogBook as LogBook
+from aimctl.devcluster.node.machines import Machine as Machine
+from aimctl.devcluster.node.nodes import SimulatedNodes as SimulatedNodes
+from aimctl.devcluster.node.programs import Behaviour as Behaviour
+from aimctl.devcluster.node.programs import ContainerCall as ContainerCall
+from aimctl.devcluster.node.programs import MountedVolume as MountedVolume
+from aimctl.devcluster.node.programs import Program as Program
+from aimctl.devcluster.node.programs import RunResult as RunResult
+from aimctl.devcluster.storage.journal import FileJournal as FileJournal
+from aimctl.devcluster.storage.journal import JournalUnusable as JournalUnusable
 
 __all__ = [
+    "Action",
+    "AddOn",
     "Answer",
     "ApiResponse",
     "ApiServer",
     "ApiServerOptions",
     "Authenticator",
     "Behaviour",
-    "Catalogue",
-    "CatalogueError",
     "ClusterOptions",
     "ContainerCall",
     "CutStream",
@@ -68,14 +59,13 @@ __all__ = [
     "DenyRule",
     "DenyRules",
     "DevCluster",
-    "DownloadEntry",
-    "Downloads",
     "Endpoint",
+    "EventRecorder",
     "Fault",
     "Faults",
     "FileJournal",
     "Gone410",
-    "Happenings",
+    "Host",
     "HttpFront",
     "JobBackoff",
     "JournalUnusable",
@@ -88,18 +78,10 @@ __all__ = [
     "NotSettled",
     "Program",
     "Refuse",
-    "RegistryAnswer",
-    "RegistryCall",
-    "RegistryFault",
-    "RegistryFront",
     "RunResult",
     "Silence",
-    "SimulatedKServe",
     "SimulatedNodes",
-    "SimulatedRegistry",
     "StaleRead",
     "User",
     "VolumeProvisioner",
-    "gpu_machine",
-    "inference_service_crd",
 ]

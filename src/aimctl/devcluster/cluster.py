@@ -1,107 +1,97 @@
-"""The embedded cluster: API server, controllers and simulated nodes in one process, one event loop.
+"""The embedded cluster: API server, controllers and simulated nodes in one process and one event loop.
 
     async with DevCluster(clock=LoopClock()) as cluster:
         client = cluster.client()
         ...
 
 Contract:
-    * Entered means ready: namespaces with their service accounts, storage class, CRDs and Nodes are there,
-      and every controller follows its kinds. Leaving stops everything and closes the data file.
-    * Without :meth:`DevCluster.serve` there are no sockets and no threads, so it works in virtual time.
-    * Faults hit whoever uses :meth:`DevCluster.transport` or the served port, never the cluster's own parts.
-    * With a data file, state outlives the process; nodes come back as machines do after a reboot.
+    * After entering, the cluster is ready: namespaces with their service accounts, storage class, CRDs and Nodes exist,
+      and every controller has synced. Leaving stops everything and closes the data file.
+    * Without :meth:`DevCluster.serve` there are no sockets and no threads, so the cluster works in virtual time.
+    * Faults affect clients of :meth:`DevCluster.transport` and of the served port, never the cluster's own parts.
+    * With a data file, state outlives the process. Nodes then restart as machines do after a reboot.
 
-Invariant: all tasks belong to one TaskGroup that the ``async with`` owns; a part that fails ends the block.
+Invariant: all tasks belong to one TaskGroup that the ``async with`` owns. A part that fails ends the block.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self, final
+from typing import TYPE_CHECKING, Any, Self, final
 
-from aimctl.devcluster.accounts import ServiceAccountController
-from aimctl.devcluster.api import ApiServer
-from aimctl.devcluster.catalogue import Catalogue
-from aimctl.devcluster.downloads import PROGRESS_SECONDS, Downloads
-from aimctl.devcluster.gc import GarbageCollector
-from aimctl.devcluster.happenings import Happenings
-from aimctl.devcluster.http import Endpoint, HttpFront
-from aimctl.devcluster.jobplan import JobBackoff
-from aimctl.devcluster.jobs import JobController
-from aimctl.devcluster.kserve import READY_SECONDS, SimulatedKServe, inference_service_crd
+from aimctl.devcluster.apiserver.http import Endpoint, HttpFront
+from aimctl.devcluster.apiserver.memory_transport import MemoryTransport
+from aimctl.devcluster.apiserver.server import ApiServer
+from aimctl.devcluster.controllers.claim_protection import ClaimProtection
+from aimctl.devcluster.controllers.garbage_collector import GarbageCollector
+from aimctl.devcluster.controllers.job_plan import JobBackoff
+from aimctl.devcluster.controllers.jobs import JobController
+from aimctl.devcluster.controllers.service_accounts import ServiceAccountController
+from aimctl.devcluster.controllers.volumes import DEFAULT_CLASS_ANNOTATION, STORAGE_CLASSES, VolumeProvisioner
+from aimctl.devcluster.faults import Faults
 from aimctl.devcluster.kubeconfig import write_kubeconfig
-from aimctl.devcluster.machines import default_machines
-from aimctl.devcluster.memory_transport import MemoryTransport
-from aimctl.devcluster.node import SimulatedNodes
-from aimctl.devcluster.persist import FileJournal
-from aimctl.devcluster.protection import ClaimProtection
-from aimctl.devcluster.registry import SimulatedRegistry
-from aimctl.devcluster.registry_front import RegistryFront
-from aimctl.devcluster.volumes import DEFAULT_CLASS_ANNOTATION, STORAGE_CLASSES, VolumeProvisioner
+from aimctl.devcluster.machinery.events import EventRecorder
+from aimctl.devcluster.machinery.settling import settled
+from aimctl.devcluster.node.machines import default_machines
+from aimctl.devcluster.node.nodes import SimulatedNodes
+from aimctl.devcluster.storage.journal import FileJournal
 from aimctl.kubetypes.builtin import CRDS, NAMESPACES
 from aimctl.runtime.kube.client import Client
 from aimctl.runtime.kube.errors import AlreadyExists
 
 if TYPE_CHECKING:
-    import random
     from collections.abc import Iterable, Mapping, Sequence
     from types import TracebackType
 
-    from aimctl.devcluster.faults import Faults
-    from aimctl.devcluster.machines import Machine
-    from aimctl.devcluster.mirror import Mirror, Worker
-    from aimctl.devcluster.programs import Program
+    from aimctl.devcluster.add_ons import AddOn
+    from aimctl.devcluster.machinery.controller import Controller
+    from aimctl.devcluster.node.machines import Machine
+    from aimctl.devcluster.node.programs import Program
     from aimctl.kubetypes import Resource
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.kube.transport import Transport
 
-__all__ = ["ClusterOptions", "DevCluster", "NotSettled"]
+__all__ = ["ClusterOptions", "DevCluster"]
 
 _STEP_SECONDS = 0.01
 _READY_SECONDS = 30.0
 _SETTLE_SECONDS = 60.0
 _EVERY_NAMESPACE = ("default", "kube-system", "kube-public", "kube-node-lease")
-_NAMESPACES = ("kaiwo-system",)
-
-
-class NotSettled(TimeoutError):  # noqa: N818 - named for what is so
-    """The cluster's own parts did not come to rest in time; the text says which had work left."""
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class ClusterOptions:
-    """How the cluster behaves.
+    """What the cluster consists of and how it behaves.
 
     Attributes:
-        machines: the simulated nodes.
-        catalogue: what images answer.
-        programs: asked before the catalogue what a container does.
-        crds: manifests to install; None takes those of the AIM kinds.
-        namespaces: made besides those every cluster has.
-        storage_class: name of the default StorageClass; "" makes none.
+        add_ons: extensions, installed in this order.
+        machines: the simulated nodes; None takes those of the add-ons or, if they have none, two plain machines.
+        programs: decide what containers do, before those of the add-ons. Without any program, every image exists and
+            every container succeeds after two seconds.
+        crds: CustomResourceDefinitions to install.
+        namespaces: created in addition to those of every cluster.
+        storage_class: name of the default StorageClass; "" creates none.
         pace: multiplies pull and run times of containers; 0 makes them instant.
         termination_seconds: from a pod's deletion until its containers have ended, before ``pace``. A Job is Failed so
             long before its pods are gone, as it may be up to Kubernetes 1.30.
         job_backoff: pauses between a Job's failed pods.
         provision_seconds: until a claim is bound.
-        heartbeat_seconds: period of the nodes' heartbeats; None for none.
-        events: whether the parts write Events (``kubectl describe`` shows them).
-        progress_seconds: between two lines of a download's log, before ``pace``.
-        kserve: whether a simulated KServe is installed, see :meth:`DevCluster.install_kserve`.
-        kserve_seconds: from an InferenceService's spec to its outcome, before ``pace``.
-        controllers: False leaves the API server alone: no Jobs, nodes, volumes or garbage collection.
+        heartbeat_seconds: period of the nodes' heartbeats; None disables them.
+        events: whether the cluster's parts write Events, which ``kubectl describe`` shows.
+        controllers: False runs the API server alone: no Jobs, nodes, volumes or garbage collection.
     """
 
-    machines: Sequence[Machine] = field(default_factory=default_machines)
-    catalogue: Catalogue = field(default_factory=Catalogue.default)
+    add_ons: Sequence[AddOn] = ()
+    machines: Sequence[Machine] | None = None
     programs: Sequence[Program] = ()
-    crds: Sequence[Mapping[str, Any]] | None = None
-    namespaces: Sequence[str] = _NAMESPACES
+    crds: Sequence[Mapping[str, Any]] = ()
+    namespaces: Sequence[str] = ()
     storage_class: str = "standard"
     pace: float = 1.0
     termination_seconds: float = 0.0
@@ -109,21 +99,18 @@ class ClusterOptions:
     provision_seconds: float = 0.0
     heartbeat_seconds: float | None = None
     events: bool = True
-    progress_seconds: float = PROGRESS_SECONDS
-    kserve: bool = False
-    kserve_seconds: float = READY_SECONDS
     controllers: bool = True
 
 
 @final
 class DevCluster:
-    """See the module.
+    """A cluster that runs while its context is entered.
 
     Args:
-        clock: all times; a virtual one in virtual time.
-        options: how it behaves; keyword arguments beside it override single fields.
+        clock: source of all times; a virtual one in virtual time.
+        options: see :class:`ClusterOptions`; further keyword arguments override single fields.
         data_file: where state outlives the process; None keeps it in memory.
-        rng: seeds uids and names; give one for runs that repeat exactly.
+        rng: seeds uids, names and injected faults; pass one for runs that repeat exactly.
     """
 
     def __init__(
@@ -137,55 +124,52 @@ class DevCluster:
     ) -> None:
         self.options = replace(options or ClusterOptions(), **fields)
         self.clock = clock
+        rng = rng or random.Random()  # noqa: S311 - names and jitter, no secrets
+        self.faults = Faults(rng)
+        """Faults that affect clients outside the cluster."""
         journal = None if data_file is None else FileJournal(Path(data_file))
-        self.server = ApiServer(clock=clock, journal=journal, rng=rng)
+        self.server = ApiServer(clock=clock, journal=journal, rng=rng, interceptor=self.faults)
         self._inside = MemoryTransport(self.server, user_agent="aimctl-devcluster", internal=True)
         self._stack = AsyncExitStack()
         self._endpoint: Endpoint | None = None
+        self._tasks: asyncio.TaskGroup | None = None
+        self._installed: set[str] = set()
+        self._extra: list[Controller] = []
         self.jobs = JobController(
-            self._part("job-controller"),
+            self.internal_client("job-controller"),
             clock=clock,
-            happenings=self._happenings("job-controller"),
+            events=self.event_recorder("job-controller"),
             backoff=self.options.job_backoff,
         )
         self.volumes = VolumeProvisioner(
-            self._part("volume-provisioner"),
+            self.internal_client("volume-provisioner"),
             clock=clock,
-            happenings=self._happenings("volume-provisioner"),
+            events=self.event_recorder("volume-provisioner"),
             seconds=self.options.provision_seconds,
         )
-        self.protection = ClaimProtection(self._part("claim-protection"), clock=clock)
+        self.protection = ClaimProtection(self.internal_client("claim-protection"), clock=clock)
         self.collector = GarbageCollector(
-            self._part("garbage-collector"), clock=clock, kinds=self._collectable
+            self.internal_client("garbage-collector"), clock=clock, kinds=self._collectable
         )
-        self.accounts = ServiceAccountController(self._part("service-account-controller"), clock=clock)
-        self.downloads = Downloads(self.options.catalogue, progress_seconds=self.options.progress_seconds)
-        self.registry = SimulatedRegistry(self.options.catalogue, clock=clock)
+        self.accounts = ServiceAccountController(
+            self.internal_client("service-account-controller"), clock=clock
+        )
         self.node = SimulatedNodes(
-            self._part("kubelet"),
+            self.internal_client("kubelet"),
             clock=clock,
-            machines=self.options.machines,
-            programs=[*self.options.programs, self.downloads, self.options.catalogue],
-            happenings=self._happenings("kubelet"),
+            machines=self._machines(),
+            programs=self.options.programs,
+            events=self.event_recorder("kubelet"),
             pace=self.options.pace,
             termination_seconds=self.options.termination_seconds,
             heartbeat_seconds=self.options.heartbeat_seconds,
         )
-        self.kserve = SimulatedKServe(
-            self._part("kserve"),
-            clock=clock,
-            catalogue=self.options.catalogue,
-            happenings=self._happenings("kserve"),
-            ready_seconds=self.options.kserve_seconds * self.options.pace,
-        )
-        self._kserve_runs: asyncio.Task[None] | None = None
-        self._tasks: asyncio.TaskGroup | None = None
         self.server.logs = self.node.logs
 
     @property
-    def faults(self) -> Faults:
-        """What goes wrong for those outside."""
-        return self.server.faults
+    def pace(self) -> float:
+        """``ClusterOptions.pace``."""
+        return self.options.pace
 
     async def __aenter__(self) -> Self:
         """Start; returns when the cluster is ready.
@@ -196,15 +180,16 @@ class DevCluster:
         async with AsyncExitStack() as stack:
             stack.callback(self.server.close)
             self.server.start()
-            await self._furnish()
-            tasks = await stack.enter_async_context(asyncio.TaskGroup())
+            await self._create_defaults()
+            for add_on in self.options.add_ons:
+                await self._prepare(add_on)
+            self._tasks = await stack.enter_async_context(asyncio.TaskGroup())
+            self._stack = stack
             if self.options.controllers:
-                running = [tasks.create_task(part.run()) for part in self._parts()]
-                stack.callback(_cancel, running)
-                self._tasks = tasks
-                stack.callback(self._end_kserve)
-                if self.options.kserve:
-                    await self.install_kserve()
+                for part in self._parts():
+                    self._start(part)
+                for add_on in self.options.add_ons:
+                    self._start_controllers(add_on)
                 async with asyncio.timeout(_READY_SECONDS):
                     await self._ready()
             self._stack = stack.pop_all()
@@ -213,19 +198,28 @@ class DevCluster:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        """Stop all parts, then the server. An error of the block leaves it as it is, in no group."""
+        """Stop all parts, then the server. An exception of the block is not wrapped in a group."""
         if error is None or isinstance(error, asyncio.CancelledError):
             return await self._stack.__aexit__(kind, error, trace)
         await self._stack.__aexit__(None, None, None)
         return None
 
     def transport(self, *, token: str | None = None, user_agent: str = "aimctl") -> Transport:
-        """A way to the API server without sockets; faults apply."""
+        """A transport to the API server without sockets; faults apply."""
         return MemoryTransport(self.server, token=token, user_agent=user_agent)
 
     def client(self, *, field_manager: str = "aimctl") -> Client:
-        """A client over a transport of its own."""
+        """A client over a transport of its own; faults apply."""
         return Client(self.transport(), clock=self.clock, field_manager=field_manager)
+
+    def internal_client(self, name: str) -> Client:
+        """A client for parts of the cluster: it may do everything, and no fault affects it."""
+        return Client(self._inside, clock=self.clock, field_manager=name)
+
+    def event_recorder(self, component: str) -> EventRecorder:
+        """Writes Events for a part of the cluster, if ``ClusterOptions.events`` is set."""
+        client = self.internal_client(component)
+        return EventRecorder(client, clock=self.clock, component=component, enabled=self.options.events)
 
     async def serve(self, host: str = "127.0.0.1", port: int = 0) -> Endpoint:
         """Listen for kubectl and other programs until the cluster stops; port 0 takes a free one.
@@ -241,15 +235,6 @@ class DevCluster:
         self._stack.push_async_callback(front.aclose)
         return self._endpoint
 
-    async def serve_registry(self, host: str = "127.0.0.1", port: int = 0) -> Endpoint:
-        """Listen as a mirror of all image registries until the cluster stops.
-
-        Raises:
-            OSError: the address cannot be bound.
-        """
-        front = await self._stack.enter_async_context(RegistryFront(self.registry, host=host, port=port))
-        return front.endpoint
-
     def write_kubeconfig(self, path: str | Path, *, namespace: str = "default", token: str = "") -> Path:
         """Write a kubeconfig for the served address, readable by its owner only; the file is replaced whole.
 
@@ -261,155 +246,105 @@ class DevCluster:
             raise RuntimeError("a kubeconfig needs an address: call serve() first")
         return write_kubeconfig(path, self._endpoint.url, namespace=namespace, token=token)
 
-    async def install(self, manifests: Iterable[Mapping[str, Any]]) -> None:
-        """Create CustomResourceDefinitions, or bring those that are there up to date."""
-        client = self._part("installer")
+    async def install(self, add_on: AddOn) -> None:
+        """Install an add-on in the running cluster. Does nothing if it is installed already.
+
+        Raises:
+            RuntimeError: the cluster is not running, or the add-on has controllers and the cluster has none.
+        """
+        if self._tasks is None:
+            raise RuntimeError(f"add-on {add_on.name!r} needs a running cluster: enter its context first")
+        if add_on.controllers and not self.options.controllers:
+            raise RuntimeError(f"add-on {add_on.name!r} has controllers: set ClusterOptions.controllers")
+        if add_on.name not in self._installed:
+            await self._prepare(add_on)
+            if self.options.controllers:
+                for machine in add_on.machines:
+                    await self.node.add_machine(machine)
+                self._start_controllers(add_on)
+
+    async def install_crds(self, manifests: Iterable[Mapping[str, Any]]) -> None:
+        """Create CustomResourceDefinitions, or update those that exist."""
+        client = self.internal_client("installer")
         for manifest in manifests:
             await client.apply(CRDS, manifest)
 
-    async def install_kserve(self) -> None:
-        """Serve InferenceServices, and say of each how it goes, from now on; harmless when repeated.
-
-        Raises:
-            RuntimeError: the cluster is not up, or has no controllers.
-        """
-        if self._tasks is None:
-            raise RuntimeError("a simulated KServe needs a cluster that is up, with its controllers")
-        await self.install([inference_service_crd()])
-        if self._kserve_runs is None:
-            self._kserve_runs = self._tasks.create_task(self.kserve.run())
-
-    def _end_kserve(self) -> None:
-        if self._kserve_runs is not None:
-            self._kserve_runs.cancel()
-
     async def settled(self, *, horizon_seconds: float = 0.0, timeout_seconds: float | None = None) -> None:
-        """Wait until the cluster's own parts have nothing to do.
+        """Wait until the cluster's controllers have nothing to do.
 
-        That is: every controller has seen the latest state of all its kinds, no key is dirty, and no timer
-        is due within ``horizon_seconds`` (a container that runs 2 s keeps a cluster with a horizon of 10 s
-        unsettled). Whoever else writes meanwhile may unsettle it again.
+        That is: every controller has seen the latest state of all its kinds, no key is queued, and no timer is due
+        within ``horizon_seconds`` (a container that runs for 2 s keeps a cluster with a horizon of 10 s unsettled).
+        Other clients that write meanwhile may unsettle it again.
 
         Raises:
             NotSettled: not within ``timeout_seconds``, by default a minute more than the horizon.
-            ExceptionGroup: a part met a defect of its own; see its log.
+            ExceptionGroup: a controller met a defect of its own, which is also in the log.
         """
-        seconds = horizon_seconds + _SETTLE_SECONDS if timeout_seconds is None else timeout_seconds
-        try:
-            async with asyncio.timeout(seconds):
-                while not await self._at_rest(horizon_seconds):
-                    await self.clock.sleep(self._pause(horizon_seconds))
-        except TimeoutError as error:
-            busy = [worker.describe() for worker in self._workers() if not worker.rests(horizon_seconds)]
-            raise NotSettled(
-                f"not at rest after {seconds:g} s: {'; '.join(busy) or 'kinds behind'}"
-            ) from error
-        defects = [error for worker in self._workers() for error in worker.errors]
-        defects += [error for mirror in self._mirrors() for error in mirror.errors]
-        if defects:
-            raise ExceptionGroup("parts of the cluster met defects", defects)
+        await settled(
+            self._controllers,
+            clock=self.clock,
+            busy=self.collector.behind if self.options.controllers else lambda: False,
+            horizon_seconds=horizon_seconds,
+            timeout_seconds=horizon_seconds + _SETTLE_SECONDS if timeout_seconds is None else timeout_seconds,
+        )
 
-    async def _at_rest(self, horizon_seconds: float) -> bool:
-        workers = self._workers()
-        if not all(worker.rests(horizon_seconds) for worker in workers) or self.collector.behind():
-            return False
-        handled = [worker.handled for worker in workers]
-        for mirror in self._mirrors():
-            if not await mirror.matches_server():
-                return False
-        return all(worker.rests(horizon_seconds) for worker in workers) and handled == [
-            worker.handled for worker in workers
-        ]
+    async def _prepare(self, add_on: AddOn) -> None:
+        await self.install_crds(add_on.crds)
+        await self._create_namespaces(add_on.namespaces)
+        self.node.programs += add_on.programs
+        self._installed.add(add_on.name)
 
-    def _pause(self, horizon_seconds: float) -> float:
-        """Until the next timer within the horizon, or a moment when there is work at hand."""
-        if not all(worker.idle for worker in self._workers()):
-            return _STEP_SECONDS
-        now = self.clock.monotonic()
-        dues = [worker.next_due - now for worker in self._workers() if worker.next_due is not None]
-        near = [due for due in dues if due <= horizon_seconds]
-        return max(_STEP_SECONDS, min(near, default=0.0))
+    def _start_controllers(self, add_on: AddOn) -> None:
+        for make in add_on.controllers:
+            controller = make(self)
+            self._extra.append(controller)
+            self._start(controller)
 
-    def _workers(self) -> list[Worker[Any]]:
-        if not self.options.controllers:
-            return []
-        extra = [self.kserve.worker] if self._kserve_runs is not None else []
-        return [*(part.worker for part in self._parts()), *extra]
+    def _start(self, controller: Controller) -> None:
+        if self._tasks is None:
+            raise RuntimeError("the cluster is not running")
+        self._stack.callback(self._tasks.create_task(controller.run()).cancel)
 
-    def _parts(self) -> tuple[_Part, ...]:
+    def _machines(self) -> Sequence[Machine]:
+        if self.options.machines is not None:
+            return self.options.machines
+        return [
+            machine for add_on in self.options.add_ons for machine in add_on.machines
+        ] or default_machines()
+
+    def _parts(self) -> tuple[Controller, ...]:
         return (self.accounts, self.collector, self.jobs, self.volumes, self.protection, self.node)
 
-    def _mirrors(self) -> list[Mirror[Any]]:
-        if not self.options.controllers:
-            return []
-        return [
-            *self.collector.mirrors,
-            self.accounts.namespaces,
-            self.accounts.accounts,
-            self.jobs.jobs,
-            self.jobs.pods,
-            self.volumes.claims,
-            self.volumes.classes,
-            self.protection.claims,
-            self.protection.pods,
-            self.node.pods,
-            self.node.mounts.claims,
-            self.node.registrar.nodes,
-            *([self.kserve.services] if self._kserve_runs is not None else []),
-        ]
+    def _controllers(self) -> list[Controller]:
+        return [*self._parts(), *self._extra] if self.options.controllers else []
 
-    async def _furnish(self) -> None:
-        client = self._part("installer")
-        for name in (*_EVERY_NAMESPACE, *self.options.namespaces):
-            with contextlib.suppress(AlreadyExists):
-                body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-                await client.create(NAMESPACES, body)
+    async def _create_defaults(self) -> None:
+        await self._create_namespaces((*_EVERY_NAMESPACE, *self.options.namespaces))
         if self.options.storage_class:
             metadata = {"name": self.options.storage_class, "annotations": {DEFAULT_CLASS_ANNOTATION: "true"}}
             body = {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": metadata}
             with contextlib.suppress(AlreadyExists):
-                await client.create(
+                await self.internal_client("installer").create(
                     STORAGE_CLASSES, {**body, "provisioner": "simulated.aimctl", "allowVolumeExpansion": True}
                 )
-        await self.install(_aim_crds() if self.options.crds is None else self.options.crds)
+        await self.install_crds(self.options.crds)
+
+    async def _create_namespaces(self, names: Iterable[str]) -> None:
+        client = self.internal_client("installer")
+        for name in names:
+            with contextlib.suppress(AlreadyExists):
+                body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+                await client.create(NAMESPACES, body)
 
     async def _ready(self) -> None:
-        """Every controller follows its kinds, the accounts are there, the nodes are registered."""
-        while True:
-            mirrors = self._mirrors()
-            if self.collector.mirrors and all(mirror.synced.is_set() for mirror in mirrors):
-                break
+        """Wait until every controller has synced, the service accounts exist and the nodes are registered."""
+        while not (
+            self.collector.informers
+            and all(informer.synced.is_set() for each in self._controllers() for informer in each.informers)
+        ):
             await self.clock.sleep(_STEP_SECONDS)
         await self.settled(timeout_seconds=_READY_SECONDS)
 
     def _collectable(self) -> list[Resource[Any]]:
-        """One version of each stored kind; Events own nothing, and there are many."""
+        """One version of each stored kind. Events are left out: they are many and own nothing."""
         return [kind.resource for kind in self.server.kinds.stored() if kind.storage_key != "events"]
-
-    def _part(self, name: str) -> Client:
-        return Client(self._inside, clock=self.clock, field_manager=name)
-
-    def _happenings(self, component: str) -> Happenings:
-        enabled = self.options.events
-        return Happenings(self._part(component), clock=self.clock, component=component, enabled=enabled)
-
-
-class _Part(Protocol):
-    """A controller of the cluster's own."""
-
-    @property
-    def worker(self) -> Worker[Any]: ...
-
-    async def run(self) -> None: ...
-
-
-def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-
-
-def _aim_crds() -> list[dict[str, Any]]:
-    from aimctl.api.crd import crd
-    from aimctl.api.v1alpha1 import KINDS
-
-    return [crd(kind) for kind in KINDS]

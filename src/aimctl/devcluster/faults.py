@@ -1,16 +1,17 @@
-"""Things that go wrong, on purpose and in the same order every time.
+"""Fault injection: requests that fail, in the same way and order in every run.
+
+    faults = Faults(rng)
+    server = ApiServer(clock=clock, interceptor=faults)
+    faults.add(Answer(503), Match(verb="list"), times=2)
 
 Contract:
-    * A :class:`Fault` says which requests it hits (:class:`Match`), how often, and what happens to them.
-    * :class:`Faults` holds the ones in force. The server asks it once per request, before anything else;
-      faults are tried in the order they were added, and each that matches acts.
-    * A fault with ``times`` is used up after so many hits and leaves by itself; ``hits`` tells how often it
-      struck.
+    * A :class:`Fault` has a :class:`Match`, which selects requests, an action, and the number of times it acts.
+    * :class:`Faults` holds the active faults. They are tried in the order they were added, and every fault that matches
+      a request acts.
+    * A fault with ``times`` is removed after so many hits. ``hits`` counts them.
 
-Actions: :class:`Delay`, :class:`Refuse`, :class:`Answer` (any Status), :class:`CutStream`, :class:`Silence`,
-:class:`StaleRead`. Compaction is not a request's fault: see ``Storage.compact``.
-
-Transports turn :class:`ConnectionRefused` and :class:`ConnectionCut` into what their peers would see.
+Actions: :class:`Delay`, :class:`Refuse`, :class:`Answer` (any Status), :class:`Gone410`, :class:`CutStream`,
+:class:`Silence`, :class:`StaleRead`. Compaction is not an action, see ``Storage.compact``.
 """
 
 from __future__ import annotations
@@ -21,20 +22,22 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Literal, final
 
-from aimctl.devcluster import statuses
+from aimctl.devcluster.apiserver.interception import ConnectionCut, ConnectionRefused
+from aimctl.devcluster.apiserver.verbs.watching import error_line
+from aimctl.devcluster.apiserver.wire import statuses
+from aimctl.devcluster.apiserver.wire.responses import ApiResponse, json_response, status_response
 
 if TYPE_CHECKING:
     import random
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 
-    from aimctl.devcluster.requests import RequestInfo
-    from aimctl.devcluster.statuses import StatusError
+    from aimctl.devcluster.apiserver.interception import Respond
+    from aimctl.devcluster.apiserver.wire.requests import RequestInfo
+    from aimctl.devcluster.apiserver.wire.statuses import StatusError
 
 __all__ = [
     "Action",
     "Answer",
-    "ConnectionCut",
-    "ConnectionRefused",
     "CutStream",
     "Delay",
     "Fault",
@@ -45,14 +48,6 @@ __all__ = [
     "Silence",
     "StaleRead",
 ]
-
-
-class ConnectionRefused(Exception):  # noqa: N818 - named for what the peer sees
-    """The request meets nobody."""
-
-
-class ConnectionCut(Exception):  # noqa: N818
-    """The connection breaks before the answer is whole."""
 
 
 @final
@@ -213,10 +208,10 @@ class Fault:
 
 @final
 class Faults:
-    """The faults in force.
+    """The active faults; an interceptor of :class:`~aimctl.devcluster.apiserver.server.ApiServer`.
 
     Args:
-        rng: decides chances; without it every chance must be 1.
+        rng: decides about faults with a ``chance``; without it every chance must be 1.
     """
 
     def __init__(self, rng: random.Random | None = None) -> None:
@@ -257,8 +252,25 @@ class Faults:
         finally:
             self.remove(fault)
 
-    def strike(self, info: RequestInfo) -> list[Action]:
-        """The actions that hit this request; counts them."""
+    async def __call__(self, info: RequestInfo, respond: Respond) -> ApiResponse:
+        """Respond to a request, with the matching faults applied.
+
+        Raises:
+            ConnectionRefused, ConnectionCut: for the action with this effect.
+        """
+        actions = self._actions(info)
+        version = None
+        for action in actions:
+            if isinstance(action, Delay):
+                await asyncio.sleep(action.seconds)
+            elif isinstance(action, Refuse):
+                raise ConnectionRefused("injected: connection refused")
+            elif isinstance(action, StaleRead) and version is None:
+                version = action.version
+        return await _damaged_response(_response(actions, version, respond), actions)
+
+    def _actions(self, info: RequestInfo) -> list[Action]:
+        """The actions for this request; counts the hits."""
         actions: list[Action] = []
         for fault in tuple(self._faults):
             if not fault.match.matches(info):
@@ -278,8 +290,45 @@ class Faults:
         return len(self._faults)
 
 
-async def damaged(body: AsyncIterator[bytes], action: CutStream | Silence) -> AsyncGenerator[bytes]:
-    """The stream with the damage done to it. Closes ``body`` when left."""
+def _response(actions: list[Action], version: int | None, respond: Respond) -> ApiResponse:
+    answer = next((action for action in actions if isinstance(action, Answer)), None)
+    if answer is not None and not answer.after_effect:
+        return status_response(answer.error())
+    gone = next((action for action in actions if isinstance(action, Gone410)), None)
+    if gone is not None:
+        return _gone(gone)
+    response = respond(version)
+    return response if answer is None else status_response(answer.error())
+
+
+def _gone(action: Gone410) -> ApiResponse:
+    error = Answer(410).error()
+    if action.form == "status":
+        return status_response(error)
+    if action.form == "body":
+        return json_response(200, error.body)
+    return ApiResponse(200, {"Content-Type": "application/json"}, _once(error_line(error)))
+
+
+async def _once(chunk: bytes) -> AsyncIterator[bytes]:
+    yield chunk
+
+
+async def _damaged_response(response: ApiResponse, actions: list[Action]) -> ApiResponse:
+    for action in actions:
+        if not isinstance(action, CutStream | Silence):
+            continue
+        body = response.body
+        if isinstance(body, bytes):
+            if isinstance(action, Silence):
+                await asyncio.Event().wait()
+            body = _once(body)
+        response = ApiResponse(response.status, response.headers, _damaged(body, action))
+    return response
+
+
+async def _damaged(body: AsyncIterator[bytes], action: CutStream | Silence) -> AsyncGenerator[bytes]:
+    """The stream, cut or silenced. Closes ``body`` at the end."""
     left = action.after_lines
     try:
         if left == 0 and not await _goes_on(action):

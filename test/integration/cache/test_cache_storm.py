@@ -147,7 +147,7 @@ def test_reads_see_our_writes_and_the_cache_equals_the_server_after_any_storm(se
     @virtual_time
     async def check() -> None:
         rng = random.Random(seed)
-        async with DevCluster(clock=virtual_clock(), crds=()) as cluster:
+        async with DevCluster(clock=virtual_clock()) as cluster:
             plain = cluster.client()
             metrics = RecordingReflectorMetrics()
             cache = Cache(
@@ -214,7 +214,7 @@ async def test_an_optional_kind_fills_when_its_crd_comes_and_empties_when_it_goe
         "kind": "Widget",
         "metadata": {"name": "w", "namespace": "default"},
     }
-    async with DevCluster(clock=virtual_clock(), crds=()) as cluster:
+    async with DevCluster(clock=virtual_clock()) as cluster:
         client = cluster.client()
         cache = Cache(client, clock=virtual_clock(), rng=random.Random(1))
         informer = cache.declare(resource, optional=True)
@@ -238,7 +238,7 @@ async def test_an_optional_kind_fills_when_its_crd_comes_and_empties_when_it_goe
 
 @virtual_time
 async def test_namespaces_of_one_kind_are_followed_apart() -> None:
-    async with DevCluster(clock=virtual_clock(), crds=()) as cluster:
+    async with DevCluster(clock=virtual_clock()) as cluster:
         client = cluster.client()
         cache = Cache(client, clock=virtual_clock(), rng=random.Random(1))
         cache.declare(CONFIG_MAPS, namespaces=["default", "kube-public"], projection="metadata")
@@ -261,7 +261,7 @@ def test_a_refused_api_server_ends_no_cache() -> None:
 
     @virtual_time
     async def check() -> None:
-        async with DevCluster(clock=virtual_clock(), crds=()) as cluster:
+        async with DevCluster(clock=virtual_clock()) as cluster:
             client = cluster.client()
             cache = Cache(client, clock=virtual_clock(), rng=random.Random(1))
             cache.declare(CONFIG_MAPS)

@@ -11,7 +11,7 @@ import time
 import pytest
 import yaml
 
-from aimctl.devcluster.access import ADMIN, DenyRule, DenyRules, User
+from aimctl.devcluster.apiserver.access import ADMIN, DenyRule, DenyRules, User
 from aimctl.devcluster.faults import Delay, Match
 from support.commands import aimctl, clean_environment
 from support.served import ServedCluster

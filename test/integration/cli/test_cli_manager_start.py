@@ -8,7 +8,7 @@ import socket
 import pytest
 import yaml
 
-from aimctl.devcluster.access import ADMIN, DenyRule, DenyRules, User
+from aimctl.devcluster.apiserver.access import ADMIN, DenyRule, DenyRules, User
 from support.commands import aimctl, aimctl_all
 from support.kubectl import Kubectl
 from support.served import ServedCluster

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from aimctl.devcluster.access import ADMIN, DenyRule, DenyRules, User
+from aimctl.devcluster.apiserver.access import ADMIN, DenyRule, DenyRules, User
 from aimctl.devcluster.faults import Answer, Match
 from support.commands import aimctl
 from support.served import ServedCluster

@@ -10,7 +10,17 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
-from aimctl.devcluster import ApiServer, ApiServerOptions, CutStream, HttpFront, Match, Refuse, Silence, User
+from aimctl.devcluster import (
+    ApiServer,
+    ApiServerOptions,
+    CutStream,
+    Faults,
+    HttpFront,
+    Match,
+    Refuse,
+    Silence,
+    User,
+)
 from aimctl.runtime.clock import LoopClock
 from support.apiserver import CONFIG_MAPS, config_map, until
 
@@ -109,17 +119,18 @@ async def test_a_body_above_what_is_read_at_all_is_413():
 
 
 async def test_cuts_refusals_and_silence_are_what_the_peer_sees():
-    async with serving() as (server, session):
+    faults = Faults()
+    async with serving(interceptor=faults) as (_, session):
         async with session.post(CONFIG_MAPS, json=config_map("a")):
             pass
-        with server.faults.active(CutStream(), Match(verb="watch")):
+        with faults.active(CutStream(), Match(verb="watch")):
             async with session.get(CONFIG_MAPS, params={"watch": "1"}) as watch:
                 with pytest.raises(aiohttp.ClientError):
                     await watch.content.read()
-        with server.faults.active(Refuse()), pytest.raises(aiohttp.ClientError):
+        with faults.active(Refuse()), pytest.raises(aiohttp.ClientError):
             async with session.get("/version"):
                 pass
-        with server.faults.active(Silence(after_lines=1)):
+        with faults.active(Silence(after_lines=1)):
             async with session.get(CONFIG_MAPS, params={"watch": "1", "timeoutSeconds": "1"}) as watch:
                 assert (await line(watch))["type"] == "ADDED"
                 with pytest.raises(TimeoutError):

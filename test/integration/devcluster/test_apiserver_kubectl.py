@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from aimctl.devcluster import ApiServer, DenyRule, DenyRules, HttpFront
-from aimctl.devcluster.logbook import LogBook, LogKey
+from aimctl.devcluster.apiserver.logs import LogKey
+from aimctl.devcluster.node.logs import LogBook
 from aimctl.runtime.clock import LoopClock
 from support.apiserver import PODS, WIDGETS, crd, pod, until, widget
 from support.kubectl import Kubectl

@@ -5,9 +5,10 @@ import json
 import msgspec
 import pytest
 
-from aimctl.devcluster import Catalogue, DevCluster, Fault, JobBackoff, Match, Refuse, gpu_machine
+from aimctl.devcluster import DevCluster, Fault, JobBackoff, Match, Refuse
 from aimctl.kubetypes.builtin import CORE_EVENTS, JOBS, NODES, PODS, SECRETS, SERVICE_ACCOUNTS
 from aimctl.runtime.kube.errors import BadRequest, NotFound
+from aimctl.simulation import Catalogue, gpu_machine, gpu_machines
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
 from support.devpods import job_body, pod_body, pull_secret_body, secret_body
 
@@ -18,8 +19,9 @@ def body(item):
     return msgspec.json.decode(item.raw, type=dict)
 
 
-def cluster_of(**options):
-    return DevCluster(clock=virtual_clock(), crds=[], **options)
+def cluster_of(*, catalogue=None, **options):
+    programs = [catalogue or Catalogue.default()]
+    return DevCluster(clock=virtual_clock(), programs=programs, **{"machines": gpu_machines(), **options})
 
 
 async def job_of(client, name="job"):

@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from aimctl.devcluster import KubeletServer, LogBook
-from aimctl.devcluster.logbook import LogKey
+from aimctl.devcluster.apiserver.logs import LogKey
 from aimctl.runtime.clock import LoopClock
 
 KEY = LogKey("ns", "pod", "main")

@@ -11,11 +11,13 @@ from aimctl.devcluster import ClusterOptions, DevCluster, NotSettled
 from aimctl.kubetypes.builtin import CRDS, JOBS, NAMESPACES, NODES, PODS, SERVICE_ACCOUNTS
 from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.kube.errors import ConnectionFailed
+from aimctl.simulation import Catalogue
 from aimctl.testing.hosting import hosted
 from aimctl.testing.virtualtime import run_virtual, virtual_clock, virtual_time
 from support.devpods import job_body, pod_body
 from support.kubectl import Kubectl
 
+IMAGES = Catalogue.default()
 DRY_RUN = ("dry-run", "--format=json")
 pytest_plugins = ["pytester"]
 
@@ -25,21 +27,19 @@ def body(item):
 
 
 @virtual_time
-async def test_an_entered_cluster_has_namespaces_accounts_nodes_and_the_aim_kinds():
+async def test_an_entered_cluster_has_namespaces_accounts_and_nodes():
     async with DevCluster(clock=virtual_clock()) as cluster:
         client = cluster.client()
         names = {item.meta.name for item in (await client.list(NAMESPACES)).items}
-        assert names == {"default", "kube-system", "kube-public", "kube-node-lease", "kaiwo-system"}
+        assert names == {"default", "kube-system", "kube-public", "kube-node-lease"}
         assert {item.meta.namespace for item in (await client.list(SERVICE_ACCOUNTS)).items} == names
         assert [item.meta.name for item in (await client.list(NODES)).items] == ["node-0", "node-1"]
-        assert "aimservicetemplates.aim.silogen.ai" in {
-            item.meta.name for item in (await client.list(CRDS)).items
-        }
+        assert (await client.list(CRDS)).items == ()
 
 
 @virtual_time
 async def test_afterwards_nothing_runs_and_requests_are_refused():
-    async with DevCluster(clock=virtual_clock(), crds=[]) as cluster:
+    async with DevCluster(clock=virtual_clock()) as cluster:
         client = cluster.client()
     assert asyncio.all_tasks() == {asyncio.current_task()}
     with pytest.raises(ConnectionFailed):
@@ -49,7 +49,7 @@ async def test_afterwards_nothing_runs_and_requests_are_refused():
 @virtual_time
 async def test_an_error_of_the_block_comes_out_as_it_is():
     with pytest.raises(KeyError):
-        async with DevCluster(clock=virtual_clock(), crds=[]):
+        async with DevCluster(clock=virtual_clock()):
             raise KeyError("mine")
 
 
@@ -63,7 +63,7 @@ class Broken:
 
 @virtual_time
 async def test_a_defect_shows_in_settled_and_stops_nothing_else():
-    async with DevCluster(clock=virtual_clock(), crds=[], programs=[Broken()]) as cluster:
+    async with DevCluster(clock=virtual_clock(), programs=[Broken(), IMAGES]) as cluster:
         client = cluster.client()
         await client.create(PODS, pod_body("a", image="odd"), "default")
         await client.create(PODS, pod_body("b"), "default")
@@ -81,7 +81,7 @@ def test_options_that_do_not_exist_are_refused_by_name():
 
 @virtual_time
 async def test_a_cluster_without_controllers_is_an_api_server():
-    async with DevCluster(clock=virtual_clock(), crds=[], controllers=False) as cluster:
+    async with DevCluster(clock=virtual_clock(), controllers=False) as cluster:
         client = cluster.client()
         await client.create(JOBS, job_body(), "default")
         await cluster.settled(horizon_seconds=10)
@@ -91,15 +91,15 @@ async def test_a_cluster_without_controllers_is_an_api_server():
 
 @virtual_time
 async def test_a_cluster_that_does_not_come_to_rest_says_who_is_busy():
-    async with DevCluster(clock=virtual_clock(), crds=[]) as cluster:
+    async with DevCluster(clock=virtual_clock(), programs=[IMAGES]) as cluster:
         await cluster.client().create(PODS, pod_body(image="aim-broken"), "default")
-        with pytest.raises(NotSettled, match=r"node: 0 to do \(\), 1 timers \(default/pod\)"):
+        with pytest.raises(NotSettled, match=r"node: 0 queued \(\), 1 timers \(default/pod\)"):
             await cluster.settled(horizon_seconds=3600, timeout_seconds=60)
 
 
 def _story(seed):
     async def scenario():
-        async with DevCluster(clock=virtual_clock(), crds=[], rng=random.Random(seed)) as cluster:
+        async with DevCluster(clock=virtual_clock(), programs=[IMAGES], rng=random.Random(seed)) as cluster:
             client = cluster.client()
             for number in range(5):
                 image = ("aim-x", "aim-crashing", "aim-broken")[number % 3]
@@ -116,7 +116,7 @@ def test_the_same_seed_gives_the_same_cluster_to_the_byte():
 
 
 async def test_state_outlives_the_process_and_pods_that_ran_run_again(tmp_path):
-    options = ClusterOptions(crds=[], pace=0.01)
+    options = ClusterOptions(programs=[IMAGES], pace=0.01)
     async with DevCluster(clock=LoopClock(), options=options, data_file=tmp_path / "data") as cluster:
         client = cluster.client()
         await client.create(JOBS, job_body("done", image="aim-llama-3-8b", args=DRY_RUN), "default")
@@ -135,7 +135,7 @@ async def test_state_outlives_the_process_and_pods_that_ran_run_again(tmp_path):
 
 
 async def test_kubectl_lists_describes_and_reads_logs_over_a_socket(tmp_path):
-    async with DevCluster(clock=LoopClock(), crds=[], pace=0.01) as cluster:
+    async with DevCluster(clock=LoopClock(), programs=[IMAGES], pace=0.01) as cluster:
         with pytest.raises(RuntimeError, match=r"call serve\(\) first"):
             cluster.write_kubeconfig(tmp_path / "kubeconfig")
         await cluster.serve()
@@ -160,7 +160,7 @@ async def test_kubectl_lists_describes_and_reads_logs_over_a_socket(tmp_path):
 
 
 async def test_followed_logs_come_as_they_are_written_and_end_with_the_container():
-    async with DevCluster(clock=LoopClock(), crds=[], pace=0.1) as cluster:
+    async with DevCluster(clock=LoopClock(), programs=[IMAGES], pace=0.1) as cluster:
         client = cluster.client()
         await client.create(PODS, pod_body(image="aim-llama-3-8b", args=DRY_RUN), "default")
         for _ in range(200):
@@ -177,7 +177,7 @@ async def test_followed_logs_come_as_they_are_written_and_end_with_the_container
 async def test_heartbeats_renew_the_nodes_and_their_leases():
     from aimctl.kubetypes.builtin import LEASES
 
-    async with DevCluster(clock=virtual_clock(), crds=[], heartbeat_seconds=10.0) as cluster:
+    async with DevCluster(clock=virtual_clock(), heartbeat_seconds=10.0) as cluster:
         await cluster.clock.sleep(25)
         client = cluster.client()
         lease = body(await client.get(LEASES, "node-1", "kube-node-lease"))
@@ -224,7 +224,7 @@ def test_the_plugins_fixtures_give_a_cluster_in_real_and_in_virtual_time(pyteste
         import pytest
         from aimctl.kubetypes.builtin import NODES
 
-        @pytest.mark.dev_cluster(crds=[], machines=[])
+        @pytest.mark.dev_cluster(machines=[])
         async def test_real(dev_cluster, kube_client):
             assert (await kube_client.list(NODES)).items == ()
 
@@ -233,7 +233,7 @@ def test_the_plugins_fixtures_give_a_cluster_in_real_and_in_virtual_time(pyteste
                 await cluster.clock.sleep(86400)
                 return len((await cluster.client().list(NODES)).items)
 
-            assert virtual_time.on_cluster(scenario, crds=[]) == 2
+            assert virtual_time.on_cluster(scenario) == 2
 
             async def nothing():
                 return 7

@@ -90,9 +90,9 @@ def test_the_embedded_garbage_collector_tells_the_story(story):
 
 @virtual_time
 async def test_dependents_of_a_kind_made_later_are_collected_and_go_with_their_owners_kind():
-    async with DevCluster(clock=virtual_clock(), crds=[]) as cluster:
+    async with DevCluster(clock=virtual_clock()) as cluster:
         client = cluster.client()
-        await cluster.install([crd(THINGS)])
+        await cluster.install_crds([crd(THINGS)])
         owner = await make(client, THINGS, "owner")
         await make(client, CONFIG_MAPS, "dependent", owner)
         await cluster.settled()
@@ -144,7 +144,7 @@ async def test_claims_are_bound_by_their_class_or_the_default_one_and_wait_for_a
         assert bodies["usual"]["status"]["capacity"] == {"storage": "5Gi"}
         assert bodies["usual"]["spec"]["storageClassName"] == "standard"
         assert bodies["odd"]["status"]["phase"] == "Pending"
-        from aimctl.devcluster.volumes import STORAGE_CLASSES
+        from aimctl.devcluster.controllers.volumes import STORAGE_CLASSES
 
         odd = {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "odd"}}
         await client.create(STORAGE_CLASSES, {**odd, "provisioner": "x"})

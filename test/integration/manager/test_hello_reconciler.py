@@ -65,7 +65,7 @@ class Replica:
 
 
 def cluster_now() -> DevCluster:
-    return DevCluster(clock=virtual_clock(), crds=[])
+    return DevCluster(clock=virtual_clock())
 
 
 async def want(client, name: str, greeted: str = "World"):
@@ -177,7 +177,7 @@ async def test_events_reach_the_server_as_one_object_with_a_count():
 
 
 async def test_the_script_runs_as_a_program_and_ends_well_on_a_signal(tmp_path):
-    async with DevCluster(clock=LoopClock(), crds=[], controllers=False) as cluster:
+    async with DevCluster(clock=LoopClock(), controllers=False) as cluster:
         await cluster.serve()
         kubeconfig = cluster.write_kubeconfig(tmp_path / "config")
         process = await asyncio.create_subprocess_exec(

@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
-from aimctl.api import kinds
-from aimctl.devcluster.catalogue import Catalogue
+from aimctl.controllers import kinds
 from aimctl.devcluster.faults import Answer, Match
 from aimctl.domain.caching.template_cache import model_cache_name
 from aimctl.kubetypes.builtin import JOBS, PVCS
+from aimctl.simulation.catalogue import Catalogue
 from aimctl.testing.virtualtime import virtual_time
 from support.operator import world
 

@@ -11,8 +11,9 @@ import pytest
 
 from aimctl.api import kinds
 from aimctl.devcluster.faults import Answer, CutStream, Delay, Gone410, Match, Refuse, Silence
-from aimctl.devcluster.machines import Machine, gpu_machine
+from aimctl.devcluster.node.machines import Machine
 from aimctl.kubetypes.builtin import PODS
+from aimctl.simulation.machines import gpu_machine
 from aimctl.testing.virtualtime import run_virtual
 from support.operator import world
 

@@ -7,9 +7,9 @@ import asyncio
 import msgspec
 import pytest
 
-from aimctl.api import kinds
-from aimctl.devcluster.catalogue import Catalogue
+from aimctl.controllers import kinds
 from aimctl.kubetypes.builtin import JOBS, NAMESPACES, NODES, PODS
+from aimctl.simulation.catalogue import Catalogue
 from aimctl.testing.virtualtime import virtual_time
 from support.operator import OPERATOR_NAMESPACE, world
 

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from aimctl.devcluster.catalogue import Catalogue
 from aimctl.devcluster.faults import Answer, Match
 from aimctl.kubetypes.builtin import JOBS, SECRETS
+from aimctl.simulation.catalogue import Catalogue
 from aimctl.testing.virtualtime import virtual_time
 from support.operator import OPERATOR_NAMESPACE, world
 

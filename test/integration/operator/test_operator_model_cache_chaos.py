@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aimctl.api import kinds
-from aimctl.devcluster.catalogue import Catalogue
+from aimctl.controllers import kinds
 from aimctl.devcluster.faults import Answer, CutStream, Delay, Gone410, Match, Refuse, Silence
 from aimctl.kubetypes.builtin import JOBS, PODS
 from aimctl.runtime.kube import NotFound
+from aimctl.simulation.catalogue import Catalogue
 from aimctl.testing.virtualtime import run_virtual
 from support.download_ledger import Downloads
 from support.operator import world
@@ -152,7 +152,7 @@ def _run(seed: int) -> None:
             for name in chaos.wanted:
                 claim = await downloads.claim(name)
                 assert downloads.status(name)["completed"]["volumeUid"] == claim["metadata"]["uid"]
-                assert w.cluster.downloads.used_bytes(claim["metadata"]["uid"]) > 0
+                assert w.simulation.downloads.used_bytes(claim["metadata"]["uid"]) > 0
             writes = [len(replica.wire.writes) for replica in w.replicas]
             await asyncio.sleep(400)
             assert writes == [len(replica.wire.writes) for replica in w.replicas]

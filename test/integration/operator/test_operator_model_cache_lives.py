@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from aimctl.api import kinds
-from aimctl.devcluster.catalogue import Catalogue
-from aimctl.devcluster.volumes import DEFAULT_CLASS_ANNOTATION, STORAGE_CLASSES
+from aimctl.controllers import kinds
+from aimctl.devcluster.controllers.volumes import DEFAULT_CLASS_ANNOTATION, STORAGE_CLASSES
 from aimctl.kubetypes.builtin import JOBS, PODS, PVCS
+from aimctl.simulation.catalogue import Catalogue
 from aimctl.testing.virtualtime import virtual_time
 from support.download_ledger import Downloads
 from support.operator import world

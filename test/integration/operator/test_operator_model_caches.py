@@ -7,9 +7,9 @@ from itertools import pairwise
 
 import pytest
 
-from aimctl.devcluster.catalogue import Catalogue
 from aimctl.devcluster.faults import Answer, Delay, Match, Silence
 from aimctl.kubetypes.builtin import JOBS, PODS, SECRETS
+from aimctl.simulation.catalogue import Catalogue
 from aimctl.testing.virtualtime import virtual_time
 from support.download_ledger import GIB, Downloads
 from support.operator import world

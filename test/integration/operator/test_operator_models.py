@@ -50,7 +50,7 @@ async def test_a_model_gets_what_its_image_says_and_the_templates_it_recommends(
             assert template["metadata"]["labels"]["aim.silogen.ai/auto-generated"] == "true"
             assert template["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "aim"
             assert template["status"]["status"] == "Ready"
-        assert len(w.cluster.registry.calls) == 2
+        assert len(w.simulation.registry.calls) == 2
 
 
 @virtual_time
@@ -60,14 +60,14 @@ async def test_a_settled_model_is_not_read_written_or_told_about_again():
         await w.model("m", "team", image="aim-two:1")
         await until_model(w, "m", "team", "Ready")
         await asyncio.sleep(5)
-        before, calls = w.version, len(w.cluster.registry.calls)
+        before, calls = w.version, len(w.simulation.registry.calls)
         await asyncio.sleep(4 * 3600)
         assert w.version == before
         await w.replicas[0].stop()
         w.start()
         await asyncio.sleep(1000)
         assert w.version == before
-        assert len(w.cluster.registry.calls) == calls
+        assert len(w.simulation.registry.calls) == calls
 
 
 @virtual_time
@@ -86,7 +86,7 @@ async def test_discovery_switched_off_leaves_the_templates_and_on_again_reads_no
         w.start()
         await w.model("m", "team", image="aim-two:1")
         await until_model(w, "m", "team", "Ready", reason="Extracted")
-        calls = len(w.cluster.registry.calls)
+        calls = len(w.simulation.registry.calls)
         await w.model("m", "team", image="aim-two:1", discovery={"enabled": False})
         await until_model(w, "m", "team", "Ready", reason="Disabled")
         assert len(await templates_of(w, "team")) == 2
@@ -98,7 +98,7 @@ async def test_discovery_switched_off_leaves_the_templates_and_on_again_reads_no
         await w.model("m", "team", image="aim-two:1", discovery={"enabled": True})
         await until_model(w, "m", "team", "Ready", reason="Extracted")
         assert len(await templates_of(w, "team")) == 2
-        assert len(w.cluster.registry.calls) == calls
+        assert len(w.simulation.registry.calls) == calls
 
 
 @virtual_time
@@ -178,7 +178,7 @@ async def test_a_missing_runtime_config_is_told_and_the_model_goes_on_when_it_ap
         await until_model(w, "m", namespace, "Pending")
         assert await told(w, "m", namespace, "RuntimeResolved") == ("False", "RuntimeConfigNotFound")
         await asyncio.sleep(60)
-        assert len(w.cluster.registry.calls) == 0
+        assert len(w.simulation.registry.calls) == 0
         await w.config("late")
         await until_model(w, "m", namespace, "Ready", reason="Extracted")
         made = await templates_of(w, namespace)

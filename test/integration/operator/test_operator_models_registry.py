@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from aimctl.api import kinds
-from aimctl.devcluster import RegistryFault
+from aimctl.controllers import kinds
 from aimctl.devcluster.faults import Answer, Match
 from aimctl.kubetypes.builtin import SECRETS
+from aimctl.simulation import RegistryFault
 from aimctl.testing.virtualtime import virtual_time
 from support.models import (
     condition_of,
@@ -39,7 +39,7 @@ DOWN = RegistryFault(status=0)
 async def test_a_registry_that_is_down_is_told_and_the_model_goes_on_when_it_is_back(namespace):
     async with world(catalogue=images(TWO)) as w:
         w.start()
-        w.cluster.registry.faults.append(DOWN)
+        w.simulation.registry.faults.append(DOWN)
         await w.model("m", namespace, image="aim-two:1")
         await until_model(w, "m", namespace, "Failed", reason="RegistryUnreachable")
         found = await condition_of(w, "m", namespace, "MetadataExtracted")
@@ -48,8 +48,8 @@ async def test_a_registry_that_is_down_is_told_and_the_model_goes_on_when_it_is_
         settled = w.version
         await asyncio.sleep(3600)
         assert w.version == settled, "the same failure is not written again"
-        assert len(w.cluster.registry.calls) <= 15
-        w.cluster.registry.faults.clear()
+        assert len(w.simulation.registry.calls) <= 15
+        w.simulation.registry.faults.clear()
         await until_model(w, "m", namespace, "Ready", reason="Extracted", seconds=700)
         assert len(await templates_of(w, namespace)) == 2
         told_events = [event for event in w.events_of("m") if event[1] == "RegistryUnreachable"]
@@ -59,7 +59,7 @@ async def test_a_registry_that_is_down_is_told_and_the_model_goes_on_when_it_is_
 @virtual_time
 async def test_hundreds_of_models_of_one_image_ask_a_registry_that_is_down_as_seldom_as_one():
     async with world(catalogue=images(TWO)) as w:
-        w.cluster.registry.faults.append(DOWN)
+        w.simulation.registry.faults.append(DOWN)
         no_templates = {"autoCreateTemplates": False}
         for number in range(300):
             await w.model(f"m{number}", f"team-{number % 5}", image="aim-two:1", discovery=no_templates)
@@ -67,19 +67,19 @@ async def test_hundreds_of_models_of_one_image_ask_a_registry_that_is_down_as_se
         await asyncio.sleep(60)
         last = await model_of(w, "m299", "team-4")
         assert last["status"]["status"] == "Failed"
-        assert len(w.cluster.registry.calls) <= 6
-        w.cluster.registry.faults.clear()
+        assert len(w.simulation.registry.calls) <= 6
+        w.simulation.registry.faults.clear()
         await asyncio.sleep(200)
         for number in range(300):
             assert await told(w, f"m{number}", f"team-{number % 5}") == ("True", "Extracted")
         # The one that failed last, then a manifest and a configuration.
-        assert len(w.cluster.registry.calls) <= 10
+        assert len(w.simulation.registry.calls) <= 10
 
 
 @virtual_time
 async def test_a_registry_that_hangs_holds_up_neither_other_models_nor_any_template():
     async with world(catalogue=images(TWO, image("quay.io/org/fine:*", deployment()))) as w:
-        w.cluster.registry.faults.append(RegistryFault("docker.io/*", status=None, seconds=1e6))
+        w.simulation.registry.faults.append(RegistryFault("docker.io/*", status=None, seconds=1e6))
         for number in range(20):
             await w.model(f"slow{number}", "team", image=f"aim-two:{number}")
         w.start()
@@ -104,7 +104,7 @@ async def test_models_whose_templates_work_stay_ready_when_their_new_image_canno
         w.start()
         await w.model("m", "team", image="aim-two:1")
         await until_model(w, "m", "team", "Ready", reason="Extracted")
-        w.cluster.registry.faults.append(RegistryFault(status=503))
+        w.simulation.registry.faults.append(RegistryFault(status=503))
         await w.model("m", "team", image="aim-two:2")
         await until_model(w, "m", "team", "Ready", reason="RegistryUnreachable")
         body = await model_of(w, "m", "team")
@@ -116,11 +116,11 @@ async def test_models_whose_templates_work_stay_ready_when_their_new_image_canno
 async def test_a_rate_limit_is_waited_for():
     async with world(catalogue=images(TWO)) as w:
         w.start()
-        w.cluster.registry.faults.append(RegistryFault(status=429, retry_after="120", times=1))
+        w.simulation.registry.faults.append(RegistryFault(status=429, retry_after="120", times=1))
         await w.model("m", "team", image="aim-two:1")
         await until_model(w, "m", "team", "Failed", reason="RegistryUnreachable")
         await asyncio.sleep(110)
-        assert len(w.cluster.registry.calls) == 1
+        assert len(w.simulation.registry.calls) == 1
         await until_model(w, "m", "team", "Ready", reason="Extracted", seconds=20)
 
 
@@ -136,12 +136,12 @@ NONSENSE = {
 async def test_nonsense_is_told_and_asked_for_again_after_ten_minutes(what):
     async with world(catalogue=images(TWO)) as w:
         w.start()
-        w.cluster.registry.faults.append(NONSENSE[what])
+        w.simulation.registry.faults.append(NONSENSE[what])
         await w.model("m", "team", image="aim-two:1")
         await until_model(w, "m", "team", "Failed", reason="MalformedMetadata")
         await asyncio.sleep(500)
-        assert len(w.cluster.registry.calls) == 1
-        w.cluster.registry.faults.clear()
+        assert len(w.simulation.registry.calls) == 1
+        w.simulation.registry.faults.clear()
         await until_model(w, "m", "team", "Ready", reason="Extracted", seconds=200)
 
 
@@ -190,7 +190,7 @@ async def test_a_private_image_is_read_with_the_models_pull_secret(namespace):
         await pull_secret(w, "creds", namespace or OPERATOR_NAMESPACE)
         await w.model("m", namespace, image="aim-secret:1", imagePullSecrets=SECRET)
         await until_model(w, "m", namespace, "Ready", reason="Extracted")
-        assert {call.who for call in w.cluster.registry.calls} == {"", "somebody"}
+        assert {call.who for call in w.simulation.registry.calls} == {"", "somebody"}
 
 
 @virtual_time
@@ -213,7 +213,7 @@ async def test_a_missing_pull_secret_is_named_with_its_namespace_and_found_when_
         message = (await condition_of(w, "m", namespace, "MetadataExtracted"))["message"]
         assert "'creds'" in message
         assert f"'{where}'" in message
-        assert len(w.cluster.registry.calls) == 0
+        assert len(w.simulation.registry.calls) == 0
         await pull_secret(w, "creds", where)
         await until_model(w, "m", namespace, "Ready", reason="Extracted", seconds=60)
 
@@ -222,14 +222,14 @@ async def test_a_missing_pull_secret_is_named_with_its_namespace_and_found_when_
 async def test_wrong_credentials_are_told_and_once_mended_rediscovery_reads_at_once(logged_errors):
     async with world(catalogue=images(PRIVATE)) as w:
         w.start()
-        w.cluster.registry._logins = {"somebody": "right"}
+        w.simulation.registry._logins = {"somebody": "right"}
         await pull_secret(w, "creds", "team", password="wr0ng-hush")
         await w.model("m", "team", image="aim-secret:1", imagePullSecrets=SECRET)
         await until_model(w, "m", "team", "Failed", reason="AccessDenied")
-        calls = len(w.cluster.registry.calls)
+        calls = len(w.simulation.registry.calls)
         await pull_secret(w, "creds", "team", password="right")
         await asyncio.sleep(30)
-        assert len(w.cluster.registry.calls) == calls
+        assert len(w.simulation.registry.calls) == calls
         patch = {"metadata": {"annotations": {"aim.silogen.ai/rediscover": "now"}}}
         await w.client.patch(kinds.MODELS, "m", patch, "team")
         await until_model(w, "m", "team", "Ready", reason="Extracted", seconds=5)
@@ -242,7 +242,7 @@ async def test_wrong_credentials_are_told_and_once_mended_rediscovery_reads_at_o
 async def test_credentials_that_were_mended_are_tried_within_a_minute_without_being_asked():
     async with world(catalogue=images(PRIVATE)) as w:
         w.start()
-        w.cluster.registry._logins = {"somebody": "right"}
+        w.simulation.registry._logins = {"somebody": "right"}
         await pull_secret(w, "creds", "team", password="wrong")
         await w.model("m", "team", image="aim-secret:1", imagePullSecrets=SECRET)
         await until_model(w, "m", "team", "Failed", reason="AccessDenied")

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from aimctl.api import kinds
-from aimctl.devcluster.machines import gpu_machine
+from aimctl.controllers import kinds
+from aimctl.simulation.machines import gpu_machine
 from aimctl.testing.virtualtime import virtual_time
 from support.operator import OPERATOR_NAMESPACE, world
 

@@ -9,8 +9,8 @@ import pytest
 from aimctl.api import kinds
 from aimctl.controllers.services.patience import PATIENCE_SECONDS
 from aimctl.devcluster.faults import Answer, Delay, Match
-from aimctl.devcluster.machines import gpu_machine
 from aimctl.kubetypes.builtin import NODES
+from aimctl.simulation.machines import gpu_machine
 from aimctl.testing.virtualtime import virtual_time
 from support.service_witness import GPU, serving
 

@@ -8,8 +8,8 @@ import pytest
 
 from aimctl.api import kinds
 from aimctl.devcluster.faults import Answer, Match
-from aimctl.devcluster.kserve import OUTCOME_ANNOTATION
 from aimctl.kubetypes.builtin import CRDS
+from aimctl.simulation.kserve import OUTCOME_ANNOTATION
 from aimctl.testing.virtualtime import virtual_time
 from support.service_witness import serving
 
@@ -57,7 +57,7 @@ async def test_without_kserve_the_service_says_so_and_goes_on_when_it_is_install
         writes = w.status_writes["s"]
         await asyncio.sleep(600)
         assert w.status_writes["s"] == writes
-        await w.cluster.install_kserve()
+        await w.install_kserve()
         await w.until_service("s", "Running", seconds=60)
 
 

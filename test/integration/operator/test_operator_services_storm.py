@@ -14,10 +14,10 @@ import pytest
 
 from aimctl.api import kinds
 from aimctl.devcluster.faults import Answer, Delay, Match
-from aimctl.devcluster.kserve import OUTCOME_ANNOTATION
-from aimctl.devcluster.machines import gpu_machine
 from aimctl.kubetypes.builtin import NODES
 from aimctl.runtime.kube.errors import ApiError
+from aimctl.simulation.kserve import OUTCOME_ANNOTATION
+from aimctl.simulation.machines import gpu_machine
 from aimctl.testing.virtualtime import run_virtual
 from support.service_witness import STATIC, serving
 

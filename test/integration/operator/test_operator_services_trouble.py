@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from aimctl.api import kinds
-from aimctl.devcluster import statuses
+from aimctl.controllers import kinds
+from aimctl.devcluster.apiserver.wire import statuses
 from aimctl.devcluster.faults import Answer, Delay, Match
-from aimctl.devcluster.kserve import OUTCOME_ANNOTATION
+from aimctl.simulation.kserve import OUTCOME_ANNOTATION
 from aimctl.testing.virtualtime import virtual_time
 from support.service_witness import serving
 

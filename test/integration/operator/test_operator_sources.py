@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from aimctl.devcluster.machines import Machine, gpu_machine
+from aimctl.devcluster.node.machines import Machine
+from aimctl.simulation.machines import gpu_machine
 from aimctl.testing.virtualtime import virtual_time
 from support.operator import world
 

@@ -31,7 +31,7 @@ async def test_services_that_lack_nothing_but_kserve_run_once_it_is_installed():
         w.start()
         await asyncio.sleep(60)
         assert set((await states(w)).values()) == {("Starting", "RuntimeNotInstalled")}
-        await w.cluster.install_kserve()
+        await w.install_kserve()
         await asyncio.sleep(120)
         assert {state for state, _ in (await states(w)).values()} == {"Running"}
 
@@ -57,6 +57,6 @@ async def test_services_that_wait_for_kserve_are_not_looked_at_again_and_again()
         await w.client.delete(kinds.SERVICES, "s0", "team")
         await asyncio.sleep(60)
         before = looks()
-        await w.cluster.install_kserve()
+        await w.install_kserve()
         await asyncio.sleep(3600)
         assert looks() - before < 4 * 8, "a few looks at each until it runs, and none at the one that is gone"

@@ -19,7 +19,7 @@ from aimctl.api.v1alpha1 import (
     Kind,
     TemplateState,
 )
-from aimctl.devcluster.schema import Schema
+from aimctl.devcluster.apiserver.schema import Schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,8 +11,8 @@ import yaml
 
 from aimctl.api.generate import main, manifests
 from aimctl.api.v1alpha1 import KINDS
-from aimctl.devcluster.catalogue import Catalogue
-from aimctl.devcluster.schema import Schema
+from aimctl.devcluster.apiserver.schema import Schema
+from aimctl.simulation.catalogue import Catalogue
 
 CONFIG = Path(__file__).parents[3] / "config"
 

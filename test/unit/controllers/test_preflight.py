@@ -8,10 +8,11 @@ import structlog
 from aimctl.api.generate import manifests
 from aimctl.controllers.options import OperatorOptions
 from aimctl.controllers.preflight import NotInstalled, Right, check, rights
-from aimctl.devcluster import DenyRule, DenyRules, DevCluster
+from aimctl.devcluster import DenyRule, DenyRules
 from aimctl.devcluster.faults import Answer, Match
 from aimctl.runtime.kube.errors import ServerError, Unauthorized
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
+from support.aim_cluster import aim_cluster
 from support.roles import Grant, Roles
 
 NAMESPACE = "kaiwo-system"
@@ -61,9 +62,15 @@ def test_a_right_is_said_as_an_administrator_would():
     assert str(Right("list", "batch", "jobs")) == "list jobs.batch at cluster scope"
 
 
+def cluster_of():
+    """An API server with the CRDs of aim.silogen.ai."""
+    cluster, _ = aim_cluster(clock=virtual_clock(), controllers=False)
+    return cluster
+
+
 @virtual_time
 async def test_all_is_well_on_a_cluster_with_the_crds():
-    async with DevCluster(clock=virtual_clock(), controllers=False) as cluster:
+    async with cluster_of() as cluster:
         with structlog.testing.capture_logs() as logs:
             await check(cluster.client(), OperatorOptions(), leader_election_namespace=NAMESPACE)
         assert logs == []
@@ -71,7 +78,7 @@ async def test_all_is_well_on_a_cluster_with_the_crds():
 
 @virtual_time
 async def test_missing_crds_are_named_with_the_remedy():
-    async with DevCluster(clock=virtual_clock(), controllers=False) as cluster:
+    async with cluster_of() as cluster:
         await cluster.client().raw(
             "DELETE", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/aimmodels.aim.silogen.ai"
         )
@@ -85,7 +92,7 @@ async def test_missing_crds_are_named_with_the_remedy():
 
 @virtual_time
 async def test_missing_rights_are_named_by_verb_and_resource_and_put_together():
-    async with DevCluster(clock=virtual_clock(), controllers=False) as cluster:
+    async with cluster_of() as cluster:
         denied = DenyRules(
             [DenyRule("watch", "nodes"), DenyRule("list", "nodes"), DenyRule("get", "pods/log")]
         )
@@ -100,7 +107,7 @@ async def test_missing_rights_are_named_by_verb_and_resource_and_put_together():
 
 @virtual_time
 async def test_an_account_without_any_right_still_gets_one_readable_line():
-    async with DevCluster(clock=virtual_clock(), controllers=False) as cluster:
+    async with cluster_of() as cluster:
         cluster.server.authorizer = Roles([])
         with pytest.raises(NotInstalled) as error:
             await check(cluster.client(), OperatorOptions())
@@ -110,7 +117,7 @@ async def test_an_account_without_any_right_still_gets_one_readable_line():
 
 @virtual_time
 async def test_who_is_not_known_at_all_and_a_server_in_trouble_are_told_apart_from_missing_things():
-    async with DevCluster(clock=virtual_clock(), controllers=False) as cluster:
+    async with cluster_of() as cluster:
         for code, kind in ((401, Unauthorized), (503, ServerError)):
             with cluster.faults.active(Answer(code)), pytest.raises(kind):
                 await check(cluster.client(), OperatorOptions())
@@ -135,7 +142,7 @@ class OfVersion:
 )
 @virtual_time
 async def test_a_server_older_than_1_25_is_warned_of_and_used(major, minor, warned):
-    async with DevCluster(clock=virtual_clock(), controllers=False) as cluster:
+    async with cluster_of() as cluster:
         answer = f'{{"major": "{major}", "minor": "{minor}", "gitVersion": "v{major}.{minor}"}}'.encode()
         with structlog.testing.capture_logs() as logs:
             await check(OfVersion(cluster.client(), answer), OperatorOptions())
@@ -146,7 +153,7 @@ async def test_a_server_older_than_1_25_is_warned_of_and_used(major, minor, warn
 
 @virtual_time
 async def test_a_server_that_does_not_tell_its_version_is_used():
-    async with DevCluster(clock=virtual_clock(), controllers=False) as cluster:
+    async with cluster_of() as cluster:
         cluster.faults.add(Answer(403), Match(path="/version"))
         with structlog.testing.capture_logs() as logs:
             await check(cluster.client(), OperatorOptions())

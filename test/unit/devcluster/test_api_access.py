@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from aimctl.devcluster import DenyRule, DenyRules, User
-from aimctl.devcluster.logbook import LogBook, LogKey
+from aimctl.devcluster.apiserver.logs import LogKey
+from aimctl.devcluster.node.logs import LogBook
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
 from support.apiserver import CONFIG_MAPS, CRDS, PODS, Api, config_map, crd, pod
 

@@ -28,19 +28,19 @@ from support.apiserver import CONFIG_MAPS, Api, config_map
 @virtual_time
 async def test_a_fault_strikes_matching_requests_as_often_as_told() -> None:
     api = Api()
-    fault = api.server.faults.add(
+    fault = api.faults.add(
         Answer(429, retry_after=7), Match(verb="list", resource="config*"), times=2, skip=1
     )
     statuses = [(await api("GET", CONFIG_MAPS)).status for _ in range(4)]
     assert statuses == [200, 429, 429, 200]
     assert (await api("GET", "/api/v1/namespaces")).status == 200
-    assert (fault.hits, len(api.server.faults)) == (2, 0)
+    assert (fault.hits, len(api.faults)) == (2, 0)
 
 
 @virtual_time
 async def test_retry_after_is_in_header_and_details() -> None:
     api = Api()
-    with api.server.faults.active(Answer(503, retry_after=3)):
+    with api.faults.active(Answer(503, retry_after=3)):
         answer = await api("GET", CONFIG_MAPS)
     assert answer.headers["Retry-After"] == "3"
     assert answer.body["details"] == {"retryAfterSeconds": 3}
@@ -50,7 +50,7 @@ async def test_retry_after_is_in_header_and_details() -> None:
 @virtual_time
 async def test_an_answer_may_be_lost_after_the_deed() -> None:
     api = Api()
-    api.server.faults.add(Answer(504, after_effect=True), Match(verb="create"), times=1)
+    api.faults.add(Answer(504, after_effect=True), Match(verb="create"), times=1)
     assert (await api("POST", CONFIG_MAPS, config_map("c"))).status == 504
     assert (await api("POST", CONFIG_MAPS, config_map("c"))).status == 409
 
@@ -58,10 +58,10 @@ async def test_an_answer_may_be_lost_after_the_deed() -> None:
 @virtual_time
 async def test_delay_and_refusal() -> None:
     api = Api()
-    with api.server.faults.active(Delay(5)):
+    with api.faults.active(Delay(5)):
         await api.ok("GET", CONFIG_MAPS)
     assert asyncio.get_running_loop().time() == 5
-    with api.server.faults.active(Refuse()), pytest.raises(ConnectionFailed) as caught:
+    with api.faults.active(Refuse()), pytest.raises(ConnectionFailed) as caught:
         await api("GET", CONFIG_MAPS)
     assert caught.value.refused
 
@@ -69,7 +69,7 @@ async def test_delay_and_refusal() -> None:
 @virtual_time
 async def test_an_answer_that_never_comes_ends_in_the_transports_time_out() -> None:
     api = Api()
-    with api.server.faults.active(Silence()), pytest.raises(ConnectionFailed, match="no answer in time"):
+    with api.faults.active(Silence()), pytest.raises(ConnectionFailed, match="no answer in time"):
         await api("GET", CONFIG_MAPS)
     assert asyncio.get_running_loop().time() == 30
 
@@ -80,19 +80,19 @@ async def test_a_stream_is_cut_between_lines_within_one_or_ended_early() -> None
     for name in "abc":
         await api.ok("POST", CONFIG_MAPS, config_map(name))
     watches = Match(verb="watch")
-    with api.server.faults.active(CutStream(after_lines=2), watches):
+    with api.faults.active(CutStream(after_lines=2), watches):
         async with api.watch(CONFIG_MAPS) as lines:
             assert await lines.seen(2) == [("ADDED", "a"), ("ADDED", "b")]
             with pytest.raises(ConnectionFailed):
                 await lines.next()
             assert lines._buffer.startswith(b'{"type":"ADDED"')
-    with api.server.faults.active(CutStream(after_lines=1, mid_line=False), watches):
+    with api.faults.active(CutStream(after_lines=1, mid_line=False), watches):
         async with api.watch(CONFIG_MAPS) as lines:
             assert await lines.seen(1) == [("ADDED", "a")]
             with pytest.raises(ConnectionFailed):
                 await lines.next()
             assert lines._buffer == b""
-    with api.server.faults.active(CutStream(after_lines=2, clean=True), watches):
+    with api.faults.active(CutStream(after_lines=2, clean=True), watches):
         async with api.watch(CONFIG_MAPS) as lines:
             await lines.seen(2)
             assert await lines.next() is None
@@ -102,9 +102,9 @@ async def test_a_stream_is_cut_between_lines_within_one_or_ended_early() -> None
 @virtual_time
 async def test_silence_lets_some_lines_through_and_then_nothing_for_ever() -> None:
     api = Api()
-    with api.server.faults.active(Silence(after_lines=1)):
+    with api.faults.active(Silence(after_lines=1)):
         async with api.watch(CONFIG_MAPS, {"timeoutSeconds": "10"}) as lines:
-            api.server.faults.clear()
+            api.faults.clear()
             await api.ok("POST", CONFIG_MAPS, config_map("a"))
             await api.ok("POST", CONFIG_MAPS, config_map("b"))
             assert await lines.seen(1) == [("ADDED", "a")]
@@ -116,13 +116,13 @@ async def test_silence_lets_some_lines_through_and_then_nothing_for_ever() -> No
 @virtual_time
 async def test_gone_comes_as_event_as_status_or_as_a_bare_body() -> None:
     api = Api()
-    api.server.faults.add(Gone410("event"), times=1)
+    api.faults.add(Gone410("event"), times=1)
     async with api.watch(CONFIG_MAPS, {"resourceVersion": "1"}) as lines:
         assert (await lines.next())["object"]["code"] == 410
         assert await lines.next() is None
-    api.server.faults.add(Gone410("status"), times=1)
+    api.faults.add(Gone410("status"), times=1)
     assert (await api("GET", CONFIG_MAPS)).status == 410
-    api.server.faults.add(Gone410("body"), times=1)
+    api.faults.add(Gone410("body"), times=1)
     bare = await api("GET", CONFIG_MAPS, None, {"watch": "1"})
     assert (bare.status, bare.body["kind"], bare.body["code"]) == (200, "Status", 410)
 
@@ -132,7 +132,7 @@ async def test_a_stale_read_shows_an_earlier_moment() -> None:
     api = Api()
     then = api.server.storage.version
     await api.ok("POST", CONFIG_MAPS, config_map("a"))
-    with api.server.faults.active(StaleRead(then)):
+    with api.faults.active(StaleRead(then)):
         listed = await api.ok("GET", CONFIG_MAPS)
         assert (listed["items"], listed["metadata"]["resourceVersion"]) == ([], str(then))
         assert (await api("GET", f"{CONFIG_MAPS}/a")).status == 404
@@ -143,13 +143,13 @@ async def test_faults_come_before_authentication_and_a_chance_needs_dice() -> No
     with pytest.raises(ValueError, match=r"chance is 0\.5"):
         Faults().add(Refuse(), chance=0.5)
     api = Api()
-    faults = api.server.faults
+    faults = api.faults
     faults.add(Answer(500), chance=0.5)
     first = [(await api("GET", "/version")).status for _ in range(20)]
     assert {200, 500} == set(first)
-    api.server.faults._rng = random.Random(9)
+    api.faults._rng = random.Random(9)
     again = [(await api("GET", "/version")).status for _ in range(20)]
-    api.server.faults._rng = random.Random(9)
+    api.faults._rng = random.Random(9)
     assert again == [(await api("GET", "/version")).status for _ in range(20)]
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimctl.devcluster.patches import (
+from aimctl.devcluster.apiserver.apply.patches import (
     PatchError,
     PatchTestFailed,
     json_patch,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimctl.devcluster.protobuf import ProtobufError, decode_object
+from aimctl.devcluster.apiserver.wire.protobuf import ProtobufError, decode_object
 
 
 def varint(value: int) -> bytes:

@@ -528,7 +528,7 @@ async def test_a_pods_spec_is_fixed_but_for_a_few_fields() -> None:
 
 @virtual_time
 async def test_an_admission_hook_may_change_or_refuse_what_is_written() -> None:
-    from aimctl.devcluster import statuses
+    from aimctl.devcluster.apiserver.wire import statuses
 
     api = Api()
 

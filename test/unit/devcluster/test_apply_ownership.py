@@ -10,16 +10,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from aimctl.devcluster.apply import (
+from aimctl.devcluster.apiserver.apply.fieldsets import fields_from_wire, fields_to_wire, path_text
+from aimctl.devcluster.apiserver.apply.merging import compare, fields_of, merge
+from aimctl.devcluster.apiserver.apply.server_side import (
     ApplyConflict,
     ApplyRefused,
     record_update,
     reset_fields,
     server_side_apply,
 )
-from aimctl.devcluster.fieldsets import fields_from_wire, fields_to_wire, path_text
-from aimctl.devcluster.merging import compare, fields_of, merge
-from aimctl.devcluster.schema import Schema
+from aimctl.devcluster.apiserver.schema import Schema
 
 API = "aim.silogen.ai/v1alpha1"
 CONDITION = {

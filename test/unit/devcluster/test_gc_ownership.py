@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimctl.devcluster.ownership import FOREGROUND, ORPHAN, Fate, Item, OwnerGraph, judge
+from aimctl.devcluster.controllers.ownership import FOREGROUND, ORPHAN, Fate, Item, OwnerGraph, judge
 from aimctl.kubetypes import ObjectKey, ObjectMeta, OwnerReference, Resource
 
 KIND = Resource.untyped("", "v1", "ConfigMap", "configmaps")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimctl.devcluster.jobplan import FinishedPods, JobBackoff, finished, plan, pod_for
+from aimctl.devcluster.controllers.job_plan import FinishedPods, JobBackoff, finished, plan, pod_for
 from aimctl.runtime.clock import format_time
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)

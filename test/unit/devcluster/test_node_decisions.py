@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimctl.devcluster.containers import (
+from aimctl.devcluster.node.containers import (
     ContainerRun,
     Facts,
     Running,
@@ -18,9 +18,9 @@ from aimctl.devcluster.containers import (
     step,
     terminate,
 )
-from aimctl.devcluster.podstatus import fresh_runs, phase, pod_status, unschedulable_status
-from aimctl.devcluster.programs import Behaviour, RunResult
-from aimctl.devcluster.scheduling import NodeView, place, requests
+from aimctl.devcluster.node.pod_status import fresh_runs, phase, pod_status, unschedulable_status
+from aimctl.devcluster.node.programs import Behaviour, RunResult
+from aimctl.devcluster.node.scheduling import NodeView, place, requests
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 IMAGE = "ghcr.io/example/x:1"

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimctl.devcluster.kubelet import log_options
-from aimctl.devcluster.logbook import LogBook, LogKey, LogOptions, NoSuchLog, NotStarted
+from aimctl.devcluster.apiserver.logs import LogKey, LogOptions, NoSuchLog, NotStarted
+from aimctl.devcluster.node.kubelet import log_options
+from aimctl.devcluster.node.logs import LogBook
 from aimctl.testing.virtualtime import run_virtual, virtual_clock, virtual_time
 
 KEY = LogKey("ns", "pod", "main")

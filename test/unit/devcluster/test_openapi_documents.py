@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from aimctl.devcluster.builtins import builtin_kinds
-from aimctl.devcluster.kinds import ServedKind
-from aimctl.devcluster.openapi import openapi_v2, openapi_v3, openapi_v3_index
-from aimctl.devcluster.schema import Schema
+from aimctl.devcluster.apiserver.builtin.types import builtin_kinds
+from aimctl.devcluster.apiserver.objects.kinds import ServedKind
+from aimctl.devcluster.apiserver.openapi.documents import openapi_v2, openapi_v3, openapi_v3_index
+from aimctl.devcluster.apiserver.schema import Schema
 from aimctl.kubetypes import Resource
 
 CRD = {

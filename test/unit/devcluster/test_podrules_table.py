@@ -1,6 +1,6 @@
 import pytest
 
-from aimctl.devcluster.podrules import pod_errors, template_errors
+from aimctl.devcluster.apiserver.builtin.pod_rules import pod_errors, template_errors
 
 
 def spec(*containers, **other):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aimctl.devcluster.schema import InvalidSchema, Schema
+from aimctl.devcluster.apiserver.schema import InvalidSchema, Schema
 
 
 def presence_rule(field: str) -> dict[str, str]:

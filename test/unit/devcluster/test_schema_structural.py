@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from aimctl.devcluster.schema import InvalidSchema, Schema
-from aimctl.devcluster.schema.formats import matches_format
-from aimctl.devcluster.schema.patterns import compile_pattern
+from aimctl.devcluster.apiserver.schema import InvalidSchema, Schema
+from aimctl.devcluster.apiserver.schema.formats import matches_format
+from aimctl.devcluster.apiserver.schema.patterns import compile_pattern
 
 ROOT = "spec.validation.openAPIV3Schema"
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimctl.devcluster.schema import Schema, invalid_status
+from aimctl.devcluster.apiserver.schema import Schema, invalid_status
 
 SPEC: dict[str, Any] = {
     "type": "object",

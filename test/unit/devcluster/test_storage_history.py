@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimctl.devcluster.storage import Collection, Storage
+from aimctl.devcluster.storage.store import Collection, Storage
 
 
 def thing(name: str, namespace: str = "a", **more: object) -> dict:

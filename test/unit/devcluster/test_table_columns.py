@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimctl.devcluster.ages import age, human_duration
-from aimctl.devcluster.builtins import builtin_kinds
-from aimctl.devcluster.jsonpaths import compile_path, find
-from aimctl.devcluster.kinds import PrinterColumn, ServedKind
-from aimctl.devcluster.schema import Schema
-from aimctl.devcluster.table import render_table
+from aimctl.devcluster.apiserver.builtin.types import builtin_kinds
+from aimctl.devcluster.apiserver.objects.kinds import PrinterColumn, ServedKind
+from aimctl.devcluster.apiserver.schema import Schema
+from aimctl.devcluster.apiserver.tables.ages import age, human_duration
+from aimctl.devcluster.apiserver.tables.jsonpaths import compile_path, find
+from aimctl.devcluster.apiserver.tables.render import render_table
 from aimctl.kubetypes import Resource
 from aimctl.runtime.clock import format_time
 

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from aimctl.devcluster import Catalogue, DevCluster
+from aimctl.devcluster import DevCluster
 from aimctl.runtime.controller import RetryAfter, TerminalError, judge
 from aimctl.runtime.manager import Manager
+from aimctl.simulation import Catalogue
 from aimctl.testing import virtual_clock, virtual_time
 
 ROOT = Path(__file__).parents[3]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from aimctl.api.v1alpha1 import RuntimeConfigSpec
 from aimctl.api.v1alpha1.services import ServiceOverrides
-from aimctl.devcluster.patches import merge_patch
+from aimctl.devcluster.apiserver.apply.patches import merge_patch
 from aimctl.domain.services.derivation import (
     base_name,
     derived_name,

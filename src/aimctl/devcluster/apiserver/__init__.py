@@ -1,0 +1,1 @@
+"""The API server: requests, kinds, schemas and what is built in."""

@@ -1,0 +1,1 @@
+"""Server-side apply and the other kinds of patches."""

@@ -1,0 +1,144 @@
+"""The entries of ``metadata.managedFields``: who owns which fields of an object.
+
+Contract: :func:`decode_managers` and :func:`with_managers` read and write them; :func:`without_managers`
+gives an object without. Managers are told apart by name, operation, subresource and, for updates, version.
+
+Invariant: no two entries have the same identity; entries stand in the server's order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, final
+
+from aimctl.devcluster.apiserver.apply.fieldsets import FieldSet, fields_from_wire, fields_to_wire
+from aimctl.devcluster.apiserver.schema.walk import copied
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "UNOWNED",
+    "Entry",
+    "Identity",
+    "Managers",
+    "Operation",
+    "decode_managers",
+    "with_managers",
+    "without_managers",
+]
+
+Operation = Literal["Apply", "Update"]
+
+UNOWNED: FieldSet = frozenset(
+    {
+        ("f:apiVersion",),
+        ("f:kind",),
+        ("f:metadata",),
+        *(
+            ("f:metadata", f"f:{name}")
+            for name in (
+                *("name", "namespace", "creationTimestamp", "selfLink", "uid", "clusterName", "generation"),
+                *("managedFields", "resourceVersion"),
+            )
+        ),
+    }
+)
+"""What no manager ever owns (Kubernetes' stripMeta set)."""
+
+
+class Identity(NamedTuple):
+    """Who a manager is; prints as conflicts name it."""
+
+    manager: str
+    operation: Operation
+    api_version: str
+    subresource: str
+
+    def __str__(self) -> str:
+        text = f'"{self.manager}"'
+        if self.subresource:
+            text += f' with subresource "{self.subresource}"'
+        return f"{text} using {self.api_version}" if self.operation == "Update" else text
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a manager owns, at which version, since when (RFC 3339, "" where that was not kept)."""
+
+    fields: FieldSet
+    api_version: str
+    time: str
+
+
+Managers = dict[Identity, Entry]
+
+
+def decode_managers(obj: Mapping[str, Any] | None) -> Managers:
+    """The object's books; empty when there are none or they cannot be read."""
+    managers: Managers = {}
+    metadata = (obj or {}).get("metadata") or {}
+    for entry in metadata.get("managedFields") or ():
+        if entry.get("fieldsType") != "FieldsV1":
+            return {}
+        operation: Operation = "Apply" if entry.get("operation") == "Apply" else "Update"
+        version = entry.get("apiVersion") or ""
+        identity = Identity(
+            entry.get("manager") or "",
+            operation,
+            version if operation == "Update" else "",
+            entry.get("subresource") or "",
+        )
+        try:
+            fields = fields_from_wire(entry.get("fieldsV1") or {})
+        except (ValueError, AttributeError):
+            return {}
+        managers[identity] = Entry(fields, version, entry.get("time") or "")
+    return managers
+
+
+def without_managers(obj: Mapping[str, Any]) -> dict[str, Any]:
+    """A deep copy of the object without its books."""
+    bare: dict[str, Any] = copied(dict(obj))
+    metadata = bare.get("metadata")
+    if isinstance(metadata, dict):
+        metadata.pop("managedFields", None)
+    return bare
+
+
+def with_managers(obj: Any, managers: Managers) -> dict[str, Any]:
+    """The object with its books, entries in the server's order: operation, time, manager, version,
+    subresource.
+    """
+    full: dict[str, Any] = obj
+    metadata = full.setdefault("metadata", {})
+    metadata.pop("managedFields", None)
+    order = sorted(
+        managers.items(),
+        key=lambda pair: (
+            pair[0].operation,
+            pair[1].time,
+            pair[0].manager,
+            pair[1].api_version,
+            pair[0].subresource,
+        ),
+    )
+    entries = []
+    for identity, entry in order:
+        written: dict[str, Any] = {
+            "manager": identity.manager,
+            "operation": identity.operation,
+            "apiVersion": entry.api_version,
+            "time": entry.time,
+            "fieldsType": "FieldsV1",
+            "fieldsV1": fields_to_wire(entry.fields),
+        }
+        if not entry.time:
+            del written["time"]
+        if identity.subresource:
+            written["subresource"] = identity.subresource
+        entries.append(written)
+    if entries:
+        metadata["managedFields"] = entries
+    return full

@@ -1,0 +1,279 @@
+"""Merging, comparing and cutting objects by their schema: the arithmetic under server-side apply.
+
+Contract: values are walked with the schema's nodes. Objects are granular unless ``x-kubernetes-map-type``
+says atomic; lists are atomic unless they are sets or list-maps; where the schema is open, objects are
+granular and lists atomic.
+
+Invariants: nothing changes its arguments; ``merge(a, a) == a``; ``compare(a, b)`` puts no path in two of
+its sets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, final
+
+from aimctl.devcluster.apiserver.apply.fieldsets import (
+    EMPTY,
+    FieldSet,
+    Path,
+    field_element,
+    key_element,
+    value_element,
+)
+from aimctl.devcluster.apiserver.schema.node import OPEN, UNSET
+from aimctl.devcluster.apiserver.schema.walk import copied
+
+if TYPE_CHECKING:
+    from aimctl.devcluster.apiserver.schema.node import Node
+
+__all__ = ["Comparison", "MergeError", "compare", "fields_of", "merge", "remove", "with_named_parents"]
+
+
+class MergeError(ValueError):
+    """An object does not fit its schema well enough to be merged; the text starts with the path."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What became of an object's fields."""
+
+    added: FieldSet = EMPTY
+    removed: FieldSet = EMPTY
+    modified: FieldSet = EMPTY
+
+    @property
+    def changed(self) -> FieldSet:
+        """Added or modified."""
+        return self.added | self.modified
+
+    @property
+    def same(self) -> bool:
+        """Whether nothing differs."""
+        return not (self.added or self.removed or self.modified)
+
+
+def _is_atomic(node: Node, value: Any) -> bool:
+    """Whether a list or object is one value."""
+    if isinstance(value, list):
+        return node.items is None or node.list_type == "atomic"
+    return node.map_type == "atomic"
+
+
+def _below(node: Node, key: str) -> Node | None:
+    child = node.child(key)
+    if child is None and not node.type and not node.properties:
+        return OPEN
+    return child
+
+
+def _element(node: Node, index: int, item: Any, path: str) -> str:
+    """The identity of an item in a set or list-map."""
+    if node.list_type == "set":
+        return value_element(item)
+    if not isinstance(item, dict):
+        raise MergeError(f"{path}: element {index}: associative list with keys may not have non-map elements")
+    keys: dict[str, Any] = {}
+    for key in node.list_map_keys:
+        child = None if node.items is None else node.items.child(key)
+        if item.get(key) is not None:
+            keys[key] = item[key]
+        elif child is not None and child.has_default:
+            keys[key] = child.default
+        else:
+            raise MergeError(
+                f"{path}: element {index}: "
+                f'associative list with keys has an element that omits key field "{key}" '
+                "(and doesn't have default value)"
+            )
+    return key_element(keys)
+
+
+def _indexed(node: Node, items: Any, path: str) -> dict[str, Any]:
+    """Items by identity, in order; of two with one identity the first counts."""
+    found: dict[str, Any] = {}
+    for index, item in enumerate(items or ()):
+        found.setdefault(_element(node, index, item, path), item)
+    return found
+
+
+def _item_node(node: Node) -> Node:
+    return OPEN if node.items is None else node.items
+
+
+def fields_of(value: Any, node: Node, *, strict: bool = False) -> FieldSet:
+    """The fields an applied configuration claims.
+
+    Args:
+        value: the object.
+        node: its schema.
+        strict: raise for fields the schema does not have, instead of passing over them.
+
+    Raises:
+        MergeError: a list-map item lacks a key, or an unknown field under ``strict``.
+    """
+    found: set[Path] = set()
+    _collect(value, node, (), found, "", strict=strict)
+    return frozenset(found)
+
+
+def _collect(value: Any, node: Node, path: Path, found: set[Path], text: str, *, strict: bool) -> None:
+    if isinstance(value, dict | list) and _is_atomic(node, value):
+        found.add(path)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            child = _below(node, key)
+            place = f"{text}.{key}"
+            if child is None:
+                if strict:
+                    raise MergeError(f"{place}: field not declared in schema")
+                continue
+            below = (*path, field_element(key))
+            _collect(item, child, below, found, place, strict=strict)
+            if item is None or item == {} or key not in node.properties:
+                found.add(below)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            below = (*path, _element(node, index, item, text))
+            _collect(item, _item_node(node), below, found, f"{text}[{index}]", strict=strict)
+            found.add(below)
+    elif path:
+        found.add(path)
+
+
+def with_named_parents(fields: FieldSet, node: Node) -> FieldSet:
+    """The set with every field above its paths that the schema names, so that emptied objects can go too."""
+    parents: set[Path] = set(fields)
+    for path in fields:
+        current: Node | None = node
+        for depth, element in enumerate(path[:-1], start=1):
+            if current is None:
+                break
+            if element.startswith("f:"):
+                if element[2:] in current.properties:
+                    parents.add(path[:depth])
+                current = _below(current, element[2:])
+            else:
+                current = current.items
+    return frozenset(parents)
+
+
+def merge(live: Any, applied: Any, node: Node, text: str = "") -> Any:
+    """The live value with the applied one laid over it. Either may be UNSET.
+
+    Items of sets and list-maps come in the applied order where both have them; items only one side has keep
+    their place beside their neighbours.
+    """
+    if applied is UNSET:
+        return copied(live)
+    if live is UNSET or type(live) is not type(applied) or not isinstance(applied, dict | list):
+        return copied(applied)
+    if _is_atomic(node, applied):
+        return copied(applied)
+    if isinstance(applied, dict):
+        merged = {}
+        for key in [*live, *(key for key in applied if key not in live)]:
+            child = _below(node, key) or OPEN
+            merged[key] = merge(live.get(key, UNSET), applied.get(key, UNSET), child, f"{text}.{key}")
+        return merged
+    ours, theirs = _indexed(node, live, text), _indexed(node, applied, text)
+    child = _item_node(node)
+    return [
+        merge(ours.get(identity, UNSET), theirs.get(identity, UNSET), child, f"{text}[{identity[2:]}]")
+        for identity in _interleave(list(ours), list(theirs))
+    ]
+
+
+def _interleave(ours: list[str], theirs: list[str]) -> list[str]:
+    """Both orders in one: theirs decides for what both have."""
+    wanted = set(theirs)
+    order: list[str] = []
+    position = 0
+    for identity in ours:
+        if identity not in wanted:
+            order.append(identity)
+        elif position < len(theirs) and identity in theirs[position:]:
+            stop = theirs.index(identity, position) + 1
+            order += theirs[position:stop]
+            position = stop
+    return order + theirs[position:]
+
+
+def remove(value: Any, gone: FieldSet, node: Node, *, drop_emptied: bool = False) -> Any:
+    """The value without these fields; ``drop_emptied`` also drops what becomes empty by it."""
+    if not gone or not isinstance(value, dict | list) or _is_atomic(node, value):
+        return copied(value)
+    below: dict[str, set[Path]] = {}
+    for path in gone:
+        below.setdefault(path[0], set()).add(path[1:])
+    if isinstance(value, dict):
+        kept = {}
+        for key, item in value.items():
+            paths = below.get(field_element(key), set())
+            if () in paths:
+                continue
+            child = _below(node, key) or OPEN
+            left = remove(item, frozenset(paths), child, drop_emptied=drop_emptied)
+            if not (drop_emptied and item and left in ({}, [])):
+                kept[key] = left
+        return kept
+    items = []
+    for index, item in enumerate(value):
+        paths = below.get(_element(node, index, item, ""), set())
+        if () not in paths:
+            items.append(remove(item, frozenset(paths), _item_node(node), drop_emptied=drop_emptied))
+    return items
+
+
+def compare(old: Any, new: Any, node: Node) -> Comparison:
+    """What differs between two values of one schema."""
+    added: set[Path] = set()
+    removed: set[Path] = set()
+    modified: set[Path] = set()
+    _compare(old, new, node, (), (added, removed, modified))
+    return Comparison(frozenset(added), frozenset(removed), frozenset(modified))
+
+
+def _compare(old: Any, new: Any, node: Node, path: Path, out: tuple[set[Path], set[Path], set[Path]]) -> None:
+    added, removed, modified = out
+    if path and old is UNSET:
+        added.add(path)
+    elif path and new is UNSET:
+        removed.add(path)
+    before, after = _container(old), _container(new)
+    shape = after if after is not None else before
+    if shape is None or (before is not None and after is not None and type(before) is not type(after)):
+        _compare_leaf(old, new, path, modified)
+        return
+    if _is_atomic(node, shape) or not (before or after):
+        _compare_leaf(old, new, path, modified)
+        return
+    if (before is None and old not in (UNSET, None)) or (after is None and new not in (UNSET, None)):
+        modified.add(path)
+    if isinstance(shape, dict):
+        ours, theirs = before or {}, after or {}
+        for key in {**ours, **theirs}:
+            child = _below(node, key) or OPEN
+            _compare(ours.get(key, UNSET), theirs.get(key, UNSET), child, (*path, field_element(key)), out)
+        return
+    first, second = _indexed(node, before, ""), _indexed(node, after, "")
+    for identity in {**first, **second}:
+        left, right = first.get(identity, UNSET), second.get(identity, UNSET)
+        _compare(left, right, _item_node(node), (*path, identity), out)
+
+
+def _container(value: Any) -> Any:
+    return value if isinstance(value, dict | list) else None
+
+
+def _compare_leaf(old: Any, new: Any, path: Path, modified: set[Path]) -> None:
+    if path and old is not UNSET and new is not UNSET and not _equal(old, new):
+        modified.add(path)
+
+
+def _equal(first: Any, second: Any) -> bool:
+    """JSON equality; true is not 1."""
+    if isinstance(first, bool) != isinstance(second, bool):
+        return False
+    return bool(first == second)

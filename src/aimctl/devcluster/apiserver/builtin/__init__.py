@@ -1,0 +1,1 @@
+"""The built-in kinds, CustomResourceDefinitions, namespaces and Events."""

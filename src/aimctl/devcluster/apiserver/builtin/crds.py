@@ -1,0 +1,346 @@
+"""CustomResourceDefinitions: what they must say, and the kinds that come and go with them.
+
+Contract:
+    * A definition is checked as it is written; a bad one is 422 with the real server's sentences.
+    * A good one gets its conditions (NamesAccepted, Established) in a second write, right behind the first,
+      and its kinds are served from then on. One whose names are taken is not established.
+    * Deleting one deletes its objects first. Objects held by finalizers hold it, by the finalizer
+      ``customresourcecleanup.apiextensions.k8s.io``; meanwhile nothing of the kind can be created.
+
+Left out: conversion between versions beyond the apiVersion itself (strategy None), and webhooks.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, final
+
+from aimctl.devcluster.apiserver.objects.kinds import ALL_VERBS, PrinterColumn, Scale, ServedKind, Strategy
+from aimctl.devcluster.apiserver.objects.names import label1035_errors, subdomain_errors
+from aimctl.devcluster.apiserver.schema import FieldError, InvalidSchema, Schema
+from aimctl.devcluster.apiserver.schema.errors import OMITTED
+from aimctl.devcluster.apiserver.verbs.deletion import DeleteOptions
+from aimctl.devcluster.apiserver.wire import statuses
+from aimctl.kubetypes import Resource
+from aimctl.runtime.clock import format_time
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from aimctl.devcluster.apiserver.objects.kinds import KindRegistry
+    from aimctl.devcluster.apiserver.verbs.deletion import Deletion
+    from aimctl.devcluster.storage.store import Change, Collection, Record, Storage
+    from aimctl.runtime.clock import Clock
+
+__all__ = ["CRD_COLLECTION", "CrdController", "check_definition", "kinds_of", "prepare_definition"]
+
+Obj = dict[str, Any]
+
+CRD_COLLECTION = "customresourcedefinitions.apiextensions.k8s.io"
+CLEANUP_FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
+_TERMINATING = "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon"
+_AGE = {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}
+
+
+def prepare_definition(new: Obj, old: Mapping[str, Any] | None) -> None:
+    """Fill in what follows from the rest, and ``status.storedVersions``."""
+    spec = new.setdefault("spec", {})
+    names = dict(spec.get("names") or {})
+    kind = names.get("kind") or ""
+    names.setdefault("singular", kind.lower())
+    names.setdefault("listKind", f"{kind}List")
+    spec["names"] = names
+    spec.setdefault("conversion", {"strategy": "None"})
+    if old is None:
+        stored = [each["name"] for each in spec.get("versions") or () if each.get("storage")]
+        new["status"] = {
+            "acceptedNames": {"kind": "", "plural": ""},
+            "conditions": None,
+            "storedVersions": stored,
+        }
+        del new["status"]["conditions"]
+
+
+def check_definition(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[FieldError]:
+    """What is wrong with a definition."""
+    spec = new.get("spec") or {}
+    return [*_name_errors(new, spec), *_version_errors(spec), *(_changed_errors(spec, old) if old else ())]
+
+
+def _name_errors(new: Mapping[str, Any], spec: Mapping[str, Any]) -> Iterator[FieldError]:
+    names = spec.get("names") or {}
+    group, plural = spec.get("group") or "", names.get("plural") or ""
+    name = new["metadata"]["name"]
+    if name != f"{plural}.{group}":
+        text = 'must be spec.names.plural+"."+spec.group'
+        yield FieldError("FieldValueInvalid", "metadata.name", name, text)
+    for field, value, check in (
+        ("spec.group", group, subdomain_errors),
+        ("spec.names.plural", plural, label1035_errors),
+        ("spec.names.singular", names.get("singular") or "", label1035_errors),
+        ("spec.names.kind", (names.get("kind") or "").lower(), label1035_errors),
+    ):
+        if not value:
+            yield FieldError("FieldValueRequired", field, OMITTED, "")
+            continue
+        for text in check(value):
+            yield FieldError("FieldValueInvalid", field, value, text)
+    if "." not in group:
+        yield FieldError("FieldValueInvalid", "spec.group", group, "should be a domain with at least one dot")
+    if spec.get("scope") not in ("Cluster", "Namespaced"):
+        text = 'supported values: "Cluster", "Namespaced"'
+        yield FieldError("FieldValueNotSupported", "spec.scope", spec.get("scope") or "", text)
+
+
+def _version_errors(spec: Mapping[str, Any]) -> Iterator[FieldError]:
+    versions = spec.get("versions") or []
+    if not versions:
+        yield FieldError("FieldValueRequired", "spec.versions", OMITTED, "must have at least one version")
+    if sum(1 for each in versions if each.get("storage")) != 1:
+        text = "must have exactly one version marked as storage version"
+        yield FieldError("FieldValueInvalid", "spec.versions", versions, text)
+    seen: set[str] = set()
+    for index, version in enumerate(versions):
+        name = version.get("name") or ""
+        path = f"spec.versions[{index}]"
+        for text in label1035_errors(name):
+            yield FieldError("FieldValueInvalid", f"{path}.name", name, text)
+        if name in seen:
+            text = "must contain unique version names"
+            yield FieldError("FieldValueInvalid", "spec.versions", versions, text)
+        seen.add(name)
+        openapi = (version.get("schema") or {}).get("openAPIV3Schema")
+        if openapi is None:
+            text = "schemas are required"
+            yield FieldError("FieldValueRequired", f"{path}.schema.openAPIV3Schema", OMITTED, text)
+            continue
+        try:
+            Schema.from_crd(openapi, path=f"{path}.schema.openAPIV3Schema")
+        except InvalidSchema as error:
+            yield from error.errors
+
+
+def _changed_errors(spec: Mapping[str, Any], old: Mapping[str, Any]) -> Iterator[FieldError]:
+    before = old.get("spec") or {}
+    established = any(
+        each.get("type") == "Established" and each.get("status") == "True"
+        for each in (old.get("status") or {}).get("conditions") or ()
+    )
+    fixed = ["group", "scope"] if established else ["group"]
+    for name in fixed:
+        if spec.get(name) != before.get(name):
+            yield FieldError("FieldValueInvalid", f"spec.{name}", spec.get(name), "field is immutable")
+    names, names_before = spec.get("names") or {}, before.get("names") or {}
+    for name in ("plural", *(["kind"] if established else [])):
+        if names.get(name) != names_before.get(name):
+            yield FieldError("FieldValueInvalid", f"spec.names.{name}", names.get(name), "field is immutable")
+    present = {each.get("name") for each in spec.get("versions") or ()}
+    for version in (old.get("status") or {}).get("storedVersions") or ():
+        if version not in present:
+            text = f"missing from spec.versions; {version} was previously a storage version"
+            stored = (old.get("status") or {}).get("storedVersions")
+            yield FieldError("FieldValueInvalid", "status.storedVersions", stored, text)
+
+
+def kinds_of(definition: Mapping[str, Any]) -> list[ServedKind]:
+    """The kinds a (valid) definition serves, one for each served version."""
+    spec = definition["spec"]
+    names = spec["names"]
+    storage = next(each["name"] for each in spec["versions"] if each.get("storage"))
+    return [
+        _kind(definition, version, storage_version=f"{spec['group']}/{storage}", names=names)
+        for version in spec["versions"]
+        if version.get("served")
+    ]
+
+
+def _kind(
+    definition: Mapping[str, Any],
+    version: Mapping[str, Any],
+    *,
+    storage_version: str,
+    names: Mapping[str, Any],
+) -> ServedKind:
+    spec = definition["spec"]
+    subresources = version.get("subresources") or {}
+    scale = subresources.get("scale")
+    name = version["name"]
+    warning = ""
+    if version.get("deprecated"):
+        text = f"{spec['group']}/{name} {names['kind']} is deprecated"
+        warning = version.get("deprecationWarning") or text
+    fields = tuple(each["jsonPath"].removeprefix(".") for each in version.get("selectableFields") or ())
+    return ServedKind(
+        resource=Resource.untyped(
+            spec["group"], name, names["kind"], names["plural"], namespaced=spec["scope"] == "Namespaced"
+        ),
+        schema=Schema.from_crd(version["schema"]["openAPIV3Schema"]),
+        singular=names["singular"],
+        short_names=tuple(names.get("shortNames") or ()),
+        categories=tuple(names.get("categories") or ()),
+        list_kind=names["listKind"],
+        verbs=ALL_VERBS,
+        status_subresource="status" in subresources,
+        scale=None
+        if scale is None
+        else Scale(
+            scale["specReplicasPath"], scale["statusReplicasPath"], scale.get("labelSelectorPath") or ""
+        ),
+        columns=tuple(
+            PrinterColumn(
+                each["name"],
+                each["type"],
+                each["jsonPath"],
+                each.get("description") or "",
+                each.get("priority") or 0,
+                each.get("format") or "",
+            )
+            for each in version.get("additionalPrinterColumns") or [_AGE]
+        ),
+        crd_name=definition["metadata"]["name"],
+        storage_version=storage_version,
+        strategy=Strategy(field_paths=fields),
+        deprecated_warning=warning,
+    )
+
+
+@final
+class CrdController:
+    """Keeps the registry in step with the stored definitions, within each write."""
+
+    def __init__(self, storage: Storage, kinds: KindRegistry, deletion: Deletion, *, clock: Clock) -> None:
+        self._storage = storage
+        self._kinds = kinds
+        self._deletion = deletion
+        self._clock = clock
+        deletion.finishers[CRD_COLLECTION] = self
+        storage.observers.append(self._observe)
+
+    def load(self) -> None:
+        """Serve what the journal had."""
+        for record in list(self._storage.collection(CRD_COLLECTION).scan()):
+            self._serve(record.object())
+
+    def check_creation(self, kind: ServedKind) -> None:
+        """Raise StatusError when the kind's definition is being deleted."""
+        record = self._storage.collection(CRD_COLLECTION).records.get(kind.crd_name or "")
+        if record is None or b'"deletionTimestamp"' not in record.raw:
+            return
+        if record.object()["metadata"].get("deletionTimestamp"):
+            text = "create not allowed while custom resource definition is terminating"
+            raise statuses.status(405, "MethodNotAllowed", text)
+
+    def begin(self, kind: ServedKind, record: Record) -> Obj | None:  # noqa: ARG002 - the protocol's parameters
+        """Delete the objects, then the definition."""
+        definitions = self._storage.collection(CRD_COLLECTION)
+        obj = self._deletion.mark(definitions, record).object()
+        finalizers = obj["metadata"].get("finalizers") or []
+        if CLEANUP_FINALIZER not in finalizers:
+            obj["metadata"]["finalizers"] = [*finalizers, CLEANUP_FINALIZER]
+        self._condition(obj, "Terminating", "True", "InstanceDeletionPending", _TERMINATING)
+        marked = self._storage.put(definitions, obj).object()
+        served = next(iter(kinds_of(marked)), None)
+        if served is not None and self._established(marked):
+            collection = self._storage.collection(served.storage_key, served.rules.field_paths)
+            for each in list(collection.scan()):
+                present = collection.records.get(each.key)
+                if present is not None:
+                    self._deletion.delete(
+                        served, collection, present, DeleteOptions(propagation="Background")
+                    )
+        self._finish_if_empty(record.name)
+        return marked
+
+    def may_finish(self, kind: ServedKind, obj: Mapping[str, Any]) -> bool:  # noqa: ARG002 - the protocol's
+        """Its finalizers say it all."""
+        return True
+
+    def _observe(self, collection: Collection, change: Change) -> None:
+        if collection.name == CRD_COLLECTION:
+            if change.type == "DELETED":
+                self._kinds.remove_crd(change.record.name)
+                self._storage.drop(change.record.name)
+            elif collection.records.get(change.record.key) is change.record:
+                self._accept(collection, change.record)
+        elif change.type == "DELETED" and not collection.records:
+            self._finish_if_empty(collection.name)
+
+    def _finish_if_empty(self, name: str) -> None:
+        definitions = self._storage.collection(CRD_COLLECTION)
+        record = definitions.records.get(name)
+        if record is None or self._storage.collection(name).records:
+            return
+        obj = record.object()
+        finalizers = obj["metadata"].get("finalizers") or []
+        if not obj["metadata"].get("deletionTimestamp") or CLEANUP_FINALIZER not in finalizers:
+            return
+        obj["metadata"]["finalizers"] = [each for each in finalizers if each != CLEANUP_FINALIZER]
+        if obj["metadata"]["finalizers"]:
+            self._storage.put(definitions, obj)
+        else:
+            self._storage.delete(definitions, record)
+
+    def _accept(self, collection: Collection, record: Record) -> None:
+        """Conditions and accepted names for a new or changed definition."""
+        obj = record.object()
+        status = obj.setdefault("status", {})
+        names = obj["spec"]["names"]
+        taken = self._taken(obj)
+        if taken:
+            self._condition(obj, "NamesAccepted", "False", taken[0], taken[1])
+            if not self._established(obj):
+                text = "not all names are accepted"
+                self._condition(obj, "Established", "False", "NotAccepted", text)
+        else:
+            status["acceptedNames"] = dict(names)
+            self._condition(obj, "NamesAccepted", "True", "NoConflicts", "no conflicts found")
+            text = "the initial names have been accepted"
+            self._condition(obj, "Established", "True", "InitialNamesAccepted", text)
+        stored = status.setdefault("storedVersions", [])
+        current = next(each["name"] for each in obj["spec"]["versions"] if each.get("storage"))
+        if current not in stored:
+            stored.append(current)
+        if obj == record.object():
+            self._serve(obj)
+        else:
+            self._storage.put(collection, obj)
+
+    def _serve(self, definition: Obj) -> None:
+        if not self._established(definition):
+            return
+        self._kinds.remove_crd(definition["metadata"]["name"])
+        self._kinds.add(*kinds_of(definition))
+
+    def _taken(self, definition: Obj) -> tuple[str, str] | None:
+        """Reason and message when another kind of the group has one of the names."""
+        spec, own = definition["spec"], definition["metadata"]["name"]
+        names = spec["names"]
+        for kind in self._kinds:
+            if kind.resource.group != spec["group"] or kind.crd_name == own:
+                continue
+            if kind.resource.kind in (names["kind"], names["listKind"]) or kind.list_kind == names["kind"]:
+                return "KindConflict", f'"{names["kind"]}" is already in use'
+            words = {kind.singular, *kind.short_names, kind.resource.plural}
+            for word in (names["singular"], *(names.get("shortNames") or ())):
+                if word in words:
+                    return "ShortNamesConflict", f'"{word}" is already in use'
+        return None
+
+    @staticmethod
+    def _established(definition: Mapping[str, Any]) -> bool:
+        conditions = (definition.get("status") or {}).get("conditions") or ()
+        return any(each["type"] == "Established" and each["status"] == "True" for each in conditions)
+
+    def _condition(self, obj: Obj, type_: str, status: str, reason: str, message: str) -> None:
+        conditions = obj.setdefault("status", {}).get("conditions") or []
+        present = next((each for each in conditions if each["type"] == type_), None)
+        if present is not None and present["status"] == status and present.get("reason") == reason:
+            return
+        now = format_time(self._clock.now())
+        new = {
+            "type": type_,
+            "status": status,
+            "lastTransitionTime": now,
+            "reason": reason,
+            "message": message,
+        }
+        obj["status"]["conditions"] = [each for each in conditions if each["type"] != type_] + [new]

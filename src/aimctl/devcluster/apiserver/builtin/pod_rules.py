@@ -1,0 +1,77 @@
+"""What makes a pod's spec unacceptable: the rules of the API server's validation that operators run into.
+
+Contract: errors are those of Kubernetes' ``core/validation`` in field, type and words, for pods and for the pod
+templates of Jobs. One difference: an unreadable quantity is 422 here, where the real server says 400 while it
+reads the request.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aimctl.devcluster.apiserver.objects.names import label_errors, label_value_errors
+from aimctl.devcluster.apiserver.schema.errors import OMITTED, FieldError
+from aimctl.kubetypes.quantity import parse_quantity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["pod_errors", "template_errors"]
+
+_POLICIES = ("Always", "OnFailure", "Never")
+_NOT_A_QUANTITY = (
+    "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
+)
+"""The message of Kubernetes' ``resource.ErrFormatWrong``."""
+
+
+def pod_errors(spec: Mapping[str, Any], path: str = "spec") -> Iterator[FieldError]:
+    """Errors of a pod spec at this path."""
+    policy = spec.get("restartPolicy")
+    if policy is not None and policy not in _POLICIES:
+        supported = ", ".join(f'"{each}"' for each in _POLICIES)
+        text = f"supported values: {supported}"
+        yield FieldError("FieldValueNotSupported", f"{path}.restartPolicy", policy, text)
+    if not spec.get("containers"):
+        yield FieldError("FieldValueRequired", f"{path}.containers", OMITTED, "")
+    names: set[str] = set()
+    for field in ("initContainers", "containers"):
+        for index, container in enumerate(spec.get(field) or ()):
+            yield from _container_errors(container, f"{path}.{field}[{index}]", names)
+
+
+def template_errors(template: Mapping[str, Any], path: str = "spec.template") -> Iterator[FieldError]:
+    """Errors of a pod template at this path; the labels include those that a Job's name becomes."""
+    for value in ((template.get("metadata") or {}).get("labels") or {}).values():
+        for message in label_value_errors(str(value)):
+            yield FieldError("FieldValueInvalid", f"{path}.labels", value, message)
+    yield from pod_errors(template.get("spec") or {}, f"{path}.spec")
+
+
+def _container_errors(container: Mapping[str, Any], path: str, names: set[str]) -> Iterator[FieldError]:
+    name = str(container.get("name") or "")
+    for message in label_errors(name):
+        yield FieldError("FieldValueInvalid", f"{path}.name", name, message)
+    if name in names:
+        yield FieldError("FieldValueDuplicate", f"{path}.name", name, "")
+    names.add(name)
+    image = str(container.get("image") or "")
+    if not image:
+        yield FieldError("FieldValueRequired", f"{path}.image", OMITTED, "")
+    elif image != image.strip():
+        text = "must not have leading or trailing whitespace"
+        yield FieldError("FieldValueInvalid", f"{path}.image", image, text)
+    for part in ("limits", "requests"):
+        for resource, amount in ((container.get("resources") or {}).get(part) or {}).items():
+            yield from _quantity_errors(amount, f"{path}.resources.{part}[{resource}]")
+
+
+def _quantity_errors(amount: Any, path: str) -> Iterator[FieldError]:
+    try:
+        number = parse_quantity(str(amount)).value
+    except ValueError:
+        yield FieldError("FieldValueInvalid", path, amount, _NOT_A_QUANTITY)
+        return
+    if number < 0:
+        text = "must be greater than or equal to 0"
+        yield FieldError("FieldValueInvalid", path, amount, text)

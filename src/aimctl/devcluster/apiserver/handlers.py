@@ -1,0 +1,372 @@
+"""The verbs: from a request and its kind to an answer.
+
+Contract: :class:`Handlers` knows HTTP and nothing else does below it: query and body become options and
+objects, results become :class:`ApiResponse`. Everything but the reading of streams is synchronous.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, cast, final
+
+import msgspec
+
+from aimctl.devcluster.apiserver.objects.selectors import FieldSelector
+from aimctl.devcluster.apiserver.schema.errors import FieldError
+from aimctl.devcluster.apiserver.verbs.deletion import parse_delete_options
+from aimctl.devcluster.apiserver.verbs.patching import APPLY, decode_yaml, manager_required
+from aimctl.devcluster.apiserver.verbs.reads import list_page, parse_list_options, parse_version, read_one
+from aimctl.devcluster.apiserver.verbs.subresources import scale_of
+from aimctl.devcluster.apiserver.verbs.watching import FIRST_TIMEOUT_SECONDS, open_watch
+from aimctl.devcluster.apiserver.verbs.writes import Target, WriteOptions
+from aimctl.devcluster.apiserver.wire import protobuf, statuses
+from aimctl.devcluster.apiserver.wire.rendering import Renderer
+from aimctl.devcluster.apiserver.wire.requests import MEDIA_TYPES, Form, header, media_type, negotiate
+from aimctl.devcluster.apiserver.wire.responses import ApiResponse, json_response
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Mapping
+
+    from aimctl.devcluster.apiserver.objects.kinds import ServedKind
+    from aimctl.devcluster.apiserver.verbs.deletion import Deletion
+    from aimctl.devcluster.apiserver.verbs.patching import Patcher
+    from aimctl.devcluster.apiserver.verbs.subresources import Subresources
+    from aimctl.devcluster.apiserver.verbs.writes import Writer, Written
+    from aimctl.devcluster.apiserver.wire.rendering import Include
+    from aimctl.devcluster.apiserver.wire.requests import Query, RequestInfo
+    from aimctl.devcluster.apiserver.wire.statuses import StatusError
+    from aimctl.devcluster.storage.store import Record, Storage
+    from aimctl.runtime.clock import Clock
+    from aimctl.runtime.kube.transport import HttpRequest
+
+__all__ = ["Handlers"]
+
+_JSON = {"Content-Type": "application/json"}
+_TEXT = {"Content-Type": "text/plain"}
+_VALIDATIONS = ("Ignore", "Strict", "Warn")
+_INCLUDES = ("", "None", "Metadata", "Object")
+_MAX_MANAGER = 128
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One request on its way."""
+
+    request: HttpRequest
+    kind: ServedKind
+    info: RequestInfo
+    query: Query
+    stale: int | None
+
+    @property
+    def target(self) -> Target:
+        return Target(self.kind, self.namespace, self.info.name, self.info.subresource)
+
+    @property
+    def namespace(self) -> str:
+        return self.info.namespace if self.kind.resource.namespaced else ""
+
+    @property
+    def prefix(self) -> str:
+        return f"{self.namespace}/" if self.namespace else ""
+
+
+@final
+@dataclass(slots=True)
+class Handlers:
+    """Answers requests about stored kinds."""
+
+    storage: Storage
+    writer: Writer
+    patcher: Patcher
+    deletion: Deletion
+    subresources: Subresources
+    clock: Clock
+    rng: random.Random
+    bookmark_seconds: float
+
+    def answer(
+        self, request: HttpRequest, kind: ServedKind, info: RequestInfo, query: Query, stale: int | None
+    ) -> ApiResponse:
+        """Answer; ``stale`` makes reads show that resourceVersion. Raises StatusError."""
+        call = _Call(request, kind, info, query, stale)
+        if info.subresource and info.subresource != "status":
+            return self._subresource(call)
+        if info.subresource == "status" and not kind.status_subresource:
+            raise self._no_subresource(call)
+        verbs: dict[str, Callable[[_Call], ApiResponse]] = {
+            "get": self._get,
+            "list": self._list,
+            "watch": self._watch,
+            "create": self._create,
+            "update": self._update,
+            "patch": self._patch,
+            "delete": self._delete,
+            "deletecollection": self._delete_collection,
+        }
+        handler = verbs.get(info.verb)
+        needs_namespace = kind.resource.namespaced and not call.namespace
+        if (
+            handler is None
+            or info.verb not in kind.verbs
+            or (info.verb == "create" and info.name)
+            or (info.verb in ("update", "patch") and not info.name)
+            or (needs_namespace and info.verb not in ("list", "watch", "deletecollection"))
+            or (info.subresource and info.verb not in ("get", "update", "patch"))
+        ):
+            raise statuses.method_not_allowed()
+        return handler(call)
+
+    # -- reading
+
+    def _renderer(self, call: _Call, *, form: Form | None = None) -> Renderer:
+        include = call.query.text("includeObject")
+        if include not in _INCLUDES:
+            raise statuses.bad_request(f'unrecognized includeObject value: "{include}"')
+        return Renderer(
+            call.kind,
+            form or self._form(call),
+            include=cast("Include", include or "Metadata"),
+            now=self.clock.now,
+        )
+
+    def _form(self, call: _Call) -> Form:
+        return negotiate(header(call.request.headers, "Accept"))
+
+    def _record(self, call: _Call) -> Record:
+        collection = self.writer.collection(call.kind)
+        return read_one(
+            self.storage,
+            call.kind,
+            collection,
+            call.target.key,
+            name=call.info.name,
+            version=parse_version(call.query.text("resourceVersion")),
+            as_of=call.stale,
+        )
+
+    def _get(self, call: _Call) -> ApiResponse:
+        form = self._form(call)
+        body = self._renderer(call, form=form).body(self._record(call))
+        return ApiResponse(200, {"Content-Type": form.content_type}, body)
+
+    def _list(self, call: _Call) -> ApiResponse:
+        options = parse_list_options(call.kind, call.query, watch=False)
+        form = self._form(call)
+        renderer = self._renderer(call, form=form)
+        page = list_page(
+            self.storage, self.writer.collection(call.kind), call.prefix, options, as_of=call.stale
+        )
+        return ApiResponse(200, {"Content-Type": form.content_type}, renderer.list(page))
+
+    def _watch(self, call: _Call) -> ApiResponse:
+        options = parse_list_options(call.kind, call.query, watch=True)
+        if call.info.name:
+            terms = (*options.selectors.fields.terms, ("metadata.name", call.info.name, True))
+            options = replace(options, selectors=replace(options.selectors, fields=FieldSelector(terms)))
+        timeout = options.timeout_seconds or FIRST_TIMEOUT_SECONDS * (1 + self.rng.random())
+        stream = open_watch(
+            self.storage,
+            self.writer.collection(call.kind),
+            call.prefix,
+            options,
+            self._renderer(call),
+            timeout_seconds=timeout,
+            bookmark_seconds=self.bookmark_seconds,
+        )
+        return ApiResponse(200, _JSON, stream)
+
+    # -- writing
+
+    def _options(self, call: _Call, kind: str, *, apply: bool = False) -> WriteOptions:
+        """The write options of the query. ``kind`` names their type in complaints."""
+        query = call.query
+        errors = []
+        manager = query.text("fieldManager")
+        dry_run = query.all("dryRun")
+        if any(each != "All" for each in dry_run):
+            errors.append(FieldError("FieldValueNotSupported", "dryRun", dry_run, 'supported values: "All"'))
+        validation = query.text("fieldValidation") or "Warn"
+        if validation not in _VALIDATIONS:
+            shown = ", ".join(f'"{each}"' for each in ("", *_VALIDATIONS))
+            text = f"supported values: {shown}"
+            errors.append(FieldError("FieldValueNotSupported", "fieldValidation", validation, text))
+        if len(manager) > _MAX_MANAGER:
+            text = f"may not be more than {_MAX_MANAGER} bytes"
+            errors.append(FieldError("FieldValueTooLong", "fieldManager", manager, text))
+        force = query.flag("force")
+        if force and not apply:
+            text = "may not be specified for non-apply patch"
+            errors.append(FieldError("FieldValueForbidden", "force", True, text))
+        if errors:
+            raise statuses.invalid("meta.k8s.io", kind, "", errors)
+        if apply and not manager:
+            raise manager_required()
+        if not manager:
+            agent = header(call.request.headers, "User-Agent").partition("/")[0]
+            manager = "".join(each for each in agent if each.isprintable())[:_MAX_MANAGER] or "unknown"
+        return WriteOptions(
+            manager, cast("Literal['Ignore', 'Warn', 'Strict']", validation), bool(dry_run), force
+        )
+
+    def decoded(self, request: HttpRequest) -> dict[str, Any]:
+        """The body as an object. Raises StatusError 400, 415."""
+        media = media_type(header(request.headers, "Content-Type")) or MEDIA_TYPES[0]
+        body = request.body or b""
+        if media == protobuf.MEDIA_TYPE:
+            try:
+                return protobuf.decode_object(body)
+            except protobuf.ProtobufError as error:
+                raise statuses.bad_request(str(error)) from error
+        if media not in MEDIA_TYPES:
+            raise statuses.unsupported_media_type((*MEDIA_TYPES, protobuf.MEDIA_TYPE))
+        if media == "application/yaml":
+            obj = decode_yaml(body)
+        else:
+            try:
+                obj = msgspec.json.decode(body)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                raise statuses.bad_request(
+                    f"the object provided is unrecognized (must be of type JSON): couldn't get version/kind;"
+                    f" json parse error: {error}"
+                ) from error
+        if not isinstance(obj, dict):
+            raise statuses.bad_request("the object provided is unrecognized: it must be a JSON object")
+        return obj
+
+    def _written(self, call: _Call, written: Written) -> ApiResponse:
+        form = self._form(call)
+        headers = {"Content-Type": form.content_type}
+        if written.warnings:
+            headers["Warning"] = ", ".join(f"299 - {_quoted(text)}" for text in written.warnings)
+        body = self._renderer(call, form=form).body(written.record)
+        return ApiResponse(201 if written.created else 200, headers, body)
+
+    def _create(self, call: _Call) -> ApiResponse:
+        options = self._options(call, "CreateOptions")
+        self._form(call)
+        obj = self.decoded(call.request)
+        return self._written(call, self.writer.create(call.kind, call.namespace, obj, options))
+
+    def _update(self, call: _Call) -> ApiResponse:
+        options = self._options(call, "UpdateOptions")
+        obj = self.decoded(call.request)
+        written = self.writer.update(call.target, obj, options)
+        return self._written(call, written)
+
+    def _patch(self, call: _Call) -> ApiResponse:
+        media = media_type(header(call.request.headers, "Content-Type"))
+        options = self._options(call, "PatchOptions", apply=media == APPLY)
+        return self._written(call, self.patcher.patch(call.target, call.request.body or b"", media, options))
+
+    def _delete_options(self, call: _Call) -> Mapping[str, Any]:
+        return self.decoded(call.request) if call.request.body else {}
+
+    def _delete(self, call: _Call) -> ApiResponse:
+        kind = call.kind
+        options = parse_delete_options(call.query, self._delete_options(call))
+        collection = self.writer.collection(kind)
+        record = collection.records.get(call.target.key)
+        if record is None:
+            raise statuses.not_found(kind.resource, call.info.name)
+        uid = record.uid
+        deleted = self.deletion.delete(kind, collection, record, options)
+        if deleted.gone and not kind.rules.returns_deleted:
+            return json_response(200, statuses.success(kind.resource, call.info.name, uid))
+        form = self._form(call)
+        body = self._renderer(call, form=form).document(deleted.object)
+        return ApiResponse(200, {"Content-Type": form.content_type}, body)
+
+    def _delete_collection(self, call: _Call) -> ApiResponse:
+        kind = call.kind
+        delete_options = parse_delete_options(call.query, self._delete_options(call))
+        options = parse_list_options(kind, call.query, watch=False)
+        form = self._form(call)
+        collection = self.writer.collection(kind)
+        page = list_page(self.storage, collection, call.prefix, options)
+        for record in page.records:
+            present = collection.records.get(record.key)
+            if present is not None:
+                self.deletion.delete(kind, collection, present, delete_options)
+        body = self._renderer(call, form=form).list(page)
+        return ApiResponse(200, {"Content-Type": form.content_type}, body)
+
+    # -- subresources
+
+    def _no_subresource(self, call: _Call) -> StatusError:
+        """Custom kinds say it as if the object were not there."""
+        if call.kind.custom and call.info.subresource in ("status", "scale"):
+            return statuses.not_found(call.kind.resource, call.info.name)
+        return statuses.path_not_found()
+
+    def _subresource(self, call: _Call) -> ApiResponse:
+        kind, info = call.kind, call.info
+        served = info.subresource in kind.subresources or (info.subresource == "scale" and kind.scale)
+        if not served or not info.name:
+            raise self._no_subresource(call)
+        handlers: dict[tuple[str, str], Callable[[_Call], ApiResponse]] = {
+            ("log", "get"): self._log,
+            ("binding", "create"): self._bind,
+            ("eviction", "create"): self._evict,
+            ("token", "create"): self._token,
+            ("finalize", "update"): self._update,
+            ("scale", "get"): self._get_scale,
+            ("scale", "update"): self._put_scale,
+            ("scale", "patch"): self._patch_scale,
+        }
+        handler = handlers.get((info.subresource, info.verb))
+        if handler is None:
+            raise statuses.method_not_allowed()
+        return handler(call)
+
+    def _log(self, call: _Call) -> ApiResponse:
+        text = self.subresources.log(self._record(call).object(), call.query)
+        return ApiResponse(204, {}, b"") if text is None else ApiResponse(200, _TEXT, text)
+
+    def _bind(self, call: _Call) -> ApiResponse:
+        options = self._options(call, "CreateOptions")
+        self.subresources.bind(call.target, self._record(call), self.decoded(call.request), options)
+        body = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+        return json_response(201, body)
+
+    def _token(self, call: _Call) -> ApiResponse:
+        self._record(call)
+        return json_response(201, self.subresources.token(call.target, self.decoded(call.request)))
+
+    def _evict(self, call: _Call) -> ApiResponse:
+        """A delete: there are no disruption budgets here."""
+        body = self.decoded(call.request)
+        options = parse_delete_options(call.query, body.get("deleteOptions") or {})
+        record = self._record(call)
+        self.deletion.delete(call.kind, self.writer.collection(call.kind), record, options)
+        answer = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+        return json_response(201, answer)
+
+    def _get_scale(self, call: _Call) -> ApiResponse:
+        obj = self.writer.stored_form(call.kind, self._record(call))
+        return json_response(200, scale_of(call.kind, obj))
+
+    def _put_scale(self, call: _Call) -> ApiResponse:
+        return self._scale(call, self.decoded(call.request))
+
+    def _patch_scale(self, call: _Call) -> ApiResponse:
+        from aimctl.devcluster.apiserver.apply.patches import merge_patch
+
+        patch = msgspec.json.decode(call.request.body or b"{}")
+        media = media_type(header(call.request.headers, "Content-Type"))
+        if media not in ("application/merge-patch+json", "application/strategic-merge-patch+json"):
+            raise statuses.unsupported_media_type(("application/merge-patch+json",))
+        present = scale_of(call.kind, self.writer.stored_form(call.kind, self._record(call)))
+        return self._scale(call, merge_patch(present, patch))
+
+    def _scale(self, call: _Call, body: Mapping[str, Any]) -> ApiResponse:
+        options = self._options(call, "UpdateOptions")
+        written = self.subresources.scaled(call.target, self._record(call), body, options)
+        return json_response(200, scale_of(call.kind, self.writer.stored_form(call.kind, written.record)))
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

@@ -1,0 +1,175 @@
+"""A transport without sockets: requests go straight to the server, in real or in virtual time.
+
+Contract: as :class:`~aimctl.runtime.kube.transport.Transport`. Faults look as they would over a network:
+refused connections, streams that break or fall silent, answers that never come. Every request yields to the
+loop at least once, so other tasks run between a request and its answer, as they do over a network.
+
+Invariant: leaving an answer's context closes its stream, whatever it was doing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, final
+
+from aimctl.devcluster.apiserver.interception import ConnectionCut, ConnectionRefused
+from aimctl.runtime.kube.errors import ConnectionFailed
+from aimctl.runtime.kube.transport import HttpRequest
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from aimctl.devcluster.apiserver.server import ApiServer
+
+__all__ = ["MemoryTransport"]
+
+CALL_TIMEOUT_SECONDS = 30.0
+
+
+@final
+class MemoryTransport:
+    """Sends requests to a server in this process.
+
+    Args:
+        server: where to.
+        token: sent as bearer token unless the request has an Authorization header; None for none.
+        user_agent: sent unless the request names one.
+        call_timeout: seconds for calls that name none.
+        chunk_bytes: cut streams into pieces of this size, so that lines do not end where pieces end.
+        internal: for the cluster's own parts: no faults, no questions of rights.
+    """
+
+    def __init__(
+        self,
+        server: ApiServer,
+        *,
+        token: str | None = None,
+        user_agent: str = "aimctl",
+        call_timeout: float = CALL_TIMEOUT_SECONDS,
+        chunk_bytes: int | None = None,
+        internal: bool = False,
+    ) -> None:
+        self._internal = internal
+        self._server = server
+        self._headers = {"User-Agent": user_agent}
+        if token is not None:
+            self._headers["Authorization"] = f"Bearer {token}"
+        self._call_timeout = call_timeout
+        self._chunk_bytes = chunk_bytes
+        self._closed = False
+
+    @asynccontextmanager
+    async def send(
+        self, request: HttpRequest, *, stream: bool = False, timeout_seconds: float | None = None
+    ) -> AsyncGenerator[_Response]:
+        """See Transport.send."""
+        seconds = timeout_seconds
+        if seconds is None and not stream:
+            seconds = self._call_timeout
+        deadline = None if seconds is None else asyncio.get_running_loop().time() + seconds
+        response = await self._answered(request, deadline)
+        if not stream:
+            response.deadline = deadline
+        try:
+            yield response
+        finally:
+            await response.close()
+
+    async def _answered(self, request: HttpRequest, deadline: float | None) -> _Response:
+        if self._closed:
+            raise ConnectionFailed("the transport is closed", refused=True)
+        sent = HttpRequest(
+            request.method,
+            request.path,
+            request.query,
+            {**self._headers, **request.headers},
+            None if request.body is None else bytes(request.body),
+        )
+        try:
+            async with asyncio.timeout_at(deadline):
+                await asyncio.sleep(0)
+                answer = await self._server.handle(sent, internal=self._internal)
+        except TimeoutError as error:
+            raise ConnectionFailed(f"{request.method} {request.path}: no answer in time") from error
+        except ConnectionRefused as error:
+            raise ConnectionFailed(f"{request.method} {request.path}: {error}", refused=True) from error
+        except ConnectionCut as error:
+            raise ConnectionFailed(f"{request.method} {request.path}: {error}") from error
+        return _Response(answer.status, answer.headers, answer.body, self._chunk_bytes)
+
+    async def aclose(self) -> None:
+        """Refuse all further requests."""
+        self._closed = True
+
+
+@final
+class _Headers(Mapping[str, str]):
+    """Looked up without regard to case."""
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        self._headers = {name.lower(): (name, value) for name, value in headers.items()}
+
+    def __getitem__(self, name: str) -> str:
+        return self._headers[name.lower()][1]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, _ in self._headers.values())
+
+    def __len__(self) -> int:
+        return len(self._headers)
+
+
+@final
+class _Response:
+    def __init__(
+        self,
+        status: int,
+        headers: Mapping[str, str],
+        body: bytes | AsyncIterator[bytes],
+        chunk_bytes: int | None,
+    ) -> None:
+        self._status = status
+        self._headers = _Headers(headers)
+        self._body = body
+        self._chunk_bytes = chunk_bytes
+        self.deadline: float | None = None
+
+    @property
+    def status(self) -> int:
+        return self._status
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return self._headers
+
+    async def read(self) -> bytes:
+        return b"".join([chunk async for chunk in self.chunks()])
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        try:
+            if isinstance(self._body, bytes):
+                if self._body:
+                    yield self._body
+                return
+            iterator = aiter(self._body)
+            while True:
+                async with asyncio.timeout_at(self.deadline):
+                    chunk = await anext(iterator, None)
+                if chunk is None:
+                    return
+                size = self._chunk_bytes or len(chunk)
+                for at in range(0, len(chunk), max(1, size)):
+                    yield chunk[at : at + size]
+                # a reader that is always behind must not starve the rest of the loop
+                await asyncio.sleep(0)
+        except TimeoutError as error:
+            raise ConnectionFailed("the answer's body did not come in time") from error
+        except ConnectionCut as error:
+            raise ConnectionFailed(str(error)) from error
+
+    async def close(self) -> None:
+        close = getattr(self._body, "aclose", None)
+        if close is not None:
+            await close()

@@ -1,0 +1,1 @@
+"""What the API server knows of kinds and of the metadata of objects."""

@@ -1,0 +1,219 @@
+"""Rules for ``metadata`` that hold for every kind.
+
+Contract: :func:`created_errors` and :func:`updated_errors` list what is wrong, as the real server does; they
+change nothing. Sources: Kubernetes' ``apimachinery/pkg/api/validation/objectmeta.go``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aimctl.devcluster.apiserver.objects import names
+from aimctl.devcluster.apiserver.schema.errors import OMITTED, FieldError, go_quote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from aimctl.devcluster.apiserver.objects.kinds import NameRule
+
+__all__ = ["ANNOTATIONS_LIMIT", "created_errors", "shape_errors", "updated_errors"]
+
+ANNOTATIONS_LIMIT = 256 * 1024
+"""Bytes of all keys and values together (``TotalAnnotationSizeLimitB``)."""
+
+FOREGROUND = "foregroundDeletion"
+ORPHAN = "orphan"
+
+_RULES: dict[NameRule, Callable[[str], list[str]]] = {
+    "subdomain": names.subdomain_errors,
+    "label": names.label_errors,
+    "label1035": names.label1035_errors,
+    "path": names.path_segment_errors,
+}
+_IMMUTABLE = (
+    "name",
+    "namespace",
+    "uid",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+)
+_EVENTS = {("v1", "Event"): "/v1, Kind=Event"}
+_SHAPES: dict[str, tuple[type, str]] = {
+    "name": (str, "string"),
+    "generateName": (str, "string"),
+    "namespace": (str, "string"),
+    "uid": (str, "types.UID"),
+    "resourceVersion": (str, "string"),
+    "labels": (dict, "map[string]string"),
+    "annotations": (dict, "map[string]string"),
+    "finalizers": (list, "[]string"),
+    "ownerReferences": (list, "[]v1.OwnerReference"),
+    "managedFields": (list, "[]v1.ManagedFieldsEntry"),
+}
+_GO_KINDS = {str: "string", bool: "bool", int: "number", float: "number", dict: "object", list: "array"}
+
+
+def shape_errors(metadata: Any) -> str:
+    """Why metadata cannot even be decoded, in the server's words; "" when it can."""
+    if not isinstance(metadata, dict):
+        return f"json: cannot unmarshal {_go(metadata)} into Go struct field .metadata of type v1.ObjectMeta"
+    for name, (type_, shown) in _SHAPES.items():
+        value = metadata.get(name)
+        if value is not None and not isinstance(value, type_):
+            return (
+                f"json: cannot unmarshal {_go(value)} into Go struct field ObjectMeta.metadata.{name}"
+                f" of type {shown}"
+            )
+    for name in ("labels", "annotations"):
+        for value in (metadata.get(name) or {}).values():
+            if value is not None and not isinstance(value, str):
+                return (
+                    f"json: cannot unmarshal {_go(value)} into Go struct field ObjectMeta.metadata.{name}"
+                    " of type string"
+                )
+    for value in metadata.get("finalizers") or ():
+        if not isinstance(value, str):
+            return (
+                f"json: cannot unmarshal {_go(value)} into Go struct field ObjectMeta.metadata.finalizers"
+                " of type string"
+            )
+    for value in metadata.get("ownerReferences") or ():
+        if not isinstance(value, dict):
+            return (
+                f"json: cannot unmarshal {_go(value)} into Go struct field"
+                " ObjectMeta.metadata.ownerReferences of type v1.OwnerReference"
+            )
+    return ""
+
+
+def _go(value: Any) -> str:
+    return _GO_KINDS.get(type(value), "null")
+
+
+def created_errors(
+    metadata: Mapping[str, Any], *, rule: NameRule, namespaced: bool, custom: bool = False
+) -> list[FieldError]:
+    """What is wrong with a new object's metadata, whose name has been generated already.
+
+    Finalizers of built-in kinds must have a domain, those of custom kinds only should.
+    """
+    check = _RULES[rule]
+    errors: list[FieldError] = []
+    prefix = metadata.get("generateName") or ""
+    if prefix:
+        # a trailing dash becomes legal with the generated characters behind it
+        masked = prefix[:-1] + "a" if len(prefix) > 1 and prefix.endswith("-") and rule != "path" else prefix
+        errors += [_invalid("metadata.generateName", prefix, text) for text in check(masked)]
+    name = metadata.get("name") or ""
+    if not name:
+        errors.append(_required("metadata.name", "name or generateName is required"))
+    else:
+        errors += [_invalid("metadata.name", name, text) for text in check(name)]
+    namespace = metadata.get("namespace") or ""
+    if namespaced:
+        errors += [_invalid("metadata.namespace", namespace, text) for text in names.label_errors(namespace)]
+    elif namespace:
+        errors.append(
+            FieldError("FieldValueForbidden", "metadata.namespace", OMITTED, "not allowed on this type")
+        )
+    errors += _common_errors(metadata)
+    errors += _finalizer_errors(metadata)
+    if not custom:
+        errors += _undomained_finalizers(metadata)
+    return errors
+
+
+def updated_errors(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[FieldError]:
+    """What is wrong with a changed object's metadata, given the one it replaces."""
+    errors: list[FieldError] = []
+    if old.get("deletionTimestamp"):
+        extra = sorted(set(new.get("finalizers") or ()) - set(old.get("finalizers") or ()))
+        if extra:
+            shown = ", ".join(go_quote(each) for each in extra)
+            text = (
+                "no new finalizers can be added if the object is being deleted,"
+                f" found new finalizers []string{{{shown}}}"
+            )
+            errors.append(FieldError("FieldValueForbidden", "metadata.finalizers", OMITTED, text))
+    errors += [
+        _invalid(f"metadata.{name}", new.get(name), "field is immutable")
+        for name in _IMMUTABLE
+        if (new.get(name) or None) != (old.get(name) or None)
+    ]
+    errors += _common_errors(new)
+    errors += _finalizer_errors(new)
+    return errors
+
+
+def _common_errors(metadata: Mapping[str, Any]) -> Iterator[FieldError]:
+    for key, value in (metadata.get("labels") or {}).items():
+        for text in names.qualified_name_errors(key):
+            yield _invalid("metadata.labels", key, text)
+        for text in names.label_value_errors(value or ""):
+            yield _invalid("metadata.labels", value, text)
+    total = 0
+    for key, value in (metadata.get("annotations") or {}).items():
+        for text in names.qualified_name_errors(key.lower()):
+            yield _invalid("metadata.annotations", key, text)
+        total += len(key.encode()) + len((value or "").encode())
+    if total > ANNOTATIONS_LIMIT:
+        yield FieldError(
+            "FieldValueTooLong",
+            "metadata.annotations",
+            OMITTED,
+            f"may not be more than {ANNOTATIONS_LIMIT} bytes",
+        )
+    yield from _owner_errors(metadata.get("ownerReferences") or ())
+
+
+def _owner_errors(references: Any) -> Iterator[FieldError]:
+    controller = ""
+    for reference in references:
+        api_version = reference.get("apiVersion") or ""
+        if not api_version.rpartition("/")[2]:
+            yield _invalid("metadata.ownerReferences.apiVersion", api_version, "version must not be empty")
+        for name in ("kind", "name", "uid"):
+            if not reference.get(name):
+                yield _invalid(
+                    f"metadata.ownerReferences.{name}", reference.get(name) or "", f"{name} must not be empty"
+                )
+        banned = _EVENTS.get((api_version, reference.get("kind") or ""))
+        if banned:
+            yield _invalid(
+                "metadata.ownerReferences", reference, f"{banned} is disallowed from being an owner"
+            )
+        if reference.get("controller"):
+            if controller:
+                text = (
+                    'Only one reference can have Controller set to true. Found "true" in references for'
+                    f" {controller} and {reference.get('name')}"
+                )
+                yield _invalid("metadata.ownerReferences", list(references), text)
+            else:
+                controller = str(reference.get("name"))
+
+
+def _finalizer_errors(metadata: Mapping[str, Any]) -> Iterator[FieldError]:
+    finalizers = metadata.get("finalizers") or ()
+    for each in finalizers:
+        for text in names.qualified_name_errors(each):
+            yield _invalid("metadata.finalizers", each, text)
+    if FOREGROUND in finalizers and ORPHAN in finalizers:
+        text = f"finalizer {ORPHAN} and {FOREGROUND} cannot be both set"
+        yield _invalid("metadata.finalizers", list(finalizers), text)
+
+
+def _undomained_finalizers(metadata: Mapping[str, Any]) -> Iterator[FieldError]:
+    for index, each in enumerate(metadata.get("finalizers") or ()):
+        if "/" not in each and each not in (FOREGROUND, ORPHAN, "kubernetes"):
+            text = "name is neither a standard finalizer name nor is it fully qualified"
+            yield _invalid(f"metadata.finalizers[{index}]", each, text)
+
+
+def _invalid(field: str, value: Any, message: str) -> FieldError:
+    return FieldError("FieldValueInvalid", field, value, message)
+
+
+def _required(field: str, message: str) -> FieldError:
+    return FieldError("FieldValueRequired", field, OMITTED, message)

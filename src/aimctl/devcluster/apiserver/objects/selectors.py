@@ -1,0 +1,252 @@
+"""Label and field selectors.
+
+Contract: :func:`parse_labels` and :func:`parse_fields` read the ``labelSelector`` and ``fieldSelector`` query
+parameters with Kubernetes' grammar and meaning: ``!=`` and ``notin`` also match where the label is missing.
+
+Errors are :class:`SelectorError` with the text the real server gives where it is known.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, final
+
+from aimctl.devcluster.apiserver.objects.names import LABEL_TEXT, NAME_TEXT
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from aimctl.devcluster.storage.store import Record
+
+__all__ = [
+    "EVERYTHING",
+    "FieldSelector",
+    "LabelSelector",
+    "SelectorError",
+    "Selectors",
+    "parse_fields",
+    "parse_labels",
+]
+
+
+class SelectorError(ValueError):
+    """The selector cannot be read, or names a field that the kind does not offer."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _Requirement:
+    key: str
+    operator: str  # in, notin, exists, missing, gt, lt
+    values: tuple[str, ...] = ()
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        value = labels.get(self.key)
+        match self.operator:
+            case "in":
+                return value is not None and value in self.values
+            case "notin":
+                return value is None or value not in self.values
+            case "exists":
+                return value is not None
+            case "missing":
+                return value is None
+        if value is None or not _INTEGER.fullmatch(value):
+            return False
+        limit = int(self.values[0])
+        return int(value) > limit if self.operator == "gt" else int(value) < limit
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class LabelSelector:
+    """All requirements must hold; none means everything matches."""
+
+    requirements: tuple[_Requirement, ...] = ()
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Whether an object with these labels is selected."""
+        return all(requirement.matches(labels) for requirement in self.requirements)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class FieldSelector:
+    """Terms of (field, value, equal?); all must hold."""
+
+    terms: tuple[tuple[str, str, bool], ...] = ()
+
+    def matches(self, record: Record) -> bool:
+        """Whether the record is selected."""
+        for path, wanted, equal in self.terms:
+            if path == "metadata.name":
+                value = record.name
+            elif path == "metadata.namespace":
+                value = record.namespace
+            else:
+                value = record.fields.get(path, "")
+            if (value == wanted) is not equal:
+                return False
+        return True
+
+    def exactly(self, path: str) -> str | None:
+        """The value the field must have, if one term says so."""
+        return next((value for own, value, equal in self.terms if own == path and equal), None)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Selectors:
+    """Both together, as one request gives them."""
+
+    labels: LabelSelector = LabelSelector()
+    fields: FieldSelector = FieldSelector()
+
+    @property
+    def everything(self) -> bool:
+        """Whether nothing is filtered out."""
+        return not self.labels.requirements and not self.fields.terms
+
+    def matches(self, record: Record) -> bool:
+        """Whether the record is selected."""
+        return self.labels.matches(record.labels) and self.fields.matches(record)
+
+
+EVERYTHING = Selectors()
+
+_INTEGER = re.compile(r"[-+]?\d+")
+_TOKEN = re.compile(r"\s*(==|!=|=|!|\(|\)|,|<|>|[^\s=!(),<>]+)")
+_QUALIFIED = re.compile(r"([a-z0-9A-Z.\-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
+_SYMBOLS = frozenset({"==", "!=", "=", "!", "(", ")", ",", "<", ">"})
+_OPERATORS = "'in', 'notin', '=', '==', '!=', 'gt', 'lt'"
+
+
+def parse_labels(text: str) -> LabelSelector:
+    """Read a label selector: ``a=b,c!=d,e in (f,g),h notin (i),j,!k,l>1``.
+
+    Raises:
+        SelectorError: it cannot be read.
+    """
+    if not text.strip():
+        return LabelSelector()
+    parser = _LabelParser(text)
+    requirements = [parser.requirement()]
+    while parser.peek() == ",":
+        parser.take()
+        requirements.append(parser.requirement())
+    if parser.peek():
+        raise SelectorError(f"found '{parser.peek()}', expected: ',' or 'end of string'")
+    return LabelSelector(tuple(requirements))
+
+
+@final
+class _LabelParser:
+    def __init__(self, text: str) -> None:
+        self._tokens = _TOKEN.findall(text)
+        self._at = 0
+
+    def peek(self) -> str:
+        return self._tokens[self._at] if self._at < len(self._tokens) else ""
+
+    def take(self) -> str:
+        token = self.peek()
+        self._at += 1
+        return token
+
+    def requirement(self) -> _Requirement:
+        if self.peek() == "!":
+            self.take()
+            return _Requirement(self._key(), "missing")
+        key = self._key()
+        match self.peek():
+            case "" | ",":
+                return _Requirement(key, "exists")
+            case "=" | "==":
+                self.take()
+                return _Requirement(key, "in", (self._exact(key),))
+            case "!=":
+                self.take()
+                return _Requirement(key, "notin", (self._exact(key),))
+            case "in" | "notin":
+                return _Requirement(key, self.take(), self._set(key))
+            case ">" | "<":
+                operator = "gt" if self.take() == ">" else "lt"
+                value = self.take()
+                if not _INTEGER.fullmatch(value):
+                    raise SelectorError(
+                        f"for 'Gt', 'Lt' operators, the value must be an integer, not {value!r}"
+                    )
+                return _Requirement(key, operator, (value,))
+            case found:
+                raise SelectorError(f"unable to parse requirement: found '{found}', expected: {_OPERATORS}")
+
+    def _key(self) -> str:
+        key = self.take()
+        if not key or key in _SYMBOLS:
+            raise SelectorError(
+                f"unable to parse requirement: found '{key}', expected: !, identifier, or 'end of string'"
+            )
+        if not _QUALIFIED.fullmatch(key):
+            raise SelectorError(
+                f'unable to parse requirement: <nil>: Invalid value: "{key}": name part {NAME_TEXT}'
+            )
+        return key
+
+    def _exact(self, key: str) -> str:
+        if self.peek() in ("", ","):
+            return ""
+        return self._checked(key, self.take())
+
+    def _checked(self, key: str, value: str) -> str:
+        if value in _SYMBOLS:
+            raise SelectorError(f"unable to parse requirement: found '{value}', expected: identifier")
+        if not _VALUE.fullmatch(value):
+            raise SelectorError(
+                f'unable to parse requirement: values[0][{key}]: Invalid value: "{value}": {LABEL_TEXT}'
+            )
+        return value
+
+    def _set(self, key: str) -> tuple[str, ...]:
+        if self.peek() != "(":
+            raise SelectorError(f"unable to parse requirement: found '{self.peek()}' expected: '('")
+        self.take()
+        values: list[str] = []
+        while True:
+            values.append("" if self.peek() in (",", ")") else self._checked(key, self.take()))
+            match self.take():
+                case ")":
+                    return tuple(values)
+                case ",":
+                    continue
+                case found:
+                    raise SelectorError(f"unable to parse requirement: found '{found}', expected: ',' or ')'")
+
+
+_ESCAPED = re.compile(r"\\(.)")
+_TERM = re.compile(r"((?:[^\\,]|\\.)*?)(==|!=|=)((?:[^\\,]|\\.)*)")
+_SPLIT = re.compile(r"(?:[^\\,]|\\.)+")
+
+
+def parse_fields(text: str, known: Collection[str]) -> FieldSelector:
+    r"""Read a field selector: ``metadata.name=a,status.phase!=Failed``; ``\,`` and ``\=`` stand for
+    themselves.
+
+    Args:
+        text: the selector.
+        known: the fields this kind offers besides ``metadata.name`` and ``metadata.namespace``.
+
+    Raises:
+        SelectorError: it cannot be read, or a field is not offered.
+    """
+    terms = []
+    for part in _SPLIT.findall(text):
+        match = _TERM.fullmatch(part.strip())
+        if match is None:
+            raise SelectorError(f"invalid selector: '{text}'; can't understand '{part}'")
+        path, operator, value = match.groups()
+        if path not in ("metadata.name", "metadata.namespace") and path not in known:
+            raise SelectorError(f"field label not supported: {path}")
+        terms.append((path, _ESCAPED.sub(r"\1", value), operator != "!="))
+    return FieldSelector(tuple(terms))

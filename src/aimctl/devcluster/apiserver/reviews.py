@@ -1,0 +1,87 @@
+"""Kinds that are answered and not kept: may I, who am I, is this token good.
+
+Contract: each answer is the object sent, with ``status`` filled in by the server's own authenticator and
+authorizer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, final
+
+from aimctl.devcluster.apiserver.access import User
+from aimctl.devcluster.apiserver.wire.requests import RequestInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aimctl.devcluster.apiserver.access import Authenticator, Authorizer
+
+__all__ = ["Reviews"]
+
+
+@final
+class Reviews:
+    """Answers reviews."""
+
+    def __init__(self, authenticator: Authenticator) -> None:
+        self._authenticator = authenticator
+
+    def answer(
+        self, plural: str, body: dict[str, Any], namespace: str, user: User, authorizer: Authorizer
+    ) -> dict[str, Any]:
+        """The review with its status; a plural that is none is answered with an empty one."""
+        spec = body.get("spec") or {}
+        match plural:
+            case "selfsubjectaccessreviews":
+                status = self._access(user, spec, authorizer)
+            case "subjectaccessreviews" | "localsubjectaccessreviews":
+                groups = tuple(spec.get("groups") or ())
+                if plural.startswith("local"):
+                    attributes = {**(spec.get("resourceAttributes") or {}), "namespace": namespace}
+                    spec = {**spec, "resourceAttributes": attributes}
+                status = self._access(User(spec.get("user") or "", groups), spec, authorizer)
+            case "selfsubjectrulesreviews":
+                status = self._rules(user, spec.get("namespace") or "", authorizer)
+            case "tokenreviews":
+                status = self._token(str(spec.get("token") or ""))
+            case "selfsubjectreviews":
+                status = {"userInfo": {"username": user.name, "groups": list(user.groups)}}
+            case _:
+                status = {}
+        metadata = {**(body.get("metadata") or {}), "creationTimestamp": None}
+        return {**body, "metadata": metadata, "status": status}
+
+    def _access(self, user: User, spec: Mapping[str, Any], authorizer: Authorizer) -> dict[str, Any]:
+        resource = spec.get("resourceAttributes")
+        if resource:
+            info = RequestInfo(
+                verb=resource.get("verb") or "",
+                path="",
+                group=resource.get("group") or "",
+                version=resource.get("version") or "",
+                namespace=resource.get("namespace") or "",
+                resource=resource.get("resource") or "",
+                subresource=resource.get("subresource") or "",
+                name=resource.get("name") or "",
+            )
+        else:
+            other = spec.get("nonResourceAttributes") or {}
+            info = RequestInfo(verb=other.get("verb") or "", path=other.get("path") or "")
+        refused = authorizer.refuse(user, info)
+        if refused is None:
+            return {"allowed": True}
+        return {"allowed": False, **({"reason": refused} if refused else {})}
+
+    def _rules(self, user: User, namespace: str, authorizer: Authorizer) -> dict[str, Any]:
+        """Everything, when nothing is forbidden; an authorizer of another kind cannot be listed."""
+        probe = RequestInfo(verb="*", path="", group="*", namespace=namespace, resource="*")
+        allowed = authorizer.refuse(user, probe) is None
+        everything = [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}] if allowed else []
+        other = [{"verbs": ["*"], "nonResourceURLs": ["*"]}] if allowed else []
+        return {"resourceRules": everything, "nonResourceRules": other, "incomplete": not allowed}
+
+    def _token(self, token: str) -> dict[str, Any]:
+        user = self._authenticator.of_token(token)
+        if user is None:
+            return {"user": {}, "error": "[invalid bearer token]"}
+        return {"authenticated": True, "user": {"username": user.name, "groups": list(user.groups)}}

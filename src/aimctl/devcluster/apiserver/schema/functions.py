@@ -1,0 +1,179 @@
+"""The functions that the API server's expressions have beyond the language itself.
+
+Contract: :func:`functions_for` gives those a program needs. Values are plain Python ones; a quantity or URL
+travels as a map with one private key, because the evaluator carries no objects of ours.
+
+Sources: Kubernetes' "Common Expression Language in Kubernetes" page (lists, regular expressions, URL, IP,
+quantity libraries) and the strings extension of cel-go. Left out: ``ip()``/``cidr()`` arithmetic,
+``semver``, named formats.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+import cel
+from cel.stdlib import STDLIB_FUNCTIONS
+
+from aimctl.devcluster.apiserver.schema.patterns import compile_pattern
+from aimctl.kubetypes.quantity import parse_quantity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+__all__ = ["OPTIONAL_SELECT", "functions_for", "is_known_function"]
+
+OPTIONAL_SELECT = "selectOptional_"
+"""What ``a.?b`` is rewritten to."""
+
+_QUANTITY = "quantity@"
+_URL = "url@"
+
+
+def _quantity(text: str) -> dict[str, str]:
+    return {_QUANTITY: str(parse_quantity(text).value)}
+
+
+def _amount(value: Any) -> Decimal:
+    return Decimal(value[_QUANTITY] if isinstance(value, dict) else value)
+
+
+def _is_quantity(text: str) -> bool:
+    try:
+        parse_quantity(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _compare(first: Any, second: Any) -> int:
+    left, right = _amount(first), _amount(second)
+    return (left > right) - (left < right)
+
+
+def _select_optional(value: Any, key: str) -> Any:
+    if isinstance(value, cel.OptionalValue):
+        if not value.has_value():
+            return value
+        value = value.value()
+    if isinstance(value, dict) and key in value:
+        return cel.OptionalValue.of(value[key])
+    return cel.OptionalValue.none()
+
+
+def _find(text: str, pattern: str) -> str:
+    found = compile_pattern(pattern).search(text)
+    return found.group() if found else ""
+
+
+def _find_all(text: str, pattern: str, limit: int = -1) -> list[str]:
+    found = [match.group() for match in compile_pattern(pattern).finditer(text)]
+    return found if limit < 0 else found[:limit]
+
+
+def _is_sorted(items: list[Any]) -> bool:
+    return all(items[index] <= items[index + 1] for index in range(len(items) - 1))
+
+
+def _index_of(value: Any, wanted: Any, start: int = 0) -> int:
+    if isinstance(value, str):
+        return value.find(wanted, start)
+    return next((index for index, item in enumerate(value) if item == wanted), -1)
+
+
+def _last_index_of(value: Any, wanted: Any) -> int:
+    if isinstance(value, str):
+        return value.rfind(wanted)
+    return next((index for index in range(len(value) - 1, -1, -1) if value[index] == wanted), -1)
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    return bool(parts.scheme and parts.netloc) or text.startswith("/")
+
+
+def _url(text: str) -> dict[str, str]:
+    if not _is_url(text):
+        raise ValueError(f"URL parse error during conversion from string: {text}")
+    return {_URL: text}
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_cidr(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return "/" in text
+
+
+_OWN: Mapping[str, Callable[..., Any]] = {
+    OPTIONAL_SELECT: _select_optional,
+    "find": _find,
+    "findAll": _find_all,
+    "isSorted": _is_sorted,
+    "indexOf": _index_of,
+    "lastIndexOf": _last_index_of,
+    "isURL": _is_url,
+    "url": _url,
+    "getScheme": lambda url: urlsplit(url[_URL]).scheme,
+    "getHost": lambda url: urlsplit(url[_URL]).netloc.rpartition("@")[2],
+    "getHostname": lambda url: urlsplit(url[_URL]).hostname or "",
+    "getPort": lambda url: str(urlsplit(url[_URL]).port or ""),
+    "getEscapedPath": lambda url: urlsplit(url[_URL]).path,
+    "getQuery": lambda url: parse_qs(urlsplit(url[_URL]).query),
+    "isIP": _is_ip,
+    "isCIDR": _is_cidr,
+    "isQuantity": _is_quantity,
+    "quantity": _quantity,
+    "isInteger": lambda value: _amount(value) == int(_amount(value)),
+    "asInteger": lambda value: int(_amount(value)),
+    "asApproximateFloat": lambda value: float(_amount(value)),
+    "sign": lambda value: _compare(value, 0),
+    "add": lambda first, second: {_QUANTITY: str(_amount(first) + _amount(second))},
+    "sub": lambda first, second: {_QUANTITY: str(_amount(first) - _amount(second))},
+    "isGreaterThan": lambda first, second: _compare(first, second) > 0,
+    "isLessThan": lambda first, second: _compare(first, second) < 0,
+    "compareTo": _compare,
+}
+_NATIVE = frozenset(
+    {
+        *("size", "contains", "startsWith", "endsWith", "matches", "has", "dyn", "type"),
+        *("int", "uint", "double", "string", "bytes", "timestamp", "duration"),
+        *("getFullYear", "getMonth", "getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear", "getHours"),
+        *("getMinutes", "getSeconds", "getMilliseconds"),
+        *("of", "ofNonZeroValue", "none", "hasValue", "value", "or", "orValue"),
+    }
+)
+_SHARED: Mapping[str, Callable[..., Any]] = {
+    name: function for name, function in STDLIB_FUNCTIONS.items() if name not in _NATIVE and name not in _OWN
+}
+_MEMBERS = frozenset(name.rpartition(".")[2] for name in _SHARED)
+
+
+def is_known_function(name: str) -> bool:
+    """Whether a function, method or operator of this name exists."""
+    return name in _NATIVE or name in _OWN or name in _MEMBERS or not name[:1].isalpha()
+
+
+def functions_for(used: Iterable[str], namespaces: Iterable[str]) -> dict[str, Callable[..., Any]]:
+    """What a program with these functions and names (``sets`` of ``sets.contains``) must be given."""
+    wanted = set(used)
+    prefixes = tuple(f"{name}." for name in namespaces)
+    chosen = {name: function for name, function in _SHARED.items() if name in wanted}
+    if prefixes:
+        chosen |= {name: function for name, function in _SHARED.items() if name.startswith(prefixes)}
+    return chosen | {name: function for name, function in _OWN.items() if name in wanted}

@@ -1,0 +1,144 @@
+"""The fields every object has: ``apiVersion``, ``kind`` and ``metav1.ObjectMeta``.
+
+Contract: :data:`META_SOURCES` are OpenAPI definitions of ObjectMeta and what it refers to;
+:func:`object_meta` is the same as a node, with the list kinds that server-side apply needs (owner
+references by uid, finalizers as a set).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from aimctl.devcluster.apiserver.schema.node import Node, parse_node
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["API_VERSION_SOURCE", "KIND_SOURCE", "OBJECT_META_SOURCE", "object_meta", "with_object_meta"]
+
+
+def _text(description: str, **more: Any) -> dict[str, Any]:
+    return {"type": "string", "description": description, **more}
+
+
+def _texts(description: str) -> dict[str, Any]:
+    return {"type": "object", "description": description, "additionalProperties": {"type": "string"}}
+
+
+API_VERSION_SOURCE = _text("Group and version of this object's schema, such as apps/v1.")
+KIND_SOURCE = _text("The kind of this object, in CamelCase.")
+
+_OWNER_REFERENCE: dict[str, Any] = {
+    "type": "object",
+    "description": "An object that this one belongs to.",
+    "x-kubernetes-map-type": "atomic",
+    "required": ["apiVersion", "kind", "name", "uid"],
+    "properties": {
+        "apiVersion": _text("API version of the owner."),
+        "blockOwnerDeletion": {
+            "type": "boolean",
+            "description": "Foreground deletion of the owner waits for this object.",
+        },
+        "controller": {"type": "boolean", "description": "Whether the owner is the managing controller."},
+        "kind": _text("Kind of the owner."),
+        "name": _text("Name of the owner."),
+        "uid": _text("UID of the owner."),
+    },
+}
+_MANAGED_FIELDS: dict[str, Any] = {
+    "type": "object",
+    "description": "The fields one manager set in one way.",
+    "properties": {
+        "apiVersion": _text("Version the fields are written in."),
+        "fieldsType": _text("Format of fieldsV1, always FieldsV1."),
+        "fieldsV1": {
+            "type": "object",
+            "description": "The set of fields.",
+            "x-kubernetes-preserve-unknown-fields": True,
+            "x-kubernetes-map-type": "atomic",
+        },
+        "manager": _text("Name of the manager."),
+        "operation": _text("Apply or Update."),
+        "subresource": _text("Subresource the fields were set through."),
+        "time": _text("When the set of fields last changed.", format="date-time"),
+    },
+}
+OBJECT_META_SOURCE: Mapping[str, Any] = {
+    "type": "object",
+    "description": "Metadata that every object has.",
+    "properties": {
+        "annotations": _texts("Keys and values that tools keep on the object; not for selecting."),
+        "creationTimestamp": _text("When the server created the object.", format="date-time", nullable=True),
+        "deletionGracePeriodSeconds": {
+            "type": "integer",
+            "format": "int64",
+            "description": "Seconds the object has to end by itself; set when deletion was asked for.",
+        },
+        "deletionTimestamp": _text(
+            "When the object will be gone; set when deletion was asked for.",
+            format="date-time",
+            nullable=True,
+        ),
+        "finalizers": {
+            "type": "array",
+            "description": "Names of those who must act before the object may go.",
+            "items": {"type": "string"},
+            "x-kubernetes-list-type": "set",
+            "x-kubernetes-patch-strategy": "merge",
+        },
+        "generateName": _text("Prefix from which the server makes a unique name when name is absent."),
+        "generation": {
+            "type": "integer",
+            "format": "int64",
+            "description": "Counts the changes of the desired state.",
+        },
+        "labels": _texts("Keys and values to select objects by."),
+        "managedFields": {
+            "type": "array",
+            "description": "Who set which fields, kept by the server.",
+            "items": _MANAGED_FIELDS,
+            "x-kubernetes-list-type": "atomic",
+        },
+        "name": _text("Name, unique among objects of the kind in the namespace."),
+        "namespace": _text("Namespace the name lives in; empty for cluster-scoped objects."),
+        "ownerReferences": {
+            "type": "array",
+            "description": "Objects this one depends on; it is collected when all of them are gone.",
+            "items": _OWNER_REFERENCE,
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["uid"],
+            "x-kubernetes-patch-merge-key": "uid",
+            "x-kubernetes-patch-strategy": "merge",
+        },
+        "resourceVersion": _text("Opaque version of this object, for optimistic concurrency and watches."),
+        "selfLink": _text("Not used any more."),
+        "uid": _text("Unique in time and space, set by the server."),
+    },
+}
+
+
+_STRING = parse_node({"type": "string"})
+_OBJECT_META = parse_node(OBJECT_META_SOURCE)
+
+
+def object_meta(given: Node | None = None) -> Node:
+    """ObjectMeta, with name and generateName as restricted by the schema ``given`` for metadata, if any."""
+    if given is None:
+        return _OBJECT_META
+    own = {key: node for key, node in given.properties.items() if key in ("name", "generateName")}
+    return replace(
+        _OBJECT_META, properties=MappingProxyType({**_OBJECT_META.properties, **own}), required=given.required
+    )
+
+
+def with_object_meta(node: Node) -> Node:
+    """An object's schema with apiVersion, kind and metadata in it."""
+    properties = {
+        **node.properties,
+        "apiVersion": node.properties.get("apiVersion", _STRING),
+        "kind": node.properties.get("kind", _STRING),
+        "metadata": object_meta(node.properties.get("metadata")),
+    }
+    return replace(node, properties=MappingProxyType(properties))

@@ -1,0 +1,339 @@
+"""``x-kubernetes-validations``: rules compiled once for each schema, and checked against objects.
+
+Contract:
+    * :class:`Rules` compiles everything when it is made; a rule that does not compile is reported with the
+      API server's path and words, all of them at once.
+    * A rule that uses ``oldSelf`` is a transition rule: it is checked only when there is an old value at
+      the same place, unless it says ``optionalOldSelf``. Places without identity (items of sets and atomic
+      lists) may not have one.
+    * A rule that comes to no value fails, with the reason in the text.
+    * Other rules' failures are left out where the value did not change.
+
+Left out: the cost budget.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, final
+
+from aimctl.devcluster.apiserver.schema.errors import FieldError
+from aimctl.devcluster.apiserver.schema.expressions import (
+    CompileError,
+    EvaluationError,
+    no_value,
+    outside_strings,
+    point_at,
+    some_value,
+)
+from aimctl.devcluster.apiserver.schema.node import UNSET
+from aimctl.devcluster.apiserver.schema.values import correlate, json_type, same
+from aimctl.devcluster.apiserver.schema.walk import at_index, at_key
+
+if TYPE_CHECKING:
+    from aimctl.devcluster.apiserver.schema.errors import FieldErrorType
+    from aimctl.devcluster.apiserver.schema.expressions import Expression, ExpressionCompiler
+    from aimctl.devcluster.apiserver.schema.node import Node, Rule
+
+__all__ = ["Rules"]
+
+_REASONS: tuple[FieldErrorType, ...] = (
+    "FieldValueInvalid",
+    "FieldValueForbidden",
+    "FieldValueRequired",
+    "FieldValueDuplicate",
+)
+_CHAIN = re.compile(r"(?<![\w.])(self|oldSelf)((?:\s*\.\s*\??[A-Za-z_]\w*(?![\w(]))+)")
+_STEP = re.compile(r"\.\s*(\??)([A-Za-z_]\w*)")
+_SPECIAL = {"__underscores__": "__", "__dot__": ".", "__dash__": "-", "__slash__": "/"}
+_RESERVED = frozenset(
+    [
+        "true",
+        "false",
+        "null",
+        "in",
+        "as",
+        "break",
+        "const",
+        "continue",
+        "else",
+        "for",
+        "function",
+        "if",
+        "import",
+        "let",
+        "loop",
+        "package",
+        "namespace",
+        "return",
+        "var",
+        "void",
+        "while",
+    ]
+)
+_DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
+_DURATION_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    rule: Rule
+    expression: Expression
+    message: Expression | None
+
+    @property
+    def error_text(self) -> str:
+        return self.rule.message.strip() or f"failed rule: {self.rule.rule.strip()}"
+
+
+@final
+class Rules:
+    """The rules of one schema.
+
+    Attributes:
+        errors: what does not compile; a schema with any is not to be served.
+        any: whether there are rules at all.
+    """
+
+    __slots__ = ("_busy", "_compiled", "_compiler", "any", "errors")
+
+    def __init__(self, root: Node, compiler: ExpressionCompiler, path: str) -> None:
+        self._compiler = compiler
+        self._compiled: dict[Node, tuple[_Compiled, ...]] = {}
+        self._busy: dict[Node, bool] = {}
+        self.errors: list[FieldError] = []
+        self.any = self._compile(root, path, "")
+
+    def check(self, value: Any, node: Node, path: str, errors: list[FieldError], old: Any = UNSET) -> None:
+        """Check a value and everything below it; null is never checked, nor is anything below it."""
+        if value is None or not self._busy.get(node):
+            return
+        for compiled in self._compiled.get(node, ()):
+            error = _evaluate(compiled, value, node, path, old)
+            if error is not None:
+                errors.append(error)
+        if isinstance(value, dict):
+            before: dict[str, Any] = old if isinstance(old, dict) else {}
+            for key, item in value.items():
+                known = node.properties.get(key)
+                if known is not None:
+                    self.check(item, known, at_key(path, key), errors, before.get(key, UNSET))
+                elif node.additional is not None:
+                    self.check(item, node.additional, f"{path}[{key}]", errors, before.get(key, UNSET))
+        elif isinstance(value, list) and node.items is not None:
+            for index, (item, counterpart) in enumerate(zip(value, correlate(node, value, old), strict=True)):
+                self.check(item, node.items, at_index(path, index), errors, counterpart)
+
+    def _compile(self, node: Node, path: str, uncorrelatable: str) -> bool:
+        """Compile what is below a node; returns whether there is any rule at all."""
+        if node in self._busy:
+            return self._busy[node]
+        compiled = []
+        for index, rule in enumerate(node.rules):
+            made = self._compile_rule(rule, node, f"{path}.x-kubernetes-validations[{index}]", uncorrelatable)
+            if made is not None:
+                compiled.append(made)
+        self._compiled[node] = tuple(compiled)
+        busy = bool(node.rules)
+        for key, child in node.properties.items():
+            busy |= self._compile(child, f"{path}.properties[{key}]", uncorrelatable)
+        if node.additional is not None:
+            busy |= self._compile(node.additional, f"{path}.additionalProperties", uncorrelatable)
+        if node.items is not None:
+            place = f"{path}.items"
+            lost = uncorrelatable or ("" if node.list_type == "map" else place)
+            busy |= self._compile(node.items, place, lost)
+        self._busy[node] = busy
+        return busy
+
+    def _compile_rule(self, rule: Rule, node: Node, path: str, uncorrelatable: str) -> _Compiled | None:
+        shown = {
+            "Rule": rule.rule,
+            "Message": rule.message,
+            "MessageExpression": rule.message_expression,
+            "Reason": rule.reason or None,
+            "FieldPath": rule.field_path,
+            "OptionalOldSelf": rule.optional_old_self or None,
+        }
+        if not rule.rule.strip():
+            self.errors.append(FieldError("FieldValueRequired", f"{path}.rule", "", "rule is not specified"))
+            return None
+        if rule.reason and rule.reason not in _REASONS:
+            words = ", ".join(f'"{word}"' for word in _REASONS)
+            error = FieldError(
+                "FieldValueNotSupported", f"{path}.reason", rule.reason, f"supported values: {words}"
+            )
+            self.errors.append(error)
+        if rule.field_path and not _leads_somewhere(rule.field_path, node):
+            text = "fieldPath must be a valid path: does not refer to a valid field"
+            self.errors.append(FieldError("FieldValueInvalid", f"{path}.fieldPath", rule.field_path, text))
+        try:
+            _check_fields(rule.rule, node)
+            expression = self._compiler.compile(rule.rule)
+        except CompileError as error:
+            text = f"compilation failed: {error}"
+            self.errors.append(FieldError("FieldValueInvalid", f"{path}.rule", shown, text))
+            return None
+        if uncorrelatable and (expression.uses_old_self or rule.optional_old_self):
+            text = (
+                f"oldSelf cannot be used on the uncorrelatable portion of the schema within {uncorrelatable}"
+            )
+            self.errors.append(FieldError("FieldValueInvalid", f"{path}.rule", rule.rule, text))
+            return None
+        return _Compiled(rule, expression, self._compile_message(rule, node, shown, path))
+
+    def _compile_message(self, rule: Rule, node: Node, shown: dict[str, Any], path: str) -> Expression | None:
+        if not rule.message_expression:
+            return None
+        try:
+            _check_fields(rule.message_expression, node)
+            return self._compiler.compile(rule.message_expression)
+        except CompileError as error:
+            text = f"messageExpression compilation failed: {error}"
+            self.errors.append(FieldError("FieldValueInvalid", f"{path}.messageExpression", shown, text))
+            return None
+
+
+def _evaluate(compiled: _Compiled, value: Any, node: Node, path: str, old: Any) -> FieldError | None:
+    rule, expression = compiled.rule, compiled.expression
+    known = old is not UNSET and old is not None
+    if expression.uses_old_self and not known and not rule.optional_old_self:
+        return None
+    variables = {"self": to_cel(value, node)}
+    if rule.optional_old_self:
+        variables["oldSelf"] = some_value(to_cel(old, node)) if known else no_value()
+    elif expression.uses_old_self:
+        variables["oldSelf"] = to_cel(old, node)
+    shown = node.type or json_type(value)
+    try:
+        if expression.evaluate(variables) is True:
+            return None
+    except EvaluationError as error:
+        text = str(error)
+        if text.startswith("no such overload"):
+            text = (
+                f"'{text}': call arguments did not match a supported operator, function or macro signature "
+                f"for rule: {compiled.error_text}"
+            )
+        else:
+            text = f"{text} evaluating rule: {compiled.error_text}"
+        return FieldError("FieldValueInvalid", path or "<nil>", shown, text)
+    if known and not expression.uses_old_self and same(value, old):
+        return None
+    return _failure(compiled, variables, shown, path)
+
+
+def _failure(compiled: _Compiled, variables: dict[str, Any], shown: str, path: str) -> FieldError:
+    rule = compiled.rule
+    message = compiled.error_text
+    if compiled.message is not None:
+        try:
+            made = compiled.message.evaluate(variables)
+        except EvaluationError:
+            made = None
+        if isinstance(made, str) and made.strip() and "\n" not in made.strip():
+            message = made.strip()
+    place = path + rule.field_path if path else rule.field_path.removeprefix(".")
+    reason: FieldErrorType = next((known for known in _REASONS if known == rule.reason), "FieldValueInvalid")
+    if reason == "FieldValueDuplicate":
+        message = ""
+    return FieldError(reason, place or "<nil>", shown, message)
+
+
+def _leads_somewhere(field_path: str, node: Node) -> bool:
+    """Whether a rule's fieldPath (``.a.b``, ``.a['b']``) is a place of the schema."""
+    steps = re.findall(r"\.([^.\[\]]+)|\['((?:[^'\\]|\\.)*)'\]", field_path)
+    if "".join(f".{name}" if name else f"['{key}']" for name, key in steps) != field_path:
+        return False
+    current: Node | None = node
+    for name, key in steps:
+        current = current.properties.get(name or key, current.additional) if current else None
+    return current is not None
+
+
+def _check_fields(source: str, node: Node) -> None:
+    """Refuse ``self.a.b`` where the schema has no such field.
+
+    Raises:
+        CompileError: with the position of the field.
+    """
+    blank = outside_strings(source)
+    for chain in _CHAIN.finditer(blank):
+        current: Node | None = node
+        for step in _STEP.finditer(blank, chain.start(2), chain.end(2)):
+            name = unescape(step.group(2))
+            if current is None or current.type != "object" or current.additional is not None:
+                break
+            known = current.properties.get(name)
+            if known is None:
+                raise CompileError(point_at(source, step.start(), f"undefined field '{step.group(2)}'"))
+            current = known
+
+
+def escape(name: str) -> str:
+    """A field's name as an identifier in expressions.
+
+    Follows the table in Kubernetes' documentation of validation rules.
+    """
+    if name in _RESERVED:
+        return f"__{name}__"
+    return (
+        name.replace("__", "__underscores__")
+        .replace(".", "__dot__")
+        .replace("-", "__dash__")
+        .replace("/", "__slash__")
+    )
+
+
+def unescape(identifier: str) -> str:
+    """The field's name behind an identifier."""
+    if identifier.startswith("__") and identifier.endswith("__") and identifier[2:-2] in _RESERVED:
+        return identifier[2:-2]
+    return re.sub("|".join(_SPECIAL), lambda found: _SPECIAL[found.group()], identifier)
+
+
+def to_cel(value: Any, node: Node) -> Any:
+    """A JSON value as expressions see it.
+
+    Field names are escaped, times are times, numbers are doubles; fields the schema
+    does not name are not there.
+    """
+    if isinstance(value, dict):
+        return _object_to_cel(value, node)
+    if isinstance(value, list):
+        items = node.items
+        return value if items is None else [to_cel(item, items) for item in value]
+    if isinstance(value, str):
+        return _from_text(value, node.format)
+    if node.type == "number" and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    return int(value) if node.type == "integer" and isinstance(value, float) else value
+
+
+def _object_to_cel(value: dict[str, Any], node: Node) -> dict[str, Any]:
+    additional = node.additional
+    if additional is not None and not node.properties:
+        return {key: to_cel(item, additional) for key, item in value.items()}
+    if not node.properties and not node.type:
+        return value
+    return {escape(key): to_cel(value[key], child) for key, child in node.properties.items() if key in value}
+
+
+def _from_text(text: str, name: str) -> Any:
+    try:
+        if name == "date-time":
+            return datetime.fromisoformat(text.upper())
+        if name == "date":
+            return datetime.fromisoformat(text).replace(tzinfo=UTC)
+        if name == "byte":
+            return text.encode()
+    except ValueError:
+        return text
+    if name == "duration":
+        parts = _DURATION_PART.findall(text)
+        seconds = sum(float(number) * _DURATION_UNITS[unit] for number, unit in parts)
+        return timedelta(seconds=-seconds if text.startswith("-") else seconds)
+    return text

@@ -1,0 +1,298 @@
+"""Value validation: types, enums, limits, formats, junctors, and the uniqueness of list keys.
+
+Contract: :func:`validate_value` appends one :class:`FieldError` for each thing wrong, with the texts of the
+API server's OpenAPI validation. Errors of a subtree that did not change against the stored object are left
+out ("ratcheting", on by default since Kubernetes 1.33), so that tightening a schema never locks an object's
+status.
+
+Invariant: the errors' order is the schema's order, so the same object always gives the same text.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from aimctl.devcluster.apiserver.schema.errors import FieldError
+from aimctl.devcluster.apiserver.schema.formats import matches_format
+from aimctl.devcluster.apiserver.schema.node import UNSET
+from aimctl.devcluster.apiserver.schema.patterns import compile_pattern
+from aimctl.devcluster.apiserver.schema.walk import at_index, at_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aimctl.devcluster.apiserver.schema.errors import FieldErrorType
+    from aimctl.devcluster.apiserver.schema.node import Limits, Node
+
+__all__ = ["correlate", "json_type", "list_map_key", "validate_lists", "validate_value"]
+
+
+def json_type(value: Any) -> str:
+    """The JSON schema type of a decoded value; an integral float counts as "number", as it was written."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int):
+        return "integer"
+    if isinstance(value, float):
+        return "number"
+    if isinstance(value, str):
+        return "string"
+    return "array" if isinstance(value, list) else "object"
+
+
+def same(first: Any, second: Any) -> bool:
+    """JSON equality: numbers by value, booleans apart from numbers."""
+    if isinstance(first, bool) or isinstance(second, bool):
+        return first is second
+    if isinstance(first, dict) and isinstance(second, dict):
+        return first.keys() == second.keys() and all(same(item, second[key]) for key, item in first.items())
+    if isinstance(first, list) and isinstance(second, list):
+        return len(first) == len(second) and all(map(same, first, second))
+    return bool(first == second)
+
+
+def list_map_key(item: Any, keys: tuple[str, ...]) -> str:
+    """The identity of a list-map item, as canonical JSON of its keys; absent keys stay absent."""
+    if not isinstance(item, dict):
+        return "{}"
+    return json.dumps({key: item[key] for key in keys if key in item}, sort_keys=True)
+
+
+def correlate(node: Node, items: list[Any], old: Any) -> list[Any]:
+    """For each item its counterpart in the old list, UNSET where there is none to be sure of.
+
+    Only list-maps have counterparts: items of sets and atomic lists have no identity that survives a change.
+    """
+    if not isinstance(old, list) or node.list_type != "map":
+        return [UNSET] * len(items)
+    known = {list_map_key(item, node.list_map_keys): item for item in old}
+    return [known.get(list_map_key(item, node.list_map_keys), UNSET) for item in items]
+
+
+def validate_value(value: Any, node: Node, path: str, errors: list[FieldError], old: Any = UNSET) -> None:
+    """Check one value and everything below it.
+
+    Args:
+        value: the value, not UNSET.
+        node: its schema.
+        path: its path, "" at the root.
+        errors: where to put what is found.
+        old: the stored counterpart, UNSET when there is none.
+    """
+    if old is not UNSET and same(value, old):
+        return
+    _check_type(value, node, path, errors)
+    _check_junctors(value, node, path, errors)
+    if isinstance(value, str):
+        _check_string(value, node, path, errors)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        _check_number(value, node, path, errors)
+    if node.enum and not any(same(value, allowed) for allowed in node.enum):
+        _check_enum(value, node, path, errors)
+    if isinstance(value, list):
+        _check_list(value, node, path, errors, old)
+    elif isinstance(value, dict):
+        _check_object(value, node, path, errors, old)
+
+
+def _report(errors: list[FieldError], kind: FieldErrorType, path: str, value: Any, rest: str) -> None:
+    errors.append(FieldError(kind, path, value, f"{path} in body {rest}"))
+
+
+def _check_type(value: Any, node: Node, path: str, errors: list[FieldError]) -> None:
+    found = json_type(value)
+    if found == "null" and node.nullable:
+        return
+    if node.int_or_string:
+        if found not in ("integer", "string"):
+            _report(
+                errors, "FieldValueTypeInvalid", path, found, f'must be of type integer,string: "{found}"'
+            )
+        return
+    wanted = node.type
+    if not wanted or found == wanted:
+        return
+    if wanted == "number" and found == "integer":
+        return
+    if wanted == "integer" and found == "number" and value.is_integer():
+        return
+    _report(errors, "FieldValueTypeInvalid", path, found, f'must be of type {wanted}: "{found}"')
+
+
+def _check_enum(value: Any, node: Node, path: str, errors: list[FieldError]) -> None:
+    shown = [allowed if isinstance(allowed, str) else json.dumps(allowed) for allowed in node.enum]
+    supported = ", ".join(json.dumps(text, ensure_ascii=False) for text in shown)
+    errors.append(FieldError("FieldValueNotSupported", path, value, f"supported values: {supported}"))
+
+
+def _check_string(value: str, node: Node, path: str, errors: list[FieldError]) -> None:
+    limits = node.limits
+    if limits.max_length is not None and len(value) > limits.max_length:
+        errors.append(_too_long(path, limits.max_length))
+    if limits.min_length is not None and len(value) < limits.min_length:
+        _report(
+            errors, "FieldValueInvalid", path, value, f"should be at least {limits.min_length} chars long"
+        )
+    if limits.pattern and not compile_pattern(limits.pattern).search(value):
+        _report(errors, "FieldValueInvalid", path, value, f"should match '{limits.pattern}'")
+    if node.format and node.type == "string" and not matches_format(value, node.format):
+        shown = json.dumps(value, ensure_ascii=False)
+        _report(errors, "FieldValueTypeInvalid", path, value, f"must be of type {node.format}: {shown}")
+
+
+def _too_long(path: str, limit: int) -> FieldError:
+    unit = "byte" if limit == 1 else "bytes"
+    return FieldError("FieldValueTooLong", path, "", f"may not be more than {limit} {unit}")
+
+
+def _too_many(path: str, actual: int, limit: int) -> FieldError:
+    unit = "item" if limit == 1 else "items"
+    return FieldError("FieldValueTooMany", path, actual, f"must have at most {limit} {unit}")
+
+
+def _plain(number: float) -> str:
+    return str(int(number)) if float(number).is_integer() else str(number)
+
+
+def _check_number(value: float, node: Node, path: str, errors: list[FieldError]) -> None:
+    limits = node.limits
+    if limits.multiple_of is not None and value % limits.multiple_of:
+        _report(
+            errors, "FieldValueInvalid", path, value, f"should be a multiple of {_plain(limits.multiple_of)}"
+        )
+    if limits.maximum is not None:
+        strict = limits.exclusive_maximum
+        if value > limits.maximum or (strict and value == limits.maximum):
+            words = "should be less than" if strict else "should be less than or equal to"
+            _report(errors, "FieldValueInvalid", path, value, f"{words} {_plain(limits.maximum)}")
+    if limits.minimum is not None:
+        strict = limits.exclusive_minimum
+        if value < limits.minimum or (strict and value == limits.minimum):
+            words = "should be greater than" if strict else "should be greater than or equal to"
+            _report(errors, "FieldValueInvalid", path, value, f"{words} {_plain(limits.minimum)}")
+
+
+def _check_list(value: list[Any], node: Node, path: str, errors: list[FieldError], old: Any) -> None:
+    if node.items is not None:
+        counterparts = correlate(node, value, old)
+        for index, (item, before) in enumerate(zip(value, counterparts, strict=True)):
+            validate_value(item, node.items, at_index(path, index), errors, before)
+    limits = node.limits
+    if limits.min_items is not None and len(value) < limits.min_items:
+        _report(
+            errors, "FieldValueInvalid", path, len(value), f"should have at least {limits.min_items} items"
+        )
+    if limits.max_items is not None and len(value) > limits.max_items:
+        errors.append(_too_many(path, len(value), limits.max_items))
+
+
+def _check_object(value: dict[str, Any], node: Node, path: str, errors: list[FieldError], old: Any) -> None:
+    if not _check_size(value, node.limits, path, errors):
+        return
+    before: dict[str, Any] = old if isinstance(old, dict) else {}
+    if node.additional is not None:
+        for key, item in value.items():
+            if key not in node.properties:
+                validate_value(item, node.additional, at_key(path, key), errors, before.get(key, UNSET))
+    for key, child in node.properties.items():
+        if key in value:
+            validate_value(value[key], child, at_key(path, key), errors, before.get(key, UNSET))
+    errors.extend(
+        FieldError("FieldValueRequired", at_key(path, key), "", "")
+        for key in node.required
+        if key not in value
+    )
+
+
+def _check_size(value: dict[str, Any], limits: Limits, path: str, errors: list[FieldError]) -> bool:
+    """Whether the number of keys is right; the server looks no further into an object where it is not."""
+    if limits.min_properties is not None and len(value) < limits.min_properties:
+        words = f"should have at least {limits.min_properties} properties"
+        _report(errors, "FieldValueInvalid", path, len(value), words)
+        return False
+    if limits.max_properties is not None and len(value) > limits.max_properties:
+        errors.append(_too_many(path, len(value), limits.max_properties))
+        return False
+    return True
+
+
+def _closest(attempts: list[list[FieldError]]) -> list[FieldError]:
+    """The failures of the alternative that came nearest."""
+    return min(attempts, key=lambda found: len(found))  # noqa: PLW0108 - len itself is typed too widely
+
+
+def _failures(value: Any, node: Node, path: str) -> list[FieldError]:
+    found: list[FieldError] = []
+    validate_value(value, node, path, found)
+    return found
+
+
+def _check_junctors(value: Any, node: Node, path: str, errors: list[FieldError]) -> None:
+    shown = f'"{path}"'
+
+    def complain(text: str) -> None:
+        errors.append(FieldError("FieldValueInvalid", "<nil>", "", f"{shown} {text}"))
+
+    for part in node.all_of:
+        errors.extend(_failures(value, part, path))
+    if node.any_of:
+        _check_any(value, node.any_of, path, errors, complain)
+    if node.one_of:
+        attempts = [_failures(value, part, path) for part in node.one_of]
+        passed = sum(not attempt for attempt in attempts)
+        if passed != 1:
+            found = f"Found {passed} valid alternatives" if passed else "Found none valid"
+            complain(f"must validate one and only one schema (oneOf). {found}")
+            if not passed:
+                errors.extend(_closest(attempts))
+    if node.not_ is not None and not _failures(value, node.not_, path):
+        complain("must not validate the schema (not)")
+
+
+def _check_any(
+    value: Any, parts: tuple[Node, ...], path: str, errors: list[FieldError], complain: Callable[[str], None]
+) -> None:
+    attempts = [_failures(value, part, path) for part in parts]
+    if all(attempts):
+        complain("must validate at least one schema (anyOf)")
+        errors.extend(_closest(attempts))
+
+
+def validate_lists(value: Any, node: Node, path: str, errors: list[FieldError]) -> None:
+    """Check that sets hold nothing twice and list-maps no key twice; each value is reported once."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            child = node.child(key)
+            if child is not None:
+                validate_lists(item, child, at_key(path, key), errors)
+    elif isinstance(value, list):
+        if node.list_type == "set":
+            _check_unique(value, [json.dumps(item, sort_keys=True) for item in value], value, path, errors)
+        elif node.list_type == "map":
+            _check_list_map(value, node, path, errors)
+        if node.items is not None:
+            for index, item in enumerate(value):
+                validate_lists(item, node.items, at_index(path, index), errors)
+
+
+def _check_list_map(value: list[Any], node: Node, path: str, errors: list[FieldError]) -> None:
+    for index, item in enumerate(value):
+        if item is not None and not isinstance(item, dict):
+            text = "must be an object for an array of list-type map"
+            errors.append(FieldError("FieldValueInvalid", at_index(path, index), item, text))
+            return
+    identities = [list_map_key(item, node.list_map_keys) for item in value]
+    _check_unique(value, identities, [json.loads(identity) for identity in identities], path, errors)
+
+
+def _check_unique(
+    value: list[Any], identities: list[str], shown: list[Any], path: str, errors: list[FieldError]
+) -> None:
+    seen: dict[str, int] = {}
+    for index in range(len(value)):
+        count = seen[identities[index]] = seen.get(identities[index], 0) + 1
+        if count == 2:
+            errors.append(FieldError("FieldValueDuplicate", at_index(path, index), shown[index], ""))

@@ -1,0 +1,89 @@
+"""Pruning and defaulting: the two passes that change an object before it is validated.
+
+Contract:
+    * :func:`prune` drops what the schema does not know and says where it was.
+    * :func:`fill_defaults` drops nulls where null is not allowed, then fills in defaults, depth first.
+    * Both leave their input alone and return a new value that shares nothing mutable with the defaults.
+
+Invariants: pruning twice is pruning once; defaulting twice is defaulting once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aimctl.devcluster.apiserver.schema.node import Node
+
+__all__ = ["at_index", "at_key", "fill_defaults", "prune"]
+
+
+def at_key(path: str, key: str) -> str:
+    """The path of an object's key."""
+    return f"{path}.{key}" if path else key
+
+
+def at_index(path: str, index: int) -> str:
+    """The path of a list's item."""
+    return f"{path}[{index}]"
+
+
+def prune(value: Any, node: Node, path: str, unknown: list[str]) -> Any:
+    """A copy of ``value`` without unknown keys; their paths are appended to ``unknown`` in order of
+    appearance.
+    """
+    if isinstance(value, dict):
+        kept: dict[str, Any] = {}
+        for key, item in value.items():
+            child = node.child(key)
+            if child is None:
+                unknown.append(at_key(path, key))
+            else:
+                kept[key] = prune(item, child, at_key(path, key), unknown)
+        return kept
+    if isinstance(value, list):
+        items = node.items
+        if items is None:
+            return copied(value)
+        return [prune(item, items, at_index(path, index), unknown) for index, item in enumerate(value)]
+    return value
+
+
+def fill_defaults(value: Any, node: Node) -> Any:
+    """A copy of ``value`` with forbidden nulls dropped and defaults filled in."""
+    if isinstance(value, dict):
+        return _fill_object(value, node)
+    if isinstance(value, list) and node.items is not None:
+        return [fill_defaults(item, node.items) for item in value]
+    return copied(value)
+
+
+def _fill_object(value: dict[str, Any], node: Node) -> dict[str, Any]:
+    filled: dict[str, Any] = {}
+    for key, item in value.items():
+        child = node.properties.get(key) or node.additional
+        if item is None and child is not None and not _may_be_null(child):
+            continue
+        filled[key] = copied(item) if child is None else fill_defaults(item, child)
+    for key, child in node.properties.items():
+        if key not in filled and child.has_default:
+            filled[key] = fill_defaults(child.default, child)
+    return filled
+
+
+def _may_be_null(node: Node) -> bool:
+    """Where nothing is said about the type, null is a value like any other."""
+    return node.nullable or (not node.type and not node.int_or_string)
+
+
+def copied(value: Any) -> Any:
+    """A deep copy of a JSON value.
+
+    JSON has no cycles and no other containers than dict and list, which makes this several times faster than
+    ``copy.deepcopy``.
+    """
+    if isinstance(value, dict):
+        return {key: copied(item) if isinstance(item, dict | list) else item for key, item in value.items()}
+    if isinstance(value, list):
+        return [copied(item) if isinstance(item, dict | list) else item for item in value]
+    return value

@@ -1,0 +1,285 @@
+"""The API server without sockets: it takes a request and returns a response.
+
+Contract:
+    * :meth:`ApiServer.handle` answers every request. Errors become Statuses. Only what an interceptor raises to
+      simulate a broken connection, and :class:`ConnectionRefused` once the server is closed, is raised.
+    * A body is bytes or, for watches and followed logs, an async iterator that its reader has to close.
+    * Every read and write happens between two awaits, so requests are handled strictly one after the other.
+
+The order is that of the real server: the interceptor, authentication, authorization, lookup, then the verb.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, final
+
+from aimctl.devcluster.apiserver.access import AllowAll, Authenticator, refusal
+from aimctl.devcluster.apiserver.builtin.crds import CRD_COLLECTION, CrdController
+from aimctl.devcluster.apiserver.builtin.event_expiry import EventExpiry
+from aimctl.devcluster.apiserver.builtin.namespaces import PERMANENT_NAMESPACES, NamespaceLifecycle
+from aimctl.devcluster.apiserver.builtin.strategies import strategy_for
+from aimctl.devcluster.apiserver.handlers import Handlers
+from aimctl.devcluster.apiserver.interception import ConnectionRefused
+from aimctl.devcluster.apiserver.objects.kinds import KindRegistry, ServedKind
+from aimctl.devcluster.apiserver.openapi.endpoints import Documents
+from aimctl.devcluster.apiserver.reviews import Reviews
+from aimctl.devcluster.apiserver.schema import Schema
+from aimctl.devcluster.apiserver.verbs.deletion import Deletion
+from aimctl.devcluster.apiserver.verbs.patching import Patcher
+from aimctl.devcluster.apiserver.verbs.subresources import Subresources
+from aimctl.devcluster.apiserver.verbs.watching import BOOKMARK_SECONDS
+from aimctl.devcluster.apiserver.verbs.writes import WriteOptions, Writer
+from aimctl.devcluster.apiserver.wire import statuses
+from aimctl.devcluster.apiserver.wire.requests import Query, header, parse_request
+from aimctl.devcluster.apiserver.wire.responses import ApiResponse, json_response, status_response
+from aimctl.devcluster.storage.store import DEFAULT_HISTORY, Storage
+from aimctl.kubetypes import Resource
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from aimctl.devcluster.apiserver.access import Authorizer
+    from aimctl.devcluster.apiserver.interception import Interceptor
+    from aimctl.devcluster.apiserver.logs import LogSource
+    from aimctl.devcluster.apiserver.verbs.writes import Admission
+    from aimctl.devcluster.apiserver.wire.requests import RequestInfo
+    from aimctl.devcluster.storage.store import Journal
+    from aimctl.runtime.clock import Clock
+    from aimctl.runtime.kube.transport import HttpRequest
+
+__all__ = ["ApiResponse", "ApiServer", "ApiServerOptions"]
+
+_log = logging.getLogger("aimctl.devcluster")
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ApiServerOptions:
+    """Limits and periods.
+
+    Attributes:
+        max_body_bytes: larger requests are 413; 3 MiB as the real server, 16 MiB at most.
+        history: events kept per kind; older watches and pages get 410.
+        bookmark_seconds: between bookmarks.
+    """
+
+    max_body_bytes: int = 3 * 1024 * 1024
+    history: int = DEFAULT_HISTORY
+    bookmark_seconds: float = BOOKMARK_SECONDS
+
+
+@final
+class ApiServer:
+    """An API server. Call :meth:`start` once before the first request, :meth:`close` at the end.
+
+    Args:
+        clock: all times in objects.
+        kinds: the built-in kinds; None takes all there are.
+        rng: uids, generated names, watch time-outs, fault chances; None is seeded from the system.
+        journal: makes state outlive the process.
+        options: limits.
+        interceptor: sees all requests but internal ones.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        kinds: Iterable[ServedKind] | None = None,
+        rng: random.Random | None = None,
+        journal: Journal | None = None,
+        options: ApiServerOptions | None = None,
+        interceptor: Interceptor | None = None,
+    ) -> None:
+        self.clock = clock
+        self.rng = rng or random.Random()  # noqa: S311 - names and jitter, no secrets
+        self.options = options or ApiServerOptions()
+        self.interceptor = interceptor
+        self.authenticator = Authenticator()
+        self.authorizer: Authorizer = AllowAll()
+        self.address = "127.0.0.1:6443"
+        """What legacy discovery says; a front sets it."""
+        self.kinds = KindRegistry()
+        self._builtins = kinds
+        self.storage = Storage(journal=journal, history=self.options.history)
+        self.deletion = Deletion(self.storage, clock=clock)
+        self._lifecycle = NamespaceLifecycle(self.storage, self.kinds, self.deletion)
+        self._events = EventExpiry(self.storage, clock=clock)
+        self._crds = CrdController(self.storage, self.kinds, self.deletion, clock=clock)
+        self.writer = Writer(
+            self.storage,
+            clock=clock,
+            rng=self.rng,
+            check_creation=self._check_creation,
+            deletion=self.deletion,
+        )
+        self._documents = Documents(self.kinds, address=lambda: self.address)
+        self._subresources = Subresources(
+            self.writer, clock=clock, rng=self.rng, authenticator=self.authenticator
+        )
+        self._reviews = Reviews(self.authenticator)
+        self._handlers = Handlers(
+            storage=self.storage,
+            writer=self.writer,
+            patcher=Patcher(self.writer, clock=clock),
+            deletion=self.deletion,
+            subresources=self._subresources,
+            clock=clock,
+            rng=self.rng,
+            bookmark_seconds=self.options.bookmark_seconds,
+        )
+
+    @property
+    def admission(self) -> list[Admission]:
+        """Hooks that see every create and update, in order."""
+        return self.writer.admission
+
+    @property
+    def logs(self) -> LogSource | None:
+        """Where pod logs come from."""
+        return self._subresources.logs
+
+    @logs.setter
+    def logs(self, source: LogSource | None) -> None:
+        self._subresources.logs = source
+
+    def start(self) -> None:
+        """Read the journal, serve the kinds, make the namespaces every cluster has.
+
+        Raises:
+            JournalUnusable: the data file cannot be used.
+        """
+        self.storage.load()
+        kinds = self._builtins
+        if kinds is None:
+            from aimctl.devcluster.apiserver.builtin.types import builtin_kinds
+
+            kinds = (*builtin_kinds(), _SELF_SUBJECT_REVIEW)
+        for kind in kinds:
+            self.kinds.add(_with_strategy(kind))
+        self.storage.collection(CRD_COLLECTION)
+        self._crds.load()
+        for kind in self.kinds.stored():
+            self.writer.collection(kind)
+        self._events.load()
+        namespaces = self.kinds.find("", "v1", "namespaces")
+        if namespaces is None:
+            return
+        present = self.writer.collection(namespaces).records
+        for name in PERMANENT_NAMESPACES:
+            if name not in present:
+                self.writer.create(
+                    namespaces, "", {"metadata": {"name": name}}, WriteOptions(manager="kube-apiserver")
+                )
+
+    def close(self) -> None:
+        """End all streams and let go of the data file; idempotent. Later requests are refused."""
+        self.storage.close()
+
+    async def handle(self, request: HttpRequest, *, internal: bool = False) -> ApiResponse:
+        """Answer one request.
+
+        Args:
+            request: the request.
+            internal: for the cluster's own parts: not intercepted, not authenticated, and allowed to do everything.
+
+        Raises:
+            ConnectionRefused, ConnectionCut: by the interceptor, or because the server is closed.
+        """
+        if self.storage.closed:
+            raise ConnectionRefused("the server is closed")
+        query = Query(request.query)
+        info = parse_request(request, query)
+
+        def respond(version: int | None) -> ApiResponse:
+            return self._respond(request, info, query, version, internal=internal)
+
+        if internal or self.interceptor is None:
+            return respond(None)
+        return await self.interceptor(info, respond)
+
+    def _respond(
+        self, request: HttpRequest, info: RequestInfo, query: Query, version: int | None, *, internal: bool
+    ) -> ApiResponse:
+        try:
+            if not internal:
+                self._authorize(request, info)
+            return self._admitted(request, info, query, version)
+        except statuses.StatusError as error:
+            return status_response(error)
+        except Exception as error:  # noqa: BLE001 - a defect is reported to the client and logged
+            _log.exception("%s %s failed", request.method, request.path)
+            return status_response(statuses.internal_error(f"{type(error).__name__}: {error}"))
+
+    def _authorize(self, request: HttpRequest, info: RequestInfo) -> None:
+        user = self.authenticator.authenticate(request.headers)
+        if user is None:
+            raise statuses.unauthorized()
+        reason = self.authorizer.refuse(user, info)
+        if reason is not None:
+            raise refusal(user, info, reason)
+
+    def _check_creation(self, kind: ServedKind, namespace: str, name: str) -> None:
+        self._crds.check_creation(kind)
+        if kind.resource.namespaced:
+            self._lifecycle.check_creation(kind, namespace, name)
+
+    def _admitted(
+        self, request: HttpRequest, info: RequestInfo, query: Query, version: int | None
+    ) -> ApiResponse:
+        if request.body is not None and len(request.body) > self.options.max_body_bytes:
+            raise statuses.too_large(self.options.max_body_bytes)
+        if not info.resource:
+            return self._document(request, query)
+        kind = self.kinds.find(info.group, info.version, info.resource)
+        stray = info.namespace and info.resource != "namespaces"
+        if kind is None or (stray and not kind.resource.namespaced):
+            if any(not each.custom for each in self.kinds.at(info.group, info.version)):
+                raise statuses.path_not_found()
+            return _NO_PATH
+        if not kind.stored and not info.subresource:
+            return self._review(request, kind, info)
+        return self._handlers.answer(request, kind, info, query, version)
+
+    def _document(self, request: HttpRequest, query: Query) -> ApiResponse:
+        if request.method not in ("GET", "HEAD"):
+            return _NO_PATH
+        found = self._documents.get(request.path, query, header(request.headers, "Accept"))
+        if found is None:
+            return _NO_PATH
+        return ApiResponse(200, {"Content-Type": found.content_type}, found.body)
+
+    def _review(self, request: HttpRequest, kind: ServedKind, info: RequestInfo) -> ApiResponse:
+        if info.verb != "create":
+            raise statuses.method_not_allowed()
+        user = self.authenticator.authenticate(request.headers)
+        if user is None:
+            raise statuses.unauthorized()
+        body = self._handlers.decoded(request)
+        body.setdefault("kind", kind.resource.kind)
+        body.setdefault("apiVersion", kind.resource.api_version)
+        answer = self._reviews.answer(kind.resource.plural, body, info.namespace, user, self.authorizer)
+        return json_response(201, answer)
+
+
+_SELF_SUBJECT_REVIEW = ServedKind(
+    Resource.untyped(
+        "authentication.k8s.io", "v1", "SelfSubjectReview", "selfsubjectreviews", namespaced=False
+    ),
+    Schema.open(),
+    verbs=("create",),
+)
+_NO_PATH = ApiResponse(404, {"Content-Type": "text/plain; charset=utf-8"}, b"404 page not found\n")
+"""What the real server says about a path, or a group, that it does not know."""
+
+
+def _with_strategy(kind: ServedKind) -> ServedKind:
+    if kind.strategy is not None:
+        return kind
+    group, plural = kind.resource.group, kind.resource.plural
+    if (group, plural) == ("events.k8s.io", "events"):
+        kind = replace(kind, storage_key="events", storage_version="v1")
+    return replace(kind, strategy=strategy_for(group, plural))

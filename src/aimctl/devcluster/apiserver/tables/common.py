@@ -1,0 +1,87 @@
+"""What the rows of several kinds have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aimctl.devcluster.apiserver.tables.ages import age
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+__all__ = [
+    "NONE",
+    "age_of",
+    "container_texts",
+    "labels_text",
+    "metadata_of",
+    "name_of",
+    "selector_text",
+    "spec_of",
+    "status_of",
+    "true_condition",
+]
+
+NONE = "<none>"
+
+
+def metadata_of(obj: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The metadata, never None."""
+    return obj.get("metadata") or {}
+
+
+def name_of(obj: Mapping[str, Any]) -> Any:
+    """The name."""
+    return metadata_of(obj).get("name")
+
+
+def spec_of(obj: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The spec, never None."""
+    return obj.get("spec") or {}
+
+
+def status_of(obj: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The status, never None."""
+    return obj.get("status") or {}
+
+
+def age_of(obj: Mapping[str, Any], now: datetime) -> str:
+    """Time since creation."""
+    return age(metadata_of(obj).get("creationTimestamp"), now)
+
+
+def labels_text(labels: Mapping[str, str] | None) -> str:
+    """Labels as ``a=b,c=d``."""
+    return ",".join(f"{key}={value}" for key, value in sorted((labels or {}).items())) or NONE
+
+
+def selector_text(selector: Mapping[str, Any] | None) -> str:
+    """A label selector as kubectl writes it."""
+    parts = [f"{key}={value}" for key, value in sorted(((selector or {}).get("matchLabels") or {}).items())]
+    for item in (selector or {}).get("matchExpressions") or ():
+        values = ",".join(sorted(item.get("values") or ()))
+        shown = {
+            "In": f"{item['key']} in ({values})",
+            "NotIn": f"{item['key']} notin ({values})",
+            "Exists": item["key"],
+            "DoesNotExist": f"!{item['key']}",
+        }
+        parts.append(shown.get(item.get("operator", ""), item["key"]))
+    return ",".join(parts) or NONE
+
+
+def container_texts(template: Mapping[str, Any]) -> tuple[str, str]:
+    """Names and images of a pod template's containers."""
+    containers = spec_of(template).get("containers") or ()
+    return ",".join(item.get("name", "") for item in containers), ",".join(
+        item.get("image", "") for item in containers
+    )
+
+
+def true_condition(obj: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
+    """The condition of this type if it is true, else nothing."""
+    conditions: Iterable[Mapping[str, Any]] = status_of(obj).get("conditions") or ()
+    return next(
+        (item for item in conditions if item.get("type") == kind and item.get("status") == "True"), {}
+    )

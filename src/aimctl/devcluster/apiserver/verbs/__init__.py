@@ -1,0 +1,1 @@
+"""The verbs: reading, watching, writing, patching, deleting, and the subresources."""

@@ -1,0 +1,228 @@
+"""Delete: at once, after a grace period, or when the last finalizer has gone.
+
+Contract: follows Kubernetes' generic registry (``registry/generic/registry/store.go``,
+``registry/rest/delete.go``):
+    * an object with finalizers, or with a grace period, is marked (deletionTimestamp,
+      deletionGracePeriodSeconds, one generation up) and stays; a second delete may only shorten the period;
+    * the propagation policy becomes the finalizer ``orphan`` or ``foregroundDeletion``, which a garbage
+      collector acts on, or none;
+    * preconditions are checked against the object as it is.
+
+Kinds whose deletion has more to it (namespaces, CRDs) register a :class:`Finisher`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Protocol, final
+
+from aimctl.devcluster.apiserver.objects.metadata import FOREGROUND, ORPHAN
+from aimctl.devcluster.apiserver.schema.errors import FieldError
+from aimctl.devcluster.apiserver.wire import statuses
+from aimctl.runtime.clock import format_time, parse_time
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aimctl.devcluster.apiserver.objects.kinds import ServedKind
+    from aimctl.devcluster.apiserver.wire.requests import Query
+    from aimctl.devcluster.storage.store import Collection, Record, Storage
+    from aimctl.runtime.clock import Clock
+
+__all__ = ["DeleteOptions", "Deleted", "Deletion", "Finisher", "parse_delete_options"]
+
+_POLICIES = ("Background", "Foreground", "Orphan")
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class DeleteOptions:
+    """``metav1.DeleteOptions``."""
+
+    grace_period_seconds: int | None = None
+    propagation: str = ""
+    uid: str | None = None
+    version: str | None = None
+    dry_run: bool = False
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """Outcome: the object's last (or marked) state, and whether it is gone."""
+
+    object: dict[str, Any]
+    gone: bool
+
+
+class Finisher(Protocol):
+    """What a kind needs besides: called when a delete was asked for, and before an object goes for good."""
+
+    def begin(self, kind: ServedKind, record: Record) -> dict[str, Any] | None:
+        """Take the deletion over and answer with the object, or None to let it go the usual way."""
+        ...
+
+    def may_finish(self, kind: ServedKind, obj: Mapping[str, Any]) -> bool:
+        """Whether the object may go now that nothing else holds it."""
+        ...
+
+
+def parse_delete_options(query: Query, body: Mapping[str, Any]) -> DeleteOptions:
+    """Options from the body, or, where it is empty, from the query. Raises StatusError 400, 422."""
+    preconditions = body.get("preconditions") or {}
+    if body:
+        grace = body.get("gracePeriodSeconds")
+        policy = body.get("propagationPolicy") or ""
+        orphan = body.get("orphanDependents")
+        dry_run = list(body.get("dryRun") or ())
+    else:
+        grace = query.number("gracePeriodSeconds")
+        policy = query.text("propagationPolicy")
+        orphan = query.flag("orphanDependents") if "orphanDependents" in query else None
+        dry_run = query.all("dryRun")
+    errors = []
+    if policy and orphan is not None:
+        text = "orphanDependents and deletionPropagation cannot be both set"
+        errors.append(FieldError("FieldValueInvalid", "propagationPolicy", policy, text))
+    elif policy and policy not in _POLICIES:
+        shown = ", ".join(f'"{each}"' for each in (*_POLICIES[1:], _POLICIES[0], "nil"))
+        errors.append(
+            FieldError("FieldValueNotSupported", "propagationPolicy", policy, f"supported values: {shown}")
+        )
+    if any(each != "All" for each in dry_run):
+        errors.append(FieldError("FieldValueNotSupported", "dryRun", dry_run, 'supported values: "All"'))
+    if errors:
+        raise statuses.invalid("meta.k8s.io", "DeleteOptions", "", errors)
+    if orphan is not None:
+        policy = "Orphan" if orphan else "Background"
+    if isinstance(grace, int) and grace < 0:
+        grace = 1
+    return DeleteOptions(
+        grace, policy, preconditions.get("uid"), preconditions.get("resourceVersion"), bool(dry_run)
+    )
+
+
+@final
+class Deletion:
+    """Deletes objects.
+
+    Args:
+        storage: where from.
+        clock: for deletion timestamps.
+    """
+
+    def __init__(self, storage: Storage, *, clock: Clock) -> None:
+        self._storage = storage
+        self._clock = clock
+        self.finishers: dict[str, Finisher] = {}
+        """By storage key."""
+
+    def may_finish(self, kind: ServedKind, obj: Mapping[str, Any]) -> bool:
+        """Whether nothing besides finalizers holds the object."""
+        finisher = self.finishers.get(kind.storage_key)
+        return finisher is None or finisher.may_finish(kind, obj)
+
+    def delete(
+        self, kind: ServedKind, collection: Collection, record: Record, options: DeleteOptions
+    ) -> Deleted:
+        """Delete one object, or begin to. Raises StatusError 409."""
+        self._check_preconditions(kind, record, options)
+        obj = record.object()
+        metadata = obj["metadata"]
+        graceful, pending = self._grace(kind, obj, options)
+        if pending:
+            return Deleted(obj, gone=False)
+        present = metadata.get("finalizers") or []
+        policy = options.propagation
+        if not policy and kind.rules.orphans and FOREGROUND not in present:
+            policy = "Orphan"
+        finalizers = _with_policy(present, policy)
+        changed = set(finalizers) != set(metadata.get("finalizers") or [])
+        finisher = self.finishers.get(kind.storage_key)
+        if finalizers:
+            metadata["finalizers"] = finalizers
+        else:
+            metadata.pop("finalizers", None)
+        if graceful or finalizers or changed:
+            if not graceful and finalizers:
+                self._mark(metadata)
+            if (graceful or finalizers) and obj != record.object() and not options.dry_run:
+                record = self._storage.put(collection, obj)
+            if finalizers or metadata.get("deletionGracePeriodSeconds"):
+                if finisher is not None and not options.dry_run:
+                    return Deleted(finisher.begin(kind, record) or obj, gone=False)
+                return Deleted(obj, gone=False)
+        if options.dry_run:
+            return Deleted(obj, gone=True)
+        if finisher is not None:
+            taken = finisher.begin(kind, record)
+            if taken is not None:
+                return Deleted(taken, gone=False)
+        return Deleted(self._storage.delete(collection, record).object(), gone=True)
+
+    def mark(self, collection: Collection, record: Record) -> Record:
+        """Set deletionTimestamp alone, unless it is set; stores the change. For finishers."""
+        obj = record.object()
+        if obj["metadata"].get("deletionTimestamp"):
+            return record
+        obj["metadata"]["deletionTimestamp"] = format_time(self._clock.now())
+        return self._storage.put(collection, obj)
+
+    def _check_preconditions(self, kind: ServedKind, record: Record, options: DeleteOptions) -> None:
+        if options.uid is not None and options.uid != record.uid:
+            why = (
+                f"the UID in the precondition ({options.uid}) does not match the UID in record"
+                f" ({record.uid}). The object might have been deleted and then recreated"
+            )
+            raise statuses.conflict(kind.resource, record.name, why)
+        if options.version is not None and options.version != str(record.version):
+            why = (
+                f"the ResourceVersion in the precondition ({options.version}) does not match the"
+                f" ResourceVersion in record ({record.version}). The object might have been modified"
+            )
+            raise statuses.conflict(kind.resource, record.name, why)
+
+    def _grace(self, kind: ServedKind, obj: dict[str, Any], options: DeleteOptions) -> tuple[bool, bool]:
+        """Mark a graceful deletion. Returns (graceful, pending): pending means that nothing changes."""
+        grace_of = kind.rules.grace_seconds
+        if grace_of is None:
+            return False, False
+        metadata = obj["metadata"]
+        asked = options.grace_period_seconds
+        now = self._clock.now()
+        if metadata.get("deletionTimestamp"):
+            present = metadata.get("deletionGracePeriodSeconds") or 0
+            if present == 0:
+                return False, False
+            if asked is None or asked >= present:
+                return False, True
+            started = parse_time(metadata["deletionTimestamp"]) - timedelta(seconds=present)
+            metadata["deletionTimestamp"] = format_time(started + timedelta(seconds=asked))
+            metadata["deletionGracePeriodSeconds"] = asked
+            return True, False
+        period = grace_of(obj, asked)
+        metadata["deletionTimestamp"] = format_time(now + timedelta(seconds=period))
+        metadata["deletionGracePeriodSeconds"] = period
+        if metadata.get("generation"):
+            metadata["generation"] += 1
+        return True, False
+
+    def _mark(self, metadata: dict[str, Any]) -> None:
+        if not metadata.get("deletionTimestamp"):
+            metadata["deletionTimestamp"] = format_time(self._clock.now())
+            if metadata.get("generation"):
+                metadata["generation"] += 1
+        metadata["deletionGracePeriodSeconds"] = 0
+
+
+def _with_policy(present: list[str], policy: str) -> list[str]:
+    """The finalizers once the policy has its say; without a policy those that are there decide."""
+    if not policy:
+        return present
+    kept = [each for each in present if each not in (ORPHAN, FOREGROUND)]
+    if policy == "Orphan":
+        kept.append(ORPHAN)
+    elif policy == "Foreground":
+        kept.append(FOREGROUND)
+    return kept

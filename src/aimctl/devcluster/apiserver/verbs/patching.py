@@ -1,0 +1,200 @@
+"""PATCH: the four media types, each onto the object as it is now.
+
+Contract: a patch is worked out and written between two awaits, so it never meets a conflict unless it names a
+resourceVersion itself. Server-side apply creates what is not there; the others answer 404.
+Which types a kind takes, and every error's text, follow the real server.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any, final
+
+import msgspec
+
+from aimctl.devcluster.apiserver.apply.patches import (
+    PatchError,
+    PatchTestFailed,
+    json_patch,
+    merge_patch,
+    strategic_merge_patch,
+)
+from aimctl.devcluster.apiserver.apply.server_side import (
+    ApplyConflict,
+    ApplyRefused,
+    reset_fields,
+    server_side_apply,
+)
+from aimctl.devcluster.apiserver.schema.errors import OMITTED, FieldError
+from aimctl.devcluster.apiserver.verbs.bodies import check_patched
+from aimctl.devcluster.apiserver.wire import statuses
+from aimctl.runtime.clock import format_time
+
+if TYPE_CHECKING:
+    from aimctl.devcluster.apiserver.objects.kinds import ServedKind
+    from aimctl.devcluster.apiserver.verbs.writes import Target, WriteOptions, Writer, Written
+    from aimctl.devcluster.storage.store import Record
+    from aimctl.runtime.clock import Clock
+
+__all__ = ["APPLY", "JSON_PATCH", "MERGE_PATCH", "STRATEGIC_PATCH", "Patcher", "decode_yaml"]
+
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_PATCH = "application/strategic-merge-patch+json"
+APPLY = "application/apply-patch+yaml"
+_MAX_OPERATIONS = 10_000
+
+
+def decode_yaml(body: bytes) -> Any:
+    """YAML (or JSON) to JSON values. Raises StatusError 400."""
+    import yaml
+
+    try:
+        return yaml.load(body, Loader=_loader())  # noqa: S506 - a safe loader
+    except yaml.YAMLError as error:
+        raise statuses.bad_request(f"error decoding YAML: {error}") from error
+
+
+@functools.cache
+def _loader() -> Any:
+    """A safe loader that leaves dates alone: JSON has none."""
+    import yaml
+
+    base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    resolvers = {
+        first: [(tag, pattern) for tag, pattern in pairs if tag != "tag:yaml.org,2002:timestamp"]
+        for first, pairs in base.yaml_implicit_resolvers.items()
+    }
+    return type("JsonLoader", (base,), {"yaml_implicit_resolvers": resolvers})
+
+
+@final
+class Patcher:
+    """Carries patches out through a :class:`Writer`."""
+
+    def __init__(self, writer: Writer, *, clock: Clock) -> None:
+        self._writer = writer
+        self._clock = clock
+
+    def patch(self, target: Target, body: bytes, media: str, options: WriteOptions) -> Written:
+        """Patch one object or its status.
+
+        Raises:
+            StatusError: 400, 404, 409, 415, 422.
+        """
+        kind = target.kind
+        accepted = (
+            (JSON_PATCH, MERGE_PATCH, APPLY)
+            if kind.custom
+            else (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY)
+        )
+        if media not in accepted:
+            raise statuses.unsupported_media_type(accepted)
+        record = self._writer.collection(kind).records.get(target.key)
+        if record is None and (media != APPLY or target.subresource):
+            raise statuses.not_found(kind.resource, target.name)
+        if record is None or media == APPLY:
+            return self._apply(target, record, body, options)
+        return self._replace(target, record, self._patched(kind, record, body, media), options)
+
+    def _patched(self, kind: ServedKind, record: Record, body: bytes, media: str) -> dict[str, Any]:
+        try:
+            patch: Any = msgspec.json.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise statuses.bad_request(f"error decoding patch: {error}") from error
+        old = self._writer.stored_form(kind, record)
+        try:
+            if media == JSON_PATCH:
+                return _json_patched(old, patch)
+            if not isinstance(patch, dict):
+                raise statuses.bad_request("error decoding patch: the patch is no object")
+            patched = merge_patch(old, patch) if media == MERGE_PATCH else strategic_merge_patch(old, patch)
+        except PatchTestFailed as error:
+            raise statuses.unprocessable() from error
+        except PatchError as error:
+            if media == JSON_PATCH:
+                raise statuses.unprocessable() from error
+            raise statuses.bad_request(str(error)) from error
+        result: dict[str, Any] = patched
+        return result
+
+    def _apply(self, target: Target, record: Record | None, body: bytes, options: WriteOptions) -> Written:
+        kind, name = target.kind, target.name
+        applied = decode_yaml(body)
+        if not isinstance(applied, dict):
+            raise statuses.bad_request("error decoding YAML: the configuration is no object")
+        self._check_type(kind, applied)
+        metadata = applied.setdefault("metadata", {})
+        if not isinstance(metadata, dict):
+            raise statuses.bad_request("error decoding YAML: metadata is no object")
+        metadata.setdefault("name", name)
+        if kind.resource.namespaced:
+            metadata.setdefault("namespace", target.namespace)
+        try:
+            merged = server_side_apply(
+                None if record is None else self._writer.stored_form(kind, record),
+                applied,
+                manager=options.manager,
+                force=options.force,
+                schema=kind.schema,
+                api_version=kind.resource.api_version,
+                subresource=target.subresource,
+                now=format_time(self._clock.now()),
+                reset=reset_fields(
+                    status_subresource=kind.status_subresource, subresource=target.subresource
+                ),
+            )
+        except (ApplyConflict, ApplyRefused) as error:
+            raise statuses.StatusError(error.status()) from error
+        if record is not None:
+            return self._replace(target, record, merged, options, applied=True)
+        check_patched(kind, merged, target.namespace, name)
+        if merged["metadata"].pop("uid", None):
+            why = "Precondition failed: UID in precondition, but the object does not exist"
+            raise statuses.conflict(kind.resource, name, why)
+        return self._writer.create(kind, target.namespace, merged, options, applied=True)
+
+    def _replace(
+        self,
+        target: Target,
+        record: Record,
+        obj: dict[str, Any],
+        options: WriteOptions,
+        *,
+        applied: bool = False,
+    ) -> Written:
+        kind = target.kind
+        check_patched(kind, obj, target.namespace, target.name)
+        return self._writer.replace(
+            kind, record, obj, options, subresource=target.subresource, applied=applied, from_patch=True
+        )
+
+    def _check_type(self, kind: ServedKind, applied: dict[str, Any]) -> None:
+        resource = kind.resource
+        if applied.get("kind") != resource.kind or applied.get("apiVersion") != resource.api_version:
+            given = f"{applied.get('apiVersion', '')}, Kind={applied.get('kind', '')}"
+            raise statuses.bad_request(
+                f"incorrect object given to apply: {given} does not match"
+                f" {resource.api_version}, Kind={resource.kind}"
+            )
+
+
+def _json_patched(old: dict[str, Any], patch: Any) -> dict[str, Any]:
+    if not isinstance(patch, list):
+        raise statuses.bad_request(
+            "error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch"
+        )
+    if len(patch) > _MAX_OPERATIONS:
+        raise statuses.status(
+            413,
+            "RequestEntityTooLarge",
+            f"Request entity too large: The allowed maximum operations in a JSON patch is {_MAX_OPERATIONS},"
+            f" got {len(patch)}",
+        )
+    return json_patch(old, patch)
+
+
+def manager_required() -> statuses.StatusError:
+    """422: apply without a field manager."""
+    error = FieldError("FieldValueRequired", "fieldManager", OMITTED, "is required for apply patch")
+    return statuses.invalid("meta.k8s.io", "PatchOptions", "", [error])

@@ -1,0 +1,231 @@
+"""Subresources that are more than a part of their object: log, binding, token, scale.
+
+Contract: pod logs come from a :class:`LogSource`, which stands for the kubelets of all nodes; what it raises
+becomes what the real server answers. A binding places a pod exactly once. An eviction is a delete (there are
+no disruption budgets). Scale reads and writes the paths its kind names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, final
+
+from aimctl.devcluster.apiserver.access import User
+from aimctl.devcluster.apiserver.logs import LogKey, LogOptions, NoSuchLog, NotStarted
+from aimctl.devcluster.apiserver.schema.errors import go_quote
+from aimctl.devcluster.apiserver.wire import statuses
+from aimctl.runtime.clock import format_time, parse_time
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+
+    from aimctl.devcluster.apiserver.access import Authenticator
+    from aimctl.devcluster.apiserver.logs import LogSource
+    from aimctl.devcluster.apiserver.objects.kinds import Scale, ServedKind
+    from aimctl.devcluster.apiserver.verbs.writes import Target, WriteOptions, Writer, Written
+    from aimctl.devcluster.apiserver.wire.requests import Query
+    from aimctl.devcluster.storage.store import Record
+    from aimctl.runtime.clock import Clock
+
+__all__ = ["Subresources", "scale_of"]
+
+_TOKEN_SECONDS = 3600
+_DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
+
+
+@final
+class Subresources:
+    """Answers for them, writing through the :class:`Writer`."""
+
+    def __init__(
+        self, writer: Writer, *, clock: Clock, rng: random.Random, authenticator: Authenticator
+    ) -> None:
+        self._writer = writer
+        self._clock = clock
+        self._rng = rng
+        self._authenticator = authenticator
+        self.logs: LogSource | None = None
+
+    # -- log
+
+    def log(self, pod: Mapping[str, Any], query: Query) -> bytes | AsyncGenerator[bytes] | None:
+        """The log, or with ``follow`` a stream of it; None when the pod has no node yet.
+
+        Raises:
+            StatusError: 400, 404.
+        """
+        metadata = pod["metadata"]
+        container = self._container(pod, query.text("container"))
+        if not (pod.get("spec") or {}).get("nodeName"):
+            return None
+        since = query.text("sinceTime")
+        since_seconds = query.number("sinceSeconds")
+        try:
+            options = LogOptions(
+                tail_lines=query.number("tailLines"),
+                limit_bytes=query.number("limitBytes"),
+                since_seconds=None if since_seconds is None else float(since_seconds),
+                since_time=parse_time(since) if since else None,
+                timestamps=query.flag("timestamps"),
+                previous=query.flag("previous"),
+            )
+        except ValueError as error:
+            raise statuses.bad_request(f"sinceTime: {error}") from error
+        if self.logs is None:
+            raise statuses.internal_error("no node serves logs: give the server a LogSource")
+        key = LogKey(metadata["namespace"], metadata["name"], container)
+        try:
+            text = self.logs.read(key, options)
+        except NotStarted as error:
+            raise statuses.bad_request(str(error)) from error
+        except NoSuchLog as error:
+            raise statuses.status(404, "NotFound", str(error.args[0])) from error
+        return _followed(self.logs.follow(key, options)) if query.flag("follow") else text
+
+    @staticmethod
+    def _container(pod: Mapping[str, Any], asked: str) -> str:
+        spec, metadata = pod.get("spec") or {}, pod["metadata"]
+        names = [each["name"] for each in spec.get("containers") or ()]
+        all_names = [
+            each["name"]
+            for field in ("initContainers", "containers", "ephemeralContainers")
+            for each in spec.get(field) or ()
+        ]
+        if asked:
+            if asked not in all_names:
+                raise statuses.bad_request(f"container {asked} is not valid for pod {metadata['name']}")
+            return asked
+        default = (metadata.get("annotations") or {}).get(_DEFAULT_CONTAINER)
+        if default in names:
+            return str(default)
+        if len(names) == 1:
+            return str(names[0])
+        pod_name, shown = metadata["name"], " ".join(names)
+        text = f"a container name must be specified for pod {pod_name}, choose one of: [{shown}]"
+        init = [each["name"] for each in spec.get("initContainers") or ()]
+        raise statuses.bad_request(
+            f"{text} or one of the init containers: [{' '.join(init)}]" if init else text
+        )
+
+    # -- binding
+
+    def bind(self, target: Target, record: Record, body: Mapping[str, Any], options: WriteOptions) -> None:
+        """Place a pod on a node. Raises StatusError 400, 409."""
+        node = (body.get("target") or {}).get("name") or ""
+        if not node:
+            raise statuses.bad_request("target.name: Required value: name the node")
+        pod = self._writer.stored_form(target.kind, record)
+        spec = pod["spec"]
+        pod_resource = target.kind.resource
+        if pod["metadata"].get("deletionTimestamp"):
+            why = f"pod {record.name} is being deleted, cannot be assigned to a host"
+            raise statuses.conflict(pod_resource, record.name, why)
+        if spec.get("nodeName"):
+            why = f"pod {record.name} is already assigned to node {go_quote(spec['nodeName'])}"
+            raise statuses.conflict(replace(pod_resource, plural="pods/binding"), record.name, why)
+        spec["nodeName"] = node
+        status = dict(pod.get("status") or {})
+        scheduled = {
+            "type": "PodScheduled",
+            "status": "True",
+            "lastProbeTime": None,
+            "lastTransitionTime": format_time(self._clock.now()),
+        }
+        others = [each for each in status.get("conditions") or () if each.get("type") != "PodScheduled"]
+        status["conditions"] = [*others, scheduled]
+        self._writer.force(target.kind, {**pod, "status": status}, options)
+
+    # -- token
+
+    def token(self, target: Target, body: Mapping[str, Any]) -> dict[str, Any]:
+        """A TokenRequest with its token, which this server honours until it ends."""
+        seconds = (body.get("spec") or {}).get("expirationSeconds") or _TOKEN_SECONDS
+        token = f"{self._rng.getrandbits(256):064x}"
+        name = f"system:serviceaccount:{target.namespace}:{target.name}"
+        groups = (
+            "system:serviceaccounts",
+            f"system:serviceaccounts:{target.namespace}",
+            "system:authenticated",
+        )
+        self._authenticator.issue(User(name, groups), token)
+        ends = format_time(self._clock.now() + timedelta(seconds=seconds))
+        return {
+            "kind": "TokenRequest",
+            "apiVersion": "authentication.k8s.io/v1",
+            "metadata": {"name": target.name, "namespace": target.namespace, "creationTimestamp": None},
+            "spec": {
+                "audiences": [],
+                "boundObjectRef": None,
+                **(body.get("spec") or {}),
+                "expirationSeconds": seconds,
+            },
+            "status": {"token": token, "expirationTimestamp": ends},
+        }
+
+    # -- scale
+
+    def scaled(
+        self, target: Target, record: Record, body: Mapping[str, Any], options: WriteOptions
+    ) -> Written:
+        """Set the replicas from a Scale object. Raises StatusError 409, 422."""
+        kind = target.kind
+        version = (body.get("metadata") or {}).get("resourceVersion")
+        if version and version != str(record.version):
+            raise statuses.conflict(kind.resource, record.name)
+        obj = self._writer.stored_form(kind, record)
+        replicas = (body.get("spec") or {}).get("replicas") or 0
+        _set(obj, _scale(kind).spec_replicas_path, replicas)
+        return self._writer.replace(kind, record, obj, options)
+
+
+def _scale(kind: ServedKind) -> Scale:
+    if kind.scale is None:
+        raise statuses.path_not_found()
+    return kind.scale
+
+
+def scale_of(kind: ServedKind, obj: Mapping[str, Any]) -> dict[str, Any]:
+    """The ``autoscaling/v1`` Scale of an object."""
+    scale = _scale(kind)
+    metadata = obj["metadata"]
+    kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+    status: dict[str, Any] = {"replicas": _get(obj, scale.status_replicas_path) or 0}
+    selector = _get(obj, scale.label_selector_path) if scale.label_selector_path else None
+    if isinstance(selector, dict):
+        labels = selector.get("matchLabels") or {}
+        selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+    if selector:
+        status["selector"] = selector
+    return {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": {name: metadata[name] for name in kept if name in metadata},
+        "spec": {"replicas": _get(obj, scale.spec_replicas_path) or 0},
+        "status": status,
+    }
+
+
+def _get(obj: Mapping[str, Any], path: str) -> Any:
+    value: Any = obj
+    for name in path.strip(".").split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def _set(obj: dict[str, Any], path: str, value: Any) -> None:
+    *parents, last = path.strip(".").split(".")
+    for name in parents:
+        obj = obj.setdefault(name, {})
+    obj[last] = value
+
+
+async def _followed(source: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+    try:
+        async for chunk in source:
+            yield chunk
+    finally:
+        close = getattr(source, "aclose", None)
+        if close is not None:
+            await close()

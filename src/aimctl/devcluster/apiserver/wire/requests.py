@@ -1,0 +1,208 @@
+"""What a request asks for: URL, query and Accept header, read once.
+
+Contract:
+    * :func:`parse_request` says verb, group, version, namespace, resource, subresource and name, by the
+      URL's words alone, as the API server's RequestInfo does. It looks nothing up.
+    * :class:`Query` reads parameters, with the real server's complaint about a value it cannot use.
+    * :func:`negotiate` picks the form of the answer from ``Accept``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, final
+
+from aimctl.devcluster.apiserver.schema.errors import go_quote
+from aimctl.devcluster.apiserver.wire import statuses
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from aimctl.runtime.kube.transport import HttpRequest
+
+__all__ = [
+    "MEDIA_TYPES",
+    "Form",
+    "Query",
+    "RequestInfo",
+    "header",
+    "media_type",
+    "negotiate",
+    "parse_request",
+]
+
+MEDIA_TYPES = ("application/json", "application/yaml")
+"""Media types of answers. The real server also speaks protobuf, which clients ask for with JSON as second
+choice."""
+
+_VERBS = {
+    "POST": "create",
+    "GET": "get",
+    "HEAD": "get",
+    "PUT": "update",
+    "PATCH": "patch",
+    "DELETE": "delete",
+}
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class RequestInfo:
+    """One request, by its URL.
+
+    ``verb`` is the RBAC verb for resources, else the lower-case method. For paths that are no resource,
+    ``resource`` is empty.
+    """
+
+    verb: str
+    path: str
+    group: str = ""
+    version: str = ""
+    namespace: str = ""
+    resource: str = ""
+    subresource: str = ""
+    name: str = ""
+
+
+@final
+class Query:
+    """The query parameters; the first of a name counts."""
+
+    __slots__ = ("_pairs", "_values")
+
+    def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
+        self._pairs = tuple(pairs)
+        self._values: dict[str, str] = {}
+        for name, value in self._pairs:
+            self._values.setdefault(name, value)
+
+    def text(self, name: str, default: str = "") -> str:
+        """The value; the default when it is missing."""
+        return self._values.get(name, default)
+
+    def all(self, name: str) -> list[str]:
+        """Every value of the name."""
+        return [value for own, value in self._pairs if own == name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
+
+    def flag(self, name: str) -> bool:
+        """True for ``?watch``, ``?watch=1`` and ``?watch=true``; false for missing, 0 and false."""
+        value = self._values.get(name)
+        return value is not None and value.lower() not in ("0", "false")
+
+    def number(self, name: str) -> int | None:
+        """A whole number; None when it is missing or empty. Raises StatusError 400."""
+        value = self._values.get(name)
+        if not value:
+            return None
+        try:
+            return int(value)
+        except ValueError:
+            text = f"strconv.ParseInt: parsing {go_quote(value)}: invalid syntax"
+            raise statuses.bad_request(text) from None
+
+
+def parse_request(request: HttpRequest, query: Query) -> RequestInfo:
+    """Read method and path."""
+    method = request.method
+    parts = [part for part in request.path.split("/") if part]
+    other = RequestInfo(method.lower(), request.path)
+    if len(parts) >= 3 and parts[0] == "api":
+        group, version, rest = "", parts[1], parts[2:]
+    elif len(parts) >= 4 and parts[0] == "apis":
+        group, version, rest = parts[1], parts[2], parts[3:]
+    else:
+        return other
+    namespace = ""
+    if rest[0] == "namespaces" and len(rest) > 1:
+        namespace = rest[1]
+        if len(rest) > 2 and rest[2] not in ("status", "finalize"):
+            rest = rest[2:]
+        # the namespace itself: RBAC sees it inside itself
+    resource = rest[0]
+    name = rest[1] if len(rest) > 1 else ""
+    subresource = "/".join(rest[2:])
+    verb = _VERBS.get(method, "")
+    if not name:
+        verb = {"get": "list", "delete": "deletecollection"}.get(verb, verb)
+    if verb in ("get", "list") and query.flag("watch") and not subresource:
+        verb = "watch"
+    return RequestInfo(verb, request.path, group, version, namespace, resource, subresource, name)
+
+
+def header(headers: Mapping[str, str], name: str) -> str:
+    """A header's value whatever the case of its name; "" when missing."""
+    value = headers.get(name)
+    if value is None:
+        lower = name.lower()
+        value = next((value for own, value in headers.items() if own.lower() == lower), "")
+    return value
+
+
+def media_type(value: str) -> str:
+    """The media type of a Content-Type header, without parameters, lower case."""
+    return value.partition(";")[0].strip().lower()
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How to answer.
+
+    Attributes:
+        shape: the object itself, a Table, only metadata, or an aggregated discovery document.
+        version: of the shape's group (``v1``, ``v1beta1``, ``v2``, ``v2beta1``).
+        yaml: YAML instead of JSON.
+    """
+
+    shape: Literal["object", "table", "metadata", "discovery"] = "object"
+    version: str = ""
+    yaml: bool = False
+
+    @property
+    def content_type(self) -> str:
+        """The answer's Content-Type."""
+        base = "application/yaml" if self.yaml else "application/json"
+        if self.shape == "discovery":
+            return f"{base};g=apidiscovery.k8s.io;v={self.version};as=APIGroupDiscoveryList"
+        return base
+
+
+_SHAPES: dict[tuple[str, str, str], Form] = {
+    ("Table", "meta.k8s.io", "v1"): Form("table", "v1"),
+    ("Table", "meta.k8s.io", "v1beta1"): Form("table", "v1beta1"),
+    ("PartialObjectMetadata", "meta.k8s.io", "v1"): Form("metadata", "v1"),
+    ("PartialObjectMetadata", "meta.k8s.io", "v1beta1"): Form("metadata", "v1beta1"),
+    ("PartialObjectMetadataList", "meta.k8s.io", "v1"): Form("metadata", "v1"),
+    ("PartialObjectMetadataList", "meta.k8s.io", "v1beta1"): Form("metadata", "v1beta1"),
+}
+_DISCOVERY: dict[tuple[str, str, str], Form] = {
+    ("APIGroupDiscoveryList", "apidiscovery.k8s.io", "v2"): Form("discovery", "v2"),
+    ("APIGroupDiscoveryList", "apidiscovery.k8s.io", "v2beta1"): Form("discovery", "v2beta1"),
+}
+
+
+def negotiate(accept: str, *, discovery: bool = False) -> Form:
+    """The first acceptable form; quality values are ignored beyond the order, which clients keep.
+
+    Raises:
+        StatusError: 406, nothing acceptable is among them.
+    """
+    if not accept.strip():
+        return Form()
+    shapes = _DISCOVERY if discovery else _SHAPES
+    for choice in accept.split(","):
+        media, *parameters = (part.strip() for part in choice.split(";"))
+        values = dict(part.partition("=")[::2] for part in parameters)
+        media = media.lower()
+        if media in ("*/*", "application/*", "application/json", "application/yaml"):
+            yaml = media == "application/yaml"
+            wanted = values.get("as", "")
+            if not wanted:
+                return Form(yaml=yaml)
+            form = shapes.get((wanted, values.get("g", ""), values.get("v", "")))
+            if form is not None:
+                return Form(form.shape, form.version, yaml)
+    raise statuses.not_acceptable((*MEDIA_TYPES, "application/vnd.kubernetes.protobuf"))

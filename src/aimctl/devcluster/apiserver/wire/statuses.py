@@ -1,0 +1,220 @@
+"""Answers that are errors: ``metav1.Status`` in the API server's words.
+
+Contract: every function makes a :class:`StatusError` to be raised; the server answers with its body and code.
+Codes, reasons and sentences follow Kubernetes' ``apimachinery/pkg/api/errors``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, final
+
+from aimctl.devcluster.apiserver.schema.errors import go_quote, invalid_status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from aimctl.devcluster.apiserver.schema.errors import FieldError
+    from aimctl.kubetypes import Resource
+
+__all__ = [
+    "StatusError",
+    "already_exists",
+    "bad_request",
+    "conflict",
+    "expired",
+    "forbidden",
+    "internal_error",
+    "invalid",
+    "method_not_allowed",
+    "not_acceptable",
+    "not_found",
+    "path_not_found",
+    "status",
+    "success",
+    "too_large",
+    "too_large_version",
+    "too_many_requests",
+    "unauthorized",
+    "unprocessable",
+    "unreadable_version",
+    "unsupported_media_type",
+]
+
+MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
+"""The sentence of optimistic concurrency."""
+
+
+@final
+class StatusError(Exception):
+    """A request ends with this Status. ``headers`` go with the answer."""
+
+    def __init__(self, body: dict[str, Any], headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(body.get("message", ""))
+        self.body = body
+        self.headers = dict(headers or {})
+
+    @property
+    def code(self) -> int:
+        """The HTTP status."""
+        return int(self.body["code"])
+
+    @property
+    def reason(self) -> str:
+        """The Status's reason; may be empty."""
+        return str(self.body.get("reason", ""))
+
+
+def status(
+    code: int, reason: str, message: str, details: Mapping[str, Any] | None = None, **list_meta: str
+) -> StatusError:
+    """Any failure. ``list_meta`` goes into the Status's metadata."""
+    body: dict[str, Any] = {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": dict(list_meta),
+        "status": "Failure",
+        "message": message,
+    }
+    if reason:
+        body["reason"] = reason
+    if details is not None:
+        body["details"] = {name: value for name, value in details.items() if value}
+    body["code"] = code
+    return StatusError(body)
+
+
+def success(resource: Resource[Any], name: str, uid: str = "") -> dict[str, Any]:
+    """The Status of a deletion that is done."""
+    details = {"name": name, "group": resource.group, "kind": resource.plural, "uid": uid}
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Success",
+        "details": {key: value for key, value in details.items() if value},
+    }
+
+
+def _details(resource: Resource[Any], name: str, **more: Any) -> dict[str, Any]:
+    return {"name": name, "group": resource.group, "kind": resource.plural, **more}
+
+
+def not_found(resource: Resource[Any], name: str) -> StatusError:
+    """404: no such object."""
+    text = f"{resource.group_resource} {go_quote(name)} not found"
+    return status(404, "NotFound", text, _details(resource, name))
+
+
+def path_not_found() -> StatusError:
+    """404: no such URL, which is how a kind that is not served looks."""
+    return status(404, "NotFound", "the server could not find the requested resource", {})
+
+
+def already_exists(resource: Resource[Any], name: str) -> StatusError:
+    """409: a create met an object of that name."""
+    text = f"{resource.group_resource} {go_quote(name)} already exists"
+    return status(409, "AlreadyExists", text, _details(resource, name))
+
+
+def conflict(resource: Resource[Any], name: str, why: str = MODIFIED) -> StatusError:
+    """409: somebody wrote in between, or a precondition fails."""
+    text = f"Operation cannot be fulfilled on {resource.group_resource} {go_quote(name)}: {why}"
+    return status(409, "Conflict", text, _details(resource, name))
+
+
+def bad_request(message: str) -> StatusError:
+    """400."""
+    return status(400, "BadRequest", message)
+
+
+def unauthorized() -> StatusError:
+    """401."""
+    return status(401, "Unauthorized", "Unauthorized")
+
+
+def forbidden(
+    resource: Resource[Any], name: str, why: str, causes: Iterable[Mapping[str, Any]] = ()
+) -> StatusError:
+    """403 about a resource: by authorization or by admission."""
+    subject = f"{resource.group_resource} {go_quote(name)}" if name else resource.group_resource
+    return status(
+        403, "Forbidden", f"{subject} is forbidden: {why}", _details(resource, name, causes=list(causes))
+    )
+
+
+def method_not_allowed() -> StatusError:
+    """405."""
+    text = "the server does not allow this method on the requested resource"
+    return status(405, "MethodNotAllowed", text, {})
+
+
+def not_acceptable(accepted: Sequence[str]) -> StatusError:
+    """406."""
+    return status(
+        406, "NotAcceptable", f"only the following media types are accepted: {', '.join(accepted)}", {}
+    )
+
+
+def too_large(limit: int) -> StatusError:
+    """413."""
+    return status(413, "RequestEntityTooLarge", f"Request entity too large: limit is {limit}")
+
+
+def unsupported_media_type(accepted: Sequence[str]) -> StatusError:
+    """415."""
+    return status(
+        415,
+        "UnsupportedMediaType",
+        "the body of the request was in an unknown format - accepted media types include: "
+        + ", ".join(accepted),
+    )
+
+
+def invalid(group: str, kind: str, name: str, errors: Sequence[FieldError]) -> StatusError:
+    """422 with one cause for each wrong field."""
+    body = invalid_status(kind, group, name, errors)
+    body["details"] = {key: value for key, value in body["details"].items() if value}
+    return StatusError(body)
+
+
+def unprocessable() -> StatusError:
+    """422 without fields: a JSON patch that does not fit the object."""
+    return status(422, "Invalid", "the server rejected our request due to an error in our request", {})
+
+
+def unreadable_version(text: str) -> StatusError:
+    """500, as the real server answers a resourceVersion that is no number."""
+    why = f"strconv.ParseUint: parsing {go_quote(text)}: invalid syntax"
+    return status(500, "", f"resourceVersion: Invalid value: {go_quote(text)}: {why}")
+
+
+def expired(message: str, **list_meta: str) -> StatusError:
+    """410: history does not reach back that far."""
+    return status(410, "Expired", message, None, **list_meta)
+
+
+def too_large_version(asked: int, current: int) -> StatusError:
+    """504: a resourceVersion from the future."""
+    return status(
+        504,
+        "Timeout",
+        f"Timeout: Too large resource version: {asked}, current: {current}",
+        {
+            "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],
+            "retryAfterSeconds": 1,
+        },
+    )
+
+
+def too_many_requests(message: str, seconds: int) -> StatusError:
+    """429 with Retry-After."""
+    found = status(429, "TooManyRequests", message, {"retryAfterSeconds": seconds})
+    found.headers["Retry-After"] = str(seconds)
+    return found
+
+
+def internal_error(message: str) -> StatusError:
+    """500."""
+    return status(
+        500, "InternalError", f"Internal error occurred: {message}", {"causes": [{"message": message}]}
+    )

@@ -1,0 +1,272 @@
+"""The owner garbage collector: carries out what :mod:`aimctl.devcluster.controllers.ownership` decides.
+
+Invariants:
+    * Nothing is deleted on the word of the graph alone: the dependent is read live, and so is every owner
+      that the graph does not show. A kind whose objects cannot be read keeps its dependents alive.
+    * Every write carries the uid it was decided for, and the resourceVersion where references change.
+    * Kinds come and go with CustomResourceDefinitions; a kind's objects count as gone only once they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, final
+
+import structlog
+
+from aimctl.devcluster.controllers.ownership import FOREGROUND, ORPHAN, Item, OwnerGraph, OwnerState, judge
+from aimctl.devcluster.machinery.informer import Informer
+from aimctl.devcluster.machinery.worker import Worker
+from aimctl.kubetypes.builtin import CRDS
+from aimctl.runtime.kube.errors import NotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from aimctl.devcluster.controllers.ownership import Fate
+    from aimctl.kubetypes import Object, ObjectKey, OwnerReference, Resource
+    from aimctl.runtime.clock import Clock
+    from aimctl.runtime.kube.client import Client
+
+__all__ = ["GarbageCollector"]
+
+_GONE_REMEMBERED = 10_000
+"""Uids of owners seen to go, with whether they were namespaced; forgetting one costs a read."""
+
+_log = structlog.get_logger("aimctl.devcluster")
+
+
+@final
+class GarbageCollector:
+    """Deletes what has lost its owners.
+
+    Args:
+        client: how to act.
+        clock: time.
+        kinds: all kinds served now that can be listed, watched and deleted; asked again when a CRD changes.
+            One version of each kind is enough. Events are best left out: there are many, and they own
+            nothing.
+    """
+
+    def __init__(self, client: Client, *, clock: Clock, kinds: Callable[[], Iterable[Resource[Any]]]) -> None:
+        self._client = client
+        self._clock = clock
+        self._kinds = kinds
+        self._graph = OwnerGraph()
+        self._gone: dict[str, bool] = {}
+        self._informers: dict[tuple[str, str], tuple[Informer[Item], asyncio.Task[None]]] = {}
+        self._kinds_changed = asyncio.Event()
+        self.worker: Worker[str] = Worker("garbage-collector", self._reconcile, clock=clock)
+        self._crds: Informer[None] = Informer(
+            client, CRDS, clock=clock, project=lambda _: None, on_change=self._crd_changed
+        )
+
+    @property
+    def informers(self) -> list[Informer[Item]]:
+        """One informer for each kind followed now."""
+        return [informer for informer, _ in self._informers.values()]
+
+    async def run(self) -> None:
+        """Collect until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._crds.run())
+            self._follow(tasks)
+            for informer in self.informers:
+                await informer.synced.wait()
+            tasks.create_task(self.worker.run())
+            while True:
+                await self._kinds_changed.wait()
+                self._kinds_changed.clear()
+                self._follow(tasks)
+
+    def behind(self) -> bool:
+        """Whether a change of kinds has not been taken in yet."""
+        return self._kinds_changed.is_set() or not all(
+            informer.synced.is_set() for informer in self.informers
+        )
+
+    def _follow(self, tasks: asyncio.TaskGroup) -> None:
+        """Start a informer for each new kind, and end those of kinds that are no longer served."""
+        served = {(item.group, item.plural): item for item in self._kinds()}
+        for name in [name for name in self._informers if name not in served]:
+            informer, task = self._informers.pop(name)
+            task.cancel()
+            for item in list(informer.values().values()):
+                self._changed(item.key, item, None)
+        for name, resource in served.items():
+            if name not in self._informers:
+                new: Informer[Item] = Informer(
+                    self._client, resource, clock=self._clock, project=_item, on_change=self._changed
+                )
+                self._informers[name] = (new, tasks.create_task(new.run()))
+
+    def _crd_changed(self, key: ObjectKey, old: None, new: None) -> None:
+        del key, old, new
+        self._kinds_changed.set()
+
+    def _changed(self, key: ObjectKey, old: Item | None, new: Item | None) -> None:
+        del key
+        if new is None:
+            if old is not None:
+                self._removed(old)
+            return
+        self._graph.put(new)
+        if new.meta.owners or new.in_foreground_deletion or new.in_orphaning:
+            self.worker.add(new.uid)
+        if new.in_foreground_deletion:
+            for dependent in self._graph.dependents(new.uid):
+                self.worker.add(dependent.uid)
+        if old is not None:
+            self._wake_owners(old)
+
+    def _removed(self, item: Item) -> None:
+        dependents = self._graph.dependents(item.uid)
+        self._graph.remove(item.uid)
+        if dependents:
+            self._gone[item.uid] = item.resource.namespaced
+            if len(self._gone) > _GONE_REMEMBERED:
+                del self._gone[next(iter(self._gone))]
+        for dependent in dependents:
+            self.worker.add(dependent.uid)
+        self._wake_owners(item)
+
+    def _wake_owners(self, item: Item) -> None:
+        """An owner in foreground deletion may be done once a dependent has changed or gone."""
+        for owner in item.meta.owners:
+            known = self._graph.get(owner.uid)
+            if known is not None and known.in_foreground_deletion:
+                self.worker.add(owner.uid)
+
+    async def _reconcile(self, uid: str) -> float | None:
+        known = self._graph.get(uid)
+        if known is None:
+            return None
+        try:
+            live = await self._client.get(known.resource, known.key.name, known.key.namespace)
+        except NotFound:
+            return None
+        if live.meta.uid != uid:
+            return None
+        item = _item(live)
+        if item.in_orphaning:
+            await self._orphan(item)
+        elif item.in_foreground_deletion:
+            await self._finish_foreground(item)
+        elif not item.meta.deleting:
+            await self._judge(item)
+        return None
+
+    async def _judge(self, item: Item) -> None:
+        owners = item.meta.owners
+        states = {owner.uid: await self._state(item, owner) for owner in owners}
+        fate: Fate = judge(
+            owners,
+            lambda owner: states[owner.uid],
+            finalizers=item.meta.finalizers or (),
+            has_dependents=bool(self._graph.dependents(item.uid)),
+            circle=self._graph.in_circle(item),
+        )
+        if fate.unblock:
+            for dependent in self._graph.dependents(item.uid):
+                await self._rewrite_references(dependent, unblock=item.uid)
+        if fate.keep is not None:
+            gone = {owner.uid for owner in owners} - {owner.uid for owner in fate.keep}
+            await self._rewrite_references(item, drop=gone)
+        if fate.delete is not None:
+            _log.debug("collected", kind=item.resource.kind, key=str(item.key), how=fate.delete)
+            await self._client.delete(
+                item.resource,
+                item.key.name,
+                item.key.namespace,
+                uid=item.uid,
+                resource_version=item.meta.resource_version,
+                propagation=fate.delete,
+            )
+
+    async def _state(self, item: Item, owner: OwnerReference) -> OwnerState:
+        return self._graph.state(item, owner) or await self._look_up(item, owner)
+
+    async def _look_up(self, item: Item, owner: OwnerReference) -> OwnerState:
+        """The state of an owner the graph does not show."""
+        was_namespaced = self._gone.get(owner.uid)
+        if was_namespaced is not None and (item.key.namespace or not was_namespaced):
+            return "absent"  # seen to go; its kind may be gone as well by now
+        resource = self._resource(owner)
+        # A kind that is not served (perhaps not yet) leaves it open, and a cluster-scoped object cannot have
+        # a namespaced owner: in both cases the real collector reports the reference and the dependent lives.
+        if resource is None or (resource.namespaced and not item.key.namespace):
+            return "solid"
+        namespace = item.key.namespace if resource.namespaced else ""
+        try:
+            live = await self._client.get(resource, owner.name, namespace)
+        except NotFound:
+            return "absent"
+        if live.meta.uid != owner.uid:
+            return "absent"
+        return "waiting" if _item(live).in_foreground_deletion else "solid"
+
+    def _resource(self, owner: OwnerReference) -> Resource[Any] | None:
+        for informer, _ in self._informers.values():
+            if informer.resource.kind == owner.kind and informer.resource.group == owner.group:
+                return informer.resource
+        return None
+
+    async def _finish_foreground(self, item: Item) -> None:
+        """Take the finalizer off once nobody blocks it; until then its dependents are on their way."""
+        blocking = self._graph.blocking(item.uid)
+        if not blocking:
+            await self._drop_finalizer(item, FOREGROUND)
+            return
+        for dependent in blocking:
+            if not dependent.meta.deleting:
+                self.worker.add(dependent.uid)
+
+    async def _orphan(self, item: Item) -> None:
+        for dependent in self._graph.dependents(item.uid):
+            await self._rewrite_references(dependent, drop={item.uid})
+        await self._drop_finalizer(item, ORPHAN)
+
+    async def _drop_finalizer(self, item: Item, finalizer: str) -> None:
+        left = [name for name in item.meta.finalizers or () if name != finalizer]
+        metadata = {"resourceVersion": item.meta.resource_version, "finalizers": left}
+        await self._client.patch(item.resource, item.key.name, {"metadata": metadata}, item.key.namespace)
+
+    async def _rewrite_references(
+        self, item: Item, *, drop: set[str] | frozenset[str] = frozenset(), unblock: str = ""
+    ) -> None:
+        """Take references off, or take their ``blockOwnerDeletion`` off, as they are on the server now."""
+        try:
+            live = await self._client.get(item.resource, item.key.name, item.key.namespace)
+        except NotFound:
+            return
+        if live.meta.uid != item.uid:
+            return
+        references = [
+            _reference(owner, blocks=False if owner.uid == unblock else owner.block_owner_deletion)
+            for owner in live.meta.owners
+            if owner.uid not in drop
+        ]
+        metadata = {
+            "uid": item.uid,
+            "resourceVersion": live.meta.resource_version,
+            "ownerReferences": references or None,
+        }
+        await self._client.patch(item.resource, item.key.name, {"metadata": metadata}, item.key.namespace)
+
+
+def _item(live: Object[Any]) -> Item:
+    return Item(live.resource, live.key, live.meta)
+
+
+def _reference(owner: OwnerReference, *, blocks: bool | None) -> dict[str, Any]:
+    reference: dict[str, Any] = {
+        "apiVersion": owner.api_version,
+        "kind": owner.kind,
+        "name": owner.name,
+        "uid": owner.uid,
+    }
+    if owner.controller is not None:
+        reference["controller"] = owner.controller
+    if blocks is not None:
+        reference["blockOwnerDeletion"] = blocks
+    return reference

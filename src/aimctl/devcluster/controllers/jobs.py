@@ -1,0 +1,146 @@
+"""The Job controller: carries out what :mod:`aimctl.devcluster.controllers.job_plan` decides.
+
+Invariants:
+    * A pod's creation is taken into the informer with its answer, so a slow watch never makes a Job create
+      twice.
+    * Pods are deleted before the Job's end is written, which does not wait until they are gone: a finished Job has no
+      active pods, and may have pods that terminate.
+    * The status is written with the resourceVersion it was worked out from; a conflict means: work it out
+      again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, final
+
+from aimctl.devcluster.controllers.job_plan import FinishedPods, JobBackoff, JobPlan, plan, pod_for
+from aimctl.devcluster.machinery.controller import run_controller
+from aimctl.devcluster.machinery.informer import Informer, body_of
+from aimctl.devcluster.machinery.worker import Worker
+from aimctl.kubetypes import ObjectKey
+from aimctl.kubetypes.builtin import JOBS, PODS, SERVICE_ACCOUNTS
+from aimctl.runtime.kube.errors import Forbidden, Invalid, NotFound
+
+if TYPE_CHECKING:
+    from aimctl.devcluster.machinery.events import EventRecorder
+    from aimctl.runtime.clock import Clock
+    from aimctl.runtime.kube.client import Client
+
+__all__ = ["JobController"]
+
+
+@final
+class JobController:
+    """Runs Jobs on an API server that has no controller manager.
+
+    Args:
+        client: writes go through it.
+        clock: time.
+        events: where Events go.
+        backoff: pauses between failed pods.
+    """
+
+    def __init__(
+        self, client: Client, *, clock: Clock, events: EventRecorder, backoff: JobBackoff | None = None
+    ) -> None:
+        self._client = client
+        self._clock = clock
+        self._events = events
+        self._backoff = backoff or JobBackoff()
+        self._tallies: dict[str, FinishedPods] = {}
+        self._pods_of: dict[str, set[ObjectKey]] = {}
+        self.worker: Worker[ObjectKey] = Worker("jobs", self._reconcile, clock=clock)
+        self.jobs: Informer[dict[str, Any]] = Informer(
+            client, JOBS, clock=clock, project=body_of, on_change=self._job_changed
+        )
+        self.pods: Informer[dict[str, Any]] = Informer(
+            client, PODS, clock=clock, project=body_of, on_change=self._pod_changed
+        )
+
+    @property
+    def informers(self) -> tuple[Informer[Any], ...]:
+        """The kinds that are watched."""
+        return (self.jobs, self.pods)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        await run_controller(self.worker, self.informers)
+
+    def _job_changed(self, key: ObjectKey, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
+        if new is None and old is not None:
+            self._tallies.pop(old["metadata"]["uid"], None)
+        self.worker.add(key)
+
+    def _pod_changed(self, key: ObjectKey, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
+        for pod in (old, new):
+            owner = _controlling_job(pod) if pod is not None else None
+            if owner is None:
+                continue
+            keys = self._pods_of.setdefault(owner["uid"], set())
+            if new is None:
+                keys.discard(key)
+                if not keys:
+                    del self._pods_of[owner["uid"]]
+            else:
+                keys.add(key)
+            self.worker.add(ObjectKey(key.namespace, owner["name"]))
+
+    async def _reconcile(self, key: ObjectKey) -> float | None:
+        job = self.jobs.get(key)
+        if job is None:
+            return None
+        now = self._clock.now()
+        uid = job["metadata"]["uid"]
+        keys = sorted(self._pods_of.get(uid, ()))
+        pods = [pod for pod in map(self.pods.get, keys) if pod is not None]
+        decided = plan(job, pods, now=now, backoff=self._backoff, before=self._tallies.get(uid))
+        await self._carry_out(job, decided)
+        self._tallies[uid] = decided.tally
+        if decided.wake_at is None:
+            return None
+        return max(0.01, (decided.wake_at - now).total_seconds())
+
+    async def _carry_out(self, job: dict[str, Any], decided: JobPlan) -> None:
+        namespace, name = job["metadata"]["namespace"], job["metadata"]["name"]
+        if decided.delete_job:
+            await self._client.delete(
+                JOBS, name, namespace, uid=job["metadata"]["uid"], propagation="Foreground"
+            )
+            return
+        for pod in decided.delete:
+            await self._client.delete(PODS, pod, namespace, propagation="Background")
+        for _ in range(decided.create):
+            await self._create_pod(job)
+        if decided.status is not None:
+            body = {**job, "status": decided.status}
+            self.jobs.observe(await self._client.update(JOBS, body, subresource="status"))
+        if decided.event is not None:
+            await self._events.report(job, *decided.event)
+
+    async def _create_pod(self, job: dict[str, Any]) -> None:
+        namespace = job["metadata"]["namespace"]
+        body = pod_for(job)
+        account = body["spec"].get("serviceAccountName") or "default"
+        try:
+            # The real server's ServiceAccount admission refuses such pods; the embedded one has no admission.
+            if account != "default":
+                await self._client.get(SERVICE_ACCOUNTS, account, namespace)
+            created = await self._client.create(PODS, body, namespace)
+        except NotFound as error:
+            message = (
+                f"Error creating: error looking up service account {namespace}/{account}: {error.message}"
+            )
+            await self._events.report(job, "Warning", "FailedCreate", message)
+            raise
+        except (Forbidden, Invalid) as error:
+            await self._events.report(job, "Warning", "FailedCreate", f"Error creating: {error.message}")
+            raise
+        self.pods.observe(created)
+        await self._events.report(job, "Normal", "SuccessfulCreate", f"Created pod: {created.meta.name}")
+
+
+def _controlling_job(pod: dict[str, Any]) -> dict[str, Any] | None:
+    for owner in pod["metadata"].get("ownerReferences") or ():
+        if owner.get("controller") and owner["kind"] == "Job" and owner["apiVersion"].startswith("batch/"):
+            return dict(owner)
+    return None

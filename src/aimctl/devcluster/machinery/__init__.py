@@ -1,0 +1,1 @@
+"""Informers, workers and Events, which controllers and nodes share."""

@@ -1,0 +1,223 @@
+"""A container's life on the simulated node, and the pod status that follows from it: decisions without I/O.
+
+    ContainerCreating -> (pull) -> Running -> Terminated -> CrashLoopBackOff -> Running ...
+                            |-> ErrImagePull <-> ImagePullBackOff
+                            |-> CreateContainerConfigError / CreateContainerError
+
+Invariants:
+    * :func:`step` moves a container by at most one transition, and only once its ``due`` moment has come.
+    * A container without ``due`` waits for somebody else (its turn behind an init container, or its
+      deletion).
+    * Reasons and messages are the kubelet's and containerd's; pauses are the kubelet's 10 s doubling to 300
+      s.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aimctl.devcluster.node.programs import Behaviour, RunResult
+
+__all__ = [
+    "ContainerRun",
+    "Facts",
+    "Running",
+    "Terminated",
+    "Waiting",
+    "back_off_seconds",
+    "refused_message",
+    "step",
+    "terminate",
+]
+
+_BACKOFF_BASE_SECONDS = 10.0
+_BACKOFF_CAP_SECONDS = 300.0
+_CONFIG_RETRY_SECONDS = 5.0
+_PULL_ERROR_SECONDS = 2.0
+"""How long ErrImagePull shows before the kubelet calls it ImagePullBackOff."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Not running, and why."""
+
+    reason: str
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """Running since."""
+
+    started: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Terminated:
+    """Ran, and how it ended."""
+
+    exit_code: int
+    reason: str
+    started: datetime
+    finished: datetime
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerRun:
+    """One container of one pod, now.
+
+    Attributes:
+        name: the container's name.
+        image: its image reference.
+        state: what it is doing.
+        last: how the run before this one ended.
+        restarts: runs before this one.
+        pull_failures: failed pulls in a row.
+        due: when :func:`step` has something to do; None when time alone changes nothing.
+        result: how the present run will end, known from its start.
+    """
+
+    name: str
+    image: str
+    state: Waiting | Running | Terminated
+    last: Terminated | None = None
+    restarts: int = 0
+    pull_failures: int = 0
+    due: datetime | None = None
+    result: RunResult | None = None
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it ended with exit code 0."""
+        return isinstance(self.state, Terminated) and self.state.exit_code == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a transition needs to know of the world.
+
+    Attributes:
+        behaviour: the program's word; None when no registry has the image.
+        credentials: whether a pull secret of the pod is good for the image's host.
+        config_error: why the container cannot be made (a missing Secret, key or ConfigMap), or "".
+        restart_policy: the pod's.
+        pod: ``name_namespace(uid)``, for messages.
+    """
+
+    behaviour: Behaviour | None
+    credentials: bool = False
+    config_error: str = ""
+    restart_policy: str = "Always"
+    pod: str = ""
+
+
+def step(run: ContainerRun, facts: Facts, now: datetime) -> ContainerRun:
+    """The container after the transition that is due, or the same when none is.
+
+    A transition to Running leaves ``result`` and ``due`` to :func:`started`, since the program must run
+    first.
+    """
+    if run.due is None or now < run.due:
+        return run
+    match run.state:
+        case Waiting(reason="ContainerCreating" | "PodInitializing" | "ErrImagePull" | "ImagePullBackOff"):
+            return _pulled(run, facts, now)
+        case Waiting(reason="CreateContainerConfigError" | "CreateContainerError"):
+            return _created(run, facts, now)
+        case Waiting(reason="CrashLoopBackOff"):
+            return _created(replace(run, restarts=run.restarts + 1), facts, now)
+        case Running():
+            return _ended(run, facts, now)
+        case _:
+            return replace(run, due=None)
+
+
+def started(run: ContainerRun, result: RunResult, behaviour: Behaviour, now: datetime) -> ContainerRun:
+    """Give a container that just became Running its result and the moment of its end."""
+    seconds = behaviour.duration_seconds if result.duration_seconds is None else result.duration_seconds
+    due = None if math.isinf(seconds) else now + timedelta(seconds=seconds)
+    return replace(run, result=result, due=due)
+
+
+def terminate(
+    run: ContainerRun, now: datetime, *, exit_code: int = 137, reason: str = "Error"
+) -> ContainerRun:
+    """Kill a running container; one that never ran or has ended stays as it is."""
+    if not isinstance(run.state, Running):
+        return replace(run, due=None)
+    return replace(run, state=Terminated(exit_code, reason, run.state.started, now), due=None)
+
+
+def back_off_seconds(failures: int) -> float:
+    """The kubelet's pause after so many failures in a row (at least one)."""
+    return float(min(_BACKOFF_BASE_SECONDS * 2.0 ** min(failures - 1, 30), _BACKOFF_CAP_SECONDS))
+
+
+def refused_message(run: ContainerRun, facts: Facts) -> str:
+    """Containerd's words for a pull that failed, or "" when the pull is good."""
+    image = run.image
+    prefix = f'failed to pull and unpack image "{image}": failed to resolve reference "{image}": '
+    behaviour = facts.behaviour
+    if behaviour is None or behaviour.pull == "not-found":
+        return f"rpc error: code = NotFound desc = {prefix}{image}: not found"
+    if behaviour.pull == "refused" or (behaviour.needs_pull_secret and not facts.credentials):
+        return (
+            f"rpc error: code = Unknown desc = {prefix}pull access denied, repository does not exist or may "
+            "require authorization: server message: insufficient_scope: authorization failed"
+        )
+    return ""
+
+
+def _pulled(run: ContainerRun, facts: Facts, now: datetime) -> ContainerRun:
+    refusal = refused_message(run, facts)
+    if not refusal:
+        return _created(replace(run, pull_failures=0), facts, now)
+    if run.state == Waiting("ErrImagePull", refusal):
+        state = Waiting("ImagePullBackOff", f'Back-off pulling image "{run.image}": ErrImagePull: {refusal}')
+        seconds = back_off_seconds(run.pull_failures)
+        return replace(run, state=state, due=now + timedelta(seconds=seconds))
+    return replace(
+        run,
+        state=Waiting("ErrImagePull", refusal),
+        pull_failures=run.pull_failures + 1,
+        due=now + timedelta(seconds=_PULL_ERROR_SECONDS),
+    )
+
+
+def _created(run: ContainerRun, facts: Facts, now: datetime) -> ContainerRun:
+    retry = now + timedelta(seconds=_CONFIG_RETRY_SECONDS)
+    if facts.config_error:
+        return replace(run, state=Waiting("CreateContainerConfigError", facts.config_error), due=retry)
+    if facts.behaviour is not None and facts.behaviour.create_error:
+        return replace(run, state=Waiting("CreateContainerError", facts.behaviour.create_error), due=retry)
+    return replace(run, state=Running(now), due=None)
+
+
+def _ended(run: ContainerRun, facts: Facts, now: datetime) -> ContainerRun:
+    result = run.result
+    code = result.exit_code if result else 0
+    reason = (result.reason if result else "") or ("Completed" if code == 0 else "Error")
+    begun = run.state.started if isinstance(run.state, Running) else now
+    end = Terminated(code, reason, begun, now)
+    if facts.restart_policy == "Never" or (facts.restart_policy == "OnFailure" and code == 0):
+        return replace(run, state=end, due=None)
+    seconds = back_off_seconds(run.restarts + 1)
+    message = f"back-off {_duration(seconds)} restarting failed container={run.name} pod={facts.pod}"
+    return replace(
+        run,
+        state=Waiting("CrashLoopBackOff", message),
+        last=end,
+        due=now + timedelta(seconds=seconds),
+        result=None,
+    )
+
+
+def _duration(seconds: float) -> str:
+    """Go's way to print a duration: ``10s``, ``1m20s``."""
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"

@@ -1,0 +1,167 @@
+"""The kubelet's port of the simulated machines: an HTTPS server that hands out container logs.
+
+A real API server fetches ``GET https://<node address>:<port>/containerLogs/<namespace>/<pod>/<container>``.
+Start this before the nodes, and give them ``server.port``.
+
+Contract: answers as the kubelet does (404 for what is not on the node, 400 with a sentence for a container
+that has not started); query parameters ``tailLines``, ``limitBytes``, ``sinceSeconds``, ``sinceTime``,
+``timestamps``, ``previous``, ``follow``. The certificate is self-signed and made anew each time, which
+suits an API server without ``--kubelet-certificate-authority``. It asks nobody who they are: bind it to
+loopback.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import ssl
+import tempfile
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Self, TypeVar, final
+
+from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from aimctl.devcluster.apiserver.logs import LogKey, LogOptions, NoSuchLog, NotStarted
+from aimctl.runtime.clock import parse_time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+
+    from aimctl.devcluster.node.logs import LogBook
+    from aimctl.runtime.clock import Clock
+
+__all__ = ["KubeletServer", "log_options"]
+
+T = TypeVar("T")
+
+_CERTIFICATE_DAYS = 30
+
+
+def log_options(query: Mapping[str, str]) -> LogOptions:
+    """Read a log request's query. Raises ValueError that names the parameter and its value."""
+    return LogOptions(
+        tail_lines=_read(query, "tailLines", _count),
+        limit_bytes=_read(query, "limitBytes", _count),
+        since_seconds=_read(query, "sinceSeconds", _count),
+        since_time=_read(query, "sinceTime", parse_time),
+        timestamps=_flag(query, "timestamps"),
+        previous=_flag(query, "previous"),
+    )
+
+
+def _read(query: Mapping[str, str], name: str, parse: Callable[[str], T]) -> T | None:
+    text = query.get(name)
+    if not text:
+        return None
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise ValueError(f"{name}: {text!r} cannot be used: {error}") from error
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ValueError("must be zero or more")
+    return number
+
+
+def _flag(query: Mapping[str, str], name: str) -> bool:
+    return query.get(name, "") in {"true", "1"}
+
+
+@final
+class KubeletServer:
+    """Serves a log book over HTTPS, while entered.
+
+    Args:
+        logs: what to serve.
+        clock: for the certificate's dates.
+        host: the address to bind, which is also the certificate's.
+        port: 0 takes a free one; :attr:`port` tells which.
+    """
+
+    def __init__(self, logs: LogBook, *, clock: Clock, host: str = "127.0.0.1", port: int = 0) -> None:
+        self.port = port
+        self._logs = logs
+        self._clock = clock
+        self._host = host
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Begin to listen."""
+        app = web.Application()
+        app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", self._answer)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
+        await runner.setup()
+        self._stack.push_async_callback(runner.cleanup)
+        try:
+            # Key generation and files take a moment, which the loop has better uses for.
+            context = await asyncio.to_thread(self._tls_context)
+            site = web.TCPSite(runner, self._host, self.port, ssl_context=context)
+            await site.start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        self.port = int(runner.addresses[0][1])
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop; followers are cut off."""
+        await self._stack.aclose()
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        names = request.match_info
+        key = LogKey(names["namespace"], names["pod"], names["container"])
+        try:
+            options = log_options(request.query)
+            if not _flag(request.query, "follow"):
+                return web.Response(body=self._logs.read(key, options), content_type="text/plain")
+            self._logs.read(key, LogOptions(limit_bytes=0, previous=options.previous))
+        except NoSuchLog as error:
+            return web.Response(status=404, text=str(error))
+        except (NotStarted, ValueError) as error:
+            return web.Response(status=400, text=str(error))
+        response = web.StreamResponse(headers={"Content-Type": "text/plain"})
+        await response.prepare(request)
+        async for chunk in self._logs.follow(key, options):
+            await response.write(chunk)
+        await response.write_eof()
+        return response
+
+    def _tls_context(self) -> ssl.SSLContext:
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "simulated-kubelet")])
+        now = self._clock.now()
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=1))
+            .not_valid_after(now + timedelta(days=_CERTIFICATE_DAYS))
+            .add_extension(
+                x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(self._host))]),
+                critical=False,
+            )
+            .sign(key, hashes.SHA256())
+        )
+        pem = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        ) + certificate.public_bytes(serialization.Encoding.PEM)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        with tempfile.TemporaryDirectory() as directory:
+            path = Path(directory) / "kubelet.pem"
+            path.write_bytes(pem)
+            context.load_cert_chain(path)
+        return context

@@ -1,0 +1,209 @@
+"""The status of a pod, worked out from its containers: the kubelet's decision, without I/O.
+
+Contract: phases follow the kubelet's ``getPhase``; conditions keep their ``lastTransitionTime`` while their
+status does; what comes out passes the API server's validation of pod statuses (1.20 and newer).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from aimctl.devcluster.node.containers import ContainerRun, Running, Terminated, Waiting
+from aimctl.runtime.clock import format_time, parse_time
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+__all__ = [
+    "fresh_runs",
+    "init_done",
+    "next_init",
+    "phase",
+    "pod_status",
+    "status_patch",
+    "unschedulable_status",
+]
+
+JsonObject = Mapping[str, Any]
+Runs = Sequence[ContainerRun]
+
+
+def phase(restart_policy: str, inits: Runs, mains: Runs) -> str:  # noqa: PLR0911 - the kubelet's table
+    """Pending, Running, Succeeded or Failed."""
+    if any(isinstance(run.state, Terminated) and run.state.exit_code for run in inits):
+        return "Failed"
+    if not init_done(inits):
+        return "Pending"
+    states = [run.state for run in mains]
+    if any(isinstance(run.state, Waiting) and run.last is None for run in mains):
+        return "Pending"
+    if any(isinstance(state, Running) for state in states):
+        return "Running"
+    if restart_policy == "Always":
+        return "Running"
+    if all(run.succeeded for run in mains):
+        return "Succeeded"
+    if all(isinstance(state, Terminated) for state in states):
+        return "Failed"
+    return "Running"
+
+
+def init_done(inits: Runs) -> bool:
+    """Whether every init container ended well."""
+    return all(run.succeeded for run in inits)
+
+
+def next_init(inits: Runs) -> int | None:
+    """The index of the init container whose turn it is, or None when all are done."""
+    return next((index for index, run in enumerate(inits) if not run.succeeded), None)
+
+
+def fresh_runs(pod: JsonObject, field: str) -> list[ContainerRun]:
+    """The containers of ``spec.containers`` or ``spec.initContainers``, as a kubelet that just came up sees
+    them.
+
+    Ended containers stay ended (their restart policy did not bring them back before either), everything
+    else is started anew, with its restart count kept.
+    """
+    waiting = Waiting("PodInitializing" if pod["spec"].get("initContainers") else "ContainerCreating")
+    status_field = "initContainerStatuses" if field == "initContainers" else "containerStatuses"
+    known = {item["name"]: item for item in (pod.get("status") or {}).get(status_field) or ()}
+    runs = []
+    for container in pod["spec"].get(field) or ():
+        old = known.get(container["name"]) or {}
+        ended = (old.get("state") or {}).get("terminated")
+        restarts = int(old.get("restartCount") or 0)
+        run = ContainerRun(container["name"], str(container.get("image") or ""), waiting, restarts=restarts)
+        if ended and ended.get("finishedAt"):
+            finished = parse_time(ended["finishedAt"])
+            begun = parse_time(ended.get("startedAt") or ended["finishedAt"])
+            state = Terminated(int(ended["exitCode"]), str(ended.get("reason") or "Error"), begun, finished)
+            run = ContainerRun(run.name, run.image, state, restarts=run.restarts)
+        runs.append(run)
+    return runs
+
+
+def pod_status(
+    pod: JsonObject, inits: Runs, mains: Runs, *, now: datetime, host_ip: str, pod_ip: str
+) -> dict[str, Any]:
+    """The parts of the status a kubelet owns, whole; to be merged over the old status."""
+    old: JsonObject = pod.get("status") or {}
+    uid = str(pod["metadata"]["uid"])
+    whole = phase(str(pod["spec"].get("restartPolicy") or "Always"), inits, mains)
+    ready = whole == "Running" and all(isinstance(run.state, Running) for run in mains)
+    done = whole in {"Succeeded", "Failed"}
+    why = (
+        "PodCompleted" if whole == "Succeeded" else "PodFailed" if whole == "Failed" else "ContainersNotReady"
+    )
+    unready = [run.name for run in mains if not isinstance(run.state, Running)]
+    message = "" if ready or done else f"containers with unready status: [{' '.join(unready)}]"
+    conditions = [
+        _condition(old, "Initialized", now, holds=init_done(inits), reason="ContainersNotInitialized"),
+        _condition(old, "Ready", now, holds=ready, reason=why, message=message),
+        _condition(old, "ContainersReady", now, holds=ready, reason=why, message=message),
+        _condition(old, "PodScheduled", now, holds=True),
+    ]
+    status: dict[str, Any] = {
+        "phase": whole,
+        "conditions": conditions,
+        "hostIP": host_ip,
+        "podIP": pod_ip,
+        "podIPs": [{"ip": pod_ip}],
+        "startTime": old.get("startTime") or format_time(now),
+        "containerStatuses": [_container_status(run, uid) for run in mains],
+    }
+    if inits:
+        status["initContainerStatuses"] = [_container_status(run, uid) for run in inits]
+    return status
+
+
+def unschedulable_status(pod: JsonObject, message: str, now: datetime) -> dict[str, Any]:
+    """The status of a pod no node can take."""
+    old: JsonObject = pod.get("status") or {}
+    condition = _condition(old, "PodScheduled", now, holds=False, reason="Unschedulable", message=message)
+    return {"phase": "Pending", "conditions": [condition]}
+
+
+def status_patch(pod: JsonObject, status: dict[str, Any]) -> dict[str, Any] | None:
+    """The merge patch that writes a status, or None when it says nothing new.
+
+    Conditions of others are kept, which a merge of lists would lose; the uid keeps the patch off a pod of
+    the same name.
+    """
+    old: JsonObject = pod.get("status") or {}
+    fresh = status["conditions"]
+    mine = {item["type"] for item in fresh}
+    others = [item for item in old.get("conditions") or () if item["type"] not in mine]
+    status = {**status, "conditions": [*fresh, *others]}
+    if all(_pruned(old.get(name)) == _pruned(value) for name, value in status.items()):
+        return None
+    return {"metadata": {"uid": pod["metadata"]["uid"]}, "status": status}
+
+
+def _pruned(value: Any) -> Any:
+    """Without nulls, which some servers give back and some leave out."""
+    if isinstance(value, dict):
+        return {name: _pruned(item) for name, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_pruned(item) for item in value]
+    return value
+
+
+def _condition(
+    old: JsonObject, type_: str, now: datetime, *, holds: bool, reason: str = "", message: str = ""
+) -> dict[str, Any]:
+    status = "True" if holds else "False"
+    known: JsonObject = next((item for item in old.get("conditions") or () if item["type"] == type_), {})
+    moved = known.get("lastTransitionTime") if known.get("status") == status else None
+    condition: dict[str, Any] = {
+        "type": type_,
+        "status": status,
+        "lastTransitionTime": moved or format_time(now),
+    }
+    if not holds:
+        condition |= {"reason": reason} | ({"message": message} if message else {})
+    return condition
+
+
+def _container_status(run: ContainerRun, uid: str) -> dict[str, Any]:
+    began = isinstance(run.state, Running | Terminated)
+    status: dict[str, Any] = {
+        "name": run.name,
+        "image": run.image,
+        "imageID": f"{run.image.partition('@')[0]}@{_digest(run.image)}" if began or run.last else "",
+        "ready": isinstance(run.state, Running),
+        "started": isinstance(run.state, Running),
+        "restartCount": run.restarts,
+        "state": _state(run.state, _container_id(run, uid, run.restarts)),
+        "lastState": {} if run.last is None else _state(run.last, _container_id(run, uid, run.restarts - 1)),
+    }
+    if began:
+        status["containerID"] = _container_id(run, uid, run.restarts)
+    return status
+
+
+def _state(state: Waiting | Running | Terminated, container_id: str) -> dict[str, Any]:
+    match state:
+        case Waiting(reason, message):
+            return {"waiting": {"reason": reason} | ({"message": message} if message else {})}
+        case Running(started):
+            return {"running": {"startedAt": format_time(started)}}
+        case Terminated(exit_code, reason, started, finished, message):
+            ended: dict[str, Any] = {
+                "exitCode": exit_code,
+                "reason": reason,
+                "startedAt": format_time(started),
+                "finishedAt": format_time(finished),
+                "containerID": container_id,
+            }
+            return {"terminated": ended | ({"message": message} if message else {})}
+
+
+def _container_id(run: ContainerRun, uid: str, restarts: int) -> str:
+    return f"containerd://{hashlib.sha256(f'{uid}/{run.name}/{restarts}'.encode()).hexdigest()}"
+
+
+def _digest(image: str) -> str:
+    return f"sha256:{hashlib.sha256(image.encode()).hexdigest()}"

@@ -1,0 +1,182 @@
+"""The simulated machines' Node objects, and what is in use on each.
+
+Contract: machines are registered when :meth:`Registrar.run` starts and kept registered; a Node that somebody
+deletes comes back with the next :meth:`Registrar.add` or run, not by itself. Nodes of other people count for
+scheduling too, but their pods are theirs to run.
+
+Invariant: ``used`` is the sum over the bound, unfinished pods the caller has accounted for, at every moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, final
+
+from aimctl.devcluster.machinery.informer import Informer, body_of
+from aimctl.devcluster.node.machines import Machine, node_object, node_status
+from aimctl.devcluster.node.scheduling import NodeView, requests
+from aimctl.kubetypes.builtin import LEASES, NODES
+from aimctl.kubetypes.quantity import amount
+from aimctl.runtime.clock import format_micro_time
+from aimctl.runtime.kube.errors import AlreadyExists, KubeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from aimctl.kubetypes import ObjectKey
+    from aimctl.runtime.clock import Clock
+    from aimctl.runtime.kube.client import Client
+
+__all__ = ["Registrar"]
+
+_FINAL = frozenset({"Succeeded", "Failed"})
+_LEASE_NAMESPACE = "kube-node-lease"
+_LEASE_SECONDS = 40
+_ZERO = Decimal()
+
+
+@final
+class Registrar:
+    """See :class:`~aimctl.devcluster.node.nodes.SimulatedNodes` for the arguments; ``on_change`` is told of any
+    Node.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        clock: Clock,
+        machines: Sequence[Machine],
+        on_change: Callable[[], None],
+        heartbeat_seconds: float | None,
+        address: str,
+        kubelet_port: int | None,
+    ) -> None:
+        self._client = client
+        self._clock = clock
+        self._machines = {machine.name: machine for machine in machines}
+        self._on_change = on_change
+        self._heartbeat_seconds = heartbeat_seconds
+        self._address = address
+        self._kubelet_port = kubelet_port
+        self._used: dict[str, dict[str, Decimal]] = {}
+        self._pods: dict[str, int] = {}
+        self.nodes: Informer[dict[str, Any]] = Informer(
+            client, NODES, clock=clock, project=body_of, on_change=self._changed
+        )
+
+    async def run(self) -> None:
+        """Register the machines, then follow Nodes (and send heartbeats) until cancelled."""
+        for machine in list(self._machines.values()):
+            await self._register(machine)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.nodes.run())
+            if self._heartbeat_seconds is not None:
+                tasks.create_task(self._beat(self._heartbeat_seconds))
+
+    async def add(self, machine: Machine) -> None:
+        """Register a machine, or change the one of that name."""
+        self._machines[machine.name] = machine
+        await self._register(machine)
+
+    async def remove(self, name: str) -> None:
+        """Delete the machine's Node."""
+        self._machines.pop(name, None)
+        await self._client.delete(NODES, name)
+
+    def owns(self, node: str) -> bool:
+        """Whether pods on this node are ours to run."""
+        return node in self._machines
+
+    def account(self, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> bool:
+        """Take a pod's change into the sums; True when room came free."""
+        before, after = _holder(old), _holder(new)
+        if before == after:
+            return False
+        for pod, node, sign in ((old, before, -1), (new, after, 1)):
+            if pod is None or node is None:
+                continue
+            used = self._used.setdefault(node, {})
+            for name, value in requests(pod).items():
+                used[name] = used.get(name, _ZERO) + sign * value
+            self._pods[node] = self._pods.get(node, 0) + sign
+        return before is not None
+
+    def views(self) -> Iterator[NodeView]:
+        """All Nodes as the scheduler sees them."""
+        for key, node in self.nodes.values().items():
+            status = node.get("status") or {}
+            conditions = status.get("conditions") or ()
+            yield NodeView(
+                name=key.name,
+                labels=node["metadata"].get("labels") or {},
+                allocatable={
+                    name: amount(value) for name, value in (status.get("allocatable") or {}).items()
+                },
+                used=self._used.get(key.name, {}),
+                pods=self._pods.get(key.name, 0),
+                ready=any(item["type"] == "Ready" and item["status"] == "True" for item in conditions),
+                unschedulable=bool(node["spec"].get("unschedulable")),
+                taints=tuple(
+                    taint
+                    for taint in node["spec"].get("taints") or ()
+                    # Set by the API server's admission until a node controller takes it off; there is none.
+                    if taint["key"] != "node.kubernetes.io/not-ready"
+                ),
+            )
+
+    async def _register(self, machine: Machine) -> None:
+        body = node_object(machine)
+        try:
+            node = await self._client.create(NODES, body)
+        except AlreadyExists:
+            metadata = {"labels": body["metadata"]["labels"]}
+            spec = {"taints": body["spec"].get("taints")}
+            node = await self._client.patch(NODES, machine.name, {"metadata": metadata, "spec": spec})
+        await self._post_status(machine, body_of(node).get("status") or {})
+
+    async def _post_status(self, machine: Machine, old: Mapping[str, Any]) -> None:
+        status = node_status(
+            machine, old, now=self._clock.now(), address=self._address, kubelet_port=self._kubelet_port
+        )
+        written = await self._client.patch(NODES, machine.name, {"status": status}, subresource="status")
+        self.nodes.observe(written)
+
+    async def _beat(self, seconds: float) -> None:
+        while True:
+            await self._clock.sleep(seconds)
+            for key, node in list(self.nodes.values().items()):
+                machine = self._machines.get(key.name)
+                if machine is None:
+                    continue
+                # A missed heartbeat is what heartbeats are for: the next one comes.
+                with contextlib.suppress(KubeError):
+                    await self._post_status(machine, node.get("status") or {})
+                    await self._renew(machine.name)
+
+    async def _renew(self, name: str) -> None:
+        lease = {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": name, "namespace": _LEASE_NAMESPACE},
+            "spec": {
+                "holderIdentity": name,
+                "leaseDurationSeconds": _LEASE_SECONDS,
+                "renewTime": format_micro_time(self._clock.now()),
+            },
+        }
+        await self._client.apply(LEASES, lease)
+
+    def _changed(self, key: ObjectKey, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
+        del key, old, new
+        self._on_change()
+
+
+def _holder(pod: Mapping[str, Any] | None) -> str | None:
+    """The node whose room a pod takes."""
+    if pod is None or (pod.get("status") or {}).get("phase") in _FINAL:
+        return None
+    node = pod["spec"].get("nodeName")
+    return str(node) if node else None

@@ -1,0 +1,1 @@
+"""Objects with their history, and the file that keeps them."""

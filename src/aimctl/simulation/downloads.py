@@ -1,0 +1,222 @@
+"""The simulated downloader: what a download container does to the volume it mounts.
+
+A container is a download's when its pod carries the label ``app.kubernetes.io/component: download``. Its source is the
+first hf:// or s3:// URI among its arguments and environment; it fills the first volume it may write to.
+
+Contract:
+    * Time is in proportion to the size, from the catalogue (:class:`~aimctl.simulation.hub.DownloadEntry`). While it
+      runs, the log grows by a line ``{"aimctl":"progress","bytes":N}`` with what the volume holds: at the start, every
+      ten seconds (at most 10,000 times), and at a good end.
+    * A volume keeps what has arrived: a killed or failed download is gone on with, a finished one is done at once.
+    * What does not fit ends with "No space left on device", and leaves the volume full.
+
+Invariant: a volume's contents change when a run is over, never while one is merely planned.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, final
+
+from aimctl.devcluster.node.programs import Behaviour, MountedVolume, RunResult
+from aimctl.simulation.hub import GIB, DownloadEntry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aimctl.devcluster.node.programs import ContainerCall
+    from aimctl.simulation.catalogue import Catalogue
+
+__all__ = ["COMPONENT_LABEL", "DOWNLOAD", "DOWNLOADER_IMAGES", "PROGRESS_SECONDS", "Downloads"]
+
+COMPONENT_LABEL, DOWNLOAD = "app.kubernetes.io/component", "download"
+"""The label, and its value, by which a download's pod is known."""
+
+DOWNLOADER_IMAGES = "storage-initializer"
+"""Images with this in their names are there, whatever the catalogue says of others."""
+
+PROGRESS_SECONDS = 10.0
+"""Between two lines of progress."""
+
+MAX_PROGRESS_LINES = 10_000
+"""Of one run: a day and more at that pace. A longer one tells less often."""
+
+_SOURCE = re.compile(r"(?:hf|s3)://[^\s'\"]+")
+_PLACE = MountedVolume("/", "", "", 0)
+
+
+@dataclass(slots=True)
+class _Contents:
+    """What is on a volume: bytes by source, and how often a download of it lost the connection."""
+
+    arrived: dict[str, int] = field(default_factory=dict)
+    losses: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def used(self) -> int:
+        return sum(self.arrived.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """One run: bytes of the source at its begin and its end, and how it goes out."""
+
+    begin: int
+    end: int
+    rate: float
+    exit_code: int = 0
+    reason: str = ""
+    words: tuple[str, ...] = ()
+    stalls: bool = False
+    loses: bool = False
+
+    @property
+    def seconds(self) -> float:
+        return (self.end - self.begin) / self.rate
+
+    def at(self, seconds: float) -> int:
+        return self.end if seconds >= self.seconds else self.begin + int(seconds * self.rate)
+
+
+@final
+class Downloads:
+    """A :class:`~aimctl.devcluster.node.programs.Program` for the containers of download Jobs.
+
+    Args:
+        catalogue: what hubs hold, and which images there are.
+        progress_seconds: between two lines of progress.
+    """
+
+    def __init__(self, catalogue: Catalogue, *, progress_seconds: float = PROGRESS_SECONDS) -> None:
+        self._catalogue = catalogue
+        self._progress_seconds = progress_seconds
+        self._volumes: dict[str, _Contents] = {}
+
+    def behaviour(self, call: ContainerCall) -> Behaviour | None:
+        """The joint to the simulated node; None for what is no download, or has an image that no registry has."""
+        if not _is_download(call):
+            return None
+        entry = self._catalogue.entry(call.image, (*call.command, *call.args))
+        if entry is None:
+            known = DOWNLOADER_IMAGES in call.image
+            return Behaviour(run=self._run) if known else None
+        behaviour = entry.behaviour()
+        return behaviour if entry.fail else replace(behaviour, run=self._run)
+
+    def used_bytes(self, volume_uid: str) -> int:
+        """What is on the volume of a claim with this uid. Runs under way do not count yet."""
+        contents = self._volumes.get(volume_uid)
+        return 0 if contents is None else contents.used
+
+    def wipe(self, volume_uid: str) -> None:
+        """Empty a volume."""
+        self._volumes.pop(volume_uid, None)
+
+    def _run(self, call: ContainerCall) -> RunResult:
+        source = _source(call)
+        if not source:
+            return RunResult(b"no source: give a URI of hf:// or s3://\n", exit_code=2)
+        volume = next((item for item in call.volumes if not item.read_only), _PLACE)
+        contents = self._volumes.get(volume.uid) or _Contents()
+        entry = self._entry(source)
+        plan = self._plan(call, source, entry, volume, contents)
+        others = contents.used - contents.arrived.get(source, 0)
+
+        def ended(seconds: float) -> None:
+            if not volume.uid:
+                return
+            after = self._volumes.setdefault(volume.uid, _Contents())
+            after.arrived[source] = max(after.arrived.get(source, 0), plan.at(seconds))
+            if plan.loses and math.isinf(seconds):
+                after.losses[source] = after.losses.get(source, 0) + 1
+
+        told = f"INFO:root:Initializing, args: src_uri [{source}] dest_path [{volume.path}]\n"
+        return RunResult(
+            log_at_start=told.encode() + _line(others + plan.begin),
+            log_at_end="".join(f"{line}\n" for line in plan.words).encode(),
+            exit_code=plan.exit_code,
+            reason=plan.reason,
+            duration_seconds=math.inf if plan.stalls else plan.seconds,
+            log_while=tuple(self._progress(plan, others)),
+            ended=ended,
+        )
+
+    def _plan(
+        self,
+        call: ContainerCall,
+        source: str,
+        entry: DownloadEntry,
+        volume: MountedVolume,
+        contents: _Contents,
+    ) -> _Plan:
+        rate = entry.gb_per_second * GIB
+        arrived = contents.arrived.get(source, 0)
+        refusal = entry.refusal(source, call.env)
+        if refusal:
+            return _Plan(arrived, arrived, rate, 1, words=refusal)
+        size = self._size(source, entry, volume)
+        room = volume.capacity_bytes - (contents.used - arrived) if volume.uid else size
+        plan = _Plan(arrived, max(arrived, size), rate, words=("INFO:root:Successfully copied",))
+        if entry.fail or contents.losses.get(source, 0) < entry.fail_first:
+            plan = _broken(plan, entry, int(size * entry.fail_at))
+        if plan.end > room:
+            full = ("OSError: [Errno 28] No space left on device",)
+            return _Plan(arrived, max(arrived, room), rate, 1, words=full)
+        return plan
+
+    def _entry(self, source: str) -> DownloadEntry:
+        fitting = (item for item in self._catalogue.downloads if item.fits(source))
+        return next(fitting, None) or DownloadEntry(source="*")
+
+    def _size(self, source: str, entry: DownloadEntry, volume: MountedVolume) -> int:
+        size_gb = entry.size_gb or self._catalogue.size_gb(source)
+        if size_gb is not None:
+            return int(size_gb * GIB)
+        return volume.capacity_bytes * 9 // 10 if volume.uid else GIB
+
+    def _progress(self, plan: _Plan, others: int) -> Iterator[tuple[float, bytes]]:
+        """Lines while it runs. One that never ends says for an hour that nothing more comes."""
+        last = plan.seconds + (3600.0 if plan.stalls else 0.0)
+        pace = max(self._progress_seconds, last / MAX_PROGRESS_LINES)
+        for count in range(1, int(last / pace) + 1):
+            seconds = count * pace
+            yield seconds, _line(others + plan.at(seconds))
+        if not plan.stalls and not plan.exit_code:
+            yield plan.seconds, _line(others + plan.end)
+
+
+def _line(count: int) -> bytes:
+    return json.dumps({"aimctl": "progress", "bytes": count}, separators=(",", ":")).encode() + b"\n"
+
+
+def _is_download(call: ContainerCall) -> bool:
+    labels = (call.pod.get("metadata") or {}).get("labels") or {}
+    return bool(labels.get(COMPONENT_LABEL) == DOWNLOAD)
+
+
+def _source(call: ContainerCall) -> str:
+    for text in (*call.args, *call.command, *call.env.values()):
+        found = _SOURCE.search(text)
+        if found:
+            return found.group()
+    return ""
+
+
+def _broken(plan: _Plan, entry: DownloadEntry, arrives: int) -> _Plan:
+    """The run that the entry's ``fail`` or ``fail_first`` makes of a good one."""
+    end = max(plan.begin, min(plan.end, arrives))
+    match entry.fail:
+        case "stalls":
+            return replace(plan, end=end, words=(), stalls=True)
+        case "out-of-memory":
+            return replace(plan, end=end, exit_code=137, reason="OOMKilled", words=())
+        case "crash":
+            return replace(
+                plan, end=end, exit_code=entry.exit_code, words=("Traceback (most recent call last):",)
+            )
+        case _:
+            lost = "ConnectionError: HTTPSConnectionPool: Read timed out."
+            return replace(plan, end=end, exit_code=1, words=(lost,), loses=True)

@@ -1,0 +1,71 @@
+"""The simulated registry behind a socket: plain HTTP, on loopback unless told otherwise.
+
+async with RegistryFront(registry) as front:
+    ...  # front.endpoint.url
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self, final
+
+from aiohttp import web
+
+from aimctl.devcluster.apiserver.http import Endpoint
+from aimctl.runtime.kube.transport import HttpRequest
+from aimctl.simulation.registry import RegistryDown
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from aimctl.simulation.registry import SimulatedRegistry
+
+__all__ = ["RegistryFront"]
+
+_CLOSE_SECONDS = 0.2
+
+
+@final
+class RegistryFront:
+    """Serves one registry while entered.
+
+    Args:
+        registry: which.
+        host: the address to bind.
+        port: 0 takes a free one; :attr:`endpoint` tells which.
+    """
+
+    def __init__(self, registry: SimulatedRegistry, *, host: str = "127.0.0.1", port: int = 0) -> None:
+        self.endpoint = Endpoint(host, port)
+        self._registry = registry
+        self._runner = web.ServerRunner(
+            web.Server(self._handle, handler_cancellation=True, access_log=None),
+            shutdown_timeout=_CLOSE_SECONDS,
+        )
+
+    async def __aenter__(self) -> Self:
+        """Begin to listen. Raises OSError when the address cannot be bound."""
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, *self.endpoint).start()
+        except BaseException:
+            await self._runner.cleanup()
+            raise
+        self.endpoint = self.endpoint._replace(port=int(self._runner.addresses[0][1]))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop listening; answers under way are cut off."""
+        await self._runner.cleanup()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        headers = {name.title(): value for name, value in request.headers.items()}
+        asked = HttpRequest(request.method, request.path, tuple(request.query.items()), headers)
+        try:
+            answer = await self._registry.handle(asked)
+        except RegistryDown:
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response()
+        return web.Response(status=answer.status, headers=answer.headers, body=answer.body)

@@ -1,0 +1,191 @@
+"""The simulated KServe, in virtual time."""
+
+import asyncio
+
+import msgspec
+import pytest
+
+from aimctl.kubetypes.builtin import CORE_EVENTS
+from aimctl.runtime.kube.errors import Invalid, NotFound
+from aimctl.simulation import Catalogue, kserve_add_on
+from aimctl.simulation.kserve import INFERENCE_SERVICES, OUTCOME_ANNOTATION
+from aimctl.testing.virtualtime import virtual_clock, virtual_time
+from support.aim_cluster import aim_cluster
+
+
+def cluster_of(**options):
+    cluster, _ = aim_cluster(clock=virtual_clock(), crds=[], **{"kserve": True, **options})
+    return cluster
+
+
+def service(name="chat", image="ghcr.io/silogen/aim-llama-3-8b:0.3", **annotations):
+    container = {"name": "kserve-container", "image": image, "resources": {"limits": {"amd.com/gpu": "1"}}}
+    return {
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
+        "metadata": {"name": name, "namespace": "default", "annotations": annotations},
+        "spec": {"predictor": {"minReplicas": 1, "containers": [container], "anything": {"else": [1]}}},
+    }
+
+
+async def get(client, name="chat"):
+    item = await client.get(INFERENCE_SERVICES, name, "default")
+    return msgspec.json.decode(item.raw, type=dict)
+
+
+def condition(body, type_="Ready"):
+    return next(item for item in body["status"]["conditions"] if item["type"] == type_)
+
+
+@virtual_time
+async def test_a_service_is_first_not_ready_and_then_ready_with_a_url():
+    async with cluster_of(kserve_seconds=3) as cluster:
+        client = cluster.client()
+        await client.create(INFERENCE_SERVICES, service(), "default")
+        await cluster.settled()
+        first = await get(client)
+        assert condition(first)["status"] == "False"
+        assert condition(first)["reason"] == "MinimumReplicasUnavailable"
+        assert "url" not in first["status"]
+        begun = cluster.clock.monotonic()
+        await cluster.settled(horizon_seconds=10)
+        assert cluster.clock.monotonic() - begun == pytest.approx(3, abs=0.1)
+        last = await get(client)
+        assert {item["type"]: item["status"] for item in last["status"]["conditions"]} == dict.fromkeys(
+            ("IngressReady", "PredictorReady", "Ready"), "True"
+        )
+        assert last["status"]["url"] == "http://chat-default.example.com"
+        assert last["status"]["observedGeneration"] == 1
+        assert last["spec"]["predictor"]["anything"] == {"else": [1]}
+        events = [msgspec.json.decode(item.raw) for item in (await client.list(CORE_EVENTS, "default")).items]
+        assert [event["reason"] for event in events] == ["InferenceServiceReady"]
+
+
+@pytest.mark.parametrize(
+    ("image", "reason", "words"),
+    [
+        ("nobody/has-it:1", "ImagePullBackOff", "nobody/has-it:1"),
+        ("aim-broken:1", "ImagePullBackOff", "not found"),
+        ("aim-refused:1", "ImagePullBackOff", "denied"),
+        ("aim-crashing:1", "CrashLoopBackOff", "restarting failed container"),
+        ("aim-oom:1", "CrashLoopBackOff", "OOMKilled"),
+        ("aim-misconfigured:1", "CreateContainerError", "runAsNonRoot"),
+        ("aim-unschedulable:1", "Unschedulable", "no node"),
+    ],
+)
+def test_an_image_that_cannot_run_is_said_to_be_what_is_wrong(image, reason, words):
+    @virtual_time
+    async def scenario():
+        async with cluster_of() as cluster:
+            client = cluster.client()
+            await client.create(INFERENCE_SERVICES, service(image=image), "default")
+            await cluster.settled(horizon_seconds=10)
+            ready = condition(await get(client))
+            assert (ready["status"], ready["reason"]) == ("False", reason)
+            assert words in ready["message"]
+            assert condition(await get(client), "PredictorReady")["reason"] == reason
+
+    scenario()
+
+
+@virtual_time
+async def test_the_annotation_says_how_it_goes_and_is_followed_at_once():
+    async with cluster_of() as cluster:
+        client = cluster.client()
+        await client.create(INFERENCE_SERVICES, service(**{OUTCOME_ANNOTATION: "never"}), "default")
+        await asyncio.sleep(600)
+        assert condition(await get(client))["reason"] == "MinimumReplicasUnavailable"
+        for outcome, expected in (
+            (None, ("True", None)),
+            ("fail: the GPU fell off the bus", ("False", "the GPU fell off the bus")),
+            ("ready", ("True", None)),
+        ):
+            patch = {"metadata": {"annotations": {OUTCOME_ANNOTATION: outcome}}}
+            await client.patch(INFERENCE_SERVICES, "chat", patch, "default")
+            await cluster.settled()
+            ready = condition(await get(client))
+            assert (ready["status"], ready.get("message")) == expected
+
+
+@virtual_time
+async def test_a_changed_spec_rolls_out_while_the_old_one_serves():
+    async with cluster_of(kserve_seconds=5) as cluster:
+        client = cluster.client()
+        await client.create(INFERENCE_SERVICES, service(), "default")
+        await cluster.settled(horizon_seconds=10)
+        moved = condition(await get(client))["lastTransitionTime"]
+        patch = {"spec": service(image="ghcr.io/silogen/aim-llama-3-8b:0.4")["spec"]}
+        await client.patch(INFERENCE_SERVICES, "chat", patch, "default")
+        await asyncio.sleep(2)
+        body = await get(client)
+        assert condition(body)["status"] == "True"
+        assert (body["metadata"]["generation"], body["status"]["observedGeneration"]) == (2, 1)
+        await cluster.settled(horizon_seconds=10)
+        body = await get(client)
+        assert body["status"]["observedGeneration"] == 2
+        assert condition(body)["lastTransitionTime"] == moved
+
+
+@virtual_time
+async def test_a_settled_service_costs_no_writes():
+    async with cluster_of() as cluster:
+        client = cluster.client()
+        await client.create(INFERENCE_SERVICES, service(), "default")
+        await cluster.settled(horizon_seconds=10)
+        version = (await get(client))["metadata"]["resourceVersion"]
+        await client.patch(INFERENCE_SERVICES, "chat", {"metadata": {"labels": {"a": "b"}}}, "default")
+        changed = (await get(client))["metadata"]["resourceVersion"]
+        await asyncio.sleep(3600)
+        assert changed != version
+        assert (await get(client))["metadata"]["resourceVersion"] == changed
+
+
+@virtual_time
+async def test_a_predictor_is_required_and_replicas_are_a_number():
+    async with cluster_of() as cluster:
+        client = cluster.client()
+        bad = service()
+        del bad["spec"]["predictor"]
+        with pytest.raises(Invalid, match="predictor"):
+            await client.create(INFERENCE_SERVICES, bad, "default")
+        bad = service()
+        bad["spec"]["predictor"]["minReplicas"] = "one"
+        with pytest.raises(Invalid, match="minReplicas"):
+            await client.create(INFERENCE_SERVICES, bad, "default")
+
+
+@virtual_time
+async def test_kserve_can_be_installed_later():
+    async with cluster_of(kserve=False) as cluster:
+        client = cluster.client()
+        with pytest.raises(NotFound):
+            await client.list(INFERENCE_SERVICES, "default")
+        await cluster.install(kserve_add_on(Catalogue.default()))
+        await cluster.install(kserve_add_on(Catalogue.default()))
+        await client.create(INFERENCE_SERVICES, service(), "default")
+        await cluster.settled(horizon_seconds=10)
+        assert condition(await get(client))["status"] == "True"
+
+
+@virtual_time
+async def test_without_controllers_there_is_no_kserve():
+    async with cluster_of(kserve=False, controllers=False) as cluster:
+        with pytest.raises(RuntimeError, match="controllers"):
+            await cluster.install(kserve_add_on(Catalogue.default()))
+
+
+def test_after_a_restart_what_was_ready_is_ready(tmp_path):
+    @virtual_time
+    async def first():
+        async with cluster_of(data_file=tmp_path / "data") as cluster:
+            await cluster.client().create(INFERENCE_SERVICES, service(), "default")
+            await cluster.settled(horizon_seconds=10)
+
+    @virtual_time
+    async def second():
+        async with cluster_of(data_file=tmp_path / "data") as cluster:
+            await cluster.settled(horizon_seconds=10)
+            assert condition(await get(cluster.client()))["status"] == "True"
+
+    first()
+    second()
