@@ -11,6 +11,8 @@ Contract:
       :class:`WriteStatus`, which is skipped if it would change nothing.
     * A read (:class:`Get`, :class:`List`) makes the executor observe and decide again with its result, before any later
       action. Put reads first, and plan nothing that depends on their results.
+    * A background read (:class:`ReadLog`, :class:`ReadImage`) is requested, and the plan continues. Put it first as
+      well: the observation then still holds when the reader receives the request.
     * After a write other than the status, the executor observes and decides again, until a plan writes nothing more. A
       :class:`WriteStatus` that follows such a write is left to the next plan, which reports what the write has led to.
     * ``events`` of an action are recorded when it has changed something.
@@ -29,12 +31,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from aimctl.domain.events import EventWish
+    from aimctl.domain.images.reading import ImageQuestion
     from aimctl.domain.status_slice import StatusSlice
 
 __all__ = [
     "Action",
     "ActionKey",
     "Apply",
+    "BackgroundRead",
     "Create",
     "Delete",
     "Get",
@@ -43,6 +47,7 @@ __all__ = [
     "List",
     "Patch",
     "Plan",
+    "ReadImage",
     "ReadLog",
     "Record",
     "Rejection",
@@ -265,8 +270,20 @@ class ReadLog:
     container: str
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class ReadImage:
+    """Read the labels of a container image from its registry. The object is reconciled again when there is a result;
+    nothing waits for it. The reader decides when an attempt is due, so planning this action while the answer is missing
+    causes no additional reads.
+    """
+
+    question: ImageQuestion
+
+
+BackgroundRead: TypeAlias = ReadLog | ReadImage
 Write: TypeAlias = Create | Apply | Patch | Delete
-Action: TypeAlias = Write | WriteStatus | Record | Get | List | ReadLog
+Action: TypeAlias = Write | WriteStatus | Record | Get | List | BackgroundRead
 
 
 @final

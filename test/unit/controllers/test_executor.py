@@ -16,8 +16,10 @@ from aimctl.controllers.execution.plan_run import patch_changes
 from aimctl.controllers.execution.status_writer import KeyedLocks
 from aimctl.devcluster.faults import Answer, Fault, Match
 from aimctl.domain.events import EventWish
+from aimctl.domain.images.reading import ImageQuestion
 from aimctl.domain.plan import (
     Apply,
+    BackgroundRead,
     Create,
     Delete,
     Get,
@@ -25,6 +27,7 @@ from aimctl.domain.plan import (
     List,
     Patch,
     Plan,
+    ReadImage,
     ReadLog,
     Record,
     Target,
@@ -66,14 +69,14 @@ class Recorder:
         self.said.append((type_, reason, note))
 
 
-class Logs:
-    """A log reader that keeps what it is asked."""
+class Reader:
+    """A background reader that keeps what it is asked."""
 
     def __init__(self) -> None:
-        self.asked: list[ReadLog] = []
+        self.asked: list[BackgroundRead] = []
         self.forgotten = 0
 
-    def read(self, request: Request, wanted: ReadLog) -> None:
+    def read(self, request: Request, wanted: BackgroundRead) -> None:
         self.asked.append(wanted)
 
     def forget(self, request: Request) -> None:
@@ -89,7 +92,7 @@ class Bench:
         self.task = task
         """Cancel it, and the cache lags behind."""
         self.events = Recorder()
-        self.logs = Logs()
+        self.reader = Reader()
         self.passes: list[Known] = []
         self.settled: list[Plan | None] = []
         self.client = w.cluster.client().with_(on_write=cache.observe_write, on_delete=cache.observe_delete)
@@ -106,7 +109,7 @@ class Bench:
             self._observe,
             decide,
             field_manager="test",
-            logs=self.logs,
+            reader=self.reader,
             settled=lambda _, __, plan: self.settled.append(plan),
         )
 
@@ -232,7 +235,7 @@ async def test_an_object_that_is_gone_ends_the_reconcile_and_all_memory_of_it() 
         reconciler = b.reconciler(lambda _: Plan())
         assert await reconciler.reconcile(Request("team", "other")) is None
         assert b.settled == [None]
-        assert b.logs.forgotten == 1
+        assert b.reader.forgotten == 1
 
 
 @virtual_time
@@ -487,15 +490,29 @@ async def test_the_cache_learns_what_was_read() -> None:
         assert b.cache.get(CONFIG_MAPS, "x", "team") is None
 
 
+@pytest.mark.parametrize(
+    "wanted",
+    [ReadLog("team", "pod", "uid", "main"), ReadImage(ImageQuestion("ghcr.io/aim:1"))],
+    ids=["log", "image"],
+)
 @virtual_time
-async def test_a_log_is_asked_for_in_the_background_and_dropped_when_it_is_no_longer_needed() -> None:
+async def test_a_background_read_is_requested_and_dropped_when_it_is_no_longer_planned(
+    wanted: BackgroundRead,
+) -> None:
     async with bench() as b:
-        wanted = ReadLog("team", "pod", "uid", "main")
         await b.run(lambda _: Plan((wanted, status("Pending"))))
-        assert (b.logs.asked, b.logs.forgotten) == ([wanted], 0)
+        assert (b.reader.asked, b.reader.forgotten) == ([wanted], 0)
         assert (await b.status())["status"] == "Pending"
         await b.run(lambda _: Plan())
-        assert b.logs.forgotten == 1
+        assert b.reader.forgotten == 1
+
+
+@virtual_time
+async def test_a_background_read_without_a_reader_is_an_error() -> None:
+    async with bench() as b:
+        b.reader = None
+        with pytest.raises(TypeError, match="plans ReadLog: pass a reader"):
+            await b.run(lambda _: Plan((ReadLog("team", "pod", "uid", "main"),)))
 
 
 @virtual_time

@@ -23,15 +23,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
 
-from aimctl.controllers.execution.plan_run import LogReader, PlanRun
+from aimctl.controllers.execution.plan_run import PlanRun
 from aimctl.controllers.execution.rejections import Rejections
 from aimctl.controllers.execution.status_writer import StatusWriter
-from aimctl.domain.plan import Apply, Create, Delete, Known, Patch, Plan, ReadLog
+from aimctl.domain.plan import Apply, Create, Delete, Known, Patch, Plan, ReadImage, ReadLog
 from aimctl.runtime.controller import Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from aimctl.controllers.execution.plan_run import BackgroundReader
     from aimctl.controllers.execution.status_writer import KeyedLocks
     from aimctl.kubetypes import Object
     from aimctl.runtime.cache import Cache
@@ -88,7 +89,7 @@ class Executor:
         decide: Callable[[O], Plan],
         *,
         field_manager: str,
-        logs: LogReader | None = None,
+        reader: BackgroundReader[Any] | None = None,
         settled: Callable[[Request, Observed[O] | None, Plan | None], None] = lambda *_: None,
     ) -> PlanReconciler[O]:
         """A reconciler from an observer and a decision.
@@ -98,7 +99,8 @@ class Executor:
                 is gone.
             decide: pure; returns the plan.
             field_manager: of everything that it applies.
-            logs: reads logs; needed if the decision plans :class:`~aimctl.domain.plan.ReadLog`.
+            reader: carries out background reads, needed if the decision plans any
+                (:class:`~aimctl.domain.plan.ReadLog`, :class:`~aimctl.domain.plan.ReadImage`).
             settled: called at the end of each reconcile with the last observation and plan, or with None for both when
                 the object is gone.
         """
@@ -107,7 +109,7 @@ class Executor:
             observe=observe,
             decide=decide,
             field_manager=field_manager,
-            logs=logs,
+            reader=reader,
             settled=settled,
         )
 
@@ -123,14 +125,14 @@ class PlanReconciler(Generic[O]):
         observe: Callable[[Request, Known], Observed[O] | None],
         decide: Callable[[O], Plan],
         field_manager: str,
-        logs: LogReader | None,
+        reader: BackgroundReader[Any] | None,
         settled: Callable[[Request, Observed[O] | None, Plan | None], None],
     ) -> None:
         self._executor = executor
         self._observe = observe
         self._decide = decide
         self._field_manager = field_manager
-        self._logs = logs
+        self._reader = reader
         self._settled = settled
         self._rejections = Rejections(executor.clock)
 
@@ -145,7 +147,7 @@ class PlanReconciler(Generic[O]):
             events=executor.events,
             rejections=self._rejections,
             field_manager=self._field_manager,
-            logs=self._logs,
+            reader=self._reader,
         )
         for _ in range(MAX_PASSES):
             observed = self._observe(request, run.known())
@@ -162,13 +164,13 @@ class PlanReconciler(Generic[O]):
 
     def _gone(self, request: Request) -> None:
         self._rejections.retain(request, ())
-        if self._logs is not None:
-            self._logs.forget(request)
+        if self._reader is not None:
+            self._reader.forget(request)
         self._settled(request, None, None)
 
     def _end(self, request: Request, observed: Observed[O], plan: Plan) -> Result | None:
-        if self._logs is not None and not plan.of_type(ReadLog):
-            self._logs.forget(request)
+        if self._reader is not None and not plan.of_type(ReadLog, ReadImage):
+            self._reader.forget(request)
         self._settled(request, observed, plan)
         delays = (plan.requeue_after, self._rejections.next_attempt(request))
         seconds = min((item for item in delays if item is not None), default=None)

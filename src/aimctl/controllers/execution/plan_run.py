@@ -6,7 +6,7 @@ See :mod:`aimctl.controllers.execution.executor` for the contract.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol, final
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, final
 
 import msgspec
 import structlog
@@ -21,6 +21,7 @@ from aimctl.domain.plan import (
     Known,
     List,
     Patch,
+    ReadImage,
     ReadLog,
     Record,
     Rejection,
@@ -46,31 +47,36 @@ if TYPE_CHECKING:
     from aimctl.controllers.execution.rejections import Rejections
     from aimctl.controllers.execution.status_writer import StatusWriter
     from aimctl.domain.events import EventWish
-    from aimctl.domain.plan import ActionKey, Plan
+    from aimctl.domain.plan import ActionKey, BackgroundRead, Plan
     from aimctl.runtime.cache import Cache
     from aimctl.runtime.controller import Request
     from aimctl.runtime.kube import Client
     from aimctl.runtime.manager import EventRecorder
 
-__all__ = ["GONE_SECONDS", "LogReader", "PlanRun", "patch_changes"]
+__all__ = ["GONE_SECONDS", "BackgroundReader", "PlanRun", "patch_changes"]
 
 GONE_SECONDS = 5.0
 """Delay after the server answered 404 for an object that the cache has. By then the watch has delivered the deletion,
 or a proxy that answered in place of the server has recovered."""
 
+R_contra = TypeVar("R_contra", contravariant=True)
+
 _TERMINATING = "because it is being terminated"
 _WEBHOOK_FAILED = "failed calling webhook"
 
 
-class LogReader(Protocol):
-    """Reads logs in the background."""
+class BackgroundReader(Protocol[R_contra]):
+    """Carries out the background reads of one reconciler."""
 
-    def read(self, request: Request, wanted: ReadLog) -> None:
-        """Read a log, if that is not under way, and have ``request`` reconciled when there is a result."""
+    def read(self, request: Request, wanted: R_contra) -> None:
+        """Start reading, unless that is under way or not due yet, and return at once.
+
+        ``request`` is reconciled when there is a result.
+        """
         ...
 
     def forget(self, request: Request) -> None:
-        """Drop what was read for this object."""
+        """Drop what is kept for this object: it is gone, or its decision plans no background reads."""
         ...
 
 
@@ -95,7 +101,7 @@ class PlanRun:
         events: EventRecorder,
         rejections: Rejections,
         field_manager: str,
-        logs: LogReader | None,
+        reader: BackgroundReader[Any] | None,
     ) -> None:
         self._request = request
         self._client = client
@@ -104,7 +110,7 @@ class PlanRun:
         self._events = events
         self._rejections = rejections
         self._field_manager = field_manager
-        self._logs = logs
+        self._reader = reader
         self._reads: dict[Get | List, Got] = {}
         self._dropped: set[ActionKey] = set()
         self._log = structlog.get_logger(__name__)
@@ -134,17 +140,19 @@ class PlanRun:
                 return False
         return settled
 
-    async def _do(self, obj: Object[Any], action: WriteStatus | Record | Get | List | ReadLog) -> bool:
+    async def _do(self, obj: Object[Any], action: WriteStatus | Record | Get | List | BackgroundRead) -> bool:
         """Carry out anything but a write; returns False if the object has to be observed again."""
         match action:
             case WriteStatus():
                 return await self._write_status(obj, action)
             case Record():
                 self._record(obj, (action.event,))
-            case ReadLog():
-                if self._logs is None:
-                    raise TypeError("a decision plans ReadLog, and its reconciler has no log reader")
-                self._logs.read(self._request, action)
+            case ReadLog() | ReadImage():
+                if self._reader is None:
+                    raise TypeError(
+                        f"the decision plans {type(action).__name__}: pass a reader to Executor.reconciler()"
+                    )
+                self._reader.read(self._request, action)
             case Get() | List() if action not in self._reads:
                 self._reads[action] = await self._read(action)
                 return False
