@@ -128,7 +128,8 @@ def pod(
             {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": unschedulable}
         ]
     created = at(NOW - timedelta(seconds=age))
-    body = {"metadata": {"name": name, "creationTimestamp": created}, "status": status}
+    meta = {"name": name, "namespace": "team", "uid": f"{name}-uid", "creationTimestamp": created}
+    body = {"metadata": meta, "status": status}
     return Object.parse(PODS, json.dumps(body).encode())
 
 

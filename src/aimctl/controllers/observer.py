@@ -14,7 +14,7 @@ from aimctl.api import kinds
 from aimctl.controllers.indexes.services import SERVICE_LOOKUPS
 from aimctl.controllers.indexes.templates import JOB_INDEXES, POD_INDEXES, TEMPLATE_INDEXES
 from aimctl.controllers.inventory import GpuInventory
-from aimctl.domain.jobs.observed import ObservedJob
+from aimctl.controllers.jobs import owned_jobs
 from aimctl.domain.naming import (
     DISCOVERY,
     DOWNLOAD,
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         RuntimeConfigSpec,
     )
     from aimctl.controllers.options import OperatorOptions
+    from aimctl.domain.jobs.observed import ObservedJob
     from aimctl.domain.resolution import Missing, Resolved
     from aimctl.runtime.cache import Cache
     from aimctl.runtime.clock import Clock
@@ -115,14 +116,8 @@ class TemplateObserver:
         return obj, seen
 
     def jobs_of(self, uid: str) -> tuple[ObservedJob, ...]:
-        """The discovery Jobs that the template of this UID owns, each with its pods."""
-        return tuple(
-            ObservedJob(
-                job,
-                tuple(self.cache.by_index(PODS, "owner", job.meta.uid)),
-            )
-            for job in self.cache.by_index(JOBS, "owner", uid)
-        )
+        """The Jobs that the object of this UID owns, each with its pods."""
+        return owned_jobs(self.cache, uid)
 
     def job_of_pod(self, pod: Object[Any]) -> Object[Any] | None:
         """The Job a discovery pod belongs to, while it is cached."""

@@ -121,7 +121,9 @@ async def test_a_pod_no_node_takes_fails_after_minutes_and_gives_its_slot_back(n
         await w.model("m", image="aim-unschedulable:1")
         w.start(discovery_limit=1)
         await w.template("a", namespace)
-        await w.until(lambda: "no node takes" in w.condition("a", namespace).get("message", ""), seconds=10)
+        await w.until(
+            lambda: "cannot be scheduled" in w.condition("a", namespace).get("message", ""), seconds=10
+        )
         assert w.state("a", namespace) == "Pending"
         await w.until_state("a", namespace, "Failed", seconds=400)
         await w.until(lambda: not w.ledger.unfinished, seconds=1)

@@ -1,7 +1,8 @@
-"""From a Job, its pods and its log to an outcome a person can act on."""
+"""From a Job, its pods and its log to an outcome."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -13,13 +14,13 @@ from aimctl.domain.jobs.outcome import (
     PULL_GRACE,
     UNSCHEDULABLE_GRACE,
     Failed,
-    NeedsLog,
-    NeedsPods,
     Running,
     Waiting,
 )
+from aimctl.domain.plan import List, ReadLog
 from aimctl.domain.templates.discovery_outcome import LogLost, Outcome, Succeeded, judge
 from aimctl.kubetypes import Object, Pod
+from aimctl.kubetypes.builtin import PODS
 from support.templates import ANSWER, NOW, ObservedJob, completed, job, pod
 
 if TYPE_CHECKING:
@@ -27,7 +28,11 @@ if TYPE_CHECKING:
 
 
 def judged(observed: ObservedJob) -> Outcome:
-    return judge(observed.job, observed.pods, log=observed.log, now=NOW)
+    return judge(replace(observed, pods_read=True), now=NOW)
+
+
+def read_log(pod_name: str) -> ReadLog:
+    return ReadLog("team", pod_name, f"{pod_name}-uid", "discovery")
 
 
 def failure(observed: ObservedJob) -> str:
@@ -57,7 +62,7 @@ def test_a_job_that_tries_again_is_running_and_says_so() -> None:
 
 def test_a_complete_job_is_judged_by_the_log_of_its_succeeded_pod() -> None:
     pods = [pod("Failed", name="old", exit_code=1, age=60), pod("Succeeded", name="good", exit_code=0, age=5)]
-    assert judged(job("j", ended="Complete", pods=pods)) == NeedsLog("good")
+    assert judged(job("j", ended="Complete", pods=pods)) == read_log("good")
     outcome = judged(job("j", ended="Complete", pods=pods, log=PodLog("good", ANSWER)))
     assert isinstance(outcome, Succeeded)
     assert [source.source for source in outcome.result.sources] == ["hf://m/m"]
@@ -65,7 +70,7 @@ def test_a_complete_job_is_judged_by_the_log_of_its_succeeded_pod() -> None:
 
 def test_a_log_of_another_pod_is_not_taken() -> None:
     pods = [pod("Succeeded", name="good", exit_code=0)]
-    assert judged(job("j", ended="Complete", pods=pods, log=PodLog("other", ANSWER))) == NeedsLog("good")
+    assert judged(job("j", ended="Complete", pods=pods, log=PodLog("other", ANSWER))) == read_log("good")
 
 
 def test_a_complete_job_whose_output_is_gone_is_lost() -> None:
@@ -76,9 +81,9 @@ def test_a_complete_job_whose_output_is_gone_is_lost() -> None:
 @pytest.mark.parametrize("ended", ["Complete", "Failed"])
 def test_the_end_of_a_job_is_not_explained_by_pods_that_a_cache_does_not_have(ended: str) -> None:
     observed = job("j", ended=ended, pods=[pod("Running")])
-    from_cache = judge(observed.job, observed.pods, log=None, now=NOW, pods_read=False)
-    assert from_cache == NeedsPods()
-    assert judged(observed) != NeedsPods()
+    from_cache = judge(observed, now=NOW)
+    assert from_cache == List(PODS, "team", "job-name=j")
+    assert judged(observed) != List(PODS, "team", "job-name=j")
 
 
 def test_a_pod_that_the_cache_has_explains_the_end_of_its_job_without_asking() -> None:
@@ -86,8 +91,8 @@ def test_a_pod_that_the_cache_has_explains_the_end_of_its_job_without_asking() -
         completed("j", read=False),
         job("j", ended="Failed", pods=[pod("Failed", exit_code=3)]),
     ):
-        outcome = judge(observed.job, observed.pods, log=None, now=NOW, pods_read=False)
-        assert outcome == NeedsLog("pod")
+        outcome = judge(observed, now=NOW)
+        assert outcome == read_log("pod")
 
 
 def test_a_complete_job_with_bad_output_failed() -> None:
@@ -96,7 +101,7 @@ def test_a_complete_job_with_bad_output_failed() -> None:
 
 def test_a_failed_job_tells_exit_code_and_last_lines_of_the_log() -> None:
     pods = [pod("Failed", name="last", exit_code=3, age=1), pod("Failed", name="first", exit_code=4, age=99)]
-    assert judged(job("j", ended="Failed", pods=pods)) == NeedsLog("last")
+    assert judged(job("j", ended="Failed", pods=pods)) == read_log("last")
     message = failure(
         job("j", ended="Failed", pods=pods, log=PodLog("last", b"loading\nRuntimeError: no profile\n"))
     )
@@ -148,7 +153,7 @@ def test_a_back_off_without_a_cause_fails_at_once() -> None:
 
 def test_an_invalid_image_name_fails_at_once() -> None:
     text = failure(job("j", pods=[pod(waiting="InvalidImageName", message="couldn't parse image reference")]))
-    assert "no valid image name" in text
+    assert "not a valid image name" in text
 
 
 def test_a_container_that_can_never_be_set_up_fails_at_once() -> None:
@@ -180,7 +185,7 @@ def test_trouble_that_may_pass_fails_only_after_its_grace(
     outcome = judged(job("j", pods=[pod(age=10, **early)]))
     assert isinstance(outcome, Waiting)
     assert word in outcome.message
-    assert outcome.look_again_after == seconds - 10
+    assert outcome.requeue_after == seconds - 10
     assert word in failure(job("j", pods=[pod(age=seconds, **early)]))
 
 

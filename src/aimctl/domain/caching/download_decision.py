@@ -36,11 +36,10 @@ from aimctl.domain.jobs.observed import PodLog
 from aimctl.domain.jobs.outcome import (
     Cause,
     Failed,
-    NeedsLog,
-    NeedsPods,
     Waiting,
     judge_incomplete,
 )
+from aimctl.domain.plan import List, ReadLog
 from aimctl.domain.resolution import Missing
 from aimctl.domain.templates.discovery_decision import JobDeletion, LogRequest, PodsRequest
 
@@ -171,15 +170,13 @@ class _Attempts:
         log = job.log if job.log is not None else _termination_message(job)
         if log is not None and log.data is not None:
             log = PodLog(log.pod, without_progress(log.data))
-        outcome = judge_incomplete(
-            DOWNLOAD_JOB, job.job, job.pods, log=log, now=seen.now, pods_read=job.pods_read
-        )
+        outcome = judge_incomplete(DOWNLOAD_JOB, replace(job, log=log), seen.now)
         match outcome:
-            case NeedsPods():
+            case List():
                 return replace(
                     self._going("", "", record), read_pods=PodsRequest(meta.name, meta.namespace, meta.uid)
                 )
-            case NeedsLog():
+            case ReadLog():
                 wanted = LogRequest(meta.name, meta.namespace, outcome.pod, CONTAINER)
                 return replace(self._going("", "", record), read_log=wanted)
             case Waiting() | Failed(cause=Cause.PLACEMENT) if outdated:
@@ -189,9 +186,9 @@ class _Attempts:
             case Failed():
                 return self._failed(job, outcome, log, record)
             case Waiting():
-                reason, text = NO_POD if outcome.podless else DOWNLOAD_WAITING, outcome.message
+                reason, text = NO_POD if outcome.without_pod else DOWNLOAD_WAITING, outcome.message
                 going = self._going(reason, _waits(job.name, text), record, trouble=text)
-                going = replace(going, look_again_after=outcome.look_again_after)
+                going = replace(going, look_again_after=outcome.requeue_after)
             case _:
                 going = self._running(job, record)
         others = tuple(item for item in seen.jobs if item.name != job.name)

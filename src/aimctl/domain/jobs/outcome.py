@@ -1,14 +1,15 @@
 """How a Job is going, from its status, its pods and its log.
 
 Contract:
-    * :func:`judge_incomplete` is called with what the cache knows. Where the answer needs the log it returns
-      :class:`NeedsLog`; the caller reads that pod's log and asks again with it.
-    * Jobs and pods come over two watches, and that of the pods may lag. So the end of a Job is explained by
-      pods that are cached, but never by pods that are missing: for that it returns :class:`NeedsPods`.
-    * A failure's message is for a person: what went wrong, and what would help.
-    * Trouble that Kubernetes would retry for ever (an image that is not there) is a failure as soon as
-      it is certain; trouble that may pass (a registry that times out, a Secret that comes a moment later)
-      gets a grace period, and :class:`Running` says when to look again.
+    * :func:`judge_incomplete` decides from what the cache knows. Where that is not enough it returns the read that is
+      needed: :class:`~aimctl.domain.plan.List` for the pods, :class:`~aimctl.domain.plan.ReadLog` for a log. The caller
+      plans it, and decides again with its result in the :class:`~aimctl.domain.jobs.observed.ObservedJob`.
+    * Jobs and pods arrive over two watches, and the one of the pods may lag. The end of a Job is therefore explained by
+      pods that are cached, but never by pods that are missing from the cache: these are read from the server.
+    * The message of a failure states the cause and the remedy.
+    * A problem that Kubernetes would retry without end (an image that does not exist) is a failure as soon as it is
+      certain. A problem that may be temporary (a registry that times out, a Secret that is created a moment later) has
+      a grace period; :class:`Waiting` says when it ends.
 """
 
 from __future__ import annotations
@@ -16,15 +17,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, TypeAlias, final
 
 from aimctl.domain.conditions import clip
 from aimctl.domain.excerpts import last_lines
+from aimctl.domain.plan import List, ReadLog
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aimctl.domain.jobs.observed import PodLog
+    from aimctl.domain.jobs.observed import ObservedJob, PodLog
     from aimctl.kubetypes import Condition, Job, Object, Pod, StateTerminated
 
 __all__ = [
@@ -35,33 +37,34 @@ __all__ = [
     "Cause",
     "Failed",
     "JobKind",
-    "NeedsLog",
-    "NeedsPods",
+    "NeededRead",
     "Running",
     "Waiting",
     "judge_incomplete",
-    "newest_first",
 ]
 
 PULL_GRACE = timedelta(seconds=120)
-"""For image pulls that fail for a reason that may pass; about four of the kubelet's attempts."""
+"""For image pulls that fail for a reason that may be temporary; about four of the kubelet's attempts."""
 
 CONFIG_GRACE = timedelta(seconds=60)
-"""For a missing Secret or ConfigMap: applied together, they may come a moment after the template."""
+"""For a missing Secret or ConfigMap, which may be created a moment after the object that refers to it."""
 
 UNSCHEDULABLE_GRACE = timedelta(minutes=5)
-"""For pods no node takes: long enough for an autoscaler, short enough not to hold a discovery slot."""
+"""For pods that cannot be scheduled: long enough for an autoscaler, short enough not to waste a discovery slot."""
 
 POD_GRACE = timedelta(minutes=5)
-"""For a Job without a pod: its controller makes one within seconds, and hides a refusal in the Job's Events."""
+"""For a Job without a pod. The Job controller creates one within seconds; a rejection is only in the Job's Events."""
 
 _NOT_FOUND = ("not found", "manifest unknown", "no such image", "does not exist", "notfound", "404")
-_REFUSED = ("unauthorized", "denied", "authentication", "authorization", "forbidden", "401", "403")
+_DENIED = ("unauthorized", "denied", "authentication", "authorization", "forbidden", "401", "403")
 _ABSENT = ("not found", "couldn't find")
 _PULL_REASONS = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "RegistryUnavailable", "ImageInspectError"}
 )
 _CONFIG_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
+
+NeededRead: TypeAlias = List | ReadLog
+"""What has to be read before it can be said how a Job ended."""
 
 
 class Cause(StrEnum):
@@ -79,15 +82,15 @@ class Cause(StrEnum):
 @final
 @dataclass(frozen=True, slots=True)
 class JobKind:
-    """What sort of Job it is: words for messages.
+    """What the messages about a kind of Job say.
 
     Attributes:
-        word: what it does.
-        container: name of the container whose output counts.
-        image_remedy: what helps against an image that is not there.
-        access_remedy: what helps against a registry that refuses.
-        env_remedy: what helps against a Secret or ConfigMap that is not there.
-        hang: what it may be that has not ended in time.
+        word: what the Job does, such as ``download``.
+        container: name of the container whose exit code and log count.
+        image_remedy: against an image that does not exist.
+        access_remedy: against a registry that denies access.
+        env_remedy: against a Secret or ConfigMap that does not exist.
+        hang: why the Job may have exceeded its deadline.
     """
 
     word: str
@@ -101,46 +104,37 @@ class JobKind:
 @final
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """The Job exists, and no container of it has started. ``message`` says on what it waits, if known."""
+    """The Job exists, and none of its containers has started.
+
+    Attributes:
+        message: what it waits for, if known.
+        requeue_after: seconds after which the answer may change without an event; None for never.
+        without_pod: whether a pod is overdue.
+    """
 
     message: str = ""
-    look_again_after: float | None = None
-    """Seconds after which the answer may change by itself; None: only an event changes it."""
-    podless: bool = False
-    """Whether it should have had a pod long ago."""
+    requeue_after: float | None = None
+    without_pod: bool = False
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A container of the Job runs, or ran and is tried again."""
+    """A container of the Job runs, or has run and is retried."""
 
     message: str = ""
-    look_again_after: float | None = None
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class NeedsLog:
-    """The log of this pod decides."""
-
-    pod: str
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class NeedsPods:
-    """The Job has ended, and its pods have to be read from the server itself to say how."""
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """It failed; ``message`` says why and what would help.
+    """The Job failed.
 
     Attributes:
-        cause: at which point.
-        detail: Kubernetes' word for how the container, the pod or the Job ended, such as ``OOMKilled``.
+        message: cause and remedy.
+        cause: the point at which it failed.
+        detail: the reason that Kubernetes gives for the end of the container, the pod or the Job, such as
+            ``OOMKilled``.
     """
 
     message: str
@@ -149,31 +143,31 @@ class Failed:
 
 
 def judge_incomplete(
-    kind: JobKind,
-    job: Object[Job],
-    pods: Sequence[Object[Pod]],
-    *,
-    log: PodLog | None,
-    now: datetime,
-    pods_read: bool = True,
-) -> Waiting | Running | NeedsPods | NeedsLog | Failed:
-    """How a Job of any kind is going that has not completed; see :func:`judge`."""
-    ended, ordered = job.view.ended, newest_first(pods)
-    if ended is not None:
-        return _failed(kind, ended, ordered, log, pods_read=pods_read)
-    for pod in ordered:
+    kind: JobKind, job: ObservedJob, now: datetime
+) -> Waiting | Running | NeededRead | Failed:
+    """How a Job is going that is not Complete.
+
+    Args:
+        kind: for messages, and for the container that counts.
+        job: the Job, with what was read about it.
+        now: the time, aware; compared with the creation of pods for grace periods.
+    """
+    view, pods = job.job.view, job.newest_first()
+    if view.ended is not None:
+        return _failed(kind, view.ended, job, pods)
+    for pod in pods:
         if not pod.meta.deleting and pod.view.status.phase in {"", "Pending"}:
             outcome = _pending(kind, pod, now)
             if outcome != Waiting():
                 return outcome
             break
-    if job.view.status.failed:
-        attempts = "1 attempt" if job.view.status.failed == 1 else f"{job.view.status.failed} attempts"
-        return Running(clip(f"{attempts} failed, trying again{_last_end(kind, ordered)}", 1024))
-    # A pod that failed has run; the Job's own count follows a moment later.
-    if any(pod.view.status.phase in {"Running", "Succeeded", "Failed"} for pod in ordered):
+    if view.status.failed:
+        attempts = "1 attempt" if view.status.failed == 1 else f"{view.status.failed} attempts"
+        return Running(clip(f"{attempts} failed, trying again{_last_end(kind, pods)}", 1024))
+    # A pod that failed has run; the count in the Job's status follows a moment later.
+    if any(pod.view.status.phase in {"Running", "Succeeded", "Failed"} for pod in pods):
         return Running()
-    return Waiting() if pods or job.view.status.active else _without_pod(job, now)
+    return Waiting() if pods or view.status.active else _without_pod(job.job, now)
 
 
 def _without_pod(job: Object[Job], now: datetime) -> Waiting:
@@ -182,42 +176,40 @@ def _without_pod(job: Object[Job], now: datetime) -> Waiting:
         return Waiting()
     left = (POD_GRACE - (now - created)).total_seconds()
     if left > 0:
-        return Waiting(look_again_after=left)
+        return Waiting(requeue_after=left)
     text = (
-        "no pod is made for it: likely a quota, a LimitRange or a policy of the namespace refuses the pod;"
-        f" kubectl -n {meta.namespace} describe job {meta.name} tells what does"
+        "no pod has been created for it; a quota, a LimitRange or a policy of the namespace probably rejects the pod:"
+        f" kubectl -n {meta.namespace} describe job {meta.name} shows which"
     )
-    return Waiting(text, podless=True)
+    return Waiting(text, without_pod=True)
 
 
 def _last_end(kind: JobKind, pods: Sequence[Object[Pod]]) -> str:
-    """How the last attempt ended, as far as its pod tells: nobody should have to wait for the last one to know."""
+    """How the last attempt ended, as far as its pod says, so that the cause is visible before the last attempt."""
     for pod in pods:
         end = pod.view.terminated(kind.container)
         if end is not None and end.exit_code:
-            why = f" ({end.reason})" if end.reason not in {"", "Error"} else ""
             tail = last_lines(end.message.encode())
-            return f"; the last ended with exit code {end.exit_code}{why}" + (f": {tail}" if tail else "")
+            return f"; the last ended with exit code {_exit(end)}" + (f": {tail}" if tail else "")
     return ""
 
 
-def newest_first(pods: Sequence[Object[Pod]]) -> list[Object[Pod]]:
-    """The pods by creation, the newest first; by name where that is equal."""
-    return sorted(pods, key=lambda pod: (pod.meta.creation_timestamp, pod.meta.name), reverse=True)
+def _exit(end: StateTerminated) -> str:
+    return f"{end.exit_code} ({end.reason})" if end.reason not in {"", "Error"} else str(end.exit_code)
 
 
 def _failed(
-    kind: JobKind, ended: Condition, pods: Sequence[Object[Pod]], log: PodLog | None, *, pods_read: bool
-) -> NeedsPods | NeedsLog | Failed:
+    kind: JobKind, ended: Condition, job: ObservedJob, pods: Sequence[Object[Pod]]
+) -> NeededRead | Failed:
     for pod in pods:
         end = pod.view.terminated(kind.container)
         if end is None or end.exit_code == 0:
             continue
-        if log is None or log.pod != pod.meta.name:
-            return NeedsLog(pod.meta.name)
-        return _container_failed(kind, end, log)
-    if not pods_read:
-        return NeedsPods()
+        if job.log is None or job.log.pod != pod.meta.name:
+            return job.read_log(pod, kind.container)
+        return _container_failed(kind, end, job.log)
+    if not job.pods_read:
+        return job.list_pods()
     for pod in pods:
         if pod.view.status.reason or pod.view.status.message:
             detail = ": ".join(filter(None, (pod.view.status.reason, pod.view.status.message)))
@@ -232,10 +224,9 @@ def _failed(
 
 def _container_failed(kind: JobKind, end: StateTerminated, log: PodLog) -> Failed:
     tail = last_lines(log.data or b"") or last_lines(end.message.encode())
-    why = f" ({end.reason})" if end.reason not in {"", "Error"} else ""
     hint = "; give the container more memory" if end.reason == "OOMKilled" else ""
     return Failed(
-        f"the {kind.word} container ended with exit code {end.exit_code}{why}{hint}."
+        f"the {kind.word} container ended with exit code {_exit(end)}{hint}."
         + (f" Last lines of its log: {tail}" if tail else " Its log is empty."),
         Cause.CONTAINER,
         end.reason,
@@ -249,13 +240,13 @@ def _pending(kind: JobKind, pod: Object[Pod], now: datetime) -> Waiting | Failed
             continue
         message = waiting.message
         if waiting.reason == "InvalidImageName":
-            text = f"{item.image!r} is no valid image name; {kind.image_remedy}"
+            text = f"{item.image!r} is not a valid image name; {kind.image_remedy}"
             return Failed(text, Cause.IMAGE, waiting.reason)
         if waiting.reason in _PULL_REASONS:
             problem, grace = _pull_problem(kind, item.image, waiting.reason, message)
             return _after_grace(pod, problem, grace, now)
         if waiting.reason in _CONFIG_REASONS:
-            text = f"the container cannot be set up: {message or waiting.reason}"
+            text = f"the container cannot be created: {message or waiting.reason}"
             if not any(word in message.lower() for word in _ABSENT):
                 return Failed(clip(text, 1024), Cause.SETUP, waiting.reason)
             problem = Failed(f"{text}; {kind.env_remedy}", Cause.SETUP, waiting.reason)
@@ -263,30 +254,29 @@ def _pending(kind: JobKind, pod: Object[Pod], now: datetime) -> Waiting | Failed
     for condition in pod.view.status.conditions or ():
         if condition.type == "PodScheduled" and condition.status == "False":
             detail = condition.message or condition.reason or "no reason given"
-            problem = Failed(
-                f"no node takes the {kind.word} pod: {detail}", Cause.PLACEMENT, condition.reason
-            )
+            text = f"the {kind.word} pod cannot be scheduled: {detail}"
+            problem = Failed(text, Cause.PLACEMENT, condition.reason)
             return _after_grace(pod, problem, UNSCHEDULABLE_GRACE, now)
     return Waiting()
 
 
 def _pull_problem(kind: JobKind, image: str, reason: str, message: str) -> tuple[Failed, timedelta]:
-    """What is wrong with a pull, and how long it may pass by itself."""
+    """Why a pull fails, and the grace period of that cause."""
     lower = message.lower()
     detail = clip(message, 400) or reason
-    now = timedelta(0)
-    # Registries answer "not found or access denied" to the unauthorized: a refusal is the better guess.
-    if any(word in lower for word in _REFUSED):
-        text = f"the registry refused to give image {image!r}: {detail}. {_sentence(kind.access_remedy)}"
-        return Failed(text, Cause.IMAGE, reason), now
+    at_once = timedelta(0)
+    # Registries answer "not found or access denied" to clients without access, so this is tested first.
+    if any(word in lower for word in _DENIED):
+        text = f"the registry refused access to image {image!r}: {detail}. {_sentence(kind.access_remedy)}"
+        return Failed(text, Cause.IMAGE, reason), at_once
     if any(word in lower for word in _NOT_FOUND):
         text = f"image {image!r} was not found: {detail}. {_sentence(kind.image_remedy)}"
-        return Failed(text, Cause.IMAGE, reason), now
+        return Failed(text, Cause.IMAGE, reason), at_once
     text = f"image {image!r} cannot be pulled: {detail}"
     if reason == "ErrImagePull" or "ErrImagePull" in message:
         return Failed(text, Cause.IMAGE, reason), PULL_GRACE
-    # Back-off without a cause: the kubelet has tried and failed before, and the message says no more.
-    return Failed(f"{text}. Check the image name; {kind.access_remedy}", Cause.IMAGE, reason), now
+    # Back-off without a cause: the kubelet has failed before, and the message does not say why.
+    return Failed(f"{text}. Check the image name; {kind.access_remedy}", Cause.IMAGE, reason), at_once
 
 
 def _sentence(text: str) -> str:
@@ -294,7 +284,7 @@ def _sentence(text: str) -> str:
 
 
 def _after_grace(pod: Object[Pod], problem: Failed, grace: timedelta, now: datetime) -> Waiting | Failed:
-    """The problem once the pod is older than ``grace``; until then still waiting, with its message."""
+    """The problem once the pod is older than ``grace``; until then Waiting, with its message."""
     problem = replace(problem, message=clip(problem.message, 1024))
     if not grace:
         return problem

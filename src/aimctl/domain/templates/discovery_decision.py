@@ -27,7 +27,8 @@ from typing import TYPE_CHECKING, Any, final
 
 from aimctl.domain import conditions
 from aimctl.domain.events import EventWish
-from aimctl.domain.jobs.outcome import Failed, NeedsLog, NeedsPods, Running, Waiting
+from aimctl.domain.jobs.outcome import Failed, Running, Waiting
+from aimctl.domain.plan import List, ReadLog
 from aimctl.domain.status_slice import StatusSlice
 from aimctl.domain.templates.discovery_job import CONTAINER, DiscoveryInput, job_name, manifest
 from aimctl.domain.templates.discovery_outcome import LogLost, Succeeded, judge
@@ -204,12 +205,12 @@ def _with_job(  # noqa: PLR0911 - one for each outcome
     if job.deleting and not job.finished:
         text = f"discovery Job {job.name} is being deleted; another one follows"
         return DiscoveryDecision(_unanswered(seen, AWAITING_DISCOVERY, text), delete_jobs=stale)
-    outcome = judge(job.job, job.pods, log=job.log, now=seen.now, pods_read=job.pods_read)
+    outcome = judge(job, now=seen.now)
     match outcome:
-        case NeedsPods():
+        case List():
             meta = job.meta
             return DiscoveryDecision(None, read_pods=PodsRequest(meta.name, meta.namespace, meta.uid))
-        case NeedsLog():
+        case ReadLog():
             return DiscoveryDecision(None, read_log=LogRequest(job.name, job.meta.namespace, outcome.pod))
         case Waiting() | Running():
             waits = isinstance(outcome, Waiting)
@@ -220,7 +221,7 @@ def _with_job(  # noqa: PLR0911 - one for each outcome
             return DiscoveryDecision(
                 _unanswered(seen, reason, text),
                 delete_jobs=stale,
-                look_again_after=outcome.look_again_after,
+                look_again_after=outcome.requeue_after if isinstance(outcome, Waiting) else None,
             )
         case LogLost():
             text = f"{outcome.message}; discovery runs again"
@@ -327,11 +328,11 @@ def _hopeless(seen: TemplateObservation) -> tuple[tuple[JobDeletion, ...], float
     for job in seen.jobs:
         if job.finished or job.deleting:
             continue
-        outcome = judge(job.job, job.pods, log=job.log, now=seen.now, pods_read=job.pods_read)
+        outcome = judge(job, now=seen.now)
         if isinstance(outcome, Failed):
             deletions.append(_deletion(job))
-        elif isinstance(outcome, Waiting) and outcome.look_again_after is not None:
-            waits.append(outcome.look_again_after)
+        elif isinstance(outcome, Waiting) and outcome.requeue_after is not None:
+            waits.append(outcome.requeue_after)
     return tuple(deletions), min(waits, default=None)
 
 

@@ -1,36 +1,31 @@
 """How a discovery Job is going: as any Job, and with the result that its log holds once it is complete.
 
 Contract:
-    * :func:`judge` is called with what the cache knows, and asks for pods or a log with
-      :class:`~aimctl.domain.jobs.outcome.NeedsPods` and :class:`~aimctl.domain.jobs.outcome.NeedsLog`; see
-      :mod:`aimctl.domain.jobs.outcome`.
+    * :func:`judge` decides from what the cache knows. Where that is not enough it returns the read that is needed, as
+      :func:`aimctl.domain.jobs.outcome.judge_incomplete` does.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, TypeAlias, final
 
 from aimctl.domain.jobs.outcome import (
     Cause,
     Failed,
     JobKind,
-    NeedsLog,
-    NeedsPods,
+    NeededRead,
     Running,
     Waiting,
     judge_incomplete,
-    newest_first,
 )
 from aimctl.domain.templates.discovery_job import CONTAINER
 from aimctl.domain.templates.discovery_output import DiscoveryError, DiscoveryResult, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from datetime import datetime
 
-    from aimctl.domain.jobs.observed import PodLog
-    from aimctl.kubetypes import Job, Object, Pod
+    from aimctl.domain.jobs.observed import ObservedJob
 
 __all__ = ["DISCOVERY_JOB", "LogLost", "Outcome", "Succeeded", "judge"]
 
@@ -60,40 +55,26 @@ class LogLost:
     message: str
 
 
-Outcome = Waiting | Running | NeedsPods | NeedsLog | Succeeded | Failed | LogLost
+Outcome: TypeAlias = Waiting | Running | NeededRead | Succeeded | Failed | LogLost
 
 
-def judge(
-    job: Object[Job],
-    pods: Sequence[Object[Pod]],
-    *,
-    log: PodLog | None,
-    now: datetime,
-    pods_read: bool = True,
-) -> Outcome:
+def judge(job: ObservedJob, *, now: datetime) -> Outcome:
     """How a discovery Job is going.
 
     Args:
-        job: the Job.
-        pods: its pods, in any order.
-        log: what reading the log gave, after :class:`NeedsLog`; None before.
-        now: the time, aware; compared with pods' creation for grace periods.
-        pods_read: whether ``pods`` were read from the server after the Job was, and not from a cache.
+        job: the Job, with what was read about it.
+        now: the time, aware; compared with the creation of pods for grace periods.
     """
-    ended = job.view.ended
-    if ended is not None and ended.type == "Complete":
-        return _completed(newest_first(pods), log, pods_read=pods_read)
-    return judge_incomplete(DISCOVERY_JOB, job, pods, log=log, now=now, pods_read=pods_read)
+    return _completed(job) if job.job.view.complete else judge_incomplete(DISCOVERY_JOB, job, now)
 
 
-def _completed(pods: Sequence[Object[Pod]], log: PodLog | None, *, pods_read: bool) -> Outcome:
-    done = [pod for pod in pods if pod.view.status.phase == "Succeeded"]
-    if not done and not pods_read:
-        return NeedsPods()
+def _completed(job: ObservedJob) -> NeededRead | Succeeded | Failed | LogLost:
+    done = [pod for pod in job.newest_first() if pod.view.status.phase == "Succeeded"]
     if not done:
-        return LogLost("the Job is complete, but its pod is gone")
+        return LogLost("the Job is complete, but its pod is gone") if job.pods_read else job.list_pods()
+    log = job.log
     if log is None or log.pod not in {pod.meta.name for pod in done}:
-        return NeedsLog(done[0].meta.name)
+        return job.read_log(done[0], CONTAINER)
     if log.data is None:
         return LogLost(f"the log of pod {log.pod} is gone")
     parsed = parse(log.data)

@@ -1,0 +1,47 @@
+"""Observing the Jobs that an object owns: from the cache, with the reads that a decision asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aimctl.domain.jobs.observed import ObservedJob, list_pods
+from aimctl.domain.plan import Known
+from aimctl.kubetypes.builtin import JOBS, PODS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aimctl.domain.jobs.observed import PodLog
+    from aimctl.kubetypes import Job, Object
+    from aimctl.runtime.cache import Cache
+
+__all__ = ["owned_jobs"]
+
+
+def owned_jobs(
+    cache: Cache,
+    owner_uid: str,
+    *,
+    known: Known = Known(),  # noqa: B008 - immutable
+    log_of: Callable[[str], PodLog | None] = lambda _: None,
+) -> tuple[ObservedJob, ...]:
+    """The Jobs whose controller has this UID, each with its pods.
+
+    Args:
+        cache: Jobs and pods are declared in it with the index ``owner``.
+        owner_uid: of the owning object.
+        known: a pod list among its reads replaces the pods of the cache.
+        log_of: the log that was read of the pod with a UID; None if it was not read.
+    """
+    return tuple(_observed(cache, job, known, log_of) for job in cache.by_index(JOBS, "owner", owner_uid))
+
+
+def _observed(
+    cache: Cache, job: Object[Job], known: Known, log_of: Callable[[str], PodLog | None]
+) -> ObservedJob:
+    listed = known.reads.get(list_pods(job))
+    found = listed.objects if listed is not None else cache.by_index(PODS, "owner", job.meta.uid)
+    pods = tuple(pod for pod in found if any(owner.uid == job.meta.uid for owner in pod.meta.owners))
+    logs = (log_of(pod.meta.uid) for pod in pods)
+    log = next((item for item in logs if item is not None), None)
+    return ObservedJob(job, pods, log, pods_read=listed is not None)
