@@ -1,7 +1,7 @@
-"""Conditions: aspects of an object's state that several writers keep in one list, each its own types.
+"""Conditions of a status, a list in which each writer owns the types that it writes.
 
-Invariant: ``lastTransitionTime`` moves only when ``status`` takes another value; a condition that says the
-same as before is the same, byte for byte.
+Invariant: ``lastTransitionTime`` changes only when ``status`` changes. A condition built again from the same facts is
+equal to the one before.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ __all__ = ["MAX_MESSAGE", "clip", "condition", "find", "rfc3339"]
 Status = Literal["True", "False", "Unknown"]
 
 MAX_MESSAGE = 2048
-"""Characters of a message; the API allows 32768, but every watcher of the object would carry them."""
+"""Characters of a message. The API allows 32768, but every watch of the object transfers them."""
 
 
 def find(conditions: Iterable[Condition], type_: str) -> Condition | None:
-    """The condition of this type."""
+    """The condition of this type; None if there is none."""
     return next((item for item in conditions if item.type == type_), None)
 
 
@@ -38,16 +38,16 @@ def condition(
     generation: int,
     now: str,
 ) -> dict[str, Any]:
-    """A condition as JSON, with the transition time carried over from ``previous`` unless the status changed.
+    """A condition as JSON. It keeps the transition time that it has in ``previous`` unless its status changes.
 
     Args:
-        previous: the object's conditions so far, of all types.
-        type_: what the condition is about.
+        previous: the conditions of the object so far, of all types.
+        type_: the type of the condition.
         status: "True", "False" or "Unknown".
         reason: one CamelCase word.
-        message: a sentence; cut to :data:`MAX_MESSAGE`; the reason stands in for an empty one.
-        generation: the generation of the spec that this was worked out from.
-        now: the time in RFC 3339, used when the status is new.
+        message: a sentence, cut to :data:`MAX_MESSAGE`. An empty one is replaced by the reason.
+        generation: the generation of the spec that was observed.
+        now: the time in RFC 3339, used if the status is new.
     """
     before = find(previous, type_)
     same = before is not None and before.status == status and before.last_transition_time
@@ -55,7 +55,7 @@ def condition(
         "type": type_,
         "status": status,
         "reason": reason,
-        # Never empty: kube-apiserver 1.20 turns an applied "" into null, which the schema then refuses.
+        # Never empty: kube-apiserver 1.20 turns an applied "" into null, which the schema then rejects.
         "message": clip(message or reason, MAX_MESSAGE),
         "observedGeneration": generation,
         "lastTransitionTime": before.last_transition_time if before is not None and same else now,
@@ -63,7 +63,7 @@ def condition(
 
 
 def clip(text: str, limit: int) -> str:
-    """``text`` in at most ``limit`` characters, with a mark where it was cut."""
+    """``text`` cut to ``limit`` characters; a cut text ends with ``...``."""
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 

@@ -1,7 +1,7 @@
-"""Pieces of foreign values for messages: short, on one line, printable, and without what looks like a password.
+"""Excerpts of untrusted values for messages: short, on one line, printable, credentials masked.
 
-Who may read a status or an Event may read these; who may read logs are others, and fewer. Masks know the usual
-spellings of credentials. They are a second fence and no promise: a program must not log its credentials.
+More people may read a status or an Event than may read logs. The masks cover the usual spellings of credentials. They
+are an additional safeguard, not a guarantee: a program must not log its credentials.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["excerpt", "last_lines", "masked", "printable"]
 
 MAX_EXCERPT = 160
 
-# The last word of a name: a tokenizer and a number of tokens are none, and neither are the special ones of a model.
+# The last word of the name of a credential. "tokenizer", counts of tokens and the special tokens of a model are not.
 _WORD = (
     r"(?:(?<!bos_)(?<!eos_)(?<!pad_)(?<!unk_)token|secret|passw(?:or)?d|passphrase|credential|signature"
     r"|(?:api|access|secret|private)[_-]?key)"
@@ -24,9 +24,9 @@ _WORD = (
 _NAME = rf"(?<![\w-])[\w-]{{0,40}}{_WORD}"
 _VALUE = r"[^\s'\"&,;|*\\]"
 _MASKS: tuple[tuple[re.Pattern[str], str], ...] = (
-    # Of a URL: who:password@
+    # In a URL: user:password@
     (re.compile(r"(?<=://)[^\s/]{1,512}@"), "***@"),
-    # Tokens that tell by their beginning whose they are; JSON Web Tokens (RFC 7519) among them.
+    # Tokens with a known prefix, such as JSON Web Tokens (RFC 7519).
     (
         re.compile(
             r"\b(hf_|gh[opsu]_|github_pat_|glpat-|nvapi-|xox[abp]-|sk-|AKIA|ASIA|eyJ)[A-Za-z0-9_.-]{8,}",
@@ -34,7 +34,7 @@ _MASKS: tuple[tuple[re.Pattern[str], str], ...] = (
         ),
         r"\1***",
     ),
-    # HTTP's Authorization.
+    # The HTTP header Authorization.
     (
         re.compile(r"(\bauthorization['\"]?\s{0,2}[:=]\s{0,2}['\"]?\w{1,20}\s{1,2})[^\s'\"]+", re.IGNORECASE),
         r"\1***",
@@ -50,13 +50,13 @@ _MASKS: tuple[tuple[re.Pattern[str], str], ...] = (
         ),
         r"\1***",
     ),
-    # Names with a value in quotes, such as password="two words"
+    # Names with a quoted value, such as password="two words"
     (re.compile(rf"({_NAME}\s{{0,2}}[=:]\s{{0,2}})(['\"])(?:(?!\2).)+", re.IGNORECASE), r"\1\2***"),
     # HF_TOKEN=..., ?X-Amz-Signature=..., --token=...
     (re.compile(rf"({_NAME}=){_VALUE}+", re.IGNORECASE), r"\1***"),
     # --hf-token ...
     (re.compile(rf"(--[\w-]{{0,40}}{_WORD}\s{{1,2}})(?!-){_VALUE}+", re.IGNORECASE), r"\1***"),
-    # password: ..., aws_secret_access_key = ...; words of a sentence, addresses and paths are none
+    # password: ..., aws_secret_access_key = ...; but not words of a sentence, addresses and paths
     (
         re.compile(
             rf"({_NAME}\s{{0,2}}[=:]\s{{1,2}})(?!\w{{1,10}}://|[/~.])(?={_VALUE}*\d|{_VALUE}{{16}}){_VALUE}{{4,}}",
@@ -68,7 +68,7 @@ _MASKS: tuple[tuple[re.Pattern[str], str], ...] = (
 
 
 def excerpt(value: Any) -> str:
-    """A value as JSON, a text as Python writes it, cut; whatever the value is."""
+    """A value as JSON, or a text as a Python literal, cut to one line. It never raises."""
     try:
         text = repr(value) if isinstance(value, str) else json.dumps(value)
     except (TypeError, ValueError, RecursionError):
@@ -77,7 +77,7 @@ def excerpt(value: Any) -> str:
 
 
 def last_lines(output: bytes, lines: int = 5, limit: int = 600) -> str:
-    """The end of a log for a message: the last non-empty lines joined by `` | ``, masked, made printable and cut."""
+    """The end of a log: the last non-empty lines, joined by `` | ``, masked, printable and cut to ``limit``."""
     text = masked(output[-8 * limit :].decode("utf-8", errors="replace"))
     kept = [printable(line.strip()) for line in text.splitlines() if line.strip()][-lines:]
     joined = " | ".join(kept)
@@ -85,12 +85,12 @@ def last_lines(output: bytes, lines: int = 5, limit: int = 600) -> str:
 
 
 def masked(text: str) -> str:
-    """``text`` with ``***`` in place of what looks like credentials."""
+    """``text`` with everything that looks like a credential replaced by ``***``."""
     for pattern, mask in _MASKS:
         text = pattern.sub(mask, text)
     return text
 
 
 def printable(text: str) -> str:
-    """``text`` with a mark in place of each character that could move a cursor or break a line."""
+    """``text`` with every unprintable character, such as a line break, replaced by U+FFFD."""
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

@@ -1,10 +1,10 @@
-"""Which GPU models a cluster's nodes offer, worked out from node labels.
+"""GPU models that nodes offer, from the labels of the nodes.
 
-Contract: :func:`models_of` maps one node's labels to normalised GPU models, :func:`normalise` maps any way
-to write a model to that form, so that ``Instinct MI300X`` in a template meets device id ``74a1`` on a node.
+Contract: :func:`models_of` returns the normalised GPU models of one node. :func:`normalise` maps every spelling of a
+model to one form, so ``Instinct MI300X`` in a template matches the device ID ``74a1`` of a node.
 
-Sources: device ids are the PCI ids that AMD's node labeller writes; product texts come from NVIDIA's GPU
-feature discovery, such as ``NVIDIA-A100-SXM4-40GB``.
+Sources: the device IDs are the PCI IDs that AMD's node labeller writes. The product names are those that NVIDIA's GPU
+feature discovery writes, such as ``NVIDIA-A100-SXM4-40GB``.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ AMD_DEVICE_IDS: Mapping[str, str] = MappingProxyType({
     "75a0": "MI350X", "75b0": "MI350X",
     "75a3": "MI355X", "75b3": "MI355X",
 })  # fmt: skip
-"""PCI device id -> model."""
+"""PCI device ID -> model."""
 
 _DEVICE_ID = ("amd.com/gpu.device-id", "beta.amd.com/gpu.device-id")
 _TEXT = (
@@ -55,10 +55,10 @@ _FORM_FACTOR = re.compile(r"SXM[0-9]?|PCIE|NVL[0-9]*|OAM|HBM[0-9]E?|HGX|DGX|MIG|
 
 
 def normalise(text: str) -> str:
-    """The model in a product text: upper case, without vendor, form factor and memory; "" for blank text.
+    """The model in a product name: upper case, without vendor, form factor and memory; "" for blank text.
 
-    Texts without a word that looks like a model come back in upper case, joined by dashes, so that equal
-    texts still meet. Normalising twice changes nothing.
+    A text without a word that looks like a model is returned in upper case, its words joined by dashes. The function is
+    idempotent.
     """
     words = [word for word in re.split(r"[^A-Z0-9.]+", text.upper()) if word]
     for word in words:
@@ -67,7 +67,7 @@ def normalise(text: str) -> str:
     useful = [word for word in words if word not in _NOISE and not _FORM_FACTOR.fullmatch(word)]
     for position, word in enumerate(useful):
         if _WORD.fullmatch(word):
-            # "RTX 4090": the number alone says too little
+            # "RTX 4090": the number alone is ambiguous
             if word.isdigit():
                 return "".join(useful[max(0, position - 1) : position + 1])
             return word
@@ -75,10 +75,10 @@ def normalise(text: str) -> str:
 
 
 def models_of(labels: Mapping[str, str]) -> frozenset[str]:
-    """The GPU models one node offers, normalised.
+    """The normalised GPU models of a node.
 
-    Counted labels (``amd.com/gpu.device-id.74a1=8``) count when their number is not zero. Unknown device
-    ids and families that name no model say nothing.
+    Labels with a count (``amd.com/gpu.device-id.74a1=8``) are ignored if the count is zero. Unknown device IDs, and
+    families that are not the name of a model, are ignored.
     """
     found: set[str] = set()
     for key, value in labels.items():
@@ -99,7 +99,7 @@ def models_of(labels: Mapping[str, str]) -> frozenset[str]:
 
 
 def resource_name(model: str) -> str:
-    """The extended resource a pod asks for to get this model: AMD's for Instinct cards, else NVIDIA's."""
+    """The extended resource that pods request for this model: AMD's for Instinct models, otherwise NVIDIA's."""
     return "amd.com/gpu" if _INSTINCT.fullmatch(normalise(model)) else "nvidia.com/gpu"
 
 

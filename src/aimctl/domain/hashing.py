@@ -1,7 +1,7 @@
-"""Hashes that are the same on every machine and in every version: canonical JSON, then SHA-256.
+"""Stable hashes: SHA-256 of canonical JSON, the same on every machine and in every version.
 
-Canonical means: keys sorted, no spaces, UTF-8, no NaN. Two values have one hash if and only if they are
-equal JSON, except that 1 and 1.0 differ.
+In canonical JSON keys are sorted; there are no spaces and no NaN; the encoding is UTF-8. Values that are equal as JSON
+have the same hash, except that 1 and 1.0 differ.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ __all__ = ["canonical_json", "digest", "stored_size"]
 
 
 def canonical_json(value: Any) -> bytes:
-    """The one way to write ``value`` as JSON.
+    """``value`` as canonical JSON.
 
     Raises:
         ValueError: NaN, infinity, a lone surrogate in a text, or a value that contains itself.
-        TypeError: something that JSON does not have.
+        TypeError: a value of a type that JSON does not have.
     """
     return json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
@@ -26,12 +26,12 @@ def canonical_json(value: Any) -> bytes:
 
 
 def digest(value: Any) -> str:
-    """SHA-256 over the canonical JSON, as 64 hex characters."""
+    """SHA-256 of the canonical JSON, as 64 hexadecimal digits."""
     return sha256(canonical_json(value)).hexdigest()
 
 
 def stored_size(value: Any) -> int:
-    """Bytes of a value in etcd, where three characters of HTML take six bytes each: Go's encoder escapes them.
+    """Size of a value in etcd, in bytes. Go's encoder escapes ``<``, ``>`` and ``&`` with six bytes each.
 
     Raises:
         ValueError, TypeError, RecursionError: as :func:`canonical_json`.

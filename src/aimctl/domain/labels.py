@@ -1,14 +1,14 @@
-"""Which labels go along from a resource to what is made for it.
+"""Label propagation: labels of a resource that are copied to the objects created for it.
 
 Contract:
-    * A label goes along when label propagation is enabled and its key fits one of the patterns, in which ``*`` stands
-      for any run of characters, ``/`` included, and everything else for itself.
-    * Never: keys of our own prefix and of Kubernetes' own, which mean something about the one object they stand on (a
-      copied ``derived-template`` or ``job-name`` would be a lie, and some the API server refuses). Of Kubernetes' the
-      recommended ``app.kubernetes.io/`` ones are the exception.
-    * Whoever makes an object sets its own labels after these, so they win.
+    * A label is copied if label propagation is enabled and its key matches one of the patterns. In a pattern, ``*``
+      matches any sequence of characters, including ``/``; every other character matches itself.
+    * Labels with the prefix of this API group or with a prefix of Kubernetes are never copied, because they describe
+      the object that has them: a copied ``derived-template`` or ``job-name`` would be wrong, and the API server rejects
+      some. The recommended labels ``app.kubernetes.io/...`` are an exception.
+    * The labels that the operator itself sets take precedence.
 
-Invariant: the time is linear in the length of key and pattern; a pattern full of ``*`` costs no more.
+Invariant: matching takes time linear in the lengths of key and pattern, however many ``*`` the pattern has.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ _RESERVED = frozenset({"job-name", "controller-uid", "pod-template-hash", "contr
 
 
 def propagated(labels: Mapping[str, str], config: RuntimeConfigSpec) -> dict[str, str]:
-    """The labels of a resource that go along under this runtime config."""
-    wish = config.label_propagation
-    if wish is None or not wish.enabled:
+    """The labels of a resource that are copied under this runtime config."""
+    propagation = config.label_propagation
+    if propagation is None or not propagation.enabled:
         return {}
     return {
         key: value
         for key, value in labels.items()
-        if not _reserved(key) and any(fits(key, pattern) for pattern in wish.match)
+        if not _reserved(key) and any(fits(key, pattern) for pattern in propagation.match)
     }
 
 
 def fits(key: str, pattern: str) -> bool:
-    """Whether the whole key is what the pattern says."""
+    """Whether the whole key matches the pattern."""
     first, *rest = pattern.split("*")
     if not rest:
         return key == pattern
@@ -51,7 +51,7 @@ def fits(key: str, pattern: str) -> bool:
         return False
     at, end = len(first), len(key) - len(last)
     for part in middle:
-        # The leftmost place leaves most room for the rest: no other needs to be tried.
+        # The leftmost match leaves most of the key for the rest, so no other needs to be tried.
         at = key.find(part, at, end)
         if at < 0:
             return False

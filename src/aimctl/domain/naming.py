@@ -1,9 +1,9 @@
-"""Names and label values that fit Kubernetes' limits and stay the same for the same thing.
+"""Names and label values within Kubernetes' limits.
 
 Contract:
-    * Nothing here is random: the same input gives the same name, in every process.
-    * A text that fits is kept as it is. One that is cut gets a hash of the whole behind it, so two that were
-      different before are different after (up to a collision of 40 bits of SHA-256).
+    * Names are deterministic: the same input gives the same name in every process.
+    * A text within the limit is returned unchanged. A longer one is cut and ends with 40 bits of the SHA-256 of the
+      whole text, so that different texts stay different.
 """
 
 from __future__ import annotations
@@ -33,32 +33,32 @@ __all__ = [
 ]
 
 MAX_NAME = 63
-"""Longest label value and DNS label: what names of Jobs must fit, since Pods carry them as a label."""
+"""Longest label value and DNS label. Names of Jobs have this limit because their pods have them as a label."""
 
 LABEL_TEMPLATE = "aim.silogen.ai/template"
-"""Label of discovery Jobs and their pods; value: the template's name, see :func:`label_value`."""
+"""Label of discovery Jobs and their pods; the value is :func:`label_value` of the template's name."""
 
 TEMPLATE_ANNOTATION = "aim.silogen.ai/template-name"
-"""Annotation beside the label, with the template's whole name."""
+"""Annotation of discovery Jobs and their pods: the template's full name."""
 
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGED_BY = "aim"
-"""Value of :data:`LABEL_MANAGED_BY` on everything the operator makes."""
+"""Value of :data:`LABEL_MANAGED_BY` on everything that the operator creates."""
 
 LABEL_COMPONENT = "app.kubernetes.io/component"
-"""Label of Jobs, pods and volumes; value: what they are for."""
+"""Label of Jobs, pods and volumes; the value is their purpose."""
 
 DISCOVERY, DOWNLOAD, MODEL_CACHE, INFERENCE = "discovery", "download", "model-cache", "inference"
 
 LABEL_SERVICE = "aim.silogen.ai/service"
-"""Label of what serves for a service; value: the service's name, see :func:`label_value`."""
+"""Label of what is deployed for a service; the value is :func:`label_value` of the service's name."""
 
 LABEL_MODEL_CACHE = "aim.silogen.ai/model-cache"
-"""Label of a model cache's volume, download Jobs and their pods; value: the cache's name, see :func:`label_value`."""
+"""Label of a model cache's volume, download Jobs and their pods; the value is :func:`label_value` of its name."""
 
 LABEL_DERIVED = "aim.silogen.ai/derived-template"
 BASE_ANNOTATION = "aim.silogen.ai/base-template"
-"""On a derived template: the name of the template it was derived from."""
+"""Annotation of a derived template: the name of the template that it was derived from."""
 
 LABEL_AUTO_GENERATED = "aim.silogen.ai/auto-generated"
 
@@ -66,10 +66,10 @@ _HASH = 10
 
 
 def shorten(text: str, limit: int = MAX_NAME) -> str:
-    """``text`` if it has at most ``limit`` characters, else its beginning, a dash and a hash of the whole.
+    """``text`` if it has at most ``limit`` characters, otherwise its beginning, a dash and a hash of the whole text.
 
     Raises:
-        ValueError: ``limit`` leaves no room for a character before the hash.
+        ValueError: ``limit`` leaves no space for a character before the hash.
     """
     if limit < _HASH + 2:
         raise ValueError(f"limit={limit}: a shortened name needs at least {_HASH + 2} characters")
@@ -80,17 +80,17 @@ def shorten(text: str, limit: int = MAX_NAME) -> str:
 
 
 def label_value(name: str) -> str:
-    """An object's name (a DNS subdomain) as a label value of at most 63 characters."""
+    """The name of an object (a DNS subdomain) as a label value of at most 63 characters."""
     return shorten(name)
 
 
 def discovery_job_name(template: str, identity: str) -> str:
-    """``discover-<template>-<hash>`` in 63 characters, a DNS label.
+    """``discover-<template>-<hash>``, a DNS label of at most 63 characters.
 
     Args:
-        template: the template's name; cut to fit, dots become dashes.
-        identity: everything that makes this Job differ from others, as one text. It must contain the
-            template's kind, namespace and name: what is cut here must be in the hash.
+        template: the template's name. It is cut if it is too long, and dots are replaced by dashes.
+        identity: everything that distinguishes this Job from others, as one text. It must contain the kind, namespace
+            and name of the template, because the name of the Job may contain only a part of them.
     """
     suffix = "-" + _hash(identity)
     head = "discover-" + template.replace(".", "-")
@@ -98,7 +98,7 @@ def discovery_job_name(template: str, identity: str) -> str:
 
 
 def derived_template_name(base: str, overrides_digest: str) -> str:
-    """``<base>-ovr-<first 8 hex of the digest>`` in 63 characters; the base is shortened where needed."""
+    """``<base>-ovr-<first 8 hex of the digest>`` with at most 63 characters; a long base is shortened."""
     suffix = f"-ovr-{overrides_digest[:8]}"
     return shorten(base, MAX_NAME - len(suffix)) + suffix
 

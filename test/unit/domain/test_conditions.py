@@ -1,4 +1,4 @@
-"""A condition's transition time moves when its status does, and never otherwise."""
+"""The transition time of a condition changes only with its status."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BEFORE = (
 )
 
 
-def test_a_new_condition_has_the_time_of_now() -> None:
+def test_a_new_condition_has_the_current_time() -> None:
     assert condition((), "Ready", "True", "Done", "all well", generation=3, now="T1") == {
         "type": "Ready",
         "status": "True",
@@ -31,25 +31,25 @@ def test_a_new_condition_has_the_time_of_now() -> None:
     }
 
 
-def test_another_reason_or_message_keeps_the_transition_time() -> None:
+def test_a_changed_reason_or_message_keeps_the_transition_time() -> None:
     changed = condition(BEFORE, "Ready", "False", "New", "new", generation=2, now="T1")
     assert changed["lastTransitionTime"] == "T0"
     assert (changed["reason"], changed["observedGeneration"]) == ("New", 2)
 
 
-def test_another_status_moves_the_transition_time() -> None:
+def test_a_changed_status_changes_the_transition_time() -> None:
     assert (
         condition(BEFORE, "Ready", "True", "Old", "old", generation=1, now="T1")["lastTransitionTime"] == "T1"
     )
     assert condition(BEFORE, "Ready", "Unknown", "Old", generation=1, now="T1")["lastTransitionTime"] == "T1"
 
 
-def test_a_condition_without_a_time_gets_one() -> None:
+def test_a_condition_without_a_transition_time_gets_one() -> None:
     bare = (Condition(type="Ready", status="True"),)
     assert condition(bare, "Ready", "True", "R", generation=1, now="T1")["lastTransitionTime"] == "T1"
 
 
-def test_the_reason_stands_in_for_an_empty_message() -> None:
+def test_an_empty_message_is_replaced_by_the_reason() -> None:
     assert condition((), "Ready", "True", "Done", generation=1, now="T")["message"] == "Done"
 
 

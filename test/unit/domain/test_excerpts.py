@@ -1,4 +1,4 @@
-"""What of a log stands in a message."""
+"""Excerpts of logs in messages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_last_lines_are_short_and_printable(printed: bytes) -> None:
     assert text.isprintable()
 
 
-def test_last_lines_are_the_last_that_say_something() -> None:
+def test_last_lines_skips_empty_lines() -> None:
     assert last_lines(b"1\n2\n3\n\n4\n5\n6\n\n", lines=3) == "4 | 5 | 6"
 
 
@@ -44,7 +44,7 @@ def test_last_lines_are_the_last_that_say_something() -> None:
         ("{'auth': 'bWU6aHVudGVy'}", "{'auth': '***'}"),
     ],
 )  # fmt: skip
-def test_what_looks_like_a_password_is_not_told(said: str, told: str) -> None:
+def test_credentials_are_masked(said: str, told: str) -> None:
     assert last_lines(said.encode()) == told
 
 
@@ -66,15 +66,15 @@ def test_what_looks_like_a_password_is_not_told(said: str, told: str) -> None:
         "password: required",
     ],
 )
-def test_what_tells_the_cause_stays(said: str) -> None:
+def test_text_that_explains_a_failure_is_not_masked(said: str) -> None:
     assert masked(said) == said
 
 
-def test_a_password_across_the_cut_is_masked_too() -> None:
+def test_a_credential_across_the_cut_is_masked() -> None:
     assert "hunter" not in last_lines(b"x" * 100 + b" HF_TOKEN=" + b"hunter" * 99 + b" end")
 
 
 @given(st.text(alphabet="token-_=secret:/@ eyJ.'\"", max_size=500))
-def test_masking_twice_is_masking_once(text: str) -> None:
+def test_masking_is_idempotent(text: str) -> None:
     once = masked(text)
     assert masked(once) == once

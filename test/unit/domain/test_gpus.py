@@ -1,4 +1,4 @@
-"""Node labels and template texts meet in one form of a GPU's name."""
+"""GPU models in node labels and templates are normalised to one spelling."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ from aimctl.domain.gpus import AMD_DEVICE_IDS, models_of, normalise, resource_na
         ("NVIDIA", "NVIDIA"),
     ],
 )
-def test_a_product_text_becomes_its_model(text: str, model: str) -> None:
+def test_a_product_name_is_reduced_to_its_model(text: str, model: str) -> None:
     assert normalise(text) == model
 
 
 @given(st.text(max_size=60))
-def test_normalising_twice_changes_nothing(text: str) -> None:
+def test_normalising_is_idempotent(text: str) -> None:
     assert normalise(normalise(text)) == normalise(text)
 
 
@@ -63,7 +63,7 @@ def test_normalising_twice_changes_nothing(text: str) -> None:
         ({}, set()),
     ],
 )
-def test_a_nodes_labels_say_which_models_it_offers(labels: dict[str, str], models: set[str]) -> None:
+def test_node_labels_give_the_models_that_the_node_offers(labels: dict[str, str], models: set[str]) -> None:
     assert models_of(labels) == models
 
 
@@ -81,7 +81,7 @@ def test_a_nodes_labels_say_which_models_it_offers(labels: dict[str, str], model
         ("MI355X", "75a3 75b3"),
     ],
 )
-def test_each_known_device_id_is_its_model(model: str, ids: str) -> None:
+def test_each_known_device_id_gives_its_model(model: str, ids: str) -> None:
     assert {key for key, value in AMD_DEVICE_IDS.items() if value == model} == set(ids.split())
 
 
@@ -92,7 +92,7 @@ KEYS = st.sampled_from(
 
 
 @given(st.dictionaries(KEYS, st.text(max_size=20)))
-def test_any_labels_give_models_in_the_form_that_templates_are_compared_in(labels: dict[str, str]) -> None:
+def test_all_labels_give_normalised_models(labels: dict[str, str]) -> None:
     assert {normalise(model) for model in models_of(labels)} == models_of(labels)
     assert "" not in models_of(labels)
 
@@ -101,5 +101,5 @@ def test_any_labels_give_models_in_the_form_that_templates_are_compared_in(label
     ("model", "name"),
     [("MI300X", "amd.com/gpu"), ("Instinct MI325X", "amd.com/gpu"), ("H100", "nvidia.com/gpu")],
 )
-def test_pods_ask_for_the_vendors_resource(model: str, name: str) -> None:
+def test_pods_request_the_resource_of_the_vendor(model: str, name: str) -> None:
     assert resource_name(model) == name

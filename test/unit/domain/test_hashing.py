@@ -1,4 +1,4 @@
-"""Equal JSON has one hash, on every machine."""
+"""Equal JSON has the same hash on every machine."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ def test_the_hash_of_a_known_value_never_changes() -> None:
 
 
 @given(st.dictionaries(st.text(), JSON, min_size=2, max_size=5))
-def test_the_order_of_keys_does_not_matter(value: dict[str, object]) -> None:
+def test_the_order_of_keys_does_not_change_the_hash(value: dict[str, object]) -> None:
     assert digest(dict(reversed(value.items()))) == digest(value)
 
 
 @given(JSON)
-def test_nothing_is_lost_in_the_canonical_form(value: object) -> None:
+def test_the_canonical_form_decodes_to_the_same_value(value: object) -> None:
     assert json.loads(canonical_json(value)) == value
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), "\ud800", {"a": [float("nan")]}])
-def test_what_is_no_json_is_refused(value: object) -> None:
+def test_a_value_that_is_not_json_is_an_error(value: object) -> None:
     with pytest.raises(ValueError, match=r"float|surrogate"):
         canonical_json(value)

@@ -1,9 +1,8 @@
-"""Labels go along where a pattern of the runtime config says so, and never those that mean something of their own."""
+"""Label propagation copies the labels that match a pattern of the runtime config, except reserved ones."""
 
 from __future__ import annotations
 
 import re
-from time import perf_counter
 from typing import Any
 
 import pytest
@@ -46,25 +45,24 @@ def config(*match: str, enabled: bool = True) -> RuntimeConfigSpec:
         ("Team", "team", False),
     ],
 )
-def test_a_star_stands_for_any_run_of_characters_and_all_else_for_itself(
+def test_a_star_matches_any_sequence_and_every_other_character_itself(
     key: str, pattern: str, *, expected: bool
 ) -> None:
     assert fits(key, pattern) is expected
 
 
 @given(st.text("ab/.*", max_size=12), st.text("ab/.*", max_size=8))
-def test_patterns_mean_what_the_regular_expression_says(key: str, pattern: str) -> None:
+def test_patterns_match_as_the_equivalent_regular_expression_does(key: str, pattern: str) -> None:
     expression = ".*".join(re.escape(part) for part in pattern.split("*"))
     assert fits(key, pattern) is bool(re.fullmatch(expression, key, re.DOTALL))
 
 
-def test_a_pattern_full_of_stars_takes_no_time() -> None:
-    started = perf_counter()
+def test_a_pattern_with_many_stars_is_matched_without_backtracking() -> None:
+    """With backtracking this test would not end."""
     assert not fits("a" * 317, "*a" * 158 + "b")
-    assert perf_counter() - started < 0.05
 
 
-def test_nothing_goes_along_unless_it_is_enabled_and_matched() -> None:
+def test_no_label_is_copied_unless_propagation_is_enabled_and_a_pattern_matches() -> None:
     labels = {"team": "a", "org.example/x": "1", "other": "2"}
     assert propagated(labels, RuntimeConfigSpec()) == {}
     assert propagated(labels, config("*", enabled=False)) == {}
@@ -88,14 +86,14 @@ def test_nothing_goes_along_unless_it_is_enabled_and_matched() -> None:
         "x.k8s.io/y",
     ],
 )
-def test_labels_that_mean_something_about_one_object_stay_with_it(key: str) -> None:
+def test_reserved_labels_are_not_copied(key: str) -> None:
     assert propagated({key: "1", "team": "a"}, config("*", key)) == {"team": "a"}
 
 
 @pytest.mark.parametrize(
     "key", ["app.kubernetes.io/part-of", "notkubernetes.io/x", "kubernetes.io.example.org/x"]
 )
-def test_recommended_and_foreign_labels_may_go_along(key: str) -> None:
+def test_recommended_labels_and_labels_of_other_domains_are_copied(key: str) -> None:
     assert propagated({key: "1"}, config("*")) == {key: "1"}
 
 
@@ -109,7 +107,7 @@ def job(labels: dict[str, str], *match: str) -> tuple[str, dict[str, Any]]:
     return input_.hash, manifest(seen.template, input_)
 
 
-def test_a_discovery_job_and_its_pods_carry_the_templates_matching_labels() -> None:
+def test_a_discovery_job_and_its_pods_have_the_matching_labels_of_the_template() -> None:
     _, made = job({"org.example/team": "a", "org.example/x": "1", "else": "2"}, "org.example/*")
     for meta in (made["metadata"], made["spec"]["template"]["metadata"]):
         assert meta["labels"]["org.example/team"] == "a"
@@ -117,7 +115,7 @@ def test_a_discovery_job_and_its_pods_carry_the_templates_matching_labels() -> N
         assert "else" not in meta["labels"]
 
 
-def test_the_operators_own_labels_win() -> None:
+def test_labels_of_the_operator_take_precedence() -> None:
     foreign = {
         "app.kubernetes.io/managed-by": "helm",
         "app.kubernetes.io/component": "web",
@@ -128,7 +126,7 @@ def test_the_operators_own_labels_win() -> None:
     assert made["metadata"]["labels"] == plain["metadata"]["labels"]
 
 
-def test_labels_ask_for_no_further_discovery() -> None:
+def test_changed_labels_do_not_cause_another_discovery() -> None:
     before, made = job({"team": "a"}, "*")
     after, other = job({"team": "b"}, "*")
     none, _ = job({}, "*")

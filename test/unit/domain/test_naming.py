@@ -1,4 +1,4 @@
-"""Names fit their limits, stay the same, and never meet."""
+"""Names are within their limits, deterministic and unique."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 
 
 @given(NAMES)
-def test_every_object_name_becomes_a_valid_label_value(name: str) -> None:
+def test_every_object_name_gives_a_valid_label_value(name: str) -> None:
     value = label_value(name)
     assert len(value) <= MAX_NAME
     assert LABEL.fullmatch(value)
@@ -26,7 +26,7 @@ def test_every_object_name_becomes_a_valid_label_value(name: str) -> None:
 
 
 @given(st.lists(st.integers(0, 10**9), min_size=2, max_size=2, unique=True), st.integers(60, 200))
-def test_names_that_differ_only_in_what_is_cut_off_stay_different(ends: list[int], length: int) -> None:
+def test_names_that_differ_only_in_the_part_that_is_cut_stay_different(ends: list[int], length: int) -> None:
     one, other = ("a" * length + str(end) for end in ends)
     assert label_value(one) != label_value(other)
     assert derived_template_name(one, "0" * 64) != derived_template_name(other, "0" * 64)
@@ -40,7 +40,7 @@ def test_a_discovery_job_name_is_a_dns_label_of_at_most_63_characters(template: 
     assert name.startswith("discover-")
 
 
-def test_a_discovery_job_name_shows_the_template_and_a_hash_of_the_identity() -> None:
+def test_a_discovery_job_name_contains_the_template_and_a_hash_of_the_identity() -> None:
     name = discovery_job_name("llama.v1", "a")
     assert re.fullmatch(r"discover-llama-v1-[0-9a-f]{10}", name)
     assert name == discovery_job_name("llama.v1", "a")
@@ -48,16 +48,18 @@ def test_a_discovery_job_name_shows_the_template_and_a_hash_of_the_identity() ->
 
 
 @given(NAMES, st.from_regex("[0-9a-f]{64}", fullmatch=True))
-def test_a_derived_name_fits_and_ends_in_the_overrides_hash(base: str, digest: str) -> None:
+def test_a_derived_name_is_within_the_limit_and_ends_with_the_hash_of_the_overrides(
+    base: str, digest: str
+) -> None:
     name = derived_template_name(base, digest)
     assert len(name) <= MAX_NAME
     assert name.endswith(f"-ovr-{digest[:8]}")
 
 
-def test_a_short_base_stands_whole_in_the_derived_name() -> None:
+def test_a_short_base_is_not_shortened_in_the_derived_name() -> None:
     assert derived_template_name("base-template", "8fa3c921" + "0" * 56) == "base-template-ovr-8fa3c921"
 
 
-def test_a_limit_without_room_for_a_hash_is_refused() -> None:
+def test_a_limit_without_space_for_a_hash_is_an_error() -> None:
     with pytest.raises(ValueError, match="limit=11"):
         shorten("a" * 20, 11)

@@ -1,4 +1,4 @@
-"""A reference leads to the namespaced object, else to the cluster's, else to a reason that names what is missing."""
+"""A reference resolves to the namespaced object, otherwise to the cluster-scoped one, otherwise to a reason."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ OWN_CONFIG = Found("c", "team", "own-uid", RuntimeConfigSpec(pvc_headroom_percen
 CLUSTER_CONFIG = Found("c", "", "cluster-uid", RuntimeConfigSpec(pvc_headroom_percent=2))
 
 
-def test_a_namespaced_model_hides_the_clusters() -> None:
+def test_a_namespaced_model_takes_precedence() -> None:
     assert resolve_model("m", "team", namespaced=OWN, cluster=CLUSTER) == Resolved(
         OWN.spec, Reference("AIMModel", "m", "team", Scope.NAMESPACE, "own-uid")
     )
 
 
-def test_without_a_namespaced_model_the_clusters_is_used() -> None:
+def test_without_a_namespaced_model_the_cluster_model_is_used() -> None:
     assert resolve_model("m", "team", namespaced=None, cluster=CLUSTER) == Resolved(
         CLUSTER.spec, Reference("AIMClusterModel", "m", "", Scope.CLUSTER, "cluster-uid")
     )
 
 
-def test_a_cluster_template_never_sees_a_namespaced_model() -> None:
+def test_a_cluster_template_never_uses_a_namespaced_model() -> None:
     assert isinstance(resolve_model("m", "", namespaced=OWN, cluster=None), Missing)
     found = resolve_model("m", "", namespaced=OWN, cluster=CLUSTER)
     assert isinstance(found, Resolved)
@@ -43,7 +43,9 @@ def test_a_cluster_template_never_sees_a_namespaced_model() -> None:
     ("namespace", "words"),
     [("team", ["'m'", "'team'", "AIMModel", "AIMClusterModel"]), ("", ["'m'", "AIMClusterModel"])],
 )
-def test_a_missing_model_is_named_with_the_places_it_may_be_in(namespace: str, words: list[str]) -> None:
+def test_the_message_about_a_missing_model_says_where_it_may_be_created(
+    namespace: str, words: list[str]
+) -> None:
     found = resolve_model("m", namespace, namespaced=None, cluster=None)
     assert isinstance(found, Missing)
     assert found.reason == "ModelNotFound"
@@ -57,7 +59,7 @@ def test_a_namespaced_runtime_config_is_used_exclusively() -> None:
     assert found.reference == Reference("AIMRuntimeConfig", "c", "team", Scope.NAMESPACE, "own-uid")
 
 
-def test_without_a_namespaced_runtime_config_the_clusters_is_used() -> None:
+def test_without_a_namespaced_runtime_config_the_cluster_one_is_used() -> None:
     found = resolve_runtime_config("c", "team", namespaced=None, cluster=CLUSTER_CONFIG)
     assert isinstance(found, Resolved)
     assert found.reference == Reference("AIMClusterRuntimeConfig", "c", "", Scope.CLUSTER, "cluster-uid")
@@ -78,7 +80,7 @@ def test_any_other_runtime_config_must_exist() -> None:
     assert "'gold'" in found.message
 
 
-def test_a_references_json_has_a_namespace_only_where_there_is_one() -> None:
+def test_the_json_of_a_reference_to_a_cluster_scoped_object_has_no_namespace() -> None:
     assert Reference("AIMModel", "m", "team", Scope.NAMESPACE, "u").to_json() == {
         "kind": "AIMModel",
         "name": "m",
