@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from aimctl.controllers import kinds
+from aimctl.api import kinds
 from aimctl.kubetypes.builtin import SECRETS
 from aimctl.simulation import Catalogue
 

@@ -6,8 +6,8 @@ import time
 import urllib.request
 
 import pytest
-from aimctl.controllers.kinds import CLUSTER_TEMPLATES, TEMPLATES
 
+from aimctl.api.kinds import CLUSTER_TEMPLATES, TEMPLATES
 from aimctl.devcluster.apiserver.access import ADMIN, DenyRule, DenyRules, User
 from aimctl.kubetypes.builtin import JOBS
 from support.commands import RunningCommand, aimctl_all

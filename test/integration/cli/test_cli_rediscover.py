@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from aimctl.controllers.kinds import CLUSTER_TEMPLATES, TEMPLATES
 
+from aimctl.api.kinds import CLUSTER_TEMPLATES, TEMPLATES
 from aimctl.devcluster.apiserver.access import ADMIN
 from aimctl.devcluster.faults import Answer, Delay, Match, Refuse
 from support.commands import aimctl

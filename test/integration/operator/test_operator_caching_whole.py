@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
-from aimctl.controllers import kinds
+from aimctl.api import kinds
 from aimctl.devcluster.faults import Answer, Match
 from aimctl.domain.caching.template_cache import model_cache_name
 from aimctl.kubetypes.builtin import JOBS, PVCS

@@ -7,7 +7,7 @@ import asyncio
 import msgspec
 import pytest
 
-from aimctl.controllers import kinds
+from aimctl.api import kinds
 from aimctl.kubetypes.builtin import JOBS, NAMESPACES, NODES, PODS
 from aimctl.simulation.catalogue import Catalogue
 from aimctl.testing.virtualtime import virtual_time

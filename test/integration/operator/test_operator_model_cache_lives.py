@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from aimctl.controllers import kinds
+from aimctl.api import kinds
 from aimctl.devcluster.controllers.volumes import DEFAULT_CLASS_ANNOTATION, STORAGE_CLASSES
 from aimctl.kubetypes.builtin import JOBS, PODS, PVCS
 from aimctl.simulation.catalogue import Catalogue

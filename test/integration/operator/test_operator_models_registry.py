@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from aimctl.controllers import kinds
+from aimctl.api import kinds
 from aimctl.devcluster.faults import Answer, Match
 from aimctl.kubetypes.builtin import SECRETS
 from aimctl.simulation import RegistryFault

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from aimctl.controllers import kinds
+from aimctl.api import kinds
 from aimctl.devcluster.apiserver.wire import statuses
 from aimctl.devcluster.faults import Answer, Delay, Match
 from aimctl.simulation.kserve import OUTCOME_ANNOTATION
