@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from aimctl.api.kinds import resource_of
 from aimctl.api.v1alpha1 import (
     CLUSTER_SERVICE_TEMPLATES,
     MODEL_CACHES,
@@ -22,10 +23,12 @@ from aimctl.domain.caching.template_cache_observation import (
     TemplateCacheObservation,
 )
 from aimctl.domain.resolution import Missing, Resolved
-from aimctl.domain.templates.observed import ObservedTemplate
+from support.things import make
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from aimctl.domain.templates.template import Template
 
 NOW = datetime(2026, 5, 4, 12, 0, 0, tzinfo=UTC)
 LLAMA, TOKENIZER = "hf://meta/llama", "hf://meta/llama/tokenizer.json"
@@ -48,7 +51,7 @@ def template(
     labels: Mapping[str, str] | None = None,
     status: Mapping[str, Any] | None = None,
     **spec: Any,
-) -> ObservedTemplate:
+) -> Template:
     """A template that has discovered these sources."""
     kind = CLUSTER_SERVICE_TEMPLATES if cluster else SERVICE_TEMPLATES
     spec = {"modelName": "m", **spec}
@@ -56,9 +59,17 @@ def template(
         spec["caching"] = {"enabled": caching, **spec.get("caching", {})}
     listed = [{"name": uri[5:], "source": uri, "sizeBytes": size} for uri, size in sources]
     body = {"spec": spec, "status": {"modelSources": listed, **(status or {})}}
-    view = kind.decode(json.dumps(body).encode())
     namespace = "" if cluster else "team"
-    return ObservedTemplate(kind.name, namespace, "llama", uid, 1, "7", labels or {}, {}, (), deleting, view)
+    return make(
+        "llama",
+        namespace,
+        resource=resource_of(kind),
+        uid=uid,
+        rv=7,
+        labels=dict(labels or {}),
+        deleting=deleting,
+        **body,
+    )
 
 
 def seen_cache(
@@ -141,7 +152,7 @@ def service(**spec: Any) -> ServiceSpec:
 def observe_cache(
     status: Mapping[str, Any] | None = None,
     *,
-    of: ObservedTemplate | None = None,
+    of: Template | None = None,
     no_template: bool = False,
     models: Sequence[ObservedModelCache] = (),
     users: Sequence[CacheUser] = (),

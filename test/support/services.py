@@ -5,24 +5,26 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from aimctl.api.v1alpha1 import CLUSTER_SERVICE_TEMPLATES, SERVICE_TEMPLATES, RuntimeConfigSpec
-from aimctl.api.v1alpha1.caches import TEMPLATE_CACHES
+from aimctl.api import kinds
+from aimctl.api.v1alpha1 import RuntimeConfigSpec
 from aimctl.api.v1alpha1.services import SERVICES
 from aimctl.domain.resolution import Found, resolve_model, resolve_runtime_config
 from aimctl.domain.services.observation import (
     ObservedInferenceService,
-    ObservedTemplateCache,
     ServiceIdentity,
     ServiceObservation,
 )
-from aimctl.domain.templates.observed import ObservedTemplate
 from support.templates import NOW, model
+from support.things import make
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from aimctl.api.v1alpha1 import AIMTemplateCache
     from aimctl.domain.resolution import Missing, Resolved
     from aimctl.domain.services.observation import ModelWish
+    from aimctl.domain.templates.template import Template
+    from aimctl.kubetypes import Object
 
 TEAM = "team"
 SOURCES = [{"name": "m", "source": "hf://m/m", "sizeBytes": 16 << 30}]
@@ -45,10 +47,8 @@ def template(
     message: str = "",
     caching: bool = False,
     asked: str = "",
-    unreadable: str = "",
-) -> ObservedTemplate:
+) -> Template:
     """A template: by default a Ready namespaced one of the model, on one MI300X; ``asked`` is discovery's image."""
-    kind = CLUSTER_SERVICE_TEMPLATES if cluster else SERVICE_TEMPLATES
     spec: dict[str, Any] = {"modelName": model_name}
     if metric:
         spec["metric"] = metric
@@ -76,28 +76,26 @@ def template(
             status["modelSources"] = SOURCES
         if asked:
             status["discovery"] = {"result": {"inputHash": "1", "image": asked, "jobName": "discover"}}
-    return ObservedTemplate(
-        kind=kind.name,
-        namespace="" if cluster else TEAM,
-        name=name,
+    return make(
+        name,
+        "" if cluster else TEAM,
+        resource=kinds.CLUSTER_TEMPLATES if cluster else kinds.TEMPLATES,
         uid=uid or f"{name}-uid",
-        generation=1,
-        resource_version="7",
+        rv=7,
         labels={"aim.silogen.ai/derived-template": "true"} if derived else {},
         annotations={"aim.silogen.ai/base-template": base} if base else {},
-        owners=(),
         deleting=deleting,
-        view=kind.decode(json.dumps({"spec": spec, "status": status}).encode()),
-        unreadable=unreadable,
+        spec=spec,
+        status=status,
     )
 
 
 def service(
     status: Mapping[str, Any] | None = None,
     *,
-    templates: Sequence[ObservedTemplate] = (),
-    named: ObservedTemplate | None = None,
-    current: ObservedTemplate | None = None,
+    templates: Sequence[Template] = (),
+    named: Template | None = None,
+    current: Template | None = None,
     spec: Mapping[str, Any] | None = None,
     generation: int = 1,
     deleting: bool = False,
@@ -107,7 +105,7 @@ def service(
     model_found: Resolved[Any] | Missing | ModelWish | None = None,
     config_name: str = "default",
     gpus: Sequence[str] = ("MI300X",),
-    cache: ObservedTemplateCache | None = None,
+    cache: Object[AIMTemplateCache] | None = None,
     runtime: ObservedInferenceService | None = None,
     kserve: bool = False,
     given_up: frozenset[str] = frozenset(),
@@ -147,7 +145,7 @@ def service(
     )
 
 
-def cache(state: str = "Available", *, name: str = "a", message: str = "") -> ObservedTemplateCache:
+def cache(state: str = "Available", *, name: str = "a", message: str = "") -> Object[AIMTemplateCache]:
     """The template cache of a template."""
     status = {
         "status": state,
@@ -169,10 +167,8 @@ def cache(state: str = "Available", *, name: str = "a", message: str = "") -> Ob
             }
         ],
     }
-    body = {"spec": {"templateRef": name}, "status": status}
-    return ObservedTemplateCache(
-        name, f"{name}-cache-uid", False, TEMPLATE_CACHES.decode(json.dumps(body).encode())
-    )
+    spec = {"templateRef": name}
+    return make(name, TEAM, resource=kinds.TEMPLATE_CACHES, uid=f"{name}-cache-uid", spec=spec, status=status)
 
 
 def runtime(

@@ -43,6 +43,17 @@ def make(
     return Object.parse(resource, json.dumps(whole).encode())
 
 
+def with_meta(obj: Object[Any], **metadata: Any) -> Object[Any]:
+    """The object with other metadata, named as in JSON."""
+    body = json.loads(obj.raw)
+    return Object.parse(obj.resource, json.dumps(body | {"metadata": body["metadata"] | metadata}).encode())
+
+
+def with_fields(obj: Object[Any], **fields: Any) -> Object[Any]:
+    """The object with other top-level fields, such as ``spec``."""
+    return Object.parse(obj.resource, json.dumps(json.loads(obj.raw) | fields).encode())
+
+
 def owner(
     name: str, *, kind: str = "Thing", api_version: str = "test.example/v1", controller: bool = True
 ) -> dict[str, Any]:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
-import msgspec
-
 from aimctl.api import kinds
 from aimctl.controllers.indexes.services import SERVICE_LOOKUPS
 from aimctl.controllers.indexes.templates import JOB_INDEXES, POD_INDEXES, TEMPLATE_INDEXES
@@ -26,9 +24,8 @@ from aimctl.domain.naming import (
 from aimctl.domain.resolution import DEFAULT_RUNTIME_CONFIG, Found, resolve_model, resolve_runtime_config
 from aimctl.domain.templates.discovery_job import REDISCOVER_ANNOTATION, TemplateIdentity
 from aimctl.domain.templates.observation import TemplateObservation
-from aimctl.domain.templates.observed import ObservedTemplate
 from aimctl.kubetypes.builtin import JOBS, NODES, PODS
-from aimctl.runtime.kube import DecodeError, ObjectKey
+from aimctl.runtime.kube import ObjectKey
 
 if TYPE_CHECKING:
     from aimctl.api.v1alpha1 import (
@@ -43,14 +40,12 @@ if TYPE_CHECKING:
     from aimctl.runtime.cache import Cache
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.controller import Request
-    from aimctl.runtime.kube import Object, OwnerReference, Resource
+    from aimctl.runtime.kube import Object, Resource
 
 __all__ = [
     "DISCOVERY_SELECTOR",
     "OWN_SELECTOR",
     "TemplateObserver",
-    "observed_template",
-    "template_or_stub",
 ]
 
 S = TypeVar("S")
@@ -158,55 +153,3 @@ class TemplateObserver:
         declare(JOBS, namespaces=own, label_selector=OWN_SELECTOR, indexes=JOB_INDEXES)
         declare(PODS, namespaces=own, label_selector=OWN_SELECTOR, indexes=POD_INDEXES)
         return GpuInventory(declare(NODES, projection="metadata"))
-
-
-def observed_template(obj: Object[Any]) -> ObservedTemplate:
-    """A template as decisions see it. The typed view is remembered: every service of the model asks for it.
-
-    Raises:
-        DecodeError: it does not fit its type.
-    """
-    return _template(obj, obj.view)
-
-
-def template_or_stub(obj: Object[Any]) -> ObservedTemplate:
-    """A template as decisions see it; one that does not fit its type says so, and of what model it is."""
-    try:
-        return observed_template(obj)
-    except DecodeError as error:
-        body = {"spec": {"modelName": _named.decode(obj.raw).spec.model_name}}
-        stub = obj.resource.decode(msgspec.json.encode(body))
-        return _template(obj, stub, unreadable=" ".join(str(error).split()))
-
-
-def _template(obj: Object[Any], view: Any, unreadable: str = "") -> ObservedTemplate:
-    meta = obj.meta
-    return ObservedTemplate(
-        kind=obj.resource.kind,
-        namespace=meta.namespace,
-        name=meta.name,
-        uid=meta.uid,
-        generation=meta.generation,
-        resource_version=meta.resource_version,
-        labels=meta.labels,
-        annotations=obj.annotations,
-        owners=tuple(_owner(owner) for owner in meta.owners),
-        deleting=meta.deleting,
-        view=view,
-        unreadable=unreadable,
-    )
-
-
-class _NamedSpec(msgspec.Struct, rename="camel", frozen=True):
-    model_name: str = ""
-
-
-class _Named(msgspec.Struct, frozen=True):
-    spec: _NamedSpec = _NamedSpec()
-
-
-_named = msgspec.json.Decoder(_Named)
-
-
-def _owner(owner: OwnerReference) -> dict[str, Any]:
-    return {key: value for key, value in msgspec.to_builtins(owner).items() if value is not None}

@@ -9,6 +9,10 @@ Contract:
 from __future__ import annotations
 
 from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aimctl.kubetypes import Object
 
 __all__ = [
     "BASE_ANNOTATION",
@@ -27,6 +31,7 @@ __all__ = [
     "MODEL_CACHE",
     "TEMPLATE_ANNOTATION",
     "derived_template_name",
+    "describe",
     "discovery_job_name",
     "label_value",
     "shorten",
@@ -101,6 +106,13 @@ def derived_template_name(base: str, overrides_digest: str) -> str:
     """``<base>-ovr-<first 8 hex of the digest>`` with at most 63 characters; a long base is shortened."""
     suffix = f"-ovr-{overrides_digest[:8]}"
     return shorten(base, MAX_NAME - len(suffix)) + suffix
+
+
+def describe(obj: Object[Any]) -> str:
+    """An object as messages name it: its kind, its name and, if it is namespaced, its namespace."""
+    namespace = obj.meta.namespace
+    where = f" in namespace {namespace!r}" if namespace else ""
+    return f"{obj.resource.kind} {obj.meta.name!r}{where}"
 
 
 def _hash(text: str) -> str:

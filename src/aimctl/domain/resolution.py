@@ -25,6 +25,7 @@ from aimctl.api.v1alpha1 import (
 
 if TYPE_CHECKING:
     from aimctl.api.v1alpha1 import Kind
+    from aimctl.kubetypes import Object
 
 __all__ = [
     "DEFAULT_RUNTIME_CONFIG",
@@ -62,6 +63,13 @@ class Reference:
     namespace: str
     scope: Scope
     uid: str
+
+    @classmethod
+    def of(cls, obj: Object[Any]) -> Reference:
+        """A reference to this object."""
+        meta = obj.meta
+        scope = Scope.NAMESPACE if meta.namespace else Scope.CLUSTER
+        return cls(obj.resource.kind, meta.name, meta.namespace, scope, meta.uid)
 
     def to_json(self) -> dict[str, Any]:
         """As the status carries it; no namespace for cluster-scoped objects."""

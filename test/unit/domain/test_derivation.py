@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
 from hashlib import sha256
 from itertools import permutations
 from typing import TYPE_CHECKING, Any
@@ -28,9 +27,10 @@ from aimctl.domain.services.derivation import (
     profile_of,
     vouches,
 )
-from aimctl.domain.templates.observed import ObservedTemplate
-from support.derived import edited, template_of, with_spec
+from aimctl.domain.templates.template import Template
+from support.derived import edited, template_of
 from support.services import TEAM, service, template
+from support.things import with_fields, with_meta
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +44,7 @@ def overrides(said: Mapping[str, Any]) -> ServiceOverrides:
     return ServiceOverrides.model_validate(said)
 
 
-def derive(base: ObservedTemplate, said: Mapping[str, Any], *, uid: str = "derived-uid") -> ObservedTemplate:
+def derive(base: Template, said: Mapping[str, Any], *, uid: str = "derived-uid") -> Template:
     manifest = derived_template(base, overrides(said), service().service, RuntimeConfigSpec())
     return template_of(manifest, uid=uid)
 
@@ -85,11 +85,11 @@ SPECS = st.fixed_dictionaries(
 
 
 @st.composite
-def bases(draw: st.DrawFn) -> ObservedTemplate:
+def bases(draw: st.DrawFn) -> Template:
     cluster, spec = draw(st.booleans()), draw(SPECS)
     if cluster:
         spec = {name: value for name, value in spec.items() if name not in ("env", "caching")}
-    return with_spec(template(draw(LABELS), cluster=cluster), spec)
+    return with_fields(template(draw(LABELS), cluster=cluster), spec=spec)
 
 
 def says_something(said: Mapping[str, Any]) -> bool:
@@ -127,7 +127,7 @@ def test_other_bases_and_other_overrides_give_other_names(
 
 
 @given(bases(), OVERRIDES)
-def test_deriving_again_from_the_result_changes_nothing(base: ObservedTemplate, said: dict[str, Any]) -> None:
+def test_deriving_again_from_the_result_changes_nothing(base: Template, said: dict[str, Any]) -> None:
     assume(says_something(said))
     once = derive(base, said)
     again = derived_spec(once.view.spec, overrides(said))
@@ -140,7 +140,7 @@ def test_deriving_again_from_the_result_changes_nothing(base: ObservedTemplate, 
 
 
 @given(bases(), OVERRIDES)
-def test_all_but_the_overrides_is_the_bases(base: ObservedTemplate, said: dict[str, Any]) -> None:
+def test_all_but_the_overrides_is_the_bases(base: Template, said: dict[str, Any]) -> None:
     assume(says_something(said))
     got, was = derived_spec(base.view.spec, overrides(said)), base.view.spec.to_json()
     for name in ("metric", "precision"):
@@ -153,7 +153,7 @@ def test_all_but_the_overrides_is_the_bases(base: ObservedTemplate, said: dict[s
 
 @given(bases(), OVERRIDES)
 def test_nothing_of_the_single_service_is_in_the_template_but_its_reference(
-    base: ObservedTemplate, said: dict[str, Any]
+    base: Template, said: dict[str, Any]
 ) -> None:
     assume(says_something(said))
     own = {
@@ -176,9 +176,7 @@ def test_nothing_of_the_single_service_is_in_the_template_but_its_reference(
 
 
 @given(bases(), OVERRIDES)
-def test_the_name_tells_the_overrides_and_the_base_vouches(
-    base: ObservedTemplate, said: dict[str, Any]
-) -> None:
+def test_the_name_tells_the_overrides_and_the_base_vouches(base: Template, said: dict[str, Any]) -> None:
     assume(says_something(said))
     made = derive(base, said)
     found = overrides_of(made)
@@ -189,21 +187,23 @@ def test_the_name_tells_the_overrides_and_the_base_vouches(
 
 @given(bases(), bases(), OVERRIDES)
 def test_the_patch_brings_the_bases_edits_in_and_then_there_is_nothing_to_do(
-    base: ObservedTemplate, other: ObservedTemplate, said: dict[str, Any]
+    base: Template, other: Template, said: dict[str, Any]
 ) -> None:
     assume(says_something(said))
     was, new = base.view.spec.to_json(), other.view.spec.to_json()
     fixed = ("modelName", "metric", "precision", "gpuSelector")
     spec = {name: value for name, value in new.items() if name not in fixed}
     gone = {name: None for name in was if name not in fixed and name not in spec}
-    if not base.namespace:
+    if not base.meta.namespace:
         spec = {name: value for name, value in spec.items() if name not in ("env", "caching")}
     changed = edited(base, **gone, **spec)
     made = derive(base, said)
     patch = followed(changed, made)
     assert not set(patch) & set(fixed)
-    after = with_spec(made, merge_patch(made.view.spec.to_json(), patch))
-    assert after.view.spec == with_spec(made, derived_spec(changed.view.spec, overrides(said))).view.spec
+    after = with_fields(made, spec=merge_patch(made.view.spec.to_json(), patch))
+    assert (
+        after.view.spec == with_fields(made, spec=derived_spec(changed.view.spec, overrides(said))).view.spec
+    )
     assert followed(changed, after) == {}
 
 
@@ -276,7 +276,7 @@ def test_a_part_of_the_gpu_selector_is_replaced_alone() -> None:
 
 def test_the_bases_labels_go_along_where_the_runtime_config_says_so_and_ours_win() -> None:
     config = RuntimeConfigSpec.model_validate({"labelPropagation": {"enabled": True, "match": ["*"]}})
-    base = replace(template(), labels={"team": "a", "app.kubernetes.io/managed-by": "helm"})
+    base = with_meta(template(), labels={"team": "a", "app.kubernetes.io/managed-by": "helm"})
     labels = derived_template(base, overrides(FAST), service().service, config)["metadata"]["labels"]
     assert labels == {
         "team": "a",
@@ -294,13 +294,13 @@ OTHER_BASE = template("a-base")
 OTHERS = derive(OTHER_BASE, FAST, uid="others-uid")
 
 
-def found(*there: ObservedTemplate, base: ObservedTemplate | None = BASE, **differs: Any) -> str | None:
+def found(*there: Template, base: Template | None = BASE, **differs: Any) -> str | None:
     """The name of the match, the same in whatever order the templates come."""
     differs = {"spec": {"overrides": FAST, "templateRef": "base"}, **differs}
     names = set()
     for order in permutations(there):
         match = find_match(service(templates=order, **differs), base)
-        names.add(match.name if match is not None else None)
+        names.add(match.meta.name if match is not None else None)
     (only,) = names
     return only
 
@@ -356,7 +356,7 @@ def test_the_order_of_the_search() -> None:
     order = [*by_name, *clusters, OTHERS]
     for first in range(len(order)):
         left = order[first:]
-        assert found(BASE, OTHER_BASE, *left[:3], current=in_use) == left[0].name
+        assert found(BASE, OTHER_BASE, *left[:3], current=in_use) == left[0].meta.name
 
 
 def test_the_base_itself_counts_and_comes_before_others_of_its_scope() -> None:
@@ -371,32 +371,32 @@ def test_states_say_nothing_about_what_fits() -> None:
 def test_a_template_derived_for_another_base_fits_only_while_that_one_would_still_give_it_its_values() -> (
     None
 ):
-    assert found(BASE, OTHERS, OTHER_BASE) == OTHERS.name
+    assert found(BASE, OTHERS, OTHER_BASE) == OTHERS.meta.name
     assert found(BASE, OTHERS) is None
     assert found(BASE, OTHERS, template("a-base", precision="fp8")) is None
 
 
 def test_one_that_is_in_use_stays_when_its_other_base_is_gone_but_not_when_that_was_made_anew() -> None:
-    assert found(BASE, OTHERS, current=OTHERS) == OTHERS.name
+    assert found(BASE, OTHERS, current=OTHERS) == OTHERS.meta.name
     assert found(BASE, OTHERS, template("a-base", precision="fp8"), current=OTHERS) is None
 
 
 def test_a_hand_made_template_that_happens_to_have_the_name_fits_if_it_fits() -> None:
-    name = DERIVED_ONE.name
+    name = DERIVED_ONE.meta.name
     assert found(BASE, template(name, **WANTED)) == name
     assert found(BASE, template(name)) is None
 
 
 def test_without_a_base_what_was_made_for_these_overrides_is_kept() -> None:
-    theirs = replace(DERIVED_ONE, owners=({"uid": "x", "kind": "AIMService", "name": "x"},))
+    theirs = with_meta(DERIVED_ONE, ownerReferences=[{"uid": "x", "kind": "AIMService", "name": "x"}])
     mine = DERIVED_ONE
-    assert found(mine, base=None) == DERIVED_ONE.name
-    assert found(theirs, base=None, current=theirs) == DERIVED_ONE.name
+    assert found(mine, base=None) == DERIVED_ONE.meta.name
+    assert found(theirs, base=None, current=theirs) == DERIVED_ONE.meta.name
     assert found(theirs, base=None) is None
     assert found(mine, base=None, spec={"overrides": {"metric": "latency"}}) is None
     other_name = {"overrides": FAST, "templateRef": "another"}
     assert found(mine, base=None, spec=other_name) is None
-    assert found(mine, base=None, spec={"overrides": FAST}) == DERIVED_ONE.name
+    assert found(mine, base=None, spec={"overrides": FAST}) == DERIVED_ONE.meta.name
 
 
 # ---- following
@@ -446,7 +446,7 @@ def test_what_a_cluster_base_does_not_have_is_left_as_it_is() -> None:
     ],
     ids=["precision", "model", "gpu", "deleting"],
 )
-def test_a_base_that_would_give_another_profile_is_not_followed(base: ObservedTemplate) -> None:
+def test_a_base_that_would_give_another_profile_is_not_followed(base: Template) -> None:
     made = derive(BASE, FAST)
     assert not vouches(base, made)
     assert followed(edited(base, serviceAccountName="a"), made) == {}
@@ -458,13 +458,13 @@ def test_a_base_made_anew_with_another_value_of_what_is_overridden_is_still_the_
 
 @pytest.mark.parametrize("name", ["base-ovr-00000000", "anything"])
 def test_a_name_that_no_overrides_give_says_nothing(name: str) -> None:
-    made = replace(DERIVED_ONE, name=name)
+    made = with_meta(DERIVED_ONE, name=name)
     assert overrides_of(made) is None
     assert not vouches(BASE, made)
-    assert overrides_of(replace(made, annotations={})) is None
+    assert overrides_of(with_meta(made, annotations={})) is None
 
 
 def test_only_a_namespaced_template_with_our_label_was_derived() -> None:
     assert base_name(DERIVED_ONE) == "base"
-    assert base_name(replace(DERIVED_ONE, labels={})) == ""
+    assert base_name(with_meta(DERIVED_ONE, labels={})) == ""
     assert base_name(BASE) == ""

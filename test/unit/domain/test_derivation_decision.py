@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,9 +18,10 @@ from aimctl.domain.services.derivation_decision import (
     decide_derivation,
 )
 from aimctl.domain.services.observation import ModelWish, ServiceObservation
-from aimctl.domain.templates.observed import ObservedTemplate
+from aimctl.domain.templates.template import Template, is_derived
 from support.derived import edited, template_of
 from support.services import service, template
+from support.things import with_meta
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,43 +33,47 @@ THEIRS = {"kind": "AIMService", "name": "other", "uid": "other-uid"}
 
 
 def made(
-    *owners: Mapping[str, Any], base: ObservedTemplate = BASE, said: Mapping[str, Any] = FAST, uid: str = ""
-) -> ObservedTemplate:
+    *owners: Mapping[str, Any], base: Template = BASE, said: Mapping[str, Any] = FAST, uid: str = ""
+) -> Template:
     """The template that is derived from the base, with these owners."""
     seen = service(spec={"overrides": said})
     assert seen.view.spec.overrides is not None
     manifest = derived_template(base, seen.view.spec.overrides, seen.service, RuntimeConfigSpec())
-    return replace(template_of(manifest, uid=uid or f"{manifest['metadata']['name']}-uid"), owners=owners)
+    return with_meta(
+        template_of(manifest, uid=uid or f"{manifest['metadata']['name']}-uid"), ownerReferences=list(owners)
+    )
 
 
-NAME = made().name
+NAME = made().meta.name
 
 
 def look(
-    *templates: ObservedTemplate,
+    *templates: Template,
     spec: Mapping[str, Any] | None = None,
-    holder: ObservedTemplate | None = None,
-    owned: Sequence[ObservedTemplate] | None = None,
+    holder: Template | None = None,
+    owned: Sequence[Template] | None = None,
     refused: str = "",
     status: Mapping[str, Any] | None = None,
     **differs: Any,
 ) -> DerivationObservation:
     """A service that names the base and overrides the metric, and templates as the cache has them."""
     spec = {"templateRef": "base", "overrides": FAST} if spec is None else spec
-    by_name = {item.name: item for item in templates}
+    by_name = {item.meta.name: item for item in templates}
     named = by_name.get(spec.get("templateRef", ""))
     seen = service(status, templates=templates, spec=spec, named=named, **differs)
     base = base_of(seen)
     if holder is None and not isinstance(base, Missing) and overrides_digest(seen.view.spec.overrides):
-        holder = by_name.get(derived_name(base.name, seen.view.spec.overrides))
+        holder = by_name.get(derived_name(base.meta.name, seen.view.spec.overrides))
     if owned is None:
         owned = [
-            item for item in templates if item.derived and any(o["uid"] == "service-uid" for o in item.owners)
+            item
+            for item in templates
+            if is_derived(item) and any(owner.uid == "service-uid" for owner in item.meta.owners)
         ]
     return DerivationObservation(seen, base, holder, tuple(owned), by_name, RuntimeConfigSpec(), refused)
 
 
-def decide(*templates: ObservedTemplate, **differs: Any) -> DerivationDecision:
+def decide(*templates: Template, **differs: Any) -> DerivationDecision:
     return decide_derivation(look(*templates, **differs))
 
 
@@ -143,7 +147,7 @@ def test_a_derived_template_that_is_there_is_shared() -> None:
         False,
         False,
     )
-    assert change.patch["metadata"]["resourceVersion"] == there.resource_version
+    assert change.patch["metadata"]["resourceVersion"] == there.meta.resource_version
     assert set(change.patch) == {"metadata"}
 
 
@@ -161,7 +165,7 @@ def test_one_that_nobody_owns_is_adopted() -> None:
 
 
 def test_a_hand_made_template_is_used_and_never_written() -> None:
-    hand = replace(template("hand", metric="throughput"), owners=(MINE,))
+    hand = with_meta(template("hand", metric="throughput"), ownerReferences=[MINE])
     decision = decide(BASE, hand, owned=[hand])
     assert nothing_to_write(decision)
     assert said(decision) == ("True", "TemplateFound")
@@ -169,7 +173,7 @@ def test_a_hand_made_template_is_used_and_never_written() -> None:
 
 
 def test_one_with_our_label_that_somebody_else_manages_is_not_ours() -> None:
-    foreign = replace(made(MINE), labels={"aim.silogen.ai/derived-template": "true"})
+    foreign = with_meta(made(MINE), labels={"aim.silogen.ai/derived-template": "true"})
     assert nothing_to_write(decide(BASE, foreign))
 
 
@@ -199,7 +203,7 @@ def test_a_template_that_is_not_needed_any_more_is_let_go_or_deleted_by_the_last
     old = made(MINE, THEIRS, said={"precision": "fp8"})
     (change,) = decide(BASE, old, made(MINE)).changes
     assert change.patch["metadata"] == {"ownerReferences": [THEIRS], "resourceVersion": "8"}
-    alone = replace(old, owners=(MINE,))
+    alone = with_meta(old, ownerReferences=[MINE])
     assert decide(BASE, alone, made(MINE)).deletions == (alone,)
 
 
@@ -227,7 +231,7 @@ def test_a_service_that_names_a_derived_template_owns_it_too() -> None:
 
 
 def test_one_that_is_being_deleted_is_left_alone() -> None:
-    going = replace(made(MINE), deleting=True)
+    going = with_meta(made(MINE), deletionTimestamp="2026-01-01T00:00:00Z")
     decision = decide(BASE, going)
     assert nothing_to_write(decision)
     assert said(decision) == ("False", "DerivationPending")
@@ -275,7 +279,7 @@ def test_without_its_base_a_derived_template_in_use_is_kept_as_it_is() -> None:
 
 
 def test_one_that_is_kept_without_its_base_and_is_deleted_is_not_derived_from_itself() -> None:
-    going = replace(made(MINE), deleting=True)
+    going = with_meta(made(MINE), deletionTimestamp="2026-01-01T00:00:00Z")
     decision = decide(going, current=going)
     assert decision.create is None
     assert said(decision)[0] == "False"
@@ -319,7 +323,7 @@ def test_a_base_made_anew_with_the_same_values_changes_nothing() -> None:
 
 
 def test_a_foreign_template_of_the_name_is_never_touched_and_the_remedy_is_told() -> None:
-    foreign = replace(template(NAME), owners=(MINE,))
+    foreign = with_meta(template(NAME), ownerReferences=[MINE])
     decision = decide(BASE, foreign, holder=foreign)
     assert nothing_to_write(decision)
     assert said(decision) == ("False", "DerivedNameTaken")
@@ -329,7 +333,7 @@ def test_a_foreign_template_of_the_name_is_never_touched_and_the_remedy_is_told(
 
 
 def test_a_base_that_cannot_be_read_vouches_for_nothing_and_changes_nothing() -> None:
-    newer = replace(BASE, unreadable="spec.precision: Input should be 'fp8', not 'fp6'")
+    newer = edited(BASE, precision="fp6")
     decision = decide(newer, made(MINE), current=made(MINE))
     assert nothing_to_write(decision)
     assert said(decision) == ("True", "TemplateDerived")
@@ -341,7 +345,7 @@ def test_a_base_that_cannot_be_read_vouches_for_nothing_and_changes_nothing() ->
 
 def test_a_derived_template_that_cannot_be_read_keeps_its_name_and_is_never_written() -> None:
     for owners in ((MINE,), ()):
-        newer = replace(made(*owners), unreadable="spec.env: no list", view=BASE.view)
+        newer = edited(made(*owners), env="no list")
         decision = decide(BASE, holder=newer, owned=[newer] if owners else [])
         assert decision.create is None
         assert nothing_to_write(decision)
@@ -375,7 +379,7 @@ TEMPLATES = st.lists(
         ),
     ),
     max_size=5,
-    unique_by=lambda one: one.name,
+    unique_by=lambda one: one.meta.name,
 )
 SPECS = st.fixed_dictionaries(
     {},
@@ -388,7 +392,7 @@ SPECS = st.fixed_dictionaries(
 
 @given(TEMPLATES, SPECS, st.integers(-1, 4), st.booleans())
 def test_only_derived_templates_are_written_and_none_that_others_own_is_deleted(
-    templates: list[ObservedTemplate],
+    templates: list[Template],
     spec: dict[str, Any],
     current: int,
     refused: bool,
@@ -396,19 +400,25 @@ def test_only_derived_templates_are_written_and_none_that_others_own_is_deleted(
     in_use = templates[current] if 0 <= current < len(templates) else None
     decision = decide(*templates, spec=spec, current=in_use, refused="quota" if refused else "")
     for change in decision.changes:
-        assert change.template.derived
-        owners = change.patch["metadata"].get("ownerReferences", change.template.owners)
-        kept = {owner["uid"] for owner in change.template.owners} - {"service-uid"}
-        assert kept <= {owner["uid"] for owner in owners}
-        assert owners
+        assert is_derived(change.template)
+        before = {owner.uid for owner in change.template.meta.owners}
+        patched = change.patch["metadata"].get("ownerReferences")
+        after = before if patched is None else {owner["uid"] for owner in patched}
+        assert before - {"service-uid"} <= after
+        assert after
         assert not set(change.patch.get("spec", {})) & {"modelName", "metric", "precision", "gpuSelector"}
     for one in decision.deletions:
-        assert one.derived
-        assert {owner["uid"] for owner in one.owners} <= {"service-uid"}
-    touched = [change.template.uid for change in decision.changes] + [one.uid for one in decision.deletions]
+        assert is_derived(one)
+        assert {owner.uid for owner in one.meta.owners} <= {"service-uid"}
+    touched = [change.template.meta.uid for change in decision.changes] + [
+        one.meta.uid for one in decision.deletions
+    ]
     assert len(touched) == len(set(touched))
     if decision.create is not None:
-        assert all(one.name != decision.create["metadata"]["name"] or not one.namespace for one in templates)
+        assert all(
+            one.meta.name != decision.create["metadata"]["name"] or not one.meta.namespace
+            for one in templates
+        )
 
 
 def after(seen: ServiceObservation, decision: DerivationDecision) -> Mapping[str, Any]:
@@ -418,7 +428,7 @@ def after(seen: ServiceObservation, decision: DerivationDecision) -> Mapping[str
 
 @given(TEMPLATES, SPECS)
 def test_deciding_again_on_what_was_said_says_the_same_and_records_no_event(
-    templates: list[ObservedTemplate], spec: dict[str, Any]
+    templates: list[Template], spec: dict[str, Any]
 ) -> None:
     first = look(*templates, spec=spec)
     decision = decide_derivation(first)

@@ -10,21 +10,24 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from aimctl.api.v1alpha1 import CLUSTER_SERVICE_TEMPLATES, SERVICE_TEMPLATES, RuntimeConfigSpec
-from aimctl.api.v1alpha1.caches import TEMPLATE_CACHES
+from aimctl.api import kinds
+from aimctl.api.v1alpha1 import RuntimeConfigSpec
 from aimctl.domain.resolution import Resolved
 from aimctl.domain.services.inference_service import inference_service
-from aimctl.domain.services.observation import ModelWish, ObservedTemplateCache
+from aimctl.domain.services.observation import ModelWish
 from support.services import cache, service, template
+from support.things import make, with_fields, with_meta
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from aimctl.api.v1alpha1 import AIMTemplateCache
     from aimctl.domain.services.observation import ServiceObservation
-    from aimctl.domain.templates.observed import ObservedTemplate
+    from aimctl.domain.templates.template import Template
+    from aimctl.kubetypes import Object
 
 
-def runs(profile: Any = None, *, cluster: bool = False, **spec: Any) -> ObservedTemplate:
+def runs(profile: Any = None, *, cluster: bool = False, **spec: Any) -> Template:
     """The template in use, with further fields and what discovery found; None takes a field away."""
     one = template("a", cluster=cluster)
     body = {**one.view.spec.to_json(), **spec}
@@ -32,25 +35,24 @@ def runs(profile: Any = None, *, cluster: bool = False, **spec: Any) -> Observed
         "spec": {name: value for name, value in body.items() if value is not None},
         "status": {"status": "Ready", **({} if profile is None else {"profile": profile})},
     }
-    kind = CLUSTER_SERVICE_TEMPLATES if cluster else SERVICE_TEMPLATES
-    return replace(one, view=kind.decode(json.dumps(raw).encode()))
+    return with_fields(one, **raw)
 
 
-def made(one: ObservedTemplate | None = None, **differs: Any) -> dict[str, Any]:
+def made(one: Template | None = None, **differs: Any) -> dict[str, Any]:
     return inference_service(service(**differs), one or runs())
 
 
-def predictor(one: ObservedTemplate | None = None, **differs: Any) -> dict[str, Any]:
+def predictor(one: Template | None = None, **differs: Any) -> dict[str, Any]:
     found: dict[str, Any] = made(one, **differs)["spec"]["predictor"]
     return found
 
 
-def container(one: ObservedTemplate | None = None, **differs: Any) -> dict[str, Any]:
+def container(one: Template | None = None, **differs: Any) -> dict[str, Any]:
     (only,) = predictor(one, **differs)["containers"]
     return dict(only)
 
 
-def env(one: ObservedTemplate | None = None, **differs: Any) -> dict[str, Any]:
+def env(one: Template | None = None, **differs: Any) -> dict[str, Any]:
     listed = container(one, **differs)["env"]
     found = {item["name"]: item.get("value", item.get("valueFrom")) for item in listed}
     assert len(found) == len(listed)
@@ -314,13 +316,13 @@ def test_the_service_account_is_the_services_else_the_templates_else_the_models(
 # ---- caches
 
 
-def cache_of(*sources: tuple[str, str | None], state: str = "Available") -> ObservedTemplateCache:
+def cache_of(*sources: tuple[str, str | None], state: str = "Available") -> Object[AIMTemplateCache]:
     models = [
         {"name": name, "source": "hf://x/y", **({"persistentVolumeClaim": claim} if claim else {})}
         for name, claim in sources
     ]
     body = {"spec": {"templateRef": "a"}, "status": {"status": state, "models": models}}
-    return ObservedTemplateCache("a", "cache-uid", False, TEMPLATE_CACHES.decode(json.dumps(body).encode()))
+    return make("a", "team", resource=kinds.TEMPLATE_CACHES, **body)
 
 
 def mounts(*sources: tuple[str, str | None]) -> dict[str, str]:
@@ -348,14 +350,14 @@ def test_each_cached_source_is_mounted_read_only_where_the_container_looks_for_i
         None,
         cache("Progressing"),
         cache("Failed"),
-        replace(cache(), deleting=True),
-        replace(cache(), name="b"),
+        with_meta(cache(), deletionTimestamp="2026-01-01T00:00:00Z"),
+        with_meta(cache(), name="b"),
         cache_of(("m", None)),
         cache_of(),
     ],
     ids=["none", "progressing", "failed", "deleting", "another's", "no claim", "empty"],
 )
-def test_a_cache_that_does_not_hold_everything_is_not_used(unusable: ObservedTemplateCache | None) -> None:
+def test_a_cache_that_does_not_hold_everything_is_not_used(unusable: Object[AIMTemplateCache] | None) -> None:
     got = predictor(cache=unusable)
     assert "volumes" not in got
     assert "volumeMounts" not in got["containers"][0]

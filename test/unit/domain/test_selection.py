@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,10 +14,11 @@ from aimctl.domain.services.candidates import difference, has_overrides
 from aimctl.domain.services.observation import ModelWish
 from aimctl.domain.services.selection import MATCHES_SHOWN, choose, select
 from support.services import service, template
+from support.things import with_meta
 
 if TYPE_CHECKING:
     from aimctl.domain.services.selection import Choice
-    from aimctl.domain.templates.observed import ObservedTemplate
+    from aimctl.domain.templates.template import Template
 
 FAST = {"overrides": {"metric": "throughput"}}
 
@@ -95,12 +95,12 @@ A = template("a")
     ],
 )
 def test_the_one_template_that_passes_every_step_is_selected_and_each_other_says_which_step_dropped_it(
-    templates: list[ObservedTemplate], differs: dict[str, Any], steps: dict[str, str]
+    templates: list[Template], differs: dict[str, Any], steps: dict[str, str]
 ) -> None:
     choice = choose(service(templates=templates, **differs))
     assert dropped(choice) == steps
     assert choice.template is not None
-    assert steps[choice.template.name] == ""
+    assert steps[choice.template.meta.name] == ""
     assert (choice.reason, choice.state) == ("TemplateResolved", None)
 
 
@@ -152,7 +152,7 @@ def test_the_one_template_that_passes_every_step_is_selected_and_each_other_says
     ],
 )
 def test_none_or_several_are_a_failure_unless_one_that_would_fit_is_on_its_way(
-    templates: list[ObservedTemplate],
+    templates: list[Template],
     differs: dict[str, Any],
     reason: str,
     state: str,
@@ -196,10 +196,10 @@ def test_a_service_that_serves_keeps_a_template_whose_gpu_is_away_for_a_while() 
     given_up = frozenset({"a-uid"})
     moved = choose(service(running, templates=[a, template("b")], current=a, given_up=given_up))
     assert moved.template is not None
-    assert moved.template.name == "b"
+    assert moved.template.meta.name == "b"
 
 
-NEWER = template("new", unreadable="spec.precision: Input should be 'fp8', not 'fp6'")
+NEWER = template("new", precision="fp6")
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ def test_a_broken_template_that_is_kept_is_said_to_be_broken(others: list[str]) 
     ],
 )
 def test_nothing_is_selected_before_a_template_that_might_fit_was_looked_at(
-    new: ObservedTemplate,
+    new: Template,
 ) -> None:
     choice = choose(service(templates=[A, new]))
     assert (choice.template, choice.reason, choice.state) == (None, "TemplateNotReady", "Starting")
@@ -316,7 +316,7 @@ def test_a_named_template_that_is_not_there_is_waited_for() -> None:
     ],
 )
 def test_a_named_template_of_another_model_is_refused_with_a_remedy(
-    named: ObservedTemplate, own_model: bool, word: str
+    named: Template, own_model: bool, word: str
 ) -> None:
     for spec, default in (({"templateRef": "b"}, None), ({}, "b")):
         seen = service(
@@ -378,12 +378,12 @@ def test_a_template_that_is_not_ready_for_a_while_is_not_left_for_another(state:
     ],
 )
 def test_a_broken_template_is_left_only_for_the_only_other_one(
-    mine: ObservedTemplate, others: list[str], moved: bool
+    mine: Template, others: list[str], moved: bool
 ) -> None:
     choice = choose(service(templates=[mine, *map(template, others)], current=mine))
     assert choice.template is not None
-    assert choice.template.name == (others[0] if moved else "a")
-    if moved and not mine.deleting and mine.view.spec.model_name == "llama":
+    assert choice.template.meta.name == (others[0] if moved else "a")
+    if moved and not mine.meta.deleting and mine.view.spec.model_name == "llama":
         assert "in the place of" in choice.message
 
 
@@ -468,12 +468,12 @@ OVERRIDES = st.sampled_from(
     st.randoms(use_true_random=False),
 )
 def test_exactly_one_rule_and_independence_of_order(
-    made: list[ObservedTemplate], overrides: dict[str, Any], own_model: bool, mine: int, rng: Any
+    made: list[Template], overrides: dict[str, Any], own_model: bool, mine: int, rng: Any
 ) -> None:
-    templates = [replace(item, name=f"t{at}", uid=f"u{at}") for at, item in enumerate(made)]
+    templates = [with_meta(item, name=f"t{at}", uid=f"u{at}") for at, item in enumerate(made)]
     current = templates[mine] if 0 <= mine < len(templates) else None
 
-    def seen(order: list[ObservedTemplate]) -> Any:
+    def seen(order: list[Template]) -> Any:
         return service(templates=order, current=current, spec={"overrides": overrides}, own_model=own_model)
 
     shuffled = list(templates)
@@ -484,16 +484,16 @@ def test_exactly_one_rule_and_independence_of_order(
     selected = select(seen(templates))
     left = [match for match in selected.matches if not match.dropped_by]
     assert (selected.template is None) == (len(left) != 1)
-    assert {match.template.name for match in choice.matches} == {item.name for item in templates}
+    assert {match.template.meta.name for match in choice.matches} == {item.meta.name for item in templates}
     if choice.template is None:
         assert choice.state is not None
         assert all(match["droppedBy"] and not match["selected"] for match in choice.matching())
     else:
         assert sum(match["selected"] for match in choice.matching()) == 1
-        assert not choice.template.deleting
+        assert not choice.template.meta.deleting
         assert not difference(choice.template.view.spec, seen(templates).view.spec.overrides)
         if own_model:
-            assert choice.template.namespace
+            assert choice.template.meta.namespace
         if current is None:
             assert choice.template.view.status.status == "Ready"
 
@@ -501,11 +501,11 @@ def test_exactly_one_rule_and_independence_of_order(
 @settings(max_examples=150)
 @given(st.lists(TEMPLATES, max_size=6), TEMPLATES)
 def test_once_chosen_a_template_that_stays_as_it_is_is_never_left(
-    made: list[ObservedTemplate], late: ObservedTemplate
+    made: list[Template], late: Template
 ) -> None:
-    templates = [replace(item, name=f"t{at}", uid=f"u{at}") for at, item in enumerate(made)]
+    templates = [with_meta(item, name=f"t{at}", uid=f"u{at}") for at, item in enumerate(made)]
     first = choose(service(templates=templates))
     if first.template is None:
         return
-    later = [*templates, replace(late, name="late", uid="late-uid")]
+    later = [*templates, with_meta(late, name="late", uid="late-uid")]
     assert choose(service(templates=later, current=first.template)).template == first.template

@@ -17,6 +17,7 @@ from aimctl.domain.services.observation import ModelWish, Refused
 from aimctl.domain.services.resolution import resolve_template
 from aimctl.domain.services.runtime_view import APPLIED_HASH_ANNOTATION, holds, manifest
 from support.services import cache, runtime, service, template
+from support.things import with_meta
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from aimctl.domain.events import EventWish
     from aimctl.domain.services.decision import ServiceDecision
     from aimctl.domain.services.observation import ObservedInferenceService, ServiceObservation
-    from aimctl.domain.templates.observed import ObservedTemplate
+    from aimctl.domain.templates.template import Template
 
 A = template("a")
 FAST = {"overrides": {"metric": "throughput"}}
@@ -61,13 +62,13 @@ def settle(
 ) -> Settled:
     """Decide and apply until nothing changes; ``current`` follows the status, as the cache would."""
     now = dict(status or {})
-    templates: list[ObservedTemplate] = list(differs.get("templates", ()))
-    named: ObservedTemplate | None = differs.get("named")
+    templates: list[Template] = list(differs.get("templates", ()))
+    named: Template | None = differs.get("named")
     everyone = [*templates, *([named] if named is not None else [])]
     events: list[EventWish] = []
     for writes in range(4):
         known = (now.get("resolvedTemplate") or {}).get("uid")
-        current = next((item for item in everyone if item.uid == known), None)
+        current = next((item for item in everyone if item.meta.uid == known), None)
         seen = replace(service(now, **{"current": current, **differs}), refused=refused)
         decision = decide_service(seen, resolve_template(seen))
         assert decision.status is not None
@@ -232,7 +233,7 @@ def test_until_there_is_one_derivation_says_why(condition: dict[str, Any] | None
 def test_a_derived_template_is_kept_when_its_base_is_gone() -> None:
     derived = template("a-ovr-12345678", derived=True, base="a", metric="throughput")
     view = service(spec=FAST | {"templateRef": "a"}).view
-    derived = replace(derived, name=derived_name("a", view.spec.overrides))
+    derived = with_meta(derived, name=derived_name("a", view.spec.overrides))
     found = settle(templates=[derived], current=derived, spec=FAST | {"templateRef": "a"})
     assert found.told("Resolved")[0] == "True"
     assert "kept" in found.message("Resolved")
@@ -280,7 +281,7 @@ def test_where_no_caching_is_in_play_nothing_is_said_of_it() -> None:
 
 
 def test_a_cache_of_that_name_for_another_template_is_not_taken_for_ours() -> None:
-    other = replace(cache(name="b"), name="a")
+    other = with_meta(cache(name="b"), name="a")
     found = settle(templates=[A], cache=other, spec={"cacheModel": True})
     assert found.told("CacheReady") == ("False", "CacheNameTaken")
     assert "'b'" in found.message("CacheReady")
@@ -486,7 +487,7 @@ TEMPLATES = st.lists(
         caching=st.booleans(),
     ),
     max_size=2,
-    unique_by=lambda item: item.name,
+    unique_by=lambda item: item.meta.name,
 )
 STEPS = st.fixed_dictionaries(
     {
@@ -524,7 +525,7 @@ def test_whatever_happens_decisions_settle_and_hold_together(steps: list[dict[st
         found_model = differs.pop("model")
         if differs.pop("by_name"):
             differs["spec"] = {**differs["spec"], "templateRef": "a"}
-            differs["named"] = next((item for item in differs["templates"] if item.name == "a"), None)
+            differs["named"] = next((item for item in differs["templates"] if item.meta.name == "a"), None)
         if found_model is not None:
             differs["model_found"] = found_model
         if not differs["kserve"]:
@@ -544,7 +545,7 @@ def test_whatever_happens_decisions_settle_and_hold_together(steps: list[dict[st
             assert differs["kserve"]
             assert found.told("Resolved")[0] == "True"
             used = next(
-                item for item in differs["templates"] if item.name == status["resolvedTemplate"]["name"]
+                item for item in differs["templates"] if item.meta.name == status["resolvedTemplate"]["name"]
             )
             assert used.view.status.status == "Ready"
             if "CacheReady" in found.types:

@@ -8,6 +8,7 @@ import re
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aimctl.api.kinds import resource_of
 from aimctl.api.v1alpha1 import (
     CLUSTER_SERVICE_TEMPLATES,
     MODEL_CACHES,
@@ -21,7 +22,7 @@ from aimctl.domain.caching.template_cache import (
     model_cache_name,
     template_cache_manifest,
 )
-from aimctl.domain.templates.observed import ObservedTemplate
+from support.things import make
 
 LLAMA = "hf://meta-llama/Llama-3.1-8B-Instruct"
 TOKEN = {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hf-creds", "key": "token"}}}
@@ -29,8 +30,7 @@ TOKEN = {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hf-creds", 
 
 def template(namespace="team", **spec):
     kind = SERVICE_TEMPLATES if namespace else CLUSTER_SERVICE_TEMPLATES
-    view = kind.decode(json.dumps({"spec": {"modelName": "m", **spec}}).encode())
-    return ObservedTemplate(kind.name, namespace, "llama", "t-uid", 1, "7", {}, {}, (), False, view)
+    return make("llama", namespace, resource=resource_of(kind), uid="t-uid", spec={"modelName": "m", **spec})
 
 
 def wish(**spec):

@@ -547,4 +547,4 @@ def test_only_the_operators_own_cache_that_nobody_wishes_is_ever_deleted(seen):
         assert seen.cache.managed
         assert not seen.wishes
         assert seen.template is not None
-        assert seen.cache.controller == seen.template.uid
+        assert seen.cache.controller == seen.template.meta.uid

@@ -14,7 +14,6 @@ from aimctl.controllers.indexes.caching import (
     TEMPLATE_CACHE_INDEXES,
 )
 from aimctl.controllers.indexes.templates import place
-from aimctl.controllers.observer import observed_template
 from aimctl.domain.caching.template_cache import is_managed, model_cache_name
 from aimctl.domain.caching.template_cache_observation import (
     CacheUser,
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
     from aimctl.api.v1alpha1 import ServiceSpec
     from aimctl.controllers.observer import TemplateObserver
-    from aimctl.domain.templates.observed import ObservedTemplate
+    from aimctl.domain.templates.template import Template
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.controller import Request
     from aimctl.runtime.kube import Object
@@ -73,8 +72,7 @@ class CachingObserver:
             return None
         seen, namespace = _template_cache(obj), request.namespace
         spec = obj.view.spec
-        found = self._template(spec.template_ref, namespace)
-        template = observed_template(found) if found is not None else None
+        template = self._template(spec.template_ref, namespace)
         sizes = sources_of(template.view) if template is not None else {}
         listed = {item.model_cache for item in obj.view.status.models}
         models = {item.name: item for item in self._model_caches(namespace, sizes, listed)}
@@ -129,12 +127,12 @@ class CachingObserver:
                 sizes=sources_of(template.view) if template is not None else {},
             )
 
-    def _wishes(self, namespace: str, template: ObservedTemplate) -> tuple[ServiceSpec, ...]:
+    def _wishes(self, namespace: str, template: Template) -> tuple[ServiceSpec, ...]:
         """Of the services that use the template and wish its model cached, the oldest first."""
         found = []
-        for obj in self.cache.by_index(kinds.SERVICES, "wished-cache", place(namespace, template.name)):
+        for obj in self.cache.by_index(kinds.SERVICES, "wished-cache", place(namespace, template.meta.name)):
             used = obj.view.status.resolved_template
-            if used is not None and used.uid == template.uid and not obj.meta.deleting:
+            if used is not None and used.uid == template.meta.uid and not obj.meta.deleting:
                 found.append((obj.meta.creation_timestamp, obj.meta.name, obj.view.spec))
         return tuple(spec for _, _, spec in sorted(found, key=lambda item: item[:2]))
 
@@ -152,7 +150,7 @@ class CachingObserver:
             return None
         view, cache = obj.view, self.cache.get(kinds.TEMPLATE_CACHES, request.name, request.namespace)
         return obj, WarmingObservation(
-            template=observed_template(obj),
+            template=obj,
             runtime_config=self._templates.runtime_config(view.spec.runtime_config_name, request.namespace),
             cache=None if cache is None else _template_cache(cache),
             now=self._clock.now(),

@@ -17,9 +17,9 @@ import structlog
 from aimctl.api import kinds
 from aimctl.api.v1alpha1 import RuntimeConfigSpec
 from aimctl.controllers.making import REFUSALS, make, refresh
-from aimctl.controllers.observer import template_or_stub
 from aimctl.controllers.status import StatusWriter
 from aimctl.domain.hashing import digest
+from aimctl.domain.naming import describe
 from aimctl.domain.resolution import Missing, Resolved
 from aimctl.domain.services.derivation import base_name, derived_name, overrides_digest
 from aimctl.domain.services.derivation_decision import (
@@ -30,7 +30,7 @@ from aimctl.domain.services.derivation_decision import (
     decide_derivation,
 )
 from aimctl.runtime.controller import Result
-from aimctl.runtime.kube import Conflict, NotFound, ObjectKey
+from aimctl.runtime.kube import Conflict, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from aimctl.controllers.status import Turns
     from aimctl.domain.services.derivation_decision import DerivationDecision, TemplateChange
     from aimctl.domain.services.observation import ServiceObservation
-    from aimctl.domain.templates.observed import ObservedTemplate
+    from aimctl.domain.templates.template import Template
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.controller import Request
     from aimctl.runtime.kube import ApiError, Client, Object
@@ -146,13 +146,12 @@ class DerivationReconciler:
         base = base_of(seen)
         holder, config = None, RuntimeConfigSpec()
         if not isinstance(base, Missing) and overrides_digest(overrides):
-            holder = self._observer.template(kinds.TEMPLATES, derived_name(base.name, overrides), namespace)
+            holder = self._observer.template(
+                kinds.TEMPLATES, derived_name(base.meta.name, overrides), namespace
+            )
             found = self._templates.runtime_config(base.view.spec.runtime_config_name, namespace)
             config = found.spec if isinstance(found, Resolved) else config
-        owned = tuple(
-            template_or_stub(item)
-            for item in self._cache.by_index(kinds.TEMPLATES, "service-owner", seen.service.uid)
-        )
+        owned = tuple(self._cache.by_index(kinds.TEMPLATES, "service-owner", seen.service.uid))
         names = {base_name(item) for item in (*owned, *seen.templates, *([seen.named] if seen.named else ()))}
         bases = ((name, self._observer.template_named(name, namespace)) for name in names if name)
         return DerivationObservation(
@@ -217,7 +216,7 @@ class DerivationReconciler:
             except REFUSALS as error:
                 # A policy that keeps one template as it is keeps nothing else from being done.
                 refused.append(error)
-                words = f"the API server refused a change of {change.template}: {error}"
+                words = f"the API server refused a change of {describe(change.template)}: {error}"
                 self._events.event(obj, "Warning", DERIVATION_REFUSED, words)
         for template in decision.deletions:
             await self._delete(obj, template)
@@ -234,29 +233,33 @@ class DerivationReconciler:
     async def _change(self, change: TemplateChange) -> None:
         template = change.template
         try:
-            await self._client.patch(kinds.TEMPLATES, template.name, change.patch, template.namespace)
+            await self._client.patch(
+                kinds.TEMPLATES, template.meta.name, change.patch, template.meta.namespace
+            )
         except (Conflict, NotFound):
             await self._refresh(template)
             raise
 
-    async def _delete(self, obj: Object[Any], template: ObservedTemplate) -> None:
+    async def _delete(self, obj: Object[Any], template: Template) -> None:
         try:
             await self._client.delete(
                 kinds.TEMPLATES,
-                template.name,
-                template.namespace,
-                uid=template.uid,
-                resource_version=template.resource_version,
+                template.meta.name,
+                template.meta.namespace,
+                uid=template.meta.uid,
+                resource_version=template.meta.resource_version,
                 propagation="Background",
             )
         except Conflict:
             await self._refresh(template)
             raise
         self._events.event(
-            obj, "Normal", "DerivedTemplateDeleted", f"{template} was deleted: no service uses it any more"
+            obj,
+            "Normal",
+            "DerivedTemplateDeleted",
+            f"{describe(template)} was deleted: no service uses it any more",
         )
 
-    async def _refresh(self, template: ObservedTemplate) -> None:
+    async def _refresh(self, template: Template) -> None:
         """Bring a template's latest state into a cache that lags."""
-        key = ObjectKey(template.namespace, template.name)
-        await refresh(self._client, self._cache, kinds.TEMPLATES, key, template.uid)
+        await refresh(self._client, self._cache, kinds.TEMPLATES, template.key, template.meta.uid)

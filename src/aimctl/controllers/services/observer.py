@@ -12,7 +12,6 @@ from aimctl.api import kinds
 from aimctl.api.v1alpha1 import ModelState, Scope
 from aimctl.controllers.indexes.services import MODEL_LOOKUPS
 from aimctl.controllers.indexes.templates import place
-from aimctl.controllers.observer import template_or_stub
 from aimctl.domain import conditions
 from aimctl.domain.models.auto_model import auto_model_name, auto_model_scope
 from aimctl.domain.models.decision import RUNTIME_RESOLVED
@@ -22,18 +21,24 @@ from aimctl.domain.services.model import resolve_image
 from aimctl.domain.services.observation import (
     ModelWish,
     ObservedInferenceService,
-    ObservedTemplateCache,
     ServiceIdentity,
     ServiceObservation,
 )
+from aimctl.domain.templates.template import unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from aimctl.api.v1alpha1 import AIMService, ModelSpec, ResolvedReference, RuntimeConfigSpec
+    from aimctl.api.v1alpha1 import (
+        AIMService,
+        AIMTemplateCache,
+        ModelSpec,
+        ResolvedReference,
+        RuntimeConfigSpec,
+    )
     from aimctl.controllers.observer import TemplateObserver
     from aimctl.controllers.options import OperatorOptions
-    from aimctl.domain.templates.observed import ObservedTemplate
+    from aimctl.domain.templates.template import Template
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.controller import Request
     from aimctl.runtime.kube import Object, Resource
@@ -99,21 +104,17 @@ class ServiceObserver:
         """Whether the server has InferenceServices."""
         return self._runtime.served
 
-    def template_named(self, name: str, namespace: str) -> ObservedTemplate | None:
+    def template_named(self, name: str, namespace: str) -> Template | None:
         """The template that a name means in a namespace."""
         return self.template(kinds.TEMPLATES, name, namespace) or self.template(kinds.CLUSTER_TEMPLATES, name)
 
-    def template(self, resource: Resource[Any], name: str, namespace: str = "") -> ObservedTemplate | None:
+    def template(self, resource: Resource[Any], name: str, namespace: str = "") -> Template | None:
         """The template of this scope and name, readable or not."""
-        obj = self.cache.get(resource, name, namespace)
-        return None if obj is None else template_or_stub(obj)
+        return self.cache.get(resource, name, namespace)
 
-    def template_cache(self, name: str, namespace: str) -> ObservedTemplateCache | None:
+    def template_cache(self, name: str, namespace: str) -> Object[AIMTemplateCache] | None:
         """The template cache of this name."""
-        obj = self.cache.get(kinds.TEMPLATE_CACHES, name, namespace)
-        if obj is None:
-            return None
-        return ObservedTemplateCache(obj.meta.name, obj.meta.uid, obj.meta.deleting, obj.view)
+        return self.cache.get(kinds.TEMPLATE_CACHES, name, namespace)
 
     # ---- models
 
@@ -159,38 +160,40 @@ class ServiceObserver:
 
     def _candidates(
         self, model: Resolved[ModelSpec] | Missing | ModelWish, namespace: str
-    ) -> Iterator[ObservedTemplate]:
+    ) -> Iterator[Template]:
         if not isinstance(model, Resolved) or model.reference is None:
             return
         name, find = model.reference.name, self.cache.by_index
-        yield from map(template_or_stub, find(kinds.TEMPLATES, "model", place(namespace, name)))
+        yield from find(kinds.TEMPLATES, "model", place(namespace, name))
         for obj in find(kinds.CLUSTER_TEMPLATES, "model", place("", name)):
             if self.cache.get(kinds.TEMPLATES, obj.meta.name, namespace) is None:
-                yield template_or_stub(obj)
+                yield obj
 
-    def _configured(self, templates: Iterable[ObservedTemplate]) -> Iterator[str]:
+    def _configured(self, templates: Iterable[Template]) -> Iterator[str]:
         for template in templates:
+            if unreadable(template):
+                continue
             ready = conditions.find(template.view.status.conditions, READY)
             if ready is not None and ready.reason == RUNTIME_CONFIG_NOT_FOUND:
                 name = template.view.spec.runtime_config_name
-                if isinstance(self._templates.runtime_config(name, template.namespace), Resolved):
-                    yield template.uid
+                if isinstance(self._templates.runtime_config(name, template.meta.namespace), Resolved):
+                    yield template.meta.uid
 
     def _named(
         self, view: AIMService, model: Resolved[ModelSpec] | Missing | ModelWish, namespace: str
-    ) -> ObservedTemplate | None:
+    ) -> Template | None:
         name = view.spec.template_ref
         if name is None and isinstance(model, Resolved):
             name = model.spec.default_service_template
         return self.template_named(name, namespace) if name else None
 
-    def _current(self, known: ResolvedReference | None, namespace: str) -> ObservedTemplate | None:
+    def _current(self, known: ResolvedReference | None, namespace: str) -> Template | None:
         # Nothing of another namespace, whatever somebody has written into the status.
         if known is None or known.namespace not in (None, "", namespace):
             return None
         resource: Resource[Any] = kinds.TEMPLATES if known.namespace else kinds.CLUSTER_TEMPLATES
         found = self.template(resource, known.name, known.namespace or "")
-        return found if found is not None and found.uid == known.uid else None
+        return found if found is not None and found.meta.uid == known.uid else None
 
     # ---- the runtime
 

@@ -162,7 +162,7 @@ class ServiceReconciler:
         """Decide, and write the status."""
         in_use = resolve_template(seen)
         if in_use.template is not None:
-            cache = self._observer.template_cache(in_use.template.name, seen.service.namespace)
+            cache = self._observer.template_cache(in_use.template.meta.name, seen.service.namespace)
             seen = replace(seen, template_cache=cache)
         decision = decide_service(seen, in_use)
         if decision.status is not None and await self._status.write(obj, decision.status):

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
         ServiceSpec,
         TemplateCacheSpec,
     )
-    from aimctl.domain.templates.observed import ObservedTemplate
+    from aimctl.domain.templates.template import Template
 
 __all__ = [
     "DownloadWish",
@@ -128,7 +128,7 @@ def model_cache_manifest(
     }
 
 
-def template_cache_spec(template: ObservedTemplate, services: Sequence[ServiceSpec] = ()) -> dict[str, Any]:
+def template_cache_spec(template: Template, services: Sequence[ServiceSpec] = ()) -> dict[str, Any]:
     """The spec of a template's cache.
 
     Env: the template's, its caching's, the services'; the later wins, and of services the older. A cluster template's
@@ -152,14 +152,14 @@ def template_cache_spec(template: ObservedTemplate, services: Sequence[ServiceSp
     for service in services:
         secrets += _names(service.image_pull_secrets)
     return {
-        "templateRef": template.name,
+        "templateRef": template.meta.name,
         "runtimeConfigName": runtime_config,
         **download_env(merge_env(own), merge_pull_secrets(secrets)),
     }
 
 
 def template_cache_manifest(
-    template: ObservedTemplate,
+    template: Template,
     namespace: str,
     *,
     service: ServiceSpec | None = None,
@@ -177,18 +177,18 @@ def template_cache_manifest(
         "apiVersion": API_VERSION,
         "kind": TEMPLATE_CACHES.name,
         "metadata": {
-            "name": template.name,
+            "name": template.meta.name,
             "namespace": namespace,
             "labels": {**(labels or {}), LABEL_MANAGED_BY: MANAGED_BY},
             "ownerReferences": [
                 {
                     "apiVersion": API_VERSION,
-                    "kind": template.kind,
-                    "name": template.name,
-                    "uid": template.uid,
+                    "kind": template.resource.kind,
+                    "name": template.meta.name,
+                    "uid": template.meta.uid,
                     "controller": True,
                     # Deleting a cluster template in the foreground must not wait for every namespace.
-                    "blockOwnerDeletion": template.kind == SERVICE_TEMPLATES.name,
+                    "blockOwnerDeletion": template.resource.kind == SERVICE_TEMPLATES.name,
                 }
             ],
         },

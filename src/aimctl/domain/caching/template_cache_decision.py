@@ -36,7 +36,8 @@ from aimctl.domain import conditions
 from aimctl.domain.caching.template_cache import wants_caching
 from aimctl.domain.caching.template_cache_plan import creations, entries_of, own_changes, patches
 from aimctl.domain.events import EventWish
-from aimctl.domain.resolution import Missing, Resolved
+from aimctl.domain.naming import describe
+from aimctl.domain.resolution import Missing, Reference, Resolved
 from aimctl.domain.status_slice import StatusSlice
 from aimctl.domain.templates.decision import CACHE_WARM, WARM_FAILED, WARM_REQUESTED
 from aimctl.kubetypes.quantity import size_in_bytes
@@ -122,7 +123,7 @@ def decide_template_cache(seen: TemplateCacheObservation) -> TemplateCacheDecisi
         "observedGeneration": seen.cache.generation,
     }
     if seen.template is not None:
-        fields["resolvedTemplate"] = seen.template.reference.to_json()
+        fields["resolvedTemplate"] = Reference.of(seen.template).to_json()
     if isinstance(seen.runtime_config, Resolved) and seen.runtime_config.reference is not None:
         fields["resolvedRuntimeConfig"] = seen.runtime_config.reference.to_json()
     if entries:
@@ -157,7 +158,9 @@ def _roll_up(seen: TemplateCacheObservation, entries: list[Entry], percent: int)
     if not template.view.status.model_sources:
         discovered = conditions.find(template.view.status.conditions, "Discovered")
         says = f": {discovered.message}" if discovered is not None else ""
-        return _RollUp(CacheState.PENDING, _NOT_DISCOVERED, f"{template} has no model sources yet{says}")
+        return _RollUp(
+            CacheState.PENDING, _NOT_DISCOVERED, f"{describe(template)} has no model sources yet{says}"
+        )
     return _roll_up_entries(seen, entries, percent)
 
 
@@ -272,7 +275,9 @@ def _conditions(seen: TemplateCacheObservation, rolled: _RollUp) -> tuple[dict[s
         config = seen.runtime_config
         resolved = build("Resolved", true=False, reason=config.reason, message=config.message)
     else:
-        resolved = build("Resolved", true=True, reason="Resolved", message=f"caches {seen.template}")
+        resolved = build(
+            "Resolved", true=True, reason="Resolved", message=f"caches {describe(seen.template)}"
+        )
     warm, failed = rolled.state is CacheState.AVAILABLE, rolled.state is CacheState.FAILED
     return (
         resolved,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         TemplateCacheSpec,
     )
     from aimctl.domain.resolution import Missing, Resolved
-    from aimctl.domain.templates.observed import ObservedTemplate
+    from aimctl.domain.templates.template import Template
 
 __all__ = [
     "CacheUser",
@@ -128,7 +128,7 @@ class TemplateCacheObservation:
     """
 
     cache: SeenTemplateCache
-    template: ObservedTemplate | None
+    template: Template | None
     runtime_config: Resolved[RuntimeConfigSpec] | Missing
     now: datetime
     model_caches: tuple[ObservedModelCache, ...] = ()
@@ -140,7 +140,7 @@ class TemplateCacheObservation:
     def owned(self) -> bool:
         """Whether the operator made it for this very template."""
         cache = self.cache
-        return cache.managed and self.template is not None and cache.controller == self.template.uid
+        return cache.managed and self.template is not None and cache.controller == self.template.meta.uid
 
     @property
     def view(self) -> AIMTemplateCache:

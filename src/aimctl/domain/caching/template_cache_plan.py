@@ -144,7 +144,7 @@ def _entry(
 def creations(seen: TemplateCacheObservation, entries: Iterable[Entry]) -> Iterable[dict[str, Any]]:
     """The model caches that are missing, each once."""
     template, config = seen.template, seen.runtime_config
-    if template is None or template.deleting or isinstance(config, Missing):
+    if template is None or template.meta.deleting or isinstance(config, Missing):
         return
     held = {item.name for item in seen.model_caches}
     for entry in {item.model_cache: item for item in entries}.values():

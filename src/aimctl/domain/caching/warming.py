@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from aimctl.api.v1alpha1 import RuntimeConfigSpec
     from aimctl.domain.caching.template_cache_observation import SeenTemplateCache
     from aimctl.domain.resolution import Missing
-    from aimctl.domain.templates.observed import ObservedTemplate
+    from aimctl.domain.templates.template import Template
 
 __all__ = ["WarmingDecision", "WarmingObservation", "decide_warming"]
 
@@ -60,7 +60,7 @@ class WarmingObservation:
         now: the time, aware.
     """
 
-    template: ObservedTemplate
+    template: Template
     runtime_config: Resolved[RuntimeConfigSpec] | Missing
     cache: SeenTemplateCache | None
     now: datetime
@@ -85,24 +85,24 @@ class WarmingDecision:
 def decide_warming(seen: WarmingObservation) -> WarmingDecision:
     """Decide about one template."""
     template = seen.template
-    if template.deleting:
+    if template.meta.deleting:
         return WarmingDecision(None)
     if not wants_caching(template.view):
         return WarmingDecision(StatusSlice({}, (), frozenset(), _OWNED_CONDITIONS))
     cache = seen.cache
     if cache is None:
         return _without(seen)
-    ours = cache.managed and cache.controller == template.uid and not cache.deleting
+    ours = cache.managed and cache.controller == template.meta.uid and not cache.deleting
     patch = spec_changes(template_cache_spec(template), cache.view.spec) if ours else {}
     return WarmingDecision(_slice(seen, *_judge(seen, cache)), patch=patch or None)
 
 
 def _without(seen: WarmingObservation) -> WarmingDecision:
     """There is no template cache."""
-    name = seen.template.name
+    name = seen.template.meta.name
     config = seen.runtime_config.spec if isinstance(seen.runtime_config, Resolved) else None
-    labels = propagated(seen.template.labels, config) if config is not None else {}
-    manifest = template_cache_manifest(seen.template, seen.template.namespace, labels=labels)
+    labels = propagated(seen.template.meta.labels, config) if config is not None else {}
+    manifest = template_cache_manifest(seen.template, seen.template.meta.namespace, labels=labels)
     if seen.refused:
         text = f"the API server refused AIMTemplateCache {name!r}: {seen.refused}"
         return WarmingDecision(_slice(seen, "False", WARM_FAILED, text), create=manifest)
@@ -115,7 +115,7 @@ def _judge(seen: WarmingObservation, cache: SeenTemplateCache) -> tuple[conditio
     sources, status = sources_of(seen.template.view), cache.view.status
     name, of = f"AIMTemplateCache {cache.name!r}", status.resolved_template
     other = cache.view.spec.template_ref
-    if other != seen.template.name:
+    if other != seen.template.meta.name:
         text = (
             f"{name} is there already, for template {other!r}: delete it, and one for this template is made"
         )
@@ -125,7 +125,7 @@ def _judge(seen: WarmingObservation, cache: SeenTemplateCache) -> tuple[conditio
         return "False", WARM_REQUESTED, f"{name} {waits}"
     if (
         of is None
-        or of.uid != seen.template.uid
+        or of.uid != seen.template.meta.uid
         or not sources.keys() <= {item.source for item in status.models}
     ):
         return "False", WARM_REQUESTED, f"{name} does not know the model sources yet"
@@ -146,7 +146,7 @@ def _slice(seen: WarmingObservation, status: conditions.Status, reason: str, mes
         status,
         reason,
         message,
-        generation=seen.template.generation,
+        generation=seen.template.meta.generation,
         now=rfc3339(seen.now),
     )
     return StatusSlice({}, (condition,), frozenset(), _OWNED_CONDITIONS)

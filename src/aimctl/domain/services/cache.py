@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, final
 
 from aimctl.api.v1alpha1 import AIMServiceTemplate, CacheState
 from aimctl.domain import conditions
+from aimctl.domain.naming import describe
 
 if TYPE_CHECKING:
-    from aimctl.domain.services.observation import ObservedTemplateCache, ServiceObservation
-    from aimctl.domain.templates.observed import ObservedTemplate
+    from aimctl.api.v1alpha1 import AIMTemplateCache
+    from aimctl.domain.services.observation import ServiceObservation
+    from aimctl.domain.templates.template import Template
+    from aimctl.kubetypes import Object
 
 __all__ = ["CACHE_NAME_TAKEN", "CACHE_REFUSED", "CacheView", "look_at_cache"]
 
@@ -37,7 +40,7 @@ class CacheView:
         return self.reason == CACHE_AVAILABLE
 
 
-def look_at_cache(seen: ServiceObservation, template: ObservedTemplate | None) -> CacheView | None:
+def look_at_cache(seen: ServiceObservation, template: Template | None) -> CacheView | None:
     """The cache of the template in use; None where caching is not in play."""
     if template is None:
         return None
@@ -50,30 +53,37 @@ def look_at_cache(seen: ServiceObservation, template: ObservedTemplate | None) -
         return CacheView(reason, message)
     refused = seen.refused
     if refused is not None and refused.kind == "AIMTemplateCache":
-        message = f"the API server refused AIMTemplateCache {template.name!r}: {refused.message}"
+        message = f"the API server refused AIMTemplateCache {template.meta.name!r}: {refused.message}"
         return CacheView(CACHE_REFUSED, message, create=wished)
-    if template.deleting:  # what it owned would go at once
+    if template.meta.deleting:  # what it owned would go at once
         return CacheView(
-            CACHE_REQUESTED, f"AIMTemplateCache {template.name!r} is not made: {template} is being deleted"
+            CACHE_REQUESTED,
+            f"AIMTemplateCache {template.meta.name!r} is not made: {describe(template)} is being deleted",
         )
-    return CacheView(CACHE_REQUESTED, f"AIMTemplateCache {template.name!r} is being created", create=wished)
+    return CacheView(
+        CACHE_REQUESTED, f"AIMTemplateCache {template.meta.name!r} is being created", create=wished
+    )
 
 
-def _say(found: ObservedTemplateCache, template: ObservedTemplate) -> tuple[str, str]:
+def _say(found: Object[AIMTemplateCache], template: Template) -> tuple[str, str]:
     """Reason and message. How far it is stands in its own status: here it would be written again and again."""
-    name, of, status = f"AIMTemplateCache {found.name!r}", found.view.spec.template_ref, found.view.status
-    if of != found.name:
+    name, of, status = (
+        f"AIMTemplateCache {found.meta.name!r}",
+        found.view.spec.template_ref,
+        found.view.status,
+    )
+    if of != found.meta.name:
         return (
             CACHE_NAME_TAKEN,
             f"{name} is there already, for another template ({of!r}): delete it, and one for this template is made",
         )
-    if found.deleting:
+    if found.meta.deleting:
         return CACHE_NOT_READY, f"{name} is being deleted"
     held = {model.source for model in status.models}
     lacks = sorted({model.source for model in template.view.status.model_sources} - held)
     if status.status == CacheState.AVAILABLE and lacks:
         # It is found by name: that may have been another template's, or this one's with other sources.
-        return CACHE_NOT_READY, f"{name} does not hold {lacks[0]!r} of {template} yet"
+        return CACHE_NOT_READY, f"{name} does not hold {lacks[0]!r} of {describe(template)} yet"
     if status.status == CacheState.AVAILABLE:
         return CACHE_AVAILABLE, f"{name} is Available"
     if status.status == CacheState.FAILED:

@@ -20,14 +20,15 @@ from typing import TYPE_CHECKING, Any, final
 from aimctl.api.v1alpha1 import TemplateState
 from aimctl.domain import conditions
 from aimctl.domain.gpus import normalise
-from aimctl.domain.resolution import Resolved
+from aimctl.domain.resolution import Reference, Resolved
+from aimctl.domain.templates.template import is_derived, model_name, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from aimctl.api.v1alpha1 import ServiceOverrides, TemplateSpec
     from aimctl.domain.services.observation import ServiceObservation
-    from aimctl.domain.templates.observed import ObservedTemplate
+    from aimctl.domain.templates.template import Template
 
 __all__ = [
     "CANNOT_READ",
@@ -66,7 +67,7 @@ class Match:
         outdated: it is ``coming``, and what its status says is not true any more.
     """
 
-    template: ObservedTemplate
+    template: Template
     dropped_by: str = ""
     message: str = ""
     coming: bool = False
@@ -75,8 +76,8 @@ class Match:
     def to_json(self, *, selected: bool) -> dict[str, Any]:
         """As ``status.templateMatching`` shows it."""
         out: dict[str, Any] = {
-            "name": self.template.name,
-            "scope": str(self.template.scope),
+            "name": self.template.meta.name,
+            "scope": str(Reference.of(self.template).scope),
             "selected": selected,
         }
         if self.dropped_by:
@@ -89,23 +90,23 @@ class Match:
 def judge(seen: ServiceObservation) -> tuple[Match, ...]:
     """Take every template through the first four steps; those that went furthest come first."""
     matches = [_judge_one(seen, template) for template in seen.templates]
-    ours = [match for match in matches if not match.dropped_by and not match.template.derived]
+    ours = [match for match in matches if not match.dropped_by and not is_derived(match.template)]
     if ours:
         # What was derived for others must not make ambiguous what was clear before.
-        fits = min(match.template.name for match in ours)
+        fits = min(match.template.meta.name for match in ours)
         message = f"it was derived for other services, and {fits!r}, made by hand, fits"
         matches = [
             replace(match, dropped_by=OVERRIDES, message=message)
-            if not match.dropped_by and match.template.derived
+            if not match.dropped_by and is_derived(match.template)
             else match
             for match in matches
         ]
     return ordered(matches)
 
 
-def _judge_one(seen: ServiceObservation, template: ObservedTemplate) -> Match:
-    if template.unreadable:
-        return Match(template, ENUMERATION, f"{CANNOT_READ}: {template.unreadable}")
+def _judge_one(seen: ServiceObservation, template: Template) -> Match:
+    if unreadable(template):
+        return Match(template, ENUMERATION, f"{CANNOT_READ}: {unreadable(template)}")
     overrides = seen.view.spec.overrides
     other = other_model(seen, template)
     if other:
@@ -113,11 +114,11 @@ def _judge_one(seen: ServiceObservation, template: ObservedTemplate) -> Match:
     gpu = missing_gpu(template, seen.gpu_models)
     no_gpu = f"it needs GPU {gpu}, which no node offers" if gpu else ""
     differs = difference(template.view.spec, overrides)
-    if not differs and template.derived and not has_overrides(overrides):
+    if not differs and is_derived(template) and not has_overrides(overrides):
         differs = "it was derived for the overrides of other services"
     not_ready = why_not_ready(template)
     if not_ready:
-        could = not template.deleting and not no_gpu and not differs
+        could = not template.meta.deleting and not no_gpu and not differs
         outdated = could and _outdated(seen, template)
         coming = could and (
             outdated
@@ -134,7 +135,7 @@ def _judge_one(seen: ServiceObservation, template: ObservedTemplate) -> Match:
     return Match(template, "", FITS)
 
 
-def _outdated(seen: ServiceObservation, template: ObservedTemplate) -> bool:
+def _outdated(seen: ServiceObservation, template: Template) -> bool:
     """Whether its status was written before what it needs was there, or never: another one is about to be written.
 
     That its model and GPU are there is known.
@@ -142,10 +143,10 @@ def _outdated(seen: ServiceObservation, template: ObservedTemplate) -> bool:
     status = template.view.status
     if status.status in ("", TemplateState.NOT_AVAILABLE):
         return True
-    return _reason(template) == MODEL_NOT_FOUND or template.uid in seen.configured
+    return _reason(template) == MODEL_NOT_FOUND or template.meta.uid in seen.configured
 
 
-def _reason(template: ObservedTemplate) -> str:
+def _reason(template: Template) -> str:
     ready = conditions.find(template.view.status.conditions, READY)
     return "" if ready is None else ready.reason
 
@@ -155,18 +156,18 @@ def ordered(matches: Iterable[Match]) -> tuple[Match, ...]:
 
     def place(match: Match) -> tuple[int, str, str]:
         step = _STEPS.index(match.dropped_by) + 1 if match.dropped_by else 0
-        return step, match.template.name, match.template.scope
+        return step, match.template.meta.name, match.template.meta.namespace
 
     return tuple(sorted(matches, key=place))
 
 
-def other_model(seen: ServiceObservation, template: ObservedTemplate) -> str:
+def other_model(seen: ServiceObservation, template: Template) -> str:
     """Why a template does not run the service's model; "" when it does."""
     if seen.runs_the_model(template):
         return ""
     model = seen.model.reference if isinstance(seen.model, Resolved) else None
     wanted = model.name if model is not None else ""
-    named = template.view.spec.model_name
+    named = model_name(template)
     if named != wanted:
         return f"its spec.modelName is {named!r}, and the service's model is {wanted!r}"
     return f"it runs the AIMClusterModel {named!r}, which the AIMModel of that name hides in this namespace"
@@ -203,16 +204,16 @@ def difference(spec: TemplateSpec, overrides: ServiceOverrides | None) -> str:
     )
 
 
-def missing_gpu(template: ObservedTemplate, gpu_models: frozenset[str]) -> str:
+def missing_gpu(template: Template, gpu_models: frozenset[str]) -> str:
     """The GPU model that a template needs and no node offers; "" when there is none."""
     selector = template.view.spec.gpu_selector
     wanted = normalise(selector.model) if selector is not None and selector.model else ""
     return "" if wanted in gpu_models else wanted
 
 
-def why_not_ready(template: ObservedTemplate) -> str:
+def why_not_ready(template: Template) -> str:
     """What a template that is not Ready says about itself; "" for one that is."""
-    if template.deleting:
+    if template.meta.deleting:
         return "it is being deleted"
     status = template.view.status
     if status.status == TemplateState.READY:

@@ -30,7 +30,8 @@ from aimctl.domain import conditions
 from aimctl.domain.caching.template_cache import template_cache_manifest
 from aimctl.domain.events import EventWish
 from aimctl.domain.labels import propagated
-from aimctl.domain.resolution import Resolved
+from aimctl.domain.naming import describe
+from aimctl.domain.resolution import Reference, Resolved
 from aimctl.domain.services.cache import CACHE_NAME_TAKEN, CACHE_REFUSED, look_at_cache
 from aimctl.domain.services.candidates import why_not_ready
 from aimctl.domain.services.derivation_decision import DERIVATION_REFUSED, DERIVED_NAME_TAKEN
@@ -46,6 +47,7 @@ from aimctl.domain.services.runtime_view import (
 from aimctl.domain.services.selection import TEMPLATE_NOT_READY
 from aimctl.domain.status_slice import StatusSlice
 from aimctl.domain.templates.observation import Blocked
+from aimctl.domain.templates.template import discovered_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -152,7 +154,7 @@ def decide_service(seen: ServiceObservation, in_use: InUse) -> ServiceDecision:
             in_use.template,
             seen.service.namespace,
             service=seen.view.spec,
-            labels=propagated(in_use.template.labels, config.spec),
+            labels=propagated(in_use.template.meta.labels, config.spec),
         )
     status = StatusSlice(
         _fields(seen, in_use, verdict, serves=runtime.ours),
@@ -180,11 +182,11 @@ def _why_not_deployable(seen: ServiceObservation, in_use: InUse, cache: CacheVie
         return Blocked(in_use.reason, in_use.message)
     not_ready = why_not_ready(template)
     if not_ready:
-        return Blocked(TEMPLATE_NOT_READY, f"{template} is not Ready: {not_ready}")
-    asked = template.discovered_image
+        return Blocked(TEMPLATE_NOT_READY, f"{describe(template)} is not Ready: {not_ready}")
+    asked = discovered_image(template)
     if asked and isinstance(seen.model, Resolved) and seen.model.spec.image != asked:
         # A profile is of its image, and what the model says besides (credentials, environment) is of its new one.
-        message = f"discovery for {template} has yet to look at the model's image {seen.model.spec.image!r}"
+        message = f"discovery for {describe(template)} has yet to look at the model's image {seen.model.spec.image!r}"
         return Blocked(TEMPLATE_NOT_READY, f"{message}; what it has found is of {asked!r}")
     if cache is not None and not cache.available:
         return Blocked(cache.reason, cache.message)
@@ -234,7 +236,7 @@ def _fields(seen: ServiceObservation, in_use: InUse, verdict: _Verdict, *, serve
     if template is None and (serves or verdict.state is not ServiceState.FAILED):
         template = seen.current  # what the runtime was last set up with, and what is kept if it fits again
     if template is not None:
-        fields["resolvedTemplate"] = template.reference.to_json()
+        fields["resolvedTemplate"] = Reference.of(template).to_json()
     if matching := in_use.choice.matching():
         fields["templateMatching"] = matching
     return fields
@@ -269,7 +271,7 @@ def _conditions(
 def _events(seen: ServiceObservation, in_use: InUse, verdict: _Verdict) -> Iterable[EventWish]:
     before, template = seen.view.status, in_use.template
     known = before.resolved_template
-    if template is not None and (known is None or known.uid != template.uid):
+    if template is not None and (known is None or known.uid != template.meta.uid):
         yield EventWish("Normal", TEMPLATE_SELECTED, conditions.clip(in_use.message, 1024))
     if before.status != verdict.state:
         yield EventWish(

@@ -32,13 +32,14 @@ from aimctl.domain.naming import (
     MANAGED_BY,
     derived_template_name,
 )
+from aimctl.domain.templates.template import is_derived, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from aimctl.api.v1alpha1 import RuntimeConfigSpec, TemplateSpec
     from aimctl.domain.services.observation import ServiceIdentity, ServiceObservation
-    from aimctl.domain.templates.observed import ObservedTemplate
+    from aimctl.domain.templates.template import Template
 
 __all__ = [
     "Profile",
@@ -101,12 +102,12 @@ def derived_name(base: str, overrides: ServiceOverrides | None) -> str:
     return derived_template_name(base, hash_)
 
 
-def base_name(template: ObservedTemplate) -> str:
+def base_name(template: Template) -> str:
     """The name of the template that this one was derived from; "" for one that was not."""
-    return template.annotations.get(BASE_ANNOTATION, "") if template.derived else ""
+    return template.meta.annotations.get(BASE_ANNOTATION, "") if is_derived(template) else ""
 
 
-def overrides_of(template: ObservedTemplate) -> ServiceOverrides | None:
+def overrides_of(template: Template) -> ServiceOverrides | None:
     """What a derived template was derived with, found by its name; None when the name says nothing of the kind.
 
     Overrides only set values that the template has, so there are few to try.
@@ -129,7 +130,7 @@ def overrides_of(template: ObservedTemplate) -> ServiceOverrides | None:
             overrides = ServiceOverrides.model_validate(
                 said | ({"gpuSelector": selector} if selector else {})
             )
-            if derived_name(base, overrides) == template.name:
+            if derived_name(base, overrides) == template.meta.name:
                 return overrides
     return None
 
@@ -145,7 +146,7 @@ def derived_spec(base: TemplateSpec, overrides: ServiceOverrides | None) -> dict
 
 
 def derived_template(
-    base: ObservedTemplate,
+    base: Template,
     overrides: ServiceOverrides,
     service: ServiceIdentity,
     runtime_config: RuntimeConfigSpec,
@@ -162,14 +163,14 @@ def derived_template(
         "apiVersion": API_VERSION,
         "kind": SERVICE_TEMPLATES.name,
         "metadata": {
-            "name": derived_name(base.name, overrides),
+            "name": derived_name(base.meta.name, overrides),
             "namespace": service.namespace,
             "labels": {
-                **propagated(base.labels, runtime_config),
+                **propagated(base.meta.labels, runtime_config),
                 LABEL_MANAGED_BY: MANAGED_BY,
                 LABEL_DERIVED: "true",
             },
-            "annotations": {BASE_ANNOTATION: base.name},
+            "annotations": {BASE_ANNOTATION: base.meta.name},
             "ownerReferences": [owner_reference(service)],
         },
         "spec": derived_spec(base.view.spec, overrides),
@@ -191,15 +192,15 @@ def owner_reference(service: ServiceIdentity) -> dict[str, Any]:
 # ---- following the base
 
 
-def vouches(base: ObservedTemplate, template: ObservedTemplate) -> bool:
+def vouches(base: Template, template: Template) -> bool:
     """Whether the base, as it is now, would still give this derived template its profile."""
     overrides = overrides_of(template)
     if (
         overrides is None
-        or base.deleting
-        or base.uid == template.uid
-        or base.unreadable
-        or template.unreadable
+        or base.meta.deleting
+        or base.meta.uid == template.meta.uid
+        or unreadable(base)
+        or unreadable(template)
     ):
         return False
     wanted = ServiceTemplateSpec.model_validate(derived_spec(base.view.spec, overrides))
@@ -218,7 +219,7 @@ _FOLLOWED: Mapping[str, str] = {
 """The fields of a template that may change, by attribute and by name."""
 
 
-def followed(base: ObservedTemplate, template: ObservedTemplate) -> dict[str, Any]:
+def followed(base: Template, template: Template) -> dict[str, Any]:
     """The merge patch of the derived template's spec that brings the base's edits in; empty when there are none.
 
     A cluster template has neither env nor caching: those of a template derived from one are left as they are.
@@ -237,7 +238,7 @@ def followed(base: ObservedTemplate, template: ObservedTemplate) -> dict[str, An
 # ---- the search
 
 
-def find_match(seen: ServiceObservation, base: ObservedTemplate | None) -> ObservedTemplate | None:
+def find_match(seen: ServiceObservation, base: Template | None) -> Template | None:
     """The template that is what the service's base and overrides ask for; None when there is none yet.
 
     With a base, any template that runs the service's model with the wanted profile will do. In this order: the one in
@@ -252,16 +253,16 @@ def find_match(seen: ServiceObservation, base: ObservedTemplate | None) -> Obser
         base: the template that they change.
     """
     if base is None:
-        return min(_kept(seen), key=lambda item: (not _in_use(seen, item), item.name), default=None)
+        return min(_kept(seen), key=lambda item: (not _in_use(seen, item), item.meta.name), default=None)
     overrides = seen.view.spec.overrides
     wanted = profile_of(ServiceTemplateSpec.model_validate(derived_spec(base.view.spec, overrides)))
-    bases = {item.name: item for item in seen.templates if not item.unreadable}
-    own_name = derived_name(base.name, overrides)
+    bases = {item.meta.name: item for item in seen.templates if not unreadable(item)}
+    own_name = derived_name(base.meta.name, overrides)
 
-    def place(item: ObservedTemplate) -> int | None:
+    def place(item: Template) -> int | None:
         """Where it stands in the order; None when it will not do."""
-        in_use, namespaced = _in_use(seen, item), bool(item.namespace)
-        if item.derived and item.name != own_name and item.uid != base.uid:
+        in_use, namespaced = _in_use(seen, item), bool(item.meta.namespace)
+        if is_derived(item) and item.meta.name != own_name and item.meta.uid != base.meta.uid:
             # It was made for another base, and is only as long as that one gives it these values.
             its_base = bases.get(base_name(item))
             if its_base is None:
@@ -269,18 +270,18 @@ def find_match(seen: ServiceObservation, base: ObservedTemplate | None) -> Obser
             return (0 if in_use else 6) if vouches(its_base, item) else None
         if in_use:
             return 0
-        if item.name == own_name and namespaced:
+        if item.meta.name == own_name and namespaced:
             return 1
-        if item.uid == base.uid:
+        if item.meta.uid == base.meta.uid:
             return 2 if namespaced else 4
         return 3 if namespaced else 5
 
     fitting = (
         # One that failed serves nobody, whoever was first to use it.
-        (item.view.status.status == TemplateState.FAILED, order, item.name, item)
+        (item.view.status.status == TemplateState.FAILED, order, item.meta.name, item)
         for item in seen.templates
-        if not item.deleting
-        and not item.unreadable
+        if not item.meta.deleting
+        and not unreadable(item)
         and seen.runs_the_model(item)
         and profile_of(item.view.spec) == wanted
         and (order := place(item)) is not None
@@ -288,24 +289,24 @@ def find_match(seen: ServiceObservation, base: ObservedTemplate | None) -> Obser
     return min(fitting, key=lambda entry: entry[:3], default=(False, 0, "", None))[3]
 
 
-def _kept(seen: ServiceObservation) -> Iterator[ObservedTemplate]:
+def _kept(seen: ServiceObservation) -> Iterator[Template]:
     spec = seen.view.spec
     hash_ = overrides_digest(spec.overrides)
     for item in seen.templates:
         base = base_name(item)
         if (
             base
-            and not item.deleting
-            and not item.unreadable
+            and not item.meta.deleting
+            and not unreadable(item)
             and spec.template_ref in (None, base)
-            and item.name == derived_template_name(base, hash_)
-            and (_in_use(seen, item) or any(owner["uid"] == seen.service.uid for owner in item.owners))
+            and item.meta.name == derived_template_name(base, hash_)
+            and (_in_use(seen, item) or any(owner.uid == seen.service.uid for owner in item.meta.owners))
         ):
             yield item
 
 
-def _in_use(seen: ServiceObservation, item: ObservedTemplate) -> bool:
-    return seen.current is not None and seen.current.uid == item.uid
+def _in_use(seen: ServiceObservation, item: Template) -> bool:
+    return seen.current is not None and seen.current.meta.uid == item.meta.uid
 
 
 def _said(overrides: ServiceOverrides | None) -> dict[str, Any]:

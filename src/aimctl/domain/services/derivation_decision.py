@@ -16,10 +16,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, final
 
+import msgspec
+
 from aimctl.api.v1alpha1 import ServiceState
 from aimctl.domain import conditions
 from aimctl.domain.events import EventWish
-from aimctl.domain.naming import LABEL_MANAGED_BY, MANAGED_BY
+from aimctl.domain.naming import LABEL_MANAGED_BY, MANAGED_BY, describe
 from aimctl.domain.resolution import Missing, Resolved
 from aimctl.domain.services.candidates import why_not_ready
 from aimctl.domain.services.derivation import (
@@ -35,13 +37,15 @@ from aimctl.domain.services.derivation import (
 from aimctl.domain.services.observation import ModelWish
 from aimctl.domain.services.selection import choose
 from aimctl.domain.status_slice import StatusSlice
+from aimctl.domain.templates.template import is_derived, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from aimctl.api.v1alpha1 import RuntimeConfigSpec, ServiceOverrides
     from aimctl.domain.services.observation import ServiceObservation
-    from aimctl.domain.templates.observed import ObservedTemplate
+    from aimctl.domain.templates.template import Template
+    from aimctl.kubetypes import OwnerReference
 
 __all__ = [
     "BASE_TEMPLATE_NOT_FOUND",
@@ -87,10 +91,10 @@ class DerivationObservation:
     """
 
     seen: ServiceObservation
-    base: ObservedTemplate | Missing
-    holder: ObservedTemplate | None
-    owned: tuple[ObservedTemplate, ...]
-    bases: Mapping[str, ObservedTemplate]
+    base: Template | Missing
+    holder: Template | None
+    owned: tuple[Template, ...]
+    bases: Mapping[str, Template]
     template_config: RuntimeConfigSpec
     refused: str = ""
 
@@ -103,7 +107,7 @@ class TemplateChange:
     ``joins`` says that it makes the service an owner.
     """
 
-    template: ObservedTemplate
+    template: Template
     patch: Mapping[str, Any]
     joins: bool = False
 
@@ -124,7 +128,7 @@ class DerivationDecision:
     events: tuple[EventWish, ...] = ()
     create: Mapping[str, Any] | None = None
     changes: tuple[TemplateChange, ...] = ()
-    deletions: tuple[ObservedTemplate, ...] = ()
+    deletions: tuple[Template, ...] = ()
 
     @property
     def joins(self) -> bool:
@@ -140,12 +144,12 @@ class _Outcome:
     status: conditions.Status
     reason: str
     message: str
-    template: ObservedTemplate | None = None
+    template: Template | None = None
     create: Mapping[str, Any] | None = None
     kept: frozenset[str] = field(default=frozenset())
 
 
-def base_of(seen: ServiceObservation) -> ObservedTemplate | Missing:
+def base_of(seen: ServiceObservation) -> Template | Missing:
     """The template that the service's overrides change, or why there is none, in a reason of ``Derived``."""
     choice = choose(seen)
     if isinstance(seen.model, ModelWish):
@@ -155,8 +159,8 @@ def base_of(seen: ServiceObservation) -> ObservedTemplate | Missing:
             return Missing(DERIVATION_PENDING, choice.message)
         nowhere = isinstance(seen.model, Resolved) and seen.named is None and seen.view.spec.template_ref
         return Missing(BASE_TEMPLATE_NOT_FOUND if nowhere else BASE_TEMPLATE_NOT_RESOLVED, choice.message)
-    if choice.template.deleting:
-        return Missing(BASE_TEMPLATE_NOT_FOUND, f"{choice.template} is being deleted")
+    if choice.template.meta.deleting:
+        return Missing(BASE_TEMPLATE_NOT_FOUND, f"{describe(choice.template)} is being deleted")
     return choice.template
 
 
@@ -180,7 +184,7 @@ def _without_overrides(derivation: DerivationObservation) -> DerivationDecision:
     """A service may still name somebody's derived template: then it owns that as well."""
     seen = derivation.seen
     named = seen.named
-    uses = named if named is not None and named.derived and seen.runs_the_model(named) else None
+    uses = named if named is not None and is_derived(named) and seen.runs_the_model(named) else None
     changes, deletions = _ownership(derivation, uses, frozenset())
     return DerivationDecision(
         StatusSlice({}, (), frozenset(), OWNED_CONDITIONS), (), None, changes, deletions
@@ -194,11 +198,14 @@ def _outcome(derivation: DerivationObservation, overrides: ServiceOverrides) -> 
     match = find_match(seen, base)
     if match is not None:
         return _matched(derivation, match)
-    name = derived_name(base.name, overrides)
+    name = derived_name(base.meta.name, overrides)
     if holder is not None:
         return _taken(derivation, base, holder)
     if derivation.refused:
-        message = f"the API server refused the AIMServiceTemplate {name!r}, derived from {base}: {derivation.refused}"
+        message = (
+            f"the API server refused the AIMServiceTemplate {name!r}, derived from {describe(base)}:"
+            f" {derivation.refused}"
+        )
         return _Outcome(
             "False",
             DERIVATION_REFUSED,
@@ -208,7 +215,7 @@ def _outcome(derivation: DerivationObservation, overrides: ServiceOverrides) -> 
     return _Outcome(
         "False",
         DERIVATION_PENDING,
-        f"the AIMServiceTemplate {name!r} is being derived from {base}",
+        f"the AIMServiceTemplate {name!r} is being derived from {describe(base)}",
         create=_wanted(derivation, base, overrides),
     )
 
@@ -216,69 +223,80 @@ def _outcome(derivation: DerivationObservation, overrides: ServiceOverrides) -> 
 def _without_base(derivation: DerivationObservation, base: Missing) -> _Outcome:
     """Nobody knows what the service needs: what it has stays, if it was made for its overrides."""
     if not isinstance(derivation.seen.model, Resolved):
-        everything = frozenset(item.uid for item in derivation.owned)
+        everything = frozenset(item.meta.uid for item in derivation.owned)
         return _Outcome("False", base.reason, base.message, kept=everything)
     kept = find_match(derivation.seen, None)
     if kept is None:
         return _Outcome("False", base.reason, base.message)
     message = (
-        f"{kept} was derived from {base_name(kept)!r} and is kept as it is, without its base: {base.message}"
+        f"{describe(kept)} was derived from {base_name(kept)!r} and is kept as it is, without its base:"
+        f" {base.message}"
     )
     return _Outcome("True", TEMPLATE_DERIVED, message, kept)
 
 
-def _matched(derivation: DerivationObservation, match: ObservedTemplate) -> _Outcome:
+def _matched(derivation: DerivationObservation, match: Template) -> _Outcome:
     if not _ours(match):
-        message = f"{match} has the model, metric, precision and GPUs that the overrides ask for: nothing was derived"
+        message = (
+            f"{describe(match)} has the model, metric, precision and GPUs that the overrides ask for: nothing was"
+            " derived"
+        )
         return _Outcome("True", TEMPLATE_FOUND, message, match)
     base = derivation.bases.get(base_name(match))
     if base is None:
-        message = f"{match} was derived from {base_name(match)!r}, which is gone: it is kept as it is"
-    elif base.unreadable:
-        message = f"{match} was derived from {base}, which cannot be read any more: it is kept as it is"
+        message = (
+            f"{describe(match)} was derived from {base_name(match)!r}, which is gone: it is kept as it is"
+        )
+    elif unreadable(base):
+        message = (
+            f"{describe(match)} was derived from {describe(base)}, which cannot be read any more: it is kept as"
+            " it is"
+        )
     elif not vouches(base, match):
-        message = f"{match} was derived from an earlier {base_name(match)!r}: it is kept as it is"
+        message = f"{describe(match)} was derived from an earlier {base_name(match)!r}: it is kept as it is"
     else:
         trouble = why_not_ready(base)
         # The reason alone: a base's message may change often, and each change would be written to every service.
         said = f"; the base is {base.view.status.status or 'new'}" if trouble else ""
-        message = f"{match} was derived from {base}{said}"
+        message = f"{describe(match)} was derived from {describe(base)}{said}"
     return _Outcome("True", TEMPLATE_DERIVED, message, match)
 
 
-def _taken(derivation: DerivationObservation, base: ObservedTemplate, holder: ObservedTemplate) -> _Outcome:
+def _taken(derivation: DerivationObservation, base: Template, holder: Template) -> _Outcome:
     """The name of the derived template is in use by one that does not fit."""
-    if holder.unreadable:
+    if unreadable(holder):
         message = (
-            f"the template derived from {base} gets the name of {holder}, and this version of the operator cannot read"
-            f" that: {holder.unreadable}; upgrade the operator, or delete it"
+            f"the template derived from {describe(base)} gets the name of {describe(holder)}, and this version of the"
+            f" operator cannot read that: {unreadable(holder)}; upgrade the operator, or delete it"
         )
         return _Outcome("False", DERIVED_NAME_TAKEN, message)
     if not _ours(holder):
         message = (
-            f"the template derived from {base} gets the name {holder.name!r}, and that is taken by an"
+            f"the template derived from {describe(base)} gets the name {holder.meta.name!r}, and that is taken by an"
             " AIMServiceTemplate that the operator did not make and that differs from it; delete that one, or give"
             " it another name"
         )
         return _Outcome("False", DERIVED_NAME_TAKEN, message)
-    if holder.deleting:
-        message = f"{holder} is being deleted, and is derived anew from {base} once it is gone"
+    if holder.meta.deleting:
+        message = (
+            f"{describe(holder)} is being deleted, and is derived anew from {describe(base)} once it is gone"
+        )
         return _Outcome("False", DERIVATION_PENDING, message)
     if not _other_owners(derivation, holder):
-        message = f"{holder} was derived from an earlier {base.name!r}: it goes, and is derived anew"
+        message = (
+            f"{describe(holder)} was derived from an earlier {base.meta.name!r}: it goes, and is derived anew"
+        )
         return _Outcome("False", DERIVATION_PENDING, message)
-    owners = sorted({f"{owner['kind']} {owner['name']!r}" for owner in _other_owners(derivation, holder)})
+    owners = sorted({f"{owner.kind} {owner.name!r}" for owner in _other_owners(derivation, holder)})
     more = f" and {len(owners) - _NAMED_OWNERS} more" if len(owners) > _NAMED_OWNERS else ""
     message = (
-        f"{holder} was derived from an earlier {base.name!r} and is still in use by"
+        f"{describe(holder)} was derived from an earlier {base.meta.name!r} and is still in use by"
         f" {', '.join(owners[:_NAMED_OWNERS])}{more}; it is derived anew once they let go of it"
     )
     return _Outcome("False", DERIVED_NAME_TAKEN, message)
 
 
-def _wanted(
-    derivation: DerivationObservation, base: ObservedTemplate, overrides: ServiceOverrides
-) -> dict[str, Any]:
+def _wanted(derivation: DerivationObservation, base: Template, overrides: ServiceOverrides) -> dict[str, Any]:
     return derived_template(base, overrides, derivation.seen.service, derivation.template_config)
 
 
@@ -286,73 +304,71 @@ def _wanted(
 
 
 def _ownership(
-    derivation: DerivationObservation, uses: ObservedTemplate | None, kept: frozenset[str]
-) -> tuple[tuple[TemplateChange, ...], tuple[ObservedTemplate, ...]]:
+    derivation: DerivationObservation, uses: Template | None, kept: frozenset[str]
+) -> tuple[tuple[TemplateChange, ...], tuple[Template, ...]]:
     """What it takes to own the template in use, if it is a derived one, and none but it."""
     changes: list[TemplateChange] = []
-    deletions: list[ObservedTemplate] = []
-    if uses is not None and _ours(uses) and not uses.deleting and not uses.unreadable:
+    deletions: list[Template] = []
+    if uses is not None and _ours(uses) and not uses.meta.deleting and not unreadable(uses):
         change = _own_and_follow(derivation, uses)
         if change is not None:
             changes.append(change)
     for item in derivation.owned:
         if (
-            item.deleting
-            or item.unreadable
-            or item.uid in kept
-            or (uses is not None and item.uid == uses.uid)
+            item.meta.deleting
+            or unreadable(item)
+            or item.meta.uid in kept
+            or (uses is not None and item.meta.uid == uses.meta.uid)
             or not _ours(item)
         ):
             continue
         others = _other_owners(derivation, item)
         if others:
-            changes.append(_change(item, {"ownerReferences": [dict(owner) for owner in others]}))
+            changes.append(_change(item, {"ownerReferences": [*map(msgspec.to_builtins, others)]}))
         else:
             deletions.append(item)
     return tuple(changes), tuple(deletions)
 
 
-def _own_and_follow(derivation: DerivationObservation, uses: ObservedTemplate) -> TemplateChange | None:
+def _own_and_follow(derivation: DerivationObservation, uses: Template) -> TemplateChange | None:
     metadata: dict[str, Any] = {}
-    if all(owner["uid"] != derivation.seen.service.uid for owner in uses.owners):
+    if all(owner.uid != derivation.seen.service.uid for owner in uses.meta.owners):
         mine = owner_reference(derivation.seen.service)
-        metadata = {"ownerReferences": [*(dict(owner) for owner in uses.owners), mine]}
+        metadata = {"ownerReferences": [*map(msgspec.to_builtins, uses.meta.owners), mine]}
     base = derivation.bases.get(base_name(uses))
     spec = followed(base, uses) if base is not None else {}
     return replace(_change(uses, metadata, spec), joins=bool(metadata)) if metadata or spec else None
 
 
-def _in_the_way(derivation: DerivationObservation) -> Iterator[ObservedTemplate]:
+def _in_the_way(derivation: DerivationObservation) -> Iterator[Template]:
     """A derived template that has the wanted name, does not fit and belongs to nobody."""
     holder, base = derivation.holder, derivation.base
     if (
         holder is not None
         and not isinstance(base, Missing)
         and _ours(holder)
-        and not holder.deleting
-        and not holder.unreadable
-        and not holder.owners
+        and not holder.meta.deleting
+        and not unreadable(holder)
+        and not holder.meta.owners
         and find_match(derivation.seen, base) is None
     ):
         yield holder
 
 
 def _change(
-    template: ObservedTemplate, metadata: Mapping[str, Any], spec: Mapping[str, Any] | None = None
+    template: Template, metadata: Mapping[str, Any], spec: Mapping[str, Any] | None = None
 ) -> TemplateChange:
-    patch: dict[str, Any] = {"metadata": {**metadata, "resourceVersion": template.resource_version}}
+    patch: dict[str, Any] = {"metadata": {**metadata, "resourceVersion": template.meta.resource_version}}
     return TemplateChange(template, {**patch, "spec": dict(spec)} if spec else patch)
 
 
-def _other_owners(
-    derivation: DerivationObservation, template: ObservedTemplate
-) -> tuple[Mapping[str, Any], ...]:
+def _other_owners(derivation: DerivationObservation, template: Template) -> tuple[OwnerReference, ...]:
     mine = derivation.seen.service.uid
-    return tuple(owner for owner in template.owners if owner["uid"] != mine)
+    return tuple(owner for owner in template.meta.owners if owner.uid != mine)
 
 
-def _ours(template: ObservedTemplate) -> bool:
-    return template.derived and template.labels.get(LABEL_MANAGED_BY) == MANAGED_BY
+def _ours(template: Template) -> bool:
+    return is_derived(template) and template.meta.labels.get(LABEL_MANAGED_BY) == MANAGED_BY
 
 
 # ---- what is said

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from aimctl.api.v1alpha1 import ModelSpec, ServiceSpec
     from aimctl.domain.services.observation import ServiceObservation
-    from aimctl.domain.templates.observed import ObservedTemplate
+    from aimctl.domain.templates.template import Template
 
 __all__ = ["CACHE_PATH", "CONTAINER", "KSERVE_API_VERSION", "PORT", "inference_service"]
 
@@ -61,7 +61,7 @@ _VARIABLE = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]{0,252}")
 _NOT_IN_A_PATH = re.compile(r"[^A-Za-z0-9._-]+")
 
 
-def inference_service(seen: ServiceObservation, template: ObservedTemplate) -> dict[str, Any]:
+def inference_service(seen: ServiceObservation, template: Template) -> dict[str, Any]:
     """The InferenceService, ready to be applied: of the service's name, owned by it.
 
     Args:
@@ -113,7 +113,7 @@ def inference_service(seen: ServiceObservation, template: ObservedTemplate) -> d
 def _predictor(
     spec: ServiceSpec,
     model: ModelSpec,
-    template: ObservedTemplate,
+    template: Template,
     runtime_config: RuntimeConfigSpec,
     volumes: Sequence[_Volume],
 ) -> dict[str, Any]:
@@ -162,7 +162,7 @@ def _predictor(
 def _env(
     spec: ServiceSpec,
     model: ModelSpec,
-    template: ObservedTemplate,
+    template: Template,
     runtime_config: RuntimeConfigSpec,
     *,
     cached: bool,
@@ -200,7 +200,7 @@ def _text(value: Any) -> str:
 # ---- resources
 
 
-def _resources(spec: ServiceSpec, model: ModelSpec, template: ObservedTemplate) -> dict[str, dict[str, str]]:
+def _resources(spec: ServiceSpec, model: ModelSpec, template: Template) -> dict[str, dict[str, str]]:
     merged: dict[str, dict[str, str]] = {"limits": {}, "requests": {}}
     for layer in (model.resources, template.view.spec.resources, spec.resources):
         if layer is not None:
@@ -214,7 +214,7 @@ def _resources(spec: ServiceSpec, model: ModelSpec, template: ObservedTemplate) 
     return {kind: amounts for kind, amounts in merged.items() if amounts}
 
 
-def _gpus(template: ObservedTemplate) -> tuple[str, int] | None:
+def _gpus(template: Template) -> tuple[str, int] | None:
     """The extended resource and the number that the template's selector asks for.
 
     What the selector leaves open the discovered profile says.
@@ -242,13 +242,13 @@ class _Volume:
     claim: str
 
 
-def _volumes(seen: ServiceObservation, template: ObservedTemplate) -> list[_Volume]:
+def _volumes(seen: ServiceObservation, template: Template) -> list[_Volume]:
     """What the template's cache holds, once it holds everything: from half a model nothing can be served."""
     cache = seen.template_cache
     if (
         cache is None
-        or cache.deleting
-        or cache.name != template.name
+        or cache.meta.deleting
+        or cache.meta.name != template.meta.name
         or cache.view.status.status != CacheState.AVAILABLE
     ):
         return []

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, final
 from aimctl.api.v1alpha1 import Scope
 from aimctl.domain.conditions import rfc3339
 from aimctl.domain.resolution import Missing, Resolved
+from aimctl.domain.templates.template import model_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,12 +26,12 @@ if TYPE_CHECKING:
         ModelSpec,
         RuntimeConfigSpec,
     )
-    from aimctl.domain.templates.observed import ObservedTemplate
+    from aimctl.domain.templates.template import Template
+    from aimctl.kubetypes import Object
 
 __all__ = [
     "ModelWish",
     "ObservedInferenceService",
-    "ObservedTemplateCache",
     "Refused",
     "ServiceIdentity",
     "ServiceObservation",
@@ -48,17 +49,6 @@ class ServiceIdentity:
     generation: int
     deleting: bool
     labels: Mapping[str, str]
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class ObservedTemplateCache:
-    """An AIMTemplateCache."""
-
-    name: str
-    uid: str
-    deleting: bool
-    view: AIMTemplateCache
 
 
 @final
@@ -128,12 +118,12 @@ class ServiceObservation:
     view: AIMService
     model: Resolved[ModelSpec] | Missing | ModelWish
     runtime_config: Resolved[RuntimeConfigSpec] | Missing
-    templates: tuple[ObservedTemplate, ...]
-    named: ObservedTemplate | None
+    templates: tuple[Template, ...]
+    named: Template | None
     gpu_models: frozenset[str]
     now: datetime
-    current: ObservedTemplate | None = None
-    template_cache: ObservedTemplateCache | None = None
+    current: Template | None = None
+    template_cache: Object[AIMTemplateCache] | None = None
     model_settled: bool = True
     inference_service: ObservedInferenceService | None = None
     kserve_served: bool = False
@@ -142,7 +132,7 @@ class ServiceObservation:
     given_up: frozenset[str] = frozenset()
     admitted: ObservedInferenceService | None = None
 
-    def runs_the_model(self, template: ObservedTemplate) -> bool:
+    def runs_the_model(self, template: Template) -> bool:
         """Whether a template that names the service's model means the same one.
 
         Cluster templates see no AIMModels: where an AIMModel hides the AIMClusterModel of its name, they run the other.
@@ -150,9 +140,9 @@ class ServiceObservation:
         model = self.model
         if not isinstance(model, Resolved) or model.reference is None:
             return False
-        if template.view.spec.model_name != model.reference.name:
+        if model_name(template) != model.reference.name:
             return False
-        return bool(template.namespace) or model.reference.scope is Scope.CLUSTER
+        return bool(template.meta.namespace) or model.reference.scope is Scope.CLUSTER
 
     @property
     def timestamp(self) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, final
 from aimctl.api.v1alpha1 import ServiceState
 from aimctl.domain import conditions
 from aimctl.domain.models.auto_model import auto_model, auto_model_name
+from aimctl.domain.naming import describe
 from aimctl.domain.resolution import Missing, Resolved
 from aimctl.domain.services.candidates import has_overrides
 from aimctl.domain.services.derivation import find_match
@@ -16,7 +17,7 @@ from aimctl.domain.services.selection import TEMPLATE_RESOLVED, Choice, choose
 
 if TYPE_CHECKING:
     from aimctl.domain.services.observation import ServiceObservation
-    from aimctl.domain.templates.observed import ObservedTemplate
+    from aimctl.domain.templates.template import Template
 
 __all__ = ["MODEL_REQUESTED", "InUse", "resolve_template", "wished_model"]
 
@@ -40,7 +41,7 @@ class InUse:
         choice: what the service's spec led to: the template itself or, with overrides, its base.
     """
 
-    template: ObservedTemplate | None
+    template: Template | None
     reason: str
     message: str
     state: ServiceState | None
@@ -86,12 +87,12 @@ def _with_overrides(seen: ServiceObservation, choice: Choice) -> InUse:
         derived = conditions.find(seen.view.status.conditions, DERIVED)
         if derived is not None and derived.status == "False":
             return InUse(None, derived.reason, derived.message, ServiceState.STARTING, choice)
-        message = f"a template with the overrides is being derived from {base}"
+        message = f"a template with the overrides is being derived from {describe(base)}"
         return InUse(None, DERIVATION_PENDING, message, ServiceState.STARTING, choice)
     if base is None:
-        message = f"{match} is kept, though its base cannot be resolved: {choice.message}"
-    elif match.uid == base.uid:
+        message = f"{describe(match)} is kept, though its base cannot be resolved: {choice.message}"
+    elif match.meta.uid == base.meta.uid:
         message = f"{choice.message}; it has what the overrides ask for"
     else:
-        message = f"{match} has what the overrides of {base} ask for ({choice.message})"
+        message = f"{describe(match)} has what the overrides of {describe(base)} ask for ({choice.message})"
     return InUse(match, TEMPLATE_RESOLVED, message, None, choice)

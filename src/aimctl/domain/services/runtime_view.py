@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from aimctl.domain.services.observation import ObservedInferenceService, ServiceObservation
-    from aimctl.domain.templates.observed import ObservedTemplate
+    from aimctl.domain.templates.template import Template
 
 __all__ = [
     "APPLIED_HASH_ANNOTATION",
@@ -75,7 +75,7 @@ class RuntimeView:
 
 
 def look_at_runtime(
-    seen: ServiceObservation, template: ObservedTemplate | None, blocked: Blocked | None
+    seen: ServiceObservation, template: Template | None, blocked: Blocked | None
 ) -> RuntimeView:
     """The runtime of a service.
 
@@ -149,7 +149,7 @@ def _of_former_service(seen: ServiceObservation, found: ObservedInferenceService
     )
 
 
-def manifest(seen: ServiceObservation, template: ObservedTemplate) -> dict[str, Any]:
+def manifest(seen: ServiceObservation, template: Template) -> dict[str, Any]:
     """The InferenceService as it should be, with its hash."""
     body = inference_service(seen, template)
     metadata = body["metadata"]

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from aimctl.api.v1alpha1 import ServiceState, TemplateState
 from aimctl.domain import conditions
+from aimctl.domain.naming import describe
 from aimctl.domain.resolution import Missing, Resolved
 from aimctl.domain.services.candidates import (
     CANNOT_READ,
@@ -35,12 +36,13 @@ from aimctl.domain.services.candidates import (
     ordered,
     other_model,
 )
+from aimctl.domain.templates.template import is_derived, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from aimctl.domain.services.observation import ServiceObservation
-    from aimctl.domain.templates.observed import ObservedTemplate
+    from aimctl.domain.templates.template import Template
 
 __all__ = [
     "MATCHES_SHOWN",
@@ -81,7 +83,7 @@ class Choice:
         awaits: UIDs of templates that are, or were for long enough, waited for.
     """
 
-    template: ObservedTemplate | None
+    template: Template | None
     reason: str
     message: str
     state: ServiceState | None = None
@@ -91,7 +93,9 @@ class Choice:
     def matching(self) -> list[dict[str, Any]]:
         """``status.templateMatching``."""
         return [
-            match.to_json(selected=self.template is not None and match.template.uid == self.template.uid)
+            match.to_json(
+                selected=self.template is not None and match.template.meta.uid == self.template.meta.uid
+            )
             for match in self.matches[:MATCHES_SHOWN]
         ]
 
@@ -103,13 +107,13 @@ def choose(seen: ServiceObservation) -> Choice:
         return Choice(None, MODEL_NOT_FOUND, message, ServiceState.PENDING)
     if seen.view.spec.template_ref is not None:
         return _named(seen, seen.view.spec.template_ref)
-    if seen.current is not None and seen.current.unreadable:
+    if seen.current is not None and unreadable(seen.current):
         return _unreadable(seen.current, "which the service has")
     if seen.named is not None and (
         has_overrides(seen.view.spec.overrides)
         or (
             seen.current is not None
-            and seen.current.uid == seen.named.uid
+            and seen.current.meta.uid == seen.named.meta.uid
             and not (_serves(seen) and _broken(seen, seen.named))
         )
     ):
@@ -128,13 +132,15 @@ def select(seen: ServiceObservation) -> Choice:
         (only,) = left
         # A derived one would give way. What waits for its discovery may do so for hours: step 2 drops it.
         awaited = {
-            match.template.uid: match.template
+            match.template.meta.uid: match.template
             for match in matches
-            if match.outdated and (only.template.derived or not match.template.derived)
+            if match.outdated and (is_derived(only.template) or not is_derived(match.template))
         }
-        pending = [str(template) for uid, template in awaited.items() if uid not in seen.given_up]
+        pending = [describe(template) for uid, template in awaited.items() if uid not in seen.given_up]
         if pending:
-            message = f"{only.template} fits; to be looked at before it is selected: {_and(pending)}"
+            message = (
+                f"{describe(only.template)} fits; to be looked at before it is selected: {_and(pending)}"
+            )
             matches = _undecided(matches, "it fits; others are looked at before it is selected")
             return Choice(None, TEMPLATE_NOT_READY, message, ServiceState.STARTING, matches, tuple(awaited))
         return Choice(
@@ -142,7 +148,7 @@ def select(seen: ServiceObservation) -> Choice:
         )
     if left:
         matches = _undecided(matches, "it fits, and so do others")
-        names = _and(str(match.template) for match in left)
+        names = _and(describe(match.template) for match in left)
         message = (
             f"{len(left)} templates of the model fit: {names}; name one of them in spec.templateRef, or tell them"
             f" apart with spec.overrides{_the_rest(matches, left)}"
@@ -168,7 +174,7 @@ def _named(seen: ServiceObservation, name: str) -> Choice:
     return _only(seen, found, "named in spec.templateRef", "name a template of the model in spec.templateRef")
 
 
-def _default(seen: ServiceObservation, found: ObservedTemplate) -> Choice:
+def _default(seen: ServiceObservation, found: Template) -> Choice:
     return _only(
         seen,
         found,
@@ -177,20 +183,23 @@ def _default(seen: ServiceObservation, found: ObservedTemplate) -> Choice:
     )
 
 
-def _only(seen: ServiceObservation, found: ObservedTemplate, why: str, remedy: str) -> Choice:
+def _only(seen: ServiceObservation, found: Template, why: str, remedy: str) -> Choice:
     """The choice that somebody made for us, if it serves the service's model."""
-    if found.unreadable:
+    if unreadable(found):
         return _unreadable(found, why)
     mismatch = other_model(seen, found)
     if mismatch:
         match = Match(found, ENUMERATION, mismatch)
-        message = f"{found}, {why}, cannot be used: {mismatch}; {remedy}"
+        message = f"{describe(found)}, {why}, cannot be used: {mismatch}; {remedy}"
         return Choice(None, TEMPLATE_MISMATCH, message, ServiceState.FAILED, (match,))
-    return Choice(found, TEMPLATE_RESOLVED, f"{found}: {why}", None, (Match(found, "", why),))
+    return Choice(found, TEMPLATE_RESOLVED, f"{describe(found)}: {why}", None, (Match(found, "", why),))
 
 
-def _unreadable(found: ObservedTemplate, which: str) -> Choice:
-    message = f"{found}, {which}, cannot be used: {CANNOT_READ}: {found.unreadable}; upgrade the operator, or mend it"
+def _unreadable(found: Template, which: str) -> Choice:
+    message = (
+        f"{describe(found)}, {which}, cannot be used: {CANNOT_READ}: {unreadable(found)}; upgrade the operator, or"
+        " correct the template"
+    )
     return Choice(None, TEMPLATE_UNREADABLE, message, ServiceState.PENDING)
 
 
@@ -199,61 +208,66 @@ def _kept(seen: ServiceObservation) -> Choice | None:
     current, overrides = seen.current, seen.view.spec.overrides
     if (
         current is None
-        or current.deleting
+        or current.meta.deleting
         or not seen.runs_the_model(current)
         or difference(current.view.spec, overrides)
-        or (current.derived and not has_overrides(overrides))
+        or (is_derived(current) and not has_overrides(overrides))
     ):
         return None
     selected = select(seen)
     broken = _broken(seen, current)
     other = (
-        selected.template if selected.template is not None and selected.template.uid != current.uid else None
+        selected.template
+        if selected.template is not None and selected.template.meta.uid != current.meta.uid
+        else None
     )
     # A node that registers anew, or whose labels are written anew, is back in a moment.
     away = _serves(seen) and bool(missing_gpu(current, seen.gpu_models))
-    if broken and other is not None and (not away or current.uid in seen.given_up):
-        return replace(selected, message=f"{other} was selected in the place of {current}, {broken}")
+    if broken and other is not None and (not away or current.meta.uid in seen.given_up):
+        return replace(
+            selected, message=f"{describe(other)} was selected in the place of {describe(current)}, {broken}"
+        )
     matches = [
         replace(match, dropped_by="", message=FITS)
-        if match.template.uid == current.uid
+        if match.template.meta.uid == current.meta.uid
         else match
         if match.dropped_by not in ("", SELECTION)
         else replace(match, dropped_by=SELECTION, message="it fits as well; the service keeps the one it has")
         for match in selected.matches
     ]
-    if all(match.template.uid != current.uid for match in matches):
+    if all(match.template.meta.uid != current.meta.uid for match in matches):
         matches.append(Match(current, "", FITS))
     awaits: tuple[str, ...] = ()
     if broken and (other is not None or selected.awaits):
         # All at once: waits that begin when another ends could end each other for ever.
-        awaits = (*((current.uid,) if away else ()), *selected.awaits)
+        awaits = (*((current.meta.uid,) if away else ()), *selected.awaits)
     message = _why_kept(
         current, broken, [match for match in matches if match.dropped_by == SELECTION], awaits
     )
     return Choice(current, TEMPLATE_RESOLVED, message, None, ordered(matches), awaits)
 
 
-def _why_kept(current: ObservedTemplate, broken: str, others: Sequence[Match], awaits: Sequence[str]) -> str:
-    names = _and(str(match.template) for match in others)
+def _why_kept(current: Template, broken: str, others: Sequence[Match], awaits: Sequence[str]) -> str:
+    names = _and(describe(match.template) for match in others)
     if not broken:
         if not others:
             return _selected(current)
-        return f"{current} is kept; also fits: {names}; to move the service, name another in spec.templateRef"
+        return f"{describe(current)} is kept; also fits: {names}; to move the service, name another in spec.templateRef"
     if awaits:
-        return f"{current} is kept for now, {broken}; if it stays so, {names} takes its place"
+        return f"{describe(current)} is kept for now, {broken}; if it stays so, {names} takes its place"
     if others:
         return (
-            f"{current} is kept, {broken}; several others fit: {names}; name one of them in spec.templateRef"
+            f"{describe(current)} is kept, {broken}; several others fit: {names}; name one of them in"
+            " spec.templateRef"
         )
-    return f"{current} is kept, {broken}, and no other template fits"
+    return f"{describe(current)} is kept, {broken}, and no other template fits"
 
 
 def _serves(seen: ServiceObservation) -> bool:
     return seen.view.status.status in _SERVES
 
 
-def _broken(seen: ServiceObservation, template: ObservedTemplate) -> str:
+def _broken(seen: ServiceObservation, template: Template) -> str:
     """Why a template that fits will not do by itself. NotAvailable is true only while its GPU is missing."""
     gpu = missing_gpu(template, seen.gpu_models)
     if gpu:
@@ -299,14 +313,14 @@ def _none_left(seen: ServiceObservation, matches: tuple[Match, ...]) -> Choice:
     return Choice(None, TEMPLATE_NOT_FOUND, message, ServiceState.FAILED, matches)
 
 
-def _selected(template: ObservedTemplate) -> str:
+def _selected(template: Template) -> str:
     """The same words when it is selected and when it is kept: a status is not written for it."""
-    return f"{template} is selected"
+    return f"{describe(template)} is selected"
 
 
 def _reasons(matches: Sequence[Match]) -> str:
     said = "; ".join(
-        f"{match.template.name} ({match.dropped_by}: {conditions.clip(match.message, 160)})"
+        f"{match.template.meta.name} ({match.dropped_by}: {conditions.clip(match.message, 160)})"
         for match in matches[:_NAMED]
     )
     return said + _more(len(matches))
