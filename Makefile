@@ -54,7 +54,7 @@ commits: $(STAMP) ## check the commit messages since BASE (default: main)
 	@$(BIN)/python hack/check_commits.py $(BASE)
 
 manifests: $(STAMP) ## generate config/ from the Python types
-	$(BIN)/python -m aimctl.api.generate config
+	$(BIN)/python -m aimctl.controllers.manifests config
 
 check-manifests: manifests ## fail if config/ differs from what the types generate
 	@git diff --exit-code -- config || { echo "config/ differs from the types: commit what 'make manifests' generated" >&2; exit 1; }

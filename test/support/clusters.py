@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Any, Self
 import kubernetes
 import yaml
 
-from aimctl.api.generate import manifests
 from aimctl.api.v1alpha1 import KINDS
+from aimctl.controllers.manifests import manifests
 from aimctl.devcluster.faults import Match, Refuse
 from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.kube.client import Client

@@ -6,8 +6,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from aimctl.api.deployment import DEFAULT_IMAGE
-from aimctl.api.generate import manifests
 from aimctl.cli import CommandError
+from aimctl.controllers.manifests import manifests
 
 if TYPE_CHECKING:
     from pathlib import Path

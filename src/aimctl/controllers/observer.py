@@ -25,6 +25,7 @@ from aimctl.domain.resolution import DEFAULT_RUNTIME_CONFIG, Found, resolve_mode
 from aimctl.domain.templates.discovery_job import REDISCOVER_ANNOTATION, TemplateIdentity
 from aimctl.domain.templates.observation import TemplateObservation
 from aimctl.kubetypes.builtin import JOBS, NODES, PODS
+from aimctl.kubetypes.permissions import observes
 from aimctl.runtime.kube import ObjectKey
 
 if TYPE_CHECKING:
@@ -47,6 +48,22 @@ __all__ = [
     "OWN_SELECTOR",
     "TemplateObserver",
 ]
+
+PERMISSIONS = (
+    *observes(
+        kinds.TEMPLATES,
+        kinds.CLUSTER_TEMPLATES,
+        kinds.SERVICES,
+        kinds.MODELS,
+        kinds.CLUSTER_MODELS,
+        kinds.RUNTIME_CONFIGS,
+        kinds.CLUSTER_RUNTIME_CONFIGS,
+        reason="observe every kind of the operator",
+    ),
+    *observes(JOBS, reason="count unfinished discovery Jobs, and observe discovery and downloads"),
+    *observes(PODS, reason="report why the pod of a Job does not start"),
+    *observes(NODES, reason="read from the labels of nodes which GPUs they offer"),
+)
 
 S = TypeVar("S")
 

@@ -1,64 +1,47 @@
-"""Before the first list: is all there that the operator needs, and may we use it?
+"""Checks before the start: are the CRDs installed, and has the operator the permissions that it needs?
 
-Contract: :func:`check` returns when the operator can work, and raises :class:`NotInstalled` with one line that names
-every missing CRD, or every missing right by verb and resource, and what helps. Without it a missing right would show
-only as a cache that never fills.
+Contract: :func:`check` returns if the operator can work. Otherwise it raises :class:`NotInstalled` with one line that
+names every missing CRD, or every missing permission by verb and resource, and the remedy. Without this check a missing
+permission would only show as a cache that never fills.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import structlog
 
-from aimctl.api.kinds import (
-    CLUSTER_MODELS,
-    CLUSTER_RUNTIME_CONFIGS,
-    CLUSTER_TEMPLATES,
-    INFERENCE_SERVICES,
-    MODEL_CACHES,
-    MODELS,
-    OPERATOR_KINDS,
-    RUNTIME_CONFIGS,
-    TEMPLATE_CACHES,
-    TEMPLATES,
+from aimctl.api.kinds import OPERATOR_KINDS
+from aimctl.controllers.permissions import (
+    election_permissions,
+    event_permissions,
+    reconciler_permissions,
 )
-from aimctl.kubetypes.builtin import SELF_SUBJECT_ACCESS_REVIEWS, STORAGE_CLASSES
+from aimctl.kubetypes.builtin import SELF_SUBJECT_ACCESS_REVIEWS
 from aimctl.runtime.kube import ApiError
 from aimctl.runtime.kube.discovery import discover
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from aimctl.controllers.operator import OperatorOptions
-    from aimctl.runtime.kube import Client, Resource
+    from aimctl.kubetypes.permissions import Permission
+    from aimctl.runtime.kube import Client
 
 __all__ = ["OLDEST_SERVER", "NotInstalled", "Right", "check", "rights"]
 
 OLDEST_SERVER = (1, 25)
-"""The first Kubernetes version that checks CEL rules in CRDs without a feature gate."""
-
-_FOLLOW = ("list", "watch")
-_STATUS_KINDS = frozenset(OPERATOR_KINDS) - {RUNTIME_CONFIGS, CLUSTER_RUNTIME_CONFIGS}
-_MADE: Mapping[Resource[Any], tuple[str, ...]] = {
-    TEMPLATES: ("create", "patch", "delete"),  # derived ones, and a model's own
-    CLUSTER_TEMPLATES: ("create",),  # a cluster model's own
-    MODELS: ("create",),  # for services that name an image
-    CLUSTER_MODELS: ("create",),
-    TEMPLATE_CACHES: ("create", "patch", "delete"),
-    MODEL_CACHES: ("create", "patch", "delete"),
-}
-"""What is done with objects that the operator makes itself, besides following them."""
+"""The first Kubernetes version that evaluates CEL rules in CRDs without a feature gate."""
 
 _MOST_CLAUSES = 6
 _DIGITS = re.compile("[0-9]+")
 
 
 class _Version(msgspec.Struct, rename="camel"):
-    """What ``/version`` answers; providers write things like ``25+``."""
+    """The response of ``/version``; the minor version can have a suffix, as in ``25+``."""
 
     major: str
     minor: str
@@ -68,12 +51,12 @@ class _Version(msgspec.Struct, rename="camel"):
 _decode_version = msgspec.json.Decoder(_Version).decode
 
 
-class NotInstalled(Exception):  # noqa: N818 - named for what is the matter
-    """The operator cannot work on this cluster as it is; the text says why and what helps."""
+class NotInstalled(Exception):  # noqa: N818 - it is a state of the cluster
+    """The operator cannot work on this cluster; the message has cause and remedy."""
 
 
 class Right(NamedTuple):
-    """One verb on one resource; the namespace is "" for the whole cluster."""
+    """One verb on one resource; the namespace is "" for all namespaces and for cluster-scoped resources."""
 
     verb: str
     group: str
@@ -90,51 +73,36 @@ class Right(NamedTuple):
 
 
 def rights(options: OperatorOptions, *, leader_election_namespace: str = "") -> Iterable[Right]:
-    """Every right the operator uses, so that none turns out missing in the middle of its work.
+    """Return every right that the operator uses, each once: what its modules declare, for the watched namespaces.
 
-    The roles that ``aimctl manifests rbac`` prints grant exactly these; a test holds the two together.
+    ``aimctl manifests rbac`` grants the same permissions.
     """
-    spaces = options.namespaces or ("",)
-    for kind in OPERATOR_KINDS:
-        for namespace in spaces if kind.namespaced else ("",):
-            yield from _each(_FOLLOW, kind.group, kind.plural, namespace)
-            if kind in _STATUS_KINDS:
-                yield Right("get", kind.group, kind.plural, namespace)
-                yield Right("patch", kind.group, kind.plural, namespace, "status")
-                # What they own blocks their deletion: some clusters let only those do it who may do this.
-                yield Right("update", kind.group, kind.plural, namespace, "finalizers")
-            yield from _each(_MADE.get(kind, ()), kind.group, kind.plural, namespace)
-    yield from _each(_FOLLOW, "", "nodes", "")
-    yield from _each(_FOLLOW, STORAGE_CLASSES.group, STORAGE_CLASSES.plural, "")
-    for namespace in spaces:
-        yield from _each((*_FOLLOW, "get", "create", "delete"), "batch", "jobs", namespace)
-        yield from _each(_FOLLOW, "", "pods", namespace)
-        yield Right("get", "", "pods", namespace, "log")
-        yield Right("get", "", "secrets", namespace)
-        yield from _each((*_FOLLOW, "get", "create"), "", "persistentvolumeclaims", namespace)
-        yield from _each(
-            (*_FOLLOW, "get", "create", "patch"),
-            INFERENCE_SERVICES.group,
-            INFERENCE_SERVICES.plural,
-            namespace,
-        )
-    # Events about cluster-scoped objects are kept in the namespace "default".
-    for namespace in spaces if "" in spaces else dict.fromkeys((*spaces, "default")):
-        yield from _each(("create", "patch"), "events.k8s.io", "events", namespace)
-    if leader_election_namespace:
-        yield from _each(
-            ("get", "create", "update"), "coordination.k8s.io", "leases", leader_election_namespace
-        )
+    everywhere = options.namespaces or ("",)
+    # Events about cluster-scoped objects are created in the namespace "default".
+    with_default = everywhere if "" in everywhere else (*everywhere, "default")
+    wanted = [
+        *_rights(reconciler_permissions(), everywhere),
+        *_rights(event_permissions(), with_default),
+        *(_rights(election_permissions(), (leader_election_namespace,)) if leader_election_namespace else ()),
+    ]
+    return tuple(dict.fromkeys(wanted))
 
 
-def _each(verbs: Iterable[str], group: str, resource: str, namespace: str) -> Iterable[Right]:
-    return (Right(verb, group, resource, namespace) for verb in verbs)
+def _rights(permissions: Iterable[Permission], namespaces: Sequence[str]) -> Iterable[Right]:
+    return (
+        Right(verb, permission.resource.group, permission.resource.plural, namespace, permission.subresource)
+        for permission in permissions
+        for namespace in (namespaces if permission.resource.namespaced else ("",))
+        for verb in permission.verbs
+    )
 
 
 async def check(client: Client, options: OperatorOptions, *, leader_election_namespace: str = "") -> None:
-    """Raise NotInstalled when something is missing; KubeError when the server cannot be asked.
+    """Check CRDs and permissions; log a warning if the server is older than :data:`OLDEST_SERVER`.
 
-    A server that is older than :data:`OLDEST_SERVER` is worth a warning in the log, no more.
+    Raises:
+        NotInstalled: a CRD or a permission is missing.
+        KubeError: the API server cannot be reached or rejects the requests.
     """
     served = await discover(client)
     missing = [
@@ -153,34 +121,34 @@ async def check(client: Client, options: OperatorOptions, *, leader_election_nam
             f"forbidden: this account may not {_in_words(denied)}. Grant it with"
             " 'aimctl manifests rbac | kubectl apply --server-side -f -', or run under the service account bound there"
         )
-    await _look_at_version(client)
+    await _check_version(client)
 
 
 def _in_words(denied: Sequence[Right]) -> str:
-    """One clause for each resource, the first few of them."""
+    """Return one clause for each resource, at most :data:`_MOST_CLAUSES`."""
     verbs: dict[Right, list[str]] = {}
-    for right in denied:
+    for right in sorted(denied, key=lambda right: (right.group, right.resource, right.subresource)):
         verbs.setdefault(right._replace(verb=""), []).append(right.verb)
     clauses = [str(right._replace(verb=", ".join(several))) for right, several in verbs.items()]
     more = len(clauses) - _MOST_CLAUSES
     return "; ".join([*clauses[:_MOST_CLAUSES], *([f"and on {more} more resources"] if more > 0 else [])])
 
 
-async def _look_at_version(client: Client) -> None:
+async def _check_version(client: Client) -> None:
     try:
         version = _decode_version(await client.raw("GET", "/version"))
     except (ApiError, msgspec.DecodeError):
-        return  # it is only for a warning, and somebody forbade it
+        return  # the version is needed for the warning only
     if (_number(version.major), _number(version.minor)) < OLDEST_SERVER:
         structlog.get_logger(__name__).warning(
-            "this API server is older than 1.25: it does not check the CRDs' rules on immutable fields"
-            " (CEL), and 1.20 was seen to lose list entries on server-side apply; see docs/operating.md",
+            "this API server is older than 1.25: it does not evaluate the CEL rules on immutable fields, and"
+            " 1.20 loses list entries on server-side apply; see docs/operating.md",
             server_version=version.git_version,
         )
 
 
 def _number(text: str) -> int:
-    """The digits that ``25+`` begins with."""
+    """Return the number at the start of a text such as ``25+``."""
     digits = _DIGITS.match(text)
     return int(digits[0]) if digits else 0
 

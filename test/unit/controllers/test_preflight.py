@@ -1,11 +1,11 @@
-"""What is looked at before the operator starts; and the generated roles are what it asks for, no more and no less."""
+"""The checks before the start; and the generated roles grant exactly the permissions that are checked."""
 
 from __future__ import annotations
 
 import pytest
 import structlog
 
-from aimctl.api.generate import manifests
+from aimctl.controllers.manifests import manifests
 from aimctl.controllers.options import OperatorOptions
 from aimctl.controllers.preflight import NotInstalled, Right, check, rights
 from aimctl.devcluster import DenyRule, DenyRules
@@ -57,7 +57,7 @@ def test_with_watched_namespaces_nothing_namespaced_is_asked_for_elsewhere():
     assert {right.resource for right in wanted if right.namespace == "default"} == {"events"}
 
 
-def test_a_right_is_said_as_an_administrator_would():
+def test_a_right_is_formatted_as_kubectl_formats_it():
     assert str(Right("get", "", "pods", "team", "log")) == "get pods/log in namespace 'team'"
     assert str(Right("list", "batch", "jobs")) == "list jobs.batch at cluster scope"
 
@@ -69,7 +69,7 @@ def cluster_of():
 
 
 @virtual_time
-async def test_all_is_well_on_a_cluster_with_the_crds():
+async def test_the_check_passes_silently_on_a_cluster_with_the_crds():
     async with cluster_of() as cluster:
         with structlog.testing.capture_logs() as logs:
             await check(cluster.client(), OperatorOptions(), leader_election_namespace=NAMESPACE)
@@ -91,7 +91,7 @@ async def test_missing_crds_are_named_with_the_remedy():
 
 
 @virtual_time
-async def test_missing_rights_are_named_by_verb_and_resource_and_put_together():
+async def test_missing_rights_are_named_by_verb_and_resource():
     async with cluster_of() as cluster:
         denied = DenyRules(
             [DenyRule("watch", "nodes"), DenyRule("list", "nodes"), DenyRule("get", "pods/log")]
@@ -116,7 +116,7 @@ async def test_an_account_without_any_right_still_gets_one_readable_line():
 
 
 @virtual_time
-async def test_who_is_not_known_at_all_and_a_server_in_trouble_are_told_apart_from_missing_things():
+async def test_authentication_and_server_errors_are_not_reported_as_missing_permissions():
     async with cluster_of() as cluster:
         for code, kind in ((401, Unauthorized), (503, ServerError)):
             with cluster.faults.active(Answer(code)), pytest.raises(kind):
@@ -124,7 +124,7 @@ async def test_who_is_not_known_at_all_and_a_server_in_trouble_are_told_apart_fr
 
 
 class OfVersion:
-    """A client that is told another version."""
+    """A client of a server with another version."""
 
     def __init__(self, client, answer: bytes) -> None:
         self._client, self._answer = client, answer
@@ -141,7 +141,7 @@ class OfVersion:
     [("1", "20", True), ("1", "24+", True), ("1", "25", False), ("1", "25+", False), ("2", "0", False)],
 )
 @virtual_time
-async def test_a_server_older_than_1_25_is_warned_of_and_used(major, minor, warned):
+async def test_a_server_older_than_1_25_is_used_with_a_warning(major, minor, warned):
     async with cluster_of() as cluster:
         answer = f'{{"major": "{major}", "minor": "{minor}", "gitVersion": "v{major}.{minor}"}}'.encode()
         with structlog.testing.capture_logs() as logs:
@@ -152,7 +152,7 @@ async def test_a_server_older_than_1_25_is_warned_of_and_used(major, minor, warn
 
 
 @virtual_time
-async def test_a_server_that_does_not_tell_its_version_is_used():
+async def test_a_server_without_a_readable_version_is_used():
     async with cluster_of() as cluster:
         cluster.faults.add(Answer(403), Match(path="/version"))
         with structlog.testing.capture_logs() as logs:
@@ -164,7 +164,7 @@ async def test_a_server_that_does_not_tell_its_version_is_used():
 
 @pytest.mark.parametrize("name", ["", "Upper", "under_score", "-dash", "dash-", "a.b", "a" * 64])
 @pytest.mark.parametrize("field", ["operator_namespace", "watch_namespaces"])
-def test_what_cannot_be_a_namespace_is_refused_by_field_and_value(field, name):
+def test_an_invalid_namespace_is_rejected_with_field_and_value(field, name):
     value = name if field == "operator_namespace" else ("good", name)
     with pytest.raises(ValueError, match=f"{field}: '{name}' is no namespace name"):
         OperatorOptions(**{field: value})

@@ -25,6 +25,7 @@ from aimctl.domain.naming import LABEL_COMPONENT, LABEL_MANAGED_BY, MANAGED_BY, 
 from aimctl.domain.resolution import Missing
 from aimctl.domain.templates.discovery_job import REDISCOVER_ANNOTATION
 from aimctl.kubetypes.builtin import PODS, PVCS, STORAGE_CLASSES
+from aimctl.kubetypes.permissions import observes
 from aimctl.runtime.clock import parse_time
 from aimctl.runtime.kube import ObjectKey
 
@@ -38,6 +39,11 @@ if TYPE_CHECKING:
     from aimctl.runtime.controller import Request
 
 __all__ = ["UNBOUND", "VOLUME_SELECTOR", "ModelCacheObserver", "claims_of", "owner_of"]
+
+PERMISSIONS = (
+    *observes(PVCS, reason="observe whether cache volumes are bound or lost"),
+    *observes(STORAGE_CLASSES, reason="report a missing storage class before a volume waits for it"),
+)
 
 VOLUME_SELECTOR = f"{LABEL_MANAGED_BY}={MANAGED_BY},{LABEL_COMPONENT}={MODEL_CACHE}"
 """Volume claims of model caches: no others are listed or watched."""

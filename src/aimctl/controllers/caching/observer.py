@@ -23,6 +23,7 @@ from aimctl.domain.caching.template_cache_observation import (
 )
 from aimctl.domain.caching.template_cache_plan import sources_of
 from aimctl.domain.caching.warming import WarmingObservation
+from aimctl.kubetypes.permissions import observes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from aimctl.runtime.kube import Object
 
 __all__ = ["CachingObserver"]
+
+PERMISSIONS = observes(kinds.TEMPLATE_CACHES, kinds.MODEL_CACHES, reason="observe every kind of the operator")
 
 
 @final

@@ -19,6 +19,7 @@ from aimctl.controllers.caching.template_caches import TemplateCacheReconciler
 from aimctl.controllers.caching.warming import WarmingReconciler
 from aimctl.controllers.caching.wiring_model_caches import add_model_caches
 from aimctl.controllers.indexes.templates import EVERYWHERE, place
+from aimctl.kubetypes.permissions import Permission, owns, writes_status
 from aimctl.runtime.controller import (
     EnqueueMapped,
     EnqueueObject,
@@ -37,6 +38,16 @@ if TYPE_CHECKING:
     from aimctl.runtime.kube import Object
 
 __all__ = ["add_caching", "add_template_caching"]
+
+PERMISSIONS = (
+    *writes_status(kinds.TEMPLATE_CACHES),
+    *owns(kinds.TEMPLATE_CACHES),
+    Permission(kinds.TEMPLATE_CACHES, ("create",), "cache the sources of templates that request it"),
+    Permission(kinds.TEMPLATE_CACHES, ("patch",), "follow the env and the pull secrets of the template"),
+    Permission(kinds.TEMPLATE_CACHES, ("delete",), "remove caches that are no longer requested"),
+    Permission(kinds.MODEL_CACHES, ("create",), "cache one source of a template cache"),
+    Permission(kinds.MODEL_CACHES, ("patch",), "follow the env and the pull secrets of the template caches"),
+)
 
 ROLL_UP_SECONDS = 0.5
 """How long a model cache's news waits for that of others: many downloads that come on are one look at their sum."""

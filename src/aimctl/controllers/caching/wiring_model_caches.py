@@ -18,7 +18,8 @@ from aimctl.controllers.caching.download_progress import WORKERS, DownloadProgre
 from aimctl.controllers.caching.model_cache_observer import UNBOUND, ModelCacheObserver, claims_of
 from aimctl.controllers.caching.model_caches import ModelCacheReconciler
 from aimctl.controllers.indexes.templates import EVERYWHERE, place
-from aimctl.kubetypes.builtin import JOBS, PODS, PVCS, STORAGE_CLASSES
+from aimctl.kubetypes.builtin import JOBS, PODS, PVCS, SECRETS, STORAGE_CLASSES
+from aimctl.kubetypes.permissions import Permission, owns, writes_status
 from aimctl.runtime.controller import (
     Channel,
     EnqueueMapped,
@@ -36,6 +37,20 @@ if TYPE_CHECKING:
     from aimctl.runtime.kube import Object
 
 __all__ = ["add_model_caches"]
+
+PERMISSIONS = (
+    *writes_status(kinds.MODEL_CACHES),
+    *owns(kinds.MODEL_CACHES),
+    Permission(kinds.MODEL_CACHES, ("delete",), "remove unused caches that are not filled"),
+    Permission(PVCS, ("create",), "store a cached source"),
+    Permission(
+        PVCS, ("get",), "find out whether a claim was created if the response to its creation was lost"
+    ),
+    Permission(JOBS, ("create",), "run downloads"),
+    Permission(JOBS, ("delete",), "stop downloads that are no longer needed"),
+    Permission(PODS, ("get",), "read the progress of downloads, and the end of failed ones", "log"),
+    Permission(SECRETS, ("get",), "notice from their metadata when the Secrets of a denied download change"),
+)
 
 
 def add_model_caches(assembly: Assembly) -> None:

@@ -20,6 +20,8 @@ from aimctl.controllers.models.pull_secrets import PullSecrets
 from aimctl.controllers.models.reconciler import ModelReconciler
 from aimctl.controllers.models.registry_client import OciRegistry
 from aimctl.controllers.models.registry_http import HttpExchange
+from aimctl.kubetypes.builtin import SECRETS
+from aimctl.kubetypes.permissions import Permission, owns, writes_status
 from aimctl.runtime.controller import (
     Channel,
     Created,
@@ -41,6 +43,18 @@ if TYPE_CHECKING:
     from aimctl.runtime.kube import Object, Resource
 
 __all__ = ["add_models"]
+
+PERMISSIONS = (
+    *writes_status(kinds.MODELS, kinds.CLUSTER_MODELS),
+    *owns(kinds.MODELS, kinds.CLUSTER_MODELS),
+    Permission(kinds.TEMPLATES, ("create",), "create the templates that the image of a model recommends"),
+    Permission(
+        kinds.CLUSTER_TEMPLATES, ("create",), "create the templates that the image of a model recommends"
+    ),
+    Permission(
+        SECRETS, ("get",), "read the pull secrets that a model names, to read the labels of its image"
+    ),
+)
 
 ROLL_UP_SECONDS = 0.5
 """How long a template's news waits for others': many templates that change at once are one look at their model."""

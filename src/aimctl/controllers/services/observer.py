@@ -25,6 +25,7 @@ from aimctl.domain.services.observation import (
     ServiceObservation,
 )
 from aimctl.domain.templates.template import unreadable
+from aimctl.kubetypes.permissions import observes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from aimctl.runtime.kube import Object, Resource
 
 __all__ = ["ServiceObserver", "model_settled", "observed_inference_service"]
+
+PERMISSIONS = observes(kinds.INFERENCE_SERVICES, reason="report the state of the runtime of a service")
 
 
 @final

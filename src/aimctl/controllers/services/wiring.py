@@ -23,6 +23,7 @@ from aimctl.controllers.indexes.templates import EVERYWHERE, place
 from aimctl.controllers.inventory import GpuChanges
 from aimctl.controllers.services.observer import ServiceObserver, model_settled
 from aimctl.controllers.services.reconciler import ServiceReconciler
+from aimctl.kubetypes.permissions import Permission, owns, writes_status
 from aimctl.runtime.controller import (
     Channel,
     EnqueueMapped,
@@ -42,6 +43,18 @@ if TYPE_CHECKING:
     from aimctl.runtime.kube import Object, Resource
 
 __all__ = ["add_services"]
+
+PERMISSIONS = (
+    *writes_status(kinds.SERVICES),
+    *owns(kinds.SERVICES),
+    Permission(kinds.MODELS, ("create",), "create a model for a service that names an image"),
+    Permission(kinds.CLUSTER_MODELS, ("create",), "create a model for a service that names an image"),
+    Permission(kinds.TEMPLATE_CACHES, ("create",), "cache the template of a service that requests it"),
+    Permission(
+        kinds.INFERENCE_SERVICES, ("get",), "check who owns a runtime of that name before it is applied"
+    ),
+    Permission(kinds.INFERENCE_SERVICES, ("create", "patch"), "run services, by server-side apply"),
+)
 
 _TEMPLATES: tuple[Resource[Any], ...] = (kinds.TEMPLATES, kinds.CLUSTER_TEMPLATES)
 _MODELS: tuple[Resource[Any], ...] = (kinds.MODELS, kinds.CLUSTER_MODELS)

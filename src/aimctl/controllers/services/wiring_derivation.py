@@ -21,6 +21,7 @@ from aimctl.controllers.services.derivation import DerivationReconciler
 from aimctl.controllers.services.derived_leftovers import LeftoverReconciler
 from aimctl.controllers.services.observer import ServiceObserver
 from aimctl.domain.naming import LABEL_DERIVED
+from aimctl.kubetypes.permissions import Permission
 from aimctl.runtime.controller import (
     Created,
     EnqueueMapped,
@@ -41,6 +42,12 @@ if TYPE_CHECKING:
     from aimctl.runtime.kube import Object
 
 __all__ = ["add_derivation"]
+
+PERMISSIONS = (
+    Permission(kinds.TEMPLATES, ("create",), "derive templates for the overrides of services"),
+    Permission(kinds.TEMPLATES, ("patch",), "share derived templates, and follow the changes of their base"),
+    Permission(kinds.TEMPLATES, ("delete",), "delete derived templates that no service uses"),
+)
 
 
 def add_derivation(assembly: Assembly, observer: ServiceObserver | None = None) -> None:

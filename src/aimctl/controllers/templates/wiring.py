@@ -21,6 +21,7 @@ from aimctl.controllers.templates.admission import ROUND, DiscoveryAdmission, sl
 from aimctl.controllers.templates.discovery import DiscoveryReconciler
 from aimctl.controllers.templates.reconciler import TemplateReconciler
 from aimctl.kubetypes.builtin import JOBS, PODS
+from aimctl.kubetypes.permissions import Permission, owns, writes_status
 from aimctl.runtime.controller import (
     Channel,
     Created,
@@ -42,6 +43,15 @@ if TYPE_CHECKING:
     from aimctl.runtime.kube import Object, Resource
 
 __all__ = ["add_templates"]
+
+PERMISSIONS = (
+    *writes_status(kinds.TEMPLATES, kinds.CLUSTER_TEMPLATES),
+    *owns(kinds.TEMPLATES, kinds.CLUSTER_TEMPLATES),
+    Permission(JOBS, ("create",), "run discovery"),
+    Permission(JOBS, ("get",), "find out whether a Job was created if the response to its creation was lost"),
+    Permission(JOBS, ("delete",), "stop discovery Jobs whose result is no longer needed"),
+    Permission(PODS, ("get",), "read the output of discovery", "log"),
+)
 
 _SCOPES: tuple[tuple[Resource[Any], Scope], ...] = (
     (kinds.TEMPLATES, Scope.NAMESPACE),

@@ -27,6 +27,7 @@ import msgspec
 import structlog
 
 from aimctl.kubetypes import Resource
+from aimctl.kubetypes.permissions import Permission
 from aimctl.runtime.clock import format_micro_time
 from aimctl.runtime.kube.errors import AlreadyExists, Conflict, KubeError, NotFound, WriteRefused
 from aimctl.runtime.manager.lease import JITTER, Action, LeaseRecord, Observation, decide, lease_body
@@ -44,7 +45,12 @@ if TYPE_CHECKING:
 
 __all__ = ["ElectionMetrics", "Elector", "LeaderLost"]
 
+
 _LEASES = Resource.untyped("coordination.k8s.io", "v1", "Lease", "leases")
+
+PERMISSIONS = (
+    Permission(_LEASES, ("get", "create", "update"), "acquire, renew and release the Lease of the leader"),
+)
 _RELEASE_PAUSE_SECONDS = 0.2
 """Between two attempts to release, when a write of ours was still on its way or the server did not answer."""
 

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, final
 import structlog
 
 from aimctl.kubetypes.builtin import EVENTS
+from aimctl.kubetypes.permissions import Permission
 from aimctl.runtime.clock import format_micro_time
 from aimctl.runtime.kube.errors import (
     AlreadyExists,
@@ -45,6 +46,11 @@ if TYPE_CHECKING:
     from aimctl.runtime.kube.client import Client
 
 __all__ = ["EventMetrics", "EventRecorder"]
+
+PERMISSIONS = (
+    Permission(EVENTS, ("create",), "record what happened to an object"),
+    Permission(EVENTS, ("patch",), "count repeated Events"),
+)
 
 _MAX_SERIES = 4096
 _SERIES_END_SECONDS = 360.0

@@ -1,4 +1,4 @@
-"""config/ is what the types say, can be applied, and grants no more than is explained."""
+"""config/ matches the types, can be applied, and grants only permissions that have a reason."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from aimctl.api.generate import main, manifests
 from aimctl.api.v1alpha1 import KINDS
+from aimctl.controllers.manifests import main, manifests
 from aimctl.devcluster.apiserver.schema import Schema
 from aimctl.simulation.catalogue import Catalogue
 
@@ -25,7 +25,7 @@ def documents(folder: str) -> list[dict[str, Any]]:
     ]
 
 
-def test_the_committed_files_are_what_the_types_say(tmp_path: Path) -> None:
+def test_the_committed_files_are_up_to_date(tmp_path: Path) -> None:
     assert main([str(tmp_path)]) == 0
     made = {path.relative_to(tmp_path): path.read_text() for path in tmp_path.rglob("*.yaml")}
     committed = {path.relative_to(CONFIG): path.read_text() for path in CONFIG.rglob("*.yaml")}
@@ -34,7 +34,7 @@ def test_the_committed_files_are_what_the_types_say(tmp_path: Path) -> None:
     assert not {path for path in committed.keys() - made.keys() if path.parts[0] != "samples"}
 
 
-def test_making_them_twice_changes_nothing_and_removes_what_is_no_longer_made(tmp_path: Path) -> None:
+def test_files_that_are_no_longer_generated_are_deleted(tmp_path: Path) -> None:
     shutil.copytree(CONFIG, tmp_path / "config")
     (tmp_path / "config/crd/old.yaml").write_text("old: true\n")
     (tmp_path / "config/samples/mine.yaml").write_text("mine: true\n")
@@ -43,12 +43,12 @@ def test_making_them_twice_changes_nothing_and_removes_what_is_no_longer_made(tm
     assert (tmp_path / "config/samples/mine.yaml").exists()
 
 
-def test_without_a_folder_the_command_says_how_it_is_used(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_folder_the_command_prints_its_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     assert "usage" in capsys.readouterr().err
 
 
-def test_definitions_come_before_what_needs_them() -> None:
+def test_definitions_come_before_the_objects_that_need_them() -> None:
     order = [path.partition("/")[0] for path in manifests()]
     assert order == sorted(order, key=["crd", "rbac", "manager"].index)
     assert order.count("crd") == len(KINDS)
@@ -60,7 +60,7 @@ def test_another_operator_namespace_reaches_every_object() -> None:
     assert "kaiwo-system" not in text
 
 
-def test_each_granted_verb_stands_under_its_reason() -> None:
+def test_each_granted_verb_has_a_reason() -> None:
     for path, text in manifests().items():
         if not path.startswith("rbac/"):
             continue
@@ -83,7 +83,7 @@ def test_the_manager_may_not_write_what_it_only_reads() -> None:
         for resource in rule["resources"]
         if group != "aim.silogen.ai"
     }
-    assert granted["", "secrets"] == {"get"}  # pull secrets of models, read when needed and never kept
+    assert granted["", "secrets"] == {"get"}  # pull secrets of models; they are not cached
     assert granted["", "nodes"] == {"list", "watch"}
     assert granted["", "pods/log"] == {"get"}
     assert "*" not in str(role["rules"])
@@ -104,7 +104,7 @@ def test_the_manager_pod_is_restricted_and_probed() -> None:
     assert service["spec"]["ports"][0]["targetPort"] in {port["name"] for port in container["ports"]}
 
 
-def test_the_two_managers_go_to_different_nodes_where_there_are_any() -> None:
+def test_the_two_managers_run_on_different_nodes_where_possible() -> None:
     (deployment,) = [item for item in documents("manager") if item["kind"] == "Deployment"]
     pods = deployment["spec"]["template"]
     (spread,) = pods["spec"]["topologySpreadConstraints"]
@@ -116,7 +116,7 @@ def test_the_two_managers_go_to_different_nodes_where_there_are_any() -> None:
     )
 
 
-def test_every_sample_is_taken_by_its_schema() -> None:
+def test_every_sample_is_valid() -> None:
     schemas = {
         item["spec"]["names"]["kind"]: Schema.from_crd(
             item["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
@@ -133,7 +133,7 @@ def test_every_sample_is_taken_by_its_schema() -> None:
     assert seen > 40
 
 
-def test_every_sample_has_an_expected_state_and_what_is_made_of_them_too() -> None:
+def test_every_sample_and_every_object_created_for_it_has_an_expected_state() -> None:
     samples = {
         ".".join(filter(None, (item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"])))
         for item in documents("samples")

@@ -1,0 +1,58 @@
+"""Permissions: what a component does with which resource, declared next to the component.
+
+A module that reads or writes objects has a constant ``PERMISSIONS``, a tuple of :class:`Permission`. The RBAC rules of
+a program are the union over its modules, so a new component brings its rules with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, final
+
+if TYPE_CHECKING:
+    from aimctl.kubetypes.objects import Resource
+
+__all__ = ["Permission", "observes", "owns", "writes_status"]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """Verbs on one resource, and the reason why they are needed.
+
+    Attributes:
+        resource: kind of the objects. If it is namespaced, the verbs are needed in every watched namespace.
+        verbs: as in RBAC rules, such as ``list``.
+        reason: why, as a clause without a full stop; a comment of the generated rule.
+        subresource: ``status``, ``log`` and the like; empty for the objects themselves.
+    """
+
+    resource: Resource[Any]
+    verbs: tuple[str, ...]
+    reason: str
+    subresource: str = ""
+
+
+def observes(*resources: Resource[Any], reason: str) -> tuple[Permission, ...]:
+    """Return what an informer of each resource needs."""
+    return tuple(Permission(resource, ("list", "watch"), reason) for resource in resources)
+
+
+def writes_status(*resources: Resource[Any]) -> tuple[Permission, ...]:
+    """Return what a writer of the status of each resource needs."""
+    return tuple(
+        permission
+        for resource in resources
+        for permission in (
+            Permission(resource, ("get",), "read the latest state after a conflict"),
+            Permission(resource, ("patch",), "write the status by server-side apply", "status"),
+        )
+    )
+
+
+def owns(*owners: Resource[Any]) -> tuple[Permission, ...]:
+    """Return what is needed to create objects with a blocking owner reference to each resource."""
+    reason = (
+        "set blockOwnerDeletion where the admission plugin OwnerReferencesPermissionEnforcement is enabled"
+    )
+    return tuple(Permission(owner, ("update",), reason, "finalizers") for owner in owners)
