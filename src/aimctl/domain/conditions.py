@@ -7,20 +7,28 @@ equal to the one before.
 from __future__ import annotations
 
 from datetime import UTC
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from aimctl.api.v1alpha1 import Condition
 
-__all__ = ["MAX_MESSAGE", "clip", "condition", "find", "rfc3339"]
+__all__ = ["MAX_MESSAGE", "Finding", "clip", "condition", "conditions_of", "find", "rfc3339"]
 
 Status = Literal["True", "False", "Unknown"]
 
 MAX_MESSAGE = 2048
 """Characters of a message. The API allows 32768, but every watch of the object transfers them."""
+
+
+class Finding(NamedTuple):
+    """What a condition reports: whether it is True or False, a CamelCase reason, and a message."""
+
+    true: bool
+    reason: str
+    message: str
 
 
 def find(conditions: Iterable[Condition], type_: str) -> Condition | None:
@@ -60,6 +68,19 @@ def condition(
         "observedGeneration": generation,
         "lastTransitionTime": before.last_transition_time if before is not None and same else now,
     }
+
+
+def conditions_of(
+    findings: Mapping[str, Finding], previous: Iterable[Condition], *, generation: int, now: datetime
+) -> tuple[dict[str, Any], ...]:
+    """One condition for each finding, by type; see :func:`condition`."""
+    timestamp, before = rfc3339(now), tuple(previous)
+    return tuple(
+        condition(
+            before, type_, "True" if true else "False", reason, message, generation=generation, now=timestamp
+        )
+        for type_, (true, reason, message) in findings.items()
+    )
 
 
 def clip(text: str, limit: int) -> str:

@@ -225,6 +225,14 @@ class Object(Generic[T]):
         return cast("T", self._view)
 
     @property
+    def view_or_none(self) -> T | None:
+        """The view; None if the body does not fit the type, as that of another version of the kind may."""
+        try:
+            return self.view
+        except DecodeError:
+            return None
+
+    @property
     def annotations(self) -> Mapping[str, str]:
         """:attr:`ObjectMeta.annotations`."""
         return self.meta.annotations

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aimctl.api.v1alpha1 import Condition
-from aimctl.domain.conditions import MAX_MESSAGE, clip, condition, find
+from aimctl.domain.conditions import MAX_MESSAGE, Finding, clip, condition, conditions_of, find
 
 BEFORE = (
     Condition(
@@ -63,3 +65,13 @@ def test_no_message_is_longer_than_the_limit(text: str) -> None:
     message = condition((), "Ready", "True", "R", text, generation=1, now="T")["message"]
     assert 0 < len(message) <= MAX_MESSAGE
     assert clip(text, 10) == text or clip(text, 10).endswith("...")
+
+
+def test_findings_become_conditions_that_keep_their_transition_times() -> None:
+    findings = {"Ready": Finding(False, "R", "m"), "Failure": Finding(True, "F", "n")}
+    now = datetime(2026, 5, 4, 12, tzinfo=UTC)
+    ready, failure = conditions_of(findings, BEFORE, generation=3, now=now)
+    assert (ready["type"], ready["status"], ready["reason"]) == ("Ready", "False", "R")
+    assert ready["lastTransitionTime"] == "T0"
+    assert (failure["status"], failure["message"], failure["observedGeneration"]) == ("True", "n", 3)
+    assert failure["lastTransitionTime"] == "2026-05-04T12:00:00Z"

@@ -132,8 +132,11 @@ def test_the_view_is_made_once_and_an_ill_fitting_body_names_the_object() -> Non
     good = Object.parse(resource, b'{"metadata":{"name":"a","namespace":"n"}}')
     assert good.view is good.view
     assert len(calls) == 1
+    assert good.view_or_none is good.view
+    bad = Object.parse(resource, b'{"metadata":{"name":"b","namespace":"n"}}')
     with pytest.raises(DecodeError, match="Pod n/b does not fit its type: no good"):
-        _ = Object.parse(resource, b'{"metadata":{"name":"b","namespace":"n"}}').view
+        _ = bad.view
+    assert bad.view_or_none is None
 
 
 @pytest.mark.parametrize(
