@@ -53,13 +53,13 @@ __all__ = [
 @final
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Which requests. Patterns are shell globs; "*" matches everything.
+    """Selects requests. Patterns are shell globs; "*" matches everything.
 
     Attributes:
         verb: RBAC verb: get, list, watch, create, update, patch, delete, deletecollection.
-        resource: plural.
+        resource: the plural name.
         path: the whole path.
-        predicate: any further condition.
+        predicate: a further condition.
     """
 
     verb: str = "*"
@@ -71,7 +71,7 @@ class Match:
     predicate: Callable[[RequestInfo], bool] | None = None
 
     def matches(self, info: RequestInfo) -> bool:
-        """Whether this request is meant."""
+        """Whether this request is selected."""
         pairs = (
             (info.verb, self.verb),
             (info.resource, self.resource),
@@ -88,7 +88,7 @@ class Match:
 @final
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """Wait before anything happens."""
+    """Wait before the request is handled."""
 
     seconds: float
 
@@ -96,19 +96,20 @@ class Delay:
 @final
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """Nobody listens."""
+    """The connection is refused."""
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Answer with this Status instead of doing anything.
+    """Answer with this Status instead of handling the request.
 
     Attributes:
         code: HTTP status, such as 429, 500, 503, 401.
-        retry_after: seconds for the Retry-After header; None for none.
-        after_effect: do the request first and answer this nevertheless: the caller cannot know that it was
-            done.
+        reason: of the Status; "" takes the usual one of the code.
+        message: of the Status; "" takes the usual one of the code.
+        retry_after: seconds for the Retry-After header; None sends none.
+        after_effect: handle the request first, so that the client cannot know that it took effect.
     """
 
     code: int
@@ -118,7 +119,7 @@ class Answer:
     after_effect: bool = False
 
     def error(self) -> StatusError:
-        """The error to raise."""
+        """The Status as an error."""
         reason, message = _USUAL.get(self.code, ("", f"injected status {self.code}"))
         details = {"retryAfterSeconds": self.retry_after} if self.retry_after is not None else {}
         error = statuses.status(self.code, self.reason or reason, self.message or message, details)
@@ -140,11 +141,11 @@ _USUAL = {
 @final
 @dataclass(frozen=True, slots=True)
 class Gone410:
-    """A watch whose resourceVersion is too old, in each of the forms servers use.
+    """The resourceVersion of a watch is too old, in one of the forms that servers use.
 
     Attributes:
-        form: ``event`` is an ERROR event in a 200 stream (the usual one), ``status`` an HTTP 410, ``body`` a
-            200 whose body is a bare Status.
+        form: ``event`` is an ERROR event in a 200 stream, the usual form; ``status`` is an HTTP 410; ``body`` is a
+            200 whose body is a Status.
     """
 
     form: Literal["event", "status", "body"] = "event"
@@ -156,9 +157,9 @@ class CutStream:
     """The stream breaks.
 
     Attributes:
-        after_lines: whole lines let through first.
-        mid_line: let half of the next line through before the break.
-        clean: end the body properly instead of resetting the connection (a proxy that gave up).
+        after_lines: complete lines that are delivered first.
+        mid_line: deliver half of the next line before the break.
+        clean: end the body properly instead of resetting the connection, as a proxy that gives up does.
     """
 
     after_lines: int = 0
@@ -169,8 +170,9 @@ class CutStream:
 @final
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """Half-open: after some lines nothing more comes, and the connection stays. An answer that is no stream
-    never comes at all.
+    """A half-open connection: after some lines nothing more arrives, and the connection stays open.
+
+    A response that is not a stream never arrives.
     """
 
     after_lines: int = 0
@@ -179,7 +181,7 @@ class Silence:
 @final
 @dataclass(frozen=True, slots=True)
 class StaleRead:
-    """Gets and lists answer as of this resourceVersion (a replica that lags). History must cover it."""
+    """Reads return the state at this resourceVersion, as from a replica that lags. History must cover it."""
 
     version: int
 
@@ -190,12 +192,15 @@ Action = Delay | Refuse | Answer | Gone410 | CutStream | Silence | StaleRead
 @final
 @dataclass(eq=False, slots=True)
 class Fault:
-    """One thing that goes wrong.
+    """One active fault.
 
     Attributes:
-        times: how many requests it hits; None for all.
-        skip: matching requests let through first.
-        chance: of each matching request being hit; needs an rng below 1.
+        action: what happens to a request.
+        match: the requests it affects.
+        times: how many requests it affects; None for all.
+        skip: number of matching requests that it leaves alone first.
+        chance: probability for each matching request.
+        hits: number of requests affected so far.
     """
 
     action: Action
@@ -227,7 +232,7 @@ class Faults:
         skip: int = 0,
         chance: float = 1.0,
     ) -> Fault:
-        """Put a fault in force; returns it, to be watched or removed."""
+        """Activate a fault. Raises ValueError for a chance below 1 without an rng."""
         if chance < 1.0 and self._rng is None:
             raise ValueError(f"chance is {chance}: give Faults an rng, or use 1.0")
         fault = Fault(action, match or Match(), times, skip, chance)
@@ -235,17 +240,17 @@ class Faults:
         return fault
 
     def remove(self, fault: Fault) -> None:
-        """Take it away; a fault that is used up is gone already, which is fine."""
+        """Deactivate a fault. Does nothing if it is not active."""
         if fault in self._faults:
             self._faults.remove(fault)
 
     def clear(self) -> None:
-        """All is well again (streams that are silent already stay so)."""
+        """Deactivate all faults. Streams that are silent already stay silent."""
         self._faults.clear()
 
     @contextmanager
     def active(self, action: Action, match: Match | None = None) -> Iterator[Fault]:
-        """In force within the context."""
+        """Activate a fault within the context."""
         fault = self.add(action, match)
         try:
             yield fault
@@ -331,7 +336,7 @@ async def _damaged(body: AsyncIterator[bytes], action: CutStream | Silence) -> A
     """The stream, cut or silenced. Closes ``body`` at the end."""
     left = action.after_lines
     try:
-        if left == 0 and not await _goes_on(action):
+        if left == 0 and not await _continues(action):
             return
         async for chunk in body:
             lines = chunk.splitlines(keepends=True)
@@ -340,7 +345,7 @@ async def _damaged(body: AsyncIterator[bytes], action: CutStream | Silence) -> A
                 left -= min(left, len(lines))
                 lines = lines[whole.count(b"\n") :]
                 yield whole
-                if left == 0 and not await _goes_on(action):
+                if left == 0 and not await _continues(action):
                     return
             if left == 0 and lines and isinstance(action, CutStream):
                 yield lines[0][: max(1, len(lines[0]) // 2)]
@@ -353,8 +358,8 @@ async def _damaged(body: AsyncIterator[bytes], action: CutStream | Silence) -> A
             await close()
 
 
-async def _goes_on(action: CutStream | Silence) -> bool:
-    """What happens between two lines: silence for ever, or a break; a break within a line comes later."""
+async def _continues(action: CutStream | Silence) -> bool:
+    """Apply the action between two lines. True if the break has to come within the next line."""
     if isinstance(action, Silence):
         await asyncio.Event().wait()
     elif not action.mid_line:

@@ -1,4 +1,4 @@
-"""The kubeconfig of a cluster that listens."""
+"""Write the kubeconfig of a served cluster."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ _CONTEXT = "aimctl-dev"
 
 
 def write_kubeconfig(path: str | Path, url: str, *, namespace: str = "default", token: str = "") -> Path:
-    """Write it for a server's address, readable by its owner only; the file is replaced whole. Raises OSError."""
+    """Write a kubeconfig for a server URL. Only the owner can read it, and it replaces a file atomically.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     context = {"cluster": _CONTEXT, "user": _CONTEXT, "namespace": namespace}
     config = {
         "apiVersion": "v1",

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aimctl.devcluster.apiserver.objects.selectors import SelectorError, parse_fields, parse_labels
-from aimctl.devcluster.storage.store import Record
+from aimctl.devcluster.storage.records import Record
 
 LABELS = {"app": "web", "tier": "front", "weight": "7", "example.com/on": ""}
 

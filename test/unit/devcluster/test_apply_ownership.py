@@ -507,13 +507,14 @@ def test_the_owners_together_own_everything_there_is_and_nothing_else(
 
 
 @given(histories)
-def test_each_managers_last_word_stands_unless_someone_spoke_later(
+def test_the_last_applied_values_are_in_the_object(
     history: list[tuple[str, dict[str, Any]]],
 ) -> None:
     live = run(history)
     _, spec = history[-1]
     merged = merge(live.get("spec", {}), spec, SCHEMA.root.properties["spec"])
-    assert merged == live.get("spec", {})
+    # An apply that only changes the order of a set or list-map is a no-op, as on the real server.
+    assert _unordered(merged) == _unordered(live.get("spec", {}))
 
 
 @given(histories)

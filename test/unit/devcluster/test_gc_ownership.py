@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimctl.devcluster.controllers.ownership import FOREGROUND, ORPHAN, Fate, Item, OwnerGraph, judge
+from aimctl.devcluster.controllers.ownership import FOREGROUND, ORPHAN, Decision, Item, OwnerGraph, decide
 from aimctl.kubetypes import ObjectKey, ObjectMeta, OwnerReference, Resource
 
 KIND = Resource.untyped("", "v1", "ConfigMap", "configmaps")
@@ -31,21 +31,21 @@ A, B = owner("a"), owner("b")
 
 
 @pytest.mark.parametrize(
-    ("states", "fate"),
+    ("states", "decision"),
     [
-        ({"a": "solid", "b": "solid"}, Fate()),
-        ({"a": "solid", "b": "absent"}, Fate(keep=(A,))),
-        ({"a": "waiting", "b": "solid"}, Fate(keep=(B,))),
-        ({"a": "absent", "b": "absent"}, Fate(delete="Background")),
-        ({"a": "waiting", "b": "absent"}, Fate(delete="Background")),
+        ({"a": "solid", "b": "solid"}, Decision()),
+        ({"a": "solid", "b": "absent"}, Decision(keep=(A,))),
+        ({"a": "waiting", "b": "solid"}, Decision(keep=(B,))),
+        ({"a": "absent", "b": "absent"}, Decision(delete="Background")),
+        ({"a": "waiting", "b": "absent"}, Decision(delete="Background")),
     ],
 )
-def test_a_dependent_lives_as_long_as_one_of_its_owners(states, fate):
-    assert judge((A, B), lambda reference: states[reference.uid]) == fate
+def test_a_dependent_lives_as_long_as_one_of_its_owners(states, decision):
+    assert decide((A, B), lambda reference: states[reference.uid]) == decision
 
 
 def test_without_owners_nothing_happens():
-    assert judge((), lambda _: "absent") == Fate()
+    assert decide((), lambda _: "absent") == Decision()
 
 
 @pytest.mark.parametrize(
@@ -53,15 +53,15 @@ def test_without_owners_nothing_happens():
     [((), "Background"), ((ORPHAN,), "Orphan"), ((FOREGROUND,), "Foreground"), (("mine",), "Background")],
 )
 def test_the_dependents_own_finalizers_choose_how_it_goes(finalizers, expected):
-    assert judge((A,), lambda _: "absent", finalizers=finalizers) == Fate(delete=expected)
+    assert decide((A,), lambda _: "absent", finalizers=finalizers) == Decision(delete=expected)
 
 
 def test_foreground_goes_down_the_tree_and_a_circle_is_broken():
-    assert judge((A,), lambda _: "waiting", has_dependents=True) == Fate(delete="Foreground")
-    assert judge((A,), lambda _: "waiting", has_dependents=True, circle=True) == Fate(
+    assert decide((A,), lambda _: "waiting", has_dependents=True) == Decision(delete="Foreground")
+    assert decide((A,), lambda _: "waiting", has_dependents=True, cycle=True) == Decision(
         delete="Foreground", unblock=True
     )
-    assert judge((A,), lambda _: "waiting") == Fate(delete="Background")
+    assert decide((A,), lambda _: "waiting") == Decision(delete="Background")
 
 
 def test_an_owner_counts_by_uid_in_the_dependents_namespace_or_cluster_wide():

@@ -228,5 +228,5 @@ def test_a_job_never_runs_more_pods_than_it_may_and_ends_when_it_should(
 
 
 def test_no_pause_without_a_failure():
-    assert BACKOFF.pause(0) == timedelta()
+    assert BACKOFF.delay(0) == timedelta()
     assert FinishedPods().last_failure is None

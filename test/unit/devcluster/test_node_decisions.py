@@ -18,7 +18,7 @@ from aimctl.devcluster.node.containers import (
     step,
     terminate,
 )
-from aimctl.devcluster.node.pod_status import fresh_runs, phase, pod_status, unschedulable_status
+from aimctl.devcluster.node.pod_status import initial_runs, phase, pod_status, unschedulable_status
 from aimctl.devcluster.node.programs import Behaviour, RunResult
 from aimctl.devcluster.node.scheduling import NodeView, place, requests
 
@@ -199,9 +199,9 @@ def test_a_container_status_has_what_the_api_server_insists_on():
 
 def test_a_reboot_keeps_ended_containers_and_starts_the_others_anew():
     old = status_of([replace(GOOD_END, name="main")])
-    (ended,) = fresh_runs(pod(old), "containers")
+    (ended,) = initial_runs(pod(old), "containers")
     assert ended.succeeded
-    (again,) = fresh_runs(pod(status_of([replace(RUNNING, name="main", restarts=2)])), "containers")
+    (again,) = initial_runs(pod(status_of([replace(RUNNING, name="main", restarts=2)])), "containers")
     assert isinstance(again.state, Waiting)
     assert again.restarts == 2
 

@@ -144,10 +144,10 @@ async def test_what_was_due_after_the_end_never_comes():
 
 
 @virtual_time
-async def test_the_last_words_are_80_lines_and_2048_bytes():
+async def test_a_termination_message_has_at_most_80_lines_and_2048_bytes():
     logs = LogBook(clock=virtual_clock())
-    assert logs.last_words(KEY) == ""
+    assert logs.termination_message(KEY) == ""
     logs.start(KEY, "uid", b"".join(b"%03d\n" % line for line in range(100)))
-    assert logs.last_words(KEY).splitlines() == [f"{line:03d}" for line in range(20, 100)]
+    assert logs.termination_message(KEY).splitlines() == [f"{line:03d}" for line in range(20, 100)]
     logs.start(KEY, "uid", b"x" * 3000 + b"end")
-    assert logs.last_words(KEY) == "x" * 2045 + "end"
+    assert logs.termination_message(KEY) == "x" * 2045 + "end"

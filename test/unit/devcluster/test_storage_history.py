@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimctl.devcluster.storage.store import Collection, Storage
+from aimctl.devcluster.storage.history import Collection
+from aimctl.devcluster.storage.store import Storage
 
 
 def thing(name: str, namespace: str = "a", **more: object) -> dict:
@@ -57,7 +58,7 @@ def test_keys_come_in_order_and_a_namespace_is_not_mistaken_for_a_longer_one() -
     assert names(things.scan("a/")) == ["a/x", "a/y"]
     assert names(things.scan("a/", "a/x\0")) == ["a/y"]
     assert things.count("a/") == 2
-    assert things.count_from("a/", "a/x\0") == 1
+    assert things.count("a/", "a/x\0") == 1
 
 
 def test_history_beyond_its_capacity_forgets_the_oldest_half() -> None:

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from aimctl.devcluster.apiserver.wire.rendering import Include
     from aimctl.devcluster.apiserver.wire.requests import Query, RequestInfo
     from aimctl.devcluster.apiserver.wire.statuses import StatusError
-    from aimctl.devcluster.storage.store import Record, Storage
+    from aimctl.devcluster.storage.records import Record
+    from aimctl.devcluster.storage.store import Storage
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.kube.transport import HttpRequest
 

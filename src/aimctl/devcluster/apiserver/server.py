@@ -78,7 +78,7 @@ class ApiServer:
     Args:
         clock: all times in objects.
         kinds: the built-in kinds; None takes all there are.
-        rng: uids, generated names, watch time-outs, fault chances; None is seeded from the system.
+        rng: uids, generated names, watch timeouts; None is seeded from the system.
         journal: makes state outlive the process.
         options: limits.
         interceptor: sees all requests but internal ones.

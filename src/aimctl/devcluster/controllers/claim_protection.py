@@ -1,7 +1,7 @@
-"""Claims in use stay: the controller behind the finalizer ``kubernetes.io/pvc-protection``.
+"""The controller of the finalizer ``kubernetes.io/pvc-protection``, which keeps claims that are in use.
 
-Contract: the API server puts the finalizer on every new claim. A claim that is being deleted keeps it as long as there
-is a pod on a node that mounts it, even one that is over, such as a finished Job's; then the claim goes.
+Contract: the API server adds the finalizer to every new claim. A claim that is being deleted keeps it while a pod
+with a node mounts the claim, even a finished pod.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class _Claim(NamedTuple):
 
     @classmethod
     def of(cls, item: Object[Any]) -> _Claim | None:
-        """What matters of a claim that is being deleted; None for others."""
+        """The fields that are needed of a claim that is being deleted; None for other claims."""
         if item.meta.deletion_timestamp is None:
             return None
         return cls(item.meta.resource_version, tuple(item.meta.finalizers or ()))
@@ -38,11 +38,11 @@ class _Claim(NamedTuple):
 
 @final
 class ClaimProtection:
-    """Lets go of claims that nobody uses any more.
+    """Removes the finalizer from claims that are not in use.
 
     Args:
-        client: how to act.
-        clock: time.
+        client: used for reads and writes.
+        clock: source of all times.
     """
 
     def __init__(self, client: Client, *, clock: Clock) -> None:

@@ -1,10 +1,10 @@
-"""The owner garbage collector: carries out what :mod:`aimctl.devcluster.controllers.ownership` decides.
+"""The garbage collector. Its decisions are in :mod:`aimctl.devcluster.controllers.ownership`.
 
 Invariants:
-    * Nothing is deleted on the word of the graph alone: the dependent is read live, and so is every owner
-      that the graph does not show. A kind whose objects cannot be read keeps its dependents alive.
-    * Every write carries the uid it was decided for, and the resourceVersion where references change.
-    * Kinds come and go with CustomResourceDefinitions; a kind's objects count as gone only once they are.
+    * Nothing is deleted because of the graph alone: the dependent is read from the server, and so is every owner that
+      is not in the graph. If a kind cannot be read, dependents of its objects are kept.
+    * Every write has the uid it was decided for, and the resourceVersion if it changes references.
+    * Kinds change with CustomResourceDefinitions. The objects of a removed kind count as absent once they are deleted.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import structlog
 
-from aimctl.devcluster.controllers.ownership import FOREGROUND, ORPHAN, Item, OwnerGraph, OwnerState, judge
+from aimctl.devcluster.controllers.ownership import FOREGROUND, ORPHAN, Item, OwnerGraph, OwnerState, decide
 from aimctl.devcluster.machinery.informer import Informer
 from aimctl.devcluster.machinery.worker import Worker
 from aimctl.kubetypes.builtin import CRDS
@@ -23,29 +23,28 @@ from aimctl.runtime.kube.errors import NotFound
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from aimctl.devcluster.controllers.ownership import Fate
+    from aimctl.devcluster.controllers.ownership import Decision
     from aimctl.kubetypes import Object, ObjectKey, OwnerReference, Resource
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.kube.client import Client
 
 __all__ = ["GarbageCollector"]
 
-_GONE_REMEMBERED = 10_000
-"""Uids of owners seen to go, with whether they were namespaced; forgetting one costs a read."""
+_DELETED_KEPT = 10_000
+"""Number of deleted owners that are remembered. A forgotten one costs a read."""
 
 _log = structlog.get_logger("aimctl.devcluster")
 
 
 @final
 class GarbageCollector:
-    """Deletes what has lost its owners.
+    """Deletes objects whose owners are gone.
 
     Args:
-        client: how to act.
-        clock: time.
-        kinds: all kinds served now that can be listed, watched and deleted; asked again when a CRD changes.
-            One version of each kind is enough. Events are best left out: there are many, and they own
-            nothing.
+        client: used for reads and writes.
+        clock: source of all times.
+        kinds: returns one version of each kind that can be listed, watched and deleted. Called again when a CRD
+            changes.
     """
 
     def __init__(self, client: Client, *, clock: Clock, kinds: Callable[[], Iterable[Resource[Any]]]) -> None:
@@ -53,7 +52,7 @@ class GarbageCollector:
         self._clock = clock
         self._kinds = kinds
         self._graph = OwnerGraph()
-        self._gone: dict[str, bool] = {}
+        self._deleted: dict[str, bool] = {}
         self._informers: dict[tuple[str, str], tuple[Informer[Item], asyncio.Task[None]]] = {}
         self._kinds_changed = asyncio.Event()
         self.worker: Worker[str] = Worker("garbage-collector", self._reconcile, clock=clock)
@@ -63,7 +62,7 @@ class GarbageCollector:
 
     @property
     def informers(self) -> list[Informer[Item]]:
-        """One informer for each kind followed now."""
+        """One informer for each kind that is watched now."""
         return [informer for informer, _ in self._informers.values()]
 
     async def run(self) -> None:
@@ -80,13 +79,13 @@ class GarbageCollector:
                 self._follow(tasks)
 
     def behind(self) -> bool:
-        """Whether a change of kinds has not been taken in yet."""
+        """Whether a change of the kinds has not been processed yet."""
         return self._kinds_changed.is_set() or not all(
             informer.synced.is_set() for informer in self.informers
         )
 
     def _follow(self, tasks: asyncio.TaskGroup) -> None:
-        """Start a informer for each new kind, and end those of kinds that are no longer served."""
+        """Start an informer for each new kind, and stop those of kinds that are no longer served."""
         served = {(item.group, item.plural): item for item in self._kinds()}
         for name in [name for name in self._informers if name not in served]:
             informer, task = self._informers.pop(name)
@@ -117,21 +116,21 @@ class GarbageCollector:
             for dependent in self._graph.dependents(new.uid):
                 self.worker.add(dependent.uid)
         if old is not None:
-            self._wake_owners(old)
+            self._queue_owners(old)
 
     def _removed(self, item: Item) -> None:
         dependents = self._graph.dependents(item.uid)
         self._graph.remove(item.uid)
         if dependents:
-            self._gone[item.uid] = item.resource.namespaced
-            if len(self._gone) > _GONE_REMEMBERED:
-                del self._gone[next(iter(self._gone))]
+            self._deleted[item.uid] = item.resource.namespaced
+            if len(self._deleted) > _DELETED_KEPT:
+                del self._deleted[next(iter(self._deleted))]
         for dependent in dependents:
             self.worker.add(dependent.uid)
-        self._wake_owners(item)
+        self._queue_owners(item)
 
-    def _wake_owners(self, item: Item) -> None:
-        """An owner in foreground deletion may be done once a dependent has changed or gone."""
+    def _queue_owners(self, item: Item) -> None:
+        """Queue owners in foreground deletion, which may be complete now that a dependent changed."""
         for owner in item.meta.owners:
             known = self._graph.get(owner.uid)
             if known is not None and known.in_foreground_deletion:
@@ -153,47 +152,47 @@ class GarbageCollector:
         elif item.in_foreground_deletion:
             await self._finish_foreground(item)
         elif not item.meta.deleting:
-            await self._judge(item)
+            await self._decide(item)
         return None
 
-    async def _judge(self, item: Item) -> None:
+    async def _decide(self, item: Item) -> None:
         owners = item.meta.owners
         states = {owner.uid: await self._state(item, owner) for owner in owners}
-        fate: Fate = judge(
+        decision: Decision = decide(
             owners,
             lambda owner: states[owner.uid],
             finalizers=item.meta.finalizers or (),
             has_dependents=bool(self._graph.dependents(item.uid)),
-            circle=self._graph.in_circle(item),
+            cycle=self._graph.in_cycle(item),
         )
-        if fate.unblock:
+        if decision.unblock:
             for dependent in self._graph.dependents(item.uid):
                 await self._rewrite_references(dependent, unblock=item.uid)
-        if fate.keep is not None:
-            gone = {owner.uid for owner in owners} - {owner.uid for owner in fate.keep}
+        if decision.keep is not None:
+            gone = {owner.uid for owner in owners} - {owner.uid for owner in decision.keep}
             await self._rewrite_references(item, drop=gone)
-        if fate.delete is not None:
-            _log.debug("collected", kind=item.resource.kind, key=str(item.key), how=fate.delete)
+        if decision.delete is not None:
+            _log.debug("collected", kind=item.resource.kind, key=str(item.key), how=decision.delete)
             await self._client.delete(
                 item.resource,
                 item.key.name,
                 item.key.namespace,
                 uid=item.uid,
                 resource_version=item.meta.resource_version,
-                propagation=fate.delete,
+                propagation=decision.delete,
             )
 
     async def _state(self, item: Item, owner: OwnerReference) -> OwnerState:
-        return self._graph.state(item, owner) or await self._look_up(item, owner)
+        return self._graph.state(item, owner) or await self._read_state(item, owner)
 
-    async def _look_up(self, item: Item, owner: OwnerReference) -> OwnerState:
-        """The state of an owner the graph does not show."""
-        was_namespaced = self._gone.get(owner.uid)
+    async def _read_state(self, item: Item, owner: OwnerReference) -> OwnerState:
+        """The state of an owner that is not in the graph."""
+        was_namespaced = self._deleted.get(owner.uid)
         if was_namespaced is not None and (item.key.namespace or not was_namespaced):
-            return "absent"  # seen to go; its kind may be gone as well by now
+            return "absent"  # its deletion was seen; its kind may be removed too by now
         resource = self._resource(owner)
-        # A kind that is not served (perhaps not yet) leaves it open, and a cluster-scoped object cannot have
-        # a namespaced owner: in both cases the real collector reports the reference and the dependent lives.
+        # The kind is not served, perhaps not yet, or a cluster-scoped object has a namespaced owner. The real collector
+        # reports both and keeps the dependent.
         if resource is None or (resource.namespaced and not item.key.namespace):
             return "solid"
         namespace = item.key.namespace if resource.namespaced else ""
@@ -212,7 +211,7 @@ class GarbageCollector:
         return None
 
     async def _finish_foreground(self, item: Item) -> None:
-        """Take the finalizer off once nobody blocks it; until then its dependents are on their way."""
+        """Remove the finalizer if no dependent blocks; else queue the blocking dependents."""
         blocking = self._graph.blocking(item.uid)
         if not blocking:
             await self._drop_finalizer(item, FOREGROUND)
@@ -234,7 +233,7 @@ class GarbageCollector:
     async def _rewrite_references(
         self, item: Item, *, drop: set[str] | frozenset[str] = frozenset(), unblock: str = ""
     ) -> None:
-        """Take references off, or take their ``blockOwnerDeletion`` off, as they are on the server now."""
+        """Remove owner references, or clear their ``blockOwnerDeletion``, starting from the object on the server."""
         try:
             live = await self._client.get(item.resource, item.key.name, item.key.namespace)
         except NotFound:

@@ -1,15 +1,14 @@
-"""What a Job should get next, given the Job and its pods: the Job controller's decision, without I/O.
+"""The Job controller's decision: what to do next for a Job and its pods. No I/O.
 
-Contract (Kubernetes' Job controller, NonIndexed completion mode):
-    * ``plan`` is a pure function of its arguments. ``tally`` carries which finished pods were counted
-      already, so a pod deleted by hand is neither forgotten nor counted twice; after a restart it is
-      rebuilt from the status.
-    * A failed pod delays the next by ``base_seconds`` doubling to ``max_seconds``, counted from its end; a
-      success starts anew.
-    * A finished Job never changes again, but for its deletion after ``ttlSecondsAfterFinished``.
-    * The status it gives satisfies the API server's validation: counters never fall, ``completionTime``
-      only with Complete, ``startTime`` gone only while suspended. Zeros are left out, so it replaces the
-      old one as a whole.
+Contract, as in Kubernetes for the completion mode NonIndexed:
+    * :func:`plan` depends on its arguments only. The tally has the finished pods that were counted, so a pod that is
+      deleted is counted exactly once. After a restart it is restored from the status.
+    * After a failed pod, the next is created with exponential back-off: ``base_seconds``, doubled up to
+      ``max_seconds``, from the end of the failed one. A success resets it.
+    * A finished Job does not change, except for its deletion after ``ttlSecondsAfterFinished``.
+    * The status passes the API server's validation: counters never decrease, ``completionTime`` exists only with
+      Complete, ``startTime`` is absent only while suspended. Zeros are omitted, so the status has to replace the old
+      one.
 """
 
 from __future__ import annotations
@@ -30,15 +29,15 @@ _GATE = "batch.kubernetes.io/"
 
 @dataclass(frozen=True, slots=True)
 class JobBackoff:
-    """Pauses between a failed pod and the next; defaults are those of Kubernetes 1.28 and later."""
+    """Back-off after failed pods. The defaults are those of Kubernetes 1.28 and later."""
 
     base_seconds: float = 10.0
     max_seconds: float = 600.0
     factor: float = 1.0
-    """Scales both: 0 does away with the pauses."""
+    """Multiplies the delay; 0 disables it."""
 
-    def pause(self, failures: int) -> timedelta:
-        """The pause after the given number of failures in a row; none after zero."""
+    def delay(self, failures: int) -> timedelta:
+        """The delay after a number of consecutive failures; zero after none."""
         if failures <= 0:
             return timedelta()
         seconds = min(self.base_seconds * 2.0 ** min(failures - 1, 30), self.max_seconds)
@@ -47,25 +46,35 @@ class JobBackoff:
 
 @dataclass(frozen=True, slots=True)
 class FinishedPods:
-    """Uids of finished pods that are in the counters, the counters, and the failures since the last
-    success.
+    """The tally of finished pods.
+
+    Attributes:
+        counted: uids of the pods in the counters.
+        succeeded: number of succeeded pods.
+        failed: number of failed pods.
+        consecutive_failures: failures since the last success.
+        last_failure: end of the last failed pod, if no success followed.
     """
 
     counted: frozenset[str] = frozenset()
     succeeded: int = 0
     failed: int = 0
-    failures_in_a_row: int = 0
+    consecutive_failures: int = 0
     last_failure: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class JobPlan:
-    """What to do: at most ``create`` pods now, delete ``delete``, write ``status`` unless None, look again
-    later.
+    """What to do for a Job.
 
-    ``wake_at`` is the earliest moment at which time alone changes the answer. ``delete_job`` asks for a
-    foreground deletion of the Job. ``event`` is (type, reason, message) for a change that people want to
-    see.
+    Attributes:
+        create: number of pods to create.
+        delete: names of the pods to delete.
+        status: the new status; None if it does not change.
+        wake_at: when to decide again, if nothing else happens before.
+        delete_job: whether to delete the Job, with foreground propagation.
+        event: type, reason and message of an Event to record.
+        tally: the finished pods, to be passed to the next :func:`plan`.
     """
 
     create: int = 0
@@ -91,8 +100,8 @@ def plan(
         job: the Job.
         pods: the pods it controls.
         now: the wall clock.
-        backoff: pauses.
-        before: the tally of the last plan for this Job, None at first sight.
+        backoff: delays after failed pods.
+        before: the tally of the last plan for this Job; None for the first one.
     """
     status: Mapping[str, Any] = job.get("status") or {}
     ended = finished(job)
@@ -105,28 +114,26 @@ def plan(
     active = [pod for pod in pods if _active(pod)]
     suspended = bool(spec.get("suspend"))
     started = status.get("startTime") or (None if suspended else format_time(now))
-    draft = _Draft(status, counts, active, now, started)
+    following = _NextStatus(status, counts, active, now, started)
     deadline = _deadline(spec, started)
     failure = _failure(spec, counts, active, now, deadline)
     if failure is not None:
-        return draft.end("Failed", *failure)
+        return following.end("Failed", *failure)
     wanted = spec.get("completions")
     parallelism = _number(spec.get("parallelism"), 1)
     if counts.succeeded >= wanted if wanted is not None else counts.succeeded > 0 and not active:
-        return draft.end("Complete", "CompletionsReached", "Reached expected number of succeeded pods")
+        return following.end("Complete", "CompletionsReached", "Reached expected number of succeeded pods")
     if suspended:
-        return draft.suspend()
+        return following.suspend()
     if wanted is None:
         target = len(active) if counts.succeeded else parallelism
     else:
         target = min(parallelism, wanted - counts.succeeded)
-    return draft.go_on(target, counts, backoff, deadline)
+    return following.proceed(target, counts, backoff, deadline)
 
 
 def tally(before: FinishedPods | None, pods: Sequence[JsonObject], status: JsonObject) -> FinishedPods:
-    """Count finished pods, each uid once. At first sight the status' counters cover the pods that are
-    there.
-    """
+    """Count finished pods, each uid once. Without a tally, the counters of the status include the existing pods."""
     ended = [pod for pod in pods if _phase(pod) in {"Succeeded", "Failed"}]
     if before is None:
         seen = [pod for pod in ended if _phase(pod) == "Succeeded"]
@@ -136,17 +143,17 @@ def tally(before: FinishedPods | None, pods: Sequence[JsonObject], status: JsonO
         )
     fresh = sorted((pod for pod in ended if _uid(pod) not in before.counted), key=_end_time)
     succeeded, failed = before.succeeded, before.failed
-    row, last = before.failures_in_a_row, before.last_failure
+    consecutive, last = before.consecutive_failures, before.last_failure
     for pod in fresh:
         if _phase(pod) == "Succeeded":
-            succeeded, row, last = succeeded + 1, 0, None
+            succeeded, consecutive, last = succeeded + 1, 0, None
         else:
-            failed, row, last = failed + 1, row + 1, parse_time(_end_time(pod))
-    return FinishedPods(before.counted | {_uid(pod) for pod in fresh}, succeeded, failed, row, last)
+            failed, consecutive, last = failed + 1, consecutive + 1, parse_time(_end_time(pod))
+    return FinishedPods(before.counted | {_uid(pod) for pod in fresh}, succeeded, failed, consecutive, last)
 
 
 def finished(job: JsonObject) -> JsonObject | None:
-    """The condition that ended the Job (Complete or Failed), or None."""
+    """The condition Complete or Failed if it is True, or None."""
     for condition in (job.get("status") or {}).get("conditions") or ():
         if condition["type"] in {"Complete", "Failed"} and condition["status"] == "True":
             return dict(condition)
@@ -189,8 +196,8 @@ def pod_for(job: JsonObject) -> dict[str, Any]:
     }
 
 
-class _Draft:
-    """The status being made: starts from the old one, so unknown fields stay."""
+class _NextStatus:
+    """Builds the next status. It starts from the old one, so unknown fields are kept."""
 
     def __init__(
         self,
@@ -214,7 +221,7 @@ class _Draft:
         }
 
     def end(self, kind: str, reason: str, message: str) -> JobPlan:
-        """Finish: the precursor condition of newer servers, then the one everybody reads."""
+        """Finish the Job: set the preliminary condition of newer servers, and Complete or Failed."""
         precursor = "SuccessCriteriaMet" if kind == "Complete" else "FailureTarget"
         self._status |= {"active": 0, "ready": 0}
         for type_ in (precursor, kind):
@@ -228,7 +235,7 @@ class _Draft:
         return JobPlan(delete=names, status=self._changed(), event=event, tally=self._counts)
 
     def suspend(self) -> JobPlan:
-        """Stop all pods and say so."""
+        """Delete all pods and set the condition Suspended."""
         event = None
         if self._condition("Suspended", "True", "JobSuspended", "Job suspended"):
             event = ("Normal", "Suspended", "Job suspended")
@@ -236,10 +243,10 @@ class _Draft:
         names = tuple(pod["metadata"]["name"] for pod in self._active)
         return JobPlan(delete=names, status=self._changed(), event=event, tally=self._counts)
 
-    def go_on(
+    def proceed(
         self, target: int, counts: FinishedPods, backoff: JobBackoff, deadline: datetime | None
     ) -> JobPlan:
-        """Make ``target`` pods active, the failed one's pause observed."""
+        """Create or delete pods until ``target`` are active, after the back-off of a failed one."""
         event = None
         conditions = self._old.get("conditions") or ()
         if any(item["type"] == "Suspended" and item["status"] == "True" for item in conditions):
@@ -250,33 +257,33 @@ class _Draft:
         surplus = tuple(pod["metadata"]["name"] for pod in self._active[max(0, target) :])
         wake = deadline
         if missing and counts.last_failure is not None:
-            ready_at = counts.last_failure + backoff.pause(counts.failures_in_a_row)
-            if ready_at > self._now:
+            retry_at = counts.last_failure + backoff.delay(counts.consecutive_failures)
+            if retry_at > self._now:
                 missing = 0
-                wake = min(ready_at, deadline) if deadline else ready_at
+                wake = min(retry_at, deadline) if deadline else retry_at
         self._status["active"] = len(self._active) + missing - len(surplus)
         return JobPlan(missing, surplus, self._changed(), wake, event=event, tally=self._counts)
 
     def _condition(self, type_: str, status: str, reason: str, message: str) -> bool:
-        """Set a condition; False when it stood so already."""
+        """Set a condition. False if it had this status already."""
         conditions = [dict(item) for item in self._status.get("conditions") or ()]
         known = next((item for item in conditions if item["type"] == type_), None)
         if known is not None and known["status"] == status:
             return False
-        moment = format_time(self._now)
+        timestamp = format_time(self._now)
         fresh = {
             "type": type_,
             "status": status,
             "reason": reason,
             "message": message,
-            "lastProbeTime": moment,
-            "lastTransitionTime": moment,
+            "lastProbeTime": timestamp,
+            "lastTransitionTime": timestamp,
         }
         self._status["conditions"] = [item for item in conditions if item["type"] != type_] + [fresh]
         return True
 
     def _changed(self) -> dict[str, Any] | None:
-        """The new status, without zeros as the wire has it, or None when it says what the old one says."""
+        """The new status without zeros, or None if it equals the old one."""
         new, old = _set_fields(self._status), _set_fields(self._old)
         return None if new == old else new
 
@@ -342,7 +349,7 @@ def _uid(pod: JsonObject) -> str:
 
 
 def _end_time(pod: JsonObject) -> str:
-    """When the last container ended; a pod that failed before any ran counts from its creation."""
+    """The end of the last container; the creation time of a pod without one."""
     ends = [
         state["terminated"]["finishedAt"]
         for item in (pod.get("status") or {}).get("containerStatuses") or ()

@@ -1,12 +1,11 @@
-"""The Job controller: carries out what :mod:`aimctl.devcluster.controllers.job_plan` decides.
+"""The Job controller. Its decisions are in :mod:`aimctl.devcluster.controllers.job_plan`.
 
 Invariants:
-    * A pod's creation is taken into the informer with its answer, so a slow watch never makes a Job create
-      twice.
-    * Pods are deleted before the Job's end is written, which does not wait until they are gone: a finished Job has no
-      active pods, and may have pods that terminate.
-    * The status is written with the resourceVersion it was worked out from; a conflict means: work it out
-      again.
+    * The response to a pod's creation is stored in the informer at once, so a slow watch does not cause a second
+      creation.
+    * Pods are deleted before the end of the Job is written, without waiting until they are gone. A finished Job has no
+      active pods, but may have terminating ones.
+    * The status is written with the resourceVersion it was computed from. After a conflict it is computed again.
 """
 
 from __future__ import annotations
@@ -34,10 +33,10 @@ class JobController:
     """Runs Jobs on an API server that has no controller manager.
 
     Args:
-        client: writes go through it.
-        clock: time.
-        events: where Events go.
-        backoff: pauses between failed pods.
+        client: used for reads and writes.
+        clock: source of all times.
+        events: records Events.
+        backoff: delays after failed pods.
     """
 
     def __init__(
@@ -94,13 +93,13 @@ class JobController:
         keys = sorted(self._pods_of.get(uid, ()))
         pods = [pod for pod in map(self.pods.get, keys) if pod is not None]
         decided = plan(job, pods, now=now, backoff=self._backoff, before=self._tallies.get(uid))
-        await self._carry_out(job, decided)
+        await self._execute(job, decided)
         self._tallies[uid] = decided.tally
         if decided.wake_at is None:
             return None
         return max(0.01, (decided.wake_at - now).total_seconds())
 
-    async def _carry_out(self, job: dict[str, Any], decided: JobPlan) -> None:
+    async def _execute(self, job: dict[str, Any], decided: JobPlan) -> None:
         namespace, name = job["metadata"]["namespace"], job["metadata"]["name"]
         if decided.delete_job:
             await self._client.delete(
@@ -122,7 +121,7 @@ class JobController:
         body = pod_for(job)
         account = body["spec"].get("serviceAccountName") or "default"
         try:
-            # The real server's ServiceAccount admission refuses such pods; the embedded one has no admission.
+            # The real server's ServiceAccount admission rejects such pods; the embedded one has no admission.
             if account != "default":
                 await self._client.get(SERVICE_ACCOUNTS, account, namespace)
             created = await self._client.create(PODS, body, namespace)

@@ -1,12 +1,12 @@
-"""Who owns whom, and what becomes of a dependent: the garbage collector's decisions, without I/O.
+"""The graph of owner references, and the garbage collector's decisions. No I/O.
 
-Contract (Kubernetes' garbage collector):
-    * A dependent lives as long as one of its owners does. An owner exists when an object of that uid does,
-      in the dependent's namespace or cluster-wide; the same name with another uid is somebody else.
-    * An owner that waits for its dependents (finalizer ``foregroundDeletion``) holds none of them alive.
-    * When some owners are left, only the references to the others are taken off.
+Contract, as in Kubernetes:
+    * A dependent is kept while one of its owners exists: an object with the uid of the reference, in the namespace of
+      the dependent or cluster-scoped. An object with the same name and another uid is not the owner.
+    * An owner that waits for its dependents (finalizer ``foregroundDeletion``) does not keep them.
+    * If some owners exist, only the references to the others are removed.
 
-Invariant: :class:`OwnerGraph` knows an object from its first event to its deletion, by uid.
+Invariant: :class:`OwnerGraph` has an object, by uid, from its first event to its deletion.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from aimctl.kubetypes import ObjectKey, ObjectMeta, OwnerReference, Resource
 
-__all__ = ["FOREGROUND", "ORPHAN", "Fate", "Item", "OwnerGraph", "OwnerState", "judge"]
+__all__ = ["FOREGROUND", "ORPHAN", "Decision", "Item", "OwnerGraph", "OwnerState", "decide"]
 
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
@@ -30,7 +30,7 @@ Propagation = Literal["Background", "Foreground", "Orphan"]
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An object as the collector sees it."""
+    """An object as input of the decisions."""
 
     resource: Resource[Any]
     key: ObjectKey
@@ -43,22 +43,23 @@ class Item:
 
     @property
     def in_foreground_deletion(self) -> bool:
-        """Whether it waits for its dependents to go."""
+        """Whether it waits until its dependents are deleted."""
         return self.meta.deleting and FOREGROUND in (self.meta.finalizers or ())
 
     @property
     def in_orphaning(self) -> bool:
-        """Whether it waits for its dependents to be let go."""
+        """Whether it waits until its dependents have no reference to it."""
         return self.meta.deleting and ORPHAN in (self.meta.finalizers or ())
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
-    """What becomes of a dependent.
+class Decision:
+    """What to do with a dependent; nothing by default.
 
-    ``keep`` and ``delete`` None: nothing to do. ``keep``: the references that stay, the others go.
-    ``delete``: how to delete it. ``unblock``: its dependents may no longer block it (a circle of foreground
-    deletions).
+    Attributes:
+        keep: the owner references that stay; the others are removed.
+        delete: delete it with this propagation policy.
+        unblock: clear ``blockOwnerDeletion`` of its dependents, because they form a cycle of foreground deletions.
     """
 
     keep: tuple[OwnerReference, ...] | None = None
@@ -66,50 +67,50 @@ class Fate:
     unblock: bool = False
 
 
-def judge(  # noqa: PLR0911 - a table, one row each
+def decide(  # noqa: PLR0911 - one return for each row of the table
     owners: Sequence[OwnerReference],
     state: Callable[[OwnerReference], OwnerState],
     *,
     finalizers: Sequence[str] = (),
     has_dependents: bool = False,
-    circle: bool = False,
-) -> Fate:
+    cycle: bool = False,
+) -> Decision:
     """Decide about an object that is not being deleted.
 
     Args:
         owners: its owner references.
-        state: what is known of each owner.
-        finalizers: the object's own; they choose how it is deleted.
-        has_dependents: whether others name it as their owner.
-        circle: whether one of those is itself in foreground deletion.
+        state: the state of each owner.
+        finalizers: those of the object, which select how it is deleted.
+        has_dependents: whether other objects reference it as owner.
+        cycle: whether one of those is in foreground deletion.
     """
     if not owners:
-        return Fate()
+        return Decision()
     states = [(owner, state(owner)) for owner in owners]
     solid = tuple(owner for owner, is_ in states if is_ == "solid")
     if len(solid) == len(owners):
-        return Fate()
+        return Decision()
     if solid:
-        return Fate(keep=solid)
+        return Decision(keep=solid)
     if has_dependents and any(is_ == "waiting" for _, is_ in states):
-        return Fate(delete="Foreground", unblock=circle)
+        return Decision(delete="Foreground", unblock=cycle)
     if ORPHAN in finalizers:
-        return Fate(delete="Orphan")
+        return Decision(delete="Orphan")
     if FOREGROUND in finalizers:
-        return Fate(delete="Foreground")
-    return Fate(delete="Background")
+        return Decision(delete="Foreground")
+    return Decision(delete="Background")
 
 
 @final
 class OwnerGraph:
-    """All objects by uid, and the dependents of each owner's uid, also of owners not seen yet."""
+    """All objects by uid, and the dependents of each owner's uid, whether the owner is known or not."""
 
     def __init__(self) -> None:
         self._items: dict[str, Item] = {}
         self._dependents: dict[str, dict[str, None]] = {}
 
     def put(self, item: Item) -> None:
-        """Add an object, or take in its new state."""
+        """Add or update an object."""
         old = self._items.get(item.uid)
         if old is not None:
             self._unlink(old)
@@ -118,18 +119,18 @@ class OwnerGraph:
             self._dependents.setdefault(owner.uid, {})[item.uid] = None
 
     def remove(self, uid: str) -> Item | None:
-        """Forget an object; gives what was known of it."""
+        """Remove an object and return its last state."""
         item = self._items.pop(uid, None)
         if item is not None:
             self._unlink(item)
         return item
 
     def get(self, uid: str) -> Item | None:
-        """The object of a uid."""
+        """The object with this uid."""
         return self._items.get(uid)
 
     def dependents(self, uid: str) -> list[Item]:
-        """The objects that name this uid as an owner, in the order they came."""
+        """The objects that reference this uid as owner, in the order they were added."""
         return [self._items[dependent] for dependent in self._dependents.get(uid, ())]
 
     def blocking(self, uid: str) -> list[Item]:
@@ -141,15 +142,13 @@ class OwnerGraph:
         ]
 
     def state(self, dependent: Item, owner: OwnerReference) -> OwnerState | None:
-        """What the graph knows of an owner; None when it has not seen that uid where the dependent may
-        look.
-        """
+        """The state of an owner; None if the graph has no such object in the dependent's namespace or cluster-wide."""
         item = self._items.get(owner.uid)
         if item is None or item.key.namespace not in {"", dependent.key.namespace}:
             return None
         return "waiting" if item.in_foreground_deletion else "solid"
 
-    def in_circle(self, item: Item) -> bool:
+    def in_cycle(self, item: Item) -> bool:
         """Whether a dependent of this object is itself in foreground deletion."""
         return any(other.in_foreground_deletion for other in self.dependents(item.uid))
 

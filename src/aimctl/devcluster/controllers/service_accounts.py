@@ -1,4 +1,4 @@
-"""The service account controller: each namespace has the account ``default``, made anew if deleted."""
+"""The service account controller: each namespace has the account ``default``, which is created again if deleted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["ServiceAccountController"]
 
 @final
 class ServiceAccountController:
-    """Makes service accounts on a server that has no controller manager."""
+    """Creates the default service accounts."""
 
     def __init__(self, client: Client, *, clock: Clock) -> None:
         self._client = client

@@ -1,12 +1,11 @@
-"""The simulated provisioner: PersistentVolumeClaims become Bound, if their storage class exists.
+"""The simulated volume provisioner: binds PersistentVolumeClaims whose storage class exists.
 
 Contract:
-    * A claim without a class takes the default one (annotation
-      ``storageclass.kubernetes.io/is-default-class``). No such class: the claim stays Pending and an Event says
-      why, until the class appears.
-    * A claim that asks for more later gets it, if its class has ``allowVolumeExpansion``.
-    * A volume is lost for good: :meth:`VolumeProvisioner.lose`.
-    * No PersistentVolume objects are made; ``spec.volumeName`` names a volume that only the simulation knows.
+    * A claim without a class uses the default class (annotation ``storageclass.kubernetes.io/is-default-class``). If
+      the class does not exist, the claim stays Pending, with an Event, until the class is created.
+    * A claim whose request grows gets the new size if its class has ``allowVolumeExpansion``.
+    * :meth:`VolumeProvisioner.lose` simulates the permanent loss of a volume.
+    * No PersistentVolume objects are created. ``spec.volumeName`` is the name of a simulated volume.
 """
 
 from __future__ import annotations
@@ -36,10 +35,10 @@ class VolumeProvisioner:
     """Binds claims.
 
     Args:
-        client: how to act.
-        clock: time.
-        events: where Events go.
-        seconds: from a claim's first sight to its being bound.
+        client: used for reads and writes.
+        clock: source of all times.
+        events: records Events.
+        seconds: from a claim's creation to its binding.
     """
 
     def __init__(self, client: Client, *, clock: Clock, events: EventRecorder, seconds: float = 0.0) -> None:
@@ -47,7 +46,7 @@ class VolumeProvisioner:
         self._events = events
         self._clock = clock
         self._seconds = seconds
-        self._told: dict[str, str] = {}
+        self._reported: dict[str, str] = {}
         self._seen: dict[str, float] = {}
         self.worker: Worker[ObjectKey] = Worker("volumes", self._reconcile, clock=clock)
         self.claims: Informer[dict[str, Any]] = Informer(
@@ -67,10 +66,10 @@ class VolumeProvisioner:
         await run_controller(self.worker, self.informers)
 
     async def lose(self, name: str, namespace: str) -> None:
-        """The volume behind a claim is gone: phase Lost, for good, as when somebody deleted the PersistentVolume.
+        """Set a claim to the phase Lost, permanently, as if its PersistentVolume had been deleted.
 
         Raises:
-            NotFound: there is no such claim.
+            NotFound: the claim does not exist.
         """
         claim = body_of(await self._client.get(PVCS, name, namespace))
         patch = {"metadata": {"uid": claim["metadata"]["uid"]}, "status": {"phase": "Lost"}}
@@ -81,7 +80,7 @@ class VolumeProvisioner:
     def _claim_changed(self, key: ObjectKey, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
         if new is None:
             if old is not None:
-                self._told.pop(old["metadata"]["uid"], None)
+                self._reported.pop(old["metadata"]["uid"], None)
                 self._seen.pop(old["metadata"]["uid"], None)
         else:
             self.worker.add(key)
@@ -97,7 +96,7 @@ class VolumeProvisioner:
             return None
         phase = (claim.get("status") or {}).get("phase")
         if phase == "Bound":
-            await self._grow(key, claim)
+            await self._expand(key, claim)
         if phase in {"Bound", "Lost"}:
             return None
         uid = claim["metadata"]["uid"]
@@ -106,18 +105,18 @@ class VolumeProvisioner:
             return wait
         wanted = claim["spec"].get("storageClassName")
         name = self._default_class() if wanted is None else wanted
-        refusal = self._refusal(name)
-        if refusal:
-            if self._told.get(uid) != refusal:
-                self._told[uid] = refusal
+        rejection = self._rejection(name)
+        if rejection:
+            if self._reported.get(uid) != rejection:
+                self._reported[uid] = rejection
                 reason = "ProvisioningFailed" if name else "FailedBinding"
-                await self._events.report(claim, "Warning", reason, refusal)
+                await self._events.report(claim, "Warning", reason, rejection)
             return None
         await self._bind(key, claim, str(name))
         return None
 
-    async def _grow(self, key: ObjectKey, claim: dict[str, Any]) -> None:
-        """Give the volume the size that its claim asks for now, if its class allows that."""
+    async def _expand(self, key: ObjectKey, claim: dict[str, Any]) -> None:
+        """Expand the volume to the size that the claim requests, if its class allows that."""
         wanted = _requested(claim)
         storage_class = self.classes.get(ObjectKey("", str(claim["spec"].get("storageClassName"))))
         has = (claim["status"].get("capacity") or {}).get("storage", "0")
@@ -130,9 +129,7 @@ class VolumeProvisioner:
         await self._events.report(claim, "Normal", "VolumeResizeSuccessful", message)
 
     def _default_class(self) -> str:
-        """The default class; of several the newest, by name when equal, as the API server's admission
-        chooses.
-        """
+        """The default class, or "": the newest if there are several, then the first by name, as in the API server."""
         defaults = [
             (item["metadata"].get("creationTimestamp") or "", key.name)
             for key, item in self.classes.values().items()
@@ -140,10 +137,10 @@ class VolumeProvisioner:
         ]
         if not defaults:
             return ""
-        newest = max(made for made, _ in defaults)
-        return min(name for made, name in defaults if made == newest)
+        newest = max(created for created, _ in defaults)
+        return min(name for created, name in defaults if created == newest)
 
-    def _refusal(self, name: str) -> str:
+    def _rejection(self, name: str) -> str:
         if not name:
             return "no persistent volumes available for this claim and no storage class is set"
         if self.classes.get(ObjectKey("", name)) is None:

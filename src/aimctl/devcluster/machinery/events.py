@@ -1,8 +1,8 @@
-"""Events of the embedded cluster's own parts: what a person reads in ``kubectl describe``.
+"""The event recorder of the cluster's own parts.
 
-Events tell, they never decide: one that cannot be written is dropped. Repeats of one happening raise
-``count`` on the Event that is there, as client-go's correlator does, so a pod that fails for hours leaves a
-few objects.
+Events are for people, who read them in ``kubectl describe``. An Event that cannot be written is dropped. A repeated one
+increases ``count`` of the existing object, as client-go's correlator does, so a pod that fails for hours leaves few
+objects.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["EventRecorder"]
 
 _REMEMBERED = 4096
-"""EventRecorder whose count is remembered; older ones start an Event anew."""
+"""Number of Events whose count is kept. An older one is created again when it repeats."""
 
 
 @final
@@ -31,10 +31,10 @@ class EventRecorder:
     """Writes Events for one component.
 
     Args:
-        client: writes go through it.
-        clock: for the time stamps.
-        component: who reports, such as ``job-controller`` or ``kubelet``.
-        enabled: False makes every report a no-op.
+        client: used for the writes.
+        clock: for the timestamps.
+        component: the ``source.component``, such as ``job-controller`` or ``kubelet``.
+        enabled: False turns :meth:`report` into a no-op.
     """
 
     def __init__(self, client: Client, *, clock: Clock, component: str, enabled: bool = True) -> None:
@@ -45,13 +45,13 @@ class EventRecorder:
         self._counts: dict[str, int] = {}
 
     async def report(self, regarding: Mapping[str, Any], type_: str, reason: str, message: str) -> None:
-        """Report one happening about an object; never raises a KubeError."""
+        """Record an Event about an object. Does not raise KubeError."""
         if not self._enabled:
             return
         metadata = regarding["metadata"]
         namespace = metadata.get("namespace") or "default"
-        told = "\0".join((metadata["uid"], self._component, type_, reason, message))
-        name = f"{metadata['name'][:200]}.{hashlib.sha256(told.encode()).hexdigest()[:16]}"
+        identity = "\0".join((metadata["uid"], self._component, type_, reason, message))
+        name = f"{metadata['name'][:200]}.{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
         moment = format_time(self._clock.now())
         try:
             if name in self._counts:

@@ -1,15 +1,14 @@
-"""A container's life on the simulated node, and the pod status that follows from it: decisions without I/O.
+"""The states of a container on a simulated node. No I/O.
 
     ContainerCreating -> (pull) -> Running -> Terminated -> CrashLoopBackOff -> Running ...
                             |-> ErrImagePull <-> ImagePullBackOff
                             |-> CreateContainerConfigError / CreateContainerError
 
 Invariants:
-    * :func:`step` moves a container by at most one transition, and only once its ``due`` moment has come.
-    * A container without ``due`` waits for somebody else (its turn behind an init container, or its
-      deletion).
-    * Reasons and messages are the kubelet's and containerd's; pauses are the kubelet's 10 s doubling to 300
-      s.
+    * :func:`step` makes at most one transition, and only at or after ``due``.
+    * A container without ``due`` waits for something else: an init container before it, or its deletion.
+    * Reasons and messages are those of the kubelet and containerd. The back-off is the kubelet's: 10 s, doubled up to
+      300 s.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ __all__ = [
     "Terminated",
     "Waiting",
     "back_off_seconds",
-    "refused_message",
+    "pull_error",
     "step",
     "terminate",
 ]
@@ -38,12 +37,12 @@ _BACKOFF_BASE_SECONDS = 10.0
 _BACKOFF_CAP_SECONDS = 300.0
 _CONFIG_RETRY_SECONDS = 5.0
 _PULL_ERROR_SECONDS = 2.0
-"""How long ErrImagePull shows before the kubelet calls it ImagePullBackOff."""
+"""From ErrImagePull to ImagePullBackOff."""
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Not running, and why."""
+    """Not running, with the reason."""
 
     reason: str
     message: str = ""
@@ -51,14 +50,14 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """Running since."""
+    """Running since ``started``."""
 
     started: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Terminated:
-    """Ran, and how it ended."""
+    """Ended, with its outcome."""
 
     exit_code: int
     reason: str
@@ -69,17 +68,17 @@ class Terminated:
 
 @dataclass(frozen=True, slots=True)
 class ContainerRun:
-    """One container of one pod, now.
+    """The state of one container of a pod.
 
     Attributes:
         name: the container's name.
         image: its image reference.
-        state: what it is doing.
-        last: how the run before this one ended.
-        restarts: runs before this one.
-        pull_failures: failed pulls in a row.
-        due: when :func:`step` has something to do; None when time alone changes nothing.
-        result: how the present run will end, known from its start.
+        state: its current state.
+        last: the outcome of the previous run.
+        restarts: number of previous runs.
+        pull_failures: number of consecutive failed pulls.
+        due: when the next transition happens; None if time alone changes nothing.
+        result: the course of the current run, known from its start.
     """
 
     name: str
@@ -99,13 +98,14 @@ class ContainerRun:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a transition needs to know of the world.
+    """What a transition depends on besides the container.
 
     Attributes:
-        behaviour: the program's word; None when no registry has the image.
-        credentials: whether a pull secret of the pod is good for the image's host.
-        config_error: why the container cannot be made (a missing Secret, key or ConfigMap), or "".
-        restart_policy: the pod's.
+        behaviour: from a program; None if no registry has the image.
+        credentials: whether the pod has a pull secret for the image's host.
+        config_error: the kubelet's message if the container cannot be created (a missing Secret, key or ConfigMap),
+            or "".
+        restart_policy: of the pod.
         pod: ``name_namespace(uid)``, for messages.
     """
 
@@ -117,10 +117,9 @@ class Facts:
 
 
 def step(run: ContainerRun, facts: Facts, now: datetime) -> ContainerRun:
-    """The container after the transition that is due, or the same when none is.
+    """The container after the transition that is due, or unchanged.
 
-    A transition to Running leaves ``result`` and ``due`` to :func:`started`, since the program must run
-    first.
+    After a transition to Running, :func:`started` has to set ``result`` and ``due``.
     """
     if run.due is None or now < run.due:
         return run
@@ -138,7 +137,7 @@ def step(run: ContainerRun, facts: Facts, now: datetime) -> ContainerRun:
 
 
 def started(run: ContainerRun, result: RunResult, behaviour: Behaviour, now: datetime) -> ContainerRun:
-    """Give a container that just became Running its result and the moment of its end."""
+    """The container that just became Running, with its result and its end."""
     seconds = behaviour.duration_seconds if result.duration_seconds is None else result.duration_seconds
     due = None if math.isinf(seconds) else now + timedelta(seconds=seconds)
     return replace(run, result=result, due=due)
@@ -147,19 +146,19 @@ def started(run: ContainerRun, result: RunResult, behaviour: Behaviour, now: dat
 def terminate(
     run: ContainerRun, now: datetime, *, exit_code: int = 137, reason: str = "Error"
 ) -> ContainerRun:
-    """Kill a running container; one that never ran or has ended stays as it is."""
+    """Kill a container if it is running. It then has no further transitions."""
     if not isinstance(run.state, Running):
         return replace(run, due=None)
     return replace(run, state=Terminated(exit_code, reason, run.state.started, now), due=None)
 
 
 def back_off_seconds(failures: int) -> float:
-    """The kubelet's pause after so many failures in a row (at least one)."""
+    """The kubelet's back-off after this number of consecutive failures, at least one."""
     return float(min(_BACKOFF_BASE_SECONDS * 2.0 ** min(failures - 1, 30), _BACKOFF_CAP_SECONDS))
 
 
-def refused_message(run: ContainerRun, facts: Facts) -> str:
-    """Containerd's words for a pull that failed, or "" when the pull is good."""
+def pull_error(run: ContainerRun, facts: Facts) -> str:
+    """The message of containerd for a failed pull, or "" if the pull succeeds."""
     image = run.image
     prefix = f'failed to pull and unpack image "{image}": failed to resolve reference "{image}": '
     behaviour = facts.behaviour
@@ -174,16 +173,16 @@ def refused_message(run: ContainerRun, facts: Facts) -> str:
 
 
 def _pulled(run: ContainerRun, facts: Facts, now: datetime) -> ContainerRun:
-    refusal = refused_message(run, facts)
-    if not refusal:
+    error = pull_error(run, facts)
+    if not error:
         return _created(replace(run, pull_failures=0), facts, now)
-    if run.state == Waiting("ErrImagePull", refusal):
-        state = Waiting("ImagePullBackOff", f'Back-off pulling image "{run.image}": ErrImagePull: {refusal}')
+    if run.state == Waiting("ErrImagePull", error):
+        state = Waiting("ImagePullBackOff", f'Back-off pulling image "{run.image}": ErrImagePull: {error}')
         seconds = back_off_seconds(run.pull_failures)
         return replace(run, state=state, due=now + timedelta(seconds=seconds))
     return replace(
         run,
-        state=Waiting("ErrImagePull", refusal),
+        state=Waiting("ErrImagePull", error),
         pull_failures=run.pull_failures + 1,
         due=now + timedelta(seconds=_PULL_ERROR_SECONDS),
     )
@@ -218,6 +217,6 @@ def _ended(run: ContainerRun, facts: Facts, now: datetime) -> ContainerRun:
 
 
 def _duration(seconds: float) -> str:
-    """Go's way to print a duration: ``10s``, ``1m20s``."""
+    """A duration as Go prints it: ``10s``, ``1m20s``."""
     minutes, rest = divmod(int(seconds), 60)
     return f"{minutes}m{rest}s" if minutes else f"{rest}s"

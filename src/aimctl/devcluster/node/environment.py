@@ -1,7 +1,7 @@
-"""What a kubelet looks up before it makes a container: environment, and credentials for the image's registry.
+"""What a kubelet reads before it creates a container: the environment, and credentials for the image's registry.
 
-Contract: every read is live, so a Secret that appears is seen at the next try. What is missing comes back
-as the kubelet's message; only a server that does not answer raises.
+Contract: every read goes to the server, so a new Secret is found by the next attempt. A missing object results in the
+kubelet's message. Only errors of the server are raised.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ _DOCKER_HOSTS = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io
 
 
 class Environment(NamedTuple):
-    """The variables, the names of those that came from Secrets, and why they could not be made (or "")."""
+    """The variables, the names of those from Secrets, and the kubelet's message if one is missing, or ""."""
 
     values: dict[str, str]
     from_secrets: frozenset[str]
     error: str = ""
 
 
-class _Missing(Exception):  # noqa: N818 - carries a message to one catch below
+class _Missing(Exception):  # noqa: N818 - carries a message to ``Lookup.environment``
     pass
 
 
 @final
 class Lookup:
-    """Reads what pods refer to."""
+    """Reads the objects that pods refer to."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
     async def environment(self, pod: JsonObject, container: JsonObject) -> Environment:
-        """``envFrom``, then ``env``, as the kubelet orders them."""
+        """The environment from ``envFrom``, then ``env``, as in the kubelet."""
         values: dict[str, str] = {}
         secret: set[str] = set()
         namespace = str(pod["metadata"]["namespace"])
@@ -71,9 +71,9 @@ class Lookup:
         return Environment(values, frozenset(secret))
 
     async def credentials(self, pod: JsonObject, image: str) -> bool:
-        """Whether a pull secret of the pod, or of its service account, is for the image's registry.
+        """Whether the pod or its service account has a pull secret for the image's registry.
 
-        Missing secrets are passed over, as the kubelet does: it then pulls without credentials.
+        Missing Secrets are ignored, as by the kubelet, which then pulls without credentials.
         """
         namespace = str(pod["metadata"]["namespace"])
         named: Iterable[JsonObject] = pod["spec"].get("imagePullSecrets") or ()
@@ -134,7 +134,7 @@ def _registry_host(image: str) -> str:
 
 
 def _hosts(secret: JsonObject) -> frozenset[str]:
-    """The registries a pull secret is for; a secret that is none, or is broken, is for nothing."""
+    """The registries of a pull secret; none if the Secret has another type or cannot be parsed."""
     data = secret.get("data") or {}
     try:
         if secret.get("type") == "kubernetes.io/dockerconfigjson":
@@ -158,7 +158,7 @@ def _decoded(value: str) -> str:
 
 
 def _field(pod: JsonObject, path: str) -> str:
-    """The downward API, for dotted paths and one subscript (``metadata.labels['app']``)."""
+    """The downward API: a dotted path with at most one subscript (``metadata.labels['app']``)."""
     head, bracket, key = path.partition("[")
     value: Any = pod
     for part in head.split("."):

@@ -1,13 +1,16 @@
-"""The kubelet's port of the simulated machines: an HTTPS server that hands out container logs.
+"""The kubelet's HTTPS server for container logs, which a real API server reads.
 
-A real API server fetches ``GET https://<node address>:<port>/containerLogs/<namespace>/<pod>/<container>``.
-Start this before the nodes, and give them ``server.port``.
+The API server requests ``GET https://<node address>:<port>/containerLogs/<namespace>/<pod>/<container>``. Start the
+server before the nodes, and pass ``server.port`` to them.
 
-Contract: answers as the kubelet does (404 for what is not on the node, 400 with a sentence for a container
-that has not started); query parameters ``tailLines``, ``limitBytes``, ``sinceSeconds``, ``sinceTime``,
-``timestamps``, ``previous``, ``follow``. The certificate is self-signed and made anew each time, which
-suits an API server without ``--kubelet-certificate-authority``. It asks nobody who they are: bind it to
-loopback.
+Contract:
+    * Responses are those of the kubelet: 404 for a container that is not on the node, 400 with a message for one that
+      has not started.
+    * Query parameters are ``tailLines``, ``limitBytes``, ``sinceSeconds``, ``sinceTime``, ``timestamps``, ``previous``
+      and ``follow``.
+    * The certificate is self-signed and created at each start. An API server without
+      ``--kubelet-certificate-authority`` accepts it.
+    * Clients are not authenticated, so bind it to loopback.
 """
 
 from __future__ import annotations
@@ -45,7 +48,7 @@ _CERTIFICATE_DAYS = 30
 
 
 def log_options(query: Mapping[str, str]) -> LogOptions:
-    """Read a log request's query. Raises ValueError that names the parameter and its value."""
+    """Parse the query of a log request. Raises ValueError with the parameter and its value."""
     return LogOptions(
         tail_lines=_read(query, "tailLines", _count),
         limit_bytes=_read(query, "limitBytes", _count),
@@ -79,13 +82,13 @@ def _flag(query: Mapping[str, str], name: str) -> bool:
 
 @final
 class KubeletServer:
-    """Serves a log book over HTTPS, while entered.
+    """Serves container logs over HTTPS while its context is entered.
 
     Args:
-        logs: what to serve.
-        clock: for the certificate's dates.
-        host: the address to bind, which is also the certificate's.
-        port: 0 takes a free one; :attr:`port` tells which.
+        logs: the logs.
+        clock: for the dates of the certificate.
+        host: the address to bind, which is also that of the certificate.
+        port: 0 takes a free one, which :attr:`port` then shows.
     """
 
     def __init__(self, logs: LogBook, *, clock: Clock, host: str = "127.0.0.1", port: int = 0) -> None:
@@ -96,14 +99,14 @@ class KubeletServer:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        """Begin to listen."""
+        """Start to listen. Raises OSError if the address cannot be bound."""
         app = web.Application()
         app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", self._answer)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)
         try:
-            # Key generation and files take a moment, which the loop has better uses for.
+            # Key generation and file access would block the loop.
             context = await asyncio.to_thread(self._tls_context)
             site = web.TCPSite(runner, self._host, self.port, ssl_context=context)
             await site.start()
@@ -116,7 +119,7 @@ class KubeletServer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop; followers are cut off."""
+        """Stop listening. Followed logs are cut off."""
         await self._stack.aclose()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:

@@ -1,11 +1,12 @@
-"""What simulated containers wrote: the kubelet's logs, in memory.
+"""The logs of simulated containers, in memory.
 
-Contract: reads follow the kubelet: ``tail_lines`` counts lines from the end, then ``limit_bytes`` cuts what
-is given from its beginning; ``follow`` ends when the container ends. A container that never ran is an
-answer of its own (:class:`NotStarted`, HTTP 400), an unknown pod or container another (:class:`NoSuchLog`,
-HTTP 404). A run may come with texts for later moments: each is in the log from its moment on.
+Contract:
+    * Reads are those of the kubelet: ``tail_lines`` selects lines at the end, then ``limit_bytes`` limits the result.
+      ``follow`` ends when the container ends.
+    * A container that has not run raises :class:`NotStarted`, an unknown pod or container :class:`NoSuchLog`.
+    * A run may have texts for later times. Each is part of the log from its time on.
 
-Invariant: changes happen between awaits only; a follower sees every byte once, in order.
+Invariant: changes happen only between awaits. A follower gets every byte once, in order.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ class _Log:
     ended: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def come_to(self, now: datetime) -> None:
-        """Take in what was due until now."""
+    def advance(self, now: datetime) -> None:
+        """Add the texts that are due."""
         while self.later and self.later[0][0] <= now:
             self.parts.append(self.later.popleft())
 
@@ -57,48 +58,49 @@ class _Container:
 
 @final
 class LogBook:
-    """All logs of one set of simulated nodes. A pod of another uid under a known name starts a new log."""
+    """The logs of a set of nodes. A pod with a known name and another uid starts a new log."""
 
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
         self._containers: dict[LogKey, _Container] = {}
 
     def waiting(self, key: LogKey, uid: str, reason: str) -> None:
-        """Note a container that has not run, and why."""
+        """Record why a container has not run."""
         self._of(key, uid).reason = reason
 
     def start(self, key: LogKey, uid: str, text: bytes, later: Iterable[tuple[datetime, bytes]] = ()) -> None:
-        """A run begins; the run before it becomes the previous one. ``later`` comes in at its moments, in
-        order, unless the run ends before.
+        """Start a run; the current one becomes the previous one.
+
+        ``later`` has texts with the times at which they are added, in order, unless the run ends before.
         """
         container = self._of(key, uid)
         container.previous, container.run = container.run or container.previous, _Log(later=deque(later))
         self.write(key, text)
 
     def write(self, key: LogKey, text: bytes) -> None:
-        """Add to the present run. A container without a run takes nothing."""
+        """Append to the current run, if there is one."""
         container = self._containers.get(key)
         if text and container is not None and container.run is not None:
-            container.run.come_to(self._clock.now())
+            container.run.advance(self._clock.now())
             container.run.parts.append((self._clock.now(), text))
             container.run.wake()
 
     def end(self, key: LogKey) -> None:
-        """The present run is over: followers end, and nothing is added any more."""
+        """End the current run: followers end, and nothing more is added."""
         container = self._containers.get(key)
         if container is not None and container.run is not None:
-            container.run.come_to(self._clock.now())
+            container.run.advance(self._clock.now())
             container.run.later.clear()
             container.run.ended = True
             container.run.wake()
 
     def started(self, key: LogKey, uid: str) -> bool:
-        """Whether a run of this container is known."""
+        """Whether a run of this container is stored."""
         container = self._containers.get(key)
         return container is not None and container.uid == uid and container.run is not None
 
     def forget(self, namespace: str, pod: str, uid: str) -> None:
-        """The pod is gone: its logs go, followers end."""
+        """Remove the logs of a deleted pod. Followers end."""
         mine = [
             key
             for key, item in self._containers.items()
@@ -109,7 +111,7 @@ class LogBook:
             del self._containers[key]
 
     def containers(self, namespace: str, pod: str) -> list[str]:
-        """The containers of a pod that this book knows, in the order they came up."""
+        """The names of a pod's containers, in the order they were first recorded."""
         return [key.container for key in self._containers if (key.namespace, key.pod) == (namespace, pod)]
 
     def read(self, key: LogKey, options: LogOptions) -> bytes:
@@ -121,8 +123,8 @@ class LogBook:
         """
         return _cut(self._log(key, options), options, self._clock.now())
 
-    def last_words(self, key: LogKey) -> str:
-        """What a kubelet takes for a termination message from the log: 80 lines at most, and 2048 bytes."""
+    def termination_message(self, key: LogKey) -> str:
+        """The end of the log as the kubelet uses it for a termination message: at most 80 lines and 2048 bytes."""
         container = self._containers.get(key)
         if container is None or container.run is None:
             return ""
@@ -130,7 +132,11 @@ class LogBook:
         return text[-_MESSAGE_BYTES:].decode(errors="replace")
 
     async def follow(self, key: LogKey, options: LogOptions) -> AsyncIterator[bytes]:
-        """The log as it is now, then what is added, until the container ends. Raises as :meth:`read` does."""
+        """The log as it is now, then what is added, until the container ends.
+
+        Raises:
+            NoSuchLog, NotStarted: as :meth:`read`.
+        """
         log = self._log(key, options)
         left = options.limit_bytes
         text = _cut(log, options, self._clock.now())
@@ -148,12 +154,12 @@ class LogBook:
             seen = len(log.parts)
 
     async def _more(self, log: _Log) -> None:
-        """Wait for a write, an end, or the moment of the next text."""
+        """Wait for a write, the end, or the time of the next text."""
         seconds = (log.later[0][0] - self._clock.now()).total_seconds() if log.later else None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await log.changed.wait()
-        log.come_to(self._clock.now())
+        log.advance(self._clock.now())
 
     def _of(self, key: LogKey, uid: str) -> _Container:
         known = self._containers.get(key)
@@ -181,7 +187,7 @@ class LogBook:
 
 
 def _cut(log: _Log, options: LogOptions, now: datetime) -> bytes:
-    log.come_to(now)
+    log.advance(now)
     since = options.since_time
     if options.since_seconds is not None:
         since = now - timedelta(seconds=options.since_seconds)

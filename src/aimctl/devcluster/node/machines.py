@@ -59,7 +59,7 @@ def node_object(machine: Machine) -> dict[str, Any]:
 def node_status(
     machine: Machine, old: Mapping[str, Any], *, now: datetime, address: str, kubelet_port: int | None
 ) -> dict[str, Any]:
-    """The Node's status; conditions keep their transition times, heartbeats are now."""
+    """The Node's status. Conditions keep their transition times; heartbeat times are ``now``."""
     resources = {
         "cpu": "128",
         "memory": "2Ti",
@@ -69,7 +69,7 @@ def node_status(
     }
     known = {item["type"]: item for item in old.get("conditions") or ()}
     moment = format_time(now)
-    told = (
+    conditions_now = (
         ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
         ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
         ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
@@ -86,7 +86,7 @@ def node_status(
             if known.get(type_, {}).get("status") == status
             else moment,
         }
-        for type_, status, reason, message in told
+        for type_, status, reason, message in conditions_now
     ]
     status: dict[str, Any] = {
         "capacity": resources,

@@ -1,17 +1,17 @@
-"""The simulated node: scheduler and kubelet of a handful of machines that run nothing.
+"""Scheduler and kubelets of simulated machines, which run no real containers.
 
-It acts through the API only, so it serves the embedded cluster and a real kube-apiserver alike. What
-containers do is for the :class:`~aimctl.devcluster.node.programs.Program` list to say; the walk of a container
-is decided in :mod:`aimctl.devcluster.node.containers`, the pod's status in :mod:`aimctl.devcluster.node.pod_status`,
-the machine in :mod:`aimctl.devcluster.node.scheduling`. This module only carries out.
+All access is through the API, so the simulation works with the embedded cluster and with a real kube-apiserver. This
+module does the I/O. Decisions are elsewhere: what a container does in the list of
+:class:`~aimctl.devcluster.node.programs.Program`, its states in :mod:`aimctl.devcluster.node.containers`, the pod's
+status in :mod:`aimctl.devcluster.node.pod_status`, and the machine in :mod:`aimctl.devcluster.node.scheduling`.
 
 Invariants:
-    * A pod is handled by one task at a time, and a status is written only when it says something new.
-    * Logs are in the book before the status that tells of them is written: who sees a container ended can
-      read all it wrote.
-    * A pod is bound only to a machine with room: bindings count from the moment they are answered.
-    * A restart of the simulation is a reboot of the machines: running containers start anew, ended ones stay
-      ended and their logs are made again.
+    * A pod is handled by one task at a time, and a status is written only if it differs.
+    * Logs are stored before the status that follows from them is written. A client that sees a container terminated can
+      read its whole log.
+    * A pod is bound only to a machine with enough free resources. A binding counts from its response on.
+    * A restart of the simulation is a reboot of the machines: running containers start again; terminated ones stay
+      terminated, and their logs are created again.
 """
 
 from __future__ import annotations
@@ -39,9 +39,15 @@ from aimctl.devcluster.node.containers import (
 )
 from aimctl.devcluster.node.environment import Environment, Lookup
 from aimctl.devcluster.node.logs import LogBook
-from aimctl.devcluster.node.pod_life import Life, container_of, events_of, note_end, with_message
+from aimctl.devcluster.node.pod_life import (
+    PodRun,
+    container_of,
+    events_of,
+    notify_ended,
+    with_termination_message,
+)
 from aimctl.devcluster.node.pod_status import (
-    fresh_runs,
+    initial_runs,
     next_init,
     phase,
     pod_status,
@@ -76,18 +82,19 @@ class SimulatedNodes:
     """Registers machines and runs the pods that are bound to them.
 
     Args:
-        client: how to act.
-        clock: time.
+        client: used for reads and writes.
+        clock: source of all times.
         machines: registered at the start; :meth:`add_machine` and :meth:`remove_machine` change them later.
         programs: decide what containers do; the first that answers counts. If none answers, the image does not exist;
             without any program, every image exists and every container succeeds.
-        events: where Events go.
-        schedule: whether to bind pending pods too; False where a scheduler runs.
+        events: records Events.
+        schedule: whether to bind pending pods; False where a scheduler runs.
         pace: multiplies every pull and run time of the programs; 0 makes them instant.
         termination_seconds: from a pod's deletion until its containers have ended, before ``pace``.
-        heartbeat_seconds: period of Lease and status renewal; None for none.
+        heartbeat_seconds: period of Lease and status renewal; None disables both.
         address: the machines' InternalIP.
-        kubelet_port: where a :class:`~aimctl.devcluster.node.kubelet.KubeletServer` answers for the logs, if any.
+        kubelet_port: port of a :class:`~aimctl.devcluster.node.kubelet.KubeletServer` for the logs, if there is one.
+        logs: where logs are stored; None creates a store.
     """
 
     def __init__(
@@ -116,19 +123,19 @@ class SimulatedNodes:
         self._termination = timedelta(seconds=termination_seconds * pace)
         self._address = address
         self._lookup = Lookup(client)
-        self._lives: dict[str, Life] = {}
-        self._homeless: dict[ObjectKey, None] = {}
+        self._pod_runs: dict[str, PodRun] = {}
+        self._unscheduled: dict[ObjectKey, None] = {}
         self._next_ip = 0
         self.worker: Worker[ObjectKey] = Worker("node", self._reconcile, clock=clock)
         self.pods: Informer[dict[str, Any]] = Informer(
             client, PODS, clock=clock, project=body_of, on_change=self._pod_changed
         )
-        self.mounts = Mounts(client, clock=clock, on_change=self._retry_homeless)
+        self.mounts = Mounts(client, clock=clock, on_change=self._schedule_again)
         self.registrar = Registrar(
             client,
             clock=clock,
             machines=machines,
-            on_change=self._retry_homeless,
+            on_change=self._schedule_again,
             heartbeat_seconds=heartbeat_seconds,
             address=address,
             kubelet_port=kubelet_port,
@@ -151,11 +158,11 @@ class SimulatedNodes:
             tasks.create_task(self.worker.run())
 
     async def add_machine(self, machine: Machine) -> None:
-        """Register one more machine, or change one of the same name. Waiting pods are looked at again."""
+        """Register a machine, or change the one of that name. Pods without a node are scheduled again."""
         await self.registrar.add(machine)
 
     async def remove_machine(self, name: str) -> None:
-        """Take a machine away: its Node is deleted and its pods are gone with it, without grace."""
+        """Remove a machine: delete its pods, without a grace period, and its Node."""
         for key, pod in list(self.pods.values().items()):
             if pod["spec"].get("nodeName") == name:
                 await self._client.delete(
@@ -167,21 +174,21 @@ class SimulatedNodes:
         released = self.registrar.account(old, new)
         if new is None and old is not None:
             uid = old["metadata"]["uid"]
-            self._end_all(self._lives.pop(uid, None))
-            self._homeless.pop(key, None)
+            self._end_all(self._pod_runs.pop(uid, None))
+            self._unscheduled.pop(key, None)
             self.logs.forget(key.namespace, key.name, uid)
         else:
             self.worker.add(key)
         if released:
-            self._retry_homeless()
+            self._schedule_again()
 
-    def _end_all(self, life: Life | None) -> None:
-        """The containers that still run are gone now: tell their programs."""
-        for run in () if life is None else (*life.inits, *life.mains):
-            note_end(run, self._clock.now(), self._pace)
+    def _end_all(self, pod_run: PodRun | None) -> None:
+        """Notify the programs of the containers that still run."""
+        for run in () if pod_run is None else (*pod_run.inits, *pod_run.mains):
+            notify_ended(run, self._clock.now(), self._pace)
 
-    def _retry_homeless(self) -> None:
-        for key in self._homeless:
+    def _schedule_again(self) -> None:
+        for key in self._unscheduled:
             self.worker.add(key)
 
     async def _reconcile(self, key: ObjectKey) -> float | None:
@@ -193,13 +200,13 @@ class SimulatedNodes:
             if self._schedule_pods and not pod["metadata"].get("deletionTimestamp"):
                 await self._schedule(key, pod)
             return None
-        self._homeless.pop(key, None)
+        self._unscheduled.pop(key, None)
         if not self.registrar.owns(node):
             return None
         if pod["metadata"].get("deletionTimestamp"):
             return await self._kill(key, pod)
         if (pod.get("status") or {}).get("phase") in _FINAL:
-            await self._remember_logs(key, pod)
+            await self._restore_logs(key, pod)
             return None
         return await self._live(key, pod)
 
@@ -211,11 +218,11 @@ class SimulatedNodes:
             if any(item is not None and not item.schedulable for item in self._behaviours(pod).values()):
                 node, message = "", _UNSCHEDULABLE.format(count=total)
             else:
-                refusal = self.mounts.refusal(pod)
-                if refusal:
-                    node, message = "", f"0/{total} nodes are available: {refusal}."
+                rejection = self.mounts.rejection(pod)
+                if rejection:
+                    node, message = "", f"0/{total} nodes are available: {rejection}."
         if not node:
-            await self._refuse(key, pod, message)
+            await self._reject(key, pod, message)
             return
         metadata = {"name": key.name, "namespace": key.namespace, "uid": pod["metadata"]["uid"]}
         body = {
@@ -229,87 +236,91 @@ class SimulatedNodes:
         self.pods.observe(await self._client.get(PODS, key.name, key.namespace))
         await self._events.report(pod, "Normal", "Scheduled", f"Successfully assigned {key} to {node}")
 
-    async def _refuse(self, key: ObjectKey, pod: dict[str, Any], message: str) -> None:
-        self._homeless[key] = None
+    async def _reject(self, key: ObjectKey, pod: dict[str, Any], message: str) -> None:
+        self._unscheduled[key] = None
         status = unschedulable_status(pod, message, self._clock.now())
         if await self._write(key, pod, status):
             await self._events.report(pod, "Warning", "FailedScheduling", message)
 
     async def _live(self, key: ObjectKey, pod: dict[str, Any]) -> float | None:
-        life = self._lives.get(pod["metadata"]["uid"]) or self._begin(pod)
+        pod_run = self._pod_runs.get(pod["metadata"]["uid"]) or self._begin(pod)
         policy = str(pod["spec"].get("restartPolicy") or "Always")
-        told: list[tuple[str, str, str]] = []
+        reports: list[tuple[str, str, str]] = []
         while True:
-            # The wall clock moves while we await, so it is read anew for every round.
+            # The wall clock advances while this awaits, so each round reads it again.
             now = self._clock.now()
-            ready = [run for run in self._stage(life) if run.due is not None and run.due <= now]
-            if not ready or phase(policy, life.inits, life.mains) in _FINAL:
+            ready = [run for run in self._stage(pod_run) if run.due is not None and run.due <= now]
+            if not ready or phase(policy, pod_run.inits, pod_run.mains) in _FINAL:
                 break
             for run in ready:
-                told += await self._advance(key, pod, life, run, now)
-        status = pod_status(pod, life.inits, life.mains, now=now, host_ip=self._address, pod_ip=life.ip)
+                reports += await self._advance(key, pod, pod_run, run, now)
+        status = pod_status(
+            pod, pod_run.inits, pod_run.mains, now=now, host_ip=self._address, pod_ip=pod_run.ip
+        )
         await self._write(key, pod, status)
-        for item in told:
+        for item in reports:
             await self._events.report(pod, *item)
         if status["phase"] in _FINAL:
             return None
-        dues = [run.due for run in self._stage(life) if run.due is not None]
-        return max(0.001, (min(dues) - now).total_seconds()) if dues else None
+        due_times = [run.due for run in self._stage(pod_run) if run.due is not None]
+        return max(0.001, (min(due_times) - now).total_seconds()) if due_times else None
 
-    def _begin(self, pod: dict[str, Any]) -> Life:
+    def _begin(self, pod: dict[str, Any]) -> PodRun:
         self._next_ip += 1
         uid = pod["metadata"]["uid"]
         known = (pod.get("status") or {}).get("podIP")
         third, fourth = divmod(self._next_ip % 65000, 250)
-        life = self._lives[uid] = Life(
+        pod_run = self._pod_runs[uid] = PodRun(
             known or f"10.244.{third}.{fourth + 2}",
-            fresh_runs(pod, "initContainers"),
-            fresh_runs(pod, "containers"),
+            initial_runs(pod, "initContainers"),
+            initial_runs(pod, "containers"),
             self._behaviours(pod),
         )
-        for run in (*life.inits, *life.mains):
+        for run in (*pod_run.inits, *pod_run.mains):
             if isinstance(run.state, Waiting):
                 key = LogKey(pod["metadata"]["namespace"], pod["metadata"]["name"], run.name)
                 self.logs.waiting(key, uid, run.state.reason)
-        return life
+        return pod_run
 
-    def _stage(self, life: Life) -> Iterable[ContainerRun]:
-        """The containers whose turn it is; those that just got it are given the end of their pull."""
-        index = next_init(life.inits)
-        runs = life.mains if index is None else life.inits
+    def _stage(self, pod_run: PodRun) -> Iterable[ContainerRun]:
+        """The containers that may run now. Those that just became ready get the end of their pull as due time."""
+        index = next_init(pod_run.inits)
+        runs = pod_run.mains if index is None else pod_run.inits
         for position in range(len(runs)) if index is None else (index,):
             run = runs[position]
             if run.due is None and isinstance(run.state, Waiting):
-                behaviour = life.behaviours[run.name]
+                behaviour = pod_run.behaviours[run.name]
                 seconds = (1.0 if behaviour is None else behaviour.pull_seconds) * self._pace
                 runs[position] = replace(run, due=self._clock.now() + timedelta(seconds=seconds))
         return list(runs) if index is None else [runs[index]]
 
     async def _advance(
-        self, key: ObjectKey, pod: dict[str, Any], life: Life, run: ContainerRun, now: datetime
+        self, key: ObjectKey, pod: dict[str, Any], pod_run: PodRun, run: ContainerRun, now: datetime
     ) -> list[tuple[str, str, str]]:
-        """Move one container by a step; gives the Events to report."""
+        """Move one container by one transition. Returns the Events to record."""
         log = LogKey(key.namespace, key.name, run.name)
         uid = pod["metadata"]["uid"]
-        facts = await self._facts(pod, life, run)
+        facts = await self._facts(pod, pod_run, run)
         moved = step(run, facts, now)
-        behaviour = life.behaviours[run.name]
+        behaviour = pod_run.behaviours[run.name]
         if isinstance(moved.state, Running) and not isinstance(run.state, Running) and behaviour is not None:
-            moved = self._start(pod, life, moved, behaviour, log)
+            moved = self._start(pod, pod_run, moved, behaviour, log)
         elif isinstance(run.state, Running) and run.result is not None:
             self.logs.write(log, run.result.log_at_end)
             self.logs.end(log)
-            note_end(run, None, self._pace)
-            moved = with_message(moved, container_of(pod, run.name), self.logs.last_words(log))
+            notify_ended(run, None, self._pace)
+            moved = with_termination_message(
+                moved, container_of(pod, run.name), self.logs.termination_message(log)
+            )
         elif isinstance(moved.state, Waiting):
             self.logs.waiting(log, uid, moved.state.reason)
-        life.put(moved)
+        pod_run.put(moved)
         return events_of(run, moved)
 
     def _start(
-        self, pod: dict[str, Any], life: Life, run: ContainerRun, behaviour: Behaviour, log: LogKey
+        self, pod: dict[str, Any], pod_run: PodRun, run: ContainerRun, behaviour: Behaviour, log: LogKey
     ) -> ContainerRun:
-        result = behaviour.run(self._call(pod, life, run))
+        result = behaviour.run(self._call(pod, pod_run, run))
         now = self._clock.now()
         later = [(now + timedelta(seconds=at * self._pace), text) for at, text in result.log_while]
         self.logs.start(log, pod["metadata"]["uid"], result.log_at_start, later)
@@ -319,8 +330,8 @@ class SimulatedNodes:
         )
         return started(run, result, behaviour, now)
 
-    def _call(self, pod: dict[str, Any], life: Life, run: ContainerRun) -> Any:
-        environment = life.environments.get(run.name) or Environment({}, frozenset())
+    def _call(self, pod: dict[str, Any], pod_run: PodRun, run: ContainerRun) -> Any:
+        environment = pod_run.environments.get(run.name) or Environment({}, frozenset())
         container = container_of(pod, run.name)
         return container_call(
             pod,
@@ -331,9 +342,9 @@ class SimulatedNodes:
             volumes=self.mounts.volumes(pod, container),
         )
 
-    async def _facts(self, pod: dict[str, Any], life: Life, run: ContainerRun) -> Facts:
+    async def _facts(self, pod: dict[str, Any], pod_run: PodRun, run: ContainerRun) -> Facts:
         metadata = pod["metadata"]
-        behaviour = life.behaviours[run.name]
+        behaviour = pod_run.behaviours[run.name]
         starting = isinstance(run.state, Waiting)
         credentials = False
         if starting and behaviour is not None and behaviour.needs_pull_secret:
@@ -341,7 +352,7 @@ class SimulatedNodes:
         error = ""
         if starting:
             environment = await self._lookup.environment(pod, container_of(pod, run.name))
-            life.environments[run.name] = environment
+            pod_run.environments[run.name] = environment
             error = environment.error
         return Facts(
             behaviour,
@@ -352,43 +363,49 @@ class SimulatedNodes:
         )
 
     async def _kill(self, key: ObjectKey, pod: dict[str, Any]) -> float | None:
-        """End the containers in their time, say so if somebody holds the pod by a finalizer, and let it go."""
+        """End the containers once the termination time is over, write their status if a finalizer keeps the pod, and
+        delete the pod.
+        """
         uid = pod["metadata"]["uid"]
-        life = self._lives.get(uid) or self._begin(pod)
-        if life.killed:
+        pod_run = self._pod_runs.get(uid) or self._begin(pod)
+        if pod_run.killed:
             return None
         now = self._clock.now()
-        life.ends = life.ends or now + self._termination
-        if now < life.ends and (pod.get("status") or {}).get("phase") not in _FINAL:
-            return (life.ends - now).total_seconds()
-        self._end_all(life)
-        for run in (*life.inits, *life.mains):
-            life.put(terminate(run, now))
+        pod_run.ends = pod_run.ends or now + self._termination
+        if now < pod_run.ends and (pod.get("status") or {}).get("phase") not in _FINAL:
+            return (pod_run.ends - now).total_seconds()
+        self._end_all(pod_run)
+        for run in (*pod_run.inits, *pod_run.mains):
+            pod_run.put(terminate(run, now))
             self.logs.end(LogKey(key.namespace, key.name, run.name))
         if pod["metadata"].get("finalizers") and (pod.get("status") or {}).get("phase") not in _FINAL:
-            status = pod_status(pod, life.inits, life.mains, now=now, host_ip=self._address, pod_ip=life.ip)
+            status = pod_status(
+                pod, pod_run.inits, pod_run.mains, now=now, host_ip=self._address, pod_ip=pod_run.ip
+            )
             await self._write(key, pod, {**status, "phase": "Failed"})
         await self._client.delete(PODS, key.name, key.namespace, uid=uid, grace_period_seconds=0)
-        life.killed = True
+        pod_run.killed = True
         return None
 
-    async def _remember_logs(self, key: ObjectKey, pod: dict[str, Any]) -> None:
-        """After a reboot: make what containers that ended before it left, logs and volumes, once more."""
+    async def _restore_logs(self, key: ObjectKey, pod: dict[str, Any]) -> None:
+        """After a reboot: create the logs and volume contents of terminated containers again."""
         uid = pod["metadata"]["uid"]
-        life = self._lives.get(uid)
-        if life is not None:
+        pod_run = self._pod_runs.get(uid)
+        if pod_run is not None:
             return
-        life = self._begin(pod)
-        for run in (*life.inits, *life.mains):
-            behaviour = life.behaviours[run.name]
+        pod_run = self._begin(pod)
+        for run in (*pod_run.inits, *pod_run.mains):
+            behaviour = pod_run.behaviours[run.name]
             log = LogKey(key.namespace, key.name, run.name)
             if (
                 isinstance(run.state, Terminated)
                 and behaviour is not None
                 and not self.logs.started(log, uid)
             ):
-                life.environments[run.name] = await self._lookup.environment(pod, container_of(pod, run.name))
-                result = behaviour.run(self._call(pod, life, run))
+                pod_run.environments[run.name] = await self._lookup.environment(
+                    pod, container_of(pod, run.name)
+                )
+                result = behaviour.run(self._call(pod, pod_run, run))
                 between = b"".join(text for _, text in result.log_while)
                 self.logs.start(log, uid, result.log_at_start + between + result.log_at_end)
                 self.logs.end(log)
@@ -405,7 +422,7 @@ class SimulatedNodes:
         return found
 
     async def _write(self, key: ObjectKey, pod: dict[str, Any], status: dict[str, Any]) -> bool:
-        """Merge a status in, unless it says nothing new. The uid keeps it off a pod of the same name."""
+        """Merge a status if it differs. The uid in the patch protects a new pod of the same name."""
         patch = status_patch(pod, status)
         if patch is None:
             return False

@@ -1,4 +1,4 @@
-"""A pod on one of the simulated machines: its containers' lives, and what people are told of them."""
+"""A pod on a simulated machine: the state of its containers, and the Events about them."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
     from aimctl.devcluster.node.environment import Environment
     from aimctl.devcluster.node.programs import Behaviour
 
-__all__ = ["Life", "container_of", "events_of", "note_end", "with_message"]
+__all__ = ["PodRun", "container_of", "events_of", "notify_ended", "with_termination_message"]
 
 
 @final
 @dataclass(slots=True)
-class Life:
-    """What the node remembers of a pod.
+class PodRun:
+    """The state of a pod on its node.
 
     Attributes:
         ip: the pod's address.
         inits: its init containers, in order.
         mains: its containers.
-        behaviours: what the programs said, by container.
-        ends: when its containers end for its deletion, once that was asked for.
-        killed: whether they were ended so.
-        environments: what was last looked up for each container.
+        behaviours: by container, the behaviour that a program returned; None if the image does not exist.
+        ends: when its containers end because of its deletion; None if it is not being deleted.
+        killed: whether they have ended because of its deletion.
+        environments: by container, the environment that was read last.
     """
 
     ip: str
@@ -49,7 +49,7 @@ class Life:
 
 
 def container_of(pod: dict[str, Any], name: str) -> dict[str, Any]:
-    """The spec of a container. Raises KeyError for a name the pod does not have."""
+    """The spec of a container. Raises KeyError for an unknown name."""
     for container in (*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]):
         if container["name"] == name:
             return dict(container)
@@ -57,7 +57,7 @@ def container_of(pod: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def events_of(before: ContainerRun, after: ContainerRun) -> list[tuple[str, str, str]]:
-    """The kubelet's Events (type, reason, message) for a step of a container."""
+    """The kubelet's Events, as type, reason and message, for a transition of a container."""
     if before.state == after.state:
         return []
     match after.state:
@@ -73,10 +73,13 @@ def events_of(before: ContainerRun, after: ContainerRun) -> list[tuple[str, str,
             return []
 
 
-def note_end(run: ContainerRun, killed_at: datetime | None, pace: float) -> None:
-    """Tell the program of a container, if it runs, that the run is over: killed, or (None) at its own end.
+def notify_ended(run: ContainerRun, killed_at: datetime | None, pace: float) -> None:
+    """Call ``RunResult.ended`` of a running container.
 
-    Programs hear of their own seconds, whatever the node's pace.
+    Args:
+        run: the container; nothing happens if it is not running.
+        killed_at: when it was killed; None if it ended by itself.
+        pace: the node's pace, by which the duration is divided.
     """
     if not isinstance(run.state, Running) or run.result is None or run.result.ended is None:
         return
@@ -86,12 +89,14 @@ def note_end(run: ContainerRun, killed_at: datetime | None, pace: float) -> None
     run.result.ended(lasted)
 
 
-def with_message(run: ContainerRun, container: dict[str, Any], last_words: str) -> ContainerRun:
-    """The container that just ended, with its log as termination message where its spec asks for that."""
-    if container.get("terminationMessagePolicy") != "FallbackToLogsOnError" or not last_words:
+def with_termination_message(run: ContainerRun, container: dict[str, Any], message: str) -> ContainerRun:
+    """The container that just ended, with the message if its spec has ``FallbackToLogsOnError`` and it failed."""
+    if container.get("terminationMessagePolicy") != "FallbackToLogsOnError" or not message:
         return run
     ended = run.state if isinstance(run.state, Terminated) else run.last
     if ended is None or not ended.exit_code:
         return run
-    told = replace(ended, message=last_words)
-    return replace(run, state=told) if ended is run.state else replace(run, last=told)
+    ended_with_message = replace(ended, message=message)
+    if ended is run.state:
+        return replace(run, state=ended_with_message)
+    return replace(run, last=ended_with_message)

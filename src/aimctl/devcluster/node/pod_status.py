@@ -1,7 +1,7 @@
-"""The status of a pod, worked out from its containers: the kubelet's decision, without I/O.
+"""The status of a pod, computed from the states of its containers. No I/O.
 
-Contract: phases follow the kubelet's ``getPhase``; conditions keep their ``lastTransitionTime`` while their
-status does; what comes out passes the API server's validation of pod statuses (1.20 and newer).
+Contract: phases follow the kubelet's ``getPhase``. Conditions keep ``lastTransitionTime`` while their status does not
+change. The result passes the API server's validation of pod statuses (1.20 and newer).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 __all__ = [
-    "fresh_runs",
     "init_done",
+    "initial_runs",
     "next_init",
     "phase",
     "pod_status",
@@ -51,21 +51,20 @@ def phase(restart_policy: str, inits: Runs, mains: Runs) -> str:  # noqa: PLR091
 
 
 def init_done(inits: Runs) -> bool:
-    """Whether every init container ended well."""
+    """Whether every init container succeeded."""
     return all(run.succeeded for run in inits)
 
 
 def next_init(inits: Runs) -> int | None:
-    """The index of the init container whose turn it is, or None when all are done."""
+    """The index of the first init container that has not succeeded, or None."""
     return next((index for index, run in enumerate(inits) if not run.succeeded), None)
 
 
-def fresh_runs(pod: JsonObject, field: str) -> list[ContainerRun]:
-    """The containers of ``spec.containers`` or ``spec.initContainers``, as a kubelet that just came up sees
-    them.
+def initial_runs(pod: JsonObject, field: str) -> list[ContainerRun]:
+    """The containers of ``spec.containers`` or ``spec.initContainers`` at the start of the kubelet.
 
-    Ended containers stay ended (their restart policy did not bring them back before either), everything
-    else is started anew, with its restart count kept.
+    Terminated containers stay terminated, because their restart policy does not restart them. All others start again
+    and keep their restart count.
     """
     waiting = Waiting("PodInitializing" if pod["spec"].get("initContainers") else "ContainerCreating")
     status_field = "initContainerStatuses" if field == "initContainers" else "containerStatuses"
@@ -88,14 +87,18 @@ def fresh_runs(pod: JsonObject, field: str) -> list[ContainerRun]:
 def pod_status(
     pod: JsonObject, inits: Runs, mains: Runs, *, now: datetime, host_ip: str, pod_ip: str
 ) -> dict[str, Any]:
-    """The parts of the status a kubelet owns, whole; to be merged over the old status."""
+    """The fields of the status that the kubelet owns, to be merged into the old status."""
     old: JsonObject = pod.get("status") or {}
     uid = str(pod["metadata"]["uid"])
-    whole = phase(str(pod["spec"].get("restartPolicy") or "Always"), inits, mains)
-    ready = whole == "Running" and all(isinstance(run.state, Running) for run in mains)
-    done = whole in {"Succeeded", "Failed"}
+    current = phase(str(pod["spec"].get("restartPolicy") or "Always"), inits, mains)
+    ready = current == "Running" and all(isinstance(run.state, Running) for run in mains)
+    done = current in {"Succeeded", "Failed"}
     why = (
-        "PodCompleted" if whole == "Succeeded" else "PodFailed" if whole == "Failed" else "ContainersNotReady"
+        "PodCompleted"
+        if current == "Succeeded"
+        else "PodFailed"
+        if current == "Failed"
+        else "ContainersNotReady"
     )
     unready = [run.name for run in mains if not isinstance(run.state, Running)]
     message = "" if ready or done else f"containers with unready status: [{' '.join(unready)}]"
@@ -106,7 +109,7 @@ def pod_status(
         _condition(old, "PodScheduled", now, holds=True),
     ]
     status: dict[str, Any] = {
-        "phase": whole,
+        "phase": current,
         "conditions": conditions,
         "hostIP": host_ip,
         "podIP": pod_ip,
@@ -120,30 +123,30 @@ def pod_status(
 
 
 def unschedulable_status(pod: JsonObject, message: str, now: datetime) -> dict[str, Any]:
-    """The status of a pod no node can take."""
+    """The status of a pod that fits no node."""
     old: JsonObject = pod.get("status") or {}
     condition = _condition(old, "PodScheduled", now, holds=False, reason="Unschedulable", message=message)
     return {"phase": "Pending", "conditions": [condition]}
 
 
 def status_patch(pod: JsonObject, status: dict[str, Any]) -> dict[str, Any] | None:
-    """The merge patch that writes a status, or None when it says nothing new.
+    """The merge patch that writes a status, or None if it would change nothing.
 
-    Conditions of others are kept, which a merge of lists would lose; the uid keeps the patch off a pod of
+    The patch contains the conditions of other writers, because a merge replaces the list. Its uid protects a new pod of
     the same name.
     """
     old: JsonObject = pod.get("status") or {}
-    fresh = status["conditions"]
-    mine = {item["type"] for item in fresh}
-    others = [item for item in old.get("conditions") or () if item["type"] not in mine]
-    status = {**status, "conditions": [*fresh, *others]}
+    own = status["conditions"]
+    types = {item["type"] for item in own}
+    others = [item for item in old.get("conditions") or () if item["type"] not in types]
+    status = {**status, "conditions": [*own, *others]}
     if all(_pruned(old.get(name)) == _pruned(value) for name, value in status.items()):
         return None
     return {"metadata": {"uid": pod["metadata"]["uid"]}, "status": status}
 
 
 def _pruned(value: Any) -> Any:
-    """Without nulls, which some servers give back and some leave out."""
+    """The value without nulls, which some servers return and others omit."""
     if isinstance(value, dict):
         return {name: _pruned(item) for name, item in value.items() if item is not None}
     if isinstance(value, list):

@@ -1,14 +1,12 @@
-"""What a simulated container does: the joint between the simulated node and whoever decides a container's
-fate.
+"""The interface through which the simulated nodes learn what a container does.
 
 Contract:
-    * The node asks its :class:`Program` list in order; the first answer that is not None decides. No answer
-      at all means that no registry has the image, and the kubelet says so.
-    * :class:`Behaviour` is known before the container exists (may it be scheduled, pulled, how long does it
-      run); its ``run`` is called once when a container starts, with the environment the kubelet would give
-      it.
-    * ``run`` itself has no effects: after a reboot of the machines it is called once more, for the log alone.
-      What a run leaves behind (a filled volume) belongs into :attr:`RunResult.ended`.
+    * The node calls the :class:`Program` objects in order. The first result that is not None decides. If there is none,
+      no registry has the image, and the kubelet reports that.
+    * :class:`Behaviour` is what is known before the container exists: whether it can be scheduled and pulled, and how
+      long it runs. Its ``run`` is called once when the container starts, with the environment from the kubelet.
+    * ``run`` has no side effects, because it is called again after a reboot of the machines to restore the log. Effects
+      of a run, such as a filled volume, belong in :attr:`RunResult.ended`.
 """
 
 from __future__ import annotations
@@ -37,11 +35,11 @@ class MountedVolume:
     """A claim's volume in a container.
 
     Attributes:
-        path: where it is mounted.
+        path: the mount path.
         claim: the claim's name.
-        uid: the claim's uid; another claim of the same name is another volume.
-        capacity_bytes: how much it holds.
-        read_only: whether this container may only read it.
+        uid: the claim's uid. Another claim of the same name is another volume.
+        capacity_bytes: its size.
+        read_only: whether it is mounted read-only.
     """
 
     path: str
@@ -53,18 +51,18 @@ class MountedVolume:
 
 @dataclass(frozen=True, slots=True)
 class ContainerCall:
-    """One start of a container, as the process in it sees the world.
+    """The start of a container, from the point of view of its process.
 
     Attributes:
         image: the reference as written in the pod.
-        command: the pod's ``command``, empty for the image's own.
-        args: the pod's ``args``.
-        env: the environment, with secrets and config maps looked up.
+        command: the container's ``command``; empty for the image's own.
+        args: the container's ``args``.
+        env: the environment, with the values from Secrets and ConfigMaps.
         secret_env: names in ``env`` whose value came from a Secret.
         pod: the whole pod.
         container: this container's spec.
-        restarts: how often this container ran before.
-        volumes: the claims' volumes it mounts, in the order of its mounts.
+        restarts: number of earlier runs of this container.
+        volumes: the claims' volumes that it mounts, in the order of its mounts.
     """
 
     image: str
@@ -80,17 +78,16 @@ class ContainerCall:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """How a run goes.
+    """The course of a run. Seconds are those of the program, before the node's pace.
 
     Attributes:
-        log_at_start: what the log holds as soon as the container runs.
-        log_at_end: what is added when it ends.
+        log_at_start: content of the log as soon as the container runs.
+        log_at_end: added when it ends.
         exit_code: 0 to 255.
-        reason: the terminated state's reason; "" takes ``Completed`` or ``Error``.
-        duration_seconds: overrides the behaviour's when not None; ``math.inf`` never ends.
-        log_while: texts with the seconds after the start at which the log gets them, in order.
-        ended: called when the run is over, with the seconds it lasted: ``math.inf`` when it came to its own
-            end, fewer when it was killed. Seconds are the program's own, whatever the node's pace.
+        reason: of the terminated state; "" takes ``Completed`` or ``Error``.
+        duration_seconds: overrides that of the behaviour unless None; ``math.inf`` never ends.
+        log_while: texts with the seconds after the start at which they are added to the log, in order.
+        ended: called when the run is over, with its duration in seconds, or ``math.inf`` if it was not killed.
     """
 
     log_at_start: bytes = b""
@@ -113,12 +110,12 @@ class Behaviour:
 
     Attributes:
         schedulable: False keeps the pod Pending, with the scheduler's condition.
-        pull: what the registry answers.
-        needs_pull_secret: the registry answers only those who bring credentials for its host.
-        pull_seconds: from binding to the registry's answer.
-        create_error: a message here keeps the container in ``CreateContainerConfigError``.
+        pull: the registry's answer.
+        needs_pull_secret: whether the registry requires credentials for its host.
+        pull_seconds: from the binding to the registry's answer.
+        create_error: a message keeps the container in ``CreateContainerError``.
         duration_seconds: from start to end; ``math.inf`` never ends.
-        run: decides log and exit code; may raise nothing.
+        run: decides log and exit code; must not raise.
     """
 
     schedulable: bool = True
@@ -131,10 +128,10 @@ class Behaviour:
 
 
 class Program(Protocol):
-    """Knows some containers' behaviour."""
+    """Decides what some containers do."""
 
     def behaviour(self, call: ContainerCall) -> Behaviour | None:
-        """The behaviour, or None when the program does not know the container; ``call.env`` is empty."""
+        """The behaviour, or None if another program has to decide. ``call.env`` is empty."""
         ...
 
 

@@ -1,10 +1,10 @@
-"""The simulated machines' Node objects, and what is in use on each.
+"""The Node objects of the simulated machines, and the resources in use on each.
 
-Contract: machines are registered when :meth:`Registrar.run` starts and kept registered; a Node that somebody
-deletes comes back with the next :meth:`Registrar.add` or run, not by itself. Nodes of other people count for
-scheduling too, but their pods are theirs to run.
+Contract: machines are registered when :meth:`Registrar.run` starts. A deleted Node is registered again by the next
+:meth:`Registrar.add` or start only. Nodes of other kubelets count for scheduling, but their pods are not run here.
 
-Invariant: ``used`` is the sum over the bound, unfinished pods the caller has accounted for, at every moment.
+Invariant: the resources in use are the sum of the requests of the bound, unfinished pods passed to
+:meth:`Registrar.account`.
 """
 
 from __future__ import annotations
@@ -39,8 +39,10 @@ _ZERO = Decimal()
 
 @final
 class Registrar:
-    """See :class:`~aimctl.devcluster.node.nodes.SimulatedNodes` for the arguments; ``on_change`` is told of any
-    Node.
+    """Registers machines and reports Nodes to the scheduler.
+
+    The arguments are those of :class:`~aimctl.devcluster.node.nodes.SimulatedNodes`; ``on_change`` is called when a
+    Node changed.
     """
 
     def __init__(
@@ -68,7 +70,7 @@ class Registrar:
         )
 
     async def run(self) -> None:
-        """Register the machines, then follow Nodes (and send heartbeats) until cancelled."""
+        """Register the machines, then watch Nodes and send heartbeats until cancelled."""
         for machine in list(self._machines.values()):
             await self._register(machine)
         async with asyncio.TaskGroup() as tasks:
@@ -87,11 +89,11 @@ class Registrar:
         await self._client.delete(NODES, name)
 
     def owns(self, node: str) -> bool:
-        """Whether pods on this node are ours to run."""
+        """Whether this node is one of the machines."""
         return node in self._machines
 
     def account(self, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> bool:
-        """Take a pod's change into the sums; True when room came free."""
+        """Update the resources in use for a changed pod. True if it released resources."""
         before, after = _holder(old), _holder(new)
         if before == after:
             return False
@@ -105,7 +107,7 @@ class Registrar:
         return before is not None
 
     def views(self) -> Iterator[NodeView]:
-        """All Nodes as the scheduler sees them."""
+        """All Nodes, as input of the scheduler."""
         for key, node in self.nodes.values().items():
             status = node.get("status") or {}
             conditions = status.get("conditions") or ()
@@ -122,7 +124,7 @@ class Registrar:
                 taints=tuple(
                     taint
                     for taint in node["spec"].get("taints") or ()
-                    # Set by the API server's admission until a node controller takes it off; there is none.
+                    # The API server's admission sets it, and there is no node controller to remove it.
                     if taint["key"] != "node.kubernetes.io/not-ready"
                 ),
             )
@@ -151,7 +153,7 @@ class Registrar:
                 machine = self._machines.get(key.name)
                 if machine is None:
                     continue
-                # A missed heartbeat is what heartbeats are for: the next one comes.
+                # A missed heartbeat does no harm, the next one follows.
                 with contextlib.suppress(KubeError):
                     await self._post_status(machine, node.get("status") or {})
                     await self._renew(machine.name)
@@ -175,7 +177,7 @@ class Registrar:
 
 
 def _holder(pod: Mapping[str, Any] | None) -> str | None:
-    """The node whose room a pod takes."""
+    """The node whose resources a pod uses."""
     if pod is None or (pod.get("status") or {}).get("phase") in _FINAL:
         return None
     node = pod["spec"].get("nodeName")

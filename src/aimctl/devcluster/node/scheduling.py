@@ -1,8 +1,8 @@
-"""Where a pod goes: the scheduler's decision, without I/O.
+"""The scheduler's decision: which node a pod is bound to. No I/O.
 
-Contract: node selector, required node affinity (``matchExpressions``), cordons, ``NoSchedule`` taints and
-resource requests are honoured; the first node with the fewest pods wins, by name when equal. Preferences,
-spreading and pre-emption are not simulated. The refusal reads as kube-scheduler's does.
+Contract: node selector, required node affinity (``matchExpressions``), cordons, ``NoSchedule`` taints and resource
+requests are respected. Of the nodes that fit, the one with the fewest pods is chosen, then the first by name.
+Preferences, topology spread and preemption are not simulated. Messages are those of kube-scheduler.
 """
 
 from __future__ import annotations
@@ -22,9 +22,7 @@ JsonObject = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class NodeView:
-    """What the decision needs of a node: ``used`` are the requests of the pods that are on it, ``pods``
-    their number.
-    """
+    """A node as input of the decision; ``used`` is the sum of the requests of its pods, ``pods`` their number."""
 
     name: str
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -38,7 +36,7 @@ class NodeView:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Either a node's name, or "" and the message of the ``Unschedulable`` condition."""
+    """A node's name, or "" and the message of the ``Unschedulable`` condition."""
 
     node: str
     message: str = ""
@@ -47,25 +45,25 @@ class Placement:
 def place(pod: JsonObject, nodes: Iterable[NodeView]) -> Placement:
     """Choose a node."""
     wanted = requests(pod)
-    refusals: Counter[str] = Counter()
+    rejections: Counter[str] = Counter()
     fitting = []
     total = 0
     for node in nodes:
         total += 1
-        reasons = list(_refusals(pod, wanted, node))
-        refusals.update(reasons)
+        reasons = list(_rejections(pod, wanted, node))
+        rejections.update(reasons)
         if not reasons:
             fitting.append(node)
     if fitting:
         return Placement(min(fitting, key=lambda node: (node.pods, node.name)).name)
     if not total:
         return Placement("", "no nodes available to schedule pods")
-    told = ", ".join(sorted(f"{count} {reason}" for reason, count in refusals.items()))
-    return Placement("", f"0/{total} nodes are available: {told}.")
+    reasons_text = ", ".join(sorted(f"{count} {reason}" for reason, count in rejections.items()))
+    return Placement("", f"0/{total} nodes are available: {reasons_text}.")
 
 
 def requests(pod: JsonObject) -> dict[str, Decimal]:
-    """The pod's requests: the containers' sum, or an init container's if larger; limits stand in."""
+    """The pod's requests: the sum of the containers, or the largest init container. Limits replace missing requests."""
     spec = pod["spec"]
     total: dict[str, Decimal] = {}
     for container in spec.get("containers") or ():
@@ -83,7 +81,7 @@ def _requested(container: JsonObject) -> dict[str, Decimal]:
     return {name: amount(value) for name, value in merged.items()}
 
 
-def _refusals(pod: JsonObject, wanted: Mapping[str, Decimal], node: NodeView) -> Iterable[str]:
+def _rejections(pod: JsonObject, wanted: Mapping[str, Decimal], node: NodeView) -> Iterable[str]:
     spec = pod["spec"]
     if node.unschedulable:
         yield "node(s) were unschedulable"

@@ -1,7 +1,7 @@
-"""The claims that pods mount: whether a pod may go to a node, and the volumes its containers see.
+"""The claims that pods mount: whether a pod can be scheduled, and the volumes in its containers.
 
-Contract: refusals read as kube-scheduler's do. A claim has to be there, Bound, and not on its way out; a pod
-that is scheduled already keeps its volumes whatever becomes of the claim.
+Contract: a claim has to exist, be Bound, and not be terminating. The messages are those of kube-scheduler. A pod that
+is scheduled keeps its volumes, whatever happens to the claim.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ JsonObject = Mapping[str, Any]
 
 @final
 class Mounts:
-    """Follows claims for the simulated node.
+    """Watches claims.
 
     Args:
-        client: where from.
-        clock: time.
-        on_change: called when any claim changed; pods that were refused may fit now.
+        client: used to list and watch.
+        clock: source of all times.
+        on_change: called when a claim changed, so that rejected pods are scheduled again.
     """
 
     def __init__(self, client: Client, *, clock: Clock, on_change: Callable[[], None]) -> None:
@@ -42,8 +42,8 @@ class Mounts:
             client, PVCS, clock=clock, project=body_of, on_change=lambda *_: on_change()
         )
 
-    def refusal(self, pod: JsonObject) -> str:
-        """Why no node can take the pod, in the scheduler's words, or ""."""
+    def rejection(self, pod: JsonObject) -> str:
+        """The scheduler's message why the pod fits no node because of its claims, or ""."""
         for name in claims_of(pod).values():
             claim = self.claims.get(ObjectKey(pod["metadata"]["namespace"], name))
             if claim is None:

@@ -1,1 +1,1 @@
-"""Objects with their history, and the file that keeps them."""
+"""The object store: records, history, and the data file."""

@@ -1,12 +1,12 @@
-"""A file that lets the cluster's state outlive its process.
+"""The data file, which keeps the objects when the process ends.
 
-Contract: every write is committed before the server answers it, so what a client saw acknowledged is there
-after a kill of the process. (A crash of the whole machine may lose the last moments: the file is synced at
-checkpoints.) Events are not kept: after a restart, watches from an older resourceVersion get 410 and their
-clients list again.
+Contract:
+    * A write is committed before the server answers it, so an acknowledged write survives a kill of the process. If the
+      whole machine crashes, the last writes may be lost, because the file is synced only at checkpoints.
+    * History is not stored. After a restart, watches from an older resourceVersion get 410, and clients list again.
+    * Only one process can use the file at a time. A second one gets an error that says so.
 
-Invariant: the stored resourceVersion is never below that of any stored object, and never goes back.
-One process has the file at a time; a second one is told so by name.
+Invariant: the stored resourceVersion is at least that of every stored object, and never decreases.
 """
 
 from __future__ import annotations
@@ -20,30 +20,34 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from aimctl.devcluster.storage.store import Change
+    from aimctl.devcluster.storage.records import Change
 
 __all__ = ["FileJournal", "JournalUnusable"]
 
 _FORMAT = 1
 
 
-class JournalUnusable(Exception):  # noqa: N818 - named for what is the matter
-    """The data file cannot be used; the text names it, the reason and the remedy."""
+class JournalUnusable(Exception):  # noqa: N818 - part of the public API
+    """The data file cannot be used. The text has its path, the reason and the remedy."""
 
 
 @final
 class FileJournal:
-    """A journal in one SQLite file. ``load`` opens it (and creates it); ``close`` is idempotent."""
+    """A journal in one SQLite file.
+
+    Args:
+        path: the file, which :meth:`load` opens, and creates if it does not exist.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._connection: sqlite3.Connection | None = None
 
     def load(self) -> tuple[int, Iterable[JournalEntry]]:
-        """Open the file and read everything.
+        """Open the file and read all objects.
 
         Raises:
-            JournalUnusable: another process has it, it is no data file of ours, or it cannot be opened.
+            JournalUnusable: another process uses it, it is not a data file of this format, or it cannot be opened.
         """
         try:
             connection = sqlite3.connect(self._path, isolation_level=None, timeout=0)
@@ -93,7 +97,7 @@ class FileJournal:
         return (row[0] if row else 0), [JournalEntry(*each) for each in rows]
 
     def write(self, collection: str, change: Change) -> None:
-        """Commit one change and the new resourceVersion together."""
+        """Commit one change together with the new resourceVersion."""
         connection = self._connection
         if connection is None:
             raise JournalUnusable(f"data file {self._path} is not open: call load first")
@@ -115,7 +119,7 @@ class FileJournal:
         connection.execute("COMMIT")
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Release the file. May be called more than once."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None

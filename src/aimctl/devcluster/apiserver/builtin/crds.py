@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
     from aimctl.devcluster.apiserver.objects.kinds import KindRegistry
     from aimctl.devcluster.apiserver.verbs.deletion import Deletion
-    from aimctl.devcluster.storage.store import Change, Collection, Record, Storage
+    from aimctl.devcluster.storage.history import Collection
+    from aimctl.devcluster.storage.records import Change, Record
+    from aimctl.devcluster.storage.store import Storage
     from aimctl.runtime.clock import Clock
 
 __all__ = ["CRD_COLLECTION", "CrdController", "check_definition", "kinds_of", "prepare_definition"]

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, final
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from aimctl.devcluster.storage.store import Change, Collection, Storage
+    from aimctl.devcluster.storage.history import Collection
+    from aimctl.devcluster.storage.records import Change
+    from aimctl.devcluster.storage.store import Storage
     from aimctl.runtime.clock import Clock
 
 __all__ = ["EVENT_TTL", "EventExpiry"]

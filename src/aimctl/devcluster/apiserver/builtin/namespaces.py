@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
     from aimctl.devcluster.apiserver.objects.kinds import KindRegistry, ServedKind
     from aimctl.devcluster.apiserver.verbs.deletion import Deletion
-    from aimctl.devcluster.storage.store import Change, Collection, Record, Storage
+    from aimctl.devcluster.storage.history import Collection
+    from aimctl.devcluster.storage.records import Change, Record
+    from aimctl.devcluster.storage.store import Storage
 
 __all__ = ["PERMANENT_NAMESPACES", "NamespaceLifecycle"]
 

@@ -17,7 +17,7 @@ from aimctl.devcluster.apiserver.objects.names import LABEL_TEXT, NAME_TEXT
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from aimctl.devcluster.storage.store import Record
+    from aimctl.devcluster.storage.records import Record
 
 __all__ = [
     "EVERYTHING",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aimctl.devcluster.apiserver.objects.kinds import ServedKind
-    from aimctl.devcluster.storage.store import Record
+    from aimctl.devcluster.storage.records import Record
 
 __all__ = [
     "FieldValidation",

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
     from aimctl.devcluster.apiserver.objects.kinds import ServedKind
     from aimctl.devcluster.apiserver.wire.requests import Query
-    from aimctl.devcluster.storage.store import Collection, Record, Storage
+    from aimctl.devcluster.storage.history import Collection
+    from aimctl.devcluster.storage.records import Record
+    from aimctl.devcluster.storage.store import Storage
     from aimctl.runtime.clock import Clock
 
 __all__ = ["DeleteOptions", "Deleted", "Deletion", "Finisher", "parse_delete_options"]

@@ -33,7 +33,7 @@ from aimctl.runtime.clock import format_time
 if TYPE_CHECKING:
     from aimctl.devcluster.apiserver.objects.kinds import ServedKind
     from aimctl.devcluster.apiserver.verbs.writes import Target, WriteOptions, Writer, Written
-    from aimctl.devcluster.storage.store import Record
+    from aimctl.devcluster.storage.records import Record
     from aimctl.runtime.clock import Clock
 
 __all__ = ["APPLY", "JSON_PATCH", "MERGE_PATCH", "STRATEGIC_PATCH", "Patcher", "decode_yaml"]

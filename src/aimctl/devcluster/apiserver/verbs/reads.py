@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 
     from aimctl.devcluster.apiserver.objects.kinds import ServedKind
     from aimctl.devcluster.apiserver.wire.requests import Query
-    from aimctl.devcluster.storage.store import Collection, Record, Storage
+    from aimctl.devcluster.storage.history import Collection
+    from aimctl.devcluster.storage.records import Record
+    from aimctl.devcluster.storage.store import Storage
 
 __all__ = ["ListOptions", "list_page", "parse_list_options", "parse_version", "read_one", "selectors_of"]
 
@@ -202,7 +204,7 @@ def list_page(
 def _moment(collection: Collection, version: int, prefix: str, start: str) -> tuple[Iterable[Record], int]:
     """The records at that version and how many there are."""
     if collection.position_after(version) == collection.position:
-        return collection.scan(prefix, start), collection.count_from(prefix, start)
+        return collection.scan(prefix, start), collection.count(prefix, start)
     records = collection.snapshot(version, prefix, start)
     return records, len(records)
 

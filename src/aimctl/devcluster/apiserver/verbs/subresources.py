@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from aimctl.devcluster.apiserver.objects.kinds import Scale, ServedKind
     from aimctl.devcluster.apiserver.verbs.writes import Target, WriteOptions, Writer, Written
     from aimctl.devcluster.apiserver.wire.requests import Query
-    from aimctl.devcluster.storage.store import Record
+    from aimctl.devcluster.storage.records import Record
     from aimctl.runtime.clock import Clock
 
 __all__ = ["Subresources", "scale_of"]

@@ -1,14 +1,13 @@
-"""Watch: from a resourceVersion on, everything that happens to a selection.
+"""Watches: the changes of the selected objects from a resourceVersion on.
 
 Contract:
-    * The stream's place in history is taken when :func:`open_watch` returns, not when it is first read: a
-      write after that is never missed.
-    * An object that begins to match is ADDED, one that ceases to match DELETED, whatever was done to it.
-    * Bookmarks come about every minute and shortly before the end, only to those who asked.
-    * The stream ends cleanly after its time-out, when the kind goes, when the server closes, or when its
-      reader is so slow that history has gone on without it: the client goes on from its last resourceVersion.
-    * A resourceVersion that is too old is an ERROR event with 410 in the stream, as the real server's watch
-      cache answers.
+    * The start in the history is fixed when :func:`open_watch` returns, not when the stream is first read. No later
+      write is missed.
+    * An object that starts to match the selectors is ADDED, one that no longer matches is DELETED, whatever the write.
+    * Bookmarks are sent about every minute and before the end, only if requested.
+    * The stream ends cleanly after its timeout, when the kind is removed, when the server closes, or when the reader
+      is so slow that its events were dropped. The client then continues from its last resourceVersion.
+    * A resourceVersion that is too old results in an ERROR event with 410, as from the real server's watch cache.
 """
 
 from __future__ import annotations
@@ -18,21 +17,23 @@ from typing import TYPE_CHECKING, final
 
 from aimctl.devcluster.apiserver.wire import statuses
 from aimctl.devcluster.apiserver.wire.rendering import encode
-from aimctl.devcluster.storage.store import Record, encode_object
+from aimctl.devcluster.storage.records import Record, encode_object
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from aimctl.devcluster.apiserver.verbs.reads import ListOptions
     from aimctl.devcluster.apiserver.wire.rendering import Renderer
-    from aimctl.devcluster.storage.store import Change, Collection, Storage
+    from aimctl.devcluster.storage.history import Collection
+    from aimctl.devcluster.storage.records import Change
+    from aimctl.devcluster.storage.store import Storage
 
 __all__ = ["BOOKMARK_SECONDS", "FIRST_TIMEOUT_SECONDS", "error_line", "open_watch"]
 
 BOOKMARK_SECONDS = 60.0
-"""Between bookmarks, as the real watch cache's ``defaultBookmarkFrequency``."""
+"""Period of bookmarks: ``defaultBookmarkFrequency`` of the real watch cache."""
 FIRST_TIMEOUT_SECONDS = 1800
-"""A watch without a time-out lasts this long, or up to twice as long (``min-request-timeout``)."""
+"""Shortest duration of a watch without a timeout; the longest is twice that (``min-request-timeout``)."""
 _BATCH_BYTES = 256 * 1024
 _BATCH_OBJECTS = 100
 
@@ -43,7 +44,7 @@ def error_line(error: statuses.StatusError) -> bytes:
 
 
 def too_old(asked: int, oldest: int) -> statuses.StatusError:
-    """410 as the watch cache words it."""
+    """The 410 of the real watch cache."""
     return statuses.expired(f"too old resource version: {asked} ({oldest})")
 
 
@@ -57,7 +58,7 @@ def open_watch(
     timeout_seconds: float,
     bookmark_seconds: float = BOOKMARK_SECONDS,
 ) -> AsyncGenerator[bytes]:
-    """The stream's body. Must be closed (``aclose``) when it is left early."""
+    """The body of the stream. A reader that stops early must call ``aclose``."""
     version = options.version or 0
     initial: list[Record] = []
     start = version
@@ -80,7 +81,7 @@ async def _refused(error: statuses.StatusError) -> AsyncGenerator[bytes]:
 
 @final
 class _Watch:
-    """One stream. Invariant: every event before ``position`` has been given out or does not match."""
+    """One stream. Invariant: every event before ``position`` has been sent or does not match."""
 
     def __init__(
         self, storage: Storage, collection: Collection, prefix: str, options: ListOptions, renderer: Renderer
@@ -138,7 +139,7 @@ class _Watch:
             return
 
     def _pending(self) -> bytes:
-        """The lines that are due, up to a batch; moves the position behind them."""
+        """The next lines, at most one batch. Advances the position."""
         lines: list[bytes] = []
         size = 0
         for change in self._collection.since(self.position):
@@ -166,7 +167,7 @@ class _Watch:
             return b""
         if change.type == "DELETED":
             return self._renderer.event("DELETED", record)
-        # the last state that matched, at the version at which it ceased to
+        # The last state that matched, at the version at which it stopped matching.
         last = previous.object()
         last["metadata"]["resourceVersion"] = str(change.version)
         return self._renderer.event("DELETED", Record(last, encode_object(last), change.version))

@@ -24,7 +24,7 @@ from aimctl.devcluster.apiserver.objects import metadata as rules
 from aimctl.devcluster.apiserver.schema.errors import FieldError
 from aimctl.devcluster.apiserver.verbs import bodies
 from aimctl.devcluster.apiserver.wire import statuses
-from aimctl.devcluster.storage.store import Record, encode_object, object_key
+from aimctl.devcluster.storage.records import Record, encode_object, object_key
 from aimctl.runtime.clock import format_time
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from aimctl.devcluster.apiserver.objects.kinds import ServedKind
     from aimctl.devcluster.apiserver.verbs.bodies import FieldValidation
     from aimctl.devcluster.apiserver.verbs.deletion import Deletion
-    from aimctl.devcluster.storage.store import Collection, Storage
+    from aimctl.devcluster.storage.history import Collection
+    from aimctl.devcluster.storage.store import Storage
     from aimctl.runtime.clock import Clock
 
 __all__ = ["Admission", "Target", "WriteOptions", "Writer", "Written"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, final
 
 import msgspec
 
-from aimctl.devcluster.storage.store import Record, encode_object
+from aimctl.devcluster.storage.records import Record, encode_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
