@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Self
 import kubernetes
 import yaml
 
-from aimctl.api.v1alpha1 import KINDS
+from aimctl.api.kinds import KINDS
 from aimctl.controllers.manifests import manifests
 from aimctl.devcluster.faults import Match, Refuse
 from aimctl.runtime.clock import LoopClock

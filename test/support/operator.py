@@ -23,7 +23,7 @@ import msgspec
 
 from aimctl.api import kinds
 from aimctl.api.crd import crd
-from aimctl.api.v1alpha1 import KINDS
+from aimctl.api.kinds import KINDS
 from aimctl.controllers.operator import OperatorOptions, add_operator
 from aimctl.devcluster.apiserver.memory_transport import MemoryTransport
 from aimctl.devcluster.faults import Refuse

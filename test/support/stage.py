@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import kubernetes
 from kubernetes.client.exceptions import ApiException
 
-from aimctl.api.v1alpha1 import KINDS
+from aimctl.api.kinds import KINDS
 from support.clusters import API_VERSION
 from support.waiting import eventually
 

@@ -1,18 +1,15 @@
-"""The Resource of each kind of the API group, with its pydantic view, and that of KServe's InferenceService."""
+"""The registry of the kinds: the definition of each kind for its CRD, and its Resource for clients and caches.
+
+To add a kind, define its types and its :class:`~aimctl.api.v1alpha1.meta.Kind` in a module of ``aimctl.api.v1alpha1``,
+and register it here. What concerns all kinds, such as the CRDs and the roles for users, uses this registry.
+"""
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from aimctl.api.v1alpha1.caches import MODEL_CACHES as _MODEL_CACHES
-from aimctl.api.v1alpha1.caches import TEMPLATE_CACHES as _TEMPLATE_CACHES
+from aimctl.api.v1alpha1 import caches, models, runtimeconfigs, services, templates
 from aimctl.api.v1alpha1.meta import GROUP, VERSION, Kind, View
-from aimctl.api.v1alpha1.models import CLUSTER_MODELS as _CLUSTER_MODELS
-from aimctl.api.v1alpha1.models import MODELS as _MODELS
-from aimctl.api.v1alpha1.runtimeconfigs import CLUSTER_RUNTIME_CONFIGS as _CLUSTER_RUNTIME_CONFIGS
-from aimctl.api.v1alpha1.runtimeconfigs import RUNTIME_CONFIGS as _RUNTIME_CONFIGS
-from aimctl.api.v1alpha1.services import SERVICES as _SERVICES
-from aimctl.api.v1alpha1.templates import CLUSTER_SERVICE_TEMPLATES, SERVICE_TEMPLATES
 from aimctl.kubetypes import Resource
 
 __all__ = [
@@ -20,6 +17,7 @@ __all__ = [
     "CLUSTER_RUNTIME_CONFIGS",
     "CLUSTER_TEMPLATES",
     "INFERENCE_SERVICES",
+    "KINDS",
     "MODELS",
     "MODEL_CACHES",
     "OPERATOR_KINDS",
@@ -34,34 +32,39 @@ V = TypeVar("V", bound=View)
 
 
 def resource_of(kind: Kind[V]) -> Resource[V]:
-    """The Resource of a kind."""
+    """Return the Resource of a kind."""
     return Resource(GROUP, VERSION, kind.name, kind.plural, kind.namespaced, kind.decode)
 
 
-TEMPLATES = resource_of(SERVICE_TEMPLATES)
-CLUSTER_TEMPLATES = resource_of(CLUSTER_SERVICE_TEMPLATES)
-MODELS = resource_of(_MODELS)
-CLUSTER_MODELS = resource_of(_CLUSTER_MODELS)
-RUNTIME_CONFIGS = resource_of(_RUNTIME_CONFIGS)
-CLUSTER_RUNTIME_CONFIGS = resource_of(_CLUSTER_RUNTIME_CONFIGS)
-SERVICES = resource_of(_SERVICES)
-TEMPLATE_CACHES = resource_of(_TEMPLATE_CACHES)
-MODEL_CACHES = resource_of(_MODEL_CACHES)
+MODELS = resource_of(models.MODELS)
+CLUSTER_MODELS = resource_of(models.CLUSTER_MODELS)
+TEMPLATES = resource_of(templates.SERVICE_TEMPLATES)
+CLUSTER_TEMPLATES = resource_of(templates.CLUSTER_SERVICE_TEMPLATES)
+SERVICES = resource_of(services.SERVICES)
+TEMPLATE_CACHES = resource_of(caches.TEMPLATE_CACHES)
+MODEL_CACHES = resource_of(caches.MODEL_CACHES)
+RUNTIME_CONFIGS = resource_of(runtimeconfigs.RUNTIME_CONFIGS)
+CLUSTER_RUNTIME_CONFIGS = resource_of(runtimeconfigs.CLUSTER_RUNTIME_CONFIGS)
+
+_REGISTRY: tuple[tuple[Kind[Any], Resource[Any]], ...] = (
+    (models.MODELS, MODELS),
+    (models.CLUSTER_MODELS, CLUSTER_MODELS),
+    (templates.SERVICE_TEMPLATES, TEMPLATES),
+    (templates.CLUSTER_SERVICE_TEMPLATES, CLUSTER_TEMPLATES),
+    (services.SERVICES, SERVICES),
+    (caches.TEMPLATE_CACHES, TEMPLATE_CACHES),
+    (caches.MODEL_CACHES, MODEL_CACHES),
+    (runtimeconfigs.RUNTIME_CONFIGS, RUNTIME_CONFIGS),
+    (runtimeconfigs.CLUSTER_RUNTIME_CONFIGS, CLUSTER_RUNTIME_CONFIGS),
+)
+
+KINDS = tuple(kind for kind, _ in _REGISTRY)
+"""The definition of every kind, in the order of the generated CRDs."""
+
+OPERATOR_KINDS = tuple(resource for _, resource in _REGISTRY)
+"""The Resource of every kind, in the same order. Their CRDs must be installed."""
 
 INFERENCE_SERVICES = Resource.untyped(
     "serving.kserve.io", "v1beta1", "InferenceService", "inferenceservices", namespaced=True
 )
-"""Served where KServe is installed."""
-
-OPERATOR_KINDS = (
-    TEMPLATES,
-    CLUSTER_TEMPLATES,
-    MODELS,
-    CLUSTER_MODELS,
-    RUNTIME_CONFIGS,
-    CLUSTER_RUNTIME_CONFIGS,
-    SERVICES,
-    TEMPLATE_CACHES,
-    MODEL_CACHES,
-)
-"""The kinds whose CRDs must be installed."""
+"""Defined by KServe; served only where KServe is installed."""

@@ -18,8 +18,9 @@ import yaml
 
 from aimctl.api import deployment, rbac
 from aimctl.api.crd import crd
+from aimctl.api.kinds import KINDS
 from aimctl.api.samples import queue_filler
-from aimctl.api.v1alpha1 import GROUP, KINDS
+from aimctl.api.v1alpha1 import GROUP
 from aimctl.controllers.permissions import (
     election_permissions,
     event_permissions,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, final
 
 from aimctl.api.crd import crd
-from aimctl.api.v1alpha1 import KINDS
+from aimctl.api.kinds import KINDS
 from aimctl.devcluster.add_ons import AddOn
 from aimctl.simulation.catalogue import Catalogue
 from aimctl.simulation.downloads import PROGRESS_SECONDS, Downloads

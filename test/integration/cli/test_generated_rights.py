@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from aimctl.api import kinds
-from aimctl.api.v1alpha1 import KINDS
+from aimctl.api.kinds import KINDS
 from aimctl.controllers.manifests import manifests
 from aimctl.devcluster.faults import Answer, Match
 from aimctl.kubetypes.builtin import PVCS, SECRETS

@@ -9,7 +9,7 @@ import pytest
 
 from aimctl.api import kinds
 from aimctl.api.crd import crd
-from aimctl.api.v1alpha1 import KINDS
+from aimctl.api.kinds import KINDS
 from aimctl.testing.virtualtime import virtual_time
 from support.service_witness import serving
 

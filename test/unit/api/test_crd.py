@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aimctl.api.crd import crd
+from aimctl.api.kinds import KINDS
 from aimctl.api.v1alpha1 import (
     CLUSTER_RUNTIME_CONFIGS,
     CLUSTER_SERVICE_TEMPLATES,
-    KINDS,
     MODEL_CACHES,
     RUNTIME_CONFIGS,
     SERVICE_TEMPLATES,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aimctl.api.crd import crd as crd_of
-from aimctl.api.v1alpha1 import KINDS
+from aimctl.api.kinds import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

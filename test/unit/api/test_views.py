@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from aimctl.api.v1alpha1 import KINDS, SERVICE_TEMPLATES, SERVICES, Kind, Metric
+from aimctl.api.kinds import KINDS
+from aimctl.api.v1alpha1 import SERVICE_TEMPLATES, SERVICES, Kind, Metric
 
 SPECS = {
     "AIMModel": {"image": "i:1"},

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from aimctl.api.v1alpha1 import GROUP, KINDS
+from aimctl.api.kinds import KINDS
+from aimctl.api.v1alpha1 import GROUP
 from aimctl.cli.kindwords import KIND_WORDS, find_kind, short_name
 from aimctl.cli.rights import Right, asking_for, missing_rights, rights_json
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from aimctl.api.v1alpha1 import KINDS
+from aimctl.api.kinds import KINDS
 from aimctl.controllers.manifests import main, manifests
 from aimctl.devcluster.apiserver.schema import Schema
 from aimctl.simulation.catalogue import Catalogue

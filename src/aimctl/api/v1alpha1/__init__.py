@@ -1,8 +1,6 @@
-"""Version v1alpha1 of the group aim.silogen.ai: nine kinds as frozen, typed views."""
+"""Version v1alpha1 of the group aim.silogen.ai: the kinds as frozen, typed views. ``aimctl.api.kinds`` lists them."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from aimctl.api.v1alpha1.caches import DEFAULT_DOWNLOAD_IMAGE as DEFAULT_DOWNLOAD_IMAGE
 from aimctl.api.v1alpha1.caches import MODEL_CACHES as MODEL_CACHES
@@ -79,95 +77,3 @@ from aimctl.api.v1alpha1.templates import TemplateCaching as TemplateCaching
 from aimctl.api.v1alpha1.templates import TemplateSpec as TemplateSpec
 from aimctl.api.v1alpha1.templates import TemplateState as TemplateState
 from aimctl.api.v1alpha1.templates import TemplateStatus as TemplateStatus
-
-__all__ = [
-    "API_VERSION",
-    "CLUSTER_MODELS",
-    "CLUSTER_RUNTIME_CONFIGS",
-    "CLUSTER_SERVICE_TEMPLATES",
-    "DEFAULT_DOWNLOAD_IMAGE",
-    "DEFAULT_PVC_HEADROOM_PERCENT",
-    "GROUP",
-    "KINDS",
-    "MODELS",
-    "MODEL_CACHES",
-    "RUNTIME_CONFIGS",
-    "SERVICES",
-    "SERVICE_TEMPLATES",
-    "TEMPLATE_CACHES",
-    "VERSION",
-    "AIMClusterModel",
-    "AIMClusterRuntimeConfig",
-    "AIMClusterServiceTemplate",
-    "AIMModel",
-    "AIMModelCache",
-    "AIMRuntimeConfig",
-    "AIMService",
-    "AIMServiceTemplate",
-    "AIMTemplateCache",
-    "CacheState",
-    "CachedModel",
-    "ClusterServiceTemplateSpec",
-    "Column",
-    "Condition",
-    "ConditionStatus",
-    "ConfigMapKeySelector",
-    "CreationScope",
-    "DiscoveryFailure",
-    "DiscoveryRecord",
-    "DiscoveryStatus",
-    "EnvVar",
-    "EnvVarSource",
-    "GpuSelector",
-    "ImageMetadata",
-    "Kind",
-    "LabelPropagation",
-    "LocalObjectReference",
-    "Metric",
-    "ModelCacheSpec",
-    "ModelCacheStatus",
-    "ModelDefaults",
-    "ModelDiscovery",
-    "ModelSource",
-    "ModelSpec",
-    "ModelState",
-    "ModelStatus",
-    "ObjectFieldSelector",
-    "OciMetadata",
-    "Precision",
-    "RecommendedDeployment",
-    "ResolvedReference",
-    "ResourceRequirements",
-    "RuntimeConfigSpec",
-    "RuntimeConfigStatus",
-    "Scope",
-    "SecretKeySelector",
-    "ServiceModel",
-    "ServiceOverrides",
-    "ServiceSpec",
-    "ServiceState",
-    "ServiceStatus",
-    "ServiceTemplateSpec",
-    "StatusModelSource",
-    "TemplateCacheSpec",
-    "TemplateCacheStatus",
-    "TemplateCaching",
-    "TemplateMatch",
-    "TemplateSpec",
-    "TemplateState",
-    "TemplateStatus",
-    "View",
-]
-
-KINDS: tuple[Kind[Any], ...] = (
-    MODELS,
-    CLUSTER_MODELS,
-    SERVICE_TEMPLATES,
-    CLUSTER_SERVICE_TEMPLATES,
-    SERVICES,
-    TEMPLATE_CACHES,
-    MODEL_CACHES,
-    RUNTIME_CONFIGS,
-    CLUSTER_RUNTIME_CONFIGS,
-)
-"""The nine kinds."""
