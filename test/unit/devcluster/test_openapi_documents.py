@@ -13,6 +13,7 @@ from aimctl.devcluster.apiserver.objects.kinds import ServedKind
 from aimctl.devcluster.apiserver.openapi.documents import openapi_v2, openapi_v3, openapi_v3_index
 from aimctl.devcluster.apiserver.schema import Schema
 from aimctl.kubetypes import Resource
+from support.merge_strategy import merge_strategy
 
 CRD = {
     "type": "object",
@@ -127,13 +128,13 @@ def test_lists_of_pods_merge_by_the_keys_strategic_merge_uses() -> None:
     pod = openapi_v3(KINDS, "v1")["components"]["schemas"]["io.k8s.api.core.v1.PodSpec"]["properties"]
     assert pod["containers"]["x-kubernetes-patch-merge-key"] == "name"
     served = next(kind for kind in KINDS if kind.resource.kind == "Pod")
-    assert served.schema.merge_strategy(["spec", "containers"]) == ("map", ("name",))
-    assert served.schema.merge_strategy(["spec", "containers", "env"]) == ("map", ("name",))
-    assert served.schema.merge_strategy(["spec", "containers", "ports"]) == (
+    assert merge_strategy(served.schema, "spec", "containers") == ("map", ("name",))
+    assert merge_strategy(served.schema, "spec", "containers", "env") == ("map", ("name",))
+    assert merge_strategy(served.schema, "spec", "containers", "ports") == (
         "map",
         ("containerPort", "protocol"),
     )
-    assert served.schema.merge_strategy(["spec", "containers", "args"]) == ("atomic", ())
+    assert merge_strategy(served.schema, "spec", "containers", "args") == ("atomic", ())
 
 
 def test_built_in_kinds_drop_unknown_fields_and_fill_static_defaults() -> None:

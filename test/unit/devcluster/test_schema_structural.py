@@ -143,3 +143,8 @@ def test_a_dollar_means_the_very_end() -> None:
     assert not compile_pattern("^a$").search("a\n")
     assert compile_pattern(r"^[$]\$[[:alpha:]]$").search("$$x")
     assert not compile_pattern(r"^\d$").search("٣")
+
+
+@pytest.mark.parametrize("pattern", [r"^(?P<size>\d+)Gi$", r"^(?<size>\d+)Gi$"])
+def test_a_group_can_be_named_in_both_ways_of_re2(pattern: str) -> None:
+    assert compile_pattern(pattern).search("16Gi")

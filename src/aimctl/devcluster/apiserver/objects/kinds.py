@@ -207,17 +207,6 @@ class KindRegistry:
         """The kind behind these URL words."""
         return self._by_path.get((group, version, plural))
 
-    def of_kind(self, group: str, kind: str, version: str = "") -> ServedKind | None:
-        """The kind of this name; without a version the preferred one."""
-        found = [
-            served
-            for served in self._by_path.values()
-            if served.resource.group == group
-            and served.resource.kind == kind
-            and version in ("", served.resource.version)
-        ]
-        return min(found, key=lambda served: version_priority(served.resource.version), default=None)
-
     def groups(self) -> list[str]:
         """Group names: core first, then built-in groups in the order they came, then the others by name."""
         present = {group for group, _, _ in self._by_path}

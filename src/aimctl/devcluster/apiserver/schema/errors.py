@@ -1,11 +1,7 @@
-"""What is wrong with an object, in the API server's words.
+"""Validation errors of fields, in the format of the API server.
 
-Contract: a :class:`FieldError` prints as the real server prints its ``field.Error`` (Kubernetes 1.33 and
-later, where compound values are shown as JSON), and :func:`invalid_status` makes the 422 Status that
-carries a list of them.
-
-Invariant: ``type`` is one of the ``CauseType`` words of ``metav1``; the text before the detail follows from
-it.
+Contract: the text of a :class:`FieldError` is that of the real server's ``field.Error`` (Kubernetes 1.33 and later,
+which show compound values as JSON). :func:`invalid_status` is the 422 Status for a list of them.
 """
 
 from __future__ import annotations
@@ -59,16 +55,16 @@ class _Omitted:
 
 
 OMITTED: Final = _Omitted()
-"""A value that is not shown."""
+"""Stands for a value that is not shown."""
 
 
 def go_quote(text: str) -> str:
-    """The text in double quotes with escapes, as ``%q`` prints it."""
+    """The text in double quotes with escapes, as Go's ``%q`` prints it."""
     return json.dumps(text, ensure_ascii=False)
 
 
 def go_value(value: Any) -> str:
-    """A JSON value as the server shows it: strings quoted, numbers plain, anything else compact JSON."""
+    """A JSON value in an error message: strings are quoted, everything else is compact JSON."""
     if isinstance(value, str):
         return go_quote(value)
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e21:
@@ -79,13 +75,13 @@ def go_value(value: Any) -> str:
 @final
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One thing wrong with one field.
+    """One error of one field.
 
     Attributes:
-        type: the cause's reason.
-        field: dotted path such as ``spec.items[0].name``; "<nil>" where the server cannot name one.
-        value: the offending value, or :data:`OMITTED`.
-        message: the detail after the value; may be empty.
+        type: the reason of the cause, a ``CauseType`` of ``metav1``.
+        field: dotted path such as ``spec.items[0].name``; "<nil>" if the server does not name one.
+        value: the invalid value, or :data:`OMITTED`.
+        message: the text after the value; may be empty.
     """
 
     type: FieldErrorType
@@ -95,7 +91,7 @@ class FieldError:
 
     @property
     def body(self) -> str:
-        """Everything but the field's name."""
+        """The text without the field."""
         text = _WORDS[self.type]
         if self.type not in _WITHOUT_VALUE and self.value is not OMITTED:
             text += f": {go_value(self.value)}"
@@ -103,7 +99,7 @@ class FieldError:
 
     @property
     def blocks_rules(self) -> bool:
-        """Whether validation rules are left unchecked because of this error."""
+        """Whether the CEL rules are not checked because of this error."""
         return self.type in _BLOCKING
 
     def cause(self) -> dict[str, Any]:
@@ -115,10 +111,7 @@ class FieldError:
 
 
 def invalid_status(kind: str, group: str, name: str, errors: Sequence[FieldError]) -> dict[str, Any]:
-    """The 422 ``metav1.Status`` for an object that breaks its schema.
-
-    Several errors are shown in brackets; an error whose text was there already is shown once.
-    """
+    """The 422 ``metav1.Status`` of an invalid object. The message contains each error text once."""
     qualified = f"{kind}.{group}" if group else kind
     texts = list(dict.fromkeys(str(error) for error in errors))
     shown = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"

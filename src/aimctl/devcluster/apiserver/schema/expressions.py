@@ -1,17 +1,16 @@
-"""Expressions of the Common Expression Language, behind a protocol.
+"""Expressions of the Common Expression Language in the dialect of the API server.
 
-Contract: an :class:`ExpressionCompiler` turns source into an :class:`Expression` once; the expression is
-then evaluated any number of times. What the server's dialect adds to the language (optional field
-selection, lists, quantities, URLs, ``find``) is added here; the functions themselves are in ``functions.py``.
+Contract: :func:`compile_expression` compiles a source, and the :class:`Expression` can be evaluated any number of
+times. Optional field selection is added here; the additional functions of the dialect are in ``functions.py``.
 
-Invariant: compiling refuses names and functions that do not exist, so a rule with a slip of the pen fails
-when the definition is created and not when an object is. Types are not checked before evaluation.
+Invariant: unknown names and functions are compile errors, so a misspelt rule fails when the CustomResourceDefinition is
+created, not when an object is. Types are not checked before evaluation.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Protocol, final
+from typing import TYPE_CHECKING, Any, final
 
 import cel
 
@@ -21,11 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
-    "CelCompiler",
     "CompileError",
     "EvaluationError",
     "Expression",
-    "ExpressionCompiler",
+    "compile_expression",
     "no_value",
     "outside_strings",
     "point_at",
@@ -34,32 +32,11 @@ __all__ = [
 
 
 class CompileError(ValueError):
-    """The source is no expression; the text is laid out as the real compiler's."""
+    """The source is not a valid expression. The text has the format of the real compiler."""
 
 
 class EvaluationError(ValueError):
-    """Evaluation came to no value; the text is the real evaluator's (``no such key: x``)."""
-
-
-class Expression(Protocol):
-    """A compiled expression."""
-
-    @property
-    def uses_old_self(self) -> bool:
-        """Whether ``oldSelf`` occurs in it."""
-        ...
-
-    def evaluate(self, variables: Mapping[str, Any]) -> Any:
-        """The value. Raises EvaluationError."""
-        ...
-
-
-class ExpressionCompiler(Protocol):
-    """Makes expressions."""
-
-    def compile(self, source: str) -> Expression:
-        """Compile over the variables ``self`` and ``oldSelf``. Raises CompileError."""
-        ...
+    """The evaluation failed. The text is that of the real evaluator, such as ``no such key: x``."""
 
 
 _STRINGS = re.compile(
@@ -85,16 +62,16 @@ _TYPE_NAMES = frozenset(
     }
 )
 _NAMESPACES = frozenset({"math", "sets", "strings", "base64", "lists", "optional"})
-_PLACE = re.compile(r"ERROR: .*", re.DOTALL)
+_ERROR_POSITION = re.compile(r"ERROR: .*", re.DOTALL)
 
 
 def outside_strings(source: str) -> str:
-    """The source with every string literal's content blanked, so that positions stay the same."""
+    """The source with the contents of string literals blanked. Positions do not change."""
     return _STRINGS.sub(lambda found: '"' + " " * (len(found.group()) - 2) + '"', source)
 
 
 def point_at(source: str, position: int, text: str) -> str:
-    """An error text with the line and a caret, as the real compiler lays it out."""
+    """An error text with the source line and a caret, as from the real compiler."""
     line_number = source.count("\n", 0, position) + 1
     start = source.rfind("\n", 0, position) + 1
     end = source.find("\n", position)
@@ -104,40 +81,38 @@ def point_at(source: str, position: int, text: str) -> str:
 
 
 def some_value(value: Any) -> Any:
-    """An optional that holds a value, as rules with ``optionalOldSelf`` see it."""
+    """An optional with a value, for rules with ``optionalOldSelf``."""
     return cel.OptionalValue.of(value)
 
 
 def no_value() -> Any:
-    """An optional that holds none."""
+    """An optional without a value."""
     return cel.OptionalValue.none()
 
 
-@final
-class CelCompiler:
-    """Expressions by the ``common-expression-language`` package."""
+def compile_expression(source: str) -> Expression:
+    """Compile an expression over the variables ``self`` and ``oldSelf``.
 
-    __slots__ = ()
-
-    def compile(self, source: str) -> Expression:
-        """See :class:`ExpressionCompiler`."""
-        blank = outside_strings(source)
-        text = _write_optionals(source, blank)
-        try:
-            program = cel.compile(text)
-        except ValueError as error:
-            found = _PLACE.search(str(error))
-            raise CompileError(found.group().replace("\n|", "\n |") if found else str(error)) from error
-        used = set(program.functions())
-        names = set(program.variables())
-        local = set(_LOCALS.findall(blank))
-        for name in sorted(names - local - _TYPE_NAMES - _NAMESPACES - {"self", "oldSelf"}):
+    Raises:
+        CompileError: a syntax error, or an unknown name or function.
+    """
+    blank = outside_strings(source)
+    text = _write_optionals(source, blank)
+    try:
+        program = cel.compile(text)
+    except ValueError as error:
+        found = _ERROR_POSITION.search(str(error))
+        raise CompileError(found.group().replace("\n|", "\n |") if found else str(error)) from error
+    used = set(program.functions())
+    names = set(program.variables())
+    local = set(_LOCALS.findall(blank))
+    for name in sorted(names - local - _TYPE_NAMES - _NAMESPACES - {"self", "oldSelf"}):
+        raise CompileError(_undeclared(source, blank, name))
+    for name in sorted(used):
+        if not is_known_function(name):
             raise CompileError(_undeclared(source, blank, name))
-        for name in sorted(used):
-            if not is_known_function(name):
-                raise CompileError(_undeclared(source, blank, name))
-        context = cel.Context(functions=functions_for(used, names))
-        return _Program(program, context, uses_old_self="oldSelf" in names)
+    context = cel.Context(functions=functions_for(used, names))
+    return Expression(program, context, uses_old_self="oldSelf" in names)
 
 
 def _undeclared(source: str, blank: str, name: str) -> str:
@@ -148,7 +123,7 @@ def _undeclared(source: str, blank: str, name: str) -> str:
 
 
 def _write_optionals(source: str, blank: str) -> str:
-    """``a.?b`` as a call, which is what the language's parser lacks."""
+    """Replace ``a.?b``, which the parser does not know, by a function call."""
     out: list[str] = []
     position = 0
     for found in _OPTIONAL.finditer(blank):
@@ -158,8 +133,11 @@ def _write_optionals(source: str, blank: str) -> str:
 
 
 @final
-class _Program:
-    """One compiled expression with the context it alone uses; evaluation never awaits, so reuse is safe."""
+class Expression:
+    """A compiled expression. ``uses_old_self`` tells whether ``oldSelf`` occurs in it.
+
+    Its context is reused by each evaluation, which is safe because an evaluation never awaits.
+    """
 
     __slots__ = ("_context", "_program", "uses_old_self")
 
@@ -169,6 +147,7 @@ class _Program:
         self.uses_old_self = uses_old_self
 
     def evaluate(self, variables: Mapping[str, Any]) -> Any:
+        """The value of the expression. Raises EvaluationError."""
         for name, value in variables.items():
             self._context.add_variable(name, value)
         try:

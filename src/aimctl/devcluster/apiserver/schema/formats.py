@@ -1,8 +1,9 @@
-"""The ``format`` words a CustomResourceDefinition may use, as predicates on strings.
+"""The values of ``format`` in a CustomResourceDefinition, as predicates on strings.
 
-Contract: :func:`matches_format` is True for formats it does not know, as on the real server, which also lets any
-integer through for int32 and int64.
-Source of the list: Kubernetes' "Custom Resource Definitions" documentation, validation section.
+Contract: :func:`matches_format` is True for unknown formats, as on the real server, which also accepts any integer for
+int32 and int64.
+
+Source of the list: the section on validation of Kubernetes' documentation of CustomResourceDefinitions.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""The functions that the API server's expressions have beyond the language itself.
+"""The functions of the API server's dialect of the Common Expression Language.
 
-Contract: :func:`functions_for` gives those a program needs. Values are plain Python ones; a quantity or URL
-travels as a map with one private key, because the evaluator carries no objects of ours.
+Contract: :func:`functions_for` returns the functions that a program needs. Their values are plain Python values. A
+quantity or URL is a map with one private key, because the evaluator does not pass Python objects through.
 
-Sources: Kubernetes' "Common Expression Language in Kubernetes" page (lists, regular expressions, URL, IP,
-quantity libraries) and the strings extension of cel-go. Left out: ``ip()``/``cidr()`` arithmetic,
+Sources: Kubernetes' page "Common Expression Language in Kubernetes" (libraries for lists, regular expressions, URLs, IP
+addresses and quantities) and the strings extension of cel-go. Not implemented: arithmetic of ``ip()`` and ``cidr()``,
 ``semver``, named formats.
 """
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["OPTIONAL_SELECT", "functions_for", "is_known_function"]
 
 OPTIONAL_SELECT = "selectOptional_"
-"""What ``a.?b`` is rewritten to."""
+"""The function that replaces ``a.?b``."""
 
 _QUANTITY = "quantity@"
 _URL = "url@"
@@ -170,7 +170,7 @@ def is_known_function(name: str) -> bool:
 
 
 def functions_for(used: Iterable[str], namespaces: Iterable[str]) -> dict[str, Callable[..., Any]]:
-    """What a program with these functions and names (``sets`` of ``sets.contains``) must be given."""
+    """The functions for a program that uses these functions and namespaces (``sets`` of ``sets.contains``)."""
     wanted = set(used)
     prefixes = tuple(f"{name}." for name in namespaces)
     chosen = {name: function for name, function in _SHARED.items() if name in wanted}

@@ -1,8 +1,7 @@
-"""The fields every object has: ``apiVersion``, ``kind`` and ``metav1.ObjectMeta``.
+"""The fields of every object: ``apiVersion``, ``kind`` and ``metav1.ObjectMeta``.
 
-Contract: :data:`META_SOURCES` are OpenAPI definitions of ObjectMeta and what it refers to;
-:func:`object_meta` is the same as a node, with the list kinds that server-side apply needs (owner
-references by uid, finalizers as a set).
+Contract: :data:`OBJECT_META_SOURCE` is the OpenAPI definition of ObjectMeta, with the list types that server-side apply
+needs (owner references by uid, finalizers as a set). :func:`object_meta` is the same as a node.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ KIND_SOURCE = _text("The kind of this object, in CamelCase.")
 
 _OWNER_REFERENCE: dict[str, Any] = {
     "type": "object",
-    "description": "An object that this one belongs to.",
+    "description": "An object that owns this one.",
     "x-kubernetes-map-type": "atomic",
     "required": ["apiVersion", "kind", "name", "uid"],
     "properties": {
@@ -49,9 +48,9 @@ _OWNER_REFERENCE: dict[str, Any] = {
 }
 _MANAGED_FIELDS: dict[str, Any] = {
     "type": "object",
-    "description": "The fields one manager set in one way.",
+    "description": "The fields that one manager set with one operation.",
     "properties": {
-        "apiVersion": _text("Version the fields are written in."),
+        "apiVersion": _text("API version of the fields."),
         "fieldsType": _text("Format of fieldsV1, always FieldsV1."),
         "fieldsV1": {
             "type": "object",
@@ -69,43 +68,43 @@ OBJECT_META_SOURCE: Mapping[str, Any] = {
     "type": "object",
     "description": "Metadata that every object has.",
     "properties": {
-        "annotations": _texts("Keys and values that tools keep on the object; not for selecting."),
+        "annotations": _texts("Keys and values that tools store with the object. Selectors do not use them."),
         "creationTimestamp": _text("When the server created the object.", format="date-time", nullable=True),
         "deletionGracePeriodSeconds": {
             "type": "integer",
             "format": "int64",
-            "description": "Seconds the object has to end by itself; set when deletion was asked for.",
+            "description": "Seconds until the object is deleted; set when deletion is requested.",
         },
         "deletionTimestamp": _text(
-            "When the object will be gone; set when deletion was asked for.",
+            "When the object is to be deleted; set when deletion is requested.",
             format="date-time",
             nullable=True,
         ),
         "finalizers": {
             "type": "array",
-            "description": "Names of those who must act before the object may go.",
+            "description": "Components that must remove their entry before the object is deleted.",
             "items": {"type": "string"},
             "x-kubernetes-list-type": "set",
             "x-kubernetes-patch-strategy": "merge",
         },
-        "generateName": _text("Prefix from which the server makes a unique name when name is absent."),
+        "generateName": _text("Prefix of the unique name that the server generates if name is empty."),
         "generation": {
             "type": "integer",
             "format": "int64",
-            "description": "Counts the changes of the desired state.",
+            "description": "Number of changes of the desired state.",
         },
-        "labels": _texts("Keys and values to select objects by."),
+        "labels": _texts("Keys and values that selectors use."),
         "managedFields": {
             "type": "array",
-            "description": "Who set which fields, kept by the server.",
+            "description": "The managers of fields, maintained by the server.",
             "items": _MANAGED_FIELDS,
             "x-kubernetes-list-type": "atomic",
         },
         "name": _text("Name, unique among objects of the kind in the namespace."),
-        "namespace": _text("Namespace the name lives in; empty for cluster-scoped objects."),
+        "namespace": _text("Namespace of the object; empty for cluster-scoped objects."),
         "ownerReferences": {
             "type": "array",
-            "description": "Objects this one depends on; it is collected when all of them are gone.",
+            "description": "Owners of this object. It is deleted when all of them are deleted.",
             "items": _OWNER_REFERENCE,
             "x-kubernetes-list-type": "map",
             "x-kubernetes-list-map-keys": ["uid"],
@@ -113,7 +112,7 @@ OBJECT_META_SOURCE: Mapping[str, Any] = {
             "x-kubernetes-patch-strategy": "merge",
         },
         "resourceVersion": _text("Opaque version of this object, for optimistic concurrency and watches."),
-        "selfLink": _text("Not used any more."),
+        "selfLink": _text("Deprecated and never set."),
         "uid": _text("Unique in time and space, set by the server."),
     },
 }
@@ -124,7 +123,7 @@ _OBJECT_META = parse_node(OBJECT_META_SOURCE)
 
 
 def object_meta(given: Node | None = None) -> Node:
-    """ObjectMeta, with name and generateName as restricted by the schema ``given`` for metadata, if any."""
+    """ObjectMeta, with the restrictions of name and generateName in the schema ``given`` for metadata, if any."""
     if given is None:
         return _OBJECT_META
     own = {key: node for key, node in given.properties.items() if key in ("name", "generateName")}
@@ -134,7 +133,7 @@ def object_meta(given: Node | None = None) -> Node:
 
 
 def with_object_meta(node: Node) -> Node:
-    """An object's schema with apiVersion, kind and metadata in it."""
+    """An object's schema with apiVersion, kind and metadata added."""
     properties = {
         **node.properties,
         "apiVersion": node.properties.get("apiVersion", _STRING),

@@ -1,10 +1,10 @@
-"""One place in an OpenAPI v3 schema, read once and never changed.
+"""The parsed form of an OpenAPI v3 schema.
 
-Contract: :func:`parse_node` turns ``JSONSchemaProps`` as they stand in a CustomResourceDefinition into a
-:class:`Node`. It is lenient: whether the schema is allowed at all is decided by ``structural.py``.
+Contract: :func:`parse_node` parses the ``JSONSchemaProps`` of a CustomResourceDefinition. It is lenient:
+``structural.py`` decides whether the schema is valid.
 
-Invariants: nodes are immutable and may be shared, so a tree of built-in types is a graph without copies;
-``properties`` keeps the order of the source.
+Invariants: nodes are immutable and may be shared, so the built-in types form a graph without copies. ``properties``
+keeps the order of the source.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class _Unset:
 
 
 UNSET: Final = _Unset()
-"""No value at all, as opposed to null."""
+"""The absence of a value, as opposed to null."""
 
 
 @final
@@ -52,7 +52,7 @@ class Rule:
 @final
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The value validations that compare with a number or a pattern; None where there is none."""
+    """The validations that compare a value with a number or a pattern; None if not given."""
 
     minimum: float | None = None
     exclusive_minimum: bool = False
@@ -69,7 +69,7 @@ class Limits:
 
     @property
     def none(self) -> bool:
-        """Whether nothing is limited."""
+        """Whether no limit is given."""
         return self == _NO_LIMITS
 
 
@@ -80,13 +80,13 @@ _NOTHING: Mapping[str, Node] = MappingProxyType({})
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Node:
-    """A structural schema at one place.
+    """The structural schema of one value.
 
     Attributes:
-        type: "" when none is given (int-or-string, open values, junctors).
-        additional: schema of further keys; None when further keys are unknown ones.
-        preserve_unknown: unknown keys stay, with nothing known about them.
-        list_type: "atomic" also when none is given.
+        type: "" if not given (int-or-string, open values, junctors such as anyOf).
+        additional: schema of additional keys; None if they are unknown keys.
+        preserve_unknown: whether unknown keys are kept.
+        list_type: "atomic" if not given.
         raw: the source, for OpenAPI documents.
     """
 
@@ -116,11 +116,11 @@ class Node:
 
     @property
     def has_default(self) -> bool:
-        """Whether a default is given; null is one."""
+        """Whether a default is given, which may be null."""
         return self.default is not UNSET
 
     def child(self, key: str) -> Node | None:
-        """The schema below an object's key; None when the key is unknown here."""
+        """The schema of the value of a key; None if the key is unknown."""
         known = self.properties.get(key)
         if known is not None:
             return known
@@ -130,14 +130,14 @@ class Node:
 
 
 OPEN: Final = Node(preserve_unknown=True)
-"""Anything goes; maps merge key by key and lists as a whole, as the server deduces it for unknown content."""
+"""Accepts any value. Maps are merged by key and lists are replaced, as the server does for unknown content."""
 
 RAW: Final = Node(type="object", preserve_unknown=True, map_type="atomic")
-"""An object nobody looks into (``runtime.RawExtension``), owned as a whole."""
+"""An object whose content is opaque (``runtime.RawExtension``) and owned as a whole."""
 
 
 def parse_node(source: Mapping[str, Any]) -> Node:
-    """Read one ``JSONSchemaProps``. Values of wrong types count as absent."""
+    """Parse one ``JSONSchemaProps``. Values of wrong types count as absent."""
     additional = source.get("additionalProperties")
     items = source.get("items")
     int_or_string = source.get("x-kubernetes-int-or-string") is True

@@ -1,8 +1,8 @@
-"""Regular expressions in schemas and rules, which are RE2 on the real server.
+"""Regular expressions in schemas and rules, which the real server compiles with RE2.
 
-Contract: :func:`compile_pattern` takes RE2 syntax as far as Python's ``re`` has it. What RE2 does not have
-(look-around, back references, atomic groups, possessive repeats) is refused, so that a pattern which works
-here works there.
+Contract: :func:`compile_pattern` accepts the RE2 syntax that Python's ``re`` can express. Syntax that RE2 does not have
+(look-around, back references, atomic groups, possessive quantifiers) is rejected, so every accepted pattern works on
+the real server.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from functools import lru_cache
 __all__ = ["compile_pattern"]
 
 _NOT_IN_RE2 = re.compile(r"\(\?(=|!|<=|<!|>|\(|P=)|(?<!\\)(?:\\\\)*\\[1-9]")
+_NAMED_GROUP = re.compile(r"\(\?<(?=[A-Za-z_]\w*>)")
 _POSIX = {
     "[:alnum:]": "0-9A-Za-z",
     "[:alpha:]": "A-Za-z",
@@ -28,15 +29,15 @@ _POSIX = {
 
 @lru_cache(maxsize=1024)
 def compile_pattern(pattern: str) -> re.Pattern[str]:
-    r"""The compiled pattern, with ``\d \w \s \b`` meaning ASCII and ``$`` meaning the very end, as in RE2.
+    r"""The compiled pattern. ``\d \w \s \b`` are ASCII and ``$`` is the end of the text, as in RE2.
 
     Raises:
-        ValueError: not a regular expression, or one that RE2 does not have.
+        ValueError: not a regular expression of RE2.
     """
     found = _NOT_IN_RE2.search(pattern)
     if found:
         raise ValueError(f"error parsing regexp: invalid or unsupported Perl syntax: `{found.group()}`")
-    source = pattern.replace("(?P<", "(?P<").replace(r"\z", r"\Z")
+    source = _NAMED_GROUP.sub("(?P<", pattern).replace(r"\z", r"\Z")
     for name, members in _POSIX.items():
         source = source.replace(name, members)
     try:
@@ -46,7 +47,7 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
 
 
 def _end_anchors(source: str) -> str:
-    r"""Write ``$`` as ``\Z`` outside of classes: Python's ``$`` also matches before a last newline."""
+    r"""Replace ``$`` outside of classes by ``\Z``: Python's ``$`` also matches before a final newline."""
     out: list[str] = []
     in_class = False
     position = 0

@@ -1,15 +1,15 @@
-"""``x-kubernetes-validations``: rules compiled once for each schema, and checked against objects.
+"""The CEL rules of a schema (``x-kubernetes-validations``).
 
 Contract:
-    * :class:`Rules` compiles everything when it is made; a rule that does not compile is reported with the
-      API server's path and words, all of them at once.
-    * A rule that uses ``oldSelf`` is a transition rule: it is checked only when there is an old value at
-      the same place, unless it says ``optionalOldSelf``. Places without identity (items of sets and atomic
-      lists) may not have one.
-    * A rule that comes to no value fails, with the reason in the text.
-    * Other rules' failures are left out where the value did not change.
+    * :class:`Rules` compiles all rules of a schema. All compile errors are reported, with the paths and messages of the
+      API server.
+    * A rule that uses ``oldSelf`` is a transition rule. It is checked only if there is an old value at the same
+      place, or if it has ``optionalOldSelf``. It is not allowed for items of sets and atomic lists, which have no
+      identity.
+    * A rule whose evaluation fails is violated, and the text has the reason.
+    * A violation of another rule is not reported if the value did not change.
 
-Left out: the cost budget.
+Not implemented: the cost budget.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from aimctl.devcluster.apiserver.schema.errors import FieldError
 from aimctl.devcluster.apiserver.schema.expressions import (
     CompileError,
     EvaluationError,
+    compile_expression,
     no_value,
     outside_strings,
     point_at,
@@ -34,7 +35,7 @@ from aimctl.devcluster.apiserver.schema.walk import at_index, at_key
 
 if TYPE_CHECKING:
     from aimctl.devcluster.apiserver.schema.errors import FieldErrorType
-    from aimctl.devcluster.apiserver.schema.expressions import Expression, ExpressionCompiler
+    from aimctl.devcluster.apiserver.schema.expressions import Expression
     from aimctl.devcluster.apiserver.schema.node import Node, Rule
 
 __all__ = ["Rules"]
@@ -93,22 +94,25 @@ class _Compiled:
 class Rules:
     """The rules of one schema.
 
+    Args:
+        root: the schema.
+        path: the path of the schema in the CustomResourceDefinition.
+
     Attributes:
-        errors: what does not compile; a schema with any is not to be served.
-        any: whether there are rules at all.
+        errors: the compile errors. A schema that has any must not be served.
+        any: whether there are rules.
     """
 
-    __slots__ = ("_busy", "_compiled", "_compiler", "any", "errors")
+    __slots__ = ("_busy", "_compiled", "any", "errors")
 
-    def __init__(self, root: Node, compiler: ExpressionCompiler, path: str) -> None:
-        self._compiler = compiler
+    def __init__(self, root: Node, path: str) -> None:
         self._compiled: dict[Node, tuple[_Compiled, ...]] = {}
         self._busy: dict[Node, bool] = {}
         self.errors: list[FieldError] = []
         self.any = self._compile(root, path, "")
 
     def check(self, value: Any, node: Node, path: str, errors: list[FieldError], old: Any = UNSET) -> None:
-        """Check a value and everything below it; null is never checked, nor is anything below it."""
+        """Check a value and everything below it. Null is not checked."""
         if value is None or not self._busy.get(node):
             return
         for compiled in self._compiled.get(node, ()):
@@ -128,14 +132,16 @@ class Rules:
                 self.check(item, node.items, at_index(path, index), errors, counterpart)
 
     def _compile(self, node: Node, path: str, uncorrelatable: str) -> bool:
-        """Compile what is below a node; returns whether there is any rule at all."""
+        """Compile the rules of a node and below it. Returns whether there are any."""
         if node in self._busy:
             return self._busy[node]
         compiled = []
         for index, rule in enumerate(node.rules):
-            made = self._compile_rule(rule, node, f"{path}.x-kubernetes-validations[{index}]", uncorrelatable)
-            if made is not None:
-                compiled.append(made)
+            result = self._compile_rule(
+                rule, node, f"{path}.x-kubernetes-validations[{index}]", uncorrelatable
+            )
+            if result is not None:
+                compiled.append(result)
         self._compiled[node] = tuple(compiled)
         busy = bool(node.rules)
         for key, child in node.properties.items():
@@ -167,12 +173,12 @@ class Rules:
                 "FieldValueNotSupported", f"{path}.reason", rule.reason, f"supported values: {words}"
             )
             self.errors.append(error)
-        if rule.field_path and not _leads_somewhere(rule.field_path, node):
+        if rule.field_path and not _is_valid_field_path(rule.field_path, node):
             text = "fieldPath must be a valid path: does not refer to a valid field"
             self.errors.append(FieldError("FieldValueInvalid", f"{path}.fieldPath", rule.field_path, text))
         try:
             _check_fields(rule.rule, node)
-            expression = self._compiler.compile(rule.rule)
+            expression = compile_expression(rule.rule)
         except CompileError as error:
             text = f"compilation failed: {error}"
             self.errors.append(FieldError("FieldValueInvalid", f"{path}.rule", shown, text))
@@ -190,7 +196,7 @@ class Rules:
             return None
         try:
             _check_fields(rule.message_expression, node)
-            return self._compiler.compile(rule.message_expression)
+            return compile_expression(rule.message_expression)
         except CompileError as error:
             text = f"messageExpression compilation failed: {error}"
             self.errors.append(FieldError("FieldValueInvalid", f"{path}.messageExpression", shown, text))
@@ -231,11 +237,11 @@ def _failure(compiled: _Compiled, variables: dict[str, Any], shown: str, path: s
     message = compiled.error_text
     if compiled.message is not None:
         try:
-            made = compiled.message.evaluate(variables)
+            text = compiled.message.evaluate(variables)
         except EvaluationError:
-            made = None
-        if isinstance(made, str) and made.strip() and "\n" not in made.strip():
-            message = made.strip()
+            text = None
+        if isinstance(text, str) and text.strip() and "\n" not in text.strip():
+            message = text.strip()
     place = path + rule.field_path if path else rule.field_path.removeprefix(".")
     reason: FieldErrorType = next((known for known in _REASONS if known == rule.reason), "FieldValueInvalid")
     if reason == "FieldValueDuplicate":
@@ -243,8 +249,8 @@ def _failure(compiled: _Compiled, variables: dict[str, Any], shown: str, path: s
     return FieldError(reason, place or "<nil>", shown, message)
 
 
-def _leads_somewhere(field_path: str, node: Node) -> bool:
-    """Whether a rule's fieldPath (``.a.b``, ``.a['b']``) is a place of the schema."""
+def _is_valid_field_path(field_path: str, node: Node) -> bool:
+    """Whether a rule's fieldPath (``.a.b``, ``.a['b']``) exists in the schema."""
     steps = re.findall(r"\.([^.\[\]]+)|\['((?:[^'\\]|\\.)*)'\]", field_path)
     if "".join(f".{name}" if name else f"['{key}']" for name, key in steps) != field_path:
         return False
@@ -255,7 +261,7 @@ def _leads_somewhere(field_path: str, node: Node) -> bool:
 
 
 def _check_fields(source: str, node: Node) -> None:
-    """Refuse ``self.a.b`` where the schema has no such field.
+    """Reject ``self.a.b`` if the schema has no such field.
 
     Raises:
         CompileError: with the position of the field.
@@ -274,10 +280,7 @@ def _check_fields(source: str, node: Node) -> None:
 
 
 def escape(name: str) -> str:
-    """A field's name as an identifier in expressions.
-
-    Follows the table in Kubernetes' documentation of validation rules.
-    """
+    """A field name as an identifier, as specified in Kubernetes' documentation of validation rules."""
     if name in _RESERVED:
         return f"__{name}__"
     return (
@@ -289,7 +292,7 @@ def escape(name: str) -> str:
 
 
 def unescape(identifier: str) -> str:
-    """The field's name behind an identifier."""
+    """The field name of an identifier."""
     if identifier.startswith("__") and identifier.endswith("__") and identifier[2:-2] in _RESERVED:
         return identifier[2:-2]
     return re.sub("|".join(_SPECIAL), lambda found: _SPECIAL[found.group()], identifier)
@@ -298,8 +301,8 @@ def unescape(identifier: str) -> str:
 def to_cel(value: Any, node: Node) -> Any:
     """A JSON value as expressions see it.
 
-    Field names are escaped, times are times, numbers are doubles; fields the schema
-    does not name are not there.
+    Field names are escaped, dates, times and durations have their types, and numbers are doubles. Fields that the
+    schema does not have are absent.
     """
     if isinstance(value, dict):
         return _object_to_cel(value, node)

@@ -1,19 +1,18 @@
-"""The schema of one kind: prune, fill defaults, validate, and how its parts merge.
+"""The schema of one kind at one version: pruning, defaulting and validation.
 
-Contract: the server calls, in this order, :meth:`Schema.prune`, :meth:`Schema.default` and
-:meth:`Schema.validate`. All three leave their argument alone.
+Contract: the server calls :meth:`Schema.prune`, :meth:`Schema.default` and :meth:`Schema.validate` in this order.
+None of them changes its argument.
 
-Invariants: a Schema never changes; rules are compiled when it is made.
+Invariant: a schema is immutable. Its rules are compiled when it is created.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, final
+from typing import TYPE_CHECKING, Any, final
 
 from aimctl.devcluster.apiserver.schema.errors import FieldError
-from aimctl.devcluster.apiserver.schema.expressions import CelCompiler
 from aimctl.devcluster.apiserver.schema.meta import with_object_meta
 from aimctl.devcluster.apiserver.schema.node import OPEN, UNSET, Node, parse_node
 from aimctl.devcluster.apiserver.schema.rules import Rules
@@ -24,11 +23,7 @@ from aimctl.devcluster.apiserver.schema.walk import fill_defaults, prune
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from aimctl.devcluster.apiserver.schema.expressions import ExpressionCompiler
-
-__all__ = ["InvalidSchema", "MergeStrategy", "Schema"]
-
-MergeStrategy = Literal["scalar", "granular", "atomic", "set", "map"]
+__all__ = ["InvalidSchema", "Schema"]
 
 _RULES_SKIPPED = (
     "some validation rules were not checked because the object was invalid; "
@@ -36,8 +31,8 @@ _RULES_SKIPPED = (
 )
 
 
-class InvalidSchema(ValueError):  # noqa: N818 - names what was found, as NonStructuralSchema does
-    """A definition's schema cannot be served. ``errors`` are the server's own."""
+class InvalidSchema(ValueError):  # noqa: N818 - named after the condition NonStructuralSchema
+    """The schema of a CustomResourceDefinition is invalid. ``errors`` are those of the real server."""
 
     def __init__(self, errors: Sequence[FieldError]) -> None:
         super().__init__("; ".join(str(error) for error in errors))
@@ -46,12 +41,12 @@ class InvalidSchema(ValueError):  # noqa: N818 - names what was found, as NonStr
 
 @final
 class Schema:
-    """The schema of one kind at one version. Made by the static methods.
+    """The schema of one kind at one version, created by one of the static methods.
 
     Attributes:
-        root: the whole object's node, metadata included.
-        source: the OpenAPI source as given, for documents; empty when open.
-        is_open: whether anything beside metadata is accepted.
+        root: the node of the whole object, including metadata.
+        source: the OpenAPI source, for documents; empty if the schema is open.
+        is_open: whether any content in addition to metadata is accepted.
     """
 
     __slots__ = ("_custom", "_rules", "is_open", "root", "source")
@@ -67,7 +62,7 @@ class Schema:
 
     @staticmethod
     def open() -> Schema:
-        """Accepts anything that has metadata."""
+        """A schema that accepts any object with metadata."""
         return Schema(with_object_meta(replace(OPEN, type="object")), {})
 
     @staticmethod
@@ -75,15 +70,13 @@ class Schema:
         openapi: Mapping[str, Any],
         *,
         path: str = "spec.validation.openAPIV3Schema",
-        compiler: ExpressionCompiler | None = None,
     ) -> Schema:
-        """Read a CustomResourceDefinition version's ``openAPIV3Schema``.
+        """The schema in ``openAPIV3Schema`` of a CustomResourceDefinition version.
 
         Args:
-            openapi: the schema as JSON values; kept, not copied.
-            path: how the server names this place. It is the default when all versions share one schema,
-                ``spec.versions[0].schema.openAPIV3Schema`` and so on when they differ.
-            compiler: makes the rules' expressions; the Common Expression Language when None.
+            openapi: the schema as JSON values, which must not change afterwards.
+            path: the path in error messages: the default if all versions have the same schema, else
+                ``spec.versions[0].schema.openAPIV3Schema`` and so on.
 
         Raises:
             InvalidSchema: the schema is not structural, or a rule does not compile.
@@ -92,34 +85,35 @@ class Schema:
         if errors:
             raise InvalidSchema(errors)
         root = with_object_meta(_resolve_embedded(parse_node(openapi)))
-        rules = Rules(root, compiler or CelCompiler(), path)
+        rules = Rules(root, path)
         if rules.errors:
             raise InvalidSchema(rules.errors)
         return Schema(root, openapi, rules=rules, custom=True)
 
     @staticmethod
     def builtin(root: Node, source: Mapping[str, Any]) -> Schema:
-        """A built-in kind's schema; its root already has metadata."""
+        """The schema of a built-in kind, whose root has metadata already."""
         return Schema(root, source)
 
     def prune(self, obj: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """The object without unknown fields, and their paths (``spec.foo``, ``spec.items[0].bar``).
 
-        Below ``x-kubernetes-preserve-unknown-fields`` nothing is unknown, save below properties it names.
+        Below ``x-kubernetes-preserve-unknown-fields`` all fields are known, except below the properties given there.
         """
         unknown: list[str] = []
         return prune(obj, self.root, "", unknown), unknown
 
     def default(self, obj: dict[str, Any]) -> dict[str, Any]:
-        """The object with nulls that are not allowed dropped, then defaults filled in."""
+        """The object without nulls that are not allowed, and with defaults."""
         filled: dict[str, Any] = fill_defaults(obj, self.root)
         return filled
 
     def validate(self, obj: dict[str, Any], old: dict[str, Any] | None) -> list[FieldError]:
-        """What is wrong with the object, in a stable order; empty when nothing is.
+        """The errors of an object, in a stable order.
 
-        ``old`` is the stored object on an update, None on create. ``metadata`` is checked for types, not for
-        the rules of names and labels, which are the server's for all kinds alike.
+        Args:
+            obj: the object. Of its metadata only the types are checked here, not the syntax of names and labels.
+            old: the stored object on an update, None on a creation.
         """
         before: Any = UNSET if old is None else old
         errors: list[FieldError] = []
@@ -135,35 +129,9 @@ class Schema:
                 )
         return errors
 
-    def node_at(self, path: Sequence[str]) -> Node | None:
-        """The node below these field names; lists are stepped into without naming an index. None if
-        unknown.
-        """
-        node: Node | None = self.root
-        for name in path:
-            while node is not None and node.items is not None:
-                node = node.items
-            node = None if node is None else node.child(name)
-        return node
-
-    def merge_strategy(self, path: Sequence[str]) -> tuple[MergeStrategy, tuple[str, ...]]:
-        """How the value at this path merges in server-side apply, and the keys of a list-map.
-
-        Raises:
-            KeyError: the schema has no such path.
-        """
-        node = self.node_at(path)
-        if node is None:
-            raise KeyError(".".join(path))
-        if node.type == "array" or node.items is not None:
-            return node.list_type, node.list_map_keys
-        if node.type == "object" or node.properties or node.additional is not None or node.preserve_unknown:
-            return node.map_type, ()
-        return "scalar", ()
-
 
 def _resolve_embedded(node: Node) -> Node:
-    """Embedded resources know apiVersion, kind and metadata even where the schema does not list them."""
+    """Add apiVersion, kind and metadata to the schemas of embedded resources."""
     properties = {key: _resolve_embedded(child) for key, child in node.properties.items()}
     items = None if node.items is None else _resolve_embedded(node.items)
     additional = None if node.additional is None else _resolve_embedded(node.additional)
@@ -180,7 +148,7 @@ def _resolve_embedded(node: Node) -> Node:
 
 
 def _visible(obj: Mapping[str, Any]) -> dict[str, Any]:
-    """What rules see of an object: of metadata only name and generateName."""
+    """The object as rules see it: of its metadata only name and generateName."""
     metadata = obj.get("metadata")
     if not isinstance(metadata, dict):
         return dict(obj)

@@ -1,10 +1,10 @@
-"""Whether a CustomResourceDefinition's schema is structural, and its rules compile.
+"""Whether the schema of a CustomResourceDefinition is structural.
 
-Contract: :func:`structural_errors` gives what the API server would say on creation of the definition. The
-field paths are the server's own (``spec.validation.openAPIV3Schema.properties[spec].type``).
+Contract: :func:`structural_errors` returns the errors of the real server at the creation of the definition, with its
+paths, such as ``spec.validation.openAPIV3Schema.properties[spec].type``.
 
-Left out: the server's estimate of a rule's worst-case cost. A rule over lists without ``maxItems`` may be
-refused there and accepted here.
+Not implemented: the estimated cost of rules. The real server may reject a rule over lists without ``maxItems`` that is
+accepted here.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _INT_OR_STRING = [{"type": "integer"}, {"type": "string"}]
 
 
 def structural_errors(source: Mapping[str, Any], path: str) -> list[FieldError]:
-    """All violations, sorted by their text as the server sorts them; empty when the schema is structural."""
+    """All errors, sorted by their text as on the server; empty if the schema is structural."""
     errors: list[FieldError] = []
     _check(source, path, "root", errors)
     _check_completeness(source, source, path, path, errors)
@@ -230,12 +230,12 @@ def _check_default(source: Mapping[str, Any], path: str, level: str, errors: lis
         _invalid(errors, f"{path}.default", default, f"must not have unknown fields {', '.join(unknown)}")
     found: list[FieldError] = []
     validate_value(default, node, "", found)
-    # As on the server, the text speaks of a value without a place.
+    # As on the server, the text has no path of the value.
     errors += [replace(error, field=at_key(f"{path}.default", error.field).rstrip(".")) for error in found]
 
 
 def _try_parse(source: Mapping[str, Any]) -> Node | None:
-    """None when the schema is so wrong that other errors say it."""
+    """The node, or None if the schema is so invalid that other errors are reported."""
     try:
         return parse_node(source)
     except (AttributeError, TypeError):
@@ -282,7 +282,7 @@ def _check_completeness(
     path: str,
     errors: list[FieldError],
 ) -> None:
-    """Everything a junctor of the root speaks of must also stand outside of it."""
+    """Check that everything in a junctor of the root is also specified outside of it."""
     for word in ("anyOf", "allOf", "oneOf"):
         for index, part in enumerate(value.get(word) or ()):
             _check_nested(part, real, real_path, f"{path}.{word}[{index}]", errors)

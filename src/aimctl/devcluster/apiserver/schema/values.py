@@ -1,11 +1,10 @@
-"""Value validation: types, enums, limits, formats, junctors, and the uniqueness of list keys.
+"""Validation of values: types, enums, limits, formats, junctors such as anyOf, and unique list keys.
 
-Contract: :func:`validate_value` appends one :class:`FieldError` for each thing wrong, with the texts of the
-API server's OpenAPI validation. Errors of a subtree that did not change against the stored object are left
-out ("ratcheting", on by default since Kubernetes 1.33), so that tightening a schema never locks an object's
-status.
+Contract: :func:`validate_value` appends one :class:`FieldError` for each error, with the messages of the API server's
+OpenAPI validation. Errors in a subtree that equals that of the stored object are omitted ("ratcheting", enabled by
+default since Kubernetes 1.33), so a stricter schema does not prevent status updates.
 
-Invariant: the errors' order is the schema's order, so the same object always gives the same text.
+Invariant: errors are in the order of the schema, so the same object always results in the same text.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ __all__ = ["correlate", "json_type", "list_map_key", "validate_lists", "validate
 
 
 def json_type(value: Any) -> str:
-    """The JSON schema type of a decoded value; an integral float counts as "number", as it was written."""
+    """The JSON schema type of a decoded value. A float is a "number" even if it is integral."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -44,7 +43,7 @@ def json_type(value: Any) -> str:
 
 
 def same(first: Any, second: Any) -> bool:
-    """JSON equality: numbers by value, booleans apart from numbers."""
+    """JSON equality: numbers are compared by value, and booleans differ from numbers."""
     if isinstance(first, bool) or isinstance(second, bool):
         return first is second
     if isinstance(first, dict) and isinstance(second, dict):
@@ -55,16 +54,16 @@ def same(first: Any, second: Any) -> bool:
 
 
 def list_map_key(item: Any, keys: tuple[str, ...]) -> str:
-    """The identity of a list-map item, as canonical JSON of its keys; absent keys stay absent."""
+    """The identity of an item of a list-map: its keys as canonical JSON, without absent ones."""
     if not isinstance(item, dict):
         return "{}"
     return json.dumps({key: item[key] for key in keys if key in item}, sort_keys=True)
 
 
 def correlate(node: Node, items: list[Any], old: Any) -> list[Any]:
-    """For each item its counterpart in the old list, UNSET where there is none to be sure of.
+    """For each item its counterpart in the old list, or UNSET.
 
-    Only list-maps have counterparts: items of sets and atomic lists have no identity that survives a change.
+    Only items of list-maps have counterparts; those of sets and atomic lists have no identity.
     """
     if not isinstance(old, list) or node.list_type != "map":
         return [UNSET] * len(items)
@@ -78,9 +77,9 @@ def validate_value(value: Any, node: Node, path: str, errors: list[FieldError], 
     Args:
         value: the value, not UNSET.
         node: its schema.
-        path: its path, "" at the root.
-        errors: where to put what is found.
-        old: the stored counterpart, UNSET when there is none.
+        path: its path; "" for the root.
+        errors: the list to which errors are appended.
+        old: the stored value; UNSET if there is none.
     """
     if old is not UNSET and same(value, old):
         return
@@ -208,7 +207,7 @@ def _check_object(value: dict[str, Any], node: Node, path: str, errors: list[Fie
 
 
 def _check_size(value: dict[str, Any], limits: Limits, path: str, errors: list[FieldError]) -> bool:
-    """Whether the number of keys is right; the server looks no further into an object where it is not."""
+    """Whether the number of keys is allowed. If not, the server does not check the object further."""
     if limits.min_properties is not None and len(value) < limits.min_properties:
         words = f"should have at least {limits.min_properties} properties"
         _report(errors, "FieldValueInvalid", path, len(value), words)
@@ -220,11 +219,11 @@ def _check_size(value: dict[str, Any], limits: Limits, path: str, errors: list[F
 
 
 def _closest(attempts: list[list[FieldError]]) -> list[FieldError]:
-    """The failures of the alternative that came nearest."""
+    """The errors of the alternative with the fewest."""
     return min(attempts, key=lambda found: len(found))  # noqa: PLW0108 - len itself is typed too widely
 
 
-def _failures(value: Any, node: Node, path: str) -> list[FieldError]:
+def _errors_of(value: Any, node: Node, path: str) -> list[FieldError]:
     found: list[FieldError] = []
     validate_value(value, node, path, found)
     return found
@@ -233,36 +232,40 @@ def _failures(value: Any, node: Node, path: str) -> list[FieldError]:
 def _check_junctors(value: Any, node: Node, path: str, errors: list[FieldError]) -> None:
     shown = f'"{path}"'
 
-    def complain(text: str) -> None:
+    def report_junctor(text: str) -> None:
         errors.append(FieldError("FieldValueInvalid", "<nil>", "", f"{shown} {text}"))
 
     for part in node.all_of:
-        errors.extend(_failures(value, part, path))
+        errors.extend(_errors_of(value, part, path))
     if node.any_of:
-        _check_any(value, node.any_of, path, errors, complain)
+        _check_any(value, node.any_of, path, errors, report_junctor)
     if node.one_of:
-        attempts = [_failures(value, part, path) for part in node.one_of]
+        attempts = [_errors_of(value, part, path) for part in node.one_of]
         passed = sum(not attempt for attempt in attempts)
         if passed != 1:
             found = f"Found {passed} valid alternatives" if passed else "Found none valid"
-            complain(f"must validate one and only one schema (oneOf). {found}")
+            report_junctor(f"must validate one and only one schema (oneOf). {found}")
             if not passed:
                 errors.extend(_closest(attempts))
-    if node.not_ is not None and not _failures(value, node.not_, path):
-        complain("must not validate the schema (not)")
+    if node.not_ is not None and not _errors_of(value, node.not_, path):
+        report_junctor("must not validate the schema (not)")
 
 
 def _check_any(
-    value: Any, parts: tuple[Node, ...], path: str, errors: list[FieldError], complain: Callable[[str], None]
+    value: Any,
+    parts: tuple[Node, ...],
+    path: str,
+    errors: list[FieldError],
+    report_junctor: Callable[[str], None],
 ) -> None:
-    attempts = [_failures(value, part, path) for part in parts]
+    attempts = [_errors_of(value, part, path) for part in parts]
     if all(attempts):
-        complain("must validate at least one schema (anyOf)")
+        report_junctor("must validate at least one schema (anyOf)")
         errors.extend(_closest(attempts))
 
 
 def validate_lists(value: Any, node: Node, path: str, errors: list[FieldError]) -> None:
-    """Check that sets hold nothing twice and list-maps no key twice; each value is reported once."""
+    """Check that items of sets and keys of list-maps are unique. Each duplicate is reported once."""
     if isinstance(value, dict):
         for key, item in value.items():
             child = node.child(key)

@@ -1,11 +1,11 @@
-"""Pruning and defaulting: the two passes that change an object before it is validated.
+"""Pruning and defaulting: the two passes before validation.
 
 Contract:
-    * :func:`prune` drops what the schema does not know and says where it was.
-    * :func:`fill_defaults` drops nulls where null is not allowed, then fills in defaults, depth first.
-    * Both leave their input alone and return a new value that shares nothing mutable with the defaults.
+    * :func:`prune` drops unknown fields and reports their paths.
+    * :func:`fill_defaults` drops nulls that are not allowed, then sets defaults, depth first.
+    * Both return a new value that shares no mutable part with the defaults, and do not change their argument.
 
-Invariants: pruning twice is pruning once; defaulting twice is defaulting once.
+Invariant: both are idempotent.
 """
 
 from __future__ import annotations
@@ -29,9 +29,7 @@ def at_index(path: str, index: int) -> str:
 
 
 def prune(value: Any, node: Node, path: str, unknown: list[str]) -> Any:
-    """A copy of ``value`` without unknown keys; their paths are appended to ``unknown`` in order of
-    appearance.
-    """
+    """A copy of ``value`` without unknown keys, whose paths are appended to ``unknown`` in order."""
     if isinstance(value, dict):
         kept: dict[str, Any] = {}
         for key, item in value.items():
@@ -50,7 +48,7 @@ def prune(value: Any, node: Node, path: str, unknown: list[str]) -> Any:
 
 
 def fill_defaults(value: Any, node: Node) -> Any:
-    """A copy of ``value`` with forbidden nulls dropped and defaults filled in."""
+    """A copy of ``value`` without nulls that are not allowed, and with defaults."""
     if isinstance(value, dict):
         return _fill_object(value, node)
     if isinstance(value, list) and node.items is not None:
@@ -72,7 +70,7 @@ def _fill_object(value: dict[str, Any], node: Node) -> dict[str, Any]:
 
 
 def _may_be_null(node: Node) -> bool:
-    """Where nothing is said about the type, null is a value like any other."""
+    """Whether null is allowed, which it is too if no type is given."""
     return node.nullable or (not node.type and not node.int_or_string)
 
 
