@@ -1,14 +1,11 @@
-"""Who is asking, and may they.
+"""Authentication and authorization.
 
 Contract:
-    * An :class:`Authenticator` turns headers into a :class:`User`; the default believes everybody, or, with
-      tokens configured, only their bearers.
-    * An :class:`Authorizer` says yes or no with a reason; the default says yes. :class:`DenyRules` is the
-      one for
-      tests: it forbids what matches a rule and allows the rest.
-    * :func:`refusal` is the 403 the real server would give.
-
-Impersonation headers are honoured, so ``kubectl --as`` works.
+    * An :class:`Authenticator` determines the :class:`User` of a request. Without configured tokens, every client is
+      the administrator.
+    * An :class:`Authorizer` allows or denies requests. The default allows everything. :class:`DenyRules`, for tests,
+      denies requests that match a rule.
+    * Impersonation headers are supported, so ``kubectl --as`` works.
 """
 
 from __future__ import annotations
@@ -32,7 +29,7 @@ __all__ = ["AllowAll", "Authenticator", "Authorizer", "DenyRule", "DenyRules", "
 @final
 @dataclass(frozen=True, slots=True)
 class User:
-    """Somebody the server knows."""
+    """An authenticated user."""
 
     name: str
     groups: tuple[str, ...] = ("system:authenticated",)
@@ -45,18 +42,18 @@ ADMIN = User("kubernetes-admin", ("system:masters", "system:authenticated"))
 @final
 @dataclass(slots=True)
 class Authenticator:
-    """Believes anybody, unless there are tokens: then a request needs one of them.
+    """Authenticates bearer tokens. Without ``tokens``, a request without a token is the administrator's.
 
     Attributes:
-        tokens: bearer token to user. Changing it takes effect with the next request.
+        tokens: users by bearer token; if there are any, each request needs one. May be changed at any time.
+        issued: users by the service account tokens that this server created, which are accepted too.
     """
 
     tokens: dict[str, User] = field(default_factory=dict)
     issued: dict[str, User] = field(default_factory=dict)
-    """Service accounts' tokens that this server made; good beside the others, but never needed."""
 
     def authenticate(self, headers: Mapping[str, str]) -> User | None:
-        """The user, or None for a 401."""
+        """The user of a request, or None for a 401."""
         user: User | None = ADMIN
         scheme, _, token = header(headers, "Authorization").partition(" ")
         bearer = self.of_token(token.strip()) if scheme.lower() == "bearer" else None
@@ -70,11 +67,11 @@ class Authenticator:
         return user
 
     def issue(self, user: User, token: str) -> None:
-        """Let this token stand for the user from now on."""
+        """Accept this token for the user."""
         self.issued[token] = user
 
     def of_token(self, token: str) -> User | None:
-        """The bearer of this token. Compares in constant time."""
+        """The user of a token, or None. Compares in constant time."""
         found = None
         for known, user in (*self.tokens.items(), *self.issued.items()):
             if hmac.compare_digest(known.encode(), token.encode()):
@@ -83,26 +80,26 @@ class Authenticator:
 
 
 class Authorizer(Protocol):
-    """Decides about requests."""
+    """Decides whether a user may make a request."""
 
     def refuse(self, user: User, info: RequestInfo) -> str | None:
-        """None allows; a text (which may be empty) forbids and is added to the 403's message."""
+        """None to allow; a text, which may be empty, to deny. It is added to the message of the 403."""
         ...
 
 
 @final
 class AllowAll:
-    """Everybody may do everything."""
+    """Allows everything."""
 
     def refuse(self, user: User, info: RequestInfo) -> str | None:  # noqa: ARG002 - the protocol's parameters
-        """Never."""
+        """Return None."""
         return None
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class DenyRule:
-    """What is forbidden; ``*`` matches anything. ``resource`` may name a subresource: ``pods/log``."""
+    """Denies matching requests. ``*`` matches everything. ``resource`` may have a subresource: ``pods/log``."""
 
     verb: str = "*"
     resource: str = "*"
@@ -112,7 +109,7 @@ class DenyRule:
     user: str = "*"
 
     def matches(self, user: User, info: RequestInfo) -> bool:
-        """Whether this request is meant."""
+        """Whether the request matches."""
         resource = f"{info.resource}/{info.subresource}" if info.subresource else info.resource
         pairs = (
             (self.verb, info.verb),
@@ -128,25 +125,25 @@ class DenyRule:
 @final
 @dataclass(slots=True)
 class DenyRules:
-    """Forbids what matches any rule; rules may be added and removed at any time."""
+    """Denies requests that match a rule. Rules may be added and removed at any time."""
 
     rules: list[DenyRule] = field(default_factory=list)
 
     def deny(self, rule: DenyRule) -> None:
-        """Forbid from now on."""
+        """Add a rule."""
         self.rules.append(rule)
 
     def allow(self, rule: DenyRule) -> None:
-        """Take a rule back. Raises ValueError when it is not there."""
+        """Remove a rule. Raises ValueError if it does not exist."""
         self.rules.remove(rule)
 
     def refuse(self, user: User, info: RequestInfo) -> str | None:
-        """Empty text when a rule matches."""
+        """An empty text if a rule matches, else None."""
         return "" if any(rule.matches(user, info) for rule in self.rules) else None
 
 
 def refusal(user: User, info: RequestInfo, reason: str = "") -> StatusError:
-    """The 403 for a request that was not authorized."""
+    """The 403 for a denied request."""
     if not info.resource:
         text = f'forbidden: User "{user.name}" cannot {info.verb} path "{info.path}"'
         return statuses.status(403, "Forbidden", text + (f": {reason}" if reason else ""), {})

@@ -1,7 +1,6 @@
-"""Kinds that are answered and not kept: may I, who am I, is this token good.
+"""Access and token reviews, which are answered and not stored.
 
-Contract: each answer is the object sent, with ``status`` filled in by the server's own authenticator and
-authorizer.
+Contract: the response is the object of the request, with a ``status`` from the server's authenticator and authorizer.
 """
 
 from __future__ import annotations
@@ -21,7 +20,11 @@ __all__ = ["Reviews"]
 
 @final
 class Reviews:
-    """Answers reviews."""
+    """Answers reviews.
+
+    Args:
+        authenticator: for token reviews.
+    """
 
     def __init__(self, authenticator: Authenticator) -> None:
         self._authenticator = authenticator
@@ -29,7 +32,7 @@ class Reviews:
     def answer(
         self, plural: str, body: dict[str, Any], namespace: str, user: User, authorizer: Authorizer
     ) -> dict[str, Any]:
-        """The review with its status; a plural that is none is answered with an empty one."""
+        """The review with its status, which is empty for an unknown kind of review."""
         spec = body.get("spec") or {}
         match plural:
             case "selfsubjectaccessreviews":
@@ -73,7 +76,7 @@ class Reviews:
         return {"allowed": False, **({"reason": refused} if refused else {})}
 
     def _rules(self, user: User, namespace: str, authorizer: Authorizer) -> dict[str, Any]:
-        """Everything, when nothing is forbidden; an authorizer of another kind cannot be listed."""
+        """All permissions if everything is allowed; other rules of an authorizer cannot be listed."""
         probe = RequestInfo(verb="*", path="", group="*", namespace=namespace, resource="*")
         allowed = authorizer.refuse(user, probe) is None
         everything = [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}] if allowed else []

@@ -1,11 +1,11 @@
-"""Sets of field paths, and the ``FieldsV1`` form in which ``managedFields`` carries them.
+"""Sets of field paths, and their ``FieldsV1`` form in ``managedFields``.
 
-Contract: a path is a tuple of elements, each written as on the wire: ``f:name`` for a field,
-``k:{"type":"Ready"}`` for an item of a list-map, ``v:"x"`` for an item of a set. A set of fields is a
-frozenset of paths, so Python's own set algebra is the algebra of ownership.
+Contract: a path is a tuple of elements in the form of the wire: ``f:name`` for a field, ``k:{"type":"Ready"}`` for an
+item of a list-map, ``v:"x"`` for an item of a set. A set of fields is a frozenset of paths, so the operations of
+Python's sets apply.
 
-Invariants: keys and values inside an element are canonical JSON, so equal places are equal strings;
-reading what was written gives the same set.
+Invariants: keys and values in an element are canonical JSON, so equal elements are equal strings. Parsing a
+serialised set returns an equal set.
 """
 
 from __future__ import annotations
@@ -43,22 +43,22 @@ def canonical(value: Any) -> str:
 
 
 def field_element(name: str) -> str:
-    """The element of an object's key."""
+    """The element for a key of an object."""
     return f"f:{name}"
 
 
 def key_element(keys: Mapping[str, Any]) -> str:
-    """The element of a list-map's item."""
+    """The element for an item of a list-map."""
     return f"k:{canonical(keys)}"
 
 
 def value_element(value: Any) -> str:
-    """The element of a set's item."""
+    """The element for an item of a set."""
     return f"v:{canonical(value)}"
 
 
 def path_text(path: Path) -> str:
-    """The path as conflicts name it: ``.status.conditions[type="Ready"].status``."""
+    """The path in messages about conflicts: ``.status.conditions[type="Ready"].status``."""
     return "".join(_element_text(element) for element in path)
 
 
@@ -73,7 +73,7 @@ def _element_text(element: str) -> str:
 
 
 def fields_from_wire(wire: Mapping[str, Any]) -> FieldSet:
-    """Read a ``fieldsV1`` object. Elements of unknown kinds are passed over, as the server does."""
+    """Parse a ``fieldsV1`` object. Elements of unknown kinds are ignored, as on the server."""
     found: set[Path] = set()
     _read(wire, (), found)
     return frozenset(found)
@@ -92,7 +92,7 @@ def _read(wire: Mapping[str, Any], path: Path, found: set[Path]) -> None:
 
 
 def fields_to_wire(fields: Iterable[Path]) -> dict[str, Any]:
-    """Write a set as ``fieldsV1``, in the server's order: fields, keys, values, indexes, each by content."""
+    """The ``fieldsV1`` object of a set, in the server's order: fields, keys, values, indexes, each sorted."""
     wire: dict[str, Any] = {}
     for path in sorted(fields, key=_order):
         place = wire

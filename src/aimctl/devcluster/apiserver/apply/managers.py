@@ -1,9 +1,7 @@
-"""The entries of ``metadata.managedFields``: who owns which fields of an object.
+"""The entries of ``metadata.managedFields``: the managers of an object's fields.
 
-Contract: :func:`decode_managers` and :func:`with_managers` read and write them; :func:`without_managers`
-gives an object without. Managers are told apart by name, operation, subresource and, for updates, version.
-
-Invariant: no two entries have the same identity; entries stand in the server's order.
+Contract: :func:`decode_managers` parses them, :func:`with_managers` writes them in the server's order. The identity
+of a manager is its name, operation, subresource and, for updates, version.
 """
 
 from __future__ import annotations
@@ -44,11 +42,11 @@ UNOWNED: FieldSet = frozenset(
         ),
     }
 )
-"""What no manager ever owns (Kubernetes' stripMeta set)."""
+"""Fields that no manager owns: the stripMeta set of Kubernetes."""
 
 
 class Identity(NamedTuple):
-    """Who a manager is; prints as conflicts name it."""
+    """The identity of a manager. Its text is that in messages about conflicts."""
 
     manager: str
     operation: Operation
@@ -65,7 +63,7 @@ class Identity(NamedTuple):
 @final
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a manager owns, at which version, since when (RFC 3339, "" where that was not kept)."""
+    """The fields of a manager, their version, and when they changed last (RFC 3339, or "" if unknown)."""
 
     fields: FieldSet
     api_version: str
@@ -76,7 +74,7 @@ Managers = dict[Identity, Entry]
 
 
 def decode_managers(obj: Mapping[str, Any] | None) -> Managers:
-    """The object's books; empty when there are none or they cannot be read."""
+    """The managers of an object; empty if there are none or they cannot be parsed."""
     managers: Managers = {}
     metadata = (obj or {}).get("metadata") or {}
     for entry in metadata.get("managedFields") or ():
@@ -99,7 +97,7 @@ def decode_managers(obj: Mapping[str, Any] | None) -> Managers:
 
 
 def without_managers(obj: Mapping[str, Any]) -> dict[str, Any]:
-    """A deep copy of the object without its books."""
+    """A deep copy of the object without managedFields."""
     bare: dict[str, Any] = copied(dict(obj))
     metadata = bare.get("metadata")
     if isinstance(metadata, dict):
@@ -108,9 +106,7 @@ def without_managers(obj: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_managers(obj: Any, managers: Managers) -> dict[str, Any]:
-    """The object with its books, entries in the server's order: operation, time, manager, version,
-    subresource.
-    """
+    """Set the object's managedFields, sorted by operation, time, manager, version and subresource."""
     full: dict[str, Any] = obj
     metadata = full.setdefault("metadata", {})
     metadata.pop("managedFields", None)

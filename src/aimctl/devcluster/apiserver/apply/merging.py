@@ -1,11 +1,9 @@
-"""Merging, comparing and cutting objects by their schema: the arithmetic under server-side apply.
+"""Merging, comparing and pruning objects by their schema: the operations of server-side apply.
 
-Contract: values are walked with the schema's nodes. Objects are granular unless ``x-kubernetes-map-type``
-says atomic; lists are atomic unless they are sets or list-maps; where the schema is open, objects are
-granular and lists atomic.
+Contract: objects are granular unless ``x-kubernetes-map-type`` is atomic. Lists are atomic unless they are sets or
+list-maps. Without a schema, objects are granular and lists are atomic.
 
-Invariants: nothing changes its arguments; ``merge(a, a) == a``; ``compare(a, b)`` puts no path in two of
-its sets.
+Invariants: no function changes its arguments; ``merge(a, a) == a``; ``compare(a, b)`` has no path in two of its sets.
 """
 
 from __future__ import annotations
@@ -31,13 +29,13 @@ __all__ = ["Comparison", "MergeError", "compare", "fields_of", "merge", "remove"
 
 
 class MergeError(ValueError):
-    """An object does not fit its schema well enough to be merged; the text starts with the path."""
+    """An object cannot be merged because it does not fit its schema. The text starts with the path."""
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What became of an object's fields."""
+    """The differences between two objects."""
 
     added: FieldSet = EMPTY
     removed: FieldSet = EMPTY
@@ -45,17 +43,17 @@ class Comparison:
 
     @property
     def changed(self) -> FieldSet:
-        """Added or modified."""
+        """The added and the modified fields."""
         return self.added | self.modified
 
     @property
     def same(self) -> bool:
-        """Whether nothing differs."""
+        """Whether there are no differences."""
         return not (self.added or self.removed or self.modified)
 
 
 def _is_atomic(node: Node, value: Any) -> bool:
-    """Whether a list or object is one value."""
+    """Whether a list or object is owned and replaced as a whole."""
     if isinstance(value, list):
         return node.items is None or node.list_type == "atomic"
     return node.map_type == "atomic"
@@ -91,7 +89,7 @@ def _element(node: Node, index: int, item: Any, path: str) -> str:
 
 
 def _indexed(node: Node, items: Any, path: str) -> dict[str, Any]:
-    """Items by identity, in order; of two with one identity the first counts."""
+    """Items by identity, in order. Of items with the same identity, the first is used."""
     found: dict[str, Any] = {}
     for index, item in enumerate(items or ()):
         found.setdefault(_element(node, index, item, path), item)
@@ -103,15 +101,15 @@ def _item_node(node: Node) -> Node:
 
 
 def fields_of(value: Any, node: Node, *, strict: bool = False) -> FieldSet:
-    """The fields an applied configuration claims.
+    """The fields of an applied configuration.
 
     Args:
         value: the object.
         node: its schema.
-        strict: raise for fields the schema does not have, instead of passing over them.
+        strict: raise for unknown fields instead of ignoring them.
 
     Raises:
-        MergeError: a list-map item lacks a key, or an unknown field under ``strict``.
+        MergeError: an item of a list-map has no key, or a field is unknown and ``strict`` is set.
     """
     found: set[Path] = set()
     _collect(value, node, (), found, "", strict=strict)
@@ -143,7 +141,7 @@ def _collect(value: Any, node: Node, path: Path, found: set[Path], text: str, *,
 
 
 def with_named_parents(fields: FieldSet, node: Node) -> FieldSet:
-    """The set with every field above its paths that the schema names, so that emptied objects can go too."""
+    """The set with all parents of its paths that the schema names, so that emptied objects can be removed."""
     parents: set[Path] = set(fields)
     for path in fields:
         current: Node | None = node
@@ -160,10 +158,10 @@ def with_named_parents(fields: FieldSet, node: Node) -> FieldSet:
 
 
 def merge(live: Any, applied: Any, node: Node, text: str = "") -> Any:
-    """The live value with the applied one laid over it. Either may be UNSET.
+    """The live value with the applied one merged into it. Either may be UNSET.
 
-    Items of sets and list-maps come in the applied order where both have them; items only one side has keep
-    their place beside their neighbours.
+    Items of sets and list-maps that both have are in the applied order. Items that only one has keep their position
+    relative to their neighbours.
     """
     if applied is UNSET:
         return copied(live)
@@ -186,7 +184,7 @@ def merge(live: Any, applied: Any, node: Node, text: str = "") -> Any:
 
 
 def _interleave(ours: list[str], theirs: list[str]) -> list[str]:
-    """Both orders in one: theirs decides for what both have."""
+    """Merge two orders. For elements that both have, that of ``theirs`` is used."""
     wanted = set(theirs)
     order: list[str] = []
     position = 0
@@ -200,12 +198,12 @@ def _interleave(ours: list[str], theirs: list[str]) -> list[str]:
     return order + theirs[position:]
 
 
-def remove(value: Any, gone: FieldSet, node: Node, *, drop_emptied: bool = False) -> Any:
-    """The value without these fields; ``drop_emptied`` also drops what becomes empty by it."""
-    if not gone or not isinstance(value, dict | list) or _is_atomic(node, value):
+def remove(value: Any, fields: FieldSet, node: Node, *, drop_emptied: bool = False) -> Any:
+    """The value without these fields; ``drop_emptied`` also removes what becomes empty."""
+    if not fields or not isinstance(value, dict | list) or _is_atomic(node, value):
         return copied(value)
     below: dict[str, set[Path]] = {}
-    for path in gone:
+    for path in fields:
         below.setdefault(path[0], set()).add(path[1:])
     if isinstance(value, dict):
         kept = {}
@@ -227,7 +225,7 @@ def remove(value: Any, gone: FieldSet, node: Node, *, drop_emptied: bool = False
 
 
 def compare(old: Any, new: Any, node: Node) -> Comparison:
-    """What differs between two values of one schema."""
+    """The differences between two values of one schema."""
     added: set[Path] = set()
     removed: set[Path] = set()
     modified: set[Path] = set()
@@ -273,7 +271,7 @@ def _compare_leaf(old: Any, new: Any, path: Path, modified: set[Path]) -> None:
 
 
 def _equal(first: Any, second: Any) -> bool:
-    """JSON equality; true is not 1."""
+    """JSON equality, in which true is not 1."""
     if isinstance(first, bool) != isinstance(second, bool):
         return False
     return bool(first == second)

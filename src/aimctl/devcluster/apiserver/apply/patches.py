@@ -1,11 +1,9 @@
-"""The three classic patches: JSON merge (RFC 7386), JSON patch (RFC 6902) and strategic merge.
+"""JSON merge patch (RFC 7386), JSON patch (RFC 6902) and strategic merge patch.
 
-Contract: each function returns a new object and changes neither of its arguments; parts may be shared with
-them. Server-side apply is elsewhere (``apply.py``).
+Contract: each function returns a new object, which may share parts with its arguments, and does not change them.
 
-A strategic merge needs to know by which field the elements of a list are told apart. For the built-in kinds
-served here the keys are those of their Go types' ``patchMergeKey`` tags; any list that is not named is
-replaced whole.
+A strategic merge identifies the elements of a list by a key. The keys of the built-in kinds are those of the
+``patchMergeKey`` tags of their Go types. A list without a key is replaced.
 """
 
 from __future__ import annotations
@@ -52,15 +50,15 @@ _RETAIN = "$retainKeys"
 
 
 class PatchError(ValueError):
-    """The patch itself makes no sense."""
+    """The patch is invalid."""
 
 
-class PatchTestFailed(PatchError):  # noqa: N818 - named for what happened
-    """A JSON patch cannot be carried out on this object: a test fails or a path is not there."""
+class PatchTestFailed(PatchError):  # noqa: N818 - the term of RFC 6902
+    """A JSON patch cannot be applied to this object: a test fails or a path does not exist."""
 
 
 def merge_patch(target: Any, patch: Any) -> Any:
-    """RFC 7386: objects are merged, null deletes, everything else replaces."""
+    """Apply a merge patch: objects are merged, null deletes, everything else replaces."""
     if not isinstance(patch, dict):
         return patch
     merged = dict(target) if isinstance(target, dict) else {}
@@ -73,11 +71,11 @@ def merge_patch(target: Any, patch: Any) -> Any:
 
 
 def json_patch(target: Mapping[str, Any], patch: Sequence[Any]) -> dict[str, Any]:
-    """RFC 6902.
+    """Apply a JSON patch.
 
     Raises:
-        PatchError: an operation is malformed.
-        PatchTestFailed: an operation does not fit the object.
+        PatchError: an operation is invalid.
+        PatchTestFailed: an operation cannot be applied to the object.
     """
     import jsonpatch
     import jsonpointer
@@ -96,8 +94,9 @@ def json_patch(target: Mapping[str, Any], patch: Sequence[Any]) -> dict[str, Any
 
 
 def strategic_merge_patch(target: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
-    """Kubernetes' strategic merge, with the directives ``$patch``, ``$setElementOrder``,
-    ``$deleteFromPrimitiveList`` and ``$retainKeys``.
+    """Apply a strategic merge patch.
+
+    The directives are ``$patch``, ``$setElementOrder``, ``$deleteFromPrimitiveList`` and ``$retainKeys``.
 
     Raises:
         PatchError: a directive is unknown, or an element of a keyed list has no key.
@@ -106,9 +105,7 @@ def strategic_merge_patch(target: Mapping[str, Any], patch: Mapping[str, Any]) -
 
 
 def _merge_key(path: tuple[str, ...]) -> str | None:
-    """The field that tells the list's elements apart, "" for a set of primitives, None for a replaced
-    list.
-    """
+    """The field that identifies the elements of a list; "" for a set of primitives, None for a replaced list."""
     own = path[-1]
     parent = path[-2] if len(path) > 1 else ""
     found = _KEYS.get((parent, own))
@@ -167,7 +164,7 @@ def _merge_values(merged: dict[str, Any], patch: dict[str, Any], path: tuple[str
 def _merge_list(target: list[Any], patch: list[Any], path: tuple[str, ...]) -> list[Any]:
     key = _merge_key(path)
     if key is None:
-        return [_cleaned(each, path) for each in patch]
+        return [_new_element(each, path) for each in patch]
     if key == _PRIMITIVES:
         return target + [each for each in patch if each not in target]
     if any(isinstance(each, dict) and each.get(_PATCH) == "replace" for each in patch):
@@ -190,19 +187,19 @@ def _merge_list(target: list[Any], patch: list[Any], path: tuple[str, ...]) -> l
             if index is not None:
                 del merged[index]
         elif index is None:
-            merged.append(_cleaned(each, path))
+            merged.append(_new_element(each, path))
         else:
             merged[index] = _merge_map(merged[index], each, path)
     return merged
 
 
-def _cleaned(value: Any, path: tuple[str, ...]) -> Any:
-    """A new value without directives and nulls."""
+def _new_element(value: Any, path: tuple[str, ...]) -> Any:
+    """A new element, without directives and nulls."""
     return _merge_map({}, value, path) if isinstance(value, dict) else value
 
 
 def _in_order(merged: list[Any], order: list[Any], live: list[Any], key: str | None) -> list[Any]:
-    """Elements the patch orders come in its order; the others keep their place relative to those."""
+    """Sort elements in the order of the patch. Other elements keep their position relative to those."""
 
     def identity(value: Any) -> Any:
         return value.get(key) if key and isinstance(value, dict) else value

@@ -1,21 +1,19 @@
-"""Server-side apply and the keeping of ``managedFields``.
+"""Server-side apply and the maintenance of ``managedFields``.
 
 Contract:
-    * :func:`server_side_apply` merges a configuration into the live object and gives the object to be
-      stored, before defaults. Fields the manager applied last time and leaves out now are removed if nobody
-      else owns them. A field that somebody else owns with another value is a conflict unless ``force`` is
-      set.
-    * :func:`record_update` keeps the books for every other write.
-    * What is owned through the ``status`` subresource is an entry of its own.
-    * ``kubectl apply --server-side`` takes over what its client-side form set before, as on the real server.
+    * :func:`server_side_apply` merges a configuration into the live object and returns the object to store, without
+      defaults. Fields that the manager applied last time and omits now are removed if no other manager owns them. A
+      field that another manager owns with a different value is a conflict unless ``force`` is set.
+    * :func:`record_update` maintains managedFields for all other writes.
+    * Fields set through the ``status`` subresource are a separate entry.
+    * ``kubectl apply --server-side`` takes over the fields of client-side apply, as on the real server.
 
-Invariants: a repeated identical apply, and an update that changes nothing, give the object unchanged, times
-included; an entry's time moves only when its set of fields or the object changed; no two entries have the
-same identity.
+Invariants: a repeated apply, and an update that changes nothing, return the object unchanged, including the times. The
+time of an entry changes only if its fields or the object changed. No two entries have the same identity.
 
-Left out: the fold of more than ten update managers into ``ancient-changes``; ownership across versions (all
-entries are read with the schema at hand); and the repair of ownership after a schema change, by which the
-real server gives an owner of an emptied object everything that comes into it later.
+Not implemented: merging more than ten update managers into ``ancient-changes``; conversion of fields between versions
+(all entries are read with the current schema); and the repair of ownership after a schema change, by which the real
+server gives the owner of an emptied object all fields that are added to it later.
 """
 
 from __future__ import annotations
@@ -59,18 +57,19 @@ if TYPE_CHECKING:
     from aimctl.devcluster.apiserver.schema import Schema
     from aimctl.devcluster.apiserver.schema.node import Node
 
-__all__ = ["ApplyConflict", "ApplyRefused", "record_update", "reset_fields", "server_side_apply"]
+__all__ = ["ApplyConflict", "ApplyError", "record_update", "reset_fields", "server_side_apply"]
 
 _BEFORE_FIRST_APPLY = "before-first-apply"
 _KUBECTL = "kubectl"
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
-class ApplyConflict(Exception):  # noqa: N818 - named for what happened, as the field does
-    """Fields belong to others with other values.
+class ApplyConflict(Exception):  # noqa: N818 - the term of Kubernetes
+    """Other managers own fields with different values.
 
-    ``conflicts`` are pairs of path and manager, both as texts, in the order they are reported; ``paths``
-    are the same paths as elements.
+    Attributes:
+        conflicts: pairs of path and manager, both as text, in the order of the message.
+        paths: the same paths as elements.
     """
 
     def __init__(self, found: list[tuple[Path, Identity]]) -> None:
@@ -88,48 +87,24 @@ class ApplyConflict(Exception):  # noqa: N818 - named for what happened, as the 
             lines += [f"- {field}" for field, owner in self.conflicts if owner == manager]
         return f"Apply failed with {len(self.conflicts)} conflicts: " + "\n".join(lines)
 
-    def status(self) -> dict[str, Any]:
-        """The 409 Status."""
-        causes = [
+    def causes(self) -> list[dict[str, str]]:
+        """The causes in the details of the 409 Status."""
+        return [
             {"reason": "FieldManagerConflict", "message": f"conflict with {manager}", "field": field}
             for field, manager in self.conflicts
         ]
-        return {
-            "kind": "Status",
-            "apiVersion": "v1",
-            "metadata": {},
-            "status": "Failure",
-            "message": str(self),
-            "reason": "Conflict",
-            "details": {"causes": causes},
-            "code": 409,
-        }
 
 
-class ApplyRefused(Exception):  # noqa: N818 - named for what happened
-    """The configuration cannot be applied at all; ``code`` is 400 or, for a schema mismatch, the server's
-    500.
-    """
+class ApplyError(Exception):
+    """The configuration cannot be applied. ``code`` is 400, or 500 if it does not fit the schema."""
 
     def __init__(self, message: str, *, code: int = 400) -> None:
         super().__init__(message)
         self.code = code
 
-    def status(self) -> dict[str, Any]:
-        """The Status."""
-        return {
-            "kind": "Status",
-            "apiVersion": "v1",
-            "metadata": {},
-            "status": "Failure",
-            "message": str(self),
-            "reason": "BadRequest" if self.code == 400 else "",
-            "code": self.code,
-        }
-
 
 def reset_fields(*, status_subresource: bool, subresource: str) -> tuple[str, ...]:
-    """The top-level fields a write through this door does not touch, and so does not own."""
+    """The top-level fields that a write to this subresource does not change, and so does not own."""
     if subresource == "status":
         return ("spec",)
     return ("status",) if status_subresource and not subresource else ()
@@ -150,26 +125,24 @@ def server_side_apply(
     """Apply a configuration.
 
     Args:
-        live: the stored object with its managedFields, None when there is none.
-        applied: the configuration as sent.
-        manager: the field manager's name.
-        force: take over what others own.
+        live: the stored object with its managedFields; None if it does not exist.
+        applied: the configuration of the request.
+        manager: the name of the field manager.
+        force: take over fields of other managers.
         schema: the kind's schema.
         api_version: of the request; the configuration must have the same.
-        subresource: "" or the subresource applied to.
+        subresource: the subresource that is written, or "".
         now: the time for changed entries, RFC 3339 with whole seconds.
-        reset: top-level fields this door does not touch (see :func:`reset_fields`); they are neither merged
-        nor owned.
+        reset: top-level fields that are neither merged nor owned, see :func:`reset_fields`.
 
     Returns:
-        The object to store: merged, managedFields kept, defaults not yet filled in.
+        The merged object with its managedFields, without defaults.
 
     Raises:
-        ApplyConflict: without ``force``, somebody else owns a field with another value.
-        ApplyRefused: managedFields in the configuration, another version, unknown fields, list items
-        without keys.
+        ApplyConflict: without ``force``, another manager owns a field with a different value.
+        ApplyError: the configuration has managedFields, another version, unknown fields, or list items without keys.
     """
-    _refuse_early(applied, api_version)
+    _check_configuration(applied, api_version)
     request = _Request(
         live, applied, Identity(manager, "Apply", "", subresource), schema, api_version, now, tuple(reset)
     )
@@ -194,14 +167,14 @@ def record_update(
     now: str,
     reset: Iterable[str] = (),
 ) -> dict[str, Any]:
-    """The object with its books kept after a create, update or patch.
+    """The object with updated managedFields after a create, update or patch.
 
-    The managedFields sent along count, so that a client may edit them: an empty list, or one empty entry,
-    forgets all; none at all keeps those of ``old``. An object whose managedFields were forgotten stays
-    without until the next apply.
+    A client may change the managedFields in its request. An empty list, or a list with one empty entry, removes all;
+    without the field, those of ``old`` are used. An object whose managedFields were removed has none until the next
+    apply.
 
-    Args and times are those of :func:`server_side_apply`. Never raises for an object that fits its schema;
-    lists that do not (items without keys) leave the books as they were.
+    The arguments are those of :func:`server_side_apply`. If a list does not fit the schema (items without keys), the
+    managedFields do not change.
     """
     body = without_managers(new)
     sent = (new.get("metadata") or {}).get("managedFields")
@@ -246,7 +219,7 @@ def _apply(request: _Request, *, force: bool) -> dict[str, Any]:
     base = {} if live is None else without_managers(live)
     managers = decode_managers(live)
     if live is not None and not managers:
-        managers = _claim_for_the_past(base, root, request.api_version, request.now)
+        managers = _managers_before_first_apply(base, root, request.api_version, request.now)
     former = dict(managers)
     try:
         claimed = without_subtrees(fields_of(wanted, root, strict=not request.schema.is_open), ignored)
@@ -255,10 +228,10 @@ def _apply(request: _Request, *, force: bool) -> dict[str, Any]:
         last = managers.get(me)
         managers[me] = Entry(claimed - UNOWNED, request.api_version, "" if last is None else last.time)
         if last is not None and not last.fields <= claimed:
-            merged = _drop_given_up(merged, last.fields, managers, root)
+            merged = _without_omitted(merged, last.fields, managers, root)
         difference = _without(compare(base, merged, root), ignored)
     except MergeError as error:
-        raise ApplyRefused(_untyped(applied, error), code=500) from error
+        raise ApplyError(_untyped(applied, error), code=500) from error
     _settle(managers, me, difference, force=force)
     fields = {identity: (entry.fields, entry.api_version) for identity, entry in managers.items()}
     before = {identity: (entry.fields, entry.api_version) for identity, entry in former.items()}
@@ -269,8 +242,9 @@ def _apply(request: _Request, *, force: bool) -> dict[str, Any]:
 
 
 def _last_applied(live: Mapping[str, Any] | None, root: Node, api_version: str) -> FieldSet:
-    """The fields that kubectl's client-side apply set and nobody changed since: these it may take over
-    unasked.
+    """The fields that kubectl's client-side apply set and that did not change since.
+
+    Its server-side apply takes them over without ``force``.
     """
     text = ((live or {}).get("metadata") or {}).get("annotations", {}).get(_LAST_APPLIED)
     if live is None or not text:
@@ -286,7 +260,7 @@ def _last_applied(live: Mapping[str, Any] | None, root: Node, api_version: str) 
 
 
 def _with_last_applied(stored: dict[str, Any], applied: Mapping[str, Any]) -> dict[str, Any]:
-    """Kubectl's client-side annotation follows its server-side apply, where there is one."""
+    """Update the annotation of kubectl's client-side apply, if the object has it."""
     annotations = (stored.get("metadata") or {}).get("annotations") or {}
     if _LAST_APPLIED in annotations:
         last = without_managers(applied)
@@ -295,13 +269,13 @@ def _with_last_applied(stored: dict[str, Any], applied: Mapping[str, Any]) -> di
     return stored
 
 
-def _refuse_early(applied: Mapping[str, Any], api_version: str) -> None:
+def _check_configuration(applied: Mapping[str, Any], api_version: str) -> None:
     metadata = applied.get("metadata") or {}
     if metadata.get("managedFields") is not None:
-        raise ApplyRefused("metadata.managedFields must be nil")
+        raise ApplyError("metadata.managedFields must be nil")
     given = applied.get("apiVersion")
     if given != api_version:
-        raise ApplyRefused(
+        raise ApplyError(
             "Incorrect version specified in apply patch. "
             f"Specified patch version: {given}, expected: {api_version}"
         )
@@ -315,8 +289,8 @@ def _untyped(applied: Mapping[str, Any], error: MergeError) -> str:
     return f"failed to create typed patch object ({place}): {error}"
 
 
-def _claim_for_the_past(base: Mapping[str, Any], root: Node, api_version: str, now: str) -> Managers:
-    """Owners for an object that was written while nobody kept books."""
+def _managers_before_first_apply(base: Mapping[str, Any], root: Node, api_version: str, now: str) -> Managers:
+    """The managers of an object without managedFields: one that owns all its fields."""
     try:
         fields = compare({}, base, root).changed - UNOWNED
     except MergeError:
@@ -325,8 +299,8 @@ def _claim_for_the_past(base: Mapping[str, Any], root: Node, api_version: str, n
     return {identity: Entry(fields, api_version, now)} if fields else {}
 
 
-def _drop_given_up(merged: Any, last: FieldSet, managers: Managers, root: Node) -> Any:
-    """The merged object without what was applied last time, is not now, and nobody else owns."""
+def _without_omitted(merged: Any, last: FieldSet, managers: Managers, root: Node) -> Any:
+    """Remove the fields that were applied last time, are not applied now, and that no other manager owns."""
     owned = with_named_parents(frozenset().union(*(entry.fields for entry in managers.values())), root)
     everything = with_named_parents(fields_of(merged, root), root)
     rest = with_named_parents(fields_of(remove(merged, last, root, drop_emptied=True), root), root)
@@ -346,13 +320,13 @@ def _without(difference: Comparison, ignored: tuple[Path, ...]) -> Comparison:
 
 
 def _report_order(path: Path) -> list[tuple[bool, str]]:
-    """At each level first the fields that end there, then those that go deeper."""
+    """A sort key: at each level first the paths that end there, then the longer ones."""
     last = len(path) - 1
     return [(depth < last, element) for depth, element in enumerate(path)]
 
 
 def _settle(managers: Managers, me: Identity | None, difference: Comparison, *, force: bool) -> None:
-    """Take what changed from its other owners, or say who they are."""
+    """Remove changed fields from their other owners, or raise ApplyConflict if that needs ``force``."""
     changed = difference.changed
     conflicts = [
         (path, identity)

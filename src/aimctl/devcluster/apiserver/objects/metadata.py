@@ -1,7 +1,8 @@
-"""Rules for ``metadata`` that hold for every kind.
+"""Validation of ``metadata``, which is the same for every kind.
 
-Contract: :func:`created_errors` and :func:`updated_errors` list what is wrong, as the real server does; they
-change nothing. Sources: Kubernetes' ``apimachinery/pkg/api/validation/objectmeta.go``.
+Contract: :func:`created_errors` and :func:`updated_errors` return the errors of the real server.
+
+Source: Kubernetes' ``apimachinery/pkg/api/validation/objectmeta.go``.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["ANNOTATIONS_LIMIT", "created_errors", "shape_errors", "updated_errors"]
 
 ANNOTATIONS_LIMIT = 256 * 1024
-"""Bytes of all keys and values together (``TotalAnnotationSizeLimitB``)."""
+"""Total bytes of all keys and values (``TotalAnnotationSizeLimitB``)."""
 
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
@@ -55,7 +56,7 @@ _GO_KINDS = {str: "string", bool: "bool", int: "number", float: "number", dict: 
 
 
 def shape_errors(metadata: Any) -> str:
-    """Why metadata cannot even be decoded, in the server's words; "" when it can."""
+    """The server's message if metadata cannot be decoded, else ""."""
     if not isinstance(metadata, dict):
         return f"json: cannot unmarshal {_go(metadata)} into Go struct field .metadata of type v1.ObjectMeta"
     for name, (type_, shown) in _SHAPES.items():
@@ -94,15 +95,15 @@ def _go(value: Any) -> str:
 def created_errors(
     metadata: Mapping[str, Any], *, rule: NameRule, namespaced: bool, custom: bool = False
 ) -> list[FieldError]:
-    """What is wrong with a new object's metadata, whose name has been generated already.
+    """The errors in the metadata of a new object, after its name was generated.
 
-    Finalizers of built-in kinds must have a domain, those of custom kinds only should.
+    Finalizers of built-in kinds must have a domain; those of custom kinds need not.
     """
     check = _RULES[rule]
     errors: list[FieldError] = []
     prefix = metadata.get("generateName") or ""
     if prefix:
-        # a trailing dash becomes legal with the generated characters behind it
+        # A trailing dash is valid, because generated characters follow it.
         masked = prefix[:-1] + "a" if len(prefix) > 1 and prefix.endswith("-") and rule != "path" else prefix
         errors += [_invalid("metadata.generateName", prefix, text) for text in check(masked)]
     name = metadata.get("name") or ""
@@ -125,7 +126,7 @@ def created_errors(
 
 
 def updated_errors(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[FieldError]:
-    """What is wrong with a changed object's metadata, given the one it replaces."""
+    """The errors in the metadata of a changed object."""
     errors: list[FieldError] = []
     if old.get("deletionTimestamp"):
         extra = sorted(set(new.get("finalizers") or ()) - set(old.get("finalizers") or ()))

@@ -1,8 +1,7 @@
-"""What names and label values are legal, and the sentences that say so.
+"""Validation of names, label keys and label values.
 
-The rules and texts are those of Kubernetes' ``apimachinery/pkg/util/validation``.
-
-Contract: each function returns what is wrong, in order, as texts; nothing wrong is an empty list.
+Contract: each function returns the error messages, in order. Rules and messages are those of Kubernetes'
+``apimachinery/pkg/util/validation``.
 """
 
 from __future__ import annotations
@@ -79,7 +78,7 @@ _LABEL1035_TEXT = _text(
 def _check(value: str, limit: int, pattern: re.Pattern[str], text: str) -> list[str]:
     errors = []
     if len(value) > limit:
-        # the server counts bytes since 1.33, and says so
+        # The server counts bytes since 1.33.
         errors.append(f"must be no more than {limit} bytes")
     if not pattern.fullmatch(value):
         errors.append(text)
@@ -87,34 +86,34 @@ def _check(value: str, limit: int, pattern: re.Pattern[str], text: str) -> list[
 
 
 def label_errors(value: str) -> list[str]:
-    """RFC 1123 label, at most 63 long: namespaces."""
+    """Errors of an RFC 1123 label of at most 63 characters, such as a namespace."""
     return _check(value, 63, _label, _LABEL_TEXT)
 
 
 def label1035_errors(value: str) -> list[str]:
-    """RFC 1035 label, at most 63 long: services."""
+    """Errors of an RFC 1035 label of at most 63 characters, such as a service."""
     return _check(value, 63, _label1035, _LABEL1035_TEXT)
 
 
 def subdomain_errors(value: str) -> list[str]:
-    """RFC 1123 subdomain, at most 253 long: nearly everything."""
+    """Errors of an RFC 1123 subdomain of at most 253 characters, which most names are."""
     return _check(value, 253, _subdomain, _SUBDOMAIN_TEXT)
 
 
 def label_value_errors(value: str) -> list[str]:
-    """A label's value, at most 63 long."""
+    """Errors of a label value of at most 63 characters."""
     return _check(value, 63, _value, LABEL_TEXT)
 
 
 def path_segment_errors(value: str) -> list[str]:
-    """Anything that fits between two slashes of a URL: RBAC kinds."""
+    """Errors of a path segment of a URL, which names of RBAC kinds are."""
     if value in (".", ".."):
         return [f"may not be '{value}'"]
     return [f"may not contain '{mark}'" for mark in ("/", "%") if mark in value]
 
 
 def qualified_name_errors(value: str) -> list[str]:
-    """A label's key: an optional subdomain with a slash, then a name of at most 63."""
+    """Errors of a label key: an optional subdomain and slash, then a name of at most 63 characters."""
     parts = value.split("/")
     errors: list[str] = []
     if len(parts) > 2:

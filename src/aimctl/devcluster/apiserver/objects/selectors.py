@@ -1,9 +1,8 @@
 """Label and field selectors.
 
-Contract: :func:`parse_labels` and :func:`parse_fields` read the ``labelSelector`` and ``fieldSelector`` query
-parameters with Kubernetes' grammar and meaning: ``!=`` and ``notin`` also match where the label is missing.
-
-Errors are :class:`SelectorError` with the text the real server gives where it is known.
+Contract: :func:`parse_labels` and :func:`parse_fields` parse the query parameters ``labelSelector`` and
+``fieldSelector`` with the grammar and semantics of Kubernetes: ``!=`` and ``notin`` also match a missing label.
+Errors are :class:`SelectorError`, with the message of the real server where it is known.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ __all__ = [
 
 
 class SelectorError(ValueError):
-    """The selector cannot be read, or names a field that the kind does not offer."""
+    """The selector cannot be parsed, or has a field that the kind does not support."""
 
 
 @final
@@ -61,7 +60,7 @@ class _Requirement:
 @final
 @dataclass(frozen=True, slots=True)
 class LabelSelector:
-    """All requirements must hold; none means everything matches."""
+    """Matches if all requirements are met; without requirements it matches everything."""
 
     requirements: tuple[_Requirement, ...] = ()
 
@@ -73,7 +72,7 @@ class LabelSelector:
 @final
 @dataclass(frozen=True, slots=True)
 class FieldSelector:
-    """Terms of (field, value, equal?); all must hold."""
+    """Matches if all terms are true. A term is a field, a value, and whether they must be equal."""
 
     terms: tuple[tuple[str, str, bool], ...] = ()
 
@@ -90,22 +89,22 @@ class FieldSelector:
                 return False
         return True
 
-    def exactly(self, path: str) -> str | None:
-        """The value the field must have, if one term says so."""
+    def required_value(self, path: str) -> str | None:
+        """The value that a term requires for the field, or None."""
         return next((value for own, value, equal in self.terms if own == path and equal), None)
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Selectors:
-    """Both together, as one request gives them."""
+    """The label and field selector of a request."""
 
     labels: LabelSelector = LabelSelector()
     fields: FieldSelector = FieldSelector()
 
     @property
     def everything(self) -> bool:
-        """Whether nothing is filtered out."""
+        """Whether every object is selected."""
         return not self.labels.requirements and not self.fields.terms
 
     def matches(self, record: Record) -> bool:
@@ -124,10 +123,10 @@ _OPERATORS = "'in', 'notin', '=', '==', '!=', 'gt', 'lt'"
 
 
 def parse_labels(text: str) -> LabelSelector:
-    """Read a label selector: ``a=b,c!=d,e in (f,g),h notin (i),j,!k,l>1``.
+    """Parse a label selector: ``a=b,c!=d,e in (f,g),h notin (i),j,!k,l>1``.
 
     Raises:
-        SelectorError: it cannot be read.
+        SelectorError: it cannot be parsed.
     """
     if not text.strip():
         return LabelSelector()
@@ -230,15 +229,14 @@ _SPLIT = re.compile(r"(?:[^\\,]|\\.)+")
 
 
 def parse_fields(text: str, known: Collection[str]) -> FieldSelector:
-    r"""Read a field selector: ``metadata.name=a,status.phase!=Failed``; ``\,`` and ``\=`` stand for
-    themselves.
+    r"""Parse a field selector: ``metadata.name=a,status.phase!=Failed``, with the escapes ``\,`` and ``\=``.
 
     Args:
         text: the selector.
-        known: the fields this kind offers besides ``metadata.name`` and ``metadata.namespace``.
+        known: the fields of this kind in addition to ``metadata.name`` and ``metadata.namespace``.
 
     Raises:
-        SelectorError: it cannot be read, or a field is not offered.
+        SelectorError: it cannot be parsed, or a field is not supported.
     """
     terms = []
     for part in _SPLIT.findall(text):

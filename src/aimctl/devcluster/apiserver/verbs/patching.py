@@ -1,8 +1,8 @@
-"""PATCH: the four media types, each onto the object as it is now.
+"""The four types of patches, applied to the current object.
 
-Contract: a patch is worked out and written between two awaits, so it never meets a conflict unless it names a
-resourceVersion itself. Server-side apply creates what is not there; the others answer 404.
-Which types a kind takes, and every error's text, follow the real server.
+Contract: a patch is computed and written between two awaits, so it conflicts only if it has a resourceVersion.
+Server-side apply creates a missing object; the others answer 404. The accepted types and the error messages are those
+of the real server.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from aimctl.devcluster.apiserver.apply.patches import (
 )
 from aimctl.devcluster.apiserver.apply.server_side import (
     ApplyConflict,
-    ApplyRefused,
+    ApplyError,
     reset_fields,
     server_side_apply,
 )
@@ -46,7 +46,7 @@ _MAX_OPERATIONS = 10_000
 
 
 def decode_yaml(body: bytes) -> Any:
-    """YAML (or JSON) to JSON values. Raises StatusError 400."""
+    """Decode YAML or JSON to JSON values. Raises StatusError 400."""
     import yaml
 
     try:
@@ -57,7 +57,7 @@ def decode_yaml(body: bytes) -> Any:
 
 @functools.cache
 def _loader() -> Any:
-    """A safe loader that leaves dates alone: JSON has none."""
+    """A safe loader that keeps dates as strings."""
     import yaml
 
     base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -70,7 +70,7 @@ def _loader() -> Any:
 
 @final
 class Patcher:
-    """Carries patches out through a :class:`Writer`."""
+    """Applies patches and writes the result with a :class:`Writer`."""
 
     def __init__(self, writer: Writer, *, clock: Clock) -> None:
         self._writer = writer
@@ -107,7 +107,7 @@ class Patcher:
             if media == JSON_PATCH:
                 return _json_patched(old, patch)
             if not isinstance(patch, dict):
-                raise statuses.bad_request("error decoding patch: the patch is no object")
+                raise statuses.bad_request("error decoding patch: the patch is not an object")
             patched = merge_patch(old, patch) if media == MERGE_PATCH else strategic_merge_patch(old, patch)
         except PatchTestFailed as error:
             raise statuses.unprocessable() from error
@@ -122,11 +122,11 @@ class Patcher:
         kind, name = target.kind, target.name
         applied = decode_yaml(body)
         if not isinstance(applied, dict):
-            raise statuses.bad_request("error decoding YAML: the configuration is no object")
+            raise statuses.bad_request("error decoding YAML: the configuration is not an object")
         self._check_type(kind, applied)
         metadata = applied.setdefault("metadata", {})
         if not isinstance(metadata, dict):
-            raise statuses.bad_request("error decoding YAML: metadata is no object")
+            raise statuses.bad_request("error decoding YAML: metadata is not an object")
         metadata.setdefault("name", name)
         if kind.resource.namespaced:
             metadata.setdefault("namespace", target.namespace)
@@ -144,8 +144,12 @@ class Patcher:
                     status_subresource=kind.status_subresource, subresource=target.subresource
                 ),
             )
-        except (ApplyConflict, ApplyRefused) as error:
-            raise statuses.StatusError(error.status()) from error
+        except ApplyConflict as conflict:
+            details = {"causes": conflict.causes()}
+            raise statuses.status(409, "Conflict", str(conflict), details) from conflict
+        except ApplyError as error:
+            reason = "BadRequest" if error.code == 400 else ""
+            raise statuses.status(error.code, reason, str(error)) from error
         if record is not None:
             return self._replace(target, record, merged, options, applied=True)
         check_patched(kind, merged, target.namespace, name)
@@ -195,6 +199,6 @@ def _json_patched(old: dict[str, Any], patch: Any) -> dict[str, Any]:
 
 
 def manager_required() -> statuses.StatusError:
-    """422: apply without a field manager."""
+    """The 422 for an apply without a field manager."""
     error = FieldError("FieldValueRequired", "fieldManager", OMITTED, "is required for apply patch")
     return statuses.invalid("meta.k8s.io", "PatchOptions", "", [error])

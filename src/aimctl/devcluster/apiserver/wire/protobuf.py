@@ -1,12 +1,12 @@
-"""Reading Kubernetes' protobuf: kubectl's typed commands send nothing else.
+"""Decoding of Kubernetes' protobuf, which kubectl's typed commands send.
 
-Contract: :func:`decode_object` turns a body of type ``application/vnd.kubernetes.protobuf`` into the dict
-its JSON would be. Answers are never protobuf: every client that sends it also accepts JSON.
+Contract: :func:`decode_object` decodes a body of type ``application/vnd.kubernetes.protobuf`` to the dict of its JSON
+form. Responses are never protobuf: every client that sends it also accepts JSON.
 
-Protobuf does not tell "zero" from "not given" where Go's types do. Empty texts, zeros and falses are taken
-as not given, except fields whose zero means something (:data:`_MEANT`).
+In protobuf, zero values cannot be distinguished from absent ones. Empty strings, zeros and false are decoded as absent,
+except in pointer fields whose zero has a meaning (:data:`_ZERO_MATTERS`).
 
-Field numbers: ``protobuf_types.json``, written by ``hack/protobuf_types.py``.
+The field numbers are in ``protobuf_types.json``, which ``hack/protobuf_types.py`` generates.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ _INLINE = frozenset(
         "volumeSource",
     }
 )
-"""Embedded structs: messages on the wire, part of their parent in JSON."""
-_MEANT = frozenset(
+"""Embedded structs, which are messages on the wire and part of their parent in JSON."""
+_ZERO_MATTERS = frozenset(
     {
         "activeDeadlineSeconds",
         "automountServiceAccountToken",
@@ -57,12 +57,12 @@ _MEANT = frozenset(
         "ttlSecondsAfterFinished",
     }
 )
-"""Pointer fields whose zero is a choice."""
+"""Pointer fields in which zero differs from absent."""
 _MESSAGES_OF_ALL_GROUPS = {"DeleteOptions": "meta.v1.DeleteOptions"}
 
 
 class ProtobufError(ValueError):
-    """The bytes are not the message they should be."""
+    """The bytes are not a valid message."""
 
 
 class _Field(NamedTuple):
@@ -85,10 +85,10 @@ def _field(line: str) -> tuple[int, _Field]:
 
 
 def decode_object(body: bytes) -> dict[str, Any]:
-    """Read one object.
+    """Decode one object.
 
     Raises:
-        ProtobufError: not that format, a kind nobody told us of, or broken bytes.
+        ProtobufError: another format, an unknown kind, or invalid bytes.
     """
     if not body.startswith(_MAGIC):
         raise ProtobufError(
@@ -115,7 +115,7 @@ def _message_name(api_version: str, kind: str) -> str:
 
 
 def _wire(data: bytes) -> list[tuple[int, Any]]:
-    """Numbers and raw values: int for varints and floats' bits, bytes for the rest."""
+    """Field numbers and raw values: int for varints, bytes for all others."""
     found: list[tuple[int, Any]] = []
     at = 0
     while at < len(data):
@@ -169,7 +169,7 @@ def _message(data: bytes, name: str) -> dict[str, Any]:
             result.setdefault(field.name, []).append(value)
         elif field.name in _INLINE and isinstance(value, dict):
             result.update(value)
-        elif value is not None and (field.name in _MEANT or value not in ("", 0, False)):
+        elif value is not None and (field.name in _ZERO_MATTERS or value not in ("", 0, False)):
             result[field.name] = value
     return result
 
@@ -191,7 +191,7 @@ def _value(raw: Any, kind: str) -> Any:
 
 
 def _special(raw: bytes, kind: str) -> Any:
-    """Messages that JSON shows as something simpler."""
+    """Decode a message whose JSON form is not an object."""
     if kind not in _SIMPLE:
         return _message(raw, kind)
     parts = dict(_wire(raw))

@@ -1,10 +1,8 @@
-"""From stored bytes to answers: in the version asked for, as object, metadata only, or table.
+"""The bodies of responses: objects in the requested version, their metadata, or tables.
 
-Contract: a :class:`Renderer` is made for one request. Whole objects at the stored version are answered with
-the bytes they are stored as; only tables, conversions and YAML decode anything.
-
-As on the real server, items of built-in kinds' lists carry no ``apiVersion`` and ``kind``, those of custom
-kinds do.
+Contract: a :class:`Renderer` serves one request. Objects at the stored version are returned as the stored bytes; only
+tables, conversions and YAML decode them. As on the real server, list items of built-in kinds have no ``apiVersion`` and
+``kind``, those of custom kinds have them.
 """
 
 from __future__ import annotations
@@ -36,7 +34,7 @@ _metadata_only = msgspec.json.Decoder(_MetadataOnly)
 
 @final
 class Page(msgspec.Struct, frozen=True):
-    """What one list request found. ``remaining`` is None where the server does not say."""
+    """The result of a list request. ``remaining`` is None if it is not known."""
 
     records: Sequence[Record]
     version: int
@@ -55,7 +53,7 @@ class Page(msgspec.Struct, frozen=True):
 
 
 def encode(value: Any, *, yaml: bool = False) -> bytes:
-    """A document as JSON, or YAML."""
+    """Encode a document as JSON or YAML."""
     if yaml:
         import yaml as library
 
@@ -65,13 +63,13 @@ def encode(value: Any, *, yaml: bool = False) -> bytes:
 
 @final
 class Renderer:
-    """Renders one kind for one request.
+    """Renders objects of one kind for one request.
 
     Args:
-        kind: at the version asked for.
-        form: what ``Accept`` negotiated.
-        include: what table rows carry of their object.
-        now: for the ages in tables.
+        kind: the kind at the requested version.
+        form: the negotiated form.
+        include: what table rows contain of their object.
+        now: the current time, for the ages in tables.
     """
 
     def __init__(
@@ -87,21 +85,19 @@ class Renderer:
         self._head = b'{"apiVersion":"%b","kind":"%b",' % (self._api, resource.kind.encode())
 
     def body(self, record: Record) -> bytes:
-        """The answer to a get."""
+        """The response to a get."""
         if self._form.shape == "table":
             return self._table([record], {"resourceVersion": str(record.version)})
         raw = self._metadata(record) if self._form.shape == "metadata" else self.raw(record)
         return encode(msgspec.json.decode(raw), yaml=True) if self._form.yaml else raw
 
     def document(self, obj: dict[str, Any]) -> bytes:
-        """The answer that is an object which is not stored (dry run, or just deleted), at the stored
-        version.
-        """
+        """The response with an object at the stored version that is not stored (dry run, or just deleted)."""
         version = int(obj["metadata"].get("resourceVersion") or 0)
         return self.body(Record(obj, encode_object(obj), version))
 
     def list(self, page: Page) -> bytes:
-        """The answer to a list."""
+        """The response to a list."""
         if self._form.shape == "table":
             return self._table(page.records, page.metadata)
         if self._form.shape == "metadata":
@@ -129,7 +125,7 @@ class Renderer:
         return b'{"type":"%b","object":%b}\n' % (type_.encode(), raw)
 
     def bookmark(self, version: int, *, initial_events_end: bool = False) -> bytes:
-        """A bookmark line: only the resourceVersion means anything."""
+        """A bookmark line of a watch."""
         resource = self._kind.resource
         metadata: dict[str, Any] = {"resourceVersion": str(version), "creationTimestamp": None}
         if initial_events_end:
@@ -141,7 +137,7 @@ class Renderer:
         return encode({"type": "BOOKMARK", "object": {**head, "metadata": metadata}}) + b"\n"
 
     def raw(self, record: Record) -> bytes:
-        """The whole object as JSON at the version asked for."""
+        """The object as JSON in the requested version."""
         raw = record.raw
         if self._kind.rules.convert_out is not None:
             return encode(self._kind.rules.convert_out(record.object()))

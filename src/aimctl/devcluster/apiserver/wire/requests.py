@@ -1,10 +1,10 @@
-"""What a request asks for: URL, query and Accept header, read once.
+"""The parsed form of a request: URL, query and Accept header.
 
 Contract:
-    * :func:`parse_request` says verb, group, version, namespace, resource, subresource and name, by the
-      URL's words alone, as the API server's RequestInfo does. It looks nothing up.
-    * :class:`Query` reads parameters, with the real server's complaint about a value it cannot use.
-    * :func:`negotiate` picks the form of the answer from ``Accept``.
+    * :func:`parse_request` derives verb, group, version, namespace, resource, subresource and name from the method and
+      the URL only, as the API server's RequestInfo does.
+    * :class:`Query` parses query parameters, with the error messages of the real server.
+    * :func:`negotiate` selects the form of the response by the Accept header.
 """
 
 from __future__ import annotations
@@ -32,8 +32,7 @@ __all__ = [
 ]
 
 MEDIA_TYPES = ("application/json", "application/yaml")
-"""Media types of answers. The real server also speaks protobuf, which clients ask for with JSON as second
-choice."""
+"""Media types of responses. The real server also has protobuf; clients that prefer it accept JSON too."""
 
 _VERBS = {
     "POST": "create",
@@ -48,10 +47,9 @@ _VERBS = {
 @final
 @dataclass(frozen=True, slots=True)
 class RequestInfo:
-    """One request, by its URL.
+    """What a request refers to, by its method and URL.
 
-    ``verb`` is the RBAC verb for resources, else the lower-case method. For paths that are no resource,
-    ``resource`` is empty.
+    ``verb`` is the RBAC verb for a resource, else the method in lower case. ``resource`` is empty for other paths.
     """
 
     verb: str
@@ -66,7 +64,7 @@ class RequestInfo:
 
 @final
 class Query:
-    """The query parameters; the first of a name counts."""
+    """The query parameters. Of several with the same name, the first is used."""
 
     __slots__ = ("_pairs", "_values")
 
@@ -77,11 +75,11 @@ class Query:
             self._values.setdefault(name, value)
 
     def text(self, name: str, default: str = "") -> str:
-        """The value; the default when it is missing."""
+        """The value, or the default if it is missing."""
         return self._values.get(name, default)
 
     def all(self, name: str) -> list[str]:
-        """Every value of the name."""
+        """All values of the name."""
         return [value for own, value in self._pairs if own == name]
 
     def __contains__(self, name: str) -> bool:
@@ -93,7 +91,7 @@ class Query:
         return value is not None and value.lower() not in ("0", "false")
 
     def number(self, name: str) -> int | None:
-        """A whole number; None when it is missing or empty. Raises StatusError 400."""
+        """An integer; None if it is missing or empty. Raises StatusError 400."""
         value = self._values.get(name)
         if not value:
             return None
@@ -105,7 +103,7 @@ class Query:
 
 
 def parse_request(request: HttpRequest, query: Query) -> RequestInfo:
-    """Read method and path."""
+    """Parse method and path."""
     method = request.method
     parts = [part for part in request.path.split("/") if part]
     other = RequestInfo(method.lower(), request.path)
@@ -120,7 +118,7 @@ def parse_request(request: HttpRequest, query: Query) -> RequestInfo:
         namespace = rest[1]
         if len(rest) > 2 and rest[2] not in ("status", "finalize"):
             rest = rest[2:]
-        # the namespace itself: RBAC sees it inside itself
+        # The namespace itself: for RBAC, it is in its own namespace.
     resource = rest[0]
     name = rest[1] if len(rest) > 1 else ""
     subresource = "/".join(rest[2:])
@@ -133,7 +131,7 @@ def parse_request(request: HttpRequest, query: Query) -> RequestInfo:
 
 
 def header(headers: Mapping[str, str], name: str) -> str:
-    """A header's value whatever the case of its name; "" when missing."""
+    """A header's value, or "". The case of the name is ignored."""
     value = headers.get(name)
     if value is None:
         lower = name.lower()
@@ -142,18 +140,18 @@ def header(headers: Mapping[str, str], name: str) -> str:
 
 
 def media_type(value: str) -> str:
-    """The media type of a Content-Type header, without parameters, lower case."""
+    """The media type in a Content-Type header, in lower case and without parameters."""
     return value.partition(";")[0].strip().lower()
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How to answer.
+    """The form of a response.
 
     Attributes:
-        shape: the object itself, a Table, only metadata, or an aggregated discovery document.
-        version: of the shape's group (``v1``, ``v1beta1``, ``v2``, ``v2beta1``).
+        shape: the object itself, a Table, only its metadata, or an aggregated discovery document.
+        version: version of the shape's group (``v1``, ``v1beta1``, ``v2``, ``v2beta1``).
         yaml: YAML instead of JSON.
     """
 
@@ -163,7 +161,7 @@ class Form:
 
     @property
     def content_type(self) -> str:
-        """The answer's Content-Type."""
+        """The Content-Type of the response."""
         base = "application/yaml" if self.yaml else "application/json"
         if self.shape == "discovery":
             return f"{base};g=apidiscovery.k8s.io;v={self.version};as=APIGroupDiscoveryList"
@@ -185,10 +183,10 @@ _DISCOVERY: dict[tuple[str, str, str], Form] = {
 
 
 def negotiate(accept: str, *, discovery: bool = False) -> Form:
-    """The first acceptable form; quality values are ignored beyond the order, which clients keep.
+    """The first form in an Accept header that is supported. Quality values are ignored, only the order counts.
 
     Raises:
-        StatusError: 406, nothing acceptable is among them.
+        StatusError: 406, no form is supported.
     """
     if not accept.strip():
         return Form()

@@ -1,7 +1,7 @@
-"""Answers that are errors: ``metav1.Status`` in the API server's words.
+"""Error responses: ``metav1.Status`` as the API server returns them.
 
-Contract: every function makes a :class:`StatusError` to be raised; the server answers with its body and code.
-Codes, reasons and sentences follow Kubernetes' ``apimachinery/pkg/api/errors``.
+Contract: each function returns a :class:`StatusError` to be raised. Codes, reasons and messages are those of
+Kubernetes' ``apimachinery/pkg/api/errors``.
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ __all__ = [
     "success",
     "too_large",
     "too_large_version",
-    "too_many_requests",
     "unauthorized",
     "unprocessable",
     "unreadable_version",
@@ -41,12 +40,12 @@ __all__ = [
 ]
 
 MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
-"""The sentence of optimistic concurrency."""
+"""The message for a resourceVersion that is not current."""
 
 
 @final
 class StatusError(Exception):
-    """A request ends with this Status. ``headers`` go with the answer."""
+    """The request fails with this Status. ``headers`` are those of the response."""
 
     def __init__(self, body: dict[str, Any], headers: Mapping[str, str] | None = None) -> None:
         super().__init__(body.get("message", ""))
@@ -60,14 +59,14 @@ class StatusError(Exception):
 
     @property
     def reason(self) -> str:
-        """The Status's reason; may be empty."""
+        """The reason of the Status; may be empty."""
         return str(self.body.get("reason", ""))
 
 
 def status(
     code: int, reason: str, message: str, details: Mapping[str, Any] | None = None, **list_meta: str
 ) -> StatusError:
-    """Any failure. ``list_meta`` goes into the Status's metadata."""
+    """A failure. ``list_meta`` is the metadata of the Status."""
     body: dict[str, Any] = {
         "kind": "Status",
         "apiVersion": "v1",
@@ -84,7 +83,7 @@ def status(
 
 
 def success(resource: Resource[Any], name: str, uid: str = "") -> dict[str, Any]:
-    """The Status of a deletion that is done."""
+    """The Status of a successful deletion."""
     details = {"name": name, "group": resource.group, "kind": resource.plural, "uid": uid}
     return {
         "kind": "Status",
@@ -100,24 +99,24 @@ def _details(resource: Resource[Any], name: str, **more: Any) -> dict[str, Any]:
 
 
 def not_found(resource: Resource[Any], name: str) -> StatusError:
-    """404: no such object."""
+    """404: the object does not exist."""
     text = f"{resource.group_resource} {go_quote(name)} not found"
     return status(404, "NotFound", text, _details(resource, name))
 
 
 def path_not_found() -> StatusError:
-    """404: no such URL, which is how a kind that is not served looks."""
+    """404: the URL does not exist, for example because the kind is not served."""
     return status(404, "NotFound", "the server could not find the requested resource", {})
 
 
 def already_exists(resource: Resource[Any], name: str) -> StatusError:
-    """409: a create met an object of that name."""
+    """409: an object with this name exists."""
     text = f"{resource.group_resource} {go_quote(name)} already exists"
     return status(409, "AlreadyExists", text, _details(resource, name))
 
 
 def conflict(resource: Resource[Any], name: str, why: str = MODIFIED) -> StatusError:
-    """409: somebody wrote in between, or a precondition fails."""
+    """409: the object was modified, or a precondition is not met."""
     text = f"Operation cannot be fulfilled on {resource.group_resource} {go_quote(name)}: {why}"
     return status(409, "Conflict", text, _details(resource, name))
 
@@ -135,7 +134,7 @@ def unauthorized() -> StatusError:
 def forbidden(
     resource: Resource[Any], name: str, why: str, causes: Iterable[Mapping[str, Any]] = ()
 ) -> StatusError:
-    """403 about a resource: by authorization or by admission."""
+    """403 for a resource, from authorization or admission."""
     subject = f"{resource.group_resource} {go_quote(name)}" if name else resource.group_resource
     return status(
         403, "Forbidden", f"{subject} is forbidden: {why}", _details(resource, name, causes=list(causes))
@@ -171,30 +170,30 @@ def unsupported_media_type(accepted: Sequence[str]) -> StatusError:
 
 
 def invalid(group: str, kind: str, name: str, errors: Sequence[FieldError]) -> StatusError:
-    """422 with one cause for each wrong field."""
+    """422 with one cause for each error."""
     body = invalid_status(kind, group, name, errors)
     body["details"] = {key: value for key, value in body["details"].items() if value}
     return StatusError(body)
 
 
 def unprocessable() -> StatusError:
-    """422 without fields: a JSON patch that does not fit the object."""
+    """422 without causes: a JSON patch that cannot be applied to the object."""
     return status(422, "Invalid", "the server rejected our request due to an error in our request", {})
 
 
 def unreadable_version(text: str) -> StatusError:
-    """500, as the real server answers a resourceVersion that is no number."""
+    """500: a resourceVersion that is not a number, as on the real server."""
     why = f"strconv.ParseUint: parsing {go_quote(text)}: invalid syntax"
     return status(500, "", f"resourceVersion: Invalid value: {go_quote(text)}: {why}")
 
 
 def expired(message: str, **list_meta: str) -> StatusError:
-    """410: history does not reach back that far."""
+    """410: the resourceVersion is older than the history."""
     return status(410, "Expired", message, None, **list_meta)
 
 
 def too_large_version(asked: int, current: int) -> StatusError:
-    """504: a resourceVersion from the future."""
+    """504: a resourceVersion that is newer than the current one."""
     return status(
         504,
         "Timeout",
@@ -204,13 +203,6 @@ def too_large_version(asked: int, current: int) -> StatusError:
             "retryAfterSeconds": 1,
         },
     )
-
-
-def too_many_requests(message: str, seconds: int) -> StatusError:
-    """429 with Retry-After."""
-    found = status(429, "TooManyRequests", message, {"retryAfterSeconds": seconds})
-    found.headers["Retry-After"] = str(seconds)
-    return found
 
 
 def internal_error(message: str) -> StatusError:
