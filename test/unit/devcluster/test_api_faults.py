@@ -69,7 +69,7 @@ async def test_delay_and_refusal() -> None:
 @virtual_time
 async def test_an_answer_that_never_comes_ends_in_the_transports_time_out() -> None:
     api = Api()
-    with api.faults.active(Silence()), pytest.raises(ConnectionFailed, match="no answer in time"):
+    with api.faults.active(Silence()), pytest.raises(ConnectionFailed, match="no response in time"):
         await api("GET", CONFIG_MAPS)
     assert asyncio.get_running_loop().time() == 30
 

@@ -1,7 +1,7 @@
-"""The verbs: from a request and its kind to an answer.
+"""Handles requests for stored kinds.
 
-Contract: :class:`Handlers` knows HTTP and nothing else does below it: query and body become options and
-objects, results become :class:`ApiResponse`. Everything but the reading of streams is synchronous.
+Contract: query and body are parsed to options and objects, the verb is called, and its result becomes an
+:class:`ApiResponse`. The verbs know nothing of HTTP. Everything except the reading of streams is synchronous.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, final
 
 import msgspec
 
+from aimctl.devcluster.apiserver.apply.patches import merge_patch
 from aimctl.devcluster.apiserver.objects.selectors import FieldSelector
 from aimctl.devcluster.apiserver.schema.errors import FieldError
 from aimctl.devcluster.apiserver.verbs.deletion import parse_delete_options
@@ -48,12 +49,15 @@ _TEXT = {"Content-Type": "text/plain"}
 _VALIDATIONS = ("Ignore", "Strict", "Warn")
 _INCLUDES = ("", "None", "Metadata", "Object")
 _MAX_MANAGER = 128
+_CREATED = json_response(
+    201, {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+)
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """One request on its way."""
+    """The parameters of a request. ``stale`` is the resourceVersion that reads show, or None."""
 
     request: HttpRequest
     kind: ServedKind
@@ -77,7 +81,7 @@ class _Call:
 @final
 @dataclass(slots=True)
 class Handlers:
-    """Answers requests about stored kinds."""
+    """Handles requests for stored kinds."""
 
     storage: Storage
     writer: Writer
@@ -91,7 +95,7 @@ class Handlers:
     def answer(
         self, request: HttpRequest, kind: ServedKind, info: RequestInfo, query: Query, stale: int | None
     ) -> ApiResponse:
-        """Answer; ``stale`` makes reads show that resourceVersion. Raises StatusError."""
+        """Handle a request. With ``stale``, reads return the state at that resourceVersion. Raises StatusError."""
         call = _Call(request, kind, info, query, stale)
         if info.subresource and info.subresource != "status":
             return self._subresource(call)
@@ -182,7 +186,7 @@ class Handlers:
     # -- writing
 
     def _options(self, call: _Call, kind: str, *, apply: bool = False) -> WriteOptions:
-        """The write options of the query. ``kind`` names their type in complaints."""
+        """Parse the write options. ``kind`` is the name of their type in error messages."""
         query = call.query
         errors = []
         manager = query.text("fieldManager")
@@ -213,7 +217,7 @@ class Handlers:
         )
 
     def decoded(self, request: HttpRequest) -> dict[str, Any]:
-        """The body as an object. Raises StatusError 400, 415."""
+        """Decode the body to an object. Raises StatusError 400, 415."""
         media = media_type(header(request.headers, "Content-Type")) or MEDIA_TYPES[0]
         body = request.body or b""
         if media == protobuf.MEDIA_TYPE:
@@ -297,7 +301,7 @@ class Handlers:
     # -- subresources
 
     def _no_subresource(self, call: _Call) -> StatusError:
-        """Custom kinds say it as if the object were not there."""
+        """The 404 for a subresource that is not served. For custom kinds it is that of a missing object."""
         if call.kind.custom and call.info.subresource in ("status", "scale"):
             return statuses.not_found(call.kind.resource, call.info.name)
         return statuses.path_not_found()
@@ -329,21 +333,19 @@ class Handlers:
     def _bind(self, call: _Call) -> ApiResponse:
         options = self._options(call, "CreateOptions")
         self.subresources.bind(call.target, self._record(call), self.decoded(call.request), options)
-        body = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
-        return json_response(201, body)
+        return _CREATED
 
     def _token(self, call: _Call) -> ApiResponse:
         self._record(call)
         return json_response(201, self.subresources.token(call.target, self.decoded(call.request)))
 
     def _evict(self, call: _Call) -> ApiResponse:
-        """A delete: there are no disruption budgets here."""
+        """Delete the pod, because disruption budgets are not implemented."""
         body = self.decoded(call.request)
         options = parse_delete_options(call.query, body.get("deleteOptions") or {})
         record = self._record(call)
         self.deletion.delete(call.kind, self.writer.collection(call.kind), record, options)
-        answer = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
-        return json_response(201, answer)
+        return _CREATED
 
     def _get_scale(self, call: _Call) -> ApiResponse:
         obj = self.writer.stored_form(call.kind, self._record(call))
@@ -353,8 +355,6 @@ class Handlers:
         return self._scale(call, self.decoded(call.request))
 
     def _patch_scale(self, call: _Call) -> ApiResponse:
-        from aimctl.devcluster.apiserver.apply.patches import merge_patch
-
         patch = msgspec.json.decode(call.request.body or b"{}")
         media = media_type(header(call.request.headers, "Content-Type"))
         if media not in ("application/merge-patch+json", "application/strategic-merge-patch+json"):

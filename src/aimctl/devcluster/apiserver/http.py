@@ -1,13 +1,12 @@
-"""The server behind a socket: plain HTTP for kubectl and other programs.
+"""The API server over HTTP, for kubectl and other programs.
 
 Contract:
-    * :meth:`HttpFront.serve` listens, :meth:`HttpFront.aclose` ends: it stops listening, ends the streams
-      cleanly and waits for them. Binding to anything but loopback is the caller's decision; there is no TLS
-      here.
-    * Streams go out in chunks as they come, and end with a proper end of body. A client that leaves cancels
-      its stream at once.
+    * :meth:`HttpFront.serve` starts to listen. :meth:`HttpFront.aclose` stops, ends the streams cleanly and waits for
+      them. There is no TLS, so it is up to the caller to bind to other addresses than loopback.
+    * Streams are sent in chunks and end with a proper end of the body. If a client disconnects, its stream is
+      cancelled.
 
-Invariant: one handler task per request, owned by aiohttp's runner; none outlives :meth:`HttpFront.aclose`.
+Invariant: each request has one task, which aiohttp's runner owns. None exists after :meth:`HttpFront.aclose`.
 """
 
 from __future__ import annotations
@@ -30,19 +29,19 @@ if TYPE_CHECKING:
 __all__ = ["Endpoint", "HttpFront"]
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
-"""What is read of a request at all; the server's own limit is lower."""
+"""Limit of a request body in aiohttp. The limit of the API server is lower."""
 _CLOSE_SECONDS = 2.0
 
 
 class Endpoint(NamedTuple):
-    """Where the server listens."""
+    """The address at which a server listens."""
 
     host: str
     port: int
 
     @property
     def url(self) -> str:
-        """For a kubeconfig's ``server``."""
+        """The URL, such as ``http://127.0.0.1:6443``."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}"
 
@@ -56,7 +55,7 @@ class HttpFront:
         self._runner: web.ServerRunner | None = None
 
     async def serve(self, host: str = "127.0.0.1", port: int = 0) -> Endpoint:
-        """Listen; port 0 takes a free one.
+        """Start to listen; port 0 takes a free one.
 
         Raises:
             OSError: the address cannot be bound.
@@ -84,7 +83,7 @@ class HttpFront:
         return endpoint
 
     async def aclose(self) -> None:
-        """Stop listening and end what is under way; idempotent."""
+        """Stop listening and end all requests. May be called more than once."""
         runner, self._runner = self._runner, None
         if runner is not None:
             self._server.storage.end_streams()
@@ -105,7 +104,7 @@ class HttpFront:
             )
             if isinstance(answer.body, bytes):
                 return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
-            # an async generator in all cases: watches, followed logs, damaged streams
+            # Watches, followed logs and damaged streams are async generators.
             stream = cast("AsyncGenerator[bytes]", answer.body)
             response = web.StreamResponse(status=answer.status, headers=CIMultiDict(answer.headers))
             response.enable_chunked_encoding()
@@ -118,7 +117,7 @@ class HttpFront:
             if request.transport is not None:
                 request.transport.abort()
         except ConnectionResetError:
-            # the client left while we wrote to it: nothing is owed to anybody
+            # The client disconnected during the response.
             return response
         return response
 
@@ -126,7 +125,7 @@ class HttpFront:
 def _make_request(
     message: Any, payload: Any, protocol: Any, writer: Any, task: asyncio.Task[None]
 ) -> web.BaseRequest:
-    """As aiohttp makes them, with our own limit on bodies."""
+    """Create a request as aiohttp does, with a larger limit for the body."""
     import asyncio
 
     return web.BaseRequest(

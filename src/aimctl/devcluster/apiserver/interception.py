@@ -1,6 +1,6 @@
 """Where something outside the API server may act on requests, such as the injection of faults.
 
-An interceptor sees each request before authentication. It may delay it, answer it itself, or raise
+An interceptor handles each request before authentication. It may delay it, respond itself, or raise
 :class:`ConnectionRefused` or :class:`ConnectionCut`, which transports turn into what a client sees on a network.
 """
 

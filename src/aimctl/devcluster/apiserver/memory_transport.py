@@ -1,10 +1,10 @@
-"""A transport without sockets: requests go straight to the server, in real or in virtual time.
+"""A transport without sockets, which calls the server directly, in real or virtual time.
 
-Contract: as :class:`~aimctl.runtime.kube.transport.Transport`. Faults look as they would over a network:
-refused connections, streams that break or fall silent, answers that never come. Every request yields to the
-loop at least once, so other tasks run between a request and its answer, as they do over a network.
+Contract: that of :class:`~aimctl.runtime.kube.transport.Transport`. Faults have the same effect as on a network:
+refused connections, broken or silent streams, missing responses. Each request yields to the event loop at least once,
+so other tasks run before its response, as on a network.
 
-Invariant: leaving an answer's context closes its stream, whatever it was doing.
+Invariant: leaving the context of a response closes its stream.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ class MemoryTransport:
     """Sends requests to a server in this process.
 
     Args:
-        server: where to.
-        token: sent as bearer token unless the request has an Authorization header; None for none.
-        user_agent: sent unless the request names one.
-        call_timeout: seconds for calls that name none.
-        chunk_bytes: cut streams into pieces of this size, so that lines do not end where pieces end.
-        internal: for the cluster's own parts: no faults, no questions of rights.
+        server: the server.
+        token: bearer token of requests without an Authorization header; None sends none.
+        user_agent: User-Agent of requests without this header.
+        call_timeout: timeout in seconds of calls without one.
+        chunk_bytes: size of the chunks of a stream, so that lines do not end at the end of chunks; None keeps them.
+        internal: whether requests are internal: without faults, authentication and authorization.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class MemoryTransport:
     async def send(
         self, request: HttpRequest, *, stream: bool = False, timeout_seconds: float | None = None
     ) -> AsyncGenerator[_Response]:
-        """See Transport.send."""
+        """Send a request, see :class:`~aimctl.runtime.kube.transport.Transport`."""
         seconds = timeout_seconds
         if seconds is None and not stream:
             seconds = self._call_timeout
@@ -92,7 +92,7 @@ class MemoryTransport:
                 await asyncio.sleep(0)
                 answer = await self._server.handle(sent, internal=self._internal)
         except TimeoutError as error:
-            raise ConnectionFailed(f"{request.method} {request.path}: no answer in time") from error
+            raise ConnectionFailed(f"{request.method} {request.path}: no response in time") from error
         except ConnectionRefused as error:
             raise ConnectionFailed(f"{request.method} {request.path}: {error}", refused=True) from error
         except ConnectionCut as error:
@@ -100,13 +100,13 @@ class MemoryTransport:
         return _Response(answer.status, answer.headers, answer.body, self._chunk_bytes)
 
     async def aclose(self) -> None:
-        """Refuse all further requests."""
+        """Refuse all later requests."""
         self._closed = True
 
 
 @final
 class _Headers(Mapping[str, str]):
-    """Looked up without regard to case."""
+    """Headers with case-insensitive names."""
 
     def __init__(self, headers: Mapping[str, str]) -> None:
         self._headers = {name.lower(): (name, value) for name, value in headers.items()}
@@ -162,10 +162,10 @@ class _Response:
                 size = self._chunk_bytes or len(chunk)
                 for at in range(0, len(chunk), max(1, size)):
                     yield chunk[at : at + size]
-                # a reader that is always behind must not starve the rest of the loop
+                # A reader that is always behind must not starve other tasks.
                 await asyncio.sleep(0)
         except TimeoutError as error:
-            raise ConnectionFailed("the answer's body did not come in time") from error
+            raise ConnectionFailed("the body of the response did not arrive in time") from error
         except ConnectionCut as error:
             raise ConnectionFailed(str(error)) from error
 

@@ -61,9 +61,9 @@ class ApiServerOptions:
     """Limits and periods.
 
     Attributes:
-        max_body_bytes: larger requests are 413; 3 MiB as the real server, 16 MiB at most.
-        history: events kept per kind; older watches and pages get 410.
-        bookmark_seconds: between bookmarks.
+        max_body_bytes: larger requests get 413. The default is that of the real server; at most 16 MiB.
+        history: events kept per kind. Older watches and pages get 410.
+        bookmark_seconds: period of bookmarks.
     """
 
     max_body_bytes: int = 3 * 1024 * 1024
@@ -73,15 +73,15 @@ class ApiServerOptions:
 
 @final
 class ApiServer:
-    """An API server. Call :meth:`start` once before the first request, :meth:`close` at the end.
+    """An API server. Call :meth:`start` once before the first request, and :meth:`close` at the end.
 
     Args:
-        clock: all times in objects.
-        kinds: the built-in kinds; None takes all there are.
-        rng: uids, generated names, watch timeouts; None is seeded from the system.
-        journal: makes state outlive the process.
-        options: limits.
-        interceptor: sees all requests but internal ones.
+        clock: source of all times in objects.
+        kinds: the built-in kinds to serve; None serves all.
+        rng: for uids, generated names and watch timeouts; None is seeded from the system.
+        journal: keeps the objects when the process ends.
+        options: limits and periods.
+        interceptor: handles all requests except internal ones.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class ApiServer:
         self.authenticator = Authenticator()
         self.authorizer: Authorizer = AllowAll()
         self.address = "127.0.0.1:6443"
-        """What legacy discovery says; a front sets it."""
+        """The address in legacy discovery, which the HTTP front sets."""
         self.kinds = KindRegistry()
         self._builtins = kinds
         self.storage = Storage(journal=journal, history=self.options.history)
@@ -134,12 +134,12 @@ class ApiServer:
 
     @property
     def admission(self) -> list[Admission]:
-        """Hooks that see every create and update, in order."""
+        """Hooks for every create and update, in order."""
         return self.writer.admission
 
     @property
     def logs(self) -> LogSource | None:
-        """Where pod logs come from."""
+        """The source of pod logs."""
         return self._subresources.logs
 
     @logs.setter
@@ -147,7 +147,7 @@ class ApiServer:
         self._subresources.logs = source
 
     def start(self) -> None:
-        """Read the journal, serve the kinds, make the namespaces every cluster has.
+        """Read the journal, serve the kinds, and create the namespaces of every cluster.
 
         Raises:
             JournalUnusable: the data file cannot be used.
@@ -176,7 +176,7 @@ class ApiServer:
                 )
 
     def close(self) -> None:
-        """End all streams and let go of the data file; idempotent. Later requests are refused."""
+        """End all streams and release the data file. Later connections are refused. May be called more than once."""
         self.storage.close()
 
     async def handle(self, request: HttpRequest, *, internal: bool = False) -> ApiResponse:
@@ -235,8 +235,8 @@ class ApiServer:
         if not info.resource:
             return self._document(request, query)
         kind = self.kinds.find(info.group, info.version, info.resource)
-        stray = info.namespace and info.resource != "namespaces"
-        if kind is None or (stray and not kind.resource.namespaced):
+        misplaced = info.namespace and info.resource != "namespaces"
+        if kind is None or (misplaced and not kind.resource.namespaced):
             if any(not each.custom for each in self.kinds.at(info.group, info.version)):
                 raise statuses.path_not_found()
             return _NO_PATH
@@ -273,7 +273,7 @@ _SELF_SUBJECT_REVIEW = ServedKind(
     verbs=("create",),
 )
 _NO_PATH = ApiResponse(404, {"Content-Type": "text/plain; charset=utf-8"}, b"404 page not found\n")
-"""What the real server says about a path, or a group, that it does not know."""
+"""The response of the real server for an unknown path or group."""
 
 
 def _with_strategy(kind: ServedKind) -> ServedKind:

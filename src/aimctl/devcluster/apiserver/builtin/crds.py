@@ -1,13 +1,13 @@
-"""CustomResourceDefinitions: what they must say, and the kinds that come and go with them.
+"""CustomResourceDefinitions: their validation, and the kinds that they define.
 
 Contract:
-    * A definition is checked as it is written; a bad one is 422 with the real server's sentences.
-    * A good one gets its conditions (NamesAccepted, Established) in a second write, right behind the first,
-      and its kinds are served from then on. One whose names are taken is not established.
-    * Deleting one deletes its objects first. Objects held by finalizers hold it, by the finalizer
-      ``customresourcecleanup.apiextensions.k8s.io``; meanwhile nothing of the kind can be created.
+    * A definition is validated when it is written. An invalid one is 422, with the messages of the real server.
+    * The conditions NamesAccepted and Established of a valid one are set by a second write directly after the first.
+      Its kinds are served from then on. If a name is in use, it is not established.
+    * A deletion deletes the objects first. While objects with finalizers exist, the finalizer
+      ``customresourcecleanup.apiextensions.k8s.io`` keeps the definition, and no object can be created.
 
-Left out: conversion between versions beyond the apiVersion itself (strategy None), and webhooks.
+Not implemented: conversion between versions (only the strategy None), and webhooks.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _AGE = {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"
 
 
 def prepare_definition(new: Obj, old: Mapping[str, Any] | None) -> None:
-    """Fill in what follows from the rest, and ``status.storedVersions``."""
+    """Set default names and ``status.storedVersions``."""
     spec = new.setdefault("spec", {})
     names = dict(spec.get("names") or {})
     kind = names.get("kind") or ""
@@ -63,7 +63,7 @@ def prepare_definition(new: Obj, old: Mapping[str, Any] | None) -> None:
 
 
 def check_definition(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[FieldError]:
-    """What is wrong with a definition."""
+    """The errors of a definition."""
     spec = new.get("spec") or {}
     return [*_name_errors(new, spec), *_version_errors(spec), *(_changed_errors(spec, old) if old else ())]
 
@@ -144,7 +144,7 @@ def _changed_errors(spec: Mapping[str, Any], old: Mapping[str, Any]) -> Iterator
 
 
 def kinds_of(definition: Mapping[str, Any]) -> list[ServedKind]:
-    """The kinds a (valid) definition serves, one for each served version."""
+    """The kinds of a valid definition, one for each served version."""
     spec = definition["spec"]
     names = spec["names"]
     storage = next(each["name"] for each in spec["versions"] if each.get("storage"))
@@ -207,7 +207,7 @@ def _kind(
 
 @final
 class CrdController:
-    """Keeps the registry in step with the stored definitions, within each write."""
+    """Updates the registry of kinds within each write of a definition."""
 
     def __init__(self, storage: Storage, kinds: KindRegistry, deletion: Deletion, *, clock: Clock) -> None:
         self._storage = storage
@@ -218,12 +218,12 @@ class CrdController:
         storage.observers.append(self._observe)
 
     def load(self) -> None:
-        """Serve what the journal had."""
+        """Serve the definitions in the journal."""
         for record in list(self._storage.collection(CRD_COLLECTION).scan()):
             self._serve(record.object())
 
     def check_creation(self, kind: ServedKind) -> None:
-        """Raise StatusError when the kind's definition is being deleted."""
+        """Raise StatusError if the kind's definition is being deleted."""
         record = self._storage.collection(CRD_COLLECTION).records.get(kind.crd_name or "")
         if record is None or b'"deletionTimestamp"' not in record.raw:
             return
@@ -253,7 +253,7 @@ class CrdController:
         return marked
 
     def may_finish(self, kind: ServedKind, obj: Mapping[str, Any]) -> bool:  # noqa: ARG002 - the protocol's
-        """Its finalizers say it all."""
+        """Always: only finalizers keep a definition."""
         return True
 
     def _observe(self, collection: Collection, change: Change) -> None:
@@ -282,13 +282,13 @@ class CrdController:
             self._storage.delete(definitions, record)
 
     def _accept(self, collection: Collection, record: Record) -> None:
-        """Conditions and accepted names for a new or changed definition."""
+        """Set conditions and accepted names of a new or changed definition."""
         obj = record.object()
         status = obj.setdefault("status", {})
         names = obj["spec"]["names"]
-        taken = self._taken(obj)
-        if taken:
-            self._condition(obj, "NamesAccepted", "False", taken[0], taken[1])
+        conflict = self._name_conflict(obj)
+        if conflict is not None:
+            self._condition(obj, "NamesAccepted", "False", *conflict)
             if not self._established(obj):
                 text = "not all names are accepted"
                 self._condition(obj, "Established", "False", "NotAccepted", text)
@@ -312,8 +312,8 @@ class CrdController:
         self._kinds.remove_crd(definition["metadata"]["name"])
         self._kinds.add(*kinds_of(definition))
 
-    def _taken(self, definition: Obj) -> tuple[str, str] | None:
-        """Reason and message when another kind of the group has one of the names."""
+    def _name_conflict(self, definition: Obj) -> tuple[str, str] | None:
+        """Reason and message if another kind of the group has one of the names, else None."""
         spec, own = definition["spec"], definition["metadata"]["name"]
         names = spec["names"]
         for kind in self._kinds:

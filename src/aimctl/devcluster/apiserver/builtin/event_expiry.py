@@ -1,7 +1,7 @@
-"""Events do not stay for ever.
+"""The expiry of Events.
 
-Contract: an Event goes an hour after it was last written, as on the real server (``--event-ttl``). Old ones
-are looked for when another Event is written: without new Events nothing changes, and nothing grows.
+Contract: an Event is deleted one hour after its last write, as on the real server (``--event-ttl``). Expired Events are
+deleted when another Event is written.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _COLLECTION = "events"
 
 @final
 class EventExpiry:
-    """Lets old Events go; registers itself with the storage.
+    """Deletes expired Events. Registers itself as an observer of the storage.
 
-    Invariant: ``_written`` has every stored Event, the one written longest ago first.
+    Invariant: ``_written`` has the time of the last write of every stored Event, the oldest first.
     """
 
     def __init__(self, storage: Storage, *, clock: Clock) -> None:
@@ -38,7 +38,7 @@ class EventExpiry:
         storage.observers.append(self._observe)
 
     def load(self) -> None:
-        """Give what the journal had another hour."""
+        """Start the hour of the Events in the journal again."""
         now = self._clock.now()
         for record in self._storage.collection(_COLLECTION).scan():
             self._written[record.key] = now

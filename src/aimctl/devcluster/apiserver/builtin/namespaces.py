@@ -1,13 +1,14 @@
-"""Namespaces: nothing is created without one, and everything in one goes with it.
+"""The lifecycle of namespaces.
+
+It is part of the API server, and not a controller, because it acts within the write that creates or deletes an object.
 
 Contract:
-    * Creating in a missing namespace is 404, in one that is being deleted 403 with cause
-      ``NamespaceTerminating``.
-    * Deleting a namespace sets it Terminating and deletes its content, each object by the usual rules. Once
-      nothing is left the server drops the finalizer ``kubernetes`` from ``spec.finalizers``, as the namespace
-      controller would, and the namespace goes unless another finalizer holds it.
+    * A creation in a missing namespace is 404, in a terminating one 403 with the cause ``NamespaceTerminating``.
+    * The deletion of a namespace sets its phase to Terminating and deletes its objects by the usual rules. When it is
+      empty, the finalizer ``kubernetes`` is removed from ``spec.finalizers``, as by the namespace controller, and the
+      namespace is removed unless it has other finalizers.
 
-Invariant: a namespace is removed only when no object is left in it.
+Invariant: a namespace is removed only if it is empty.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ if TYPE_CHECKING:
 __all__ = ["PERMANENT_NAMESPACES", "NamespaceLifecycle"]
 
 PERMANENT_NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
-"""Made by the server at its first start; all but kube-node-lease may not be deleted."""
+"""Created by the server at its first start. Only kube-node-lease can be deleted."""
 
 
 @final
 class NamespaceLifecycle:
-    """Watches over namespaces; registers itself with storage and deletion."""
+    """Registers itself as an observer of the storage and as a finisher of deletions."""
 
     def __init__(self, storage: Storage, kinds: KindRegistry, deletion: Deletion) -> None:
         self._storage = storage
@@ -45,7 +46,7 @@ class NamespaceLifecycle:
         storage.observers.append(self._observe)
 
     def check_creation(self, kind: ServedKind, namespace: str, name: str) -> None:
-        """Raise StatusError unless something may be created here."""
+        """Raise StatusError unless objects can be created in the namespace."""
         record = self._storage.collection("namespaces").records.get(namespace)
         if record is None:
             raise statuses.not_found(NAMESPACES, namespace)
@@ -59,7 +60,7 @@ class NamespaceLifecycle:
             raise statuses.forbidden(kind.resource, name, why, [cause])
 
     def begin(self, kind: ServedKind, record: Record) -> dict[str, Any] | None:
-        """Set the namespace Terminating and delete what is inside."""
+        """Set the phase Terminating and delete the objects in the namespace."""
         if record.name in PERMANENT_NAMESPACES and record.name != "kube-node-lease":
             raise statuses.forbidden(kind.resource, record.name, "this namespace may not be deleted")
         namespaces = self._storage.collection("namespaces")
@@ -67,22 +68,22 @@ class NamespaceLifecycle:
         if (obj.get("status") or {}).get("phase") != "Terminating":
             obj["status"] = {**(obj.get("status") or {}), "phase": "Terminating"}
             obj = self._storage.put(namespaces, obj).object()
-        self._empty(record.name)
+        self._delete_objects(record.name)
         self._finalize_if_empty(record.name)
         return obj
 
     def may_finish(self, kind: ServedKind, obj: Mapping[str, Any]) -> bool:  # noqa: ARG002 - the protocol's
-        """Whether it was finalized."""
+        """Whether ``spec.finalizers`` is empty."""
         return not (obj.get("spec") or {}).get("finalizers")
 
-    def _empty(self, namespace: str) -> None:
+    def _delete_objects(self, namespace: str) -> None:
         options = DeleteOptions(propagation="Background")
         for kind in self._kinds.stored():
             if not kind.resource.namespaced:
                 continue
             collection = self._storage.collection(kind.storage_key, kind.rules.field_paths)
             for record in list(collection.scan(f"{namespace}/")):
-                # an earlier deletion may have taken this one along
+                # An earlier deletion in this loop may have removed it.
                 present = collection.records.get(record.key)
                 if present is not None:
                     self._deletion.delete(kind, collection, present, options)

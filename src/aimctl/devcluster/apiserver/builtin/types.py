@@ -1,13 +1,11 @@
-"""The built-in kinds the embedded server has, with the shapes of their objects.
+"""The built-in kinds of the server and their schemas.
 
-Contract: :func:`builtin_kinds` gives every :class:`ServedKind`; :func:`definitions` the OpenAPI definitions
-behind them. Field names, types, list kinds and static defaults are those of Kubernetes
-(``builtin_types.json``, written by ``hack/builtin_types.py``); unknown fields are pruned and fields have
-the right types, but of the server's hand-written validation only the presence of the fields in
-``_ENFORCED`` is checked here.
+Contract: :func:`builtin_kinds` returns every :class:`ServedKind`, :func:`definitions` their OpenAPI definitions. Field
+names, types, list types and static defaults are those of Kubernetes (``builtin_types.json``, which
+``hack/builtin_types.py`` generates). Unknown fields are pruned and types are checked; of the hand-written validation of
+Kubernetes, only the required fields of the definitions in ``_ENFORCED`` are checked here.
 
-Invariant: nodes of one definition are one object, so the tree of a Pod is built once however many kinds
-hold one.
+Invariant: a definition has one node, however many kinds use it.
 """
 
 from __future__ import annotations
@@ -44,13 +42,13 @@ _ENFORCED = frozenset(
         *("apiextensions.v1.CustomResourceDefinitionVersion", "storage.v1.StorageClass"),
     }
 )
-"""Where the server itself insists on the fields its OpenAPI document calls required."""
+"""Definitions whose required fields the server checks."""
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class BuiltinType:
-    """Where a built-in kind's shape is, and what ``kubectl explain`` says of it."""
+    """The name of a built-in kind's definition, and its description for ``kubectl explain``."""
 
     definition: str
     description: str
@@ -58,7 +56,7 @@ class BuiltinType:
 
 @cache
 def definitions() -> Mapping[str, Mapping[str, Any]]:
-    """OpenAPI definitions by name, references as ``#/definitions/<name>``."""
+    """The OpenAPI definitions by name. References have the form ``#/definitions/<name>``."""
     text = files("aimctl.devcluster.apiserver.builtin").joinpath("builtin_types.json").read_bytes()
     types: dict[str, dict[str, Any]] = msgspec.json.decode(text)
     types[OBJECT_META] = dict(OBJECT_META_SOURCE)
@@ -66,7 +64,7 @@ def definitions() -> Mapping[str, Mapping[str, Any]]:
 
 
 def builtin_type(kind: ServedKind) -> BuiltinType | None:
-    """What is known of a kind beyond its schema; None for custom kinds."""
+    """Definition and description of a kind; None for custom kinds."""
     return _types().get((kind.resource.group, kind.resource.kind))
 
 
@@ -97,10 +95,10 @@ class _Entry:
 _APPS, _RBAC, _AUTHZ = "apps", "rbac.authorization.k8s.io", "authorization.k8s.io"
 _ALL = ("all",)
 _ENTRIES: tuple[_Entry, ...] = (
-    _Entry("Binding", "bindings", "Puts one pod on one node.", verbs=_CREATE_ONLY),
-    _Entry("ConfigMap", "configmaps", "Settings for pods to read.", short=("cm",)),
-    _Entry("Endpoints", "endpoints", "The addresses behind a service.", short=("ep",)),
-    _Entry("Event", "events", "Something that happened to an object, told to people.", short=("ev",)),
+    _Entry("Binding", "bindings", "Binds a pod to a node.", verbs=_CREATE_ONLY),
+    _Entry("ConfigMap", "configmaps", "Configuration data for pods.", short=("cm",)),
+    _Entry("Endpoints", "endpoints", "The addresses of a service.", short=("ep",)),
+    _Entry("Event", "events", "A report of something that happened to an object.", short=("ev",)),
     _Entry(
         "LimitRange",
         "limitranges",
@@ -110,7 +108,7 @@ _ENTRIES: tuple[_Entry, ...] = (
     _Entry(
         "Namespace",
         "namespaces",
-        "A scope for names.",
+        "A scope for names of objects.",
         namespaced=False,
         short=("ns",),
         status=True,
@@ -142,7 +140,7 @@ _ENTRIES: tuple[_Entry, ...] = (
         status=True,
         subresources=("binding", "eviction", "log"),
     ),
-    _Entry("PodTemplate", "podtemplates", "A pattern to make pods from."),
+    _Entry("PodTemplate", "podtemplates", "A template for pods."),
     _Entry(
         "ResourceQuota",
         "resourcequotas",
@@ -150,11 +148,11 @@ _ENTRIES: tuple[_Entry, ...] = (
         short=("quota",),
         status=True,
     ),
-    _Entry("Secret", "secrets", "Data that is to be kept from other eyes."),
+    _Entry("Secret", "secrets", "Confidential data."),
     _Entry(
         "Service",
         "services",
-        "One name and address for a changing set of pods.",
+        "A name and address for a set of pods.",
         short=("svc",),
         categories=_ALL,
         status=True,
@@ -162,14 +160,14 @@ _ENTRIES: tuple[_Entry, ...] = (
     _Entry(
         "ServiceAccount",
         "serviceaccounts",
-        "An identity for what runs in pods.",
+        "An identity for processes in pods.",
         short=("sa",),
         subresources=("token",),
     ),
     _Entry(
         "DaemonSet",
         "daemonsets",
-        "One pod on every fitting node.",
+        "One pod on each matching node.",
         _APPS,
         short=("ds",),
         categories=_ALL,
@@ -178,7 +176,7 @@ _ENTRIES: tuple[_Entry, ...] = (
     _Entry(
         "Deployment",
         "deployments",
-        "A number of equal pods and how to replace them.",
+        "A number of identical pods with an update strategy.",
         _APPS,
         short=("deploy",),
         categories=_ALL,
@@ -188,7 +186,7 @@ _ENTRIES: tuple[_Entry, ...] = (
     _Entry(
         "ReplicaSet",
         "replicasets",
-        "A number of equal pods.",
+        "A number of identical pods.",
         _APPS,
         short=("rs",),
         categories=_ALL,
@@ -198,37 +196,37 @@ _ENTRIES: tuple[_Entry, ...] = (
     _Entry(
         "StatefulSet",
         "statefulsets",
-        "A number of pods, each with its own name and storage.",
+        "A number of pods with stable names and storage.",
         _APPS,
         short=("sts",),
         categories=_ALL,
         status=True,
         scalable=True,
     ),
-    _Entry("Job", "jobs", "Pods that run until the work is done.", "batch", categories=_ALL, status=True),
-    _Entry("Lease", "leases", "Who holds something, and until when.", "coordination.k8s.io"),
+    _Entry("Job", "jobs", "Pods that run to completion.", "batch", categories=_ALL, status=True),
+    _Entry("Lease", "leases", "A lock with a holder and a duration.", "coordination.k8s.io"),
     _Entry(
         "Event",
         "events",
-        "Something that happened to an object, told to people.",
+        "A report of something that happened to an object.",
         "events.k8s.io",
         short=("ev",),
         storage_key="events",
     ),
-    _Entry("Role", "roles", "What may be done, in one namespace.", _RBAC),
-    _Entry("RoleBinding", "rolebindings", "Who has a role, in one namespace.", _RBAC),
-    _Entry("ClusterRole", "clusterroles", "What may be done, in the whole cluster.", _RBAC, namespaced=False),
+    _Entry("Role", "roles", "Permissions in a namespace.", _RBAC),
+    _Entry("RoleBinding", "rolebindings", "Grants a role in a namespace.", _RBAC),
+    _Entry("ClusterRole", "clusterroles", "Permissions in the whole cluster.", _RBAC, namespaced=False),
     _Entry(
         "ClusterRoleBinding",
         "clusterrolebindings",
-        "Who has a role, in the whole cluster.",
+        "Grants a role in the whole cluster.",
         _RBAC,
         namespaced=False,
     ),
     _Entry(
         "StorageClass",
         "storageclasses",
-        "A sort of storage to claim.",
+        "A class of storage for claims.",
         "storage.k8s.io",
         namespaced=False,
         short=("sc",),
@@ -236,14 +234,14 @@ _ENTRIES: tuple[_Entry, ...] = (
     _Entry(
         "LocalSubjectAccessReview",
         "localsubjectaccessreviews",
-        "Whether somebody may do something in a namespace.",
+        "Whether a user may make a request in a namespace.",
         _AUTHZ,
         verbs=_CREATE_ONLY,
     ),
     _Entry(
         "SelfSubjectAccessReview",
         "selfsubjectaccessreviews",
-        "Whether the caller may do something.",
+        "Whether the caller may make a request.",
         _AUTHZ,
         namespaced=False,
         verbs=_CREATE_ONLY,
@@ -251,7 +249,7 @@ _ENTRIES: tuple[_Entry, ...] = (
     _Entry(
         "SelfSubjectRulesReview",
         "selfsubjectrulesreviews",
-        "Everything the caller may do in a namespace.",
+        "The permissions of the caller in a namespace.",
         _AUTHZ,
         namespaced=False,
         verbs=_CREATE_ONLY,
@@ -259,7 +257,7 @@ _ENTRIES: tuple[_Entry, ...] = (
     _Entry(
         "SubjectAccessReview",
         "subjectaccessreviews",
-        "Whether somebody may do something.",
+        "Whether a user may make a request.",
         _AUTHZ,
         namespaced=False,
         verbs=_CREATE_ONLY,
@@ -267,7 +265,7 @@ _ENTRIES: tuple[_Entry, ...] = (
     _Entry(
         "TokenReview",
         "tokenreviews",
-        "Whose token this is.",
+        "The user of a token.",
         "authentication.k8s.io",
         namespaced=False,
         verbs=_CREATE_ONLY,
@@ -275,7 +273,7 @@ _ENTRIES: tuple[_Entry, ...] = (
     _Entry(
         "CustomResourceDefinition",
         "customresourcedefinitions",
-        "A kind that the server is to serve.",
+        "The definition of a custom kind.",
         "apiextensions.k8s.io",
         namespaced=False,
         short=("crd", "crds"),
@@ -293,7 +291,7 @@ def _definition(entry: _Entry) -> str:
 
 
 def builtin_kinds() -> tuple[ServedKind, ...]:
-    """All built-in kinds, group by group in discovery order."""
+    """All built-in kinds, in the order of discovery."""
     nodes = _Nodes()
     return tuple(_serve(entry, nodes) for entry in _ENTRIES)
 
@@ -311,35 +309,35 @@ def _serve(entry: _Entry, nodes: _Nodes) -> ServedKind:
         status_subresource=entry.status,
         scale=Scale(".spec.replicas", ".status.replicas") if entry.scalable else None,
         storage_key=entry.storage_key,
-        # One collection of events, written in the version everything can read.
+        # Both kinds of Events share a collection, which is stored as v1.
         storage_version="v1" if entry.storage_key else "",
     )
 
 
 @final
 class _Nodes:
-    """Schema nodes by definition, each made once."""
+    """The schema nodes of definitions, each created once."""
 
     def __init__(self) -> None:
-        self._made: dict[str, Node] = {
+        self._nodes: dict[str, Node] = {
             OBJECT_META: object_meta(),
             _INT_OR_STRING: Node(int_or_string=True),
             # A string or any number.
             _QUANTITY: Node(),
             f"{_EXTENSIONS}.JSON": OPEN,
-            # What a definition's schema may hold is checked when it is served; it may refer to itself.
+            # Schemas of definitions are recursive, and are validated when they are served.
             f"{_EXTENSIONS}.JSONSchemaProps": Node(type="object", preserve_unknown=True),
         }
 
     def of(self, name: str) -> Node:
         """The node of a definition."""
-        node = self._made.get(name)
+        node = self._nodes.get(name)
         if node is None:
             node = self._parse(definitions()[name])
             short = ".".join(name.split(".")[-3:])
             if node.required and short not in _ENFORCED:
                 node = replace(node, required=())
-            self._made[name] = node
+            self._nodes[name] = node
         return node
 
     def _parse(self, source: Mapping[str, Any]) -> Node:
@@ -371,7 +369,7 @@ class _Nodes:
 
 
 def _list_type(source: Mapping[str, Any]) -> tuple[Any, tuple[str, ...]]:
-    """How a list merges: as it says, else as strategic merge would, else as a whole."""
+    """The list type: as given, else that of strategic merge, else atomic."""
     given = source.get("x-kubernetes-list-type")
     if given is not None:
         return given, tuple(source.get("x-kubernetes-list-map-keys", ()))

@@ -1,4 +1,4 @@
-"""What a request's body must say to be taken for an object of its kind.
+"""Checks of a request's body before it is written.
 
 Contract: checks raise :class:`~aimctl.devcluster.apiserver.wire.statuses.StatusError` with the messages of the real
 server. They may complete the body from the URL and drop empty metadata, and change nothing else.
@@ -32,15 +32,13 @@ __all__ = [
 ]
 
 FieldValidation = Literal["Ignore", "Warn", "Strict"]
-"""What becomes of unknown fields."""
+"""How unknown fields are handled."""
 
 _METADATA = Schema.open()
 
 
 def check_type(kind: ServedKind, obj: dict[str, Any]) -> None:
-    """Raise StatusError 400 or 422 unless the body is of this kind; built-in kinds may leave it to the
-    URL.
-    """
+    """Raise StatusError 400 or 422 unless the body is of this kind. For built-in kinds the type is optional."""
     resource = kind.resource
     if kind.custom and not obj.get("kind"):
         raise statuses.bad_request(f"Object 'Kind' is missing in '{_shown(obj)}'")
@@ -71,7 +69,7 @@ def check_type(kind: ServedKind, obj: dict[str, Any]) -> None:
 def own_metadata(
     kind: ServedKind, obj: dict[str, Any], namespace: str, *, created: bool = False
 ) -> dict[str, Any]:
-    """The body's metadata, checked for shape, with the request's namespace in it."""
+    """The body's metadata, after checks of its types, with the namespace of the request."""
     metadata = obj.get("metadata")
     if metadata is None:
         metadata = obj["metadata"] = {}
@@ -95,7 +93,7 @@ def own_metadata(
 
 
 def check_name(metadata: Mapping[str, Any], name: str) -> None:
-    """Raise StatusError 400 unless the body and the URL name the same object."""
+    """Raise StatusError 400 unless body and URL have the same name."""
     if metadata.get("name") != name:
         own = metadata.get("name") or ""
         raise statuses.bad_request(
@@ -104,7 +102,7 @@ def check_name(metadata: Mapping[str, Any], name: str) -> None:
 
 
 def check_patched(kind: ServedKind, obj: dict[str, Any], namespace: str, name: str) -> None:
-    """Raise StatusError when a patch took the object for another: type, name, namespace."""
+    """Raise StatusError if a patch changed type, name or namespace."""
     check_type(kind, obj)
     check_name(own_metadata(kind, obj, namespace), name)
 
@@ -112,9 +110,9 @@ def check_patched(kind: ServedKind, obj: dict[str, Any], namespace: str, name: s
 def check_preconditions(
     kind: ServedKind, record: Record, metadata: Mapping[str, Any], *, from_patch: bool
 ) -> None:
-    """Raise StatusError 409 when the body means another object or version than the stored one.
+    """Raise StatusError 409 if uid or resourceVersion of the body are not those of the stored object.
 
-    A patch's uid is left to validation, as the real server does.
+    The uid of a patch is checked by the validation, as on the real server.
     """
     uid = metadata.get("uid")
     if uid and uid != record.uid and not from_patch:
@@ -134,7 +132,7 @@ def check_preconditions(
 def shaped(
     kind: ServedKind, obj: dict[str, Any], validation: FieldValidation, *, from_patch: bool = False
 ) -> tuple[dict[str, Any], list[str]]:
-    """Prune and default. Raises 400 for unknown fields when they are to be refused."""
+    """Prune and default. Returns the object and warnings. Raises StatusError 400 for unknown fields if ``Strict``."""
     pruned, unknown = kind.schema.prune(obj)
     texts = [f'unknown field "{path}"' for path in unknown]
     if texts and validation == "Strict":
@@ -157,9 +155,9 @@ def shaped(
 
 
 def _check_types(kind: ServedKind, obj: dict[str, Any]) -> None:
-    """What the real server cannot decode is 400: built-in kinds as a whole, of custom ones the metadata.
+    """Raise StatusError 400 for wrong types, which the real server cannot decode.
 
-    Everything behind this may take the types for granted there.
+    That is the whole object of a built-in kind, and the metadata of a custom one. Later steps rely on these types.
     """
     schema = _METADATA if kind.custom else kind.schema
     for error in schema.validate(obj, None):

@@ -1,14 +1,12 @@
-"""Delete: at once, after a grace period, or when the last finalizer has gone.
+"""Deletion: immediate, after a grace period, or after the last finalizer is removed.
 
-Contract: follows Kubernetes' generic registry (``registry/generic/registry/store.go``,
-``registry/rest/delete.go``):
-    * an object with finalizers, or with a grace period, is marked (deletionTimestamp,
-      deletionGracePeriodSeconds, one generation up) and stays; a second delete may only shorten the period;
-    * the propagation policy becomes the finalizer ``orphan`` or ``foregroundDeletion``, which a garbage
-      collector acts on, or none;
-    * preconditions are checked against the object as it is.
+Contract, as in Kubernetes' generic registry (``registry/generic/registry/store.go``, ``registry/rest/delete.go``):
+    * An object with finalizers or a grace period is marked (deletionTimestamp, deletionGracePeriodSeconds, generation
+      increased) and stays. Another delete can only shorten the period.
+    * The propagation policy adds the finalizer ``orphan`` or ``foregroundDeletion`` for the garbage collector, or none.
+    * Preconditions are checked against the stored object.
 
-Kinds whose deletion has more to it (namespaces, CRDs) register a :class:`Finisher`.
+Kinds with additional steps (namespaces, CRDs) register a :class:`Finisher`.
 """
 
 from __future__ import annotations
@@ -52,26 +50,26 @@ class DeleteOptions:
 @final
 @dataclass(frozen=True, slots=True)
 class Deleted:
-    """Outcome: the object's last (or marked) state, and whether it is gone."""
+    """The outcome: the last or marked state of the object, and whether it is removed."""
 
     object: dict[str, Any]
     gone: bool
 
 
 class Finisher(Protocol):
-    """What a kind needs besides: called when a delete was asked for, and before an object goes for good."""
+    """Additional steps of a kind: called when a deletion starts, and before an object is removed."""
 
     def begin(self, kind: ServedKind, record: Record) -> dict[str, Any] | None:
-        """Take the deletion over and answer with the object, or None to let it go the usual way."""
+        """Start the deletion and return the object, or return None to remove it at once."""
         ...
 
     def may_finish(self, kind: ServedKind, obj: Mapping[str, Any]) -> bool:
-        """Whether the object may go now that nothing else holds it."""
+        """Whether an object without finalizers may be removed."""
         ...
 
 
 def parse_delete_options(query: Query, body: Mapping[str, Any]) -> DeleteOptions:
-    """Options from the body, or, where it is empty, from the query. Raises StatusError 400, 422."""
+    """Parse the options in the body or, if it is empty, in the query. Raises StatusError 400, 422."""
     preconditions = body.get("preconditions") or {}
     if body:
         grace = body.get("gracePeriodSeconds")
@@ -110,7 +108,7 @@ class Deletion:
     """Deletes objects.
 
     Args:
-        storage: where from.
+        storage: the storage.
         clock: for deletion timestamps.
     """
 
@@ -118,17 +116,17 @@ class Deletion:
         self._storage = storage
         self._clock = clock
         self.finishers: dict[str, Finisher] = {}
-        """By storage key."""
+        """Finishers by storage key."""
 
     def may_finish(self, kind: ServedKind, obj: Mapping[str, Any]) -> bool:
-        """Whether nothing besides finalizers holds the object."""
+        """Whether the kind's finisher, if it has one, allows the removal."""
         finisher = self.finishers.get(kind.storage_key)
         return finisher is None or finisher.may_finish(kind, obj)
 
     def delete(
         self, kind: ServedKind, collection: Collection, record: Record, options: DeleteOptions
     ) -> Deleted:
-        """Delete one object, or begin to. Raises StatusError 409."""
+        """Delete an object, or start its deletion. Raises StatusError 403, 409."""
         self._check_preconditions(kind, record, options)
         obj = record.object()
         metadata = obj["metadata"]
@@ -164,7 +162,7 @@ class Deletion:
         return Deleted(self._storage.delete(collection, record).object(), gone=True)
 
     def mark(self, collection: Collection, record: Record) -> Record:
-        """Set deletionTimestamp alone, unless it is set; stores the change. For finishers."""
+        """Set and store deletionTimestamp, unless it is set. For finishers."""
         obj = record.object()
         if obj["metadata"].get("deletionTimestamp"):
             return record
@@ -186,7 +184,7 @@ class Deletion:
             raise statuses.conflict(kind.resource, record.name, why)
 
     def _grace(self, kind: ServedKind, obj: dict[str, Any], options: DeleteOptions) -> tuple[bool, bool]:
-        """Mark a graceful deletion. Returns (graceful, pending): pending means that nothing changes."""
+        """Mark a graceful deletion. Returns whether it is graceful, and whether it is pending and nothing changes."""
         grace_of = kind.rules.grace_seconds
         if grace_of is None:
             return False, False
@@ -219,7 +217,7 @@ class Deletion:
 
 
 def _with_policy(present: list[str], policy: str) -> list[str]:
-    """The finalizers once the policy has its say; without a policy those that are there decide."""
+    """The finalizers for a propagation policy; unchanged if there is none."""
     if not policy:
         return present
     kept = [each for each in present if each not in (ORPHAN, FOREGROUND)]

@@ -1,12 +1,11 @@
-"""Get and list, with the meaning of resourceVersion, limit and continue.
+"""Get and list, with the semantics of resourceVersion, limit and continue.
 
 Contract:
-    * A list without parameters is consistent with everything written before it was asked for.
-    * The pages of one list show one moment, the first page's, even when objects change meanwhile. Once
-      history no longer covers it, the next page is 410 with a token that goes on inconsistently, as the real
-      server offers.
-    * ``resourceVersion`` from the future is 504 with ``ResourceVersionTooLarge``; what no longer can be had
-      is 410.
+    * A list without parameters includes everything written before the request.
+    * All pages of a list show the state of the first page. Once the history does not cover that state, the next page is
+      410 with a token for an inconsistent continuation, as on the real server.
+    * A resourceVersion that is newer than the current one is 504 with ``ResourceVersionTooLarge``; one that is older
+      than the history is 410.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["ListOptions", "list_page", "parse_list_options", "parse_version", "read_one", "selectors_of"]
 
 _LATEST = -1
-"""The resourceVersion of a token that goes on at the newest state."""
+"""The resourceVersion of a token that continues with the current state."""
 _LIST_EXPIRED = "The resourceVersion for the provided list is too old."
 _CONTINUE_EXPIRED = (
     "The provided continue parameter is too old to display a consistent list result. You can start a new list"
@@ -56,7 +55,7 @@ _CONTINUE_EXPIRED = (
 @final
 @dataclass(frozen=True, slots=True)
 class ListOptions:
-    """``metav1.ListOptions``, read and checked. ``send_initial_events`` is None when it was not given."""
+    """``metav1.ListOptions``. ``send_initial_events`` is None if it was not given."""
 
     selectors: Selectors = EVERYTHING
     version: int | None = None
@@ -69,7 +68,7 @@ class ListOptions:
 
 
 def selectors_of(kind: ServedKind, query: Query) -> Selectors:
-    """Both selectors of a request. Raises StatusError 400."""
+    """The selectors of a request. Raises StatusError 400."""
     label_text, field_text = query.text("labelSelector"), query.text("fieldSelector")
     try:
         return Selectors(parse_labels(label_text), parse_fields(field_text, kind.rules.field_paths))
@@ -82,7 +81,7 @@ def selectors_of(kind: ServedKind, query: Query) -> Selectors:
 
 
 def parse_version(text: str) -> int | None:
-    """A resourceVersion; None when empty. Raises StatusError 500 when it is no number, as the real server."""
+    """A resourceVersion, or None if empty. Raises StatusError 500 if it is not a number, as the real server does."""
     if not text:
         return None
     if not (text.isascii() and text.isdigit()):
@@ -91,10 +90,10 @@ def parse_version(text: str) -> int | None:
 
 
 def parse_list_options(kind: ServedKind, query: Query, *, watch: bool) -> ListOptions:
-    """Read the query of a list or watch.
+    """Parse the query of a list or watch.
 
     Raises:
-        StatusError: 400 for unreadable values, 422 for combinations that make no sense.
+        StatusError: 400 for an invalid value, 422 for an invalid combination.
     """
     match = query.text("resourceVersionMatch")
     initial = query.flag("sendInitialEvents") if query.text("sendInitialEvents") else None
@@ -152,8 +151,19 @@ def read_one(
     version: int | None,
     as_of: int | None = None,
 ) -> Record:
-    """One object, not older than ``version``; ``as_of`` is a fault's stale moment. Raises StatusError 404,
-    504.
+    """Read one object.
+
+    Args:
+        storage: the storage.
+        kind: the kind at the requested version.
+        collection: the kind's objects.
+        key: the object's key.
+        name: the object's name, for the error.
+        version: the object must not be older than this resourceVersion.
+        as_of: read the state at this resourceVersion, which an interceptor requested; None for the current one.
+
+    Raises:
+        StatusError: 404, 504.
     """
     if version is not None and version > storage.version:
         raise statuses.too_large_version(version, storage.version)
@@ -169,10 +179,10 @@ def read_one(
 def list_page(
     storage: Storage, collection: Collection, prefix: str, options: ListOptions, *, as_of: int | None = None
 ) -> Page:
-    """One page. ``as_of`` overrides the moment that is shown (a fault).
+    """Read one page of a list. ``as_of`` is that of :func:`read_one`.
 
     Raises:
-        StatusError: 400 for a token that is none, 410, 504.
+        StatusError: 400 for an invalid token, 410, 504.
     """
     start = ""
     version = storage.version
@@ -189,7 +199,7 @@ def list_page(
     elif options.version:
         if options.version > storage.version:
             raise statuses.too_large_version(options.version, storage.version)
-        # without a match, a limit alone makes the version exact, for compatibility with servers before 1.19
+        # Without a match, a limit makes the version exact, as in servers before 1.19.
         exact = options.match == "Exact" or (not options.match and options.limit > 0)
         if exact:
             version = options.version
@@ -197,19 +207,19 @@ def list_page(
         version, exact = as_of, True
     if exact and version < collection.compacted:
         raise statuses.expired(_LIST_EXPIRED)
-    found = _moment(collection, version if exact else storage.version, prefix, start)
-    return _cut(found, options, version, prefix)
+    found = _state_at(collection, version if exact else storage.version, prefix, start)
+    return _page_of(found, options, version, prefix)
 
 
-def _moment(collection: Collection, version: int, prefix: str, start: str) -> tuple[Iterable[Record], int]:
-    """The records at that version and how many there are."""
+def _state_at(collection: Collection, version: int, prefix: str, start: str) -> tuple[Iterable[Record], int]:
+    """The records at a version, and their number."""
     if collection.position_after(version) == collection.position:
         return collection.scan(prefix, start), collection.count(prefix, start)
     records = collection.snapshot(version, prefix, start)
     return records, len(records)
 
 
-def _cut(found: tuple[Iterable[Record], int], options: ListOptions, version: int, prefix: str) -> Page:
+def _page_of(found: tuple[Iterable[Record], int], options: ListOptions, version: int, prefix: str) -> Page:
     records, total = found
     selectors = options.selectors
     chosen = records if selectors.everything else (each for each in records if selectors.matches(each))

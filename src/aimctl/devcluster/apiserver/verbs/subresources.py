@@ -1,8 +1,10 @@
-"""Subresources that are more than a part of their object: log, binding, token, scale.
+"""The subresources log, binding, token and scale.
 
-Contract: pod logs come from a :class:`LogSource`, which stands for the kubelets of all nodes; what it raises
-becomes what the real server answers. A binding places a pod exactly once. An eviction is a delete (there are
-no disruption budgets). Scale reads and writes the paths its kind names.
+Contract:
+    * Pod logs are read from a :class:`~aimctl.devcluster.apiserver.logs.LogSource`. Its errors become those of the real
+      server.
+    * A pod can be bound once.
+    * Scale reads and writes the paths that the kind specifies.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ _DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 
 @final
 class Subresources:
-    """Answers for them, writing through the :class:`Writer`."""
+    """Handles subresources; writes with the :class:`Writer`."""
 
     def __init__(
         self, writer: Writer, *, clock: Clock, rng: random.Random, authenticator: Authenticator
@@ -51,7 +53,7 @@ class Subresources:
     # -- log
 
     def log(self, pod: Mapping[str, Any], query: Query) -> bytes | AsyncGenerator[bytes] | None:
-        """The log, or with ``follow`` a stream of it; None when the pod has no node yet.
+        """The log, or with ``follow`` a stream; None if the pod has no node.
 
         Raises:
             StatusError: 400, 404.
@@ -74,7 +76,7 @@ class Subresources:
         except ValueError as error:
             raise statuses.bad_request(f"sinceTime: {error}") from error
         if self.logs is None:
-            raise statuses.internal_error("no node serves logs: give the server a LogSource")
+            raise statuses.internal_error("no node serves logs: set a LogSource")
         key = LogKey(metadata["namespace"], metadata["name"], container)
         try:
             text = self.logs.read(key, options)
@@ -112,7 +114,7 @@ class Subresources:
     # -- binding
 
     def bind(self, target: Target, record: Record, body: Mapping[str, Any], options: WriteOptions) -> None:
-        """Place a pod on a node. Raises StatusError 400, 409."""
+        """Bind a pod to a node. Raises StatusError 400, 409."""
         node = (body.get("target") or {}).get("name") or ""
         if not node:
             raise statuses.bad_request("target.name: Required value: name the node")
@@ -140,7 +142,7 @@ class Subresources:
     # -- token
 
     def token(self, target: Target, body: Mapping[str, Any]) -> dict[str, Any]:
-        """A TokenRequest with its token, which this server honours until it ends."""
+        """A TokenRequest with its token, which the server accepts until it stops."""
         seconds = (body.get("spec") or {}).get("expirationSeconds") or _TOKEN_SECONDS
         token = f"{self._rng.getrandbits(256):064x}"
         name = f"system:serviceaccount:{target.namespace}:{target.name}"

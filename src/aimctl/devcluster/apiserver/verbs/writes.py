@@ -1,14 +1,14 @@
-"""Create, update and patch: the one way an object gets into storage.
+"""Create and update: the steps by which an object is written.
 
 Contract:
-    * Every write runs the same steps: decode, prune, default, admit, note field owners, prepare, validate,
-      store. It happens between two awaits: nothing is half written, nobody sees the middle.
-    * A write that changes nothing stores nothing and keeps the resourceVersion.
-    * A dry run does everything but store.
+    * Every write has the same steps: prune, default, admit, update managedFields, prepare, validate, store. They run
+      between two awaits, so a write is atomic.
+    * A write that changes nothing is not stored and keeps the resourceVersion.
+    * A dry run has all steps except the last.
 
-Invariants kept here: uid, name, namespace, creationTimestamp and deletionTimestamp never change after
-creation; generation grows exactly when the desired state changes; ``status`` changes only through its
-subresource, and nothing else does through it.
+Invariants: uid, name, namespace, creationTimestamp and deletionTimestamp do not change after the creation. The
+generation increases exactly if the desired state changes. A write to the subresource ``status`` changes only the
+status, and only such a write changes it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["Admission", "Target", "WriteOptions", "Writer", "Written"]
 
 _GENERATED = "bcdfghjklmnpqrstvwxz2456789"
-"""What generated names end with (``apimachinery/pkg/util/rand``)."""
+"""The characters of generated suffixes (``apimachinery/pkg/util/rand``)."""
 _GENERATED_LENGTH = 5
 _NAME_ATTEMPTS = 8
 _MAX_GENERATE_BASE = 58
@@ -50,12 +50,13 @@ _MAX_GENERATE_BASE = 58
 @final
 @dataclass(frozen=True, slots=True)
 class WriteOptions:
-    """``metav1.CreateOptions`` and its like.
+    """``metav1.CreateOptions``, ``UpdateOptions`` or ``PatchOptions``.
 
     Attributes:
-        manager: who is noted as the fields' owner.
-        validation: what becomes of unknown fields.
-        force: take over fields in a conflict (apply only).
+        manager: the field manager.
+        validation: how unknown fields are handled.
+        dry_run: do not store the result.
+        force: take over fields of other managers (apply only).
     """
 
     manager: str = "unknown"
@@ -67,7 +68,7 @@ class WriteOptions:
 @final
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Which object a request is about."""
+    """The object that a request refers to."""
 
     kind: ServedKind
     namespace: str
@@ -76,19 +77,19 @@ class Target:
 
     @property
     def key(self) -> str:
-        """Its key in the kind's collection."""
+        """The key in the kind's collection."""
         return object_key(self.namespace, self.name)
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A write's outcome.
+    """The outcome of a write.
 
     Attributes:
-        record: the object as it is now; of a dry run, as it would be.
-        created: whether it was not there before.
-        warnings: texts for Warning headers.
+        record: the object after the write, or as it would be after a dry run.
+        created: whether the object is new.
+        warnings: texts of Warning headers.
     """
 
     record: Record
@@ -97,12 +98,12 @@ class Written:
 
 
 class Admission(Protocol):
-    """Sees every create and update before it is validated. It may change ``new``, or raise StatusError."""
+    """A hook that is called for every create and update before the validation."""
 
     def admit(
         self, kind: ServedKind, new: dict[str, Any], old: Mapping[str, Any] | None, subresource: str
     ) -> None:
-        """Look at one write; ``old`` is None on create."""
+        """Handle one write. May change ``new`` or raise StatusError; ``old`` is None on a creation."""
         ...
 
 
@@ -111,11 +112,11 @@ class Writer:
     """Writes objects.
 
     Args:
-        storage: where to.
-        clock: for creationTimestamp and field owners' times.
+        storage: the storage.
+        clock: for creationTimestamp and the times in managedFields.
         rng: for uids and generated names.
-        check_creation: raises StatusError when none of this kind may be created in this namespace (or none).
-        deletion: removes an object whose last finalizer went.
+        check_creation: raises StatusError if an object of this kind, namespace and name must not be created.
+        deletion: deletes an object whose last finalizer was removed.
     """
 
     def __init__(
@@ -135,7 +136,7 @@ class Writer:
         self.admission: list[Admission] = []
 
     def collection(self, kind: ServedKind) -> Collection:
-        """Where objects of this kind are."""
+        """The collection of a kind."""
         return self._storage.collection(kind.storage_key, kind.rules.field_paths)
 
     # -- create
@@ -149,10 +150,10 @@ class Writer:
         *,
         applied: bool = False,
     ) -> Written:
-        """Create an object. Takes ``obj`` over; ``applied`` says that field owners are noted already.
+        """Create an object. ``obj`` may be changed; ``applied`` tells that it has its managedFields already.
 
         Raises:
-            StatusError: 400, 403, 404, 409, 422, or 500 as the real server for a resourceVersion in the body.
+            StatusError: 400, 403, 404, 409, 422; 500 for a resourceVersion in the body, as the real server.
         """
         bodies.check_type(kind, obj)
         metadata = bodies.own_metadata(kind, obj, namespace, created=True)
@@ -191,7 +192,7 @@ class Writer:
     # -- update
 
     def update(self, target: Target, obj: dict[str, Any], options: WriteOptions) -> Written:
-        """Replace an object, or its status. Takes ``obj`` over.
+        """Replace an object or its status. ``obj`` may be changed.
 
         Raises:
             StatusError: 400, 403, 404, 409, 422.
@@ -228,17 +229,17 @@ class Writer:
         internal: bool = False,
         from_patch: bool = False,
     ) -> Written:
-        """Put ``obj`` in the place of ``record``, as update and patch do. Takes ``obj`` over.
+        """Replace ``record`` by ``obj``, which may be changed.
 
         Args:
-            kind: at the version ``obj`` is written in.
-            record: what is there now.
+            kind: the kind at the version of ``obj``.
+            record: the stored object.
             obj: the whole new object.
             options: see :class:`WriteOptions`.
-            subresource: "" or "status".
-            applied: field owners are noted already.
-            internal: the server itself writes: kind rules (immutable fields) do not bind it.
-            from_patch: unknown fields are refused as the patch's, not the body's.
+            subresource: "" or "status" or "finalize".
+            applied: whether ``obj`` has its managedFields already.
+            internal: whether the server itself writes, for which the kind's own rules (immutable fields) do not apply.
+            from_patch: whether errors about unknown fields are those of a patch.
         """
         old = self.stored_form(kind, record)
         metadata = obj["metadata"]
@@ -247,7 +248,7 @@ class Writer:
         metadata = obj["metadata"]
         old_metadata = old["metadata"]
         for name in ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"):
-            # a client cannot move the times; a uid was compared already, save a patch's, which stays to be refused
+            # Clients cannot change the times. A different uid of a patch is kept, so that the validation rejects it.
             if name in old_metadata and (name != "uid" or not metadata.get("uid")):
                 metadata[name] = old_metadata[name]
         for name in ("generation", "resourceVersion", "generateName", "selfLink"):
@@ -285,7 +286,7 @@ class Writer:
     def _replace_stored(
         self, kind: ServedKind, record: Record, new: dict[str, Any], options: WriteOptions
     ) -> Record:
-        """Store the new state, or let the object go when this write took away what held it."""
+        """Store the new state, or delete the object if this write removed the last finalizer."""
         collection = self.collection(kind)
         metadata = new["metadata"]
         held = (
@@ -301,13 +302,13 @@ class Writer:
         return Record(stored, encode_object(stored), record.version)
 
     def force(self, kind: ServedKind, new: dict[str, Any], options: WriteOptions) -> Record:
-        """Store what the server itself made of an object: nothing is checked. Takes ``new`` over."""
+        """Store an object that the server itself changed, without checks. ``new`` may be changed."""
         return self._store(kind, self.collection(kind), new, options)
 
     # -- steps
 
     def stored_form(self, kind: ServedKind, record: Record) -> dict[str, Any]:
-        """A private copy of the object in the kind's version."""
+        """A decoded copy of the object in the kind's version."""
         obj = record.object()
         if kind.rules.convert_out is not None:
             obj = kind.rules.convert_out(obj)
@@ -325,7 +326,7 @@ class Writer:
         applied: bool = False,
         internal: bool = False,
     ) -> dict[str, Any]:
-        """Admit, note owners, prepare, validate."""
+        """Run admission, update managedFields, prepare and validate."""
         for hook in self.admission:
             hook.admit(kind, obj, old, subresource)
         if not applied:
@@ -362,7 +363,7 @@ class Writer:
         return obj
 
     def _desired(self, kind: ServedKind, obj: Mapping[str, Any]) -> Any:
-        """The part whose change is a new generation."""
+        """The part of an object whose change increases the generation."""
         if not kind.custom:
             return obj.get("spec")
         skipped = {"metadata", "apiVersion", "kind", "status"} if kind.status_subresource else {"metadata"}
@@ -390,5 +391,5 @@ def _without(obj: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _canonical(obj: Any) -> bytes:
-    """Tells 1 from 1.0 and true, which ``==`` does not."""
+    """A form in which 1, 1.0 and true differ, unlike with ``==``."""
     return msgspec.json.encode(obj, order="sorted")
