@@ -9,6 +9,7 @@ import pytest
 import typer
 from prometheus_client import CollectorRegistry
 
+import aimctl
 from aimctl.cli.app import app
 from aimctl.controllers.metrics import OperatorMetrics
 from aimctl.controllers.operator import OperatorOptions, add_operator
@@ -23,6 +24,7 @@ from aimctl.runtime.controller import HotLoopDetector
 from aimctl.runtime.manager import Manager, RuntimeMetrics
 
 DOCS = Path(__file__).parents[3] / "docs"
+SOURCES = Path(aimctl.__file__).parent
 TEXT = (DOCS / "operating.md").read_text(encoding="utf-8")
 COMMANDS = typer.main.get_command(app).commands
 
@@ -144,6 +146,16 @@ def test_figures_in_the_text_are_those_of_the_code():
     assert "stay for six hours" in text
     assert f"successfully {HotLoopDetector().limit.replace('runs in', 'times within')}" in text
     assert REDISCOVER_ANNOTATION in text
+
+
+def test_every_state_and_reason_in_the_tables_exists_in_the_code():
+    sources = "".join(path.read_text(encoding="utf-8") for path in SOURCES.rglob("*.py"))
+    rows = [line.split("|") for line in TEXT.splitlines() if re.match(r"\| `[A-Z]", line)]
+    named = {word for row in rows for word in re.findall(r"`([A-Z][A-Za-z]+)`", row[1])} - {
+        "Evicted"
+    }  # the kubelet's
+    assert len(named) > 50
+    assert {word for word in named if f'"{word}"' not in sources} == set()
 
 
 @pytest.mark.parametrize("command", sorted(set(re.findall(r"aimctl ([a-z]+)", TEXT)) - {"manager's"}))

@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from aimctl.api.kinds import OPERATOR_KINDS, SERVICES
 from aimctl.devcluster import DevCluster
 from aimctl.runtime.controller import RetryAfter, TerminalError, judge
 from aimctl.runtime.manager import Manager
 from aimctl.simulation import Catalogue
 from aimctl.testing import virtual_clock, virtual_time
+from support.operator import world
 
 ROOT = Path(__file__).parents[3]
 DOCS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
@@ -113,6 +115,19 @@ async def test_the_outcomes_are_those_of_the_table(name, label):
     assert judge(result, error).label == label
 
 
+@virtual_time
+async def test_the_service_of_the_readme_runs():
+    (text,) = blocks("README.md", "yaml")
+    async with world(kserve=True) as w:
+        w.start()
+        for body in yaml.safe_load_all(text):
+            resource = next(kind for kind in OPERATOR_KINDS if kind.kind == body["kind"])
+            await w.client.apply(resource, body)
+        await asyncio.sleep(60)
+        assert w.state("llama-3-8b-latency", "default") == "Ready"
+        assert (await w.client.get(SERVICES, "chat", "default")).view.status.status == "Running"
+
+
 async def test_the_readmes_python_adds_a_controller():
     (block,) = blocks("README.md")
     manager = Manager(DevCluster(clock=virtual_clock()).transport(), clock=virtual_clock())
@@ -128,14 +143,43 @@ def test_the_catalogue_in_the_guide_can_be_used():
     assert catalogue.entry("tool:1", ("other",)) is None
 
 
+def anchors(path):
+    """The anchors of a document's headings, as GitHub forms them."""
+    headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^a-z0-9 _-]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
 def test_every_link_between_the_documents_leads_somewhere(path):
-    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
-        if not target.startswith(("http:", "https:")):
-            assert (path.parent / target).exists(), target
+    for target, anchor in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", path.read_text(encoding="utf-8")):
+        if target.startswith(("http:", "https:")):
+            continue
+        linked = path.parent / target if target else path
+        assert linked.exists(), target
+        assert not anchor or anchor in anchors(linked), f"{target}#{anchor}"
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+def test_every_path_and_module_in_the_documents_exists(path):
+    text = path.read_text(encoding="utf-8")
+    for name in re.findall(r"`((?:src|test|hack|config|docs)/[\w./-]+)`", text):
+        assert (ROOT / name).exists(), name
+    for name in re.findall(r"`(aimctl(?:\.\w+)+)(?![\w/])", text):
+        assert exists(name), name
+
+
+def exists(name):
+    """Whether a dotted name is a module of the package, or is mentioned in the module that it starts with."""
+    folder, parts = ROOT / "src", name.split(".")
+    while parts and (folder / parts[0]).is_dir():
+        folder /= parts.pop(0)
+    module = folder / "__init__.py"
+    if parts and (folder / f"{parts[0]}.py").exists():
+        module = folder / f"{parts.pop(0)}.py"
+    return not parts or parts[0] in module.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
 def test_the_yaml_in_the_documents_can_be_read(path):
     for block in blocks(path.relative_to(ROOT), "yaml"):
-        assert yaml.safe_load(block)
+        assert all(yaml.safe_load_all(block))
