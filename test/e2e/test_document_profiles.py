@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-import pytest
 import yaml
 
 from support.stage import condition, said
@@ -160,8 +159,6 @@ def test_a_model_name_means_the_namespaces_model_else_the_clusters(stage: Stage)
 
 def test_the_profile_cannot_change_after_creation(stage: Stage) -> None:
     """Document 13."""
-    if not stage.cluster.enforces_cel:
-        pytest.skip("CRD validation rules (CEL) came with Kubernetes 1.25; this server is older")
     stage.template(metric="latency", precision="fp16", gpuSelector={"count": 1, "model": "MI300X"})
     for field, value in (
         ("modelName", "other"),

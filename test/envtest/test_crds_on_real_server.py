@@ -15,7 +15,6 @@ from support.templates import completed, observe
 
 if TYPE_CHECKING:
     from support.adminapi import Api
-    from support.controlplane import ControlPlane
     from support.kubectl import Kubectl
 
 pytestmark = pytest.mark.envtest
@@ -25,11 +24,9 @@ GROUP = "/apis/aim.silogen.ai/v1alpha1"
 
 
 @pytest.fixture
-async def installed(plane: ControlPlane, api: Api, kubectl: Kubectl) -> None:
+async def installed(api: Api, kubectl: Kubectl) -> None:
     """The CRDs, roles and Deployment; applied again for each test, which changes nothing."""
-    # Before 1.25 kubectl itself refuses the CEL words it does not know; the server drops them.
-    flags = ["--validate=false"] if plane.version < (1, 25, 0) else []
-    kubectl("apply", *flags, "-f", "-", stdin=crd_manifests(plane.version))
+    kubectl("apply", "-f", "-", stdin=crd_manifests())
     kubectl("apply", "-f", str(CONFIG / "rbac"), "-f", str(CONFIG / "manager"))
 
     async def served() -> bool:
@@ -53,9 +50,8 @@ async def test_no_definition_is_found_wanting(api: Api) -> None:
 
 
 @pytest.mark.usefixtures("installed")
-def test_the_definitions_as_they_are_committed_are_taken(plane: ControlPlane, kubectl: Kubectl) -> None:
-    flags = ["--validate=false"] if plane.version < (1, 25, 0) else []
-    kubectl("apply", *flags, "--dry-run=server", "-f", str(CONFIG / "crd"))
+def test_the_committed_definitions_are_accepted(kubectl: Kubectl) -> None:
+    kubectl("apply", "--dry-run=server", "-f", str(CONFIG / "crd"))
 
 
 @pytest.mark.usefixtures("installed")

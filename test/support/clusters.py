@@ -49,8 +49,7 @@ __all__ = ["API_VERSION", "OPERATOR_NAMESPACE", "RunningCluster", "server_kind"]
 
 API_VERSION = "aim.silogen.ai/v1alpha1"
 OPERATOR_NAMESPACE = "kaiwo-system"
-# Servers before 1.25 do not know CEL rules, and their kubectl validation would stumble over them.
-_APPLY_CRDS = ("apply", "--validate=false", "-f", "-")
+_APPLY_CRDS = ("apply", "-f", "-")
 
 PACE = 0.3
 """Multiplies the simulated containers' times: a discovery takes about half a second."""
@@ -68,28 +67,9 @@ def server_kind() -> str:
     return kind
 
 
-def crd_manifests(version: tuple[int, ...] | None) -> str:
-    """The CRDs as this server can take them.
-
-    A server of 1.20 (seen on 1.20.2) that meets ``x-kubernetes-int-or-string`` anywhere in a CRD builds no types for
-    it, and then server-side apply takes every list of that kind for atomic: two writers of conditions would wipe out
-    each other's for ever. There, and only in these tests, quantities are plain strings.
-    """
-    texts = [text for name, text in manifests().items() if name.startswith("crd/")]
-    if version is None or version >= (1, 25):
-        return "---\n".join(texts)
-
-    def plain(node: Any) -> Any:
-        if isinstance(node, list):
-            return [plain(item) for item in node]
-        if not isinstance(node, dict):
-            return node
-        strings = {"type": "string"} if node.get("x-kubernetes-int-or-string") else {}
-        return {
-            key: plain(item) for key, item in node.items() if key != "x-kubernetes-int-or-string"
-        } | strings
-
-    return "---\n".join(yaml.safe_dump(plain(yaml.safe_load(text))) for text in texts)
+def crd_manifests() -> str:
+    """The CRDs of the operator, as YAML documents."""
+    return "---\n".join(text for name, text in manifests().items() if name.startswith("crd/"))
 
 
 class RunningCluster:
@@ -164,7 +144,7 @@ class RunningCluster:
             source = Path(os.environ["AIMCTL_TEST_KUBECONFIG"])
         self.kubeconfig.write_text(source.read_text())
         kubectl = Kubectl(self.kubeconfig, self.directory / "kubectl-cache")
-        crds = crd_manifests(self._plane.version if self._plane is not None else None)
+        crds = crd_manifests()
         await asyncio.to_thread(kubectl, *_APPLY_CRDS, stdin=crds)
         if self._plane is not None:
             await asyncio.to_thread(kubectl, *_APPLY_CRDS, stdin=yaml.safe_dump(inference_service_crd()))
@@ -196,11 +176,6 @@ class RunningCluster:
         return ("--registry-mirror", f"*={self.registry_url}")
 
     # ---- faults
-
-    @property
-    def enforces_cel(self) -> bool:
-        """Whether CRD validation rules are checked; they came with 1.25."""
-        return self.version >= (1, 25)
 
     @contextmanager
     def away(self) -> Iterator[None]:

@@ -12,10 +12,10 @@ Contract
   garbage collection, namespace deletion, Jobs and their TTL work as in a cluster: they are the real ones.
 * There is no scheduler and no kubelet: a Job gets its pods, and these stay pending until a test acts.
 * `kill_apiserver` is a crash; `restart_apiserver` brings it back on the same port with the same data.
-* Flags and controller names follow the server's version (`version`). Tried with 1.20.2.
+* `version` is that of the API server. Supported are 1.28 and newer, because of the names of the controllers.
 * The programs die with the thread that calls `start` (see component.py); nothing is tied to an event loop.
 
-What a test of pod logs needs (found out on 1.20.2; test/envtest/test_pod_logs.py holds it)
+What a test of pod logs needs (test/envtest/test_pod_logs.py shows it)
 -------------------------------------------------------------------------------------------
 The API server fetches `GET https://<node>/containerLogs/<namespace>/<pod>/<container>` and hands the body on.
 To stand in for the kubelet, a test
@@ -66,17 +66,16 @@ if TYPE_CHECKING:
 __all__ = ["ComponentError", "ControlPlane"]
 
 _HOST = "127.0.0.1"
-_CONTROLLERS = {
-    # name until 1.27: name since, with the old ones kept as aliases for now
-    "job": "job-controller",
-    "garbagecollector": "garbage-collector-controller",
-    "namespace": "namespace-controller",
-    "serviceaccount": "serviceaccount-controller",
-    "serviceaccount-token": "serviceaccount-token-controller",
-    "ttl-after-finished": "ttl-after-finished-controller",
-    # without it a claim that is deleted stays for ever, by the finalizer that admission gives every claim
-    "pvc-protection": "persistentvolumeclaim-protection-controller",
-}
+_CONTROLLERS = (
+    "job-controller",
+    "garbage-collector-controller",
+    "namespace-controller",
+    "serviceaccount-controller",
+    "serviceaccount-token-controller",
+    "ttl-after-finished-controller",
+    # Removes the finalizer that admission adds to every claim; without it, deleted claims would stay.
+    "persistentvolumeclaim-protection-controller",
+)
 
 
 class ControlPlane:
@@ -225,15 +224,13 @@ class ControlPlane:
             "--kubelet-preferred-address-types=InternalIP",
             f"--kubelet-client-certificate={folder / 'kubelet-client.crt'}",
             f"--kubelet-client-key={folder / 'kubelet-client.key'}",
-            *self._feature_gates(),
         ]
         return [str(self.binaries.apiserver), *flags, *self._apiserver_args]
 
     def _controller_manager_command(self) -> list[str]:
-        names = _CONTROLLERS.keys() if self.version < (1, 28, 0) else _CONTROLLERS.values()
         flags = [
             f"--kubeconfig={self.kubeconfig}",
-            f"--controllers={','.join(names)}",
+            f"--controllers={','.join(_CONTROLLERS)}",
             "--leader-elect=false",
             "--secure-port=0",  # nobody asks it anything
             f"--service-account-private-key-file={self.directory / 'service-accounts.key'}",
@@ -241,14 +238,8 @@ class ControlPlane:
             # Tests delete and create by the thousand; the default of 20 a second is for sharing a cluster.
             "--kube-api-qps=500",
             "--kube-api-burst=1000",
-            *self._feature_gates(),
         ]
-        if self.version < (1, 24, 0):
-            flags.append("--port=0")  # the plain-text port 10252, gone since
         return [str(self.binaries.controller_manager), *flags]
-
-    def _feature_gates(self) -> list[str]:
-        return ["--feature-gates=TTLAfterFinished=true"] if self.version < (1, 21, 0) else []
 
     async def _wait_for_apiserver(self) -> None:
         await self._apiserver.wait_until("readiness", self._apiserver_is_ready, within=self._timeout)
@@ -261,8 +252,7 @@ class ControlPlane:
 
     async def _pods_can_be_created(self) -> bool:
         found = await self._get(f"{self.url}/api/v1/namespaces/default/serviceaccounts/default")
-        # Until 1.24 admission turns pods away as long as the account has no token in a Secret.
-        return found is not None and (self.version >= (1, 24, 0) or bool(json.loads(found).get("secrets")))
+        return found is not None
 
     async def _get(self, url: str) -> bytes | None:
         """The body of a 200 answer; None for any other answer and for none at all."""

@@ -1,8 +1,8 @@
 """Finds the programs of a real control plane, or says how to get them.
 
-Looks in the folder that KUBEBUILDER_ASSETS names, else among the builds of hack/build-kubernetes.sh in the
-user's cache folder, newest version first. A folder that the user named is never silently passed over: if a
-program is missing there, that is the error, even when the cache has all of them.
+They are searched in the folder KUBEBUILDER_ASSETS, otherwise among the builds of hack/build-kubernetes.sh in the user's
+cache folder: the version KUBE_VERSION, or else the newest. If a program is missing in a folder that the user named,
+that is an error, even when the cache has all of them.
 
 `python -m support.kubernetes_binaries` (with test/ on the path) prints the folder that the tests would use.
 """
@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 
 _PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager")
-_REMEDY = "run hack/build-kubernetes.sh (Debian, no root, some minutes), or set KUBEBUILDER_ASSETS"
+_REMEDY = "run hack/build-kubernetes.sh (no root permissions, some minutes), or set KUBEBUILDER_ASSETS"
 
 Version = tuple[int, int, int]
 
@@ -64,13 +64,14 @@ def find_binaries() -> Binaries:
     """
     if named := os.environ.get("KUBEBUILDER_ASSETS"):
         if missing := _missing(Path(named)):
-            # The usual envtest archives carry no controller manager, so this is the likely reader.
+            # The usual envtest archives do not contain the controller manager.
             raise BinariesNotFoundError(
                 f"KUBEBUILDER_ASSETS={named} lacks {', '.join(missing)}: add it, or unset it"
             )
         return Binaries(Path(named))
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "aimctl"
-    whole = [folder for folder in cache.glob("kubernetes-*/bin") if not _missing(folder)]
+    version = os.environ.get("KUBE_VERSION") or "*"
+    whole = [folder for folder in cache.glob(f"kubernetes-{version}/bin") if not _missing(folder)]
     if not whole:
         raise BinariesNotFoundError(f"no control plane in {cache}: {_REMEDY}")
     return Binaries(

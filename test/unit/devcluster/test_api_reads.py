@@ -141,7 +141,7 @@ async def test_a_version_from_the_future_times_out_with_its_cause() -> None:
 @pytest.mark.parametrize(
     ("query", "status", "text"),
     [
-        ({"resourceVersion": "abc"}, 500, "invalid syntax"),
+        ({"resourceVersion": "abc"}, 400, "invalid resource version"),
         (
             {"resourceVersionMatch": "Exact"},
             422,

@@ -1,4 +1,4 @@
-"""The templates that an image recommends: their names and manifests."""
+"""The templates that an image recommends: their names, and what is in them."""
 
 from __future__ import annotations
 
@@ -8,36 +8,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimctl.api import kinds
-from aimctl.api.v1alpha1 import Precision, RecommendedDeployment, RuntimeConfigSpec
-from aimctl.domain.models.auto_templates import auto_templates
-from support.things import make
+from aimctl.api.v1alpha1 import ModelSpec, Precision, RecommendedDeployment, RuntimeConfigSpec
+from aimctl.domain.models.auto_templates import ModelIdentity, auto_templates
 
 ONE = {"gpuModel": "MI300X", "gpuCount": 1, "precision": "fp8", "metric": "latency"}
 PROPAGATE = {"labelPropagation": {"enabled": True, "match": ["cost/*", "app.kubernetes.io/*"]}}
 
 
-def templates(
-    *deployments, name: str = "llama", namespace: str = "team", spec=None, config=None, labels=None
-):
-    model = make(
-        name,
-        namespace,
-        resource=kinds.MODELS if namespace else kinds.CLUSTER_MODELS,
-        labels=labels,
-        spec={"image": "aim:1", **(spec or {})},
-    )
+def identity(name: str = "llama", namespace: str = "team", **labels: str) -> ModelIdentity:
+    kind = "AIMModel" if namespace else "AIMClusterModel"
+    return ModelIdentity(kind, namespace, name, f"uid-{name}", 1, False, labels)
+
+
+def made(*deployments, name: str = "llama", namespace: str = "team", spec=None, config=None, **labels):
     return auto_templates(
-        model,
+        identity(name, namespace, **labels),
+        ModelSpec.model_validate({"image": "aim:1", **(spec or {})}),
         [RecommendedDeployment.model_validate(item) for item in deployments],
         RuntimeConfigSpec.model_validate(config or {}),
     )
-
-
-def template(*deployments, **more):
-    """The manifest of the only template."""
-    (manifest,) = templates(*deployments, **more).values()
-    return manifest
 
 
 NAMES = {
@@ -54,17 +43,17 @@ NAMES = {
 
 
 @pytest.mark.parametrize("what", NAMES)
-def test_the_name_describes_the_deployment(what):
+def test_the_name_says_what_it_is_for(what):
     deployment, stem = NAMES[what]
-    (name,) = templates(deployment)
-    assert re.fullmatch(re.escape(stem) + "-[0-9a-f]{4}", name)
+    (template,) = made(deployment)
+    assert re.fullmatch(re.escape(stem) + "-[0-9a-f]{4}", template.name)
 
 
-def test_the_spec_combines_the_deployment_and_the_model():
-    manifest = template(ONE, spec={"runtimeConfigName": "fast", "imagePullSecrets": [{"name": "x"}]})
-    assert manifest["kind"] == "AIMServiceTemplate"
-    assert manifest["metadata"]["namespace"] == "team"
-    assert manifest["spec"] == {
+def test_the_spec_is_the_deployments_and_the_models():
+    (template,) = made(ONE, spec={"runtimeConfigName": "fast", "imagePullSecrets": [{"name": "x"}]})
+    assert template.manifest["kind"] == "AIMServiceTemplate"
+    assert template.manifest["metadata"]["namespace"] == "team"
+    assert template.manifest["spec"] == {
         "modelName": "llama",
         "metric": "latency",
         "precision": "fp8",
@@ -73,33 +62,35 @@ def test_the_spec_combines_the_deployment_and_the_model():
     }
 
 
-def test_a_cluster_model_owns_cluster_templates():
-    manifest = template(ONE, namespace="")
-    assert manifest["kind"] == "AIMClusterServiceTemplate"
-    assert "namespace" not in manifest["metadata"]
-    (owner,) = manifest["metadata"]["ownerReferences"]
+def test_a_cluster_models_are_cluster_templates():
+    (template,) = made(ONE, namespace="")
+    assert template.manifest["kind"] == "AIMClusterServiceTemplate"
+    assert "namespace" not in template.manifest["metadata"]
+    (owner,) = template.manifest["metadata"]["ownerReferences"]
     assert (owner["kind"], owner["uid"], owner["controller"]) == ("AIMClusterModel", "uid-llama", True)
 
 
-def test_labels_are_propagated_and_the_labels_of_the_operator_take_precedence():
-    labels = {"cost/center": "7", "app.kubernetes.io/managed-by": "helm", "x": "y"}
-    assert template(ONE, config=PROPAGATE, labels=labels)["metadata"]["labels"] == {
+def test_labels_go_along_and_ours_win():
+    (template,) = made(
+        ONE, config=PROPAGATE, **{"cost/center": "7", "app.kubernetes.io/managed-by": "helm", "x": "y"}
+    )
+    assert template.manifest["metadata"]["labels"] == {
         "cost/center": "7",
         "app.kubernetes.io/managed-by": "aim",
         "aim.silogen.ai/auto-generated": "true",
     }
 
 
-def test_deployments_with_the_same_template_result_in_one():
+def test_deployments_that_differ_in_nothing_a_template_has_are_one():
     profiles = [{**ONE, "profileId": "a"}, {**ONE, "profileId": "b", "gpuModel": "Instinct MI300X"}]
-    assert len(templates(*profiles)) == 1
+    assert len(made(*profiles)) == 1
 
 
 @pytest.mark.parametrize(
     "bad", [{**ONE, "gpuModel": "MI/300"}, {**ONE, "metric": "cost"}, {**ONE, "precision": "fp7"}]
 )
-def test_a_deployment_that_does_not_fit_the_schema_of_a_template_is_left_out(bad):
-    assert len(templates(bad, ONE)) == 1
+def test_what_no_template_can_be_is_left_out(bad):
+    assert len(made(bad, ONE)) == 1
 
 
 NAME = st.from_regex(r"[a-z0-9]([-a-z0-9.]{0,250}[a-z0-9])?", fullmatch=True)
@@ -115,16 +106,18 @@ DEPLOYMENT = st.fixed_dictionaries(
 
 
 @given(NAME, st.lists(DEPLOYMENT, max_size=6))
-def test_names_are_dns_labels_of_63_characters_and_the_same_every_time(name, deployments):
-    found = templates(*deployments, name=name)
-    for text in found:
+def test_names_are_dns_labels_of_63_characters_unique_and_the_same_every_time(name, deployments):
+    templates = made(*deployments, name=name)
+    names = [item.name for item in templates]
+    for text in names:
         assert re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", text), text
-    assert templates(*deployments, name=name) == found
+    assert len(set(names)) == len(names)
+    assert made(*deployments, name=name) == templates
 
 
 @pytest.mark.parametrize("end", ["x", "y", "-other", "0"])
-def test_names_differ_if_the_name_of_the_model_differs_only_in_the_part_that_is_cut(end):
+def test_what_is_cut_from_a_models_name_is_in_the_hash(end):
     name = "a" * 80
-    (one,), (other,) = templates(ONE, name=name), templates(ONE, name=name + end)
-    assert one != other
-    assert one[:-4] == other[:-4]
+    (one,), (other,) = made(ONE, name=name), made(ONE, name=name + end)
+    assert one.name != other.name
+    assert one.name[:-4] == other.name[:-4]

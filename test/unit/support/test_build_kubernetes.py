@@ -1,4 +1,4 @@
-"""What the build script promises without a build: what is there stays, and errors name a remedy."""
+"""The contract of the build script, without a build: existing programs are kept, and errors contain a remedy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).parents[3] / "hack" / "build-kubernetes.sh"
-PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager")
+PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 
 
 def run(tmp_path: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -25,10 +25,13 @@ def programs_in(folder: Path) -> Path:
     return folder
 
 
-def test_a_finished_build_is_left_alone(tmp_path: Path) -> None:
-    built = programs_in(tmp_path / "aimctl/kubernetes-1.20.2/bin")
+@pytest.mark.parametrize(("version", "environment"), [("1.36.3", {}), ("1.34.3", {"KUBE_VERSION": "1.34.3"})])
+def test_an_existing_build_of_the_version_is_kept(
+    tmp_path: Path, version: str, environment: dict[str, str]
+) -> None:
+    built = programs_in(tmp_path / f"aimctl/kubernetes-{version}/bin")
 
-    done = run(tmp_path)
+    done = run(tmp_path, **environment)
 
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{built}\n", "")
 
@@ -48,7 +51,8 @@ def test_programs_that_the_user_names_need_no_build(tmp_path: Path) -> None:
             "add them, or unset the variable to build them",
             id="named folder is empty",
         ),
-        pytest.param("file/in/the/way", {}, "set XDG_CACHE_HOME", id="cache cannot be made"),
+        pytest.param("file/in/the/way", {}, "set XDG_CACHE_HOME", id="cache cannot be created"),
+        pytest.param("", {"KUBE_VERSION": "v1.36"}, "of the form 1.36.3", id="not a version"),
     ],
 )
 def test_an_error_is_one_line_that_names_a_remedy(

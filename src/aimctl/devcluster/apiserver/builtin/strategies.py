@@ -277,8 +277,14 @@ def _check_claim(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[
             " bound claims"
         )
         errors.append(_forbid("spec", text))
-    if bound and amount(_at(new, size)) < amount(_at(old, size)):
-        errors.append(_forbid(".".join(size), "field can not be less than previous value"))
+    capacity = _at(old, ("status", "capacity", "storage"))
+    # A request may be lowered again after an expansion that failed, but not to what the volume already has.
+    if (
+        bound
+        and amount(_at(new, size)) < amount(_at(old, size))
+        and amount(_at(new, size)) <= amount(capacity)
+    ):
+        errors.append(_forbid(".".join(size), "field can not be less than status.capacity"))
     return errors
 
 

@@ -177,7 +177,7 @@ def _owner_errors(references: Any) -> Iterator[FieldError]:
         for name in ("kind", "name", "uid"):
             if not reference.get(name):
                 yield _invalid(
-                    f"metadata.ownerReferences.{name}", reference.get(name) or "", f"{name} must not be empty"
+                    f"metadata.ownerReferences.{name}", reference.get(name) or "", "must not be empty"
                 )
         banned = _EVENTS.get((api_version, reference.get("kind") or ""))
         if banned:

@@ -87,7 +87,8 @@ def _check(value: str, limit: int, pattern: re.Pattern[str], text: str) -> list[
 
 def label_errors(value: str) -> list[str]:
     """Errors of an RFC 1123 label of at most 63 characters, such as a namespace."""
-    return _check(value, 63, _label, _LABEL_TEXT)
+    text = "must not contain dots" if _subdomain.fullmatch(value) else _LABEL_TEXT
+    return _check(value, 63, _label, text)
 
 
 def label1035_errors(value: str) -> list[str]:
@@ -118,7 +119,7 @@ def qualified_name_errors(value: str) -> list[str]:
     errors: list[str] = []
     if len(parts) > 2:
         example = "(e.g. 'example.com/MyName')"
-        return [f"a qualified name {NAME_TEXT} with an optional DNS subdomain prefix and '/' {example}"]
+        return [f"a valid label key {NAME_TEXT} with an optional DNS subdomain prefix and '/' {example}"]
     if len(parts) == 2:
         prefix = parts[0]
         if not prefix:

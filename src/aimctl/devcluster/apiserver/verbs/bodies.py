@@ -67,9 +67,12 @@ def check_type(kind: ServedKind, obj: dict[str, Any]) -> None:
 
 
 def own_metadata(
-    kind: ServedKind, obj: dict[str, Any], namespace: str, *, created: bool = False
+    kind: ServedKind, obj: dict[str, Any], namespace: str, *, handler: bool = False
 ) -> dict[str, Any]:
-    """The body's metadata, after checks of its types, with the namespace of the request."""
+    """The body's metadata, after checks of its types, with the namespace of the request.
+
+    ``handler``: the check for a PUT before the object is looked up, which has another message.
+    """
     metadata = obj.get("metadata")
     if metadata is None:
         metadata = obj["metadata"] = {}
@@ -85,7 +88,7 @@ def own_metadata(
     if kind.resource.namespaced and metadata.setdefault("namespace", namespace) != namespace:
         raise statuses.bad_request(
             "the namespace of the provided object does not match the namespace sent on the request"
-            if created
+            if not handler
             else f"the namespace of the object ({metadata['namespace']}) does not match the namespace on the"
             f" request ({namespace})"
         )

@@ -25,7 +25,7 @@ from aimctl.devcluster.apiserver.objects.selectors import (
     parse_fields,
     parse_labels,
 )
-from aimctl.devcluster.apiserver.schema.errors import OMITTED, FieldError, go_quote
+from aimctl.devcluster.apiserver.schema.errors import OMITTED, FieldError
 from aimctl.devcluster.apiserver.wire import statuses
 from aimctl.devcluster.apiserver.wire.rendering import Page
 
@@ -80,12 +80,18 @@ def selectors_of(kind: ServedKind, query: Query) -> Selectors:
         raise statuses.bad_request(str(error)) from error
 
 
-def parse_version(text: str) -> int | None:
-    """A resourceVersion, or None if empty. Raises StatusError 500 if it is not a number, as the real server does."""
+def parse_version(text: str, *, watch: bool = False) -> int | None:
+    """A resourceVersion, or None if empty.
+
+    Raises:
+        StatusError: it is not a number: 500 for a watch, otherwise 400, as from the real server.
+    """
     if not text:
         return None
     if not (text.isascii() and text.isdigit()):
-        raise statuses.unreadable_version(text)
+        if watch:
+            raise statuses.unreadable_version(text)
+        raise statuses.bad_request(f"invalid resource version: {statuses.unreadable_version(text)}")
     return int(text)
 
 
@@ -102,7 +108,7 @@ def parse_list_options(kind: ServedKind, query: Query, *, watch: bool) -> ListOp
         raise statuses.invalid("meta.k8s.io", "ListOptions", "", errors)
     return ListOptions(
         selectors=selectors_of(kind, query),
-        version=parse_version(query.text("resourceVersion")),
+        version=parse_version(query.text("resourceVersion"), watch=watch),
         match=match,
         limit=max(0, query.number("limit") or 0),
         continue_token=query.text("continue"),
@@ -247,7 +253,7 @@ def _decode_token(text: str, prefix: str) -> tuple[int, str]:
         (token.get(name) for name in ("rv", "start", "v")) if isinstance(token, dict) else ("",) * 3
     )
     if form != "meta.k8s.io/v1":
-        raise _bad_token(f"server does not recognize this encoded version {go_quote(str(form or ''))}")
+        raise _bad_token(f"server does not recognize this encoded version {form or ''}")
     if not isinstance(version, int) or version == 0:
         raise _bad_token("incorrect encoded start resourceVersion (version meta.k8s.io/v1)")
     if not isinstance(start, str) or not start:

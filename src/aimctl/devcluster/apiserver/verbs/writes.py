@@ -156,7 +156,7 @@ class Writer:
             StatusError: 400, 403, 404, 409, 422; 500 for a resourceVersion in the body, as the real server.
         """
         bodies.check_type(kind, obj)
-        metadata = bodies.own_metadata(kind, obj, namespace, created=True)
+        metadata = bodies.own_metadata(kind, obj, namespace)
         if metadata.pop("resourceVersion", None):
             raise statuses.status(500, "", "resourceVersion should not be set on objects to be created")
         self._check_creation(kind, metadata.get("namespace") or "", metadata.get("name") or "")
@@ -199,7 +199,7 @@ class Writer:
         """
         kind, namespace, name = target.kind, target.namespace, target.name
         bodies.check_type(kind, obj)
-        metadata = bodies.own_metadata(kind, obj, namespace)
+        metadata = bodies.own_metadata(kind, obj, namespace, handler=True)
         if not metadata.get("name"):
             why = f"the name of the object ({name} based on URL) was undeterminable"
             raise statuses.bad_request(f"{why}: name must be provided")
