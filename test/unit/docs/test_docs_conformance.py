@@ -1,4 +1,4 @@
-"""``docs/conformance.md`` and the suite say the same: which test shows which sentence of the document."""
+"""``docs/conformance.md`` and the end-to-end tests agree on which test covers which requirement."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROW = re.compile(r"^\| (\d+) \| (.+) \| `(test/e2e/test_\w+\.py)::(test_\w+)`(?:
 
 
 def table() -> dict[int, tuple[str, str]]:
-    """Number -> file and test."""
+    """The rows of the page: number -> file and test."""
     rows = {}
     for line in TEXT.splitlines():
         if re.match(r"\| \d", line):
@@ -24,7 +24,7 @@ def table() -> dict[int, tuple[str, str]]:
 
 
 def labels() -> dict[int, set[tuple[str, str]]]:
-    """The same, as the tests' docstrings say it: ``Document 3, 9.``"""
+    """The same from the docstrings of the tests, such as ``Document 3, 9.``"""
     found = defaultdict(set)
     for path in sorted((ROOT / "test" / "e2e").glob("test_*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
@@ -41,9 +41,9 @@ def test_the_rows_are_numbered_without_a_gap() -> None:
 
 
 def test_each_row_names_a_test_that_names_the_row() -> None:
-    told = labels()
-    assert {number: row for number, row in table().items() if told.get(number) != {row}} == {}
+    labelled = labels()
+    assert {number: row for number, row in table().items() if labelled.get(number) != {row}} == {}
 
 
-def test_no_test_names_a_row_that_is_not_there() -> None:
+def test_no_test_names_a_missing_row() -> None:
     assert set(labels()) <= set(table())

@@ -30,7 +30,7 @@ COMMANDS = typer.main.get_command(app).commands
 
 
 def rows(first_cell):
-    """The rows of the table whose head begins so, cell by cell."""
+    """The rows of the table with this first column, as cells."""
     lines = TEXT.splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith(f"| {first_cell} |"))
     for line in lines[start + 2 :]:
@@ -39,16 +39,16 @@ def rows(first_cell):
         yield [cell.strip() for cell in line.strip("|").split(" | ")]
 
 
-def test_the_table_of_flags_is_that_of_the_command():
-    told = {
+def test_the_flags_of_the_manager_are_documented():
+    documented = {
         row[0].strip("`"): (row[1].strip("`"), row[2].strip("`")) for row in rows("flag of `aimctl manager`")
     }
-    there = {}
+    actual = {}
     for option in COMMANDS["manager"].params:
         if option.name != "help":
-            there[option.opts[0]] = (option.envvar, option.default)
-    assert {flag: variable for flag, (variable, _) in told.items()} == {
-        flag: variable for flag, (variable, _) in there.items()
+            actual[option.opts[0]] = (option.envvar, option.default)
+    assert {flag: variable for flag, (variable, _) in documented.items()} == {
+        flag: variable for flag, (variable, _) in actual.items()
     }
     shown = {
         "off": False,
@@ -57,26 +57,26 @@ def test_the_table_of_flags_is_that_of_the_command():
         "all": None,
         "none": None,
     }
-    for flag, (_, default) in there.items():
-        written = told[flag][1]
+    for flag, (_, default) in actual.items():
+        written = documented[flag][1]
         assert shown.get(written, written) in {default, str(default), getattr(default, "value", default)}, (
             flag
         )
 
 
-def test_the_table_of_the_embedded_clusters_flags_is_that_of_the_command():
+def test_the_flags_of_dev_are_documented():
     text = (DOCS / "embedded-cluster.md").read_text(encoding="utf-8")
-    told = set(re.findall(r"`(--[a-z-]+)`", text.split("| flag |")[1].split("\n\n")[0]))
-    there = {
+    documented = set(re.findall(r"`(--[a-z-]+)`", text.split("| flag |")[1].split("\n\n")[0]))
+    actual = {
         flag
         for option in COMMANDS["dev"].params
         if option.name != "help"
         for flag in (*option.opts, *option.secondary_opts)
     }
-    assert told == there
+    assert documented == actual
 
 
-def every_metric():
+def actual_metrics():
     registry = CollectorRegistry()
     RuntimeMetrics(registry, process=True)
     OperatorMetrics(registry, limit=1, running=lambda: 0, pending=lambda: 0)
@@ -97,8 +97,8 @@ def process_metrics():
     return ProcessCollector(registry=None).collect()
 
 
-def told_metrics():
-    """Names as they are; ``..._x`` follows the name before it; ``reflector_*`` stands for all that begin so."""
+def documented_metrics():
+    """The names in the table. ``..._x`` has the prefix of the name before it; ``reflector_*`` stands for a prefix."""
     for row in rows("metric"):
         last = ""
         for cell in re.findall(r"`([^`]+)`", row[0]):
@@ -110,36 +110,36 @@ def told_metrics():
             yield name
 
 
-def test_every_metric_is_in_the_table_and_every_one_there_is_real():
-    there, told = every_metric(), set(told_metrics())
-    patterns = {name.removesuffix("*") for name in told if name.endswith("*")}
-    single = {name for name in told if not name.endswith("*")}
-    assert single - there == set()
-    left = {name for name in there - single if not name.startswith(tuple(patterns))}
-    assert left == set()
-    assert all(any(name.startswith(pattern) for name in there) for pattern in patterns)
+def test_exactly_the_metrics_that_exist_are_documented():
+    actual, documented = actual_metrics(), set(documented_metrics())
+    patterns = {name.removesuffix("*") for name in documented if name.endswith("*")}
+    single = {name for name in documented if not name.endswith("*")}
+    assert single - actual == set()
+    undocumented = {name for name in actual - single if not name.startswith(tuple(patterns))}
+    assert undocumented == set()
+    assert all(any(name.startswith(pattern) for name in actual) for pattern in patterns)
 
 
-def test_alerts_ask_for_metrics_that_are_there():
+def test_alerts_use_metrics_that_exist():
     (block,) = re.findall(r"^```yaml\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
-    families = every_metric()
-    asked = set(
+    families = actual_metrics()
+    used = set(
         re.findall(r"\b((?:aim|controller_runtime|workqueue|cache|rest_client|leader_election)_\w+)", block)
     )
-    assert len(asked) > 8
-    for name in asked:
+    assert len(used) > 8
+    for name in used:
         assert name in families or re.sub(r"_(count|sum|bucket)$", "", name) in families, name
 
 
-async def test_the_table_of_pages_is_what_a_manager_with_the_operator_serves():
+async def test_the_debug_pages_are_documented():
     async with DevCluster(clock=LoopClock(), controllers=False) as cluster:
         manager = Manager(cluster.transport(), clock=cluster.clock)
         add_operator(manager, OperatorOptions())
-        there = {f"/debug/{name}" for name in manager._pages._pages}
-    assert {row[0].strip("`") for row in rows("page")} == there
+        actual = {f"/debug/{name}" for name in manager._pages._pages}
+    assert {row[0].strip("`") for row in rows("page")} == actual
 
 
-def test_figures_in_the_text_are_those_of_the_code():
+def test_figures_in_the_text_match_the_code():
     text = " ".join(TEXT.split())
     assert f"runs for {ACTIVE_DEADLINE_SECONDS // 60} minutes at most" in text
     assert TTL_SECONDS_AFTER_FINISHED == 6 * 3600
@@ -159,5 +159,5 @@ def test_every_state_and_reason_in_the_tables_exists_in_the_code():
 
 
 @pytest.mark.parametrize("command", sorted(set(re.findall(r"aimctl ([a-z]+)", TEXT)) - {"manager's"}))
-def test_every_command_in_the_text_is_there(command):
+def test_every_command_in_the_text_exists(command):
     assert command in COMMANDS

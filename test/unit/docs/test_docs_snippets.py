@@ -1,4 +1,4 @@
-"""The Python in the documents runs: blocks of one document in order, in one module, and the tests among them."""
+"""The examples in the documents work: Python is run, YAML is applied, links and names lead somewhere."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def blocks(name, language="python"):
 
 
 def module_of(name):
-    """The document's blocks as one module; a traceback shows the document's lines."""
+    """The Python blocks of a document, run in order as one module."""
     module = types.ModuleType(f"snippets_of_{Path(name).stem.replace('-', '_')}")
     sys.modules[module.__name__] = module  # msgspec looks annotations up there
     for block in blocks(name):
@@ -47,11 +47,11 @@ def examples_in(module):
 
 
 @pytest.mark.parametrize("test", examples_in(LIBRARY), ids=lambda test: test.__name__)
-def test_what_the_library_guide_promises_holds(test):
+def test_the_tests_in_the_library_guide_pass(test):
     test()
 
 
-def test_the_tests_in_the_guide_to_the_embedded_cluster_pass_in_a_project_of_their_own(tmp_path):
+def test_the_tests_in_the_guide_to_the_embedded_cluster_pass(tmp_path):
     (block,) = blocks("docs/embedded-cluster.md")
     (tmp_path / "test_example.py").write_text(block)
     (tmp_path / "conftest.py").write_text('pytest_plugins = ["aimctl.testing.plugin"]\n')
@@ -106,7 +106,7 @@ async def test_each_source_of_the_guide_causes_a_reconcile():
 @pytest.mark.parametrize(
     ("name", "label"), [("test-a", "error"), ("early", "requeue_after"), ("other", "requeue_after")]
 )
-async def test_the_outcomes_are_those_of_the_table(name, label):
+async def test_the_outcomes_in_the_library_guide_are_correct(name, label):
     result = error = None
     try:
         result = await LIBRARY.careful(LIBRARY.Request("ns", name))
@@ -135,7 +135,7 @@ async def test_the_readmes_python_adds_a_controller():
     assert list(manager.controllers) == ["greeter"]
 
 
-def test_the_catalogue_in_the_guide_can_be_used():
+def test_the_catalogue_in_the_guide_is_valid():
     (text,) = blocks("docs/embedded-cluster.md", "yaml")
     catalogue = Catalogue.parse(text)
     assert catalogue.entry("registry.example.com/aim-llama-8b:0.4", ("dry-run",)) is not None
@@ -180,6 +180,6 @@ def exists(name):
 
 
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
-def test_the_yaml_in_the_documents_can_be_read(path):
+def test_the_yaml_in_the_documents_is_valid(path):
     for block in blocks(path.relative_to(ROOT), "yaml"):
         assert all(yaml.safe_load_all(block))

@@ -1,0 +1,75 @@
+"""``docs/architecture.md`` matches the source: its diagrams are up to date, and it describes every package."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+PAGE = ROOT / "docs" / "architecture.md"
+TEXT = PAGE.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def diagrams():
+    """The module in hack/, which is not a package."""
+    sys.path.insert(0, str(ROOT / "hack"))
+    try:
+        yield importlib.import_module("diagrams")
+    finally:
+        sys.path.remove(str(ROOT / "hack"))
+
+
+def contract(**settings):
+    return {"name": "Layers", "type": "layers", **settings}
+
+
+def test_the_diagrams_are_up_to_date():
+    done = subprocess.run(
+        [sys.executable, "hack/diagrams.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_package_of_the_layers_is_described(diagrams):
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
+    (layers,) = diagrams.layers_of(settings["contracts"][0])
+    described = set(re.findall(r"^\| `(aimctl[\w.]*)` \|", TEXT, re.MULTILINE))
+    assert set(layers.packages) <= described
+
+
+def test_imports_that_follow_from_others_are_not_drawn(diagrams):
+    edges = {("a", "b"), ("b", "c"), ("a", "c"), ("a", "d")}
+    assert diagrams.reduced(edges) == {("a", "b"), ("b", "c"), ("a", "d")}
+
+
+def test_a_layer_can_have_several_packages(diagrams):
+    (layers,) = diagrams.layers_of(contract(layers=["p.top", "p.left | p.right", "(p.bottom)"]))
+    assert layers.rows == (("p.top",), ("p.left", "p.right"), ("p.bottom",))
+
+
+def test_the_packages_of_a_container_have_its_name(diagrams):
+    (layers,) = diagrams.layers_of(contract(layers=["b", "a"], containers=["p"]))
+    assert layers.packages == ("p.b", "p.a")
+
+
+def test_other_contracts_have_no_diagram(diagrams):
+    assert list(diagrams.layers_of({"name": "x", "type": "forbidden"})) == []
+
+
+def test_a_flowchart_has_a_node_for_each_package_and_an_arrow_for_each_import(diagrams):
+    (layers,) = diagrams.layers_of(contract(layers=["p.top", "p.bottom"]))
+    assert diagrams.mermaid(layers, [("p.top", "p.bottom")]).splitlines() == [
+        "```mermaid",
+        "flowchart TD",
+        '    p_top["p.top"]',
+        '    p_bottom["p.bottom"]',
+        "    p_top --> p_bottom",
+        "```",
+    ]
