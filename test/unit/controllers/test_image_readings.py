@@ -1,4 +1,4 @@
-"""Readings of images: how often a registry is asked, by how many at a time, and who hears of it. In virtual time."""
+"""How often images are read, how many at a time, and which requests are notified, in virtual time."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from aimctl.controllers.models.image_readings import (
-    FIRST_PAUSE_SECONDS,
+from aimctl.controllers.models.image_attempts import (
+    FIRST_RETRY_SECONDS,
     FRESH_SECONDS,
-    LONGEST_PAUSE_SECONDS,
+    MAX_RETRY_SECONDS,
     READS_AT_A_TIME,
     READS_PER_REGISTRY,
-    ImageReadings,
 )
+from aimctl.controllers.models.image_readings import ImageReader, ImageReadings
 from aimctl.controllers.models.registry import (
     AccessDenied,
     ImageConfig,
@@ -28,6 +28,7 @@ from aimctl.controllers.models.registry import (
 )
 from aimctl.domain.images.reading import FailedReading, ImageQuestion, Reading
 from aimctl.domain.images.registry_auth import Credentials, PullEntry
+from aimctl.domain.plan import ReadImage
 from aimctl.runtime.controller import Request
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
 
@@ -38,10 +39,10 @@ DOWN = RegistryUnreachable("ghcr.io: connection refused", whole_registry=True)
 
 
 class Registry:
-    """Says what ``says`` is, after ``seconds``, or after half a minute that the time is up; counts."""
+    """Answers every read with ``result`` after ``seconds``; :data:`LATE` takes the time limit of 30 s."""
 
-    def __init__(self, says=None, seconds: float = 1.0) -> None:
-        self.says = says
+    def __init__(self, result=None, seconds: float = 1.0) -> None:
+        self.result = result
         self.seconds = seconds
         self.calls: list[tuple[float, str, tuple]] = []
         self.busy: Counter[str] = Counter()
@@ -52,14 +53,14 @@ class Registry:
         self.calls.append((loop.time(), str(image), tuple(credentials)))
         self.busy[image.host] += 1
         self.most[image.host] = max(self.most[image.host], self.busy[image.host])
-        says = self.says(image) if callable(self.says) else self.says
+        result = self.result(image) if callable(self.result) else self.result
         try:
-            await asyncio.sleep(30 if says is LATE else self.seconds)
+            await asyncio.sleep(30 if result is LATE else self.seconds)
         finally:
             self.busy[image.host] -= 1
-        if isinstance(says, Exception):
-            raise says
-        return says or ImageConfig(DIGEST, LABELS)
+        if isinstance(result, Exception):
+            raise result
+        return result or ImageConfig(DIGEST, LABELS)
 
     def gaps(self) -> list[float]:
         times = [at for at, *_ in self.calls]
@@ -67,7 +68,7 @@ class Registry:
 
 
 class Secrets:
-    """Pull secrets by name: a password for ghcr.io, or entries; a missing one is a failure."""
+    """Pull secrets by name: a password for ghcr.io, or entries. Others do not exist."""
 
     def __init__(self, **held) -> None:
         self.held = held
@@ -85,32 +86,35 @@ class Secrets:
         return tuple(entries)
 
 
-class Asker:
-    """A model that asks again when it is told to, as the reconciler does."""
+class Model:
+    """Asks a question as the reconciler of a model does, until there is an answer or it is ``gone``."""
 
     def __init__(self, readings: ImageReadings, question: ImageQuestion, name: str = "m") -> None:
         self._readings = readings
+        self._reader = ImageReader(readings, self.reconcile)
         self._question = question
         self._request = Request("team", name)
         self.outcomes: list[object] = []
-        self.looks = 0
+        self.reconciles = 0
         self._timer: asyncio.TimerHandle | None = None
         self.gone = False
-        self.look(self._request)
+        self.reconcile(self._request)
 
-    def look(self, _: Request) -> None:
+    def reconcile(self, request: Request) -> None:
+        assert request == self._request
         if self.gone:
             return
-        self.looks += 1
+        self.reconciles += 1
         if self._timer:
             self._timer.cancel()
-        outcome, seconds = self._readings.ask(self._question, self.look, self._request)
+        outcome, seconds = self._readings.answer(self._question)
         if outcome is not None and (not self.outcomes or self.outcomes[-1] != outcome):
             self.outcomes.append(outcome)
         if isinstance(outcome, Reading):
             return
+        self._reader.read(request, ReadImage(self._question))
         if seconds is not None:
-            self._timer = asyncio.get_running_loop().call_later(seconds, self.look, self._request)
+            self._timer = asyncio.get_running_loop().call_later(seconds, self.reconcile, request)
 
     @property
     def outcome(self):
@@ -135,44 +139,68 @@ def question(image: str = "ghcr.io/x:1", **more) -> ImageQuestion:
 
 
 @virtual_time
-async def test_asking_does_not_wait_and_the_answer_wakes_whoever_asked():
+async def test_reading_does_not_wait_and_the_answer_notifies_the_request():
     registry = Registry()
     async with running(registry) as readings:
-        asker = Asker(readings, question())
-        assert asker.outcome is None
+        model = Model(readings, question())
+        assert model.outcome is None
         await asyncio.sleep(0.5)
-        assert (asker.looks, asker.outcome) == (1, None)
+        assert (model.reconciles, model.outcome) == (1, None)
         await asyncio.sleep(1)
-        assert asker.looks == 2
-        assert isinstance(asker.outcome, Reading)
-        assert asker.outcome.metadata.canonical_name == "org/model"
+        assert model.reconciles == 2
+        assert isinstance(model.outcome, Reading)
+        assert model.outcome.metadata.canonical_name == "org/model"
 
 
 @virtual_time
-async def test_a_question_asked_before_it_runs_is_answered_then():
+async def test_a_question_from_before_the_start_is_answered_after_it():
     registry = Registry()
     readings = ImageReadings(registry, Secrets(), clock=virtual_clock(), rng=random.Random(1))
-    asker = Asker(readings, question())
+    model = Model(readings, question())
     await asyncio.sleep(1)
     task = asyncio.get_running_loop().create_task(readings.run())
     await asyncio.sleep(2)
-    assert isinstance(asker.outcome, Reading)
+    assert isinstance(model.outcome, Reading)
     task.cancel()
     await asyncio.wait([task])
+
+
+@virtual_time
+async def test_an_answer_alone_starts_no_read():
+    registry = Registry()
+    async with running(registry) as readings:
+        assert readings.answer(question()) == (None, None)
+        await asyncio.sleep(2)
+        assert registry.calls == []
+
+
+@virtual_time
+async def test_each_reader_notifies_its_own_reconciler_of_a_shared_read():
+    registry = Registry()
+    async with running(registry) as readings:
+        notified = {"models": [], "clustermodels": []}
+        for name, request in (("models", Request("team", "m")), ("clustermodels", Request("", "m"))):
+            reader = ImageReader(readings, notified[name].append)
+            reader.read(request, ReadImage(question()))
+            reader.read(request, ReadImage(question()))
+        await asyncio.sleep(2)
+        assert notified == {"models": [Request("team", "m")], "clustermodels": [Request("", "m")]}
+        assert len(registry.calls) == 1
 
 
 @virtual_time
 async def test_two_thousand_models_of_one_image_cost_one_read():
     registry = Registry()
     async with running(registry) as readings:
-        askers = [Asker(readings, question(), f"m{number}") for number in range(2000)]
+        models = [Model(readings, question(), f"m{number}") for number in range(2000)]
         await asyncio.sleep(2)
-        assert all(isinstance(asker.outcome, Reading) for asker in askers)
-        late = Asker(readings, question(), "late")
+        assert all(isinstance(model.outcome, Reading) for model in models)
+        late = Model(readings, question(), "late")
         assert isinstance(late.outcome, Reading)
         assert len(registry.calls) == 1
         await asyncio.sleep(FRESH_SECONDS)
-        later = Asker(readings, question(), "later")
+        later = Model(readings, question(), "later")
+        assert later.outcome is None, "the tag may refer to another image by now"
         await asyncio.sleep(2)
         assert isinstance(later.outcome, Reading)
         assert len(registry.calls) == 2
@@ -180,74 +208,74 @@ async def test_two_thousand_models_of_one_image_cost_one_read():
 
 @pytest.mark.parametrize("whole", [False, True], ids=["one image", "whole registry"])
 @virtual_time
-async def test_two_thousand_models_of_one_image_retry_as_one_with_growing_pauses(whole):
+async def test_two_thousand_models_of_one_image_share_the_retries_with_exponential_back_off(whole):
     registry = Registry(RegistryUnreachable("500", whole_registry=whole))
     async with running(registry) as readings:
-        askers = [Asker(readings, question(), f"m{number}") for number in range(2000)]
+        models = [Model(readings, question(), f"m{number}") for number in range(2000)]
         await asyncio.sleep(4000)
         gaps = registry.gaps()
         assert 10 <= len(registry.calls) <= 14
         for gap, pause in zip(gaps, (5, 10, 20, 40, 80, 160, 320), strict=False):
             assert pause * 0.9 <= gap - 1 <= pause * 1.1 + 1
-        assert max(gaps) <= LONGEST_PAUSE_SECONDS * 1.1 + 2
-        registry.says = None
-        await asyncio.sleep(LONGEST_PAUSE_SECONDS * 1.2)
-        assert all(isinstance(asker.outcome, Reading) for asker in askers)
+        assert max(gaps) <= MAX_RETRY_SECONDS * 1.1 + 2
+        registry.result = None
+        await asyncio.sleep(MAX_RETRY_SECONDS * 1.2)
+        assert all(isinstance(model.outcome, Reading) for model in models)
 
 
 @pytest.mark.parametrize("error", [ImageNotFound("404"), AccessDenied("403")])
 @virtual_time
-async def test_what_does_not_pass_by_itself_is_asked_every_ten_minutes(error):
+async def test_a_permanent_failure_is_retried_every_ten_minutes(error):
     registry = Registry(error)
     async with running(registry) as readings:
-        asker = Asker(readings, question())
+        model = Model(readings, question())
         await asyncio.sleep(3700)
         assert 6 <= len(registry.calls) <= 7
         assert all(540 <= gap <= 665 for gap in registry.gaps())
-        assert len(asker.outcomes) == 1
+        assert len(model.outcomes) == 1
 
 
 @virtual_time
-async def test_labels_of_no_use_are_asked_for_again_every_ten_minutes():
+async def test_invalid_labels_are_read_again_every_ten_minutes():
     registry = Registry(ImageConfig(DIGEST, {"com.amd.aim.model.recommendedDeployments": "nonsense"}))
     async with running(registry) as readings:
-        asker = Asker(readings, question())
+        model = Model(readings, question())
         await asyncio.sleep(1300)
-        assert asker.outcome.reason == "MalformedMetadata"
+        assert model.outcome.reason == "MalformedMetadata"
         assert len(registry.calls) in (2, 3)
 
 
 @virtual_time
-async def test_a_rate_limit_is_kept_for_all_images_of_the_registry_and_for_no_other():
+async def test_a_rate_limit_pauses_all_images_of_the_registry_and_no_other_registry():
     registry = Registry(
         lambda image: RateLimited("429", retry_after=300) if image.host == "ghcr.io" else None
     )
     async with running(registry) as readings:
-        askers = [Asker(readings, question(f"ghcr.io/x{number}:1"), f"m{number}") for number in range(50)]
-        other = Asker(readings, question("quay.io/y:1"), "other")
+        models = [Model(readings, question(f"ghcr.io/x{number}:1"), f"m{number}") for number in range(50)]
+        other = Model(readings, question("quay.io/y:1"), "other")
         await asyncio.sleep(290)
         asked = Counter(image.partition("/")[0] for _, image, _ in registry.calls)
         assert asked["ghcr.io"] <= READS_PER_REGISTRY
         assert asked["quay.io"] == 1
         assert isinstance(other.outcome, Reading)
-        assert all(asker.outcome == FailedReading("RegistryUnreachable", "429") for asker in askers)
+        assert all(model.outcome == FailedReading("RegistryUnreachable", "429") for model in models)
 
 
 @pytest.mark.parametrize("retry_after", [None, 3600.0])
 @virtual_time
-async def test_who_comes_with_an_account_does_not_pay_for_those_who_come_without(retry_after):
+async def test_a_rate_limit_of_anonymous_reads_does_not_pause_reads_with_an_account(retry_after):
     class Counting(Registry):
         async def read(self, image, credentials):
-            self.says = None if credentials else RateLimited("429", retry_after=retry_after)
+            self.result = None if credentials else RateLimited("429", retry_after=retry_after)
             return await super().read(image, credentials)
 
     registry, secrets = Counting(seconds=0.1), Secrets(paid="x")
     async with running(registry, secrets) as readings:
         for number in range(100):
-            Asker(readings, question(f"ghcr.io/free{number}:1"), f"free{number}")
+            Model(readings, question(f"ghcr.io/free{number}:1"), f"free{number}")
         await asyncio.sleep(700)
         for number in range(5):
-            paid = Asker(
+            paid = Model(
                 readings,
                 question(f"ghcr.io/paid{number}:1", namespace="team", pull_secrets=("paid",)),
                 "paid",
@@ -256,14 +284,14 @@ async def test_who_comes_with_an_account_does_not_pay_for_those_who_come_without
             assert isinstance(paid.outcome, Reading)
         before = len(registry.calls)
         await asyncio.sleep(3600)
-        assert len(registry.calls) - before <= 14, "those without one are still tried by one in each pause"
+        assert len(registry.calls) - before <= 14, "anonymous reads are still tested by one at a time"
 
 
 @virtual_time
-async def test_a_registry_that_says_when_to_come_back_for_one_image_is_believed():
+async def test_retry_after_of_one_image_is_respected():
     registry = Registry(RegistryUnreachable("503", retry_after=300))
     async with running(registry) as readings:
-        Asker(readings, question())
+        Model(readings, question())
         await asyncio.sleep(290)
         assert len(registry.calls) == 1
         await asyncio.sleep(20)
@@ -271,10 +299,10 @@ async def test_a_registry_that_says_when_to_come_back_for_one_image_is_believed(
 
 
 @virtual_time
-async def test_an_hour_is_the_most_that_a_registry_can_ask_for():
+async def test_retry_after_is_limited_to_an_hour():
     registry = Registry(RateLimited("429", retry_after=1e9))
     async with running(registry) as readings:
-        Asker(readings, question())
+        Model(readings, question())
         await asyncio.sleep(3590)
         assert len(registry.calls) == 1
         await asyncio.sleep(60)
@@ -282,63 +310,63 @@ async def test_an_hour_is_the_most_that_a_registry_can_ask_for():
 
 
 @virtual_time
-async def test_a_registry_that_is_away_is_tried_by_one_read_in_each_pause_whatever_is_asked_of_it():
+async def test_an_unreachable_registry_is_tested_by_one_read_at_a_time():
     registry = Registry(DOWN)
     async with running(registry) as readings:
-        askers = [Asker(readings, question(f"ghcr.io/x{number}:1"), f"m{number}") for number in range(500)]
+        models = [Model(readings, question(f"ghcr.io/x{number}:1"), f"m{number}") for number in range(500)]
         await asyncio.sleep(30)
-        assert all(asker.outcome == FailedReading("RegistryUnreachable", str(DOWN)) for asker in askers)
+        assert all(model.outcome == FailedReading("RegistryUnreachable", str(DOWN)) for model in models)
         before = len(registry.calls)
         await asyncio.sleep(3600)
         assert len(registry.calls) - before <= 14
-        registry.says = None
-        await asyncio.sleep(LONGEST_PAUSE_SECONDS * 1.2 + 500)
-        assert all(isinstance(asker.outcome, Reading) for asker in askers)
+        registry.result = None
+        await asyncio.sleep(MAX_RETRY_SECONDS * 1.2 + 500)
+        assert all(isinstance(model.outcome, Reading) for model in models)
         assert registry.most["ghcr.io"] <= READS_PER_REGISTRY
 
 
 def only_fine(image):
-    """A registry all of whose images hang but those named so."""
+    """A registry that responds to images named ``fine`` only."""
     return None if image.repository.startswith("fine") else LATE
 
 
 @virtual_time
-async def test_a_silent_registry_is_told_to_all_within_half_a_minute_and_tried_by_one_read_in_each_pause():
+async def test_an_unresponsive_registry_is_reported_within_half_a_minute_and_tested_by_one_read_at_a_time():
     registry = Registry(LATE)
     async with running(registry) as readings:
-        askers = [Asker(readings, question(f"ghcr.io/x{number}:1"), f"m{number}") for number in range(500)]
+        models = [Model(readings, question(f"ghcr.io/x{number}:1"), f"m{number}") for number in range(500)]
         await asyncio.sleep(31)
-        assert all(asker.outcome == FailedReading("RegistryUnreachable", str(LATE)) for asker in askers)
-        new = Asker(readings, question("ghcr.io/new:1"), "new")
+        assert all(model.outcome == FailedReading("RegistryUnreachable", str(LATE)) for model in models)
+        new = Model(readings, question("ghcr.io/new:1"), "new")
         await asyncio.sleep(31)
         assert isinstance(new.outcome, FailedReading)
         before = len(registry.calls)
         await asyncio.sleep(3600)
         assert 5 <= len(registry.calls) - before <= 14
-        registry.says = None
-        await asyncio.sleep(LONGEST_PAUSE_SECONDS * 1.2 + 500)
-        assert all(isinstance(asker.outcome, Reading) for asker in [*askers, new])
+        registry.result = None
+        await asyncio.sleep(MAX_RETRY_SECONDS * 1.2 + 500)
+        assert all(isinstance(model.outcome, Reading) for model in [*models, new])
 
 
 @virtual_time
-async def test_a_silent_registry_is_tried_by_one_read_though_each_namespace_has_its_own_secret_for_the_one_image():
+async def test_an_unresponsive_registry_is_reported_in_time_to_all_accounts_of_one_image():
     registry, secrets = Registry(LATE), Secrets(**{f"s{number}": f"p{number}" for number in range(100)})
     async with running(registry, secrets) as readings:
-        askers = [
-            Asker(readings, question(namespace="team", pull_secrets=(name,)), name) for name in secrets.held
+        models = [
+            Model(readings, question(namespace="team", pull_secrets=(name,)), name) for name in secrets.held
         ]
         await asyncio.sleep(31)
-        assert all(isinstance(asker.outcome, FailedReading) for asker in askers)
+        assert all(isinstance(model.outcome, FailedReading) for model in models)
 
 
 @virtual_time
-async def test_one_image_that_hangs_holds_up_no_other_of_its_registry():
+async def test_an_image_that_times_out_does_not_delay_others_of_its_registry():
     registry = Registry(only_fine)
     async with running(registry) as readings:
-        slow = Asker(readings, question("ghcr.io/slow:1"), "slow")
+        slow = Model(readings, question("ghcr.io/slow:1"), "slow")
         for number in range(40):
             await asyncio.sleep(45)
-            fine = Asker(readings, question(f"ghcr.io/fine{number}:1"), "fine")
+            fine = Model(readings, question(f"ghcr.io/fine{number}:1"), "fine")
             await asyncio.sleep(1.5)
             assert fine.outcomes == [fine.outcome]
             assert isinstance(fine.outcome, Reading)
@@ -346,52 +374,52 @@ async def test_one_image_that_hangs_holds_up_no_other_of_its_registry():
 
 
 @virtual_time
-async def test_images_that_hang_close_no_registry_that_answers_others_meanwhile():
+async def test_images_that_time_out_do_not_pause_a_registry_that_responds_to_others():
     registry = Registry(only_fine)
     async with running(registry) as readings:
         for number in range(READS_PER_REGISTRY - 1):
-            Asker(readings, question(f"ghcr.io/slow{number}:1"), f"slow{number}")
+            Model(readings, question(f"ghcr.io/slow{number}:1"), f"slow{number}")
         for number in range(20):
-            fine = Asker(readings, question(f"ghcr.io/fine{number}:1"), "fine")
+            fine = Model(readings, question(f"ghcr.io/fine{number}:1"), "fine")
             await asyncio.sleep(2)
             assert isinstance(fine.outcome, Reading)
 
 
 @virtual_time
-async def test_where_many_images_hang_one_that_was_not_tried_yet_is_tried_first():
+async def test_an_image_that_was_not_tried_yet_takes_precedence_over_images_that_time_out():
     registry = Registry(only_fine)
     async with running(registry) as readings:
         for number in range(READS_PER_REGISTRY):
-            Asker(readings, question(f"ghcr.io/slow{number}:1"), f"slow{number}")
+            Model(readings, question(f"ghcr.io/slow{number}:1"), f"slow{number}")
         for number in range(5):
             await asyncio.sleep(1000)
-            fine = Asker(readings, question(f"ghcr.io/fine{number}:1"), "fine")
-            await asyncio.sleep((LONGEST_PAUSE_SECONDS + FIRST_PAUSE_SECONDS) * 1.1 + 2 * 30)
+            fine = Model(readings, question(f"ghcr.io/fine{number}:1"), "fine")
+            await asyncio.sleep((MAX_RETRY_SECONDS + FIRST_RETRY_SECONDS) * 1.1 + 2 * 30)
             assert isinstance(fine.outcome, Reading)
 
 
 @virtual_time
-async def test_registries_that_hang_hold_up_no_other_for_longer_than_a_read_however_many_they_are():
+async def test_unresponsive_registries_delay_others_by_one_time_limit_at_most():
     registry = Registry(lambda image: None if image.host == "quay.io" else LATE)
     async with running(registry) as readings:
         for number in range(100):
             for tag in range(READS_PER_REGISTRY):
-                Asker(readings, question(f"r{number}.example.com/x:{tag}"), f"m{number}-{tag}")
+                Model(readings, question(f"r{number}.example.com/x:{tag}"), f"m{number}-{tag}")
         await asyncio.sleep(1)
         assert registry.busy.total() == READS_AT_A_TIME
-        fine = Asker(readings, question("quay.io/fine:1"), "fine")
+        fine = Model(readings, question("quay.io/fine:1"), "fine")
         await asyncio.sleep(31)
         assert fine.outcomes == [fine.outcome]
         assert isinstance(fine.outcome, Reading)
 
 
 @virtual_time
-async def test_at_most_four_reads_of_one_registry_at_a_time_and_others_beside():
+async def test_at_most_four_reads_of_one_registry_run_at_a_time():
     registry = Registry(seconds=10)
     async with running(registry) as readings:
         for number in range(40):
-            Asker(readings, question(f"ghcr.io/x{number}:1"), f"m{number}")
-        other = Asker(readings, question("quay.io/y:1"), "other")
+            Model(readings, question(f"ghcr.io/x{number}:1"), f"m{number}")
+        other = Model(readings, question("quay.io/y:1"), "other")
         await asyncio.sleep(11)
         assert registry.most == {"ghcr.io": READS_PER_REGISTRY, "quay.io": 1}
         assert isinstance(other.outcome, Reading)
@@ -401,24 +429,24 @@ async def test_at_most_four_reads_of_one_registry_at_a_time_and_others_beside():
 
 
 @virtual_time
-async def test_the_same_image_with_the_same_credentials_is_one_read_from_whatever_namespace():
+async def test_namespaces_with_the_same_credentials_share_a_read():
     registry, secrets = Registry(ImageNotFound("404")), Secrets(creds="same")
     async with running(registry, secrets) as readings:
         for number in range(100):
-            Asker(readings, question(namespace=f"team-{number}", pull_secrets=("creds",)), f"m{number}")
+            Model(readings, question(namespace=f"team-{number}", pull_secrets=("creds",)), f"m{number}")
         await asyncio.sleep(500)
         assert len(registry.calls) == 1
         assert registry.calls[0][2] == (Credentials("me", "same"),)
-        assert secrets.reads <= 100 * (1 + 500 / 54), "each looks at its Secret once a minute"
+        assert secrets.reads <= 100 * (1 + 500 / 54), "each reads its Secret once a minute"
 
 
 @virtual_time
-async def test_other_credentials_are_another_read():
+async def test_other_credentials_cause_another_read():
     registry, secrets = Registry(AccessDenied("403")), Secrets(one="1", two="2")
     async with running(registry, secrets) as readings:
         for name in ("one", "two"):
-            Asker(readings, question(namespace="team", pull_secrets=(name,)), name)
-        Asker(readings, question(), "nobody")
+            Model(readings, question(namespace="team", pull_secrets=(name,)), name)
+        Model(readings, question(), "nobody")
         await asyncio.sleep(10)
         assert {credentials for *_, credentials in registry.calls} == {
             (Credentials("me", "1"),),
@@ -428,85 +456,85 @@ async def test_other_credentials_are_another_read():
 
 
 @virtual_time
-async def test_a_missing_secret_is_told_and_looked_for_again_without_asking_the_registry():
+async def test_a_missing_secret_is_reported_and_retried_without_asking_the_registry():
     registry, secrets = Registry(), Secrets()
     async with running(registry, secrets) as readings:
-        asker = Asker(readings, question(namespace="team", pull_secrets=("late",)))
+        model = Model(readings, question(namespace="team", pull_secrets=("late",)))
         await asyncio.sleep(100)
-        assert asker.outcome == FailedReading("PullSecretNotFound", "team/late is missing")
+        assert model.outcome == FailedReading("PullSecretNotFound", "team/late is missing")
         assert registry.calls == []
         assert 4 <= secrets.reads <= 6
         secrets.held["late"] = "right"
         await asyncio.sleep(120)
-        assert isinstance(asker.outcome, Reading)
+        assert isinstance(model.outcome, Reading)
 
 
 @virtual_time
-async def test_a_secret_that_was_mended_is_used_at_the_next_attempt_and_rediscovery_asks_at_once():
+async def test_rediscovery_uses_a_corrected_secret_at_once():
     registry, secrets = Registry(AccessDenied("403")), Secrets(creds="wrong")
     async with running(registry, secrets) as readings:
-        asker = Asker(readings, question(namespace="team", pull_secrets=("creds",)))
+        model = Model(readings, question(namespace="team", pull_secrets=("creds",)))
         await asyncio.sleep(10)
-        assert asker.outcome.reason == "AccessDenied"
+        assert model.outcome.reason == "AccessDenied"
         secrets.held["creds"] = "right"
-        registry.says = None
-        asker.gone = True
-        again = Asker(readings, question(namespace="team", pull_secrets=("creds",), rediscover="now"))
+        registry.result = None
+        model.gone = True
+        again = Model(readings, question(namespace="team", pull_secrets=("creds",), rediscover="now"))
         await asyncio.sleep(1.5)
         assert isinstance(again.outcome, Reading)
         assert registry.calls[-1][2] == (Credentials("me", "right"),)
 
 
 @virtual_time
-async def test_a_secret_that_was_mended_ends_the_pause_within_a_minute_and_one_that_was_not_asks_nobody():
+async def test_a_corrected_secret_is_used_within_a_minute_and_an_unchanged_one_causes_no_read():
     registry, secrets = Registry(AccessDenied("403")), Secrets(creds="wrong")
     async with running(registry, secrets) as readings:
-        asker = Asker(readings, question(namespace="team", pull_secrets=("creds",)))
+        model = Model(readings, question(namespace="team", pull_secrets=("creds",)))
         await asyncio.sleep(400)
         assert len(registry.calls) == 1
         assert secrets.reads <= 9
         secrets.held["creds"] = "right"
-        registry.says = None
+        registry.result = None
         await asyncio.sleep(70)
-        assert isinstance(asker.outcome, Reading)
+        assert isinstance(model.outcome, Reading)
         assert len(registry.calls) == 2
 
 
 @pytest.mark.parametrize("host", ["", "other.example.org"], ids=["nothing", "nothing that fits"])
 @virtual_time
-async def test_a_secret_that_holds_nothing_of_use_is_looked_at_every_minute(host):
+async def test_a_secret_without_matching_credentials_is_read_every_minute(host):
     entries = [PullEntry(host, "", Credentials("me", "x"))] if host else []
     registry, secrets = Registry(AccessDenied("401")), Secrets(creds=entries)
     async with running(registry, secrets) as readings:
-        asker = Asker(readings, question(namespace="team", pull_secrets=("creds",)))
+        model = Model(readings, question(namespace="team", pull_secrets=("creds",)))
         await asyncio.sleep(10)
-        assert asker.outcome.reason == "AccessDenied"
+        assert model.outcome.reason == "AccessDenied"
         secrets.held["creds"] = "right"
-        registry.says = None
+        registry.result = None
         await asyncio.sleep(FRESH_SECONDS * 1.2)
-        assert isinstance(asker.outcome, Reading)
+        assert isinstance(model.outcome, Reading)
         assert [credentials for *_, credentials in registry.calls] == [(), (Credentials("me", "right"),)]
 
 
 @virtual_time
-async def test_rediscovery_of_an_image_that_failed_asks_in_the_middle_of_the_pause_once():
+async def test_rediscovery_of_a_failed_image_reads_it_once_before_the_retry_is_due():
     registry = Registry(ImageNotFound("404"))
     async with running(registry) as readings:
-        Asker(readings, question())
+        Model(readings, question())
         await asyncio.sleep(10)
         for number in range(50):
-            Asker(readings, question(rediscover="now"), f"m{number}")
+            Model(readings, question(rediscover="now"), f"m{number}")
         await asyncio.sleep(100)
         assert len(registry.calls) == 2
 
 
 @virtual_time
-async def test_rediscovery_does_not_break_through_a_rate_limit():
+async def test_rediscovery_respects_a_rate_limit():
     registry = Registry(RateLimited("429", retry_after=300))
     async with running(registry) as readings:
-        Asker(readings, question())
+        Model(readings, question())
         await asyncio.sleep(10)
-        Asker(readings, question(rediscover="now"), "again")
+        Model(readings, question(rediscover="now"), "again")
         await asyncio.sleep(200)
         assert len(registry.calls) == 1
 
@@ -515,66 +543,66 @@ async def test_rediscovery_does_not_break_through_a_rate_limit():
 
 
 @virtual_time
-async def test_a_name_that_is_none_is_told_and_no_registry_is_asked():
+async def test_an_invalid_name_is_reported_and_no_registry_is_asked():
     registry = Registry()
     async with running(registry) as readings:
-        asker = Asker(readings, question("not an image"))
+        model = Model(readings, question("not an image"))
         await asyncio.sleep(1)
-        assert asker.outcome.reason == "InvalidImage"
+        assert model.outcome.reason == "InvalidImage"
         assert registry.calls == []
 
 
 @virtual_time
-async def test_what_nobody_asks_for_any_more_is_forgotten_and_not_read():
+async def test_questions_of_deleted_models_are_dropped_and_not_read():
     registry = Registry(AccessDenied("403"))
     async with running(registry) as readings:
-        askers = [Asker(readings, question(f"ghcr.io/x{number}:1"), f"m{number}") for number in range(600)]
+        models = [Model(readings, question(f"ghcr.io/x{number}:1"), f"m{number}") for number in range(600)]
         await asyncio.sleep(300)
-        for asker in askers:
-            asker.gone = True
+        for model in models:
+            model.gone = True
         await asyncio.sleep(3600)
         calls = len(registry.calls)
         for number in range(700):
-            Asker(readings, question(f"quay.io/y{number}:1"), f"n{number}")
+            Model(readings, question(f"quay.io/y{number}:1"), f"n{number}")
         assert len(readings._questions) <= 701
-        assert len(readings._attempts) <= 1
+        assert len(readings._attempts._attempts) <= 1
         await asyncio.sleep(60)
         assert all(image.startswith("quay.io") for _, image, _ in registry.calls[calls:])
 
 
 @virtual_time
-async def test_stopping_ends_reads_in_flight():
+async def test_stopping_cancels_running_reads():
     registry = Registry(seconds=1000)
     async with running(registry) as readings:
-        Asker(readings, question())
+        Model(readings, question())
         await asyncio.sleep(1)
         assert registry.busy["ghcr.io"] == 1
     assert registry.busy["ghcr.io"] == 0
 
 
 @virtual_time
-async def test_many_other_questions_do_not_make_more_reads_of_a_registry_at_a_time():
+async def test_tidying_does_not_reset_the_limit_of_a_registry_in_use():
     registry = Registry(seconds=60)
     async with running(registry) as readings:
         for number in range(READS_PER_REGISTRY - 1):
-            Asker(readings, question(f"ghcr.io/early{number}:1"))
+            Model(readings, question(f"ghcr.io/early{number}:1"))
         await asyncio.sleep(1)
         for number in range(1200):
-            Asker(readings, question(f"ghcr.io/no image {number}"))
+            Model(readings, question(f"ghcr.io/no image {number}"))
         for number in range(READS_PER_REGISTRY):
-            Asker(readings, question(f"ghcr.io/late{number}:1"))
+            Model(readings, question(f"ghcr.io/late{number}:1"))
         await asyncio.sleep(1)
         assert registry.most["ghcr.io"] == READS_PER_REGISTRY
 
 
 @virtual_time
-async def test_registries_that_nobody_asks_any_more_are_forgotten_however_they_ended():
-    registry = Registry(says=DOWN, seconds=0.01)
+async def test_unused_registries_are_dropped():
+    registry = Registry(result=DOWN, seconds=0.01)
     async with running(registry) as readings:
         for number in range(600):
-            Asker(readings, question(f"r{number}.example.com/x:1")).gone = True
+            Model(readings, question(f"r{number}.example.com/x:1")).gone = True
         await asyncio.sleep(3600)
         for number in range(600):
-            Asker(readings, question(f"s{number}.example.com/x:1")).gone = True
+            Model(readings, question(f"s{number}.example.com/x:1")).gone = True
         await asyncio.sleep(1)
-        assert len(readings._hosts) <= 600, "those of an hour ago are still there"
+        assert len(readings._attempts._registries) <= 600, "those of an hour ago have been dropped"

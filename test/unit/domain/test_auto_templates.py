@@ -1,4 +1,4 @@
-"""The templates that an image recommends: their names, and what is in them."""
+"""The templates that an image recommends: their names and manifests."""
 
 from __future__ import annotations
 
@@ -8,25 +8,36 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimctl.api.v1alpha1 import ModelSpec, Precision, RecommendedDeployment, RuntimeConfigSpec
-from aimctl.domain.models.auto_templates import ModelIdentity, auto_templates
+from aimctl.api import kinds
+from aimctl.api.v1alpha1 import Precision, RecommendedDeployment, RuntimeConfigSpec
+from aimctl.domain.models.auto_templates import auto_templates
+from support.things import make
 
 ONE = {"gpuModel": "MI300X", "gpuCount": 1, "precision": "fp8", "metric": "latency"}
 PROPAGATE = {"labelPropagation": {"enabled": True, "match": ["cost/*", "app.kubernetes.io/*"]}}
 
 
-def identity(name: str = "llama", namespace: str = "team", **labels: str) -> ModelIdentity:
-    kind = "AIMModel" if namespace else "AIMClusterModel"
-    return ModelIdentity(kind, namespace, name, f"uid-{name}", 1, False, labels)
-
-
-def made(*deployments, name: str = "llama", namespace: str = "team", spec=None, config=None, **labels):
+def templates(
+    *deployments, name: str = "llama", namespace: str = "team", spec=None, config=None, labels=None
+):
+    model = make(
+        name,
+        namespace,
+        resource=kinds.MODELS if namespace else kinds.CLUSTER_MODELS,
+        labels=labels,
+        spec={"image": "aim:1", **(spec or {})},
+    )
     return auto_templates(
-        identity(name, namespace, **labels),
-        ModelSpec.model_validate({"image": "aim:1", **(spec or {})}),
+        model,
         [RecommendedDeployment.model_validate(item) for item in deployments],
         RuntimeConfigSpec.model_validate(config or {}),
     )
+
+
+def template(*deployments, **more):
+    """The manifest of the only template."""
+    (manifest,) = templates(*deployments, **more).values()
+    return manifest
 
 
 NAMES = {
@@ -43,17 +54,17 @@ NAMES = {
 
 
 @pytest.mark.parametrize("what", NAMES)
-def test_the_name_says_what_it_is_for(what):
+def test_the_name_describes_the_deployment(what):
     deployment, stem = NAMES[what]
-    (template,) = made(deployment)
-    assert re.fullmatch(re.escape(stem) + "-[0-9a-f]{4}", template.name)
+    (name,) = templates(deployment)
+    assert re.fullmatch(re.escape(stem) + "-[0-9a-f]{4}", name)
 
 
-def test_the_spec_is_the_deployments_and_the_models():
-    (template,) = made(ONE, spec={"runtimeConfigName": "fast", "imagePullSecrets": [{"name": "x"}]})
-    assert template.manifest["kind"] == "AIMServiceTemplate"
-    assert template.manifest["metadata"]["namespace"] == "team"
-    assert template.manifest["spec"] == {
+def test_the_spec_combines_the_deployment_and_the_model():
+    manifest = template(ONE, spec={"runtimeConfigName": "fast", "imagePullSecrets": [{"name": "x"}]})
+    assert manifest["kind"] == "AIMServiceTemplate"
+    assert manifest["metadata"]["namespace"] == "team"
+    assert manifest["spec"] == {
         "modelName": "llama",
         "metric": "latency",
         "precision": "fp8",
@@ -62,35 +73,33 @@ def test_the_spec_is_the_deployments_and_the_models():
     }
 
 
-def test_a_cluster_models_are_cluster_templates():
-    (template,) = made(ONE, namespace="")
-    assert template.manifest["kind"] == "AIMClusterServiceTemplate"
-    assert "namespace" not in template.manifest["metadata"]
-    (owner,) = template.manifest["metadata"]["ownerReferences"]
+def test_a_cluster_model_owns_cluster_templates():
+    manifest = template(ONE, namespace="")
+    assert manifest["kind"] == "AIMClusterServiceTemplate"
+    assert "namespace" not in manifest["metadata"]
+    (owner,) = manifest["metadata"]["ownerReferences"]
     assert (owner["kind"], owner["uid"], owner["controller"]) == ("AIMClusterModel", "uid-llama", True)
 
 
-def test_labels_go_along_and_ours_win():
-    (template,) = made(
-        ONE, config=PROPAGATE, **{"cost/center": "7", "app.kubernetes.io/managed-by": "helm", "x": "y"}
-    )
-    assert template.manifest["metadata"]["labels"] == {
+def test_labels_are_propagated_and_the_labels_of_the_operator_take_precedence():
+    labels = {"cost/center": "7", "app.kubernetes.io/managed-by": "helm", "x": "y"}
+    assert template(ONE, config=PROPAGATE, labels=labels)["metadata"]["labels"] == {
         "cost/center": "7",
         "app.kubernetes.io/managed-by": "aim",
         "aim.silogen.ai/auto-generated": "true",
     }
 
 
-def test_deployments_that_differ_in_nothing_a_template_has_are_one():
+def test_deployments_with_the_same_template_result_in_one():
     profiles = [{**ONE, "profileId": "a"}, {**ONE, "profileId": "b", "gpuModel": "Instinct MI300X"}]
-    assert len(made(*profiles)) == 1
+    assert len(templates(*profiles)) == 1
 
 
 @pytest.mark.parametrize(
     "bad", [{**ONE, "gpuModel": "MI/300"}, {**ONE, "metric": "cost"}, {**ONE, "precision": "fp7"}]
 )
-def test_what_no_template_can_be_is_left_out(bad):
-    assert len(made(bad, ONE)) == 1
+def test_a_deployment_that_does_not_fit_the_schema_of_a_template_is_left_out(bad):
+    assert len(templates(bad, ONE)) == 1
 
 
 NAME = st.from_regex(r"[a-z0-9]([-a-z0-9.]{0,250}[a-z0-9])?", fullmatch=True)
@@ -106,18 +115,16 @@ DEPLOYMENT = st.fixed_dictionaries(
 
 
 @given(NAME, st.lists(DEPLOYMENT, max_size=6))
-def test_names_are_dns_labels_of_63_characters_unique_and_the_same_every_time(name, deployments):
-    templates = made(*deployments, name=name)
-    names = [item.name for item in templates]
-    for text in names:
+def test_names_are_dns_labels_of_63_characters_and_the_same_every_time(name, deployments):
+    found = templates(*deployments, name=name)
+    for text in found:
         assert re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", text), text
-    assert len(set(names)) == len(names)
-    assert made(*deployments, name=name) == templates
+    assert templates(*deployments, name=name) == found
 
 
 @pytest.mark.parametrize("end", ["x", "y", "-other", "0"])
-def test_what_is_cut_from_a_models_name_is_in_the_hash(end):
+def test_names_differ_if_the_name_of_the_model_differs_only_in_the_part_that_is_cut(end):
     name = "a" * 80
-    (one,), (other,) = made(ONE, name=name), made(ONE, name=name + end)
-    assert one.name != other.name
-    assert one.name[:-4] == other.name[:-4]
+    (one,), (other,) = templates(ONE, name=name), templates(ONE, name=name + end)
+    assert one != other
+    assert one[:-4] == other[:-4]

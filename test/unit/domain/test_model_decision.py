@@ -1,4 +1,4 @@
-"""Decisions about models: what is read, what is made, what is said."""
+"""Decisions about models: which images are read, which templates are created, and what the status reports."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimctl.api.v1alpha1 import CLUSTER_MODELS, MODELS, ModelState, RuntimeConfigSpec, TemplateState
+from aimctl.api import kinds
+from aimctl.api.v1alpha1 import ModelState, RuntimeConfigSpec, TemplateState
 from aimctl.domain.images.metadata import read_metadata
 from aimctl.domain.images.reading import FailedReading, ImageQuestion, Reading
-from aimctl.domain.models.auto_templates import ModelIdentity
 from aimctl.domain.models.decision import decide_model
-from aimctl.domain.models.observation import ModelObservation, SeenTemplate
+from aimctl.domain.models.observation import ModelObservation
+from aimctl.domain.plan import Create, Plan, ReadImage, WriteStatus
 from aimctl.domain.resolution import Found, resolve_runtime_config
+from aimctl.domain.status_slice import StatusSlice
+from aimctl.kubetypes import ObjectKey
+from support.things import make, owner
 
 NOW = datetime(2026, 5, 4, 12, 0, 0, tzinfo=UTC)
 ONE = {"gpuModel": "MI300X", "gpuCount": 1, "precision": "fp8", "metric": "latency"}
@@ -34,26 +38,38 @@ def reading(*deployments: dict[str, Any], name: str = "org/model") -> Reading:
 PLAIN = Reading("sha256:" + "1" * 64, read_metadata({"org.opencontainers.image.title": "vLLM"}))
 
 
+def model(spec=None, status=None, *, namespace: str = "team", **metadata):
+    return make(
+        "llama",
+        namespace,
+        resource=kinds.MODELS if namespace else kinds.CLUSTER_MODELS,
+        spec={"image": "ghcr.io/aim:1", **(spec or {})},
+        status=status or {},
+        **metadata,
+    )
+
+
 def observe(
     status=None,
     *,
     spec=None,
     namespace: str = "team",
-    generation: int = 1,
     config: dict[str, Any] | None = None,
     config_name: str = "default",
-    deleting: bool = False,
     rediscover: str = "",
+    generation: int = 1,
+    deleting: bool = False,
     **more,
 ) -> ModelObservation:
-    kind = MODELS if namespace else CLUSTER_MODELS
-    body = {"spec": {"image": "ghcr.io/aim:1", **(spec or {})}, "status": status or {}}
+    annotations = {"aim.silogen.ai/rediscover": rediscover} if rediscover else None
+    obj = model(
+        spec, status, namespace=namespace, generation=generation, deleting=deleting, annotations=annotations
+    )
     found = (
         None if config is None else Found(config_name, "", "uid", RuntimeConfigSpec.model_validate(config))
     )
     return ModelObservation(
-        ModelIdentity(kind.name, namespace, "llama", "uid", generation, deleting, {}, rediscover),
-        kind.decode(json.dumps(body).encode()),
+        obj,
         resolve_runtime_config(config_name, namespace or "kaiwo-system", namespaced=None, cluster=found),
         namespace or "kaiwo-system",
         more.pop("now", NOW),
@@ -61,59 +77,105 @@ def observe(
     )
 
 
+def written(plan: Plan) -> StatusSlice:
+    (action,) = plan.of_type(WriteStatus)
+    return action.part
+
+
+def created(plan: Plan) -> list[str]:
+    return [action.key.name for action in plan.of_type(Create)]
+
+
 def after(seen: ModelObservation, **changes) -> ModelObservation:
-    """The same model once the decision's status is written."""
-    status = decide_model(seen).status
-    assert status is not None
-    view = type(seen.view).model_validate({"spec": seen.view.spec.to_json(), "status": status.status()})
-    return replace(seen, **{"view": view, "now": seen.now + timedelta(hours=1), **changes})
+    """The same model an hour after the planned status was written."""
+    meta, view = seen.model.meta, seen.model.view
+    obj = model(
+        view.spec.to_json(),
+        written(decide_model(seen)).status(),
+        namespace=meta.namespace,
+        generation=meta.generation,
+    )
+    return replace(seen, **{"model": obj, "now": seen.now + timedelta(hours=1), **changes})
+
+
+def status_of(seen: ModelObservation) -> dict[str, Any]:
+    return seen.model.view.status.to_json()
+
+
+def conditions(seen: ModelObservation) -> dict[str, dict[str, Any]]:
+    return {item["type"]: dict(item) for item in written(decide_model(seen)).conditions}
 
 
 def said(seen: ModelObservation) -> dict[str, tuple[str, str]]:
-    status = decide_model(seen).status
-    assert status is not None
-    return {item["type"]: (item["status"], item["reason"]) for item in status.conditions}
+    return {type_: (item["status"], item["reason"]) for type_, item in conditions(seen).items()}
+
+
+def message(seen: ModelObservation, type_: str) -> str:
+    return conditions(seen)[type_]["message"]
 
 
 def state(seen: ModelObservation) -> str:
-    status = decide_model(seen).status
-    assert status is not None
-    return status.fields["status"]
+    return written(decide_model(seen)).fields["status"]
 
 
 def events(seen: ModelObservation) -> list[tuple[str, str]]:
-    return [(wish.type, wish.reason) for wish in decide_model(seen).events]
+    (action,) = decide_model(seen).of_type(WriteStatus)
+    return [(event.type, event.reason) for event in action.events]
 
 
-# ---- what is asked
+def in_states(*states: str) -> dict[str, list[ObjectKey]]:
+    """Templates t0, t1, ... in these states."""
+    templates: dict[str, list[ObjectKey]] = {}
+    for number, one in enumerate(states):
+        templates.setdefault(one, []).append(ObjectKey("team", f"t{number}"))
+    return templates
 
 
-def test_a_new_model_asks_for_its_image_anonymously_unless_it_names_secrets():
-    assert observe().to_read() == ImageQuestion("ghcr.io/aim:1")
-    asked = observe(spec={"imagePullSecrets": [{"name": "b"}, {"name": "a"}]}, rediscover="now").to_read()
-    assert asked == ImageQuestion("ghcr.io/aim:1", "team", ("b", "a"), "now")
-    asked = observe(spec={"imagePullSecrets": [{"name": "a"}]}, namespace="").to_read()
-    assert asked is not None
-    assert asked.namespace == "kaiwo-system"
+# ---- the question about the image
 
 
-def test_what_the_status_answers_is_not_asked_again_until_image_secrets_or_annotation_change():
+def test_a_new_model_reads_its_image_anonymously_unless_it_names_pull_secrets():
+    assert observe().open_question == ImageQuestion("ghcr.io/aim:1")
+    question = observe(
+        spec={"imagePullSecrets": [{"name": "b"}, {"name": "a"}]}, rediscover="now"
+    ).open_question
+    assert question == ImageQuestion("ghcr.io/aim:1", "team", ("b", "a"), "now")
+    question = observe(spec={"imagePullSecrets": [{"name": "a"}]}, namespace="").open_question
+    assert question is not None
+    assert question.namespace == "kaiwo-system"
+
+
+def test_an_image_is_read_again_when_image_secrets_or_annotation_change():
     seen = after(observe(reading=reading(ONE)), reading=None)
-    assert seen.to_read() is None
+    assert seen.open_question is None
+    assert decide_model(seen).of_type(ReadImage) == []
 
-    def changed(**spec) -> ModelObservation:
-        status = json.loads(json.dumps(seen.view.status.to_json()))
-        return observe(status, spec=spec)
+    def changed(rediscover: str = "", **spec) -> bool:
+        again = observe(status_of(seen), spec=spec, rediscover=rediscover)
+        return decide_model(again).of_type(ReadImage) == [ReadImage(again.question)]
 
-    assert changed().to_read() is None
-    assert changed(env=[{"name": "A", "value": "b"}]).to_read() is None
-    assert changed(image="ghcr.io/aim:2").to_read() is not None
-    assert changed(imagePullSecrets=[{"name": "a"}]).to_read() is not None
-    assert replace(seen, model=replace(seen.model, rediscover="now")).to_read() is not None
+    assert not changed()
+    assert not changed(env=[{"name": "A", "value": "b"}])
+    assert changed(image="ghcr.io/aim:2")
+    assert changed(imagePullSecrets=[{"name": "a"}])
+    assert changed(rediscover="now")
+
+
+def test_the_plan_reads_then_creates_then_writes_the_status():
+    seen = observe(reading=reading(ONE, {**ONE, "gpuCount": 8}))
+    plan = decide_model(seen)
+    assert [type(action) for action in plan.actions] == [ReadImage, Create, Create, WriteStatus]
+
+
+def test_a_failed_read_is_planned_again_with_the_delay_of_the_reader():
+    plan = decide_model(observe(reading=DOWN, retry_seconds=17.0))
+    assert [type(action) for action in plan.actions] == [ReadImage, WriteStatus]
+    assert plan.requeue_after == 17.0
+    assert decide_model(observe(reading=reading())).requeue_after is None
 
 
 @pytest.mark.parametrize(
-    ("spec", "config", "asks"),
+    ("spec", "config", "reads"),
     [
         ({}, None, True),
         ({}, {}, True),
@@ -125,16 +187,16 @@ def test_what_the_status_answers_is_not_asked_again_until_image_secrets_or_annot
         ({"discovery": {"autoCreateTemplates": False}}, None, True),
     ],
 )
-def test_the_model_decides_whether_it_is_read_else_the_runtime_config(spec, config, asks):
+def test_the_model_decides_whether_its_image_is_read_and_else_the_runtime_config(spec, config, reads):
     seen = observe(spec=spec, config=config)
-    assert (seen.to_read() is not None) is asks
-    assert (said(seen)["MetadataExtracted"] == ("False", "Disabled")) is not asks
+    assert bool(decide_model(seen).of_type(ReadImage)) is reads
+    assert (said(seen)["MetadataExtracted"] == ("False", "Disabled")) is not reads
 
 
 # ---- metadata
 
 
-def test_while_it_is_read_the_model_is_pending():
+def test_a_model_is_pending_while_its_image_is_read():
     seen = observe()
     assert state(seen) == "Pending"
     assert said(seen)["MetadataExtracted"] == ("False", "ReadingMetadata")
@@ -142,11 +204,9 @@ def test_while_it_is_read_the_model_is_pending():
     assert events(seen) == [("Normal", "Pending")]
 
 
-def test_what_was_read_is_kept_with_the_time_and_what_it_was_read_for():
+def test_the_metadata_is_stored_with_the_time_and_the_hash_of_the_question():
     seen = observe(reading=reading(ONE))
-    status = decide_model(seen).status
-    assert status is not None
-    assert status.fields["imageMetadata"] == {
+    assert written(decide_model(seen)).fields["imageMetadata"] == {
         "image": "ghcr.io/aim:1",
         "digest": "sha256:" + "0" * 64,
         "canonicalName": "org/model",
@@ -157,16 +217,7 @@ def test_what_was_read_is_kept_with_the_time_and_what_it_was_read_for():
     assert said(seen)["MetadataExtracted"] == ("True", "Extracted")
 
 
-def test_reading_the_same_again_changes_nothing():
-    seen = observe(reading=reading(ONE))
-    again = after(seen)
-    assert again.reading is not None
-    status = decide_model(again).status
-    assert status is not None
-    assert not status.changes(again.view.status.to_json())
-
-
-def test_an_image_without_our_labels_is_ready_and_says_so():
+def test_an_image_without_aim_labels_is_ready():
     seen = observe(reading=PLAIN)
     assert state(seen) == "Ready"
     assert said(seen)["MetadataExtracted"] == ("False", "NoLabels")
@@ -186,160 +237,176 @@ def test_an_image_without_our_labels_is_ready_and_says_so():
         "InvalidImage",
     ],
 )
-def test_what_keeps_it_from_being_read_is_told_and_fails_a_model_without_templates(reason):
+def test_a_failed_read_is_reported_and_fails_a_model_without_templates(reason):
     seen = observe(reading=FailedReading(reason, "why"))
     assert state(seen) == "Failed"
     assert said(seen)["MetadataExtracted"] == ("False", reason)
     assert said(seen)["Ready"] == ("False", reason)
     assert ("Warning", reason) in events(seen)
-    assert said(after(seen, reading=None)) == said(seen), "while it is tried again"
+    assert said(after(seen, reading=None)) == said(seen), "while it is read again"
 
 
-def test_a_failed_reading_does_not_touch_templates_that_work_nor_what_was_read_before():
+def test_a_failed_read_changes_neither_the_state_of_templates_nor_the_known_metadata():
     first = after(observe(reading=reading(ONE)))
-    templates = (SeenTemplate("t", "team", "Ready"),)
-    spec = {"image": "ghcr.io/aim:2"}
-    status = first.view.status.to_json()
-    seen = observe(status, spec=spec, generation=2, reading=DOWN, templates=templates)
+    seen = observe(
+        status_of(first),
+        spec={"image": "ghcr.io/aim:2"},
+        generation=2,
+        reading=DOWN,
+        templates=in_states("Ready"),
+    )
     assert state(seen) == "Ready"
     assert said(seen)["MetadataExtracted"] == ("False", "RegistryUnreachable")
-    decided = decide_model(seen)
-    assert decided.create == ()
-    assert decided.status is not None
-    assert decided.status.fields["imageMetadata"]["image"] == "ghcr.io/aim:1"
+    assert created(decide_model(seen)) == []
+    assert written(decide_model(seen)).fields["imageMetadata"]["image"] == "ghcr.io/aim:1"
 
 
-def test_after_an_edit_the_old_failure_is_not_told_of_the_new_image():
-    failed = after(observe(reading=DOWN), reading=None)
-    status = failed.view.status.to_json()
-    assert said(observe(status, generation=2))["MetadataExtracted"] == ("False", "ReadingMetadata")
-    assert said(observe(status, generation=1))["MetadataExtracted"] == ("False", "RegistryUnreachable")
+def test_an_edit_resets_an_earlier_failure():
+    failed = status_of(after(observe(reading=DOWN), reading=None))
+    assert said(observe(failed, generation=2))["MetadataExtracted"] == ("False", "ReadingMetadata")
+    assert said(observe(failed, generation=1))["MetadataExtracted"] == ("False", "RegistryUnreachable")
 
 
-def test_entries_that_are_left_out_are_told():
+def test_ignored_deployments_are_reported():
     seen = observe(reading=reading(ONE, {**ONE, "gpuCount": "two"}))
-    decided = decide_model(seen)
-    assert decided.status is not None
-    (condition,) = [item for item in decided.status.conditions if item["type"] == "MetadataExtracted"]
-    assert "left out: recommendedDeployments[1].gpuCount is 'two'" in condition["message"]
-    assert len(decided.create) == 1
+    assert "ignored: recommendedDeployments[1].gpuCount is 'two'" in message(seen, "MetadataExtracted")
+    assert len(created(decide_model(seen))) == 1
 
 
-def test_switched_off_it_forgets_what_another_image_said_and_keeps_its_own():
-    read = after(observe(reading=reading(ONE)))
-    status = read.view.status.to_json()
+def test_disabling_discovery_removes_the_metadata_of_another_image_only():
+    status = status_of(after(observe(reading=reading(ONE))))
     off = {"discovery": {"enabled": False}}
-    kept = decide_model(observe(status, spec=off)).status
-    assert kept is not None
+    kept = written(decide_model(observe(status, spec=off)))
     assert kept.fields["imageMetadata"]["image"] == "ghcr.io/aim:1"
-    lost = decide_model(observe(status, spec={**off, "image": "ghcr.io/aim:2"})).status
-    assert lost is not None
-    assert "imageMetadata" not in lost.fields
+    removed = written(decide_model(observe(status, spec={**off, "image": "ghcr.io/aim:2"})))
+    assert "imageMetadata" not in removed.fields
 
 
-def test_switched_off_and_on_again_it_says_what_it_said():
-    read = after(observe(reading=reading(ONE)), reading=None)
-    off = after(observe(read.view.status.to_json(), spec={"discovery": {"enabled": False}}))
-    on = observe(off.view.status.to_json())
-    assert on.to_read() is None
-    assert said(on)["MetadataExtracted"] == ("True", "Extracted")
-    plain = after(observe(reading=PLAIN), reading=None)
-    off = after(observe(plain.view.status.to_json(), spec={"discovery": {"enabled": False}}))
-    assert said(observe(off.view.status.to_json()))["MetadataExtracted"] == ("False", "NoLabels")
+@pytest.mark.parametrize(
+    ("outcome", "expected"), [(reading(ONE), ("True", "Extracted")), (PLAIN, ("False", "NoLabels"))]
+)
+def test_enabling_discovery_again_restores_the_condition_without_a_read(outcome, expected):
+    read = after(observe(reading=outcome), reading=None)
+    off = after(observe(status_of(read), spec={"discovery": {"enabled": False}}))
+    on = observe(status_of(off))
+    assert on.open_question is None
+    assert said(on)["MetadataExtracted"] == expected
 
 
 # ---- runtime config
 
 
-def test_a_missing_runtime_config_is_told_and_nothing_is_read_or_made():
+def test_without_its_runtime_config_a_model_is_pending_and_nothing_is_read_or_created():
     seen = observe(config_name="late")
-    assert seen.to_read() is None
     assert state(seen) == "Pending"
     for type_ in ("RuntimeResolved", "TemplatesAutoGenerated", "Ready"):
         assert said(seen)[type_] == ("False", "RuntimeConfigNotFound"), type_
-    assert decide_model(seen).create == ()
+    assert [type(action) for action in decide_model(seen).actions] == [WriteStatus]
 
 
-def test_a_runtime_config_that_went_keeps_what_works():
+def test_a_deleted_runtime_config_changes_neither_metadata_nor_the_state_of_templates():
     read = after(observe(reading=reading(ONE)), reading=None)
-    templates = (SeenTemplate("t", "team", "Ready"),)
-    seen = observe(read.view.status.to_json(), config_name="late", templates=templates)
+    seen = observe(status_of(read), config_name="late", templates=in_states("Ready"))
     assert state(seen) == "Ready"
     assert said(seen)["RuntimeResolved"] == ("False", "RuntimeConfigNotFound")
-    decided = decide_model(seen)
-    assert decided.status is not None
-    assert decided.status.fields["imageMetadata"]["canonicalName"] == "org/model"
+    assert written(decide_model(seen)).fields["imageMetadata"]["canonicalName"] == "org/model"
 
 
-def test_the_config_in_force_is_told():
+def test_the_runtime_config_in_use_is_reported():
     assert said(observe())["RuntimeResolved"] == ("True", "DefaultsUsed")
     seen = observe(config={})
     assert said(seen)["RuntimeResolved"] == ("True", "RuntimeConfigFound")
-    decided = decide_model(seen)
-    assert decided.status is not None
-    assert decided.status.fields["resolvedRuntimeConfig"]["kind"] == "AIMClusterRuntimeConfig"
+    assert written(decide_model(seen)).fields["resolvedRuntimeConfig"]["kind"] == "AIMClusterRuntimeConfig"
 
 
-# ---- templates of its own
+# ---- recommended templates
 
 
-def test_missing_templates_are_made_and_make_it_progressing():
+def existing(seen: ModelObservation, *, state: str = "Ready", **metadata: Any) -> ModelObservation:
+    """The recommended templates exist; by default they are owned by the model."""
+    namespace = seen.model.meta.namespace
+    kind = kinds.TEMPLATES if namespace else kinds.CLUSTER_TEMPLATES
+    metadata = metadata or {"owners": [owner("llama")]}
+    objects = {
+        name: make(name, namespace, resource=kind, spec=manifest["spec"], **metadata)
+        for name, manifest in seen.recommended_templates().items()
+    }
+    return replace(seen, existing=objects, templates={state: [item.key for item in objects.values()]})
+
+
+def test_missing_templates_are_created_and_make_the_model_progressing():
     seen = observe(reading=reading(ONE, {**ONE, "metric": "throughput"}))
-    decided = decide_model(seen)
-    assert len(decided.create) == 2
+    assert len(created(decide_model(seen))) == 2
     assert state(seen) == "Progressing"
     assert said(seen)["TemplatesAutoGenerated"] == ("False", "TemplatesMissing")
 
 
-def there(seen: ModelObservation, *, ours: bool = True, state: str = "Ready") -> ModelObservation:
-    items = {item.name: SeenTemplate(item.name, "team", state, ours) for item in seen.wanted_templates()}
-    return replace(seen, named=items, templates=tuple(items.values()) if ours else ())
-
-
-def test_templates_that_are_there_are_not_made_again():
-    seen = there(observe(reading=reading(ONE)))
-    assert decide_model(seen).create == ()
+def test_existing_templates_are_not_created_again_and_an_event_reports_them_once():
+    seen = existing(observe(reading=reading(ONE)))
+    assert created(decide_model(seen)) == []
     assert said(seen)["TemplatesAutoGenerated"] == ("True", "TemplatesGenerated")
     assert state(seen) == "Ready"
+    assert events(seen) == [("Normal", "Extracted"), ("Normal", "TemplatesCreated"), ("Normal", "Ready")]
+    assert events(after(seen)) == []
 
 
-def test_from_the_status_alone_a_template_that_is_gone_is_made_again():
-    seen = after(there(observe(reading=reading(ONE))), reading=None, named={}, templates=())
-    assert seen.to_read() is None
-    assert len(decide_model(seen).create) == 1
+def test_a_deleted_template_is_created_again_without_another_read():
+    seen = after(existing(observe(reading=reading(ONE))), reading=None, existing={}, templates={})
+    assert [type(action) for action in decide_model(seen).actions] == [Create, WriteStatus]
 
 
-def test_somebody_elses_template_of_the_name_is_left_alone():
-    seen = there(observe(reading=reading(ONE)), ours=False)
-    assert decide_model(seen).create == ()
-    assert said(seen)["TemplatesAutoGenerated"] == ("False", "TemplateNameTaken")
+GENERATED = {"aim.silogen.ai/auto-generated": "true"}
 
 
-def test_what_the_server_refuses_is_told_in_its_words():
+@pytest.mark.parametrize(
+    ("metadata", "reason"),
+    [
+        ({"owners": [owner("llama")]}, "TemplatesGenerated"),
+        ({"labels": GENERATED}, "TemplatesGenerated"),
+        ({"labels": GENERATED, "owners": [owner("before")]}, "TemplatesGenerated"),
+        ({"labels": {"a": "b"}}, "TemplateNameTaken"),
+    ],
+    ids=["owned", "labelled", "of an earlier model of the name", "another"],
+)
+def test_a_template_that_was_not_created_for_the_model_is_reported_and_left_alone(metadata, reason):
+    seen = existing(observe(reading=reading(ONE)), **metadata)
+    assert created(decide_model(seen)) == []
+    assert said(seen)["TemplatesAutoGenerated"][1] == reason
+
+
+def test_a_template_of_another_model_takes_the_name():
     seen = observe(reading=reading(ONE))
-    (wanted,) = decide_model(seen).create
-    seen = replace(seen, refused={wanted.name: "exceeded quota: templates"})
-    decided = decide_model(seen)
-    assert decided.status is not None
-    assert decided.status.fields["status"] == "Failed"
-    (ready,) = [item for item in decided.status.conditions if item["type"] == "Ready"]
-    assert "exceeded quota" in ready["message"], "not that it is on its way"
-    (condition,) = [item for item in decided.status.conditions if item["type"] == "TemplatesAutoGenerated"]
-    assert condition["reason"] == "TemplatesRefused"
-    assert "exceeded quota" in condition["message"]
+    (name,) = seen.recommended_templates()
+    template = make(name, "team", resource=kinds.TEMPLATES, labels=GENERATED, spec={"modelName": "other"})
+    taken = replace(seen, existing={name: template})
+    assert said(taken)["TemplatesAutoGenerated"] == ("False", "TemplateNameTaken")
+    assert name in message(taken, "TemplatesAutoGenerated")
 
 
-def test_templates_are_not_made_where_nobody_wants_them():
-    for spec in ({"discovery": {"autoCreateTemplates": False}}, {"discovery": {"enabled": False}}):
-        seen = observe(spec=spec, reading=reading(ONE))
-        assert decide_model(seen).create == ()
-        assert said(seen)["TemplatesAutoGenerated"] == ("False", "Disabled")
+def test_a_rejected_template_is_reported_with_the_message_of_the_server():
+    seen = observe(reading=reading(ONE))
+    (name,) = created(decide_model(seen))
+    seen = replace(seen, rejections={name: "exceeded quota: templates"})
+    assert created(decide_model(seen)) == [name], "the executor decides when it is sent again"
+    assert state(seen) == "Failed"
+    assert said(seen)["TemplatesAutoGenerated"] == ("False", "TemplatesRefused")
+    for type_ in ("Ready", "TemplatesAutoGenerated"):
+        assert "exceeded quota" in message(seen, type_)
+    there = existing(seen)
+    assert said(there)["TemplatesAutoGenerated"] == ("True", "TemplatesGenerated"), (
+        "it has been created since"
+    )
 
 
-def test_a_model_that_goes_wants_nothing():
-    decided = decide_model(observe(deleting=True, reading=reading(ONE)))
-    assert (decided.status, decided.create, decided.events) == (None, (), ())
-    assert observe(deleting=True).to_read() is None
+@pytest.mark.parametrize("discovery", [{"autoCreateTemplates": False}, {"enabled": False}])
+def test_templates_are_not_created_when_that_is_disabled(discovery):
+    seen = observe(spec={"discovery": discovery}, reading=reading(ONE))
+    assert created(decide_model(seen)) == []
+    assert said(seen)["TemplatesAutoGenerated"] == ("False", "Disabled")
+
+
+def test_nothing_is_planned_for_a_model_that_is_being_deleted():
+    assert decide_model(observe(deleting=True, reading=reading(ONE))) == Plan()
 
 
 # ---- state
@@ -365,31 +432,26 @@ ROLL_UP = {
 
 
 @pytest.mark.parametrize("states", ROLL_UP, ids="-".join)
-def test_the_state_is_that_of_the_templates(states):
-    templates = tuple(SeenTemplate(f"t{number}", "team", one) for number, one in enumerate(states))
-    for order in (templates, templates[::-1]):
-        seen = observe(reading=PLAIN, templates=order)
+def test_the_state_follows_from_the_states_of_the_templates(states):
+    for order in (states, states[::-1]):
+        seen = observe(reading=PLAIN, templates=in_states(*order))
         assert state(seen) == ROLL_UP[states]
         assert (said(seen)["Ready"][0] == "True") is (ROLL_UP[states] == "Ready")
 
 
-def test_the_bad_ones_are_named_but_not_all_of_a_hundred():
-    bad = [SeenTemplate(f"t{number:03}", "team", "Failed") for number in range(100)]
-    good = SeenTemplate("good", "team", "Ready")
-    decided = decide_model(observe(reading=PLAIN, templates=(*bad, good)))
-    assert decided.status is not None
-    (ready,) = [item for item in decided.status.conditions if item["type"] == "Ready"]
-    assert ready["message"] == ("team/t000 is Failed; team/t001 is Failed; team/t002 is Failed and 97 more")
+def test_the_message_names_a_few_of_the_templates_that_are_not_ready():
+    bad = [ObjectKey("team", f"t{number:03}") for number in range(100)]
+    seen = observe(reading=PLAIN, templates={"Failed": bad, "Ready": [ObjectKey("team", "good")]})
+    assert message(seen, "Ready") == (
+        "team/t000 is Failed; team/t001 is Failed; team/t002 is Failed and 97 more"
+    )
 
 
-def test_templates_on_their_way_cause_no_writes_one_by_one():
-    def message(*states: str) -> str:
-        templates = tuple(SeenTemplate(f"t{number}", "team", one) for number, one in enumerate(states))
-        decided = decide_model(observe(reading=PLAIN, templates=templates))
-        assert decided.status is not None
-        return str(decided.status.status())
+def test_the_status_does_not_change_with_each_template_that_becomes_ready():
+    def status(*states: str) -> dict[str, Any]:
+        return written(decide_model(observe(reading=PLAIN, templates=in_states(*states)))).status()
 
-    assert message("Pending", "Pending") == message("Ready", "Progressing", "Ready") == message("Ready", "")
+    assert status("Pending", "Pending") == status("Ready", "Progressing", "Ready") == status("Ready", "")
 
 
 # ---- always
@@ -406,39 +468,31 @@ STATES = ["", *map(str, TemplateState)]
     st.booleans(),
     st.booleans(),
 )
-def test_deciding_again_on_what_was_decided_changes_nothing_and_tells_nothing(
-    found, states, spec, config, name, cluster, some_there
+def test_a_decision_on_the_written_status_changes_nothing_and_records_no_events(
+    found, states, spec, config, name, cluster, recommended_exist
 ):
-    templates = tuple(SeenTemplate(f"t{number}", "team", one) for number, one in enumerate(states))
     seen = observe(
         spec=spec,
         config=config,
         config_name=name,
         namespace="" if cluster else "team",
         reading=found,
-        templates=templates,
     )
-    if some_there:
-        seen = replace(there(seen), templates=templates)
-    first = decide_model(seen)
-    assert first.status is not None
-    assert first.status.fields["status"] in set(map(str, ModelState))
-    assert {item["type"] for item in first.status.conditions} == first.status.owned_conditions
+    if recommended_exist:
+        seen = existing(seen)
+    seen = replace(seen, templates=in_states(*states))
+    first = written(decide_model(seen))
+    assert first.fields["status"] in set(map(str, ModelState))
+    assert {item["type"] for item in first.conditions} == first.owned_conditions
     again = after(seen)
-    second = decide_model(again)
-    assert second.status is not None
-    assert not second.status.changes(again.view.status.to_json())
-    assert second.events == ()
-    third = after(seen, reading=None)
-    if third.to_read() is not None and isinstance(found, FailedReading):
-        decided = decide_model(third)
-        assert decided.status is not None
-        assert not decided.status.changes(third.view.status.to_json()), "while it is tried again"
+    assert not written(decide_model(again)).changes(status_of(again))
+    assert events(again) == []
+    if isinstance(found, FailedReading) and again.open_question is not None:
+        retrying = replace(again, reading=None)
+        assert not written(decide_model(retrying)).changes(status_of(retrying))
 
 
 def test_every_pair_of_states_has_a_message():
     for one, other in product(STATES, STATES):
-        templates = (SeenTemplate("a", "", one), SeenTemplate("b", "x", other))
-        decided = decide_model(observe(reading=PLAIN, templates=templates))
-        assert decided.status is not None
-        assert all(item["message"] for item in decided.status.conditions)
+        seen = observe(reading=PLAIN, templates=in_states(one, other))
+        assert all(item["message"] for item in conditions(seen).values())

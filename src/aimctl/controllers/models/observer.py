@@ -1,7 +1,8 @@
-"""Observe: one model and everything its decisions look at, read from the cache without waiting.
+"""Observes one model and what its decision looks at, from the cache and without waiting.
 
-Invariant: nothing is read but what is declared here or by :class:`~aimctl.controllers.observer.TemplateObserver`, and
-every lookup is by key or index: an observation costs what the templates of one model cost, a few microseconds each.
+Contract:
+    * Every lookup is by key or index. The cost depends on the number of templates of the model, and no template is
+      decoded: an index contains their states.
 """
 
 from __future__ import annotations
@@ -9,148 +10,108 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, final
 
-import msgspec
-
 from aimctl.api import kinds
-from aimctl.controllers.indexes.templates import EVERYWHERE, place
-from aimctl.domain.models.auto_templates import ModelIdentity
-from aimctl.domain.models.observation import ModelObservation, SeenTemplate
-from aimctl.domain.naming import LABEL_AUTO_GENERATED, LABEL_DERIVED
-from aimctl.domain.templates.discovery_job import REDISCOVER_ANNOTATION
+from aimctl.api.v1alpha1 import TemplateState
+from aimctl.controllers.execution.executor import Observed
+from aimctl.controllers.indexes.models import MODEL_INDEXES, TEMPLATE_STATE_INDEXES, in_state
+from aimctl.controllers.indexes.templates import EVERYWHERE
+from aimctl.domain.conditions import clip
+from aimctl.domain.models.observation import ModelObservation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
+    from aimctl.controllers.models.image_readings import ImageReadings
     from aimctl.controllers.observer import TemplateObserver
     from aimctl.controllers.options import OperatorOptions
-    from aimctl.runtime.cache import IndexFunction
+    from aimctl.domain.models.observation import Model
+    from aimctl.domain.plan import Known
+    from aimctl.domain.templates.template import Template
+    from aimctl.kubetypes import ObjectKey, Resource
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.controller import Request
-    from aimctl.runtime.kube import Object, Resource
 
-__all__ = ["MODEL_INDEXES", "ModelObserver", "model_of", "state_of"]
+__all__ = ["ModelObserver"]
 
-
-class _Spec(msgspec.Struct, rename="camel", gc=False):
-    model_name: str = ""
-    runtime_config_name: str = "default"
-
-
-class _Status(msgspec.Struct, gc=False):
-    status: str = ""
-
-
-class _Head(msgspec.Struct, gc=False):
-    spec: _Spec
-    status: _Status | None = None
-
-
-_head = msgspec.json.Decoder(_Head)
-
-
-def state_of(template: Object[Any]) -> str:
-    """The state of a template; "" before anybody has looked at it."""
-    status = _head.decode(template.raw).status
-    return "" if status is None else status.status
-
-
-def model_of(template: Object[Any]) -> str:
-    """The name of the model that a template runs."""
-    return _head.decode(template.raw).spec.model_name
-
-
-def _by_runtime_config(obj: Object[Any]) -> Iterator[str]:
-    name = _head.decode(obj.raw).spec.runtime_config_name
-    yield place(obj.meta.namespace, name)
-    yield place(EVERYWHERE, name)
-
-
-MODEL_INDEXES: Mapping[str, IndexFunction[Any]] = {"runtime-config": _by_runtime_config}
+_STATES = ("", *map(str, TemplateState))
+_MAX_REJECTION = 512
+"""Characters of a rejection in a condition, which may list several."""
 
 
 @final
 class ModelObserver:
-    """See the module.
+    """Observes the models of one scope.
 
     Args:
-        templates: declares and reads what templates refer to.
+        resource: AIMModel or AIMClusterModel.
+        templates: declares templates and runtime configs, and resolves runtime configs.
         options: the operator's.
         clock: for ``now``.
+        readings: what is known about images.
     """
 
-    def __init__(self, templates: TemplateObserver, options: OperatorOptions, clock: Clock) -> None:
-        self.cache = templates.cache
+    def __init__(
+        self,
+        resource: Resource[Any],
+        templates: TemplateObserver,
+        options: OperatorOptions,
+        clock: Clock,
+        readings: ImageReadings,
+    ) -> None:
+        self._resource = resource
+        self._cache = templates.cache
         self._templates = templates
         self._options = options
         self._clock = clock
-        self.cache.declare(kinds.MODELS, namespaces=options.namespaces, indexes=MODEL_INDEXES)
-        self.cache.declare(kinds.CLUSTER_MODELS, indexes=MODEL_INDEXES)
+        self._readings = readings
+        declare, own = self._cache.declare, options.namespaces
+        declare(resource, namespaces=own if resource.namespaced else (), indexes=MODEL_INDEXES)
+        declare(kinds.TEMPLATES, namespaces=own, indexes=TEMPLATE_STATE_INDEXES)
+        declare(kinds.CLUSTER_TEMPLATES, indexes=TEMPLATE_STATE_INDEXES)
 
-    def observe(
-        self, resource: Resource[Any], request: Request
-    ) -> tuple[Object[Any], ModelObservation] | None:
-        """The model of this key and what concerns it; None when it is gone."""
-        obj = self.cache.get(resource, request.name, request.namespace)
-        if obj is None:
+    def observe(self, request: Request, known: Known) -> Observed[ModelObservation] | None:
+        """The model of this key and what concerns it; None if it does not exist."""
+        model: Model | None = self._cache.get(self._resource, request.name, request.namespace)
+        if model is None:
             return None
-        meta = obj.meta
-        identity = ModelIdentity(
-            kind=resource.kind,
-            namespace=meta.namespace,
-            name=meta.name,
-            uid=meta.uid,
-            generation=meta.generation,
-            deleting=meta.deleting,
-            labels=meta.labels,
-            rediscover=obj.annotations.get(REDISCOVER_ANNOTATION, ""),
-        )
-        return obj, ModelObservation(
-            model=identity,
-            view=obj.view,
-            runtime_config=self._templates.runtime_config(obj.view.spec.runtime_config_name, meta.namespace),
-            secrets_namespace=meta.namespace or self._options.operator_namespace,
+        namespace = model.meta.namespace
+        seen = ModelObservation(
+            model=model,
+            runtime_config=self._templates.runtime_config(model.view.spec.runtime_config_name, namespace),
+            secrets_namespace=namespace or self._options.operator_namespace,
             now=self._clock.now(),
-            templates=self._states(meta.namespace, meta.name),
+            templates={state: tuple(self._templates_of(request, state)) for state in _STATES},
         )
-
-    def with_named(self, seen: ModelObservation) -> ModelObservation:
-        """The observation with what has the names of the model's own templates, and all its templates as they are now:
-        some may just have been made.
-        """
-        resource: Resource[Any] = kinds.TEMPLATES if seen.model.namespace else kinds.CLUSTER_TEMPLATES
-        named: dict[str, SeenTemplate] = {}
-        for wanted in seen.wanted_templates():
-            obj = self.cache.get(resource, wanted.name, seen.model.namespace)
-            if obj is not None:
-                named[wanted.name] = SeenTemplate(
-                    obj.meta.name, obj.meta.namespace, state_of(obj), ours=_ours(obj, seen)
-                )
-        return replace(seen, named=named, templates=self._states(seen.model.namespace, seen.model.name))
+        if seen.open_question is not None:
+            reading, seconds = self._readings.answer(seen.open_question)
+            seen = replace(seen, reading=reading, retry_seconds=seconds)
+        return Observed(model, self._with_recommended(seen, known))
 
     def hidden(self, namespace: str, name: str) -> bool:
-        """Whether an AIMModel of this namespace hides the cluster's of the name."""
-        return self.cache.get(kinds.MODELS, name, namespace) is not None
+        """Whether an AIMModel of this namespace hides the AIMClusterModel of the same name."""
+        return self._cache.get(kinds.MODELS, name, namespace) is not None
 
-    def _states(self, namespace: str, name: str) -> tuple[SeenTemplate, ...]:
-        return tuple(
-            SeenTemplate(item.meta.name, item.meta.namespace, state_of(item))
-            for item in self._templates_of(namespace, name)
-        )
+    def _with_recommended(self, seen: ModelObservation, known: Known) -> ModelObservation:
+        """Add the existing objects of recommended templates, and the rejections of missing ones."""
+        namespace = seen.model.meta.namespace
+        kind: Resource[Any] = kinds.TEMPLATES if namespace else kinds.CLUSTER_TEMPLATES
+        existing: dict[str, Template] = {}
+        rejections: dict[str, str] = {}
+        for name in seen.recommended_templates():
+            template = self._cache.get(kind, name, namespace)
+            rejection = known.rejection(kind, namespace, name)
+            if template is not None:
+                existing[name] = template
+            elif rejection is not None:
+                rejections[name] = clip(rejection.message, _MAX_REJECTION)
+        return replace(seen, existing=existing, rejections=rejections)
 
-    def _templates_of(self, namespace: str, name: str) -> Iterator[Object[Any]]:
-        """Its templates, but for derived ones: what one service's overrides come to says nothing of the model."""
-        find = self.cache.by_index
+    def _templates_of(self, model: Request, state: str) -> Iterator[ObjectKey]:
+        """The templates in a state that use a model."""
+        find, (namespace, name) = self._cache.by_index, model
         if not namespace:
-            yield from find(kinds.CLUSTER_TEMPLATES, "model", place("", name))
-        for item in find(kinds.TEMPLATES, "model", place(namespace or EVERYWHERE, name)):
-            if LABEL_DERIVED not in item.meta.labels and (
-                namespace or not self.hidden(item.meta.namespace, name)
-            ):
-                yield item
-
-
-def _ours(obj: Object[Any], seen: ModelObservation) -> bool:
-    """Made for this model, or for one of its name before it: then it is what would be made again."""
-    if any(owner.uid == seen.model.uid for owner in obj.meta.owners):
-        return True
-    return LABEL_AUTO_GENERATED in obj.meta.labels and model_of(obj) == seen.model.name
+            for cluster_template in find(kinds.CLUSTER_TEMPLATES, "model-state", in_state("", name, state)):
+                yield cluster_template.key
+        for template in find(kinds.TEMPLATES, "model-state", in_state(namespace or EVERYWHERE, name, state)):
+            if namespace or not self.hidden(template.meta.namespace, name):
+                yield template.key

@@ -1,4 +1,4 @@
-"""Pull secrets, read from the API server at the moment they are needed: never cached, never logged."""
+"""Pull secrets. They are read from the API server when they are needed, and neither cached nor logged."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ class PullSecrets:
     """Reads Secrets.
 
     Args:
-        client: reads past the cache.
+        client: reads from the API server, past the cache.
     """
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
     async def read(self, namespace: str, names: Iterable[str]) -> tuple[PullEntry, ...] | FailedReading:
-        """The entries of all of them, in order; or what keeps us from it, with the first Secret concerned."""
+        """The entries of all Secrets in order, or why the first unusable one cannot be used."""
         entries: list[PullEntry] = []
         for name in names:
-            where = f"pull secret {name!r} of namespace {namespace!r}"
+            where = f"pull secret {name!r} in namespace {namespace!r}"
             try:
                 secret = await self._client.get(SECRETS, name, namespace)
                 entries += read_pull_secret(secret.view.data or {})
             except NotFound:
                 return FailedReading(
                     "PullSecretNotFound",
-                    f"{where} is missing: create it, or take it out of spec.imagePullSecrets",
+                    f"{where} does not exist: create it, or remove it from spec.imagePullSecrets",
                 )
             except PullSecretError as error:
                 return FailedReading("PullSecretInvalid", f"{where} cannot be used: {error}")

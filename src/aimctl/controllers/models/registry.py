@@ -1,19 +1,15 @@
-"""What the operator asks of an image registry, and what can go wrong there.
+"""The interface to image registries, and its errors.
 
     RegistryError
-    ├── ImageNotFound         the registry has no such image
-    ├── AccessDenied          it has, perhaps, but not for us
-    ├── RegistryUnreachable   no answer, or one that says "not now"
-    │   ├── RateLimited       "not so often"; perhaps with the seconds to wait
-    │   └── ReadTimedOut      not all answers that the read takes within its time limit
-    └── MalformedMetadata     an answer that is no image, or not the one its digest promises
+    ├── ImageNotFound         the registry does not have the image
+    ├── AccessDenied          none of the credentials may read the image
+    ├── RegistryUnreachable   no response, or a temporary failure
+    │   ├── RateLimited       too many requests
+    │   └── ReadTimedOut      the read has exceeded its time limit
+    └── MalformedMetadata     the response is not an image, or does not match its digest
 
-Contract of :class:`ImageRegistry`: ``read`` ends within its time limit, gives the image's digest and labels, or
-raises a RegistryError, and nothing else but CancelledError. Messages are for people: they name the image or the host,
-and neither credentials nor anything secret.
-
-The client for real registries is :mod:`aimctl.controllers.models.registry_http`; who asks, how often, and what becomes
-of the answers is :mod:`aimctl.controllers.models.image_readings`.
+:mod:`aimctl.controllers.models.registry_client` implements the interface for OCI and Docker registries;
+:mod:`aimctl.controllers.models.image_attempts` decides when it is used.
 """
 
 # ruff: noqa: N818 - named for what happened
@@ -45,11 +41,11 @@ __all__ = [
 @final
 @dataclass(frozen=True, slots=True)
 class ImageConfig:
-    """What is read of an image.
+    """The configuration of an image.
 
     Attributes:
-        digest: of the manifest that the name leads to (of the index, for an image of several platforms).
-        labels: of its configuration.
+        digest: of the manifest to which the name refers; for an image of several platforms, of the index.
+        labels: of the configuration.
     """
 
     digest: str
@@ -57,41 +53,17 @@ class ImageConfig:
 
 
 class RegistryError(Exception):
-    """The root: catch this to catch all of them. ``reason`` is that of the condition."""
+    """The base class. The message names the image or the host and contains no secrets.
+
+    Attributes:
+        reason: the reason of the condition ``MetadataExtracted``.
+        transient: whether to retry soon.
+        whole_registry: whether other images of the registry cannot be read either.
+        retry_after: the delay in seconds that the registry requests; None for none.
+    """
 
     reason: ClassVar[str] = "RegistryUnreachable"
     transient: ClassVar[bool] = False
-    """Whether it is worth trying again soon."""
-
-
-class ImageNotFound(RegistryError):
-    """There is no such image."""
-
-    reason = "ImageNotFound"
-
-
-class AccessDenied(RegistryError):
-    """401 or 403, with all credentials that there are."""
-
-    reason = "AccessDenied"
-
-
-class MalformedMetadata(RegistryError):
-    """What came is no image's description."""
-
-    reason = "MalformedMetadata"
-
-
-class RegistryUnreachable(RegistryError):
-    """No answer, or a 5xx.
-
-    Attributes:
-        whole_registry: nothing else on this host needs to be asked either.
-        retry_after: seconds that the registry asks us to wait, or None.
-    """
-
-    reason = "RegistryUnreachable"
-    transient = True
 
     def __init__(
         self, message: str, *, whole_registry: bool = False, retry_after: float | None = None
@@ -101,25 +73,53 @@ class RegistryUnreachable(RegistryError):
         self.retry_after = retry_after
 
 
+class ImageNotFound(RegistryError):
+    """The image does not exist."""
+
+    reason = "ImageNotFound"
+
+
+class AccessDenied(RegistryError):
+    """401 or 403 with all matching credentials."""
+
+    reason = "AccessDenied"
+
+
+class MalformedMetadata(RegistryError):
+    """The response is not the description of an image."""
+
+    reason = "MalformedMetadata"
+
+
+class RegistryUnreachable(RegistryError):
+    """No response, or a 5xx."""
+
+    reason = "RegistryUnreachable"
+    transient = True
+
+
 @final
 class RateLimited(RegistryUnreachable):
-    """429, to the account that asked, or to all without one: never whole_registry."""
+    """429. It concerns one account, or all anonymous requests, and so never the whole registry."""
 
 
 @final
 class ReadTimedOut(RegistryUnreachable):
-    """The time limit. One read cannot tell whether the registry hangs or this image alone: never whole_registry."""
+    """The time limit was exceeded. It is unknown whether this concerns the whole registry or only the image."""
 
 
 @runtime_checkable
 class ImageRegistry(Protocol):
-    """See the module."""
+    """Reads images."""
 
     async def read(self, image: ImageReference, credentials: Sequence[Credentials]) -> ImageConfig:
-        """Digest and labels of an image.
+        """The digest and the labels of an image. Ends within a time limit.
 
         Args:
-            image: which one.
-            credentials: to be tried in this order; none for an anonymous read.
+            image: the image.
+            credentials: tried in this order; empty for an anonymous read.
+
+        Raises:
+            RegistryError: the image cannot be read. No other exception is raised, except CancelledError.
         """
         ...

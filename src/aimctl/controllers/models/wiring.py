@@ -1,10 +1,10 @@
-"""Models, wired: which events ask for which reconciler.
+"""The reconcilers of models, for both scopes.
 
-models change             -> themselves; an AIMModel that comes or goes, also the AIMClusterModel that it hides
-runtime configs           -> the models that refer to them (by index)
-templates come, go, or
-change their state        -> the model they run, in whatever scope it is; a burst of them is one look
-an image has been read    -> the models that asked
+These events enqueue models:
+    models           themselves; an AIMModel that is created or deleted also enqueues the AIMClusterModel that it hides
+    runtime configs  the models that refer to them
+    templates        their model, when they are created or deleted, or when their state changes
+    images           the models that asked for an image that has been read
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 from aimctl.api import kinds
 from aimctl.api.v1alpha1 import Scope
 from aimctl.controllers.indexes.templates import EVERYWHERE, place
-from aimctl.controllers.models.image_readings import ImageReadings
-from aimctl.controllers.models.observer import ModelObserver, model_of, state_of
+from aimctl.controllers.models.image_readings import ImageReader, ImageReadings
+from aimctl.controllers.models.observer import ModelObserver
 from aimctl.controllers.models.pull_secrets import PullSecrets
-from aimctl.controllers.models.reconciler import ModelReconciler
 from aimctl.controllers.models.registry_client import OciRegistry
 from aimctl.controllers.models.registry_http import HttpExchange
+from aimctl.domain.models.decision import decide_model
+from aimctl.domain.templates.template import model_name, state
 from aimctl.kubetypes.builtin import SECRETS
 from aimctl.kubetypes.permissions import Permission, owns, writes_status
 from aimctl.runtime.controller import (
@@ -38,11 +39,11 @@ if TYPE_CHECKING:
 
     from aimctl.controllers.assembly import Assembly
     from aimctl.controllers.models.registry import ImageRegistry
+    from aimctl.kubetypes import Object, Resource
     from aimctl.runtime.controller import Source
     from aimctl.runtime.controller.events import Event
-    from aimctl.runtime.kube import Object, Resource
 
-__all__ = ["add_models"]
+__all__ = ["FIELD_MANAGER", "add_models"]
 
 PERMISSIONS = (
     *writes_status(kinds.MODELS, kinds.CLUSTER_MODELS),
@@ -56,8 +57,10 @@ PERMISSIONS = (
     ),
 )
 
+FIELD_MANAGER = "aim-models"
+
 ROLL_UP_SECONDS = 0.5
-"""How long a template's news waits for others': many templates that change at once are one look at their model."""
+"""Delay after a change of a template, so that many changes at once cause one reconcile of their model."""
 
 _SCOPES: tuple[tuple[Resource[Any], str, Scope], ...] = (
     (kinds.MODELS, "models", Scope.NAMESPACE),
@@ -66,18 +69,38 @@ _SCOPES: tuple[tuple[Resource[Any], str, Scope], ...] = (
 
 
 def add_models(assembly: Assembly, registry: ImageRegistry | None = None) -> None:
-    """Add the reconcilers of models, for both scopes, and what reads their images.
+    """Add the reconcilers of models and the component that reads images.
 
     Args:
-        assembly: the operator's.
-        registry: where images are read; default: over HTTPS, or from the mirrors of the options.
+        assembly: of the operator.
+        registry: reads images; by default over HTTPS from the registries, or from the mirrors of the options.
     """
-    manager, options = assembly.manager, assembly.options
+    manager = assembly.manager
+    readings = _readings(assembly, registry)
+    for resource, name, scope in _SCOPES:
+        observer = ModelObserver(resource, assembly.observer, assembly.options, manager.clock, readings)
+        assembly.cache.informer(resource).add_handler(assembly.metrics.models(str(scope)))
+        image_read = Channel()
+        manager.controller(
+            name,
+            assembly.executor.reconciler(
+                observer.observe,
+                decide_model,
+                field_manager=FIELD_MANAGER,
+                reader=ImageReader(readings, image_read.send),
+            ),
+            for_=resource,
+            sources=[*_sources(assembly, observer, resource), image_read],
+            **assembly.defaults(),
+        )
+
+
+def _readings(assembly: Assembly, registry: ImageRegistry | None) -> ImageReadings:
+    manager, metrics = assembly.manager, assembly.metrics
     if registry is None:
         exchange = HttpExchange()
         manager.add(exchange, name="image registries")
-        registry = OciRegistry(exchange, clock=manager.clock, mirrors=options.registry_mirrors)
-    metrics = assembly.metrics
+        registry = OciRegistry(exchange, clock=manager.clock, mirrors=assembly.options.registry_mirrors)
     readings = ImageReadings(
         registry,
         PullSecrets(manager.api_reader),
@@ -86,26 +109,7 @@ def add_models(assembly: Assembly, registry: ImageRegistry | None = None) -> Non
         count=lambda good: (metrics.image_reads_succeeded if good else metrics.image_reads_failed).inc(),
     )
     manager.add(readings, name="image readings")
-    observer = ModelObserver(assembly.observer, options, manager.clock)
-    for resource, name, scope in _SCOPES:
-        assembly.cache.informer(resource).add_handler(metrics.models(str(scope)))
-        requeue = Channel()
-        reconciler = ModelReconciler(
-            resource,
-            observer=observer,
-            readings=readings,
-            client=manager.client,
-            turns=assembly.turns,
-            events=manager.events,
-            requeue=requeue.send,
-        )
-        manager.controller(
-            name,
-            reconciler,
-            for_=resource,
-            sources=[*_sources(assembly, observer, resource), requeue],
-            **assembly.defaults(),
-        )
+    return readings
 
 
 def _sources(assembly: Assembly, observer: ModelObserver, resource: Resource[Any]) -> list[Source]:
@@ -114,17 +118,16 @@ def _sources(assembly: Assembly, observer: ModelObserver, resource: Resource[Any
     def of_config(config: Object[Any]) -> Iterator[Request]:
         namespace = config.meta.namespace
         if cluster and namespace:
-            # Cluster-scoped objects see runtime configs of the operator's namespace only.
+            # Cluster-scoped objects use runtime configs of the operator namespace only.
             if namespace != assembly.options.operator_namespace:
                 return
             namespace = ""
-        for item in cache.by_index(
-            resource, "runtime-config", place(namespace or EVERYWHERE, config.meta.name)
-        ):
-            yield item.key
+        value = place(namespace or EVERYWHERE, config.meta.name)
+        for model in cache.by_index(resource, "runtime-config", value):
+            yield model.key
 
     def of_template(template: Object[Any]) -> Iterator[Request]:
-        namespace, name = template.meta.namespace, model_of(template)
+        namespace, name = template.meta.namespace, model_name(template)
         if not cluster:
             yield Request(namespace, name)
         elif not namespace or not observer.hidden(namespace, name):
@@ -139,7 +142,7 @@ def _sources(assembly: Assembly, observer: ModelObserver, resource: Resource[Any
             Watch(
                 cache.informer(kind),
                 EnqueueMapped(of_template),
-                [changed(state_of), _has_a_state],
+                [changed(state), _has_state],
                 pause=ROLL_UP_SECONDS,
             )
             for kind in ((kinds.TEMPLATES, kinds.CLUSTER_TEMPLATES) if cluster else (kinds.TEMPLATES,))
@@ -150,16 +153,12 @@ def _sources(assembly: Assembly, observer: ModelObserver, resource: Resource[Any
             Watch(
                 cache.informer(kinds.MODELS),
                 EnqueueMapped(lambda model: (Request("", model.meta.name),)),
-                [_comes_or_goes],
+                [lambda event: not isinstance(event, Updated)],
             )
         )
     return sources
 
 
-def _has_a_state(event: Event[Any]) -> bool:
-    """A new template has none for a moment: it would take its model's state away for that moment."""
-    return not isinstance(event, Created) or bool(state_of(event.object))
-
-
-def _comes_or_goes(event: Event[Any]) -> bool:
-    return not isinstance(event, Updated)
+def _has_state(event: Event[Any]) -> bool:
+    """Ignores a new template until it has a state; otherwise its model would be Progressing for a moment."""
+    return not isinstance(event, Created) or bool(state(event.object))

@@ -1,20 +1,18 @@
-"""The templates that a model's image recommends, made for the model.
+"""The templates that a model's image recommends.
 
 Contract:
-    * One template for each recommended deployment that differs in GPU, count, precision or metric, in the model's
-      scope, owned by the model; its name says what it is for, in 63 characters, and is the same in every process:
-      ``<model>-<count>x-<gpu>-<lat|thr>-<precision>-<hash4>``, without what a deployment does not say.
-    * They are made where they are missing, and that is all: what people change stays, and so does what an earlier
-      image recommended.
-    * A template of the name that neither is the model's nor was made like this is somebody's own: it is left alone.
+    * There is one template for each recommended deployment that differs in GPU, count, precision or metric. It has the
+      scope of the model and is owned by it.
+    * Its name is ``<model>-<count>x-<gpu>-<lat|thr>-<precision>-<hash4>``, without the parts that the deployment does
+      not specify, in at most 63 characters. The name is the same in every process.
+    * Deployments that do not fit the schema of a template are left out.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any
 
 from aimctl.api.v1alpha1 import CLUSTER_SERVICE_TEMPLATES, SERVICE_TEMPLATES, Metric, Precision
 from aimctl.api.v1alpha1.meta import API_VERSION
@@ -22,69 +20,48 @@ from aimctl.domain.gpus import normalise
 from aimctl.domain.hashing import digest
 from aimctl.domain.labels import propagated
 from aimctl.domain.naming import LABEL_AUTO_GENERATED, LABEL_MANAGED_BY, MANAGED_BY, MAX_NAME
+from aimctl.domain.owners import owner_reference
 from aimctl.domain.resolution import DEFAULT_RUNTIME_CONFIG
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from aimctl.api.v1alpha1 import ModelSpec, RecommendedDeployment, RuntimeConfigSpec
+    from aimctl.api.v1alpha1 import RecommendedDeployment, RuntimeConfigSpec
+    from aimctl.domain.models.observation import Model
 
-__all__ = ["AutoTemplate", "ModelIdentity", "auto_templates"]
+__all__ = ["auto_templates"]
 
 _GPU = re.compile("[A-Za-z0-9]([-A-Za-z0-9_. ]*[A-Za-z0-9])?")
-"""What a template takes as ``gpuSelector.model``."""
+"""The values that the schema accepts for ``gpuSelector.model``."""
 
 _NOT_IN_LABELS = re.compile("[^a-z0-9]+")
 _SHORT_METRICS: Mapping[str, str] = MappingProxyType({Metric.LATENCY: "lat", Metric.THROUGHPUT: "thr"})
 _PRECISIONS = frozenset(map(str, Precision))
 _HASH = 4
 _MAX_GPU = 20
-"""Characters of the GPU in a name, so that the model has its share."""
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class ModelIdentity:
-    """What a model's metadata says. ``namespace`` is "" for cluster models."""
-
-    kind: str
-    namespace: str
-    name: str
-    uid: str
-    generation: int
-    deleting: bool
-    labels: Mapping[str, str]
-    rediscover: str = ""
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class AutoTemplate:
-    """A template that should be there: its name, and what to create when it is not."""
-
-    name: str
-    manifest: Mapping[str, Any]
+"""Characters of the GPU in a name, so that enough is left for the model."""
 
 
 def auto_templates(
-    model: ModelIdentity,
-    spec: ModelSpec,
-    deployments: Iterable[RecommendedDeployment],
-    config: RuntimeConfigSpec,
-) -> tuple[AutoTemplate, ...]:
-    """The templates of a model, in the order of the recommendations; those that no template can be are left out."""
-    found: dict[str, AutoTemplate] = {}
+    model: Model, deployments: Iterable[RecommendedDeployment], config: RuntimeConfigSpec
+) -> dict[str, dict[str, Any]]:
+    """The manifests of a model's templates by name, in the order of the recommendations.
+
+    Args:
+        model: for names, labels and the owner reference.
+        deployments: what its image recommends.
+        config: its runtime config, which selects the labels to propagate.
+    """
+    profiles: dict[str, dict[str, Any]] = {}
     for deployment in deployments:
         profile = _profile(deployment)
         if profile is not None:
-            name = _name(model, profile)
-            if name not in found:
-                found[name] = AutoTemplate(name, _manifest(model, spec, profile, name, config))
-    return tuple(found.values())
+            profiles.setdefault(_name(model.meta.name, profile), profile)
+    return {name: _manifest(model, profile, name, config) for name, profile in profiles.items()}
 
 
 def _profile(deployment: RecommendedDeployment) -> dict[str, Any] | None:
-    """The part of a template's spec that tells it from its model's others."""
+    """The part of the spec in which the templates of a model differ; None if it does not fit the schema."""
     profile: dict[str, Any] = {}
     if (deployment.metric and deployment.metric not in _SHORT_METRICS) or (
         deployment.precision and deployment.precision not in _PRECISIONS
@@ -104,7 +81,7 @@ def _profile(deployment: RecommendedDeployment) -> dict[str, Any] | None:
     return profile | ({"gpuSelector": gpu} if gpu else {})
 
 
-def _name(model: ModelIdentity, profile: Mapping[str, Any]) -> str:
+def _name(model: str, profile: Mapping[str, Any]) -> str:
     gpu = profile.get("gpuSelector", {})
     gpu_model = normalise(gpu.get("model", ""))
     count, metric, precision = gpu.get("count"), profile.get("metric", ""), profile.get("precision", "")
@@ -113,36 +90,28 @@ def _name(model: ModelIdentity, profile: Mapping[str, Any]) -> str:
         _NOT_IN_LABELS.sub("-", gpu_model.lower())[:_MAX_GPU].strip("-"),
         _SHORT_METRICS.get(metric, ""),
         precision,
-        # Of the model's and the GPU's whole names: they may be cut.
-        digest([model.name, count, gpu_model, metric, precision])[:_HASH],
+        # Of the complete names of model and GPU, which may be cut.
+        digest([model, count, gpu_model, metric, precision])[:_HASH],
     ]
     tail = "-".join(filter(None, words))
-    head = _NOT_IN_LABELS.sub("-", model.name)[: MAX_NAME - len(tail) - 1].strip("-")
+    head = _NOT_IN_LABELS.sub("-", model)[: MAX_NAME - len(tail) - 1].strip("-")
     return f"{head}-{tail}"
 
 
 def _manifest(
-    model: ModelIdentity, spec: ModelSpec, profile: Mapping[str, Any], name: str, config: RuntimeConfigSpec
+    model: Model, profile: Mapping[str, Any], name: str, config: RuntimeConfigSpec
 ) -> dict[str, Any]:
-    kind = SERVICE_TEMPLATES if model.namespace else CLUSTER_SERVICE_TEMPLATES
+    meta, spec = model.meta, model.view.spec
+    kind = SERVICE_TEMPLATES if meta.namespace else CLUSTER_SERVICE_TEMPLATES
     metadata: dict[str, Any] = {
         "name": name,
-        "labels": propagated(model.labels, config)
+        "labels": propagated(meta.labels, config)
         | {LABEL_MANAGED_BY: MANAGED_BY, LABEL_AUTO_GENERATED: "true"},
-        "ownerReferences": [
-            {
-                "apiVersion": API_VERSION,
-                "kind": model.kind,
-                "name": model.name,
-                "uid": model.uid,
-                "controller": True,
-                "blockOwnerDeletion": True,
-            }
-        ],
+        "ownerReferences": [owner_reference(model)],
     }
-    if model.namespace:
-        metadata["namespace"] = model.namespace
-    wanted: dict[str, Any] = {"modelName": model.name, **profile}
+    if meta.namespace:
+        metadata["namespace"] = meta.namespace
+    wanted: dict[str, Any] = {"modelName": meta.name, **profile}
     if spec.runtime_config_name not in ("", DEFAULT_RUNTIME_CONFIG):
         wanted["runtimeConfigName"] = spec.runtime_config_name
     return {"apiVersion": API_VERSION, "kind": kind.name, "metadata": metadata, "spec": wanted}

@@ -207,16 +207,15 @@ def vouches(base: Template, template: Template) -> bool:
     return profile_of(wanted) == profile_of(template.view.spec)
 
 
+_PROFILE_FIELDS = frozenset({"model_name", "metric", "precision", "gpu_selector"})
+"""The fields of :class:`Profile`. They are immutable, so a derived template does not follow them."""
+
 _FOLLOWED: Mapping[str, str] = {
-    "runtime_config_name": "runtimeConfigName",
-    "image_pull_secrets": "imagePullSecrets",
-    "service_account_name": "serviceAccountName",
-    "resources": "resources",
-    "model_sources": "modelSources",
-    "env": "env",
-    "caching": "caching",
+    name: field.alias or name
+    for name, field in ServiceTemplateSpec.model_fields.items()
+    if name not in _PROFILE_FIELDS
 }
-"""The fields of a template that may change, by attribute and by name."""
+"""All other fields of a template: attribute -> name in JSON."""
 
 
 def followed(base: Template, template: Template) -> dict[str, Any]:

@@ -13,13 +13,15 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from aimctl.api.v1alpha1 import AIMClusterServiceTemplate, AIMServiceTemplate
+from aimctl.api.v1alpha1 import AIMClusterServiceTemplate, AIMServiceTemplate, TemplateState
 from aimctl.domain.naming import LABEL_DERIVED
 from aimctl.kubetypes import DecodeError, Object
 
-__all__ = ["Template", "discovered_image", "is_derived", "model_name", "unreadable"]
+__all__ = ["Template", "discovered_image", "is_derived", "model_name", "state", "unreadable"]
 
 Template: TypeAlias = Object[AIMServiceTemplate] | Object[AIMClusterServiceTemplate]
+
+_STATES = frozenset(map(str, TemplateState))
 
 
 def unreadable(template: Template) -> str:
@@ -36,9 +38,16 @@ def model_name(template: Template) -> str:
     try:
         return template.view.spec.model_name
     except DecodeError:
-        spec = _at(msgspec.json.decode(template.raw), "spec")
-        name = _at(spec, "modelName")
-        return name if isinstance(name, str) else ""
+        return _text(template, "spec", "modelName")
+
+
+def state(template: Template) -> str:
+    """``status.status``, also of a template that cannot be read; "" before it was reconciled, or if it is unknown."""
+    try:
+        found = template.view.status.status
+    except DecodeError:
+        found = _text(template, "status", "status")
+    return found if found in _STATES else ""
 
 
 def is_derived(template: Template) -> bool:
@@ -55,5 +64,9 @@ def discovered_image(template: Template) -> str:
     return discovery.result.image
 
 
-def _at(value: Any, name: str) -> Any:
-    return value.get(name) if isinstance(value, dict) else None
+def _text(template: Template, *path: str) -> str:
+    """A text in the JSON of a template; "" if there is none."""
+    value: Any = msgspec.json.decode(template.raw)
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value if isinstance(value, str) else ""
