@@ -1,34 +1,28 @@
-"""Observations of template caches, for tests of decisions: say what differs from an ordinary one."""
+"""Observations of template caches, for tests of decisions: a test names what differs from an ordinary one."""
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from aimctl.api.kinds import resource_of
-from aimctl.api.v1alpha1 import (
-    CLUSTER_SERVICE_TEMPLATES,
-    MODEL_CACHES,
-    SERVICE_TEMPLATES,
-    TEMPLATE_CACHES,
-    RuntimeConfigSpec,
-    ServiceSpec,
-)
+from aimctl.api.kinds import CLUSTER_TEMPLATES, MODEL_CACHES, TEMPLATE_CACHES, TEMPLATES
+from aimctl.api.v1alpha1 import RuntimeConfigSpec, ServiceSpec
 from aimctl.domain.caching.template_cache import model_cache_name
 from aimctl.domain.caching.template_cache_observation import (
     CacheUser,
-    ObservedModelCache,
-    SeenTemplateCache,
     TemplateCacheObservation,
 )
 from aimctl.domain.resolution import Missing, Resolved
-from support.things import make
+from support.things import make, with_meta
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from aimctl.api.v1alpha1 import AIMModelCache, AIMTemplateCache
     from aimctl.domain.templates.template import Template
+    from aimctl.kubetypes import Object, Resource
+
+V = TypeVar("V")
 
 NOW = datetime(2026, 5, 4, 12, 0, 0, tzinfo=UTC)
 LLAMA, TOKENIZER = "hf://meta/llama", "hf://meta/llama/tokenizer.json"
@@ -53,7 +47,6 @@ def template(
     **spec: Any,
 ) -> Template:
     """A template that has discovered these sources."""
-    kind = CLUSTER_SERVICE_TEMPLATES if cluster else SERVICE_TEMPLATES
     spec = {"modelName": "m", **spec}
     if caching is not None:
         spec["caching"] = {"enabled": caching, **spec.get("caching", {})}
@@ -63,7 +56,7 @@ def template(
     return make(
         "llama",
         namespace,
-        resource=resource_of(kind),
+        resource=CLUSTER_TEMPLATES if cluster else TEMPLATES,
         uid=uid,
         rv=7,
         labels=dict(labels or {}),
@@ -72,7 +65,7 @@ def template(
     )
 
 
-def seen_cache(
+def template_cache(
     status: Mapping[str, Any] | None = None,
     *,
     name: str = "llama",
@@ -82,23 +75,21 @@ def seen_cache(
     age: float = 3600,
     labels: Mapping[str, str] | None = None,
     **spec: Any,
-) -> SeenTemplateCache:
-    """A template cache; an hour old and the operator's own unless said otherwise."""
-    body = {"spec": {"templateRef": "llama", **spec}, "status": dict(status or {})}
+) -> Object[AIMTemplateCache]:
+    """A template cache; by default one that the operator created an hour ago."""
     if controller is None:
         controller = "template-uid" if managed else ""
-    return SeenTemplateCache(
-        "team",
+    owner = {"kind": "AIMServiceTemplate", "name": "llama", "uid": controller, "controller": True}
+    return _made(
+        TEMPLATE_CACHES,
         name,
-        f"{name}-uid",
-        "11",
-        1,
-        at(NOW - timedelta(seconds=age)),
-        labels or {},
-        controller,
-        managed,
-        deleting,
-        TEMPLATE_CACHES.decode(json.dumps(body).encode()),
+        managed=managed,
+        deleting=deleting,
+        age=age,
+        labels=labels,
+        owners=[owner] if controller else [],
+        spec={"templateRef": "llama", **spec},
+        status=dict(status or {}),
     )
 
 
@@ -116,8 +107,8 @@ def model_cache(
     reason: str = "Downloading",
     age: float = 60,
     **spec: Any,
-) -> ObservedModelCache:
-    """A model cache of this source, by default the one the operator makes for it."""
+) -> Object[AIMModelCache]:
+    """A model cache of this source; by default the one that the operator creates for it."""
     name = name or model_cache_name(uri)
     status: dict[str, Any] = {"status": state} if state else {}
     if downloaded:
@@ -129,23 +120,42 @@ def model_cache(
     if message:
         ready = {"type": "Ready", "status": "False", "reason": reason, "message": message}
         status["conditions"] = [{**ready, "lastTransitionTime": at(NOW)}]
-    body = {"spec": {"sourceURI": uri, "size": size, **spec}, "status": status}
-    view = MODEL_CACHES.decode(json.dumps(body).encode())
-    created = at(NOW - timedelta(seconds=age))
-    return ObservedModelCache(name, f"{name}-uid", "21", created, managed, deleting, view)
+    return _made(
+        MODEL_CACHES,
+        name,
+        managed=managed,
+        deleting=deleting,
+        age=age,
+        spec={"sourceURI": uri, "size": size, **spec},
+        status=status,
+    )
+
+
+def _made(
+    resource: Resource[V],
+    name: str,
+    *,
+    managed: bool,
+    age: float,
+    labels: Mapping[str, str] | None = None,
+    **fields: Any,
+) -> Object[V]:
+    own = {"app.kubernetes.io/managed-by": "aim"} if managed else {}
+    obj = make(name, "team", resource=resource, rv=21, labels={**(labels or {}), **own}, **fields)
+    return with_meta(obj, creationTimestamp=at(NOW - timedelta(seconds=age)))
 
 
 def user(
     name: str = "other", *, age: float = 7200, sizes: Mapping[str, int] | None = None, **spec: Any
 ) -> CacheUser:
-    """Another template cache that uses the model cache of LLAMA; older than the one decided about."""
-    view = TEMPLATE_CACHES.decode(json.dumps({"spec": {"templateRef": name, **spec}}).encode())
-    created = at(NOW - timedelta(seconds=age))
-    return CacheUser(name, created, view.spec, frozenset({model_cache_name(LLAMA)}), sizes or {})
+    """Another template cache that uses the model cache of LLAMA; older than the one that is decided about."""
+    used = {"models": [{"name": "m", "source": LLAMA, "modelCache": model_cache_name(LLAMA)}]}
+    cache = template_cache(used, name=name, age=age, templateRef=name, **spec)
+    return CacheUser(cache, template(tuple(sizes.items())) if sizes else None)
 
 
 def service(**spec: Any) -> ServiceSpec:
-    """The spec of a service that wishes its model cached."""
+    """The spec of a service that asks for the cache of its template."""
     return ServiceSpec.model_validate({"model": {"ref": "m"}, "cacheModel": True, **spec})
 
 
@@ -154,22 +164,22 @@ def observe_cache(
     *,
     of: Template | None = None,
     no_template: bool = False,
-    models: Sequence[ObservedModelCache] = (),
+    models: Sequence[Object[AIMModelCache]] = (),
     users: Sequence[CacheUser] = (),
     config: Resolved[RuntimeConfigSpec] | Missing | None = None,
-    wishes: Sequence[ServiceSpec] = (),
-    refused: Mapping[str, str] | None = None,
+    services: Sequence[ServiceSpec] = (),
+    rejections: Mapping[str, str] | None = None,
     now: datetime = NOW,
     **cache: Any,
 ) -> TemplateCacheObservation:
     """An observation: by default the managed cache of a template with caching enabled, without model caches."""
     return TemplateCacheObservation(
-        cache=seen_cache(status, **cache),
+        cache=template_cache(status, **cache),
         template=None if no_template else of or template(caching=True),
         runtime_config=config or Resolved(RuntimeConfigSpec(), None),
         now=now,
         model_caches=tuple(models),
         users=tuple(users),
-        wishes=tuple(wishes),
-        refused=refused or {},
+        services=tuple(services),
+        rejections=rejections or {},
     )

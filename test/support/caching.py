@@ -1,7 +1,7 @@
-"""Caching by hand, on the embedded cluster in virtual time: templates and template caches are reconciled, and the test
-plays the one who downloads.
+"""Templates and template caches are reconciled on the embedded cluster in virtual time. Model caches are not: the test
+writes their status in place of their reconciler.
 
-    async with hands() as w:
+    async with manual_downloads() as w:
         await w.template("a", "team", modelSources=SOURCES, caching={"enabled": True})
         await w.until_model_caches(2)
         await w.fill(LLAMA, "Available")
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from aimctl.controllers.templates.admission import DiscoveryAdmission
     from support.operator import World
 
-__all__ = ["LLAMA", "SOURCES", "TOKENIZER", "Hands", "hands"]
+__all__ = ["LLAMA", "SOURCES", "TOKENIZER", "ManualDownloads", "manual_downloads"]
 
 LLAMA, TOKENIZER = "hf://meta/llama", "hf://meta/llama/tokenizer.json"
 SOURCES = [
@@ -42,8 +42,8 @@ SOURCES = [
 ]
 
 
-class Hands:
-    """A world, a manager without model caches, and the hands that fill these."""
+class ManualDownloads:
+    """A world, a manager without the reconciler of model caches, and methods that act in its place."""
 
     def __init__(self, w: World) -> None:
         self.world = w
@@ -94,7 +94,7 @@ class Hands:
     async def cache(
         self, name: str = "llama", namespace: str = "team", template: str = "", **spec: Any
     ) -> None:
-        """Create a template cache by hand, or change it."""
+        """Create a template cache as a user, or change it."""
         await self.world.namespace(namespace)
         body = {
             "apiVersion": kinds.TEMPLATE_CACHES.api_version,
@@ -107,13 +107,13 @@ class Hands:
     async def uses(
         self, service: str, template: str, *, cluster: bool = False, namespace: str = "team"
     ) -> None:
-        """Say in a service's status which template it uses."""
+        """Write the template in use into the status of a service."""
         kind = kinds.CLUSTER_TEMPLATES if cluster else kinds.TEMPLATES
         found = await self.client.get(kind, template, "" if cluster else namespace)
         reference = {"kind": kind.kind, "name": template, "uid": found.meta.uid}
         if not cluster:
             reference["namespace"] = namespace
-        await self._say(kinds.SERVICES, service, namespace, {"resolvedTemplate": reference})
+        await self._write_status(kinds.SERVICES, service, namespace, {"resolvedTemplate": reference})
 
     async def fill(
         self,
@@ -124,9 +124,9 @@ class Hands:
         name: str = "",
         downloaded: int | None = None,
         reason: str = "Ready",
-        message: str = "as the test says",
+        message: str = "set by the test",
     ) -> None:
-        """Say how far a model cache is."""
+        """Write the status of a model cache."""
         name = name or model_cache_name(source)
         ready = "True" if state == "Available" else "False"
         condition = {
@@ -139,22 +139,22 @@ class Hands:
         status: dict[str, Any] = {"status": state, "conditions": [condition], "persistentVolumeClaim": name}
         if downloaded is not None:
             status["progress"] = {"downloadedBytes": downloaded}
-        await self._say(kinds.MODEL_CACHES, name, namespace, status)
+        await self._write_status(kinds.MODEL_CACHES, name, namespace, status)
 
     async def fill_all(self, state: str = "Available", namespace: str = "team") -> None:
         for name, body in (await self.model_caches(namespace)).items():
             await self.fill(body["spec"]["sourceURI"], state, namespace, name=name)
 
-    async def _say(self, kind: Any, name: str, namespace: str, status: dict[str, Any]) -> None:
+    async def _write_status(self, kind: Any, name: str, namespace: str, status: dict[str, Any]) -> None:
         body = {
             "apiVersion": kind.api_version,
             "kind": kind.kind,
             "metadata": {"name": name, "namespace": namespace},
             "status": status,
         }
-        await self.client.apply(kind, body, subresource="status", field_manager="hand")
+        await self.client.apply(kind, body, subresource="status", field_manager="test")
 
-    # ---- looking
+    # ---- the state of the cluster
 
     async def model_caches(self, namespace: str = "team") -> dict[str, dict[str, Any]]:
         return await self._all(kinds.MODEL_CACHES, namespace)
@@ -184,7 +184,7 @@ class Hands:
         await self.until_so(there, seconds, f"{count} model caches")
 
     async def until_so(self, check: Callable[[], Any], seconds: float = 2, what: str = "") -> None:
-        """Until an answer of the server is as wanted, and what that causes is over."""
+        """Wait until a check of the server succeeds, and until the reconciles that follow are over."""
         end = self.world.now + seconds
         while not await check():
             if self.world.now >= end:
@@ -194,12 +194,12 @@ class Hands:
         await asyncio.sleep(0.05)
 
     def warm(self, name: str = "llama", namespace: str = "team") -> tuple[str, str]:
-        """Status and reason of CacheWarm; empty without one."""
+        """Status and reason of CacheWarm; empty without the condition."""
         found = self.world.condition(name, namespace, "CacheWarm")
         return found.get("status", ""), found.get("reason", "")
 
     def writes(self, *words: str) -> list[str]:
-        """The writes of the manager whose path has all these words."""
+        """The writes of the manager, except of Events, whose path contains all these words."""
         return [
             f"{item.method} {item.path}"
             for item in self.wire.writes
@@ -208,10 +208,10 @@ class Hands:
 
 
 @asynccontextmanager
-async def hands(**options: Any) -> AsyncIterator[Hands]:
+async def manual_downloads(**options: Any) -> AsyncIterator[ManualDownloads]:
     """A world with a model and a running manager."""
     async with world(**options) as w:
-        made = Hands(w)
+        made = ManualDownloads(w)
         await w.model("m")
         await w.namespace("team")
         made.start()

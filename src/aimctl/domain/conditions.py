@@ -7,7 +7,7 @@ equal to the one before.
 from __future__ import annotations
 
 from datetime import UTC
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
     from aimctl.api.v1alpha1 import Condition
 
-__all__ = ["MAX_MESSAGE", "Finding", "clip", "condition", "conditions_of", "find", "rfc3339"]
+__all__ = ["MAX_MESSAGE", "Finding", "RollUp", "clip", "condition", "conditions_of", "find", "rfc3339"]
+
+S = TypeVar("S")
 
 Status = Literal["True", "False", "Unknown"]
 
@@ -29,6 +31,25 @@ class Finding(NamedTuple):
     true: bool
     reason: str
     message: str
+
+
+class RollUp(NamedTuple, Generic[S]):
+    """The state of an object, with the reason of its condition ``Ready`` and the message that explains the state."""
+
+    state: S
+    reason: str
+    message: str
+
+    def findings(self, *, ready: bool, progressing: bool, failed: bool) -> dict[str, Finding]:
+        """What the conditions ``Ready``, ``Progressing`` and ``Failure`` report."""
+        _, reason, message = self
+        return {
+            "Ready": Finding(ready, reason, message),
+            "Progressing": Finding(progressing, reason, message),
+            "Failure": Finding(True, reason, message)
+            if failed
+            else Finding(False, "NoFailure", "nothing has failed"),
+        }
 
 
 def find(conditions: Iterable[Condition], type_: str) -> Condition | None:

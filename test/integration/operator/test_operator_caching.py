@@ -1,4 +1,4 @@
-"""Templates that ask for caching: from the wish to Warm, edits, switching off, deletions. The test plays the downloader."""
+"""Templates with caching, from the request to Warm; edits, disabling, deletions. The test fills the model caches."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import asyncio
 from aimctl.api import kinds
 from aimctl.domain.caching.template_cache import model_cache_name
 from aimctl.testing.virtualtime import virtual_time
-from support.caching import LLAMA, SOURCES, TOKENIZER, hands
+from support.caching import LLAMA, SOURCES, TOKENIZER, manual_downloads
 
 CACHING = {"enabled": True}
 TOKEN = {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hf-creds", "key": "token"}}}
 
 
 @virtual_time
-async def test_a_template_is_ready_when_all_its_sources_are_cached_and_says_how_far_it_is_till_then():
-    async with hands() as w:
+async def test_a_template_is_ready_when_all_its_sources_are_cached_and_reports_progress_until_then():
+    async with manual_downloads() as w:
         await w.template("llama", "team", modelSources=SOURCES, caching=CACHING)
         await w.until_model_caches(2)
         assert w.warm() == ("False", "WarmRequested")
@@ -37,8 +37,8 @@ async def test_a_template_is_ready_when_all_its_sources_are_cached_and_says_how_
 
 
 @virtual_time
-async def test_a_discovered_template_asks_for_its_cache_at_once_and_caches_what_discovery_finds():
-    async with hands() as w:
+async def test_a_template_requests_its_cache_before_discovery_and_caches_what_discovery_finds():
+    async with manual_downloads() as w:
         await w.template("llama", "team", caching=CACHING)
         await w.until(lambda: w.warm() == ("False", "WarmRequested"), 1)
         assert (await w.cache_status())["conditions"]
@@ -49,7 +49,7 @@ async def test_a_discovered_template_asks_for_its_cache_at_once_and_caches_what_
 
 @virtual_time
 async def test_a_template_without_caching_has_no_condition_and_no_cache():
-    async with hands() as w:
+    async with manual_downloads() as w:
         await w.template("llama", "team", modelSources=SOURCES)
         await w.until_state("llama", "team", "Ready")
         assert w.warm() == ("", "")
@@ -57,8 +57,8 @@ async def test_a_template_without_caching_has_no_condition_and_no_cache():
 
 
 @virtual_time
-async def test_the_cause_of_a_failed_download_is_on_the_template_which_is_degraded_until_it_works():
-    async with hands() as w:
+async def test_the_template_is_degraded_with_the_cause_of_a_failed_download_until_a_download_succeeds():
+    async with manual_downloads() as w:
         await w.template("llama", "team", modelSources=SOURCES, caching=CACHING)
         await w.until_model_caches(2)
         await w.fill(TOKENIZER, "Available")
@@ -72,7 +72,7 @@ async def test_the_cause_of_a_failed_download_is_on_the_template_which_is_degrad
 
 @virtual_time
 async def test_a_template_whose_volume_is_lost_is_not_ready_until_it_is_filled_again():
-    async with hands() as w:
+    async with manual_downloads() as w:
         await w.template("llama", "team", modelSources=SOURCES[:1], caching=CACHING)
         await w.until_model_caches(1)
         await w.fill_all()
@@ -85,8 +85,8 @@ async def test_a_template_whose_volume_is_lost_is_not_ready_until_it_is_filled_a
 
 
 @virtual_time
-async def test_a_model_cache_that_somebody_deletes_is_made_again():
-    async with hands() as w:
+async def test_a_model_cache_that_a_user_deletes_is_created_again():
+    async with manual_downloads() as w:
         await w.template("llama", "team", modelSources=SOURCES[:1], caching=CACHING)
         await w.until_model_caches(1)
         await w.fill_all()
@@ -97,8 +97,8 @@ async def test_a_model_cache_that_somebody_deletes_is_made_again():
 
 
 @virtual_time
-async def test_caching_that_is_asked_for_later_makes_a_ready_template_wait():
-    async with hands() as w:
+async def test_a_ready_template_is_progressing_when_caching_is_enabled():
+    async with manual_downloads() as w:
         await w.template("llama", "team", modelSources=SOURCES)
         await w.until_state("llama", "team", "Ready")
         await w.template("llama", "team", modelSources=SOURCES, caching=CACHING)
@@ -112,8 +112,8 @@ async def test_caching_that_is_asked_for_later_makes_a_ready_template_wait():
 
 
 @virtual_time
-async def test_sources_that_are_edited_are_cached_and_those_gone_are_let_go():
-    async with hands() as w:
+async def test_new_sources_are_cached_and_removed_ones_are_no_longer_used():
+    async with manual_downloads() as w:
         await w.template("llama", "team", modelSources=SOURCES, caching=CACHING)
         await w.until_model_caches(2)
         await w.fill_all()
@@ -134,8 +134,8 @@ async def test_sources_that_are_edited_are_cached_and_those_gone_are_let_go():
 
 
 @virtual_time
-async def test_env_and_pull_secrets_go_down_to_the_downloads_and_so_do_their_edits():
-    async with hands() as w:
+async def test_env_and_pull_secrets_and_their_edits_reach_the_model_caches():
+    async with manual_downloads() as w:
         await w.template(
             "llama",
             "team",
@@ -160,16 +160,16 @@ async def test_env_and_pull_secrets_go_down_to_the_downloads_and_so_do_their_edi
         await w.template("llama", "team", modelSources=SOURCES[:1], caching=CACHING)
         await asyncio.sleep(2)
         (body,) = (await w.model_caches()).values()
-        assert body["spec"]["env"] == [TOKEN], "what is filled is left alone"
+        assert body["spec"]["env"] == [TOKEN], "a filled model cache is not changed"
         assert w.state("llama", "team") == "Ready"
 
 
-# ---- switching off, and deleting
+# ---- disabling and deleting
 
 
 @virtual_time
-async def test_caching_switched_off_while_downloading_takes_the_template_cache_and_the_condition_away():
-    async with hands() as w:
+async def test_disabling_during_a_download_removes_the_template_cache_and_the_condition():
+    async with manual_downloads() as w:
         await w.template("llama", "team", modelSources=SOURCES, caching=CACHING)
         await w.until_model_caches(2)
         await w.fill(LLAMA, "Progressing")
@@ -181,8 +181,8 @@ async def test_caching_switched_off_while_downloading_takes_the_template_cache_a
 
 
 @virtual_time
-async def test_caching_switched_off_while_no_operator_runs_is_seen_by_the_next():
-    async with hands() as w:
+async def test_disabling_while_the_operator_is_stopped_takes_effect_after_its_restart():
+    async with manual_downloads() as w:
         await w.template("llama", "team", modelSources=SOURCES, caching=CACHING)
         await w.until_model_caches(2)
         await w.stop()
@@ -193,8 +193,8 @@ async def test_caching_switched_off_while_no_operator_runs_is_seen_by_the_next()
 
 
 @virtual_time
-async def test_caching_switched_off_early_takes_the_template_cache_away_a_little_later():
-    async with hands() as w:
+async def test_disabling_early_removes_the_template_cache_after_the_grace_period():
+    async with manual_downloads() as w:
         await w.template("llama", "team", modelSources=SOURCES, caching=CACHING)
         await w.until_model_caches(2)
         await w.template("llama", "team", modelSources=SOURCES, caching={"enabled": False})
@@ -204,8 +204,8 @@ async def test_caching_switched_off_early_takes_the_template_cache_away_a_little
 
 
 @virtual_time
-async def test_caching_switched_off_keeps_a_cache_that_is_available_and_one_a_service_wishes():
-    async with hands() as w:
+async def test_disabling_keeps_a_cache_that_is_available_and_one_that_a_service_requests():
+    async with manual_downloads() as w:
         await w.template("full", "team", modelSources=SOURCES[:1], caching=CACHING)
         await w.template("wished", "team", modelSources=SOURCES[1:], caching=CACHING)
         await w.until_model_caches(2)
@@ -223,8 +223,8 @@ async def test_caching_switched_off_keeps_a_cache_that_is_available_and_one_a_se
 
 
 @virtual_time
-async def test_deleting_a_template_takes_its_template_cache_away_also_while_it_downloads():
-    async with hands() as w:
+async def test_deleting_a_template_deletes_its_template_cache_even_during_a_download():
+    async with manual_downloads() as w:
         await w.template("llama", "team", modelSources=SOURCES, caching=CACHING)
         await w.until_model_caches(2)
         await w.fill(LLAMA, "Progressing")
@@ -234,12 +234,12 @@ async def test_deleting_a_template_takes_its_template_cache_away_also_while_it_d
             return await w.caches() == {}
 
         await w.until_so(gone, 5)
-        assert len(await w.model_caches()) == 2, "those go, or stay, by themselves"
+        assert len(await w.model_caches()) == 2, "model caches are deleted by their own reconciler"
 
 
 @virtual_time
-async def test_a_template_made_anew_gets_a_template_cache_of_its_own():
-    async with hands() as w:
+async def test_a_template_that_is_created_again_gets_a_new_template_cache():
+    async with manual_downloads() as w:
         await w.template("llama", "team", modelSources=SOURCES, caching=CACHING)
         await w.until_model_caches(2)
         await w.fill_all()
@@ -258,8 +258,8 @@ async def test_a_template_made_anew_gets_a_template_cache_of_its_own():
 
 
 @virtual_time
-async def test_a_template_cache_that_somebody_deletes_is_made_again():
-    async with hands() as w:
+async def test_a_template_cache_that_a_user_deletes_is_created_again():
+    async with manual_downloads() as w:
         await w.template("llama", "team", modelSources=SOURCES, caching=CACHING)
         await w.until_model_caches(2)
         await w.client.delete(kinds.TEMPLATE_CACHES, "llama", "team")
@@ -270,12 +270,12 @@ async def test_a_template_cache_that_somebody_deletes_is_made_again():
         await w.until_so(there, 1)
 
 
-# ---- somebody's own cache of the template's name
+# ---- a user's cache with the name of the template
 
 
 @virtual_time
-async def test_a_hand_made_cache_of_the_templates_name_is_used_as_it_is_and_never_deleted():
-    async with hands() as w:
+async def test_a_cache_of_a_user_with_the_name_of_the_template_is_used_as_it_is_and_never_deleted():
+    async with manual_downloads() as w:
         await w.cache("llama", storageClassName="fast")
         await w.until_cache("Pending")
         await w.template("llama", "team", modelSources=SOURCES[:1], env=[TOKEN], caching=CACHING)
@@ -300,8 +300,8 @@ async def test_a_hand_made_cache_of_the_templates_name_is_used_as_it_is_and_neve
 
 
 @virtual_time
-async def test_a_cache_of_the_templates_name_for_another_template_is_said_to_be_in_the_way():
-    async with hands() as w:
+async def test_a_cache_of_the_name_of_the_template_for_another_template_is_reported():
+    async with manual_downloads() as w:
         await w.cache("llama", template="another")
         await w.template("llama", "team", modelSources=SOURCES, caching=CACHING)
         await w.until_state("llama", "team", "Degraded", seconds=1)

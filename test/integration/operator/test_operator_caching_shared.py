@@ -1,4 +1,4 @@
-"""Template caches by hand, of cluster templates and beside each other: sharing, missing templates, bounded writes."""
+"""Template caches of users, of cluster templates and with common sources: sharing, missing templates, bounded writes."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from aimctl.devcluster.faults import Answer, Match
 from aimctl.domain.caching.template_cache import model_cache_name
 from aimctl.kubetypes.builtin import NAMESPACES
 from aimctl.testing.virtualtime import virtual_time
-from support.caching import LLAMA, SOURCES, TOKENIZER, hands
+from support.caching import LLAMA, SOURCES, TOKENIZER, manual_downloads
 
 CACHING = {"enabled": True}
 
 
-# ---- by hand
+# ---- created by users
 
 
 @virtual_time
 async def test_a_cluster_template_is_cached_into_the_namespaces_that_ask_for_it():
-    async with hands() as w:
+    async with manual_downloads() as w:
         await w.template("llama", modelSources=SOURCES)
         for namespace in ("team", "other"):
             await w.cache("mine", namespace, template="llama")
@@ -37,8 +37,8 @@ async def test_a_cluster_template_is_cached_into_the_namespaces_that_ask_for_it(
 
 
 @virtual_time
-async def test_a_cache_waits_for_its_template_and_for_its_discovery():
-    async with hands() as w:
+async def test_a_cache_waits_for_its_template_and_its_discovery():
+    async with manual_downloads() as w:
         await w.cache("mine", template="llama")
         await w.until_cache("Pending", "mine")
         ready = (await w.cache_status("mine"))["conditions"]
@@ -52,8 +52,8 @@ async def test_a_cache_waits_for_its_template_and_for_its_discovery():
 
 
 @virtual_time
-async def test_a_namespaced_template_hides_the_cluster_template_of_its_name_and_uncovers_it_again():
-    async with hands() as w:
+async def test_a_namespaced_template_takes_precedence_over_the_cluster_template_until_it_is_deleted():
+    async with manual_downloads() as w:
         await w.template("llama", modelSources=SOURCES[:1])
         await w.cache("llama")
         await w.until_model_caches(1)
@@ -71,8 +71,8 @@ async def test_a_namespaced_template_hides_the_cluster_template_of_its_name_and_
 
 
 @virtual_time
-async def test_a_cache_whose_template_goes_keeps_what_it_uses_until_the_template_is_back():
-    async with hands() as w:
+async def test_a_cache_keeps_its_model_caches_while_its_template_is_missing():
+    async with manual_downloads() as w:
         await w.template("llama", modelSources=SOURCES)
         await w.cache("llama")
         await w.until_model_caches(2)
@@ -89,7 +89,7 @@ async def test_a_cache_whose_template_goes_keeps_what_it_uses_until_the_template
 
 @virtual_time
 async def test_a_missing_runtime_config_is_waited_for():
-    async with hands() as w:
+    async with manual_downloads() as w:
         await w.template("llama", modelSources=SOURCES)
         await w.cache("llama", runtimeConfigName="ours")
         await w.until_cache("Pending")
@@ -101,8 +101,8 @@ async def test_a_missing_runtime_config_is_waited_for():
 
 
 @virtual_time
-async def test_a_hand_made_model_cache_of_the_same_source_is_shared():
-    async with hands() as w:
+async def test_a_model_cache_of_a_user_with_the_same_source_is_shared():
+    async with manual_downloads() as w:
         body = {
             "apiVersion": kinds.MODEL_CACHES.api_version,
             "kind": "AIMModelCache",
@@ -117,8 +117,8 @@ async def test_a_hand_made_model_cache_of_the_same_source_is_shared():
 
 
 @virtual_time
-async def test_another_model_cache_of_the_source_helps_where_the_name_is_taken():
-    async with hands() as w:
+async def test_another_model_cache_of_the_source_is_used_where_the_name_is_taken():
+    async with manual_downloads() as w:
 
         def body(name, source):
             return {
@@ -140,8 +140,8 @@ async def test_another_model_cache_of_the_source_helps_where_the_name_is_taken()
 # ---- for services
 
 
-async def _wished(w):
-    """A cache of a cluster template as a service makes it."""
+async def _requested(w):
+    """Create a cache of a cluster template as a service does."""
     template = await w.client.get(kinds.CLUSTER_TEMPLATES, "llama")
     owner = {
         "apiVersion": template.resource.api_version,
@@ -165,14 +165,14 @@ async def _wished(w):
 
 
 @virtual_time
-async def test_a_cluster_templates_cache_goes_with_the_last_service_that_wished_it_unless_it_is_available():
-    async with hands() as w:
+async def test_the_cache_of_a_cluster_template_is_deleted_with_the_last_service_unless_it_is_available():
+    async with manual_downloads() as w:
         await w.template("llama", modelSources=SOURCES[:1])
         await w.until_state("llama", "", "Ready")
         for name in ("a", "b"):
             await w.service(name, "team", model={"ref": "m"}, cacheModel=True)
             await w.uses(name, "llama", cluster=True)
-        await _wished(w)
+        await _requested(w)
         await w.until_model_caches(1)
         await asyncio.sleep(60)
         await w.client.delete(kinds.SERVICES, "a", "team")
@@ -182,7 +182,7 @@ async def test_a_cluster_templates_cache_goes_with_the_last_service_that_wished_
         await asyncio.sleep(1)
         assert await w.caches() == {}
         await w.service("b", "team", model={"ref": "m"}, cacheModel=True)
-        await _wished(w)
+        await _requested(w)
         await w.until_cache("Pending")
         await w.fill_all()
         await w.until_cache("Available")
@@ -192,11 +192,11 @@ async def test_a_cluster_templates_cache_goes_with_the_last_service_that_wished_
 
 
 @virtual_time
-async def test_a_cache_made_before_its_service_says_so_waits_for_the_wish_and_downloads_nothing_without():
-    async with hands() as w:
+async def test_a_cache_that_no_service_requests_yet_downloads_nothing():
+    async with manual_downloads() as w:
         await w.template("llama", modelSources=SOURCES[:1])
         await w.service("s", "team", model={"ref": "m"}, cacheModel=True)
-        await _wished(w)
+        await _requested(w)
         await asyncio.sleep(5)
         assert await w.model_caches() == {}
         await w.uses("s", "llama", cluster=True)
@@ -210,7 +210,7 @@ async def test_a_cache_made_before_its_service_says_so_waits_for_the_wish_and_do
 
 @virtual_time
 async def test_templates_with_a_source_in_common_share_one_model_cache_of_the_larger_size():
-    async with hands() as w:
+    async with manual_downloads() as w:
         small = {"name": "x", "sourceURI": LLAMA, "size": "1Ki"}
         large = {"name": "y", "sourceURI": LLAMA, "size": "4Ki"}
         await w.stop()
@@ -230,7 +230,7 @@ async def test_templates_with_a_source_in_common_share_one_model_cache_of_the_la
 
 @virtual_time
 async def test_namespaces_share_nothing():
-    async with hands() as w:
+    async with manual_downloads() as w:
         for namespace in ("team", "other"):
             await w.template("a", namespace, modelSources=SOURCES[:1], caching=CACHING)
             await w.until_model_caches(1, namespace)
@@ -240,8 +240,8 @@ async def test_namespaces_share_nothing():
 
 
 @virtual_time
-async def test_the_older_ones_word_counts_for_a_shared_download_until_it_is_gone():
-    async with hands() as w:
+async def test_the_older_cache_determines_the_settings_of_a_shared_download_until_it_is_deleted():
+    async with manual_downloads() as w:
         await w.template("m", modelSources=SOURCES[:1])
         await w.cache("old", template="m", env=[{"name": "A", "value": "old"}])
         await w.until_model_caches(1)
@@ -263,12 +263,12 @@ async def test_the_older_ones_word_counts_for_a_shared_download_until_it_is_gone
         await w.until_so(alone, 1)
 
 
-# ---- writes in bounds, restarts, refusals
+# ---- bounded writes, restarts, rejections
 
 
 @virtual_time
 async def test_progress_causes_one_write_of_the_template_cache_in_ten_seconds_and_few_of_the_template():
-    async with hands() as w:
+    async with manual_downloads() as w:
         await w.template("llama", "team", modelSources=SOURCES, caching=CACHING)
         await w.until_model_caches(2)
         for source in (LLAMA, TOKENIZER):
@@ -286,8 +286,8 @@ async def test_progress_causes_one_write_of_the_template_cache_in_ten_seconds_an
 
 
 @virtual_time
-async def test_a_settled_cluster_writes_nothing_and_neither_does_a_restart():
-    async with hands() as w:
+async def test_a_settled_cluster_causes_no_writes_and_neither_does_a_restart():
+    async with manual_downloads() as w:
         await w.template("a", "team", modelSources=SOURCES, caching=CACHING)
         await w.template("b", "team", modelSources=SOURCES[:1], caching=CACHING)
         await w.template("c", modelSources=SOURCES[1:])
@@ -307,8 +307,8 @@ async def test_a_settled_cluster_writes_nothing_and_neither_does_a_restart():
 
 
 @virtual_time
-async def test_the_model_caches_are_listed_before_they_are_made():
-    async with hands() as w:
+async def test_model_caches_are_listed_before_they_are_created():
+    async with manual_downloads() as w:
         await w.template("llama", "team", modelSources=SOURCES, caching=CACHING)
         await w.until_model_caches(2)
         writes = w.writes()
@@ -320,10 +320,10 @@ async def test_the_model_caches_are_listed_before_they_are_made():
 
 
 @virtual_time
-async def test_a_refused_template_cache_is_told_on_the_template_and_tried_again_without_flapping():
-    async with hands() as w:
-        refusal = Answer(403, "Forbidden", "exceeded quota: aim")
-        with w.faults.active(refusal, Match(verb="create", resource="aimtemplatecaches")):
+async def test_a_rejected_template_cache_is_reported_by_the_template_and_retried_without_flapping():
+    async with manual_downloads() as w:
+        rejection = Answer(403, "Forbidden", "exceeded quota: aim")
+        with w.faults.active(rejection, Match(verb="create", resource="aimtemplatecaches")):
             await w.template("llama", "team", modelSources=SOURCES, caching=CACHING)
             await w.until_state("llama", "team", "Degraded", seconds=1)
             assert "exceeded quota: aim" in w.condition("llama", "team", "CacheWarm")["message"]
@@ -335,10 +335,10 @@ async def test_a_refused_template_cache_is_told_on_the_template_and_tried_again_
 
 
 @virtual_time
-async def test_a_refused_model_cache_is_told_with_its_name_and_tried_again_without_flapping():
-    async with hands() as w:
-        refusal = Answer(403, "Forbidden", "exceeded quota: aim")
-        with w.faults.active(refusal, Match(verb="create", resource="aimmodelcaches")):
+async def test_a_rejected_model_cache_is_reported_with_its_name_and_retried_without_flapping():
+    async with manual_downloads() as w:
+        rejection = Answer(403, "Forbidden", "exceeded quota: aim")
+        with w.faults.active(rejection, Match(verb="create", resource="aimmodelcaches")):
             await w.template("llama", "team", modelSources=SOURCES, caching=CACHING)
             await w.until_state("llama", "team", "Degraded", seconds=1)
             text = w.condition("llama", "team", "Ready")["message"]
@@ -354,23 +354,23 @@ async def test_a_refused_model_cache_is_told_with_its_name_and_tried_again_witho
 
 
 @virtual_time
-async def test_a_refused_edit_is_told_in_an_event_and_tried_again():
-    async with hands() as w:
+async def test_a_rejected_patch_is_recorded_as_an_event_and_retried():
+    async with manual_downloads() as w:
         env = [{"name": "A", "value": "1"}]
         await w.template("llama", "team", modelSources=SOURCES[:1], caching=CACHING)
         await w.until_model_caches(1)
-        refusal = Answer(403, "Forbidden", "a policy forbids it")
+        rejection = Answer(403, "Forbidden", "a policy forbids it")
 
         async def edited():
             (body,) = (await w.model_caches()).values()
             return body["spec"].get("env") == env
 
         for resource in ("aimtemplatecaches", "aimmodelcaches"):
-            with w.faults.active(refusal, Match(verb="patch", resource=resource, subresource="")):
+            with w.faults.active(rejection, Match(verb="patch", resource=resource, subresource="")):
                 await w.template("llama", "team", modelSources=SOURCES[:1], caching=CACHING, env=env)
                 await asyncio.sleep(5)
                 assert not await edited()
-                assert ("Warning", "EditRefused") in [
+                assert ("Warning", "FailedPatch") in [
                     (event["type"], event["reason"]) for event in w.ledger.events
                 ]
             await w.until_so(edited, 65)
@@ -379,8 +379,8 @@ async def test_a_refused_edit_is_told_in_an_event_and_tried_again():
 
 
 @virtual_time
-async def test_a_namespace_that_goes_is_left_in_peace(logged_errors):
-    async with hands() as w:
+async def test_nothing_is_created_or_reported_in_a_namespace_that_is_being_deleted(logged_errors):
+    async with manual_downloads() as w:
         await w.template("llama", "team", modelSources=SOURCES, caching=CACHING)
         await w.until_model_caches(2)
         await w.client.delete(kinds.MODEL_CACHES, model_cache_name(LLAMA), "team")

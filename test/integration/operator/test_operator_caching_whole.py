@@ -1,4 +1,4 @@
-"""Caching from end to end: the whole operator, simulated volumes and downloads, and nobody's hand."""
+"""Caching from end to end: the whole operator with simulated volumes and downloads."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def warm(w, name="llama", namespace="team"):
 
 
 @virtual_time
-async def test_a_template_that_asks_for_caching_is_discovered_downloaded_and_ready():
+async def test_a_template_with_caching_is_discovered_downloaded_and_ready():
     async with caching_world() as w:
         await w.template("llama", "team", caching=CACHING)
         await w.until_state("llama", "team", "Ready", seconds=600)
@@ -67,7 +67,7 @@ async def test_a_template_that_asks_for_caching_is_discovered_downloaded_and_rea
         await asyncio.sleep(120)
         version = w.version
         await asyncio.sleep(3600)
-        assert w.version == version, "a settled cluster writes nothing"
+        assert w.version == version, "a settled cluster causes no writes"
 
 
 @virtual_time
@@ -137,7 +137,7 @@ async def test_deleting_a_template_keeps_what_is_complete_and_removes_what_is_no
 
 
 @virtual_time
-async def test_a_template_made_after_its_cache_went_finds_the_model_on_its_volume():
+async def test_a_new_template_uses_the_model_cache_that_a_deleted_template_left():
     async with caching_world() as w:
         await w.template("llama", "team", modelSources=[SMALL], caching=CACHING)
         await w.until_state("llama", "team", "Ready", seconds=60)
@@ -161,7 +161,7 @@ async def test_templates_of_one_source_share_one_volume_and_one_download():
 
 
 @virtual_time
-async def test_a_service_has_a_cluster_template_cached_where_it_is_and_lets_go_of_it():
+async def test_a_cluster_template_is_cached_in_the_namespace_of_a_service_that_requests_it():
     async with caching_world() as w:
         await w.template("llama", modelSources=[BIG])
         await w.service("chat", "team", model={"ref": "m"}, templateRef="llama", cacheModel=True)
@@ -184,7 +184,7 @@ async def test_a_service_has_a_cluster_template_cached_where_it_is_and_lets_go_o
 
 
 @virtual_time
-async def test_a_token_that_the_service_gets_later_reaches_the_download():
+async def test_a_token_that_is_added_to_the_service_later_reaches_the_download():
     async with caching_world() as w:
         await w.template("llama", modelSources=[GATED])
         chat = {"model": {"ref": "m"}, "templateRef": "llama", "cacheModel": True}
@@ -197,7 +197,7 @@ async def test_a_token_that_the_service_gets_later_reaches_the_download():
 
 
 @virtual_time
-async def test_a_crash_in_the_middle_changes_nothing_but_the_time():
+async def test_crashes_delay_caching_and_create_nothing_twice():
     async with caching_world() as w:
         await w.template("llama", "team", modelSources=[BIG, SMALL], caching=CACHING)
         for seconds in (0.01, 0.03, 0.2, 15.0):
@@ -211,7 +211,7 @@ async def test_a_crash_in_the_middle_changes_nothing_but_the_time():
 
 
 @virtual_time
-async def test_a_model_that_is_rediscovered_with_another_source_is_warm_when_that_is_there():
+async def test_a_template_with_other_sources_after_rediscovery_is_warm_when_these_are_cached():
     async with caching_world() as w:
         await w.template("llama", "team", caching=CACHING)
         await w.until_state("llama", "team", "Ready", seconds=600)
@@ -225,11 +225,11 @@ async def test_a_model_that_is_rediscovered_with_another_source_is_warm_when_tha
             item["source"] for item in w.status("llama", "team")["modelSources"]
         ]
         await asyncio.sleep(120)
-        assert len(await names(w, kinds.MODEL_CACHES)) == 2, "what is complete stays"
+        assert len(await names(w, kinds.MODEL_CACHES)) == 2, "a complete model cache is kept"
 
 
 @virtual_time
-async def test_a_server_that_fails_now_and_then_delays_caching_and_doubles_nothing():
+async def test_a_server_that_fails_occasionally_delays_caching_and_creates_nothing_twice():
     async with caching_world() as w:
         w.faults.add(Answer(503), Match(predicate=lambda info: info.verb != "watch"), chance=0.2)
         w.faults.add(Answer(500, after_effect=True), Match(verb="create"), chance=0.3)
@@ -247,7 +247,7 @@ async def test_a_server_that_fails_now_and_then_delays_caching_and_doubles_nothi
 
 
 @virtual_time
-async def test_what_is_complete_stays_although_its_claim_cannot_be_seen_or_has_lost_its_volume():
+async def test_a_complete_model_cache_is_kept_while_its_claim_has_lost_its_label_or_volume():
     async with caching_world() as w:
         await w.template("llama", "team", modelSources=[SMALL], caching=CACHING)
         await w.until_state("llama", "team", "Ready", seconds=60)
@@ -269,12 +269,12 @@ async def test_what_is_complete_stays_although_its_claim_cannot_be_seen_or_has_l
         assert "lost its volume" in str(await status(w, kinds.MODEL_CACHES, name))
         await w.client.delete(PVCS, name, "team")
         await asyncio.sleep(120)
-        assert await names(w, kinds.MODEL_CACHES) == set(), "nothing is left that could be lost"
+        assert await names(w, kinds.MODEL_CACHES) == set(), "no data is left"
         assert await names(w, PVCS) == set()
 
 
 @virtual_time
-async def test_what_downloads_for_a_deleted_template_ends_within_seconds():
+async def test_downloads_of_a_deleted_template_are_removed_within_seconds():
     async with caching_world() as w:
         await w.template("llama", "team", modelSources=[BIG], caching=CACHING)
         await w.until(lambda: warm(w)[1] == "Warming", 60)
@@ -285,7 +285,7 @@ async def test_what_downloads_for_a_deleted_template_ends_within_seconds():
 
 
 @virtual_time
-async def test_downloads_that_come_on_together_are_few_looks_at_their_template_cache():
+async def test_downloads_that_progress_at_the_same_time_cause_few_reconciles_of_their_template_cache():
     async with caching_world() as w:
         many = [
             {"name": f"part-{number}", "sourceURI": f"hf://meta/part-{number}", "size": "100Gi"}
@@ -300,4 +300,4 @@ async def test_downloads_that_come_on_together_are_few_looks_at_their_template_c
             )
             for result in ("success", "requeue_after")
         )
-        assert runs <= 40, "each of thirty downloads tells every ten seconds how far it is"
+        assert runs <= 40, "each of thirty downloads reports its progress every ten seconds"

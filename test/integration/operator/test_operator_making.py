@@ -9,7 +9,7 @@ import pytest
 from aimctl.api import kinds
 from aimctl.controllers.making import edit, make
 from aimctl.devcluster.faults import Answer, Match
-from aimctl.domain.caching.template_cache import DownloadWish, model_cache_manifest
+from aimctl.domain.caching.template_cache import DownloadSettings, model_cache_manifest
 from aimctl.kubetypes.builtin import NAMESPACES
 from aimctl.runtime.cache import Cache
 from aimctl.runtime.kube import Conflict, ServerError
@@ -17,7 +17,7 @@ from aimctl.runtime.kube.client import Client
 from aimctl.testing.virtualtime import virtual_time
 from support.operator import world
 
-WISH = DownloadWish("default", "", (), ())
+WISH = DownloadSettings("default", "", (), ())
 
 
 def manifest(namespace="team", uri="hf://meta/llama"):

@@ -1,4 +1,4 @@
-"""What caching makes: names, the manifests of template caches and model caches."""
+"""What caching creates: names, the manifests of template caches and model caches."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from aimctl.api.v1alpha1 import (
     ServiceSpec,
 )
 from aimctl.domain.caching.template_cache import (
-    DownloadWish,
+    DownloadSettings,
     model_cache_manifest,
     model_cache_name,
     template_cache_manifest,
@@ -33,7 +33,7 @@ def template(namespace="team", **spec):
     return make("llama", namespace, resource=resource_of(kind), uid="t-uid", spec={"modelName": "m", **spec})
 
 
-def wish(**spec):
+def cache_spec(**spec):
     return TEMPLATE_CACHES.decode(json.dumps({"spec": {"templateRef": "llama", **spec}}).encode()).spec
 
 
@@ -44,7 +44,7 @@ def service(**spec):
 # ---- names
 
 
-def test_a_model_caches_name_shows_what_is_cached():
+def test_the_name_of_a_model_cache_shows_the_source():
     assert re.fullmatch(r"meta-llama-llama-3-1-8b-instruct-[0-9a-f]{10}", model_cache_name(LLAMA))
 
 
@@ -64,7 +64,7 @@ def test_every_uri_gives_a_dns_label(uri):
 # ---- template caches
 
 
-def test_a_templates_cache_has_its_name_and_owner_and_takes_env_secrets_and_runtime_config_along():
+def test_the_cache_of_a_template_has_its_name_env_secrets_and_runtime_config_and_is_owned_by_it():
     made = template_cache_manifest(
         template(
             runtimeConfigName="research",
@@ -102,7 +102,7 @@ def test_a_templates_cache_has_its_name_and_owner_and_takes_env_secrets_and_runt
     }
 
 
-def test_a_cache_that_a_service_wishes_takes_the_services_env_and_secrets_over_the_templates():
+def test_env_and_secrets_of_a_service_take_precedence_over_those_of_the_template():
     made = template_cache_manifest(
         template(env=[{"name": "A", "value": "template"}], imagePullSecrets=[{"name": "a"}]),
         "team",
@@ -115,7 +115,7 @@ def test_a_cache_that_a_service_wishes_takes_the_services_env_and_secrets_over_t
     assert made["spec"]["runtimeConfigName"] == "default"
 
 
-def test_a_cluster_templates_cache_takes_the_services_runtime_config_and_does_not_block_the_template():
+def test_the_cache_of_a_cluster_template_has_the_runtime_config_of_the_service_and_does_not_block_deletion():
     made = template_cache_manifest(
         template("", runtimeConfigName="platform"), "team", service=service(runtimeConfigName="ours")
     )
@@ -128,12 +128,14 @@ def test_a_cluster_templates_cache_takes_the_services_runtime_config_and_does_no
 # ---- model caches
 
 
-def test_a_model_cache_takes_the_template_caches_storage_env_and_secrets_along_and_has_no_owner():
+def test_a_model_cache_has_storage_class_env_and_secrets_of_the_template_cache_and_no_owner():
     made = model_cache_manifest(
         "team",
         LLAMA,
         16 * 1024**3,
-        DownloadWish.of([wish(storageClassName="fast", env=[TOKEN], imagePullSecrets=[{"name": "regcred"}])]),
+        DownloadSettings.merged(
+            [cache_spec(storageClassName="fast", env=[TOKEN], imagePullSecrets=[{"name": "regcred"}])]
+        ),
     )
     assert made == {
         "apiVersion": "aim.silogen.ai/v1alpha1",
@@ -155,20 +157,20 @@ def test_a_model_cache_takes_the_template_caches_storage_env_and_secrets_along_a
     assert MODEL_CACHES.decode(json.dumps(made).encode()).spec.source_uri == LLAMA
 
 
-def test_a_model_cache_leaves_absent_what_nobody_said():
-    made = model_cache_manifest("team", "s3://b/m", 1000, DownloadWish.of([wish()]))
+def test_settings_that_are_not_given_are_absent_in_a_model_cache():
+    made = model_cache_manifest("team", "s3://b/m", 1000, DownloadSettings.merged([cache_spec()]))
     assert made["spec"] == {"sourceURI": "s3://b/m", "size": "1k", "runtimeConfigName": "default"}
 
 
-def test_of_two_wishes_for_one_source_the_older_wins_where_they_contradict_each_other():
-    old = wish(env=[{"name": "A", "value": "old"}], imagePullSecrets=[{"name": "a"}])
-    new = wish(
+def test_of_two_contradicting_settings_of_one_source_the_older_one_wins():
+    old = cache_spec(env=[{"name": "A", "value": "old"}], imagePullSecrets=[{"name": "a"}])
+    new = cache_spec(
         env=[{"name": "A", "value": "new"}, TOKEN],
         imagePullSecrets=[{"name": "b"}],
         storageClassName="fast",
         runtimeConfigName="new",
     )
-    together = DownloadWish.of([old, new]).to_json()
+    together = DownloadSettings.merged([old, new]).to_json()
     assert {item["name"]: item.get("value") for item in together["env"]} == {"A": "old", "HF_TOKEN": None}
     assert together["imagePullSecrets"] == [{"name": "a"}, {"name": "b"}]
     assert together["storageClassName"] == "fast"

@@ -1,8 +1,7 @@
-"""What a template cache says and makes: states, sharing, wishes that end, progress in bounds."""
+"""The plan for a template cache: states, sharing, caches that are no longer wanted, bounded progress."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from datetime import timedelta
 
@@ -10,9 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aimctl.api.v1alpha1 import TEMPLATE_CACHES, RuntimeConfigSpec
+from aimctl.api.v1alpha1 import RuntimeConfigSpec
 from aimctl.domain.caching.template_cache import model_cache_name
 from aimctl.domain.caching.template_cache_decision import decide_template_cache
+from aimctl.domain.caching.template_cache_observation import is_settled
+from aimctl.domain.plan import Create, Delete, Patch, Plan, Target, WriteStatus
 from aimctl.domain.resolution import Resolved
 from support.caches import (
     LLAMA,
@@ -27,30 +28,41 @@ from support.caches import (
     template,
     user,
 )
+from support.plans import condition_of, events_of, outline, part_of, status_of
+from support.things import with_fields
 
 
-def after(seen, decision):
-    """The observation once the decided status is written."""
-    body = {
-        "spec": seen.view.spec.to_json(),
-        "status": decision.status.merged_into(seen.view.status.to_json()),
-    }
-    view = TEMPLATE_CACHES.decode(json.dumps(body).encode())
-    return replace(seen, cache=replace(seen.cache, view=view))
+def after(seen, plan):
+    """The observation after the status was written."""
+    status = part_of(plan).merged_into(seen.cache.view.status.to_json())
+    return replace(seen, cache=with_fields(seen.cache, status=status))
 
 
-def says(decision, type_="Ready"):
-    (found,) = [item for item in decision.status.conditions if item["type"] == type_]
+def says(plan, type_="Ready"):
+    found = condition_of(plan, type_)
     return found["status"], found["reason"]
 
 
-def message(decision, type_="Ready"):
-    (found,) = [item for item in decision.status.conditions if item["type"] == type_]
-    return found["message"]
+def message(plan, type_="Ready"):
+    return condition_of(plan, type_)["message"]
 
 
-def made(decision):
-    return [manifest["spec"]["sourceURI"] for manifest in decision.create]
+def created(plan):
+    """The specs of the model caches that the plan creates."""
+    return [action.manifest["spec"] for action in plan.of_type(Create)]
+
+
+def created_sources(plan):
+    return [spec["sourceURI"] for spec in created(plan)]
+
+
+def patched(plan):
+    """The patches of specs: the kind of each object, and the patch."""
+    return [(action.target.resource.kind, action.body["spec"]) for action in plan.of_type(Patch)]
+
+
+def deletes(plan):
+    return plan.of_type(Delete) != []
 
 
 def both(one="", other="", **first):
@@ -60,10 +72,10 @@ def both(one="", other="", **first):
 # ---- which model caches
 
 
-def test_each_source_gets_a_model_cache_of_its_own_name_which_the_status_lists_first():
-    decision = decide_template_cache(observe_cache())
-    assert made(decision) == [LLAMA, TOKENIZER]
-    assert decision.status.fields["models"] == [
+def test_each_source_gets_a_model_cache_whose_name_follows_from_the_source():
+    plan = decide_template_cache(observe_cache())
+    assert created_sources(plan) == [LLAMA, TOKENIZER]
+    assert status_of(plan)["models"] == [
         {
             "name": "meta/llama",
             "source": LLAMA,
@@ -79,48 +91,46 @@ def test_each_source_gets_a_model_cache_of_its_own_name_which_the_status_lists_f
     ]
 
 
-def test_what_is_there_is_not_made_again():
-    decision = decide_template_cache(observe_cache(models=[model_cache(LLAMA, "Progressing")]))
-    assert made(decision) == [TOKENIZER]
+def test_what_exists_is_not_created_again():
+    plan = decide_template_cache(observe_cache(models=[model_cache(LLAMA, "Progressing")]))
+    assert created_sources(plan) == [TOKENIZER]
 
 
 def test_sources_of_one_uri_share_a_model_cache_of_the_larger_size():
-    decision = decide_template_cache(observe_cache(of=template([(LLAMA, 4096), (LLAMA, 1024)], caching=True)))
-    (manifest,) = decision.create
-    assert manifest["spec"]["size"] == "4Ki"
-    assert len(decision.status.fields["models"]) == 2
-    assert decision.status.fields["progress"]["totalBytes"] == 4096
+    plan = decide_template_cache(observe_cache(of=template([(LLAMA, 4096), (LLAMA, 1024)], caching=True)))
+    (spec,) = created(plan)
+    assert spec["size"] == "4Ki"
+    assert len(status_of(plan)["models"]) == 2
+    assert status_of(plan)["progress"]["totalBytes"] == 4096
 
 
 def test_the_largest_size_that_any_template_cache_of_the_namespace_expects_is_asked_for():
-    decision = decide_template_cache(
+    plan = decide_template_cache(
         observe_cache(
             of=template([(LLAMA, 1024)], caching=True), users=[user(sizes={LLAMA: 8192}), user("c")]
         )
     )
-    assert decision.create[0]["spec"]["size"] == "8Ki"
+    assert created(plan)[0]["size"] == "8Ki"
 
 
-def test_what_template_caches_say_of_a_source_is_put_together_the_older_first():
+def test_the_settings_of_all_template_caches_are_merged_the_older_takes_precedence():
     old = user(env=[{"name": "A", "value": "old"}], runtimeConfigName="old")
-    decision = decide_template_cache(
+    plan = decide_template_cache(
         observe_cache(users=[old], env=[{"name": "A", "value": "new"}, TOKEN], storageClassName="fast")
     )
-    spec = decision.create[0]["spec"]
+    spec = created(plan)[0]
     assert {item["name"]: item.get("value") for item in spec["env"]} == {"A": "old", "HF_TOKEN": None}
     assert spec["runtimeConfigName"] == "old"
     assert spec["storageClassName"] == "fast"
-    assert decision.create[1]["spec"]["runtimeConfigName"] == "default", (
-        "the other does not use the tokenizer"
-    )
+    assert created(plan)[1]["runtimeConfigName"] == "default", "the other does not use the tokenizer"
 
 
-def test_a_hand_made_model_cache_of_the_same_source_is_used():
+def test_a_model_cache_of_a_user_with_the_same_source_is_used():
     own = model_cache(LLAMA, "Available", name="mine", managed=False)
-    decision = decide_template_cache(observe_cache(models=[own]))
-    assert made(decision) == [TOKENIZER]
-    assert decision.status.fields["models"][0]["modelCache"] == "mine"
-    assert decision.status.fields["models"][0]["persistentVolumeClaim"] == "mine"
+    plan = decide_template_cache(observe_cache(models=[own]))
+    assert created_sources(plan) == [TOKENIZER]
+    assert status_of(plan)["models"][0]["modelCache"] == "mine"
+    assert status_of(plan)["models"][0]["persistentVolumeClaim"] == "mine"
 
 
 def test_the_model_cache_in_use_stays_in_use_when_a_better_one_appears():
@@ -130,52 +140,54 @@ def test_the_model_cache_in_use_stays_in_use_when_a_better_one_appears():
         model_cache(LLAMA, "Available"),
         model_cache(LLAMA, "Available", name="another", managed=False),
     ]
-    decision = decide_template_cache(observe_cache(listed, models=models))
-    assert decision.status.fields["models"][0]["modelCache"] == "mine"
+    plan = decide_template_cache(observe_cache(listed, models=models))
+    assert status_of(plan)["models"][0]["modelCache"] == "mine"
 
 
-def test_of_several_hand_made_ones_the_available_one_is_used_whatever_the_order():
+def test_of_several_model_caches_the_available_one_is_used_whatever_the_order():
     models = [
         model_cache(LLAMA, state, name=name)
         for name, state in (("a", "Failed"), ("b", "Available"), ("c", ""))
     ]
     for order in (models, models[::-1]):
-        decision = decide_template_cache(observe_cache(models=order))
-        assert decision.status.fields["models"][0]["modelCache"] == "b"
+        plan = decide_template_cache(observe_cache(models=order))
+        assert status_of(plan)["models"][0]["modelCache"] == "b"
 
 
-def test_a_model_cache_that_is_being_deleted_is_waited_for_and_made_again():
+def test_a_model_cache_that_is_being_deleted_is_waited_for_and_created_again():
     going = model_cache(LLAMA, "Available", deleting=True)
-    decision = decide_template_cache(observe_cache(models=[going, model_cache(TOKENIZER, "Available")]))
-    assert decision.create == ()
-    assert decision.status.fields["status"] == "Progressing"
-    assert "is being deleted; another one follows" in message(decision)
-    assert made(decide_template_cache(observe_cache(models=[model_cache(TOKENIZER, "Available")]))) == [LLAMA]
+    plan = decide_template_cache(observe_cache(models=[going, model_cache(TOKENIZER, "Available")]))
+    assert created(plan) == []
+    assert status_of(plan)["status"] == "Progressing"
+    assert "is being deleted; a new one will be created" in message(plan)
+    assert created_sources(
+        decide_template_cache(observe_cache(models=[model_cache(TOKENIZER, "Available")]))
+    ) == [LLAMA]
 
 
-def test_another_model_cache_of_the_source_steps_in_for_one_that_goes():
+def test_another_model_cache_of_the_source_replaces_one_that_is_being_deleted():
     models = [model_cache(LLAMA, "Available", deleting=True), model_cache(LLAMA, "Available", name="mine")]
-    decision = decide_template_cache(observe_cache(models=models))
-    assert decision.status.fields["models"][0]["modelCache"] == "mine"
+    plan = decide_template_cache(observe_cache(models=models))
+    assert status_of(plan)["models"][0]["modelCache"] == "mine"
 
 
-def test_a_name_that_holds_another_source_is_never_touched_and_said_so():
+def test_a_model_cache_of_the_name_with_another_source_is_not_touched_and_reported():
     holder = model_cache("s3://b/else", "Available", name=model_cache_name(LLAMA))
-    decision = decide_template_cache(observe_cache(models=[holder]))
-    assert made(decision) == [TOKENIZER]
-    assert decision.patch == ()
-    assert decision.status.fields["status"] == "Failed"
-    assert "downloads s3://b/else: delete it" in message(decision)
+    plan = decide_template_cache(observe_cache(models=[holder]))
+    assert created_sources(plan) == [TOKENIZER]
+    assert patched(plan) == []
+    assert status_of(plan)["status"] == "Failed"
+    assert "downloads s3://b/else: delete it" in message(plan)
 
 
-def test_labels_go_along_as_the_runtime_config_says():
+def test_labels_are_propagated_as_the_runtime_config_says():
     config = RuntimeConfigSpec.model_validate(
         {"labelPropagation": {"enabled": True, "match": ["org.example/*"]}}
     )
-    decision = decide_template_cache(
+    plan = decide_template_cache(
         observe_cache(config=Resolved(config, None), labels={"org.example/team": "a", "other": "b"})
     )
-    assert decision.create[0]["metadata"]["labels"] == {
+    assert plan.of_type(Create)[0].manifest["metadata"]["labels"] == {
         "org.example/team": "a",
         "app.kubernetes.io/managed-by": "aim",
     }
@@ -186,40 +198,48 @@ def test_labels_go_along_as_the_runtime_config_says():
 
 @pytest.mark.parametrize("state", ["", "Pending", "Progressing", "Failed"])
 def test_an_edit_reaches_a_model_cache_that_is_not_filled(state):
-    (patch,) = decide_template_cache(
+    found = model_cache(LLAMA, state)
+    plan = decide_template_cache(
         observe_cache(
-            of=template([(LLAMA, 1000)], caching=True),
-            models=[model_cache(LLAMA, state)],
+            of=template([(LLAMA, 1000)], caching=True, env=[TOKEN]),
+            models=[found],
             env=[TOKEN],
             imagePullSecrets=[{"name": "s"}],
             storageClassName="fast",
             runtimeConfigName="ours",
+            managed=False,
         )
-    ).patch
-    assert patch.name == model_cache_name(LLAMA)
-    assert patch.resource_version == "21"
-    assert patch.spec == {
-        "env": [TOKEN],
-        "imagePullSecrets": [{"name": "s"}],
-        "storageClassName": "fast",
-        "runtimeConfigName": "ours",
+    )
+    assert outline(plan) == ["Patch " + model_cache_name(LLAMA), "WriteStatus"]
+    (patch,) = plan.of_type(Patch)
+    assert patch.target == Target.of(found)
+    assert patch.body == {
+        "spec": {
+            "env": [TOKEN],
+            "imagePullSecrets": [{"name": "s"}],
+            "storageClassName": "fast",
+            "runtimeConfigName": "ours",
+        }
     }
 
 
 def test_a_size_that_was_too_small_grows_and_one_that_is_larger_stays():
     of = template([(LLAMA, 2048)], caching=True)
-    (patch,) = decide_template_cache(observe_cache(of=of, models=[model_cache(LLAMA, size="1Ki")])).patch
-    assert patch.spec == {"size": "2Ki"}
-    seen = observe_cache(of=of, models=[model_cache(LLAMA, size="1Ki")], users=[user(sizes={LLAMA: 4096})])
-    assert decide_template_cache(seen).patch[0].spec == {"size": "4Ki"}
-    seen = observe_cache(of=of, models=[model_cache(LLAMA, size="8Ki")])
-    assert decide_template_cache(seen).patch == ()
+    for size, users, patches in (
+        ("1Ki", [], [("AIMModelCache", {"size": "2Ki"})]),
+        ("1Ki", [user(sizes={LLAMA: 4096})], [("AIMModelCache", {"size": "4Ki"})]),
+        ("8Ki", [], []),
+    ):
+        seen = observe_cache(of=of, models=[model_cache(LLAMA, size=size)], users=users)
+        assert patched(decide_template_cache(seen)) == patches
 
 
-def test_what_is_no_more_wished_is_taken_away():
+def test_settings_that_are_no_longer_wanted_are_removed():
     before = model_cache(LLAMA, env=[TOKEN], imagePullSecrets=[{"name": "s"}], storageClassName="fast")
-    (patch,) = decide_template_cache(observe_cache(models=[before])).patch
-    assert patch.spec == {"env": None, "imagePullSecrets": None}, "a storage class may be somebody's own edit"
+    patches = patched(decide_template_cache(observe_cache(models=[before])))
+    assert patches == [("AIMModelCache", {"env": None, "imagePullSecrets": None})], (
+        "the storage class may be the edit of a user"
+    )
 
 
 @pytest.mark.parametrize(
@@ -230,11 +250,11 @@ def test_what_is_no_more_wished_is_taken_away():
         model_cache(LLAMA, "Failed", deleting=True),
         model_cache(LLAMA, "Failed", env=[TOKEN, {"name": "A", "value": "1"}]),
     ],
-    ids=["available", "hand-made", "being deleted", "in another order"],
+    ids=["available", "of a user", "being deleted", "in another order"],
 )
 def test_a_model_cache_is_left_alone(found):
-    seen = observe_cache(models=[found], env=[{"name": "A", "value": "1"}, TOKEN])
-    assert decide_template_cache(seen).patch == ()
+    seen = observe_cache(models=[found], env=[{"name": "A", "value": "1"}, TOKEN], managed=False)
+    assert patched(decide_template_cache(seen)) == []
 
 
 # ---- states
@@ -255,14 +275,14 @@ def test_a_model_cache_is_left_alone(found):
     ],
 )
 def test_the_state_follows_from_the_model_caches(models, state, reason):
-    decision = decide_template_cache(observe_cache(models=models))
+    plan = decide_template_cache(observe_cache(models=models))
     true = "True" if state == "Available" else "False"
-    assert decision.status.fields["status"] == state
-    assert says(decision, "CacheWarm") == (true, reason)
-    assert says(decision, "Ready") == (true, reason)
-    assert says(decision, "Progressing")[0] == ("True" if state == "Progressing" else "False")
-    assert says(decision, "Failure")[0] == ("True" if state == "Failed" else "False")
-    assert says(decision, "Resolved") == ("True", "Resolved")
+    assert status_of(plan)["status"] == state
+    assert says(plan, "CacheWarm") == (true, reason)
+    assert says(plan, "Ready") == (true, reason)
+    assert says(plan, "Progressing")[0] == ("True" if state == "Progressing" else "False")
+    assert says(plan, "Failure")[0] == ("True" if state == "Failed" else "False")
+    assert says(plan, "Resolved") == ("True", "Resolved")
 
 
 def test_a_failure_names_the_model_cache_the_source_and_the_cause():
@@ -276,41 +296,41 @@ def test_a_failure_names_the_model_cache_the_source_and_the_cause():
     assert "(and 1 more)" in text
 
 
-def test_a_model_cache_that_cannot_begin_says_why():
+def test_what_prevents_a_model_cache_from_starting_is_reported():
     models = [model_cache(LLAMA, "Pending", message="no storage class 'fast'")]
     assert "no storage class 'fast'" in message(decide_template_cache(observe_cache(models=models)))
 
 
-def test_a_download_that_is_tried_again_tells_of_the_failure_before():
+def test_a_download_that_is_retried_reports_the_failure_before():
     models = [
         model_cache(LLAMA, "Progressing", failed=2, message="attempt 3; the last one failed: disk full")
     ]
     assert "disk full" in message(decide_template_cache(observe_cache(models=models)))
 
 
-def test_a_refused_model_cache_fails_with_the_servers_words_and_is_tried_again():
-    decision = decide_template_cache(observe_cache(refused={model_cache_name(LLAMA): "exceeded quota"}))
-    assert decision.status.fields["status"] == "Failed"
-    assert "exceeded quota" in message(decision)
-    assert made(decision) == [LLAMA, TOKENIZER]
+def test_a_rejected_model_cache_is_a_failure_with_the_message_of_the_server():
+    plan = decide_template_cache(observe_cache(rejections={model_cache_name(LLAMA): "exceeded quota"}))
+    assert status_of(plan)["status"] == "Failed"
+    assert "exceeded quota" in message(plan)
+    assert created_sources(plan) == [LLAMA, TOKENIZER]
 
 
-def test_a_missing_template_is_named_and_what_was_cached_for_it_stays_in_use():
+def test_a_missing_template_is_named_and_its_model_caches_stay_in_use():
     listed = {"models": [{"name": "m", "source": LLAMA, "modelCache": "c", "status": "Progressing"}]}
     seen = observe_cache(listed, no_template=True, models=[model_cache(LLAMA, "Progressing", name="c")])
-    decision = decide_template_cache(seen)
-    assert decision.create == ()
-    assert decision.patch == ()
-    assert not decision.delete
-    assert decision.status.fields["status"] == "Pending"
-    assert says(decision, "Resolved") == ("False", "TemplateNotFound")
-    assert says(decision, "CacheWarm") == ("False", "WarmRequested")
-    assert "no AIMServiceTemplate 'llama' in namespace 'team'" in message(decision)
-    assert [item["modelCache"] for item in decision.status.fields["models"]] == ["c"]
-    assert "resolvedTemplate" not in decision.status.fields
+    plan = decide_template_cache(seen)
+    assert created(plan) == []
+    assert patched(plan) == []
+    assert not deletes(plan)
+    assert status_of(plan)["status"] == "Pending"
+    assert says(plan, "Resolved") == ("False", "TemplateNotFound")
+    assert says(plan, "CacheWarm") == ("False", "WarmRequested")
+    assert "no AIMServiceTemplate 'llama' in namespace 'team'" in message(plan)
+    assert [item["modelCache"] for item in status_of(plan)["models"]] == ["c"]
+    assert "resolvedTemplate" not in status_of(plan)
 
 
-def test_a_template_without_sources_is_waited_for_and_its_own_words_told():
+def test_a_template_without_sources_is_waited_for_and_its_cause_reported():
     condition = {
         "type": "Discovered",
         "status": "False",
@@ -319,104 +339,135 @@ def test_a_template_without_sources_is_waited_for_and_its_own_words_told():
         "lastTransitionTime": at(NOW),
     }
     of = template((), caching=True, status={"conditions": [condition]})
-    decision = decide_template_cache(observe_cache(of=of))
-    assert decision.create == ()
-    assert says(decision) == ("False", "TemplateNotDiscovered")
-    assert "image not found" in message(decision)
-    assert "models" not in decision.status.fields
+    plan = decide_template_cache(observe_cache(of=of))
+    assert created(plan) == []
+    assert says(plan) == ("False", "TemplateNotDiscovered")
+    assert "image not found" in message(plan)
+    assert "models" not in status_of(plan)
 
 
-def test_a_missing_runtime_config_holds_up_what_is_to_be_made_only():
-    decision = decide_template_cache(observe_cache(config=NO_CONFIG))
-    assert decision.create == ()
-    assert decision.status.fields["status"] == "Pending"
-    assert says(decision) == ("False", "RuntimeConfigNotFound")
-    decision = decide_template_cache(observe_cache(config=NO_CONFIG, models=both("Available", "Available")))
-    assert says(decision) == ("True", "Warm")
-    assert says(decision, "Resolved") == ("False", "RuntimeConfigNotFound")
+def test_a_missing_runtime_config_delays_creations_only():
+    plan = decide_template_cache(observe_cache(config=NO_CONFIG))
+    assert created(plan) == []
+    assert status_of(plan)["status"] == "Pending"
+    assert says(plan) == ("False", "RuntimeConfigNotFound")
+    plan = decide_template_cache(observe_cache(config=NO_CONFIG, models=both("Available", "Available")))
+    assert says(plan) == ("True", "Warm")
+    assert says(plan, "Resolved") == ("False", "RuntimeConfigNotFound")
 
 
 def test_a_cluster_template_is_resolved_as_such():
-    decision = decide_template_cache(observe_cache(of=template(cluster=True), managed=False))
-    assert decision.status.fields["resolvedTemplate"] == {
+    plan = decide_template_cache(observe_cache(of=template(cluster=True), managed=False))
+    assert status_of(plan)["resolvedTemplate"] == {
         "kind": "AIMClusterServiceTemplate",
         "name": "llama",
         "scope": "Cluster",
         "uid": "template-uid",
     }
-    assert made(decision) == [LLAMA, TOKENIZER]
+    assert created_sources(plan) == [LLAMA, TOKENIZER]
 
 
-def test_nothing_is_made_for_a_template_that_goes():
-    assert decide_template_cache(observe_cache(of=template(caching=True, deleting=True))).create == ()
+def test_nothing_is_created_for_a_template_that_is_being_deleted():
+    plan = decide_template_cache(observe_cache(of=template(caching=True, deleting=True)))
+    assert outline(plan) == ["WriteStatus"]
 
 
-def test_a_template_cache_that_goes_is_left_alone():
-    decision = decide_template_cache(observe_cache(deleting=True))
-    assert (decision.status, decision.create, decision.delete) == (None, (), False)
+def test_nothing_is_done_about_a_template_cache_that_is_being_deleted():
+    assert decide_template_cache(observe_cache(deleting=True)) == Plan()
 
 
-def test_events_come_at_a_change_of_state_only():
+def test_an_event_is_recorded_at_a_change_of_the_state_only():
     seen = observe_cache(models=both("Failed", ""))
-    (event,) = decide_template_cache(seen).events
+    plan = decide_template_cache(seen)
+    (event,) = events_of(plan)
     assert (event.type, event.reason) == ("Warning", "Failed")
-    assert decide_template_cache(after(seen, decide_template_cache(seen))).events == ()
+    assert events_of(decide_template_cache(after(seen, plan))) == []
 
 
-# ---- wishes that end
+# ---- the order of the actions
+
+
+def test_model_caches_are_created_after_the_status_lists_them():
+    first = observe_cache()
+    creations = [f"Create {model_cache_name(uri)}" for uri in (LLAMA, TOKENIZER)]
+    plan = decide_template_cache(first)
+    assert outline(plan) == ["WriteStatus", *creations, "WriteStatus"]
+    assert outline(decide_template_cache(after(first, plan))) == [*creations, "WriteStatus"]
+
+
+def test_its_own_spec_is_updated_before_the_model_caches_are_created_with_its_settings():
+    plan = decide_template_cache(observe_cache(of=template([(LLAMA, 1)], caching=True, env=[TOKEN])))
+    assert outline(plan) == ["Patch llama", "WriteStatus", f"Create {model_cache_name(LLAMA)}", "WriteStatus"]
+
+
+# ---- caches that are no longer wanted
 
 
 @pytest.mark.parametrize("of", [template(caching=False), template(), template(cluster=True)])
-def test_a_managed_cache_that_nobody_wishes_goes_unless_it_is_available(of):
-    assert decide_template_cache(observe_cache(of=of, models=both("Progressing", "Available"))).delete
-    assert not decide_template_cache(observe_cache(of=of, models=both("Available", "Available"))).delete
-    assert not decide_template_cache(observe_cache(of=of, wishes=[service()])).delete
-    assert not decide_template_cache(observe_cache(of=of, managed=False, controller="template-uid")).delete
-    assert not decide_template_cache(observe_cache(of=of, controller="another-uid")).delete
+def test_a_managed_cache_that_is_not_wanted_is_deleted_unless_it_is_available(of):
+    plan = decide_template_cache(observe_cache(of=of, models=both("Progressing", "Available")))
+    assert outline(plan) == ["Delete llama"]
+    for kept in (
+        observe_cache(of=of, models=both("Available", "Available")),
+        observe_cache(of=of, services=[service()]),
+        observe_cache(of=of, managed=False, controller="template-uid"),
+        observe_cache(of=of, controller="another-uid"),
+    ):
+        assert not deletes(decide_template_cache(kept))
 
 
-def test_a_young_cache_that_nobody_wishes_yet_is_looked_at_later_and_downloads_nothing_till_then():
-    decision = decide_template_cache(observe_cache(of=template(cluster=True), age=10))
-    assert not decision.delete
-    assert decision.create == ()
-    assert decision.look_again_after == 20
+def test_a_young_cache_that_is_not_wanted_yet_is_kept_for_a_while_and_downloads_nothing():
+    plan = decide_template_cache(observe_cache(of=template(cluster=True), age=10))
+    assert outline(plan) == ["WriteStatus"]
+    assert plan.requeue_after == 20
 
 
-# ---- a service's wish
+# ---- its own spec
 
 
-def test_a_services_edit_reaches_the_cache_that_was_made_for_it():
+def test_the_cache_of_a_template_follows_the_edits_of_the_template():
+    of = template(caching=True, env=[TOKEN], imagePullSecrets=[{"name": "s"}], runtimeConfigName="ours")
+    seen = observe_cache(of=of, env=[{"name": "OLD", "value": "1"}], storageClassName="by hand")
+    wanted = {"env": [TOKEN], "imagePullSecrets": [{"name": "s"}], "runtimeConfigName": "ours"}
+    assert patched(decide_template_cache(seen)) == [("AIMTemplateCache", wanted)]
+    seen = observe_cache(env=[TOKEN], services=[service(env=[TOKEN])])
+    assert patched(decide_template_cache(seen)) == [("AIMTemplateCache", {"env": None})], (
+        "the template itself asks for the cache"
+    )
+
+
+def test_the_cache_for_a_service_follows_the_edits_of_the_service():
     seen = observe_cache(
         of=template(cluster=True, imagePullSecrets=[{"name": "s"}]),
-        wishes=[service(env=[TOKEN], runtimeConfigName="ours")],
+        services=[service(env=[TOKEN], runtimeConfigName="ours")],
         storageClassName="by hand",
         env=[{"name": "OLD", "value": "1"}],
     )
-    follow = decide_template_cache(seen).follow
-    assert follow == {"env": [TOKEN], "imagePullSecrets": [{"name": "s"}], "runtimeConfigName": "ours"}
+    wanted = {"env": [TOKEN], "imagePullSecrets": [{"name": "s"}], "runtimeConfigName": "ours"}
+    assert patched(decide_template_cache(seen)) == [("AIMTemplateCache", wanted)]
 
 
-def test_of_two_services_the_older_ones_word_counts():
+def test_of_two_services_the_older_one_takes_precedence():
     one, two = [{"name": "A", "value": "1"}], [{"name": "A", "value": "2"}, TOKEN]
-    seen = observe_cache(of=template(cluster=True), wishes=[service(env=one), service(env=two)])
-    env = {item["name"]: item.get("value") for item in decide_template_cache(seen).follow["env"]}
-    assert env == {"A": "1", "HF_TOKEN": None}
+    seen = observe_cache(of=template(cluster=True), services=[service(env=one), service(env=two)])
+    ((_, spec),) = patched(decide_template_cache(seen))
+    assert {item["name"]: item.get("value") for item in spec["env"]} == {"A": "1", "HF_TOKEN": None}
 
 
 @pytest.mark.parametrize(
     "what",
     [
         {"managed": False},
-        {"of": template(caching=True)},
         {"controller": "another"},
-        {"wishes": []},
+        {"services": []},
         {"env": [TOKEN]},
+        {"of": template(cluster=True, deleting=True)},
     ],
-    ids=["hand-made", "the template's own", "of another owner", "nobody's", "as it should be"],
+    ids=["of a user", "of another owner", "not wanted", "up to date", "template is being deleted"],
 )
-def test_a_cache_is_left_as_it_is(what):
-    seen = observe_cache(**{"of": template(cluster=True), "wishes": [service(env=[TOKEN])], **what})
-    assert decide_template_cache(seen).follow is None
+def test_a_cache_is_not_changed(what):
+    seen = observe_cache(**{"of": template(cluster=True), "services": [service(env=[TOKEN])], **what})
+    assert patched(decide_template_cache(seen)) == []
 
 
 # ---- progress
@@ -427,21 +478,21 @@ def test_progress_is_the_sum_over_the_sources():
         model_cache(LLAMA, "Progressing", downloaded=250),
         model_cache(TOKENIZER, "Available", size="200"),
     ]
-    decision = decide_template_cache(observe_cache(models=models))
-    assert decision.status.fields["progress"] == {
+    plan = decide_template_cache(observe_cache(models=models))
+    assert status_of(plan)["progress"] == {
         "downloadedBytes": 450,
         "totalBytes": 1200,
         "percent": 37,
         "updatedAt": at(NOW),
     }
-    assert message(decision) == "1 of 2 model sources cached, 37 % downloaded"
+    assert message(plan) == "1 of 2 model sources cached, 37 % downloaded"
 
 
-def test_a_hundred_percent_is_said_of_complete_downloads_only():
+def test_a_hundred_percent_is_reported_for_complete_downloads_only():
     models = both("Progressing", "Available", downloaded=5000)
-    assert decide_template_cache(observe_cache(models=models)).status.fields["progress"]["percent"] == 99
+    assert status_of(decide_template_cache(observe_cache(models=models)))["progress"]["percent"] == 99
     models = both("Available", "Available")
-    assert decide_template_cache(observe_cache(models=models)).status.fields["progress"]["percent"] == 100
+    assert status_of(decide_template_cache(observe_cache(models=models)))["progress"]["percent"] == 100
 
 
 def test_progress_is_written_once_in_ten_seconds_and_a_change_of_state_at_once():
@@ -450,24 +501,24 @@ def test_progress_is_written_once_in_ten_seconds_and_a_change_of_state_at_once()
     later = replace(
         written, now=NOW + timedelta(seconds=4), model_caches=tuple(both("Progressing", "", downloaded=300))
     )
-    decision = decide_template_cache(later)
-    assert not decision.status.changes(later.view.status.to_json())
-    assert decision.look_again_after == 6
+    plan = decide_template_cache(later)
+    assert not part_of(plan).changes(later.cache.view.status.to_json())
+    assert plan.requeue_after == 6
     due = replace(later, now=NOW + timedelta(seconds=10))
-    decision = decide_template_cache(due)
-    assert decision.status.fields["progress"]["downloadedBytes"] == 300
-    assert decision.look_again_after is None
+    plan = decide_template_cache(due)
+    assert status_of(plan)["progress"]["downloadedBytes"] == 300
+    assert plan.requeue_after is None
     done = replace(later, model_caches=tuple(both("Available", "Available")))
-    decision = decide_template_cache(done)
-    assert decision.status.fields["status"] == "Available"
-    assert decision.status.fields["progress"]["percent"] == 100
+    plan = decide_template_cache(done)
+    assert status_of(plan)["status"] == "Available"
+    assert status_of(plan)["progress"]["percent"] == 100
 
 
 def test_a_time_from_another_clock_does_not_hold_progress_back():
     seen = observe_cache(models=both("Progressing", "", downloaded=100))
     ahead = replace(after(seen, decide_template_cache(seen)), now=NOW - timedelta(hours=1))
     moved = replace(ahead, model_caches=tuple(both("Progressing", "", downloaded=200)))
-    assert decide_template_cache(moved).status.fields["progress"]["downloadedBytes"] == 200
+    assert status_of(decide_template_cache(moved))["progress"]["downloadedBytes"] == 200
 
 
 # ---- for all observations
@@ -492,7 +543,7 @@ def _observations(draw):
             env=draw(st.sampled_from([[], [TOKEN]])),
             message=draw(st.sampled_from(["", "why"])),
         )
-        models[item.name] = item
+        models[item.meta.name] = item
     listed = [
         {"name": f"n{index}", "source": draw(_URIS), "modelCache": draw(st.sampled_from([*models, "gone"]))}
         for index in range(draw(st.integers(0, 2)))
@@ -509,42 +560,43 @@ def _observations(draw):
         models=list(models.values()),
         users=[user(age=draw(st.sampled_from([0, 7200])), env=[TOKEN])] if draw(st.booleans()) else [],
         config=NO_CONFIG if draw(st.booleans()) else None,
-        wishes=[service(env=[TOKEN])] if draw(st.booleans()) else [],
+        services=[service(env=[TOKEN])] if draw(st.booleans()) else [],
         managed=draw(st.booleans()),
         deleting=draw(st.booleans()),
-        refused={model_cache_name(LLAMA): "no"} if draw(st.booleans()) else None,
+        rejections={model_cache_name(LLAMA): "no"} if draw(st.booleans()) else None,
         age=draw(st.sampled_from([0, 5, 100])),
     )
 
 
 @settings(deadline=None)
 @given(_observations(), st.randoms(use_true_random=False))
-def test_a_decision_is_settled_does_not_depend_on_order_and_makes_only_what_it_lists(seen, rng):
-    decision = decide_template_cache(seen)
+def test_a_plan_is_settled_does_not_depend_on_order_and_creates_only_what_its_status_lists(seen, rng):
+    plan = decide_template_cache(seen)
     shuffled = list(seen.model_caches)
     rng.shuffle(shuffled)
-    assert decide_template_cache(replace(seen, model_caches=tuple(shuffled))) == decision
-    if decision.status is None:
-        assert decision.create == ()
+    assert decide_template_cache(replace(seen, model_caches=tuple(shuffled))) == plan
+    if not plan.of_type(WriteStatus):
+        assert plan.of_type(Create, Patch) == []
         return
-    again = after(seen, decision)
+    again = after(seen, plan)
     settled = decide_template_cache(again)
-    assert not settled.status.changes(again.view.status.to_json())
-    assert settled.events == ()
-    listed = {item["modelCache"] for item in decision.status.fields.get("models", ())}
-    there = {item.name for item in seen.model_caches}
-    names = [manifest["metadata"]["name"] for manifest in decision.create]
+    assert not part_of(settled).changes(again.cache.view.status.to_json())
+    assert events_of(settled) == []
+    listed = {item["modelCache"] for item in status_of(plan).get("models", ())}
+    existing = {item.meta.name for item in seen.model_caches}
+    names = [action.key.name for action in plan.of_type(Create)]
     assert len(set(names)) == len(names)
-    assert set(names) <= listed - there
-    touched = {item.name for item in seen.model_caches if item.managed and item.state != "Available"}
-    assert {patch.name for patch in decision.patch} <= touched & listed
+    assert set(names) <= listed - existing
+    changeable = {item.meta.name for item in seen.model_caches if not is_settled(item)}
+    patches = {(action.key.kind, action.key.name) for action in plan.of_type(Patch)}
+    assert patches <= {("AIMTemplateCache", "llama")} | {
+        ("AIMModelCache", name) for name in changeable & listed
+    }
 
 
 @settings(deadline=None)
 @given(_observations())
-def test_only_the_operators_own_cache_that_nobody_wishes_is_ever_deleted(seen):
-    if decide_template_cache(seen).delete:
-        assert seen.cache.managed
-        assert not seen.wishes
-        assert seen.template is not None
-        assert seen.cache.controller == seen.template.meta.uid
+def test_only_a_cache_of_the_operator_that_is_not_wanted_is_ever_deleted(seen):
+    if deletes(decide_template_cache(seen)):
+        assert seen.created_for_template
+        assert not seen.services

@@ -1,4 +1,4 @@
-"""What caching says of a template: the four reasons of CacheWarm, and the template cache it asks for."""
+"""What caching reports about a template: the four reasons of CacheWarm, and the template cache it creates."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ from hypothesis import strategies as st
 
 from aimctl.api.v1alpha1 import RuntimeConfigSpec, TemplateState
 from aimctl.domain.caching.warming import WarmingObservation, decide_warming
+from aimctl.domain.plan import Create, Plan
 from aimctl.domain.resolution import Resolved
 from aimctl.domain.templates.decision import decide_template
-from support.caches import LLAMA, NO_CONFIG, NOW, TOKEN, TOKENIZER, at, seen_cache, template
+from support.caches import LLAMA, NO_CONFIG, NOW, TOKEN, TOKENIZER, at, template, template_cache
+from support.plans import condition_of, outline, part_of, status_of
 from support.templates import observe as observe_template
 from support.things import with_fields
 
 BOTH = [{"name": "m", "source": LLAMA}, {"name": "t", "source": TOKENIZER}]
 
 
-def observe(cache=None, *, of=None, config=None, refused=""):
+def observe(cache=None, *, of=None, config=None, rejection=""):
     return WarmingObservation(
-        of or template(caching=True), config or Resolved(RuntimeConfigSpec(), None), cache, NOW, refused
+        of or template(caching=True), config or Resolved(RuntimeConfigSpec(), None), cache, NOW, rejection
     )
 
 
@@ -44,17 +46,21 @@ def filled(state="Available", *, models=BOTH, uid="template-uid", percent=None, 
             "lastTransitionTime": at(NOW),
         }
         status["conditions"] = [ready]
-    return seen_cache(status, **cache)
+    return template_cache(status, **cache)
 
 
-def says(decision):
-    (condition,) = decision.status.conditions
-    assert condition["type"] == "CacheWarm"
+def says(plan):
+    condition = condition_of(plan, "CacheWarm")
     return condition["status"], condition["reason"]
 
 
-def message(decision):
-    return decision.status.conditions[0]["message"]
+def message(plan):
+    return condition_of(plan, "CacheWarm")["message"]
+
+
+def created(plan):
+    (create,) = plan.of_type(Create)
+    return create.manifest
 
 
 # ---- the four reasons
@@ -64,7 +70,7 @@ def message(decision):
     ("cache", "said"),
     [
         (None, ("False", "WarmRequested")),
-        (seen_cache(), ("False", "WarmRequested")),
+        (template_cache(), ("False", "WarmRequested")),
         (filled("Pending"), ("False", "WarmRequested")),
         (filled("Progressing"), ("False", "Warming")),
         (filled("Available"), ("True", "Warm")),
@@ -78,7 +84,7 @@ def message(decision):
     ],
     ids=[
         "none",
-        "not looked at",
+        "not reconciled yet",
         "pending",
         "progressing",
         "available",
@@ -100,37 +106,35 @@ def test_without_sources_nothing_is_warm():
     assert says(decide_warming(observe(filled("Available"), of=of))) == ("False", "WarmRequested")
 
 
-def test_a_failure_is_told_with_its_cause():
+def test_a_failure_is_reported_with_its_cause():
     text = message(decide_warming(observe(filled("Failed", message="AccessDenied: check Secret hf-creds"))))
     assert "AccessDenied: check Secret hf-creds" in text
     assert "AIMTemplateCache 'llama'" in text
 
 
-def test_what_keeps_the_downloads_from_beginning_is_told():
+def test_what_prevents_the_downloads_from_starting_is_reported():
     text = message(decide_warming(observe(filled("Pending", message="no storage class 'fast'"))))
     assert "no storage class 'fast'" in text
 
 
 @pytest.mark.parametrize(
-    ("percent", "told"), [(None, "0 %"), (9, "0 %"), (10, "10 %"), (47, "40 %"), (99, "90 %")]
+    ("percent", "reported"), [(None, "0 %"), (9, "0 %"), (10, "10 %"), (47, "40 %"), (99, "90 %")]
 )
-def test_progress_is_told_in_steps_of_ten_percent(percent, told):
-    assert f"at least {told}" in message(decide_warming(observe(filled("Progressing", percent=percent))))
+def test_progress_is_reported_in_steps_of_ten_percent(percent, reported):
+    assert f"at least {reported}" in message(decide_warming(observe(filled("Progressing", percent=percent))))
 
 
-def test_a_cache_for_another_template_is_said_to_be_in_the_way():
-    decision = decide_warming(observe(filled(managed=False, templateRef="another")))
-    assert "is there already, for template 'another': delete it" in message(decision)
-    assert decision.create is None
-    assert decision.patch is None
+def test_a_cache_for_another_template_is_reported_with_the_remedy():
+    plan = decide_warming(observe(filled(managed=False, templateRef="another")))
+    assert "exists already, for template 'another': delete it" in message(plan)
+    assert outline(plan) == ["WriteStatus"]
 
 
 @pytest.mark.parametrize("of", [template(), template(caching=False)])
-def test_a_template_that_does_not_ask_for_caching_has_no_condition(of):
-    decision = decide_warming(observe(filled(), of=of))
-    assert decision.status.conditions == ()
-    assert decision.create is None
-    assert decision.patch is None
+def test_a_template_without_caching_has_no_condition(of):
+    plan = decide_warming(observe(filled(), of=of))
+    assert outline(plan) == ["WriteStatus"]
+    assert status_of(plan)["conditions"] == []
     warm = {
         "type": "CacheWarm",
         "status": "True",
@@ -138,66 +142,49 @@ def test_a_template_that_does_not_ask_for_caching_has_no_condition(of):
         "message": "",
         "lastTransitionTime": at(NOW),
     }
-    assert decision.status.changes({"conditions": [warm]})
+    assert part_of(plan).changes({"conditions": [warm]})
 
 
-def test_nothing_is_said_of_a_template_that_goes():
-    decision = decide_warming(observe(of=template(caching=True, deleting=True)))
-    assert (decision.status, decision.create, decision.patch) == (None, None, None)
+def test_nothing_is_done_about_a_template_that_is_being_deleted():
+    assert decide_warming(observe(of=template(caching=True, deleting=True))) == Plan()
 
 
 # ---- the template cache
 
 
-def test_the_template_cache_is_asked_for_with_labels_as_the_runtime_config_says():
+def test_the_template_cache_is_created_before_the_status_is_written_with_the_labels_to_propagate():
     config = RuntimeConfigSpec.model_validate(
         {"labelPropagation": {"enabled": True, "match": ["org.example/*"]}}
     )
     of = template(caching=True, env=[TOKEN], labels={"org.example/a": "1", "b": "2"})
-    made = decide_warming(observe(of=of, config=Resolved(config, None))).create
-    assert made["metadata"]["name"] == "llama"
-    assert made["metadata"]["namespace"] == "team"
-    assert made["metadata"]["labels"] == {"org.example/a": "1", "app.kubernetes.io/managed-by": "aim"}
-    assert made["spec"]["env"] == [TOKEN]
-
-
-def test_the_template_cache_is_asked_for_before_discovery_and_without_a_runtime_config():
-    assert decide_warming(observe(of=template((), caching=True), config=NO_CONFIG)).create is not None
-
-
-def test_a_refusal_is_told_in_the_servers_words_and_asked_for_again():
-    decision = decide_warming(observe(refused="exceeded quota: aim"))
-    assert says(decision) == ("False", "WarmFailed")
-    assert "exceeded quota: aim" in message(decision)
-    assert decision.create is not None
-
-
-def test_the_templates_own_cache_follows_its_edits():
-    of = template(caching=True, env=[TOKEN], imagePullSecrets=[{"name": "s"}], runtimeConfigName="ours")
-    decision = decide_warming(
-        observe(filled(env=[{"name": "OLD", "value": "1"}], storageClassName="by hand"), of=of)
-    )
-    assert decision.patch == {
-        "env": [TOKEN],
-        "imagePullSecrets": [{"name": "s"}],
-        "runtimeConfigName": "ours",
+    plan = decide_warming(observe(of=of, config=Resolved(config, None)))
+    assert outline(plan) == ["Create llama", "WriteStatus"]
+    assert created(plan)["metadata"]["namespace"] == "team"
+    assert created(plan)["metadata"]["labels"] == {
+        "org.example/a": "1",
+        "app.kubernetes.io/managed-by": "aim",
     }
-    assert decide_warming(observe(filled(env=[TOKEN]))).patch == {"env": None}
+    assert created(plan)["spec"]["env"] == [TOKEN]
+
+
+def test_the_template_cache_is_created_before_discovery_and_without_a_runtime_config():
+    assert created(decide_warming(observe(of=template((), caching=True), config=NO_CONFIG)))
+
+
+def test_a_rejection_is_reported_with_its_message_and_the_creation_stays_planned():
+    plan = decide_warming(observe(rejection="exceeded quota: aim"))
+    assert says(plan) == ("False", "WarmFailed")
+    assert "exceeded quota: aim" in message(plan)
+    assert outline(plan) == ["Create llama", "WriteStatus"]
 
 
 @pytest.mark.parametrize(
     "cache",
-    [
-        filled(managed=False, env=[TOKEN]),
-        filled(controller="another", env=[TOKEN]),
-        filled(deleting=True, env=[TOKEN]),
-    ],
-    ids=["hand-made", "of another owner", "being deleted"],
+    [filled(env=[TOKEN]), filled(managed=False, env=[TOKEN]), filled(deleting=True, env=[TOKEN])],
+    ids=["outdated", "of a user", "being deleted"],
 )
-def test_a_cache_that_is_not_the_templates_own_is_used_as_it_is(cache):
-    decision = decide_warming(observe(cache))
-    assert decision.create is None
-    assert decision.patch is None
+def test_a_cache_that_exists_is_not_touched(cache):
+    assert outline(decide_warming(observe(cache))) == ["WriteStatus"]
 
 
 # ---- with the template's state
@@ -226,13 +213,12 @@ def state_of(condition, *, sources=True):
     ],
 )
 def test_a_template_is_ready_only_when_it_is_warm_and_says_why_it_is_not(cache, state):
-    decision = decide_warming(observe(cache))
-    (condition,) = decision.status.conditions
+    condition = condition_of(decide_warming(observe(cache)), "CacheWarm")
     found, ready = state_of(condition)
     assert found == state
     assert ready["status"] == ("True" if state is TemplateState.READY else "False")
     assert ready["reason"] == condition["reason"]
-    if condition["reason"] != "Warming":  # how far it is is told in one place
+    if condition["reason"] != "Warming":  # the percentage is reported in one place
         assert ready["message"] == condition["message"]
 
 
@@ -263,18 +249,17 @@ _TEMPLATES = st.builds(
 
 @settings(deadline=None)
 @given(_TEMPLATES, _CACHES, st.sampled_from(["", "no"]))
-def test_every_observation_has_a_settled_decision_and_warm_means_every_source_is_there(of, cache, refused):
-    seen = observe(cache, of=of, refused=refused)
-    decision = decide_warming(seen)
-    if decision.status is None:
-        assert of.meta.deleting
+def test_every_observation_has_a_settled_plan_and_warm_means_every_source_is_cached(of, cache, rejection):
+    seen = observe(cache, of=of, rejection=rejection)
+    plan = decide_warming(seen)
+    if of.meta.deleting:
+        assert plan == Plan()
         return
-    current = of.view.status.to_json()
-    status = decision.status.merged_into(current)
+    status = part_of(plan).merged_into(of.view.status.to_json())
     settled = decide_warming(replace(seen, template=with_fields(of, status=status)))
-    assert not settled.status.changes(status)
-    for condition in decision.status.conditions:
+    assert not part_of(settled).changes(status)
+    for condition in status_of(plan)["conditions"]:
         if condition["status"] == "True":
             listed = {item.source for item in cache.view.status.models}
             assert {item.source for item in of.view.status.model_sources} <= listed
-            assert cache.available
+            assert cache.view.status.status == "Available"

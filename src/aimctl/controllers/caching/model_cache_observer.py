@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, final
 
-import msgspec
-
 from aimctl.api import kinds
-from aimctl.controllers.indexes.caching import TEMPLATE_CACHE_INDEXES
-from aimctl.controllers.indexes.templates import EVERYWHERE, place
+from aimctl.controllers.indexes.caching import MODEL_CACHE_INDEXES, TEMPLATE_CACHE_INDEXES
+from aimctl.controllers.indexes.templates import place
 from aimctl.controllers.observer import OWN_SELECTOR
 from aimctl.domain.caching.download_job import CacheIdentity
 from aimctl.domain.caching.model_cache_observation import (
@@ -38,7 +36,7 @@ if TYPE_CHECKING:
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.controller import Request
 
-__all__ = ["UNBOUND", "VOLUME_SELECTOR", "ModelCacheObserver", "claims_of", "owner_of"]
+__all__ = ["VOLUME_SELECTOR", "ModelCacheObserver", "claims_of", "owner_of"]
 
 PERMISSIONS = (
     *observes(PVCS, reason="observe whether cache volumes are bound or lost"),
@@ -48,47 +46,10 @@ PERMISSIONS = (
 VOLUME_SELECTOR = f"{LABEL_MANAGED_BY}={MANAGED_BY},{LABEL_COMPONENT}={MODEL_CACHE}"
 """Volume claims of model caches: no others are listed or watched."""
 
-UNBOUND = "unbound"
-"""Index value of model caches whose volume is not ready: storage classes concern them."""
-
 _DEFAULT_CLASS = (
     "storageclass.kubernetes.io/is-default-class",
     "storageclass.beta.kubernetes.io/is-default-class",
 )
-
-
-class _Spec(msgspec.Struct, rename="camel", gc=False):
-    runtime_config_name: str = "default"
-
-
-class _Condition(msgspec.Struct, gc=False):
-    type: str = ""
-    status: str = ""
-
-
-class _Status(msgspec.Struct, gc=False):
-    conditions: tuple[_Condition, ...] = ()
-
-
-class _ModelCache(msgspec.Struct, gc=False):
-    spec: _Spec
-    status: _Status | None = None
-
-
-_model_cache = msgspec.json.Decoder(_ModelCache)
-
-
-def _by_runtime_config(obj: Object[Any]) -> Iterator[str]:
-    name = _model_cache.decode(obj.raw).spec.runtime_config_name
-    yield place(obj.meta.namespace, name)
-    yield place(EVERYWHERE, name)
-
-
-def _by_storage(obj: Object[Any]) -> Iterator[str]:
-    status = _model_cache.decode(obj.raw).status
-    conditions = status.conditions if status is not None else ()
-    if not any(item.type == "StorageReady" and item.status == "True" for item in conditions):
-        yield UNBOUND
 
 
 def claims_of(pod: Object[Any]) -> Iterator[Request]:
@@ -104,7 +65,6 @@ def _by_claim(pod: Object[Any]) -> Iterator[str]:
 
 
 POD_INDEXES: Mapping[str, IndexFunction[Any]] = {"claim": _by_claim}
-INDEXES: Mapping[str, IndexFunction[Any]] = {"runtime-config": _by_runtime_config, "storage": _by_storage}
 
 
 @final
@@ -160,7 +120,7 @@ class ModelCacheObserver:
         self._templates = templates
         self._clock = clock
         declare = self.cache.declare
-        declare(kinds.MODEL_CACHES, namespaces=namespaces, indexes=INDEXES)
+        declare(kinds.MODEL_CACHES, namespaces=namespaces, indexes=MODEL_CACHE_INDEXES)
         declare(kinds.TEMPLATE_CACHES, namespaces=namespaces, indexes=TEMPLATE_CACHE_INDEXES)
         declare(PODS, namespaces=namespaces, label_selector=OWN_SELECTOR, indexes=POD_INDEXES)
         declare(PVCS, namespaces=namespaces, label_selector=VOLUME_SELECTOR)

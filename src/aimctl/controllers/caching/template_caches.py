@@ -1,130 +1,232 @@
-"""The template cache reconciler: one model cache for each source of a template, and how far they are.
+"""The reconciler of template caches: one model cache for each source of a template.
 
-It owns the whole status; the rules are in :mod:`aimctl.domain.caching.template_cache_decision`, and the order of the
-writes.
+Reconciled is a template cache, after an event of
+
+* the template cache itself, or another one that shares a source with it,
+* a model cache that it uses, or that has one of its sources; several events within :data:`ROLL_UP_SECONDS` cause one
+  reconcile,
+* its template, if that has other sources or another cause for having none,
+* its runtime config,
+* a service that asks for the cache of its template.
+
+The rules are in :mod:`aimctl.domain.caching.template_cache_decision`. Every lookup is by key or index, so an
+observation costs the same in small and large clusters.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, final
 
 from aimctl.api import kinds
-from aimctl.controllers.making import REFUSED_SECONDS, edit, make, refresh
-from aimctl.controllers.status import StatusWriter, status_of
+from aimctl.controllers.execution.executor import Observed
+from aimctl.controllers.indexes.caching import (
+    MODEL_CACHE_INDEXES,
+    SERVICE_CACHE_INDEXES,
+    TEMPLATE_CACHE_INDEXES,
+)
+from aimctl.controllers.indexes.templates import EVERYWHERE, place
+from aimctl.domain.caching.template_cache import model_cache_name, sources_of
 from aimctl.domain.caching.template_cache_decision import decide_template_cache
-from aimctl.runtime.controller import Result
-from aimctl.runtime.kube import Conflict
+from aimctl.domain.caching.template_cache_observation import (
+    CacheUser,
+    TemplateCacheObservation,
+    is_settled,
+)
+from aimctl.domain.conditions import find
+from aimctl.kubetypes.permissions import Permission, observes, owns, writes_status
+from aimctl.runtime.controller import EnqueueMapped, Request, Watch, changed, generation_changed
 
 if TYPE_CHECKING:
-    from aimctl.controllers.caching.observer import CachingObserver
-    from aimctl.controllers.status import Turns
-    from aimctl.domain.caching.template_cache_decision import TemplateCacheDecision
-    from aimctl.runtime.controller import Request
-    from aimctl.runtime.kube import Client, Object
-    from aimctl.runtime.manager import EventRecorder
+    from collections.abc import Hashable, Iterable, Iterator
 
-__all__ = ["FIELD_MANAGER", "TemplateCacheReconciler"]
+    from aimctl.api.v1alpha1 import (
+        AIMClusterRuntimeConfig,
+        AIMModelCache,
+        AIMRuntimeConfig,
+        AIMService,
+        AIMTemplateCache,
+        ServiceSpec,
+    )
+    from aimctl.controllers.assembly import Assembly
+    from aimctl.domain.plan import Known
+    from aimctl.domain.templates.template import Template
+    from aimctl.kubetypes import Object
+    from aimctl.runtime.cache import Cache
+    from aimctl.runtime.controller import Source
 
-FIELD_MANAGER = "aim-template-caches"
+__all__ = ["add_template_caches"]
+
+PERMISSIONS = (
+    *observes(kinds.TEMPLATE_CACHES, kinds.MODEL_CACHES, reason="observe every kind of the operator"),
+    *writes_status(kinds.TEMPLATE_CACHES),
+    *owns(kinds.TEMPLATE_CACHES),
+    Permission(kinds.TEMPLATE_CACHES, ("patch",), "follow the env and the pull secrets of the template"),
+    Permission(kinds.TEMPLATE_CACHES, ("delete",), "remove caches that are no longer requested"),
+    Permission(kinds.MODEL_CACHES, ("create",), "cache one source of a template cache"),
+    Permission(kinds.MODEL_CACHES, ("patch",), "follow the env and the pull secrets of the template caches"),
+)
+
+ROLL_UP_SECONDS = 0.5
+"""Delay after an event of a model cache. Many downloads that progress at the same time cause one reconcile."""
+
+
+def add_template_caches(assembly: Assembly) -> None:
+    """Add the reconciler to the manager."""
+    observer = _Observer(assembly)
+    assembly.manager.controller(
+        "templatecaches",
+        assembly.executor.reconciler(
+            observer.observe, decide_template_cache, field_manager="aim-template-caches"
+        ),
+        for_=kinds.TEMPLATE_CACHES,
+        sources=_sources(assembly.cache),
+        **assembly.defaults(),
+    )
+
+
+# ---- observing
 
 
 @final
-class TemplateCacheReconciler:
-    """Reconciles template caches.
+class _Observer:
+    def __init__(self, assembly: Assembly) -> None:
+        self._cache = assembly.cache
+        self._templates = assembly.observer
+        self._clock = assembly.manager.clock
+        declare, namespaces = self._cache.declare, assembly.options.namespaces
+        declare(kinds.TEMPLATE_CACHES, namespaces=namespaces, indexes=TEMPLATE_CACHE_INDEXES)
+        declare(kinds.MODEL_CACHES, namespaces=namespaces, indexes=MODEL_CACHE_INDEXES)
+        declare(kinds.SERVICES, namespaces=namespaces, indexes=SERVICE_CACHE_INDEXES)
 
-    Args:
-        observer: reads.
-        client: writes.
-        turns: of all writers of statuses.
-        events: tells people.
-    """
-
-    def __init__(
-        self, *, observer: CachingObserver, client: Client, turns: Turns, events: EventRecorder
-    ) -> None:
-        self._observer = observer
-        self._client = client
-        self._status = StatusWriter(client, observer.cache, turns, FIELD_MANAGER)
-        self._events = events
-        self._refused: dict[Request, dict[str, str]] = {}
-        """Why the server did not take a model cache, by name: until it does, or the template cache is gone."""
-
-    async def reconcile(self, request: Request) -> Result | None:
-        """Observe, decide, apply."""
-        observed = self._observer.template_cache(request, self._refused.get(request, {}))
-        if observed is None:
-            self._refused.pop(request, None)
+    def observe(self, request: Request, known: Known) -> Observed[TemplateCacheObservation] | None:
+        namespace = request.namespace
+        cache = self._cache.get(kinds.TEMPLATE_CACHES, request.name, namespace)
+        if cache is None:
             return None
-        obj, seen = observed
-        decision, taken = decide_template_cache(seen), True
-        if decision.delete:
-            await self._delete(obj)
-            return None
-        if decision.follow is not None:
-            taken = await self._edit(obj, decision.follow, obj.meta.resource_version)
-            observed = self._observer.template_cache(request, self._refused.get(request, {}))
-            if observed is None:
-                return None
-            obj, seen = observed
-            decision = decide_template_cache(seen)
-        if decision.create or decision.patch:
-            if _unlisted(obj, decision):
-                await self._say(obj, decision)
-            taken = await self._carry_out(request, decision) and taken
-            observed = self._observer.template_cache(request, self._refused.get(request, {}))
-            if observed is None:
-                return None
-            obj, seen = observed
-            decision = decide_template_cache(seen)
-        if not decision.create:
-            self._refused.pop(request, None)
-        await self._say(obj, decision)
-        waits = [decision.look_again_after, None if taken else REFUSED_SECONDS]
-        seconds = [item for item in waits if item is not None]
-        return Result(requeue_after=max(0.05, min(seconds))) if seconds else None
+        spec = cache.view.spec
+        template = self._template(spec.template_ref, namespace)
+        uris = sources_of(template)
+        listed = {item.model_cache for item in cache.view.status.models}
+        models = {item.meta.name: item for item in self._model_caches(namespace, uris, listed)}
+        names = {model_cache_name(uri) for uri in uris} | listed
+        # Other template caches have no influence on settled model caches, which are the normal case.
+        unsettled = [name for name in names if name not in models or not is_settled(models[name])]
+        rejections = {
+            key.name: item.message
+            for key, item in known.rejections.items()
+            if key.kind == kinds.MODEL_CACHES.kind
+        }
+        seen = TemplateCacheObservation(
+            cache=cache,
+            template=template,
+            runtime_config=self._templates.runtime_config(spec.runtime_config_name, namespace),
+            now=self._clock.now(),
+            model_caches=tuple(models.values()),
+            users=tuple(self._users(request, unsettled)),
+            services=self._services(namespace, template) if template is not None else (),
+            rejections=rejections,
+        )
+        return Observed(cache, seen)
 
-    async def _say(self, obj: Object[Any], decision: TemplateCacheDecision) -> None:
-        if decision.status is not None and await self._status.write(obj, decision.status):
-            for wish in decision.events:
-                self._events.event(obj, wish.type, wish.reason, wish.message)
+    def _template(self, name: str, namespace: str) -> Template | None:
+        own: Template | None = self._cache.get(kinds.TEMPLATES, name, namespace)
+        return own if own is not None else self._cache.get(kinds.CLUSTER_TEMPLATES, name)
 
-    async def _carry_out(self, request: Request, decision: TemplateCacheDecision) -> bool:
-        """Make and edit model caches; False when the server refuses any of it."""
-        refused, taken = {}, True
-        for manifest in decision.create:
-            text = await make(self._client, self._observer.cache, kinds.MODEL_CACHES, manifest)
-            if text:
-                name = manifest["metadata"]["name"]
-                refused[name] = f"the API server refused AIMModelCache {name!r}: {text}"
-        self._refused[request] = refused
-        for patch in decision.patch:
-            found = self._observer.cache.get(kinds.MODEL_CACHES, patch.name, request.namespace)
-            if found is not None and found.meta.uid == patch.uid:
-                taken = await self._edit(found, patch.spec, patch.resource_version) and taken
-        return taken and not refused
+    def _model_caches(
+        self, namespace: str, uris: Iterable[str], names: Iterable[str]
+    ) -> Iterator[Object[AIMModelCache]]:
+        for name in {*names, *map(model_cache_name, uris)}:
+            found = self._cache.get(kinds.MODEL_CACHES, name, namespace)
+            if found is not None:
+                yield found
+        for uri in uris:
+            yield from self._cache.by_index(kinds.MODEL_CACHES, "source", place(namespace, uri))
 
-    async def _edit(self, obj: Object[Any], spec: dict[str, Any], version: str) -> bool:
-        refused = await edit(self._client, self._observer.cache, obj, spec, version)
-        if refused:
-            self._events.event(obj, "Warning", "EditRefused", refused)
-        return not refused
-
-    async def _delete(self, obj: Object[Any]) -> None:
-        try:
-            await self._client.delete(
-                kinds.TEMPLATE_CACHES,
-                obj.meta.name,
-                obj.meta.namespace,
-                uid=obj.meta.uid,
-                resource_version=obj.meta.resource_version,
-                propagation="Background",
+    def _users(self, request: Request, names: Iterable[str]) -> Iterator[CacheUser]:
+        """The other template caches that use one of these model caches."""
+        found = {
+            user.meta.name: user
+            for name in names
+            for user in self._cache.by_index(
+                kinds.TEMPLATE_CACHES, "model-cache", place(request.namespace, name)
             )
-        except Conflict:
-            await refresh(self._client, self._observer.cache, kinds.TEMPLATE_CACHES, obj.key, obj.meta.uid)
-            raise
+            if user.meta.name != request.name and not user.meta.deleting
+        }
+        for user in found.values():
+            template = self._template(user.view.spec.template_ref, request.namespace)
+            readable = template is not None and template.view_or_none is not None
+            yield CacheUser(user, template if readable else None)
+
+    def _services(self, namespace: str, template: Template) -> tuple[ServiceSpec, ...]:
+        """Of the services that use the template and ask for its cache, the oldest first."""
+        found = []
+        for service in self._cache.by_index(
+            kinds.SERVICES, "requested-cache", place(namespace, template.meta.name)
+        ):
+            used = service.view.status.resolved_template
+            if used is not None and used.uid == template.meta.uid and not service.meta.deleting:
+                found.append(service)
+        found.sort(key=lambda item: (item.meta.creation_timestamp, item.meta.name))
+        return tuple(item.view.spec for item in found)
 
 
-def _unlisted(obj: Object[Any], decision: TemplateCacheDecision) -> bool:
-    """Whether a model cache is to be made that the status in force does not list."""
-    listed = {item["modelCache"] for item in status_of(obj).get("models") or ()}
-    return any(manifest["metadata"]["name"] not in listed for manifest in decision.create)
+# ---- events
+
+
+def _sources(cache: Cache) -> list[Source]:
+    informer = cache.informer
+
+    def find_caches(index: str, namespace: str, name: str) -> Iterator[Request]:
+        for obj in cache.by_index(kinds.TEMPLATE_CACHES, index, place(namespace or EVERYWHERE, name)):
+            yield obj.key
+
+    def sharing(template_cache: Object[AIMTemplateCache]) -> Iterator[Request]:
+        view = template_cache.view_or_none
+        for item in view.status.models if view is not None else ():
+            yield from find_caches("model-cache", template_cache.meta.namespace, item.model_cache)
+
+    def using(model_cache: Object[AIMModelCache]) -> Iterator[Request]:
+        namespace, view = model_cache.meta.namespace, model_cache.view_or_none
+        yield from find_caches("model-cache", namespace, model_cache.meta.name)
+        if view is not None:
+            yield from find_caches("source", namespace, view.spec.source_uri)
+
+    def of_template(template: Template) -> Iterator[Request]:
+        return find_caches("template", template.meta.namespace, template.meta.name)
+
+    def of_config(config: Object[AIMRuntimeConfig] | Object[AIMClusterRuntimeConfig]) -> Iterator[Request]:
+        return find_caches("runtime-config", config.meta.namespace, config.meta.name)
+
+    return [
+        Watch(informer(kinds.TEMPLATE_CACHES), EnqueueMapped(sharing), [generation_changed]),
+        Watch(informer(kinds.MODEL_CACHES), EnqueueMapped(using), pause=ROLL_UP_SECONDS),
+        Watch(informer(kinds.TEMPLATES), EnqueueMapped(of_template), [changed(_sources_and_cause)]),
+        Watch(informer(kinds.CLUSTER_TEMPLATES), EnqueueMapped(of_template), [changed(_sources_and_cause)]),
+        Watch(informer(kinds.RUNTIME_CONFIGS), EnqueueMapped(of_config), [generation_changed]),
+        Watch(informer(kinds.CLUSTER_RUNTIME_CONFIGS), EnqueueMapped(of_config), [generation_changed]),
+        Watch(informer(kinds.SERVICES), EnqueueMapped(_requested), [changed(_request)]),
+    ]
+
+
+def _sources_and_cause(template: Template) -> Hashable:
+    """What a template cache looks at."""
+    view, meta = template.view_or_none, template.meta
+    if view is None:
+        return meta.resource_version
+    discovered = find(view.status.conditions, "Discovered")
+    cause = discovered.message if discovered is not None else ""
+    return (meta.generation, meta.deletion_timestamp, view.status.model_sources, cause)
+
+
+def _request(service: Object[AIMService]) -> Hashable:
+    """What a template cache looks at."""
+    view, meta = service.view_or_none, service.meta
+    template = view.status.resolved_template if view is not None else None
+    return (meta.generation, meta.deletion_timestamp, template.uid if template is not None else "")
+
+
+def _requested(service: Object[AIMService]) -> Iterator[Request]:
+    """The cache that the operator has created for the template in use has the name of the template."""
+    view = service.view_or_none
+    if view is not None and view.status.resolved_template is not None:
+        yield Request(service.meta.namespace, view.status.resolved_template.name)

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from aimctl.api import kinds
 from aimctl.controllers.caching.download_progress import WORKERS, DownloadProgressReconciler
-from aimctl.controllers.caching.model_cache_observer import UNBOUND, ModelCacheObserver, claims_of
+from aimctl.controllers.caching.model_cache_observer import ModelCacheObserver, claims_of
 from aimctl.controllers.caching.model_caches import ModelCacheReconciler
+from aimctl.controllers.indexes.caching import UNBOUND
 from aimctl.controllers.indexes.templates import EVERYWHERE, place
 from aimctl.kubetypes.builtin import JOBS, PODS, PVCS, SECRETS, STORAGE_CLASSES
 from aimctl.kubetypes.permissions import Permission, owns, writes_status
@@ -75,7 +76,7 @@ def add_model_caches(assembly: Assembly) -> None:
             yield obj.key
 
     def unbound(_: Object[Any]) -> Iterator[Request]:
-        for obj in cache.by_index(kinds.MODEL_CACHES, "storage", UNBOUND):
+        for obj in cache.by_index(kinds.MODEL_CACHES, "volume", UNBOUND):
             yield obj.key
 
     manager.controller(

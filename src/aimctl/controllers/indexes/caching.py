@@ -1,109 +1,76 @@
-"""How caches are found: by the template they are for, by the model caches they use, by what is downloaded.
+"""Indexes over caches: by their template, by the model caches that they use, by what they download.
 
 Contract: as in :mod:`aimctl.controllers.indexes.templates`, a value is ``<namespace>/<name>``; with ``*`` as namespace
-it finds those of all namespaces, for cluster templates and runtime configs.
+it finds the objects of all namespaces, for cluster templates and runtime configs. Objects that do not fit their type
+are in no index.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from aimctl.controllers.indexes.templates import EVERYWHERE, place
+from aimctl.domain.conditions import find
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from aimctl.api.v1alpha1 import AIMModelCache, AIMService, AIMTemplateCache
     from aimctl.kubetypes import Object
     from aimctl.runtime.cache import IndexFunction
 
-__all__ = ["CACHE_WISH_INDEXES", "MODEL_CACHE_INDEXES", "TEMPLATE_CACHE_INDEXES"]
+__all__ = ["MODEL_CACHE_INDEXES", "SERVICE_CACHE_INDEXES", "TEMPLATE_CACHE_INDEXES", "UNBOUND"]
+
+UNBOUND = "unbound"
+"""Index value of model caches whose volume is not ready: changes of storage classes concern them."""
 
 
-class _TemplateCacheSpec(msgspec.Struct, rename="camel", gc=False):
-    template_ref: str = ""
-    runtime_config_name: str = "default"
+def _by_template(cache: Object[AIMTemplateCache]) -> Iterator[str]:
+    view = cache.view_or_none
+    if view is not None:
+        yield place(cache.meta.namespace, view.spec.template_ref)
+        yield place(EVERYWHERE, view.spec.template_ref)
 
 
-class _Used(msgspec.Struct, rename="camel", gc=False):
-    model_cache: str = ""
-    source: str = ""
+def _by_runtime_config(cache: Object[AIMTemplateCache] | Object[AIMModelCache]) -> Iterator[str]:
+    view = cache.view_or_none
+    if view is not None:
+        yield place(cache.meta.namespace, view.spec.runtime_config_name)
+        yield place(EVERYWHERE, view.spec.runtime_config_name)
 
 
-class _TemplateCacheStatus(msgspec.Struct, gc=False):
-    models: tuple[_Used, ...] = ()
+def _by_model_cache(cache: Object[AIMTemplateCache]) -> Iterator[str]:
+    """The model caches that its status lists, which are those that it uses."""
+    view = cache.view_or_none
+    for item in view.status.models if view is not None else ():
+        yield place(cache.meta.namespace, item.model_cache)
 
 
-class _TemplateCache(msgspec.Struct, gc=False):
-    spec: _TemplateCacheSpec
-    status: _TemplateCacheStatus | None = None
+def _by_listed_source(cache: Object[AIMTemplateCache]) -> Iterator[str]:
+    view = cache.view_or_none
+    for item in view.status.models if view is not None else ():
+        yield place(cache.meta.namespace, item.source)
 
 
-class _ModelCacheSpec(msgspec.Struct, gc=False):
-    source: str = msgspec.field(name="sourceURI", default="")
+def _by_source(cache: Object[AIMModelCache]) -> Iterator[str]:
+    view = cache.view_or_none
+    if view is not None:
+        yield place(cache.meta.namespace, view.spec.source_uri)
 
 
-class _ModelCache(msgspec.Struct, gc=False):
-    spec: _ModelCacheSpec
+def _by_volume(cache: Object[AIMModelCache]) -> Iterator[str]:
+    view = cache.view_or_none
+    if view is not None:
+        ready = find(view.status.conditions, "StorageReady")
+        if ready is None or ready.status != "True":
+            yield UNBOUND
 
 
-class _ServiceSpec(msgspec.Struct, rename="camel", gc=False):
-    cache_model: bool = False
-
-
-class _Reference(msgspec.Struct, gc=False):
-    name: str = ""
-
-
-class _ServiceStatus(msgspec.Struct, rename="camel", gc=False):
-    resolved_template: _Reference | None = None
-
-
-class _Service(msgspec.Struct, gc=False):
-    spec: _ServiceSpec
-    status: _ServiceStatus | None = None
-
-
-_template_cache = msgspec.json.Decoder(_TemplateCache)
-_model_cache = msgspec.json.Decoder(_ModelCache)
-_service = msgspec.json.Decoder(_Service)
-
-
-def _by_template(obj: Object[Any]) -> Iterator[str]:
-    name = _template_cache.decode(obj.raw).spec.template_ref
-    yield place(obj.meta.namespace, name)
-    yield place(EVERYWHERE, name)
-
-
-def _by_runtime_config(obj: Object[Any]) -> Iterator[str]:
-    name = _template_cache.decode(obj.raw).spec.runtime_config_name
-    yield place(obj.meta.namespace, name)
-    yield place(EVERYWHERE, name)
-
-
-def _by_model_cache(obj: Object[Any]) -> Iterator[str]:
-    """The model caches that its status lists: those it uses."""
-    status = _template_cache.decode(obj.raw).status
-    for name in {item.model_cache for item in status.models} if status is not None else ():
-        yield place(obj.meta.namespace, name)
-
-
-def _by_listed_source(obj: Object[Any]) -> Iterator[str]:
-    status = _template_cache.decode(obj.raw).status
-    for source in {item.source for item in status.models} if status is not None else ():
-        yield place(obj.meta.namespace, source)
-
-
-def _by_source(obj: Object[Any]) -> Iterator[str]:
-    yield place(obj.meta.namespace, _model_cache.decode(obj.raw).spec.source)
-
-
-def _by_wish(obj: Object[Any]) -> Iterator[str]:
-    """The template in use, of services that wish its model cached: a managed cache has the template's name."""
-    service = _service.decode(obj.raw)
-    if service.spec.cache_model and service.status is not None and service.status.resolved_template:
-        yield place(obj.meta.namespace, service.status.resolved_template.name)
+def _by_requested_cache(service: Object[AIMService]) -> Iterator[str]:
+    """The template in use, if the service asks for its cache: a managed cache has the name of its template."""
+    view = service.view_or_none
+    if view is not None and view.spec.cache_model and view.status.resolved_template is not None:
+        yield place(service.meta.namespace, view.status.resolved_template.name)
 
 
 TEMPLATE_CACHE_INDEXES: Mapping[str, IndexFunction[Any]] = {
@@ -112,5 +79,9 @@ TEMPLATE_CACHE_INDEXES: Mapping[str, IndexFunction[Any]] = {
     "model-cache": _by_model_cache,
     "source": _by_listed_source,
 }
-MODEL_CACHE_INDEXES: Mapping[str, IndexFunction[Any]] = {"source": _by_source}
-CACHE_WISH_INDEXES: Mapping[str, IndexFunction[Any]] = {"wished-cache": _by_wish}
+MODEL_CACHE_INDEXES: Mapping[str, IndexFunction[Any]] = {
+    "source": _by_source,
+    "runtime-config": _by_runtime_config,
+    "volume": _by_volume,
+}
+SERVICE_CACHE_INDEXES: Mapping[str, IndexFunction[Any]] = {"requested-cache": _by_requested_cache}

@@ -1,12 +1,12 @@
-"""What caching makes: the AIMTemplateCache of a template, the AIMModelCache of a source, and their names.
+"""What caching creates: the AIMTemplateCache of a template and the AIMModelCache of a source, and their names.
 
 Contract:
-    * The same template gives the same template cache, the same URI the same model cache, so whoever asks in the same
-      instant meets in one object.
-    * A template cache is owned by its template, namespaced or cluster-wide, and goes with it. Nothing owns a model
-      cache: what is on a volume outlives those who wished for it.
-    * What the operator made carries the label ``managed-by``. Anything without it is somebody's own, and is neither
-      changed nor deleted.
+    * A template always has the same template cache, and a URI the same model cache. Requests of several users for the
+      same thing therefore lead to one object.
+    * The template owns its template cache, so both are deleted together. A model cache has no owner: what is on a
+      volume outlives those who asked for it.
+    * Objects that the operator created have the label ``managed-by``. Others belong to a user, and are neither changed
+      nor deleted.
 """
 
 from __future__ import annotations
@@ -17,14 +17,10 @@ from decimal import Decimal
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, final
 
-from aimctl.api.v1alpha1 import (
-    API_VERSION,
-    MODEL_CACHES,
-    SERVICE_TEMPLATES,
-    TEMPLATE_CACHES,
-    AIMServiceTemplate,
-)
+from aimctl.api.kinds import MODEL_CACHES, TEMPLATE_CACHES
+from aimctl.api.v1alpha1 import AIMServiceTemplate, CacheState
 from aimctl.domain.naming import LABEL_MANAGED_BY, MANAGED_BY, MAX_NAME
+from aimctl.domain.owners import owner_reference
 from aimctl.domain.templates.discovery_job import merge_env, merge_pull_secrets
 from aimctl.kubetypes.quantity import Quantity
 
@@ -32,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from aimctl.api.v1alpha1 import (
+        AIMModelCache,
+        AIMTemplateCache,
         EnvVar,
         LocalObjectReference,
         ModelCacheSpec,
@@ -39,16 +37,19 @@ if TYPE_CHECKING:
         TemplateCacheSpec,
     )
     from aimctl.domain.templates.template import Template
+    from aimctl.kubetypes import Object
 
 __all__ = [
-    "DownloadWish",
+    "DownloadSettings",
     "download_changes",
-    "download_env",
-    "in_units",
+    "is_created_for",
     "is_managed",
     "model_cache_manifest",
     "model_cache_name",
+    "size_of",
+    "sources_of",
     "spec_changes",
+    "state_of",
     "template_cache_manifest",
     "template_cache_spec",
     "wants_caching",
@@ -56,6 +57,43 @@ __all__ = [
 
 _HASH = 10
 _NOT_IN_A_NAME = re.compile("[^a-z0-9]+")
+
+
+# ---- observed objects
+
+
+def wants_caching(template: Template) -> bool:
+    """Whether a template asks for its sources to be cached. Cluster templates cannot."""
+    view = template.view
+    caching = view.spec.caching if isinstance(view, AIMServiceTemplate) else None
+    return caching is not None and caching.enabled
+
+
+def sources_of(template: Template | None) -> dict[str, int]:
+    """The discovered sources of a template: URI to expected bytes, the largest if a URI is listed several times."""
+    sizes: dict[str, int] = {}
+    for item in template.view.status.model_sources if template is not None else ():
+        sizes[item.source] = max(item.size_bytes, sizes.get(item.source, 0))
+    return sizes
+
+
+def is_managed(obj: Object[Any]) -> bool:
+    """Whether the operator created an object."""
+    return obj.meta.labels.get(LABEL_MANAGED_BY) == MANAGED_BY
+
+
+def is_created_for(cache: Object[AIMTemplateCache], template: Template) -> bool:
+    """Whether the operator created a template cache for this template (by UID)."""
+    controller = cache.meta.controller
+    return is_managed(cache) and controller is not None and controller.uid == template.meta.uid
+
+
+def state_of(cache: Object[AIMModelCache] | Object[AIMTemplateCache]) -> CacheState:
+    """The state in the status of a cache; Pending before there is one."""
+    return CacheState(cache.view.status.status or CacheState.PENDING)
+
+
+# ---- model caches
 
 
 def model_cache_name(uri: str) -> str:
@@ -67,8 +105,8 @@ def model_cache_name(uri: str) -> str:
 
 @final
 @dataclass(frozen=True, slots=True)
-class DownloadWish:
-    """How a source is to be downloaded, by all the template caches of a namespace that use it.
+class DownloadSettings:
+    """How a source is downloaded for all template caches of a namespace that use it.
 
     Attributes:
         env: as JSON.
@@ -81,8 +119,8 @@ class DownloadWish:
     pull_secrets: tuple[str, ...]
 
     @classmethod
-    def of(cls, specs: Sequence[TemplateCacheSpec]) -> DownloadWish:
-        """What they say together, the oldest first: of two that contradict each other the older wins."""
+    def merged(cls, specs: Sequence[TemplateCacheSpec]) -> DownloadSettings:
+        """The settings of several specs, the oldest first. Where they contradict each other, the older one wins."""
         return cls(
             runtime_config=specs[0].runtime_config_name,
             storage_class=next((item.storage_class_name for item in specs if item.storage_class_name), ""),
@@ -91,70 +129,80 @@ class DownloadWish:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Its part of a model cache's spec; what is empty is absent."""
+        """Their part of a model cache's spec, without empty fields."""
         storage = {"storageClassName": self.storage_class} if self.storage_class else {}
         return {
             "runtimeConfigName": self.runtime_config,
             **storage,
-            **download_env(self.env, self.pull_secrets),
+            **_download_fields(self.env, self.pull_secrets),
         }
 
 
 def model_cache_manifest(
-    namespace: str, uri: str, size_bytes: int, wish: DownloadWish, *, labels: Mapping[str, str] | None = None
+    namespace: str,
+    uri: str,
+    size_bytes: int,
+    settings: DownloadSettings,
+    *,
+    labels: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """The model cache of one source.
 
     Args:
         namespace: of the template caches that use it.
         uri: of the source.
-        size_bytes: the largest that anybody expects.
-        wish: how it is to be downloaded.
-        labels: to be copied along; ours win.
+        size_bytes: the largest size that one of them expects.
+        settings: of the download.
+        labels: propagated labels; the operator's own take precedence.
     """
     return {
-        "apiVersion": API_VERSION,
-        "kind": MODEL_CACHES.name,
+        "apiVersion": MODEL_CACHES.api_version,
+        "kind": MODEL_CACHES.kind,
         "metadata": {
             "name": model_cache_name(uri),
             "namespace": namespace,
             "labels": {**(labels or {}), LABEL_MANAGED_BY: MANAGED_BY},
         },
-        "spec": {
-            "sourceURI": uri,
-            "size": in_units(size_bytes),
-            **wish.to_json(),
-        },
+        "spec": {"sourceURI": uri, "size": size_of(size_bytes), **settings.to_json()},
     }
 
 
-def template_cache_spec(template: Template, services: Sequence[ServiceSpec] = ()) -> dict[str, Any]:
-    """The spec of a template's cache.
+def size_of(size_bytes: int) -> str:
+    """A size as a quantity, such as ``16Gi``, without loss of precision."""
+    return str(Quantity(Decimal(size_bytes), "binary"))
 
-    Env: the template's, its caching's, the services'; the later wins, and of services the older. A cluster template's
-    runtime config may be one of the operator's namespace, so for one of those the oldest service's counts.
+
+# ---- template caches
+
+
+def template_cache_spec(template: Template, services: Sequence[ServiceSpec] = ()) -> dict[str, Any]:
+    """The spec of the cache of a template.
+
+    Variables of the caching settings replace those of the template, and variables of the services replace both; of
+    several services, the older one takes precedence. The runtime config of a cluster template may exist only in the
+    namespace of the operator, so the one of the oldest service is used instead.
 
     Args:
         template: of either scope.
-        services: whose wish it is, where it is not the template's own; the oldest first.
+        services: that asked for the cache, the oldest first; empty if the template itself did.
     """
     view = template.view
-    own: list[dict[str, Any]] = []
+    env: list[dict[str, Any]] = []
     runtime_config = view.spec.runtime_config_name
     if isinstance(view, AIMServiceTemplate):
         caching = view.spec.caching
-        own = [*_json(view.spec.env), *_json(caching.env if caching is not None else ())]
+        env = [*_json(view.spec.env), *_json(caching.env if caching is not None else ())]
     elif services:
         runtime_config = services[0].runtime_config_name
     for service in reversed(services):
-        own += _json(service.env)
+        env += _json(service.env)
     secrets = [*_names(view.spec.image_pull_secrets)]
     for service in services:
         secrets += _names(service.image_pull_secrets)
     return {
         "templateRef": template.meta.name,
         "runtimeConfigName": runtime_config,
-        **download_env(merge_env(own), merge_pull_secrets(secrets)),
+        **_download_fields(merge_env(env), merge_pull_secrets(secrets)),
     }
 
 
@@ -165,41 +213,36 @@ def template_cache_manifest(
     service: ServiceSpec | None = None,
     labels: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """The template cache of the template's name, owned by the template.
+    """The cache of a template: it has the template's name, and the template owns it.
 
     Args:
         template: of either scope.
-        namespace: where it is wanted; the template's own, for a namespaced one.
-        service: whose wish it is, where it is not the template's own.
-        labels: to be copied along; ours win.
+        namespace: of the cache; the template's own if that is namespaced.
+        service: the one that asks for it; None if the template does.
+        labels: propagated labels; the operator's own take precedence.
     """
+    # The foreground deletion of a cluster template must not wait for all namespaces.
+    owner = owner_reference(template, block_deletion=bool(template.meta.namespace))
     return {
-        "apiVersion": API_VERSION,
-        "kind": TEMPLATE_CACHES.name,
+        "apiVersion": TEMPLATE_CACHES.api_version,
+        "kind": TEMPLATE_CACHES.kind,
         "metadata": {
             "name": template.meta.name,
             "namespace": namespace,
             "labels": {**(labels or {}), LABEL_MANAGED_BY: MANAGED_BY},
-            "ownerReferences": [
-                {
-                    "apiVersion": API_VERSION,
-                    "kind": template.resource.kind,
-                    "name": template.meta.name,
-                    "uid": template.meta.uid,
-                    "controller": True,
-                    # Deleting a cluster template in the foreground must not wait for every namespace.
-                    "blockOwnerDeletion": template.resource.kind == SERVICE_TEMPLATES.name,
-                }
-            ],
+            "ownerReferences": [owner],
         },
         "spec": template_cache_spec(template, [service] if service is not None else ()),
     }
 
 
-def spec_changes(wanted: Mapping[str, Any], spec: TemplateCacheSpec) -> dict[str, Any]:
-    """The fields of a template cache's spec that are not as wanted; null takes one away.
+# ---- changes of specs
 
-    The storage class is anybody's to set. The order of variables and secrets says nothing.
+
+def spec_changes(wanted: Mapping[str, Any], spec: TemplateCacheSpec) -> dict[str, Any]:
+    """The merge patch from the spec of a template cache to the wanted one; empty if nothing differs.
+
+    The storage class is left to users. The order of variables and secrets does not matter.
     """
     changes: dict[str, Any] = {}
     if spec.template_ref != wanted["templateRef"]:
@@ -210,7 +253,7 @@ def spec_changes(wanted: Mapping[str, Any], spec: TemplateCacheSpec) -> dict[str
 
 
 def download_changes(wanted: Mapping[str, Any], spec: TemplateCacheSpec | ModelCacheSpec) -> dict[str, Any]:
-    """Env and pull secrets of a spec that are not as wanted; null takes one away."""
+    """The part of a merge patch that concerns env and pull secrets."""
     changes: dict[str, Any] = {}
     env = {item["name"]: item for item in wanted.get("env", ())}
     if {item.name: item.to_json() for item in spec.env} != env:
@@ -220,24 +263,7 @@ def download_changes(wanted: Mapping[str, Any], spec: TemplateCacheSpec | ModelC
     return changes
 
 
-def wants_caching(view: object) -> bool:
-    """Whether a template asks for its sources to be cached."""
-    caching = view.spec.caching if isinstance(view, AIMServiceTemplate) else None
-    return caching is not None and caching.enabled
-
-
-def is_managed(labels: Mapping[str, str]) -> bool:
-    """Whether the operator made an object with these labels."""
-    return labels.get(LABEL_MANAGED_BY) == MANAGED_BY
-
-
-def in_units(size_bytes: int) -> str:
-    """A size as a quantity: ``16Gi`` where that is exact."""
-    return str(Quantity(Decimal(size_bytes), "binary"))
-
-
-def download_env(env: Iterable[Mapping[str, Any]], pull_secrets: Iterable[str]) -> dict[str, Any]:
-    """The part of a spec that downloads with; what is empty is absent."""
+def _download_fields(env: Iterable[Mapping[str, Any]], pull_secrets: Iterable[str]) -> dict[str, Any]:
     spec = {
         "env": [dict(item) for item in env],
         "imagePullSecrets": [{"name": name} for name in pull_secrets],

@@ -1,4 +1,4 @@
-"""Everything a decision about one template cache looks at, gathered by the caller and frozen."""
+"""What the decision about one template cache looks at."""
 
 from __future__ import annotations
 
@@ -6,108 +6,41 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, final
 
 from aimctl.api.v1alpha1 import CacheState
-from aimctl.domain.conditions import rfc3339
+from aimctl.domain.caching.template_cache import is_created_for, is_managed, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from aimctl.api.v1alpha1 import (
-        AIMModelCache,
-        AIMTemplateCache,
-        RuntimeConfigSpec,
-        ServiceSpec,
-        TemplateCacheSpec,
-    )
+    from aimctl.api.v1alpha1 import AIMModelCache, AIMTemplateCache, RuntimeConfigSpec, ServiceSpec
     from aimctl.domain.resolution import Missing, Resolved
     from aimctl.domain.templates.template import Template
+    from aimctl.kubetypes import Object
 
-__all__ = [
-    "CacheUser",
-    "ObservedModelCache",
-    "SeenTemplateCache",
-    "TemplateCacheObservation",
-]
+__all__ = ["CacheUser", "TemplateCacheObservation", "is_settled"]
 
 
-@final
-@dataclass(frozen=True, slots=True)
-class SeenTemplateCache:
-    """A template cache.
-
-    Attributes:
-        created: when, in RFC 3339.
-        controller: UID of the owner that controls it; "" for none.
-        managed: whether the operator made it.
-    """
-
-    namespace: str
-    name: str
-    uid: str
-    resource_version: str
-    generation: int
-    created: str
-    labels: Mapping[str, str]
-    controller: str
-    managed: bool
-    deleting: bool
-    view: AIMTemplateCache
-
-    @property
-    def available(self) -> bool:
-        """Whether it says that all it wants is on volumes."""
-        return self.view.status.status == CacheState.AVAILABLE
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class ObservedModelCache:
-    """A model cache of the namespace.
-
-    Attributes:
-        created: when, in RFC 3339.
-        managed: whether the operator made it.
-    """
-
-    name: str
-    uid: str
-    resource_version: str
-    created: str
-    managed: bool
-    deleting: bool
-    view: AIMModelCache
-
-    @property
-    def source(self) -> str:
-        """What it downloads."""
-        return self.view.spec.source_uri
-
-    @property
-    def state(self) -> CacheState:
-        """Its own word for it; Pending before it has said any."""
-        return CacheState(self.view.status.status or CacheState.PENDING)
-
-    @property
-    def settled(self) -> bool:
-        """Whether nobody's word about the download counts any more: it is filled, or somebody's own."""
-        return not self.managed or self.state is CacheState.AVAILABLE
+def is_settled(model_cache: Object[AIMModelCache]) -> bool:
+    """Whether template caches have no influence on a model cache: it is filled, or belongs to a user."""
+    return not is_managed(model_cache) or state_of(model_cache) is CacheState.AVAILABLE
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class CacheUser:
-    """Another template cache that uses a model cache this one uses, or is about to.
+    """Another template cache that uses a model cache which this one uses, or is about to use.
 
     Attributes:
-        model_caches: those its status lists.
-        sizes: what its template expects of each source URI, in bytes.
+        cache: the template cache.
+        template: its template, for the expected sizes; None if that does not exist.
     """
 
-    name: str
-    created: str
-    spec: TemplateCacheSpec
-    model_caches: frozenset[str]
-    sizes: Mapping[str, int]
+    cache: Object[AIMTemplateCache]
+    template: Template | None = None
+
+    def uses(self, model_cache: str) -> bool:
+        """Whether its status lists the model cache of this name."""
+        return any(item.model_cache == model_cache for item in self.cache.view.status.models)
 
 
 @final
@@ -116,38 +49,27 @@ class TemplateCacheObservation:
     """What is known about one template cache.
 
     Attributes:
-        cache: itself.
-        template: what ``spec.templateRef`` leads to: the namespace's, else the cluster's.
+        cache: the template cache.
+        template: the one that ``spec.templateRef`` names: the namespace's, else the cluster's.
         runtime_config: of the template cache.
-        model_caches: those its status lists, those of the names its template's sources give, and every other one of the
-            namespace with the same source.
-        users: the other template caches that use any of these names.
-        wishes: the specs of the services that use the template and wish it cached, the oldest first.
-        refused: why the server did not take a model cache, by name.
         now: the time, aware.
+        model_caches: those that its status lists, those of the names that follow from the sources of the template, and
+            all others of the namespace with the same sources.
+        users: the other template caches that use any of these names and are not being deleted.
+        services: the specs of the services that use the template and ask for its cache, the oldest first.
+        rejections: why the API server rejected a model cache, by name.
     """
 
-    cache: SeenTemplateCache
+    cache: Object[AIMTemplateCache]
     template: Template | None
     runtime_config: Resolved[RuntimeConfigSpec] | Missing
     now: datetime
-    model_caches: tuple[ObservedModelCache, ...] = ()
+    model_caches: tuple[Object[AIMModelCache], ...] = ()
     users: tuple[CacheUser, ...] = ()
-    wishes: tuple[ServiceSpec, ...] = ()
-    refused: Mapping[str, str] = field(default_factory=dict)
+    services: tuple[ServiceSpec, ...] = ()
+    rejections: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def owned(self) -> bool:
-        """Whether the operator made it for this very template."""
-        cache = self.cache
-        return cache.managed and self.template is not None and cache.controller == self.template.meta.uid
-
-    @property
-    def view(self) -> AIMTemplateCache:
-        """Its spec and status."""
-        return self.cache.view
-
-    @property
-    def timestamp(self) -> str:
-        """``now`` as the API writes times."""
-        return rfc3339(self.now)
+    def created_for_template(self) -> bool:
+        """Whether the operator created the template cache for this template."""
+        return self.template is not None and is_created_for(self.cache, self.template)

@@ -1,50 +1,61 @@
-"""What caching says about one namespaced template: the condition ``CacheWarm``, and the template cache it asks for.
+"""What caching reports about a namespaced template: the condition ``CacheWarm``, and the template cache it needs.
 
 Contract:
-    * :func:`decide_warming` is pure and total. It owns the condition ``CacheWarm`` and nothing else; without
+    * :func:`decide_warming` is pure and total. It owns the condition ``CacheWarm`` and nothing else. Without
       ``caching.enabled`` the condition is absent.
-    * True only when the template cache has all the sources that the template's status has now: a cache that is warm for
-      older sources is not warm.
-    * The template cache is the one of the template's name: the template's own (owned by it), which follows its
-      edits, or somebody's own, which is used as it is. Who takes it away when nobody wishes it any more:
-      :mod:`aimctl.domain.caching.template_cache_decision`.
-    * Progress is told in steps of ten percent, and so a bounded number of times.
+    * ``CacheWarm`` is True only if the template cache has all sources that the template's status lists now: a cache
+      with older sources does not count.
+    * The template cache has the template's name. The operator creates it, with the template as its owner, or a user
+      has created it; that one is used as it is. :mod:`aimctl.domain.caching.template_cache_decision` updates and
+      deletes template caches.
+    * Progress is reported in steps of ten percent, so the number of writes is bounded.
 
-Reasons: ``WarmRequested`` (no sources, no cache, or no download has begun), ``Warming``, ``Warm``, ``WarmFailed``.
+Reasons: ``WarmRequested`` (no sources, no cache, or no download has started), ``Warming``, ``Warm``, ``WarmFailed``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, final
 
+from aimctl.api.kinds import TEMPLATE_CACHES
 from aimctl.api.v1alpha1 import CacheState
 from aimctl.domain import conditions
 from aimctl.domain.caching.template_cache import (
-    spec_changes,
+    sources_of,
+    state_of,
     template_cache_manifest,
-    template_cache_spec,
     wants_caching,
 )
-from aimctl.domain.caching.template_cache_plan import sources_of
-from aimctl.domain.conditions import rfc3339
+from aimctl.domain.conditions import Finding, conditions_of
 from aimctl.domain.labels import propagated
+from aimctl.domain.plan import Create, Plan, WriteStatus
 from aimctl.domain.resolution import Resolved
 from aimctl.domain.status_slice import StatusSlice
 from aimctl.domain.templates.decision import CACHE_WARM, WARM_FAILED, WARM_REQUESTED
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
-    from aimctl.api.v1alpha1 import RuntimeConfigSpec
-    from aimctl.domain.caching.template_cache_observation import SeenTemplateCache
+    from aimctl.api.v1alpha1 import AIMServiceTemplate, AIMTemplateCache, RuntimeConfigSpec
     from aimctl.domain.resolution import Missing
-    from aimctl.domain.templates.template import Template
+    from aimctl.kubetypes import Object
 
-__all__ = ["WarmingDecision", "WarmingObservation", "decide_warming"]
+__all__ = ["WARM", "WARMING", "WARM_REASONS", "WarmingObservation", "decide_warming"]
+
+WARM, WARMING = "Warm", "Warming"
+WARM_REASONS: Mapping[CacheState, str] = {
+    CacheState.PENDING: WARM_REQUESTED,
+    CacheState.PROGRESSING: WARMING,
+    CacheState.AVAILABLE: WARM,
+    CacheState.FAILED: WARM_FAILED,
+}
+"""The reason of ``CacheWarm`` for each state of a template cache."""
 
 _OWNED_CONDITIONS = frozenset({CACHE_WARM})
 _STEP = 10
+"""Percentage points between two messages about progress."""
 
 
 @final
@@ -53,100 +64,80 @@ class WarmingObservation:
     """What is known about the caching of one namespaced template.
 
     Attributes:
-        template: itself.
+        template: the template.
         runtime_config: of the template.
         cache: the template cache of its name.
-        refused: why the server did not take the template cache, if it did not.
         now: the time, aware.
+        rejection: why the API server rejected the creation of the template cache; empty if it did not.
     """
 
-    template: Template
+    template: Object[AIMServiceTemplate]
     runtime_config: Resolved[RuntimeConfigSpec] | Missing
-    cache: SeenTemplateCache | None
+    cache: Object[AIMTemplateCache] | None
     now: datetime
-    refused: str = ""
+    rejection: str = ""
 
 
-@final
-@dataclass(frozen=True, slots=True)
-class WarmingDecision:
-    """What should be true: first ``create`` and ``patch``, then ``status``, None when nothing may be said.
-
-    Attributes:
-        create: the template cache.
-        patch: the fields of its spec to set; null takes one away.
-    """
-
-    status: StatusSlice | None
-    create: dict[str, Any] | None = None
-    patch: dict[str, Any] | None = None
-
-
-def decide_warming(seen: WarmingObservation) -> WarmingDecision:
+def decide_warming(seen: WarmingObservation) -> Plan:
     """Decide about one template."""
-    template = seen.template
-    if template.meta.deleting:
-        return WarmingDecision(None)
-    if not wants_caching(template.view):
-        return WarmingDecision(StatusSlice({}, (), frozenset(), _OWNED_CONDITIONS))
-    cache = seen.cache
-    if cache is None:
-        return _without(seen)
-    ours = cache.managed and cache.controller == template.meta.uid and not cache.deleting
-    patch = spec_changes(template_cache_spec(template), cache.view.spec) if ours else {}
-    return WarmingDecision(_slice(seen, *_judge(seen, cache)), patch=patch or None)
+    if seen.template.meta.deleting:
+        return Plan()
+    if not wants_caching(seen.template):
+        return Plan((WriteStatus(StatusSlice({}, (), frozenset(), _OWNED_CONDITIONS)),))
+    if seen.cache is None:
+        return Plan((_create(seen), _status(seen, _missing(seen))))
+    return Plan((_status(seen, _judge(seen, seen.cache)),))
 
 
-def _without(seen: WarmingObservation) -> WarmingDecision:
-    """There is no template cache."""
-    name = seen.template.meta.name
-    config = seen.runtime_config.spec if isinstance(seen.runtime_config, Resolved) else None
-    labels = propagated(seen.template.meta.labels, config) if config is not None else {}
-    manifest = template_cache_manifest(seen.template, seen.template.meta.namespace, labels=labels)
-    if seen.refused:
-        text = f"the API server refused AIMTemplateCache {name!r}: {seen.refused}"
-        return WarmingDecision(_slice(seen, "False", WARM_FAILED, text), create=manifest)
-    text = f"AIMTemplateCache {name!r} is being made"
-    return WarmingDecision(_slice(seen, "False", WARM_REQUESTED, text), create=manifest)
+def _create(seen: WarmingObservation) -> Create:
+    template, config = seen.template, seen.runtime_config
+    labels = propagated(template.meta.labels, config.spec) if isinstance(config, Resolved) else {}
+    return Create(TEMPLATE_CACHES, template_cache_manifest(template, template.meta.namespace, labels=labels))
 
 
-def _judge(seen: WarmingObservation, cache: SeenTemplateCache) -> tuple[conditions.Status, str, str]:
-    """What the cache means for the template: status, reason and message of ``CacheWarm``."""
-    sources, status = sources_of(seen.template.view), cache.view.status
-    name, of = f"AIMTemplateCache {cache.name!r}", status.resolved_template
-    other = cache.view.spec.template_ref
+def _missing(seen: WarmingObservation) -> Finding:
+    name = f"AIMTemplateCache {seen.template.meta.name!r}"
+    if seen.rejection:
+        return Finding(False, WARM_FAILED, f"the API server rejected {name}: {seen.rejection}")
+    return Finding(False, WARM_REQUESTED, f"{name} is being created")
+
+
+def _judge(seen: WarmingObservation, cache: Object[AIMTemplateCache]) -> Finding:
+    """What the template cache means for the template."""
+    name, other = f"AIMTemplateCache {cache.meta.name!r}", cache.view.spec.template_ref
     if other != seen.template.meta.name:
         text = (
-            f"{name} is there already, for template {other!r}: delete it, and one for this template is made"
+            f"{name} exists already, for template {other!r}: delete it to have one created for this template"
         )
-        return "False", WARM_FAILED, text
-    if not sources or cache.deleting:
-        waits = "is being deleted; another one follows" if cache.deleting else "waits for the model sources"
-        return "False", WARM_REQUESTED, f"{name} {waits}"
-    if (
-        of is None
-        or of.uid != seen.template.meta.uid
-        or not sources.keys() <= {item.source for item in status.models}
-    ):
-        return "False", WARM_REQUESTED, f"{name} does not know the model sources yet"
-    ready = conditions.find(status.conditions, "Ready")
-    says = f"{name}: {ready.message}" if ready is not None else name
-    if status.status == CacheState.PROGRESSING:
+        return Finding(False, WARM_FAILED, text)
+    if cache.meta.deleting:
+        return Finding(False, WARM_REQUESTED, f"{name} is being deleted; a new one will be created")
+    sources, status = sources_of(seen.template), cache.view.status
+    if not sources:
+        return Finding(False, WARM_REQUESTED, f"{name} waits for the model sources")
+    resolved, listed = status.resolved_template, {item.source for item in status.models}
+    if resolved is None or resolved.uid != seen.template.meta.uid or not sources.keys() <= listed:
+        return Finding(False, WARM_REQUESTED, f"{name} has not processed the model sources yet")
+    return _reported(cache, name)
+
+
+def _reported(cache: Object[AIMTemplateCache], name: str) -> Finding:
+    """What the status of a template cache says that has all sources."""
+    status, state = cache.view.status, state_of(cache)
+    if state is CacheState.PROGRESSING:
         percent = status.progress.percent if status.progress is not None else 0
-        return "False", "Warming", f"{name}: at least {percent - percent % _STEP} % is downloaded"
-    if cache.available:
-        return "True", "Warm", says
-    return "False", WARM_FAILED if status.status == CacheState.FAILED else WARM_REQUESTED, says
+        return Finding(False, WARMING, f"{name}: at least {percent - percent % _STEP} % is downloaded")
+    ready = conditions.find(status.conditions, "Ready")
+    message = f"{name}: {ready.message}" if ready is not None else name
+    return Finding(state is CacheState.AVAILABLE, WARM_REASONS[state], message)
 
 
-def _slice(seen: WarmingObservation, status: conditions.Status, reason: str, message: str) -> StatusSlice:
-    condition = conditions.condition(
-        seen.template.view.status.conditions,
-        CACHE_WARM,
-        status,
-        reason,
-        message,
-        generation=seen.template.meta.generation,
-        now=rfc3339(seen.now),
+def _status(seen: WarmingObservation, finding: Finding) -> WriteStatus:
+    template = seen.template
+    built = conditions_of(
+        {CACHE_WARM: finding},
+        template.view.status.conditions,
+        generation=template.meta.generation,
+        now=seen.now,
     )
-    return StatusSlice({}, (condition,), frozenset(), _OWNED_CONDITIONS)
+    return WriteStatus(StatusSlice({}, built, frozenset(), _OWNED_CONDITIONS))
