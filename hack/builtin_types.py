@@ -1,16 +1,15 @@
 #!/usr/bin/env python3
 """Write builtin_types.json in src/aimctl/devcluster/apiserver/builtin: the types of the built-in kinds.
 
-    kubectl get --raw /openapi/v2 > swagger.json     # of any Kubernetes cluster; 1.20 was used
+    kubectl get --raw /openapi/v2 > swagger.json     # of any Kubernetes cluster; the current file is from 1.20
     hack/builtin_types.py swagger.json
 
 Contract
 --------
-* Field names, types, formats, required fields and list kinds are taken over; descriptions are not.
-* Fields and types that are newer than that cluster come from the `kubernetes` client package in the
-  environment, as far as its models tell: names and types, not list kinds. NEWER_LISTS has the list kinds that
-  matter.
-* The result is sorted, one definition a line, so that differences can be read.
+* Field names, types, formats, required fields and list types are kept; descriptions are not.
+* Fields and types that are newer than that cluster are taken from the models of the `kubernetes` client package. They
+  have names and types, but no list types; NEWER_LISTS has those that matter.
+* The result is sorted, with one definition per line, so that differences are readable.
 """
 
 from __future__ import annotations
@@ -82,7 +81,7 @@ ATOMIC_MAPS = (
     *("ObjectReference", "ResourceFieldSelector", "SecretKeySelector", "SecretReference"),
     *("TopologySelectorTerm", "TypedLocalObjectReference", "ScopeSelector"),
 )
-"""Structs that changed hands as a whole since 1.22 (``+structType=atomic``)."""
+"""Objects that are atomic since 1.22 (``+structType=atomic``)."""
 
 
 _MODE = {"defaultMode": 420}
@@ -121,11 +120,11 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     },
     "storage.v1.StorageClass": {"reclaimPolicy": "Delete", "volumeBindingMode": "Immediate"},
 }
-"""Static defaults of the server (SetDefaults in pkg/apis); those that depend on other fields are not here."""
+"""Static defaults of the server (SetDefaults in pkg/apis); those that depend on other fields are missing."""
 
 
 def main(source: Path, target: Path) -> None:
-    """Read, complete, prune and write."""
+    """Read the OpenAPI document, add newer fields, remove what is not needed, and write the result."""
     definitions = json.loads(source.read_text())["definitions"]
     complete = Completion(definitions)
     kept: dict[str, Any] = {}
@@ -147,7 +146,7 @@ def main(source: Path, target: Path) -> None:
 
 
 def trim(value: Any) -> Any:
-    """A definition without words."""
+    """Return a definition without descriptions."""
     if not isinstance(value, dict):
         return value
     out = {}
@@ -160,7 +159,7 @@ def trim(value: Any) -> Any:
 
 
 def references(value: Any) -> list[str]:
-    """The names a definition refers to."""
+    """Return the names that a definition refers to."""
     if isinstance(value, dict):
         found = [value["$ref"].rpartition("/")[2]] if isinstance(value.get("$ref"), str) else []
         return found + [name for item in value.values() for name in references(item)]
@@ -168,7 +167,7 @@ def references(value: Any) -> list[str]:
 
 
 class Completion:
-    """Definitions with the fields that newer client models have."""
+    """Adds the fields of newer client models to definitions."""
 
     def __init__(self, definitions: dict[str, Any]) -> None:
         self._definitions = definitions
@@ -181,7 +180,7 @@ class Completion:
                 self._names.setdefault(model, name)
 
     def __call__(self, name: str) -> dict[str, Any]:
-        """The definition, with what the model of its name has beyond it."""
+        """Return the definition with the additional fields of the client model."""
         definition = dict(self._definitions.get(name) or {"type": "object"})
         model = self._models.get(self._model_name(name) or "")
         if model is None or (name in self._definitions and "properties" not in definition):

@@ -1,7 +1,7 @@
 """Write src/aimctl/devcluster/apiserver/wire/protobuf_types.json: the field numbers of Kubernetes' protobuf messages.
 
-kubectl's typed commands (``create configmap``, ``auth can-i``) send protobuf. Its binary carries the descriptors of
-every message, compressed, so any kubectl up to 1.33 tells the numbers:
+kubectl's typed commands (``create configmap``, ``auth can-i``) send protobuf. The binary of kubectl up to 1.33 contains
+the compressed descriptors of all messages:
 
     python hack/protobuf_types.py $(command -v kubectl)
 
@@ -27,7 +27,7 @@ REPEATED = 3
 
 
 def fields(data: bytes) -> list[tuple[int, int | bytes]]:
-    """The fields of one message on the wire."""
+    """Return the fields of an encoded message."""
     found: list[tuple[int, int | bytes]] = []
     at = 0
 
@@ -56,7 +56,7 @@ def fields(data: bytes) -> list[tuple[int, int | bytes]]:
 
 
 def descriptors(binary: bytes) -> dict[str, bytes]:
-    """Every compressed file descriptor in the binary, by file name."""
+    """Return the compressed file descriptors in the binary, by file name."""
     found: dict[str, bytes] = {}
     at = binary.find(b"\x1f\x8b\x08")
     while at >= 0:
@@ -74,7 +74,7 @@ def descriptors(binary: bytes) -> dict[str, bytes]:
 
 
 def short(name: str) -> str:
-    """Message names without what they all have in common."""
+    """Return a message name without the common prefix."""
     name = name.lstrip(".").removeprefix("k8s.io.")
     for prefix in (
         "api.",
@@ -89,7 +89,7 @@ def short(name: str) -> str:
 
 
 def messages(file: bytes) -> dict[str, list[str]]:
-    """The messages of one file."""
+    """Return the messages of one file."""
     package = next(value for number, value in fields(file) if number == 2)
     result: dict[str, list[str]] = {}
     for number, value in fields(file):
@@ -99,7 +99,7 @@ def messages(file: bytes) -> dict[str, list[str]]:
 
 
 def describe(scope: str, descriptor: bytes, result: dict[str, list[str]]) -> None:
-    """One message and its map entries."""
+    """Return one message and its map entries."""
     parts = fields(descriptor)
     name = scope + "." + next(value for number, value in parts if number == 1).decode()
     entries: dict[str, str] = {}
@@ -120,14 +120,14 @@ def describe(scope: str, descriptor: bytes, result: dict[str, list[str]]) -> Non
 
 
 def field(part: bytes) -> tuple[int, tuple[str, str]]:
-    """Number, name and type of a field."""
+    """Return number, name and type of a field."""
     values = dict(fields(part))
     kind = values[6].decode().lstrip(".") if values[5] == MESSAGE else SCALARS[values[5]]
     return values[3], (values[1].decode(), ("*" if values[4] == REPEATED else "") + kind)
 
 
 def main(path: str) -> None:
-    """Read the binary, keep what the served kinds reach."""
+    """Read the binary, and write the messages that the served kinds use."""
     everything: dict[str, list[str]] = {}
     for file in descriptors(Path(path).read_bytes()).values():
         everything.update(messages(file))

@@ -11,6 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from aimctl.controllers.operator import OperatorOptions, add_operator
+from aimctl.devcluster import DevCluster
+from aimctl.runtime.manager import Manager
+from aimctl.testing import virtual_clock
+
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "architecture.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -42,6 +47,17 @@ def test_every_package_of_the_layers_is_described(diagrams):
     (layers,) = diagrams.layers_of(settings["contracts"][0])
     described = set(re.findall(r"^\| `(aimctl[\w.]*)` \|", TEXT, re.MULTILINE))
     assert set(layers.packages) <= described
+
+
+async def test_every_reconciler_is_described():
+    cluster = DevCluster(clock=virtual_clock())
+    manager = Manager(cluster.transport(), clock=virtual_clock())
+    add_operator(manager, OperatorOptions())
+    table = TEXT.split("| controller |")[1].split("\n\n")[0]
+    described = {
+        name for line in table.splitlines()[2:] for name in re.findall(r"`([a-z-]+)`", line.split("|")[1])
+    }
+    assert described == set(manager.controllers)
 
 
 def test_imports_that_follow_from_others_are_not_drawn(diagrams):
