@@ -9,8 +9,9 @@ Contract:
       keeps its result is written, because the plan says so.
     * A plan describes what is missing now. An action whose effect is already there is a mistake of the decision, except
       :class:`WriteStatus`, which is skipped if it would change nothing.
-    * A read (:class:`Get`, :class:`List`) makes the executor observe and decide again with its result, before any later
-      action. Put reads first, and plan nothing that depends on their results.
+    * Reads (:class:`Get`, :class:`List`) that follow each other are made together. Then the executor observes and
+      decides again with the results, before any later action. Put reads first, and plan nothing that depends on their
+      results.
     * A background read (:class:`ReadLog`, :class:`ReadImage`) is requested, and the plan continues. Put it first as
       well: the observation then still holds when the reader receives the request.
     * After a write other than the status, the executor observes and decides again, until a plan writes nothing more. A
@@ -98,8 +99,9 @@ class ActionKey(NamedTuple):
 class Create:
     """Create an object.
 
-    If an object of that name exists already, it is put into the cache. If the cache does not hold such objects (its
-    selector excludes it), that is a rejection with the existing object.
+    If an object of that name exists already, it is put into the cache for the next decision. If the cache does not hold
+    such objects (its selector excludes it), or held this one when the creation was decided, that is a rejection with the
+    existing object.
 
     Attributes:
         resource: its kind.

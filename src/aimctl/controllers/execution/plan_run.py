@@ -124,8 +124,13 @@ class PlanRun:
     async def carry_out(self, obj: Object[Any], plan: Plan) -> bool:
         """Carry out a plan; returns whether the reconcile is over."""
         self.conflict = None
-        settled = True
+        settled, has_read = True, False
         for action in plan.actions:
+            if isinstance(action, Get | List):
+                has_read = await self._has_read(action) or has_read
+                continue
+            if has_read:
+                return False  # the next plan is decided with the results
             if isinstance(action, WriteStatus) and not settled:
                 return False  # the next plan reports what the writes have led to
             if isinstance(action, Create | Apply | Patch | Delete):
@@ -138,10 +143,10 @@ class PlanRun:
                 settled = False
             elif not await self._do(obj, action):
                 return False
-        return settled
+        return settled and not has_read
 
-    async def _do(self, obj: Object[Any], action: WriteStatus | Record | Get | List | BackgroundRead) -> bool:
-        """Carry out anything but a write; returns False if the object has to be observed again."""
+    async def _do(self, obj: Object[Any], action: WriteStatus | Record | BackgroundRead) -> bool:
+        """Carry out anything but a write or a read; returns False if the object has to be observed again."""
         match action:
             case WriteStatus():
                 return await self._write_status(obj, action)
@@ -153,9 +158,6 @@ class PlanRun:
                         f"the decision plans {type(action).__name__}: pass a reader to Executor.reconciler()"
                     )
                 self._reader.read(self._request, action)
-            case Get() | List() if action not in self._reads:
-                self._reads[action] = await self._read(action)
-                return False
         return True
 
     # ---- writes
@@ -236,14 +238,17 @@ class PlanRun:
     async def _exists(self, obj: Object[Any], action: Write) -> bool:
         """The name is taken: show the object to the next decision."""
         key, resource = action.key, _resource_of(action)
+        observed = self._cache.get(resource, key.name, key.namespace)
         try:
             existing = await self._client.get(resource, key.name, key.namespace)
         except NotFound:
             return True  # it has just been deleted
-        self._cache.observe_write(existing)
-        if self._cache.get(resource, key.name, key.namespace) is None:
-            rejection = Rejection(f"{resource.kind} {key.name!r} exists already", existing)
-            self._remember(obj, action, rejection)
+        if observed is None or observed.meta.uid != existing.meta.uid:
+            self._cache.observe_write(existing)
+            if self._cache.get(resource, key.name, key.namespace) is not None:
+                return True
+        # The cache does not hold such objects, or the decision has ignored this one.
+        self._remember(obj, action, Rejection(f"{resource.kind} {key.name!r} exists already", existing))
         return True
 
     async def _stale(self, resource: Resource[Any], key: ObjectKey, uid: str, error: Conflict) -> bool:
@@ -279,6 +284,13 @@ class PlanRun:
             self._events.event(obj, "Warning", f"Failed{_verb(action)}", text)
 
     # ---- reads and Events
+
+    async def _has_read(self, action: Get | List) -> bool:
+        """Read, unless that was done in an earlier pass; returns whether there is a new result."""
+        if action in self._reads:
+            return False
+        self._reads[action] = await self._read(action)
+        return True
 
     async def _read(self, action: Get | List) -> Got:
         if isinstance(action, List):
