@@ -34,7 +34,11 @@ from aimctl.api.v1alpha1 import (
 )
 from aimctl.domain.caching.download_job import JobName, download_input, download_job
 from aimctl.domain.caching.model_cache_volume import decide_volume
-from aimctl.domain.caching.template_cache import DownloadWish, model_cache_manifest, template_cache_manifest
+from aimctl.domain.caching.template_cache import (
+    DownloadSettings,
+    model_cache_manifest,
+    template_cache_manifest,
+)
 from aimctl.domain.models.auto_model import auto_model
 from aimctl.domain.models.auto_templates import auto_templates
 from aimctl.domain.resolution import Found, Resolved, resolve_runtime_config
@@ -191,7 +195,7 @@ def outputs(specs: Mapping[str, dict[str, Any]], *, cluster: bool) -> dict[str, 
             "team",
             "hf://m/m",
             1 << 30,
-            DownloadWish.of([TemplateCacheSpec.model_validate(specs["template cache"])]),
+            DownloadSettings.merged([TemplateCacheSpec.model_validate(specs["template cache"])]),
         ),
         VOLUME: decide_volume(cache).create,
         DOWNLOAD: download_job(cache.cache, download, JobName.make(1, volume_uid="v", input_hash="hash-1")),
