@@ -100,8 +100,8 @@ class Create:
     """Create an object.
 
     If an object of that name exists already, it is put into the cache for the next decision. If the cache does not hold
-    such objects (its selector excludes it), or held this one when the creation was decided, that is a rejection with the
-    existing object.
+    such objects (its selector excludes it), or held this one when the creation was decided, that is a rejection with
+    the existing object.
 
     Attributes:
         resource: its kind.
