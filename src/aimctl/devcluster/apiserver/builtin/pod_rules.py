@@ -1,8 +1,7 @@
-"""What makes a pod's spec unacceptable: the rules of the API server's validation that operators run into.
+"""The validation of pod specs, as far as operators rely on it.
 
-Contract: errors are those of Kubernetes' ``core/validation`` in field, type and words, for pods and for the pod
-templates of Jobs. One difference: an unreadable quantity is 422 here, where the real server says 400 while it
-reads the request.
+Contract: the errors are those of Kubernetes' ``core/validation``, for pods and for the pod templates of Jobs. One
+difference: an invalid quantity is 422, while the real server answers 400 when it decodes the request.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _NOT_A_QUANTITY = (
 
 
 def pod_errors(spec: Mapping[str, Any], path: str = "spec") -> Iterator[FieldError]:
-    """Errors of a pod spec at this path."""
+    """The errors of a pod spec at this path."""
     policy = spec.get("restartPolicy")
     if policy is not None and policy not in _POLICIES:
         supported = ", ".join(f'"{each}"' for each in _POLICIES)
@@ -41,7 +40,7 @@ def pod_errors(spec: Mapping[str, Any], path: str = "spec") -> Iterator[FieldErr
 
 
 def template_errors(template: Mapping[str, Any], path: str = "spec.template") -> Iterator[FieldError]:
-    """Errors of a pod template at this path; the labels include those that a Job's name becomes."""
+    """The errors of a pod template at this path, whose labels include those with the name of the Job."""
     for value in ((template.get("metadata") or {}).get("labels") or {}).values():
         for message in label_value_errors(str(value)):
             yield FieldError("FieldValueInvalid", f"{path}.labels", value, message)

@@ -1,17 +1,14 @@
-"""Which kinds are served, and how each differs from the rest.
+"""The kinds that are served, and the rules in which they differ.
 
 Contract:
-    * A :class:`ServedKind` is one kind at one version: its resource, names, schema, columns and
-      :class:`Strategy`.
-    * A :class:`KindRegistry` finds kinds by URL words or by kind, lists groups and versions in discovery
-      order, and counts its changes so that documents made from it can be remembered until the next one.
-    * Versions of one kind share one collection of objects, named by ``storage_key``.
+    * A :class:`ServedKind` is one kind at one version: its resource, names, schema, columns and :class:`Strategy`.
+    * A :class:`KindRegistry` finds kinds by group, version and plural, and lists groups and versions in the order of
+      discovery. It counts its changes, so that documents can be cached until the next one.
+    * The versions of a kind share one collection of objects, whose name is ``storage_key``.
 
 Invariants:
-    * ``(group, version, plural)`` is unique in a registry; adding it again replaces it.
-    * A strategy's functions never keep the dict they are given.
-
-Like the whole server, a registry is changed only between awaits on the loop's thread.
+    * ``(group, version, plural)`` is unique in a registry.
+    * The functions of a strategy do not keep a reference to their arguments.
 """
 
 from __future__ import annotations
@@ -38,16 +35,16 @@ __all__ = [
 ]
 
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
-"""What an ordinary kind can do, in the order discovery shows it."""
+"""The verbs of most kinds, in the order of discovery."""
 
 NameRule = Literal["subdomain", "label", "label1035", "path"]
-"""RFC 1123 subdomain, RFC 1123 label, RFC 1035 label, or any one path segment (the RBAC kinds)."""
+"""RFC 1123 subdomain, RFC 1123 label, RFC 1035 label, or a path segment (RBAC kinds)."""
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class PrinterColumn:
-    """One column of ``kubectl get``, as in a CRD's ``additionalPrinterColumns``."""
+    """A column of ``kubectl get``, as in ``additionalPrinterColumns`` of a CRD."""
 
     name: str
     type: str
@@ -60,7 +57,7 @@ class PrinterColumn:
 @final
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Where the scale subresource finds its numbers, as dotted paths with a leading dot."""
+    """The fields of the scale subresource, as dotted paths with a leading dot."""
 
     spec_replicas_path: str
     status_replicas_path: str
@@ -70,23 +67,22 @@ class Scale:
 @final
 @dataclass(frozen=True, slots=True)
 class Strategy:
-    """How one kind departs from the general rules.
+    """The rules of a kind.
 
     Attributes:
-        name_rule: what names are legal.
-        generation: whether ``metadata.generation`` is kept.
-        unconditional_update: whether a PUT without resourceVersion overwrites (built-in kinds mostly; never
-            CRs).
-        create_on_update: whether a PUT of a missing object creates it (Leases, Events).
-        returns_deleted: whether DELETE answers with the object instead of a Status.
-        orphans: whether a DELETE that names no policy leaves the dependents (Jobs, for old clients' sake).
-        field_paths: dotted paths that field selectors may name, besides ``metadata.name`` and ``.namespace``.
-        grace_seconds: for kinds with graceful deletion, the period that applies to this object, given what
-            the caller asked for (or None); 0 deletes at once. None: the kind has no graceful deletion.
-        prepare: sets what the server itself sets, on the new object, which it may change; gets the old one
-            too, None on create.
-        check: rules beyond the schema (immutable fields); gets new and old, None on create.
-        convert_in, convert_out: between this version and the stored one; each gets a private dict to change.
+        name_rule: the syntax of names.
+        generation: whether objects have ``metadata.generation``.
+        unconditional_update: whether an update without resourceVersion is allowed, as for most built-in kinds.
+        create_on_update: whether an update of a missing object creates it (Leases, Events).
+        returns_deleted: whether a deletion returns the object instead of a Status.
+        orphans: whether a deletion without a propagation policy orphans the dependents (Jobs).
+        field_paths: dotted paths for field selectors, in addition to ``metadata.name`` and ``metadata.namespace``.
+        grace_seconds: returns the grace period for an object and the requested one (or None); 0 deletes at once. None
+            if the kind has no graceful deletion.
+        prepare: sets the fields that the server sets, on the new object; the old one is None on a creation.
+        check: returns errors in addition to those of the schema, for the new and the old object (None on a creation).
+        convert_in: converts an object from this version to the stored one, and may change its argument.
+        convert_out: converts an object from the stored version to this one, and may change its argument.
     """
 
     name_rule: NameRule = "subdomain"
@@ -109,13 +105,13 @@ class ServedKind:
     """One kind at one version.
 
     Attributes:
-        list_kind: defaults to the kind with ``List`` behind it.
-        verbs: what discovery offers; kinds with only ``create`` are answered, not stored (access reviews).
-        subresources: besides ``status`` and ``scale``, such as ``log`` or ``binding``.
-        crd_name: the CustomResourceDefinition it comes from; None for built-in kinds.
-        storage_version: the apiVersion objects are stored with; "" means this version's own.
-        storage_key: the collection; "" means ``plural.group``.
-        strategy: None lets the server choose the one for this built-in kind, or the general one.
+        list_kind: "" takes the kind with the suffix ``List``.
+        verbs: the verbs in discovery. Kinds with only ``create``, such as access reviews, are not stored.
+        subresources: those in addition to ``status`` and ``scale``, such as ``log`` or ``binding``.
+        crd_name: the name of its CustomResourceDefinition; None for built-in kinds.
+        storage_version: the apiVersion of stored objects; "" takes this version.
+        storage_key: the name of the collection; "" takes ``plural.group``.
+        strategy: None takes that of the built-in kind, or the general one.
     """
 
     resource: Resource[Any]
@@ -148,17 +144,17 @@ class ServedKind:
 
     @property
     def custom(self) -> bool:
-        """Whether a CRD defined it."""
+        """Whether a CRD defines it."""
         return self.crd_name is not None
 
     @property
     def stored(self) -> bool:
-        """Whether objects of it are kept (and not just answered)."""
+        """Whether its objects are stored."""
         return "get" in self.verbs
 
     @property
     def rules(self) -> Strategy:
-        """The strategy in force."""
+        """The strategy, or the general one."""
         return self.strategy or _GENERAL
 
 
@@ -167,9 +163,7 @@ _VERSION = re.compile(r"v([1-9]\d*)(?:(alpha|beta)([1-9]\d*))?")
 
 
 def version_priority(version: str) -> tuple[int, int, int, str]:
-    """A sort key that puts versions as discovery does: v2, v1, v1beta2, v1beta1, v1alpha1, then others by
-    name.
-    """
+    """A sort key for the order of discovery: v2, v1, v1beta2, v1beta1, v1alpha1, then others by name."""
     match = _VERSION.fullmatch(version)
     if match is None:
         return (3, 0, 0, version)
@@ -180,35 +174,34 @@ def version_priority(version: str) -> tuple[int, int, int, str]:
 @final
 @dataclass(slots=True)
 class KindRegistry:
-    """The kinds served now. ``changes`` grows with every add and remove."""
+    """The kinds that are served. ``changes`` increases with each change."""
 
     changes: int = 0
     _by_path: dict[tuple[str, str, str], ServedKind] = field(default_factory=dict)
     _groups: dict[str, int] = field(default_factory=dict)
 
     def add(self, *kinds: ServedKind) -> None:
-        """Serve these kinds from now on, replacing any at the same group, version and plural."""
+        """Serve these kinds. One with the same group, version and plural is replaced."""
         for kind in kinds:
             resource = kind.resource
             self._by_path[resource.group, resource.version, resource.plural] = kind
             self._groups.setdefault(resource.group, len(self._groups))
         self.changes += 1
 
-    def remove_crd(self, crd_name: str) -> list[ServedKind]:
-        """Serve nothing of this CRD any more; returns what was served."""
-        gone = [kind for kind in self._by_path.values() if kind.crd_name == crd_name]
-        for kind in gone:
-            del self._by_path[kind.resource.group, kind.resource.version, kind.resource.plural]
-        if gone:
+    def remove_crd(self, crd_name: str) -> None:
+        """Stop serving the kinds of this CRD."""
+        removed = [path for path, kind in self._by_path.items() if kind.crd_name == crd_name]
+        for path in removed:
+            del self._by_path[path]
+        if removed:
             self.changes += 1
-        return gone
 
     def find(self, group: str, version: str, plural: str) -> ServedKind | None:
-        """The kind behind these URL words."""
+        """The kind with this group, version and plural."""
         return self._by_path.get((group, version, plural))
 
     def groups(self) -> list[str]:
-        """Group names: core first, then built-in groups in the order they came, then the others by name."""
+        """The groups: core, then built-in groups in the order they were added, then others by name."""
         present = {group for group, _, _ in self._by_path}
         custom = {group for group in present if all(kind.custom for kind in self._of_group(group))}
         return sorted(
@@ -217,16 +210,16 @@ class KindRegistry:
         )
 
     def versions(self, group: str) -> list[str]:
-        """The group's versions, the preferred one first."""
+        """The versions of a group, the preferred one first."""
         return sorted({version for own, version, _ in self._by_path if own == group}, key=version_priority)
 
     def at(self, group: str, version: str) -> list[ServedKind]:
-        """The kinds of one group version, by plural."""
+        """The kinds of a group and version, sorted by plural."""
         kinds = (kind for kind in self._of_group(group) if kind.resource.version == version)
         return sorted(kinds, key=lambda kind: kind.resource.plural)
 
     def stored(self) -> Iterable[ServedKind]:
-        """One kind for each collection (its preferred version), namespaced or not."""
+        """One kind for each collection, at the preferred version."""
         chosen: dict[str, ServedKind] = {}
         for kind in sorted(self, key=lambda kind: version_priority(kind.resource.version)):
             if kind.stored:

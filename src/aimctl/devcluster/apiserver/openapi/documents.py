@@ -1,17 +1,16 @@
-"""OpenAPI documents of the kinds served, as kubectl reads them for ``explain``, ``apply`` and validation.
+"""The OpenAPI documents of the served kinds, which kubectl uses for ``explain``, ``apply`` and validation.
 
 Contract:
-    * :func:`openapi_v3_index` lists one document per group and version; the URL carries a hash of its
-      content, so that clients may keep it for ever.
-    * :func:`openapi_v3` is one such document: each kind's definition with what it refers to, and the paths
-      of its objects with the query parameters they take (kubectl asks there whether the server validates
-      fields).
-    * :func:`openapi_v2` is everything in the older form.
+    * :func:`openapi_v3_index` lists one document for each group and version. Their URLs contain a hash of the
+      content, so clients can cache them forever.
+    * :func:`openapi_v3` is one such document: the definitions of the kinds and everything they refer to, and the paths
+      with their query parameters, by which kubectl detects whether the server validates fields.
+    * :func:`openapi_v2` is everything in the older format.
 
-All three are pure; the caller remembers them for as long as the kinds do not change.
+All are pure functions; the caller caches the results while the kinds do not change.
 
-The protobuf form of v2 is an empty document: kubectl reads it before it validates a ``v1 List`` itself, and passes
-over kinds that are not in it, which the server then validates. Its explain uses v3 since 1.27.
+The protobuf form of v2 is an empty document. kubectl reads it before it validates a ``v1 List``, and does not validate
+kinds that are not in it, which the server does. Its ``explain`` uses v3 since 1.27.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ _PATCHES = (
     "application/strategic-merge-patch+json",
 )
 _NOT_IN_V2 = ("oneOf", "anyOf", "not", "allOf", "nullable", "default")
-"""What OpenAPI v2 cannot say, or clients of it misread (the server drops these as well)."""
+"""Keywords that OpenAPI v2 does not have or that its clients misinterpret. The real server omits them too."""
 
 
 @final
@@ -59,33 +58,33 @@ class _Parameter:
     description: str
 
 
-_PRETTY = _Parameter("pretty", "string", "Indent the answer when 'true'.")
+_PRETTY = _Parameter("pretty", "string", "Indent the response if 'true'.")
 _WRITE = (
-    _Parameter("dryRun", "string", "'All' does everything but store the change."),
-    _Parameter("fieldManager", "string", "Name under which the changed fields are noted."),
-    _Parameter("fieldValidation", "string", "What becomes of unknown fields: Ignore, Warn or Strict."),
+    _Parameter("dryRun", "string", "'All' does not store the change."),
+    _Parameter("fieldManager", "string", "Name of the field manager."),
+    _Parameter("fieldValidation", "string", "How unknown fields are handled: Ignore, Warn or Strict."),
 )
-_FORCE = _Parameter("force", "boolean", "Take over fields that others own (apply only).")
+_FORCE = _Parameter("force", "boolean", "Take over fields of other managers (apply only).")
 _LIST = (
     _Parameter("continue", "string", "Token of the next page."),
     _Parameter("fieldSelector", "string", "Select by fields."),
     _Parameter("labelSelector", "string", "Select by labels."),
-    _Parameter("limit", "integer", "Objects on one page."),
-    _Parameter("resourceVersion", "string", "How fresh the answer must be."),
-    _Parameter("resourceVersionMatch", "string", "How resourceVersion is meant."),
-    _Parameter("sendInitialEvents", "boolean", "Begin a watch with what is there."),
-    _Parameter("timeoutSeconds", "integer", "How long a watch goes on."),
-    _Parameter("watch", "boolean", "Follow changes instead of listing."),
+    _Parameter("limit", "integer", "Maximum number of objects in a page."),
+    _Parameter("resourceVersion", "string", "Minimum or exact resourceVersion of the result."),
+    _Parameter("resourceVersionMatch", "string", "How resourceVersion is interpreted."),
+    _Parameter("sendInitialEvents", "boolean", "Start a watch with the existing objects."),
+    _Parameter("timeoutSeconds", "integer", "Duration of a watch."),
+    _Parameter("watch", "boolean", "Watch for changes instead of listing."),
 )
 _DELETE = (
-    _Parameter("dryRun", "string", "'All' does everything but store the change."),
-    _Parameter("gracePeriodSeconds", "integer", "Time for the object to end by itself."),
-    _Parameter("propagationPolicy", "string", "What becomes of dependents."),
+    _Parameter("dryRun", "string", "'All' does not store the change."),
+    _Parameter("gracePeriodSeconds", "integer", "Seconds before the object is deleted."),
+    _Parameter("propagationPolicy", "string", "How dependents are handled."),
 )
 
 
 def openapi_v3_index(kinds: Iterable[ServedKind]) -> dict[str, Any]:
-    """``/openapi/v3``: where each group version's document is."""
+    """``/openapi/v3``: the URLs of the documents of all group versions."""
     served = list(kinds)
     paths = {}
     for api_version in sorted({kind.resource.api_version for kind in served}):
@@ -100,11 +99,11 @@ def openapi_v3(kinds: Iterable[ServedKind], group_version: str) -> dict[str, Any
     """``/openapi/v3/apis/<group>/<version>`` or ``/openapi/v3/api/v1``.
 
     Args:
-        kinds: everything that is served.
+        kinds: all served kinds.
         group_version: ``batch/v1``, ``v1``, or with the prefix of the URL (``apis/batch/v1``, ``api/v1``).
 
     Raises:
-        KeyError: nothing is served at this group and version.
+        KeyError: no kind of this group and version is served.
     """
     wanted = group_version.removeprefix("apis/").removeprefix("api/")
     here = [kind for kind in kinds if kind.resource.api_version == wanted]
@@ -127,7 +126,7 @@ def openapi_v2_protobuf() -> bytes:
     """``/openapi/v2`` as gnostic's ``openapi.v2.Document``: swagger (1), info (2: title 1, version 2), paths (8)."""
 
     def field(number: int, content: bytes) -> bytes:
-        assert len(content) < 128, "lengths of one byte are all that is needed here"  # noqa: S101 - an invariant
+        assert len(content) < 128, "only lengths of one byte are supported"  # noqa: S101 - an invariant
         return bytes((number << 3 | 2, len(content))) + content
 
     info = field(1, b"aimctl embedded cluster") + field(2, b"v1")
@@ -172,7 +171,7 @@ def _definition_name(kind: ServedKind) -> str:
 
 
 def _schemas(kinds: Iterable[ServedKind]) -> dict[str, dict[str, Any]]:
-    """Definitions by name, references in the form of v2: the kinds', their lists' and all they refer to."""
+    """The definitions of kinds, their lists and everything they refer to, by name, with references of v2."""
     schemas: dict[str, dict[str, Any]] = {}
     todo = [OBJECT_META, _LIST_META, _STATUS]
     for kind in kinds:
@@ -246,7 +245,7 @@ def _references(value: Any) -> Iterator[str]:
 
 
 def _to_v3(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """A definition in the form of OpenAPI v3: a reference with words beside it stands in ``allOf``."""
+    """A definition in the format of OpenAPI v3: a reference with other keywords is put in ``allOf``."""
     reference = schema.get("$ref")
     if isinstance(reference, str):
         target = {"$ref": _V3_PREFIX + reference.rpartition("/")[2]}
@@ -258,7 +257,7 @@ def _to_v3(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _to_v2(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """A definition in the form of OpenAPI v2."""
+    """A definition in the format of OpenAPI v2."""
     dropped: tuple[str, ...] = _NOT_IN_V2
     if schema.get("x-kubernetes-preserve-unknown-fields") is True:
         dropped = (*dropped, "items", "properties", "type") if schema.get("type") != "object" else dropped
@@ -266,7 +265,7 @@ def _to_v2(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _each(key: str, value: Any, convert: Any) -> Any:
-    """Convert below a schema's key, where there are schemas."""
+    """Convert the schemas in the value of a keyword."""
     if key == "properties":
         return {name: convert(child) for name, child in value.items()}
     if key in ("items", "additionalProperties", "not") and isinstance(value, dict):
@@ -380,7 +379,7 @@ def _operation(
 
 
 def _operation_v2(method: str, operation: Any) -> Any:
-    """An operation, or a path's parameters, in the form of v2."""
+    """An operation, or the parameters of a path, in the format of v2."""
     if method == "parameters":
         return [_parameter_v2(parameter) for parameter in operation]
     answer = operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"]

@@ -1,13 +1,19 @@
-"""Discovery, version and OpenAPI: what clients read before they do anything.
+"""The documents for discovery, version, health and OpenAPI.
 
-Contract: a :class:`Documents` answers GETs of paths that are no objects. Documents made from the served
-kinds are kept until the kinds change.
+Contract: :class:`Documents` answers GET requests for paths that are not objects. Documents that depend on the served
+kinds are cached until the kinds change.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, final
 
+from aimctl.devcluster.apiserver.openapi.documents import (
+    openapi_v2,
+    openapi_v2_protobuf,
+    openapi_v3,
+    openapi_v3_index,
+)
 from aimctl.devcluster.apiserver.wire.rendering import encode
 from aimctl.devcluster.apiserver.wire.requests import negotiate
 
@@ -34,7 +40,7 @@ VERSION = {
     "compiler": "gc",
     "platform": "linux/amd64",
 }
-"""The version we behave as."""
+"""The version of Kubernetes that the server reports."""
 
 _SUBRESOURCES: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     # name: kind, group, version, verbs
@@ -50,7 +56,7 @@ _HEALTH = ("/healthz", "/livez", "/readyz")
 
 
 class Document(NamedTuple):
-    """An answer."""
+    """The body and the Content-Type of a response."""
 
     body: bytes
     content_type: str = "application/json"
@@ -58,35 +64,35 @@ class Document(NamedTuple):
 
 @final
 class Documents:
-    """Makes and keeps the documents of one registry.
+    """Creates and caches the documents of one registry.
 
     Args:
-        kinds: what is served.
-        address: ``host:port`` the server is known by, for legacy discovery.
+        kinds: the served kinds.
+        address: returns ``host:port`` of the server, for legacy discovery.
     """
 
     def __init__(self, kinds: KindRegistry, *, address: Callable[[], str]) -> None:
         self._kinds = kinds
         self._address = address
-        self._made: dict[tuple[str, ...], Document] = {}
-        self._made_at = -1
+        self._cache: dict[tuple[str, ...], Document] = {}
+        self._cached_at = -1
 
     def get(self, path: str, query: Query, accept: str) -> Document | None:
-        """The document at this path, or None when there is none. Raises StatusError 406."""
+        """The document at this path, or None. Raises StatusError 406."""
         path = path.rstrip("/") or "/"
-        if self._made_at != self._kinds.changes:
-            self._made.clear()
-            self._made_at = self._kinds.changes
+        if self._cached_at != self._kinds.changes:
+            self._cache.clear()
+            self._cached_at = self._kinds.changes
         if path.startswith("/openapi"):
             if path == "/openapi/v2" and "proto-openapi.spec.v2" in accept:
-                return self._kept((path, "protobuf"), self._openapi_v2_protobuf)
-            return self._kept((path,), lambda: self._openapi(path))
+                return self._cached((path, "protobuf"), self._openapi_v2_protobuf)
+            return self._cached((path,), lambda: self._openapi(path))
         parts = path.split("/")[1:]
         if parts[0] in ("api", "apis") and len(parts) <= 3:
             form = negotiate(accept, discovery=True)
             if form.shape == "discovery" and len(parts) == 1:
-                return self._kept((path, form.version), lambda: self._aggregated(path, form))
-            return self._kept((path,), lambda: self._legacy(parts))
+                return self._cached((path, form.version), lambda: self._aggregated(path, form))
+            return self._cached((path,), lambda: self._legacy(parts))
         return self._plain(path, query)
 
     def _plain(self, path: str, query: Query) -> Document | None:
@@ -96,13 +102,13 @@ class Documents:
             return Document(encode({"paths": self._paths()}))
         return self._health(path, query) if path.startswith(_HEALTH) else None
 
-    def _kept(self, key: tuple[str, ...], make: Callable[[], Document | None]) -> Document | None:
-        if key not in self._made:
-            made = make()
-            if made is None:
+    def _cached(self, key: tuple[str, ...], make: Callable[[], Document | None]) -> Document | None:
+        if key not in self._cache:
+            document = make()
+            if document is None:
                 return None
-            self._made[key] = made
-        return self._made[key]
+            self._cache[key] = document
+        return self._cache[key]
 
     def _paths(self) -> list[str]:
         paths = ["/api", "/api/v1", "/apis"]
@@ -124,13 +130,9 @@ class Documents:
     # -- OpenAPI
 
     def _openapi_v2_protobuf(self) -> Document:
-        from aimctl.devcluster.apiserver.openapi.documents import openapi_v2_protobuf
-
         return Document(openapi_v2_protobuf(), OPENAPI_V2_PROTOBUF)
 
     def _openapi(self, path: str) -> Document | None:
-        from aimctl.devcluster.apiserver.openapi.documents import openapi_v2, openapi_v3, openapi_v3_index
-
         if path == "/openapi/v2":
             return Document(encode(openapi_v2(self._kinds)))
         if path == "/openapi/v3":
@@ -211,7 +213,7 @@ class Documents:
 
 
 def _subresources(kind: ServedKind) -> Iterable[tuple[str, str, str, str, tuple[str, ...]]]:
-    """Name, response kind, group, version and verbs of each subresource."""
+    """The name, response kind, group, version and verbs of each subresource."""
     resource = kind.resource
     if kind.status_subresource:
         yield "status", resource.kind, resource.group, resource.version, ("get", "patch", "update")

@@ -1,4 +1,4 @@
-"""Durations as people read them in ``kubectl get``: ``90s``, ``5m30s``, ``3h``, ``2d4h``.
+"""Durations in the output of ``kubectl get``: ``90s``, ``5m30s``, ``3h``, ``2d4h``.
 
 The thresholds are those of ``k8s.io/apimachinery/pkg/util/duration`` (HumanDuration).
 """
@@ -19,7 +19,7 @@ _YEAR_DAYS = 365
 
 
 def human_duration(seconds: float) -> str:
-    """The duration in one or two units; up to a second below zero is "0s", more is "<invalid>"."""
+    """The duration in one or two units. Above -2 seconds, a negative one is "0s"; below, it is "<invalid>"."""
     if seconds <= -2:
         return "<invalid>"
     whole = int(seconds)
@@ -52,7 +52,7 @@ def _two(large: int, large_unit: str, small: int, small_unit: str) -> str:
 
 
 def age(timestamp: Any, now: datetime) -> str:
-    """Time from an RFC 3339 text until now; "<unknown>" when there is none."""
+    """The time since an RFC 3339 timestamp, or "<unknown>" if there is none."""
     if not timestamp or not isinstance(timestamp, str):
         return "<unknown>"
     try:

@@ -1,8 +1,8 @@
-"""The columns of built-in kinds, as the real server (1.31 and later) computes them.
+"""The columns of built-in kinds, as in the real server (1.31 and later).
 
-Contract: :data:`BUILTIN_TABLES` has, by group and kind, the columns (name, type, priority) and the function
-for an object's cells. A priority above zero is shown with ``-o wide`` only. Cells never raise for objects
-that fit their schema.
+Contract: :data:`BUILTIN_TABLES` has, by group and kind, the columns (name, type, priority) and a function that
+returns the cells of an object. Columns with a priority above zero are shown with ``-o wide`` only. The functions do
+not raise for objects that fit their schema.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _UNSET = "<unset>"
 @final
 @dataclass(frozen=True, slots=True)
 class BuiltinTable:
-    """Columns and cells of one kind."""
+    """The columns of a kind, and the function that returns the cells of an object."""
 
     columns: tuple[Column, ...]
     cells: Callable[[Mapping[str, Any], datetime], list[Any]]
@@ -192,7 +192,7 @@ def _lease(obj: Mapping[str, Any], now: datetime) -> list[Any]:
 
 
 def _event(obj: Mapping[str, Any], now: datetime) -> list[Any]:
-    """Both groups' events; each field is where that group has it."""
+    """The cells of an Event of either group, whose fields have different names."""
     series = obj.get("series") or {}
     about = obj.get("involvedObject") or obj.get("regarding") or {}
     first = obj.get("firstTimestamp") or obj.get("deprecatedFirstTimestamp") or obj.get("eventTime")

@@ -1,4 +1,4 @@
-"""What the rows of several kinds have in common."""
+"""Cells that several kinds have."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NONE = "<none>"
 
 
 def metadata_of(obj: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The metadata, never None."""
+    """The metadata, or an empty mapping."""
     return obj.get("metadata") or {}
 
 
@@ -37,17 +37,17 @@ def name_of(obj: Mapping[str, Any]) -> Any:
 
 
 def spec_of(obj: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The spec, never None."""
+    """The spec, or an empty mapping."""
     return obj.get("spec") or {}
 
 
 def status_of(obj: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The status, never None."""
+    """The status, or an empty mapping."""
     return obj.get("status") or {}
 
 
 def age_of(obj: Mapping[str, Any], now: datetime) -> str:
-    """Time since creation."""
+    """The time since the creation."""
     return age(metadata_of(obj).get("creationTimestamp"), now)
 
 
@@ -57,7 +57,7 @@ def labels_text(labels: Mapping[str, str] | None) -> str:
 
 
 def selector_text(selector: Mapping[str, Any] | None) -> str:
-    """A label selector as kubectl writes it."""
+    """A label selector as kubectl prints it."""
     parts = [f"{key}={value}" for key, value in sorted(((selector or {}).get("matchLabels") or {}).items())]
     for item in (selector or {}).get("matchExpressions") or ():
         values = ",".join(sorted(item.get("values") or ()))
@@ -72,7 +72,7 @@ def selector_text(selector: Mapping[str, Any] | None) -> str:
 
 
 def container_texts(template: Mapping[str, Any]) -> tuple[str, str]:
-    """Names and images of a pod template's containers."""
+    """The names and images of a pod template's containers."""
     containers = spec_of(template).get("containers") or ()
     return ",".join(item.get("name", "") for item in containers), ",".join(
         item.get("image", "") for item in containers
@@ -80,7 +80,7 @@ def container_texts(template: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def true_condition(obj: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
-    """The condition of this type if it is true, else nothing."""
+    """The condition of this type if it is True, else an empty mapping."""
     conditions: Iterable[Mapping[str, Any]] = status_of(obj).get("conditions") or ()
     return next(
         (item for item in conditions if item.get("type") == kind and item.get("status") == "True"), {}

@@ -1,10 +1,8 @@
-r"""JSONPath as printer columns use it: ``.status.conditions[?(@.type=="Ready")].status``.
+r"""The JSONPath of printer columns, such as ``.status.conditions[?(@.type=="Ready")].status``.
 
-Contract: :func:`find` gives all values a path leads to, in order; a path that leads nowhere gives none.
-Covered are fields (dotted, with ``\.`` for a dot in a name, or quoted in brackets), indexes, slices,
-``*``, ``..`` and filters that compare a field with a literal or ask for its presence.
-
-Raises ValueError from :func:`compile_path` only, so that a path is checked once and used without care.
+Contract: :func:`find` returns all values at a path, in order. Supported are fields (dotted, with ``\.`` for a dot in a
+name, or quoted in brackets), indexes, slices, ``*``, ``..``, and filters that compare a field with a literal or require
+that it exists.
 """
 
 from __future__ import annotations
@@ -46,10 +44,10 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 
 @lru_cache(maxsize=512)
 def compile_path(path: str) -> tuple[Step, ...]:
-    """The steps of a path; surrounding braces and a leading ``$`` are allowed.
+    """Compile a path, with or without braces and a leading ``$``.
 
     Raises:
-        ValueError: not a path of the covered language.
+        ValueError: the path is invalid or not supported.
     """
     text = path.strip().removeprefix("{").removesuffix("}").removeprefix("$")
     steps: list[Step] = []
@@ -58,7 +56,7 @@ def compile_path(path: str) -> tuple[Step, ...]:
     while position < len(text):
         found = _TOKEN.match(text, position)
         if found is None or (found.lastgroup == "bare" and position and not deep):
-            raise ValueError(f"invalid JSONPath {path!r}: cannot read {text[position:]!r}")
+            raise ValueError(f"invalid JSONPath {path!r}: unexpected {text[position:]!r}")
         position = found.end()
         if found.lastgroup == "deep":
             steps.append(_everything)
@@ -70,7 +68,7 @@ def compile_path(path: str) -> tuple[Step, ...]:
 
 
 def find(value: Any, path: str) -> list[Any]:
-    """Every value the path leads to. Raises ValueError for what :func:`compile_path` refuses."""
+    """All values at a path. Raises ValueError as :func:`compile_path`."""
     found = [value]
     for step in compile_path(path):
         found = [item for place in found for item in step(place)]

@@ -1,7 +1,7 @@
-"""The row of a pod in ``kubectl get pods``, whose Status column says why a pod is not running.
+"""The row of a pod in ``kubectl get pods``. Its column Status shows why the pod is not running.
 
-The precedence is the real server's: the reason of the pod, then of an init container that is not done, then
-of the last container that waits or ended badly, then deletion.
+The status is, as on the real server, Terminating for a pod that is being deleted, else the reason of the first
+unfinished init container, else that of a waiting or terminated container, else that of the pod.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _reason(spec: Mapping[str, Any], status: Mapping[str, Any]) -> str:
 
 
 def _init_reason(spec: Mapping[str, Any], status: Mapping[str, Any]) -> str:
-    """What the first init container that is not done says; "" when all are."""
+    """The reason of the first init container that has not finished, or ""."""
     containers = spec.get("initContainers") or ()
     always = {item.get("name") for item in containers if item.get("restartPolicy") == "Always"}
     for index, item in enumerate(status.get("initContainerStatuses") or ()):

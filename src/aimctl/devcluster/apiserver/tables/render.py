@@ -1,8 +1,7 @@
-"""Objects as ``kubectl get`` shows them: ``meta.k8s.io/v1`` Tables.
+"""The Table output of ``kubectl get`` (``meta.k8s.io/v1``).
 
-Contract: :func:`render_table` makes a Table of any kind. Custom kinds have the columns of their definition,
-built-in kinds those of the real server (``tables_builtin.py``), any other kind Name and Age. Dates are
-ages, written as kubectl writes them. The caller sets ``apiVersion`` and ``metadata`` of the Table.
+Contract: custom kinds have the columns of their definition, built-in kinds those of the real server, all others Name
+and Age. Dates are shown as ages. The caller sets ``apiVersion`` and ``metadata`` of the Table.
 """
 
 from __future__ import annotations
@@ -47,13 +46,13 @@ def render_table(
     include: Include = "Metadata",
     now: datetime,
 ) -> dict[str, Any]:
-    """The Table.
+    """The Table of some objects.
 
     Args:
-        kind: at the version the objects are in.
-        objects: in the order of the rows.
-        include: what a row carries of its object: the metadata, nothing, or all.
-        now: what ages are counted from.
+        kind: the kind at the version of the objects.
+        objects: the objects, in the order of the rows.
+        include: what a row contains of its object: its metadata, nothing, or all.
+        now: the current time, for ages.
     """
     builtin = None if kind.custom else BUILTIN_TABLES.get((kind.resource.group, kind.resource.kind))
     columns = kind.columns or (_AGE,)
@@ -124,7 +123,7 @@ def _first(obj: Mapping[str, Any], path: str) -> Any:
 
 
 def _cell(obj: Mapping[str, Any], column: PrinterColumn, now: datetime) -> Any:
-    """One cell of a custom kind; None, printed as nothing, where the value is absent or of another type."""
+    """One cell of a custom kind. It is None, which is shown as empty, if the value is absent or has another type."""
     value = _first(obj, column.json_path)
     if value is None:
         return None

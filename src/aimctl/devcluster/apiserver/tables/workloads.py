@@ -1,4 +1,4 @@
-"""The rows of the kinds that run pods: Jobs, Deployments, ReplicaSets, StatefulSets, DaemonSets."""
+"""The rows of Jobs, Deployments, ReplicaSets, StatefulSets and DaemonSets."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["daemonset_cells", "deployment_cells", "job_cells", "replicaset_cells
 
 
 def job_cells(obj: Mapping[str, Any], now: datetime) -> list[Any]:
-    """One row."""
+    """The cells of a Job."""
     spec, status = spec_of(obj), status_of(obj)
     succeeded = status.get("succeeded", 0)
     completions, parallelism = spec.get("completions"), spec.get("parallelism")
@@ -40,17 +40,14 @@ def job_cells(obj: Mapping[str, Any], now: datetime) -> list[Any]:
     if status.get("startTime"):
         end = parse_time(status["completionTime"]) if status.get("completionTime") else now
         duration = human_duration((end - parse_time(status["startTime"])).total_seconds())
+    return [name_of(obj), _job_state(obj), done, duration, *_last_cells(obj, now)]
+
+
+def _last_cells(obj: Mapping[str, Any], now: datetime) -> list[Any]:
+    """Age, container names, images and selector."""
+    spec = spec_of(obj)
     names, images = container_texts(spec.get("template") or {})
-    return [
-        name_of(obj),
-        _job_state(obj),
-        done,
-        duration,
-        age_of(obj, now),
-        names,
-        images,
-        selector_text(spec.get("selector")),
-    ]
+    return [age_of(obj, now), names, images, selector_text(spec.get("selector"))]
 
 
 def _job_state(obj: Mapping[str, Any]) -> str:
@@ -67,54 +64,30 @@ def _job_state(obj: Mapping[str, Any]) -> str:
 
 
 def deployment_cells(obj: Mapping[str, Any], now: datetime) -> list[Any]:
-    """One row."""
-    spec, status = spec_of(obj), status_of(obj)
-    names, images = container_texts(spec.get("template") or {})
-    return [
-        name_of(obj),
-        f"{status.get('readyReplicas', 0)}/{spec.get('replicas', 1)}",
-        status.get("updatedReplicas", 0),
-        status.get("availableReplicas", 0),
-        age_of(obj, now),
-        names,
-        images,
-        selector_text(spec.get("selector")),
-    ]
+    """The cells of a Deployment."""
+    status = status_of(obj)
+    numbers = (status.get("updatedReplicas", 0), status.get("availableReplicas", 0))
+    return [name_of(obj), _ready(obj), *numbers, *_last_cells(obj, now)]
+
+
+def _ready(obj: Mapping[str, Any]) -> str:
+    return f"{status_of(obj).get('readyReplicas', 0)}/{spec_of(obj).get('replicas', 1)}"
 
 
 def replicaset_cells(obj: Mapping[str, Any], now: datetime) -> list[Any]:
-    """One row."""
-    spec, status = spec_of(obj), status_of(obj)
-    names, images = container_texts(spec.get("template") or {})
-    return [
-        name_of(obj),
-        spec.get("replicas", 1),
-        status.get("replicas", 0),
-        status.get("readyReplicas", 0),
-        age_of(obj, now),
-        names,
-        images,
-        selector_text(spec.get("selector")),
-    ]
+    """The cells of a ReplicaSet."""
+    status = status_of(obj)
+    numbers = (spec_of(obj).get("replicas", 1), status.get("replicas", 0), status.get("readyReplicas", 0))
+    return [name_of(obj), *numbers, *_last_cells(obj, now)]
 
 
 def statefulset_cells(obj: Mapping[str, Any], now: datetime) -> list[Any]:
-    """One row."""
-    spec, status = spec_of(obj), status_of(obj)
-    names, images = container_texts(spec.get("template") or {})
-    return [
-        name_of(obj),
-        f"{status.get('readyReplicas', 0)}/{spec.get('replicas', 1)}",
-        age_of(obj, now),
-        names,
-        images,
-    ]
+    """The cells of a StatefulSet."""
+    return [name_of(obj), _ready(obj), *_last_cells(obj, now)[:-1]]
 
 
 def daemonset_cells(obj: Mapping[str, Any], now: datetime) -> list[Any]:
-    """One row."""
-    spec, status = spec_of(obj), status_of(obj)
-    names, images = container_texts(spec.get("template") or {})
+    """The cells of a DaemonSet."""
     numbers = (
         "desiredNumberScheduled",
         "currentNumberScheduled",
@@ -124,10 +97,7 @@ def daemonset_cells(obj: Mapping[str, Any], now: datetime) -> list[Any]:
     )
     return [
         name_of(obj),
-        *(status.get(name, 0) for name in numbers),
-        labels_text(spec_of(spec.get("template") or {}).get("nodeSelector")),
-        age_of(obj, now),
-        names,
-        images,
-        selector_text(spec.get("selector")),
+        *(status_of(obj).get(name, 0) for name in numbers),
+        labels_text(spec_of(spec_of(obj).get("template") or {}).get("nodeSelector")),
+        *_last_cells(obj, now),
     ]

@@ -1,0 +1,158 @@
+"""Defaulting and validation of pods, Jobs and other kinds with a pod template."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aimctl.devcluster.apiserver.builtin.fields import forbidden, immutable_errors, value_at
+from aimctl.devcluster.apiserver.builtin.pod_rules import pod_errors, template_errors
+from aimctl.devcluster.apiserver.schema.errors import OMITTED, FieldError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["check_job", "check_pod", "pod_grace", "prepare_job", "prepare_pod", "prepare_workload"]
+
+Obj = dict[str, Any]
+
+_POD_GRACE_SECONDS = 30
+_POD_MUTABLE = ("activeDeadlineSeconds", "terminationGracePeriodSeconds", "tolerations", "schedulingGates")
+_CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
+_JOB_NAME = "batch.kubernetes.io/job-name"
+
+
+def prepare_pod(new: Obj, old: Mapping[str, Any] | None) -> None:
+    """Set the defaults and the initial status of a pod."""
+    spec = new.setdefault("spec", {})
+    _default_pull_policies(spec)
+    if old is not None:
+        return
+    spec.setdefault("priority", 0)
+    spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
+    tolerations = list(spec.get("tolerations") or ())
+    for taint in ("not-ready", "unreachable"):
+        key = f"node.kubernetes.io/{taint}"
+        if not any(each.get("key") in (key, None, "") for each in tolerations):
+            tolerations.append(
+                {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
+            )
+    spec["tolerations"] = tolerations
+    spec.setdefault("serviceAccountName", "default")
+    spec.setdefault("serviceAccount", spec["serviceAccountName"])
+    new["status"] = {"phase": "Pending", "qosClass": _quality(spec)}
+
+
+def _default_pull_policies(spec: Obj) -> None:
+    """``Always`` for images without a tag or with ``latest``, else ``IfNotPresent``."""
+    for field in ("initContainers", "containers"):
+        for container in spec.get(field) or ():
+            tag = str(container.get("image") or "").rpartition("/")[2].partition(":")[2]
+            digest = "@" in str(container.get("image") or "")
+            moving = not digest and tag in ("", "latest")
+            container.setdefault("imagePullPolicy", "Always" if moving else "IfNotPresent")
+
+
+def prepare_workload(new: Obj, old: Mapping[str, Any] | None) -> None:  # noqa: ARG001 - the hook's parameters
+    """Set the defaults of a pod template."""
+    _default_pull_policies((new.get("spec") or {}).get("template", {}).get("spec") or {})
+
+
+def _quality(spec: Mapping[str, Any]) -> str:
+    """The pod's QoS class."""
+    guaranteed, any_set = True, False
+    for container in (*(spec.get("containers") or ()), *(spec.get("initContainers") or ())):
+        resources = container.get("resources") or {}
+        limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
+        for name in ("cpu", "memory"):
+            any_set = any_set or name in limits or name in requests
+            if name not in limits or requests.get(name, limits[name]) != limits[name]:
+                guaranteed = False
+    return "Guaranteed" if guaranteed and any_set else "Burstable" if any_set else "BestEffort"
+
+
+def check_pod(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[FieldError]:
+    """The errors of a pod in addition to those of its schema."""
+    if old is None:
+        return list(pod_errors(new.get("spec") or {}))
+
+    def fixed_part(obj: Mapping[str, Any]) -> Obj:
+        spec = {key: value for key, value in (obj.get("spec") or {}).items() if key not in _POD_MUTABLE}
+        for name in ("containers", "initContainers"):
+            if name in spec:
+                spec[name] = [{**container, "image": ""} for container in spec[name]]
+        return spec
+
+    if fixed_part(new) == fixed_part(old):
+        return []
+    return [
+        forbidden(
+            "spec",
+            "pod updates may not change fields other than `spec.containers[*].image`,"
+            "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions"
+            " to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it"
+            " was previously negative)",
+        )
+    ]
+
+
+def pod_grace(obj: Mapping[str, Any], asked: int | None) -> int:
+    """The grace period of a pod. It is zero for a pod that has no node or has finished."""
+    spec = obj.get("spec") or {}
+    if not spec.get("nodeName") or (obj.get("status") or {}).get("phase") in ("Failed", "Succeeded"):
+        return 0
+    if asked is not None:
+        return asked
+    period = spec.get("terminationGracePeriodSeconds")
+    return _POD_GRACE_SECONDS if period is None else int(period)
+
+
+def prepare_job(new: Obj, old: Mapping[str, Any] | None) -> None:
+    """Set the defaults, labels and selector of a Job."""
+    spec = new.setdefault("spec", {})
+    prepare_workload(new, old)
+    if old is not None:
+        return
+    metadata = new["metadata"]
+    new["status"] = {}
+    template = spec.setdefault("template", {})
+    if not spec.get("manualSelector"):
+        uid, name = metadata["uid"], metadata["name"]
+        own = {_CONTROLLER_UID: uid, "controller-uid": uid, _JOB_NAME: name, "job-name": name}
+        template_meta = dict(template.get("metadata") or {})
+        template_meta["labels"] = {**(template_meta.get("labels") or {}), **own}
+        spec["template"] = {**template, "metadata": template_meta}
+        spec["selector"] = {"matchLabels": {_CONTROLLER_UID: uid}}
+    labels = (spec["template"].get("metadata") or {}).get("labels")
+    if labels and not metadata.get("labels"):
+        metadata["labels"] = dict(labels)
+    for name, value in (
+        ("backoffLimit", 6),
+        ("completionMode", "NonIndexed"),
+        ("suspend", False),
+        ("manualSelector", False),
+        ("podReplacementPolicy", "Failed" if "podFailurePolicy" in spec else "TerminatingOrFailed"),
+    ):
+        spec.setdefault(name, value)
+    if "completions" not in spec and "parallelism" not in spec:
+        spec["completions"] = 1
+    spec.setdefault("parallelism", 1)
+
+
+def check_job(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[FieldError]:
+    """The errors of a Job in addition to those of its schema."""
+    if old is None:
+        errors = list(template_errors(value_at(new, ("spec", "template")) or {}))
+        if value_at(new, ("spec", "template", "spec", "restartPolicy")) not in ("OnFailure", "Never"):
+            text = 'valid values: "OnFailure", "Never"'
+            path = "spec.template.spec.restartPolicy"
+            errors.append(FieldError("FieldValueRequired", path, OMITTED, text))
+        return errors
+    errors = (
+        []
+        if value_at(new, ("spec", "completionMode")) == "Indexed"
+        else immutable_errors(new, old, "spec", "completions")
+    )
+    errors += immutable_errors(new, old, "spec", "selector")
+    if not value_at(old, ("spec", "suspend")) or value_at(old, ("status", "startTime")):
+        errors += immutable_errors(new, old, "spec", "template")
+    return errors + immutable_errors(new, old, "spec", "completionMode")
