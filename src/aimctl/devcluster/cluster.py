@@ -278,7 +278,7 @@ class DevCluster:
 
         Raises:
             NotSettled: not within ``timeout_seconds``, by default a minute more than the horizon.
-            ExceptionGroup: a controller met a defect of its own, which is also in the log.
+            ExceptionGroup: a controller failed because of a defect, which is also in the log.
         """
         await settled(
             self._controllers,

@@ -1,14 +1,17 @@
-"""The catalogue: what images answer on the simulated node, and how downloads go.
+"""The catalogue: which images exist, what their containers do, and how downloads end.
 
-A YAML or JSON document. ``images: [...]``: the first entry whose ``image`` glob (and ``args`` glob, if any)
-fits decides. A glob is compared with the whole reference and with its last path part, each with and without
-tag, so ``aim-llama*`` fits ``ghcr.io/org/aim-llama-8b:0.4``. Without any fitting entry there is no such
-image. ``downloads: [...]``: see :class:`~aimctl.simulation.hub.DownloadEntry`.
+It is a YAML or JSON document with two lists:
+
+* ``images``: the first entry whose globs ``image`` and ``args`` match applies. A glob is compared with the whole
+  reference and with its last path segment, each with and without tag, so ``aim-llama*`` matches
+  ``ghcr.io/org/aim-llama-8b:0.4``. An image without an entry does not exist.
+* ``downloads``: see :class:`~aimctl.simulation.hub.DownloadEntry`.
 
 Invariants:
-    * Loading either gives a catalogue whose every entry can be run, or raises :class:`CatalogueError` that
-      lists every wrong field with its value and the remedy.
-    * Answers depend on the entry and the container's call only: the same pod gives the same bytes again.
+    * A catalogue that loads is valid. Otherwise :class:`CatalogueError` lists every invalid field with value and
+      remedy.
+    * The output of a container depends only on its entry and its call, so the same pod has the same log after a
+      restart.
 """
 
 from __future__ import annotations
@@ -48,12 +51,12 @@ _NO_PRECISION = frozenset({"", "auto"})
 
 
 class CatalogueError(ValueError):
-    """The catalogue cannot be used; the text has one line per wrong field."""
+    """The catalogue is invalid. The text has one line for each invalid field."""
 
 
 @final
 class ModelEntry(Strict):
-    """One artifact in a discovery answer, written as it is."""
+    """One artifact in a discovery answer."""
 
     name: str
     source: str
@@ -62,7 +65,7 @@ class ModelEntry(Strict):
 
 @final
 class Text(Strict):
-    """A text written ``times`` times over: how an entry holds megabytes in a line."""
+    """A text that is repeated ``times`` times, for output of several megabytes."""
 
     text: str
     times: Annotated[int, Field(ge=0, le=100_000_000)] = 1
@@ -70,15 +73,15 @@ class Text(Strict):
 
 @final
 class Discover(Strict):
-    """A discovery answer as an AIM image gives it, made from the container's environment.
+    """The discovery answer of an AIM image.
 
-    ``AIM_METRIC``, ``AIM_PRECISION``, ``AIM_GPU_MODEL`` and ``AIM_GPU_COUNT`` win over the values here.
+    ``AIM_METRIC``, ``AIM_PRECISION``, ``AIM_GPU_MODEL`` and ``AIM_GPU_COUNT`` in the environment override these values.
     """
 
     model: str = ""
-    """Canonical model name; "" takes the image's name."""
+    """Canonical model name; "" takes the name of the image."""
     models: tuple[ModelEntry, ...] = ()
-    """Artifacts; empty makes one of ``model`` with ``size_gb``."""
+    """Artifacts; empty is one artifact of ``model`` with ``size_gb``."""
     size_gb: Annotated[float, Field(gt=0)] = 16.0
     engine: str = "vllm"
     gpu: str = "MI300X"
@@ -87,12 +90,12 @@ class Discover(Strict):
     metric: str = "latency"
     type: str = "optimized"
     gpus: tuple[str, ...] = ()
-    """GPU models the image has profiles for; empty: all. Others end with exit code 1 and a log line."""
+    """GPU models with a profile; empty is all. For others, the container fails with exit code 1 and a log line."""
     engine_args: dict[str, Any] = Field(default_factory=dict)
     env_vars: dict[str, str] = Field(default_factory=dict)
 
     def answer(self, call: ContainerCall) -> list[dict[str, Any]]:
-        """The array that goes to standard output."""
+        """The array that is written to standard output."""
         env = call.env
         model = self.model or _image_parts(call.image)[-1]
         precision = env.get("AIM_PRECISION", "")
@@ -123,13 +126,13 @@ class Discover(Strict):
         ]
 
     def artifacts(self, model: str = "") -> tuple[ModelEntry, ...]:
-        """The artifacts of an answer; none when neither they nor a model are named."""
+        """The artifacts of an answer; none if there is neither a model nor a list."""
         model = self.model or model
         whole = (ModelEntry(name=model, source=f"hf://{model}", size_gb=self.size_gb),) if model else ()
         return self.models or whole
 
-    def refusal(self, call: ContainerCall) -> str:
-        """Why the image has no profile for this call, or ""."""
+    def missing_profile(self, call: ContainerCall) -> str:
+        """The log line if the image has no profile for this call, or ""."""
         gpu = call.env.get("AIM_GPU_MODEL", "")
         if gpu and self.gpus and gpu not in self.gpus:
             return f"no profile for GPU {gpu}: this image has profiles for {', '.join(self.gpus)}"
@@ -138,35 +141,35 @@ class Discover(Strict):
 
 @final
 class ImageEntry(Strict):
-    """What one image (or all that fit the glob) does."""
+    """The images that match a glob, and what their containers do."""
 
     image: Annotated[str, Field(min_length=1)]
     args: str = ""
-    """A glob over the space-joined arguments; "" fits all."""
+    """A glob for the arguments, joined by spaces; "" matches all."""
     discover: Discover | None = None
     stdout: tuple[Text | str, ...] = ()
-    """Written as it is, in place of a discovery answer."""
+    """The output, instead of a discovery answer."""
     log_before: tuple[str, ...] = ()
-    """Lines in the log from the start."""
+    """Log lines at the start."""
     log_after: tuple[str, ...] = ()
-    """Lines after the answer."""
+    """Log lines after the answer."""
     pull_seconds: Annotated[float, Field(ge=0)] = 1.0
     duration_seconds: Annotated[float, Field(ge=0)] = 2.0
     fail: Fail | None = None
     exit_code: Annotated[int, Field(ge=0, le=255)] = 0
     fail_first: Annotated[int, Field(ge=0)] = 0
-    """Restarts of one container that fail before it succeeds (``restartPolicy: OnFailure``)."""
+    """The number of runs of a container that fail first (``restartPolicy: OnFailure``)."""
     create_error: str = "failed to create containerd task: simulated"
-    """The message of ``fail: create-error``."""
+    """The message for ``fail: create-error``."""
     needs_pull_secret: bool = False
     needs_env_secret: tuple[str, ...] = ()
-    """Environment variables that must come from a Secret; else exit code 1 and a log line."""
+    """Environment variables that must come from a Secret. Otherwise the container fails with exit code 1."""
     labels: dict[str, str] = Field(default_factory=dict)
-    """Of the image's configuration, for who reads it from the registry."""
+    """Labels in the image's configuration, which the registry serves."""
     recommended_deployments: tuple[Deployment, ...] = ()
-    """Go into the labels, with the name of ``discover``'s model, unless these have them."""
+    """Added to the labels, with the model of ``discover``, unless ``labels`` has them."""
     multi_platform: bool = False
-    """Whether the registry has it for several platforms, behind an index."""
+    """Whether the registry has an index with several platforms."""
 
     @field_validator("stdout", mode="before")
     @classmethod
@@ -176,30 +179,30 @@ class ImageEntry(Strict):
     @model_validator(mode="after")
     def _one_answer(self) -> ImageEntry:
         if self.discover is not None and self.stdout:
-            raise ValueError("has both discover and stdout: keep one")
+            raise ValueError("has both discover and stdout: remove one")
         if self.fail == "crash" and self.exit_code == 0 and "exit_code" in self.model_fields_set:
-            raise ValueError("fail: crash with exit_code 0: give 1 to 255, or leave fail out")
+            raise ValueError("fail: crash with exit_code 0: use 1 to 255, or remove fail")
         return self
 
     def fits(self, image: str, args: tuple[str, ...]) -> bool:
-        """Whether this entry speaks for a container of this image and these arguments."""
+        """Whether this entry applies to a container with this image and these arguments."""
         return (not self.args or fnmatch.fnmatchcase(" ".join(args), self.args)) and self.names(image)
 
     def names(self, image: str) -> bool:
-        """Whether the glob fits an image."""
+        """Whether the glob matches an image."""
         return any(fnmatch.fnmatchcase(part, self.image) for part in _image_parts(image))
 
     def image_labels(self) -> dict[str, str]:
-        """The labels of the image's configuration."""
+        """All labels in the image's configuration."""
         if not self.recommended_deployments:
             return dict(self.labels)
-        told = [item.told() for item in self.recommended_deployments]
+        deployments = [item.label() for item in self.recommended_deployments]
         name = self.discover.model if self.discover is not None else ""
         named = {f"{_LABEL_PREFIX}.canonicalName": name} if name else {}
-        return named | {f"{_LABEL_PREFIX}.recommendedDeployments": json.dumps(told)} | self.labels
+        return named | {f"{_LABEL_PREFIX}.recommendedDeployments": json.dumps(deployments)} | self.labels
 
     def behaviour(self) -> Behaviour:
-        """What the node does with a container of this entry."""
+        """The behaviour of a container of this entry."""
         pulls: dict[str, Pull] = {"image-not-found": "not-found", "pull-refused": "refused"}
         return Behaviour(
             schedulable=self.fail != "never-scheduled",
@@ -212,7 +215,7 @@ class ImageEntry(Strict):
         )
 
     def run(self, call: ContainerCall) -> RunResult:
-        """Log and exit code of one run."""
+        """The log and the exit code of one run."""
         before = _lines(self.log_before)
         missing = [name for name in self.needs_env_secret if name not in call.secret_env]
         if missing:
@@ -230,11 +233,11 @@ class ImageEntry(Strict):
         return RunResult(before, self._stdout() + _lines(self.log_after), exit_code=self.exit_code)
 
     def _discover(self, discover: Discover, call: ContainerCall, before: bytes) -> RunResult:
-        refusal = discover.refusal(call)
-        if refusal:
-            return RunResult(before + _lines([refusal]), exit_code=1)
+        problem = discover.missing_profile(call)
+        if problem:
+            return RunResult(before + _lines([problem]), exit_code=1)
         if "dry-run" not in (*call.command, *call.args):
-            # Without dry-run an AIM image serves its model until it is stopped.
+            # Without dry-run, an AIM image serves its model until it is stopped.
             return RunResult(before + _lines(["serving on port 8000"]), duration_seconds=math.inf)
         answer = json.dumps(discover.answer(call), indent=2).encode() + b"\n"
         return RunResult(before, answer + _lines(self.log_after), exit_code=self.exit_code)
@@ -254,10 +257,10 @@ class Catalogue(Strict):
 
     @classmethod
     def load(cls, path: str | Path) -> Catalogue:
-        """Read a file.
+        """Load a file.
 
         Raises:
-            CatalogueError: unreadable, not YAML, or fields that are wrong; the text names file and fields.
+            CatalogueError: it cannot be read, is not YAML, or has invalid fields.
         """
         try:
             text = Path(path).read_text(encoding="utf-8")
@@ -268,20 +271,20 @@ class Catalogue(Strict):
 
     @classmethod
     def parse(cls, text: str, *, name: str = "catalogue") -> Catalogue:
-        """Read YAML or JSON text. Raises CatalogueError as :meth:`load` does."""
+        """Parse YAML or JSON. ``name`` is used in errors, which are those of :meth:`load`."""
         try:
             document = yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise CatalogueError(f"{name} is not YAML: {error}") from error
         if not isinstance(document, dict):
             raise CatalogueError(
-                f"{name} is {type(document).__name__}, not a mapping: begin it with `images:`"
+                f"{name} is {type(document).__name__}, not a mapping: start it with `images:`"
             )
         return cls.of(document, name=name)
 
     @classmethod
     def of(cls, document: Mapping[str, Any], *, name: str = "catalogue") -> Catalogue:
-        """Check a decoded document. Raises CatalogueError as :meth:`load` does."""
+        """Validate a decoded document. Errors are those of :meth:`load`."""
         try:
             return cls.model_validate(document)
         except ValidationError as error:
@@ -290,15 +293,15 @@ class Catalogue(Strict):
 
     @classmethod
     def default(cls) -> Catalogue:
-        """The catalogue that comes with the package; its comments say what each image is for."""
+        """The catalogue in the package, ``catalogue.yaml``, whose comments describe each image."""
         return _default()
 
     def entry(self, image: str, args: tuple[str, ...] = ()) -> ImageEntry | None:
-        """The entry that speaks for a container."""
+        """The entry that applies to a container, or None."""
         return next((entry for entry in self.images if entry.fits(image, args)), None)
 
     def size_gb(self, source: str) -> float | None:
-        """What the discovery answers say of a source's size; None when none names it."""
+        """The size of a source in the discovery answers, or None."""
         for image in self.images:
             for model in () if image.discover is None else image.discover.artifacts():
                 if model.source == source:
@@ -306,14 +309,14 @@ class Catalogue(Strict):
         return None
 
     def behaviour(self, call: ContainerCall) -> Behaviour | None:
-        """The joint to the simulated node."""
+        """The behaviour of a container; None if its image does not exist."""
         entry = self.entry(call.image, (*call.command, *call.args))
         return None if entry is None else entry.behaviour()
 
     def extended(
         self, *images: Mapping[str, Any] | ImageEntry, downloads: Iterable[Mapping[str, Any]] = ()
     ) -> Catalogue:
-        """A catalogue with entries put before these. Raises CatalogueError as :meth:`load` does."""
+        """A catalogue with these entries before the existing ones. Errors are those of :meth:`load`."""
         own = [
             image.model_dump(exclude_unset=True) if isinstance(image, ImageEntry) else image
             for image in images
@@ -330,7 +333,7 @@ def _default() -> Catalogue:
 
 @functools.lru_cache(maxsize=1024)
 def _image_parts(image: str) -> tuple[str, ...]:
-    """The forms a glob is compared with: whole and last part, with and without tag or digest."""
+    """The strings that a glob is compared with: the reference and its last segment, with and without tag or digest."""
     plain = image.partition("@")[0]
     directory, slash, last = plain.rpartition("/")
     bare = last.partition(":")[0]
@@ -346,7 +349,7 @@ def _field(location: tuple[int | str, ...]) -> str:
     for part in location:
         if isinstance(part, int):
             text += f"[{part}]"
-        elif part not in {"Text", "str"}:  # the arms of a union, nothing a person wrote
+        elif part not in {"Text", "str"}:  # a member of a union, which is not in the document
             text += f".{part}" if text else part
     return text or "document"
 
@@ -356,7 +359,7 @@ def _complaint(item: Any) -> str:
     shown = value if len(value) <= 60 else f"{value[:57]}..."
     message = str(item["msg"]).removeprefix("Value error, ")
     if item["type"] == "extra_forbidden":
-        return f"unknown field (value {shown}): take it out, or look for a slip of spelling"
+        return f"unknown field (value {shown}): remove it, or correct its spelling"
     if item["type"] == "missing":
         return "is missing: add it"
     return f"{shown} cannot be used: {message[:1].lower()}{message[1:]}"

@@ -1,16 +1,17 @@
-"""The simulated downloader: what a download container does to the volume it mounts.
+"""The simulated downloads: containers that fill the volume they mount.
 
-A container is a download's when its pod carries the label ``app.kubernetes.io/component: download``. Its source is the
-first hf:// or s3:// URI among its arguments and environment; it fills the first volume it may write to.
+A container is a download if its pod has the label ``app.kubernetes.io/component: download``. The source is the first hf://
+or s3:// URI in its arguments and environment, the destination its first writable volume.
 
 Contract:
-    * Time is in proportion to the size, from the catalogue (:class:`~aimctl.simulation.hub.DownloadEntry`). While it
-      runs, the log grows by a line ``{"aimctl":"progress","bytes":N}`` with what the volume holds: at the start, every
-      ten seconds (at most 10,000 times), and at a good end.
-    * A volume keeps what has arrived: a killed or failed download is gone on with, a finished one is done at once.
-    * What does not fit ends with "No space left on device", and leaves the volume full.
+    * The time is proportional to the size, which the catalogue specifies
+      (:class:`~aimctl.simulation.hub.DownloadEntry`). A line ``{"aimctl":"progress","bytes":N}`` with the used bytes
+      of the volume is logged at the start, every ten seconds (at most 10,000 times), and after a success.
+    * Downloaded bytes stay on the volume. The next download continues after a killed or failed one; after a complete
+      one it ends at once.
+    * A download that does not fit ends with "No space left on device" and leaves the volume full.
 
-Invariant: a volume's contents change when a run is over, never while one is merely planned.
+Invariant: the contents of a volume change only when a run is over.
 """
 
 from __future__ import annotations
@@ -33,24 +34,24 @@ if TYPE_CHECKING:
 __all__ = ["COMPONENT_LABEL", "DOWNLOAD", "DOWNLOADER_IMAGES", "PROGRESS_SECONDS", "Downloads"]
 
 COMPONENT_LABEL, DOWNLOAD = "app.kubernetes.io/component", "download"
-"""The label, and its value, by which a download's pod is known."""
+"""The label and its value on the pod of a download."""
 
 DOWNLOADER_IMAGES = "storage-initializer"
-"""Images with this in their names are there, whatever the catalogue says of others."""
+"""Images with this in their name exist, even if they are not in the catalogue."""
 
 PROGRESS_SECONDS = 10.0
-"""Between two lines of progress."""
+"""Seconds between two progress lines."""
 
 MAX_PROGRESS_LINES = 10_000
-"""Of one run: a day and more at that pace. A longer one tells less often."""
+"""Limit for one run, after more than a day. The lines of a longer one are less frequent."""
 
 _SOURCE = re.compile(r"(?:hf|s3)://[^\s'\"]+")
-_PLACE = MountedVolume("/", "", "", 0)
+_NO_VOLUME = MountedVolume("/", "", "", 0)
 
 
 @dataclass(slots=True)
 class _Contents:
-    """What is on a volume: bytes by source, and how often a download of it lost the connection."""
+    """The contents of a volume: bytes by source, and how many downloads of it lost their connection."""
 
     arrived: dict[str, int] = field(default_factory=dict)
     losses: dict[str, int] = field(default_factory=dict)
@@ -62,23 +63,23 @@ class _Contents:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """One run: bytes of the source at its begin and its end, and how it goes out."""
+    """One run: the bytes of the source at its start and end, and its outcome."""
 
-    begin: int
+    start: int
     end: int
     rate: float
     exit_code: int = 0
     reason: str = ""
-    words: tuple[str, ...] = ()
+    log: tuple[str, ...] = ()
     stalls: bool = False
-    loses: bool = False
+    loses_connection: bool = False
 
     @property
     def seconds(self) -> float:
-        return (self.end - self.begin) / self.rate
+        return (self.end - self.start) / self.rate
 
     def at(self, seconds: float) -> int:
-        return self.end if seconds >= self.seconds else self.begin + int(seconds * self.rate)
+        return self.end if seconds >= self.seconds else self.start + int(seconds * self.rate)
 
 
 @final
@@ -86,8 +87,8 @@ class Downloads:
     """A :class:`~aimctl.devcluster.node.programs.Program` for the containers of download Jobs.
 
     Args:
-        catalogue: what hubs hold, and which images there are.
-        progress_seconds: between two lines of progress.
+        catalogue: the sources and images.
+        progress_seconds: between two progress lines.
     """
 
     def __init__(self, catalogue: Catalogue, *, progress_seconds: float = PROGRESS_SECONDS) -> None:
@@ -96,7 +97,7 @@ class Downloads:
         self._volumes: dict[str, _Contents] = {}
 
     def behaviour(self, call: ContainerCall) -> Behaviour | None:
-        """The joint to the simulated node; None for what is no download, or has an image that no registry has."""
+        """The behaviour of a download; None for other containers and for images that do not exist."""
         if not _is_download(call):
             return None
         entry = self._catalogue.entry(call.image, (*call.command, *call.args))
@@ -107,7 +108,7 @@ class Downloads:
         return behaviour if entry.fail else replace(behaviour, run=self._run)
 
     def used_bytes(self, volume_uid: str) -> int:
-        """What is on the volume of a claim with this uid. Runs under way do not count yet."""
+        """The used bytes of the volume of a claim with this uid. Current runs do not count."""
         contents = self._volumes.get(volume_uid)
         return 0 if contents is None else contents.used
 
@@ -119,7 +120,7 @@ class Downloads:
         source = _source(call)
         if not source:
             return RunResult(b"no source: give a URI of hf:// or s3://\n", exit_code=2)
-        volume = next((item for item in call.volumes if not item.read_only), _PLACE)
+        volume = next((item for item in call.volumes if not item.read_only), _NO_VOLUME)
         contents = self._volumes.get(volume.uid) or _Contents()
         entry = self._entry(source)
         plan = self._plan(call, source, entry, volume, contents)
@@ -130,13 +131,13 @@ class Downloads:
                 return
             after = self._volumes.setdefault(volume.uid, _Contents())
             after.arrived[source] = max(after.arrived.get(source, 0), plan.at(seconds))
-            if plan.loses and math.isinf(seconds):
+            if plan.loses_connection and math.isinf(seconds):
                 after.losses[source] = after.losses.get(source, 0) + 1
 
-        told = f"INFO:root:Initializing, args: src_uri [{source}] dest_path [{volume.path}]\n"
+        first = f"INFO:root:Initializing, args: src_uri [{source}] dest_path [{volume.path}]\n"
         return RunResult(
-            log_at_start=told.encode() + _line(others + plan.begin),
-            log_at_end="".join(f"{line}\n" for line in plan.words).encode(),
+            log_at_start=first.encode() + _line(others + plan.start),
+            log_at_end="".join(f"{line}\n" for line in plan.log).encode(),
             exit_code=plan.exit_code,
             reason=plan.reason,
             duration_seconds=math.inf if plan.stalls else plan.seconds,
@@ -154,17 +155,17 @@ class Downloads:
     ) -> _Plan:
         rate = entry.gb_per_second * GIB
         arrived = contents.arrived.get(source, 0)
-        refusal = entry.refusal(source, call.env)
-        if refusal:
-            return _Plan(arrived, arrived, rate, 1, words=refusal)
+        rejection = entry.rejection(source, call.env)
+        if rejection:
+            return _Plan(arrived, arrived, rate, 1, log=rejection)
         size = self._size(source, entry, volume)
         room = volume.capacity_bytes - (contents.used - arrived) if volume.uid else size
-        plan = _Plan(arrived, max(arrived, size), rate, words=("INFO:root:Successfully copied",))
+        plan = _Plan(arrived, max(arrived, size), rate, log=("INFO:root:Successfully copied",))
         if entry.fail or contents.losses.get(source, 0) < entry.fail_first:
-            plan = _broken(plan, entry, int(size * entry.fail_at))
+            plan = _failing(plan, entry, int(size * entry.fail_at))
         if plan.end > room:
             full = ("OSError: [Errno 28] No space left on device",)
-            return _Plan(arrived, max(arrived, room), rate, 1, words=full)
+            return _Plan(arrived, max(arrived, room), rate, 1, log=full)
         return plan
 
     def _entry(self, source: str) -> DownloadEntry:
@@ -178,11 +179,11 @@ class Downloads:
         return volume.capacity_bytes * 9 // 10 if volume.uid else GIB
 
     def _progress(self, plan: _Plan, others: int) -> Iterator[tuple[float, bytes]]:
-        """Lines while it runs. One that never ends says for an hour that nothing more comes."""
+        """The progress lines of a run. For one that stalls, they repeat for an hour."""
         last = plan.seconds + (3600.0 if plan.stalls else 0.0)
-        pace = max(self._progress_seconds, last / MAX_PROGRESS_LINES)
-        for count in range(1, int(last / pace) + 1):
-            seconds = count * pace
+        interval = max(self._progress_seconds, last / MAX_PROGRESS_LINES)
+        for count in range(1, int(last / interval) + 1):
+            seconds = count * interval
             yield seconds, _line(others + plan.at(seconds))
         if not plan.stalls and not plan.exit_code:
             yield plan.seconds, _line(others + plan.end)
@@ -205,18 +206,18 @@ def _source(call: ContainerCall) -> str:
     return ""
 
 
-def _broken(plan: _Plan, entry: DownloadEntry, arrives: int) -> _Plan:
-    """The run that the entry's ``fail`` or ``fail_first`` makes of a good one."""
-    end = max(plan.begin, min(plan.end, arrives))
+def _failing(plan: _Plan, entry: DownloadEntry, arrives: int) -> _Plan:
+    """The run with the failure that ``fail`` or ``fail_first`` of the entry specifies."""
+    end = max(plan.start, min(plan.end, arrives))
     match entry.fail:
         case "stalls":
-            return replace(plan, end=end, words=(), stalls=True)
+            return replace(plan, end=end, log=(), stalls=True)
         case "out-of-memory":
-            return replace(plan, end=end, exit_code=137, reason="OOMKilled", words=())
+            return replace(plan, end=end, exit_code=137, reason="OOMKilled", log=())
         case "crash":
             return replace(
-                plan, end=end, exit_code=entry.exit_code, words=("Traceback (most recent call last):",)
+                plan, end=end, exit_code=entry.exit_code, log=("Traceback (most recent call last):",)
             )
         case _:
             lost = "ConnectionError: HTTPSConnectionPool: Read timed out."
-            return replace(plan, end=end, exit_code=1, words=(lost,), loses=True)
+            return replace(plan, end=end, exit_code=1, log=(lost,), loses_connection=True)

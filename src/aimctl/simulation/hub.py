@@ -1,7 +1,7 @@
-"""What hubs, buckets and registries hold, as the catalogue tells it.
+"""The model hubs and buckets of the simulation: the entries ``downloads`` of the catalogue.
 
-Contract: of ``downloads``, the first entry whose glob fits a source URI decides; a source that no entry speaks for is
-there, and open to everybody.
+Contract: the first entry whose glob matches the URI of a source applies. A source without an entry exists and is
+public.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ DownloadFail = Literal["not-found", "crash", "out-of-memory", "unreachable", "st
 
 
 class Strict(BaseModel):
-    """A part of the catalogue: frozen, and no field that is not known."""
+    """A part of the catalogue: immutable, and without unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 @final
 class Deployment(Strict):
-    """One of an image's recommended deployments."""
+    """A recommended deployment of an image."""
 
     gpu_model: str = "MI300X"
     gpu_count: Annotated[int, Field(ge=0)] = 1
@@ -42,8 +42,8 @@ class Deployment(Strict):
     profile_id: str = ""
     description: str = ""
 
-    def told(self) -> dict[str, str | int]:
-        """As image labels have it."""
+    def label(self) -> dict[str, str | int]:
+        """The form in the labels of an image."""
         return {
             "gpuModel": self.gpu_model,
             "gpuCount": self.gpu_count,
@@ -56,37 +56,37 @@ class Deployment(Strict):
 
 @final
 class DownloadEntry(Strict):
-    """How the download of a source goes."""
+    """The outcome of the download of a source."""
 
     source: Annotated[str, Field(min_length=1)]
     """A glob over the URI, such as ``hf://meta-llama/*``."""
     size_gb: Annotated[float, Field(gt=0)] | None = None
-    """In GiB; without it what the catalogue's discovery answers say of the source, else nine tenths of the volume."""
+    """In GiB. None takes the size in a discovery answer of the catalogue, else nine tenths of the volume."""
     gb_per_second: Annotated[float, Field(gt=0)] = 1.0
     needs_token: bool = False
-    """Refused (401) without ``HF_TOKEN`` for hf://, or ``AWS_SECRET_ACCESS_KEY`` for s3://."""
+    """Rejected (401) without ``HF_TOKEN`` for hf://, or ``AWS_SECRET_ACCESS_KEY`` for s3://."""
     tokens: tuple[str, ...] = ()
-    """The values that are good; others are refused (403). Empty: any."""
+    """The accepted tokens; others are rejected (403). Empty accepts any."""
     fail: DownloadFail | None = None
     fail_at: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    """The share that has arrived when ``fail`` (or ``fail_first``) strikes."""
+    """The fraction that is downloaded before ``fail`` or ``fail_first`` takes effect."""
     exit_code: Annotated[int, Field(ge=1, le=255)] = 1
-    """Of ``fail: crash``."""
+    """The exit code for ``fail: crash``."""
     fail_first: Annotated[int, Field(ge=0)] = 0
-    """Runs into one volume that lose the connection before one succeeds; each goes on where the last one ended."""
+    """The number of runs into a volume that lose their connection. Each continues where the previous one stopped."""
 
     @model_validator(mode="after")
     def _tokens_are_needed(self) -> DownloadEntry:
         if self.tokens and not self.needs_token:
-            raise ValueError("has tokens without needs_token: add needs_token: true, or take tokens out")
+            raise ValueError("has tokens without needs_token: add needs_token: true, or remove tokens")
         return self
 
     def fits(self, source: str) -> bool:
-        """Whether this entry speaks for a source."""
+        """Whether this entry applies to a source."""
         return fnmatch.fnmatchcase(source, self.source)
 
-    def refusal(self, source: str, env: Mapping[str, str]) -> tuple[str, ...]:
-        """What the downloader logs when it gets nothing at all; empty when it gets the source."""
+    def rejection(self, source: str, env: Mapping[str, str]) -> tuple[str, ...]:
+        """The log lines of a download that cannot start; empty if it can."""
         s3 = source.startswith("s3://")
         if self.fail == "unreachable":
             return ("ConnectionError: Max retries exceeded: Temporary failure in name resolution",)

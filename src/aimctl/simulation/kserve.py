@@ -1,13 +1,13 @@
-"""A simulated KServe: the kind InferenceService, and a controller that says how serving goes. Nothing serves.
+"""A simulation of KServe: the kind InferenceService, and a controller that sets its status. Nothing is served.
 
 Contract:
-    * :func:`inference_service_crd` is a CRD of our own for ``serving.kserve.io/v1beta1``: the parts that operators
-      read and write have types, everything else of the real one's thousands of fields is kept unchecked.
-    * :class:`SimulatedKServe` answers a new spec at once with conditions that say it is not ready yet, and after
-      ``ready_seconds`` with ``PredictorReady``, ``IngressReady``, ``Ready`` and a URL, or with what is wrong.
-    * What is wrong is what the catalogue says of the image (not there, crashing, no node for it, ...), or the
-      annotation :data:`OUTCOME_ANNOTATION`: ``fail: <message>`` or ``never``. A change of it is followed at once.
-    * A service that is Ready stays so while a changed spec rolls out, as with a rolling update.
+    * :func:`inference_service_crd` is a CRD for ``serving.kserve.io/v1beta1``. The fields that operators read and write
+      have types; all other fields of the real CRD are accepted without validation.
+    * For a new spec, :class:`SimulatedKServe` first sets conditions that are not ready. After ``ready_seconds`` it sets
+      ``PredictorReady``, ``IngressReady``, ``Ready`` and a URL, or the reason of a failure.
+    * A service fails if the catalogue's entry of the image fails (missing image, crash, no matching node, ...), or by
+      the annotation :data:`OUTCOME_ANNOTATION`. A change of the annotation has an immediate effect.
+    * A service that is Ready stays Ready while a changed spec is rolled out.
 """
 
 from __future__ import annotations
@@ -36,27 +36,27 @@ INFERENCE_SERVICES = Resource.untyped(
 )
 
 OUTCOME_ANNOTATION = "simulated.aimctl/outcome"
-"""On an InferenceService: ``ready`` (the default, if the image is good), ``fail: <message>`` or ``never``."""
+"""Annotation of an InferenceService: ``fail: <message>`` or ``never``. Otherwise the image decides."""
 
 READY_SECONDS = 3.0
 _DOMAIN = "example.com"
 
 
-class _Verdict(NamedTuple):
-    """How serving goes: ready, or why not."""
+class _Outcome(NamedTuple):
+    """The outcome of an InferenceService: ready, or the reason and message why it is not."""
 
     reason: str = ""
     message: str = ""
 
     @property
     def ready(self) -> bool:
-        """Whether it serves."""
+        """Whether it is ready."""
         return not self.reason
 
 
-_READY = _Verdict()
-_STARTING = _Verdict("MinimumReplicasUnavailable", "Deployment does not have minimum availability.")
-_NO_INGRESS = _Verdict("PredictorNotReady", "waits for the predictor")
+_READY = _Outcome()
+_STARTING = _Outcome("MinimumReplicasUnavailable", "Deployment does not have minimum availability.")
+_NO_INGRESS = _Outcome("PredictorNotReady", "Waiting for the predictor")
 _FAILURES: Mapping[str, tuple[str, str]] = {
     "image-not-found": ("ImagePullBackOff", 'Back-off pulling image "{image}": not found'),
     "pull-refused": ("ImagePullBackOff", 'Back-off pulling image "{image}": pull access denied'),
@@ -69,13 +69,13 @@ _FAILURES: Mapping[str, tuple[str, str]] = {
 
 @final
 class SimulatedKServe:
-    """Says of every InferenceService how it goes.
+    """The controller of InferenceServices.
 
     Args:
-        client: how to act.
-        clock: time.
-        catalogue: which images serve.
-        events: where Events go.
+        client: used for reads and writes.
+        clock: source of all times.
+        catalogue: decides which images serve.
+        events: records Events.
         ready_seconds: from a new spec to its outcome.
     """
 
@@ -119,30 +119,30 @@ class SimulatedKServe:
         if service is None or service["metadata"].get("deletionTimestamp"):
             return None
         wait = self._wait(service)
-        verdict = _STARTING if wait > 0 else self._verdict(service)
+        outcome = _STARTING if wait > 0 else self._outcome(service)
         if wait <= 0 or not _is_ready(service):
-            await self._tell(key, service, verdict)
+            await self._write_status(key, service, outcome)
         return wait if wait > 0 else None
 
     def _wait(self, service: Mapping[str, Any]) -> float:
-        """Seconds until this spec's outcome. After a restart an outcome that was told stands."""
+        """Seconds until the outcome of this spec. After a restart, an outcome in the status is kept."""
         metadata = service["metadata"]
         uid, generation = metadata["uid"], metadata["generation"]
         known = self._seen.get(uid)
         if known is None or known[0] != generation:
             settled = (service.get("status") or {}).get("observedGeneration") == generation
-            told = settled and known is None and _is_ready(service)
-            begun = self._clock.monotonic() - (self._seconds if told else 0.0)
-            known = self._seen[uid] = (generation, begun)
+            over = settled and known is None and _is_ready(service)
+            start = self._clock.monotonic() - (self._seconds if over else 0.0)
+            known = self._seen[uid] = (generation, start)
         return known[1] + self._seconds - self._clock.monotonic()
 
-    def _verdict(self, service: Mapping[str, Any]) -> _Verdict:
-        outcome = (service["metadata"].get("annotations") or {}).get(OUTCOME_ANNOTATION, "")
-        word, _, message = outcome.partition(":")
+    def _outcome(self, service: Mapping[str, Any]) -> _Outcome:
+        annotation = (service["metadata"].get("annotations") or {}).get(OUTCOME_ANNOTATION, "")
+        word, _, message = annotation.partition(":")
         if word == "never":
             return _STARTING
         if word == "fail":
-            return _Verdict("Failed", message.strip() or "told to fail")
+            return _Outcome("Failed", message.strip() or "failed because of its annotation")
         for container in service["spec"]["predictor"].get("containers") or ():
             image = str(container.get("image") or "")
             entry = self._catalogue.entry(image, tuple(container.get("args") or ()))
@@ -150,12 +150,12 @@ class SimulatedKServe:
             if fail in _FAILURES:
                 reason, text = _FAILURES[fail]
                 error = "" if entry is None else entry.create_error
-                return _Verdict(reason, text.format(image=image, error=error))
+                return _Outcome(reason, text.format(image=image, error=error))
         return _READY
 
-    async def _tell(self, key: ObjectKey, service: dict[str, Any], verdict: _Verdict) -> None:
+    async def _write_status(self, key: ObjectKey, service: dict[str, Any], outcome: _Outcome) -> None:
         old: dict[str, Any] = service.get("status") or {}
-        status = self._status(key, service, old, verdict)
+        status = self._status(key, service, old, outcome)
         if all(old.get(name) == value for name, value in status.items()):
             return
         patch = {"metadata": {"uid": service["metadata"]["uid"]}, "status": status}
@@ -163,25 +163,25 @@ class SimulatedKServe:
             INFERENCE_SERVICES, key.name, patch, key.namespace, subresource="status"
         )
         self.services.observe(written)
-        if verdict.ready != _is_ready(service):
-            word = "is Ready" if verdict.ready else "is no longer Ready"
+        if outcome.ready != _is_ready(service):
+            word = "is Ready" if outcome.ready else "is no longer Ready"
             type_, reason = (
-                ("Normal", "InferenceServiceReady") if verdict.ready else ("Warning", verdict.reason)
+                ("Normal", "InferenceServiceReady") if outcome.ready else ("Warning", outcome.reason)
             )
             await self._events.report(service, type_, reason, f"InferenceService [{key.name}] {word}")
 
     def _status(
-        self, key: ObjectKey, service: Mapping[str, Any], old: Mapping[str, Any], verdict: _Verdict
+        self, key: ObjectKey, service: Mapping[str, Any], old: Mapping[str, Any], outcome: _Outcome
     ) -> dict[str, Any]:
         known = {item["type"]: item for item in old.get("conditions") or ()}
         now = format_time(self._clock.now())
-        ingress = _READY if verdict.ready else _NO_INGRESS
+        ingress = _READY if outcome.ready else _NO_INGRESS
         conditions = []
-        for type_, one in (("IngressReady", ingress), ("PredictorReady", verdict), ("Ready", verdict)):
+        for type_, one in (("IngressReady", ingress), ("PredictorReady", outcome), ("Ready", outcome)):
             state = "True" if one.ready else "False"
             before = known.get(type_) or {}
-            moved = before.get("lastTransitionTime") if before.get("status") == state else None
-            condition = {"type": type_, "status": state, "lastTransitionTime": moved or now}
+            transition = before.get("lastTransitionTime") if before.get("status") == state else None
+            condition = {"type": type_, "status": state, "lastTransitionTime": transition or now}
             if not one.ready:
                 condition |= {"reason": one.reason, "message": one.message}
             conditions.append(condition)
@@ -189,7 +189,7 @@ class SimulatedKServe:
             "conditions": conditions,
             "observedGeneration": service["metadata"]["generation"],
         }
-        if verdict.ready:
+        if outcome.ready:
             status["url"] = f"http://{key.name}-{key.namespace}.{_DOMAIN}"
         return status
 
@@ -200,7 +200,7 @@ def _is_ready(service: Mapping[str, Any]) -> bool:
 
 
 def inference_service_crd() -> dict[str, Any]:
-    """The CustomResourceDefinition, fit for ``apiextensions.k8s.io/v1`` of any age."""
+    """The CustomResourceDefinition, which every version of ``apiextensions.k8s.io/v1`` accepts."""
     text = {"type": "string"}
     open_object = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     replicas = {"type": "integer", "format": "int32"}
@@ -262,7 +262,7 @@ def inference_service_crd() -> dict[str, Any]:
                     ],
                     "schema": {
                         "openAPIV3Schema": {
-                            "description": "A model to be served, of KServe. Simulated: nothing serves it.",
+                            "description": "A model to be served by KServe. Simulated: nothing is served.",
                             "type": "object",
                             "properties": {
                                 "apiVersion": text,

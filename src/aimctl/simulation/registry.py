@@ -1,15 +1,15 @@
-"""The simulated image registry: the OCI distribution API over what the catalogue knows of images.
+"""The simulated image registry: the OCI distribution API for the images of the catalogue.
 
     registry = SimulatedRegistry(catalogue, clock=clock)
     answer = await registry.handle(HttpRequest("GET", "/v2/silogen/aim-qwen/manifests/1", (("ns", "ghcr.io"),)))
 
 Contract:
-    * It stands in for every registry at once: the query parameter ``ns``, which mirrors are told, says which one is
-      meant. Without it, catalogue entries whose glob names a host do not fit.
-    * An image is there when an entry of the catalogue fits; its labels are the entry's. Private ones
-      (``needs_pull_secret``, ``fail: pull-refused``) want a token from ``/token``, which asks for a login.
-    * Only what is needed to read an image's configuration is served: manifest, index and config; there are no layers.
-    * Faults (:class:`RegistryFault`) are asked first; :attr:`SimulatedRegistry.calls` tells who asked for what, when.
+    * It represents all registries. The query parameter ``ns``, which clients send to mirrors, selects one. Without it,
+      catalogue entries whose glob has a host do not match.
+    * An image exists if an entry of the catalogue matches, and has the labels of the entry. A private image
+      (``needs_pull_secret``, ``fail: pull-refused``) requires a token from ``/token``, which requires a login.
+    * Manifests, indexes and configurations are served, but no layers.
+    * Faults (:class:`RegistryFault`) take precedence. :attr:`SimulatedRegistry.calls` records all requests.
 
 :class:`RegistryFront` serves one over HTTP.
 """
@@ -46,13 +46,13 @@ _CALLS_KEPT = 1000
 _PLATFORMS = ("arm64", "amd64")
 
 
-class RegistryDown(ConnectionError):  # noqa: N818 - named for what is so
-    """Nobody listens: the front breaks the connection off."""
+class RegistryDown(ConnectionError):  # noqa: N818 - part of the public API
+    """The registry does not respond. The HTTP front closes the connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class RegistryAnswer:
-    """One answer, whole."""
+    """A complete response."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -60,32 +60,32 @@ class RegistryAnswer:
 
 
 class RegistryCall(NamedTuple):
-    """One request that arrived; ``at`` is the clock's monotonic time, ``who`` the login, or "" for nobody."""
+    """A request: the monotonic time of the clock, its path, the registry, and the login, or "" if anonymous."""
 
     at: float
     path: str
     host: str
-    who: str
+    login: str
 
 
 @dataclass(slots=True)
 class RegistryFault:
-    """What goes wrong, and for whom.
+    """A fault of the registry.
 
     Attributes:
-        image: a glob over ``host/repository``; the token service is hit by ``*`` only.
-        status: the answer's status; 0 leaves it unanswered, None goes on as usual after ``seconds``.
-        seconds: until the answer.
-        retry_after: the header of that name, if any.
-        body: the answer's body.
-        times: how often; None for ever.
+        image: a glob for ``host/repository``. Only ``*`` affects the token service.
+        status: the status of the response; 0 closes the connection, None responds normally after ``seconds``.
+        seconds: delay of the response.
+        retry_after: the header Retry-After; "" sends none.
+        body: the body of the response.
+        times: how many requests are affected; None for all.
     """
 
     image: str = "*"
     status: int | None = 503
     seconds: float = 0.0
     retry_after: str = ""
-    body: bytes = b"the registry is having a rest"
+    body: bytes = b"injected fault"
     times: int | None = None
 
 
@@ -102,12 +102,12 @@ class _Blob:
 
 @final
 class SimulatedRegistry:
-    """See the module.
+    """A registry without a socket.
 
     Args:
-        catalogue: which images there are, and their labels.
-        clock: time.
-        logins: user -> password that are good; None takes any.
+        catalogue: the images and their labels.
+        clock: source of all times.
+        logins: accepted passwords by user; None accepts any.
     """
 
     def __init__(
@@ -124,24 +124,24 @@ class SimulatedRegistry:
         """Answer one request.
 
         Raises:
-            RegistryDown: a fault says that nobody answers.
+            RegistryDown: because of a fault.
         """
         query = Query(request.query)
         host = query.text("ns")
-        who = _login_of(header(request.headers, "Authorization"))
-        self.calls.append(RegistryCall(self._clock.monotonic(), request.path, host, who))
+        login = _login_of(header(request.headers, "Authorization"))
+        self.calls.append(RegistryCall(self._clock.monotonic(), request.path, host, login))
         match = _PATH.fullmatch(request.path)
         fault = self._fault(f"{host}/{match['name']}".removeprefix("/") if match else "")
         if fault is not None:
             if fault.seconds:
                 await self._clock.sleep(fault.seconds)
             if fault.status == 0:
-                raise RegistryDown(f"nobody answers for {request.path}")
+                raise RegistryDown(f"no response for {request.path}")
             if fault.status is not None:
                 retry = {"Retry-After": fault.retry_after} if fault.retry_after else {}
                 return RegistryAnswer(fault.status, {"Content-Type": "text/plain", **retry}, fault.body)
         if request.method not in {"GET", "HEAD"}:
-            return _error(405, "UNSUPPORTED", "this registry is only read from")
+            return _error(405, "UNSUPPORTED", "this registry is read-only")
         answer = self._answer(request, query, match)
         return RegistryAnswer(answer.status, answer.headers) if request.method == "HEAD" else answer
 
@@ -159,9 +159,9 @@ class SimulatedRegistry:
         else:
             blob, code = self._blobs.get((name, reference)), "BLOB_UNKNOWN"
         entry = blob.entry if blob is not None else None
-        refusal = entry and _refusal(entry, request, name)
-        if refusal:
-            return refusal
+        rejection = entry and _rejection(entry, request, name)
+        if rejection:
+            return rejection
         if blob is None or (entry is not None and entry.fail == "image-not-found"):
             return _error(404, code, f"{name} has no {reference}")
         headers = {"Content-Type": blob.media_type, "Docker-Content-Digest": blob.digest}
@@ -187,7 +187,7 @@ class SimulatedRegistry:
         return self._blobs.get((name, reference)) if reference != tag else made
 
     def _entries(self, host: str, image: str) -> Iterator[ImageEntry]:
-        """The entries that fit the image under any of the names that people write for it."""
+        """The entries that match the image, under any of its names."""
         names = [f"{host}/{image}" if host else image]
         if host == "docker.io":
             names += [image, image.removeprefix("library/")]
@@ -196,7 +196,7 @@ class SimulatedRegistry:
                 yield entry
 
     def _make(self, name: str, image: str, entry: ImageEntry) -> _Blob:
-        """Manifest, or index, of an image; all that belongs to it can be asked for by digest from now on."""
+        """The manifest or index of an image. All its blobs are available by digest from now on."""
         manifests = []
         for architecture in _PLATFORMS if entry.multi_platform else ("amd64",):
             labels = entry.image_labels() if architecture == "amd64" else {}
@@ -233,7 +233,7 @@ class SimulatedRegistry:
         return None
 
 
-def _refusal(entry: ImageEntry, request: HttpRequest, name: str) -> RegistryAnswer | None:
+def _rejection(entry: ImageEntry, request: HttpRequest, name: str) -> RegistryAnswer | None:
     if not entry.needs_pull_secret and entry.fail != "pull-refused":
         return None
     text = header(request.headers, "Authorization")
@@ -272,7 +272,7 @@ def _basic(text: str) -> tuple[str, str]:
 
 
 def _login_of(text: str) -> str:
-    """Whom a token was made for; "" for anonymous ones and everything that is none."""
+    """The user of a token; "" for an anonymous or invalid one."""
     scheme, _, rest = text.partition(" ")
     if scheme.lower() != "bearer":
         return ""

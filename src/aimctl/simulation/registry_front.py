@@ -1,7 +1,7 @@
-"""The simulated registry behind a socket: plain HTTP, on loopback unless told otherwise.
+"""The simulated registry over HTTP, on loopback by default.
 
 async with RegistryFront(registry) as front:
-    ...  # front.endpoint.url
+...  # front.endpoint.url
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _CLOSE_SECONDS = 0.2
 
 @final
 class RegistryFront:
-    """Serves one registry while entered.
+    """Serves a registry while its context is entered.
 
     Args:
-        registry: which.
+        registry: the registry.
         host: the address to bind.
-        port: 0 takes a free one; :attr:`endpoint` tells which.
+        port: 0 takes a free one, which :attr:`endpoint` then shows.
     """
 
     def __init__(self, registry: SimulatedRegistry, *, host: str = "127.0.0.1", port: int = 0) -> None:
@@ -43,7 +43,7 @@ class RegistryFront:
         )
 
     async def __aenter__(self) -> Self:
-        """Begin to listen. Raises OSError when the address cannot be bound."""
+        """Start to listen. Raises OSError if the address cannot be bound."""
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, *self.endpoint).start()
@@ -56,7 +56,7 @@ class RegistryFront:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop listening; answers under way are cut off."""
+        """Stop listening. Current responses are cut off."""
         await self._runner.cleanup()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:

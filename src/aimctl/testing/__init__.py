@@ -1,9 +1,9 @@
-"""What a test of an operator imports: virtual time, and a cluster that needs no machine.
+"""Virtual time and pytest fixtures for tests of operators.
 
-    # conftest.py; fixtures: dev_cluster, kube_client, virtual_time; install aimctl with its extra ``testing``
+    # conftest.py: the fixtures dev_cluster, kube_client and virtual_time, which need the extra ``testing``
     pytest_plugins = ["aimctl.testing.plugin"]
 
-The decorator :func:`virtual_time` stands for itself and needs no plugin and no extra.
+The decorator :func:`virtual_time` needs neither the plugin nor the extra.
 """
 
 from aimctl.testing.hosting import hosted as hosted

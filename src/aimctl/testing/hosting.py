@@ -1,7 +1,7 @@
-"""An async context held open in a task of its own.
+"""An async context that is entered and left in one task.
 
-Why: test frameworks may set a fixture up in one task and tear it down in another, and a TaskGroup or a
-time-out must be left in the task that entered it.
+Test frameworks may set up a fixture in one task and tear it down in another, but a TaskGroup or a timeout has to be
+left in the task that entered it.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ T = TypeVar("T")
 
 @asynccontextmanager
 async def hosted(context: AbstractAsyncContextManager[T]) -> AsyncIterator[T]:
-    """Enter and leave ``context`` in one task of its own, whichever tasks enter and leave this.
+    """Enter and leave ``context`` in a task of its own.
 
-    What entering raises is raised here. What the context raises later, on leaving or because a part of it
-    failed, is raised on leaving. The body is not cancelled by such a failure.
+    An exception on entering is raised at once. Later exceptions of the context, also those of its tasks, are raised on
+    leaving; they do not cancel the body.
     """
     leave = asyncio.Event()
     entered: asyncio.Future[T] = asyncio.get_running_loop().create_future()
@@ -34,7 +34,7 @@ async def hosted(context: AbstractAsyncContextManager[T]) -> AsyncIterator[T]:
             entered.set_result(value)
             await leave.wait()
 
-    # The owner of this task is this context manager: it ends it, and waits for it, on every way out.
+    # This context manager owns the task: it always ends it and waits for it.
     task = asyncio.get_running_loop().create_task(host())
     try:
         await asyncio.wait((task, entered), return_when=asyncio.FIRST_COMPLETED)

@@ -1,14 +1,13 @@
 """Pytest fixtures for tests of operators.
 
-Opt in with ``pytest_plugins = ["aimctl.testing.plugin"]`` in the topmost ``conftest.py``. What it needs comes with the
-extra ``testing`` of this package.
+Enable them with ``pytest_plugins = ["aimctl.testing.plugin"]`` in the topmost ``conftest.py``. They need the extra
+``testing``.
 
-    dev_cluster   an embedded cluster in real time, on the test's event loop
+    dev_cluster   an embedded cluster in real time, in the event loop of the test
     kube_client   a client for it
     virtual_time  runs a scenario, with or without a cluster, in virtual time
 
-The marker ``dev_cluster`` sets options, whose names are those of
-:class:`~aimctl.devcluster.cluster.ClusterOptions`::
+The marker ``dev_cluster`` sets the options of :class:`~aimctl.devcluster.cluster.ClusterOptions`::
 
     @pytest.mark.dev_cluster(pace=0, crds=[...])
     async def test_something(dev_cluster, kube_client): ...
@@ -50,22 +49,28 @@ T = TypeVar("T")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known."""
+    """Register the marker ``dev_cluster``."""
     config.addinivalue_line("markers", "dev_cluster(**options): options of the fixture dev_cluster")
 
 
 @final
 class VirtualTime:
-    """Runs scenarios in virtual time, each on a fresh loop whose wall clock starts at ``EPOCH``."""
+    """Runs scenarios in virtual time, each in a new event loop whose wall clock starts at ``EPOCH``."""
 
     def run(self, scenario: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine to its end."""
+        """Run a coroutine to its end and return its result."""
         return run_virtual(scenario)
 
     def on_cluster(
         self, scenario: Callable[[DevCluster], Awaitable[T]], *, seed: int = 0, **options: Any
     ) -> T:
-        """Run ``scenario(cluster)`` with an embedded cluster of its own; the same seed gives the same run."""
+        """Run ``scenario(cluster)`` with a new embedded cluster.
+
+        Args:
+            scenario: the test.
+            seed: of the cluster's randomness; runs with the same seed are equal.
+            options: those of ClusterOptions.
+        """
 
         async def main() -> T:
             rng = random.Random(seed)  # noqa: S311 - a repeatable run, no secrets
@@ -83,7 +88,7 @@ def virtual_time() -> VirtualTime:
 
 @pytest_asyncio.fixture
 async def dev_cluster(request: pytest.FixtureRequest) -> AsyncIterator[DevCluster]:
-    """An embedded cluster, ready; one for each test."""
+    """A new embedded cluster, which is ready."""
     marker = request.node.get_closest_marker("dev_cluster")
     options = dict(marker.kwargs) if marker is not None else {}
     async with hosted(DevCluster(clock=LoopClock(), **options)) as cluster:
@@ -92,5 +97,5 @@ async def dev_cluster(request: pytest.FixtureRequest) -> AsyncIterator[DevCluste
 
 @pytest_asyncio.fixture
 async def kube_client(dev_cluster: DevCluster) -> Client:
-    """A client for the embedded cluster, over a transport without sockets."""
+    """A client for the embedded cluster, without sockets."""
     return dev_cluster.client()

@@ -1,10 +1,10 @@
-"""An event loop whose time jumps.
+"""An event loop with virtual time.
 
-Contract: while anything is ready to run, time stands still; when every task waits, time jumps to the earliest
-timer. A test of hours ends in milliseconds and always in the same order. Real sockets and threads still work, but
-they take no virtual time, so a timer may fire before their answer: in-memory transports are the ones to use here.
+Contract: time does not advance while a task can run. When all tasks wait, it jumps to the earliest timer. A test of
+hours takes milliseconds, and its order is always the same. Sockets and threads work, but take no virtual time, so
+timers may fire before their results; use in-memory transports.
 
-Invariant: ``loop.time()`` never goes back, and moves only inside ``select``.
+Invariant: ``loop.time()`` never decreases, and changes only in ``select``.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-"""The wall clock's reading when a virtual loop's time is 0."""
+"""The wall clock time at the time 0 of the loop."""
 
 _STALL_SECONDS = 5.0
-"""Real seconds without a timer and without I/O after which the loop is called stalled."""
+"""Real seconds without a timer and I/O after which StalledError is raised."""
 
 
 class StalledError(RuntimeError):
-    """Every task waits, no timer is set and no I/O came: nothing can ever happen again."""
+    """All tasks wait, no timer is set and there is no I/O, so the loop would wait forever."""
 
 
 @final
@@ -64,7 +64,7 @@ class _JumpingSelector(selectors.BaseSelector):
         if timeout is None:
             ready = self._inner.select(_STALL_SECONDS)
             if not ready:
-                msg = "every task waits and no timer is set: the loop would stand still for ever"
+                msg = "all tasks wait and no timer is set: the loop would wait forever"
                 raise StalledError(msg)
             return ready
         if timeout > 0:
@@ -81,23 +81,23 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         super().__init__(self._jumping)
 
     def time(self) -> float:
-        """Virtual seconds since the loop was made."""
+        """Virtual seconds since the creation of the loop."""
         return self._jumping.now
 
 
 def virtual_clock() -> LoopClock:
-    """A clock whose wall time is :data:`EPOCH` plus the running loop's time."""
+    """A clock for the running virtual loop. Its wall time is :data:`EPOCH` plus the time of the loop."""
     return LoopClock(lambda: EPOCH + timedelta(seconds=asyncio.get_running_loop().time()))
 
 
 def run_virtual(main: Coroutine[Any, Any, T]) -> T:
-    """``asyncio.run`` in virtual time. Raises StalledError when nothing can happen any more."""
+    """Run a coroutine as ``asyncio.run``, in virtual time. Raises StalledError if the loop would wait forever."""
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         return runner.run(main)
 
 
 def virtual_time(test: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
-    """Decorate an ``async`` test: it becomes a plain function that runs in virtual time."""
+    """Decorate an ``async`` test, which becomes a function that runs in virtual time."""
 
     @functools.wraps(test)
     def run(*args: P.args, **kwargs: P.kwargs) -> T:

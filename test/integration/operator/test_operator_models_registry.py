@@ -190,7 +190,7 @@ async def test_a_private_image_is_read_with_the_models_pull_secret(namespace):
         await pull_secret(w, "creds", namespace or OPERATOR_NAMESPACE)
         await w.model("m", namespace, image="aim-secret:1", imagePullSecrets=SECRET)
         await until_model(w, "m", namespace, "Ready", reason="Extracted")
-        assert {call.who for call in w.simulation.registry.calls} == {"", "somebody"}
+        assert {call.login for call in w.simulation.registry.calls} == {"", "somebody"}
 
 
 @virtual_time

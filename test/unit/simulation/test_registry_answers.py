@@ -138,7 +138,7 @@ async def test_a_private_image_challenges_and_wants_a_login():
         await read(registry, image, Credentials("ann", "wrong"))
     found = await read(registry, image, Credentials("ann", "wrong"), Credentials("ann", "right"))
     assert found.labels == {"x": "y"}
-    assert registry.calls[-1].who == "ann"
+    assert registry.calls[-1].login == "ann"
 
 
 @virtual_time

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 __all__ = ["LogKey", "LogOptions", "LogSource", "NoSuchLog", "NotStarted"]
 
 
-class NoSuchLog(LookupError):  # noqa: N818 - an answer of its own, HTTP 404
+class NoSuchLog(LookupError):  # noqa: N818 - results in HTTP 404
     """The node has no such pod, container or earlier run."""
 
 
-class NotStarted(Exception):  # noqa: N818 - an answer of its own, HTTP 400
+class NotStarted(Exception):  # noqa: N818 - results in HTTP 400
     """The container has not run yet. The text is the kubelet's message."""
 
 

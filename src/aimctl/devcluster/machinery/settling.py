@@ -42,7 +42,7 @@ async def settled(
 
     Raises:
         NotSettled: not within the time.
-        ExceptionGroup: a controller met a defect of its own, which is also in the log.
+        ExceptionGroup: a controller failed because of a defect, which is also in the log.
     """
     try:
         async with asyncio.timeout(timeout_seconds):
