@@ -30,7 +30,7 @@ from aimctl.runtime.controller import (
 )
 from aimctl.runtime.kube import Client, HttpTransport, Object, ObjectList, Resource, Transport, WatchEvent
 from aimctl.runtime.manager import Manager, Runnable
-from aimctl.runtime.queue import ExponentialRateLimiter, Handout, RateLimiter, WorkQueue
+from aimctl.runtime.queue import ExponentialRateLimiter, QueueItem, RateLimiter, WorkQueue
 from aimctl.testing import virtual_time
 
 
@@ -107,7 +107,7 @@ def parts_fit_together(
 
 
 async def the_queue_hands_out_what_it_was_given(queue: WorkQueue[str]) -> None:
-    assert_type(await queue.get(), Handout[str])
+    assert_type(await queue.get(), QueueItem[str])
     assert_type((await queue.get()).item, str)
 
 

@@ -1,5 +1,5 @@
 """A controller-runtime-style reconciler library for asyncio.
 
-Rooms, ground floor first: ``clock``, ``kube`` (the wire), ``cache`` and ``queue``, ``controller``, ``manager``.
-Each may use what stands before it and nothing that stands after; import-linter holds that.
+Layers from the lowest to the highest: ``clock``, ``kube`` (client), ``cache`` and ``queue``, ``controller``,
+``manager``. A layer imports only lower ones; import-linter enforces this.
 """

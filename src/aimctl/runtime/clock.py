@@ -1,8 +1,8 @@
-"""Time, injected.
+"""Injected time.
 
-Nothing in the runtime, the domain or the controllers reads a clock of its own. Whoever needs the time takes a
+No code in the runtime, the domain or the controllers reads a system clock. Code that needs the time takes a
 :class:`Clock`. The event loop is the source of monotonic time, so ``asyncio.timeout`` and ``loop.call_at`` agree
-with it, and a loop with virtual time (``aimctl.testing``) moves everything at once.
+with it, and a loop with virtual time (``aimctl.testing``) advances all timers together.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ class Clock(Protocol):
     """A source of time. All durations are float seconds."""
 
     def monotonic(self) -> float:
-        """Seconds that never go back; equal to the running loop's ``time()``."""
+        """Seconds since an arbitrary point, never decreasing; equal to the running loop's ``time()``."""
         ...
 
     def now(self) -> datetime:
-        """The wall clock, timezone-aware UTC. Only for what people and other programs read, never for waiting."""
+        """The wall-clock time, timezone-aware, in UTC. Only for timestamps in objects and logs, never for waiting."""
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Wait; at once (but yielding) when ``seconds`` is zero or negative."""
+        """Wait for ``seconds``; for zero or less, yield to the event loop once."""
         ...
 
 
@@ -39,10 +39,10 @@ def _utc_now() -> datetime:
 
 @final
 class LoopClock:
-    """The running event loop's time.
+    """The time of the running event loop.
 
     Args:
-        wall: where the wall clock comes from; the default is the machine's.
+        wall: returns the wall-clock time in UTC; default: the system clock.
     """
 
     __slots__ = ("_wall",)
@@ -51,11 +51,11 @@ class LoopClock:
         self._wall = wall
 
     def monotonic(self) -> float:
-        """Seconds of the running loop. Raises RuntimeError outside a loop."""
+        """The running loop's ``time()``. Raises RuntimeError outside a loop."""
         return asyncio.get_running_loop().time()
 
     def now(self) -> datetime:
-        """The wall clock in UTC."""
+        """The wall-clock time in UTC."""
         return self._wall()
 
     async def sleep(self, seconds: float) -> None:
@@ -74,13 +74,12 @@ def format_micro_time(moment: datetime) -> str:
 
 
 def parse_time(text: str) -> datetime:
-    """Read either form (any RFC 3339 text with a zone).
+    """Parse either format, or any other RFC 3339 text with a time zone.
 
     Raises:
-        ValueError: the text is not RFC 3339 or has no zone.
+        ValueError: the text is not RFC 3339 or has no time zone.
     """
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
-        msg = f"time {text!r} has no zone: write it like 2026-01-02T03:04:05Z"
-        raise ValueError(msg)
+        raise ValueError(f"time {text!r} has no time zone: write it like 2026-01-02T03:04:05Z")
     return moment.astimezone(UTC)

@@ -265,7 +265,7 @@ def test_the_debug_pages_are_listed_and_each_can_be_read(seen):
         assert f"/debug/{page}" in index
         assert code == 200, page
         assert text.isprintable() or "\n" in text
-    assert seen.pages["discovery"][1] == "nothing\n"
+    assert seen.pages["discovery"][1] == "none\n"
     assert "aimservicetemplates" in seen.pages["caches"][1]
     assert "clusterdiscovery" in seen.pages["controllers"][1]
     assert any(line.split() == ["leads", "yes"] for line in seen.pages["election"][1].splitlines())

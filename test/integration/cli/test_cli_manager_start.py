@@ -100,8 +100,8 @@ def outcomes(folder, served, bare, taken):
 
 EXPECTED = {
     "missing": ["kubeconfig", "missing does not exist", "--kubeconfig", "$KUBECONFIG"],
-    "no-yaml": ["kubeconfig", "/no-yaml", "is not YAML: line 1, column 12"],
-    "context": ["/context", "no 'elsewhere'", "there are: aimctl-dev"],
+    "no-yaml": ["kubeconfig", "/no-yaml", "is not valid YAML: line 1, column 12"],
+    "context": ["/context", "no 'elsewhere'", "existing entries: aimctl-dev"],
     "gone": ["cannot reach the API server at http://127.0.0.1:1", "connection refused"],
     "nothing given": ["no cluster found", "--kubeconfig", "$KUBECONFIG", "home/.kube/config"],
     "wrong token": ["does not accept these credentials", "401", "kubeconfig"],

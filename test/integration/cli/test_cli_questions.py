@@ -393,7 +393,7 @@ def test_a_server_that_does_not_answer_is_waited_for_no_longer_than_told(served)
     finally:
         served.call(lambda cluster: cluster.faults.remove(fault))
     assert done.code == 1
-    assert "no complete answer within 0.5 s" in done.complaint
+    assert "no complete response within 0.5 s" in done.complaint
     assert spent < 20
 
 

@@ -81,7 +81,7 @@ def test_an_error_of_the_server_about_one_does_not_keep_the_others(rediscover, v
 
 NO_ANSWER = {
     "a server that is gone": (Refuse(), "cannot reach the API server"),
-    "a server that does not answer": (Delay(60), "no complete answer within 1 s"),
+    "a server that does not answer": (Delay(60), "no complete response within 1 s"),
     "credentials that are no longer good": (Answer(401), "does not accept these credentials"),
 }
 

@@ -241,7 +241,7 @@ async def test_an_unknown_host_is_a_failed_connection() -> None:
 async def test_a_call_ends_with_its_time(server: ScriptedServer, handler: Any) -> None:
     server.on("GET", "/x", handler)
     async with transport(server) as wire, asyncio.timeout(SOON):
-        with pytest.raises(ConnectionFailed, match="no complete answer"):
+        with pytest.raises(ConnectionFailed, match="no complete response"):
             await fetch(wire, timeout_seconds=0.2)
         await server.disconnects.wait()
 
@@ -249,7 +249,7 @@ async def test_a_call_ends_with_its_time(server: ScriptedServer, handler: Any) -
 async def test_a_stream_waits_for_its_head_no_longer_than_a_call(server: ScriptedServer) -> None:
     server.on("GET", "/x", hang)
     async with transport(server, timeout_seconds=0.2) as wire, asyncio.timeout(SOON):
-        with pytest.raises(ConnectionFailed, match=r"no complete answer within 0\.2 s"):
+        with pytest.raises(ConnectionFailed, match=r"no complete response within 0\.2 s"):
             await fetch(wire, stream=True)
         await server.disconnects.wait()
 
@@ -284,7 +284,7 @@ async def test_waiting_for_a_free_connection_counts_and_ends_too(server: Scripte
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         hanging = [tasks.create_task(fetch(wire, "/hang")) for _ in range(64)]
         await server.until(lambda: server.open_requests == 64)
-        with pytest.raises(ConnectionFailed, match="no complete answer"):
+        with pytest.raises(ConnectionFailed, match="no complete response"):
             await fetch(wire, timeout_seconds=0.2)
         hanging[0].cancel()
         assert await fetch(wire) == b"ok"

@@ -64,7 +64,7 @@ def test_a_read_of_an_undeclared_kind_says_how_to_declare_it() -> None:
         lambda: cache.informer(THINGS),
     ):
         with pytest.raises(
-            UndeclaredKind, match=r"things\.test\.example .* declared is: parts\.test\.example.*cache"
+            UndeclaredKind, match=r"things\.test\.example .* declared kinds: parts\.test\.example.*cache"
         ):
             read()
 
@@ -153,7 +153,7 @@ async def test_a_sync_that_takes_too_long_says_what_is_wrong_with_each_kind() ->
             await cache.wait_synced(30)
         assert caught.value.reasons == (
             "things.test.example has not been listed yet",
-            "may not list parts.test.example: not you; grant the verb list on parts.test.example",
+            "not allowed to list parts.test.example: not you; grant the verb list on parts.test.example",
         )
         assert "; ".join(caught.value.reasons) in str(caught.value)
 
@@ -201,7 +201,9 @@ def test_a_clashing_declaration_shows_both(other: dict[str, Any]) -> None:
 def test_an_index_name_with_two_functions_is_a_clash() -> None:
     cache = make_cache(ScriptedListWatch(listing(rv=1)))
     cache.declare(THINGS, indexes={"x": by_label})
-    with pytest.raises(ClashingDeclaration, match=r"index 'x' of things\.test\.example is declared twice"):
+    with pytest.raises(
+        ClashingDeclaration, match=r"index 'x' of things\.test\.example is declared with two functions"
+    ):
         cache.declare(THINGS, indexes={"x": lambda _: ()})
 
 

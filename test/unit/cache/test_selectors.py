@@ -49,5 +49,5 @@ def test_a_selector_matches_as_the_server_would(selector: str, matches: bool) ->
     "selector", ["a b", "=x", "a=b,", "a in x", "a in (x", "a=b c=d", ",", "a=b,,c=d", "a in ((x))"]
 )
 def test_text_that_is_no_selector_is_refused_with_the_place(selector: str) -> None:
-    with pytest.raises(ValueError, match=r"label selector '.*': cannot read"):
+    with pytest.raises(ValueError, match=r"label selector '.*': cannot parse"):
         LabelSelector.parse(selector)

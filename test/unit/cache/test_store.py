@@ -104,7 +104,7 @@ def test_an_index_added_later_covers_what_is_there() -> None:
 
 def test_an_unknown_index_names_those_there_are() -> None:
     store = filled(indexes={"one": lambda _: (), "two": lambda _: ()})
-    with pytest.raises(UnknownIndex, match=r"no index 'three' \(there is: one, two\)"):
+    with pytest.raises(UnknownIndex, match=r"no index 'three' \(existing indexes: one, two\)"):
         store.by_index("three", "x")
 
 

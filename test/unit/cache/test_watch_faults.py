@@ -212,7 +212,7 @@ async def test_403_on_one_kind_makes_it_unready_with_a_reason_while_others_run()
         await asyncio.sleep(60)
         assert not cache.synced
         assert cache.unsynced() == (
-            'may not list pods: User "bob" cannot list resource "pods"; grant the verb list on pods',
+            'not allowed to list pods: User "bob" cannot list resource "pods"; grant the verb list on pods',
         )
         assert allowed.health.ready
         server.then_list(listing(rv=10))  # somebody grants it
@@ -230,7 +230,7 @@ async def test_403_on_the_watch_alone_names_the_verb_and_keeps_what_is_there() -
         await asyncio.sleep(1)
         health = rig.informer.health
         assert (health.synced, health.ready) == (True, False)
-        assert "may not watch things.test.example: no watch for you" in health.problem
+        assert "not allowed to watch things.test.example: no watch for you" in health.problem
         assert rig.held() == ["a@1"]
         assert rig.metrics.ends["refused"] >= 1
         await asyncio.sleep(30)

@@ -343,7 +343,10 @@ async def test_a_reconciler_that_is_no_coroutine_function_is_told_what_to_do():
     with capture_logs() as logs:
         async with running(lambda _request: None, HandFed("a"), metrics=metrics):
             await asyncio.sleep(1)
-    assert "make it 'async def'" in next(entry for entry in logs if entry["log_level"] == "error")["error"]
+    assert (
+        "define it with 'async def'"
+        in next(entry for entry in logs if entry["log_level"] == "error")["error"]
+    )
 
 
 @virtual_time
@@ -543,7 +546,7 @@ async def test_a_key_reconciled_again_and_again_with_success_is_reported_once_a_
     assert metrics.hot_loops == 2
     warnings = [entry for entry in logs if entry["log_level"] == "warning"]
     assert len(warnings) == 2
-    assert warnings[0]["limit"] == "20 runs in 10 s"
+    assert warnings[0]["limit"] == "20 reconciles in 10 s"
 
 
 @virtual_time

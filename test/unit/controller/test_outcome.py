@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimctl.runtime.controller import RESULT_LABELS, Outcome, Result, RetryAfter, TerminalError, judge
+from aimctl.runtime.controller import RESULT_LABELS, Outcome, Result, RetryAfter, TerminalError, classify
 from aimctl.runtime.controller.outcome import CONFLICT_RETRY_SECONDS, MAX_CONFLICTS_IN_A_ROW
 from aimctl.runtime.kube.errors import (
     AlreadyExists,
@@ -37,7 +37,7 @@ OWNED = Conflict(
     ],
 )
 def test_what_a_result_asks_for(result, label, forget, after, limited):
-    assert judge(result, None) == Outcome(label, forget=forget, after=after, rate_limited=limited)
+    assert classify(result, None) == Outcome(label, forget=forget, after=after, rate_limited=limited)
 
 
 @pytest.mark.parametrize(
@@ -59,18 +59,18 @@ def test_what_a_result_asks_for(result, label, forget, after, limited):
     ],
 )
 def test_what_an_error_leads_to(error, label, forget, after, limited, terminal, panic):
-    assert judge(None, error) == Outcome(label, forget, after, limited, terminal, panic, error)
+    assert classify(None, error) == Outcome(label, forget, after, limited, terminal, panic, error)
 
 
 def test_an_error_wins_over_a_result():
     """Checklist 97: Requeue is rate-limited; RequeueAfter is a plain delay that wins over it; an error wins over both."""
-    assert judge(Result(requeue=True, requeue_after=3), RuntimeError("x")).label == "error"
-    assert judge(Result(requeue=True, requeue_after=3), None).after == 3
+    assert classify(Result(requeue=True, requeue_after=3), RuntimeError("x")).label == "error"
+    assert classify(Result(requeue=True, requeue_after=3), None).after == 3
 
 
 def test_a_conflict_that_does_not_end_becomes_an_error():
-    assert judge(None, CONFLICT, conflicts_in_a_row=MAX_CONFLICTS_IN_A_ROW - 1).label == "conflict"
-    assert judge(None, CONFLICT, conflicts_in_a_row=MAX_CONFLICTS_IN_A_ROW).label == "error"
+    assert classify(None, CONFLICT, conflicts_in_a_row=MAX_CONFLICTS_IN_A_ROW - 1).label == "conflict"
+    assert classify(None, CONFLICT, conflicts_in_a_row=MAX_CONFLICTS_IN_A_ROW).label == "error"
 
 
 @pytest.mark.parametrize(
@@ -84,15 +84,15 @@ def test_a_conflict_that_does_not_end_becomes_an_error():
 )
 def test_in_a_group_the_worst_member_decides(members, label):
     group = ExceptionGroup("several", members)
-    outcome = judge(None, group)
+    outcome = classify(None, group)
     assert outcome.label == label
     assert outcome.error is group
 
 
 def test_a_group_with_one_error_worth_retrying_is_not_terminal():
     group = ExceptionGroup("several", [TerminalError("x"), OSError("y")])
-    assert not judge(None, group).terminal
-    assert judge(
+    assert not classify(None, group).terminal
+    assert classify(
         None, ExceptionGroup("all", [TerminalError("x"), ExceptionGroup("in", [TerminalError("y")])])
     ).terminal
 
@@ -112,7 +112,7 @@ errors = st.sampled_from(
     st.integers(0, 20),
 )
 def test_every_outcome_is_consistent(result, error, conflicts):
-    outcome = judge(result, error, conflicts_in_a_row=conflicts)
+    outcome = classify(result, error, conflicts_in_a_row=conflicts)
     assert outcome.label in RESULT_LABELS
     assert outcome.error is error
     # A key is looked at again exactly when it is not settled.

@@ -144,7 +144,7 @@ def test_figures_in_the_text_match_the_code():
     assert f"runs for {ACTIVE_DEADLINE_SECONDS // 60} minutes at most" in text
     assert TTL_SECONDS_AFTER_FINISHED == 6 * 3600
     assert "stay for six hours" in text
-    assert f"successfully {HotLoopDetector().limit.replace('runs in', 'times within')}" in text
+    assert f"successfully {HotLoopDetector().limit.replace('reconciles in', 'times within')}" in text
     assert REDISCOVER_ANNOTATION in text
 
 

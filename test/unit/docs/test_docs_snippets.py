@@ -14,7 +14,7 @@ import yaml
 
 from aimctl.api.kinds import OPERATOR_KINDS, SERVICES
 from aimctl.devcluster import DevCluster
-from aimctl.runtime.controller import RetryAfter, TerminalError, judge
+from aimctl.runtime.controller import RetryAfter, TerminalError, classify
 from aimctl.runtime.manager import Manager
 from aimctl.simulation import Catalogue
 from aimctl.testing import virtual_clock, virtual_time
@@ -112,7 +112,7 @@ async def test_the_outcomes_in_the_library_guide_are_correct(name, label):
         result = await LIBRARY.careful(LIBRARY.Request("ns", name))
     except (TerminalError, RetryAfter) as raised:
         error = raised
-    assert judge(result, error).label == label
+    assert classify(result, error).label == label
 
 
 @virtual_time

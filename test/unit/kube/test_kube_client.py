@@ -386,7 +386,7 @@ async def test_a_missing_object_is_an_error_if_asked_for(wire: ScriptedTransport
 async def test_an_error_names_the_request_in_its_notes(wire: ScriptedTransport) -> None:
     with pytest.raises(NotFound) as caught:
         await reader(wire).get(PODS, "a", "default")
-    assert caught.value.__notes__ == [f"in answer to GET {ONE}"]
+    assert caught.value.__notes__ == [f"response to GET {ONE}"]
 
 
 async def test_warnings_of_the_server_are_passed_on(wire: ScriptedTransport) -> None:

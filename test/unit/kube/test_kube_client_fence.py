@@ -69,7 +69,7 @@ async def late(_seen: Any) -> Answer:
 @virtual_time
 async def test_a_write_ends_when_the_time_the_guard_gave_it_is_over(verb: str) -> None:
     fence = Fence(4.0)
-    with pytest.raises(ConnectionFailed, match=r"no complete answer within the 4 s it was given"):
+    with pytest.raises(ConnectionFailed, match=r"no complete response within 4 s"):
         await WRITES[verb](fence.client(answering(silence)))
     assert asyncio.get_running_loop().time() == 4
     assert fence.open == 1

@@ -167,12 +167,12 @@ async def test_another_context_can_be_chosen(tmp_path: Path) -> None:
     ("text", "says"),
     [
         ("", r"/c is empty"),
-        ("[]", r"/c is no kubeconfig: it has no clusters"),
-        ("text", r"/c is no kubeconfig: it has no clusters"),
-        ("{broken", r"/c is not YAML: line 1, column 8: expected"),
-        ("a: \x00", r"/c is not YAML: unreadable"),
+        ("[]", r"/c is not a kubeconfig: it has no clusters"),
+        ("text", r"/c is not a kubeconfig: it has no clusters"),
+        ("{broken", r"/c is not valid YAML: line 1, column 8: expected"),
+        ("a: \x00", r"/c is not valid YAML: unreadable"),
         ("apiVersion: v1\n", "/c, current context: current-context is not set; choose one of: none"),
-        ("contexts: []\ncurrent-context: a", "contexts has no 'a'; there are: none"),
+        ("contexts: []\ncurrent-context: a", "contexts has no 'a'; existing entries: none"),
     ],
 )
 async def test_a_broken_file_is_named(tmp_path: Path, text: str, says: str) -> None:
@@ -182,7 +182,7 @@ async def test_a_broken_file_is_named(tmp_path: Path, text: str, says: str) -> N
 
 
 async def test_a_folder_is_said_to_be_one(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=f"{tmp_path} is a folder: name the file in it"):
+    with pytest.raises(ConfigurationError, match=f"{tmp_path} is a directory: specify the file in it"):
         await load(str(tmp_path))
 
 
@@ -193,7 +193,7 @@ async def test_without_a_current_context_those_there_are_are_listed(tmp_path: Pa
 
 
 async def test_an_unknown_context_lists_those_there_are(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"contexts has no 'nope'; there are: main"):
+    with pytest.raises(ConfigurationError, match=r"contexts has no 'nope'; existing entries: main"):
         await load(write(tmp_path / "c", user={"token": "t"}), context="nope")
 
 
@@ -244,7 +244,7 @@ async def test_a_context_that_names_what_is_not_there_says_so(tmp_path: Path) ->
     path = tmp_path / "c"
     write(path, user={"token": "t"}, cluster={})
     path.write_text(path.read_text().replace("cluster: k", "cluster: gone"))
-    with pytest.raises(ConfigurationError, match=r"clusters has no 'gone'; there are: k"):
+    with pytest.raises(ConfigurationError, match=r"clusters has no 'gone'; existing entries: k"):
         await load(str(path))
 
 

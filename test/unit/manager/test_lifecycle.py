@@ -486,7 +486,7 @@ async def test_a_cache_that_ends_by_itself_fails_the_manager(monkeypatch):
         await asyncio.sleep(5)
 
     story.manager._life._caches._waiting[0][1]._function = end_soon
-    with pytest.raises(RuntimeError, match="the cache ended by itself"):
+    with pytest.raises(RuntimeError, match="the cache ended unexpectedly"):
         await story.manager.run()
 
 

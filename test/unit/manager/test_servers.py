@@ -116,7 +116,7 @@ async def test_an_address_in_use_is_an_error_that_names_the_option(field):
 
 @pytest.mark.parametrize("address", ["8080", "localhost", ":http", "1.2.3.4:99999", "::1:80", ":-1", ":٣"])
 def test_a_bad_address_is_refused_when_the_manager_is_made(address):
-    with pytest.raises(ConfigurationError, match=r"metrics_bind_address=.* is no address: write"):
+    with pytest.raises(ConfigurationError, match=r"metrics_bind_address=.* is not a bind address: use"):
         make_manager(metrics_bind_address=address)
 
 
@@ -136,7 +136,7 @@ def test_addresses_that_can_be_written(address, parsed):
 
 
 def test_a_server_that_is_off_cannot_be_made():
-    with pytest.raises(ValueError, match="off"):
+    with pytest.raises(ValueError, match="a server needs an address"):
         HttpServer("x", "0", {})
 
 
@@ -404,7 +404,7 @@ async def test_debug_pages_are_on_the_probe_server_when_there_is_no_other():
 def test_a_table_aligns_its_columns_and_copes_with_nothing():
     rows = [{"name": "a", "n": 1}, {"name": "long name", "f": 0.5, "b": False}]
     assert render_table(rows) == "NAME       N  F    B\na          1\nlong name     0.5  no\n"
-    assert render_table([]) == "nothing\n"
+    assert render_table([]) == "none\n"
 
 
 @virtual_time

@@ -22,9 +22,9 @@ def test_items_a_fraction_of_a_millisecond_apart_all_come_on_uvloop() -> None:
         seen = []
         async with asyncio.timeout(30):
             while len(seen) < 52:
-                handout = await queue.get()
-                seen.append(handout.item)
-                queue.done(handout.item)
+                entry = await queue.get()
+                seen.append(entry.item)
+                queue.done(entry.item)
                 queue.add_after(100, 1000.0)
         return seen
 

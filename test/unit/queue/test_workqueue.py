@@ -255,9 +255,9 @@ async def test_a_popped_item_leaves_no_reference_behind() -> None:
     queue.add_after(item, 500)
     queue.add(item)
     queue.add(item, priority=10)
-    handout = await queue.get()
+    entry = await queue.get()
     queue.done(item)
-    del handout
+    del entry
     item = None
     gc.collect()
     assert alive() is None
@@ -267,7 +267,7 @@ async def test_a_popped_item_leaves_no_reference_behind() -> None:
 async def test_done_for_an_item_that_is_not_handed_out_says_so() -> None:
     queue = make()
     queue.add("a")
-    with pytest.raises(ValueError, match=r"done\('a'\): it is not handed out"):
+    with pytest.raises(ValueError, match=r"done\('a'\): the item is not being processed"):
         queue.done("a")
 
 

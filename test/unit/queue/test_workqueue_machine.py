@@ -113,20 +113,20 @@ class QueueMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.ready())
     @rule()
     def get(self) -> None:
-        handout = self.loop.run_until_complete(asyncio.wait_for(self.queue.get(), 0.1))
+        entry = self.loop.run_until_complete(asyncio.wait_for(self.queue.get(), 0.1))
         expected = self.ready()[0]
         # Two that became due in the same moment have no promised order between them.
         first = self.wanted[expected].key
-        got = self.wanted[handout.item].key
+        got = self.wanted[entry.item].key
         assert first is not None
         assert got is not None
         assert got[:2] == first[:2]
-        if self.wanted[expected].due != self.wanted[handout.item].due:
-            assert handout.item == expected
-        assert handout.item not in self.working
-        assert handout.priority == self.wanted[handout.item].priority
-        del self.wanted[handout.item]
-        self.working.add(handout.item)
+        if self.wanted[expected].due != self.wanted[entry.item].due:
+            assert entry.item == expected
+        assert entry.item not in self.working
+        assert entry.priority == self.wanted[entry.item].priority
+        del self.wanted[entry.item]
+        self.working.add(entry.item)
 
     @precondition(lambda self: self.working)
     @rule(data=st.data())

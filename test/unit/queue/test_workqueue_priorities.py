@@ -13,7 +13,7 @@ from aimctl.runtime.queue import (
     EXCEEDED_CARDINALITY_LIMIT,
     PRIORITY_LOW,
     ExponentialRateLimiter,
-    Handout,
+    QueueItem,
     QueueShutDown,
     WorkQueue,
 )
@@ -58,11 +58,11 @@ async def test_merged_adds_keep_the_highest_priority_and_the_earliest_time() -> 
     queue.add("a", priority=5)
     queue.add("a", priority=-100)
     queue.add("b", priority=3)
-    assert await queue.get() == Handout("a", 5)
+    assert await queue.get() == QueueItem("a", 5)
     queue.add_after("c", 100, priority=7)
     queue.add_after("c", 20, priority=-100)
-    assert await queue.get() == Handout("b", 3)
-    assert await queue.get() == Handout("c", 7)
+    assert await queue.get() == QueueItem("b", 3)
+    assert await queue.get() == QueueItem("c", 7)
     assert now() == pytest.approx(20)
 
 
@@ -100,7 +100,7 @@ async def test_a_handed_out_item_comes_again_only_after_done() -> None:
     assert await take(queue, 1) == ["b"]
     queue.done("a")
     assert len(queue) == 1
-    assert await queue.get() == Handout("a", 9)
+    assert await queue.get() == QueueItem("a", 9)
 
 
 @virtual_time
@@ -205,7 +205,7 @@ async def test_shutdown_while_items_are_being_handed_out_does_not_hang() -> None
     queue.shut_down()
     async with asyncio.timeout(5):
         outcomes = await asyncio.gather(*workers, return_exceptions=True)
-    assert sum(isinstance(outcome, Handout) for outcome in outcomes) == 1
+    assert sum(isinstance(outcome, QueueItem) for outcome in outcomes) == 1
     assert sum(isinstance(outcome, QueueShutDown) for outcome in outcomes) == 2
 
 

@@ -1,4 +1,4 @@
-"""Caches: what the server has, followed by watches, with indexes, handlers and our own writes at once."""
+"""Caches of server objects, kept current by watches, with indexes, event handlers and read-your-writes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from aimctl.runtime.cache.listwatch import ListWatch as ListWatch
 from aimctl.runtime.cache.listwatch import Scope as Scope
 from aimctl.runtime.cache.merge import Change as Change
 from aimctl.runtime.cache.metrics import InformerGauges as InformerGauges
-from aimctl.runtime.cache.metrics import NoMetrics as NoMetrics
 from aimctl.runtime.cache.metrics import ReflectorMetrics as ReflectorMetrics
 from aimctl.runtime.cache.reflector import Reflector as Reflector
 from aimctl.runtime.cache.reflector import ReflectorOptions as ReflectorOptions
@@ -43,7 +42,6 @@ __all__ = [
     "InformerStopped",
     "LabelSelector",
     "ListWatch",
-    "NoMetrics",
     "Reflector",
     "ReflectorMetrics",
     "ReflectorOptions",

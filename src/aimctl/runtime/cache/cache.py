@@ -1,16 +1,16 @@
-"""The cache: every kind that somebody declared, and no other.
+"""The cache: the informers of all declared kinds.
 
 Contract:
-    * :meth:`Cache.declare` says what is needed; nothing is listed or watched because of a read. A read of a
-      kind that nobody declared raises :class:`UndeclaredKind` and says how to declare it.
-    * Declaring the same again gives the same informer, so controllers share watches. Indexes add up.
-    * Reads give the shared immutable objects, without copies and without waiting. Before ``synced`` they
-      show what has arrived so far.
-    * Reads see our own writes at once, when :meth:`Cache.observe_write` and :meth:`Cache.observe_delete`
-      are the client's hooks.
+    * :meth:`Cache.declare` declares a kind; a read never starts a list or watch. Reading a kind that is not declared
+      raises :class:`UndeclaredKind`, whose message says how to declare it.
+    * Declaring a kind again in the same way returns the same informer, so controllers share watches. Indexes are added.
+    * Reads return the shared immutable objects, without copying and without waiting. Before ``synced`` they return what
+      has arrived so far.
+    * Read-your-writes: if :meth:`Cache.observe_write` and :meth:`Cache.observe_delete` are hooks of the client, reads
+      reflect a write as soon as its call returns.
 
-Invariant: :meth:`Cache.run` owns every informer's task; one that fails ends the cache, so none is silently
-gone.
+Invariant: :meth:`Cache.run` owns the tasks of all informers. If one fails, the cache fails, so no informer stops
+silently.
 """
 
 from __future__ import annotations
@@ -48,18 +48,20 @@ T = TypeVar("T")
 
 @final
 class Cache:
-    """See the module. Declare, then :meth:`run` in a task that somebody owns; declaring later works as well.
+    """Declares, reads and runs the informers of a process.
+
+    Kinds are normally declared before :meth:`run`; a kind declared later starts at once.
 
     Args:
-        list_watch: the server; a ``Client`` fits.
+        list_watch: usually a ``Client``.
         clock: time.
         rng: for jitter.
-        options: the reflectors' times.
-        metrics: gives each informer its hooks; default none.
-        resync_seconds: replay every store to its handlers this often; None, the default, for never.
-        freeze_after_sync: once everything declared is synced, collect garbage and move what is left out of
-            the collector's sight (``gc.freeze``), which spares it looking at every cached object for ever.
-            It concerns the whole process, so a program decides, not a library: default off.
+        options: timeouts and back-off of the reflectors.
+        metrics: returns the hooks for an informer; default: no metrics.
+        resync_seconds: period of replaying every store to its handlers; None for never.
+        freeze_after_sync: once all declared kinds are synced, collect garbage and exclude the remaining objects from
+            later collections (``gc.freeze``), so that these do not traverse the cache. It affects the whole process,
+            so the program decides: default off.
     """
 
     def __init__(
@@ -97,20 +99,20 @@ class Cache:
         indexes: Mapping[str, IndexFunction[T]] | None = None,
         optional: bool = False,
     ) -> Informer[T]:
-        """Say that a kind is needed; get the informer that keeps it.
+        """Declare a kind and return its informer.
 
         Args:
             resource: the kind.
-            namespaces: only these; empty for all. Each has a list and a watch of its own.
-            label_selector: only objects it selects.
-            field_selector: only objects it selects.
-            projection: ``metadata`` leaves the bodies out, on the wire as well.
-            indexes: from an object to the values it should be found by; added to those declared before.
-            optional: the kind's CRD may be missing; the cache is then empty and fills when it appears.
+            namespaces: cache only these; empty for all. Each has its own list and watch.
+            label_selector: cache only the selected objects.
+            field_selector: cache only the selected objects.
+            projection: ``metadata`` omits everything else, also in the responses of the server.
+            indexes: functions from an object to its index values, by index name; added to those declared before.
+            optional: the CRD of the kind may be missing; the cache is then empty until it is installed.
 
         Raises:
-            ClashingDeclaration: declared before in another way; shows both.
-            ValueError: a selector or namespace makes no sense.
+            ClashingDeclaration: the kind is declared in another way; the message shows both declarations.
+            ValueError: a selector or namespace is invalid.
         """
         wanted = Declaration(
             resource, tuple(namespaces), label_selector, field_selector, projection, optional=optional
@@ -121,8 +123,8 @@ class Cache:
             for name, function in (indexes or {}).items():
                 if known.store.indexes.get(name, function) != function:
                     raise ClashingDeclaration(
-                        f"index {name!r} of {resource.group_resource} is declared twice with two functions:"
-                        f" {known.store.indexes[name]!r} and {function!r}; share one, or use two names"
+                        f"index {name!r} of {resource.group_resource} is declared with two functions,"
+                        f" {known.store.indexes[name]!r} and {function!r}; use one function, or two names"
                     )
                 if name not in known.store.indexes:
                     known.store.add_index(name, function)
@@ -148,60 +150,62 @@ class Cache:
         """The informer of a declared kind.
 
         Raises:
-            UndeclaredKind: nobody declared it.
+            UndeclaredKind: it is not declared.
         """
         informer = self._informers.get(resource)
         if informer is None:
-            declared = ", ".join(sorted(known.name for known in self._informers.values())) or "nothing"
+            declared = ", ".join(sorted(known.name for known in self._informers.values())) or "none"
             raise UndeclaredKind(
-                f"{resource.group_resource} ({resource.api_version}) is not cached; declared is: {declared}."
+                f"{resource.group_resource} ({resource.api_version}) is not cached; declared kinds: {declared}."
                 f" Declare it before the manager starts: cache.declare(<Resource of {resource.kind}>,"
-                " namespaces=..., label_selector=...); or read it live, with the API reader"
+                " namespaces=..., label_selector=...); or read it from the server with the API reader"
             )
         return cast("Informer[T]", informer)
 
     def declared(self, resource: Resource[T]) -> Informer[T] | None:
-        """The informer of a kind if it is declared, else None."""
+        """The informer of a kind, or None if the kind is not declared."""
         return self._informers.get(resource)
 
     def get(self, resource: Resource[T], name: str, namespace: str = "") -> Object[T] | None:
-        """One object, or None.
+        """The object of this name, or None.
 
         Raises:
-            UndeclaredKind: nobody declared the kind, or (UnwatchedNamespace) not for this namespace.
+            UndeclaredKind: the kind is not declared.
+            UnwatchedNamespace: the kind is declared for other namespaces only.
         """
         return self._covering(resource, namespace).store.get(ObjectKey(namespace, name))
 
     def list(self, resource: Resource[T], namespace: str | None = None) -> list[Object[T]]:
-        """All cached objects of a kind, or of one namespace; None and "" mean all. In no promised order.
+        """All cached objects of a kind, or those of one namespace (None and "" mean all), in no particular order.
 
         Raises:
-            UndeclaredKind: as :meth:`get`.
+            UndeclaredKind: the kind is not declared.
+            UnwatchedNamespace: the kind is declared for other namespaces only.
         """
         if namespace:
             return self._covering(resource, namespace).store.list(namespace)
         return self.informer(resource).store.list()
 
     def by_index(self, resource: Resource[T], index: str, value: str) -> Sequence[Object[T]]:
-        """The objects whose index function gave this value.
+        """The objects for which the index function returned ``value``.
 
         Raises:
-            UndeclaredKind: nobody declared the kind.
-            UnknownIndex: nobody declared the index.
+            UndeclaredKind: the kind is not declared.
+            UnknownIndex: the index is not declared.
         """
         return self.informer(resource).store.by_index(index, value)
 
     # ---- life cycle
 
     async def run(self) -> None:
-        """Follow the server until cancelled, or until an informer fails.
+        """Run the informers until cancelled, or until one of them fails.
 
         Raises:
             RuntimeError: it was run before.
-            ExceptionGroup: an informer failed, which is a bug; failures of the server never end it.
+            ExceptionGroup: an informer failed, which is a bug: errors of the server do not end an informer.
         """
         if self._was_run:
-            raise RuntimeError("this cache was run before; make a new one")
+            raise RuntimeError("this cache was run before; create a new one")
         self._was_run = True
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -215,14 +219,14 @@ class Cache:
             self._tasks = None
 
     async def wait_synced(self, timeout_seconds: float | None = None) -> None:
-        """Wait until everything declared is synced.
+        """Wait until all declared kinds are synced.
 
         Args:
-            timeout_seconds: at most this long; None for ever.
+            timeout_seconds: time limit; None for none.
 
         Raises:
-            CacheNotSynced: it took longer; says for each kind what is wrong.
-            InformerStopped: the cache ended before.
+            CacheNotSynced: the time limit has passed; the message has the reason for each kind.
+            InformerStopped: the cache ended before it was synced.
         """
         try:
             async with asyncio.timeout(timeout_seconds):
@@ -233,29 +237,29 @@ class Cache:
 
     @property
     def synced(self) -> bool:
-        """Whether everything declared has been listed and told to its handlers."""
+        """Whether all declared kinds have been listed and delivered to their handlers."""
         return all(informer.synced for informer in self._informers.values())
 
     def unsynced(self) -> tuple[str, ...]:
-        """One sentence for each informer that is not ready: not listed yet, or kept from following."""
+        """One sentence for each informer that is not ready: it has not been listed yet, or cannot be watched."""
         states = [informer.health for informer in self._informers.values()]
         return tuple(state.problem for state in states if not state.ready)
 
     @property
     def informers(self) -> tuple[Informer[Any], ...]:
-        """All, in the order of their declaration, for metrics and debug pages."""
+        """All informers in the order of declaration."""
         return tuple(self._informers.values())
 
     # ---- read-your-writes: hooks for the client
 
     def observe_write(self, obj: Object[Any]) -> None:
-        """An answer to one of our writes; kinds that are not cached are ignored."""
+        """Store the response to a write. Kinds that are not declared are ignored."""
         informer = self._informers.get(obj.resource)
         if informer is not None:
             informer.observe_write(obj)
 
     def observe_delete(self, resource: Resource[Any], key: ObjectKey, uid: str) -> None:
-        """An object we deleted is gone for sure."""
+        """Remove an object that was deleted with certainty. Kinds that are not declared are ignored."""
         informer = self._informers.get(resource)
         if informer is not None:
             informer.observe_delete(key, uid)
@@ -267,7 +271,7 @@ class Cache:
         if not informer.declaration.covers(namespace):
             raise UnwatchedNamespace(
                 f"{informer.name} is cached for {', '.join(informer.declaration.namespaces)}, not for"
-                f" namespace {namespace!r}; add it to namespaces=... where the kind is declared"
+                f" namespace {namespace!r}; add it to namespaces=... in the declaration of the kind"
             )
         return informer
 
@@ -277,7 +281,7 @@ class Cache:
         if known != wanted:
             raise ClashingDeclaration(
                 f"{wanted.resource.group_resource} is declared twice in different ways:\n  {known}\n"
-                f"  {wanted}\nmake them the same, the wider of the two, and filter with predicates"
+                f"  {wanted}\nuse the wider declaration in both places, and filter with predicates"
             )
         if not same_view:
             raise ClashingDeclaration(
@@ -294,5 +298,5 @@ class Cache:
         gc.collect()
         gc.freeze()
         structlog.get_logger(__name__).debug(
-            "froze the heap after the first sync", objects=gc.get_freeze_count()
+            "heap frozen after the first sync", objects=gc.get_freeze_count()
         )

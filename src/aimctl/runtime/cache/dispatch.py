@@ -1,17 +1,16 @@
-"""From changes to handlers, in order.
+"""Delivery of changes to event handlers, in order.
 
 Contract:
-    * Each handler sees every change, in the order in which the store made them. There is no order between
-      handlers.
-    * A handler that joins late first gets an add, marked initial, for every object there is.
-    * A handler that raises loses that one call; it and the others get all that follows.
-    * Handlers are plain functions that should only enqueue a key: the watch waits for them.
+    * Each handler receives every change, in the order in which the store made them. There is no order among handlers.
+    * A handler that is added later first receives an add, marked initial, for every existing object.
+    * If a handler raises, this call is lost; later changes still reach it, and the other handlers are not affected.
+    * Handlers are synchronous and should only enqueue a key: the watch waits for them.
 
 Invariants:
-    * ``_backlog`` holds what the store has and handlers have not; a large list is passed on in slices, so
-      the loop is never held for long, and whatever comes meanwhile queues up behind it.
-    * All on the loop's thread, and never re-entered: a change made by a handler is told after the current
-      one.
+    * ``_backlog`` has the changes that are in the store but not delivered yet. A large list is delivered in slices, so
+      that it does not block the event loop for long; later changes wait in the backlog.
+    * Everything runs on the event loop's thread and is not re-entrant: a change caused by a handler is delivered after
+      the current one.
 """
 
 from __future__ import annotations
@@ -35,44 +34,44 @@ __all__ = ["Dispatcher", "EventHandler", "Registration"]
 T = TypeVar("T")
 
 _SLICE = 500
-"""Changes told between two turns of the event loop; a millisecond or so of handlers that enqueue."""
+"""Changes delivered between two yields to the event loop: about a millisecond for handlers that enqueue."""
 
 
 class EventHandler(Protocol[T]):
-    """What happens on events. Called on the loop's thread; must not block, and should only enqueue."""
+    """Receives the changes of an informer, on the event loop's thread. Must not block, and should only enqueue."""
 
     def on_add(self, obj: Object[T], *, initial: bool) -> None:
-        """An object is there; ``initial``: it was when this handler or the informer began."""
+        """An object exists. ``initial``: it existed when the informer started or the handler was added."""
         ...
 
     def on_update(self, old: Object[T], new: Object[T]) -> None:
-        """An object changed; a resync passes the same object twice."""
+        """An object changed. A resync passes the same object as ``old`` and ``new``."""
         ...
 
     def on_delete(self, obj: Object[T], *, confirmed: bool) -> None:
-        """An object is gone; ``obj`` is its last state, or the last known one when ``confirmed`` is False."""
+        """An object was deleted. ``obj`` is its last state, or its last known state if ``confirmed`` is False."""
         ...
 
 
 @final
 class Registration:
-    """A handler's membership in an informer."""
+    """The registration of a handler with an informer."""
 
     __slots__ = ("_remove", "synced")
 
     def __init__(self, remove: Callable[[Registration], None]) -> None:
         self.synced = asyncio.Event()
-        """Set when this handler has had an add for every object of the informer's first list."""
+        """Set when the handler has received an add for every object of the informer's first list."""
         self._remove = remove
 
     def remove(self) -> None:
-        """Leave: the handler is not called again. May be called twice."""
+        """Remove the handler; it is not called again. Idempotent."""
         self._remove(self)
 
 
 @final
 class Dispatcher(Generic[T]):
-    """See the module.
+    """Delivers changes to any number of handlers.
 
     Args:
         on_error: called for each handler call that raised.
@@ -88,32 +87,32 @@ class Dispatcher(Generic[T]):
         self._on_error = on_error
 
     def add(self, handler: EventHandler[T], present: Callable[[], Iterable[Object[T]]]) -> Registration:
-        """Join. ``present`` is asked for what is there once everybody else is up to date.
+        """Add a handler. ``present`` returns the existing objects; it is called when the backlog has been delivered.
 
         Raises:
-            RuntimeError: called by a handler while it handles an event.
+            RuntimeError: called by a handler during an event.
         """
         if self._busy:
             raise RuntimeError(
                 "add_handler() was called by a handler during an event; call it from elsewhere"
             )
         self._drain()
-        registration = Registration(self._leave)
+        registration = Registration(self._remove)
         for obj in present():
             self._deliver(handler, Change(None, obj, initial=True))
         self._handlers[registration] = handler
         return registration
 
     def publish(self, changes: Iterable[Change[T]]) -> None:
-        """Tell the handlers now, or after what is still being told."""
+        """Deliver changes now, or after those that are being delivered."""
         self._backlog.extend(changes)
         if not self._slicing and not self._busy:
             self._drain()
 
     async def publish_sliced(self, changes: Iterable[Change[T]]) -> None:
-        """Tell the handlers of many changes, giving the loop a turn now and then; returns when all are told.
+        """Deliver many changes, yielding to the event loop after each slice. Returns when all are delivered.
 
-        When cancelled, what is left is told before the next change.
+        If it is cancelled, the rest is delivered before the next change.
         """
         self._backlog.extend(changes)
         self._slicing += 1
@@ -125,16 +124,16 @@ class Dispatcher(Generic[T]):
             self._slicing -= 1
 
     def pending(self) -> set[tuple[str, str]]:
-        """Namespace and name of objects with a change that is not told yet."""
+        """Namespace and name of the objects with undelivered changes."""
         changed = [change.new or change.old for change in self._backlog]
         return {(obj.meta.namespace, obj.meta.name) for obj in changed if obj is not None}
 
     def mark_synced(self) -> None:
-        """The first list has been told to everybody who is here."""
+        """The first list has been delivered to all current handlers."""
         for registration in self._handlers:
             registration.synced.set()
 
-    def _leave(self, registration: Registration) -> None:
+    def _remove(self, registration: Registration) -> None:
         self._handlers.pop(registration, None)
 
     def _drain(self, most: float = math.inf) -> None:
@@ -142,13 +141,13 @@ class Dispatcher(Generic[T]):
         try:
             while self._backlog and most > 0:
                 most -= 1
-                self._tell(self._backlog.popleft())
+                self._deliver_to_all(self._backlog.popleft())
         finally:
             self._busy = False
 
-    def _tell(self, change: Change[T]) -> None:
+    def _deliver_to_all(self, change: Change[T]) -> None:
         for registration, handler in list(self._handlers.items()):
-            if registration in self._handlers:  # it may have left during this very event
+            if registration in self._handlers:  # it may have been removed during this event
                 self._deliver(handler, change)
 
     def _deliver(self, handler: EventHandler[T], change: Change[T]) -> None:
@@ -161,6 +160,6 @@ class Dispatcher(Generic[T]):
                 handler.on_add(new, initial=initial)
             else:
                 handler.on_update(old, new)
-        except Exception:  # noqa: BLE001 - foreign code: its mistake must cost no event but its own
+        except Exception:  # noqa: BLE001 - user code: its error must not affect other events
             self._on_error()
-            structlog.get_logger(__name__).exception("an event handler raised; later events still reach it")
+            structlog.get_logger(__name__).exception("event handler failed")

@@ -1,12 +1,12 @@
-"""What can go wrong when a cache is declared, read or waited for.
+"""Errors of declaring, reading and syncing a cache.
 
 CacheError
-├── UndeclaredKind          read of a kind that nobody declared
-│   └── UnwatchedNamespace  the kind is declared, but for other namespaces
+├── UndeclaredKind          read of a kind that is not declared
+│   └── UnwatchedNamespace  the kind is declared, but only for other namespaces
 ├── UnknownIndex            the informer has no index of that name
 ├── ClashingDeclaration     two declarations of one kind that cannot share an informer
-├── CacheNotSynced          the time to wait has passed; ``reasons`` says what is missing and why
-└── InformerStopped         it ended, so it will never be synced, and takes no handlers
+├── CacheNotSynced          the time limit has passed; ``reasons`` says what is missing and why
+└── InformerStopped         the informer has ended: it will not sync any more and accepts no handlers
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ __all__ = [
 
 
 class CacheError(Exception):
-    """The root: catch this to catch all of them."""
+    """Base class of all errors of the cache."""
 
 
-class UndeclaredKind(CacheError):  # noqa: N818 - named for what happened, as the field does
-    """A kind was read that nobody declared. Nothing was started for it."""
+class UndeclaredKind(CacheError):  # noqa: N818 - these names follow those of the API errors
+    """The kind that was read is not declared. No list or watch was started for it."""
 
 
 class UnwatchedNamespace(UndeclaredKind):
-    """The kind is cached, but not this namespace of it."""
+    """The kind is cached, but not for this namespace."""
 
 
 class UnknownIndex(CacheError):  # noqa: N818
@@ -44,11 +44,11 @@ class UnknownIndex(CacheError):  # noqa: N818
 
 
 class ClashingDeclaration(CacheError):  # noqa: N818
-    """A kind was declared twice in ways that one informer cannot serve."""
+    """A kind was declared twice, in ways that one informer cannot serve."""
 
 
 class CacheNotSynced(CacheError):  # noqa: N818
-    """The caches were not filled in time."""
+    """The caches were not synced in time."""
 
     def __init__(self, reasons: Sequence[str]) -> None:
         super().__init__("not synced: " + ("; ".join(reasons) or "no reason known"))

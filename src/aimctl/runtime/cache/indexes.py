@@ -1,8 +1,8 @@
 """Inverted indexes: from a value to the objects that have it.
 
-Invariant: an object is in the bucket of each value its function gives, and in no other; empty buckets do
-not exist. A function must be pure: it is asked again when the object leaves, and must then say the same.
-One that raises puts the object in no bucket of that index; it costs nothing else.
+Invariant: an object is in the bucket of each value that the index function returns for it, and in no other. There are
+no empty buckets. The function must be pure: it is called again when the object is removed, and must return the same
+values. If it raises, the object is in no bucket of that index; other indexes are not affected.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ class Index(Generic[T]):
         self._buckets: dict[str, dict[Object[T], None]] = {}
 
     def add(self, obj: Object[T]) -> None:
-        """Put the object in its buckets."""
+        """Add the object to its buckets."""
         for value in self._values(obj):
             self._buckets.setdefault(value, {})[obj] = None
 
     def remove(self, obj: Object[T]) -> None:
-        """Take exactly this object (not one equal to it) out of its buckets."""
+        """Remove this object (by identity) from its buckets."""
         for value in self._values(obj):
             bucket = self._buckets.get(value)
             if bucket is not None:
@@ -52,17 +52,17 @@ class Index(Generic[T]):
                     del self._buckets[value]
 
     def find(self, value: str) -> list[Object[T]]:
-        """The objects with this value, in the order in which they came."""
+        """The objects with this value, in the order in which they were added."""
         return list(self._buckets.get(value, ()))
 
     def values(self) -> list[str]:
-        """All values that some object has."""
+        """All values of all objects."""
         return list(self._buckets)
 
     def _values(self, obj: Object[T]) -> Iterable[str]:
         try:
             return dict.fromkeys(self.function(obj))
-        except Exception:  # foreign code, and the store must stay whole whatever it does
+        except Exception:  # user code: the store must stay consistent
             log = structlog.get_logger(__name__)
-            log.exception("an index function failed", index=self.name, object=repr(obj))
+            log.exception("index function failed", index=self.name, object=repr(obj))
             return ()

@@ -1,16 +1,16 @@
-"""An informer: one kind, kept in a store, told to handlers.
+"""An informer: keeps the objects of one kind in a store and delivers their changes to handlers.
 
 Contract:
-    * The store is right first, handlers hear of it afterwards, in order (see ``store`` and ``dispatch``).
-    * ``synced`` is set once the first list of every namespace has been told to all handlers. An optional
-      kind that the server does not have counts as synced and empty, and is filled when it appears.
-    * Our own writes enter through :meth:`Informer.observe_write` and :meth:`Informer.observe_delete`, as
-      far as the declaration would have the server send them.
-    * :meth:`Informer.run` ends by cancellation only. Afterwards the informer is stopped for good.
+    * A change is in the store before handlers receive it, in order (see ``store`` and ``dispatch``).
+    * ``synced`` is true once the first list of every namespace has been delivered to all handlers. An optional kind
+      that the server does not have counts as synced and empty, until its CRD is installed.
+    * :meth:`Informer.observe_write` and :meth:`Informer.observe_delete` store the process's own writes, as far as the
+      declaration covers them.
+    * :meth:`Informer.run` ends only by cancellation. An informer cannot be restarted.
 
 Invariants:
-    * One reflector for each declared namespace, or one for all; at most one LIST of an informer is in flight.
-    * Everything is on the loop's thread; the constructor starts nothing.
+    * There is one reflector for each declared namespace, or one for all. At most one LIST of an informer is in flight.
+    * Everything runs on the event loop's thread; the constructor starts nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from aimctl.runtime.cache.dispatch import Dispatcher
 from aimctl.runtime.cache.errors import InformerStopped
 from aimctl.runtime.cache.listwatch import Scope
 from aimctl.runtime.cache.merge import Change
-from aimctl.runtime.cache.metrics import NoMetrics
+from aimctl.runtime.cache.metrics import ReflectorMetrics
 from aimctl.runtime.cache.projection import without_body
 from aimctl.runtime.cache.reflector import Reflector, ReflectorOptions
 from aimctl.runtime.cache.selectors import LabelSelector
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from aimctl.runtime.cache.dispatch import EventHandler, Registration
     from aimctl.runtime.cache.indexes import IndexFunction
     from aimctl.runtime.cache.listwatch import ListWatch
-    from aimctl.runtime.cache.metrics import ReflectorMetrics
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.kube.watch import WatchEvent
 
@@ -50,15 +49,15 @@ T = TypeVar("T")
 @final
 @dataclass(frozen=True, slots=True)
 class Declaration(Generic[T]):
-    """What to cache of a kind. Two are equal when one informer serves both.
+    """What to cache of a kind. Equal declarations share an informer.
 
     Attributes:
         resource: the kind.
         namespaces: only these; empty for all.
-        label_selector: as ``kubectl -l``.
-        field_selector: as ``kubectl --field-selector``.
-        projection: ``full`` objects, or their ``metadata`` alone.
-        optional: the kind may be absent from the server (its CRD not installed).
+        label_selector: as in ``kubectl -l``.
+        field_selector: as in ``kubectl --field-selector``.
+        projection: ``full`` objects, or only their ``metadata``.
+        optional: the server may not have the kind (its CRD is not installed).
     """
 
     resource: Resource[T]
@@ -72,10 +71,10 @@ class Declaration(Generic[T]):
     def __post_init__(self) -> None:
         if self.namespaces and not self.resource.namespaced:
             raise ValueError(
-                f"namespaces={self.namespaces!r}: {self.resource.group_resource} is cluster-scoped, give none"
+                f"namespaces={self.namespaces!r}: {self.resource.group_resource} is cluster-scoped, omit them"
             )
         if "" in self.namespaces:
-            raise ValueError(f"namespaces={self.namespaces!r}: leave it empty for all, or name each")
+            raise ValueError(f"namespaces={self.namespaces!r}: use an empty sequence for all, or name each")
         object.__setattr__(self, "namespaces", tuple(sorted(set(self.namespaces))))
         object.__setattr__(self, "_labels", LabelSelector.parse(self.label_selector))
 
@@ -84,11 +83,11 @@ class Declaration(Generic[T]):
         return not self.namespaces or namespace in self.namespaces
 
     def selects(self, obj: Object[T]) -> bool:
-        """Whether the label selector takes the object. Field selectors only the server can evaluate."""
+        """Whether the label selector matches. Field selectors can only be evaluated by the server."""
         return self._labels.matches(obj.meta.labels)
 
     def scopes(self) -> list[Scope]:
-        """What its reflectors list and watch."""
+        """What the reflectors list and watch."""
         return [
             Scope(namespace, self.label_selector, self.field_selector, self.projection == "metadata")
             for namespace in self.namespaces or ("",)
@@ -98,16 +97,16 @@ class Declaration(Generic[T]):
 @final
 @dataclass(frozen=True, slots=True)
 class InformerHealth:
-    """How an informer is doing, at one moment.
+    """The state of an informer at one moment.
 
     Attributes:
-        synced: handlers have seen the first list.
-        ready: synced, and nothing keeps it from following the server.
-        problem: why it is not ready, in one sentence; "" when it is.
+        synced: the first list has been delivered to all handlers.
+        ready: synced, and able to list and watch.
+        problem: why it is not ready, in one sentence; "" if it is.
         last_error: the latest failure since the last success; "" for none.
-        age_seconds: since the last sign of life of the server; None before the first.
-        objects: how many are held.
-        resource_version: how far it has got.
+        age_seconds: time since the last contact with the server; None before the first.
+        objects: number of cached objects.
+        resource_version: of the cached state.
         missing: the server does not have the kind.
     """
 
@@ -123,18 +122,18 @@ class InformerHealth:
 
 @final
 class Informer(Generic[T]):
-    """See the module. Made by ``Cache.declare``, which also runs it.
+    """Caches one kind. Created by ``Cache.declare``, and run by the cache.
 
     Args:
-        list_watch: the server.
+        list_watch: the client.
         declaration: what to cache.
         clock: time.
         rng: for jitter.
-        options: the reflectors' times.
-        metrics: hooks; default none.
-        indexes: functions by name.
-        resync_seconds: how often handlers get a replay of the store, changed by chance by up to a tenth;
-            None for never. Local: it asks nothing of the server.
+        options: timeouts and back-off of the reflectors.
+        metrics: hooks; default: no metrics.
+        indexes: index functions by name.
+        resync_seconds: period of replaying the store to the handlers, with up to 10 % jitter; None for never. A resync
+            sends no requests.
     """
 
     def __init__(
@@ -153,15 +152,15 @@ class Informer(Generic[T]):
         self.store: Store[T] = Store(indexes)
         self._clock = clock
         self._rng = rng
-        self._metrics: ReflectorMetrics = NoMetrics() if metrics is None else metrics
+        self._metrics = ReflectorMetrics() if metrics is None else metrics
         self._resync_seconds = resync_seconds
         self._dispatcher: Dispatcher[T] = Dispatcher(self._metrics.handler_error)
         self._waiting_for = {scope.namespace for scope in declaration.scopes()}
-        """Scopes whose first list has not been told yet."""
+        """Scopes whose first list has not been delivered yet."""
         self._first = set(self._waiting_for)
-        """Scopes whose next list is a first one."""
+        """Scopes whose next list counts as the first."""
         self._settled = asyncio.Event()
-        """Synced, or stopped."""
+        """Set when the informer is synced or stopped."""
         self._state: Literal["new", "running", "stopped"] = "new"
         list_slot = asyncio.Semaphore(1)
         self._reflectors = [
@@ -184,13 +183,13 @@ class Informer(Generic[T]):
     # ---- life cycle
 
     async def run(self) -> None:
-        """Follow the server until cancelled.
+        """List and watch until cancelled.
 
         Raises:
             RuntimeError: it was run before.
         """
         if self._state != "new":
-            raise RuntimeError(f"the informer of {self.name} was run before; declare it anew in a new cache")
+            raise RuntimeError(f"the informer of {self.name} was run before; declare the kind in a new cache")
         self._state = "running"
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -204,29 +203,29 @@ class Informer(Generic[T]):
             self._settled.set()
 
     async def wait_synced(self) -> None:
-        """Wait for the first list to be in the store and told to the handlers.
+        """Wait until the first list is in the store and has been delivered to the handlers.
 
         Raises:
-            InformerStopped: it ended before.
+            InformerStopped: the informer ended before that.
         """
         await self._settled.wait()
         if not self.synced:
             raise InformerStopped(f"the informer of {self.name} ended before it was synced")
 
     def add_handler(self, handler: EventHandler[T]) -> Registration:
-        """Tell ``handler`` of everything that is there, and of every change from now on.
+        """Add a handler. It receives an add for every existing object, and every later change.
 
         Raises:
-            InformerStopped: it has ended.
+            InformerStopped: the informer has ended.
         """
         if self._state == "stopped":
-            raise InformerStopped(f"the informer of {self.name} has ended and takes no handlers")
+            raise InformerStopped(f"the informer of {self.name} has ended and accepts no handlers")
         registration = self._dispatcher.add(handler, lambda: list(self.store))
         if self.synced:
             registration.synced.set()
         return registration
 
-    # ---- looking
+    # ---- state
 
     @property
     def resource(self) -> Resource[T]:
@@ -240,17 +239,17 @@ class Informer(Generic[T]):
 
     @property
     def synced(self) -> bool:
-        """Whether the first list of every namespace has been told to the handlers."""
+        """Whether the first list of every namespace has been delivered to the handlers."""
         return not self._waiting_for
 
     @property
     def served(self) -> bool:
-        """Whether the server has the kind, as far as is known. Costs nothing, unlike :attr:`health`."""
+        """Whether the server has the kind, as far as is known. Cheaper than :attr:`health`."""
         return not any(reflector.status.missing for reflector in self._reflectors)
 
     @property
     def health(self) -> InformerHealth:
-        """How it is doing."""
+        """The current state, for readiness checks and debug pages."""
         states = [reflector.status for reflector in self._reflectors]
         blocking = [s.problem for s in states if s.problem and not (s.missing and self.declaration.optional)]
         errors = [s.last_error for s in states if s.last_error]
@@ -271,32 +270,32 @@ class Informer(Generic[T]):
 
     @property
     def objects(self) -> int:
-        """How many are held."""
+        """Number of cached objects."""
         return len(self.store)
 
     @property
     def bytes(self) -> int:
-        """The size of their bodies; linear in their number."""
+        """Size of their bodies; takes time linear in their number."""
         return self.store.bytes
 
     @property
     def last_resource_version(self) -> float:
-        """How far it has got, as a number; 0 before the first list, or if versions are no numbers."""
+        """The resourceVersion of the cached state as a number; 0 before the first list, or if it is not a number."""
         version = self.store.resource_version
         return float(version) if version.isdecimal() else 0.0
 
     @property
     def age_seconds(self) -> float:
-        """Since the server's last sign of life, the oldest of all namespaces; 0 before the first."""
+        """Seconds since the last contact with the server, the largest of all namespaces; 0 before the first contact."""
         contacts = [r.status.contact_at for r in self._reflectors if r.status.contact_at is not None]
         return self._clock.monotonic() - min(contacts) if contacts else 0.0
 
     # ---- read-your-writes
 
     def observe_write(self, obj: Object[T]) -> None:
-        """Take an answer of the server to one of our writes, unless it is older than what is known.
+        """Store the response to a write, unless it is older than the cached object.
 
-        With a field selector a new object waits for the watch, because only the server can evaluate that.
+        With a field selector a new object is left to the watch, because only the server can evaluate the selector.
         """
         if not self.declaration.covers(obj.meta.namespace):
             return
@@ -311,20 +310,20 @@ class Informer(Generic[T]):
         self._dispatcher.publish(self.store.observe_write(obj, selected=selected, scope=scope))
 
     def observe_delete(self, key: ObjectKey, uid: str) -> None:
-        """An object we deleted is gone for sure; nothing older brings it back."""
+        """Remove an object that was deleted with certainty. Events or lists from before do not restore it."""
         if self.declaration.covers(key.namespace):
             self._dispatcher.publish(self.store.observe_delete(key, uid))
 
     # ---- what the reflectors call
 
     def version_of(self, scope: str) -> str:
-        """Where the scope's watch goes on."""
+        """The resourceVersion at which the watch of the scope resumes."""
         return self.store.version_of(scope)
 
     async def replaced(
         self, objects: Sequence[Object[T]], resource_version: str, *, scope: str, reset: bool
     ) -> None:
-        """Swap the scope's content, then tell the handlers, deletes first."""
+        """Replace the content of the scope, then deliver the changes, deletes first."""
         before = self.store.stale_dropped
         changes = self.store.replace(
             objects, resource_version, scope=scope, reset=reset, initial=scope in self._first
@@ -332,10 +331,10 @@ class Informer(Generic[T]):
         self._count_stale(before)
         await self._dispatcher.publish_sliced(changes)
         self._first.discard(scope)
-        self._told_first(scope)
+        self._first_list_delivered(scope)
 
     def applied(self, event: WatchEvent[T], *, scope: str) -> None:
-        """One event."""
+        """Store and deliver one event."""
         before = self.store.stale_dropped
         changes = self.store.apply(event, scope=scope)
         self._count_stale(before)
@@ -343,16 +342,16 @@ class Informer(Generic[T]):
             self._dispatcher.publish(changes)
 
     async def vanished(self, *, scope: str) -> None:
-        """The kind is gone from the server: so are its objects."""
+        """The server does not have the kind any more: remove its objects."""
         await self._dispatcher.publish_sliced(self.store.clear(scope=scope))
         self._first.add(scope)
         if self.declaration.optional:
-            self._told_first(scope)
+            self._first_list_delivered(scope)
 
     # ---- resync
 
     def resync(self) -> None:
-        """Replay the store as updates that change nothing, but for objects with a change still to be told."""
+        """Deliver an unchanged update for every object, except those with undelivered changes."""
         pending = self._dispatcher.pending()
         self._dispatcher.publish(
             [Change(obj, obj) for obj in self.store if (obj.meta.namespace, obj.meta.name) not in pending]
@@ -365,7 +364,7 @@ class Informer(Generic[T]):
 
     # ---- helpers
 
-    def _told_first(self, scope: str) -> None:
+    def _first_list_delivered(self, scope: str) -> None:
         self._waiting_for.discard(scope)
         if not self._waiting_for:
             self._settled.set()

@@ -1,4 +1,4 @@
-"""What a reflector asks of a server: the two verbs, and which part of a kind."""
+"""The interface between a reflector and the client: two verbs, and the scope they apply to."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class ListWatch(Protocol):
-    """The two verbs a reflector needs; ``aimctl.runtime.kube.Client`` has them."""
+    """The two verbs that a reflector uses; implemented by ``aimctl.runtime.kube.Client``."""
 
     async def list(
         self,
@@ -35,7 +35,7 @@ class ListWatch(Protocol):
         resource_version_match: str = "",
         metadata_only: bool = False,
     ) -> ObjectList[T]:
-        """One page; all when ``limit`` is None. Raises KubeError."""
+        """One page, or all objects if ``limit`` is None. Raises KubeError."""
         ...
 
     def watch(
@@ -58,7 +58,7 @@ class ListWatch(Protocol):
 @final
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Which part of a kind: a namespace ("" for all), what selectors select, with or without bodies."""
+    """A part of a kind: a namespace ("" for all), restricted by selectors, as full objects or metadata only."""
 
     namespace: str = ""
     label_selector: str = ""

@@ -1,14 +1,14 @@
-"""A list meets what is stored: what stays, what goes, what is told. Pure.
+"""Merges a list into the stored objects, and determines the changes. Pure.
 
-The rules, for each key:
-    * The same uid and resourceVersion: the stored object stays (its view may be decoded), nothing is told.
-    * The listed one is newer: it wins. Another uid is told as a delete and an add.
-    * The listed one is older: what is stored stays. Lists may come from a watch cache behind our writes.
-    * The listed one is newer but buried (its uid is known to be gone): it stays out, and what is stored was
-      there before it, so goes.
-    * Stored but not listed: gone, unless it is newer than the list, which then is our own write.
+The rules for each key:
+    * Same uid and resourceVersion: the stored object is kept (its view may be decoded already); no change.
+    * The listed object is newer: it replaces the stored one. A different uid is reported as a delete and an add.
+    * The listed object is older: the stored one is kept. A list may come from a watch cache that is behind own writes.
+    * The listed object is newer but buried (its uid is known to be deleted): it is not stored, and the stored one,
+      which existed before it, is removed.
+    * Stored but not listed: removed, unless it is newer than the list; then it is an own write.
 
-With ``reset`` the list is believed against any stored version: the server's history began anew.
+With ``reset`` the list replaces any stored version: the history of the server has restarted.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ Spaces: TypeAlias = dict[str, dict[str, Object[T]]]
 
 
 class Change(NamedTuple, Generic[T]):
-    """One step: an add has no ``old``, a delete no ``new``.
+    """A change of one object. An add has no ``old``, a delete has no ``new``.
 
-    ``confirmed`` is False for a delete that nobody saw, only its effect; ``old`` is then the last known
-    state. ``initial`` marks what the first list brought.
+    ``confirmed`` is False for a delete that was inferred from the absence of the object; ``old`` is then its last known
+    state. ``initial`` marks the adds of the first list.
     """
 
     old: Object[T] | None
@@ -42,9 +42,9 @@ class Change(NamedTuple, Generic[T]):
 
 
 class Merged(NamedTuple, Generic[T]):
-    """The content after the merge, and the changes with deletes first.
+    """The content after the merge, and the changes, deletes first.
 
-    ``stale`` counts listed states older than what the watch had already proven: the server went back.
+    ``stale`` counts listed objects that are older than the confirmed version.
     """
 
     content: Spaces[T]
@@ -53,7 +53,7 @@ class Merged(NamedTuple, Generic[T]):
 
 
 def group(objects: Iterable[Object[T]]) -> Spaces[T]:
-    """Objects by namespace and name; of two with one key the newer."""
+    """Objects by namespace and name; of two with the same key the newer."""
     spaces: Spaces[T] = {}
     for obj in objects:
         space = spaces.setdefault(obj.meta.namespace, {})
@@ -73,9 +73,9 @@ def merge(
     reset: bool,
     initial: bool,
 ) -> Merged[T]:
-    """Merge a list of resourceVersion ``version`` into ``stored``, which is left as it is.
+    """Merge a list of resourceVersion ``version`` with ``stored``, which is not modified.
 
-    ``proven`` is how far lists and watches had got before; what is stored beyond it comes from our writes.
+    ``proven`` is the version confirmed by lists and watches so far; newer stored objects come from own writes.
     """
     content: Spaces[T] = {}
     deletes: list[Change[T]] = []

@@ -1,115 +1,78 @@
-"""What an informer tells about itself.
+"""Metrics of an informer.
 
-Counters are pushed through :class:`ReflectorMetrics`; what is a state is read from :class:`InformerGauges`
-when somebody looks. Label values are closed sets: nothing here carries an object's name.
+Counters are updated through :class:`ReflectorMetrics`; gauges are read from :class:`InformerGauges` at scrape time.
+Label values are closed sets: no label has the name of an object.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, final
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from aimctl.runtime.cache.reflector_policy import WatchEnd
 
-__all__ = ["InformerGauges", "NoMetrics", "ReflectorMetrics"]
+__all__ = ["InformerGauges", "ReflectorMetrics"]
 
 
 class InformerGauges(Protocol):
-    """Values to read at scrape time, on the loop's thread."""
+    """Values that are read at scrape time, on the event loop's thread."""
 
     @property
     def name(self) -> str:
-        """``plural.group``: the label."""
+        """``plural.group``, the value of the label."""
         ...
 
     @property
     def objects(self) -> int:
-        """How many objects are held."""
+        """Number of cached objects."""
         ...
 
     @property
     def bytes(self) -> int:
-        """The size of their bodies; linear in their number."""
+        """Size of their bodies; takes time linear in their number."""
         ...
 
     @property
     def last_resource_version(self) -> float:
-        """How far the watch has got, as a number; 0 before the first list."""
+        """The resourceVersion of the cached state as a number; 0 before the first list."""
         ...
 
     @property
     def age_seconds(self) -> float:
-        """Since the server last gave a sign of life: a list, an event, a bookmark. The oldest of several."""
+        """Seconds since the last list, event or bookmark; the largest of several namespaces."""
         ...
 
     @property
     def synced(self) -> bool:
-        """Whether handlers have seen the first list."""
+        """Whether the first list has been delivered to the handlers."""
         ...
 
 
-class ReflectorMetrics(Protocol):
-    """Hooks of one informer, called synchronously; they must neither block nor raise."""
-
-    def attach(self, gauges: InformerGauges) -> None:
-        """Called once, by the informer's constructor."""
-        ...
-
-    def listed(self, seconds: float, items: int, *, relist: bool) -> None:
-        """A list has succeeded; ``relist``: it was not the first."""
-        ...
-
-    def list_failed(self) -> None:
-        """A list has failed."""
-        ...
-
-    def watch_started(self) -> None:
-        """A watch was asked for."""
-        ...
-
-    def watch_ended(self, seconds: float, events: int, end: WatchEnd) -> None:
-        """It is over; ``end`` tells stalls, short watches, expiries and the rest apart."""
-        ...
-
-    def decode_error(self) -> None:
-        """An event was skipped because it is no object of the kind."""
-        ...
-
-    def stale_dropped(self, count: int) -> None:
-        """Events or listed states were older than what is stored."""
-        ...
-
-    def handler_error(self) -> None:
-        """A handler raised; its later events are not affected."""
-        ...
-
-
-@final
-class NoMetrics:
-    """Counts nothing."""
+class ReflectorMetrics:
+    """Hooks of one informer, called synchronously. A hook must neither block nor raise. By default they do nothing."""
 
     __slots__ = ()
 
     def attach(self, gauges: InformerGauges) -> None:
-        """Ignore."""
+        """Called once, by the informer's constructor."""
 
     def listed(self, seconds: float, items: int, *, relist: bool) -> None:
-        """Ignore."""
+        """A list succeeded; ``relist``: it was not the first."""
 
     def list_failed(self) -> None:
-        """Ignore."""
+        """A list failed."""
 
     def watch_started(self) -> None:
-        """Ignore."""
+        """A watch was requested."""
 
     def watch_ended(self, seconds: float, events: int, end: WatchEnd) -> None:
-        """Ignore."""
+        """A watch ended after ``seconds`` for the reason ``end``."""
 
     def decode_error(self) -> None:
-        """Ignore."""
+        """An event was skipped because its object could not be decoded."""
 
     def stale_dropped(self, count: int) -> None:
-        """Ignore."""
+        """``count`` events or listed objects were older than the stored ones."""
 
     def handler_error(self) -> None:
-        """Ignore."""
+        """A call of a handler raised."""

@@ -1,4 +1,4 @@
-"""Objects without their body, for caches that need the metadata alone."""
+"""Metadata-only objects, for caches with the projection ``metadata``."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ _partial = msgspec.json.Decoder(_Partial)
 
 
 def without_body(obj: Object[T]) -> Object[T]:
-    """The same object as a metadata-only list would give it."""
+    """The object as a metadata-only list returns it."""
     return Object(obj.resource, obj.meta, msgspec.json.encode(_partial.decode(obj.raw)))

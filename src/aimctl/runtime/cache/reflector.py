@@ -1,19 +1,18 @@
-"""The reflector: keeps a sink equal to a collection on the server, by listing once and watching ever after.
+"""The reflector: mirrors a collection of the server into a sink, by listing it once and then watching it.
 
 Contract:
-    * The sink gets a whole list, then every event after it, in the server's order, each once.
-    * Whatever the server or the network does, the reflector goes on; only cancellation ends it. What it
-      does after each outcome is decided in :mod:`aimctl.runtime.cache.reflector_policy`.
-    * A dead connection is noticed after ``idle_seconds`` (bookmarks come about once a minute and feed it),
-      a server that does not keep ``timeoutSeconds`` after five seconds more.
-    * An event above the watch's line cap (16 MiB, ten times what etcd stores by default) ends the stream.
-      It is counted and the collection listed again, since a list has no line cap; should such events go on,
-      the lists come with growing pauses.
+    * The sink receives a complete list, then every event after it, in the server's order, each once.
+    * Errors of the server or the network never end a reflector; only cancellation does. The step after each outcome is
+      decided in :mod:`aimctl.runtime.cache.reflector_policy`.
+    * A dead connection is detected after ``idle_seconds`` (bookmarks arrive about once a minute), a server that exceeds
+      ``timeoutSeconds`` after another five seconds.
+    * An event above the line limit of a watch (16 MiB, ten times the default limit of etcd) ends the stream. It is
+      counted, and the collection is listed again, because lists have no such limit. If such events continue, the lists
+      follow with increasing back-off.
 
 Invariants:
-    * At any time it does one thing: list, watch or pause. With a shared ``list_slot`` at most one of a
-      group lists.
-    * The version to go on from lives in the sink alone, so it cannot disagree with what was applied.
+    * At any time it does one of: list, watch, pause. Of the reflectors that share a ``list_slot`` at most one lists.
+    * Only the sink stores the version to resume from, so it always matches what was applied.
 """
 
 from __future__ import annotations
@@ -58,20 +57,19 @@ T = TypeVar("T")
 @final
 @dataclass(frozen=True, slots=True)
 class ReflectorOptions:
-    """Times in seconds. The values are client-go's where it has them.
+    """Timeouts and back-off, in seconds. Defaults are those of client-go where it has them.
 
     Attributes:
-        page_size: objects a page; None: 500, where pages do not cost the server's watch cache.
-        watch_timeout_seconds: each watch is asked to live a random time between this and twice this.
-        watch_grace_seconds: after which a watch is ended that lives longer.
-        idle_seconds: without a byte, after which a connection counts as dead; bookmarks come every 60 s or
-            so.
-        backoff_seconds: the first pause after a failure; doubles, plus up to as much again by chance.
-        backoff_cap_seconds: the largest, before chance.
-        backoff_reset_seconds: of health, after which pauses start small again.
-        missing_seconds: the first pause when the kind is not served.
-        missing_cap_seconds: the largest then.
-        internal_error_window_seconds: how long 5xx answers to watches are met by watching again; then by a
+        page_size: objects per page; None: 500, but no paging where the server's watch cache can serve the list.
+        watch_timeout_seconds: the timeout of a watch is random between this value and twice this value.
+        watch_grace_seconds: a watch that exceeds its timeout by this time is ended by the reflector.
+        idle_seconds: after this time without a byte a connection counts as dead; bookmarks arrive about every 60 s.
+        backoff_seconds: first pause after a failure; it doubles each time, plus up to 100 % jitter.
+        backoff_cap_seconds: longest pause, without jitter.
+        backoff_reset_seconds: time without failures after which the back-off starts over.
+        missing_seconds: first pause while the kind is not served.
+        missing_cap_seconds: longest pause while the kind is not served.
+        internal_error_window_seconds: how long 5xx responses to a watch lead to a new watch, before they lead to a
             list.
     """
 
@@ -88,16 +86,16 @@ class ReflectorOptions:
 
 
 class Sink(Protocol[T]):
-    """Where a reflector puts what it learns."""
+    """Receives the lists and events of a reflector. ``scope`` is the namespace, or "" for all."""
 
     def version_of(self, scope: str) -> str:
-        """The resourceVersion up to which the scope has been applied; "" for none."""
+        """The resourceVersion of the last list or event that was applied; "" for none."""
         ...
 
     async def replaced(
         self, objects: Sequence[Object[T]], resource_version: str, *, scope: str, reset: bool
     ) -> None:
-        """A whole list; ``reset``: the server's history began anew, believe it against newer versions."""
+        """A complete list. ``reset``: the history of the server has restarted; older versions replace newer ones."""
         ...
 
     def applied(self, event: WatchEvent[T], *, scope: str) -> None:
@@ -105,17 +103,17 @@ class Sink(Protocol[T]):
         ...
 
     async def vanished(self, *, scope: str) -> None:
-        """The kind is not served; called whenever that is seen."""
+        """The kind is not served; called after every list that shows it."""
         ...
 
 
 @dataclass(slots=True)
 class ReflectorStatus:
-    """How it is doing; written by the reflector alone.
+    """The state of a reflector; written only by the reflector.
 
     Attributes:
-        contact_at: monotonic seconds of the last sign of life from the server; None before the first.
-        problem: why it cannot work until somebody acts (missing rights, missing kind); "" when it can.
+        contact_at: monotonic time of the last contact with the server; None before the first.
+        problem: what a user has to fix (missing permissions, missing kind); "" for nothing.
         missing: the kind is not served.
         last_error: the latest failure since the last success; "" after a success.
     """
@@ -131,19 +129,19 @@ _DEFAULT_PAGE = 500
 
 @final
 class Reflector(Generic[T]):
-    """See the module. :meth:`run` it once, in a task that somebody owns.
+    """Lists and watches one scope of a kind. Call :meth:`run` once, in a task of a task group.
 
     Args:
-        list_watch: the server.
+        list_watch: the client.
         resource: the kind.
-        scope: which part of it.
-        sink: gets the objects.
+        scope: the part of the kind.
+        sink: receives the objects.
         clock: time.
         rng: for jitter and watch timeouts.
-        options: see there.
+        options: timeouts and back-off.
         metrics: hooks.
-        list_slot: held while listing; share it to bound lists in flight.
-        optional: whether the kind may be absent for good, which is no warning then.
+        list_slot: held while listing; shared by reflectors whose lists must not run concurrently.
+        optional: the kind may be absent; it is then logged as information instead of as a warning.
     """
 
     def __init__(
@@ -219,8 +217,7 @@ class Reflector(Generic[T]):
         self._failing_since = None
         self.status.missing = False
         self._alive()
-        # A read of the newest state cannot be older than what we knew when we asked, unless history was
-        # replaced.
+        # The newest state can only be older than the version known before the request if the history was replaced.
         reset = requested == "" and known != "" and is_newer(known, version)
         await self._sink.replaced(objects, version, scope=self.scope.namespace, reset=reset)
         return Next(Step.WATCH)
@@ -239,7 +236,7 @@ class Reflector(Generic[T]):
             except Gone:
                 if limit is None:
                     raise
-                # The pages took longer than the server keeps history: once more, in one piece.
+                # The pages took longer than the server keeps its history: list again, without paging.
                 limit = None
                 page = await self._page(requested, None, "")
                 objects.clear()
@@ -270,7 +267,7 @@ class Reflector(Generic[T]):
         opened = overdue = False
         error: KubeError | None = None
         self._metrics.watch_started()
-        # Until it is open a watch may be silent for as long as later; from then on the server's end is waited for.
+        # Opening the watch is limited by the idle time; afterwards the limit is the end that the server was asked for.
         hard = asyncio.timeout(self._options.idle_seconds)
         try:
             async with hard, self._open(timeout) as stream:
@@ -288,7 +285,7 @@ class Reflector(Generic[T]):
             if opened:
                 overdue = True
             else:
-                error = ConnectionFailed(f"no answer within {self._options.idle_seconds:g} s")
+                error = ConnectionFailed(f"no response within {self._options.idle_seconds:g} s")
         except KubeError as failure:
             error = failure
         now = self._clock.monotonic()
@@ -316,7 +313,7 @@ class Reflector(Generic[T]):
         )
 
     def _failing(self, error: KubeError | None, now: float) -> float:
-        """For how long watches have met 5xx answers by now."""
+        """Seconds since the first of the consecutive 5xx responses to watches."""
         if not isinstance(error, ServerError):
             self._failing_since = None
             return 0.0
@@ -341,18 +338,23 @@ class Reflector(Generic[T]):
         self.status.last_error = f"{verb} {resource}{where}: {error}"
         if decision.refused:
             self.status.problem = (
-                f"may not {verb} {resource}{where}: {error}; grant the verb {verb} on {resource}"
+                f"not allowed to {verb} {resource}{where}: {error}; grant the verb {verb} on {resource}"
             )
         elif decision.vanished:
             self.status.problem = f"{resource} is not served; install its CustomResourceDefinition"
         if decision.pause is Pause.NONE:
-            self._log.debug("will go on at once", verb=verb, error=str(error))
+            self._log.debug("request failed, retrying at once", verb=verb, error=str(error))
         elif decision.vanished:
             first = self._log.info if self._optional else self._log.warning
             level = self._log.debug if self.status.missing else first
-            level("not served; it is looked for from time to time", verb=verb, error=str(error))
+            level("kind is not served, retrying periodically", verb=verb, error=str(error))
         else:
-            self._log.warning("failed, will try again", verb=verb, error=str(error), then=decision.step.value)
+            self._log.warning(
+                "request failed, retrying with back-off",
+                verb=verb,
+                error=str(error),
+                next=decision.step.value,
+            )
         if decision.vanished:
             self.status.missing = True
             await self._sink.vanished(scope=self.scope.namespace)
@@ -360,7 +362,7 @@ class Reflector(Generic[T]):
     async def _pause(self, decision: Next) -> None:
         seconds = decision.at_least
         if decision.pause is not Pause.NONE:
-            pauses = self._slow if decision.pause is Pause.SLOW else self._backoff
-            seconds = max(seconds, pauses.next(self._clock.monotonic()))
+            backoff = self._slow if decision.pause is Pause.SLOW else self._backoff
+            seconds = max(seconds, backoff.next(self._clock.monotonic()))
         if seconds > 0:
             await self._clock.sleep(seconds)

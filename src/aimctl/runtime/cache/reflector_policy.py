@@ -1,24 +1,24 @@
-"""What a reflector does next. Pure: an outcome goes in, a :class:`Next` comes out.
+"""The decision of a reflector after each list and watch. Pure: the outcome is the input, a :class:`Next` the result.
 
     LIST ok ------------------------------> WATCH from the list's resourceVersion
     LIST 410 / too large version ---------> LIST at once, from the server's newest state (version "")
     LIST 404 -----------------------------> the kind is not served: empty the store, LIST slowly
-    LIST 403 / 405 -----------------------> not ready, with the verb to grant; LIST with back-off
+    LIST 403 / 405 -----------------------> not ready, naming the verb to grant; LIST with back-off
     LIST anything else -------------------> LIST with back-off
 
-    WATCH closed by the server -----------> WATCH again at once
+    WATCH closed by the server -----------> WATCH at once
     WATCH closed in < 1 s without events -> WATCH with back-off ("very short watch")
-    WATCH silent for the idle time -------> WATCH again at once
+    WATCH silent for the idle time -------> WATCH at once
     WATCH not opened, or broken in < 1 s -> WATCH with back-off; broken later: at once
     WATCH 410 / too large version --------> LIST with back-off
-    WATCH 404 ----------------------------> LIST at once, which then says whether the kind is gone
+    WATCH 404 ----------------------------> LIST at once, which shows whether the kind is still served
     WATCH 401 / 403 / 405 / 429 ----------> WATCH with back-off
-    WATCH 5xx ----------------------------> WATCH with back-off inside the window, then LIST
-    WATCH a line above the cap -----------> LIST with back-off: a list has no such cap and brings the object
-    whole WATCH anything else ------------------> LIST with back-off
+    WATCH 5xx ----------------------------> WATCH with back-off within the window, then LIST
+    WATCH line above the limit -----------> LIST with back-off: a list has no such limit and returns the object
+    WATCH anything else ------------------> LIST with back-off
 
-``Retry-After`` is the least pause wherever the server sends it. Watching again never costs a list, because
-the resourceVersion says where to go on.
+``Retry-After`` is the shortest pause wherever the server sends it. A new watch needs no list, because it resumes at the
+last resourceVersion.
 """
 
 from __future__ import annotations
@@ -61,37 +61,37 @@ __all__ = [
 ]
 
 SHORT_WATCH_SECONDS = 1.0
-"""A watch that ended sooner, and brought nothing, did not really exist (client-go's "very short watch")."""
+"""A watch that ends sooner and without events counts as failed (client-go's "very short watch")."""
 
 FIRST_VERSION = "0"
-"""Any state the server has at hand: served from its watch cache."""
+"""Requests any state, which the server returns from its watch cache."""
 
 NEWEST_VERSION = ""
-"""The newest state: a quorum read."""
+"""Requests the newest state, which is a quorum read."""
 
 
 class Step(Enum):
-    """What to do next."""
+    """The next request."""
 
     LIST = "list"
     WATCH = "watch"
 
 
 class Pause(Enum):
-    """How long to wait before it, at the least."""
+    """The pause before it."""
 
     NONE = "none"
     BACKOFF = "backoff"
     SLOW = "slow"
-    """For a kind that is not served: it may take hours until somebody installs it."""
+    """For a kind that is not served: it may be installed hours later."""
 
 
 class WatchEnd(Enum):
-    """Why a watch ended; the values are a closed set for metrics."""
+    """Why a watch ended. The values are a closed set, used as a metric label."""
 
     CLOSED = "closed"
     OVERDUE = "overdue"
-    """The server did not keep ``timeoutSeconds``; we ended it."""
+    """The server exceeded ``timeoutSeconds``, so the reflector ended the watch."""
     SHORT = "short"
     STALLED = "stalled"
     BROKEN = "broken"
@@ -109,9 +109,9 @@ class Next:
     Attributes:
         step: list or watch.
         pause: before it.
-        at_least: seconds the server asked us to wait.
-        newest: the list must show the newest state, whatever version we know.
-        refused: we may not do this: not ready until somebody grants it.
+        at_least: shortest pause in seconds, from Retry-After.
+        newest: the list must return the newest state, whatever the known version.
+        refused: access was denied: not ready until it is granted.
         vanished: the kind is not served.
         end: why the watch ended, for metrics; None after a list.
     """
@@ -128,15 +128,15 @@ class Next:
 @final
 @dataclass(frozen=True, slots=True)
 class WatchReport:
-    """How a watch went.
+    """The outcome of a watch.
 
     Attributes:
-        seconds: how long it lived.
-        events: how many events it brought, bookmarks included.
+        seconds: its duration.
+        events: number of events, including bookmarks.
         opened: whether the server accepted it.
-        error: what ended it, or None for a clean end.
-        overdue: we ended it because the server did not.
-        failing_seconds: how long the server has answered watches with 5xx by now, without a good one between.
+        error: the error that ended it, or None for a clean end.
+        overdue: the reflector ended it because the server did not.
+        failing_seconds: how long watches have been failing with 5xx, without a successful one in between.
     """
 
     seconds: float
@@ -148,7 +148,7 @@ class WatchReport:
 
 
 def after_list(error: KubeError, *, requested: str) -> Next:
-    """After a list from version ``requested`` has failed."""
+    """The decision after a failed list from version ``requested``."""
     wait = _retry_after(error)
     if isinstance(error, Gone) or is_too_large_version(error):
         newest_was_asked = requested == NEWEST_VERSION
@@ -159,7 +159,7 @@ def after_list(error: KubeError, *, requested: str) -> Next:
 
 
 def after_watch(report: WatchReport, *, internal_error_window: float) -> Next:
-    """After a watch has ended, in whatever way."""
+    """The decision after a watch has ended for any reason."""
     error = report.error
     if error is None:
         if report.seconds < SHORT_WATCH_SECONDS and not report.events:
@@ -185,8 +185,8 @@ def _after_watch_answer(error: ApiError, in_window: bool) -> Next:  # noqa: FBT0
     if isinstance(error, Forbidden | MethodNotAllowed):
         return Next(Step.WATCH, Pause.BACKOFF, wait, refused=True, end=WatchEnd.REFUSED)
     if isinstance(error, ServerError):
-        # StoreReadError: an object in etcd cannot be read or was removed unsafely; only a list tells what
-        # is left.
+        # StoreReadError: an object in etcd cannot be read, or was removed by an unsafe deletion; only a list shows
+        # the remaining objects.
         resume = in_window and error.reason != "StoreReadError"
     else:
         resume = isinstance(error, TooManyRequests | Unauthorized)
@@ -194,18 +194,17 @@ def _after_watch_answer(error: ApiError, in_window: bool) -> Next:  # noqa: FBT0
 
 
 def list_version(known: str, *, newest: bool) -> str:
-    """The resourceVersion to list from: "0" at first, then not older than what we know, or the newest."""
+    """The resourceVersion to list from: "0" at first, then the known version, or the newest state."""
     if newest:
         return NEWEST_VERSION
     return known or FIRST_VERSION
 
 
 def list_limit(requested: str, *, page_size: int | None, default: int, paged_before: bool) -> int | None:
-    """The page size for a list from version ``requested``; None for one unpaged list.
+    """The page size for a list from version ``requested``; None for a list without paging.
 
-    A list from a concrete version is not paged, so that the server's watch cache can answer it, unless the
-    first list came back in pages all the same (then there is no watch cache). An explicit ``page_size``
-    always wins.
+    A list from a specific version is not paged, so that the server can serve it from its watch cache, unless the first
+    list was returned in pages (then there is no watch cache). An explicit ``page_size`` takes precedence.
     """
     if page_size is not None:
         return page_size
@@ -215,7 +214,7 @@ def list_limit(requested: str, *, page_size: int | None, default: int, paged_bef
 
 
 def is_too_large_version(error: KubeError) -> bool:
-    """Whether the server has not reached our resourceVersion yet; servers have spelled that in three ways."""
+    """Whether the server has not reached the requested resourceVersion yet. Servers report this in three ways."""
     if not isinstance(error, ApiError):
         return False
     causes = error.details.get("causes") or ()
@@ -233,11 +232,11 @@ def _retry_after(error: KubeError) -> float:
 
 @final
 class Backoff:
-    """Growing pauses: each ``factor`` times the one before, up to ``cap_seconds``, plus up to as much again
-    by chance.
+    """Exponential back-off: each pause is ``factor`` times the previous one, up to ``cap_seconds``, plus up to 100 %
+    jitter.
 
-    Starts over once ``reset_seconds`` have passed after a pause without another being needed. client-go's
-    reflector has 0.8 s, 2, 30 s, and 120 s.
+    It starts over if no pause was needed for ``reset_seconds`` after the last one. client-go's reflector uses 0.8 s, 2,
+    30 s and 120 s.
     """
 
     __slots__ = ("_cap", "_factor", "_initial", "_over_at", "_reset", "_rng", "_seconds")
@@ -260,7 +259,7 @@ class Backoff:
         self._over_at: float | None = None
 
     def next(self, now: float) -> float:
-        """Seconds to pause from ``now``."""
+        """Seconds to pause, starting at monotonic time ``now``."""
         if self._over_at is not None and now - self._over_at >= self._reset:
             self._seconds = self._initial
         pause = self._seconds * (1.0 + self._rng.random())

@@ -1,8 +1,7 @@
-"""Label selectors, evaluated here, so that our own writes enter a cache only if the server would send them.
+"""Label selectors, evaluated locally: the response to a write is cached only if the selector matches it.
 
-The grammar is that of ``kubectl -l``: ``a=b``, ``a==b``, ``a!=b``, ``a in (x,y)``, ``a notin (x,y)``,
-``a``, ``!a``, joined by commas that all must hold. ``!=`` and ``notin`` also match objects without the
-label.
+The grammar is that of ``kubectl -l``: ``a=b``, ``a==b``, ``a!=b``, ``a in (x,y)``, ``a notin (x,y)``, ``a``, ``!a``,
+separated by commas; all must match. ``!=`` and ``notin`` also match objects without the label.
 """
 
 from __future__ import annotations
@@ -58,10 +57,10 @@ class LabelSelector:
 
     @staticmethod
     def parse(text: str) -> LabelSelector:
-        """Read the text form.
+        """Parse a selector.
 
         Raises:
-            ValueError: the text is no label selector; names the place.
+            ValueError: the text is not a label selector; the message shows where parsing failed.
         """
         terms: list[_Term] = []
         at = 0
@@ -69,7 +68,7 @@ class LabelSelector:
             found = _TERM.match(text, at)
             if found is None or (found.end() == len(text.rstrip()) and text.rstrip().endswith(",")):
                 raise ValueError(
-                    f"label selector {text!r}: cannot read {text[at:]!r}; write it like a=b,c in (x,y),!d"
+                    f"label selector {text!r}: cannot parse {text[at:]!r}; write it like a=b,c in (x,y),!d"
                 )
             terms.append(_term(found))
             at = found.end()

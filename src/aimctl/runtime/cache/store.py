@@ -1,20 +1,20 @@
-"""What an informer knows: objects by key, indexes over them, and which resourceVersion that is.
+"""The store of an informer: objects by key, indexes, and the resourceVersion of the content.
 
 Contract:
-    * Reading gives the shared, immutable objects; nothing is copied. Lists promise no order.
-    * Writing methods return the changes they made, in the order in which handlers should see them. Nothing
-      that leaves the store as it was is a change: an unchanged resourceVersion is not dispatched.
-    * An object never goes back. What is not newer than what is stored is dropped, be it from a watch, a
-      list or an answer. Versions are compared as numbers. ``stale_dropped`` counts what the watch had
-      already been past, but not the echoes of our own writes.
-    * Read-your-writes: :meth:`Store.observe_write` and :meth:`Store.observe_delete` bring in answers at
-      once. A list or event that is behind them cannot undo them: a uid that was deleted stays deleted.
-    * Delete and recreate is always told as a delete of the old and an add of the new.
+    * Reads return the shared, immutable objects without copying. Lists have no particular order.
+    * Methods that write return the changes in the order in which handlers should receive them. An object with an
+      unchanged resourceVersion is no change.
+    * An object is never replaced by an older state, whether from a watch, a list or the response to a write. Versions
+      are compared as numbers. ``stale_dropped`` counts states that the watch had already passed, but not the events
+      caused by the process's own writes.
+    * Read-your-writes: :meth:`Store.observe_write` and :meth:`Store.observe_delete` store responses at once. An older
+      list or event does not undo them: a deleted uid stays deleted.
+    * Deletion and re-creation are always reported as a delete of the old object and an add of the new one.
 
 Invariants:
-    * One writer, the informer, between awaits on the loop's thread: a reader never meets half a replace.
-    * ``resource_version`` moves by lists, events and bookmarks only, never by our own writes: it is what
-      the watch has proven.
+    * The informer is the only writer and never awaits during a write, so readers never see a partial replacement.
+    * ``resource_version`` changes with lists, events and bookmarks only, not with the process's own writes: the watch
+      has confirmed everything up to it.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ __all__ = ["Store"]
 T = TypeVar("T")
 
 _MAX_TOMBSTONES = 10_000
-"""Deletions remembered at once, about 2 MB at worst. They go when the watch tells of them, but for those it
-had told of before our call was answered, which only this bound ends."""
+"""Largest number of remembered deletions, about 2 MB. A tombstone is removed when the watch reports the deletion. If
+the watch reported it before the response to the delete request arrived, only this limit removes it."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Tombstone:
-    """Why states of a uid must not come back: all of them, or those up to ``until``."""
+    """Marks a uid whose states must not be stored any more: all of them, or those up to ``until``."""
 
     key: ObjectKey
     known: str
-    """The newest resourceVersion seen of it; "" for none: then no list proves that its events are past."""
+    """The newest known resourceVersion; "" for none: then no list shows that there are no more events."""
     until: str | None
 
     def covers(self, version: str) -> bool:
@@ -59,48 +59,51 @@ class _Tombstone:
 
 @final
 class Store(Generic[T]):
-    """See the module.
+    """The objects of one kind.
 
     Args:
-        indexes: functions by name; each gives the values an object is found by.
+        indexes: index functions by name.
+
+    Attributes:
+        stale_dropped: number of dropped states that the watch had already passed.
     """
 
     __slots__ = ("_gone", "_indexes", "_spaces", "_versions", "stale_dropped")
 
     def __init__(self, indexes: Mapping[str, IndexFunction[T]] | None = None) -> None:
         self._spaces: Spaces[T] = {}
-        """Objects by namespace, then name: no key needs to be kept for each."""
+        """Objects by namespace, then name, which needs no key object per entry."""
         self._indexes = {name: Index(name, function) for name, function in (indexes or {}).items()}
         self._gone: dict[str, _Tombstone] = {}
-        """By uid; oldest first."""
+        """Tombstones by uid, oldest first."""
         self._versions: dict[str, str] = {}
-        """How far each scope (a namespace, or "" for all) has been proven."""
+        """The confirmed resourceVersion of each scope (a namespace, or "" for all)."""
         self.stale_dropped = 0
 
     # ---- reading
 
     def get(self, key: ObjectKey) -> Object[T] | None:
-        """The object of this key, or None."""
+        """The object with this key, or None."""
         space = self._spaces.get(key.namespace)
         return None if space is None else space.get(key.name)
 
     def list(self, namespace: str | None = None) -> list[Object[T]]:
-        """All objects, or those of one namespace; None and "" mean all."""
+        """All objects, or those of one namespace (None and "" mean all)."""
         if namespace:
             return list(self._spaces.get(namespace, {}).values())
         return list(self)
 
     def by_index(self, name: str, value: str) -> Sequence[Object[T]]:
-        """The objects that the index's function gave this value.
+        """The objects for which the index function returned ``value``.
 
         Raises:
-            UnknownIndex: no such index.
+            UnknownIndex: there is no index of this name.
         """
         index = self._indexes.get(name)
         if index is None:
             known = ", ".join(sorted(self._indexes)) or "none"
             raise UnknownIndex(
-                f"no index {name!r} (there is: {known}); give it to cache.declare(indexes=...)"
+                f"no index {name!r} (existing indexes: {known}); pass it to cache.declare(indexes=...)"
             )
         return index.find(value)
 
@@ -113,7 +116,7 @@ class Store(Generic[T]):
 
     @property
     def resource_version(self) -> str:
-        """How far the store has been proven; the least of its scopes, "" before the first list."""
+        """The confirmed resourceVersion, the oldest of all scopes; "" before the first list."""
         least = ""
         for version in self._versions.values():
             if not least or is_newer(least, version):
@@ -121,12 +124,12 @@ class Store(Generic[T]):
         return least
 
     def version_of(self, scope: str) -> str:
-        """How far one scope has been proven, where its watch should go on; "" before its first list."""
+        """The confirmed resourceVersion of one scope, at which its watch resumes; "" before its first list."""
         return self._versions.get(scope, "")
 
     @property
     def bytes(self) -> int:
-        """The size of all bodies. Costs time linear in the number of objects."""
+        """Size of all bodies. Takes time linear in the number of objects."""
         return sum(len(obj.raw) for obj in self)
 
     @property
@@ -137,14 +140,14 @@ class Store(Generic[T]):
     # ---- writing
 
     def add_index(self, name: str, function: IndexFunction[T]) -> None:
-        """Add an index; it covers what is there already. The name must be new."""
+        """Add an index over existing and future objects. The name must be new."""
         index = Index(name, function)
         for obj in self:
             index.add(obj)
         self._indexes[name] = index
 
     def apply(self, event: WatchEvent[T], *, scope: str = "") -> tuple[Change[T], ...]:
-        """Take one event of the watch of ``scope``."""
+        """Apply one event of the watch of ``scope``."""
         proven = self._versions.get(scope, "")
         if event.resource_version and is_newer(event.resource_version, proven):
             self._versions[scope] = event.resource_version
@@ -163,13 +166,13 @@ class Store(Generic[T]):
         reset: bool = False,
         initial: bool = False,
     ) -> Sequence[Change[T]]:
-        """Make a whole list the content of ``scope``, in one step. Deletes come first among the changes.
+        """Replace the content of ``scope`` by a list, in one step. Deletes come first among the changes.
 
         Args:
-            objects: everything there is, of all pages.
-            resource_version: the list's.
-            scope: the namespace that was listed, or "" for all.
-            reset: the server's history began anew (a restored backup): believe the list against our versions.
+            objects: the objects of all pages.
+            resource_version: of the list.
+            scope: the listed namespace, or "" for all.
+            reset: the history of the server has restarted (after restoring a backup): the list replaces newer versions.
             initial: mark adds as those of a first list.
         """
         if reset:
@@ -204,7 +207,7 @@ class Store(Generic[T]):
         return merged.changes
 
     def clear(self, *, scope: str = "") -> Sequence[Change[T]]:
-        """Forget all of ``scope``: the kind is not served any more."""
+        """Remove all objects of ``scope``, because the kind is not served any more."""
         changes = self.replace((), "", scope=scope, reset=True)
         del self._versions[scope]
         return changes
@@ -212,15 +215,14 @@ class Store(Generic[T]):
     def observe_write(
         self, obj: Object[T], *, selected: bool = True, scope: str = ""
     ) -> tuple[Change[T], ...]:
-        """Take the answer to one of our writes, if it is newer than what is stored.
+        """Store the response to a write, if it is newer than the stored object.
+
+        A response that is older than the confirmed version is ignored: the object may have been deleted since.
 
         Args:
-            obj: the answer's object.
-            selected: False when the informer's selector does not (any more) select it: it then leaves the
-                store.
-            scope: the namespace whose watch brings it, or "" for all.
-
-        An answer from before what the watch has proven says nothing new, and the object may be gone since.
+            obj: the object of the response.
+            selected: whether the selector of the informer matches it; if not, it is removed from the store.
+            scope: the namespace whose watch covers it, or "" for all.
         """
         if not is_newer(obj.meta.resource_version, self._versions.get(scope, "")):
             return ()
@@ -237,7 +239,7 @@ class Store(Generic[T]):
         return (Change(obj, None),)
 
     def observe_delete(self, key: ObjectKey, uid: str) -> tuple[Change[T], ...]:
-        """The object of this uid is gone for sure. An empty uid means the one that is stored."""
+        """Remove an object that was deleted with certainty. An empty uid means the stored object."""
         old = self.get(key)
         same = old is not None and uid in {"", old.meta.uid}
         if old is not None and same:
@@ -253,13 +255,13 @@ class Store(Generic[T]):
     def _take(self, obj: Object[T], proven: str) -> tuple[Change[T], ...]:
         old = self.get(obj.key)
         if old is not None and not newer(obj, old):
-            # Behind our own write is the normal way of its echo; behind the watch itself is a replay.
+            # Older than an own write: the event caused by an earlier write. Older than the confirmed version: a replay.
             self.stale_dropped += not is_newer(old.meta.resource_version, proven)
             return ()
         if old is not None:
             self._remove(old)
         if self._buried(obj):
-            # It stays gone; and what is stored was there before it, so is gone as well.
+            # This object is deleted, and the stored one existed before it, so it is deleted as well.
             return () if old is None else (Change(old, None, confirmed=False),)
         self._gone.pop(obj.meta.uid, None)
         self._insert(obj)
@@ -279,8 +281,7 @@ class Store(Generic[T]):
         if old is None:
             return ()
         if is_newer(old.meta.resource_version, final.meta.resource_version):
-            # Older than what is stored: it came back to the selector, or is a younger object of the same
-            # name.
+            # The stored object is newer: it matches the selector again, or was re-created under the same name.
             self.stale_dropped += not is_newer(old.meta.resource_version, proven)
             return ()
         self._remove(old)
@@ -312,8 +313,8 @@ class Store(Generic[T]):
             del self._gone[next(iter(self._gone))]
 
     def _forget_passed(self, listed: Spaces[T], scope: str, version: str) -> None:
-        """Drop tombstones of objects that the list is late enough to know, and does not have: nothing after
-        it can bring them back.
+        """Remove tombstones that are not needed any more: the list is newer than the deletion and does not have the
+        object, so no later event can restore it.
         """
         for uid, tombstone in list(self._gone.items()):
             if scope and tombstone.key.namespace != scope:

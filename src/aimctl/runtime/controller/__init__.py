@@ -1,4 +1,4 @@
-"""Controllers: requests and results, sources, handlers, predicates, and the loop that drives a reconciler."""
+"""Controllers: requests and results, sources, event handlers, predicates, and the loop that runs a reconciler."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from aimctl.runtime.controller.handlers import EnqueueOwner as EnqueueOwner
 from aimctl.runtime.controller.handlers import Handler as Handler
 from aimctl.runtime.controller.hotloop import HotLoopDetector as HotLoopDetector
 from aimctl.runtime.controller.metrics import ControllerMetrics as ControllerMetrics
-from aimctl.runtime.controller.metrics import NoControllerMetrics as NoControllerMetrics
 from aimctl.runtime.controller.outcome import RESULT_LABELS as RESULT_LABELS
 from aimctl.runtime.controller.outcome import Outcome as Outcome
-from aimctl.runtime.controller.outcome import judge as judge
+from aimctl.runtime.controller.outcome import classify as classify
 from aimctl.runtime.controller.predicates import Predicate as Predicate
 from aimctl.runtime.controller.predicates import all_of as all_of
 from aimctl.runtime.controller.predicates import annotations_changed as annotations_changed
@@ -54,7 +53,6 @@ __all__ = [
     "Event",
     "Handler",
     "HotLoopDetector",
-    "NoControllerMetrics",
     "Outcome",
     "Predicate",
     "ReconcileFunc",
@@ -70,9 +68,9 @@ __all__ = [
     "annotations_changed",
     "any_of",
     "changed",
+    "classify",
     "current_reconcile_id",
     "generation_changed",
-    "judge",
     "label_selector",
     "labels_changed",
     "not_",

@@ -1,20 +1,18 @@
-"""The controller: takes keys from a queue, reconciles them, and decides when to look again.
+"""The controller: takes requests from a work queue, reconciles them, and requeues them according to the outcome.
 
 Contract:
-    * One key is never reconciled twice at once; different keys run up to ``max_concurrent_reconciles`` at a
-      time.
-    * No run begins before every source has delivered its initial objects.
-    * Whatever a reconciler raises, the other keys go on (with ``recover=False`` a mistake in the code ends
-      the controller).
-    * ``warm_up()`` starts the sources, each exactly once, however many callers there are. ``run()`` warms up,
-      then works.
-    * ``stop()`` ends it kindly: nothing new begins, runs in flight end, then ``run()`` returns. Cancelling
-      ``run()``
-      ends it now: runs in flight are cancelled, awaited, and the CancelledError passes.
+    * A request is never reconciled twice at the same time. Up to ``max_concurrent_reconciles`` different requests are
+      reconciled concurrently.
+    * No reconcile starts before every source has delivered its initial objects.
+    * An error of the reconciler does not affect other requests. With ``recover=False`` a programming error ends the
+      controller.
+    * ``warm_up()`` starts the sources. Concurrent and repeated calls start each source once. ``run()`` warms up first.
+    * ``stop()`` shuts down gracefully: no reconcile starts any more, and ``run()`` returns when the running ones have
+      ended. Cancelling ``run()`` cancels the running ones, waits for them and raises CancelledError.
 
 Invariants:
-    * All tasks live inside ``run()``; before it there is none, after it there is none.
-    * Each hand-out of the queue is given back by exactly one ``done``.
+    * All tasks exist only while ``run()`` or ``warm_up()`` is running.
+    * For each item returned by the queue ``done`` is called exactly once.
 """
 
 from __future__ import annotations
@@ -28,8 +26,8 @@ from typing import TYPE_CHECKING, Any, final
 import structlog
 
 from aimctl.runtime.controller.hotloop import HotLoopDetector
-from aimctl.runtime.controller.metrics import NoControllerMetrics
-from aimctl.runtime.controller.outcome import Outcome, judge
+from aimctl.runtime.controller.metrics import ControllerMetrics
+from aimctl.runtime.controller.outcome import Outcome, classify
 from aimctl.runtime.controller.reconcile import Reconciler, Result, _reconcile_id
 from aimctl.runtime.kube.errors import KubeError
 from aimctl.runtime.queue import ExponentialRateLimiter, QueueShutDown, WorkQueue
@@ -40,41 +38,39 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from aimctl.runtime.clock import Clock
-    from aimctl.runtime.controller.metrics import ControllerMetrics
     from aimctl.runtime.controller.reconcile import ReconcileFunc, Request
     from aimctl.runtime.controller.sources import Source
-    from aimctl.runtime.queue import Handout, QueueMetrics, RateLimiter
+    from aimctl.runtime.queue import QueueItem, QueueMetrics, RateLimiter
 
 __all__ = ["CacheSyncTimeout", "Controller"]
 
 
-class CacheSyncTimeout(Exception):  # noqa: N818 - the field's name for it
-    """A source did not start or sync in time; the text names each, and its last error."""
+class CacheSyncTimeout(Exception):  # noqa: N818 - the name in controller-runtime
+    """A source did not start or sync in time. The message names each of them and its last error."""
 
 
 @final
 class Controller:
-    """See the module.
+    """Runs a reconciler for the requests of its sources. Usually created with ``Manager.controller``.
 
     Args:
         name: unique in the process; the ``controller`` label of metrics and logs.
-        reconciler: the object, or plain async function, that does the work.
-        sources: what adds requests. More may be added later with :meth:`watch`.
+        reconciler: an object with ``reconcile(request)``, or an async function.
+        sources: enqueue requests. More can be added later with :meth:`watch`.
         clock: time.
-        kind: the kind it reconciles, for the log only.
-        max_concurrent_reconciles: runs at a time.
-        rate_limiter: pauses after failures; default exponential, 5 ms to 1000 s, for each key.
-        reconcile_timeout: seconds for one run, then it is cancelled and counts as an error; None for no
-            limit.
-        cache_sync_timeout: seconds for all sources to start and sync.
-        recover: whether a mistake in the reconciler's code (TypeError, KeyError and the like) is retried, as
-            any error is, or ends the controller.
-        needs_leader_election: whether it works only while this process leads. Its sources start before that
-            anyway.
-        hot_loop: warns of a key that is reconciled again and again with success.
-        metrics, queue_metrics: hooks; default none.
+        kind: the kind that is reconciled, for the log.
+        max_concurrent_reconciles: number of workers.
+        rate_limiter: delays after failures; default: exponential per request, 5 ms to 1000 s.
+        reconcile_timeout: time limit of a reconcile in seconds; one that exceeds it is cancelled and counts as an
+            error. None for no limit.
+        cache_sync_timeout: time limit in seconds for all sources to start and sync.
+        recover: whether programming errors of the reconciler (TypeError, KeyError and the like) are retried like other
+            errors, or end the controller.
+        needs_leader_election: whether it reconciles only while this process is the leader. Its sources start before.
+        hot_loop: detector of repeated successful reconciles; default: 50 in 10 s.
+        metrics, queue_metrics: hooks; default: no metrics.
         rng: for reconcile ids.
-        logger: where its log goes; default structlog's.
+        logger: default: the logger of structlog.
     """
 
     def __init__(
@@ -115,9 +111,9 @@ class Controller:
         self._sync_timeout = cache_sync_timeout
         self._recover = recover
         self._hot_loop: HotLoopDetector[Request] = HotLoopDetector() if hot_loop is None else hot_loop
-        self._metrics: ControllerMetrics = NoControllerMetrics() if metrics is None else metrics
+        self._metrics = ControllerMetrics() if metrics is None else metrics
         self._metrics.workers(max_concurrent_reconciles)
-        # Only names runs: needs no seed to be kept.
+        # Only for reconcile ids, so a random seed is fine.
         self._rng = random.Random() if rng is None else rng  # noqa: S311
         self._log: FilteringBoundLogger = (logger or structlog.get_logger(__name__)).bind(controller=name)
         self._limiter: RateLimiter[Request] = (
@@ -139,7 +135,7 @@ class Controller:
 
     @property
     def queue(self) -> WorkQueue[Request]:
-        """The queue, for looking and for adding requests by hand."""
+        """The work queue. Requests can also be added to it directly."""
         return self._queue
 
     @property
@@ -148,9 +144,14 @@ class Controller:
         return self._warm
 
     async def watch(self, source: Source) -> None:
-        """Add a source. After the warm-up it starts at once, and is not waited for."""
+        """Add a source. After the warm-up has begun the source is started at once, without waiting for its sync.
+
+        Raises:
+            RuntimeError: the controller has stopped.
+            Exception: any error of the source's ``start``.
+        """
         if self._queue.shutting_down:
-            raise RuntimeError(f"controller {self.name!r} has stopped: it takes no more sources")
+            raise RuntimeError(f"controller {self.name!r} has stopped: it accepts no more sources")
         if self._warm or self._warming is not None:
             self._started.append(source)
             await source.start(self._queue)
@@ -158,14 +159,13 @@ class Controller:
             self._unsynced.append(_Startup(source))
 
     async def warm_up(self) -> None:
-        """Start the sources and wait until they have synced. Later and concurrent calls share the first one's
-        work.
+        """Start the sources and wait until they have synced. Concurrent calls wait for the first one.
 
-        A caller that is cancelled leaves the rest of the work to the others.
+        If the call that starts the sources is cancelled, one of the others continues.
 
         Raises:
-            CacheSyncTimeout: not all in ``cache_sync_timeout``.
-            Exception: what a source's start raised.
+            CacheSyncTimeout: not all sources have synced within ``cache_sync_timeout``.
+            Exception: any error of a source's ``start``.
         """
         while not self._warm:
             if self._warming is not None:
@@ -180,14 +180,15 @@ class Controller:
                 self._warming = None
 
     async def run(self) -> None:
-        """Work until :meth:`stop`, a cancellation, or a failure that cannot be recovered.
+        """Reconcile until :meth:`stop`, a cancellation, or an unrecoverable error.
 
         Raises:
             RuntimeError: called twice.
-            CacheSyncTimeout: see :meth:`warm_up`.
+            CacheSyncTimeout: from :meth:`warm_up`.
+            Exception: a programming error of the reconciler, with ``recover=False``.
         """
         if self._ran:
-            raise RuntimeError(f"controller {self.name!r} was started before: make a new one")
+            raise RuntimeError(f"controller {self.name!r} was started before: create a new one")
         self._ran = True
         try:
             if not await self._warm_up_unless_stopped():
@@ -209,7 +210,7 @@ class Controller:
         self._log.info("controller stopped")
 
     def stop(self) -> None:
-        """Begin nothing new; :meth:`run` returns when the runs in flight have ended. May be called again."""
+        """Start no more reconciles; :meth:`run` returns when the running ones have ended. Idempotent."""
         self._stopping = True
         self._queue.shut_down(drop_queued=True)
         if self._warm_up_scope is not None:
@@ -218,7 +219,7 @@ class Controller:
     # ---- sources
 
     async def _warm_up_unless_stopped(self) -> bool:
-        """False when :meth:`stop` came first. The scope is a time limit that only ``stop`` lets expire."""
+        """Warm up. False if :meth:`stop` was called: it makes the time limit around the warm-up expire."""
         scope = asyncio.timeout(None)
         try:
             async with scope:
@@ -242,7 +243,7 @@ class Controller:
             names = ", ".join(sorted(startup.source.describe() for startup in self._unsynced))
             raise CacheSyncTimeout(
                 f"controller {self.name!r}: not synced after {self._sync_timeout:g} s: {names}. "
-                "Check that the kinds exist and that the service account may list and watch them."
+                "Check that the kinds exist and that the service account can list and watch them."
             ) from None
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from None
@@ -258,24 +259,24 @@ class Controller:
     # ---- the loop
 
     async def _work(self) -> None:
-        # In this task's own context, once: binding costs as much as the queue does.
+        # Bound once, in the context of this task: binding costs as much as the queue operations.
         fixed = {"controller": self.name, "kind": self.kind} if self.kind else {"controller": self.name}
         structlog.contextvars.bind_contextvars(**fixed)
         while True:
             try:
-                handout = await self._queue.get()
+                entry = await self._queue.get()
             except QueueShutDown:
                 return
             try:
-                await self._reconcile_once(handout)
+                await self._reconcile_once(entry)
             finally:
-                self._queue.done(handout.item)
-            # Neither a ready queue nor a run that reads only the cache gives the loop a turn. Without this one, a
-            # thousand quick runs would hold up renewals and watches.
+                self._queue.done(entry.item)
+            # Neither a non-empty queue nor a reconcile that only reads the cache yields to the event loop. Without this
+            # line, many short reconciles would delay watches and the renewal of the lease.
             await asyncio.sleep(0)
 
-    async def _reconcile_once(self, handout: Handout[Request]) -> None:
-        request = handout.item
+    async def _reconcile_once(self, entry: QueueItem[Request]) -> None:
+        request = entry.item
         run_id = str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
         token = _reconcile_id.set(run_id)
         with structlog.contextvars.bound_contextvars(
@@ -287,7 +288,7 @@ class Controller:
             self._metrics.started()
             try:
                 result, error = await self._call(request)
-                outcome = judge(result, error, conflicts_in_a_row=self._conflicts.get(request, 0))
+                outcome = classify(result, error, conflicts_in_a_row=self._conflicts.get(request, 0))
                 if result is not None:
                     priority = result.priority
             finally:
@@ -295,8 +296,8 @@ class Controller:
                 self._metrics.finished(
                     None if outcome is None else outcome.label, self._clock.monotonic() - started
                 )
-            self._act(request, outcome, handout.priority if priority is None else priority)
-            self._tell(request, outcome, result)
+            self._requeue(request, outcome, entry.priority if priority is None else priority)
+            self._report(request, outcome, result)
             if outcome.panic and not self._recover and outcome.error is not None:
                 raise outcome.error
 
@@ -304,34 +305,36 @@ class Controller:
         limit, task = asyncio.timeout(self._timeout), asyncio.current_task()
         try:
             async with limit:
-                # A task of its own: before Python 3.13 a TaskGroup that failed leaves its task marked as cancelled
-                # (https://github.com/python/cpython/issues/116720), and this worker runs others after this run.
+                # A task of its own: before Python 3.13 a failed TaskGroup leaves its task marked as cancelled
+                # (https://github.com/python/cpython/issues/116720), which would affect later reconciles of this worker.
                 return await asyncio.create_task(self._run(request), name=f"{self.name} run"), None
         except asyncio.CancelledError as error:
             if task is not None and task.cancelling():
                 raise
-            # Nobody cancelled this worker: the reconciler awaited something that was. Passing it on would end
-            # the worker without a word, so it is that run's error.
+            # The worker was not cancelled: the reconciler awaited something else that was. Raising this error would
+            # silently end the worker, so it counts as an error of the reconcile.
             return None, _Cancelled(f"the reconciler awaited something that was cancelled: {error!r}")
         except TimeoutError as error:
             if limit.expired():
                 self._metrics.failed("timeout")
-                error.add_note(f"the run was cancelled after reconcile_timeout={self._timeout} s")
+                error.add_note(f"the reconcile was cancelled after reconcile_timeout={self._timeout} s")
             return None, error
-        except Exception as error:  # noqa: BLE001 - foreign code: whatever it raises is that run's outcome
+        except Exception as error:  # noqa: BLE001 - user code: any error is the outcome of this reconcile
             return None, error
 
     async def _run(self, request: Request) -> Result | None:
         answer: object = self._reconcile(request)
         if not inspect.isawaitable(answer):
-            raise TypeError(f"the reconciler of {self.name!r} returned {answer!r}: make it 'async def'")
+            raise TypeError(
+                f"the reconciler of {self.name!r} returned {answer!r}: define it with 'async def'"
+            )
         result: object = await answer
         if result is not None and not isinstance(result, Result):
             raise TypeError(f"the reconciler of {self.name!r} returned {result!r}: return a Result or None")
         return result
 
-    def _act(self, request: Request, outcome: Outcome, priority: int) -> None:
-        """The queue's part of the outcome."""
+    def _requeue(self, request: Request, outcome: Outcome, priority: int) -> None:
+        """Requeue the request according to the outcome."""
         if outcome.label == "conflict":
             self._conflicts[request] = self._conflicts.get(request, 0) + 1
         else:
@@ -345,8 +348,8 @@ class Controller:
             pause = max(pause, self._limiter.when(request))
         self._queue.add_after(request, pause, priority=priority)
 
-    def _tell(self, request: Request, outcome: Outcome, result: Result | None) -> None:
-        """The metrics' and the log's part of the outcome."""
+    def _report(self, request: Request, outcome: Outcome, result: Result | None) -> None:
+        """Count and log the outcome."""
         error = outcome.error
         facts: dict[str, Any] = {"result": outcome.label, "failures": self._queue.num_requeues(request)}
         match outcome.label:
@@ -356,30 +359,30 @@ class Controller:
                     self._metrics.failed("terminal")
                 if outcome.panic:
                     self._metrics.failed("panic")
-                # What the API server said needs no traceback; what our own code did does.
+                # An error of the API server needs no traceback; an error of the code does.
                 trace = None if isinstance(error, KubeError) else error
                 self._log.error(
                     "reconcile failed", **facts, terminal=outcome.terminal, error=str(error), exc_info=trace
                 )
             case "conflict":
-                self._log.debug("somebody wrote in between, looking again", **facts, error=str(error))
+                self._log.debug("conflict, requeued", **facts, error=str(error))
             case "refused":
-                self._log.info("may not write now", **facts, error=str(error))
+                self._log.info("write refused, requeued", **facts, error=str(error))
             case "requeue_after":
-                self._log.debug("looking again later", **facts, seconds=outcome.after, why=str(error or ""))
+                self._log.debug("requeued", **facts, seconds=outcome.after, reason=str(error or ""))
             case _:
-                self._log.debug("reconciled", **facts, asked=repr(result))
+                self._log.debug("reconciled", **facts, returned=repr(result))
         if error is None and self._hot_loop.succeeded(request, self._clock.monotonic()):
             self._metrics.hot_loop()
             self._log.warning(
-                "hot loop: this key is reconciled again and again with success",
+                "hot loop: the object is reconciled repeatedly without errors",
                 limit=self._hot_loop.limit,
-                remedy="skip writes that change nothing, and use generation_changed on the primary kind",
+                remedy="skip writes that change nothing, and use generation_changed for the primary kind",
             )
 
 
 class _Startup:
-    """How far a source has come; kept when a warm-up is cancelled, so that the next goes on from there."""
+    """The progress of starting a source; kept when a warm-up is cancelled, so that the next one continues."""
 
     __slots__ = ("source", "started")
 
@@ -388,5 +391,5 @@ class _Startup:
         self.started = False
 
 
-class _Cancelled(Exception):  # noqa: N818 - only ever seen in a log
+class _Cancelled(Exception):  # noqa: N818 - appears only in the log
     pass

@@ -1,6 +1,6 @@
-"""What a source saw, as predicates and handlers get it.
+"""The events that sources pass to predicates and handlers.
 
-Invariant: an event is frozen and holds the objects as the store had them; nobody copies, nobody changes them.
+Invariant: an event is frozen and refers to the shared immutable objects of the store.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ T = TypeVar("T")
 @final
 @dataclass(frozen=True, slots=True)
 class Created(Generic[T]):
-    """An object appeared. ``initial``: it was there when we first looked."""
+    """An object was created. ``initial``: it existed when the watch began."""
 
     object: Object[T]
     initial: bool = False
@@ -30,22 +30,22 @@ class Created(Generic[T]):
 @final
 @dataclass(frozen=True, slots=True)
 class Updated(Generic[T]):
-    """An object changed, or was replayed (``old`` and ``new`` have one resourceVersion)."""
+    """An object changed, or was replayed by a resync (``old`` and ``object`` have the same resourceVersion)."""
 
     old: Object[T]
     object: Object[T]
 
     @property
     def replayed(self) -> bool:
-        """Whether nothing changed."""
+        """Whether the object is unchanged."""
         return self.old.meta.resource_version == self.object.meta.resource_version
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Deleted(Generic[T]):
-    """An object went away. ``confirmed`` is False when its end was not seen, only its absence from a later
-    list; ``object`` is then its last known state.
+    """An object was deleted. ``confirmed`` is False if the deletion was inferred from a later list; ``object`` is then
+    the last known state.
     """
 
     object: Object[T]
@@ -56,7 +56,7 @@ Event: TypeAlias = Created[T] | Updated[T] | Deleted[T]
 
 
 def objects_of(event: Event[T]) -> Iterator[Object[T]]:
-    """The object, and for an update the old one after it."""
+    """The object, followed by the old one for an update."""
     yield event.object
     if isinstance(event, Updated):
         yield event.old

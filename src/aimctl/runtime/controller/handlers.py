@@ -1,7 +1,7 @@
-"""From an event to the requests it asks for.
+"""Event handlers: map an event to requests.
 
-Contract: a handler is a pure, quick function of the event; it is called on the loop thread and must not wait.
-The source removes duplicates within one event and chooses the priority, so a handler only names keys.
+Contract: a handler is a pure and fast function of the event. It is called on the event loop's thread and must not
+block. The source removes duplicates within one event and sets the priority.
 """
 
 from __future__ import annotations
@@ -23,34 +23,31 @@ T = TypeVar("T")
 
 
 class Handler(Protocol[T]):
-    """Names the requests an event asks for; repeats are allowed."""
+    """Maps an event to requests; duplicates are allowed."""
 
     def requests(self, event: Event[T]) -> Iterable[Request]:
-        """The requests. May raise anything: the event is then logged and skipped, later events are not
-        affected.
-        """
+        """The requests for the event. If it raises, the error is logged and the event is skipped."""
         ...
 
 
 @final
 class EnqueueObject:
-    """The object itself."""
+    """Enqueues the object itself."""
 
     __slots__ = ()
 
     def requests(self, event: Event[Any]) -> Iterable[Request]:
-        """The object's own key."""
+        """The key of the object."""
         return (event.object.key,)
 
 
 @final
 class EnqueueOwner:
-    """The owners of one kind, found by the group and kind of the owner references; the version does not
-    matter.
+    """Enqueues the owners of one kind. Group and kind of the owner references must match; the version is ignored.
 
     Args:
-        owner: the owners' kind. When it is cluster-scoped the request has no namespace.
-        controller_only: only the reference with ``controller: true``; False takes all of them.
+        owner: kind of the owners. If it is cluster-scoped, the request has no namespace.
+        controller_only: True for the reference with ``controller: true`` only, False for all references.
     """
 
     __slots__ = ("_controller_only", "_owner")
@@ -60,7 +57,7 @@ class EnqueueOwner:
         self._controller_only = controller_only
 
     def requests(self, event: Event[Any]) -> Iterator[Request]:
-        """The owners now, and for an update those before it: an owner that lost a child wants to know."""
+        """The owners of the object, and for an update also its previous owners."""
         for item in objects_of(event):
             for reference in item.meta.owners:
                 if self._matches(reference):
@@ -77,7 +74,7 @@ class EnqueueOwner:
 
 @final
 class EnqueueMapped(Generic[T]):
-    """Whatever a function says, asked for the new object and, for an update, for the old one too."""
+    """Enqueues the requests that a function returns for the object and, for an update, also for the old object."""
 
     __slots__ = ("_function",)
 
@@ -85,6 +82,6 @@ class EnqueueMapped(Generic[T]):
         self._function = function
 
     def requests(self, event: Event[T]) -> Iterator[Request]:
-        """The function's answers."""
+        """The requests that the function returns."""
         for item in objects_of(event):
             yield from self._function(item)

@@ -1,11 +1,10 @@
-"""Finds a key that is reconciled again and again without any error.
+"""Detection of hot loops: a request that is reconciled repeatedly without errors.
 
-Such a loop is silent: every run succeeds, and its own write (a status with a fresh timestamp, two controllers
-that undo each other) causes the next. It costs the API server a write each time and is found, if ever, by its
-bill.
+In a hot loop every reconcile succeeds, and its own write triggers the next one, for example a status with a new
+timestamp, or two controllers that revert each other's changes. No error is logged, but each iteration costs a write.
 
-Counts runs of each key in windows of ``seconds``. Memory: one number for each key that ran in the current
-window.
+The detector counts the reconciles of each request in windows of ``seconds``. It uses memory for one number per request
+of the current window.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ K = TypeVar("K", bound="Hashable")
 
 @final
 class HotLoopDetector(Generic[K]):
-    """Says once a window and key that ``runs`` successful runs fell into it.
+    """Detects ``runs`` successful reconciles of a key within a window, once per key and window.
 
     Args:
-        runs: how many are too many; 0 switches the detector off.
+        runs: number of reconciles that counts as a hot loop; 0 disables the detector.
         seconds: length of the window.
     """
 
@@ -33,7 +32,7 @@ class HotLoopDetector(Generic[K]):
 
     def __init__(self, runs: int = 50, seconds: float = 10.0) -> None:
         if runs < 0 or seconds <= 0:
-            raise ValueError(f"runs={runs}, seconds={seconds}: runs must not be negative, seconds above zero")
+            raise ValueError(f"runs={runs}, seconds={seconds}: use runs >= 0 and seconds > 0")
         self._runs = runs
         self._seconds = seconds
         self._since = float("-inf")
@@ -41,11 +40,11 @@ class HotLoopDetector(Generic[K]):
 
     @property
     def limit(self) -> str:
-        """The rule in words, for the log."""
-        return f"{self._runs} runs in {self._seconds:g} s"
+        """The limit as text, for the log."""
+        return f"{self._runs} reconciles in {self._seconds:g} s"
 
     def succeeded(self, key: K, now: float) -> bool:
-        """Count a successful run at monotonic time ``now``; True exactly when it is the one too many."""
+        """Count a successful reconcile at monotonic time ``now``; True if it is the ``runs``-th of the window."""
         if self._runs == 0:
             return False
         if now - self._since >= self._seconds:

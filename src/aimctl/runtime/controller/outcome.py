@@ -1,17 +1,17 @@
-"""From what a reconciler returned or raised to what happens next: one pure function.
+"""The outcome of a reconcile, as a pure function of what the reconciler returned or raised.
 
-    result label    counted as error   next look
-    success         no                 none; failures forgotten
-    requeue_after   no                 after the asked seconds; failures forgotten
+    result label    counts as error    requeue
+    success         no                 no; failures are reset
+    requeue_after   no                 after the given seconds; failures are reset
     requeue         no                 rate limited
     error           yes                rate limited, at least the server's Retry-After
-    error, terminal yes                none
-    conflict        no                 0.1 s, failures neither added nor forgotten
+    error, terminal yes                no
+    conflict        no                 after 0.1 s; failures are neither counted nor reset
     refused         no                 rate limited: this process may not write now (see ``WriteRefused``)
 
-Why a conflict is no error: somebody else wrote between our read and our write, the normal case of optimistic
-locking. The next look reads the newer object. A server-side-apply conflict about field ownership does not go
-away by looking again, so it is an error, and so is the eleventh conflict in a row of one key.
+A conflict is no error: another client has written the object between the read and the write, which is normal with
+optimistic locking. The next reconcile reads the newer object. A server-side-apply conflict about field ownership does
+not resolve itself, so it is an error. So is the eleventh consecutive conflict of one request.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = [
     "RESULT_LABELS",
     "Outcome",
     "ResultLabel",
-    "judge",
+    "classify",
 ]
 
 ResultLabel: TypeAlias = Literal["success", "requeue_after", "requeue", "error", "conflict", "refused"]
@@ -45,7 +45,7 @@ RESULT_LABELS: tuple[ResultLabel, ...] = (
 )
 
 CONFLICT_RETRY_SECONDS = 0.1
-"""Time for the watch to bring the newer object when the store does not have it yet."""
+"""Time for the watch to deliver the newer object, if the cache does not have it yet."""
 MAX_CONFLICTS_IN_A_ROW = 10
 
 _BUGS = (
@@ -59,20 +59,20 @@ _BUGS = (
     RecursionError,
     TypeError,
 )
-"""What Python raises for a mistake in the code; the counterpart of a panic."""
+"""Exceptions that indicate a programming error; the counterpart of a panic."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What to count and what to do.
+    """How to count a reconcile and when to requeue its request.
 
     Attributes:
         label: value of the metric label ``result``.
-        forget: drop the key's memory of failures.
-        after: seconds to the next look, None for none; ``rate_limited`` makes it a minimum.
-        rate_limited: the next look waits for the key's growing pause.
-        terminal, panic: further counters to raise.
-        error: what was raised, for the log.
+        forget: reset the failures of the request.
+        after: seconds until the next reconcile, None for none; a minimum if ``rate_limited``.
+        rate_limited: the next reconcile is delayed by the rate limiter.
+        terminal, panic: further counters to increase.
+        error: the exception, for the log.
     """
 
     label: ResultLabel
@@ -84,16 +84,16 @@ class Outcome:
     error: BaseException | None = None
 
 
-def judge(result: Result | None, error: Exception | None, *, conflicts_in_a_row: int = 0) -> Outcome:
-    """Decide. An error wins over a result; in an exception group the worst member decides.
+def classify(result: Result | None, error: Exception | None, *, conflicts_in_a_row: int = 0) -> Outcome:
+    """The outcome. Of the members of an exception group the most severe decides.
 
     Args:
-        result: what the reconciler returned.
-        error: what it raised instead.
-        conflicts_in_a_row: how many runs of this key just before ended as ``conflict``.
+        result: the value that the reconciler returned.
+        error: the exception that it raised instead, or None.
+        conflicts_in_a_row: number of consecutive ``conflict`` outcomes of this request before.
     """
     if error is not None:
-        worst = max((_judge_one(leaf, conflicts_in_a_row) for leaf in _leaves(error)), key=_severity)
+        worst = max((_classify_one(leaf, conflicts_in_a_row) for leaf in _leaves(error)), key=_severity)
         if worst.error is error:
             return worst
         return Outcome(
@@ -108,7 +108,7 @@ def judge(result: Result | None, error: Exception | None, *, conflicts_in_a_row:
     return Outcome("success", forget=True)
 
 
-def _judge_one(error: BaseException, conflicts_in_a_row: int) -> Outcome:
+def _classify_one(error: BaseException, conflicts_in_a_row: int) -> Outcome:
     match error:
         case RetryAfter():
             return Outcome("requeue_after", forget=True, after=max(0.0, error.seconds), error=error)
@@ -125,7 +125,9 @@ def _judge_one(error: BaseException, conflicts_in_a_row: int) -> Outcome:
 
 
 def _severity(outcome: Outcome) -> tuple[bool, bool, bool, bool, float]:
-    """Later in the order wins; a terminal error loses to one worth retrying, since retrying serves both."""
+    """Sort key, the most severe last. An error to retry is more severe than a terminal one, because both are
+    retried.
+    """
     return (
         outcome.label == "error",
         outcome.panic,

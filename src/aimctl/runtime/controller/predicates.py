@@ -1,11 +1,11 @@
-"""Which events are worth a look.
+"""Predicates: filters for the events of a source.
 
-Contract: a predicate is a pure function from an event to bool. Several at one source are ANDed. The ones here
-judge updates; creations and deletions pass, unless the text says otherwise.
+Contract: a predicate is a pure function from an event to bool. All predicates of a source must be true. Those below
+filter updates; creations and deletions pass, unless stated otherwise.
 
-An own status write comes back as an update: :func:`generation_changed` on the primary kind keeps it from
-causing another look (generation moves with ``spec``, not with ``status``; metadata does not move it either,
-except a deletion).
+The status that a reconciler writes comes back as an update. With :func:`generation_changed` for the primary kind it
+does not trigger another reconcile: the generation changes with ``spec``, but not with ``status``, nor with metadata
+except for a deletion.
 """
 
 from __future__ import annotations
@@ -36,73 +36,73 @@ __all__ = [
 T = TypeVar("T")
 
 Predicate: TypeAlias = "Callable[[Event[Any]], bool]"
-"""True for an event that is worth a look."""
+"""Returns True for an event that passes."""
 
 
 def changed(function: Callable[[Object[T]], Hashable]) -> Predicate:
-    """Updates for which ``function`` gives another value for the new object than for the old.
+    """Passes updates for which ``function`` returns different values for the old and the new object.
 
-    A recreated object (another uid) always passes, whatever the function says.
+    A re-created object (with another uid) always passes.
     """
 
-    def judge(event: Event[Any]) -> bool:
+    def passes(event: Event[Any]) -> bool:
         if not isinstance(event, Updated):
             return True
         if event.old.meta.uid != event.object.meta.uid:
             return True
         return function(event.old) != function(event.object)
 
-    return judge
+    return passes
 
 
 def generation_changed(event: Event[Any]) -> bool:
-    """Updates of ``metadata.generation``, and the moment a deletion is asked for."""
+    """Passes updates that change ``metadata.generation`` or set ``metadata.deletionTimestamp``."""
     return _generation(event)
 
 
 def resource_version_changed(event: Event[Any]) -> bool:
-    """Real updates, not replays."""
+    """Passes all updates except replays."""
     return _resource_version(event)
 
 
 def labels_changed(event: Event[Any]) -> bool:
-    """Updates of the labels."""
+    """Passes updates that change labels."""
     return _labels(event)
 
 
 def annotations_changed(event: Event[Any]) -> bool:
-    """Updates of the annotations. Decodes both bodies."""
+    """Passes updates that change annotations. Decodes both objects."""
     return _annotations(event)
 
 
 def label_selector(wanted: Mapping[str, str]) -> Predicate:
-    """Events of any type whose object has all these labels; for an update the old one's labels count as well,
-    so that an object that leaves the selection is seen leaving.
+    """Passes events of any type whose object has all these labels. An update also passes if the old object has them, so
+    that an object that is no longer selected is reconciled once more.
     """
     pairs = tuple(wanted.items())
 
-    def fits(item: Object[Any]) -> bool:
+    def matches(item: Object[Any]) -> bool:
         labels = item.meta.labels
         return all(labels.get(key) == value for key, value in pairs)
 
-    def judge(event: Event[Any]) -> bool:
-        return fits(event.object) or (isinstance(event, Updated) and fits(event.old))
+    def passes(event: Event[Any]) -> bool:
+        return matches(event.object) or (isinstance(event, Updated) and matches(event.old))
 
-    return judge
+    return passes
 
 
 def all_of(*predicates: Predicate) -> Predicate:
-    """True when all are; with none, True."""
+    """Passes if all predicates pass; without predicates it passes."""
     return lambda event: all(predicate(event) for predicate in predicates)
 
 
 def any_of(*predicates: Predicate) -> Predicate:
-    """True when one is; with none, False."""
+    """Passes if at least one predicate passes; without predicates it does not."""
     return lambda event: any(predicate(event) for predicate in predicates)
 
 
 def not_(predicate: Predicate) -> Predicate:
-    """The opposite."""
+    """Passes if the predicate does not."""
     return lambda event: not predicate(event)
 
 

@@ -1,22 +1,21 @@
-"""The whole contract of a reconciler, on one screen.
+"""The contract of a reconciler.
 
-A reconciler is told *which* object to look at, never what happened to it. It compares what should be with
-what is, and does the few writes that make the first true. So a request may come twice, late, or for an object
-that is gone,
-and the answer is always the same work: look, decide, act.
+A request identifies an object; it does not say what happened to it. The reconciler compares the desired with the actual
+state and makes the writes that establish the desired one. A request may therefore arrive twice, late, or for an object
+that no longer exists; the work is always the same: observe, decide, apply.
 
-    1. A Frobnicator named ``default/red`` is created: ``reconcile(Request("default", "red"))``.
-    2. The reconciler sees no Deployment for it, creates one, and returns None.
-    3. Somebody deletes the Deployment: the same request again, and the same code puts it back.
+    1. A Frobnicator ``default/red`` is created: ``reconcile(Request("default", "red"))`` is called.
+    2. The reconciler finds no Deployment for it, creates one, and returns None.
+    3. The Deployment is deleted: the same request follows, and the same code creates it again.
 
-What came of a run decides when the key is looked at next, first match first:
+The outcome of a reconcile determines when the request is reconciled next. The first match applies:
 
-    raises TerminalError          not again until something changes
+    raises TerminalError          after the next event
     raises RetryAfter             after its seconds; not an error
-    raises any other Exception    again with growing pauses (see ``outcome.py`` for conflicts and the like)
-    returns requeue_after > 0     after that many seconds; the memory of earlier failures is dropped
-    returns requeue               again with growing pauses, without counting as an error
-    returns None or Result()      done
+    raises any other Exception    after an exponential back-off (see ``outcome.py`` for conflicts and refused writes)
+    returns requeue_after > 0     after these seconds; earlier failures are forgotten
+    returns requeue               after an exponential back-off; not an error
+    returns None or Result()      after the next event; earlier failures are forgotten
 """
 
 from __future__ import annotations
@@ -39,17 +38,17 @@ __all__ = [
 ]
 
 Request = ObjectKey
-"""Namespace and name of the object to look at; the namespace is "" for cluster-scoped kinds."""
+"""Namespace and name of the object to reconcile; the namespace is "" for cluster-scoped kinds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a reconciler asks for. ``Result()`` is the same as None: done.
+    """The result of a successful reconcile. ``Result()`` is equivalent to None.
 
     Attributes:
-        requeue: look again, with the key's growing pause. Ignored when ``requeue_after`` is given.
-        requeue_after: seconds until the next look, above zero; the growing pause starts anew.
-        priority: the priority of that next look; None keeps the one this run was handed out with.
+        requeue: reconcile again after the back-off of the request. Ignored if ``requeue_after`` is given.
+        requeue_after: seconds until the next reconcile, above zero; the back-off starts over.
+        priority: priority of the next reconcile; None for the same as that of this one.
     """
 
     requeue: bool = False
@@ -59,30 +58,26 @@ class Result:
 
 @runtime_checkable
 class Reconciler(Protocol):
-    """Makes the world agree with one object. Never runs twice at once for one request."""
+    """Establishes the desired state of one object. Never runs concurrently for the same request."""
 
     async def reconcile(self, request: Request) -> Result | None:
-        """Look, decide, act. May be cancelled at any await: by a time limit, or when the process ends."""
+        """Observe, decide, apply. May be cancelled at any await, by a time limit or at shutdown."""
         ...
 
 
 ReconcileFunc: TypeAlias = Callable[[Request], Awaitable[Result | None]]
-"""A plain async function in the place of a :class:`Reconciler`."""
+"""An async function that can be used instead of a :class:`Reconciler`."""
 
 
 class TerminalError(Exception):
-    """Trying again would change nothing: counted and logged as an error, and not retried until the next
-    event.
-    """
+    """A retry is pointless: the error is counted and logged, and the request is not requeued until the next event."""
 
 
-class RetryAfter(Exception):  # noqa: N818 - named for what it asks, like the HTTP header
-    """Stop here and look again in ``seconds``: ``Result(requeue_after=…)`` for code that is several calls
-    deep.
-    """
+class RetryAfter(Exception):  # noqa: N818 - named like the HTTP header
+    """End the reconcile and requeue in ``seconds``: ``Result(requeue_after=...)`` for nested calls."""
 
     def __init__(self, seconds: float, message: str = "") -> None:
-        super().__init__(message or f"look again in {seconds:g} s")
+        super().__init__(message or f"requeue after {seconds:g} s")
         self.seconds = seconds
 
 
@@ -90,5 +85,5 @@ _reconcile_id: ContextVar[str] = ContextVar("aimctl_reconcile_id", default="")
 
 
 def current_reconcile_id() -> str:
-    """The id of the run this code is part of, also in tasks it started; "" outside of one."""
+    """The id of the current reconcile, also in tasks started by it; "" outside of a reconcile."""
     return _reconcile_id.get()

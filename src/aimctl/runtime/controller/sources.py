@@ -1,18 +1,17 @@
 """Sources of requests: an informer (:class:`Watch`), or any other component (:class:`Channel`).
 
 Contract of a source:
-    * ``start(queue)`` is called once, before or without leadership; from then on the source adds requests to
-      the queue.
-    * ``wait_synced()`` returns when everything that was there at the start has been added, or raises.
-    * ``stop()`` ends it; nothing is added afterwards. May be called at any time, also twice.
+    * ``start(queue)`` is called once, also on replicas that do not lead. From then on the source adds requests to the
+      queue.
+    * ``wait_synced()`` returns when the initial state has been added, or raises.
+    * ``stop()`` ends it: no requests are added afterwards. It may be called at any time, and repeatedly.
 
 Invariants:
-    * Adding happens synchronously with the event: between an event and its request lies no task and no
-      buffer, and no time but a pause that was asked for.
+    * Requests are added synchronously with the event, without a task or a buffer in between.
     * One event adds a request at most once.
-    * A predicate or handler that raises costs its own event and nothing else; the failure is logged. A
-      predicate that
-      raises lets the event pass: one look too many is harmless, one too few is not.
+    * If a predicate or handler raises, the error is logged and affects only this event. If a predicate raises, the
+      event
+      passes: an unnecessary reconcile is harmless, a missing one is not.
 """
 
 from __future__ import annotations
@@ -41,22 +40,22 @@ T = TypeVar("T")
 
 
 class Source(Protocol):
-    """See the module."""
+    """Adds requests to the queue of a controller."""
 
     async def start(self, queue: WorkQueue[Request]) -> None:
-        """Begin. Raises anything: the controller then fails with it."""
+        """Start adding requests. If it raises, the controller fails with this error."""
         ...
 
     async def wait_synced(self) -> None:
-        """Wait for the initial state to be in the queue."""
+        """Wait until the requests for the initial state are in the queue."""
         ...
 
     def stop(self) -> None:
-        """End."""
+        """Stop adding requests."""
         ...
 
     def describe(self) -> str:
-        """What it is and, when it is not synced, why: for messages."""
+        """The name of the source and, if known, why it is not synced; for messages."""
         ...
 
 
@@ -68,25 +67,25 @@ def dispatch(
     *,
     pause: float = 0.0,
 ) -> None:
-    """Pass one event through the predicates and the handler into the queue.
+    """Filter one event with the predicates, map it with the handler, and enqueue the requests.
 
-    Objects of the initial list and replays are added at :data:`PRIORITY_LOW`, so that after a restart fresh
-    changes do not wait behind everything there is.
+    Objects of the initial list and replays are added with :data:`PRIORITY_LOW`, so that after a restart new changes are
+    processed before the existing objects.
 
     Args:
-        event: what happened.
-        queue: where requests go.
-        handler: names them.
-        predicates: all of them must agree.
-        pause: seconds that a request waits; what comes meanwhile is the same request.
+        event: the event.
+        queue: receives the requests.
+        handler: maps the event to requests.
+        predicates: all of them must pass.
+        pause: delay of the requests in seconds; requests in the meantime coalesce with them.
     """
     log = structlog.get_logger(__name__)
     for predicate in predicates:
         try:
             if not predicate(event):
                 return
-        except Exception:  # foreign code: its mistake must not lose the event
-            log.exception("a predicate failed, the event passes", object=repr(event.object))
+        except Exception:  # user code: its error must not lose the event
+            log.exception("predicate failed, the event passes", object=repr(event.object))
     quiet = (isinstance(event, Created) and event.initial) or (isinstance(event, Updated) and event.replayed)
     priority = PRIORITY_LOW if quiet else PRIORITY_DEFAULT
     try:
@@ -95,20 +94,20 @@ def dispatch(
                 queue.add_after(request, pause, priority=priority)
             else:
                 queue.add(request, priority=priority)
-    except Exception:  # foreign code: later events must still be handled
-        log.exception("an event handler failed, the event is skipped", object=repr(event.object))
+    except Exception:  # user code: later events must still be handled
+        log.exception("event handler failed, the event is skipped", object=repr(event.object))
 
 
 @final
 class Watch(Generic[T]):
-    """The events of an informer.
+    """Enqueues requests for the events of an informer.
 
     Args:
         informer: from ``cache.declare(...)``.
-        handler: from events to requests.
-        predicates: all of them must agree; they hold for this source only.
-        pause: seconds that its requests wait, so that a burst of events is one look: for whoever sums up many
-            objects. Another source's request for the same key does not wait.
+        handler: maps an event to requests.
+        predicates: all of them must pass; they apply to this source only.
+        pause: delay of the requests in seconds, so that a burst of events leads to one reconcile; for reconcilers that
+            aggregate many objects. A request for the same key from another source is not delayed.
     """
 
     def __init__(
@@ -127,26 +126,30 @@ class Watch(Generic[T]):
         self._registration: Registration | None = None
 
     async def start(self, queue: WorkQueue[Request]) -> None:
-        """Register with the informer, which replays what it holds."""
+        """Register with the informer, which then replays its objects.
+
+        Raises:
+            RuntimeError: it was started before.
+        """
         if self._registration is not None:
-            raise RuntimeError(f"{self.describe()} is started already: give each controller its own Watch")
+            raise RuntimeError(f"{self.describe()} is already started: give each controller its own Watch")
         self._queue = queue
         self._registration = self._informer.add_handler(self)
 
     async def wait_synced(self) -> None:
-        """Wait until this source has had every object of the informer's first list."""
+        """Wait until every object of the informer's first list has been handled."""
         if self._registration is None:
             raise RuntimeError(f"{self.describe()} is not started")
         await self._registration.synced.wait()
 
     def stop(self) -> None:
-        """Leave the informer."""
+        """Remove the handler from the informer."""
         if self._registration is not None and self._queue is not None:
             self._registration.remove()
         self._queue = None
 
     def describe(self) -> str:
-        """Kind and, if any, the informer's last error."""
+        """The kind and, if there is one, the last error of the informer."""
         error = self._informer.health.last_error
         name = f"watch of {self._informer.resource.group_resource}"
         return f"{name} (last error: {error})" if error else name
@@ -154,18 +157,18 @@ class Watch(Generic[T]):
     # ---- what the informer calls
 
     def on_add(self, obj: Object[T], *, initial: bool) -> None:
-        """An object appeared."""
-        self._pass(Created(obj, initial=initial))
+        """An object was created."""
+        self._dispatch(Created(obj, initial=initial))
 
     def on_update(self, old: Object[T], new: Object[T]) -> None:
         """An object changed."""
-        self._pass(Updated(old, new))
+        self._dispatch(Updated(old, new))
 
     def on_delete(self, obj: Object[T], *, confirmed: bool) -> None:
-        """An object went away."""
-        self._pass(Deleted(obj, confirmed=confirmed))
+        """An object was deleted."""
+        self._dispatch(Deleted(obj, confirmed=confirmed))
 
-    def _pass(self, event: Event[T]) -> None:
+    def _dispatch(self, event: Event[T]) -> None:
         if self._queue is not None:
             dispatch(event, self._queue, self._handler, self._predicates, pause=self._pause)
 
@@ -214,14 +217,14 @@ class Channel:
             RuntimeError: it was started before.
         """
         if self._queue is not None:
-            raise RuntimeError("this channel is started already: give each controller its own Channel")
+            raise RuntimeError("this channel is already started: give each controller its own Channel")
         self._queue = queue
         for request, priority in self._kept.items():
             queue.add(request, priority=priority)
         self._kept.clear()
 
     async def wait_synced(self) -> None:
-        """Return at once: what was sent before the start is in the queue already."""
+        """Return at once: requests sent before the start are in the queue already."""
 
     def stop(self) -> None:
         """Ignore further requests and drop those that were kept."""
@@ -229,5 +232,5 @@ class Channel:
         self._kept.clear()
 
     def describe(self) -> str:
-        """For messages."""
+        """The name of the source, for messages."""
         return "channel"

@@ -1,7 +1,7 @@
-"""The ground floor: speaking to a Kubernetes API server.
+"""The Kubernetes client.
 
-:func:`load_connection` finds the cluster, :class:`HttpTransport` carries requests to it, :class:`Client` has
-the verbs. Kinds are described by :class:`Resource`; what comes back is an :class:`Object`.
+:func:`load_connection` finds the cluster, :class:`HttpTransport` sends requests to it, and :class:`Client` offers the
+REST verbs. A :class:`Resource` describes a kind; the client returns each object as an :class:`Object`.
 """
 
 from __future__ import annotations

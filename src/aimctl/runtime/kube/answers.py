@@ -1,7 +1,7 @@
-"""Answers of an API server, read: lists to objects, error answers to :class:`ApiError`.
+"""Decoding of responses: lists to objects, error responses to :class:`ApiError`.
 
-Contract: an error carries what the server's Status says. A body that is no Status (a proxy's HTML, say) is
-shown shortened, on one line. Bodies of successful answers never get into an error text.
+Contract: an error has the content of the server's Status. A body that is not a Status, such as a proxy's HTML, is
+shown shortened on one line. Bodies of successful responses never appear in an error message.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ __all__ = [
 T = TypeVar("T")
 
 _SHOWN_CHARACTERS = 200
-"""How much of a body that is no Status an error shows."""
+"""Longest part of a body that is not a Status in an error message."""
 
 _BATCH = 500
-"""Objects parsed between two turns of the event loop: about 5 ms of work."""
+"""Objects parsed between two yields to the event loop: about 5 ms of work."""
 
 
 class Status(msgspec.Struct, frozen=True, rename="camel"):
@@ -52,7 +52,7 @@ class Status(msgspec.Struct, frozen=True, rename="camel"):
     details: dict[str, Any] | None = None
 
     def error(self, *, retry_after: float | None = None) -> ApiError:
-        """The error it stands for; a code that is missing counts as 500."""
+        """The corresponding error; a missing code counts as 500."""
         return error_from_status(
             self.code or 500, self.reason, self.message, details=self.details, retry_after=retry_after
         )
@@ -80,10 +80,10 @@ class ObjectList(Generic[T]):
     """One page of a list.
 
     Attributes:
-        items: in the server's order, by key.
-        resource_version: of the collection at the time of the list; where a watch may start.
-        continue_token: gets the next page; "" on the last.
-        remaining: how many objects follow this page, where the server says so.
+        items: in the server's order, which is by key.
+        resource_version: of the collection at the time of the list; a watch may start there.
+        continue_token: requests the next page; "" on the last page.
+        remaining: number of objects after this page, if the server reports it.
     """
 
     items: tuple[Object[T], ...]
@@ -93,10 +93,10 @@ class ObjectList(Generic[T]):
 
 
 async def parse_list(resource: Resource[T], body: bytes) -> ObjectList[T]:
-    """Read a list's body. Gives the event loop a turn every 500 objects, as unpaged lists may be huge.
+    """Decode a list. Yields to the event loop every 500 objects, because lists without paging may be large.
 
     Raises:
-        DecodeError: no list, a list in Table form, or an item that is no object.
+        DecodeError: the body is not a list (a Table is not), or an item is not an object.
     """
     try:
         page = _list.decode(body)
@@ -118,7 +118,7 @@ async def parse_list(resource: Resource[T], body: bytes) -> ObjectList[T]:
 
 
 def parse_status(body: bytes | msgspec.Raw) -> Status | None:
-    """The body as a Status, or None if it is something else."""
+    """The body as a Status, or None if it is not one."""
     try:
         status = _status.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -127,7 +127,7 @@ def parse_status(body: bytes | msgspec.Raw) -> Status | None:
 
 
 def error_from_answer(status: int, headers: Mapping[str, str], body: bytes, *, clock: Clock) -> ApiError:
-    """The error of an answer whose HTTP status is not 2xx."""
+    """The error for a response whose HTTP status is not 2xx."""
     retry_after = parse_retry_after(headers.get("Retry-After"), clock=clock)
     parsed = parse_status(body)
     if parsed is None:
@@ -143,7 +143,7 @@ def error_from_answer(status: int, headers: Mapping[str, str], body: bytes, *, c
 
 
 def parse_retry_after(value: str | None, *, clock: Clock) -> float | None:
-    """``Retry-After`` as seconds from now, from either of its forms; None when absent or nonsense."""
+    """``Retry-After`` as seconds from now, from either of its formats; None if absent or invalid."""
     if value is None:
         return None
     value = value.strip()
@@ -152,7 +152,7 @@ def parse_retry_after(value: str | None, *, clock: Clock) -> float | None:
     try:
         moment = parsedate_to_datetime(value)
         return max(0.0, (moment - clock.now()).total_seconds())
-    except (TypeError, ValueError):  # a date without a zone cannot be subtracted
+    except (TypeError, ValueError):  # TypeError: a date without time zone cannot be subtracted
         return None
 
 

@@ -1,14 +1,14 @@
-"""The REST verbs: what :class:`Reader` reads, and the writes.
+"""The REST verbs: the reads of :class:`Reader`, and the writes.
 
 Contract of the writes:
-    * One request each, never repeated (but once after a 401, by the transport). Errors are those of the
-      reader.
-    * Each first asks ``write_guard``, which raises :class:`WriteRefused` when this process may not write, or
-      says how many seconds the write may take; past them it is given up with :class:`ConnectionFailed`.
-    * The answer goes to ``on_write`` or ``on_delete``, unless it was a dry run. When there is none, and the
-      write may still be on its way, ``on_unclear`` is told.
+    * Each is one request that is never repeated, except once by the transport after a 401. It raises the same errors as
+      a read.
+    * Before each write ``write_guard`` is called. It raises :class:`WriteRefused` if this process may not write now, or
+      returns the seconds that the write may take; a longer one is given up with :class:`ConnectionFailed`.
+    * The response is passed to ``on_write`` or ``on_delete``, except after a dry run. If there is no response and the
+      server may still carry out the write, ``on_unclear`` is called.
 
-Invariant: a client is immutable and holds no state, so ``with_`` is cheap and clients are shared freely.
+Invariant: a client is immutable and has no state of its own, so ``with_`` is cheap and clients can be shared.
 """
 
 from __future__ import annotations
@@ -65,20 +65,19 @@ class ClientOptions(TypedDict, total=False):
 
 @final
 class Client(Reader):
-    """Speaks to one API server.
+    """A client of one API server.
 
     Args:
-        transport: how requests travel; shared between clients, owned by who made it.
+        transport: shared between clients; its creator closes it.
         clock: for Retry-After.
-        field_manager: the name under which the server records our writes.
-        write_guard: called before each write; raises WriteRefused, or gives the seconds that the write may
-            take, None for as long as the transport lets it.
-        on_write: gets each write's answer, unless it was a dry run.
-        on_delete: told that the object of this key and uid is gone for sure.
-        on_unclear: told that a write ended without an answer, for what reason ever, cancellation included,
-            and may take effect still.
-        field_validation: what the server does about unknown fields in our writes; "" is its default, Warn.
-        on_warning: gets each warning that the server sends along with an answer.
+        field_manager: the name under which the server records the ownership of written fields.
+        write_guard: called before each write; raises WriteRefused, or returns the seconds that the write may take, None
+            for the limit of the transport.
+        on_write: receives the object in the response to each write, except after a dry run.
+        on_delete: called with key and uid when an object is certain not to exist any more.
+        on_unclear: called when a write ended without a response, including by cancellation, and may still take effect.
+        field_validation: how the server treats unknown fields in a write; "" for its default, Warn.
+        on_warning: receives each warning that the server sends with a response.
     """
 
     def __init__(
@@ -129,10 +128,10 @@ class Client(Reader):
         dry_run: bool = False,
         timeout_seconds: float | None = None,
     ) -> Object[T]:
-        """Create; the namespace may stand in ``body.metadata``. Raises AlreadyExists.
+        """Create an object. The namespace may also be given in ``body.metadata``. Raises AlreadyExists.
 
-        ``timeout_seconds`` limits the call on both sides: we wait no longer, and the server gives up as well
-        instead of carrying out later what nobody waits for.
+        ``timeout_seconds`` limits the call on both sides: the client does not wait longer, and the server does not
+        carry it out later.
         """
         namespace = namespace or identity_of(body)[1]
         if resource.namespaced and not namespace:
@@ -146,7 +145,7 @@ class Client(Reader):
     async def update(
         self, resource: Resource[T], body: Mapping[str, Any], *, subresource: str = "", dry_run: bool = False
     ) -> Object[T]:
-        """Replace. A ``metadata.resourceVersion`` in the body that is not the latest raises Conflict."""
+        """Replace an object. Raises Conflict if ``metadata.resourceVersion`` in the body is not the latest one."""
         path = object_path(resource, *identity_of(body), subresource)
         request = request_with_body("PUT", path, self._write_query(dry_run), encode(resource, body))
         return await self._write(resource, request, subresource=subresource, dry_run=dry_run)
@@ -162,7 +161,7 @@ class Client(Reader):
         subresource: str = "",
         dry_run: bool = False,
     ) -> Object[T]:
-        """Change some fields. Custom resources take merge and json patches only."""
+        """Change some fields. Custom resources support merge and JSON patches only."""
         path = object_path(resource, name, namespace, subresource)
         request = request_with_body("PATCH", path, self._write_query(dry_run), patch, PATCH_TYPES[kind])
         return await self._write(resource, request, subresource=subresource, dry_run=dry_run)
@@ -177,9 +176,9 @@ class Client(Reader):
         field_manager: str | None = None,
         dry_run: bool = False,
     ) -> Object[T]:
-        """Server-side apply: ``body`` is all this field manager wants.
+        """Server-side apply: ``body`` has all fields that this field manager owns.
 
-        Without ``force``, a field that another manager owns with another value raises Conflict.
+        Without ``force`` it raises Conflict if another manager owns a field with a different value.
         """
         path = object_path(resource, *identity_of(body), subresource)
         query = write_query(
@@ -203,11 +202,10 @@ class Client(Reader):
         grace_period_seconds: int | None = None,
         missing_ok: bool = True,
     ) -> None:
-        """Ask for deletion. Finalizers, grace periods and foreground propagation may keep the object for a
-        while.
+        """Request the deletion of an object. Finalizers, grace periods and foreground propagation may delay it.
 
-        ``uid`` and ``resource_version`` are preconditions: the server answers Conflict when another object
-        has the name, or it has changed. An object that is not there is fine unless ``missing_ok`` is False.
+        ``uid`` and ``resource_version`` are preconditions: Conflict is raised if another object has the name, or if the
+        object has changed. If the object does not exist, NotFound is raised only when ``missing_ok`` is False.
         """
         path = object_path(resource, name, namespace)
         body = delete_options(
@@ -231,7 +229,7 @@ class Client(Reader):
         last = Object.parse(resource, answer, strict=True)
         if last.meta.deleting:
             self._written(last)
-        else:  # some kinds are answered with their last state instead of a Status
+        else:  # for some kinds the server returns the last state instead of a Status
             self._deleted(resource, name, namespace, last.meta.uid or uid)
 
     async def raw(
@@ -244,7 +242,9 @@ class Client(Reader):
         content_type: str = "application/json",
         accept: str = "application/json",
     ) -> bytes:
-        """Any request; anything but GET and HEAD asks the guard. The hooks are not told."""
+        """Send any request. All methods but GET and HEAD call the guard; ``on_write`` and ``on_delete`` are not
+        called.
+        """
         headers = {"Accept": accept} if body is None else {"Accept": accept, "Content-Type": content_type}
         request = HttpRequest(method, path, query, headers, body)
         return await (self._call(request) if method in SAFE_METHODS else self._send(request))
@@ -258,7 +258,7 @@ class Client(Reader):
         )
 
     async def _send(self, request: HttpRequest, seconds: float | None = None) -> bytes:
-        """A write, if the guard lets it pass, for as long as it does and at most ``seconds``."""
+        """Send a write if the guard allows it, with the guard's time limit and at most ``seconds``."""
         allowed = None if self._write_guard is None else self._write_guard()
         limit = asyncio.timeout(min((one for one in (allowed, seconds) if one is not None), default=None))
         started = self._clock.monotonic()
@@ -279,7 +279,7 @@ class Client(Reader):
                 raise
             spent = self._clock.monotonic() - started
             raise ConnectionFailed(
-                f"{request.method} {request.path}: no complete answer within the {spent:g} s it was given"
+                f"{request.method} {request.path}: no complete response within {spent:g} s"
             ) from error
         finally:
             if unclear and self._on_unclear is not None:
@@ -301,7 +301,7 @@ class Client(Reader):
         return written
 
     def _written(self, written: Object[Any]) -> None:
-        if self._on_write is not None and written.meta.uid:  # reviews are answered, not stored
+        if self._on_write is not None and written.meta.uid:  # reviews have no uid; they are not stored
             self._on_write(written)
 
     def _deleted(self, resource: Resource[Any], name: str, namespace: str, uid: str) -> None:

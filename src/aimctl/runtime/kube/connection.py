@@ -1,13 +1,13 @@
-"""How to reach an API server, and as whom.
+"""Connection settings and credentials for an API server.
 
 Contract:
-    * A :class:`ConnectionInfo` is a value: it opens nothing and holds no loop. Files it names are read by
-      whoever connects, again whenever they change.
-    * A :class:`CredentialProvider` is asked before each request, so short-lived tokens are always fresh ones.
-    * :func:`load_connection` looks in the order controller-runtime does: ``--kubeconfig``, ``$KUBECONFIG``,
-      the pod's own files, ``~/.kube/config``.
+    * A :class:`ConnectionInfo` is a value: it opens no connection and is not bound to an event loop. The transport
+      reads the files it names, again whenever they change.
+    * A :class:`CredentialProvider` is called before each request, so short-lived tokens are current.
+    * :func:`load_connection` uses the search order of controller-runtime: ``--kubeconfig``, ``$KUBECONFIG``, the
+      service account of the pod, ``~/.kube/config``.
 
-Invariant: no secret appears in a ``repr``, a log line or an error text.
+Invariant: no secret appears in a ``repr``, a log line or an error message.
 """
 
 from __future__ import annotations
@@ -35,30 +35,30 @@ __all__ = [
 ]
 
 SERVICE_ACCOUNT_ROOT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-"""Where the kubelet mounts a pod's service account."""
+"""Mount path of a pod's service account."""
 
 TOKEN_REFRESH_SECONDS = 60.0
-"""A token file is read again at least this often; client-go's file token source has the same period."""
+"""Longest time between two reads of a token file; the same as in client-go."""
 
 
 class CredentialProvider(Protocol):
-    """Who we are, as request headers."""
+    """Credentials in the form of request headers."""
 
     async def headers(self) -> Mapping[str, str]:
-        """The headers to send now; equal answers mean the same credentials.
+        """The current headers; equal results mean the same credentials.
 
         Raises:
-            ConfigurationError: there are none to be had; the text names the file or plugin.
+            ConfigurationError: no credentials are available; the message names the file or plugin.
         """
         ...
 
     def invalidate(self) -> None:
-        """The server answered 401: forget what is remembered, the next :meth:`headers` gets it anew."""
+        """Called after a 401: the next :meth:`headers` must not use cached credentials."""
         ...
 
 
 class CertificateSource(Protocol):
-    """A client certificate that changes while we run, as exec plugins hand out."""
+    """A client certificate that changes while the process runs, as exec plugins provide."""
 
     def certificate_files(self) -> tuple[str, str] | None:
         """Paths of certificate and key, or None for no client certificate."""
@@ -67,7 +67,7 @@ class CertificateSource(Protocol):
 
 @final
 class StaticCredentials:
-    """The same headers for ever. ``StaticCredentials()`` sends none."""
+    """Constant headers. ``StaticCredentials()`` sends none."""
 
     def __init__(self, headers: Mapping[str, str] | None = None) -> None:
         self._headers = dict(headers or {})
@@ -78,21 +78,21 @@ class StaticCredentials:
         return cls({"Authorization": f"Bearer {token.strip()}"})
 
     async def headers(self) -> Mapping[str, str]:
-        """The headers given."""
+        """The headers passed to the constructor."""
         return self._headers
 
     def invalidate(self) -> None:
-        """Nothing to renew."""
+        """Does nothing: the headers cannot be renewed."""
 
 
 @final
 class TokenFile:
-    """A bearer token in a file that somebody else renews.
+    """A bearer token in a file that another process renews.
 
-    Read again when the file's stamp changes, after :data:`TOKEN_REFRESH_SECONDS`, and after a 401. A file
-    that cannot be read any more leaves the last token in use: the server decides when it is too old.
+    The file is read again when it changes, after :data:`TOKEN_REFRESH_SECONDS`, and after a 401. If it cannot be read
+    any more, the last token stays in use: the server decides when it has expired.
 
-    Reading is a few hundred bytes from a memory file system, so it is done on the loop.
+    The file has a few hundred bytes in a memory file system, so it is read on the event loop.
     """
 
     def __init__(self, path: Path, *, clock: Clock) -> None:
@@ -103,10 +103,10 @@ class TokenFile:
         self._read_at = float("-inf")
 
     async def headers(self) -> Mapping[str, str]:
-        """The token of the file as it is now.
+        """The token currently in the file.
 
         Raises:
-            ConfigurationError: the file was never readable, or empty.
+            ConfigurationError: no token has been read yet, and the file is empty or cannot be read.
         """
         stamp = file_stamp(self._path)
         now = self._clock.monotonic()
@@ -116,42 +116,41 @@ class TokenFile:
         return self._headers
 
     def invalidate(self) -> None:
-        """Read the file again at the next request, changed or not."""
+        """Read the file again before the next request, even if it has not changed."""
         self._read_at = float("-inf")
 
     def _load(self) -> None:
         try:
             token = self._path.read_text(encoding="utf-8").strip()
-            trouble = "is empty"
+            problem = "is empty"
         except (OSError, UnicodeDecodeError) as error:
-            token, trouble = "", f"cannot be read ({error.__class__.__name__})"
+            token, problem = "", f"cannot be read ({error.__class__.__name__})"
         if token:
             self._headers = {"Authorization": f"Bearer {token}"}
         elif not self._headers:
             raise ConfigurationError(
-                f"token file {self._path} {trouble}: check that the service account's token is mounted there"
+                f"token file {self._path} {problem}: check that the service account's token is mounted there"
             )
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class ConnectionInfo:
-    """All that is needed to speak to one API server.
+    """The settings for connections to one API server.
 
     Attributes:
-        server: ``https://host:port``, perhaps with a path; ``http://`` is taken too (tests, ``kubectl
-            proxy``).
-        credentials: asked before each request.
-        namespace: the namespace to use where none is named.
-        ca_file: PEM file of the authorities to trust; read again when it changes.
-        ca_data: the same as bytes; used if ``ca_file`` is None. Neither: the system's authorities.
-        client_cert_file: PEM file of the client's certificate chain, if any.
-        client_key_file: PEM file of its key; None if the key is in the certificate's file.
-        certificate_source: gives the two files instead, when they change by name.
-        insecure: do not check the server's certificate.
-        tls_server_name: name to expect in the certificate, and to send as SNI, instead of the host's.
-        proxy_url: HTTP proxy to go through; wins over the environment.
-        trust_env: honour HTTPS_PROXY, HTTP_PROXY and NO_PROXY. Off in a pod.
+        server: ``https://host:port``, optionally with a path; also ``http://`` (tests, ``kubectl proxy``).
+        credentials: called before each request.
+        namespace: default namespace.
+        ca_file: PEM file with the trusted certificate authorities; read again when it changes.
+        ca_data: the same as bytes; used if ``ca_file`` is None. Without both, the system's authorities are trusted.
+        client_cert_file: PEM file with the client certificate chain, or None.
+        client_key_file: PEM file with the private key; None if the key is in the certificate file.
+        certificate_source: returns the names of these two files if the names change.
+        insecure: do not verify the server's certificate.
+        tls_server_name: name to expect in the certificate and to send as SNI, instead of the host name.
+        proxy_url: HTTP proxy; takes precedence over the environment.
+        trust_env: use HTTPS_PROXY, HTTP_PROXY and NO_PROXY. False in a pod.
     """
 
     server: str
@@ -168,13 +167,13 @@ class ConnectionInfo:
     trust_env: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what can never work.
+        """Validate the addresses.
 
         Raises:
-            ConfigurationError: a server or proxy address of another scheme.
+            ConfigurationError: ``server`` or ``proxy_url`` has another scheme than http and https.
         """
         if not self.server.startswith(("http://", "https://")):
-            raise ConfigurationError(f"server {self.server!r} is no address: write it like https://host:6443")
+            raise ConfigurationError(f"server {self.server!r} is not a URL: write it like https://host:6443")
         if self.proxy_url is not None and not self.proxy_url.startswith(("http://", "https://")):
             raise ConfigurationError(
                 f"proxy-url {self.proxy_url!r} cannot be used: only http:// and https:// are supported"
@@ -184,10 +183,10 @@ class ConnectionInfo:
 def in_cluster(
     *, clock: Clock, environ: Mapping[str, str], root: Path = SERVICE_ACCOUNT_ROOT
 ) -> ConnectionInfo:
-    """The connection of a pod's service account.
+    """The connection with the service account of the pod.
 
     Raises:
-        ConfigurationError: not in a pod, or its token is not mounted.
+        ConfigurationError: the process does not run in a pod, or the token is not mounted.
     """
     host, port = environ.get("KUBERNETES_SERVICE_HOST", ""), environ.get("KUBERNETES_SERVICE_PORT", "")
     if not host or not port:
@@ -195,12 +194,12 @@ def in_cluster(
     for needed in (root / "token", root / "ca.crt"):
         if file_stamp(needed) is None:
             raise ConfigurationError(
-                f"in a pod, but {needed} is missing: set automountServiceAccountToken on its account"
+                f"in a pod, but {needed} is missing: set automountServiceAccountToken on its service account"
             )
     try:
         namespace = (root / "namespace").read_text(encoding="utf-8").strip()
     except OSError:
-        namespace = ""  # a projected volume may leave it out; nothing but a default depends on it
+        namespace = ""  # optional in a projected volume; only a default depends on it
     return ConnectionInfo(
         server=f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}",
         credentials=TokenFile(root / "token", clock=clock),
@@ -217,12 +216,11 @@ async def load_connection(
     context: str | None = None,
     root: Path = SERVICE_ACCOUNT_ROOT,
 ) -> ConnectionInfo:
-    """Find the cluster: ``kubeconfig``, ``$KUBECONFIG``, the pod's own account, ``~/.kube/config``; first
-    found wins.
+    """Find the cluster. Uses the first that exists of ``kubeconfig``, ``$KUBECONFIG``, the pod's service account and
+    ``~/.kube/config``.
 
     Raises:
-        ConfigurationError: none of them is there, or the first found is wrong. The text says what was looked
-            for.
+        ConfigurationError: none of them exists, or the first that exists cannot be used. The message names the places.
     """
     from aimctl.runtime.kube.kubeconfig import from_kubeconfig
 
@@ -234,8 +232,8 @@ async def load_connection(
     default = _default_kubeconfig(environ)
     if file_stamp(default) is None:
         raise ConfigurationError(
-            "no cluster found: --kubeconfig is not given, $KUBECONFIG is not set, this is no pod, and "
-            f"{default} does not exist; give one of them"
+            "no cluster found: --kubeconfig is not given, $KUBECONFIG is not set, the process does not run in a pod, "
+            f"and {default} does not exist; provide one of them"
         )
     return await from_kubeconfig(str(default), context=context, clock=clock)
 
@@ -245,11 +243,11 @@ def _default_kubeconfig(environ: Mapping[str, str]) -> Path:
 
 
 FileStamp = tuple[int, int, int]
-"""Modification time in ns, size and inode: one of them changes when a file is written or swapped."""
+"""Modification time in ns, size and inode: one of them changes when a file is written or replaced."""
 
 
 def file_stamp(path: Path | str) -> FileStamp | None:
-    """What tells one content of a file from the next, following links; None if it cannot be looked at."""
+    """A value that changes with the content of a file, following links; None if the file cannot be accessed."""
     try:
         status = Path(path).stat()
     except OSError:

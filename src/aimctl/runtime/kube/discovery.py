@@ -1,10 +1,10 @@
-"""Which kinds a server has.
+"""API discovery: the kinds that a server has.
 
-Two requests with aggregated discovery (Kubernetes 1.27 and later, or anything that answers
-``APIGroupDiscoveryList``); on older servers one request a group version, eight at a time.
+With aggregated discovery (Kubernetes 1.27 and later, or any server that returns ``APIGroupDiscoveryList``) it takes two
+requests; on older servers one request per group version, eight at a time.
 
-Contract: a group whose server is down is left out and named in :attr:`ServedApis.failed`; it never hides the
-others.
+Contract: a group whose server is not available is omitted and listed in :attr:`ServedApis.failed`; the others are
+returned.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _AT_ONCE = 8
 @final
 @dataclass(frozen=True, slots=True)
 class ServedResource:
-    """A kind in one version, as the server describes it."""
+    """A kind in one version, as described by the server."""
 
     group: str
     version: str
@@ -53,29 +53,29 @@ class ServedResource:
 
     @property
     def resource(self) -> Resource[Mapping[str, Any]]:
-        """To read and write it without a model."""
+        """The resource for reading and writing objects as untyped mappings."""
         return Resource.untyped(self.group, self.version, self.kind, self.plural, namespaced=self.namespaced)
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class ServedApis:
-    """What was found, in the server's order of preference.
+    """The result of discovery, in the server's order of preference.
 
     Attributes:
-        resources: every kind in every version, preferred versions of a group first.
-        failed: group versions that could not be read, with the reason.
+        resources: every kind in every version, the preferred version of each group first.
+        failed: group versions that could not be read, and why.
     """
 
     resources: tuple[ServedResource, ...]
     failed: Mapping[str, str] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[ServedResource]:
-        """All resources."""
+        """Iterate over the resources."""
         return iter(self.resources)
 
     def find(self, group: str, kind: str, version: str = "") -> ServedResource | None:
-        """The kind in that version, or in the one the server prefers."""
+        """The kind in the given version, or in the preferred one."""
         return next(
             (
                 one
@@ -86,11 +86,11 @@ class ServedApis:
         )
 
     def preferred(self, group: str, plural: str) -> ServedResource | None:
-        """The resource of that plural name in the version the server prefers."""
+        """The resource with the given plural name in the preferred version."""
         return next((one for one in self.resources if one.group == group and one.plural == plural), None)
 
     def by_name(self, name: str) -> ServedResource | None:
-        """As a person names it: plural, singular, short name or kind, perhaps with ``.group``."""
+        """The resource with the given plural, singular, short name or kind, optionally followed by ``.group``."""
         word, _, group = name.lower().partition(".")
         for one in self.resources:
             names = (one.plural, one.singular, one.kind.lower(), *one.short_names)
@@ -100,12 +100,12 @@ class ServedApis:
 
 
 async def discover(reader: Reader) -> ServedApis:
-    """Ask the server.
+    """Discover the kinds of a server.
 
     Raises:
-        ApiError: the server refuses discovery as a whole.
-        ConnectionFailed: no answer.
-        DecodeError: an answer that is no discovery document.
+        ApiError: the server rejects discovery as a whole.
+        ConnectionFailed: there was no response.
+        DecodeError: a response is not a discovery document.
     """
     core, groups = await _together(_get(reader, path) for path in ("/api", "/apis"))
     if core.kind == groups.kind == "APIGroupDiscoveryList":
@@ -116,14 +116,14 @@ async def discover(reader: Reader) -> ServedApis:
                 for version in group.versions:
                     name = f"{group.metadata.name}/{version.version}".lstrip("/")
                     if version.freshness == "Stale" and not version.resources:
-                        failed[name] = "its server does not answer"
+                        failed[name] = "its server is not available"
                     resources += (_served(group, version, one) for one in version.resources)
         return ServedApis(tuple(resources), failed)
     return await _discover_each(reader, core, groups)
 
 
 async def _discover_each(reader: Reader, core: _Document, groups: _Document) -> ServedApis:
-    """Before 1.27, or through an aggregator that does not know better."""
+    """Discovery without aggregation, one request per group version."""
     paths = {version: f"/api/{version}" for version in core.versions}
     for group in groups.groups:
         preferred = group.preferred_version.group_version
@@ -151,7 +151,7 @@ async def _discover_each(reader: Reader, core: _Document, groups: _Document) -> 
 
 
 async def _together(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """The results in order. The first failure ends the others and is raised as itself, not in a group."""
+    """The results in order. The first failure cancels the other calls and is raised by itself, not in a group."""
     try:
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(call) for call in calls]
@@ -217,7 +217,7 @@ class _ListedResource(msgspec.Struct, rename="camel"):
 
 
 class _Document(msgspec.Struct):
-    """APIGroupDiscoveryList, APIVersions, APIGroupList or APIResourceList: each has the fields of its own."""
+    """APIGroupDiscoveryList, APIVersions, APIGroupList or APIResourceList; only its own fields are set."""
 
     kind: str = ""
     items: list[_AggregatedGroup] = []
@@ -234,7 +234,7 @@ async def _get(reader: Reader, path: str) -> _Document:
     try:
         return _document.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DecodeError(f"{path} is no discovery document: {error}") from error
+        raise DecodeError(f"{path} is not a discovery document: {error}") from error
 
 
 def _served(group: _AggregatedGroup, version: _AggregatedVersion, one: _AggregatedResource) -> ServedResource:

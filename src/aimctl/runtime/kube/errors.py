@@ -1,11 +1,11 @@
-"""What can go wrong between us and an API server.
+"""Errors of requests to an API server.
 
     KubeError
-    ├── ConnectionFailed        no answer: refused, reset, name lookup, TLS, timeout
+    ├── ConnectionFailed        no response: refused, reset, name lookup, TLS, timeout
     ├── ConfigurationError      kubeconfig or in-cluster files are missing or wrong
-    ├── DecodeError             bytes that are not the object they should be
-    ├── WatchLineTooLong        one watch event above the cap
-    ├── WriteRefused            we may not write now (the lease is not ours any more)
+    ├── DecodeError             the bytes are not the expected object
+    ├── WatchLineTooLong        a watch event exceeds the limit
+    ├── WriteRefused            not sent, because this process may not write now (it does not hold the lease)
     └── ApiError                the server answered with a Status
         ├── BadRequest 400      ├── Unauthorized 401       ├── Forbidden 403
         ├── NotFound 404        ├── MethodNotAllowed 405   ├── AlreadyExists 409
@@ -13,12 +13,12 @@
         ├── UnsupportedMedia 415├── Invalid 422            ├── TooManyRequests 429
         └── ServerError 5xx
 
-Invariant: every ApiError carries ``status``, ``reason``, ``message``, ``details`` and ``retry_after``; which
-class it is depends on the HTTP status alone, except 409, where ``reason`` tells AlreadyExists from Conflict.
-Reasons and codes are those of Kubernetes' ``metav1.Status``.
+Invariant: every ApiError has ``status``, ``reason``, ``message``, ``details`` and ``retry_after``. Its class depends
+only on the HTTP status, except for 409, where ``reason`` distinguishes AlreadyExists from Conflict. Reasons and codes
+are those of ``metav1.Status``.
 """
 
-# ruff: noqa: N818 - named for what happened, as the reasons of metav1.Status are
+# ruff: noqa: N818 - the names follow the reasons of metav1.Status
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ __all__ = [
 
 
 class ConnectionFailed(KubeError):
-    """No answer came. ``refused`` says that nothing listened there, so the request was never seen."""
+    """There was no response. ``refused``: the connection was refused, so the server has not seen the request."""
 
     def __init__(self, message: str, *, refused: bool = False) -> None:
         super().__init__(message)
@@ -63,11 +63,11 @@ class ConnectionFailed(KubeError):
 
 
 class ConfigurationError(KubeError):
-    """Connection settings cannot be used; the text names the file or field, and the remedy."""
+    """Connection settings cannot be used; the message names the file or field, and the remedy."""
 
 
 class WatchLineTooLong(KubeError):
-    """One watch event was larger than the cap. Carries the cap in bytes."""
+    """A watch event was larger than ``limit_bytes``."""
 
     def __init__(self, limit_bytes: int) -> None:
         super().__init__(f"a watch event is larger than {limit_bytes} bytes")
@@ -75,11 +75,11 @@ class WatchLineTooLong(KubeError):
 
 
 class WriteRefused(KubeError):
-    """The write was not sent: this process may not be the leader any more."""
+    """The write was not sent: this process may no longer be the leader."""
 
 
 class ApiError(KubeError):
-    """The server answered with an error Status."""
+    """The server responded with an error Status."""
 
     def __init__(
         self,
@@ -96,35 +96,35 @@ class ApiError(KubeError):
         self.message = message
         self.details: Mapping[str, Any] = details or {}
         self.retry_after = retry_after
-        """Seconds the server asked us to wait, or None."""
+        """Seconds to wait before a retry, as requested by the server, or None."""
 
 
 class BadRequest(ApiError):
-    """400: the request makes no sense to the server."""
+    """400: the server cannot process the request."""
 
 
 class Unauthorized(ApiError):
-    """401: who we are was not believed."""
+    """401: the credentials were not accepted."""
 
 
 class Forbidden(ApiError):
-    """403: known, but not allowed. The message names user, verb and resource."""
+    """403: authenticated, but not allowed. The message names user, verb and resource."""
 
 
 class NotFound(ApiError):
-    """404: no such object, or no such kind."""
+    """404: the object or the kind does not exist."""
 
 
 class MethodNotAllowed(ApiError):
-    """405: the kind does not have this verb."""
+    """405: the kind does not support this verb."""
 
 
 class Conflict(ApiError):
-    """409 with any reason but AlreadyExists: somebody wrote in between, or owns a field."""
+    """409 with any other reason than AlreadyExists: the object has changed, or another manager owns a field."""
 
 
 class AlreadyExists(ApiError):
-    """409 AlreadyExists: a create met an object of that name."""
+    """409 with reason AlreadyExists: an object of this name exists."""
 
 
 class Gone(ApiError):
@@ -132,19 +132,19 @@ class Gone(ApiError):
 
 
 class TooLarge(ApiError):
-    """413: the body is too large for the server."""
+    """413: the request body is too large."""
 
 
 class UnsupportedMedia(ApiError):
-    """415: the server does not take this kind of patch or encoding."""
+    """415: the server does not support this patch type or encoding."""
 
 
 class Invalid(ApiError):
-    """422: the object breaks its schema; ``details['causes']`` lists field, message and reason."""
+    """422: the object does not match its schema; ``details['causes']`` lists field, message and reason."""
 
 
 class TooManyRequests(ApiError):
-    """429: slow down; ``retry_after`` says for how long."""
+    """429: too many requests; ``retry_after`` is the time to wait."""
 
 
 @final
@@ -174,7 +174,7 @@ def error_from_status(
     details: Mapping[str, Any] | None = None,
     retry_after: float | None = None,
 ) -> ApiError:
-    """The error that stands for this answer; ``retry_after`` falls back to ``details.retryAfterSeconds``."""
+    """The error for a response; ``retry_after`` defaults to ``details.retryAfterSeconds``."""
     if status == 409:
         cls: type[ApiError] = AlreadyExists if reason == "AlreadyExists" else Conflict
     elif status >= 500:

@@ -1,20 +1,19 @@
-"""The transport over real sockets, on aiohttp.
+"""The transport over sockets, based on aiohttp.
 
 Contract:
-    * Watches and followed logs have a session of their own without a connection limit; calls share 64
-      connections. HTTP/1.1 needs a socket per watch, so in one pool enough watches would stop every call for
-      ever.
-    * Every call ends: 30 s in total by default, waiting for a free connection included. A stream waits as
-      long for the answer's head; how long its body may be silent is the reader's decision.
-    * 401 renews the credentials and sends the request once more; the second 401 is the answer.
-    * Whatever keeps an answer from coming is :class:`ConnectionFailed`, with ``refused`` when nothing
-      listened.
-    * Leaving the context of :meth:`HttpTransport.send` before the body's end closes the socket, at any await.
-    * Redirects are not followed: our credentials are for one server. No body and no header is ever logged.
+    * Watches and followed logs use a session of their own without a connection limit; calls share 64 connections.
+      HTTP/1.1 needs one connection per watch, so in a shared pool enough watches would block all calls.
+    * Every call ends: after 30 s in total by default, including the wait for a free connection. A stream waits equally
+      long for the response headers; the reader decides how long its body may be silent.
+    * After a 401 the credentials are renewed and the request is sent once more; a second 401 is the response.
+    * Every reason for a missing response is :class:`ConnectionFailed`, with ``refused`` if the server refused the
+      connection.
+    * Leaving the context of :meth:`HttpTransport.send` before the end of the body closes the socket.
+    * Redirects are not followed, because the credentials are meant for one server. Bodies and headers are never logged.
 
-Note: aiohttp itself repeats a GET, PUT or DELETE once when a kept connection turns out closed before any byte
-of the answer. A repeated PUT or DELETE that did arrive the first time meets its resourceVersion (409) or
-nothing (404).
+Note: aiohttp itself repeats a GET, PUT or DELETE once if a pooled connection turns out to be closed before the first
+byte of the response. If the first PUT or DELETE was carried out nevertheless, the repetition gets 409 (because of its
+resourceVersion) or 404.
 """
 
 from __future__ import annotations
@@ -44,21 +43,21 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_TIMEOUT_SECONDS", "AbruptResponse", "HttpTransport", "RequestObserver", "hang_up"]
 
 DEFAULT_TIMEOUT_SECONDS = 30.0
-"""A call's total time; client-go has none and leaves it to the caller, who forgets."""
+"""Total time of a call. client-go has no default; callers must set a limit and often do not."""
 
 _CALL_CONNECTIONS = 64
 _CONNECT_SECONDS = 10.0
 _READ_BUFFER_BYTES = 256 * 1024
-"""aiohttp stops reading the socket at twice this; larger chunks make large events cheaper."""
+"""aiohttp pauses reading from the socket at twice this size; larger chunks make large events cheaper."""
 
 _SAFE_IN_PATH = "/:@!$&'()*+,;=-._~"
 
 
 class RequestObserver(Protocol):
-    """Told about each request when its answer's head is there, or when it is certain that none will come."""
+    """Receives one call per request: when the response headers have arrived, or when the request has failed."""
 
     def request_finished(self, *, verb: str, method: str, host: str, code: str, seconds: float) -> None:
-        """``code`` is the HTTP status, or ``<error>`` for no answer; verb and method are as client-go's."""
+        """``code`` is the HTTP status, or ``<error>`` without a response; verb and method are those of client-go."""
         ...
 
 
@@ -67,11 +66,11 @@ class HttpTransport:
     """A :class:`Transport` to one API server. Use as an async context manager, on one loop.
 
     Args:
-        info: the server and who we are.
-        clock: measures requests.
-        user_agent: sent with each request; audit logs show it.
-        observer: told about each request, for ``rest_client_*`` metrics.
-        timeout_seconds: the default for calls.
+        info: server and credentials.
+        clock: measures the duration of requests.
+        user_agent: sent with each request; shown in audit logs.
+        observer: for the ``rest_client_*`` metrics.
+        timeout_seconds: default total time of a call.
     """
 
     def __init__(
@@ -90,13 +89,13 @@ class HttpTransport:
         self._tls = TlsContext(info, clock=clock)
         self._base = info.server.rstrip("/")
         self._host = URL(self._base).authority
-        # Compressed answers save a network that is mostly the pod network, and cost CPU on both sides.
+        # Compression costs CPU on both sides, and the pod network is rarely the bottleneck.
         self._headers = {"User-Agent": user_agent, "Accept-Encoding": "identity"}
         self._calls: aiohttp.ClientSession | None = None
         self._streams: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        """Make the sessions; connects nothing yet."""
+        """Create the sessions; does not connect yet."""
         self._calls = self._session(_CALL_CONNECTIONS)
         self._streams = self._session(0)
         return self
@@ -108,26 +107,30 @@ class HttpTransport:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close all connections, those in use too: their readers get ConnectionFailed."""
+        """Close all connections, including those in use: their readers get ConnectionFailed."""
         sessions = [session for session in (self._calls, self._streams) if session is not None]
         self._calls = self._streams = None
         for session in sessions:
             await session.close()
-        await asyncio.sleep(
-            0
-        )  # the sockets of connections cut off just now go with the next turn of the loop
+        # Aborted connections close their sockets in the next iteration of the event loop.
+        await asyncio.sleep(0)
 
     @asynccontextmanager
     async def send(
         self, request: HttpRequest, *, stream: bool = False, timeout_seconds: float | None = None
     ) -> AsyncIterator[HttpResponse]:
-        """See :class:`Transport`. Raises ConfigurationError when credentials or TLS files are unusable."""
+        """Implements :meth:`Transport.send`.
+
+        Raises:
+            ConnectionFailed: there was no response.
+            ConfigurationError: credentials or TLS files cannot be used.
+        """
         seconds = self._timeout if timeout_seconds is None else timeout_seconds
         credentials = await self._info.credentials.headers()
         answer = await self._exchange(request, credentials, stream=stream, seconds=seconds)
         if answer.status == 401:
             hang_up(answer)
-            # Another request may have renewed them since; then theirs are tried first.
+            # If another request has renewed them in the meantime, use those.
             renewed = await self._info.credentials.headers()
             if renewed == credentials:
                 self._info.credentials.invalidate()
@@ -201,9 +204,9 @@ class HttpTransport:
 
 
 def hang_up(answer: aiohttp.ClientResponse) -> None:
-    """Be done with an answer. After its body's end the connection is back in its pool already, and stays there.
+    """Release a response. If its body was read to the end, the connection is in the pool already and stays there.
 
-    Otherwise it is cut off: TLS's polite end waits for the peer, who may be gone, and would outlive the loop.
+    Otherwise the connection is aborted: a TLS shutdown would wait for the peer, possibly longer than the loop runs.
     """
     connection = answer.connection
     if connection is not None and connection.transport is not None:
@@ -212,13 +215,13 @@ def hang_up(answer: aiohttp.ClientResponse) -> None:
 
 
 class AbruptResponse(aiohttp.ClientResponse):
-    """An answer whose connection is cut off when it is given up before its head has come; see :func:`hang_up`.
+    """A response that aborts its connection if the request is given up before the headers arrive; see :func:`hang_up`.
 
-    For ``response_class`` of a session: until then nobody but aiohttp has the connection.
+    Pass it as ``response_class`` of a session: until the headers arrive only aiohttp has access to the connection.
     """
 
     async def start(self, connection: Connection) -> aiohttp.ClientResponse:
-        """Wait for the head."""
+        """Wait for the headers."""
         try:
             return await super().start(connection)
         except BaseException:
@@ -229,7 +232,7 @@ class AbruptResponse(aiohttp.ClientResponse):
 
 @final
 class _Answer:
-    """An :class:`HttpResponse` over aiohttp's."""
+    """An :class:`HttpResponse` that wraps aiohttp's."""
 
     __slots__ = ("_inner", "_what")
 
@@ -256,15 +259,15 @@ class _Answer:
             async for chunk in self._inner.content.iter_any():
                 yield chunk
         except (aiohttp.ClientError, OSError, RuntimeError) as error:
-            # RuntimeError is what aiohttp's reader raises when the connection was closed from this side.
+            # aiohttp's reader raises RuntimeError if this side has closed the connection.
             raise _failure(self._what, error) from error
 
 
 def _failure(what: str, error: Exception, timeout: float | None = None) -> ConnectionFailed:
-    """Say what happened in the words of the one who has to fix it. TimeoutError is an OSError."""
+    """Convert an error of aiohttp or of the operating system. TimeoutError is an OSError."""
     if isinstance(error, TimeoutError):
         within = "" if timeout is None else f" within {timeout:g} s"
-        return ConnectionFailed(f"{what}: no complete answer{within}")
+        return ConnectionFailed(f"{what}: no complete response{within}")
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return ConnectionFailed(
             f"{what}: the server's certificate is not trusted ({error.certificate_error}): "

@@ -1,14 +1,13 @@
-"""Connections from kubeconfig files, through kubernetes-asyncio.
+"""Connections from kubeconfig files, with the help of kubernetes-asyncio.
 
-That package merges the files, runs exec plugins and gets GCP tokens. It is imported here only,
-and only when a kubeconfig is loaded: the import costs 66 MB and most of a second, which a pod need not pay.
+That package merges the files, runs exec plugins and gets GCP tokens. It is imported only here, and only when a
+kubeconfig is loaded: the import costs 66 MB and almost a second, which a pod does not need.
 
 Contract:
-    * Whatever is wrong becomes a :class:`ConfigurationError` that names the file, the context and what was
-      found.
-    * Credentials that expire are fetched anew before they do, once for all requests that wait for them.
-    * ``tokenFile`` wins over ``token`` and is read again as it changes, as with client-go.
-    * Impersonation (``as``) is refused: ignoring it would act with rights the user meant not to use.
+    * Every problem becomes a :class:`ConfigurationError` that names the file, the context and the reason.
+    * Credentials are renewed before they expire, once for all requests that wait for them.
+    * ``tokenFile`` takes precedence over ``token`` and is read again when it changes, as in client-go.
+    * Impersonation (``as``) is an error: if it were ignored, requests would have more rights than intended.
 """
 
 from __future__ import annotations
@@ -34,30 +33,30 @@ __all__ = ["from_kubeconfig"]
 _SEPARATOR = ":"
 
 _PLUGIN_SECONDS = 60.0
-"""How long an exec plugin or a token endpoint may take; a plugin that asks a person needs most of it."""
+"""Time limit for an exec plugin or a token endpoint; interactive plugins need most of it."""
 
 _EXPIRY_SKEW = timedelta(minutes=5)
-"""Tokens are renewed this long before they expire, or at four fifths of their life if that is later."""
+"""Tokens are renewed this long before they expire, or after four fifths of their lifetime if that is later."""
 
 _RECHECK_SECONDS = 60.0
-"""How often the tokens of auth providers (OIDC, GCP) are looked at; a look at a valid one is cheap. Also the pause
-after a renewal that failed while the old credentials are still good."""
+"""Period of the check of tokens from auth providers (OIDC, GCP); the check of a valid token is cheap. Also the pause
+after a failed renewal while the old credentials are still valid."""
 
 _CERTIFICATE_SECONDS = 600.0
-"""How often a plugin that gives certificates is run: kubernetes-asyncio does not pass on when they expire."""
+"""Period of runs of a plugin that returns certificates: kubernetes-asyncio does not report their expiry."""
 
 
 async def from_kubeconfig(path: str | None, *, context: str | None = None, clock: Clock) -> ConnectionInfo:
     """Read kubeconfig files and fetch the first credentials.
 
     Args:
-        path: a file, or several joined with ``:``, which are merged; of those, missing ones are skipped.
-            None reads ``~/.kube/config``.
-        context: which context; None takes the current one.
-        clock: for expiry.
+        path: a file, or several joined with ``:``, which are merged; missing ones are skipped. None for
+            ``~/.kube/config``.
+        context: name of the context; None for the current one.
+        clock: compared with expiry times.
 
     Raises:
-        ConfigurationError: no file, no such context, or an entry that cannot be used.
+        ConfigurationError: no file exists, the context does not exist, or an entry cannot be used.
     """
     files = _Files(path, context, clock=clock)
     loaded = await files.load()
@@ -95,7 +94,7 @@ async def from_kubeconfig(path: str | None, *, context: str | None = None, clock
 
 @final
 class _Files:
-    """The files and the context, merged once and again when one of them changes."""
+    """The kubeconfig files and the context; merged again when a file changes."""
 
     def __init__(self, path: str | None, context: str | None, *, clock: Clock) -> None:
         self._clock = clock
@@ -113,10 +112,10 @@ class _Files:
         return f"kubeconfig {_SEPARATOR.join(self._paths)}, {context}"
 
     async def load(self) -> _Loaded:
-        """Read what has changed and get credentials that are valid now; runs the plugin if there is one.
+        """Read changed files and get valid credentials; runs the exec plugin if there is one.
 
         Raises:
-            ConfigurationError: anything at all went wrong.
+            ConfigurationError: for any failure.
         """
         try:
             async with asyncio.timeout(_PLUGIN_SECONDS):
@@ -125,11 +124,11 @@ class _Files:
             raise
         except TimeoutError as error:
             raise ConfigurationError(
-                f"{self}: no credentials within {_PLUGIN_SECONDS:g} s: run the user's exec command by hand"
+                f"{self}: no credentials within {_PLUGIN_SECONDS:g} s: run the user's exec command manually"
             ) from error
         except Exception as error:
-            # The package raises whatever it stumbles over (KeyError, TypeError, AssertionError, aiohttp's,
-            # ...) when a file is not as it should be; each means that this kubeconfig cannot be used.
+            # For an invalid file the package raises many types (KeyError, TypeError, AssertionError, those of
+            # aiohttp); all of them mean that the kubeconfig cannot be used.
             raise ConfigurationError(f"{self}: {str(error) or error.__class__.__name__}") from error
 
     async def _load(self) -> _Loaded:
@@ -161,7 +160,7 @@ class _Files:
             config_base_path=None,
         )
         if user is None:
-            loader.cert_file = loader.key_file = None  # it would look for them in a user that is not there
+            loader.cert_file = loader.key_file = None  # normally set from the user entry
         target = SimpleNamespace(api_key={})
         await loader.load_and_set(target)
         return _Loaded(
@@ -173,20 +172,22 @@ class _Files:
         )
 
     def _entry(self, section: str, name: str) -> Any:
-        """The entry of that name, renamed: the merger's names hold whole entries, and errors show names."""
+        """The entry of that name. Its node is renamed, because the merger's names contain whole entries and appear in
+        errors.
+        """
         from kubernetes_asyncio.config.kube_config import ConfigNode
 
         found = {node.value["name"]: node for node in self._merged.config.value[section]}
         if name not in found:
             raise ConfigurationError(
-                f"{self}: {section} has no {name!r}; there are: {', '.join(sorted(found)) or 'none'}"
+                f"{self}: {section} has no {name!r}; existing entries: {', '.join(sorted(found)) or 'none'}"
             )
         value = found[name].value
         kind = section.removesuffix("s")
         return ConfigNode(f"{kind} {name}", {**value, kind: value.get(kind) or {}}, found[name].path)
 
     async def _signed_in(self, node: Any) -> Any:
-        """The user's entry, with an OIDC provider replaced by its token; a new token is kept in the file."""
+        """The user entry, with an OIDC provider replaced by its token; a new token is saved in the file."""
         from kubernetes_asyncio.config.kube_config import ConfigNode
 
         user = node.value["user"]
@@ -197,7 +198,7 @@ class _Files:
         before = dict(settings)
         token = await fresh_id_token(settings, folder=Path(node.path).parent, clock=self._clock)
         if settings != before:
-            with suppress(OSError):  # read-only files: the new token then lives as long as the process
+            with suppress(OSError):  # if the file is read-only, the new token is kept in memory
                 self._merged.save_changes()
                 self._stamps = [file_stamp(path) for path in self._paths]
         rest = {name: value for name, value in user.items() if name != "auth-provider"}
@@ -205,31 +206,31 @@ class _Files:
 
 
 def _check_file(path: str) -> None:
-    """Say plainly what the merging package would only stumble over."""
+    """Report problems of a file for which the merging package has no clear error."""
     import yaml
 
     try:
         document = yaml.safe_load(Path(path).read_bytes())
     except IsADirectoryError:
-        raise ConfigurationError(f"kubeconfig {path} is a folder: name the file in it") from None
+        raise ConfigurationError(f"kubeconfig {path} is a directory: specify the file in it") from None
     except OSError as error:
         raise ConfigurationError(f"kubeconfig {path} cannot be read: {error.strerror or error}") from error
     except yaml.YAMLError as error:
-        # The package's own text quotes the line, which may hold a token.
+        # The message of the error quotes the line, which may contain a token.
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise ConfigurationError(f"kubeconfig {path} is not YAML: {where}{problem or 'unreadable'}") from None
-    if document is None:
-        raise ConfigurationError(f"kubeconfig {path} is empty: write one, or name another file")
-    if not isinstance(document, dict):
         raise ConfigurationError(
-            f"kubeconfig {path} is no kubeconfig: it has no clusters, users and contexts"
-        )
+            f"kubeconfig {path} is not valid YAML: {where}{problem or 'unreadable'}"
+        ) from None
+    if document is None:
+        raise ConfigurationError(f"kubeconfig {path} is empty: specify another file")
+    if not isinstance(document, dict):
+        raise ConfigurationError(f"{path} is not a kubeconfig: it has no clusters, users and contexts")
 
 
 @final
 class _Loaded:
-    """What one load of a kubeconfig gave. Its repr shows nothing, since tokens are in it."""
+    """The result of loading a kubeconfig. Not a dataclass, because its repr would show tokens."""
 
     def __init__(
         self,
@@ -261,9 +262,10 @@ class _Loaded:
 class _Renewing:
     """Credentials of an exec plugin or an auth provider.
 
-    Invariant: one renewal at a time. Requests that come meanwhile wait for it and share its outcome, also when
-    it fails. A cancelled request gives its turn to the next. Credentials that the server has not refused stay in
-    use until they expire, whatever becomes of their renewal.
+    Invariants:
+        * There is one renewal at a time. Requests in the meantime wait for it and share its result, including a
+          failure. If the request that renews is cancelled, the next one renews.
+        * Credentials that the server has not rejected stay in use until they expire, even if their renewal fails.
     """
 
     def __init__(self, files: _Files, loaded: _Loaded, *, clock: Clock) -> None:
@@ -273,7 +275,7 @@ class _Renewing:
         self._valid_until = 0.0
         self._refused = False
         self._failure: tuple[float, ConfigurationError] | None = None
-        """The last renewal's, and when it was over."""
+        """Time and error of the last failed renewal."""
         self._keep(loaded)
 
     async def headers(self) -> Mapping[str, str]:
@@ -294,7 +296,7 @@ class _Renewing:
         self._refused = True
 
     def certificate_files(self) -> tuple[str, str] | None:
-        """The plugin's certificate, or the kubeconfig's."""
+        """The certificate of the plugin, or of the kubeconfig."""
         return self._loaded.certificate_files
 
     async def _renew(self) -> None:
@@ -310,7 +312,7 @@ class _Renewing:
     def _keep(self, loaded: _Loaded) -> None:
         if not loaded.headers and loaded.certificate_files is None:
             raise ConfigurationError(
-                f"{self._files}: the user's exec command gave neither a token nor a certificate"
+                f"{self._files}: the user's exec command returned neither a token nor a certificate"
             )
         self._loaded = loaded
         self._refused = False

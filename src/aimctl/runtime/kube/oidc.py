@@ -1,8 +1,8 @@
-"""ID tokens of a kubeconfig's ``auth-provider: oidc``, refreshed at their issuer.
+"""ID tokens for ``auth-provider: oidc`` in a kubeconfig, refreshed at their issuer.
 
-kubernetes-asyncio (36.1) refreshes them too, but does not check the issuer's certificate unless the
-kubeconfig names an authority, and fails if it does. A refresh token is a long-lived secret, so here the
-certificate is always checked.
+kubernetes-asyncio (36.1) also refreshes them. However, it does not verify the issuer's certificate unless the
+kubeconfig names a certificate authority, and then it fails. A refresh token is a long-lived secret, so this module
+always verifies the certificate.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["fresh_id_token"]
 
 _SKEW_SECONDS = 300.0
-"""A token is refreshed when it has less than this to live."""
+"""A token that expires sooner than this is refreshed."""
 
 _TIMEOUT = aiohttp.ClientTimeout(total=30.0)
 
@@ -44,15 +44,15 @@ class _Tokens(msgspec.Struct):
 
 
 async def fresh_id_token(config: dict[str, Any], *, folder: Path, clock: Clock) -> str:
-    """A token that is valid now, refreshed if it is about to expire.
+    """A valid token, refreshed if it is about to expire.
 
     Args:
-        config: the auth provider's ``config``; new tokens are written into it, for the caller to keep.
-        folder: what file names in it are relative to.
-        clock: compared with the token's expiry.
+        config: the ``config`` of the auth provider. New tokens are written into it, so that the caller can save them.
+        folder: base of relative file names in ``config``.
+        clock: compared with the expiry of the token.
 
     Raises:
-        ConfigurationError: no valid token, and none to be had.
+        ConfigurationError: there is no valid token, and the refresh failed.
     """
     token = config.get("id-token") or ""
     left = _seconds_left(token, clock) if token else 0.0
@@ -74,7 +74,7 @@ async def _refresh(config: dict[str, Any], folder: Path) -> None:
     form = {"grant_type": "refresh_token", "refresh_token": config["refresh-token"]}
     secret = config.get("client-secret")
     headers: dict[str, str] = {}
-    if secret:  # RFC 6749, 2.3.1: both are form-encoded before they are joined
+    if secret:  # RFC 6749, section 2.3.1: both are form-encoded before they are joined
         pair = f"{quote_plus(config['client-id'])}:{quote_plus(secret)}"
         headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
     else:
@@ -100,7 +100,7 @@ def _trust(config: dict[str, Any], folder: Path) -> ssl.SSLContext:
 
 
 def _seconds_left(token: str, clock: Clock) -> float:
-    """How long a JWT is valid; one without expiry for ever, one that cannot be read not at all."""
+    """Remaining validity of a JWT: infinite without an expiry, 0 if the token cannot be decoded."""
     try:
         payload = token.split(".")[1]
         claims = msgspec.json.decode(

@@ -1,6 +1,6 @@
-"""Query parameters, headers and bodies of requests, in one place.
+"""Query parameters, headers and bodies of requests.
 
-Pure functions. An empty option is left out, so the server's default holds.
+Pure functions. An empty option is omitted, so the server's default applies.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def list_query(
     resource_version: str | None = None,
     resource_version_match: str = "",
 ) -> Query:
-    """``metav1.ListOptions`` of a list. Without a resource version: most recent; "0": any."""
+    """``metav1.ListOptions`` of a list. Without a resource version: the most recent state; "0": any state."""
     pairs = [
         ("labelSelector", label_selector),
         ("fieldSelector", field_selector),
@@ -130,8 +130,7 @@ def object_path(resource: Resource[Any], name: str, namespace: str, subresource:
     """The path of one object.
 
     Raises:
-        ValueError: no name, or no namespace for a kind that lives in one. Either would address something
-            else.
+        ValueError: the name is empty, or the namespace of a namespaced kind is. The path would address something else.
     """
     if not name:
         raise ValueError(f"a {resource.kind} needs a name: metadata.name is empty")
@@ -141,29 +140,29 @@ def object_path(resource: Resource[Any], name: str, namespace: str, subresource:
 
 
 def identity_of(body: Mapping[str, Any]) -> tuple[str, str]:
-    """Name and namespace as ``body.metadata`` tells them; "" where it does not."""
+    """Name and namespace in ``body.metadata``; "" if absent."""
     metadata = body.get("metadata") or {}
     return metadata.get("name") or "", metadata.get("namespace") or ""
 
 
 def encode(resource: Resource[Any], body: Mapping[str, Any]) -> bytes:
-    """A body as JSON, apiVersion and kind put in where missing. Frozen views may be parts of it."""
+    """A body as JSON, with apiVersion and kind added if missing. It may contain frozen views."""
     return _encoder.encode({"apiVersion": resource.api_version, "kind": resource.kind, **body})
 
 
 def request_with_body(
     method: str, path: str, query: Query, body: Any, content_type: str = "application/json"
 ) -> HttpRequest:
-    """A request that carries JSON; bytes go out as they are."""
+    """A request with a JSON body; a body of type bytes is sent unchanged."""
     data = body if isinstance(body, bytes) else _encoder.encode(body)
     return HttpRequest(method, path, query, {**accept(), "Content-Type": content_type}, data)
 
 
 def _plain(value: Any) -> Any:
-    """What msgspec does not know by itself: read-only mappings, as in frozen views."""
+    """Convert read-only mappings, as in frozen views, which msgspec cannot encode."""
     if isinstance(value, Mapping):
         return dict(value)
-    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+    raise TypeError(f"{type(value).__name__} cannot be encoded as JSON")
 
 
 _encoder = msgspec.json.Encoder(enc_hook=_plain)

@@ -1,14 +1,13 @@
 """The REST verbs that only read.
 
 Contract:
-    * Every method is one request (``list_all``: one a page), and raises :class:`ApiError` for an error
-      answer, :class:`ConnectionFailed` for none, :class:`DecodeError` for one that makes no sense.
-    * A read that is answered 429 or 503 with a Retry-After of at most 5 s is repeated after that time, at
-      most twice; watches and followed logs never. (The transport repeats any request once after a 401.)
-    * An empty namespace means all of them for a list or watch, and is an error for one object of a namespaced
-      kind.
+    * Every method is one request (``list_all``: one per page). It raises :class:`ApiError` for an error response,
+      :class:`ConnectionFailed` without a response, and :class:`DecodeError` for an invalid one.
+    * After a 429 or 503 with a Retry-After of at most 5 s a read is repeated after that time, at most twice. Watches
+      and followed logs are not repeated. (The transport repeats any request once after a 401.)
+    * An empty namespace means all namespaces for a list or watch, and is an error for one object of a namespaced kind.
 
-Invariant: a reader is immutable and holds no state but its transport, so it is shared freely.
+Invariant: a reader is immutable and has no state but its transport, so it can be shared.
 """
 
 from __future__ import annotations
@@ -36,19 +35,19 @@ T = TypeVar("T")
 
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 OWN_KIND = frozenset({"", "status"})
-"""Subresources whose answer is the whole object; those of others (scale, binding) are of another kind."""
+"""Subresources whose response is the object itself; the response of others (scale, binding) is of another kind."""
 
 _READ_REPEATS = 2
 _LONGEST_REPEAT_SECONDS = 5.0
 
 
 class Reader:
-    """Reads from one API server.
+    """A read-only client of one API server.
 
     Args:
-        transport: how requests travel; shared between readers, owned by who made it.
+        transport: shared between readers; its creator closes it.
         clock: for Retry-After.
-        on_warning: gets each warning that the server sends along with an answer.
+        on_warning: receives each warning that the server sends with a response.
     """
 
     def __init__(
@@ -67,7 +66,7 @@ class Reader:
         subresource: str = "",
         metadata_only: bool = False,
     ) -> Object[T]:
-        """One object as the server has it now."""
+        """The current state of one object. Raises NotFound."""
         path = object_path(resource, name, namespace, subresource)
         body = await self._call(HttpRequest("GET", path, (), accept(metadata_only=metadata_only)))
         return Object.parse(resource, body, strict=subresource in OWN_KIND)
@@ -85,7 +84,7 @@ class Reader:
         resource_version_match: str = "",
         metadata_only: bool = False,
     ) -> ObjectList[T]:
-        """One page, or everything when ``limit`` is None. Raises Gone when token or version are too old."""
+        """One page, or all objects if ``limit`` is None. Raises Gone if the token or version is too old."""
         query = list_query(
             label_selector=label_selector,
             field_selector=field_selector,
@@ -108,10 +107,10 @@ class Reader:
         label_selector: str = "",
         field_selector: str = "",
     ) -> AsyncIterator[Object[T]]:
-        """Every object, page by page.
+        """All objects, fetched page by page.
 
-        When the token of a later page has expired, the rest comes from one list without pages; an object
-        already given is then given again only if it has changed since.
+        If the token of a later page has expired, the rest is fetched in one list without paging. Objects that were
+        yielded before are then yielded again only if they have changed.
         """
         given: dict[ObjectKey, str] = {}
         token, limit = "", page_size or None
@@ -152,19 +151,24 @@ class Reader:
         metadata_only: bool = False,
         on_decode_error: Callable[[DecodeError], None] | None = None,
     ) -> AsyncIterator[AsyncIterator[WatchEvent[T]]]:
-        """Events after ``resource_version``, with bookmarks; see :mod:`aimctl.runtime.kube.watch` for what is
-        raised.
+        """Events after ``resource_version``, with bookmarks.
 
         Args:
             resource: the kind.
             namespace: "" for all.
-            resource_version: where to start.
-            timeout_seconds: after which the server ends the stream cleanly.
-            idle_seconds: without a byte, after which it counts as stalled.
+            resource_version: start of the watch.
+            timeout_seconds: after this time the server ends the stream cleanly.
+            idle_seconds: after this time without a byte the stream counts as stalled.
             label_selector: as in a list.
             field_selector: as in a list.
-            metadata_only: objects with nothing but their metadata.
-            on_decode_error: gets what an undecodable event would raise, and the stream goes on.
+            metadata_only: return only the metadata of objects.
+            on_decode_error: receives the error for an event that cannot be decoded; the stream then continues.
+
+        Raises:
+            ApiError: the server rejected the request, or sent an ERROR event (code 410: Gone).
+            ConnectionFailed: the connection broke, or stalled (WatchStalled).
+            DecodeError: an event cannot be decoded and ``on_decode_error`` is not given.
+            WatchLineTooLong: an event exceeds 16 MiB.
         """
         query = watch_query(
             resource_version=resource_version,
@@ -191,7 +195,7 @@ class Reader:
         limit_bytes: int | None = None,
         previous: bool = False,
     ) -> bytes:
-        """A container's log so far; give ``limit_bytes`` when its writer is not trusted."""
+        """The log of a container so far. Set ``limit_bytes`` if the container is not trusted."""
         query = _log_query(container, tail_lines, limit_bytes, previous=previous, follow=False)
         return await self._call(HttpRequest("GET", _log_path(pod, namespace), query, {"Accept": "*/*"}))
 
@@ -199,7 +203,7 @@ class Reader:
     async def follow_logs(
         self, pod: str, namespace: str, *, container: str = "", tail_lines: int | None = None
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """A container's log as it is written, in pieces of any size, until the container ends."""
+        """The log of a container as it is written, in chunks of any size, until the container ends."""
         query = _log_query(container, tail_lines, None, previous=False, follow=True)
         request = HttpRequest("GET", _log_path(pod, namespace), query, {"Accept": "*/*"})
         async with self._transport.send(request, stream=True) as response:
@@ -207,7 +211,7 @@ class Reader:
             yield response.chunks()
 
     async def read(self, path: str, *, query: Query = (), accept: str = "application/json") -> bytes:
-        """The body of any path, for what has no kind: discovery, ``/version``, ``/openapi``."""
+        """The response body of any path; for paths without a kind, such as ``/version`` and ``/openapi``."""
         return await self._call(HttpRequest("GET", path, query, {"Accept": accept}))
 
     async def _call(self, request: HttpRequest) -> bytes:
@@ -227,7 +231,7 @@ class Reader:
             await self._clock.sleep(wait)
 
     async def _check(self, request: HttpRequest, response: HttpResponse) -> None:
-        """Raise for an error answer, pass on warnings."""
+        """Report warnings and raise for an error response."""
         if self._on_warning is not None:
             warning = response.headers.get("Warning")
             if warning:
@@ -236,7 +240,7 @@ class Reader:
             error = error_from_answer(
                 response.status, response.headers, await response.read(), clock=self._clock
             )
-            error.add_note(f"in answer to {request.method} {request.path}")
+            error.add_note(f"response to {request.method} {request.path}")
             raise error
 
 

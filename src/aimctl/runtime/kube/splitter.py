@@ -1,8 +1,7 @@
-"""Lines out of chunks of any size: how watch events arrive.
+"""Splits chunks of any size into lines, which are the events of a watch.
 
-Pure and synchronous. A line may come in any number of chunks and a chunk may hold any number of lines; the
-work is linear in the bytes. There is no limit on a line but the stated cap, so that a broken peer cannot fill
-the memory.
+Pure and synchronous. A line may span any number of chunks, and a chunk may contain any number of lines; the work is
+linear in the number of bytes. The length of a line is limited, so that a faulty peer cannot fill the memory.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ if TYPE_CHECKING:
 __all__ = ["MAX_LINE_BYTES", "LineSplitter"]
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
-"""Far above the 1.5 MiB that etcd takes for an object by default, far below what hurts."""
+"""Far above etcd's default limit of 1.5 MiB for an object, and small enough for the memory of a pod."""
 
 
 @final
 class LineSplitter:
-    """Cuts a byte stream at newlines.
+    """Splits a byte stream at newlines.
 
-    Invariant: the lines given out, joined by newlines, and :attr:`rest` are exactly what was fed.
+    Invariant: the lines returned, joined by newlines, followed by :attr:`rest`, are exactly the bytes fed.
     """
 
     def __init__(self, limit_bytes: int = MAX_LINE_BYTES) -> None:
@@ -38,11 +37,10 @@ class LineSplitter:
         return b"".join(self._parts)
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """The lines that ``chunk`` completes, without their newline. Consume all of them before feeding
-        again.
+        """The lines that ``chunk`` completes, without newlines. Consume all of them before the next call.
 
         Raises:
-            WatchLineTooLong: after the lines before it, for a line above the limit, whole or not.
+            WatchLineTooLong: a line, complete or not, exceeds the limit; the lines before it are yielded first.
         """
         lines = chunk.split(b"\n")
         tail = lines.pop()

@@ -1,9 +1,9 @@
-"""One SSLContext for a connection, rebuilt when the files behind it change.
+"""The SSLContext of a connection, rebuilt when its files change.
 
-A context costs memory and 10 ms, so there is one for all sockets. New connections take the current one;
-connections made with an older one are not reused, since the pool keeps them apart by context.
+A context costs memory and 10 ms, so all sockets share one. New connections use the current context. Connections with an
+older one are not reused, because the pool distinguishes them by context.
 
-Invariant: a rotation that is half done (certificate written, key not yet) never takes a working context away.
+Invariant: an incomplete rotation (certificate written, key not yet) never replaces a working context.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 __all__ = ["TlsContext"]
 
 _CHECK_SECONDS = 1.0
-"""How often the files are looked at, at most: rotations take minutes, requests come by the thousand."""
+"""Shortest time between two checks of the files: rotations take minutes, requests come by the thousand."""
 
 
 @final
 class TlsContext:
-    """The current context of one connection. Use from one loop."""
+    """The current SSLContext of one connection. Use it on one event loop."""
 
     def __init__(self, info: ConnectionInfo, *, clock: Clock) -> None:
         self._info = info
@@ -39,8 +39,7 @@ class TlsContext:
         """The context for a new request, or None for plain HTTP.
 
         Raises:
-            ConfigurationError: it cannot be built and there is none from before; names the file and the
-                remedy.
+            ConfigurationError: it cannot be built, and there is no earlier one. Names the file and the remedy.
         """
         if not self._info.server.startswith("https://"):
             return None
@@ -77,8 +76,8 @@ class TlsContext:
             raise ConfigurationError(
                 f"{name} cannot be used as certificate authority ({error}): it must be a readable PEM file"
             ) from error
-        # Python 3.13 turned this on; many cluster authorities lack the key identifiers it asks for, and
-        # neither kubectl nor client-go require them.
+        # Enabled by default since Python 3.13. Many cluster authorities lack the key identifiers it requires, and
+        # neither kubectl nor client-go requires them.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         if info.insecure:
             context.check_hostname = False

@@ -1,7 +1,7 @@
-"""The wire, as small as it can be: a request goes in, an answer comes out, whole or in chunks.
+"""The transport interface: a request in, a response out, as a whole or in chunks.
 
-Everything above speaks to a :class:`Transport`, so the same client runs over TLS sockets in a cluster, and
-without sockets against the embedded server in virtual time.
+All other code uses a :class:`Transport`, so the same client runs over TLS sockets in a cluster and without sockets
+against the embedded API server in virtual time.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ class HttpRequest:
     """One HTTP request to an API server.
 
     Attributes:
-        method: upper case.
-        path: absolute path, not percent-encoded.
-        query: pairs in order, not percent-encoded.
+        method: in upper case.
+        path: absolute, not percent-encoded.
+        query: ordered pairs, not percent-encoded.
         headers: names in canonical case (``Content-Type``).
-        body: bytes, or None for none.
+        body: None for a request without a body.
     """
 
     method: str
@@ -36,7 +36,7 @@ class HttpRequest:
 
 
 class HttpResponse(Protocol):
-    """An answer whose head has arrived."""
+    """A response whose status line and headers have arrived."""
 
     @property
     def status(self) -> int:
@@ -49,33 +49,30 @@ class HttpResponse(Protocol):
         ...
 
     async def read(self) -> bytes:
-        """The whole body. Raises ConnectionFailed when the peer breaks off."""
+        """The whole body. Raises ConnectionFailed if the connection breaks."""
         ...
 
     def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it comes, in pieces of any size, ending at a clean end of body.
-
-        Raises ConnectionFailed when the connection breaks.
-        """
+        """The body in chunks of any size, as they arrive. Raises ConnectionFailed if the connection breaks."""
         ...
 
 
 class Transport(Protocol):
-    """Sends requests. Safe for any number of concurrent calls on one loop."""
+    """Sends requests. Safe for any number of concurrent calls on one event loop."""
 
     def send(
         self, request: HttpRequest, *, stream: bool = False, timeout_seconds: float | None = None
     ) -> AbstractAsyncContextManager[HttpResponse]:
-        """Send and enter the answer; leaving the context releases the connection, at any await.
+        """Send a request. Leaving the context releases the connection, also on cancellation at any await.
 
         Args:
-            request: what to send.
-            stream: True for watches and followed logs: uses the connections kept apart for them, and
-                ``timeout_seconds`` then bounds only the wait for the answer's head.
-            timeout_seconds: total time for the call; None takes the transport's default for calls.
+            request: the request.
+            stream: True for watches and followed logs. They use separate connections, and ``timeout_seconds`` limits
+                only the wait for the response headers.
+            timeout_seconds: total time for the call; None for the transport's default.
 
         Raises:
-            ConnectionFailed: no answer (also on time-out).
+            ConnectionFailed: there was no response (includes a timeout).
         """
         ...
 

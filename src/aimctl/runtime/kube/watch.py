@@ -1,15 +1,15 @@
-"""A watch stream, read: bytes to events.
+"""Decoding of a watch stream: bytes to events.
 
 Contract:
-    * Events come in the server's order. A clean end of the stream ends the iteration.
-    * Bytes after the last newline at the end are an event that did not arrive; they are dropped.
-    * An ERROR event is raised as its :class:`ApiError` (code 410: :class:`Gone`). So is a bare Status body,
-      which is how some servers tell 410 with HTTP 200.
-    * No byte for ``idle_seconds``: :class:`WatchStalled`. Bookmarks count, so a healthy watch is never idle
-      for long.
-    * A line above the cap: :class:`WatchLineTooLong`.
+    * Events are yielded in the server's order. A clean end of the stream ends the iteration.
+    * Bytes after the last newline belong to an event that did not arrive completely; they are dropped.
+    * An ERROR event is raised as its :class:`ApiError` (code 410: :class:`Gone`). So is a Status body without an event
+      around it: some servers report 410 in this way with HTTP 200.
+    * No byte for ``idle_seconds`` raises :class:`WatchStalled`. Bookmarks count, so a healthy watch is never idle for
+      long.
+    * A line above the limit raises :class:`WatchLineTooLong`.
 
-It does not reconnect and keeps no resourceVersion: that is the reflector's business.
+Reconnecting and tracking the resourceVersion is the task of the reflector.
 """
 
 from __future__ import annotations
@@ -42,24 +42,24 @@ _PLAIN = tuple((type_, b'{"type":"%b","object":' % type_.encode()) for type_ in 
 
 
 class WatchStalled(ConnectionFailed):
-    """The stream gave no byte for its idle time: the connection is dead, or might as well be."""
+    """The stream delivered no byte for ``idle_seconds``: the connection is treated as dead."""
 
     def __init__(self, idle_seconds: float) -> None:
-        super().__init__(f"the watch gave no byte for {idle_seconds:g} s")
+        super().__init__(f"the watch delivered no byte for {idle_seconds:g} s")
         self.idle_seconds = idle_seconds
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class WatchEvent(Generic[T]):
-    """One event. A BOOKMARK's object has nothing but a resourceVersion (and perhaps annotations)."""
+    """One event. The object of a BOOKMARK has only a resourceVersion and possibly annotations."""
 
     type: EventType
     object: Object[T]
 
     @property
     def resource_version(self) -> str:
-        """Where to resume after this event."""
+        """Where a watch resumes after this event."""
         return self.object.meta.resource_version
 
 
@@ -79,20 +79,20 @@ async def watch_events(
     idle_seconds: float,
     on_decode_error: Callable[[DecodeError], None] | None = None,
 ) -> AsyncGenerator[WatchEvent[T], None]:
-    """The events of an answer to a watch request, for one consumer.
+    """The events of a response to a watch request, for one consumer.
 
     Args:
         resource: the kind watched.
-        response: a 2xx answer.
-        idle_seconds: how long to wait for the next byte.
-        on_decode_error: told about an event that is no object of the kind; the stream then goes on. Without
-            it, such an event ends the stream by raising.
+        response: a 2xx response.
+        idle_seconds: longest wait for the next byte.
+        on_decode_error: receives the error for an event that is not an object of the kind; the stream then continues.
+            Without it such an event raises.
 
     Raises:
         ApiError: an ERROR event or a bare Status.
-        ConnectionFailed: the connection broke; WatchStalled: it fell silent.
+        ConnectionFailed: the connection broke; its subclass WatchStalled: no byte for ``idle_seconds``.
         DecodeError: see ``on_decode_error``.
-        WatchLineTooLong: an event above the cap.
+        WatchLineTooLong: an event exceeds the limit.
     """
     splitter = LineSplitter()
     pool = Pool()
@@ -115,7 +115,7 @@ async def watch_events(
                     continue
                 if event is not None:
                     yield event
-    # A Status body of HTTP 200 needs no newline at its end; anything else unfinished is dropped.
+    # A Status body with HTTP 200 need not end with a newline; any other incomplete line is dropped.
     status = parse_status(splitter.rest)
     if status is not None:
         raise status.error()
@@ -123,7 +123,7 @@ async def watch_events(
 
 @asynccontextmanager
 async def _ended(chunks: AsyncIterator[bytes]) -> AsyncIterator[AsyncIterator[bytes]]:
-    """End a generator here and not when it is collected; other iterators need no end."""
+    """Close a generator on exit instead of at garbage collection; other iterators need no closing."""
     try:
         yield chunks
     finally:
@@ -132,7 +132,7 @@ async def _ended(chunks: AsyncIterator[bytes]) -> AsyncIterator[AsyncIterator[by
 
 
 def _parse_line(resource: Resource[T], line: bytes, pool: Pool) -> WatchEvent[T] | None:
-    """One line as an event; None for a blank one and for types made up after this was written."""
+    """One line as an event; None for a blank line and for unknown event types."""
     if not line or line.isspace():
         return None
     plain = _parse_plain(resource, line, pool)
@@ -160,8 +160,9 @@ def _parse_line(resource: Resource[T], line: bytes, pool: Pool) -> WatchEvent[T]
 
 
 def _parse_plain(resource: Resource[T], line: bytes, pool: Pool) -> WatchEvent[T] | None:
-    """An object's event as API servers write it, without reading the line twice; None for all else, even for
-    what turns out to be wrong: the long way says why.
+    """Parse an event in the form that API servers write, without decoding the line twice.
+
+    None for all other lines, and for invalid ones: the general path then reports the reason.
     """
     for type_, start in _PLAIN:
         if line.startswith(start) and line.endswith(b"}"):

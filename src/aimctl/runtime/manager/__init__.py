@@ -1,4 +1,4 @@
-"""The manager: everything a process runs, started and ended in order, led by one, seen from outside."""
+"""The manager: starts and stops all components of a process in order, with leader election, probes and metrics."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Pages that show the inside of a running process: ``/debug/<name>``, a plain table, or JSON for programs.
+"""Debug pages at ``/debug/<name>``: the state of a running process as a text table or as JSON.
 
-A page is a function that returns rows (a list of flat mappings) or facts (one mapping). It runs on the loop,
-between awaits, so what it shows is one consistent moment; it must be quick and must not show secrets.
+A page is a function that returns rows (a list of flat mappings) or one mapping. It runs on the event loop without
+awaiting, so its content is consistent. It must be fast and must not show secrets.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 __all__ = ["DebugPages", "Page", "render_table"]
 
 Page: TypeAlias = "Callable[[], Sequence[Mapping[str, Any]] | Mapping[str, Any]]"
-"""Returns rows, or facts."""
+"""Returns rows, or one mapping."""
 
 
 def render_table(content: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> str:
-    """Aligned columns with upper-case heads; facts become one line each."""
+    """A text table with aligned columns and upper-case headings; a mapping becomes one line per key."""
     if isinstance(content, Mapping):
         rows: list[tuple[str, ...]] = [(str(key), _cell(value)) for key, value in content.items()]
     else:
         heads = list(dict.fromkeys(key for row in content for key in row))
         if not heads:
-            return "nothing\n"
+            return "none\n"
         rows = [tuple(head.upper() for head in heads)]
         rows += [tuple(_cell(row.get(head)) for head in heads) for row in content]
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
@@ -40,7 +40,7 @@ def render_table(content: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> st
 
 @final
 class DebugPages:
-    """All pages of a manager."""
+    """The debug pages of a manager."""
 
     def __init__(self) -> None:
         self._pages: dict[str, Page] = {}
@@ -49,32 +49,32 @@ class DebugPages:
         """Serve ``page`` at ``/debug/<name>``.
 
         Raises:
-            ValueError: the name is taken, or does not fit into a URL path.
+            ValueError: the name is taken, empty, or contains a slash.
         """
         name = name.removeprefix("/debug/").strip("/")
         if not name or "/" in name:
             raise ValueError(
-                f"debug page {name!r}: the name is part of the URL, it needs text without a slash"
+                f"debug page {name!r}: the name is part of the URL, so it must not be empty or contain a slash"
             )
         if name in self._pages:
             raise ValueError(f"debug page {name!r} exists already: choose another name")
         self._pages[name] = page
 
     def routes(self) -> dict[str, Callable[[web.Request], Awaitable[web.Response]]]:
-        """For :class:`HttpServer`."""
+        """The routes, for :class:`HttpServer`."""
         return {"/debug": self._index, "/debug/": self._index, "/debug/{name}": self._page}
 
     async def _index(self, request: web.Request) -> web.Response:
-        return _answer(request, [{"page": f"/debug/{name}"} for name in sorted(self._pages)])
+        return _respond(request, [{"page": f"/debug/{name}"} for name in sorted(self._pages)])
 
     async def _page(self, request: web.Request) -> web.Response:
         page = self._pages.get(request.match_info["name"])
         if page is None:
             return web.Response(status=404, text="no such page; /debug lists them\n")
-        return _answer(request, page())
+        return _respond(request, page())
 
 
-def _answer(request: web.Request, content: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> web.Response:
+def _respond(request: web.Request, content: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> web.Response:
     wants_json = request.query.get("format") == "json" or "application/json" in request.headers.get(
         "Accept", ""
     )

@@ -1,21 +1,21 @@
-"""Leader election: the loop around :func:`aimctl.runtime.manager.lease.decide`.
+"""Leader election: acquires and renews the lease, using :func:`aimctl.runtime.manager.lease.decide`.
 
 Contract:
-    * ``run()`` waits until the lease is ours, sets ``leading``, renews, and raises :class:`LeaderLost` when
-      it is not ours any more or could not be renewed in time. It never returns. Cancelling it keeps the
-      lease.
-    * ``release()`` gives the lease back; call it after ``run()`` has ended and the work has, too.
-    * ``check_write()`` raises WriteRefused unless we lead and the last successful renewal was *sent* less
-      than ``renew_deadline`` ago. It is the fence of every write: a process that was asleep, or whose event
-      loop was blocked, finds it shut when it wakes, before any timer has run. What it lets pass it bounds: a
-      write is given up halfway between the deadline and the end of the lease.
+    * ``run()`` acquires the lease, sets ``leading``, and renews the lease. It raises :class:`LeaderLost` when another
+      process holds the lease, or when it could not be renewed in time. It never returns. Cancelling it keeps the lease.
+    * ``release()`` releases the lease. Call it after ``run()`` and the leader's work have ended.
+    * ``check_write()`` raises WriteRefused unless this process is the leader and the last successful renewal was *sent*
+      less than ``renew_deadline`` ago. It fences every write: if the process was suspended or its event loop blocked,
+      writes are refused when it resumes, before any timer runs. A permitted write also gets a time limit: it is given
+      up halfway between the renew deadline and the end of the lease.
 
-What it cannot do: stop what has reached the server. The second half of that time is for the server to act on
-it, or to notice that nobody waits. For the same reason the lease is not given back, but runs out, when a write
-was left without an answer shortly before (:meth:`Elector.note_unclear`). Writes that must survive even more
-carry a resourceVersion.
+Limit of the fence: a write that has reached the server cannot be stopped. The second half of that time is left for the
+server to carry it out, or to notice that the client has gone. For the same reason the lease is not released but expires
+if a write recently ended without a response (:meth:`Elector.note_unclear`). Writes that need a stronger guarantee must
+have a resourceVersion.
 
-Invariant: ``_renewed_at`` is a time *before* the server saw the renewal, so our idea of the lease ends first.
+Invariant: ``_renewed_at`` is *before* the time at which the server processed the renewal, so this process considers the
+lease expired before any other does.
 """
 
 from __future__ import annotations
@@ -52,37 +52,42 @@ PERMISSIONS = (
     Permission(_LEASES, ("get", "create", "update"), "acquire, renew and release the Lease of the leader"),
 )
 _RELEASE_PAUSE_SECONDS = 0.2
-"""Between two attempts to release, when a write of ours was still on its way or the server did not answer."""
+"""Pause between two attempts to release the lease, after a conflict or another error."""
 
 
-class LeaderLost(Exception):  # noqa: N818 - named for what happened
-    """We were the leader and are not any more: the process must end, with a non-zero status."""
+class LeaderLost(Exception):  # noqa: N818 - reads better than LeaderLostError
+    """This process was the leader and is not any more. It must exit with a non-zero status."""
 
 
 class ElectionMetrics(Protocol):
-    """Hooks, called synchronously; they must neither block nor raise."""
+    """Hooks, called synchronously. A hook must neither block nor raise."""
 
     def leading(self, name: str, *, leads: bool) -> None:
         """``leader_election_master_status`` of the Lease ``name``."""
         ...
 
     def slow_path(self, name: str) -> None:
-        """``leader_election_slowpath_total``: a renewal without reading the Lease first failed."""
+        """``leader_election_slowpath_total``: a renewal failed without, and is repeated with, reading the Lease
+        first.
+        """
         ...
 
 
 @final
 class Elector:
-    """See the module.
+    """Leader election with a Lease.
 
     Args:
-        client: not fenced; its calls get a time limit of their own.
-        options: checked already.
-        identity: who we are.
+        client: without write guard.
+        options: name of the Lease, and durations.
+        identity: of this process; unique among the replicas.
         clock: time.
-        rng: for the pauses of a candidate.
+        rng: for jitter.
         metrics: hooks.
-        logger: default structlog's.
+        logger: default: the logger of structlog.
+
+    Attributes:
+        leading: set when this process has become the leader; never cleared.
     """
 
     def __init__(
@@ -109,19 +114,19 @@ class Elector:
         self._observed: Observation | None = None
         self._renewed_at: float | None = None
         self._lease: Mapping[str, Any] | None = None
-        """The Lease as our last successful write left it; None when it may have changed since."""
+        """The Lease after the last successful write; None if it may have changed since."""
         self._wrote = False
         self._unclear_at: float | None = None
-        self._holder_told = ""
+        self._logged_holder = ""
         metrics.leading(options.name, leads=False)
 
     # ---- life cycle
 
     async def run(self) -> NoReturn:
-        """Become leader and stay so.
+        """Acquire the lease and renew it until it is lost.
 
         Raises:
-            LeaderLost: led, and lost it.
+            LeaderLost: the lease was lost.
         """
         try:
             await self._acquire()
@@ -133,11 +138,10 @@ class Elector:
             self._metrics.leading(self._options.name, leads=False)
 
     async def release(self) -> None:
-        """Give the lease back if it is ours, also when we only might have got it. Never raises but
-        CancelledError.
+        """Release the lease if this process holds it, or may hold it. Raises no error but CancelledError.
 
-        Takes at most the time of one attempt; if it cannot be done, or a write may still be on its way, others
-        wait until the lease runs out.
+        It takes at most the time of one attempt. If it fails, or if a write may still take effect, the lease is not
+        released, and other replicas wait until it expires.
         """
         self._renewed_at = None
         if not self._wrote:
@@ -146,38 +150,38 @@ class Elector:
             self._unclear_at is not None
             and self._clock.monotonic() < self._unclear_at + self._options.lease_duration
         ):
-            self._log.info("lease not released, a write may still be on its way: it will run out")
+            self._log.info("lease not released because a write may still take effect; it will expire")
             return
         try:
             async with asyncio.timeout(self._options.attempt_seconds):
                 while not await self._release_once():
                     await self._clock.sleep(_RELEASE_PAUSE_SECONDS)
         except TimeoutError:
-            self._log.info("lease not released, it will run out")
+            self._log.info("lease not released; it will expire")
 
-    # ---- looking
+    # ---- state
 
     @property
     def holder(self) -> str:
-        """Who held the lease when we last looked; "" for nobody."""
+        """The holder of the lease when it was last read; "" for none."""
         return "" if self._observed is None else self._observed.record.holder
 
     @property
     def renewed_seconds_ago(self) -> float | None:
-        """Age of our last successful renewal; None when we do not lead."""
+        """Age of the last successful renewal; None if this process is not the leader."""
         return None if self._renewed_at is None else self._clock.monotonic() - self._renewed_at
 
     @property
     def leads(self) -> bool:
-        """Whether we may write now."""
+        """Whether this process is the leader and may write now."""
         age = self.renewed_seconds_ago
         return age is not None and age < self._options.renew_deadline
 
     def check_write(self) -> float:
-        """The fence: for how many seconds a write may go on that begins now.
+        """The write guard of the fenced client: the seconds that a write starting now may take.
 
         Raises:
-            WriteRefused: we may not write now; the text says why.
+            WriteRefused: this process may not write now; the message has the reason.
         """
         age = self.renewed_seconds_ago
         if age is None:
@@ -191,11 +195,11 @@ class Elector:
         return self._options.writes_end - age
 
     def note_unclear(self) -> None:
-        """A write that the fence let pass has ended without an answer, and may take effect still."""
+        """Record that a permitted write has ended without a response, and may still take effect."""
         self._unclear_at = self._clock.monotonic()
 
     def check_renewal(self, tolerance_seconds: float = 20.0) -> str | None:
-        """For liveness: why a holder that should have noticed its loss is stuck, or None."""
+        """A liveness check: a message if this process should have noticed that it lost the lease, else None."""
         age = self.renewed_seconds_ago
         if age is not None and age > self._options.lease_duration + tolerance_seconds:
             return f"holds lease {self._name} but last renewed it {age:.1f} s ago"
@@ -228,8 +232,8 @@ class Elector:
         return self._renewed_at + self._options.renew_deadline - self._clock.monotonic()
 
     def _until_expiry(self) -> float:
-        """Seconds until another's lease runs out: looking right then shortens a fail-over by up to a retry
-        period.
+        """Seconds until the lease of another process expires. An attempt at that time shortens a fail-over by up to one
+        retry period.
         """
         if self._observed is None or not self._observed.record.holder:
             return self._options.retry_period
@@ -239,28 +243,28 @@ class Elector:
 
     def _lose(self, why: str) -> NoReturn:
         self._renewed_at = None
-        self._log.error("lost the lease", why=why)
+        self._log.error("lost the lease", reason=why)
         raise LeaderLost(f"leader election lost: lease {self._name}: {why}")
 
     # ---- one attempt
 
     async def _attempt(self, seconds: float) -> bool:
-        """Whether the lease is ours now. What the server says is logged, not raised."""
+        """Try once to acquire or renew the lease; True on success. Errors of the server are logged."""
         try:
             async with asyncio.timeout(seconds):
                 return await self._acquire_or_renew()
         except TimeoutError:
-            self._log.warning("no answer about the lease in time", seconds=seconds)
+            self._log.warning("timeout reading or writing the lease", seconds=seconds)
         except AlreadyExists:
-            self._log.debug("somebody else created the lease first")
+            self._log.debug("another process created the lease first")
         except Conflict:
-            self._log.debug("somebody else wrote the lease first")
+            self._log.debug("another process wrote the lease first")
         except KubeError as error:
-            self._log.warning("the lease could not be read or written", error=str(error))
+            self._log.warning("error reading or writing the lease", error=str(error))
         return False
 
     async def _acquire_or_renew(self) -> bool:
-        # 1. We hold it and nobody has touched it: write without reading.
+        # 1. This process holds the lease: write it without reading; the resourceVersion detects other writers.
         if self._lease is not None and self._renewed_at is not None:
             try:
                 await self._write(self._lease, create=False)
@@ -269,7 +273,7 @@ class Elector:
                 self._log.debug("renewal without reading failed, reading first", error=str(error))
             else:
                 return True
-        # 2. See how things stand.
+        # 2. Read the lease.
         lease = await self._read()
         now = self._clock.monotonic()
         if lease is None:
@@ -279,12 +283,12 @@ class Elector:
             self._observed = (
                 Observation(record, now) if self._observed is None else self._observed.next(record, now)
             )
-        # 3. Judge, and 4. act.
+        # 3. Decide, and 4. act.
         match decide(self._observed, self.identity, now, self._options.lease_duration):
             case Action.WAIT:
-                if self.holder != self._holder_told:
-                    self._holder_told = self.holder
-                    self._log.info("another process leads", holder=self.holder)
+                if self.holder != self._logged_holder:
+                    self._logged_holder = self.holder
+                    self._log.info("another process is the leader", holder=self.holder)
                 return False
             case Action.CREATE:
                 await self._write({}, create=True)
@@ -328,7 +332,7 @@ class Elector:
             now = format_micro_time(self._clock.now())
             await self._client.update(_LEASES, lease_body(lease, record.released(now)))
         except KubeError as error:
-            self._log.debug("release failed, trying again", error=str(error))
+            self._log.debug("release failed, retrying", error=str(error))
             return False
         self._log.info("released the lease")
         return True

@@ -1,18 +1,16 @@
-"""Kubernetes Events: what a person sees in ``kubectl describe``.
+"""The event recorder: Kubernetes Events, as shown by ``kubectl describe``.
 
 Contract of :meth:`EventRecorder.event`:
-    * It never blocks and never fails for reasons of the cluster. Delivery is best effort: what cannot be
-      queued, or is refused by the server, is dropped and counted.
-    * The first of its kind is created. An identical one within six minutes makes it a series: one patch at
-      the second, then one each half hour, and one when the series ends. Repeating an event does not repeat
-      writes.
-    * Writes go through the fenced client: a standby, or a leader that was, writes nothing.
+    * It does not block, and does not raise for errors of the cluster. Delivery is best effort: an Event that cannot be
+      queued, or is rejected by the server, is dropped and counted.
+    * The first Event is created. Identical ones within six minutes form a series: one patch for the second Event, then
+      one every half hour, and one at the end of the series. Repeated Events therefore cause few writes.
+    * Writes use the fenced client: a process that is not the leader writes no Events.
 
 Invariants:
-    * At most ``_MAX_SERIES`` series are remembered. No new one begins while ``capacity`` writes wait; beyond them
-      there wait at most as many patches as there are series.
-    * Only ``run()`` writes. Counts are in memory and the patch carries the total, so a lost patch loses no
-      count.
+    * At most ``_MAX_SERIES`` series are remembered. No new one starts while ``capacity`` writes are queued; in addition
+      at most one patch per series is queued.
+    * Only ``run()`` writes. A patch contains the total count, which is kept in memory, so a lost patch loses no count.
 """
 
 from __future__ import annotations
@@ -54,26 +52,26 @@ PERMISSIONS = (
 
 _MAX_SERIES = 4096
 _SERIES_END_SECONDS = 360.0
-"""Six minutes of silence end a series (client-go)."""
+"""A series ends after six minutes without an Event (client-go)."""
 _SERIES_REFRESH_SECONDS = 1800.0
-"""A running series is written each half hour (client-go)."""
+"""A continuing series is written every half hour (client-go)."""
 _TRIES = 12
 _RETRY_SECONDS = 10.0
-"""Between tries, plus or minus a quarter (client-go)."""
+"""Pause between tries, with 25 % jitter (client-go)."""
 _MAX_NOTE_BYTES = 1024
 _MAX_WORD = 128
 
 
 class EventMetrics(Protocol):
-    """Hooks, called synchronously; they must neither block nor raise."""
+    """Hooks, called synchronously. A hook must neither block nor raise."""
 
     def event(self, result: Literal["created", "series", "dropped", "failed"]) -> None:
-        """Something became of an Event."""
+        """An Event was created, added to its series, dropped without a request, or rejected by the server."""
         ...
 
 
 class _Kind(NamedTuple):
-    """What makes two events the same."""
+    """The key of a series: Events that are equal in these fields are identical."""
 
     uid: str
     api_version: str
@@ -92,27 +90,28 @@ class _Series:
     namespace: str
     body: dict[str, Any]
     last: float
-    """Monotonic seconds of the last event."""
+    """Monotonic time of the last Event."""
     last_text: str
     count: int = 1
     written: int = 0
-    """The count the server knows; 0 before the creation."""
+    """The count that was written last; 0 before the creation."""
     written_at: float = 0.0
     queued: bool = False
 
 
 @final
 class EventRecorder:
-    """See the module.
+    """Records Events and writes them in the background.
 
     Args:
-        client: fenced.
+        client: the fenced client.
         clock: time.
-        component: who reports; ``reportingController``.
-        instance: which process of it, cut to 128 characters.
-        rng: for the pauses between tries.
+        component: ``reportingController``.
+        instance: ``reportingInstance``, truncated to 128 characters.
+        rng: for jitter.
         metrics: hooks.
-        capacity: writes that may wait.
+        capacity: number of writes that can be queued.
+        logger: default: the logger of structlog.
     """
 
     needs_leader_election = False
@@ -129,7 +128,7 @@ class EventRecorder:
         capacity: int = 1000,
         logger: FilteringBoundLogger | None = None,
     ) -> None:
-        # Nobody reads Events from a cache, and one that comes late does no harm.
+        # Events are not cached, and a late one is harmless, so no hooks are needed.
         self._client = client.with_(on_write=None, on_delete=None, on_unclear=None)
         self._clock = clock
         self._component = component
@@ -153,17 +152,17 @@ class EventRecorder:
         *,
         action: str = "Reconcile",
     ) -> None:
-        """Record that something happened to ``regarding``.
+        """Record an Event about an object.
 
         Args:
-            regarding: the object; for a cluster-scoped one the event is in namespace ``default``.
+            regarding: the object. The Event of a cluster-scoped object is created in namespace ``default``.
             type_: Normal or Warning.
-            reason: why, as one CamelCase word that does not change, at most 128 characters.
-            message: for people; cut to 1024 bytes.
-            action: what was being done, one CamelCase word.
+            reason: a constant word in CamelCase, at most 128 characters.
+            message: a sentence; truncated to 1024 bytes.
+            action: what the controller did, a word in CamelCase of at most 128 characters.
 
         Raises:
-            ValueError: type, reason or action that the API server would refuse.
+            ValueError: the API server would reject the type, reason or action.
         """
         if type_ not in {"Normal", "Warning"}:
             raise ValueError(f"event type {type_!r}: use Normal or Warning")
@@ -196,7 +195,7 @@ class EventRecorder:
             return
         series = self._begin(kind, meta.resource_version, now, text)
         if known is not None:
-            self._forget(kind)  # it has ended, and was not looked at yet
+            self._forget(kind)  # it has ended, but has not been removed yet
         self._series[kind] = series
         if len(self._series) > _MAX_SERIES:
             self._forget(next(iter(self._series)))
@@ -205,7 +204,7 @@ class EventRecorder:
     # ---- life cycle
 
     async def run(self) -> None:
-        """Write until :meth:`stop`; then once more whatever waits, without pauses, and return."""
+        """Write Events until :meth:`stop`; then try the queued ones once, without pauses, and return."""
         while not self._stop.is_set():
             while self._pending and not self._stop.is_set():
                 await self._deliver(self._pending.popleft())
@@ -221,14 +220,14 @@ class EventRecorder:
             self._metrics.event("dropped")
 
     def stop(self) -> None:
-        """Take no more events; :meth:`run` returns when the waiting ones are tried."""
+        """Drop further Events; :meth:`run` returns when the queued ones have been tried."""
         self._stop.set()
         self._wake.set()
 
     # ---- series
 
     def _begin(self, kind: _Kind, resource_version: str, now: float, text: str) -> _Series:
-        # Like client-go: the object's name and the time in hexadecimal, and a number against equal times.
+        # As in client-go: the object's name and the time in hexadecimal; a counter distinguishes equal times.
         self._made += 1
         stamp = int(self._clock.now().timestamp() * 1e9) + self._made % 1000
         name = f"{kind.name[:230].rstrip('-.')}.{stamp:x}"
@@ -269,9 +268,9 @@ class EventRecorder:
         self._wake.set()
 
     def _end_silent(self) -> float | None:
-        """End the series that are silent; returns seconds until the next is, None when there is none.
+        """End the series without recent Events. Returns the seconds until the next series ends, None without one.
 
-        The series stand in the order of their last events, so only the first few are looked at.
+        The series are ordered by their last Event, so only the first ones have to be checked.
         """
         now = self._clock.monotonic()
         while self._series:
@@ -290,7 +289,7 @@ class EventRecorder:
     # ---- writing
 
     async def _deliver(self, series: _Series) -> bool:
-        """Write until it is written or given up; False when the server does not answer."""
+        """Try to write until success or a final failure; False if the server is not available."""
         series.queued = False
         for attempt in range(_TRIES):
             try:
@@ -314,7 +313,7 @@ class EventRecorder:
             try:
                 await self._client.patch(EVENTS, series.name, patch, series.namespace)
             except NotFound:
-                series.written = 0  # it has expired on the server: begin anew below
+                series.written = 0  # the Event has expired on the server: create it again below
             else:
                 self._note_written(series, count, "series")
                 return
@@ -326,7 +325,7 @@ class EventRecorder:
         try:
             await self._client.create(EVENTS, body, series.namespace)
         except AlreadyExists:
-            self._log.debug("an event was written already", event_name=series.name)
+            self._log.debug("the Event exists already", event_name=series.name)
         self._note_written(series, count, "created")
 
     def _note_written(self, series: _Series, count: int, result: Literal["created", "series"]) -> None:
@@ -337,11 +336,11 @@ class EventRecorder:
     def _give_up(self, series: _Series, error: KubeError) -> None:
         series.written = series.count
         self._metrics.event("failed")
-        self._log.info("an event was not recorded", reason=series.body["reason"], error=str(error))
+        self._log.info("the Event could not be written", reason=series.body["reason"], error=str(error))
 
 
 async def _wait(event: asyncio.Event, seconds: float | None) -> None:
-    """Until the event is set, or the time has passed."""
+    """Wait until the event is set, or for ``seconds``."""
     try:
         async with asyncio.timeout(seconds):
             await event.wait()

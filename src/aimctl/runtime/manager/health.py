@@ -1,14 +1,13 @@
-"""Health checks as kubelets ask for them: ``/healthz`` and ``/readyz``, whole or check by check.
+"""Health checks for the probes of the kubelet: ``/healthz`` and ``/readyz``.
 
 Contract (that of the Kubernetes components):
-    * 200 when all checks pass, 500 when one fails; a failure always lists every check, ``?verbose`` always
-      does.
-    * ``/readyz/<name>`` asks one check; an unknown name is 404. ``?exclude=<name>`` leaves one out, any
-      number of times; an unknown one is harmless and said so.
-    * With no checks there is one named ``ping`` that passes.
+    * 200 if all checks pass, 500 if one fails. A failure lists all checks, and so does ``?verbose``.
+    * ``/readyz/<name>`` runs one check; an unknown name is 404. ``?exclude=<name>``, which can be repeated, skips a
+      check; an unknown name is reported in the response.
+    * Without checks there is one named ``ping`` that passes.
 
-A check is a quick synchronous function: None means well, a text says what is wrong; raising counts as wrong
-too. It cannot wait, so a probe cannot hang on it.
+A check is a fast synchronous function. It returns None if it passes, else the reason; raising also counts as a failure.
+It cannot wait, so a probe does not hang.
 """
 
 from __future__ import annotations
@@ -23,15 +22,15 @@ if TYPE_CHECKING:
 __all__ = ["Check", "HealthChecks"]
 
 Check: TypeAlias = "Callable[[], str | None]"
-"""None when well, else what is wrong."""
+"""Returns None if the check passes, else the reason."""
 
 
 @final
 class HealthChecks:
-    """The checks behind one path.
+    """The checks of one path.
 
     Args:
-        path: ``healthz``, without slashes.
+        path: such as ``healthz``, without slashes.
     """
 
     def __init__(self, path: str) -> None:
@@ -42,56 +41,62 @@ class HealthChecks:
         """Add a check.
 
         Raises:
-            ValueError: the name is taken, empty, or would not fit into a URL path.
+            ValueError: the name is taken, empty, or contains a slash.
         """
         if not name or "/" in name:
-            raise ValueError(f"check {name!r}: the name is part of the URL, it needs text without a slash")
+            raise ValueError(
+                f"check {name!r}: the name is part of the URL, so it must not be empty or contain a slash"
+            )
         if name in self._checks:
             raise ValueError(f"check {name!r} exists already at /{self.path}: choose another name")
         self._checks[name] = check
 
     def routes(self) -> dict[str, Callable[[web.Request], Awaitable[web.Response]]]:
-        """For :class:`HttpServer`."""
-        return {f"/{self.path}": self._all, f"/{self.path}/": self._all, f"/{self.path}/{{name}}": self._one}
+        """The routes, for :class:`HttpServer`."""
+        return {
+            f"/{self.path}": self._show_all,
+            f"/{self.path}/": self._show_all,
+            f"/{self.path}/{{name}}": self._show_one,
+        }
 
     def failing(self, exclude: Iterable[str] = ()) -> dict[str, str]:
-        """The failing checks and why."""
+        """The failing checks and their reasons."""
         skipped = set(exclude)
-        results = {name: self._ask(check) for name, check in self._now().items() if name not in skipped}
+        results = {name: self._run(check) for name, check in self._all().items() if name not in skipped}
         return {name: why for name, why in results.items() if why is not None}
 
-    def _now(self) -> dict[str, Check]:
+    def _all(self) -> dict[str, Check]:
         return self._checks or {"ping": lambda: None}
 
     @staticmethod
-    def _ask(check: Check) -> str | None:
+    def _run(check: Check) -> str | None:
         try:
             return check()
-        except Exception as error:  # noqa: BLE001 - foreign code: a check that breaks is a check that fails
+        except Exception as error:  # noqa: BLE001 - user code: a check that raises is a check that fails
             return f"{type(error).__name__}: {error}"
 
-    async def _all(self, request: web.Request) -> web.Response:
+    async def _show_all(self, request: web.Request) -> web.Response:
         exclude = request.query.getall("exclude", [])
         failing = self.failing(exclude)
         if not failing and "verbose" not in request.query:
             return web.Response(text="ok")
         lines = []
-        for name in self._now():
+        for name in self._all():
             if name in exclude:
                 lines.append(f"[+]{name} excluded: ok")
             elif name in failing:
                 lines.append(f"[-]{name} failed: {failing[name]}")
             else:
                 lines.append(f"[+]{name} ok")
-        unknown = sorted(set(exclude) - set(self._now()))
+        unknown = sorted(set(exclude) - set(self._all()))
         if unknown:
             lines.append(f"warn: some health checks cannot be excluded: no matches for {', '.join(unknown)}")
         lines.append(f"{self.path} check {'failed' if failing else 'passed'}")
         return web.Response(status=500 if failing else 200, text="\n".join(lines) + "\n")
 
-    async def _one(self, request: web.Request) -> web.Response:
-        check = self._now().get(request.match_info["name"])
+    async def _show_one(self, request: web.Request) -> web.Response:
+        check = self._all().get(request.match_info["name"])
         if check is None:
             return web.Response(status=404, text="no such check\n")
-        why = self._ask(check)
+        why = self._run(check)
         return web.Response(text="ok") if why is None else web.Response(status=500, text=f"{why}\n")

@@ -1,7 +1,7 @@
-"""A small HTTP server for what people, kubelets and Prometheus ask.
+"""The HTTP server for metrics, probes and debug pages.
 
-Contract: entering it binds the address, or raises at once with a text that says what to change; leaving it
-closes all connections. It answers GET and HEAD on the given routes and nothing else.
+Contract: entering the context binds the address, or raises an error that says what to change; leaving it closes all
+connections. The server supports GET and HEAD on the given routes.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 __all__ = ["HttpServer", "parse_bind_address"]
 
 _SHUTDOWN_SECONDS = 2.0
-"""How long open requests may take to end; all of ours are answered from memory."""
+"""Time for open requests to end; all responses are produced from memory."""
 
 
 def parse_bind_address(field: str, address: str) -> tuple[str | None, int] | None:
-    """``host:port``, ``:port`` for all interfaces, ``[v6]:port``; "0" and "" mean off. Port 0 takes a free
-    one.
+    """Parse ``host:port``, ``:port`` for all interfaces, or ``[v6]:port``. "0" and "" mean off: None. Port 0 selects a
+    free port.
 
     Raises:
-        ConfigurationError: anything else; names the field.
+        ConfigurationError: the address has another form; the message names the field.
     """
     if address in {"", "0"}:
         return None
@@ -41,20 +41,20 @@ def parse_bind_address(field: str, address: str) -> tuple[str | None, int] | Non
         or (":" in bare and bare == host)
     ):
         raise ConfigurationError(
-            f"{field}={address!r} is no address: "
-            'write ":8080", "127.0.0.1:8080" or "[::1]:8080", or "0" for off'
+            f"{field}={address!r} is not a bind address: "
+            'use ":8080", "127.0.0.1:8080" or "[::1]:8080", or "0" for off'
         )
     return bare or None, int(port)
 
 
 @final
 class HttpServer:
-    """See the module.
+    """An async context manager that serves routes.
 
     Args:
-        field: name of the option that holds the address, for messages.
-        address: see :func:`parse_bind_address`; off is refused here.
-        routes: path (aiohttp's pattern syntax) to handler.
+        field: name of the option with the address, for messages.
+        address: see :func:`parse_bind_address`; must not be off.
+        routes: from path (in aiohttp's pattern syntax) to handler.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class HttpServer:
     ) -> None:
         parsed = parse_bind_address(field, address)
         if parsed is None:
-            raise ValueError(f"{field}={address!r}: a server that is off cannot be made")
+            raise ValueError(f"{field}={address!r}: a server needs an address")
         self._field = field
         self._address = address
         self._host, self._port = parsed
@@ -71,7 +71,7 @@ class HttpServer:
 
     @property
     def port(self) -> int:
-        """The bound port; 0 before."""
+        """The bound port; 0 before it is bound."""
         addresses = [] if self._runner is None else self._runner.addresses
         return int(addresses[0][1]) if addresses else 0
 
@@ -79,7 +79,7 @@ class HttpServer:
         """Bind and serve.
 
         Raises:
-            ConfigurationError: the address is in use, or not ours.
+            ConfigurationError: the address is in use, or is not an address of this machine.
         """
         app = web.Application()
         for path, handler in self._routes.items():
@@ -92,7 +92,7 @@ class HttpServer:
             await runner.cleanup()
             raise ConfigurationError(
                 f"{self._field}={self._address!r} cannot be bound: {error.strerror or error}. "
-                'Choose another port, or "0" to switch it off.'
+                'Use another port, or "0" for off.'
             ) from error
         self._runner = runner
         return self

@@ -1,4 +1,4 @@
-"""The debug pages every manager has: queues, controllers, caches, election, tasks."""
+"""The built-in debug pages: queues, controllers, caches, election, tasks."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 __all__ = ["add_builtin_pages"]
 
 _MAX_ITEMS = 200
-"""Rows for one queue; a page is for looking, not for exporting."""
+"""Largest number of rows for one queue."""
 
 
 def add_builtin_pages(manager: Manager) -> None:
-    """Add them; each reads the manager anew when it is asked."""
+    """Add the pages to a manager. Each request shows the current state."""
 
     def queues() -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []

@@ -1,12 +1,12 @@
-"""The leader election record, and what to do about it: all pure.
+"""The leader election record, and the decision to acquire it. Pure.
 
-A ``coordination.k8s.io/v1`` Lease says who leads, for how long that holds, and when it was last renewed.
+A ``coordination.k8s.io/v1`` Lease has the leader, the duration of the lease and the time of the last renewal.
 
 Invariants:
-    * Another's lease is judged only by how long *we* have seen it unchanged on our own monotonic clock, never
-      by the times written in it. So clocks may differ between machines; only their rates must not, by more
-      than ``lease_duration / renew_deadline``.
-    * Fields and labels of the Lease that we do not know are kept as they are.
+    * Whether the lease of another process has expired is determined by how long this process has seen it unchanged on
+      its own monotonic clock, never by the timestamps in the Lease. The clocks of machines may therefore differ; only
+      their rates must not differ by more than ``lease_duration / renew_deadline``.
+    * Unknown fields and labels of the Lease are preserved.
 """
 
 from __future__ import annotations
@@ -22,25 +22,23 @@ if TYPE_CHECKING:
 __all__ = ["JITTER", "Action", "LeaderElectionOptions", "LeaseRecord", "Observation", "decide", "lease_body"]
 
 JITTER = 1.2
-"""A candidate's pauses are ``retry_period`` times 1 to this, so that candidates do not march in step
-(client-go).
-"""
+"""The pause of a candidate is ``retry_period`` times a random factor between 1 and this value (client-go)."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeaderElectionOptions:
-    """How a process becomes leader. The defaults are client-go's.
+    """Options of leader election. The defaults are those of client-go.
 
     Attributes:
-        name: name of the Lease; one for each set of replicas.
-        namespace: its namespace.
-        identity: who we are; must differ between replicas. "" lets the manager make ``<hostname>_<uuid>``.
-        lease_duration: seconds for which others leave an unrenewed lease alone.
-        renew_deadline: seconds without a successful renewal after which we stop leading, and writing.
+        name: of the Lease; the same for all replicas.
+        namespace: of the Lease.
+        identity: of this process; unique among the replicas. "" for ``<hostname>_<uuid>``.
+        lease_duration: seconds after the last renewal for which other processes do not take the lease.
+        renew_deadline: seconds without a successful renewal after which the leader stops leading and writing.
         retry_period: seconds between attempts.
-        release_on_exit: give the lease back at a clean exit, after the work has ended, so that the next
-            leader need not wait.
-        labels: put on the Lease while we hold it; other labels stay.
+        release_on_exit: release the lease on a clean exit, after the work has ended, so that the next leader need not
+            wait until it expires.
+        labels: added to the Lease; other labels are kept.
     """
 
     name: str
@@ -53,10 +51,10 @@ class LeaderElectionOptions:
     labels: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse what cannot work.
+        """Validate the options.
 
         Raises:
-            ValueError: the text names the field, its value and the rule.
+            ValueError: a value is invalid; the message names the field, its value and the rule.
         """
         for field in ("name", "namespace"):
             if not getattr(self, field):
@@ -77,20 +75,22 @@ class LeaderElectionOptions:
 
     @property
     def writes_end(self) -> float:
-        """Seconds after a renewal when writes end that still wait for their answer: halfway from the renew
-        deadline to the end of the lease.
+        """Seconds after a renewal at which pending writes are given up: halfway between the renew deadline and the end
+        of the lease.
         """
         return (self.renew_deadline + self.lease_duration) / 2
 
     @property
     def attempt_seconds(self) -> float:
-        """The limit of one attempt: half the renew deadline, at least a second (as controller-runtime)."""
+        """Time limit of one attempt: half the renew deadline, at least one second (as in controller-runtime)."""
         return max(1.0, self.renew_deadline / 2)
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseRecord:
-    """The part of a Lease's spec that election is about. Times are ``metav1.MicroTime`` texts or ""."""
+    """The spec of a Lease, as far as it concerns leader election. Times are in the format of ``metav1.MicroTime``, or
+    "".
+    """
 
     holder: str = ""
     duration_seconds: int = 0
@@ -100,7 +100,7 @@ class LeaseRecord:
 
     @staticmethod
     def of(lease: Mapping[str, Any]) -> LeaseRecord:
-        """Read a Lease body; absent and null fields are as good as empty."""
+        """Parse the body of a Lease; absent and null fields count as empty."""
         spec = lease.get("spec") or {}
         return LeaseRecord(
             holder=spec.get("holderIdentity") or "",
@@ -111,7 +111,7 @@ class LeaseRecord:
         )
 
     def held_by(self, options: LeaderElectionOptions, identity: str, now: str) -> LeaseRecord:
-        """The record after ``identity`` took or renewed it at ``now``."""
+        """The record after ``identity`` has acquired or renewed the lease at ``now``."""
         same = self.holder == identity
         return LeaseRecord(
             holder=identity,
@@ -122,14 +122,14 @@ class LeaseRecord:
         )
 
     def released(self, now: str) -> LeaseRecord:
-        """The record after its holder let go: nobody's, and the count of transitions stays."""
+        """The record after its holder has released the lease: without a holder; the number of transitions is kept."""
         return LeaseRecord("", 1, now, now, self.transitions)
 
 
 def lease_body(
     lease: Mapping[str, Any], record: LeaseRecord, labels: tuple[tuple[str, str], ...] = ()
 ) -> dict[str, Any]:
-    """``lease`` with the record and labels put in; all else stays."""
+    """``lease`` with the record and the labels added; everything else is kept."""
     metadata = {**(lease.get("metadata") or {})}
     if labels:
         metadata["labels"] = {**(metadata.get("labels") or {}), **dict(labels)}
@@ -146,18 +146,18 @@ def lease_body(
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """A record, and since when on our clock (monotonic seconds) we have seen it so."""
+    """A record, and the monotonic time at which this process first saw it in this state."""
 
     record: LeaseRecord
     since: float
 
     def next(self, record: LeaseRecord, now: float) -> Observation:
-        """What we know after seeing ``record`` at ``now``: an unchanged record keeps its time."""
+        """The observation after reading ``record`` at ``now``; an unchanged record keeps its time."""
         return self if record == self.record else Observation(record, now)
 
 
 class Action(Enum):
-    """What to do about the Lease."""
+    """The next step with the Lease."""
 
     CREATE = "create"
     TAKE = "take"
@@ -166,13 +166,13 @@ class Action(Enum):
 
 
 def decide(observed: Observation | None, identity: str, now: float, lease_duration: float) -> Action:
-    """The whole judgement.
+    """Decide what to do with the Lease.
 
     Args:
-        observed: the Lease as last seen; None when there is none.
-        identity: who we are.
-        now: monotonic seconds.
-        lease_duration: how long to respect a holder that does not say for how long.
+        observed: the Lease as last read; None if it does not exist.
+        identity: of this process.
+        now: monotonic time in seconds.
+        lease_duration: used if the Lease has no duration.
     """
     if observed is None:
         return Action.CREATE
@@ -181,5 +181,5 @@ def decide(observed: Observation | None, identity: str, now: float, lease_durati
         return Action.RENEW
     if not record.holder:
         return Action.TAKE
-    respected = record.duration_seconds or lease_duration
-    return Action.WAIT if now < observed.since + respected else Action.TAKE
+    duration = record.duration_seconds or lease_duration
+    return Action.WAIT if now < observed.since + duration else Action.TAKE

@@ -1,24 +1,24 @@
-"""In which order a manager's parts start and end.
+"""The order in which the components of a manager start and stop.
 
-Start:  HTTP servers -> caches, until synced -> what runs on every replica, and the event recorder
-        -> warm-up of what waits for leadership -> election -> what runs on the leader only.
-End:    all runnables are asked to end, and waited for, at most ``graceful_shutdown_timeout`` -> events are
-        flushed -> the lease is released -> caches -> HTTP servers.
+Start:  HTTP servers -> caches, until synced -> event recorder and runnables of every replica -> warm-up of the leader's
+        runnables -> leader election -> runnables of the leader.
+Stop:   all runnables are stopped, within ``graceful_shutdown_timeout`` -> the event recorder is flushed -> the lease is
+        released -> caches -> HTTP servers.
 
 Contract of :meth:`Lifecycle.run`:
-    * It returns when ``stop`` is set and all has ended well. It raises the first runnable's error otherwise;
-      with more than one, an ExceptionGroup of all. One failing runnable ends the others.
-    * A lost lease ends everything at once, without grace, and raises LeaderLost: the process must exit
-      non-zero.
-    * What does not end within the grace is cancelled and named in :class:`GraceExceeded`. The lease is then
-      left to run out instead of being released, since the work may not have ended.
-    * The lease is left to run out, too, when a write may still be on its way (see ``Elector.release``).
-    * Cancelling it, at any time, ends everything without grace, releases the lease, and lets the CancelledError
-      pass when that is done: within a few seconds.
+    * It returns when ``stop`` is set and everything has ended without errors. Otherwise it raises the error of the
+      runnable that failed; if several failed, an exception group. A failing runnable stops the others.
+    * If the lease is lost, everything is cancelled at once, and LeaderLost is raised: the process must exit with a
+      non-zero status.
+    * Runnables that do not end within the grace period are cancelled and named in :class:`GraceExceeded`. The lease
+      then expires instead of being released, because the work may not have ended.
+    * The lease also expires if a write may still take effect (see ``Elector.release``).
+    * Cancelling it stops everything without a grace period and releases the lease; CancelledError is raised when that
+      is done, within a few seconds.
 
 Invariants:
-    * What needs the leadership ends before the lease is released, and does not start before it is held.
-    * No task is left when ``run()`` ends, except those that GraceExceeded calls stuck.
+    * Runnables of the leader start after the lease has been acquired and end before it is released.
+    * No task is left when ``run()`` ends, except those named in GraceExceeded that ignore their cancellation.
 """
 
 from __future__ import annotations
@@ -46,27 +46,27 @@ if TYPE_CHECKING:
 __all__ = ["GraceExceeded", "Lifecycle"]
 
 
-class GraceExceeded(Exception):  # noqa: N818 - named for what happened
-    """Runnables did not end in time; the text names them."""
+class GraceExceeded(Exception):  # noqa: N818 - named like the other outcomes of run()
+    """Runnables did not end within the grace period; the message names them."""
 
 
 @final
 class Lifecycle:
-    """See the module.
+    """Starts and stops the components of a manager.
 
     Args:
         clock: time.
-        cache: filled before anything else runs.
-        events: runs from then on, flushed before the lease is released.
+        cache: synced before anything else starts.
+        events: the event recorder, flushed before the lease is released.
         elector: None: this process always leads.
-        release_on_exit: whether a clean end gives the lease back.
-        graceful_shutdown_timeout: seconds; 0 cancels at once, below zero waits for ever.
+        release_on_exit: whether the lease is released on a clean exit.
+        graceful_shutdown_timeout: seconds; 0 cancels at once, below zero waits without limit.
         cache_sync_timeout: seconds.
-        logger: where its log goes.
+        logger: for messages.
 
     Attributes:
-        servers: entered first, left last. Set before ``run()``.
-        elected: set once this process leads.
+        servers: entered first, exited last. Set before ``run()``.
+        elected: set when this process has become the leader.
         state: new, running, stopping or stopped.
     """
 
@@ -118,7 +118,7 @@ class Lifecycle:
             self._election.add("election", elector)
 
     def add(self, name: str, runnable: Runnable | RunFunc, *, leader_only: bool) -> None:
-        """Run it: when its turn comes, or at once if that is past.
+        """Add a runnable. It starts in its turn, or at once if its turn is over.
 
         Raises:
             RuntimeError: the manager is stopping.
@@ -131,13 +131,18 @@ class Lifecycle:
         (self._leaders if leader_only else self._others).add(name, item)
 
     async def run(self, stop: asyncio.Event | None = None) -> None:
-        """See the module.
+        """Start everything in order, wait for ``stop``, and stop everything in order.
 
         Raises:
             RuntimeError: called twice.
+            ConfigurationError: an HTTP server cannot be started.
+            CacheNotSynced: the caches have not synced within ``cache_sync_timeout``.
+            LeaderLost: the lease was lost.
+            GraceExceeded: runnables did not end in time.
+            BaseExceptionGroup: several errors.
         """
         if self.state != "new":
-            raise RuntimeError("this manager was started before: make a new one")
+            raise RuntimeError("this manager was started before: create a new one")
         self.state = "running"
         try:
             async with contextlib.AsyncExitStack() as stack:
@@ -183,7 +188,7 @@ class Lifecycle:
 
     async def _end_with(self, stop: asyncio.Event) -> None:
         await stop.wait()
-        self._log.info("stopping")
+        self._log.info("shutting down")
         self._ending.set()
 
     async def _start_in_order(self) -> None:
@@ -209,7 +214,7 @@ class Lifecycle:
             self._lost = True
             self._leaders.cancel_soon()
         else:
-            self._log.error("a runnable failed", runnable=name, exc_info=error)
+            self._log.error("runnable failed", runnable=name, exc_info=error)
         self._errors.append(error)
         self._ending.set()
 
@@ -240,7 +245,7 @@ class Lifecycle:
 
 @final
 class _Function:
-    """A plain async function as a runnable."""
+    """An async function as a runnable."""
 
     def __init__(self, function: RunFunc) -> None:
         self._function = function
@@ -251,12 +256,12 @@ class _Function:
 
 @final
 class _Lasting:
-    """What must not end by itself: returning is a failure."""
+    """An async function that must not return: returning is a failure."""
 
-    def __init__(self, what: str, function: RunFunc) -> None:
-        self._what = what
+    def __init__(self, name: str, function: RunFunc) -> None:
+        self._name = name
         self._function = function
 
     async def run(self) -> None:
         await self._function()
-        raise RuntimeError(f"{self._what} ended by itself")
+        raise RuntimeError(f"{self._name} ended unexpectedly")

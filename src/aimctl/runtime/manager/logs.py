@@ -1,8 +1,7 @@
-"""Logging: structlog for our own lines, and the standard library's loggers through the same renderer.
+"""Logging with structlog; the loggers of the standard library use the same renderer.
 
-Contract: one line for each event, on one stream. ``json`` is for machines: keys ``time`` (UTC), ``level``,
-``event``, ``logger`` and whatever was bound. ``console`` is for people. Nothing is configured by importing
-the package.
+Contract: one line for each event, on one stream. The format ``json`` has the keys ``time`` (UTC), ``level``, ``event``,
+``logger`` and the bound values; ``console`` is for terminals. Importing the package configures nothing.
 """
 
 from __future__ import annotations
@@ -27,12 +26,12 @@ def configure_logging(
     *,
     stream: TextIO | None = None,
 ) -> None:
-    """Set up logging for the whole process; may be called again.
+    """Configure logging for the whole process; can be called repeatedly.
 
     Args:
         level: debug, info, warning or error.
         format: json or console.
-        stream: where to; default standard error.
+        stream: default: standard error.
 
     Raises:
         ValueError: an unknown level or format.
@@ -56,7 +55,7 @@ def configure_logging(
             structlog.processors.JSONRenderer(default=str),
         ]
     else:
-        # The renderer's own default prints local variables, and those may hold decoded Secrets.
+        # The default of the renderer prints local variables, which may contain decoded Secrets.
         plain = structlog.dev.plain_traceback
         colours = target.isatty()
         last = [
@@ -84,6 +83,6 @@ def configure_logging(
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(number)
-    # asyncio's debug lines and the HTTP library's may show bodies; ours say what matters.
+    # The debug messages of asyncio and aiohttp may contain request bodies.
     for noisy in ("asyncio", "aiohttp"):
         logging.getLogger(noisy).setLevel(max(number, logging.INFO))

@@ -1,12 +1,11 @@
-"""The manager: owns everything a process runs, and wires it together.
+"""The manager: creates, connects and runs the components of a process.
 
-Its life, the order of starting and ending and what :meth:`Manager.run` raises, is told in
-:mod:`aimctl.runtime.manager.lifecycle`.
+:mod:`aimctl.runtime.manager.lifecycle` describes the order of start and stop.
 
 Invariants:
-    * ``client`` refuses writes whenever the lease may not be ours (see
-      :mod:`aimctl.runtime.manager.election`), and what it wrote is in the cache when the call returns.
-    * Nothing is listed or watched that was not declared.
+    * ``client`` refuses writes unless this process holds the lease (see :mod:`aimctl.runtime.manager.election`). A
+      write is in the cache when its call returns.
+    * Only declared kinds are listed and watched.
 """
 
 from __future__ import annotations
@@ -64,22 +63,22 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class ManagerOptions:
-    """What a manager can be told.
+    """Options of a manager.
 
     Attributes:
         leader_election: None: this process always leads.
-        metrics_bind_address: where ``/metrics`` is served; "0" for off.
-        health_probe_bind_address: where ``/healthz`` and ``/readyz`` are served; "0" for off. The debug pages
-            are on the metrics server if there is one, else here.
-        graceful_shutdown_timeout: seconds to wait for runnables at the end; 0 cancels them at once, below
-            zero waits for ever.
-        cache_sync_timeout: seconds for the caches to fill; then the manager fails and says what is missing.
-        name: who we are in Events, as ``reportingController``, and as field manager of our writes.
-        loop_lag_interval: seconds between looks at the event loop's punctuality; 0 for off.
-        loop_lag_limit: seconds of lag that fail the liveness check.
-        reflector: times of the caches' lists and watches; None for the defaults.
-        freeze_after_sync: let the garbage collector look past all that was made up to the first sync. It
-            concerns the whole process, so the program decides.
+        metrics_bind_address: address of ``/metrics``; "0" for off.
+        health_probe_bind_address: address of ``/healthz`` and ``/readyz``; "0" for off. The debug pages are on the
+            metrics server if it is on, else on this one.
+        graceful_shutdown_timeout: seconds to wait for runnables at shutdown; 0 cancels them at once, below zero waits
+            without limit.
+        cache_sync_timeout: seconds for the caches to sync; afterwards the manager fails with the reasons.
+        name: ``reportingController`` of Events, and the field manager of writes.
+        loop_lag_interval: seconds between measurements of the event loop's lag; 0 for off.
+        loop_lag_limit: lag in seconds that fails the liveness check.
+        reflector: timeouts and back-off of lists and watches; None for the defaults.
+        freeze_after_sync: exclude the objects that exist at the first sync from garbage collection. It affects the
+            whole process, so the program decides.
     """
 
     leader_election: LeaderElectionOptions | None = None
@@ -96,25 +95,27 @@ class ManagerOptions:
 
 @final
 class Manager:
-    """See the module.
+    """Runs controllers and other components against one cluster.
 
     Args:
-        connection: how requests travel; closed by who made it.
+        connection: the transport, or a client; its creator closes it.
         clock: time.
-        options: defaults are good for tests.
-        registry: for metrics; default a new one.
-        metrics: instead of ``registry``, when the transport reports to them already.
+        options: the defaults are suitable for tests.
+        registry: for metrics; default: a new one.
+        metrics: instead of ``registry``, if the transport uses it already.
         rng: for jitter.
-        identity: which replica this is; default ``<hostname>_<uuid>``.
-        logger: default structlog's.
+        identity: of this replica; default: ``<hostname>_<uuid>``.
+        logger: default: the logger of structlog.
 
     Attributes:
-        client: for reconcilers: fenced, and its writes are in the cache when the call returns.
-        api_reader: reads past the cache; writes through it are not fenced.
-        cache: what is declared here is listed and watched; nothing else is.
-        events: what ``kubectl describe`` shows.
-        metrics: hooks, and the registry for more of your own.
-        elected: set while, or rather once, this process leads.
+        client: for reconcilers. Its writes are fenced, and in the cache when the call returns.
+        api_reader: reads from the server instead of the cache. Writes with it are not fenced.
+        cache: the declared kinds.
+        events: the event recorder.
+        metrics: the metrics; ``metrics.registry`` accepts more of your own.
+        elected: set when this process has become the leader.
+        elector: leader election, or None.
+        controllers: by name.
     """
 
     def __init__(
@@ -205,13 +206,13 @@ class Manager:
     def add(
         self, runnable: Runnable | RunFunc, *, name: str = "", needs_leader_election: bool | None = None
     ) -> None:
-        """Run something: a controller, an object with ``run()``, or a plain async function.
+        """Add a controller, an object with ``run()``, or an async function.
 
         Args:
-            runnable: see :mod:`aimctl.runtime.manager.runnables` for how it is ended and warmed up.
-            name: for messages; default the controller's name, or the type's.
-            needs_leader_election: True: on the leader only, which is the default unless the runnable has an
-                attribute of this name that says otherwise. False: on every replica.
+            runnable: see :mod:`aimctl.runtime.manager.runnables` for how it is warmed up and stopped.
+            name: for messages; default: the name of the controller, function or type.
+            needs_leader_election: True: run it on the leader only. False: run it on every replica. None: as the
+                attribute ``needs_leader_election`` of the runnable says; without it True.
 
         Raises:
             ValueError: a controller of this name exists already: their metrics would be mixed up.
@@ -305,40 +306,54 @@ class Manager:
         self.add(controller)
         return controller
 
-    # ---- what can be asked
+    # ---- health, debug pages, state
 
     def add_health_check(self, name: str, check: Check) -> None:
-        """At ``/healthz``: when it fails for long, the kubelet restarts us. Add before ``run()``."""
+        """Add a check to ``/healthz``. If it fails repeatedly, the kubelet restarts the container.
+
+        Raises:
+            RuntimeError: the manager has been started.
+            ValueError: the name is taken or invalid.
+        """
         self._only_before_run("health checks")
         self._health.add(name, check)
 
     def add_ready_check(self, name: str, check: Check) -> None:
-        """At ``/readyz``: while it fails, the pod counts as not ready. Add before ``run()``."""
+        """Add a check to ``/readyz``. While it fails, the pod is not ready.
+
+        Raises:
+            RuntimeError: the manager has been started.
+            ValueError: the name is taken or invalid.
+        """
         self._only_before_run("ready checks")
         self._ready.add(name, check)
 
     def add_debug_page(self, path: str, page: Page) -> None:
-        """At ``/debug/<path>``; see :mod:`aimctl.runtime.manager.debug`."""
+        """Add a page at ``/debug/<path>``; see :mod:`aimctl.runtime.manager.debug`.
+
+        Raises:
+            ValueError: the path is taken or invalid.
+        """
         self._pages.add(path, page)
 
     @property
     def not_ready(self) -> dict[str, str]:
-        """The failing ready checks and why; empty when ready."""
+        """The failing ready checks and their reasons; empty if ready."""
         return self._ready.failing()
 
     @property
     def not_healthy(self) -> dict[str, str]:
-        """The failing health checks and why; empty when healthy."""
+        """The failing health checks and their reasons; empty if healthy."""
         return self._health.failing()
 
     @property
     def metrics_port(self) -> int:
-        """The bound port of the metrics server, 0 when it is not up."""
+        """The bound port of the metrics server; 0 if it is not running."""
         return self._port("metrics_bind_address")
 
     @property
     def probe_port(self) -> int:
-        """The bound port of the probe server, 0 when it is not up."""
+        """The bound port of the probe server; 0 if it is not running."""
         return self._port("health_probe_bind_address")
 
     @property
@@ -354,10 +369,11 @@ class Manager:
         Raises:
             RuntimeError: called twice.
             ConfigurationError: an address cannot be bound.
-            CacheNotSynced: the caches did not fill in time; says for each kind what is wrong.
-            LeaderLost: led, and does not any more: the process must exit, with a non-zero status.
+            CacheNotSynced: the caches have not synced in time; the message has the reason for each kind.
+            LeaderLost: the lease was lost: the process must exit with a non-zero status.
             GraceExceeded: a runnable did not end in time.
-            BaseExceptionGroup: several of these, or of the runnables' own errors.
+            Exception: the error of a runnable.
+            BaseExceptionGroup: several of these.
         """
         await self._life.run(stop)
 
@@ -370,7 +386,7 @@ class Manager:
 
     def _only_before_run(self, what: str) -> None:
         if self.state != "new":
-            raise RuntimeError(f"{what} must be added before run()")
+            raise RuntimeError(f"add {what} before run()")
 
     def _add_builtin_checks(self) -> None:
         if self.options.loop_lag_interval > 0:

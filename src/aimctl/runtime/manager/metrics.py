@@ -1,12 +1,12 @@
-"""The metrics of a manager, with the names and labels that controller-runtime and client-go use.
+"""The metrics of a manager, with the names and labels of controller-runtime and client-go.
 
-Contract: everything is registered once on the registry it is given, and nothing elsewhere. Label sets are
-closed: no object names. Counters of known labels exist from the start with value 0, so that rates and alerts
-work at once.
+Contract: all metrics are registered once, on the given registry. Label sets are closed: they contain no object names.
+Counters of known labels exist from the start with value 0, so that rates and alerts work at once.
 
-Beyond controller-runtime: the results ``conflict`` and ``refused``, ``controller_runtime_hot_loops_total``,
-``workqueue_waiting_items``, ``workqueue_oldest_ready_seconds``, ``leader_election_slowpath_total`` (declared
-there, never exposed), ``event_loop_lag_seconds``, ``events_recorded_total``.
+In addition to those of controller-runtime: the results ``conflict`` and ``refused``,
+``controller_runtime_hot_loops_total``, ``workqueue_waiting_items``, ``workqueue_oldest_ready_seconds``,
+``leader_election_slowpath_total`` (which client-go declares but does not export), ``event_loop_lag_seconds``,
+``events_recorded_total``.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Literal, final
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, GCCollector, Histogram, ProcessCollector
-from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from aimctl.runtime.controller import RESULT_LABELS
+from aimctl.runtime.controller import RESULT_LABELS, ControllerMetrics
+from aimctl.runtime.manager.gauges import GaugeCollector
 from aimctl.runtime.manager.informer_metrics import InformerMetrics
+from aimctl.runtime.queue import QueueMetrics
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -29,14 +30,10 @@ if TYPE_CHECKING:
 
     from aimctl.runtime.controller.metrics import Failure
     from aimctl.runtime.controller.outcome import ResultLabel
+    from aimctl.runtime.manager.gauges import GaugeSpec
     from aimctl.runtime.queue import QueueGauges
 
-__all__ = [
-    "BoundControllerMetrics",
-    "BoundQueueMetrics",
-    "RuntimeMetrics",
-    "metrics_routes",
-]
+__all__ = ["RuntimeMetrics", "metrics_routes"]
 
 _RECONCILE_BUCKETS = (
     *(0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
@@ -49,11 +46,11 @@ _CALL_BUCKETS = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 6
 
 @final
 class RuntimeMetrics:
-    """All of them. Implements ``RequestObserver`` and ``ElectionMetrics`` itself.
+    """All metrics of a process. Implements ``RequestObserver``, ``ElectionMetrics`` and ``EventMetrics``.
 
     Args:
-        registry: where they are registered.
-        process: also the process's and the garbage collector's own.
+        registry: for registration.
+        process: also register the metrics of the process and of the garbage collector.
     """
 
     def __init__(self, registry: CollectorRegistry, *, process: bool = False) -> None:
@@ -73,43 +70,58 @@ class RuntimeMetrics:
         self.reconciles = counter(f"{base}reconcile_total", "Reconciles, by result.", one, "result")
         self.errors = counter(f"{base}reconcile_errors_total", "Reconciles that failed.", one)
         self.terminals = counter(
-            f"{base}terminal_reconcile_errors_total", "Failures that are not retried.", one
+            f"{base}terminal_reconcile_errors_total", "Reconciles that failed with a terminal error.", one
         )
-        self.panics = counter(f"{base}reconcile_panics_total", "Failures by a mistake in the code.", one)
-        self.timeouts = counter(f"{base}reconcile_timeouts_total", "Reconciles over their time limit.", one)
-        self.hot_loops = counter(f"{base}hot_loops_total", "Keys found reconciling again and again.", one)
+        self.panics = counter(
+            f"{base}reconcile_panics_total", "Reconciles that failed because of a programming error.", one
+        )
+        self.timeouts = counter(
+            f"{base}reconcile_timeouts_total", "Reconciles that exceeded their time limit.", one
+        )
+        self.hot_loops = counter(f"{base}hot_loops_total", "Hot loops detected.", one)
         self.reconcile_seconds = histogram(
-            f"{base}reconcile_time_seconds", "Time of a reconcile.", _RECONCILE_BUCKETS, one
+            f"{base}reconcile_time_seconds", "Duration of a reconcile.", _RECONCILE_BUCKETS, one
         )
-        self.max_workers = gauge(f"{base}max_concurrent_reconciles", "Reconciles allowed at once.", one)
-        self.active_workers = gauge(f"{base}active_workers", "Reconciles running now.", one)
+        self.max_workers = gauge(
+            f"{base}max_concurrent_reconciles", "Largest number of concurrent reconciles.", one
+        )
+        self.active_workers = gauge(f"{base}active_workers", "Reconciles that are running.", one)
 
         queue = ("name", "controller")
-        self.depth = gauge("workqueue_depth", "Items due and not handed out.", *queue, "priority")
+        self.depth = gauge(
+            "workqueue_depth", "Due items that are not being processed yet.", *queue, "priority"
+        )
         self.adds = counter("workqueue_adds_total", "Items that became due.", *queue)
         self.retries = counter("workqueue_retries_total", "Adds with a delay.", *queue)
-        self.merges = counter("workqueue_merged_adds_total", "Adds of items already queued.", *queue)
+        self.merges = counter(
+            "workqueue_merged_adds_total", "Adds of items that were in the queue already.", *queue
+        )
         self.queue_seconds = histogram(
-            "workqueue_queue_duration_seconds", "Time from due to handed out.", _QUEUE_BUCKETS, *queue
+            "workqueue_queue_duration_seconds",
+            "Time between becoming due and processing.",
+            _QUEUE_BUCKETS,
+            *queue,
         )
         self.work_seconds = histogram(
-            "workqueue_work_duration_seconds", "Time from handed out to done.", _QUEUE_BUCKETS, *queue
+            "workqueue_work_duration_seconds", "Time of processing an item.", _QUEUE_BUCKETS, *queue
         )
-        self._queues = _QueueGaugeCollector()
+        self._queues = GaugeCollector(
+            _QUEUE_GAUGES, ("name", "controller"), lambda queue: (queue.name, queue.name)
+        )
         registry.register(self._queues)
 
         self.calls = counter(
             "rest_client_requests_total", "Requests to API servers.", "code", "method", "host"
         )
         self.call_seconds = histogram(
-            "rest_client_request_duration_seconds", "Time of a request.", _CALL_BUCKETS, "verb", "host"
+            "rest_client_request_duration_seconds", "Duration of a request.", _CALL_BUCKETS, "verb", "host"
         )
-        self.master = gauge("leader_election_master_status", "1 when this process leads.", "name")
+        self.master = gauge("leader_election_master_status", "1 if this process is the leader.", "name")
         self.slow_paths = counter(
             "leader_election_slowpath_total", "Renewals that had to read the Lease first.", "name"
         )
-        self.loop_lag = gauge("event_loop_lag_seconds", "How late the event loop's last tick came.")
-        self.events = counter("events_recorded_total", "Kubernetes Events, by what became of them.", "result")
+        self.loop_lag = gauge("event_loop_lag_seconds", "Lag of the event loop at the last measurement.")
+        self.events = counter("events_recorded_total", "Kubernetes Events, by result.", "result")
         for result in ("created", "series", "dropped", "failed"):
             self.events.labels(result)
         self.informers = InformerMetrics(registry)
@@ -117,41 +129,39 @@ class RuntimeMetrics:
             ProcessCollector(registry=registry)
             GCCollector(registry=registry)
 
-    # ---- hooks that need no object of their own
+    # ---- hooks of the whole process
 
     def request_finished(self, *, verb: str, method: str, host: str, code: str, seconds: float) -> None:
-        """See ``RequestObserver``."""
+        """``rest_client_*``: a request ended; ``code`` is the HTTP status, or ``<error>``."""
         self.calls.labels(code, method, host).inc()
         self.call_seconds.labels(verb, host).observe(seconds)
 
     def leading(self, name: str, *, leads: bool) -> None:
-        """See ``ElectionMetrics``."""
+        """``leader_election_master_status`` of the Lease ``name``."""
         self.master.labels(name).set(1 if leads else 0)
         self.slow_paths.labels(name)
 
     def slow_path(self, name: str) -> None:
-        """See ``ElectionMetrics``."""
+        """``leader_election_slowpath_total`` of the Lease ``name``."""
         self.slow_paths.labels(name).inc()
 
     def event(self, result: Literal["created", "series", "dropped", "failed"]) -> None:
-        """Something became of an Event."""
+        """``events_recorded_total``."""
         self.events.labels(result).inc()
 
-    # ---- hooks for one controller or queue
+    # ---- hooks of one controller or queue
 
-    def controller(self, name: str) -> BoundControllerMetrics:
-        """The hooks of the controller of this name, all counters at 0."""
-        return BoundControllerMetrics(self, name)
+    def controller(self, name: str) -> ControllerMetrics:
+        """The hooks of the controller with this name, with all counters at 0."""
+        return _ControllerMetrics(self, name)
 
-    def queue(self, name: str) -> BoundQueueMetrics:
-        """The hooks of the queue of this name."""
-        return BoundQueueMetrics(self, name, self._queues)
+    def queue(self, name: str) -> QueueMetrics:
+        """The hooks of the queue with this name, with all counters at 0."""
+        return _QueueMetrics(self, name, self._queues)
 
 
 @final
-class BoundControllerMetrics:
-    """``ControllerMetrics`` of one controller."""
-
+class _ControllerMetrics(ControllerMetrics):
     __slots__ = ("_active", "_failures", "_hot_loops", "_max", "_results", "_seconds")
 
     def __init__(self, metrics: RuntimeMetrics, name: str) -> None:
@@ -168,36 +178,29 @@ class BoundControllerMetrics:
         self._hot_loops = metrics.hot_loops.labels(name)
 
     def workers(self, count: int) -> None:
-        """See ``ControllerMetrics``."""
         self._max.set(count)
 
     def started(self) -> None:
-        """See ``ControllerMetrics``."""
         self._active.inc()
 
     def finished(self, result: ResultLabel | None, seconds: float) -> None:
-        """See ``ControllerMetrics``."""
         self._active.dec()
         if result is not None:
             self._results[result].inc()
             self._seconds.observe(seconds)
 
     def failed(self, failure: Failure) -> None:
-        """See ``ControllerMetrics``."""
         self._failures[failure].inc()
 
     def hot_loop(self) -> None:
-        """See ``ControllerMetrics``."""
         self._hot_loops.inc()
 
 
 @final
-class BoundQueueMetrics:
-    """``QueueMetrics`` of one queue."""
-
+class _QueueMetrics(QueueMetrics):
     __slots__ = ("_adds", "_depth", "_depths", "_gauges", "_merges", "_name", "_retries", "_waits", "_works")
 
-    def __init__(self, metrics: RuntimeMetrics, name: str, gauges: _QueueGaugeCollector) -> None:
+    def __init__(self, metrics: RuntimeMetrics, name: str, gauges: GaugeCollector[QueueGauges]) -> None:
         labels = (name, name)
         self._name = name
         self._depth = metrics.depth
@@ -211,76 +214,53 @@ class BoundQueueMetrics:
         self.depth("0", 0)
 
     def attach(self, gauges: QueueGauges) -> None:
-        """See ``QueueMetrics``."""
-        self._gauges.queues.append(gauges)
+        self._gauges.sources.append(gauges)
 
     def depth(self, priority: str, items: int) -> None:
-        """See ``QueueMetrics``."""
         gauge = self._depths.get(priority)
         if gauge is None:
             gauge = self._depths[priority] = self._depth.labels(self._name, self._name, priority)
         gauge.set(items)
 
     def added(self) -> None:
-        """See ``QueueMetrics``."""
         self._adds.inc()
 
     def merged(self) -> None:
-        """See ``QueueMetrics``."""
         self._merges.inc()
 
     def retried(self) -> None:
-        """See ``QueueMetrics``."""
         self._retries.inc()
 
     def waited(self, seconds: float) -> None:
-        """See ``QueueMetrics``."""
         self._waits.observe(seconds)
 
     def worked(self, seconds: float) -> None:
-        """See ``QueueMetrics``."""
         self._works.observe(seconds)
 
 
-@final
-class _QueueGaugeCollector(Collector):
-    """What only time moves, read when Prometheus asks."""
-
-    def __init__(self) -> None:
-        self.queues: list[QueueGauges] = []
-
-    def describe(self) -> Iterator[Metric]:
-        """The names alone: reading values needs a running loop, registering must not."""
-        for name, text, _ in _GAUGES:
-            yield GaugeMetricFamily(name, text, labels=("name", "controller"))
-
-    def collect(self) -> Iterator[Metric]:
-        for name, text, read in _GAUGES:
-            family = GaugeMetricFamily(name, text, labels=("name", "controller"))
-            for queue in self.queues:
-                family.add_metric((queue.name, queue.name), read(queue))
-            yield family
-
-
-_GAUGES: tuple[tuple[str, str, Callable[[QueueGauges], float]], ...] = (
-    ("workqueue_unfinished_work_seconds", "Time spent on work not done.", lambda one: one.unfinished_seconds),
+_QUEUE_GAUGES: tuple[GaugeSpec[QueueGauges], ...] = (
+    (
+        "workqueue_unfinished_work_seconds",
+        "Sum of the processing times of unfinished items.",
+        lambda queue: queue.unfinished_seconds,
+    ),
     (
         "workqueue_longest_running_processor_seconds",
-        "Age of the oldest work not done.",
-        lambda one: one.longest_running_seconds,
+        "Longest processing time of an unfinished item.",
+        lambda queue: queue.longest_running_seconds,
     ),
     (
         "workqueue_oldest_ready_seconds",
-        "How long the oldest due item waits.",
-        lambda one: one.oldest_ready_seconds,
+        "Time since the oldest ready item became due.",
+        lambda queue: queue.oldest_ready_seconds,
     ),
-    ("workqueue_waiting_items", "Items whose delay has not passed.", lambda one: one.waiting_count),
+    ("workqueue_waiting_items", "Items that are not due.", lambda queue: queue.waiting_count),
 )
 
 
 @final
 class _WithoutCreated(Collector):
-    """A registry without the ``_created`` series that the client library adds to counters and histograms."""
+    """A registry without the ``_created`` series, which the client library adds to counters and histograms."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
@@ -294,7 +274,7 @@ class _WithoutCreated(Collector):
 def metrics_routes(
     registry: CollectorRegistry,
 ) -> dict[str, Callable[[web.Request], Awaitable[web.Response]]]:
-    """``/metrics`` in Prometheus text or OpenMetrics, whichever is asked for."""
+    """The route ``/metrics``, in the Prometheus text format or OpenMetrics, according to the Accept header."""
     source = _WithoutCreated(registry)
 
     async def metrics(request: web.Request) -> web.Response:

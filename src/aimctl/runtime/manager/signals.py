@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT: the first asks to end kindly, the second ends the process."""
+"""SIGTERM and SIGINT: the first signal starts a graceful shutdown, the second ends the process."""
 
 from __future__ import annotations
 
@@ -22,11 +22,10 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 def stop_on_signals(
     *, exit_process: Callable[[int], object] = os._exit, signals: tuple[signal.Signals, ...] = _SIGNALS
 ) -> Iterator[asyncio.Event]:
-    """An event that the first signal sets; a second signal exits with status 1 at once, cleaning nothing up.
+    """An event that the first signal sets. A second signal exits at once with status 1, without cleanup.
 
-    Use it inside a running loop of the main thread: ``with stop_on_signals() as stop: await
-        manager.run(stop)``.
-    Leaving it gives the signals back to their former handlers.
+    Use it inside a running event loop of the main thread: ``with stop_on_signals() as stop: await manager.run(stop)``.
+    Leaving the context restores the previous signal handlers.
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -37,7 +36,7 @@ def stop_on_signals(
             log.warning("second signal, exiting now", signal=number.name)
             exit_process(1)
             return
-        log.info("stopping; a second signal exits at once", signal=number.name)
+        log.info("shutting down; a second signal exits at once", signal=number.name)
         stop.set()
 
     former = {number: signal.getsignal(number) for number in signals}

@@ -1,8 +1,7 @@
-"""Is the event loop keeping time? A blocked loop reconciles nothing, renews no lease, and looks healthy from
-outside.
+"""Detection of a blocked event loop, which neither reconciles nor renews the lease, but looks healthy from outside.
 
-A tick every ``interval`` measures by how much it came late. The lag is a gauge; more than ``limit_seconds``
-of it fails the liveness check until a later tick is in time.
+A timer every ``interval`` measures its own delay. The lag is a metric; if it exceeds ``limit_seconds``, the liveness
+check fails until the timer is on time again.
 """
 
 from __future__ import annotations
@@ -19,13 +18,13 @@ __all__ = ["LoopWatchdog"]
 
 @final
 class LoopWatchdog:
-    """A runnable for every replica.
+    """A runnable that measures the lag of the event loop on every replica.
 
     Args:
         clock: time.
-        observe: gets each lag in seconds.
-        interval: seconds between ticks.
-        limit_seconds: the lag from which on the check fails.
+        observe: receives each measured lag in seconds.
+        interval: seconds between measurements.
+        limit_seconds: a larger lag fails the check.
     """
 
     needs_leader_election = False
@@ -41,7 +40,7 @@ class LoopWatchdog:
         self._ticked: float | None = None
 
     async def run(self) -> None:
-        """Tick until cancelled."""
+        """Measure until cancelled."""
         while True:
             before = self._ticked = self._clock.monotonic()
             await self._clock.sleep(self._interval)
@@ -49,7 +48,7 @@ class LoopWatchdog:
             self._observe(self._lag)
 
     def check(self) -> str | None:
-        """For liveness; a tick that is overdue now counts like one that came late."""
+        """A liveness check; a measurement that is overdue counts as a lag."""
         overdue = 0.0 if self._ticked is None else self._clock.monotonic() - self._ticked - self._interval
         lag = max(self._lag, overdue)
         return f"the event loop lags {lag:.1f} s behind" if lag > self._limit else None

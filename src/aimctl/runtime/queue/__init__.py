@@ -1,15 +1,14 @@
-"""Work queues: what to do next, once at a time, with delays, back-off and priorities that never starve."""
+"""Work queues with delays, back-off and priorities that cannot starve an item."""
 
 from __future__ import annotations
 
 from aimctl.runtime.queue.ageing import DEFAULT_AGEING_SECONDS as DEFAULT_AGEING_SECONDS
 from aimctl.runtime.queue.ageing import PRIORITY_DEFAULT as PRIORITY_DEFAULT
 from aimctl.runtime.queue.ageing import PRIORITY_LOW as PRIORITY_LOW
-from aimctl.runtime.queue.handout import Handout as Handout
-from aimctl.runtime.queue.handout import QueueShutDown as QueueShutDown
-from aimctl.runtime.queue.handout import QueueSnapshot as QueueSnapshot
+from aimctl.runtime.queue.items import QueueItem as QueueItem
+from aimctl.runtime.queue.items import QueueShutDown as QueueShutDown
+from aimctl.runtime.queue.items import QueueSnapshot as QueueSnapshot
 from aimctl.runtime.queue.metrics import EXCEEDED_CARDINALITY_LIMIT as EXCEEDED_CARDINALITY_LIMIT
-from aimctl.runtime.queue.metrics import NoMetrics as NoMetrics
 from aimctl.runtime.queue.metrics import QueueGauges as QueueGauges
 from aimctl.runtime.queue.metrics import QueueMetrics as QueueMetrics
 from aimctl.runtime.queue.ratelimit import BucketRateLimiter as BucketRateLimiter
@@ -28,11 +27,10 @@ __all__ = [
     "BucketRateLimiter",
     "ExponentialRateLimiter",
     "FastSlowRateLimiter",
-    "Handout",
     "MaxOfRateLimiter",
     "MaxWaitRateLimiter",
-    "NoMetrics",
     "QueueGauges",
+    "QueueItem",
     "QueueMetrics",
     "QueueShutDown",
     "QueueSnapshot",

@@ -1,115 +1,81 @@
-"""What a work queue tells about itself, meaning what existing dashboards take ``workqueue_*`` to mean.
+"""Metrics of a work queue, with the meaning that client-go gives to ``workqueue_*``.
 
-Counters and histograms are pushed through :class:`QueueMetrics`. What only grows with time (unfinished
-work, the oldest ready item) is read from :class:`QueueGauges` when somebody looks, so an idle queue needs
-no timer for it.
+Counters and histograms are updated through :class:`QueueMetrics`. Values that change with time (unfinished work, the
+oldest ready item) are read from :class:`QueueGauges` at scrape time, so an idle queue needs no timer.
 """
 
 from __future__ import annotations
 
 from typing import Protocol, final
 
-__all__ = ["EXCEEDED_CARDINALITY_LIMIT", "NoMetrics", "PriorityLabels", "QueueGauges", "QueueMetrics"]
+__all__ = ["EXCEEDED_CARDINALITY_LIMIT", "PriorityLabels", "QueueGauges", "QueueMetrics"]
 
 EXCEEDED_CARDINALITY_LIMIT = "exceeded_cardinality_limit"
-"""The ``priority`` label of all priorities after the first 25 distinct ones, as in controller-runtime."""
+"""The ``priority`` label of all priorities after the first 25 different ones, as in controller-runtime."""
 
 
 class QueueGauges(Protocol):
-    """Values to read at scrape time, on the loop's thread. All durations are seconds."""
+    """Values that are read at scrape time, on the event loop's thread. Durations are in seconds."""
 
     @property
     def name(self) -> str:
-        """The queue's name, the ``name`` and ``controller`` label."""
+        """The value of the labels ``name`` and ``controller``."""
         ...
 
     @property
     def unfinished_seconds(self) -> float:
-        """``workqueue_unfinished_work_seconds``: time spent on items handed out and not done, summed."""
+        """``workqueue_unfinished_work_seconds``: sum of the processing times of unfinished items."""
         ...
 
     @property
     def longest_running_seconds(self) -> float:
-        """``workqueue_longest_running_processor_seconds``: the oldest item handed out and not done."""
+        """``workqueue_longest_running_processor_seconds``: the longest of these processing times."""
         ...
 
     @property
     def oldest_ready_seconds(self) -> float:
-        """How long the item that waits longest could have been handed out already; 0 when none waits."""
+        """Time since the oldest ready item became due; 0 without a ready item."""
         ...
 
     @property
     def waiting_count(self) -> int:
-        """Items whose delay has not passed; they are not in the depth."""
+        """Number of items that are not due; they do not count in the depth."""
         ...
 
 
-class QueueMetrics(Protocol):
-    """Hooks, called synchronously; they must neither block nor raise."""
-
-    def attach(self, gauges: QueueGauges) -> None:
-        """Called once, by the queue's constructor."""
-        ...
-
-    def depth(self, priority: str, items: int) -> None:
-        """``workqueue_depth``: items due and not handed out, for this value of the ``priority`` label.
-
-        Includes an item added while it is being worked on. At most 26 distinct labels a queue.
-        """
-        ...
-
-    def added(self) -> None:
-        """``workqueue_adds_total``: an item became due that was not so before (merged adds do not count)."""
-        ...
-
-    def merged(self) -> None:
-        """An add met its item already in the queue."""
-        ...
-
-    def retried(self) -> None:
-        """``workqueue_retries_total``: an add with a delay above zero."""
-        ...
-
-    def waited(self, seconds: float) -> None:
-        """``workqueue_queue_duration_seconds``: from becoming due to the hand-out."""
-        ...
-
-    def worked(self, seconds: float) -> None:
-        """``workqueue_work_duration_seconds``: from the hand-out to done."""
-        ...
-
-
-@final
-class NoMetrics:
-    """Counts nothing."""
+class QueueMetrics:
+    """Hooks of one queue, called synchronously. A hook must neither block nor raise. By default they do nothing."""
 
     __slots__ = ()
 
     def attach(self, gauges: QueueGauges) -> None:
-        """Ignore."""
+        """Called once, by the constructor of the queue."""
 
     def depth(self, priority: str, items: int) -> None:
-        """Ignore."""
+        """``workqueue_depth``: number of due items for this value of the ``priority`` label.
+
+        Includes items that were added while they are being processed. There are at most 26 different labels per queue.
+        """
 
     def added(self) -> None:
-        """Ignore."""
+        """``workqueue_adds_total``: an item became due. Merged adds do not count."""
 
     def merged(self) -> None:
-        """Ignore."""
+        """An item was added that was in the queue already."""
 
     def retried(self) -> None:
-        """Ignore."""
+        """``workqueue_retries_total``: an item was added with a delay."""
 
     def waited(self, seconds: float) -> None:
-        """Ignore."""
+        """``workqueue_queue_duration_seconds``: time from becoming due to being returned by ``get``."""
 
     def worked(self, seconds: float) -> None:
-        """Ignore."""
+        """``workqueue_work_duration_seconds``: time from being returned by ``get`` to ``done``."""
 
 
 @final
 class PriorityLabels:
-    """A bounded set of label values: the first ``limit`` priorities get their own, the rest share one."""
+    """A bounded set of label values: the first ``limit`` priorities have their own, all others share one."""
 
     __slots__ = ("_labels", "_limit")
 
@@ -118,7 +84,7 @@ class PriorityLabels:
         self._labels: dict[int, str] = {}
 
     def label(self, priority: int) -> str:
-        """The label value; the same for the same priority for ever."""
+        """The label value of a priority; it never changes."""
         known = self._labels.get(priority)
         if known is not None:
             return known

@@ -1,9 +1,9 @@
-"""How long a failed item waits before it is tried again.
+"""Rate limiters: the delay before a failed item is retried.
 
-Contract: :meth:`RateLimiter.when` is asked once for each failure and counts it; :meth:`RateLimiter.forget`
-is called after a success. Limiters keep numbers only, start no tasks and never wait themselves.
+Contract: :meth:`RateLimiter.when` is called once for each failure and counts it; :meth:`RateLimiter.forget` is called
+after a success. Rate limiters only compute delays; they do not wait and start no tasks.
 
-Invariant: an item that was forgotten leaves nothing behind.
+Invariant: a forgotten item uses no memory.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ K_contra = TypeVar("K_contra", bound="Hashable", contravariant=True)
 
 
 class RateLimiter(Protocol[K_contra]):
-    """Decides delays, one item at a time."""
+    """Computes the delay of an item from its failures."""
 
     def when(self, item: K_contra) -> float:
-        """Count one failure of ``item`` and return the seconds it should wait, zero or more."""
+        """Count one failure of ``item`` and return its delay in seconds, zero or more."""
         ...
 
     def forget(self, item: K_contra) -> None:
-        """The item succeeded, or is given up: its failures count no more."""
+        """Reset the failures of ``item``, because it succeeded or will not be retried."""
         ...
 
     def num_requeues(self, item: K_contra) -> int:
@@ -61,12 +61,12 @@ class ExponentialRateLimiter(Generic[K]):
             )
         self._base = base_seconds
         self._max = max_seconds
-        # From this failure on the cap holds, so the power below can never overflow.
+        # From this failure on the delay is max_seconds, so the power below cannot overflow.
         self._cap_at = math.ceil(math.log2(max_seconds / base_seconds))
         self._failures: dict[K, int] = {}
 
     def when(self, item: K) -> float:
-        """Seconds for this failure: the first gives ``base_seconds``, each further one twice as much."""
+        """Delay in seconds: ``base_seconds`` after the first failure, doubled after each further one."""
         failures = self._failures.get(item, 0)
         self._failures[item] = failures + 1
         if failures >= self._cap_at:
@@ -84,7 +84,7 @@ class ExponentialRateLimiter(Generic[K]):
 
 @final
 class FastSlowRateLimiter(Generic[K]):
-    """``fast_seconds`` for an item's first ``max_fast_attempts`` failures, then ``slow_seconds`` for ever."""
+    """``fast_seconds`` for the first ``max_fast_attempts`` failures of an item, ``slow_seconds`` for all later ones."""
 
     __slots__ = ("_failures", "_fast", "_max_fast", "_slow")
 
@@ -99,7 +99,7 @@ class FastSlowRateLimiter(Generic[K]):
         self._failures: dict[K, int] = {}
 
     def when(self, item: K) -> float:
-        """Seconds for this failure."""
+        """Delay in seconds."""
         failures = self._failures.get(item, 0) + 1
         self._failures[item] = failures
         return self._fast if failures <= self._max_fast else self._slow
@@ -115,11 +115,11 @@ class FastSlowRateLimiter(Generic[K]):
 
 @final
 class BucketRateLimiter(Generic[K]):
-    """One token bucket for all items: ``rate`` tokens a second, at most ``burst`` saved up.
+    """One token bucket for all items: ``rate`` tokens per second, at most ``burst`` tokens.
 
-    Each call takes a token, if need be one of the future, so the delays of many calls form an even row. A
-    token taken is not given back when the queue merges the item into an earlier entry; do not stack this on
-    a limiter whose items are often added by other ways as well.
+    Each call takes a token, if necessary a future one, so the delays of many calls are evenly spaced. A token is not
+    returned if the queue merges the item into an earlier entry. Do not use it for items that are often added in other
+    ways as well.
     """
 
     __slots__ = ("_at", "_burst", "_clock", "_rate", "_tokens")
@@ -134,7 +134,7 @@ class BucketRateLimiter(Generic[K]):
         self._at: float | None = None
 
     def when(self, item: K) -> float:  # noqa: ARG002 - the bucket is the same for all
-        """Seconds until the token taken now exists."""
+        """Seconds until the token that this call takes is available."""
         now = self._clock.monotonic()
         if self._at is not None:
             self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
@@ -143,16 +143,16 @@ class BucketRateLimiter(Generic[K]):
         return max(0.0, -self._tokens / self._rate)
 
     def forget(self, item: K) -> None:
-        """Nothing to forget: the bucket knows no items."""
+        """Does nothing: the bucket has no state per item."""
 
-    def num_requeues(self, item: K) -> int:  # noqa: ARG002 - as above
+    def num_requeues(self, item: K) -> int:  # noqa: ARG002 - the bucket is the same for all
         """Always 0."""
         return 0
 
 
 @final
 class MaxOfRateLimiter(Generic[K]):
-    """The worst of several limiters."""
+    """The longest delay of several limiters."""
 
     __slots__ = ("_limiters",)
 
@@ -162,7 +162,7 @@ class MaxOfRateLimiter(Generic[K]):
         self._limiters = limiters
 
     def when(self, item: K) -> float:
-        """The largest delay; every limiter counts the failure."""
+        """The longest delay; every limiter counts the failure."""
         return max([limiter.when(item) for limiter in self._limiters])
 
     def forget(self, item: K) -> None:
@@ -177,7 +177,7 @@ class MaxOfRateLimiter(Generic[K]):
 
 @final
 class MaxWaitRateLimiter(Generic[K]):
-    """Another limiter's delay, but never above ``max_seconds``."""
+    """The delay of another limiter, at most ``max_seconds``."""
 
     __slots__ = ("_limiter", "_max")
 
@@ -186,13 +186,13 @@ class MaxWaitRateLimiter(Generic[K]):
         self._max = max_seconds
 
     def when(self, item: K) -> float:
-        """The inner delay, capped."""
+        """The delay of the other limiter, at most ``max_seconds``."""
         return min(self._max, self._limiter.when(item))
 
     def forget(self, item: K) -> None:
-        """Forget in the inner limiter."""
+        """Forget in the other limiter."""
         self._limiter.forget(item)
 
     def num_requeues(self, item: K) -> int:
-        """The inner limiter's count."""
+        """The count of the other limiter."""
         return self._limiter.num_requeues(item)

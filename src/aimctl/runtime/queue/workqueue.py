@@ -1,21 +1,19 @@
-"""The work queue: which item should be worked on next, and never the same one twice at once.
+"""The work queue: returns the next item to process, and never the same item to two workers at once.
 
-Contract (client-go's ``workqueue`` with priorities and ageing):
-    * An item is any hashable. However often it is added before its hand-out, it is handed out once.
-    * An item handed out is not handed out again before :meth:`WorkQueue.done`; added meanwhile, it comes
-      once more after.
-    * Merging keeps the highest priority and the earliest time. A merge never makes an item later or less
-      important.
-    * Order: highest effective priority first, see :mod:`aimctl.runtime.queue.ageing` for the rule and its
-      bound.
-    * Unbounded, but coalescing: it holds each distinct item at most once.
+Contract (that of client-go's ``workqueue``, with priorities and ageing):
+    * An item is any hashable value. An item that is added several times before it is returned, is returned once.
+    * A returned item is not returned again before :meth:`WorkQueue.done`. If it is added in the meantime, it is
+      returned once more afterwards.
+    * Merging two adds of an item keeps the higher priority and the earlier time.
+    * Order: highest effective priority first; see :mod:`aimctl.runtime.queue.ageing`.
+    * The length is not limited, but each distinct item is in the queue at most once.
 
 Invariants (checked by a state machine in the tests):
-    * ``_pending`` holds every item wanted and not handed out, once: "dirty" in client-go's words.
-    * A pending item is in exactly one place: waiting (not due), ready (due, may be handed out), or held
-      back (due, but also in ``_processing``, until done).
-    * The heaps hold numbers only. A popped or merged item leaves no reference behind.
-    * All state changes between awaits on the loop's thread, so there are no locks.
+    * ``_pending`` has every added item that has not been returned yet; client-go calls these items dirty.
+    * A pending item is in exactly one state: waiting (not due), ready (due, may be returned), or held back (due, but
+      also in ``_processing``, until ``done``).
+    * The heaps contain numbers only. A returned or merged item leaves no reference behind.
+    * All state changes happen between awaits on the event loop's thread, so no locks are needed.
 """
 
 from __future__ import annotations
@@ -29,8 +27,8 @@ from collections import deque
 from typing import TYPE_CHECKING, Generic, TypeVar, final
 
 from aimctl.runtime.queue.ageing import DEFAULT_AGEING_SECONDS, PRIORITY_DEFAULT, rank
-from aimctl.runtime.queue.handout import Handout, QueueShutDown, QueueSnapshot
-from aimctl.runtime.queue.metrics import NoMetrics, PriorityLabels, QueueMetrics
+from aimctl.runtime.queue.items import QueueItem, QueueShutDown, QueueSnapshot
+from aimctl.runtime.queue.metrics import PriorityLabels, QueueMetrics
 from aimctl.runtime.queue.ratelimit import ExponentialRateLimiter, RateLimiter
 
 if TYPE_CHECKING:
@@ -43,7 +41,7 @@ __all__ = ["WorkQueue"]
 K = TypeVar("K", bound="Hashable")
 
 _COMPACT_ABOVE = 64
-"""A heap with more dead numbers than this, and more dead than live ones, is rebuilt."""
+"""A heap with more stale entries than this, and more stale entries than valid ones, is rebuilt."""
 
 
 class _Entry(Generic[K]):
@@ -57,19 +55,19 @@ class _Entry(Generic[K]):
         self.place = -1
         """Its number in the ready or waiting heap."""
         self.label: str | None = None
-        """The depth label it counts under; None until it is due."""
+        """The priority label under which it counts in the depth; None until it is due."""
 
 
 @final
 class WorkQueue(Generic[K]):
-    """See the module. Make it anywhere, use it inside the running loop.
+    """A queue of distinct items. It can be created outside the event loop, but is used on one.
 
     Args:
         clock: its ``monotonic()`` must be the running loop's time.
         name: for metrics and the debug page.
         rate_limiter: for :meth:`add_rate_limited`; default: exponential per item, 5 ms to 1000 s.
-        metrics: hooks; default none.
-        ageing_seconds: waiting worth 100 points of priority; 0 makes the queue first-in first-out.
+        metrics: hooks; default: no metrics.
+        ageing_seconds: waiting time that counts as 100 points of priority; 0 makes the queue first-in first-out.
     """
 
     __slots__ = (
@@ -108,7 +106,7 @@ class WorkQueue(Generic[K]):
         self._clock = clock
         self._name = name
         self._limiter: RateLimiter[K] = ExponentialRateLimiter() if rate_limiter is None else rate_limiter
-        self._metrics: QueueMetrics = NoMetrics() if metrics is None else metrics
+        self._metrics = QueueMetrics() if metrics is None else metrics
         self._ageing = ageing_seconds
         self._pending: dict[K, _Entry[K]] = {}
         self._processing: dict[K, float] = {}
@@ -120,7 +118,7 @@ class WorkQueue(Generic[K]):
         self._labels = PriorityLabels()
         self._depths: dict[str, int] = {}
         self._timer: asyncio.Handle | None = None
-        self._timer_at = 0.0  # a uvloop handle does not tell its time
+        self._timer_at = 0.0  # the handles of uvloop do not have their time
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._closed = False
         self._drained = asyncio.Event()
@@ -129,14 +127,13 @@ class WorkQueue(Generic[K]):
     # ---- adding
 
     def add(self, item: K, *, priority: int = PRIORITY_DEFAULT) -> None:
-        """Want ``item`` handed out now. Ignored after shutdown."""
+        """Add ``item``, to be returned as soon as possible. Ignored after shutdown."""
         self._put(item, 0.0, priority)
 
     def add_after(self, item: K, seconds: float, *, priority: int = PRIORITY_DEFAULT) -> None:
-        """Want ``item`` in ``seconds``; at once when zero or less. Ignored after shutdown.
+        """Add ``item`` in ``seconds``; at once if zero or less. Ignored after shutdown.
 
-        There is one pending hand-out for an item: whichever asks for the earlier time wins, and the later
-        wish is dropped, because the earlier hand-out serves it.
+        An item is pending at most once: of several adds the earliest time applies.
 
         Raises:
             ValueError: ``seconds`` is not a finite number.
@@ -150,28 +147,28 @@ class WorkQueue(Generic[K]):
         self._put(item, seconds, priority)
 
     def add_rate_limited(self, item: K, *, priority: int = PRIORITY_DEFAULT) -> None:
-        """Count a failure of ``item`` and want it after the delay that its rate limiter says."""
+        """Count a failure of ``item`` and add it after the delay of the rate limiter."""
         if not self._closed:
             self.add_after(item, self._limiter.when(item), priority=priority)
 
     def forget(self, item: K) -> None:
-        """The item succeeded: its failures count no more. A pending hand-out stays."""
+        """Reset the failures of ``item`` after a success. If it is pending, it stays pending."""
         self._limiter.forget(item)
 
     def num_requeues(self, item: K) -> int:
-        """Failures of ``item`` since it was last forgotten."""
+        """Failures of ``item`` since :meth:`forget`."""
         return self._limiter.num_requeues(item)
 
     # ---- working
 
-    async def get(self) -> Handout[K]:
-        """Wait for the next item and hand it out; call :meth:`done` once the work has ended, in any way.
+    async def get(self) -> QueueItem[K]:
+        """Wait for the next item and return it. Call :meth:`done` when it has been processed, successfully or not.
 
-        Cancelling while it waits loses nothing. Bound it with ``asyncio.timeout``, not
-        ``asyncio.wait_for``, which on Python 3.11 may drop an item handed out in the same moment.
+        Cancellation while waiting loses no item. To limit the wait use ``asyncio.timeout``, not ``asyncio.wait_for``:
+        on Python 3.11 the latter may lose an item that is returned at the same moment.
 
         Raises:
-            QueueShutDown: shut down, and nothing is left to hand out.
+            QueueShutDown: the queue is shut down and empty.
         """
         while True:
             now = self._clock.monotonic()
@@ -182,20 +179,20 @@ class WorkQueue(Generic[K]):
                 self._processing[entry.item] = now
                 self._count_depth(entry, None)
                 self._metrics.waited(max(0.0, now - entry.due))
-                return Handout(entry.item, entry.priority)
+                return QueueItem(entry.item, entry.priority)
             if self._closed:
                 raise QueueShutDown(f"work queue {self._name!r} is shut down")
             await self._wait_for_ready()
 
     def done(self, item: K) -> None:
-        """The work on ``item`` has ended. If it was added meanwhile it goes to the back of its class.
+        """Report that ``item`` has been processed. If it was added in the meantime, it becomes ready now.
 
         Raises:
-            ValueError: the item is not handed out.
+            ValueError: the item is not being processed.
         """
         started = self._processing.pop(item, None)
         if started is None:
-            raise ValueError(f"done({item!r}): it is not handed out; call done once for each get")
+            raise ValueError(f"done({item!r}): the item is not being processed; call done once for each get")
         now = self._clock.monotonic()
         self._metrics.worked(max(0.0, now - started))
         again = self._pending.get(item)
@@ -203,13 +200,13 @@ class WorkQueue(Generic[K]):
             self._enqueue(again, now)
         self._check_drained()
 
-    # ---- ending
+    # ---- shutdown
 
     def shut_down(self, *, drop_queued: bool = False) -> None:
-        """Ignore all further adds and drop what waits for its time. Does not wait; may be called again.
+        """Ignore further adds and drop the items that are not due. Returns at once. Idempotent.
 
-        What is ready is still handed out unless ``drop_queued``; then every :meth:`get` raises
-        QueueShutDown. Also releases a drain that somebody waits for.
+        Ready items are still returned, unless ``drop_queued``; after the last one :meth:`get` raises QueueShutDown. A
+        pending :meth:`shut_down_with_drain` returns.
         """
         self._close()
         if drop_queued:
@@ -221,20 +218,20 @@ class WorkQueue(Generic[K]):
         self._drained.set()
 
     async def shut_down_with_drain(self) -> None:
-        """Shut down, then wait until all that was ready or handed out is done.
+        """Shut down, then wait until all ready items have been processed.
 
-        Needs workers that go on; bound it with ``asyncio.timeout``. :meth:`shut_down` releases it.
+        The workers must continue to run. Use ``asyncio.timeout`` to limit the wait; :meth:`shut_down` ends it.
         """
         self._close()
         self._drained.clear()
         self._check_drained()
         await self._drained.wait()
 
-    # ---- looking
+    # ---- state
 
     @property
     def name(self) -> str:
-        """As given."""
+        """The name passed to the constructor."""
         return self._name
 
     @property
@@ -243,35 +240,35 @@ class WorkQueue(Generic[K]):
         return self._closed
 
     def __len__(self) -> int:
-        """Items that could be handed out now."""
+        """Number of ready items."""
         self._promote(self._clock.monotonic())
         return len(self._ready)
 
     @property
     def waiting_count(self) -> int:
-        """Items whose time has not come."""
+        """Number of items that are not due."""
         return len(self._waiting)
 
     @property
     def oldest_ready_seconds(self) -> float:
-        """How long the longest waiting ready item has been due, or 0. Costs time linear in ``len``."""
+        """Seconds since the oldest ready item became due, or 0. Takes time linear in ``len``."""
         if not self._ready:
             return 0.0
         return max(0.0, self._clock.monotonic() - min(entry.due for entry in self._ready.values()))
 
     @property
     def unfinished_seconds(self) -> float:
-        """Time spent so far on all items handed out and not done, summed."""
+        """Sum of the processing times so far of all items that are being processed."""
         now = self._clock.monotonic()
         return sum((now - started for started in self._processing.values()), 0.0)
 
     @property
     def longest_running_seconds(self) -> float:
-        """Age of the oldest hand-out that is not done; 0 when there is none."""
+        """Longest processing time so far of an item that is being processed, or 0."""
         return self._clock.monotonic() - min(self._processing.values()) if self._processing else 0.0
 
     def snapshot(self) -> QueueSnapshot[K]:
-        """A copy of the state for people to read."""
+        """A copy of the state, for the debug page."""
         now = self._clock.monotonic()
         self._promote(now)
         ready = sorted(self._ready.values(), key=lambda entry: (entry.rank, -entry.priority, entry.place))
@@ -315,7 +312,7 @@ class WorkQueue(Generic[K]):
         entry.place = next(self._next_place)
         self._waiting[entry.place] = entry
         heapq.heappush(self._waiting_heap, (entry.due, entry.place))
-        if _mostly_dead(self._waiting_heap, self._waiting):
+        if _mostly_stale(self._waiting_heap, self._waiting):
             self._waiting_heap = [(live.due, place) for place, live in self._waiting.items()]
             heapq.heapify(self._waiting_heap)
         self._arm()
@@ -335,7 +332,7 @@ class WorkQueue(Generic[K]):
         entry.priority = priority
         self._count_depth(entry, self._labels.label(priority))
         if queued:
-            # Behind those of its new class, but never behind where it stood.
+            # Behind the items of its new priority, but not behind its former position.
             del self._ready[entry.place]
             self._enqueue(entry, now, no_later_than=entry.rank)
 
@@ -344,7 +341,7 @@ class WorkQueue(Generic[K]):
         entry.place = next(self._next_place)
         self._ready[entry.place] = entry
         heapq.heappush(self._ready_heap, (entry.rank, -entry.priority, entry.place))
-        if _mostly_dead(self._ready_heap, self._ready):
+        if _mostly_stale(self._ready_heap, self._ready):
             self._ready_heap = [(live.rank, -live.priority, place) for place, live in self._ready.items()]
             heapq.heapify(self._ready_heap)
         self._wake_one()
@@ -357,7 +354,7 @@ class WorkQueue(Generic[K]):
         return None
 
     def _promote(self, now: float) -> None:
-        """Move what is due from waiting to ready, in the order of the due times."""
+        """Move due items from waiting to ready, in the order of their due times."""
         heap = self._waiting_heap
         while heap and (heap[0][0] <= now or heap[0][1] not in self._waiting):
             entry = self._waiting.pop(heapq.heappop(heap)[1], None)
@@ -365,11 +362,11 @@ class WorkQueue(Generic[K]):
                 self._become_due(entry)
 
     def _arm(self) -> None:
-        """Keep one timer, at the earliest due time."""
+        """Set the only timer to the earliest due time."""
         heap = self._waiting_heap
         if self._timer is not None:
             if heap and self._timer_at <= heap[0][0]:
-                return  # it re-arms itself
+                return  # when it fires, it is set again
             self._timer.cancel()
             self._timer = None
         if heap:
@@ -382,7 +379,7 @@ class WorkQueue(Generic[K]):
         self._arm()
 
     def _count_depth(self, entry: _Entry[K], label: str | None) -> None:
-        """Count the entry under ``label``, or nowhere, instead of where it was."""
+        """Count the entry in the depth under ``label`` instead of its previous label; None: do not count it."""
         if entry.label == label:
             return
         for name, step in ((entry.label, -1), (label, 1)):
@@ -398,10 +395,10 @@ class WorkQueue(Generic[K]):
             await waiter
         except asyncio.CancelledError:
             if waiter.cancelled():
-                with contextlib.suppress(ValueError):  # a wake-up may have skipped it already
+                with contextlib.suppress(ValueError):  # a wake-up may have removed it already
                     self._waiters.remove(waiter)
             elif self._ready:
-                self._wake_one()  # it was woken for an item it will not take
+                self._wake_one()  # it was woken up for an item that it will not take
             raise
 
     def _wake_one(self) -> None:
@@ -426,8 +423,8 @@ class WorkQueue(Generic[K]):
             self._drained.set()
 
 
-def _mostly_dead(
+def _mostly_stale(
     heap: list[tuple[float, int, int]] | list[tuple[float, int]], live: dict[int, _Entry[K]]
 ) -> bool:
-    dead = len(heap) - len(live)
-    return dead > _COMPACT_ABOVE and dead > len(live)
+    stale = len(heap) - len(live)
+    return stale > _COMPACT_ABOVE and stale > len(live)

@@ -1,4 +1,4 @@
-"""What a queue gives out: items to work on, its end, and a picture of itself."""
+"""The results of a work queue: items, the shutdown error, and snapshots."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-__all__ = ["Handout", "QueueShutDown", "QueueSnapshot"]
+__all__ = ["QueueItem", "QueueShutDown", "QueueSnapshot"]
 
 K = TypeVar("K", bound="Hashable")
 
 
-class QueueShutDown(Exception):  # noqa: N818 - named for what happened
-    """The queue is shut down and has nothing left to hand out: the worker should end."""
+class QueueShutDown(Exception):  # noqa: N818 - client-go calls this state "shut down"
+    """The queue is shut down and empty: the worker should end."""
 
 
-class Handout(NamedTuple, Generic[K]):
-    """An item to work on, and the highest priority it was asked for since its last hand-out."""
+class QueueItem(NamedTuple, Generic[K]):
+    """An item to process, and the highest priority with which it was added since it was last returned."""
 
     item: K
     priority: int
@@ -26,13 +26,13 @@ class Handout(NamedTuple, Generic[K]):
 
 @dataclass(frozen=True, slots=True)
 class QueueSnapshot(Generic[K]):
-    """What the debug page shows; a copy of one moment. Items come in the order they will be handed out.
+    """A copy of the state of a queue, for the debug page. Items are in processing order.
 
     Attributes:
-        name: the queue's name.
+        name: of the queue.
         ready: item, priority, seconds since it became due.
         waiting: item, priority, seconds until it is due.
-        processing: item, seconds since its hand-out, whether it is wanted again.
+        processing: item, seconds since it was returned by ``get``, whether it has been added again.
         shutting_down: whether adds are ignored.
     """
 
