@@ -22,7 +22,7 @@ _OF_THE_SIMULATION = frozenset(inspect.signature(Simulation).parameters) - {"clo
 
 
 def aim_cluster(*, clock: Clock, **options: Any) -> tuple[DevCluster, Simulation]:
-    """The cluster and what is simulated in it; each takes the options that it has."""
+    """A cluster and its simulation. Each option is passed to the one that has it."""
     own = {name: value for name, value in options.items() if name in _OF_THE_SIMULATION}
     rest = {name: value for name, value in options.items() if name not in _OF_THE_SIMULATION}
     simulation = Simulation(clock=clock, **own)

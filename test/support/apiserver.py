@@ -1,4 +1,4 @@
-"""The embedded API server without sockets, spoken to in plain JSON."""
+"""The embedded API server without sockets, and a client for JSON requests."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
 class Answer(NamedTuple):
-    """What came back."""
+    """A response."""
 
     status: int
     body: Any
@@ -39,7 +39,7 @@ class Answer(NamedTuple):
 
 
 class Lines:
-    """A watch, line by line."""
+    """The lines of a watch."""
 
     def __init__(self, chunks: AsyncIterator[bytes]) -> None:
         self._chunks = chunks
@@ -172,7 +172,7 @@ def widget(name: str, **spec: Any) -> dict[str, Any]:
 
 
 async def until(condition: Callable[[], object], seconds: float = 10) -> None:
-    """Wait on the real clock for what another program brings about."""
+    """Wait in real time for an effect of another program."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - what changes is outside this loop
             await asyncio.sleep(0.01)

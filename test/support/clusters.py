@@ -1,15 +1,16 @@
-"""One suite, any server: the clusters that the end-to-end tests run on.
+"""The clusters that the end-to-end tests run on: the embedded one, or a real one.
 
     AIMCTL_TEST_SERVER=embedded (default)   the embedded cluster, served over HTTP
-    AIMCTL_TEST_SERVER=real                 etcd, kube-apiserver and kube-controller-manager, started by us
-    AIMCTL_TEST_KUBECONFIG=path             any other cluster; simulated nodes are added to it. Its API server has to
-                                            reach this machine's 127.0.0.1 for pod logs. Use one that nobody needs.
+    AIMCTL_TEST_SERVER=real                 etcd, kube-apiserver and kube-controller-manager, started by the tests
+    AIMCTL_TEST_KUBECONFIG=path             any other cluster; simulated nodes are added to it. Its API server must be
+                                            able to connect to 127.0.0.1 of this machine, for pod logs. The tests
+                                            delete objects: do not use a cluster that is needed.
 
-Contract: a :class:`RunningCluster` looks the same whichever it is: simulated nodes that run download Jobs too, volumes,
-a simulated KServe (volumes and KServe not on a cluster that we did not start), and at ``registry_url`` a simulated
-registry, which stands for all registries when a manager is told so. It lives in a thread with an event loop of its own,
-so that it stays up while tests block; what it offers is safe to call from the test's thread. Its independent client is
-the official ``kubernetes`` package, which shares no code with the product.
+Each cluster has simulated nodes, which run download Jobs too, and a simulated registry at ``registry_url``, which a
+manager started with ``manager_flags`` uses in place of all registries. Clusters that the tests start also have
+simulated volumes and a simulated KServe. The cluster runs in its own thread with its own event loop, so that it keeps
+running while a test blocks. All public methods may be called from the test's thread. ``api`` and ``custom`` are clients
+of the official ``kubernetes`` package, which shares no code with the operator.
 """
 
 from __future__ import annotations
@@ -52,13 +53,13 @@ OPERATOR_NAMESPACE = "kaiwo-system"
 _APPLY_CRDS = ("apply", "-f", "-")
 
 PACE = 0.3
-"""Multiplies the simulated containers' times: a discovery takes about half a second."""
+"""Factor for the durations of simulated containers. With this value a discovery takes about half a second."""
 
 Document = dict[str, Any]
 
 
 def server_kind() -> str:
-    """embedded, real or kubeconfig, by the environment."""
+    """The kind of server that the environment variables select: embedded, real or kubeconfig."""
     if os.environ.get("AIMCTL_TEST_KUBECONFIG"):
         return "kubeconfig"
     kind = os.environ.get("AIMCTL_TEST_SERVER", "embedded")
@@ -73,7 +74,7 @@ def crd_manifests() -> str:
 
 
 class RunningCluster:
-    """See the module. Use as a context manager."""
+    """A running cluster, as a context manager. The module describes what it offers."""
 
     def __init__(self, kind: str, directory: Path) -> None:
         self.kind = kind
@@ -156,13 +157,13 @@ class RunningCluster:
         )
         await asyncio.to_thread(kubectl, "apply", "-f", "-", stdin=namespace)
         if self._plane is not None:
-            # its garbage collector looks for new kinds only every half minute
+            # The real garbage collector discovers new kinds only every 30 seconds.
             await self._plane.restart_controller_manager()
         clock = LoopClock()
         info = await from_kubeconfig(str(self.kubeconfig), clock=clock)
         transport = await stack.enter_async_context(HttpTransport(info, clock=clock, user_agent="kubelet"))
         client = Client(transport, clock=clock, field_manager="kubelet")
-        # A cluster that we did not start may have volumes and a KServe of its own.
+        # A cluster that the tests did not start may have its own volumes and KServe.
         own = self._plane is not None
         simulated = await stack.enter_async_context(
             simulation(client, clock=clock, pace=PACE, kserve=own, storage=own)
@@ -172,14 +173,14 @@ class RunningCluster:
 
     @property
     def manager_flags(self) -> tuple[str, ...]:
-        """What a manager has to be told to work on this cluster."""
+        """The command-line flags for a manager that runs against this cluster."""
         return ("--registry-mirror", f"*={self.registry_url}")
 
     # ---- faults
 
     @contextmanager
     def away(self) -> Iterator[None]:
-        """The API server is gone: connections are refused, streams break. It is back, with its data, afterwards."""
+        """Make the API server unavailable within the context: it refuses connections and ends streams. Data is kept."""
         if self._dev is not None:
             faults = self._dev.faults
             fault = self._call(self._add_refusal)
@@ -194,11 +195,11 @@ class RunningCluster:
             finally:
                 self._call(self._plane.restart_apiserver)
         else:
-            raise RuntimeError("a cluster from AIMCTL_TEST_KUBECONFIG cannot be taken away: skip this test")
+            raise RuntimeError("a cluster from AIMCTL_TEST_KUBECONFIG cannot be stopped: skip this test")
 
     def lose_volume(self, namespace: str, claim: str) -> None:
-        """The volume behind a claim is gone for good. Not on a cluster that we did not start."""
-        assert self._volumes is not None, "a cluster from AIMCTL_TEST_KUBECONFIG has volumes of its own"
+        """Lose the volume of a claim, with its data. Only on clusters that the tests started."""
+        assert self._volumes is not None, "a cluster from AIMCTL_TEST_KUBECONFIG has its own volumes"
         self._call(lambda: self._volumes.lose(claim, namespace))
 
     async def _add_refusal(self) -> Any:
@@ -211,7 +212,7 @@ class RunningCluster:
     # ---- documents
 
     def new_namespace(self, stem: str) -> str:
-        """Create a namespace whose name no other test has."""
+        """Create a namespace with a name that no other test uses."""
         name = f"{stem}-{os.getpid()}-{next(self._names)}"
         kubernetes.client.CoreV1Api(self.api).create_namespace({"metadata": {"name": name}})
         self._namespaces.append(name)
@@ -219,7 +220,7 @@ class RunningCluster:
 
     @staticmethod
     def image(name: str) -> str:
-        """An image of the simulated node's catalogue: ``quick`` answers as an AIM image should."""
+        """The reference of an image of the simulation's catalogue, such as ``quick``, which succeeds."""
         return f"registry.test/{name if ':' in name else f'aim-{name}:1'}"
 
     @staticmethod
@@ -254,7 +255,7 @@ class RunningCluster:
         precision: str | None = "fp16",
         gpu: Document | None = None,
     ) -> tuple[str, list[str]]:
-        """Create one of either scope; what kubectl needs to name it again."""
+        """Create a template of either scope. Returns its resource name and the namespace flags for kubectl."""
         namespace = self.new_namespace("one") if kind == "AIMServiceTemplate" else ""
         self.apply(
             [self.template(namespace, name, model="some-model", metric=metric, precision=precision, gpu=gpu)]
@@ -262,14 +263,14 @@ class RunningCluster:
         return kind.lower(), ["-n", namespace] if namespace else []
 
     def apply(self, documents: Iterable[Document]) -> None:
-        """Apply, as a person would."""
+        """Apply the documents with ``kubectl apply --server-side``."""
         items = {"apiVersion": "v1", "kind": "List", "items": list(documents)}
         self.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(items), timeout=120)
 
-    # ---- looking
+    # ---- reading
 
     def templates(self) -> Sequence[Document]:
-        """Every template of both scopes, as the server has it."""
+        """All templates of both scopes, as the server returns them."""
         return [
             item
             for plural in ("aimservicetemplates", "aimclusterservicetemplates")
@@ -277,14 +278,14 @@ class RunningCluster:
         ]
 
     def objects(self) -> Iterator[Document]:
-        """Every object of our kinds, as the server has it."""
+        """All objects of AIM kinds, as the server returns them."""
         for kind in KINDS:
             group = ("aim.silogen.ai", "v1alpha1")
             for item in self.custom.list_cluster_custom_object(*group, kind.plural)["items"]:
                 yield {"kind": kind.name, **item}
 
     def template_states(self, prefix: str = "") -> dict[str, str]:
-        """``namespace/name`` -> state, of the templates whose names begin so."""
+        """State by ``namespace/name``, for the templates whose names start with ``prefix``."""
         return {
             f"{item['metadata'].get('namespace', '')}/{item['metadata']['name']}": item.get("status", {}).get(
                 "status", ""
@@ -294,7 +295,7 @@ class RunningCluster:
         }
 
     def template_status(self, namespace: str, name: str, *, until: str = "") -> Document:
-        """The status of one template; {} while its state is not ``until``."""
+        """The status of one template. Empty while its state is not ``until``, if that is given."""
         if namespace:
             found = self.custom.get_namespaced_custom_object(
                 "aim.silogen.ai", "v1alpha1", namespace, "aimservicetemplates", name
@@ -306,10 +307,10 @@ class RunningCluster:
         status: Document = found.get("status", {})
         return {} if until and status.get("status") != until else status
 
-    # ---- cleaning
+    # ---- cleaning up
 
     def clean(self) -> None:
-        """Remove what the test made, and wait until no discovery Job is left that the next test would count."""
+        """Delete the test's objects. Waits until no discovery Jobs are left, because the next test may count them."""
         for kind in KINDS:
             group = ("aim.silogen.ai", "v1alpha1")
             found = self.custom.list_cluster_custom_object(*group, kind.plural)["items"]
@@ -322,7 +323,7 @@ class RunningCluster:
         eventually(
             lambda: not batch.list_job_for_all_namespaces(label_selector=selector).items,
             60,
-            "the discovery Jobs of the last test are gone",
+            "deletion of the last test's discovery Jobs",
         )
         if self._namespaces:
             self.kubectl("delete", "namespace", *self._namespaces, "--wait=false", "--ignore-not-found")

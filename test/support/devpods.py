@@ -1,4 +1,4 @@
-"""Bodies of the objects that tests of the embedded cluster make."""
+"""Bodies of objects for tests of the embedded cluster."""
 
 from __future__ import annotations
 

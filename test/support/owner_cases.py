@@ -1,6 +1,6 @@
-"""What owner references do, as stories that run on the embedded cluster and on a real one alike.
+"""Test cases for owner references, which run against the embedded cluster and against a real one.
 
-A story gets a :class:`World`; :meth:`World.becomes` waits for something, :meth:`World.stays` makes sure of it.
+Each case is a function that takes an :class:`OwnerCaseWorld`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from aimctl.runtime.kube.client import Client
 
-__all__ = ["STORIES", "World"]
+__all__ = ["OWNER_CASES", "OwnerCaseWorld"]
 
 CLUSTER_ROLES = Resource.untyped(
     "rbac.authorization.k8s.io", "v1", "ClusterRole", "clusterroles", namespaced=False
@@ -24,20 +24,22 @@ CLUSTER_ROLES = Resource.untyped(
 HOLD = "example.org/hold"
 
 
-class World(Protocol):
-    """Where a story plays: two namespaces and a prefix for names of cluster-scoped objects."""
+class OwnerCaseWorld(Protocol):
+    """The cluster of a case: two namespaces. Names of cluster-scoped objects end with the first one's name."""
 
     client: Client
     namespace: str
     other: str
 
-    async def becomes(self, check: Callable[[], Awaitable[bool]]) -> None: ...
+    async def becomes(self, check: Callable[[], Awaitable[bool]]) -> None:
+        """Wait until the check is true."""
 
-    async def stays(self, check: Callable[[], Awaitable[bool]]) -> None: ...
+    async def stays(self, check: Callable[[], Awaitable[bool]]) -> None:
+        """Wait until the controllers have had time to act, then assert the check."""
 
 
-async def make(
-    world: World,
+async def create(
+    world: OwnerCaseWorld,
     name: str,
     *owners: Object[Any],
     resource: Resource[Any] = CONFIG_MAPS,
@@ -65,8 +67,8 @@ def reference(owner: Object[Any], *, blocks: bool | None = None) -> dict[str, An
     }
 
 
-async def there(
-    world: World, name: str, resource: Resource[Any] = CONFIG_MAPS, namespace: str = ""
+async def find(
+    world: OwnerCaseWorld, name: str, resource: Resource[Any] = CONFIG_MAPS, namespace: str = ""
 ) -> Object[Any] | None:
     try:
         where = (namespace or world.namespace) if resource.namespaced else ""
@@ -75,197 +77,199 @@ async def there(
         return None
 
 
-def gone(world: World, *names: str, resource: Resource[Any] = CONFIG_MAPS) -> Callable[[], Awaitable[bool]]:
+def absent(
+    world: OwnerCaseWorld, *names: str, resource: Resource[Any] = CONFIG_MAPS
+) -> Callable[[], Awaitable[bool]]:
     async def check() -> bool:
-        return all([await there(world, name, resource) is None for name in names])
+        return all([await find(world, name, resource) is None for name in names])
 
     return check
 
 
 def present(
-    world: World, *names: str, resource: Resource[Any] = CONFIG_MAPS
+    world: OwnerCaseWorld, *names: str, resource: Resource[Any] = CONFIG_MAPS
 ) -> Callable[[], Awaitable[bool]]:
     async def check() -> bool:
-        return all([await there(world, name, resource) is not None for name in names])
+        return all([await find(world, name, resource) is not None for name in names])
 
     return check
 
 
-async def a_tree_goes_with_its_cluster_scoped_root(world: World) -> None:
-    root = await make(world, f"root-{world.namespace}", resource=CLUSTER_ROLES)
-    middle = await make(world, "middle", root)
-    await make(world, "leaf", middle)
+async def deleting_a_cluster_scoped_root_deletes_the_tree(world: OwnerCaseWorld) -> None:
+    root = await create(world, f"root-{world.namespace}", resource=CLUSTER_ROLES)
+    middle = await create(world, "middle", root)
+    await create(world, "leaf", middle)
     await world.client.delete(CLUSTER_ROLES, root.meta.name)
-    await world.becomes(gone(world, "middle", "leaf"))
+    await world.becomes(absent(world, "middle", "leaf"))
 
 
-async def the_last_owner_takes_the_dependent(world: World) -> None:
-    one, two = await make(world, "one"), await make(world, "two")
-    await make(world, "shared", one, two)
+async def dependent_is_deleted_with_its_last_owner(world: OwnerCaseWorld) -> None:
+    one, two = await create(world, "one"), await create(world, "two")
+    await create(world, "shared", one, two)
     await world.client.delete(CONFIG_MAPS, "one", world.namespace)
 
-    async def one_owner_left() -> bool:
-        shared = await there(world, "shared")
+    async def only_the_second_owner() -> bool:
+        shared = await find(world, "shared")
         return shared is not None and [owner.name for owner in shared.meta.owners] == ["two"]
 
-    await world.becomes(one_owner_left)
+    await world.becomes(only_the_second_owner)
     await world.client.delete(CONFIG_MAPS, "two", world.namespace)
-    await world.becomes(gone(world, "shared"))
+    await world.becomes(absent(world, "shared"))
 
 
-async def owners_that_go_in_one_instant_take_the_dependent(world: World) -> None:
+async def dependent_is_deleted_when_all_owners_are_deleted_together(world: OwnerCaseWorld) -> None:
     names = ("one", "two", "three")
-    owners = [await make(world, name) for name in names]
-    await make(world, "shared", *owners)
+    owners = [await create(world, name) for name in names]
+    await create(world, "shared", *owners)
     await world.stays(present(world, "shared"))
     for name in names:
         await world.client.delete(CONFIG_MAPS, name, world.namespace)
-    await world.becomes(gone(world, "shared"))
+    await world.becomes(absent(world, "shared"))
 
 
-async def an_owner_that_is_gone_already_is_taken_off_beside_one_that_is_there(world: World) -> None:
-    gone_one, one = await make(world, "gone"), await make(world, "one")
+async def missing_owner_is_removed_beside_an_existing_one(world: OwnerCaseWorld) -> None:
+    missing, one = await create(world, "gone"), await create(world, "one")
     await world.client.delete(CONFIG_MAPS, "gone", world.namespace)
-    await make(world, "shared", gone_one, one)
+    await create(world, "shared", missing, one)
 
-    async def only_the_living_one() -> bool:
-        shared = await there(world, "shared")
+    async def only_the_existing_owner() -> bool:
+        shared = await find(world, "shared")
         return shared is not None and [owner.name for owner in shared.meta.owners] == ["one"]
 
-    await world.becomes(only_the_living_one)
-    # Added later it fares no better.
-    patch = {"metadata": {"ownerReferences": [reference(one), reference(gone_one)]}}
+    await world.becomes(only_the_existing_owner)
+    # The same holds for a reference that is added by an update.
+    patch = {"metadata": {"ownerReferences": [reference(one), reference(missing)]}}
     await world.client.patch(CONFIG_MAPS, "shared", patch, world.namespace)
-    await world.becomes(only_the_living_one)
+    await world.becomes(only_the_existing_owner)
 
 
-async def a_dependent_that_nobody_owns_any_more_stays(world: World) -> None:
-    one = await make(world, "one")
-    await make(world, "free", one)
+async def object_whose_owner_references_were_removed_is_kept(world: OwnerCaseWorld) -> None:
+    one = await create(world, "one")
+    await create(world, "free", one)
     await world.stays(present(world, "free"))
     await world.client.patch(CONFIG_MAPS, "free", {"metadata": {"ownerReferences": None}}, world.namespace)
     await world.client.delete(CONFIG_MAPS, "one", world.namespace)
-    await world.becomes(gone(world, "one"))
+    await world.becomes(absent(world, "one"))
     await world.stays(present(world, "free"))
 
 
-async def an_owner_added_to_an_object_that_is_being_deleted_does_not_hold_it(world: World) -> None:
-    one, two = await make(world, "one"), await make(world, "two")
-    await make(world, "going", one, finalizers=[HOLD])
+async def owner_added_to_a_deleting_object_does_not_block_it(world: OwnerCaseWorld) -> None:
+    one, two = await create(world, "one"), await create(world, "two")
+    await create(world, "going", one, finalizers=[HOLD])
     await world.client.delete(CONFIG_MAPS, "going", world.namespace)
     patch = {"metadata": {"ownerReferences": [reference(one, blocks=False), reference(two, blocks=False)]}}
     await world.client.patch(CONFIG_MAPS, "going", patch, world.namespace)
     await world.stays(present(world, "going"))
     await world.client.patch(CONFIG_MAPS, "going", {"metadata": {"finalizers": None}}, world.namespace)
-    await world.becomes(gone(world, "going"))
+    await world.becomes(absent(world, "going"))
     await world.stays(present(world, "one", "two"))
 
 
-async def an_owner_made_anew_is_another(world: World) -> None:
-    first = await make(world, "owner")
+async def recreated_owner_does_not_own_the_dependents_of_the_first(world: OwnerCaseWorld) -> None:
+    first = await create(world, "owner")
     await world.client.delete(CONFIG_MAPS, "owner", world.namespace)
-    await make(world, "owner")
-    await make(world, "dependent", first)
-    await world.becomes(gone(world, "dependent"))
+    await create(world, "owner")
+    await create(world, "dependent", first)
+    await world.becomes(absent(world, "dependent"))
     await world.stays(present(world, "owner"))
 
 
-async def an_owner_in_another_namespace_does_not_count(world: World) -> None:
-    owner = await make(world, "owner", namespace=world.other)
-    await make(world, "dependent", owner)
-    await world.becomes(gone(world, "dependent"))
+async def owner_in_another_namespace_is_treated_as_missing(world: OwnerCaseWorld) -> None:
+    owner = await create(world, "owner", namespace=world.other)
+    await create(world, "dependent", owner)
+    await world.becomes(absent(world, "dependent"))
 
 
-async def a_namespaced_owner_of_a_cluster_scoped_object_is_ignored(world: World) -> None:
-    owner = await make(world, "owner")
+async def namespaced_owner_of_a_cluster_scoped_object_is_ignored(world: OwnerCaseWorld) -> None:
+    owner = await create(world, "owner")
     name = f"dependent-{world.namespace}"
-    await make(world, name, owner, resource=CLUSTER_ROLES)
+    await create(world, name, owner, resource=CLUSTER_ROLES)
     await world.client.delete(CONFIG_MAPS, "owner", world.namespace)
     await world.stays(present(world, name, resource=CLUSTER_ROLES))
     await world.client.delete(CLUSTER_ROLES, name)
 
 
-async def an_owner_of_an_unknown_kind_leaves_the_dependent_alone(world: World) -> None:
+async def dependent_of_an_unknown_kind_is_kept(world: OwnerCaseWorld) -> None:
     lost = {"apiVersion": "nowhere.org/v1", "kind": "Lost", "name": "x", "uid": "0b0e"}
-    await make(world, "dependent", ownerReferences=[lost])
+    await create(world, "dependent", ownerReferences=[lost])
     await world.stays(present(world, "dependent"))
 
 
-async def foreground_deletion_waits_for_those_that_block(world: World) -> None:
-    owner = await make(world, "owner")
-    await make(world, "held", owner, blocks=True, finalizers=[HOLD])
+async def foreground_deletion_waits_for_blocking_dependents(world: OwnerCaseWorld) -> None:
+    owner = await create(world, "owner")
+    await create(world, "held", owner, blocks=True, finalizers=[HOLD])
     await world.stays(present(world, "held"))
     await world.client.delete(CONFIG_MAPS, "owner", world.namespace, propagation="Foreground")
 
-    async def held_goes() -> bool:
-        held = await there(world, "held")
+    async def held_is_deleting() -> bool:
+        held = await find(world, "held")
         return held is not None and held.meta.deleting
 
-    await world.becomes(held_goes)
+    await world.becomes(held_is_deleting)
     await world.stays(present(world, "owner"))
     await world.client.patch(CONFIG_MAPS, "held", {"metadata": {"finalizers": None}}, world.namespace)
-    await world.becomes(gone(world, "held", "owner"))
+    await world.becomes(absent(world, "held", "owner"))
 
 
-async def foreground_deletion_does_not_wait_for_those_that_do_not_block(world: World) -> None:
-    owner = await make(world, "owner")
-    await make(world, "free", owner, finalizers=[HOLD])
+async def foreground_deletion_ignores_dependents_that_do_not_block(world: OwnerCaseWorld) -> None:
+    owner = await create(world, "owner")
+    await create(world, "free", owner, finalizers=[HOLD])
     await world.stays(present(world, "free"))
     await world.client.delete(CONFIG_MAPS, "owner", world.namespace, propagation="Foreground")
-    await world.becomes(gone(world, "owner"))
+    await world.becomes(absent(world, "owner"))
     await world.client.patch(CONFIG_MAPS, "free", {"metadata": {"finalizers": None}}, world.namespace)
-    await world.becomes(gone(world, "free"))
+    await world.becomes(absent(world, "free"))
 
 
-async def foreground_deletion_goes_down_the_tree_first(world: World) -> None:
-    root = await make(world, "root")
-    middle = await make(world, "middle", root, blocks=True)
-    await make(world, "leaf", middle, blocks=True, finalizers=[HOLD])
+async def foreground_deletion_deletes_the_leaves_first(world: OwnerCaseWorld) -> None:
+    root = await create(world, "root")
+    middle = await create(world, "middle", root, blocks=True)
+    await create(world, "leaf", middle, blocks=True, finalizers=[HOLD])
     await world.stays(present(world, "leaf"))
     await world.client.delete(CONFIG_MAPS, "root", world.namespace, propagation="Foreground")
     await world.stays(present(world, "root", "middle", "leaf"))
     await world.client.patch(CONFIG_MAPS, "leaf", {"metadata": {"finalizers": None}}, world.namespace)
-    await world.becomes(gone(world, "root", "middle", "leaf"))
+    await world.becomes(absent(world, "root", "middle", "leaf"))
 
 
-async def a_circle_can_be_deleted_in_the_foreground(world: World) -> None:
-    one = await make(world, "one")
-    two = await make(world, "two", one, blocks=True)
+async def cycle_can_be_deleted_in_the_foreground(world: OwnerCaseWorld) -> None:
+    one = await create(world, "one")
+    two = await create(world, "two", one, blocks=True)
     patch = {"metadata": {"ownerReferences": [reference(two, blocks=True)]}}
     await world.client.patch(CONFIG_MAPS, "one", patch, world.namespace)
     await world.stays(present(world, "one", "two"))
     await world.client.delete(CONFIG_MAPS, "one", world.namespace, propagation="Foreground")
-    await world.becomes(gone(world, "one", "two"))
+    await world.becomes(absent(world, "one", "two"))
 
 
-async def orphaning_takes_the_references_off(world: World) -> None:
-    owner = await make(world, "owner")
-    await make(world, "dependent", owner)
+async def orphaning_removes_the_owner_references(world: OwnerCaseWorld) -> None:
+    owner = await create(world, "owner")
+    await create(world, "dependent", owner)
     await world.stays(present(world, "dependent"))
     await world.client.delete(CONFIG_MAPS, "owner", world.namespace, propagation="Orphan")
 
     async def free() -> bool:
-        dependent = await there(world, "dependent")
-        return dependent is not None and not dependent.meta.owners and await there(world, "owner") is None
+        dependent = await find(world, "dependent")
+        return dependent is not None and not dependent.meta.owners and await find(world, "owner") is None
 
     await world.becomes(free)
     await world.stays(present(world, "dependent"))
 
 
-STORIES = (
-    a_tree_goes_with_its_cluster_scoped_root,
-    the_last_owner_takes_the_dependent,
-    owners_that_go_in_one_instant_take_the_dependent,
-    an_owner_that_is_gone_already_is_taken_off_beside_one_that_is_there,
-    a_dependent_that_nobody_owns_any_more_stays,
-    an_owner_added_to_an_object_that_is_being_deleted_does_not_hold_it,
-    an_owner_made_anew_is_another,
-    an_owner_in_another_namespace_does_not_count,
-    a_namespaced_owner_of_a_cluster_scoped_object_is_ignored,
-    an_owner_of_an_unknown_kind_leaves_the_dependent_alone,
-    foreground_deletion_waits_for_those_that_block,
-    foreground_deletion_does_not_wait_for_those_that_do_not_block,
-    foreground_deletion_goes_down_the_tree_first,
-    a_circle_can_be_deleted_in_the_foreground,
-    orphaning_takes_the_references_off,
+OWNER_CASES = (
+    deleting_a_cluster_scoped_root_deletes_the_tree,
+    dependent_is_deleted_with_its_last_owner,
+    dependent_is_deleted_when_all_owners_are_deleted_together,
+    missing_owner_is_removed_beside_an_existing_one,
+    object_whose_owner_references_were_removed_is_kept,
+    owner_added_to_a_deleting_object_does_not_block_it,
+    recreated_owner_does_not_own_the_dependents_of_the_first,
+    owner_in_another_namespace_is_treated_as_missing,
+    namespaced_owner_of_a_cluster_scoped_object_is_ignored,
+    dependent_of_an_unknown_kind_is_kept,
+    foreground_deletion_waits_for_blocking_dependents,
+    foreground_deletion_ignores_dependents_that_do_not_block,
+    foreground_deletion_deletes_the_leaves_first,
+    cycle_can_be_deleted_in_the_foreground,
+    orphaning_removes_the_owner_references,
 )

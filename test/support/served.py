@@ -1,4 +1,4 @@
-"""The embedded cluster over HTTP, in a thread of its own, for tests that run commands against it.
+"""The embedded cluster over HTTP, in its own thread, for tests that run commands.
 
     with ServedCluster(folder, pace=0.1) as served:
         run("aimctl", "manager", "--kubeconfig", served.kubeconfig())
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 
 class ServedCluster:
-    """See the module. Use as a context manager."""
+    """A served cluster; a context manager."""
 
     def __init__(self, folder: Path, **options: Any) -> None:
         self._folder = folder
@@ -73,12 +73,12 @@ class ServedCluster:
 
     @property
     def cluster(self) -> DevCluster:
-        """For what is safe from another thread: replacing an attribute, adding a token."""
+        """The cluster, for operations that are safe in another thread, such as setting an attribute or adding a token."""
         assert self._cluster is not None
         return self._cluster
 
     def call(self, function: Callable[[DevCluster], Awaitable[T] | T], seconds: float = 30) -> T:
-        """``function(cluster)``, on the cluster's loop."""
+        """Call ``function(cluster)`` in the cluster's loop and return its result."""
 
         async def on_the_loop() -> Any:
             answer = function(self.cluster)
@@ -87,7 +87,7 @@ class ServedCluster:
         return asyncio.run_coroutine_threadsafe(on_the_loop(), self._loop).result(seconds)
 
     def ask(self, function: Callable[[Client], Awaitable[T]]) -> T:
-        """``function(client)`` with a client that meets no faults and may do all."""
+        """Call ``function(client)`` with an internal client and return its result."""
 
         async def on_the_loop(cluster: DevCluster) -> T:
             transport = MemoryTransport(cluster.server, user_agent="test", internal=True)
@@ -96,11 +96,11 @@ class ServedCluster:
         return self.call(on_the_loop)
 
     def kubeconfig(self, name: str = "kubeconfig", *, token: str = "") -> Path:
-        """Write one; by default that of an administrator."""
+        """Write a kubeconfig, by default that of the administrator."""
         return self.call(lambda cluster: cluster.write_kubeconfig(self._folder / name, token=token))
 
     def apply(self, documents: str | Iterable[Mapping[str, Any]]) -> None:
-        """Apply documents, or YAML text, as an administrator."""
+        """Apply documents or YAML text as the administrator."""
         items = list(yaml.safe_load_all(documents)) if isinstance(documents, str) else list(documents)
 
         async def apply(client: Client) -> None:

@@ -1,10 +1,10 @@
-"""What the embedded cluster simulates, beside any API server: nodes, volumes, downloads, a registry, KServe.
+"""The simulated parts of the embedded cluster for a real API server: nodes, volumes, downloads, registry, KServe.
 
     async with simulation(client, clock=clock, pace=0.3) as simulated:
         ...  # simulated.nodes, simulated.registry_url, ...
 
-Contract: acts through the API only, and through ports on loopback: the nodes' kubelet, which the API server has to
-reach for pod logs, and the registry. Leaving ends all of it; what a part met that it should not is raised then.
+Contract: all access is through the API, and through ports on loopback for the registry and the kubelet, which the API
+server must reach for pod logs. Leaving the context stops all parts, and raises their defects.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
 __all__ = ["STORAGE_CLASS", "Simulation", "simulation"]
 
 STORAGE_CLASS = "standard"
-"""The default class; none is made if the cluster has one of this name."""
+"""The name of the default class, which is created unless it exists."""
 
 
 @dataclass(frozen=True)
 class Simulation:
-    """The parts at work; ``registry_url`` is where a mirror of all registries listens."""
+    """The running parts. ``registry_url`` is the address of a mirror of all registries."""
 
     nodes: SimulatedNodes
     volumes: VolumeProvisioner
@@ -62,15 +62,15 @@ async def simulation(
     kserve: bool = False,
     storage: bool = True,
 ) -> AsyncIterator[Simulation]:
-    """Run it all for the length of the block.
+    """Run all parts within the context.
 
     Args:
-        client: how to act.
-        clock: time.
+        client: used for reads and writes.
+        clock: source of all times.
         pace: multiplies the times of containers and of KServe.
-        catalogue: what images answer; the default one when None.
-        kserve: whether to act for KServe; its CRD has to be installed.
-        storage: whether to make a default storage class and to bind claims; not where there are real volumes.
+        catalogue: what images and downloads do; None takes the default one.
+        kserve: whether to simulate KServe, whose CRD must be installed.
+        storage: whether to create a default storage class and bind claims, if there are no real volumes.
     """
     known = catalogue or Catalogue.default()
     logs = LogBook(clock=clock)

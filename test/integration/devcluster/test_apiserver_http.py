@@ -45,7 +45,7 @@ async def line(response) -> dict:
     return json.loads(await response.content.readline())
 
 
-async def test_requests_and_watches_travel_over_sockets():
+async def test_requests_and_watches_work_over_sockets():
     async with serving() as (server, session):
         version = str(server.storage.version)
         query = {"watch": "1", "resourceVersion": version, "timeoutSeconds": "60"}
@@ -80,7 +80,7 @@ async def test_a_watch_ends_with_a_proper_end_of_body_when_the_front_closes():
     server.close()
 
 
-async def test_a_client_that_leaves_lets_go_of_its_watch():
+async def test_a_client_that_disconnects_ends_its_watch():
     async with serving() as (server, session):
         wakers = server.storage.collection("configmaps").wakers
         watches = [await session.get(CONFIG_MAPS, params={"watch": "1"}) for _ in range(150)]
@@ -94,7 +94,7 @@ async def test_a_client_that_leaves_lets_go_of_its_watch():
         await until(lambda: not wakers)
 
 
-async def test_an_event_of_megabytes_arrives_whole():
+async def test_an_event_of_several_megabytes_is_complete():
     text = "x" * (5 * 1024 * 1024)
     body = io.BytesIO(json.dumps(config_map("big", text=text)).encode())
     json_type = {"Content-Type": "application/json"}
@@ -110,7 +110,7 @@ async def test_an_event_of_megabytes_arrives_whole():
         assert json.loads(buffer)["object"]["data"]["text"] == text
 
 
-async def test_a_body_above_what_is_read_at_all_is_413():
+async def test_a_body_above_the_limit_of_the_front_is_413():
     async with (
         serving() as (_, session),
         session.post(CONFIG_MAPS, data=io.BytesIO(bytes(17 * 1024 * 1024))) as answer,
@@ -118,7 +118,7 @@ async def test_a_body_above_what_is_read_at_all_is_413():
         assert answer.status == 413
 
 
-async def test_cuts_refusals_and_silence_are_what_the_peer_sees():
+async def test_faults_have_their_effect_on_a_network_client():
     faults = Faults()
     async with serving(interceptor=faults) as (_, session):
         async with session.post(CONFIG_MAPS, json=config_map("a")):
@@ -140,7 +140,7 @@ async def test_cuts_refusals_and_silence_are_what_the_peer_sees():
             assert await ready.text() == "ok"
 
 
-async def test_tokens_are_asked_for_over_sockets_too():
+async def test_tokens_are_required_over_sockets_too():
     async with serving() as (server, session):
         server.authenticator.tokens["t"] = User("alice")
         async with session.get("/api") as refused:
@@ -149,7 +149,7 @@ async def test_tokens_are_asked_for_over_sockets_too():
             assert let_in.status == 200
 
 
-async def test_a_port_in_use_is_an_error_and_nothing_stays_behind():
+async def test_a_port_in_use_is_an_error_that_leaves_nothing_open():
     async with serving() as (server, session):
         port = int(str(session._base_url).rpartition(":")[2].rstrip("/"))
         second = HttpFront(server)

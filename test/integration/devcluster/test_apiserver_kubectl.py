@@ -1,4 +1,4 @@
-"""Stock kubectl cannot tell the embedded server from a real one, for what operators use."""
+"""Unmodified kubectl works with the embedded server as with a real one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BINARIES = sorted(
 
 
 class Cluster:
-    """A served server and a kubectl that does not block its loop."""
+    """A served API server, and a kubectl in a thread."""
 
     def __init__(self, server: ApiServer, kubectl: Kubectl) -> None:
         self.server = server
@@ -68,7 +68,7 @@ def manifest(**data: str) -> str:
     return json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": data})
 
 
-async def test_apply_from_the_client_creates_changes_and_leaves_alone(cluster):
+async def test_client_side_apply_creates_and_changes_objects(cluster):
     assert await cluster("apply", "-f", "-", stdin=manifest(a="1", b="2")) == "configmap/c created\n"
     before = cluster.server.storage.version
     assert await cluster("apply", "-f", "-", stdin=manifest(a="1", b="2")) == "configmap/c unchanged\n"
@@ -77,7 +77,7 @@ async def test_apply_from_the_client_creates_changes_and_leaves_alone(cluster):
     assert (await cluster.json("get", "cm", "c"))["data"] == {"a": "3"}
 
 
-async def test_apply_on_the_server_keeps_owners_and_refuses_conflicts(cluster):
+async def test_server_side_apply_keeps_owners_and_rejects_conflicts(cluster):
     apply = ("apply", "--server-side", "-f", "-")
     assert await cluster(*apply, stdin=manifest(a="1")) == "configmap/c serverside-applied\n"
     before = cluster.server.storage.version
@@ -90,7 +90,7 @@ async def test_apply_on_the_server_keeps_owners_and_refuses_conflicts(cluster):
     assert {each["manager"]: each["operation"] for each in fields} == {"other": "Apply"}
 
 
-async def test_get_in_every_form(cluster):
+async def test_get_supports_every_output(cluster):
     await cluster("create", "configmap", "c", "--from-literal=a=1")
     assert (await cluster("get", "cm", "-o", "name")) == "configmap/c\n"
     assert (await cluster("get", "cm", "c", "-o", "jsonpath={.data.a}")) == "1"
@@ -102,7 +102,7 @@ async def test_get_in_every_form(cluster):
     assert 'the server doesn\'t have a resource type "nonsense"' in await cluster.fails("get", "nonsense")
 
 
-async def test_create_from_typed_commands_which_send_protobuf(cluster):
+async def test_typed_commands_create_objects_with_protobuf(cluster):
     await cluster("create", "namespace", "n")
     await cluster("create", "secret", "generic", "s", "--from-literal=p=q")
     await cluster("create", "job", "j", "--image=busybox", "--", "sleep", "1")
@@ -124,7 +124,7 @@ async def test_create_from_typed_commands_which_send_protobuf(cluster):
     assert "already exists" in await cluster.fails("create", "namespace", "n")
 
 
-async def test_patch_label_annotate_and_replace(cluster):
+async def test_patch_label_annotate_and_replace_work(cluster):
     await cluster("create", "configmap", "c", "--from-literal=a=1")
     await cluster("patch", "cm", "c", "-p", '{"data":{"b":"2"}}')
     await cluster("patch", "cm", "c", "--type=merge", "-p", '{"data":{"a":null}}')
@@ -140,7 +140,7 @@ async def test_patch_label_annotate_and_replace(cluster):
     assert "invalid" in await cluster.fails("label", "cm", "c", "x=not a label")
 
 
-async def test_a_custom_kind_from_definition_to_deletion(cluster):
+async def test_a_custom_kind_can_be_defined_used_and_deleted(cluster):
     columns = [{"name": "Size", "type": "string", "jsonPath": ".spec.size"}]
     await cluster("apply", "-f", "-", stdin=json.dumps(crd(additionalPrinterColumns=columns)))
     await cluster("wait", "--for=condition=Established", "crd/widgets.example.com", "--timeout=10s")
@@ -166,7 +166,7 @@ async def test_a_custom_kind_from_definition_to_deletion(cluster):
     )
 
 
-async def test_wait_sees_a_change_that_comes_while_it_waits(cluster):
+async def test_wait_notices_a_later_change(cluster):
     await cluster("apply", "-f", "-", stdin=json.dumps(crd()))
     await cluster("apply", "-f", "-", stdin=json.dumps(widget("w", size="small")))
     waiting = asyncio.create_task(
@@ -180,7 +180,7 @@ async def test_wait_sees_a_change_that_comes_while_it_waits(cluster):
     assert "condition met" in await waiting
 
 
-async def test_get_watch_prints_what_happens(cluster):
+async def test_get_watch_prints_changes(cluster):
     base = cluster.kubectl._base
     process = await asyncio.create_subprocess_exec(
         *base, "get", "cm", "-w", "--no-headers", stdout=asyncio.subprocess.PIPE
@@ -214,7 +214,7 @@ async def test_delete_cascades_and_waits(cluster):
     await cluster("delete", "cm", "none", "--ignore-not-found")
 
 
-async def test_auth_and_who_one_is(cluster):
+async def test_auth_can_i_and_whoami_work(cluster):
     assert await cluster("auth", "can-i", "create", "pods") == "yes\n"
     rules = DenyRules([DenyRule("create", "pods")])
     cluster.server.authorizer = rules
@@ -228,7 +228,7 @@ async def test_auth_and_who_one_is(cluster):
     assert "kubernetes-admin" in await cluster("auth", "whoami")
 
 
-async def test_logs_and_describe_of_a_pod(cluster):
+async def test_logs_and_describe_show_a_pod(cluster):
     await cluster("create", "-f", "-", stdin=json.dumps(pod("p", nodeName="n")))
     book = LogBook(clock=LoopClock())
     cluster.server.logs = book
@@ -246,7 +246,7 @@ async def test_logs_and_describe_of_a_pod(cluster):
     assert "Pending" in await cluster("get", "pods", "-o", "wide")
 
 
-async def test_raw_paths_versions_and_resources(cluster):
+async def test_raw_paths_versions_and_resources_are_served(cluster):
     assert await cluster("get", "--raw", "/readyz") == "ok"
     assert "v1.33.0" in await cluster("version")
     resources = await cluster("api-resources", "-o", "name")

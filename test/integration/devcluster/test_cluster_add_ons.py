@@ -66,7 +66,7 @@ async def labels_of_a_map(cluster):
 
 
 @virtual_time
-async def test_an_entered_cluster_has_what_its_add_ons_bring():
+async def test_an_entered_cluster_has_the_contents_of_its_add_ons():
     add_on = AddOn(
         name="test",
         crds=(crd(),),

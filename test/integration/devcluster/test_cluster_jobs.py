@@ -44,7 +44,7 @@ def waiting(pod):
 
 
 @virtual_time
-async def test_a_discovery_job_completes_and_its_log_is_the_answer():
+async def test_a_discovery_job_completes_and_its_log_has_the_answer():
     async with cluster_of() as cluster:
         client = cluster.client()
         env = {"env": [{"name": "AIM_METRIC", "value": "throughput"}]}
@@ -63,7 +63,7 @@ async def test_a_discovery_job_completes_and_its_log_is_the_answer():
 
 
 @virtual_time
-async def test_the_walk_of_a_pod_is_pending_running_succeeded():
+async def test_a_pod_is_pending_then_running_then_succeeded():
     async with cluster_of() as cluster:
         client = cluster.client()
         await client.create(PODS, pod_body(image="aim-x", args=DRY_RUN), "default")
@@ -110,7 +110,7 @@ def test_a_container_that_cannot_start_waits_with_the_kubelets_reason(image, rea
 @pytest.mark.parametrize(
     ("image", "code", "reason"), [("aim-crashing:1", 3, "Error"), ("aim-oom:1", 137, "OOMKilled")]
 )
-def test_a_container_that_ends_badly_fails_the_job_and_leaves_its_log(image, code, reason):
+def test_a_failed_container_fails_the_job_and_keeps_its_log(image, code, reason):
     @virtual_time
     async def scenario():
         async with cluster_of() as cluster:
@@ -127,7 +127,7 @@ def test_a_container_that_ends_badly_fails_the_job_and_leaves_its_log(image, cod
 
 
 @virtual_time
-async def test_failed_pods_are_followed_by_others_with_growing_pauses():
+async def test_failed_pods_are_replaced_with_back_off():
     async with cluster_of() as cluster:
         client = cluster.client()
         await client.create(JOBS, job_body(image="aim-crashing:1", backoffLimit=3), "default")
@@ -138,7 +138,7 @@ async def test_failed_pods_are_followed_by_others_with_growing_pauses():
 
 
 @virtual_time
-async def test_a_pod_deleted_by_hand_is_replaced_and_its_node_lets_it_go():
+async def test_a_deleted_pod_is_replaced_and_removed_by_its_node():
     async with cluster_of() as cluster:
         client = cluster.client()
         await client.create(JOBS, job_body(image="aim-endless:1"), "default")
@@ -152,7 +152,7 @@ async def test_a_pod_deleted_by_hand_is_replaced_and_its_node_lets_it_go():
 
 
 @virtual_time
-async def test_a_finished_job_goes_with_its_pods_after_its_ttl():
+async def test_a_finished_job_is_deleted_with_its_pods_after_its_ttl():
     async with cluster_of() as cluster:
         client = cluster.client()
         await client.create(JOBS, job_body(ttlSecondsAfterFinished=60), "default")
@@ -165,7 +165,7 @@ async def test_a_finished_job_goes_with_its_pods_after_its_ttl():
 
 
 @virtual_time
-async def test_a_deadline_ends_a_job_that_never_does():
+async def test_a_job_that_never_ends_fails_at_its_deadline():
     async with cluster_of() as cluster:
         client = cluster.client()
         await client.create(JOBS, job_body(image="aim-endless:1", activeDeadlineSeconds=30), "default")
@@ -187,7 +187,7 @@ async def test_a_suspended_job_has_no_pods_until_it_is_resumed():
 
 
 @pytest.mark.parametrize("propagation", ["Background", "Foreground"])
-def test_a_deleted_job_takes_its_pods_along(propagation):
+def test_deleting_a_job_deletes_its_pods(propagation):
     @virtual_time
     async def scenario():
         async with cluster_of() as cluster:
@@ -203,7 +203,7 @@ def test_a_deleted_job_takes_its_pods_along(propagation):
 
 
 @pytest.mark.parametrize("propagation", ["Orphan", None])
-def test_a_job_deleted_without_a_policy_leaves_its_pods_as_on_a_real_server(propagation):
+def test_deleting_a_job_without_a_policy_orphans_its_pods(propagation):
     @virtual_time
     async def scenario():
         async with cluster_of() as cluster:
@@ -221,7 +221,7 @@ def test_a_job_deleted_without_a_policy_leaves_its_pods_as_on_a_real_server(prop
 
 
 @virtual_time
-async def test_secrets_that_appear_let_a_waiting_container_go_on():
+async def test_a_waiting_container_starts_when_its_secrets_are_created():
     async with cluster_of() as cluster:
         client = cluster.client()
         env = {"env": [{"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hf", "key": "token"}}}]}
@@ -251,7 +251,7 @@ async def test_secrets_that_appear_let_a_waiting_container_go_on():
 
 
 @virtual_time
-async def test_a_pull_secret_of_the_service_account_counts():
+async def test_a_pull_secret_of_the_service_account_is_used():
     async with cluster_of() as cluster:
         client = cluster.client()
         await client.create(SECRETS, pull_secret_body("creds", "registry.example"), "default")
@@ -263,7 +263,7 @@ async def test_a_pull_secret_of_the_service_account_counts():
 
 
 @virtual_time
-async def test_a_missing_service_account_holds_the_job_until_it_is_made():
+async def test_a_job_waits_for_its_service_account():
     async with cluster_of() as cluster:
         client = cluster.client()
         await client.create(JOBS, job_body(pod={"serviceAccountName": "builder"}), "default")
@@ -300,7 +300,7 @@ async def test_pods_wait_for_gpus_and_a_node_is_never_overbooked():
 
 
 @virtual_time
-async def test_nodes_come_and_go():
+async def test_nodes_can_be_added_and_removed():
     async with cluster_of(machines=[]) as cluster:
         client = cluster.client()
         await client.create(PODS, pod_body(), "default")
@@ -327,7 +327,7 @@ async def test_nodes_come_and_go():
 
 
 @virtual_time
-async def test_a_pod_ends_in_its_time_and_its_job_may_have_failed_long_before():
+async def test_a_pod_terminates_after_its_time_even_if_its_job_failed_before():
     async with cluster_of(termination_seconds=100) as cluster:
         client = cluster.client()
         await client.create(JOBS, job_body(image="aim-endless", activeDeadlineSeconds=10), "default")
@@ -341,7 +341,7 @@ async def test_a_pod_ends_in_its_time_and_its_job_may_have_failed_long_before():
 
 
 @virtual_time
-async def test_init_containers_run_first_one_after_the_other():
+async def test_init_containers_run_first_in_order():
     catalogue = Catalogue.of({"images": [{"image": "one"}, {"image": "two"}, {"image": "main"}]})
     async with cluster_of(catalogue=catalogue) as cluster:
         client = cluster.client()
@@ -356,7 +356,7 @@ async def test_init_containers_run_first_one_after_the_other():
 
 
 @virtual_time
-async def test_faults_hit_those_outside_and_never_the_clusters_own_parts():
+async def test_faults_do_not_affect_the_clusters_own_parts():
     async with cluster_of() as cluster:
         client = cluster.client()
         await client.create(JOBS, job_body(), "default")
@@ -367,7 +367,7 @@ async def test_faults_hit_those_outside_and_never_the_clusters_own_parts():
 
 
 @virtual_time
-async def test_five_hundred_jobs_run_without_pauses_when_told_so():
+async def test_five_hundred_jobs_run_without_delays():
     options = {"pace": 0.0, "job_backoff": JobBackoff(factor=0.0), "events": False}
     async with cluster_of(**options) as cluster:
         client = cluster.client()

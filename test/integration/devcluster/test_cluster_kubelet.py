@@ -1,4 +1,4 @@
-"""The kubelet's port, over a real TLS socket."""
+"""The kubelet's server, over a real TLS socket."""
 
 import asyncio
 import ssl
@@ -19,7 +19,7 @@ def logs():
 
 
 def trusting():
-    """An API server without --kubelet-certificate-authority checks nothing."""
+    """The TLS context of an API server without --kubelet-certificate-authority."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -37,7 +37,7 @@ def trusting():
         ("ns/pod/main?previous=true", 400, 'previous terminated container "main" in pod "pod" not found'),
     ],
 )
-async def test_the_kubelet_answers_for_the_log_book(logs, path, status, text):
+async def test_the_kubelet_serves_logs(logs, path, status, text):
     logs.start(KEY, "uid", b"one\ntwo\nthree\n")
     logs.waiting(LogKey("ns", "pod", "waiting"), "uid", "ImagePullBackOff")
     async with (

@@ -38,7 +38,7 @@ async def test_an_entered_cluster_has_namespaces_accounts_and_nodes():
 
 
 @virtual_time
-async def test_afterwards_nothing_runs_and_requests_are_refused():
+async def test_after_leaving_no_task_runs_and_connections_are_refused():
     async with DevCluster(clock=virtual_clock()) as cluster:
         client = cluster.client()
     assert asyncio.all_tasks() == {asyncio.current_task()}
@@ -47,14 +47,14 @@ async def test_afterwards_nothing_runs_and_requests_are_refused():
 
 
 @virtual_time
-async def test_an_error_of_the_block_comes_out_as_it_is():
+async def test_an_exception_of_the_block_is_not_wrapped():
     with pytest.raises(KeyError):
         async with DevCluster(clock=virtual_clock()):
             raise KeyError("mine")
 
 
 class Broken:
-    """A program that raises, which programs must not."""
+    """A program that raises, which is not allowed."""
 
     def behaviour(self, call):
         if call.image == "odd":
@@ -62,7 +62,7 @@ class Broken:
 
 
 @virtual_time
-async def test_a_defect_shows_in_settled_and_stops_nothing_else():
+async def test_a_defect_is_raised_by_settled_and_stops_nothing_else():
     async with DevCluster(clock=virtual_clock(), programs=[Broken(), IMAGES]) as cluster:
         client = cluster.client()
         await client.create(PODS, pod_body("a", image="odd"), "default")
@@ -74,7 +74,7 @@ async def test_a_defect_shows_in_settled_and_stops_nothing_else():
         assert body(await client.get(PODS, "b", "default"))["status"]["phase"] == "Succeeded"
 
 
-def test_options_that_do_not_exist_are_refused_by_name():
+def test_unknown_options_are_rejected_by_name():
     with pytest.raises(TypeError, match="machine_count"):
         DevCluster(clock=LoopClock(), machine_count=3)
 
@@ -90,14 +90,14 @@ async def test_a_cluster_without_controllers_is_an_api_server():
 
 
 @virtual_time
-async def test_a_cluster_that_does_not_come_to_rest_says_who_is_busy():
+async def test_a_cluster_that_does_not_settle_reports_the_busy_controllers():
     async with DevCluster(clock=virtual_clock(), programs=[IMAGES]) as cluster:
         await cluster.client().create(PODS, pod_body(image="aim-broken"), "default")
         with pytest.raises(NotSettled, match=r"node: 0 queued \(\), 1 timers \(default/pod\)"):
             await cluster.settled(horizon_seconds=3600, timeout_seconds=60)
 
 
-def _story(seed):
+def _run_with_seed(seed):
     async def scenario():
         async with DevCluster(clock=virtual_clock(), programs=[IMAGES], rng=random.Random(seed)) as cluster:
             client = cluster.client()
@@ -111,11 +111,11 @@ def _story(seed):
 
 
 def test_the_same_seed_gives_the_same_cluster_to_the_byte():
-    assert _story(1) == _story(1)
-    assert _story(1) != _story(2)
+    assert _run_with_seed(1) == _run_with_seed(1)
+    assert _run_with_seed(1) != _run_with_seed(2)
 
 
-async def test_state_outlives_the_process_and_pods_that_ran_run_again(tmp_path):
+async def test_state_survives_a_restart_and_running_pods_run_again(tmp_path):
     options = ClusterOptions(programs=[IMAGES], pace=0.01)
     async with DevCluster(clock=LoopClock(), options=options, data_file=tmp_path / "data") as cluster:
         client = cluster.client()
@@ -130,7 +130,7 @@ async def test_state_outlives_the_process_and_pods_that_ran_run_again(tmp_path):
         pods = {item.meta.name: body(item) for item in (await client.list(PODS, "default")).items}
         assert pods.pop("endless")["status"]["phase"] == "Running"
         (finished,) = pods
-        # a finished pod's log is made again, since a Job's result may not have been read before the restart
+        # The log of a finished pod is restored, because the result may not have been read before the restart.
         assert b"Llama-3.1-8B" in await client.logs(finished, "default")
 
 
@@ -159,7 +159,7 @@ async def test_kubectl_lists_describes_and_reads_logs_over_a_socket(tmp_path):
         assert (await cluster.client().list(PODS, "default")).items == ()
 
 
-async def test_followed_logs_come_as_they_are_written_and_end_with_the_container():
+async def test_followed_logs_arrive_when_written_and_end_with_the_container():
     async with DevCluster(clock=LoopClock(), programs=[IMAGES], pace=0.1) as cluster:
         client = cluster.client()
         await client.create(PODS, pod_body(image="aim-llama-3-8b", args=DRY_RUN), "default")
@@ -206,7 +206,7 @@ async def test_a_hosted_context_is_entered_and_left_in_one_task():
     assert tasks[0] is tasks[1]
 
 
-async def test_what_entering_a_hosted_context_raises_is_raised_by_it():
+async def test_an_exception_on_entering_a_hosted_context_is_raised():
     @contextlib.asynccontextmanager
     async def context():
         raise KeyError("mine")
@@ -217,7 +217,7 @@ async def test_what_entering_a_hosted_context_raises_is_raised_by_it():
             pass
 
 
-def test_the_plugins_fixtures_give_a_cluster_in_real_and_in_virtual_time(pytester):
+def test_the_fixtures_provide_a_cluster_in_real_and_virtual_time(pytester):
     pytester.makeconftest('pytest_plugins = ["aimctl.testing.plugin"]')
     pytester.makepyfile(
         """

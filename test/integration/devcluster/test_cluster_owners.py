@@ -11,7 +11,7 @@ from aimctl.kubetypes.builtin import CONFIG_MAPS, CRDS, NAMESPACES, PVCS, SERVIC
 from aimctl.runtime.kube.client import Client
 from aimctl.runtime.kube.errors import NotFound
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
-from support.owner_cases import STORIES
+from support.owner_cases import OWNER_CASES
 
 THINGS = Resource.untyped("example.org", "v1", "Thing", "things")
 GLOBALS = Resource.untyped("example.org", "v1", "Global", "globals", namespaced=False)
@@ -38,7 +38,7 @@ def cluster_of(**options):
     return DevCluster(clock=virtual_clock(), crds=[crd(THINGS), crd(GLOBALS)], **options)
 
 
-async def make(client, resource, name, *owners, namespace="default", blocks=None, **metadata):
+async def create(client, resource, name, *owners, namespace="default", blocks=None, **metadata):
     references = [
         {
             "apiVersion": owner.resource.api_version,
@@ -57,7 +57,7 @@ async def make(client, resource, name, *owners, namespace="default", blocks=None
     return await client.create(resource, body, namespace if resource.namespaced else "")
 
 
-async def there(client, resource, name, namespace="default"):
+async def find(client, resource, name, namespace="default"):
     try:
         return await client.get(resource, name, namespace if resource.namespaced else "")
     except NotFound:
@@ -78,45 +78,45 @@ class _World:
     stays = becomes
 
 
-@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__)
-def test_the_embedded_garbage_collector_tells_the_story(story):
+@pytest.mark.parametrize("case", OWNER_CASES, ids=lambda case: case.__name__)
+def test_the_embedded_garbage_collector_behaves_like_the_real_one(case):
     @virtual_time
     async def scenario():
         async with cluster_of() as cluster:
-            await story(_World(cluster, cluster.client()))
+            await case(_World(cluster, cluster.client()))
 
     scenario()
 
 
 @virtual_time
-async def test_dependents_of_a_kind_made_later_are_collected_and_go_with_their_owners_kind():
+async def test_dependents_of_a_kind_created_later_are_collected():
     async with DevCluster(clock=virtual_clock()) as cluster:
         client = cluster.client()
         await cluster.install_crds([crd(THINGS)])
-        owner = await make(client, THINGS, "owner")
-        await make(client, CONFIG_MAPS, "dependent", owner)
+        owner = await create(client, THINGS, "owner")
+        await create(client, CONFIG_MAPS, "dependent", owner)
         await cluster.settled()
         await client.delete(CRDS, "things.example.org")
         await cluster.settled()
-        assert await there(client, CONFIG_MAPS, "dependent") is None
+        assert await find(client, CONFIG_MAPS, "dependent") is None
 
 
 @virtual_time
-async def test_a_namespace_goes_with_all_in_it_and_others_keep_their_accounts():
+async def test_a_namespace_is_deleted_with_its_objects_and_others_keep_their_accounts():
     async with cluster_of() as cluster:
         client = cluster.client()
         await client.create(
             NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team"}}
         )
-        await make(client, THINGS, "owner", namespace="team")
+        await create(client, THINGS, "owner", namespace="team")
         await cluster.settled()
-        assert await there(client, SERVICE_ACCOUNTS, "default", "team") is not None
+        assert await find(client, SERVICE_ACCOUNTS, "default", "team") is not None
         await client.delete(SERVICE_ACCOUNTS, "default", "team")
         await cluster.settled()
-        assert await there(client, SERVICE_ACCOUNTS, "default", "team") is not None
+        assert await find(client, SERVICE_ACCOUNTS, "default", "team") is not None
         await client.delete(NAMESPACES, "team")
         await cluster.settled()
-        assert await there(client, NAMESPACES, "team") is None
+        assert await find(client, NAMESPACES, "team") is None
 
 
 def claim(name, **spec):
@@ -130,7 +130,7 @@ def claim(name, **spec):
 
 
 @virtual_time
-async def test_claims_are_bound_by_their_class_or_the_default_one_and_wait_for_a_missing_one():
+async def test_claims_are_bound_by_their_class_or_the_default_and_wait_for_a_missing_class():
     async with cluster_of(provision_seconds=3.0) as cluster:
         client = cluster.client()
         await client.create(PVCS, claim("usual"), "default")

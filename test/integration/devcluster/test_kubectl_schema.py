@@ -1,4 +1,4 @@
-"""Stock kubectl against the embedded server: explain, tables, validation and both forms of apply.
+"""Unmodified kubectl with the embedded server: explain, tables, validation and both forms of apply.
 
 Each test runs with every kubectl at hand: the machine's and the one from the test requirements.
 """
@@ -112,7 +112,7 @@ def engine(name: str = "one", **spec: Any) -> str:
 
 
 class AsyncKubectl:
-    """kubectl in a thread, since the server it talks to lives on this loop."""
+    """kubectl in a thread, because the server runs in this loop."""
 
     def __init__(self, kubectl: Kubectl) -> None:
         self._kubectl = kubectl
@@ -147,7 +147,7 @@ async def kubectl(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
         yield AsyncKubectl(Kubectl(config, tmp_path / "cache", request.param))
 
 
-async def test_explain_shows_a_custom_kind_its_fields_and_their_words(kubectl: AsyncKubectl) -> None:
+async def test_explain_shows_the_fields_of_a_custom_kind(kubectl: AsyncKubectl) -> None:
     kind = await kubectl("explain", "eng")
     assert "Something that serves." in kind
     assert "spec\t<Object> -required-" in kind
@@ -160,7 +160,7 @@ async def test_explain_shows_a_custom_kind_its_fields_and_their_words(kubectl: A
     assert "does not exist" in await kubectl.fails("explain", "engines.spec.nothing")
 
 
-async def test_explain_knows_the_built_in_kinds(kubectl: AsyncKubectl) -> None:
+async def test_explain_shows_built_in_kinds(kubectl: AsyncKubectl) -> None:
     assert "containers\t<[]Container> -required-" in await kubectl("explain", "pods.spec")
     assert "backoffLimit" in await kubectl("explain", "job.spec", "--recursive")
     assert "uid" in await kubectl("explain", "lease.metadata.ownerReferences")
@@ -176,7 +176,7 @@ async def test_get_shows_the_columns_of_the_definition(kubectl: AsyncKubectl) ->
     assert "engine.things.example.com/one" in await kubectl("get", "all")
 
 
-async def test_apply_refuses_unknown_fields_by_name(kubectl: AsyncKubectl) -> None:
+async def test_apply_rejects_unknown_fields_by_name(kubectl: AsyncKubectl) -> None:
     refused = await kubectl.fails("apply", "-f", "-", stdin=engine(foo=1, gpuSelector={"colour": "red"}))
     assert (
         'strict decoding error: unknown field "spec.foo", unknown field "spec.gpuSelector.colour"' in refused
@@ -188,7 +188,7 @@ async def test_apply_refuses_unknown_fields_by_name(kubectl: AsyncKubectl) -> No
     assert "foo" not in (await kubectl.json("get", "eng", "one"))["spec"]
 
 
-async def test_apply_refuses_wrong_values_and_says_what_is_right(kubectl: AsyncKubectl) -> None:
+async def test_apply_rejects_invalid_values_with_the_supported_ones(kubectl: AsyncKubectl) -> None:
     refused = await kubectl.fails("apply", "-f", "-", stdin=engine(metric="fast", gpuSelector={"count": 0}))
     assert 'The Engine "one" is invalid:' in refused
     assert 'spec.metric: Unsupported value: "fast": supported values: "latency", "throughput"' in refused
@@ -200,7 +200,7 @@ async def test_apply_refuses_wrong_values_and_says_what_is_right(kubectl: AsyncK
     assert "spec.modelName: Required value" in refused
 
 
-async def test_apply_is_unchanged_the_second_time_and_immutable_fields_stay(kubectl: AsyncKubectl) -> None:
+async def test_a_repeated_apply_changes_nothing_and_immutable_fields_stay(kubectl: AsyncKubectl) -> None:
     manifest = engine(metric="latency")
     assert (
         await kubectl("apply", "-f", "-", stdin=manifest)
@@ -228,7 +228,7 @@ async def test_a_repeated_server_side_apply_keeps_the_resource_version(kubectl: 
     assert await kubectl.json("get", "eng", "one", "--show-managed-fields") == before
 
 
-async def test_a_server_side_conflict_names_the_other_manager_and_force_takes_over(
+async def test_a_conflict_names_the_other_manager_and_can_be_forced(
     kubectl: AsyncKubectl,
 ) -> None:
     await kubectl("create", "--field-manager=alpha", "-f", "-", stdin=engine(config="a"))
@@ -243,7 +243,7 @@ async def test_a_server_side_conflict_names_the_other_manager_and_force_takes_ov
     assert "f:config" not in owners["alpha"]["f:spec"]
 
 
-async def test_client_side_apply_moves_over_to_the_server_side(kubectl: AsyncKubectl) -> None:
+async def test_client_side_apply_can_be_migrated_to_server_side(kubectl: AsyncKubectl) -> None:
     await kubectl("apply", "-f", "-", stdin=engine(config="a"))
     await kubectl("apply", "--server-side", "-f", "-", stdin=engine(config="b"))
     found = await kubectl.json("get", "eng", "one", "--show-managed-fields")
@@ -265,7 +265,7 @@ async def test_server_side_apply_of_status_keeps_other_managers_conditions(kubec
     assert "True" in (await kubectl("get", "eng")).splitlines()[1]
 
 
-async def test_a_definition_that_is_not_structural_is_refused(kubectl: AsyncKubectl) -> None:
+async def test_a_non_structural_definition_is_rejected(kubectl: AsyncKubectl) -> None:
     bad = yaml.safe_load(yaml.safe_dump(CRD))
     bad["metadata"]["name"] = f"pumps.{GROUP}"
     bad["spec"]["names"] = {"plural": "pumps", "kind": "Pump"}
@@ -279,7 +279,7 @@ async def test_a_definition_that_is_not_structural_is_refused(kubectl: AsyncKube
     assert "undefined field 'metrik'" in refused
 
 
-async def test_built_in_objects_go_through_both_forms_of_apply(kubectl: AsyncKubectl) -> None:
+async def test_both_forms_of_apply_work_for_built_in_kinds(kubectl: AsyncKubectl) -> None:
     settings = {
         "apiVersion": "v1",
         "kind": "ConfigMap",

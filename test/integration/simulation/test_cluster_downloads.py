@@ -67,7 +67,7 @@ async def finish(cluster):
 
 
 @virtual_time
-async def test_a_download_takes_time_by_its_size_and_tells_how_far_it_is():
+async def test_a_download_takes_time_by_its_size_and_logs_its_progress():
     async with cluster_of() as (cluster, downloads):
         client = await begin(cluster, LLAMA)
         await asyncio.sleep(2)
@@ -99,7 +99,7 @@ async def test_a_followed_log_grows_with_the_download_and_ends_with_it():
 
 
 @virtual_time
-async def test_what_does_not_fit_ends_with_no_space_left():
+async def test_a_download_that_does_not_fit_ends_with_no_space_left():
     async with cluster_of() as (cluster, downloads):
         client = await begin(cluster, LLAMA, size="10Gi")
         await finish(cluster)
@@ -110,7 +110,7 @@ async def test_what_does_not_fit_ends_with_no_space_left():
 
 
 @virtual_time
-async def test_a_gated_source_is_refused_until_the_token_is_there_and_right():
+async def test_a_gated_source_is_rejected_without_a_valid_token():
     gated = {"source": "hf://gated/*", "needs_token": True, "tokens": ["good"], "size_gb": 1}
     async with cluster_of(gated) as (cluster, downloads):
         client = await begin(cluster, "hf://gated/model")
@@ -145,7 +145,7 @@ async def test_a_bucket_without_credentials_is_forbidden():
         ({"fail_first": 1, "fail_at": 0.75}, LLAMA, 1, "ConnectionError", 0.75),
     ],
 )
-def test_a_download_fails_as_it_is_told_and_leaves_what_had_arrived(entry, source, exit_code, words, share):
+def test_a_download_fails_as_specified_and_keeps_the_downloaded_part(entry, source, exit_code, words, share):
     @virtual_time
     async def scenario():
         async with cluster_of({"source": "*", "size_gb": 16, **entry}) as (cluster, downloads):
@@ -160,7 +160,7 @@ def test_a_download_fails_as_it_is_told_and_leaves_what_had_arrived(entry, sourc
 
 
 @virtual_time
-async def test_a_lost_connection_is_gone_on_with_from_where_it_was():
+async def test_a_download_continues_after_a_lost_connection():
     async with cluster_of({"source": "*", "size_gb": 100, "fail_first": 1, "fail_at": 0.5}) as (
         cluster,
         downloads,
@@ -176,7 +176,7 @@ async def test_a_lost_connection_is_gone_on_with_from_where_it_was():
 
 
 @virtual_time
-async def test_a_killed_download_leaves_what_had_arrived():
+async def test_a_killed_download_keeps_the_downloaded_part():
     async with cluster_of({"source": "*", "size_gb": 100}, pace=0.5) as (cluster, downloads):
         client = await begin(cluster, LLAMA, size="200Gi")
         await asyncio.sleep(0.5 + 10)
@@ -197,7 +197,7 @@ async def test_a_download_that_stalls_never_ends():
 
 
 @virtual_time
-async def test_a_finished_download_is_done_at_once_when_asked_for_again():
+async def test_a_repeated_download_ends_at_once():
     async with cluster_of() as (cluster, downloads):
         client = await begin(cluster, LLAMA)
         await finish(cluster)
@@ -224,7 +224,7 @@ async def test_an_unknown_downloader_image_is_not_pulled_and_others_fail_as_the_
 
 
 @virtual_time
-async def test_a_container_of_another_component_is_no_download():
+async def test_a_container_of_another_component_is_not_a_download():
     async with cluster_of() as (cluster, downloads):
         client = cluster.client()
         await client.create(PVCS, claim_body(), "default")
@@ -237,7 +237,7 @@ async def test_a_container_of_another_component_is_no_download():
 
 
 @virtual_time
-async def test_a_pod_waits_for_its_claim_to_be_there_and_bound():
+async def test_a_pod_waits_until_its_claim_exists_and_is_bound():
     async with cluster_of(storage_class="") as (cluster, _):
         client = cluster.client()
         await client.create(JOBS, download_body(source=LLAMA), "default")
@@ -258,7 +258,7 @@ async def test_a_pod_waits_for_its_claim_to_be_there_and_bound():
 
 
 @virtual_time
-async def test_a_lost_claim_says_so_and_takes_no_new_pods():
+async def test_a_lost_claim_has_an_event_and_accepts_no_new_pods():
     async with cluster_of() as (cluster, _):
         client = await begin(cluster, LLAMA)
         await finish(cluster)
@@ -275,7 +275,7 @@ async def test_a_lost_claim_says_so_and_takes_no_new_pods():
         assert body(await client.get(PVCS, "cache", "default"))["status"]["phase"] == "Lost"
 
 
-def test_after_a_restart_the_volume_holds_what_was_downloaded(tmp_path):
+def test_after_a_restart_the_volume_has_the_downloaded_data(tmp_path):
     @virtual_time
     async def first():
         async with cluster_of(data_file=tmp_path / "data") as (cluster, _):
@@ -295,7 +295,7 @@ def test_after_a_restart_the_volume_holds_what_was_downloaded(tmp_path):
 
 
 @virtual_time
-async def test_a_claim_in_use_outlives_its_deletion_until_the_last_pod_on_a_node_is_gone():
+async def test_a_deleted_claim_stays_until_the_last_pod_on_a_node_is_deleted():
     async with cluster_of() as (cluster, _):
         client = await begin(cluster, LLAMA)
         await asyncio.sleep(5)
@@ -310,7 +310,7 @@ async def test_a_claim_in_use_outlives_its_deletion_until_the_last_pod_on_a_node
         assert "is being deleted" in condition["message"]
         await finish(cluster)
         assert terminated(await pod_of(client))["exitCode"] == 0
-        # a finished pod still counts, one that waits for a node does not
+        # A finished pod uses the claim; one without a node does not.
         assert (await client.get(PVCS, "cache", "default")).meta.deletion_timestamp is not None
         await client.delete(JOBS, "download", "default", propagation="Background")
         await cluster.settled()
@@ -320,7 +320,7 @@ async def test_a_claim_in_use_outlives_its_deletion_until_the_last_pod_on_a_node
 
 
 @virtual_time
-async def test_a_claim_that_nobody_uses_goes_at_once():
+async def test_an_unused_claim_is_deleted_at_once():
     async with cluster_of() as (cluster, _):
         client = cluster.client()
         await client.create(PVCS, claim_body(), "default")
@@ -331,7 +331,7 @@ async def test_a_claim_that_nobody_uses_goes_at_once():
 
 
 @virtual_time
-async def test_a_namespace_with_a_download_under_way_goes_with_its_claims():
+async def test_a_namespace_with_a_running_download_is_deleted_with_its_claims():
     async with cluster_of() as (cluster, _):
         client = cluster.client()
         await client.create(NAMESPACES, {"metadata": {"name": "team"}})
@@ -345,7 +345,7 @@ async def test_a_namespace_with_a_download_under_way_goes_with_its_claims():
 
 
 @virtual_time
-async def test_a_full_volume_that_grows_takes_the_rest_of_the_download():
+async def test_a_download_continues_after_a_full_volume_is_expanded():
     async with cluster_of() as (cluster, downloads):
         client = await begin(cluster, LLAMA, size="10Gi")
         await finish(cluster)
@@ -361,7 +361,7 @@ async def test_a_full_volume_that_grows_takes_the_rest_of_the_download():
 
 
 @virtual_time
-async def test_a_claim_does_not_shrink_nor_grow_where_its_class_does_not_let_it():
+async def test_a_claim_cannot_shrink_and_grows_only_if_its_class_allows_it():
     async with cluster_of(storage_class="") as (cluster, _):
         client = cluster.client()
         storage = {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "rigid"}}
@@ -369,7 +369,7 @@ async def test_a_claim_does_not_shrink_nor_grow_where_its_class_does_not_let_it(
         await client.create(PVCS, claim_body(storage_class="rigid"), "default")
         await cluster.settled()
         shrink = {"spec": {"resources": {"requests": {"storage": "1Gi"}}}}
-        with pytest.raises(Invalid, match="less than status.capacity"):
+        with pytest.raises(Invalid, match=r"less than status\.capacity"):
             await client.patch(PVCS, "cache", shrink, "default")
         grow = {"spec": {"resources": {"requests": {"storage": "30Gi"}}}}
         await client.patch(PVCS, "cache", grow, "default")

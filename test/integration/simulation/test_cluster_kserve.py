@@ -38,7 +38,7 @@ def condition(body, type_="Ready"):
 
 
 @virtual_time
-async def test_a_service_is_first_not_ready_and_then_ready_with_a_url():
+async def test_a_service_becomes_ready_with_a_url():
     async with cluster_of(kserve_seconds=3) as cluster:
         client = cluster.client()
         await client.create(INFERENCE_SERVICES, service(), "default")
@@ -73,7 +73,7 @@ async def test_a_service_is_first_not_ready_and_then_ready_with_a_url():
         ("aim-unschedulable:1", "Unschedulable", "no node"),
     ],
 )
-def test_an_image_that_cannot_run_is_said_to_be_what_is_wrong(image, reason, words):
+def test_an_image_that_cannot_run_is_the_reason_in_the_status(image, reason, words):
     @virtual_time
     async def scenario():
         async with cluster_of() as cluster:
@@ -89,7 +89,7 @@ def test_an_image_that_cannot_run_is_said_to_be_what_is_wrong(image, reason, wor
 
 
 @virtual_time
-async def test_the_annotation_says_how_it_goes_and_is_followed_at_once():
+async def test_the_annotation_determines_the_outcome_at_once():
     async with cluster_of() as cluster:
         client = cluster.client()
         await client.create(INFERENCE_SERVICES, service(**{OUTCOME_ANNOTATION: "never"}), "default")
@@ -108,7 +108,7 @@ async def test_the_annotation_says_how_it_goes_and_is_followed_at_once():
 
 
 @virtual_time
-async def test_a_changed_spec_rolls_out_while_the_old_one_serves():
+async def test_a_service_stays_ready_while_a_changed_spec_is_rolled_out():
     async with cluster_of(kserve_seconds=5) as cluster:
         client = cluster.client()
         await client.create(INFERENCE_SERVICES, service(), "default")
@@ -168,13 +168,13 @@ async def test_kserve_can_be_installed_later():
 
 
 @virtual_time
-async def test_without_controllers_there_is_no_kserve():
+async def test_without_controllers_kserve_cannot_be_installed():
     async with cluster_of(kserve=False, controllers=False) as cluster:
         with pytest.raises(RuntimeError, match="controllers"):
             await cluster.install(kserve_add_on(Catalogue.default()))
 
 
-def test_after_a_restart_what_was_ready_is_ready(tmp_path):
+def test_after_a_restart_a_ready_service_is_ready(tmp_path):
     @virtual_time
     async def first():
         async with cluster_of(data_file=tmp_path / "data") as cluster:

@@ -31,7 +31,7 @@ async def mirrored():
             await exchange.aclose()
 
 
-async def test_an_image_is_read_through_the_mirror(mirrored):
+async def test_an_image_is_read_from_the_mirror(mirrored):
     _, reader = mirrored
     found = await reader.read(parse_image("ghcr.io/silogen/aim-llama:0.3"), ())
     assert found.labels == {"a": "b"}
@@ -61,7 +61,7 @@ async def test_faults_reach_the_client(mirrored):
     assert (await reader.read(image, ())).labels == {"a": "b"}
 
 
-async def test_a_client_that_gives_up_frees_the_registry(mirrored):
+async def test_a_client_that_gives_up_ends_its_request(mirrored):
     registry, reader = mirrored
     registry.faults.append(RegistryFault(status=None, seconds=3600))
     with pytest.raises(TimeoutError):

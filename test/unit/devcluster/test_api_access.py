@@ -1,4 +1,4 @@
-"""Who is asking, and may they; discovery; subresources of pods."""
+"""Authentication, authorization, discovery, and the subresources of pods."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryLi
 
 
 @virtual_time
-async def test_with_tokens_configured_only_their_bearers_get_in() -> None:
+async def test_configured_tokens_are_required() -> None:
     api = Api()
     api.server.authenticator.tokens["secret"] = User("alice")
     for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic secret"}):
@@ -23,7 +23,7 @@ async def test_with_tokens_configured_only_their_bearers_get_in() -> None:
 
 
 @virtual_time
-async def test_what_is_denied_is_forbidden_in_the_servers_words() -> None:
+async def test_a_denied_request_gets_the_403_of_the_real_server() -> None:
     api = Api()
     rules = DenyRules()
     api.server.authorizer = rules
@@ -49,7 +49,7 @@ async def test_what_is_denied_is_forbidden_in_the_servers_words() -> None:
 
 
 @virtual_time
-async def test_access_reviews_say_what_the_authorizer_would() -> None:
+async def test_access_reviews_return_the_decision_of_the_authorizer() -> None:
     api = Api()
     rules = DenyRules([DenyRule("delete", "pods", user="bob")])
     api.server.authorizer = rules
@@ -72,7 +72,7 @@ async def test_access_reviews_say_what_the_authorizer_would() -> None:
 
 
 @virtual_time
-async def test_an_issued_token_stands_for_its_service_account() -> None:
+async def test_an_issued_token_authenticates_its_service_account() -> None:
     api = Api()
     accounts = "/api/v1/namespaces/default/serviceaccounts"
     await api.ok("POST", accounts, {"metadata": {"name": "robot"}})
@@ -90,7 +90,7 @@ async def test_an_issued_token_stands_for_its_service_account() -> None:
 
 
 @virtual_time
-async def test_discovery_comes_aggregated_or_group_by_group_and_follows_crds() -> None:
+async def test_discovery_is_aggregated_or_by_group_and_includes_custom_kinds() -> None:
     api = Api()
     await api.ok("POST", CRDS, crd())
     core = await api("GET", "/api", Accept=AGGREGATED)
@@ -119,7 +119,7 @@ async def test_discovery_comes_aggregated_or_group_by_group_and_follows_crds() -
 
 
 @virtual_time
-async def test_a_pod_is_bound_once() -> None:
+async def test_a_pod_can_be_bound_once() -> None:
     api = Api()
     await api.ok("POST", PODS, pod("p"))
     body = {
@@ -144,7 +144,7 @@ async def test_a_pod_is_bound_once() -> None:
 
 
 @virtual_time
-async def test_logs_come_from_the_source_and_its_refusals_are_the_servers() -> None:
+async def test_logs_are_read_from_the_source_and_its_errors_are_those_of_the_server() -> None:
     api = Api()
     await api.ok("POST", PODS, pod("p"))
     assert (await api("GET", f"{PODS}/p/log")).body == ""

@@ -1,4 +1,4 @@
-"""CustomResourceDefinitions: kinds that come and go."""
+"""CustomResourceDefinitions and the kinds that they define."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def test_a_definition_is_established_in_a_second_write_and_its_kind_is_ser
         ({"names": {"plural": "widgets"}}, "spec.names.kind: Required value"),
     ],
 )
-async def test_a_bad_definition_is_refused(change: dict, text: str) -> None:
+async def test_an_invalid_definition_is_rejected(change: dict, text: str) -> None:
     body = crd()
     if "metadata" in change:
         body["metadata"] = change["metadata"]
@@ -65,7 +65,7 @@ async def test_a_bad_definition_is_refused(change: dict, text: str) -> None:
 
 
 @virtual_time
-async def test_two_storage_versions_or_a_schema_that_is_not_structural_are_refused() -> None:
+async def test_two_storage_versions_or_a_non_structural_schema_are_rejected() -> None:
     api = Api()
     body = crd()
     body["spec"]["versions"].append({**body["spec"]["versions"][0], "name": "v2"})
@@ -81,7 +81,7 @@ async def test_two_storage_versions_or_a_schema_that_is_not_structural_are_refus
 
 
 @virtual_time
-async def test_a_kind_whose_name_is_taken_is_not_served() -> None:
+async def test_a_kind_whose_name_is_in_use_is_not_served() -> None:
     api = Api()
     await api.ok("POST", CRDS, crd())
     await api.ok("POST", CRDS, crd("gizmos", "Widget"))
@@ -92,7 +92,7 @@ async def test_a_kind_whose_name_is_taken_is_not_served() -> None:
 
 
 @virtual_time
-async def test_a_changed_schema_counts_from_then_on() -> None:
+async def test_a_changed_schema_applies_to_later_writes() -> None:
     api = Api()
     await api.ok("POST", CRDS, crd())
     await api.ok("POST", WIDGETS, widget("w", size="small"))
@@ -108,7 +108,7 @@ async def test_a_changed_schema_counts_from_then_on() -> None:
 
 
 @virtual_time
-async def test_a_deleted_definition_takes_its_objects_and_its_kind_along() -> None:
+async def test_deleting_a_definition_deletes_its_objects_and_its_kind() -> None:
     api = Api()
     await api.ok("POST", CRDS, crd())
     await api.ok("POST", WIDGETS, widget("w"))
@@ -122,7 +122,7 @@ async def test_a_deleted_definition_takes_its_objects_and_its_kind_along() -> No
 
 
 @virtual_time
-async def test_an_object_with_a_finalizer_holds_its_definition() -> None:
+async def test_an_object_with_a_finalizer_keeps_its_definition() -> None:
     api = Api()
     await api.ok("POST", CRDS, crd())
     body = widget("w")
@@ -148,7 +148,7 @@ async def test_selectable_fields_can_be_selected() -> None:
 
 
 @virtual_time
-async def test_scale_reads_and_writes_the_paths_the_definition_names() -> None:
+async def test_scale_reads_and_writes_the_paths_in_the_definition() -> None:
     api = Api()
     scale = {
         "specReplicasPath": ".spec.replicas",

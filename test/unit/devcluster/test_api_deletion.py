@@ -14,7 +14,7 @@ def with_finalizer(body: dict, *finalizers: str) -> dict:
 
 
 @virtual_time
-async def test_a_plain_object_goes_at_once_and_the_answer_names_it() -> None:
+async def test_an_object_without_finalizers_is_deleted_at_once_and_named_in_the_status() -> None:
     api = Api()
     made = await api.ok("POST", CONFIG_MAPS, config_map("c"))
     answer = await api.ok("DELETE", f"{CONFIG_MAPS}/c")
@@ -25,7 +25,7 @@ async def test_a_plain_object_goes_at_once_and_the_answer_names_it() -> None:
 
 
 @virtual_time
-async def test_a_finalizer_holds_the_object_marked_until_it_is_taken_away() -> None:
+async def test_a_finalizer_keeps_the_marked_object_until_it_is_removed() -> None:
     api = Api()
     await api.ok("POST", CRDS, crd())
     await api.ok("POST", WIDGETS, with_finalizer(widget("w", size="small")))
@@ -80,7 +80,7 @@ async def test_the_propagation_policy_becomes_a_finalizer_for_the_garbage_collec
 
 
 @virtual_time
-async def test_foreground_holds_even_an_object_without_finalizers() -> None:
+async def test_foreground_deletion_keeps_an_object_without_other_finalizers() -> None:
     api = Api()
     await api.ok("POST", CONFIG_MAPS, config_map("c"))
     answer = await api.ok("DELETE", f"{CONFIG_MAPS}/c", None, {"propagationPolicy": "Foreground"})
@@ -113,7 +113,7 @@ async def test_preconditions_are_checked() -> None:
 
 
 @virtual_time
-async def test_options_that_contradict_each_other_are_refused() -> None:
+async def test_contradictory_options_are_rejected() -> None:
     api = Api()
     await api.ok("POST", CONFIG_MAPS, config_map("c"))
     both = await api("DELETE", f"{CONFIG_MAPS}/c", {"orphanDependents": True, "propagationPolicy": "Orphan"})
@@ -123,7 +123,7 @@ async def test_options_that_contradict_each_other_are_refused() -> None:
 
 
 @virtual_time
-async def test_a_running_pod_gets_its_grace_period_which_may_only_be_shortened() -> None:
+async def test_a_running_pod_has_a_grace_period_that_can_only_be_shortened() -> None:
     api = Api()
     await api.ok("POST", PODS, pod("p", nodeName="n"))
     marked = (await api.ok("DELETE", f"{PODS}/p"))["metadata"]
@@ -141,7 +141,7 @@ async def test_a_running_pod_gets_its_grace_period_which_may_only_be_shortened()
 
 
 @virtual_time
-async def test_a_pod_without_a_node_or_one_that_is_over_goes_at_once() -> None:
+async def test_a_pod_without_a_node_or_a_finished_pod_is_deleted_at_once() -> None:
     api = Api()
     await api.ok("POST", PODS, pod("waiting"))
     await api.ok("POST", PODS, pod("over", nodeName="n"))
@@ -165,7 +165,7 @@ async def test_a_collection_is_deleted_by_selector() -> None:
 
 
 @virtual_time
-async def test_a_namespace_takes_its_content_along() -> None:
+async def test_deleting_a_namespace_deletes_its_objects() -> None:
     api = Api()
     await api.ok("POST", CRDS, crd())
     made = await api.ok("POST", "/api/v1/namespaces", {"metadata": {"name": "n"}})
@@ -180,7 +180,7 @@ async def test_a_namespace_takes_its_content_along() -> None:
 
 
 @virtual_time
-async def test_a_namespace_waits_for_what_is_held_inside_and_takes_nothing_new() -> None:
+async def test_a_terminating_namespace_waits_for_finalizers_and_rejects_new_objects() -> None:
     api = Api()
     await api.ok("POST", "/api/v1/namespaces", {"metadata": {"name": "n"}})
     path = "/api/v1/namespaces/n/configmaps"
@@ -219,7 +219,7 @@ async def test_a_namespace_with_another_finalizer_waits_for_finalize() -> None:
 
 
 @virtual_time
-async def test_the_namespaces_every_cluster_has_cannot_be_deleted() -> None:
+async def test_permanent_namespaces_cannot_be_deleted() -> None:
     answer = await Api()("DELETE", "/api/v1/namespaces/default")
     assert (answer.status, answer.message) == (
         403,

@@ -1,4 +1,4 @@
-"""Faults on demand, and how a client without sockets sees them."""
+"""Injected faults, as a client without sockets sees them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from support.apiserver import CONFIG_MAPS, Api, config_map
 
 
 @virtual_time
-async def test_a_fault_strikes_matching_requests_as_often_as_told() -> None:
+async def test_a_fault_affects_matching_requests_the_given_number_of_times() -> None:
     api = Api()
     fault = api.faults.add(
         Answer(429, retry_after=7), Match(verb="list", resource="config*"), times=2, skip=1
@@ -48,7 +48,7 @@ async def test_retry_after_is_in_header_and_details() -> None:
 
 
 @virtual_time
-async def test_an_answer_may_be_lost_after_the_deed() -> None:
+async def test_an_error_may_be_returned_after_the_effect() -> None:
     api = Api()
     api.faults.add(Answer(504, after_effect=True), Match(verb="create"), times=1)
     assert (await api("POST", CONFIG_MAPS, config_map("c"))).status == 504
@@ -56,7 +56,7 @@ async def test_an_answer_may_be_lost_after_the_deed() -> None:
 
 
 @virtual_time
-async def test_delay_and_refusal() -> None:
+async def test_a_request_can_be_delayed_or_refused() -> None:
     api = Api()
     with api.faults.active(Delay(5)):
         await api.ok("GET", CONFIG_MAPS)
@@ -67,7 +67,7 @@ async def test_delay_and_refusal() -> None:
 
 
 @virtual_time
-async def test_an_answer_that_never_comes_ends_in_the_transports_time_out() -> None:
+async def test_a_missing_response_ends_with_the_timeout_of_the_transport() -> None:
     api = Api()
     with api.faults.active(Silence()), pytest.raises(ConnectionFailed, match="no response in time"):
         await api("GET", CONFIG_MAPS)
@@ -75,7 +75,7 @@ async def test_an_answer_that_never_comes_ends_in_the_transports_time_out() -> N
 
 
 @virtual_time
-async def test_a_stream_is_cut_between_lines_within_one_or_ended_early() -> None:
+async def test_a_stream_is_cut_between_lines_or_within_one_or_ends_early() -> None:
     api = Api()
     for name in "abc":
         await api.ok("POST", CONFIG_MAPS, config_map(name))
@@ -100,7 +100,7 @@ async def test_a_stream_is_cut_between_lines_within_one_or_ended_early() -> None
 
 
 @virtual_time
-async def test_silence_lets_some_lines_through_and_then_nothing_for_ever() -> None:
+async def test_silence_delivers_some_lines_and_then_nothing() -> None:
     api = Api()
     with api.faults.active(Silence(after_lines=1)):
         async with api.watch(CONFIG_MAPS, {"timeoutSeconds": "10"}) as lines:
@@ -114,7 +114,7 @@ async def test_silence_lets_some_lines_through_and_then_nothing_for_ever() -> No
 
 
 @virtual_time
-async def test_gone_comes_as_event_as_status_or_as_a_bare_body() -> None:
+async def test_gone_is_an_event_a_status_or_a_body() -> None:
     api = Api()
     api.faults.add(Gone410("event"), times=1)
     async with api.watch(CONFIG_MAPS, {"resourceVersion": "1"}) as lines:
@@ -128,7 +128,7 @@ async def test_gone_comes_as_event_as_status_or_as_a_bare_body() -> None:
 
 
 @virtual_time
-async def test_a_stale_read_shows_an_earlier_moment() -> None:
+async def test_a_stale_read_returns_an_earlier_state() -> None:
     api = Api()
     then = api.server.storage.version
     await api.ok("POST", CONFIG_MAPS, config_map("a"))
@@ -139,7 +139,7 @@ async def test_a_stale_read_shows_an_earlier_moment() -> None:
 
 
 @virtual_time
-async def test_faults_come_before_authentication_and_a_chance_needs_dice() -> None:
+async def test_faults_precede_authentication_and_a_chance_needs_an_rng() -> None:
     with pytest.raises(ValueError, match=r"chance is 0\.5"):
         Faults().add(Refuse(), chance=0.5)
     api = Api()
@@ -154,7 +154,7 @@ async def test_faults_come_before_authentication_and_a_chance_needs_dice() -> No
 
 
 @virtual_time
-async def test_the_transport_cuts_streams_into_pieces_and_is_closed_for_good() -> None:
+async def test_the_transport_splits_streams_into_chunks_and_stays_closed() -> None:
     api = Api()
     await api.ok("POST", CONFIG_MAPS, config_map("a"))
     transport = MemoryTransport(api.server, chunk_bytes=7)
@@ -171,7 +171,7 @@ async def test_the_transport_cuts_streams_into_pieces_and_is_closed_for_good() -
 
 
 @virtual_time
-async def test_a_closed_server_refuses() -> None:
+async def test_a_closed_server_refuses_connections() -> None:
     api = Api()
     api.server.close()
     with pytest.raises(ConnectionFailed) as caught:

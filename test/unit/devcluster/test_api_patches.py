@@ -45,7 +45,7 @@ values = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from("abc"), values), st.dictionaries(st.sampled_from("abc"), values))
-def test_a_merge_patch_applied_twice_is_applied_once(target, patch) -> None:
+def test_a_merge_patch_is_idempotent(target, patch) -> None:
     once = merge_patch(target, patch)
     assert merge_patch(once, patch) == once
 
@@ -68,7 +68,7 @@ def test_json_patch_adds_replaces_and_removes() -> None:
         [{"op": "replace", "path": "/b/c", "value": 1}],
     ],
 )
-def test_a_json_patch_that_does_not_fit_changes_nothing(patch) -> None:
+def test_a_json_patch_that_cannot_be_applied_changes_nothing(patch) -> None:
     target = {"a": 1}
     with pytest.raises(PatchTestFailed):
         json_patch(target, patch)
@@ -76,7 +76,7 @@ def test_a_json_patch_that_does_not_fit_changes_nothing(patch) -> None:
 
 
 @pytest.mark.parametrize("patch", [[{"op": "jump", "path": "/a"}], [{"path": "/a"}], [1]])
-def test_a_json_patch_that_is_none_is_told_apart(patch) -> None:
+def test_an_invalid_json_patch_is_another_error(patch) -> None:
     with pytest.raises(PatchError):
         json_patch({"a": 1}, patch)
 
@@ -85,7 +85,7 @@ def pod(*containers: dict) -> dict:
     return {"spec": {"containers": list(containers)}}
 
 
-def test_strategic_merge_finds_list_items_by_their_key() -> None:
+def test_strategic_merge_identifies_list_items_by_their_key() -> None:
     live = pod({"name": "a", "image": "1", "env": [{"name": "X", "value": "1"}]}, {"name": "b", "image": "2"})
     patch = pod({"name": "a", "env": [{"name": "Y", "value": "2"}]}, {"name": "c", "image": "3"})
     assert strategic_merge_patch(live, patch) == pod(
@@ -107,7 +107,7 @@ def test_strategic_merge_replaces_lists_without_a_key_and_deletes_with_null() ->
     }
 
 
-def test_strategic_directives_delete_replace_retain_and_order() -> None:
+def test_strategic_merge_supports_its_directives() -> None:
     live = pod({"name": "a"}, {"name": "b"}, {"name": "c"})
     assert strategic_merge_patch(live, pod({"name": "b", "$patch": "delete"})) == pod(
         {"name": "a"}, {"name": "c"}
@@ -127,7 +127,7 @@ def test_strategic_directives_delete_replace_retain_and_order() -> None:
     assert strategic_merge_patch(finalizers, patch) == {"metadata": {"finalizers": ["x/b", "x/c"]}}
 
 
-def test_ports_are_told_apart_by_container_port_in_pods_and_by_port_in_services() -> None:
+def test_ports_are_identified_by_container_port_in_pods_and_by_port_in_services() -> None:
     live = pod({"name": "a", "ports": [{"containerPort": 80, "name": "web"}]})
     patch = pod({"name": "a", "ports": [{"containerPort": 80, "protocol": "TCP"}]})
     assert strategic_merge_patch(live, patch)["spec"]["containers"][0]["ports"] == [
@@ -140,7 +140,7 @@ def test_ports_are_told_apart_by_container_port_in_pods_and_by_port_in_services(
     assert service["spec"]["ports"] == [{"port": 80, "name": "web", "targetPort": 1}]
 
 
-def test_a_strategic_item_without_its_key_or_with_an_unknown_directive_is_refused() -> None:
+def test_a_strategic_item_without_key_or_with_an_unknown_directive_is_rejected() -> None:
     with pytest.raises(PatchError, match="does not contain declared merge key: name"):
         strategic_merge_patch(pod({"name": "a"}), pod({"image": "x"}))
     with pytest.raises(PatchError, match="sideways"):

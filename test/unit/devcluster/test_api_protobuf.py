@@ -1,4 +1,4 @@
-"""Reading what kubectl's typed commands send."""
+"""Decoding of protobuf bodies, which kubectl's typed commands send."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def envelope(api_version: str, kind: str, message: bytes) -> bytes:
     )
 
 
-def test_a_config_map_with_its_maps_and_times() -> None:
+def test_a_config_map_with_maps_and_times_is_decoded() -> None:
     metadata = text(1, "c") + text(2, "") + text(8, b"") + text(11, text(1, "a") + text(2, "b"))
     message = (
         text(1, metadata)
@@ -57,7 +57,7 @@ def test_a_config_map_with_its_maps_and_times() -> None:
     }
 
 
-def test_times_quantities_and_int_or_strings_become_what_json_shows() -> None:
+def test_times_quantities_and_int_or_strings_have_their_json_form() -> None:
     metadata = text(1, "c") + text(8, number(1, 1767225600))
     assert (
         decode_object(envelope("v1", "Namespace", text(1, metadata)))["metadata"]["creationTimestamp"]
@@ -80,7 +80,7 @@ def test_embedded_structs_are_part_of_their_parent() -> None:
     assert pod["spec"]["volumes"] == [{"name": "v", "emptyDir": {}}]
 
 
-def test_zeros_that_mean_something_are_kept_and_the_others_are_not() -> None:
+def test_zeros_are_kept_only_in_pointer_fields() -> None:
     deployment = decode_object(
         envelope("apps/v1", "Deployment", text(2, number(1, 0) + number(5, 0) + number(7, 0)))
     )
@@ -94,7 +94,7 @@ def test_zeros_that_mean_something_are_kept_and_the_others_are_not() -> None:
     }
 
 
-def test_negative_numbers_and_fields_nobody_told_us_of() -> None:
+def test_negative_numbers_are_decoded_and_unknown_fields_ignored() -> None:
     job = decode_object(envelope("batch/v1", "Job", text(2, number(7, -1) + number(999, 5) + text(998, "x"))))
     assert job["spec"] == {"backoffLimit": -1}
 
@@ -108,13 +108,13 @@ def test_negative_numbers_and_fields_nobody_told_us_of() -> None:
         (envelope("v1", "ConfigMap", b"\x0b"), "illegal wireType 3"),
     ],
 )
-def test_what_is_no_message_is_refused(body: bytes, message: str) -> None:
+def test_bytes_that_are_not_a_message_are_rejected(body: bytes, message: str) -> None:
     with pytest.raises(ProtobufError, match=message):
         decode_object(body)
 
 
 @given(st.binary(max_size=60))
-def test_any_bytes_are_read_or_refused(junk: bytes) -> None:
+def test_any_bytes_are_decoded_or_rejected(junk: bytes) -> None:
     for body in (b"k8s\x00" + junk, envelope("v1", "Pod", junk)):
         with contextlib.suppress(ProtobufError):
             assert isinstance(decode_object(body), dict)

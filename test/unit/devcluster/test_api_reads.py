@@ -1,4 +1,4 @@
-"""Get and list: pages, moments, selections and forms."""
+"""Get and list: pages, resource versions, selectors and forms."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def names(listed: dict) -> list[str]:
 
 
 @virtual_time
-async def test_pages_hold_every_object_once_and_say_how_many_are_left() -> None:
+async def test_pages_contain_every_object_once_and_the_number_of_remaining_ones() -> None:
     api = await filled()
     first = await api.ok("GET", CONFIG_MAPS, None, {"limit": "2"})
     assert (names(first), first["metadata"]["remainingItemCount"]) == (["c0", "c1"], 3)
@@ -43,7 +43,7 @@ async def test_pages_hold_every_object_once_and_say_how_many_are_left() -> None:
 
 
 @virtual_time
-async def test_pages_show_one_moment_though_objects_come_and_go_between_them() -> None:
+async def test_pages_show_the_same_state_despite_writes_between_them() -> None:
     api = await filled()
     first = await api.ok("GET", CONFIG_MAPS, None, {"limit": "2"})
     await api.ok("DELETE", f"{CONFIG_MAPS}/c2")
@@ -56,7 +56,7 @@ async def test_pages_show_one_moment_though_objects_come_and_go_between_them() -
 
 
 @virtual_time
-async def test_an_expired_page_offers_to_go_on_inconsistently() -> None:
+async def test_an_expired_page_has_a_token_for_an_inconsistent_continuation() -> None:
     api = await filled()
     first = await api.ok("GET", CONFIG_MAPS, None, {"limit": "2"})
     await api.ok("DELETE", f"{CONFIG_MAPS}/c3")
@@ -82,14 +82,14 @@ async def test_an_expired_page_offers_to_go_on_inconsistently() -> None:
         "eyJ2IjoibWV0YS5rOHMuaW8vdjEiLCJydiI6MCwic3RhcnQiOiJhIn0",
     ],
 )
-async def test_a_token_that_is_none_is_refused(token: str) -> None:
+async def test_an_invalid_token_is_rejected(token: str) -> None:
     answer = await (await filled(1))("GET", CONFIG_MAPS, None, {"continue": token})
     assert answer.status == 400
     assert answer.message.startswith("invalid continue token: continue key is not valid: ")
 
 
 @virtual_time
-async def test_remaining_is_not_told_when_something_is_filtered_out() -> None:
+async def test_the_remaining_count_is_omitted_with_selectors() -> None:
     api = await filled()
     page = await api.ok("GET", CONFIG_MAPS, None, {"limit": "1", "labelSelector": "parity=odd"})
     assert names(page) == ["c1"]
@@ -105,7 +105,7 @@ async def test_remaining_is_not_told_when_something_is_filtered_out() -> None:
 
 
 @virtual_time
-async def test_resource_version_and_its_match_decide_which_moment_is_shown() -> None:
+async def test_resource_version_and_its_match_select_the_state() -> None:
     api = await filled(2)
     then = str(api.server.storage.version)
     await api.ok("POST", CONFIG_MAPS, config_map("new"))
@@ -125,7 +125,7 @@ async def test_resource_version_and_its_match_decide_which_moment_is_shown() -> 
 
 
 @virtual_time
-async def test_a_version_from_the_future_times_out_with_its_cause() -> None:
+async def test_a_future_resource_version_is_a_timeout_with_a_cause() -> None:
     api = await filled(1)
     for path in (CONFIG_MAPS, f"{CONFIG_MAPS}/c0"):
         answer = await api("GET", path, None, {"resourceVersion": "999"})
@@ -168,14 +168,14 @@ async def test_a_version_from_the_future_times_out_with_its_cause() -> None:
         ({"limit": "many"}, 400, 'parsing "many": invalid syntax'),
     ],
 )
-async def test_queries_that_make_no_sense_are_refused(query: dict, status: int, text: str) -> None:
+async def test_invalid_queries_are_rejected(query: dict, status: int, text: str) -> None:
     answer = await (await filled(1))("GET", CONFIG_MAPS, None, query)
     assert answer.status == status
     assert text in answer.message
 
 
 @virtual_time
-async def test_all_namespaces_or_one() -> None:
+async def test_a_list_covers_all_namespaces_or_one() -> None:
     api = await filled(1)
     await api.ok("POST", "/api/v1/namespaces", {"metadata": {"name": "other"}})
     await api.ok("POST", "/api/v1/namespaces/other/configmaps", config_map("o"))
@@ -187,7 +187,7 @@ async def test_all_namespaces_or_one() -> None:
 
 
 @virtual_time
-async def test_pods_are_found_by_node_and_phase_and_secrets_by_type() -> None:
+async def test_pods_are_selected_by_node_and_phase_and_secrets_by_type() -> None:
     api = Api()
     await api.ok("POST", PODS, pod("a", nodeName="n1"))
     await api.ok("POST", PODS, pod("b"))
@@ -201,7 +201,7 @@ async def test_pods_are_found_by_node_and_phase_and_secrets_by_type() -> None:
 
 
 @virtual_time
-async def test_items_of_built_in_lists_have_no_kind_and_those_of_custom_lists_have() -> None:
+async def test_only_list_items_of_custom_kinds_have_a_kind() -> None:
     api = await filled(1)
     await api.ok("POST", CRDS, crd())
     await api.ok("POST", WIDGETS, widget("w"))
@@ -212,7 +212,7 @@ async def test_items_of_built_in_lists_have_no_kind_and_those_of_custom_lists_ha
 
 
 @virtual_time
-async def test_metadata_only_leaves_the_rest_out() -> None:
+async def test_partial_object_metadata_contains_only_metadata() -> None:
     api = await filled(1)
     one = await api.ok("GET", f"{CONFIG_MAPS}/c0", Accept=PARTIAL)
     assert set(one) == {"kind", "apiVersion", "metadata"}
@@ -235,7 +235,7 @@ async def test_tables_have_columns_rows_and_the_lists_metadata() -> None:
 
 
 @virtual_time
-async def test_yaml_is_answered_to_those_who_ask_and_what_nobody_speaks_is_406() -> None:
+async def test_yaml_is_returned_on_request_and_an_unsupported_form_is_406() -> None:
     api = await filled(1)
     answer = await api("GET", f"{CONFIG_MAPS}/c0", Accept="application/yaml")
     assert answer.headers["content-type"] == "application/yaml"
@@ -248,7 +248,7 @@ async def test_yaml_is_answered_to_those_who_ask_and_what_nobody_speaks_is_406()
 
 
 @virtual_time
-async def test_another_version_of_a_kind_is_the_same_object_under_its_name() -> None:
+async def test_versions_of_a_kind_share_their_objects() -> None:
     api = Api()
     body = crd()
     second = json.loads(json.dumps(body["spec"]["versions"][0]))
@@ -266,7 +266,7 @@ async def test_another_version_of_a_kind_is_the_same_object_under_its_name() -> 
 
 
 @virtual_time
-async def test_methods_and_paths_that_do_not_exist() -> None:
+async def test_unknown_methods_and_paths_are_rejected() -> None:
     api = await filled(1)
     unknown = await api("GET", "/apis/nothing.example/v1/things")
     assert (unknown.status, unknown.body) == (404, "404 page not found\n")

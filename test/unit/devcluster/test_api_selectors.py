@@ -60,7 +60,7 @@ def test_label_selectors_match_as_kubernetes_does(text: str, expected: bool) -> 
         "a=-b",
     ],
 )
-def test_a_label_selector_that_makes_no_sense_is_refused(text: str) -> None:
+def test_an_invalid_label_selector_is_rejected(text: str) -> None:
     with pytest.raises(SelectorError):
         parse_labels(text)
 
@@ -97,7 +97,7 @@ def test_field_selectors_match_as_kubernetes_does(text: str, expected: bool) -> 
     assert parse_fields(text, ("spec.node",)).matches(record(node="a=b")) is expected
 
 
-def test_a_field_that_the_kind_does_not_offer_is_named() -> None:
+def test_an_unsupported_field_is_named_in_the_error() -> None:
     with pytest.raises(SelectorError, match=r"field label not supported: spec\.other"):
         parse_fields("spec.other=1", ("spec.node",))
     with pytest.raises(SelectorError, match="can't understand 'spec'"):

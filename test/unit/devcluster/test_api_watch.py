@@ -15,7 +15,7 @@ async def relabel(api: Api, name: str, value: str | None) -> dict:
 
 
 @virtual_time
-async def test_a_watch_from_a_version_gives_everything_after_it_and_nothing_before() -> None:
+async def test_a_watch_returns_exactly_the_changes_after_its_version() -> None:
     api = Api()
     first = await api.ok("POST", CONFIG_MAPS, config_map("a"))
     await api.ok("POST", CONFIG_MAPS, config_map("b"))
@@ -27,7 +27,7 @@ async def test_a_watch_from_a_version_gives_everything_after_it_and_nothing_befo
 
 
 @virtual_time
-async def test_a_deleted_object_comes_with_its_last_state_at_the_deletions_version() -> None:
+async def test_a_deletion_event_has_the_last_state_at_the_version_of_the_deletion() -> None:
     api = Api()
     await api.ok("POST", CONFIG_MAPS, config_map("a", x="1"))
     version = str(api.server.storage.version)
@@ -39,7 +39,7 @@ async def test_a_deleted_object_comes_with_its_last_state_at_the_deletions_versi
 
 
 @virtual_time
-async def test_a_watch_without_a_version_begins_with_what_is_there() -> None:
+async def test_a_watch_without_a_version_starts_with_the_existing_objects() -> None:
     api = Api()
     await api.ok("POST", CONFIG_MAPS, config_map("a"))
     for query in ({}, {"resourceVersion": "0"}):
@@ -52,7 +52,7 @@ async def test_a_watch_without_a_version_begins_with_what_is_there() -> None:
 
 
 @virtual_time
-async def test_objects_that_begin_and_cease_to_match_are_added_and_deleted() -> None:
+async def test_objects_that_start_or_stop_to_match_are_added_or_deleted() -> None:
     api = Api()
     await api.ok("POST", CONFIG_MAPS, config_map("a"))
     version = str(api.server.storage.version)
@@ -70,7 +70,7 @@ async def test_objects_that_begin_and_cease_to_match_are_added_and_deleted() -> 
 
 
 @virtual_time
-async def test_a_watch_of_one_object_or_one_namespace_sees_no_other() -> None:
+async def test_a_watch_of_an_object_or_namespace_returns_no_others() -> None:
     api = Api()
     await api.ok("POST", "/api/v1/namespaces", {"metadata": {"name": "other"}})
     version = str(api.server.storage.version)
@@ -88,7 +88,7 @@ async def test_a_watch_of_one_object_or_one_namespace_sees_no_other() -> None:
 
 
 @virtual_time
-async def test_a_write_between_the_answers_head_and_its_first_read_is_not_missed() -> None:
+async def test_a_write_before_the_first_read_of_the_stream_is_not_missed() -> None:
     api = Api()
     async with api.watch(CONFIG_MAPS, {"resourceVersion": str(api.server.storage.version)}) as lines:
         await api.ok("POST", CONFIG_MAPS, config_map("a"))
@@ -97,7 +97,7 @@ async def test_a_write_between_the_answers_head_and_its_first_read_is_not_missed
 
 
 @virtual_time
-async def test_a_watch_ends_cleanly_after_its_time_out() -> None:
+async def test_a_watch_ends_cleanly_after_its_timeout() -> None:
     api = Api()
     start = asyncio.get_running_loop().time()
     async with api.watch(CONFIG_MAPS, {"timeoutSeconds": "300"}) as lines:
@@ -107,7 +107,7 @@ async def test_a_watch_ends_cleanly_after_its_time_out() -> None:
 
 
 @virtual_time
-async def test_a_watch_without_a_time_out_lasts_half_an_hour_to_an_hour() -> None:
+async def test_a_watch_without_a_timeout_lasts_half_an_hour_to_an_hour() -> None:
     api = Api()
     async with api.watch(CONFIG_MAPS) as lines:
         assert await lines.next() is None
@@ -115,7 +115,7 @@ async def test_a_watch_without_a_time_out_lasts_half_an_hour_to_an_hour() -> Non
 
 
 @virtual_time
-async def test_bookmarks_come_each_minute_and_at_the_end_to_those_who_ask() -> None:
+async def test_bookmarks_are_sent_each_minute_and_at_the_end_on_request() -> None:
     api = Api()
     query = {"timeoutSeconds": "150", "resourceVersion": str(api.server.storage.version)}
     loop = asyncio.get_running_loop()
@@ -138,7 +138,7 @@ async def test_bookmarks_come_each_minute_and_at_the_end_to_those_who_ask() -> N
 
 
 @virtual_time
-async def test_initial_events_end_with_a_bookmark_that_says_so() -> None:
+async def test_initial_events_end_with_an_annotated_bookmark() -> None:
     api = Api()
     await api.ok("POST", CONFIG_MAPS, config_map("a"))
     query = {
@@ -157,7 +157,7 @@ async def test_initial_events_end_with_a_bookmark_that_says_so() -> None:
 
 
 @virtual_time
-async def test_a_version_that_history_forgot_is_an_error_event() -> None:
+async def test_a_version_older_than_the_history_is_an_error_event() -> None:
     api = Api()
     version = api.server.storage.version
     await api.ok("POST", CONFIG_MAPS, config_map("a"))
@@ -171,7 +171,7 @@ async def test_a_version_that_history_forgot_is_an_error_event() -> None:
 
 
 @virtual_time
-async def test_a_watch_survives_compaction_and_a_reader_too_slow_for_history_is_let_go() -> None:
+async def test_a_watch_survives_compaction_but_ends_if_its_events_are_dropped() -> None:
     from aimctl.devcluster import ApiServerOptions
 
     api = Api(options=ApiServerOptions(history=4))
@@ -187,7 +187,7 @@ async def test_a_watch_survives_compaction_and_a_reader_too_slow_for_history_is_
 
 
 @virtual_time
-async def test_a_watch_ends_when_its_kind_goes_and_when_the_server_closes() -> None:
+async def test_a_watch_ends_when_its_kind_is_removed_or_the_server_closes() -> None:
     api = Api()
     await api.ok("POST", CRDS, crd())
     await api.ok("POST", WIDGETS, widget("w"))
@@ -201,7 +201,7 @@ async def test_a_watch_ends_when_its_kind_goes_and_when_the_server_closes() -> N
 
 
 @virtual_time
-async def test_all_streams_can_be_ended_and_new_ones_begun() -> None:
+async def test_all_streams_can_be_ended_and_new_ones_started() -> None:
     api = Api()
     async with api.watch(CONFIG_MAPS) as lines:
         waiting = asyncio.create_task(lines.next())
@@ -214,7 +214,7 @@ async def test_all_streams_can_be_ended_and_new_ones_begun() -> None:
 
 
 @virtual_time
-async def test_leaving_a_watch_takes_its_waker_away() -> None:
+async def test_leaving_a_watch_removes_its_waker() -> None:
     api = Api()
     wakers = api.server.storage.collection("configmaps").wakers
     async with api.watch(CONFIG_MAPS) as lines:
@@ -227,7 +227,7 @@ async def test_leaving_a_watch_takes_its_waker_away() -> None:
 
 
 @virtual_time
-async def test_watched_tables_name_their_columns_once_and_metadata_stays_alone() -> None:
+async def test_watched_tables_have_their_columns_once() -> None:
     api = Api()
     table = "application/json;as=Table;v=v1;g=meta.k8s.io"
     partial = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"

@@ -1,4 +1,4 @@
-"""Create, update and patch, with the real server's words."""
+"""Create, update and patch, with the messages of the real server."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ JOBS = "/apis/batch/v1/namespaces/default/jobs"
 
 
 @virtual_time
-async def test_create_gives_uid_time_version_and_generation() -> None:
+async def test_a_creation_sets_uid_time_version_and_generation() -> None:
     api = Api()
     await api.ok("POST", CRDS, crd())
     answer = await api("POST", WIDGETS, widget("w", size="small"))
@@ -41,7 +41,7 @@ async def test_create_gives_uid_time_version_and_generation() -> None:
 
 
 @virtual_time
-async def test_generated_names_end_with_five_characters_that_spell_no_words() -> None:
+async def test_generated_names_have_a_suffix_of_five_characters() -> None:
     api = Api()
     body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": "job-"}}
     names = {(await api.ok("POST", CONFIG_MAPS, body))["metadata"]["name"] for _ in range(20)}
@@ -53,7 +53,7 @@ async def test_generated_names_end_with_five_characters_that_spell_no_words() ->
 
 
 @virtual_time
-async def test_a_second_object_of_a_name_is_already_there() -> None:
+async def test_a_second_object_with_the_same_name_already_exists() -> None:
     api = Api()
     await api.ok("POST", CONFIG_MAPS, config_map("c"))
     answer = await api("POST", CONFIG_MAPS, config_map("c"))
@@ -122,7 +122,9 @@ async def test_a_second_object_of_a_name_is_already_there() -> None:
         ),
     ],
 )
-async def test_a_bad_object_is_refused_in_the_servers_words(body, status: int, text: str) -> None:
+async def test_an_invalid_object_is_rejected_with_the_messages_of_the_server(
+    body, status: int, text: str
+) -> None:
     api = Api()
     before = api.server.storage.version
     answer = await api("POST", CONFIG_MAPS, body)
@@ -174,7 +176,9 @@ async def test_a_namespace_must_exist() -> None:
 
 
 @virtual_time
-async def test_an_update_with_an_old_version_conflicts_and_an_unconditional_one_depends_on_the_kind() -> None:
+async def test_an_update_with_an_old_version_conflicts_and_one_without_a_version_depends_on_the_kind() -> (
+    None
+):
     api = Api()
     await api.ok("POST", CRDS, crd())
     made = await api.ok("POST", CONFIG_MAPS, config_map("c", a="1"))
@@ -220,7 +224,7 @@ async def test_an_update_that_changes_nothing_keeps_the_resource_version() -> No
 
 
 @virtual_time
-async def test_a_number_that_becomes_a_truth_is_a_change() -> None:
+async def test_a_number_that_becomes_a_boolean_is_a_change() -> None:
     api = Api()
     await api.ok("POST", CRDS, crd())
     await api.ok("POST", WIDGETS, widget("w", size="small"))
@@ -231,7 +235,7 @@ async def test_a_number_that_becomes_a_truth_is_a_change() -> None:
 
 
 @virtual_time
-async def test_generation_grows_with_the_spec_and_with_nothing_else() -> None:
+async def test_the_generation_increases_only_with_the_spec() -> None:
     api = Api()
     await api.ok("POST", CRDS, crd())
     await api.ok("POST", WIDGETS, widget("w", size="small"))
@@ -246,7 +250,7 @@ async def test_generation_grows_with_the_spec_and_with_nothing_else() -> None:
 
 
 @virtual_time
-async def test_status_is_written_only_through_its_subresource_and_nothing_else_is() -> None:
+async def test_the_status_subresource_changes_only_the_status() -> None:
     api = Api()
     await api.ok("POST", CRDS, crd())
     made = await api.ok("POST", WIDGETS, {**widget("w", size="small"), "status": {"phase": "Forged"}})
@@ -264,7 +268,7 @@ async def test_status_is_written_only_through_its_subresource_and_nothing_else_i
 
 
 @virtual_time
-async def test_what_the_server_set_cannot_be_changed() -> None:
+async def test_fields_set_by_the_server_cannot_be_changed() -> None:
     api = Api()
     await api.ok("POST", CONFIG_MAPS, config_map("c"))
     before = await api.ok("GET", f"{CONFIG_MAPS}/c")
@@ -282,7 +286,7 @@ async def test_what_the_server_set_cannot_be_changed() -> None:
 
 
 @virtual_time
-async def test_patches_of_each_type_and_their_refusals() -> None:
+async def test_each_type_of_patch_is_applied_or_rejected() -> None:
     api = Api()
     await api.ok("POST", CRDS, crd())
     await api.ok("POST", CONFIG_MAPS, config_map("c", a="1", b="2"))
@@ -314,7 +318,7 @@ async def test_patches_of_each_type_and_their_refusals() -> None:
 
 
 @virtual_time
-async def test_apply_creates_owns_conflicts_and_takes_over() -> None:
+async def test_apply_creates_owns_conflicts_and_can_be_forced() -> None:
     api = Api()
     path = f"{CONFIG_MAPS}/c"
     body = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {a: '1'}\n"
@@ -338,7 +342,7 @@ async def test_apply_creates_owns_conflicts_and_takes_over() -> None:
 
 
 @virtual_time
-async def test_two_managers_share_one_status_by_apply() -> None:
+async def test_two_managers_share_a_status_by_apply() -> None:
     api = Api()
     schema = crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     condition = {
@@ -378,7 +382,7 @@ async def test_two_managers_share_one_status_by_apply() -> None:
 
 
 @virtual_time
-async def test_unknown_fields_are_dropped_warned_of_or_refused() -> None:
+async def test_unknown_fields_are_ignored_warned_about_or_rejected() -> None:
     api = Api()
     await api.ok("POST", CRDS, crd())
     body = widget("w", size="small", color="red")
@@ -405,7 +409,7 @@ async def test_unknown_fields_are_dropped_warned_of_or_refused() -> None:
 
 
 @virtual_time
-async def test_an_object_that_breaks_its_schema_is_refused_with_causes() -> None:
+async def test_an_object_that_violates_its_schema_is_rejected_with_causes() -> None:
     api = Api()
     await api.ok("POST", CRDS, crd())
     answer = await api("POST", WIDGETS, widget("w", size="huge"))
@@ -417,7 +421,7 @@ async def test_an_object_that_breaks_its_schema_is_refused_with_causes() -> None
 
 
 @virtual_time
-async def test_a_dry_run_does_everything_but_store() -> None:
+async def test_a_dry_run_does_not_store() -> None:
     api = Api()
     made = await api.ok("POST", CONFIG_MAPS, config_map("c", a="1"))
     before = api.server.storage.version
@@ -434,7 +438,7 @@ async def test_a_dry_run_does_everything_but_store() -> None:
 
 
 @virtual_time
-async def test_the_body_may_be_yaml_and_nothing_else_is_taken() -> None:
+async def test_the_body_may_be_json_or_yaml() -> None:
     api = Api()
     await api.ok(
         "POST", CONFIG_MAPS, b"metadata: {name: y}\ndata: {a: '2026-01-01'}\n", media="application/yaml"
@@ -453,7 +457,7 @@ async def test_a_body_above_the_limit_is_too_large() -> None:
 
 
 @virtual_time
-async def test_a_lease_is_created_by_an_update_and_never_overwritten_blindly() -> None:
+async def test_a_lease_is_created_by_an_update_and_not_overwritten_without_a_version() -> None:
     api = Api()
     path = "/apis/coordination.k8s.io/v1/namespaces/default/leases/l"
     body = {
@@ -496,7 +500,7 @@ async def test_a_job_gets_its_selector_and_keeps_its_template() -> None:
 
 
 @virtual_time
-async def test_secrets_take_texts_in_and_immutable_ones_stay() -> None:
+async def test_string_data_of_secrets_is_encoded_and_immutable_secrets_do_not_change() -> None:
     api = Api()
     path = "/api/v1/namespaces/default/secrets"
     made = await api.ok(
@@ -513,7 +517,7 @@ async def test_secrets_take_texts_in_and_immutable_ones_stay() -> None:
 
 
 @virtual_time
-async def test_a_pods_spec_is_fixed_but_for_a_few_fields() -> None:
+async def test_only_some_fields_of_a_pod_spec_can_change() -> None:
     api = Api()
     made = await api.ok("POST", PODS, pod("p"))
     assert made["status"] == {"phase": "Pending", "qosClass": "BestEffort"}
@@ -528,7 +532,7 @@ async def test_a_pods_spec_is_fixed_but_for_a_few_fields() -> None:
 
 
 @virtual_time
-async def test_an_admission_hook_may_change_or_refuse_what_is_written() -> None:
+async def test_an_admission_hook_may_change_or_reject_a_write() -> None:
     from aimctl.devcluster.apiserver.wire import statuses
 
     api = Api()
@@ -583,7 +587,7 @@ async def test_events_of_both_groups_are_one_collection() -> None:
 
 
 @virtual_time
-async def test_an_empty_list_of_managed_fields_forgets_the_owners() -> None:
+async def test_an_empty_list_removes_the_managed_fields() -> None:
     api = Api()
     made = await api.ok("POST", CONFIG_MAPS, config_map("c", a="1"))
     assert made["metadata"]["managedFields"]
@@ -596,7 +600,7 @@ async def test_an_empty_list_of_managed_fields_forgets_the_owners() -> None:
     "metadata",
     ["text", [], {"name": 5}, {"name": "c", "labels": ["a"]}, {"name": "c", "ownerReferences": ["x"]}],
 )
-async def test_metadata_of_another_shape_is_a_bad_request(metadata) -> None:
+async def test_metadata_with_wrong_types_is_a_bad_request(metadata) -> None:
     api = Api()
     await api.ok("POST", CRDS, crd())
     for path, body in ((CONFIG_MAPS, {}), (WIDGETS, {"apiVersion": "example.com/v1", "kind": "Widget"})):
@@ -605,7 +609,7 @@ async def test_metadata_of_another_shape_is_a_bad_request(metadata) -> None:
 
 
 @virtual_time
-async def test_an_event_goes_an_hour_after_its_last_write() -> None:
+async def test_an_event_expires_an_hour_after_its_last_write() -> None:
     api = Api()
     path = "/api/v1/namespaces/default/events"
 

@@ -1,4 +1,4 @@
-"""Server-side apply: who owns what, who may change it, and what goes when its last owner lets go."""
+"""Server-side apply: ownership, conflicts, and the removal of fields."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def owned(obj: dict[str, Any], manager: str, operation: str = "Apply", subresour
     return []
 
 
-def test_applying_creates_and_owns_exactly_what_was_sent() -> None:
+def test_applying_creates_and_owns_exactly_the_configuration() -> None:
     obj = apply(
         None,
         config(
@@ -211,7 +211,7 @@ def test_force_takes_the_field_from_its_owner() -> None:
     assert owned(obj, "other") == [".spec.precision"]
 
 
-def test_the_same_value_is_shared_and_stays_until_its_last_owner_lets_go() -> None:
+def test_a_shared_value_stays_until_its_last_owner_omits_it() -> None:
     live = apply(None, config(spec={"metric": "a"}), "one")
     live = apply(live, config(spec={"metric": "a"}), "two")
     assert owned(live, "one") == owned(live, "two") == [".spec.metric"]
@@ -222,7 +222,7 @@ def test_the_same_value_is_shared_and_stays_until_its_last_owner_lets_go() -> No
     assert "managedFields" not in live["metadata"]
 
 
-def test_a_field_no_longer_applied_goes_with_its_emptied_parents() -> None:
+def test_a_field_that_is_no_longer_applied_is_removed_with_its_emptied_parents() -> None:
     live = apply(None, config(spec={"metric": "a", "gpuSelector": {"count": 1, "model": "m"}}), "me")
     live = apply(live, config(spec={"metric": "a", "gpuSelector": {"count": 1}}), "me")
     assert live["spec"]["gpuSelector"] == {"count": 1}
@@ -230,7 +230,7 @@ def test_a_field_no_longer_applied_goes_with_its_emptied_parents() -> None:
     assert live["spec"] == {"metric": "a"}
 
 
-def test_what_others_put_beside_ours_stays_when_ours_goes() -> None:
+def test_fields_of_other_managers_stay_when_a_field_is_removed() -> None:
     live = apply(None, config(spec={"gpuSelector": {"count": 1}}), "me")
     changed = copy.deepcopy(live)
     changed["spec"]["gpuSelector"]["model"] = "m"
@@ -275,7 +275,7 @@ def test_managers_own_different_conditions_of_one_list() -> None:
     assert [condition["type"] for condition in live["status"]["conditions"]] == ["Discovered", "Ready"]
 
 
-def test_the_main_door_does_not_touch_status_nor_the_status_door_spec() -> None:
+def test_the_main_resource_does_not_change_status_nor_the_subresource_spec() -> None:
     live = apply(None, config(spec={"metric": "a"}, status={"status": "Ready"}), "me")
     assert "status" not in live
     assert owned(live, "me") == [".spec.metric"]
@@ -284,7 +284,7 @@ def test_the_main_door_does_not_touch_status_nor_the_status_door_spec() -> None:
     assert owned(live, "me", subresource="status") == [".status.status"]
 
 
-def test_the_same_manager_is_another_one_through_another_subresource() -> None:
+def test_a_manager_has_one_entry_for_each_subresource() -> None:
     live = apply(None, config(spec={"metric": "a"}), "me")
     live = apply(live, config(status={"status": "Ready"}), "me", subresource="status")
     assert owned(live, "me") == [".spec.metric"]
@@ -293,7 +293,7 @@ def test_the_same_manager_is_another_one_through_another_subresource() -> None:
     assert live["status"] == {"status": "Ready"}
 
 
-def test_atomic_lists_and_maps_change_hands_as_a_whole() -> None:
+def test_atomic_lists_and_maps_are_owned_as_a_whole() -> None:
     live = apply(None, config(spec={"args": ["a"], "selector": {"k": "v"}}), "one")
     with pytest.raises(ApplyConflict) as caught:
         apply(live, config(spec={"args": ["a", "b"], "selector": {"k": "v", "l": "w"}}), "two")
@@ -313,14 +313,14 @@ def test_sets_hold_items_of_several_owners() -> None:
     assert live["spec"]["tags"] == ["a"]
 
 
-def test_the_applied_order_wins_for_shared_items_and_strangers_keep_their_place() -> None:
+def test_shared_items_have_the_applied_order_and_others_keep_their_position() -> None:
     ports = [{"port": port} for port in (1, 2, 3)]
     live = apply(None, config(spec={"ports": ports}), "one")
     live = apply(live, config(spec={"ports": [{"port": 4}, {"port": 3}, {"port": 1}]}), "two")
     assert [port["port"] for port in live["spec"]["ports"]] == [4, 3, 1, 2]
 
 
-def test_owner_references_of_several_appliers_stand_side_by_side() -> None:
+def test_several_managers_can_apply_owner_references() -> None:
     def reference(uid: str) -> dict[str, Any]:
         return {"apiVersion": API, "kind": "AIMService", "name": uid, "uid": uid}
 
@@ -346,7 +346,7 @@ def test_an_unknown_field_cannot_be_applied() -> None:
         apply(None, config(spec={"foo": 1}), "me")
 
 
-def test_books_sent_along_or_another_version_are_refused() -> None:
+def test_managed_fields_or_another_version_in_the_configuration_are_rejected() -> None:
     with pytest.raises(ApplyError, match=r"metadata\.managedFields must be nil"):
         apply(None, config(metadata={"managedFields": []}), "me")
     with pytest.raises(ApplyError, match="Incorrect version specified in apply patch"):
@@ -373,7 +373,7 @@ def test_an_update_owns_what_it_changed() -> None:
     assert owned(new, "creator", "Update") == [".spec", ".spec.tags", '.spec.tags[="x"]']
 
 
-def test_an_update_that_changes_nothing_keeps_books_and_times() -> None:
+def test_an_update_that_changes_nothing_keeps_managers_and_times() -> None:
     old = update(None, config(spec={"metric": "a"}), "creator")
     assert update(old, copy.deepcopy(old), "editor", now="2027-01-01T00:00:00Z") == old
     without = copy.deepcopy(old)
@@ -390,7 +390,7 @@ def test_another_value_in_an_owned_field_keeps_the_time_of_an_update_entry() -> 
 
 
 @pytest.mark.parametrize("reset", [[], [{}]])
-def test_books_can_be_forgotten_and_start_again_with_the_next_apply(reset: list[Any]) -> None:
+def test_managed_fields_can_be_removed_and_start_again_with_the_next_apply(reset: list[Any]) -> None:
     old = update(None, config(spec={"metric": "a"}), "creator")
     new = copy.deepcopy(old)
     new["metadata"]["managedFields"] = reset
@@ -403,7 +403,7 @@ def test_books_can_be_forgotten_and_start_again_with_the_next_apply(reset: list[
         apply(new, config(spec={"metric": "z"}), "me")
 
 
-def test_a_client_may_edit_the_books() -> None:
+def test_a_client_may_edit_the_managed_fields() -> None:
     """kubectl turns client-side into server-side ownership by rewriting managedFields."""
     old = update(None, config(spec={"metric": "a"}), "kubectl-client-side-apply")
     new = copy.deepcopy(old)
@@ -414,13 +414,13 @@ def test_a_client_may_edit_the_books() -> None:
     ]
 
 
-def test_an_apply_whose_value_changed_moves_its_time() -> None:
+def test_an_apply_with_a_changed_value_updates_its_time() -> None:
     live = apply(None, config(spec={"metric": "a"}), "me")
     live = apply(live, config(spec={"metric": "b"}), "me", now="2027-01-01T00:00:00Z")
     assert live["metadata"]["managedFields"][0]["time"] == "2027-01-01T00:00:00Z"
 
 
-def test_kubectl_takes_over_what_its_client_side_form_set_and_nothing_else() -> None:
+def test_kubectl_takes_over_only_the_fields_of_its_client_side_apply() -> None:
     note = "kubectl.kubernetes.io/last-applied-configuration"
     applied = config(spec={"metric": "a"})
     first = config(spec={"metric": "a"}, metadata={"annotations": {note: json.dumps(applied)}})
@@ -453,7 +453,7 @@ specs = st.fixed_dictionaries(
         "precision": words,
         "gpuSelector": st.fixed_dictionaries({}, optional={"count": st.integers(1, 3), "model": words}),
         "args": st.lists(words, max_size=2),
-        # An empty set or list-map is nobody's, as on the real server, so none is drawn here.
+        # An empty set or list-map has no owner, as on the real server, so none is generated here.
         "tags": st.lists(words, min_size=1, max_size=3, unique=True),
         "selector": st.dictionaries(words, words, max_size=2),
         "ports": st.lists(
@@ -486,7 +486,7 @@ def test_applying_again_is_always_a_no_op(history: list[tuple[str, dict[str, Any
 
 
 @given(histories)
-def test_the_owners_together_own_everything_there_is_and_nothing_else(
+def test_the_managers_together_own_exactly_the_fields_of_the_object(
     history: list[tuple[str, dict[str, Any]]],
 ) -> None:
     live = run(history)
@@ -516,7 +516,9 @@ def test_the_last_applied_values_are_in_the_object(
 
 
 @given(histories)
-def test_when_all_let_go_nothing_is_left(history: list[tuple[str, dict[str, Any]]]) -> None:
+def test_when_all_managers_omit_their_fields_nothing_is_left(
+    history: list[tuple[str, dict[str, Any]]],
+) -> None:
     live = run(history)
     for manager in ("one", "two", "three"):
         live = apply(live, config(), manager)
@@ -542,6 +544,6 @@ def test_an_update_by_comparison_explains_every_difference(old: dict[str, Any], 
 
 
 @given(specs)
-def test_field_sets_survive_the_wire(spec: dict[str, Any]) -> None:
+def test_parsing_serialised_field_sets_returns_equal_sets(spec: dict[str, Any]) -> None:
     fields = fields_of({"spec": spec}, SCHEMA.root)
     assert fields_from_wire(fields_to_wire(fields)) == fields

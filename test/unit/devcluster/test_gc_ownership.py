@@ -40,7 +40,7 @@ A, B = owner("a"), owner("b")
         ({"a": "waiting", "b": "absent"}, Decision(delete="Background")),
     ],
 )
-def test_a_dependent_lives_as_long_as_one_of_its_owners(states, decision):
+def test_a_dependent_is_kept_while_one_of_its_owners_exists(states, decision):
     assert decide((A, B), lambda reference: states[reference.uid]) == decision
 
 
@@ -52,11 +52,11 @@ def test_without_owners_nothing_happens():
     ("finalizers", "expected"),
     [((), "Background"), ((ORPHAN,), "Orphan"), ((FOREGROUND,), "Foreground"), (("mine",), "Background")],
 )
-def test_the_dependents_own_finalizers_choose_how_it_goes(finalizers, expected):
+def test_finalizers_of_the_dependent_select_the_propagation(finalizers, expected):
     assert decide((A,), lambda _: "absent", finalizers=finalizers) == Decision(delete=expected)
 
 
-def test_foreground_goes_down_the_tree_and_a_circle_is_broken():
+def test_foreground_deletion_descends_and_cycles_are_broken():
     assert decide((A,), lambda _: "waiting", has_dependents=True) == Decision(delete="Foreground")
     assert decide((A,), lambda _: "waiting", has_dependents=True, cycle=True) == Decision(
         delete="Foreground", unblock=True
@@ -64,7 +64,7 @@ def test_foreground_goes_down_the_tree_and_a_circle_is_broken():
     assert decide((A,), lambda _: "waiting") == Decision(delete="Background")
 
 
-def test_an_owner_counts_by_uid_in_the_dependents_namespace_or_cluster_wide():
+def test_an_owner_is_identified_by_uid_in_the_namespace_or_cluster_wide():
     graph = OwnerGraph()
     graph.put(item("here"))
     graph.put(item("elsewhere", namespace="other"))
@@ -77,7 +77,7 @@ def test_an_owner_counts_by_uid_in_the_dependents_namespace_or_cluster_wide():
     assert graph.state(item("c", namespace=""), owner("here")) is None
 
 
-def test_an_owner_in_foreground_deletion_holds_nobody():
+def test_an_owner_in_foreground_deletion_does_not_keep_its_dependents():
     graph = OwnerGraph()
     graph.put(item("a", finalizers=[FOREGROUND], deleting=True))
     assert graph.state(item("d", A), A) == "waiting"
@@ -91,7 +91,7 @@ def test_dependents_are_known_before_their_owner():
     assert [one.uid for one in graph.dependents("a")] == ["d"]
 
 
-def test_only_references_that_block_hold_the_owner():
+def test_only_blocking_references_delay_the_owner():
     graph = OwnerGraph()
     graph.put(item("d", owner("a", blocks=True)))
     graph.put(item("e", owner("a", blocks=False)))
@@ -105,7 +105,7 @@ def test_only_references_that_block_hold_the_owner():
         max_size=30,
     )
 )
-def test_the_index_of_dependents_is_what_the_objects_say(changes):
+def test_the_index_of_dependents_matches_the_objects(changes):
     graph, model = OwnerGraph(), {}
     for uid, owners, removed in changes:
         if removed:

@@ -47,7 +47,7 @@ def test_a_new_job_gets_its_start_time_and_one_pod():
     assert decided.status == {"active": 1, "startTime": format_time(NOW)}
 
 
-def test_a_job_with_its_pod_waits():
+def test_a_job_with_an_active_pod_waits():
     decided = decide(job({"active": 1, "startTime": format_time(NOW)}), [pod("a")])
     assert (decided.create, decided.delete, decided.status) == (0, (), None)
 
@@ -68,7 +68,7 @@ def test_success_completes_the_job_with_both_conditions_and_completion_time():
 
 
 @pytest.mark.parametrize(("failures", "pause"), [(1, 10), (2, 20), (3, 40), (7, 600), (40, 600)])
-def test_the_pause_after_failures_doubles_from_10_s_to_600_s(failures, pause):
+def test_the_back_off_after_failures_doubles_from_10_s_to_600_s(failures, pause):
     pods = [pod(f"p{n:02}", "Failed", ended=NOW - timedelta(hours=1)) for n in range(failures - 1)]
     pods.append(pod("last", "Failed"))
     started = {"startTime": format_time(NOW)}
@@ -78,7 +78,7 @@ def test_the_pause_after_failures_doubles_from_10_s_to_600_s(failures, pause):
     assert decide(job(started, backoffLimit=100), pods, NOW + timedelta(seconds=pause)).create == 1
 
 
-def test_the_factor_scales_the_pauses():
+def test_the_factor_multiplies_the_back_off():
     decided = plan(job(), [pod("a", "Failed")], now=NOW, backoff=JobBackoff(factor=0.0), before=None)
     assert decided.create == 1
 
@@ -95,7 +95,7 @@ def test_more_failures_than_the_limit_fail_the_job(limit, failures, over):
         assert "completionTime" not in decided.status
 
 
-def test_on_failure_counts_restarts_and_takes_the_pods_along():
+def test_restarts_count_as_failures_with_restart_policy_on_failure():
     policy = {"restart_policy": "OnFailure", "backoffLimit": 2}
     assert decide(job(**policy), [pod("a", "Running", restarts=1)]).delete == ()
     decided = decide(job(**policy), [pod("a", "Running", restarts=2)])
@@ -104,7 +104,7 @@ def test_on_failure_counts_restarts_and_takes_the_pods_along():
     assert decided.status["conditions"][-1]["reason"] == "BackoffLimitExceeded"
 
 
-def test_the_deadline_fails_the_job_and_is_waited_for():
+def test_the_job_fails_at_its_deadline():
     status = {"active": 1, "startTime": format_time(NOW)}
     early = decide(job(status, activeDeadlineSeconds=60), [pod("a", "Running")])
     assert early.wake_at == NOW + timedelta(seconds=60)
@@ -139,7 +139,7 @@ def test_after_a_restart_the_status_counters_cover_the_pods_that_are_there():
     assert decided.tally.failed == 2
 
 
-def test_suspension_deletes_pods_and_resuming_starts_anew():
+def test_suspension_deletes_pods_and_resuming_creates_new_ones():
     stopped = decide(job({"active": 1, "startTime": format_time(NOW)}, suspend=True), [pod("a", "Running")])
     assert stopped.delete == ("a",)
     assert stopped.status is not None
@@ -154,7 +154,7 @@ def test_suspension_deletes_pods_and_resuming_starts_anew():
     assert resumed.status["conditions"][0]["status"] == "False"
 
 
-def test_a_finished_job_goes_after_its_ttl_and_not_before():
+def test_a_finished_job_is_deleted_after_its_ttl():
     status = decide(job(), [pod("a", "Succeeded")]).status
     done = job(status, ttlSecondsAfterFinished=100)
     assert decide(done).wake_at == NOW + timedelta(seconds=100)
@@ -163,7 +163,7 @@ def test_a_finished_job_goes_after_its_ttl_and_not_before():
     assert decide(job(status)).wake_at is None
 
 
-def test_a_job_being_deleted_makes_no_more_pods():
+def test_a_job_that_is_being_deleted_creates_no_pods():
     assert decide(job(deleting=True)).create == 0
 
 
@@ -188,10 +188,8 @@ def test_the_pod_has_the_labels_of_both_forms_the_owner_and_the_template():
     limit=st.integers(0, 4),
     outcomes=st.lists(st.booleans(), max_size=25),
 )
-def test_a_job_never_runs_more_pods_than_it_may_and_ends_when_it_should(
-    completions, parallelism, limit, outcomes
-):
-    """Play pods to their ends in order; the counters must match what happened, whatever happened."""
+def test_a_job_respects_its_parallelism_and_ends_correctly(completions, parallelism, limit, outcomes):
+    """Pods end in a random order; the counters must match their outcomes."""
     state = job(completions=completions, parallelism=parallelism, backoffLimit=limit)
     now, pods, tally = NOW, [], None
     results = iter(outcomes)
@@ -227,6 +225,6 @@ def test_a_job_never_runs_more_pods_than_it_may_and_ends_when_it_should(
         assert ended is None
 
 
-def test_no_pause_without_a_failure():
+def test_there_is_no_back_off_without_a_failure():
     assert BACKOFF.delay(0) == timedelta()
     assert FinishedPods().last_failure is None

@@ -29,7 +29,7 @@ GOOD = Facts(Behaviour(), restart_policy="Never", pod="p_ns(uid)")
 
 
 def play(run, facts, seconds=4000.0):
-    """All states a container goes through, with the seconds at which each begins."""
+    """All states of a container, with the seconds at which they start."""
     seen, now = [], NOW
     while run.due is not None and run.due <= NOW + timedelta(seconds=seconds):
         now = max(now, run.due)
@@ -47,13 +47,13 @@ def ends(code, reason="", seconds=2.0):
     return Behaviour(duration_seconds=seconds, run=lambda _: RunResult(exit_code=code, reason=reason))
 
 
-def test_a_good_container_runs_and_completes():
+def test_a_container_without_failures_runs_and_completes():
     seen, run = play(FRESH, GOOD)
     assert seen == [(0, "Running"), (2, "Completed")]
     assert run.succeeded
 
 
-def test_nothing_moves_before_it_is_due():
+def test_there_is_no_transition_before_it_is_due():
     run = replace(FRESH, due=NOW + timedelta(seconds=1))
     assert step(run, GOOD, NOW) is run
 
@@ -74,14 +74,14 @@ def test_a_missing_image_alternates_between_error_and_back_off_up_to_300_s():
     assert f"{IMAGE}: not found" in run.state.message
 
 
-def test_an_image_that_appears_is_pulled_at_the_next_try():
+def test_a_new_image_is_pulled_by_the_next_attempt():
     _, run = play(FRESH, Facts(None), seconds=5)
     seen, _ = play(run, GOOD)
     assert seen[0][1] == "Running"
 
 
 @pytest.mark.parametrize(("credentials", "reason"), [(False, "ErrImagePull"), (True, "Running")])
-def test_an_image_that_needs_credentials_is_pulled_with_them_only(credentials, reason):
+def test_a_private_image_is_pulled_only_with_credentials(credentials, reason):
     moved = step(FRESH, Facts(Behaviour(needs_pull_secret=True), credentials=credentials), NOW)
     shown = moved.state.reason if isinstance(moved.state, Waiting) else "Running"
     assert shown == reason
@@ -89,7 +89,7 @@ def test_an_image_that_needs_credentials_is_pulled_with_them_only(credentials, r
         assert "pull access denied" in moved.state.message
 
 
-def test_a_missing_secret_is_a_config_error_until_it_is_there():
+def test_a_missing_secret_is_a_config_error_until_it_exists():
     moved = step(FRESH, replace(GOOD, config_error='secret "t" not found'), NOW)
     assert moved.state == Waiting("CreateContainerConfigError", 'secret "t" not found')
     assert isinstance(step(moved, GOOD, moved.due).state, Running)
@@ -104,7 +104,7 @@ def test_a_run_ends_with_code_and_reason(code, reason, shown):
     assert (run.state.exit_code, run.state.reason) == (code, shown)
 
 
-def test_a_failing_container_is_restarted_with_growing_pauses_on_failure():
+def test_a_failing_container_is_restarted_with_back_off():
     seen, run = play(FRESH, replace(GOOD, behaviour=ends(1), restart_policy="OnFailure"), seconds=100)
     assert seen == [
         (0, "Running"),
@@ -188,7 +188,7 @@ def test_a_condition_keeps_its_transition_time_while_its_status_does():
     assert times["PodScheduled"] == "2026-01-01T00:00:00Z"
 
 
-def test_a_container_status_has_what_the_api_server_insists_on():
+def test_a_container_status_has_the_required_fields():
     (status,) = status_of([replace(GOOD_END, name="main")])["containerStatuses"]
     assert {"name", "image", "imageID", "ready", "restartCount", "state"} <= set(status)
     terminated = status["state"]["terminated"]
@@ -197,7 +197,7 @@ def test_a_container_status_has_what_the_api_server_insists_on():
     assert status_of([replace(RUNNING, name="main")])["podIPs"] == [{"ip": "10.244.0.2"}]
 
 
-def test_a_reboot_keeps_ended_containers_and_starts_the_others_anew():
+def test_a_reboot_keeps_terminated_containers_and_restarts_the_others():
     old = status_of([replace(GOOD_END, name="main")])
     (ended,) = initial_runs(pod(old), "containers")
     assert ended.succeeded
@@ -206,7 +206,7 @@ def test_a_reboot_keeps_ended_containers_and_starts_the_others_anew():
     assert again.restarts == 2
 
 
-def test_an_unschedulable_pod_says_why():
+def test_an_unschedulable_pod_has_a_condition_with_the_reason():
     (condition,) = unschedulable_status(pod(), "0/1 nodes are available: 1 Insufficient cpu.", NOW)[
         "conditions"
     ]
@@ -280,12 +280,12 @@ TAINT = {"key": "gpu", "value": "yes", "effect": "NoSchedule"}
         ),
     ],
 )
-def test_a_pod_goes_where_it_fits_or_says_why_not(pod_, nodes, chosen, message):
+def test_a_pod_is_placed_on_a_matching_node_or_has_a_message(pod_, nodes, chosen, message):
     placement = place(pod_, nodes)
     assert (placement.node, placement.message) == (chosen, message)
 
 
-def test_init_containers_count_by_their_largest():
+def test_the_largest_request_of_init_containers_counts():
     def container(cpu):
         return {"resources": {"requests": {"cpu": cpu}}}
 
@@ -297,7 +297,7 @@ def test_init_containers_count_by_their_largest():
 
 
 @given(st.lists(st.integers(0, 9), max_size=20))
-def test_a_node_is_never_given_more_than_it_has(wanted):
+def test_a_node_is_never_overcommitted(wanted):
     used, count = 0, 0
     for gpus in wanted:
         if place(wants(gpus), [node(used=used, pods=count)]).node:

@@ -14,7 +14,7 @@ KEY = LogKey("ns", "pod", "main")
 
 
 @virtual_time
-async def test_a_container_that_has_not_started_says_what_it_waits_for():
+async def test_a_container_that_has_not_started_reports_the_reason():
     book = LogBook(clock=virtual_clock())
     book.waiting(KEY, "u", "ImagePullBackOff")
     with pytest.raises(NotStarted, match="waiting to start: ImagePullBackOff"):
@@ -84,7 +84,7 @@ async def test_a_pod_of_another_uid_starts_a_new_log():
 
 
 @virtual_time
-async def test_since_and_timestamps_go_by_when_it_was_written():
+async def test_since_and_timestamps_use_the_time_of_the_write():
     book = LogBook(clock=virtual_clock())
     book.start(KEY, "u", b"old\n")
     await asyncio.sleep(10)
@@ -111,7 +111,7 @@ def test_tail_counts_lines_from_the_end_and_the_limit_cuts_what_is_left(text, li
 
 
 @pytest.mark.parametrize("query", [{"tailLines": "x"}, {"limitBytes": "-1"}, {"sinceTime": "yesterday"}])
-def test_a_wrong_parameter_is_named_with_its_value(query):
+def test_an_invalid_parameter_is_named_with_its_value(query):
     ((name, value),) = query.items()
     with pytest.raises(ValueError, match=name) as caught:
         log_options(query)
@@ -119,7 +119,7 @@ def test_a_wrong_parameter_is_named_with_its_value(query):
 
 
 @virtual_time
-async def test_texts_for_later_moments_come_in_at_theirs():
+async def test_texts_for_later_times_are_added_at_their_time():
     clock = virtual_clock()
     logs = LogBook(clock=clock)
     logs.start(KEY, "uid", b"one\n", [(clock.now() + timedelta(seconds=at), b"%d\n" % at) for at in (10, 20)])
@@ -133,7 +133,7 @@ async def test_texts_for_later_moments_come_in_at_theirs():
 
 
 @virtual_time
-async def test_what_was_due_after_the_end_never_comes():
+async def test_texts_due_after_the_end_are_not_added():
     clock = virtual_clock()
     logs = LogBook(clock=clock)
     logs.start(KEY, "uid", b"", [(clock.now() + timedelta(seconds=at), b"%d\n" % at) for at in (10, 20)])

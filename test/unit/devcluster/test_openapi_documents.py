@@ -1,4 +1,4 @@
-"""OpenAPI documents: everything referred to is there, and custom kinds look as their definitions say."""
+"""OpenAPI documents: all references can be resolved, and custom kinds have their definitions."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def references(value: Any) -> Iterator[str]:
             yield from references(item)
 
 
-def test_the_index_names_each_group_version_with_a_hash_of_its_document() -> None:
+def test_the_index_lists_each_group_version_with_a_hash_of_its_document() -> None:
     index = openapi_v3_index(KINDS)["paths"]
     assert {"api/v1", "apis/batch/v1", "apis/aim.silogen.ai/v1alpha1"} <= set(index)
     place = index["apis/aim.silogen.ai/v1alpha1"]["serverRelativeURL"]
@@ -72,7 +72,7 @@ def test_the_index_names_each_group_version_with_a_hash_of_its_document() -> Non
 
 
 @pytest.mark.parametrize("place", sorted(openapi_v3_index(KINDS)["paths"]))
-def test_every_reference_of_a_v3_document_leads_somewhere(place: str) -> None:
+def test_every_reference_in_a_v3_document_can_be_resolved(place: str) -> None:
     document = openapi_v3(KINDS, place)
     schemas = document["components"]["schemas"]
     for reference in references(document):
@@ -80,14 +80,14 @@ def test_every_reference_of_a_v3_document_leads_somewhere(place: str) -> None:
         assert reference.removeprefix("#/components/schemas/") in schemas
 
 
-def test_every_reference_of_the_v2_document_leads_somewhere() -> None:
+def test_every_reference_in_the_v2_document_can_be_resolved() -> None:
     document = openapi_v2(KINDS)
     for reference in references(document):
         assert reference.startswith("#/definitions/")
         assert reference.removeprefix("#/definitions/") in document["definitions"]
 
 
-def test_a_custom_kind_keeps_its_words_and_gets_metadata() -> None:
+def test_a_custom_kind_keeps_its_descriptions_and_gets_metadata() -> None:
     schemas = openapi_v3(KINDS, "aim.silogen.ai/v1alpha1")["components"]["schemas"]
     thing = schemas["ai.silogen.aim.v1alpha1.Thing"]
     assert thing["description"] == "A thing."
@@ -98,12 +98,12 @@ def test_a_custom_kind_keeps_its_words_and_gets_metadata() -> None:
     assert thing["x-kubernetes-group-version-kind"] == [
         {"group": "aim.silogen.ai", "version": "v1alpha1", "kind": "Thing"}
     ]
-    assert "spec" in CRD["properties"], "the definition itself is left alone"
+    assert "spec" in CRD["properties"], "the definition itself does not change"
     assert "metadata" not in CRD["properties"]
 
 
-def test_a_patch_says_that_fields_are_validated_and_which_patches_it_takes() -> None:
-    """kubectl decides by this whether the server validates for it."""
+def test_a_patch_operation_has_field_validation_and_its_media_types() -> None:
+    """By this, kubectl detects whether the server validates fields."""
     paths = openapi_v3(KINDS, "apis/aim.silogen.ai/v1alpha1")["paths"]
     patch = paths["/apis/aim.silogen.ai/v1alpha1/namespaces/{namespace}/things/{name}"]["patch"]
     assert {"dryRun", "fieldManager", "fieldValidation", "force"} == {p["name"] for p in patch["parameters"]}
@@ -112,7 +112,7 @@ def test_a_patch_says_that_fields_are_validated_and_which_patches_it_takes() -> 
     assert "application/strategic-merge-patch+json" in pods["requestBody"]["content"]
 
 
-def test_the_v2_form_says_nothing_that_v2_cannot_say() -> None:
+def test_the_v2_document_has_only_keywords_of_v2() -> None:
     thing = openapi_v2(KINDS)["definitions"]["ai.silogen.aim.v1alpha1.Thing"]
     properties = thing["properties"]["spec"]["properties"]
     assert properties["size"] == {"x-kubernetes-int-or-string": True}
@@ -124,7 +124,7 @@ def test_a_group_that_is_not_served_has_no_document() -> None:
         openapi_v3(KINDS, "apis/nothing/v1")
 
 
-def test_lists_of_pods_merge_by_the_keys_strategic_merge_uses() -> None:
+def test_lists_in_pods_have_the_keys_of_strategic_merge() -> None:
     pod = openapi_v3(KINDS, "v1")["components"]["schemas"]["io.k8s.api.core.v1.PodSpec"]["properties"]
     assert pod["containers"]["x-kubernetes-patch-merge-key"] == "name"
     served = next(kind for kind in KINDS if kind.resource.kind == "Pod")

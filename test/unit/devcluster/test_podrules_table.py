@@ -11,7 +11,7 @@ def container(name="a", image="i", **other):
     return {"name": name, "image": image, **other}
 
 
-def test_a_good_pod_has_no_errors():
+def test_a_valid_pod_has_no_errors():
     resources = {"limits": {"cpu": "500m", "amd.com/gpu": 1}, "requests": {"memory": "1Gi"}}
     assert list(pod_errors(spec(container(resources=resources)))) == []
 
@@ -40,21 +40,21 @@ def test_a_good_pod_has_no_errors():
         ),
     ],
 )
-def test_a_bad_pod_is_refused_in_the_servers_words(pod, message):
+def test_an_invalid_pod_is_rejected_with_the_messages_of_the_server(pod, message):
     assert [str(error) for error in pod_errors(pod)] == [message]
 
 
-def test_an_unreadable_quantity_is_named():
+def test_an_invalid_quantity_is_named():
     (error,) = pod_errors(spec(container(resources={"requests": {"cpu": "lots"}})))
     assert error.field == "spec.containers[0].resources.requests[cpu]"
 
 
-def test_a_bad_container_name_is_named():
+def test_an_invalid_container_name_is_named():
     (error,) = pod_errors(spec(container(name="A_b")))
     assert str(error).startswith('spec.containers[0].name: Invalid value: "A_b": a lowercase RFC 1123 label')
 
 
-def test_a_jobs_name_that_is_no_label_value_is_refused():
+def test_a_job_name_that_is_not_a_label_value_is_rejected():
     template = {"metadata": {"labels": {"job-name": "x" * 64}}, "spec": spec(container())}
     (error,) = template_errors(template)
     assert error.field == "spec.template.labels"

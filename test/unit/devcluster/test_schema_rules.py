@@ -1,4 +1,4 @@
-"""Validation rules: immutability as the operator's definitions write it, and the rest of the rule's life."""
+"""CEL rules: immutable fields as in the operator's definitions, compile errors, and evaluation."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ IMMUTABLE = a_schema(
         ),
     ],
 )  # fmt: skip
-def test_an_immutable_field_neither_changes_nor_appears_nor_vanishes(
+def test_an_immutable_field_cannot_be_changed_added_or_removed(
     old: Any, new: Any, expected: list[str]
 ) -> None:
     assert texts(IMMUTABLE, new, old) == expected
@@ -112,7 +112,7 @@ def test_transition_rules_are_not_checked_on_create() -> None:
         ("self.__namespace__ == 'n' && self.a__dash__b == 'd'", {"namespace": "n", "a-b": "d"}, {"namespace": "n", "a-b": ""}),
     ],
 )  # fmt: skip
-def test_a_rule_tells_good_from_bad(rule: str, good: dict[str, Any], bad: dict[str, Any]) -> None:
+def test_a_rule_accepts_and_rejects_values(rule: str, good: dict[str, Any], bad: dict[str, Any]) -> None:
     schema = a_schema(
         [{"rule": rule, "message": "no"}],
         tags={"type": "array", "items": {"type": "string"}},
@@ -134,7 +134,7 @@ def test_without_a_message_the_rule_itself_is_shown() -> None:
     ]
 
 
-def test_a_message_expression_wins_over_the_message_unless_it_fails() -> None:
+def test_a_message_expression_has_precedence_unless_it_fails() -> None:
     rule = {
         "rule": "self.count > 1",
         "message": "too few",
@@ -154,12 +154,12 @@ def test_a_message_expression_wins_over_the_message_unless_it_fails() -> None:
         ("FieldValueInvalid", 'spec.metric: Invalid value: "object": no'),
     ],
 )
-def test_reason_and_field_path_shape_the_error(reason: str, expected: str) -> None:
+def test_reason_and_field_path_are_used_in_the_error(reason: str, expected: str) -> None:
     schema = a_schema([{"rule": "self.count > 1", "message": "no", "reason": reason, "fieldPath": ".metric"}])
     assert texts(schema, {"count": 0}) == [expected]
 
 
-def test_a_rule_that_comes_to_no_value_is_a_validation_error() -> None:
+def test_a_failed_evaluation_is_a_validation_error() -> None:
     schema = a_schema([{"rule": "self.metric == 'x'", "message": "needs x"}, {"rule": "1 / self.count == 1"}])
     assert texts(schema, {"count": 0}) == [
         'spec: Invalid value: "object": no such key: metric evaluating rule: needs x',
@@ -167,7 +167,7 @@ def test_a_rule_that_comes_to_no_value_is_a_validation_error() -> None:
     ]
 
 
-def test_an_optional_old_self_is_there_on_create_too() -> None:
+def test_an_optional_old_self_is_checked_on_create() -> None:
     rule = {
         "rule": "oldSelf.hasValue() || self.count == 1",
         "optionalOldSelf": True,
@@ -178,13 +178,13 @@ def test_an_optional_old_self_is_there_on_create_too() -> None:
     assert texts(schema, {"count": 2}, {"count": 1}) == []
 
 
-def test_a_rule_is_not_held_against_a_value_that_did_not_change() -> None:
+def test_a_rule_is_not_reported_for_an_unchanged_value() -> None:
     schema = a_schema([{"rule": "self.count > 1", "message": "too few"}])
     assert texts(schema, {"count": 1}, {"count": 1}) == []
     assert len(texts(schema, {"count": 0}, {"count": 1})) == 1
 
 
-def test_items_of_a_list_map_are_compared_with_their_own_past() -> None:
+def test_items_of_a_list_map_are_compared_with_their_old_value() -> None:
     schema = a_schema(
         [],
         sources={
@@ -206,7 +206,7 @@ def test_items_of_a_list_map_are_compared_with_their_own_past() -> None:
     assert texts(schema, moved, old) == ['spec.sources[2]: Invalid value: "object": uri is immutable']
 
 
-def test_rules_wait_until_the_object_has_the_right_shape() -> None:
+def test_rules_are_not_checked_while_the_object_has_wrong_types() -> None:
     schema = a_schema([{"rule": "self.count > 1", "message": "too few"}])
     assert texts(schema, {"count": "x"}) == [
         'spec.count: Invalid value: "string": spec.count in body must be of type integer: "string"',
@@ -217,7 +217,7 @@ def test_rules_wait_until_the_object_has_the_right_shape() -> None:
     ]
 
 
-def test_rules_at_the_root_see_only_the_name_of_the_metadata() -> None:
+def test_rules_at_the_root_have_only_the_name_of_the_metadata() -> None:
     schema = Schema.from_crd(
         {
             "type": "object",
@@ -243,7 +243,7 @@ def test_rules_at_the_root_see_only_the_name_of_the_metadata() -> None:
         ("self.metric.isCool()", "undeclared reference to 'isCool' (in container '')"),
     ],
 )  # fmt: skip
-def test_a_rule_that_does_not_compile_is_refused_with_its_place(rule: str, text: str) -> None:
+def test_a_compile_error_is_reported_with_its_position(rule: str, text: str) -> None:
     with pytest.raises(InvalidSchema) as caught:
         a_schema([{"rule": "true"}, {"rule": rule}])
     (error,) = caught.value.errors
@@ -251,7 +251,7 @@ def test_a_rule_that_does_not_compile_is_refused_with_its_place(rule: str, text:
     assert text in error.message
 
 
-def test_old_self_needs_a_place_with_identity() -> None:
+def test_old_self_needs_a_value_with_identity() -> None:
     items = {"type": "string", "x-kubernetes-validations": [{"rule": "self == oldSelf"}]}
     with pytest.raises(
         InvalidSchema, match="oldSelf cannot be used on the uncorrelatable portion of the schema"
@@ -268,7 +268,7 @@ def test_old_self_needs_a_place_with_identity() -> None:
         ({"rule": ""}, "rule"),
     ],
 )
-def test_the_rest_of_a_rule_is_checked_too(more: dict[str, str], field: str) -> None:
+def test_the_other_fields_of_a_rule_are_validated(more: dict[str, str], field: str) -> None:
     with pytest.raises(InvalidSchema) as caught:
         a_schema([{"rule": "self.count > 1", **more}])
     assert [error.field.rpartition(".")[2] for error in caught.value.errors] == [field]

@@ -1,4 +1,4 @@
-"""Which schemas a definition may have."""
+"""Structural schemas, formats and patterns."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ def complaints(**spec: Any) -> list[str]:
         ({"type": "string", "pattern": "("}, "[f].pattern: Invalid value: \"(\": must be a valid regular expression, but isn't: error parsing regexp: missing ), unterminated subpattern at position 0"),
     ],
 )  # fmt: skip
-def test_a_schema_that_is_not_structural_is_refused(field: dict[str, Any], expected: str) -> None:
+def test_a_non_structural_schema_is_rejected(field: dict[str, Any], expected: str) -> None:
     assert complaints(f=field) == [expected]
 
 
-def test_what_a_junctor_of_the_root_speaks_of_must_stand_outside_of_it() -> None:
+def test_fields_in_a_junctor_must_be_specified_outside_of_it() -> None:
     spoken = {"properties": {"spec": {"properties": {"a": {"minLength": 1}}}}}
     with pytest.raises(InvalidSchema) as caught:
         Schema.from_crd({"type": "object", "properties": {"spec": {"type": "object"}}, "allOf": [spoken]})
@@ -78,7 +78,7 @@ def test_what_a_junctor_of_the_root_speaks_of_must_stand_outside_of_it() -> None
     ]
 
 
-def test_int_or_string_may_say_so_with_any_of() -> None:
+def test_int_or_string_may_have_any_of() -> None:
     either = [{"type": "integer"}, {"type": "string"}]
     assert complaints(a={"x-kubernetes-int-or-string": True, "anyOf": either}) == []
     assert (
@@ -98,7 +98,7 @@ def test_metadata_may_restrict_only_names() -> None:
         Schema.from_crd({"type": "object", "properties": {"metadata": named}})
 
 
-def test_the_root_must_be_an_object_without_free_keys() -> None:
+def test_the_root_must_be_an_object_without_additional_properties() -> None:
     with pytest.raises(InvalidSchema, match="must not be empty at the root"):
         Schema.from_crd({})
     with pytest.raises(InvalidSchema, match="must be object at the root"):
@@ -127,18 +127,18 @@ def test_the_root_must_be_an_object_without_free_keys() -> None:
         ("unheard-of", "anything", None),
     ],
 )
-def test_a_format_tells_good_from_bad(name: str, good: str, bad: str | None) -> None:
+def test_a_format_accepts_and_rejects_values(name: str, good: str, bad: str | None) -> None:
     assert matches_format(good, name)
     assert bad is None or not matches_format(bad, name)
 
 
 @pytest.mark.parametrize("pattern", [r"(?=a)", r"(?<!a)b", r"(a)\1", r"(?>a)", "["])
-def test_a_pattern_the_real_server_does_not_have_is_refused(pattern: str) -> None:
+def test_a_pattern_that_re2_does_not_support_is_rejected(pattern: str) -> None:
     with pytest.raises(ValueError, match="error parsing regexp"):
         compile_pattern(pattern)
 
 
-def test_a_dollar_means_the_very_end() -> None:
+def test_a_dollar_matches_only_the_end_of_the_text() -> None:
     assert compile_pattern("^a$").search("a")
     assert not compile_pattern("^a$").search("a\n")
     assert compile_pattern(r"^[$]\$[[:alpha:]]$").search("$$x")

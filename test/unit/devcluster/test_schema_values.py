@@ -1,4 +1,4 @@
-"""Validation of values: every text is the one the API server prints."""
+"""Validation of values, with the messages of the API server."""
 
 from __future__ import annotations
 
@@ -127,7 +127,9 @@ def texts(obj: dict[str, Any], old: dict[str, Any] | None = None) -> list[str]:
         ({"replicas": None}, ['spec.replicas: Invalid value: "null": spec.replicas in body must be of type integer: "null"']),
     ],
 )  # fmt: skip
-def test_a_wrong_value_is_refused_in_the_servers_words(spec: dict[str, Any], expected: list[str]) -> None:
+def test_an_invalid_value_is_rejected_with_the_messages_of_the_server(
+    spec: dict[str, Any], expected: list[str]
+) -> None:
     assert texts(an_object(**spec)) == expected
 
 
@@ -144,7 +146,7 @@ def test_a_wrong_value_is_refused_in_the_servers_words(spec: dict[str, Any], exp
         {"replicas": 2**31},
     ],
 )
-def test_a_right_value_is_accepted(spec: dict[str, Any]) -> None:
+def test_a_valid_value_is_accepted(spec: dict[str, Any]) -> None:
     assert texts(an_object(**spec)) == []
 
 
@@ -154,14 +156,14 @@ def test_a_missing_required_field_is_named() -> None:
     assert texts(obj) == ["spec.modelName: Required value"]
 
 
-def test_unknown_fields_are_dropped_and_their_paths_told() -> None:
+def test_unknown_fields_are_dropped_and_their_paths_returned() -> None:
     obj = an_object(foo=1, gpuSelector={"count": 1, "colour": "red"}, sources=[{"name": "a", "x": {}}])
     pruned, unknown = SCHEMA.prune({**obj, "extra": True, "metadata": {"name": "t", "labelz": {}}})
     assert unknown == ["metadata.labelz", "spec.foo", "spec.gpuSelector.colour", "spec.sources[0].x", "extra"]
     assert pruned["spec"] == {"modelName": "llama", "gpuSelector": {"count": 1}, "sources": [{"name": "a"}]}
 
 
-def test_nothing_is_unknown_below_preserve_unknown_fields() -> None:
+def test_no_field_is_unknown_below_preserve_unknown_fields() -> None:
     obj = an_object(
         engine={"a": {"b": [1]}},
         template={"kind": "Pod", "metadata": {"name": "x", "oops": 1}, "spec": {"c": 1}},
@@ -172,7 +174,7 @@ def test_nothing_is_unknown_below_preserve_unknown_fields() -> None:
     assert pruned["spec"]["template"]["spec"] == {"c": 1}
 
 
-def test_defaults_fill_in_absent_and_forbidden_null_values_at_every_depth() -> None:
+def test_defaults_replace_absent_and_forbidden_null_values_at_every_depth() -> None:
     filled = SCHEMA.default(
         an_object(replicas=None, gpuSelector={"model": None}, sources=[{"name": "a"}], metric=None)
     )
@@ -185,14 +187,14 @@ def test_defaults_fill_in_absent_and_forbidden_null_values_at_every_depth() -> N
     }
 
 
-def test_an_unchanged_wrong_value_does_not_block_another_change() -> None:
+def test_an_unchanged_invalid_value_does_not_block_another_change() -> None:
     old = an_object(metric="fast", tags=["a"])
     assert texts({**old, "status": {}}, old) == []
     assert texts(an_object(metric="fast", tags=["b"]), old) == []
     assert len(texts(an_object(metric="faster"), old)) == 1
 
 
-def test_junctors_are_checked_where_type_stands_outside() -> None:
+def test_junctors_are_checked_beside_the_type() -> None:
     schema = Schema.from_crd(
         {
             "type": "object",
@@ -242,7 +244,7 @@ def test_the_status_of_one_error_and_of_several() -> None:
     )
 
 
-def test_a_list_map_says_how_it_merges() -> None:
+def test_the_schema_has_the_merge_strategy_of_lists() -> None:
     assert merge_strategy(SCHEMA, "spec", "sources") == ("map", ("name",))
     assert merge_strategy(SCHEMA, "spec", "tags") == ("set", ())
     assert merge_strategy(SCHEMA, "spec", "gpuSelector") == ("granular", ())
@@ -262,7 +264,7 @@ specs = st.dictionaries(st.sampled_from([*SPEC["properties"], "foo"]), json_valu
 
 
 @given(specs)
-def test_pruning_twice_is_pruning_once(spec: dict[str, Any]) -> None:
+def test_pruning_is_idempotent(spec: dict[str, Any]) -> None:
     obj = an_object(**spec)
     before = json.dumps(obj)
     once, _ = SCHEMA.prune(obj)
@@ -273,7 +275,7 @@ def test_pruning_twice_is_pruning_once(spec: dict[str, Any]) -> None:
 
 
 @given(specs)
-def test_defaulting_twice_is_defaulting_once(spec: dict[str, Any]) -> None:
+def test_defaulting_is_idempotent(spec: dict[str, Any]) -> None:
     obj = an_object(**spec)
     before = json.dumps(obj)
     once = SCHEMA.default(obj)
@@ -282,7 +284,7 @@ def test_defaulting_twice_is_defaulting_once(spec: dict[str, Any]) -> None:
 
 
 @given(specs)
-def test_validation_never_breaks_and_an_unchanged_object_is_always_valid(spec: dict[str, Any]) -> None:
+def test_validation_never_raises_and_an_unchanged_object_is_valid(spec: dict[str, Any]) -> None:
     obj = an_object(**spec)
     SCHEMA.validate(obj, None)
     # Duplicates in lists are checked even when nothing changed, as on the real server.

@@ -1,4 +1,4 @@
-"""State that outlives its process."""
+"""The data file, which keeps state across restarts."""
 
 from __future__ import annotations
 
@@ -44,18 +44,18 @@ async def restart(path) -> None:
     api.server.close()
 
 
-def test_a_restart_keeps_objects_kinds_and_the_resource_version_and_forgets_events(tmp_path) -> None:
+def test_a_restart_keeps_objects_kinds_and_the_resource_version_but_not_history(tmp_path) -> None:
     restart(tmp_path / "data.db")
 
 
-def test_a_write_is_in_the_file_before_it_is_answered(tmp_path) -> None:
+def test_a_write_is_in_the_file_before_its_response(tmp_path) -> None:
     path = tmp_path / "data.db"
 
     @virtual_time
     async def killed() -> None:
         api = started(path)
         await api.ok("POST", CONFIG_MAPS, config_map("kept"))
-        # no close: the process is gone, and with it its lock
+        # The process ended without close, and with it the lock.
         connection = api.server.storage._journal._connection
         rows = connection.execute("SELECT key FROM objects WHERE collection='configmaps'").fetchall()
         assert rows == [("default/kept",)]
@@ -65,7 +65,7 @@ def test_a_write_is_in_the_file_before_it_is_answered(tmp_path) -> None:
     killed()
 
 
-def test_a_file_in_use_is_named_with_the_remedy(tmp_path) -> None:
+def test_a_file_in_use_is_reported_with_the_remedy(tmp_path) -> None:
     first = FileJournal(tmp_path / "data.db")
     first.load()
     second = FileJournal(tmp_path / "data.db")
@@ -76,7 +76,7 @@ def test_a_file_in_use_is_named_with_the_remedy(tmp_path) -> None:
     second.close()
 
 
-def test_a_file_of_something_else_is_left_alone(tmp_path) -> None:
+def test_a_file_of_another_program_is_not_changed(tmp_path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("not a database, but long enough to be looked at as one by its header" * 20)
     with pytest.raises(JournalUnusable, match="not written by aimctl"):
@@ -84,7 +84,7 @@ def test_a_file_of_something_else_is_left_alone(tmp_path) -> None:
     assert path.read_text().startswith("not a database")
 
 
-def test_a_file_of_a_later_format_is_refused(tmp_path) -> None:
+def test_a_file_with_a_newer_format_is_rejected(tmp_path) -> None:
     path = tmp_path / "data.db"
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA user_version=9")
@@ -93,6 +93,6 @@ def test_a_file_of_a_later_format_is_refused(tmp_path) -> None:
         FileJournal(path).load()
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path) -> None:
+def test_a_missing_folder_is_named(tmp_path) -> None:
     with pytest.raises(JournalUnusable, match="missing"):
         FileJournal(tmp_path / "missing" / "data.db").load()

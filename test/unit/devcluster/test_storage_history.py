@@ -1,4 +1,4 @@
-"""Objects, their history and what watchers find in it."""
+"""Objects and their history."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def names(records) -> list[str]:
     return [record.key for record in records]
 
 
-def test_every_write_takes_the_next_resource_version_whatever_its_kind() -> None:
+def test_every_write_has_the_next_resource_version_for_all_kinds() -> None:
     storage = Storage()
     first, second = storage.collection("first"), storage.collection("second")
     versions = [storage.put(each, thing("x")).version for each in (first, second, first)]
@@ -34,14 +34,14 @@ def test_every_write_takes_the_next_resource_version_whatever_its_kind() -> None
     assert storage.version == 5
 
 
-def test_a_stored_object_has_its_version_in_its_bytes_and_its_head_first() -> None:
+def test_a_stored_object_has_its_version_and_starts_with_its_type() -> None:
     storage = Storage()
     record = storage.put(storage.collection("things"), thing("x", spec=1))
     assert record.raw.startswith(b'{"apiVersion":"v1","kind":"T","metadata":{')
     assert record.object()["metadata"]["resourceVersion"] == "2"
 
 
-def test_reading_gives_private_copies() -> None:
+def test_reading_returns_copies() -> None:
     storage = Storage()
     things = storage.collection("things")
     storage.put(things, thing("x", spec={"n": 1}))
@@ -49,7 +49,7 @@ def test_reading_gives_private_copies() -> None:
     assert things.records["a/x"].object()["spec"] == {"n": 1}
 
 
-def test_keys_come_in_order_and_a_namespace_is_not_mistaken_for_a_longer_one() -> None:
+def test_keys_are_sorted_and_a_namespace_is_not_a_prefix_of_another() -> None:
     storage = Storage()
     things = storage.collection("things")
     for namespace, name in (("b", "z"), ("a-b", "q"), ("a", "y"), ("a", "x")):
@@ -61,7 +61,7 @@ def test_keys_come_in_order_and_a_namespace_is_not_mistaken_for_a_longer_one() -
     assert things.count("a/", "a/x\0") == 1
 
 
-def test_history_beyond_its_capacity_forgets_the_oldest_half() -> None:
+def test_a_full_history_drops_its_oldest_half() -> None:
     storage = Storage(history=4)
     things = storage.collection("things")
     for number in range(5):
@@ -71,7 +71,7 @@ def test_history_beyond_its_capacity_forgets_the_oldest_half() -> None:
     assert [event.version for event in things.events] == [5, 6]
 
 
-def test_compaction_forgets_everything_so_far() -> None:
+def test_compaction_drops_the_history() -> None:
     storage = Storage()
     things = storage.collection("things")
     storage.put(things, thing("x"))
@@ -79,12 +79,12 @@ def test_compaction_forgets_everything_so_far() -> None:
     assert (things.compacted, things.events, things.position) == (storage.version, [], 1)
 
 
-def test_a_history_too_short_to_mean_anything_is_refused() -> None:
+def test_a_history_of_less_than_two_events_is_rejected() -> None:
     with pytest.raises(ValueError, match="history is 1"):
         Storage(history=1)
 
 
-async def test_writers_wake_every_watcher() -> None:
+async def test_a_write_wakes_every_watch() -> None:
     storage = Storage()
     things = storage.collection("things")
     wakers = [asyncio.Event(), asyncio.Event()]
@@ -109,7 +109,7 @@ def test_nothing_is_written_after_close() -> None:
         storage.put(things, thing("x"))
 
 
-def test_new_field_paths_are_read_from_objects_that_are_there() -> None:
+def test_new_field_paths_are_read_from_existing_objects() -> None:
     storage = Storage()
     storage.put(storage.collection("things"), thing("x", spec={"node": "n1", "on": True}))
     things = storage.collection("things", ("spec.node", "spec.on", "spec.missing"))
@@ -117,7 +117,7 @@ def test_new_field_paths_are_read_from_objects_that_are_there() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from("wxyz"), st.booleans()), max_size=30), st.data())
-def test_a_snapshot_shows_any_moment_that_history_covers(writes: list[tuple[str, bool]], data) -> None:
+def test_a_snapshot_shows_any_version_in_the_history(writes: list[tuple[str, bool]], data) -> None:
     storage = Storage(history=1000)
     things: Collection = storage.collection("things")
     moments: dict[int, dict[str, int]] = {storage.version: {}}

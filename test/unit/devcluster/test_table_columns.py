@@ -1,4 +1,4 @@
-"""Tables: what kubectl get shows of custom and built-in kinds."""
+"""Tables of custom and built-in kinds, as kubectl get shows them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def row(group: str, kind: str, obj: dict[str, Any]) -> dict[str, Any]:
         (730 * 86400, "2y"), (731 * 86400, "2y1d"), (8 * 365 * 86400 + 86400, "8y"),
     ],
 )  # fmt: skip
-def test_a_duration_reads_as_kubectl_writes_it(seconds: float, text: str) -> None:
+def test_a_duration_has_the_format_of_kubectl(seconds: float, text: str) -> None:
     assert human_duration(seconds) == text
 
 
@@ -91,12 +91,12 @@ def test_a_path_finds_its_values(path: str, found: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("path", [".spec[", ".a[?(@)(]", ".a[?(x==1)]", ".a[b]"])
-def test_a_path_that_is_none_is_refused(path: str) -> None:
+def test_an_invalid_path_is_rejected(path: str) -> None:
     with pytest.raises(ValueError, match="invalid JSONPath"):
         compile_path(path)
 
 
-def test_custom_columns_show_each_type_and_nothing_for_what_does_not_fit() -> None:
+def test_custom_columns_show_each_type_and_are_empty_for_other_types() -> None:
     columns = [
         PrinterColumn("Text", "string", ".spec.text"),
         PrinterColumn("Count", "integer", ".spec.count", priority=1),
@@ -162,12 +162,14 @@ def container(state: dict[str, Any], **more: Any) -> list[dict[str, Any]]:
         ({**a_pod(phase="Running"), "metadata": {"name": "p", "deletionTimestamp": ago()}}, "Terminating", "0/1"),
     ],
 )  # fmt: skip
-def test_a_pods_status_says_why_it_is_not_running(pod: dict[str, Any], status: str, ready: str) -> None:
+def test_the_status_of_a_pod_shows_why_it_is_not_running(
+    pod: dict[str, Any], status: str, ready: str
+) -> None:
     found = row("", "Pod", pod)
     assert (found["Status"], found["Ready"]) == (status, ready)
 
 
-def test_an_init_container_that_waits_is_what_the_pod_waits_for() -> None:
+def test_a_waiting_init_container_determines_the_status_of_the_pod() -> None:
     pod = a_pod(initContainerStatuses=[{"name": "i", "state": {"waiting": {"reason": "ErrImagePull"}}}])
     pod["spec"]["initContainers"] = [{"name": "i"}]
     assert row("", "Pod", pod)["Status"] == "Init:ErrImagePull"
@@ -175,7 +177,7 @@ def test_an_init_container_that_waits_is_what_the_pod_waits_for() -> None:
     assert row("", "Pod", pod)["Status"] == "Init:0/1"
 
 
-def test_restarts_tell_how_long_ago_the_last_one_was() -> None:
+def test_restarts_show_the_time_since_the_last_one() -> None:
     ended = {"terminated": {"finishedAt": ago(minutes=3)}}
     pod = a_pod(containerStatuses=container({"running": {}}, restartCount=2, lastState=ended))
     assert row("", "Pod", pod)["Restarts"] == "2 (3m ago)"
@@ -231,7 +233,7 @@ def test_a_node_shows_readiness_roles_and_addresses() -> None:
     assert (found["Age"], found["Version"], found["Kernel-Version"]) == ("9d", "v1.33.0", "<unknown>")
 
 
-def test_both_sorts_of_events_read_alike() -> None:
+def test_events_of_both_groups_have_the_same_cells() -> None:
     core = {
         "metadata": {"name": "e"},
         "type": "Warning",

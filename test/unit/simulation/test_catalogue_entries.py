@@ -17,7 +17,7 @@ def run(image, env=None, *, args=DRY_RUN, secret_env=(), catalogue=None, restart
     )
 
 
-def test_a_discovery_answer_follows_the_environment():
+def test_a_discovery_answer_depends_on_the_environment():
     env = {
         "AIM_METRIC": "throughput",
         "AIM_PRECISION": "fp8",
@@ -51,14 +51,14 @@ def test_a_discovery_answer_follows_the_environment():
         ({"AIM_GPU_COUNT": "two", "AIM_PRECISION": "int4"}, ("MI300X", 1, "int4", "latency")),
     ],
 )
-def test_absent_or_unusable_environment_takes_the_entrys_defaults(env, expected):
+def test_missing_or_invalid_variables_take_the_defaults_of_the_entry(env, expected):
     (entry,) = json.loads(run("aim-whatever:1", env).log_at_end)
     metadata = entry["profile"]["metadata"]
     assert (metadata["gpu"], metadata["gpu_count"], metadata["precision"], metadata["metric"]) == expected
     assert entry["profile"]["model"] == "aim-whatever"
 
 
-def test_a_gpu_without_profile_ends_with_exit_code_1_and_says_which_there_are():
+def test_a_gpu_without_profile_fails_and_the_log_lists_the_profiles():
     result = run("aim-qwen3-32b:1", {"AIM_GPU_MODEL": "A100"})
     assert result.exit_code == 1
     assert b"no profile for GPU A100" in result.log_at_start
@@ -69,7 +69,7 @@ def test_an_aim_image_without_dry_run_serves_until_stopped():
     assert run("aim-qwen3-32b:1", args=("serve",)).duration_seconds == math.inf
 
 
-def test_a_needed_variable_must_come_from_a_secret():
+def test_a_required_variable_must_come_from_a_secret():
     refused = run("aim-gated:1", {"HF_TOKEN": "plain"})
     assert refused.exit_code == 1
     assert b"HF_TOKEN is not set from a secret" in refused.log_at_start
@@ -89,12 +89,12 @@ def test_a_needed_variable_must_come_from_a_secret():
         ("registry:5000/org/x", "registry:5000/org/x:1", True),
     ],
 )
-def test_a_glob_fits_the_whole_reference_or_its_last_part(pattern, image, fits):
+def test_a_glob_matches_the_whole_reference_or_its_last_segment(pattern, image, fits):
     catalogue = Catalogue.of({"images": [{"image": pattern}]})
     assert (catalogue.entry(image) is not None) is fits
 
 
-def test_the_first_fitting_entry_decides_and_its_args_glob_counts():
+def test_the_first_entry_whose_globs_match_applies():
     catalogue = Catalogue.of(
         {"images": [{"image": "x", "args": "*--fail*", "fail": "crash"}, {"image": "x"}, {"image": "*"}]}
     )
@@ -106,12 +106,12 @@ def test_an_image_without_entry_does_not_exist():
     assert Catalogue.default().behaviour(ContainerCall("ghcr.io/nobody/nothing:1")) is None
 
 
-def test_an_extension_stands_before_the_entries_that_are_there():
+def test_an_extension_precedes_the_existing_entries():
     catalogue = Catalogue.default().extended({"image": "aim-*", "fail": "crash", "exit_code": 9})
     assert run("aim-qwen3-32b:1", catalogue=catalogue).exit_code == 9
 
 
-def test_fail_first_fails_until_so_many_restarts():
+def test_fail_first_fails_the_given_number_of_runs():
     catalogue = Catalogue.of({"images": [{"image": "x", "fail_first": 2}]})
     codes = [run("x", catalogue=catalogue, restarts=number).exit_code for number in range(4)]
     assert codes == [1, 1, 0, 0]
@@ -133,7 +133,7 @@ def test_fail_first_fails_until_so_many_restarts():
         ({"image": "x", "discover": {"gpu_count": 0}}, "images[0].discover.gpu_count: 0 cannot be used"),
     ],
 )
-def test_a_wrong_field_is_named_with_value_and_remedy(entry, complaint):
+def test_an_invalid_field_is_named_with_value_and_remedy(entry, complaint):
     with pytest.raises(CatalogueError) as caught:
         Catalogue.of({"images": [entry]}, name="mine.yaml")
     assert complaint in str(caught.value)
@@ -141,7 +141,7 @@ def test_a_wrong_field_is_named_with_value_and_remedy(entry, complaint):
 
 
 @pytest.mark.parametrize("text", ["- a list", "images: [", "\t"])
-def test_a_text_that_is_no_catalogue_is_refused_in_words(text):
+def test_a_text_that_is_not_a_catalogue_is_rejected(text):
     with pytest.raises(CatalogueError, match=r"mine.yaml is"):
         Catalogue.parse(text, name="mine.yaml")
 
@@ -151,13 +151,13 @@ def test_a_missing_file_is_named(tmp_path):
         Catalogue.load(tmp_path / "nowhere.yaml")
 
 
-def test_a_file_in_json_or_yaml_is_read(tmp_path):
+def test_a_json_or_yaml_file_is_loaded(tmp_path):
     path = tmp_path / "catalogue.json"
     path.write_text(json.dumps({"images": [{"image": "x", "log_before": ["hello"]}]}))
     assert run("x", catalogue=Catalogue.load(path)).log_at_start == b"hello\n"
 
 
-def test_the_hostile_entries_are_what_their_names_say():
+def test_the_invalid_entries_have_the_output_of_their_names():
     def out(tag):
         return run(f"example/hostile:{tag}").log_at_end
 
@@ -173,7 +173,7 @@ def test_the_hostile_entries_are_what_their_names_say():
         json.loads(out("cut"))
 
 
-def test_the_size_of_a_source_is_what_the_answers_say():
+def test_the_size_of_a_source_is_that_in_the_answers():
     catalogue = Catalogue.default()
     assert catalogue.size_gb("hf://meta-llama/Llama-3.1-8B-Instruct") == 16.0
     assert catalogue.size_gb("hf://Qwen/Qwen3-32B") == 65.5
@@ -190,7 +190,7 @@ def test_the_size_of_a_source_is_what_the_answers_say():
         ({"source": "*", "speed": 3}, "downloads[0].speed", "unknown field"),
     ],
 )
-def test_a_wrong_download_entry_is_named(entry, field, words):
+def test_an_invalid_download_entry_is_named(entry, field, words):
     with pytest.raises(CatalogueError) as caught:
         Catalogue.of({"downloads": [entry]})
     assert field in str(caught.value)

@@ -50,7 +50,7 @@ async def read(registry, image, *credentials):
 
 
 @virtual_time
-async def test_labels_are_written_from_the_recommended_deployments():
+async def test_labels_contain_the_recommended_deployments():
     found = await read(registry_of(), "ghcr.io/silogen/aim-llama-8b:0.3")
     assert found.digest.startswith("sha256:")
     assert found.labels["org.opencontainers.image.title"] == "Llama"
@@ -75,7 +75,7 @@ async def test_the_same_image_has_the_same_digest_and_another_tag_another():
 
 
 @virtual_time
-async def test_an_image_is_found_by_the_digest_its_tag_leads_to():
+async def test_an_image_is_found_by_the_digest_of_its_tag():
     registry = registry_of()
     digest = (await read(registry, "multi:latest")).digest
     assert (await read(registry_of(), f"multi@{digest}")).labels == {"a": "b"}
@@ -98,7 +98,7 @@ async def test_an_image_of_several_platforms_has_an_index():
 
 
 @virtual_time
-async def test_a_glob_with_a_host_fits_no_request_that_names_none():
+async def test_a_glob_with_a_host_does_not_match_a_request_without_one():
     registry = registry_of()
     answer = await registry.handle(HttpRequest("GET", "/v2/silogen/aim-llama-8b/manifests/1"))
     assert answer.status == 404
@@ -106,7 +106,7 @@ async def test_a_glob_with_a_host_fits_no_request_that_names_none():
 
 
 @virtual_time
-async def test_head_says_the_digest_and_nothing_more():
+async def test_head_returns_only_the_digest():
     answer = await registry_of().handle(HttpRequest("HEAD", "/v2/multi/manifests/1"))
     assert (answer.status, answer.body) == (200, b"")
     assert answer.headers["Docker-Content-Digest"].startswith("sha256:")
@@ -123,7 +123,7 @@ def test_an_image_that_no_registry_has_is_404(image):
 
 
 @virtual_time
-async def test_a_private_image_challenges_and_wants_a_login():
+async def test_a_private_image_requires_a_login():
     registry = registry_of(logins={"ann": "right"})
     path = "/v2/team/private/manifests/1"
     answer = await registry.handle(HttpRequest("GET", path, (("ns", "quay.io"),), {"Host": "mirror:5000"}))
@@ -142,7 +142,7 @@ async def test_a_private_image_challenges_and_wants_a_login():
 
 
 @virtual_time
-async def test_an_anonymous_token_and_nonsense_open_nothing_private():
+async def test_an_anonymous_or_invalid_token_gives_no_access_to_a_private_image():
     registry = registry_of()
     token = json.loads((await registry.handle(HttpRequest("GET", "/token"))).body)["token"]
     for text in (f"Bearer {token}", "Bearer %%%", "Digest x", f"Basic {base64.b64encode(b'a:b').decode()}"):
@@ -155,13 +155,13 @@ async def test_an_anonymous_token_and_nonsense_open_nothing_private():
 
 
 @virtual_time
-async def test_an_image_whose_pull_is_refused_is_denied_to_everybody():
+async def test_an_image_with_refused_pulls_is_denied_with_any_login():
     with pytest.raises(AccessDenied):
         await read(registry_of(), "locked:1", Credentials("ann", "any"))
 
 
 @virtual_time
-async def test_faults_strike_by_image_and_so_often():
+async def test_faults_apply_by_image_and_number():
     registry = registry_of()
     registry.faults += [
         RegistryFault("docker.io/library/multi", status=429, retry_after="7", times=1),
@@ -179,7 +179,7 @@ async def test_faults_strike_by_image_and_so_often():
 
 
 @virtual_time
-async def test_a_slow_registry_answers_in_the_end_and_every_call_is_known():
+async def test_a_slow_registry_responds_and_every_call_is_recorded():
     registry = registry_of()
     registry.faults.append(RegistryFault(status=None, seconds=20, times=1))
     begun = virtual_clock().monotonic()
@@ -190,7 +190,7 @@ async def test_a_slow_registry_answers_in_the_end_and_every_call_is_known():
 
 
 @virtual_time
-async def test_it_is_only_read_from():
+async def test_the_registry_is_read_only():
     answer = await registry_of().handle(HttpRequest("PUT", "/v2/multi/manifests/1"))
     assert answer.status == 405
     assert (await registry_of().handle(HttpRequest("GET", "/v2/"))).status == 200

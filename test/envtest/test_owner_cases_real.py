@@ -1,4 +1,4 @@
-"""The owner stories on the real garbage collector: what the embedded one is measured by."""
+"""The owner cases against the real garbage collector, whose behaviour the embedded one has to match."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aimctl.runtime.kube.client import Client
 from aimctl.runtime.kube.http import HttpTransport
 from aimctl.runtime.kube.kubeconfig import from_kubeconfig
 from support.adminapi import eventually
-from support.owner_cases import STORIES
+from support.owner_cases import OWNER_CASES
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -39,11 +39,11 @@ class _World:
         assert await check()
 
 
-@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__)
-async def test_the_real_garbage_collector_tells_the_story(
-    story: Any, plane: ControlPlane, namespace: str
+@pytest.mark.parametrize("case", OWNER_CASES, ids=lambda case: case.__name__)
+async def test_owner_case_on_the_real_garbage_collector(
+    case: Any, plane: ControlPlane, namespace: str
 ) -> None:
     clock = LoopClock()
     info = await from_kubeconfig(str(plane.kubeconfig), clock=clock)
     async with HttpTransport(info, clock=clock, user_agent="test") as transport:
-        await story(_World(Client(transport, clock=clock), namespace))
+        await case(_World(Client(transport, clock=clock), namespace))
