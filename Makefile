@@ -12,7 +12,7 @@ SPREAD := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 export PYTHONDONTWRITEBYTECODE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-envtest lint format types contracts commits manifests check-manifests docs-diagrams bench bench-scale lock clean ci
+.PHONY: help demo test test-proofs test-envtest lint format types contracts commits manifests check-manifests docs-diagrams bench bench-scale lock clean ci
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,7 +30,10 @@ demo: $(STAMP) ## run the embedded cluster and the operator, apply the samples, 
 	@$(BIN)/python hack/demo.py
 
 test: $(STAMP) ## run every test that needs only Python
-	$(BIN)/python -m pytest $(SPREAD) test/unit test/integration test/e2e
+	$(BIN)/python -m pytest $(SPREAD) -m "not proof" test/unit test/integration test/e2e
+
+test-proofs: $(STAMP) ## the long-running tests: large property-test budgets, long simulations
+	$(BIN)/python -m pytest $(SPREAD) -m proof test/unit test/integration test/e2e
 
 test-envtest: $(STAMP) ## run the integration and e2e tests on a real etcd, kube-apiserver and controller-manager
 	@test -n "$$AIMCTL_TEST_KUBECONFIG" || bash hack/build-kubernetes.sh
@@ -77,4 +80,4 @@ lock: ## update requirements.lock from pyproject.toml
 clean: ## remove everything that the targets created
 	rm -rf $(VENV) .bench .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-ci: test lint types contracts check-manifests test-envtest ## run every check that a change must pass
+ci: test test-proofs lint types contracts check-manifests test-envtest ## run every check that a change must pass

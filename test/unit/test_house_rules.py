@@ -1,12 +1,10 @@
-"""Rules of the house that no linter knows: no clock but the injected one, no state in modules, files of one idea."""
+"""Project rules that no linter checks: injected time and randomness, no module state, owned tasks, small files."""
 
 from __future__ import annotations
 
 import ast
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import pytest
 
 import aimctl
 
@@ -142,9 +140,8 @@ def unowned_tasks(path: Path) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("path", FILES, ids=shown)
-def test_no_task_outlives_the_code_that_creates_it(path: Path) -> None:
-    assert unowned_tasks(path) == []
+def test_no_task_outlives_the_code_that_creates_it() -> None:
+    assert [found for path in FILES for found in unowned_tasks(path)] == []
 
 
 def test_the_search_for_unowned_tasks_finds_them(tmp_path: Path) -> None:
@@ -180,7 +177,7 @@ def test_chance_comes_from_an_injected_source() -> None:
 
 
 def scans(path: Path) -> list[str]:
-    """Reads of a whole cache: its cost would grow with objects that are nobody's business here.
+    """Reads of a whole cache, whose cost grows with objects that do not concern the reconciler.
 
     Allowed are ``cache.get``, ``cache.by_index`` and, where a kind may not be served, ``informer.store.get``.
     """
@@ -196,23 +193,21 @@ def scans(path: Path) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in FILES if SOURCES / "controllers" in path.parents], ids=shown
-)
-def test_a_reconciler_finds_objects_by_key_or_index_only(path: Path) -> None:
-    assert scans(path) == []
+def test_a_reconciler_finds_objects_by_key_or_index_only() -> None:
+    files = [path for path in FILES if SOURCES / "controllers" in path.parents]
+    assert [found for path in files for found in scans(path)] == []
 
 
-@pytest.mark.parametrize("path", FILES, ids=shown)
-def test_a_module_holds_no_state(path: Path) -> None:
-    assert state_of(path) == []
+def test_a_module_has_no_state() -> None:
+    assert [f"{shown(path)}: {name}" for path in FILES for name in state_of(path)] == []
 
 
-@pytest.mark.parametrize("path", FILES, ids=shown)
-def test_a_file_is_short_and_opens_with_its_contract(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    assert text.count("\n") <= MOST_LINES
-    assert ast.get_docstring(ast.parse(text)) or not text.strip()
+def test_a_file_is_short_and_starts_with_its_contract() -> None:
+    texts = {shown(path): path.read_text(encoding="utf-8") for path in FILES}
+    assert [name for name, text in texts.items() if text.count("\n") > MOST_LINES] == []
+    assert [
+        name for name, text in texts.items() if text.strip() and not ast.get_docstring(ast.parse(text))
+    ] == []
 
 
 def test_the_search_for_state_finds_it(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -181,5 +182,10 @@ class StoreMachine(RuleBasedStateMachine):
             assert {obj.meta.name: obj for obj in self.store} == self.live
 
 
-StoreMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
-TestStoreMachine = StoreMachine.TestCase
+class TestStoreMachine(StoreMachine.TestCase):
+    settings = settings(max_examples=40, stateful_step_count=40)
+
+
+@pytest.mark.proof
+class TestStoreMachineProof(StoreMachine.TestCase):
+    settings = settings(max_examples=1000, stateful_step_count=60)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -157,5 +158,10 @@ class QueueMachine(RuleBasedStateMachine):
         self.loop.run_until_complete(run())
 
 
-QueueMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
-TestQueueMachine = QueueMachine.TestCase
+class TestQueueMachine(QueueMachine.TestCase):
+    settings = settings(max_examples=20, stateful_step_count=40)
+
+
+@pytest.mark.proof
+class TestQueueMachineProof(QueueMachine.TestCase):
+    settings = settings(max_examples=500, stateful_step_count=60)
