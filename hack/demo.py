@@ -20,7 +20,7 @@ from demo_views import final_view, live_view, plain_line
 from rich.console import Console
 from rich.live import Live
 
-from aimctl.cli.dev import DevSettings, dev_cluster
+from aimctl.cli.programs.development import DevSettings, dev_cluster
 from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.kube import Client, ConnectionInfo, HttpTransport
 from aimctl.runtime.kube.discovery import discover

@@ -1,8 +1,8 @@
-"""A cluster on paper, for tests of what is told about one: objects in, answers to any question out.
+"""A cluster as a list of objects, for tests of pure evaluation: it answers any question.
 
     facts = Paper(template("llama"), model("llama")).facts()
 
-``denied`` holds what may not be read, as ``verb plural`` or ``verb plural namespace``; ``unserved`` holds plurals.
+``denied`` has missing rights, as ``verb plural`` or ``verb plural namespace``; ``unserved`` has plurals.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from aimctl.api.kinds import INFERENCE_SERVICES, OPERATOR_KINDS
-from aimctl.cli.facts import Absent, Book, Denied, Facts, GetOne, ListAll, Unserved
-from aimctl.cli.kindwords import find_kind
+from aimctl.cli.kinds import find_kind
+from aimctl.cli.questions.answers import Facts, Problem, Trouble
 from aimctl.kubetypes.builtin import CORE_EVENTS, JOBS, PODS, PVCS, STORAGE_CLASSES
 from aimctl.runtime.kube import Object
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from aimctl.cli.facts import Answer, Question
+    from aimctl.cli.questions.answers import Answer, Question
 
 NOW = datetime(2026, 5, 4, 12, 0, 0, tzinfo=UTC)
 _KINDS = {
@@ -151,7 +151,7 @@ def pod(owner: Object[Any], phase: str = "Pending", **status_: Any) -> Object[An
 
 
 class Paper(Mapping):
-    """See the module."""
+    """The answers to all questions, computed from the objects."""
 
     def __init__(
         self, *objects: Object[Any], denied: Iterable[str] = (), unserved: Iterable[str] = ()
@@ -161,11 +161,8 @@ class Paper(Mapping):
         self.unserved = frozenset(unserved)
         self.asked: dict[Question, Answer] = {}
 
-    def facts(self, **fields: Any) -> Facts:
-        return Facts(NOW, self, **fields)
-
-    def book(self, **fields: Any) -> Book:
-        return Book(self.facts(**fields))
+    def facts(self) -> Facts:
+        return Facts(NOW, self)
 
     def __getitem__(self, question: Question) -> Answer:
         answer = self._answer(question)
@@ -180,26 +177,27 @@ class Paper(Mapping):
 
     def _answer(self, question: Question) -> Answer:
         right = question.right
+        names = {f"{right.verb} {right.resource}", f"{right.verb} {right.resource} {right.namespace or '*'}"}
         if right.resource in self.unserved:
-            return Unserved()
-        if {
-            f"{right.verb} {right.resource}",
-            f"{right.verb} {right.resource} {right.namespace or '*'}",
-        } & self.denied:
-            return Denied(right)
+            return Problem(
+                Trouble.UNSERVED,
+                question,
+                f"the cluster does not serve {question.resource.group_resource}",
+            )
+        if names & self.denied:
+            return Problem(Trouble.DENIED, question, f"you may not {right}")
         own = [item for item in self.objects if item.resource == question.resource]
-        match question:
-            case GetOne():
-                key = (question.namespace, question.name)
-                return next((item for item in own if item.key == key), Absent())
-            case ListAll():
-                return tuple(
-                    item
-                    for item in own
-                    if question.namespace in {"", item.meta.namespace}
-                    and _fits(item, question.labels)
-                    and _of(item, question.fields)
-                )
+        if question.name:
+            key = (question.namespace, question.name)
+            missing = Problem(Trouble.ABSENT, question, "it does not exist")
+            return next((item for item in own if item.key == key), missing)
+        return tuple(
+            item
+            for item in own
+            if question.namespace in {"", item.meta.namespace}
+            and _fits(item, question.labels)
+            and _of(item, question.fields)
+        )
 
 
 def _fits(item: Object[Any], labels: str) -> bool:
@@ -219,4 +217,4 @@ def kind_of(word: str) -> Any:
     """The resource of a kind's word."""
     found = find_kind(word)
     assert found is not None
-    return _KINDS[found.kind]
+    return _KINDS[found.name]

@@ -1,8 +1,8 @@
 """The ``aimctl`` command.
 
 Contract: results go to standard output, everything else to standard error. A failure prints one line that starts with
-``aimctl:`` and says what is wrong and what helps. The exit codes are those of :mod:`aimctl.cli.exits`, also where
-standard error is closed or full.
+``aimctl:``, names the problem and the remedy, and ends with a code of :mod:`aimctl.cli.exits`. The exit code is correct
+even if standard error is closed or full.
 """
 
 from __future__ import annotations
@@ -16,27 +16,24 @@ if TYPE_CHECKING:
 
     from typer.exceptions import TyperException
 
-__all__ = ["CommandError", "complain", "main"]
-
-
-class CommandError(Exception):
-    """A failure whose text is the one line a person should read. ``exit_code`` is 1 unless told."""
-
-    def __init__(self, message: str, *, exit_code: int = 1) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
+__all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the command line and exit with its code."""
+    """Run the command line and exit with its code.
+
+    Args:
+        argv: the arguments; None for those of the process.
+    """
     from typer.exceptions import Abort, TyperException
 
     from aimctl.cli.app import app
-    from aimctl.cli.stdout import HungUp, guarded
+    from aimctl.cli.errors import CommandError
+    from aimctl.cli.streams import ReaderGone, guarded
 
-    # A shell may have closed it (``2>&-``); print would take standard output instead.
+    # A shell may have closed standard error (``2>&-``); print would then write to standard output.
     if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123,SIM115 - as long as the process
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123,SIM115 - open until the process ends
     try:
         with guarded():
             code = app(
@@ -46,24 +43,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         _fail(_with_value(error), error.exit_code)
     except CommandError as error:
         _fail(str(error), error.exit_code)
-    except HungUp:
+    except ReaderGone:
         sys.exit(1)
     except (Abort, KeyboardInterrupt):
         sys.exit(130)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def complain(message: str) -> None:
-    """Say it on standard error, in one line. Where that takes nothing, the exit code has to say enough."""
-    try:
-        print(f"aimctl: {' '.join(message.split())}", file=sys.stderr, flush=True)
-    except OSError:
-        # What is left in the stream has to go somewhere when Python closes it, or that decides the exit code.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
-
-
 def _with_value(error: TyperException) -> str:
-    """Typer's text, with the value that was refused: its own names only flag and rule."""
+    """Typer's text and the rejected value; typer alone names only the flag and the rule."""
     from pydantic import ValidationError
 
     text = error.format_message().rstrip(".").replace("Value error, ", "")
@@ -75,5 +63,7 @@ def _with_value(error: TyperException) -> str:
 
 
 def _fail(message: str, code: int) -> NoReturn:
+    from aimctl.cli.errors import complain
+
     complain(message)
     sys.exit(code)

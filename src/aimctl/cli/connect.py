@@ -1,7 +1,7 @@
-"""The connection of a command that asks the cluster something with a person's own rights.
+"""The connection of a command that reads or changes a cluster with the user's own rights.
 
-Contract: whatever keeps an answer from coming is a :class:`CommandError` of one line that says what would help. Nothing
-waits for ever: each request has a limit, and so has the wait for credentials.
+Contract: every failure to get an answer is a :class:`CommandError` of one line with a remedy. Nothing waits forever: a
+request has a time limit, and so have the credentials.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar, final
 
-from aimctl.cli import CommandError
-from aimctl.cli.stdout import HungUp
+from aimctl.cli.errors import CommandError
+from aimctl.cli.streams import ReaderGone
 from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.kube import (
     Client,
@@ -31,24 +31,24 @@ if TYPE_CHECKING:
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.kube import ConnectionInfo
 
-__all__ = ["Connected", "Connection", "ask", "connected", "in_words"]
+__all__ = ["Connected", "Connection", "connected", "describe_error", "run"]
 
 T = TypeVar("T")
 
 _CREDENTIALS_SECONDS = 60.0
-"""An exec plugin may open a browser, and a person has to answer it."""
+"""Time limit for credentials: an exec plugin may open a browser and wait for a login."""
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Which cluster, and how patient; the flags that all asking commands share.
+    """Which cluster to use.
 
     Attributes:
         kubeconfig: see ``load_connection``.
-        context: a context of it; None for the current one.
-        request_seconds: limit of one request.
-        flags: what of this was given on the command line, as a person typed it.
+        context: a context of the kubeconfig; None for the current one.
+        request_seconds: time limit of one request.
+        flags: the flags above that were given on the command line, for commands that are suggested to the user.
     """
 
     kubeconfig: str | None = None
@@ -74,7 +74,7 @@ async def connected(
     """Load the kubeconfig and open a transport.
 
     Raises:
-        CommandError: the kubeconfig cannot be used; or a KubeError that the block lets through, in words.
+        CommandError: the kubeconfig cannot be used, or the block raised a KubeError.
     """
     clock = LoopClock()
     server = ""
@@ -89,15 +89,17 @@ async def connected(
         ) as transport:
             yield Connected(Client(transport, clock=clock, field_manager=field_manager), info, clock)
     except KubeError as error:
-        raise CommandError(in_words(error, server)) from error
+        raise CommandError(describe_error(error, server)) from error
     except TimeoutError as error:
         raise CommandError(
             f"no credentials within {_CREDENTIALS_SECONDS:g} s: run the kubeconfig's exec command by hand"
         ) from error
 
 
-def ask(main: Callable[[], Coroutine[object, object, T]]) -> T:
-    """Run to the end, on a loop of its own; one failure of several that came together is told.
+def run(main: Callable[[], Coroutine[object, object, T]]) -> T:
+    """Run a coroutine on its own event loop.
+
+    Of several exceptions raised together, the first CommandError or ReaderGone is raised alone.
 
     Raises:
         KeyboardInterrupt: it was interrupted.
@@ -105,31 +107,31 @@ def ask(main: Callable[[], Coroutine[object, object, T]]) -> T:
     try:
         return asyncio.run(main())
     except asyncio.CancelledError:
-        # Nobody else cancels it. Before Python 3.13 a task group that failed leaves its task marked as cancelled, and
-        # asyncio then no longer knows the interrupt for what it is.
+        # Only an interrupt cancels the main task. Before Python 3.13 a failed task group leaves the task marked as
+        # cancelled, and asyncio then does not turn the cancellation into KeyboardInterrupt.
         raise KeyboardInterrupt from None
     except BaseExceptionGroup as group:
         first = _first(group)
-        if isinstance(first, CommandError | HungUp):
+        if isinstance(first, CommandError | ReaderGone):
             raise first from None
         raise
 
 
-def in_words(error: KubeError, server: str) -> str:
-    """What went wrong, and what would help."""
+def describe_error(error: KubeError, server: str) -> str:
+    """The failure and its remedy, in one line."""
     if isinstance(error, ConfigurationError):
         return str(error)
     if isinstance(error, ConnectionFailed):
         return (
-            f"cannot reach the API server at {server}: {error}. Is it the right cluster (--context, $KUBECONFIG),"
-            " and is it up?"
+            f"cannot reach the API server at {server}: {error}. Check that it is the right cluster (--context,"
+            " $KUBECONFIG) and that it is running"
         )
     if isinstance(error, Unauthorized):
         return (
             f"the API server at {server} does not accept these credentials (401 {error}): renew the token or"
             " certificate in the kubeconfig, or log in again"
         )
-    return f"the API server at {server} answers: {error}"
+    return f"the API server at {server} answered: {error}"
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

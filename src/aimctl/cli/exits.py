@@ -1,14 +1,14 @@
-"""What the exit code of ``aimctl`` says; scripts may rely on it.
+"""Exit codes of ``aimctl``. They are stable: scripts may depend on them.
 
-    0    done; for questions: everything that was asked about is Ready
-    1    it could not be done: no connection, no CRDs, an answer that makes no sense
+    0    done; status and explain: every object asked about is Ready
+    1    the command failed: no connection, no CRDs, or an unusable answer
     2    the call was wrong: an unknown flag, kind or value
-    3    the answer is complete enough to say that something is not Ready
-    4    what was named is not there
-    5    a right is missing, and without it there is no answer
+    3    something is not Ready
+    4    the named object does not exist
+    5    a right is missing, and there is no answer without it
     130  interrupted
 
-When several hold, 3 wins over 5: that something is not Ready is certain, whatever else could not be read.
+If several apply, 3 takes precedence over 5: an object that is not Ready is certain, whatever else could not be read.
 """
 
 from __future__ import annotations

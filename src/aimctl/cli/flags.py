@@ -1,25 +1,45 @@
-"""Flags that several commands share: their names, environment variables, help and completion."""
+"""Flags that several commands share: names, environment variables, help and completion."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import inspect
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, Concatenate, final
 
 import typer
 
-from aimctl.cli import completion, values
-from aimctl.cli.output import Format
+from aimctl.cli import checks, completing
+from aimctl.cli.rendering.screens import Format
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aimctl.cli.connect import Connection
 
 __all__ = [
-    "AllNamespaces",
-    "Context",
+    "Asked",
     "DiscoveryLimit",
     "Kubeconfig",
-    "Namespace",
+    "LogLevel",
+    "LogLevelFlag",
     "OperatorNamespace",
-    "Output",
-    "RequestTimeout",
     "Watch",
-    "typed",
+    "asking",
+]
+
+
+class LogLevel(StrEnum):
+    """The lowest severity that is logged."""
+
+    debug = "debug"
+    info = "info"
+    warning = "warning"
+    error = "error"
+
+
+LogLevelFlag = Annotated[
+    LogLevel, typer.Option(envvar="AIM_OPERATOR_LOG_LEVEL", help="Lowest severity that is logged.")
 ]
 
 Kubeconfig = Annotated[
@@ -30,41 +50,15 @@ Kubeconfig = Annotated[
         help="Path of a kubeconfig file; default: the pod's service account, else ~/.kube/config.",
     ),
 ]
-Context = Annotated[
-    str | None,
-    typer.Option(
-        "--context",
-        help="Context of the kubeconfig; default: its current one.",
-        autocompletion=completion.contexts,
-    ),
-]
-Namespace = Annotated[
-    str | None,
-    typer.Option(
-        "--namespace",
-        "-n",
-        callback=values.namespace,
-        help="Namespace; default: the kubeconfig's.",
-        autocompletion=completion.namespaces,
-    ),
-]
-AllNamespaces = Annotated[
-    bool, typer.Option("--all-namespaces", "-A", help="All namespaces, and the cluster.")
-]
-Output = Annotated[Format, typer.Option("--output", "-o", help="How the answer is written.")]
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Show it again at each change, until Ctrl-C.")]
-RequestTimeout = Annotated[
-    float,
-    typer.Option("--request-timeout", min=0.1, max=600.0, help="Limit of one request, in seconds."),
-]
 OperatorNamespace = Annotated[
     str,
     typer.Option(
         "--operator-namespace",
         envvar="AIM_OPERATOR_NAMESPACE",
-        callback=values.namespace,
+        callback=checks.namespace,
         help="Where discovery of cluster templates runs.",
-        autocompletion=completion.namespaces,
+        autocompletion=completing.namespaces,
     ),
 ]
 DiscoveryLimit = Annotated[
@@ -74,15 +68,91 @@ DiscoveryLimit = Annotated[
         envvar="AIM_DISCOVERY_LIMIT",
         min=1,
         max=1000,
-        help="Discovery Jobs that may be unfinished at once in the whole cluster.",
+        help="Most discovery Jobs that may be unfinished at once in the whole cluster.",
     ),
+]
+_Context = Annotated[
+    str | None,
+    typer.Option(
+        "--context",
+        help="Context of the kubeconfig; default: its current one.",
+        autocompletion=completing.contexts,
+    ),
+]
+_Namespace = Annotated[
+    str | None,
+    typer.Option(
+        "--namespace",
+        "-n",
+        callback=checks.namespace,
+        help="Namespace; default: the kubeconfig's.",
+        autocompletion=completing.namespaces,
+    ),
+]
+_Output = Annotated[Format, typer.Option("--output", "-o", help="Format of the answer.")]
+_Timeout = Annotated[
+    float,
+    typer.Option("--request-timeout", min=0.1, max=600.0, help="Time limit of one request, in seconds."),
 ]
 
 
-def typed(context: typer.Context, **flags: str) -> tuple[str, ...]:
-    """Those of the flags (parameter: flag) that were given on the command line, as they can be given again."""
+@final
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The values of the flags that :func:`asking` adds.
+
+    Attributes:
+        connection: which cluster to use.
+        namespace: None for the kubeconfig's.
+        output: format of the answer.
+    """
+
+    connection: Connection
+    namespace: str | None
+    output: Format
+
+
+def asking(command: Callable[Concatenate[Asked, ...], int]) -> Callable[..., int]:
+    """Add the flags of a command that reads or changes a cluster; the command gets them as its first argument."""
+
+    def called(*, context: typer.Context, **given: Any) -> int:
+        from aimctl.cli.connect import Connection
+
+        shared = {name: given.pop(name) for name in _SHARED}
+        connection = Connection(
+            shared["kubeconfig"], shared["cluster_context"], shared["request_timeout"], _typed(context)
+        )
+        return command(Asked(connection, shared["namespace"], shared["output"]), **given)
+
+    context, *_ = inspect.signature(called, eval_str=True).parameters.values()
+    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+    parameters = [context, *own, *_SHARED.values()]
+    called.__name__, called.__doc__ = command.__name__, command.__doc__
+    called.__annotations__ = {one.name: one.annotation for one in parameters}
+    called.__signature__ = inspect.Signature(  # type: ignore[attr-defined] # typer reads the flags from it
+        [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in parameters]
+    )
+    return called
+
+
+def _shared(
+    *,
+    namespace: _Namespace = None,
+    output: _Output = Format.table,
+    kubeconfig: Kubeconfig = None,
+    cluster_context: _Context = None,
+    request_timeout: _Timeout = 15.0,
+) -> None:
+    """The flags that :func:`asking` adds."""
+
+
+_SHARED = inspect.signature(_shared, eval_str=True).parameters
+
+
+def _typed(context: typer.Context) -> tuple[str, ...]:
+    """The flags that select the cluster and were given on the command line, to be repeated in suggested commands."""
     out: list[str] = []
-    for name, flag in flags.items():
+    for name, flag in (("kubeconfig", "--kubeconfig"), ("cluster_context", "--context")):
         source = context.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE":
             out += (flag, str(context.params[name]))

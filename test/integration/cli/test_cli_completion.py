@@ -76,7 +76,7 @@ def completed(folder, words, kubeconfig, shell="bash"):
 
 OFFERS = {
     "commands": (["ex"], ["explain"]),
-    "kinds by short name": (["explain", "aimc"], ["aimclst", "aimclmdl", "aimcrcfg"]),
+    "kinds by short name": (["explain", "aimc"], ["aimclmdl", "aimclst", "aimcrcfg"]),
     "kinds by plural": (["explain", "aimservicet"], ["aimservicetemplates"]),
     "names of the kind before": (["explain", "aimst", "-n", "team", "s"], ["slow", "swift"]),
     "names in the kubeconfig's namespace": (["explain", "aimst", ""], ["other"]),

@@ -183,7 +183,7 @@ WRONG = {
         "is missing",
     ],
     "data": ["--data", "was not written by aimctl", "name another file"],
-    "kubeconfig": ["--kubeconfig-out", "No such file", "name a file you may write"],
+    "kubeconfig": ["--kubeconfig-out", "No such file", "name a file that you may write"],
 }
 
 

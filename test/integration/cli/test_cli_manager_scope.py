@@ -167,7 +167,7 @@ def test_what_cannot_be_discovered_again_is_said_in_one_line(asked):
     done = asked[0]
     assert (done["missing"].code, done["static"].code) == (4, 1)
     assert done["both"].code == 2
-    assert "no AIMServiceTemplate 'team-a/nobody'" in done["missing"].complaint
+    assert "there is no AIMServiceTemplate team-a/nobody" in done["missing"].complaint
     assert "--cluster" in done["missing"].complaint
     assert "has spec.modelSources" in done["static"].complaint
     assert "have no namespace" in done["both"].complaint

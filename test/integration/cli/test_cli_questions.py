@@ -1,4 +1,4 @@
-"""``aimctl status``, ``explain``, ``queue`` and ``rediscover`` against the embedded cluster over real sockets."""
+"""``aimctl status``, ``explain``, ``queue`` and ``rediscover`` on the embedded cluster: exit codes, rights and formats."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def served(folder):
-    """A cluster whose statuses stand still: no operator, no controllers."""
+    """A cluster whose statuses do not change: no operator, no controllers."""
     with ServedCluster(
         folder, controllers=False, namespaces=("kaiwo-system", TEAM, "well", "empty")
     ) as served:
@@ -126,7 +126,7 @@ def served(folder):
 
 @pytest.fixture(scope="module")
 def outcomes(served, folder):
-    """All calls that change nothing, a few at a time."""
+    """The outcome of every call that changes nothing."""
     admin = served.kubeconfig("admin", token="admin")
     dead = yaml.safe_load(admin.read_text())
     dead["clusters"][0]["cluster"]["server"] = "http://127.0.0.1:9"
@@ -228,14 +228,14 @@ CODES = {
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_the_exit_code_says_how_it_is(outcomes, name):
+def test_the_exit_code(outcomes, name):
     done = outcomes[name]
     assert done.code == CODES[name], done
     assert "Traceback" not in done.err + done.out
 
 
 @pytest.mark.parametrize("name", [name for name, code in CODES.items() if code in {1, 2, 4}])
-def test_what_cannot_be_answered_is_said_in_one_line(outcomes, name):
+def test_a_call_without_an_answer_ends_with_one_line(outcomes, name):
     assert outcomes[name].complaint
 
 
@@ -272,35 +272,36 @@ WORDS = {
 
 
 @pytest.mark.parametrize("name", WORDS)
-def test_the_line_names_what_is_wrong_and_what_helps(outcomes, name):
+def test_the_line_names_the_problem_and_the_remedy(outcomes, name):
     complaint = outcomes[name].complaint
     for word in WORDS[name]:
         assert word in complaint
 
 
-def test_status_shows_services_first_with_what_is_below_them(outcomes):
+def test_status_shows_services_first_with_what_they_use(outcomes):
     lines = outcomes["team"].out.splitlines()
-    assert lines[0].split() == ["Services", "AGE"]
-    assert lines[1].split() == ["service", "chat", "Starting", "TemplateNotReady", lines[1].split()[-1]]
-    assert lines[2].split()[:4] == ["└─", "template", "slow", "Pending"]
-    unused = lines.index("Templates that no service uses")
-    assert [line.split()[1] for line in lines[unused + 1 : unused + 3]] == ["lost", "static"]
+    assert lines[0].split() == ["SERVICES", "STATE", "REASON", "AGE"]
+    assert lines[1].split()[:4] == ["service", "chat", "Starting", "TemplateNotReady"]
+    assert lines[2].split()[:5] == ["└─", "template", "slow", "Pending", "AwaitingDiscovery"]
+    assert lines[3] == "     waits", "the message of the most specific object"
+    unused = next(number for number, line in enumerate(lines) if line.startswith("TEMPLATES WITHOUT"))
+    assert [line.split()[1] for line in lines[unused + 1 :] if line.startswith("template ")] == [
+        "lost",
+        "static",
+    ]
     assert any(line.startswith("Not shown: 1 cluster template: 1 Ready") for line in lines)
-    assert (
-        lines[-1] == f"Why: aimctl explain aimst lost -n {TEAM} --kubeconfig " + lines[-1].rpartition(" ")[2]
-    )
+    assert lines[-1].startswith(f"Why: aimctl explain aimst lost -n {TEAM} --kubeconfig ")
 
 
 def test_status_of_everything_names_the_namespaces(outcomes):
-    out = outcomes["all"].out
-    assert out.splitlines()[0].startswith(f"Services ({TEAM})  ")
-    for title in ("Templates that no service uses (well)", "Models (cluster)"):
-        assert title in out.splitlines()
+    titles = [line.split("  ")[0] for line in outcomes["all"].out.splitlines()]
+    for title in (f"SERVICES ({TEAM})", "TEMPLATES WITHOUT A SERVICE (well)", "MODELS (cluster)"):
+        assert title in titles
 
 
-def test_status_for_programs(outcomes):
+def test_status_as_a_document(outcomes):
     data = json.loads(outcomes["team json"].out)
-    assert data["schema"] == "aimctl.status/v1"
+    assert data["schema"] == "aimctl.status/v2"
     assert data["ready"] is False
     assert [one["name"] for one in data["services"]] == ["chat", "fine"]
     assert data["services"][0]["children"][0]["reason"] == "AwaitingDiscovery"
@@ -312,24 +313,32 @@ def test_status_for_programs(outcomes):
 def test_an_empty_namespace_says_so_and_where_to_look(outcomes):
     assert "No services, templates, caches or models in namespace 'empty'." in outcomes["empty"].out
     assert "aimctl status -A" in outcomes["empty"].out
-    assert "models in namespace 'empty', as far as you may see." in " ".join(
-        outcomes["jobless empty"].out.split()
-    )
+    assert "models in namespace 'empty' that you may read." in outcomes["jobless empty"].out
 
 
-def test_explain_goes_down_to_the_cause_with_commands(outcomes):
+def test_explain_shows_the_path_and_the_place_in_the_queue(outcomes):
     out = outcomes["explain chat"].out
-    assert out.startswith(f"AIMService {TEAM}/chat is Starting; it comes down to DiscoverySlot place 1 of 1")
-    assert f"service {TEAM}/chat waits for it" in " ".join(out.replace("│", "").split())
-    assert "$ aimctl queue" in out
+    lines = out.splitlines()
+    assert lines[0] == f"AIMService {TEAM}/chat is Starting."
+    assert [line.split()[0] for line in lines[2:5]] == ["OBJECT", "AIMService", "└─"]
+    assert f"Root cause: AIMServiceTemplate {TEAM}/slow (AwaitingDiscovery)" in lines
+    text = " ".join(out.split())
+    assert "place 1 of 1 in the discovery queue; 0 of 10 discovery slots are taken" in text
+    assert f"service {TEAM}/chat waits for it" in text
+    assert any(line.startswith("  $ aimctl queue --kubeconfig ") for line in lines)
+
+
+def test_explain_as_a_document(outcomes):
     data = json.loads(outcomes["explain slash"].out)
-    assert data["schema"] == "aimctl.explain/v1"
-    assert [cause["kind"] for cause in data["causes"]] == ["DiscoverySlot"]
-    assert data["object"]["kind"] == "AIMService"
+    assert data["schema"] == "aimctl.explain/v2"
+    assert [(cause["kind"], cause["name"]) for cause in data["causes"]] == [("AIMServiceTemplate", "slow")]
+    assert (data["object"]["kind"], data["ready"]) == ("AIMService", False)
+    assert (data["queue"]["place"], data["queue"]["awaitedBy"]) == (1, [f"{TEAM}/chat"])
 
 
-def test_explain_of_a_missing_model(outcomes):
-    assert "AIMModel team/nowhere  Missing  ModelNotFound" in outcomes["explain lost"].out
+def test_explain_names_a_missing_reference(outcomes):
+    rows = [line.split() for line in outcomes["explain lost"].out.splitlines()]
+    assert ["└─", "AIMModel", f"{TEAM}/nowhere", "Missing", "-", "-", "-"] in rows
 
 
 def test_queue_is_a_page_and_a_document(outcomes):
@@ -340,10 +349,10 @@ def test_queue_is_a_page_and_a_document(outcomes):
     data = json.loads(outcomes["queue json"].out)
     assert data["schema"] == "aimctl.queue/v1"
     assert (data["slotsTaken"], data["inLine"], data["limit"]) == (0, 1, 10)
-    assert data["waiting"] == [], "another namespace's"
+    assert data["waiting"] == [], "it is in another namespace"
 
 
-def test_a_member_of_one_namespace_sees_it_and_reads_which_right_is_missing(outcomes):
+def test_a_member_of_one_namespace_gets_its_part_and_the_missing_rights(outcomes):
     done = outcomes["member team"]
     text = " ".join(done.out.split())
     assert "service chat" in text
@@ -351,15 +360,15 @@ def test_a_member_of_one_namespace_sees_it_and_reads_which_right_is_missing(outc
         "You may not list aimclustermodels.aim.silogen.ai, aimclusterservicetemplates.aim.silogen.ai" in text
     )
     assert "clusterrolebinding aim-view --clusterrole=view" in text
-    assert "others may be before them" in " ".join(outcomes["member queue"].out.split())
+    assert "other templates may be ahead" in " ".join(outcomes["member queue"].out.split())
     headline = outcomes["member queue"].out.splitlines()[0]
     assert headline == "At least 0 of 10 discovery slots are taken, at least 1 template waits."
-    assert "at least 0 of 10 slots are taken" in " ".join(outcomes["member explain"].out.split())
-    assert "place 1 of 1" in outcomes["member explain"].out
-    assert "you may not" in outcomes["member explain"].out
+    explained = " ".join(outcomes["member explain"].out.split())
+    assert "place 1 of 1 in the discovery queue; at least 0 of 10" in explained
+    assert "You may not" in explained
 
 
-def test_rights_that_are_missing_stand_in_the_document_too(outcomes):
+def test_missing_rights_are_in_the_document(outcomes):
     data = json.loads(outcomes["jobless well"].out)
     assert {"verb": "list", "group": "batch", "resource": "jobs", "namespace": "well"} in data[
         "missingRights"
@@ -383,7 +392,7 @@ def test_a_cluster_without_the_crds_says_how_to_install_them(tmp_path):
         assert "aimctl manifests crd | kubectl apply --server-side -f -" in one.complaint
 
 
-def test_a_server_that_does_not_answer_is_waited_for_no_longer_than_told(served):
+def test_a_request_has_a_time_limit(served):
     path = served.kubeconfig("admin", token="admin")
     fault = served.call(lambda cluster: cluster.faults.add(Delay(60), Match(resource="aimservices")))
     try:
@@ -397,7 +406,7 @@ def test_a_server_that_does_not_answer_is_waited_for_no_longer_than_told(served)
     assert spent < 20
 
 
-def test_a_name_that_may_be_in_a_list_that_could_not_be_read_is_not_said_to_be_nowhere(served):
+def test_a_name_that_may_be_in_an_unread_list_is_not_reported_as_missing(served):
     path = served.kubeconfig("admin", token="admin")
     fault = served.call(lambda cluster: cluster.faults.add(Answer(500), Match(resource="aimmodels")))
     try:
@@ -428,7 +437,7 @@ async def _delete(client):
     await client.delete(TEMPLATES, "another", "well")
 
 
-def test_a_reader_who_hangs_up_ends_it_quietly(served):
+def test_a_reader_that_ends_is_no_error(served):
     import subprocess
     import sys
 
@@ -456,7 +465,7 @@ TERMINALS = {
 
 @pytest.mark.skipif(shutil.which("script") is None, reason="needs script(1) for a terminal")
 @pytest.mark.parametrize("case", TERMINALS)
-def test_colour_is_for_terminals_that_want_it(served, case):
+def test_colour_depends_on_the_terminal(served, case):
     import subprocess
     import sys
 

@@ -57,7 +57,7 @@ def requested(done):
     return [one["name"] for one in json.loads(done.out)["requested"]]
 
 
-def test_each_is_asked_for_and_the_first_failure_says_how_it_ends(served, rediscover):
+def test_each_template_is_requested_and_the_first_failure_sets_the_exit_code(served, rediscover):
     done = rediscover("nope", "a", "static", "-n", TEAM, "-o", "json")
     data = json.loads(done.out)
     assert done.code == 4
@@ -69,7 +69,7 @@ def test_each_is_asked_for_and_the_first_failure_says_how_it_ends(served, redisc
 
 
 @pytest.mark.parametrize(("verb", "code"), [("patch", 500), ("get", 503), ("patch", 429)])
-def test_an_error_of_the_server_about_one_does_not_keep_the_others(rediscover, verb, code):
+def test_a_server_error_for_one_template_does_not_stop_the_others(rediscover, verb, code):
     faults = [(Answer(code), Match(verb=verb, name="b"))]
     done = rediscover("a", "b", "c", "-n", TEAM, "-o", "json", faults=faults)
     assert done.code == 1
@@ -87,9 +87,7 @@ NO_ANSWER = {
 
 
 @pytest.mark.parametrize("case", NO_ANSWER)
-def test_when_no_answer_comes_any_more_it_ends_and_tells_what_was_asked_for_and_what_was_not(
-    rediscover, case
-):
+def test_without_further_answers_it_ends_and_reports_what_was_requested_and_what_was_not(rediscover, case):
     action, words = NO_ANSWER[case]
     faults = [(action, Match(verb="patch", name="b"))]
     done = rediscover("a", "b", "c", "base", "-n", TEAM, "--request-timeout", "1", faults=faults)
@@ -98,10 +96,10 @@ def test_when_no_answer_comes_any_more_it_ends_and_tells_what_was_asked_for_and_
     (line,) = done.err.splitlines()
     assert line.startswith("aimctl: team/b: ")
     assert words in line
-    assert line.endswith("; not asked for: c, base")
+    assert line.endswith("; not requested: c, base")
 
 
-def test_names_may_be_as_kubectl_prints_them(served, rediscover):
+def test_names_may_have_the_kind_as_kubectl_prints_them(served, rediscover):
     done = rediscover("aimservicetemplate.aim.silogen.ai/b", "aimst/c", "-n", TEAM, "-o", "json")
     assert (done.code, requested(done)) == (0, ["b", "c"])
     cluster = rediscover(

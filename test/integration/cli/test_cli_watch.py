@@ -134,15 +134,15 @@ def test_a_live_view_shows_what_is_wrong_and_leaves_the_whole_page_behind(tmp_pa
             first = terminal.wait_for("Why: ").splitlines()
             assert len(first) <= ROWS
             assert any("zz-lost" in line and "ModelNotFound" in line for line in first[:3]), first
-            assert any(line.startswith("... ") and "more rows" in line for line in first)
+            assert any(line.startswith("... ") and "more lines" in line for line in first)
         lost = terminal.wait_for("cannot reach the API server")
-        assert "and is it up?" in " ".join(lost.split()), "the hint is not cut"
+        assert "and that it is running" in " ".join(lost.split()), "the hint is not cut"
         assert all(len(line) <= COLUMNS for line in lost.splitlines())
         code, left = terminal.interrupt()
     assert code == 130
     assert "Traceback" not in left
     assert [left.count(f"template {name} ") for name in (*WELL, "zz-lost")] == [1] * (len(WELL) + 1)
-    assert "more rows" not in left
+    assert "more lines" not in left
     assert "aimctl: as of " in left
 
 

@@ -1,22 +1,35 @@
-"""``aimctl status`` from facts alone: what stands below what, what is told once, and when all is well."""
+"""``aimctl status`` without a server: what is below what, what is shown once, and when everything is Ready."""
 
 from __future__ import annotations
 
 from collections import Counter
 
-from aimctl.cli.overview import read_overview
-from aimctl.cli.render import tree
-from support.facts import READY, Paper, condition, job, model, reference, service, status, template, thing
+import pytest
 
-PENDING = status("Pending", "AwaitingDiscovery", "", condition("Discovered", False, "AwaitingDiscovery"))
+from aimctl.cli.pages.status import render
+from aimctl.cli.questions.overview import overview_of
+from support.facts import READY, Paper, job, model, reference, service, status, template, thing
+
+PENDING = status("Pending", "AwaitingDiscovery", "waits for a slot")
 
 
-def shape(line):
-    return (
-        (line.kind, line.name, [shape(child) for child in line.children])
-        if line.children
-        else (line.kind, line.name)
-    )
+def overview(*objects, namespace="team", name="", **paper):
+    return overview_of(Paper(*objects, **paper).facts(), namespace, "kaiwo-system", name)
+
+
+def shape(node):
+    """Kind and name, and the same of the nodes below."""
+    finding = node.finding
+    below = [shape(child) for child in node.children]
+    return (finding.kind, finding.name, below) if below else (finding.kind, finding.name)
+
+
+def names(nodes):
+    return [node.finding.name for node in nodes]
+
+
+def rows(found, width=None, **options):
+    return [row.plain for row in render(found, Paper().facts(), width, **options)]
 
 
 def cache(name, *models, state="Available", template_ref=None):
@@ -33,195 +46,196 @@ def running(name, used):
     return service(name, status("Running", "RuntimeReady", resolvedTemplate=reference(used)))
 
 
-def test_below_a_service_stand_its_template_job_caches_and_deployment():
+def test_below_a_service_are_its_template_job_caches_and_inference_service():
     used = template("llama", state=PENDING)
-    overview = read_overview(
-        Paper(
-            running("chat", used),
-            used,
-            job(used, active=1),
-            cache("llama", "weights", state="Progressing"),
-            model_cache(
-                "weights", "Progressing", progress={"percent": 5, "downloadedBytes": 1, "totalBytes": 20}
-            ),
-            job(model_cache("weights"), "get-weights", component="download", active=1, ready=1),
-            thing(
-                "InferenceService",
-                "chat",
-                "team",
-                meta={"labels": {"app.kubernetes.io/managed-by": "aim"}},
-                status={"conditions": [{"type": "Ready", "status": "True"}]},
-            ),
-        ).book(),
-        "team",
+    found = overview(
+        running("chat", used),
+        used,
+        job(used, active=1),
+        cache("llama", "weights", state="Progressing"),
+        model_cache("weights", "Progressing"),
+        job(model_cache("weights"), "get-weights", component="download", active=1, ready=1),
+        thing(
+            "InferenceService",
+            "chat",
+            "team",
+            meta={"labels": {"app.kubernetes.io/managed-by": "aim"}},
+            status={"conditions": [{"type": "Ready", "status": "True"}]},
+        ),
     )
-    assert [shape(line) for line in overview.services] == [
+    below_cache = [("AIMModelCache", "weights", [("Job", "get-weights")])]
+    below_template = [("Job", "discover-llama"), ("AIMTemplateCache", "llama", below_cache)]
+    assert [shape(node) for node in found.services] == [
         (
             "AIMService",
             "chat",
-            [
-                (
-                    "AIMServiceTemplate",
-                    "llama",
-                    [
-                        ("Job", "discover-llama"),
-                        (
-                            "AIMTemplateCache",
-                            "llama",
-                            [("AIMModelCache", "weights", [("Job", "get-weights")])],
-                        ),
-                    ],
-                ),
-                ("InferenceService", "chat"),
-            ],
+            [("AIMServiceTemplate", "llama", below_template), ("InferenceService", "chat")],
         )
     ]
-    assert overview.templates == overview.caches == ()
-    assert not overview.ready
+    assert found.templates == found.caches == ()
+    assert not found.ready
 
 
-def test_what_several_services_share_is_told_once_and_counted_once():
-    used = template()
-    overview = read_overview(Paper(running("a", used), running("b", used), used).book(), "team")
-    first, second = (line.children[0] for line in overview.services)
-    assert (first.reference, second.reference) == (False, True)
-    assert overview.states()["AIMServiceTemplate"] == {"Ready": 1}
-    assert overview.ready
-
-
-def test_a_second_mention_keeps_its_note_and_says_that_it_is_one():
+def test_an_object_that_several_services_use_is_shown_and_counted_once():
     used = template("llama-ovr", meta={"annotations": {"aim.silogen.ai/base-template": "llama"}})
-    overview = read_overview(Paper(running("a", used), running("b", used), used).book(), "team")
-    mentions = [line["children"][0] for line in overview.to_json()["services"]]
+    found = overview(running("a", used), running("b", used), used)
+    assert [node.children[0].seen_above for node in found.services] == [False, True]
+    assert found.states()["AIMServiceTemplate"] == {"Ready": 1}
+    assert found.ready
+    assert [row.split("  ")[0] for row in rows(found) if "template" in row] == [
+        "└─ template llama-ovr (derived from llama)",
+        "└─ template llama-ovr (above)",
+    ]
+    mentions = [node["children"][0] for node in found.to_json()["services"]]
     assert [(one["note"], one["seenAbove"]) for one in mentions] == [
         ("derived from llama", False),
         ("derived from llama", True),
     ]
-    shown = [row.plain for row in tree(overview.groups(), None, lambda _: 1.0)]
-    assert [row.split("  ")[0] for row in shown if "template" in row] == [
-        "└─ template llama-ovr (derived from llama)",
-        "└─ template llama-ovr (above)",
-    ]
 
 
-def test_the_worst_comes_first_where_that_is_asked_for():
-    well, ill = template("well"), template("ill", state=status("Failed", "DiscoveryFailed"))
+def test_what_is_not_ready_comes_first_where_there_is_no_room_for_all():
+    well, failed = template("well"), template("failed", state=status("Failed", "DiscoveryFailed"))
     waits = template("waits", state=PENDING)
-    overview = read_overview(
-        Paper(running("fine", well), running("starts", waits), well, waits, ill, template("unused")).book(),
+    found = overview(
+        running("fine", well),
+        running("starts", waits),
+        well,
+        waits,
+        template("unused"),
+        failed,
+        namespace="",
+    )
+    titles = [row.split("  ")[0] for row in rows(found, worst_first=True)]
+    assert titles == [
+        "TEMPLATES WITHOUT A SERVICE (team)",
+        "template failed",
+        "template unused",
         "",
-    )
-    assert [(title, [line.name for line in lines]) for title, lines in overview.groups_worst_first()] == [
-        ("Templates that no service uses (team)", ["ill"]),
-        ("Services (team)", ["starts"]),
-        ("Services (team), all well", ["fine"]),
-        ("Templates that no service uses (team), all well", ["unused"]),
+        "SERVICES (team)",
+        "service starts",
+        "└─ template waits",
+        "service fine",
+        "└─ template well",
     ]
-    assert {line.name for _, lines in overview.groups() for line in lines} == {
-        "fine",
-        "starts",
-        "ill",
-        "unused",
-    }
+    assert sorted(titles) == sorted(row.split("  ")[0] for row in rows(found))
 
 
-def test_a_named_template_stands_below_its_service_before_it_is_resolved():
-    overview = read_overview(
-        Paper(service(state=None, templateRef="llama"), template("llama", "")).book(), "team"
-    )
-    assert shape(overview.services[0]) == ("AIMService", "chat", [("AIMClusterServiceTemplate", "llama")])
+def test_a_named_template_is_below_its_service_before_it_is_resolved():
+    found = overview(service(state=None, templateRef="llama"), template("llama", ""))
+    assert shape(found.services[0]) == ("AIMService", "chat", [("AIMClusterServiceTemplate", "llama")])
 
 
 def test_what_no_service_uses_follows():
-    overview = read_overview(
-        Paper(
-            template("unused"), cache("gone", "left"), model_cache("left"), model_cache("alone"), model()
-        ).book(),
-        "team",
+    found = overview(
+        template("unused"), cache("gone", "left"), model_cache("left"), model_cache("alone"), model()
     )
-    assert [line.name for line in overview.templates] == ["unused"]
-    assert [shape(line) for line in overview.caches] == [
+    assert names(found.templates) == ["unused"]
+    assert [shape(node) for node in found.caches] == [
         ("AIMTemplateCache", "gone", [("AIMModelCache", "left")]),
         ("AIMModelCache", "alone"),
     ]
-    assert [line.name for line in overview.models] == ["llama"]
+    assert names(found.models) == ["llama"]
 
 
-def test_a_cluster_template_has_below_it_the_cache_of_the_services_namespace():
+def test_below_a_cluster_template_is_the_cache_of_the_services_namespace():
     base = template("base", "")
-    overview = read_overview(Paper(running("chat", base), base, cache("base")).book(), "")
-    assert shape(overview.services[0])[2] == [
-        ("AIMClusterServiceTemplate", "base", [("AIMTemplateCache", "base")])
-    ]
-    assert overview.templates == overview.caches == ()
+    found = overview(running("chat", base), base, cache("base"), namespace="")
+    below = [("AIMClusterServiceTemplate", "base", [("AIMTemplateCache", "base")])]
+    assert shape(found.services[0])[2] == below
+    assert found.templates == found.caches == ()
 
 
-def test_in_one_namespace_unused_cluster_objects_are_only_counted():
-    overview = read_overview(
-        Paper(template("a", ""), template("b", "", PENDING), model("m", "")).book(), "team"
-    )
-    assert overview.roots == ()
-    assert overview.elsewhere == {
+def test_in_one_namespace_cluster_objects_without_a_service_are_only_counted():
+    found = overview(template("a", ""), template("b", "", PENDING), model("m", ""))
+    assert found.roots == ()
+    assert found.elsewhere == {
         "AIMClusterServiceTemplate": Counter(Ready=1, Pending=1),
         "AIMClusterModel": Counter(Ready=1),
     }
-    assert overview.ready, "what is not shown does not count"
-    everywhere = read_overview(Paper(template("a", ""), template("b", "", PENDING)).book(), "")
-    assert [line.name for line in everywhere.templates] == ["a", "b"]
+    assert found.ready, "what is not shown does not count"
+    everywhere = overview(template("a", ""), template("b", "", PENDING), namespace="")
+    assert names(everywhere.templates) == ["a", "b"]
     assert not everywhere.ready
 
 
-def test_a_name_chooses_whatever_has_it():
+def test_a_name_selects_all_objects_that_have_it():
     used = template("llama")
-    paper = Paper(running("chat", used), used, template("other"), model("llama"), template("llama", ""))
-    assert [line.kind for line in read_overview(paper.book(), "team", "chat").roots] == ["AIMService"]
-    assert [line.kind for line in read_overview(paper.book(), "team", "llama").roots] == [
-        "AIMServiceTemplate",
-        "AIMClusterServiceTemplate",
-        "AIMModel",
-    ]
-    assert read_overview(paper.book(), "team", "nope").roots == ()
+    objects = (running("chat", used), used, template("other"), model("llama"), template("llama", ""))
+
+    def kinds(name):
+        return [node.finding.kind for node in overview(*objects, name=name).roots]
+
+    assert kinds("chat") == ["AIMService"]
+    assert kinds("llama") == ["AIMServiceTemplate", "AIMClusterServiceTemplate", "AIMModel"]
+    assert kinds("nope") == []
 
 
-def test_finished_jobs_say_nothing_where_all_is_well():
-    well, ill = template("well"), template("ill", state=status("Failed", "DiscoveryFailed"))
-    overview = read_overview(
-        Paper(well, ill, job(well, ended="Complete"), job(ill, ended="Failed")).book(), "team"
+def test_a_finished_job_is_shown_only_if_it_failed_and_its_owner_is_not_ready():
+    well, failed = template("well"), template("failed", state=status("Failed", "DiscoveryFailed"))
+    once = template("once", state=READY)
+    found = overview(
+        *(well, failed, once),
+        *(job(well, ended="Complete"), job(failed, ended="Failed"), job(once, ended="Failed")),
     )
-    by_name = {line.name: line for line in overview.templates}
-    assert by_name["well"].children == ()
-    assert [line.state for line in by_name["ill"].children] == ["Failed"]
+    below = {node.finding.name: [child.finding.state for child in node.children] for node in found.templates}
+    assert below == {"well": [], "once": [], "failed": ["Failed"]}
 
 
-def test_a_failed_job_of_a_template_that_is_well_does_not_make_it_ill():
-    well = template(state=READY)
-    overview = read_overview(Paper(well, job(well, ended="Failed")).book(), "team")
-    assert overview.ready
-    assert overview.templates[0].children == ()
-
-
-def test_where_to_ask_on_is_told_of_what_is_ill_below_a_service_that_is_well_too():
-    ill = template(state=status("Degraded", "RuntimeConfigNotFound"))
-    overview = read_overview(Paper(running("chat", ill), ill).book(), "team")
-    assert [line.good for line in overview.roots] == [True]
-    assert (overview.ready, overview.worst.kind, overview.worst.name) == (
-        False,
-        "AIMServiceTemplate",
-        "llama",
-    )
+def test_the_object_to_explain_first_is_of_the_first_level_if_one_there_is_not_ready():
+    degraded = template(state=status("Degraded", "RuntimeConfigNotFound"))
+    found = overview(running("chat", degraded), degraded)
+    assert [node.finding.ready for node in found.roots] == [True]
+    assert (found.ready, found.worst.name) == (False, "llama")
     lost = template("lost", state=status("Pending", "ModelNotFound"))
-    assert read_overview(Paper(running("chat", ill), ill, lost).book(), "team").worst.name == "lost"
-    assert read_overview(Paper(running("chat", template()), template()).book(), "team").worst is None
+    assert overview(running("chat", degraded), degraded, lost).worst.name == "lost"
+    assert overview(running("chat", template()), template()).worst is None
 
 
 def test_what_may_not_be_listed_is_left_out():
-    paper = Paper(running("chat", template()), template(), denied={"list aimservicetemplates", "list jobs"})
-    overview = read_overview(paper.book(), "team")
-    assert [shape(line) for line in overview.services] == [("AIMService", "chat")]
+    found = overview(
+        running("chat", template()), template(), denied={"list aimservicetemplates", "list jobs"}
+    )
+    assert [shape(node) for node in found.services] == [("AIMService", "chat")]
 
 
-def test_the_shape_for_programs():
-    data = read_overview(Paper(template()).book(), "team").to_json()
+def test_the_message_of_the_most_specific_object_is_shown():
+    used = template("llama", state=PENDING)
+    starting = service(
+        state=status("Starting", "TemplateNotReady", "it waits", resolvedTemplate=reference(used))
+    )
+    found = overview(starting, used)
+    piped = rows(found)
+    assert piped[0].split() == ["SERVICES", "STATE", "REASON", "AGE", "MESSAGE"]
+    assert [("it waits" in row, "waits for a slot" in row) for row in piped[1:]] == [
+        (False, False),
+        (False, True),
+    ]
+    assert rows(found, 60)[-1] == "     waits for a slot"
+
+
+def test_progress_is_beside_the_reason():
+    progress = {"percent": 5, "downloadedBytes": 1, "totalBytes": 20}
+    found = overview(model_cache("weights", "Progressing", progress=progress))
+    assert "Why 5%" in rows(found)[1]
+    assert found.to_json()["caches"][0]["progress"] == progress
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_the_table_fits_the_width_and_keeps_states_and_reasons(width):
+    long = "a-very-long-name-of-a-template-throughput-ovr-8fa3c921"
+    message = "the image cannot be pulled, " * 20
+    used = template(long, state=status("Failed", "DiscoveryFailed", message))
+    shown = rows(overview(running("chat", used), used, model()), width)
+    assert max(len(row) for row in shown) <= width
+    text = "".join("".join(shown).split())
+    for word in ("servicechat", "Running", "Failed", "DiscoveryFailed", "modelllama", "theimage"):
+        assert word in text
+    pieces = [row.lstrip("├─└│ ").partition("  ")[0] for row in shown]
+    assert long in "".join(pieces), "a name that does not fit is folded"
+
+
+def test_the_document_has_fixed_keys():
+    data = overview(template()).to_json()
     assert list(data) == ["namespace", "services", "templates", "caches", "models", "summary"]
     assert data["summary"] == {"AIMServiceTemplate": {"Ready": 1}}
-    assert "namespace" not in read_overview(Paper().book(), "").to_json()
+    assert "namespace" not in overview(namespace="").to_json()

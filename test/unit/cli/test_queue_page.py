@@ -1,4 +1,4 @@
-"""The discovery queue as it is told from API objects, with a person's own rights."""
+"""The discovery queue, computed from API objects."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimctl.cli.queue import read_queue
+from aimctl.cli.questions.queue import lists_of_queue, narrower_lists, queue_of
 from aimctl.domain.templates.admission import Candidate, queue_order
 from support.facts import Paper, at, condition, job, service, status, template
 
@@ -17,11 +17,13 @@ AWAITING = status(
 
 def read(*objects, namespace="team", **kwargs):
     paper = Paper(*objects, **kwargs)
-    return read_queue(paper.book(discovery_limit=3), namespace)
+    for question in (*lists_of_queue(), *narrower_lists(paper, namespace, "kaiwo-system")):
+        paper[question]
+    return queue_of(paper.facts(), 3)
 
 
 def places(queue):
-    return [(one.place, one.template.meta.namespace, one.template.meta.name) for one in queue.waiting]
+    return [(one.place, one.namespace, one.name) for one in queue.waiting]
 
 
 def test_it_is_the_order_in_which_slots_are_given():
@@ -38,14 +40,14 @@ def test_it_is_the_order_in_which_slots_are_given():
     ]
 
 
-def test_services_put_their_templates_first_and_are_named():
+def test_a_template_that_a_service_waits_for_is_first_and_names_the_service():
     old, wanted = template("old", "team", AWAITING, age=500), template("wanted", "team", AWAITING)
     queue = read(old, wanted, service(templateRef="wanted"))
     assert [one.awaited_by for one in queue.waiting] == [("team/chat",), ()]
     assert places(queue)[0][2] == "wanted"
 
 
-def test_who_has_a_slot_stands_with_its_state_and_longest_first():
+def test_jobs_that_hold_a_slot_have_their_state_and_the_longest_is_first():
     first, second, third = (template(name, "team", AWAITING) for name in ("one", "two", "three"))
     queue = read(
         first,
@@ -55,13 +57,11 @@ def test_who_has_a_slot_stands_with_its_state_and_longest_first():
         job(second, active=1, age=90),
         job(third, ended="Complete", age=200),
     )
-    assert [(one.name, one.state, one.seconds) for one in queue.running] == [
-        ("two", "Waiting", 90),
-        ("one", "Running", 10),
+    assert [(one.name, one.state, one.since) for one in queue.running] == [
+        ("two", "Waiting", at(90)),
+        ("one", "Running", at(10)),
     ]
-    assert [one.template.meta.name for one in queue.waiting] == ["three"], (
-        "its Job is over: it needs another slot"
-    )
+    assert [one.name for one in queue.waiting] == ["three"], "its Job has ended, so it needs another slot"
 
 
 def test_a_job_of_a_cluster_template_counts_for_the_cluster():
@@ -79,7 +79,7 @@ def test_downloads_hold_no_slot():
     assert read(job(template("x"), component="download", active=1)).running == ()
 
 
-NOT_IN_LINE = {
+NOT_IN_QUEUE = {
     "ready": status("Ready", "ProfilesDiscovered", "", condition("Discovered", True, "ProfilesDiscovered")),
     "failed": status("Failed", "DiscoveryFailed", "", condition("Discovered", False, "DiscoveryFailed")),
     "without its GPU": status(
@@ -91,12 +91,12 @@ NOT_IN_LINE = {
 }
 
 
-@pytest.mark.parametrize("case", NOT_IN_LINE)
-def test_who_waits_for_something_else_does_not_stand_in_line(case):
-    assert read(template(state=NOT_IN_LINE[case])).waiting == ()
+@pytest.mark.parametrize("case", NOT_IN_QUEUE)
+def test_a_template_that_waits_for_something_else_is_not_in_the_queue(case):
+    assert read(template(state=NOT_IN_QUEUE[case])).waiting == ()
 
 
-def test_static_and_deleted_templates_do_not_stand_in_line():
+def test_static_and_deleted_templates_are_not_in_the_queue():
     static = template(
         "static", state=AWAITING, modelSources=[{"name": "m", "sourceURI": "hf://m", "size": "1Gi"}]
     )
@@ -104,7 +104,7 @@ def test_static_and_deleted_templates_do_not_stand_in_line():
     assert read(static, going).waiting == ()
 
 
-def test_a_changed_input_stands_in_line_too_since_it_changed():
+def test_a_template_with_a_changed_input_is_in_the_queue_since_the_change():
     again = status(
         "Ready",
         "ProfilesDiscovered",
@@ -116,13 +116,13 @@ def test_a_changed_input_stands_in_line_too_since_it_changed():
     assert waiting.since == at(7)
 
 
-def test_templates_that_nobody_has_looked_at_are_counted():
+def test_templates_without_a_status_are_counted():
     queue = read(template(state=None), template("seen", state=AWAITING))
     assert queue.unseen == 1
     assert len(queue.waiting) == 1
 
 
-def test_with_rights_in_one_namespace_only_that_part_is_told_and_said_to_be_one():
+def test_with_rights_in_one_namespace_the_queue_is_partial():
     mine, other = template("mine", "team", AWAITING), template("other", "away", AWAITING)
     denied = {f"list {kind} *" for kind in ("jobs", "aimservices", "aimservicetemplates")}
     queue = read(mine, other, job(template("x"), active=1), denied=denied)
@@ -136,12 +136,12 @@ NEEDED = ("jobs", "aimservices", "aimservicetemplates", "aimclusterservicetempla
 
 @pytest.mark.parametrize("kind", NEEDED)
 @pytest.mark.parametrize("how", ["denied", "unserved"])
-def test_a_list_that_is_missing_makes_it_a_part(kind, how):
+def test_a_missing_list_makes_the_queue_partial(kind, how):
     missing = {"denied": [f"list {kind}"]} if how == "denied" else {"unserved": [kind]}
     assert read(template("mine", "team", AWAITING), **missing).partial
 
 
-def test_the_shape_for_programs():
+def test_the_document_has_fixed_keys():
     first, second = template("one", "team", AWAITING), template("two", "", AWAITING)
     data = read(first, second, service(templateRef="two"), job(first, active=1, failed=2)).to_json()
     assert data == {
@@ -176,7 +176,7 @@ def test_the_shape_for_programs():
     st.lists(st.tuples(st.sampled_from(["a", "b", ""]), st.integers(1, 500)), max_size=12),
     st.lists(st.sampled_from(["a", "b", ""]), max_size=4),
 )
-def test_it_agrees_with_the_rule_that_admission_uses(waiting, running):
+def test_the_order_is_that_of_admission(waiting, running):
     templates = [
         template(f"t{number}", namespace, AWAITING, age=age)
         for number, (namespace, age) in enumerate(waiting)
@@ -188,7 +188,5 @@ def test_it_agrees_with_the_rule_that_admission_uses(waiting, running):
         for one in templates
     ]
     expected = queue_order(candidates, {space: running.count(space) for space in running})
-    assert [f"{one.template.meta.namespace}/{one.template.meta.name}" for one in queue.waiting] == [
-        one.key for one in expected
-    ]
+    assert [f"{one.namespace}/{one.name}" for one in queue.waiting] == [one.key for one in expected]
     assert [one.place for one in queue.waiting] == list(range(1, len(templates) + 1))

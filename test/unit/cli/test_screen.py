@@ -1,4 +1,4 @@
-"""What stands on a terminal, in a file or in a pipe."""
+"""Pages on a terminal, in a file and in a pipe."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import yaml
 from rich.text import Text
 
-from aimctl.cli.output import Format, Page, Screen
+from aimctl.cli.rendering.screens import Format, Page, Screen
 
 PAGE = Page(
     {"schema": "x/v1", "name": "é"},
@@ -47,24 +47,22 @@ def test_all_rows_the_foot_and_the_notes_are_written(out):
     ]
 
 
-def test_where_there_is_no_room_rows_give_way_and_the_foot_stays(out):
+def test_without_room_rows_are_left_out_and_the_foot_is_not(out):
     out()
     lines = Screen(Format.table).excerpt(PAGE, 8).plain.splitlines()
-    assert lines == ["row 0 é", "row 1 é", "row 2 é", "... 6 more rows", "in all", "", "you may not"]
+    assert lines == ["row 0 é", "row 1 é", "row 2 é", "... 6 more lines", "in all", "", "you may not"]
     assert len(Screen(Format.table).excerpt(PAGE, 1).plain.splitlines()) >= 4, "the foot is never cut"
 
 
-def test_where_there_is_no_room_what_is_not_well_comes_first(out):
+def test_without_room_what_is_not_ready_comes_first(out):
     out()
     page = replace(PAGE, worst_first=lambda _: [Text(f"row {number}") for number in reversed(range(9))])
-    assert Screen(Format.table).excerpt(page, 8).plain.startswith("row 8\nrow 7\nrow 6\n... 6 more rows\n")
+    assert Screen(Format.table).excerpt(page, 8).plain.startswith("row 8\nrow 7\nrow 6\n... 6 more lines\n")
     assert Screen(Format.table).excerpt(page, 40).plain.startswith("row 0"), "with room it is the usual order"
 
 
 @pytest.mark.parametrize(("encoding", "mark"), [("utf-8", "…"), ("ascii", "...")])
-def test_in_a_live_view_a_row_that_is_cut_says_so_and_nowhere_else_is_one_cut(
-    out, monkeypatch, encoding, mark
-):
+def test_only_a_live_view_cuts_rows_and_marks_them(out, monkeypatch, encoding, mark):
     out(encoding)
     monkeypatch.setenv("COLUMNS", "30")
     page = Page({}, lambda _: [Text("$ kubectl get pods --and-much-more"), Text("short")])
@@ -76,7 +74,7 @@ def test_in_a_live_view_a_row_that_is_cut_says_so_and_nowhere_else_is_one_cut(
     assert screen.text(page).plain.splitlines()[0].endswith("--and-much-more")
 
 
-def test_trouble_stands_before_a_live_view_in_full(out, monkeypatch):
+def test_trouble_is_shown_in_full_before_a_live_view(out, monkeypatch):
     out()
     monkeypatch.setenv("COLUMNS", "30")
     trouble = "as of then: cannot reach the API server: refused. Is it the right cluster, and is it up?"
@@ -86,7 +84,7 @@ def test_trouble_stands_before_a_live_view_in_full(out, monkeypatch):
     assert "in all" in lines
 
 
-def test_documents_hold_the_data_and_no_notes(out):
+def test_documents_have_the_data_and_no_notes(out):
     for format_, load in ((Format.json, json.loads), (Format.yaml, yaml.safe_load)):
         stream = out()
         Screen(format_).show(PAGE)
@@ -94,7 +92,7 @@ def test_documents_hold_the_data_and_no_notes(out):
 
 
 @pytest.mark.parametrize("format_", Format)
-def test_a_stream_that_knows_ascii_only_gets_ascii(out, format_):
+def test_an_ascii_stream_gets_ascii(out, format_):
     stream = out("ascii")
     Screen(format_).show(PAGE)
     assert written(stream).isascii()

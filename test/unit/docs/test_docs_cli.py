@@ -1,4 +1,4 @@
-"""``docs/cli.md`` tells the flags, exit codes and keys that there are, and none that are not."""
+"""``docs/cli.md`` lists exactly the flags, exit codes and keys of the commands."""
 
 from __future__ import annotations
 
@@ -7,18 +7,24 @@ from pathlib import Path
 
 import typer
 
-from aimctl.cli import completion, exits
+from aimctl.cli import completing, exits
 from aimctl.cli.app import app
-from aimctl.cli.lines import Level, Line, Progress
-from aimctl.cli.overview import read_overview
-from aimctl.cli.queue import read_queue
-from aimctl.cli.story import explain
-from support.facts import Paper, condition, job, kind_of, model, status, template
+from aimctl.cli.questions.explanation import explain
+from aimctl.cli.questions.findings import Finding, Node
+from aimctl.cli.questions.overview import overview_of
+from aimctl.cli.questions.queue import lists_of_queue, queue_of
+from aimctl.cli.rendering.levels import Level
+from support.facts import Paper, condition, job, model, service, status, template
 
 TEXT = (Path(__file__).parents[3] / "docs" / "cli.md").read_text(encoding="utf-8")
 COMMANDS = typer.main.get_command(app).commands
 ASKING = ("status", "explain", "queue", "rediscover")
-AWAITING = status("Pending", "AwaitingDiscovery", "", condition("Discovered", False, "AwaitingDiscovery"))
+AWAITING = status(
+    "Pending",
+    "AwaitingDiscovery",
+    "",
+    condition("Discovered", False, "AwaitingDiscovery"),
+)
 
 
 def rows(first_cell):
@@ -65,31 +71,36 @@ def test_the_keys_are_those_of_the_documents():
     for keys, of, _ in rows("key"):
         for command in ASKING if of == "all" else of.split(", "):
             told.setdefault(command, set()).update(words(keys))
-    waiting, other = template(state=AWAITING), template("other", state=AWAITING)
-    paper = Paper(waiting, other, model(), job(waiting, active=1))
+    first, other = template(state=AWAITING), template("other", state=AWAITING)
+    paper = Paper(first, other, model(), service(), job(first, active=1))
+    for question in lists_of_queue():
+        paper[question]
+    facts = paper.facts()
     common = {"schema", "observedAt", "missingRights", "notServed", "unreadable"}
-    overview = set(read_overview(paper.book(), "team").to_json())
-    story = set(explain(paper.book(), kind_of("aimst"), "llama", "team").to_json())
-    queue = read_queue(paper.book(), "team").to_json()
-    assert told["status"] == overview | common | {"ready"}
-    assert told["explain"] == story | common
+    queue = queue_of(facts, 10).to_json()
+    explanation = explain(other, facts, "kaiwo-system").to_json()
+    assert told["status"] == set(overview_of(facts, "team", "kaiwo-system").to_json()) | common | {"ready"}
+    assert told["explain"] == set(explanation) | common | {"queue"}
     assert told["queue"] == set(queue) | common | {"slotsTaken", "inLine"}
     assert told["rediscover"] == {"schema", "requested", "failed"}
     described = {keys: words(text) for keys, _, text in rows("key")}
     assert set(described["`running`"]) == set(queue["running"][0])
     assert set(described["`waiting`"]) == set(queue["waiting"][0])
+    causes = set(explanation["causes"][0]) | {"commands"}
+    assert set(described["`causes`"]) == causes - set(explanation["object"])
 
 
-def test_the_keys_of_an_object_are_those_of_a_line():
+def test_the_keys_of_an_object_are_those_of_a_node():
     told = {word for keys, _ in rows("key of an object") for word in words(keys)}
-    line = Line(
-        "Kind", "space", "name", "Ready", Level.GOOD, created="x", since="y", progress=Progress(1, 2, 3)
-    ).to_json()
-    assert told == set(line)
+    finding = Finding(
+        "Kind", "space", "name", "Ready", Level.GOOD, created="x", since="y", progress=(1, 2, 3)
+    )
+    node = Node(finding).to_json()
+    assert told == set(node)
     described = {keys: words(text) for keys, text in rows("key of an object")}
-    assert set(described["`progress`"]) == set(line["progress"])
+    assert set(described["`progress`"]) == set(node["progress"])
 
 
-def test_the_limit_of_completion_is_told():
-    assert completion.SECONDS == 3.0
+def test_the_limit_of_completion_is_stated():
+    assert completing.SECONDS == 3.0
     assert "more than three seconds" in TEXT

@@ -1,0 +1,1 @@
+"""The commands: one module each, registered in :mod:`aimctl.cli.app`."""

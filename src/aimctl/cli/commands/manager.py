@@ -1,0 +1,117 @@
+"""``aimctl manager``: run the operator on a cluster."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from aimctl.cli import checks
+from aimctl.cli.flags import DiscoveryLimit, Kubeconfig, LogLevel, LogLevelFlag, OperatorNamespace
+
+__all__ = ["manager"]
+
+
+class LogFormat(StrEnum):
+    """The format of log records: one JSON object a line, or text."""
+
+    json = "json"
+    console = "console"
+
+
+def manager(
+    *,
+    kubeconfig: Kubeconfig = None,
+    leader_elect: Annotated[
+        bool,
+        typer.Option(
+            "--leader-elect/--no-leader-elect",
+            envvar="AIM_LEADER_ELECT",
+            help="Work only while holding the lease.",
+        ),
+    ] = False,
+    leader_election_namespace: Annotated[
+        str | None,
+        typer.Option(
+            envvar="AIM_LEADER_ELECTION_NAMESPACE",
+            callback=checks.namespace,
+            help="Namespace of the lease; default: the operator namespace.",
+        ),
+    ] = None,
+    metrics_bind_address: Annotated[
+        str,
+        typer.Option(
+            envvar="AIM_METRICS_BIND_ADDRESS",
+            callback=checks.bind_address,
+            help="host:port of /metrics and /debug; 0 switches them off.",
+        ),
+    ] = ":8080",
+    health_probe_bind_address: Annotated[
+        str,
+        typer.Option(
+            envvar="AIM_HEALTH_PROBE_BIND_ADDRESS",
+            callback=checks.bind_address,
+            help="host:port of /healthz and /readyz; 0 switches them off.",
+        ),
+    ] = ":8081",
+    discovery_limit: DiscoveryLimit = 10,
+    operator_namespace: OperatorNamespace = "kaiwo-system",
+    watch_namespace: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--watch-namespace",
+            envvar="AIM_WATCH_NAMESPACE",
+            callback=checks.namespaces,
+            help="Watch only this namespace and the operator's; may be repeated, or comma-separated.",
+        ),
+    ] = None,
+    max_concurrent_reconciles: Annotated[
+        int,
+        typer.Option(
+            envvar="AIM_MAX_CONCURRENT_RECONCILES", min=1, max=100, help="Workers of each reconciler."
+        ),
+    ] = 4,
+    registry_mirror: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--registry-mirror",
+            envvar="AIM_REGISTRY_MIRROR",
+            metavar="HOST=URL",
+            callback=checks.registry_mirrors,
+            help="Read this image registry's metadata from a mirror, '*' for all registries; may be repeated, or"
+            " comma-separated.",
+        ),
+    ] = None,
+    log_level: LogLevelFlag = LogLevel.info,
+    log_format: Annotated[
+        LogFormat, typer.Option(envvar="AIM_OPERATOR_LOG_FORMAT", help="json, or console for text.")
+    ] = LogFormat.json,
+) -> None:
+    """Run the operator on a cluster.
+
+    Runs until SIGTERM or Ctrl-C; a second signal ends it immediately. Flags take precedence over environment variables.
+    """
+    from aimctl.cli.programs.manager import ManagerSettings, run_manager
+    from aimctl.controllers.options import OperatorOptions
+
+    operator = OperatorOptions(
+        operator_namespace=operator_namespace,
+        discovery_limit=discovery_limit,
+        watch_namespaces=tuple(watch_namespace or ()),
+        max_concurrent_reconciles=max_concurrent_reconciles,
+        registry_mirrors=dict(pair.split("=", 1) for pair in registry_mirror or ()),
+    )
+    run_manager(
+        ManagerSettings(
+            kubeconfig=kubeconfig,
+            leader_election_namespace=(leader_election_namespace or operator_namespace)
+            if leader_elect
+            else "",
+            metrics_bind_address=metrics_bind_address,
+            health_probe_bind_address=health_probe_bind_address,
+            log_level=log_level.value,
+            log_format=log_format.value,
+            operator=operator,
+        )
+    )

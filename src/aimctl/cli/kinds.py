@@ -1,0 +1,43 @@
+"""The names by which users refer to the operator's kinds, and by which commands refer to objects.
+
+All names come from the definitions in :mod:`aimctl.api`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from aimctl.api.kinds import KINDS
+from aimctl.api.v1alpha1 import GROUP
+
+if TYPE_CHECKING:
+    from aimctl.api.v1alpha1 import Kind
+
+__all__ = ["find_kind", "noun", "short_name", "summary_of"]
+
+
+def find_kind(word: str) -> Kind[Any] | None:
+    """The kind with this name in any case, plural, short name, or ``plural.group``."""
+    text = word.lower().removesuffix(f".{GROUP}")
+    for kind in KINDS:
+        if text in {kind.name.lower(), kind.plural, *kind.short_names}:
+            return kind
+    return None
+
+
+def short_name(kind: str) -> str:
+    """The word for this kind after ``kubectl get``: its short name, or the lower-case kind if the operator has none."""
+    found = find_kind(kind)
+    return found.short_names[0] if found is not None else kind.lower()
+
+
+def summary_of(kind: Kind[Any]) -> str:
+    """What the kind is, in one sentence."""
+    return (kind.view.__doc__ or "").partition("\n")[0]
+
+
+def noun(kind: str) -> str:
+    """The kind as a noun in a sentence: ``cluster template`` for AIMClusterServiceTemplate."""
+    word = kind.removeprefix("AIM").replace("ServiceTemplate", "Template")
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", word).lower()

@@ -1,0 +1,187 @@
+"""The page of ``aimctl explain``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from rich.text import Text
+
+from aimctl.api.kinds import CLUSTER_MODELS, CLUSTER_TEMPLATES, MODELS, OPERATOR_KINDS, TEMPLATES
+from aimctl.cli.errors import CommandError
+from aimctl.cli.exits import DONE, NOT_FOUND, NOT_READY
+from aimctl.cli.kinds import short_name
+from aimctl.cli.pages.answering import document, notes, require_answer
+from aimctl.cli.questions.answers import Problem, Question, Trouble
+from aimctl.cli.questions.explanation import explain
+from aimctl.cli.questions.findings import examine, unseen
+from aimctl.cli.questions.queue import queue_of
+from aimctl.cli.questions.reading import read, read_path, read_queue_lists
+from aimctl.cli.questions.remedies import advice, commands, explain_command
+from aimctl.cli.rendering.levels import Level
+from aimctl.cli.rendering.screens import Page
+from aimctl.cli.rendering.tables import Cell, paragraph, table, walk
+from aimctl.cli.rendering.values import duration, size
+from aimctl.runtime.kube import Object
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from aimctl.cli.connect import Connected
+    from aimctl.cli.questions.answers import Facts
+    from aimctl.cli.questions.explanation import Cause, Explanation
+    from aimctl.cli.questions.queue import Queue
+
+__all__ = ["explain_page", "render"]
+
+_CAUSES_SHOWN = 3
+"""Causes whose message a table shows; JSON and YAML have all."""
+
+
+async def explain_page(
+    link: Connected,
+    kind: str,
+    name: str,
+    namespace: str,
+    *,
+    discovery_limit: int,
+    operator_namespace: str,
+    flags: Sequence[str],
+) -> Page:
+    """Why an object is in its state; the namespace is ignored for a cluster-scoped kind.
+
+    Raises:
+        CommandError: it does not exist or cannot be read.
+    """
+    resource = next(one for one in OPERATOR_KINDS if one.kind == kind)
+    question = Question(resource, namespace if resource.namespaced else "", name)
+    facts = await read_path(link.client, link.clock.now(), question, operator_namespace)
+    item = facts.answers[question]
+    if isinstance(item, Problem):
+        await _not_found(link, item)
+    assert isinstance(item, Object)  # noqa: S101 - the answer to a question with a name
+    found, queue = explain(item, facts, operator_namespace), None
+    if found.waiting_template is not None:
+        lists = await read_queue_lists(link.client, facts.now, question.namespace, operator_namespace)
+        facts = replace(facts, answers={**facts.answers, **lists.answers})
+        queue = _place(found, queue_of(lists, discovery_limit))
+    suggested = {cause: commands(cause, found, operator_namespace, flags) for cause in found.causes}
+    causes = [cause.to_json() | {"commands": list(suggested[cause])} for cause in found.causes]
+    return Page(
+        document("explain/v2", facts, found.to_json() | {"causes": causes, "queue": queue}),
+        lambda width: render(found, facts, suggested, queue, width),
+        notes=notes(facts),
+        code=DONE if found.root.finding.ready else NOT_READY,
+    )
+
+
+def _place(found: Explanation, queue: Queue) -> dict[str, Any]:
+    """The place of the template that waits for a slot; None if it is about to get one."""
+    uid = found.waiting_template.uid if found.waiting_template is not None else ""
+    mine = next((one for one in queue.waiting if one.uid == uid), None)
+    return {
+        "place": mine.place if mine is not None else None,
+        "inLine": len(queue.waiting),
+        "slotsTaken": len(queue.running),
+        "limit": queue.limit,
+        "partial": queue.partial,
+        "awaitedBy": list(mine.awaited_by) if mine is not None else [],
+    }
+
+
+async def _not_found(link: Connected, problem: Problem) -> NoReturn:
+    """Raise CommandError: why there is nothing to explain, and where an object of this name is."""
+    if problem.trouble is not Trouble.ABSENT:
+        require_answer([problem])
+    question = problem.question
+    pairs = ((TEMPLATES, CLUSTER_TEMPLATES), (MODELS, CLUSTER_MODELS))
+    kinds = next((pair for pair in pairs if question.resource in pair), (question.resource,))
+    lists = [Question(kind, fields=f"metadata.name={question.name}") for kind in kinds]
+    facts = await read(link.client, link.clock.now(), lists)
+    elsewhere = [examine(item) for one in lists for item in facts.list(one)]
+    every = " -A" if question.resource.namespaced else ""
+    hint = f"list them with: kubectl get {short_name(question.resource.kind)}{every}"
+    if elsewhere:
+        hint = f"there is one elsewhere: {explain_command(elsewhere[0], ())}"
+    raise CommandError(f"there is no {unseen(problem).title}; {hint}", exit_code=NOT_FOUND)
+
+
+def render(
+    found: Explanation,
+    facts: Facts,
+    suggested: Mapping[Cause, Sequence[str]],
+    queue: dict[str, Any] | None,
+    width: int | None,
+) -> list[Text]:
+    """The object, the path, each cause with its message in full, and the candidates of a service."""
+    root, causes, gap = found.root.finding, found.causes[:_CAUSES_SHOWN], [Text()]
+    out = paragraph(f"{root.title} is {root.state}.", width, style="bold")
+    out += gap + _path(found, facts, width)
+    for cause in causes:
+        out += gap + _cause(cause, width)
+        if queue is not None and cause.reported == found.waiting_template:
+            out += paragraph(_in_queue(queue), width, indent="  ")
+        out += [Text("  $ ").append(command, "blue") for command in suggested[cause]]
+    if len(found.causes) > len(causes):
+        more = f"More causes: {len(found.causes) - len(causes)}; -o json has all of them with their messages."
+        out += gap + paragraph(more, width)
+    if not causes and root.message:
+        out += gap + paragraph(root.message, width)
+    return out + (gap + _candidates(found, width) if found.candidates else [])
+
+
+def _path(found: Explanation, facts: Facts, width: int | None) -> list[Text]:
+    rows: list[Sequence[Cell | str]] = []
+    for node, first, rest in walk(found.root):
+        one = node.finding
+        note = "above" if node.seen_above else one.note
+        rows.append(
+            (
+                Cell(f"{one.title} ({note})" if note else one.title, "", first, rest),
+                Cell(one.state, one.level.style),
+                f"{one.condition}={one.status}" if one.condition else "-",
+                one.reason or "-",
+                duration(facts.seconds_since(one.since or one.created)),
+            )
+        )
+    return table(("OBJECT", "STATE", "CONDITION", "REASON", "FOR"), rows, width)
+
+
+def _cause(cause: Cause, width: int | None) -> list[Text]:
+    """The deepest object that states a reason, then the operator's report about it."""
+    one, report = cause.finding, cause.report
+    heading = "In progress" if cause.reported.level is Level.BUSY else "Root cause"
+    out = paragraph(f"{heading}: {one.title} ({one.reason or one.state})", width, style="bold")
+    out += paragraph(one.message, width, indent="  ")
+    if one.progress is not None and one.level is not Level.BAD:
+        percent, arrived, total = one.progress
+        out += paragraph(f"Downloaded: {size(arrived)} of {size(total)} ({percent}%).", width, indent="  ")
+    if report is not None:
+        out += paragraph(f"{report.title} reports {report.reason}:", width)
+        out += paragraph(report.message, width, indent="  ")
+    return out + (paragraph(advice(cause), width, indent="  ") if advice(cause) else [])
+
+
+def _in_queue(queue: dict[str, Any]) -> str:
+    taken = f"{queue['slotsTaken']} of {queue['limit']} discovery slots are taken"
+    taken = f"at least {taken}" if queue["partial"] else taken
+    if queue["place"] is None:
+        return f"It is about to get a slot; {taken}."
+    services = ", ".join(queue["awaitedBy"][:3])
+    precedence = f"service {services} waits for it, which gives it precedence"
+    place = f"It has place {queue['place']} of {queue['inLine']} in the discovery queue"
+    return f"{place}; {taken}; {precedence if services else 'no service waits for it'}."
+
+
+def _candidates(found: Explanation, width: int | None) -> list[Text]:
+    """What became of each template. The step Selection excludes a template only because others fit as well."""
+    rows = [
+        (
+            one.name,
+            one.scope,
+            "-" if one.dropped_by == "Selection" else one.dropped_by or "-",
+            one.message or "-",
+        )
+        for one in found.candidates
+    ]
+    return table(("CANDIDATE", "SCOPE", "EXCLUDED BY", "WHY"), rows, width)

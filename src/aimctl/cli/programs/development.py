@@ -1,0 +1,158 @@
+"""The embedded cluster on this machine, with the operator in it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import tempfile
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aimctl.cli.connect import run
+from aimctl.cli.errors import CommandError
+from aimctl.controllers.operator import OperatorOptions, add_operator
+from aimctl.controllers.options import ALL_REGISTRIES
+from aimctl.devcluster import DevCluster
+from aimctl.devcluster.storage.journal import JournalUnusable
+from aimctl.runtime.clock import LoopClock
+from aimctl.runtime.kube import ConnectionInfo, HttpTransport
+from aimctl.runtime.manager import Manager, configure_logging, stop_on_signals
+from aimctl.simulation import Catalogue, CatalogueError, RegistryFront, Simulation
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+__all__ = ["DevSettings", "RunningDev", "dev_cluster", "run_dev"]
+
+_PROGRESS_SECONDS = 2.0
+"""Interval between two progress lines of a download; a real one logs every ten seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class DevSettings:
+    """Options of the embedded cluster; the flags of ``aimctl dev`` describe them."""
+
+    port: int = 0
+    kubeconfig_out: Path | None = None
+    with_manager: bool = True
+    catalogue: Path | None = None
+    data: Path | None = None
+    discovery_limit: int = 10
+    kserve: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RunningDev:
+    """A running cluster, its address, the address of its image registry, and the path of its kubeconfig."""
+
+    cluster: DevCluster
+    url: str
+    registry_url: str
+    kubeconfig: Path
+
+
+@asynccontextmanager
+async def dev_cluster(settings: DevSettings) -> AsyncIterator[RunningDev]:
+    """Run the embedded cluster over HTTP and, if wanted, the operator as a client of it.
+
+    Raises:
+        CommandError: the port is taken, or a file cannot be used; the message names it.
+    """
+    clock = LoopClock()
+    simulation = Simulation(
+        clock=clock,
+        catalogue=_catalogue(settings.catalogue),
+        kserve=settings.kserve,
+        progress_seconds=_PROGRESS_SECONDS,
+    )
+    try:
+        async with (
+            DevCluster(clock=clock, data_file=settings.data, add_ons=simulation.add_ons) as cluster,
+            RegistryFront(simulation.registry) as registry,
+        ):
+            try:
+                endpoint = await cluster.serve(port=settings.port)
+            except OSError as error:
+                raise CommandError(
+                    f"--port {settings.port}: {error.strerror or error}; choose another"
+                ) from error
+            with contextlib.ExitStack() as files:
+                target = settings.kubeconfig_out
+                if target is None:
+                    folder = files.enter_context(tempfile.TemporaryDirectory(prefix="aimctl-dev-"))
+                    target = Path(folder) / "kubeconfig"
+                kubeconfig = _write_kubeconfig(cluster, target.absolute())
+                registry_url = registry.endpoint.url
+                async with _operator(settings, endpoint.url, registry_url, clock):
+                    yield RunningDev(cluster, endpoint.url, registry_url, kubeconfig)
+    except JournalUnusable as error:
+        raise CommandError(f"--data: {error}") from error
+
+
+def run_dev(settings: DevSettings, log_level: str) -> None:
+    """Run until Ctrl-C or SIGTERM. Raises as :func:`dev_cluster`."""
+    configure_logging(log_level, "console")
+    run(lambda: _run(settings))
+
+
+async def _run(settings: DevSettings) -> None:
+    with stop_on_signals() as stop:
+        async with dev_cluster(settings) as running:
+            print(f"API server   {running.url}")
+            print(f"kubeconfig   {running.kubeconfig}")
+            print(f"registry     {running.registry_url} (all images of the catalogue)")
+            print(f"KServe       {'simulated' if settings.kserve else 'not installed (--no-kserve)'}")
+            print(f"operator     {'running' if settings.with_manager else 'not started (--no-manager)'}")
+            print()
+            print(f"  export KUBECONFIG={running.kubeconfig}")
+            print("  kubectl apply --server-side -f config/samples && kubectl get aim -A")
+            print()
+            print(
+                "Ctrl-C stops it." + ("" if settings.data else " Its data is in memory and is lost then."),
+                flush=True,
+            )
+            await stop.wait()
+
+
+@asynccontextmanager
+async def _operator(
+    settings: DevSettings, url: str, registry_url: str, clock: LoopClock
+) -> AsyncIterator[None]:
+    if not settings.with_manager:
+        yield
+        return
+    async with HttpTransport(ConnectionInfo(url), clock=clock) as transport:
+        manager = Manager(transport, clock=clock, rng=random.Random())  # noqa: S311 - jitter, not a secret
+        # The embedded registry has the images of the samples; no network is needed.
+        options = OperatorOptions(
+            discovery_limit=settings.discovery_limit, registry_mirrors={ALL_REGISTRIES: registry_url}
+        )
+        add_operator(manager, options)
+        stop = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(manager.run(stop))
+            try:
+                yield
+            finally:
+                stop.set()
+
+
+def _catalogue(path: Path | None) -> Catalogue:
+    if path is None:
+        return Catalogue.default()
+    try:
+        return Catalogue.load(path)
+    except CatalogueError as error:
+        raise CommandError(f"--catalogue: {error}") from error
+
+
+def _write_kubeconfig(cluster: DevCluster, path: Path) -> Path:
+    try:
+        return cluster.write_kubeconfig(path)
+    except OSError as error:
+        raise CommandError(
+            f"--kubeconfig-out {path}: {error.strerror or error}; name a file that you may write"
+        ) from error

@@ -1,0 +1,160 @@
+"""Why an object is in its state: the path along its references to the root cause.
+
+Contract: everything is pure. The path follows :data:`~aimctl.cli.questions.references.RULES`, visits each object once,
+and has at most :data:`LONGEST_PATH` steps. A root cause is the last object on a branch that states a reason for not
+being well. If that is not one of the operator's objects, the operator's report about it, which has the remedy, is part
+of the cause.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, final
+
+from aimctl.api.kinds import SERVICES
+from aimctl.cli.questions.findings import Finding, Node, examine, unseen
+from aimctl.cli.questions.references import references
+from aimctl.domain import conditions
+from aimctl.kubetypes.builtin import CORE_EVENTS
+from aimctl.runtime.kube import Object
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aimctl.api.v1alpha1 import TemplateMatch
+    from aimctl.cli.questions.answers import Facts
+    from aimctl.cli.questions.references import Reference
+
+__all__ = ["LONGEST_PATH", "Cause", "Explanation", "explain", "references_of"]
+
+LONGEST_PATH = 8
+"""Steps. The longest regular path has six: service, template, template cache, model cache, Job, pod, Event."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """A root cause.
+
+    Attributes:
+        finding: the deepest object that states a reason.
+        report: what the operator reports about it, where the finding is not the operator's own report.
+    """
+
+    finding: Finding
+    report: Finding | None = None
+
+    @property
+    def reported(self) -> Finding:
+        """The operator's report if there is one, else the finding."""
+        return self.report or self.finding
+
+    def to_json(self) -> dict[str, Any]:
+        """As part of a document."""
+        return self.finding.to_json() | {"report": None if self.report is None else self.report.to_json()}
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """An object, the path to its causes, and the causes.
+
+    Attributes:
+        root: the object; the path is below it.
+        causes: the worst first; empty for an object that is well.
+        candidates: the templates that were considered for a service that has none.
+    """
+
+    root: Node
+    causes: tuple[Cause, ...]
+    candidates: tuple[TemplateMatch, ...] = ()
+
+    @property
+    def waiting_template(self) -> Finding | None:
+        """The template on the path that waits for a discovery slot and has no Job."""
+        waiting = (
+            node.finding
+            for node in self.root.walk()
+            if node.finding.reason == "AwaitingDiscovery" and not node.children
+        )
+        return next(waiting, None)
+
+    @property
+    def summary(self) -> str:
+        """One sentence about the object, and for each cause one with its message in full."""
+        finding = self.root.finding
+        out = [f"{finding.title} is {finding.state}."]
+        for cause in self.causes:
+            shown = cause.reported
+            out.append(f"Root cause: {shown.title}: {shown.reason}: {shown.message.rstrip('.')}.")
+        return " ".join(out)
+
+    def to_json(self) -> dict[str, Any]:
+        """As part of a document."""
+        return {
+            "ready": self.root.finding.ready,
+            "summary": self.summary,
+            "causes": [cause.to_json() for cause in self.causes],
+            "candidates": [one.to_json() for one in self.candidates],
+            "object": self.root.to_json(),
+        }
+
+
+def references_of(item: Object[Any], operator_namespace: str) -> tuple[Reference, ...]:
+    """The references to follow from an object on the path."""
+    return references(item, examine(item), operator_namespace)
+
+
+def explain(item: Object[Any], facts: Facts, operator_namespace: str) -> Explanation:
+    """Explain an object from the facts that ``read_path`` has read for it."""
+    root = _Walk(facts, operator_namespace).node(item, LONGEST_PATH)
+    causes = sorted(_causes(root, None), key=lambda cause: -cause.finding.level)
+    return Explanation(root, tuple(causes), _candidates(item))
+
+
+class _Walk:
+    """One walk along references; it visits each object once."""
+
+    def __init__(self, facts: Facts, operator_namespace: str) -> None:
+        self._facts = facts
+        self._operator_namespace = operator_namespace
+        self._seen: set[str] = set()
+
+    def node(self, item: Object[Any], steps: int, aspect: str = "") -> Node:
+        """An object, and what can be reached from it in so many steps."""
+        finding = examine(item, aspect)
+        if item.meta.uid in self._seen:
+            return Node(finding, seen_above=True)
+        self._seen.add(item.meta.uid)
+        followed = references(item, finding, self._operator_namespace) if steps else ()
+        return Node(
+            finding,
+            tuple(
+                self.node(target, steps - 1, reference.aspect)
+                if isinstance(target, Object)
+                else Node(unseen(target))
+                for reference in followed
+                for target in reference.targets(self._facts.answers)
+                if isinstance(target, Object) or target.question.resource != CORE_EVENTS
+            ),
+        )
+
+
+def _causes(node: Node, report: Finding | None) -> Iterator[Cause]:
+    """The causes on the branches below a node; ``report`` is what the operator last reported on the way to it."""
+    finding = node.finding
+    whole = finding.own and finding.condition in {"Ready", ""} and finding.unhealthy
+    deeper = [cause for child in node.children for cause in _causes(child, finding if whole else report)]
+    if deeper:
+        yield from deeper
+    elif finding.unhealthy and not node.seen_above:
+        yield Cause(finding, None if whole else report)
+    elif finding.state == "Missing" and report is None:
+        yield Cause(finding)
+
+
+def _candidates(item: Object[Any]) -> tuple[TemplateMatch, ...]:
+    if item.resource != SERVICES:
+        return ()
+    resolved = conditions.find(item.view.status.conditions, "Resolved")
+    return () if resolved is None or resolved.status == "True" else item.view.status.template_matching

@@ -1,0 +1,191 @@
+"""The state of a namespace or of the cluster: services with what they use, then everything else.
+
+Contract: pure; every row shows an object's own conditions. Each object is shown in full once; another place only refers
+to it. ``ready`` covers the operator's kinds: Jobs and InferenceServices have no influence on it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, final
+
+from aimctl.api.kinds import (
+    CLUSTER_MODELS,
+    CLUSTER_TEMPLATES,
+    INFERENCE_SERVICES,
+    MODEL_CACHES,
+    MODELS,
+    SERVICES,
+    TEMPLATE_CACHES,
+    TEMPLATES,
+)
+from aimctl.cli.questions.answers import Question
+from aimctl.cli.questions.findings import Finding, Node, examine, newest
+from aimctl.domain.naming import LABEL_MANAGED_BY, MANAGED_BY
+from aimctl.kubetypes.builtin import JOBS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from aimctl.cli.questions.answers import Facts
+    from aimctl.runtime.kube import Object, ObjectKey, Resource
+
+__all__ = ["Overview", "lists_of_overview", "overview_of", "own_lists"]
+
+_MANAGED = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
+_NAMESPACED = (SERVICES, TEMPLATES, TEMPLATE_CACHES, MODEL_CACHES, MODELS)
+_CLUSTER = (CLUSTER_TEMPLATES, CLUSTER_MODELS)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The state of everything.
+
+    Attributes:
+        namespace: "" for all.
+        services: each with its template, caches and InferenceService below it.
+        templates: those that no service in the overview uses.
+        caches: template caches and model caches that are not below a template in the overview.
+        models: all.
+        elsewhere: numbers of cluster-scoped objects that are not in the overview, by kind and state.
+    """
+
+    namespace: str
+    services: tuple[Node, ...] = ()
+    templates: tuple[Node, ...] = ()
+    caches: tuple[Node, ...] = ()
+    models: tuple[Node, ...] = ()
+    elsewhere: dict[str, Counter[str]] = field(default_factory=dict)
+
+    @property
+    def roots(self) -> tuple[Node, ...]:
+        """The nodes of the first level."""
+        return (*self.services, *self.templates, *self.caches, *self.models)
+
+    @property
+    def own(self) -> tuple[Finding, ...]:
+        """Every object of the operator's kinds, once."""
+        nodes = (node for root in self.roots for node in root.walk())
+        return tuple(node.finding for node in nodes if node.finding.own and not node.seen_above)
+
+    @property
+    def ready(self) -> bool:
+        """Whether every object is Ready."""
+        return all(one.ready for one in self.own)
+
+    @property
+    def worst(self) -> Finding | None:
+        """The object to explain first: of the first level before one below an object that is Ready; None if all are."""
+        roots = [root.finding for root in self.roots]
+        ill = [one for one in roots if not one.ready] or [one for one in self.own if not one.ready]
+        return max(ill, key=lambda one: one.level, default=None)
+
+    def states(self) -> dict[str, Counter[str]]:
+        """The number of objects in each state, by kind."""
+        out: dict[str, Counter[str]] = {}
+        for one in self.own:
+            out.setdefault(one.kind, Counter())[one.state] += 1
+        return out
+
+    def to_json(self) -> dict[str, Any]:
+        """As part of a document."""
+        out: dict[str, Any] = {"namespace": self.namespace} if self.namespace else {}
+        for name in ("services", "templates", "caches", "models"):
+            out[name] = [node.to_json() for node in getattr(self, name)]
+        return out | {"summary": {kind: dict(count) for kind, count in self.states().items()}}
+
+
+def own_lists(namespace: str) -> tuple[Question, ...]:
+    """The lists of the operator's namespaced kinds."""
+    return tuple(Question(kind, namespace) for kind in _NAMESPACED)
+
+
+def lists_of_overview(namespace: str, operator_namespace: str) -> tuple[Question, ...]:
+    """The lists to read for a namespace, or with "" for the whole cluster."""
+    places = dict.fromkeys((namespace, operator_namespace)) if namespace else ("",)
+    return (
+        *own_lists(namespace),
+        *(Question(kind) for kind in _CLUSTER),
+        *(Question(JOBS, one, labels=_MANAGED) for one in places),
+        Question(INFERENCE_SERVICES, namespace, labels=_MANAGED),
+    )
+
+
+def overview_of(facts: Facts, namespace: str, operator_namespace: str, name: str = "") -> Overview:
+    """The overview of a namespace, or with "" of the whole cluster; with a name only of the objects that have it."""
+    found: dict[Resource[Any], list[Object[Any]]] = {}
+    for question in lists_of_overview(namespace, operator_namespace):
+        found.setdefault(question.resource, []).extend(facts.list(question))
+    tree = _Tree(found)
+
+    def nodes(*kinds: Resource[Any]) -> tuple[Node, ...]:
+        """The objects of these kinds, unless the tree shows them already."""
+        return tuple(
+            tree.node(one, one.meta.namespace)
+            for kind in kinds
+            if kind.namespaced or name or not namespace
+            for one in found[kind]
+            if name in ("", one.meta.name) and one.meta.uid not in tree.shown
+        )
+
+    services, templates = nodes(SERVICES), nodes(TEMPLATES, CLUSTER_TEMPLATES)
+    caches, models = nodes(TEMPLATE_CACHES, MODEL_CACHES), nodes(MODELS, CLUSTER_MODELS)
+    elsewhere = {
+        kind.kind: Counter(examine(one).state for one in found[kind] if one.meta.uid not in tree.shown)
+        for kind in (_CLUSTER if namespace and not name else ())
+    }
+    return Overview(namespace, services, templates, caches, models, elsewhere)
+
+
+class _Tree:
+    """Builds the nodes; ``shown`` has the UIDs of the objects that are in the tree."""
+
+    def __init__(self, found: Mapping[Resource[Any], Iterable[Object[Any]]]) -> None:
+        self.shown: set[str] = set()
+        self._by_key = {(kind, item.key): item for kind, items in found.items() for item in items}
+        self._by_uid = {item.meta.uid: item for item in self._by_key.values()}
+        self._jobs: dict[str, list[Object[Any]]] = {}
+        for job in found[JOBS]:
+            for owner in job.meta.owners:
+                self._jobs.setdefault(owner.uid, []).append(job)
+        self._caches: dict[ObjectKey, list[Object[Any]]] = {}
+        for cache in found[TEMPLATE_CACHES]:
+            key = cache.key._replace(name=cache.view.spec.template_ref)
+            self._caches.setdefault(key, []).append(cache)
+
+    def node(self, item: Object[Any], namespace: str) -> Node:
+        """An object as it is used in a namespace: below a cluster template are the caches of the namespace."""
+        again = item.meta.uid in self.shown
+        self.shown.add(item.meta.uid)
+        finding = examine(item)
+        used = [one for one in self._used(item, namespace) if one.meta.uid not in self.shown or not again]
+        children = [self.node(one, namespace) for one in used]
+        job = newest(self._jobs.get(item.meta.uid, ()))
+        # The end of a Job says nothing more about an object that has its result.
+        if (
+            job is not None
+            and not again
+            and not job.view.complete
+            and not (job.view.failed and finding.ready)
+        ):
+            children.insert(0, Node(examine(job)))
+        return Node(finding, tuple(children), seen_above=again)
+
+    def _used(self, item: Object[Any], namespace: str) -> Iterator[Object[Any]]:
+        """What the object uses, as far as it was read."""
+        if item.resource == SERVICES:
+            resolved, name = item.view.status.resolved_template, item.view.spec.template_ref or ""
+            key = item.key._replace(name=name)
+            named = self._get(TEMPLATES, key) or self._get(CLUSTER_TEMPLATES, key._replace(namespace=""))
+            template = named if resolved is None else self._by_uid.get(resolved.uid)
+            yield from filter(None, (template, self._get(INFERENCE_SERVICES, item.key)))
+        elif item.resource in (TEMPLATES, CLUSTER_TEMPLATES):
+            yield from self._caches.get(item.key._replace(namespace=namespace), ())
+        elif item.resource == TEMPLATE_CACHES:
+            keys = (item.key._replace(name=model.model_cache) for model in item.view.status.models)
+            yield from filter(None, (self._get(MODEL_CACHES, key) for key in keys))
+
+    def _get(self, kind: Resource[Any], key: ObjectKey) -> Object[Any] | None:
+        return self._by_key.get((kind, key))

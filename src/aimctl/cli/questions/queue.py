@@ -1,0 +1,231 @@
+"""The discovery queue: which templates hold a slot, and which wait for one, in order.
+
+Contract: pure. The queue is computed from Jobs, templates and services with the rules of the domain, so it needs no
+manager and only the right to read. Where a list of all namespaces is refused, the list of one namespace is used.
+``partial`` says that a list is not complete; a place is then a place among the templates that could be read.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, final
+
+from aimctl.api.kinds import CLUSTER_TEMPLATES, SERVICES, TEMPLATES
+from aimctl.cli.questions.answers import Problem, Question, Trouble
+from aimctl.cli.rendering.values import place
+from aimctl.domain.naming import DISCOVERY, LABEL_COMPONENT, LABEL_TEMPLATE, TEMPLATE_ANNOTATION
+from aimctl.domain.templates.admission import Candidate, queue_order
+from aimctl.domain.templates.queueing import awaits, waiting_since, waits_for_slot
+from aimctl.kubetypes.builtin import JOBS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from aimctl.cli.questions.answers import Answer, Facts, Objects
+    from aimctl.runtime.kube import Object
+
+__all__ = ["Entry", "Queue", "lists_of_queue", "narrower_lists", "queue_of", "template_of_job"]
+
+_LISTS = (
+    Question(JOBS, labels=f"{LABEL_COMPONENT}={DISCOVERY}"),
+    Question(TEMPLATES),
+    Question(SERVICES),
+    Question(CLUSTER_TEMPLATES),
+)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A template in the queue.
+
+    Attributes:
+        kind, namespace, name: of the template.
+        uid: of the template; "" if it does not exist any more.
+        since: when the Job was created, or since when the template waits; RFC 3339.
+        awaited_by: the services that wait for the template.
+        job: the Job that holds the slot; None for a template that waits.
+        place: from 1, of a template that waits; else 0.
+    """
+
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+    since: str
+    awaited_by: tuple[str, ...]
+    job: Object[Any] | None = None
+    place: int = 0
+
+    @property
+    def state(self) -> str:
+        """Whether a container of the Job runs; "" without a Job."""
+        if self.job is None:
+            return ""
+        status = self.job.view.status
+        return (
+            "Deleting"
+            if self.job.meta.deleting
+            else "Running"
+            if status.ready or status.failed
+            else "Waiting"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """As part of a document."""
+        out: dict[str, Any] = {"kind": self.kind, "namespace": self.namespace, "name": self.name}
+        out |= {"since": self.since, "awaitedBy": list(self.awaited_by)}
+        if self.job is None:
+            out["place"] = self.place
+        else:
+            meta, failed = self.job.meta, self.job.view.status.failed or 0
+            job = {"namespace": meta.namespace, "name": meta.name}
+            out |= {"job": job, "state": self.state, "failedAttempts": failed}
+        return {key: value for key, value in out.items() if value or key != "namespace"}
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """The discovery queue.
+
+    Attributes:
+        limit: number of slots; it is not stored in the cluster.
+        running: the longest-running first.
+        waiting: in the order in which slots are assigned.
+        unseen: templates without a status.
+        partial: whether a list is not complete.
+    """
+
+    limit: int
+    running: tuple[Entry, ...]
+    waiting: tuple[Entry, ...]
+    unseen: int = 0
+    partial: bool = False
+
+    @property
+    def at_least(self) -> str:
+        """The words before a number that may be greater."""
+        return "at least " if self.partial else ""
+
+    def of_namespace(self, namespace: str) -> Queue:
+        """The entries of one namespace, with their places in the whole queue."""
+        return replace(
+            self,
+            running=tuple(one for one in self.running if one.namespace == namespace),
+            waiting=tuple(one for one in self.waiting if one.namespace == namespace),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """As part of a document."""
+        return {
+            "limit": self.limit,
+            "partial": self.partial,
+            "notSeenYet": self.unseen,
+            "running": [one.to_json() for one in self.running],
+            "waiting": [one.to_json() for one in self.waiting],
+        }
+
+
+def lists_of_queue() -> tuple[Question, ...]:
+    """The lists to read."""
+    return _LISTS
+
+
+def narrower_lists(
+    answers: Mapping[Question, Answer], namespace: str, operator_namespace: str
+) -> tuple[Question, ...]:
+    """The lists to read where one of all namespaces was refused. Jobs of cluster templates are in the operator's."""
+    return tuple(
+        replace(question, namespace=one)
+        for question in _LISTS
+        if question.resource.namespaced and _denied(answers.get(question))
+        for one in dict.fromkeys(
+            (namespace, operator_namespace) if question.resource == JOBS else (namespace,)
+        )
+    )
+
+
+def _denied(answer: Answer | None) -> bool:
+    return isinstance(answer, Problem) and answer.trouble is Trouble.DENIED
+
+
+def queue_of(facts: Facts, limit: int) -> Queue:
+    """The queue from the lists of ``read_queue_lists``."""
+    jobs, templates, services, cluster_templates = (_all(facts, question) for question in _LISTS)
+    every = {item.meta.uid: item for item in (*templates, *cluster_templates)}
+    unfinished = [job for job in jobs if not job.view.finished]
+    busy = {owner.uid for job in unfinished for owner in job.meta.owners}
+    waiting = {
+        f"{item.meta.namespace}/{item.meta.name}": item
+        for uid, item in every.items()
+        if not item.meta.deleting
+        and not item.view.spec.model_sources
+        and waits_for_slot(item.view.status, unfinished_job=uid in busy)
+    }
+    near: dict[str, list[Object[Any]]] = {"": list(services)}
+    for item in services:
+        near.setdefault(item.meta.namespace, []).append(item)
+
+    def entry(template: Object[Any], since: str) -> Entry:
+        meta, awaited = template.meta, _awaited_by(template, near.get(template.meta.namespace, ()))
+        return Entry(template.resource.kind, meta.namespace, meta.name, meta.uid, since, awaited)
+
+    def running(job: Object[Any]) -> Entry:
+        since = job.meta.creation_timestamp
+        template = next((every[owner.uid] for owner in job.meta.owners if owner.uid in every), None)
+        known = Entry(*template_of_job(job), "", since, ()) if template is None else entry(template, since)
+        return replace(known, job=job)
+
+    entries = {
+        key: entry(item, waiting_since(item.view.status) or item.meta.creation_timestamp)
+        for key, item in waiting.items()
+    }
+    candidates = [
+        Candidate(key, item.meta.namespace, item.meta.creation_timestamp, bool(entries[key].awaited_by))
+        for key, item in waiting.items()
+    ]
+    order = queue_order(candidates, Counter(template_of_job(job)[1] for job in unfinished))
+    return Queue(
+        limit=limit,
+        running=tuple(sorted(map(running, unfinished), key=lambda one: (one.since, one.namespace, one.name))),
+        waiting=tuple(replace(entries[one.key], place=number) for number, one in enumerate(order, 1)),
+        unseen=sum(1 for item in every.values() if not item.view.status.status),
+        partial=not all(isinstance(facts.answers.get(question), tuple) for question in _LISTS),
+    )
+
+
+def template_of_job(job: Object[Any]) -> tuple[str, str, str]:
+    """Kind, namespace and name of the template of a discovery Job."""
+    for owner in job.meta.owners:
+        if owner.controller and owner.kind == CLUSTER_TEMPLATES.kind:
+            return owner.kind, "", owner.name
+        if owner.controller and owner.kind == TEMPLATES.kind:
+            return owner.kind, job.meta.namespace, owner.name
+    name = job.annotations.get(TEMPLATE_ANNOTATION) or job.meta.labels.get(LABEL_TEMPLATE, "")
+    return TEMPLATES.kind, job.meta.namespace, name
+
+
+def _all(facts: Facts, question: Question) -> Objects:
+    """The objects of the list, or of the narrower lists that were read in its place."""
+    if not _denied(facts.answers.get(question)):
+        return facts.list(question)
+    narrower = (one for one in facts.answers if one.resource == question.resource and one.namespace)
+    return tuple(item for one in narrower for item in facts.list(one))
+
+
+def _awaited_by(template: Object[Any], services: Iterable[Object[Any]]) -> tuple[str, ...]:
+    meta = template.meta
+    return tuple(
+        place(item.meta.namespace, item.meta.name)
+        for item in services
+        if awaits(
+            item.view,
+            item.meta.namespace,
+            item.meta.uid,
+            template=(meta.namespace, meta.name),
+            model=template.view.spec.model_name,
+            owners=[owner.uid for owner in meta.owners],
+        )
+    )

@@ -1,0 +1,95 @@
+"""What to do about a cause: advice where the operator's message has none, and commands to copy.
+
+Contract: pure, and decided by kind and reason. Commands repeat the flags with which the user selected the cluster.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import TYPE_CHECKING
+
+from aimctl.cli.kinds import short_name
+from aimctl.domain.naming import label_value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from aimctl.cli.questions.explanation import Cause, Explanation
+    from aimctl.cli.questions.findings import Finding
+
+__all__ = ["advice", "commands", "explain_command"]
+
+_ADVICE: Mapping[str, str] = {
+    "DiscoveryFailed": "After the correction run 'aimctl rediscover', unless the correction changed the template or its"
+    " model: then discovery is repeated by itself.",
+    "GPUNotAvailable": "Add a node with this GPU, or use a template for a GPU that the cluster has. The template"
+    " becomes available by itself when a node offers the GPU.",
+}
+"""By reason, for messages of the operator that name the cause only."""
+
+_COMMANDS: Mapping[str, tuple[str, ...]] = {
+    "DiscoveryFailed": (
+        "kubectl logs -l aim.silogen.ai/template={label} --tail=20 -n {job_namespace}",
+        "aimctl rediscover {name} {where_or_cluster}",
+    ),
+    "GPUNotAvailable": (
+        "kubectl get nodes -L amd.com/gpu.device-id,amd.com/gpu.family,nvidia.com/gpu.product",
+    ),
+    "ModelNotFound": ("kubectl get aimmdl,aimclmdl {where}",),
+    "TemplateNotFound": ("kubectl get aimst,aimclst {where}",),
+    "TemplateSelectionAmbiguous": ("kubectl patch aimsvc {name} --type=merge -p {patch} {where}",),
+    "RuntimeConfigNotFound": ("kubectl get aimrcfg,aimcrcfg {where}",),
+    "StorageClassNotFound": ("kubectl get storageclass",),
+    "NoDefaultStorageClass": ("kubectl get storageclass",),
+    "RuntimeNotInstalled": ("kubectl get crd inferenceservices.serving.kserve.io",),
+    "NotReconciled": (
+        "kubectl get deployment,lease aimctl-manager -n {operator_namespace}",
+        "kubectl logs deployment/aimctl-manager --tail=20 -n {operator_namespace}",
+    ),
+}
+"""By reason; each cause has ``kubectl describe`` as well."""
+
+
+def advice(cause: Cause) -> str:
+    """One or two sentences; "" where the message has the remedy."""
+    return _ADVICE.get(cause.reported.reason, "")
+
+
+def commands(
+    cause: Cause, explanation: Explanation, operator_namespace: str, flags: Iterable[str]
+) -> tuple[str, ...]:
+    """The commands for one cause, the most specific first."""
+    shown = cause.reported
+    where = f"-n {shown.namespace}" if shown.namespace else ""
+    fits = [one.name for one in explanation.candidates if one.dropped_by in (None, "Selection")]
+    patch = json.dumps({"spec": {"templateRef": fits[0] if fits else "NAME"}}, separators=(",", ":"))
+    fields = {
+        "name": shown.name,
+        "label": label_value(shown.name),
+        "where": where,
+        "where_or_cluster": where or "--cluster",
+        "job_namespace": shown.namespace or operator_namespace,
+        "operator_namespace": operator_namespace,
+        "patch": shlex.quote(patch),
+    }
+    own = [one.format(**fields) for one in _COMMANDS.get(shown.reason, ())]
+    if shown == explanation.waiting_template:
+        own.append("aimctl queue")
+    described = [_describe(one) for one in (cause.finding, shown) if one.uid and one.kind != "Event"]
+    return tuple(_with(one, flags) for one in dict.fromkeys((*own, *described)))
+
+
+def explain_command(finding: Finding, flags: Iterable[str]) -> str:
+    """The command that explains an object."""
+    where = f" -n {finding.namespace}" if finding.namespace else ""
+    return _with(f"aimctl explain {short_name(finding.kind)} {finding.name}{where}", flags)
+
+
+def _describe(finding: Finding) -> str:
+    where = f" -n {finding.namespace}" if finding.namespace else ""
+    return f"kubectl describe {short_name(finding.kind)} {finding.name}{where}"
+
+
+def _with(text: str, flags: Iterable[str]) -> str:
+    return " ".join([text.strip(), *map(shlex.quote, flags)])

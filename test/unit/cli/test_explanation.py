@@ -1,0 +1,642 @@
+"""``aimctl explain`` without a server: the path from an object to the root cause, and what is suggested."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from pathlib import Path
+
+import pytest
+
+import aimctl.domain
+from aimctl.cli.pages.explain import render
+from aimctl.cli.questions.answers import Question
+from aimctl.cli.questions.explanation import LONGEST_PATH, explain
+from aimctl.cli.questions.references import RULES
+from aimctl.cli.questions.remedies import advice, commands
+from support.facts import (
+    Paper,
+    at,
+    condition,
+    job,
+    kind_of,
+    model,
+    pod,
+    reference,
+    service,
+    status,
+    template,
+    thing,
+)
+
+OPERATOR = "kaiwo-system"
+SOURCE = "hf://meta/llama"
+
+
+def explained(paper, word, name, namespace="team"):
+    resource = kind_of(word)
+    question = Question(resource, namespace if resource.namespaced else "", name)
+    return explain(paper[question], paper.facts(), OPERATOR)
+
+
+def path(found):
+    """Kind and name of each object on the path, in the order in which the tree shows them."""
+    return [f"{node.finding.kind} {node.finding.name}" for node in found.root.walk()]
+
+
+def causes(found):
+    return {(one.finding.kind, one.finding.name, one.finding.reason) for one in found.causes}
+
+
+def suggested(found, *flags):
+    return [command for cause in found.causes for command in commands(cause, found, OPERATOR, flags)]
+
+
+def lines(found, paper, width=None):
+    each = {cause: commands(cause, found, OPERATOR, ()) for cause in found.causes}
+    return [line.plain for line in render(found, paper.facts(), each, None, width)]
+
+
+def cache(state, name="llama", models=(), template_ref="llama"):
+    listed = [
+        {"modelCache": one, "source": SOURCE, "name": one, "status": word}
+        for one, word in dict(models).items()
+    ]
+    spec = {"templateRef": template_ref}
+    return thing("AIMTemplateCache", name, "team", spec=spec, status={**state, "models": listed})
+
+
+def model_cache(state, name="weights", **spec):
+    spec = {"sourceURI": SOURCE, "size": "16Gi", **spec}
+    return thing("AIMModelCache", name, "team", spec=spec, status=state)
+
+
+def candidate(name, step, message="", scope="Namespace"):
+    return {"name": name, "scope": scope, "droppedBy": step, "message": message}
+
+
+def claim(phase):
+    return thing("PersistentVolumeClaim", "weights", "team", status={"phase": phase})
+
+
+def warning(about, reason, message, type_="Warning"):
+    involved = {"uid": about.meta.uid}
+    return thing(
+        "Event", f"{reason}.1", "team", type=type_, reason=reason, message=message, involvedObject=involved
+    )
+
+
+def waiting_pod(owner, reason, message):
+    state = {"waiting": {"reason": reason, "message": message}}
+    return pod(owner, containerStatuses=[{"name": "main", "state": state}])
+
+
+AWAITING = status(
+    "Pending",
+    "AwaitingDiscovery",
+    "waits for one of the cluster's discovery slots",
+    condition("Discovered", False, "AwaitingDiscovery"),
+)
+RUNNING = status("Progressing", "DiscoveryRunning", "the Job runs")
+MISSING_SECRET = "secret 'hf' was not found; create it"
+waiting, running = template(state=AWAITING), template(state=RUNNING)
+failed = template(state=status("Failed", "DiscoveryFailed", MISSING_SECRET))
+without_gpu = template(state=status("NotAvailable", "GPUNotAvailable"), gpuSelector={"model": "MI355X"})
+warming = template(state=status("Progressing", "Warming"), caching={"enabled": True})
+discovery = job(running, active=1)
+starting = model_cache(status("Progressing", "DownloadWaiting", persistentVolumeClaim="weights"))
+download = job(starting, "download-weights", component="download", active=1)
+
+
+def uses(used, reason="TemplateNotReady", state="Starting", *more, **spec):
+    return service(state=status(state, reason, "", *more, resolvedTemplate=reference(used)), **spec)
+
+
+def unresolved(reason, *matches, state="Failed", **spec):
+    resolved = condition("Resolved", False, reason)
+    return service(state=status(state, reason, "", resolved, templateMatching=list(matches)), **spec)
+
+
+def without_templates(found):
+    resolved = condition("Resolved", False, "TemplateNotFound")
+    image = reference(model())
+    return service(
+        state=status("Failed", "TemplateNotFound", "no template", resolved, resolvedImage=image)
+    ), found
+
+
+def unread_image(state, reason):
+    return model(state=status(state, reason, "", condition("MetadataExtracted", False, reason, "404")))
+
+
+# Objects; what is explained; the path; the causes as kind, name and reason.
+CASES = {
+    "a missing model": (
+        [template(state=status("Pending", "ModelNotFound"))],
+        ("aimst", "llama"),
+        ["AIMServiceTemplate llama", "AIMModel llama"],
+        {("AIMServiceTemplate", "llama", "ModelNotFound")},
+    ),
+    "a missing model of a cluster template, which sees cluster models only": (
+        [template("base", "", state=status("Pending", "ModelNotFound")), model()],
+        ("aimclst", "base"),
+        ["AIMClusterServiceTemplate base", "AIMClusterModel llama"],
+        {("AIMClusterServiceTemplate", "base", "ModelNotFound")},
+    ),
+    "a missing runtime config": (
+        [template(state=status("Pending", "RuntimeConfigNotFound"), runtimeConfigName="special")],
+        ("aimst", "llama"),
+        ["AIMServiceTemplate llama", "AIMRuntimeConfig special"],
+        {("AIMServiceTemplate", "llama", "RuntimeConfigNotFound")},
+    ),
+    "a GPU that no node offers": (
+        [without_gpu],
+        ("aimst", "llama"),
+        ["AIMServiceTemplate llama"],
+        {("AIMServiceTemplate", "llama", "GPUNotAvailable")},
+    ),
+    "a discovery that failed: the operator has read its Job": (
+        [failed, job(failed, ended="Failed", message="over")],
+        ("aimst", "llama"),
+        ["AIMServiceTemplate llama"],
+        {("AIMServiceTemplate", "llama", "DiscoveryFailed")},
+    ),
+    "a service whose template waits for a slot": (
+        [uses(waiting), waiting],
+        ("aimsvc", "chat"),
+        ["AIMService chat", "AIMServiceTemplate llama"],
+        {("AIMServiceTemplate", "llama", "AwaitingDiscovery")},
+    ),
+    "a pod whose image cannot be pulled": (
+        [uses(running), running, discovery, waiting_pod(discovery, "ImagePullBackOff", "denied")],
+        ("aimsvc", "chat"),
+        ["AIMService chat", "AIMServiceTemplate llama", "Job discover-llama", "Pod discover-llama-x"],
+        {("Pod", "discover-llama-x", "ImagePullBackOff")},
+    ),
+    "a pod that no node takes": (
+        [
+            running,
+            discovery,
+            pod(discovery, conditions=[condition("PodScheduled", False, "Unschedulable", "taints")]),
+        ],
+        ("aimst", "llama"),
+        ["AIMServiceTemplate llama", "Job discover-llama", "Pod discover-llama-x"],
+        {("Pod", "discover-llama-x", "Unschedulable")},
+    ),
+    "a pod that states nothing: its newest warning": (
+        [running, discovery, pod(discovery), warning(pod(discovery), "FailedMount", "no such volume")],
+        ("aimst", "llama"),
+        ["AIMServiceTemplate llama", "Job discover-llama", "Pod discover-llama-x", "Event FailedMount.1"],
+        {("Event", "FailedMount.1", "FailedMount")},
+    ),
+    "a Job without a pod: the warning of its controller": (
+        [running, discovery, warning(discovery, "FailedCreate", "exceeded quota")],
+        ("aimst", "llama"),
+        ["AIMServiceTemplate llama", "Job discover-llama", "Event FailedCreate.1"],
+        {("Event", "FailedCreate.1", "FailedCreate")},
+    ),
+    "a pod that runs": (
+        [running, discovery, pod(discovery, "Running")],
+        ("aimst", "llama"),
+        ["AIMServiceTemplate llama", "Job discover-llama"],
+        {("AIMServiceTemplate", "llama", "DiscoveryRunning")},
+    ),
+    "an object without a status": (
+        [template(state=None)],
+        ("aimst", "llama"),
+        ["AIMServiceTemplate llama"],
+        {("AIMServiceTemplate", "llama", "NotReconciled")},
+    ),
+    "a service that names a missing template": (
+        [unresolved("TemplateNotFound", state="Pending", templateRef="nope")],
+        ("aimsvc", "chat"),
+        ["AIMService chat", "AIMServiceTemplate nope"],
+        {("AIMService", "chat", "TemplateNotFound")},
+    ),
+    "several templates that fit: never another template's missing GPU": (
+        [
+            unresolved(
+                "TemplateSelectionAmbiguous",
+                candidate("a", "Selection"),
+                candidate("b", "Selection"),
+                candidate("llama", "Ready", "no GPU"),
+            ),
+            without_gpu,
+        ],
+        ("aimsvc", "chat"),
+        ["AIMService chat"],
+        {("AIMService", "chat", "TemplateSelectionAmbiguous")},
+    ),
+    "none of several templates fits: the service's own report lists them": (
+        [
+            unresolved(
+                "TemplateNotFound", candidate("a", "Overrides"), candidate("llama", "Ready", "no GPU")
+            ),
+            without_gpu,
+        ],
+        ("aimsvc", "chat"),
+        ["AIMService chat"],
+        {("AIMService", "chat", "TemplateNotFound")},
+    ),
+    "the only template is not Ready": (
+        [unresolved("TemplateNotFound", candidate("llama", "Ready", "it is Failed")), failed],
+        ("aimsvc", "chat"),
+        ["AIMService chat", "AIMServiceTemplate llama"],
+        {("AIMServiceTemplate", "llama", "DiscoveryFailed")},
+    ),
+    "candidates that may become Ready, and not those that failed": (
+        [
+            unresolved(
+                "TemplateNotReady", candidate("llama", "Ready"), candidate("b", "Ready"), state="Starting"
+            ),
+            waiting,
+            template("b", state=status("Failed", "DiscoveryFailed")),
+        ],
+        ("aimsvc", "chat"),
+        ["AIMService chat", "AIMServiceTemplate llama"],
+        {("AIMServiceTemplate", "llama", "AwaitingDiscovery")},
+    ),
+    "a model whose image cannot be read, and so has no templates": (
+        without_templates(unread_image("Failed", "ImageNotFound")),
+        ("aimsvc", "chat"),
+        ["AIMService chat", "AIMModel llama"],
+        {("AIMModel", "llama", "ImageNotFound")},
+    ),
+    "a model whose image has no labels, and so has no templates": (
+        without_templates(unread_image("Ready", "NoLabels")),
+        ("aimsvc", "chat"),
+        ["AIMService chat", "AIMModel llama"],
+        {("AIMModel", "llama", "NoLabels")},
+    ),
+    "a cluster without KServe": (
+        [uses(template(), "RuntimeNotInstalled"), template()],
+        ("aimsvc", "chat"),
+        ["AIMService chat"],
+        {("AIMService", "chat", "RuntimeNotInstalled")},
+    ),
+    "an InferenceService that is not Ready, down to its pod": (
+        [
+            uses(template(), "RuntimeNotReady", "Degraded"),
+            thing(
+                "InferenceService",
+                "chat",
+                "team",
+                status={"conditions": [condition("Ready", False, "PredictorNotReady", "wait")]},
+            ),
+            thing(
+                "Pod",
+                "predictor",
+                "team",
+                meta={"labels": {"serving.kserve.io/inferenceservice": "chat"}},
+                status={
+                    "phase": "Running",
+                    "containerStatuses": [{"state": {"waiting": {"reason": "CrashLoopBackOff"}}}],
+                },
+            ),
+        ],
+        ("aimsvc", "chat"),
+        ["AIMService chat", "InferenceService chat", "Pod predictor"],
+        {("Pod", "predictor", "CrashLoopBackOff")},
+    ),
+    "a service through template, caches and download to a pod": (
+        [
+            uses(warming),
+            warming,
+            cache(status("Progressing", "Warming"), models={"weights": "Progressing"}),
+            starting,
+            claim("Bound"),
+            download,
+            waiting_pod(download, "CreateContainerConfigError", "secret 'hf' not found"),
+        ],
+        ("aimsvc", "chat"),
+        [
+            "AIMService chat",
+            "AIMServiceTemplate llama",
+            "AIMTemplateCache llama",
+            "AIMModelCache weights",
+            "Job download-weights",
+            "Pod download-weights-x",
+            "PersistentVolumeClaim weights",
+        ],
+        {("Pod", "download-weights-x", "CreateContainerConfigError")},
+    ),
+    "a service that caches by itself, and a download that failed": (
+        [
+            uses(template(), "CacheFailed", cacheModel=True),
+            template(),
+            cache(status("Failed", "WarmFailed"), models={"weights": "Failed", "other": "Progressing"}),
+            model_cache(status("Failed", "AccessDenied", "the token was refused")),
+            model_cache(status("Progressing", "Downloading"), "other"),
+        ],
+        ("aimsvc", "chat"),
+        ["AIMService chat", "AIMTemplateCache llama", "AIMModelCache weights"],
+        {("AIMModelCache", "weights", "AccessDenied")},
+    ),
+    "several model caches, each with its own cause": (
+        [
+            cache(status("Failed", "WarmFailed"), models={"weights": "Failed", "other": "Failed"}),
+            model_cache(status("Failed", "AccessDenied")),
+            model_cache(status("Failed", "VolumeFull"), "other"),
+        ],
+        ("aimtc", "llama"),
+        ["AIMTemplateCache llama", "AIMModelCache weights", "AIMModelCache other"],
+        {("AIMModelCache", "weights", "AccessDenied"), ("AIMModelCache", "other", "VolumeFull")},
+    ),
+    "a missing storage class": (
+        [model_cache(status("Pending", "StorageClassNotFound"), storageClassName="fast")],
+        ("aimmc", "weights"),
+        ["AIMModelCache weights", "StorageClass fast"],
+        {("AIMModelCache", "weights", "StorageClassNotFound")},
+    ),
+    "a cluster without a default storage class": (
+        [model_cache(status("Pending", "NoDefaultStorageClass"))],
+        ("aimmc", "weights"),
+        ["AIMModelCache weights"],
+        {("AIMModelCache", "weights", "NoDefaultStorageClass")},
+    ),
+    "a volume that is lost": (
+        [model_cache(status("Failed", "VolumeLost", persistentVolumeClaim="weights")), claim("Lost")],
+        ("aimmc", "weights"),
+        ["AIMModelCache weights", "PersistentVolumeClaim weights"],
+        {("AIMModelCache", "weights", "VolumeLost")},
+    ),
+    "a volume that is not provisioned": (
+        [starting, claim("Pending"), warning(claim("Pending"), "ProvisioningFailed", "no space")],
+        ("aimmc", "weights"),
+        ["AIMModelCache weights", "PersistentVolumeClaim weights", "Event ProvisioningFailed.1"],
+        {("Event", "ProvisioningFailed.1", "ProvisioningFailed")},
+    ),
+    "a template cache of a missing template": (
+        [cache(status("Pending", "TemplateNotFound"), template_ref="nope")],
+        ("aimtc", "llama"),
+        ["AIMTemplateCache llama", "AIMServiceTemplate nope"],
+        {("AIMTemplateCache", "llama", "TemplateNotFound")},
+    ),
+    "a template cache of a template whose discovery failed": (
+        [cache(status("Pending", "TemplateNotDiscovered")), failed],
+        ("aimtc", "llama"),
+        ["AIMTemplateCache llama", "AIMServiceTemplate llama"],
+        {("AIMServiceTemplate", "llama", "DiscoveryFailed")},
+    ),
+    "a model with templates that are not Ready": (
+        [
+            model(state=status("Degraded", "TemplatesDegraded")),
+            failed,
+            template("good"),
+            template("b", state=RUNNING),
+        ],
+        ("aimmdl", "llama"),
+        ["AIMModel llama", "AIMServiceTemplate llama", "AIMServiceTemplate b"],
+        {
+            ("AIMServiceTemplate", "llama", "DiscoveryFailed"),
+            ("AIMServiceTemplate", "b", "DiscoveryRunning"),
+        },
+    ),
+    "a runtime config with a missing storage class": (
+        [thing("AIMRuntimeConfig", "special", "team", spec={"defaultStorageClassName": "fast"})],
+        ("aimrcfg", "special"),
+        ["AIMRuntimeConfig special", "StorageClass fast"],
+        {("StorageClass", "fast", "")},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_path_leads_to_the_root_cause(case):
+    objects, (word, name), expected_path, expected_causes = CASES[case]
+    found = explained(Paper(*objects), word, name)
+    assert path(found) == expected_path
+    assert causes(found) == expected_causes
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_each_cause_is_shown_with_its_message_in_full_and_a_command(case):
+    objects, (word, name), _, _ = CASES[case]
+    paper = Paper(*objects)
+    found = explained(paper, word, name)
+    text = "\n".join(lines(found, paper))
+    assert suggested(found) or any(cause.finding.state == "Missing" for cause in found.causes)
+    for cause in found.causes:
+        for shown in (cause.finding, cause.reported):
+            assert shown.message in text
+            assert shown.message in found.summary or shown is not cause.reported
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_an_explanation_fits_the_width_but_for_commands(case):
+    objects, (word, name), _, _ = CASES[case]
+    paper = Paper(*objects)
+    rows = lines(explained(paper, word, name), paper, 90)
+    assert max(len(row) for row in rows if "$ " not in row) <= 90
+
+
+HEALTHY = {
+    "aimsvc": [uses(template(), "RuntimeReady", "Running"), template()],
+    "aimst": [template("chat"), model()],
+    "aimclst": [template("chat", "")],
+    "aimmdl": [model("chat")],
+    "aimclmdl": [model("chat", "")],
+    "aimtc": [cache(status("Available", "Warm"), "chat")],
+    "aimmc": [model_cache(status("Available", "Downloaded"), "chat")],
+    "aimrcfg": [thing("AIMRuntimeConfig", "chat", "team", spec={})],
+    "aimcrcfg": [thing("AIMClusterRuntimeConfig", "chat", spec={})],
+}
+
+
+@pytest.mark.parametrize("word", HEALTHY)
+def test_an_object_that_is_well_has_no_cause_and_no_commands(word):
+    paper = Paper(*HEALTHY[word])
+    found = explained(paper, word, "chat")
+    assert found.root.finding.ready
+    assert (found.causes, suggested(found)) == ((), [])
+    assert lines(found, paper)[0] == f"{found.root.finding.title} is {found.root.finding.state}."
+
+
+def test_a_service_that_runs_is_ready_and_its_failed_cache_is_a_cause_all_the_same():
+    cache_ready = condition("CacheReady", False, "CacheFailed")
+    running_service = uses(template(), "Running", "Running", cache_ready)
+    found = explained(Paper(running_service, cache(status("Failed", "WarmFailed"))), "aimsvc", "chat")
+    assert found.root.finding.ready
+    assert found.root.finding.condition == "CacheReady"
+    assert causes(found) == {("AIMTemplateCache", "llama", "WarmFailed")}
+
+
+@pytest.mark.parametrize("reason", ["Disabled", "NoLabels"])
+def test_a_condition_that_is_false_on_purpose_is_no_cause(reason):
+    extracted = condition("MetadataExtracted", False, reason)
+    found = explained(Paper(model(state=status("Ready", reason, "", extracted))), "aimmdl", "llama")
+    assert found.causes == ()
+
+
+def test_the_operators_report_has_the_remedy_of_a_cause_in_another_object():
+    state = status("Pending", "AwaitingDiscovery", "the pod waits; check the pull secrets")
+    blocked = template(state=state)
+    paper = Paper(
+        blocked, job(blocked, active=1), waiting_pod(job(blocked, active=1), "ImagePullBackOff", "denied")
+    )
+    (cause,) = explained(paper, "aimst", "llama").causes
+    assert cause.finding.message == "denied"
+    assert cause.report.message == "the pod waits; check the pull secrets"
+
+
+def test_candidates_are_shown_with_the_step_that_excluded_them():
+    matches = [
+        candidate("a", "Selection", "it fits"),
+        candidate("b", "GPU", "no node offers MI355X", "Cluster"),
+    ]
+    paper = Paper(unresolved("TemplateSelectionAmbiguous", *matches))
+    found = explained(paper, "aimsvc", "chat")
+    rows = [row.split() for row in lines(found, paper)[-3:]]
+    assert rows == [
+        ["CANDIDATE", "SCOPE", "EXCLUDED", "BY", "WHY"],
+        ["a", "Namespace", "-", "it", "fits"],
+        ["b", "Cluster", "GPU", "no", "node", "offers", "MI355X"],
+    ]
+    assert (
+        """kubectl patch aimsvc chat --type=merge -p '{"spec":{"templateRef":"a"}}' -n team"""
+        in suggested(found)
+    )
+    assert [one["droppedBy"] for one in found.to_json()["candidates"]] == ["Selection", "GPU"]
+
+
+def test_a_service_with_a_template_shows_no_candidates():
+    state = status(
+        "Starting",
+        "TemplateNotReady",
+        "",
+        condition("Resolved", True, "TemplateResolved"),
+        resolvedTemplate=reference(waiting),
+        templateMatching=[candidate("llama", None)],
+    )
+    assert explained(Paper(service(state=state), waiting), "aimsvc", "chat").candidates == ()
+
+
+def test_objects_that_refer_to_each_other_are_shown_once():
+    loop = cache(status("Pending", "TemplateNotDiscovered"))
+    found = explained(Paper(warming, loop), "aimst", "llama")
+    assert [node.seen_above for node in found.root.walk()] == [False, False, True]
+    assert causes(found) == {("AIMTemplateCache", "llama", "TemplateNotDiscovered")}
+
+
+def test_a_path_is_no_longer_than_its_limit():
+    objects = [uses(warming), warming, cache(status("Failed", "WarmFailed"), models={"weights": "Failed"})]
+    found = explained(Paper(*objects), "aimsvc", "chat")
+    assert len(path(found)) <= LONGEST_PATH + 1
+
+
+def test_what_may_not_be_read_is_shown_and_is_no_cause():
+    paper = Paper(uses(waiting), denied={"get aimservicetemplates"})
+    found = explained(paper, "aimsvc", "chat")
+    (hidden,) = found.root.children
+    assert (hidden.finding.state, hidden.finding.reason) == ("Unknown", "Forbidden")
+    assert hidden.finding.message == "you may not get aimservicetemplates.aim.silogen.ai in namespace 'team'"
+    assert causes(found) == {("AIMService", "chat", "TemplateNotReady")}
+
+
+def test_an_object_that_may_exist_does_not_reveal_the_one_it_would_hide():
+    objects = [unresolved("ModelNotFound", model={"ref": "llama"}), model("llama", "")]
+    found = explained(Paper(*objects, denied={"get aimmodels"}), "aimsvc", "chat")
+    assert path(found) == ["AIMService chat", "AIMModel llama"]
+
+
+def test_events_that_may_not_be_read_are_left_out():
+    found = explained(Paper(running, discovery, denied={"list events"}), "aimst", "llama")
+    assert path(found) == ["AIMServiceTemplate llama", "Job discover-llama"]
+
+
+def test_only_the_newest_unfinished_job_of_the_object_counts():
+    old, ended = job(running, "old", active=1, age=50), job(running, "ended", ended="Failed", age=1)
+    other = job(template(meta={"uid": "another"}), "other", active=1, age=0)
+    found = explained(
+        Paper(running, old, job(running, "new", active=1, age=5), ended, other), "aimst", "llama"
+    )
+    assert path(found)[1:] == ["Job new"]
+
+
+def test_jobs_of_cluster_templates_are_in_the_operator_namespace():
+    base = template("base", "", state=RUNNING)
+    found = explained(Paper(base, job(base, active=1, ready=1)), "aimclst", "base")
+    (child,) = found.root.children
+    assert (child.finding.namespace, child.finding.state) == (OPERATOR, "Running")
+
+
+def test_a_template_waits_in_the_queue_only_without_a_job():
+    assert explained(Paper(waiting), "aimst", "llama").waiting_template.name == "llama"
+    assert explained(Paper(waiting, job(waiting, active=1)), "aimst", "llama").waiting_template is None
+    assert suggested(explained(Paper(waiting), "aimst", "llama"))[0] == "aimctl queue"
+
+
+def test_a_failed_discovery_is_repeated_on_request():
+    found = explained(Paper(failed), "aimst", "llama")
+    assert "aimctl rediscover llama -n team" in suggested(found)
+    assert "aimctl rediscover" in advice(found.causes[0])
+    cluster = template("base", "", state=status("Failed", "DiscoveryFailed"))
+    assert "aimctl rediscover base --cluster" in suggested(explained(Paper(cluster), "aimclst", "base"))
+
+
+def test_commands_repeat_the_flags_that_select_the_cluster():
+    every = suggested(explained(Paper(failed), "aimst", "llama"), "--context", "far away")
+    assert every
+    assert all(command.endswith("--context 'far away'") for command in every)
+
+
+def test_the_progress_of_a_download_is_shown():
+    progress = {"percent": 25, "downloadedBytes": 4 * 1024**3, "totalBytes": 16 * 1024**3}
+    paper = Paper(model_cache(status("Progressing", "Downloading", "it runs", progress=progress)))
+    found = explained(paper, "aimmc", "weights")
+    assert "  Downloaded: 4.0 GiB of 16.0 GiB (25%)." in lines(found, paper)
+    assert found.to_json()["object"]["progress"] == progress
+
+
+def test_a_deleted_object_names_the_finalizers_that_remain():
+    found = explained(
+        Paper(template(meta={"deletionTimestamp": at(3), "finalizers": ["x/y"]})), "aimst", "llama"
+    )
+    assert (found.root.finding.state, found.root.finding.since) == ("Deleting", at(3))
+    assert found.root.finding.message.endswith("x/y")
+
+
+def test_the_state_is_as_old_as_the_last_condition_that_made_it():
+    more = condition("Progressing", True, "X", age=5), condition("Failure", False, "X", age=7)
+    state = status("Progressing", "DiscoveryRunning", "", *more)
+    assert explained(Paper(template(state=state)), "aimst", "llama").root.finding.since == at(5)
+
+
+def test_the_document_has_the_same_keys_for_every_object():
+    found = explained(Paper(uses(waiting), waiting), "aimsvc", "chat").to_json()
+    assert set(found) == {"ready", "summary", "causes", "candidates", "object"}
+    fixed = {
+        "kind",
+        "name",
+        "state",
+        "ready",
+        "condition",
+        "reason",
+        "message",
+        "note",
+        "seenAbove",
+        "children",
+    }
+
+    def check(node):
+        assert fixed <= set(node) <= fixed | {"namespace", "created", "since", "progress"}
+        for child in node["children"]:
+            check(child)
+
+    check(found["object"])
+    assert all(set(cause) >= {"kind", "report"} for cause in found["causes"])
+
+
+def words_of_the_domain():
+    """Every text constant in the domain, where the operator's reasons are defined."""
+    for file in Path(inspect.getfile(aimctl.domain)).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
+
+
+def test_the_rules_use_conditions_and_reasons_that_the_operator_writes():
+    known = set(words_of_the_domain())
+    own = {(type_, reason) for kind, type_, reason in RULES if kind.startswith("AIM") and type_}
+    assert len(own) > 20
+    assert {word for pair in own for word in pair} <= known
