@@ -146,6 +146,25 @@ CHECKS = {
         assert QUOTAS in OPERATOR_KINDS
         assert QUOTAS.decode(b'{"spec": {"services": 3}}').spec.services == 3
         """,
+    "Add a CLI command": """
+        from pathlib import Path
+
+        from support.commands import aimctl
+        from support.served import ServedCluster
+
+        model = {
+            "apiVersion": "aim.silogen.ai/v1alpha1",
+            "kind": "AIMModel",
+            "metadata": {"name": "llama", "namespace": "default"},
+            "spec": {"image": "aim-llama:1"},
+        }
+        with ServedCluster(Path.cwd(), controllers=False) as served:
+            served.apply([model])
+            done = aimctl("images", "--kubeconfig", served.kubeconfig())
+        assert (done.code, done.err) == (0, ""), done
+        assert [line.split() for line in done.out.splitlines()] == [["MODEL", "IMAGE"], ["llama", "aim-llama:1"]]
+        assert "Show the container image of each model" in aimctl("--help").out
+        """,
 }
 
 
