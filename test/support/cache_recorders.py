@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from aimctl.kubetypes import Object, Resource
-    from aimctl.runtime.cache import InformerGauges, ListWatch, ReflectorOptions, WatchEnd
+    from aimctl.runtime.cache import InformerGauges, ReflectorOptions, WatchEnd
 
 
 class RecordingHandler:
@@ -88,7 +88,7 @@ class Rig:
 
     def __init__(
         self,
-        list_watch: ListWatch,
+        reader: Any,
         resource: Resource[Any] = THINGS,
         *,
         options: ReflectorOptions | None = None,
@@ -97,7 +97,7 @@ class Rig:
     ) -> None:
         self.metrics = RecordingReflectorMetrics()
         self.informer: Informer[Any] = Informer(
-            list_watch,
+            reader,
             Declaration(resource, **declaration),
             clock=virtual_clock(),
             rng=random.Random(1),

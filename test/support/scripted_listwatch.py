@@ -1,4 +1,4 @@
-"""A ListWatch that does what a script says, in virtual time, and remembers what it was asked.
+"""A reader whose lists and watches follow a script, in virtual time, and that records its requests.
 
 Lists: each answer is an ObjectList, or an exception to raise; ``Slow(seconds, answer)`` takes its time. The last
 answer is repeated. Watches: each script is a sequence of steps; after the last one the stream stays open and sends a

@@ -20,7 +20,6 @@ from aimctl.runtime.cache import (
     UnknownIndex,
     UnwatchedNamespace,
 )
-from aimctl.runtime.kube import Client
 from aimctl.runtime.kube.errors import error_from_status
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
 from support.cache_recorders import RecordingReflectorMetrics
@@ -30,11 +29,9 @@ from support.things import PARTS, THINGS, make
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from aimctl.runtime.cache import ListWatch
 
-
-def make_cache(list_watch: ListWatch, **options: Any) -> Cache:
-    return Cache(list_watch, clock=virtual_clock(), rng=random.Random(1), **options)
+def make_cache(reader: Any, **options: Any) -> Cache:
+    return Cache(reader, clock=virtual_clock(), rng=random.Random(1), **options)
 
 
 @asynccontextmanager
@@ -47,11 +44,6 @@ async def running(cache: Cache) -> AsyncIterator[Cache]:
 
 def by_label(obj: Object[Any]) -> list[str]:
     return list(obj.meta.labels.values())
-
-
-def _fits(client: Client) -> ListWatch:
-    """Checked by mypy: the client is a ListWatch."""
-    return client
 
 
 def test_a_read_of_an_undeclared_kind_says_how_to_declare_it() -> None:

@@ -14,15 +14,10 @@ from aimctl.kubetypes import Resource
 from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.controller import Controller, Result, TerminalError
 from aimctl.runtime.kube.errors import ConfigurationError
-from aimctl.runtime.manager import (
-    HealthChecks,
-    HttpServer,
-    LeaderElectionOptions,
-    Manager,
-    ManagerOptions,
-    parse_bind_address,
-    render_table,
-)
+from aimctl.runtime.manager import LeaderElectionOptions, Manager, ManagerOptions
+from aimctl.runtime.manager.serving.debug import render_table
+from aimctl.runtime.manager.serving.health import HealthChecks
+from aimctl.runtime.manager.serving.http import HttpServer, parse_bind_address
 from aimctl.runtime.manager.watchdog import LoopWatchdog
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
 from support.leaseapi import LeaseApi, LeaseTransport

@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 
     from aimctl.kubetypes import Object, Resource
     from aimctl.runtime.cache.indexes import IndexFunction
-    from aimctl.runtime.cache.listwatch import ListWatch
     from aimctl.runtime.cache.metrics import ReflectorMetrics
     from aimctl.runtime.cache.reflector import ReflectorOptions
     from aimctl.runtime.clock import Clock
+    from aimctl.runtime.kube.reader import Reader
 
 __all__ = ["Cache"]
 
@@ -53,7 +53,7 @@ class Cache:
     Kinds are normally declared before :meth:`run`; a kind declared later starts at once.
 
     Args:
-        list_watch: usually a ``Client``.
+        reader: the client.
         clock: time.
         rng: for jitter.
         options: timeouts and back-off of the reflectors.
@@ -66,7 +66,7 @@ class Cache:
 
     def __init__(
         self,
-        list_watch: ListWatch,
+        reader: Reader,
         *,
         clock: Clock,
         rng: random.Random,
@@ -75,7 +75,7 @@ class Cache:
         resync_seconds: float | None = None,
         freeze_after_sync: bool = False,
     ) -> None:
-        self._list_watch = list_watch
+        self._reader = reader
         self._clock = clock
         self._rng = rng
         self._options = options
@@ -130,7 +130,7 @@ class Cache:
                     known.store.add_index(name, function)
             return known
         informer = Informer(
-            self._list_watch,
+            self._reader,
             wanted,
             clock=self._clock,
             rng=self._rng,

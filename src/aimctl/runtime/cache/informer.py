@@ -22,11 +22,10 @@ from typing import TYPE_CHECKING, Generic, Literal, TypeVar, final
 from aimctl.kubetypes import Object
 from aimctl.runtime.cache.dispatch import Dispatcher
 from aimctl.runtime.cache.errors import InformerStopped
-from aimctl.runtime.cache.listwatch import Scope
 from aimctl.runtime.cache.merge import Change
 from aimctl.runtime.cache.metrics import ReflectorMetrics
 from aimctl.runtime.cache.projection import without_body
-from aimctl.runtime.cache.reflector import Reflector, ReflectorOptions
+from aimctl.runtime.cache.reflector import Reflector, ReflectorOptions, Scope
 from aimctl.runtime.cache.selectors import LabelSelector
 from aimctl.runtime.cache.store import Store
 
@@ -37,8 +36,8 @@ if TYPE_CHECKING:
     from aimctl.kubetypes import ObjectKey, Resource
     from aimctl.runtime.cache.dispatch import EventHandler, Registration
     from aimctl.runtime.cache.indexes import IndexFunction
-    from aimctl.runtime.cache.listwatch import ListWatch
     from aimctl.runtime.clock import Clock
+    from aimctl.runtime.kube.reader import Reader
     from aimctl.runtime.kube.watch import WatchEvent
 
 __all__ = ["Declaration", "Informer", "InformerHealth"]
@@ -125,7 +124,7 @@ class Informer(Generic[T]):
     """Caches one kind. Created by ``Cache.declare``, and run by the cache.
 
     Args:
-        list_watch: the client.
+        reader: the client.
         declaration: what to cache.
         clock: time.
         rng: for jitter.
@@ -138,7 +137,7 @@ class Informer(Generic[T]):
 
     def __init__(
         self,
-        list_watch: ListWatch,
+        reader: Reader,
         declaration: Declaration[T],
         *,
         clock: Clock,
@@ -165,7 +164,7 @@ class Informer(Generic[T]):
         list_slot = asyncio.Semaphore(1)
         self._reflectors = [
             Reflector(
-                list_watch,
+                reader,
                 declaration.resource,
                 scope,
                 self,

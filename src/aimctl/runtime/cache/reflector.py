@@ -43,13 +43,13 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from aimctl.kubetypes import Object, Resource
-    from aimctl.runtime.cache.listwatch import ListWatch, Scope
     from aimctl.runtime.cache.metrics import ReflectorMetrics
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.kube.answers import ObjectList
+    from aimctl.runtime.kube.reader import Reader
     from aimctl.runtime.kube.watch import WatchEvent
 
-__all__ = ["Reflector", "ReflectorOptions", "ReflectorStatus", "Sink"]
+__all__ = ["Reflector", "ReflectorOptions", "ReflectorStatus", "Scope", "Sink"]
 
 T = TypeVar("T")
 
@@ -83,6 +83,17 @@ class ReflectorOptions:
     missing_seconds: float = 5.0
     missing_cap_seconds: float = 30.0
     internal_error_window_seconds: float = 60.0
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """A part of a kind: a namespace ("" for all), restricted by selectors, as full objects or metadata only."""
+
+    namespace: str = ""
+    label_selector: str = ""
+    field_selector: str = ""
+    metadata_only: bool = False
 
 
 class Sink(Protocol[T]):
@@ -132,7 +143,7 @@ class Reflector(Generic[T]):
     """Lists and watches one scope of a kind. Call :meth:`run` once, in a task of a task group.
 
     Args:
-        list_watch: the client.
+        reader: the client.
         resource: the kind.
         scope: the part of the kind.
         sink: receives the objects.
@@ -146,7 +157,7 @@ class Reflector(Generic[T]):
 
     def __init__(
         self,
-        list_watch: ListWatch,
+        reader: Reader,
         resource: Resource[T],
         scope: Scope,
         sink: Sink[T],
@@ -160,7 +171,7 @@ class Reflector(Generic[T]):
     ) -> None:
         self.status = ReflectorStatus()
         self.scope = scope
-        self._list_watch = list_watch
+        self._reader = reader
         self._resource = resource
         self._sink = sink
         self._clock = clock
@@ -246,7 +257,7 @@ class Reflector(Generic[T]):
         return objects, page.resource_version
 
     async def _page(self, version: str | None, limit: int | None, token: str) -> ObjectList[T]:
-        return await self._list_watch.list(
+        return await self._reader.list(
             self._resource,
             self.scope.namespace,
             label_selector=self.scope.label_selector,
@@ -300,7 +311,7 @@ class Reflector(Generic[T]):
         return decision
 
     def _open(self, timeout_seconds: int) -> AbstractAsyncContextManager[AsyncIterator[WatchEvent[T]]]:
-        return self._list_watch.watch(
+        return self._reader.watch(
             self._resource,
             self.scope.namespace,
             resource_version=self._sink.version_of(self.scope.namespace),

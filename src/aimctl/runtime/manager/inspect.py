@@ -6,8 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from aimctl.runtime.manager.debug import Page
     from aimctl.runtime.manager.manager import Manager
+    from aimctl.runtime.manager.serving.debug import Page
 
 __all__ = ["add_builtin_pages"]
 

@@ -23,14 +23,14 @@ from aimctl.kubetypes import Resource
 from aimctl.runtime.cache import Cache, Informer
 from aimctl.runtime.controller import Controller, EnqueueObject, EnqueueOwner, Watch
 from aimctl.runtime.kube.client import Client
-from aimctl.runtime.manager.debug import DebugPages
 from aimctl.runtime.manager.election import Elector
 from aimctl.runtime.manager.events import EventRecorder
-from aimctl.runtime.manager.health import HealthChecks
-from aimctl.runtime.manager.http import HttpServer, parse_bind_address
 from aimctl.runtime.manager.inspect import add_builtin_pages
 from aimctl.runtime.manager.lifecycle import Lifecycle
 from aimctl.runtime.manager.metrics import RuntimeMetrics, metrics_routes
+from aimctl.runtime.manager.serving.debug import DebugPages
+from aimctl.runtime.manager.serving.health import HealthChecks
+from aimctl.runtime.manager.serving.http import HttpServer, parse_bind_address
 from aimctl.runtime.manager.watchdog import LoopWatchdog
 
 if TYPE_CHECKING:
@@ -50,10 +50,10 @@ if TYPE_CHECKING:
         Source,
     )
     from aimctl.runtime.kube.transport import Transport
-    from aimctl.runtime.manager.debug import Page
-    from aimctl.runtime.manager.health import Check
     from aimctl.runtime.manager.lease import LeaderElectionOptions
     from aimctl.runtime.manager.runnables import RunFunc, Runnable
+    from aimctl.runtime.manager.serving.debug import Page
+    from aimctl.runtime.manager.serving.health import Check
     from aimctl.runtime.queue import RateLimiter
 
 __all__ = ["Manager", "ManagerOptions"]
@@ -329,7 +329,7 @@ class Manager:
         self._ready.add(name, check)
 
     def add_debug_page(self, path: str, page: Page) -> None:
-        """Add a page at ``/debug/<path>``; see :mod:`aimctl.runtime.manager.debug`.
+        """Add a page at ``/debug/<path>``; see :mod:`aimctl.runtime.manager.serving.debug`.
 
         Raises:
             ValueError: the path is taken or invalid.
@@ -414,7 +414,7 @@ class Manager:
         }
         wanted = [field for field, address in addresses.items() if parse_bind_address(field, address)]
         routes = {
-            "metrics_bind_address": metrics_routes(self.metrics.registry),
+            "metrics_bind_address": dict(metrics_routes(self.metrics.registry)),
             "health_probe_bind_address": {**self._health.routes(), **self._ready.routes()},
         }
         if wanted:

@@ -24,13 +24,14 @@ from aimctl.runtime.manager.informer_metrics import InformerMetrics
 from aimctl.runtime.queue import QueueMetrics
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Iterator
 
     from prometheus_client.metrics_core import Metric
 
     from aimctl.runtime.controller.metrics import Failure
     from aimctl.runtime.controller.outcome import ResultLabel
     from aimctl.runtime.manager.gauges import GaugeSpec
+    from aimctl.runtime.manager.serving.http import Routes
     from aimctl.runtime.queue import QueueGauges
 
 __all__ = ["RuntimeMetrics", "metrics_routes"]
@@ -271,9 +272,7 @@ class _WithoutCreated(Collector):
             yield family
 
 
-def metrics_routes(
-    registry: CollectorRegistry,
-) -> dict[str, Callable[[web.Request], Awaitable[web.Response]]]:
+def metrics_routes(registry: CollectorRegistry) -> Routes:
     """The route ``/metrics``, in the Prometheus text format or OpenMetrics, according to the Accept header."""
     source = _WithoutCreated(registry)
 

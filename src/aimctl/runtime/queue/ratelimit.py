@@ -45,72 +45,76 @@ class RateLimiter(Protocol[K_contra]):
         ...
 
 
+class _FailureCounter(Generic[K]):
+    """Counts failures per item."""
+
+    __slots__ = ("_failures",)
+
+    def __init__(self) -> None:
+        self._failures: dict[K, int] = {}
+
+    def _count(self, item: K) -> int:
+        """Count a failure; returns the number of earlier ones."""
+        failures = self._failures.get(item, 0)
+        self._failures[item] = failures + 1
+        return failures
+
+    def forget(self, item: K) -> None:
+        """Reset the failures of ``item``."""
+        self._failures.pop(item, None)
+
+    def num_requeues(self, item: K) -> int:
+        """Failures since the item was last forgotten."""
+        return self._failures.get(item, 0)
+
+
 @final
-class ExponentialRateLimiter(Generic[K]):
+class ExponentialRateLimiter(_FailureCounter[K]):
     """``base_seconds * 2**failures`` for each item, never above ``max_seconds``.
 
     The defaults, 5 ms and 1000 s, are those of client-go's controller rate limiter.
     """
 
-    __slots__ = ("_base", "_cap_at", "_failures", "_max")
+    __slots__ = ("_base", "_cap_at", "_max")
 
     def __init__(self, base_seconds: float = 0.005, max_seconds: float = 1000.0) -> None:
         if not 0 < base_seconds <= max_seconds < math.inf:
             raise ValueError(
                 f"base_seconds={base_seconds}, max_seconds={max_seconds}: use 0 < base_seconds <= max_seconds"
             )
+        super().__init__()
         self._base = base_seconds
         self._max = max_seconds
         # From this failure on the delay is max_seconds, so the power below cannot overflow.
         self._cap_at = math.ceil(math.log2(max_seconds / base_seconds))
-        self._failures: dict[K, int] = {}
 
     def when(self, item: K) -> float:
         """Delay in seconds: ``base_seconds`` after the first failure, doubled after each further one."""
-        failures = self._failures.get(item, 0)
-        self._failures[item] = failures + 1
+        failures = self._count(item)
         if failures >= self._cap_at:
             return self._max
         return min(self._max, self._base * 2.0**failures)
 
-    def forget(self, item: K) -> None:
-        """Start again at ``base_seconds``."""
-        self._failures.pop(item, None)
-
-    def num_requeues(self, item: K) -> int:
-        """Failures since the item was last forgotten."""
-        return self._failures.get(item, 0)
-
 
 @final
-class FastSlowRateLimiter(Generic[K]):
+class FastSlowRateLimiter(_FailureCounter[K]):
     """``fast_seconds`` for the first ``max_fast_attempts`` failures of an item, ``slow_seconds`` for all later ones."""
 
-    __slots__ = ("_failures", "_fast", "_max_fast", "_slow")
+    __slots__ = ("_fast", "_max_fast", "_slow")
 
     def __init__(self, fast_seconds: float, slow_seconds: float, max_fast_attempts: int) -> None:
         if fast_seconds < 0 or slow_seconds < 0:
             raise ValueError(
                 f"fast_seconds={fast_seconds}, slow_seconds={slow_seconds}: neither may be negative"
             )
+        super().__init__()
         self._fast = fast_seconds
         self._slow = slow_seconds
         self._max_fast = max_fast_attempts
-        self._failures: dict[K, int] = {}
 
     def when(self, item: K) -> float:
         """Delay in seconds."""
-        failures = self._failures.get(item, 0) + 1
-        self._failures[item] = failures
-        return self._fast if failures <= self._max_fast else self._slow
-
-    def forget(self, item: K) -> None:
-        """The next failures are fast again."""
-        self._failures.pop(item, None)
-
-    def num_requeues(self, item: K) -> int:
-        """Failures since the item was last forgotten."""
-        return self._failures.get(item, 0)
+        return self._fast if self._count(item) < self._max_fast else self._slow
 
 
 @final

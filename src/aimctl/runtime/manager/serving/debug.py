@@ -12,8 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias, final
 import msgspec
 from aiohttp import web
 
+from aimctl.runtime.manager.serving.http import check_new_name
+
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
+
+    from aimctl.runtime.manager.serving.http import Routes
 
 __all__ = ["DebugPages", "Page", "render_table"]
 
@@ -52,15 +56,10 @@ class DebugPages:
             ValueError: the name is taken, empty, or contains a slash.
         """
         name = name.removeprefix("/debug/").strip("/")
-        if not name or "/" in name:
-            raise ValueError(
-                f"debug page {name!r}: the name is part of the URL, so it must not be empty or contain a slash"
-            )
-        if name in self._pages:
-            raise ValueError(f"debug page {name!r} exists already: choose another name")
+        check_new_name("debug page", name, self._pages)
         self._pages[name] = page
 
-    def routes(self) -> dict[str, Callable[[web.Request], Awaitable[web.Response]]]:
+    def routes(self) -> Routes:
         """The routes, for :class:`HttpServer`."""
         return {"/debug": self._index, "/debug/": self._index, "/debug/{name}": self._page}
 

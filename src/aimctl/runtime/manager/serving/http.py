@@ -6,17 +6,20 @@ connections. The server supports GET and HEAD on the given routes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self, final
+from typing import TYPE_CHECKING, Self, TypeAlias, final
 
 from aiohttp import web
 
 from aimctl.runtime.kube.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Container, Mapping
     from types import TracebackType
 
-__all__ = ["HttpServer", "parse_bind_address"]
+__all__ = ["HttpServer", "Routes", "check_new_name", "parse_bind_address"]
+
+Routes: TypeAlias = "Mapping[str, Callable[[web.Request], Awaitable[web.Response]]]"
+"""Handlers by path, in aiohttp's pattern syntax."""
 
 _SHUTDOWN_SECONDS = 2.0
 """Time for open requests to end; all responses are produced from memory."""
@@ -47,6 +50,20 @@ def parse_bind_address(field: str, address: str) -> tuple[str | None, int] | Non
     return bare or None, int(port)
 
 
+def check_new_name(what: str, name: str, existing: Container[str]) -> None:
+    """Check the name of a health check or debug page, which is part of its URL.
+
+    Raises:
+        ValueError: the name is empty, contains a slash, or exists already.
+    """
+    if not name or "/" in name:
+        raise ValueError(
+            f"{what} {name!r}: the name is part of the URL, so it must not be empty or contain a slash"
+        )
+    if name in existing:
+        raise ValueError(f"{what} {name!r} exists already: choose another name")
+
+
 @final
 class HttpServer:
     """An async context manager that serves routes.
@@ -54,12 +71,10 @@ class HttpServer:
     Args:
         field: name of the option with the address, for messages.
         address: see :func:`parse_bind_address`; must not be off.
-        routes: from path (in aiohttp's pattern syntax) to handler.
+        routes: handlers by path.
     """
 
-    def __init__(
-        self, field: str, address: str, routes: Mapping[str, Callable[[web.Request], Awaitable[web.Response]]]
-    ) -> None:
+    def __init__(self, field: str, address: str, routes: Routes) -> None:
         parsed = parse_bind_address(field, address)
         if parsed is None:
             raise ValueError(f"{field}={address!r}: a server needs an address")

@@ -16,8 +16,12 @@ from typing import TYPE_CHECKING, TypeAlias, final
 
 from aiohttp import web
 
+from aimctl.runtime.manager.serving.http import check_new_name
+
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Callable, Iterable
+
+    from aimctl.runtime.manager.serving.http import Routes
 
 __all__ = ["Check", "HealthChecks"]
 
@@ -43,15 +47,10 @@ class HealthChecks:
         Raises:
             ValueError: the name is taken, empty, or contains a slash.
         """
-        if not name or "/" in name:
-            raise ValueError(
-                f"check {name!r}: the name is part of the URL, so it must not be empty or contain a slash"
-            )
-        if name in self._checks:
-            raise ValueError(f"check {name!r} exists already at /{self.path}: choose another name")
+        check_new_name("check", name, self._checks)
         self._checks[name] = check
 
-    def routes(self) -> dict[str, Callable[[web.Request], Awaitable[web.Response]]]:
+    def routes(self) -> Routes:
         """The routes, for :class:`HttpServer`."""
         return {
             f"/{self.path}": self._show_all,

@@ -1,0 +1,3 @@
+"""HTTP endpoints of a manager: server, health checks and debug pages."""
+
+from __future__ import annotations
