@@ -1,15 +1,15 @@
-"""Debian's docker-registry for tests: found, or fetched without installing it, started on loopback.
+"""Runs Debian's docker-registry on the loopback interface. The package is downloaded if necessary, but not installed.
 
     async with DockerRegistry(folder) as registry:
         await registry.push("team/image", "1", labels={...})
         ...  # registry.url
 
 Contract:
-    * :func:`find_program` gives the program on the PATH, else the one in the user's cache folder, else fetches the
-      package with apt and unpacks it there: nothing of the system changes but, if need be and we may, apt's lists. Where
-      that cannot be done it raises :class:`RegistryNotFoundError`, whose text says why.
-    * Each registry has fresh storage in its folder and ends with the block that it is used in.
-    * ``auth`` of the configuration is the caller's: none, ``htpasswd`` or ``token``.
+    * :func:`find_program` returns the program on the PATH, or else the one in the cache folder of the user, or else
+      downloads the package with apt and unpacks it there. The system is not changed, except that apt's lists may be
+      updated. If this is not possible, it raises :class:`RegistryNotFoundError` with the reason.
+    * Each registry has its own storage in its folder, and ends with its ``async with`` block.
+    * The caller chooses the authentication: none, ``htpasswd`` or ``token``.
 """
 
 from __future__ import annotations
@@ -47,11 +47,15 @@ OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
 
 
 class RegistryNotFoundError(Exception):
-    """There is no registry to start, and none can be had; the text is one line."""
+    """The program is not available. The message is on one line."""
 
 
 def find_program() -> Path:
-    """See the module."""
+    """The path of the program.
+
+    Raises:
+        RegistryNotFoundError: it is not installed and cannot be downloaded.
+    """
     known = shutil.which(_PACKAGE)
     if known:
         return Path(known)
@@ -69,7 +73,9 @@ def find_program() -> Path:
 
 def _fetch(base: Path) -> None:
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
-        raise RegistryNotFoundError("no docker-registry on the PATH, and no apt-get to fetch it with")
+        raise RegistryNotFoundError(
+            "docker-registry is not on the PATH, and there is no apt-get to download it"
+        )
     with tempfile.TemporaryDirectory(dir=base) as scratch:
         said = _run(["apt-get", "download", _PACKAGE], scratch)
         if said and os.geteuid() == 0:
@@ -78,7 +84,7 @@ def _fetch(base: Path) -> None:
         packages = list(Path(scratch).glob("*.deb"))
         if said or not packages:
             raise RegistryNotFoundError(
-                f"no docker-registry on the PATH, and apt-get download fails: {said or 'no package came'};"
+                f"docker-registry is not on the PATH, and apt-get download failed: {said or 'no package'};"
                 " run 'apt-get install docker-registry'"
             )
         said = _run(["dpkg-deb", "-x", str(packages[0]), "root"], scratch)
@@ -88,7 +94,7 @@ def _fetch(base: Path) -> None:
 
 
 def _run(command: list[str], folder: str) -> str:
-    """What a command says when it fails; "" when it does not."""
+    """Run a command; returns its last error message if it fails, and else ""."""
     try:
         done = subprocess.run(
             command, cwd=folder, capture_output=True, text=True, timeout=_FETCH_SECONDS, check=False
@@ -115,12 +121,12 @@ class Pushed(NamedTuple):
 
 
 class DockerRegistry:
-    """See the module.
+    """A running registry.
 
     Args:
-        folder: where its configuration, storage and log are.
+        folder: for its configuration, storage and log.
         auth: the ``auth`` part of its configuration.
-        headers: sent along when pushing.
+        headers: of requests that push.
     """
 
     def __init__(
@@ -151,7 +157,7 @@ class DockerRegistry:
         await self._stack.aclose()
 
     async def start(self, program: Path | None = None) -> None:
-        """Start it, or start it again on the same port with the same storage."""
+        """Start it, possibly again, with the same port and storage."""
         configuration = {
             "version": 0.1,
             "log": {"level": "debug"},
@@ -165,7 +171,7 @@ class DockerRegistry:
         await self._component.wait_until("answer", self._answers, within=30)
 
     async def stop(self) -> None:
-        """End it as a crash would."""
+        """Kill it."""
         await self._component.kill()
 
     @property
@@ -190,7 +196,7 @@ class DockerRegistry:
         oci: bool = False,
         architecture: str = "amd64",
     ) -> Pushed:
-        """Push an image without layers; by its digest only when there is no tag."""
+        """Push an image without layers, by its digest if there is no tag."""
         configuration = {
             "architecture": architecture,
             "os": "linux",
@@ -216,7 +222,7 @@ class DockerRegistry:
     async def push_index(
         self, repository: str, tag: str, *images: tuple[Pushed, str], oci: bool = False
     ) -> str:
-        """Push an index of images, each with its architecture; its digest."""
+        """Push an index of images, each with its architecture; returns its digest."""
         media_type = OCI_INDEX if oci else MANIFEST_LIST
         index = {
             "schemaVersion": 2,

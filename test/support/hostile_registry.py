@@ -1,4 +1,4 @@
-"""A server that says whatever a test wants, byte by byte: what a registry should never answer.
+"""A server that sends what a test specifies, byte by byte, including invalid HTTP.
 
 async with Hostile(lambda asked: Reply(b"nonsense")) as server:
     ...  # server.url
@@ -34,16 +34,16 @@ class Asked(NamedTuple):
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer.
+    """One reply.
 
     Attributes:
-        body: what is sent after the head.
+        body: sent after the head.
         status: 0 sends ``body`` alone, without any head.
-        headers: further ones; a Content-Length is added unless ``length`` is False.
-        times: how often the body is sent, for answers larger than a test should hold.
-        pause: seconds between these times.
-        silent: say nothing at all, until the other side goes.
-        cut: end the connection before the promised length is there.
+        headers: additional ones; Content-Length is added unless ``length`` is False.
+        times: how often the body is sent, for large replies.
+        pause: seconds after each time.
+        silent: send nothing until the connection is closed.
+        cut: close the connection before the body is complete.
     """
 
     body: bytes = b""
@@ -57,7 +57,7 @@ class Reply:
 
 
 class Hostile:
-    """See the module."""
+    """The server; listens on the loopback interface."""
 
     def __init__(self, answer: Callable[[Asked], Reply], tls: ssl.SSLContext | None = None) -> None:
         self._answer = answer
@@ -65,7 +65,7 @@ class Hostile:
         self.asked: list[Asked] = []
         self.was_asked = asyncio.Event()
         self.sent = 0
-        """Bytes of bodies that were taken off us."""
+        """Bytes of bodies that were sent."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
@@ -132,7 +132,7 @@ def sha(body: bytes) -> str:
 
 
 def image_replies(labels: Mapping[str, str] | None = None) -> dict[str, Reply]:
-    """What a sound registry says about ``x:1``, by path."""
+    """The replies of a registry about the image ``x:1``, by path."""
     config = json.dumps({"config": {"Labels": dict(labels or {"a": "b"})}}).encode()
     document: dict[str, Any] = {
         "schemaVersion": 2,

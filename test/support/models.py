@@ -1,4 +1,4 @@
-"""Models in a world of the operator: made, looked at, waited for; images of which a registry tells what we want.
+"""Models, images and pull secrets for tests of the whole operator.
 
 async with world(catalogue=images(image("aim-x:*", deployment()))) as w:
     await w.model("m", "team", image="aim-x:1")
@@ -29,8 +29,8 @@ __all__ = [
     "images",
     "model_of",
     "pull_secret",
+    "said",
     "templates_of",
-    "told",
     "until_model",
 ]
 
@@ -38,12 +38,12 @@ __all__ = [
 def deployment(
     gpu: str = "MI300X", count: int = 1, metric: str = "latency", precision: str = "fp8"
 ) -> dict[str, Any]:
-    """One recommended deployment, as the catalogue has it."""
+    """One recommended deployment as an entry of the catalogue."""
     return {"gpu_model": gpu, "gpu_count": count, "metric": metric, "precision": precision}
 
 
 def image(glob: str, *deployments: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """An image that answers discovery, and recommends these deployments in its labels."""
+    """An image with an answer for discovery and these recommended deployments in its labels."""
     return {
         "image": glob,
         "discover": {"model": "org/model"},
@@ -58,7 +58,7 @@ def images(*entries: dict[str, Any]) -> Catalogue:
 
 
 async def model_of(w: World, name: str, namespace: str = "") -> dict[str, Any]:
-    """The model as the server has it."""
+    """The model from the API server."""
     kind = kinds.MODELS if namespace else kinds.CLUSTER_MODELS
     return msgspec.json.decode((await w.client.get(kind, name, namespace)).raw, type=dict)
 
@@ -68,7 +68,7 @@ async def condition_of(w: World, name: str, namespace: str, type_: str) -> dict[
     return next((item for item in conditions if item["type"] == type_), {})
 
 
-async def told(w: World, name: str, namespace: str = "", type_: str = "MetadataExtracted") -> tuple[str, str]:
+async def said(w: World, name: str, namespace: str = "", type_: str = "MetadataExtracted") -> tuple[str, str]:
     found = await condition_of(w, name, namespace, type_)
     return found.get("status", ""), found.get("reason", "")
 
@@ -83,7 +83,7 @@ async def until_model(
     image: str = "",
     seconds: float = 60.0,
 ) -> dict[str, Any]:
-    """Until the model is in this state (and its metadata have this reason, or are of this image); the model."""
+    """Wait until the model is in this state, and MetadataExtracted has this reason, and its metadata is of this image."""
     end = w.now + seconds
     body: dict[str, Any] = {}
     while w.now < end:
@@ -91,7 +91,7 @@ async def until_model(
         status = body.get("status", {})
         if (
             status.get("status") == state
-            and (not reason or (await told(w, name, namespace))[1] == reason)
+            and (not reason or (await said(w, name, namespace))[1] == reason)
             and (not image or status.get("imageMetadata", {}).get("image") == image)
         ):
             return body
@@ -111,9 +111,9 @@ async def templates_of(w: World, namespace: str = "") -> dict[str, dict[str, Any
 async def pull_secret(
     w: World, name: str, namespace: str, host: str = "docker.io", password: str = "right"
 ) -> None:
-    """Make a pull secret, or change it."""
+    """Create or change a pull secret."""
     await w.namespace(namespace)
-    auth = base64.b64encode(f"somebody:{password}".encode()).decode()
+    auth = base64.b64encode(f"robot:{password}".encode()).decode()
     config = base64.b64encode(json.dumps({"auths": {host: {"auth": auth}}}).encode()).decode()
     body = {
         "apiVersion": "v1",

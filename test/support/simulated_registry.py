@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from aimctl.controllers.models.registry import RegistryUnreachable
-from aimctl.controllers.models.registry_client import Answer, OciRegistry
+from aimctl.controllers.models.registry_client import OciRegistry, Response
 from aimctl.runtime.kube.transport import HttpRequest
 from aimctl.simulation.registry import RegistryDown
 
@@ -45,11 +45,11 @@ class _InMemory:
 
     async def __call__(
         self, method: str, url: URL, headers: Mapping[str, str], form: Mapping[str, str] | None = None
-    ) -> Answer:
+    ) -> Response:
         body = urlencode(form).encode() if form is not None else None
         request = HttpRequest(method, url.path, tuple(url.query.items()), dict(headers), body)
         try:
-            answer = await self._registry.handle(request)
+            response = await self._registry.handle(request)
         except RegistryDown as error:
             raise RegistryUnreachable(f"{url.authority}: connection refused", whole_registry=True) from error
-        return Answer(answer.status, CIMultiDictProxy(CIMultiDict(answer.headers)), answer.body)
+        return Response(response.status, CIMultiDictProxy(CIMultiDict(response.headers)), response.body)

@@ -1,6 +1,6 @@
-"""The operator, put together from its areas; each area's wiring says which events ask for which reconciler.
+"""Adds the operator to a manager. The ``wiring`` modules of each area list its reconcilers and their events.
 
-Everything in them uses what a platform team's own reconciler would use; see ``docs/examples``.
+The operator uses only the public API of the library, as other operators do; see ``docs/examples``.
 """
 
 from __future__ import annotations
@@ -27,10 +27,14 @@ __all__ = ["OperatorOptions", "add_operator"]
 def add_operator(
     manager: Manager, options: OperatorOptions, registry: ImageRegistry | None = None
 ) -> DiscoveryAdmission:
-    """Add the operator's controllers, metrics and debug page to a manager; returns discovery admission.
+    """Add the controllers, metrics and the debug page of the operator to a manager; returns discovery admission.
 
-    Call it before ``manager.run()``. Image labels are read from ``registry``; by default from the real registries, or
-    from the mirrors of the options.
+    Call it before ``manager.run()``.
+
+    Args:
+        manager: runs the operator.
+        options: of the operator.
+        registry: reads images; by default from the registries over HTTPS, or from the mirrors of the options.
     """
     admission: DiscoveryAdmission
     metrics = OperatorMetrics(

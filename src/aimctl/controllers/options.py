@@ -1,4 +1,4 @@
-"""What the operator can be told."""
+"""The options of the operator."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 __all__ = ["ALL_REGISTRIES", "OperatorOptions", "is_namespace_name", "mirror_problem"]
 
 ALL_REGISTRIES = "*"
-"""Stands for every registry that has no mirror of its own."""
+"""Key of ``registry_mirrors`` for all registries without a mirror of their own."""
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 def is_namespace_name(name: str) -> bool:
-    """Whether a namespace can have this name (a DNS label of RFC 1123)."""
+    """Whether this is a valid name of a namespace (a DNS label of RFC 1123)."""
     return _DNS_LABEL.fullmatch(name) is not None
 
 
 def mirror_problem(host: str, url: str) -> str:
-    """Why a registry cannot have this mirror; "" when it can."""
+    """Why this is not a valid mirror of a registry; "" if it is."""
     if host != ALL_REGISTRIES and not is_host(host):
-        return f"{host!r} is no registry: write its host name, with a port if it has one, or '*' for all"
+        return f"{host!r} is not a registry: use a host name with an optional port, or '*' for all registries"
     try:
         parts = urlsplit(url)
         usable = (
@@ -37,10 +37,12 @@ def mirror_problem(host: str, url: str) -> str:
         )
     except ValueError:
         usable = False
-    # Without what may be a login: this text is printed.
+    # Without a possible password, because the message is printed.
     shown = url.rpartition("@")[2]
     return (
-        "" if usable else f"{shown!r} is no base URL: write http://host:port or https://host, without a login"
+        ""
+        if usable
+        else f"{shown!r} is not a base URL: use http://host:port or https://host, without credentials"
     )
 
 
@@ -49,12 +51,12 @@ class OperatorOptions:
     """Options of :func:`aimctl.controllers.operator.add_operator`.
 
     Attributes:
-        operator_namespace: where discovery of cluster templates runs, and where their runtime configs are looked for
-            before the cluster's.
-        discovery_limit: discovery Jobs that may be unfinished at once.
-        watch_namespaces: look at these namespaces only; empty for all. The operator namespace is always looked at.
-        max_concurrent_reconciles: workers of each reconciler.
-        registry_mirrors: an image registry's host -> base URL to read from instead; ``*`` for all others.
+        operator_namespace: where discovery of cluster templates runs. Runtime configs of this namespace take precedence
+            over cluster runtime configs for cluster-scoped objects.
+        discovery_limit: maximum number of unfinished discovery Jobs.
+        watch_namespaces: the namespaces to watch, in addition to the operator namespace; empty for all.
+        max_concurrent_reconciles: of each controller.
+        registry_mirrors: base URL of the mirror by host of the image registry; ``*`` for all other registries.
     """
 
     operator_namespace: str = "kaiwo-system"
@@ -64,14 +66,14 @@ class OperatorOptions:
     registry_mirrors: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse what cannot work. Raises ValueError that names the field, its value and the rule."""
+        """Raise ValueError with the field, the value and the rule if an option is not valid."""
         for option, name in (
             ("operator_namespace", self.operator_namespace),
             *(("watch_namespaces", name) for name in self.watch_namespaces),
         ):
             if not is_namespace_name(name):
                 raise ValueError(
-                    f"{option}: {name!r} is no namespace name: use up to 63 lower-case letters, digits and '-'"
+                    f"{option}: {name!r} is not a namespace name: use up to 63 lower-case letters, digits and '-'"
                 )
         for option in ("discovery_limit", "max_concurrent_reconciles"):
             if getattr(self, option) < 1:
@@ -83,7 +85,7 @@ class OperatorOptions:
 
     @property
     def namespaces(self) -> tuple[str, ...]:
-        """The namespaces to look at, the operator's among them; empty for all."""
+        """The namespaces to watch, with the operator namespace; empty for all."""
         if not self.watch_namespaces:
             return ()
         return tuple(dict.fromkeys((*self.watch_namespaces, self.operator_namespace)))

@@ -1,4 +1,4 @@
-"""Models and registries that are away, want credentials, or answer nonsense: told, retried, and no harm to templates."""
+"""Registries that are unreachable, require credentials or send invalid data."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from support.models import (
     images,
     model_of,
     pull_secret,
+    said,
     templates_of,
-    told,
     until_model,
 )
 from support.operator import OPERATOR_NAMESPACE, world
@@ -31,12 +31,12 @@ SECRET = [{"name": "creds"}]
 DOWN = RegistryFault(status=0)
 
 
-# ---- away
+# ---- unreachable registries
 
 
 @BOTH
 @virtual_time
-async def test_a_registry_that_is_down_is_told_and_the_model_goes_on_when_it_is_back(namespace):
+async def test_an_unreachable_registry_is_reported_and_the_image_read_when_it_is_back(namespace):
     async with world(catalogue=images(TWO)) as w:
         w.start()
         w.simulation.registry.faults.append(DOWN)
@@ -52,12 +52,12 @@ async def test_a_registry_that_is_down_is_told_and_the_model_goes_on_when_it_is_
         w.simulation.registry.faults.clear()
         await until_model(w, "m", namespace, "Ready", reason="Extracted", seconds=700)
         assert len(await templates_of(w, namespace)) == 2
-        told_events = [event for event in w.events_of("m") if event[1] == "RegistryUnreachable"]
-        assert told_events == [("Warning", "RegistryUnreachable")]
+        recorded = [event for event in w.events_of("m") if event[1] == "RegistryUnreachable"]
+        assert recorded == [("Warning", "RegistryUnreachable")]
 
 
 @virtual_time
-async def test_hundreds_of_models_of_one_image_ask_a_registry_that_is_down_as_seldom_as_one():
+async def test_hundreds_of_models_of_one_image_cause_as_many_retries_as_one():
     async with world(catalogue=images(TWO)) as w:
         w.simulation.registry.faults.append(DOWN)
         no_templates = {"autoCreateTemplates": False}
@@ -71,13 +71,13 @@ async def test_hundreds_of_models_of_one_image_ask_a_registry_that_is_down_as_se
         w.simulation.registry.faults.clear()
         await asyncio.sleep(200)
         for number in range(300):
-            assert await told(w, f"m{number}", f"team-{number % 5}") == ("True", "Extracted")
-        # The one that failed last, then a manifest and a configuration.
+            assert await said(w, f"m{number}", f"team-{number % 5}") == ("True", "Extracted")
+        # One more failed attempt, then a manifest and a configuration.
         assert len(w.simulation.registry.calls) <= 10
 
 
 @virtual_time
-async def test_a_registry_that_hangs_holds_up_neither_other_models_nor_any_template():
+async def test_an_unresponsive_registry_delays_neither_other_models_nor_templates():
     async with world(catalogue=images(TWO, image("quay.io/org/fine:*", deployment()))) as w:
         w.simulation.registry.faults.append(RegistryFault("docker.io/*", status=None, seconds=1e6))
         for number in range(20):
@@ -91,15 +91,15 @@ async def test_a_registry_that_hangs_holds_up_neither_other_models_nor_any_templ
         await until_model(w, "slow0", "team", "Ready", reason="RegistryUnreachable", seconds=40)
         await asyncio.sleep(1)
         for number in range(20):
-            assert await told(w, f"slow{number}", "team") == ("False", "RegistryUnreachable")
+            assert await said(w, f"slow{number}", "team") == ("False", "RegistryUnreachable")
         assert (
-            "no complete answer within 30 s"
+            "no complete response within 30 s"
             in (await condition_of(w, "slow0", "team", "MetadataExtracted"))["message"]
         )
 
 
 @virtual_time
-async def test_models_whose_templates_work_stay_ready_when_their_new_image_cannot_be_read():
+async def test_a_model_with_ready_templates_stays_ready_when_its_new_image_cannot_be_read():
     async with world(catalogue=images(TWO)) as w:
         w.start()
         await w.model("m", "team", image="aim-two:1")
@@ -113,7 +113,7 @@ async def test_models_whose_templates_work_stay_ready_when_their_new_image_canno
 
 
 @virtual_time
-async def test_a_rate_limit_is_waited_for():
+async def test_retry_after_of_a_rate_limit_is_respected():
     async with world(catalogue=images(TWO)) as w:
         w.start()
         w.simulation.registry.faults.append(RegistryFault(status=429, retry_after="120", times=1))
@@ -124,19 +124,19 @@ async def test_a_rate_limit_is_waited_for():
         await until_model(w, "m", "team", "Ready", reason="Extracted", seconds=20)
 
 
-NONSENSE = {
-    "no JSON": RegistryFault(status=200, body=b"<html>welcome"),
-    "another image": RegistryFault(status=200, body=b'{"config": {"digest": "sha256:0"}}'),
-    "megabytes": RegistryFault(status=200, body=b"[" * 5_000_000),
+INVALID = {
+    "not JSON": RegistryFault(status=200, body=b"<html>welcome"),
+    "another manifest": RegistryFault(status=200, body=b'{"config": {"digest": "sha256:0"}}'),
+    "too large": RegistryFault(status=200, body=b"[" * 5_000_000),
 }
 
 
-@pytest.mark.parametrize("what", NONSENSE)
+@pytest.mark.parametrize("what", INVALID)
 @virtual_time
-async def test_nonsense_is_told_and_asked_for_again_after_ten_minutes(what):
+async def test_an_invalid_response_is_reported_and_retried_after_ten_minutes(what):
     async with world(catalogue=images(TWO)) as w:
         w.start()
-        w.simulation.registry.faults.append(NONSENSE[what])
+        w.simulation.registry.faults.append(INVALID[what])
         await w.model("m", "team", image="aim-two:1")
         await until_model(w, "m", "team", "Failed", reason="MalformedMetadata")
         await asyncio.sleep(500)
@@ -146,7 +146,7 @@ async def test_nonsense_is_told_and_asked_for_again_after_ten_minutes(what):
 
 
 @virtual_time
-async def test_hostile_labels_are_told_and_what_can_be_used_is_used():
+async def test_invalid_labels_are_reported_and_valid_deployments_used():
     labels = {"com.amd.aim.model.recommendedDeployments": '[{"gpuModel": "MI300X"}, 7, {"metric": "cost"}]'}
     worse = {"com.amd.aim.model.recommendedDeployments": "{'gpuModel': 'MI300X'}"}
     catalogue = images(image("aim-mixed:*", labels=labels), image("aim-worse:*", labels=worse))
@@ -160,14 +160,14 @@ async def test_hostile_labels_are_told_and_what_can_be_used_is_used():
         assert "'cost'" in message
         assert len(await templates_of(w, "team")) == 1
         await until_model(w, "worse", "team", "Failed", reason="MalformedMetadata")
-        assert "no JSON" in (await condition_of(w, "worse", "team", "MetadataExtracted"))["message"]
+        assert "not JSON" in (await condition_of(w, "worse", "team", "MetadataExtracted"))["message"]
 
 
 @pytest.mark.parametrize(
     ("name", "reason"), [("nowhere:1", "ImageNotFound"), ("No Image", ""), ("X:y", "InvalidImage")]
 )
 @virtual_time
-async def test_an_image_that_is_not_there_or_cannot_be_is_told(name, reason):
+async def test_a_missing_image_and_an_invalid_name_are_reported(name, reason):
     async with world(catalogue=images(image("nowhere:*", fail="image-not-found"))) as w:
         w.start()
         if not reason:
@@ -184,17 +184,17 @@ async def test_an_image_that_is_not_there_or_cannot_be_is_told(name, reason):
 
 @BOTH
 @virtual_time
-async def test_a_private_image_is_read_with_the_models_pull_secret(namespace):
+async def test_a_private_image_is_read_with_the_pull_secret_of_the_model(namespace):
     async with world(catalogue=images(PRIVATE)) as w:
         w.start()
         await pull_secret(w, "creds", namespace or OPERATOR_NAMESPACE)
         await w.model("m", namespace, image="aim-secret:1", imagePullSecrets=SECRET)
         await until_model(w, "m", namespace, "Ready", reason="Extracted")
-        assert {call.login for call in w.simulation.registry.calls} == {"", "somebody"}
+        assert {call.login for call in w.simulation.registry.calls} == {"", "robot"}
 
 
 @virtual_time
-async def test_without_credentials_access_is_denied_and_the_remedy_told():
+async def test_without_credentials_access_is_denied_and_the_remedy_reported():
     async with world(catalogue=images(PRIVATE)) as w:
         w.start()
         await w.model("m", "team", image="aim-secret:1")
@@ -204,7 +204,7 @@ async def test_without_credentials_access_is_denied_and_the_remedy_told():
 
 @BOTH
 @virtual_time
-async def test_a_missing_pull_secret_is_named_with_its_namespace_and_found_when_it_comes(namespace):
+async def test_a_missing_pull_secret_is_reported_with_its_namespace_until_it_is_created(namespace):
     where = namespace or OPERATOR_NAMESPACE
     async with world(catalogue=images(PRIVATE)) as w:
         w.start()
@@ -219,10 +219,10 @@ async def test_a_missing_pull_secret_is_named_with_its_namespace_and_found_when_
 
 
 @virtual_time
-async def test_wrong_credentials_are_told_and_once_mended_rediscovery_reads_at_once(logged_errors):
+async def test_wrong_credentials_are_reported_and_rediscovery_uses_corrected_ones_at_once(logged_errors):
     async with world(catalogue=images(PRIVATE)) as w:
         w.start()
-        w.simulation.registry._logins = {"somebody": "right"}
+        w.simulation.registry._logins = {"robot": "right"}
         await pull_secret(w, "creds", "team", password="wr0ng-hush")
         await w.model("m", "team", image="aim-secret:1", imagePullSecrets=SECRET)
         await until_model(w, "m", "team", "Failed", reason="AccessDenied")
@@ -235,14 +235,14 @@ async def test_wrong_credentials_are_told_and_once_mended_rediscovery_reads_at_o
         await until_model(w, "m", "team", "Ready", reason="Extracted", seconds=5)
         everything = f"{w.ledger.events} {await model_of(w, 'm', 'team')} {logged_errors}"
         assert "wr0ng-hush" not in everything
-        assert "somebody" not in everything
+        assert "robot" not in everything
 
 
 @virtual_time
-async def test_credentials_that_were_mended_are_tried_within_a_minute_without_being_asked():
+async def test_corrected_credentials_are_used_within_a_minute():
     async with world(catalogue=images(PRIVATE)) as w:
         w.start()
-        w.simulation.registry._logins = {"somebody": "right"}
+        w.simulation.registry._logins = {"robot": "right"}
         await pull_secret(w, "creds", "team", password="wrong")
         await w.model("m", "team", image="aim-secret:1", imagePullSecrets=SECRET)
         await until_model(w, "m", "team", "Failed", reason="AccessDenied")
@@ -251,7 +251,7 @@ async def test_credentials_that_were_mended_are_tried_within_a_minute_without_be
 
 
 @virtual_time
-async def test_naming_another_secret_reads_at_once():
+async def test_another_pull_secret_is_used_at_once():
     async with world(catalogue=images(PRIVATE)) as w:
         w.start()
         await w.model("m", "team", image="aim-secret:1")
@@ -262,7 +262,7 @@ async def test_naming_another_secret_reads_at_once():
 
 
 @virtual_time
-async def test_a_secret_that_is_no_pull_secret_and_one_that_may_not_be_read_are_told():
+async def test_an_invalid_pull_secret_and_a_forbidden_one_are_reported():
     async with world(catalogue=images(PRIVATE)) as w:
         w.start()
         await w.namespace("team")
@@ -283,7 +283,7 @@ async def test_a_secret_that_is_no_pull_secret_and_one_that_may_not_be_read_are_
 
 
 @virtual_time
-async def test_secrets_are_read_only_when_an_image_is():
+async def test_pull_secrets_are_read_only_for_a_read_of_an_image():
     async with world(catalogue=images(PRIVATE, TWO)) as w:
         reads = []
         await pull_secret(w, "creds", "team")

@@ -1,4 +1,4 @@
-"""What reads images against a real registry: Debian's docker-registry, open, with passwords, and with tokens."""
+"""Reading images from Debian's docker-registry: without authentication, with passwords, and with tokens."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 USER = ("me", "hush")
 HASHED = "me:$2y$04$kN7OSfURoFAkcvJpKf3AFOqXS0WyN2lmprOP7PHc0DsvwgWqUq0eW\n"
-"""``htpasswd -nbB me hush``: the registry takes bcrypt only."""
+"""``htpasswd -nbB me hush``. The registry supports only bcrypt."""
 
 ME = Credentials(*USER)
 LABELS = {"com.amd.aim.model.canonicalName": "org/model", "other": "x" * 1000}
@@ -47,7 +47,7 @@ def _program() -> None:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def plain(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[DockerRegistry]:
-    """A registry open to everybody."""
+    """A registry without authentication."""
     async with DockerRegistry(tmp_path_factory.mktemp("plain")) as registry:
         yield registry
 
@@ -61,7 +61,7 @@ def passwords(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def locked(passwords: Path) -> AsyncIterator[DockerRegistry]:
-    """A registry that wants a name and password, as Basic."""
+    """A registry with basic authentication."""
     folder = passwords.parent
     auth = {"htpasswd": {"realm": "a realm, with a comma", "path": str(passwords)}}
     async with DockerRegistry(folder, auth=auth, headers={"Authorization": ME.basic}) as registry:
@@ -81,7 +81,7 @@ async def tokens(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Toke
 async def bearer(
     tmp_path_factory: pytest.TempPathFactory, tokens: TokenService
 ) -> AsyncIterator[DockerRegistry]:
-    """A registry that wants tokens, with a public and a private image."""
+    """A registry with token authentication, a public image and a private image."""
     folder = tmp_path_factory.mktemp("bearer")
     for name in ("public/image", "private/image"):
         token = tokens.token(f"repository:{name}:x", USER[0], actions=("pull", "push"))
@@ -104,7 +104,7 @@ def reader(registry: DockerRegistry, exchange: HttpExchange) -> OciRegistry:
     return OciRegistry(exchange, clock=LoopClock(), mirrors={"*": registry.url})
 
 
-# ---- what is read
+# ---- without authentication
 
 
 @pytest.mark.parametrize("oci", [False, True], ids=["docker", "oci"])
@@ -115,13 +115,13 @@ async def test_digest_and_labels_of_an_image_are_read(plain, exchange, oci):
     assert found.labels == LABELS
 
 
-async def test_a_short_name_is_in_the_library(plain, exchange):
+async def test_a_short_name_refers_to_the_library(plain, exchange):
     await plain.push("library/short", "latest", labels=LABELS)
     found = await reader(plain, exchange).read(parse_image("short"), ())
     assert found.labels == LABELS
 
 
-async def test_by_digest_it_is_read_without_a_tag(plain, exchange):
+async def test_an_image_is_read_by_digest_without_a_tag(plain, exchange):
     pushed = await plain.push("team/digest", labels=LABELS)
     found = await reader(plain, exchange).read(parse_image(f"ghcr.io/team/digest@{pushed.digest}"), ())
     assert (found.digest, found.labels) == (pushed.digest, LABELS)
@@ -133,7 +133,7 @@ async def test_an_image_without_labels_has_none(plain, exchange):
 
 
 @pytest.mark.parametrize("oci", [False, True], ids=["docker", "oci"])
-async def test_of_several_platforms_amd64_is_read_and_the_index_is_the_digest(plain, exchange, oci):
+async def test_the_image_for_amd64_is_read_and_the_digest_is_that_of_the_index(plain, exchange, oci):
     name = f"team/many-{oci}".lower()
     arm = await plain.push(name, labels={"arch": "arm64"}, architecture="arm64", oci=oci)
     amd = await plain.push(name, labels={"arch": "amd64"}, oci=oci)
@@ -145,7 +145,7 @@ async def test_of_several_platforms_amd64_is_read_and_the_index_is_the_digest(pl
     assert (found.digest, found.labels) == (only, {"arch": "arm64"})
 
 
-async def test_a_chart_or_another_artifact_is_no_trouble(plain, exchange):
+async def test_an_artifact_that_is_not_an_image_has_no_labels(plain, exchange):
     config = b'{"name": "chart", "version": "1"}'
     await plain.push_blob("team/chart", config)
     pushed = await plain.push("team/chart", "x")
@@ -164,7 +164,7 @@ async def test_a_chart_or_another_artifact_is_no_trouble(plain, exchange):
 
 
 @pytest.mark.parametrize("image", ["ghcr.io/team/nothing:1", "ghcr.io/team/tagged:2"])
-async def test_what_is_not_there_is_not_found_and_the_registrys_words_are_told(plain, exchange, image):
+async def test_a_missing_image_is_reported_with_the_message_of_the_registry(plain, exchange, image):
     await plain.push("team/tagged", "1")
     with pytest.raises(ImageNotFound) as caught:
         await reader(plain, exchange).read(parse_image(image), ())
@@ -173,17 +173,17 @@ async def test_what_is_not_there_is_not_found_and_the_registrys_words_are_told(p
     assert "spec.image" in str(caught.value)
 
 
-async def test_what_storage_spoiled_is_not_taken(plain, exchange):
-    # With labels of its own: the registry keeps equal configurations once.
+async def test_a_corrupted_blob_is_rejected(plain, exchange):
+    # The labels are unique, because the registry stores equal configurations once.
     pushed = await plain.push("team/spoiled", "1", labels={"state": "fresh"})
     digest = pushed.config.removeprefix("sha256:")
     blob = plain.folder / "storage/docker/registry/v2/blobs/sha256" / digest[:2] / digest / "data"
     blob.write_bytes(blob.read_bytes().replace(b"fresh", b"stale"))
-    with pytest.raises(MalformedMetadata, match="not what its digest promises"):
+    with pytest.raises(MalformedMetadata, match="does not match its digest"):
         await reader(plain, exchange).read(parse_image("ghcr.io/team/spoiled:1"), ())
 
 
-async def test_a_registry_that_went_is_unreachable_and_back_again_when_it_is(tmp_path, exchange):
+async def test_a_stopped_registry_is_unreachable_until_it_is_started_again(tmp_path, exchange):
     async with DockerRegistry(tmp_path) as registry:
         await registry.push("team/image", "1", labels=LABELS)
         reading = reader(registry, exchange)
@@ -205,7 +205,7 @@ async def test_with_the_right_password_a_private_image_is_read(locked, exchange)
     assert found.labels == LABELS
 
 
-async def test_credentials_come_from_a_pull_secret_as_kubectl_makes_it(locked, exchange):
+async def test_credentials_are_read_from_a_pull_secret_as_kubectl_creates_it(locked, exchange):
     auth = base64.b64encode(b"me:hush").decode()
     data = {".dockerconfigjson": json.dumps({"auths": {"ghcr.io": {"auth": auth}}}).encode()}
     image = parse_image("ghcr.io/private/image:1")
@@ -218,8 +218,8 @@ async def test_without_credentials_the_remedy_is_a_pull_secret(locked, exchange)
         await reader(locked, exchange).read(parse_image("ghcr.io/private/image:1"), ())
 
 
-async def test_with_the_wrong_password_it_is_said_and_the_password_is_not(locked, exchange):
-    with pytest.raises(AccessDenied, match="credentials in the pull secret are wrong") as caught:
+async def test_a_wrong_password_is_reported_without_the_password(locked, exchange):
+    with pytest.raises(AccessDenied, match="credentials of the pull secret are invalid") as caught:
         await reader(locked, exchange).read(
             parse_image("ghcr.io/private/image:1"), (Credentials("me", "topsecret"),)
         )
@@ -227,7 +227,7 @@ async def test_with_the_wrong_password_it_is_said_and_the_password_is_not(locked
     assert "401" in str(caught.value)
 
 
-async def test_several_credentials_are_tried_in_their_order(locked, exchange):
+async def test_several_credentials_are_tried_in_order(locked, exchange):
     wrong = Credentials("me", "old")
     found = await reader(locked, exchange).read(parse_image("ghcr.io/private/image:1"), (wrong, ME))
     assert found.labels == LABELS
@@ -243,7 +243,7 @@ async def test_a_public_image_is_read_with_an_anonymous_token(bearer, exchange, 
     assert tokens.asked == [("GET", "repository:public/image:pull", "")]
 
 
-async def test_a_private_image_is_read_with_a_token_for_somebody(bearer, exchange, tokens):
+async def test_a_private_image_is_read_with_the_token_of_a_user(bearer, exchange, tokens):
     tokens.asked.clear()
     found = await reader(bearer, exchange).read(parse_image("ghcr.io/private/image:1"), (ME,))
     assert found.labels == LABELS
@@ -252,36 +252,36 @@ async def test_a_private_image_is_read_with_a_token_for_somebody(bearer, exchang
 
 async def test_an_identity_token_is_posted(bearer, exchange, tokens):
     tokens.asked.clear()
-    who = Credentials(username="<token>", identity_token=tokens.refresh_token)
-    found = await reader(bearer, exchange).read(parse_image("ghcr.io/private/image:1"), (who,))
+    credentials = Credentials(username="<token>", identity_token=tokens.refresh_token)
+    found = await reader(bearer, exchange).read(parse_image("ghcr.io/private/image:1"), (credentials,))
     assert found.labels == LABELS
     assert tokens.asked == [("POST", "repository:private/image:pull", "refresh")]
 
 
-async def test_a_finished_token_is_used_as_it_is(bearer, exchange, tokens):
+async def test_a_registry_token_is_sent_unchanged(bearer, exchange, tokens):
     tokens.asked.clear()
-    who = Credentials(registry_token=tokens.token("repository:private/image:pull", "me"))
-    found = await reader(bearer, exchange).read(parse_image("ghcr.io/private/image:1"), (who,))
+    credentials = Credentials(registry_token=tokens.token("repository:private/image:pull", "me"))
+    found = await reader(bearer, exchange).read(parse_image("ghcr.io/private/image:1"), (credentials,))
     assert found.labels == LABELS
     assert tokens.asked == []
 
 
 DENIED = {
-    "nobody": ((), "imagePullSecrets"),
-    "the wrong password": ((Credentials("me", "wrong"),), "credentials in the pull secret are wrong"),
+    "no credentials": ((), "imagePullSecrets"),
+    "the wrong password": ((Credentials("me", "wrong"),), "credentials of the pull secret are invalid"),
     "an old identity token": (
         (Credentials(identity_token="old"),),
-        "credentials in the pull secret are wrong",
+        "credentials of the pull secret are invalid",
     ),
     "an old registry token": (
         (Credentials(registry_token="old"),),
-        "credentials in the pull secret are wrong",
+        "credentials of the pull secret are invalid",
     ),
 }
 
 
-@pytest.mark.parametrize("who", DENIED)
-async def test_others_get_no_private_image(bearer, exchange, who):
-    credentials, remedy = DENIED[who]
+@pytest.mark.parametrize("what", DENIED)
+async def test_access_to_a_private_image_is_denied_with_a_remedy(bearer, exchange, what):
+    credentials, remedy = DENIED[what]
     with pytest.raises(AccessDenied, match=remedy):
         await reader(bearer, exchange).read(parse_image("ghcr.io/private/image:1"), credentials)

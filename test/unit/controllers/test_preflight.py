@@ -166,5 +166,5 @@ async def test_a_server_without_a_readable_version_is_used():
 @pytest.mark.parametrize("field", ["operator_namespace", "watch_namespaces"])
 def test_an_invalid_namespace_is_rejected_with_field_and_value(field, name):
     value = name if field == "operator_namespace" else ("good", name)
-    with pytest.raises(ValueError, match=f"{field}: '{name}' is no namespace name"):
+    with pytest.raises(ValueError, match=f"{field}: '{name}' is not a namespace name"):
         OperatorOptions(**{field: value})

@@ -1,4 +1,4 @@
-"""Whom the client of registries talks to, and over what; with an exchange that only writes down."""
+"""To which servers the registry client sends requests and credentials, with a recording exchange."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aimctl.controllers.models.registry import (
     MalformedMetadata,
     RegistryUnreachable,
 )
-from aimctl.controllers.models.registry_client import Answer, OciRegistry
+from aimctl.controllers.models.registry_client import OciRegistry, Response
 from aimctl.domain.images.reference import parse_image
 from aimctl.domain.images.registry_auth import Credentials
 from aimctl.runtime.clock import LoopClock
@@ -24,29 +24,31 @@ if TYPE_CHECKING:
 
     from yarl import URL
 
-SOUND = image_replies()
+REPLIES = image_replies()
 ME = Credentials("me", "hush")
 
 
-def answer(status: int, body: bytes = b"", **headers: str) -> Answer:
+def response(status: int, body: bytes = b"", **headers: str) -> Response:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Answer(status, CIMultiDictProxy(CIMultiDict(named)), body)
+    return Response(status, CIMultiDictProxy(CIMultiDict(named)), body)
 
 
 class Exchange:
-    """Answers from a function of the URL, or as a sound registry."""
+    """Responds from a function of the URL, or else as a registry that has the image ``x:1``."""
 
-    def __init__(self, special: Callable[[URL, Mapping[str, str]], Answer | None] = lambda *_: None) -> None:
+    def __init__(
+        self, special: Callable[[URL, Mapping[str, str]], Response | None] = lambda *_: None
+    ) -> None:
         self.asked: list[tuple[str, str, str]] = []
         self._special = special
 
-    async def __call__(self, method, url, headers, form=None) -> Answer:
+    async def __call__(self, method, url, headers, form=None) -> Response:
         self.asked.append((method, str(url), headers.get("Authorization", "")))
-        reply = SOUND.get(url.path)
+        reply = REPLIES.get(url.path)
         return self._special(url, headers) or (
-            answer(200, reply.body, **{k.replace("-", "_"): v for k, v in reply.headers.items()})
+            response(200, reply.body, **{k.replace("-", "_"): v for k, v in reply.headers.items()})
             if reply
-            else answer(404)
+            else response(404)
         )
 
 
@@ -65,14 +67,14 @@ def registry(exchange: Exchange, **mirrors: str) -> OciRegistry:
         ("vllm", "https://registry-1.docker.io/v2/library/vllm/manifests/latest"),
     ],
 )
-async def test_registries_are_asked_over_https_by_their_own_names(image, url):
-    exchange = Exchange(lambda *_: answer(503))
+async def test_registries_are_read_over_https(image, url):
+    exchange = Exchange(lambda *_: response(503))
     with pytest.raises(RegistryUnreachable):
         await registry(exchange).read(parse_image(image), ())
     assert exchange.asked == [("GET", url, "")]
 
 
-async def test_a_registrys_own_mirror_wins_over_that_of_all():
+async def test_the_mirror_of_a_registry_takes_precedence_over_the_mirror_of_all():
     exchange = Exchange()
     mirrors = {"ghcr.io": "https://one.example", "*": "https://all.example/cache"}
     reader = OciRegistry(exchange, clock=LoopClock(), mirrors=mirrors)
@@ -84,32 +86,32 @@ async def test_a_registrys_own_mirror_wins_over_that_of_all():
     assert exchange.asked == [("GET", "https://all.example/cache/v2/y/manifests/1?ns=quay.io", "")]
 
 
-async def test_nothing_is_asked_over_http_because_a_registry_redirects_there():
+async def test_a_redirect_to_http_is_not_followed():
     def redirect(url, _):
-        return answer(307, Location="http://ghcr.io/plain") if "blobs" in url.path else None
+        return response(307, Location="http://ghcr.io/plain") if "blobs" in url.path else None
 
     exchange = Exchange(redirect)
-    with pytest.raises(MalformedMetadata, match="not safe"):
+    with pytest.raises(MalformedMetadata, match="not allowed"):
         await registry(exchange).read(parse_image("ghcr.io/x:1"), (ME,))
     assert all(url.startswith("https://") for _, url, _ in exchange.asked)
 
 
-async def test_nothing_is_asked_over_http_because_a_registry_names_such_a_token_service():
-    exchange = Exchange(lambda *_: answer(401, WWW_Authenticate='Bearer realm="http://auth.example/token"'))
-    with pytest.raises(MalformedMetadata, match="asked safely"):
+async def test_a_token_service_with_http_is_not_used():
+    exchange = Exchange(lambda *_: response(401, WWW_Authenticate='Bearer realm="http://auth.example/token"'))
+    with pytest.raises(MalformedMetadata, match="no valid token service with HTTPS"):
         await registry(exchange).read(parse_image("ghcr.io/x:1"), (ME,))
     assert len(exchange.asked) == 1
 
 
-async def test_the_token_goes_to_the_registry_and_the_password_to_the_token_service_only():
+async def test_the_registry_receives_the_token_and_the_token_service_the_password():
     def tokens(url, headers):
         if url.host == "auth.example":
-            return answer(200, b'{"token": "t"}')
+            return response(200, b'{"token": "t"}')
         if url.host == "store.example":
-            return answer(200, SOUND[url.path].body)
+            return response(200, REPLIES[url.path].body)
         if headers.get("Authorization") != "Bearer t":
-            return answer(401, WWW_Authenticate='Bearer realm="https://auth.example/token",service="s"')
-        return answer(307, Location=f"https://store.example{url.path}") if "blobs" in url.path else None
+            return response(401, WWW_Authenticate='Bearer realm="https://auth.example/token",service="s"')
+        return response(307, Location=f"https://store.example{url.path}") if "blobs" in url.path else None
 
     exchange = Exchange(tokens)
     found = await registry(exchange).read(parse_image("ghcr.io/x:1"), (ME,))
@@ -134,14 +136,14 @@ def only_for(account: Credentials, otherwise: int):
     def says(url, headers):
         given = headers.get("Authorization", "")
         if not given:
-            return answer(401, WWW_Authenticate='Basic realm="x"')
-        return None if given == account.basic else answer(otherwise)
+            return response(401, WWW_Authenticate='Basic realm="x"')
+        return None if given == account.basic else response(otherwise)
 
     return says
 
 
 @pytest.mark.parametrize("hidden", [401, 403, 404])
-async def test_an_account_that_may_not_see_the_image_is_followed_by_the_next(hidden: int):
+async def test_the_next_credentials_are_tried_when_the_image_is_denied_or_missing(hidden: int):
     exchange = Exchange(only_for(OTHER, hidden))
     found = await registry(exchange).read(parse_image("ghcr.io/x:1"), (ME, OTHER))
     assert found.labels
@@ -151,12 +153,14 @@ async def test_an_account_that_may_not_see_the_image_is_followed_by_the_next(hid
     ("first", "second", "kind"),
     [(404, 404, ImageNotFound), (404, 401, AccessDenied), (401, 404, AccessDenied), (403, 403, AccessDenied)],
 )
-async def test_an_image_is_missing_when_no_account_was_denied(first: int, second: int, kind: type[Exception]):
+async def test_an_image_is_missing_if_no_credentials_were_denied(
+    first: int, second: int, kind: type[Exception]
+):
     def says(url, headers):
         given = headers.get("Authorization", "")
         if not given:
-            return answer(401, WWW_Authenticate='Basic realm="x"')
-        return answer(first if given == ME.basic else second)
+            return response(401, WWW_Authenticate='Basic realm="x"')
+        return response(first if given == ME.basic else second)
 
     with pytest.raises(kind):
         await registry(Exchange(says)).read(parse_image("ghcr.io/x:1"), (ME, OTHER))

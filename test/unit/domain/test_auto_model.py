@@ -1,4 +1,4 @@
-"""The model made for a service that names an image."""
+"""The model that is created for a service that specifies an image."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ def config(scope: str = "", *, found: Scope | None = None) -> Resolved[RuntimeCo
     return Resolved(spec, None if found is None else Reference("X", "fast", "", found, "uid"))
 
 
-def test_it_is_namespaced_labelled_and_owned_by_nobody():
-    made = auto_model(IMAGE, "team", service(), config())
-    assert made["kind"] == "AIMModel"
-    assert made["metadata"]["namespace"] == "team"
-    assert made["metadata"]["name"] == "auto-" + sha256(IMAGE.encode()).hexdigest()[:10]
-    assert made["metadata"]["labels"][LABEL_MANAGED_BY] == "aim"
-    assert "ownerReferences" not in made["metadata"]
-    assert made["spec"] == {"image": IMAGE}
+def test_it_is_namespaced_labelled_and_has_no_owner():
+    manifest = auto_model(IMAGE, "team", service(), config())
+    assert manifest["kind"] == "AIMModel"
+    assert manifest["metadata"]["namespace"] == "team"
+    assert manifest["metadata"]["name"] == "auto-" + sha256(IMAGE.encode()).hexdigest()[:10]
+    assert manifest["metadata"]["labels"][LABEL_MANAGED_BY] == "aim"
+    assert "ownerReferences" not in manifest["metadata"]
+    assert manifest["spec"] == {"image": IMAGE}
 
 
-def test_what_the_image_needs_to_be_read_comes_along():
-    wish = service(imagePullSecrets=SECRETS, serviceAccountName="runner", runtimeConfigName="fast")
-    made = auto_model(IMAGE, "team", wish, config(found=Scope.NAMESPACE))
-    assert made["spec"] == {
+def test_it_has_what_may_be_needed_to_read_the_image():
+    spec = service(imagePullSecrets=SECRETS, serviceAccountName="runner", runtimeConfigName="fast")
+    manifest = auto_model(IMAGE, "team", spec, config(found=Scope.NAMESPACE))
+    assert manifest["spec"] == {
         "image": IMAGE,
         "imagePullSecrets": SECRETS,
         "serviceAccountName": "runner",
@@ -47,21 +47,21 @@ def test_what_the_image_needs_to_be_read_comes_along():
     }
 
 
-def test_the_clusters_takes_nothing_that_lives_in_a_namespace():
-    wish = service(imagePullSecrets=SECRETS, serviceAccountName="runner", runtimeConfigName="fast")
-    made = auto_model(IMAGE, "team", wish, config("Cluster", found=Scope.CLUSTER))
-    assert made["kind"] == "AIMClusterModel"
-    assert "namespace" not in made["metadata"]
-    assert made["spec"] == {"image": IMAGE, "runtimeConfigName": "fast"}
+def test_a_cluster_model_has_no_references_to_namespaced_objects():
+    spec = service(imagePullSecrets=SECRETS, serviceAccountName="runner", runtimeConfigName="fast")
+    manifest = auto_model(IMAGE, "team", spec, config("Cluster", found=Scope.CLUSTER))
+    assert manifest["kind"] == "AIMClusterModel"
+    assert "namespace" not in manifest["metadata"]
+    assert manifest["spec"] == {"image": IMAGE, "runtimeConfigName": "fast"}
 
 
 @pytest.mark.parametrize("found", [Scope.NAMESPACE, None])
-def test_who_may_edit_a_namespace_makes_no_objects_of_the_cluster(found):
-    made = auto_model(IMAGE, "team", service(), config("Cluster", found=found))
-    assert (made["kind"], made["metadata"]["namespace"]) == ("AIMModel", "team")
+def test_a_namespaced_runtime_config_cannot_request_a_cluster_model(found):
+    manifest = auto_model(IMAGE, "team", service(), config("Cluster", found=found))
+    assert (manifest["kind"], manifest["metadata"]["namespace"]) == ("AIMModel", "team")
 
 
 @given(st.text(), st.text())
-def test_names_are_told_apart_by_the_image_alone(one, other):
+def test_the_name_depends_on_the_image_alone(one, other):
     assert (auto_model_name(one) == auto_model_name(other)) == (one == other)
     assert len(auto_model_name(one)) == 15

@@ -1,4 +1,4 @@
-"""Answers of registries about images: what they say, and what is no answer."""
+"""Parsing the responses of registries: platforms, digests, labels and errors."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def platform(number: int, os: str = "linux", architecture: str = "amd64", **more
 
 
 CHOICES = {
-    "linux/amd64 wherever it stands": ([platform(1, architecture="arm64"), platform(2)], 2),
-    "the first where there is none": ([platform(1, architecture="arm64"), platform(2, "windows")], 1),
-    "no attestation": ([platform(1, "unknown", "unknown"), platform(2, architecture="arm64")], 2),
+    "linux/amd64 at any position": ([platform(1, architecture="arm64"), platform(2)], 2),
+    "the first if there is none": ([platform(1, architecture="arm64"), platform(2, "windows")], 1),
+    "attestations are ignored": ([platform(1, "unknown", "unknown"), platform(2, architecture="arm64")], 2),
     "without platforms": ([{"digest": sha(3)}], 3),
-    "past what is none": ([None, 1, {}, {"digest": "x"}, {"digest": 1}, platform(4)], 4),
-    "a variant is no other platform": ([platform(5, variant="v3")], 5),
+    "invalid entries are ignored": ([None, 1, {}, {"digest": "x"}, {"digest": 1}, platform(4)], 4),
+    "a variant of a platform": ([platform(5, variant="v3")], 5),
 }
 
 
@@ -50,13 +50,13 @@ def test_the_platform_is_chosen(what):
 
 
 @pytest.mark.parametrize("manifests", [None, [], {}, [{}], [platform(1, "unknown", "unknown")], "x"])
-def test_an_index_of_nothing_is_refused(manifests):
+def test_an_index_without_images_is_rejected(manifests):
     with pytest.raises(NotAnImage, match="index"):
         choose_platform({"manifests": manifests})
 
 
 @pytest.mark.parametrize("kind", INDEX_TYPES)
-def test_an_index_is_known_by_its_own_word_or_its_header(kind):
+def test_an_index_is_recognized_by_its_media_type_or_its_header(kind):
     assert is_index({"mediaType": kind}, "")
     assert is_index({}, kind + "; charset=utf-8")
     assert is_index({"manifests": []}, "application/json")
@@ -74,19 +74,19 @@ def test_an_index_is_known_by_its_own_word_or_its_header(kind):
         {"schemaVersion": 1},
     ],
 )
-def test_a_manifest_without_a_configuration_is_refused(manifest):
+def test_a_manifest_without_a_configuration_is_rejected(manifest):
     with pytest.raises(NotAnImage, match="configuration"):
         config_digest(manifest)
 
 
-def test_digests_are_checked():
+def test_digests_are_verified():
     check_digest(b"x", sha256_digest(b"x"), "it")
     check_digest(b"x", "sha512:" + hashlib.sha512(b"x").hexdigest(), "it")
-    with pytest.raises(NotAnImage, match="it is not what its digest promises"):
+    with pytest.raises(NotAnImage, match="it does not match its digest"):
         check_digest(b"y", sha256_digest(b"x"), "it")
-    for nonsense in ("", "md5:00", "sha256:", "sha256:" + "G" * 64):
-        with pytest.raises(NotAnImage, match="digest that is none"):
-            check_digest(b"x", nonsense, "it")
+    for invalid in ("", "md5:00", "sha256:", "sha256:" + "G" * 64):
+        with pytest.raises(NotAnImage, match="invalid digest"):
+            check_digest(b"x", invalid, "it")
 
 
 LABELS = {
@@ -95,7 +95,7 @@ LABELS = {
     "none": ({"config": {}}, {}),
     "no config": ({}, {}),
     "config null": ({"config": None}, {}),
-    "numbers among them": ({"config": {"Labels": {"a": "b", "c": 1}}}, {"a": "b"}),
+    "values that are not strings": ({"config": {"Labels": {"a": "b", "c": 1}}}, {"a": "b"}),
 }
 
 
@@ -105,7 +105,7 @@ def test_labels_are_found(what):
     assert labels_of(configuration) == expected
 
 
-def test_labels_that_are_no_object_are_refused():
+def test_labels_that_are_not_an_object_are_rejected():
     with pytest.raises(NotAnImage, match="labels"):
         labels_of({"config": {"Labels": ["a"]}})
 
@@ -122,18 +122,18 @@ ERRORS = {
 
 
 @pytest.mark.parametrize("body", ERRORS)
-def test_what_a_registry_says_is_told_in_one_line(body):
+def test_the_errors_of_a_registry_are_on_one_line(body):
     assert error_text(body) == ERRORS[body]
 
 
-def test_a_long_or_unprintable_error_is_cut_and_cleaned():
+def test_an_error_is_cut_and_made_printable():
     text = error_text(json.dumps({"errors": [{"code": "X", "message": "\x1b[2J" + "y" * 10_000}]}).encode())
     assert len(text) <= 160
     assert text.isprintable()
 
 
 @given(st.binary())
-def test_any_bytes_are_an_object_or_refused(body):
+def test_any_bytes_are_a_json_object_or_rejected(body):
     error_text(body)
     with contextlib.suppress(NotAnImage):
         assert isinstance(json_object(body, "it"), dict)
@@ -152,13 +152,13 @@ JSON = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(["manifests", "config", "mediaType", "schemaVersion"]), JSON))
-def test_any_document_is_understood_or_refused(document):
+def test_any_document_is_parsed_or_rejected(document):
     is_index(document, "x")
     for function in (choose_platform, config_digest, labels_of):
         with contextlib.suppress(NotAnImage):
             function(document)
 
 
-def test_deep_json_is_refused():
+def test_deeply_nested_json_is_rejected():
     with pytest.raises(NotAnImage):
         json_object(b'{"a":' * 100_000, "it")

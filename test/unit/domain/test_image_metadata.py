@@ -1,4 +1,4 @@
-"""Labels of images: what is taken, and what is told of what is not."""
+"""Parsing the labels of images, and reporting invalid ones."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_both_prefixes_are_read(prefix):
     assert found.to_json() == {"canonicalName": "org/model", "recommendedDeployments": [ONE]}
 
 
-def test_the_newer_prefix_wins_label_by_label():
+def test_the_newer_prefix_takes_precedence_for_each_label():
     found = read_metadata(
         {
             **labels(None, OLD, canonicalName="old"),
@@ -48,21 +48,21 @@ def test_the_newer_prefix_wins_label_by_label():
     assert len(found.deployments) == 1
 
 
-def test_an_image_of_others_has_its_general_labels_and_is_no_aim_image():
+def test_an_image_without_aim_labels_has_its_oci_labels():
     found = read_metadata(
         {
             "org.opencontainers.image.title": "vLLM",
             "org.opencontainers.image.licenses": "MIT",
             "org.opencontainers.image.vendor": "  ",
-            "org.opencontainers.image.unheard": "of",
-            "maintainer": "somebody",
+            "org.opencontainers.image.unknown": "x",
+            "maintainer": "x",
         }
     )
     assert not found.is_aim
     assert found.to_json() == {"oci": {"title": "vLLM", "licenses": "MIT"}}
 
 
-def test_all_fields_of_a_deployment_are_kept_and_values_brought_into_form():
+def test_all_fields_of_a_deployment_are_read_and_normalized():
     full = {
         "gpuModel": " MI325X ",
         "gpuCount": 8,
@@ -70,7 +70,7 @@ def test_all_fields_of_a_deployment_are_kept_and_values_brought_into_form():
         "metric": "Throughput",
         "profileId": "vllm-mi325x-fp8-tp8",
         "description": "line\nline",
-        "unheard": "of",
+        "unknown": "x",
     }
     (found,) = read_metadata(labels([full])).deployments
     assert found.to_json() == {
@@ -83,17 +83,17 @@ def test_all_fields_of_a_deployment_are_kept_and_values_brought_into_form():
     }
 
 
-def test_null_is_the_same_as_absent():
+def test_null_means_the_same_as_a_missing_field():
     (found,) = read_metadata(labels([{**ONE, "profileId": None, "description": ""}])).deployments
     assert found.to_json() == ONE
 
 
 BAD_ENTRIES = {
-    "no object": ("MI300X", "[1] is 'MI300X'; it must be an object"),
+    "a string": ("MI300X", "[1] is 'MI300X'; it must be an object"),
     "a list": ([ONE], "it must be an object"),
-    "nothing": ({}, "says nothing"),
-    "nothing known": ({"gpu": "MI300X"}, 'says nothing that is known here: ["gpu"]'),
-    "a count in words": (
+    "an empty object": ({}, "has no known field"),
+    "unknown fields": ({"gpu": "MI300X"}, 'has no known field: ["gpu"]'),
+    "a count as string": (
         {**ONE, "gpuCount": "one"},
         ".gpuCount is 'one'; it must be a number from 0 to 1024",
     ),
@@ -103,12 +103,12 @@ BAD_ENTRIES = {
     "too many": ({**ONE, "gpuCount": 10**30}, ".gpuCount is 1000"),
     "another metric": ({**ONE, "metric": "cost"}, ".metric is 'cost'; it must be latency or throughput"),
     "another precision": ({**ONE, "precision": "fp7"}, ".precision is 'fp7'; it must be auto, bf16"),
-    "a GPU that is a number": ({**ONE, "gpuModel": 300}, ".gpuModel is 300; it must be a text"),
+    "a GPU that is a number": ({**ONE, "gpuModel": 300}, ".gpuModel is 300; it must be a string"),
 }
 
 
 @pytest.mark.parametrize("what", BAD_ENTRIES)
-def test_an_entry_that_cannot_be_used_is_left_out_and_told_with_place_and_value(what):
+def test_an_invalid_deployment_is_ignored_and_reported_with_path_and_value(what):
     bad, message = BAD_ENTRIES[what]
     found = read_metadata(labels([ONE, bad, ONE]))
     assert len(found.deployments) == 2
@@ -118,20 +118,20 @@ def test_an_entry_that_cannot_be_used_is_left_out_and_told_with_place_and_value(
 
 
 BAD_LABELS = {
-    "no JSON": ("{'gpuModel': 'MI300X'}", "is no JSON"),
-    "empty": ("", "is no JSON"),
+    "not JSON": ("{'gpuModel': 'MI300X'}", "is not JSON"),
+    "empty": ("", "is not JSON"),
     "an object": (json.dumps(ONE), "must be a list"),
     "a number": ("1", "must be a list"),
     "null": ("null", "must be a list"),
-    "deep": ("[" * 100_000, "is no JSON"),
-    "thousands of digits": ("[" + "9" * 10_000 + "]", "is no JSON"),
-    "too long": ("[" + " " * MAX_LABEL + "]", "at most"),
-    "escape characters": ('"\x1b[2J', "is no JSON"),
+    "deep": ("[" * 100_000, "is not JSON"),
+    "thousands of digits": ("[" + "9" * 10_000 + "]", "is not JSON"),
+    "too long": ("[" + " " * MAX_LABEL + "]", "the maximum is"),
+    "escape characters": ('"\x1b[2J', "is not JSON"),
 }
 
 
 @pytest.mark.parametrize("what", BAD_LABELS)
-def test_a_label_that_cannot_be_read_is_told_and_the_name_is_kept(what):
+def test_an_invalid_label_is_reported_and_the_name_is_kept(what):
     text, message = BAD_LABELS[what]
     found = read_metadata(labels(text, canonicalName="org/model"))
     assert found.deployments == ()
@@ -142,18 +142,18 @@ def test_a_label_that_cannot_be_read_is_told_and_the_name_is_kept(what):
     assert found.canonical_name == "org/model"
 
 
-def test_an_empty_list_recommends_nothing_and_is_no_problem():
+def test_an_empty_list_is_valid():
     found = read_metadata(labels([]))
     assert (found.is_aim, found.deployments, found.problems) == (True, (), ())
 
 
-def test_many_problems_are_told_in_few_words():
+def test_only_the_first_problems_are_reported():
     found = read_metadata(labels([1] * 100))
     assert len(found.problems) == 6
     assert found.problems[-1] == "and 95 more"
 
 
-def test_more_deployments_than_a_status_takes_are_cut_off_and_told():
+def test_deployments_beyond_the_limits_of_a_status_are_ignored_and_reported():
     found = read_metadata(labels([ONE] * (MAX_DEPLOYMENTS + 1)))
     assert len(found.deployments) == MAX_DEPLOYMENTS
     assert str(MAX_DEPLOYMENTS + 1) in found.problems[0]
@@ -164,7 +164,7 @@ def test_more_deployments_than_a_status_takes_are_cut_off_and_told():
     assert "bytes" in found.problems[0]
 
 
-def test_lone_surrogates_and_control_characters_do_not_get_through():
+def test_surrogates_and_control_characters_are_replaced():
     text = '[{"gpuModel": "MI300X\\ud800", "description": "\\u001b[2J\\u0000\\ud83d"}]'
     found = read_metadata(labels(text, canonicalName="a\udc80\x07b"))
     canonical_json(found.to_json())
@@ -183,7 +183,7 @@ JSON = st.recursive(
 
 
 def _fits(found) -> None:
-    """What the CRD demands."""
+    """Check the constraints of the CRD."""
     status = {"imageMetadata": found.to_json()}
     canonical_json(status)
     view = MODELS.view.model_validate({"spec": {"image": "x"}, "status": status})
@@ -199,17 +199,17 @@ def _fits(found) -> None:
 
 
 @given(JSON, st.text(max_size=2000))
-def test_any_json_gives_what_a_status_can_hold(value, name):
+def test_any_json_results_in_a_valid_status(value, name):
     _fits(read_metadata(labels([value, value, ONE], canonicalName=name)))
     _fits(read_metadata(labels(value if isinstance(value, list) else [value])))
 
 
 @given(st.dictionaries(st.sampled_from([NEW + "canonicalName", OLD + "recommendedDeployments", NEW + "recommendedDeployments", "org.opencontainers.image.title"]) | st.text(), st.text(alphabet=st.characters())))  # fmt: skip
-def test_any_labels_give_what_a_status_can_hold(found):
+def test_any_labels_result_in_a_valid_status(found):
     _fits(read_metadata(found))
 
 
-def test_labels_of_no_use_are_a_failed_reading_and_those_of_some_use_a_reading():
+def test_invalid_labels_without_a_valid_deployment_are_a_failed_reading():
     failed = judge_labels("aim:1", "sha256:x", labels("nonsense"))
     assert isinstance(failed, FailedReading)
     assert failed.reason == "MalformedMetadata"

@@ -1,4 +1,4 @@
-"""Names of images: what they mean, and what is none."""
+"""Parsing references to container images."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MEANINGS = {
 
 
 @pytest.mark.parametrize("text", MEANINGS)
-def test_a_name_means_what_it_means_to_container_runtimes(text):
+def test_a_reference_is_expanded_as_container_runtimes_do(text):
     found = parse_image(text)
     assert (found.host, found.repository, found.tag, found.digest) == MEANINGS[text]
     assert parse_image(str(found)) == found
@@ -78,18 +78,18 @@ WRONG = [
 
 
 @pytest.mark.parametrize("text", WRONG)
-def test_what_no_runtime_would_take_is_refused_with_its_text_and_a_reason(text):
+def test_an_invalid_reference_is_rejected_with_its_text_and_a_reason(text):
     with pytest.raises(InvalidImage) as caught:
         parse_image(text)
     assert repr(text)[1:20] in str(caught.value)
-    assert "is no image name: " in str(caught.value)
+    assert "is not an image reference: " in str(caught.value)
 
 
 @given(st.text() | st.from_regex(r"[a-z./:@\[\]A-Z0-9-]{0,40}"))
 @example("[" * 60)
 @example("a." * 200 + "/x")
 @example("a-" * 300)
-def test_any_text_is_read_or_refused_and_what_is_read_can_stand_in_a_url(text):
+def test_any_text_is_rejected_or_has_parts_that_need_no_escaping_in_a_url(text):
     try:
         found = parse_image(text)
     except InvalidImage:

@@ -1,4 +1,4 @@
-"""Pull secrets and challenges: what is found in them, and what never shows."""
+"""Parsing pull secrets and challenges, and keeping credentials out of messages."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def entry(key: str, **fields) -> tuple[PullEntry, ...]:
     return read_pull_secret(config(**{key: fields or ME}))
 
 
-# ---- what a Secret holds
+# ---- pull secrets
 
 HELD = {
     "name and password": (ME, Credentials("me", "hush")),
@@ -45,25 +45,25 @@ HELD = {
     "auth before name and password": ({**ME, **auth("other:x")}, Credentials("other", "x")),
     "auth without padding": ({"auth": auth("me:hus")["auth"].rstrip("=")}, Credentials("me", "hus")),
     "auth in two lines": ({"auth": "bWU6\r\naHVzaA==\n"}, Credentials("me", "hush")),
-    "zero bytes behind": (auth("me:hush\0\0"), Credentials("me", "hush")),
+    "trailing zero bytes": (auth("me:hush\0\0"), Credentials("me", "hush")),
     "an identity token": (
         {**auth("00000000-0000:"), "identitytoken": "t"},
         Credentials("00000000-0000", "", "t"),
     ),
     "a registry token": ({"registrytoken": "t"}, Credentials(registry_token="t")),
     "nothing": ({}, Credentials()),
-    "more than we know": ({**ME, "email": "me@example.org"}, Credentials("me", "hush")),
+    "unknown fields": ({**ME, "email": "me@example.org"}, Credentials("me", "hush")),
 }
 
 
 @pytest.mark.parametrize("what", HELD)
-def test_an_entry_is_read_in_every_form_that_docker_writes(what):
+def test_an_entry_is_read_in_all_forms_that_docker_writes(what):
     fields, expected = HELD[what]
     (found,) = read_pull_secret(config(**{"ghcr.io": fields}))
     assert (found.host, found.path, found.credentials) == ("ghcr.io", "", expected)
 
 
-def test_the_older_form_has_no_auths_around_it():
+def test_the_older_form_is_read():
     (found,) = read_pull_secret({".dockercfg": json.dumps({"ghcr.io": ME}).encode()})
     assert found.credentials == Credentials("me", "hush")
 
@@ -75,22 +75,22 @@ def test_the_basic_header_is_that_of_rfc_7617():
 
 BROKEN = {
     "neither key": {"password": b"hush"},
-    "no JSON": {".dockerconfigjson": b"hush{"},
+    "not JSON": {".dockerconfigjson": b"hush{"},
     "not UTF-8": {".dockerconfigjson": b"\xffhush"},
     "a list": {".dockerconfigjson": b'["hush"]'},
     "no auths": {".dockerconfigjson": b'{"hush": 1}'},
-    "auths a list": {".dockerconfigjson": b'{"auths": ["hush"]}'},
+    "auths is a list": {".dockerconfigjson": b'{"auths": ["hush"]}'},
     "deep": {".dockerconfigjson": b'{"auths":' + b"[" * 100_000},
-    "a number for a name": config(x={"username": 1, "password": "hush"}),
-    "auth no base64": config(x={"auth": "hush!"}),
+    "a number as username": config(x={"username": 1, "password": "hush"}),
+    "auth is not base64": config(x={"auth": "hush!"}),
     "auth without a colon": config(x=auth("hush")),
-    "auth not UTF-8": config(x={"auth": base64.b64encode(b"\xff:hush").decode()}),
-    "the older form no JSON": {".dockercfg": b"hush"},
+    "auth is not UTF-8": config(x={"auth": base64.b64encode(b"\xff:hush").decode()}),
+    "the older form is not JSON": {".dockercfg": b"hush"},
 }
 
 
 @pytest.mark.parametrize("what", BROKEN)
-def test_what_is_no_pull_secret_is_told_without_a_word_of_what_it_holds(what):
+def test_an_invalid_pull_secret_is_rejected_without_its_data_in_the_message(what):
     with pytest.raises(PullSecretError) as caught:
         read_pull_secret(BROKEN[what])
     assert "hush" not in str(caught.value)
@@ -102,7 +102,7 @@ def test_what_is_no_pull_secret_is_told_without_a_word_of_what_it_holds(what):
         st.sampled_from([".dockerconfigjson", ".dockercfg", "x"]), st.binary() | st.text().map(str.encode)
     )
 )
-def test_any_bytes_are_read_or_refused(data):
+def test_any_bytes_are_read_or_rejected(data):
     with contextlib.suppress(PullSecretError):
         read_pull_secret(data)
 
@@ -115,7 +115,7 @@ JSON = st.recursive(
 
 
 @given(st.dictionaries(st.text(), JSON), st.booleans())
-def test_any_json_is_read_or_refused(auths, older):
+def test_any_json_is_read_or_rejected(auths, older):
     document = auths if older else {"auths": auths}
     key = ".dockercfg" if older else ".dockerconfigjson"
     try:
@@ -125,13 +125,13 @@ def test_any_json_is_read_or_refused(auths, older):
     credentials_for(parse_image("ghcr.io/a/b"), found)
 
 
-def test_nothing_shows_a_password():
+def test_repr_does_not_contain_credentials():
     secret = Credentials("me", "hush", "hush", "hush")
     found = PullEntry("ghcr.io", "", secret)
     assert "hush" not in f"{secret!r} {secret!s} {found!r} {found}"
 
 
-# ---- which entry is for an image
+# ---- matching entries
 
 FITS = [
     ("ghcr.io", "ghcr.io/a/b", True),
@@ -165,11 +165,11 @@ FITS = [
 
 
 @pytest.mark.parametrize(("key", "image", "fits"), FITS)
-def test_a_key_fits_by_host_port_and_beginning_of_the_path(key, image, fits):
+def test_a_key_matches_by_host_port_and_path_prefix(key, image, fits):
     assert bool(credentials_for(parse_image(image), entry(key))) is fits
 
 
-def test_the_most_specific_comes_first_each_once_and_not_too_many():
+def test_the_most_specific_credentials_come_first_without_duplicates():
     keys = {
         "*.io": "wild",
         "ghcr.io": "host",
@@ -210,22 +210,22 @@ CHALLENGES = {
 
 
 @pytest.mark.parametrize("header", CHALLENGES)
-def test_challenges_are_made_out(header):
+def test_challenges_are_parsed(header):
     found = [(item.scheme, dict(item.parameters)) for item in parse_challenges([header])]
     assert found[: len(CHALLENGES[header])] == CHALLENGES[header]
 
 
-def test_several_headers_are_one_list():
+def test_challenges_of_several_headers_are_combined():
     assert [item.scheme for item in parse_challenges(["Basic x=y", "Bearer x=y"])] == ["basic", "bearer"]
 
 
 @given(st.lists(st.text(), max_size=5))
-def test_no_header_is_too_strange(headers):
+def test_any_header_is_accepted(headers):
     for item in parse_challenges(headers):
         assert item.scheme == item.scheme.lower()
 
 
 @pytest.mark.parametrize("text", ["Bearer " + "a=" * 4000, 'x="' + "\\" * 8000, "a " * 4000, ", " * 4000])
 @pytest.mark.timeout(5)
-def test_hostile_headers_cost_no_time(text):
+def test_a_hostile_header_is_parsed_in_linear_time(text):
     parse_challenges([text * 10])

@@ -1,14 +1,13 @@
-"""Reads images from registries: the OCI distribution API, and Docker's.
+"""Reads images from registries with the OCI distribution API and the API of Docker registries.
 
-Contract of :class:`OciRegistry` (see :mod:`aimctl.controllers.models.registry` for what it raises):
-    * A read takes 30 s at most, all steps together, and no answer of more than 4 MiB is taken.
-    * What is read is what its digest promises: manifests named by digest, and the configuration.
-    * Credentials go to the registry (or the mirror that stands for it) and to the token service it names itself, over
-      HTTPS only, unless it is a mirror given with ``http://``; never along with a redirect to another origin, and
-      never where another origin asks for them.
-
-A mirror stands in place of its registry, and is told which one it stands for (``?ns=``, as containerd does): when it
-has not got an image, the registry itself is not asked.
+Contract of :class:`OciRegistry`, in addition to that of :class:`~aimctl.controllers.models.registry.ImageRegistry`:
+    * A read takes at most 30 s in total, and a response has at most 4 MiB.
+    * Manifests that are named by digest, and the configuration, are verified against their digests.
+    * Credentials are sent to the registry or its mirror, and to the token service that it specifies, over HTTPS only,
+      unless the mirror was configured with ``http://``. They are not sent along with a redirect to another origin, nor
+      in response to a challenge of another origin.
+    * A mirror replaces its registry, whose name it receives as ``?ns=``, as from containerd. An image that the mirror
+      does not have is not read from the registry.
 """
 
 from __future__ import annotations
@@ -53,28 +52,30 @@ if TYPE_CHECKING:
     from aimctl.domain.images.registry_auth import Challenge, Credentials
     from aimctl.runtime.clock import Clock
 
-__all__ = ["MAX_ANSWER_BYTES", "READ_SECONDS", "Answer", "Exchange", "OciRegistry"]
+__all__ = ["MAX_RESPONSE_BYTES", "READ_SECONDS", "Exchange", "OciRegistry", "Response"]
 
 READ_SECONDS = 30.0
-MAX_ANSWER_BYTES = 4 * 1024 * 1024
-"""What registries themselves allow a manifest to have."""
+MAX_RESPONSE_BYTES = 4 * 1024 * 1024
+"""The limit of registries for manifests."""
 
 MAX_REDIRECTS = 5
 _HUB = URL("https://registry-1.docker.io")
 _MAX_DEPTH = 2
-"""An index may lead to another one, as some build tools write it; deeper nesting is a trap."""
+"""Levels of indexes. Some build tools write an index that refers to another one; deeper nesting is not followed."""
 
 _ACCEPT = ", ".join((*INDEX_TYPES, *MANIFEST_TYPES))
-_REDIRECT_REMEDY = "it gets no credentials, and must answer without: have the registry's redirects mended"
+_REDIRECT_REMEDY = (
+    "credentials are not sent to it, so it must not require any: fix the redirects of the registry"
+)
 _NOT_NOW = frozenset({408, 425})
 _NO_TOKEN = frozenset({400, 404})
-"""Of a token service: OAuth 2.0's answer to credentials that are of no use (RFC 6749, 5.2), and the usual other one."""
+"""Responses of token services to invalid credentials; 400 is that of OAuth 2.0 (RFC 6749, section 5.2)."""
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
-class Answer(NamedTuple):
-    """One answer, whole."""
+class Response(NamedTuple):
+    """A complete response."""
 
     status: int
     headers: CIMultiDictProxy[str]
@@ -82,29 +83,29 @@ class Answer(NamedTuple):
 
 
 class Exchange(Protocol):
-    """One request and its answer; no redirect is followed.
+    """Sends one request and returns the response. Redirects are not followed.
 
     Raises:
-        RegistryUnreachable: there was no answer.
-        MalformedMetadata: it has more than :data:`MAX_ANSWER_BYTES`.
+        RegistryUnreachable: there was no response.
+        MalformedMetadata: the response has more than :data:`MAX_RESPONSE_BYTES`.
     """
 
     async def __call__(
         self, method: str, url: URL, headers: Mapping[str, str], form: Mapping[str, str] | None = None
-    ) -> Answer:
-        """Send it; ``form`` is a body as HTML forms send it."""
+    ) -> Response:
+        """Send it, with ``form`` as the form-encoded body."""
         ...
 
 
 @final
 class OciRegistry:
-    """All registries; see the module.
+    """Reads images from any registry.
 
     Args:
-        exchange: how requests travel.
-        clock: for the dates in Retry-After.
-        mirrors: registry's host -> base URL to ask instead; ``*`` for all others.
-        read_seconds: limit of one read.
+        exchange: sends requests.
+        clock: for dates in Retry-After.
+        mirrors: base URL of the mirror by host of the registry; ``*`` for all other registries.
+        read_seconds: time limit of a read.
     """
 
     def __init__(
@@ -126,37 +127,38 @@ class OciRegistry:
         failures: list[AccessDenied | ImageNotFound] = []
         try:
             async with asyncio.timeout(self._seconds):
-                for who in candidates:
+                for item in candidates:
                     try:
-                        return await self._reading(image, who).run()
+                        return await self._reading(image, item).run()
                     except (AccessDenied, ImageNotFound) as error:
-                        failures.append(
-                            error
-                        )  # not there, say some registries, of what an account may not see
+                        # Some registries report an image as missing that the account may not read.
+                        failures.append(error)
         except TimeoutError as error:
             raise ReadTimedOut(
-                f"registry {image.host}: no complete answer within {self._seconds:g} s"
+                f"registry {image.host}: no complete response within {self._seconds:g} s"
             ) from error
         except NotAnImage as error:
             raise MalformedMetadata(f"registry {image.host}, image {image}: {error}") from error
         raise next((item for item in failures if isinstance(item, AccessDenied)), failures[-1])
 
-    def _reading(self, image: ImageReference, who: Credentials | None) -> _Reading:
+    def _reading(self, image: ImageReference, credentials: Credentials | None) -> _Reading:
         mirror = self._mirrors.get(image.host) or self._mirrors.get("*")
         host = _HUB if image.host == DEFAULT_REGISTRY else URL(f"https://{image.host}")
-        return _Reading(self._exchange, self._clock, image, who, mirror or host, mirror=mirror is not None)
+        return _Reading(
+            self._exchange, self._clock, image, credentials, mirror or host, mirror=mirror is not None
+        )
 
 
 @final
 class _Reading:
-    """One read as one person."""
+    """One read with one set of credentials, or None for an anonymous read."""
 
     def __init__(
         self,
         exchange: Exchange,
         clock: Clock,
         image: ImageReference,
-        who: Credentials | None,
+        credentials: Credentials | None,
         base: URL,
         *,
         mirror: bool,
@@ -164,73 +166,75 @@ class _Reading:
         self._exchange = exchange
         self._clock = clock
         self._image = image
-        self._who = who
+        self._credentials = credentials
         self._base = base
         self._query = {"ns": image.host} if mirror else {}
         self._plain = base.scheme == "http"
-        self._authorization = f"Bearer {who.registry_token}" if who and who.registry_token else ""
+        self._authorization = (
+            f"Bearer {credentials.registry_token}" if credentials and credentials.registry_token else ""
+        )
         at = f" (mirror {base.authority})" if mirror else ""
         self._where = f"registry {image.host}{at}"
 
     async def run(self) -> ImageConfig:
-        """Manifest, perhaps by way of an index; then the configuration."""
-        answer = await self._get("manifests", self._image.name, _ACCEPT)
-        digest = self._image.digest or self._told_digest(answer)
-        check_digest(answer.body, digest, "the manifest")
-        manifest = json_object(answer.body, "the manifest")
+        """Read the manifest, possibly through an index, and then the configuration."""
+        response = await self._get("manifests", self._image.name, _ACCEPT)
+        digest = self._image.digest or self._digest_of(response)
+        check_digest(response.body, digest, "the manifest")
+        manifest = json_object(response.body, "the manifest")
         for _ in range(_MAX_DEPTH):
-            if not is_index(manifest, answer.headers.get("Content-Type", "")):
+            if not is_index(manifest, response.headers.get("Content-Type", "")):
                 break
             chosen = choose_platform(manifest)
-            answer = await self._get("manifests", chosen, _ACCEPT)
-            check_digest(answer.body, chosen, "the platform's manifest")
-            manifest = json_object(answer.body, "the platform's manifest")
+            response = await self._get("manifests", chosen, _ACCEPT)
+            check_digest(response.body, chosen, "the platform's manifest")
+            manifest = json_object(response.body, "the platform's manifest")
         wanted = config_digest(manifest)
         body = (await self._get("blobs", wanted, "*/*")).body
         check_digest(body, wanted, "the configuration")
         return ImageConfig(digest, labels_of(json_object(body, "the configuration")))
 
-    def _told_digest(self, answer: Answer) -> str:
-        told = answer.headers.get("Docker-Content-Digest", "")
-        # Of an algorithm that we do not know it is as good as none.
-        return told if told.startswith(("sha256:", "sha512:")) else sha256_digest(answer.body)
+    def _digest_of(self, response: Response) -> str:
+        digest = response.headers.get("Docker-Content-Digest", "")
+        # A digest of an unknown algorithm cannot be verified.
+        return digest if digest.startswith(("sha256:", "sha512:")) else sha256_digest(response.body)
 
-    async def _get(self, what: str, name: str, accept: str) -> Answer:
+    async def _get(self, what: str, name: str, accept: str) -> Response:
         url = self._base / "v2" / self._image.repository / what / name % self._query
-        answer, origin = await self._send(url, accept)
-        # Whoever else asks who we are would choose where our credentials go.
-        if answer.status == 401 and origin == url.origin():
-            authorization = await self._log_in(answer)
+        response, origin = await self._send(url, accept)
+        # Another origin could otherwise choose where credentials are sent.
+        if response.status == 401 and origin == url.origin():
+            authorization = await self._log_in(response)
             if authorization != self._authorization:
                 self._authorization = authorization
-                answer, origin = await self._send(url, accept)
-        if answer.status != 200:
+                response, origin = await self._send(url, accept)
+        if response.status != 200:
             if origin == url.origin():
-                self._fail(answer)
-            self._fail(answer, f"{origin.authority}, where {self._where} redirects to,", _REDIRECT_REMEDY)
-        return answer
+                self._fail(response)
+            self._fail(response, f"{origin.authority}, to which {self._where} redirects,", _REDIRECT_REMEDY)
+        return response
 
     # ---- requests
 
-    async def _send(self, url: URL, accept: str) -> tuple[Answer, URL]:
-        """GET, redirects followed; nobody but the first origin gets credentials. With the origin that answers."""
+    async def _send(self, url: URL, accept: str) -> tuple[Response, URL]:
+        """GET with redirects; returns the response and its origin. Only the first origin receives credentials."""
         origin = url.origin()
         for _ in range(MAX_REDIRECTS + 1):
             headers = {"Accept": accept}
             if self._authorization and url.origin() == origin:
                 headers["Authorization"] = self._authorization
-            answer = await self._ask("GET", url, headers)
-            if answer.status not in _REDIRECTS:
-                return answer, url.origin()
-            url = self._redirected(url, answer.headers.get("Location", ""))
+            response = await self._ask("GET", url, headers)
+            if response.status not in _REDIRECTS:
+                return response, url.origin()
+            url = self._redirected(url, response.headers.get("Location", ""))
         raise MalformedMetadata(f"{self._where} redirects more than {MAX_REDIRECTS} times")
 
     def _redirected(self, url: URL, location: str) -> URL:
         target = _address(location, url)
         if target is None:
-            raise MalformedMetadata(f"{self._where} redirects to no address")
+            raise MalformedMetadata(f"{self._where} redirects to an invalid address")
         if not self._may_talk_to(target):
-            raise MalformedMetadata(f"{self._where} redirects to {target.scheme}://, which is not safe")
+            raise MalformedMetadata(f"{self._where} redirects to {target.scheme}://, which is not allowed")
         return target
 
     def _may_talk_to(self, url: URL) -> bool:
@@ -238,11 +242,11 @@ class _Reading:
 
     async def _ask(
         self, method: str, url: URL, headers: Mapping[str, str], form: Mapping[str, str] | None = None
-    ) -> Answer:
+    ) -> Response:
         try:
             return await self._exchange(method, url, headers, form)
         except RegistryUnreachable as error:
-            # A token service or a store of blobs that is away says nothing about the registry.
+            # An unreachable token service or blob store does not mean that the registry is unreachable.
             elsewhere = url.origin() != self._base.origin()
             raise RegistryUnreachable(
                 f"{self._where} cannot be read: {error}",
@@ -250,82 +254,88 @@ class _Reading:
                 retry_after=error.retry_after,
             ) from error
 
-    # ---- who we are
+    # ---- authentication
 
-    async def _log_in(self, refused: Answer) -> str:
-        """The value of an Authorization header that the registry may take. Raises AccessDenied if there is none."""
+    async def _log_in(self, refused: Response) -> str:
+        """The value of the Authorization header for the challenge of the registry, or AccessDenied if there is none."""
         headers = refused.headers.getall("WWW-Authenticate", [])
         challenges = {challenge.scheme: challenge for challenge in parse_challenges(headers)}
-        if "bearer" in challenges and not (self._who and self._who.registry_token):
+        own = self._credentials
+        if "bearer" in challenges and not (own and own.registry_token):
             return await self._token(challenges["bearer"])
-        if "basic" in challenges and self._who is not None and self._who.basic:
-            return self._who.basic
+        if "basic" in challenges and own is not None and own.basic:
+            return own.basic
         raise self._denied(refused)
 
     async def _token(self, challenge: Challenge) -> str:
-        """Ask the token service that the registry names."""
+        """Request a token from the token service that the registry specifies."""
         realm = _address(challenge.parameters.get("realm", ""))
         if realm is None or not self._may_talk_to(realm):
-            raise MalformedMetadata(f"{self._where} names no token service that can be asked safely")
+            raise MalformedMetadata(f"{self._where} specifies no valid token service with HTTPS")
         scope = challenge.parameters.get("scope") or f"repository:{self._image.repository}:pull"
         fields = {"scope": scope}
         if challenge.parameters.get("service"):
             fields["service"] = challenge.parameters["service"]
-        who = self._who
-        if who is not None and who.identity_token:
+        own = self._credentials
+        if own is not None and own.identity_token:
             form = {
                 **fields,
                 "grant_type": "refresh_token",
                 "client_id": "aimctl",
-                "refresh_token": who.identity_token,
+                "refresh_token": own.identity_token,
             }
-            answer = await self._ask("POST", realm, {}, form)
+            response = await self._ask("POST", realm, {}, form)
         else:
-            headers = {"Authorization": who.basic} if who is not None and who.basic else {}
-            answer = await self._ask("GET", realm.update_query(fields), headers)
-        if answer.status != 200:
-            by = f"the token service {realm.authority} of {self._where}"
-            if answer.status in _NO_TOKEN:
-                raise self._denied(answer, by)
-            self._fail(answer, by)
-        document = json_object(answer.body, f"the answer of the token service {realm.authority}")
+            headers = {"Authorization": own.basic} if own is not None and own.basic else {}
+            response = await self._ask("GET", realm.update_query(fields), headers)
+        if response.status != 200:
+            by = f"token service {realm.authority} of {self._where}"
+            if response.status in _NO_TOKEN:
+                raise self._denied(response, by)
+            self._fail(response, by)
+        document = json_object(response.body, f"the response of token service {realm.authority}")
         token = document.get("token") or document.get("access_token")
         if not isinstance(token, str) or not token.isascii() or not token.isprintable():
-            raise MalformedMetadata(f"the token service {realm.authority} of {self._where} gives no token")
+            raise MalformedMetadata(
+                f"token service {realm.authority} of {self._where} returned no valid token"
+            )
         return f"Bearer {token}"
 
-    # ---- refusals
+    # ---- errors
 
-    def _fail(self, answer: Answer, by: str = "", remedy: str = "") -> NoReturn:
+    def _fail(self, response: Response, by: str = "", remedy: str = "") -> NoReturn:
         by = by or self._where
-        status = answer.status
-        said = error_text(answer.body)
-        text = f"{status} {said}" if said else str(status)
+        status = response.status
+        text = _status_text(response)
         if status in (401, 403):
-            raise self._denied(answer, by, remedy)
+            raise self._denied(response, by, remedy)
         if status == 404:
-            raise ImageNotFound(f"{by} has no image {self._image} ({text}): check spec.image")
+            raise ImageNotFound(f"{by} does not have image {self._image} ({text}): check spec.image")
         if status == 429:
-            seconds = parse_retry_after(answer.headers.get("Retry-After"), clock=self._clock)
-            raise RateLimited(f"{by} has had too many requests ({text})", retry_after=seconds)
+            seconds = parse_retry_after(response.headers.get("Retry-After"), clock=self._clock)
+            raise RateLimited(f"{by} received too many requests ({text})", retry_after=seconds)
         if status in _NOT_NOW or status >= 500:
-            seconds = parse_retry_after(answer.headers.get("Retry-After"), clock=self._clock)
-            raise RegistryUnreachable(f"{by} answers {text}", retry_after=seconds)
-        raise MalformedMetadata(f"{by} answers {text} when asked for {self._image}")
+            seconds = parse_retry_after(response.headers.get("Retry-After"), clock=self._clock)
+            raise RegistryUnreachable(f"{by} responded with {text}", retry_after=seconds)
+        raise MalformedMetadata(f"{by} responded with {text} to the request for {self._image}")
 
-    def _denied(self, answer: Answer, by: str = "", remedy: str = "") -> AccessDenied:
-        said = error_text(answer.body)
-        text = f"{answer.status} {said}" if said else str(answer.status)
+    def _denied(self, response: Response, by: str = "", remedy: str = "") -> AccessDenied:
         remedy = remedy or (
-            "the credentials in the pull secret are wrong, or may not read it"
-            if self._who is not None
-            else "name a pull secret for this registry in spec.imagePullSecrets"
+            "the credentials of the pull secret are invalid, or may not read it"
+            if self._credentials is not None
+            else "add a pull secret for this registry to spec.imagePullSecrets"
         )
-        return AccessDenied(f"{by or self._where} refuses image {self._image} ({text}): {remedy}")
+        return AccessDenied(
+            f"{by or self._where} denied access to image {self._image} ({_status_text(response)}): {remedy}"
+        )
+
+
+def _status_text(response: Response) -> str:
+    return f"{response.status} {error_text(response.body)}".rstrip()
 
 
 def _address(text: str, base: URL | None = None) -> URL | None:
-    """A URL that can be asked, perhaps relative to another; None for anything else."""
+    """A URL without credentials, possibly relative to another; None if it is not valid."""
     if not text:
         return None
     try:

@@ -1,1 +1,1 @@
-"""Images in registries: how they are named, asked for and understood."""
+"""Images in registries: references, credentials, manifests and labels."""

@@ -1,15 +1,15 @@
-"""What an image says about itself in its labels, read without trust.
+"""Parses the labels of an image. The labels are not trusted.
 
-    <prefix>.model.canonicalName            the model's own name
+    <prefix>.model.canonicalName            the canonical name of the model
     <prefix>.model.recommendedDeployments   JSON: [{gpuModel, gpuCount, precision, metric, profileId, description}]
-    org.opencontainers.image.*              title, description, licences, ...
+    org.opencontainers.image.*              title, description, licenses, ...
 
-``<prefix>`` is ``com.amd.aim``, or the older ``org.amd.silogen`` for a label that is not there under the first.
+``<prefix>`` is ``com.amd.aim``. A label that is missing there is read with the older prefix ``org.amd.silogen``.
 
 Contract:
-    * :func:`read_metadata` takes any labels and never raises. What cannot be used is left out, and told in
-      ``problems``, each with its place, its value and what it should be.
-    * What it gives fits the CRD and, in total, a status: lengths, numbers, count, bytes. It is UTF-8.
+    * :func:`read_metadata` accepts any labels and never raises. It ignores invalid entries and reports each in
+      ``problems`` with its path, its value and the expected value.
+    * The result is valid UTF-8 and fits the schema of ``status.imageMetadata`` and the size limit of an object.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ PREFIXES = ("com.amd.aim", "org.amd.silogen")
 OCI_PREFIX = "org.opencontainers.image."
 
 MAX_DEPLOYMENTS = 256
-"""The bound of ``status.imageMetadata.recommendedDeployments`` in the CRD."""
+"""``maxItems`` of ``status.imageMetadata.recommendedDeployments`` in the CRD."""
 
 MAX_LABEL = 512 * 1024
-"""Characters of a label that are read."""
+"""Characters of a label. A longer label is ignored."""
 
 MAX_STORED_BYTES = 512 * 1024
-"""Bytes of all deployments as JSON; etcd refuses objects above 1.5 MiB."""
+"""Bytes of all deployments as JSON. etcd rejects objects of more than 1.5 MiB."""
 
 MAX_GPUS = 1024
-"""GPUs of one replica: the bound in a template."""
+"""GPUs of one replica: the maximum in a template."""
 
 MAX_NAME = 512
 _MAX_TEXT: Mapping[str, int] = {
@@ -66,14 +66,14 @@ _VALUES: Mapping[str, frozenset[str]] = {
 @final
 @dataclass(frozen=True, slots=True)
 class LabelMetadata:
-    """What the labels say.
+    """The content of the labels.
 
     Attributes:
-        canonical_name: the model's own name, or "".
-        deployments: what the image recommends, in its order.
-        oci: the general labels, by their names in the status.
-        problems: what could not be used.
-        is_aim: whether there is any label of ours.
+        canonical_name: the canonical name of the model, or "".
+        deployments: the recommended deployments in the order of the label.
+        oci: the ``org.opencontainers.image`` labels, by their names in the status.
+        problems: messages about ignored entries.
+        is_aim: whether there is any AIM label.
     """
 
     canonical_name: str = ""
@@ -83,7 +83,7 @@ class LabelMetadata:
     is_aim: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """As ``status.imageMetadata`` carries it."""
+        """As in ``status.imageMetadata``."""
         out: dict[str, Any] = {}
         if self.canonical_name:
             out["canonicalName"] = self.canonical_name
@@ -95,7 +95,7 @@ class LabelMetadata:
 
 
 def read_metadata(labels: Mapping[str, str]) -> LabelMetadata:
-    """Read the labels of an image."""
+    """Parse the labels of an image."""
     name = _label(labels, "canonicalName")
     text = _label(labels, "recommendedDeployments")
     problems: list[str] = []
@@ -131,20 +131,20 @@ def _oci(labels: Mapping[str, str]) -> list[tuple[str, str]]:
 
 def _deployments(text: str, problems: list[str]) -> tuple[RecommendedDeployment, ...]:
     if len(text) > MAX_LABEL:
-        problems.append(f"recommendedDeployments has {len(text)} characters; at most {MAX_LABEL} are read")
+        problems.append(f"recommendedDeployments has {len(text)} characters; the maximum is {MAX_LABEL}")
         return ()
     try:
         items = json.loads(text)
     except (ValueError, RecursionError) as error:
-        why = error.msg if isinstance(error, json.JSONDecodeError) else "it cannot be read"
-        problems.append(f"recommendedDeployments is no JSON ({why}): {excerpt(text)}")
+        why = error.msg if isinstance(error, json.JSONDecodeError) else "it cannot be parsed"
+        problems.append(f"recommendedDeployments is not JSON ({why}): {excerpt(text)}")
         return ()
     if not isinstance(items, list):
         problems.append(f"recommendedDeployments is {excerpt(items)}; it must be a list of objects")
         return ()
     if len(items) > MAX_DEPLOYMENTS:
         problems.append(
-            f"recommendedDeployments has {len(items)} entries; the first {MAX_DEPLOYMENTS} are kept"
+            f"recommendedDeployments has {len(items)} entries; only the first {MAX_DEPLOYMENTS} are used"
         )
     kept: list[RecommendedDeployment] = []
     room = MAX_STORED_BYTES
@@ -155,7 +155,7 @@ def _deployments(text: str, problems: list[str]) -> tuple[RecommendedDeployment,
         room -= stored_size(found.to_json())
         if room < 0:
             problems.append(
-                f"recommendedDeployments[{number}] and what follows would make it more than {MAX_STORED_BYTES} bytes"
+                f"recommendedDeployments[{number}] and all later entries exceed the limit of {MAX_STORED_BYTES} bytes"
             )
             break
         kept.append(found)
@@ -173,7 +173,7 @@ def _deployment(item: Any, where: str, problems: list[str]) -> RecommendedDeploy
         if value is None:
             continue
         if not isinstance(value, str):
-            wrong.append(f"{where}.{name} is {excerpt(value)}; it must be a text")
+            wrong.append(f"{where}.{name} is {excerpt(value)}; it must be a string")
             continue
         text = _clean(value, limit).strip()
         if name in _VALUES:
@@ -190,13 +190,13 @@ def _deployment(item: Any, where: str, problems: list[str]) -> RecommendedDeploy
         else:
             fields["gpuCount"] = count
     if not wrong and not fields:
-        wrong.append(f"{where} says nothing that is known here: {excerpt(sorted(item)[:8])}")
+        wrong.append(f"{where} has no known field: {excerpt(sorted(item)[:8])}")
     problems += wrong
     return None if wrong else RecommendedDeployment.model_validate(fields)
 
 
 def _clean(text: str, limit: int) -> str:
-    """Valid UTF-8 that no terminal stumbles over, in so many characters."""
+    """The text cut to ``limit`` characters, with a replacement for surrogates and control characters."""
     kept = "".join(
         char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}"
         for char in text[: limit + 1]

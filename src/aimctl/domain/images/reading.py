@@ -1,7 +1,7 @@
-"""What is asked about an image, and what can come of it.
+"""Questions about images, and their outcomes.
 
-A question says all that decides about its answer, so two models with the same question share one answer; its hash
-stands in a model's status beside the answer, and the image is not read again while it stays the same.
+A question contains everything that the answer depends on. Models with equal questions share the answer. The status of a
+model has the hash of the question next to the answer, and the image is not read again until the hash changes.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ __all__ = ["FailedReading", "ImageQuestion", "Reading", "judge_labels"]
 @final
 @dataclass(frozen=True, slots=True)
 class ImageQuestion:
-    """What does this image say, to somebody with these pull secrets?
+    """What are the labels of this image, read with these pull secrets?
 
     Attributes:
-        image: as the model names it.
-        namespace: where the pull secrets are; "" without any.
+        image: ``spec.image`` of the model.
+        namespace: the namespace of the pull secrets; "" without any.
         pull_secrets: their names, in order.
-        rediscover: the annotation's value: a new one asks again.
+        rediscover: the value of the annotation ``aim.silogen.ai/rediscover``; a new value is a new question.
     """
 
     image: str
@@ -39,14 +39,14 @@ class ImageQuestion:
 
     @property
     def hash(self) -> str:
-        """Of all of it."""
+        """The hash of all fields."""
         return digest([self.image, self.namespace, list(self.pull_secrets), self.rediscover])
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """An image that was read."""
+    """The digest and the metadata of an image."""
 
     digest: str
     metadata: LabelMetadata
@@ -55,17 +55,17 @@ class Reading:
 @final
 @dataclass(frozen=True, slots=True)
 class FailedReading:
-    """One that could not be: a condition's reason, and a message that says what would help."""
+    """An image could not be read: the reason of the condition, and a message with the remedy."""
 
     reason: str
     message: str
 
 
 def judge_labels(image: str, digest_: str, labels: Mapping[str, str]) -> Reading | FailedReading:
-    """What an image's labels say, or that they are of no use."""
+    """The metadata of an image, or a failure if its labels have problems and no valid deployment."""
     found = read_metadata(labels)
     if found.problems and not found.deployments:
         return FailedReading(
-            "MalformedMetadata", f"the labels of {image} cannot be used: {'; '.join(found.problems)}"
+            "MalformedMetadata", f"the labels of {image} are invalid: {'; '.join(found.problems)}"
         )
     return Reading(digest_, found)

@@ -1,9 +1,9 @@
-"""Names of container images: ``[host[:port]/]path[:tag][@digest]``, read without trust.
+"""References to container images: ``[host[:port]/]path[:tag][@digest]``. The input is not trusted.
 
 Contract:
-    * :func:`parse_image` gives a reference whose every part can stand in a URL as it is, or raises
-      :class:`InvalidImage`, and nothing else, with the text and what is wrong with it.
-    * Short names mean what they mean to container runtimes: ``vllm`` is ``docker.io/library/vllm:latest``.
+    * :func:`parse_image` returns a reference of which each part can be used in a URL without escaping, or raises
+      :class:`InvalidImage`. It raises no other exception.
+    * Short names are expanded as container runtimes do: ``vllm`` is ``docker.io/library/vllm:latest``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 
 
 class InvalidImage(ValueError):  # noqa: N818 - named as the kubelet names it
-    """The text names no image; the message shows it and says why."""
+    """The text is not an image reference; the message contains it and says why."""
 
 
 @final
@@ -40,9 +40,9 @@ class ImageReference:
     """One image.
 
     Attributes:
-        host: registry as people write it, perhaps with a port; ``docker.io`` for Docker Hub under any of its names.
-        repository: path inside the registry.
-        tag: ``latest`` when neither tag nor digest was given; "" beside a digest without tag.
+        host: host name of the registry, with the port if there is one; ``docker.io`` for all names of Docker Hub.
+        repository: path in the registry.
+        tag: ``latest`` if neither a tag nor a digest was specified; "" if only a digest was.
         digest: such as ``sha256:...``, or "".
     """
 
@@ -53,7 +53,7 @@ class ImageReference:
 
     @property
     def name(self) -> str:
-        """What a registry calls this version: the digest if there is one, else the tag."""
+        """The name of the manifest in the registry: the digest if there is one, or else the tag."""
         return self.digest or self.tag
 
     def __str__(self) -> str:
@@ -63,19 +63,21 @@ class ImageReference:
 
 
 def parse_image(text: str) -> ImageReference:
-    """Read an image's name.
+    """Parse an image reference.
 
     Raises:
-        InvalidImage: no container runtime would take it.
+        InvalidImage: it is not valid.
     """
     rest, at, digest = text.partition("@")
     if at and not is_digest(digest):
-        raise _invalid(text, "what follows '@' must be sha256: and 64 hex digits, or sha512: and 128")
+        raise _invalid(
+            text, "the digest after '@' must be sha256: and 64 hex digits, or sha512: and 128 hex digits"
+        )
     first, slash, path = rest.partition("/")
     host = DEFAULT_REGISTRY
     if slash and _looks_like_host(first):
         if not is_host(first):
-            raise _invalid(text, f"{clip(first, 80)!r} is no registry's host name and port")
+            raise _invalid(text, f"{clip(first, 80)!r} is not a host name with an optional port")
         host, rest = first.lower(), path
     repository, colon, tag = rest.partition(":")
     if colon and not _TAG.fullmatch(tag):
@@ -86,26 +88,27 @@ def parse_image(text: str) -> ImageReference:
             repository = f"library/{repository}"
     if len(repository) > _MAX_REPOSITORY or not all(map(_COMPONENT.fullmatch, repository.split("/"))):
         raise _invalid(
-            text, "the name must be lower-case words, joined by '.', '_' or '-', with '/' between them"
+            text,
+            f"a repository has up to {_MAX_REPOSITORY} lower-case letters and digits, separated by . _ - or /",
         )
     return ImageReference(host, repository, tag or ("" if digest else "latest"), digest)
 
 
 def is_host(text: str) -> bool:
-    """Whether a registry can be called so: a host name, IPv4 address or [IPv6 address], with or without a port."""
+    """Whether a text is a host name, an IPv4 address or an [IPv6 address], with or without a port."""
     match = _HOST.fullmatch(text)
     return match is not None and (match[1] is None or 0 < int(match[1]) < 65536)
 
 
 def is_digest(text: str) -> bool:
-    """Whether it is a digest of an algorithm that we can check."""
+    """Whether a text is a digest of a supported algorithm."""
     return _DIGEST.fullmatch(text) is not None
 
 
 def _looks_like_host(first: str) -> bool:
-    """Runtimes tell a host from the first word of a path by these signs alone."""
+    """Whether container runtimes take the first component for a host."""
     return "." in first or ":" in first or first == "localhost" or first != first.lower()
 
 
 def _invalid(text: str, why: str) -> InvalidImage:
-    return InvalidImage(f"{clip(text, 160)!r} is no image name: {why}")
+    return InvalidImage(f"{clip(text, 160)!r} is not an image reference: {why}")

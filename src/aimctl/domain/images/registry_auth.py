@@ -1,11 +1,11 @@
-"""Who we are to a registry: pull secrets, and the challenges of a registry that wants to know.
+"""Authentication at registries: pull secrets, and ``WWW-Authenticate`` challenges. The input is not trusted.
 
 Contract:
-    * :func:`read_pull_secret` takes what a Secret holds and gives its entries or raises :class:`PullSecretError`,
-      whose text never contains anything that the Secret holds. :func:`parse_challenges` never raises.
-    * :func:`credentials_for` chooses as the kubelet does: keys match by host (with ``*`` in its labels), port and
-      beginning of the path; longer keys first. What the kubelet would try, in its order.
-    * Nothing here shows a password: ``repr`` of credentials is empty.
+    * :func:`read_pull_secret` returns the entries of a Secret or raises :class:`PullSecretError`, whose message never
+      contains data of the Secret. :func:`parse_challenges` never raises.
+    * :func:`credentials_for` selects credentials as the kubelet does: a key matches by host (with ``*`` in its labels),
+      port and path prefix, and longer keys take precedence.
+    * ``repr`` of credentials does not contain them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = [
 
 DOCKER_CONFIG_JSON, DOCKER_CONFIG = ".dockerconfigjson", ".dockercfg"
 MAX_CANDIDATES = 4
-"""Credentials that are tried for one image; each wrong one costs the registry a refusal."""
+"""Credentials that are tried for one image."""
 
 _MAX_CHALLENGE = 8192
 _CHALLENGE = re.compile(r"\s*,?\s*([A-Za-z][A-Za-z0-9!#$%&'*+.^_`|~-]*)(?:\s+|$)")
@@ -46,13 +46,13 @@ _HUB_KEYS = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
 
 
 class PullSecretError(ValueError):
-    """A Secret that is no pull secret; the text says what is missing, not what is there."""
+    """The Secret is not a pull secret. The message says what is missing, and contains no data."""
 
 
 @final
 @dataclass(frozen=True, slots=True, repr=False)
 class Credentials:
-    """One way to log in: a name and password, a refresh token, or a finished bearer token."""
+    """Credentials: a username and password, a refresh token (``identity_token``), or a bearer token."""
 
     username: str = ""
     password: str = ""
@@ -60,12 +60,12 @@ class Credentials:
     registry_token: str = ""
 
     def __repr__(self) -> str:
-        """Nothing: this ends up in logs and tracebacks."""
+        """A text without the credentials, for logs and tracebacks."""
         return "Credentials(...)"
 
     @property
     def basic(self) -> str:
-        """The value of an ``Authorization`` header, or "" without a name and password."""
+        """The value of an ``Authorization`` header for basic authentication; "" without a username and password."""
         if not self.username and not self.password:
             return ""
         pair = f"{self.username}:{self.password}".encode(errors="replace")
@@ -75,7 +75,7 @@ class Credentials:
 @final
 @dataclass(frozen=True, slots=True)
 class PullEntry:
-    """One entry of a pull secret: where it is meant for, and who we are there."""
+    """One entry of a pull secret: the host and path prefix to which it applies, and the credentials."""
 
     host: str
     path: str
@@ -85,17 +85,20 @@ class PullEntry:
 @final
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """One way to log in that a registry offers; scheme and names are lower-case."""
+    """One challenge of a registry. The scheme and the names of parameters are lower-case."""
 
     scheme: str
     parameters: Mapping[str, str]
 
 
 def read_pull_secret(data: Mapping[str, bytes]) -> tuple[PullEntry, ...]:
-    """The entries of a Secret, from its ``data``, decoded.
+    """The entries of a Secret.
+
+    Args:
+        data: ``data`` of the Secret, decoded from base64.
 
     Raises:
-        PullSecretError: it is no pull secret.
+        PullSecretError: it is not a pull secret.
     """
     if DOCKER_CONFIG_JSON in data:
         key = DOCKER_CONFIG_JSON
@@ -107,7 +110,7 @@ def read_pull_secret(data: Mapping[str, bytes]) -> tuple[PullEntry, ...]:
         auths = _document(data[key], key)
     else:
         raise PullSecretError(
-            f"it has neither the key {DOCKER_CONFIG_JSON!r} nor {DOCKER_CONFIG!r}; make it with 'kubectl create"
+            f"it has neither the key {DOCKER_CONFIG_JSON!r} nor {DOCKER_CONFIG!r}; create it with 'kubectl create"
             " secret docker-registry'"
         )
     return tuple(
@@ -118,14 +121,14 @@ def read_pull_secret(data: Mapping[str, bytes]) -> tuple[PullEntry, ...]:
 
 
 def credentials_for(image: ImageReference, entries: Iterable[PullEntry]) -> tuple[Credentials, ...]:
-    """What to try for an image, most specific first, each once."""
+    """The credentials to try for an image, without duplicates, the most specific first."""
     fitting = [entry for entry in entries if _fits(entry, image)]
     fitting.sort(key=lambda entry: (-len(entry.path), "*" in entry.host, -len(entry.host)))
     return tuple(dict.fromkeys(entry.credentials for entry in fitting))[:MAX_CANDIDATES]
 
 
 def parse_challenges(headers: Iterable[str]) -> tuple[Challenge, ...]:
-    """Every challenge in ``WWW-Authenticate`` headers that can be made out, in order."""
+    """The challenges in ``WWW-Authenticate`` headers, in order. Invalid ones are ignored."""
     return tuple(found for text in headers for found in _challenges(text[:_MAX_CHALLENGE]))
 
 
@@ -146,10 +149,10 @@ def _document(text: bytes, key: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
-        # Without the cause: its text may show a piece of the Secret.
-        raise PullSecretError(f"its key {key!r} holds no JSON") from None
+        # Without the cause, whose text may contain data of the Secret.
+        raise PullSecretError(f"its key {key!r} is not JSON") from None
     if not isinstance(value, dict):
-        raise PullSecretError(f"its key {key!r} holds no JSON object")
+        raise PullSecretError(f"its key {key!r} is not a JSON object")
     return value
 
 
@@ -157,27 +160,27 @@ def _credentials(entry: Mapping[str, Any], key: str) -> Credentials:
     def text(name: str) -> str:
         value = entry.get(name, "")
         if not isinstance(value, str):
-            raise PullSecretError(f"its key {key!r} has an entry whose {name!r} is no text")
+            raise PullSecretError(f"its key {key!r} has an entry whose {name!r} is not a string")
         return value
 
     username, password = text("username"), text("password")
     if text("auth"):
-        # As the kubelet takes it: before the other two, over several lines, and without the '=' at its end.
+        # As the kubelet does: it overrides the other two, may contain line breaks, and needs no padding.
         packed = text("auth").replace("\r", "").replace("\n", "")
         try:
             decoded = base64.b64decode(packed + "=" * (-len(packed) % 4), validate=True).decode()
         except (ValueError, binascii.Error):
-            raise PullSecretError(f"its key {key!r} has an entry whose 'auth' is no base64") from None
+            raise PullSecretError(f"its key {key!r} has an entry whose 'auth' is not base64") from None
         username, colon, password = decoded.rstrip("\0").partition(":")
         if not colon:
             raise PullSecretError(
-                f"its key {key!r} has an entry whose 'auth' is not of the form name:password"
+                f"its key {key!r} has an entry whose 'auth' does not have the form username:password"
             )
     return Credentials(username, password, text("identitytoken"), text("registrytoken"))
 
 
 def _place(key: str) -> tuple[str, str]:
-    """Host and path of a key such as ``https://index.docker.io/v1/`` or ``ghcr.io/silogen``."""
+    """Host and path prefix of a key such as ``https://index.docker.io/v1/`` or ``ghcr.io/silogen``."""
     rest = key.partition("://")[2] or key
     host, _, path = rest.partition("/")
     host = host.lower()
@@ -194,7 +197,7 @@ def _fits(entry: PullEntry, image: ImageReference) -> bool:
 
 
 def _host_matches(pattern: str, host: str) -> bool:
-    """``*`` stands for any characters within one label; the ports must be equal."""
+    """Whether a pattern matches: ``*`` matches any characters within one label; ports must be equal."""
     name, _, port = pattern.partition(":")
     host_name, _, host_port = host.partition(":")
     labels, host_labels = name.split("."), host_name.split(".")

@@ -1,1 +1,1 @@
-"""Models: what their image says, the templates they make, their state."""
+"""Models: the metadata of their image, their recommended templates, and their state."""

@@ -1,12 +1,13 @@
-"""The model that is made for a service that names an image without a model: a catalogue entry that others may use.
+"""The model that is created for a service that specifies an image for which no model exists.
 
-Contract: the same image gives the same name, so services that ask in the same instant meet in one model. Nothing
-owns it. Namespaced, or cluster-scoped where ``model.creationScope`` of an AIMClusterRuntimeConfig says so; the
-namespaced one takes the service's pull secrets, service account and runtime config over, because without them its image
-may not be readable. The cluster's takes none of what lives in namespaces.
-
-An AIMRuntimeConfig cannot ask for the cluster's: whoever may edit one namespace could then make objects of the cluster,
-and have their images run in the operator's namespace.
+Contract:
+    * The name depends only on the image, so concurrent services of one image create the same model.
+    * The model has no owner, because other services may use it.
+    * It is namespaced, unless ``model.creationScope`` of an AIMClusterRuntimeConfig is Cluster. An AIMRuntimeConfig
+      cannot set this: a user with access to one namespace could otherwise create cluster-scoped objects whose images
+      run in the operator namespace.
+    * A namespaced model has the pull secrets, the service account and the runtime config of the service, which may be
+      needed to read the image. A cluster model has no references to namespaced objects.
 """
 
 from __future__ import annotations
@@ -33,23 +34,23 @@ def auto_model_name(image: str) -> str:
 
 
 def auto_model_scope(runtime_config: Resolved[RuntimeConfigSpec]) -> Scope:
-    """Where the model is made."""
+    """The scope of the model."""
     defaults, found = runtime_config.spec.model, runtime_config.reference
-    wanted = defaults is not None and defaults.creation_scope is CreationScope.CLUSTER
-    heard = found is not None and found.scope is Scope.CLUSTER
-    return Scope.CLUSTER if wanted and heard else Scope.NAMESPACE
+    requested = defaults is not None and defaults.creation_scope is CreationScope.CLUSTER
+    permitted = found is not None and found.scope is Scope.CLUSTER
+    return Scope.CLUSTER if requested and permitted else Scope.NAMESPACE
 
 
 def auto_model(
     image: str, namespace: str, service: ServiceSpec, runtime_config: Resolved[RuntimeConfigSpec]
 ) -> dict[str, Any]:
-    """The manifest of the model; its ``kind`` says the scope.
+    """The manifest of the model. Its scope follows from :func:`auto_model_scope`.
 
     Args:
-        image: what the service asks for.
-        namespace: the service's.
-        service: the service's spec.
-        runtime_config: what the service's runtime config resolved to.
+        image: ``spec.model.image`` of the service.
+        namespace: of the service.
+        service: the spec of the service.
+        runtime_config: the runtime config of the service.
     """
     cluster = auto_model_scope(runtime_config) is Scope.CLUSTER
     spec: dict[str, Any] = {"image": image}
