@@ -21,6 +21,7 @@ MEANINGS = {
     "registry-1.docker.io/org/vllm": ("docker.io", "org/vllm", "latest", ""),
     "ghcr.io/silogen/aim-llama-3-8b:0.3": ("ghcr.io", "silogen/aim-llama-3-8b", "0.3", ""),
     "GHCR.io/silogen/x": ("ghcr.io", "silogen/x", "latest", ""),
+    "REGISTRY/x": ("registry", "x", "latest", ""),
     "localhost/x": ("localhost", "x", "latest", ""),
     "localhost:5000/x:y": ("localhost:5000", "x", "y", ""),
     "registry:5000/a/b/c": ("registry:5000", "a/b/c", "latest", ""),

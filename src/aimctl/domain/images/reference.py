@@ -57,9 +57,12 @@ class ImageReference:
         return self.digest or self.tag
 
     def __str__(self) -> str:
+        """The reference in full. Parsing it returns an equal reference."""
+        # In lower case, a host such as "REGISTRY" would be a component of the repository.
+        host = self.host if _looks_like_host(self.host) else self.host.upper()
         tag = f":{self.tag}" if self.tag else ""
         digest = f"@{self.digest}" if self.digest else ""
-        return f"{self.host}/{self.repository}{tag}{digest}"
+        return f"{host}/{self.repository}{tag}{digest}"
 
 
 def parse_image(text: str) -> ImageReference:
