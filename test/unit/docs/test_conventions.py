@@ -16,6 +16,31 @@ TARGETS = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 
+MANNERED = re.compile(
+    r"\b(nobody|somebody|whoever|whom|mend(s|ed|ing)?|strangers?|hopeless|is told|tells of|the house|kindly)\b|"
+    r"\b(goes on|comes to|look again|none of ours|what it is with)\b",
+    re.IGNORECASE,
+)
+"""Words and phrases that CONTRIBUTING.md's section on English excludes."""
+PROSE = [
+    *ROOT.glob("*.md"),
+    *(ROOT / "docs").glob("*.md"),
+    *(ROOT / "hack").glob("*.*"),
+    *(ROOT / "config").rglob("*.yaml"),
+    *(
+        ROOT / name
+        for name in ("Makefile", "Dockerfile", "pyproject.toml", ".ci/run", ".pre-commit-config.yaml")
+    ),
+]
+
+
+@pytest.mark.parametrize("path", PROSE, ids=lambda path: path.name)
+def test_documents_and_scripts_use_plain_english(path):
+    lines = path.read_text(encoding="utf-8").splitlines()
+    found = {number: match[0] for number, line in enumerate(lines, 1) if (match := MANNERED.search(line))}
+    assert found == {}
+
+
 def hooks():
     return [hook for repo in HOOKS["repos"] for hook in repo["hooks"]]
 

@@ -165,6 +165,22 @@ CHECKS = {
         assert [line.split() for line in done.out.splitlines()] == [["MODEL", "IMAGE"], ["llama", "aim-llama:1"]]
         assert "Show the container image of each model" in aimctl("--help").out
         """,
+    "Add a step to `explain`": """
+        from aimctl.api.kinds import CLUSTER_MODELS, MODELS, SERVICES
+        from aimctl.cli.questions.references import RULES
+        from aimctl.cli.questions.remedies import _COMMANDS
+        from support.things import make
+
+        service = make("chat", "team", resource=SERVICES, spec={"model": {"image": "a/b:1"}})
+        models = [make(image[0], "team", resource=MODELS, spec={"image": image}) for image in ("a/b:1", "c/d:1")]
+        namespaced, cluster = RULES["AIMService", "Ready", "ModelAmbiguous"](service, "kaiwo-system")
+        assert [question.resource for question in (*namespaced.questions, *cluster.questions)] == [
+            MODELS,
+            CLUSTER_MODELS,
+        ]
+        assert [model.meta.name for model in namespaced.keep(models)] == ["a"]
+        assert "ModelAmbiguous" in _COMMANDS
+        """,
 }
 
 
