@@ -100,7 +100,7 @@ class Create:
     """Create an object.
 
     If an object of that name exists already, it is put into the cache for the next decision. If the cache does not hold
-    such objects (its selector excludes it), or held this one when the creation was decided, that is a rejection with
+    such objects (its selector excludes it), or if the next decision plans the same creation, that is a rejection with
     the existing object.
 
     Attributes:
@@ -350,14 +350,21 @@ class Known:
     Attributes:
         rejections: of its actions, the latest of each, until the action succeeds or is no longer planned.
         reads: the results of the reads of this reconcile.
+        responses: the API server's responses to the writes of this reconcile, the latest of each object: the objects as
+            they were stored. Deletions have none.
     """
 
     rejections: Mapping[ActionKey, Rejection] = field(default_factory=dict)
     reads: Mapping[Get | List, Got] = field(default_factory=dict)
+    responses: Mapping[ActionKey, Object[Any]] = field(default_factory=dict)
 
     def rejection(self, resource: Resource[Any], namespace: str, name: str) -> Rejection | None:
         """Why an action about this object was rejected; None when it was not."""
         return self.rejections.get(ActionKey(resource.kind, namespace, name))
+
+    def response(self, resource: Resource[Any], namespace: str, name: str) -> Object[Any] | None:
+        """What the API server stored when this reconcile wrote the object; None if it has not written it."""
+        return self.responses.get(ActionKey(resource.kind, namespace, name))
 
 
 def _key_of(resource: Resource[Any], manifest: Mapping[str, Any]) -> ActionKey:

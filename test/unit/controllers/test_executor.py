@@ -14,7 +14,7 @@ from aimctl.api.kinds import TEMPLATES
 from aimctl.controllers.execution.executor import MAX_PASSES, Executor, NotSettledError, Observed
 from aimctl.controllers.execution.plan_run import patch_changes
 from aimctl.controllers.execution.status_writer import KeyedLocks
-from aimctl.devcluster.faults import Answer, Fault, Match
+from aimctl.devcluster.faults import Action, Answer, Delay, Fault, Match
 from aimctl.domain.events import EventWish
 from aimctl.domain.images.reading import ImageQuestion
 from aimctl.domain.plan import (
@@ -124,7 +124,7 @@ class Bench:
         self.passes.append(known)
         return Observed(obj, Seen(obj, known, self.cache))
 
-    def fails(self, verb: str, resource: str, answer: Answer) -> Fault:
+    def fails(self, verb: str, resource: str, answer: Action) -> Fault:
         """Have the server answer such requests like this."""
         return self.w.cluster.faults.add(answer, Match(verb=verb, resource=resource))
 
@@ -337,8 +337,38 @@ async def test_a_name_that_is_taken_by_an_object_the_decision_has_ignored_is_a_r
         await b.w.client.create(CONFIG_MAPS, manifest("x", a="theirs"))
         await asyncio.sleep(1)
         assert await b.run(lambda _: Plan((Create(CONFIG_MAPS, manifest("x", a="ours")),))) == 5
-        assert len(b.passes) == 2
+        assert len(b.passes) == 3
         assert [reason for _, reason, _ in b.events.said] == ["FailedCreate"]
+
+
+@virtual_time
+async def test_an_object_that_appears_while_it_is_created_is_no_rejection() -> None:
+    async with bench() as b:
+        b.fails("create", "configmaps", Delay(1)).times = 1
+        run = asyncio.create_task(
+            b.run(lambda seen: Plan(() if seen.get("x") else (Create(CONFIG_MAPS, manifest("x")),)))
+        )
+        await asyncio.sleep(0.5)
+        await b.w.client.create(CONFIG_MAPS, manifest("x", a="theirs"))
+        assert await run is None
+        assert len(b.passes) == 2
+        assert b.events.said == []
+
+
+@virtual_time
+async def test_the_response_to_a_write_is_there_for_the_next_observation() -> None:
+    async with bench() as b:
+
+        def decide(seen: Seen) -> Plan:
+            stored = seen.known.response(CONFIG_MAPS, "team", "x")
+            assert (stored is None) == (seen.get("x") is None)
+            if stored is None:
+                return Plan((Create(CONFIG_MAPS, manifest("x")),))
+            assert stored.meta.uid
+            return Plan()
+
+        await b.run(decide)
+        assert len(b.passes) == 2
 
 
 @virtual_time

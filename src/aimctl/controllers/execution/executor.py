@@ -43,8 +43,9 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_PASSES", "Executor", "NotSettledError", "Observed", "PlanReconciler"]
 
-MAX_PASSES = 8
-"""Observations in one reconcile. The longest sequence of the operator's own decisions is four."""
+MAX_PASSES = 16
+"""Observations in one reconcile. The longest sequence of decisions is four; the others are for objects that other
+writers change at the same time."""
 
 O = TypeVar("O")  # noqa: E741 - an observation
 

@@ -88,7 +88,8 @@ class PlanRun:
         conflict: what the server answered in the last pass, if that was a conflict.
         last: the last write, for the error of a run that does not settle.
 
-    ``_dropped`` are the actions that have become pointless, because the namespace is being deleted.
+    ``_dropped`` are the actions that have become pointless, because the namespace is being deleted. ``_existing`` has
+    the UIDs of the objects whose names were taken, which the decision has seen since.
     """
 
     def __init__(
@@ -112,14 +113,16 @@ class PlanRun:
         self._field_manager = field_manager
         self._reader = reader
         self._reads: dict[Get | List, Got] = {}
+        self._responses: dict[ActionKey, Object[Any]] = {}
         self._dropped: set[ActionKey] = set()
+        self._existing: dict[ActionKey, str] = {}
         self._log = structlog.get_logger(__name__)
         self.conflict: Conflict | None = None
         self.last: str = ""
 
     def known(self) -> Known:
         """What the next observation may use."""
-        return Known(self._rejections.of(self._request), self._reads)
+        return Known(self._rejections.of(self._request), self._reads, self._responses)
 
     async def carry_out(self, obj: Object[Any], plan: Plan) -> bool:
         """Carry out a plan; returns whether the reconcile is over."""
@@ -218,13 +221,16 @@ class PlanRun:
     async def _send(self, action: Write) -> None:
         match action:
             case Create():
-                await self._client.create(action.resource, action.manifest)
+                self._keep(action, await self._client.create(action.resource, action.manifest))
             case Apply():
-                await self._client.apply(action.resource, action.manifest, field_manager=self._field_manager)
+                manager = self._field_manager
+                applied = await self._client.apply(action.resource, action.manifest, field_manager=manager)
+                self._keep(action, applied)
             case Patch(target=target):
                 metadata = {**action.body.get("metadata", {}), "resourceVersion": target.resource_version}
                 body = {**action.body, "metadata": metadata}
-                await self._client.patch(target.resource, target.name, body, target.namespace)
+                patched = await self._client.patch(target.resource, target.name, body, target.namespace)
+                self._keep(action, patched)
             case Delete(target=target):
                 await self._client.delete(
                     target.resource,
@@ -235,15 +241,18 @@ class PlanRun:
                     propagation=action.propagation,
                 )
 
+    def _keep(self, action: Write, response: Object[Any]) -> None:
+        self._responses[action.key] = response
+
     async def _exists(self, obj: Object[Any], action: Write) -> bool:
         """The name is taken: show the object to the next decision."""
         key, resource = action.key, _resource_of(action)
-        observed = self._cache.get(resource, key.name, key.namespace)
         try:
             existing = await self._client.get(resource, key.name, key.namespace)
         except NotFound:
             return True  # it has just been deleted
-        if observed is None or observed.meta.uid != existing.meta.uid:
+        if self._existing.get(key) != existing.meta.uid:
+            self._existing[key] = existing.meta.uid
             self._cache.observe_write(existing)
             if self._cache.get(resource, key.name, key.namespace) is not None:
                 return True
