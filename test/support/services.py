@@ -1,19 +1,16 @@
-"""Observations of one service, for tests of decisions: say what differs from an ordinary service."""
+"""Observations of one service, for tests of decisions: arguments are the differences from an ordinary service."""
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from aimctl.api import kinds
-from aimctl.api.v1alpha1 import RuntimeConfigSpec
-from aimctl.api.v1alpha1.services import SERVICES
+from aimctl.api.v1alpha1 import API_VERSION, RuntimeConfigSpec
+from aimctl.domain.plan import ActionKey, Known, Rejection
 from aimctl.domain.resolution import Found, resolve_model, resolve_runtime_config
-from aimctl.domain.services.observation import (
-    ObservedInferenceService,
-    ServiceIdentity,
-    ServiceObservation,
-)
+from aimctl.domain.services.observation import DeploymentObservation, ServiceObservation
+from aimctl.domain.services.resolution import reported_rejection, resolve
+from aimctl.domain.services.selection import choose
 from support.templates import NOW, model
 from support.things import make
 
@@ -22,9 +19,10 @@ if TYPE_CHECKING:
 
     from aimctl.api.v1alpha1 import AIMTemplateCache
     from aimctl.domain.resolution import Missing, Resolved
-    from aimctl.domain.services.observation import ModelWish
+    from aimctl.domain.services.observation import NewModel
+    from aimctl.domain.services.runtime import InferenceService
     from aimctl.domain.templates.template import Template
-    from aimctl.kubetypes import Object
+    from aimctl.kubetypes import Object, Resource
 
 TEAM = "team"
 SOURCES = [{"name": "m", "source": "hf://m/m", "sizeBytes": 16 << 30}]
@@ -46,9 +44,9 @@ def template(
     reason: str = "",
     message: str = "",
     caching: bool = False,
-    asked: str = "",
+    discovered: str = "",
 ) -> Template:
-    """A template: by default a Ready namespaced one of the model, on one MI300X; ``asked`` is discovery's image."""
+    """A template: by default a Ready namespaced one of the model, on one MI300X; ``discovered`` is the image of its profile."""
     spec: dict[str, Any] = {"modelName": model_name}
     if metric:
         spec["metric"] = metric
@@ -74,8 +72,8 @@ def template(
         }
         if state in {"Ready", "Degraded"}:
             status["modelSources"] = SOURCES
-        if asked:
-            status["discovery"] = {"result": {"inputHash": "1", "image": asked, "jobName": "discover"}}
+        if discovered:
+            status["discovery"] = {"result": {"inputHash": "1", "image": discovered, "jobName": "discover"}}
     return make(
         name,
         "" if cluster else TEAM,
@@ -99,50 +97,68 @@ def service(
     spec: Mapping[str, Any] | None = None,
     generation: int = 1,
     deleting: bool = False,
+    labels: Mapping[str, str] | None = None,
     own_model: bool = False,
     model_spec: Mapping[str, Any] | None = None,
     settled: bool = True,
-    model_found: Resolved[Any] | Missing | ModelWish | None = None,
+    model_found: Resolved[Any] | Missing | NewModel | None = None,
     config_name: str = "default",
     gpus: Sequence[str] = ("MI300X",),
-    cache: Object[AIMTemplateCache] | None = None,
-    runtime: ObservedInferenceService | None = None,
-    kserve: bool = False,
-    given_up: frozenset[str] = frozenset(),
+    waits: Mapping[str, float] | None = None,
     configured: frozenset[str] = frozenset(),
+    known: Known | None = None,
 ) -> ServiceObservation:
-    """An observation: by default a new service of a cluster model, without templates, on a cluster without KServe."""
-    body = {"spec": {"model": {"ref": "llama"}, **(spec or {})}, "status": dict(status or {})}
+    """An observation: by default a new service of a cluster model, without templates."""
     found = Found("llama", TEAM if own_model else "", "model-uid", model(**(model_spec or {})))
     resolved = resolve_model(
         "llama", TEAM, namespaced=found if own_model else None, cluster=None if own_model else found
     )
+    default = Found("default", "", "config-uid", RuntimeConfigSpec()) if config_name == "default" else None
     return ServiceObservation(
-        service=ServiceIdentity(TEAM, "chat", "service-uid", generation, deleting, {}),
-        view=SERVICES.decode(json.dumps(body).encode()),
-        model=resolved if model_found is None else model_found,
-        runtime_config=(
-            resolve_runtime_config(
-                config_name,
-                TEAM,
-                namespaced=None,
-                cluster=Found("default", "", "config-uid", RuntimeConfigSpec())
-                if config_name == "default"
-                else None,
-            )
+        obj=make(
+            "chat",
+            TEAM,
+            resource=kinds.SERVICES,
+            uid="service-uid",
+            generation=generation,
+            labels=dict(labels or {}),
+            deleting=deleting,
+            spec={"model": {"ref": "llama"}, **(spec or {})},
+            status=dict(status or {}),
         ),
+        model=resolved if model_found is None else model_found,
+        runtime_config=resolve_runtime_config(config_name, TEAM, namespaced=None, cluster=default),
         templates=tuple(templates),
         named=named,
         gpu_models=frozenset(gpus),
         now=NOW,
         current=current,
         model_settled=settled,
-        template_cache=cache,
-        inference_service=runtime,
-        kserve_served=kserve,
-        given_up=given_up,
         configured=configured,
+        waits=waits or {},
+        known=known or Known(),
     )
+
+
+def deployment(
+    status: Mapping[str, Any] | None = None,
+    *,
+    cache: Object[AIMTemplateCache] | None = None,
+    runtime: InferenceService | None = None,
+    kserve: bool = False,
+    admitted: str = "",
+    holder: Template | None = None,
+    **differs: Any,
+) -> DeploymentObservation:
+    """What the services reconciler observes: by default without cache, on a cluster without KServe."""
+    seen = service(status, **differs)
+    resolution = resolve(seen, choose(seen), holder, reported_rejection(seen))
+    return DeploymentObservation(seen, resolution, cache, runtime, kserve, admitted)
+
+
+def rejected(resource: Resource[Any], name: str, message: str, namespace: str = TEAM) -> Known:
+    """The API server rejected an action about this object."""
+    return Known(rejections={ActionKey(resource.kind, namespace, name): Rejection(message)})
 
 
 def cache(state: str = "Available", *, name: str = "a", message: str = "") -> Object[AIMTemplateCache]:
@@ -176,20 +192,31 @@ def runtime(
     *,
     controller: str = "service-uid",
     body: Mapping[str, Any] | None = None,
-    annotations: Mapping[str, str] | None = None,
     deleting: bool = False,
     message: str = "",
-) -> ObservedInferenceService:
-    """KServe's object; ``ready`` is the status of its condition Ready, "" for none."""
+) -> InferenceService:
+    """KServe's object: ``body`` as it was applied; ``ready`` is the status of its condition Ready, "" for none."""
     status: dict[str, Any] = {}
     if ready:
         status = {
-            "conditions": (
+            "conditions": [
                 {"type": "PredictorReady", "status": ready},
                 {"type": "Ready", "status": ready, "reason": "Because", "message": message},
-            ),
+            ],
             "url": "http://chat.team.example.com",
         }
-    return ObservedInferenceService(
-        "isvc-uid", controller, annotations or {}, deleting, {**(body or {}), "status": status}
+    applied = dict(body or {})
+    metadata = applied.pop("metadata", {})
+    kind = "AIMService" if controller == "service-uid" else "Deployment"
+    owner = {"apiVersion": API_VERSION, "kind": kind, "name": "chat", "uid": controller, "controller": True}
+    return make(
+        "chat",
+        TEAM,
+        resource=kinds.INFERENCE_SERVICES,
+        uid="isvc-uid",
+        labels=metadata.get("labels"),
+        annotations=metadata.get("annotations"),
+        owners=[owner] if controller else [],
+        deleting=deleting,
+        **{**applied, "status": status},
     )

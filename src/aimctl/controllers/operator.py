@@ -13,7 +13,6 @@ from aimctl.controllers.metrics import OperatorMetrics
 from aimctl.controllers.models.wiring import add_models
 from aimctl.controllers.options import OperatorOptions
 from aimctl.controllers.services.wiring import add_services
-from aimctl.controllers.services.wiring_derivation import add_derivation
 from aimctl.controllers.templates.wiring import add_templates
 
 if TYPE_CHECKING:
@@ -47,7 +46,6 @@ def add_operator(
     admission = add_templates(assembly)
     add_caching(assembly)
     add_services(assembly)
-    add_derivation(assembly)
     add_models(assembly, registry)
     manager.add_debug_page("discovery", admission.queue)
     return admission

@@ -243,7 +243,7 @@ CONTROLLERS = {
     "downloadprogress",
     "services",
     "derivation",
-    "derived-leftovers",
+    "unowned-templates",
     "models",
     "clustermodels",
 }

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from aimctl.api import kinds
-from aimctl.controllers.services.patience import PATIENCE_SECONDS
 from aimctl.devcluster.faults import Answer, Delay, Match
+from aimctl.domain.services.selection import WAIT_SECONDS
 from aimctl.kubetypes.builtin import NODES
 from aimctl.simulation.machines import gpu_machine
 from aimctl.testing.virtualtime import virtual_time
@@ -35,7 +35,7 @@ async def test_the_only_template_that_is_ready_is_selected_and_deployed(namespac
         assert w.service_status()["resolvedImage"]["name"] == "m"
         scope = "Namespace" if namespace else "Cluster"
         assert w.service_status()["templateMatching"] == [
-            {"name": "a", "scope": scope, "selected": True, "message": "it fits"}
+            {"name": "a", "scope": scope, "selected": True, "message": "it matches"}
         ]
         (owner,) = w.runtime()["metadata"]["ownerReferences"]
         assert (owner["kind"], owner["name"], owner["controller"]) == ("AIMService", "s", True)
@@ -181,7 +181,7 @@ async def test_a_service_whose_gpu_leaves_moves_to_the_only_other_template_and_s
         assert w.uses() == "a"
         labels = (await w.client.get(NODES, "n0")).meta.labels
         await w.label_node("n0", {key: None for key in labels if "gpu" in key})
-        await asyncio.sleep(PATIENCE_SECONDS - 1)
+        await asyncio.sleep(WAIT_SECONDS - 1)
         assert w.uses() == "a"
         assert "kept for now" in w.said("Resolved")["message"]
         await w.until(lambda: w.uses() == "b", seconds=2)
@@ -206,7 +206,7 @@ async def test_a_gpu_that_leaves_moves_a_service_also_before_its_template_says_s
         labels = (await w.client.get(NODES, "n0")).meta.labels
         with w.faults.active(Answer(500), Match(verb="patch", resource="aimservicetemplates")):
             await w.label_node("n0", {key: None for key in labels if "gpu" in key})
-            await w.until(lambda: w.uses() == "b", seconds=PATIENCE_SECONDS + 2)
+            await w.until(lambda: w.uses() == "b", seconds=WAIT_SECONDS + 2)
         assert "Failed" not in w.states["s"]
 
 
@@ -248,7 +248,7 @@ async def test_a_template_that_nobody_can_look_at_keeps_no_service_from_another_
         )
         w.start()
         await w.until_service("s", "Starting", "TemplateNotReady", seconds=2)
-        await w.until_service("s", "Running", seconds=PATIENCE_SECONDS + 5)
+        await w.until_service("s", "Running", seconds=WAIT_SECONDS + 5)
         assert w.uses() == "a"
         writes = w.status_writes["s"]
         await asyncio.sleep(3600)
@@ -269,7 +269,7 @@ async def test_a_wait_ends_whatever_else_happens_meanwhile():
         await w.service("s", "team", model=M)
         for number in range(4):
             assert w.uses() == ""
-            await asyncio.sleep(PATIENCE_SECONDS / 4)
+            await asyncio.sleep(WAIT_SECONDS / 4)
             await w.patch(kinds.SERVICES, "s", metadata={"annotations": {"look": str(number)}})
         await w.until(lambda: w.uses() == "a", seconds=1)
 
@@ -291,7 +291,7 @@ async def test_waits_for_a_gpu_and_for_a_template_end_together_and_do_not_begin_
         await asyncio.sleep(600)
         labels = (await w.client.get(NODES, "n0")).meta.labels
         await w.label_node("n0", {key: None for key in labels if "gpu" in key})
-        await asyncio.sleep(PATIENCE_SECONDS - 1)
+        await asyncio.sleep(WAIT_SECONDS - 1)
         assert w.uses() == "a"
         await w.until(lambda: w.uses() == "b", seconds=3)
         await w.until_service("s", "Running")
@@ -320,7 +320,7 @@ async def test_a_model_that_waits_for_a_person_is_not_said_to_be_read():
         w.start()
         await w.service("s", "team", model=M)
         await w.until_service("s", "Failed", "TemplateNotFound", seconds=2)
-        assert "the model's conditions say why" in w.said("Resolved")["message"]
+        assert "see the conditions of the model" in w.said("Resolved")["message"]
 
 
 @virtual_time

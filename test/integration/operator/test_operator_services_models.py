@@ -237,11 +237,11 @@ async def test_a_model_that_the_server_refuses_is_told_with_its_words_and_tried_
             await w.until_service("s", "Pending", "ModelRefused", seconds=2)
             assert "made by the platform team" in w.said("Resolved")["message"]
             await asyncio.sleep(3600)
-            assert 5 < fault.hits < 25
+            assert 50 < fault.hits < 70
             writes = w.status_writes["s"]
             await asyncio.sleep(3600)
             assert w.status_writes["s"] == writes
-            assert w.events_of("s").count(("Warning", "AIMModelRefused")) == 1
+            assert w.events_of("s").count(("Warning", "FailedCreate")) == 1
         await w.until_service("s", "Failed", "TemplateNotFound", seconds=400)
         assert w.found(kinds.MODELS, AUTO) is not None
         assert replica.running

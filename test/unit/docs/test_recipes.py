@@ -73,7 +73,7 @@ CHECKS = {
     "Add a template field": """
         from aimctl.api.crd import openapi_schema
         from aimctl.api.kinds import KINDS
-        from aimctl.domain.services.derivation import derived_spec
+        from aimctl.domain.services.derived_template import derived_spec
         from aimctl.domain.services.inference_service import inference_service
         from support.services import service, template
         from support.things import with_fields
@@ -83,7 +83,7 @@ CHECKS = {
                 assert "priorityClassName" in openapi_schema(kind)["properties"]["spec"]["properties"]
         plain = template()
         changed = with_fields(plain, spec={**plain.view.spec.to_json(), "priorityClassName": "high"})
-        made = inference_service(service(), changed)
+        made = inference_service(service(), changed, None)
         assert made["spec"]["predictor"]["priorityClassName"] == "high"
         assert derived_spec(changed.view.spec, None)["priorityClassName"] == "high"
         """,

@@ -1,4 +1,4 @@
-"""Derived templates: names, contents, the search, and following the base."""
+"""Derived templates: names, contents, following the base, and the search for a template that fits."""
 
 from __future__ import annotations
 
@@ -15,18 +15,17 @@ from hypothesis import strategies as st
 from aimctl.api.v1alpha1 import RuntimeConfigSpec
 from aimctl.api.v1alpha1.services import ServiceOverrides
 from aimctl.devcluster.apiserver.apply.patches import merge_patch
-from aimctl.domain.services.derivation import (
+from aimctl.domain.services.derived_template import (
     base_name,
+    changes_from_base,
     derived_name,
     derived_spec,
     derived_template,
-    find_match,
-    followed,
-    overrides_digest,
+    has_profile_of,
     overrides_of,
     profile_of,
-    vouches,
 )
+from aimctl.domain.services.matching import find_match, find_match_without_base
 from aimctl.domain.templates.template import Template
 from support.derived import edited, template_of
 from support.services import TEAM, service, template
@@ -45,7 +44,7 @@ def overrides(said: Mapping[str, Any]) -> ServiceOverrides:
 
 
 def derive(base: Template, said: Mapping[str, Any], *, uid: str = "derived-uid") -> Template:
-    manifest = derived_template(base, overrides(said), service().service, RuntimeConfigSpec())
+    manifest = derived_template(base, overrides(said), service().obj, RuntimeConfigSpec())
     return template_of(manifest, uid=uid)
 
 
@@ -136,11 +135,11 @@ def test_deriving_again_from_the_result_changes_nothing(base: Template, said: di
     match = find_match(seen, once)
     assert match is not None
     assert profile_of(match.view.spec) == profile_of(once.view.spec)
-    assert followed(base, once) == {}
+    assert changes_from_base(base, once) == {}
 
 
 @given(bases(), OVERRIDES)
-def test_all_but_the_overrides_is_the_bases(base: Template, said: dict[str, Any]) -> None:
+def test_everything_except_the_overrides_comes_from_the_base(base: Template, said: dict[str, Any]) -> None:
     assume(says_something(said))
     got, was = derived_spec(base.view.spec, overrides(said)), base.view.spec.to_json()
     for name in ("metric", "precision"):
@@ -152,7 +151,7 @@ def test_all_but_the_overrides_is_the_bases(base: Template, said: dict[str, Any]
 
 
 @given(bases(), OVERRIDES)
-def test_nothing_of_the_single_service_is_in_the_template_but_its_reference(
+def test_the_template_contains_nothing_else_of_a_service_than_its_owner_reference(
     base: Template, said: dict[str, Any]
 ) -> None:
     assume(says_something(said))
@@ -168,7 +167,7 @@ def test_nothing_of_the_single_service_is_in_the_template_but_its_reference(
     }
     plain, full = service(spec={"overrides": said}), service(spec=own)
     made = [
-        derived_template(base, seen.view.spec.overrides or overrides({}), seen.service, RuntimeConfigSpec())
+        derived_template(base, seen.spec.overrides or overrides({}), seen.obj, RuntimeConfigSpec())
         for seen in (plain, full)
     ]
     assert made[0] == made[1]
@@ -176,17 +175,19 @@ def test_nothing_of_the_single_service_is_in_the_template_but_its_reference(
 
 
 @given(bases(), OVERRIDES)
-def test_the_name_tells_the_overrides_and_the_base_vouches(base: Template, said: dict[str, Any]) -> None:
+def test_the_name_determines_the_overrides_and_the_base_leads_to_the_profile(
+    base: Template, said: dict[str, Any]
+) -> None:
     assume(says_something(said))
     made = derive(base, said)
     found = overrides_of(made)
     assert found is not None
-    assert overrides_digest(found) == overrides_digest(overrides(said))
-    assert vouches(base, made)
+    assert derived_name("x", found) == derived_name("x", overrides(said))
+    assert has_profile_of(base, made)
 
 
 @given(bases(), bases(), OVERRIDES)
-def test_the_patch_brings_the_bases_edits_in_and_then_there_is_nothing_to_do(
+def test_the_patch_brings_the_changes_of_the_base_in_and_no_other_is_needed(
     base: Template, other: Template, said: dict[str, Any]
 ) -> None:
     assume(says_something(said))
@@ -198,13 +199,13 @@ def test_the_patch_brings_the_bases_edits_in_and_then_there_is_nothing_to_do(
         spec = {name: value for name, value in spec.items() if name not in ("env", "caching")}
     changed = edited(base, **gone, **spec)
     made = derive(base, said)
-    patch = followed(changed, made)
+    patch = changes_from_base(changed, made)
     assert not set(patch) & set(fixed)
     after = with_fields(made, spec=merge_patch(made.view.spec.to_json(), patch))
     assert (
         after.view.spec == with_fields(made, spec=derived_spec(changed.view.spec, overrides(said))).view.spec
     )
-    assert followed(changed, after) == {}
+    assert changes_from_base(changed, after) == {}
 
 
 # ---- names
@@ -213,15 +214,13 @@ def test_the_patch_brings_the_bases_edits_in_and_then_there_is_nothing_to_do(
 def test_the_hash_is_the_sha_256_of_the_canonical_json() -> None:
     said = {"gpuSelector": {"model": "MI325X", "count": 4}, "precision": "fp16", "metric": "throughput"}
     text = b'{"gpuSelector":{"count":4,"model":"MI325X"},"metric":"throughput","precision":"fp16"}'
-    assert overrides_digest(overrides(said)) == sha256(text).hexdigest()
     assert (
         derived_name("base-template", overrides(said)) == f"base-template-ovr-{sha256(text).hexdigest()[:8]}"
     )
 
 
 @pytest.mark.parametrize("said", [None, {}, {"gpuSelector": {}}, {"metric": None}])
-def test_overrides_that_say_nothing_are_none(said: dict[str, Any] | None) -> None:
-    assert overrides_digest(None if said is None else overrides(said)) == ""
+def test_empty_overrides_lead_to_no_name(said: dict[str, Any] | None) -> None:
     with pytest.raises(ValueError, match="nothing is overridden"):
         derived_name("base", None if said is None else overrides(said))
 
@@ -229,12 +228,10 @@ def test_overrides_that_say_nothing_are_none(said: dict[str, Any] | None) -> Non
 # ---- contents
 
 
-def test_the_template_is_made_in_the_services_namespace_with_labels_and_owner_also_from_a_cluster_base() -> (
-    None
-):
+def test_the_template_is_in_the_services_namespace_with_labels_and_owner_also_for_a_cluster_base() -> None:
     for cluster in (False, True):
         made = derived_template(
-            template("base", cluster=cluster), overrides(FAST), service().service, RuntimeConfigSpec()
+            template("base", cluster=cluster), overrides(FAST), service().obj, RuntimeConfigSpec()
         )
         assert made["kind"] == "AIMServiceTemplate"
         meta = made["metadata"]
@@ -269,15 +266,17 @@ def test_the_documents_example() -> None:
     }
 
 
-def test_a_part_of_the_gpu_selector_is_replaced_alone() -> None:
+def test_fields_of_the_gpu_selector_are_replaced_one_by_one() -> None:
     got = derived_spec(template().view.spec, overrides({"gpuSelector": {"count": 4}}))
     assert got["gpuSelector"] == {"count": 4, "model": "MI300X"}
 
 
-def test_the_bases_labels_go_along_where_the_runtime_config_says_so_and_ours_win() -> None:
+def test_labels_of_the_base_are_copied_as_the_runtime_config_specifies_and_the_operators_take_precedence() -> (
+    None
+):
     config = RuntimeConfigSpec.model_validate({"labelPropagation": {"enabled": True, "match": ["*"]}})
     base = with_meta(template(), labels={"team": "a", "app.kubernetes.io/managed-by": "helm"})
-    labels = derived_template(base, overrides(FAST), service().service, config)["metadata"]["labels"]
+    labels = derived_template(base, overrides(FAST), service().obj, config)["metadata"]["labels"]
     assert labels == {
         "team": "a",
         "app.kubernetes.io/managed-by": "aim",
@@ -299,13 +298,14 @@ def found(*there: Template, base: Template | None = BASE, **differs: Any) -> str
     differs = {"spec": {"overrides": FAST, "templateRef": "base"}, **differs}
     names = set()
     for order in permutations(there):
-        match = find_match(service(templates=order, **differs), base)
+        seen = service(templates=order, **differs)
+        match = find_match_without_base(seen) if base is None else find_match(seen, base)
         names.add(match.meta.name if match is not None else None)
     (only,) = names
     return only
 
 
-def test_one_that_failed_comes_after_all_others_even_if_it_is_in_use() -> None:
+def test_failed_templates_come_after_all_others_even_if_they_are_in_use() -> None:
     failed, ready = template("a", "Failed", **WANTED), template("b", **WANTED)
     assert found(BASE, failed) == "a"
     assert found(BASE, failed, ready) == "b"
@@ -313,7 +313,7 @@ def test_one_that_failed_comes_after_all_others_even_if_it_is_in_use() -> None:
     assert found(BASE, ready, failed, current=ready) == "b"
 
 
-def test_without_any_that_fits_there_is_none() -> None:
+def test_without_a_fitting_template_there_is_no_match() -> None:
     assert found(BASE) is None
     assert found() is None
 
@@ -333,12 +333,12 @@ def test_without_any_that_fits_there_is_none() -> None:
     ],
     ids=str,
 )
-def test_one_that_differs_in_a_single_field_does_not_fit(differs: dict[str, Any]) -> None:
+def test_a_template_that_differs_in_a_single_field_does_not_fit(differs: dict[str, Any]) -> None:
     assert found(BASE, template("hand", **{**WANTED, **differs})) is None
     assert found(BASE, template("hand", **WANTED)) == "hand"
 
 
-def test_gpu_models_are_compared_by_what_they_mean() -> None:
+def test_gpu_models_are_compared_in_normalised_form() -> None:
     assert found(BASE, template("hand", **WANTED, gpu=(1, "AMD Instinct MI300X"))) == "hand"
 
 
@@ -349,7 +349,7 @@ def test_a_cluster_template_whose_model_is_hidden_by_a_namespaced_one_does_not_f
 
 
 def test_the_order_of_the_search() -> None:
-    """Each is found when all before it are gone."""
+    """Each is found when those before it do not exist."""
     in_use = template("z-in-use", **WANTED)
     by_name = [in_use, DERIVED_ONE, template("b-hand", **WANTED), template("c-hand", **WANTED)]
     clusters = [template("d-cluster", cluster=True, **WANTED), template("e-cluster", cluster=True, **WANTED)]
@@ -359,35 +359,33 @@ def test_the_order_of_the_search() -> None:
         assert found(BASE, OTHER_BASE, *left[:3], current=in_use) == left[0].meta.name
 
 
-def test_the_base_itself_counts_and_comes_before_others_of_its_scope() -> None:
+def test_the_base_itself_may_fit_and_comes_before_others_of_its_scope() -> None:
     base = template("base", metric="throughput")
     assert found(base, template("a-hand", **WANTED), base=base) == "base"
 
 
-def test_states_say_nothing_about_what_fits() -> None:
+def test_the_state_does_not_affect_what_fits() -> None:
     assert found(BASE, template("hand", "Failed", **WANTED)) == "hand"
 
 
-def test_a_template_derived_for_another_base_fits_only_while_that_one_would_still_give_it_its_values() -> (
-    None
-):
+def test_a_template_derived_from_another_base_fits_only_while_that_base_leads_to_its_profile() -> None:
     assert found(BASE, OTHERS, OTHER_BASE) == OTHERS.meta.name
     assert found(BASE, OTHERS) is None
     assert found(BASE, OTHERS, template("a-base", precision="fp8")) is None
 
 
-def test_one_that_is_in_use_stays_when_its_other_base_is_gone_but_not_when_that_was_made_anew() -> None:
+def test_the_current_template_stays_if_its_other_base_does_not_exist_but_not_if_that_base_differs() -> None:
     assert found(BASE, OTHERS, current=OTHERS) == OTHERS.meta.name
     assert found(BASE, OTHERS, template("a-base", precision="fp8"), current=OTHERS) is None
 
 
-def test_a_hand_made_template_that_happens_to_have_the_name_fits_if_it_fits() -> None:
+def test_a_template_that_was_not_derived_may_have_the_derived_name_and_fit() -> None:
     name = DERIVED_ONE.meta.name
     assert found(BASE, template(name, **WANTED)) == name
     assert found(BASE, template(name)) is None
 
 
-def test_without_a_base_what_was_made_for_these_overrides_is_kept() -> None:
+def test_without_a_base_the_template_derived_for_these_overrides_is_kept() -> None:
     theirs = with_meta(DERIVED_ONE, ownerReferences=[{"uid": "x", "kind": "AIMService", "name": "x"}])
     mine = DERIVED_ONE
     assert found(mine, base=None) == DERIVED_ONE.meta.name
@@ -402,7 +400,7 @@ def test_without_a_base_what_was_made_for_these_overrides_is_kept() -> None:
 # ---- following
 
 
-def test_the_bases_edits_are_followed_field_by_field() -> None:
+def test_changes_of_the_base_are_followed_field_by_field() -> None:
     base = edited(
         BASE,
         serviceAccountName="runner",
@@ -420,7 +418,7 @@ def test_the_bases_edits_are_followed_field_by_field() -> None:
         runtimeConfigName="other",
         caching={"enabled": False},
     )
-    assert followed(changed, made) == {
+    assert changes_from_base(changed, made) == {
         "serviceAccountName": None,
         "imagePullSecrets": [{"name": "b"}],
         "resources": {"limits": {"cpu": "2", "memory": None}, "requests": {"cpu": "1"}},
@@ -429,11 +427,11 @@ def test_the_bases_edits_are_followed_field_by_field() -> None:
     }
 
 
-def test_what_a_cluster_base_does_not_have_is_left_as_it_is() -> None:
+def test_fields_that_a_cluster_base_does_not_have_are_not_changed() -> None:
     base = template("base", cluster=True)
     made = edited(derive(base, FAST), env=[{"name": "HF_TOKEN", "value": "x"}], caching={"enabled": True})
-    assert followed(base, made) == {}
-    assert followed(edited(base, serviceAccountName="a"), made) == {"serviceAccountName": "a"}
+    assert changes_from_base(base, made) == {}
+    assert changes_from_base(edited(base, serviceAccountName="a"), made) == {"serviceAccountName": "a"}
 
 
 @pytest.mark.parametrize(
@@ -446,25 +444,25 @@ def test_what_a_cluster_base_does_not_have_is_left_as_it_is() -> None:
     ],
     ids=["precision", "model", "gpu", "deleting"],
 )
-def test_a_base_that_would_give_another_profile_is_not_followed(base: Template) -> None:
+def test_a_base_that_leads_to_another_profile_is_not_followed(base: Template) -> None:
     made = derive(BASE, FAST)
-    assert not vouches(base, made)
-    assert followed(edited(base, serviceAccountName="a"), made) == {}
+    assert not has_profile_of(base, made)
+    assert changes_from_base(edited(base, serviceAccountName="a"), made) == {}
 
 
-def test_a_base_made_anew_with_another_value_of_what_is_overridden_is_still_the_base() -> None:
-    assert vouches(template("base", metric="throughput", uid="new"), derive(BASE, FAST))
+def test_a_base_that_was_created_again_with_another_overridden_value_is_still_the_base() -> None:
+    assert has_profile_of(template("base", metric="throughput", uid="new"), derive(BASE, FAST))
 
 
 @pytest.mark.parametrize("name", ["base-ovr-00000000", "anything"])
-def test_a_name_that_no_overrides_give_says_nothing(name: str) -> None:
+def test_no_overrides_are_found_for_other_names(name: str) -> None:
     made = with_meta(DERIVED_ONE, name=name)
     assert overrides_of(made) is None
-    assert not vouches(BASE, made)
+    assert not has_profile_of(BASE, made)
     assert overrides_of(with_meta(made, annotations={})) is None
 
 
-def test_only_a_namespaced_template_with_our_label_was_derived() -> None:
+def test_only_a_namespaced_template_with_the_label_was_derived() -> None:
     assert base_name(DERIVED_ONE) == "base"
     assert base_name(with_meta(DERIVED_ONE, labels={})) == ""
     assert base_name(BASE) == ""

@@ -1,4 +1,4 @@
-"""What derivation does for a service: create, own, follow, let go, and what it says."""
+"""What derivation does for a service: creating, owning, following and releasing templates, and the condition."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aimctl.api import kinds
 from aimctl.api.v1alpha1 import RuntimeConfigSpec
+from aimctl.domain.plan import Create, Delete, Patch, Plan
 from aimctl.domain.resolution import Missing
-from aimctl.domain.services.derivation import derived_name, derived_template, overrides_digest
-from aimctl.domain.services.derivation_decision import (
-    DerivationDecision,
-    DerivationObservation,
-    base_of,
-    decide_derivation,
-)
-from aimctl.domain.services.observation import ModelWish, ServiceObservation
+from aimctl.domain.services.decision import decide_service
+from aimctl.domain.services.derivation_decision import DerivationObservation, decide_derivation
+from aimctl.domain.services.derived_template import derived_template
+from aimctl.domain.services.observation import DeploymentObservation, NewModel
+from aimctl.domain.services.resolution import name_to_derive, rejection_message, resolve
+from aimctl.domain.services.selection import choose
 from aimctl.domain.templates.template import Template, is_derived
 from support.derived import edited, template_of
-from support.services import service, template
+from support.plans import condition_of, events_of, outline, part_of, status_of
+from support.services import TEAM, rejected, service, template
 from support.things import with_meta
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ FAST: dict[str, Any] = {"metric": "throughput"}
 BASE = template("base")
 MINE = {"kind": "AIMService", "name": "chat", "uid": "service-uid"}
 THEIRS = {"kind": "AIMService", "name": "other", "uid": "other-uid"}
+DELETED = "2026-01-01T00:00:00Z"
 
 
 def made(
@@ -37,8 +39,8 @@ def made(
 ) -> Template:
     """The template that is derived from the base, with these owners."""
     seen = service(spec={"overrides": said})
-    assert seen.view.spec.overrides is not None
-    manifest = derived_template(base, seen.view.spec.overrides, seen.service, RuntimeConfigSpec())
+    assert seen.spec.overrides is not None
+    manifest = derived_template(base, seen.spec.overrides, seen.obj, RuntimeConfigSpec())
     return with_meta(
         template_of(manifest, uid=uid or f"{manifest['metadata']['name']}-uid"), ownerReferences=list(owners)
     )
@@ -52,7 +54,7 @@ def look(
     spec: Mapping[str, Any] | None = None,
     holder: Template | None = None,
     owned: Sequence[Template] | None = None,
-    refused: str = "",
+    rejection: str = "",
     status: Mapping[str, Any] | None = None,
     **differs: Any,
 ) -> DerivationObservation:
@@ -61,304 +63,307 @@ def look(
     by_name = {item.meta.name: item for item in templates}
     named = by_name.get(spec.get("templateRef", ""))
     seen = service(status, templates=templates, spec=spec, named=named, **differs)
-    base = base_of(seen)
-    if holder is None and not isinstance(base, Missing) and overrides_digest(seen.view.spec.overrides):
-        holder = by_name.get(derived_name(base.meta.name, seen.view.spec.overrides))
+    choice = choose(seen)
+    name = name_to_derive(seen, choice)
+    if holder is None and name:
+        holder = by_name.get(name)
+    message = ""
+    if rejection and name:
+        found = rejected(kinds.TEMPLATES, name, rejection).rejection(kinds.TEMPLATES, TEAM, name)
+        assert found is not None
+        assert choice.template is not None
+        message = rejection_message(name, choice.template, found)
     if owned is None:
         owned = [
             item
             for item in templates
             if is_derived(item) and any(owner.uid == "service-uid" for owner in item.meta.owners)
         ]
-    return DerivationObservation(seen, base, holder, tuple(owned), by_name, RuntimeConfigSpec(), refused)
+    resolution = resolve(seen, choice, holder, message)
+    return DerivationObservation(seen, resolution, holder, tuple(owned), by_name, RuntimeConfigSpec())
 
 
-def decide(*templates: Template, **differs: Any) -> DerivationDecision:
+def decide(*templates: Template, **differs: Any) -> Plan:
     return decide_derivation(look(*templates, **differs))
 
 
-def said(decision: DerivationDecision) -> tuple[str, str]:
+def said(plan: Plan) -> tuple[str, str]:
     """Status and reason of ``Derived``."""
-    assert decision.status is not None
-    (one,) = decision.status.conditions
-    assert one["type"] == "Derived"
-    assert one["message"]
-    return one["status"], one["reason"]
+    (only,) = status_of(plan)["conditions"]
+    assert only["type"] == "Derived"
+    assert only["message"]
+    return only["status"], only["reason"]
 
 
-def message(decision: DerivationDecision) -> str:
-    assert decision.status is not None
-    (one,) = decision.status.conditions
-    return str(one["message"])
+def message(plan: Plan) -> str:
+    return str(condition_of(plan, "Derived")["message"])
 
 
-def nothing_to_write(decision: DerivationDecision) -> bool:
-    return decision.create is None and not decision.changes and not decision.deletions
+def writes_nothing(plan: Plan) -> bool:
+    """Whether the plan writes no more than the status."""
+    return not plan.of_type(Create, Patch, Delete)
 
 
-# ---- one that is to be made
+def owners_of(patch: Patch) -> list[str]:
+    return [owner["uid"] for owner in patch.body["metadata"]["ownerReferences"]]
 
 
-def test_without_a_template_that_fits_one_is_created() -> None:
-    decision = decide(BASE)
-    assert decision.create is not None
-    assert decision.create["metadata"]["name"] == NAME
-    assert said(decision) == ("False", "DerivationPending")
-    assert decision.events == ()
+# ---- a template that has to be derived
 
 
-def test_a_cluster_base_gives_a_namespaced_template() -> None:
-    decision = decide(template("base", cluster=True))
-    assert decision.create is not None
-    assert decision.create["kind"] == "AIMServiceTemplate"
-    assert decision.create["metadata"]["namespace"] == "team"
+def test_the_service_is_checked_the_template_is_created_and_then_the_status_is_written() -> None:
+    plan = decide(BASE)
+    assert outline(plan) == ["Get chat", f"Create {NAME}", "WriteStatus"]
+    assert said(plan) == ("False", "DerivationPending")
+    assert events_of(plan) == []
 
 
-def test_a_refusal_is_told_in_the_servers_words_once_and_tried_again() -> None:
-    decision = decide(BASE, refused="exceeded quota: templates")
-    assert said(decision) == ("False", "DerivationRefused")
-    assert "exceeded quota: templates" in message(decision)
-    assert NAME in message(decision)
-    assert decision.create is not None
-    assert [(event.type, event.reason) for event in decision.events] == [("Warning", "DerivationRefused")]
-    assert decision.status is not None
-    again = decide(BASE, refused="exceeded quota: templates", status=decision.status.status())
-    assert again.events == ()
-    assert again.status == decision.status
+def test_a_cluster_base_leads_to_a_namespaced_template() -> None:
+    (create,) = decide(template("base", cluster=True)).of_type(Create)
+    assert create.resource == kinds.TEMPLATES
+    assert create.manifest["metadata"]["namespace"] == "team"
 
 
-def test_while_it_is_refused_what_is_not_needed_any_more_goes_nevertheless() -> None:
-    """It may be what takes the room in the quota."""
+def test_a_rejection_is_reported_with_its_message_and_the_creation_stays_planned() -> None:
+    plan = decide(BASE, rejection="exceeded quota: templates")
+    assert said(plan) == ("False", "DerivationRefused")
+    assert "exceeded quota: templates" in message(plan)
+    assert NAME in message(plan)
+    assert plan.of_type(Create)
+    assert events_of(plan) == [], "the executor records rejections"
+
+
+def test_a_template_that_is_derived_again_has_an_event_although_the_condition_does_not_change() -> None:
+    derived = status_of(decide(BASE, made(MINE)))
+    (event,) = events_of(decide(BASE, status=derived))
+    assert (event.type, event.reason) == ("Normal", "TemplateDerived")
+    assert NAME in event.message
+
+
+def test_while_the_new_template_is_rejected_the_old_one_is_deleted_nevertheless() -> None:
+    """It may be what uses up the quota."""
     old = made(MINE, said={"precision": "fp8"})
-    assert decide(BASE, old, refused="exceeded quota").deletions == (old,)
+    plan = decide(BASE, old, rejection="exceeded quota")
+    assert outline(plan) == ["Get chat", f"Create {NAME}", f"Delete {old.meta.name}", "WriteStatus"]
 
 
-# ---- one that is there
+# ---- a template that exists
 
 
-def test_a_derived_template_that_is_there_is_shared() -> None:
-    there = made(THEIRS)
-    (change,) = decide(BASE, there).changes
-    assert change.template == there
-    owners = change.patch["metadata"]["ownerReferences"]
-    assert owners[0] == THEIRS
-    assert (owners[1]["uid"], owners[1]["controller"], owners[1]["blockOwnerDeletion"]) == (
-        "service-uid",
-        False,
-        False,
-    )
-    assert change.patch["metadata"]["resourceVersion"] == there.meta.resource_version
-    assert set(change.patch) == {"metadata"}
+def test_a_derived_template_that_exists_is_shared() -> None:
+    existing = made(THEIRS)
+    plan = decide(BASE, existing)
+    assert outline(plan) == ["Get chat", f"Patch {NAME}", "WriteStatus"]
+    (patch,) = plan.of_type(Patch)
+    assert (patch.target.uid, patch.target.resource_version) == (existing.meta.uid, "8")
+    theirs, mine = patch.body["metadata"]["ownerReferences"]
+    assert theirs == THEIRS
+    assert (mine["uid"], mine["controller"], mine["blockOwnerDeletion"]) == ("service-uid", False, False)
+    assert set(patch.body) == {"metadata"}
 
 
-def test_when_all_is_well_nothing_is_written_and_the_condition_says_where_it_came_from() -> None:
-    decision = decide(BASE, made(THEIRS, MINE))
-    assert nothing_to_write(decision)
-    assert said(decision) == ("True", "TemplateDerived")
-    assert f"{NAME!r}" in message(decision)
-    assert "AIMServiceTemplate 'base'" in message(decision)
+def test_a_template_that_is_owned_already_causes_no_write_and_the_condition_names_its_base() -> None:
+    plan = decide(BASE, made(THEIRS, MINE))
+    assert outline(plan) == ["WriteStatus"]
+    assert said(plan) == ("True", "TemplateDerived")
+    assert f"{NAME!r}" in message(plan)
+    assert "AIMServiceTemplate 'base'" in message(plan)
 
 
-def test_one_that_nobody_owns_is_adopted() -> None:
-    (change,) = decide(BASE, made()).changes
-    assert [owner["uid"] for owner in change.patch["metadata"]["ownerReferences"]] == ["service-uid"]
+def test_a_derived_template_without_owners_is_used_again() -> None:
+    (patch,) = decide(BASE, made()).of_type(Patch)
+    assert owners_of(patch) == ["service-uid"]
 
 
-def test_a_hand_made_template_is_used_and_never_written() -> None:
-    hand = with_meta(template("hand", metric="throughput"), ownerReferences=[MINE])
-    decision = decide(BASE, hand, owned=[hand])
-    assert nothing_to_write(decision)
-    assert said(decision) == ("True", "TemplateFound")
-    assert "'hand'" in message(decision)
+def test_a_template_that_was_not_derived_is_used_and_never_written() -> None:
+    manual = with_meta(template("manual", metric="throughput"), ownerReferences=[MINE])
+    plan = decide(BASE, manual, owned=[manual])
+    assert writes_nothing(plan)
+    assert said(plan) == ("True", "TemplateFound")
+    assert "'manual'" in message(plan)
 
 
-def test_one_with_our_label_that_somebody_else_manages_is_not_ours() -> None:
+def test_a_derived_template_that_the_operator_does_not_manage_is_never_written() -> None:
     foreign = with_meta(made(MINE), labels={"aim.silogen.ai/derived-template": "true"})
-    assert nothing_to_write(decide(BASE, foreign))
+    assert writes_nothing(decide(BASE, foreign))
 
 
 @pytest.mark.parametrize("state", ["Pending", "Failed", "NotAvailable"])
-def test_the_condition_tells_when_the_base_is_not_ready(state: str) -> None:
-    decision = decide(template("base", state), made(MINE))
-    assert said(decision) == ("True", "TemplateDerived")
-    assert f"the base is {state}" in message(decision)
+def test_the_condition_reports_a_base_that_is_not_ready(state: str) -> None:
+    plan = decide(template("base", state), made(MINE))
+    assert said(plan) == ("True", "TemplateDerived")
+    assert f"the base is {state}" in message(plan)
 
 
-def test_the_bases_edits_are_brought_in_along_with_the_reference() -> None:
+def test_changes_of_the_base_and_the_reference_are_one_patch() -> None:
     base = edited(BASE, serviceAccountName="runner")
-    (change,) = decide(base, made(THEIRS)).changes
-    assert change.patch["spec"] == {"serviceAccountName": "runner"}
-    assert len(change.patch["metadata"]["ownerReferences"]) == 2
-    (change,) = decide(base, made(MINE)).changes
-    assert change.patch == {
-        "metadata": {"resourceVersion": "8"},
-        "spec": {"serviceAccountName": "runner"},
-    }
+    (patch,) = decide(base, made(THEIRS)).of_type(Patch)
+    assert patch.body["spec"] == {"serviceAccountName": "runner"}
+    assert len(patch.body["metadata"]["ownerReferences"]) == 2
+    plan = decide(base, made(MINE))
+    assert outline(plan) == [f"Patch {NAME}", "WriteStatus"]
+    assert plan.of_type(Patch)[0].body == {"spec": {"serviceAccountName": "runner"}}
 
 
-# ---- letting go
+# ---- templates that are not used any more
 
 
-def test_a_template_that_is_not_needed_any_more_is_let_go_or_deleted_by_the_last() -> None:
+def test_a_template_that_is_not_used_any_more_is_released_after_the_new_one_is_owned() -> None:
     old = made(MINE, THEIRS, said={"precision": "fp8"})
-    (change,) = decide(BASE, old, made(MINE)).changes
-    assert change.patch["metadata"] == {"ownerReferences": [THEIRS], "resourceVersion": "8"}
-    alone = with_meta(old, ownerReferences=[MINE])
-    assert decide(BASE, alone, made(MINE)).deletions == (alone,)
+    plan = decide(BASE, old, made(THEIRS))
+    assert outline(plan) == ["Get chat", f"Patch {NAME}", f"Patch {old.meta.name}", "WriteStatus"]
+    assert owners_of(plan.of_type(Patch)[1]) == ["other-uid"]
 
 
-def test_without_overrides_everything_is_let_go_and_the_condition_goes() -> None:
-    alone = made(MINE)
-    decision = decide(BASE, alone, spec={"templateRef": "base"})
-    assert decision.deletions == (alone,)
-    assert decision.status is not None
-    assert decision.status.conditions == ()
+def test_the_last_owner_deletes_a_template_that_is_not_used_any_more() -> None:
+    alone = made(MINE, said={"precision": "fp8"})
+    plan = decide(BASE, alone, made(MINE))
+    assert outline(plan) == [f"Delete {alone.meta.name}", "WriteStatus"]
+    (delete,) = plan.of_type(Delete)
+    assert (delete.target.uid, delete.target.resource_version) == (alone.meta.uid, "8")
+
+
+def test_without_overrides_every_template_is_released_and_the_condition_is_removed() -> None:
+    plan = decide(BASE, made(MINE), spec={"templateRef": "base"})
+    assert outline(plan) == [f"Delete {NAME}", "WriteStatus"]
+    assert status_of(plan)["conditions"] == []
 
 
 @pytest.mark.parametrize("overrides", [{}, {"gpuSelector": {}}])
-def test_overrides_that_say_nothing_are_none(overrides: dict[str, Any]) -> None:
-    decision = decide(BASE, spec={"templateRef": "base", "overrides": overrides})
-    assert nothing_to_write(decision)
-    assert decision.status is not None
-    assert decision.status.conditions == ()
+def test_empty_overrides_count_as_none(overrides: dict[str, Any]) -> None:
+    plan = decide(BASE, spec={"templateRef": "base", "overrides": overrides})
+    assert writes_nothing(plan)
+    assert status_of(plan)["conditions"] == []
 
 
 def test_a_service_that_names_a_derived_template_owns_it_too() -> None:
-    there = made(THEIRS)
-    (change,) = decide(BASE, there, spec={"templateRef": NAME}).changes
-    assert len(change.patch["metadata"]["ownerReferences"]) == 2
-    assert nothing_to_write(decide(BASE, made(THEIRS, MINE), spec={"templateRef": NAME}))
+    (patch,) = decide(BASE, made(THEIRS), spec={"templateRef": NAME}).of_type(Patch)
+    assert owners_of(patch) == ["other-uid", "service-uid"]
+    assert writes_nothing(decide(BASE, made(THEIRS, MINE), spec={"templateRef": NAME}))
 
 
-def test_one_that_is_being_deleted_is_left_alone() -> None:
-    going = with_meta(made(MINE), deletionTimestamp="2026-01-01T00:00:00Z")
-    decision = decide(BASE, going)
-    assert nothing_to_write(decision)
-    assert said(decision) == ("False", "DerivationPending")
-    assert nothing_to_write(decide(BASE, going, spec={"templateRef": "base"}))
+def test_a_template_that_is_being_deleted_is_not_written() -> None:
+    deleted = with_meta(made(MINE), deletionTimestamp=DELETED)
+    plan = decide(BASE, deleted)
+    assert writes_nothing(plan)
+    assert said(plan) == ("False", "DerivationPending")
+    assert writes_nothing(decide(BASE, deleted, spec={"templateRef": "base"}))
 
 
-def test_for_a_service_that_is_being_deleted_nothing_is_done() -> None:
-    decision = decide(BASE, made(MINE), deleting=True)
-    assert nothing_to_write(decision)
-    assert decision.status is None
+def test_nothing_is_done_for_a_service_that_is_being_deleted() -> None:
+    assert decide(BASE, made(MINE), deleting=True) == Plan()
 
 
 # ---- a base that is missing, or another
 
 
-def test_a_missing_base_is_told_with_a_remedy() -> None:
-    decision = decide()
-    assert said(decision) == ("False", "BaseTemplateNotFound")
-    assert "'base'" in message(decision)
-    assert "create" in message(decision)
-    assert [event.reason for event in decision.events] == ["BaseTemplateNotFound"]
+def test_a_missing_base_is_reported_with_a_remedy() -> None:
+    plan = decide()
+    assert said(plan) == ("False", "BaseTemplateNotFound")
+    assert "'base'" in message(plan)
+    assert "create" in message(plan)
+    assert [event.reason for event in events_of(plan)] == ["BaseTemplateNotFound"]
 
 
-def test_a_base_of_another_model_is_told() -> None:
-    decision = decide(template("base", model_name="other"))
-    assert said(decision) == ("False", "BaseTemplateNotResolved")
-    assert "'other'" in message(decision)
+def test_a_base_of_another_model_is_reported() -> None:
+    plan = decide(template("base", model_name="other"))
+    assert said(plan) == ("False", "BaseTemplateNotResolved")
+    assert "'other'" in message(plan)
 
 
-def test_a_base_that_is_being_deleted_is_no_base_for_a_new_template() -> None:
-    decision = decide(template("base", deleting=True))
-    assert said(decision) == ("False", "BaseTemplateNotFound")
-    assert decision.create is None
+def test_no_template_is_derived_from_a_base_that_is_being_deleted() -> None:
+    plan = decide(template("base", deleting=True))
+    assert said(plan) == ("False", "BaseTemplateNotFound")
+    assert writes_nothing(plan)
 
 
-def test_without_its_base_a_derived_template_in_use_is_kept_as_it_is() -> None:
-    there = made(MINE)
-    decision = decide(there)
-    assert nothing_to_write(decision)
-    assert said(decision) == ("True", "TemplateDerived")
-    assert "without its base" in message(decision)
-    in_use = decide(there, current=there)
-    assert nothing_to_write(in_use)
-    assert said(in_use) == ("True", "TemplateDerived")
+def test_without_its_base_a_derived_template_in_use_is_kept() -> None:
+    existing = made(MINE)
+    for plan in (decide(existing), decide(existing, current=existing)):
+        assert writes_nothing(plan)
+        assert said(plan) == ("True", "TemplateDerived")
+        assert "without its base" in message(plan)
 
 
-def test_one_that_is_kept_without_its_base_and_is_deleted_is_not_derived_from_itself() -> None:
-    going = with_meta(made(MINE), deletionTimestamp="2026-01-01T00:00:00Z")
-    decision = decide(going, current=going)
-    assert decision.create is None
-    assert said(decision)[0] == "False"
+def test_a_template_that_is_kept_without_its_base_is_not_derived_again_when_it_is_deleted() -> None:
+    deleted = with_meta(made(MINE), deletionTimestamp=DELETED)
+    plan = decide(deleted, current=deleted)
+    assert writes_nothing(plan)
+    assert said(plan)[0] == "False"
 
 
 @pytest.mark.parametrize(
-    "model", [Missing("ModelNotFound", "no model 'llama'"), ModelWish("x:1")], ids=["missing", "being made"]
+    "model",
+    [Missing("ModelNotFound", "no model 'llama'"), NewModel("x:1")],
+    ids=["missing", "being created"],
 )
-def test_without_a_model_what_the_service_has_stays(model: Any) -> None:
-    decision = decide_derivation(look(BASE, made(MINE), model_found=model))
-    assert nothing_to_write(decision)
-    assert said(decision)[0] == "False"
+def test_without_a_model_the_service_keeps_what_it_has(model: Any) -> None:
+    plan = decide_derivation(look(BASE, made(MINE), model_found=model))
+    assert writes_nothing(plan)
+    assert said(plan)[0] == "False"
 
 
-def test_a_template_that_an_earlier_base_gave_goes_and_is_made_anew() -> None:
-    anew = template("base", precision="fp8", uid="new")
-    alone = made(MINE)
-    decision = decide(anew, alone)
-    assert decision.deletions == (alone,)
-    assert decision.create is None
-    assert said(decision) == ("False", "DerivationPending")
-    orphan = made()
-    assert decide(anew, orphan).deletions == (orphan,)
+def test_a_template_of_an_earlier_base_is_deleted_before_it_is_derived_again() -> None:
+    changed = template("base", precision="fp8", uid="new")
+    for alone in (made(MINE), made()):
+        plan = decide(changed, alone)
+        assert outline(plan) == [f"Delete {NAME}", "WriteStatus"]
+        assert said(plan) == ("False", "DerivationPending")
 
 
-def test_while_others_own_it_the_service_lets_go_and_says_whom_it_waits_for() -> None:
-    anew = template("base", precision="fp8", uid="new")
-    decision = decide(anew, made(MINE, THEIRS))
-    (change,) = decision.changes
-    assert change.patch["metadata"]["ownerReferences"] == [THEIRS]
-    assert decision.deletions == ()
-    assert said(decision) == ("False", "DerivedNameTaken")
-    assert "AIMService 'other'" in message(decision)
-    waiting = decide(anew, made(THEIRS))
-    assert nothing_to_write(waiting)
+def test_while_others_own_a_template_of_an_earlier_base_the_service_releases_it_and_names_them() -> None:
+    changed = template("base", precision="fp8", uid="new")
+    plan = decide(changed, made(MINE, THEIRS))
+    assert outline(plan) == [f"Patch {NAME}", "WriteStatus"]
+    assert owners_of(plan.of_type(Patch)[0]) == ["other-uid"]
+    assert said(plan) == ("False", "DerivedNameTaken")
+    assert "AIMService 'other'" in message(plan)
+    waiting = decide(changed, made(THEIRS))
+    assert writes_nothing(waiting)
     assert said(waiting) == ("False", "DerivedNameTaken")
 
 
-def test_a_base_made_anew_with_the_same_values_changes_nothing() -> None:
-    assert nothing_to_write(decide(template("base", uid="new"), made(MINE)))
+def test_a_base_that_was_created_again_with_the_same_values_changes_nothing() -> None:
+    assert writes_nothing(decide(template("base", uid="new"), made(MINE)))
 
 
-def test_a_foreign_template_of_the_name_is_never_touched_and_the_remedy_is_told() -> None:
+def test_another_template_of_the_name_is_never_changed_and_the_message_has_a_remedy() -> None:
     foreign = with_meta(template(NAME), ownerReferences=[MINE])
-    decision = decide(BASE, foreign, holder=foreign)
-    assert nothing_to_write(decision)
-    assert said(decision) == ("False", "DerivedNameTaken")
-    assert NAME in message(decision)
-    assert "delete" in message(decision)
-    assert [event.type for event in decision.events] == ["Warning"]
+    plan = decide(BASE, foreign, holder=foreign)
+    assert writes_nothing(plan)
+    assert said(plan) == ("False", "DerivedNameTaken")
+    assert NAME in message(plan)
+    assert "delete" in message(plan)
+    assert [event.type for event in events_of(plan)] == ["Warning"]
 
 
-def test_a_base_that_cannot_be_read_vouches_for_nothing_and_changes_nothing() -> None:
+def test_an_unreadable_base_changes_nothing() -> None:
     newer = edited(BASE, precision="fp6")
-    decision = decide(newer, made(MINE), current=made(MINE))
-    assert nothing_to_write(decision)
-    assert said(decision) == ("True", "TemplateDerived")
-    assert "spec.precision" in message(decision)
+    plan = decide(newer, made(MINE), current=made(MINE))
+    assert writes_nothing(plan)
+    assert said(plan) == ("True", "TemplateDerived")
+    assert "spec.precision" in message(plan)
     alone = decide(newer)
-    assert (alone.create, said(alone)) == (None, ("False", "BaseTemplateNotResolved"))
+    assert writes_nothing(alone)
+    assert said(alone) == ("False", "BaseTemplateNotResolved")
     assert "spec.precision" in message(alone)
 
 
-def test_a_derived_template_that_cannot_be_read_keeps_its_name_and_is_never_written() -> None:
+def test_an_unreadable_derived_template_keeps_its_name_and_is_never_written() -> None:
     for owners in ((MINE,), ()):
         newer = edited(made(*owners), env="no list")
-        decision = decide(BASE, holder=newer, owned=[newer] if owners else [])
-        assert decision.create is None
-        assert nothing_to_write(decision)
-        assert said(decision) == ("False", "DerivedNameTaken")
-        assert "spec.env" in message(decision)
+        plan = decide(BASE, holder=newer, owned=[newer] if owners else [])
+        assert writes_nothing(plan)
+        assert said(plan) == ("False", "DerivedNameTaken")
+        assert "spec.env" in message(plan)
 
 
-def test_one_of_the_name_and_another_model_is_seen_too() -> None:
+def test_a_template_of_the_name_and_of_another_model_is_found_too() -> None:
     foreign = template(NAME, model_name="other")
     assert said(decide(BASE, holder=foreign)) == ("False", "DerivedNameTaken")
 
 
-# ---- whatever there is
+# ---- any templates
 
 OWNERS = st.lists(st.sampled_from([MINE, THEIRS]), unique_by=lambda owner: owner["uid"], max_size=2)
 TEMPLATES = st.lists(
@@ -395,43 +400,55 @@ def test_only_derived_templates_are_written_and_none_that_others_own_is_deleted(
     templates: list[Template],
     spec: dict[str, Any],
     current: int,
-    refused: bool,
+    rejection: bool,
 ) -> None:
     in_use = templates[current] if 0 <= current < len(templates) else None
-    decision = decide(*templates, spec=spec, current=in_use, refused="quota" if refused else "")
-    for change in decision.changes:
-        assert is_derived(change.template)
-        before = {owner.uid for owner in change.template.meta.owners}
-        patched = change.patch["metadata"].get("ownerReferences")
-        after = before if patched is None else {owner["uid"] for owner in patched}
+    plan = decide(*templates, spec=spec, current=in_use, rejection="quota" if rejection else "")
+    by_uid = {one.meta.uid: one for one in templates}
+    for patch in plan.of_type(Patch):
+        one = by_uid[patch.target.uid]
+        assert is_derived(one)
+        before = {owner.uid for owner in one.meta.owners}
+        after = set(owners_of(patch)) if "metadata" in patch.body else before
         assert before - {"service-uid"} <= after
         assert after
-        assert not set(change.patch.get("spec", {})) & {"modelName", "metric", "precision", "gpuSelector"}
-    for one in decision.deletions:
+        assert not set(patch.body.get("spec", {})) & {"modelName", "metric", "precision", "gpuSelector"}
+    for delete in plan.of_type(Delete):
+        one = by_uid[delete.target.uid]
         assert is_derived(one)
         assert {owner.uid for owner in one.meta.owners} <= {"service-uid"}
-    touched = [change.template.meta.uid for change in decision.changes] + [
-        one.meta.uid for one in decision.deletions
-    ]
-    assert len(touched) == len(set(touched))
-    if decision.create is not None:
-        assert all(
-            one.meta.name != decision.create["metadata"]["name"] or not one.meta.namespace
-            for one in templates
-        )
-
-
-def after(seen: ServiceObservation, decision: DerivationDecision) -> Mapping[str, Any]:
-    assert decision.status is not None
-    return decision.status.merged_into(seen.view.status.to_json())
+    written = [action.target.uid for action in plan.of_type(Patch, Delete)]
+    assert len(written) == len(set(written))
+    for create in plan.of_type(Create):
+        assert all(one.meta.name != create.key.name or not one.meta.namespace for one in templates)
 
 
 @given(TEMPLATES, SPECS)
-def test_deciding_again_on_what_was_said_says_the_same_and_records_no_event(
+def test_deciding_again_after_the_status_was_written_changes_nothing_and_records_no_event(
     templates: list[Template], spec: dict[str, Any]
 ) -> None:
     first = look(*templates, spec=spec)
-    decision = decide_derivation(first)
-    again = decide(*templates, spec=spec, status=after(first.seen, decision))
-    assert again.status == decision.status
-    assert again.events == ()
+    part = part_of(decide_derivation(first))
+    status = part.merged_into(first.service.status.to_json())
+    again = decide(*templates, spec=spec, status=status)
+    assert part_of(again) == part
+    assert not [event for event in events_of(again) if event.reason not in _OF_WRITES]
+
+
+_OF_WRITES = {"DerivedTemplateDeleted", "TemplateDerived"}
+
+
+@given(TEMPLATES, SPECS, st.integers(-1, 4), st.booleans())
+def test_both_reconcilers_report_the_same_resolution(
+    templates: list[Template], spec: dict[str, Any], current: int, rejection: bool
+) -> None:
+    in_use = templates[current] if 0 <= current < len(templates) else None
+    seen = look(*templates, spec=spec, current=in_use, rejection="quota" if rejection else "")
+    service_plan = decide_service(DeploymentObservation(seen.service, seen.resolution))
+    resolved = condition_of(service_plan, "Resolved")
+    derived = status_of(decide_derivation(seen))["conditions"]
+    if derived:
+        (condition,) = derived
+        assert condition["status"] == resolved["status"]
+        if resolved["status"] == "False":
+            assert condition["message"] == resolved["message"]

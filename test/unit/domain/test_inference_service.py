@@ -14,7 +14,7 @@ from aimctl.api import kinds
 from aimctl.api.v1alpha1 import RuntimeConfigSpec
 from aimctl.domain.resolution import Resolved
 from aimctl.domain.services.inference_service import inference_service
-from aimctl.domain.services.observation import ModelWish
+from aimctl.domain.services.observation import NewModel
 from support.services import cache, service, template
 from support.things import make, with_fields, with_meta
 
@@ -38,8 +38,10 @@ def runs(profile: Any = None, *, cluster: bool = False, **spec: Any) -> Template
     return with_fields(one, **raw)
 
 
-def made(one: Template | None = None, **differs: Any) -> dict[str, Any]:
-    return inference_service(service(**differs), one or runs())
+def made(
+    one: Template | None = None, cached: Object[AIMTemplateCache] | None = None, **differs: Any
+) -> dict[str, Any]:
+    return inference_service(service(**differs), one or runs(), cached)
 
 
 def predictor(one: Template | None = None, **differs: Any) -> dict[str, Any]:
@@ -81,7 +83,7 @@ def test_it_has_the_services_name_and_namespace_and_is_owned_by_it() -> None:
     assert owner["blockOwnerDeletion"] is True
 
 
-def test_it_says_who_made_it_and_for_which_service() -> None:
+def test_labels_name_the_operator_and_the_service() -> None:
     assert made()["metadata"]["labels"] == {
         "app.kubernetes.io/managed-by": "aim",
         "app.kubernetes.io/component": "inference",
@@ -89,12 +91,16 @@ def test_it_says_who_made_it_and_for_which_service() -> None:
     }
 
 
-def test_the_services_labels_go_along_where_the_runtime_config_says_so_and_ours_win() -> None:
-    seen = service()
+def test_labels_of_the_service_are_copied_as_the_runtime_config_specifies_and_the_operators_take_precedence() -> (
+    None
+):
     labels = {"org.example/team": "a", "other": "b", "app.kubernetes.io/managed-by": "helm"}
-    seen = replace(seen, service=replace(seen.service, name="x" * 70, labels=labels))
+    seen = service(labels=labels)
+    seen = replace(seen, obj=with_meta(seen.obj, name="x" * 70))
     propagation = {"enabled": True, "match": ["org.example/*", "app.kubernetes.io/*"]}
-    got = inference_service(with_config(seen, labelPropagation=propagation), runs())["metadata"]["labels"]
+    got = inference_service(with_config(seen, labelPropagation=propagation), runs(), None)["metadata"][
+        "labels"
+    ]
     assert got["org.example/team"] == "a"
     assert got["app.kubernetes.io/managed-by"] == "aim"
     assert "other" not in got
@@ -115,7 +121,7 @@ def test_the_replicas_are_a_fixed_number(replicas: int) -> None:
     assert (got["minReplicas"], got["maxReplicas"]) == (replicas, replicas)
 
 
-def test_no_replicas_stop_it() -> None:
+def test_without_replicas_it_is_stopped() -> None:
     body = made(spec={"replicas": 0})
     assert body["metadata"]["annotations"]["serving.kserve.io/stop"] == "true"
     assert body["spec"]["predictor"]["minReplicas"] == 0
@@ -123,7 +129,7 @@ def test_no_replicas_stop_it() -> None:
 
 def test_without_a_model_there_is_nothing_to_serve() -> None:
     with pytest.raises(ValueError, match="chat"):
-        made(model_found=ModelWish("x:1"))
+        made(model_found=NewModel("x:1"))
 
 
 def test_the_same_input_gives_the_same_object_byte_for_byte() -> None:
@@ -144,7 +150,7 @@ def test_the_profile_is_in_the_environment_without_discoverys_log_levels() -> No
     }
 
 
-def test_the_more_particular_variable_wins() -> None:
+def test_the_more_specific_variable_takes_precedence() -> None:
     letters = "ABCDE"
     config = variables(**dict.fromkeys(letters, "config"))
     model = variables(**dict.fromkeys(letters[1:], "model"))
@@ -152,7 +158,7 @@ def test_the_more_particular_variable_wins() -> None:
     discovered = dict.fromkeys(letters[3:], "discovered")
     seen = service(model_spec={"env": model}, spec={"env": variables(E="service")})
     one = runs({"env_vars": discovered}, env=own)
-    (only,) = inference_service(with_config(seen, env=config), one)["spec"]["predictor"]["containers"]
+    (only,) = inference_service(with_config(seen, env=config), one, None)["spec"]["predictor"]["containers"]
     got = {item["name"]: item["value"] for item in only["env"]}
     assert [got[letter] for letter in letters] == ["config", "model", "template", "discovered", "service"]
 
@@ -163,7 +169,7 @@ def test_the_profile_can_be_overridden_by_the_template_and_the_service() -> None
     assert env(one, spec={"env": variables(AIM_METRIC="mine")})["AIM_METRIC"] == "mine"
 
 
-def test_a_variable_from_a_secret_replaces_a_value_whole() -> None:
+def test_a_variable_from_a_secret_replaces_a_value_completely() -> None:
     secret = {"secretKeyRef": {"name": "s", "key": "k"}}
     one = runs({"env_vars": {"TOKEN": "x"}})
     assert env(one, spec={"env": [{"name": "TOKEN", "valueFrom": secret}]})["TOKEN"] == secret
@@ -173,7 +179,7 @@ def test_a_cluster_template_has_no_variables_of_its_own() -> None:
     assert "AIM_METRIC" in env(runs(cluster=True))
 
 
-def test_what_discovery_found_is_handed_to_the_container() -> None:
+def test_the_discovered_profile_is_passed_to_the_container() -> None:
     profile = {
         "env_vars": {
             "TEXT": "x",
@@ -209,7 +215,7 @@ def test_what_discovery_found_is_handed_to_the_container() -> None:
     ],
     ids=str,
 )
-def test_what_is_no_variable_is_left_out(profile: dict[str, Any]) -> None:
+def test_what_is_not_a_variable_is_ignored(profile: dict[str, Any]) -> None:
     assert env(runs(profile)) == env()
 
 
@@ -228,7 +234,7 @@ JSON = st.recursive(
     st.dictionaries(st.sampled_from(["env_vars", "engine_args", "metadata", "x"]), JSON, max_size=4),
     st.sampled_from([None, {"count": 2}, {"model": "H100"}]),
 )
-def test_no_profile_breaks_it(profile: dict[str, Any], gpu: Any) -> None:
+def test_no_profile_causes_an_error(profile: dict[str, Any], gpu: Any) -> None:
     body = made(runs(profile, gpuSelector=gpu))
     for item in body["spec"]["predictor"]["containers"][0]["env"]:
         assert isinstance(item["value"], str)
@@ -238,7 +244,7 @@ def test_no_profile_breaks_it(profile: dict[str, Any], gpu: Any) -> None:
 # ---- resources
 
 
-def test_resources_are_merged_key_by_key_the_more_particular_first() -> None:
+def test_resources_are_merged_by_key_and_the_more_specific_take_precedence() -> None:
     one = runs(resources={"limits": {"cpu": "2", "memory": "2Gi"}}, gpuSelector=None)
     got = container(
         one,
@@ -250,7 +256,7 @@ def test_resources_are_merged_key_by_key_the_more_particular_first() -> None:
     assert got == {"limits": {"cpu": "3", "memory": "2Gi", "x/y": "1"}, "requests": {"cpu": "1"}}
 
 
-def test_nothing_asked_for_is_nothing_said() -> None:
+def test_without_resources_the_container_has_none() -> None:
     assert "resources" not in container(runs(gpuSelector=None))
 
 
@@ -271,14 +277,14 @@ def test_nothing_asked_for_is_nothing_said() -> None:
     ],
     ids=str,
 )
-def test_gpus_are_asked_for_by_the_selector_in_requests_and_limits(
+def test_the_gpus_of_the_selector_are_in_requests_and_limits(
     selector: dict[str, Any], profile: Any, expected: Mapping[str, str] | None
 ) -> None:
     got = container(runs(profile, gpuSelector=selector)).get("resources")
     assert got == (None if expected is None else {"limits": expected, "requests": expected})
 
 
-def test_the_number_of_gpus_is_the_selectors_whatever_resources_say() -> None:
+def test_the_number_of_gpus_is_that_of_the_selector_whatever_the_resources_are() -> None:
     got = container(
         runs(gpuSelector={"count": 4, "model": "MI300X"}, resources={"limits": {"amd.com/gpu": "1"}}),
         spec={"resources": {"limits": {"amd.com/gpu": "2", "cpu": "1"}}},
@@ -303,7 +309,7 @@ def test_pull_secrets_of_service_template_and_model_each_once() -> None:
     assert "imagePullSecrets" not in predictor()
 
 
-def test_the_service_account_is_the_services_else_the_templates_else_the_models() -> None:
+def test_the_service_account_is_that_of_the_service_otherwise_the_template_otherwise_the_model() -> None:
     own, model = runs(serviceAccountName="template"), {"serviceAccountName": "model"}
     assert (
         predictor(own, model_spec=model, spec={"serviceAccountName": "mine"})["serviceAccountName"] == "mine"
@@ -327,7 +333,7 @@ def cache_of(*sources: tuple[str, str | None], state: str = "Available") -> Obje
 
 def mounts(*sources: tuple[str, str | None]) -> dict[str, str]:
     """Where each claim is mounted."""
-    got = predictor(cache=cache_of(*sources))
+    got = predictor(cached=cache_of(*sources))
     volumes = {item["name"]: item["persistentVolumeClaim"] for item in got["volumes"]}
     (only,) = got["containers"]
     assert all(claim["readOnly"] for claim in volumes.values())
@@ -336,12 +342,12 @@ def mounts(*sources: tuple[str, str | None]) -> dict[str, str]:
     return {item["mountPath"]: volumes[item["name"]]["claimName"] for item in only["volumeMounts"]}
 
 
-def test_each_cached_source_is_mounted_read_only_where_the_container_looks_for_it() -> None:
+def test_each_cached_source_is_mounted_read_only_under_its_name() -> None:
     assert mounts(("meta-llama/Llama-3.1-8B", "llama-1"), ("tokenizer", "tok-2")) == {
         "/workspace/model-cache/meta-llama/Llama-3.1-8B": "llama-1",
         "/workspace/model-cache/tokenizer": "tok-2",
     }
-    assert env(cache=cache_of(("m", "m-1")))["AIM_CACHE_PATH"] == "/workspace/model-cache"
+    assert env(cached=cache_of(("m", "m-1")))["AIM_CACHE_PATH"] == "/workspace/model-cache"
 
 
 @pytest.mark.parametrize(
@@ -357,17 +363,17 @@ def test_each_cached_source_is_mounted_read_only_where_the_container_looks_for_i
     ],
     ids=["none", "progressing", "failed", "deleting", "another's", "no claim", "empty"],
 )
-def test_a_cache_that_does_not_hold_everything_is_not_used(unusable: Object[AIMTemplateCache] | None) -> None:
-    got = predictor(cache=unusable)
+def test_an_incomplete_cache_is_not_used(unusable: Object[AIMTemplateCache] | None) -> None:
+    got = predictor(cached=unusable)
     assert "volumes" not in got
     assert "volumeMounts" not in got["containers"][0]
-    assert "AIM_CACHE_PATH" not in env(cache=unusable)
+    assert "AIM_CACHE_PATH" not in env(cached=unusable)
 
 
 @pytest.mark.parametrize(
     "name", ["../../etc", "..", "a/../b", "/etc", "a//b", "a b", "a:b", "~", "é", "a/./b", ""]
 )
-def test_no_name_of_a_source_leads_out_of_the_folder_of_caches(name: str) -> None:
+def test_no_name_of_a_source_leads_out_of_the_cache_folder(name: str) -> None:
     ((path, _),) = mounts((name, "claim")).items()
     assert path.startswith("/workspace/model-cache/")
     parts = path.removeprefix("/workspace/model-cache/").split("/")
@@ -384,7 +390,7 @@ def test_no_name_of_a_source_leads_out_of_the_folder_of_caches(name: str) -> Non
         unique_by=lambda item: item[1],
     )
 )
-def test_no_mount_lies_in_another(sources: list[tuple[str, str | None]]) -> None:
+def test_no_mount_is_inside_another(sources: list[tuple[str, str | None]]) -> None:
     paths = list(mounts(*sources))
     assert len(paths) == len(sources)
     for one in paths:

@@ -1,4 +1,4 @@
-"""Selection: five steps, exactly one, and nothing depends on order."""
+"""Template selection: the five steps, what takes precedence, and independence of the order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from aimctl.api.v1alpha1 import ServiceOverrides
 from aimctl.domain.resolution import Missing
 from aimctl.domain.services.candidates import difference, has_overrides
-from aimctl.domain.services.observation import ModelWish
+from aimctl.domain.services.observation import NewModel
 from aimctl.domain.services.selection import MATCHES_SHOWN, choose, select
 from support.services import service, template
 from support.things import with_meta
@@ -24,7 +24,7 @@ FAST = {"overrides": {"metric": "throughput"}}
 
 
 def dropped(choice: Choice) -> dict[str, str]:
-    """By which step each template was dropped; "" for the one that was selected."""
+    """The step that excluded each template; "" for the selected one."""
     out = {}
     for match in choice.matching():
         assert match["selected"] == (not match.get("droppedBy"))
@@ -94,7 +94,7 @@ A = template("a")
         ),
     ],
 )
-def test_the_one_template_that_passes_every_step_is_selected_and_each_other_says_which_step_dropped_it(
+def test_the_only_template_that_passes_every_step_is_selected_and_the_others_name_the_step_that_excluded_them(
     templates: list[Template], differs: dict[str, Any], steps: dict[str, str]
 ) -> None:
     choice = choose(service(templates=templates, **differs))
@@ -151,7 +151,7 @@ def test_the_one_template_that_passes_every_step_is_selected_and_each_other_says
         ),
     ],
 )
-def test_none_or_several_are_a_failure_unless_one_that_would_fit_is_on_its_way(
+def test_no_match_or_several_are_a_failure_unless_a_matching_template_is_not_ready_yet(
     templates: list[Template],
     differs: dict[str, Any],
     reason: str,
@@ -168,33 +168,34 @@ def test_none_or_several_are_a_failure_unless_one_that_would_fit_is_on_its_way(
         assert "spec.templateRef" in choice.message
 
 
-def test_a_derived_template_whose_gpu_is_back_is_kept_though_its_status_is_from_before() -> None:
+def test_a_derived_template_whose_gpu_is_back_is_kept_although_its_status_is_out_of_date() -> None:
     mine = template("mine", "NotAvailable", metric="throughput", derived=True)
     hand = template("hand", metric="throughput")
     assert choose(service(templates=[mine, hand], current=mine, spec=FAST)).template is mine
 
 
-def test_what_was_waited_for_long_enough_is_waited_for_no_more() -> None:
+def test_a_template_is_not_waited_for_any_more_when_its_wait_has_ended() -> None:
     slow = [template("b", ""), template("c", "")]
     choice = choose(service(templates=[A, *slow]))
     assert set(choice.awaits) == {"b-uid", "c-uid"}
-    one = choose(service(templates=[A, *slow], given_up=frozenset({"b-uid"})))
+    one = choose(service(templates=[A, *slow], waits={"b-uid": 0.0}))
     assert one.template is None
     assert "'b'" not in one.message
-    both = choose(service(templates=[A, *slow], given_up=frozenset(choice.awaits)))
+    both = choose(service(templates=[A, *slow], waits=dict.fromkeys(choice.awaits, 0.0)))
     assert both.template is A
-    assert set(both.awaits) == set(choice.awaits), "what was given up is remembered while it is as it was"
+    assert set(both.awaits) == set(choice.awaits), (
+        "a wait that has ended is remembered while its template does not change"
+    )
 
 
-def test_a_service_that_serves_keeps_a_template_whose_gpu_is_away_for_a_while() -> None:
+def test_a_running_service_keeps_a_template_whose_gpu_is_missing_until_the_wait_has_ended() -> None:
     a = template("a", gpu=(1, "H100"))
     running = {"status": "Running"}
     choice = choose(service(running, templates=[a, template("b")], current=a))
     assert (choice.template, choice.awaits) == (a, ("a-uid",))
     assert "H100" in choice.message
     assert "'b'" in choice.message
-    given_up = frozenset({"a-uid"})
-    moved = choose(service(running, templates=[a, template("b")], current=a, given_up=given_up))
+    moved = choose(service(running, templates=[a, template("b")], current=a, waits={"a-uid": -1.0}))
     assert moved.template is not None
     assert moved.template.meta.name == "b"
 
@@ -212,7 +213,7 @@ NEWER = template("new", precision="fp6")
         {"current": NEWER, "named": NEWER, "spec": {"overrides": {"metric": "throughput"}}},
     ],
 )
-def test_who_is_to_use_what_cannot_be_read_gets_nothing_else_instead(differs: dict[str, Any]) -> None:
+def test_a_service_whose_template_cannot_be_read_uses_no_other_instead(differs: dict[str, Any]) -> None:
     choice = choose(service({"status": "Running"}, templates=[A, NEWER], **differs))
     assert (choice.template, choice.reason, choice.state) == (None, "TemplateUnreadable", "Pending")
     assert "spec.precision" in choice.message
@@ -221,11 +222,11 @@ def test_who_is_to_use_what_cannot_be_read_gets_nothing_else_instead(differs: di
 @pytest.mark.parametrize(
     "differs", [{"named": NEWER, "current": A}, {"named": A, "spec": {"templateRef": "a"}, "current": NEWER}]
 )
-def test_what_cannot_be_read_is_not_in_the_way_of_who_uses_another(differs: dict[str, Any]) -> None:
+def test_an_unreadable_template_does_not_affect_a_service_that_uses_another(differs: dict[str, Any]) -> None:
     assert choose(service(templates=[A, NEWER], **differs)).template is A
 
 
-def test_a_missing_runtime_config_is_not_on_its_way_until_it_is_there() -> None:
+def test_a_template_without_its_runtime_config_is_not_expected_until_the_config_exists() -> None:
     waits = template("b", "Pending", reason="RuntimeConfigNotFound")
     assert choose(service(templates=[waits])).state == "Failed"
     assert choose(service(templates=[A, waits])).template is A
@@ -233,7 +234,7 @@ def test_a_missing_runtime_config_is_not_on_its_way_until_it_is_there() -> None:
 
 
 @pytest.mark.parametrize("others", [[], ["b", "c"]])
-def test_a_broken_template_that_is_kept_is_said_to_be_broken(others: list[str]) -> None:
+def test_the_message_reports_the_failure_of_a_template_that_is_kept(others: list[str]) -> None:
     a = template("a", gpu=(1, "H100"))
     message = choose(service(templates=[a, *map(template, others)], current=a)).message
     assert "whose GPU H100 no node offers" in message
@@ -251,7 +252,7 @@ def test_a_broken_template_that_is_kept_is_said_to_be_broken(others: list[str]) 
         template("b", "NotAvailable", reason="GPUNotAvailable"),
     ],
 )
-def test_nothing_is_selected_before_a_template_that_might_fit_was_looked_at(
+def test_no_template_is_selected_before_another_that_might_match_is_reconciled(
     new: Template,
 ) -> None:
     choice = choose(service(templates=[A, new]))
@@ -260,7 +261,7 @@ def test_nothing_is_selected_before_a_template_that_might_fit_was_looked_at(
     assert "'a'" in choice.message
     assert dropped(choice) == {"a": "Selection", "b": "Ready"}
 
-    assert choose(service(templates=[A, new], current=A)).template == A, "what a service has, it keeps"
+    assert choose(service(templates=[A, new], current=A)).template == A, "the service keeps its template"
 
 
 def test_the_message_names_value_step_and_remedy() -> None:
@@ -280,7 +281,7 @@ def test_the_message_names_value_step_and_remedy() -> None:
     assert "spec.templateRef" in choice.message
 
 
-def test_a_thousand_candidates_are_cut_and_those_that_went_furthest_are_shown() -> None:
+def test_of_many_candidates_those_that_reached_the_latest_steps_are_shown() -> None:
     many = [template(f"t{number:04}", gpu=(1, "H100")) for number in range(600)]
     choice = choose(service(templates=[*many, template("zz"), template("zzz")]))
     shown = choice.matching()
@@ -290,10 +291,10 @@ def test_a_thousand_candidates_are_cut_and_those_that_went_furthest_are_shown() 
     assert "592 more" in choice.message
 
 
-# ---- what makes selection unnecessary
+# ---- what takes precedence over selection
 
 
-def test_a_named_template_is_used_whatever_its_state_and_whatever_else_fits() -> None:
+def test_a_named_template_is_used_in_any_state_and_whatever_else_matches() -> None:
     for state in ("Ready", "Pending", "Failed", "NotAvailable", "Degraded"):
         named = template("b", state)
         choice = choose(service(templates=[A, named], named=named, spec={"templateRef": "b"}))
@@ -301,7 +302,7 @@ def test_a_named_template_is_used_whatever_its_state_and_whatever_else_fits() ->
         assert dropped(choice) == {"b": ""}
 
 
-def test_a_named_template_that_is_not_there_is_waited_for() -> None:
+def test_a_named_template_that_does_not_exist_leaves_the_service_pending() -> None:
     choice = choose(service(templates=[A], current=A, spec={"templateRef": "gone"}))
     assert (choice.template, choice.reason, choice.state) == (None, "TemplateNotFound", "Pending")
     assert "'gone'" in choice.message
@@ -315,7 +316,7 @@ def test_a_named_template_that_is_not_there_is_waited_for() -> None:
         (template("b", cluster=True), True, "hides"),
     ],
 )
-def test_a_named_template_of_another_model_is_refused_with_a_remedy(
+def test_a_named_template_of_another_model_is_rejected_with_a_remedy(
     named: Template, own_model: bool, word: str
 ) -> None:
     for spec, default in (({"templateRef": "b"}, None), ({}, "b")):
@@ -332,13 +333,13 @@ def test_a_named_template_of_another_model_is_refused_with_a_remedy(
         assert "spec.templateRef" in choice.message
 
 
-def test_the_models_default_template_is_the_choice_of_a_new_service() -> None:
+def test_a_new_service_uses_the_default_template_of_its_model() -> None:
     choice = choose(service(templates=[A, template("b")], named=A))
     assert choice.template is A
     assert "defaultServiceTemplate" in choice.message
 
 
-def test_a_service_keeps_its_template_when_another_appears_and_says_so() -> None:
+def test_a_service_keeps_its_template_and_reports_it_when_another_matches() -> None:
     b = template("b")
     for templates in ([A, b], [b, A]):
         choice = choose(service(templates=templates, current=A))
@@ -349,7 +350,7 @@ def test_a_service_keeps_its_template_when_another_appears_and_says_so() -> None
 
 
 @pytest.mark.parametrize("state", ["Pending", "Progressing", "Degraded", "Failed", "NotAvailable", ""])
-def test_a_service_keeps_its_template_while_nothing_else_fits_whatever_its_state(state: str) -> None:
+def test_a_service_keeps_its_template_in_any_state_while_no_other_matches(state: str) -> None:
     mine = template("a", state)
     choice = choose(service(templates=[mine, template("b", "Pending")], current=mine))
     assert choice.template is mine
@@ -357,7 +358,7 @@ def test_a_service_keeps_its_template_while_nothing_else_fits_whatever_its_state
 
 
 @pytest.mark.parametrize("state", ["Pending", "Progressing", "Degraded"])
-def test_a_template_that_is_not_ready_for_a_while_is_not_left_for_another(state: str) -> None:
+def test_a_template_that_is_not_ready_for_a_while_is_not_replaced(state: str) -> None:
     mine = template("a", state)
     assert choose(service(templates=[mine, template("b")], current=mine)).template is mine
 
@@ -377,23 +378,23 @@ def test_a_template_that_is_not_ready_for_a_while_is_not_left_for_another(state:
         (template("a", cluster=True), ["b"], False),
     ],
 )
-def test_a_broken_template_is_left_only_for_the_only_other_one(
+def test_a_failed_template_is_replaced_only_if_exactly_one_other_matches(
     mine: Template, others: list[str], moved: bool
 ) -> None:
     choice = choose(service(templates=[mine, *map(template, others)], current=mine))
     assert choice.template is not None
     assert choice.template.meta.name == (others[0] if moved else "a")
     if moved and not mine.meta.deleting and mine.view.spec.model_name == "llama":
-        assert "in the place of" in choice.message
+        assert "instead of" in choice.message
 
 
-def test_a_service_whose_template_is_gone_selects_again() -> None:
+def test_selection_is_repeated_when_the_template_does_not_exist_any_more() -> None:
     assert choose(service(templates=[template("b")], current=None)).template is not None
     choice = choose(service(templates=[template("b"), template("c")], current=None))
     assert choice.reason == "TemplateSelectionAmbiguous"
 
 
-def test_a_change_of_overrides_or_of_the_name_selects_again() -> None:
+def test_selection_is_repeated_when_overrides_or_name_change() -> None:
     fast = template("b", metric="throughput")
     assert choose(service(templates=[A, fast], current=A, spec=FAST)).template is fast
     assert (
@@ -407,18 +408,18 @@ def test_without_overrides_a_derived_template_is_not_kept() -> None:
     assert choose(service(templates=[A, derived], current=derived)).template is A
 
 
-def test_with_overrides_the_default_template_is_the_base_also_of_a_service_that_has_a_template() -> None:
+def test_with_overrides_the_default_template_is_the_base_even_if_the_service_uses_another() -> None:
     derived = template("a-ovr-12345678", derived=True, base="a", metric="throughput")
     seen = service(templates=[A, derived], named=A, current=derived, spec=FAST)
     assert choose(seen).template is A
 
 
-def test_without_a_model_there_is_nothing_to_choose() -> None:
-    for model in (Missing("ModelNotFound", "no model"), ModelWish("image:1")):
+def test_without_a_model_no_template_is_chosen() -> None:
+    for model in (Missing("ModelNotFound", "no model"), NewModel("image:1")):
         assert choose(service(model_found=model)).state == "Pending"
 
 
-def test_empty_overrides_are_none() -> None:
+def test_empty_overrides_count_as_none() -> None:
     empty: list[dict[str, Any]] = [{}, {"gpuSelector": {}}]
     for body in empty:
         assert not has_overrides(ServiceOverrides.model_validate(body))
@@ -431,12 +432,12 @@ def test_empty_overrides_are_none() -> None:
         assert has_overrides(ServiceOverrides.model_validate(body))
 
 
-def test_spellings_of_a_gpu_model_are_no_difference() -> None:
+def test_spellings_of_a_gpu_model_are_equal() -> None:
     spec = template(gpu=(1, "Instinct MI300X")).view.spec
     assert difference(spec, ServiceOverrides.model_validate({"gpuSelector": {"model": "mi300x"}})) == ""
 
 
-# ---- whatever the templates
+# ---- any templates
 
 TEMPLATES = st.builds(
     template,
@@ -467,7 +468,7 @@ OVERRIDES = st.sampled_from(
     st.integers(-1, 7),
     st.randoms(use_true_random=False),
 )
-def test_exactly_one_rule_and_independence_of_order(
+def test_a_template_is_selected_if_exactly_one_is_left_in_any_order(
     made: list[Template], overrides: dict[str, Any], own_model: bool, mine: int, rng: Any
 ) -> None:
     templates = [with_meta(item, name=f"t{at}", uid=f"u{at}") for at, item in enumerate(made)]
@@ -491,7 +492,7 @@ def test_exactly_one_rule_and_independence_of_order(
     else:
         assert sum(match["selected"] for match in choice.matching()) == 1
         assert not choice.template.meta.deleting
-        assert not difference(choice.template.view.spec, seen(templates).view.spec.overrides)
+        assert not difference(choice.template.view.spec, seen(templates).spec.overrides)
         if own_model:
             assert choice.template.meta.namespace
         if current is None:
@@ -500,9 +501,7 @@ def test_exactly_one_rule_and_independence_of_order(
 
 @settings(max_examples=150)
 @given(st.lists(TEMPLATES, max_size=6), TEMPLATES)
-def test_once_chosen_a_template_that_stays_as_it_is_is_never_left(
-    made: list[Template], late: Template
-) -> None:
+def test_a_chosen_template_that_does_not_change_is_kept(made: list[Template], late: Template) -> None:
     templates = [with_meta(item, name=f"t{at}", uid=f"u{at}") for at, item in enumerate(made)]
     first = choose(service(templates=templates))
     if first.template is None:

@@ -1,43 +1,47 @@
-"""The state of a service follows from model, template, cache and runtime; what it needs is wished for once."""
+"""The state of a service follows from model, template, cache and runtime, and the plan creates what it needs once."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aimctl.api import kinds
 from aimctl.api.v1alpha1 import ServiceState
+from aimctl.domain.models.auto_model import auto_model_name
+from aimctl.domain.plan import Apply, Create, Plan, WriteStatus
 from aimctl.domain.resolution import Missing
 from aimctl.domain.services.decision import decide_service
-from aimctl.domain.services.derivation import derived_name
-from aimctl.domain.services.observation import ModelWish, Refused
-from aimctl.domain.services.resolution import resolve_template
-from aimctl.domain.services.runtime_view import APPLIED_HASH_ANNOTATION, holds, manifest
-from support.services import cache, runtime, service, template
-from support.things import with_meta
+from aimctl.domain.services.derived_template import derived_name
+from aimctl.domain.services.observation import NewModel
+from aimctl.domain.services.runtime import APPLIED_HASH_ANNOTATION, contains, fingerprint, manifest
+from aimctl.domain.services.selection import WAIT_SECONDS
+from support.plans import outline, part_of
+from support.services import cache, deployment, rejected, runtime, service, template
+from support.things import with_fields, with_meta
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aimctl.domain.events import EventWish
-    from aimctl.domain.services.decision import ServiceDecision
-    from aimctl.domain.services.observation import ObservedInferenceService, ServiceObservation
+    from aimctl.domain.services.observation import DeploymentObservation
+    from aimctl.domain.services.runtime import InferenceService
     from aimctl.domain.templates.template import Template
 
 A = template("a")
 FAST = {"overrides": {"metric": "throughput"}}
-WISH = ModelWish("ghcr.io/silogen/aim-llama:1")
+NEW_MODEL = NewModel("ghcr.io/silogen/aim-llama:1")
 
 
 @dataclass
 class Settled:
-    """The status and what was decided last, and every event on the way."""
+    """The status and the last plan, and every Event on the way."""
 
     status: dict[str, Any]
-    decision: ServiceDecision
+    plan: Plan
     events: list[EventWish] = field(default_factory=list)
     writes: int = 0
 
@@ -45,7 +49,19 @@ class Settled:
     def state(self) -> str:
         return str(self.status["status"])
 
-    def told(self, type_: str) -> tuple[str, str]:
+    @property
+    def created(self) -> list[str]:
+        """The kinds that the plan creates."""
+        return [action.resource.kind for action in self.plan.of_type(Create)]
+
+    @property
+    def applied(self) -> dict[str, Any] | None:
+        """The InferenceService that the plan applies."""
+        applies = [action.manifest for action in self.plan.of_type(Apply)]
+        return applies[0] if applies else None
+
+    def finding(self, type_: str) -> tuple[str, str]:
+        """Status and reason of a condition."""
         found = next(item for item in self.status["conditions"] if item["type"] == type_)
         return found["status"], found["reason"]
 
@@ -57,37 +73,35 @@ class Settled:
         return {item["type"] for item in self.status["conditions"]}
 
 
-def settle(
-    status: Mapping[str, Any] | None = None, refused: Refused | None = None, **differs: Any
-) -> Settled:
-    """Decide and apply until nothing changes; ``current`` follows the status, as the cache would."""
+def settle(status: Mapping[str, Any] | None = None, **differs: Any) -> Settled:
+    """Decide and write the status until nothing changes; ``current`` follows the status, as the cache would."""
     now = dict(status or {})
     templates: list[Template] = list(differs.get("templates", ()))
     named: Template | None = differs.get("named")
-    everyone = [*templates, *([named] if named is not None else [])]
+    existing = [*templates, *([named] if named is not None else [])]
     events: list[EventWish] = []
     for writes in range(4):
         known = (now.get("resolvedTemplate") or {}).get("uid")
-        current = next((item for item in everyone if item.meta.uid == known), None)
-        seen = replace(service(now, **{"current": current, **differs}), refused=refused)
-        decision = decide_service(seen, resolve_template(seen))
-        assert decision.status is not None
-        if not decision.status.changes(now):
-            return Settled(now, decision, events, writes)
-        now = decision.status.merged_into(now)
-        events += decision.events
+        current = next((item for item in existing if item.meta.uid == known), None)
+        plan = decide_service(deployment(now, **{"current": current, **differs}))
+        part = part_of(plan)
+        if not part.changes(now):
+            return Settled(now, plan, events, writes)
+        now = part.merged_into(now)
+        events += [event for action in plan.of_type(WriteStatus) for event in action.events]
     raise AssertionError(f"it never settles: {now}")
 
 
-def deployed(seen: ServiceObservation, ready: str = "True", **differs: Any) -> ObservedInferenceService:
-    """The runtime as it is after we applied it."""
-    body = manifest(seen, A)
-    return runtime(ready, body=body, annotations=body["metadata"]["annotations"], **differs)
+def deployed(seen: DeploymentObservation, ready: str = "True") -> InferenceService:
+    """The runtime after it was applied."""
+    return runtime(ready, body=manifest(seen, A))
+
+
+UP = deployed(deployment(templates=[A]))
 
 
 def running(**differs: Any) -> dict[str, Any]:
-    up = deployed(service(templates=[A]))
-    return settle(templates=[A], kserve=True, runtime=up, **differs).status
+    return settle(templates=[A], kserve=True, runtime=UP, **differs).status
 
 
 # ---- the state of a new service
@@ -98,9 +112,9 @@ def running(**differs: Any) -> dict[str, Any]:
     [
         ({"model_found": Missing("ModelNotFound", "no model")}, "Pending", "ModelNotFound"),
         ({"model_found": Missing("ModelAmbiguous", "two")}, "Pending", "ModelAmbiguous"),
-        ({"model_found": WISH}, "Pending", "ModelRequested"),
+        ({"model_found": NEW_MODEL}, "Pending", "ModelRequested"),
         ({"config_name": "gold"}, "Pending", "RuntimeConfigNotFound"),
-        ({"config_name": "gold", "model_found": WISH}, "Pending", "RuntimeConfigNotFound"),
+        ({"config_name": "gold", "model_found": NEW_MODEL}, "Pending", "RuntimeConfigNotFound"),
         ({"spec": {"templateRef": "gone"}}, "Pending", "TemplateNotFound"),
         ({}, "Failed", "TemplateNotFound"),
         ({"templates": [A, template("b")]}, "Failed", "TemplateSelectionAmbiguous"),
@@ -146,37 +160,35 @@ def running(**differs: Any) -> dict[str, Any]:
         ),
     ],
 )
-def test_a_new_service_is_in_the_state_its_circumstances_say(
-    differs: dict[str, Any], state: str, reason: str
-) -> None:
+def test_the_state_of_a_new_service(differs: dict[str, Any], state: str, reason: str) -> None:
     found = settle(**differs)
     assert found.state == state
-    assert found.told("Ready") == (str(state == "Running"), reason)
-    assert found.told("Failure")[0] == str(state == "Failed")
+    assert found.finding("Ready") == (str(state == "Running"), reason)
+    assert found.finding("Failure")[0] == str(state == "Failed")
     stuck = reason == "TemplateNotReady" and "named" in differs
     progressing = state == "Starting" and reason != "RuntimeNotInstalled" and not stuck
-    assert found.told("Progressing")[0] == str(progressing or reason == "ModelRequested")
-    assert ("resolvedTemplate" in found.status) == (found.told("Resolved")[0] == "True")
+    assert found.finding("Progressing")[0] == str(progressing or reason == "ModelRequested")
+    assert ("resolvedTemplate" in found.status) == (found.finding("Resolved")[0] == "True")
 
 
-def test_a_service_runs_when_its_runtime_is_ready_and_settles_when_that_is_up_to_date() -> None:
+def test_a_service_is_running_when_its_runtime_is_ready_and_not_progressing_when_that_is_up_to_date() -> None:
     old = settle(templates=[A], kserve=True, runtime=runtime("True"))
-    assert (old.state, old.told("Ready")) == ("Running", ("True", "Running"))
-    assert old.told("Progressing")[0] == "True"
-    up = settle(old.status, templates=[A], kserve=True, runtime=deployed(service(templates=[A])))
-    assert (up.state, up.told("Progressing")[0]) == ("Running", "False")
+    assert (old.state, old.finding("Ready")) == ("Running", ("True", "Running"))
+    assert old.finding("Progressing")[0] == "True"
+    up = settle(old.status, templates=[A], kserve=True, runtime=UP)
+    assert (up.state, up.finding("Progressing")[0]) == ("Running", "False")
 
 
-def test_the_template_that_is_waited_for_says_why() -> None:
+def test_the_cause_of_a_template_that_is_not_ready_is_reported() -> None:
     failed = template("a", "Failed", reason="DiscoveryFailed", message="image not found")
     found = settle(spec={"templateRef": "a"}, named=failed)
-    assert found.told("Resolved") == ("True", "TemplateResolved")
-    assert found.told("RuntimeReady") == ("False", "TemplateNotReady")
+    assert found.finding("Resolved") == ("True", "TemplateResolved")
+    assert found.finding("RuntimeReady") == ("False", "TemplateNotReady")
     for word in ("DiscoveryFailed", "image not found", "'a'"):
         assert word in found.message("RuntimeReady")
 
 
-def test_how_far_a_template_is_writes_no_status() -> None:
+def test_the_progress_of_a_template_causes_no_write() -> None:
     first = settle(
         templates=[one := template("a", "Progressing", reason="Warming", message="12 %")], named=one
     )
@@ -188,7 +200,7 @@ def test_how_far_a_template_is_writes_no_status() -> None:
     assert second.writes == 0
 
 
-def test_everything_resolved_is_shown() -> None:
+def test_the_status_has_all_resolved_references() -> None:
     found = settle(templates=[A], generation=3)
     assert found.status["resolvedTemplate"] == {
         "kind": "AIMServiceTemplate",
@@ -201,14 +213,14 @@ def test_everything_resolved_is_shown() -> None:
     assert found.status["resolvedRuntimeConfig"]["name"] == "default"
     assert found.status["observedGeneration"] == 3
     assert found.status["templateMatching"] == [
-        {"name": "a", "scope": "Namespace", "selected": True, "message": "it fits"}
+        {"name": "a", "scope": "Namespace", "selected": True, "message": "it matches"}
     ]
 
 
 # ---- with overrides
 
 
-def test_with_overrides_the_template_in_use_is_the_one_that_has_them() -> None:
+def test_with_overrides_the_template_in_use_is_the_one_that_has_their_values() -> None:
     fast = template("z", metric="throughput")
     found = settle(templates=[A, fast], named=A, spec=FAST)
     assert found.status["resolvedTemplate"]["name"] == "z"
@@ -219,118 +231,169 @@ def test_with_overrides_the_template_in_use_is_the_one_that_has_them() -> None:
     ("condition", "reason"),
     [
         (None, "DerivationPending"),
-        ({"status": "False", "reason": "DerivedNameTaken", "message": "taken"}, "DerivedNameTaken"),
+        ({"status": "False", "reason": "DerivationRefused", "message": "quota"}, "DerivationRefused"),
+        (
+            {"status": "False", "reason": "DerivationRefused", "message": "quota", "observedGeneration": 1},
+            "DerivationPending",
+        ),
+        ({"status": "False", "reason": "DerivedNameTaken", "message": "taken"}, "DerivationPending"),
         ({"status": "True", "reason": "TemplateDerived", "message": "there"}, "DerivationPending"),
     ],
 )
-def test_until_there_is_one_derivation_says_why(condition: dict[str, Any] | None, reason: str) -> None:
-    said = [{"type": "Derived", **condition}] if condition else []
-    found = settle({"conditions": said}, templates=[A], named=A, spec=FAST)
-    assert (found.state, found.told("Resolved")) == ("Starting", ("False", reason))
-    assert [item for item in found.status["conditions"] if item["type"] == "Derived"] == said
+def test_only_a_rejection_for_the_current_spec_is_read_from_the_condition_of_derivation(
+    condition: dict[str, Any] | None, reason: str
+) -> None:
+    derived = [{"type": "Derived", "observedGeneration": 2, **condition}] if condition else []
+    found = settle({"conditions": derived}, templates=[A], named=A, spec=FAST, generation=2)
+    assert (found.state, found.finding("Resolved")) == ("Starting", ("False", reason))
+    assert [item for item in found.status["conditions"] if item["type"] == "Derived"] == derived
+    assert ("quota" in found.message("Resolved")) == (reason == "DerivationRefused")
 
 
-def test_a_derived_template_is_kept_when_its_base_is_gone() -> None:
+def test_a_template_that_has_the_derived_name_and_differs_is_reported_without_derivation() -> None:
+    name = derived_name("a", service(spec=FAST).spec.overrides)
+    found = settle(templates=[A], named=A, spec=FAST, holder=template(name))
+    assert (found.state, found.finding("Resolved")) == ("Starting", ("False", "DerivedNameTaken"))
+    assert found.finding("Progressing")[0] == "False"
+
+
+def test_a_derived_template_is_kept_when_its_base_does_not_exist_any_more() -> None:
+    spec = FAST | {"templateRef": "a"}
     derived = template("a-ovr-12345678", derived=True, base="a", metric="throughput")
-    view = service(spec=FAST | {"templateRef": "a"}).view
-    derived = with_meta(derived, name=derived_name("a", view.spec.overrides))
-    found = settle(templates=[derived], current=derived, spec=FAST | {"templateRef": "a"})
-    assert found.told("Resolved")[0] == "True"
+    derived = with_meta(derived, name=derived_name("a", service(spec=spec).spec.overrides))
+    found = settle(templates=[derived], current=derived, spec=spec)
+    assert found.finding("Resolved")[0] == "True"
     assert "kept" in found.message("Resolved")
     assert "'a'" in found.message("Resolved")
 
 
-# ---- what is wished for
+# ---- what is created
 
 
-def test_a_model_is_wished_for_where_the_image_has_none_and_the_runtime_config_is_known() -> None:
-    wish = settle(model_found=WISH).decision.create_model
-    assert wish is not None
-    assert wish["kind"] == "AIMModel"
-    assert wish["spec"]["image"] == WISH.image
-    assert settle(model_found=WISH, config_name="gold").decision.create_model is None
-    assert settle(templates=[A]).decision.create_model is None
+def test_a_model_is_created_if_the_image_has_none_and_the_runtime_config_exists() -> None:
+    found = settle(model_found=NEW_MODEL)
+    assert outline(found.plan) == ["WriteStatus", f"Create {auto_model_name(NEW_MODEL.image)}"]
+    (create,) = found.plan.of_type(Create)
+    assert create.resource == kinds.MODELS
+    assert create.manifest["spec"]["image"] == NEW_MODEL.image
+    assert settle(model_found=NEW_MODEL, config_name="gold").created == []
+    assert settle(templates=[A]).created == []
 
 
-def test_a_refused_model_is_told_and_wished_for_again() -> None:
-    found = settle(model_found=WISH, refused=Refused("AIMModel", "exceeded quota"))
-    assert found.told("Resolved") == ("False", "ModelRefused")
+def test_a_rejected_model_is_reported_and_planned_again() -> None:
+    known = rejected(kinds.MODELS, auto_model_name(NEW_MODEL.image), "exceeded quota")
+    found = settle(model_found=NEW_MODEL, known=known)
+    assert found.finding("Resolved") == ("False", "ModelRefused")
     assert "exceeded quota" in found.message("Resolved")
-    assert found.decision.create_model is not None
+    assert found.created == ["AIMModel"]
 
 
-def test_a_cache_is_wished_for_by_a_service_that_asks_for_it_and_only_while_there_is_none() -> None:
-    asked: dict[str, Any] = {"spec": {"cacheModel": True}, "templates": [A]}
-    wish = settle(**asked).decision.create_cache
-    assert wish is not None
-    assert (wish["metadata"]["name"], wish["metadata"]["namespace"]) == ("a", "team")
-    assert settle(cache=cache("Progressing"), **asked).decision.create_cache is None
-    assert settle(templates=[A]).decision.create_cache is None
+def test_a_cache_is_created_for_a_service_that_requests_it_after_the_status_names_its_template() -> None:
+    request: dict[str, Any] = {"spec": {"cacheModel": True}, "templates": [A]}
+    found = settle(**request)
+    assert outline(found.plan) == ["WriteStatus", "Create a"]
+    (create,) = found.plan.of_type(Create)
+    assert (create.resource, create.manifest["metadata"]["namespace"]) == (kinds.TEMPLATE_CACHES, "team")
+    assert settle(cache=cache("Progressing"), **request).created == []
+    assert settle(templates=[A]).created == []
     caching = template("a", "Progressing", caching=True)
-    by_itself = settle(templates=[caching], named=caching)
-    assert by_itself.decision.create_cache is None
-    assert by_itself.told("CacheReady") == ("False", "CacheRequested")
+    by_template = settle(templates=[caching], named=caching)
+    assert by_template.created == []
+    assert by_template.finding("CacheReady") == ("False", "CacheRequested")
 
 
-def test_where_no_caching_is_in_play_nothing_is_said_of_it() -> None:
+def test_no_cache_is_created_of_a_template_that_is_being_deleted() -> None:
+    deleted = template("a", deleting=True)
+    spec = {"cacheModel": True, "templateRef": "a"}
+    for known in (None, rejected(kinds.TEMPLATE_CACHES, "a", "no")):
+        found = settle(templates=[deleted], named=deleted, spec=spec, known=known)
+        assert found.created == []
+
+
+def test_a_service_that_needs_no_cache_does_not_report_one() -> None:
     assert "CacheReady" not in settle(templates=[A]).types
     assert "CacheReady" not in settle(templates=[A], cache=cache()).types
     with_cache = settle(templates=[A], cache=cache(), spec={"cacheModel": True})
-    assert with_cache.told("CacheReady") == ("True", "CacheAvailable")
+    assert with_cache.finding("CacheReady") == ("True", "CacheAvailable")
     assert "CacheReady" not in settle(with_cache.status, templates=[A], cache=cache()).types
 
 
-def test_a_cache_of_that_name_for_another_template_is_not_taken_for_ours() -> None:
+def test_a_cache_of_that_name_for_another_template_is_not_used() -> None:
     other = with_meta(cache(name="b"), name="a")
     found = settle(templates=[A], cache=other, spec={"cacheModel": True})
-    assert found.told("CacheReady") == ("False", "CacheNameTaken")
+    assert found.finding("CacheReady") == ("False", "CacheNameTaken")
     assert "'b'" in found.message("CacheReady")
-    assert found.decision.create_cache is None
+    assert found.created == []
 
 
-def test_a_refused_cache_is_told() -> None:
-    found = settle(templates=[A], spec={"cacheModel": True}, refused=Refused("AIMTemplateCache", "not here"))
-    assert found.told("CacheReady") == ("False", "CacheRefused")
+def test_a_rejected_cache_is_reported() -> None:
+    known = rejected(kinds.TEMPLATE_CACHES, "a", "not here")
+    found = settle(templates=[A], spec={"cacheModel": True}, known=known)
+    assert found.finding("CacheReady") == ("False", "CacheRefused")
     assert "not here" in found.message("Ready")
-    assert found.decision.create_cache is not None
+    assert found.created == ["AIMTemplateCache"]
+
+
+def test_the_service_is_decided_about_again_when_the_next_wait_ends() -> None:
+    slow = [template("b", ""), template("c", "")]
+    assert settle(templates=[A, *slow]).plan.requeue_after == WAIT_SECONDS
+    waits = {"b-uid": 3.0, "c-uid": 7.0}
+    assert settle(templates=[A, *slow], waits=waits).plan.requeue_after == 3.0
+    assert settle(templates=[A, *slow], waits={"b-uid": -1.0}).plan.requeue_after == WAIT_SECONDS
+    assert settle(templates=[A, *slow], waits=dict.fromkeys(waits, 0.0)).plan.requeue_after is None
 
 
 # ---- the runtime
 
 
-def test_the_runtime_is_applied_once_and_again_only_for_what_changed() -> None:
+def test_the_runtime_is_read_from_the_server_before_it_is_created_and_applied_again_if_it_changes() -> None:
     found = settle(templates=[A], kserve=True)
-    body = found.decision.deploy
+    assert outline(found.plan) == ["WriteStatus", "Get chat", "Apply chat"]
+    body = found.applied
     assert body is not None
+    assert "resourceVersion" not in body["metadata"]
     assert body["metadata"]["ownerReferences"][0]["uid"] == "service-uid"
-    there = runtime("", body=body, annotations=body["metadata"]["annotations"])
-    assert settle(templates=[A], kserve=True, runtime=there).decision.deploy is None
-    assert settle(templates=[A], kserve=True, runtime=there, spec={"replicas": 3}).decision.deploy is not None
+    existing = with_meta(runtime("", body=body), resourceVersion="7")
+    assert settle(templates=[A], kserve=True, runtime=existing).applied is None
+    changed = settle(templates=[A], kserve=True, runtime=existing, spec={"replicas": 3})
+    assert outline(changed.plan) == ["WriteStatus", "Apply chat"]
+    assert changed.applied is not None
+    assert changed.applied["metadata"]["resourceVersion"] == "7"
 
 
-def test_drift_is_repaired_and_what_we_did_not_ask_for_is_nobodys_business() -> None:
-    body = settle(templates=[A], kserve=True).decision.deploy
+def test_changed_fields_are_restored_and_additional_fields_are_ignored() -> None:
+    body = settle(templates=[A], kserve=True).applied
     assert body is not None
-    marks = body["metadata"]["annotations"]
-    grown = {
+    more = {
         **body,
         "metadata": {**body["metadata"], "labels": {**body["metadata"]["labels"], "more": "x"}},
         "spec": {**body["spec"], "transformer": {"x": 1}},
     }
-    kept = runtime("", body=grown, annotations=marks)
-    assert settle(templates=[A], kserve=True, runtime=kept).decision.deploy is None
+    assert settle(templates=[A], kserve=True, runtime=runtime("", body=more)).applied is None
     predictor = {**body["spec"]["predictor"], "minReplicas": 7}
     for changed in (
         {**body, "spec": {**body["spec"], "predictor": predictor}},
         {**body, "spec": {}},
         {**body, "metadata": {**body["metadata"], "labels": {}}},
     ):
-        drifted = runtime("", body=changed, annotations=marks)
-        assert settle(templates=[A], kserve=True, runtime=drifted).decision.deploy == body
+        applied = settle(templates=[A], kserve=True, runtime=runtime("", body=changed)).applied
+        assert applied is not None
+        assert applied["spec"] == body["spec"]
+
+
+def test_what_a_webhook_made_of_the_runtime_stays_until_it_is_changed_again() -> None:
+    predictor = {**manifest(deployment(templates=[A]), A)["spec"]["predictor"], "minReplicas": 7}
+    admitted = with_fields(UP, spec={"predictor": predictor})
+    differs = {"templates": [A], "kserve": True, "admitted": fingerprint(admitted)}
+    assert settle(runtime=admitted, **differs).applied is None
+    edited = with_fields(admitted, spec={"predictor": {**predictor, "maxReplicas": 9}})
+    assert settle(runtime=edited, **differs).applied is not None
+    assert settle(runtime=with_meta(admitted, uid="another"), **differs).applied is not None
+    assert settle(runtime=admitted, spec={"replicas": 3}, **differs).applied is not None
 
 
 @pytest.mark.parametrize(
-    ("have", "wanted", "whether"),
+    ("current", "wanted", "whether"),
     [
         ({"a": 1, "b": 2}, {"a": 1}, True),
         ({"b": 2}, {"a": 1}, False),
@@ -343,37 +406,34 @@ def test_drift_is_repaired_and_what_we_did_not_ask_for_is_nobodys_business() -> 
         ({}, {"a": None}, False),
     ],
 )
-def test_what_is_wanted_holds_when_all_of_it_is_there(have: Any, wanted: Any, whether: bool) -> None:
-    assert holds(have, wanted) is whether
+def test_a_value_contains_another_if_it_has_all_of_its_fields(
+    current: Any, wanted: Any, whether: bool
+) -> None:
+    assert contains(current, wanted) is whether
 
 
-def test_a_foreign_runtime_is_never_touched_and_the_message_says_how_to_go_on() -> None:
+def test_a_runtime_that_the_service_does_not_control_is_never_changed_and_the_message_has_a_remedy() -> None:
     found = settle(templates=[A], kserve=True, runtime=runtime("True", controller="other"))
-    assert found.decision.deploy is None
+    assert found.applied is None
     assert "delete it" in found.message("Ready")
 
 
-def test_what_kserve_says_is_mirrored() -> None:
+def test_the_conditions_of_kserve_are_reported() -> None:
     found = settle(templates=[A], kserve=True, runtime=runtime("False", message="no node fits"))
     assert "no node fits" in found.message("RuntimeReady")
     up = settle(templates=[A], kserve=True, runtime=runtime("True"))
     assert "http://chat.team.example.com" in up.message("Ready")
 
 
-def test_without_the_runtime_installed_only_that_asks_for_another_look() -> None:
-    assert settle(templates=[A]).decision.asks_for_runtime
-    assert not settle(templates=[A], kserve=True).decision.asks_for_runtime
-    assert not settle(templates=[template("a", "Pending")]).decision.asks_for_runtime
-
-
-def test_a_refused_runtime_is_told_but_what_serves_goes_on_serving() -> None:
-    no = Refused("InferenceService", "denied by policy")
-    found = settle(templates=[A], kserve=True, refused=no)
-    assert found.told("RuntimeReady") == ("False", "RuntimeRefused")
-    assert found.decision.deploy is not None
-    up = deployed(service(templates=[A]))
-    change = {"templates": [A], "kserve": True, "runtime": up, "spec": {"replicas": 3}}
-    assert settle(running(), refused=no, **change).state == "Running"
+def test_a_rejected_runtime_is_reported_and_a_running_one_stays_running() -> None:
+    known = rejected(kinds.INFERENCE_SERVICES, "chat", "denied by policy")
+    found = settle(templates=[A], kserve=True, known=known)
+    assert found.finding("RuntimeReady") == ("False", "RuntimeRefused")
+    assert found.applied is not None
+    change = {"templates": [A], "kserve": True, "runtime": UP, "spec": {"replicas": 3}}
+    changed = settle(running(), known=known, **change)
+    assert changed.state == "Running"
+    assert "denied by policy" in changed.message("Ready")
 
 
 # ---- what was Running
@@ -405,64 +465,60 @@ def test_a_refused_runtime_is_told_but_what_serves_goes_on_serving() -> None:
         ({"templates": [A], "runtime": runtime("True"), "named": A, "spec": FAST}, "Running", "Running"),
     ],
 )
-def test_a_service_that_was_running_degrades_and_nothing_that_serves_is_taken_away(
+def test_a_service_that_was_running_is_degraded_when_it_loses_what_it_needs(
     differs: dict[str, Any], state: str, reason: str
 ) -> None:
     found = settle(running(), **{"kserve": True, **differs})
-    assert (found.state, found.told("Ready")) == (state, (str(state == "Running"), reason))
+    assert (found.state, found.finding("Ready")) == (state, (str(state == "Running"), reason))
 
 
-def test_what_is_not_ready_is_not_deployed_over_what_serves() -> None:
-    up = deployed(service(templates=[A]))
+def test_a_template_that_is_not_ready_does_not_replace_a_running_one() -> None:
     found = settle(
         running(),
         templates=[A],
         named=template("b", "Pending"),
         spec={"templateRef": "b"},
         kserve=True,
-        runtime=up,
+        runtime=UP,
     )
     assert found.state == "Running"
-    assert found.decision.deploy is None
-    assert found.told("Progressing")[0] == "True"
+    assert found.applied is None
+    assert found.finding("Progressing")[0] == "True"
     assert "'b'" in found.message("Ready")
 
 
-def test_a_profile_is_deployed_with_the_image_that_it_is_of() -> None:
+def test_a_profile_is_deployed_with_its_own_image_only() -> None:
     mine, other = "ghcr.io/silogen/aim-llama:1", "ghcr.io/silogen/aim-llama:0"
-    for asked in ("", mine):
-        assert settle(templates=[template("a", asked=asked)], kserve=True).decision.deploy is not None
-    late = template("a", asked=other)
+    for discovered in ("", mine):
+        assert settle(templates=[template("a", discovered=discovered)], kserve=True).applied is not None
+    late = template("a", discovered=other)
     new = settle(templates=[late], kserve=True)
-    assert (new.state, new.told("Ready")) == ("Starting", ("False", "TemplateNotReady"))
-    assert new.told("Progressing")[0] == "True"
-    assert new.decision.deploy is None
+    assert (new.state, new.finding("Ready")) == ("Starting", ("False", "TemplateNotReady"))
+    assert new.finding("Progressing")[0] == "True"
+    assert new.applied is None
     assert f"{mine!r}" in new.message("Ready")
     assert f"{other!r}" in new.message("Ready")
-    up = deployed(service(templates=[late]))
-    old = settle(running(), templates=[late], kserve=True, runtime=up, spec={"replicas": 3})
+    old = settle(running(), templates=[late], kserve=True, runtime=UP, spec={"replicas": 3})
     assert old.state == "Running"
-    assert "as it was last set up" in old.message("Ready")
-    assert old.decision.deploy is None
+    assert "last configuration" in old.message("Ready")
+    assert old.applied is None
 
 
-def test_what_the_runtime_was_last_set_up_with_stays_known() -> None:
-    """So that it is kept, and not selected anew, once the model is back."""
-    up = deployed(service(templates=[A]))
+def test_the_template_of_the_runtime_stays_in_the_status() -> None:
+    """So that it is used again, and no other is selected, when the model exists again."""
     lost = settle(
-        running(), templates=[A], kserve=True, runtime=up, model_found=Missing("ModelNotFound", "no")
+        running(), templates=[A], kserve=True, runtime=UP, model_found=Missing("ModelNotFound", "no")
     )
     assert lost.status["resolvedTemplate"]["name"] == "a"
-    back = settle(lost.status, templates=[A, template("b")], kserve=True, runtime=up)
+    back = settle(lost.status, templates=[A, template("b")], kserve=True, runtime=UP)
     assert (back.state, back.status["resolvedTemplate"]["name"]) == ("Running", "a")
 
 
-def test_a_service_being_deleted_is_left_alone() -> None:
-    seen = service(templates=[A], deleting=True)
-    assert decide_service(seen, resolve_template(seen)).status is None
+def test_nothing_is_done_for_a_service_that_is_being_deleted() -> None:
+    assert decide_service(deployment(templates=[A], deleting=True)) == Plan()
 
 
-def test_each_change_of_state_or_template_is_told_once() -> None:
+def test_each_change_of_state_or_template_has_one_event() -> None:
     first = settle(templates=[A])
     assert [(event.type, event.reason) for event in first.events] == [
         ("Normal", "TemplateSelected"),
@@ -473,10 +529,9 @@ def test_each_change_of_state_or_template_is_told_once() -> None:
     assert not settle(lost.status, templates=[]).events
 
 
-# ---- whatever happens
+# ---- any sequence of observations
 
-BODY = manifest(service(templates=[A]), A)
-MARKS = BODY["metadata"]["annotations"]
+BODY = manifest(deployment(templates=[A]), A)
 TEMPLATES = st.lists(
     st.builds(
         template,
@@ -493,7 +548,7 @@ STEPS = st.fixed_dictionaries(
     {
         "templates": TEMPLATES,
         "by_name": st.booleans(),
-        "model": st.sampled_from([None, None, None, Missing("ModelNotFound", "no"), WISH]),
+        "model": st.sampled_from([None, None, None, Missing("ModelNotFound", "no"), NEW_MODEL]),
         "config_name": st.sampled_from(["default", "default", "gold"]),
         "kserve": st.booleans(),
         "runtime": st.sampled_from(
@@ -504,12 +559,17 @@ STEPS = st.fixed_dictionaries(
                 runtime("True", controller="other"),
                 runtime(deleting=True),
             ]
-            + [runtime(ready, body=BODY, annotations=MARKS) for ready in ("True", "False", "")]
+            + [runtime(ready, body=BODY) for ready in ("True", "False", "")]
         ),
         "cache": st.sampled_from([None, cache(), cache("Progressing"), cache("Failed")]),
         "spec": st.sampled_from([{}, FAST, {"cacheModel": True}, {"replicas": 2}]),
-        "refused": st.sampled_from(
-            [None, None, Refused("InferenceService", "no"), Refused("AIMModel", "no")]
+        "known": st.sampled_from(
+            [
+                None,
+                None,
+                rejected(kinds.INFERENCE_SERVICES, "chat", "no"),
+                rejected(kinds.MODELS, auto_model_name(NEW_MODEL.image), "no"),
+            ]
         ),
         "deleting": st.just(value=False),
     }
@@ -518,7 +578,7 @@ STEPS = st.fixed_dictionaries(
 
 @settings(max_examples=250)
 @given(st.lists(STEPS, min_size=1, max_size=6))
-def test_whatever_happens_decisions_settle_and_hold_together(steps: list[dict[str, Any]]) -> None:
+def test_decisions_settle_and_are_consistent(steps: list[dict[str, Any]]) -> None:
     status: dict[str, Any] = {}
     for step in steps:
         differs = dict(step)
@@ -533,23 +593,23 @@ def test_whatever_happens_decisions_settle_and_hold_together(steps: list[dict[st
         found = settle(status, **differs)
         status = found.status
         assert not settle(status, **differs).writes
-        state, decision = found.state, found.decision
+        state, applied = found.state, found.applied
         assert state in set(ServiceState)
-        assert found.told("Ready")[0] == str(state == "Running")
+        assert found.finding("Ready")[0] == str(state == "Running")
         if state == "Running":
-            assert found.told("RuntimeReady")[0] == "True"
+            assert found.finding("RuntimeReady")[0] == "True"
         if state == "Failed":
-            assert found.told("Failure")[0] == "True"
-        assert [decision.create_model, decision.create_cache, decision.deploy].count(None) >= 2
-        if decision.deploy is not None:
+            assert found.finding("Failure")[0] == "True"
+        assert len(found.plan.of_type(Create, Apply)) <= 1
+        if applied is not None:
             assert differs["kserve"]
-            assert found.told("Resolved")[0] == "True"
+            assert found.finding("Resolved")[0] == "True"
             used = next(
                 item for item in differs["templates"] if item.meta.name == status["resolvedTemplate"]["name"]
             )
             assert used.view.status.status == "Ready"
             if "CacheReady" in found.types:
-                assert found.told("CacheReady")[0] == "True"
-            assert decision.deploy["metadata"]["annotations"][APPLIED_HASH_ANNOTATION]
-            there = differs["runtime"]
-            assert there is None or there.controller == "service-uid"
+                assert found.finding("CacheReady")[0] == "True"
+            assert applied["metadata"]["annotations"][APPLIED_HASH_ANNOTATION]
+            existing = differs["runtime"]
+            assert existing is None or existing.meta.controller.uid == "service-uid"

@@ -42,7 +42,7 @@ from aimctl.domain.caching.template_cache import (
 from aimctl.domain.models.auto_model import auto_model
 from aimctl.domain.models.auto_templates import auto_templates
 from aimctl.domain.resolution import Found, Resolved, resolve_runtime_config
-from aimctl.domain.services.derivation import derived_spec, derived_template, followed
+from aimctl.domain.services.derived_template import changes_from_base, derived_spec, derived_template
 from aimctl.domain.services.inference_service import inference_service
 from aimctl.domain.templates.discovery_job import TemplateIdentity, discovery_input
 from support.model_caches import observe as observe_model_cache
@@ -172,8 +172,8 @@ def outputs(specs: Mapping[str, dict[str, Any]], *, cluster: bool) -> dict[str, 
         "default", "team", namespaced=None, cluster=Found("default", "", "config-uid", config_spec)
     )
     assert isinstance(config, Resolved)
-    seen = observe_service(spec=specs["service"], model_spec=specs["model"])
-    seen = replace(seen, runtime_config=config, service=replace(seen.service, labels=LABELS))
+    seen = observe_service(spec=specs["service"], model_spec=specs["model"], labels=LABELS)
+    seen = replace(seen, runtime_config=config)
     cache = observe_model_cache(spec=specs["model cache"], runtime_config=config, of=None)
     identity = TemplateIdentity(
         template.resource.kind, template.meta.namespace, "a", template.meta.uid, 1, labels=LABELS
@@ -186,10 +186,10 @@ def outputs(specs: Mapping[str, dict[str, Any]], *, cluster: bool) -> dict[str, 
         DERIVED: (
             derived_spec(template.view.spec, None),
             derived_spec(template.view.spec, service.overrides),
-            derived_template(template, OVERRIDES, seen.service, config_spec)["metadata"]["labels"],
+            derived_template(template, OVERRIDES, seen.obj, config_spec)["metadata"]["labels"],
         ),
-        FOLLOWED: followed(template, derived_from(template)),
-        RUNTIME: inference_service(seen, template),
+        FOLLOWED: changes_from_base(template, derived_from(template)),
+        RUNTIME: inference_service(seen, template, None),
         TEMPLATE_CACHE: template_cache_manifest(template, "team", service=service),
         MODEL_CACHE: model_cache_manifest(
             "team",
@@ -223,7 +223,7 @@ def template_of(specs: Mapping[str, dict[str, Any]], *, cluster: bool) -> Templa
 def derived_from(template: Template) -> Template:
     """A template that was derived when the base had its minimal spec."""
     base = template_of({name: spec for name, (_, spec) in SPECS.items()}, cluster=not template.meta.namespace)
-    owner = observe_service().service
+    owner = observe_service().obj
     manifest = derived_template(base, OVERRIDES, owner, RuntimeConfigSpec())
     metadata = manifest["metadata"]
     return make(

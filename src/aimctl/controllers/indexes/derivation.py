@@ -1,72 +1,64 @@
-"""How derivation finds what concerns it.
+"""How derived templates are found by their owners and bases, and services by the templates that are derived for them.
 
-Contract, beside that of :mod:`aimctl.controllers.indexes.templates`:
+Contract, in addition to that of :mod:`aimctl.controllers.indexes.templates`:
 
     templates  service-owner  the UIDs of the services that own a derived template
-               base           the base that a derived template was made from, in the template's namespace
-    services   overrides      the model of a service with overrides, as ``any-model`` gives it
-               derived-name   the name that the template derived for a service gets: its base is what ``templateRef``
-                              names, else what its status says was chosen
+               base           the base of a derived template, in the template's namespace
+    services   overrides      the value of ``any-model``, of services with overrides
+               derived-name   the name that a template derived for the service has: its base is the one that
+                              ``templateRef`` names, otherwise the one that the status reports as selected
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from aimctl.api.kinds import SERVICES
 from aimctl.controllers.indexes.services import SERVICE_LOOKUPS
 from aimctl.controllers.indexes.templates import EVERYWHERE, place
-from aimctl.domain.naming import BASE_ANNOTATION, LABEL_DERIVED
-from aimctl.domain.services.derivation import derived_name, overrides_digest
+from aimctl.domain.services.candidates import has_overrides
+from aimctl.domain.services.derived_template import base_name, derived_name
+from aimctl.domain.templates.template import is_derived
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from aimctl.api.v1alpha1 import AIMService
+    from aimctl.domain.templates.template import Template
     from aimctl.kubetypes import Object
     from aimctl.runtime.cache import IndexFunction
 
 __all__ = ["DERIVED_INDEXES", "OVERRIDES_INDEXES"]
 
 
-class _Spec(msgspec.Struct, gc=False):
-    overrides: dict[str, Any] | None = None
-
-
-class _Service(msgspec.Struct, gc=False):
-    spec: _Spec
-
-
-_service = msgspec.json.Decoder(_Service)
-
-
-def _by_service_owner(obj: Object[Any]) -> Iterator[str]:
-    if obj.meta.labels.get(LABEL_DERIVED) == "true":
-        for owner in obj.meta.owners:
+def _by_service_owner(template: Template) -> Iterator[str]:
+    if is_derived(template):
+        for owner in template.meta.owners:
             if owner.kind == SERVICES.kind and owner.group == SERVICES.group:
                 yield owner.uid
 
 
-def _by_base(obj: Object[Any]) -> Iterator[str]:
-    if obj.meta.labels.get(LABEL_DERIVED) == "true":
-        base = obj.annotations.get(BASE_ANNOTATION)
-        if base:
-            yield place(obj.meta.namespace, base)
-            yield place(EVERYWHERE, base)
+def _by_base(template: Template) -> Iterator[str]:
+    base = base_name(template)
+    if base:
+        yield place(template.meta.namespace, base)
+        yield place(EVERYWHERE, base)
 
 
-def _by_model(obj: Object[Any]) -> Iterator[str]:
-    if _service.decode(obj.raw).spec.overrides:
-        yield from SERVICE_LOOKUPS["any-model"](obj)
+def _by_model(service: Object[AIMService]) -> Iterator[str]:
+    view = service.view_or_none
+    if view is not None and has_overrides(view.spec.overrides):
+        yield from SERVICE_LOOKUPS["any-model"](service)
 
 
-def _by_derived_name(obj: Object[Any]) -> Iterator[str]:
-    if _service.decode(obj.raw).spec.overrides:
-        spec, matching = obj.view.spec, obj.view.status.template_matching
-        base = spec.template_ref or next((match.name for match in matching if match.selected), "")
-        if base and overrides_digest(spec.overrides):
-            yield place(obj.meta.namespace, derived_name(base, spec.overrides))
+def _by_derived_name(service: Object[AIMService]) -> Iterator[str]:
+    view = service.view_or_none
+    if view is None or not has_overrides(view.spec.overrides):
+        return
+    selected = (match.name for match in view.status.template_matching if match.selected)
+    base = view.spec.template_ref or next(selected, "")
+    if base:
+        yield place(service.meta.namespace, derived_name(base, view.spec.overrides))
 
 
 DERIVED_INDEXES: Mapping[str, IndexFunction[Any]] = {"service-owner": _by_service_owner, "base": _by_base}

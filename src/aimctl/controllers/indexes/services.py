@@ -1,76 +1,44 @@
-"""How services are found by what they use, and models by what services ask them for.
+"""How services are found by what they refer to, and models by what services look for.
 
-Contract, beside that of :mod:`aimctl.controllers.indexes.templates`:
+Contract, in addition to that of :mod:`aimctl.controllers.indexes.templates`:
 
-    services  template        the template they name
-              model           of services that name no template: the model they name, or were resolved to by its image
-              any-model       the model they name; for one that names an image, the model it was resolved to, and the
-                              one that is made when there is none
-              image           the image they name
-              runtime-config  the runtime config they name
-              uses            :func:`used` of the template in use, of whatever scope
-              uses-name       the name of the template in use, in the service's namespace: where its cache is
+    services  template        the template in ``templateRef``
+              model           of services without ``templateRef``: the model that they name, or that their image was
+                              resolved to
+              any-model       the model that they name; for services that name an image, the model that it was resolved
+                              to, and the model that is created if there is none
+              image           the image that they name
+              runtime-config  the runtime config that they name
+              uses            :func:`used` of the template in use, of either scope
+              uses-name       the name of the template in use, in the service's namespace: the name of its cache
+              state           :data:`WITHOUT_RUNTIME`, if only KServe is missing
     models    image           their image
               default-template  their default template
+
+An object that does not fit the types of this version has no values.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from aimctl.controllers.indexes.templates import EVERYWHERE, place
+from aimctl.domain import conditions
 from aimctl.domain.models.auto_model import auto_model_name
+from aimctl.domain.services.decision import RUNTIME_READY
+from aimctl.domain.services.runtime import RUNTIME_NOT_INSTALLED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from aimctl.api.v1alpha1 import AIMService, ResolvedReference
+    from aimctl.domain.models.observation import Model
     from aimctl.kubetypes import Object
     from aimctl.runtime.cache import IndexFunction
 
-__all__ = ["MODEL_LOOKUPS", "SERVICE_LOOKUPS", "resolved_of", "used"]
+__all__ = ["MODEL_LOOKUPS", "SERVICE_LOOKUPS", "WITHOUT_RUNTIME", "resolved_of", "used"]
 
-
-class _Model(msgspec.Struct, gc=False):
-    ref: str | None = None
-    image: str | None = None
-
-
-class _Spec(msgspec.Struct, rename="camel", gc=False):
-    model: _Model | None = None
-    template_ref: str | None = None
-    runtime_config_name: str = "default"
-
-
-class _Reference(msgspec.Struct, frozen=True, gc=False):
-    kind: str = ""
-    name: str = ""
-    namespace: str | None = None
-    uid: str = ""
-
-
-class _Status(msgspec.Struct, rename="camel", gc=False):
-    resolved_template: _Reference | None = None
-    resolved_image: _Reference | None = None
-
-
-class _Service(msgspec.Struct, gc=False):
-    spec: _Spec
-    status: _Status | None = None
-
-
-class _ImageSpec(msgspec.Struct, rename="camel", gc=False):
-    image: str = ""
-    default_service_template: str | None = None
-
-
-class _ImageModel(msgspec.Struct, gc=False):
-    spec: _ImageSpec
-
-
-_service = msgspec.json.Decoder(_Service)
-_model = msgspec.json.Decoder(_ImageModel)
+WITHOUT_RUNTIME = "without-runtime"
 
 
 def used(kind: str, namespace: str, name: str) -> str:
@@ -78,93 +46,103 @@ def used(kind: str, namespace: str, name: str) -> str:
     return f"{kind}/{namespace}/{name}"
 
 
-def resolved_of(obj: Object[Any]) -> tuple[_Reference | None, _Reference | None]:
-    """The template in use and the model of a service, as its status says; for comparing."""
-    status = _service.decode(obj.raw).status
-    return (None, None) if status is None else (status.resolved_template, status.resolved_image)
+def resolved_of(service: Object[AIMService]) -> tuple[ResolvedReference | None, ResolvedReference | None]:
+    """The template in use and the model in the status of a service."""
+    view = service.view_or_none
+    return (None, None) if view is None else (view.status.resolved_template, view.status.resolved_image)
 
 
-def _both(obj: Object[Any], name: str) -> Iterator[str]:
-    yield place(obj.meta.namespace, name)
+def _both(namespace: str, name: str) -> Iterator[str]:
+    yield place(namespace, name)
     yield place(EVERYWHERE, name)
 
 
-def _named(obj: Object[Any]) -> Iterator[str]:
-    name = _service.decode(obj.raw).spec.template_ref
-    if name:
-        yield from _both(obj, name)
+def _by_template_ref(service: Object[AIMService]) -> Iterator[str]:
+    view = service.view_or_none
+    if view is not None and view.spec.template_ref:
+        yield from _both(service.meta.namespace, view.spec.template_ref)
 
 
-def _any_model(obj: Object[Any]) -> Iterator[str]:
-    service = _service.decode(obj.raw)
-    model, status = service.spec.model, service.status
-    names: set[str] = set()
-    if model is not None and model.ref:
-        names.add(model.ref)
-    elif model is not None and model.image:
-        names.add(auto_model_name(model.image))
-        if status is not None and status.resolved_image is not None:
-            names.add(status.resolved_image.name)
+def _by_any_model(service: Object[AIMService]) -> Iterator[str]:
+    view, names = service.view_or_none, set[str]()
+    if view is not None and view.spec.model.ref:
+        names.add(view.spec.model.ref)
+    elif view is not None and view.spec.model.image:
+        names.add(auto_model_name(view.spec.model.image))
+        if view.status.resolved_image is not None:
+            names.add(view.status.resolved_image.name)
     for name in names:
-        yield from _both(obj, name)
+        yield from _both(service.meta.namespace, name)
 
 
-def _choosing(obj: Object[Any]) -> Iterator[str]:
-    """Services that leave the choice of the template to us wait for any template of their model."""
-    service = _service.decode(obj.raw)
-    model, status = service.spec.model, service.status
-    if service.spec.template_ref or model is None:
+def _by_selected_model(service: Object[AIMService]) -> Iterator[str]:
+    """Services without ``templateRef`` use any template of their model."""
+    view = service.view_or_none
+    if view is None or view.spec.template_ref:
         return
-    known = status.resolved_image if status is not None else None
-    name = model.ref or (known.name if known is not None else "")
+    known = view.status.resolved_image
+    name = view.spec.model.ref or (known.name if known is not None else "")
     if name:
-        yield from _both(obj, name)
+        yield from _both(service.meta.namespace, name)
 
 
-def _image(obj: Object[Any]) -> Iterator[str]:
-    model = _service.decode(obj.raw).spec.model
-    if model is not None and model.image:
-        yield from _both(obj, model.image)
+def _by_image(service: Object[AIMService]) -> Iterator[str]:
+    view = service.view_or_none
+    if view is not None and view.spec.model.image:
+        yield from _both(service.meta.namespace, view.spec.model.image)
 
 
-def _runtime_config(obj: Object[Any]) -> Iterator[str]:
-    return _both(obj, _service.decode(obj.raw).spec.runtime_config_name)
+def _by_runtime_config(service: Object[AIMService]) -> Iterator[str]:
+    view = service.view_or_none
+    if view is not None:
+        yield from _both(service.meta.namespace, view.spec.runtime_config_name)
 
 
-def _uses(obj: Object[Any]) -> Iterator[str]:
-    template, _ = resolved_of(obj)
+def _by_template_in_use(service: Object[AIMService]) -> Iterator[str]:
+    template, _ = resolved_of(service)
     if template is not None:
         yield used(template.kind, template.namespace or "", template.name)
 
 
-def _uses_name(obj: Object[Any]) -> Iterator[str]:
-    template, _ = resolved_of(obj)
+def _by_name_in_use(service: Object[AIMService]) -> Iterator[str]:
+    template, _ = resolved_of(service)
     if template is not None:
-        yield place(obj.meta.namespace, template.name)
+        yield place(service.meta.namespace, template.name)
 
 
-def _model_image(obj: Object[Any]) -> Iterator[str]:
-    yield place(obj.meta.namespace, _model.decode(obj.raw).spec.image)
+def _without_runtime(service: Object[AIMService]) -> Iterator[str]:
+    view = service.view_or_none
+    ready = None if view is None else conditions.find(view.status.conditions, RUNTIME_READY)
+    if ready is not None and ready.reason == RUNTIME_NOT_INSTALLED:
+        yield WITHOUT_RUNTIME
 
 
-def _default_template(obj: Object[Any]) -> Iterator[str]:
-    name = _model.decode(obj.raw).spec.default_service_template
+def _model_by_image(model: Model) -> Iterator[str]:
+    view = model.view_or_none
+    if view is not None:
+        yield place(model.meta.namespace, view.spec.image)
+
+
+def _model_by_default_template(model: Model) -> Iterator[str]:
+    view, namespace = model.view_or_none, model.meta.namespace
+    name = None if view is None else view.spec.default_service_template
     if name:
-        yield place(obj.meta.namespace, name)
-        if obj.meta.namespace:
+        yield place(namespace, name)
+        if namespace:
             yield place(EVERYWHERE, name)
 
 
 SERVICE_LOOKUPS: Mapping[str, IndexFunction[Any]] = {
-    "template": _named,
-    "model": _choosing,
-    "any-model": _any_model,
-    "image": _image,
-    "runtime-config": _runtime_config,
-    "uses": _uses,
-    "uses-name": _uses_name,
+    "template": _by_template_ref,
+    "model": _by_selected_model,
+    "any-model": _by_any_model,
+    "image": _by_image,
+    "runtime-config": _by_runtime_config,
+    "uses": _by_template_in_use,
+    "uses-name": _by_name_in_use,
+    "state": _without_runtime,
 }
 MODEL_LOOKUPS: Mapping[str, IndexFunction[Any]] = {
-    "image": _model_image,
-    "default-template": _default_template,
+    "image": _model_by_image,
+    "default-template": _model_by_default_template,
 }

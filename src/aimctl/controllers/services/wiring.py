@@ -1,28 +1,32 @@
-"""Services, wired: which events ask for a look at which service.
+"""The services reconciler.
 
-services change                 -> themselves; what derivation writes into their status counts
-templates change                -> the services that name them, use them, have their model, or the model whose default
-                                   they are; a namespaced one, those of the cluster template that it hides
-models, runtime configs change  -> the services that use them or may
-a GPU model comes, goes         -> the services of the models whose templates need it
-template caches change          -> the services that use the template of the cache's name
-InferenceServices change        -> the service of their name
+These events enqueue services:
+    services                 themselves; also when derivation writes their status
+    templates                the services that name them, use them or have their model, and those whose model has them
+                             as its default; for a namespaced one also those of the cluster template that it hides
+    models, runtime configs  the services that use them or may use them
+    GPU models of nodes      the services of the models whose templates need them, when one appears or disappears
+    template caches          the services that use the template of the cache's name
+    InferenceServices        the service of their name
+    KServe                   the services that lack only KServe, when it is installed
 
-All are found by index. A status that only tells how far something is asks nobody.
+Services are found by index. Status changes that report only progress enqueue nothing.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, final
 
-import msgspec
-
 from aimctl.api import kinds
-from aimctl.controllers.indexes.services import used
+from aimctl.controllers.indexes.services import WITHOUT_RUNTIME, used
 from aimctl.controllers.indexes.templates import EVERYWHERE, place
 from aimctl.controllers.inventory import GpuChanges
+from aimctl.controllers.services.deployment import DeploymentObserver
+from aimctl.controllers.services.facts import cache_facts, template_facts
 from aimctl.controllers.services.observer import ServiceObserver, model_settled
-from aimctl.controllers.services.reconciler import ServiceReconciler
+from aimctl.controllers.services.wiring_derivation import add_derivation
+from aimctl.domain.services.decision import decide_service
+from aimctl.domain.templates.template import model_name
 from aimctl.kubetypes.permissions import Permission, owns, writes_status
 from aimctl.runtime.controller import (
     Channel,
@@ -38,11 +42,16 @@ from aimctl.runtime.controller import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from aimctl.api.v1alpha1 import AIMTemplateCache
     from aimctl.controllers.assembly import Assembly
+    from aimctl.domain.models.observation import Model
+    from aimctl.domain.templates.template import Template
+    from aimctl.kubetypes import Object, Resource
+    from aimctl.runtime.cache import Cache
+    from aimctl.runtime.clock import Clock
     from aimctl.runtime.controller import Source
-    from aimctl.runtime.kube import Object, Resource
 
-__all__ = ["add_services"]
+__all__ = ["FIELD_MANAGER", "RUNTIME_POLL_SECONDS", "add_services"]
 
 PERMISSIONS = (
     *writes_status(kinds.SERVICES),
@@ -56,125 +65,54 @@ PERMISSIONS = (
     Permission(kinds.INFERENCE_SERVICES, ("create", "patch"), "run services, by server-side apply"),
 )
 
+FIELD_MANAGER = "aim-services"
+
+RUNTIME_POLL_SECONDS = 15.0
+"""Interval of the checks whether KServe is installed. No event reports that the server serves a new kind. The check is
+local and one for all services."""
+
 _TEMPLATES: tuple[Resource[Any], ...] = (kinds.TEMPLATES, kinds.CLUSTER_TEMPLATES)
 _MODELS: tuple[Resource[Any], ...] = (kinds.MODELS, kinds.CLUSTER_MODELS)
 _CONFIGS: tuple[Resource[Any], ...] = (kinds.RUNTIME_CONFIGS, kinds.CLUSTER_RUNTIME_CONFIGS)
 
 
 def add_services(assembly: Assembly) -> None:
-    """Add the reconciler of services."""
-    manager, requeue = assembly.manager, Channel()
-    observer = ServiceObserver(assembly.observer, assembly.options, manager.clock)
-    reconciler = ServiceReconciler(
-        observer=observer,
-        client=manager.client,
-        api_reader=manager.api_reader,
-        turns=assembly.turns,
-        events=manager.events,
-        clock=manager.clock,
-        requeue=requeue.send,
-    )
+    """Add the reconcilers of services: that of their status and runtime, and derivation."""
+    manager, kserve_installed = assembly.manager, Channel()
+    services = ServiceObserver(assembly.observer, assembly.options, manager.clock)
+    observer = DeploymentObserver(services, assembly.options)
     assembly.cache.informer(kinds.SERVICES).add_handler(assembly.metrics.services())
     manager.controller(
         "services",
-        reconciler,
+        assembly.executor.reconciler(
+            observer.observe, decide_service, field_manager=FIELD_MANAGER, settled=observer.settled
+        ),
         for_=kinds.SERVICES,
-        sources=[*_Sources(assembly).all(), requeue],
+        sources=[*_Sources(assembly).all(), kserve_installed],
         **assembly.defaults(),
     )
-    manager.add(reconciler.follow_runtime, name="KServe's arrival")
+    arrival = _RuntimeArrival(observer, assembly.cache, manager.clock, kserve_installed)
+    manager.add(arrival.run, name="KServe's arrival")
+    add_derivation(assembly, services)
 
 
-class _Condition(msgspec.Struct, gc=False):
-    type: str = ""
-    status: str = ""
-    reason: str = ""
-    message: str = ""
+@final
+class _RuntimeArrival:
+    """Enqueues the services that lack only KServe when it is installed."""
 
+    def __init__(self, observer: DeploymentObserver, cache: Cache, clock: Clock, enqueue: Channel) -> None:
+        self._observer = observer
+        self._cache = cache
+        self._clock = clock
+        self._enqueue = enqueue
 
-class _Result(msgspec.Struct, gc=False):
-    image: str = ""
-
-
-class _Discovery(msgspec.Struct, gc=False):
-    result: _Result | None = None
-
-
-class _Status(msgspec.Struct, rename="camel", gc=False):
-    status: str = ""
-    discovery: _Discovery | None = None
-    conditions: tuple[_Condition, ...] = ()
-    model_sources: msgspec.Raw = msgspec.Raw()
-    profile: msgspec.Raw = msgspec.Raw()
-
-
-class _Spec(msgspec.Struct, rename="camel", gc=False):
-    model_name: str = ""
-
-
-class _Template(msgspec.Struct, gc=False):
-    spec: _Spec
-    status: _Status | None = None
-
-
-class _Used(msgspec.Struct, rename="camel", gc=False):
-    status: str = ""
-    persistent_volume_claim: str | None = None
-
-
-class _CacheStatus(msgspec.Struct, gc=False):
-    status: str = ""
-    conditions: tuple[_Condition, ...] = ()
-    models: tuple[_Used, ...] = ()
-
-
-class _Cache(msgspec.Struct, gc=False):
-    status: _CacheStatus | None = None
-
-
-class _ModelSpec(msgspec.Struct, gc=False):
-    image: str = ""
-
-
-class _Model(msgspec.Struct, gc=False):
-    spec: _ModelSpec
-
-
-_template = msgspec.json.Decoder(_Template)
-_cache = msgspec.json.Decoder(_Cache)
-_model = msgspec.json.Decoder(_Model)
-
-
-def _of_template(obj: Object[Any]) -> Any:
-    """What of a template concerns a service."""
-    meta, status = obj.meta, _template.decode(obj.raw).status or _Status()
-    said = tuple(
-        (item.status, item.reason, "" if status.status == "Progressing" else item.message)
-        for item in status.conditions
-        if item.type == "Ready"
-    )
-    return (
-        meta.generation,
-        meta.deleting,
-        frozenset(meta.labels.items()),
-        meta.owners,
-        status.status,
-        said,
-        bytes(status.model_sources),
-        bytes(status.profile),
-        # A new image may have the same profile, and is deployed all the same.
-        None if status.discovery is None else status.discovery.result,
-    )
-
-
-def _of_cache(obj: Object[Any]) -> Any:
-    """What of a template cache concerns a service."""
-    status = _cache.decode(obj.raw).status or _CacheStatus()
-    said = tuple(
-        item.message for item in status.conditions if item.type == "Ready" and status.status == "Failed"
-    )
-    claims = tuple((item.status, item.persistent_volume_claim) for item in status.models)
-    return obj.meta.generation, obj.meta.deleting, status.status, said, claims
+    async def run(self) -> None:
+        """Check until cancelled."""
+        while True:
+            await self._clock.sleep(RUNTIME_POLL_SECONDS)
+            if self._observer.kserve_served:
+                for service in self._cache.by_index(kinds.SERVICES, "state", WITHOUT_RUNTIME):
+                    self._enqueue.send(service.key)
 
 
 @final
@@ -185,10 +123,9 @@ class _Sources:
 
     def all(self) -> list[Source]:
         informer = self._cache.informer
-        template_changed, cache_changed = changed(_of_template), changed(_of_cache)
         return [
             *(
-                Watch(informer(kind), EnqueueMapped(self._of_template), [template_changed])
+                Watch(informer(kind), EnqueueMapped(self._of_template), [changed(template_facts)])
                 for kind in _TEMPLATES
             ),
             *(
@@ -204,48 +141,49 @@ class _Sources:
                 for kind in _CONFIGS
             ),
             GpuChanges(self._inventory, lambda model: list(self._of_gpu(model))),
-            Watch(informer(kinds.TEMPLATE_CACHES), EnqueueMapped(self._of_cache), [cache_changed]),
+            Watch(informer(kinds.TEMPLATE_CACHES), EnqueueMapped(self._of_cache), [changed(cache_facts)]),
             Watch(informer(kinds.INFERENCE_SERVICES), EnqueueObject()),
         ]
 
     def _services(self, index: str, value: str) -> Iterator[Request]:
         yield from (item.key for item in self._cache.by_index(kinds.SERVICES, index, value))
 
-    def _of_template(self, obj: Object[Any]) -> Iterator[Request]:
-        namespace, name = obj.meta.namespace, obj.meta.name
+    def _of_template(self, template: Template) -> Iterator[Request]:
+        namespace, name = template.meta.namespace, template.meta.name
         where = namespace or EVERYWHERE
         yield from self._services("template", place(where, name))
-        yield from self._services("uses", used(obj.resource.kind, namespace, name))
-        yield from self._of_its_model(obj, where)
+        yield from self._services("uses", used(template.resource.kind, namespace, name))
+        yield from self._of_model_of(template, where)
         for kind in _MODELS:
-            # Neither sees what the other's namespace holds.
+            # A default template of the namespace concerns AIMModels of the namespace, and every AIMClusterModel.
             at = where if kind.namespaced else ""
             for model in self._cache.by_index(kind, "default-template", place(at, name)):
                 yield from self._services("any-model", place(model.meta.namespace or where, model.meta.name))
-        if namespace:
-            hidden: Object[Any] | None = self._cache.get(kinds.CLUSTER_TEMPLATES, name)
-            if hidden is not None:
-                yield from self._of_its_model(hidden, where)
+        hidden = self._cache.get(kinds.CLUSTER_TEMPLATES, name) if namespace else None
+        if hidden is not None:
+            yield from self._of_model_of(hidden, where)
 
-    def _of_its_model(self, template: Object[Any], where: str) -> Iterator[Request]:
-        yield from self._services("any-model", place(where, _template.decode(template.raw).spec.model_name))
+    def _of_model_of(self, template: Template, where: str) -> Iterator[Request]:
+        yield from self._services("any-model", place(where, model_name(template)))
 
-    def _of_model(self, obj: Object[Any]) -> Iterator[Request]:
-        where = obj.meta.namespace or EVERYWHERE
-        yield from self._services("any-model", place(where, obj.meta.name))
-        yield from self._services("image", place(where, _model.decode(obj.raw).spec.image))
-        if obj.meta.namespace:
-            hidden: Object[Any] | None = self._cache.get(kinds.CLUSTER_MODELS, obj.meta.name)
-            if hidden is not None:
-                yield from self._services("image", place(where, _model.decode(hidden.raw).spec.image))
+    def _of_model(self, model: Model) -> Iterator[Request]:
+        namespace, name = model.meta.namespace, model.meta.name
+        where = namespace or EVERYWHERE
+        yield from self._services("any-model", place(where, name))
+        hidden = self._cache.get(kinds.CLUSTER_MODELS, name) if namespace else None
+        for item in (model, hidden):
+            view = None if item is None else item.view_or_none
+            if view is not None:
+                yield from self._services("image", place(where, view.spec.image))
 
-    def _of_config(self, obj: Object[Any]) -> Iterator[Request]:
-        yield from self._services("runtime-config", place(obj.meta.namespace or EVERYWHERE, obj.meta.name))
+    def _of_config(self, config: Object[Any]) -> Iterator[Request]:
+        where = config.meta.namespace or EVERYWHERE
+        yield from self._services("runtime-config", place(where, config.meta.name))
 
     def _of_gpu(self, model: str) -> Iterator[Request]:
         for kind in _TEMPLATES:
             for template in self._cache.by_index(kind, "gpu", model):
-                yield from self._of_its_model(template, template.meta.namespace or EVERYWHERE)
+                yield from self._of_model_of(template, template.meta.namespace or EVERYWHERE)
 
-    def _of_cache(self, obj: Object[Any]) -> Iterator[Request]:
-        yield from self._services("uses-name", place(obj.meta.namespace, obj.meta.name))
+    def _of_cache(self, cache: Object[AIMTemplateCache]) -> Iterator[Request]:
+        yield from self._services("uses-name", place(cache.meta.namespace, cache.meta.name))

@@ -1,26 +1,28 @@
-"""Derivation, wired: which events ask for a look at which service.
+"""The reconcilers of derived templates.
 
-services change     -> themselves; what is resolved counts, for it may be another base
-templates change    -> the services that own them, those that name them, those whose derived template gets their name,
-                       those that own what was derived from them, and those with overrides of the same model
-models come and go  -> the services with overrides that use them
-derived templates that lose their owners -> whoever clears leftovers away
+These events enqueue services, for derivation:
+    services   themselves, when their spec changes or when their status reports another result of selection
+    templates  the services that own them, name them, or own what was derived from them; the services whose derived
+               template gets their name; the services with overrides that have their model
+    models     the services with overrides that use them
+
+A derived template that loses its owners is enqueued for the reconciler that deletes it.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, final
 
-import msgspec
-
 from aimctl.api import kinds
-from aimctl.controllers.indexes.derivation import DERIVED_INDEXES, OVERRIDES_INDEXES
 from aimctl.controllers.indexes.services import resolved_of
 from aimctl.controllers.indexes.templates import EVERYWHERE, place
-from aimctl.controllers.services.derivation import DerivationReconciler
-from aimctl.controllers.services.derived_leftovers import LeftoverReconciler
-from aimctl.controllers.services.observer import ServiceObserver
+from aimctl.controllers.services.derivation import DerivationObserver, UnownedObserver
+from aimctl.controllers.services.facts import template_facts
+from aimctl.domain import conditions
 from aimctl.domain.naming import LABEL_DERIVED
+from aimctl.domain.services.derivation_decision import decide_derivation
+from aimctl.domain.services.unowned import decide_unowned
+from aimctl.domain.templates.template import model_name
 from aimctl.kubetypes.permissions import Permission
 from aimctl.runtime.controller import (
     Created,
@@ -37,11 +39,15 @@ from aimctl.runtime.controller import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from aimctl.api.v1alpha1 import AIMService
     from aimctl.controllers.assembly import Assembly
+    from aimctl.controllers.services.observer import ServiceObserver
+    from aimctl.domain.models.observation import Model
+    from aimctl.domain.templates.template import Template
+    from aimctl.kubetypes import Object
     from aimctl.runtime.controller import Source
-    from aimctl.runtime.kube import Object
 
-__all__ = ["add_derivation"]
+__all__ = ["FIELD_MANAGER", "add_derivation"]
 
 PERMISSIONS = (
     Permission(kinds.TEMPLATES, ("create",), "derive templates for the overrides of services"),
@@ -49,93 +55,42 @@ PERMISSIONS = (
     Permission(kinds.TEMPLATES, ("delete",), "delete derived templates that no service uses"),
 )
 
+FIELD_MANAGER = "aim-derivation"
 
-def add_derivation(assembly: Assembly, observer: ServiceObserver | None = None) -> None:
-    """Add the reconciler of derived templates.
+
+def add_derivation(assembly: Assembly, services: ServiceObserver) -> None:
+    """Add the reconcilers of derived templates.
 
     Args:
         assembly: of the operator.
-        observer: of services; None to make one.
+        services: observes services, also for the services reconciler.
     """
     manager = assembly.manager
-    if observer is None:
-        observer = ServiceObserver(assembly.observer, assembly.options, manager.clock)
-    own = assembly.options.namespaces
-    assembly.cache.declare(kinds.TEMPLATES, namespaces=own, indexes=DERIVED_INDEXES)
-    assembly.cache.declare(kinds.SERVICES, namespaces=own, indexes=OVERRIDES_INDEXES)
-    reconciler = DerivationReconciler(
-        observer=observer,
-        templates=assembly.observer,
-        client=manager.client,
-        turns=assembly.turns,
-        events=manager.events,
-        clock=manager.clock,
-    )
+    observer = DerivationObserver(services, assembly.options)
     manager.controller(
         "derivation",
-        reconciler,
+        assembly.executor.reconciler(observer.observe, decide_derivation, field_manager=FIELD_MANAGER),
         for_=kinds.SERVICES,
-        predicates=[any_of(generation_changed, changed(_of_service))],
+        predicates=[any_of(generation_changed, changed(_selection_result))],
         sources=_Sources(assembly).all(),
         **assembly.defaults(),
     )
-    leftovers = LeftoverReconciler(
-        cache=assembly.cache, client=manager.client, events=manager.events, clock=manager.clock
-    )
+    unowned = UnownedObserver(assembly.cache, manager.clock)
     manager.controller(
-        "derived-leftovers",
-        leftovers,
+        "unowned-templates",
+        assembly.executor.reconciler(
+            unowned.observe, decide_unowned, field_manager=FIELD_MANAGER, settled=unowned.settled
+        ),
         for_=kinds.TEMPLATES,
         predicates=[label_selector({LABEL_DERIVED: "true"}), changed(lambda obj: obj.meta.owners)],
         **assembly.defaults(workers=1),
     )
 
 
-class _Condition(msgspec.Struct, frozen=True, gc=False):
-    type: str = ""
-    status: str = ""
-    reason: str = ""
-
-
-class _Status(msgspec.Struct, gc=False):
-    status: str = ""
-    conditions: tuple[_Condition, ...] = ()
-
-
-class _Spec(msgspec.Struct, rename="camel", gc=False):
-    model_name: str = ""
-
-
-class _Template(msgspec.Struct, gc=False):
-    spec: _Spec
-    status: _Status | None = None
-
-
-class _Service(msgspec.Struct, gc=False):
-    status: _Status | None = None
-
-
-_template = msgspec.json.Decoder(_Template)
-_service = msgspec.json.Decoder(_Service)
-
-
-def _of_service(obj: Object[Any]) -> Any:
-    """What of a service's status concerns derivation: what selection and resolution say."""
-    status = _service.decode(obj.raw).status
-    said = [item for item in status.conditions if item.type == "Resolved"] if status is not None else []
-    return resolved_of(obj), said
-
-
-def _of_template(obj: Object[Any]) -> Any:
-    """What of a template concerns derivation; its status does as far as selection and messages go."""
-    meta, status = obj.meta, _template.decode(obj.raw).status
-    return (
-        meta.generation,
-        meta.deletion_timestamp,
-        frozenset(meta.labels.items()),
-        meta.owners,
-        "" if status is None else status.status,
-    )
+def _selection_result(service: Object[AIMService]) -> Any:
+    view = service.view_or_none
+    resolved = None if view is None else conditions.find(view.status.conditions, "Resolved")
+    return resolved_of(service), None if resolved is None else (resolved.status, resolved.reason)
 
 
 @final
@@ -144,29 +99,31 @@ class _Sources:
         self._cache = assembly.cache
 
     def all(self) -> list[Source]:
-        informer = self._cache.informer
-        matters = changed(_of_template)
-        templates = (kinds.TEMPLATES, kinds.CLUSTER_TEMPLATES)
+        informer, relevant = self._cache.informer, changed(template_facts)
+        owners = EnqueueOwner(kinds.SERVICES, controller_only=False)
         return [
-            Watch(informer(kinds.TEMPLATES), EnqueueOwner(kinds.SERVICES, controller_only=False), [matters]),
-            *(Watch(informer(kind), EnqueueMapped(self._of_template), [matters]) for kind in templates),
+            Watch(informer(kinds.TEMPLATES), owners, [relevant]),
+            *(
+                Watch(informer(kind), EnqueueMapped(self._of_template), [relevant])
+                for kind in (kinds.TEMPLATES, kinds.CLUSTER_TEMPLATES)
+            ),
             *(
                 Watch(informer(kind), EnqueueMapped(self._of_model), [generation_changed])
                 for kind in (kinds.MODELS, kinds.CLUSTER_MODELS)
             ),
         ]
 
-    def _of_template(self, obj: Object[Any]) -> Iterator[Request]:
-        find, name = self._cache.by_index, obj.meta.name
-        where = obj.meta.namespace or EVERYWHERE
-        yield from (item.key for item in find(kinds.SERVICES, "template", place(where, name)))
-        yield from (item.key for item in find(kinds.SERVICES, "derived-name", place(where, name)))
-        model = _template.decode(obj.raw).spec.model_name
-        yield from (item.key for item in find(kinds.SERVICES, "overrides", place(where, model)))
+    def _services(self, index: str, value: str) -> Iterator[Request]:
+        yield from (item.key for item in self._cache.by_index(kinds.SERVICES, index, value))
+
+    def _of_template(self, template: Template) -> Iterator[Request]:
+        name, where = template.meta.name, template.meta.namespace or EVERYWHERE
+        yield from self._services("template", place(where, name))
+        yield from self._services("derived-name", place(where, name))
+        yield from self._services("overrides", place(where, model_name(template)))
         owners = EnqueueOwner(kinds.SERVICES, controller_only=False)
-        for derived in find(kinds.TEMPLATES, "base", place(where, name)):
+        for derived in self._cache.by_index(kinds.TEMPLATES, "base", place(where, name)):
             yield from owners.requests(Created(derived))
 
-    def _of_model(self, obj: Object[Any]) -> Iterator[Request]:
-        where = place(obj.meta.namespace or EVERYWHERE, obj.meta.name)
-        yield from (item.key for item in self._cache.by_index(kinds.SERVICES, "overrides", where))
+    def _of_model(self, model: Model) -> Iterator[Request]:
+        yield from self._services("overrides", place(model.meta.namespace or EVERYWHERE, model.meta.name))

@@ -1,92 +1,102 @@
-"""What a service says of the template cache it needs, and whether it has to make one.
+"""The template cache of a service: what the service reports about it, and whether the service has to create it.
 
-Contract: caching is in play for a service that asks for it (``cacheModel``) and for a template that caches by itself.
-Only for the first the service makes the AIMTemplateCache, and only if there is none.
+Contract: a service needs a cache if it requests one (``cacheModel``) or if its template enables caching. Only in the
+first case the service creates the AIMTemplateCache, and only if there is none.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any
 
+from aimctl.api import kinds
 from aimctl.api.v1alpha1 import AIMServiceTemplate, CacheState
 from aimctl.domain import conditions
+from aimctl.domain.caching.template_cache import template_cache_manifest
+from aimctl.domain.conditions import Finding
+from aimctl.domain.labels import propagated
 from aimctl.domain.naming import describe
+from aimctl.domain.plan import Create
+from aimctl.domain.resolution import Resolved
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from aimctl.api.v1alpha1 import AIMTemplateCache
-    from aimctl.domain.services.observation import ServiceObservation
+    from aimctl.domain.services.observation import DeploymentObservation
     from aimctl.domain.templates.template import Template
     from aimctl.kubetypes import Object
 
-__all__ = ["CACHE_NAME_TAKEN", "CACHE_REFUSED", "CacheView", "look_at_cache"]
+__all__ = ["CACHE_NAME_TAKEN", "CACHE_REFUSED", "cache_finding", "cache_to_create"]
 
 CACHE_AVAILABLE, CACHE_REQUESTED, CACHE_NOT_READY = "CacheAvailable", "CacheRequested", "CacheNotReady"
 CACHE_FAILED, CACHE_REFUSED, CACHE_NAME_TAKEN = "CacheFailed", "CacheRefused", "CacheNameTaken"
 
 
-@final
-@dataclass(frozen=True, slots=True)
-class CacheView:
-    """The condition ``CacheReady``; ``create`` when there is no cache and the service wishes for it."""
-
-    reason: str
-    message: str
-    create: bool = False
-
-    @property
-    def available(self) -> bool:
-        """Whether the model is on its volumes."""
-        return self.reason == CACHE_AVAILABLE
-
-
-def look_at_cache(seen: ServiceObservation, template: Template | None) -> CacheView | None:
-    """The cache of the template in use; None where caching is not in play."""
-    if template is None:
-        return None
-    view, wished = template.view, seen.view.spec.cache_model
-    caching = view.spec.caching if isinstance(view, AIMServiceTemplate) else None
-    if not wished and not (caching is not None and caching.enabled):
+def cache_finding(seen: DeploymentObservation) -> Finding | None:
+    """The condition ``CacheReady`` of a service; None if it needs no cache."""
+    template = seen.resolution.template
+    if template is None or not (seen.service.spec.cache_model or _enables_caching(template)):
         return None
     if seen.template_cache is not None:
-        reason, message = _say(seen.template_cache, template)
-        return CacheView(reason, message)
-    refused = seen.refused
-    if refused is not None and refused.kind == "AIMTemplateCache":
-        message = f"the API server refused AIMTemplateCache {template.meta.name!r}: {refused.message}"
-        return CacheView(CACHE_REFUSED, message, create=wished)
-    if template.meta.deleting:  # what it owned would go at once
-        return CacheView(
-            CACHE_REQUESTED,
-            f"AIMTemplateCache {template.meta.name!r} is not made: {describe(template)} is being deleted",
-        )
-    return CacheView(
-        CACHE_REQUESTED, f"AIMTemplateCache {template.meta.name!r} is being created", create=wished
-    )
+        return _finding(seen.template_cache, template)
+    name = template.meta.name
+    rejection = seen.service.known.rejection(kinds.TEMPLATE_CACHES, seen.service.namespace, name)
+    if rejection is not None:
+        message = f"the API server rejected AIMTemplateCache {name!r}: {rejection.message}"
+        return Finding(False, CACHE_REFUSED, message)
+    if template.meta.deleting:
+        message = f"AIMTemplateCache {name!r} is not created: {describe(template)} is being deleted"
+        return Finding(False, CACHE_REQUESTED, message)
+    return Finding(False, CACHE_REQUESTED, f"AIMTemplateCache {name!r} is being created")
 
 
-def _say(found: Object[AIMTemplateCache], template: Template) -> tuple[str, str]:
-    """Reason and message. How far it is stands in its own status: here it would be written again and again."""
-    name, of, status = (
-        f"AIMTemplateCache {found.meta.name!r}",
-        found.view.spec.template_ref,
-        found.view.status,
+def cache_to_create(seen: DeploymentObservation) -> Iterator[Create]:
+    """The template cache that a service has to create, if any."""
+    service, template, config = seen.service, seen.resolution.template, seen.service.runtime_config
+    if (
+        template is None
+        or template.meta.deleting  # it would own the cache, which would be deleted with it
+        or seen.template_cache is not None
+        or not service.spec.cache_model
+        or not isinstance(config, Resolved)
+    ):
+        return
+    labels = propagated(template.meta.labels, config.spec)
+    manifest: dict[str, Any] = template_cache_manifest(
+        template, service.namespace, service=service.spec, labels=labels
     )
-    if of != found.meta.name:
-        return (
-            CACHE_NAME_TAKEN,
-            f"{name} is there already, for another template ({of!r}): delete it, and one for this template is made",
+    yield Create(kinds.TEMPLATE_CACHES, manifest)
+
+
+def _enables_caching(template: Template) -> bool:
+    view = template.view
+    caching = view.spec.caching if isinstance(view, AIMServiceTemplate) else None
+    return caching is not None and caching.enabled
+
+
+def _finding(cache: Object[AIMTemplateCache], template: Template) -> Finding:
+    """What the cache means for the service. Its progress changes often, and is in its own status only."""
+    name, status, of = (
+        f"AIMTemplateCache {cache.meta.name!r}",
+        cache.view.status,
+        cache.view.spec.template_ref,
+    )
+    if of != cache.meta.name:
+        message = f"{name} is of another template ({of!r}): delete it, and one of this template is created"
+        return Finding(False, CACHE_NAME_TAKEN, message)
+    if cache.meta.deleting:
+        return Finding(False, CACHE_NOT_READY, f"{name} is being deleted")
+    cached = {model.source for model in status.models}
+    missing = sorted({model.source for model in template.view.status.model_sources} - cached)
+    if status.status == CacheState.AVAILABLE and missing:
+        # It was found by its name. It may be of an earlier template of that name, or of earlier sources.
+        return Finding(
+            False, CACHE_NOT_READY, f"{name} does not have {missing[0]!r} of {describe(template)} yet"
         )
-    if found.meta.deleting:
-        return CACHE_NOT_READY, f"{name} is being deleted"
-    held = {model.source for model in status.models}
-    lacks = sorted({model.source for model in template.view.status.model_sources} - held)
-    if status.status == CacheState.AVAILABLE and lacks:
-        # It is found by name: that may have been another template's, or this one's with other sources.
-        return CACHE_NOT_READY, f"{name} does not hold {lacks[0]!r} of {describe(template)} yet"
     if status.status == CacheState.AVAILABLE:
-        return CACHE_AVAILABLE, f"{name} is Available"
+        return Finding(True, CACHE_AVAILABLE, f"{name} is Available")
     if status.status == CacheState.FAILED:
         ready = conditions.find(status.conditions, "Ready")
-        return CACHE_FAILED, f"{name} is Failed: {ready.message if ready is not None else 'see its status'}"
-    return CACHE_NOT_READY, f"{name} is {status.status or CacheState.PENDING}"
+        cause = ready.message if ready is not None else "see its status"
+        return Finding(False, CACHE_FAILED, f"{name} is Failed: {cause}")
+    return Finding(False, CACHE_NOT_READY, f"{name} is {status.status or CacheState.PENDING}")

@@ -1,15 +1,16 @@
-"""What becomes of each template of a model when one is selected for a service: five steps, and why one was dropped.
+"""The first four steps of template selection: which templates of a model a service can use, and why not the others.
 
-Contract: a template that a step drops is seen by no later one, and says which step it was:
+Contract: each step excludes templates, and later steps do not look at those. A template that is excluded has the name
+of the step and a message:
 
-    Enumeration  it runs another model: an AIMModel hides the AIMClusterModel that cluster templates see; or it does not
-                 fit the types of this version, and cannot be read
+    Enumeration  it does not run the model of the service, because an AIMModel hides the AIMClusterModel of its name,
+                 which cluster templates use; or this version cannot read it
     Ready        it is not Ready
-    GPU          no node offers its GPU
-    Overrides    it differs in a field that the service's overrides give; or it was derived for other services
-    Selection    it fits, and so do others, or may others; or the service keeps the one it has
+    GPU          no node offers its GPU model
+    Overrides    it differs from the overrides of the service; or it was derived for other services
+    Selection    it matches, but the service uses another template, or several match
 
-The last one is :mod:`aimctl.domain.services.selection`'s. Nothing depends on the order in which templates are given.
+The last step is in :mod:`aimctl.domain.services.selection`. The result does not depend on the order of the templates.
 """
 
 from __future__ import annotations
@@ -33,38 +34,40 @@ if TYPE_CHECKING:
 __all__ = [
     "CANNOT_READ",
     "ENUMERATION",
-    "FITS",
-    "MODEL_NOT_FOUND",
+    "MATCHES",
     "READY",
     "RUNTIME_CONFIG_NOT_FOUND",
     "SELECTION",
     "Match",
     "difference",
+    "evaluate",
     "has_overrides",
-    "judge",
     "missing_gpu",
-    "ordered",
+    "not_ready",
     "other_model",
-    "why_not_ready",
+    "sort_matches",
 ]
 
 ENUMERATION, READY, GPU, OVERRIDES, SELECTION = "Enumeration", "Ready", "GPU", "Overrides", "Selection"
 MODEL_NOT_FOUND, RUNTIME_CONFIG_NOT_FOUND = "ModelNotFound", "RuntimeConfigNotFound"
-FITS = "it fits"
+MATCHES = "it matches"
 CANNOT_READ = "this version of the operator cannot read it"
 
-_STEPS = (SELECTION, OVERRIDES, GPU, READY, ENUMERATION)
-_ON_THEIR_WAY = frozenset({"", TemplateState.PENDING, TemplateState.PROGRESSING})
+_LAST_STEP_FIRST = (SELECTION, OVERRIDES, GPU, READY, ENUMERATION)
+_UNFINISHED = frozenset({"", TemplateState.PENDING, TemplateState.PROGRESSING})
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Match:
-    """What became of one template. ``dropped_by`` is "" for one that passed every step.
+    """The result of the selection steps for one template.
 
     Attributes:
-        coming: it may be Ready without anybody's help, and would fit then.
-        outdated: it is ``coming``, and what its status says is not true any more.
+        template: the template.
+        dropped_by: the step that excluded it; "" if none did.
+        message: why.
+        coming: it would match, and may become Ready without intervention.
+        outdated: it is ``coming``, and its status is out of date.
     """
 
     template: Template
@@ -74,12 +77,9 @@ class Match:
     outdated: bool = False
 
     def to_json(self, *, selected: bool) -> dict[str, Any]:
-        """As ``status.templateMatching`` shows it."""
-        out: dict[str, Any] = {
-            "name": self.template.meta.name,
-            "scope": str(Reference.of(self.template).scope),
-            "selected": selected,
-        }
+        """The entry of ``status.templateMatching``."""
+        reference = Reference.of(self.template)
+        out: dict[str, Any] = {"name": reference.name, "scope": str(reference.scope), "selected": selected}
         if self.dropped_by:
             out["droppedBy"] = self.dropped_by
         if self.message:
@@ -87,103 +87,106 @@ class Match:
         return out
 
 
-def judge(seen: ServiceObservation) -> tuple[Match, ...]:
-    """Take every template through the first four steps; those that went furthest come first."""
-    matches = [_judge_one(seen, template) for template in seen.templates]
-    ours = [match for match in matches if not match.dropped_by and not is_derived(match.template)]
-    if ours:
-        # What was derived for others must not make ambiguous what was clear before.
-        fits = min(match.template.meta.name for match in ours)
-        message = f"it was derived for other services, and {fits!r}, made by hand, fits"
+def evaluate(service: ServiceObservation) -> tuple[Match, ...]:
+    """The result of the first four steps for every template, in the order of :func:`sort_matches`."""
+    matches = [_evaluate_one(service, template) for template in service.templates]
+    manual = [match for match in matches if not match.dropped_by and not is_derived(match.template)]
+    if manual:
+        # A template that was derived for other services must not make an unambiguous selection ambiguous.
+        name = min(match.template.meta.name for match in manual)
+        message = f"it was derived for other services, and {name!r}, which was not derived, matches"
         matches = [
             replace(match, dropped_by=OVERRIDES, message=message)
             if not match.dropped_by and is_derived(match.template)
             else match
             for match in matches
         ]
-    return ordered(matches)
+    return sort_matches(matches)
 
 
-def _judge_one(seen: ServiceObservation, template: Template) -> Match:
-    if unreadable(template):
-        return Match(template, ENUMERATION, f"{CANNOT_READ}: {unreadable(template)}")
-    overrides = seen.view.spec.overrides
-    other = other_model(seen, template)
+def _evaluate_one(service: ServiceObservation, template: Template) -> Match:
+    why = unreadable(template)
+    if why:
+        return Match(template, ENUMERATION, f"{CANNOT_READ}: {why}")
+    other = other_model(service, template)
     if other:
         return Match(template, ENUMERATION, other)
-    gpu = missing_gpu(template, seen.gpu_models)
+    overrides = service.spec.overrides
+    gpu = missing_gpu(template, service.gpu_models)
     no_gpu = f"it needs GPU {gpu}, which no node offers" if gpu else ""
     differs = difference(template.view.spec, overrides)
     if not differs and is_derived(template) and not has_overrides(overrides):
         differs = "it was derived for the overrides of other services"
-    not_ready = why_not_ready(template)
-    if not_ready:
-        could = not template.meta.deleting and not no_gpu and not differs
-        outdated = could and _outdated(seen, template)
-        coming = could and (
-            outdated
-            # A missing runtime config is for a person to make.
-            or (
-                template.view.status.status in _ON_THEIR_WAY and _reason(template) != RUNTIME_CONFIG_NOT_FOUND
-            )
+    why = not_ready(template)
+    if why:
+        possible = not template.meta.deleting and not no_gpu and not differs
+        outdated = possible and _is_outdated(service, template)
+        return Match(
+            template,
+            READY,
+            why,
+            coming=outdated or (possible and _is_unfinished(template)),
+            outdated=outdated,
         )
-        return Match(template, READY, not_ready, coming=coming, outdated=outdated)
     if no_gpu:
         return Match(template, GPU, no_gpu)
     if differs:
         return Match(template, OVERRIDES, differs)
-    return Match(template, "", FITS)
+    return Match(template, "", MATCHES)
 
 
-def _outdated(seen: ServiceObservation, template: Template) -> bool:
-    """Whether its status was written before what it needs was there, or never: another one is about to be written.
+def _is_outdated(service: ServiceObservation, template: Template) -> bool:
+    """Whether its status was written before its model, runtime config or GPU was there, or was not written yet.
 
-    That its model and GPU are there is known.
+    The caller knows that model and GPU are there.
     """
-    status = template.view.status
-    if status.status in ("", TemplateState.NOT_AVAILABLE):
+    if template.view.status.status in ("", TemplateState.NOT_AVAILABLE):
         return True
-    return _reason(template) == MODEL_NOT_FOUND or template.meta.uid in seen.configured
+    return _ready_reason(template) == MODEL_NOT_FOUND or template.meta.uid in service.configured
 
 
-def _reason(template: Template) -> str:
+def _is_unfinished(template: Template) -> bool:
+    """Whether it may become Ready without intervention. A missing runtime config has to be created by a user."""
+    return template.view.status.status in _UNFINISHED and _ready_reason(template) != RUNTIME_CONFIG_NOT_FOUND
+
+
+def _ready_reason(template: Template) -> str:
     ready = conditions.find(template.view.status.conditions, READY)
     return "" if ready is None else ready.reason
 
 
-def ordered(matches: Iterable[Match]) -> tuple[Match, ...]:
-    """Those that went furthest first, then by name."""
+def sort_matches(matches: Iterable[Match]) -> tuple[Match, ...]:
+    """The matches by the step that they reached, the last step first, then by name."""
 
-    def place(match: Match) -> tuple[int, str, str]:
-        step = _STEPS.index(match.dropped_by) + 1 if match.dropped_by else 0
+    def position(match: Match) -> tuple[int, str, str]:
+        step = _LAST_STEP_FIRST.index(match.dropped_by) + 1 if match.dropped_by else 0
         return step, match.template.meta.name, match.template.meta.namespace
 
-    return tuple(sorted(matches, key=place))
+    return tuple(sorted(matches, key=position))
 
 
-def other_model(seen: ServiceObservation, template: Template) -> str:
-    """Why a template does not run the service's model; "" when it does."""
-    if seen.runs_the_model(template):
+def other_model(service: ServiceObservation, template: Template) -> str:
+    """Why a template does not run the service's model; "" if it does."""
+    if service.runs_the_model(template):
         return ""
-    model = seen.model.reference if isinstance(seen.model, Resolved) else None
-    wanted = model.name if model is not None else ""
-    named = model_name(template)
+    model = service.model.reference if isinstance(service.model, Resolved) else None
+    wanted, named = model.name if model is not None else "", model_name(template)
     if named != wanted:
         return f"its spec.modelName is {named!r}, and the service's model is {wanted!r}"
     return f"it runs the AIMClusterModel {named!r}, which the AIMModel of that name hides in this namespace"
 
 
 def has_overrides(overrides: ServiceOverrides | None) -> bool:
-    """Whether overrides are given and say anything."""
+    """Whether at least one value is overridden."""
     if overrides is None:
         return False
     gpu = overrides.gpu_selector
-    given = (overrides.metric, overrides.precision, gpu and gpu.count, gpu and gpu.model)
-    return any(value is not None for value in given)
+    values = (overrides.metric, overrides.precision, gpu and gpu.count, gpu and gpu.model)
+    return any(value is not None for value in values)
 
 
 def difference(spec: TemplateSpec, overrides: ServiceOverrides | None) -> str:
-    """In what a template differs from what the overrides give, in words; "" when it fits."""
+    """How a template differs from the overrides; "" if it does not."""
     if overrides is None:
         return ""
     gpu, own = overrides.gpu_selector, spec.gpu_selector
@@ -205,14 +208,14 @@ def difference(spec: TemplateSpec, overrides: ServiceOverrides | None) -> str:
 
 
 def missing_gpu(template: Template, gpu_models: frozenset[str]) -> str:
-    """The GPU model that a template needs and no node offers; "" when there is none."""
+    """The GPU model that a template needs and no node offers; "" if there is none."""
     selector = template.view.spec.gpu_selector
     wanted = normalise(selector.model) if selector is not None and selector.model else ""
     return "" if wanted in gpu_models else wanted
 
 
-def why_not_ready(template: Template) -> str:
-    """What a template that is not Ready says about itself; "" for one that is."""
+def not_ready(template: Template) -> str:
+    """Why a template is not Ready, from its status; "" if it is."""
     if template.meta.deleting:
         return "it is being deleted"
     status = template.view.status
@@ -220,7 +223,7 @@ def why_not_ready(template: Template) -> str:
         return ""
     ready = conditions.find(status.conditions, READY)
     if not status.status or ready is None:
-        return "nobody has looked at it yet"
-    said = f"it is {status.status} ({ready.reason})"
-    # How far it is changes again and again, and stands in its own status.
-    return said if status.status == TemplateState.PROGRESSING else f"{said}: {ready.message}"
+        return "it has not been reconciled yet"
+    state = f"it is {status.status} ({ready.reason})"
+    # The progress changes often, and each change would be written to the status of every service of the model.
+    return state if status.status == TemplateState.PROGRESSING else f"{state}: {ready.message}"

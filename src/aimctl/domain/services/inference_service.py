@@ -1,17 +1,17 @@
-"""KServe's InferenceService for a service: what is served, and how.
+"""The manifest of the InferenceService that serves a service.
 
 Contract:
-    * The manifest is the same for the same input, byte for byte, and all that the operator wants of the object.
-    * Env, the later wins: the profile that the template asks for, the runtime config's, the model's, the template's,
-      what discovery found for the profile, the service's.
-    * Resources, key by key: the service's, else the template's, else the model's. GPUs are those of the template's
-      ``gpuSelector`` whatever resources say, since the profile is made for their number; a service changes them with
-      ``overrides.gpuSelector``.
-    * What discovery found came out of a container: anything in it that is no variable is left out, and nothing in it
-      raises.
+    * The manifest is a function of its input, and contains every field that the operator sets.
+    * Environment: the variables of the profile that the template specifies, of the runtime config, the model, the
+      template, of the discovered profile, and of the service; a later one overrides an earlier one of the same name.
+    * Resources, for each key: those of the service, otherwise the template, otherwise the model. The number of GPUs is
+      that of the template's ``gpuSelector`` in any case, because the profile is for that number; a service changes it
+      with ``overrides.gpuSelector``.
+    * The discovered profile is output of a container. Whatever it contains causes no error, and what is not an
+      environment variable is ignored.
 
-The container listens on :data:`PORT` and finds a source that is cached under ``AIM_CACHE_PATH``, in a folder of the
-source's name.
+The container listens on :data:`PORT`. It looks for cached sources under ``AIM_CACHE_PATH``, each in a folder of the
+name of the source.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
-from aimctl.api.v1alpha1 import API_VERSION, SERVICES, CacheState, RuntimeConfigSpec, ServiceTemplateSpec
+from aimctl.api.v1alpha1 import CacheState, RuntimeConfigSpec, ServiceTemplateSpec
 from aimctl.domain.gpus import resource_name
 from aimctl.domain.hashing import canonical_json
 from aimctl.domain.labels import propagated
@@ -32,58 +32,62 @@ from aimctl.domain.naming import (
     MANAGED_BY,
     label_value,
 )
+from aimctl.domain.owners import owner_reference
 from aimctl.domain.resolution import Resolved
 from aimctl.domain.templates.discovery_job import merge_env, merge_pull_secrets, profile_env
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from aimctl.api.v1alpha1 import ModelSpec, ServiceSpec
+    from aimctl.api.v1alpha1 import AIMTemplateCache, ModelSpec, ServiceSpec
     from aimctl.domain.services.observation import ServiceObservation
     from aimctl.domain.templates.template import Template
+    from aimctl.kubetypes import Object
 
 __all__ = ["CACHE_PATH", "CONTAINER", "KSERVE_API_VERSION", "PORT", "inference_service"]
 
 KSERVE_API_VERSION = "serving.kserve.io/v1beta1"
 
 CONTAINER = "kserve-container"
-"""The name by which KServe knows the container that serves."""
+"""The name of the container that serves, as KServe requires it."""
 
 PORT = 8000
-"""Where AIM containers listen; KServe would take 8080."""
+"""The port of AIM containers. The default of KServe is 8080."""
 
 CACHE_PATH = "/workspace/model-cache"
 
 _STOP = "serving.kserve.io/stop"
-"""Without Knative, KServe keeps one pod at least; this makes it none."""
+"""Without Knative, KServe runs at least one pod. With this annotation it runs none."""
 
 _VARIABLE = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]{0,252}")
 _NOT_IN_A_PATH = re.compile(r"[^A-Za-z0-9._-]+")
 
 
-def inference_service(seen: ServiceObservation, template: Template) -> dict[str, Any]:
-    """The InferenceService, ready to be applied: of the service's name, owned by it.
+def inference_service(
+    service: ServiceObservation, template: Template, cache: Object[AIMTemplateCache] | None
+) -> dict[str, Any]:
+    """The InferenceService of a service: it has the service's name and is controlled by it.
 
     Args:
-        seen: the service; its model is resolved.
-        template: the one in use; its status says what discovery found.
+        service: the service; its model is resolved.
+        template: the template in use; its status has the discovered profile.
+        cache: the template cache of the name of the template.
 
     Raises:
         ValueError: the model is not resolved.
     """
-    if not isinstance(seen.model, Resolved):
-        raise ValueError(  # noqa: TRY004 - it is no wrong type, but something missing
-            f"service {seen.service.name!r} has no model, so there is nothing to serve"
-        )
-    service, spec = seen.service, seen.view.spec
-    config = seen.runtime_config.spec if isinstance(seen.runtime_config, Resolved) else RuntimeConfigSpec()
+    meta, spec = service.obj.meta, service.spec
+    if not isinstance(service.model, Resolved):
+        raise ValueError(f"service {meta.name!r} has no model, so there is nothing to serve")  # noqa: TRY004 - no type
+    found = service.runtime_config
+    config = found.spec if isinstance(found, Resolved) else RuntimeConfigSpec()
     labels = {
-        **propagated(service.labels, config),
+        **propagated(meta.labels, config),
         LABEL_MANAGED_BY: MANAGED_BY,
         LABEL_COMPONENT: INFERENCE,
-        LABEL_SERVICE: label_value(service.name),
+        LABEL_SERVICE: label_value(meta.name),
     }
-    # With Knative instead, KServe would take one volume only and start pods on demand.
+    # With Knative, KServe would accept one volume only and start pods on demand.
     annotations = {"serving.kserve.io/deploymentMode": "RawDeployment"}
     if spec.replicas == 0:
         annotations[_STOP] = "true"
@@ -91,22 +95,15 @@ def inference_service(seen: ServiceObservation, template: Template) -> dict[str,
         "apiVersion": KSERVE_API_VERSION,
         "kind": "InferenceService",
         "metadata": {
-            "name": service.name,
-            "namespace": service.namespace,
+            "name": meta.name,
+            "namespace": meta.namespace,
             "labels": labels,
             "annotations": annotations,
-            "ownerReferences": [
-                {
-                    "apiVersion": API_VERSION,
-                    "kind": SERVICES.name,
-                    "name": service.name,
-                    "uid": service.uid,
-                    "controller": True,
-                    "blockOwnerDeletion": True,
-                }
-            ],
+            "ownerReferences": [owner_reference(service.obj)],
         },
-        "spec": {"predictor": _predictor(spec, seen.model.spec, template, config, _volumes(seen, template))},
+        "spec": {
+            "predictor": _predictor(spec, service.model.spec, template, config, _volumes(template, cache))
+        },
     }
 
 
@@ -117,7 +114,7 @@ def _predictor(
     runtime_config: RuntimeConfigSpec,
     volumes: Sequence[_Volume],
 ) -> dict[str, Any]:
-    theirs = template.view.spec
+    template_spec = template.view.spec
     container: dict[str, Any] = {
         "name": CONTAINER,
         "image": model.image,
@@ -133,11 +130,11 @@ def _predictor(
         "containers": [container],
     }
     secrets = merge_pull_secrets(
-        *((item.name for item in layer.image_pull_secrets) for layer in (spec, theirs, model))
+        *((item.name for item in layer.image_pull_secrets) for layer in (spec, template_spec, model))
     )
     if secrets:
         predictor["imagePullSecrets"] = [{"name": name} for name in secrets]
-    account = spec.service_account_name or theirs.service_account_name or model.service_account_name
+    account = spec.service_account_name or template_spec.service_account_name or model.service_account_name
     if account:
         predictor["serviceAccountName"] = account
     if volumes:
@@ -167,11 +164,11 @@ def _env(
     *,
     cached: bool,
 ) -> tuple[dict[str, Any], ...]:
-    theirs = template.view.spec
-    own = theirs.env if isinstance(theirs, ServiceTemplateSpec) else ()
+    template_spec = template.view.spec
+    own = template_spec.env if isinstance(template_spec, ServiceTemplateSpec) else ()
     cache = [{"name": "AIM_CACHE_PATH", "value": CACHE_PATH}] if cached else []
     return merge_env(
-        profile_env(theirs),
+        profile_env(template_spec),
         cache,
         (item.to_json() for item in runtime_config.env),
         (item.to_json() for item in model.env),
@@ -182,7 +179,7 @@ def _env(
 
 
 def _discovered(profile: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """What discovery found for the profile."""
+    """The environment variables of the discovered profile."""
     variables = profile.get("env_vars")
     if isinstance(variables, dict):
         for name, value in sorted(variables.items()):
@@ -215,9 +212,9 @@ def _resources(spec: ServiceSpec, model: ModelSpec, template: Template) -> dict[
 
 
 def _gpus(template: Template) -> tuple[str, int] | None:
-    """The extended resource and the number that the template's selector asks for.
+    """The extended resource and number of GPUs of the template's selector, otherwise of the discovered profile.
 
-    What the selector leaves open the discovered profile says.
+    None if the selector has neither model nor number.
     """
     selector = template.view.spec.gpu_selector
     if selector is None or (selector.count is None and not selector.model):
@@ -236,15 +233,14 @@ def _gpus(template: Template) -> tuple[str, int] | None:
 @final
 @dataclass(frozen=True, slots=True, order=True)
 class _Volume:
-    """A cached source: its name, and the claim of the volume that holds it."""
+    """The name of a cached source, and the claim of its volume."""
 
     source: str
     claim: str
 
 
-def _volumes(seen: ServiceObservation, template: Template) -> list[_Volume]:
-    """What the template's cache holds, once it holds everything: from half a model nothing can be served."""
-    cache = seen.template_cache
+def _volumes(template: Template, cache: Object[AIMTemplateCache] | None) -> list[_Volume]:
+    """The volumes of the template's cache, if it is Available. Part of a model cannot be served."""
     if (
         cache is None
         or cache.meta.deleting
@@ -262,10 +258,10 @@ def _volumes(seen: ServiceObservation, template: Template) -> list[_Volume]:
 
 
 def _mounts(volumes: Iterable[_Volume]) -> Iterator[tuple[str, str]]:
-    """Where each volume is mounted, and its claim.
+    """The mount path of each volume, and its claim.
 
-    The folder has the source's name, as the container looks for it. No folder lies in another, because one read-only
-    volume cannot be mounted inside another; such a one, and the second of two that would meet, gets a plain name.
+    The folder has the name of the source. A read-only volume cannot be mounted inside another, so a folder that would
+    be in another one, or have the same path, gets a unique name instead.
     """
     taken: set[str] = set()
     wanted = ((_folder(volume.source), volume.claim) for volume in volumes)
@@ -278,7 +274,7 @@ def _mounts(volumes: Iterable[_Volume]) -> Iterator[tuple[str, str]]:
 
 
 def _folder(source: str) -> str:
-    """The source's name as a path that leads nowhere else."""
+    """The name of the source as a relative path without parent folders."""
     parts = (_NOT_IN_A_PATH.sub("-", part) for part in source.split("/"))
     return "/".join(part for part in parts if part.strip(".")) or "model"
 

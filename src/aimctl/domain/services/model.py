@@ -1,9 +1,9 @@
-"""Which model a service means that names an image.
+"""The model of a service that names an image.
 
 Contract:
-    * The namespace's models of that image come before the cluster's, which an AIMModel of their name hides.
-    * One is it. Several are ambiguous, unless the service has one of them already: that stays.
-    * None: one is to be made, unless its name is taken by a model of another image.
+    * Models of the namespace take precedence over cluster models. An AIMModel hides the AIMClusterModel of its name.
+    * If several models have the image, the service is ambiguous, unless it uses one of them already.
+    * If none has it, a model is created, unless a model of another image has its name.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from aimctl.domain.models.auto_model import auto_model_name
 from aimctl.domain.resolution import Found, Missing, Resolved, resolve_model
-from aimctl.domain.services.observation import ModelWish
+from aimctl.domain.services.observation import NewModel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,22 +32,22 @@ def resolve_image(
     cluster: Sequence[Found[ModelSpec]],
     kept_uid: str = "",
     taken: Found[ModelSpec] | None = None,
-) -> Resolved[ModelSpec] | Missing | ModelWish:
+) -> Resolved[ModelSpec] | Missing | NewModel:
     """The model of a service in ``namespace`` that names ``image``.
 
     Args:
-        image: what the service names.
-        namespace: the service's.
+        image: the image.
+        namespace: of the service.
         namespaced: the AIMModels of that image in the namespace.
         cluster: the AIMClusterModels of that image that no AIMModel of the namespace hides.
-        kept_uid: of the model that the service has already.
-        taken: what has the name already that the new model would get, in its scope.
+        kept_uid: of the model that the service uses already; "" if there is none.
+        taken: the model that has the name of the one to create, in its scope.
     """
     found = [*namespaced, *cluster]
     kept = [item for item in found if kept_uid and item.uid == kept_uid]
     candidates = kept or list(namespaced) or list(cluster)
     if len(candidates) > 1:
-        names = ", ".join(sorted(_words(item) for item in candidates))
+        names = ", ".join(sorted(_describe(item) for item in candidates))
         return Missing(
             MODEL_AMBIGUOUS,
             f"{len(candidates)} models have the image {image!r}: {names}; name one of them in spec.model.ref",
@@ -63,12 +63,12 @@ def resolve_image(
     if taken is not None:
         return Missing(
             MODEL_NAME_TAKEN,
-            f"no model has the image {image!r}, and the name {auto_model_name(image)!r} of the one to create is taken"
-            f" by {_words(taken)} with the image {taken.spec.image!r}; give that one its image back, delete it, or"
+            f"no model has the image {image!r}, and {_describe(taken)} with the image {taken.spec.image!r} has the name"
+            f" of the model to create, {auto_model_name(image)!r}; restore the image of that model, delete it, or"
             " create a model of this image under another name",
         )
-    return ModelWish(image)
+    return NewModel(image)
 
 
-def _words(found: Found[ModelSpec]) -> str:
+def _describe(found: Found[ModelSpec]) -> str:
     return f"AIMModel {found.name!r}" if found.namespace else f"AIMClusterModel {found.name!r}"

@@ -1,18 +1,21 @@
-"""Everything a decision about one service looks at, gathered by the caller and frozen.
+"""What the decisions about one service look at.
 
-The two reconcilers of a service, services and derivation, decide from the same observation.
+Services and derivation are two reconcilers of the same objects. Both decide from a :class:`ServiceObservation` and from
+the :class:`~aimctl.domain.services.resolution.Resolution` that follows from it. Each adds what only it needs:
+:class:`DeploymentObservation` and :class:`~aimctl.domain.services.derivation_decision.DerivationObservation`.
 
-Invariant: no two templates in it share a name. A namespaced template hides the cluster's of its name, for selection,
-for ``templateRef`` and for the search of a template that fits overrides alike.
+Invariant: no two templates of an observation have the same name. A namespaced template hides the cluster template of
+its name: in selection, for ``templateRef`` and in the search for a template that fits the overrides.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, final
 
 from aimctl.api.v1alpha1 import Scope
 from aimctl.domain.conditions import rfc3339
+from aimctl.domain.plan import Known
 from aimctl.domain.resolution import Missing, Resolved
 from aimctl.domain.templates.template import model_name
 
@@ -25,117 +28,85 @@ if TYPE_CHECKING:
         AIMTemplateCache,
         ModelSpec,
         RuntimeConfigSpec,
+        ServiceSpec,
+        ServiceStatus,
     )
+    from aimctl.domain.services.resolution import Resolution
     from aimctl.domain.templates.template import Template
     from aimctl.kubetypes import Object
 
-__all__ = [
-    "ModelWish",
-    "ObservedInferenceService",
-    "Refused",
-    "ServiceIdentity",
-    "ServiceObservation",
-]
+__all__ = ["DeploymentObservation", "NewModel", "ServiceObservation"]
 
 
 @final
 @dataclass(frozen=True, slots=True)
-class ServiceIdentity:
-    """Which service: what its metadata says."""
-
-    namespace: str
-    name: str
-    uid: str
-    generation: int
-    deleting: bool
-    labels: Mapping[str, str]
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class ObservedInferenceService:
-    """KServe's object of the service's name.
-
-    Attributes:
-        controller: UID of the owner that controls it; "" for none.
-        body: the whole object, read-only; lists in it are tuples.
-    """
-
-    uid: str
-    controller: str
-    annotations: Mapping[str, str]
-    deleting: bool
-    body: Mapping[str, Any]
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class ModelWish:
-    """There is no model of the image that ``spec.model.image`` names: one is to be made."""
+class NewModel:
+    """No model has the image that ``spec.model.image`` names; a model of it has to be created."""
 
     image: str
 
 
 @final
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """What the server did not take when it was last asked to, and its words."""
-
-    kind: str
-    message: str
-
-
-@final
-@dataclass(frozen=True, slots=True)
 class ServiceObservation:
-    """What is known about one service.
+    """A service, its model, and the templates of that model.
 
     Attributes:
-        service: its metadata.
-        view: its spec and status.
-        model: whose image is served; a model's reference is never None.
-        model_settled: whether the model's own reconciler is through with its image: before that, the templates which
-            the image recommends may still be made.
+        obj: the service.
+        model: whose image is served; the reference of a resolved model is never None.
         runtime_config: of the service.
-        templates: every template that names the model: those of the service's namespace, and cluster templates that
-            none of them hides. In no promised order. Empty without a model.
-        named: what ``spec.templateRef`` leads to, whatever its model; without one, the model's default template, if it
-            sets one and that exists.
-        gpu_models: what all nodes offer, from :func:`~aimctl.domain.gpus.offered`.
+        templates: every template that names the model: those of the service's namespace, and the cluster templates that
+            none of them hides. In any order. Empty without a model.
+        named: the template that ``spec.templateRef`` refers to, whatever its model. Without ``templateRef``, the
+            default template of the model, if the model names one that exists.
+        gpu_models: what the nodes offer, normalised as by :func:`~aimctl.domain.gpus.models_of`.
         now: the time, aware.
-        current: what ``status.resolvedTemplate`` names, if it is there still (by UID), whatever its model.
-        template_cache: the AIMTemplateCache of the name of the template in use, in the service's namespace.
-        inference_service: KServe's object of the service's name.
-        kserve_served: whether the API server has KServe's kind.
-        refused: what the service needs and the server did not take.
-        configured: UIDs of templates whose status says that their runtime config is missing, though it is there.
-        given_up: UIDs of templates that were waited for long enough.
-        admitted: what the server made of the InferenceService when it was last applied; None when that was all of it,
-            or is not known any more.
+        current: the template in ``status.resolvedTemplate``, if it still exists (by UID), whatever its model.
+        model_settled: whether the model's own reconciler has read its image. Before that, the templates that the image
+            recommends may still be created.
+        configured: UIDs of templates whose status reports a missing runtime config that exists by now.
+        waits: the waits for templates that have begun, by UID: seconds until they end; 0 or less for those that have
+            ended.
+        known: rejections and results of reads.
     """
 
-    service: ServiceIdentity
-    view: AIMService
-    model: Resolved[ModelSpec] | Missing | ModelWish
+    obj: Object[AIMService]
+    model: Resolved[ModelSpec] | Missing | NewModel
     runtime_config: Resolved[RuntimeConfigSpec] | Missing
     templates: tuple[Template, ...]
     named: Template | None
     gpu_models: frozenset[str]
     now: datetime
     current: Template | None = None
-    template_cache: Object[AIMTemplateCache] | None = None
     model_settled: bool = True
-    inference_service: ObservedInferenceService | None = None
-    kserve_served: bool = False
-    refused: Refused | None = None
     configured: frozenset[str] = frozenset()
-    given_up: frozenset[str] = frozenset()
-    admitted: ObservedInferenceService | None = None
+    waits: Mapping[str, float] = field(default_factory=dict)
+    known: Known = field(default_factory=Known)
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of the service."""
+        return self.obj.meta.namespace
+
+    @property
+    def spec(self) -> ServiceSpec:
+        """The spec of the service."""
+        return self.obj.view.spec
+
+    @property
+    def status(self) -> ServiceStatus:
+        """The status of the service."""
+        return self.obj.view.status
+
+    @property
+    def timestamp(self) -> str:
+        """``now`` as the API writes times."""
+        return rfc3339(self.now)
 
     def runs_the_model(self, template: Template) -> bool:
-        """Whether a template that names the service's model means the same one.
+        """Whether the ``modelName`` of a template means the model of the service.
 
-        Cluster templates see no AIMModels: where an AIMModel hides the AIMClusterModel of its name, they run the other.
+        Cluster templates use AIMClusterModels only, also where an AIMModel hides the AIMClusterModel of its name.
         """
         model = self.model
         if not isinstance(model, Resolved) or model.reference is None:
@@ -144,7 +115,33 @@ class ServiceObservation:
             return False
         return bool(template.meta.namespace) or model.reference.scope is Scope.CLUSTER
 
-    @property
-    def timestamp(self) -> str:
-        """``now`` as the API writes times."""
-        return rfc3339(self.now)
+    def is_current(self, template: Template) -> bool:
+        """Whether this is the template in ``status.resolvedTemplate``."""
+        return self.current is not None and self.current.meta.uid == template.meta.uid
+
+    def wait_has_ended(self, template: Template) -> bool:
+        """Whether the service has waited for this template long enough."""
+        return self.waits.get(template.meta.uid, 1.0) <= 0
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class DeploymentObservation:
+    """A service with the template that it uses, and the InferenceService that serves it.
+
+    Attributes:
+        service: what the template was resolved from.
+        resolution: the template in use, or why there is none.
+        template_cache: the AIMTemplateCache with the name of the template in use, in the service's namespace.
+        inference_service: the InferenceService with the name of the service.
+        kserve_served: whether the API server serves InferenceServices.
+        admitted: the :func:`~aimctl.domain.services.runtime.fingerprint` of the InferenceService as the API server
+            stored it when it was last applied; "" when that is unknown.
+    """
+
+    service: ServiceObservation
+    resolution: Resolution
+    template_cache: Object[AIMTemplateCache] | None = None
+    inference_service: Object[Mapping[str, Any]] | None = None
+    kserve_served: bool = False
+    admitted: str = ""

@@ -1,15 +1,17 @@
-"""Which template a service gets: the one it names, the one it has, or the only one that fits.
+"""Template selection: the template that a service names, the one that it uses already, or the only one that matches.
 
 Contract:
-    * :func:`select` takes every template of the model through the five steps of
-      :mod:`aimctl.domain.services.candidates`. Exactly one left is chosen; otherwise nobody is, and all are told why.
-    * :func:`choose` puts before that what makes selection unnecessary: ``spec.templateRef``, the template that the
-      service has already, the model's default template.
-    * Nothing depends on the order in which templates are given, nor on which of those that became possible together
-      (made in one go, or by a model, runtime config or GPU that appeared) is looked at first: while one that would fit
-      has a status from before, nothing new is selected. A service that runs is not moved at once because a GPU is away.
-      Both waits have an end: ``Choice.awaits`` names those waited for, and ``given_up`` of the observation those that
-      were for long enough.
+    * :func:`select` evaluates every template of the model in the five steps of
+      :mod:`aimctl.domain.services.candidates`. If exactly one remains, it is selected. Otherwise none is, and the
+      message says why.
+    * :func:`choose` first applies what takes precedence over selection: ``spec.templateRef``, the template that the
+      service uses already, and the default template of the model.
+    * The result does not depend on the order of the templates. It does not depend either on which of several templates
+      that become Ready for the same reason (they were created together, or their model, runtime config or GPU appeared)
+      is reconciled first: while the status of one that would match is out of date, no new template is selected.
+    * A running service is not moved at once when no node offers the GPU of its template any more.
+    * Both waits are limited to :data:`WAIT_SECONDS`. ``Choice.awaits`` has the templates that are waited for, also
+      those whose wait has ended.
 """
 
 from __future__ import annotations
@@ -17,44 +19,50 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, final
 
+from aimctl.api import kinds
 from aimctl.api.v1alpha1 import ServiceState, TemplateState
 from aimctl.domain import conditions
+from aimctl.domain.models.auto_model import auto_model_name
 from aimctl.domain.naming import describe
 from aimctl.domain.resolution import Missing, Resolved
 from aimctl.domain.services.candidates import (
     CANNOT_READ,
     ENUMERATION,
-    FITS,
-    MODEL_NOT_FOUND,
+    MATCHES,
     READY,
     SELECTION,
     Match,
     difference,
+    evaluate,
     has_overrides,
-    judge,
     missing_gpu,
-    ordered,
     other_model,
+    sort_matches,
 )
 from aimctl.domain.templates.template import is_derived, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from aimctl.domain.services.observation import ServiceObservation
+    from aimctl.domain.services.observation import NewModel, ServiceObservation
     from aimctl.domain.templates.template import Template
 
 __all__ = [
     "MATCHES_SHOWN",
+    "MODEL_REQUESTED",
     "READY",
     "SELECTION",
+    "TEMPLATE_AMBIGUOUS",
+    "TEMPLATE_NOT_FOUND",
     "TEMPLATE_NOT_READY",
     "TEMPLATE_RESOLVED",
+    "WAIT_SECONDS",
     "Choice",
     "choose",
     "select",
 ]
 
+MODEL_REQUESTED, MODEL_REFUSED = "ModelRequested", "ModelRefused"
 TEMPLATE_NOT_FOUND = "TemplateNotFound"
 TEMPLATE_AMBIGUOUS = "TemplateSelectionAmbiguous"
 TEMPLATE_MISMATCH = "TemplateModelMismatch"
@@ -62,8 +70,11 @@ TEMPLATE_NOT_READY = "TemplateNotReady"
 TEMPLATE_UNREADABLE = "TemplateUnreadable"
 TEMPLATE_RESOLVED = "TemplateResolved"
 
+WAIT_SECONDS = 30.0
+"""How long a service waits for a template. A status is written, and a node registered again, in a fraction of it."""
+
 MATCHES_SHOWN = 256
-"""Entries of ``status.templateMatching``; those that went furthest come first."""
+"""Entries of ``status.templateMatching``. The templates that reached the latest steps come first."""
 
 _NAMED = 8
 """Candidates that a message names."""
@@ -74,13 +85,14 @@ _SERVES = frozenset({ServiceState.RUNNING, ServiceState.DEGRADED})
 @final
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The template that a service's spec leads to: the one to use or, with overrides, their base.
+    """The template that the spec of a service leads to: the one to use or, with overrides, the base of the derived one.
 
     Attributes:
-        template: None when there is none; ``state`` is then what that makes of the service.
+        template: None if there is none.
         reason, message: of the condition ``Resolved``.
-        matches: every template that was looked at, those that went furthest first.
-        awaits: UIDs of templates that are, or were for long enough, waited for.
+        state: of the service, if there is no template.
+        matches: the evaluated templates, in the order of :func:`~aimctl.domain.services.candidates.sort_matches`.
+        awaits: UIDs of the templates that are waited for, also those whose wait has ended.
     """
 
     template: Template | None
@@ -92,246 +104,259 @@ class Choice:
 
     def matching(self) -> list[dict[str, Any]]:
         """``status.templateMatching``."""
+        selected = self.template.meta.uid if self.template is not None else None
         return [
-            match.to_json(
-                selected=self.template is not None and match.template.meta.uid == self.template.meta.uid
-            )
+            match.to_json(selected=match.template.meta.uid == selected)
             for match in self.matches[:MATCHES_SHOWN]
         ]
 
 
-def choose(seen: ServiceObservation) -> Choice:
-    """The template of this service. The observation's model must be resolved."""
-    if not isinstance(seen.model, Resolved):
-        message = seen.model.message if isinstance(seen.model, Missing) else "the model is being created"
-        return Choice(None, MODEL_NOT_FOUND, message, ServiceState.PENDING)
-    if seen.view.spec.template_ref is not None:
-        return _named(seen, seen.view.spec.template_ref)
-    if seen.current is not None and unreadable(seen.current):
-        return _unreadable(seen.current, "which the service has")
-    if seen.named is not None and (
-        has_overrides(seen.view.spec.overrides)
-        or (
-            seen.current is not None
-            and seen.current.meta.uid == seen.named.meta.uid
-            and not (_serves(seen) and _broken(seen, seen.named))
-        )
-    ):
-        return _default(seen, seen.named)
-    kept = _kept(seen)
+def choose(service: ServiceObservation) -> Choice:
+    """The template of a service."""
+    if not isinstance(service.model, Resolved):
+        return _without_model(service, service.model)
+    if service.spec.template_ref is not None:
+        return _from_template_ref(service, service.spec.template_ref)
+    current, default = service.current, service.named
+    if current is not None and unreadable(current):
+        return _unreadable(current, "which the service uses")
+    if default is not None and (has_overrides(service.spec.overrides) or _keeps_default(service, default)):
+        return _from_default(service, default)
+    kept = _keep_current(service)
     if kept is not None:
         return kept
-    return select(seen) if seen.named is None else _default(seen, seen.named)
+    return select(service) if default is None else _from_default(service, default)
 
 
-def select(seen: ServiceObservation) -> Choice:
+def select(service: ServiceObservation) -> Choice:
     """The only template of the model that passes every step, or why there is none."""
-    matches = judge(seen)
+    matches = evaluate(service)
     left = [match for match in matches if not match.dropped_by]
     if len(left) == 1:
-        (only,) = left
-        # A derived one would give way. What waits for its discovery may do so for hours: step 2 drops it.
-        awaited = {
-            match.template.meta.uid: match.template
-            for match in matches
-            if match.outdated and (is_derived(only.template) or not is_derived(match.template))
-        }
-        pending = [describe(template) for uid, template in awaited.items() if uid not in seen.given_up]
-        if pending:
-            message = (
-                f"{describe(only.template)} fits; to be looked at before it is selected: {_and(pending)}"
-            )
-            matches = _undecided(matches, "it fits; others are looked at before it is selected")
-            return Choice(None, TEMPLATE_NOT_READY, message, ServiceState.STARTING, matches, tuple(awaited))
-        return Choice(
-            only.template, TEMPLATE_RESOLVED, _selected(only.template), None, matches, tuple(awaited)
-        )
+        return _only_match(service, left[0].template, matches)
     if left:
-        matches = _undecided(matches, "it fits, and so do others")
-        names = _and(describe(match.template) for match in left)
+        matches = _exclude_in_selection(matches, "it matches, and so do others")
+        names = _list_names(describe(match.template) for match in left)
+        dropped = [match for match in matches if match.dropped_by != SELECTION]
+        rest = f". Excluded: {_list_reasons(dropped)}" if dropped else ""
         message = (
-            f"{len(left)} templates of the model fit: {names}; name one of them in spec.templateRef, or tell them"
-            f" apart with spec.overrides{_the_rest(matches, left)}"
+            f"{len(left)} templates of the model match: {names}; name one of them in spec.templateRef, or"
+            f" distinguish them with spec.overrides{rest}"
         )
         return Choice(None, TEMPLATE_AMBIGUOUS, message, ServiceState.FAILED, matches)
-    return _none_left(seen, matches)
+    return _no_match(service, matches)
 
 
-# ---- without selection
+# ---- what takes precedence over selection
 
 
-def _named(seen: ServiceObservation, name: str) -> Choice:
-    found, namespace = seen.named, seen.service.namespace
-    if found is None:
-        return Choice(
-            None,
-            TEMPLATE_NOT_FOUND,
-            f"spec.templateRef names {name!r}, and there is no AIMServiceTemplate {name!r} in namespace {namespace!r}"
-            " and no AIMClusterServiceTemplate of that name; create one of them, name another, or leave templateRef"
-            " out to have one selected",
-            ServiceState.PENDING,
+def _without_model(service: ServiceObservation, model: Missing | NewModel) -> Choice:
+    if isinstance(model, Missing):
+        return Choice(None, model.reason, model.message, ServiceState.PENDING)
+    name, rejection = auto_model_name(model.image), None
+    for kind, namespace in ((kinds.MODELS, service.namespace), (kinds.CLUSTER_MODELS, "")):
+        rejection = rejection or service.known.rejection(kind, namespace, name)
+    message = f"no model has the image {model.image!r}; "
+    if rejection is not None:
+        message += f"the API server rejected the model {name!r}: {rejection.message}"
+        return Choice(None, MODEL_REFUSED, message, ServiceState.PENDING)
+    return Choice(None, MODEL_REQUESTED, f"{message}{name!r} is being created", ServiceState.PENDING)
+
+
+def _from_template_ref(service: ServiceObservation, name: str) -> Choice:
+    if service.named is None:
+        message = (
+            f"spec.templateRef names {name!r}, and there is no AIMServiceTemplate {name!r} in namespace"
+            f" {service.namespace!r} and no AIMClusterServiceTemplate of that name; create one of them, name another,"
+            " or remove templateRef so that a template is selected"
         )
-    return _only(seen, found, "named in spec.templateRef", "name a template of the model in spec.templateRef")
+        return Choice(None, TEMPLATE_NOT_FOUND, message, ServiceState.PENDING)
+    remedy = "name a template of the model in spec.templateRef"
+    return _without_selection(service, service.named, "named in spec.templateRef", remedy)
 
 
-def _default(seen: ServiceObservation, found: Template) -> Choice:
-    return _only(
-        seen,
-        found,
+def _from_default(service: ServiceObservation, default: Template) -> Choice:
+    return _without_selection(
+        service,
+        default,
         "the model's defaultServiceTemplate",
         "name a template of the model in its spec.defaultServiceTemplate, or one in the service's spec.templateRef",
     )
 
 
-def _only(seen: ServiceObservation, found: Template, why: str, remedy: str) -> Choice:
-    """The choice that somebody made for us, if it serves the service's model."""
-    if unreadable(found):
-        return _unreadable(found, why)
-    mismatch = other_model(seen, found)
+def _without_selection(service: ServiceObservation, template: Template, why: str, remedy: str) -> Choice:
+    if unreadable(template):
+        return _unreadable(template, why)
+    mismatch = other_model(service, template)
     if mismatch:
-        match = Match(found, ENUMERATION, mismatch)
-        message = f"{describe(found)}, {why}, cannot be used: {mismatch}; {remedy}"
+        match = Match(template, ENUMERATION, mismatch)
+        message = f"{describe(template)}, {why}, cannot be used: {mismatch}; {remedy}"
         return Choice(None, TEMPLATE_MISMATCH, message, ServiceState.FAILED, (match,))
-    return Choice(found, TEMPLATE_RESOLVED, f"{describe(found)}: {why}", None, (Match(found, "", why),))
+    match = Match(template, "", why)
+    return Choice(template, TEMPLATE_RESOLVED, f"{describe(template)}: {why}", None, (match,))
 
 
-def _unreadable(found: Template, which: str) -> Choice:
+def _unreadable(template: Template, which: str) -> Choice:
     message = (
-        f"{describe(found)}, {which}, cannot be used: {CANNOT_READ}: {unreadable(found)}; upgrade the operator, or"
-        " correct the template"
+        f"{describe(template)}, {which}, cannot be used: {CANNOT_READ}: {unreadable(template)}; upgrade the operator,"
+        " or correct the template"
     )
     return Choice(None, TEMPLATE_UNREADABLE, message, ServiceState.PENDING)
 
 
-def _kept(seen: ServiceObservation) -> Choice | None:
-    """The template that the service has, unless it does not fit any more, or is broken and one other fits."""
-    current, overrides = seen.current, seen.view.spec.overrides
+def _keeps_default(service: ServiceObservation, default: Template) -> bool:
+    """Whether the service uses the default template of its model already and stays with it."""
+    return service.is_current(default) and not (_serves(service) and _failure(service, default))
+
+
+# ---- keeping the current template
+
+
+def _keep_current(service: ServiceObservation) -> Choice | None:
+    """The current template. None if it does not match any more, or if it cannot work and exactly one other matches."""
+    current, overrides = service.current, service.spec.overrides
     if (
         current is None
         or current.meta.deleting
-        or not seen.runs_the_model(current)
+        or not service.runs_the_model(current)
         or difference(current.view.spec, overrides)
         or (is_derived(current) and not has_overrides(overrides))
     ):
         return None
-    selected = select(seen)
-    broken = _broken(seen, current)
-    other = (
-        selected.template
-        if selected.template is not None and selected.template.meta.uid != current.meta.uid
-        else None
-    )
-    # A node that registers anew, or whose labels are written anew, is back in a moment.
-    away = _serves(seen) and bool(missing_gpu(current, seen.gpu_models))
-    if broken and other is not None and (not away or current.meta.uid in seen.given_up):
-        return replace(
-            selected, message=f"{describe(other)} was selected in the place of {describe(current)}, {broken}"
-        )
-    matches = [
-        replace(match, dropped_by="", message=FITS)
-        if match.template.meta.uid == current.meta.uid
-        else match
-        if match.dropped_by not in ("", SELECTION)
-        else replace(match, dropped_by=SELECTION, message="it fits as well; the service keeps the one it has")
-        for match in selected.matches
-    ]
-    if all(match.template.meta.uid != current.meta.uid for match in matches):
-        matches.append(Match(current, "", FITS))
+    selected, failure = select(service), _failure(service, current)
+    other = selected.template
+    if other is not None and service.is_current(other):
+        other = None
+    # A node that registers again, or whose labels are written again, offers its GPU again in a moment.
+    gpu_lost = _serves(service) and bool(missing_gpu(current, service.gpu_models))
+    if failure and other is not None and (not gpu_lost or service.wait_has_ended(current)):
+        message = f"{describe(other)} was selected instead of {describe(current)}, {failure}"
+        return replace(selected, message=message)
     awaits: tuple[str, ...] = ()
-    if broken and (other is not None or selected.awaits):
-        # All at once: waits that begin when another ends could end each other for ever.
-        awaits = (*((current.meta.uid,) if away else ()), *selected.awaits)
-    message = _why_kept(
-        current, broken, [match for match in matches if match.dropped_by == SELECTION], awaits
-    )
-    return Choice(current, TEMPLATE_RESOLVED, message, None, ordered(matches), awaits)
+    if failure and (other is not None or selected.awaits):
+        # All waits begin together: waits that begin when another ends could alternate without end.
+        awaits = (*((current.meta.uid,) if gpu_lost else ()), *selected.awaits)
+    matches = _with_current_selected(service, current, selected.matches)
+    others = [match for match in matches if match.dropped_by == SELECTION]
+    message = _why_kept(current, failure, others, awaits)
+    return Choice(current, TEMPLATE_RESOLVED, message, None, sort_matches(matches), awaits)
 
 
-def _why_kept(current: Template, broken: str, others: Sequence[Match], awaits: Sequence[str]) -> str:
-    names = _and(describe(match.template) for match in others)
-    if not broken:
+def _with_current_selected(
+    service: ServiceObservation, current: Template, matches: Sequence[Match]
+) -> list[Match]:
+    kept = Match(current, "", MATCHES)
+    others = [
+        replace(match, dropped_by=SELECTION, message="it matches as well; the service keeps its template")
+        if match.dropped_by in ("", SELECTION)
+        else match
+        for match in matches
+        if not service.is_current(match.template)
+    ]
+    return [kept, *others]
+
+
+def _why_kept(current: Template, failure: str, others: Sequence[Match], awaits: Sequence[str]) -> str:
+    names, kept = _list_names(describe(match.template) for match in others), f"{describe(current)} is kept"
+    if not failure:
         if not others:
             return _selected(current)
-        return f"{describe(current)} is kept; also fits: {names}; to move the service, name another in spec.templateRef"
+        return f"{kept}; also matching: {names}; to use another, name it in spec.templateRef"
     if awaits:
-        return f"{describe(current)} is kept for now, {broken}; if it stays so, {names} takes its place"
+        return f"{kept} for now, {failure}; {names} replaces it if this does not change"
     if others:
-        return (
-            f"{describe(current)} is kept, {broken}; several others fit: {names}; name one of them in"
-            " spec.templateRef"
-        )
-    return f"{describe(current)} is kept, {broken}, and no other template fits"
+        return f"{kept}, {failure}; several others match: {names}; name one of them in spec.templateRef"
+    return f"{kept}, {failure}, and no other template matches"
 
 
-def _serves(seen: ServiceObservation) -> bool:
-    return seen.view.status.status in _SERVES
+def _serves(service: ServiceObservation) -> bool:
+    return service.status.status in _SERVES
 
 
-def _broken(seen: ServiceObservation, template: Template) -> str:
-    """Why a template that fits will not do by itself. NotAvailable is true only while its GPU is missing."""
-    gpu = missing_gpu(template, seen.gpu_models)
+def _failure(service: ServiceObservation, template: Template) -> str:
+    """Why a template that matches cannot work without intervention; "" if it can.
+
+    The state NotAvailable counts only while the GPU is missing.
+    """
+    gpu = missing_gpu(template, service.gpu_models)
     if gpu:
         return f"whose GPU {gpu} no node offers"
     return "which is Failed" if template.view.status.status == TemplateState.FAILED else ""
 
 
-# ---- the five steps
+# ---- the last step
 
 
-def _undecided(matches: Iterable[Match], why: str) -> tuple[Match, ...]:
-    """Nobody was selected of those that fit."""
+def _only_match(service: ServiceObservation, template: Template, matches: tuple[Match, ...]) -> Choice:
+    # Derived templates are not waited for, because a template that was not derived takes precedence. Templates that
+    # wait for discovery are not waited for either, because that may take hours.
+    awaited = [
+        match.template
+        for match in matches
+        if match.outdated and (is_derived(template) or not is_derived(match.template))
+    ]
+    awaits = tuple({item.meta.uid: None for item in awaited})
+    pending = [describe(item) for item in awaited if not service.wait_has_ended(item)]
+    if pending:
+        message = (
+            f"{describe(template)} matches; before it is selected, these are reconciled:"
+            f" {_list_names(pending)}"
+        )
+        matches = _exclude_in_selection(matches, "it matches; others are reconciled before it is selected")
+        return Choice(None, TEMPLATE_NOT_READY, message, ServiceState.STARTING, matches, awaits)
+    return Choice(template, TEMPLATE_RESOLVED, _selected(template), None, matches, awaits)
+
+
+def _exclude_in_selection(matches: Iterable[Match], why: str) -> tuple[Match, ...]:
     return tuple(
         match if match.dropped_by else replace(match, dropped_by=SELECTION, message=why) for match in matches
     )
 
 
-def _none_left(seen: ServiceObservation, matches: tuple[Match, ...]) -> Choice:
-    model = seen.model.reference if isinstance(seen.model, Resolved) else None
-    of = f"{model.kind} {model.name!r}" if model is not None else "the model"
+def _no_match(service: ServiceObservation, matches: tuple[Match, ...]) -> Choice:
+    reference = service.model.reference if isinstance(service.model, Resolved) else None
+    model = f"{reference.kind} {reference.name!r}" if reference is not None else "the model"
     coming = [match for match in matches if match.coming]
     if coming:
-        return Choice(
-            None,
-            TEMPLATE_NOT_READY,
-            f"no template of {of} is Ready yet; on the way: {_reasons(coming)}",
-            ServiceState.STARTING,
-            matches,
+        message = f"no template of {model} is Ready yet; expected: {_list_reasons(coming)}"
+        return Choice(None, TEMPLATE_NOT_READY, message, ServiceState.STARTING, matches)
+    if not service.model_settled and not service.templates:
+        message = (
+            f"{model} has no templates yet; its image is being read for the templates that it recommends"
         )
-    if not seen.model_settled and not seen.templates:
-        message = f"{of} has no templates yet; its image is being read for those that it recommends"
         return Choice(None, TEMPLATE_NOT_READY, message, ServiceState.STARTING)
     if not matches:
         message = (
-            f"there is no template of {of} in namespace {seen.service.namespace!r} or in the cluster, and its image"
-            " gives none (the model's conditions say why); create one"
+            f"there is no template of {model} in namespace {service.namespace!r} or in the cluster, and its image"
+            " recommends none (see the conditions of the model); create one"
         )
     else:
-        message = f"none of the {len(matches)} templates of {of} fits: {_reasons(matches)}"
-        message += "; mend one of them, or name one in spec.templateRef"
-        if has_overrides(seen.view.spec.overrides):
-            message += ", from which one with the overrides is then derived"
+        message = (
+            f"none of the {len(matches)} templates of {model} matches: {_list_reasons(matches)}; correct one of them,"
+            " or name one in spec.templateRef"
+        )
+        if has_overrides(service.spec.overrides):
+            message += ", from which a template with the overrides is then derived"
     return Choice(None, TEMPLATE_NOT_FOUND, message, ServiceState.FAILED, matches)
 
 
+# ---- messages
+
+
 def _selected(template: Template) -> str:
-    """The same words when it is selected and when it is kept: a status is not written for it."""
+    """The same message when it is selected and when it is kept, so that the status is not written again."""
     return f"{describe(template)} is selected"
 
 
-def _reasons(matches: Sequence[Match]) -> str:
-    said = "; ".join(
+def _list_reasons(matches: Sequence[Match]) -> str:
+    reasons = "; ".join(
         f"{match.template.meta.name} ({match.dropped_by}: {conditions.clip(match.message, 160)})"
         for match in matches[:_NAMED]
     )
-    return said + _more(len(matches))
+    return reasons + _more(len(matches))
 
 
-def _the_rest(matches: Sequence[Match], left: Sequence[Match]) -> str:
-    dropped = [match for match in matches if match.dropped_by not in ("", SELECTION)]
-    return f". Dropped: {_reasons(dropped)}" if dropped and left else ""
-
-
-def _and(names: Iterable[str]) -> str:
+def _list_names(names: Iterable[str]) -> str:
     listed = sorted(names)
     return ", ".join(listed[:_NAMED]) + _more(len(listed))
 
