@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from aimctl.devcluster.controllers.volumes import DEFAULT_CLASS_ANNOTATION, STORAGE_CLASSES, VolumeProvisioner
 from aimctl.devcluster.machinery.events import EventRecorder
 from aimctl.devcluster.node.kubelet import KubeletServer
-from aimctl.devcluster.node.logs import LogBook
+from aimctl.devcluster.node.logs import ContainerLogs
 from aimctl.devcluster.node.nodes import SimulatedNodes
 from aimctl.runtime.kube.errors import AlreadyExists
 from aimctl.simulation import SimulatedRegistry
@@ -73,7 +73,7 @@ async def simulation(
         storage: whether to create a default storage class and bind claims, if there are no real volumes.
     """
     known = catalogue or Catalogue.default()
-    logs = LogBook(clock=clock)
+    logs = ContainerLogs(clock=clock)
     downloads, registry = Downloads(known), SimulatedRegistry(known, clock=clock)
 
     def recorder(component: str) -> EventRecorder:

@@ -32,7 +32,7 @@ from aimctl.devcluster.faults import StaleRead as StaleRead
 from aimctl.devcluster.machinery.events import EventRecorder as EventRecorder
 from aimctl.devcluster.machinery.settling import NotSettled as NotSettled
 from aimctl.devcluster.node.kubelet import KubeletServer as KubeletServer
-from aimctl.devcluster.node.logs import LogBook as LogBook
+from aimctl.devcluster.node.logs import ContainerLogs as ContainerLogs
 from aimctl.devcluster.node.machines import Machine as Machine
 from aimctl.devcluster.node.nodes import SimulatedNodes as SimulatedNodes
 from aimctl.devcluster.node.programs import Behaviour as Behaviour
@@ -54,6 +54,7 @@ __all__ = [
     "Behaviour",
     "ClusterOptions",
     "ContainerCall",
+    "ContainerLogs",
     "CutStream",
     "Delay",
     "DenyRule",
@@ -70,7 +71,6 @@ __all__ = [
     "JobBackoff",
     "JournalUnusable",
     "KubeletServer",
-    "LogBook",
     "Machine",
     "Match",
     "MemoryTransport",

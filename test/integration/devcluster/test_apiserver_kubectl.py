@@ -13,7 +13,7 @@ import yaml
 
 from aimctl.devcluster import ApiServer, DenyRule, DenyRules, HttpFront
 from aimctl.devcluster.apiserver.logs import LogKey
-from aimctl.devcluster.node.logs import LogBook
+from aimctl.devcluster.node.logs import ContainerLogs
 from aimctl.runtime.clock import LoopClock
 from support.apiserver import PODS, WIDGETS, crd, pod, until, widget
 from support.kubectl import Kubectl
@@ -230,16 +230,16 @@ async def test_auth_can_i_and_whoami_work(cluster):
 
 async def test_logs_and_describe_show_a_pod(cluster):
     await cluster("create", "-f", "-", stdin=json.dumps(pod("p", nodeName="n")))
-    book = LogBook(clock=LoopClock())
-    cluster.server.logs = book
+    logs = ContainerLogs(clock=LoopClock())
+    cluster.server.logs = logs
     key = LogKey("default", "p", "main")
-    book.start(key, "u", b"one\ntwo\n")
+    logs.start(key, "u", b"one\ntwo\n")
     assert await cluster("logs", "p") == "one\ntwo\n"
     assert await cluster("logs", "p", "--tail=1") == "two\n"
     following = asyncio.create_task(cluster("logs", "-f", "p"))
     await asyncio.sleep(0.5)
-    book.write(key, b"three\n")
-    book.end(key)
+    logs.write(key, b"three\n")
+    logs.end(key)
     assert await following == "one\ntwo\nthree\n"
     assert "Name:             p" in await cluster("describe", "pod", "p")
     assert "not valid for pod p" in await cluster.fails("logs", "p", "-c", "side")

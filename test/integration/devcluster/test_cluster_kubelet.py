@@ -6,7 +6,7 @@ import ssl
 import aiohttp
 import pytest
 
-from aimctl.devcluster import KubeletServer, LogBook
+from aimctl.devcluster import ContainerLogs, KubeletServer
 from aimctl.devcluster.apiserver.logs import LogKey
 from aimctl.runtime.clock import LoopClock
 
@@ -15,7 +15,7 @@ KEY = LogKey("ns", "pod", "main")
 
 @pytest.fixture
 def logs():
-    return LogBook(clock=LoopClock())
+    return ContainerLogs(clock=LoopClock())
 
 
 def trusting():

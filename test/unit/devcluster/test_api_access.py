@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aimctl.devcluster import DenyRule, DenyRules, User
 from aimctl.devcluster.apiserver.logs import LogKey
-from aimctl.devcluster.node.logs import LogBook
+from aimctl.devcluster.node.logs import ContainerLogs
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
 from support.apiserver import CONFIG_MAPS, CRDS, PODS, Api, config_map, crd, pod
 
@@ -149,21 +149,21 @@ async def test_logs_are_read_from_the_source_and_its_errors_are_those_of_the_ser
     await api.ok("POST", PODS, pod("p"))
     assert (await api("GET", f"{PODS}/p/log")).body == ""
     await api.ok("POST", f"{PODS}/p/binding", {"target": {"name": "n"}})
-    book = LogBook(clock=virtual_clock())
+    logs = ContainerLogs(clock=virtual_clock())
     assert (await api("GET", f"{PODS}/p/log")).status == 500
-    api.server.logs = book
+    api.server.logs = logs
     key = LogKey("default", "p", "main")
-    book.waiting(key, "u", "ContainerCreating")
+    logs.waiting(key, "u", "ContainerCreating")
     waiting = await api("GET", f"{PODS}/p/log")
     assert (waiting.status, waiting.message) == (
         400,
         'container "main" in pod "p" is waiting to start: ContainerCreating',
     )
-    book.start(key, "u", b"one\ntwo\nthree\n")
+    logs.start(key, "u", b"one\ntwo\nthree\n")
     assert (await api("GET", f"{PODS}/p/log", None, {"tailLines": "2"})).body == "two\nthree\n"
     wrong = await api("GET", f"{PODS}/p/log", None, {"container": "side"})
     assert (wrong.status, wrong.message) == (400, "container side is not valid for pod p")
-    book.end(key)
+    logs.end(key)
     assert (await api("GET", f"{PODS}/p/log", None, {"follow": "true"})).body == "one\ntwo\nthree\n"
     await api.ok(
         "POST", PODS, pod("two", containers=[{"name": "a", "image": "x"}, {"name": "b", "image": "x"}])

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
 
-    from aimctl.devcluster.node.logs import LogBook
+    from aimctl.devcluster.node.logs import ContainerLogs
     from aimctl.runtime.clock import Clock
 
 __all__ = ["KubeletServer", "log_options"]
@@ -91,7 +91,7 @@ class KubeletServer:
         port: 0 takes a free one, which :attr:`port` then shows.
     """
 
-    def __init__(self, logs: LogBook, *, clock: Clock, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self, logs: ContainerLogs, *, clock: Clock, host: str = "127.0.0.1", port: int = 0) -> None:
         self.port = port
         self._logs = logs
         self._clock = clock

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from aimctl.runtime.clock import Clock
 
-__all__ = ["LogBook"]
+__all__ = ["ContainerLogs"]
 
 _MESSAGE_LINES, _MESSAGE_BYTES = 80, 2048
 
@@ -57,7 +57,7 @@ class _Container:
 
 
 @final
-class LogBook:
+class ContainerLogs:
     """The logs of a set of nodes. A pod with a known name and another uid starts a new log."""
 
     def __init__(self, *, clock: Clock) -> None:

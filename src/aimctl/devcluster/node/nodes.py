@@ -38,7 +38,7 @@ from aimctl.devcluster.node.containers import (
     terminate,
 )
 from aimctl.devcluster.node.environment import Environment, Lookup
-from aimctl.devcluster.node.logs import LogBook
+from aimctl.devcluster.node.logs import ContainerLogs
 from aimctl.devcluster.node.pod_life import (
     PodRun,
     container_of,
@@ -111,9 +111,9 @@ class SimulatedNodes:
         heartbeat_seconds: float | None = None,
         address: str = "127.0.0.1",
         kubelet_port: int | None = None,
-        logs: LogBook | None = None,
+        logs: ContainerLogs | None = None,
     ) -> None:
-        self.logs = logs or LogBook(clock=clock)
+        self.logs = logs or ContainerLogs(clock=clock)
         self.programs = list(programs)
         self._client = client
         self._clock = clock

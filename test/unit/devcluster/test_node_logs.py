@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from aimctl.devcluster.apiserver.logs import LogKey, LogOptions, NoSuchLog, NotStarted
 from aimctl.devcluster.node.kubelet import log_options
-from aimctl.devcluster.node.logs import LogBook
+from aimctl.devcluster.node.logs import ContainerLogs
 from aimctl.testing.virtualtime import run_virtual, virtual_clock, virtual_time
 
 KEY = LogKey("ns", "pod", "main")
@@ -15,83 +15,83 @@ KEY = LogKey("ns", "pod", "main")
 
 @virtual_time
 async def test_a_container_that_has_not_started_reports_the_reason():
-    book = LogBook(clock=virtual_clock())
-    book.waiting(KEY, "u", "ImagePullBackOff")
+    logs = ContainerLogs(clock=virtual_clock())
+    logs.waiting(KEY, "u", "ImagePullBackOff")
     with pytest.raises(NotStarted, match="waiting to start: ImagePullBackOff"):
-        book.read(KEY, LogOptions())
+        logs.read(KEY, LogOptions())
     with pytest.raises(NoSuchLog):
-        book.read(LogKey("ns", "other", "main"), LogOptions())
+        logs.read(LogKey("ns", "other", "main"), LogOptions())
 
 
 @virtual_time
 async def test_a_follower_gets_every_byte_once_and_ends_with_the_container():
-    book = LogBook(clock=virtual_clock())
-    book.start(KEY, "u", b"first\n")
+    logs = ContainerLogs(clock=virtual_clock())
+    logs.start(KEY, "u", b"first\n")
     got = []
 
     async def follow():
-        got.extend([chunk async for chunk in book.follow(KEY, LogOptions())])
+        got.extend([chunk async for chunk in logs.follow(KEY, LogOptions())])
 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(follow())
         await asyncio.sleep(1)
-        book.write(KEY, b"second\n")
-        book.write(KEY, b"third\n")
+        logs.write(KEY, b"second\n")
+        logs.write(KEY, b"third\n")
         await asyncio.sleep(1)
-        book.write(KEY, b"last\n")
-        book.end(KEY)
+        logs.write(KEY, b"last\n")
+        logs.end(KEY)
     assert b"".join(got) == b"first\nsecond\nthird\nlast\n"
 
 
 @virtual_time
 async def test_a_deleted_pod_ends_its_followers_and_loses_its_log():
-    book = LogBook(clock=virtual_clock())
-    book.start(KEY, "u", b"x")
+    logs = ContainerLogs(clock=virtual_clock())
+    logs.start(KEY, "u", b"x")
     async with asyncio.TaskGroup() as tasks:
-        follower = tasks.create_task(anext(_drained(book)))
+        follower = tasks.create_task(anext(_drained(logs)))
         await asyncio.sleep(1)
-        book.forget("ns", "pod", "u")
+        logs.forget("ns", "pod", "u")
     assert follower.result() == b"x"
     with pytest.raises(NoSuchLog):
-        book.read(KEY, LogOptions())
+        logs.read(KEY, LogOptions())
 
 
-async def _drained(book):
-    yield b"".join([chunk async for chunk in book.follow(KEY, LogOptions())])
+async def _drained(logs):
+    yield b"".join([chunk async for chunk in logs.follow(KEY, LogOptions())])
 
 
 @virtual_time
 async def test_the_run_before_this_one_is_kept_as_previous():
-    book = LogBook(clock=virtual_clock())
-    book.start(KEY, "u", b"one")
+    logs = ContainerLogs(clock=virtual_clock())
+    logs.start(KEY, "u", b"one")
     with pytest.raises(NotStarted, match="previous terminated container"):
-        book.read(KEY, LogOptions(previous=True))
-    book.start(KEY, "u", b"two")
-    assert book.read(KEY, LogOptions(previous=True)) == b"one"
-    assert book.read(KEY, LogOptions()) == b"two"
+        logs.read(KEY, LogOptions(previous=True))
+    logs.start(KEY, "u", b"two")
+    assert logs.read(KEY, LogOptions(previous=True)) == b"one"
+    assert logs.read(KEY, LogOptions()) == b"two"
 
 
 @virtual_time
 async def test_a_pod_of_another_uid_starts_a_new_log():
-    book = LogBook(clock=virtual_clock())
-    book.start(KEY, "u", b"old")
-    book.waiting(KEY, "v", "ContainerCreating")
+    logs = ContainerLogs(clock=virtual_clock())
+    logs.start(KEY, "u", b"old")
+    logs.waiting(KEY, "v", "ContainerCreating")
     with pytest.raises(NotStarted):
-        book.read(KEY, LogOptions())
-    book.forget("ns", "pod", "u")
-    book.start(KEY, "v", b"new")
-    assert book.read(KEY, LogOptions()) == b"new"
+        logs.read(KEY, LogOptions())
+    logs.forget("ns", "pod", "u")
+    logs.start(KEY, "v", b"new")
+    assert logs.read(KEY, LogOptions()) == b"new"
 
 
 @virtual_time
 async def test_since_and_timestamps_use_the_time_of_the_write():
-    book = LogBook(clock=virtual_clock())
-    book.start(KEY, "u", b"old\n")
+    logs = ContainerLogs(clock=virtual_clock())
+    logs.start(KEY, "u", b"old\n")
     await asyncio.sleep(10)
-    book.write(KEY, b"a\nb\n")
-    assert book.read(KEY, LogOptions(since_seconds=5)) == b"a\nb\n"
+    logs.write(KEY, b"a\nb\n")
+    assert logs.read(KEY, LogOptions(since_seconds=5)) == b"a\nb\n"
     stamp = b"2026-01-01T00:00:10.000000Z "
-    assert book.read(KEY, LogOptions(since_seconds=5, timestamps=True)) == stamp + b"a\n" + stamp + b"b\n"
+    assert logs.read(KEY, LogOptions(since_seconds=5, timestamps=True)) == stamp + b"a\n" + stamp + b"b\n"
 
 
 @given(
@@ -101,9 +101,9 @@ async def test_since_and_timestamps_use_the_time_of_the_write():
 )
 def test_tail_counts_lines_from_the_end_and_the_limit_cuts_what_is_left(text, lines, limit):
     async def scenario():
-        book = LogBook(clock=virtual_clock())
-        book.start(KEY, "u", text)
-        return book.read(KEY, LogOptions(tail_lines=lines, limit_bytes=limit))
+        logs = ContainerLogs(clock=virtual_clock())
+        logs.start(KEY, "u", text)
+        return logs.read(KEY, LogOptions(tail_lines=lines, limit_bytes=limit))
 
     kept = text.splitlines(keepends=True)
     expected = b"".join(kept[len(kept) - lines :] if lines < len(kept) else kept)[:limit]
@@ -121,7 +121,7 @@ def test_an_invalid_parameter_is_named_with_its_value(query):
 @virtual_time
 async def test_texts_for_later_times_are_added_at_their_time():
     clock = virtual_clock()
-    logs = LogBook(clock=clock)
+    logs = ContainerLogs(clock=clock)
     logs.start(KEY, "uid", b"one\n", [(clock.now() + timedelta(seconds=at), b"%d\n" % at) for at in (10, 20)])
     assert logs.read(KEY, LogOptions()) == b"one\n"
     await asyncio.sleep(10)
@@ -135,7 +135,7 @@ async def test_texts_for_later_times_are_added_at_their_time():
 @virtual_time
 async def test_texts_due_after_the_end_are_not_added():
     clock = virtual_clock()
-    logs = LogBook(clock=clock)
+    logs = ContainerLogs(clock=clock)
     logs.start(KEY, "uid", b"", [(clock.now() + timedelta(seconds=at), b"%d\n" % at) for at in (10, 20)])
     await asyncio.sleep(15)
     logs.end(KEY)
@@ -145,7 +145,7 @@ async def test_texts_due_after_the_end_are_not_added():
 
 @virtual_time
 async def test_a_termination_message_has_at_most_80_lines_and_2048_bytes():
-    logs = LogBook(clock=virtual_clock())
+    logs = ContainerLogs(clock=virtual_clock())
     assert logs.termination_message(KEY) == ""
     logs.start(KEY, "uid", b"".join(b"%03d\n" % line for line in range(100)))
     assert logs.termination_message(KEY).splitlines() == [f"{line:03d}" for line in range(20, 100)]
