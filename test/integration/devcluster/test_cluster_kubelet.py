@@ -1,6 +1,7 @@
 """The kubelet's server, over a real TLS socket."""
 
 import asyncio
+import contextlib
 import ssl
 
 import aiohttp
@@ -18,12 +19,16 @@ def logs():
     return ContainerLogs(clock=LoopClock())
 
 
-def trusting():
+def trusting_context():
     """The TLS context of an API server without --kubelet-certificate-authority."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context))
+    return context
+
+
+def trusting():
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trusting_context()))
 
 
 @pytest.mark.parametrize(
@@ -58,3 +63,27 @@ async def test_a_followed_log_ends_with_its_container(logs):
             assert await answer.content.readline() == b"two\n"
             logs.end(KEY)
             assert await answer.content.read() == b""
+
+
+async def test_leaving_the_context_closes_connections_without_the_clients_tls_shutdown(logs):
+    logs.start(KEY, "uid", b"one\n")
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = trusting_context().wrap_bio(incoming, outgoing)
+
+    async def exchange(operation, *args):
+        while True:
+            try:
+                return operation(*args)
+            except ssl.SSLWantReadError:
+                writer.write(outgoing.read())
+                incoming.write(await reader.read(65536))
+
+    async with asyncio.timeout(10):
+        async with KubeletServer(logs, clock=LoopClock()) as kubelet:
+            reader, writer = await asyncio.open_connection("127.0.0.1", kubelet.port)
+            await exchange(tls.do_handshake)
+            tls.write(b"GET /containerLogs/ns/pod/main HTTP/1.1\r\nHost: kubelet\r\n\r\n")
+            assert (await exchange(tls.read, 4096)).startswith(b"HTTP/1.1 200")
+        with contextlib.suppress(ConnectionResetError):
+            await reader.read()
+        writer.close()

@@ -104,7 +104,7 @@ class KubeletServer:
         app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", self._answer)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
         await runner.setup()
-        self._stack.push_async_callback(runner.cleanup)
+        self._stack.push_async_callback(_stop, runner)
         try:
             # Key generation and file access would block the loop.
             context = await asyncio.to_thread(self._tls_context)
@@ -168,3 +168,17 @@ class KubeletServer:
             path.write_bytes(pem)
             context.load_cert_chain(path)
         return context
+
+
+async def _stop(runner: web.AppRunner) -> None:
+    """Stop the server, and leave no connection open.
+
+    A closed TLS connection waits for the client's part of the TLS shutdown, which may take longer than the event loop
+    lives.
+    """
+    server = runner.server
+    transports = [connection.transport for connection in server.connections] if server else []
+    await runner.cleanup()
+    for transport in transports:
+        if transport is not None:
+            transport.abort()
