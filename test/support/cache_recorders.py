@@ -1,4 +1,4 @@
-"""Handlers and metrics that remember, and a way to run an informer for a while."""
+"""Handlers and metrics that record their calls, and a context manager that runs an informer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class RecordingHandler:
-    """Writes events as short words: ``+a@3`` (``+a@3!`` if initial), ``a@3>4``, ``-a@4`` (``-a@4?`` if unconfirmed)."""
+    """Records events as short strings: ``+a@3`` (``+a@3!`` if initial), ``a@3>4``, ``-a@4`` (``-a@4?`` if unconfirmed)."""
 
     def __init__(self) -> None:
         self.events: list[str] = []
@@ -35,7 +35,7 @@ class RecordingHandler:
         self.events.append(f"-{obj.meta.name}@{obj.meta.resource_version}{'' if confirmed else '?'}")
 
     def take(self) -> list[str]:
-        """What came since the last call."""
+        """The events since the last call."""
         events, self.events = self.events, []
         return events
 
@@ -109,13 +109,13 @@ class Rig:
         self.registration = self.informer.add_handler(self.handler)
 
     def held(self) -> list[str]:
-        """What the store has, as ``a@3``."""
+        """The content of the store, as ``a@3``."""
         return sorted(f"{obj.meta.name}@{obj.meta.resource_version}" for obj in self.informer.store)
 
 
 @asynccontextmanager
 async def running(rig: Rig) -> AsyncIterator[Rig]:
-    """Run the informer inside the block; what it raises comes out of the block."""
+    """Run the informer inside the block; its errors are raised by the block."""
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(rig.informer.run())
         yield rig

@@ -1,4 +1,4 @@
-"""A very small API server in memory: objects with resourceVersions, and every way in which an answer can fail to come.
+"""A minimal API server in memory: objects with resourceVersions, and faults of requests and responses.
 
 Enough for leader election and Events: get, create, update with optimistic locking, merge patch. One instance is
 shared by several clients; each has a :class:`LeaseTransport` of its own that can be cut off.
@@ -39,7 +39,7 @@ def status(code: int, reason: str) -> Answer:
 
 
 class LeaseApi:
-    """The server's state, and what it was asked."""
+    """The state of the server, and the requests it received."""
 
     def __init__(self) -> None:
         self.objects: dict[str, dict[str, Any]] = {}
@@ -80,13 +80,13 @@ class LeaseApi:
 
 
 class LeaseTransport:
-    """One client's way to the server.
+    """The transport of one client.
 
     Attributes:
-        latency: seconds before the server sees a request, and again before its answer arrives.
+        latency: seconds before the server sees a request, and again before its response arrives.
         down: connections are refused.
-        black_hole: requests never get an answer; "request": the server does not see them, "answer": it does.
-        fail: statuses to answer with, one a request, instead of asking the server; 0 asks it.
+        black_hole: requests never get a response; "request": the server does not see them, "answer": it does.
+        fail: statuses to respond with, one per request; 0 passes the request to the server.
     """
 
     def __init__(self, api: LeaseApi) -> None:

@@ -69,7 +69,7 @@ class CertificateAuthority:
 
 
 def write_private_key(path: Path, key: ec.EllipticCurvePrivateKey | None = None) -> Path:
-    """Write `key`, or a new one, where only we can read it."""
+    """Write `key`, or a new one, readable only by this user."""
     path.touch(mode=0o600)
     path.write_bytes(
         (key or ec.generate_private_key(ec.SECP256R1())).private_bytes(

@@ -1,4 +1,4 @@
-"""QueueMetrics that remember, and check that no depth is ever negative."""
+"""QueueMetrics that record their calls and check that no depth is negative."""
 
 from __future__ import annotations
 

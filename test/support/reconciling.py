@@ -1,4 +1,4 @@
-"""Small parts for tests of controllers: scripted reconcilers, hand-fed sources, counting metrics."""
+"""Helpers for tests of controllers: scripted reconcilers, sources and metrics."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aimctl.testing.virtualtime import virtual_clock
 
 
 class Scripted:
-    """Answers each run with the next entry of its script: a value to return, an exception to raise, or a
+    """A reconciler that follows a script. Each call uses the next entry: a value to return, an exception to raise, or a
     coroutine function to await. The last entry repeats."""
 
     def __init__(self, *script: Any) -> None:
@@ -35,7 +35,7 @@ class Scripted:
 
 
 class HandFed:
-    """A source whose life the test decides."""
+    """A source that the test controls."""
 
     def __init__(
         self, *initial: str, synced: bool = True, error: Exception | None = None, hang: bool = False
@@ -71,7 +71,7 @@ class HandFed:
 
 
 class Counting:
-    """Controller metrics in plain numbers."""
+    """Controller metrics as plain numbers."""
 
     def __init__(self) -> None:
         self.results: Counter[str] = Counter()
@@ -104,7 +104,7 @@ class Counting:
 
 @asynccontextmanager
 async def running(reconciler: Any, *sources: Any, **options: Any):
-    """A controller at work in virtual time; cancelled at the end."""
+    """Run a controller in virtual time; it is cancelled at the end."""
     controller = Controller(
         options.pop("name", "test"), reconciler, sources=sources, clock=virtual_clock(), **options
     )

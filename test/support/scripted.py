@@ -1,8 +1,8 @@
-"""Servers and transports that answer as a test tells them.
+"""Servers and transports with scripted responses.
 
 :class:`ScriptedServer` is a real HTTP server on a real socket, :class:`ScriptedTransport` the same idea without
-sockets, for virtual time. Both take answers per request line and keep what they were asked. The answers of one
-request line are given in order; the last one is repeated.
+sockets, for virtual time. Both have responses per request line and record the requests. The responses of one
+request line are used in order; the last one is repeated.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Answer:
-    """A whole answer. A body that is no bytes is written as JSON."""
+    """A complete response. A body that is not bytes is encoded as JSON."""
 
     status: int = 200
     body: Any = b""
@@ -48,7 +48,7 @@ def status_body(code: int, reason: str = "", message: str = "", **details: Any) 
         "apiVersion": "v1",
         "metadata": {},
         "status": "Failure",
-        "message": message or f"told to fail with {code}",
+        "message": message or f"scripted failure {code}",
         "reason": reason,
         "details": details or None,
         "code": code,
@@ -76,7 +76,7 @@ def pod(name: str = "a", namespace: str = "default", rv: int = 1, **more: Any) -
 def pod_list(
     *items: Mapping[str, Any], rv: int = 1, more: str = "", remaining: int | None = None
 ) -> dict[str, Any]:
-    """A PodList whose items, as on a real server, name no kind."""
+    """A PodList whose items, as on a real server, have no kind."""
     metadata: dict[str, Any] = {"resourceVersion": str(rv)}
     if more:
         metadata |= {"continue": more, "remainingItemCount": remaining}
@@ -88,7 +88,7 @@ def pod_list(
 
 @dataclass(frozen=True)
 class Seen:
-    """One request that came in."""
+    """A received request."""
 
     method: str
     path: str
@@ -107,7 +107,7 @@ class _Script:
         self._answers: dict[tuple[str, str], list[Any]] = defaultdict(list)
 
     def on(self, method: str, path: str, *answers: Any) -> Self:
-        """Answer with these: Answer, an exception to raise (transport only), a handler, or JSON for 200."""
+        """Respond with these: Answer, an exception to raise (transport only), a handler, or JSON for 200."""
         self._answers[method, path].extend(answers)
         return self
 
@@ -151,7 +151,7 @@ class ScriptedServer(_Script):
         await self._runner.cleanup()
 
     async def until(self, true: Callable[[], bool]) -> None:
-        """Wait for something on the other side of a real socket."""
+        """Wait for a condition on the other side of a socket."""
         async with asyncio.timeout(10):
             while not true():  # noqa: ASYNC110 - the condition is the test's, nothing can set an event
                 await asyncio.sleep(0.005)
@@ -175,7 +175,7 @@ class ScriptedServer(_Script):
 def stream(
     *chunks: bytes, hold: bool = False, drop: bool = False
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """A chunked answer; then a clean end, or silence (``hold``), or a broken connection (``drop``)."""
+    """A chunked response; then a clean end, or silence (``hold``), or a broken connection (``drop``)."""
 
     async def handler(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})

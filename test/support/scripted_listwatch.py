@@ -1,7 +1,7 @@
 """A reader whose lists and watches follow a script, in virtual time, and that records its requests.
 
-Lists: each answer is an ObjectList, or an exception to raise; ``Slow(seconds, answer)`` takes its time. The last
-answer is repeated. Watches: each script is a sequence of steps; after the last one the stream stays open and sends a
+Lists: each response is an ObjectList, or an exception to raise; ``Slow(seconds, response)`` delays it. The last
+response is repeated. Watches: each script is a sequence of steps; after the last one the stream stays open and sends a
 bookmark a minute until its ``timeout_seconds``, as a healthy server does. So does every watch without a script.
 """
 
@@ -27,25 +27,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Wait:
-    """Nothing is sent for this long."""
+    """Send nothing for this time."""
 
     seconds: float
 
 
 @dataclass(frozen=True)
 class Refuse:
-    """The watch is not opened at all."""
+    """The watch is rejected."""
 
     error: Exception
 
 
 class Mute:
-    """The watch is neither opened nor refused, for ever."""
+    """The watch is neither opened nor rejected."""
 
 
 @dataclass(frozen=True)
 class Undecodable:
-    """A line that is no object of the kind."""
+    """A line that is not an object of the kind."""
 
 
 class Close:
@@ -53,12 +53,12 @@ class Close:
 
 
 class Deaf:
-    """The server goes on sending bookmarks after ``timeout_seconds``."""
+    """The server continues to send bookmarks after ``timeout_seconds``."""
 
 
 @dataclass(frozen=True)
 class Slow:
-    """An answer that takes its time."""
+    """A delayed response."""
 
     seconds: float
     answer: Any
@@ -66,7 +66,7 @@ class Slow:
 
 @dataclass(frozen=True)
 class Call:
-    """One list or watch that was asked for."""
+    """A list or watch request."""
 
     at: float
     namespace: str
@@ -96,7 +96,7 @@ def bookmark(rv: int | str, resource: Resource[Any] = THINGS) -> WatchEvent[Any]
 
 
 class ScriptedListWatch:
-    """See the module."""
+    """A reader with scripted lists and watches."""
 
     def __init__(self, *lists: Any, watches: Iterable[Iterable[Any]] = ()) -> None:
         self._answers = deque(lists)
@@ -108,11 +108,11 @@ class ScriptedListWatch:
         self.most_lists_in_flight = 0
 
     def then_list(self, *answers: Any) -> None:
-        """Further answers; the last one so far is repeated no more."""
+        """Add responses; the previous last one is not repeated any more."""
         self._answers.extend(answers)
 
     def then_watch(self, *steps: Any) -> None:
-        """One further script."""
+        """Add a script."""
         self._scripts.append(list(steps))
 
     async def list(self, resource: Resource[Any], namespace: str = "", **options: Any) -> ObjectList[Any]:
@@ -183,7 +183,7 @@ class ScriptedListWatch:
                 await asyncio.sleep(step.seconds)
             elif isinstance(step, Undecodable):
                 assert on_decode_error is not None
-                on_decode_error(DecodeError("told to be undecodable"))
+                on_decode_error(DecodeError("undecodable by the script"))
             elif isinstance(step, Exception):
                 raise step
             elif step is Close:

@@ -1,4 +1,4 @@
-"""Objects for tests, made from a few words."""
+"""Objects for tests."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def the_cache_keeps_the_type(cache: Cache) -> None:
     assert_type(informer.store.list(), list[Object[Widget]])
 
 
-class Told:
+class Handler:
     def on_add(self, obj: Object[Widget], *, initial: bool) -> None: ...
     def on_update(self, old: Object[Widget], new: Object[Widget]) -> None: ...
     def on_delete(self, obj: Object[Widget], *, confirmed: bool) -> None: ...
@@ -86,7 +86,7 @@ class Widgets:
 def parts_fit_together(
     informer: Informer[Widget], pods: Informer[Pod], manager: Manager, clock: Clock
 ) -> None:
-    handler: EventHandler[Widget] = Told()
+    handler: EventHandler[Widget] = Handler()
     informer.add_handler(handler)
     sources: list[Source] = [
         Watch(informer, EnqueueObject(), [generation_changed, changed(lambda obj: obj.meta.finalizers)]),

@@ -1,11 +1,10 @@
-"""The two lists of behaviour this runtime answers for, and that each of their entries is held by a test.
+"""Two lists of required behaviour of the runtime; each entry has a test.
 
-* The checklist: 131 statements about what client-go and controller-runtime do, of which the ones named here
-  are ours to keep. A test that proves one says so: its name is the statement, and its docstring begins with
-  ``Checklist N:``.
-* The fault contract: what networks and servers do to a watch. Its tests' docstrings begin with ``Fault N:``.
+* The checklist: 131 statements about the behaviour of client-go and controller-runtime. The numbers below are
+  required here. The docstring of a test for statement N begins with ``Checklist N:``.
+* The fault contract: faults of networks and servers during a watch. The docstrings begin with ``Fault N:``.
 
-The tests are read, not run, so this holds also when it runs alone.
+The tests are parsed, not run.
 """
 
 from __future__ import annotations
@@ -70,7 +69,7 @@ def labelled() -> dict[tuple[str, int], list[str]]:
 
 
 def _docstrings(path: Path) -> Iterator[tuple[str, str]]:
-    """Names and docstrings of what pytest collects there: functions of the module, and of ``Test`` classes."""
+    """Names and docstrings of the tests in a file: functions of the module and of ``Test`` classes."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     scopes = [tree.body, *(one.body for one in tree.body if isinstance(one, ast.ClassDef))]
     for body in scopes:

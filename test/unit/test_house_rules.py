@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SOURCES = Path(aimctl.__file__).parent
-ROOMS = ("runtime", "domain", "controllers")
-FILES = sorted(path for room in ROOMS for path in (SOURCES / room).rglob("*.py"))
+PACKAGES = ("runtime", "domain", "controllers")
+FILES = sorted(path for package in PACKAGES for path in (SOURCES / package).rglob("*.py"))
 MOST_LINES = 450
 
 CLOCKS = {

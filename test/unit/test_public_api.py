@@ -1,4 +1,4 @@
-"""What the packages offer: listed in ``__all__``, explained, and imported without what it does not need."""
+"""The public API of the packages: listed in ``__all__``, documented, and importable without optional dependencies."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ UPSTAIRS = (
 
 
 def public(module: ModuleType) -> set[str]:
-    """The names without an underscore, but for modules and ``from __future__ import annotations``."""
+    """The names without an underscore, except modules and ``annotations`` from ``__future__``."""
     return {
         name
         for name, value in vars(module).items()
@@ -108,10 +108,10 @@ def test_public_methods_of_what_a_package_exports_are_explained(name: str) -> No
 
 
 def test_the_runtime_imports_nothing_it_does_not_need_and_warns_of_nothing() -> None:
-    """In a process of its own: the test's has imported everything already."""
-    rooms = [name for name in PACKAGES if name.startswith("aimctl.runtime")]
+    """Runs in a separate process, because this one has imported everything already."""
+    packages = [name for name in PACKAGES if name.startswith("aimctl.runtime")]
     program = (
-        f"import sys, {', '.join(rooms)}\n"
+        f"import sys, {', '.join(packages)}\n"
         f"unwanted = {NOT_NEEDED + UPSTAIRS!r}\n"
         "print(sorted(m for m in sys.modules if m in unwanted or m.startswith(tuple(u + '.' for u in unwanted))))"
     )

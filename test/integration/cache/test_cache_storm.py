@@ -1,7 +1,7 @@
-"""The cache on the embedded cluster: writers, strangers and every fault at once, in virtual time.
+"""The cache on the embedded cluster with concurrent writers and random faults, in virtual time.
 
-What must hold however bad the weather: our reads never show less than our own writes, a deleted object never comes
-back, handlers see a story without gaps, and when the weather clears the cache equals the server.
+Invariants: reads reflect own writes, a deleted object is never restored, handlers receive a consistent sequence of
+events, and after the faults the cache equals the server.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 LISTS = Match(verb="list", resource="configmaps")
 WATCHES = Match(verb="watch", resource="configmaps")
-WEATHER: list[tuple[Action, Match]] = [
+FAULTS: list[tuple[Action, Match]] = [
     (CutStream(after_lines=2), WATCHES),
     (CutStream(after_lines=1, mid_line=False), WATCHES),
     (CutStream(after_lines=3, clean=True), WATCHES),
@@ -58,7 +58,7 @@ def _quiet() -> Iterator[None]:
 
 
 class Mirror:
-    """What a handler knows from events alone; refuses a story with gaps."""
+    """The objects known from events only; fails on an inconsistent event."""
 
     def __init__(self) -> None:
         self.held: dict[ObjectKey, Object[Any]] = {}
@@ -90,12 +90,12 @@ def body(name: str, value: int) -> dict[str, Any]:
 
 
 def content(obj: Object[Any]) -> tuple[str, str, dict[str, str]]:
-    """What makes two states the same; items of a list do not name their kind, so the bytes may differ."""
+    """The content to compare; the items of a list have no kind, so the bytes may differ."""
     return obj.meta.uid, obj.meta.resource_version, dict(obj.view.data or {})
 
 
-async def write_as_we_do(client: Client, cache: Cache, rng: random.Random, rounds: int, mine: str) -> None:
-    """Each write is read back from the cache at once."""
+async def write_with_hooks(client: Client, cache: Cache, rng: random.Random, rounds: int, mine: str) -> None:
+    """Write through a client with hooks; each write is read back from the cache at once."""
     for value in range(rounds):
         await asyncio.sleep(rng.random() * 4)
         name = f"{mine}-{rng.randrange(4)}"
@@ -110,11 +110,11 @@ async def write_as_we_do(client: Client, cache: Cache, rng: random.Random, round
                 assert not is_newer(written.meta.resource_version, read.meta.resource_version)
                 assert (read.view.data or {}).get("value") == str(value)
         except (NotFound, Conflict):
-            continue  # the other writer was faster
+            continue  # the other writer was first
 
 
-async def write_as_strangers_do(client: Client, rng: random.Random, rounds: int) -> None:
-    """Without hooks, so the cache only hears of it from the watch."""
+async def write_without_hooks(client: Client, rng: random.Random, rounds: int) -> None:
+    """Write without hooks, so that the cache is updated only by the watch."""
     for value in range(rounds):
         await asyncio.sleep(rng.random() * 4)
         name = f"theirs-{rng.randrange(4)}"
@@ -124,15 +124,15 @@ async def write_as_strangers_do(client: Client, rng: random.Random, rounds: int)
             else:
                 await client.apply(CONFIG_MAPS, body(name, value))
         except (NotFound, Conflict):
-            continue  # the other writer was faster
+            continue  # the other writer was first
 
 
 async def storm(cluster: DevCluster, rng: random.Random, seconds: float) -> None:
-    """Faults come and go; history is forgotten now and then."""
+    """Add random faults; sometimes remove the history."""
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds
     while loop.time() < until:
-        action, match = rng.choice(WEATHER)
+        action, match = rng.choice(FAULTS)
         cluster.faults.add(action, match, times=rng.randrange(1, 4))
         await asyncio.sleep(rng.random() * 15)
         if rng.random() < 0.5:
@@ -143,7 +143,7 @@ async def storm(cluster: DevCluster, rng: random.Random, seconds: float) -> None
 
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.proof) for seed in range(1, 20))])
-def test_reads_see_our_writes_and_the_cache_equals_the_server_after_any_storm(seed: int) -> None:
+def test_reads_see_own_writes_and_the_cache_equals_the_server_after_any_fault(seed: int) -> None:
     @virtual_time
     async def check() -> None:
         rng = random.Random(seed)
@@ -154,7 +154,9 @@ def test_reads_see_our_writes_and_the_cache_equals_the_server_after_any_storm(se
                 plain,
                 clock=virtual_clock(),
                 rng=random.Random(seed + 100),
-                options=ReflectorOptions(idle_seconds=10),  # silence should not be most of the storm
+                options=ReflectorOptions(
+                    idle_seconds=10
+                ),  # so that idle connections do not dominate the test
                 metrics=lambda _: metrics,
             )
             informer = cache.declare(
@@ -162,16 +164,16 @@ def test_reads_see_our_writes_and_the_cache_equals_the_server_after_any_storm(se
             )
             mirror = Mirror()
             informer.add_handler(mirror)
-            ours = plain.with_(on_write=cache.observe_write, on_delete=cache.observe_delete)
+            own = plain.with_(on_write=cache.observe_write, on_delete=cache.observe_delete)
             async with asyncio.TaskGroup() as tasks:
                 running = tasks.create_task(cache.run())
                 await cache.wait_synced(60)
-                async with asyncio.TaskGroup() as weather:
-                    weather.create_task(storm(cluster, rng, 1200))
+                async with asyncio.TaskGroup() as faults:
+                    faults.create_task(storm(cluster, rng, 1200))
                     for mine in ("x", "y"):
-                        weather.create_task(write_as_we_do(ours, cache, rng, 600, mine))
-                    weather.create_task(write_as_strangers_do(plain, rng, 600))
-                await asyncio.sleep(700)  # every silent stream has been noticed by then
+                        faults.create_task(write_with_hooks(own, cache, rng, 600, mine))
+                    faults.create_task(write_without_hooks(plain, rng, 600))
+                await asyncio.sleep(700)  # every silent stream has been detected by then
                 served = {item.key: content(item) async for item in plain.list_all(CONFIG_MAPS)}
                 assert {obj.key: content(obj) for obj in cache.list(CONFIG_MAPS)} == served
                 assert {key: content(obj) for key, obj in mirror.held.items()} == served
@@ -187,7 +189,7 @@ def test_reads_see_our_writes_and_the_cache_equals_the_server_after_any_storm(se
 
 
 @virtual_time
-async def test_an_optional_kind_fills_when_its_crd_comes_and_empties_when_it_goes() -> None:
+async def test_an_optional_kind_follows_the_creation_and_deletion_of_its_crd() -> None:
     resource = Resource.untyped("test.example", "v1", "Widget", "widgets")
     crd = {
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -237,7 +239,7 @@ async def test_an_optional_kind_fills_when_its_crd_comes_and_empties_when_it_goe
 
 
 @virtual_time
-async def test_namespaces_of_one_kind_are_followed_apart() -> None:
+async def test_namespaces_of_one_kind_are_watched_separately() -> None:
     async with DevCluster(clock=virtual_clock()) as cluster:
         client = cluster.client()
         cache = Cache(client, clock=virtual_clock(), rng=random.Random(1))
@@ -256,8 +258,8 @@ async def test_namespaces_of_one_kind_are_followed_apart() -> None:
             running.cancel()
 
 
-def test_a_refused_api_server_ends_no_cache() -> None:
-    """The cache outlives an API server that is not there for an hour."""
+def test_an_unreachable_api_server_does_not_end_the_cache() -> None:
+    """The cache survives an outage of one hour."""
 
     @virtual_time
     async def check() -> None:

@@ -33,7 +33,7 @@ ONE = "/api/v1/namespaces/default/pods/a"
 
 
 class Rotating:
-    """Credentials that are new after each invalidation."""
+    """Credentials that change after each invalidation."""
 
     def __init__(self) -> None:
         self.generation = 1
@@ -91,7 +91,7 @@ async def fetch(wire: HttpTransport, path: str = "/x", **options: Any) -> bytes:
         return await answer.read()
 
 
-async def test_whatever_is_in_path_query_and_body_arrives_as_it_was(server: ScriptedServer) -> None:
+async def test_path_query_and_body_arrive_unchanged(server: ScriptedServer) -> None:
     text = "a=b,c in (d,e),!f+g %2F&h#i?ä"
     server.on("PATCH", "/api/v1/system:node/ä b%2F", b"done")
     async with transport(server) as wire:
@@ -109,7 +109,7 @@ async def test_whatever_is_in_path_query_and_body_arrives_as_it_was(server: Scri
     assert (seen.headers["Content-Type"], seen.body) == ("x/y", b"\x00body")
 
 
-async def test_the_path_of_the_server_stays_in_front(server: ScriptedServer) -> None:
+async def test_the_path_of_the_server_address_is_a_prefix(server: ScriptedServer) -> None:
     server.on("GET", "/k8s/clusters/c-1/api/v1/pods", b"ok")
     async with transport(
         server, info={"server": server.url + "/k8s/clusters/c-1/"}, user_agent="me/1"
@@ -151,8 +151,8 @@ async def test_a_401_renews_the_credentials_and_repeats_the_request_once(
     assert [seen.body for seen in server.seen] == [b"payload", b"payload"]
 
 
-async def test_a_second_401_is_the_answer(server: ScriptedServer) -> None:
-    """Fault 8: the second 401 is for the reader, who backs off."""
+async def test_a_second_401_is_the_response(server: ScriptedServer) -> None:
+    """Fault 8: the second 401 is returned; the reader backs off."""
     server.on("GET", ONE, failure(401, "Unauthorized", "who are you"))
     async with transport(server, info={"credentials": Rotating()}) as wire:
         with pytest.raises(Unauthorized, match="who are you"):
@@ -160,7 +160,7 @@ async def test_a_second_401_is_the_answer(server: ScriptedServer) -> None:
     assert len(server.seen) == 2
 
 
-async def test_a_401_for_credentials_that_others_renewed_meanwhile_invalidates_nothing(
+async def test_a_401_for_credentials_renewed_in_the_meantime_invalidates_nothing(
     server: ScriptedServer,
 ) -> None:
     credentials = Rotating()
@@ -176,7 +176,7 @@ async def test_a_401_for_credentials_that_others_renewed_meanwhile_invalidates_n
     assert server.seen[1].headers["Authorization"] == "Bearer 7"
 
 
-async def test_credentials_follow_no_redirect(server: ScriptedServer) -> None:
+async def test_redirects_are_not_followed(server: ScriptedServer) -> None:
     async with ScriptedServer() as elsewhere:
         server.on("GET", "/x", Answer(302, headers={"Location": elsewhere.url + "/x"}))
         async with (
@@ -204,14 +204,14 @@ async def test_no_credential_and_no_body_is_ever_logged(
         assert (await client.get(SECRETS, "s", "n")).view.data == {"p": b"geheim"}
         with pytest.raises(Exception, match="422") as caught:
             await client.create(SECRETS, secret)
-    # aiohttp's server, which is the test's, logs request lines; ours is the rest.
+    # The server of the test is aiohttp's and logs request lines; everything else comes from the transport.
     assert not any(word in caplog.text + repr(caught.value) for word in ("Z2VoZWlt", "geheim", "verborgen"))
 
 
-# No answer
+# No response
 
 
-async def test_a_port_where_nothing_listens_refuses(server: ScriptedServer) -> None:
+async def test_a_closed_port_is_a_refused_connection(server: ScriptedServer) -> None:
     async with transport(server) as wire:
         await server.__aexit__()
         with pytest.raises(ConnectionFailed, match="connection refused") as caught:
@@ -219,7 +219,7 @@ async def test_a_port_where_nothing_listens_refuses(server: ScriptedServer) -> N
     assert caught.value.refused
 
 
-async def test_a_server_that_hangs_up_has_not_refused(server: ScriptedServer) -> None:
+async def test_a_closed_connection_is_not_a_refused_one(server: ScriptedServer) -> None:
     server.on("POST", "/x", hang_up)
     async with transport(server) as wire:
         with pytest.raises(ConnectionFailed) as caught:
@@ -238,7 +238,7 @@ async def test_an_unknown_host_is_a_failed_connection() -> None:
 
 
 @pytest.mark.parametrize("handler", [hang, half_a_body])
-async def test_a_call_ends_with_its_time(server: ScriptedServer, handler: Any) -> None:
+async def test_a_call_ends_at_its_time_limit(server: ScriptedServer, handler: Any) -> None:
     server.on("GET", "/x", handler)
     async with transport(server) as wire, asyncio.timeout(SOON):
         with pytest.raises(ConnectionFailed, match="no complete response"):
@@ -246,7 +246,7 @@ async def test_a_call_ends_with_its_time(server: ScriptedServer, handler: Any) -
         await server.disconnects.wait()
 
 
-async def test_a_stream_waits_for_its_head_no_longer_than_a_call(server: ScriptedServer) -> None:
+async def test_the_headers_of_a_stream_have_the_time_limit_of_a_call(server: ScriptedServer) -> None:
     server.on("GET", "/x", hang)
     async with transport(server, timeout_seconds=0.2) as wire, asyncio.timeout(SOON):
         with pytest.raises(ConnectionFailed, match=r"no complete response within 0\.2 s"):
@@ -271,14 +271,14 @@ async def test_a_streams_body_may_take_longer_than_a_call(server: ScriptedServer
         assert b"".join([chunk async for chunk in answer.chunks()]) == b"xxxx"
 
 
-async def test_a_body_that_breaks_off_is_a_failed_connection(server: ScriptedServer) -> None:
+async def test_an_incomplete_body_is_a_failed_connection(server: ScriptedServer) -> None:
     server.on("GET", "/x", stream(b"some", drop=True))
     async with transport(server) as wire:
         with pytest.raises(ConnectionFailed):
             await fetch(wire)
 
 
-async def test_waiting_for_a_free_connection_counts_and_ends_too(server: ScriptedServer) -> None:
+async def test_waiting_for_a_free_connection_counts_towards_the_time_limit(server: ScriptedServer) -> None:
     server.on("GET", "/hang", hang).on("GET", "/x", b"ok")
     async with transport(server) as wire, asyncio.timeout(SOON), AsyncExitStack() as stack:
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
@@ -312,7 +312,7 @@ async def test_150_watches_do_not_starve_calls(server: ScriptedServer) -> None:
     ("streamed", "handler"),
     [(False, hang), (False, half_a_body), (True, hang), (True, stream(b"x", hold=True))],
 )
-async def test_cancelling_at_any_await_closes_the_socket(
+async def test_cancellation_at_any_await_closes_the_socket(
     server: ScriptedServer, streamed: bool, handler: Any
 ) -> None:
     """Fault 16: on a real socket."""
@@ -320,7 +320,7 @@ async def test_cancelling_at_any_await_closes_the_socket(
     async with transport(server) as wire, asyncio.timeout(SOON):
         task = asyncio.create_task(fetch(wire, stream=streamed))
         await server.until(lambda: server.open_requests == 1)
-        await asyncio.sleep(0.05)  # the head has arrived, if there is one
+        await asyncio.sleep(0.05)  # the headers have arrived, if there are any
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -352,12 +352,12 @@ async def test_closing_ends_streams_in_use_and_refuses_new_requests(server: Scri
         await wire.aclose()
 
 
-async def test_a_transport_that_was_not_entered_says_so() -> None:
+async def test_a_transport_that_was_not_entered_is_an_error() -> None:
     with pytest.raises(ConnectionFailed, match="not open"):
         await fetch(HttpTransport(ConnectionInfo("http://127.0.0.1:1"), clock=LoopClock()))
 
 
-# Around the request
+# Request metadata
 
 
 async def test_every_request_is_observed_once(server: ScriptedServer) -> None:
@@ -378,7 +378,7 @@ async def test_every_request_is_observed_once(server: ScriptedServer) -> None:
     }
 
 
-async def test_a_proxy_url_is_gone_through(server: ScriptedServer) -> None:
+async def test_requests_use_the_proxy_url(server: ScriptedServer) -> None:
     server.on("GET", "/x", b"through")
     info = {"server": "http://cluster.invalid", "proxy_url": server.url}
     async with transport(server, info=info) as wire:
@@ -399,7 +399,7 @@ async def test_the_environments_proxy_is_used_only_when_allowed(
         assert (len(proxy.seen), len(server.seen)) == ((1, 0) if trusted else (0, 1))
 
 
-async def test_a_client_works_over_it(server: ScriptedServer) -> None:
+async def test_a_client_works_with_the_transport(server: ScriptedServer) -> None:
     server.on("POST", "/api/v1/namespaces/default/pods", Answer(201, pod())).on("GET", ONE, pod(rv=2))
     async with transport(server) as wire:
         client = Client(wire, clock=LoopClock())

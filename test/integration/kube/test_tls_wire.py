@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Clock:
-    """Time that a test sets: a rotation is noticed a second later at the latest."""
+    """A clock that the test sets: a rotation is detected at most one second later."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -74,7 +74,7 @@ def serving(
 
 
 async def who(request: web.Request) -> web.StreamResponse:
-    """Answers with the common name of the client's certificate."""
+    """Responds with the common name of the client's certificate."""
     assert request.transport is not None
     subject = dict(pair for part in request.transport.get_extra_info("peercert")["subject"] for pair in part)
     return web.Response(text=subject["commonName"])
@@ -98,7 +98,7 @@ async def test_a_server_of_the_named_authority_is_trusted(ca: CertificateAuthori
             assert await fetch(wire) == "ok"
 
 
-async def test_a_server_of_another_authority_is_not_and_the_text_says_what_to_check(
+async def test_a_server_of_another_authority_is_not_trusted_and_the_error_says_what_to_check(
     ca: CertificateAuthority, clock: Clock, tmp_path: Path
 ) -> None:
     other = authority(tmp_path / "other")
@@ -109,7 +109,7 @@ async def test_a_server_of_another_authority_is_not_and_the_text_says_what_to_ch
         assert server.seen == []
 
 
-async def test_a_name_that_is_not_in_the_certificate_is_refused_and_insecure_takes_anything(
+async def test_a_name_that_is_not_in_the_certificate_is_an_error_unless_insecure(
     ca: CertificateAuthority, clock: Clock
 ) -> None:
     async with ScriptedServer(ssl_context=serving(ca)) as server:
@@ -123,7 +123,7 @@ async def test_a_name_that_is_not_in_the_certificate_is_refused_and_insecure_tak
             assert await fetch(wire) == "ok"
 
 
-async def test_a_rotated_authority_is_taken_up_while_running(
+async def test_a_rotated_authority_is_used_for_new_connections(
     ca: CertificateAuthority, clock: Clock, tmp_path: Path
 ) -> None:
     trusted = tmp_path / "trusted.crt"
@@ -164,9 +164,7 @@ async def test_a_rotated_client_certificate_is_used_for_new_requests(
             assert await fetch(wire) == "second"
 
 
-async def test_a_certificate_source_may_name_other_files_at_any_time(
-    ca: CertificateAuthority, clock: Clock
-) -> None:
+async def test_a_certificate_source_can_change_its_file_names(ca: CertificateAuthority, clock: Clock) -> None:
     class Source:
         def __init__(self) -> None:
             self.files = ca.issue("first")
@@ -184,7 +182,7 @@ async def test_a_certificate_source_may_name_other_files_at_any_time(
             assert await fetch(wire) == "second"
 
 
-def test_a_rotation_that_is_half_done_leaves_the_working_context(
+def test_an_incomplete_rotation_keeps_the_working_context(
     ca: CertificateAuthority, clock: Clock, tmp_path: Path
 ) -> None:
     first, second = ca.issue("first"), ca.issue("second")
@@ -234,7 +232,7 @@ def test_broken_authority_data_is_named_by_its_field(clock: Clock) -> None:
 
 
 class DeafPeer:
-    """Takes one request, begins to answer it or not, then neither reads nor writes: not even TLS's goodbye."""
+    """Accepts one request, optionally starts its response, then neither reads nor writes, not even the TLS shutdown."""
 
     def __init__(self, begin: bytes) -> None:
         self.asked = threading.Event()
@@ -277,7 +275,7 @@ async def leave_before_the_answer(wire: HttpTransport, peer: DeafPeer) -> None:
     ],
     ids=["in the middle", "before the answer"],
 )
-def test_a_stream_that_is_left_is_cut_off_at_once_and_outlives_no_loop(
+def test_leaving_a_stream_aborts_its_connection(
     ca: CertificateAuthority,
     clock: Clock,
     begin: bytes,

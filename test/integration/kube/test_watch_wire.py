@@ -1,4 +1,4 @@
-"""The watch's fault contract against real sockets."""
+"""The fault contract of a watch over real sockets."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def client(url: str) -> AsyncIterator[Client]:
 
 
 async def watch(client: Client, seen: list[WatchEvent[Any]], idle_seconds: float = SOON) -> None:
-    """Watch until it ends; what came is in ``seen`` even if it ends badly."""
+    """Watch until it ends; ``seen`` has the events even if it fails."""
     async with (
         asyncio.timeout(SOON),
         client.watch(PODS, resource_version="1", timeout_seconds=300, idle_seconds=idle_seconds) as events,
@@ -59,7 +59,7 @@ async def watch(client: Client, seen: list[WatchEvent[Any]], idle_seconds: float
 
 
 async def outcome(server: ScriptedServer, answer: Any, **options: Any) -> tuple[list[str], Exception | None]:
-    """The versions that came, and how the watch ended."""
+    """The versions received, and how the watch ended."""
     server.on("GET", PATH, answer)
     seen: list[WatchEvent[Any]] = []
     ended: Exception | None = None
@@ -79,7 +79,7 @@ async def test_an_end_in_the_middle_of_a_line_drops_the_fragment(server: Scripte
     assert await outcome(server, stream(FIRST, FIRST[:-5])) == (["5"], None)
 
 
-async def test_a_connection_that_breaks_in_the_middle_of_a_line_gives_what_was_whole(
+async def test_a_connection_that_breaks_in_the_middle_of_a_line_yields_the_complete_events(
     server: ScriptedServer,
 ) -> None:
     versions, ended = await outcome(server, stream(FIRST, FIRST[:-5], drop=True))
@@ -88,7 +88,7 @@ async def test_a_connection_that_breaks_in_the_middle_of_a_line_gives_what_was_w
     assert not isinstance(ended, WatchStalled)
 
 
-async def test_an_answer_without_chunks_that_ends_with_its_connection_is_read_to_its_end() -> None:
+async def test_a_response_that_ends_with_its_connection_is_read_completely() -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + FIRST + FIRST[:20])
@@ -110,7 +110,7 @@ async def test_a_large_event_is_read_like_any_other(server: ScriptedServer, mega
     assert await outcome(server, stream(FIRST, large, FIRST)) == (["5", "6", "5"], None)
 
 
-async def test_an_event_above_the_cap_fails_its_stream_by_name_and_the_next_watch_works(
+async def test_an_event_above_the_limit_ends_only_its_stream(
     server: ScriptedServer,
 ) -> None:
     server.on("GET", PATH, stream(FIRST, *[b"x" * 1024 * 1024] * 18, hold=True), stream(FIRST))
@@ -124,7 +124,7 @@ async def test_an_event_above_the_cap_fails_its_stream_by_name_and_the_next_watc
         assert len(seen) == 2
 
 
-async def test_a_connection_that_is_half_open_is_called_stalled_and_closed(server: ScriptedServer) -> None:
+async def test_a_half_open_connection_is_reported_as_stalled_and_closed(server: ScriptedServer) -> None:
     versions, ended = await outcome(server, stream(FIRST, hold=True), idle_seconds=0.2)
     assert versions == ["5"]
     assert isinstance(ended, WatchStalled)
@@ -140,7 +140,7 @@ async def test_a_connection_that_is_half_open_is_called_stalled_and_closed(serve
     ],
     ids=["http status", "error event", "200 with a status body"],
 )
-async def test_410_is_gone_in_each_of_its_three_forms(server: ScriptedServer, answer: Any) -> None:
+async def test_a_410_is_gone_in_each_of_its_three_forms(server: ScriptedServer, answer: Any) -> None:
     versions, ended = await outcome(server, answer)
     assert versions == []
     assert isinstance(ended, Gone)
@@ -148,7 +148,7 @@ async def test_410_is_gone_in_each_of_its_three_forms(server: ScriptedServer, an
 
 
 @pytest.mark.parametrize(("code", "kind"), [(429, TooManyRequests), (503, ServerError)])
-async def test_a_refusal_carries_its_retry_after(
+async def test_a_rejected_watch_has_its_retry_after(
     server: ScriptedServer, code: int, kind: type[ApiError]
 ) -> None:
     _, ended = await outcome(server, failure(code, headers={"Retry-After": "17"}))
@@ -163,7 +163,7 @@ async def test_two_401s_end_the_watch(server: ScriptedServer) -> None:
     assert len(server.seen) == 2
 
 
-async def test_cancelling_a_watch_closes_its_socket_and_leaves_nothing_behind(server: ScriptedServer) -> None:
+async def test_cancelling_a_watch_closes_its_socket(server: ScriptedServer) -> None:
     server.on("GET", PATH, stream(FIRST, hold=True))
     async with client(server.url) as reader:
         before = asyncio.all_tasks()
@@ -193,7 +193,7 @@ async def test_a_slow_reader_loses_nothing(server: ScriptedServer) -> None:
     assert got == list(range(2000))
 
 
-async def test_a_status_body_in_pieces_is_still_gone(server: ScriptedServer) -> None:
+async def test_a_status_body_in_chunks_is_gone(server: ScriptedServer) -> None:
     body = msgspec.json.encode(status_body(410, "Gone"))
     _, ended = await outcome(server, stream(body[:30], body[30:]))
     assert isinstance(ended, Gone)

@@ -1,4 +1,4 @@
-"""The example of the documentation, as a platform team would write it, on the embedded cluster."""
+"""The example of the documentation on the embedded cluster."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _spec.loader.exec_module(hello)
 
 
 class Way:
-    """A transport that can be cut, and counts what goes over it."""
+    """A transport that can be disconnected, and counts requests."""
 
     def __init__(self, transport) -> None:
         self.transport = transport
@@ -78,7 +78,7 @@ async def greeting(client, name: str) -> str:
 
 
 @virtual_time
-async def test_a_greeting_comes_comes_back_follows_its_source_and_goes_with_it():
+async def test_a_greeting_is_created_restored_updated_and_deleted_with_its_source():
     async with cluster_now() as cluster:
         client = cluster.client()
         replica = Replica(cluster, "one")
@@ -122,7 +122,7 @@ async def test_a_settled_cluster_causes_no_writes_and_a_restart_causes_none_eith
 
 
 @virtual_time
-async def test_a_leader_that_is_cut_off_loses_its_lease_and_the_standby_goes_on():
+async def test_a_leader_without_connection_loses_its_lease_and_the_standby_takes_over():
     async with cluster_now() as cluster:
         client = cluster.client()
         one = Replica(cluster, "one")
@@ -145,7 +145,7 @@ async def test_a_leader_that_is_cut_off_loses_its_lease_and_the_standby_goes_on(
 
 
 @virtual_time
-async def test_what_the_managers_client_wrote_or_deleted_is_in_its_cache_when_the_call_returns():
+async def test_writes_and_deletes_are_in_the_cache_when_the_call_returns():
     async with cluster_now() as cluster:
         replica = Replica(cluster, "one")
         await replica.manager.elected.wait()
@@ -176,7 +176,7 @@ async def test_events_reach_the_server_as_one_object_with_a_count():
         assert event.note == "said hello"
 
 
-async def test_the_script_runs_as_a_program_and_ends_well_on_a_signal(tmp_path):
+async def test_the_script_runs_as_a_program_and_stops_on_a_signal(tmp_path):
     async with DevCluster(clock=LoopClock(), controllers=False) as cluster:
         await cluster.serve()
         kubeconfig = cluster.write_kubeconfig(tmp_path / "config")

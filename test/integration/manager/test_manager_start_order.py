@@ -1,4 +1,4 @@
-"""The order in which a manager begins, against the embedded cluster."""
+"""The start order of a manager on the embedded cluster."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SECRETS = Resource.untyped("", "v1", "Secret", "secrets")
 
 
 @virtual_time
-async def test_nothing_runs_and_nobody_is_elected_before_the_slowest_cache_is_filled() -> None:
+async def test_no_runnable_and_no_election_starts_before_all_caches_are_synced() -> None:
     """Checklist 118: caches are synced before other runnables start."""
     clock = virtual_clock()
     async with DevCluster(clock=clock, rng=random.Random(1)) as cluster:

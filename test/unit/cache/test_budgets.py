@@ -1,4 +1,4 @@
-"""What following a kind may cost, in figures that no other load on the machine can change."""
+"""Budgets for watching a kind, in units that do not depend on the load of the machine."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CALLS_PER_EVENT = 65
 
 
 def body(number: int, version: int) -> dict[str, Any]:
-    """About 1.5 KB, and as much again of managedFields."""
+    """A body of about 1.5 KB, plus the same amount of managedFields."""
     managed = {"manager": "m", "operation": "Apply", "fieldsV1": {f"f:field-{one}": {} for one in range(80)}}
     return {
         "apiVersion": "test.example/v1",
@@ -52,7 +52,7 @@ def body(number: int, version: int) -> dict[str, Any]:
 
 
 class Server:
-    """Answers lists page by page, and one watch with an update of every object, a line at a time."""
+    """Serves lists page by page, and one watch with an update of every object, one line at a time."""
 
     def __init__(self) -> None:
         things = [body(number, 1000 + number) for number in range(COUNT)]
@@ -123,7 +123,7 @@ class Counting:
 
 
 class Calls:
-    """Counts calls of Python functions, and those only: what an interpreter spends its time on."""
+    """Counts calls of Python functions, which determine the CPU time."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -154,7 +154,7 @@ async def following(server: Server) -> AsyncIterator[tuple[Cache, Counting]]:
 
 
 @virtual_time
-async def test_a_cached_object_costs_its_body_and_little_more() -> None:
+async def test_a_cached_object_uses_little_more_memory_than_its_body() -> None:
     server = Server()
     gc.collect()
     tracemalloc.start()
@@ -174,7 +174,7 @@ async def test_a_cached_object_costs_its_body_and_little_more() -> None:
 
 
 @virtual_time
-async def test_an_object_of_a_list_takes_a_handful_of_function_calls() -> None:
+async def test_listing_an_object_takes_few_function_calls() -> None:
     server = Server()
     with Calls() as calls:
         async with following(server):
@@ -183,7 +183,7 @@ async def test_an_object_of_a_list_takes_a_handful_of_function_calls() -> None:
 
 
 @virtual_time
-async def test_an_event_takes_a_few_dozen_function_calls() -> None:
+async def test_an_event_takes_few_function_calls() -> None:
     server = Server()
     async with following(server) as (_, handler):
         with Calls() as calls:

@@ -1,4 +1,4 @@
-"""The cache: declared kinds and no others, shared informers, reads without copies (checklist 85-90)."""
+"""The cache: declared kinds, shared informers, reads without copies (checklist 85-90)."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def by_label(obj: Object[Any]) -> list[str]:
     return list(obj.meta.labels.values())
 
 
-def test_a_read_of_an_undeclared_kind_says_how_to_declare_it() -> None:
+def test_reading_an_undeclared_kind_is_an_error_that_says_how_to_declare_it() -> None:
     cache = make_cache(ScriptedListWatch(listing(rv=1)))
     cache.declare(PARTS)
     for read in (
@@ -62,7 +62,7 @@ def test_a_read_of_an_undeclared_kind_says_how_to_declare_it() -> None:
 
 
 @virtual_time
-async def test_an_undeclared_read_starts_nothing() -> None:
+async def test_reading_an_undeclared_kind_starts_no_list() -> None:
     server = ScriptedListWatch(listing(rv=1))
     async with running(make_cache(server)) as cache:
         with pytest.raises(UndeclaredKind):
@@ -73,7 +73,7 @@ async def test_an_undeclared_read_starts_nothing() -> None:
 
 @virtual_time
 async def test_reads_give_the_shared_objects_without_copies() -> None:
-    """Checklist 86: ours never copies, because objects cannot be changed."""
+    """Checklist 86: this cache never copies, because objects are immutable."""
     server = ScriptedListWatch(listing(make("a", rv=3, labels={"x": "one"}), make("b", "other", rv=4), rv=10))
     cache = make_cache(server)
     informer = cache.declare(THINGS, indexes={"label": by_label})
@@ -88,7 +88,7 @@ async def test_reads_give_the_shared_objects_without_copies() -> None:
 
 @virtual_time
 async def test_a_cached_view_cannot_be_changed() -> None:
-    """Checklist 85: no detector is needed, changing raises."""
+    """Checklist 85: no mutation detector is needed, because changing a view raises."""
     cache = make_cache(ScriptedListWatch(listing(make("a", rv=3, spec={"x": [1]}), rv=10)))
     cache.declare(THINGS)
     async with running(cache):
@@ -116,8 +116,8 @@ async def test_an_absent_object_is_none_and_an_unwatched_namespace_an_error() ->
 
 
 @virtual_time
-async def test_waiting_for_sync_honours_cancellation() -> None:
-    """Checklist 88: the wait ends, the cache goes on."""
+async def test_waiting_for_sync_can_be_cancelled() -> None:
+    """Checklist 88: the wait ends, the cache continues."""
     cache = make_cache(ScriptedListWatch(Slow(100, listing(rv=10))))
     cache.declare(THINGS)
     async with running(cache):
@@ -131,7 +131,7 @@ async def test_waiting_for_sync_honours_cancellation() -> None:
 
 
 @virtual_time
-async def test_a_sync_that_takes_too_long_says_what_is_wrong_with_each_kind() -> None:
+async def test_a_sync_timeout_names_the_problem_of_each_kind() -> None:
     def answer(namespace: str, options: dict[str, Any]) -> Any:
         if options["label_selector"]:
             return error_from_status(403, "Forbidden", "not you")
@@ -179,7 +179,7 @@ async def test_the_same_declaration_gives_the_same_informer_and_adds_indexes() -
         {"optional": True},
     ],
 )
-def test_a_clashing_declaration_shows_both(other: dict[str, Any]) -> None:
+def test_a_clashing_declaration_shows_both_declarations(other: dict[str, Any]) -> None:
     """Checklist 90: there is no precedence between declarations; what cannot be shared is refused."""
     cache = make_cache(ScriptedListWatch(listing(rv=1)))
     cache.declare(THINGS)
@@ -190,7 +190,7 @@ def test_a_clashing_declaration_shows_both(other: dict[str, Any]) -> None:
     assert next(iter(other)) in shown[2]
 
 
-def test_an_index_name_with_two_functions_is_a_clash() -> None:
+def test_an_index_with_two_functions_is_a_clash() -> None:
     cache = make_cache(ScriptedListWatch(listing(rv=1)))
     cache.declare(THINGS, indexes={"x": by_label})
     with pytest.raises(
@@ -257,7 +257,7 @@ async def test_a_cache_runs_once_and_its_informers_end_with_it() -> None:
 
 @virtual_time
 async def test_an_informer_that_fails_ends_the_cache() -> None:
-    """A bug in a reflector must show, not leave a kind silently unwatched."""
+    """A bug in a reflector must be raised, so that no kind is silently left unwatched."""
     cache = make_cache(ScriptedListWatch(ZeroDivisionError("a bug")))
     cache.declare(THINGS)
     with pytest.raises(ExceptionGroup) as caught:
@@ -291,7 +291,7 @@ async def test_each_informer_gets_its_own_metrics() -> None:
 
 
 @virtual_time
-async def test_the_heap_is_frozen_after_the_first_sync_only_if_asked_for() -> None:
+async def test_the_heap_is_frozen_after_the_first_sync_only_on_request() -> None:
     gc.unfreeze()
     try:
         for freeze in (False, True):

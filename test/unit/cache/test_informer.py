@@ -1,4 +1,4 @@
-"""Informers: order, sync, handlers, our own writes (checklist 61-69 and 71-84 where they fit)."""
+"""Informers: order, sync, handlers, own writes (checklist 61-69, and 71-84 where applicable)."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def synced(rig: Rig) -> None:
 
 
 async def first_event(rig: Rig) -> None:
-    """Stop in the middle of the first list: told in part."""
+    """Stop in the middle of the first list, when a part has been delivered."""
     while not rig.handler.events:  # noqa: ASYNC110 - turn by turn, on purpose
         await asyncio.sleep(0)
 
@@ -54,7 +54,7 @@ async def first_event(rig: Rig) -> None:
 
 
 @virtual_time
-async def test_a_list_deletes_what_is_known_and_what_is_still_to_be_told() -> None:
+async def test_a_list_deletes_known_objects_and_undelivered_ones() -> None:
     """Checklist 61: also for an object whose add no handler has seen yet."""
     server = ScriptedListWatch(listing(*many(1500), rv=5000))
     rig = Rig(server)
@@ -69,8 +69,8 @@ async def test_a_list_deletes_what_is_known_and_what_is_still_to_be_told() -> No
 
 
 @virtual_time
-async def test_there_is_no_second_delete_for_what_is_deleted_already() -> None:
-    """Checklist 62: neither from a list after a delete event, nor from an event after our own delete."""
+async def test_a_deleted_object_is_not_deleted_again() -> None:
+    """Checklist 62: neither from a list after a delete event, nor from an event after an own delete."""
     server = ScriptedListWatch(
         listing(make("a", rv=3), make("b", rv=4), rv=10),
         listing(rv=30),
@@ -84,7 +84,7 @@ async def test_there_is_no_second_delete_for_what_is_deleted_already() -> None:
 
 
 @virtual_time
-async def test_deleting_what_was_not_told_yet_is_an_add_then_a_delete() -> None:
+async def test_deleting_an_undelivered_object_is_an_add_then_a_delete() -> None:
     """Checklist 63: the handler sees both, in order."""
     server = ScriptedListWatch(listing(*many(1500), rv=5000))
     async with running(Rig(server)) as rig:
@@ -100,7 +100,7 @@ async def test_deleting_what_was_not_told_yet_is_an_add_then_a_delete() -> None:
 
 @virtual_time
 async def test_events_of_one_object_arrive_in_order_and_none_is_merged() -> None:
-    """Checklist 64: every state is told, in the order of arrival."""
+    """Checklist 64: every state is delivered, in the order of arrival."""
     server = ScriptedListWatch(
         listing(rv=10),
         watches=[[added("a", rv=11), modified("a", rv=12), modified("a", rv=13), deleted("a", rv=14)]],
@@ -111,20 +111,20 @@ async def test_events_of_one_object_arrive_in_order_and_none_is_merged() -> None
 
 
 @virtual_time
-async def test_our_write_during_a_large_list_is_told_after_what_came_before() -> None:
+async def test_a_write_during_a_large_list_is_delivered_after_earlier_changes() -> None:
     server = ScriptedListWatch(listing(*many(1500), rv=5000))
     async with running(Rig(server)) as rig:
         await first_event(rig)
-        told = len(rig.handler.events)
+        delivered = len(rig.handler.events)
         rig.informer.observe_write(make("o1499", rv=5100))
-        assert len(rig.handler.events) == told
+        assert len(rig.handler.events) == delivered
         await synced(rig)
         await asyncio.sleep(1)
         assert rig.handler.events[-2:] == ["+o1499@1500!", "o1499@1500>5100"]
 
 
 @virtual_time
-async def test_synced_only_when_the_whole_first_list_was_told() -> None:
+async def test_an_informer_is_synced_when_the_whole_first_list_was_delivered() -> None:
     """Checklist 65: not before the last object; an empty first list is synced at once."""
     rig = Rig(ScriptedListWatch(listing(*many(1500), rv=5000)))
     async with running(rig):
@@ -144,7 +144,7 @@ async def test_synced_only_when_the_whole_first_list_was_told() -> None:
 
 @virtual_time
 async def test_deletes_during_the_first_list_do_not_keep_it_from_syncing() -> None:
-    """Checklist 66: synced all the same."""
+    """Checklist 66: deletes do not prevent the sync."""
     server = ScriptedListWatch(listing(*many(1500), rv=5000))
     async with running(Rig(server)) as rig:
         await first_event(rig)
@@ -157,22 +157,22 @@ async def test_deletes_during_the_first_list_do_not_keep_it_from_syncing() -> No
 
 
 @virtual_time
-async def test_a_resync_leaves_out_objects_with_a_change_still_to_be_told() -> None:
+async def test_a_resync_skips_objects_with_undelivered_changes() -> None:
     """Checklist 67: no replay overtakes or repeats a queued event."""
     server = ScriptedListWatch(listing(*many(1500), rv=5000))
     async with running(Rig(server)) as rig:
         await first_event(rig)
-        told = len(rig.handler.events)
+        delivered = len(rig.handler.events)
         rig.informer.resync()
         await synced(rig)
         await asyncio.sleep(1)
         replays = [text for text in rig.handler.events if ">" in text]
-        assert len(replays) == told
-        assert len(rig.handler.events) == 1500 + told
+        assert len(replays) == delivered
+        assert len(rig.handler.events) == 1500 + delivered
 
 
 @virtual_time
-async def test_a_resync_of_what_is_not_there_does_nothing() -> None:
+async def test_a_resync_of_an_empty_store_does_nothing() -> None:
     """Checklist 68: an empty store, or an object that is gone."""
     server = ScriptedListWatch(listing(make("a", rv=3), rv=10), watches=[[deleted("a", rv=11)]])
     async with running(Rig(server)) as rig:
@@ -184,7 +184,7 @@ async def test_a_resync_of_what_is_not_there_does_nothing() -> None:
 
 @virtual_time
 async def test_waiting_for_sync_ends_when_the_informer_does() -> None:
-    """Checklist 69: closing unblocks the waiter; ours raises InformerStopped."""
+    """Checklist 69: closing unblocks the waiter; this one raises InformerStopped."""
     rig = Rig(ScriptedListWatch(Slow(1000, listing(rv=10))))
     task = asyncio.create_task(rig.informer.run())
     waiter = asyncio.create_task(rig.informer.wait_synced())
@@ -195,8 +195,8 @@ async def test_waiting_for_sync_ends_when_the_informer_does() -> None:
 
 
 @virtual_time
-async def test_the_store_is_fully_new_before_the_first_handler_call() -> None:
-    """Checklist 71: handlers of a list see the whole of it; deletes come first."""
+async def test_the_store_is_replaced_before_the_first_handler_call() -> None:
+    """Checklist 71: handlers see the complete list in the store; deletes come first."""
     server = ScriptedListWatch(
         listing(make("a", rv=1), rv=10),
         listing(make("b", rv=12), make("c", rv=13), rv=20),
@@ -223,7 +223,7 @@ async def test_the_store_is_fully_new_before_the_first_handler_call() -> None:
 
 @virtual_time
 async def test_a_resync_replays_the_store_at_its_period_and_never_without_one() -> None:
-    """Checklist 77: only informers with a period replay, at that period, changed by at most a tenth."""
+    """Checklist 77: only informers with a period replay, with at most 10 % jitter."""
     with_period = Rig(ScriptedListWatch(listing(make("a", rv=3), rv=10)), resync_seconds=100)
     without = Rig(ScriptedListWatch(listing(make("a", rv=3), rv=10)))
     async with running(with_period), running(without):
@@ -240,8 +240,8 @@ async def test_a_resync_replays_the_store_at_its_period_and_never_without_one() 
 
 
 @virtual_time
-async def test_a_late_handler_gets_an_add_for_everything_there_is() -> None:
-    """Checklist 79: marked initial; it is synced when it has had them."""
+async def test_a_handler_added_later_gets_an_add_for_every_object() -> None:
+    """Checklist 79: marked initial; the handler is synced when it has received them."""
     server = ScriptedListWatch(listing(make("a", rv=3), rv=10), watches=[[Wait(5), added("b", rv=11)]])
     async with running(Rig(server)) as rig:
         await asyncio.sleep(6)
@@ -253,7 +253,7 @@ async def test_a_late_handler_gets_an_add_for_everything_there_is() -> None:
 
 
 @virtual_time
-async def test_a_handler_that_joins_during_the_first_list_misses_nothing_and_gets_nothing_twice() -> None:
+async def test_a_handler_added_during_the_first_list_gets_every_object_once() -> None:
     server = ScriptedListWatch(listing(*many(1500), rv=5000))
     async with running(Rig(server)) as rig:
         await first_event(rig)
@@ -268,8 +268,8 @@ async def test_a_handler_that_joins_during_the_first_list_misses_nothing_and_get
 
 
 @virtual_time
-async def test_a_removed_handler_hears_nothing_more_and_others_go_on() -> None:
-    """Checklist 80: removing twice is harmless, and so is a foreign registration."""
+async def test_a_removed_handler_is_not_called_and_the_others_are() -> None:
+    """Checklist 80: removing twice, or with another informer's registration, does nothing."""
     server = ScriptedListWatch(listing(make("a", rv=3), rv=10), watches=[[Wait(5), added("b", rv=11)]])
     async with running(Rig(server)) as rig, running(Rig(ScriptedListWatch(listing(rv=1)))) as other:
         await synced(rig)
@@ -302,7 +302,7 @@ async def test_a_handler_removed_by_another_during_an_event_is_not_called_for_it
 
 
 @virtual_time
-async def test_a_stopped_informer_takes_no_handlers_but_lets_them_go() -> None:
+async def test_a_stopped_informer_accepts_no_handlers_but_removes_them() -> None:
     """Checklist 81: adding raises, removing does not."""
     rig = Rig(ScriptedListWatch(listing(rv=10)))
     async with running(rig):
@@ -315,8 +315,8 @@ async def test_a_stopped_informer_takes_no_handlers_but_lets_them_go() -> None:
 
 
 @virtual_time
-async def test_handlers_that_come_and_go_during_a_stream_of_events_all_agree_with_the_store() -> None:
-    """Checklist 82: no loss, no double, no hang."""
+async def test_handlers_added_and_removed_during_events_agree_with_the_store() -> None:
+    """Checklist 82: no change is lost or delivered twice, and nothing hangs."""
     rng = random.Random(5)
     events = [
         step
@@ -345,8 +345,8 @@ async def test_handlers_that_come_and_go_during_a_stream_of_events_all_agree_wit
 
 
 @virtual_time
-async def test_a_handler_that_raises_loses_that_call_only() -> None:
-    """Checklist 83: later events reach it, and other handlers notice nothing; ours does not pause."""
+async def test_a_handler_that_raises_loses_only_that_call() -> None:
+    """Checklist 83: later events reach it, and other handlers are not affected."""
     server = ScriptedListWatch(
         listing(make("a", rv=3), make("b", rv=4), rv=10),
         watches=[[modified("a", rv=11), deleted("b", rv=12)]],
@@ -375,7 +375,7 @@ async def test_a_handler_that_raises_loses_that_call_only() -> None:
 
 @virtual_time
 async def test_failures_to_list_or_watch_show_in_health_and_metrics() -> None:
-    """Checklist 84: ours is a state and a counter, not a hook."""
+    """Checklist 84: here they are a state and a counter instead of a hook."""
     server = ScriptedListWatch(error_from_status(500, "InternalError", "no quorum"), listing(rv=10))
     async with running(Rig(server)) as rig:
         await asyncio.sleep(0.1)
@@ -393,7 +393,7 @@ async def test_failures_to_list_or_watch_show_in_health_and_metrics() -> None:
 
 
 @virtual_time
-async def test_a_change_made_by_a_handler_is_told_after_the_current_one() -> None:
+async def test_a_change_made_by_a_handler_is_delivered_after_the_current_one() -> None:
     server = ScriptedListWatch(listing(make("a", rv=3), rv=10))
     rig = Rig(server)
 
@@ -431,11 +431,11 @@ async def test_a_change_made_by_a_handler_during_a_watch_event_reaches_all_in_or
         assert rig.handler.events == last.events == ["+a@11", "a@11>20"]
 
 
-# ---- our own writes
+# ---- own writes
 
 
 @virtual_time
-async def test_our_writes_are_read_at_once_and_told_once() -> None:
+async def test_own_writes_are_read_at_once_and_delivered_once() -> None:
     server = ScriptedListWatch(
         listing(make("a", rv=3), rv=10), watches=[[Wait(5), modified("a", rv=11), added("b", rv=12)]]
     )
@@ -450,7 +450,7 @@ async def test_our_writes_are_read_at_once_and_told_once() -> None:
 
 
 @virtual_time
-async def test_our_writes_outside_namespace_or_selector_stay_out() -> None:
+async def test_own_writes_outside_namespace_or_selector_are_not_cached() -> None:
     server = ScriptedListWatch(listing(rv=10))
     async with running(Rig(server, namespaces=("ns",), label_selector="app=web")) as rig:
         await synced(rig)
@@ -465,7 +465,7 @@ async def test_our_writes_outside_namespace_or_selector_stay_out() -> None:
 
 
 @virtual_time
-async def test_with_a_field_selector_new_objects_wait_for_the_watch_and_known_ones_do_not() -> None:
+async def test_with_a_field_selector_own_writes_update_known_objects_only() -> None:
     server = ScriptedListWatch(listing(make("a", rv=3), rv=10))
     async with running(Rig(server, field_selector="spec.nodeName=n1")) as rig:
         await synced(rig)
@@ -475,7 +475,7 @@ async def test_with_a_field_selector_new_objects_wait_for_the_watch_and_known_on
 
 
 @virtual_time
-async def test_our_writes_enter_a_metadata_cache_without_their_body() -> None:
+async def test_own_writes_enter_a_metadata_cache_without_their_body() -> None:
     server = ScriptedListWatch(listing(rv=10))
     async with running(Rig(server, projection="metadata")) as rig:
         await synced(rig)
@@ -487,7 +487,7 @@ async def test_our_writes_enter_a_metadata_cache_without_their_body() -> None:
 
 
 @virtual_time
-async def test_our_writes_get_the_view_that_was_declared() -> None:
+async def test_own_writes_have_the_declared_view() -> None:
     def decode(_: bytes) -> str:
         return "declared"
 
@@ -501,7 +501,7 @@ async def test_our_writes_get_the_view_that_was_declared() -> None:
 
 
 @virtual_time
-async def test_a_late_answer_does_not_bring_back_what_the_watch_saw_deleted() -> None:
+async def test_a_late_response_does_not_restore_an_object_that_the_watch_deleted() -> None:
     server = ScriptedListWatch(listing(rv=10), watches=[[added("a", rv=11), deleted("a", rv=12)]])
     async with running(Rig(server, namespaces=("ns",))) as rig:
         await asyncio.sleep(1)
@@ -512,7 +512,7 @@ async def test_a_late_answer_does_not_bring_back_what_the_watch_saw_deleted() ->
 # ---- declarations
 
 
-def test_declarations_that_make_no_sense_are_refused() -> None:
+def test_invalid_declarations_are_errors() -> None:
     with pytest.raises(ValueError, match=r"clusterthings\.test\.example is cluster-scoped"):
         Declaration(CLUSTER_THINGS, ("ns",))
     with pytest.raises(ValueError, match="use an empty sequence for all"):

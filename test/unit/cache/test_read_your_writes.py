@@ -1,4 +1,4 @@
-"""A client's answers and the watch race each other into the cache: whoever comes second must not undo the first."""
+"""Responses to writes and watch events arrive at the cache in any order: the older one must not undo the newer one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DYING = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
 
 
 class Race:
-    """A cache of pods, a client that feeds it, and a server whose watch and answers come when they are told to."""
+    """A cache of pods, a client with its hooks, and a server whose events and responses the test releases."""
 
     def __init__(self, *listed: dict[str, Any], **declaration: Any) -> None:
         self.wire = ScriptedTransport()
@@ -46,7 +46,7 @@ class Race:
         return Answer(410, b"") if line is None else Answer(200, chunks=(line,))
 
     def answers(self, method: str, path: str, body: dict[str, Any]) -> None:
-        """The answer to a write, held back until :meth:`answer`."""
+        """The response to a write, delayed until :meth:`answer`."""
 
         async def held(_seen: Any) -> Answer:
             await self._answered.wait()
@@ -82,7 +82,7 @@ async def running(race: Race) -> AsyncIterator[Race]:
 
 @pytest.mark.parametrize("declaration", [{}, {"namespaces": ["default"]}, {"projection": "metadata"}])
 @virtual_time
-async def test_a_late_answer_with_a_dying_object_does_not_bring_back_what_the_watch_saw_go(
+async def test_a_late_response_with_a_deleting_object_does_not_restore_it(
     declaration: dict[str, Any],
 ) -> None:
     race = Race(pod("a", rv=3), **declaration)
@@ -97,8 +97,8 @@ async def test_a_late_answer_with_a_dying_object_does_not_bring_back_what_the_wa
 
 
 @virtual_time
-async def test_an_object_that_was_dying_and_is_gone_at_once_goes_with_its_delete_event() -> None:
-    """A pod deleted without grace is answered in its last state, with the version of its end."""
+async def test_a_deleting_object_is_removed_by_its_delete_event() -> None:
+    """The response to deleting a pod without grace period is its last state, with the version of the deletion."""
     race = Race(pod("a", rv=3))
     race.wire.on("DELETE", ONE, pod("a", rv=12, metadata=DYING))
     async with running(race):
@@ -109,7 +109,7 @@ async def test_an_object_that_was_dying_and_is_gone_at_once_goes_with_its_delete
 
 
 @virtual_time
-async def test_a_late_answer_does_not_bring_back_what_a_list_no_longer_had() -> None:
+async def test_a_late_response_does_not_restore_an_object_that_a_list_did_not_have() -> None:
     race = Race(pod("a", rv=3))
     race.answers("PATCH", ONE, pod("a", rv=15))
     async with running(race), asyncio.TaskGroup() as calls:
@@ -122,7 +122,7 @@ async def test_a_late_answer_does_not_bring_back_what_a_list_no_longer_had() -> 
 
 
 @virtual_time
-async def test_a_late_answer_does_not_undo_what_another_wrote_since() -> None:
+async def test_a_late_response_does_not_undo_a_later_write() -> None:
     race = Race(pod("a", rv=3))
     race.answers("PATCH", ONE, pod("a", rv=15))
     async with running(race), asyncio.TaskGroup() as calls:
@@ -134,7 +134,7 @@ async def test_a_late_answer_does_not_undo_what_another_wrote_since() -> None:
 
 
 @virtual_time
-async def test_a_late_answer_for_a_name_that_was_given_anew_does_not_touch_the_new_object() -> None:
+async def test_a_late_response_does_not_affect_a_new_object_of_the_same_name() -> None:
     race = Race(pod("a", rv=3))
     race.answers("DELETE", ONE, {"kind": "Status", "status": "Success", "details": {"uid": "uid-a"}})
     async with running(race), asyncio.TaskGroup() as calls:
@@ -146,7 +146,7 @@ async def test_a_late_answer_for_a_name_that_was_given_anew_does_not_touch_the_n
 
 
 @virtual_time
-async def test_a_dying_object_outside_the_selector_stays_outside() -> None:
+async def test_a_deleting_object_outside_the_selector_is_not_cached() -> None:
     race = Race(pod("b", rv=3, metadata={"labels": {"app": "web"}}), label_selector="app=web")
     race.wire.on("DELETE", ONE, pod("a", rv=12, metadata=DYING | {"labels": {"app": "api"}}))
     async with running(race):

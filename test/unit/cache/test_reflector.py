@@ -35,7 +35,7 @@ def versions(calls: list[Call]) -> list[str | None]:
 
 @virtual_time
 async def test_it_lists_then_watches_and_each_event_advances_the_version() -> None:
-    """Checklist 39: the watch starts at the list's version, and goes on from the last event."""
+    """Checklist 39: the watch starts at the version of the list, and resumes after the last event."""
     server = ScriptedListWatch(
         listing(make("a", rv=3), rv=10),
         watches=[[Wait(5), modified("a", rv=11), added("b", rv=12), Wait(5), bookmark(20), Close]],
@@ -92,8 +92,8 @@ async def test_cancelling_ends_the_loop_and_closes_the_watch() -> None:
 
 
 @virtual_time
-async def test_an_event_that_is_no_object_of_the_kind_is_skipped() -> None:
-    """Checklist 42: skipped and counted; the stream goes on."""
+async def test_an_event_that_cannot_be_decoded_is_skipped() -> None:
+    """Checklist 42: skipped and counted; the stream continues."""
     server = ScriptedListWatch(listing(rv=10), watches=[[Undecodable(), added("a", rv=11)]])
     async with running(Rig(server)) as rig:
         await asyncio.sleep(5)
@@ -103,7 +103,7 @@ async def test_an_event_that_is_no_object_of_the_kind_is_skipped() -> None:
 
 @virtual_time
 async def test_an_error_event_ends_the_stream_as_an_api_error() -> None:
-    """Checklist 43: the stream is closed, the health shows the error, and the loop goes on."""
+    """Checklist 43: the stream is closed, the health shows the error, and the loop continues."""
     server = ScriptedListWatch(
         listing(rv=10), watches=[[Wait(3), error_from_status(500, "InternalError", "etcdserver: no leader")]]
     )
@@ -118,7 +118,7 @@ async def test_an_error_event_ends_the_stream_as_an_api_error() -> None:
 
 @virtual_time
 async def test_a_refused_connection_on_watch_start_backs_off_without_a_list() -> None:
-    """Checklist 44: growing pauses, the same version, no list."""
+    """Checklist 44: back-off, the same version, no list."""
     refused = Refuse(ConnectionFailed("connection refused", refused=True))
     server = ScriptedListWatch(listing(rv=10), watches=[[refused]] * 5)
     async with running(Rig(server)) as rig:
@@ -145,7 +145,7 @@ async def test_429_on_a_watch_backs_off_without_a_list() -> None:
 
 
 @virtual_time
-async def test_500s_on_a_watch_are_met_by_watching_only_inside_the_window() -> None:
+async def test_500s_on_a_watch_are_retried_without_a_list_only_within_the_window() -> None:
     """Checklist 46: re-watch inside the configured window, then list."""
     failing = Refuse(error_from_status(500, "InternalError", "no"))
     server = ScriptedListWatch(listing(rv=10), watches=[[failing]] * 40)
@@ -158,7 +158,7 @@ async def test_500s_on_a_watch_are_met_by_watching_only_inside_the_window() -> N
 
 @virtual_time
 async def test_the_first_list_is_from_version_0_and_later_ones_from_the_last_seen() -> None:
-    """Checklist 47: "0", then what was seen last."""
+    """Checklist 47: "0", then the last known version."""
     server = ScriptedListWatch(listing(rv=10), watches=[[added("a", rv=15), Wait(2), EXPIRED]])
     async with running(Rig(server)):
         await asyncio.sleep(10)
@@ -166,7 +166,7 @@ async def test_the_first_list_is_from_version_0_and_later_ones_from_the_last_see
 
 
 @virtual_time
-async def test_410_on_a_relist_lists_the_newest_at_once_and_then_knows_again() -> None:
+async def test_410_on_a_relist_lists_the_newest_state_once() -> None:
     """Checklist 48: "" at once; afterwards the last version is used again."""
     server = ScriptedListWatch(
         listing(rv=10),
@@ -182,8 +182,8 @@ async def test_410_on_a_relist_lists_the_newest_at_once_and_then_knows_again() -
 
 
 @virtual_time
-async def test_the_newest_state_is_asked_for_until_a_list_succeeds() -> None:
-    """Checklist 48: a failure in between does not send us back to the version that had expired."""
+async def test_the_newest_state_is_requested_until_a_list_succeeds() -> None:
+    """Checklist 48: a failure in between does not lead back to the expired version."""
     server = ScriptedListWatch(
         listing(rv=10),
         EXPIRED,
@@ -197,7 +197,7 @@ async def test_the_newest_state_is_asked_for_until_a_list_succeeds() -> None:
 
 
 @virtual_time
-async def test_good_watches_between_start_the_window_for_500s_anew() -> None:
+async def test_a_successful_watch_restarts_the_window_for_500s() -> None:
     failing = error_from_status(500, "InternalError", "no")
     server = ScriptedListWatch(
         listing(rv=10),
@@ -210,7 +210,7 @@ async def test_good_watches_between_start_the_window_for_500s_anew() -> None:
 
 
 @virtual_time
-async def test_a_timeout_error_that_is_not_ours_is_a_bug_and_shows() -> None:
+async def test_an_unexpected_timeout_error_is_raised() -> None:
     rig = Rig(ScriptedListWatch(listing(rv=10), watches=[[TimeoutError("a bug")]]))
     with pytest.raises(ExceptionGroup) as caught:
         await rig.informer.run()
@@ -218,8 +218,8 @@ async def test_a_timeout_error_that_is_not_ours_is_a_bug_and_shows() -> None:
 
 
 @virtual_time
-async def test_a_first_list_in_pages_is_put_together_and_later_ones_are_paged_too() -> None:
-    """Checklist 50: paging is kept if the first list came in pages."""
+async def test_a_first_list_in_pages_is_joined_and_later_lists_are_paged() -> None:
+    """Checklist 50: paging is kept if the first list was paged."""
     server = ScriptedListWatch(
         listing(make("a", rv=1), rv=10, more="next"),
         listing(make("b", rv=2), rv=10),
@@ -260,7 +260,7 @@ async def test_watch_timeouts_are_random_between_the_least_and_twice_it() -> Non
 
 @virtual_time
 async def test_an_unreadable_object_on_the_server_causes_a_list_that_replaces_the_store() -> None:
-    """Checklist 52: a StoreReadError is answered by a list, not by watching on."""
+    """Checklist 52: a StoreReadError leads to a list instead of another watch."""
     server = ScriptedListWatch(
         listing(make("a", rv=1), make("corrupt", rv=2), rv=10),
         listing(make("a", rv=1), rv=20),
@@ -273,8 +273,8 @@ async def test_an_unreadable_object_on_the_server_causes_a_list_that_replaces_th
 
 
 @virtual_time
-async def test_an_unreadable_object_causes_a_list_even_if_that_shows_nothing_new() -> None:
-    """Checklist 52: the store is replaced with identical objects too, and nobody is told anything."""
+async def test_an_unreadable_object_causes_a_list_without_changes() -> None:
+    """Checklist 52: the store is replaced with identical objects, without handler calls."""
     server = ScriptedListWatch(
         listing(make("a", rv=1), rv=10),
         listing(make("a", rv=1), rv=20),
@@ -289,7 +289,7 @@ async def test_an_unreadable_object_causes_a_list_even_if_that_shows_nothing_new
 
 @virtual_time
 async def test_a_list_without_a_version_is_refused() -> None:
-    """A watch from no version would replay everything and miss deletes."""
+    """A watch without a version would replay everything and miss deletes."""
     server = ScriptedListWatch(listing(rv=""), listing(make("a", rv=1), rv=10))  # type: ignore[arg-type] # on purpose
     async with running(Rig(server)) as rig:
         await asyncio.sleep(0.5)
@@ -300,8 +300,8 @@ async def test_a_list_without_a_version_is_refused() -> None:
 
 
 @virtual_time
-async def test_a_server_whose_history_began_anew_is_believed() -> None:
-    """A restored backup: our version is too large, the newest list is far behind it, and yet it is the truth."""
+async def test_a_server_with_a_new_history_replaces_newer_versions() -> None:
+    """After restoring a backup the known version is too large, and the newest list, although older, is correct."""
     too_large = error_from_status(504, "Timeout", "Too large resource version: 5000, current: 60")
     server = ScriptedListWatch(
         listing(make("a", rv=4000), make("b", rv=4001), rv=5000),
@@ -317,7 +317,7 @@ async def test_a_server_whose_history_began_anew_is_believed() -> None:
 
 
 @virtual_time
-async def test_a_metadata_only_scope_is_asked_for_on_lists_and_watches() -> None:
+async def test_a_metadata_only_scope_applies_to_lists_and_watches() -> None:
     server = ScriptedListWatch(listing(rv=10))
     async with running(
         Rig(server, projection="metadata", label_selector="app=web", field_selector="metadata.name=a")

@@ -1,4 +1,4 @@
-"""What a reflector does next: tables, without a loop."""
+"""The decisions of a reflector, as tables."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ TOO_LARGE = [
 
 
 def api(status: int, reason: str = "", retry_after: float | None = None) -> ApiError:
-    return error_from_status(status, reason, "told to", retry_after=retry_after)
+    return error_from_status(status, reason, "scripted", retry_after=retry_after)
 
 
 @pytest.mark.parametrize("error", TOO_LARGE)
-def test_a_too_large_version_is_known_in_all_three_spellings(error: ApiError) -> None:
-    """Checklist 49: handled like 410, in each spelling servers have used."""
+def test_a_too_large_version_is_recognized_in_its_three_forms(error: ApiError) -> None:
+    """Checklist 49: handled like 410, in each form that servers have used."""
     assert is_too_large_version(error)
     assert after_list(error, requested="9") == Next(Step.LIST, newest=True)
     after = after_watch(WatchReport(5, error=error), internal_error_window=60)
@@ -139,10 +139,10 @@ def test_after_a_watch(report: WatchReport, expected: Next) -> None:
     st.sampled_from([400, 401, 403, 404, 405, 409, 410, 413, 422, 429, 500, 502, 503, 504]),
     st.floats(0, 200),
 )
-def test_no_answer_of_the_server_is_met_at_once_for_ever(
+def test_no_repeated_response_is_retried_at_once_forever(
     seconds: float, events: int, opened: bool, status: int, failing: float
 ) -> None:
-    """Whatever answer repeats, the loop pauses: only a 404 goes on at once, to a list that then pauses."""
+    """Every repeated response leads to a pause; a 404 leads to an immediate list, which then pauses."""
     report = WatchReport(seconds, events, opened, api(status), failing_seconds=failing)
     decision = after_watch(report, internal_error_window=60)
     assert decision.pause is not Pause.NONE or (status == 404 and decision.step is Step.LIST)
@@ -171,11 +171,11 @@ def test_the_version_to_list_from(known: str, newest: bool, version: str) -> Non
 def test_lists_from_a_concrete_version_are_not_paged(
     requested: str, page_size: int | None, paged_before: bool, limit: int | None
 ) -> None:
-    """Checklist 50: kept if the first list was paged all the same; an explicit page size wins."""
+    """Checklist 50: kept if the first list was paged; an explicit page size takes precedence."""
     assert list_limit(requested, page_size=page_size, default=500, paged_before=paged_before) == limit
 
 
-def test_pauses_double_up_to_the_cap_with_up_to_as_much_again_by_chance() -> None:
+def test_back_off_doubles_up_to_the_limit_with_jitter() -> None:
     backoff = Backoff(random.Random(3), initial_seconds=0.8, cap_seconds=30)
     now = 0.0
     for base in (0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30.0, 30.0):
@@ -184,7 +184,7 @@ def test_pauses_double_up_to_the_cap_with_up_to_as_much_again_by_chance() -> Non
         now += pause
 
 
-def test_pauses_start_small_again_after_two_healthy_minutes_only() -> None:
+def test_back_off_starts_over_after_two_minutes_without_failures() -> None:
     backoff = Backoff(random.Random(3), initial_seconds=0.8, cap_seconds=30, reset_seconds=120)
     now = backoff.next(0.0) + 119.9
     pause = backoff.next(now)

@@ -48,6 +48,6 @@ def test_a_selector_matches_as_the_server_would(selector: str, matches: bool) ->
 @pytest.mark.parametrize(
     "selector", ["a b", "=x", "a=b,", "a in x", "a in (x", "a=b c=d", ",", "a=b,,c=d", "a in ((x))"]
 )
-def test_text_that_is_no_selector_is_refused_with_the_place(selector: str) -> None:
+def test_an_invalid_selector_is_an_error_that_shows_the_position(selector: str) -> None:
     with pytest.raises(ValueError, match=r"label selector '.*': cannot parse"):
         LabelSelector.parse(selector)

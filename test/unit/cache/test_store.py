@@ -1,4 +1,4 @@
-"""The store: what is kept, what is told, what can never come back."""
+"""The store: its content, the changes it reports, and the order of versions."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_replace_deletes_every_known_object_that_the_list_does_not_have() -> Non
 
 
 def test_replace_is_one_step_with_deletes_before_the_rest() -> None:
-    """Checklist 71: the store is fully new at once; deletes precede adds and updates."""
+    """Checklist 71: the store is replaced in one step; deletes precede adds and updates."""
     store = filled(make("a", rv=3), make("b", rv=4))
     changes = store.replace([make("c", rv=105), make("b", rv=106)], "110")
     assert words(changes) == ["-a@3?", "+c@105", "b@4>106"]
@@ -53,7 +53,7 @@ def test_replace_is_one_step_with_deletes_before_the_rest() -> None:
     assert len(store) == 2
 
 
-def test_an_unchanged_resource_version_is_neither_told_nor_swapped() -> None:
+def test_an_unchanged_resource_version_is_no_change() -> None:
     store = filled(make("a", rv=3))
     before = store.get(A)
     assert words(store.replace([make("a", rv=3)], "110")) == []
@@ -71,7 +71,7 @@ def test_the_resource_version_follows_adds_updates_deletes_replaces_and_bookmark
         seen.append(store.resource_version)
     assert seen == ["10", "11", "12", "20", "21"]
     store.observe_write(make("a", rv=500))
-    assert store.resource_version == "21"  # proven by the watch only
+    assert store.resource_version == "21"  # confirmed by the watch only
 
 
 def test_indexes_follow_adds_updates_and_deletes() -> None:
@@ -95,20 +95,20 @@ def test_indexes_follow_adds_updates_and_deletes() -> None:
     assert store._indexes["label"].values() == ["three"]
 
 
-def test_an_index_added_later_covers_what_is_there() -> None:
+def test_an_index_added_later_covers_existing_objects() -> None:
     """Checklist 76: existing objects are indexed."""
     store = filled(make("a", rv=1, labels={"x": "one"}))
     store.add_index("label", lambda obj: obj.meta.labels.values())
     assert [obj.meta.name for obj in store.by_index("label", "one")] == ["a"]
 
 
-def test_an_unknown_index_names_those_there_are() -> None:
+def test_the_error_for_an_unknown_index_names_the_existing_ones() -> None:
     store = filled(indexes={"one": lambda _: (), "two": lambda _: ()})
     with pytest.raises(UnknownIndex, match=r"no index 'three' \(existing indexes: one, two\)"):
         store.by_index("three", "x")
 
 
-def test_an_index_function_that_raises_costs_only_its_own_index() -> None:
+def test_an_index_function_that_raises_affects_only_its_index() -> None:
     def broken(obj: Object[Any]) -> list[str]:
         if obj.meta.name == "b":
             raise ValueError("no")
@@ -130,7 +130,7 @@ def test_lists_are_by_namespace_or_all() -> None:
     assert store.bytes == sum(len(obj.raw) for obj in store)
 
 
-# ---- nothing goes back
+# ---- no older version
 
 
 @pytest.mark.parametrize("rv", [2, 5])
@@ -147,15 +147,15 @@ def test_versions_are_compared_as_numbers() -> None:
     assert store.resource_version == "10"
 
 
-def test_a_delete_of_an_object_that_came_back_meanwhile_is_dropped() -> None:
+def test_a_delete_of_a_re_created_object_is_dropped() -> None:
     store = filled(make("a", rv=5))
-    store.observe_write(make("a", rv=120))  # our write brought it back into the selector
+    store.observe_write(make("a", rv=120))  # an own write made the selector match again
     assert store.apply(deleted("a", rv=110)) == ()
     assert store.get(A) is not None
     assert store.stale_dropped == 0
 
 
-def test_a_delete_older_than_what_the_watch_brought_is_dropped_and_counted() -> None:
+def test_a_delete_older_than_the_stored_object_is_dropped_and_counted() -> None:
     store = filled(make("a", rv=50))
     assert store.apply(deleted("a", rv=40)) == ()
     assert store.stale_dropped == 1
@@ -177,7 +177,7 @@ def test_a_late_delete_of_the_old_uid_does_not_touch_the_new_one() -> None:
     assert kept.meta.uid == "two"
 
 
-def test_the_delete_of_a_younger_uid_removes_the_older_one() -> None:
+def test_the_delete_of_a_newer_uid_removes_the_older_one() -> None:
     store = filled(make("a", rv=5, uid="one"))
     assert words(store.apply(deleted("a", rv=110, uid="two"))) == ["-a@5?"]
 
@@ -191,14 +191,14 @@ def test_a_delete_event_carries_the_final_state() -> None:
 # ---- read-your-writes
 
 
-def test_a_write_is_there_at_once_and_its_echo_changes_nothing() -> None:
+def test_a_write_is_stored_at_once_and_its_event_changes_nothing() -> None:
     store = filled(make("a", rv=5))
     assert words(store.observe_write(make("a", rv=101))) == ["a@5>101"]
     assert store.apply(modified("a", rv=101)) == ()
     assert store.stale_dropped == 0
 
 
-def test_events_between_the_old_state_and_our_write_cannot_bring_it_back() -> None:
+def test_events_older_than_a_write_do_not_revert_it() -> None:
     store = filled(make("a", rv=5))
     store.observe_write(make("a", rv=110))
     assert store.apply(modified("a", rv=105)) == ()
@@ -206,13 +206,13 @@ def test_events_between_the_old_state_and_our_write_cannot_bring_it_back() -> No
     assert store.stale_dropped == 0
 
 
-def test_an_answer_older_than_the_watch_is_ignored() -> None:
+def test_a_response_older_than_the_watch_is_ignored() -> None:
     store = filled(make("a", rv=5))
     store.apply(modified("a", rv=110))
     assert store.observe_write(make("a", rv=105)) == ()
 
 
-def test_a_stale_list_neither_removes_nor_reverts_what_we_wrote() -> None:
+def test_a_stale_list_neither_removes_nor_reverts_a_write() -> None:
     store = filled(make("a", rv=5))
     store.observe_write(make("a", rv=110))
     store.observe_write(make("new", rv=111))
@@ -221,18 +221,18 @@ def test_a_stale_list_neither_removes_nor_reverts_what_we_wrote() -> None:
     assert words(store.replace([make("a", rv=110)], "120")) == ["-new@111?"]
 
 
-def test_a_deleted_uid_is_not_resurrected_by_events_or_lists() -> None:
+def test_a_deleted_uid_is_not_restored_by_events_or_lists() -> None:
     store = filled(make("a", rv=5), make("b", rv=6))
     assert words(store.observe_delete(A, "uid-a")) == ["-a@5"]
     assert store.apply(modified("a", rv=101)) == ()
     assert words(store.replace([make("a", rv=102), make("b", rv=6)], "102")) == []
     assert store.get(A) is None
-    assert store.observe_write(make("a", rv=103)) == ()  # the late answer to an earlier write
+    assert store.observe_write(make("a", rv=103)) == ()  # the late response to an earlier write
     assert store.apply(deleted("a", rv=104)) == ()
     assert not store._gone
 
 
-def test_a_new_object_of_the_same_name_is_welcome_after_a_delete() -> None:
+def test_a_new_object_of_the_same_name_is_stored_after_a_delete() -> None:
     store = filled(make("a", rv=5, uid="one"))
     store.observe_delete(A, "one")
     assert words(store.apply(added("a", rv=110, uid="two"))) == ["+a@110"]
@@ -245,24 +245,24 @@ def test_a_delete_without_a_uid_means_the_stored_one() -> None:
     assert store.observe_delete(A, "") == ()
 
 
-def test_a_delete_of_another_uid_leaves_the_stored_one() -> None:
+def test_a_delete_of_another_uid_keeps_the_stored_object() -> None:
     store = filled(make("a", rv=5, uid="two"))
     assert store.observe_delete(A, "one") == ()
     assert store.get(A) is not None
 
 
-def test_the_memory_of_a_delete_ends_with_a_list_late_enough_to_know() -> None:
+def test_a_tombstone_is_removed_by_a_list_newer_than_the_delete() -> None:
     store = filled(make("a", rv=50))
     store.observe_write(make("a", rv=120))
     store.observe_delete(A, "uid-a")
-    store.replace([], "110")  # may be from before the object's last state: its events may still come
+    store.replace([], "110")  # may be older than the object's last state, whose events may still arrive
     assert store._gone
     assert store.apply(added("a", rv=120)) == ()
     store.replace([], "130")
     assert not store._gone
 
 
-def test_a_list_does_not_end_the_memory_of_a_uid_that_was_never_seen() -> None:
+def test_a_list_does_not_remove_the_tombstone_of_an_unknown_uid() -> None:
     store = filled()
     store.observe_delete(A, "uid-a")
     store.replace([], "105")
@@ -270,8 +270,8 @@ def test_a_list_does_not_end_the_memory_of_a_uid_that_was_never_seen() -> None:
     assert store.get(A) is None
 
 
-def test_what_was_there_before_a_deleted_object_is_gone_as_well() -> None:
-    """We saw uid one; two came and was deleted by us unseen: its late event or listing proves the end of one."""
+def test_an_object_older_than_a_deleted_one_is_removed() -> None:
+    """Uid two was created and deleted without being seen: its late event or listing shows that uid one is deleted."""
     for told_by_list in (False, True):
         store = filled(make("a", rv=5, uid="one"))
         store.observe_delete(A, "two")
@@ -281,7 +281,7 @@ def test_what_was_there_before_a_deleted_object_is_gone_as_well() -> None:
         assert store.get(A) is None
 
 
-def test_what_our_own_recreation_replaced_does_not_come_back() -> None:
+def test_an_object_replaced_by_an_own_write_is_not_restored() -> None:
     store = filled(make("a", rv=5, uid="one"))
     store.observe_write(make("a", rv=110, uid="two"))
     store.observe_delete(A, "two")
@@ -289,7 +289,7 @@ def test_what_our_own_recreation_replaced_does_not_come_back() -> None:
     assert store.get(A) is None
 
 
-def test_the_memory_of_deletes_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_tombstones_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_module, "_MAX_TOMBSTONES", 3)
     store = filled()
     for number in range(10):
@@ -297,7 +297,7 @@ def test_the_memory_of_deletes_is_bounded(monkeypatch: pytest.MonkeyPatch) -> No
     assert list(store._gone) == ["uid-7", "uid-8", "uid-9"]
 
 
-def test_a_write_that_leaves_the_selector_takes_the_object_out_until_something_newer() -> None:
+def test_a_write_that_leaves_the_selector_removes_the_object_until_a_newer_version() -> None:
     store = filled(make("a", rv=5))
     assert words(store.observe_write(make("a", rv=110), selected=False)) == ["-a@110"]
     assert store.apply(modified("a", rv=105)) == ()
@@ -306,14 +306,14 @@ def test_a_write_that_leaves_the_selector_takes_the_object_out_until_something_n
     assert store.observe_write(make("other", rv=120), selected=False) == ()
 
 
-def test_the_servers_delete_for_leaving_the_selector_ends_that_memory() -> None:
+def test_the_delete_event_for_leaving_the_selector_removes_the_tombstone() -> None:
     store = filled(make("a", rv=5))
     store.observe_write(make("a", rv=110), selected=False)
     assert store.apply(deleted("a", rv=110)) == ()
     assert not store._gone
 
 
-def test_a_history_that_began_anew_is_believed() -> None:
+def test_a_reset_list_replaces_newer_versions() -> None:
     store = filled(make("a", rv=5000), make("b", rv=5001), rv=6000)
     store.observe_delete(ObjectKey("ns", "c"), "uid-c")
     changes = store.replace([make("a", rv=40), make("c", rv=41)], "50", reset=True)
@@ -331,7 +331,7 @@ def test_clear_empties_one_scope() -> None:
     assert [obj.meta.name for obj in store] == ["b"]
 
 
-def test_a_scoped_replace_leaves_other_namespaces_alone() -> None:
+def test_replacing_a_scope_keeps_other_namespaces() -> None:
     store: Store[Any] = Store()
     store.replace([make("a", "one", rv=1)], "10", scope="one")
     store.replace([make("b", "two", rv=2)], "10", scope="two")
@@ -339,7 +339,7 @@ def test_a_scoped_replace_leaves_other_namespaces_alone() -> None:
     assert [obj.meta.name for obj in store] == ["b"]
 
 
-def test_of_two_listed_states_of_one_object_the_newer_counts() -> None:
+def test_of_two_listed_versions_of_an_object_the_newer_is_stored() -> None:
     store: Store[Any] = Store()
     changes = store.replace([make("a", rv=3), make("a", rv=7), make("a", rv=5)], "10")
     assert words(changes) == ["+a@7"]

@@ -1,4 +1,4 @@
-"""A small server with a lagging watch and a lagging watch cache, and a store that must never go back."""
+"""A model of a server whose watch and watch cache lag, and a store that must never store an older version."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BY = {"label": lambda obj: obj.meta.labels.values()}
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """The server's history is a row of events; the watch and lists see prefixes of it, writers see it all."""
+    """The history of the server is a list of events. Watches and lists see a prefix of it, writers all of it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,9 +36,9 @@ class StoreMachine(RuleBasedStateMachine):
         """What a handler would believe from the changes alone."""
         self.newest_seen: dict[str, int] = {}
         self.gone: set[str] = set()
-        """Uids we know to be gone because our own deletion was answered."""
+        """Uids of own deletions with a response."""
         self.told_gone: set[str] = set()
-        """Uids handlers were told to be gone; for whatever reason, they must not come again."""
+        """Uids whose deletion was delivered to handlers; they must not be delivered again."""
         self.uids = 0
 
     # ---- the server
@@ -62,29 +62,29 @@ class StoreMachine(RuleBasedStateMachine):
                 state[event.object.meta.name] = event.object
         return state
 
-    @rule(name=NAMES, ours=st.booleans())
-    def write(self, name: str, ours: bool) -> None:
+    @rule(name=NAMES, own=st.booleans())
+    def write(self, name: str, own: bool) -> None:
         old = self.live.get(name)
         if old is None:
             self.uids += 1
         obj = self.build(name, old.meta.uid if old else f"uid-{self.uids}")
         self.live[name] = obj
         self.commit("MODIFIED" if old else "ADDED", obj)
-        if ours:
+        if own:
             self.answers.append(obj)
 
     @precondition(lambda self: self.live)
-    @rule(data=st.data(), ours=st.booleans())
-    def delete(self, data: st.DataObject, ours: bool) -> None:
+    @rule(data=st.data(), own=st.booleans())
+    def delete(self, data: st.DataObject, own: bool) -> None:
         name = data.draw(st.sampled_from(sorted(self.live)))
         uid = self.live.pop(name).meta.uid
         self.commit("DELETED", self.build(name, uid))
-        if ours:
+        if own:
             self.deletions.append((ObjectKey("ns", name), uid))
 
-    # ---- what reaches the store
+    # ---- input of the store
 
-    def told(self, changes: Any) -> None:
+    def deliver(self, changes: Any) -> None:
         for old, new, _, _ in changes:
             if new is None:
                 assert old is not None
@@ -103,9 +103,9 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.answers)
     @rule(data=st.data())
     def our_answer_arrives(self, data: st.DataObject) -> None:
-        """In any order: calls run at the same time."""
+        """Responses arrive in any order, because calls are concurrent."""
         answer = self.answers.pop(data.draw(st.integers(0, len(self.answers) - 1)))
-        self.told(self.store.observe_write(answer))
+        self.deliver(self.store.observe_write(answer))
         if answer.meta.uid not in self.gone:
             held = self.store.get(answer.key)
             watched_past = self.delivered >= int(answer.meta.resource_version)
@@ -117,7 +117,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule()
     def our_deletion_is_answered(self) -> None:
         key, uid = self.deletions.pop()
-        self.told(self.store.observe_delete(key, uid))
+        self.deliver(self.store.observe_delete(key, uid))
         self.gone.add(uid)
 
     @precondition(lambda self: self.delivered < len(self.history))
@@ -125,7 +125,7 @@ class StoreMachine(RuleBasedStateMachine):
     def the_watch_brings_an_event(self) -> None:
         event = self.history[self.delivered]
         self.delivered += 1
-        self.told(self.store.apply(event))
+        self.deliver(self.store.apply(event))
 
     @precondition(lambda self: self.delivered < len(self.history))
     @rule()
@@ -137,13 +137,13 @@ class StoreMachine(RuleBasedStateMachine):
     def a_relist_shows_some_state_not_older_than_proven(self, data: st.DataObject) -> None:
         version = data.draw(st.integers(self.delivered, self.version))
         self.delivered = version
-        self.told(self.store.replace(self.state_at(version).values(), str(version)))
+        self.deliver(self.store.replace(self.state_at(version).values(), str(version)))
 
     @rule()
     def a_bookmark_comes(self) -> None:
-        self.told(self.store.apply(bookmark(self.delivered)))
+        self.deliver(self.store.apply(bookmark(self.delivered)))
 
-    # ---- what must hold
+    # ---- invariants
 
     @invariant()
     def the_changes_tell_the_whole_story(self) -> None:

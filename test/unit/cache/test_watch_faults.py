@@ -1,4 +1,4 @@
-"""The fault contract: what the network and the server may do to a watch, and what we do then."""
+"""The fault contract: faults of the network and the server during a watch, and the reaction to them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def test_a_clean_close_resumes_without_a_list_a_handler_call_or_a_warning(
 
 
 @virtual_time
-async def test_a_half_open_connection_is_noticed_and_the_watch_resumed() -> None:
+async def test_a_half_open_connection_is_detected_and_the_watch_resumed() -> None:
     """Fault 2: no byte for the idle time; counted as a stall."""
     server = ScriptedListWatch(listing(rv=10), watches=[[added("a", rv=11), Wait(100_000)]])
     async with running(Rig(server)) as rig:
@@ -63,7 +63,7 @@ async def test_a_half_open_connection_is_noticed_and_the_watch_resumed() -> None
 
 
 @virtual_time
-async def test_a_watch_that_is_never_answered_is_given_up_after_the_idle_time() -> None:
+async def test_a_watch_without_a_response_ends_after_the_idle_time() -> None:
     server = ScriptedListWatch(listing(rv=10), watches=[[Mute]])
     async with running(Rig(server)) as rig:
         await asyncio.sleep(80)
@@ -73,7 +73,7 @@ async def test_a_watch_that_is_never_answered_is_given_up_after_the_idle_time() 
 
 
 @virtual_time
-async def test_a_server_that_ignores_the_timeout_is_left_five_seconds_later() -> None:
+async def test_a_watch_ends_five_seconds_after_a_timeout_that_the_server_ignores() -> None:
     server = ScriptedListWatch(listing(rv=10), watches=[[Deaf]])
     async with running(Rig(server)) as rig:
         await asyncio.sleep(700)
@@ -84,7 +84,7 @@ async def test_a_server_that_ignores_the_timeout_is_left_five_seconds_later() ->
 
 
 @virtual_time
-async def test_a_watch_that_ends_at_once_backs_off_instead_of_spinning() -> None:
+async def test_a_watch_that_ends_at_once_backs_off() -> None:
     server = ScriptedListWatch(listing(rv=10), watches=[[Close]] * 6)
     async with running(Rig(server)) as rig:
         await asyncio.sleep(10)
@@ -105,8 +105,8 @@ async def test_a_broken_connection_resumes_from_the_last_version() -> None:
 
 
 @virtual_time
-async def test_an_event_above_the_cap_leads_to_a_list_and_no_crash_loop() -> None:
-    """Fault 4: named, counted, and with growing pauses when it goes on."""
+async def test_an_event_above_the_limit_leads_to_a_list() -> None:
+    """Fault 4: reported, counted, and with back-off if it repeats."""
     huge = [Wait(3), WatchLineTooLong(16 * 1024 * 1024)]
     server = ScriptedListWatch(
         listing(make("a", rv=1), rv=10), listing(make("a", rv=15), rv=20), watches=[huge] * 6
@@ -118,13 +118,13 @@ async def test_an_event_above_the_cap_leads_to_a_list_and_no_crash_loop() -> Non
         pauses = [
             later.at - earlier.at for earlier, later in zip(server.lists, server.lists[1:], strict=False)
         ]
-        assert pauses[-1] > pauses[0] + 5  # they grow
+        assert pauses[-1] > pauses[0] + 5  # back-off
         assert server.open_watches == 1
 
 
 @virtual_time
-async def test_a_relist_tells_deletes_and_real_changes_but_nothing_that_stayed() -> None:
-    """Checklist 78: every real change found by the list, including deletes, but no equal-version updates."""
+async def test_a_relist_delivers_deletes_and_changes_only() -> None:
+    """Checklist 78: every change found by the list, including deletes, but no updates with an equal version."""
     server = ScriptedListWatch(
         listing(make("same", rv=1), make("changed", rv=2), make("gone", rv=3), rv=10),
         listing(make("same", rv=1), make("changed", rv=12), make("new", rv=13), rv=20),
@@ -139,8 +139,8 @@ async def test_a_relist_tells_deletes_and_real_changes_but_nothing_that_stayed()
 
 
 @virtual_time
-async def test_410_for_ever_backs_off_with_one_list_in_flight() -> None:
-    """Fault 6: pauses grow, and never two lists at once."""
+async def test_repeated_410s_back_off_with_one_list_in_flight() -> None:
+    """Fault 6: back-off, and never two lists at once."""
     server = ScriptedListWatch(Slow(0.5, listing(rv=10)), watches=[[EXPIRED]] * 100)
     async with running(Rig(server)) as rig:
         await asyncio.sleep(300)
@@ -164,7 +164,7 @@ async def test_several_namespaces_share_one_list_at_a_time() -> None:
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_retry_after_is_the_least_pause(status: int) -> None:
+def test_retry_after_is_the_shortest_pause(status: int) -> None:
     """Fault 7: 429 and 503 with Retry-After."""
 
     @virtual_time
@@ -181,8 +181,8 @@ def test_retry_after_is_the_least_pause(status: int) -> None:
 
 
 @virtual_time
-async def test_401_backs_off_and_goes_on() -> None:
-    """Fault 8: the transport has renewed the credentials and tried once more by then."""
+async def test_a_401_backs_off_and_continues() -> None:
+    """Fault 8: the transport has already renewed the credentials and tried once more."""
     unauthorized = error_from_status(401, "Unauthorized", "who?")
     server = ScriptedListWatch(unauthorized, unauthorized, listing(rv=10), watches=[[Refuse(unauthorized)]])
     async with running(Rig(server)) as rig:
@@ -194,7 +194,7 @@ async def test_401_backs_off_and_goes_on() -> None:
 
 
 @virtual_time
-async def test_403_on_one_kind_makes_it_unready_with_a_reason_while_others_run() -> None:
+async def test_a_403_on_one_kind_makes_it_unready_and_the_others_run() -> None:
     """Fault 9: that informer is unready and says why; the others run."""
     others = Declaration(THINGS)
     forbidden = error_from_status(403, "Forbidden", 'User "bob" cannot list resource "pods"')
@@ -215,7 +215,7 @@ async def test_403_on_one_kind_makes_it_unready_with_a_reason_while_others_run()
             'not allowed to list pods: User "bob" cannot list resource "pods"; grant the verb list on pods',
         )
         assert allowed.health.ready
-        server.then_list(listing(rv=10))  # somebody grants it
+        server.then_list(listing(rv=10))  # the permission is granted
         await asyncio.sleep(90)
         assert cache.synced
         assert cache.unsynced() == ()
@@ -223,7 +223,7 @@ async def test_403_on_one_kind_makes_it_unready_with_a_reason_while_others_run()
 
 
 @virtual_time
-async def test_403_on_the_watch_alone_names_the_verb_and_keeps_what_is_there() -> None:
+async def test_a_403_on_the_watch_names_the_verb_and_keeps_the_objects() -> None:
     forbidden = Refuse(error_from_status(403, "Forbidden", "no watch for you"))
     server = ScriptedListWatch(listing(make("a", rv=1), rv=10), watches=[[forbidden]] * 3)
     async with running(Rig(server)) as rig:
@@ -240,7 +240,7 @@ async def test_403_on_the_watch_alone_names_the_verb_and_keeps_what_is_there() -
 
 @virtual_time
 async def test_an_expired_page_token_starts_over_without_pages() -> None:
-    """Fault 10: one list without pages at the version asked for."""
+    """Fault 10: one list without paging at the requested version."""
     server = ScriptedListWatch(
         listing(make("a", rv=1), make("gone", rv=3), rv=10, more="next"),
         EXPIRED,
@@ -255,7 +255,7 @@ async def test_an_expired_page_token_starts_over_without_pages() -> None:
 
 
 @virtual_time
-async def test_page_tokens_that_always_expire_back_off_instead_of_spinning() -> None:
+async def test_page_tokens_that_always_expire_back_off() -> None:
     pages = [listing(make("a", rv=1), rv=10, more="next"), EXPIRED] * 2
     server = ScriptedListWatch(*pages * 3, listing(rv=20))
     async with running(Rig(server)) as rig:
@@ -265,7 +265,7 @@ async def test_page_tokens_that_always_expire_back_off_instead_of_spinning() -> 
 
 
 @virtual_time
-async def test_bookmarks_alone_advance_the_version_and_tell_nobody() -> None:
+async def test_bookmarks_advance_the_version_without_handler_calls() -> None:
     """Fault 11: the version advances, nothing is dispatched."""
     server = ScriptedListWatch(listing(rv=10), watches=[[Wait(50), bookmark(20), Wait(50), bookmark(30)]])
     async with running(Rig(server)) as rig:
@@ -292,7 +292,7 @@ async def test_replays_and_versions_that_go_back_are_dropped_and_counted() -> No
 
 
 @virtual_time
-async def test_a_recreated_object_is_told_as_a_delete_and_an_add() -> None:
+async def test_a_re_created_object_is_delivered_as_a_delete_and_an_add() -> None:
     """Fault 13: a new uid under a known key."""
     server = ScriptedListWatch(
         listing(make("a", rv=5, uid="one"), rv=10), watches=[[modified("a", rv=11, uid="two")]]
@@ -303,7 +303,7 @@ async def test_a_recreated_object_is_told_as_a_delete_and_an_add() -> None:
 
 
 @virtual_time
-async def test_a_large_list_is_told_in_slices_so_that_the_loop_turns() -> None:
+async def test_a_large_list_is_delivered_in_slices() -> None:
     server = ScriptedListWatch(listing(*(make(f"a{n}", rv=n + 1) for n in range(3000)), rv=5000))
     turns = 0
 
@@ -322,8 +322,8 @@ async def test_a_large_list_is_told_in_slices_so_that_the_loop_turns() -> None:
 
 
 @virtual_time
-async def test_a_crd_that_goes_and_comes_back_empties_the_store_once_and_fills_it_again() -> None:
-    """Fault 17: slow pauses, one round of synthetic deletes, recovery."""
+async def test_a_removed_and_restored_crd_empties_and_fills_the_store_once() -> None:
+    """Fault 17: slow retries, one set of synthetic deletes, recovery."""
     missing = error_from_status(404, "NotFound", "the server could not find the requested resource")
     server = ScriptedListWatch(
         listing(make("a", rv=5), rv=10),
@@ -362,7 +362,7 @@ async def test_an_optional_kind_that_is_missing_at_the_start_counts_as_synced_an
 
 
 @virtual_time
-async def test_a_required_kind_that_is_missing_says_what_to_install() -> None:
+async def test_a_missing_required_kind_is_reported_with_its_remedy() -> None:
     server = ScriptedListWatch(error_from_status(404, "NotFound", "no"))
     async with running(Rig(server)) as rig:
         await asyncio.sleep(10)
@@ -372,8 +372,20 @@ async def test_a_required_kind_that_is_missing_says_what_to_install() -> None:
         )
 
 
+@pytest.mark.parametrize(("optional", "first"), [(True, "info"), (False, "warning")])
+@virtual_time
+async def test_a_missing_kind_is_logged_once(optional: bool, first: str) -> None:
+    server = ScriptedListWatch(error_from_status(404, "NotFound", "no"))
+    with capture_logs() as logs:
+        async with running(Rig(server, optional=optional)):
+            await asyncio.sleep(300)
+    levels = [entry["log_level"] for entry in logs if "not served" in entry["event"]]
+    assert len(levels) > 5, "the list is retried"
+    assert levels == [first] + ["debug"] * (len(levels) - 1)
+
+
 @pytest.mark.parametrize("turns", range(60))
-def test_cancelling_at_any_turn_leaves_a_consistent_store_and_no_open_stream(turns: int) -> None:
+def test_cancellation_at_any_point_leaves_a_consistent_store_and_no_open_stream(turns: int) -> None:
     """Fault 16: the store is consistent and the stream closed."""
 
     @virtual_time
@@ -399,8 +411,8 @@ def test_cancelling_at_any_turn_leaves_a_consistent_store_and_no_open_stream(tur
 
 
 @virtual_time
-async def test_a_reconciler_that_hangs_does_not_hold_up_the_watch() -> None:
-    """Fault 14: handlers only enqueue: the store follows the server while the one worker is stuck for ever."""
+async def test_a_blocked_reconciler_does_not_block_the_watch() -> None:
+    """Fault 14: handlers only enqueue, so the store is updated while the only worker is blocked."""
     queue: WorkQueue[ObjectKey] = WorkQueue(clock=virtual_clock())
     server = ScriptedListWatch(
         listing(make("a", rv=3), rv=10), watches=[[Wait(1), *(modified("a", rv=11 + n) for n in range(500))]]
@@ -415,16 +427,16 @@ async def test_a_reconciler_that_hangs_does_not_hold_up_the_watch() -> None:
 
     async with running(Rig(server)) as rig:
         rig.informer.add_handler(Enqueue())
-        await queue.get()  # and never done
+        await queue.get()  # without calling done
         await asyncio.sleep(2)
         assert rig.held() == ["a@510"]
 
 
-# ---- the same with the client's bytes
+# ---- with bytes from a client
 
 
 class _Pods:
-    """An informer of pods on a client over scripted answers."""
+    """An informer of pods with a client that gets scripted responses."""
 
     def __init__(self) -> None:
         self.transport = ScriptedTransport()
@@ -436,7 +448,7 @@ class _Pods:
         self.informer.add_handler(self.handler)
 
     def answer(self, lists: list[Any], watches: list[Any]) -> None:
-        """Each watch is the chunks of one stream; then silence."""
+        """Each watch returns the chunks of one stream, then nothing."""
         pending = iter(watches)
         listed = iter(lists)
         last = lists[-1]
@@ -485,8 +497,8 @@ async def test_a_line_cut_off_by_the_end_of_the_stream_is_discarded_and_read_aga
     ],
     ids=["http status", "error event", "bare status body"],
 )
-def test_410_in_any_form_lists_again_and_tells_what_vanished(gone: Any) -> None:
-    """Fault 5: a list, synthetic deletes, and nothing told of what stayed."""
+def test_a_410_in_any_form_lists_again_and_delivers_deletes(gone: Any) -> None:
+    """Fault 5: a list, synthetic deletes, and no handler calls for unchanged objects."""
 
     @virtual_time
     async def check() -> None:
@@ -522,7 +534,7 @@ async def test_events_of_three_and_five_megabytes_arrive() -> None:
 
 @virtual_time
 async def test_watches_travel_on_the_connections_for_streams_and_lists_do_not() -> None:
-    """Fault 15: however many kinds are watched, calls have connections of their own."""
+    """Fault 15: calls have connections of their own, for any number of watches."""
     rig = _Pods()
     rig.answer([pod_list(rv=10)], [])
     await rig.run_for(1)
@@ -531,8 +543,8 @@ async def test_watches_travel_on_the_connections_for_streams_and_lists_do_not() 
 
 
 @virtual_time
-async def test_an_event_above_sixteen_megabytes_is_survived() -> None:
-    """Fault 4: an event above the cap fails its stream, and a list brings the object."""
+async def test_an_event_above_sixteen_megabytes_does_not_end_the_informer() -> None:
+    """Fault 4: an event above the limit ends its stream, and a list returns the object."""
     rig = _Pods()
     endless = tuple([b'{"type":"MODIFIED","object":{"x":"' + b"y" * 1_000_000] + [b"y" * 1_000_000] * 17)
     rig.answer(

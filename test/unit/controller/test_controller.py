@@ -51,7 +51,7 @@ async def test_start_fails_when_a_source_cannot_sync_or_blocks_in_its_start(how)
 
 
 @virtual_time
-async def test_stopping_while_waiting_for_the_sources_is_no_error():
+async def test_stopping_during_the_warm_up_is_no_error():
     """Checklist 91: a cancelled start is not an error."""
     source, reconciler = HandFed("a", synced=False), Scripted()
     subject = controller(reconciler, source)
@@ -96,8 +96,8 @@ async def test_sources_start_once_with_concurrent_warm_up_and_run():
 
 
 @virtual_time
-async def test_a_cancelled_warm_up_is_finished_by_the_next():
-    """Checklist 92: sources start exactly once, and a warm-up that was cut short is not taken for done."""
+async def test_a_cancelled_warm_up_is_continued_by_the_next_call():
+    """Checklist 92: sources start exactly once, and a cancelled warm-up does not count as finished."""
     source = HandFed("a", synced=False)
     subject = controller(Scripted(), source)
     first = asyncio.create_task(subject.warm_up())
@@ -113,7 +113,7 @@ async def test_a_cancelled_warm_up_is_finished_by_the_next():
 
 
 @virtual_time
-async def test_a_failed_key_is_retried_with_growing_pauses_and_others_are_unaffected():
+async def test_a_failed_request_is_retried_with_back_off_and_others_are_not_affected():
     """Checklist 93: reconcile error -> rate-limited requeue, processing continues; other items are unaffected."""
 
     async def fail_for_a(request):
@@ -134,7 +134,7 @@ async def test_a_failed_key_is_retried_with_growing_pauses_and_others_are_unaffe
 @virtual_time
 async def test_a_terminal_error_is_not_retried():
     """Checklist 94: terminal error -> no requeue, but error + terminal metrics."""
-    reconciler, metrics = Scripted(TerminalError("hopeless")), Counting()
+    reconciler, metrics = Scripted(TerminalError("invalid")), Counting()
     async with running(reconciler, HandFed("a"), metrics=metrics) as subject:
         await asyncio.sleep(10_000)
         assert reconciler.runs == [A]
@@ -157,7 +157,7 @@ async def test_nothing_is_reconciled_before_every_source_has_delivered_its_initi
 
 
 @virtual_time
-async def test_back_off_grows_over_errors_and_starts_anew_after_a_success():
+async def test_back_off_grows_with_errors_and_starts_over_after_a_success():
     """Checklist 96: back-off persists over consecutive errors and resets only on a non-error result."""
     error = RuntimeError("no")
     reconciler = Scripted(error, error, error, None, error, error, None)
@@ -192,7 +192,7 @@ async def test_retry_after_waits_its_seconds_and_is_no_error():
 
 
 @virtual_time
-async def test_the_servers_retry_after_is_the_least_pause():
+async def test_the_retry_after_of_the_server_is_the_shortest_delay():
     reconciler = Scripted(TooManyRequests(429, "", "slow down", retry_after=4.0), None)
     async with running(reconciler, HandFed("a")):
         await asyncio.sleep(60)
@@ -200,7 +200,7 @@ async def test_the_servers_retry_after_is_the_least_pause():
 
 
 @virtual_time
-async def test_conflicts_are_retried_quickly_without_growing_pauses_and_without_error_logs():
+async def test_conflicts_are_retried_quickly_without_back_off_or_error_logs():
     reconciler, metrics = Scripted(RuntimeError("x"), *[CONFLICT] * 5, RuntimeError("x"), None), Counting()
     with capture_logs() as logs:
         async with running(reconciler, HandFed("a"), metrics=metrics):
@@ -212,7 +212,7 @@ async def test_conflicts_are_retried_quickly_without_growing_pauses_and_without_
 
 
 @virtual_time
-async def test_an_endless_conflict_falls_back_to_growing_pauses():
+async def test_repeated_conflicts_lead_to_back_off():
     reconciler, metrics = Scripted(CONFLICT), Counting()
     async with running(reconciler, HandFed("a"), metrics=metrics):
         await asyncio.sleep(60)
@@ -221,7 +221,7 @@ async def test_an_endless_conflict_falls_back_to_growing_pauses():
 
 
 @virtual_time
-async def test_a_refused_write_is_tried_again_quietly():
+async def test_a_refused_write_is_retried_without_an_error():
     reconciler, metrics = Scripted(WriteRefused("not the leader"), None), Counting()
     with capture_logs() as logs:
         async with running(reconciler, HandFed("a"), metrics=metrics):
@@ -232,7 +232,7 @@ async def test_a_refused_write_is_tried_again_quietly():
 
 
 @virtual_time
-async def test_priority_is_kept_over_retries_unless_the_result_names_another():
+async def test_retries_keep_the_priority_unless_the_result_has_another():
     """Checklist 98: priority kept across error/requeue/requeue-after; Result.Priority overrides."""
     again = Result(requeue_after=1)
     reconciler = Scripted(RuntimeError("x"), Result(requeue=True), again, replace(again, priority=7), again)
@@ -249,7 +249,7 @@ async def test_priority_is_kept_over_retries_unless_the_result_names_another():
 
 
 @virtual_time
-async def test_a_mistake_in_the_code_is_recovered_retried_and_counted():
+async def test_a_programming_error_is_counted_and_retried():
     """Checklist 99: panic: recovered and retried by default, counted."""
     reconciler, metrics = Scripted(KeyError("spec"), None), Counting()
     async with running(reconciler, HandFed("a"), metrics=metrics):
@@ -259,7 +259,7 @@ async def test_a_mistake_in_the_code_is_recovered_retried_and_counted():
 
 
 @virtual_time
-async def test_a_mistake_in_the_code_ends_the_controller_when_recovery_is_off():
+async def test_a_programming_error_ends_the_controller_without_recovery():
     """Checklist 99: panic is re-raised if recovery is disabled; an ordinary error is not."""
     reconciler = Scripted(RuntimeError("ordinary"), KeyError("spec"))
     with pytest.raises(KeyError, match="spec"):
@@ -302,7 +302,7 @@ async def test_the_timeout_metric_moves_only_for_the_controllers_own_deadline(ru
 
 
 @virtual_time
-async def test_a_task_group_that_failed_in_one_run_ends_no_worker_in_a_later_one():
+async def test_a_failed_task_group_in_a_reconcile_does_not_end_the_worker():
     """Before Python 3.13 such a group leaves its task marked as cancelled."""
 
     async def failing_group(_request):
@@ -326,7 +326,7 @@ async def test_a_task_group_that_failed_in_one_run_ends_no_worker_in_a_later_one
 @pytest.mark.parametrize(
     ("returned", "words"), [(5, "returned 5: return a Result or None"), (True, "returned True")]
 )
-async def test_what_is_no_result_is_that_runs_error(returned, words):
+async def test_a_return_value_that_is_not_a_result_is_an_error(returned, words):
     metrics = Counting()
     with capture_logs() as logs:
         async with running(Scripted(returned, None), HandFed("a"), metrics=metrics):
@@ -338,7 +338,7 @@ async def test_what_is_no_result_is_that_runs_error(returned, words):
 
 
 @virtual_time
-async def test_a_reconciler_that_is_no_coroutine_function_is_told_what_to_do():
+async def test_a_reconciler_that_is_not_async_is_an_error_with_a_remedy():
     metrics = Counting()
     with capture_logs() as logs:
         async with running(lambda _request: None, HandFed("a"), metrics=metrics):
@@ -428,7 +428,7 @@ async def test_a_stopped_controller_has_stopped_its_sources_and_keeps_none():
 
 
 @virtual_time
-async def test_each_run_has_its_own_id_readable_also_in_tasks_it_starts():
+async def test_each_reconcile_has_an_id_that_its_tasks_can_read():
     """Checklist 107: reconcile id is unique per run and readable from the context; empty outside."""
     ids = []
 
@@ -462,7 +462,7 @@ async def test_no_task_exists_before_the_start_and_none_after_the_stop():
 
 
 @virtual_time
-async def test_stop_lets_runs_in_flight_end_and_begins_nothing_new():
+async def test_stop_waits_for_running_reconciles_and_starts_no_more():
     async def slowly(_request):
         await asyncio.sleep(5)
         ended.append(_request)
@@ -478,7 +478,7 @@ async def test_stop_lets_runs_in_flight_end_and_begins_nothing_new():
 
 
 @virtual_time
-async def test_at_most_the_asked_number_run_at_once_and_never_one_key_twice():
+async def test_concurrency_is_limited_and_a_request_is_never_reconciled_twice_at_once():
     running_now: list[Request] = []
 
     async def look(request):
@@ -498,7 +498,7 @@ async def test_at_most_the_asked_number_run_at_once_and_never_one_key_twice():
 
 
 @virtual_time
-async def test_every_log_line_of_a_run_says_which_controller_key_and_run_it_belongs_to():
+async def test_log_lines_of_a_reconcile_have_its_controller_request_and_id():
     async def look(_request):
         structlog.get_logger().info("deep inside", **structlog.contextvars.get_contextvars())
 
@@ -519,7 +519,7 @@ async def test_every_log_line_of_a_run_says_which_controller_key_and_run_it_belo
 
 
 @virtual_time
-async def test_what_the_server_refused_is_logged_without_a_traceback_and_a_mistake_with_one():
+async def test_errors_of_the_server_are_logged_without_a_traceback_and_others_with_one():
     with capture_logs() as logs:
         async with running(
             Scripted(Forbidden(403, "Forbidden", "may not"), KeyError("k"), None), HandFed("a")
@@ -531,7 +531,7 @@ async def test_what_the_server_refused_is_logged_without_a_traceback_and_a_mista
 
 
 @virtual_time
-async def test_a_key_reconciled_again_and_again_with_success_is_reported_once_a_window():
+async def test_a_hot_loop_is_reported_once_per_window():
     metrics = Counting()
 
     async def touch_again(request):
@@ -560,7 +560,7 @@ async def test_ordinary_traffic_is_no_hot_loop():
 
 
 @virtual_time
-async def test_many_quick_runs_give_the_event_loop_its_turns():
+async def test_many_short_reconciles_yield_to_the_event_loop():
     turns: list[int] = []
     runs = 0
 
@@ -580,7 +580,7 @@ async def test_many_quick_runs_give_the_event_loop_its_turns():
 
 
 @virtual_time
-async def test_a_plain_function_is_a_reconciler_too():
+async def test_an_async_function_can_be_a_reconciler():
     seen = []
 
     async def look(request):
@@ -598,7 +598,7 @@ async def test_a_plain_function_is_a_reconciler_too():
         ({"reconcile_timeout": 0}, "reconcile_timeout=0"),
     ],
 )
-def test_options_that_make_no_sense_are_refused(options, message):
+def test_invalid_controller_options_are_errors(options, message):
     with pytest.raises(ValueError, match=message):
         controller(Scripted(), **options)
     with pytest.raises(ValueError, match="needs a name"):

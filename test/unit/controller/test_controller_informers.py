@@ -1,4 +1,4 @@
-"""A controller on real informers: nothing runs before all is known, and after a change every key runs."""
+"""A controller with real informers: no reconcile before the first lists, and one after each change."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from support.things import make
 
 
 @virtual_time
-async def test_no_run_begins_before_the_last_object_of_the_slowest_informer_was_told():
+async def test_no_reconcile_starts_before_all_informers_have_delivered_their_first_list():
     """Checklist 95: reconcile is not called before every handler has delivered all initial objects."""
     quick = Rig(ScriptedListWatch(listing(make("quick", rv=1), rv=10)))
     many = [make(f"o{number:04}", rv=1 + number) for number in range(1500)]
@@ -35,7 +35,7 @@ async def test_no_run_begins_before_the_last_object_of_the_slowest_informer_was_
 
 
 @virtual_time
-async def test_a_change_during_the_run_of_its_key_is_looked_at_once_more_after_it():
+async def test_a_change_during_a_reconcile_is_reconciled_once_afterwards():
     rig = Rig(
         ScriptedListWatch(
             listing(make("a", rv=1), rv=10), watches=[[Wait(5), modified("a", rv=11), modified("a", rv=12)]]

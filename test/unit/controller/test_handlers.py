@@ -26,7 +26,7 @@ def part(*owners, namespace="ns"):
         Deleted(make("a"), confirmed=False),
     ],
 )
-def test_an_object_is_its_own_request(event):
+def test_enqueue_object_returns_the_key_of_the_object(event):
     assert set(EnqueueObject().requests(event)) == {Request("ns", "a")}
 
 
@@ -67,7 +67,7 @@ def test_a_cluster_scoped_owner_has_no_namespace():
     assert list(EnqueueOwner(CLUSTER_THINGS).requests(event)) == [Request("", "a")]
 
 
-def test_an_update_asks_for_the_old_owner_and_the_new():
+def test_an_update_enqueues_the_old_and_the_new_owner():
     event = Updated(part(owner("old")), part(owner("new")))
     assert set(EnqueueOwner(THINGS).requests(event)) == {Request("ns", "old"), Request("ns", "new")}
 

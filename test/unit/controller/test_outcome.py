@@ -36,7 +36,7 @@ OWNED = Conflict(
         (Result(requeue=True, requeue_after=0), "requeue", False, 0.0, True),
     ],
 )
-def test_what_a_result_asks_for(result, label, forget, after, limited):
+def test_the_outcome_of_each_result(result, label, forget, after, limited):
     assert classify(result, None) == Outcome(label, forget=forget, after=after, rate_limited=limited)
 
 
@@ -58,17 +58,17 @@ def test_what_a_result_asks_for(result, label, forget, after, limited):
         (WriteRefused("x"), "refused", False, 0.0, True, False, False),
     ],
 )
-def test_what_an_error_leads_to(error, label, forget, after, limited, terminal, panic):
+def test_the_outcome_of_each_error(error, label, forget, after, limited, terminal, panic):
     assert classify(None, error) == Outcome(label, forget, after, limited, terminal, panic, error)
 
 
-def test_an_error_wins_over_a_result():
+def test_an_error_takes_precedence_over_a_result():
     """Checklist 97: Requeue is rate-limited; RequeueAfter is a plain delay that wins over it; an error wins over both."""
     assert classify(Result(requeue=True, requeue_after=3), RuntimeError("x")).label == "error"
     assert classify(Result(requeue=True, requeue_after=3), None).after == 3
 
 
-def test_a_conflict_that_does_not_end_becomes_an_error():
+def test_the_eleventh_consecutive_conflict_is_an_error():
     assert classify(None, CONFLICT, conflicts_in_a_row=MAX_CONFLICTS_IN_A_ROW - 1).label == "conflict"
     assert classify(None, CONFLICT, conflicts_in_a_row=MAX_CONFLICTS_IN_A_ROW).label == "error"
 
@@ -82,7 +82,7 @@ def test_a_conflict_that_does_not_end_becomes_an_error():
         ([CONFLICT, WriteRefused("x")], "conflict"),
     ],
 )
-def test_in_a_group_the_worst_member_decides(members, label):
+def test_the_most_severe_member_of_a_group_decides(members, label):
     group = ExceptionGroup("several", members)
     outcome = classify(None, group)
     assert outcome.label == label
@@ -115,11 +115,11 @@ def test_every_outcome_is_consistent(result, error, conflicts):
     outcome = classify(result, error, conflicts_in_a_row=conflicts)
     assert outcome.label in RESULT_LABELS
     assert outcome.error is error
-    # A key is looked at again exactly when it is not settled.
+    # A request is requeued exactly if its outcome is not final.
     settled = outcome.label == "success" or outcome.terminal
     assert (outcome.after is None) == settled
-    # Success alone, or a wish for a time, clears the memory of failures.
+    # Only a success or a requested delay resets the failures.
     assert outcome.forget == (outcome.label in {"success", "requeue_after"})
-    # Nothing but a conflict or a stated wish escapes the rate limit.
+    # Only a conflict or a requested delay is not rate limited.
     if outcome.after is not None and not outcome.rate_limited:
         assert outcome.label in {"conflict", "requeue_after"}

@@ -28,7 +28,7 @@ def update(**changes):
 
 @pytest.mark.parametrize("predicate", ALL)
 @pytest.mark.parametrize("event", [Created(OLD), Created(OLD, initial=True), Deleted(OLD)])
-def test_only_updates_are_judged(predicate, event):
+def test_predicates_filter_only_updates(predicate, event):
     assert predicate(event)
 
 
@@ -45,17 +45,17 @@ def test_only_updates_are_judged(predicate, event):
         (update(uid="another"), ALL),
     ],
 )
-def test_each_predicate_passes_its_own_change(event, passing):
+def test_each_predicate_passes_its_change(event, passing):
     assert [predicate for predicate in ALL if predicate(event)] == [p for p in ALL if p in passing]
 
 
-def test_any_property_can_be_watched():
+def test_changed_compares_any_property():
     predicate = changed(lambda item: item.view.get("spec", {}).get("image"))
     assert predicate(Updated(make(spec={"image": "a"}), make(spec={"image": "b"})))
     assert not predicate(Updated(make(spec={"image": "a"}), make(spec={"image": "a", "other": 1})))
 
 
-def test_an_object_that_leaves_a_selection_is_seen_leaving():
+def test_an_update_that_leaves_the_selection_passes():
     selected = label_selector({"app": "x"})
     inside, outside = make(labels={"app": "x", "b": "c"}), make(labels={"app": "y"})
     assert selected(Created(inside))

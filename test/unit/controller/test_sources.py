@@ -25,7 +25,7 @@ from support.things import THINGS, make
 
 
 class HandInformer:
-    """An informer that dispatches what the test tells it to."""
+    """An informer whose events the test dispatches."""
 
     def __init__(self) -> None:
         self.resource = THINGS
@@ -69,7 +69,7 @@ async def test_predicates_are_anded_and_hold_for_their_own_source():
 
 
 @virtual_time
-async def test_with_a_pause_a_burst_is_one_look_and_other_sources_do_not_wait():
+async def test_with_a_pause_a_burst_is_one_request_and_other_sources_are_not_delayed():
     queue, informer = work_queue(), HandInformer()
     mapped = EnqueueMapped(lambda _item: [Request("", "all")])
     await Watch(informer, mapped, pause=0.5).start(queue)
@@ -90,7 +90,7 @@ async def test_with_a_pause_a_burst_is_one_look_and_other_sources_do_not_wait():
 
 
 @virtual_time
-async def test_a_vanished_object_is_an_unconfirmed_deletion():
+async def test_an_object_missing_from_a_list_is_an_unconfirmed_deletion():
     """Checklist 104: a tombstone yields a Delete event that says its final state is unknown."""
     seen = []
     _, _, queue, handler = await watching(lambda event: seen.append(event) or True)
@@ -101,7 +101,7 @@ async def test_a_vanished_object_is_an_unconfirmed_deletion():
 
 
 @virtual_time
-async def test_initial_objects_and_replays_wait_behind_fresh_changes():
+async def test_initial_objects_and_replays_have_low_priority():
     """Checklist 106: initial-list creates and equal-RV updates enqueue at -100."""
     _, _, queue, handler = await watching()
     handler.on_add(make("initial"), initial=True)
@@ -145,7 +145,7 @@ async def test_a_watch_is_synced_when_the_informer_has_delivered_to_it():
 
 
 @virtual_time
-async def test_a_stopped_watch_leaves_the_informer():
+async def test_a_stopped_watch_is_removed_from_the_informer():
     source, informer, queue, handler = await watching()
     source.stop()
     source.stop()
@@ -161,7 +161,7 @@ async def test_a_watch_serves_one_controller():
 
 
 @virtual_time
-async def test_a_watch_tells_what_its_informer_suffers_from():
+async def test_a_watch_describes_the_last_error_of_its_informer():
     source, informer, _, _ = await watching()
     assert source.describe() == "watch of things.test.example"
     informer.health.last_error = "things is forbidden"
@@ -169,7 +169,7 @@ async def test_a_watch_tells_what_its_informer_suffers_from():
 
 
 @virtual_time
-async def test_a_mapping_that_fails_costs_its_own_event_only():
+async def test_a_mapping_that_raises_affects_only_its_event():
     def fragile(item):
         if item.meta.name == "bad":
             raise KeyError("spec")
@@ -184,7 +184,7 @@ async def test_a_mapping_that_fails_costs_its_own_event_only():
 
 
 @virtual_time
-async def test_a_predicate_that_fails_lets_the_event_pass():
+async def test_a_predicate_that_raises_passes_the_event():
     def broken(_event):
         raise KeyError("spec")
 
@@ -250,7 +250,7 @@ async def test_a_channel_serves_one_controller_and_ignores_requests_after_its_st
     assert ready(queue) == []
 
 
-def test_the_hot_loop_detector_speaks_once_a_window_and_forgets_old_keys():
+def test_the_hot_loop_detector_reports_once_per_window_and_forgets_old_keys():
     detector: HotLoopDetector[str] = HotLoopDetector(3, 10.0)
     said = [detector.succeeded("a", now) for now in (0, 1, 2, 3, 4)]
     assert said == [False, False, True, False, False]
@@ -260,7 +260,7 @@ def test_the_hot_loop_detector_speaks_once_a_window_and_forgets_old_keys():
     assert detector._counts == {"b": 1}
 
 
-def test_the_hot_loop_detector_can_be_off():
+def test_the_hot_loop_detector_can_be_disabled():
     detector: HotLoopDetector[str] = HotLoopDetector(0)
     assert not any(detector.succeeded("a", 0) for _ in range(1000))
     with pytest.raises(ValueError, match="seconds=0"):

@@ -139,14 +139,14 @@ async def test_a_list_whose_items_are_null_is_empty() -> None:
         b"\xff",
     ],
 )
-async def test_what_is_no_list_of_objects_is_refused(body: bytes) -> None:
+async def test_a_body_that_is_not_a_list_is_a_decode_error(body: bytes) -> None:
     """Checklist 54: lists in Table form are refused (and anything else that is no list of objects)."""
     with pytest.raises(DecodeError):
         await parse_list(PODS, body)
 
 
 @virtual_time
-async def test_a_huge_list_lets_others_run_while_it_is_read() -> None:
+async def test_decoding_a_large_list_yields_to_the_event_loop() -> None:
     turns = 0
 
     async def other() -> None:

@@ -32,18 +32,18 @@ ONE = COLLECTION + "/a"
 
 
 class Hooks:
-    """Remembers what a client told, in order."""
+    """Hooks of a client that record their calls in order."""
 
     def __init__(self) -> None:
-        self.told: list[Any] = []
+        self.calls: list[Any] = []
 
     def client(self, transport: ScriptedTransport, **options: Any) -> Client:
         return Client(
             transport,
             clock=virtual_clock(),
-            write_guard=lambda: self.told.append("guard"),
-            on_write=lambda obj: self.told.append(("write", obj.key.name, obj.meta.resource_version)),
-            on_delete=lambda resource, key, uid: self.told.append(("delete", resource.kind, key, uid)),
+            write_guard=lambda: self.calls.append("guard"),
+            on_write=lambda obj: self.calls.append(("write", obj.key.name, obj.meta.resource_version)),
+            on_delete=lambda resource, key, uid: self.calls.append(("delete", resource.kind, key, uid)),
             **options,
         )
 
@@ -87,7 +87,7 @@ async def test_a_list_sends_only_the_options_given(wire: ScriptedTransport) -> N
     }
 
 
-async def test_metadata_only_asks_for_the_projection(wire: ScriptedTransport) -> None:
+async def test_metadata_only_requests_the_projection(wire: ScriptedTransport) -> None:
     wire.on("GET", ALL, pod_list(), Answer(chunks=())).on("GET", ONE, pod())
     client = reader(wire)
     await client.list(PODS, metadata_only=True)
@@ -130,7 +130,7 @@ async def test_an_expired_page_token_restarts_with_one_unpaginated_list_that_rep
     assert wire.seen[-1].query == {}
 
 
-async def test_a_first_page_that_is_gone_surfaces(wire: ScriptedTransport) -> None:
+async def test_a_410_for_the_first_page_is_raised(wire: ScriptedTransport) -> None:
     wire.on("GET", ALL, failure(410, "Expired"))
     with pytest.raises(Gone):
         [item async for item in reader(wire).list_all(PODS)]
@@ -138,7 +138,7 @@ async def test_a_first_page_that_is_gone_surfaces(wire: ScriptedTransport) -> No
 
 
 @virtual_time
-async def test_a_read_is_repeated_twice_after_the_time_the_server_names() -> None:
+async def test_a_read_is_repeated_twice_after_the_retry_after_of_the_server() -> None:
     wire = ScriptedTransport()
     wire.on(
         "GET",
@@ -152,7 +152,7 @@ async def test_a_read_is_repeated_twice_after_the_time_the_server_names() -> Non
 
 
 @virtual_time
-async def test_a_third_refusal_surfaces_with_its_time() -> None:
+async def test_a_third_429_is_raised_with_its_retry_after() -> None:
     wire = ScriptedTransport().on("GET", ONE, failure(429, headers={"Retry-After": "1"}))
     with pytest.raises(TooManyRequests) as caught:
         await reader(wire).get(PODS, "a", "default")
@@ -170,7 +170,7 @@ async def test_a_third_refusal_surfaces_with_its_time() -> None:
         ConnectionFailed("gone"),
     ],
 )
-async def test_other_failures_of_reads_surface_at_once(wire: ScriptedTransport, answer: Any) -> None:
+async def test_other_errors_of_reads_are_raised_at_once(wire: ScriptedTransport, answer: Any) -> None:
     wire.on("GET", ONE, answer)
     with pytest.raises((TooManyRequests, ServerError, ConnectionFailed)):
         await reader(wire).get(PODS, "a", "default")
@@ -206,37 +206,37 @@ async def test_a_refused_write_is_not_sent(wire: ScriptedTransport, verb: str) -
     assert wire.seen == []
 
 
-async def test_reads_do_not_ask_the_guard(wire: ScriptedTransport, hooks: Hooks) -> None:
+async def test_reads_do_not_call_the_guard(wire: ScriptedTransport, hooks: Hooks) -> None:
     wire.on("GET", "*", pod())
     client = hooks.client(wire)
     await client.get(PODS, "a", "default")
     await client.raw("GET", "/version")
     await client.logs("a", "default")
-    assert hooks.told == []
+    assert hooks.calls == []
 
 
 @pytest.mark.parametrize("verb", ["create", "update", "patch", "apply"])
-async def test_the_answer_of_a_write_is_told_after_the_guard_was_asked(
+async def test_the_guard_is_called_before_a_write_and_the_hook_after_it(
     wire: ScriptedTransport, hooks: Hooks, verb: str
 ) -> None:
     method, write = WRITES[verb]
     wire.on(method, "*", pod(rv=8))
     await write(hooks.client(wire))
-    assert hooks.told == ["guard", ("write", "a", "8")]
+    assert hooks.calls == ["guard", ("write", "a", "8")]
 
 
-async def test_a_dry_run_says_so_and_is_told_to_nobody(wire: ScriptedTransport, hooks: Hooks) -> None:
+async def test_a_dry_run_is_sent_as_such_and_calls_no_hook(wire: ScriptedTransport, hooks: Hooks) -> None:
     wire.on("POST", "*", pod()).on("PUT", "*", pod()).on("PATCH", "*", pod())
     client = hooks.client(wire)
     await client.create(PODS, pod(), dry_run=True)
     await client.update(PODS, pod(), dry_run=True)
     await client.patch(PODS, "a", {}, "default", dry_run=True)
     await client.apply(PODS, pod(), dry_run=True)
-    assert hooks.told == ["guard"] * 4
+    assert hooks.calls == ["guard"] * 4
     assert [seen.query["dryRun"] for seen in wire.seen] == ["All"] * 4
 
 
-async def test_answers_of_foreign_subresources_and_reviews_are_not_told(
+async def test_responses_of_other_subresources_and_reviews_call_no_hook(
     wire: ScriptedTransport, hooks: Hooks
 ) -> None:
     scale = {
@@ -253,16 +253,16 @@ async def test_answers_of_foreign_subresources_and_reviews_are_not_told(
     await client.patch(PODS, "a", {}, "default", subresource="scale")
     answer = await client.create(SELF_SUBJECT_ACCESS_REVIEWS, {"spec": {}})
     assert answer.view.status.allowed
-    assert hooks.told == ["guard", "guard"]
+    assert hooks.calls == ["guard", "guard"]
     await client.patch(PODS, "a", {}, "default", subresource="status")
-    assert hooks.told[-1] == ("write", "a", "3")
+    assert hooks.calls[-1] == ("write", "a", "3")
 
 
-async def test_an_answer_of_another_kind_is_refused(wire: ScriptedTransport, hooks: Hooks) -> None:
+async def test_a_response_of_another_kind_is_a_decode_error(wire: ScriptedTransport, hooks: Hooks) -> None:
     wire.on("PUT", ONE, {"kind": "Status", "metadata": {}, "status": "Success"})
     with pytest.raises(DecodeError, match="Status"):
         await hooks.client(wire).update(PODS, pod())
-    assert hooks.told == ["guard"]
+    assert hooks.calls == ["guard"]
 
 
 async def test_create_finds_its_namespace_and_fills_in_the_kind(wire: ScriptedTransport) -> None:
@@ -303,7 +303,7 @@ async def test_each_kind_of_patch_has_its_content_type(
     assert wire.seen[0].json == patch
 
 
-async def test_apply_names_its_manager_and_forces_unless_told_otherwise(wire: ScriptedTransport) -> None:
+async def test_apply_sends_its_field_manager_and_forces_by_default(wire: ScriptedTransport) -> None:
     wire.on("PATCH", "*", pod())
     client = Client(wire, clock=virtual_clock(), field_manager="me", field_validation="Strict")
     await client.apply(PODS, pod(), subresource="status", field_manager="other")
@@ -358,7 +358,7 @@ GONE = ("delete", "Pod", ObjectKey("default", "a"), "uid-a")
 
 
 @pytest.mark.parametrize(
-    ("answer", "uid", "told"),
+    ("answer", "uid", "calls"),
     [
         ({"kind": "Status", "status": "Success", "details": {"uid": "uid-a"}}, "", [GONE]),
         ({"kind": "Status", "status": "Success"}, "uid-a", [GONE]),
@@ -369,15 +369,15 @@ GONE = ("delete", "Pod", ObjectKey("default", "a"), "uid-a")
         (failure(404, "NotFound"), "", []),
     ],
 )
-async def test_a_delete_tells_what_is_certain(
-    wire: ScriptedTransport, hooks: Hooks, answer: Any, uid: str, told: list[Any]
+async def test_the_delete_hook_is_called_only_for_certain_deletions(
+    wire: ScriptedTransport, hooks: Hooks, answer: Any, uid: str, calls: list[Any]
 ) -> None:
     wire.on("DELETE", ONE, answer)
     await hooks.client(wire).delete(PODS, "a", "default", uid=uid)
-    assert hooks.told == ["guard", *told]
+    assert hooks.calls == ["guard", *calls]
 
 
-async def test_a_missing_object_is_an_error_if_asked_for(wire: ScriptedTransport) -> None:
+async def test_a_missing_object_is_an_error_on_request(wire: ScriptedTransport) -> None:
     wire.on("DELETE", ONE, failure(404, "NotFound"))
     with pytest.raises(NotFound):
         await reader(wire).delete(PODS, "a", "default", missing_ok=False)
@@ -403,17 +403,17 @@ async def test_with_changes_only_what_is_given(wire: ScriptedTransport, hooks: H
     first = hooks.client(wire, field_manager="one", field_validation="Strict")
     second = first.with_(field_manager="two", write_guard=None)
     await second.apply(PODS, pod())
-    assert hooks.told == [("write", "a", "2")]
+    assert hooks.calls == [("write", "a", "2")]
     assert wire.seen[0].query["fieldManager"] == "two"
     assert wire.seen[0].query["fieldValidation"] == "Strict"
     await first.apply(PODS, pod())
     assert wire.seen[1].query["fieldManager"] == "one"
-    assert "guard" in hooks.told
+    assert "guard" in hooks.calls
     with pytest.raises(TypeError, match="feild_manager"):
         first.with_(feild_manager="two")
 
 
-async def test_logs_are_asked_for_as_told_and_given_as_they_are(wire: ScriptedTransport) -> None:
+async def test_logs_send_their_options_and_return_the_body_unchanged(wire: ScriptedTransport) -> None:
     wire.on("GET", ONE + "/log", Answer(200, b"\xffraw\n"))
     client = reader(wire)
     assert (
@@ -423,7 +423,7 @@ async def test_logs_are_asked_for_as_told_and_given_as_they_are(wire: ScriptedTr
     assert wire.seen[0].query == {"container": "c", "tailLines": "0", "limitBytes": "9", "previous": "true"}
 
 
-async def test_followed_logs_come_in_pieces_over_a_stream(wire: ScriptedTransport) -> None:
+async def test_followed_logs_are_streamed_in_chunks(wire: ScriptedTransport) -> None:
     wire.on(
         "GET", ONE + "/log", Answer(200, chunks=(b"a", b"b")), failure(400, "BadRequest", "still creating")
     )
@@ -437,7 +437,7 @@ async def test_followed_logs_come_in_pieces_over_a_stream(wire: ScriptedTranspor
             pytest.fail("an error answer has no pieces")
 
 
-async def test_raw_carries_anything(wire: ScriptedTransport, hooks: Hooks) -> None:
+async def test_raw_sends_any_request(wire: ScriptedTransport, hooks: Hooks) -> None:
     wire.on("PUT", "/x", b"yes")
     body = await hooks.client(wire).raw(
         "PUT", "/x", query=(("a", "b"),), body=b"text", content_type="text/plain"
@@ -445,16 +445,16 @@ async def test_raw_carries_anything(wire: ScriptedTransport, hooks: Hooks) -> No
     assert body == b"yes"
     assert (wire.seen[0].query, wire.seen[0].body) == ({"a": "b"}, b"text")
     assert wire.seen[0].headers["Content-Type"] == "text/plain"
-    assert hooks.told == ["guard"]
+    assert hooks.calls == ["guard"]
 
 
 async def test_a_cluster_scoped_object_needs_no_namespace(wire: ScriptedTransport, hooks: Hooks) -> None:
     wire.on("DELETE", "/api/v1/nodes/n", {"kind": "Status", "status": "Success", "details": {"uid": "u"}})
     await hooks.client(wire).delete(NODES, "n", "ignored")
-    assert hooks.told[-1] == ("delete", "Node", ObjectKey("", "n"), "u")
+    assert hooks.calls[-1] == ("delete", "Node", ObjectKey("", "n"), "u")
 
 
-async def test_the_objects_of_a_list_belong_to_the_resource_asked_for(wire: ScriptedTransport) -> None:
+async def test_the_objects_of_a_list_have_the_requested_resource(wire: ScriptedTransport) -> None:
     things = Resource.untyped("example.com", "v1", "Thing", "things")
     wire.on(
         "GET", things.path(), {"kind": "ThingList", "metadata": {}, "items": [{"metadata": {"name": "x"}}]}

@@ -1,4 +1,4 @@
-"""The fence around a client's writes: asked first, bounding their time, and told of those whose fate is open."""
+"""The write guard of a client: called before each write, limits its time, and learns of unclear writes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ every_write = pytest.mark.parametrize("verb", WRITES)
 
 
 class Fence:
-    """Lets writes pass for so many seconds; counts those that were left open."""
+    """Permits writes for a number of seconds; counts unclear writes."""
 
     def __init__(self, seconds: float | None = None) -> None:
         self.seconds = seconds
@@ -67,7 +67,7 @@ async def late(_seen: Any) -> Answer:
 
 @every_write
 @virtual_time
-async def test_a_write_ends_when_the_time_the_guard_gave_it_is_over(verb: str) -> None:
+async def test_a_write_ends_after_the_time_limit_of_the_guard(verb: str) -> None:
     fence = Fence(4.0)
     with pytest.raises(ConnectionFailed, match=r"no complete response within 4 s"):
         await WRITES[verb](fence.client(answering(silence)))
@@ -77,7 +77,7 @@ async def test_a_write_ends_when_the_time_the_guard_gave_it_is_over(verb: str) -
 
 @every_write
 @virtual_time
-async def test_a_write_within_its_time_is_not_disturbed(verb: str) -> None:
+async def test_a_write_within_its_time_limit_succeeds(verb: str) -> None:
     for seconds in (4.0, None):
         fence = Fence(seconds)
         await WRITES[verb](fence.client(answering(late)))
@@ -86,7 +86,7 @@ async def test_a_write_within_its_time_is_not_disturbed(verb: str) -> None:
 
 @virtual_time
 @pytest.mark.parametrize(("allowed", "ends"), [(None, 2.5), (10.0, 2.5), (1.0, 1.0)])
-async def test_a_creation_with_a_time_limit_tells_the_server_and_ends_by_the_shorter_limit(
+async def test_a_create_sends_its_timeout_to_the_server_and_ends_at_the_shorter_limit(
     allowed: float | None, ends: float
 ) -> None:
     wire, fence = answering(silence), Fence(allowed)
@@ -98,7 +98,7 @@ async def test_a_creation_with_a_time_limit_tells_the_server_and_ends_by_the_sho
 
 
 @virtual_time
-async def test_reads_have_no_such_limit() -> None:
+async def test_reads_have_no_time_limit_of_the_guard() -> None:
     fence = Fence(1.0)
     assert (await fence.client(answering(late)).get(PODS, "a", "default")).meta.name == "a"
 
@@ -110,7 +110,7 @@ async def test_reads_have_no_such_limit() -> None:
     ids=["broken", "timed out", "lost behind a proxy"],
 )
 @virtual_time
-async def test_a_write_nobody_answered_is_reported_as_open(verb: str, answer: Any) -> None:
+async def test_a_write_without_a_response_is_reported_as_unclear(verb: str, answer: Any) -> None:
     fence = Fence()
     with pytest.raises(KubeError):
         await WRITES[verb](fence.client(answering(answer)))
@@ -119,7 +119,7 @@ async def test_a_write_nobody_answered_is_reported_as_open(verb: str, answer: An
 
 @every_write
 @virtual_time
-async def test_a_cancelled_write_is_reported_as_open(verb: str) -> None:
+async def test_a_cancelled_write_is_reported_as_unclear(verb: str) -> None:
     fence = Fence()
     task = asyncio.ensure_future(WRITES[verb](fence.client(answering(silence))))
     await asyncio.sleep(1)
@@ -142,7 +142,7 @@ async def test_a_cancelled_write_is_reported_as_open(verb: str) -> None:
     ids=["refused", "403", "409", "429", "500"],
 )
 @virtual_time
-async def test_a_write_that_was_answered_or_never_arrived_is_not_open(verb: str, answer: Any) -> None:
+async def test_a_write_with_a_response_or_a_refused_connection_is_not_unclear(verb: str, answer: Any) -> None:
     fence = Fence()
     with pytest.raises((ApiError, ConnectionFailed)):
         await WRITES[verb](fence.client(answering(answer)))
@@ -151,7 +151,7 @@ async def test_a_write_that_was_answered_or_never_arrived_is_not_open(verb: str,
 
 @every_write
 @virtual_time
-async def test_a_write_the_guard_refuses_is_neither_sent_nor_open(verb: str) -> None:
+async def test_a_write_refused_by_the_guard_is_neither_sent_nor_unclear(verb: str) -> None:
     fence, wire = Fence(), answering(late)
     fence.refuses = True
     with pytest.raises(WriteRefused):
@@ -160,7 +160,7 @@ async def test_a_write_the_guard_refuses_is_neither_sent_nor_open(verb: str) -> 
 
 
 @virtual_time
-async def test_a_time_limit_of_the_callers_own_stays_a_timeout_error() -> None:
+async def test_a_timeout_of_the_caller_stays_a_timeout_error() -> None:
     fence = Fence(10.0)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(2):

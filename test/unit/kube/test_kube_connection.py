@@ -29,7 +29,7 @@ def account(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_pod_reaches_its_server_with_its_account(account: Path) -> None:
+def test_in_a_pod_the_service_account_is_used(account: Path) -> None:
     info = in_cluster(clock=virtual_clock(), environ=ENV, root=account)
     assert (info.server, info.namespace, info.ca_file) == (
         "https://10.0.0.1:443",
@@ -53,7 +53,7 @@ def test_a_missing_mount_is_named_with_its_remedy(account: Path, missing: str) -
         in_cluster(clock=virtual_clock(), environ=ENV, root=account)
 
 
-def test_outside_a_pod_it_says_so(account: Path) -> None:
+def test_outside_a_pod_the_error_says_so(account: Path) -> None:
     with pytest.raises(ConfigurationError, match="not in a pod"):
         in_cluster(clock=virtual_clock(), environ={}, root=account)
 
@@ -68,7 +68,7 @@ async def token(credentials: TokenFile) -> str:
 
 
 def same_stamp(path: Path, text: str) -> None:
-    """Write other text of the same length without a trace in the file's stamp."""
+    """Write different text of the same length without changing the file's stamp."""
     before = path.stat()
     assert len(text) == before.st_size
     path.write_text(text)
@@ -104,7 +104,7 @@ def test_a_token_file_is_read_again_every_minute_and_after_a_401(account: Path) 
     run()
 
 
-def test_a_token_file_that_vanishes_leaves_the_last_token(account: Path) -> None:
+def test_the_last_token_is_used_after_its_file_was_removed(account: Path) -> None:
     @virtual_time
     async def run() -> None:
         credentials = TokenFile(account / "token", clock=virtual_clock())
@@ -160,9 +160,7 @@ clusters: [{{name: k, cluster: {{server: "http://{host}"}}}}]
 """
 
 
-async def test_the_cluster_is_looked_for_in_the_order_of_controller_runtime(
-    account: Path, tmp_path: Path
-) -> None:
+async def test_the_search_order_is_that_of_controller_runtime(account: Path, tmp_path: Path) -> None:
     def config(name: str, host: str) -> str:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -183,7 +181,7 @@ async def test_the_cluster_is_looked_for_in_the_order_of_controller_runtime(
     assert await found(None, home) == "http://home"
 
 
-async def test_nothing_found_says_where_it_looked(tmp_path: Path) -> None:
+async def test_without_any_source_the_error_names_all_of_them(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
         await load_connection(None, environ={"HOME": str(tmp_path)}, clock=virtual_clock())
     for place in ("--kubeconfig", "$KUBECONFIG", "pod", str(tmp_path / ".kube" / "config")):

@@ -98,7 +98,7 @@ async def test_aggregated_discovery_takes_two_requests() -> None:
     assert len(list(served)) == 4
 
 
-async def test_a_group_whose_server_is_down_is_named_and_hides_no_other() -> None:
+async def test_a_group_that_is_not_available_is_listed_as_failed_and_the_others_are_found() -> None:
     stale = {
         "metadata": {"name": "metrics.k8s.io"},
         "versions": [{"version": "v1beta1", "freshness": "Stale"}],
@@ -110,7 +110,7 @@ async def test_a_group_whose_server_is_down_is_named_and_hides_no_other() -> Non
     assert served.find("batch", "Job") is not None
 
 
-async def test_an_older_server_is_asked_group_by_group() -> None:
+async def test_an_older_server_is_discovered_group_by_group() -> None:
     wire = ScriptedTransport().on("GET", "/api", OLD_CORE)
     groups = [old_group("batch", "v1beta1", "v1", preferred="v1"), old_group("down.io", "v1", preferred="v1")]
     wire.on("GET", "/apis", {"kind": "APIGroupList", "groups": groups})
@@ -135,7 +135,7 @@ async def test_an_older_server_is_asked_group_by_group() -> None:
         "/apis/batch/v1beta1",
         {"kind": "APIResourceList", "groupVersion": "batch/v1beta1", "resources": jobs},
     )
-    wire.on("GET", "/apis/down.io/v1", failure(503, "ServiceUnavailable", "nobody home"))
+    wire.on("GET", "/apis/down.io/v1", failure(503, "ServiceUnavailable", "unavailable"))
     served = await found(wire)
     pod = served.find("", "Pod")
     assert pod is not None
@@ -143,11 +143,11 @@ async def test_an_older_server_is_asked_group_by_group() -> None:
     job = served.find("batch", "Job")
     assert job is not None
     assert job.version == "v1"
-    assert dict(served.failed) == {"down.io/v1": "nobody home"}
+    assert dict(served.failed) == {"down.io/v1": "unavailable"}
 
 
 @pytest.mark.parametrize("name", ["pods", "pod", "po", "Pod", "PODS"])
-async def test_a_person_may_use_any_of_a_kinds_names(name: str) -> None:
+async def test_a_resource_is_found_by_any_of_its_names(name: str) -> None:
     wire = ScriptedTransport().on(
         "GET", "/api", aggregated(group("", v1=[resource("pods", "Pod", shortNames=["po"])]))
     )
@@ -166,13 +166,13 @@ async def test_a_person_may_use_any_of_a_kinds_names(name: str) -> None:
     assert served.by_name("nope") is None
 
 
-async def test_refused_discovery_surfaces_as_it_is() -> None:
+async def test_an_error_of_discovery_is_raised_unchanged() -> None:
     wire = ScriptedTransport().on("GET", "/api", failure(403, "Forbidden")).on("GET", "/apis", aggregated())
     with pytest.raises(Forbidden):
         await found(wire)
 
 
-async def test_an_answer_that_is_no_discovery_document_is_a_decode_error() -> None:
+async def test_a_response_that_is_not_a_discovery_document_is_a_decode_error() -> None:
     wire = ScriptedTransport().on("GET", "/api", b"<html>").on("GET", "/apis", b"<html>")
     with pytest.raises(DecodeError, match="/api"):
         await found(wire)

@@ -22,7 +22,7 @@ EXEC_API = "client.authentication.k8s.io/v1"
 
 
 class ManualClock:
-    """Time that a test sets."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.seconds = 1000.0
@@ -68,7 +68,7 @@ async def authorization(info: ConnectionInfo) -> str | None:
 
 
 def plugin(folder: Path, **status: Any) -> dict[str, Any]:
-    """An exec entry whose plugin counts its runs, gives ``token-<n>`` and the status given."""
+    """An exec entry whose plugin counts its runs and returns ``token-<n>`` with the given status."""
     script = folder / "plugin.py"
     script.write_text(
         "import json, os, pathlib, sys\n"
@@ -91,12 +91,12 @@ def texts(*names: str) -> list[str]:
     return [Path(name).read_text() for name in names]
 
 
-def test_importing_the_room_does_not_import_kubernetes_asyncio() -> None:
+def test_importing_the_package_does_not_import_kubernetes_asyncio() -> None:
     code = "import sys, aimctl.runtime.kube; assert not any(m.startswith('kubernetes') for m in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-async def test_a_token_and_the_settings_of_the_cluster_are_taken_over(tmp_path: Path) -> None:
+async def test_the_token_and_the_cluster_settings_are_used(tmp_path: Path) -> None:
     cluster = {
         "tls-server-name": "real.name",
         "proxy-url": "http://proxy:3128",
@@ -120,7 +120,7 @@ async def test_certificate_data_becomes_files_with_its_content(tmp_path: Path) -
     assert texts(info.ca_file, info.client_cert_file, info.client_key_file) == ["ca", "cert", "key"]
 
 
-async def test_files_are_looked_for_beside_the_kubeconfig(tmp_path: Path) -> None:
+async def test_relative_files_are_relative_to_the_kubeconfig(tmp_path: Path) -> None:
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf" / "ca.pem").write_text("ca")
     (tmp_path / "conf" / "tok").write_text("from-file\n")
@@ -181,18 +181,18 @@ async def test_a_broken_file_is_named(tmp_path: Path, text: str, says: str) -> N
         await load(str(tmp_path / "c"))
 
 
-async def test_a_folder_is_said_to_be_one(tmp_path: Path) -> None:
+async def test_a_directory_is_reported_as_such(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=f"{tmp_path} is a directory: specify the file in it"):
         await load(str(tmp_path))
 
 
-async def test_without_a_current_context_those_there_are_are_listed(tmp_path: Path) -> None:
+async def test_without_a_current_context_the_existing_ones_are_listed(tmp_path: Path) -> None:
     (tmp_path / "c").write_text("contexts: [{name: main, context: {}}, {name: more, context: {}}]")
     with pytest.raises(ConfigurationError, match="current-context is not set; choose one of: main, more"):
         await load(str(tmp_path / "c"))
 
 
-async def test_an_unknown_context_lists_those_there_are(tmp_path: Path) -> None:
+async def test_the_error_for_an_unknown_context_lists_the_existing_ones(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"contexts has no 'nope'; existing entries: main"):
         await load(write(tmp_path / "c", user={"token": "t"}), context="nope")
 
@@ -240,7 +240,7 @@ async def test_a_syntax_error_beside_a_secret_does_not_show_it(tmp_path: Path) -
     assert error.value.__cause__ is None
 
 
-async def test_a_context_that_names_what_is_not_there_says_so(tmp_path: Path) -> None:
+async def test_a_context_with_a_missing_cluster_or_user_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "c"
     write(path, user={"token": "t"}, cluster={})
     path.write_text(path.read_text().replace("cluster: k", "cluster: gone"))
@@ -292,7 +292,7 @@ async def test_a_plugin_token_without_expiry_lasts_until_a_401_and_is_then_fetch
     assert runs(tmp_path) == 2
 
 
-async def test_a_plugin_may_give_a_certificate(tmp_path: Path) -> None:
+async def test_a_plugin_can_return_a_certificate(tmp_path: Path) -> None:
     clock = ManualClock()
     user = plugin(tmp_path, clientCertificateData="CERT", clientKeyData="KEY")
     info = await load(write(tmp_path / "c", user=user), clock=clock)
@@ -332,7 +332,7 @@ def expiring(seconds: float) -> str:
     return jwt(datetime.now(UTC) + timedelta(seconds=seconds))
 
 
-async def test_an_expired_oidc_token_without_refresh_token_says_what_to_do(tmp_path: Path) -> None:
+async def test_an_expired_oidc_token_without_refresh_token_is_an_error_with_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"refresh-token.*log in again"):
         await load(write(tmp_path / "c", user=oidc(**{"id-token": expiring(-60)})))
 
@@ -360,7 +360,7 @@ async def test_an_expiring_oidc_token_is_refreshed_and_the_file_keeps_the_new_on
     assert (stored["id-token"], stored["refresh-token"]) == (fresh, "next")
 
 
-async def test_an_oidc_token_that_still_lives_survives_a_failed_refresh(tmp_path: Path) -> None:
+async def test_a_valid_oidc_token_is_kept_after_a_failed_refresh(tmp_path: Path) -> None:
     token = expiring(100)
     async with ScriptedServer() as issuer:
         config = issuing(issuer, Answer(500)) | {"id-token": token}
@@ -371,7 +371,7 @@ async def test_an_oidc_token_that_still_lives_survives_a_failed_refresh(tmp_path
 
 
 @pytest.mark.parametrize("answer", [Answer(400), Answer(200, b"<html>"), {"access_token": "only"}])
-async def test_an_issuer_that_gives_no_token_is_a_configuration_error(tmp_path: Path, answer: Any) -> None:
+async def test_an_issuer_that_returns_no_token_is_a_configuration_error(tmp_path: Path, answer: Any) -> None:
     async with ScriptedServer() as issuer:
         with pytest.raises(ConfigurationError, match="cannot be refreshed"):
             await load(write(tmp_path / "c", user=oidc(**issuing(issuer, answer))))
@@ -399,7 +399,7 @@ async def test_an_issuers_certificate_is_always_checked(tmp_path: Path, named: s
             assert issuer.seen == []
 
 
-async def test_an_oidc_token_is_looked_at_every_minute(tmp_path: Path) -> None:
+async def test_an_oidc_token_is_checked_every_minute(tmp_path: Path) -> None:
     clock = ManualClock()
     second = jwt(clock.start + timedelta(hours=2))
     async with ScriptedServer() as issuer:

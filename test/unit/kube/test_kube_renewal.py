@@ -1,4 +1,4 @@
-"""Credentials of a plugin that fails when they are to be renewed: nobody waits for long, nothing good is thrown away."""
+"""Failed renewals of plugin credentials: waiting requests share the failure, and valid credentials are kept."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class HandClock:
-    """Time that the test moves."""
+    """A clock that the test advances."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -37,7 +37,7 @@ class HandClock:
 
 
 class Plugin:
-    """An exec plugin that gives ``token-<run>``, or fails while the file ``broken`` is there."""
+    """An exec plugin that returns ``token-<run>``, or fails while the file ``broken`` exists."""
 
     def __init__(self, folder: Path, *, lives: float | None) -> None:
         self.runs_file = folder / "runs"
@@ -77,7 +77,7 @@ async def authorization(info: ConnectionInfo) -> str:
 
 
 async def test_requests_that_waited_for_a_renewal_share_its_failure(tmp_path: Path) -> None:
-    """A plugin that hangs costs a minute once, and not once for every request that waits."""
+    """A plugin that hangs delays all waiting requests by one minute in total."""
     plugin, clock = Plugin(tmp_path, lives=None), HandClock()
     info = await from_kubeconfig(str(plugin.config), clock=clock)
     plugin.broken.touch()
@@ -96,7 +96,7 @@ async def test_requests_that_waited_for_a_renewal_share_its_failure(tmp_path: Pa
     assert await authorization(info) == "Bearer token-4"
 
 
-async def test_a_token_that_is_still_valid_survives_a_failed_renewal(tmp_path: Path) -> None:
+async def test_a_valid_token_is_kept_after_a_failed_renewal(tmp_path: Path) -> None:
     plugin, clock = Plugin(tmp_path, lives=3600), HandClock()
     info = await from_kubeconfig(str(plugin.config), clock=clock)
     plugin.broken.touch()
@@ -114,7 +114,7 @@ async def test_a_token_that_is_still_valid_survives_a_failed_renewal(tmp_path: P
         await authorization(info)
 
 
-async def test_a_token_the_server_refused_does_not_survive_a_failed_renewal(tmp_path: Path) -> None:
+async def test_a_rejected_token_is_not_used_after_a_failed_renewal(tmp_path: Path) -> None:
     plugin, clock = Plugin(tmp_path, lives=3600), HandClock()
     info = await from_kubeconfig(str(plugin.config), clock=clock)
     plugin.broken.touch()

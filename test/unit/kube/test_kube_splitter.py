@@ -14,7 +14,7 @@ from aimctl.runtime.kube.splitter import MAX_LINE_BYTES, LineSplitter
     data=st.binary(max_size=200).map(lambda raw: raw.replace(b"\x00", b"\n")),
     cuts=st.lists(st.integers(0, 200)),
 )
-def test_however_the_bytes_are_cut_the_lines_are_the_same(data: bytes, cuts: list[int]) -> None:
+def test_the_lines_do_not_depend_on_the_chunks(data: bytes, cuts: list[int]) -> None:
     places = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
     splitter = LineSplitter()
     lines = [line for start, end in itertools.pairwise(places) for line in splitter.feed(data[start:end])]
@@ -43,14 +43,14 @@ def test_a_line_of_exactly_the_limit_passes_and_one_byte_more_does_not(step: int
     assert caught.value.limit_bytes == 10
 
 
-def test_lines_before_the_one_that_is_too_long_are_given_out_first() -> None:
+def test_lines_before_the_one_that_is_too_long_are_returned_first() -> None:
     lines = LineSplitter(limit_bytes=4).feed(b"a\nbb\nccccc\nd\n")
     assert [next(lines), next(lines)] == [b"a", b"bb"]
     with pytest.raises(WatchLineTooLong):
         next(lines)
 
 
-def test_an_endless_line_is_refused_before_its_end() -> None:
+def test_a_line_without_end_raises_at_the_limit() -> None:
     splitter = LineSplitter(limit_bytes=10)
     assert list(splitter.feed(b"x" * 10)) == []
     with pytest.raises(WatchLineTooLong):
@@ -58,5 +58,5 @@ def test_an_endless_line_is_refused_before_its_end() -> None:
     assert splitter.rest == b""
 
 
-def test_the_default_cap_is_16_mib() -> None:
+def test_the_default_limit_is_16_mib() -> None:
     assert MAX_LINE_BYTES == 16 * 1024 * 1024

@@ -30,7 +30,7 @@ BOOKMARK = event("BOOKMARK", {"kind": "Pod", "metadata": {"resourceVersion": "99
 
 
 class Response:
-    """A 200 answer whose chunks come at given virtual times."""
+    """A 200 response whose chunks arrive at given virtual times."""
 
     status = 200
     headers: dict[str, str] = {}  # noqa: RUF012 - never changed
@@ -108,7 +108,7 @@ async def test_a_bare_status_needs_no_newline() -> None:
         await read(Response(b'{"kind":"Status",', b'"code":410,"reason":"Gone"}'))
 
 
-async def test_events_before_an_error_are_given_out() -> None:
+async def test_events_before_an_error_are_yielded() -> None:
     events = watch_events(
         PODS, Response(event("ADDED", pod("a")) + event("ERROR", status_body(410))), idle_seconds=9
     )
@@ -132,21 +132,21 @@ BAD_LINES = [
 
 
 @pytest.mark.parametrize("line", BAD_LINES)
-async def test_a_wrong_event_is_skipped_and_told_and_the_stream_continues(line: bytes) -> None:
+async def test_an_invalid_event_is_reported_and_skipped(line: bytes) -> None:
     """Checklist 42: a wrong-type, wrong-kind or metadata-less watch event is skipped, the stream continues."""
-    told: list[DecodeError] = []
-    got = await read(Response(line + event("ADDED", pod("b"))), on_decode_error=told.append)
+    reported: list[DecodeError] = []
+    got = await read(Response(line + event("ADDED", pod("b"))), on_decode_error=reported.append)
     assert [one.object.key.name for one in got] == ["b"]
-    assert len(told) == 1
+    assert len(reported) == 1
 
 
 @pytest.mark.parametrize("line", BAD_LINES)
-async def test_without_anyone_to_tell_a_wrong_event_ends_the_stream(line: bytes) -> None:
+async def test_without_a_callback_an_invalid_event_ends_the_stream(line: bytes) -> None:
     with pytest.raises(DecodeError):
         await read(Response(line))
 
 
-async def test_blank_lines_and_unknown_types_are_passed_over() -> None:
+async def test_blank_lines_and_unknown_types_are_skipped() -> None:
     got = await read(Response(b"\n\r\n" + event("SOMEDAY", pod("a")) + BOOKMARK))
     assert [one.type for one in got] == ["BOOKMARK"]
 
@@ -160,7 +160,7 @@ async def test_blank_lines_and_unknown_types_are_passed_over() -> None:
         b' {"type": "ADDED", "object": %b } ',
     ],
 )
-async def test_an_event_is_read_however_its_envelope_is_written(line: bytes) -> None:
+async def test_an_event_is_decoded_with_any_form_of_its_envelope(line: bytes) -> None:
     [got] = await read(Response(line % msgspec.json.encode(pod("a")) + b"\n"))
     assert (got.type, got.object.meta.name, msgspec.json.decode(got.object.raw)) == ("ADDED", "a", pod("a"))
 
@@ -185,7 +185,7 @@ async def test_a_bookmark_carries_its_annotations() -> None:
 
 
 @virtual_time
-async def test_silence_for_the_idle_time_is_a_stall_and_bytes_put_it_off() -> None:
+async def test_no_byte_for_the_idle_time_is_a_stall_and_each_byte_resets_it() -> None:
     response = Response(59.0, BOOKMARK, 59.0, b" ", 59.0, b"\n", 61.0, BOOKMARK)
     events = watch_events(PODS, response, idle_seconds=60)
     assert (await anext(events)).type == "BOOKMARK"
@@ -198,7 +198,7 @@ async def test_silence_for_the_idle_time_is_a_stall_and_bytes_put_it_off() -> No
 
 
 @virtual_time
-async def test_time_that_the_reader_takes_is_not_idle_time() -> None:
+async def test_time_spent_by_the_consumer_is_not_idle_time() -> None:
     got = 0
     async for _ in watch_events(PODS, Response(BOOKMARK, BOOKMARK), idle_seconds=1):
         await asyncio.sleep(100)
@@ -206,12 +206,12 @@ async def test_time_that_the_reader_takes_is_not_idle_time() -> None:
     assert got == 2
 
 
-async def test_a_broken_connection_surfaces() -> None:
+async def test_a_broken_connection_is_raised() -> None:
     with pytest.raises(ConnectionFailed, match="reset"):
         await read(Response(BOOKMARK, ConnectionFailed("reset")))
 
 
-async def test_a_line_above_the_cap_has_its_own_error() -> None:
+async def test_a_line_above_the_limit_has_its_own_error() -> None:
     with pytest.raises(WatchLineTooLong):
         await read(Response(*[b"x" * 1024 * 1024] * 17))
 
@@ -227,7 +227,7 @@ async def test_cancelling_the_reader_ends_the_stream() -> None:
     assert response.ended
 
 
-async def test_a_watch_asks_for_bookmarks_and_a_server_side_end() -> None:
+async def test_a_watch_requests_bookmarks_and_a_timeout() -> None:
     wire = ScriptedTransport().on("GET", "/api/v1/namespaces/n/pods", Answer(chunks=(BOOKMARK,)))
     client = Client(wire, clock=virtual_clock())
     async with client.watch(

@@ -19,7 +19,7 @@ from support.leaseapi import LeaseApi, LeaseTransport
 PATH = "/apis/coordination.k8s.io/v1/namespaces/ns/leases/lock"
 
 
-class Told:
+class Recorded:
     def __init__(self) -> None:
         self.leads: list[bool] = []
         self.slow: Counter[str] = Counter()
@@ -32,18 +32,18 @@ class Told:
 
 
 class Candidate:
-    """An elector, its way to the server, and its task."""
+    """An elector with its transport and its task."""
 
     def __init__(self, api: LeaseApi, identity: str, seed: int = 1, **options) -> None:
         self.transport = LeaseTransport(api)
-        self.told = Told()
+        self.recorded = Recorded()
         self.elector = Elector(
             Client(self.transport, clock=virtual_clock()),
             LeaderElectionOptions("lock", "ns", **options),
             identity=identity,
             clock=virtual_clock(),
             rng=random.Random(seed),
-            metrics=self.told,
+            metrics=self.recorded,
         )
         self.task = asyncio.create_task(self.elector.run())
 
@@ -122,7 +122,7 @@ async def test_the_holder_renews_by_writing_without_reading():
     after = api.spec(PATH)
     assert after["renewTime"] > before["renewTime"]
     assert {**after, "renewTime": ""} == {**before, "renewTime": ""}
-    assert not me.told.slow
+    assert not me.recorded.slow
     await me.end()
 
 
@@ -132,19 +132,19 @@ async def test_a_failed_fast_renewal_falls_back_to_reading_first():
     api = LeaseApi()
     me = Candidate(api, "me")
     await asyncio.sleep(1)
-    api.objects[PATH]["metadata"]["annotations"] = {"touched": "by hand"}
+    api.objects[PATH]["metadata"]["annotations"] = {"touched": "manually"}
     api.put(PATH, api.objects[PATH])
     api.calls.clear()
     await asyncio.sleep(2)
     assert [method for _, method, _ in api.calls] == ["PUT", "GET", "PUT"]
-    assert me.told.slow == {"lock": 1}
-    assert api.objects[PATH]["metadata"]["annotations"] == {"touched": "by hand"}
+    assert me.recorded.slow == {"lock": 1}
+    assert api.objects[PATH]["metadata"]["annotations"] == {"touched": "manually"}
     assert me.leads
     await me.end()
 
 
 @virtual_time
-async def test_an_answer_that_got_lost_does_not_lose_the_lease():
+async def test_a_lost_response_does_not_lose_the_lease():
     api = LeaseApi()
     me = Candidate(api, "me")
     await asyncio.sleep(1)
@@ -154,14 +154,14 @@ async def test_an_answer_that_got_lost_does_not_lose_the_lease():
     api.calls.clear()
     await asyncio.sleep(30)
     assert me.leads
-    # The server may have taken the write, so what we know of the lease is out of date: read first.
+    # The server may have stored the write, so the known lease may be out of date: read it first.
     assert [method for _, method, _ in api.calls][:3] == ["GET", "PUT", "PUT"]
     assert api.spec(PATH)["leaseTransitions"] == 0
     await me.end()
 
 
 @virtual_time
-async def test_a_holder_that_cannot_renew_stops_writing_at_the_deadline_and_says_so():
+async def test_a_holder_that_cannot_renew_refuses_writes_after_the_deadline():
     api = LeaseApi()
     me = Candidate(api, "me")
     await asyncio.sleep(4.5)  # renewed at 0, 2, 4
@@ -173,7 +173,7 @@ async def test_a_holder_that_cannot_renew_stops_writing_at_the_deadline_and_says
         me.elector.check_write()
     with pytest.raises(LeaderLost, match="not renewed for 10 s"):
         await me.task
-    assert me.told.leads == [False, True, False]
+    assert me.recorded.leads == [False, True, False]
 
 
 @virtual_time
@@ -181,7 +181,7 @@ async def test_the_deadline_counts_from_when_the_renewal_was_sent_not_answered()
     api = LeaseApi()
     me = Candidate(api, "me")
     await asyncio.sleep(1)
-    me.transport.latency = 2.0  # the renewal sent at 2 is answered at 6
+    me.transport.latency = 2.0  # the response to the renewal sent at 2 arrives at 6
     await asyncio.sleep(4)
     me.transport.down = True
     await asyncio.sleep(6.9)
@@ -192,11 +192,11 @@ async def test_the_deadline_counts_from_when_the_renewal_was_sent_not_answered()
 
 
 @virtual_time
-async def test_the_fence_is_shut_after_the_deadline_before_any_timer_has_run():
+async def test_writes_are_refused_after_the_deadline_before_any_timer_runs():
     api = LeaseApi()
     me = Candidate(api, "me")
     await asyncio.sleep(1)
-    # A blocked loop: time passes, and no timer has run yet when the next line of code does.
+    # A blocked loop: time passes without any timer running.
     asyncio.get_running_loop()._jumping.now += 12
     with pytest.raises(WriteRefused, match=r"last renewed 13.0 s ago, the limit is renew_deadline=10 s"):
         me.elector.check_write()
@@ -250,8 +250,8 @@ async def test_release_empties_the_holder_and_the_next_leader_need_not_wait():
 
 
 @virtual_time
-async def test_release_leaves_a_missing_or_foreign_lease_alone():
-    """Checklist 114: release is skipped if the lease is missing or not ours."""
+async def test_release_does_not_change_a_missing_or_foreign_lease():
+    """Checklist 114: release is skipped if the lease is missing or held by another process."""
     api = LeaseApi()
     me = Candidate(api, "me")
     await asyncio.sleep(1)
@@ -266,7 +266,7 @@ async def test_release_leaves_a_missing_or_foreign_lease_alone():
 
 @virtual_time
 async def test_a_candidate_that_never_wrote_releases_nothing():
-    """Checklist 114: release is skipped if the lease is not ours, without even asking."""
+    """Checklist 114: release is skipped without a request if this process never wrote the lease."""
     api = LeaseApi()
     foreign(api)
     me = Candidate(api, "me")
@@ -290,7 +290,7 @@ async def test_release_is_tried_again_after_a_conflict_and_other_failures():
 
 
 @virtual_time
-async def test_release_gives_up_in_time_when_nobody_answers():
+async def test_release_ends_in_time_without_a_response():
     api = LeaseApi()
     me = Candidate(api, "me")
     await asyncio.sleep(1)
@@ -347,7 +347,7 @@ async def test_the_health_check_fails_only_for_a_holder_long_past_its_lease():
 
 
 @virtual_time
-async def test_candidates_do_not_march_in_step_and_tell_once_who_leads():
+async def test_candidates_have_jitter_and_log_the_leader_once():
     api = LeaseApi()
     foreign(api, leaseDurationSeconds=3600)
     with capture_logs() as logs:

@@ -1,4 +1,4 @@
-"""The fence of a leader's writes in time: none of them outlives the lease, and none is left behind at its release."""
+"""Fencing of the leader's writes: no write outlives the lease, and none is unclear when the lease is released."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def now() -> float:
 
 
 class Replica:
-    """A manager that leads, or waits to."""
+    """A manager that is the leader or a candidate."""
 
     def __init__(self, api: LeaseApi, identity: str = "me", **times: float) -> None:
         self.transport = LeaseTransport(api)
@@ -36,7 +36,7 @@ class Replica:
         self.task = asyncio.create_task(self.manager.run(self.stop))
 
     def swallow(self, word: str, hole: str) -> None:
-        """Requests with this word in their path get no answer; ``hole`` says whether the server sees them."""
+        """Requests with this word in their path get no response; ``hole`` determines whether the server sees them."""
 
         def look(request: Any) -> None:
             self.transport.black_hole = hole if word in request.path else ""
@@ -55,7 +55,7 @@ class Replica:
 @pytest.mark.parametrize(
     "times", [{}, {"lease_duration": 15.0, "renew_deadline": 14.0}, {"lease_duration": 60.0}]
 )
-async def test_a_write_sent_before_the_deadline_is_given_up_before_another_may_lead(
+async def test_a_write_sent_before_the_deadline_ends_before_another_process_can_lead(
     times: dict[str, float],
 ) -> None:
     me = Replica(LeaseApi(), **times)
@@ -63,7 +63,7 @@ async def test_a_write_sent_before_the_deadline_is_given_up_before_another_may_l
     election = me.manager.options.leader_election
     assert election is not None
     renewed_at = now()
-    me.transport.black_hole = "request"  # from now on nothing is answered, renewals neither
+    me.transport.black_hole = "request"  # from now on there are no responses, not even to renewals
     await asyncio.sleep(election.renew_deadline - 0.5)
     with pytest.raises(ConnectionFailed, match="no complete response within"):
         await me.write()
@@ -73,7 +73,7 @@ async def test_a_write_sent_before_the_deadline_is_given_up_before_another_may_l
 
 
 @virtual_time
-async def test_a_lease_is_not_given_back_while_a_write_may_still_be_on_its_way() -> None:
+async def test_a_lease_is_not_released_while_a_write_may_still_take_effect() -> None:
     api = LeaseApi()
     me = Replica(api)
     me.swallow("configmaps", "answer")
@@ -92,7 +92,7 @@ async def test_a_lease_is_not_given_back_while_a_write_may_still_be_on_its_way()
 
 
 @virtual_time
-async def test_a_lease_is_given_back_when_every_write_was_answered() -> None:
+async def test_a_lease_is_released_when_every_write_has_a_response() -> None:
     api = LeaseApi()
     me = Replica(api)
     await me.manager.elected.wait()
@@ -105,7 +105,7 @@ async def test_a_lease_is_given_back_when_every_write_was_answered() -> None:
 
 
 @virtual_time
-async def test_a_write_left_open_longer_ago_than_the_lease_lasts_keeps_nothing() -> None:
+async def test_an_unclear_write_older_than_the_lease_does_not_prevent_the_release() -> None:
     api = LeaseApi()
     me = Replica(api)
     await me.manager.elected.wait()

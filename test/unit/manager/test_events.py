@@ -53,7 +53,7 @@ class Stage:
 
 
 @virtual_time
-async def test_an_event_is_written_as_kubectl_describe_wants_it():
+async def test_an_event_has_the_fields_that_kubectl_describe_shows():
     stage = Stage()
     async with stage.running():
         stage.recorder.event(make("a", rv=7, uid="u1"), "Warning", "Broken", "it broke", action="Repair")
@@ -96,8 +96,8 @@ async def test_events_of_cluster_scoped_objects_are_in_the_default_namespace():
 
 
 @virtual_time
-async def test_a_message_that_is_no_valid_text_is_recorded_all_the_same():
-    """Program output may hold half of a surrogate pair, which no UTF-8 has."""
+async def test_a_message_with_invalid_characters_is_recorded():
+    """Program output may contain half of a surrogate pair, which UTF-8 cannot encode."""
     stage = Stage()
     async with stage.running():
         stage.say("bad \udcff byte")
@@ -116,7 +116,7 @@ async def test_an_identical_event_becomes_one_series_patch_and_further_ones_only
         assert stage.api.writes() == ["POST", "PATCH"]
         assert stage.events[0]["series"] == {"count": 2, "lastObservedTime": "2026-01-01T00:00:01.000000Z"}
         await asyncio.sleep(400)
-        # Six minutes of silence end the series: its total is written once.
+        # Six minutes without events end the series: its total is written once.
         assert stage.api.writes() == ["POST", "PATCH", "PATCH"]
         assert stage.events[0]["series"] == {"count": 100, "lastObservedTime": "2026-01-01T00:01:39.000000Z"}
         await asyncio.sleep(100_000)
@@ -148,18 +148,18 @@ async def test_a_long_series_is_refreshed_each_half_hour():
         {"namespace": "n2"},
     ],
 )
-async def test_what_differs_is_an_event_of_its_own(other):
+async def test_different_events_are_created_separately(other):
     stage = Stage()
     async with stage.running():
         stage.say()
         stage.say(**other)
-        stage.say(rv=99)  # another version of the same object is the same event
+        stage.say(rv=99)  # for another version of the object it is the same event
         await asyncio.sleep(1)
     assert len(stage.events) == 2
 
 
 @virtual_time
-async def test_a_series_whose_event_has_expired_is_created_anew():
+async def test_a_series_whose_event_has_expired_is_created_again():
     """Checklist 129: missing series target is re-created."""
     stage = Stage()
     async with stage.running():
@@ -174,7 +174,7 @@ async def test_a_series_whose_event_has_expired_is_created_anew():
 
 
 @virtual_time
-async def test_counts_stay_right_while_a_write_is_under_way():
+async def test_counts_are_correct_during_a_write():
     """Checklist 129: concurrent sends never corrupt counts."""
     stage = Stage()
     stage.transport.latency = 3
@@ -187,7 +187,7 @@ async def test_counts_stay_right_while_a_write_is_under_way():
 
 
 @virtual_time
-async def test_recording_never_waits_and_drops_what_does_not_fit():
+async def test_recording_does_not_wait_and_drops_excess_events():
     stage = Stage(capacity=10)
     for number in range(25):
         stage.say(name=f"n{number}")
@@ -199,7 +199,7 @@ async def test_recording_never_waits_and_drops_what_does_not_fit():
 
 
 @virtual_time
-async def test_an_outage_is_waited_out_and_nothing_is_written_twice():
+async def test_events_are_written_once_after_an_outage():
     stage = Stage()
     stage.transport.fail = [500, 429, 0, 0]
     async with stage.running():
@@ -226,7 +226,7 @@ async def test_an_event_is_given_up_after_twelve_tries():
 
 
 @virtual_time
-async def test_a_refused_event_is_dropped_at_once():
+async def test_a_rejected_event_is_dropped_at_once():
     stage = Stage()
     stage.transport.fail = [403]
     async with stage.running():
@@ -252,7 +252,7 @@ async def test_a_standby_writes_no_events():
 
 
 @virtual_time
-async def test_stopping_writes_what_waits_and_the_totals_of_the_series():
+async def test_stopping_writes_queued_events_and_the_totals_of_series():
     stage = Stage()
     task = asyncio.create_task(stage.recorder.run())
     for _ in range(5):
@@ -292,7 +292,7 @@ async def test_memory_is_bounded_however_many_objects_there_are():
 
 
 @virtual_time
-async def test_long_messages_are_cut_without_breaking_a_character():
+async def test_long_messages_are_truncated_between_characters():
     stage = Stage()
     async with stage.running():
         stage.say("ü" * 2000, name="x" * 253)
@@ -311,6 +311,6 @@ async def test_long_messages_are_cut_without_breaking_a_character():
         ({"reason": "x" * 129}, "reason"),
     ],
 )
-def test_what_the_server_would_refuse_is_refused_here(change, message):
+def test_invalid_events_are_errors(change, message):
     with pytest.raises(ValueError, match=message):
         Stage().say(**change)

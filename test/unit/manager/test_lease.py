@@ -26,7 +26,7 @@ NOW = "2026-01-02T00:00:00.000000Z"
         (LeaseRecord("them", 0), 100, 115, Action.TAKE),
     ],
 )
-def test_what_to_do_about_a_lease(record, since, now, action):
+def test_the_decision_for_each_state_of_the_lease(record, since, now, action):
     """Checklist 109: missing -> created; unowned or expired by local observation -> taken. 111: empty holder -> taken."""
     observed = None if record is None else Observation(record, since)
     assert decide(observed, "me", now, 15.0) is action
@@ -70,7 +70,7 @@ records = st.builds(LeaseRecord, texts, st.integers(0, 10**6), texts, texts, st.
 
 
 @given(records, st.dictionaries(texts, texts), st.dictionaries(texts, texts))
-def test_a_record_survives_the_lease_and_the_lease_keeps_what_is_not_ours(record, labels, others):
+def test_a_record_round_trips_and_unknown_fields_are_kept(record, labels, others):
     """Checklist 116: Lease spec <-> record round trip is loss-free, user labels are merged not replaced."""
     lease = {
         "metadata": {"name": "lock", "labels": others, "annotations": {"a": "b"}},
@@ -87,7 +87,7 @@ def test_a_record_survives_the_lease_and_the_lease_keeps_what_is_not_ours(record
 @pytest.mark.parametrize(
     "lease", [{}, {"spec": None}, {"spec": {"holderIdentity": None, "leaseTransitions": None}}]
 )
-def test_a_lease_without_a_spec_is_nobodys(lease):
+def test_a_lease_without_a_spec_has_no_holder(lease):
     assert LeaseRecord.of(lease) == LeaseRecord()
 
 
@@ -104,7 +104,7 @@ def test_a_lease_without_a_spec_is_nobodys(lease):
         ({"namespace": ""}, "namespace: must not be empty"),
     ],
 )
-def test_options_that_cannot_work_are_refused(change, message):
+def test_invalid_options_are_errors(change, message):
     """Checklist 115: config is refused if lease <= renewDeadline, renewDeadline <= 1.2 retry, non-positive, missing."""
     with pytest.raises(ValueError, match=message):
         LeaderElectionOptions(**{"name": "lock", "namespace": "ns", **change})

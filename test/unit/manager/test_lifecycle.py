@@ -24,7 +24,7 @@ def now() -> float:
 
 
 class Story:
-    """A manager, its server, and a diary of what happened when."""
+    """A manager, its server, and a log of events with their times."""
 
     def __init__(
         self, api: LeaseApi | None = None, *, identity: str = "me", leader_election: bool = True, **options
@@ -65,7 +65,7 @@ class Story:
 
 
 class Work:
-    """A runnable that writes into the diary; kind to stop() unless told to be rude."""
+    """A runnable that writes to the log; it stops gracefully unless configured otherwise."""
 
     def __init__(self, story, name, *, takes=0.0, fail_after=None, fail_at_end=None, ignore_cancel=False):
         self.story, self.name, self.takes = story, name, takes
@@ -97,7 +97,7 @@ class Work:
 
 
 class SlowCache:
-    """Makes the manager's cache sync when the test says so."""
+    """Lets the test decide when the cache of the manager is synced."""
 
     def __init__(self, manager, monkeypatch):
         self.synced = asyncio.Event()
@@ -147,7 +147,7 @@ async def test_leader_work_ends_before_the_lease_is_released():
     assert story.words == ["leader starts"]
     assert story.api.spec(LEASE)["holderIdentity"] == "me"
     assert story.manager.client is not None
-    story.manager.elector.check_write()  # still renewed, so the work can finish its writes
+    story.manager.elector.check_write()  # the lease is still renewed, so that the work can finish its writes
     await story.task
     assert story.diary[-1] == (13, "leader ends")
     assert story.api.spec(LEASE)["holderIdentity"] == ""
@@ -168,7 +168,7 @@ async def test_a_manager_that_never_led_never_starts_leader_work():
 
 
 @virtual_time
-async def test_a_lost_lease_ends_everything_without_grace_and_raises():
+async def test_a_lost_lease_cancels_everything_and_raises():
     """Checklist 120: lost lease: no graceful wait, Start returns an error."""
     story = Story()
     story.add("leader", takes=20)
@@ -185,7 +185,7 @@ async def test_a_lost_lease_ends_everything_without_grace_and_raises():
 
 
 @virtual_time
-async def test_the_end_waits_for_kind_runnables_up_to_the_grace():
+async def test_shutdown_waits_for_runnables_during_the_grace_period():
     """Checklist 121: stop waits up to grace; exceeding grace is an error."""
     story = Story(graceful_shutdown_timeout=5)
     story.add("quick", takes=4)
@@ -194,7 +194,7 @@ async def test_the_end_waits_for_kind_runnables_up_to_the_grace():
     with pytest.raises(GraceExceeded, match="did not end within 5 s: slow"):
         await story.end()
     assert story.diary[2:] == [(5, "quick ends"), (6, "slow is cancelled")]
-    assert story.api.spec(LEASE)["holderIdentity"] == "me"  # left to run out: the work may go on somewhere
+    assert story.api.spec(LEASE)["holderIdentity"] == "me"  # the lease expires, because the work may continue
 
 
 @virtual_time
@@ -210,8 +210,8 @@ async def test_no_grace_cancels_at_once():
 
 
 @virtual_time
-async def test_a_grace_below_zero_waits_for_ever():
-    """Checklist 121: <0 waits for ever."""
+async def test_a_negative_grace_period_waits_without_limit():
+    """Checklist 121: <0 waits without limit."""
     story = Story(graceful_shutdown_timeout=-1)
     story.add("slow", takes=10_000)
     await story.start()
@@ -220,7 +220,7 @@ async def test_a_grace_below_zero_waits_for_ever():
 
 
 @virtual_time
-async def test_the_run_error_and_the_stop_error_both_surface():
+async def test_the_run_error_and_the_stop_error_are_both_raised():
     """Checklist 121: run error and stop error both surface."""
     story = Story()
     story.add("breaks", fail_after=3)
@@ -232,7 +232,7 @@ async def test_the_run_error_and_the_stop_error_both_surface():
 
 
 @virtual_time
-async def test_a_runnable_that_cannot_be_ended_is_named_and_left():
+async def test_a_runnable_that_ignores_cancellation_is_named_and_left_running():
     story = Story(graceful_shutdown_timeout=5)
     work = story.add("stuck", takes=100, ignore_cancel=True)
     await story.start()
@@ -259,7 +259,7 @@ async def test_run_lasts_until_all_have_ended_and_one_failure_ends_the_rest():
 
 
 @virtual_time
-async def test_a_runnable_that_is_done_is_simply_done():
+async def test_a_runnable_may_return():
     story = Story()
     done = []
 
@@ -274,7 +274,7 @@ async def test_a_runnable_that_is_done_is_simply_done():
 
 
 @virtual_time
-async def test_added_late_runs_at_once_and_added_after_the_end_is_refused():
+async def test_a_runnable_added_late_starts_at_once_and_after_the_end_is_an_error():
     """Checklist 123: add after start runs at once; after stop is refused; concurrent adds are safe."""
     story = await Story().start()
     for number in range(5):
@@ -293,7 +293,7 @@ async def test_added_late_runs_at_once_and_added_after_the_end_is_refused():
 
 
 @virtual_time
-async def test_added_to_a_standby_waits_for_leadership():
+async def test_a_runnable_added_to_a_standby_waits_for_leadership():
     one = await Story().start()
     standby = await Story(one.api, identity="standby").start()
     standby.add("leader")
@@ -312,7 +312,7 @@ def controller(name, source, reconciler=None, **options):
 
 
 @virtual_time
-async def test_a_standby_has_warm_controllers_and_reconciles_nothing():
+async def test_a_standby_warms_up_controllers_without_reconciling():
     """Checklist 124: Warmup runs before leadership."""
     one = await Story().start()
     standby = Story(one.api, identity="standby")
@@ -329,7 +329,7 @@ async def test_a_standby_has_warm_controllers_and_reconciles_nothing():
 
 
 @virtual_time
-async def test_a_failing_warm_up_surfaces_and_nobody_is_elected():
+async def test_a_failed_warm_up_is_raised_before_any_election():
     """Checklist 124: warm-up errors surface."""
     story = Story()
     story.manager.add(controller("things", HandFed(synced=False), cache_sync_timeout=20))
@@ -354,7 +354,7 @@ async def test_a_controller_that_needs_no_leader_works_on_every_replica():
 
 
 @virtual_time
-async def test_two_controllers_of_one_name_are_refused():
+async def test_two_controllers_with_one_name_are_an_error():
     """Checklist 108: same controller name twice = error."""
     story = Story()
     story.manager.add(controller("things", HandFed()))
@@ -364,7 +364,7 @@ async def test_two_controllers_of_one_name_are_refused():
 
 @virtual_time
 @pytest.mark.parametrize("how", ["stop", "cancel", "fail", "lose"])
-async def test_nothing_is_left_running_whatever_ends_the_manager(how):
+async def test_no_task_is_left_however_the_manager_ends(how):
     """Checklist 126: no goroutine leak after stop, incl. event broadcaster and slow failing runnables."""
     story = Story()
     story.manager.add(controller("things", HandFed("a")))
@@ -391,7 +391,7 @@ async def test_nothing_is_left_running_whatever_ends_the_manager(how):
 
 
 @virtual_time
-async def test_the_default_lock_is_a_lease_with_the_labels_asked_for():
+async def test_the_lease_has_the_configured_labels():
     """Checklist 127: default LE lock is leases, id required, labels end up on the lease."""
     api = LeaseApi()
     manager = Manager(
@@ -479,7 +479,7 @@ async def test_after_a_clean_stop_the_standby_leads_within_three_seconds():
 
 
 @virtual_time
-async def test_a_cache_that_ends_by_itself_fails_the_manager(monkeypatch):
+async def test_a_cache_that_ends_unexpectedly_fails_the_manager(monkeypatch):
     story = Story()
 
     async def end_soon():
@@ -491,7 +491,7 @@ async def test_a_cache_that_ends_by_itself_fails_the_manager(monkeypatch):
 
 
 @virtual_time
-async def test_a_task_cancelled_by_somebody_else_is_a_failure_not_a_silence():
+async def test_a_task_cancelled_by_other_code_is_a_failure():
     story = Story()
 
     async def forever():
@@ -506,7 +506,7 @@ async def test_a_task_cancelled_by_somebody_else_is_a_failure_not_a_silence():
 
 
 @virtual_time
-async def test_the_convenience_declares_what_it_watches():
+async def test_a_controller_declares_the_kinds_that_it_watches():
     story = Story()
     children = Resource.untyped("", "v1", "Secret", "secrets")
     made = story.manager.controller(
@@ -531,7 +531,7 @@ async def test_a_controller_uses_the_declaration_that_the_cache_has():
 
 
 @virtual_time
-async def test_a_controller_without_a_kind_reconciles_what_its_channel_gets():
+async def test_a_controller_without_a_kind_reconciles_the_requests_of_its_channel():
     story, channel, reconciler = Story(), Channel(), Scripted()
     made = story.manager.controller("rounds", reconciler, kind="Round", sources=[channel])
     assert (made.kind, story.manager.cache.informers) == ("Round", ())

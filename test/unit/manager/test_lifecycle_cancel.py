@@ -1,4 +1,4 @@
-"""A manager that is cancelled while it ends: by a second signal's handler, a time limit around it, a failing neighbour."""
+"""Cancellation of a manager during its shutdown, by a second signal, a timeout around it, or a failing sibling task."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LEASE = "/apis/coordination.k8s.io/v1/namespaces/ns/leases/lock"
 
 
 class Kind:
-    """Work that ends kindly, in its own time."""
+    """A runnable that stops gracefully after some time."""
 
     def __init__(self, takes: float) -> None:
         self.takes = takes
@@ -47,7 +47,7 @@ def manager_on(api: LeaseApi, *, grace: float) -> Manager:
 @virtual_time
 @pytest.mark.parametrize("grace", [30.0, -1.0])
 @pytest.mark.parametrize("cancels", [1, 2])
-async def test_a_cancellation_during_the_grace_ends_it_and_leaves_nothing_running(
+async def test_a_cancellation_during_the_grace_period_ends_it_and_leaves_no_task(
     grace: float, cancels: int
 ) -> None:
     api = LeaseApi()
@@ -73,7 +73,7 @@ async def test_a_cancellation_during_the_grace_ends_it_and_leaves_nothing_runnin
 
 
 @virtual_time
-async def test_a_time_limit_around_a_manager_is_kept() -> None:
+async def test_a_timeout_around_a_manager_is_raised() -> None:
     manager = manager_on(LeaseApi(), grace=30)
     manager.add(Kind(1000), name="leader")
     stop = asyncio.Event()

@@ -1,4 +1,4 @@
-"""Tracebacks for people show where, never what the variables held."""
+"""Tracebacks on the console show positions, but no values of variables."""
 
 from __future__ import annotations
 

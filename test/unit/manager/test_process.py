@@ -1,4 +1,4 @@
-"""Logging and signals: what concerns the whole process."""
+"""Logging and signals, which concern the whole process."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ def lines(stream: io.StringIO) -> list[dict]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
-def test_json_lines_carry_what_was_bound_and_the_standard_library_uses_the_same_form():
+def test_json_lines_have_bound_values_also_from_the_standard_library():
     stream = io.StringIO()
     configure_logging("info", "json", stream=stream)
     with structlog.contextvars.bound_contextvars(controller="things"):
         structlog.get_logger("mine").info("reconciled", seconds=1.5, odd=object)
-        logging.getLogger("theirs").warning("disk %s is full", "a")
+        logging.getLogger("other").warning("disk %s is full", "a")
     structlog.get_logger("mine").debug("not shown")
-    logging.getLogger("theirs").debug("not shown")
-    ours, theirs = lines(stream)
-    assert ours["time"].endswith("Z")
-    assert (ours["event"], ours["level"], ours["logger"], ours["controller"]) == (
+    logging.getLogger("other").debug("not shown")
+    own, other = lines(stream)
+    assert own["time"].endswith("Z")
+    assert (own["event"], own["level"], own["logger"], own["controller"]) == (
         "reconciled",
         "info",
         "mine",
         "things",
     )
-    assert ours["seconds"] == 1.5
-    assert (theirs["event"], theirs["level"], theirs["logger"]) == ("disk a is full", "warning", "theirs")
-    assert theirs["controller"] == "things"
+    assert own["seconds"] == 1.5
+    assert (other["event"], other["level"], other["logger"]) == ("disk a is full", "warning", "other")
+    assert other["controller"] == "things"
 
 
 def test_a_traceback_is_part_of_its_line():
@@ -62,7 +62,7 @@ def test_a_traceback_is_part_of_its_line():
     assert "KeyError: 'spec'" in line["exception"]
 
 
-def test_the_console_form_is_for_people():
+def test_the_console_format_is_readable_text():
     stream = io.StringIO()
     configure_logging("debug", "console", stream=stream)
     structlog.get_logger("mine").debug("reconciled", name="a")
@@ -71,7 +71,7 @@ def test_the_console_form_is_for_people():
     assert "\x1b" not in stream.getvalue()
 
 
-def test_configuring_again_does_not_double_the_lines():
+def test_configuring_again_does_not_duplicate_lines():
     stream = io.StringIO()
     configure_logging("info", "json", stream=io.StringIO())
     configure_logging("info", "json", stream=stream)
@@ -85,12 +85,12 @@ def test_the_http_library_does_not_log_bodies_at_debug():
 
 
 @pytest.mark.parametrize(("level", "form"), [("loud", "json"), ("info", "xml")])
-def test_unknown_settings_are_refused(level, form):
+def test_unknown_settings_are_errors(level, form):
     with pytest.raises(ValueError, match="use"):
         configure_logging(level, form)
 
 
-async def test_the_first_signal_asks_to_stop_and_the_second_exits():
+async def test_the_first_signal_stops_and_the_second_exits():
     exited = asyncio.Event()
     statuses: list[int] = []
 

@@ -33,7 +33,7 @@ def make_manager(**options) -> Manager:
 
 
 async def until(condition) -> None:
-    """Real sockets take real time; there is no event to wait for on the other side of one."""
+    """Wait for a condition. Sockets need real time, and there is no event to wait for."""
     async with asyncio.timeout(10):
         while True:
             answer = condition()
@@ -110,7 +110,7 @@ async def test_an_address_in_use_is_an_error_that_names_the_option(field):
 
 
 @pytest.mark.parametrize("address", ["8080", "localhost", ":http", "1.2.3.4:99999", "::1:80", ":-1", ":٣"])
-def test_a_bad_address_is_refused_when_the_manager_is_made(address):
+def test_an_invalid_address_is_an_error_when_the_manager_is_created(address):
     with pytest.raises(ConfigurationError, match=r"metrics_bind_address=.* is not a bind address: use"):
         make_manager(metrics_bind_address=address)
 
@@ -126,11 +126,11 @@ def test_a_bad_address_is_refused_when_the_manager_is_made(address):
         ("localhost:65535", ("localhost", 65535)),
     ],
 )
-def test_addresses_that_can_be_written(address, parsed):
+def test_valid_bind_addresses(address, parsed):
     assert parse_bind_address("x", address) == parsed
 
 
-def test_a_server_that_is_off_cannot_be_made():
+def test_a_server_needs_an_address():
     with pytest.raises(ValueError, match="a server needs an address"):
         HttpServer("x", "0", {})
 
@@ -194,7 +194,7 @@ async def test_without_checks_there_is_a_ping():
         assert (await ask("/healthz/ping")).status == 200
 
 
-def test_checks_need_names_that_fit():
+def test_check_names_must_fit_into_a_url():
     checks = HealthChecks("healthz")
     checks.add("a", lambda: None)
     for name in ("a", "", "a/b"):
@@ -219,7 +219,7 @@ async def test_a_manager_is_ready_when_its_caches_are_and_says_what_is_missing()
         await task
 
 
-async def test_own_checks_are_asked_and_must_come_before_the_start():
+async def test_own_checks_must_be_added_before_the_start():
     manager = make_manager(health_probe_bind_address="127.0.0.1:0")
     manager.add_health_check("mine", lambda: "no")
     manager.add_ready_check("mine", lambda: None)
@@ -317,7 +317,7 @@ async def test_metrics_of_requests_and_informers():
     assert read("reflector_watch_ends_total", {"name": "pods", "end": "stalled"}) == 0
 
 
-async def test_metrics_can_be_had_as_openmetrics():
+async def test_metrics_are_available_as_openmetrics():
     manager = make_manager(**LOCAL)
     async with serving(manager):
         plain = await get(manager.metrics_port, "/metrics")
@@ -338,7 +338,7 @@ async def test_two_managers_share_no_metrics():
     assert one.metrics.registry is not two.metrics.registry
 
 
-async def test_debug_pages_are_tables_for_people_and_json_for_programs():
+async def test_debug_pages_are_text_tables_or_json():
     manager = make_manager(**LOCAL)
     source = HandFed("a", synced=False)
     manager.add(
@@ -389,28 +389,28 @@ async def test_debug_pages_are_tables_for_people_and_json_for_programs():
         await task
 
 
-async def test_debug_pages_are_on_the_probe_server_when_there_is_no_other():
+async def test_debug_pages_are_on_the_probe_server_without_a_metrics_server():
     manager = make_manager(health_probe_bind_address="127.0.0.1:0")
     async with serving(manager):
         assert (await get(manager.probe_port, "/debug/election")).status == 200
         assert manager.metrics_port == 0
 
 
-def test_a_table_aligns_its_columns_and_copes_with_nothing():
+def test_a_table_aligns_its_columns_and_may_be_empty():
     rows = [{"name": "a", "n": 1}, {"name": "long name", "f": 0.5, "b": False}]
     assert render_table(rows) == "NAME       N  F    B\na          1\nlong name     0.5  no\n"
     assert render_table([]) == "none\n"
 
 
 @virtual_time
-async def test_a_lagging_event_loop_is_measured_and_fails_liveness_until_it_keeps_time_again():
+async def test_a_lagging_event_loop_is_measured_and_fails_liveness_while_it_lags():
     lags: list[float] = []
     dog = LoopWatchdog(virtual_clock(), lags.append, interval=1.0, limit_seconds=5.0)
     assert dog.check() is None
     task = asyncio.create_task(dog.run())
     await asyncio.sleep(2.5)
     assert lags == [0, 0]
-    asyncio.get_running_loop()._jumping.now += 8  # as if something had blocked the loop
+    asyncio.get_running_loop()._jumping.now += 8  # simulates a blocked loop
     assert dog.check() == "the event loop lags 7.5 s behind"
     await asyncio.sleep(0.1)
     assert lags == [0, 0, 7.5]
@@ -420,7 +420,7 @@ async def test_a_lagging_event_loop_is_measured_and_fails_liveness_until_it_keep
     task.cancel()
 
 
-async def test_health_tells_of_a_leader_that_cannot_renew(monkeypatch):
+async def test_a_leader_that_cannot_renew_fails_its_health_check(monkeypatch):
     manager = make_manager(leader_election=LeaderElectionOptions("lock", "ns"))
     assert manager.not_healthy == {}
     monkeypatch.setattr(manager.elector, "_renewed_at", manager.clock.monotonic() - 100)

@@ -1,4 +1,4 @@
-"""The queue on uvloop, whose handles tell no time and whose timers count whole milliseconds."""
+"""The queue on uvloop, whose handles have no time and whose timers have a resolution of one millisecond."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aimctl.runtime.queue import WorkQueue
 uvloop = pytest.importorskip("uvloop", reason="the extra 'uvloop' is not installed")
 
 
-def test_items_a_fraction_of_a_millisecond_apart_all_come_on_uvloop() -> None:
+def test_items_less_than_a_millisecond_apart_are_all_returned_on_uvloop() -> None:
     async def main() -> list[int]:
         queue: WorkQueue[int] = WorkQueue(clock=LoopClock())
         for number in range(50):

@@ -1,4 +1,4 @@
-"""Rate limiters: pure numbers, so table and property tests."""
+"""Rate limiters, as table and property tests."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def test_exponential_delay_is_the_formula_below_the_cap(base: float, factor: flo
 @pytest.mark.parametrize(
     ("base", "cap"), [(0.0, 1.0), (-1.0, 1.0), (2.0, 1.0), (1.0, math.inf), (math.nan, 1.0)]
 )
-def test_exponential_refuses_options_that_make_no_sense(base: float, cap: float) -> None:
+def test_invalid_exponential_options_are_errors(base: float, cap: float) -> None:
     with pytest.raises(ValueError, match="use 0 < base_seconds <= max_seconds"):
         ExponentialRateLimiter[str](base, cap)
 
 
 def test_fast_slow_gives_n_fast_delays_then_slow_ones_until_forgotten() -> None:
-    """Checklist 19: N fast delays, then slow for ever; forget restores fast."""
+    """Checklist 19: N fast delays, then slow ones; forget restores fast."""
     limiter = FastSlowRateLimiter[str](0.005, 10.0, 3)
     assert [limiter.when("a") for _ in range(5)] == [0.005, 0.005, 0.005, 10.0, 10.0]
     assert limiter.num_requeues("a") == 5
@@ -82,7 +82,7 @@ def test_max_of_takes_the_largest_delay_and_count_and_forgets_in_all() -> None:
     assert (quick.num_requeues("a"), steady.num_requeues("a")) == (0, 0)
 
 
-def test_max_of_without_limiters_is_refused() -> None:
+def test_max_of_without_limiters_is_an_error() -> None:
     with pytest.raises(ValueError, match="at least one"):
         MaxOfRateLimiter[str]()
 
@@ -95,7 +95,7 @@ async def test_max_wait_caps_the_delay_of_a_bucket() -> None:
 
 
 @virtual_time
-async def test_bucket_hands_out_tokens_of_the_future_in_an_even_row() -> None:
+async def test_a_bucket_spaces_future_tokens_evenly() -> None:
     limiter = BucketRateLimiter[str](virtual_clock(), rate=10.0, burst=2)
     assert [limiter.when("a") for _ in range(4)] == pytest.approx([0.0, 0.0, 0.1, 0.2])
     limiter.forget("a")
@@ -103,4 +103,4 @@ async def test_bucket_hands_out_tokens_of_the_future_in_an_even_row() -> None:
     await asyncio.sleep(1000)
     assert [limiter.when("b") for _ in range(3)] == pytest.approx(
         [0.0, 0.0, 0.1]
-    )  # no more than the burst is saved
+    )  # at most the burst is saved

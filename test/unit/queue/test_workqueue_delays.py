@@ -102,7 +102,7 @@ async def test_a_delay_of_zero_or_less_is_an_immediate_add() -> None:
 
 
 @pytest.mark.parametrize("seconds", [math.inf, math.nan])
-def test_a_delay_that_is_no_finite_number_is_refused(seconds: float) -> None:
+def test_a_delay_that_is_not_finite_is_an_error(seconds: float) -> None:
     @virtual_time
     async def check() -> None:
         with pytest.raises(ValueError, match=r"add_after\('a', seconds=\w+\): use a finite number"):
@@ -112,7 +112,7 @@ def test_a_delay_that_is_no_finite_number_is_refused(seconds: float) -> None:
 
 
 @virtual_time
-async def test_superseded_delays_do_not_pile_up() -> None:
+async def test_superseded_delays_do_not_accumulate() -> None:
     queue = make()
     for round_ in range(2000):
         queue.add_after("a", 36_000)
@@ -125,7 +125,7 @@ async def test_superseded_delays_do_not_pile_up() -> None:
 
 
 @virtual_time
-async def test_metrics_tell_depth_adds_latency_work_and_stuck_work() -> None:
+async def test_metrics_show_depth_adds_latency_work_and_unfinished_work() -> None:
     """Checklist 23: depth, adds, latency from the first add, work time at done, gauges that grow while stuck."""
     metrics = RecordingMetrics()
     queue = make(metrics)

@@ -1,4 +1,4 @@
-"""A state machine compares the queue with the simplest model there is."""
+"""A state machine that compares the queue with a simple model."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Wanted:
     priority: int
     due: float
     key: tuple[float, int, int] | None = None
-    """Its place among the ready ones; None while it waits or is held back."""
+    """Its position among the ready items; None while it is waiting or held back."""
 
 
 class QueueMachine(RuleBasedStateMachine):
@@ -116,7 +116,7 @@ class QueueMachine(RuleBasedStateMachine):
     def get(self) -> None:
         entry = self.loop.run_until_complete(asyncio.wait_for(self.queue.get(), 0.1))
         expected = self.ready()[0]
-        # Two that became due in the same moment have no promised order between them.
+        # The order of two items that became due at the same time is undefined.
         first = self.wanted[expected].key
         got = self.wanted[entry.item].key
         assert first is not None
