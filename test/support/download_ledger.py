@@ -1,4 +1,4 @@
-"""What happened to model caches, their volume claims and download Jobs, by the server's own account.
+"""The history of model caches, their volume claims and download Jobs, from the storage of the server.
 
 downloads = Downloads(w)
 await downloads.want("llama", "team", size="40Gi")
@@ -32,22 +32,22 @@ def _finished(job: dict[str, Any]) -> bool:
 
 
 class Downloads:
-    """Told of every write by the storage itself."""
+    """Records every write of the storage."""
 
     def __init__(self, w: World) -> None:
         self._w = w
         self.caches: dict[tuple[str, str], dict[str, Any]] = {}
         self.history: dict[str, list[tuple[float, dict[str, Any]]]] = defaultdict(list)
-        """When each status of a cache was written, and what it said."""
+        """The statuses of each cache, and when they were written."""
         self.jobs: list[tuple[float, dict[str, Any]]] = []
-        """Each download Job ever made, and when."""
+        """Each download Job that was created, and when."""
         self.claims: list[dict[str, Any]] = []
         self._unfinished: dict[str, set[str]] = defaultdict(set)
         self.most_at_once = 0
-        """Unfinished Jobs that one cache had at the same time."""
+        """The most unfinished Jobs that a cache has had at the same time."""
         self._writing: dict[str, set[str]] = defaultdict(set)
         self.most_writers = 0
-        """Pods of downloads that had one claim at the same time while they ran."""
+        """The most running download pods that have mounted a claim at the same time."""
         w.cluster.server.storage.observers.append(self._take)
 
     def _take(self, collection, change) -> None:
@@ -99,7 +99,7 @@ class Downloads:
                     writers.add(meta["uid"])
                 self.most_writers = max(self.most_writers, len(writers))
 
-    # ---- doing
+    # ---- changes
 
     async def want(
         self, name: str = "llama", namespace: str = "team", source: str = LLAMA, **spec: Any
@@ -122,7 +122,7 @@ class Downloads:
     async def delete_claim(self, name: str = "llama", namespace: str = "team") -> None:
         await self._w.client.delete(PVCS, name, namespace)
 
-    # ---- looking
+    # ---- state
 
     def status(self, name: str = "llama", namespace: str = "team") -> dict[str, Any]:
         return self.caches[namespace, name].get("status") or {}
@@ -131,8 +131,8 @@ class Downloads:
         conditions = self.status(name, namespace).get("conditions") or []
         return next((item for item in conditions if item["type"] == type_), {})
 
-    def said(self, name: str = "llama", namespace: str = "team") -> tuple[str, str]:
-        """State and reason."""
+    def outcome(self, name: str = "llama", namespace: str = "team") -> tuple[str, str]:
+        """State and reason of Ready."""
         if (namespace, name) not in self.caches:
             return "", ""
         return (
@@ -141,7 +141,7 @@ class Downloads:
         )
 
     def pauses(self) -> list[float]:
-        """Seconds between the Jobs, from the failure of one to the making of the next."""
+        """Seconds from the failure of each Job to the creation of the next one."""
         failures = [
             at
             for (at, now), (_, before) in zip(self.history["llama"][1:], self.history["llama"], strict=False)
@@ -150,7 +150,7 @@ class Downloads:
         return [made - failed for failed, (made, _) in zip(failures, self.jobs[1:], strict=False)]
 
     async def left(self, namespace: str = "team") -> dict[str, int]:
-        """Claims and download Jobs that are there."""
+        """The numbers of existing claims and download Jobs."""
         claims = (await self._w.client.list(PVCS, namespace)).items
         jobs = (await self._w.client.list(JOBS, namespace)).items
         return {"claims": len(claims), "jobs": len(jobs)}
@@ -160,18 +160,18 @@ class Downloads:
 
     # ---- waiting
 
-    async def until_said(
+    async def until_outcome(
         self, state: str, reason: str, *, name: str = "llama", namespace: str = "team", seconds: float = 120.0
     ) -> None:
         await self._w.until(
-            lambda: self.said(name, namespace) == (state, reason),
+            lambda: self.outcome(name, namespace) == (state, reason),
             seconds,
             f"{name} is {state}/{reason}, but {self.caches.get((namespace, name))}",
         )
-        # Reconciles that the cache's own events ask for would hide that a later event asks nobody.
+        # Wait until the reconciles after the cache's own events are over, so that later ones have other causes.
         await asyncio.sleep(_ECHO_SECONDS)
 
     async def until_available(
         self, name: str = "llama", namespace: str = "team", seconds: float = 120.0
     ) -> None:
-        await self.until_said("Available", "Downloaded", name=name, namespace=namespace, seconds=seconds)
+        await self.until_outcome("Available", "Downloaded", name=name, namespace=namespace, seconds=seconds)

@@ -1,7 +1,4 @@
-"""Observations of one model cache, for tests of decisions: say what differs from one whose volume is bound.
-
-And what such a decision says, and the observation after it.
-"""
+"""Observations of one model cache, for tests of decisions: a test names what differs from one with a bound volume."""
 
 from __future__ import annotations
 
@@ -10,23 +7,25 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from aimctl.api.v1alpha1 import MODEL_CACHES, RuntimeConfigSpec
-from aimctl.domain.caching.download_job import CacheIdentity, JobName, download_input
-from aimctl.domain.caching.model_cache_observation import (
-    ModelCacheObservation,
-    ObservedVolume,
-    StorageClasses,
-)
+from aimctl.api.kinds import MODEL_CACHES
+from aimctl.api.v1alpha1 import RuntimeConfigSpec
+from aimctl.domain.caching.download_job import JobName, download_input
+from aimctl.domain.caching.model_cache_observation import ModelCacheObservation, StorageClasses
 from aimctl.domain.jobs.observed import ObservedJob
+from aimctl.domain.plan import ActionKey, Create, Delete, Get, Got, Known, Rejection
 from aimctl.domain.resolution import Missing, Resolved
-from aimctl.kubetypes import Object, Pod
-from aimctl.kubetypes.builtin import JOBS, PODS
+from aimctl.kubetypes import Object, PersistentVolumeClaim, Pod
+from aimctl.kubetypes.builtin import JOBS, PODS, PVCS, SECRETS
+from support.plans import condition_of, status_of
+from support.things import make, with_fields, with_meta
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from aimctl.domain.caching.model_cache import ModelCacheDecision
+    from aimctl.api.v1alpha1 import AIMModelCache
     from aimctl.domain.jobs.observed import PodLog
+    from aimctl.domain.plan import List, Plan
+    from aimctl.kubetypes import Resource
 
 __all__ = [
     "CLASSES",
@@ -34,15 +33,18 @@ __all__ = [
     "SOURCE",
     "after",
     "at",
-    "condition",
     "config",
+    "created",
+    "deleted",
     "failed_once",
     "job",
     "job_name",
+    "model_cache",
     "observe",
+    "outcome",
     "pod",
-    "said",
-    "status",
+    "rejected",
+    "secrets_read",
     "volume",
 ]
 
@@ -68,59 +70,110 @@ def volume(
     deleting: bool = False,
     storage_class: str | None = "standard",
     age: float = 10,
-) -> ObservedVolume:
-    return ObservedVolume(uid, owner, deleting, phase, storage_class, REQUESTED, NOW - timedelta(seconds=age))
+    labels: Mapping[str, str] | None = None,
+) -> Object[PersistentVolumeClaim]:
+    """The claim of the name of the model cache."""
+    owner_uid = "cache-uid" if owner == "own" else "former-uid"
+    reference = {"kind": "AIMModelCache", "name": "llama", "uid": owner_uid, "controller": True}
+    spec: dict[str, Any] = {"resources": {"requests": {"storage": REQUESTED}}}
+    if storage_class is not None:
+        spec["storageClassName"] = storage_class
+    claim = make(
+        "llama",
+        "team",
+        resource=PVCS,
+        uid=uid,
+        labels=dict(labels or {}),
+        owners=[] if owner == "other" else [reference],
+        deleting=deleting,
+        spec=spec,
+        status={"phase": phase},
+    )
+    return with_meta(claim, creationTimestamp=at(NOW - timedelta(seconds=age)))
+
+
+def model_cache(
+    status: Mapping[str, Any] | None = None,
+    *,
+    spec: Mapping[str, Any] | None = None,
+    managed: bool = True,
+    deleting: bool = False,
+    age: float = 3600,
+    now: datetime = NOW,
+    rediscover: str = "",
+    labels: Mapping[str, str] | None = None,
+) -> Object[AIMModelCache]:
+    """The model cache ``team/llama``."""
+    own = {"app.kubernetes.io/managed-by": "aim"} if managed else {}
+    cache = make(
+        "llama",
+        "team",
+        resource=MODEL_CACHES,
+        uid="cache-uid",
+        rv=7,
+        labels={**(labels or {}), **own},
+        annotations={"aim.silogen.ai/rediscover": rediscover} if rediscover else {},
+        deleting=deleting,
+        spec={"sourceURI": SOURCE, "size": "16Gi", **(spec or {})},
+        status=dict(status or {}),
+    )
+    return with_meta(cache, creationTimestamp=at(now - timedelta(seconds=age)))
 
 
 def observe(
     status: Mapping[str, Any] | None = None,
     *,
-    spec: Mapping[str, Any] | None = None,
-    of: ObservedVolume | Literal["bound"] | None = "bound",
+    of: Object[PersistentVolumeClaim] | Literal["bound"] | None = "bound",
     jobs: Sequence[ObservedJob] = (),
     runtime_config: Resolved[RuntimeConfigSpec] | Missing | None = None,
     classes: StorageClasses = CLASSES,
-    managed: bool = True,
     in_use: bool = True,
-    deleting: bool = False,
-    age: float = 3600,
-    rediscover: str = "",
-    strangers: Sequence[Object[Pod]] = (),
-    measured: int | None = None,
-    secret_versions: str | None = None,
-    volume_refused: tuple[str, str] | None = None,
-    job_refused: str = "",
+    other_pods: Sequence[Object[Pod]] = (),
+    downloaded: int | None = None,
+    known: Known | None = None,
     now: datetime = NOW,
+    **cache: Any,
 ) -> ModelCacheObservation:
-    body = {"spec": {"sourceURI": SOURCE, "size": "16Gi", **(spec or {})}, "status": dict(status or {})}
+    """An observation: by default of a managed cache that is in use and whose volume is bound."""
     return ModelCacheObservation(
-        cache=CacheIdentity(
-            "team", "llama", "cache-uid", 1, deleting=deleting, managed=managed, rediscover=rediscover
-        ),
-        resource_version="7",
-        created=now - timedelta(seconds=age),
-        view=MODEL_CACHES.decode(json.dumps(body).encode()),
+        cache=model_cache(status, now=now, **cache),
         runtime_config=runtime_config or config(),
         classes=classes,
         now=now,
         volume=volume() if of == "bound" else of,
         jobs=tuple(jobs),
-        strangers=tuple(strangers),
+        other_pods=tuple(other_pods),
         in_use=in_use,
-        measured=measured,
-        secret_versions=secret_versions,
-        volume_refused=volume_refused,
-        job_refused=job_refused,
+        downloaded_bytes=downloaded,
+        known=known or Known(),
     )
 
 
-def job_name(attempt: int = 1, *, of: ObservedVolume | None = None, **observed: Any) -> str:
-    """The name of the Job that the decision wants for such an observation."""
+def rejected(
+    resource: Resource[Any], name: str, message: str = "", *, existing: Object[Any] | None = None
+) -> Known:
+    """What the executor knows after the API server has rejected an object."""
+    return Known({ActionKey(resource.kind, "team", name): Rejection(message, existing)})
+
+
+def secrets_read(versions: Mapping[str, str | None]) -> Known:
+    """What the executor knows after reading Secrets: the resourceVersion of each, "" if it is missing, None if
+    reading it is forbidden.
+    """
+    reads: dict[Get | List, Got] = {}
+    for name, version in versions.items():
+        found = (make(name, "team", resource=SECRETS, rv=int(version)),) if version else ()
+        reads[Get(SECRETS, "team", name, metadata_only=True)] = Got(found, forbidden=version is None)
+    return Known(reads=reads)
+
+
+def job_name(attempt: int = 1, *, of: Object[PersistentVolumeClaim] | None = None, **observed: Any) -> str:
+    """The name of the Job that the decision creates for such an observation."""
     seen = observe(**observed)
     assert isinstance(seen.runtime_config, Resolved)
-    made = of or volume()
-    input_ = download_input(seen.cache, seen.view.spec, seen.runtime_config.spec, requested=made.requested)
-    return JobName.make(attempt, volume_uid=made.uid, input_hash=input_.hash).of("llama")
+    claim = of or volume()
+    input_ = download_input(seen.cache, seen.runtime_config.spec, requested=REQUESTED)
+    return JobName.make(attempt, volume_uid=claim.meta.uid, input_hash=input_.hash).of("llama")
 
 
 def job(
@@ -176,32 +229,40 @@ def pod(
             {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": unschedulable}
         ]
     body = {
-        "metadata": {"name": "pod", "creationTimestamp": at(NOW - timedelta(seconds=age))},
+        "metadata": {
+            "name": "pod",
+            "namespace": "team",
+            "uid": "pod-uid",
+            "creationTimestamp": at(NOW - timedelta(seconds=age)),
+        },
         "status": status,
     }
     return Object.parse(PODS, json.dumps(body).encode())
 
 
-# ---- decisions
+# ---- plans
 
 
-def status(decision: ModelCacheDecision) -> dict[str, Any]:
-    assert decision.status is not None
-    return decision.status.status()
+def outcome(plan: Plan) -> tuple[str, str]:
+    """The state in the status, and the reason of the condition Ready."""
+    return status_of(plan)["status"], condition_of(plan)["reason"]
 
 
-def condition(decision: ModelCacheDecision, type_: str = "Ready") -> dict[str, Any]:
-    return next(item for item in status(decision)["conditions"] if item["type"] == type_)
+def created(plan: Plan, resource: Resource[Any]) -> dict[str, Any] | None:
+    """The manifest of this kind that the plan creates."""
+    found = [action.manifest for action in plan.of_type(Create) if action.resource == resource]
+    assert len(found) < 2
+    return dict(found[0]) if found else None
 
 
-def said(decision: ModelCacheDecision) -> tuple[str, str]:
-    return status(decision)["status"], condition(decision)["reason"]
+def deleted(plan: Plan) -> list[str]:
+    """The names of the objects that the plan deletes."""
+    return [action.key.name for action in plan.of_type(Delete)]
 
 
-def after(seen: ModelCacheObservation, decision: ModelCacheDecision, **changes: Any) -> ModelCacheObservation:
-    """The observation once the status is written."""
-    view = seen.view.model_validate({"spec": seen.view.spec.to_json(), "status": status(decision)})
-    return replace(seen, view=view, **changes)
+def after(seen: ModelCacheObservation, plan: Plan, **changes: Any) -> ModelCacheObservation:
+    """The observation after the status was written."""
+    return replace(seen, cache=with_fields(seen.cache, status=status_of(plan)), **changes)
 
 
 def failed_once(*, reason: str = "DownloadFailed", at_seconds: float = 0, **observed: Any) -> dict[str, Any]:

@@ -6,16 +6,25 @@ equal to the one before.
 
 from __future__ import annotations
 
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from datetime import datetime
 
     from aimctl.api.v1alpha1 import Condition
 
-__all__ = ["MAX_MESSAGE", "Finding", "RollUp", "clip", "condition", "conditions_of", "find", "rfc3339"]
+__all__ = [
+    "MAX_MESSAGE",
+    "Finding",
+    "RollUp",
+    "clip",
+    "condition",
+    "conditions_of",
+    "find",
+    "parse_rfc3339",
+    "rfc3339",
+]
 
 S = TypeVar("S")
 
@@ -112,3 +121,12 @@ def clip(text: str, limit: int) -> str:
 def rfc3339(moment: datetime) -> str:
     """A time as Kubernetes writes it: UTC, whole seconds, ``Z``."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse_rfc3339(text: str | None) -> datetime | None:
+    """The time in a field of an object; None if the field is missing or does not contain a time with an offset."""
+    try:
+        moment = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else None

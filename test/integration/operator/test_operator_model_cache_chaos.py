@@ -1,4 +1,4 @@
-"""Model caches with everything at once, by chance: what must be true when peace returns, and never otherwise."""
+"""Model caches with random changes and faults: what holds at all times, and after the faults have ended."""
 
 from __future__ import annotations
 
@@ -106,10 +106,10 @@ class Chaos:
                 self.w.replicas.remove(replica)
                 self.w.start(election=True)
 
-    async def mend(self) -> None:
-        """What a person does whom a condition asks for it."""
+    async def repair(self) -> None:
+        """Do what the conditions ask of a user."""
         for name in self.wanted:
-            if self.downloads.said(name)[1] == "VolumeLost":
+            if self.downloads.outcome(name)[1] == "VolumeLost":
                 await self.downloads.delete_claim(name)
 
 
@@ -134,11 +134,11 @@ def _run(seed: int) -> None:
             chaos.replace_the_dead()
 
             def done() -> bool:
-                states = {name: downloads.said(name)[0] for name in chaos.wanted}
+                states = {name: downloads.outcome(name)[0] for name in chaos.wanted}
                 return set(states.values()) <= {"Available"} and len(downloads.caches) == len(states)
 
             for _ in range(200):
-                await chaos.mend()
+                await chaos.repair()
                 if done():
                     break
                 await asyncio.sleep(60)
@@ -161,5 +161,5 @@ def _run(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_whatever_happens_every_cache_that_is_wanted_becomes_available_by_one_job_at_a_time(seed):
+def test_every_wanted_cache_becomes_available_with_one_job_at_a_time_in_spite_of_faults(seed):
     _run(seed)

@@ -1,4 +1,4 @@
-"""Model caches through what happens to them: storage that is missing or lost, crashes of the manager, deletion."""
+"""Model caches with missing or lost storage, crashes of the manager, and deletions."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ async def storage_class(w, name, *, default=False):
 
 
 @virtual_time
-async def test_a_storage_class_that_is_missing_is_said_before_anything_is_made_and_noticed_when_it_comes():
+async def test_a_missing_storage_class_is_reported_and_used_when_it_is_created():
     async with world() as w:
         downloads = Downloads(w)
         w.start()
         await downloads.want(storageClassName="nfs")
-        await downloads.until_said("Pending", "StorageClassNotFound", seconds=5)
+        await downloads.until_outcome("Pending", "StorageClassNotFound", seconds=5)
         assert "'nfs'" in downloads.condition("StorageReady")["message"]
         assert "standard" in downloads.condition("StorageReady")["message"]
         await asyncio.sleep(100)
@@ -48,13 +48,13 @@ async def test_a_storage_class_that_is_missing_is_said_before_anything_is_made_a
 
 
 @virtual_time
-async def test_a_wrong_class_of_the_runtime_config_is_mended_there():
+async def test_a_wrong_class_of_the_runtime_config_is_corrected_there():
     async with world() as w:
         downloads = Downloads(w)
         await w.config("default", "team", defaultStorageClassName="typo", pvcHeadroomPercent=50)
         w.start()
         await downloads.want()
-        await downloads.until_said("Pending", "StorageClassNotFound", seconds=5)
+        await downloads.until_outcome("Pending", "StorageClassNotFound", seconds=5)
         await w.config("default", "team", defaultStorageClassName="standard", pvcHeadroomPercent=50)
         await downloads.until_available(seconds=30)
         assert (await downloads.claim())["spec"]["resources"]["requests"]["storage"] == "60Gi"
@@ -62,12 +62,12 @@ async def test_a_wrong_class_of_the_runtime_config_is_mended_there():
 
 
 @virtual_time
-async def test_a_cluster_without_a_default_class_is_not_waited_for_in_silence():
+async def test_a_missing_default_class_is_reported_and_used_when_there_is_one():
     async with world(storage_class="") as w:
         downloads = Downloads(w)
         w.start()
         await downloads.want()
-        await downloads.until_said("Pending", "NoDefaultStorageClass", seconds=5)
+        await downloads.until_outcome("Pending", "NoDefaultStorageClass", seconds=5)
         await storage_class(w, "plain")
         await asyncio.sleep(30)
         assert downloads.claims == []
@@ -77,19 +77,19 @@ async def test_a_cluster_without_a_default_class_is_not_waited_for_in_silence():
 
 
 @virtual_time
-async def test_a_missing_runtime_config_is_named_and_followed_when_it_appears():
+async def test_a_missing_runtime_config_is_named_and_used_when_it_is_created():
     async with world() as w:
         downloads = Downloads(w)
         w.start()
         await downloads.want(runtimeConfigName="special")
-        await downloads.until_said("Pending", "RuntimeConfigNotFound", seconds=5)
+        await downloads.until_outcome("Pending", "RuntimeConfigNotFound", seconds=5)
         assert "'special'" in downloads.condition()["message"]
         await w.config("special")
         await downloads.until_available(seconds=30)
 
 
 @virtual_time
-async def test_a_claim_that_somebody_deleted_is_noticed_and_filled_anew():
+async def test_a_claim_that_a_user_deletes_is_created_and_filled_again():
     async with world(catalogue=hub()) as w:
         downloads = Downloads(w)
         w.start()
@@ -97,7 +97,7 @@ async def test_a_claim_that_somebody_deleted_is_noticed_and_filled_anew():
         await downloads.until_available()
         before = await downloads.claim()
         await downloads.delete_claim()
-        await w.until(lambda: downloads.said()[0] != "Available", seconds=5)
+        await w.until(lambda: downloads.outcome()[0] != "Available", seconds=5)
         await downloads.until_available()
         after = await downloads.claim()
         assert after["metadata"]["uid"] != before["metadata"]["uid"]
@@ -107,7 +107,7 @@ async def test_a_claim_that_somebody_deleted_is_noticed_and_filled_anew():
 
 
 @virtual_time
-async def test_a_claim_that_is_deleted_under_a_running_download_goes_with_it_and_another_follows():
+async def test_a_claim_that_is_deleted_during_a_download_is_replaced_after_the_download_has_ended():
     async with world(catalogue=hub()) as w:
         downloads = Downloads(w)
         w.start()
@@ -121,14 +121,14 @@ async def test_a_claim_that_is_deleted_under_a_running_download_goes_with_it_and
 
 
 @virtual_time
-async def test_a_claim_without_its_volume_is_told_and_never_deleted_by_us():
+async def test_a_claim_that_lost_its_volume_is_reported_and_never_deleted():
     async with world(catalogue=hub()) as w:
         downloads = Downloads(w)
         w.start()
         await downloads.want()
         await downloads.until_available()
         await w.cluster.volumes.lose("llama", "team")
-        await downloads.until_said("Failed", "VolumeLost", seconds=5)
+        await downloads.until_outcome("Failed", "VolumeLost", seconds=5)
         assert "kubectl -n team delete pvc llama" in downloads.condition()["message"]
         assert downloads.condition("StorageReady")["status"] == "False"
         await asyncio.sleep(3600)
@@ -139,7 +139,7 @@ async def test_a_claim_without_its_volume_is_told_and_never_deleted_by_us():
 
 
 @virtual_time
-async def test_a_claim_of_the_name_that_is_somebodys_own_is_left_alone():
+async def test_a_claim_of_another_owner_with_the_same_name_is_not_touched():
     async with world() as w:
         downloads = Downloads(w)
         await w.namespace("team")
@@ -147,7 +147,7 @@ async def test_a_claim_of_the_name_that_is_somebodys_own_is_left_alone():
         await w.client.create(PVCS, {"metadata": {"name": "llama"}, "spec": spec}, "team")
         w.start()
         await downloads.want()
-        await downloads.until_said("Failed", "NameTaken", seconds=10)
+        await downloads.until_outcome("Failed", "NameTaken", seconds=10)
         assert "'llama'" in downloads.condition()["message"]
         await asyncio.sleep(300)
         assert downloads.jobs == []
@@ -156,7 +156,7 @@ async def test_a_claim_of_the_name_that_is_somebodys_own_is_left_alone():
 
 
 @virtual_time
-async def test_a_claim_that_lost_its_label_is_not_taken_for_another_and_good_again_when_it_is_put_back():
+async def test_a_claim_that_lost_its_label_is_reported_and_used_again_when_the_label_is_added():
     async with world(catalogue=hub()) as w:
         downloads = Downloads(w)
         w.start()
@@ -164,7 +164,7 @@ async def test_a_claim_that_lost_its_label_is_not_taken_for_another_and_good_aga
         await downloads.until_available()
         label = "app.kubernetes.io/component"
         await w.client.patch(PVCS, "llama", {"metadata": {"labels": {label: None}}}, "team")
-        await downloads.until_said("Failed", "NameTaken", seconds=10)
+        await downloads.until_outcome("Failed", "NameTaken", seconds=10)
         assert label in downloads.condition()["message"]
         await w.client.patch(PVCS, "llama", {"metadata": {"labels": {label: "model-cache"}}}, "team")
         await downloads.until_available(seconds=5)
@@ -177,7 +177,7 @@ async def test_a_claim_that_lost_its_label_is_not_taken_for_another_and_good_aga
 
 @pytest.mark.parametrize("seconds", [0.001, 0.5, 3, 20])
 @virtual_time
-async def test_a_manager_that_dies_leaves_one_job_and_the_next_follows_it(seconds):
+async def test_the_next_manager_continues_with_the_job_of_one_that_crashed(seconds):
     async with world(catalogue=hub()) as w:
         downloads = Downloads(w)
         first = w.start()
@@ -192,7 +192,7 @@ async def test_a_manager_that_dies_leaves_one_job_and_the_next_follows_it(second
 
 
 @virtual_time
-async def test_an_end_that_came_while_nobody_looked_counts_once():
+async def test_a_failure_while_no_manager_runs_is_counted_once():
     async with world(catalogue=hub(fail_first=1)) as w:
         downloads = Downloads(w)
         first = w.start()
@@ -216,7 +216,7 @@ async def test_an_end_that_came_while_nobody_looked_counts_once():
 
 
 @virtual_time
-async def test_the_pause_after_a_failure_outlives_the_manager():
+async def test_a_restart_does_not_end_the_pause_after_a_failure():
     async with world(catalogue=hub(fail="not-found")) as w:
         downloads = Downloads(w)
         for _ in range(8):
@@ -229,11 +229,11 @@ async def test_the_pause_after_a_failure_outlives_the_manager():
         assert len(downloads.jobs) <= 3
 
 
-# ---- going
+# ---- deletion
 
 
 @virtual_time
-async def test_deleting_a_cache_while_it_downloads_takes_claim_job_and_pods_along():
+async def test_deleting_a_cache_during_a_download_deletes_claim_job_and_pods():
     async with world(catalogue=hub()) as w:
         downloads = Downloads(w)
         w.start()
@@ -250,7 +250,7 @@ async def test_deleting_a_cache_while_it_downloads_takes_claim_job_and_pods_alon
 
 
 @virtual_time
-async def test_a_cache_made_anew_under_the_same_name_takes_nothing_over_from_the_former():
+async def test_a_new_cache_of_the_same_name_uses_nothing_of_the_former_one():
     async with world(catalogue=hub()) as w:
         downloads = Downloads(w)
         w.start()
@@ -266,7 +266,7 @@ async def test_a_cache_made_anew_under_the_same_name_takes_nothing_over_from_the
 
 
 @virtual_time
-async def test_two_template_caches_share_a_download_and_the_last_one_takes_what_is_unfinished_along():
+async def test_a_shared_unfinished_download_is_deleted_with_the_last_template_cache():
     async with world(catalogue=hub(gb_per_second=0.1)) as w:
         downloads = Downloads(w)
         await w.model("m")
@@ -278,7 +278,7 @@ async def test_two_template_caches_share_a_download_and_the_last_one_takes_what_
         assert len(downloads.caches) == 1
         await w.delete_template("one", "team")
         await asyncio.sleep(100)
-        assert len(downloads.caches) == 1, "the other one still wants it"
+        assert len(downloads.caches) == 1, "the other template still uses it"
         await w.delete_template("two", "team")
         await w.until(lambda: not downloads.caches, seconds=10)
         await asyncio.sleep(60)
@@ -287,7 +287,7 @@ async def test_two_template_caches_share_a_download_and_the_last_one_takes_what_
 
 
 @virtual_time
-async def test_what_nobody_uses_any_more_goes_at_once_even_in_the_middle_of_a_pause():
+async def test_an_unused_cache_is_deleted_at_once_even_during_a_pause():
     async with world(catalogue=hub(fail="not-found")) as w:
         downloads = Downloads(w)
         await w.model("m")
@@ -300,7 +300,7 @@ async def test_what_nobody_uses_any_more_goes_at_once_even_in_the_middle_of_a_pa
 
 
 @virtual_time
-async def test_a_pod_of_nobodys_that_has_the_volume_is_waited_for():
+async def test_a_pod_without_owner_that_mounts_the_volume_is_waited_for():
     async with world(catalogue=hub()) as w:
         downloads = Downloads(w)
         await w.namespace("team")
@@ -317,7 +317,7 @@ async def test_a_pod_of_nobodys_that_has_the_volume_is_waited_for():
         await w.client.create(PODS, body, "team")
         w.start()
         await downloads.want()
-        await downloads.until_said("Progressing", "DownloadWaiting")
+        await downloads.until_outcome("Progressing", "DownloadWaiting")
         await asyncio.sleep(60)
         assert "pod left-behind" in downloads.condition()["message"]
         assert downloads.jobs == []
@@ -330,11 +330,11 @@ async def fail_at_deadline(w, downloads):
     """The Job of the first attempt is Failed at once, as it is at its deadline."""
     name = downloads.jobs[0][1]["metadata"]["name"]
     await w.client.patch(JOBS, name, {"spec": {"activeDeadlineSeconds": 1}}, "team")
-    await downloads.until_said("Failed", "DownloadFailed", seconds=5)
+    await downloads.until_outcome("Failed", "DownloadFailed", seconds=5)
 
 
 @virtual_time
-async def test_a_pod_that_outlives_its_failed_job_is_not_written_beside():
+async def test_no_download_starts_while_a_pod_of_the_failed_job_still_runs():
     async with world(catalogue=hub(), termination_seconds=100) as w:
         downloads = Downloads(w)
         w.start()
@@ -365,7 +365,7 @@ async def test_a_pod_of_a_failed_job_on_a_lost_node_is_waited_for_five_minutes_a
 
 
 @virtual_time
-async def test_what_is_available_stays_when_nobody_uses_it_any_more_and_is_used_again():
+async def test_an_available_cache_is_kept_when_it_is_unused_and_used_again():
     async with world(catalogue=hub()) as w:
         downloads = Downloads(w)
         await w.model("m")
@@ -381,14 +381,14 @@ async def test_what_is_available_stays_when_nobody_uses_it_any_more_and_is_used_
 
 
 @virtual_time
-async def test_states_are_counted():
+async def test_a_metric_counts_the_caches_by_state():
     async with world(catalogue=hub(fail="not-found")) as w:
         downloads = Downloads(w)
         replica = w.start()
         await downloads.want()
         await downloads.want("good", source="hf://other/model", size="1Gi")
         await downloads.until_available("good")
-        await downloads.until_said("Failed", "SourceNotFound")
+        await downloads.until_outcome("Failed", "SourceNotFound")
         await asyncio.sleep(1)
         counts = {
             state: replica.metric("aim_model_caches", status=state) for state in ("Available", "Failed", "")

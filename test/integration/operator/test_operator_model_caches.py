@@ -1,4 +1,4 @@
-"""Model caches: sources downloaded onto volumes, with progress, retries, and causes that a person can act on."""
+"""Model caches: downloads to volumes, with progress, retries and causes of failures."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def hub(*downloads):
 LLAMA = {"source": "hf://meta-llama/*", "size_gb": 40}
 
 
-# ---- as it should go
+# ---- without failures
 
 
 @virtual_time
-async def test_a_source_is_downloaded_onto_a_volume_with_headroom_and_progress_is_told():
+async def test_a_source_is_downloaded_to_a_volume_with_headroom_and_progress_is_reported():
     async with world(catalogue=hub(LLAMA)) as w:
         downloads = Downloads(w)
         w.start()
@@ -51,29 +51,28 @@ async def test_a_source_is_downloaded_onto_a_volume_with_headroom_and_progress_i
         assert "failedDownloads" not in downloads.status()
         await asyncio.sleep(1)
         assert w.events_of("llama") == [
-            ("Normal", "VolumeRequested"),
             ("Normal", "DownloadWaiting"),
             ("Normal", "Downloaded"),
         ]
 
 
 @virtual_time
-async def test_progress_grows_is_written_at_most_every_ten_seconds_and_is_whole_only_at_the_end():
+async def test_progress_grows_is_written_at_most_every_ten_seconds_and_is_complete_only_at_the_end():
     async with world(catalogue=hub({**LLAMA, "gb_per_second": 0.25})) as w:
         downloads = Downloads(w)
         w.start()
         await downloads.want(size="40Gi")
         await downloads.until_available(seconds=300)
-        told = [
+        reported = [
             (at, item["progress"], item["status"])
             for at, item in downloads.history["llama"]
             if "progress" in item
         ]
-        amounts = [progress["downloadedBytes"] for _, progress, _ in told]
+        amounts = [progress["downloadedBytes"] for _, progress, _ in reported]
         assert amounts == sorted(amounts)
         assert len(set(amounts)) >= 14
-        assert all((progress["percent"] == 100) == (state == "Available") for _, progress, state in told)
-        grown = [(at, progress) for at, progress, _ in told if 0 < progress["percent"] < 100]
+        assert all((progress["percent"] == 100) == (state == "Available") for _, progress, state in reported)
+        grown = [(at, progress) for at, progress, _ in reported if 0 < progress["percent"] < 100]
         assert all(later - earlier >= 9.9 for (earlier, _), (later, _) in pairwise(grown))
         assert all(progress["totalBytes"] == 40 * GIB for _, progress in grown)
         assert downloads.status()["progress"]["downloadedBytes"] == 40 * GIB
@@ -97,7 +96,7 @@ async def test_a_log_is_read_every_ten_seconds_however_often_its_pod_changes():
 
 
 @virtual_time
-async def test_a_settled_cache_writes_nothing_and_outlives_its_job():
+async def test_a_settled_cache_causes_no_writes_and_outlives_its_job():
     async with world() as w:
         downloads = Downloads(w)
         first = w.start()
@@ -114,12 +113,12 @@ async def test_a_settled_cache_writes_nothing_and_outlives_its_job():
         w.start()
         await asyncio.sleep(3600)
         assert w.version == version
-        assert downloads.said() == ("Available", "Downloaded")
+        assert downloads.outcome() == ("Available", "Downloaded")
         assert len(downloads.jobs) == 1
 
 
 @virtual_time
-async def test_a_size_that_nobody_knows_is_downloaded_all_the_same():
+async def test_a_source_of_unknown_size_is_downloaded():
     async with world() as w:
         downloads = Downloads(w)
         w.start()
@@ -131,7 +130,7 @@ async def test_a_size_that_nobody_knows_is_downloaded_all_the_same():
 
 
 @virtual_time
-async def test_a_volume_that_is_made_only_for_its_first_pod_does_not_keep_the_job_from_being_made():
+async def test_the_job_is_created_although_the_volume_is_created_only_for_the_first_pod():
     async with world(provision_seconds=20) as w:
         downloads = Downloads(w)
         w.start()
@@ -145,7 +144,7 @@ async def test_a_volume_that_is_made_only_for_its_first_pod_does_not_keep_the_jo
 
 
 @virtual_time
-async def test_a_claim_that_gets_no_volume_says_what_may_be_the_matter_and_goes_on_when_it_comes():
+async def test_a_claim_that_gets_no_volume_for_long_is_reported_and_used_when_it_gets_one():
     async with world(provision_seconds=1000) as w:
         downloads = Downloads(w)
         w.start()
@@ -166,13 +165,13 @@ async def test_a_full_volume_is_named_and_a_larger_one_is_filled_at_once():
         downloads = Downloads(w)
         w.start()
         await downloads.want(size="20Gi")
-        await downloads.until_said("Failed", "VolumeFull", seconds=60)
+        await downloads.until_outcome("Failed", "VolumeFull", seconds=60)
         message = downloads.condition()["message"]
         for word in ("22Gi", "spec.size", "'llama'", "No space left on device", "Attempt 2"):
             assert word in message
         assert downloads.condition("Failure")["status"] == "True"
         await asyncio.sleep(2000)
-        assert downloads.said() == ("Failed", "VolumeFull")
+        assert downloads.outcome() == ("Failed", "VolumeFull")
         await downloads.want(size="40Gi")
         await downloads.delete_claim()
         begun = w.now
@@ -184,12 +183,12 @@ async def test_a_full_volume_is_named_and_a_larger_one_is_filled_at_once():
 
 
 @virtual_time
-async def test_downloads_that_break_off_are_tried_again_with_growing_pauses_and_go_on_where_they_were():
+async def test_interrupted_downloads_are_retried_with_growing_pauses_and_continue_with_the_data_on_the_volume():
     async with world(catalogue=hub({**LLAMA, "fail_first": 3, "fail_at": 0.75})) as w:
         downloads = Downloads(w)
         w.start()
         await downloads.want()
-        await downloads.until_said("Failed", "DownloadFailed", seconds=60)
+        await downloads.until_outcome("Failed", "DownloadFailed", seconds=60)
         assert "ConnectionError" in downloads.condition()["message"]
         await downloads.until_available(seconds=600)
         assert len(downloads.jobs) == 4
@@ -209,7 +208,7 @@ async def test_downloads_that_break_off_are_tried_again_with_growing_pauses_and_
 
 
 @virtual_time
-async def test_a_refused_token_is_named_with_its_secret_and_another_one_is_tried_at_once():
+async def test_a_rejected_token_is_named_with_its_secret_and_another_one_is_tried_at_once():
     gated = {"source": "hf://gated/*", "needs_token": True, "tokens": ["good"], "size_gb": 1}
     async with world(catalogue=hub(gated)) as w:
         downloads = Downloads(w)
@@ -218,7 +217,7 @@ async def test_a_refused_token_is_named_with_its_secret_and_another_one_is_tried
             await w.client.create(SECRETS, secret(f"hf-{name}", token=name), "team")
         w.start()
         await downloads.want(source="hf://gated/model", size="1Gi", env=token("hf-bad"))
-        await downloads.until_said("Failed", "AccessDenied", seconds=30)
+        await downloads.until_outcome("Failed", "AccessDenied", seconds=30)
         for word in ("HF_TOKEN", "'hf-bad'", "'token'", "hf://gated/model"):
             assert word in downloads.condition()["message"]
         await asyncio.sleep(3000)
@@ -227,7 +226,7 @@ async def test_a_refused_token_is_named_with_its_secret_and_another_one_is_tried
 
 
 @virtual_time
-async def test_a_refused_token_that_is_mended_in_its_secret_is_noticed_in_a_minute_however_long_the_pause():
+async def test_a_rejected_token_that_is_corrected_in_its_secret_is_used_within_a_minute():
     gated = {"source": "hf://gated/*", "needs_token": True, "tokens": ["good"], "size_gb": 1}
     async with world(catalogue=hub(gated)) as w:
         downloads = Downloads(w)
@@ -236,7 +235,7 @@ async def test_a_refused_token_that_is_mended_in_its_secret_is_noticed_in_a_minu
         w.start()
         await downloads.want(source="hf://gated/model", size="1Gi", env=token("hf"))
         await asyncio.sleep(2 * 3600)
-        assert downloads.said() == ("Failed", "AccessDenied")
+        assert downloads.outcome() == ("Failed", "AccessDenied")
         jobs = len(downloads.jobs)
         assert jobs <= 10
         await w.client.patch(SECRETS, "hf", {"stringData": {"token": "good"}}, "team")
@@ -245,7 +244,7 @@ async def test_a_refused_token_that_is_mended_in_its_secret_is_noticed_in_a_minu
 
 
 @virtual_time
-async def test_a_gated_source_without_a_token_says_which_one_is_missing_and_takes_the_runtime_configs():
+async def test_a_gated_source_reports_the_missing_token_and_uses_the_one_of_the_runtime_config():
     gated = {"source": "hf://gated/*", "needs_token": True, "size_gb": 1}
     async with world(catalogue=hub(gated)) as w:
         downloads = Downloads(w)
@@ -253,14 +252,14 @@ async def test_a_gated_source_without_a_token_says_which_one_is_missing_and_take
         await w.client.create(SECRETS, secret("hf", token="t"), "team")
         w.start()
         await downloads.want(source="hf://gated/model", size="1Gi")
-        await downloads.until_said("Failed", "AccessDenied", seconds=30)
+        await downloads.until_outcome("Failed", "AccessDenied", seconds=30)
         assert "no HF_TOKEN" in downloads.condition()["message"]
         await w.config("default", "team", env=token("hf"))
         await downloads.until_available(seconds=10)
 
 
 @virtual_time
-async def test_a_secret_that_comes_a_moment_later_is_waited_for():
+async def test_a_secret_that_is_created_a_moment_later_is_waited_for():
     async with world() as w:
         downloads = Downloads(w)
         w.start()
@@ -273,12 +272,12 @@ async def test_a_secret_that_comes_a_moment_later_is_waited_for():
 
 
 @virtual_time
-async def test_a_secret_that_does_not_come_is_named_and_the_download_follows_when_it_does():
+async def test_a_missing_secret_is_named_and_the_download_follows_when_it_is_created():
     async with world() as w:
         downloads = Downloads(w)
         w.start()
         await downloads.want(env=token("never"))
-        await downloads.until_said("Failed", "ContainerSetupFailed", seconds=90)
+        await downloads.until_outcome("Failed", "ContainerSetupFailed", seconds=90)
         assert '"never" not found' in downloads.condition()["message"]
         await asyncio.sleep(5)
         assert (await downloads.left())["jobs"] == 0
@@ -288,12 +287,12 @@ async def test_a_secret_that_does_not_come_is_named_and_the_download_follows_whe
 
 
 @virtual_time
-async def test_an_image_that_is_not_there_is_seen_within_seconds_and_a_corrected_one_used_at_once():
+async def test_a_missing_image_is_reported_within_seconds_and_a_corrected_one_used_at_once():
     async with world() as w:
         downloads = Downloads(w)
         w.start()
         await downloads.want(modelDownloadImage="nobody/knows-this:1")
-        await downloads.until_said("Failed", "ImagePullFailed", seconds=20)
+        await downloads.until_outcome("Failed", "ImagePullFailed", seconds=20)
         assert "nobody/knows-this:1" in downloads.condition()["message"]
         assert "spec.modelDownloadImage" in downloads.condition()["message"]
         await asyncio.sleep(5)
@@ -312,12 +311,12 @@ async def test_an_image_that_is_not_there_is_seen_within_seconds_and_a_corrected
     ],
 )
 @virtual_time
-async def test_a_failure_is_told_with_its_cause_and_never_hammered(entry, reason, words):
+async def test_a_failure_is_reported_with_its_cause_and_not_retried_too_often(entry, reason, words):
     async with world(catalogue=hub({"source": "hf://meta-llama/*", "size_gb": 8, **entry})) as w:
         downloads = Downloads(w)
         w.start()
         await downloads.want()
-        await downloads.until_said("Failed", reason, seconds=60)
+        await downloads.until_outcome("Failed", reason, seconds=60)
         message = downloads.condition()["message"]
         for word in words:
             assert word in message
@@ -329,18 +328,18 @@ async def test_a_failure_is_told_with_its_cause_and_never_hammered(entry, reason
 
 
 @virtual_time
-async def test_a_download_of_which_nothing_arrives_any_more_is_told():
+async def test_a_download_to_which_no_more_data_arrives_is_reported():
     async with world(catalogue=hub({**LLAMA, "fail": "stalls"})) as w:
         downloads = Downloads(w)
         w.start()
         await downloads.want()
-        await downloads.until_said("Progressing", "DownloadStalled", seconds=1000)
+        await downloads.until_outcome("Progressing", "DownloadStalled", seconds=1000)
         assert downloads.status()["progress"]["percent"] == 50
         assert len(downloads.jobs) == 1
 
 
 @virtual_time
-async def test_a_job_that_somebody_deleted_is_made_again_and_not_counted():
+async def test_a_job_that_a_user_deletes_is_created_again_and_not_counted():
     async with world(catalogue=hub(LLAMA)) as w:
         downloads = Downloads(w)
         w.start()
@@ -368,7 +367,7 @@ async def test_a_running_download_is_not_disturbed_by_a_change_of_its_input():
 
 
 @virtual_time
-async def test_trouble_with_logs_costs_nothing_but_progress():
+async def test_logs_that_cannot_be_read_delay_nothing_but_progress():
     async with world(catalogue=hub({**LLAMA, "gb_per_second": 0.5})) as w:
         downloads = Downloads(w)
         hanging = w.faults.add(Silence(), Match("get", "pods", subresource="log"))
@@ -388,7 +387,7 @@ async def test_trouble_with_logs_costs_nothing_but_progress():
 
 
 @virtual_time
-async def test_what_the_server_refuses_is_told_and_tried_again():
+async def test_rejections_by_the_server_are_reported_and_retried():
     async with world() as w:
         downloads = Downloads(w)
         quota = w.faults.add(
@@ -397,7 +396,7 @@ async def test_what_the_server_refuses_is_told_and_tried_again():
         )
         w.start()
         await downloads.want()
-        await downloads.until_said("Pending", "VolumeRefused")
+        await downloads.until_outcome("Pending", "VolumeRefused")
         assert "exceeded quota: requests.storage" in downloads.condition()["message"]
         await asyncio.sleep(600)
         assert 5 <= quota.hits <= 20
@@ -405,19 +404,19 @@ async def test_what_the_server_refuses_is_told_and_tried_again():
         jobs = w.faults.add(
             Answer(403, "Forbidden", "exceeded quota: jobs"), Match("create", "jobs", namespace="team")
         )
-        await downloads.until_said("Pending", "DownloadRefused")
+        await downloads.until_outcome("Pending", "DownloadRefused")
         await asyncio.sleep(600)
         assert 5 <= jobs.hits <= 20
         w.faults.clear()
         await downloads.until_available()
         assert [event for event in w.events_of("llama") if event[0] == "Warning"] == [
-            ("Warning", "VolumeRefused"),
-            ("Warning", "DownloadRefused"),
+            ("Warning", "FailedCreate"),
+            ("Warning", "FailedCreate"),
         ]
 
 
 @virtual_time
-async def test_a_job_of_the_name_that_is_not_ours_is_left_alone_and_said():
+async def test_a_job_of_another_owner_with_the_same_name_is_reported_and_not_touched():
     async with world() as w:
         downloads = Downloads(w)
         first = w.start()
@@ -431,7 +430,7 @@ async def test_a_job_of_the_name_that_is_not_ours_is_left_alone_and_said():
         squatter = {"metadata": {"name": name}, "spec": {"template": {"spec": pod}}}
         await w.client.create(JOBS, squatter, "team")
         w.start()
-        await downloads.until_said("Pending", "DownloadRefused")
+        await downloads.until_outcome("Pending", "DownloadRefused")
         assert name in downloads.condition()["message"]
         await w.client.delete(JOBS, name, "team", propagation="Background")
         await downloads.until_available()

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aimctl.api.v1alpha1 import Condition
-from aimctl.domain.conditions import MAX_MESSAGE, Finding, clip, condition, conditions_of, find
+from aimctl.domain.conditions import (
+    MAX_MESSAGE,
+    Finding,
+    clip,
+    condition,
+    conditions_of,
+    find,
+    parse_rfc3339,
+    rfc3339,
+)
 
 BEFORE = (
     Condition(
@@ -75,3 +85,13 @@ def test_findings_become_conditions_that_keep_their_transition_times() -> None:
     assert ready["lastTransitionTime"] == "T0"
     assert (failure["status"], failure["message"], failure["observedGeneration"]) == ("True", "n", 3)
     assert failure["lastTransitionTime"] == "2026-05-04T12:00:00Z"
+
+
+@pytest.mark.parametrize("text", [None, "", "yesterday", "2026-05-04T12:00:00"])
+def test_a_text_that_is_not_a_time_with_an_offset_is_no_time(text: str | None) -> None:
+    assert parse_rfc3339(text) is None
+
+
+def test_a_time_is_read_as_it_was_written() -> None:
+    moment = datetime(2026, 5, 4, 12, tzinfo=UTC)
+    assert parse_rfc3339(rfc3339(moment)) == moment

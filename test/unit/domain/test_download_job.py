@@ -1,4 +1,4 @@
-"""The volume and the download Job: sizes, names, the restricted standard, and progress lines read without trust."""
+"""The volume claim and the download Job: sizes, names, pod security, progress lines, and causes of failures."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimctl.api.v1alpha1 import ModelCacheSpec, RuntimeConfigSpec
+from aimctl.api.kinds import MODEL_CACHES
+from aimctl.api.v1alpha1 import RuntimeConfigSpec
 from aimctl.domain.caching.download_failure import LONGEST_PAUSE, explain, pause_after
 from aimctl.domain.caching.download_job import (
     MOUNT_PATH,
     UNKNOWN_SIZE_BYTES,
-    CacheIdentity,
     JobName,
     download_input,
     download_job,
@@ -28,27 +28,40 @@ from aimctl.domain.caching.download_job import (
 )
 from aimctl.domain.jobs.outcome import Cause, Failed
 from aimctl.kubetypes.quantity import MAX_BYTES
+from support.things import make
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-CACHE = CacheIdentity(
-    "team", "llama", "uid", propagated=(("org/team", "a"), ("app.kubernetes.io/managed-by", "x"))
-)
+    from aimctl.api.v1alpha1 import AIMModelCache
+    from aimctl.kubetypes import Object
+
+LABELS = {"org/team": "a", "app.kubernetes.io/managed-by": "x"}
 DNS_LABEL = re.compile("[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 NAMES = st.from_regex(r"\A[a-z0-9]([-a-z0-9.]{0,60}[a-z0-9])?\Z")
 HEX = st.text("0123456789abcdef", min_size=64, max_size=64)
 
 
-def spec_of(source: str = "hf://org/model", **fields: Any) -> ModelCacheSpec:
-    return ModelCacheSpec.model_validate({"sourceURI": source, "size": "1Gi", **fields})
+def cache(
+    source: str = "hf://org/model", *, labels: dict[str, str] | None = None, rediscover: str = "", **spec: Any
+) -> Object[AIMModelCache]:
+    return make(
+        "llama",
+        "team",
+        resource=MODEL_CACHES,
+        uid="uid",
+        labels=labels,
+        annotations={"aim.silogen.ai/rediscover": rediscover} if rediscover else {},
+        spec={"sourceURI": source, "size": "1Gi", **spec},
+    )
 
 
 def made(
-    source: str = "hf://org/model", *, config: dict[str, Any] | None = None, **fields: Any
+    source: str = "hf://org/model", *, config: dict[str, Any] | None = None, **spec: Any
 ) -> dict[str, Any]:
-    input_ = download_input(CACHE, spec_of(source, **fields), RuntimeConfigSpec.model_validate(config or {}))
-    return download_job(CACHE, input_, JobName.make(1, volume_uid="v", input_hash=input_.hash))
+    input_ = download_input(cache(source, **spec), RuntimeConfigSpec.model_validate(config or {}))
+    name = JobName.make(1, volume_uid="v", input_hash=input_.hash)
+    return download_job(cache(), input_, name, labels=LABELS)
 
 
 def container(job: dict[str, Any]) -> dict[str, Any]:
@@ -57,8 +70,8 @@ def container(job: dict[str, Any]) -> dict[str, Any]:
     return only
 
 
-def hash_of(cache: CacheIdentity = CACHE, *, requested: str = "", **fields: Any) -> str:
-    return download_input(cache, spec_of(**fields), RuntimeConfigSpec(), requested=requested).hash
+def hash_of(*, requested: str = "", **fields: Any) -> str:
+    return download_input(cache(**fields), RuntimeConfigSpec(), requested=requested).hash
 
 
 # ---- the volume
@@ -86,22 +99,22 @@ def test_a_volume_is_never_smaller_than_its_source_with_headroom(size: int, head
 def test_a_claim_asks_for_size_and_headroom_in_whole_mebibytes(
     size: str, headroom: int, claimed: str
 ) -> None:
-    claim = volume_claim(CACHE, volume_bytes(size, headroom), None)
+    claim = volume_claim(cache(), volume_bytes(size, headroom), None)
     assert claim["spec"]["resources"]["requests"]["storage"] == claimed
 
 
-def test_a_size_that_nobody_knows_gets_a_volume_all_the_same() -> None:
+def test_a_source_of_unknown_size_gets_a_volume() -> None:
     assert volume_bytes("0", 10) >= UNKNOWN_SIZE_BYTES
 
 
 @pytest.mark.parametrize("size", ["-1", "many", "9e30"])
-def test_a_size_that_is_none_is_refused_with_its_value(size: str) -> None:
+def test_an_invalid_size_is_an_error_with_the_value(size: str) -> None:
     with pytest.raises(ValueError, match=re.escape(size)):
         volume_bytes(size, 10)
 
 
-def test_the_claim_goes_with_its_cache_and_names_a_class_only_when_there_is_one() -> None:
-    claim = volume_claim(CACHE, 1024**3, "fast")
+def test_the_claim_is_owned_by_its_cache_and_names_a_class_only_if_there_is_one() -> None:
+    claim = volume_claim(cache(), 1024**3, "fast", labels=LABELS)
     assert claim["spec"]["storageClassName"] == "fast"
     assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
     assert claim["metadata"]["ownerReferences"][0]["uid"] == "uid"
@@ -112,13 +125,13 @@ def test_the_claim_goes_with_its_cache_and_names_a_class_only_when_there_is_one(
         "aim.silogen.ai/model-cache": "llama",
         "org/team": "a",
     }
-    assert "storageClassName" not in volume_claim(CACHE, 1024**3, None)["spec"]
+    assert "storageClassName" not in volume_claim(cache(), 1024**3, None)["spec"]
 
 
 # ---- the Job
 
 
-def test_the_pod_passes_the_restricted_standard_and_leaves_its_last_words() -> None:
+def test_the_pod_fulfils_the_restricted_standard_and_has_a_termination_message() -> None:
     job = made()
     pod, only = job["spec"]["template"]["spec"], container(job)
     assert pod["securityContext"]["runAsNonRoot"] is True
@@ -134,7 +147,7 @@ def test_the_pod_passes_the_restricted_standard_and_leaves_its_last_words() -> N
     assert only["volumeMounts"][0]["mountPath"] == MOUNT_PATH
 
 
-def test_ours_win_over_the_labels_that_go_along() -> None:
+def test_own_labels_take_precedence_over_propagated_ones() -> None:
     labels = made()["metadata"]["labels"]
     assert labels["org/team"] == "a"
     assert labels["app.kubernetes.io/managed-by"] == "aim"
@@ -142,7 +155,7 @@ def test_ours_win_over_the_labels_that_go_along() -> None:
     assert made()["spec"]["template"]["metadata"]["labels"] == labels
 
 
-def test_the_environment_is_the_runtime_configs_under_the_caches() -> None:
+def test_variables_of_the_cache_replace_those_of_the_runtime_config() -> None:
     token = {"name": "B", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}
     job = made(
         config={"env": [{"name": "A", "value": "config"}, {"name": "B", "value": "config"}]},
@@ -171,7 +184,7 @@ def test_the_environment_is_the_runtime_configs_under_the_caches() -> None:
         ("hf://gpt2", ("python3", "gpt2", "", "", "/cache")),
     ],
 )
-def test_what_the_initializer_does_not_know_is_fetched_with_its_library(
+def test_sources_that_the_initializer_does_not_support_are_downloaded_with_its_library(
     source: str, command: tuple[str, ...]
 ) -> None:
     args = container(made(source))["args"]
@@ -196,29 +209,29 @@ def test_nothing_in_a_source_is_expanded_by_the_kubelet(source: str, path: str) 
     assert any(path in item for item in args[2:])
 
 
-def test_the_python_that_fetches_parts_is_python() -> None:
+def test_the_program_that_downloads_parts_is_valid_python() -> None:
     args = container(made("hf://org/model/file"))["args"]
     compile(args[args.index("-c") + 1], "program", "exec")
 
 
 @given(NAMES, st.integers(1, 2**31 - 1), st.text(min_size=1, max_size=40), HEX)
-def test_a_jobs_name_is_a_dns_label_and_tells_what_it_stands_for(
-    cache: str, attempt: int, volume: str, digest: str
+def test_the_name_of_a_job_is_a_dns_label_that_can_be_parsed(
+    cache_name: str, attempt: int, volume: str, digest: str
 ) -> None:
     name = JobName.make(attempt, volume_uid=volume, input_hash=digest)
-    text = name.of(cache)
+    text = name.of(cache_name)
     assert len(text) <= 63
     assert DNS_LABEL.fullmatch(text)
     assert JobName.parse(text) == name
 
 
 @given(st.text(max_size=80))
-def test_other_names_are_not_taken_for_a_downloads(text: str) -> None:
+def test_other_names_are_not_parsed_as_download_jobs(text: str) -> None:
     found = JobName.parse(text)
     assert found is None or (text.startswith("download-") and found.attempt > 0)
 
 
-def test_the_hash_follows_all_that_shapes_the_download_and_nothing_else() -> None:
+def test_the_hash_depends_on_everything_that_determines_the_download_and_nothing_else() -> None:
     token = [{"name": "HF_TOKEN", "value": "a"}]
     hashes = [
         hash_of(),
@@ -227,14 +240,14 @@ def test_the_hash_follows_all_that_shapes_the_download_and_nothing_else() -> Non
         hash_of(modelDownloadImage="other:1"),
         hash_of(imagePullSecrets=[{"name": "s"}]),
         hash_of(requested="20Gi"),
-        hash_of(CacheIdentity("team", "llama", "uid", rediscover="1")),
+        hash_of(rediscover="1"),
     ]
     assert len(set(hashes)) == len(hashes)
-    assert hash_of() == hash_of(CacheIdentity("team", "llama", "uid", 7, propagated=(("a", "b"),)))
+    assert hash_of() == hash_of(labels={"a": "b"})
     assert hash_of() == hash_of(size="7Gi", storageClassName="x")
 
 
-# ---- the script, run by this machine's own sh
+# ---- the script, run with the local sh
 
 
 def run_script(folder: Path, *command: str) -> tuple[int, bytes]:
@@ -242,7 +255,7 @@ def run_script(folder: Path, *command: str) -> tuple[int, bytes]:
     assert script[:2] == ["/bin/sh", "-c"]
     out = folder / "out"
     with out.open("wb") as log:
-        # The loop that reports outlives the script by its last sleep; in a container it would not.
+        # The reporting loop outlives the script by its last sleep; in a container it does not.
         code = subprocess.run(
             [*script, "source", str(folder / "data"), *command], stdout=log, stderr=log, check=False
         ).returncode
@@ -258,7 +271,7 @@ def test_the_script_runs_the_downloader_and_reports_what_is_on_the_volume(tmp_pa
     assert 3_000_000 <= (parse_progress(log) or 0) < 4_000_000
 
 
-def test_the_script_ends_as_the_downloader_does_with_its_words_last(tmp_path: Path) -> None:
+def test_the_script_ends_with_the_exit_code_and_the_last_output_of_the_downloader(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     code, log = run_script(tmp_path, "sh", "-c", "sleep 0.2; echo 'OSError: [Errno 28]' >&2; exit 3")
     assert code == 3
@@ -266,7 +279,7 @@ def test_the_script_ends_as_the_downloader_does_with_its_words_last(tmp_path: Pa
     assert parse_progress(log) is not None
 
 
-def test_a_script_that_is_told_to_end_passes_it_on_and_waits(tmp_path: Path) -> None:
+def test_a_script_that_is_terminated_terminates_the_downloader_and_waits(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     begun, ended = tmp_path / "begun", tmp_path / "ended"
     body = f"trap 'echo > {ended}; exit 7' TERM; echo > {begun}; while :; do sleep 0.05; done"
@@ -283,12 +296,12 @@ def test_a_script_that_is_told_to_end_passes_it_on_and_waits(tmp_path: Path) -> 
 
 
 @given(st.integers(0, 2**63 - 1))
-def test_a_progress_line_says_what_is_read_from_it(amount: int) -> None:
+def test_a_progress_line_is_parsed_as_it_was_written(amount: int) -> None:
     assert parse_progress(b"INFO x\n" + progress_line(amount) + b"INFO y\n") == amount
 
 
 @given(st.binary(max_size=4000))
-def test_no_bytes_make_reading_progress_raise(log: bytes) -> None:
+def test_parsing_progress_never_raises(log: bytes) -> None:
     amount = parse_progress(log)
     assert amount is None or 0 <= amount < 2**63
 
@@ -309,11 +322,11 @@ def test_no_bytes_make_reading_progress_raise(log: bytes) -> None:
         b'{"aimctl":"progress","bytes":7,"x":"' + b"x" * 300 + b'"}',
     ],
 )
-def test_a_line_that_is_no_progress_leaves_the_one_before_it_in_force(line: bytes) -> None:
+def test_an_invalid_progress_line_is_ignored(line: bytes) -> None:
     assert parse_progress(progress_line(5) + line + b"\n") == 5
 
 
-def test_progress_is_taken_out_of_what_is_shown_to_people() -> None:
+def test_progress_lines_are_removed_from_messages() -> None:
     log = b"one\n" + progress_line(5) + b"two\n" + progress_line(6)
     assert without_progress(log) == b"one\ntwo\n"
 
@@ -329,7 +342,7 @@ def test_pauses_grow_and_are_bounded() -> None:
 
 
 @given(st.integers(-5, 10**9))
-def test_no_number_of_failures_makes_a_pause_that_is_too_short_or_too_long(failures: int) -> None:
+def test_a_pause_is_between_thirty_seconds_and_an_hour_for_any_number_of_failures(failures: int) -> None:
     assert 30 <= pause_after(failures).total_seconds() <= 3600
 
 
@@ -385,7 +398,7 @@ def explained(
         ("", "DownloadFailed", []),
     ],
 )
-def test_the_last_words_of_a_download_give_the_reason(log: str, reason: str, words: list[str]) -> None:
+def test_the_last_output_of_a_download_determines_the_reason(log: str, reason: str, words: list[str]) -> None:
     found, message = explained(log)
     assert found == reason
     for word in words:
@@ -403,16 +416,16 @@ def test_the_last_words_of_a_download_give_the_reason(log: str, reason: str, wor
         (Cause.JOB, "DeadlineExceeded", "DownloadFailed"),
     ],
 )
-def test_where_it_failed_gives_the_reason(cause: Cause, detail: str, reason: str) -> None:
+def test_the_point_of_failure_determines_the_reason(cause: Cause, detail: str, reason: str) -> None:
     assert explained("401 Client Error", cause=cause, detail=detail)[0] == reason
 
 
-def test_a_warning_long_before_the_end_is_not_the_cause() -> None:
+def test_an_error_long_before_the_end_is_not_the_cause() -> None:
     log = "404 Client Error: optional file\n" + "INFO downloaded a part\n" * 100 + "ConnectionError: reset\n"
     assert explained(log)[0] == "DownloadFailed"
 
 
-def test_a_refusal_without_a_token_says_which_one_is_missing() -> None:
+def test_a_denied_download_without_a_token_reports_which_one_is_missing() -> None:
     assert "no HF_TOKEN" in explained("401 Client Error", env=())[1]
     assert "HF_TOKEN from env" in explained("401 Client Error", env=({"name": "HF_TOKEN", "value": "x"},))[1]
 
@@ -422,7 +435,7 @@ def test_a_token_is_never_shown() -> None:
 
 
 @given(st.binary(max_size=3000), st.sampled_from(list(Cause)), st.text(max_size=20))
-def test_no_log_makes_an_explanation_raise_or_too_long(log: bytes, cause: Cause, detail: str) -> None:
+def test_an_explanation_never_raises_and_is_bounded(log: bytes, cause: Cause, detail: str) -> None:
     failed = Failed("x" * 3000, cause, detail)
     found = explain(failed, log, source="hf://a/b", claim="c", requested="1Gi", env=(TOKEN,))
     assert re.fullmatch("[A-Za-z][A-Za-z0-9]{0,63}", found.reason)

@@ -151,8 +151,8 @@ FIELDS: dict[str, dict[str, set[str] | str]] = {
         "pvcHeadroomPercent": {VOLUME},
         "model.autoDiscovery": "the model's reconciler reads the image's labels if it is true",
         "model.creationScope": {AUTO_MODEL},
-        "labelPropagation.enabled": {DERIVED, RUNTIME, AUTO_TEMPLATE},
-        "labelPropagation.match": {DERIVED, RUNTIME, AUTO_TEMPLATE},
+        "labelPropagation.enabled": {DERIVED, RUNTIME, AUTO_TEMPLATE, VOLUME, DOWNLOAD},
+        "labelPropagation.match": {DERIVED, RUNTIME, AUTO_TEMPLATE, VOLUME, DOWNLOAD},
         "env": {DISCOVERY, RUNTIME, DOWNLOAD},
     },
 }
@@ -174,11 +174,11 @@ def outputs(specs: Mapping[str, dict[str, Any]], *, cluster: bool) -> dict[str, 
     assert isinstance(config, Resolved)
     seen = observe_service(spec=specs["service"], model_spec=specs["model"], labels=LABELS)
     seen = replace(seen, runtime_config=config)
-    cache = observe_model_cache(spec=specs["model cache"], runtime_config=config, of=None)
+    cache = observe_model_cache(spec=specs["model cache"], runtime_config=config, of=None, labels=LABELS)
     identity = TemplateIdentity(
         template.resource.kind, template.meta.namespace, "a", template.meta.uid, 1, labels=LABELS
     )
-    download = download_input(cache.cache, cache.view.spec, config_spec)
+    download = download_input(cache.cache, config_spec)
     return {
         DISCOVERY: discovery_input(
             identity, template.view.spec, model, config_spec, operator_namespace="ops"
@@ -198,7 +198,12 @@ def outputs(specs: Mapping[str, dict[str, Any]], *, cluster: bool) -> dict[str, 
             DownloadSettings.merged([TemplateCacheSpec.model_validate(specs["template cache"])]),
         ),
         VOLUME: decide_volume(cache).create,
-        DOWNLOAD: download_job(cache.cache, download, JobName.make(1, volume_uid="v", input_hash="hash-1")),
+        DOWNLOAD: download_job(
+            cache.cache,
+            download,
+            JobName.make(1, volume_uid="v", input_hash="hash-1"),
+            labels=cache.propagated_labels,
+        ),
         AUTO_MODEL: auto_model(service.model.image or "", "team", service, config),
         AUTO_TEMPLATE: auto_templates(
             make("llama", "team", resource=kinds.MODELS, labels=LABELS, spec=specs["model"]),

@@ -1,17 +1,22 @@
-"""How far the running downloads are: the end of each one's log, read every ten seconds.
+"""The progress of running downloads: the end of the log of each one, read every ten seconds.
 
-It has workers of its own, few, and a time limit for each reading, so a node that does not answer holds up nobody but
-others' progress. What cannot be read is not told, and nobody is told of that: progress is a courtesy.
-
-What is read stays in memory; who tells of it keeps it in status.
+Contract:
+    * The keys are those of the model caches. :meth:`DownloadProgress.downloaded_bytes` is the latest result, kept in
+      memory; the status of the model cache reports it.
+    * At most :data:`WORKERS` logs are read at once, each for at most :data:`READ_SECONDS`. A node that does not answer
+      therefore delays only the progress of other downloads.
+    * A log that cannot be read is not reported: progress is a convenience.
 """
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
 from aimctl.api.kinds import MODEL_CACHES
+from aimctl.controllers.indexes.caching import claims_of
+from aimctl.controllers.jobs import owned_jobs
 from aimctl.domain.caching.download_job import (
     CONTAINER,
     PROGRESS_SECONDS,
@@ -19,77 +24,89 @@ from aimctl.domain.caching.download_job import (
     PROGRESS_TAIL_LINES,
     parse_progress,
 )
-from aimctl.runtime.controller import Result
+from aimctl.kubetypes.builtin import PODS
+from aimctl.kubetypes.permissions import Permission
+from aimctl.runtime.controller import EnqueueMapped, Result, Watch
 from aimctl.runtime.kube import KubeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aimctl.controllers.observer import TemplateObserver
+    from aimctl.controllers.assembly import Assembly
     from aimctl.kubetypes import Object, Pod
-    from aimctl.runtime.clock import Clock
     from aimctl.runtime.controller import Request
-    from aimctl.runtime.kube import Client
 
-__all__ = ["WORKERS", "DownloadProgressReconciler"]
+__all__ = ["WORKERS", "DownloadProgress", "add_download_progress"]
+
+PERMISSIONS = (Permission(PODS, ("get",), "read the progress of downloads", "log"),)
 
 WORKERS = 4
 """Logs that are read at once."""
 
-_LOG_SECONDS = 5.0
+READ_SECONDS = 5.0
+
+
+def add_download_progress(assembly: Assembly, notify: Callable[[Request], object]) -> DownloadProgress:
+    """Add the reconciler to the manager; ``notify`` is called for each model cache whose download has progressed."""
+    progress = DownloadProgress(assembly, notify)
+    assembly.manager.controller(
+        "downloadprogress",
+        progress,
+        kind=MODEL_CACHES.kind,
+        sources=[Watch(assembly.cache.informer(PODS), EnqueueMapped(claims_of))],
+        **assembly.defaults(WORKERS),
+    )
+    return progress
+
+
+@dataclass(slots=True)
+class _Reading:
+    pod_uid: str
+    due: float = 0.0
+    downloaded_bytes: int | None = None
 
 
 @final
-class DownloadProgressReconciler:
-    """Reads the progress of model caches; its keys are theirs.
+class DownloadProgress:
+    """Reads the logs of running downloads."""
 
-    Args:
-        observer: for Jobs and pods.
-        client: reads logs.
-        clock: time.
-        progressed: enqueues a model cache whose download has progressed.
-    """
+    def __init__(self, assembly: Assembly, notify: Callable[[Request], object]) -> None:
+        self._cache = assembly.cache
+        self._client = assembly.manager.client
+        self._clock = assembly.manager.clock
+        self._notify = notify
+        self._readings: dict[Request, _Reading] = {}
 
-    def __init__(
-        self, observer: TemplateObserver, client: Client, clock: Clock, progressed: Callable[[Request], None]
-    ) -> None:
-        self._observer = observer
-        self._client = client
-        self._clock = clock
-        self._progressed = progressed
-        self._read_at: dict[Request, float] = {}
-        self._measured: dict[Request, tuple[str, int]] = {}
-        """The UID of the pod, and bytes on the volume as its log last said."""
-
-    def measured(self, request: Request) -> int | None:
-        """Bytes on the volume, while a download runs whose log has told."""
-        known = self._measured.get(request)
-        return None if known is None else known[1]
+    def downloaded_bytes(self, request: Request) -> int | None:
+        """Bytes on the volume of a model cache whose download is running; None if no log has reported them."""
+        reading = self._readings.get(request)
+        return reading.downloaded_bytes if reading is not None else None
 
     async def reconcile(self, request: Request) -> Result | None:
-        """Read, if there is something to read and it is time."""
-        pod = self._running(request)
+        """Read the log of the download, if one is running and its log is due."""
+        pod = self._running_pod(request)
         if pod is None:
-            self._measured.pop(request, None)
-            self._read_at.pop(request, None)
+            self._readings.pop(request, None)
             return None
-        known = self._measured.get(request)
-        if known is not None and known[0] != pod.meta.uid:
-            del self._measured[request]
-        now = self._clock.monotonic()
-        wait = self._read_at.get(request, now - PROGRESS_SECONDS) + PROGRESS_SECONDS - now
-        if wait > 0:
-            return Result(requeue_after=wait)
-        self._read_at[request] = now
+        reading, now = self._reading(request, pod), self._clock.monotonic()
+        if reading.due > now:
+            return Result(requeue_after=reading.due - now)
+        reading.due = now + PROGRESS_SECONDS
         amount = await self._read(pod)
-        if amount is not None and self.measured(request) != amount:
-            self._measured[request] = (pod.meta.uid, amount)
-            self._progressed(request)
+        if amount is not None and amount != reading.downloaded_bytes:
+            reading.downloaded_bytes = amount
+            self._notify(request)
         return Result(requeue_after=float(PROGRESS_SECONDS))
+
+    def _reading(self, request: Request, pod: Object[Pod]) -> _Reading:
+        reading = self._readings.get(request)
+        if reading is None or reading.pod_uid != pod.meta.uid:
+            reading = self._readings[request] = _Reading(pod.meta.uid)
+        return reading
 
     async def _read(self, pod: Object[Pod]) -> int | None:
         try:
-            async with asyncio.timeout(_LOG_SECONDS):
+            async with asyncio.timeout(READ_SECONDS):
                 log = await self._client.logs(
                     pod.meta.name,
                     pod.meta.namespace,
@@ -101,12 +118,10 @@ class DownloadProgressReconciler:
             return None
         return parse_progress(log)
 
-    def _running(self, request: Request) -> Object[Pod] | None:
+    def _running_pod(self, request: Request) -> Object[Pod] | None:
         """The pod whose container downloads."""
-        obj = self._observer.cache.get(MODEL_CACHES, request.name, request.namespace)
-        if obj is None:
-            return None
-        for job in self._observer.jobs_of(obj.meta.uid):
+        cache = self._cache.get(MODEL_CACHES, request.name, request.namespace)
+        for job in owned_jobs(self._cache, cache.meta.uid) if cache is not None else ():
             for pod in job.pods if not job.finished else ():
                 if any(
                     item.name == CONTAINER and item.state.running is not None

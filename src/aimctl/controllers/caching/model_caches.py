@@ -1,217 +1,201 @@
-"""The model cache reconciler: one source on one volume.
+"""The reconciler of model caches: one source on one volume.
 
-It owns the whole status but ``lastUsed``, the volume claim and the download Jobs; the rules, and the order of the
-writes, are in :mod:`aimctl.domain.caching.model_cache`.
+Reconciled is a model cache, after an event of
+
+* the model cache itself,
+* a template cache, if that lists or listed it,
+* the volume claim of its name, its download Jobs, and pods that mount the claim,
+* its runtime config,
+* a storage class, if its volume is not ready,
+* the log of its download: when it was read, or when it reports progress.
+
+The rules are in :mod:`aimctl.domain.caching.model_cache`.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, final
 
 from aimctl.api import kinds
-from aimctl.controllers.caching.model_cache_observer import owner_of
-from aimctl.controllers.job_access import JobAccess
-from aimctl.controllers.making import REFUSALS, REFUSED_SECONDS, refresh, refusal
-from aimctl.controllers.status import StatusWriter
-from aimctl.domain.caching.model_cache import ModelCacheDecision, decide_model_cache
-from aimctl.domain.caching.model_cache_volume import NAME_TAKEN, VOLUME_REFUSED
-from aimctl.domain.hashing import digest
-from aimctl.domain.naming import LABEL_COMPONENT, LABEL_MANAGED_BY
-from aimctl.kubetypes.builtin import JOBS, PVCS, SECRETS
-from aimctl.runtime.controller import Result, RetryAfter
-from aimctl.runtime.kube import AlreadyExists, Conflict, Forbidden, NotFound
+from aimctl.controllers.caching.download_progress import add_download_progress
+from aimctl.controllers.caching.storage_classes import StorageClassInventory
+from aimctl.controllers.execution.executor import Observed
+from aimctl.controllers.execution.pod_logs import PodLogs
+from aimctl.controllers.indexes.caching import (
+    CLAIM_INDEXES,
+    MODEL_CACHE_INDEXES,
+    TEMPLATE_CACHE_INDEXES,
+    UNBOUND,
+    claims_of,
+)
+from aimctl.controllers.indexes.templates import EVERYWHERE, place
+from aimctl.controllers.jobs import owned_jobs
+from aimctl.controllers.observer import OWN_SELECTOR
+from aimctl.domain.caching.model_cache import decide_model_cache
+from aimctl.domain.caching.model_cache_observation import ModelCacheObservation
+from aimctl.domain.naming import LABEL_COMPONENT, LABEL_MANAGED_BY, MANAGED_BY, MODEL_CACHE
+from aimctl.kubetypes.builtin import JOBS, PODS, PVCS, SECRETS, STORAGE_CLASSES
+from aimctl.kubetypes.permissions import Permission, observes, owns, writes_status
+from aimctl.runtime.controller import (
+    Channel,
+    EnqueueMapped,
+    EnqueueObject,
+    Request,
+    Watch,
+    changed,
+    generation_changed,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Iterator
 
-    from aimctl.controllers.caching.model_cache_observer import ModelCacheObserver
-    from aimctl.controllers.status import Turns
-    from aimctl.domain.caching.model_cache_observation import ModelCacheObservation
-    from aimctl.runtime.clock import Clock
-    from aimctl.runtime.controller import Request
-    from aimctl.runtime.kube import Client, Object, Resource
-    from aimctl.runtime.manager import EventRecorder
+    from aimctl.api.v1alpha1 import AIMClusterRuntimeConfig, AIMRuntimeConfig, AIMTemplateCache
+    from aimctl.controllers.assembly import Assembly
+    from aimctl.controllers.caching.download_progress import DownloadProgress
+    from aimctl.domain.plan import Known
+    from aimctl.kubetypes import Object, Pod, StorageClass
+    from aimctl.runtime.cache import Cache
+    from aimctl.runtime.controller import Source
 
-__all__ = ["FIELD_MANAGER", "ModelCacheReconciler"]
+__all__ = ["add_model_caches"]
 
-FIELD_MANAGER = "aim-model-caches"
+PERMISSIONS = (
+    *observes(kinds.TEMPLATE_CACHES, kinds.MODEL_CACHES, reason="observe every kind of the operator"),
+    *observes(PVCS, reason="observe whether cache volumes are bound or lost"),
+    *observes(STORAGE_CLASSES, reason="report a missing storage class before a volume waits for it"),
+    *writes_status(kinds.MODEL_CACHES),
+    *owns(kinds.MODEL_CACHES),
+    Permission(kinds.MODEL_CACHES, ("delete",), "remove unused caches that are not filled"),
+    Permission(PVCS, ("create",), "store a cached source"),
+    Permission(
+        PVCS, ("get",), "find out whether a claim was created if the response to its creation was lost"
+    ),
+    Permission(JOBS, ("create",), "run downloads"),
+    Permission(JOBS, ("get",), "read the latest state after a conflict"),
+    Permission(JOBS, ("delete",), "stop downloads that are no longer needed"),
+    Permission(PODS, ("get",), "read the end of failed downloads", "log"),
+    Permission(SECRETS, ("get",), "notice from their metadata when the Secrets of a denied download change"),
+)
+
+VOLUME_SELECTOR = f"{LABEL_MANAGED_BY}={MANAGED_BY},{LABEL_COMPONENT}={MODEL_CACHE}"
+"""The volume claims of model caches. No others are listed or watched."""
 
 _LOG_LINES = 80
 _LOG_BYTES = 64 * 1024
-"""How much of a failed download's log is read to explain it."""
+"""How much of the log of a failed download is read."""
 
-_GOING_SECONDS = 2.0
-"""Until the next look at something of a former cache that is about to go."""
+
+def add_model_caches(assembly: Assembly) -> None:
+    """Add the reconciler, and the one that reads the progress of downloads, to the manager."""
+    manager, requests = assembly.manager, Channel()
+    classes = _declare(assembly)
+    logs = PodLogs(
+        manager.client, manager.clock, requests.send, limit_bytes=_LOG_BYTES, tail_lines=_LOG_LINES
+    )
+    manager.add(logs, name="logs of failed downloads")
+    progress = add_download_progress(assembly, requests.send)
+    observer = _Observer(assembly, classes, logs, progress)
+    assembly.cache.informer(kinds.MODEL_CACHES).add_handler(assembly.metrics.model_caches())
+    manager.controller(
+        "modelcaches",
+        assembly.executor.reconciler(
+            observer.observe, decide_model_cache, field_manager="aim-model-caches", reader=logs
+        ),
+        for_=kinds.MODEL_CACHES,
+        owns=[JOBS],
+        sources=[requests, *_sources(assembly.cache)],
+        **assembly.defaults(),
+    )
+
+
+# ---- observing
+
+
+def _declare(assembly: Assembly) -> StorageClassInventory:
+    declare, namespaces = assembly.cache.declare, assembly.options.namespaces
+    declare(kinds.MODEL_CACHES, namespaces=namespaces, indexes=MODEL_CACHE_INDEXES)
+    declare(kinds.TEMPLATE_CACHES, namespaces=namespaces, indexes=TEMPLATE_CACHE_INDEXES)
+    declare(PODS, namespaces=namespaces, label_selector=OWN_SELECTOR, indexes=CLAIM_INDEXES)
+    declare(PVCS, namespaces=namespaces, label_selector=VOLUME_SELECTOR)
+    return StorageClassInventory(declare(STORAGE_CLASSES, projection="metadata"))
 
 
 @final
-class ModelCacheReconciler:
-    """Reconciles model caches.
-
-    Args:
-        observer: reads.
-        client: writes, and reads logs.
-        turns: of all writers of statuses.
-        events: tells people.
-        clock: time.
-        measured: bytes on the volume of a download that runs, if known.
-    """
-
+class _Observer:
     def __init__(
-        self,
-        *,
-        observer: ModelCacheObserver,
-        client: Client,
-        turns: Turns,
-        events: EventRecorder,
-        clock: Clock,
-        measured: Callable[[Request], int | None],
+        self, assembly: Assembly, classes: StorageClassInventory, logs: PodLogs, progress: DownloadProgress
     ) -> None:
-        self._observer = observer
-        self._cache = observer.cache
-        self._client = client
-        self._status = StatusWriter(client, observer.cache, turns, FIELD_MANAGER)
-        self._events = events
-        self._measured = measured
-        self._jobs = JobAccess(client, observer.cache, clock, limit_bytes=_LOG_BYTES, tail_lines=_LOG_LINES)
-        self._refused: dict[tuple[Request, str], tuple[str, str]] = {}
-        """Why the server did not take the claim or the Job, by kind: until it does, or the cache is gone."""
+        self._cache = assembly.cache
+        self._templates = assembly.observer
+        self._clock = assembly.manager.clock
+        self._logs = logs
+        self._progress = progress
+        self._classes = classes
 
-    async def reconcile(self, request: Request) -> Result | None:
-        """Observe, decide, apply."""
-        observed = self._observe(request)
-        if observed is None:
-            self._jobs.forget(request)
-            self._take_back(request)
+    def observe(self, request: Request, known: Known) -> Observed[ModelCacheObservation] | None:
+        cache = self._cache.get(kinds.MODEL_CACHES, request.name, request.namespace)
+        if cache is None:
             return None
-        obj, seen = observed
-        decision = decide_model_cache(seen)
-        if decision.read_pods is not None:
-            seen = replace(seen, jobs=await self._jobs.with_pods(seen.jobs, decision.read_pods))
-            decision = decide_model_cache(seen)
-        if decision.read_log is not None:
-            seen = replace(seen, jobs=await self._jobs.with_log(request, seen.jobs, decision.read_log))
-            decision = decide_model_cache(seen)
-        if decision.read_secrets:
-            seen = replace(seen, secret_versions=await self._versions(request, decision.read_secrets))
-            decision = decide_model_cache(seen)
-        if decision.delete_cache:
-            await self._delete(obj, decision)
-            return None
-        await self._say(obj, decision)
-        for deletion in decision.delete_jobs:
-            await self._jobs.delete(deletion, "Foreground")
-        if await self._make(obj, request, decision):
-            observed = self._observe(request)
-            if observed is None:
-                return None
-            decision = decide_model_cache(replace(observed[1], secret_versions=seen.secret_versions))
-            await self._say(observed[0], decision)
-        waits = [decision.look_again_after, REFUSED_SECONDS if self._refusals(request) else None]
-        seconds = [item for item in waits if item is not None]
-        return Result(requeue_after=max(0.05, min(seconds))) if seconds else None
-
-    # ---- steps
-
-    async def _versions(self, request: Request, names: tuple[str, ...]) -> str:
-        """Stands for the versions of these Secrets; a missing one has one too, and "" for those we may not see."""
-        versions = {}
-        for name in names:
-            try:
-                secret = await self._client.get(SECRETS, name, request.namespace, metadata_only=True)
-                versions[name] = secret.meta.resource_version
-            except NotFound:
-                versions[name] = ""
-            except Forbidden:
-                return ""
-        return digest(versions)[:16]
-
-    def _observe(self, request: Request) -> tuple[Object[Any], ModelCacheObservation] | None:
-        observed = self._observer.observe(request)
-        if observed is None:
-            return None
-        obj, seen = observed
-        return obj, replace(
-            seen,
-            measured=self._measured(request),
-            volume_refused=self._refused.get((request, PVCS.kind)),
-            job_refused=self._refused.get((request, JOBS.kind), ("", ""))[1],
+        where = place(request.namespace, request.name)
+        users = self._cache.by_index(kinds.TEMPLATE_CACHES, "model-cache", where)
+        jobs = owned_jobs(
+            self._cache, cache.meta.uid, known=known, log_of=lambda uid: self._logs.result(request, uid)
         )
+        seen = ModelCacheObservation(
+            cache=cache,
+            runtime_config=self._templates.runtime_config(
+                cache.view.spec.runtime_config_name, request.namespace
+            ),
+            classes=self._classes.classes,
+            now=self._clock.now(),
+            volume=self._cache.get(PVCS, request.name, request.namespace),
+            jobs=jobs,
+            # A Job may be finished long before its pods are gone.
+            other_pods=tuple(self._other_pods(where, {job.meta.uid for job in jobs if not job.finished})),
+            in_use=any(not user.meta.deleting for user in users),
+            downloaded_bytes=self._progress.downloaded_bytes(request),
+            known=known,
+        )
+        return Observed(cache, seen)
 
-    async def _say(self, obj: Object[Any], decision: ModelCacheDecision) -> None:
-        if decision.status is not None and await self._status.write(obj, decision.status):
-            for wish in decision.events:
-                self._events.event(obj, wish.type, wish.reason, wish.message)
+    def _other_pods(self, claim: str, jobs: set[str]) -> Iterator[Object[Pod]]:
+        """The pods that mount a claim, have not ended and belong to none of these Jobs."""
+        for pod in self._cache.by_index(PODS, "claim", claim):
+            ended = pod.view.status.phase in {"Succeeded", "Failed"}
+            if not ended and not any(owner.uid in jobs for owner in pod.meta.owners):
+                yield pod
 
-    async def _make(self, obj: Object[Any], request: Request, decision: ModelCacheDecision) -> bool:
-        """Make what is wished for; whether there is something new to say of it."""
-        before = self._refusals(request)
-        self._take_back(request)
-        for resource, manifest in ((PVCS, decision.create_volume), (JOBS, decision.create_job)):
-            if manifest is not None:
-                said = await self._create(obj, resource, manifest)
-                if said is not None:
-                    self._refused[request, resource.kind] = said
-        return self._refusals(request) != before
 
-    async def _create(
-        self, obj: Object[Any], resource: Resource[Any], manifest: Mapping[str, Any]
-    ) -> tuple[str, str] | None:
-        """Make it, or see to it that the cache has it; the reason and the words of a refusal."""
-        metadata = manifest["metadata"]
-        what = f"{resource.kind} {metadata['name']!r}"
-        try:
-            await self._client.create(resource, manifest)
-        except AlreadyExists as error:
-            try:
-                there = await self._client.get(resource, metadata["name"], metadata["namespace"])
-            except NotFound:
-                raise RetryAfter(_GOING_SECONDS, f"{what} has just gone") from error
-            return self._compare(obj, there, metadata["labels"], what)
-        except NotFound:
-            return None  # the namespace is gone
-        except REFUSALS as error:
-            text = refusal(error)
-            return (VOLUME_REFUSED, f"the API server refused {what}: {text}") if text else None
-        return None
+# ---- events
 
-    def _compare(
-        self, obj: Object[Any], there: Object[Any], labels: Mapping[str, str], what: str
-    ) -> tuple[str, str] | None:
-        """What it means that something of this name is there already."""
-        whose = owner_of(there, obj)
-        if whose == "former":
-            raise RetryAfter(_GOING_SECONDS, f"{what} of a former cache of this name has not gone yet")
-        if whose == "other":
-            text = f"{what} belongs to somebody else and is left alone. Delete it, or name this model cache otherwise"
-            return NAME_TAKEN, text
-        for key in (LABEL_MANAGED_BY, LABEL_COMPONENT):
-            if there.meta.labels.get(key) != labels[key]:
-                return NAME_TAKEN, f"{what} has lost its label {key}={labels[key]}: put it back"
-        self._cache.observe_write(there)
-        return None
 
-    async def _delete(self, obj: Object[Any], decision: ModelCacheDecision) -> None:
-        try:
-            await self._client.delete(
-                kinds.MODEL_CACHES,
-                obj.meta.name,
-                obj.meta.namespace,
-                uid=obj.meta.uid,
-                resource_version=obj.meta.resource_version,
-                propagation="Background",
-            )
-        except Conflict:
-            await refresh(self._client, self._cache, kinds.MODEL_CACHES, obj.key, obj.meta.uid)
-            raise
-        for wish in decision.events:
-            self._events.event(obj, wish.type, wish.reason, wish.message)
+def _sources(cache: Cache) -> list[Source]:
+    informer = cache.informer
 
-    def _refusals(self, request: Request) -> dict[str, tuple[str, str]]:
-        kinds_of = ((kind, self._refused.get((request, kind))) for kind in (PVCS.kind, JOBS.kind))
-        return {kind: said for kind, said in kinds_of if said is not None}
+    def of_config(config: Object[AIMRuntimeConfig] | Object[AIMClusterRuntimeConfig]) -> Iterator[Request]:
+        where = place(config.meta.namespace or EVERYWHERE, config.meta.name)
+        for obj in cache.by_index(kinds.MODEL_CACHES, "runtime-config", where):
+            yield obj.key
 
-    def _take_back(self, request: Request) -> None:
-        for kind in (PVCS.kind, JOBS.kind):
-            self._refused.pop((request, kind), None)
+    def without_volume(_: Object[StorageClass]) -> Iterator[Request]:
+        for obj in cache.by_index(kinds.MODEL_CACHES, "volume", UNBOUND):
+            yield obj.key
+
+    return [
+        Watch(informer(kinds.TEMPLATE_CACHES), EnqueueMapped(_listed), [changed(_model_caches)]),
+        Watch(informer(PVCS), EnqueueObject()),
+        Watch(informer(PODS), EnqueueMapped(claims_of)),
+        Watch(informer(kinds.RUNTIME_CONFIGS), EnqueueMapped(of_config), [generation_changed]),
+        Watch(informer(kinds.CLUSTER_RUNTIME_CONFIGS), EnqueueMapped(of_config), [generation_changed]),
+        Watch(informer(STORAGE_CLASSES), EnqueueMapped(without_volume)),
+    ]
+
+
+def _model_caches(template_cache: Object[AIMTemplateCache]) -> frozenset[str]:
+    view = template_cache.view_or_none
+    return frozenset(item.model_cache for item in view.status.models) if view is not None else frozenset()
+
+
+def _listed(template_cache: Object[AIMTemplateCache]) -> Iterator[Request]:
+    for name in _model_caches(template_cache):
+        yield Request(template_cache.meta.namespace, name)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from aimctl.controllers.caching.model_caches import add_model_caches
 from aimctl.controllers.caching.template_caches import add_template_caches
 from aimctl.controllers.caching.warming import add_warming
-from aimctl.controllers.caching.wiring_model_caches import add_model_caches
 
 if TYPE_CHECKING:
     from aimctl.controllers.assembly import Assembly

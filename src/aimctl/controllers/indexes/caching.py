@@ -1,4 +1,4 @@
-"""Indexes over caches: by their template, by the model caches that they use, by what they download.
+"""Indexes over caches, and over the services and pods that use them.
 
 Contract: as in :mod:`aimctl.controllers.indexes.templates`, a value is ``<namespace>/<name>``; with ``*`` as namespace
 it finds the objects of all namespaces, for cluster templates and runtime configs. Objects that do not fit their type
@@ -11,15 +11,23 @@ from typing import TYPE_CHECKING, Any
 
 from aimctl.controllers.indexes.templates import EVERYWHERE, place
 from aimctl.domain.conditions import find
+from aimctl.kubetypes import ObjectKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from aimctl.api.v1alpha1 import AIMModelCache, AIMService, AIMTemplateCache
-    from aimctl.kubetypes import Object
+    from aimctl.kubetypes import Object, Pod
     from aimctl.runtime.cache import IndexFunction
 
-__all__ = ["MODEL_CACHE_INDEXES", "SERVICE_CACHE_INDEXES", "TEMPLATE_CACHE_INDEXES", "UNBOUND"]
+__all__ = [
+    "CLAIM_INDEXES",
+    "MODEL_CACHE_INDEXES",
+    "SERVICE_CACHE_INDEXES",
+    "TEMPLATE_CACHE_INDEXES",
+    "UNBOUND",
+    "claims_of",
+]
 
 UNBOUND = "unbound"
 """Index value of model caches whose volume is not ready: changes of storage classes concern them."""
@@ -73,6 +81,18 @@ def _by_requested_cache(service: Object[AIMService]) -> Iterator[str]:
         yield place(service.meta.namespace, view.status.resolved_template.name)
 
 
+def claims_of(pod: Object[Pod]) -> Iterator[ObjectKey]:
+    """The volume claims that a pod mounts. The claim of a model cache has the name of the cache."""
+    for item in pod.view.spec.volumes or ():
+        if item.persistent_volume_claim is not None:
+            yield ObjectKey(pod.meta.namespace, item.persistent_volume_claim.claim_name)
+
+
+def _by_claim(pod: Object[Pod]) -> Iterator[str]:
+    for claim in claims_of(pod):
+        yield place(claim.namespace, claim.name)
+
+
 TEMPLATE_CACHE_INDEXES: Mapping[str, IndexFunction[Any]] = {
     "template": _by_template,
     "runtime-config": _by_runtime_config,
@@ -85,3 +105,4 @@ MODEL_CACHE_INDEXES: Mapping[str, IndexFunction[Any]] = {
     "volume": _by_volume,
 }
 SERVICE_CACHE_INDEXES: Mapping[str, IndexFunction[Any]] = {"requested-cache": _by_requested_cache}
+CLAIM_INDEXES: Mapping[str, IndexFunction[Any]] = {"claim": _by_claim}

@@ -1,7 +1,9 @@
-"""Why a download failed, in one word and a sentence that says what would help; and how long to pause after it.
+"""Why a download failed, as a reason and a sentence with the remedy, and when the next attempt is made.
 
-Contract: :func:`explain` takes whatever a container printed and never raises. Only the end of the log counts: a
-downloader that goes on after a refusal (an optional file that is not there) has not failed of it.
+That is after a pause, or as soon as a Secret changes that may be the cause.
+
+Contract: :func:`explain` accepts any output of a container and never raises. Only the end of the log counts: an error
+after which the downloader has continued (an optional file that does not exist) is not the cause.
 """
 
 from __future__ import annotations
@@ -13,12 +15,17 @@ from typing import TYPE_CHECKING, Any, final
 
 from aimctl.domain.caching.download_job import CONTAINER
 from aimctl.domain.conditions import MAX_MESSAGE, clip
+from aimctl.domain.hashing import digest
 from aimctl.domain.jobs.outcome import Cause, JobKind
+from aimctl.domain.plan import Get
+from aimctl.kubetypes.builtin import SECRETS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from aimctl.domain.caching.download_job import DownloadInput
     from aimctl.domain.jobs.outcome import Failed
+    from aimctl.domain.plan import Known
 
 __all__ = [
     "ACCESS_DENIED",
@@ -35,6 +42,8 @@ __all__ = [
     "Explanation",
     "explain",
     "pause_after",
+    "secret_versions",
+    "secrets_of",
 ]
 
 VOLUME_FULL = "VolumeFull"
@@ -44,10 +53,10 @@ IMAGE_PULL_FAILED = "ImagePullFailed"
 SETUP_FAILED = "ContainerSetupFailed"
 OUT_OF_MEMORY = "OutOfMemory"
 DOWNLOAD_FAILED = "DownloadFailed"
-"""Reasons. ``Evicted`` and other words of the kubelet for the end of a pod are taken as they are."""
+"""Reasons. Other reasons that the kubelet gives for the end of a pod, such as ``Evicted``, are used as they are."""
 
 OF_SECRETS = frozenset({ACCESS_DENIED, IMAGE_PULL_FAILED, SETUP_FAILED})
-"""Reasons that a Secret may be the cause of."""
+"""Reasons that may be caused by a Secret."""
 
 DOWNLOAD_JOB = JobKind(
     "download",
@@ -62,7 +71,7 @@ FIRST_PAUSE = timedelta(seconds=30)
 LONGEST_PAUSE = timedelta(hours=1)
 
 _MAX_MESSAGE = MAX_MESSAGE - 128
-"""Leaves room for when it is tried again."""
+"""Leaves room for the time of the next attempt."""
 
 _TAIL_BYTES = 16 * 1024
 _TAIL_LINES = 40
@@ -87,7 +96,7 @@ _WORD = re.compile("[A-Za-z][A-Za-z0-9]{0,63}")
 @final
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why it failed: a condition's reason and message."""
+    """Why a download failed: reason and message of a condition."""
 
     reason: str
     message: str
@@ -99,12 +108,12 @@ def explain(
     """Why a download failed.
 
     Args:
-        failed: what Kubernetes says.
+        failed: the failure of the Job.
         log: the end of the container's log, or its termination message.
         source: the URI.
         claim: name of the volume claim.
-        requested: its size, for messages.
-        env: the container's environment as JSON, for the names of Secrets.
+        requested: size of the volume claim.
+        env: the environment of the container as JSON, for the names of Secrets.
     """
     reason, remedy = DOWNLOAD_FAILED, ""
     match failed.cause:
@@ -122,23 +131,50 @@ def explain(
 
 
 def pause_after(failures: int) -> timedelta:
-    """How long to wait after so many failed downloads in a row: 30 s, doubled each time, at most an hour."""
+    """The pause after this number of failed downloads in a row: 30 s, doubled each time, at most an hour."""
     return min(FIRST_PAUSE * (1 << min(max(0, failures - 1), 16)), LONGEST_PAUSE)
+
+
+def secrets_of(input_: DownloadInput, namespace: str) -> tuple[Get, ...]:
+    """Reads of the Secrets that a download uses, without their content."""
+    references = (((item.get("valueFrom") or {}).get("secretKeyRef") or {}) for item in input_.env)
+    names = (item["name"] for item in references if item)
+    return tuple(
+        Get(SECRETS, namespace, name, metadata_only=True)
+        for name in dict.fromkeys((*names, *input_.pull_secrets))
+    )
+
+
+def secret_versions(secrets: Iterable[Get], known: Known) -> str | None:
+    """A text that changes with each change of one of the Secrets, also when one is created or deleted.
+
+    Returns:
+        None if they have not been read; empty if the operator may not read them.
+    """
+    versions = {}
+    for secret in secrets:
+        result = known.reads.get(secret)
+        if result is None:
+            return None
+        if result.forbidden:
+            return ""
+        versions[secret.name] = result.object.meta.resource_version if result.object is not None else ""
+    return digest(versions)[:16]
 
 
 def _of_container(
     end: str, source: str, claim: str, requested: str, env: Iterable[Mapping[str, Any]]
 ) -> tuple[str, str]:
-    """What the downloader's last words say: the reason, and a sentence with the remedy."""
+    """The reason that follows from the last output of the downloader, and a sentence with the remedy."""
     if _FULL.search(end):
         return VOLUME_FULL, (
-            f"the volume of {requested} is full: set spec.size to what {source} takes, then expand"
-            f" PersistentVolumeClaim {claim!r} or delete it to have a larger one made; "
+            f"the volume of {requested} is full: set spec.size to the size of {source}, then expand"
+            f" PersistentVolumeClaim {claim!r} or delete it to have a larger one created; "
         )
     if _DENIED.search(end):
-        return ACCESS_DENIED, f"{source} refuses access{_credentials(source, env)}; "
+        return ACCESS_DENIED, f"{source} denies access{_credentials(source, env)}; "
     if _ABSENT.search(end):
-        return SOURCE_NOT_FOUND, f"{source} was not found: correct the source's URI; "
+        return SOURCE_NOT_FOUND, f"{source} was not found: correct the URI of the source; "
     return DOWNLOAD_FAILED, ""
 
 
@@ -148,7 +184,7 @@ def _end_of(log: bytes) -> str:
 
 
 def _credentials(source: str, env: Iterable[Mapping[str, Any]]) -> str:
-    """What gives the download its rights, named so that a person knows what to mend."""
+    """The credentials of the download, named so that a user knows which to correct."""
     given = []
     for item in env:
         name = str(item.get("name"))
@@ -158,9 +194,7 @@ def _credentials(source: str, env: Iterable[Mapping[str, Any]]) -> str:
         elif _CREDENTIALS.search(name):
             given.append(f"{name} from env")
     if given:
-        return (
-            f" to what it is given ({clip(', '.join(given), 400)}): check that it is right and has the rights"
-        )
+        return f" with the given credentials ({clip(', '.join(given), 400)}): check that they are valid and sufficient"
     wanted = "HF_TOKEN" if source.startswith("hf:") else "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
     where = "env of the model cache, the template or the runtime config"
-    return f", and the download is given no {wanted}: set it in {where}, from a Secret"
+    return f", and the download has no {wanted}: set it in {where}, from a Secret"

@@ -1,16 +1,15 @@
-"""The volume of a model cache and the Job that fills it: manifests, names, and what the Job's log says of its progress.
+"""The volume of a model cache and the Job that fills it: manifests, names, and the progress in the log of the Job.
 
 Contract:
-    * :func:`volume_claim` and :func:`download_job` are JSON ready to be created, the same for the same input. The pod
-      passes the ``restricted`` Pod Security Standard.
-    * A Job is one attempt on one volume. :class:`JobName` reads volume, attempt and input back from its name; two
-      attempts never share one, and neither do two volumes.
-    * The pod prints a line ``{"aimctl":"progress","bytes":N}`` every :data:`PROGRESS_SECONDS` seconds, N being what is
-      on the volume. :func:`progress_line` writes one, :func:`parse_progress` reads the last of any bytes and never
-      raises.
+    * :func:`volume_claim` and :func:`download_job` return complete manifests, the same for the same input. The pod
+      fulfils the ``restricted`` Pod Security Standard.
+    * A Job is one attempt on one volume. :class:`JobName` reads volume, attempt and input from its name. Two attempts
+      have different names, and so have two volumes.
+    * The pod prints a line ``{"aimctl":"progress","bytes":N}`` every :data:`PROGRESS_SECONDS` seconds, where N is the
+      number of bytes on the volume. :func:`parse_progress` reads the last such line of a log and never raises.
 
-What runs is KServe's storage initializer, which takes a source and a folder. It knows ``hf://<owner>/<model>`` only;
-the other forms (one file or folder of a model, a model without owner) are fetched with the library that it brings.
+The pod runs KServe's storage initializer with a source and a folder. That supports ``hf://<owner>/<model>`` only. Other
+forms (a file or folder of a model, a model without owner) are downloaded with the library in its image.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, final
 
-from aimctl.api.v1alpha1 import API_VERSION
 from aimctl.domain.hashing import digest
 from aimctl.domain.naming import (
     DOWNLOAD,
@@ -34,13 +32,15 @@ from aimctl.domain.naming import (
     label_value,
     shorten,
 )
-from aimctl.domain.templates.discovery_job import merge_env, merge_pull_secrets
+from aimctl.domain.owners import owner_reference
+from aimctl.domain.templates.discovery_job import REDISCOVER_ANNOTATION, merge_env, merge_pull_secrets
 from aimctl.kubetypes.quantity import Quantity, size_in_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from aimctl.api.v1alpha1 import EnvVar, ModelCacheSpec, RuntimeConfigSpec
+    from aimctl.api.v1alpha1 import AIMModelCache, EnvVar, RuntimeConfigSpec
+    from aimctl.kubetypes import Object
 
 __all__ = [
     "ACTIVE_DEADLINE_SECONDS",
@@ -49,7 +49,6 @@ __all__ = [
     "PROGRESS_SECONDS",
     "TTL_SECONDS_AFTER_FINISHED",
     "UNKNOWN_SIZE_BYTES",
-    "CacheIdentity",
     "DownloadInput",
     "JobName",
     "download_input",
@@ -62,10 +61,10 @@ __all__ = [
 ]
 
 CONTAINER = "download"
-"""Name of the container that downloads; its arguments are the source, the folder, then the downloader's command."""
+"""Name of the container. Its arguments are the source, the folder, and the command of the downloader."""
 
 MOUNT_PATH = "/cache"
-"""Where the volume is in the download pod; the model's files are in its root."""
+"""Where the pod mounts the volume. The files of the model are in the root of the volume."""
 
 PROGRESS_SECONDS = 10
 """Period of the progress lines."""
@@ -75,22 +74,22 @@ PROGRESS_TAIL_BYTES = 16 * 1024
 """How much of a log is read to find the last progress line."""
 
 TTL_SECONDS_AFTER_FINISHED = 6 * 3600
-"""Finished Jobs and their logs go after six hours; how they ended is kept in status long before."""
+"""Finished Jobs and their logs are deleted after six hours. The status reports their result until then and later."""
 
 ACTIVE_DEADLINE_SECONDS = 24 * 3600
-"""A download that has not ended after a day hangs; the next attempt goes on from what is on the volume."""
+"""A download that has not ended after a day hangs. The next attempt continues with the data on the volume."""
 
 UNKNOWN_SIZE_BYTES = 64 * 1024**3
-"""Size that is assumed of a source whose size nobody knows."""
+"""Assumed size of a source whose size is unknown."""
 
 MIN_VOLUME_BYTES = 1024**3
-"""Smallest volume: many storage systems make none smaller."""
+"""Smallest volume: many storage systems cannot create smaller ones."""
 
 INITIALIZER = "/storage-initializer/scripts/initializer-entrypoint"
-"""KServe's entry point in its storage initializer image: takes a source and a folder."""
+"""The entry point of KServe's storage initializer image; its arguments are a source and a folder."""
 
 _USER = 1000
-"""The user that KServe's image is made for."""
+"""The user of KServe's image."""
 
 _MEBIBYTE = 1024**2
 
@@ -102,7 +101,7 @@ _RESOURCES: Mapping[str, Mapping[str, str]] = {
 _DEFAULT_ENV: tuple[dict[str, Any], ...] = (
     {"name": "HOME", "value": "/tmp"},  # noqa: S108 - a path in the container, on a volume of its own
     {"name": "HF_HOME", "value": "/tmp/huggingface"},  # noqa: S108 - as above
-    # Bars fill the log, and a second copy of every file would fill the node's disk.
+    # Progress bars would fill the log, and a second copy of every file the disk of the node.
     {"name": "HF_HUB_DISABLE_PROGRESS_BARS", "value": "1"},
     {"name": "HF_XET_CHUNK_CACHE_SIZE_BYTES", "value": "0"},
 )
@@ -116,12 +115,12 @@ report() {{
   used=${{used%%[!0-9]*}}
   if [ -n "$used" ]; then echo "{{\\"aimctl\\":\\"progress\\",\\"bytes\\":$((used * 1024))}}"; fi
 }}
-download= told=
-end() {{ told=1; if [ -n "$download" ]; then kill "$download" 2>/dev/null; fi; }}
+download= stopped=
+end() {{ stopped=1; if [ -n "$download" ]; then kill "$download" 2>/dev/null; fi; }}
 trap end TERM INT
 "$@" &
 download=$!
-if [ -n "$told" ]; then end; fi
+if [ -n "$stopped" ]; then end; fi
 while kill -0 "$download" 2>/dev/null; do report; sleep {PROGRESS_SECONDS}; done &
 reporter=$!
 wait "$download"
@@ -131,7 +130,7 @@ kill "$reporter" 2>/dev/null
 if [ "$code" -eq 0 ]; then report; fi
 exit "$code"
 """
-"""POSIX sh. A failed download's own words stay the last ones in the log. No ``$$`` here: the kubelet would halve it."""
+"""POSIX sh. The last output of a failed download remains the end of the log. The kubelet would replace ``$$``."""
 
 _HUB_PROGRAM = """\
 import os, sys
@@ -146,28 +145,8 @@ if path and not os.path.exists(os.path.join(folder, path)):
 
 @final
 @dataclass(frozen=True, slots=True)
-class CacheIdentity:
-    """Which model cache: what its metadata says.
-
-    Attributes:
-        rediscover: the value of the annotation by which people ask for another attempt now, "" without one.
-        propagated: labels that go along to what is made for the cache.
-    """
-
-    namespace: str
-    name: str
-    uid: str
-    generation: int = 0
-    deleting: bool = False
-    managed: bool = False
-    rediscover: str = ""
-    propagated: tuple[tuple[str, str], ...] = ()
-
-
-@final
-@dataclass(frozen=True, slots=True)
 class DownloadInput:
-    """What shapes a download; ``hash`` is a SHA-256 over it, and a failed download is tried again when it changes."""
+    """What determines the download pod. ``hash`` is a SHA-256 over it; a failed download is retried when it changes."""
 
     source: str
     image: str
@@ -177,18 +156,19 @@ class DownloadInput:
 
 
 def download_input(
-    cache: CacheIdentity, spec: ModelCacheSpec, runtime_config: RuntimeConfigSpec, *, requested: str = ""
+    cache: Object[AIMModelCache], runtime_config: RuntimeConfigSpec, *, requested: str = ""
 ) -> DownloadInput:
-    """Gather what shapes the pod.
+    """Collect what determines the pod.
 
-    Env: what suits the downloader, then the runtime config's, then the cache's; the later wins.
+    Variables of the runtime config replace the defaults, and variables of the cache replace both.
 
     Args:
-        cache: whose.
-        spec: what to download.
+        cache: the model cache. The annotation ``rediscover`` is part of the hash: a new value requests another attempt.
         runtime_config: the one in force.
-        requested: size that the volume claim asks for: a larger volume is worth another attempt.
+        requested: the size that the volume claim requests. It is part of the hash: a larger volume justifies another
+            attempt.
     """
+    spec = cache.view.spec
     env = merge_env(_DEFAULT_ENV, _env(runtime_config.env), _env(spec.env))
     secrets = merge_pull_secrets(item.name for item in spec.image_pull_secrets)
     shape = {
@@ -197,7 +177,7 @@ def download_input(
         "env": env,
         "pullSecrets": secrets,
         "requested": requested,
-        "rediscover": cache.rediscover,
+        "rediscover": cache.meta.annotations.get(REDISCOVER_ANNOTATION, ""),
     }
     return DownloadInput(spec.source_uri, spec.model_download_image, env, secrets, digest(shape))
 
@@ -209,8 +189,8 @@ class JobName:
 
     Attributes:
         attempt: counted from 1 since the last success.
-        volume: stands for the volume claim's UID.
-        input: stands for the input's hash.
+        volume: from the UID of the volume claim.
+        input: from the hash of the input.
     """
 
     attempt: int
@@ -219,17 +199,17 @@ class JobName:
 
     @classmethod
     def make(cls, attempt: int, *, volume_uid: str, input_hash: str) -> JobName:
-        """Of this attempt to download this input into this volume."""
+        """The name of an attempt to download an input to a volume."""
         return cls(attempt, digest(volume_uid)[:8], input_hash[:6])
 
     @classmethod
     def parse(cls, name: str) -> JobName | None:
-        """What a Job's name says; None when it is not one of :meth:`of`."""
+        """The reverse of :meth:`of`; None for other names."""
         match = _JOB_NAME.fullmatch(name)
         return match and cls(int(match["attempt"]), match["volume"], match["input"])
 
     def of(self, cache: str) -> str:
-        """The name of the Job, in 63 characters."""
+        """The name of the Job of a model cache, in 63 characters."""
         suffix = f"-{self.attempt}-{self.volume}{self.input}"
         head = "download-" + cache.replace(".", "-")
         return shorten(head, MAX_NAME - len(suffix)) + suffix
@@ -241,18 +221,31 @@ _JOB_NAME = re.compile(
 
 
 def volume_bytes(size: str, headroom_percent: int) -> int:
-    """Bytes to ask of storage for a source of this size: with headroom, in whole MiB, never less than the source.
+    """The size of the volume for a source: with headroom, in whole MiB, never smaller than the source.
 
     Raises:
-        ValueError: ``size`` is no size in bytes.
+        ValueError: ``size`` is not a size in bytes.
     """
     source = size_in_bytes(size) or UNKNOWN_SIZE_BYTES
     wanted = max(-(-source * (100 + max(0, headroom_percent)) // 100), MIN_VOLUME_BYTES)
     return -(-wanted // _MEBIBYTE) * _MEBIBYTE
 
 
-def volume_claim(cache: CacheIdentity, size_bytes: int, storage_class: str | None) -> dict[str, Any]:
-    """The PersistentVolumeClaim; ``storage_class`` None takes the cluster's default."""
+def volume_claim(
+    cache: Object[AIMModelCache],
+    size_bytes: int,
+    storage_class: str | None,
+    *,
+    labels: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """The PersistentVolumeClaim of a model cache.
+
+    Args:
+        cache: the model cache.
+        size_bytes: from :func:`volume_bytes`.
+        storage_class: its name; None for the default of the cluster.
+        labels: propagated labels; the operator's own take precedence.
+    """
     spec: dict[str, Any] = {
         "accessModes": ["ReadWriteMany"],
         "volumeMode": "Filesystem",
@@ -260,23 +253,23 @@ def volume_claim(cache: CacheIdentity, size_bytes: int, storage_class: str | Non
     }
     if storage_class is not None:
         spec["storageClassName"] = storage_class
-    labels = {LABEL_COMPONENT: MODEL_CACHE, **_labels(cache)}
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
-        "metadata": {
-            "name": cache.name,
-            "namespace": cache.namespace,
-            "labels": dict(cache.propagated) | labels,
-            "ownerReferences": [_owner(cache)],
-        },
+        "metadata": _metadata(cache, cache.meta.name, {**(labels or {}), **_labels(cache, MODEL_CACHE)}),
         "spec": spec,
     }
 
 
-def download_job(cache: CacheIdentity, input_: DownloadInput, name: JobName) -> dict[str, Any]:
-    """The Job of one attempt."""
-    labels = dict(cache.propagated) | {LABEL_COMPONENT: DOWNLOAD, **_labels(cache)}
+def download_job(
+    cache: Object[AIMModelCache],
+    input_: DownloadInput,
+    name: JobName,
+    *,
+    labels: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """The Job of one attempt; ``labels`` as in :func:`volume_claim`."""
+    labels = {**(labels or {}), **_labels(cache, DOWNLOAD)}
     pod: dict[str, Any] = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
@@ -312,7 +305,7 @@ def download_job(cache: CacheIdentity, input_: DownloadInput, name: JobName) -> 
             }
         ],
         "volumes": [
-            {"name": "cache", "persistentVolumeClaim": {"claimName": cache.name}},
+            {"name": "cache", "persistentVolumeClaim": {"claimName": cache.meta.name}},
             {"name": "tmp", "emptyDir": {}},
         ],
     }
@@ -321,12 +314,7 @@ def download_job(cache: CacheIdentity, input_: DownloadInput, name: JobName) -> 
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {
-            "name": name.of(cache.name),
-            "namespace": cache.namespace,
-            "labels": labels,
-            "ownerReferences": [_owner(cache)],
-        },
+        "metadata": _metadata(cache, name.of(cache.meta.name), labels),
         "spec": {
             "backoffLimit": 0,
             "activeDeadlineSeconds": ACTIVE_DEADLINE_SECONDS,
@@ -340,28 +328,28 @@ _LONGEST_LINE = 256
 
 
 def progress_line(downloaded_bytes: int) -> bytes:
-    """The line that says so."""
+    """The line that reports this number of bytes."""
     return b'{"aimctl":"progress","bytes":%d}\n' % downloaded_bytes
 
 
 def parse_progress(log: bytes) -> int | None:
-    """Bytes on the volume by the last progress line in a piece of log; None when there is none."""
+    """Bytes on the volume according to the last progress line in a part of a log; None if there is none."""
     for line in reversed(log.splitlines()):
         if b'"aimctl"' not in line or len(line) > _LONGEST_LINE:
             continue
         try:
-            said = json.loads(line)
+            report = json.loads(line)
         except (ValueError, RecursionError):
             continue
-        if isinstance(said, dict) and said.get("aimctl") == "progress":
-            amount = said.get("bytes")
+        if isinstance(report, dict) and report.get("aimctl") == "progress":
+            amount = report.get("bytes")
             if type(amount) is int and 0 <= amount < 2**63:
                 return amount
     return None
 
 
 def without_progress(log: bytes) -> bytes:
-    """The downloader's own words."""
+    """The output of the downloader itself."""
     return b"".join(line for line in log.splitlines(keepends=True) if parse_progress(line) is None)
 
 
@@ -376,22 +364,24 @@ def _downloader(source: str) -> tuple[str, ...]:
 
 
 def _verbatim(text: str) -> str:
-    """Protected from the kubelet, which replaces ``$(NAME)`` in arguments, and takes ``$$`` for ``$``."""
+    """Escaped, because the kubelet replaces ``$(NAME)`` and ``$$`` in arguments."""
     return text.replace("$", "$$")
 
 
-def _labels(cache: CacheIdentity) -> dict[str, str]:
-    return {LABEL_MANAGED_BY: MANAGED_BY, LABEL_MODEL_CACHE: label_value(cache.name)}
-
-
-def _owner(cache: CacheIdentity) -> dict[str, Any]:
+def _metadata(cache: Object[AIMModelCache], name: str, labels: Mapping[str, str]) -> dict[str, Any]:
     return {
-        "apiVersion": API_VERSION,
-        "kind": "AIMModelCache",
-        "name": cache.name,
-        "uid": cache.uid,
-        "controller": True,
-        "blockOwnerDeletion": True,
+        "name": name,
+        "namespace": cache.meta.namespace,
+        "labels": dict(labels),
+        "ownerReferences": [owner_reference(cache)],
+    }
+
+
+def _labels(cache: Object[AIMModelCache], component: str) -> dict[str, str]:
+    return {
+        LABEL_COMPONENT: component,
+        LABEL_MANAGED_BY: MANAGED_BY,
+        LABEL_MODEL_CACHE: label_value(cache.meta.name),
     }
 
 

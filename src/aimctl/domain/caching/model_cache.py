@@ -1,27 +1,21 @@
-"""What should be done about one model cache: its status, from volume and download, and whether it should be there.
+"""The plan for one model cache: its status, volume and download, and whether it should exist.
 
 Contract:
-    * :func:`decide_model_cache` is pure and total: every observation has a decision.
-    * A cache that the operator made, that no template cache lists and that is not complete goes. A complete one stays,
-      also while its claim cannot be seen or has lost its volume; and so does one that somebody made by hand.
-    * ``percent`` is 100 exactly when the cache is Available.
+    * :func:`decide_model_cache` is pure and total.
+    * A cache that the operator created, that no template cache lists and that is not complete is deleted. A complete
+      one is kept, also while its claim cannot be observed or has lost its volume; and so is one that a user created.
+    * ``percent`` is 100 exactly if the cache is Available.
+    * Deciding again on the resulting status changes nothing and records no Event.
 
-How to carry a decision out, in this order:
-    1. ``read_pods``, ``read_log``: read them, put them on the observed Job, decide again. ``read_secrets``: read their
-       versions, decide again.
-    2. Apply ``status`` if it changes anything. Nothing below may be done before: how a Job ended must be kept before
-       it goes, and a volume that is gone must be said before another of its name is there.
-    3. Record ``events``.
-    4. Delete ``delete_jobs`` in the foreground, with UID and resourceVersion as preconditions.
-    5. Create ``create_volume`` and ``create_job``, or delete the cache when ``delete_cache`` says so.
-    6. ``look_again_after``: decide again after so many seconds.
+Order of the actions: reads that the decision needs; the volume claim; the status; deletions of Jobs, whose results must
+be stored before; the Job. If the status has to report the loss of a volume, another claim of its name is created after
+that.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any
 
 from aimctl.api.v1alpha1 import CacheState
 from aimctl.domain import conditions
@@ -32,6 +26,7 @@ from aimctl.domain.caching.download_decision import (
     UNSCHEDULABLE,
     decide_download,
 )
+from aimctl.domain.caching.model_cache_observation import owner_of
 from aimctl.domain.caching.model_cache_volume import (
     CLASS_NOT_FOUND,
     NO_DEFAULT_CLASS,
@@ -40,7 +35,10 @@ from aimctl.domain.caching.model_cache_volume import (
     VOLUME_REFUSED,
     decide_volume,
 )
+from aimctl.domain.caching.template_cache import is_managed
+from aimctl.domain.conditions import Finding, clip, conditions_of, parse_rfc3339, rfc3339
 from aimctl.domain.events import EventWish
+from aimctl.domain.plan import Delete, Plan, Target, WriteStatus
 from aimctl.domain.resolution import Resolved
 from aimctl.domain.status_slice import StatusSlice
 from aimctl.kubetypes.quantity import size_in_bytes
@@ -51,13 +49,13 @@ if TYPE_CHECKING:
     from aimctl.domain.caching.download_decision import Download
     from aimctl.domain.caching.model_cache_observation import ModelCacheObservation
     from aimctl.domain.caching.model_cache_volume import VolumeDecision
-    from aimctl.domain.templates.discovery_decision import JobDeletion, LogRequest, PodsRequest
+    from aimctl.domain.plan import Action
 
-__all__ = ["UNUSED_GRACE", "ModelCacheDecision", "decide_model_cache"]
+__all__ = ["UNUSED_GRACE", "decide_model_cache"]
 
-STORAGE_READY, READY, PROGRESSING, FAILURE = "StorageReady", "Ready", "Progressing", "Failure"
-OWNED_CONDITIONS = frozenset({STORAGE_READY, READY, PROGRESSING, FAILURE})
-OWNED_FIELDS = frozenset(
+_STORAGE_READY = "StorageReady"
+_OWNED_CONDITIONS = frozenset({_STORAGE_READY, "Ready", "Progressing", "Failure"})
+_OWNED_FIELDS = frozenset(
     {
         "status",
         "observedGeneration",
@@ -72,7 +70,7 @@ OWNED_FIELDS = frozenset(
 )
 
 UNUSED_GRACE = timedelta(seconds=10)
-"""A cache that was just made is not yet unused: who lists it may be heard of a moment later."""
+"""A cache that was just created is not deleted yet: the status that lists it may not be observed yet."""
 
 _WARNINGS = frozenset(
     {
@@ -80,162 +78,126 @@ _WARNINGS = frozenset(
         NO_DEFAULT_CLASS,
         NOT_PROVISIONED,
         VOLUME_MISSING,
-        VOLUME_REFUSED,
-        DOWNLOAD_REFUSED,
         DOWNLOAD_STALLED,
         NO_POD,
         UNSCHEDULABLE,
         "RuntimeConfigNotFound",
     }
 )
-"""Reasons that are worth an Event without being a failure."""
+"""Reasons that cause a Warning Event although they are not failures."""
+
+_REJECTIONS = frozenset({VOLUME_REFUSED, DOWNLOAD_REFUSED})
+"""Reasons that cause no Event, because the executor records one for each rejection."""
 
 _MAX_EVENT = 1024
 
 
-@final
-@dataclass(frozen=True, slots=True)
-class ModelCacheDecision:
-    """What should be true; see the module for how to make it so.
-
-    ``status`` is None when nothing may be said: the cache is or should be on its way out, or something is to be read
-    first.
-    """
-
-    status: StatusSlice | None
-    create_volume: dict[str, Any] | None = None
-    create_job: dict[str, Any] | None = None
-    delete_jobs: tuple[JobDeletion, ...] = ()
-    delete_cache: bool = False
-    read_pods: PodsRequest | None = None
-    read_log: LogRequest | None = None
-    read_secrets: tuple[str, ...] = ()
-    events: tuple[EventWish, ...] = ()
-    look_again_after: float | None = None
-
-
-def decide_model_cache(seen: ModelCacheObservation) -> ModelCacheDecision:
+def decide_model_cache(seen: ModelCacheObservation) -> Plan:
     """Decide about one model cache."""
-    if seen.cache.deleting:
-        return ModelCacheDecision(None)
+    if seen.cache.meta.deleting:
+        return Plan()
     volume = decide_volume(seen)
     download = decide_download(seen, volume)
-    if download.read_pods is not None or download.read_log is not None or download.read_secrets:
-        return ModelCacheDecision(
-            None,
-            read_pods=download.read_pods,
-            read_log=download.read_log,
-            read_secrets=download.read_secrets,
-        )
-    again = [volume.look_again_after, download.look_again_after]
-    if seen.cache.managed and not seen.in_use and not _holds(seen, download):
-        left = (UNUSED_GRACE - (seen.now - seen.created)).total_seconds()
-        if left <= 0:
-            text = "no template cache uses it any more, and it is not complete"
-            return ModelCacheDecision(None, delete_cache=True, events=(EventWish("Normal", "Unused", text),))
-        again.append(left)
-    return ModelCacheDecision(
-        _status(seen, volume, download),
-        create_volume=volume.create,
-        create_job=download.create_job,
-        delete_jobs=download.delete_jobs,
-        events=tuple(_events(seen, download)),
-        look_again_after=min((item for item in again if item is not None), default=None),
+    if download.reads:
+        return Plan(download.reads)
+    unused = _unused_for(seen, download)
+    if unused is not None and unused <= 0:
+        text = "no template cache uses it, and it is not complete"
+        return Plan((Delete(Target.of(seen.cache), events=(EventWish("Normal", "Unused", text),)),))
+    status = WriteStatus(_part(seen, volume, download), tuple(_events(seen, download)))
+    claim: tuple[Action, ...] = () if volume.create is None else (volume.create,)
+    job: tuple[Action, ...] = () if download.create is None else (download.create,)
+    first, last = ((), claim) if volume.reason == VOLUME_MISSING else (claim, ())
+    delays = (unused, volume.requeue_after, download.requeue_after)
+    return Plan(
+        (*first, status, *download.deletions, *last, *job),
+        requeue_after=min((item for item in delays if item is not None), default=None),
     )
 
 
-def _holds(seen: ModelCacheObservation, download: Download) -> bool:
-    """Whether the source is on the volume, or may be: a claim that lost a label is not seen, and the cache's end would
-    be the claim's. One that is really gone is made anew, and then there is nothing to keep.
+def _unused_for(seen: ModelCacheObservation, download: Download) -> float | None:
+    """Seconds until a cache that is not used is deleted; None for one that is kept."""
+    if not is_managed(seen.cache) or seen.in_use or _may_be_complete(seen, download):
+        return None
+    created = parse_rfc3339(seen.cache.meta.creation_timestamp) or seen.now
+    return (UNUSED_GRACE - (seen.now - created)).total_seconds()
+
+
+def _may_be_complete(seen: ModelCacheObservation, download: Download) -> bool:
+    """Whether the source is on the volume, or may be.
+
+    A claim that has lost a label is not observed, but would be deleted together with the cache. If a claim is really
+    gone, another one is created, and then there is nothing to keep.
     """
-    if download.state is CacheState.AVAILABLE:
+    if download.state.state is CacheState.AVAILABLE:
         return True
-    completed, volume = seen.view.status.completed, seen.volume
+    completed, volume = seen.status.completed, seen.volume
     return completed is not None and (
-        volume is None or (volume.uid == completed.volume_uid and not volume.deleting)
+        volume is None or (volume.meta.uid == completed.volume_uid and not volume.meta.deleting)
     )
 
 
-def _status(seen: ModelCacheObservation, volume: VolumeDecision, download: Download) -> StatusSlice:
+# ---- the status
+
+
+def _part(seen: ModelCacheObservation, volume: VolumeDecision, download: Download) -> StatusSlice:
+    meta, config, state = seen.cache.meta, seen.runtime_config, download.state.state
     fields: dict[str, Any] = {
-        "status": str(download.state),
-        "observedGeneration": seen.cache.generation,
+        "status": str(state),
+        "observedGeneration": meta.generation,
         **download.record,
     }
-    config = seen.runtime_config
     if isinstance(config, Resolved) and config.reference is not None:
         fields["resolvedRuntimeConfig"] = config.reference.to_json()
-    if seen.volume is not None and seen.volume.owner == "own":
-        fields["persistentVolumeClaim"] = seen.cache.name
-    progress = _progress(seen, volume, download)
-    if progress is not None:
-        fields["progress"] = progress
-    return StatusSlice(fields, _conditions(seen, volume, download), OWNED_FIELDS, OWNED_CONDITIONS)
+    if seen.volume is not None and owner_of(seen.volume, seen.cache) == "own":
+        fields["persistentVolumeClaim"] = seen.name
+    if volume.usable is not None:
+        fields["progress"] = _progress(seen, state)
+    findings = {
+        _STORAGE_READY: Finding(volume.ready, volume.reason, volume.message),
+        **download.state.findings(
+            ready=state is CacheState.AVAILABLE,
+            progressing=state is CacheState.PROGRESSING,
+            failed=state is CacheState.FAILED,
+        ),
+    }
+    built = conditions_of(findings, seen.status.conditions, generation=meta.generation, now=seen.now)
+    return StatusSlice(fields, built, _OWNED_FIELDS, _OWNED_CONDITIONS)
 
 
-def _progress(
-    seen: ModelCacheObservation, volume: VolumeDecision, download: Download
-) -> dict[str, Any] | None:
-    """How much is on the volume: as last read, else as it was; None while there is no volume to be on."""
-    if volume.usable is None:
-        return None
-    available, before = download.state is CacheState.AVAILABLE, seen.view.status.progress
+def _progress(seen: ModelCacheObservation, state: CacheState) -> dict[str, Any]:
+    """How much is on the usable volume: as it was read last, else as the status says."""
+    available, before = state is CacheState.AVAILABLE, seen.status.progress
     done = before is not None and before.percent == 100
     if done and not available:
-        before, done = None, False  # that was of a volume that is gone
+        before, done = None, False  # this was about a volume that is gone
     total = _total(seen)
     amount = before.downloaded_bytes if before is not None else 0
-    # A failed cache keeps its count until more than noise has come: what trickles in adds up to something then.
-    quiet = before is not None and seen.nothing_new(after_failure=download.state is CacheState.FAILED)
-    if seen.measured is not None and not done and not quiet:
-        amount = seen.measured
+    # After a failure the amount is kept until more than noise has arrived, so that small increments add up.
+    unchanged = before is not None and seen.nothing_new(after_failure=state is CacheState.FAILED)
+    if seen.downloaded_bytes is not None and not done and not unchanged:
+        amount = seen.downloaded_bytes
     if available and not done:
         amount = max(amount, total)
     percent = 100 if available else min(99, amount * 100 // total) if total else 0
     value = {"downloadedBytes": amount, "totalBytes": total, "percent": percent}
     same = before is not None and value.items() <= before.to_json().items()
-    return {**value, "updatedAt": before.updated_at if before is not None and same else seen.timestamp}
+    return {**value, "updatedAt": before.updated_at if before is not None and same else rfc3339(seen.now)}
 
 
 def _total(seen: ModelCacheObservation) -> int:
-    """The expected size in bytes; 0 for one that nobody knows."""
+    """The expected size in bytes; 0 if it is unknown."""
     try:
-        return size_in_bytes(seen.view.spec.size)
+        return size_in_bytes(seen.cache.view.spec.size)
     except ValueError:
         return 0
 
 
-def _conditions(
-    seen: ModelCacheObservation, volume: VolumeDecision, download: Download
-) -> tuple[dict[str, Any], ...]:
-    def build(type_: str, reason: str, message: str, *, true: bool) -> dict[str, Any]:
-        return conditions.condition(
-            seen.view.status.conditions,
-            type_,
-            "True" if true else "False",
-            reason,
-            message,
-            generation=seen.cache.generation,
-            now=seen.timestamp,
-        )
-
-    failed = download.state is CacheState.FAILED
-    failure = (download.reason, download.message) if failed else ("NoFailure", "nothing has failed")
-    said = (download.reason, download.message)
-    return (
-        build(STORAGE_READY, volume.reason, volume.message, true=volume.ready),
-        build(READY, *said, true=download.state is CacheState.AVAILABLE),
-        build(PROGRESSING, *said, true=download.state is CacheState.PROGRESSING),
-        build(FAILURE, *failure, true=failed),
-    )
-
-
 def _events(seen: ModelCacheObservation, download: Download) -> Iterator[EventWish]:
-    before = seen.view.status
-    ready = conditions.find(before.conditions, READY)
-    warning = download.state is CacheState.FAILED or download.reason in _WARNINGS
-    more = download.record.get("failedDownloads", 0) > before.failed_downloads
-    news = warning and (more or ready is None or ready.reason != download.reason)
-    if before.status != download.state or news:
-        text = conditions.clip(download.message, _MAX_EVENT)
-        yield EventWish("Warning" if warning else "Normal", download.reason, text)
+    before, (state, reason, message) = seen.status, download.state
+    ready = conditions.find(before.conditions, "Ready")
+    warning = state is CacheState.FAILED or reason in _WARNINGS
+    more_failures = download.record.get("failedDownloads", 0) > before.failed_downloads
+    new_warning = warning and (more_failures or ready is None or ready.reason != reason)
+    if (before.status != state or new_warning) and reason not in _REJECTIONS:
+        yield EventWish("Warning" if warning else "Normal", reason, clip(message, _MAX_EVENT))

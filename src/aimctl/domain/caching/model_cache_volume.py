@@ -1,21 +1,30 @@
-"""The volume of one model cache: is it there, is it good, should it be made, and what a person should know about it.
+"""The volume of one model cache: whether it exists and can be used, and whether to create it.
 
-Contract: :func:`decide_volume` is pure and total. A claim is made once its storage class is there, and never changed
-or deleted by us: what is on a volume is somebody's data. A claim that is not bound is good enough to start a download,
-because many storage classes make the volume only where the first pod runs.
+Contract: :func:`decide_volume` is pure and total. A claim is created when its storage class exists. It is never changed
+or deleted, because a volume holds the data of users. A download may start on a claim that is not bound: many storage
+classes create the volume only when the first pod uses the claim.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, final
 
 from aimctl.domain.caching.download_job import volume_bytes, volume_claim
+from aimctl.domain.caching.model_cache_observation import owner_of, requested_size
+from aimctl.domain.conditions import parse_rfc3339
+from aimctl.domain.plan import Create
 from aimctl.domain.resolution import Missing
+from aimctl.kubetypes.builtin import PVCS
 
 if TYPE_CHECKING:
-    from aimctl.domain.caching.model_cache_observation import ModelCacheObservation, ObservedVolume
+    from collections.abc import Mapping
+
+    from aimctl.api.v1alpha1 import RuntimeConfigSpec
+    from aimctl.domain.caching.model_cache_observation import ModelCacheObservation
+    from aimctl.domain.plan import Rejection
+    from aimctl.kubetypes import Object, PersistentVolumeClaim
 
 __all__ = [
     "BOUND",
@@ -44,123 +53,184 @@ NAME_TAKEN = "NameTaken"
 INVALID_SIZE = "InvalidSize"
 CLASS_NOT_FOUND = "StorageClassNotFound"
 NO_DEFAULT_CLASS = "NoDefaultStorageClass"
-"""Reasons of ``StorageReady``; a runtime config that is missing has its own."""
+"""Reasons of ``StorageReady``. A missing runtime config has a reason of its own."""
 
 PROVISION_GRACE = timedelta(minutes=5)
-"""A claim that is not bound after so long is worth a word on why it may be."""
+"""A claim that is not bound after this time is reported with possible causes."""
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class VolumeDecision:
-    """How it is with the volume.
+    """The state of the volume.
 
     Attributes:
         ready: whether the claim is bound.
-        reason: a condition's.
-        message: a condition's.
-        usable: the claim that a download may start on.
-        create: the claim to make.
-        hopeless: whether it cannot become good by itself.
-        look_again_after: seconds after which the answer may change by itself.
+        reason: of the condition ``StorageReady``.
+        message: of the condition ``StorageReady``.
+        usable: the claim, if a download may start on it.
+        create: the claim to create.
+        failed: whether a user has to act.
+        requeue_after: seconds after which the answer may change without an event.
     """
 
     ready: bool
     reason: str
     message: str
-    usable: ObservedVolume | None = None
-    create: dict[str, Any] | None = None
-    hopeless: bool = False
-    look_again_after: float | None = None
+    usable: Object[PersistentVolumeClaim] | None = None
+    create: Create | None = None
+    failed: bool = False
+    requeue_after: float | None = None
 
 
 def decide_volume(seen: ModelCacheObservation) -> VolumeDecision:
     """Decide about the volume of one model cache."""
-    volume, claim = seen.volume, f"PersistentVolumeClaim {seen.cache.name!r}"
+    volume, claim = seen.volume, _claim(seen)
     if volume is None:
-        return _absent(seen, claim)
-    if volume.owner == "other":
-        text = f"{claim} belongs to somebody else and is left alone. Delete it, or name this model cache otherwise"
-        return VolumeDecision(ready=False, reason=NAME_TAKEN, message=text, hopeless=True)
-    if volume.deleting or volume.owner == "former":
-        text = f"{claim} is being deleted; another one is made, and filled, once it is gone"
+        return _missing(seen)
+    owner = owner_of(volume, seen.cache)
+    if owner == "other":
+        return VolumeDecision(ready=False, reason=NAME_TAKEN, message=_taken(seen), failed=True)
+    if volume.meta.deleting or owner == "former":
+        text = f"{claim} is being deleted; a new one will be created and filled when it is gone"
         return VolumeDecision(ready=False, reason=VOLUME_DELETING, message=text)
-    if volume.phase == "Lost":
-        text = (
-            f"{claim} lost its volume, and what was on it. Delete the claim to have it made and filled anew:"
-            f" kubectl -n {seen.cache.namespace} delete pvc {seen.cache.name}"
-        )
-        return VolumeDecision(ready=False, reason=VOLUME_LOST, message=text, hopeless=True)
-    if volume.phase == "Bound":
-        text = f"{claim} of {volume.requested} is bound"
-        return VolumeDecision(ready=True, reason=BOUND, message=text, usable=volume)
-    return _unbound(seen, volume, claim)
+    match volume.view.status.phase:
+        case "Lost":
+            text = (
+                f"{claim} has lost its volume and the data on it. Delete the claim to have a new one created and"
+                f" filled: kubectl -n {seen.cache.meta.namespace} delete pvc {seen.name}"
+            )
+            return VolumeDecision(ready=False, reason=VOLUME_LOST, message=text, failed=True)
+        case "Bound":
+            text = f"{claim} of {requested_size(volume)} is bound"
+            return VolumeDecision(ready=True, reason=BOUND, message=text, usable=volume)
+        case _:
+            return _unbound(seen, volume)
 
 
-def _absent(seen: ModelCacheObservation, claim: str) -> VolumeDecision:
+def _claim(seen: ModelCacheObservation) -> str:
+    return f"PersistentVolumeClaim {seen.name!r}"
+
+
+def _taken(seen: ModelCacheObservation) -> str:
+    return (
+        f"{_claim(seen)} was not created for this model cache and is not used."
+        " Delete it, or use another name for the model cache"
+    )
+
+
+# ---- a claim that does not exist
+
+
+def _missing(seen: ModelCacheObservation) -> VolumeDecision:
     config = seen.runtime_config
     if isinstance(config, Missing):
         return VolumeDecision(ready=False, reason=config.reason, message=config.message)
-    if seen.volume_refused is not None:
-        reason, message = seen.volume_refused
+    rejection = seen.known.rejection(PVCS, seen.cache.meta.namespace, seen.name)
+    if rejection is None:
+        decision = _requested(seen)
+        if decision.reason in (CLASS_NOT_FOUND, NO_DEFAULT_CLASS):
+            return decision
     else:
-        reason, message = _class_problem(seen, _wanted_class(seen))
-        if reason:
-            return VolumeDecision(ready=False, reason=reason, message=message)
-        if seen.view.status.completed is not None:
-            reason, message = (
-                VOLUME_MISSING,
-                f"{claim} is gone, and what was on it; it is made and filled anew",
-            )
-        else:
-            reason, message = REQUESTED, f"{claim} is being made"
+        decision = _rejected(seen, rejection)
+    return _with_claim(seen, decision, config.spec)
+
+
+def _requested(seen: ModelCacheObservation) -> VolumeDecision:
+    reason, message = _class_problem(seen, _wanted_class(seen))
+    if not reason and seen.status.completed is not None:
+        reason = VOLUME_MISSING
+        message = f"{_claim(seen)} and the data on it are gone; it will be created and filled again"
+    elif not reason:
+        reason, message = REQUESTED, f"{_claim(seen)} is being created"
+    return VolumeDecision(ready=False, reason=reason, message=message)
+
+
+def _rejected(seen: ModelCacheObservation, rejection: Rejection) -> VolumeDecision:
+    """The API server has rejected the claim, perhaps because there is one that the cache's selector excludes."""
+    claim, existing = _claim(seen), rejection.existing
+    if existing is None:
+        text = f"the API server rejected {claim}: {rejection.message}"
+        return VolumeDecision(ready=False, reason=VOLUME_REFUSED, message=text)
+    match owner_of(existing, seen.cache):
+        case "former":
+            text = f"{claim} of a former model cache of this name still exists; a new one will be created"
+            return VolumeDecision(ready=False, reason=VOLUME_DELETING, message=text)
+        case "own":
+            lost = ", ".join(_lost_labels(seen, existing.meta.labels))
+            text = f"{claim} has lost its label {lost}: add it again"
+            return VolumeDecision(ready=False, reason=NAME_TAKEN, message=text, failed=True)
+        case "other":
+            return VolumeDecision(ready=False, reason=NAME_TAKEN, message=_taken(seen), failed=True)
+
+
+def _lost_labels(seen: ModelCacheObservation, labels: Mapping[str, str]) -> list[str]:
+    wanted = volume_claim(seen.cache, 0, None)["metadata"]["labels"]
+    return [f"{key}={value}" for key, value in wanted.items() if labels.get(key) != value]
+
+
+def _with_claim(
+    seen: ModelCacheObservation, decision: VolumeDecision, config: RuntimeConfigSpec
+) -> VolumeDecision:
     try:
-        size = volume_bytes(seen.view.spec.size, config.spec.pvc_headroom_percent)
+        size = volume_bytes(seen.cache.view.spec.size, config.pvc_headroom_percent)
     except ValueError as error:
-        return VolumeDecision(ready=False, reason=INVALID_SIZE, message=f"spec.size: {error}", hopeless=True)
-    create = volume_claim(seen.cache, size, _wanted_class(seen) or None)
-    hopeless = reason == NAME_TAKEN
-    return VolumeDecision(ready=False, reason=reason, message=message, create=create, hopeless=hopeless)
+        text = f"spec.size: {error}"
+        return VolumeDecision(ready=False, reason=INVALID_SIZE, message=text, failed=True)
+    manifest = volume_claim(seen.cache, size, _wanted_class(seen) or None, labels=seen.propagated_labels)
+    return replace(decision, create=Create(PVCS, manifest))
 
 
-def _unbound(seen: ModelCacheObservation, volume: ObservedVolume, claim: str) -> VolumeDecision:
-    name = volume.storage_class or ""
+# ---- a claim that is not bound
+
+
+def _unbound(seen: ModelCacheObservation, volume: Object[PersistentVolumeClaim]) -> VolumeDecision:
+    claim, name, namespace = (
+        _claim(seen),
+        volume.view.spec.storage_class_name or "",
+        seen.cache.meta.namespace,
+    )
     reason, message = _class_problem(seen, name)
     if reason:
         wanted = _wanted_class(seen)
         if name and wanted != name:
+            other = f"storage class {wanted!r}" if wanted else "the default storage class"
             message += (
-                f". {claim} was made with it and cannot be changed: delete the claim to have it made anew with"
-                f" {f'storage class {wanted!r}' if wanted else 'the default storage class'}"
+                f". {claim} was created with it and cannot be changed: delete the claim to have one created with"
+                f" {other}"
             )
         return VolumeDecision(ready=False, reason=reason, message=message)
     label = f"storage class {name or seen.classes.default!r}"
-    left = (PROVISION_GRACE - (seen.now - volume.created)).total_seconds()
+    created = parse_rfc3339(volume.meta.creation_timestamp) or seen.now
+    left = (PROVISION_GRACE - (seen.now - created)).total_seconds()
     if left > 0:
-        text = f"{claim} waits for a volume of {label}; some classes make it only for the first pod"
-        return VolumeDecision(ready=False, reason=PENDING, message=text, usable=volume, look_again_after=left)
+        text = f"{claim} waits for a volume of {label}; some storage classes create it only for the first pod"
+        return VolumeDecision(ready=False, reason=PENDING, message=text, usable=volume, requeue_after=left)
     text = (
-        f"{claim} got no volume within {PROVISION_GRACE.total_seconds() / 60:.0f} minutes: does {label} offer"
-        f" ReadWriteMany, and {volume.requested}? kubectl -n {seen.cache.namespace} describe pvc"
-        f" {seen.cache.name} says more"
+        f"{claim} has had no volume for {PROVISION_GRACE.total_seconds() / 60:.0f} minutes. Check that {label}"
+        f" supports ReadWriteMany and {requested_size(volume)}: kubectl -n {namespace} describe pvc {seen.name}"
+        " shows the cause"
     )
     return VolumeDecision(ready=False, reason=NOT_PROVISIONED, message=text, usable=volume)
 
 
+# ---- storage classes
+
+
 def _wanted_class(seen: ModelCacheObservation) -> str:
-    """The storage class that is asked for; "" for the cluster's default."""
+    """The storage class of the cache, or of the runtime config; empty for the default of the cluster."""
     config = seen.runtime_config
     default = None if isinstance(config, Missing) else config.spec.default_storage_class_name
-    return seen.view.spec.storage_class_name or default or ""
+    return seen.cache.view.spec.storage_class_name or default or ""
 
 
 def _class_problem(seen: ModelCacheObservation, name: str) -> tuple[str, str]:
-    """What is wrong with the storage class of this name, if anything."""
+    """Reason and message if the storage class of this name, or the default one, does not exist; else empty."""
     if name and name not in seen.classes.names:
-        have = ", ".join(sorted(seen.classes.names)) or "none"
+        existing = ", ".join(sorted(seen.classes.names)) or "none"
         return CLASS_NOT_FOUND, (
             f"the cluster has no storage class {name!r}: create it, or name another one in spec.storageClassName"
-            f" or in the runtime config's defaultStorageClassName. The cluster has {have}"
+            f" or in the runtime config's defaultStorageClassName. The cluster has {existing}"
         )
     if not name and not seen.classes.default:
         return NO_DEFAULT_CLASS, (

@@ -24,7 +24,6 @@ The state, the first that applies:
 from __future__ import annotations
 
 import contextlib
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from aimctl.api.v1alpha1 import CacheState
@@ -32,7 +31,7 @@ from aimctl.domain import conditions
 from aimctl.domain.caching.template_cache import wants_caching
 from aimctl.domain.caching.template_cache_sources import creations, entries_of, own_patch, patches
 from aimctl.domain.caching.warming import WARM, WARM_REASONS, WARMING
-from aimctl.domain.conditions import Finding, RollUp, clip, conditions_of, rfc3339
+from aimctl.domain.conditions import Finding, RollUp, clip, conditions_of, parse_rfc3339, rfc3339
 from aimctl.domain.events import EventWish
 from aimctl.domain.naming import describe
 from aimctl.domain.plan import Delete, Plan, Target, WriteStatus
@@ -43,6 +42,7 @@ from aimctl.kubetypes.quantity import size_in_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from aimctl.domain.caching.template_cache_observation import TemplateCacheObservation
     from aimctl.domain.caching.template_cache_sources import Entry
@@ -267,12 +267,8 @@ def _events(seen: TemplateCacheObservation, rolled: RollUp[CacheState]) -> Itera
         )
 
 
-def _seconds_since(moment: str | None, now: datetime) -> float | None:
+def _seconds_since(text: str | None, now: datetime) -> float | None:
     """None if the time is unknown, or in the future (the clock of another machine)."""
-    if not moment:
-        return None
-    try:
-        seconds = (now - datetime.fromisoformat(moment)).total_seconds()
-    except (ValueError, TypeError):
-        return None
+    moment = parse_rfc3339(text)
+    seconds = (now - moment).total_seconds() if moment is not None else -1.0
     return seconds if seconds >= 0 else None

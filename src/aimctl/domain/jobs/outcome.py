@@ -15,16 +15,17 @@ Contract:
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias, final
 
-from aimctl.domain.conditions import clip
+from aimctl.domain.conditions import clip, parse_rfc3339
 from aimctl.domain.excerpts import last_lines
 from aimctl.domain.plan import List, ReadLog
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from aimctl.domain.jobs.observed import ObservedJob, PodLog
     from aimctl.kubetypes import Condition, Job, Object, Pod, StateTerminated
@@ -171,7 +172,7 @@ def judge_incomplete(
 
 
 def _without_pod(job: Object[Job], now: datetime) -> Waiting:
-    meta, created = job.meta, _time(job.meta.creation_timestamp)
+    meta, created = job.meta, parse_rfc3339(job.meta.creation_timestamp)
     if created is None:
         return Waiting()
     left = (POD_GRACE - (now - created)).total_seconds()
@@ -288,13 +289,6 @@ def _after_grace(pod: Object[Pod], problem: Failed, grace: timedelta, now: datet
     problem = replace(problem, message=clip(problem.message, 1024))
     if not grace:
         return problem
-    created = _time(pod.meta.creation_timestamp)
+    created = parse_rfc3339(pod.meta.creation_timestamp)
     left = grace - (now - created) if created is not None else grace
     return problem if left <= timedelta(0) else Waiting(problem.message, left.total_seconds())
-
-
-def _time(text: str | None) -> datetime | None:
-    try:
-        return None if text is None else datetime.fromisoformat(text)
-    except ValueError:
-        return None
