@@ -25,13 +25,13 @@ what serves is not removed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from aimctl.api import kinds
 from aimctl.api.v1alpha1 import ServiceState, TemplateState
 from aimctl.domain import conditions
-from aimctl.domain.conditions import Finding
+from aimctl.domain.conditions import Finding, RollUp
 from aimctl.domain.events import EventWish
 from aimctl.domain.models.auto_model import auto_model
 from aimctl.domain.naming import describe
@@ -77,7 +77,6 @@ _OWNED_CONDITIONS = frozenset({RESOLVED, CACHE_READY, RUNTIME_READY, READY, PROG
 
 RUNNING = "Running"
 TEMPLATE_SELECTED = "TemplateSelected"
-_NO_FAILURE = Finding(False, "NoFailure", "nothing has failed")
 _WARNING_STATES = frozenset({ServiceState.FAILED, ServiceState.DEGRADED})
 _NEEDS_INTERVENTION = frozenset(
     {
@@ -94,17 +93,6 @@ _STUCK = frozenset({TemplateState.FAILED, TemplateState.DEGRADED, TemplateState.
 _SERVED = frozenset({ServiceState.RUNNING, ServiceState.DEGRADED})
 
 
-@final
-@dataclass(frozen=True, slots=True)
-class _RollUp:
-    """The state of the service, with reason and message of the condition ``Ready``."""
-
-    state: ServiceState
-    reason: str
-    message: str
-    progressing: bool = False
-
-
 def decide_service(seen: DeploymentObservation) -> Plan:
     """Decide about one service."""
     service = seen.service
@@ -116,15 +104,16 @@ def decide_service(seen: DeploymentObservation) -> Plan:
     cache = cache_finding(seen)
     obstacle = _obstacle(service, resolution, cache)
     runtime = runtime_of(seen, resolution.template, obstacle)
-    roll_up = _roll_up(service, resolution, runtime, obstacle)
-    failed = ServiceState.FAILED in (roll_up.state, resolution.state)
+    roll_up, progressing = _roll_up(service, resolution, runtime, obstacle)
     findings = {
         RESOLVED: Finding(resolution.template is not None, resolution.reason, resolution.message),
         **({CACHE_READY: cache} if cache is not None else {}),
         RUNTIME_READY: runtime.finding,
-        READY: Finding(roll_up.state is ServiceState.RUNNING, roll_up.reason, roll_up.message),
-        PROGRESSING: Finding(roll_up.progressing, roll_up.reason, roll_up.message),
-        FAILURE: Finding(True, roll_up.reason, roll_up.message) if failed else _NO_FAILURE,
+        **roll_up.findings(
+            ready=roll_up.state is ServiceState.RUNNING,
+            progressing=progressing,
+            failed=ServiceState.FAILED in (roll_up.state, resolution.state),
+        ),
     }
     meta, before = service.obj.meta, service.status.conditions
     part = StatusSlice(
@@ -197,28 +186,29 @@ def _obstacle(service: ServiceObservation, resolution: Resolution, cache: Findin
 
 def _roll_up(
     service: ServiceObservation, resolution: Resolution, runtime: Runtime, obstacle: Finding | None
-) -> _RollUp:
+) -> tuple[RollUp[ServiceState], bool]:
+    """The state of the service, and whether it is progressing."""
     finding, served = runtime.finding, service.status.status in _SERVED
     reason, message = resolution.reason, resolution.message
     if resolution.template is None and resolution.state is not ServiceState.STARTING:
         if served and runtime.exists:
             message = f"{message}; the runtime keeps its last configuration"
-            return _RollUp(ServiceState.DEGRADED, reason, message)
+            return RollUp(ServiceState.DEGRADED, reason, message), False
         state = resolution.state or ServiceState.PENDING
-        return _RollUp(state, reason, message, progressing=reason == MODEL_REQUESTED)
+        return RollUp(state, reason, message), reason == MODEL_REQUESTED
     if finding.true:
         message, progressing = finding.message, runtime.apply is not None and not runtime.rejected
         if obstacle is not None:
             message = f"{message}, with its last configuration; {obstacle.message}"
             progressing = _is_progressing(obstacle.reason, resolution)
-        return _RollUp(ServiceState.RUNNING, RUNNING, message, progressing)
+        return RollUp(ServiceState.RUNNING, RUNNING, message), progressing
     if finding.reason == NAME_TAKEN:
-        return _RollUp(ServiceState.FAILED, finding.reason, finding.message)
+        return RollUp(ServiceState.FAILED, finding.reason, finding.message), False
     stopped = finding.reason == RUNTIME_STOPPED
     if served and not stopped:
-        return _RollUp(ServiceState.DEGRADED, finding.reason, finding.message)
+        return RollUp(ServiceState.DEGRADED, finding.reason, finding.message), False
     progressing = _is_progressing(finding.reason, resolution)
-    return _RollUp(ServiceState.STARTING, finding.reason, finding.message, progressing)
+    return RollUp(ServiceState.STARTING, finding.reason, finding.message), progressing
 
 
 def _is_progressing(reason: str, resolution: Resolution) -> bool:
@@ -229,7 +219,7 @@ def _is_progressing(reason: str, resolution: Resolution) -> bool:
 
 
 def _fields(
-    service: ServiceObservation, resolution: Resolution, roll_up: _RollUp, *, serves: bool
+    service: ServiceObservation, resolution: Resolution, roll_up: RollUp[ServiceState], *, serves: bool
 ) -> Mapping[str, Any]:
     fields: dict[str, Any] = {
         "status": str(roll_up.state),
@@ -251,7 +241,9 @@ def _fields(
     return fields
 
 
-def _events(service: ServiceObservation, resolution: Resolution, roll_up: _RollUp) -> Iterator[EventWish]:
+def _events(
+    service: ServiceObservation, resolution: Resolution, roll_up: RollUp[ServiceState]
+) -> Iterator[EventWish]:
     before, template = service.status, resolution.template
     known = before.resolved_template
     if template is not None and (known is None or known.uid != template.meta.uid):
