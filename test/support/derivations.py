@@ -1,6 +1,6 @@
 """Services with overrides and the templates derived for them, on a :class:`~support.operator.World`.
 
-The witness is the world's ledger: nothing here looks into the operator.
+Everything is read from the server, nothing from the operator.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ DERIVED_LABEL = "aim.silogen.ai/derived-template"
 
 
 class Derivations:
-    """Say and ask, in one namespace.
+    """The services and derived templates of one namespace.
 
     Args:
-        world: where.
+        world: the cluster.
         namespace: of the services.
     """
 
@@ -31,10 +31,10 @@ class Derivations:
         self._world = world
         self.namespace = namespace
 
-    # ---- say
+    # ---- acting
 
     async def service(self, name: str, overrides: Any = FAST, base: str | None = "base", **spec: Any) -> None:
-        """Create a service, or change it; it has no overrides when they are None."""
+        """Create or change a service; with None it has no overrides."""
         wanted = {"model": {"ref": "m"}, "templateRef": base, "overrides": overrides, **spec}
         await self._world.service(name, self.namespace, **wanted)
 
@@ -42,11 +42,11 @@ class Derivations:
         """Delete a service."""
         await self._world.client.delete(kinds.SERVICES, name, self.namespace, **options)
 
-    # ---- ask
+    # ---- reading
 
     @property
     def templates(self) -> dict[str, dict[str, Any]]:
-        """The derived templates there are, by name."""
+        """The derived templates by name."""
         return {
             name: body
             for (namespace, name), body in self._world.ledger.templates.items()
@@ -54,7 +54,7 @@ class Derivations:
         }
 
     def owners(self, name: str) -> list[str]:
-        """The names of a derived template's owners, sorted; empty when there is no such template."""
+        """The names of the owners of a derived template, sorted; empty if it does not exist."""
         body = self.templates.get(name) or {"metadata": {}}
         return sorted(owner["name"] for owner in body["metadata"].get("ownerReferences") or [])
 
@@ -69,24 +69,24 @@ class Derivations:
         conditions = (body.get("status") or {}).get("conditions") or []
         return next((item for item in conditions if item["type"] == "Derived"), {})
 
-    def told(self, service: str) -> tuple[str, str]:
+    def finding(self, service: str) -> tuple[str, str]:
         """Status and reason of ``Derived``."""
         found = self.condition(service)
         return found.get("status", ""), found.get("reason", "")
 
     def uses(self, service: str) -> str:
-        """The name of the template that a service's status says it uses."""
+        """The name of the template in use, from the status of a service."""
         body = self._world.ledger.services.get((self.namespace, service)) or {}
         return ((body.get("status") or {}).get("resolvedTemplate") or {}).get("name", "")
 
-    # ---- wait
+    # ---- waiting
 
-    async def until_told(self, service: str, status: str, reason: str, seconds: float = 60.0) -> None:
-        """Until ``Derived`` says so."""
+    async def until_finding(self, service: str, status: str, reason: str, seconds: float = 60.0) -> None:
+        """Wait until ``Derived`` has this status and reason."""
         await self._world.until(
-            lambda: self.told(service) == (status, reason), seconds, f"{service} says {reason}"
+            lambda: self.finding(service) == (status, reason), seconds, f"{service} reports {reason}"
         )
 
     async def until_owned(self, wanted: dict[str, list[str]], seconds: float = 60.0) -> None:
-        """Until the derived templates are exactly these, with these owners, and what that causes is over."""
+        """Wait until the derived templates are exactly these, with these owners."""
         await self._world.until(lambda: self.all_owners == wanted, seconds, f"derived: {wanted}")

@@ -1,4 +1,4 @@
-"""What happened to services and to what is made for them, by the server's own account.
+"""Services and the objects that are created for them, as the server has them.
 
 async with serving() as w:
     await w.model("m")
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["GPU", "STATIC", "Serving", "serving"]
 
 STATIC = [{"name": "m", "sourceURI": "hf://m/m", "size": "16Gi"}]
-"""Sources that make a template Ready without discovery."""
+"""Sources with which a template is Ready without discovery."""
 
 GPU = {"count": 1, "model": "MI300X"}
 
@@ -45,7 +45,7 @@ _SEEN = {
 
 
 class Serving:
-    """A world, and a witness of what concerns services. Everything of the world is here too."""
+    """A world with the objects that concern services. It has all attributes of the world as well."""
 
     def __init__(self, w: World) -> None:
         self.world = w
@@ -77,7 +77,7 @@ class Serving:
                     self.states[key[1]].append(state)
         self.world.ledger.changed.set()
 
-    # ---- looking
+    # ---- reading
 
     def found(self, kind: Resource[Any], name: str, namespace: str = "team") -> dict[str, Any] | None:
         return self.objects[kind.kind].get((namespace if kind.namespaced else "", name))
@@ -88,16 +88,16 @@ class Serving:
     def service_state(self, name: str = "s", namespace: str = "team") -> str:
         return self.service_status(name, namespace).get("status", "")
 
-    def said(self, type_: str, name: str = "s", namespace: str = "team") -> dict[str, Any]:
+    def condition(self, type_: str, name: str = "s", namespace: str = "team") -> dict[str, Any]:
         """A condition of a service."""
         conditions = self.service_status(name, namespace).get("conditions") or []
         return next((item for item in conditions if item["type"] == type_), {})
 
     def reason(self, type_: str = "Ready", name: str = "s", namespace: str = "team") -> str:
-        return self.said(type_, name, namespace).get("reason", "")
+        return self.condition(type_, name, namespace).get("reason", "")
 
     def uses(self, name: str = "s", namespace: str = "team") -> str:
-        """Name of the template in use."""
+        """The name of the template in use."""
         return (self.service_status(name, namespace).get("resolvedTemplate") or {}).get("name", "")
 
     def runtime(self, name: str = "s", namespace: str = "team") -> dict[str, Any] | None:
@@ -108,7 +108,7 @@ class Serving:
     async def until_service(
         self, name: str, state: str, reason: str = "", *, namespace: str = "team", seconds: float = 60.0
     ) -> None:
-        """Until a service is in a state, says so about its latest generation, and what that causes is over."""
+        """Wait until the status of the latest generation of a service reports a state."""
 
         def there() -> bool:
             body = self.found(kinds.SERVICES, name, namespace) or {"metadata": {"generation": -1}}
@@ -135,12 +135,12 @@ class Serving:
         await self.world.client.delete(kind, name, namespace if kind.namespaced else "")
 
     async def ready(self, name: str, namespace: str = "team", **spec: Any) -> None:
-        """Create a template that is Ready without discovery, and wait for that if a manager runs."""
+        """Create a template that is Ready without discovery."""
         await self.world.template(name, namespace, **{"modelSources": STATIC, **spec})
 
 
 @asynccontextmanager
 async def serving(*, kserve: bool = True, **options: Any) -> AsyncIterator[Serving]:
-    """A cluster with KServe, unless told otherwise, and no manager yet."""
+    """A cluster, by default with KServe, without a manager."""
     async with world(kserve=kserve, **options) as w:
         yield Serving(w)

@@ -1,4 +1,4 @@
-"""Services with overrides get derived templates: made once, shared, followed, and gone with the last service."""
+"""Derived templates: created once, shared, following their base, deleted with the last service."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ PRECISE_NAME = "base-ovr-481268ea"
 
 
 async def settled(w) -> bool:
-    """Whether after a while nothing is written any more, in a long time."""
+    """Whether nothing is written any more after a while."""
     await asyncio.sleep(5)
     sent = len(w.replicas[0].wire.writes)
     await asyncio.sleep(600)
     return len(w.replicas[0].wire.writes) == sent
 
 
-# ---- made
+# ---- creation
 
 
 @pytest.mark.parametrize("where", ["", TEAM], ids=["cluster base", "namespaced base"])
@@ -55,13 +55,13 @@ async def test_a_template_with_the_overrides_is_derived_discovered_and_used(wher
         }
         assert len(w.ledger.jobs_of(NAME, TEAM)) == 1
         await w.until(lambda: d.uses("chat") == NAME)
-        assert d.told("chat") == ("True", "TemplateDerived")
+        assert d.finding("chat") == ("True", "TemplateDerived")
         await w.until(lambda: ("Normal", "TemplateDerived") in w.events_of("chat"))
         assert await settled(w)
 
 
 @virtual_time
-async def test_the_derived_templates_discovery_asks_for_what_is_overridden():
+async def test_discovery_of_the_derived_template_uses_the_overrides():
     async with world() as w:
         d = Derivations(w)
         await w.model("m")
@@ -78,7 +78,7 @@ async def test_the_derived_templates_discovery_asks_for_what_is_overridden():
 
 
 @virtual_time
-async def test_matching_labels_of_the_base_go_along_to_the_template_and_on_to_its_job():
+async def test_matching_labels_of_the_base_are_copied_to_the_template_and_its_job():
     async with world() as w:
         d = Derivations(w)
         await w.model("m")
@@ -96,7 +96,7 @@ async def test_matching_labels_of_the_base_go_along_to_the_template_and_on_to_it
 
 
 @virtual_time
-async def test_a_template_that_is_there_already_is_used_and_left_alone():
+async def test_an_existing_template_that_fits_is_used_and_not_changed():
     async with world() as w:
         d = Derivations(w)
         await w.model("m")
@@ -104,7 +104,7 @@ async def test_a_template_that_is_there_already_is_used_and_left_alone():
         await w.template("hand", "", metric="throughput")
         w.start()
         await d.service("chat")
-        await d.until_told("chat", "True", "TemplateFound")
+        await d.until_finding("chat", "True", "TemplateFound")
         await w.until(lambda: d.uses("chat") == "hand")
         await asyncio.sleep(10)
         assert d.templates == {}
@@ -112,7 +112,7 @@ async def test_a_template_that_is_there_already_is_used_and_left_alone():
 
 
 @virtual_time
-async def test_without_overrides_nothing_is_derived_or_said():
+async def test_without_overrides_nothing_is_derived_or_reported():
     async with world() as w:
         d = Derivations(w)
         await w.model("m")
@@ -125,11 +125,11 @@ async def test_without_overrides_nothing_is_derived_or_said():
         assert d.condition("chat") == {}
 
 
-# ---- shared
+# ---- sharing
 
 
 @virtual_time
-async def test_services_with_the_same_overrides_share_and_the_last_one_takes_it_along():
+async def test_services_with_the_same_overrides_share_a_template_that_is_deleted_with_the_last():
     async with world() as w:
         d = Derivations(w)
         await w.model("m")
@@ -167,7 +167,7 @@ async def test_namespaces_do_not_share():
 
 
 @virtual_time
-async def test_a_service_that_names_the_derived_template_keeps_it_there():
+async def test_a_service_that_names_the_derived_template_owns_it():
     async with world() as w:
         d = Derivations(w)
         await w.model("m")
@@ -183,11 +183,11 @@ async def test_a_service_that_names_the_derived_template_keeps_it_there():
         await d.until_owned({})
 
 
-# ---- changed
+# ---- changes
 
 
 @virtual_time
-async def test_changed_overrides_leave_nothing_behind():
+async def test_changed_overrides_leave_no_template_behind():
     async with world() as w:
         d = Derivations(w)
         await w.model("m")
@@ -206,7 +206,7 @@ async def test_changed_overrides_leave_nothing_behind():
 
 
 @virtual_time
-async def test_dropped_overrides_leave_nothing_behind_and_the_condition_goes():
+async def test_removed_overrides_leave_no_template_and_no_condition_behind():
     async with world() as w:
         d = Derivations(w)
         await w.model("m")
@@ -221,7 +221,7 @@ async def test_dropped_overrides_leave_nothing_behind_and_the_condition_goes():
 
 
 @virtual_time
-async def test_the_bases_edits_are_followed_and_discovery_runs_again_for_both():
+async def test_changes_of_the_base_are_followed_and_discovery_runs_again_for_both():
     async with world() as w:
         d = Derivations(w)
         await w.model("m")
@@ -241,7 +241,7 @@ async def test_the_bases_edits_are_followed_and_discovery_runs_again_for_both():
 
 
 @virtual_time
-async def test_a_derived_template_edited_by_hand_is_the_bases_again():
+async def test_manual_changes_of_a_derived_template_are_reverted():
     async with world() as w:
         d = Derivations(w)
         await w.model("m")
@@ -254,7 +254,7 @@ async def test_a_derived_template_edited_by_hand_is_the_bases_again():
 
 
 @virtual_time
-async def test_a_derived_template_deleted_by_hand_is_made_again():
+async def test_a_derived_template_that_is_deleted_manually_is_derived_again():
     async with world() as w:
         d = Derivations(w)
         await w.model("m")
@@ -272,7 +272,7 @@ async def test_a_derived_template_deleted_by_hand_is_made_again():
 
 
 @virtual_time
-async def test_references_taken_off_by_hand_come_back():
+async def test_owner_references_that_are_removed_manually_are_restored():
     async with world() as w:
         d = Derivations(w)
         await w.model("m")
@@ -284,27 +284,27 @@ async def test_references_taken_off_by_hand_come_back():
         await d.until_owned({NAME: ["chat"]})
 
 
-# ---- the base comes, goes, and is another
+# ---- changes of the base
 
 
 @virtual_time
-async def test_a_missing_base_is_told_and_waited_for():
+async def test_a_missing_base_is_reported_and_used_when_it_appears():
     async with world() as w:
         d = Derivations(w)
         await w.model("m")
         w.start()
         await d.service("chat")
-        await d.until_told("chat", "False", "BaseTemplateNotFound")
+        await d.until_finding("chat", "False", "BaseTemplateNotFound")
         assert "'base'" in d.condition("chat")["message"]
         await w.until(lambda: ("Warning", "BaseTemplateNotFound") in w.events_of("chat"))
         await asyncio.sleep(1)
         await w.template("base")
         await w.until_state(NAME, TEAM, "Ready", seconds=30)
-        assert d.told("chat") == ("True", "TemplateDerived")
+        assert d.finding("chat") == ("True", "TemplateDerived")
 
 
 @virtual_time
-async def test_a_base_that_is_not_ready_is_derived_from_and_told():
+async def test_a_template_is_derived_from_a_base_that_is_not_ready_and_this_is_reported():
     async with world() as w:
         d = Derivations(w)
         await w.model("m")
@@ -320,7 +320,7 @@ async def test_a_base_that_is_not_ready_is_derived_from_and_told():
 
 
 @virtual_time
-async def test_without_its_base_the_derived_template_stays_and_is_told():
+async def test_without_its_base_the_derived_template_is_kept_and_this_is_reported():
     async with world() as w:
         d = Derivations(w)
         await w.model("m")
@@ -331,7 +331,7 @@ async def test_without_its_base_the_derived_template_stays_and_is_told():
         uid = d.templates[NAME]["metadata"]["uid"]
         await w.delete_template("base")
         await w.until(lambda: "without its base" in d.condition("chat")["message"])
-        assert d.told("chat") == ("True", "TemplateDerived")
+        assert d.finding("chat") == ("True", "TemplateDerived")
         assert await settled(w)
         assert d.templates[NAME]["metadata"]["uid"] == uid
         await w.template("base")
@@ -340,7 +340,7 @@ async def test_without_its_base_the_derived_template_stays_and_is_told():
 
 
 @virtual_time
-async def test_a_base_made_anew_with_other_values_gives_a_template_anew():
+async def test_a_base_created_again_with_other_values_leads_to_a_new_template():
     async with world() as w:
         d = Derivations(w)
         await w.model("m")
@@ -358,7 +358,7 @@ async def test_a_base_made_anew_with_other_values_gives_a_template_anew():
 
 
 @virtual_time
-async def test_a_namespaced_base_that_hides_the_clusters_is_the_base_from_then_on():
+async def test_a_namespaced_base_replaces_the_cluster_base_that_it_hides():
     async with world() as w:
         d = Derivations(w)
         await w.model("m")
@@ -376,7 +376,7 @@ async def test_a_namespaced_base_that_hides_the_clusters_is_the_base_from_then_o
 
 
 @virtual_time
-async def test_the_models_default_template_is_a_base_too():
+async def test_the_default_template_of_the_model_can_be_the_base():
     async with world() as w:
         d = Derivations(w)
         await w.model("m", defaultServiceTemplate="base")
@@ -388,7 +388,7 @@ async def test_the_models_default_template_is_a_base_too():
 
 
 @virtual_time
-async def test_a_model_that_goes_away_for_a_while_takes_nothing_along():
+async def test_a_model_that_is_missing_for_a_while_changes_nothing():
     async with world() as w:
         d = Derivations(w)
         await w.model("m")
@@ -398,18 +398,18 @@ async def test_a_model_that_goes_away_for_a_while_takes_nothing_along():
         await w.until_state(NAME, TEAM, "Ready")
         uid = d.templates[NAME]["metadata"]["uid"]
         await w.client.delete(kinds.CLUSTER_MODELS, "m")
-        await d.until_told("chat", "False", "BaseTemplateNotResolved")
+        await d.until_finding("chat", "False", "BaseTemplateNotResolved")
         await asyncio.sleep(30)
         await w.model("m")
-        await d.until_told("chat", "True", "TemplateDerived")
+        await d.until_finding("chat", "True", "TemplateDerived")
         assert d.templates[NAME]["metadata"]["uid"] == uid
 
 
-# ---- refused
+# ---- rejections
 
 
 @virtual_time
-async def test_a_name_that_is_taken_is_told_and_used_once_it_is_free():
+async def test_a_name_that_is_taken_is_reported_and_used_when_it_is_free():
     async with world() as w:
         d = Derivations(w)
         await w.model("m")
@@ -417,7 +417,7 @@ async def test_a_name_that_is_taken_is_told_and_used_once_it_is_free():
         await w.template(NAME, TEAM, metric="latency")
         w.start()
         await d.service("chat")
-        await d.until_told("chat", "False", "DerivedNameTaken")
+        await d.until_finding("chat", "False", "DerivedNameTaken")
         assert NAME in d.condition("chat")["message"]
         await w.until(lambda: ("Warning", "DerivedNameTaken") in w.events_of("chat"))
         assert await settled(w)
@@ -427,7 +427,7 @@ async def test_a_name_that_is_taken_is_told_and_used_once_it_is_free():
 
 
 @virtual_time
-async def test_a_name_that_a_template_of_another_model_has_is_used_once_it_is_free():
+async def test_a_name_that_a_template_of_another_model_has_is_used_when_it_is_free():
     async with world() as w:
         d = Derivations(w)
         await w.model("m")
@@ -436,14 +436,14 @@ async def test_a_name_that_a_template_of_another_model_has_is_used_once_it_is_fr
         await w.template(NAME, TEAM, model="other")
         w.start()
         await d.service("chat")
-        await d.until_told("chat", "False", "DerivedNameTaken")
+        await d.until_finding("chat", "False", "DerivedNameTaken")
         await asyncio.sleep(5)
         await w.delete_template(NAME, TEAM)
         await d.until_owned({NAME: ["chat"]}, seconds=5)
 
 
 @virtual_time
-async def test_a_taken_name_is_used_once_it_is_free_where_the_base_is_the_models_default():
+async def test_a_taken_name_is_used_when_it_is_free_if_the_base_is_the_default_of_the_model():
     async with world() as w:
         d = Derivations(w)
         await w.model("m", defaultServiceTemplate="base")
@@ -452,7 +452,7 @@ async def test_a_taken_name_is_used_once_it_is_free_where_the_base_is_the_models
         await w.template(NAME, TEAM, model="other")
         w.start()
         await d.service("chat", base=None)
-        await d.until_told("chat", "False", "DerivedNameTaken")
+        await d.until_finding("chat", "False", "DerivedNameTaken")
         await asyncio.sleep(30)
         await w.delete_template(NAME, TEAM)
         await d.until_owned({NAME: ["chat"]}, seconds=5)
@@ -464,7 +464,7 @@ POLICY = Answer(422, "Invalid", "admission webhook denied the request: no throug
 
 @pytest.mark.parametrize("answer", [QUOTA, POLICY], ids=["quota", "policy"])
 @virtual_time
-async def test_a_refusal_is_told_in_the_servers_words_and_tried_again_without_hammering(answer):
+async def test_a_rejection_is_reported_with_the_servers_message_and_tried_again_with_back_off(answer):
     async with world() as w:
         d = Derivations(w)
         await w.model("m")
@@ -472,9 +472,9 @@ async def test_a_refusal_is_told_in_the_servers_words_and_tried_again_without_ha
         fault = w.faults.add(answer, Match("create", "aimservicetemplates"))
         w.start()
         await d.service("chat")
-        await d.until_told("chat", "False", "DerivationRefused")
+        await d.until_finding("chat", "False", "DerivationRefused")
         assert answer.message in d.condition("chat")["message"]
-        for number in range(60):  # events ask for more looks, and not for more tries
+        for number in range(60):  # events cause reconciles, but no attempts
             await w.client.patch(
                 kinds.CLUSTER_TEMPLATES, "base", {"metadata": {"labels": {"n": f"{number}"}}}
             )
@@ -482,12 +482,12 @@ async def test_a_refusal_is_told_in_the_servers_words_and_tried_again_without_ha
         assert 8 <= fault.hits <= 20
         assert w.events_of("chat").count(("Warning", "FailedCreate")) == 1
         w.faults.clear()
-        await d.until_told("chat", "True", "TemplateDerived", seconds=61)
+        await d.until_finding("chat", "True", "TemplateDerived", seconds=61)
         assert d.all_owners == {NAME: ["chat"]}
 
 
 @virtual_time
-async def test_other_overrides_are_tried_at_once_after_a_refusal():
+async def test_other_overrides_are_tried_at_once_after_a_rejection():
     async with world() as w:
         d = Derivations(w)
         await w.model("m")
@@ -495,15 +495,15 @@ async def test_other_overrides_are_tried_at_once_after_a_refusal():
         w.faults.add(QUOTA, Match("create", "aimservicetemplates"), times=4)
         w.start()
         await d.service("chat")
-        await d.until_told("chat", "False", "DerivationRefused")
+        await d.until_finding("chat", "False", "DerivationRefused")
         await asyncio.sleep(40)
         await d.service("chat", PRECISE)
         await d.until_owned({PRECISE_NAME: ["chat"]}, seconds=2)
 
 
 @virtual_time
-async def test_what_goes_makes_room_for_what_is_refused():
-    """A quota of one template: the old one has to go first."""
+async def test_deleting_the_old_template_makes_room_for_the_rejected_one():
+    """With a quota of one template, the old one has to be deleted first."""
     async with world() as w:
         d = Derivations(w)
         await w.model("m")
@@ -521,7 +521,7 @@ async def test_what_goes_makes_room_for_what_is_refused():
 
 
 @virtual_time
-async def test_a_namespace_that_is_going_is_left_in_peace():
+async def test_nothing_is_reported_as_rejected_in_a_namespace_that_is_being_deleted():
     async with world() as w:
         d = Derivations(w)
         await w.model("m")
@@ -534,13 +534,13 @@ async def test_a_namespace_that_is_going_is_left_in_peace():
         w.start()
         await d.service("chat")
         await asyncio.sleep(600)
-        assert d.told("chat") == ("False", "DerivationPending")
+        assert d.finding("chat") == ("False", "DerivationPending")
         assert "FailedCreate" not in {reason for _, reason in w.events_of("chat")}
         assert fault.hits <= 40
 
 
 @virtual_time
-async def test_a_change_that_a_policy_refuses_is_told_and_keeps_nothing_else_from_being_done():
+async def test_a_change_that_a_policy_rejects_is_reported_and_does_not_block_others():
     async with world() as w:
         d = Derivations(w)
         await w.model("m")
@@ -569,7 +569,7 @@ async def test_a_change_that_a_policy_refuses_is_told_and_keeps_nothing_else_fro
 
 
 @virtual_time
-async def test_a_template_derived_for_another_base_follows_that_one():
+async def test_a_template_derived_from_another_base_follows_that_base():
     async with world() as w:
         d = Derivations(w)
         await w.model("m")
@@ -595,8 +595,8 @@ async def test_a_template_derived_for_another_base_follows_that_one():
 
 
 @virtual_time
-async def test_a_template_that_hides_the_only_candidate_is_noticed_without_a_name():
-    """A service that leaves the choice to selection: its base is whatever fits the overrides."""
+async def test_without_template_ref_a_template_that_hides_the_only_candidate_is_noticed():
+    """The base of a service without templateRef is selected."""
     async with world() as w:
         d = Derivations(w)
         await w.model("m")
@@ -605,21 +605,21 @@ async def test_a_template_that_hides_the_only_candidate_is_noticed_without_a_nam
         await w.template("fast", TEAM, model="other")
         w.start()
         await d.service("chat", base=None)
-        await d.until_told("chat", "False", "BaseTemplateNotResolved")
+        await d.until_finding("chat", "False", "BaseTemplateNotResolved")
         await asyncio.sleep(5)
         await w.delete_template("fast", TEAM)
-        await d.until_told("chat", "True", "TemplateFound", seconds=5)
+        await d.until_finding("chat", "True", "TemplateFound", seconds=5)
 
 
 @virtual_time
-async def test_a_model_that_comes_to_hide_another_is_noticed():
+async def test_a_model_that_hides_another_is_noticed():
     async with world() as w:
         d = Derivations(w)
         await w.model("m")
         await w.template("base")
         w.start()
         await d.service("chat")
-        await d.until_told("chat", "True", "TemplateDerived")
+        await d.until_finding("chat", "True", "TemplateDerived")
         await asyncio.sleep(5)
         await w.model("m", TEAM)
         await w.until(lambda: "hides" in d.condition("chat")["message"], seconds=5)

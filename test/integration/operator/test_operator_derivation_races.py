@@ -1,6 +1,6 @@
-"""Derivation while everything happens at once: same instants, slow and lying answers, deletions in between, restarts.
+"""Derivation under concurrency: simultaneous services, slow and wrong responses, deletions in between, restarts.
 
-Whatever happens, in the end each service with overrides owns exactly one derived template, and no other is left.
+In the end each service with overrides owns exactly one derived template, and no other is left.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ async def at_once(*coroutines):
             tasks.create_task(each)
 
 
-# ---- the same instant
+# ---- at the same time
 
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("delay", [0.0, 0.3, 3.0])
 @virtual_time
-async def test_services_of_one_instant_end_with_one_template_that_all_of_them_own(seed, delay):
+async def test_services_created_at_the_same_time_share_one_template(seed, delay):
     async with world(seed=seed) as w:
         d = Derivations(w)
         await w.model("m")
@@ -54,8 +54,8 @@ async def test_services_of_one_instant_end_with_one_template_that_all_of_them_ow
 
 
 @virtual_time
-async def test_two_managers_without_a_common_cache_share_too():
-    """A leader that does not know yet that it was one, and its successor."""
+async def test_two_managers_at_the_same_time_share_one_template():
+    """A leader that has not noticed yet that it lost the Lease, and its successor."""
     async with world() as w:
         d = Derivations(w)
         await w.model("m")
@@ -73,12 +73,12 @@ async def test_two_managers_without_a_common_cache_share_too():
         await d.until_owned({})
 
 
-# ---- gone in between
+# ---- deleted in between
 
 
 @pytest.mark.parametrize("delay", [0.2, 2.0])
 @virtual_time
-async def test_a_service_deleted_while_its_template_is_created_leaves_nothing(delay):
+async def test_a_service_deleted_while_its_template_is_created_leaves_no_template(delay):
     async with world() as w:
         d = Derivations(w)
         await w.model("m")
@@ -97,7 +97,7 @@ async def test_a_service_deleted_while_its_template_is_created_leaves_nothing(de
 
 
 @virtual_time
-async def test_overrides_dropped_while_the_template_is_created_leave_nothing():
+async def test_overrides_removed_while_the_template_is_created_leave_no_template():
     async with world() as w:
         d = Derivations(w)
         await w.model("m")
@@ -114,8 +114,8 @@ async def test_overrides_dropped_while_the_template_is_created_leave_nothing():
 
 
 @virtual_time
-async def test_the_last_owner_lets_go_while_another_comes():
-    """The deletion says which state it was decided about, so it fails, and the template stays with all it knows."""
+async def test_the_last_owner_releases_the_template_while_another_service_adds_itself():
+    """The deletion has a precondition and fails, so the template and its discovery result stay."""
     async with world() as w:
         d = Derivations(w)
         await w.model("m")
@@ -132,12 +132,12 @@ async def test_the_last_owner_lets_go_while_another_comes():
         await d.until_owned({NAME: ["new"]}, seconds=30)
         await asyncio.sleep(30)
         assert d.all_owners == {NAME: ["new"]}
-        assert d.told("new") == ("True", "TemplateDerived")
+        assert d.finding("new") == ("True", "TemplateDerived")
         assert d.templates[NAME]["metadata"]["uid"] == uid
 
 
 @virtual_time
-async def test_a_service_made_anew_under_its_name_owns_the_template_by_its_new_uid():
+async def test_a_service_created_again_under_its_name_owns_the_template_with_its_new_uid():
     async with world() as w:
         d = Derivations(w)
         await w.model("m")
@@ -154,7 +154,7 @@ async def test_a_service_made_anew_under_its_name_owns_the_template_by_its_new_u
 
 
 @virtual_time
-async def test_a_service_that_goes_in_the_foreground_waits_for_nobody():
+async def test_deleting_a_service_in_the_foreground_does_not_wait_for_the_template():
     async with world() as w:
         d = Derivations(w)
         await w.model("m")
@@ -172,7 +172,7 @@ async def test_a_service_that_goes_in_the_foreground_waits_for_nobody():
 
 
 @virtual_time
-async def test_services_that_are_orphaned_from_leave_a_template_that_the_next_one_adopts():
+async def test_a_template_that_was_orphaned_is_used_by_the_next_service():
     async with world() as w:
         d = Derivations(w)
         await w.model("m")
@@ -190,7 +190,7 @@ async def test_services_that_are_orphaned_from_leave_a_template_that_the_next_on
 
 
 @virtual_time
-async def test_a_template_without_owners_that_nobody_adopts_goes_after_a_while():
+async def test_a_derived_template_without_owners_is_deleted_after_a_while():
     async with world() as w:
         d = Derivations(w)
         await w.model("m")
@@ -209,7 +209,7 @@ async def test_a_template_without_owners_that_nobody_adopts_goes_after_a_while()
 
 
 @virtual_time
-async def test_a_template_whose_label_was_taken_off_is_somebodys_own():
+async def test_a_template_without_the_label_is_not_deleted():
     async with world() as w:
         d = Derivations(w)
         await w.model("m")
@@ -226,7 +226,7 @@ async def test_a_template_whose_label_was_taken_off_is_somebodys_own():
 
 
 @virtual_time
-async def test_a_template_that_takes_long_to_go_is_made_anew_after_it_is_gone():
+async def test_a_template_whose_deletion_takes_long_is_derived_again_after_that():
     async with world() as w:
         d = Derivations(w)
         await w.model("m")
@@ -238,17 +238,17 @@ async def test_a_template_that_takes_long_to_go_is_made_anew_after_it_is_gone():
         hold = {"metadata": {"finalizers": ["example.org/hold"]}}
         await w.client.patch(kinds.TEMPLATES, NAME, hold, TEAM)
         await w.delete_template(NAME, TEAM)
-        await d.until_told("chat", "False", "DerivationPending")
+        await d.until_finding("chat", "False", "DerivationPending")
         await asyncio.sleep(30)
         assert "is being deleted" in d.condition("chat")["message"]
         assert d.templates[NAME]["metadata"]["uid"] == uid
         await w.client.patch(kinds.TEMPLATES, NAME, {"metadata": {"finalizers": None}}, TEAM)
-        await d.until_told("chat", "True", "TemplateDerived", seconds=5)
+        await d.until_finding("chat", "True", "TemplateDerived", seconds=5)
         assert d.templates[NAME]["metadata"]["uid"] != uid
         assert d.all_owners == {NAME: ["chat"]}
 
 
-# ---- answers that say nothing, or too late
+# ---- responses that are lost or late
 
 
 @pytest.mark.parametrize("match", [CREATE, PATCH, DELETE], ids=["create", "patch", "delete"])
@@ -265,7 +265,7 @@ async def test_a_template_that_takes_long_to_go_is_made_anew_after_it_is_gone():
     ids=repr,
 )
 @virtual_time
-async def test_writes_that_fail_or_whose_answer_is_lost_are_made_good(action, match):
+async def test_writes_that_fail_or_whose_response_is_lost_are_repeated(action, match):
     async with world() as w:
         d = Derivations(w)
         await w.model("m")
@@ -285,7 +285,7 @@ async def test_writes_that_fail_or_whose_answer_is_lost_are_made_good(action, ma
 
 
 @virtual_time
-async def test_a_server_that_fails_every_creation_is_not_hammered():
+async def test_failing_creations_are_retried_with_back_off():
     async with world() as w:
         d = Derivations(w)
         await w.model("m")
@@ -300,7 +300,7 @@ async def test_a_server_that_fails_every_creation_is_not_hammered():
 
 
 @virtual_time
-async def test_a_cache_that_lags_makes_nothing_twice_and_loses_no_owner():
+async def test_a_lagging_cache_causes_no_second_template_and_loses_no_owner():
     async with world() as w:
         d = Derivations(w)
         await w.model("m")
@@ -312,7 +312,7 @@ async def test_a_cache_that_lags_makes_nothing_twice_and_loses_no_owner():
         await d.service("one")
         await d.service("two")
         await d.until_owned({NAME: ["one", "two"]})
-        # Taken by hand, unseen: the write that meets it fails, and is decided anew.
+        # The cache does not see this manual change: the next write fails, and is decided again.
         await w.client.patch(kinds.TEMPLATES, NAME, {"metadata": {"labels": {"team": "a"}}}, TEAM)
         await d.service("one", {"precision": "fp8"})
         await w.until(lambda: d.owners(NAME) == ["two"])
@@ -321,7 +321,7 @@ async def test_a_cache_that_lags_makes_nothing_twice_and_loses_no_owner():
 
 @pytest.mark.parametrize("last", [False, True], ids=["with another owner", "the only owner"])
 @virtual_time
-async def test_a_service_that_a_lagging_cache_believes_in_is_not_fought_over_with_garbage_collection(last):
+async def test_the_owner_reference_of_a_service_that_only_a_lagging_cache_has_is_not_restored(last):
     async with world() as w:
         d = Derivations(w)
         await w.model("m")
@@ -347,7 +347,7 @@ async def test_a_service_that_a_lagging_cache_believes_in_is_not_fought_over_wit
 
 @pytest.mark.parametrize("moment", [0.05, 0.4, 0.9, 1.4])
 @virtual_time
-async def test_a_crash_at_any_moment_leaves_the_next_manager_nothing_to_mend_by_hand(moment):
+async def test_the_next_manager_continues_after_a_crash_at_any_time(moment):
     async with world() as w:
         d = Derivations(w)
         await w.model("m")
@@ -369,7 +369,7 @@ async def test_a_crash_at_any_moment_leaves_the_next_manager_nothing_to_mend_by_
         )
 
 
-# ---- everything, by chance
+# ---- random changes
 
 STORM = (
     (Delay(1.5), Match("*", "aimservicetemplates"), 0.2),
@@ -386,7 +386,7 @@ STORM = (
 
 @pytest.mark.parametrize("seed", range(8))
 @virtual_time
-async def test_after_any_storm_each_service_owns_its_template_and_no_other_is_left(seed):
+async def test_after_random_changes_each_service_owns_its_template_and_no_other_is_left(seed):
     rng = random.Random(seed)
     async with world(seed=seed) as w:
         d = Derivations(w)
@@ -420,13 +420,13 @@ async def test_after_any_storm_each_service_owns_its_template_and_no_other_is_le
             if overrides is not None:
                 users.setdefault(repr(overrides), []).append(name)
         expected = sorted(sorted(names) for names in users.values())
-        # Garbage collection and a service that lets go may take off the last two references in one instant.
+        # The garbage collector and a service may remove the last two references at the same time.
         await w.until(lambda: sorted(d.all_owners.values()) == expected, seconds=400, what=str(expected))
         limits = w.ledger.templates[TEAM, "base"]["spec"].get("resources")
         await w.until(lambda: all(body["spec"].get("resources") == limits for body in d.templates.values()))
         await asyncio.sleep(70)
         for name, overrides in wanted.items():
-            assert d.told(name) == (("True", "TemplateDerived") if overrides is not None else ("", ""))
+            assert d.finding(name) == (("True", "TemplateDerived") if overrides is not None else ("", ""))
         sent = len(replica.wire.writes)
         await asyncio.sleep(600)
         assert [late for late in replica.wire.writes[sent:] if "events" not in late.path] == []

@@ -1,4 +1,4 @@
-"""Services: which template they get, and what changes that."""
+"""Services: which template they use, and what changes that."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ async def test_the_only_template_that_is_ready_is_selected_and_deployed(namespac
         ]
         (owner,) = w.runtime()["metadata"]["ownerReferences"]
         assert (owner["kind"], owner["name"], owner["controller"]) == ("AIMService", "s", True)
-        assert "http" in w.said("Ready")["message"]
+        assert "http" in w.condition("Ready")["message"]
 
 
 @virtual_time
-async def test_several_are_ambiguous_until_only_one_fits_and_each_is_named():
+async def test_several_matches_are_ambiguous_and_named_until_only_one_is_left():
     async with serving() as w:
         await w.model("m")
         await w.ready("a")
@@ -51,21 +51,21 @@ async def test_several_are_ambiguous_until_only_one_fits_and_each_is_named():
         w.start()
         await w.service("s", "team", model=M)
         await w.until_service("s", "Failed", "TemplateSelectionAmbiguous", seconds=5)
-        message = w.said("Resolved")["message"]
+        message = w.condition("Resolved")["message"]
         assert "'a'" in message
         assert "'b'" in message
         assert "spec.templateRef" in message
-        assert w.said("Failure")["status"] == "True"
+        assert w.condition("Failure")["status"] == "True"
         assert {item["droppedBy"] for item in w.service_status()["templateMatching"]} == {"Selection"}
         assert w.runtime() is None
         await w.delete_template("b")
         await w.until_service("s", "Running")
         assert w.uses() == "a"
-        assert w.said("Failure")["status"] == "False"
+        assert w.condition("Failure")["status"] == "False"
 
 
 @virtual_time
-async def test_a_service_without_a_template_gets_the_first_one_that_appears():
+async def test_a_service_without_a_template_uses_the_first_one_that_appears():
     async with serving() as w:
         await w.model("m")
         w.start()
@@ -80,14 +80,14 @@ async def test_a_service_without_a_template_gets_the_first_one_that_appears():
 
 
 @virtual_time
-async def test_a_template_that_is_being_discovered_is_waited_for():
+async def test_a_service_waits_for_a_template_that_is_being_discovered():
     async with serving() as w:
         await w.model("m")
         await w.service("s", "team", model=M)
         await w.template("a", "team")
         w.start()
         await w.until_service("s", "Starting", "TemplateNotReady", seconds=2)
-        assert w.said("Failure")["status"] == "False"
+        assert w.condition("Failure")["status"] == "False"
         await w.until_service("s", "Running")
         assert "Failed" not in w.states["s"]
 
@@ -97,7 +97,7 @@ async def test_a_template_that_is_being_discovered_is_waited_for():
     "trouble", [Delay(3), Answer(500, "InternalError", "etcd is away")], ids=["slow", "failing"]
 )
 @virtual_time
-async def test_of_templates_made_together_the_one_that_is_looked_at_first_is_no_choice(slow, trouble):
+async def test_of_templates_created_together_the_first_to_be_reconciled_is_not_selected(slow, trouble):
     async with serving() as w:
         await w.model("m")
         for name in "ab":
@@ -106,7 +106,7 @@ async def test_of_templates_made_together_the_one_that_is_looked_at_first_is_no_
         w.faults.add(trouble, Match(resource="aimservicetemplates", subresource="status", name=slow), times=3)
         w.start()
         await w.until_service("s", "Starting", "TemplateNotReady", seconds=2)
-        assert f"'{slow}'" in w.said("Resolved")["message"]
+        assert f"'{slow}'" in w.condition("Resolved")["message"]
         await w.until_service("s", "Failed", "TemplateSelectionAmbiguous")
         assert w.states["s"][-2:] == ["Starting", "Failed"]
         assert w.uses() == ""
@@ -114,7 +114,7 @@ async def test_of_templates_made_together_the_one_that_is_looked_at_first_is_no_
 
 @pytest.mark.parametrize("late", ["model", "gpu"])
 @virtual_time
-async def test_of_templates_that_become_possible_together_the_first_to_be_ready_is_no_choice(late):
+async def test_of_templates_that_become_available_together_the_first_to_be_ready_is_not_selected(late):
     async with serving(machines=[] if late == "gpu" else [gpu_machine("n0")]) as w:
         if late != "model":
             await w.model("m")
@@ -135,7 +135,7 @@ async def test_of_templates_that_become_possible_together_the_first_to_be_ready_
 
 
 @virtual_time
-async def test_overrides_choose_among_templates_and_a_change_of_them_chooses_again():
+async def test_overrides_select_a_template_and_a_change_of_them_selects_again():
     async with serving() as w:
         await w.model("m")
         await w.ready("slow")
@@ -151,25 +151,25 @@ async def test_overrides_choose_among_templates_and_a_change_of_them_chooses_aga
         assert {"name": "AIM_METRIC", "value": "latency"} in variables
         await w.service("s", "team", model=M, overrides={"precision": "fp8"})
         await w.until_service("s", "Degraded", "TemplateNotFound", seconds=1)
-        assert "spec.templateRef" in w.said("Resolved")["message"]
+        assert "spec.templateRef" in w.condition("Resolved")["message"]
         assert w.runtime() is not None
 
 
 @virtual_time
-async def test_gpus_that_come_and_go_drop_templates_and_bring_them_back():
+async def test_templates_are_excluded_while_no_node_offers_their_gpu():
     async with serving(machines=[]) as w:
         await w.model("m")
         await w.ready("a", gpuSelector=GPU)
         w.start()
         await w.service("s", "team", model=M)
         await w.until_service("s", "Failed", "TemplateNotFound", seconds=2)
-        assert "MI300X" in w.said("Resolved")["message"]
+        assert "MI300X" in w.condition("Resolved")["message"]
         await w.cluster.node.add_machine(gpu_machine("n0"))
         await w.until_service("s", "Running")
 
 
 @virtual_time
-async def test_a_service_whose_gpu_leaves_moves_to_the_only_other_template_and_stays_there():
+async def test_a_service_whose_gpu_is_removed_moves_to_the_only_other_template_and_stays_there():
     async with serving(machines=[gpu_machine("n0")]) as w:
         await w.model("m")
         await w.ready("a", gpuSelector=GPU)
@@ -183,18 +183,18 @@ async def test_a_service_whose_gpu_leaves_moves_to_the_only_other_template_and_s
         await w.label_node("n0", {key: None for key in labels if "gpu" in key})
         await asyncio.sleep(WAIT_SECONDS - 1)
         assert w.uses() == "a"
-        assert "kept for now" in w.said("Resolved")["message"]
+        assert "kept for now" in w.condition("Resolved")["message"]
         await w.until(lambda: w.uses() == "b", seconds=2)
         await w.until_service("s", "Running")
         await w.label_node("n0", dict(labels))
         await w.until_state("a", "team", "Ready")
         await asyncio.sleep(5)
         assert w.uses() == "b"
-        assert "'a'" in w.said("Resolved")["message"]
+        assert "'a'" in w.condition("Resolved")["message"]
 
 
 @virtual_time
-async def test_a_gpu_that_leaves_moves_a_service_also_before_its_template_says_so():
+async def test_a_removed_gpu_moves_a_service_before_the_status_of_its_template_reports_it():
     async with serving(machines=[gpu_machine("n0")]) as w:
         await w.model("m")
         await w.ready("a", gpuSelector=GPU)
@@ -212,7 +212,7 @@ async def test_a_gpu_that_leaves_moves_a_service_also_before_its_template_says_s
 
 @pytest.mark.parametrize("how", ["labels", "node"])
 @virtual_time
-async def test_a_gpu_that_is_back_in_a_moment_moves_no_service_that_runs(how):
+async def test_a_gpu_that_is_missing_for_a_moment_does_not_move_a_running_service(how):
     async with serving(machines=[gpu_machine("n0")]) as w:
         await w.model("m")
         await w.ready("a", gpuSelector=GPU)
@@ -236,7 +236,7 @@ async def test_a_gpu_that_is_back_in_a_moment_moves_no_service_that_runs(how):
 
 @pytest.mark.parametrize("status", [403, 422, 500])
 @virtual_time
-async def test_a_template_that_nobody_can_look_at_keeps_no_service_from_another_that_fits(status):
+async def test_a_template_that_is_never_reconciled_does_not_keep_a_service_from_another(status):
     async with serving() as w:
         await w.model("m")
         for name in "ab":
@@ -256,7 +256,7 @@ async def test_a_template_that_nobody_can_look_at_keeps_no_service_from_another_
 
 
 @virtual_time
-async def test_a_wait_ends_whatever_else_happens_meanwhile():
+async def test_a_wait_ends_whatever_else_happens():
     async with serving() as w:
         await w.model("m")
         for name in "ab":
@@ -275,7 +275,7 @@ async def test_a_wait_ends_whatever_else_happens_meanwhile():
 
 
 @virtual_time
-async def test_waits_for_a_gpu_and_for_a_template_end_together_and_do_not_begin_each_other_anew():
+async def test_waits_for_a_gpu_and_for_a_template_end_together():
     async with serving(machines=[gpu_machine("n0")]) as w:
         await w.model("m")
         await w.ready("a", gpuSelector=GPU)
@@ -298,7 +298,7 @@ async def test_waits_for_a_gpu_and_for_a_template_end_together_and_do_not_begin_
 
 
 @virtual_time
-async def test_templates_that_wait_for_one_runtime_config_become_possible_together():
+async def test_templates_that_wait_for_the_same_runtime_config_become_available_together():
     async with serving() as w:
         await w.model("m")
         for name in "ab":
@@ -306,7 +306,7 @@ async def test_templates_that_wait_for_one_runtime_config_become_possible_togeth
         w.start()
         await w.service("s", "team", model=M)
         await w.until_service("s", "Failed", "TemplateNotFound", seconds=2)
-        assert "RuntimeConfigNotFound" in w.said("Resolved")["message"]
+        assert "RuntimeConfigNotFound" in w.condition("Resolved")["message"]
         w.faults.add(Delay(3), Match(resource="aimservicetemplates", subresource="status", name="b"))
         await w.config("gold")
         await w.until_service("s", "Failed", "TemplateSelectionAmbiguous")
@@ -314,17 +314,17 @@ async def test_templates_that_wait_for_one_runtime_config_become_possible_togeth
 
 
 @virtual_time
-async def test_a_model_that_waits_for_a_person_is_not_said_to_be_read():
+async def test_a_model_that_needs_intervention_is_not_reported_as_being_read():
     async with serving() as w:
         await w.model("m", runtimeConfigName="gone")
         w.start()
         await w.service("s", "team", model=M)
         await w.until_service("s", "Failed", "TemplateNotFound", seconds=2)
-        assert "see the conditions of the model" in w.said("Resolved")["message"]
+        assert "see the conditions of the model" in w.condition("Resolved")["message"]
 
 
 @virtual_time
-async def test_a_new_service_stays_with_its_models_default_template_until_it_serves():
+async def test_a_new_service_keeps_the_default_template_of_its_model_until_it_serves():
     async with serving(machines=[]) as w:
         await w.model("m", defaultServiceTemplate="d")
         await w.ready("d", gpuSelector=GPU)
@@ -342,7 +342,7 @@ async def test_a_new_service_stays_with_its_models_default_template_until_it_ser
 
 
 @virtual_time
-async def test_a_running_service_is_not_moved_when_a_second_candidate_appears_and_says_so():
+async def test_a_running_service_is_not_moved_when_a_second_candidate_appears_and_reports_it():
     async with serving() as w:
         await w.model("m")
         await w.ready("a")
@@ -351,8 +351,8 @@ async def test_a_running_service_is_not_moved_when_a_second_candidate_appears_an
         await w.until_service("s", "Running")
         before = w.runtime()["metadata"]["resourceVersion"]
         await w.ready("b")
-        await w.until(lambda: "'b'" in w.said("Resolved")["message"], seconds=2)
-        assert "kept" in w.said("Resolved")["message"]
+        await w.until(lambda: "'b'" in w.condition("Resolved")["message"], seconds=2)
+        assert "kept" in w.condition("Resolved")["message"]
         assert w.uses() == "a"
         assert [item.get("droppedBy") for item in w.service_status()["templateMatching"]] == [
             None,
@@ -384,7 +384,7 @@ async def test_a_service_is_not_moved_by_a_restart_of_the_operator():
 
 
 @virtual_time
-async def test_a_service_whose_template_is_deleted_selects_again():
+async def test_selection_is_repeated_when_the_template_of_a_service_is_deleted():
     async with serving() as w:
         await w.model("m")
         await w.ready("a")
@@ -404,7 +404,7 @@ async def test_a_service_whose_template_is_deleted_selects_again():
 
 
 @virtual_time
-async def test_a_template_made_anew_under_its_name_is_another_one():
+async def test_a_template_created_again_under_its_name_is_another_one():
     async with serving() as w:
         await w.model("m")
         await w.ready("a")
@@ -421,7 +421,7 @@ async def test_a_template_made_anew_under_its_name_is_another_one():
 
 
 @virtual_time
-async def test_a_namespaced_template_hides_the_clusters_of_its_name_as_soon_as_it_appears():
+async def test_a_namespaced_template_hides_the_cluster_template_of_its_name_as_soon_as_it_appears():
     async with serving() as w:
         await w.model("m")
         await w.ready("a", "")
@@ -439,7 +439,7 @@ async def test_a_namespaced_template_hides_the_clusters_of_its_name_as_soon_as_i
 
 
 @virtual_time
-async def test_a_template_of_another_model_that_hides_the_only_candidate_takes_it_away():
+async def test_a_template_of_another_model_can_hide_the_only_candidate():
     async with serving(kserve=False) as w:
         await w.model("m")
         await w.ready("a", "")
@@ -452,7 +452,7 @@ async def test_a_template_of_another_model_that_hides_the_only_candidate_takes_i
 
 
 @virtual_time
-async def test_what_somebody_writes_into_the_status_leads_to_no_other_namespace():
+async def test_an_edited_status_leads_to_no_other_namespace():
     async with serving(kserve=False) as w:
         await w.model("m")
         await w.ready("a")
@@ -466,19 +466,19 @@ async def test_what_somebody_writes_into_the_status_leads_to_no_other_namespace(
         await w.until(lambda: w.uses() == "a", seconds=5)
 
 
-# ---- templates that somebody names
+# ---- named templates
 
 
 @virtual_time
-async def test_a_named_template_that_is_missing_is_waited_for():
+async def test_a_service_waits_for_a_named_template_that_is_missing():
     async with serving() as w:
         await w.model("m")
         await w.ready("b")
         w.start()
         await w.service("s", "team", model=M, templateRef="late")
         await w.until_service("s", "Pending", "TemplateNotFound", seconds=1)
-        assert "'late'" in w.said("Resolved")["message"]
-        assert w.said("Failure")["status"] == "False"
+        assert "'late'" in w.condition("Resolved")["message"]
+        assert w.condition("Failure")["status"] == "False"
         await w.ready("late")
         await w.until_service("s", "Running")
         assert w.uses() == "late"
@@ -487,7 +487,7 @@ async def test_a_named_template_that_is_missing_is_waited_for():
 
 
 @virtual_time
-async def test_a_named_template_that_appears_for_another_model_is_told_at_once():
+async def test_a_named_template_that_appears_for_another_model_is_reported_at_once():
     async with serving() as w:
         await w.model("m")
         w.start()
@@ -498,14 +498,14 @@ async def test_a_named_template_that_appears_for_another_model_is_told_at_once()
 
 
 @virtual_time
-async def test_a_named_template_of_another_model_is_a_failure_with_a_remedy_until_that_is_mended():
+async def test_a_named_template_of_another_model_is_a_failure_with_a_remedy_until_it_is_corrected():
     async with serving() as w:
         await w.model("m")
         await w.ready("a", "team", model="other")
         w.start()
         await w.service("s", "team", model=M, templateRef="a")
         await w.until_service("s", "Failed", "TemplateModelMismatch", seconds=2)
-        message = w.said("Resolved")["message"]
+        message = w.condition("Resolved")["message"]
         assert "'other'" in message
         assert "'m'" in message
         await w.model("other")
@@ -514,7 +514,7 @@ async def test_a_named_template_of_another_model_is_a_failure_with_a_remedy_unti
 
 
 @virtual_time
-async def test_a_cluster_template_of_a_hidden_model_is_refused_where_it_is_named_and_dropped_where_it_is_not():
+async def test_a_cluster_template_of_a_hidden_model_cannot_be_named_or_selected():
     async with serving() as w:
         await w.model("m")
         await w.model("m", "team", image="aim-team:1")
@@ -531,21 +531,23 @@ async def test_a_cluster_template_of_a_hidden_model_is_refused_where_it_is_named
 
 
 @virtual_time
-async def test_a_named_template_that_is_not_ready_is_used_once_it_is_and_says_why_it_is_not():
+async def test_a_named_template_is_used_when_it_is_ready_and_the_cause_is_reported_before():
     async with serving(machines=[]) as w:
         await w.model("m")
         await w.ready("a", gpuSelector=GPU)
         w.start()
         await w.service("s", "team", model=M, templateRef="a")
         await w.until_service("s", "Starting", "TemplateNotReady", seconds=2)
-        await w.until(lambda: "no node offers GPU MI300X" in w.said("RuntimeReady")["message"], seconds=2)
+        await w.until(
+            lambda: "no node offers GPU MI300X" in w.condition("RuntimeReady")["message"], seconds=2
+        )
         assert w.reason("Resolved") == "TemplateResolved"
         await w.cluster.node.add_machine(gpu_machine("n0"))
         await w.until_service("s", "Running")
 
 
 @virtual_time
-async def test_the_models_default_template_is_the_choice_of_new_services():
+async def test_new_services_use_the_default_template_of_their_model():
     async with serving() as w:
         await w.model("m", defaultServiceTemplate="b")
         await w.ready("a")
@@ -563,7 +565,7 @@ async def test_the_models_default_template_is_the_choice_of_new_services():
 
 
 @virtual_time
-async def test_a_default_template_that_is_not_there_yet_leaves_it_to_selection():
+async def test_a_default_template_that_does_not_exist_yet_is_ignored():
     async with serving() as w:
         await w.model("m", defaultServiceTemplate="late")
         await w.ready("a")
@@ -580,11 +582,11 @@ async def test_a_default_template_that_is_not_there_yet_leaves_it_to_selection()
         assert w.uses() == "late"
 
 
-# ---- who gets discovery slots first
+# ---- order of discovery
 
 
 @virtual_time
-async def test_what_services_wait_for_is_discovered_first_and_so_is_what_is_derived_for_them():
+async def test_templates_that_services_wait_for_are_discovered_first_also_derived_ones():
     async with serving(kserve=False) as w:
         await w.model("m")
         await w.model("mine", image="aim-mine:1")

@@ -1,4 +1,4 @@
-"""Services and models: by name, by image, made where there is none."""
+"""Services and models: by name, by image, and created if there is none."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ def image_of(w, name="s"):
 
 
 @virtual_time
-async def test_a_missing_model_is_named_and_the_service_goes_on_when_it_appears():
+async def test_a_missing_model_is_named_and_the_service_continues_when_it_appears():
     async with serving() as w:
         await w.ready("a", "team", model="late")
         w.start()
         await w.service("s", "team", model={"ref": "late"})
         await w.until_service("s", "Pending", "ModelNotFound", seconds=1)
-        assert "'late'" in w.said("Resolved")["message"]
+        assert "'late'" in w.condition("Resolved")["message"]
         assert "resolvedImage" not in w.service_status()
         await w.model("late", discovery=QUIET)
         await w.until_service("s", "Running")
 
 
 @virtual_time
-async def test_a_model_that_vanishes_takes_nothing_away_from_what_serves():
+async def test_a_running_service_keeps_its_runtime_when_its_model_is_deleted():
     async with serving() as w:
         await w.model("m", discovery=QUIET)
         await w.ready("a", "team")
@@ -69,7 +69,7 @@ async def test_a_new_image_of_the_model_reaches_the_runtime():
 
 
 @virtual_time
-async def test_a_missing_runtime_config_is_named_and_the_service_goes_on_when_it_appears():
+async def test_a_missing_runtime_config_is_named_and_the_service_continues_when_it_appears():
     async with serving() as w:
         await w.model("m", discovery=QUIET)
         await w.ready("a", "team")
@@ -86,7 +86,7 @@ async def test_a_missing_runtime_config_is_named_and_the_service_goes_on_when_it
 
 
 @virtual_time
-async def test_a_model_of_the_image_is_found_in_the_namespace_before_the_cluster():
+async def test_a_model_of_the_image_in_the_namespace_precedes_one_of_the_cluster():
     async with serving() as w:
         await w.model("theirs", image=IMAGE, discovery=QUIET)
         await w.model("ours", "team", image=IMAGE, discovery=QUIET)
@@ -104,7 +104,7 @@ async def test_a_model_of_the_image_is_found_in_the_namespace_before_the_cluster
 
 
 @virtual_time
-async def test_where_no_model_has_the_image_one_is_made_and_shared_by_all_who_ask():
+async def test_if_no_model_has_the_image_one_is_created_and_shared():
     async with serving() as w:
         w.start()
         for name in ("s", "s2", "s3"):
@@ -125,7 +125,7 @@ async def test_where_no_model_has_the_image_one_is_made_and_shared_by_all_who_as
 
 
 @virtual_time
-async def test_the_model_is_made_for_the_cluster_where_the_runtime_config_says_so():
+async def test_the_model_is_created_for_the_cluster_if_the_runtime_config_specifies_it():
     async with serving() as w:
         await w.config(model={"creationScope": "Cluster"})
         w.start()
@@ -140,8 +140,8 @@ async def test_the_model_is_made_for_the_cluster_where_the_runtime_config_says_s
 
 
 @virtual_time
-async def test_the_model_that_is_made_is_read_and_its_templates_are_waited_for():
-    """The catalogue's image recommends a deployment: nothing but the service is written by hand."""
+async def test_the_image_of_the_created_model_is_read_and_the_service_waits_for_its_templates():
+    """The image recommends a deployment, so the user creates the service only."""
     async with serving(catalogue=images(image("aim-one:*", deployment()))) as w:
         w.start()
         await w.service("s", "team", model={"image": "aim-one:1"})
@@ -151,7 +151,7 @@ async def test_the_model_that_is_made_is_read_and_its_templates_are_waited_for()
 
 
 @virtual_time
-async def test_an_image_that_recommends_nothing_leaves_a_service_without_templates_once_it_is_read():
+async def test_an_image_without_recommendations_leaves_a_service_without_templates():
     async with serving(catalogue=images(image("aim-none:*"))) as w:
         w.start()
         await w.service("s", "team", model={"image": "aim-none:1"})
@@ -169,7 +169,7 @@ async def test_several_models_of_the_image_are_ambiguous_and_named_until_one_is_
         await w.service("s", "team", model=BY_IMAGE)
         await w.until_service("s", "Pending", "ModelAmbiguous", seconds=1)
         for word in ("'one'", "'two'", "spec.model.ref"):
-            assert word in w.said("Resolved")["message"]
+            assert word in w.condition("Resolved")["message"]
         await w.model("two", image="another:1", discovery=QUIET)
         await w.until_service("s", "Running")
 
@@ -191,7 +191,7 @@ async def test_a_service_keeps_its_model_when_a_second_one_gets_the_image():
 
 
 @virtual_time
-async def test_a_cluster_model_that_a_namespaced_one_hides_does_not_count():
+async def test_a_cluster_model_that_a_namespaced_one_hides_is_ignored():
     async with serving(kserve=False) as w:
         await w.model("m", image=IMAGE, discovery=QUIET)
         await w.model("m", "team", image="another:1", discovery=QUIET)
@@ -201,7 +201,7 @@ async def test_a_cluster_model_that_a_namespaced_one_hides_does_not_count():
 
 
 @virtual_time
-async def test_a_hidden_model_comes_back_into_sight():
+async def test_a_cluster_model_is_used_when_nothing_hides_it_any_more():
     async with serving() as w:
         await w.model("one", image=IMAGE, discovery=QUIET)
         await w.model("two", image=IMAGE, discovery=QUIET)
@@ -214,13 +214,13 @@ async def test_a_hidden_model_comes_back_into_sight():
 
 
 @virtual_time
-async def test_a_taken_name_is_told_and_waited_for():
+async def test_a_model_name_that_is_taken_is_reported_and_used_when_it_is_free():
     async with serving(kserve=False) as w:
         await w.model(AUTO, "team", image="another:1", discovery=QUIET)
         w.start()
         await w.service("s", "team", model=BY_IMAGE)
         await w.until_service("s", "Pending", "ModelNameTaken", seconds=1)
-        assert "another:1" in w.said("Resolved")["message"]
+        assert "another:1" in w.condition("Resolved")["message"]
         await w.delete(kinds.MODELS, AUTO)
         await w.until(
             lambda: (w.found(kinds.MODELS, AUTO) or {"spec": {}})["spec"].get("image") == IMAGE, seconds=2
@@ -228,14 +228,14 @@ async def test_a_taken_name_is_told_and_waited_for():
 
 
 @virtual_time
-async def test_a_model_that_the_server_refuses_is_told_with_its_words_and_tried_again_with_growing_pauses():
+async def test_a_rejected_model_is_reported_with_the_servers_message_and_tried_again():
     async with serving(kserve=False) as w:
         no = Answer(403, "Forbidden", "models are made by the platform team")
         replica = w.start()
         with w.faults.active(no, Match(verb="create", resource="aimmodels")) as fault:
             await w.service("s", "team", model=BY_IMAGE)
             await w.until_service("s", "Pending", "ModelRefused", seconds=2)
-            assert "made by the platform team" in w.said("Resolved")["message"]
+            assert "made by the platform team" in w.condition("Resolved")["message"]
             await asyncio.sleep(3600)
             assert 50 < fault.hits < 70
             writes = w.status_writes["s"]

@@ -1,4 +1,4 @@
-"""Services and what serves them: KServe's InferenceService and the template cache, made, followed, repaired."""
+"""Services and their runtime: the InferenceService and the template cache."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def prepare(w, **spec):
 
 
 async def say(w, outcome, name="s"):
-    """What the simulated KServe is to make of a runtime."""
+    """The state that the simulated KServe gives a runtime."""
     await w.patch(RUNTIMES, name, metadata={"annotations": {OUTCOME_ANNOTATION: outcome}})
 
 
@@ -42,17 +42,17 @@ async def foreign(w, name="s", **metadata):
     return await w.client.create(RUNTIMES, body)
 
 
-# ---- KServe comes and goes
+# ---- KServe is installed and removed
 
 
 @virtual_time
-async def test_without_kserve_the_service_says_so_and_goes_on_when_it_is_installed():
+async def test_without_kserve_the_service_reports_it_and_continues_when_it_is_installed():
     async with serving(kserve=False) as w:
         await prepare(w)
         await w.until_service("s", "Starting", "RuntimeNotInstalled", seconds=2)
-        assert "install KServe" in w.said("RuntimeReady")["message"]
+        assert "install KServe" in w.condition("RuntimeReady")["message"]
         assert (w.reason("Resolved"), w.uses()) == ("TemplateResolved", "a")
-        assert w.said("Progressing")["status"] == "False"
+        assert w.condition("Progressing")["status"] == "False"
         await asyncio.sleep(600)
         writes = w.status_writes["s"]
         await asyncio.sleep(600)
@@ -62,7 +62,7 @@ async def test_without_kserve_the_service_says_so_and_goes_on_when_it_is_install
 
 
 @virtual_time
-async def test_kserve_that_is_taken_away_degrades_what_was_running():
+async def test_removing_kserve_degrades_running_services():
     async with serving() as w:
         await prepare(w)
         await w.until_service("s", "Running")
@@ -70,25 +70,25 @@ async def test_kserve_that_is_taken_away_degrades_what_was_running():
         await w.until_service("s", "Degraded", "RuntimeNotInstalled", seconds=60)
 
 
-# ---- mirrored
+# ---- conditions of KServe
 
 
 @virtual_time
-async def test_what_kserve_says_is_mirrored_and_a_running_service_degrades_until_it_is_well_again():
+async def test_the_conditions_of_kserve_are_reported_and_a_running_service_degrades_with_its_runtime():
     async with serving() as w:
         await prepare(w)
         await w.until_service("s", "Running")
-        assert w.said("Ready")["status"] == "True"
+        assert w.condition("Ready")["status"] == "True"
         await say(w, "fail: no node has room")
         await w.until_service("s", "Degraded", "RuntimeNotReady", seconds=30)
-        assert "no node has room" in w.said("Ready")["message"]
+        assert "no node has room" in w.condition("Ready")["message"]
         assert ("Warning", "Degraded") in w.events_of("s")
         await say(w, "ready")
         await w.until_service("s", "Running", seconds=30)
 
 
 @virtual_time
-async def test_a_runtime_that_never_gets_ready_leaves_the_service_starting_with_its_words():
+async def test_a_runtime_that_never_becomes_ready_leaves_the_service_starting_with_its_message():
     async with serving() as w:
         await w.model("m", discovery=QUIET)
         await w.ready("a")
@@ -96,13 +96,13 @@ async def test_a_runtime_that_never_gets_ready_leaves_the_service_starting_with_
         await w.service("s", "team", model=M)
         await w.until(lambda: w.runtime() is not None, seconds=5)
         await say(w, "fail: CrashLoopBackOff")
-        await w.until(lambda: "CrashLoopBackOff" in w.said("RuntimeReady")["message"], seconds=30)
+        await w.until(lambda: "CrashLoopBackOff" in w.condition("RuntimeReady")["message"], seconds=30)
         assert (w.service_state(), w.reason()) == ("Starting", "RuntimeNotReady")
         assert "Running" not in w.states["s"]
 
 
 @virtual_time
-async def test_a_template_that_degrades_does_not_stop_what_serves():
+async def test_a_degraded_template_does_not_stop_a_runtime():
     async with serving() as w:
         await w.model("m", discovery=QUIET)
         await w.template("a", "team")
@@ -118,11 +118,11 @@ async def test_a_template_that_degrades_does_not_stop_what_serves():
         assert w.runtime()["metadata"]["generation"] == before
 
 
-# ---- made and kept as it should be
+# ---- creation and changes
 
 
 @virtual_time
-async def test_what_changes_in_the_service_reaches_the_runtime():
+async def test_changes_of_the_service_reach_the_runtime():
     async with serving() as w:
         await prepare(w)
         await w.until_service("s", "Running")
@@ -139,7 +139,7 @@ async def test_what_changes_in_the_service_reaches_the_runtime():
 
 
 @virtual_time
-async def test_drift_is_repaired_and_what_others_add_stays():
+async def test_changed_fields_of_the_runtime_are_restored_and_additional_ones_stay():
     async with serving() as w:
         await prepare(w)
         await w.until_service("s", "Running")
@@ -159,7 +159,7 @@ async def test_drift_is_repaired_and_what_others_add_stays():
 
 
 @virtual_time
-async def test_a_runtime_that_is_deleted_is_made_again():
+async def test_a_deleted_runtime_is_created_again():
     async with serving() as w:
         await prepare(w)
         await w.until_service("s", "Running")
@@ -172,7 +172,7 @@ async def test_a_runtime_that_is_deleted_is_made_again():
 
 
 @virtual_time
-async def test_a_service_that_is_deleted_takes_its_runtime_along_and_leaves_its_template():
+async def test_deleting_a_service_deletes_its_runtime_and_not_its_template():
     async with serving() as w:
         await prepare(w)
         await w.until_service("s", "Running")
@@ -181,12 +181,12 @@ async def test_a_service_that_is_deleted_takes_its_runtime_along_and_leaves_its_
         assert w.state("a", "team") == "Ready"
 
 
-# ---- not ours
+# ---- runtimes of others
 
 
 @pytest.mark.parametrize("when", ["before", "unseen"])
 @virtual_time
-async def test_a_foreign_runtime_of_the_name_is_never_touched(when):
+async def test_a_runtime_of_the_name_that_the_service_does_not_control_is_never_changed(when):
     async with serving() as w:
         await w.model("m", discovery=QUIET)
         await w.ready("a")
@@ -195,7 +195,7 @@ async def test_a_foreign_runtime_of_the_name_is_never_touched(when):
             await foreign(w)
             w.start()
         else:
-            # Made behind the cache's back: the watch does not tell of it before the service is decided about.
+            # The cache does not have it yet: its watch reports it after the decision about the service.
             w.start()
             await w.until_state("a", "team", "Ready")
             w.faults.add(Answer(500), Match(verb="watch", resource="inferenceservices"))
@@ -205,7 +205,7 @@ async def test_a_foreign_runtime_of_the_name_is_never_touched(when):
         await w.service("s", "team", model=M)
         await w.until_service("s", "Failed", "NameTaken", seconds=5)
         w.faults.clear()
-        assert "delete it" in w.said("Ready")["message"]
+        assert "delete it" in w.condition("Ready")["message"]
         await asyncio.sleep(60)
         body = w.runtime()
         assert body["spec"] == {"predictor": {"minReplicas": 3}}
@@ -215,7 +215,7 @@ async def test_a_foreign_runtime_of_the_name_is_never_touched(when):
 
 
 @virtual_time
-async def test_a_runtime_of_a_former_service_of_the_name_is_not_taken_over_and_goes_by_itself():
+async def test_a_runtime_of_an_earlier_service_of_the_name_is_not_taken_over():
     async with serving() as w:
         await prepare(w)
         await w.until_service("s", "Running")
@@ -228,17 +228,17 @@ async def test_a_runtime_of_a_former_service_of_the_name_is_not_taken_over_and_g
         assert w.runtime()["metadata"]["ownerReferences"][0]["uid"] != "gone"
 
 
-# ---- refused
+# ---- rejections
 
 
 @virtual_time
-async def test_a_runtime_that_the_server_refuses_is_told_with_its_words_and_tried_again():
+async def test_a_rejected_runtime_is_reported_with_the_servers_message_and_tried_again():
     async with serving() as w:
         no = Answer(403, "Forbidden", "admission webhook: image not allowed")
         with w.faults.active(no, Match(verb="patch", resource="inferenceservices")) as fault:
             await prepare(w)
             await w.until_service("s", "Starting", "RuntimeRefused", seconds=5)
-            assert "image not allowed" in w.said("RuntimeReady")["message"]
+            assert "image not allowed" in w.condition("RuntimeReady")["message"]
             await asyncio.sleep(3600)
             assert 50 < fault.hits < 70
             writes = w.status_writes["s"]
@@ -248,7 +248,7 @@ async def test_a_runtime_that_the_server_refuses_is_told_with_its_words_and_trie
 
 
 @virtual_time
-async def test_what_serves_goes_on_serving_while_a_change_of_it_is_refused():
+async def test_a_runtime_keeps_serving_while_a_change_of_it_is_rejected():
     async with serving() as w:
         await prepare(w)
         await w.until_service("s", "Running")
@@ -263,7 +263,7 @@ async def test_what_serves_goes_on_serving_while_a_change_of_it_is_refused():
 
 
 @virtual_time
-async def test_a_namespace_that_goes_is_no_failure():
+async def test_a_namespace_that_is_being_deleted_is_no_failure():
     async with serving(kserve=False) as w:
         message = 'cannot be created in namespace "team" because it is being terminated'
         with w.faults.active(
@@ -280,20 +280,20 @@ async def test_a_namespace_that_goes_is_no_failure():
 
 
 @virtual_time
-async def test_a_service_that_wishes_for_a_cache_gets_one_and_runs_from_it():
+async def test_a_service_that_requests_a_cache_runs_from_it():
     async with serving() as w:
         await prepare(w, cacheModel=True)
         await w.until_service("s", "Running", seconds=600)
         made = w.found(kinds.TEMPLATE_CACHES, "a")
         assert made["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "aim"
         assert made["metadata"]["ownerReferences"][0]["name"] == "a"
-        assert w.said("CacheReady")["status"] == "True"
+        assert w.condition("CacheReady")["status"] == "True"
         (volume,) = w.runtime()["spec"]["predictor"]["volumes"]
         assert volume["persistentVolumeClaim"]["readOnly"] is True
 
 
 @virtual_time
-async def test_a_cache_that_is_not_there_yet_holds_the_runtime_back():
+async def test_the_runtime_is_not_deployed_before_the_cache_is_available():
     async with serving() as w:
         with w.faults.active(
             Answer(403, "Forbidden", "no volumes"), Match("create", "persistentvolumeclaims")
@@ -302,15 +302,15 @@ async def test_a_cache_that_is_not_there_yet_holds_the_runtime_back():
             await w.until(lambda: w.found(kinds.TEMPLATE_CACHES, "a") is not None, seconds=5)
             await asyncio.sleep(30)
             assert w.service_state() == "Starting"
-            assert w.said("CacheReady")["status"] == "False"
+            assert w.condition("CacheReady")["status"] == "False"
             assert w.runtime() is None
 
 
-# ---- settled
+# ---- writes
 
 
 @virtual_time
-async def test_a_settled_cluster_is_not_written_to_by_time_or_restarts():
+async def test_neither_time_nor_restarts_cause_writes_in_a_settled_cluster():
     async with serving() as w:
         await w.model("m", discovery=QUIET)
         await w.model("several", discovery=QUIET)
@@ -340,7 +340,7 @@ async def test_a_settled_cluster_is_not_written_to_by_time_or_restarts():
 
 
 @virtual_time
-async def test_a_service_comes_up_with_few_writes():
+async def test_a_service_starts_with_few_writes():
     async with serving() as w:
         await w.model("m", discovery=QUIET)
         await w.ready("a")

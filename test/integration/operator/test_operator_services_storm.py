@@ -1,7 +1,6 @@
-"""Whatever happens in whatever order, services end as a fresh look would have them: no event is missed.
+"""After random changes, services are in the state that a restarted manager would decide: no event is missed.
 
-The oracle is a restart. A new process looks at everything anew; when it has nothing to write, then what the old one
-did from events alone was all there was to do.
+A new process reconciles every object. If it has nothing to write, the events were enough for the old one.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ QUIET = {"enabled": False}
 
 
 class Storm:
-    """Random acts of people, all from one seed."""
+    """Random actions of users, determined by a seed."""
 
     def __init__(self, w, rng):
         self.w, self.rng = w, rng
@@ -36,7 +35,7 @@ class Storm:
     async def act(self):
         acts = [self.service] * 4 + [self.template] * 4 + [self.model] * 2
         acts += [self.gpu, self.config, self.runtime, self.remove, self.remove, self.remove]
-        with suppress(ApiError):  # not there, or refused by the schema: people err, too
+        with suppress(ApiError):  # the object does not exist, or the schema rejects the change
             await self.rng.choice(acts)()
 
     def place(self):
@@ -121,7 +120,7 @@ def trouble(w, rng):
 
 
 def own(replica):
-    """Writes to services and what they make, as short words."""
+    """Writes to services and to the objects that they create, as short texts."""
     plurals = ("aimservices/", "inferenceservices", "aimmodels", "aimclustermodels")
     return [
         f"{item.method} {item.path}"
@@ -146,14 +145,14 @@ async def storm(seed: int) -> None:
                 await asyncio.sleep(rng.choice([0, 0, 0.001, 0.05, 1, 20]))
             w.faults.clear()
             await asyncio.sleep(600 if troubled else 60)
-            replica = await fresh_look(w, replica)
+            replica = await restarted(w, replica)
         written = len(own(replica))
         await asyncio.sleep(1200)
         assert len(own(replica)) == written, "a settled cluster is written to"
 
 
-async def fresh_look(w, replica):
-    """Another process in the place of this one; it must find nothing to write."""
+async def restarted(w, replica):
+    """Replace the manager by another process, which must have nothing to write."""
     before = {key: body.get("status") for key, body in w.objects["AIMService"].items()}
     await replica.stop()
     fresh = w.start()
@@ -173,12 +172,12 @@ def consistent(w) -> None:
         if status["status"] == "Running":
             assert runtime is not None
             assert runtime["metadata"]["ownerReferences"][0]["uid"] == body["metadata"]["uid"]
-            if w.said("Progressing", name, namespace)["status"] == "False":
+            if w.condition("Progressing", name, namespace)["status"] == "False":
                 assert runtime["spec"]["predictor"]["minReplicas"] == body["spec"]["replicas"]
         if status["status"] == "Failed":
             assert w.reason("Failure", name, namespace) != "NoFailure"
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_after_a_storm_a_fresh_look_changes_nothing(seed):
+def test_after_random_changes_a_restarted_manager_changes_nothing(seed):
     run_virtual(storm(seed))

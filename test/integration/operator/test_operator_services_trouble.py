@@ -1,4 +1,4 @@
-"""Services in trouble: refusals, names that are taken or left over, servers that write amounts in their own way."""
+"""Services and failures: rejections, names that are taken, webhooks that change objects, templates that are replaced."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ async def prepare(w, **spec):
     return replica
 
 
-# ---- refused
+# ---- rejections
 
 
 @virtual_time
-async def test_a_refusal_in_ever_new_words_is_not_asked_for_again_and_again():
+async def test_rejections_with_changing_messages_are_not_retried_faster():
     async with serving() as w:
         for number in range(500):
             w.faults.add(
@@ -47,7 +47,7 @@ async def test_a_refusal_in_ever_new_words_is_not_asked_for_again_and_again():
 
 
 @virtual_time
-async def test_a_service_that_is_edited_after_a_refusal_is_tried_at_once():
+async def test_a_service_that_is_edited_after_a_rejection_is_tried_at_once():
     async with serving() as w:
         with w.faults.active(
             Answer(422, "Invalid", "too many"), Match(verb="patch", resource="inferenceservices")
@@ -60,7 +60,7 @@ async def test_a_service_that_is_edited_after_a_refusal_is_tried_at_once():
 
 
 @virtual_time
-async def test_a_change_that_is_refused_is_told_while_the_old_goes_on_serving():
+async def test_a_rejected_change_is_reported_while_the_runtime_keeps_serving():
     async with serving() as w:
         await prepare(w)
         await w.until_service("s", "Running")
@@ -68,21 +68,21 @@ async def test_a_change_that_is_refused_is_told_while_the_old_goes_on_serving():
             Answer(422, "Invalid", "too many"), Match(verb="patch", resource="inferenceservices")
         ):
             await w.service("s", "team", model=M, replicas=900)
-            await w.until(lambda: "too many" in w.said("RuntimeReady").get("message", ""), seconds=5)
+            await w.until(lambda: "too many" in w.condition("RuntimeReady").get("message", ""), seconds=5)
             assert w.service_state() == "Running"
-            assert w.said("Progressing")["status"] == "False"
+            assert w.condition("Progressing")["status"] == "False"
             writes = w.status_writes["s"]
             await asyncio.sleep(3600)
             assert w.status_writes["s"] == writes
         await w.until(lambda: w.runtime()["spec"]["predictor"]["minReplicas"] == 900, seconds=400)
-        await w.until(lambda: "too many" not in w.said("RuntimeReady")["message"], seconds=5)
+        await w.until(lambda: "too many" not in w.condition("RuntimeReady")["message"], seconds=5)
 
 
 # ---- names
 
 
 @virtual_time
-async def test_a_foreign_runtime_that_appears_while_the_status_is_written_is_not_taken_over():
+async def test_a_runtime_that_appears_while_the_status_is_written_is_not_taken_over():
     async with serving() as w:
         await w.model("m", discovery=QUIET)
         await w.ready("a")
@@ -104,7 +104,7 @@ async def test_a_foreign_runtime_that_appears_while_the_status_is_written_is_not
 
 
 @virtual_time
-async def test_a_service_made_anew_under_its_name_never_calls_itself_failed():
+async def test_a_service_created_again_under_its_name_is_never_failed():
     async with serving() as w:
         await prepare(w)
         await w.until_service("s", "Running")
@@ -120,11 +120,11 @@ async def test_a_service_made_anew_under_its_name_never_calls_itself_failed():
         assert "Failed" not in w.states["s"], w.states["s"]
 
 
-# ---- KServe writes amounts in its own way
+# ---- objects that the server changes
 
 
 @virtual_time
-async def test_what_kserve_writes_differently_is_not_asked_for_again_and_again():
+async def test_fields_that_kserve_writes_in_another_form_are_applied_once():
     async with serving() as w:
         replica = await prepare(
             w,
@@ -152,7 +152,7 @@ async def test_what_kserve_writes_differently_is_not_asked_for_again_and_again()
 
 
 class Mirror:
-    """A webhook that takes the images of all that is served from elsewhere, and will not do so for ever."""
+    """A webhook that changes the images of InferenceServices, a limited number of times."""
 
     def __init__(self):
         self.left = 20
@@ -167,7 +167,7 @@ class Mirror:
 
 
 @virtual_time
-async def test_what_a_webhook_makes_of_the_runtime_stays_until_something_else_is_wanted():
+async def test_what_a_webhook_makes_of_the_runtime_stays_until_the_manifest_changes():
     async with serving() as w:
         w.cluster.server.admission.append(Mirror())
         replica = await prepare(w)
@@ -186,11 +186,11 @@ async def test_what_a_webhook_makes_of_the_runtime_stays_until_something_else_is
         assert container["image"].startswith("mirror.corp/")
 
 
-# ---- what discovery has not looked at yet
+# ---- images without discovery
 
 
 class Deployed:
-    """What the runtime was made to run: image, pull secrets and a variable of the model's, each change once."""
+    """The image, pull secrets and a variable of the model in the runtime, once for each change."""
 
     def __init__(self, w):
         self.lives = []
@@ -212,12 +212,12 @@ class Deployed:
 
 
 def of(registry):
-    """What a model says besides its image."""
+    """The settings of a model besides its image."""
     return {"imagePullSecrets": [{"name": registry}], "env": [{"name": "WHOSE", "value": registry}]}
 
 
 @virtual_time
-async def test_a_new_image_is_served_once_discovery_has_looked_at_it_and_not_before():
+async def test_a_new_image_is_served_after_its_discovery_and_not_before():
     async with serving() as w:
         deployed = Deployed(w)
         await w.model("m", image="one.example/aim-m:1", **of("one"))
@@ -228,7 +228,7 @@ async def test_a_new_image_is_served_once_discovery_has_looked_at_it_and_not_bef
         assert w.status("a", "team")["discovery"]["result"]["image"] == "one.example/aim-m:1"
         await w.model("m", image="two.example/aim-broken:9", **of("two"))
         await w.until(lambda: w.state("a", "team") == "Degraded", seconds=600)
-        await w.until(lambda: "with its last configuration" in w.said("Ready")["message"], seconds=5)
+        await w.until(lambda: "with its last configuration" in w.condition("Ready")["message"], seconds=5)
         await asyncio.sleep(600)
         assert deployed.images == ["one.example/aim-m:1"]
         await w.model("m", image="three.example/aim-m:2", **of("three"))
@@ -257,7 +257,7 @@ async def test_a_new_image_of_the_same_profile_is_served_too():
 
 
 @virtual_time
-async def test_a_new_service_waits_for_discovery_of_a_new_image_and_says_so():
+async def test_a_new_service_waits_for_discovery_of_a_new_image_and_reports_it():
     async with serving() as w:
         await w.model("m", image="aim-m:1")
         await w.template("a", "team")
@@ -266,19 +266,21 @@ async def test_a_new_service_waits_for_discovery_of_a_new_image_and_says_so():
         await w.model("m", image="aim-slow:1")
         await w.service("s", "team", model=M)
         await w.until_service("s", "Starting", "TemplateNotReady", seconds=30)
-        assert "discovery of the model's image 'aim-slow:1' is not finished" in w.said("Ready")["message"]
-        assert w.said("Progressing")["status"] == "True"
+        assert (
+            "discovery of the model's image 'aim-slow:1' is not finished" in w.condition("Ready")["message"]
+        )
+        assert w.condition("Progressing")["status"] == "True"
         assert w.runtime() is None
         await w.until_service("s", "Running", seconds=900)
         (container,) = w.runtime()["spec"]["predictor"]["containers"]
         assert container["image"] == "aim-slow:1"
 
 
-# ---- templates that go
+# ---- deleted templates
 
 
 @virtual_time
-async def test_no_cache_is_made_of_a_template_that_is_being_deleted():
+async def test_no_cache_is_created_of_a_template_that_is_being_deleted():
     async with serving() as w:
         await prepare(w)
         await w.until_service("s", "Running")
@@ -288,16 +290,16 @@ async def test_no_cache_is_made_of_a_template_that_is_being_deleted():
         before = len(replica.wire.writes)
         await w.service("s", "team", model=M, templateRef="a", cacheModel=True)
         await w.until(lambda: w.reason("CacheReady") == "CacheRequested", seconds=5)
-        assert "is being deleted" in w.said("CacheReady")["message"]
+        assert "is being deleted" in w.condition("CacheReady")["message"]
         await asyncio.sleep(60)
         assert not [item for item in replica.wire.writes[before:] if "aimtemplatecaches" in item.path]
 
 
-# ---- nothing to serve
+# ---- no replicas
 
 
 @virtual_time
-async def test_a_service_without_replicas_is_neither_degraded_nor_under_way_and_serves_again_when_asked():
+async def test_a_service_without_replicas_is_neither_degraded_nor_progressing_and_can_be_scaled_up():
     async with serving() as w:
         await prepare(w)
         await w.until_service("s", "Running")
@@ -306,18 +308,18 @@ async def test_a_service_without_replicas_is_neither_degraded_nor_under_way_and_
         await w.until(lambda: w.runtime()["spec"]["predictor"]["minReplicas"] == 0, seconds=5)
         await w.patch(RUNTIMES, "s", metadata={"annotations": {OUTCOME_ANNOTATION: "fail: Stopped"}})
         await w.until_service("s", "Starting", "RuntimeStopped", seconds=10)
-        assert w.said("Progressing")["status"] == "False"
+        assert w.condition("Progressing")["status"] == "False"
         assert "Degraded" not in w.states["s"]
         await w.service("s", "team", model=M, replicas=1)
         await w.patch(RUNTIMES, "s", metadata={"annotations": {OUTCOME_ANNOTATION: "ready"}})
         await w.until_service("s", "Running", seconds=30)
 
 
-# ---- KServe that cannot answer
+# ---- webhooks that fail
 
 
 @virtual_time
-async def test_a_webhook_of_kserve_that_does_not_answer_is_told_and_asked_again():
+async def test_a_webhook_of_kserve_that_does_not_answer_is_reported_and_tried_again():
     async with serving() as w:
         words = 'Internal error occurred: failed calling webhook "defaulter": connection refused'
         with w.faults.active(
@@ -325,13 +327,13 @@ async def test_a_webhook_of_kserve_that_does_not_answer_is_told_and_asked_again(
         ) as fault:
             await prepare(w)
             await w.until_service("s", "Starting", "RuntimeRefused", seconds=5)
-            assert "failed calling webhook" in w.said("Ready")["message"]
+            assert "failed calling webhook" in w.condition("Ready")["message"]
             await asyncio.sleep(3600)
             assert 50 < fault.hits < 70
         await w.until_service("s", "Running", seconds=400)
 
 
-# ---- caches of something else
+# ---- caches of earlier templates
 
 
 @virtual_time
@@ -367,11 +369,11 @@ async def test_volumes_of_an_earlier_template_of_the_name_are_not_mounted():
         assert sorted(set(generations)) == [1, 2], "deployed once for the new sources, never with the old"
 
 
-# ---- who is at work
+# ---- the condition Progressing
 
 
 @virtual_time
-async def test_a_service_whose_template_failed_is_not_called_under_way():
+async def test_a_service_whose_template_is_failed_is_not_progressing():
     async with serving() as w:
         await w.model("m", image="ghost:1", discovery=QUIET)
         await w.template("a", "team")
@@ -380,4 +382,4 @@ async def test_a_service_whose_template_failed_is_not_called_under_way():
         await w.until_state("a", "team", "Failed", seconds=600)
         await asyncio.sleep(1)
         assert (w.service_state(), w.reason()) == ("Starting", "TemplateNotReady")
-        assert w.said("Progressing")["status"] == "False"
+        assert w.condition("Progressing")["status"] == "False"

@@ -1,4 +1,4 @@
-"""Templates that do not fit the types of this version: they are told of, and hold up nobody else."""
+"""Templates that do not fit the types of this version are reported, and do not block others."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FAST = {"metric": "throughput"}
 
 @pytest.fixture
 def complaints(logged_errors):
-    """Names of the objects whose reconcilers may fail, to be filled: that of the template itself."""
+    """The names of the objects whose reconcile may fail, which the test adds."""
     allowed = set()
     yield allowed
     assert {event["name"] for event in logged_errors} <= allowed
@@ -28,7 +28,7 @@ def complaints(logged_errors):
 
 
 def newer_crds():
-    """Those of a version that knows one more precision."""
+    """The CRDs of a version with one more precision."""
     definitions = [copy.deepcopy(crd(kind)) for kind in KINDS]
     for body in definitions:
         for version in body["spec"]["versions"]:
@@ -39,7 +39,7 @@ def newer_crds():
 
 
 @virtual_time
-async def test_a_template_that_this_version_cannot_read_holds_up_nobody_and_is_told_of(complaints):
+async def test_an_unreadable_template_is_reported_and_does_not_block_others(complaints):
     complaints.add("new")
     async with serving(crds=newer_crds()) as w:
         await w.model("m", discovery=QUIET)
@@ -48,7 +48,8 @@ async def test_a_template_that_this_version_cannot_read_holds_up_nobody_and_is_t
         await w.service("s", "team", model=M)
         await w.until_service("s", "Failed", "TemplateNotFound", seconds=5)
         assert (
-            "new (Enumeration: this version of the operator cannot read it: " in w.said("Resolved")["message"]
+            "new (Enumeration: this version of the operator cannot read it: "
+            in w.condition("Resolved")["message"]
         )
         await w.ready("a")
         await w.until_service("s", "Running", seconds=5)
@@ -61,7 +62,7 @@ async def test_a_template_that_this_version_cannot_read_holds_up_nobody_and_is_t
 
 @pytest.mark.parametrize("how", ["templateRef", "defaultServiceTemplate"])
 @virtual_time
-async def test_a_service_that_is_to_use_one_says_why_it_cannot(how, complaints):
+async def test_a_service_that_names_an_unreadable_template_reports_why_it_cannot_use_it(how, complaints):
     complaints.add("new")
     async with serving(crds=newer_crds()) as w:
         default = how == "defaultServiceTemplate"
@@ -71,7 +72,7 @@ async def test_a_service_that_is_to_use_one_says_why_it_cannot(how, complaints):
         w.start()
         await w.service("s", "team", model=M, **({} if default else {how: "new"}))
         await w.until_service("s", "Pending", "TemplateUnreadable", seconds=5)
-        message = w.said("Resolved")["message"]
+        message = w.condition("Resolved")["message"]
         for words in (how, "AIMServiceTemplate 'new'", "spec.precision", "'fp6'", "upgrade the operator"):
             assert words in message
         await w.delete_template("new", "team")
@@ -81,7 +82,7 @@ async def test_a_service_that_is_to_use_one_says_why_it_cannot(how, complaints):
 
 
 @virtual_time
-async def test_a_service_that_runs_follows_its_edits_when_the_default_of_its_model_cannot_be_read(complaints):
+async def test_a_running_service_follows_its_changes_while_the_default_of_its_model_is_unreadable(complaints):
     complaints.add("new")
     async with serving(crds=newer_crds()) as w:
         await w.model("m", discovery=QUIET, defaultServiceTemplate="new")
@@ -97,7 +98,7 @@ async def test_a_service_that_runs_follows_its_edits_when_the_default_of_its_mod
 
 
 @virtual_time
-async def test_a_service_whose_template_was_made_anew_unreadable_takes_the_one_that_is_left(complaints):
+async def test_a_service_whose_template_was_replaced_by_an_unreadable_one_uses_the_other(complaints):
     complaints.add("a")
     async with serving(crds=newer_crds()) as w:
         await w.model("m", discovery=QUIET)
@@ -113,7 +114,7 @@ async def test_a_service_whose_template_was_made_anew_unreadable_takes_the_one_t
 
 
 @virtual_time
-async def test_a_base_that_cannot_be_read_leaves_what_is_derived_alone_and_others_their_derivation(
+async def test_an_unreadable_base_affects_neither_its_derived_template_nor_other_services(
     complaints,
 ):
     complaints.add("base")

@@ -1,4 +1,4 @@
-"""Services whose runtime is not installed: told so, asked again when KServe comes, and left in peace until then."""
+"""Services without KServe: reported, reconciled when it is installed, and not before."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def states(w) -> dict[str, tuple[str, str]]:
 
 
 @virtual_time
-async def test_services_that_lack_nothing_but_kserve_run_once_it_is_installed():
+async def test_services_that_lack_only_kserve_run_when_it_is_installed():
     async with world() as w:
         await w.model("m")
         await w.template("t", "team", modelSources=STATIC)
@@ -37,7 +37,7 @@ async def test_services_that_lack_nothing_but_kserve_run_once_it_is_installed():
 
 
 @virtual_time
-async def test_services_that_wait_for_kserve_are_not_looked_at_again_and_again():
+async def test_services_that_wait_for_kserve_are_not_reconciled_meanwhile():
     async with world() as w:
         await w.model("m")
         await w.template("t", "team", modelSources=STATIC)
@@ -46,17 +46,19 @@ async def test_services_that_wait_for_kserve_are_not_looked_at_again_and_again()
         replica = w.start()
         await asyncio.sleep(60)
 
-        def looks() -> float:
+        def reconciles() -> float:
             return replica.metric(
                 "controller_runtime_reconcile_total", controller="services", result="success"
             )
 
-        before = looks()
+        before = reconciles()
         await asyncio.sleep(3600)
-        assert looks() == before
+        assert reconciles() == before
         await w.client.delete(kinds.SERVICES, "s0", "team")
         await asyncio.sleep(60)
-        before = looks()
+        before = reconciles()
         await w.install_kserve()
         await asyncio.sleep(3600)
-        assert looks() - before < 4 * 8, "a few looks at each until it runs, and none at the one that is gone"
+        assert reconciles() - before < 4 * 8, (
+            "a few for each service until it runs, and none for the deleted one"
+        )
