@@ -13,9 +13,9 @@ from aimctl.devcluster.controllers.volumes import STORAGE_CLASSES
 from aimctl.kubetypes.builtin import CRDS, JOBS, NODES, PODS, PVCS, SECRETS
 from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.kube.client import Client
+from aimctl.runtime.kube.credentials.kubeconfig import from_kubeconfig
 from aimctl.runtime.kube.errors import NotFound
 from aimctl.runtime.kube.http import HttpTransport
-from aimctl.runtime.kube.kubeconfig import from_kubeconfig
 from aimctl.simulation.hub import GIB
 from aimctl.simulation.kserve import INFERENCE_SERVICES, OUTCOME_ANNOTATION, inference_service_crd
 from aimctl.simulation.machines import gpu_machine

@@ -10,8 +10,8 @@ import pytest
 
 from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.kube.client import Client
+from aimctl.runtime.kube.credentials.kubeconfig import from_kubeconfig
 from aimctl.runtime.kube.http import HttpTransport
-from aimctl.runtime.kube.kubeconfig import from_kubeconfig
 from support.adminapi import eventually
 from support.owner_cases import OWNER_CASES
 

@@ -9,8 +9,8 @@ import pytest
 from aimctl.kubetypes.builtin import CONFIG_MAPS
 from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.kube import Client, ServerError
+from aimctl.runtime.kube.credentials.kubeconfig import from_kubeconfig
 from aimctl.runtime.kube.http import HttpTransport
-from aimctl.runtime.kube.kubeconfig import from_kubeconfig
 
 if TYPE_CHECKING:
     from support.controlplane import ControlPlane

@@ -32,8 +32,8 @@ from aimctl.controllers.manifests import manifests
 from aimctl.devcluster.faults import Match, Refuse
 from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.kube.client import Client
+from aimctl.runtime.kube.credentials.kubeconfig import from_kubeconfig
 from aimctl.runtime.kube.http import HttpTransport
-from aimctl.runtime.kube.kubeconfig import from_kubeconfig
 from aimctl.simulation import RegistryFront, inference_service_crd
 from support.aim_cluster import aim_cluster
 from support.controlplane import ControlPlane

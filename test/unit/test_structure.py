@@ -11,7 +11,7 @@ import aimctl
 
 SOURCES = Path(aimctl.__file__).parent
 MOST_MODULES = 13
-SPLIT_LATER = frozenset({"controllers", "domain/services", "runtime/kube", "runtime/manager"})
+SPLIT_LATER = frozenset({"controllers", "domain/services"})
 """Packages that are still too large."""
 
 PACKAGES = sorted(

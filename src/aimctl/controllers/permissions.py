@@ -12,7 +12,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 import aimctl.controllers
-from aimctl.runtime.manager import election, events
+from aimctl.runtime.manager import events
+from aimctl.runtime.manager.leaderelection import election
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

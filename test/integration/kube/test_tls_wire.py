@@ -21,7 +21,7 @@ from aimctl.runtime.kube import (
     HttpRequest,
     HttpTransport,
 )
-from aimctl.runtime.kube.tls import TlsContext
+from aimctl.runtime.kube.credentials.tls import TlsContext
 from support.pki import CertificateAuthority, CertificateFiles
 from support.scripted import ScriptedServer
 

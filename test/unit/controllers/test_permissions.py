@@ -28,7 +28,7 @@ def declaring_modules():
 def test_every_declared_permission_is_collected():
     declared = set(declaring_modules())
     assert {name for name in declared if name.startswith("runtime/")} == {
-        "runtime/manager/election.py",
+        "runtime/manager/leaderelection/election.py",
         "runtime/manager/events.py",
     }
     assert len(declared) > 4

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aimctl.runtime.manager import LeaderElectionOptions
-from aimctl.runtime.manager.lease import Action, LeaseRecord, Observation, decide, lease_body
+from aimctl.runtime.manager.leaderelection.lease import Action, LeaseRecord, Observation, decide, lease_body
 
 OPTIONS = LeaderElectionOptions("lock", "ns")
 THEIRS = LeaseRecord("them", 15, "2026-01-01T00:00:00.000000Z", "2026-01-01T00:00:00.000000Z", 4)

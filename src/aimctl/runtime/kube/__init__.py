@@ -9,7 +9,7 @@ from __future__ import annotations
 from aimctl.kubetypes import Object, ObjectKey, ObjectMeta, OwnerReference, Resource, freeze, is_newer
 from aimctl.runtime.kube.answers import ObjectList
 from aimctl.runtime.kube.client import Client, ClientOptions
-from aimctl.runtime.kube.connection import (
+from aimctl.runtime.kube.credentials.connection import (
     CertificateSource,
     ConnectionInfo,
     CredentialProvider,
@@ -18,6 +18,7 @@ from aimctl.runtime.kube.connection import (
     in_cluster,
     load_connection,
 )
+from aimctl.runtime.kube.credentials.kubeconfig import from_kubeconfig
 from aimctl.runtime.kube.errors import (
     AlreadyExists,
     ApiError,
@@ -41,7 +42,6 @@ from aimctl.runtime.kube.errors import (
     WriteRefused,
 )
 from aimctl.runtime.kube.http import HttpTransport, RequestObserver
-from aimctl.runtime.kube.kubeconfig import from_kubeconfig
 from aimctl.runtime.kube.reader import Reader
 from aimctl.runtime.kube.transport import HttpRequest, HttpResponse, Transport
 from aimctl.runtime.kube.watch import WatchEvent, WatchStalled

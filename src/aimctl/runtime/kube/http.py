@@ -27,8 +27,8 @@ from urllib.parse import quote, urlencode
 import aiohttp
 from yarl import URL
 
+from aimctl.runtime.kube.credentials.tls import TlsContext
 from aimctl.runtime.kube.errors import ConnectionFailed
-from aimctl.runtime.kube.tls import TlsContext
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from aiohttp.connector import Connection
 
     from aimctl.runtime.clock import Clock
-    from aimctl.runtime.kube.connection import ConnectionInfo
+    from aimctl.runtime.kube.credentials.connection import ConnectionInfo
     from aimctl.runtime.kube.transport import HttpRequest, HttpResponse
 
 __all__ = ["DEFAULT_TIMEOUT_SECONDS", "AbruptResponse", "HttpTransport", "RequestObserver", "hang_up"]

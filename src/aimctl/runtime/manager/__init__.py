@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from aimctl.runtime.manager.election import Elector, LeaderLost
 from aimctl.runtime.manager.events import EventRecorder
-from aimctl.runtime.manager.lease import LeaderElectionOptions
+from aimctl.runtime.manager.leaderelection.election import Elector, LeaderLost
+from aimctl.runtime.manager.leaderelection.lease import LeaderElectionOptions
 from aimctl.runtime.manager.lifecycle import GraceExceeded
 from aimctl.runtime.manager.logs import configure_logging
 from aimctl.runtime.manager.manager import Manager, ManagerOptions

@@ -28,7 +28,7 @@ import contextlib
 from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
-from aimctl.runtime.manager.election import LeaderLost
+from aimctl.runtime.manager.leaderelection.election import LeaderLost
 from aimctl.runtime.manager.runnables import Runnable, RunnableGroup, Warmable
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
     from aimctl.runtime.cache import Cache
     from aimctl.runtime.clock import Clock
-    from aimctl.runtime.manager.election import Elector
     from aimctl.runtime.manager.events import EventRecorder
+    from aimctl.runtime.manager.leaderelection.election import Elector
     from aimctl.runtime.manager.runnables import RunFunc
 
 __all__ = ["GraceExceeded", "Lifecycle"]

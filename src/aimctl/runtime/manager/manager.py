@@ -3,8 +3,8 @@
 :mod:`aimctl.runtime.manager.lifecycle` describes the order of start and stop.
 
 Invariants:
-    * ``client`` refuses writes unless this process holds the lease (see :mod:`aimctl.runtime.manager.election`). A
-      write is in the cache when its call returns.
+    * ``client`` refuses writes unless this process holds the lease (see
+      :mod:`aimctl.runtime.manager.leaderelection.election`). A write is in the cache when its call returns.
     * Only declared kinds are listed and watched.
 """
 
@@ -23,9 +23,9 @@ from aimctl.kubetypes import Resource
 from aimctl.runtime.cache import Cache, Informer
 from aimctl.runtime.controller import Controller, EnqueueObject, EnqueueOwner, Watch
 from aimctl.runtime.kube.client import Client
-from aimctl.runtime.manager.election import Elector
 from aimctl.runtime.manager.events import EventRecorder
 from aimctl.runtime.manager.inspect import add_builtin_pages
+from aimctl.runtime.manager.leaderelection.election import Elector
 from aimctl.runtime.manager.lifecycle import Lifecycle
 from aimctl.runtime.manager.metrics import RuntimeMetrics, metrics_routes
 from aimctl.runtime.manager.serving.debug import DebugPages
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
         Source,
     )
     from aimctl.runtime.kube.transport import Transport
-    from aimctl.runtime.manager.lease import LeaderElectionOptions
+    from aimctl.runtime.manager.leaderelection.lease import LeaderElectionOptions
     from aimctl.runtime.manager.runnables import RunFunc, Runnable
     from aimctl.runtime.manager.serving.debug import Page
     from aimctl.runtime.manager.serving.health import Check

@@ -1,4 +1,4 @@
-"""Leader election: acquires and renews the lease, using :func:`aimctl.runtime.manager.lease.decide`.
+"""Leader election: acquires and renews the lease, using :func:`aimctl.runtime.manager.leaderelection.lease.decide`.
 
 Contract:
     * ``run()`` acquires the lease, sets ``leading``, and renews the lease. It raises :class:`LeaderLost` when another
@@ -30,7 +30,14 @@ from aimctl.kubetypes import Resource
 from aimctl.kubetypes.permissions import Permission
 from aimctl.runtime.clock import format_micro_time
 from aimctl.runtime.kube.errors import AlreadyExists, Conflict, KubeError, NotFound, WriteRefused
-from aimctl.runtime.manager.lease import JITTER, Action, LeaseRecord, Observation, decide, lease_body
+from aimctl.runtime.manager.leaderelection.lease import (
+    JITTER,
+    Action,
+    LeaseRecord,
+    Observation,
+    decide,
+    lease_body,
+)
 
 if TYPE_CHECKING:
     import random
@@ -41,7 +48,7 @@ if TYPE_CHECKING:
     from aimctl.kubetypes import Object
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.kube.client import Client
-    from aimctl.runtime.manager.lease import LeaderElectionOptions
+    from aimctl.runtime.manager.leaderelection.lease import LeaderElectionOptions
 
 __all__ = ["ElectionMetrics", "Elector", "LeaderLost"]
 

@@ -19,9 +19,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, final
 
-from aimctl.runtime.kube.connection import ConnectionInfo, StaticCredentials, TokenFile, file_stamp
+from aimctl.runtime.kube.credentials.connection import (
+    ConnectionInfo,
+    StaticCredentials,
+    TokenFile,
+    file_stamp,
+)
+from aimctl.runtime.kube.credentials.oidc import fresh_id_token
 from aimctl.runtime.kube.errors import ConfigurationError
-from aimctl.runtime.kube.oidc import fresh_id_token
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -222,7 +222,7 @@ async def load_connection(
     Raises:
         ConfigurationError: none of them exists, or the first that exists cannot be used. The message names the places.
     """
-    from aimctl.runtime.kube.kubeconfig import from_kubeconfig
+    from aimctl.runtime.kube.credentials.kubeconfig import from_kubeconfig
 
     named = kubeconfig or environ.get("KUBECONFIG")
     if named:

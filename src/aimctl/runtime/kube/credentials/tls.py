@@ -11,12 +11,12 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING, final
 
-from aimctl.runtime.kube.connection import file_stamp
+from aimctl.runtime.kube.credentials.connection import file_stamp
 from aimctl.runtime.kube.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from aimctl.runtime.clock import Clock
-    from aimctl.runtime.kube.connection import ConnectionInfo
+    from aimctl.runtime.kube.credentials.connection import ConnectionInfo
 
 __all__ = ["TlsContext"]
 

@@ -1,0 +1,1 @@
+"""Where the API server is, and with which credentials: in a cluster, or from a kubeconfig."""
