@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aimctl.api import kinds
-from aimctl.api.v1alpha1 import API_VERSION, RuntimeConfigSpec
+from aimctl.api.v1alpha1 import API_VERSION
 from aimctl.domain.plan import ActionKey, Known, Rejection
-from aimctl.domain.resolution import Found, resolve_model, resolve_runtime_config
+from aimctl.domain.resolution import resolve_model, resolve_runtime_config
 from aimctl.domain.services.observation import DeploymentObservation, ServiceObservation
 from aimctl.domain.services.resolution import reported_rejection, resolve
 from aimctl.domain.services.selection import choose
@@ -109,11 +109,19 @@ def service(
     known: Known | None = None,
 ) -> ServiceObservation:
     """An observation: by default a new service of a cluster model, without templates."""
-    found = Found("llama", TEAM if own_model else "", "model-uid", model(**(model_spec or {})))
+    found = make(
+        "llama",
+        TEAM if own_model else "",
+        resource=kinds.MODELS if own_model else kinds.CLUSTER_MODELS,
+        uid="model-uid",
+        spec=model(**(model_spec or {})).to_json(),
+    )
     resolved = resolve_model(
         "llama", TEAM, namespaced=found if own_model else None, cluster=None if own_model else found
     )
-    default = Found("default", "", "config-uid", RuntimeConfigSpec()) if config_name == "default" else None
+    default = None
+    if config_name == "default":
+        default = make("default", "", resource=kinds.CLUSTER_RUNTIME_CONFIGS, uid="config-uid", spec={})
     return ServiceObservation(
         obj=make(
             "chat",

@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from aimctl.api import kinds
 from aimctl.api.v1alpha1 import (
     CLUSTER_SERVICE_TEMPLATES,
     SERVICE_TEMPLATES,
@@ -13,11 +14,12 @@ from aimctl.api.v1alpha1 import (
     RuntimeConfigSpec,
 )
 from aimctl.domain.jobs.observed import ObservedJob, PodLog
-from aimctl.domain.resolution import Found, resolve_model, resolve_runtime_config
+from aimctl.domain.resolution import resolve_model, resolve_runtime_config
 from aimctl.domain.templates.discovery_job import TemplateIdentity
 from aimctl.domain.templates.observation import TemplateObservation
 from aimctl.kubetypes import Object, Pod
 from aimctl.kubetypes.builtin import JOBS, PODS
+from support.things import make
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,8 +64,16 @@ def observe(
     kind = CLUSTER_SERVICE_TEMPLATES if cluster else SERVICE_TEMPLATES
     namespace = "" if cluster else "team"
     body = {"spec": {**SPEC, **(spec or {})}, "status": dict(status or {})}
-    found = None if no_model else Found("llama", "", "model-uid", model_spec or model())
-    config = Found(config_name, "", "config-uid", config_spec) if config_spec is not None else None
+    found = None
+    if not no_model:
+        image = (model_spec or model()).to_json()
+        found = make("llama", "", resource=kinds.CLUSTER_MODELS, uid="model-uid", spec=image)
+    config = None
+    if config_spec is not None:
+        settings = config_spec.to_json()
+        config = make(
+            config_name, "", resource=kinds.CLUSTER_RUNTIME_CONFIGS, uid="config-uid", spec=settings
+        )
     return TemplateObservation(
         TemplateIdentity(kind.name, namespace, name, uid, generation, deleting, rediscover, labels or {}),
         kind.decode(json.dumps(body).encode()),

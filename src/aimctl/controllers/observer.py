@@ -21,7 +21,7 @@ from aimctl.domain.naming import (
     LABEL_TEMPLATE,
     MANAGED_BY,
 )
-from aimctl.domain.resolution import DEFAULT_RUNTIME_CONFIG, Found, resolve_model, resolve_runtime_config
+from aimctl.domain.resolution import DEFAULT_RUNTIME_CONFIG, resolve_model, resolve_runtime_config
 from aimctl.domain.templates.discovery_job import REDISCOVER_ANNOTATION, TemplateIdentity
 from aimctl.domain.templates.observation import TemplateObservation
 from aimctl.kubetypes.builtin import JOBS, NODES, PODS
@@ -141,22 +141,17 @@ class TemplateObserver:
         return None
 
     def model(self, name: str, namespace: str) -> Resolved[ModelSpec] | Missing:
-        """The model that a name means in a namespace; "" for cluster templates."""
-        own: Found[ModelSpec] | None = self._found(kinds.MODELS, name, namespace) if namespace else None
-        cluster: Found[ModelSpec] | None = self._found(kinds.CLUSTER_MODELS, name)
-        return resolve_model(name, namespace, namespaced=own, cluster=cluster)
+        """The model that a name refers to in a namespace; "" for cluster templates."""
+        get = self.cache.get
+        own = get(kinds.MODELS, name, namespace) if namespace else None
+        return resolve_model(name, namespace, namespaced=own, cluster=get(kinds.CLUSTER_MODELS, name))
 
     def runtime_config(self, name: str, namespace: str) -> Resolved[RuntimeConfigSpec] | Missing:
-        """The runtime config that a name means in a namespace; "" for cluster-scoped objects."""
-        where = namespace or self._options.operator_namespace
-        name = name or DEFAULT_RUNTIME_CONFIG
-        own: Found[RuntimeConfigSpec] | None = self._found(kinds.RUNTIME_CONFIGS, name, where)
-        cluster: Found[RuntimeConfigSpec] | None = self._found(kinds.CLUSTER_RUNTIME_CONFIGS, name)
+        """The runtime config that a name refers to in a namespace; "" for cluster-scoped objects."""
+        where, name = namespace or self._options.operator_namespace, name or DEFAULT_RUNTIME_CONFIG
+        own = self.cache.get(kinds.RUNTIME_CONFIGS, name, where)
+        cluster = self.cache.get(kinds.CLUSTER_RUNTIME_CONFIGS, name)
         return resolve_runtime_config(name, where, namespaced=own, cluster=cluster)
-
-    def _found(self, resource: Resource[Any], name: str, namespace: str = "") -> Found[Any] | None:
-        obj = self.cache.get(resource, name, namespace)
-        return None if obj is None else Found(obj.meta.name, obj.meta.namespace, obj.meta.uid, obj.view.spec)
 
     def _declare(self) -> GpuInventory:
         declare, own = self.cache.declare, self._options.namespaces

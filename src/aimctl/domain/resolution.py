@@ -1,10 +1,9 @@
-"""Which model and which runtime config a reference means.
+"""The model and the runtime config that a reference means.
 
 Contract:
-    * The caller looks both places up and passes what it found; nothing here reads.
-    * A namespaced object hides the cluster's of the same name entirely; nothing is merged.
-    * Cluster templates see cluster models only. Their runtime config is looked for in the operator
-      namespace first.
+    * The caller looks up both places and passes what exists; nothing here reads.
+    * A namespaced object hides the cluster-scoped object of its name completely; nothing is merged.
+    * Cluster templates use cluster models only. Their runtime config is looked up in the operator's namespace first.
     * The runtime config ``default`` may be missing; any other must exist.
 """
 
@@ -13,23 +12,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
 
-from aimctl.api.v1alpha1 import (
-    CLUSTER_MODELS,
-    CLUSTER_RUNTIME_CONFIGS,
-    MODELS,
-    RUNTIME_CONFIGS,
-    ModelSpec,
-    RuntimeConfigSpec,
-    Scope,
-)
+from aimctl.api.v1alpha1 import ModelSpec, RuntimeConfigSpec, Scope
 
 if TYPE_CHECKING:
-    from aimctl.api.v1alpha1 import Kind
+    from aimctl.api.v1alpha1 import AIMClusterModel, AIMClusterRuntimeConfig, AIMModel, AIMRuntimeConfig
     from aimctl.kubetypes import Object
 
 __all__ = [
     "DEFAULT_RUNTIME_CONFIG",
-    "Found",
     "Missing",
     "Reference",
     "Resolved",
@@ -44,19 +34,8 @@ S = TypeVar("S", ModelSpec, RuntimeConfigSpec)
 
 @final
 @dataclass(frozen=True, slots=True)
-class Found(Generic[S]):
-    """An object that exists: its name, where, its UID and spec."""
-
-    name: str
-    namespace: str
-    uid: str
-    spec: S
-
-
-@final
-@dataclass(frozen=True, slots=True)
 class Reference:
-    """The object a reference led to, as ``status.resolved...`` shows it."""
+    """An object, as in ``status.resolved...``."""
 
     kind: str
     name: str
@@ -72,7 +51,7 @@ class Reference:
         return cls(obj.resource.kind, meta.name, meta.namespace, scope, meta.uid)
 
     def to_json(self) -> dict[str, Any]:
-        """As the status carries it; no namespace for cluster-scoped objects."""
+        """The value in the status; cluster-scoped objects have no namespace."""
         out = {"kind": self.kind, "name": self.name, "scope": str(self.scope), "uid": self.uid}
         return out | {"namespace": self.namespace} if self.namespace else out
 
@@ -80,7 +59,7 @@ class Reference:
 @final
 @dataclass(frozen=True, slots=True)
 class Resolved(Generic[S]):
-    """What was found. Without a reference it is the missing ``default`` runtime config, with its defaults."""
+    """The spec of what was found. The missing runtime config ``default`` has no reference, and the default values."""
 
     spec: S
     reference: Reference | None
@@ -89,36 +68,37 @@ class Resolved(Generic[S]):
 @final
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """Nothing was found: a reason for a condition, and a message that names what is missing and where it
-    may be.
-    """
+    """Nothing was found: the reason of a condition, and a message with what is missing and where it may be created."""
 
     reason: str
     message: str
 
 
 def resolve_model(
-    name: str, namespace: str, *, namespaced: Found[ModelSpec] | None, cluster: Found[ModelSpec] | None
+    name: str,
+    namespace: str,
+    *,
+    namespaced: Object[AIMModel] | None,
+    cluster: Object[AIMClusterModel] | None,
 ) -> Resolved[ModelSpec] | Missing:
     """The model of a template or service.
 
     Args:
-        name: the name that is asked for.
-        namespace: of the asking object; "" for cluster templates, for which ``namespaced`` is not looked at.
+        name: the name in the reference.
+        namespace: of the object that refers to it; "" for cluster templates, for which ``namespaced`` is ignored.
         namespaced: the AIMModel of that name in the namespace.
         cluster: the AIMClusterModel of that name.
     """
-    found = _choose(MODELS, CLUSTER_MODELS, namespaced if namespace else None, cluster)
+    found = namespaced if namespaced is not None and namespace else cluster
     if found is not None:
-        return found
+        return Resolved(found.view.spec, Reference.of(found))
     if namespace:
         return Missing(
             "ModelNotFound",
-            f"no AIMModel {name!r} in namespace {namespace!r} and no AIMClusterModel {name!r}; create"
-            f" one of them",
+            f"no AIMModel {name!r} in namespace {namespace!r} and no AIMClusterModel {name!r}; create one of them",
         )
     return Missing(
-        "ModelNotFound", f"no AIMClusterModel {name!r}; create it (cluster templates see no AIMModels)"
+        "ModelNotFound", f"no AIMClusterModel {name!r}; create it (cluster templates use no AIMModels)"
     )
 
 
@@ -126,24 +106,21 @@ def resolve_runtime_config(
     name: str,
     namespace: str,
     *,
-    namespaced: Found[RuntimeConfigSpec] | None,
-    cluster: Found[RuntimeConfigSpec] | None,
+    namespaced: Object[AIMRuntimeConfig] | None,
+    cluster: Object[AIMClusterRuntimeConfig] | None,
 ) -> Resolved[RuntimeConfigSpec] | Missing:
-    """The runtime config of anything.
+    """The runtime config of any object.
 
     Args:
-        name: the name that is asked for; "" means ``default``.
-        namespace: where namespaced ones are looked for: the asking object's, for cluster-scoped objects the
-            operator's.
+        name: the name in the reference; "" means ``default``.
+        namespace: where namespaced ones are looked up: that of the object that refers to it, for cluster-scoped objects
+            that of the operator.
         namespaced: the AIMRuntimeConfig of that name in the namespace.
         cluster: the AIMClusterRuntimeConfig of that name.
-
-    Returns:
-        For a missing ``default``: the built-in defaults, with no reference.
     """
-    found = _choose(RUNTIME_CONFIGS, CLUSTER_RUNTIME_CONFIGS, namespaced, cluster)
+    found = namespaced if namespaced is not None else cluster
     if found is not None:
-        return found
+        return Resolved(found.view.spec, Reference.of(found))
     if name in ("", DEFAULT_RUNTIME_CONFIG):
         return Resolved(RuntimeConfigSpec(), None)
     return Missing(
@@ -151,18 +128,3 @@ def resolve_runtime_config(
         f"no AIMRuntimeConfig {name!r} in namespace {namespace!r} and no AIMClusterRuntimeConfig {name!r};"
         " create one of them or name another in spec.runtimeConfigName",
     )
-
-
-def _choose(
-    kind: Kind[Any], cluster_kind: Kind[Any], namespaced: Found[S] | None, cluster: Found[S] | None
-) -> Resolved[S] | None:
-    if namespaced is not None:
-        return Resolved(
-            namespaced.spec,
-            Reference(kind.name, namespaced.name, namespaced.namespace, Scope.NAMESPACE, namespaced.uid),
-        )
-    if cluster is not None:
-        return Resolved(
-            cluster.spec, Reference(cluster_kind.name, cluster.name, "", Scope.CLUSTER, cluster.uid)
-        )
-    return None

@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aimctl.api import kinds
-from aimctl.api.v1alpha1 import ModelState, RuntimeConfigSpec, TemplateState
+from aimctl.api.v1alpha1 import ModelState, TemplateState
 from aimctl.domain.images.metadata import read_metadata
 from aimctl.domain.images.reading import FailedReading, ImageQuestion, Reading
 from aimctl.domain.models.decision import decide_model
 from aimctl.domain.models.observation import ModelObservation
 from aimctl.domain.plan import Create, Plan, ReadImage, WriteStatus
-from aimctl.domain.resolution import Found, resolve_runtime_config
+from aimctl.domain.resolution import resolve_runtime_config
 from aimctl.domain.status_slice import StatusSlice
 from aimctl.kubetypes import ObjectKey
 from support.things import make, owner
@@ -66,7 +66,7 @@ def observe(
         spec, status, namespace=namespace, generation=generation, deleting=deleting, annotations=annotations
     )
     found = (
-        None if config is None else Found(config_name, "", "uid", RuntimeConfigSpec.model_validate(config))
+        None if config is None else make(config_name, "", resource=kinds.CLUSTER_RUNTIME_CONFIGS, spec=config)
     )
     return ModelObservation(
         obj,

@@ -4,31 +4,32 @@ from __future__ import annotations
 
 import pytest
 
-from aimctl.api.v1alpha1 import ModelSpec, RuntimeConfigSpec, Scope
+from aimctl.api import kinds
+from aimctl.api.v1alpha1 import Scope
 from aimctl.domain.resolution import (
-    Found,
     Missing,
     Reference,
     Resolved,
     resolve_model,
     resolve_runtime_config,
 )
+from support.things import make
 
-OWN = Found("m", "team", "own-uid", ModelSpec(image="own:1"))
-CLUSTER = Found("m", "", "cluster-uid", ModelSpec(image="cluster:1"))
-OWN_CONFIG = Found("c", "team", "own-uid", RuntimeConfigSpec(pvc_headroom_percent=1))
-CLUSTER_CONFIG = Found("c", "", "cluster-uid", RuntimeConfigSpec(pvc_headroom_percent=2))
+OWN = make("m", "team", resource=kinds.MODELS, uid="own-uid", spec={"image": "own:1"})
+CLUSTER = make("m", "", resource=kinds.CLUSTER_MODELS, uid="cluster-uid", spec={"image": "cluster:1"})
+OWN_CONFIG = make("c", "team", resource=kinds.RUNTIME_CONFIGS, uid="own-uid", spec={})
+CLUSTER_CONFIG = make("c", "", resource=kinds.CLUSTER_RUNTIME_CONFIGS, uid="cluster-uid", spec={})
 
 
 def test_a_namespaced_model_takes_precedence() -> None:
     assert resolve_model("m", "team", namespaced=OWN, cluster=CLUSTER) == Resolved(
-        OWN.spec, Reference("AIMModel", "m", "team", Scope.NAMESPACE, "own-uid")
+        OWN.view.spec, Reference("AIMModel", "m", "team", Scope.NAMESPACE, "own-uid")
     )
 
 
 def test_without_a_namespaced_model_the_cluster_model_is_used() -> None:
     assert resolve_model("m", "team", namespaced=None, cluster=CLUSTER) == Resolved(
-        CLUSTER.spec, Reference("AIMClusterModel", "m", "", Scope.CLUSTER, "cluster-uid")
+        CLUSTER.view.spec, Reference("AIMClusterModel", "m", "", Scope.CLUSTER, "cluster-uid")
     )
 
 
@@ -36,7 +37,7 @@ def test_a_cluster_template_never_uses_a_namespaced_model() -> None:
     assert isinstance(resolve_model("m", "", namespaced=OWN, cluster=None), Missing)
     found = resolve_model("m", "", namespaced=OWN, cluster=CLUSTER)
     assert isinstance(found, Resolved)
-    assert found.spec is CLUSTER.spec
+    assert found.spec is CLUSTER.view.spec
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,7 @@ def test_the_message_about_a_missing_model_says_where_it_may_be_created(
 def test_a_namespaced_runtime_config_is_used_exclusively() -> None:
     found = resolve_runtime_config("c", "team", namespaced=OWN_CONFIG, cluster=CLUSTER_CONFIG)
     assert isinstance(found, Resolved)
-    assert found.spec is OWN_CONFIG.spec
+    assert found.spec is OWN_CONFIG.view.spec
     assert found.reference == Reference("AIMRuntimeConfig", "c", "team", Scope.NAMESPACE, "own-uid")
 
 

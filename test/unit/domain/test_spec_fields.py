@@ -41,7 +41,7 @@ from aimctl.domain.caching.template_cache import (
 )
 from aimctl.domain.models.auto_model import auto_model
 from aimctl.domain.models.auto_templates import auto_templates
-from aimctl.domain.resolution import Found, Resolved, resolve_runtime_config
+from aimctl.domain.resolution import Resolved, resolve_runtime_config
 from aimctl.domain.services.derived_template import changes_from_base, derived_spec, derived_template
 from aimctl.domain.services.inference_service import inference_service
 from aimctl.domain.templates.discovery_job import TemplateIdentity, discovery_input
@@ -168,9 +168,8 @@ def outputs(specs: Mapping[str, dict[str, Any]], *, cluster: bool) -> dict[str, 
     model = ModelSpec.model_validate(specs["model"])
     service = ServiceSpec.model_validate(specs["service"])
     config_spec = RuntimeConfigSpec.model_validate(specs["runtime config"])
-    config = resolve_runtime_config(
-        "default", "team", namespaced=None, cluster=Found("default", "", "config-uid", config_spec)
-    )
+    config_object = make("default", "", resource=kinds.CLUSTER_RUNTIME_CONFIGS, spec=specs["runtime config"])
+    config = resolve_runtime_config("default", "team", namespaced=None, cluster=config_object)
     assert isinstance(config, Resolved)
     seen = observe_service(spec=specs["service"], model_spec=specs["model"], labels=LABELS)
     seen = replace(seen, runtime_config=config)

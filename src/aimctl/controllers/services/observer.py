@@ -16,7 +16,7 @@ from aimctl.controllers.services.elapsed import ElapsedTimes
 from aimctl.domain import conditions
 from aimctl.domain.models.auto_model import auto_model_name, auto_model_scope
 from aimctl.domain.models.decision import RUNTIME_RESOLVED
-from aimctl.domain.resolution import Found, Missing, Resolved
+from aimctl.domain.resolution import Missing, Resolved
 from aimctl.domain.services.candidates import READY, RUNTIME_CONFIG_NOT_FOUND
 from aimctl.domain.services.model import resolve_image
 from aimctl.domain.services.observation import NewModel, ServiceObservation
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from aimctl.domain.models.observation import Model
     from aimctl.domain.plan import Known
     from aimctl.domain.templates.template import Template
-    from aimctl.kubetypes import Object, Resource
+    from aimctl.kubetypes import Resource
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.controller import Request
 
@@ -104,10 +104,9 @@ class ServiceObserver:
         image, find, known = wanted.image or "", self.cache.by_index, view.status.resolved_image
         return resolve_image(
             image,
-            namespace,
-            namespaced=[_found(obj) for obj in find(kinds.MODELS, "image", place(namespace, image))],
+            namespaced=find(kinds.MODELS, "image", place(namespace, image)),
             cluster=[
-                _found(obj)
+                obj
                 for obj in find(kinds.CLUSTER_MODELS, "image", place("", image))
                 if self.cache.get(kinds.MODELS, obj.meta.name, namespace) is None
             ],
@@ -117,12 +116,12 @@ class ServiceObserver:
 
     def _has_name(
         self, name: str, namespace: str, config: Resolved[RuntimeConfigSpec] | Missing
-    ) -> Found[ModelSpec] | None:
+    ) -> Model | None:
         """The model that has the name of a new one already."""
         obj: Model | None = self.cache.get(kinds.MODELS, name, namespace)
         if obj is None and isinstance(config, Resolved) and auto_model_scope(config) is Scope.CLUSTER:
             obj = self.cache.get(kinds.CLUSTER_MODELS, name)
-        return None if obj is None else _found(obj)
+        return obj
 
     def _model_settled(self, model: Resolved[ModelSpec] | Missing | NewModel) -> bool:
         if not isinstance(model, Resolved) or model.reference is None:
@@ -179,7 +178,3 @@ def model_settled(model: Model) -> bool:
         return True
     resolved = conditions.find(view.status.conditions, RUNTIME_RESOLVED)
     return resolved is not None and resolved.status == "False"
-
-
-def _found(obj: Object[Any]) -> Found[ModelSpec]:
-    return Found(obj.meta.name, obj.meta.namespace, obj.meta.uid, obj.view.spec)

@@ -11,13 +11,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aimctl.domain.models.auto_model import auto_model_name
-from aimctl.domain.resolution import Found, Missing, Resolved, resolve_model
+from aimctl.domain.resolution import Missing, Reference, Resolved
 from aimctl.domain.services.observation import NewModel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aimctl.api.v1alpha1 import ModelSpec
+    from aimctl.api.v1alpha1 import AIMClusterModel, AIMModel, ModelSpec
+    from aimctl.domain.models.observation import Model
+    from aimctl.kubetypes import Object
 
 __all__ = ["MODEL_AMBIGUOUS", "MODEL_NAME_TAKEN", "resolve_image"]
 
@@ -26,49 +28,42 @@ MODEL_AMBIGUOUS, MODEL_NAME_TAKEN = "ModelAmbiguous", "ModelNameTaken"
 
 def resolve_image(
     image: str,
-    namespace: str,
     *,
-    namespaced: Sequence[Found[ModelSpec]],
-    cluster: Sequence[Found[ModelSpec]],
+    namespaced: Sequence[Object[AIMModel]],
+    cluster: Sequence[Object[AIMClusterModel]],
     kept_uid: str = "",
-    taken: Found[ModelSpec] | None = None,
+    taken: Model | None = None,
 ) -> Resolved[ModelSpec] | Missing | NewModel:
-    """The model of a service in ``namespace`` that names ``image``.
+    """The model of a service that names ``image``.
 
     Args:
         image: the image.
-        namespace: of the service.
-        namespaced: the AIMModels of that image in the namespace.
+        namespaced: the AIMModels of that image in the namespace of the service.
         cluster: the AIMClusterModels of that image that no AIMModel of the namespace hides.
         kept_uid: of the model that the service uses already; "" if there is none.
         taken: the model that has the name of the one to create, in its scope.
     """
-    found = [*namespaced, *cluster]
-    kept = [item for item in found if kept_uid and item.uid == kept_uid]
-    candidates = kept or list(namespaced) or list(cluster)
+    found: list[Model] = [*namespaced, *cluster]
+    kept = [item for item in found if kept_uid and item.meta.uid == kept_uid]
+    candidates: list[Model] = kept or [*namespaced] or [*cluster]
     if len(candidates) > 1:
-        names = ", ".join(sorted(_describe(item) for item in candidates))
+        names = ", ".join(sorted(map(_describe, candidates)))
         return Missing(
             MODEL_AMBIGUOUS,
             f"{len(candidates)} models have the image {image!r}: {names}; name one of them in spec.model.ref",
         )
     if candidates:
         (only,) = candidates
-        return resolve_model(
-            only.name,
-            namespace,
-            namespaced=only if only.namespace else None,
-            cluster=None if only.namespace else only,
-        )
+        return Resolved(only.view.spec, Reference.of(only))
     if taken is not None:
         return Missing(
             MODEL_NAME_TAKEN,
-            f"no model has the image {image!r}, and {_describe(taken)} with the image {taken.spec.image!r} has the name"
-            f" of the model to create, {auto_model_name(image)!r}; restore the image of that model, delete it, or"
+            f"no model has the image {image!r}, and {_describe(taken)} with the image {taken.view.spec.image!r} has the"
+            f" name of the model to create, {auto_model_name(image)!r}; restore the image of that model, delete it, or"
             " create a model of this image under another name",
         )
     return NewModel(image)
 
 
-def _describe(found: Found[ModelSpec]) -> str:
-    return f"AIMModel {found.name!r}" if found.namespace else f"AIMClusterModel {found.name!r}"
+def _describe(model: Model) -> str:
+    return f"{model.resource.kind} {model.meta.name!r}"
