@@ -1,4 +1,4 @@
-"""``aimctl`` as a person runs it: another process, its exit code, what it printed where."""
+"""``aimctl`` as a process: its exit code, standard output and standard error."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Done(NamedTuple):
 
     @property
     def complaint(self) -> str:
-        """The one line that says what went wrong.
+        """The one line on standard error.
 
         Fails when there is another one, a traceback, or anything on standard output; log records of level info may
         stand before it.
@@ -44,7 +44,7 @@ class Done(NamedTuple):
 
 
 def clean_environment(home: Path | str = "/nonexistent-home", **extra: str) -> dict[str, str]:
-    """This process' environment without what would be taken for flags."""
+    """The environment of this process without the variables that set flags."""
     dropped = ("AIM_", "KUBE", "COLUMNS", "TERM")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
     return {**kept, "HOME": str(home), "COLUMNS": "100", **extra}
@@ -65,14 +65,14 @@ def aimctl(*args: str | Path, env: Mapping[str, str] | None = None, timeout: flo
 
 
 def aimctl_all(calls: Mapping[str, tuple[Sequence[str | Path], Mapping[str, str]]]) -> dict[str, Done]:
-    """Run several, a few at a time: each spends a second on imports."""
+    """Run several commands, a few at a time: each takes a second for imports."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         running = {name: pool.submit(aimctl, *args, env=env) for name, (args, env) in calls.items()}
         return {name: future.result() for name, future in running.items()}
 
 
 class RunningCommand:
-    """A command at work. Use as a context manager: leaving it kills the process by its id, whatever happened."""
+    """A running command; a context manager that kills the process by its id at the end."""
 
     def __init__(self, *args: str | Path, **env: str) -> None:
         self._process = subprocess.Popen(
@@ -81,7 +81,7 @@ class RunningCommand:
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             text=True,
-            # Nobody listens there: no test asks real registries.
+            # Nothing listens there: no test uses real registries.
             env=clean_environment(**{"AIM_REGISTRY_MIRROR": "*=http://127.0.0.1:9", **env}),
         )
         self.lines: list[str] = []
@@ -108,7 +108,7 @@ class RunningCommand:
 
     @property
     def text(self) -> str:
-        """What it printed so far, as far as it was waited for."""
+        """The lines that were waited for so far."""
         return "\n".join(self.lines)
 
     def wait_for(self, words: str, seconds: float = 30) -> str:
@@ -130,7 +130,7 @@ class RunningCommand:
         self._process.send_signal(number)
 
     def wait(self, seconds: float = 30) -> int:
-        """Its exit code; afterwards ``lines`` is complete."""
+        """Wait for the end and return the exit code; ``lines`` is complete then."""
         try:
             code = self._process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -140,6 +140,6 @@ class RunningCommand:
         return code
 
     def stop(self, number: signal.Signals = signal.SIGTERM, seconds: float = 30) -> int:
-        """Signal and wait."""
+        """Send a signal, wait for the end and return the exit code."""
         self.send(number)
         return self.wait(seconds)

@@ -1,4 +1,4 @@
-"""Shell completion: the scripts for bash, zsh and fish, and what they offer from a cluster, or silently do not."""
+"""Shell completion: the scripts for bash, zsh and fish, and the words that they complete from a cluster."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def served(folder):
 
 
 def completed(folder, words, kubeconfig, shell="bash"):
-    """What the shell would offer: the words, what came on standard error, and the seconds it took."""
+    """The words that the shell completes, the text on standard error, and the duration in seconds."""
     env = clean_environment(
         KUBECONFIG=str(kubeconfig), PATH=f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
     )
@@ -92,7 +92,7 @@ OFFERS = {
 
 
 @pytest.mark.parametrize("case", OFFERS)
-def test_what_is_offered(served, folder, case):
+def test_the_words_are_completed(served, folder, case):
     words, expected = OFFERS[case]
     out, err, _ = completed(folder, words, served.kubeconfig("admin", token="admin"))
     assert (out.split(), err) == (expected, "")
@@ -109,12 +109,12 @@ def test_other_shells_get_the_same_words(served, folder, shell):
     assert "other" not in out
 
 
-def test_without_rights_there_is_silence(served, folder):
+def test_without_rights_nothing_is_completed(served, folder):
     out, err, _ = completed(folder, ["explain", "aimst", ""], served.kubeconfig("guest", token="guest"))
     assert (out.strip(), err) == ("", "")
 
 
-def test_without_a_cluster_there_is_silence(served, folder, tmp_path):
+def test_without_a_cluster_nothing_is_completed(served, folder, tmp_path):
     config = yaml.safe_load(served.kubeconfig("admin", token="admin").read_text())
     config["clusters"][0]["cluster"]["server"] = "http://127.0.0.1:9"
     (tmp_path / "dead").write_text(yaml.safe_dump(config))
@@ -126,7 +126,7 @@ def test_without_a_cluster_there_is_silence(served, folder, tmp_path):
     assert (out.strip(), err) == ("", "")
 
 
-def test_a_server_that_hangs_is_given_up_on(served, folder):
+def test_completion_has_a_time_limit(served, folder):
     fault = served.call(lambda cluster: cluster.faults.add(Delay(60), Match(resource="aimservicetemplates")))
     try:
         out, err, seconds = completed(
@@ -173,7 +173,7 @@ def test_bash_completes_with_the_script_it_sourced(served, folder):
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_it_installs_itself_for_the_shell_that_calls(folder, tmp_path, shell):
+def test_it_is_installed_for_the_current_shell(folder, tmp_path, shell):
     program = shutil.which(shell)
     if program is None:
         pytest.skip(f"no {shell} here")

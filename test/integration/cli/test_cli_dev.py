@@ -1,4 +1,4 @@
-"""``aimctl dev``: an embedded cluster for people, with the operator in it."""
+"""``aimctl dev``: an embedded cluster with the operator in it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def call(method, url, body=None):
 
 
 def started(command):
-    """Address and kubeconfig it printed, once it says that it is up."""
+    """The address and the kubeconfig that it printed when it had started."""
     command.wait_for("Ctrl-C stops it")
     url = re.search(r"^API server +(\S+)$", command.text, re.MULTILINE)
     kubeconfig = re.search(r"^kubeconfig +(\S+)$", command.text, re.MULTILINE)
@@ -54,7 +54,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def twice(folder):
-    """One cluster with data and the operator, ended with Ctrl-C, and begun again without the operator."""
+    """A cluster with data and the operator, stopped with Ctrl-C, and started again without the operator."""
     (folder / "catalogue.yaml").write_text(CATALOGUE)
     flags = ("dev", "--data", folder / "data", "--kubeconfig-out", folder / "kubeconfig")
     seen = SimpleNamespace()
@@ -107,7 +107,7 @@ def template(name):
     return {**KIND, "kind": "AIMServiceTemplate", "metadata": {"name": name}, "spec": spec}
 
 
-def test_it_prints_address_kubeconfig_and_what_to_type_next(twice, folder):
+def test_it_prints_the_address_the_kubeconfig_and_the_next_commands(twice, folder):
     assert twice.url.startswith("http://127.0.0.1:")
     assert f"export KUBECONFIG={folder / 'kubeconfig'}" in twice.first
     assert "kubectl apply --server-side -f config/samples" in twice.first
@@ -123,7 +123,7 @@ def test_the_kubeconfig_is_for_its_owner_only_and_names_the_address(twice):
     assert twice.written["current-context"] == twice.written["contexts"][0]["name"]
 
 
-def test_the_operator_works_in_it_with_the_catalogue_that_is_named(twice):
+def test_the_operator_runs_in_it_with_the_given_catalogue(twice):
     (source,) = twice.ready["status"]["modelSources"]
     assert source == {
         "name": "example/mine",
@@ -132,7 +132,7 @@ def test_the_operator_works_in_it_with_the_catalogue_that_is_named(twice):
     }
 
 
-def test_a_service_comes_to_run_on_the_simulated_kserve(twice):
+def test_a_service_becomes_running_on_the_simulated_kserve(twice):
     assert twice.running
 
 
@@ -144,24 +144,24 @@ def test_without_kserve_it_says_so():
             call("GET", url + "/apis/serving.kserve.io/v1beta1/inferenceservices")
 
 
-def test_ctrl_c_and_sigterm_end_it_with_0_and_without_noise(twice):
+def test_ctrl_c_and_sigterm_end_it_with_0_and_without_output(twice):
     assert (twice.code, twice.code_again) == (0, 0)
     for text in (twice.first, twice.second):
         assert "Traceback" not in text
         assert "error" not in text.lower()
 
 
-def test_its_data_is_there_again_and_nothing_was_changed(twice):
+def test_its_data_is_unchanged_after_a_restart(twice):
     assert twice.url_again == twice.url
     assert twice.kept == twice.ready
 
 
-def test_without_the_manager_nobody_works_on_templates(twice):
+def test_without_the_manager_templates_are_not_reconciled(twice):
     assert "operator     not started (--no-manager)" in twice.second
     assert "status" not in twice.alone
 
 
-def test_without_data_it_says_that_all_goes_with_it(folder):
+def test_without_data_it_says_that_objects_are_lost(folder):
     with RunningCommand("dev", "--no-manager", TMPDIR=str(folder)) as command:
         _, kubeconfig = started(command)
         assert "in memory" in command.text
@@ -170,7 +170,7 @@ def test_without_data_it_says_that_all_goes_with_it(folder):
     assert list(folder.glob("aimctl-dev-*")) == [], "the temporary kubeconfig goes with it"
 
 
-# ---- what cannot be used
+# ---- invalid settings
 
 
 WRONG = {
@@ -210,14 +210,14 @@ def outcomes(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_what_cannot_be_used_is_said_in_one_line_that_names_the_flag(outcomes, name):
+def test_an_invalid_setting_is_one_line_that_names_the_flag(outcomes, name):
     done = outcomes[name]
     assert done.code == 1
     for words in WRONG[name]:
         assert words in done.complaint
 
 
-def test_a_data_file_in_use_is_said_to_be_so(twice):
+def test_a_data_file_in_use_is_reported(twice):
     assert twice.rival.code == 1
     assert "--data: " in twice.rival.complaint
     assert "is another aimctl using it" in twice.rival.complaint

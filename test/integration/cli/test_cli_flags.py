@@ -144,12 +144,12 @@ def test_a_wrong_call_ends_with_2_and_one_line_that_shows_flag_value_and_rule(ou
 
 
 def words(text: str) -> str:
-    """Help as one line, with the words it broke at a hyphen put together."""
+    """The help as one line, with words that were broken at a hyphen joined."""
     return re.sub(r"- (?=[a-z])", "-", " ".join(text.split()))
 
 
 @pytest.mark.parametrize(("flag", "variable"), MANAGER_FLAGS.items())
-def test_the_managers_help_tells_each_flag_with_its_variable(outcomes, flag, variable):
+def test_the_help_of_the_manager_has_each_flag_with_its_variable(outcomes, flag, variable):
     done = outcomes["help manager"]
     assert done.code == 0
     paragraph = re.search(rf"{flag}\b(.*?)(?= --[a-z]|$)", words(done.out))
@@ -158,7 +158,7 @@ def test_the_managers_help_tells_each_flag_with_its_variable(outcomes, flag, var
     assert re.search(rf"{flag}\b", done.out)
 
 
-def test_help_tells_defaults_and_ranges(outcomes):
+def test_the_help_has_defaults_and_ranges(outcomes):
     help_ = words(outcomes["help manager"].out)
     for text in (
         "default: :8080",
@@ -171,22 +171,22 @@ def test_help_tells_defaults_and_ranges(outcomes):
 
 
 @pytest.mark.parametrize("flag", DEV_FLAGS)
-def test_the_help_of_dev_tells_each_flag(outcomes, flag):
+def test_the_help_of_dev_has_each_flag(outcomes, flag):
     assert flag in outcomes["help dev"].out
 
 
-def test_the_help_of_manifests_tells_parts_and_flags(outcomes):
+def test_the_help_of_manifests_has_parts_and_flags(outcomes):
     out = outcomes["help manifests"].out
     for word in ("all|crd|rbac|manager", "--output", "-o", "--operator-namespace", "--image"):
         assert word in out
 
 
-def test_the_version_is_told():
+def test_the_version_is_printed():
     done = aimctl("--version")
     assert (done.code, done.out, done.err) == (0, f"aimctl {__version__}\n", "")
 
 
-def test_without_a_command_help_is_the_answer():
+def test_without_a_command_the_help_is_printed():
     done = aimctl()
     assert (done.code, done.err) == (0, "")
     for command in ("manager", "dev", "rediscover", "manifests"):

@@ -1,4 +1,4 @@
-"""A manager at work as the process it is in a cluster: its log, metrics, probes and debug pages, and how it ends."""
+"""A manager as a process: its log, metrics, probes and debug pages, and how it ends."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def served(tmp_path_factory):
 
 
 def get(port, path, **headers):
-    """Status and text of an answer."""
+    """The status and the text of a response."""
     request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers)
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:
@@ -81,7 +81,7 @@ def records_of(command):
 
 @pytest.fixture(scope="module")
 def seen(served):
-    """What one manager showed while it worked, and how it ended."""
+    """What one manager showed while it ran, and how it ended."""
     metrics, probes = reserve_port(), reserve_port()
     flags = (
         "--kubeconfig", served.kubeconfig("worker"),
@@ -138,7 +138,7 @@ def test_every_line_of_the_log_is_one_json_object(seen):
         assert {"time", "level", "event", "logger"} <= set(record)
 
 
-def test_what_a_reconcile_logs_tells_controller_kind_object_and_reconcile(seen):
+def test_a_record_of_a_reconcile_has_controller_kind_object_and_reconcile_id(seen):
     keys = {"controller", "kind", "namespace", "name", "reconcile_id"}
     about = [record for record in seen.records if "reconcile_id" in record]
     assert about
@@ -197,11 +197,11 @@ def value(seen, name, /, **labels):
         "process_resident_memory_bytes",
     ],
 )
-def test_metrics_are_there_by_the_names_that_dashboards_know(seen, name):
+def test_metrics_have_the_names_that_dashboards_use(seen, name):
     assert name in {sample for sample, _ in seen.samples}
 
 
-def test_the_operators_metrics_tell_what_is_so(seen):
+def test_the_metrics_of_the_operator_are_correct(seen):
     assert value(seen, "aim_discovery_jobs_limit") == 7
     assert value(seen, "aim_discovery_jobs_running") == 0
     assert value(seen, "aim_discovery_pending_templates") == 0
@@ -215,7 +215,7 @@ def test_the_operators_metrics_tell_what_is_so(seen):
     assert value(seen, "aim_templates", scope="Cluster", status="Failed") == 0
 
 
-def test_the_runtimes_metrics_tell_what_is_so(seen):
+def test_the_metrics_of_the_runtime_are_correct(seen):
     assert value(seen, "leader_election_master_status", name="aimctl-manager") == 1
     assert value(seen, "controller_runtime_max_concurrent_reconciles", controller="discovery") == 4
     assert value(seen, "controller_runtime_max_concurrent_reconciles", controller="discovery-admission") == 1
@@ -285,7 +285,7 @@ def test_there_are_no_other_pages_and_none_on_the_probe_port(seen):
 # ---- the end
 
 
-def test_sigterm_ends_it_with_0_and_gives_the_lease_back(seen):
+def test_sigterm_ends_it_with_0_and_releases_the_lease(seen):
     assert seen.code == 0
     assert seen.lease_before.view.spec.holder_identity
     assert not seen.lease_after.view.spec.holder_identity
@@ -298,7 +298,7 @@ QUIET = ("--metrics-bind-address", "0", "--health-probe-bind-address", "0")
 
 
 def test_a_second_signal_ends_it_at_once_with_1(seen, served):
-    """After ``seen``, whose counts it would change. Status writes get no answer, so a kind end would take up to half a minute."""
+    """It runs after ``seen``, whose counts it would change. Status writes get no response, so a graceful end takes long."""
     served.apply(DOCUMENTS.replace("name: works, namespace", "name: hangs, namespace"))
     fault = served.call(lambda c: c.faults.add(Silence(), Match(verb="patch", subresource="status")))
     try:
@@ -319,11 +319,11 @@ def test_a_leader_whose_lease_is_taken_ends_with_1_and_one_line(tmp_path):
         flags = (*QUIET, "--leader-elect", "--leader-election-namespace", "default")
         with RunningCommand("manager", "--kubeconfig", served.kubeconfig(), *flags) as command:
             command.wait_for("became leader")
-            theirs = {"spec": {"holderIdentity": "somebody-else"}}
+            theirs = {"spec": {"holderIdentity": "another-manager"}}
             served.ask(lambda client: client.patch(LEASES, "aimctl-manager", theirs, "default"))
             assert command.wait(20) == 1
             assert command.lines[-1].startswith("aimctl: the manager ended: ")
-            assert "somebody-else" in command.lines[-1]
+            assert "another-manager" in command.lines[-1]
             assert "Traceback" not in command.text
             lease = served.ask(lambda client: client.get(LEASES, "aimctl-manager", "default"))
-            assert lease.view.spec.holder_identity == "somebody-else"
+            assert lease.view.spec.holder_identity == "another-manager"

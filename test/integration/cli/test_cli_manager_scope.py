@@ -1,4 +1,4 @@
-"""``aimctl manager --watch-namespace``: only these namespaces, and the operator's, are looked at and worked on."""
+"""``aimctl manager --watch-namespace``: it watches only these namespaces and the operator's."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def model(name, image):
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     with ServedCluster(tmp_path_factory.mktemp("scope"), pace=0.1, namespaces=NAMESPACES) as served:
-        # an account that may do nothing namespaced anywhere else: the manager must not even try
+        # an account without rights in other namespaces: the manager must not use them
         served.cluster.server.authenticator.tokens.update(admin=ADMIN, narrow=User("narrow"))
         served.cluster.server.authorizer = DenyRules(
             [DenyRule(namespace="elsewhere", user="narrow")]
@@ -57,7 +57,7 @@ def served(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def manager(served):
-    """One slot, two namespaces; yields the port of its metrics."""
+    """A manager with one slot and two namespaces; yields the port of its metrics."""
     metrics = reserve_port()
     flags = (
         "--kubeconfig", served.kubeconfig("narrow", token="narrow"),
@@ -86,7 +86,7 @@ def test_templates_of_the_watched_namespaces_and_of_the_cluster_become_ready(ser
     assert "aim-ops" in {job.meta.namespace for job in jobs}
 
 
-def test_a_template_elsewhere_is_not_touched(served, manager):
+def test_a_template_in_another_namespace_is_not_changed(served, manager):
     served.apply([template("later", "elsewhere"), template("later", "team-a")])
     eventually(lambda: served.state(TEMPLATES, "later", "team-a") == "Ready", 30, "team-a's is Ready")
     for name in ("one", "later"):
@@ -95,8 +95,8 @@ def test_a_template_elsewhere_is_not_touched(served, manager):
         assert not served.ask(lambda client: client.list(JOBS, "elsewhere")).items
 
 
-def test_the_discovery_page_shows_who_waits_for_the_one_slot(served, manager):
-    """Whichever runs: the slow ones take half a minute each."""
+def test_the_discovery_page_shows_the_templates_that_wait_for_the_slot(served, manager):
+    """One of the slow discoveries runs; each takes half a minute."""
     served.apply([template(f"slow-{number}", "team-b", "slow") for number in range(3)])
 
     def page():
@@ -120,12 +120,12 @@ def test_the_discovery_page_shows_who_waits_for_the_one_slot(served, manager):
         served.ask(lambda client, n=f"slow-{number}": client.delete(TEMPLATES, n, "team-b"))
 
 
-# ---- aimctl rediscover, the command that messages about failed discoveries name
+# ---- aimctl rediscover
 
 
 @pytest.fixture(scope="module")
 def asked(served, manager, tmp_path_factory):
-    """The command's answers, run one after the other when all that was there is Ready."""
+    """The outcomes of the commands, run one after the other when all templates are Ready."""
     admin = ("--kubeconfig", served.kubeconfig("admin", token="admin"))
     places = ((TEMPLATES, "team-a"), (CLUSTER_TEMPLATES, ""))
     for resource, namespace in places:
@@ -137,7 +137,7 @@ def asked(served, manager, tmp_path_factory):
     calls = {
         "namespaced": ["one", "-n", "team-a"],
         "cluster": ["one", "--cluster"],
-        "missing": ["nobody", "-n", "team-a"],
+        "missing": ["no-such", "-n", "team-a"],
         "static": ["static", "-n", "team-a"],
         "both": ["one", "-n", "team-a", "--cluster"],
     }
@@ -146,12 +146,12 @@ def asked(served, manager, tmp_path_factory):
 
 
 def answered(served, resource, namespace):
-    """The Job whose answer the status holds."""
+    """The Job whose result is in the status."""
     found = served.ask(lambda client: client.get(resource, "one", namespace))
     return found.view.status.discovery.result.job_name
 
 
-def test_discovery_runs_again_when_asked_to(served, asked):
+def test_discovery_is_repeated_on_request(served, asked):
     done, before, places = asked
     assert (done["namespaced"].code, done["namespaced"].out) == (0, "team-a/one: discovery runs again\n")
     assert (done["cluster"].code, done["cluster"].out) == (0, "one: discovery runs again\n")
@@ -163,11 +163,11 @@ def test_discovery_runs_again_when_asked_to(served, asked):
         )
 
 
-def test_what_cannot_be_discovered_again_is_said_in_one_line(asked):
+def test_a_discovery_that_cannot_be_repeated_is_one_line(asked):
     done = asked[0]
     assert (done["missing"].code, done["static"].code) == (4, 1)
     assert done["both"].code == 2
-    assert "there is no AIMServiceTemplate team-a/nobody" in done["missing"].complaint
+    assert "there is no AIMServiceTemplate team-a/no-such" in done["missing"].complaint
     assert "--cluster" in done["missing"].complaint
     assert "has spec.modelSources" in done["static"].complaint
     assert "have no namespace" in done["both"].complaint

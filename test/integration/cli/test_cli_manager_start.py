@@ -1,4 +1,4 @@
-"""Whatever keeps the manager from starting is said in one line, with what helps, and no traceback."""
+"""A manager that cannot start prints one line with the cause and the remedy, and no traceback."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def served(folder):
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory):
-    """A cluster that knows nothing of ours."""
+    """A cluster without the CRDs."""
     with ServedCluster(tmp_path_factory.mktemp("bare"), crds=[], controllers=False) as served:
         yield served
 
@@ -120,7 +120,7 @@ EXPECTED = {
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_what_keeps_it_from_starting_is_said_in_one_line_with_the_remedy(outcomes, name):
+def test_the_cause_is_one_line_with_the_remedy(outcomes, name):
     done = outcomes[name]
     assert done.code == 1
     for words in EXPECTED[name]:
@@ -128,13 +128,13 @@ def test_what_keeps_it_from_starting_is_said_in_one_line_with_the_remedy(outcome
 
 
 @pytest.mark.skipif(ROOT, reason="root may read every file")
-def test_a_kubeconfig_that_may_not_be_read_is_said_to_be_so(outcomes):
+def test_an_unreadable_kubeconfig_is_reported(outcomes):
     done = outcomes["unreadable"]
     assert done.code == 1
     assert "ermission denied" in done.complaint
 
 
-def test_no_complaint_shows_a_token(outcomes):
+def test_no_message_shows_a_token(outcomes):
     assert all("Bearer" not in done.err and "token: wrong" not in done.err for done in outcomes.values())
 
 

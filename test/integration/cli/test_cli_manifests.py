@@ -40,7 +40,7 @@ def files_under(folder):
     return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*.yaml")}
 
 
-def test_the_whole_is_the_parts_in_the_order_in_which_they_can_be_applied(outcomes):
+def test_the_parts_are_in_the_order_in_which_they_can_be_applied(outcomes):
     assert outcomes["all"].out == "---\n".join(outcomes[part].out for part in PARTS)
     kinds = [item["kind"] for item in yaml.safe_load_all(outcomes["all"].out)]
     assert kinds[:9] == ["CustomResourceDefinition"] * 9
@@ -74,7 +74,7 @@ def test_a_folder_that_cannot_be_made_is_named(outcomes):
     assert "name a folder" in outcomes["no folder"].complaint
 
 
-def test_a_reader_that_has_seen_enough_is_no_error():
+def test_a_reader_that_ends_is_no_error():
     """``aimctl manifests | head``."""
     with subprocess.Popen(
         [sys.executable, "-m", "aimctl.cli", "manifests"],
@@ -96,7 +96,7 @@ def test_a_reader_that_has_seen_enough_is_no_error():
 
 @pytest.fixture
 def shell(tmp_path):
-    """Runs a line of shell on a cluster that has nothing of ours; ``aimctl`` and ``kubectl`` are on the path."""
+    """Runs a line of shell on a cluster without the CRDs; ``aimctl`` and ``kubectl`` are on the path."""
     programs = tmp_path / "bin"
     programs.mkdir()
     (programs / "aimctl").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m aimctl.cli "$@"\n')
@@ -123,7 +123,7 @@ def shell(tmp_path):
 
 
 def lines_of(document, heading):
-    """What a section says to type, block by block: less the image's build and the manager, which would not end."""
+    """The commands of a section, block by block, without the build of the image and the manager, which does not end."""
     section = (ROOT / document).read_text().split(f"{heading}\n")[1].split("\n## ")[0]
     blocks = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
     left_out = re.compile("docker |.*aimctl manager|.*rollout status")
@@ -133,7 +133,7 @@ def lines_of(document, heading):
     ]
 
 
-def test_what_the_readme_says_to_type_for_a_cluster_can_be_typed(shell):
+def test_the_commands_of_the_readme_for_a_cluster_work(shell):
     with_image, without = lines_of("README.md", "## In a cluster")
     for line in [*with_image, *without]:
         for _ in ("the first time", "once more"):
@@ -154,7 +154,7 @@ def test_what_the_readme_says_to_type_for_a_cluster_can_be_typed(shell):
         assert shell.kubectl.json("get", kind, name, "-n", "kaiwo-system")["metadata"]["name"] == name
 
 
-def test_a_namespace_that_others_use_can_be_left_out_as_the_guide_says(shell, tmp_path):
+def test_a_shared_namespace_can_be_left_out_as_documented(shell, tmp_path):
     shell.kubectl("create", "namespace", "kaiwo-system")
     _, leave_out = lines_of("docs/operating.md", "## Install")
     for line in leave_out:
@@ -165,7 +165,7 @@ def test_a_namespace_that_others_use_can_be_left_out_as_the_guide_says(shell, tm
     assert [name for name in labels if name.startswith("pod-security")] == []
 
 
-def test_another_pod_security_standard_that_somebody_chose_is_a_conflict_and_stays(shell):
+def test_another_pod_security_standard_is_a_conflict_and_is_kept(shell):
     label = "pod-security.kubernetes.io/enforce"
     shell.kubectl("create", "namespace", "kaiwo-system")
     shell.kubectl("label", "namespace", "kaiwo-system", f"{label}=privileged")
@@ -176,14 +176,14 @@ def test_another_pod_security_standard_that_somebody_chose_is_a_conflict_and_sta
     assert shell.kubectl.json("get", "namespace", "kaiwo-system")["metadata"]["labels"][label] == "privileged"
 
 
-def test_the_remedy_for_missing_rights_can_be_typed(shell):
+def test_the_remedy_for_missing_rights_works(shell):
     done = shell("aimctl manifests rbac | kubectl apply --server-side -f -")
     assert (done.returncode, done.stderr) == (0, "")
     assert "aimctl-manager" in done.stdout
     assert aimctl("manifests", "rbac").out.count("kind: ClusterRole\n") >= 3
 
 
-def test_what_the_readme_says_to_type_for_the_embedded_cluster_works_without_a_warning(tmp_path):
+def test_the_commands_of_the_readme_for_the_embedded_cluster_work_without_a_warning(tmp_path):
     section = (ROOT / "README.md").read_text().split("## Two commands")[1].split("\n## ")[0]
     (line,) = re.findall(r"^kubectl --kubeconfig dev.kubeconfig (apply .*)$", section, re.MULTILINE)
     with ServedCluster(tmp_path, controllers=False) as served:

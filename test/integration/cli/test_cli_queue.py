@@ -1,4 +1,4 @@
-"""``aimctl queue`` over real sockets, when lists that it needs are not answered: it never says that nobody waits."""
+"""``aimctl queue`` when lists cannot be read: it never reports an empty queue instead."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def served(tmp_path_factory):
 
 @pytest.fixture
 def queue(served):
-    """Runs it while lists of these kinds get this answer."""
+    """Runs the command while lists of these kinds get this response."""
 
     def run(*args, code, kinds, user="admin"):
         path = served.kubeconfig(user, token=user)
@@ -54,14 +54,14 @@ def test_without_jobs_or_without_any_templates_there_is_no_answer(queue, case, c
     assert "could not be read: " in done.complaint
 
 
-def test_jobs_that_may_not_be_seen_everywhere_and_cannot_be_read_anywhere_are_no_answer(queue):
+def test_without_jobs_of_all_namespaces_or_of_one_there_is_no_answer(queue):
     done = queue("-n", TEAM, code=500, kinds=["jobs"], user="member")
     assert done.code == 1
     assert "jobs.batch could not be read: " in done.complaint
 
 
 @pytest.mark.parametrize("kind", [*TEMPLATES, "aimservices"])
-def test_where_one_list_could_not_be_read_the_numbers_say_at_least(queue, kind):
+def test_without_one_list_the_numbers_are_at_least(queue, kind):
     done = queue(code=500, kinds=[kind])
     assert done.code == 0
     assert done.out.splitlines()[0] == (
@@ -70,7 +70,7 @@ def test_where_one_list_could_not_be_read_the_numbers_say_at_least(queue, kind):
     assert f"{kind}.aim.silogen.ai could not be read" in " ".join(done.out.split())
 
 
-def test_programs_are_told_that_it_is_a_part(queue):
+def test_the_document_says_that_it_is_partial(queue):
     data = json.loads(queue("-o", "json", code=429, kinds=["aimclusterservicetemplates"]).out)
     assert data["partial"] is True
     assert len(data["unreadable"]) == 1

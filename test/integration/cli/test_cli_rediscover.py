@@ -1,4 +1,4 @@
-"""``aimctl rediscover`` of several templates over real sockets, when some of them cannot be asked for."""
+"""``aimctl rediscover`` of several templates, of which some requests fail."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def served(tmp_path_factory):
 
 @pytest.fixture
 def rediscover(served):
-    """Runs it while these faults are in force: pairs of what happens, and to which requests."""
+    """Runs the command with these faults, pairs of an action and a match."""
     path = served.kubeconfig("admin", token="admin")
 
     def run(*args, faults=()):

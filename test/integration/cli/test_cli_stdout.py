@@ -1,4 +1,4 @@
-"""Standard output and standard error that take nothing more: a device that is full, a reader that has seen enough."""
+"""Standard output and standard error that cannot be written: a full device, or a reader that has ended."""
 
 from __future__ import annotations
 
@@ -62,21 +62,21 @@ def shell(tmp_path_factory):
         *((case, "1") for case in ("json", "manifests", "the version", "help")),
     ],
 )
-def test_a_full_device_is_told_in_one_line(shell, case, unbuffered):
-    """A print fails at once, or when what was printed leaves."""
+def test_a_full_device_is_reported_in_one_line(shell, case, unbuffered):
+    """A print fails immediately, or when the buffer is flushed."""
     done = shell(f"aimctl {COMMANDS[case]} > {FULL}", PYTHONUNBUFFERED=unbuffered)
     assert done.complaint.startswith("cannot write to standard output: No space left on device; ")
     assert done.code == 1
 
 
 @pytest.mark.parametrize("format_", ["table", "json", "yaml"])
-def test_a_watch_that_nobody_reads_any_more_ends_quietly(shell, format_):
-    """The namespace changes at each look: the document that is written next finds nobody."""
+def test_a_watch_ends_with_its_reader(shell, format_):
+    """The namespace changes all the time, so the next document is written after the reader has ended."""
     done = shell(f"aimctl status -w -o {format_} | true")
     assert done.err == ""
 
 
-def test_the_exit_code_says_how_it_is_also_where_nothing_may_be_printed(shell):
+def test_the_exit_code_is_correct_without_standard_output(shell):
     done = shell("aimctl status -A >&-")
     assert (done.code, done.err) == (0, "")
     assert shell("aimctl status nope -A >&-").code == 4
@@ -91,14 +91,14 @@ ENDS = {"status nope -A": 4, "status --bogus": 2, "status --kubeconfig /nonexist
     ("case", "call", "unbuffered"),
     [*((case, call, "") for case in NOWHERE for call in ENDS), *(("full", call, "1") for call in ENDS)],
 )
-def test_the_exit_code_says_what_went_wrong_also_where_that_cannot_be_told(shell, case, call, unbuffered):
+def test_the_exit_code_is_correct_without_standard_error(shell, case, call, unbuffered):
     done = shell(f"aimctl {call} {NOWHERE[case]}", PYTHONUNBUFFERED=unbuffered)
     assert done == (ENDS[call], "", "")
 
 
 @needs_full
 @pytest.mark.parametrize("case", ["closed", "full"])
-def test_a_document_stays_one_where_complaints_cannot_be_told(shell, case):
+def test_a_document_stays_valid_without_standard_error(shell, case):
     done = shell(f"aimctl rediscover nope never -o json {NOWHERE[case]}")
     assert done.code == 4
     assert len(json.loads(done.out)["failed"]) == 2

@@ -1,4 +1,4 @@
-"""``-w`` over real sockets: what is shown again, what a lost server does to it, and how it ends."""
+"""``-w``: what it prints again, what happens when the server is lost, and how it ends."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Terminal:
 
     @property
     def frames(self):
-        """What was drawn, each time from the top."""
+        """The texts that were drawn, one for each refresh."""
         text = self._raw.decode(errors="replace").replace("\r", "")
         return [
             re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", part) for part in re.split(r"(?:\x1b\[1A\x1b\[2K)+", text)
@@ -57,13 +57,13 @@ class Terminal:
             return False
         try:
             more = os.read(self._screen, 65536)
-        except OSError:  # so a terminal says that nobody is left
+        except OSError:  # the terminal has no writer any more
             return False
         self._raw += more
         return bool(more)
 
     def wait_for(self, words, seconds=30):
-        """The frame that has them."""
+        """The frame with these words."""
         end = time.monotonic() + seconds
         while words not in self.frames[-1]:
             assert time.monotonic() < end, f"not within {seconds:g} s: {words!r} in\n{self.frames[-1]}"
@@ -71,7 +71,7 @@ class Terminal:
         return self.frames[-1]
 
     def interrupt(self):
-        """Ctrl-C; the exit code, and what stands on the terminal then."""
+        """Send Ctrl-C and return the exit code and the last text on the terminal."""
         self._process.send_signal(signal.SIGINT)
         while self._read(10):
             pass
@@ -89,12 +89,12 @@ def document(name, model):
 
 def state(word, reason, message=""):
     good = "True" if word == "Ready" else "False"
-    told = {"reason": reason, "message": message, "lastTransitionTime": "2026-01-01T00:00:00Z"}
-    return {"status": word, "conditions": [{"type": "Ready", "status": good, **told}]}
+    detail = {"reason": reason, "message": message, "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    return {"status": word, "conditions": [{"type": "Ready", "status": good, **detail}]}
 
 
 def cluster(folder):
-    """Thirty templates that are Ready, and one that comes last in the list and is not."""
+    """A cluster for thirty templates that are Ready, and one, last in the list, that is not."""
     return ServedCluster(folder, controllers=False, namespaces=("kaiwo-system", TEAM))
 
 
@@ -114,7 +114,7 @@ def fill(served):
     served.ask(statuses)
 
 
-def test_ctrl_c_ends_it_as_quietly_when_the_server_is_gone(tmp_path):
+def test_ctrl_c_ends_it_without_a_server(tmp_path):
     with ExitStack() as stack:
         with ServedCluster(tmp_path, controllers=False) as served:
             command = stack.enter_context(RunningCommand("status", "-w", "--kubeconfig", served.kubeconfig()))
@@ -125,7 +125,7 @@ def test_ctrl_c_ends_it_as_quietly_when_the_server_is_gone(tmp_path):
     assert code == 130
 
 
-def test_a_live_view_shows_what_is_wrong_and_leaves_the_whole_page_behind(tmp_path):
+def test_a_live_view_shows_what_is_not_ready_and_leaves_the_whole_page(tmp_path):
     with ExitStack() as stack:
         with cluster(tmp_path) as served:
             fill(served)
@@ -146,7 +146,7 @@ def test_a_live_view_shows_what_is_wrong_and_leaves_the_whole_page_behind(tmp_pa
     assert "aimctl: as of " in left
 
 
-def test_a_command_that_is_cut_in_a_live_view_says_so_and_is_whole_at_the_end(tmp_path):
+def test_a_command_that_a_live_view_cuts_is_marked_and_complete_at_the_end(tmp_path):
     with cluster(tmp_path) as served:
         fill(served)
         path = served.kubeconfig("a-kubeconfig-" + "x" * 60)

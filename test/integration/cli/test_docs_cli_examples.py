@@ -16,7 +16,7 @@ WIDTH = {"COLUMNS": "100"}
 
 
 def examples():
-    """Command -> what it prints, of those that can be repeated."""
+    """Commands with their output, without those whose output depends on time."""
     text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     found = {}
     for block in re.findall(r"^```text\n\$ (.*?)^```", text, re.DOTALL | re.MULTILINE):
@@ -30,7 +30,7 @@ EXAMPLES = examples()
 
 
 def without_times(text: str) -> str:
-    """With every age as AGE, and the blanks before it as one."""
+    """The text with every age as AGE, after one blank."""
     return re.sub(r" +\d+[smhd](\d+s)?$", " AGE", text, flags=re.MULTILINE)
 
 
@@ -60,5 +60,5 @@ def test_the_example_is_what_is_printed(kubeconfig, command):
     def printed() -> str:
         return without_times(aimctl(*words, env={**WIDTH, "KUBECONFIG": str(kubeconfig)}).out)
 
-    # what is discovered in other namespaces may still be on its way
+    # discovery in other namespaces may still run
     eventually(lambda: printed() == expected, 60, f"it prints\n{expected}", otherwise=printed)

@@ -267,9 +267,9 @@ def scene():
 def test_the_root_cause_is_the_one_that_the_operator_reports(scene, case):
     _, _, path, reason, words = CASES[case]
     found = scene[0][case]
-    assert [node.finding.kind for node in found.root.walk()] == path
+    assert [node.health.kind for node in found.root.walk()] == path
     (cause,) = found.causes
-    assert (cause.finding.reason, found.root.finding.ready) == (reason, False)
+    assert (cause.health.reason, found.root.health.ready) == (reason, False)
     assert words in f"{cause.reported.message} {advice(cause)}"
     assert cause.reported.message in found.summary
 
@@ -314,10 +314,10 @@ async def runtime():
 
 def test_a_service_is_explained_by_its_runtime():
     absent, running, failing = run_virtual(runtime())
-    assert [cause.finding.reason for cause in absent.causes] == ["RuntimeNotInstalled"]
-    assert "install KServe" in absent.causes[0].finding.message
-    assert (running.root.finding.ready, running.causes) == (True, ())
-    assert [node.finding.kind for node in failing.root.walk()] == ["AIMService", "InferenceService"]
+    assert [cause.health.reason for cause in absent.causes] == ["RuntimeNotInstalled"]
+    assert "install KServe" in absent.causes[0].health.message
+    assert (running.root.health.ready, running.causes) == (True, ())
+    assert [node.health.kind for node in failing.root.walk()] == ["AIMService", "InferenceService"]
     (cause,) = failing.causes
-    assert "no such model" in cause.finding.message
+    assert "no such model" in cause.health.message
     assert cause.report.reason == "RuntimeNotReady"

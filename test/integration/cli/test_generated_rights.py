@@ -1,4 +1,4 @@
-"""The operator at work with the rights that ``aimctl manifests rbac`` grants, and no others, in virtual time."""
+"""The operator with exactly the rights that ``aimctl manifests rbac`` grants, in virtual time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def generated() -> Roles:
 
 
 @virtual_time
-async def test_everything_the_operator_does_is_granted_and_everything_granted_is_used():
+async def test_every_action_of_the_operator_is_granted_and_every_right_is_used():
     async with world() as w:
         roles = w.cluster.server.authorizer = generated()
         await w.model("good")
@@ -32,14 +32,14 @@ async def test_everything_the_operator_does_is_granted_and_everything_granted_is
         await w.template("works", "team", "good")
         await w.template("works", "", "good")
         await w.template("fails", "team", "bad")
-        # the answer to one creation gets lost before the server has done anything: it has to be asked about
+        # one creation gets no response and is not executed: the operator must read whether it was
         lost = w.faults.add(Answer(500), Match(verb="create", resource="jobs"), times=1)
         w.start(election=True)
         await w.until_state("works", "team", "Ready")
         await w.until_state("works", "", "Ready")
         await w.until_state("fails", "team", "Failed", 600)
         assert lost.hits == 1
-        # a Job whose answer nobody waits for any more is deleted; an Event told again is patched
+        # a Job whose result is no longer needed is deleted; a repeated Event is patched
         await w.template("turns", "team", "slow")
         await w.until(lambda: w.ledger.jobs_of("turns", "team"))
         await w.model("slow", image="aim-quick:1")
@@ -51,7 +51,7 @@ async def test_everything_the_operator_does_is_granted_and_everything_granted_is
         await w.close()
     assert roles.refused == []
     used = roles.used | await _used_for_services()
-    # A real server asks for these, too: with OwnerReferencesPermissionEnforcement, and when an apply creates something.
+    # A real server also needs these: with OwnerReferencesPermissionEnforcement, and when an apply creates an object.
     unasked = {
         Grant("update", "aim.silogen.ai", f"{kind.plural}/finalizers")
         for kind in KINDS
@@ -65,12 +65,12 @@ def _typed(resource: Resource[Any], body: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _used_for_services() -> set[Grant]:
-    """The rights used for services, derivation, caching and models; none must be missing."""
+    """The rights used for services, derivation, caching and models; none is missing."""
     static = {"modelSources": [{"name": "w", "sourceURI": "hf://example/w", "size": "1Gi"}]}
     stuck = {"modelSources": [{"name": "w", "sourceURI": "hf://example/endless", "size": "1Gi"}]}
     async with world(kserve=True) as w:
         roles = w.cluster.server.authorizer = generated()
-        # Each kind's first status is refused as outdated once: its latest state is read then.
+        # The first status of each kind is rejected once as a conflict: the operator then reads the current state.
         for kind in KINDS:
             w.faults.add(
                 Answer(409), Match(verb="patch", resource=kind.plural, subresource="status"), times=1
@@ -79,7 +79,7 @@ async def _used_for_services() -> set[Grant]:
         await w.namespace("team")
         await w.namespace("other")
         await w.client.create(SECRETS, _typed(SECRETS, login), "team")
-        # Somebody else has a claim of the name that a cache wants: it is looked at.
+        # A claim of another owner has the name that a cache needs: the operator reads it.
         taken = {"metadata": {"name": "taken", "namespace": "team"}}
         cache = {"sourceURI": "hf://example/taken", "size": "1Gi"}
         await w.client.create(kinds.MODEL_CACHES, _typed(kinds.MODEL_CACHES, taken | {"spec": cache}), "team")
@@ -120,7 +120,7 @@ async def _used_for_services() -> set[Grant]:
 
 
 @virtual_time
-async def test_a_right_that_is_taken_away_is_noticed_by_the_test_above():
+async def test_a_missing_right_makes_the_test_above_fail():
     async with world() as w:
         roles = w.cluster.server.authorizer = generated()
         roles.granted.discard(Grant("create", "batch", "jobs"))

@@ -41,11 +41,11 @@ def explained(paper, word, name, namespace="team"):
 
 def path(found):
     """Kind and name of each object on the path, in the order in which the tree shows them."""
-    return [f"{node.finding.kind} {node.finding.name}" for node in found.root.walk()]
+    return [f"{node.health.kind} {node.health.name}" for node in found.root.walk()]
 
 
 def causes(found):
-    return {(one.finding.kind, one.finding.name, one.finding.reason) for one in found.causes}
+    return {(one.health.kind, one.health.name, one.health.reason) for one in found.causes}
 
 
 def suggested(found, *flags):
@@ -415,9 +415,9 @@ def test_each_cause_is_shown_with_its_message_in_full_and_a_command(case):
     paper = Paper(*objects)
     found = explained(paper, word, name)
     text = "\n".join(lines(found, paper))
-    assert suggested(found) or any(cause.finding.state == "Missing" for cause in found.causes)
+    assert suggested(found) or any(cause.health.state == "Missing" for cause in found.causes)
     for cause in found.causes:
-        for shown in (cause.finding, cause.reported):
+        for shown in (cause.health, cause.reported):
             assert shown.message in text
             assert shown.message in found.summary or shown is not cause.reported
 
@@ -447,17 +447,17 @@ HEALTHY = {
 def test_an_object_that_is_well_has_no_cause_and_no_commands(word):
     paper = Paper(*HEALTHY[word])
     found = explained(paper, word, "chat")
-    assert found.root.finding.ready
+    assert found.root.health.ready
     assert (found.causes, suggested(found)) == ((), [])
-    assert lines(found, paper)[0] == f"{found.root.finding.title} is {found.root.finding.state}."
+    assert lines(found, paper)[0] == f"{found.root.health.title} is {found.root.health.state}."
 
 
 def test_a_service_that_runs_is_ready_and_its_failed_cache_is_a_cause_all_the_same():
     cache_ready = condition("CacheReady", False, "CacheFailed")
     running_service = uses(template(), "Running", "Running", cache_ready)
     found = explained(Paper(running_service, cache(status("Failed", "WarmFailed"))), "aimsvc", "chat")
-    assert found.root.finding.ready
-    assert found.root.finding.condition == "CacheReady"
+    assert found.root.health.ready
+    assert found.root.health.condition == "CacheReady"
     assert causes(found) == {("AIMTemplateCache", "llama", "WarmFailed")}
 
 
@@ -475,7 +475,7 @@ def test_the_operators_report_has_the_remedy_of_a_cause_in_another_object():
         blocked, job(blocked, active=1), waiting_pod(job(blocked, active=1), "ImagePullBackOff", "denied")
     )
     (cause,) = explained(paper, "aimst", "llama").causes
-    assert cause.finding.message == "denied"
+    assert cause.health.message == "denied"
     assert cause.report.message == "the pod waits; check the pull secrets"
 
 
@@ -497,6 +497,16 @@ def test_candidates_are_shown_with_the_step_that_excluded_them():
         in suggested(found)
     )
     assert [one["droppedBy"] for one in found.to_json()["candidates"]] == ["Selection", "GPU"]
+
+
+def test_causes_with_the_same_message_are_shown_together():
+    pending = status("Pending", "StorageClassNotFound", "there is no class 'fast'")
+    listed = {"weights": "Pending", "other": "Pending"}
+    objects = model_cache(pending), model_cache(pending, "other")
+    paper = Paper(cache(status("Pending", "WarmRequested"), models=listed), *objects)
+    text = lines(explained(paper, "aimtc", "llama"), paper)
+    assert text.count("  there is no class 'fast'") == 1
+    assert "Root cause: AIMModelCache team/weights, AIMModelCache team/other (StorageClassNotFound)" in text
 
 
 def test_a_service_with_a_template_shows_no_candidates():
@@ -528,8 +538,8 @@ def test_what_may_not_be_read_is_shown_and_is_no_cause():
     paper = Paper(uses(waiting), denied={"get aimservicetemplates"})
     found = explained(paper, "aimsvc", "chat")
     (hidden,) = found.root.children
-    assert (hidden.finding.state, hidden.finding.reason) == ("Unknown", "Forbidden")
-    assert hidden.finding.message == "you may not get aimservicetemplates.aim.silogen.ai in namespace 'team'"
+    assert (hidden.health.state, hidden.health.reason) == ("Unknown", "Forbidden")
+    assert hidden.health.message == "you may not get aimservicetemplates.aim.silogen.ai in namespace 'team'"
     assert causes(found) == {("AIMService", "chat", "TemplateNotReady")}
 
 
@@ -557,7 +567,7 @@ def test_jobs_of_cluster_templates_are_in_the_operator_namespace():
     base = template("base", "", state=RUNNING)
     found = explained(Paper(base, job(base, active=1, ready=1)), "aimclst", "base")
     (child,) = found.root.children
-    assert (child.finding.namespace, child.finding.state) == (OPERATOR, "Running")
+    assert (child.health.namespace, child.health.state) == (OPERATOR, "Running")
 
 
 def test_a_template_waits_in_the_queue_only_without_a_job():
@@ -592,14 +602,14 @@ def test_a_deleted_object_names_the_finalizers_that_remain():
     found = explained(
         Paper(template(meta={"deletionTimestamp": at(3), "finalizers": ["x/y"]})), "aimst", "llama"
     )
-    assert (found.root.finding.state, found.root.finding.since) == ("Deleting", at(3))
-    assert found.root.finding.message.endswith("x/y")
+    assert (found.root.health.state, found.root.health.since) == ("Deleting", at(3))
+    assert found.root.health.message.endswith("x/y")
 
 
 def test_the_state_is_as_old_as_the_last_condition_that_made_it():
     more = condition("Progressing", True, "X", age=5), condition("Failure", False, "X", age=7)
     state = status("Progressing", "DiscoveryRunning", "", *more)
-    assert explained(Paper(template(state=state)), "aimst", "llama").root.finding.since == at(5)
+    assert explained(Paper(template(state=state)), "aimst", "llama").root.health.since == at(5)
 
 
 def test_the_document_has_the_same_keys_for_every_object():

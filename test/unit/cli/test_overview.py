@@ -19,13 +19,13 @@ def overview(*objects, namespace="team", name="", **paper):
 
 def shape(node):
     """Kind and name, and the same of the nodes below."""
-    finding = node.finding
+    health = node.health
     below = [shape(child) for child in node.children]
-    return (finding.kind, finding.name, below) if below else (finding.kind, finding.name)
+    return (health.kind, health.name, below) if below else (health.kind, health.name)
 
 
 def names(nodes):
-    return [node.finding.name for node in nodes]
+    return [node.health.name for node in nodes]
 
 
 def rows(found, width=None, **options):
@@ -163,7 +163,7 @@ def test_a_name_selects_all_objects_that_have_it():
     objects = (running("chat", used), used, template("other"), model("llama"), template("llama", ""))
 
     def kinds(name):
-        return [node.finding.kind for node in overview(*objects, name=name).roots]
+        return [node.health.kind for node in overview(*objects, name=name).roots]
 
     assert kinds("chat") == ["AIMService"]
     assert kinds("llama") == ["AIMServiceTemplate", "AIMClusterServiceTemplate", "AIMModel"]
@@ -177,14 +177,14 @@ def test_a_finished_job_is_shown_only_if_it_failed_and_its_owner_is_not_ready():
         *(well, failed, once),
         *(job(well, ended="Complete"), job(failed, ended="Failed"), job(once, ended="Failed")),
     )
-    below = {node.finding.name: [child.finding.state for child in node.children] for node in found.templates}
+    below = {node.health.name: [child.health.state for child in node.children] for node in found.templates}
     assert below == {"well": [], "once": [], "failed": ["Failed"]}
 
 
 def test_the_object_to_explain_first_is_of_the_first_level_if_one_there_is_not_ready():
     degraded = template(state=status("Degraded", "RuntimeConfigNotFound"))
     found = overview(running("chat", degraded), degraded)
-    assert [node.finding.ready for node in found.roots] == [True]
+    assert [node.health.ready for node in found.roots] == [True]
     assert (found.ready, found.worst.name) == (False, "llama")
     lost = template("lost", state=status("Pending", "ModelNotFound"))
     assert overview(running("chat", degraded), degraded, lost).worst.name == "lost"

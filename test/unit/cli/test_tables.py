@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from aimctl.api.v1alpha1 import CacheState, ModelState, ServiceState, TemplateState
-from aimctl.cli.questions.findings import Finding, Node
+from aimctl.cli.questions.health import Health, Node
 from aimctl.cli.rendering.levels import Level, level_of
 from aimctl.cli.rendering.tables import Cell, cut, paragraph, table, walk
 from aimctl.cli.rendering.values import clean, duration, size
@@ -22,17 +22,17 @@ def plain(rows):
 
 
 def node(name, *children):
-    return Node(Finding("AIMModel", "team", name, "Ready", Level.GOOD), children)
+    return Node(Health("AIMModel", "team", name, "Ready", Level.GOOD), children)
 
 
 def test_guides_lead_from_each_node_to_those_below_it():
     tree = node("a", node("b", node("c")), node("d"))
-    assert [f"{first}{one.finding.name}" for one, first, _ in walk(tree)] == ["a", "├─ b", "│  └─ c", "└─ d"]
+    assert [f"{first}{one.health.name}" for one, first, _ in walk(tree)] == ["a", "├─ b", "│  └─ c", "└─ d"]
 
 
 def test_the_guides_continue_where_a_name_is_folded():
     tree = node("root", node(LONG), node("last"))
-    cells = [[Cell(one.finding.name, "", first, rest), "x"] for one, first, rest in walk(tree)]
+    cells = [[Cell(one.health.name, "", first, rest), "x"] for one, first, rest in walk(tree)]
     rows = plain(table(("NAME", "X"), cells, 30))
     assert [row[:3] for row in rows] == ["NAM", "roo", "├─ ", "│  ", "│  ", "└─ "]
     assert all(cell_len(row) <= 30 for row in rows)

@@ -10,7 +10,7 @@ import typer
 from aimctl.cli import completing, exits
 from aimctl.cli.app import app
 from aimctl.cli.questions.explanation import explain
-from aimctl.cli.questions.findings import Finding, Node
+from aimctl.cli.questions.health import Health, Node
 from aimctl.cli.questions.overview import overview_of
 from aimctl.cli.questions.queue import lists_of_queue, queue_of
 from aimctl.cli.rendering.levels import Level
@@ -92,10 +92,8 @@ def test_the_keys_are_those_of_the_documents():
 
 def test_the_keys_of_an_object_are_those_of_a_node():
     told = {word for keys, _ in rows("key of an object") for word in words(keys)}
-    finding = Finding(
-        "Kind", "space", "name", "Ready", Level.GOOD, created="x", since="y", progress=(1, 2, 3)
-    )
-    node = Node(finding).to_json()
+    health = Health("Kind", "space", "name", "Ready", Level.GOOD, created="x", since="y", progress=(1, 2, 3))
+    node = Node(health).to_json()
     assert told == set(node)
     described = {keys: words(text) for keys, text in rows("key of an object")}
     assert set(described["`progress`"]) == set(node["progress"])

@@ -14,7 +14,7 @@ from aimctl.cli.kinds import short_name
 from aimctl.cli.pages.answering import document, notes, require_answer
 from aimctl.cli.questions.answers import Problem, Question, Trouble
 from aimctl.cli.questions.explanation import explain
-from aimctl.cli.questions.findings import examine, unseen
+from aimctl.cli.questions.health import examine, unseen
 from aimctl.cli.questions.queue import queue_of
 from aimctl.cli.questions.reading import read, read_path, read_queue_lists
 from aimctl.cli.questions.remedies import advice, commands, explain_command
@@ -71,7 +71,7 @@ async def explain_page(
         document("explain/v2", facts, found.to_json() | {"causes": causes, "queue": queue}),
         lambda width: render(found, facts, suggested, queue, width),
         notes=notes(facts),
-        code=DONE if found.root.finding.ready else NOT_READY,
+        code=DONE if found.root.health.ready else NOT_READY,
     )
 
 
@@ -114,26 +114,30 @@ def render(
     width: int | None,
 ) -> list[Text]:
     """The object, the path, each cause with its message in full, and the candidates of a service."""
-    root, causes, gap = found.root.finding, found.causes[:_CAUSES_SHOWN], [Text()]
+    root, gap = found.root.health, [Text()]
     out = paragraph(f"{root.title} is {root.state}.", width, style="bold")
     out += gap + _path(found, facts, width)
-    for cause in causes:
-        out += gap + _cause(cause, width)
-        if queue is not None and cause.reported == found.waiting_template:
+    groups: dict[tuple[str, ...], list[Cause]] = {}
+    for cause in found.causes:
+        key = (cause.health.kind, cause.health.reason, cause.health.message, cause.reported.message)
+        groups.setdefault(key, []).append(cause)
+    for alike in list(groups.values())[:_CAUSES_SHOWN]:
+        out += gap + _cause(alike, width)
+        if queue is not None and alike[0].reported == found.waiting_template:
             out += paragraph(_in_queue(queue), width, indent="  ")
-        out += [Text("  $ ").append(command, "blue") for command in suggested[cause]]
-    if len(found.causes) > len(causes):
-        more = f"More causes: {len(found.causes) - len(causes)}; -o json has all of them with their messages."
+        out += [Text("  $ ").append(command, "blue") for command in suggested[alike[0]]]
+    if len(groups) > _CAUSES_SHOWN:
+        more = f"More causes: {len(groups) - _CAUSES_SHOWN}; -o json has all of them with their messages."
         out += gap + paragraph(more, width)
-    if not causes and root.message:
+    if not groups and root.message:
         out += gap + paragraph(root.message, width)
-    return out + (gap + _candidates(found, width) if found.candidates else [])
+    return out + (gap + _candidates(found, width) if len(found.candidates) > 1 else [])
 
 
 def _path(found: Explanation, facts: Facts, width: int | None) -> list[Text]:
     rows: list[Sequence[Cell | str]] = []
     for node, first, rest in walk(found.root):
-        one = node.finding
+        one = node.health
         note = "above" if node.seen_above else one.note
         rows.append(
             (
@@ -147,11 +151,13 @@ def _path(found: Explanation, facts: Facts, width: int | None) -> list[Text]:
     return table(("OBJECT", "STATE", "CONDITION", "REASON", "FOR"), rows, width)
 
 
-def _cause(cause: Cause, width: int | None) -> list[Text]:
-    """The deepest object that states a reason, then the operator's report about it."""
-    one, report = cause.finding, cause.report
+def _cause(alike: Sequence[Cause], width: int | None) -> list[Text]:
+    """The deepest object that states a reason, or several with one message; then the operator's report about it."""
+    cause, *others = alike
+    one, report = cause.health, cause.report
     heading = "In progress" if cause.reported.level is Level.BUSY else "Root cause"
-    out = paragraph(f"{heading}: {one.title} ({one.reason or one.state})", width, style="bold")
+    titles = ", ".join([one.title, *(other.health.title for other in others)])
+    out = paragraph(f"{heading}: {titles} ({one.reason or one.state})", width, style="bold")
     out += paragraph(one.message, width, indent="  ")
     if one.progress is not None and one.level is not Level.BAD:
         percent, arrived, total = one.progress

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from aimctl.cli.connect import Connected
     from aimctl.cli.questions.answers import Facts
-    from aimctl.cli.questions.findings import Node
+    from aimctl.cli.questions.health import Node
     from aimctl.cli.questions.overview import Overview
 
 __all__ = ["render", "status_page"]
@@ -110,7 +110,7 @@ def _groups(overview: Overview, *, worst_first: bool) -> Sequence[tuple[str, Seq
         ("MODELS", overview.models),
     ):
         for node in nodes:
-            where = "" if overview.namespace else f" ({node.finding.namespace or 'cluster'})"
+            where = "" if overview.namespace else f" ({node.health.namespace or 'cluster'})"
             groups.setdefault(f"{title}{where}", []).append(node)
     if not worst_first:
         return list(groups.items())
@@ -119,7 +119,7 @@ def _groups(overview: Overview, *, worst_first: bool) -> Sequence[tuple[str, Seq
 
 
 def _row(node: Node, facts: Facts, first: str, rest: str) -> list[Cell]:
-    one = node.finding
+    one = node.health
     percent = f" {one.progress[0]}%" if one.progress is not None else ""
     return [
         Cell(_label(node), "dim" if node.seen_above else "", first, rest),
@@ -131,7 +131,7 @@ def _row(node: Node, facts: Facts, first: str, rest: str) -> list[Cell]:
 
 def _label(node: Node) -> str:
     """Kind and name; instead of the name, the purpose of a Job and the URL of an InferenceService."""
-    one, word = node.finding, noun(node.finding.kind)
+    one, word = node.health, noun(node.health.kind)
     if one.kind == "Job" and one.note:
         return f"{one.note} {word}"
     if one.kind == "InferenceService":
@@ -141,8 +141,8 @@ def _label(node: Node) -> str:
 
 
 def _message(node: Node) -> str:
-    one = node.finding
-    below = [other.finding for child in node.children for other in child.walk()]
+    one = node.health
+    below = [other.health for child in node.children for other in child.walk()]
     specific = all(other.ready for other in below if other.own)
     return clean(one.message) if one.own and not one.ready and not node.seen_above and specific else ""
 

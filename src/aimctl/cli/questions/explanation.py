@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
 from aimctl.api.kinds import SERVICES
-from aimctl.cli.questions.findings import Finding, Node, examine, unseen
+from aimctl.cli.questions.health import Health, Node, examine, unseen
 from aimctl.cli.questions.references import references
 from aimctl.domain import conditions
 from aimctl.kubetypes.builtin import CORE_EVENTS
@@ -37,21 +37,21 @@ class Cause:
     """A root cause.
 
     Attributes:
-        finding: the deepest object that states a reason.
-        report: what the operator reports about it, where the finding is not the operator's own report.
+        health: the deepest object that states a reason.
+        report: what the operator reports about it, where the health is not the operator's own report.
     """
 
-    finding: Finding
-    report: Finding | None = None
+    health: Health
+    report: Health | None = None
 
     @property
-    def reported(self) -> Finding:
-        """The operator's report if there is one, else the finding."""
-        return self.report or self.finding
+    def reported(self) -> Health:
+        """The operator's report; the health itself if that is the report."""
+        return self.report or self.health
 
     def to_json(self) -> dict[str, Any]:
         """As part of a document."""
-        return self.finding.to_json() | {"report": None if self.report is None else self.report.to_json()}
+        return self.health.to_json() | {"report": None if self.report is None else self.report.to_json()}
 
 
 @final
@@ -70,20 +70,20 @@ class Explanation:
     candidates: tuple[TemplateMatch, ...] = ()
 
     @property
-    def waiting_template(self) -> Finding | None:
+    def waiting_template(self) -> Health | None:
         """The template on the path that waits for a discovery slot and has no Job."""
         waiting = (
-            node.finding
+            node.health
             for node in self.root.walk()
-            if node.finding.reason == "AwaitingDiscovery" and not node.children
+            if node.health.reason == "AwaitingDiscovery" and not node.children
         )
         return next(waiting, None)
 
     @property
     def summary(self) -> str:
         """One sentence about the object, and for each cause one with its message in full."""
-        finding = self.root.finding
-        out = [f"{finding.title} is {finding.state}."]
+        health = self.root.health
+        out = [f"{health.title} is {health.state}."]
         for cause in self.causes:
             shown = cause.reported
             out.append(f"Root cause: {shown.title}: {shown.reason}: {shown.message.rstrip('.')}.")
@@ -92,7 +92,7 @@ class Explanation:
     def to_json(self) -> dict[str, Any]:
         """As part of a document."""
         return {
-            "ready": self.root.finding.ready,
+            "ready": self.root.health.ready,
             "summary": self.summary,
             "causes": [cause.to_json() for cause in self.causes],
             "candidates": [one.to_json() for one in self.candidates],
@@ -108,7 +108,7 @@ def references_of(item: Object[Any], operator_namespace: str) -> tuple[Reference
 def explain(item: Object[Any], facts: Facts, operator_namespace: str) -> Explanation:
     """Explain an object from the facts that ``read_path`` has read for it."""
     root = _Walk(facts, operator_namespace).node(item, LONGEST_PATH)
-    causes = sorted(_causes(root, None), key=lambda cause: -cause.finding.level)
+    causes = sorted(_causes(root, None), key=lambda cause: -cause.health.level)
     return Explanation(root, tuple(causes), _candidates(item))
 
 
@@ -122,13 +122,13 @@ class _Walk:
 
     def node(self, item: Object[Any], steps: int, aspect: str = "") -> Node:
         """An object, and what can be reached from it in so many steps."""
-        finding = examine(item, aspect)
+        health = examine(item, aspect)
         if item.meta.uid in self._seen:
-            return Node(finding, seen_above=True)
+            return Node(health, seen_above=True)
         self._seen.add(item.meta.uid)
-        followed = references(item, finding, self._operator_namespace) if steps else ()
+        followed = references(item, health, self._operator_namespace) if steps else ()
         return Node(
-            finding,
+            health,
             tuple(
                 self.node(target, steps - 1, reference.aspect)
                 if isinstance(target, Object)
@@ -140,17 +140,17 @@ class _Walk:
         )
 
 
-def _causes(node: Node, report: Finding | None) -> Iterator[Cause]:
+def _causes(node: Node, report: Health | None) -> Iterator[Cause]:
     """The causes on the branches below a node; ``report`` is what the operator last reported on the way to it."""
-    finding = node.finding
-    whole = finding.own and finding.condition in {"Ready", ""} and finding.unhealthy
-    deeper = [cause for child in node.children for cause in _causes(child, finding if whole else report)]
+    health = node.health
+    whole = health.own and health.condition in {"Ready", ""} and health.unhealthy
+    deeper = [cause for child in node.children for cause in _causes(child, health if whole else report)]
     if deeper:
         yield from deeper
-    elif finding.unhealthy and not node.seen_above:
-        yield Cause(finding, None if whole else report)
-    elif finding.state == "Missing" and report is None:
-        yield Cause(finding)
+    elif health.unhealthy and not node.seen_above:
+        yield Cause(health, None if whole else report)
+    elif health.state == "Missing" and report is None:
+        yield Cause(health)
 
 
 def _candidates(item: Object[Any]) -> tuple[TemplateMatch, ...]:

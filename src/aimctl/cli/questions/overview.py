@@ -21,7 +21,7 @@ from aimctl.api.kinds import (
     TEMPLATES,
 )
 from aimctl.cli.questions.answers import Question
-from aimctl.cli.questions.findings import Finding, Node, examine, newest
+from aimctl.cli.questions.health import Health, Node, examine, newest
 from aimctl.domain.naming import LABEL_MANAGED_BY, MANAGED_BY
 from aimctl.kubetypes.builtin import JOBS
 
@@ -65,10 +65,10 @@ class Overview:
         return (*self.services, *self.templates, *self.caches, *self.models)
 
     @property
-    def own(self) -> tuple[Finding, ...]:
+    def own(self) -> tuple[Health, ...]:
         """Every object of the operator's kinds, once."""
         nodes = (node for root in self.roots for node in root.walk())
-        return tuple(node.finding for node in nodes if node.finding.own and not node.seen_above)
+        return tuple(node.health for node in nodes if node.health.own and not node.seen_above)
 
     @property
     def ready(self) -> bool:
@@ -76,9 +76,9 @@ class Overview:
         return all(one.ready for one in self.own)
 
     @property
-    def worst(self) -> Finding | None:
+    def worst(self) -> Health | None:
         """The object to explain first: of the first level before one below an object that is Ready; None if all are."""
-        roots = [root.finding for root in self.roots]
+        roots = [root.health for root in self.roots]
         ill = [one for one in roots if not one.ready] or [one for one in self.own if not one.ready]
         return max(ill, key=lambda one: one.level, default=None)
 
@@ -159,19 +159,14 @@ class _Tree:
         """An object as it is used in a namespace: below a cluster template are the caches of the namespace."""
         again = item.meta.uid in self.shown
         self.shown.add(item.meta.uid)
-        finding = examine(item)
+        health = examine(item)
         used = [one for one in self._used(item, namespace) if one.meta.uid not in self.shown or not again]
         children = [self.node(one, namespace) for one in used]
         job = newest(self._jobs.get(item.meta.uid, ()))
         # The end of a Job says nothing more about an object that has its result.
-        if (
-            job is not None
-            and not again
-            and not job.view.complete
-            and not (job.view.failed and finding.ready)
-        ):
+        if job is not None and not again and not job.view.complete and not (job.view.failed and health.ready):
             children.insert(0, Node(examine(job)))
-        return Node(finding, tuple(children), seen_above=again)
+        return Node(health, tuple(children), seen_above=again)
 
     def _used(self, item: Object[Any], namespace: str) -> Iterator[Object[Any]]:
         """What the object uses, as far as it was read."""

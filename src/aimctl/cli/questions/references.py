@@ -23,7 +23,7 @@ from aimctl.api.kinds import (
 )
 from aimctl.api.v1alpha1 import CacheState, TemplateState
 from aimctl.cli.questions.answers import Objects, Problem, Question, Trouble
-from aimctl.cli.questions.findings import examine, newest
+from aimctl.cli.questions.health import examine, newest
 from aimctl.domain.naming import DOWNLOAD, LABEL_COMPONENT, LABEL_TEMPLATE, label_value
 from aimctl.kubetypes.builtin import CORE_EVENTS, JOBS, PODS, PVCS, STORAGE_CLASSES
 from aimctl.runtime.kube import Object
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from aimctl.cli.questions.answers import Answer
-    from aimctl.cli.questions.findings import Finding
+    from aimctl.cli.questions.health import Health
     from aimctl.runtime.kube import Resource
 
 __all__ = ["RULES", "Reference", "references"]
@@ -72,10 +72,10 @@ Follow: TypeAlias = "Callable[[Object[Any], str], References]"
 """From an object and the operator's namespace to references."""
 
 
-def references(item: Object[Any], finding: Finding, operator_namespace: str) -> tuple[Reference, ...]:
-    """The references to follow from an object whose state is ``finding``."""
-    reason = finding.reason if finding.own else finding.state
-    follow = RULES.get((finding.kind, finding.condition if finding.own else "", reason))
+def references(item: Object[Any], health: Health, operator_namespace: str) -> tuple[Reference, ...]:
+    """The references to follow from an object whose state is ``health``."""
+    reason = health.reason if health.own else health.state
+    follow = RULES.get((health.kind, health.condition if health.own else "", reason))
     return () if follow is None else follow(item, operator_namespace)
 
 

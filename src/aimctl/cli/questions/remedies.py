@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from aimctl.cli.questions.explanation import Cause, Explanation
-    from aimctl.cli.questions.findings import Finding
+    from aimctl.cli.questions.health import Health
 
 __all__ = ["advice", "commands", "explain_command"]
 
@@ -76,19 +76,19 @@ def commands(
     own = [one.format(**fields) for one in _COMMANDS.get(shown.reason, ())]
     if shown == explanation.waiting_template:
         own.append("aimctl queue")
-    described = [_describe(one) for one in (cause.finding, shown) if one.uid and one.kind != "Event"]
+    described = [_describe(one) for one in (cause.health, shown) if one.uid and one.kind != "Event"]
     return tuple(_with(one, flags) for one in dict.fromkeys((*own, *described)))
 
 
-def explain_command(finding: Finding, flags: Iterable[str]) -> str:
+def explain_command(health: Health, flags: Iterable[str]) -> str:
     """The command that explains an object."""
-    where = f" -n {finding.namespace}" if finding.namespace else ""
-    return _with(f"aimctl explain {short_name(finding.kind)} {finding.name}{where}", flags)
+    where = f" -n {health.namespace}" if health.namespace else ""
+    return _with(f"aimctl explain {short_name(health.kind)} {health.name}{where}", flags)
 
 
-def _describe(finding: Finding) -> str:
-    where = f" -n {finding.namespace}" if finding.namespace else ""
-    return f"kubectl describe {short_name(finding.kind)} {finding.name}{where}"
+def _describe(health: Health) -> str:
+    where = f" -n {health.namespace}" if health.namespace else ""
+    return f"kubectl describe {short_name(health.kind)} {health.name}{where}"
 
 
 def _with(text: str, flags: Iterable[str]) -> str:

@@ -4,7 +4,7 @@ Contract:
     * :func:`examine` is pure and looks at one object only. Decisions use condition types and reasons, never messages.
     * An object of the operator is explained by its condition ``Ready``; while that is True, by another condition that
       is not. Other objects (Job, pod, volume claim, InferenceService, Event) are explained by their own status.
-    * :meth:`Finding.to_json` and :meth:`Node.to_json` have the keys that docs/cli.md describes.
+    * :meth:`Health.to_json` and :meth:`Node.to_json` have the keys that docs/cli.md describes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from aimctl.cli.questions.answers import Problem
     from aimctl.runtime.kube import Object
 
-__all__ = ["Finding", "Node", "examine", "newest", "unseen"]
+__all__ = ["Health", "Node", "examine", "newest", "unseen"]
 
 _NOT_ABOUT_HEALTH = frozenset({"Progressing", "Failure"})
 """Condition types that repeat ``Ready``."""
@@ -38,7 +38,7 @@ _INTENDED = frozenset({"Disabled", "NoLabels"})
 
 @final
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Health:
     """The state of one object.
 
     Attributes:
@@ -112,7 +112,7 @@ class Finding:
 class Node:
     """An object in a tree; ``seen_above`` if an earlier place of the tree shows it in full."""
 
-    finding: Finding
+    health: Health
     children: tuple[Node, ...] = ()
     seen_above: bool = False
 
@@ -125,29 +125,29 @@ class Node:
     @property
     def worst(self) -> Level:
         """The worst level of this node and those below it."""
-        return max(node.finding.level for node in self.walk())
+        return max(node.health.level for node in self.walk())
 
     def to_json(self) -> dict[str, Any]:
         """As part of a document."""
         children = [child.to_json() for child in self.children]
-        return self.finding.to_json() | {"seenAbove": self.seen_above, "children": children}
+        return self.health.to_json() | {"seenAbove": self.seen_above, "children": children}
 
 
-def examine(item: Object[Any], aspect: str = "") -> Finding:
+def examine(item: Object[Any], aspect: str = "") -> Health:
     """The state of an object of any kind; of one of the operator's, as the condition of type ``aspect`` explains it."""
     meta, kind = item.meta, item.resource.kind
     own = item.resource.group == GROUP
     fields = _own(item, aspect) if own else _OTHERS.get(kind, _present)(item)
     defaults = {"level": level_of(fields["state"]), "created": meta.creation_timestamp, "uid": meta.uid}
-    return Finding(kind, meta.namespace, meta.name, own=own, **{**defaults, **fields})
+    return Health(kind, meta.namespace, meta.name, own=own, **{**defaults, **fields})
 
 
-def unseen(problem: Problem) -> Finding:
+def unseen(problem: Problem) -> Health:
     """An object that is referred to and does not exist, or cannot be read."""
     absent, question = problem.trouble is Trouble.ABSENT, problem.question
     state = "Missing" if absent else "Unknown"
     reason = "" if absent else str(problem.trouble)
-    return Finding(
+    return Health(
         question.resource.kind,
         question.namespace,
         question.name,

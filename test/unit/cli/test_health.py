@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from aimctl.cli.questions.findings import examine
+from aimctl.cli.questions.health import examine
 from support.facts import at, condition, thing
 
 
-def finding(*conditions, **fields):
+def health(*conditions, **fields):
     return examine(
         thing("InferenceService", "chat", "team", status={"conditions": list(conditions), **fields})
     )
@@ -23,7 +23,7 @@ STARTING = (
 
 
 def test_the_predictor_explains_more_than_what_waits_for_it():
-    found = finding(*STARTING)
+    found = health(*STARTING)
     assert (found.state, found.condition, found.reason) == ("NotReady", "PredictorReady", NOT_AVAILABLE)
     assert found.message == "Deployment does not have minimum availability."
 
@@ -31,17 +31,17 @@ def test_the_predictor_explains_more_than_what_waits_for_it():
 @pytest.mark.parametrize("reason", ["ModelLoadFailed", "RuntimeUnhealthy", "NoSupportingRuntime"])
 def test_a_model_that_cannot_be_loaded_is_a_failure_that_no_condition_states(reason):
     failure = {"reason": reason, "message": "no such file"}
-    found = finding(
+    found = health(
         *STARTING, modelStatus={"transitionStatus": "BlockedByFailedLoad", "lastFailureInfo": failure}
     )
     assert (found.state, found.reason, found.message) == ("Failed", reason, "no such file")
 
 
 def test_without_other_conditions_ready_explains_itself():
-    found = finding(condition("Ready", False, "RevisionFailed", "it is wrong"))
+    found = health(condition("Ready", False, "RevisionFailed", "it is wrong"))
     assert (found.condition, found.reason, found.since) == ("Ready", "RevisionFailed", at(30))
 
 
 def test_one_that_serves_is_ready_and_one_without_conditions_is_pending():
-    assert finding(condition("Ready", True, "")).ready
-    assert finding().state == "Pending"
+    assert health(condition("Ready", True, "")).ready
+    assert health().state == "Pending"
