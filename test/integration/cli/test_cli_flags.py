@@ -73,7 +73,7 @@ WRONG = {
     "a mirror with a login": (
         ["manager"],
         {"AIM_REGISTRY_MIRROR": "*=https://me:secret@mirror.example"},
-        ["AIM_REGISTRY_MIRROR", "without a login"],
+        ["AIM_REGISTRY_MIRROR", "without credentials"],
     ),
     "a mirror of no registry": (
         ["manager", "--registry-mirror", "*=http://a:1,gh cr.io=http://b:1"],
@@ -104,7 +104,7 @@ WRONG = {
     "an image with a blank": (
         ["manifests", "manager", "--image", "a b"],
         {},
-        ["--image", "'a b'", "lower-case words", "without the flag"],
+        ["--image", "'a b'", "lower-case letters", "without the flag"],
     ),
     "an empty image": (["manifests", "--image", ""], {}, ["--image", "''", "without the flag"]),
     "a path for a name": (["rediscover", "team/llama"], {}, ["NAMES", "'team/llama'", "namespace with -n"]),

@@ -10,16 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, final
 
-from aimctl.api.kinds import (
-    CLUSTER_MODELS,
-    CLUSTER_TEMPLATES,
-    INFERENCE_SERVICES,
-    MODEL_CACHES,
-    MODELS,
-    SERVICES,
-    TEMPLATE_CACHES,
-    TEMPLATES,
-)
+from aimctl.api import kinds
 from aimctl.cli.questions.answers import Question
 from aimctl.cli.questions.health import Health, Node, examine, newest
 from aimctl.domain.naming import LABEL_MANAGED_BY, MANAGED_BY
@@ -34,8 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["Overview", "lists_of_overview", "overview_of", "own_lists"]
 
 _MANAGED = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
-_NAMESPACED = (SERVICES, TEMPLATES, TEMPLATE_CACHES, MODEL_CACHES, MODELS)
-_CLUSTER = (CLUSTER_TEMPLATES, CLUSTER_MODELS)
+_NAMESPACED = (kinds.SERVICES, kinds.TEMPLATES, kinds.TEMPLATE_CACHES, kinds.MODEL_CACHES, kinds.MODELS)
+_CLUSTER = (kinds.CLUSTER_TEMPLATES, kinds.CLUSTER_MODELS)
 
 
 @final
@@ -109,7 +100,7 @@ def lists_of_overview(namespace: str, operator_namespace: str) -> tuple[Question
         *own_lists(namespace),
         *(Question(kind) for kind in _CLUSTER),
         *(Question(JOBS, one, labels=_MANAGED) for one in places),
-        Question(INFERENCE_SERVICES, namespace, labels=_MANAGED),
+        Question(kinds.INFERENCE_SERVICES, namespace, labels=_MANAGED),
     )
 
 
@@ -120,18 +111,21 @@ def overview_of(facts: Facts, namespace: str, operator_namespace: str, name: str
         found.setdefault(question.resource, []).extend(facts.list(question))
     tree = _Tree(found)
 
-    def nodes(*kinds: Resource[Any]) -> tuple[Node, ...]:
+    def nodes(*resources: Resource[Any]) -> tuple[Node, ...]:
         """The objects of these kinds, unless the tree shows them already."""
         return tuple(
             tree.node(one, one.meta.namespace)
-            for kind in kinds
+            for kind in resources
             if kind.namespaced or name or not namespace
             for one in found[kind]
             if name in ("", one.meta.name) and one.meta.uid not in tree.shown
         )
 
-    services, templates = nodes(SERVICES), nodes(TEMPLATES, CLUSTER_TEMPLATES)
-    caches, models = nodes(TEMPLATE_CACHES, MODEL_CACHES), nodes(MODELS, CLUSTER_MODELS)
+    services, templates = nodes(kinds.SERVICES), nodes(kinds.TEMPLATES, kinds.CLUSTER_TEMPLATES)
+    caches, models = (
+        nodes(kinds.TEMPLATE_CACHES, kinds.MODEL_CACHES),
+        nodes(kinds.MODELS, kinds.CLUSTER_MODELS),
+    )
     elsewhere = {
         kind.kind: Counter(examine(one).state for one in found[kind] if one.meta.uid not in tree.shown)
         for kind in (_CLUSTER if namespace and not name else ())
@@ -151,7 +145,7 @@ class _Tree:
             for owner in job.meta.owners:
                 self._jobs.setdefault(owner.uid, []).append(job)
         self._caches: dict[ObjectKey, list[Object[Any]]] = {}
-        for cache in found[TEMPLATE_CACHES]:
+        for cache in found[kinds.TEMPLATE_CACHES]:
             key = cache.key._replace(name=cache.view.spec.template_ref)
             self._caches.setdefault(key, []).append(cache)
 
@@ -170,17 +164,19 @@ class _Tree:
 
     def _used(self, item: Object[Any], namespace: str) -> Iterator[Object[Any]]:
         """What the object uses, as far as it was read."""
-        if item.resource == SERVICES:
+        if item.resource == kinds.SERVICES:
             resolved, name = item.view.status.resolved_template, item.view.spec.template_ref or ""
             key = item.key._replace(name=name)
-            named = self._get(TEMPLATES, key) or self._get(CLUSTER_TEMPLATES, key._replace(namespace=""))
+            named = self._get(kinds.TEMPLATES, key) or self._get(
+                kinds.CLUSTER_TEMPLATES, key._replace(namespace="")
+            )
             template = named if resolved is None else self._by_uid.get(resolved.uid)
-            yield from filter(None, (template, self._get(INFERENCE_SERVICES, item.key)))
-        elif item.resource in (TEMPLATES, CLUSTER_TEMPLATES):
+            yield from filter(None, (template, self._get(kinds.INFERENCE_SERVICES, item.key)))
+        elif item.resource in (kinds.TEMPLATES, kinds.CLUSTER_TEMPLATES):
             yield from self._caches.get(item.key._replace(namespace=namespace), ())
-        elif item.resource == TEMPLATE_CACHES:
+        elif item.resource == kinds.TEMPLATE_CACHES:
             keys = (item.key._replace(name=model.model_cache) for model in item.view.status.models)
-            yield from filter(None, (self._get(MODEL_CACHES, key) for key in keys))
+            yield from filter(None, (self._get(kinds.MODEL_CACHES, key) for key in keys))
 
     def _get(self, kind: Resource[Any], key: ObjectKey) -> Object[Any] | None:
         return self._by_key.get((kind, key))

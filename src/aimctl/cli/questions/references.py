@@ -10,17 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, final
 
-from aimctl.api.kinds import (
-    CLUSTER_MODELS,
-    CLUSTER_RUNTIME_CONFIGS,
-    CLUSTER_TEMPLATES,
-    INFERENCE_SERVICES,
-    MODEL_CACHES,
-    MODELS,
-    RUNTIME_CONFIGS,
-    TEMPLATE_CACHES,
-    TEMPLATES,
-)
+from aimctl.api import kinds
 from aimctl.api.v1alpha1 import CacheState, TemplateState
 from aimctl.cli.questions.answers import Objects, Problem, Question, Trouble
 from aimctl.cli.questions.health import examine, newest
@@ -104,12 +94,14 @@ def _newest(items: Iterable[Object[Any]]) -> Objects:
 def _model(item: Object[Any], _: str) -> References:
     spec = item.view.spec
     name = spec.model.ref if hasattr(spec, "model") else spec.model_name
-    return _named(name, item.meta.namespace, MODELS, CLUSTER_MODELS)
+    return _named(name, item.meta.namespace, kinds.MODELS, kinds.CLUSTER_MODELS)
 
 
 def _runtime_config(item: Object[Any], operator_namespace: str) -> References:
     namespace = item.meta.namespace or operator_namespace
-    return _named(item.view.spec.runtime_config_name, namespace, RUNTIME_CONFIGS, CLUSTER_RUNTIME_CONFIGS)
+    return _named(
+        item.view.spec.runtime_config_name, namespace, kinds.RUNTIME_CONFIGS, kinds.CLUSTER_RUNTIME_CONFIGS
+    )
 
 
 def _storage_class(item: Object[Any], _: str) -> References:
@@ -119,14 +111,14 @@ def _storage_class(item: Object[Any], _: str) -> References:
 
 
 def _named_template(item: Object[Any], _: str) -> References:
-    return _named(item.view.spec.template_ref, item.meta.namespace, TEMPLATES, CLUSTER_TEMPLATES)
+    return _named(item.view.spec.template_ref, item.meta.namespace, kinds.TEMPLATES, kinds.CLUSTER_TEMPLATES)
 
 
 def _template_in_use(item: Object[Any], operator_namespace: str) -> References:
     """The resolved template, otherwise the one that is named, otherwise the candidates that may become Ready."""
     resolved = item.view.status.resolved_template
     if resolved is not None:
-        kind = TEMPLATES if resolved.namespace else CLUSTER_TEMPLATES
+        kind = kinds.TEMPLATES if resolved.namespace else kinds.CLUSTER_TEMPLATES
         return _named(resolved.name, resolved.namespace or "", kind)
     if item.view.spec.template_ref:
         return _named_template(item, operator_namespace)
@@ -145,7 +137,9 @@ def _candidates(item: Object[Any]) -> References:
         for match in item.view.status.template_matching
         if match.dropped_by == "Ready"
         for reference in _named(
-            match.name, item.meta.namespace, CLUSTER_TEMPLATES if match.scope == "Cluster" else TEMPLATES
+            match.name,
+            item.meta.namespace,
+            kinds.CLUSTER_TEMPLATES if match.scope == "Cluster" else kinds.TEMPLATES,
         )
     )
 
@@ -161,7 +155,7 @@ def _no_template(item: Object[Any], operator_namespace: str) -> References:
         return _named_template(item, operator_namespace)
     if status.template_matching or image is None:
         return _candidates(item) if len(status.template_matching) == 1 else ()
-    kind = MODELS if image.namespace else CLUSTER_MODELS
+    kind = kinds.MODELS if image.namespace else kinds.CLUSTER_MODELS
     return tuple(
         replace(one, aspect="MetadataExtracted") for one in _named(image.name, image.namespace or "", kind)
     )
@@ -170,8 +164,10 @@ def _no_template(item: Object[Any], operator_namespace: str) -> References:
 def _template_cache(item: Object[Any], _: str) -> References:
     """The template cache of a template, or of the template that a service uses."""
     resolved = getattr(item.view.status, "resolved_template", None)
-    name = item.meta.name if item.resource == TEMPLATES else resolved.name if resolved is not None else ""
-    return _named(name, item.meta.namespace, TEMPLATE_CACHES)
+    name = (
+        item.meta.name if item.resource == kinds.TEMPLATES else resolved.name if resolved is not None else ""
+    )
+    return _named(name, item.meta.namespace, kinds.TEMPLATE_CACHES)
 
 
 def _model_caches(item: Object[Any], _: str) -> References:
@@ -179,7 +175,7 @@ def _model_caches(item: Object[Any], _: str) -> References:
     waiting = [one for one in item.view.status.models if one.status != CacheState.AVAILABLE]
     failed = [one for one in waiting if one.status == CacheState.FAILED]
     names = dict.fromkeys(one.model_cache for one in failed or waiting)
-    return tuple(one for name in names for one in _named(name, item.meta.namespace, MODEL_CACHES))
+    return tuple(one for name in names for one in _named(name, item.meta.namespace, kinds.MODEL_CACHES))
 
 
 def _discovery(item: Object[Any], operator_namespace: str) -> References:
@@ -221,12 +217,14 @@ def _templates_of_model(item: Object[Any], _: str) -> References:
             return bool(resolved.uid == meta.uid)
         return (template.view.spec.model_name, template.meta.namespace) == (meta.name, meta.namespace)
 
-    kinds = (TEMPLATES,) if item.resource == MODELS else (CLUSTER_TEMPLATES, TEMPLATES)
-    return tuple(Reference((Question(kind, item.meta.namespace),), keep) for kind in kinds)
+    scopes = (
+        (kinds.TEMPLATES,) if item.resource == kinds.MODELS else (kinds.CLUSTER_TEMPLATES, kinds.TEMPLATES)
+    )
+    return tuple(Reference((Question(kind, item.meta.namespace),), keep) for kind in scopes)
 
 
 def _inference_service(item: Object[Any], _: str) -> References:
-    return _named(item.meta.name, item.meta.namespace, INFERENCE_SERVICES)
+    return _named(item.meta.name, item.meta.namespace, kinds.INFERENCE_SERVICES)
 
 
 def _serving_pods(item: Object[Any], _: str) -> References:
@@ -309,8 +307,8 @@ def _rows() -> Iterator[tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...],
 
 RULES: Mapping[tuple[str, str, str], Follow] = {
     (kind, type_, reason): follow
-    for kinds, types, reasons, follow in _rows()
-    for kind in kinds
+    for names, types, reasons, follow in _rows()
+    for kind in names
     for type_ in types
     for reason in reasons
 }
