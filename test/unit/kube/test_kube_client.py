@@ -337,6 +337,52 @@ async def test_a_request_that_would_address_something_else_is_not_sent(
     assert wire.seen == []
 
 
+BAD_SEGMENTS = ["..", ".", "a/b", "../../secrets/x", "a%2Fb", "a\x00", "a\nb"]
+
+
+@pytest.mark.parametrize("bad", BAD_SEGMENTS)
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda c, bad: c.get(PODS, bad, "default"),
+        lambda c, bad: c.get(PODS, "a", bad),
+        lambda c, bad: c.get(NODES, bad),
+        lambda c, bad: c.get(NODES, "n", subresource=f"proxy/{bad}/.."),
+        lambda c, bad: c.list(PODS, bad),
+        lambda c, bad: anext(c.list_all(PODS, bad)),
+        lambda c, bad: c.watch(
+            PODS, bad, resource_version="1", timeout_seconds=1, idle_seconds=1
+        ).__aenter__(),
+        lambda c, bad: c.create(PODS, {"metadata": {"name": "a", "namespace": bad}}),
+        lambda c, bad: c.create(PODS, {"metadata": {"name": "a"}}, bad),
+        lambda c, bad: c.update(PODS, pod(bad)),
+        lambda c, bad: c.update(PODS, pod(), subresource=f"{bad}/.."),
+        lambda c, bad: c.patch(PODS, bad, {}, "default"),
+        lambda c, bad: c.patch(PODS, "a", {}, bad),
+        lambda c, bad: c.apply(PODS, pod(namespace=bad)),
+        lambda c, bad: c.delete(PODS, bad, "default"),
+        lambda c, bad: c.delete(NODES, bad),
+        lambda c, bad: c.logs(bad, "default"),
+        lambda c, bad: c.logs("a", bad),
+        lambda c, bad: c.follow_logs(bad, "default").__aenter__(),
+        lambda c, bad: c.raw("POST", f"/api/../{bad}"),
+        lambda c, bad: c.read(f"/openapi/./{bad}"),
+    ],
+)
+async def test_a_name_that_would_change_the_target_is_not_sent(
+    wire: ScriptedTransport, hooks: Hooks, call: Any, bad: str
+) -> None:
+    with pytest.raises(ValueError, match=r"valid|empty|may not contain"):
+        await call(hooks.client(wire), bad)
+    assert (wire.seen, hooks.calls) == ([], [])
+
+
+@pytest.mark.parametrize("name", ["system:node-reader", "a.b", "...", "x y", "ü", "a?b#c"])
+async def test_a_name_that_is_one_segment_is_sent_unchanged(wire: ScriptedTransport, name: str) -> None:
+    wire.on("GET", f"/api/v1/nodes/{name}", {"kind": "Node", "metadata": {"name": name}})
+    assert (await reader(wire).get(NODES, name)).meta.name == name
+
+
 async def test_delete_sends_its_preconditions_and_policy(wire: ScriptedTransport) -> None:
     wire.on("DELETE", ONE, {"kind": "Status", "status": "Success"})
     client = reader(wire)

@@ -144,6 +144,8 @@ async def _request(link: Connected, resource: Resource[Any], name: str, namespac
         raise CommandError(
             f"there is no {resource.kind} {place(namespace, name)}; {remedy}", exit_code=NOT_FOUND
         ) from error
+    except ValueError as error:  # the name would change the target of the request
+        raise CommandError(str(error)) from error
     except Forbidden:
         forbidden([Right(verb, resource.group, resource.plural, namespace)], role=role)
     return at

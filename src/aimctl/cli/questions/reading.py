@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 from aimctl.cli.questions.answers import Facts, Problem, Question, Trouble
 from aimctl.cli.questions.explanation import LONGEST_PATH, references_of
 from aimctl.cli.questions.queue import lists_of_queue, narrower_lists
-from aimctl.runtime.kube import ApiError, DecodeError, Forbidden, NotFound, Object, Unauthorized
+from aimctl.runtime.kube import (
+    ApiError,
+    DecodeError,
+    Forbidden,
+    NotFound,
+    Object,
+    Unauthorized,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -100,6 +107,6 @@ async def _answer(client: Client, question: Question, answers: dict[Question, An
         if question.name and (error.details or {}).get("name"):
             return Problem(Trouble.ABSENT, question, "it does not exist")
         return Problem(Trouble.UNSERVED, question, f"the cluster does not serve {resource.group_resource}")
-    except (ApiError, DecodeError) as error:
+    except (ApiError, DecodeError, ValueError) as error:
         return Problem(Trouble.UNREAD, question, f"{resource.group_resource} could not be read: {error}")
     return tuple(sorted(items, key=lambda item: item.key))

@@ -42,7 +42,7 @@ class PullSecrets:
                     "PullSecretNotFound",
                     f"{where} does not exist: create it, or remove it from spec.imagePullSecrets",
                 )
-            except PullSecretError as error:
+            except (PullSecretError, ValueError) as error:  # ValueError: the name is not a valid path segment
                 return FailedReading("PullSecretInvalid", f"{where} cannot be used: {error}")
             except KubeError as error:
                 return FailedReading("PullSecretUnreadable", f"{where} cannot be read: {error}")

@@ -28,6 +28,7 @@ from aimctl.runtime.cache.projection import without_body
 from aimctl.runtime.cache.reflector import Reflector, ReflectorOptions, Scope
 from aimctl.runtime.cache.selectors import LabelSelector
 from aimctl.runtime.cache.store import Store
+from aimctl.runtime.kube.options import check_segment
 
 if TYPE_CHECKING:
     import random
@@ -74,6 +75,8 @@ class Declaration(Generic[T]):
             )
         if "" in self.namespaces:
             raise ValueError(f"namespaces={self.namespaces!r}: use an empty sequence for all, or name each")
+        for namespace in self.namespaces:
+            check_segment("namespace", namespace)
         object.__setattr__(self, "namespaces", tuple(sorted(set(self.namespaces))))
         object.__setattr__(self, "_labels", LabelSelector.parse(self.label_selector))
 

@@ -25,6 +25,8 @@ from aimctl.runtime.kube.options import (
     PatchKind,
     Propagation,
     Query,
+    check_path,
+    collection_path,
     delete_options,
     encode,
     identity_of,
@@ -139,7 +141,8 @@ class Client(Reader):
                 f"creating a {resource.kind} needs a namespace: {resource.plural} are namespaced"
             )
         query = self._write_query(dry_run, timeout_seconds)
-        request = request_with_body("POST", resource.path(namespace), query, encode(resource, body))
+        path = collection_path(resource, namespace)
+        request = request_with_body("POST", path, query, encode(resource, body))
         return await self._write(resource, request, dry_run=dry_run, seconds=timeout_seconds)
 
     async def update(
@@ -245,6 +248,7 @@ class Client(Reader):
         """Send any request. All methods but GET and HEAD call the guard; ``on_write`` and ``on_delete`` are not
         called.
         """
+        check_path(path)
         headers = {"Accept": accept} if body is None else {"Accept": accept, "Content-Type": content_type}
         request = HttpRequest(method, path, query, headers, body)
         return await (self._call(request) if method in SAFE_METHODS else self._send(request))

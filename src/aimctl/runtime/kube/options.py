@@ -22,10 +22,14 @@ __all__ = [
     "Propagation",
     "Query",
     "accept",
+    "check_path",
+    "check_segment",
+    "collection_path",
     "delete_options",
     "encode",
     "identity_of",
     "list_query",
+    "log_path",
     "object_path",
     "request_with_body",
     "watch_query",
@@ -126,17 +130,76 @@ def delete_options(
     return msgspec.json.encode(body)
 
 
+def collection_path(resource: Resource[Any], namespace: str) -> str:
+    """The path of a collection; an empty namespace means all namespaces.
+
+    Raises:
+        ValueError: the namespace is not a valid path segment.
+    """
+    check_segment("namespace", namespace)
+    return resource.path(namespace)
+
+
 def object_path(resource: Resource[Any], name: str, namespace: str, subresource: str = "") -> str:
     """The path of one object.
 
     Raises:
-        ValueError: the name is empty, or the namespace of a namespaced kind is. The path would address something else.
+        ValueError: the name is empty, the namespace of a namespaced kind is, or one of them or a part of the
+            subresource is not a valid path segment. The path would address something else.
     """
     if not name:
         raise ValueError(f"a {resource.kind} needs a name: metadata.name is empty")
     if resource.namespaced and not namespace:
         raise ValueError(f"{resource.kind} {name!r} needs a namespace: {resource.plural} are namespaced")
+    check_segment("name", name)
+    check_segment("namespace", namespace)
+    if subresource:
+        for part in subresource.split("/"):  # "proxy/metrics": a subresource may have a path of its own
+            if not part:
+                raise ValueError(f"subresource {subresource!r}: a part of it is empty")
+            check_segment("subresource", part)
     return resource.path(namespace, name, subresource)
+
+
+def log_path(pod: str, namespace: str) -> str:
+    """The path of the logs of a Pod.
+
+    Raises:
+        ValueError: a name is empty or not a valid path segment.
+    """
+    if not pod or not namespace:
+        raise ValueError("logs need a pod and a namespace")
+    check_segment("pod", pod)
+    check_segment("namespace", namespace)
+    return f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
+
+
+def check_segment(field: str, value: str) -> None:
+    """Reject a value that would change the target of a request. "" is accepted: it is left out of the path.
+
+    The rule is ``IsValidPathSegmentName`` of apimachinery, which the API server also applies to names. Control
+    characters are rejected as well.
+
+    Raises:
+        ValueError: the value is "." or "..", or contains "/", "%" or a control character.
+    """
+    if value in {".", ".."}:
+        raise ValueError(f"{field} {value!r} is not valid: it may not be {value!r}")
+    found = next((one for one in value if one in "/%" or ord(one) < 32 or ord(one) == 127), None)
+    if found is not None:
+        raise ValueError(f"{field} {value!r} is not valid: it may not contain {found!r}")
+
+
+def check_path(path: str) -> None:
+    """Reject a complete path that a proxy or server could resolve to another one.
+
+    Raises:
+        ValueError: the path does not start with "/", or has a "." or ".." segment.
+    """
+    if not path.startswith("/"):
+        raise ValueError(f"path {path!r}: it must start with '/'")
+    if not {".", ".."}.isdisjoint(path.split("/")):
+        raise ValueError(f"path {path!r}: it may not contain the segments '.' and '..'")
 
 
 def identity_of(body: Mapping[str, Any]) -> tuple[str, str]:

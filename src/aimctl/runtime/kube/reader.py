@@ -6,6 +6,8 @@ Contract:
     * After a 429 or 503 with a Retry-After of at most 5 s a read is repeated after that time, at most twice. Watches
       and followed logs are not repeated. (The transport repeats any request once after a 401.)
     * An empty namespace means all namespaces for a list or watch, and is an error for one object of a namespaced kind.
+    * A name or namespace that would change the target of the request ("..", a slash) raises ValueError before
+      anything is sent.
 
 Invariant: a reader is immutable and has no state but its transport, so it can be shared.
 """
@@ -18,7 +20,16 @@ from typing import TYPE_CHECKING, TypeVar
 from aimctl.kubetypes import Object, ObjectKey
 from aimctl.runtime.kube.answers import ObjectList, error_from_answer, parse_list
 from aimctl.runtime.kube.errors import DecodeError, Gone, ServerError, TooManyRequests
-from aimctl.runtime.kube.options import Query, accept, list_query, object_path, watch_query
+from aimctl.runtime.kube.options import (
+    Query,
+    accept,
+    check_path,
+    collection_path,
+    list_query,
+    log_path,
+    object_path,
+    watch_query,
+)
 from aimctl.runtime.kube.transport import HttpRequest
 from aimctl.runtime.kube.watch import WatchEvent, watch_events
 
@@ -94,9 +105,8 @@ class Reader:
             resource_version_match=resource_version_match,
         )
         headers = accept(metadata_only=metadata_only, many=True)
-        return await parse_list(
-            resource, await self._call(HttpRequest("GET", resource.path(namespace), query, headers))
-        )
+        request = HttpRequest("GET", collection_path(resource, namespace), query, headers)
+        return await parse_list(resource, await self._call(request))
 
     async def list_all(
         self,
@@ -176,7 +186,8 @@ class Reader:
             field_selector=field_selector,
             timeout_seconds=timeout_seconds,
         )
-        request = HttpRequest("GET", resource.path(namespace), query, accept(metadata_only=metadata_only))
+        path = collection_path(resource, namespace)
+        request = HttpRequest("GET", path, query, accept(metadata_only=metadata_only))
         async with self._transport.send(request, stream=True) as response:
             await self._check(request, response)
             events = watch_events(
@@ -197,7 +208,7 @@ class Reader:
     ) -> bytes:
         """The log of a container so far. Set ``limit_bytes`` if the container is not trusted."""
         query = _log_query(container, tail_lines, limit_bytes, previous=previous, follow=False)
-        return await self._call(HttpRequest("GET", _log_path(pod, namespace), query, {"Accept": "*/*"}))
+        return await self._call(HttpRequest("GET", log_path(pod, namespace), query, {"Accept": "*/*"}))
 
     @asynccontextmanager
     async def follow_logs(
@@ -205,13 +216,14 @@ class Reader:
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """The log of a container as it is written, in chunks of any size, until the container ends."""
         query = _log_query(container, tail_lines, None, previous=False, follow=True)
-        request = HttpRequest("GET", _log_path(pod, namespace), query, {"Accept": "*/*"})
+        request = HttpRequest("GET", log_path(pod, namespace), query, {"Accept": "*/*"})
         async with self._transport.send(request, stream=True) as response:
             await self._check(request, response)
             yield response.chunks()
 
     async def read(self, path: str, *, query: Query = (), accept: str = "application/json") -> bytes:
         """The response body of any path; for paths without a kind, such as ``/version`` and ``/openapi``."""
+        check_path(path)
         return await self._call(HttpRequest("GET", path, query, {"Accept": accept}))
 
     async def _call(self, request: HttpRequest) -> bytes:
@@ -242,12 +254,6 @@ class Reader:
             )
             error.add_note(f"response to {request.method} {request.path}")
             raise error
-
-
-def _log_path(pod: str, namespace: str) -> str:
-    if not pod or not namespace:
-        raise ValueError("logs need a pod and a namespace")
-    return f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
 
 
 def _log_query(
