@@ -53,7 +53,7 @@ def test_a_job_whose_container_started_is_running(phase: str) -> None:
     assert judged(job("j", pods=[pod(phase)])) == Running()
 
 
-def test_a_job_that_tries_again_is_running_and_says_so() -> None:
+def test_a_job_that_is_retried_is_running_and_reports_the_last_attempt() -> None:
     outcome = judged(job("j", failed=2, pods=[pod("Failed", exit_code=1, name="a"), pod(name="b")]))
     assert outcome == Running("2 attempts failed, trying again; the last ended with exit code 1")
     outcome = judged(job("j", failed=1, pods=[pod("Failed", exit_code=1, name="a"), pod(name="b")]))
@@ -79,14 +79,14 @@ def test_a_complete_job_whose_output_is_gone_is_lost() -> None:
 
 
 @pytest.mark.parametrize("ended", ["Complete", "Failed"])
-def test_the_end_of_a_job_is_not_explained_by_pods_that_a_cache_does_not_have(ended: str) -> None:
+def test_the_end_of_a_job_is_not_explained_by_pods_that_are_missing_from_the_cache(ended: str) -> None:
     observed = job("j", ended=ended, pods=[pod("Running")])
     from_cache = judge(observed, now=NOW)
     assert from_cache == List(PODS, "team", "job-name=j")
     assert judged(observed) != List(PODS, "team", "job-name=j")
 
 
-def test_a_pod_that_the_cache_has_explains_the_end_of_its_job_without_asking() -> None:
+def test_a_cached_pod_explains_the_end_of_its_job_without_a_read() -> None:
     for observed in (
         completed("j", read=False),
         job("j", ended="Failed", pods=[pod("Failed", exit_code=3)]),
@@ -99,7 +99,7 @@ def test_a_complete_job_with_bad_output_failed() -> None:
     assert "array is empty" in failure(completed("j", b"[]"))
 
 
-def test_a_failed_job_tells_exit_code_and_last_lines_of_the_log() -> None:
+def test_a_failed_job_reports_the_exit_code_and_the_end_of_the_log() -> None:
     pods = [pod("Failed", name="last", exit_code=3, age=1), pod("Failed", name="first", exit_code=4, age=99)]
     assert judged(job("j", ended="Failed", pods=pods)) == read_log("last")
     message = failure(
@@ -109,14 +109,14 @@ def test_a_failed_job_tells_exit_code_and_last_lines_of_the_log() -> None:
     assert "loading | RuntimeError: no profile" in message
 
 
-def test_a_failed_job_without_a_log_still_tells_the_exit_code() -> None:
+def test_a_failed_job_without_a_log_reports_the_exit_code() -> None:
     pods = [pod("Failed", exit_code=137, ended="OOMKilled")]
     message = failure(job("j", ended="Failed", pods=pods, log=PodLog("pod", None)))
     assert "137 (OOMKilled)" in message
     assert "memory" in message
 
 
-def test_a_job_that_ran_out_of_time_says_what_that_means() -> None:
+def test_a_job_that_exceeded_its_deadline_reports_possible_causes() -> None:
     message = failure(job("j", ended="Failed", reason="DeadlineExceeded"))
     assert "DeadlineExceeded" in message
     assert "hangs" in message
@@ -156,7 +156,7 @@ def test_an_invalid_image_name_fails_at_once() -> None:
     assert "not a valid image name" in text
 
 
-def test_a_container_that_can_never_be_set_up_fails_at_once() -> None:
+def test_a_container_that_can_never_be_created_fails_at_once() -> None:
     message = "container has runAsNonRoot and image will run as root"
     assert message in failure(job("j", pods=[pod(waiting="CreateContainerConfigError", message=message)]))
 
@@ -178,7 +178,7 @@ def test_a_container_that_can_never_be_set_up_fails_at_once() -> None:
         ({"unschedulable": "0/2 nodes are available"}, UNSCHEDULABLE_GRACE, "0/2 nodes"),
     ],
 )
-def test_trouble_that_may_pass_fails_only_after_its_grace(
+def test_a_problem_that_may_be_temporary_is_a_failure_after_its_grace_period(
     early: dict[str, str], grace: timedelta, word: str
 ) -> None:
     seconds = grace.total_seconds()
@@ -189,7 +189,7 @@ def test_trouble_that_may_pass_fails_only_after_its_grace(
     assert word in failure(job("j", pods=[pod(age=seconds, **early)]))
 
 
-def test_only_the_newest_pod_is_looked_at_for_trouble() -> None:
+def test_only_the_newest_pod_is_checked_for_problems() -> None:
     pods = [pod(name="new", age=1), pod(name="old", age=100, waiting="InvalidImageName")]
     assert judged(job("j", pods=pods)) == Waiting()
 

@@ -73,7 +73,7 @@ def test_the_cache_of_a_template_has_its_name_env_secrets_and_runtime_config_and
             imagePullSecrets=[{"name": "regcred"}],
         ),
         "team",
-        labels={"team": "x", "app.kubernetes.io/managed-by": "somebody"},
+        labels={"team": "x", "app.kubernetes.io/managed-by": "another"},
     )
     assert made == {
         "apiVersion": "aim.silogen.ai/v1alpha1",

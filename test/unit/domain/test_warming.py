@@ -67,7 +67,7 @@ def created(plan):
 
 
 @pytest.mark.parametrize(
-    ("cache", "said"),
+    ("cache", "reported"),
     [
         (None, ("False", "WarmRequested")),
         (template_cache(), ("False", "WarmRequested")),
@@ -93,12 +93,12 @@ def created(plan):
         "warm for other sources",
         "warm for more",
         "of a former template",
-        "hand-made",
-        "hand-made for another template",
+        "of a user",
+        "of a user, for another template",
     ],
 )
-def test_cache_warm_follows_from_the_template_cache(cache, said):
-    assert says(decide_warming(observe(cache))) == said
+def test_cache_warm_follows_from_the_template_cache(cache, reported):
+    assert says(decide_warming(observe(cache))) == reported
 
 
 def test_without_sources_nothing_is_warm():
@@ -191,7 +191,7 @@ def test_a_cache_that_exists_is_not_touched(cache):
 
 
 def state_of(condition, *, sources=True):
-    """What the template reconciler makes of a CacheWarm condition."""
+    """State and condition Ready that the template reconciler derives from the condition CacheWarm."""
     status = {"conditions": [dict(condition)]}
     spec = {"caching": {"enabled": True}}
     if sources:
@@ -212,7 +212,7 @@ def state_of(condition, *, sources=True):
         (filled("Failed", message="AccessDenied: hf-creds"), TemplateState.DEGRADED),
     ],
 )
-def test_a_template_is_ready_only_when_it_is_warm_and_says_why_it_is_not(cache, state):
+def test_a_template_is_ready_only_if_it_is_warm_and_reports_why_it_is_not(cache, state):
     condition = condition_of(decide_warming(observe(cache)), "CacheWarm")
     found, ready = state_of(condition)
     assert found == state

@@ -1,1 +1,1 @@
-"""Template caches, model caches, and what a template says about them."""
+"""The reconcilers of caching: warming, template caches, model caches, download progress."""

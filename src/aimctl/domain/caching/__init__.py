@@ -1,1 +1,1 @@
-"""Caches: which template needs which volumes, and how these are filled."""
+"""Caching decisions: which sources a template needs on volumes, and how they are downloaded."""

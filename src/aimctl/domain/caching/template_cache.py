@@ -52,7 +52,6 @@ __all__ = [
     "state_of",
     "template_cache_manifest",
     "template_cache_spec",
-    "wants_caching",
 ]
 
 _HASH = 10
@@ -60,13 +59,6 @@ _NOT_IN_A_NAME = re.compile("[^a-z0-9]+")
 
 
 # ---- observed objects
-
-
-def wants_caching(template: Template) -> bool:
-    """Whether a template asks for its sources to be cached. Cluster templates cannot."""
-    view = template.view
-    caching = view.spec.caching if isinstance(view, AIMServiceTemplate) else None
-    return caching is not None and caching.enabled
 
 
 def sources_of(template: Template | None) -> dict[str, int]:

@@ -28,7 +28,6 @@ from typing import TYPE_CHECKING, Any
 
 from aimctl.api.v1alpha1 import CacheState
 from aimctl.domain import conditions
-from aimctl.domain.caching.template_cache import wants_caching
 from aimctl.domain.caching.template_cache_sources import creations, entries_of, own_patch, patches
 from aimctl.domain.caching.warming import WARM, WARM_REASONS, WARMING
 from aimctl.domain.conditions import Finding, RollUp, clip, conditions_of, parse_rfc3339, rfc3339
@@ -38,6 +37,7 @@ from aimctl.domain.plan import Delete, Plan, Target, WriteStatus
 from aimctl.domain.resolution import Missing, Reference, Resolved
 from aimctl.domain.status_slice import StatusSlice
 from aimctl.domain.templates.decision import CACHE_WARM, WARM_FAILED, WARM_REQUESTED
+from aimctl.domain.templates.template import wants_caching
 from aimctl.kubetypes.quantity import size_in_bytes
 
 if TYPE_CHECKING:

@@ -28,12 +28,12 @@ from aimctl.domain.caching.template_cache import (
     spec_changes,
     state_of,
     template_cache_spec,
-    wants_caching,
 )
 from aimctl.domain.caching.template_cache_observation import is_settled
 from aimctl.domain.labels import propagated
 from aimctl.domain.plan import Create, Patch, Target
 from aimctl.domain.resolution import Missing
+from aimctl.domain.templates.template import wants_caching
 from aimctl.kubetypes.quantity import size_in_bytes
 
 if TYPE_CHECKING:

@@ -25,7 +25,6 @@ from aimctl.domain.caching.template_cache import (
     sources_of,
     state_of,
     template_cache_manifest,
-    wants_caching,
 )
 from aimctl.domain.conditions import Finding, conditions_of
 from aimctl.domain.labels import propagated
@@ -33,6 +32,7 @@ from aimctl.domain.plan import Create, Plan, WriteStatus
 from aimctl.domain.resolution import Resolved
 from aimctl.domain.status_slice import StatusSlice
 from aimctl.domain.templates.decision import CACHE_WARM, WARM_FAILED, WARM_REQUESTED
+from aimctl.domain.templates.template import wants_caching
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -122,7 +122,7 @@ def _judge(seen: WarmingObservation, cache: Object[AIMTemplateCache]) -> Finding
 
 
 def _reported(cache: Object[AIMTemplateCache], name: str) -> Finding:
-    """What the status of a template cache says that has all sources."""
+    """What the status of a template cache with all sources reports."""
     status, state = cache.view.status, state_of(cache)
     if state is CacheState.PROGRESSING:
         percent = status.progress.percent if status.progress is not None else 0

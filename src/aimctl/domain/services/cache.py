@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aimctl.api import kinds
-from aimctl.api.v1alpha1 import AIMServiceTemplate, CacheState
+from aimctl.api.v1alpha1 import CacheState
 from aimctl.domain import conditions
 from aimctl.domain.caching.template_cache import template_cache_manifest
 from aimctl.domain.conditions import Finding
@@ -17,6 +17,7 @@ from aimctl.domain.labels import propagated
 from aimctl.domain.naming import describe
 from aimctl.domain.plan import Create
 from aimctl.domain.resolution import Resolved
+from aimctl.domain.templates.template import wants_caching
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +36,7 @@ CACHE_FAILED, CACHE_REFUSED, CACHE_NAME_TAKEN = "CacheFailed", "CacheRefused", "
 def cache_finding(seen: DeploymentObservation) -> Finding | None:
     """The condition ``CacheReady`` of a service; None if it needs no cache."""
     template = seen.resolution.template
-    if template is None or not (seen.service.spec.cache_model or _enables_caching(template)):
+    if template is None or not (seen.service.spec.cache_model or wants_caching(template)):
         return None
     if seen.template_cache is not None:
         return _finding(seen.template_cache, template)
@@ -66,12 +67,6 @@ def cache_to_create(seen: DeploymentObservation) -> Iterator[Create]:
         template, service.namespace, service=service.spec, labels=labels
     )
     yield Create(kinds.TEMPLATE_CACHES, manifest)
-
-
-def _enables_caching(template: Template) -> bool:
-    view = template.view
-    caching = view.spec.caching if isinstance(view, AIMServiceTemplate) else None
-    return caching is not None and caching.enabled
 
 
 def _finding(cache: Object[AIMTemplateCache], template: Template) -> Finding:

@@ -17,7 +17,7 @@ from aimctl.api.v1alpha1 import AIMClusterServiceTemplate, AIMServiceTemplate, T
 from aimctl.domain.naming import LABEL_DERIVED
 from aimctl.kubetypes import DecodeError, Object
 
-__all__ = ["Template", "discovered_image", "is_derived", "model_name", "state", "unreadable"]
+__all__ = ["Template", "discovered_image", "is_derived", "model_name", "state", "unreadable", "wants_caching"]
 
 Template: TypeAlias = Object[AIMServiceTemplate] | Object[AIMClusterServiceTemplate]
 
@@ -48,6 +48,13 @@ def state(template: Template) -> str:
     except DecodeError:
         found = _text(template, "status", "status")
     return found if found in _STATES else ""
+
+
+def wants_caching(template: Template) -> bool:
+    """Whether a template asks for its sources to be cached. Cluster templates cannot."""
+    view = template.view
+    caching = view.spec.caching if isinstance(view, AIMServiceTemplate) else None
+    return caching is not None and caching.enabled
 
 
 def is_derived(template: Template) -> bool:
