@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aimctl.domain.jobs.observed import ObservedJob, list_pods
@@ -31,7 +32,8 @@ def owned_jobs(
         cache: Jobs and pods are declared in it with the index ``owner``.
         owner_uid: of the owning object.
         known: a pod list among its reads replaces the pods of the cache.
-        log_of: the log that was read of the pod with a UID; None if it was not read.
+        log_of: the log that was read of the pod with a UID; None if it was not read. The observation has that of the
+            newest pod.
     """
     return tuple(_observed(cache, job, known, log_of) for job in cache.by_index(JOBS, "owner", owner_uid))
 
@@ -42,6 +44,7 @@ def _observed(
     listed = known.reads.get(list_pods(job))
     found = listed.objects if listed is not None else cache.by_index(PODS, "owner", job.meta.uid)
     pods = tuple(pod for pod in found if any(owner.uid == job.meta.uid for owner in pod.meta.owners))
-    logs = (log_of(pod.meta.uid) for pod in pods)
-    log = next((item for item in logs if item is not None), None)
-    return ObservedJob(job, pods, log, pods_read=listed is not None)
+    observed = ObservedJob(job, pods, pods_read=listed is not None)
+    # Several logs may have been read if pods appeared meanwhile. The newest pod is the one that counts.
+    logs = (log_of(pod.meta.uid) for pod in observed.newest_first())
+    return replace(observed, log=next((item for item in logs if item is not None), None))

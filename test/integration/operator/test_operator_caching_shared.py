@@ -101,22 +101,6 @@ async def test_a_missing_runtime_config_is_waited_for():
 
 
 @virtual_time
-async def test_a_model_cache_of_a_user_with_the_same_source_is_shared():
-    async with manual_downloads() as w:
-        body = {
-            "apiVersion": kinds.MODEL_CACHES.api_version,
-            "kind": "AIMModelCache",
-            "metadata": {"name": "mine", "namespace": "team"},
-            "spec": {"sourceURI": LLAMA, "size": "1000"},
-        }
-        await w.client.create(kinds.MODEL_CACHES, body)
-        await w.fill(LLAMA, "Available", name="mine")
-        await w.template("llama", "team", modelSources=SOURCES[:1], caching=CACHING)
-        await w.until_state("llama", "team", "Ready", seconds=1)
-        assert set(await w.model_caches()) == {"mine"}
-
-
-@virtual_time
 async def test_another_model_cache_of_the_source_is_used_where_the_name_is_taken():
     async with manual_downloads() as w:
 

@@ -48,20 +48,6 @@ async def test_a_missing_storage_class_is_reported_and_used_when_it_is_created()
 
 
 @virtual_time
-async def test_a_wrong_class_of_the_runtime_config_is_corrected_there():
-    async with world() as w:
-        downloads = Downloads(w)
-        await w.config("default", "team", defaultStorageClassName="typo", pvcHeadroomPercent=50)
-        w.start()
-        await downloads.want()
-        await downloads.until_outcome("Pending", "StorageClassNotFound", seconds=5)
-        await w.config("default", "team", defaultStorageClassName="standard", pvcHeadroomPercent=50)
-        await downloads.until_available(seconds=30)
-        assert (await downloads.claim())["spec"]["resources"]["requests"]["storage"] == "60Gi"
-        assert downloads.status()["resolvedRuntimeConfig"]["name"] == "default"
-
-
-@virtual_time
 async def test_a_missing_default_class_is_reported_and_used_when_there_is_one():
     async with world(storage_class="") as w:
         downloads = Downloads(w)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -141,20 +140,6 @@ def test_the_end_is_explained_by_pods_of_the_server_and_by_the_log_if_there_is_n
     assert "aimctl" not in condition_of(plan)["message"]
     gone = decide_model_cache(observe(jobs=[job(ended="Failed", pods_read=True, reason="Deleted")]))
     assert outcome(gone) == ("Failed", "DownloadFailed")
-
-
-@pytest.mark.parametrize(
-    ("ended", "reason"),
-    [
-        (pod("Failed", exit_code=137, ended="OOMKilled", message="x"), "OutOfMemory"),
-        (pod("Failed", pod_reason="Evicted", message="The node was low on ephemeral-storage"), "Evicted"),
-    ],
-)
-def test_the_reason_of_the_kubelet_is_the_reason(ended: Any, reason: str) -> None:
-    assert outcome(decide_model_cache(observe(jobs=[job(ended="Failed", pods=[ended], pods_read=True)]))) == (
-        "Failed",
-        reason,
-    )
 
 
 def test_a_missing_image_is_a_failure_before_the_job_ends_and_the_job_is_deleted() -> None:
@@ -499,15 +484,3 @@ def test_the_message_of_an_available_cache_names_the_source() -> None:
 def test_a_message_that_ends_with_a_log_has_one_full_stop(words: str, end: str) -> None:
     failed = job(ended="Failed", pods=[pod("Failed", exit_code=1, message=words)])
     assert end in condition_of(decide_model_cache(observe(jobs=[failed])))["message"]
-
-
-def test_pauses_double_with_every_failure() -> None:
-    seen, waits = observe(), []
-    for attempt in itertools.takewhile(lambda number: number < 9, itertools.count(1)):
-        ended = job(job_name(attempt), ended="Failed", pods=[pod("Failed", exit_code=1, message="x")])
-        plan = decide_model_cache(replace(seen, jobs=(ended,)))
-        wait = plan.requeue_after
-        assert wait is not None
-        waits.append(wait)
-        seen = after(seen, plan, now=seen.now + timedelta(seconds=wait))
-    assert waits == [30, 60, 120, 240, 480, 960, 1920, 3600]
