@@ -197,21 +197,6 @@ async def test_deleting_a_model_deletes_its_templates():
 
 
 @virtual_time
-async def test_labels_that_the_runtime_config_selects_are_propagated_to_the_templates():
-    async with world(catalogue=images(TWO)) as w:
-        await w.config("default", "team", labelPropagation={"enabled": True, "match": ["cost/*"]})
-        await w.model("m", "team", image="aim-two:1", discovery={"enabled": False})
-        labels = {"cost/center": "7", "other": "no"}
-        await w.client.patch(kinds.MODELS, "m", {"metadata": {"labels": labels}}, "team")
-        await w.model("m", "team", image="aim-two:1")
-        w.start()
-        await until_model(w, "m", "team", "Ready", reason="Extracted")
-        for template in (await templates_of(w, "team")).values():
-            assert template["metadata"]["labels"]["cost/center"] == "7"
-            assert "other" not in template["metadata"]["labels"]
-
-
-@virtual_time
 async def test_metrics_count_models_by_state_and_attempts_to_read_images():
     async with world(catalogue=images(TWO, image("gone:*", fail="image-not-found"))) as w:
         replica = w.start()

@@ -57,26 +57,6 @@ async def test_an_unreachable_registry_is_reported_and_the_image_read_when_it_is
 
 
 @virtual_time
-async def test_hundreds_of_models_of_one_image_cause_as_many_retries_as_one():
-    async with world(catalogue=images(TWO)) as w:
-        w.simulation.registry.faults.append(DOWN)
-        no_templates = {"autoCreateTemplates": False}
-        for number in range(300):
-            await w.model(f"m{number}", f"team-{number % 5}", image="aim-two:1", discovery=no_templates)
-        w.start()
-        await asyncio.sleep(60)
-        last = await model_of(w, "m299", "team-4")
-        assert last["status"]["status"] == "Failed"
-        assert len(w.simulation.registry.calls) <= 6
-        w.simulation.registry.faults.clear()
-        await asyncio.sleep(200)
-        for number in range(300):
-            assert await said(w, f"m{number}", f"team-{number % 5}") == ("True", "Extracted")
-        # One more failed attempt, then a manifest and a configuration.
-        assert len(w.simulation.registry.calls) <= 10
-
-
-@virtual_time
 async def test_an_unresponsive_registry_delays_neither_other_models_nor_templates():
     async with world(catalogue=images(TWO, image("quay.io/org/fine:*", deployment()))) as w:
         w.simulation.registry.faults.append(RegistryFault("docker.io/*", status=None, seconds=1e6))
@@ -113,30 +93,10 @@ async def test_a_model_with_ready_templates_stays_ready_when_its_new_image_canno
 
 
 @virtual_time
-async def test_retry_after_of_a_rate_limit_is_respected():
+async def test_an_invalid_response_is_reported_and_retried_after_ten_minutes():
     async with world(catalogue=images(TWO)) as w:
         w.start()
-        w.simulation.registry.faults.append(RegistryFault(status=429, retry_after="120", times=1))
-        await w.model("m", "team", image="aim-two:1")
-        await until_model(w, "m", "team", "Failed", reason="RegistryUnreachable")
-        await asyncio.sleep(110)
-        assert len(w.simulation.registry.calls) == 1
-        await until_model(w, "m", "team", "Ready", reason="Extracted", seconds=20)
-
-
-INVALID = {
-    "not JSON": RegistryFault(status=200, body=b"<html>welcome"),
-    "another manifest": RegistryFault(status=200, body=b'{"config": {"digest": "sha256:0"}}'),
-    "too large": RegistryFault(status=200, body=b"[" * 5_000_000),
-}
-
-
-@pytest.mark.parametrize("what", INVALID)
-@virtual_time
-async def test_an_invalid_response_is_reported_and_retried_after_ten_minutes(what):
-    async with world(catalogue=images(TWO)) as w:
-        w.start()
-        w.simulation.registry.faults.append(INVALID[what])
+        w.simulation.registry.faults.append(RegistryFault(status=200, body=b"<html>welcome"))
         await w.model("m", "team", image="aim-two:1")
         await until_model(w, "m", "team", "Failed", reason="MalformedMetadata")
         await asyncio.sleep(500)
@@ -193,15 +153,6 @@ async def test_a_private_image_is_read_with_the_pull_secret_of_the_model(namespa
         assert {call.login for call in w.simulation.registry.calls} == {"", "robot"}
 
 
-@virtual_time
-async def test_without_credentials_access_is_denied_and_the_remedy_reported():
-    async with world(catalogue=images(PRIVATE)) as w:
-        w.start()
-        await w.model("m", "team", image="aim-secret:1")
-        await until_model(w, "m", "team", "Failed", reason="AccessDenied")
-        assert "imagePullSecrets" in (await condition_of(w, "m", "team", "MetadataExtracted"))["message"]
-
-
 @BOTH
 @virtual_time
 async def test_a_missing_pull_secret_is_reported_with_its_namespace_until_it_is_created(namespace):
@@ -236,18 +187,6 @@ async def test_wrong_credentials_are_reported_and_rediscovery_uses_corrected_one
         everything = f"{w.ledger.events} {await model_of(w, 'm', 'team')} {logged_errors}"
         assert "wr0ng-hush" not in everything
         assert "robot" not in everything
-
-
-@virtual_time
-async def test_corrected_credentials_are_used_within_a_minute():
-    async with world(catalogue=images(PRIVATE)) as w:
-        w.start()
-        w.simulation.registry._logins = {"robot": "right"}
-        await pull_secret(w, "creds", "team", password="wrong")
-        await w.model("m", "team", image="aim-secret:1", imagePullSecrets=SECRET)
-        await until_model(w, "m", "team", "Failed", reason="AccessDenied")
-        await pull_secret(w, "creds", "team", password="right")
-        await until_model(w, "m", "team", "Ready", reason="Extracted", seconds=75)
 
 
 @virtual_time

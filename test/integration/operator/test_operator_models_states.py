@@ -52,16 +52,6 @@ async def test_the_state_follows_the_templates():
 
 
 @virtual_time
-async def test_a_failed_template_fails_its_model():
-    async with world() as w:
-        w.start()
-        await w.model("m", "team", image="aim-broken:1")
-        await w.template("a", "team")
-        await until_model(w, "m", "team", "Failed")
-        assert (await said(w, "m", "team", "Ready")) == ("False", "TemplatesFailed")
-
-
-@virtual_time
 async def test_the_state_of_a_cluster_model_depends_only_on_templates_that_use_it():
     async with world(catalogue=images(PLAIN)) as w:
         w.start()
@@ -77,31 +67,6 @@ async def test_the_state_of_a_cluster_model_depends_only_on_templates_that_use_i
         await until_model(w, "m", "other", "NotAvailable")
         await w.client.delete(kinds.MODELS, "m", "other")
         await until_model(w, "m", "", "Degraded")
-
-
-@virtual_time
-async def test_manually_created_templates_count_as_well():
-    async with world(catalogue=images(TWO)) as w:
-        w.start()
-        await w.model("m", "team", image="aim-two:1")
-        await until_model(w, "m", "team", "Ready")
-        await w.template("manual", "team", gpuSelector={"count": 1, "model": "H100"})
-        await until_model(w, "m", "team", "Degraded")
-
-
-@virtual_time
-async def test_dozens_of_templates_that_become_ready_cause_few_writes_of_the_model():
-    async with world(catalogue=images(PLAIN)) as w:
-        replica = w.start(discovery_limit=20)
-        await w.model("m", image="plain:1")
-        await until_model(w, "m", "", "Ready", reason="NoLabels")
-        before = len(replica.wire.writes)
-        for number in range(80):
-            await w.template(f"t{number}", f"team-{number % 4}", model="m")
-        await w.until_all(seconds=600)
-        await until_model(w, "m", "", "Ready")
-        writes = [sent for sent in replica.wire.writes[before:] if "aimclustermodels" in sent.path]
-        assert len(writes) <= 10, len(writes)
 
 
 @virtual_time

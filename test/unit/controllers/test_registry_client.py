@@ -91,7 +91,7 @@ async def test_a_redirect_to_http_is_not_followed():
         return response(307, Location="http://ghcr.io/plain") if "blobs" in url.path else None
 
     exchange = Exchange(redirect)
-    with pytest.raises(MalformedMetadata, match="not allowed"):
+    with pytest.raises(MalformedMetadata, match="or not HTTPS"):
         await registry(exchange).read(parse_image("ghcr.io/x:1"), (ME,))
     assert all(url.startswith("https://") for _, url, _ in exchange.asked)
 

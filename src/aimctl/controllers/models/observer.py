@@ -87,10 +87,6 @@ class ModelObserver:
             seen = replace(seen, reading=reading, retry_seconds=seconds)
         return Observed(model, self._with_recommended(seen, known))
 
-    def hidden(self, namespace: str, name: str) -> bool:
-        """Whether an AIMModel of this namespace hides the AIMClusterModel of the same name."""
-        return self._cache.get(kinds.MODELS, name, namespace) is not None
-
     def _with_recommended(self, seen: ModelObservation, known: Known) -> ModelObservation:
         """Add the existing objects of recommended templates, and the rejections of missing ones."""
         namespace = seen.model.meta.namespace
@@ -113,5 +109,6 @@ class ModelObserver:
             for cluster_template in find(kinds.CLUSTER_TEMPLATES, "model-state", in_state("", name, state)):
                 yield cluster_template.key
         for template in find(kinds.TEMPLATES, "model-state", in_state(namespace or EVERYWHERE, name, state)):
-            if namespace or not self.hidden(template.meta.namespace, name):
+            # An AIMModel hides the AIMClusterModel of the same name from the templates of its namespace.
+            if namespace or self._cache.get(kinds.MODELS, name, template.meta.namespace) is None:
                 yield template.key

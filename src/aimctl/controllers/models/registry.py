@@ -9,7 +9,7 @@
     └── MalformedMetadata     the response is not an image, or does not match its digest
 
 :mod:`aimctl.controllers.models.registry_client` implements the interface for OCI and Docker registries;
-:mod:`aimctl.controllers.models.image_attempts` decides when it is used.
+:mod:`aimctl.controllers.models.image_readings` decides when it is used.
 """
 
 # ruff: noqa: N818 - named for what happened

@@ -40,7 +40,7 @@ from aimctl.domain.images.manifest import (
     sha256_digest,
 )
 from aimctl.domain.images.reference import DEFAULT_REGISTRY
-from aimctl.domain.images.registry_auth import parse_challenges
+from aimctl.domain.images.registry_auth import Credentials, parse_challenges
 from aimctl.runtime.kube.answers import parse_retry_after
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
 
     from aimctl.domain.images.reference import ImageReference
-    from aimctl.domain.images.registry_auth import Challenge, Credentials
+    from aimctl.domain.images.registry_auth import Challenge
     from aimctl.runtime.clock import Clock
 
 __all__ = ["MAX_RESPONSE_BYTES", "READ_SECONDS", "Exchange", "OciRegistry", "Response"]
@@ -123,13 +123,17 @@ class OciRegistry:
 
     async def read(self, image: ImageReference, credentials: Sequence[Credentials]) -> ImageConfig:
         """See :class:`~aimctl.controllers.models.registry.ImageRegistry`."""
-        candidates: Sequence[Credentials | None] = credentials or (None,)
+        mirror = self._mirrors.get(image.host) or self._mirrors.get("*")
+        host = _HUB if image.host == DEFAULT_REGISTRY else URL(f"https://{image.host}")
         failures: list[AccessDenied | ImageNotFound] = []
         try:
             async with asyncio.timeout(self._seconds):
-                for item in candidates:
+                for own in credentials or (Credentials(),):
+                    reading = _Reading(
+                        self._exchange, self._clock, image, own, mirror or host, mirror=mirror is not None
+                    )
                     try:
-                        return await self._reading(image, item).run()
+                        return await reading.run()
                     except (AccessDenied, ImageNotFound) as error:
                         # Some registries report an image as missing that the account may not read.
                         failures.append(error)
@@ -141,24 +145,17 @@ class OciRegistry:
             raise MalformedMetadata(f"registry {image.host}, image {image}: {error}") from error
         raise next((item for item in failures if isinstance(item, AccessDenied)), failures[-1])
 
-    def _reading(self, image: ImageReference, credentials: Credentials | None) -> _Reading:
-        mirror = self._mirrors.get(image.host) or self._mirrors.get("*")
-        host = _HUB if image.host == DEFAULT_REGISTRY else URL(f"https://{image.host}")
-        return _Reading(
-            self._exchange, self._clock, image, credentials, mirror or host, mirror=mirror is not None
-        )
-
 
 @final
 class _Reading:
-    """One read with one set of credentials, or None for an anonymous read."""
+    """One read with one set of credentials, which are empty for an anonymous read."""
 
     def __init__(
         self,
         exchange: Exchange,
         clock: Clock,
         image: ImageReference,
-        credentials: Credentials | None,
+        credentials: Credentials,
         base: URL,
         *,
         mirror: bool,
@@ -170,9 +167,7 @@ class _Reading:
         self._base = base
         self._query = {"ns": image.host} if mirror else {}
         self._plain = base.scheme == "http"
-        self._authorization = (
-            f"Bearer {credentials.registry_token}" if credentials and credentials.registry_token else ""
-        )
+        self._authorization = f"Bearer {credentials.registry_token}" if credentials.registry_token else ""
         at = f" (mirror {base.authority})" if mirror else ""
         self._where = f"registry {image.host}{at}"
 
@@ -231,10 +226,8 @@ class _Reading:
 
     def _redirected(self, url: URL, location: str) -> URL:
         target = _address(location, url)
-        if target is None:
-            raise MalformedMetadata(f"{self._where} redirects to an invalid address")
-        if not self._may_talk_to(target):
-            raise MalformedMetadata(f"{self._where} redirects to {target.scheme}://, which is not allowed")
+        if target is None or not self._may_talk_to(target):
+            raise MalformedMetadata(f"{self._where} redirects to an address that is not valid, or not HTTPS")
         return target
 
     def _may_talk_to(self, url: URL) -> bool:
@@ -261,9 +254,9 @@ class _Reading:
         headers = refused.headers.getall("WWW-Authenticate", [])
         challenges = {challenge.scheme: challenge for challenge in parse_challenges(headers)}
         own = self._credentials
-        if "bearer" in challenges and not (own and own.registry_token):
+        if "bearer" in challenges and not own.registry_token:
             return await self._token(challenges["bearer"])
-        if "basic" in challenges and own is not None and own.basic:
+        if "basic" in challenges and own.basic:
             return own.basic
         raise self._denied(refused)
 
@@ -277,16 +270,11 @@ class _Reading:
         if challenge.parameters.get("service"):
             fields["service"] = challenge.parameters["service"]
         own = self._credentials
-        if own is not None and own.identity_token:
-            form = {
-                **fields,
-                "grant_type": "refresh_token",
-                "client_id": "aimctl",
-                "refresh_token": own.identity_token,
-            }
-            response = await self._ask("POST", realm, {}, form)
+        if own.identity_token:
+            form = {"grant_type": "refresh_token", "client_id": "aimctl", "refresh_token": own.identity_token}
+            response = await self._ask("POST", realm, {}, {**fields, **form})
         else:
-            headers = {"Authorization": own.basic} if own is not None and own.basic else {}
+            headers = {"Authorization": own.basic} if own.basic else {}
             response = await self._ask("GET", realm.update_query(fields), headers)
         if response.status != 200:
             by = f"token service {realm.authority} of {self._where}"
@@ -304,25 +292,22 @@ class _Reading:
     # ---- errors
 
     def _fail(self, response: Response, by: str = "", remedy: str = "") -> NoReturn:
-        by = by or self._where
-        status = response.status
-        text = _status_text(response)
+        by, status, text = by or self._where, response.status, _status_text(response)
+        seconds = parse_retry_after(response.headers.get("Retry-After"), clock=self._clock)
         if status in (401, 403):
             raise self._denied(response, by, remedy)
         if status == 404:
             raise ImageNotFound(f"{by} does not have image {self._image} ({text}): check spec.image")
         if status == 429:
-            seconds = parse_retry_after(response.headers.get("Retry-After"), clock=self._clock)
             raise RateLimited(f"{by} received too many requests ({text})", retry_after=seconds)
         if status in _NOT_NOW or status >= 500:
-            seconds = parse_retry_after(response.headers.get("Retry-After"), clock=self._clock)
             raise RegistryUnreachable(f"{by} responded with {text}", retry_after=seconds)
         raise MalformedMetadata(f"{by} responded with {text} to the request for {self._image}")
 
     def _denied(self, response: Response, by: str = "", remedy: str = "") -> AccessDenied:
         remedy = remedy or (
             "the credentials of the pull secret are invalid, or may not read it"
-            if self._credentials is not None
+            if self._credentials != Credentials()
             else "add a pull secret for this registry to spec.imagePullSecrets"
         )
         return AccessDenied(

@@ -45,13 +45,12 @@ if TYPE_CHECKING:
 
 __all__ = ["FIELD_MANAGER", "add_models"]
 
+_CREATES = "create the templates that the image of a model recommends"
 PERMISSIONS = (
     *writes_status(kinds.MODELS, kinds.CLUSTER_MODELS),
     *owns(kinds.MODELS, kinds.CLUSTER_MODELS),
-    Permission(kinds.TEMPLATES, ("create",), "create the templates that the image of a model recommends"),
-    Permission(
-        kinds.CLUSTER_TEMPLATES, ("create",), "create the templates that the image of a model recommends"
-    ),
+    Permission(kinds.TEMPLATES, ("create",), _CREATES),
+    Permission(kinds.CLUSTER_TEMPLATES, ("create",), _CREATES),
     Permission(
         SECRETS, ("get",), "read the pull secrets that a model names, to read the labels of its image"
     ),
@@ -75,27 +74,6 @@ def add_models(assembly: Assembly, registry: ImageRegistry | None = None) -> Non
         assembly: of the operator.
         registry: reads images; by default over HTTPS from the registries, or from the mirrors of the options.
     """
-    manager = assembly.manager
-    readings = _readings(assembly, registry)
-    for resource, name, scope in _SCOPES:
-        observer = ModelObserver(resource, assembly.observer, assembly.options, manager.clock, readings)
-        assembly.cache.informer(resource).add_handler(assembly.metrics.models(str(scope)))
-        image_read = Channel()
-        manager.controller(
-            name,
-            assembly.executor.reconciler(
-                observer.observe,
-                decide_model,
-                field_manager=FIELD_MANAGER,
-                reader=ImageReader(readings, image_read.send),
-            ),
-            for_=resource,
-            sources=[*_sources(assembly, observer, resource), image_read],
-            **assembly.defaults(),
-        )
-
-
-def _readings(assembly: Assembly, registry: ImageRegistry | None) -> ImageReadings:
     manager, metrics = assembly.manager, assembly.metrics
     if registry is None:
         exchange = HttpExchange()
@@ -109,54 +87,46 @@ def _readings(assembly: Assembly, registry: ImageRegistry | None) -> ImageReadin
         count=lambda good: (metrics.image_reads_succeeded if good else metrics.image_reads_failed).inc(),
     )
     manager.add(readings, name="image readings")
-    return readings
+    for resource, name, scope in _SCOPES:
+        observer = ModelObserver(resource, assembly.observer, assembly.options, manager.clock, readings)
+        assembly.cache.informer(resource).add_handler(metrics.models(str(scope)))
+        image_read = Channel()
+        manager.controller(
+            name,
+            assembly.executor.reconciler(
+                observer.observe,
+                decide_model,
+                field_manager=FIELD_MANAGER,
+                reader=ImageReader(readings, image_read.send),
+            ),
+            for_=resource,
+            sources=[*_sources(assembly, resource), image_read],
+            **assembly.defaults(),
+        )
 
 
-def _sources(assembly: Assembly, observer: ModelObserver, resource: Resource[Any]) -> list[Source]:
-    cache, cluster = assembly.cache, not resource.namespaced
+def _sources(assembly: Assembly, resource: Resource[Any]) -> Iterator[Source]:
+    cache, namespaced = assembly.cache, resource.namespaced
 
     def of_config(config: Object[Any]) -> Iterator[Request]:
         namespace = config.meta.namespace
-        if cluster and namespace:
-            # Cluster-scoped objects use runtime configs of the operator namespace only.
-            if namespace != assembly.options.operator_namespace:
-                return
-            namespace = ""
-        value = place(namespace or EVERYWHERE, config.meta.name)
-        for model in cache.by_index(resource, "runtime-config", value):
-            yield model.key
+        # Cluster-scoped objects use namespaced runtime configs of the operator namespace only.
+        if namespaced or namespace in ("", assembly.options.operator_namespace):
+            where = namespace if namespaced and namespace else EVERYWHERE
+            for model in cache.by_index(resource, "runtime-config", place(where, config.meta.name)):
+                yield model.key
 
-    def of_template(template: Object[Any]) -> Iterator[Request]:
-        namespace, name = template.meta.namespace, model_name(template)
-        if not cluster:
-            yield Request(namespace, name)
-        elif not namespace or not observer.hidden(namespace, name):
-            yield Request("", name)
+    def of_template(template: Object[Any]) -> tuple[Request]:
+        return (Request(template.meta.namespace if namespaced else "", model_name(template)),)
 
-    sources: list[Source] = [
-        *(
-            Watch(cache.informer(kind), EnqueueMapped(of_config), [generation_changed])
-            for kind in (kinds.RUNTIME_CONFIGS, kinds.CLUSTER_RUNTIME_CONFIGS)
-        ),
-        *(
-            Watch(
-                cache.informer(kind),
-                EnqueueMapped(of_template),
-                [changed(state), _has_state],
-                pause=ROLL_UP_SECONDS,
-            )
-            for kind in ((kinds.TEMPLATES, kinds.CLUSTER_TEMPLATES) if cluster else (kinds.TEMPLATES,))
-        ),
-    ]
-    if cluster:
-        sources.append(
-            Watch(
-                cache.informer(kinds.MODELS),
-                EnqueueMapped(lambda model: (Request("", model.meta.name),)),
-                [lambda event: not isinstance(event, Updated)],
-            )
-        )
-    return sources
+    for configs in (kinds.RUNTIME_CONFIGS, kinds.CLUSTER_RUNTIME_CONFIGS):
+        yield Watch(cache.informer(configs), EnqueueMapped(of_config), [generation_changed])
+    for templates in (kinds.TEMPLATES,) if namespaced else (kinds.TEMPLATES, kinds.CLUSTER_TEMPLATES):
+        predicates = [changed(state), _has_state]
+        yield Watch(cache.informer(templates), EnqueueMapped(of_template), predicates, pause=ROLL_UP_SECONDS)
+    if not namespaced:
+        hiding = EnqueueMapped[Any](lambda model: (Request("", model.meta.name),))
+        yield Watch(cache.informer(kinds.MODELS), hiding, [lambda event: not isinstance(event, Updated)])
 
 
 def _has_state(event: Event[Any]) -> bool:
