@@ -4,12 +4,32 @@ from __future__ import annotations
 
 import signal
 
+import structlog
 from hypothesis import HealthCheck, settings
 
 # Both are limits of real time, which the load of the machine can use up; the first text that a fresh clone draws takes
 # seconds by itself, while Hypothesis makes its table of Unicode. Budgets are held by benchmarks and by counting.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
+
+
+def _drop_debug(_logger: object, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Skip rendering of debug events, which are most of the log. ``capture_logs`` still captures them."""
+    if method == "debug":
+        raise structlog.DropEvent
+    return event
+
+
+# The default of structlog renders debug events, and tracebacks with local variables: up to 50 ms for each logged error.
+structlog.configure(
+    processors=[
+        _drop_debug,
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 
 def pytest_configure() -> None:
