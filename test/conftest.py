@@ -13,7 +13,9 @@ settings.register_profile("suite", deadline=None, suppress_health_check=[HealthC
 settings.load_profile("suite")
 
 
-def _drop_debug(_logger: object, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+def _drop_debug(
+    _logger: object, method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
     """Skip rendering of debug events, which are most of the log. ``capture_logs`` still captures them."""
     if method == "debug":
         raise structlog.DropEvent

@@ -290,8 +290,9 @@ def _definition(entry: _Entry) -> str:
     return f"io.k8s.api.{group}.v1.{entry.kind}"
 
 
+@cache
 def builtin_kinds() -> tuple[ServedKind, ...]:
-    """All built-in kinds, in the order of discovery."""
+    """All built-in kinds, in the order of discovery. They are immutable and parsed once."""
     nodes = _Nodes()
     return tuple(_serve(entry, nodes) for entry in _ENTRIES)
 

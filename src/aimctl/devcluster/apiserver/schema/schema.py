@@ -3,14 +3,17 @@
 Contract: the server calls :meth:`Schema.prune`, :meth:`Schema.default` and :meth:`Schema.validate` in this order.
 None of them changes its argument.
 
-Invariant: a schema is immutable. Its rules are compiled when it is created.
+Invariant: a schema is immutable, so equal sources share one. Its rules are compiled when it is created.
 """
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, final
+
+import msgspec
 
 from aimctl.devcluster.apiserver.schema.errors import FieldError
 from aimctl.devcluster.apiserver.schema.meta import with_object_meta
@@ -74,21 +77,14 @@ class Schema:
         """The schema in ``openAPIV3Schema`` of a CustomResourceDefinition version.
 
         Args:
-            openapi: the schema as JSON values, which must not change afterwards.
+            openapi: the schema as JSON values.
             path: the path in error messages: the default if all versions have the same schema, else
                 ``spec.versions[0].schema.openAPIV3Schema`` and so on.
 
         Raises:
             InvalidSchema: the schema is not structural, or a rule does not compile.
         """
-        errors = structural_errors(openapi, path)
-        if errors:
-            raise InvalidSchema(errors)
-        root = with_object_meta(_resolve_embedded(parse_node(openapi)))
-        rules = Rules(root, path)
-        if rules.errors:
-            raise InvalidSchema(rules.errors)
-        return Schema(root, openapi, rules=rules, custom=True)
+        return _from_crd(msgspec.json.encode(openapi), path)
 
     @staticmethod
     def builtin(root: Node, source: Mapping[str, Any]) -> Schema:
@@ -154,3 +150,17 @@ def _visible(obj: Mapping[str, Any]) -> dict[str, Any]:
         return dict(obj)
     seen = {key: metadata[key] for key in ("name", "generateName") if key in metadata}
     return {**obj, "metadata": seen}
+
+
+@functools.lru_cache(maxsize=64)
+def _from_crd(source: bytes, path: str) -> Schema:
+    """Parsing takes about 5 ms, and each definition is parsed when it is checked and when it is served."""
+    openapi = msgspec.json.decode(source)
+    errors = structural_errors(openapi, path)
+    if errors:
+        raise InvalidSchema(errors)
+    root = with_object_meta(_resolve_embedded(parse_node(openapi)))
+    rules = Rules(root, path)
+    if rules.errors:
+        raise InvalidSchema(rules.errors)
+    return Schema(root, openapi, rules=rules, custom=True)

@@ -8,6 +8,7 @@ of the real server.
 from __future__ import annotations
 
 import functools
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, final
 
 import msgspec
@@ -47,6 +48,9 @@ _MAX_OPERATIONS = 10_000
 
 def decode_yaml(body: bytes) -> Any:
     """Decode YAML or JSON to JSON values. Raises StatusError 400."""
+    # Clients send JSON, whose decoder is a hundred times faster.
+    with suppress(msgspec.DecodeError, UnicodeDecodeError):
+        return msgspec.json.decode(body)
     import yaml
 
     try:
