@@ -26,7 +26,7 @@ class Answer:
         return self.body
 
 
-def status(code: int, reason: str) -> Answer:
+def status(code: int, reason: str, name: str = "") -> Answer:
     body = {
         "kind": "Status",
         "apiVersion": "v1",
@@ -34,6 +34,7 @@ def status(code: int, reason: str) -> Answer:
         "code": code,
         "reason": reason,
         "message": reason,
+        "details": {"name": name} if name else None,
     }
     return Answer(code, json.dumps(body).encode())
 
@@ -69,7 +70,7 @@ class LeaseApi:
             return Answer(201, json.dumps(self.put(path, body)).encode())
         known = self.objects.get(path)
         if known is None:
-            return status(404, "NotFound")
+            return status(404, "NotFound", path.rpartition("/")[2])
         if request.method == "PUT":
             if body["metadata"].get("resourceVersion") not in {None, known["metadata"]["resourceVersion"]}:
                 return status(409, "Conflict")

@@ -56,9 +56,19 @@ def status_body(code: int, reason: str = "", message: str = "", **details: Any) 
 
 
 def failure(
-    code: int, reason: str = "", message: str = "", *, headers: Mapping[str, str] | None = None
+    code: int,
+    reason: str = "",
+    message: str = "",
+    *,
+    headers: Mapping[str, str] | None = None,
+    **details: Any,
 ) -> Answer:
-    return Answer(code, status_body(code, reason, message), headers or {})
+    return Answer(code, status_body(code, reason, message, **details), headers or {})
+
+
+def missing(name: str = "a", kind: str = "pods") -> Answer:
+    """The response for an object that does not exist."""
+    return failure(404, "NotFound", f'{kind} "{name}" not found', name=name, kind=kind)
 
 
 def event(type_: str, body: Mapping[str, Any]) -> bytes:

@@ -13,6 +13,8 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from aimctl.kubetypes import Object, ObjectMeta
 from aimctl.runtime.kube.answers import ObjectList
 from aimctl.runtime.kube.errors import DecodeError
@@ -104,6 +106,8 @@ class ScriptedListWatch:
         self.lists: list[Call] = []
         self.watches: list[Call] = []
         self.open_watches = 0
+        self.served = False
+        self.discoveries = 0
         self.lists_in_flight = 0
         self.most_lists_in_flight = 0
 
@@ -134,6 +138,15 @@ class ScriptedListWatch:
             return answer
         finally:
             self.lists_in_flight -= 1
+
+    async def read(self, path: str) -> bytes:
+        """Discovery: the group of the kind is served while ``served`` is set."""
+        self.discoveries += 1
+        groups = [{"versions": [{"groupVersion": THINGS.api_version}]}] if self.served else []
+        if path == "/apis":
+            return msgspec.json.encode({"kind": "APIGroupList", "groups": groups})
+        assert path == f"/apis/{THINGS.api_version}"
+        return msgspec.json.encode({"kind": "APIResourceList", "resources": [{"name": THINGS.plural}]})
 
     @asynccontextmanager
     async def watch(

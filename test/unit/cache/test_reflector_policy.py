@@ -66,7 +66,7 @@ def test_other_errors_are_no_too_large_version(error: KubeError) -> None:
         (api(410, "Expired"), "9", Next(Step.LIST, newest=True)),
         (api(410, "Gone"), "", Next(Step.LIST, Pause.BACKOFF, newest=True)),
         (TOO_LARGE[0], "", Next(Step.LIST, Pause.BACKOFF, newest=True)),
-        (api(404), "9", Next(Step.LIST, Pause.SLOW, newest=True, vanished=True)),
+        (api(404), "9", Next(Step.LIST, Pause.BACKOFF)),
         (api(403), "9", Next(Step.LIST, Pause.BACKOFF, refused=True)),
         (api(405), "9", Next(Step.LIST, Pause.BACKOFF, refused=True)),
         (api(401), "9", Next(Step.LIST, Pause.BACKOFF)),
@@ -79,6 +79,11 @@ def test_other_errors_are_no_too_large_version(error: KubeError) -> None:
 )
 def test_after_a_failed_list(error: KubeError, requested: str, expected: Next) -> None:
     assert after_list(error, requested=requested) == expected
+
+
+def test_a_404_that_discovery_confirms_means_that_the_kind_is_not_served() -> None:
+    expected = Next(Step.LIST, Pause.SLOW, newest=True, vanished=True)
+    assert after_list(api(404), requested="9", unserved=True) == expected
 
 
 @pytest.mark.parametrize(

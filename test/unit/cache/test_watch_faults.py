@@ -340,12 +340,68 @@ async def test_a_removed_and_restored_crd_empties_and_fills_the_store_once() -> 
         await asyncio.sleep(400)
         assert rig.handler.events == ["+a@5!", "-a@5?", "+b@50!"]
         pauses = [
-            later.at - earlier.at for earlier, later in zip(server.lists[1:], server.lists[2:], strict=False)
+            later.at - earlier.at for earlier, later in zip(server.lists[2:], server.lists[3:], strict=False)
         ]
         assert pauses[0] >= 5
         assert pauses[-1] >= 30
-        assert [call.version for call in server.lists[2:]] == [""] * 6
+        assert [call.version for call in server.lists[3:]] == [""] * 5
         assert not rig.informer.health.missing
+
+
+@pytest.mark.parametrize("lasts", [1, 20])
+@virtual_time
+async def test_a_404_that_discovery_does_not_confirm_keeps_the_objects(lasts: int) -> None:
+    """A load balancer or a starting API server answers for some time."""
+    stray = error_from_status(404, "", "404 page not found")
+    server = ScriptedListWatch(
+        listing(make("a", rv=5), rv=10),
+        *[stray] * lasts,
+        listing(make("a", rv=5), make("b", rv=50), rv=60),
+        watches=[[Wait(10), Close], [Refuse(stray)]],
+    )
+    server.served = True
+    async with running(Rig(server)) as rig:
+        await asyncio.sleep(11)
+        assert rig.held() == ["a@5"]
+        await asyncio.sleep(1200)
+        assert rig.handler.events == ["+a@5!", "+b@50"]
+        assert server.discoveries == 2 * lasts
+        assert rig.informer.health.ready
+
+
+@virtual_time
+async def test_one_confirmation_alone_does_not_empty_the_store() -> None:
+    stray = error_from_status(404, "", "404 page not found")
+    server = ScriptedListWatch(
+        listing(make("a", rv=5), rv=10),
+        stray,
+        listing(make("a", rv=5), rv=10),
+        stray,
+        listing(make("a", rv=5), rv=10),
+        watches=[[Wait(10), Close], [Refuse(stray)], [Wait(10), Close], [Refuse(stray)]],
+    )
+    async with running(Rig(server)) as rig:
+        await asyncio.sleep(300)
+        assert len(server.lists) == 5
+        assert rig.handler.events == ["+a@5!"]
+
+
+@virtual_time
+async def test_a_404_of_discovery_as_well_keeps_the_objects() -> None:
+    stray = Answer(404, b"404 page not found\n")
+    transport = ScriptedTransport().on("GET", "/api/v1/pods", pod_list(pod("a"), rv=5), stray)
+    transport.on("GET", "/api/v1", stray, {"kind": "Status"}, {"kind": "APIResourceList", "resources": []})
+    clock = virtual_clock()
+    cache = Cache(Client(transport, clock=clock), clock=clock, rng=random.Random(1))
+    informer = cache.declare(PODS)
+    task = asyncio.create_task(cache.run())
+    await cache.wait_synced(5)
+    await asyncio.sleep(2)
+    assert len(informer.store) == 1
+    await asyncio.sleep(600)
+    assert len(informer.store) == 0, "in the end discovery confirms it twice"
+    task.cancel()
+    await asyncio.wait([task])
 
 
 @virtual_time

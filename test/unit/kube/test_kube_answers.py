@@ -19,7 +19,7 @@ from aimctl.runtime.kube import (
     Gone,
     Invalid,
     MethodNotAllowed,
-    NotFound,
+    NotServed,
     ServerError,
     TooLarge,
     TooManyRequests,
@@ -40,7 +40,7 @@ CLOCK = LoopClock(lambda: NOW)
         (400, "BadRequest", BadRequest),
         (401, "Unauthorized", Unauthorized),
         (403, "Forbidden", Forbidden),
-        (404, "NotFound", NotFound),
+        (404, "NotFound", NotServed),
         (405, "MethodNotAllowed", MethodNotAllowed),
         (409, "AlreadyExists", AlreadyExists),
         (409, "Conflict", Conflict),
@@ -106,7 +106,7 @@ def test_a_body_that_is_no_status_is_shown_shortened_on_one_line() -> None:
 @pytest.mark.parametrize("body", [b"", b"[1]", b"\xff\xfe", b'{"kind":"Pod","code":1}'])
 def test_any_error_body_gives_an_error(body: bytes) -> None:
     error = error_from_answer(404, {}, body, clock=CLOCK)
-    assert isinstance(error, NotFound)
+    assert isinstance(error, NotServed)
     assert "404" in str(error)
 
 

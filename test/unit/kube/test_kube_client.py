@@ -12,6 +12,7 @@ from aimctl.runtime.kube import (
     DecodeError,
     Gone,
     NotFound,
+    NotServed,
     Object,
     ObjectKey,
     Resource,
@@ -21,7 +22,7 @@ from aimctl.runtime.kube import (
     freeze,
 )
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
-from support.scripted import Answer, ScriptedTransport, failure, pod, pod_list
+from support.scripted import Answer, ScriptedTransport, failure, missing, pod, pod_list
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -411,8 +412,8 @@ GONE = ("delete", "Pod", ObjectKey("default", "a"), "uid-a")
         ({"kind": "Status", "status": "Success"}, "", []),
         (pod(metadata={"deletionTimestamp": "2026-01-01T00:00:00Z"}, rv=4), "", [("write", "a", "4")]),
         (pod(), "", [GONE]),
-        (failure(404, "NotFound"), "uid-a", [GONE]),
-        (failure(404, "NotFound"), "", []),
+        (missing(), "uid-a", [GONE]),
+        (missing(), "", []),
     ],
 )
 async def test_the_delete_hook_is_called_only_for_certain_deletions(
@@ -424,12 +425,48 @@ async def test_the_delete_hook_is_called_only_for_certain_deletions(
 
 
 async def test_a_missing_object_is_an_error_on_request(wire: ScriptedTransport) -> None:
-    wire.on("DELETE", ONE, failure(404, "NotFound"))
+    wire.on("DELETE", ONE, missing())
     with pytest.raises(NotFound):
         await reader(wire).delete(PODS, "a", "default", missing_ok=False)
 
 
+STRAY = [
+    Answer(404, b"404 page not found\n"),
+    Answer(404, b"<html>default backend - 404</html>"),
+    Answer(404, b""),
+    failure(404, "NotFound", "the server could not find the requested resource"),
+    missing("b"),
+    missing("a", "secrets"),
+    failure(404, "", "unknown", name="a", kind="pods"),
+    Answer(404, {"kind": "Pod", "details": {"name": "a", "kind": "pods"}}),
+]
+"""Responses that do not say that the Pod ``default/a`` does not exist."""
+
+
+@pytest.mark.parametrize("answer", STRAY)
+async def test_a_404_that_does_not_name_the_object_does_not_prove_that_it_is_gone(
+    wire: ScriptedTransport, hooks: Hooks, answer: Answer
+) -> None:
+    wire.on("DELETE", ONE, answer).on("GET", ONE, answer)
+    client = hooks.client(wire)
+    with pytest.raises(NotServed):
+        await client.get(PODS, "a", "default")
+    with pytest.raises(NotServed):
+        await client.delete(PODS, "a", "default", uid="uid-a")
+    assert hooks.calls == ["guard"]
+
+
+@pytest.mark.parametrize("answer", [missing(), missing("a", "pods/log"), missing("default", "namespaces")])
+async def test_a_404_that_names_the_object_or_its_namespace_is_not_found(
+    wire: ScriptedTransport, answer: Answer
+) -> None:
+    wire.on("GET", ONE, answer)
+    with pytest.raises(NotFound):
+        await reader(wire).get(PODS, "a", "default")
+
+
 async def test_an_error_names_the_request_in_its_notes(wire: ScriptedTransport) -> None:
+    wire.on("GET", ONE, missing())
     with pytest.raises(NotFound) as caught:
         await reader(wire).get(PODS, "a", "default")
     assert caught.value.__notes__ == [f"response to GET {ONE}"]

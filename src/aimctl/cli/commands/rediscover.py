@@ -124,7 +124,7 @@ async def _request(link: Connected, resource: Resource[Any], name: str, namespac
     from aimctl.controllers.preflight import Right
     from aimctl.domain.templates.discovery_job import REDISCOVER_ANNOTATION
     from aimctl.runtime.clock import format_micro_time
-    from aimctl.runtime.kube import Forbidden, NotFound
+    from aimctl.runtime.kube import Forbidden, NotFound, NotServed
 
     at = format_micro_time(link.clock.now())
     verb, role = "get", "view"
@@ -137,9 +137,10 @@ async def _request(link: Connected, resource: Resource[Any], name: str, namespac
         verb, role = "patch", "edit"
         body = {"metadata": {"annotations": {REDISCOVER_ANNOTATION: at}}}
         await link.client.patch(resource, name, body, namespace)
+    except NotServed:
+        require_answer([Problem(Trouble.UNSERVED, Question(resource, namespace, name), "")])
+        raise
     except NotFound as error:
-        if not (error.details or {}).get("name"):
-            require_answer([Problem(Trouble.UNSERVED, Question(resource, namespace, name), "")])
         remedy = "name its namespace with -n, or use --cluster" if namespace else "without --cluster, use -n"
         raise CommandError(
             f"there is no {resource.kind} {place(namespace, name)}; {remedy}", exit_code=NOT_FOUND

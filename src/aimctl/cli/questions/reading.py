@@ -17,6 +17,7 @@ from aimctl.runtime.kube import (
     DecodeError,
     Forbidden,
     NotFound,
+    NotServed,
     Object,
     Unauthorized,
 )
@@ -102,10 +103,9 @@ async def _answer(client: Client, question: Question, answers: dict[Question, An
         raise
     except Forbidden:
         return Problem(Trouble.DENIED, question, f"you may not {question.right}")
-    except NotFound as error:
-        # For a missing object the server's details have a name; for a kind that it does not serve they have none.
-        if question.name and (error.details or {}).get("name"):
-            return Problem(Trouble.ABSENT, question, "it does not exist")
+    except NotFound:
+        return Problem(Trouble.ABSENT, question, "it does not exist")
+    except NotServed:
         return Problem(Trouble.UNSERVED, question, f"the cluster does not serve {resource.group_resource}")
     except (ApiError, DecodeError, ValueError) as error:
         return Problem(Trouble.UNREAD, question, f"{resource.group_resource} could not be read: {error}")

@@ -35,7 +35,15 @@ from aimctl.runtime.cache.reflector_policy import (
     list_limit,
     list_version,
 )
-from aimctl.runtime.kube.errors import ConnectionFailed, DecodeError, Gone, KubeError, ServerError
+from aimctl.runtime.kube.discovery import is_served
+from aimctl.runtime.kube.errors import (
+    ConnectionFailed,
+    DecodeError,
+    Gone,
+    KubeError,
+    NotServed,
+    ServerError,
+)
 
 if TYPE_CHECKING:
     import random
@@ -192,6 +200,8 @@ class Reflector(Generic[T]):
         self._newest = False
         self._paged = False
         self._listed = False
+        self._unserved = 0
+        """How many times in a row discovery did not have the kind."""
         self._failing_since: float | None = None
         self._log = structlog.get_logger(__name__).bind(
             resource=resource.group_resource, **({"namespace": scope.namespace} if scope.namespace else {})
@@ -216,7 +226,8 @@ class Reflector(Generic[T]):
                 objects, version = await self._list_pages(requested)
         except KubeError as error:
             self._metrics.list_failed()
-            decision = after_list(error, requested=requested)
+            unserved = isinstance(error, NotServed) and await self._is_unserved()
+            decision = after_list(error, requested=requested, unserved=unserved)
             self._newest = decision.newest or self._newest
             await self._failed("list", error, decision)
             return decision
@@ -225,6 +236,7 @@ class Reflector(Generic[T]):
         self._log.debug("listed", objects=len(objects), resource_version=version, seconds=round(seconds, 3))
         self._newest = False
         self._listed = True
+        self._unserved = 0
         self._failing_since = None
         self.status.missing = False
         self._alive()
@@ -232,6 +244,20 @@ class Reflector(Generic[T]):
         reset = requested == "" and known != "" and is_newer(known, version)
         await self._sink.replaced(objects, version, scope=self.scope.namespace, reset=reset)
         return Next(Step.WATCH)
+
+    async def _is_unserved(self) -> bool:
+        """Ask discovery whether the kind is not served, after a 404.
+
+        A kind that was listed before counts as gone only when two lists in a row confirm it, because a load balancer
+        or a restarting server may answer anything for a moment. Without an answer it is not known.
+        """
+        try:
+            served = await is_served(self._reader, self._resource)
+        except KubeError as error:
+            self._log.debug("discovery failed, it is not known whether the kind is served", error=str(error))
+            return False
+        self._unserved = 0 if served else self._unserved + 1
+        return self._unserved > self._listed
 
     async def _list_pages(self, requested: str) -> tuple[list[Object[T]], str]:
         limit = list_limit(

@@ -2,7 +2,7 @@
 
     LIST ok ------------------------------> WATCH from the list's resourceVersion
     LIST 410 / too large version ---------> LIST at once, from the server's newest state (version "")
-    LIST 404 -----------------------------> the kind is not served: empty the store, LIST slowly
+    LIST 404, confirmed by discovery -----> the kind is not served: empty the store, LIST slowly
     LIST 403 / 405 -----------------------> not ready, naming the verb to grant; LIST with back-off
     LIST anything else -------------------> LIST with back-off
 
@@ -35,6 +35,7 @@ from aimctl.runtime.kube.errors import (
     KubeError,
     MethodNotAllowed,
     NotFound,
+    NotServed,
     ServerError,
     TooManyRequests,
     Unauthorized,
@@ -147,13 +148,16 @@ class WatchReport:
     failing_seconds: float = 0.0
 
 
-def after_list(error: KubeError, *, requested: str) -> Next:
-    """The decision after a failed list from version ``requested``."""
+def after_list(error: KubeError, *, requested: str, unserved: bool = False) -> Next:
+    """The decision after a failed list from version ``requested``.
+
+    ``unserved``: discovery has confirmed that the kind is not served. A 404 alone does not prove it.
+    """
     wait = _retry_after(error)
     if isinstance(error, Gone) or is_too_large_version(error):
         newest_was_asked = requested == NEWEST_VERSION
         return Next(Step.LIST, Pause.BACKOFF if newest_was_asked else Pause.NONE, wait, newest=True)
-    if isinstance(error, NotFound):
+    if unserved:
         return Next(Step.LIST, Pause.SLOW, wait, newest=True, vanished=True)
     return Next(Step.LIST, Pause.BACKOFF, wait, refused=isinstance(error, Forbidden | MethodNotAllowed))
 
@@ -180,7 +184,7 @@ def _after_watch_answer(error: ApiError, in_window: bool) -> Next:  # noqa: FBT0
     wait = _retry_after(error)
     if isinstance(error, Gone) or is_too_large_version(error):
         return Next(Step.LIST, Pause.BACKOFF, wait, end=WatchEnd.EXPIRED)
-    if isinstance(error, NotFound):
+    if isinstance(error, NotFound | NotServed):
         return Next(Step.LIST, at_least=wait, end=WatchEnd.ERROR)
     if isinstance(error, Forbidden | MethodNotAllowed):
         return Next(Step.WATCH, Pause.BACKOFF, wait, refused=True, end=WatchEnd.REFUSED)

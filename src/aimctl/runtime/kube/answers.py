@@ -126,8 +126,13 @@ def parse_status(body: bytes | msgspec.Raw) -> Status | None:
     return status if status.kind == "Status" else None
 
 
-def error_from_answer(status: int, headers: Mapping[str, str], body: bytes, *, clock: Clock) -> ApiError:
-    """The error for a response whose HTTP status is not 2xx."""
+def error_from_answer(
+    status: int, headers: Mapping[str, str], body: bytes, *, clock: Clock, path: str | None = None
+) -> ApiError:
+    """The error for a response whose HTTP status is not 2xx.
+
+    ``path`` is that of the request. A 404 whose Status names another object is :class:`NotServed`.
+    """
     retry_after = parse_retry_after(headers.get("Retry-After"), clock=clock)
     parsed = parse_status(body)
     if parsed is None:
@@ -137,9 +142,20 @@ def error_from_answer(status: int, headers: Mapping[str, str], body: bytes, *, c
             message=f"HTTP {status}: {text}" if text else f"HTTP {status} without a body",
             retry_after=retry_after,
         )
-    return error_from_status(
-        status, parsed.reason, parsed.message, details=parsed.details, retry_after=retry_after
-    )
+    reason = parsed.reason
+    if status == 404 and path is not None and not _names_object_of(parsed.details or {}, path):
+        reason = ""
+    return error_from_status(status, reason, parsed.message, details=parsed.details, retry_after=retry_after)
+
+
+def _names_object_of(details: Mapping[str, Any], path: str) -> bool:
+    """Whether the details of a Status name an object that the path of the request contains, or its namespace.
+
+    ``details.kind`` is the plural, possibly with a subresource (``pods/log``).
+    """
+    segments = path.split("/")
+    kind = str(details.get("kind") or "").partition("/")[0]
+    return details.get("name") in segments and (not kind or kind in segments)
 
 
 def parse_retry_after(value: str | None, *, clock: Clock) -> float | None:

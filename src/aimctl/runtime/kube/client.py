@@ -208,7 +208,8 @@ class Client(Reader):
         """Request the deletion of an object. Finalizers, grace periods and foreground propagation may delay it.
 
         ``uid`` and ``resource_version`` are preconditions: Conflict is raised if another object has the name, or if the
-        object has changed. If the object does not exist, NotFound is raised only when ``missing_ok`` is False.
+        object has changed. If the object does not exist, NotFound is raised only when ``missing_ok`` is False. A 404
+        that does not name the object is always raised, as NotServed: the object may exist.
         """
         path = object_path(resource, name, namespace)
         body = delete_options(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from aimctl.runtime.kube.reader import Reader
 
-__all__ = ["ServedApis", "ServedResource", "discover"]
+__all__ = ["ServedApis", "ServedResource", "discover", "is_served"]
 
 T = TypeVar("T")
 
@@ -120,6 +120,29 @@ async def discover(reader: Reader) -> ServedApis:
                     resources += (_served(group, version, one) for one in version.resources)
         return ServedApis(tuple(resources), failed)
     return await _discover_each(reader, core, groups)
+
+
+async def is_served(reader: Reader, resource: Resource[Any]) -> bool:
+    """Whether discovery lists the kind in its version. One or two small requests.
+
+    Raises:
+        KubeError: discovery did not answer, so it is not known.
+    """
+    path = f"/apis/{resource.api_version}" if resource.group else f"/api/{resource.version}"
+    if resource.group:
+        groups = await _plain(reader, "/apis", "APIGroupList")
+        versions = (version.group_version for group in groups.groups for version in group.versions)
+        if resource.api_version not in versions:
+            return False
+    kinds = await _plain(reader, path, "APIResourceList")
+    return any(one.name == resource.plural for one in kinds.resources)
+
+
+async def _plain(reader: Reader, path: str, kind: str) -> _Document:
+    document = _decode(path, await reader.read(path))
+    if document.kind != kind:
+        raise DecodeError(f"{path}: the response is not of kind {kind} but {document.kind!r}")
+    return document
 
 
 async def _discover_each(reader: Reader, core: _Document, groups: _Document) -> ServedApis:
@@ -231,6 +254,10 @@ _document = msgspec.json.Decoder(_Document)
 
 async def _get(reader: Reader, path: str) -> _Document:
     body = await reader.read(path, accept=_AGGREGATED if path in ("/api", "/apis") else "application/json")
+    return _decode(path, body)
+
+
+def _decode(path: str, body: bytes) -> _Document:
     try:
         return _document.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -8,14 +8,18 @@
     ├── WriteRefused            not sent, because this process may not write now (it does not hold the lease)
     └── ApiError                the server answered with a Status
         ├── BadRequest 400      ├── Unauthorized 401       ├── Forbidden 403
-        ├── NotFound 404        ├── MethodNotAllowed 405   ├── AlreadyExists 409
+        ├── NotFound 404        ├── NotServed 404
+        ├── MethodNotAllowed 405├── AlreadyExists 409
         ├── Conflict 409        ├── Gone 410               ├── TooLarge 413
         ├── UnsupportedMedia 415├── Invalid 422            ├── TooManyRequests 429
         └── ServerError 5xx
 
-Invariant: every ApiError has ``status``, ``reason``, ``message``, ``details`` and ``retry_after``. Its class depends
-only on the HTTP status, except for 409, where ``reason`` distinguishes AlreadyExists from Conflict. Reasons and codes
-are those of ``metav1.Status``.
+Invariants:
+    * Every ApiError has ``status``, ``reason``, ``message``, ``details`` and ``retry_after``. Its class depends only on
+      the HTTP status, except for 409, where ``reason`` distinguishes AlreadyExists from Conflict, and for 404.
+    * A 404 is NotFound only if its Status names an object of the request. Any other 404 is NotServed, which proves
+      nothing about the object: load balancers and API servers that are starting answer in the same way.
+    * Reasons and codes are those of ``metav1.Status``.
 """
 
 # ruff: noqa: N818 - the names follow the reasons of metav1.Status
@@ -43,6 +47,7 @@ __all__ = [
     "KubeError",
     "MethodNotAllowed",
     "NotFound",
+    "NotServed",
     "ServerError",
     "TooLarge",
     "TooManyRequests",
@@ -112,7 +117,15 @@ class Forbidden(ApiError):
 
 
 class NotFound(ApiError):
-    """404: the object or the kind does not exist."""
+    """404 with a Status that names the missing object: the one requested, or its namespace."""
+
+
+class NotServed(ApiError):
+    """404 without a Status about the requested object.
+
+    The kind is not served, or something in front of the API server answered. The object may exist; treat it as a
+    failure that may pass, like a 503.
+    """
 
 
 class MethodNotAllowed(ApiError):
@@ -156,7 +169,6 @@ _CLASSES: Mapping[int, type[ApiError]] = {
     400: BadRequest,
     401: Unauthorized,
     403: Forbidden,
-    404: NotFound,
     405: MethodNotAllowed,
     410: Gone,
     413: TooLarge,
@@ -175,8 +187,11 @@ def error_from_status(
     retry_after: float | None = None,
 ) -> ApiError:
     """The error for a response; ``retry_after`` defaults to ``details.retryAfterSeconds``."""
+    cls: type[ApiError]
     if status == 409:
-        cls: type[ApiError] = AlreadyExists if reason == "AlreadyExists" else Conflict
+        cls = AlreadyExists if reason == "AlreadyExists" else Conflict
+    elif status == 404:
+        cls = NotFound if reason == "NotFound" and details and details.get("name") else NotServed
     elif status >= 500:
         cls = ServerError
     else:

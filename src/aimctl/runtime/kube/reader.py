@@ -77,7 +77,7 @@ class Reader:
         subresource: str = "",
         metadata_only: bool = False,
     ) -> Object[T]:
-        """The current state of one object. Raises NotFound."""
+        """The current state of one object. Raises NotFound if it does not exist, NotServed for any other 404."""
         path = object_path(resource, name, namespace, subresource)
         body = await self._call(HttpRequest("GET", path, (), accept(metadata_only=metadata_only)))
         return Object.parse(resource, body, strict=subresource in OWN_KIND)
@@ -250,7 +250,11 @@ class Reader:
                 self._on_warning(warning)
         if not 200 <= response.status < 300:
             error = error_from_answer(
-                response.status, response.headers, await response.read(), clock=self._clock
+                response.status,
+                response.headers,
+                await response.read(),
+                clock=self._clock,
+                path=request.path,
             )
             error.add_note(f"response to {request.method} {request.path}")
             raise error
