@@ -20,7 +20,7 @@ import asyncio
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Literal, final
+from typing import TYPE_CHECKING, Any, Literal, final
 
 from aimctl.devcluster.apiserver.interception import ConnectionCut, ConnectionRefused
 from aimctl.devcluster.apiserver.verbs.watching import error_line
@@ -29,7 +29,7 @@ from aimctl.devcluster.apiserver.wire.responses import ApiResponse, json_respons
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 
     from aimctl.devcluster.apiserver.interception import Respond
     from aimctl.devcluster.apiserver.wire.requests import RequestInfo
@@ -109,6 +109,7 @@ class Answer:
         reason: of the Status; "" takes the usual one of the code.
         message: of the Status; "" takes the usual one of the code.
         retry_after: seconds for the Retry-After header; None sends none.
+        details: of the Status; those of a real 404 have the ``name`` and ``kind`` (plural) of the missing object.
         after_effect: handle the request first, so that the client cannot know that it took effect.
     """
 
@@ -116,12 +117,15 @@ class Answer:
     reason: str = ""
     message: str = ""
     retry_after: int | None = None
+    details: Mapping[str, Any] | None = None
     after_effect: bool = False
 
     def error(self) -> StatusError:
         """The Status as an error."""
         reason, message = _USUAL.get(self.code, ("", f"injected status {self.code}"))
-        details = {"retryAfterSeconds": self.retry_after} if self.retry_after is not None else {}
+        details = dict(self.details or {})
+        if self.retry_after is not None:
+            details["retryAfterSeconds"] = self.retry_after
         error = statuses.status(self.code, self.reason or reason, self.message or message, details)
         if self.retry_after is not None:
             error.headers["Retry-After"] = str(self.retry_after)

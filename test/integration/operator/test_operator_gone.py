@@ -20,7 +20,7 @@ async def test_status_writes_answered_not_found_are_made_again_while_the_templat
         await w.template("a", "team")
         replica = w.start()
         await w.until(lambda: w.ledger.creations)
-        fault = w.faults.add(Answer(404, "NotFound"), STATUS)
+        fault = w.faults.add(Answer(404, "NotFound", details={"name": "a"}), STATUS)
         await asyncio.sleep(60)
         assert not w.ledger.unfinished
         assert w.ledger.states() != {"Ready": 1}

@@ -103,11 +103,11 @@ async def running(bench: Bench) -> AsyncIterator[Bench]:
 
 @virtual_time
 async def test_no_slot_is_given_away_while_the_server_does_not_know_jobs() -> None:
-    """A proxy or a starting server answers 404: the cache is empty, and the Jobs run on."""
+    """Discovery does not list the kind either: the cache is empty, and the Jobs continue to run."""
     here = listing(job("a", 5), job("b", 6), rv=10)
     bench = Bench(here, NOT_SERVED, NOT_SERVED, here, watch=[Wait(5), NOT_SERVED])
     async with running(bench):
-        await asyncio.sleep(6)
+        await asyncio.sleep(7)
         assert len(bench.cache.list(JOBS)) == 0
         bench.want("c", "d")
         result = await bench.admission.reconcile(ROUND)

@@ -584,7 +584,7 @@ async def test_a_status_is_not_written_over_a_state_that_was_not_observed() -> N
 @virtual_time
 async def test_an_object_that_only_the_cache_has_is_looked_at_later() -> None:
     async with bench() as b:
-        b.fails("patch", "aimservicetemplates", Answer(404))
+        b.fails("patch", "aimservicetemplates", Answer(404, "NotFound", details={"name": "a"}))
         with pytest.raises(RetryAfter):
             await b.run(lambda _: Plan((status("Ready"),)))
 
