@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
+import math
 import weakref
 from dataclasses import replace
 
@@ -48,6 +49,98 @@ async def test_start_fails_when_a_source_cannot_sync_or_blocks_in_its_start(how)
     with pytest.raises(CacheSyncTimeout, match=r"'test'.*120 s.*hand-fed source.*service account"):
         await controller(Scripted(), HandFed(), HandFed(**how)).run()
     assert loop.time() == 120
+
+
+class _NoSuper(RetryAfter):
+    """Lacks the attribute ``seconds``."""
+
+    def __init__(self):
+        Exception.__init__(self, "no super().__init__()")
+
+
+class _NoText(Exception):
+    def __str__(self):
+        raise RuntimeError("broken __str__")
+
+
+def _refused_for_ever():
+    return TooManyRequests(429, "", "later", retry_after=math.inf)
+
+
+@virtual_time
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda: Result(requeue_after=math.inf),
+        lambda: Result(requeue_after=math.nan),
+        lambda: Result(requeue_after="5"),
+        lambda: Result(requeue_after=10**400),
+        lambda: Result(requeue_after=1e300),
+        lambda: Result(priority="high"),
+        lambda: RetryAfter(math.inf),
+        lambda: RetryAfter(1e300),
+        _NoSuper,
+        _NoText,
+        _refused_for_ever,
+        lambda: ExceptionGroup("two", [_NoSuper(), _NoText()]),
+        lambda: Conflict(409, "Conflict", "x", details={"causes": [None, "x"]}),
+        lambda: "a result",
+    ],
+)
+async def test_whatever_a_reconciler_returns_or_raises_affects_only_its_key(act):
+    seen = []
+
+    async def reconcile(request):
+        seen.append(request)
+        if request == A:
+            found = act()
+            if isinstance(found, Exception):
+                raise found
+            return found
+        return None
+
+    async with running(reconcile) as subject:
+        subject.queue.add(A)
+        await asyncio.sleep(1)
+        subject.queue.add(B)
+        await asyncio.sleep(1)
+        assert B in seen
+        assert 1 <= seen.count(A) <= 25, "there is a pause"
+
+
+@virtual_time
+@pytest.mark.parametrize("when", [lambda _: 1 / 0, lambda _: math.nan, lambda _: math.inf, lambda _: -1])
+async def test_a_rate_limiter_that_fails_does_not_stop_the_controller(when):
+    class Limiter:
+        def when(self, item):
+            return when(item)
+
+        def forget(self, item):
+            pass
+
+        def num_requeues(self, item):
+            return 0
+
+    reconciler = Scripted(RuntimeError("x"), None, None)
+    async with running(reconciler, rate_limiter=Limiter()) as subject:
+        subject.queue.add(A)
+        await asyncio.sleep(1)
+        subject.queue.add(B)
+        await asyncio.sleep(1)
+        assert reconciler.runs[-1] == B
+
+
+@virtual_time
+async def test_a_reconcile_that_times_out_says_so_in_the_log():
+    async def slow(_):
+        await asyncio.sleep(100)
+
+    with capture_logs() as logs:
+        async with running(slow, reconcile_timeout=5) as subject:
+            subject.queue.add(A)
+            await asyncio.sleep(5.001)
+    failed = [entry for entry in logs if entry["event"] == "reconcile failed"]
+    assert [entry["error"] for entry in failed] == ["the reconcile was cancelled after reconcile_timeout=5 s"]
 
 
 @virtual_time

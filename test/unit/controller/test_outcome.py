@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import math
+from datetime import timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,6 +41,31 @@ OWNED = Conflict(
 )
 def test_the_outcome_of_each_result(result, label, forget, after, limited):
     assert classify(result, None) == Outcome(label, forget=forget, after=after, rate_limited=limited)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "kind"),
+    [
+        (math.inf, ValueError),
+        (-math.inf, ValueError),
+        (math.nan, ValueError),
+        (10**400, ValueError),
+        (timedelta(seconds=5), TypeError),
+        ("5", TypeError),
+        (True, TypeError),
+        (1j, TypeError),
+    ],
+)
+def test_a_requeue_time_that_is_no_finite_number_is_rejected_where_it_is_given(seconds, kind):
+    with pytest.raises(kind, match=r"requeue_after=.* number of seconds"):
+        Result(requeue_after=seconds)
+    with pytest.raises(kind, match=r"seconds=.* number of seconds"):
+        RetryAfter(seconds)
+
+
+def test_a_priority_that_is_no_int_is_rejected():
+    with pytest.raises(TypeError, match="priority='high': use an int"):
+        Result(priority="high")
 
 
 @pytest.mark.parametrize(

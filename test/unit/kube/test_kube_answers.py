@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from typing import Any
 
 import msgspec
 import pytest
@@ -27,6 +28,7 @@ from aimctl.runtime.kube import (
     UnsupportedMedia,
 )
 from aimctl.runtime.kube.answers import error_from_answer, parse_list, parse_retry_after, shortened
+from aimctl.runtime.kube.errors import error_from_status
 from aimctl.testing.virtualtime import virtual_time
 from support.scripted import pod, pod_list, status_body
 
@@ -76,6 +78,12 @@ def test_an_error_answer_is_the_error_of_its_status(code: int, reason: str, kind
         ("0", 0.0),
         (format_datetime(NOW + timedelta(seconds=90), usegmt=True), 90.0),
         (format_datetime(NOW - timedelta(seconds=90), usegmt=True), 0.0),
+        ("9" * 400, 300.0),
+        ("301", 300.0),
+        (format_datetime(NOW + timedelta(days=2_000_000), usegmt=True), 300.0),
+        ("Fri, 31 Dec 9999 23:59:59 -2359", 300.0),
+        ("Mon, 01 Jan 0001 00:00:00 +2359", 0.0),
+        ("Wed, 21 Oct 2026 07:28:00 +99999999999999", None),
         ("soon", None),
         ("-3", None),
         ("1.5", None),
@@ -91,6 +99,15 @@ def test_the_header_wins_over_the_details_and_the_details_over_nothing() -> None
     body = msgspec.json.encode(status_body(429, "TooManyRequests", retryAfterSeconds=3))
     assert error_from_answer(429, {"Retry-After": "8"}, body, clock=CLOCK).retry_after == 8
     assert error_from_answer(429, {}, body, clock=CLOCK).retry_after == 3
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(10**400, 300.0), (-5, None), (0, None), (1e300, 300.0), ("5", None), (None, None)],
+)
+def test_the_wait_in_the_details_is_limited(seconds: Any, expected: float | None) -> None:
+    error = error_from_status(429, "TooManyRequests", details={"retryAfterSeconds": seconds})
+    assert error.retry_after == expected
 
 
 def test_a_body_that_is_no_status_is_shown_shortened_on_one_line() -> None:

@@ -27,7 +27,7 @@ import structlog
 
 from aimctl.runtime.controller.hotloop import HotLoopDetector
 from aimctl.runtime.controller.metrics import ControllerMetrics
-from aimctl.runtime.controller.outcome import Outcome, classify
+from aimctl.runtime.controller.outcome import Outcome, classify, limited, text_of
 from aimctl.runtime.controller.reconcile import Reconciler, Result, _reconcile_id
 from aimctl.runtime.kube.errors import KubeError
 from aimctl.runtime.queue import ExponentialRateLimiter, QueueShutDown, WorkQueue
@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from aimctl.runtime.queue import QueueItem, QueueMetrics, RateLimiter
 
 __all__ = ["CacheSyncTimeout", "Controller"]
+
+_NO_LIMITER_SECONDS = 60.0
+"""Delay after a failure if the rate limiter itself fails."""
 
 
 class CacheSyncTimeout(Exception):  # noqa: N818 - the name in controller-runtime
@@ -315,10 +318,12 @@ class Controller:
             # silently end the worker, so it counts as an error of the reconcile.
             return None, _Cancelled(f"the reconciler awaited something that was cancelled: {error!r}")
         except TimeoutError as error:
-            if limit.expired():
-                self._metrics.failed("timeout")
-                error.add_note(f"the reconcile was cancelled after reconcile_timeout={self._timeout} s")
-            return None, error
+            if not limit.expired():
+                return None, error
+            self._metrics.failed("timeout")
+            expired = TimeoutError(f"the reconcile was cancelled after reconcile_timeout={self._timeout} s")
+            expired.__cause__ = error
+            return None, expired
         except Exception as error:  # noqa: BLE001 - user code: any error is the outcome of this reconcile
             return None, error
 
@@ -333,6 +338,14 @@ class Controller:
             raise TypeError(f"the reconciler of {self.name!r} returned {result!r}: return a Result or None")
         return result
 
+    def _delay(self, request: Request) -> float:
+        """The delay of the rate limiter; one that fails or returns no number delays by ``_NO_LIMITER_SECONDS``."""
+        try:
+            return limited(self._limiter.when(request))
+        except Exception:  # noqa: BLE001 - user code: its error must not stop the worker
+            self._log.exception("the rate limiter failed", seconds=_NO_LIMITER_SECONDS)
+            return _NO_LIMITER_SECONDS
+
     def _requeue(self, request: Request, outcome: Outcome, priority: int) -> None:
         """Requeue the request according to the outcome."""
         if outcome.label == "conflict":
@@ -345,7 +358,7 @@ class Controller:
             return
         pause = outcome.after
         if outcome.rate_limited:
-            pause = max(pause, self._limiter.when(request))
+            pause = max(pause, self._delay(request))
         self._queue.add_after(request, pause, priority=priority)
 
     def _report(self, request: Request, outcome: Outcome, result: Result | None) -> None:
@@ -362,14 +375,20 @@ class Controller:
                 # An error of the API server needs no traceback; an error of the code does.
                 trace = None if isinstance(error, KubeError) else error
                 self._log.error(
-                    "reconcile failed", **facts, terminal=outcome.terminal, error=str(error), exc_info=trace
+                    "reconcile failed",
+                    **facts,
+                    terminal=outcome.terminal,
+                    error=text_of(error),
+                    exc_info=trace,
                 )
             case "conflict":
-                self._log.debug("conflict, requeued", **facts, error=str(error))
+                self._log.debug("conflict, requeued", **facts, error=text_of(error))
             case "refused":
-                self._log.info("write refused, requeued", **facts, error=str(error))
+                self._log.info("write refused, requeued", **facts, error=text_of(error))
             case "requeue_after":
-                self._log.debug("requeued", **facts, seconds=outcome.after, reason=str(error or ""))
+                self._log.debug(
+                    "requeued", **facts, seconds=outcome.after, reason="" if error is None else text_of(error)
+                )
             case _:
                 self._log.debug("reconciled", **facts, returned=repr(result))
         if error is None and self._hot_loop.succeeded(request, self._clock.monotonic()):

@@ -16,10 +16,15 @@ not resolve itself, so it is an error. So is the eleventh consecutive conflict o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from aimctl.runtime.controller.reconcile import Result, RetryAfter, TerminalError
+from aimctl.runtime.controller.reconcile import (
+    LONGEST_REQUEUE_SECONDS,
+    Result,
+    RetryAfter,
+    TerminalError,
+)
 from aimctl.runtime.kube.errors import ApiError, Conflict, WriteRefused
 
 if TYPE_CHECKING:
@@ -32,6 +37,8 @@ __all__ = [
     "Outcome",
     "ResultLabel",
     "classify",
+    "limited",
+    "text_of",
 ]
 
 ResultLabel: TypeAlias = Literal["success", "requeue_after", "requeue", "error", "conflict", "refused"]
@@ -87,18 +94,43 @@ class Outcome:
 def classify(result: Result | None, error: Exception | None, *, conflicts_in_a_row: int = 0) -> Outcome:
     """The outcome. Of the members of an exception group the most severe decides.
 
+    It never raises: an exception that cannot be classified, such as one without the attributes of its base class, is an
+    error like any other. ``after`` is at most :data:`LONGEST_REQUEUE_SECONDS`.
+
     Args:
         result: the value that the reconciler returned.
         error: the exception that it raised instead, or None.
         conflicts_in_a_row: number of consecutive ``conflict`` outcomes of this request before.
     """
+    try:
+        outcome = _classify(result, error, conflicts_in_a_row)
+        if outcome.after is None or 0 <= outcome.after <= LONGEST_REQUEUE_SECONDS:
+            return outcome
+        return replace(outcome, after=limited(outcome.after))
+    except Exception as unclear:  # noqa: BLE001 - user code: subclasses of our exceptions
+        unclear.__cause__ = unclear.__cause__ or error
+        return Outcome("error", after=0.0, rate_limited=True, panic=True, error=unclear)
+
+
+def limited(seconds: float) -> float:
+    """Between zero and :data:`LONGEST_REQUEUE_SECONDS`; NaN becomes the longest delay."""
+    return max(0.0, seconds) if seconds <= LONGEST_REQUEUE_SECONDS else LONGEST_REQUEUE_SECONDS
+
+
+def text_of(error: BaseException | None) -> str:
+    """The message for the log: "" for no error, the name of the class for one without a message."""
+    if error is None:
+        return ""
+    try:
+        return str(error) or type(error).__name__
+    except Exception:  # noqa: BLE001 - user code: a broken __str__
+        return type(error).__name__
+
+
+def _classify(result: Result | None, error: Exception | None, conflicts_in_a_row: int) -> Outcome:
     if error is not None:
         worst = max((_classify_one(leaf, conflicts_in_a_row) for leaf in _leaves(error)), key=_severity)
-        if worst.error is error:
-            return worst
-        return Outcome(
-            worst.label, worst.forget, worst.after, worst.rate_limited, worst.terminal, worst.panic, error
-        )
+        return worst if worst.error is error else replace(worst, error=error)
     if result is None:
         return Outcome("success", forget=True)
     if result.requeue_after is not None and result.requeue_after > 0:
@@ -139,7 +171,7 @@ def _severity(outcome: Outcome) -> tuple[bool, bool, bool, bool, float]:
 
 def _about_ownership(error: Conflict) -> bool:
     causes = error.details.get("causes") or ()
-    return any(cause.get("reason") == "FieldManagerConflict" for cause in causes)
+    return any(isinstance(cause, dict) and cause.get("reason") == "FieldManagerConflict" for cause in causes)
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

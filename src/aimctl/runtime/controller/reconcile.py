@@ -20,6 +20,7 @@ The outcome of a reconcile determines when the request is reconciled next. The f
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -28,14 +29,38 @@ from typing import Protocol, TypeAlias, runtime_checkable
 from aimctl.kubetypes import ObjectKey
 
 __all__ = [
+    "LONGEST_REQUEUE_SECONDS",
     "ReconcileFunc",
     "Reconciler",
     "Request",
     "Result",
     "RetryAfter",
     "TerminalError",
+    "check_seconds",
     "current_reconcile_id",
 ]
+
+LONGEST_REQUEUE_SECONDS = 366 * 24 * 3600.0
+"""Limit of all requeue delays: one year. Timers of event loops overflow at much longer ones."""
+
+
+def check_seconds(field: str, seconds: object) -> None:
+    """Reject what is not a finite number of seconds.
+
+    Raises:
+        TypeError: not a number.
+        ValueError: not finite, or too large for a float.
+    """
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        raise TypeError(f"{field}={seconds!r}: use a number of seconds, such as timedelta.total_seconds()")
+    try:
+        finite = math.isfinite(seconds)
+    except OverflowError:
+        finite = False
+    if not finite:
+        shown = seconds if isinstance(seconds, float) else "an int that is too large"
+        raise ValueError(f"{field}={shown}: use a finite number of seconds, or None for no requeue")
+
 
 Request = ObjectKey
 """Namespace and name of the object to reconcile; the namespace is "" for cluster-scoped kinds."""
@@ -47,13 +72,24 @@ class Result:
 
     Attributes:
         requeue: reconcile again after the back-off of the request. Ignored if ``requeue_after`` is given.
-        requeue_after: seconds until the next reconcile, above zero; the back-off starts over.
+        requeue_after: seconds until the next reconcile, above zero; the back-off starts over. Zero or less means the
+            same as None. More than :data:`LONGEST_REQUEUE_SECONDS` is limited to that.
         priority: priority of the next reconcile; None for the same as that of this one.
+
+    Raises:
+        TypeError: ``requeue_after`` or ``priority`` is not a number. A timedelta is not; use its ``total_seconds()``.
+        ValueError: ``requeue_after`` is not finite.
     """
 
     requeue: bool = False
     requeue_after: float | None = None
     priority: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.requeue_after is not None:
+            check_seconds("requeue_after", self.requeue_after)
+        if self.priority is not None and not isinstance(self.priority, int):
+            raise TypeError(f"priority={self.priority!r}: use an int, or None")
 
 
 @runtime_checkable
@@ -74,9 +110,15 @@ class TerminalError(Exception):
 
 
 class RetryAfter(Exception):  # noqa: N818 - named like the HTTP header
-    """End the reconcile and requeue in ``seconds``: ``Result(requeue_after=...)`` for nested calls."""
+    """End the reconcile and requeue in ``seconds``: ``Result(requeue_after=...)`` for nested calls.
+
+    Raises:
+        TypeError: ``seconds`` is not a number.
+        ValueError: ``seconds`` is not finite.
+    """
 
     def __init__(self, seconds: float, message: str = "") -> None:
+        check_seconds("seconds", seconds)
         super().__init__(message or f"requeue after {seconds:g} s")
         self.seconds = seconds
 

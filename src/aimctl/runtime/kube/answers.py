@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
 import msgspec
 
 from aimctl.kubetypes import Object, Pool
-from aimctl.runtime.kube.errors import ApiError, DecodeError, error_from_status
+from aimctl.runtime.kube.errors import ApiError, DecodeError, bounded_wait, error_from_status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -159,16 +159,19 @@ def _names_object_of(details: Mapping[str, Any], path: str) -> bool:
 
 
 def parse_retry_after(value: str | None, *, clock: Clock) -> float | None:
-    """``Retry-After`` as seconds from now, from either of its formats; None if absent or invalid."""
+    """``Retry-After`` as seconds from now, from either of its formats; None if absent or invalid.
+
+    The result is limited to 300 s, so that an absurd value does not stop a kind or an object for ever.
+    """
     if value is None:
         return None
     value = value.strip()
     if value.isdecimal():
-        return float(value)
+        return bounded_wait(float(value))
     try:
         moment = parsedate_to_datetime(value)
-        return max(0.0, (moment - clock.now()).total_seconds())
-    except (TypeError, ValueError):  # TypeError: a date without time zone cannot be subtracted
+        return bounded_wait((moment - clock.now()).total_seconds())
+    except (TypeError, ValueError, OverflowError):  # TypeError: a date without time zone cannot be subtracted
         return None
 
 

@@ -55,6 +55,7 @@ __all__ = [
     "UnsupportedMedia",
     "WatchLineTooLong",
     "WriteRefused",
+    "bounded_wait",
     "error_from_status",
 ]
 
@@ -178,6 +179,17 @@ _CLASSES: Mapping[int, type[ApiError]] = {
 }
 
 
+LONGEST_RETRY_AFTER_SECONDS = 300.0
+"""Limit of the times that servers ask to wait. A server that is asked too early responds with 429 again."""
+
+
+def bounded_wait(seconds: float) -> float:
+    """A requested waiting time, between 0 and ``LONGEST_RETRY_AFTER_SECONDS``; 0 for NaN. Any int is accepted."""
+    if seconds >= LONGEST_RETRY_AFTER_SECONDS:
+        return LONGEST_RETRY_AFTER_SECONDS
+    return float(seconds) if seconds > 0 else 0.0
+
+
 def error_from_status(
     status: int,
     reason: str = "",
@@ -197,5 +209,5 @@ def error_from_status(
     else:
         cls = _CLASSES.get(status, ApiError)
     if retry_after is None and details and isinstance(details.get("retryAfterSeconds"), int | float):
-        retry_after = float(details["retryAfterSeconds"]) or None
+        retry_after = bounded_wait(details["retryAfterSeconds"]) or None
     return cls(status, reason, message, details=details, retry_after=retry_after)
