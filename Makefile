@@ -9,7 +9,9 @@ JOBS   ?= 3
 BASE   ?= main
 # The tests of a file run in one process, so that they share its fixtures. Files that wait are mixed with files that compute.
 SPREAD := -n $(JOBS) --dist loadfile --no-loadscope-reorder
-export PYTHONDONTWRITEBYTECODE ?= 1
+# Compiled modules are kept outside of the source tree, and shared by all processes that the tests start.
+export PYTHONPYCACHEPREFIX ?= $(CURDIR)/$(VENV)/pycache
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-proofs test-envtest lint format types contracts commits manifests check-manifests docs-diagrams bench bench-scale lock clean ci
