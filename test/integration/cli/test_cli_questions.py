@@ -301,7 +301,7 @@ def test_status_of_everything_names_the_namespaces(outcomes):
 
 def test_status_as_a_document(outcomes):
     data = json.loads(outcomes["team json"].out)
-    assert data["schema"] == "aimctl.status/v2"
+    assert data["schema"] == "aimctl.status/v1"
     assert data["ready"] is False
     assert [one["name"] for one in data["services"]] == ["chat", "fine"]
     assert data["services"][0]["children"][0]["reason"] == "AwaitingDiscovery"
@@ -330,7 +330,7 @@ def test_explain_shows_the_path_and_the_place_in_the_queue(outcomes):
 
 def test_explain_as_a_document(outcomes):
     data = json.loads(outcomes["explain slash"].out)
-    assert data["schema"] == "aimctl.explain/v2"
+    assert data["schema"] == "aimctl.explain/v1"
     assert [(cause["kind"], cause["name"]) for cause in data["causes"]] == [("AIMServiceTemplate", "slow")]
     assert (data["object"]["kind"], data["ready"]) == ("AIMService", False)
     assert (data["queue"]["place"], data["queue"]["awaitedBy"]) == (1, [f"{TEAM}/chat"])

@@ -68,7 +68,7 @@ async def explain_page(
     suggested = {cause: commands(cause, found, operator_namespace, flags) for cause in found.causes}
     causes = [cause.to_json() | {"commands": list(suggested[cause])} for cause in found.causes]
     return Page(
-        document("explain/v2", facts, found.to_json() | {"causes": causes, "queue": queue}),
+        document("explain/v1", facts, found.to_json() | {"causes": causes, "queue": queue}),
         lambda width: render(found, facts, suggested, queue, width),
         notes=notes(facts),
         code=DONE if found.root.health.ready else NOT_READY,

@@ -50,7 +50,7 @@ async def status_page(
     if overview.ready and troubles:
         code = FORBIDDEN if Trouble.DENIED in troubles else FAILED
     return Page(
-        document("status/v2", facts, {"ready": code == DONE} | overview.to_json()),
+        document("status/v1", facts, {"ready": code == DONE} | overview.to_json()),
         lambda width: render(overview, facts, width),
         lambda width: _foot(overview, facts, flags, width),
         lambda width: render(overview, facts, width, worst_first=True),
