@@ -242,6 +242,6 @@ async def test_a_rejected_model_is_reported_with_the_servers_message_and_tried_a
             await asyncio.sleep(3600)
             assert w.status_writes["s"] == writes
             assert w.events_of("s").count(("Warning", "FailedCreate")) == 1
-        await w.until_service("s", "Failed", "TemplateNotFound", seconds=400)
+        await w.until_service("s", "Failed", "TemplateNotFound", seconds=61)
         assert w.found(kinds.MODELS, AUTO) is not None
         assert replica.running

@@ -71,10 +71,11 @@ async def test_a_rejected_change_is_reported_while_the_runtime_keeps_serving():
             await w.until(lambda: "too many" in w.condition("RuntimeReady").get("message", ""), seconds=5)
             assert w.service_state() == "Running"
             assert w.condition("Progressing")["status"] == "False"
+            assert w.events_of("s").count(("Warning", "FailedApply")) == 1
             writes = w.status_writes["s"]
             await asyncio.sleep(3600)
             assert w.status_writes["s"] == writes
-        await w.until(lambda: w.runtime()["spec"]["predictor"]["minReplicas"] == 900, seconds=400)
+        await w.until(lambda: w.runtime()["spec"]["predictor"]["minReplicas"] == 900, seconds=61)
         await w.until(lambda: "too many" not in w.condition("RuntimeReady")["message"], seconds=5)
 
 
