@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aimctl.domain.plan import WriteStatus
+from aimctl.domain.status_slice import StatusSlice
 from aimctl.domain.templates.decision import decide_template
-from aimctl.domain.templates.discovery_decision import decide_discovery
 from support.adminapi import eventually
 from support.clusters import crd_manifests
-from support.templates import completed, observe
+from support.templates import completed, observe, wanted_job
 
 if TYPE_CHECKING:
     from support.adminapi import Api
@@ -88,28 +89,31 @@ spec:
 
 
 @pytest.mark.usefixtures("installed")
-async def test_both_slices_of_a_decided_status_are_kept_and_a_second_apply_changes_nothing(
+async def test_both_parts_of_a_status_are_kept_and_a_second_apply_changes_nothing(
     api: Api, namespace: str
 ) -> None:
     path = f"{GROUP}/namespaces/{namespace}/aimservicetemplates"
     named = {"apiVersion": "aim.silogen.ai/v1alpha1", "kind": "AIMServiceTemplate", "metadata": {"name": "t"}}
     await api.create(path, named | {"spec": {"modelName": "llama"}})
-    wish = decide_discovery(observe()).wish
-    assert wish is not None
-    discovered = decide_discovery(observe(jobs=[completed(wish.job_name)])).status
-    assert discovered is not None
-    templated = decide_template(observe(discovered.merged_into({}))).status
-    assert templated is not None
+    job = completed(wanted_job(observe()).key.name)
+    (action,) = decide_template(observe(jobs=[job])).of_type(WriteStatus)
+    warm = {"type": "CacheWarm", "status": "True", "reason": "Warm", "message": "Warm"}
+    warm |= {"observedGeneration": 1, "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    parts = {
+        "aim-templates": action.part,
+        "aim-caching": StatusSlice({}, (warm,), frozenset(), frozenset({"CacheWarm"})),
+    }
 
     async def apply(manager: str, status: dict[str, Any]) -> dict[str, Any]:
         return await api.apply(
             f"{path}/t/status?fieldManager={manager}&force=true", named | {"status": status}
         )
 
-    await apply("discovery", discovered.status())
-    first = await apply("templates", templated.status())
-    assert not discovered.changes(first["status"])
-    assert not templated.changes(first["status"])
-    await apply("discovery", discovered.status())
-    again = await apply("templates", templated.status())
+    async def apply_both() -> dict[str, Any]:
+        results = [await apply(manager, part.status()) for manager, part in parts.items()]
+        return results[-1]
+
+    first = await apply_both()
+    assert not any(part.changes(first["status"]) for part in parts.values())
+    again = await apply_both()
     assert again["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]

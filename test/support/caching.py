@@ -30,7 +30,6 @@ from support.operator import Wire, world
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from aimctl.controllers.templates.admission import DiscoveryAdmission
     from support.operator import World
 
 __all__ = ["LLAMA", "SOURCES", "TOKENIZER", "ManualDownloads", "manual_downloads"]
@@ -66,15 +65,8 @@ class ManualDownloads:
             identity="manager",
             rng=random.Random(0),
         )
-        admission: DiscoveryAdmission
-        metrics = OperatorMetrics(
-            manager.metrics.registry,
-            limit=10,
-            running=lambda: admission.running,
-            pending=lambda: admission.pending,
-        )
-        assembly = Assembly(manager, options, metrics)
-        admission = add_templates(assembly)
+        assembly = Assembly(manager, options, OperatorMetrics(manager.metrics.registry))
+        add_templates(assembly)
         add_template_caching(assembly)
         self._stop = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(manager.run(self._stop))

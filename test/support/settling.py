@@ -1,27 +1,27 @@
-"""Both decisions about a template carried out on a status, as the reconcilers do it, without a server."""
+"""Carries out the decisions about a template on its status, without a server."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from aimctl.domain.templates.decision import decide_template
-from aimctl.domain.templates.discovery_decision import decide_discovery
+from aimctl.domain.plan import Delete, RequestSlot, WriteStatus
+from aimctl.domain.templates.decision import decide_discovery, decide_template
 from support.templates import observe
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aimctl.domain.events import EventWish
-    from aimctl.domain.templates.decision import TemplateDecision
-    from aimctl.domain.templates.discovery_decision import DiscoveryDecision
+    from aimctl.domain.plan import Create, Plan
 
 
 @dataclass
 class Settled:
-    """The status and what was decided last, and every event on the way."""
+    """The resulting status, the last plan of discovery, and all Events."""
 
     status: dict[str, Any]
-    discovery: DiscoveryDecision
-    template: TemplateDecision
+    plan: Plan
     events: list[EventWish] = field(default_factory=list)
     writes: int = 0
 
@@ -37,27 +37,27 @@ class Settled:
         return next(item["message"] for item in self.status["conditions"] if item["type"] == type_)
 
     @property
-    def facts(self) -> tuple[str, tuple[str, str], tuple[str, str]]:
-        """State, Discovered and Ready."""
-        return self.state, self.condition("Discovered"), self.condition("Ready")
+    def wanted(self) -> Create | None:
+        """The Job for which a slot is requested."""
+        return next((action.create for action in self.plan.of_type(RequestSlot)), None)
+
+    @property
+    def deleted(self) -> Sequence[str]:
+        """The names of the Jobs to be deleted."""
+        return [action.target.name for action in self.plan.of_type(Delete)]
 
 
 def settle(status: dict[str, Any] | None = None, **differs: Any) -> Settled:
-    """Decide and apply until nothing changes; at most a few rounds, else the decisions chase each other."""
-    now: dict[str, Any] = dict(status or {})
+    """Write the planned status until nothing changes. Both reconcilers must plan the same one."""
+    current: dict[str, Any] = dict(status or {})
     events: list[EventWish] = []
-    for writes in range(4):
-        seen = observe(now, **differs)
-        discovery = decide_discovery(seen)
-        changed = False
-        if discovery.status is not None and discovery.status.changes(now):
-            seen = seen.after(discovery.status)
-            now, changed = discovery.status.merged_into(now), True
-            events += discovery.events
-        template = decide_template(seen)
-        if template.status is not None and template.status.changes(now):
-            now, changed = template.status.merged_into(now), True
-            events += template.events
-        if not changed:
-            return Settled(now, discovery, template, events, writes)
-    raise AssertionError(f"the two decisions never settle: {now}")
+    for writes in range(3):
+        seen = observe(current, **differs)
+        plan = decide_discovery(seen)
+        (action,) = plan.of_type(WriteStatus)
+        assert decide_template(seen).actions == (action,)
+        if not action.part.changes(current):
+            return Settled(current, plan, events, writes)
+        current = action.part.merged_into(current)
+        events += action.events
+    raise AssertionError(f"the decision does not settle: {current}")

@@ -1,4 +1,4 @@
-"""Observations of one template, for tests of decisions: say what differs from an ordinary template."""
+"""Observations of a template for tests of decisions. Parameters describe how it differs from an ordinary template."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from aimctl.api import kinds
-from aimctl.api.v1alpha1 import (
-    CLUSTER_SERVICE_TEMPLATES,
-    SERVICE_TEMPLATES,
-    ModelSpec,
-    RuntimeConfigSpec,
-)
+from aimctl.api.v1alpha1 import ModelSpec, RuntimeConfigSpec
 from aimctl.domain.jobs.observed import ObservedJob, PodLog
+from aimctl.domain.plan import Create, Known, RequestSlot
 from aimctl.domain.resolution import resolve_model, resolve_runtime_config
-from aimctl.domain.templates.discovery_job import TemplateIdentity
+from aimctl.domain.templates.decision import decide_discovery
+from aimctl.domain.templates.discovery_job import REDISCOVER_ANNOTATION
 from aimctl.domain.templates.observation import TemplateObservation
 from aimctl.kubetypes import Object, Pod
 from aimctl.kubetypes.builtin import JOBS, PODS
@@ -24,6 +21,7 @@ from support.things import make
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+NOTHING_KNOWN = Known()
 NOW = datetime(2026, 5, 4, 12, 0, 0, tzinfo=UTC)
 SPEC: dict[str, Any] = {
     "modelName": "llama",
@@ -59,11 +57,23 @@ def observe(
     uid: str = "template-uid",
     name: str = "llama-latency",
     labels: Mapping[str, str] | None = None,
+    known: Known = NOTHING_KNOWN,
 ) -> TemplateObservation:
-    """An observation: by default a new namespaced template whose model and GPU are there, without Jobs."""
-    kind = CLUSTER_SERVICE_TEMPLATES if cluster else SERVICE_TEMPLATES
+    """An observation: by default of a new namespaced template whose model and GPU are available, without Jobs."""
+    resource = kinds.CLUSTER_TEMPLATES if cluster else kinds.TEMPLATES
     namespace = "" if cluster else "team"
-    body = {"spec": {**SPEC, **(spec or {})}, "status": dict(status or {})}
+    template = make(
+        name,
+        namespace,
+        resource=resource,
+        uid=uid,
+        generation=generation,
+        labels=dict(labels or {}),
+        annotations={REDISCOVER_ANNOTATION: rediscover} if rediscover else {},
+        deleting=deleting,
+        spec={**SPEC, **(spec or {})},
+        status=dict(status or {}),
+    )
     found = None
     if not no_model:
         image = (model_spec or model()).to_json()
@@ -75,15 +85,21 @@ def observe(
             config_name, "", resource=kinds.CLUSTER_RUNTIME_CONFIGS, uid="config-uid", spec=settings
         )
     return TemplateObservation(
-        TemplateIdentity(kind.name, namespace, name, uid, generation, deleting, rediscover, labels or {}),
-        kind.decode(json.dumps(body).encode()),
+        template,
         resolve_model("llama", namespace, namespaced=None, cluster=found),
         resolve_runtime_config(config_name, namespace, namespaced=None, cluster=config),
         frozenset(gpus),
         "kaiwo-system",
         now,
         tuple(jobs),
+        known,
     )
+
+
+def wanted_job(seen: TemplateObservation) -> Create:
+    """The Job for which discovery requests a slot."""
+    (action,) = decide_discovery(seen).of_type(RequestSlot)
+    return action.create
 
 
 def at(moment: datetime) -> str:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypedDict, final
 
 from aimctl.controllers.execution.executor import Executor
-from aimctl.controllers.observer import TemplateObserver
-from aimctl.controllers.status import Turns
+from aimctl.controllers.execution.status_writer import KeyedLocks
+from aimctl.controllers.observer import References
 from aimctl.runtime.queue import ExponentialRateLimiter, RateLimiter
 
 if TYPE_CHECKING:
@@ -40,9 +40,8 @@ class Assembly:
     Attributes:
         manager: with clock, client, cache, events.
         options: the operator's.
-        observer: declares and reads templates and the objects they refer to.
+        references: declares the kinds that several areas observe, and resolves references.
         metrics: the operator's own.
-        turns: serializes writes to one status, which may have several writers.
         executor: makes reconcilers from an observer and a decision.
     """
 
@@ -51,15 +50,14 @@ class Assembly:
         self.options = options
         self.metrics = metrics
         self.cache = manager.cache
-        self.turns = Turns()
         self.executor = Executor(
             client=manager.client,
             cache=manager.cache,
-            locks=self.turns,
+            locks=KeyedLocks(),
             events=manager.events,
             clock=manager.clock,
         )
-        self.observer = TemplateObserver(manager.cache, options, manager.clock)
+        self.references = References(manager.cache, options)
 
     def defaults(self, workers: int | None = None) -> ControllerDefaults:
         """The defaults for one controller; ``workers`` replaces the number of concurrent reconciles."""

@@ -1,11 +1,11 @@
-"""Which GPU models the cluster's nodes offer, and whom to ask again when that changes.
+"""The GPU models that the nodes offer, and a source of requests for changes.
 
 Contract:
-    * :attr:`GpuInventory.offered` is right as soon as the nodes' informer is synced.
-    * Subscribers hear of a model when the first node with it comes or the last one goes, and of nothing else: a
-      thousand nodes of a known model, or a node's heartbeat, ask nobody.
+    * :attr:`GpuInventory.offered` is complete as soon as the informer of the nodes is synced.
+    * Subscribers are called when the first node with a model is added or the last one is removed. Further nodes of a
+      known model, and heartbeats of nodes, cause no calls.
 
-Invariant: ``_nodes`` counts, for each model, the cached nodes whose labels say it.
+Invariant: ``_nodes`` has for each model the number of cached nodes that offer it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["GpuChanges", "GpuInventory"]
 
 @final
 class GpuInventory:
-    """An informer's handler that counts nodes by GPU model."""
+    """An informer handler that counts nodes by GPU model."""
 
     def __init__(self, nodes: Informer[Any]) -> None:
         self._nodes: Counter[str] = Counter()
@@ -37,25 +37,25 @@ class GpuInventory:
 
     @property
     def offered(self) -> frozenset[str]:
-        """Normalised models that at least one node has."""
+        """The normalised models that at least one node offers."""
         return frozenset(self._nodes)
 
-    def subscribe(self, tell: Callable[[frozenset[str]], None]) -> Callable[[], None]:
-        """Call ``tell`` with the models that came or went; the returned function ends that."""
-        self._subscribers.append(tell)
-        return lambda: self._subscribers.remove(tell) if tell in self._subscribers else None
+    def subscribe(self, changed: Callable[[frozenset[str]], None]) -> Callable[[], None]:
+        """Call ``changed`` with the models that become available or unavailable; returns a function that ends this."""
+        self._subscribers.append(changed)
+        return lambda: self._subscribers.remove(changed) if changed in self._subscribers else None
 
     def on_add(self, obj: Object[Any], *, initial: bool) -> None:  # noqa: ARG002 - the handler's signature
-        """A node appeared."""
+        """A node was added."""
         self._count(frozenset(), models_of(obj.meta.labels))
 
     def on_update(self, old: Object[Any], new: Object[Any]) -> None:
-        """A node changed; most often nothing we care for."""
+        """A node has changed, in most cases not its labels."""
         if old.meta.own_labels != new.meta.own_labels:
             self._count(models_of(old.meta.labels), models_of(new.meta.labels))
 
     def on_delete(self, obj: Object[Any], *, confirmed: bool) -> None:  # noqa: ARG002 - the handler's signature
-        """A node went."""
+        """A node was removed."""
         self._count(models_of(obj.meta.labels), frozenset())
 
     def _count(self, before: frozenset[str], after: frozenset[str]) -> None:
@@ -65,17 +65,17 @@ class GpuInventory:
         self._nodes = +self._nodes
         changed = known ^ frozenset(self._nodes)
         if changed:
-            for tell in tuple(self._subscribers):
-                tell(changed)
+            for subscriber in tuple(self._subscribers):
+                subscriber(changed)
 
 
 @final
 class GpuChanges:
-    """A controller's source: asks again for whatever needs a GPU model that came or went.
+    """A source: the requests that depend on a GPU model that becomes available or unavailable.
 
     Args:
-        inventory: the counter.
-        requests: which requests need a model.
+        inventory: the models.
+        requests: returns the requests that depend on a model.
     """
 
     def __init__(self, inventory: GpuInventory, requests: Callable[[str], Iterable[Request]]) -> None:
@@ -84,20 +84,20 @@ class GpuChanges:
         self._unsubscribe: Callable[[], None] | None = None
 
     async def start(self, queue: WorkQueue[Request]) -> None:
-        """Follow the inventory from now on; what it held before is in the first list of the primary kind."""
+        """Add requests from now on. Earlier changes are covered by the initial list of the reconciled kind."""
 
-        def tell(models: frozenset[str]) -> None:
+        def add(models: frozenset[str]) -> None:
             for model in models:
                 for request in self._requests(model):
                     queue.add(request)
 
-        self._unsubscribe = self._inventory.subscribe(tell)
+        self._unsubscribe = self._inventory.subscribe(add)
 
     async def wait_synced(self) -> None:
-        """At once: the manager syncs all caches before any controller starts."""
+        """Return at once: the manager syncs all caches before it starts controllers."""
 
     def stop(self) -> None:
-        """Ask no more."""
+        """Add no more requests."""
         if self._unsubscribe is not None:
             self._unsubscribe()
             self._unsubscribe = None

@@ -1,4 +1,4 @@
-"""Observing the Jobs that an object owns: from the cache, with the reads that a decision asked for."""
+"""The Jobs that an object owns, from the cache and from the reads that a decision planned."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aimctl.domain.jobs.observed import PodLog
-    from aimctl.kubetypes import Job, Object
+    from aimctl.kubetypes import Job, Object, Pod
     from aimctl.runtime.cache import Cache
 
-__all__ = ["owned_jobs"]
+__all__ = ["job_of_pod", "owned_jobs"]
 
 
 def owned_jobs(
@@ -36,6 +36,15 @@ def owned_jobs(
             newest pod.
     """
     return tuple(_observed(cache, job, known, log_of) for job in cache.by_index(JOBS, "owner", owner_uid))
+
+
+def job_of_pod(cache: Cache, pod: Object[Pod]) -> Object[Job] | None:
+    """The Job that controls a pod, if it is cached."""
+    owner = pod.meta.controller
+    if owner is None or owner.kind != JOBS.kind:
+        return None
+    job = cache.get(JOBS, owner.name, pod.meta.namespace)
+    return job if job is not None and job.meta.uid == owner.uid else None
 
 
 def _observed(

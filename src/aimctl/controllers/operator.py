@@ -18,6 +18,7 @@ from aimctl.controllers.templates.wiring import add_templates
 if TYPE_CHECKING:
     from aimctl.controllers.models.registry import ImageRegistry
     from aimctl.controllers.templates.admission import DiscoveryAdmission
+    from aimctl.domain.templates.observation import TemplateObservation
     from aimctl.runtime.manager import Manager
 
 __all__ = ["OperatorOptions", "add_operator"]
@@ -25,7 +26,7 @@ __all__ = ["OperatorOptions", "add_operator"]
 
 def add_operator(
     manager: Manager, options: OperatorOptions, registry: ImageRegistry | None = None
-) -> DiscoveryAdmission:
+) -> DiscoveryAdmission[TemplateObservation]:
     """Add the controllers, metrics and the debug page of the operator to a manager; returns discovery admission.
 
     Call it before ``manager.run()``.
@@ -35,14 +36,7 @@ def add_operator(
         options: of the operator.
         registry: reads images; by default from the registries over HTTPS, or from the mirrors of the options.
     """
-    admission: DiscoveryAdmission
-    metrics = OperatorMetrics(
-        manager.metrics.registry,
-        limit=options.discovery_limit,
-        running=lambda: admission.running,
-        pending=lambda: admission.pending,
-    )
-    assembly = Assembly(manager, options, metrics)
+    assembly = Assembly(manager, options, OperatorMetrics(manager.metrics.registry))
     admission = add_templates(assembly)
     add_caching(assembly)
     add_services(assembly)

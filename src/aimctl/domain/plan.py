@@ -52,6 +52,7 @@ __all__ = [
     "ReadLog",
     "Record",
     "Rejection",
+    "RequestSlot",
     "Target",
     "Write",
     "WriteStatus",
@@ -283,9 +284,24 @@ class ReadImage:
     question: ImageQuestion
 
 
+# ---- discovery slots
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class RequestSlot:
+    """Create a discovery Job as soon as there is a free slot.
+
+    The executor does not carry this out. The reconciler's ``settled`` hook passes the request to discovery admission,
+    and withdraws it when the last plan does not contain it any more.
+    """
+
+    create: Create
+
+
 BackgroundRead: TypeAlias = ReadLog | ReadImage
 Write: TypeAlias = Create | Apply | Patch | Delete
-Action: TypeAlias = Write | WriteStatus | Record | Get | List | BackgroundRead
+Action: TypeAlias = Write | WriteStatus | Record | Get | List | BackgroundRead | RequestSlot
 
 
 @final

@@ -207,7 +207,7 @@ async def test_slow_answers_are_only_slow():
 async def test_a_node_that_does_not_give_its_log_for_a_while_is_asked_again():
     async with world() as w:
         await w.model("m")
-        w.faults.add(Answer(500), Match("get", "pods", "log"), times=9)
+        w.faults.add(Answer(500), Match("get", "pods", "log"), times=5)
         w.start()
         await w.template("a", "team")
         await w.until_state("a", "team", "Ready")

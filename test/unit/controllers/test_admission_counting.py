@@ -1,4 +1,4 @@
-"""What discovery admission counts when the cache cannot be believed: nothing is given away that may be taken."""
+"""Discovery admission with a cache that is wrong: no slot is assigned that may be taken."""
 
 from __future__ import annotations
 
@@ -11,16 +11,13 @@ import msgspec
 
 from aimctl.controllers.indexes.templates import JOB_INDEXES
 from aimctl.controllers.observer import DISCOVERY_SELECTOR
-from aimctl.controllers.templates.admission import CREATE_SECONDS, ROUND, DiscoveryAdmission
-from aimctl.domain.naming import LABEL_COMPONENT, LABEL_TEMPLATE
-from aimctl.domain.templates.admission import Candidate
-from aimctl.domain.templates.discovery_decision import DiscoveryWish
-from aimctl.domain.templates.discovery_job import COMPONENT
+from aimctl.controllers.templates.slots import CREATE_SECONDS
 from aimctl.kubetypes.builtin import JOBS
 from aimctl.runtime.cache import Cache
 from aimctl.runtime.kube import Client, Object
 from aimctl.runtime.kube.errors import error_from_status
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
+from support.admission import Admission, job_of
 from support.scripted import Answer, ScriptedTransport
 from support.scripted_listwatch import ScriptedListWatch, Wait, listing
 
@@ -31,18 +28,10 @@ COLLECTION = "/apis/batch/v1/namespaces/team/jobs"
 NOT_SERVED = error_from_status(404, "NotFound", "the server could not find the requested resource")
 
 
-def body(name: str, rv: int = 0) -> dict[str, Any]:
-    """A discovery Job that runs; ``rv`` 0 for one to be created."""
-    metadata = {
-        "name": name,
-        "namespace": "team",
-        "labels": {LABEL_TEMPLATE: name, LABEL_COMPONENT: COMPONENT},
-        "ownerReferences": [
-            {"kind": "AIMServiceTemplate", "name": name, "uid": f"uid-of-{name}", "controller": True}
-        ],
-    }
-    if rv:
-        metadata |= {"uid": f"uid-{name}", "resourceVersion": str(rv)}
+def body(name: str, rv: int) -> dict[str, Any]:
+    """A discovery Job that is running."""
+    manifest = job_of(name).manifest
+    metadata = {**manifest["metadata"], "uid": f"uid-{name}", "resourceVersion": str(rv)}
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "status": {"active": 1}}
 
 
@@ -50,8 +39,8 @@ def job(name: str, rv: int) -> Object[Any]:
     return Object.parse(JOBS, msgspec.json.encode(body(name, rv)))
 
 
-class Bench:
-    """An admission of limit 2, its cache, and the server it writes to."""
+class Bench(Admission):
+    """An admission of limit 2, its cache, and the server that it writes to."""
 
     def __init__(self, *lists: Any, watch: Any = (), create_seconds: float = 0.0) -> None:
         clock = virtual_clock()
@@ -65,15 +54,7 @@ class Bench:
         self.wire.on("POST", COLLECTION, self._create)
         self.cache = Cache(self.server, clock=clock, rng=random.Random(1))
         self.cache.declare(JOBS, label_selector=DISCOVERY_SELECTOR, indexes=JOB_INDEXES)
-        reader = Client(self.wire, clock=clock)
-        self.admission = DiscoveryAdmission(
-            cache=self.cache,
-            client=reader.with_(on_write=self.cache.observe_write),
-            api_reader=reader,
-            clock=clock,
-            limit=2,
-            requeue=lambda _: None,
-        )
+        super().__init__(self.cache, Client(self.wire, clock=clock), clock, limit=2)
         self.version = 100
         self.create_seconds = create_seconds
 
@@ -81,11 +62,6 @@ class Bench:
         await asyncio.sleep(self.create_seconds)
         self.version += 1
         return Answer(201, body(seen.json["metadata"]["name"], self.version))
-
-    def want(self, *names: str) -> None:
-        for name in names:
-            wish = DiscoveryWish(name, "team", "hash", body(name))
-            self.admission.want(Candidate(f"team/{name}", "team", name), lambda wish=wish: wish)
 
     @property
     def created(self) -> list[str]:
@@ -102,41 +78,39 @@ async def running(bench: Bench) -> AsyncIterator[Bench]:
 
 
 @virtual_time
-async def test_no_slot_is_given_away_while_the_server_does_not_know_jobs() -> None:
-    """Discovery does not list the kind either: the cache is empty, and the Jobs continue to run."""
+async def test_no_slot_is_assigned_while_the_server_does_not_serve_jobs() -> None:
+    """Discovery does not list the kind either: the cache is empty, and the Jobs are still running."""
     here = listing(job("a", 5), job("b", 6), rv=10)
     bench = Bench(here, NOT_SERVED, NOT_SERVED, here, watch=[Wait(5), NOT_SERVED])
     async with running(bench):
         await asyncio.sleep(7)
         assert len(bench.cache.list(JOBS)) == 0
-        bench.want("c", "d")
-        result = await bench.admission.reconcile(ROUND)
+        bench.request("c", "d")
+        assert await bench.round() is not None
         assert bench.created == []
-        assert result is not None
-        assert result.requeue_after is not None
         await asyncio.sleep(60)
         assert len(bench.cache.list(JOBS)) == 2
-        await bench.admission.reconcile(ROUND)
+        await bench.round()
         assert bench.created == []
 
 
 @virtual_time
-async def test_jobs_that_vanish_between_two_creations_free_no_slot() -> None:
+async def test_jobs_that_disappear_from_the_cache_between_two_creations_free_no_slot() -> None:
     here = listing(job("a", 5), rv=10)
     bench = Bench(here, NOT_SERVED, watch=[Wait(5), NOT_SERVED], create_seconds=3)
     async with running(bench):
         await asyncio.sleep(4)
-        bench.want("c", "d", "e")
-        await bench.admission.reconcile(ROUND)
+        bench.request("c", "d", "e")
+        await bench.round()
         assert bench.created == ["c"]
 
 
 @virtual_time
-async def test_a_creation_asks_the_server_itself_to_end_in_time() -> None:
-    """So that what we gave up is not carried out later, when its slot may be somebody else's."""
+async def test_a_creation_has_a_time_limit_for_the_server() -> None:
+    """Otherwise the server could carry it out later, when its slot has been assigned again."""
     bench = Bench(listing(rv=10))
     async with running(bench):
-        bench.want("c")
-        await bench.admission.reconcile(ROUND)
+        bench.request("c")
+        await bench.round()
         (asked,) = bench.wire.asked("POST")
         assert asked.query["timeout"] == f"{CREATE_SECONDS:g}s"

@@ -1,4 +1,4 @@
-"""Rounds of discovery admission, against the embedded server without controllers: Jobs never end by themselves."""
+"""Rounds of discovery admission against the embedded server without controllers: Jobs do not end by themselves."""
 
 from __future__ import annotations
 
@@ -11,65 +11,33 @@ import pytest
 
 from aimctl.controllers.indexes.templates import JOB_INDEXES
 from aimctl.controllers.observer import DISCOVERY_SELECTOR
-from aimctl.controllers.templates.admission import ROUND, DiscoveryAdmission
+from aimctl.controllers.templates.admission import ROUND
 from aimctl.devcluster.faults import Answer, Match, Refuse
-from aimctl.domain.naming import LABEL_COMPONENT, LABEL_TEMPLATE
-from aimctl.domain.templates.admission import Candidate
-from aimctl.domain.templates.discovery_decision import DiscoveryWish
-from aimctl.domain.templates.discovery_job import COMPONENT
 from aimctl.kubetypes.builtin import JOBS
 from aimctl.runtime.cache import Cache
+from aimctl.runtime.controller import Request
+from aimctl.runtime.kube import KubeError
 from aimctl.testing.virtualtime import virtual_time
+from support.admission import Admission, job_of
 from support.operator import World, world
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from aimctl.runtime.controller import Request
 
-
-def wish(name: str) -> DiscoveryWish:
-    owner = {"apiVersion": "v1", "kind": "T", "name": name, "uid": f"uid-{name}", "controller": True}
-    body = {
-        "metadata": {
-            "name": name,
-            "labels": {LABEL_TEMPLATE: name, LABEL_COMPONENT: COMPONENT},
-            "ownerReferences": [owner],
-        },
-        "spec": {
-            "template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}
-        },
-    }
-    return DiscoveryWish(name, "team", "hash", body)
-
-
-class Bench:
+class Bench(Admission):
     def __init__(self, w: World, limit: int) -> None:
         self.w = w
-        self.requeued: list[Request] = []
-        self.busy = False
-        self.waited: list[float] = []
         self.cache = Cache(w.cluster.client(), clock=w.cluster.clock, rng=random.Random(1))
         self.cache.declare(JOBS, label_selector=DISCOVERY_SELECTOR, indexes=JOB_INDEXES)
-        reader = w.cluster.client()
-        self.admission = DiscoveryAdmission(
-            cache=self.cache,
-            client=reader.with_(on_write=self.cache.observe_write),
-            api_reader=reader,
-            clock=w.cluster.clock,
-            limit=limit,
-            requeue=self.requeued.append,
-            granted=self.waited.append,
-            busy=lambda: self.busy,
-        )
+        super().__init__(self.cache, w.cluster.client(), w.cluster.clock, limit)
 
-    def want(self, name: str, plan: Any = None, *, awaited: bool = False, refused: Any = None) -> None:
-        candidate = Candidate(f"team/{name}", "team", name, awaited)
-        self.admission.want(candidate, plan or (lambda: wish(name)), refused or (lambda _: None))
+    def fail(self, action: Any, times: int = 1) -> None:
+        """Let creations of Jobs fail."""
+        self.w.faults.add(action, Match("create", "jobs"), times=times)
 
-    async def round(self) -> float | None:
-        result = await self.admission.reconcile(ROUND)
-        return None if result is None else result.requeue_after
+    async def sleep(self, seconds: float) -> None:
+        await self.w.cluster.clock.sleep(seconds)
 
     @property
     def created(self) -> list[str]:
@@ -87,134 +55,232 @@ async def bench(limit: int = 2) -> AsyncIterator[Bench]:
         task.cancel()
 
 
-@virtual_time
-async def test_a_template_that_cannot_be_decided_about_costs_nobody_else_a_turn() -> None:
-    def broken() -> DiscoveryWish:
-        raise ValueError("nobody foresaw this")
+# ---- which Jobs are created
 
+
+@virtual_time
+async def test_free_slots_are_assigned_in_order_and_the_others_wait() -> None:
     async with bench() as b:
-        b.want("a", broken)
-        b.want("b")
-        b.want("c")
+        b.request("b", "c", "a")
+        assert await b.round() is None
+        assert b.created == ["a", "b"]
+        assert (b.admission.pending, b.admission.running) == (1, 2)
+        assert b.admission.waits(Request("team", "c"))
+        assert not b.admission.waits(Request("team", "a"))
+
+
+@virtual_time
+async def test_a_template_that_cannot_be_decided_about_does_not_block_the_others() -> None:
+    async with bench() as b:
+        b.wanted["a"] = ValueError("an error in the decision")
+        b.request("a", "b", "c")
         await b.round()
         assert b.created == ["b", "c"]
         assert b.admission.pending == 0
 
 
+@pytest.mark.parametrize("wanted", [None, job_of("another-input")], ids=["none", "another Job"])
 @virtual_time
-async def test_who_wants_nothing_any_more_gives_the_turn_to_the_next() -> None:
+async def test_a_job_that_is_no_longer_planned_is_not_created_and_its_slot_is_for_the_next(
+    wanted: Any,
+) -> None:
     async with bench() as b:
-        b.want("a", lambda: None)
-        for name in "bcd":
-            b.want(name)
+        b.wanted["a"] = wanted
+        b.request(*"abcd")
         assert await b.round() is None
         assert b.created == ["b", "c"]
         assert (b.admission.pending, b.admission.running) == (1, 2)
 
 
 @virtual_time
-async def test_asking_again_for_the_same_wakes_nobody_and_a_better_place_in_the_line_does() -> None:
+async def test_a_template_that_is_gone_gets_no_job() -> None:
     async with bench() as b:
-        b.want("a")
-        assert b.requeued == [ROUND]
-        b.want("a")
-        assert b.requeued == [ROUND]
-        b.want("a", awaited=True)
-        assert b.requeued == [ROUND] * 2
+        b.request("a", "b")
+        del b.wanted["a"]
+        await b.round()
+        assert b.created == ["b"]
+        assert b.admission.pending == 0
+
+
+# ---- requests
 
 
 @virtual_time
-async def test_the_queue_page_shows_who_waits_in_order_and_for_how_long() -> None:
+async def test_an_unchanged_request_causes_no_round_and_a_changed_one_does() -> None:
     async with bench() as b:
-        b.want("a")
-        await b.w.cluster.clock.sleep(5)
-        b.want("b", awaited=True)
-        await b.w.cluster.clock.sleep(2.04)
+        b.request("a")
+        b.request("a")
+        assert b.rounds == [ROUND]
+        b.request("a", awaited=True)
+        assert b.rounds == [ROUND] * 2
+        b.admission.request(Request("team", "a"), job_of("other"), created="a", awaited=True)
+        assert b.rounds == [ROUND] * 3
+        assert b.admission.pending == 1
+
+
+@virtual_time
+async def test_the_debug_page_lists_the_waiting_templates_in_order_with_their_waiting_times() -> None:
+    async with bench() as b:
+        b.request("a")
+        await b.sleep(5)
+        b.request("b", awaited=True)
+        await b.sleep(2.04)
         assert b.admission.queue() == [
             {"position": 1, "template": "team/b", "awaited_by_service": True, "waiting_seconds": 2.0},
             {"position": 2, "template": "team/a", "awaited_by_service": False, "waiting_seconds": 7.0},
         ]
-        b.admission.withdraw("team/a")
-        b.admission.withdraw("team/a")
+        b.withdraw("a")
+        b.withdraw("a")
         assert len(b.admission.queue()) == 1
         await b.round()
         assert b.admission.queue() == []
         assert [round(seconds, 2) for seconds in b.waited] == [2.04]
 
 
+# ---- creations that fail
+
+
 @virtual_time
-async def test_a_refusal_is_told_kept_and_tried_again_later_and_blocks_no_slot() -> None:
-    told: list[str] = []
+async def test_a_rejected_job_is_tried_again_with_increasing_delays_and_its_template_is_notified() -> None:
     async with bench(limit=1) as b:
-        b.w.faults.add(Answer(403, "Forbidden", "exceeded quota"), Match("create", "jobs"), times=2)
-        b.want("a", refused=told.append)
+        b.fail(Answer(403, "Forbidden", "exceeded quota"), times=2)
+        b.request("a")
         assert await b.round() == 5.0
-        assert "exceeded quota" in told[0]
-        assert b.admission.refusal("team/a") == told[0]
+        assert "exceeded quota" in b.rejection("a")
+        assert b.notified == [Request("team", "a")]
+        ((reason, message),) = b.events
+        assert reason == "FailedCreate"
+        assert "exceeded quota" in message
         assert b.admission.running == 0
         await b.round()
-        assert len(told) == 1
-        await b.w.cluster.clock.sleep(5)
+        assert len(b.notified) == 1, "not tried again before the delay has passed"
+        await b.sleep(5)
         assert await b.round() == 10.0
-        await b.w.cluster.clock.sleep(10)
+        assert len(b.events) == 1, "the same message is recorded once"
+        await b.sleep(10)
         assert await b.round() is None
         assert b.created == ["a"]
-        assert b.admission.refusal("team/a") == ""
+        assert b.rejection("a") == ""
 
 
-@pytest.mark.parametrize("action", [Refuse(), Answer(429), Answer(403)], ids=repr)
 @virtual_time
-async def test_a_creation_that_was_surely_not_made_leaves_its_slot_to_the_next_at_once(action: Any) -> None:
+async def test_a_rejected_job_leaves_its_slot_to_the_next_in_the_same_round() -> None:
     async with bench(limit=1) as b:
-        b.w.faults.add(action, Match("create", "jobs"), times=1)
-        b.want("a")
-        b.want("b")
+        b.fail(Answer(403, "Forbidden", "exceeded quota"))
+        b.request("a", "b")
         await b.round()
         assert b.created == ["b"]
         assert (b.admission.pending, b.admission.running) == (1, 1)
 
 
 @virtual_time
-async def test_a_creation_without_a_clear_answer_is_looked_up_and_found() -> None:
+async def test_a_webhook_that_cannot_be_called_is_a_rejection() -> None:
     async with bench(limit=1) as b:
-        b.w.faults.add(Answer(500, after_effect=True), Match("create", "jobs"), times=1)
-        b.want("a")
-        b.want("b")
+        b.fail(Answer(500, "InternalError", 'failed calling webhook "policy"'))
+        b.request("a")
+        assert await b.round() == 5.0
+        assert "failed calling webhook" in b.rejection("a")
+        assert b.admission.running == 0
+
+
+@virtual_time
+async def test_a_withdrawn_request_has_no_rejection() -> None:
+    async with bench(limit=1) as b:
+        b.fail(Answer(403, "Forbidden", "exceeded quota"))
+        b.request("a")
+        await b.round()
+        b.withdraw("a")
+        assert b.rejection("a") == ""
+        b.request("a")
+        assert await b.round() is None
+        assert b.created == ["a"]
+
+
+@pytest.mark.parametrize("action", [Refuse(), Answer(429)], ids=repr)
+@virtual_time
+async def test_an_api_server_that_accepts_no_requests_ends_the_round_and_no_slot_is_lost(action: Any) -> None:
+    async with bench(limit=1) as b:
+        b.fail(action)
+        b.request("a", "b")
+        with pytest.raises(KubeError):
+            await b.round()
+        assert b.created == []
+        assert (b.admission.pending, b.admission.running) == (2, 0)
+        assert b.rejection("a") == ""
+        await b.round()
+        assert b.created == ["a"]
+
+
+@virtual_time
+async def test_a_creation_whose_response_was_lost_is_looked_up_and_found() -> None:
+    async with bench(limit=1) as b:
+        b.fail(Answer(500, after_effect=True))
+        b.request("a", "b")
         soon = await b.round()
         assert b.created == ["a"]
         assert b.admission.running == 1
         assert soon is not None
         assert 5 <= soon <= 10
-        await b.w.cluster.clock.sleep(soon)
+        await b.sleep(soon)
         await b.round()
         assert b.created == ["a"]
         assert b.admission.running == 1
 
 
 @virtual_time
-async def test_a_new_leader_hears_everyone_before_it_gives_the_first_slot_away_but_not_for_ever() -> None:
+async def test_a_job_that_exists_already_is_taken_if_it_belongs_to_the_template() -> None:
+    async with bench(limit=2) as b:
+        await b.w.client.create(JOBS, job_of("a").manifest)
+        b.request("a")
+        assert await b.round() is None
+        assert (b.admission.pending, b.admission.running) == (0, 1)
+
+
+@virtual_time
+async def test_a_job_of_the_same_name_that_does_not_belong_to_the_template_is_reported() -> None:
     async with bench(limit=1) as b:
-        b.busy = True
-        b.want("z")
+        manifest = {**job_of("a").manifest, "metadata": {"name": "a", "namespace": "team"}}
+        await b.w.client.create(JOBS, manifest)
+        b.request("a")
+        assert await b.round() == 5.0
+        assert "does not belong to this template: delete it" in b.rejection("a")
+        assert (b.admission.pending, b.admission.running) == (1, 0)
+
+
+# ---- the first round of a leader
+
+
+@virtual_time
+async def test_a_new_leader_waits_for_all_requests_before_it_assigns_the_first_slot() -> None:
+    async with bench(limit=1) as b:
+        b.starting = True
+        b.request("z")
         soon = await b.round()
         assert soon is not None
         assert soon < 0.5
         assert b.created == []
-        b.want("a")
-        b.busy = False
+        b.request("a")
+        b.starting = False
         await b.round()
         assert b.created == ["a"]
-        b.busy = True  # only the first slots wait
-        b.admission.withdraw("team/z")
-        b.want("b")
+        b.starting = True  # only the first slots are delayed
+        b.withdraw("z")
+        b.request("b")
         await b.w.delete_job(b.w.ledger.jobs["team", "a"])
-        await b.w.cluster.clock.sleep(1)
+        await b.sleep(1)
         await b.round()
         assert b.created == ["a", "b"]
+
+
+@virtual_time
+async def test_a_new_leader_does_not_wait_longer_than_ten_seconds() -> None:
     async with bench(limit=1) as b:
-        b.busy = True
-        b.want("z")
+        b.starting = True
+        b.request("z")
         await b.round()
-        await b.w.cluster.clock.sleep(10)
+        await b.sleep(9.9)
+        await b.round()
+        assert b.created == []
+        await b.sleep(0.1)
         await b.round()
         assert b.created == ["z"]

@@ -1,4 +1,4 @@
-"""The GPU inventory: a count of nodes by model that tells of first and last ones only."""
+"""The GPU inventory counts nodes by model, and reports the first and the last node of a model."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LABELS: list[dict[str, str]] = [
 
 
 class Informer:
-    """As much of an informer as the inventory uses."""
+    """The part of an informer that the inventory uses."""
 
     def __init__(self) -> None:
         self.handlers: list[Any] = []
@@ -49,17 +49,17 @@ def node(name: str, labels: dict[str, str], version: int = 1) -> Object[Any]:
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from([None, *LABELS]))))
-def test_whatever_nodes_do_what_is_offered_is_what_their_labels_say_and_each_change_is_told_once(
-    story: list[tuple[str, dict[str, str] | None]],
+def test_the_offered_models_follow_from_the_labels_of_the_nodes_and_each_change_is_reported_once(
+    changes: list[tuple[str, dict[str, str] | None]],
 ) -> None:
     inventory = GpuInventory(Informer())
-    told: list[frozenset[str]] = []
-    inventory.subscribe(told.append)
+    reported: list[frozenset[str]] = []
+    inventory.subscribe(reported.append)
     nodes: dict[str, Object[Any]] = {}
-    for version, (name, labels) in enumerate(story, 1):
+    for version, (name, labels) in enumerate(changes, 1):
         before = inventory.offered
         old = nodes.pop(name, None)
-        told.clear()
+        reported.clear()
         if labels is not None:
             nodes[name] = node(name, labels, version)
             if old is None:
@@ -70,11 +70,11 @@ def test_whatever_nodes_do_what_is_offered_is_what_their_labels_say_and_each_cha
             inventory.on_delete(old, confirmed=True)
         expected = frozenset().union(*(models_of(item.meta.labels) for item in nodes.values()))
         assert inventory.offered == expected
-        assert told == ([before ^ expected] if before != expected else [])
+        assert reported == ([before ^ expected] if before != expected else [])
 
 
 @virtual_time
-async def test_a_source_asks_for_what_needs_a_model_that_came_or_went_until_it_is_stopped() -> None:
+async def test_the_source_adds_the_requests_that_depend_on_a_changed_model_until_it_is_stopped() -> None:
     inventory = GpuInventory(Informer())
     queue: Any = Queue()
     source = GpuChanges(inventory, lambda model: [Request("team", model.lower())])
@@ -94,7 +94,7 @@ async def test_a_source_asks_for_what_needs_a_model_that_came_or_went_until_it_i
     assert len(queue.added) == 3
 
 
-def test_the_inventory_follows_the_informer_it_was_given() -> None:
+def test_the_inventory_is_a_handler_of_its_informer() -> None:
     informer = Informer()
     inventory = GpuInventory(informer)
     assert informer.handlers == [inventory]

@@ -1,4 +1,4 @@
-"""Indexes and counters: cheap decoders that must agree with the typed views."""
+"""Indexes of templates, Jobs and pods, metrics that count objects, and the options of the operator."""
 
 from __future__ import annotations
 
@@ -58,11 +58,22 @@ def test_a_template_is_found_by_model_config_and_normalised_gpu(namespace: str) 
 
 
 @pytest.mark.parametrize("gpu", [None, {}, {"count": 1}, {"model": None}, {"model": ""}])
-def test_a_template_without_a_gpu_model_is_in_no_gpus_index_and_its_config_is_the_default(gpu: Any) -> None:
+def test_a_template_without_a_gpu_model_is_not_found_by_gpu_and_uses_the_default_config(gpu: Any) -> None:
     obj = made(kinds.TEMPLATES, spec={"modelName": "m", "gpuSelector": gpu})
     assert found(TEMPLATE_INDEXES, obj)["gpu"] == []
     assert place("team", "default") in found(TEMPLATE_INDEXES, obj)["runtime-config"]
     assert obj.view.spec.runtime_config_name == "default"
+
+
+@pytest.mark.parametrize("kind", [kinds.TEMPLATES, kinds.CLUSTER_TEMPLATES], ids=lambda kind: kind.kind)
+def test_a_template_that_cannot_be_read_is_found_by_its_model_only(kind: Any) -> None:
+    unreadable = made(kind, "", spec={"modelName": "m", "gpuSelector": "MI300X"})
+    assert unreadable.view_or_none is None
+    assert found(TEMPLATE_INDEXES, unreadable) == {
+        "model": sorted([place("", "m"), place(EVERYWHERE, "m")]),
+        "runtime-config": [],
+        "gpu": [],
+    }
 
 
 def ended(type_: str, status: str = "True") -> dict[str, Any]:
@@ -86,7 +97,7 @@ def test_a_job_counts_as_unfinished_until_it_is_complete_or_failed(status: Any, 
     assert found(JOB_INDEXES, obj)["state"] == ([UNFINISHED] if unfinished else [])
 
 
-def test_a_download_holds_no_discovery_slot() -> None:
+def test_a_download_is_not_an_unfinished_discovery_job() -> None:
     assert found(JOB_INDEXES, made(JOBS, metadata={"labels": {LABEL_COMPONENT: DOWNLOAD}}))["state"] == []
 
 
@@ -99,7 +110,7 @@ def test_jobs_and_pods_are_found_by_their_controller_only() -> None:
         assert found(indexes, made(kind, metadata={"ownerReferences": owners}))["owner"] == ["controller"]
 
 
-def test_a_slot_is_freed_by_the_end_of_a_job_and_by_its_going_and_by_nothing_else() -> None:
+def test_a_slot_is_freed_by_the_end_or_the_deletion_of_a_job_only() -> None:
     running, still = made(JOBS, status={"active": 1}), made(JOBS, version=2, status={"active": 1, "ready": 1})
     done, later = (
         made(JOBS, version=3, status=ended("Complete")),
@@ -112,26 +123,28 @@ def test_a_slot_is_freed_by_the_end_of_a_job_and_by_its_going_and_by_nothing_els
     assert not slot_freed(Created(done, initial=True))
 
 
-def test_templates_are_counted_by_state_as_they_come_change_and_go() -> None:
+def test_templates_are_counted_by_state() -> None:
     registry = CollectorRegistry()
-    metrics = OperatorMetrics(registry, limit=7, running=lambda: 2, pending=lambda: 5)
+    metrics = OperatorMetrics(registry)
+    metrics.admission(limit=7, running=lambda: 2, pending=lambda: 5)
     counter = metrics.templates("Namespace")
 
     def count(state: str) -> float | None:
         return registry.get_sample_value("aim_templates", {"scope": "Namespace", "status": state})
 
     new = made(kinds.TEMPLATES, spec={"modelName": "m"})
-    pending = made(kinds.TEMPLATES, version=2, spec={}, status={"status": "Pending"})
-    ready = made(kinds.TEMPLATES, version=3, spec={}, status={"status": "Ready"})
+    spec = {"modelName": "m"}
+    pending = made(kinds.TEMPLATES, version=2, spec=spec, status={"status": "Pending"})
+    ready = made(kinds.TEMPLATES, version=3, spec=spec, status={"status": "Ready"})
     counter.on_add(new, initial=True)
     assert count("") == 1
     counter.on_update(new, pending)
     counter.on_update(
-        pending, made(kinds.TEMPLATES, version=3, spec={}, status={"status": "Pending", "x": 1})
+        pending, made(kinds.TEMPLATES, version=3, spec=spec, status={"status": "Pending", "x": 1})
     )
     assert (count(""), count("Pending")) == (0, 1)
     counter.on_update(pending, ready)
-    counter.on_add(made(kinds.TEMPLATES, spec={}, status={"status": "Ready"}), initial=False)
+    counter.on_add(made(kinds.TEMPLATES, spec=spec, status={"status": "Ready"}), initial=False)
     assert (count("Pending"), count("Ready")) == (0, 2)
     counter.on_delete(ready, confirmed=True)
     assert count("Ready") == 1
@@ -140,10 +153,11 @@ def test_templates_are_counted_by_state_as_they_come_change_and_go() -> None:
     assert registry.get_sample_value("aim_discovery_jobs_limit") == 7
 
 
-def test_a_state_nobody_knows_does_not_open_a_new_label() -> None:
+def test_an_unknown_state_does_not_add_a_label_value() -> None:
     registry = CollectorRegistry()
-    counter = OperatorMetrics(registry, limit=1, running=lambda: 0, pending=lambda: 0).templates("Cluster")
-    counter.on_add(made(kinds.CLUSTER_TEMPLATES, "", spec={}, status={"status": "Odd"}), initial=False)
+    counter = OperatorMetrics(registry).templates("Cluster")
+    spec = {"modelName": "m"}
+    counter.on_add(made(kinds.CLUSTER_TEMPLATES, "", spec=spec, status={"status": "Odd"}), initial=False)
     assert registry.get_sample_value("aim_templates", {"scope": "Cluster", "status": ""}) == 1
     assert registry.get_sample_value("aim_templates", {"scope": "Cluster", "status": "Odd"}) is None
 
@@ -159,12 +173,12 @@ def test_a_state_nobody_knows_does_not_open_a_new_label() -> None:
         ({"max_concurrent_reconciles": -1}, "max_concurrent_reconciles=-1"),
     ],
 )
-def test_options_that_cannot_work_are_refused_by_name(fields: Any, words: str) -> None:
+def test_invalid_options_are_errors_with_name_and_value(fields: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         OperatorOptions(**fields)
 
 
-def test_the_operator_namespace_is_always_among_those_that_are_looked_at() -> None:
+def test_the_operator_namespace_is_always_among_the_observed_ones() -> None:
     assert OperatorOptions().namespaces == ()
     options = OperatorOptions(operator_namespace="aim", watch_namespaces=("a", "b", "a"))
     assert options.namespaces == ("a", "b", "aim")

@@ -1,4 +1,4 @@
-"""Discovery slots: never too many, services first, fair across namespaces, nobody starves."""
+"""The order of discovery slots: within the limit, awaited templates first, fair across namespaces, no starvation."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def keys(chosen: tuple[Candidate, ...]) -> list[str]:
 
 
 @given(CANDIDATES, RUNNING, st.integers(0, 15))
-def test_the_limit_is_never_exceeded_and_no_slot_is_left_empty(
+def test_the_limit_is_never_exceeded_and_no_slot_is_left_free(
     waiting: list[Candidate], running: dict[str, int], limit: int
 ) -> None:
     chosen = admit(waiting, running, limit)
@@ -53,7 +53,7 @@ def test_the_order_of_the_input_does_not_matter(
 
 
 @given(CANDIDATES, st.integers(1, 5), st.randoms(use_true_random=False))
-def test_everyone_is_admitted_within_as_many_slots_as_there_are_waiting(
+def test_every_template_gets_a_slot_after_at_most_as_many_rounds_as_templates_wait(
     waiting: list[Candidate], limit: int, rng: random.Random
 ) -> None:
     running: list[Candidate] = []
@@ -68,7 +68,7 @@ def test_everyone_is_admitted_within_as_many_slots_as_there_are_waiting(
 
 
 @given(CANDIDATES, RUNNING, st.integers(1, 15))
-def test_within_a_namespace_nobody_is_overtaken(
+def test_within_a_namespace_the_older_template_comes_first(
     waiting: list[Candidate], running: dict[str, int], limit: int
 ) -> None:
     chosen = set(admit(waiting, running, limit))
@@ -82,7 +82,7 @@ def test_within_a_namespace_nobody_is_overtaken(
 
 
 @given(CANDIDATES, RUNNING)
-def test_the_queue_shows_everyone_in_the_order_in_which_slots_are_given(
+def test_the_queue_has_all_templates_in_the_order_in_which_they_get_slots(
     waiting: list[Candidate], running: dict[str, int]
 ) -> None:
     order = queue_order(waiting, running)
@@ -90,31 +90,31 @@ def test_the_queue_shows_everyone_in_the_order_in_which_slots_are_given(
     assert admit(waiting, running, sum(running.values()) + 3) == order[:3]
 
 
-def test_five_hundred_templates_of_one_namespace_do_not_hold_up_anothers_single_one() -> None:
+def test_five_hundred_templates_of_one_namespace_do_not_delay_the_single_one_of_another() -> None:
     waiting = [*crowd("big", 500), Candidate("small/one", "small", "9")]
     assert "small/one" in keys(admit(waiting, {}, 10))
     assert keys(admit(waiting, {"big": 9}, 10)) == ["small/one"]
 
 
-def test_templates_a_service_waits_for_come_first() -> None:
+def test_templates_that_a_service_waits_for_come_first() -> None:
     waiting = [*crowd("a", 5, since="0"), *crowd("b", 1, awaited=True, since="9")]
     assert keys(admit(waiting, {"b": 3}, 5)) == ["b/000", "a/000"]
 
 
-def test_namespaces_take_turns() -> None:
+def test_slots_alternate_between_namespaces() -> None:
     waiting = [*crowd("a", 3), *crowd("b", 3), *crowd("", 1)]
     assert keys(admit(waiting, {}, 6)) == ["/000", "a/000", "b/000", "a/001", "b/001", "a/002"]
 
 
-def test_the_namespace_with_fewer_running_goes_first() -> None:
+def test_the_namespace_with_fewer_running_jobs_comes_first() -> None:
     waiting = [*crowd("a", 2), *crowd("b", 2)]
     assert keys(admit(waiting, {"a": 2}, 5)) == ["b/000", "b/001", "a/000"]
 
 
-def test_among_equals_the_oldest_goes_first() -> None:
+def test_the_oldest_template_comes_first_if_all_else_is_equal() -> None:
     waiting = [Candidate("a/x", "a", "2"), Candidate("b/y", "b", "1"), Candidate("b/x", "b", "3")]
     assert keys(admit(waiting, {}, 3)) == ["b/y", "a/x", "b/x"]
 
 
-def test_nothing_is_admitted_when_more_runs_than_the_limit_allows() -> None:
+def test_no_template_gets_a_slot_while_more_jobs_run_than_the_limit_allows() -> None:
     assert admit(crowd("a", 3), {"x": 12}, 10) == ()

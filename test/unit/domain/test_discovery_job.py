@@ -1,4 +1,4 @@
-"""The discovery Job runs what the document says, passes the restricted standard, and changes name with its input."""
+"""The discovery Job: its pod, its name and its ownership."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 
 from aimctl.api.v1alpha1 import RuntimeConfigSpec
+from aimctl.domain.resolution import Missing
 from aimctl.domain.templates.discovery_job import DiscoveryInput, job_name, manifest
-from aimctl.domain.templates.observation import Blocked, TemplateObservation
+from aimctl.domain.templates.observation import TemplateObservation
 from support.templates import model, observe
 
 
 def input_of(seen: TemplateObservation) -> DiscoveryInput:
     found = seen.discovery_input()
-    assert not isinstance(found, Blocked)
+    assert not isinstance(found, Missing)
     return found
 
 
@@ -32,7 +33,7 @@ def env(job: dict[str, Any]) -> dict[str, Any]:
     return {item["name"]: item.get("value", item.get("valueFrom")) for item in container(job)["env"]}
 
 
-def test_the_container_dry_runs_the_models_image_with_the_profile_in_its_environment() -> None:
+def test_the_container_runs_the_image_of_the_model_with_the_profile_in_its_environment() -> None:
     job = made(observe())
     assert container(job)["image"] == "ghcr.io/silogen/aim-llama:1"
     assert container(job)["args"] == ["dry-run", "--format=json"]
@@ -46,12 +47,12 @@ def test_the_container_dry_runs_the_models_image_with_the_profile_in_its_environ
     }
 
 
-def test_what_the_template_does_not_say_is_not_in_the_environment() -> None:
+def test_a_property_that_the_template_does_not_have_is_not_in_the_environment() -> None:
     job = made(observe(spec={"metric": None, "precision": None, "gpuSelector": None}))
     assert set(env(job)) == {"AIM_LOG_LEVEL", "AIM_LOG_LEVEL_ROOT"}
 
 
-def test_the_templates_environment_wins_over_the_models_and_the_runtime_configs() -> None:
+def test_the_environment_of_the_template_overrides_that_of_model_and_runtime_config() -> None:
     config = RuntimeConfigSpec.model_validate(
         {"env": [{"name": n, "value": "config"} for n in ("A", "B", "C")]}
     )
@@ -67,7 +68,7 @@ def test_the_templates_environment_wins_over_the_models_and_the_runtime_configs(
     assert found["AIM_METRIC"] == "own"
 
 
-def test_pull_secrets_are_the_templates_then_the_models_each_once() -> None:
+def test_pull_secrets_are_those_of_the_template_then_of_the_model_each_once() -> None:
     llama = model(imagePullSecrets=[{"name": "b"}, {"name": "c"}])
     job = made(observe(spec={"imagePullSecrets": [{"name": "a"}, {"name": "b"}]}, model_spec=llama))
     assert job["spec"]["template"]["spec"]["imagePullSecrets"] == [
@@ -78,7 +79,7 @@ def test_pull_secrets_are_the_templates_then_the_models_each_once() -> None:
     assert "imagePullSecrets" not in made(observe())["spec"]["template"]["spec"]
 
 
-def test_the_service_account_is_the_templates_else_the_models() -> None:
+def test_the_service_account_is_that_of_the_template_otherwise_of_the_model() -> None:
     llama = model(serviceAccountName="models")
     assert made(observe(model_spec=llama))["spec"]["template"]["spec"]["serviceAccountName"] == "models"
     job = made(observe(spec={"serviceAccountName": "own"}, model_spec=llama))
@@ -97,7 +98,7 @@ def test_the_pod_passes_the_restricted_pod_security_standard() -> None:
     assert not {"hostNetwork", "hostPID", "hostIPC", "volumes"} & set(pod)
 
 
-def test_the_job_is_bounded_and_goes_after_it_finished() -> None:
+def test_the_job_has_limits_and_is_removed_after_it_finished() -> None:
     spec = made(observe())["spec"]
     assert spec["backoffLimit"] == 3
     assert spec["ttlSecondsAfterFinished"] >= 3600
@@ -105,7 +106,7 @@ def test_the_job_is_bounded_and_goes_after_it_finished() -> None:
     assert spec["template"]["spec"]["restartPolicy"] == "Never"
 
 
-def test_a_namespaced_templates_job_runs_beside_it_and_is_owned_by_it() -> None:
+def test_the_job_of_a_namespaced_template_runs_in_its_namespace_and_is_owned_by_it() -> None:
     meta = made(observe())["metadata"]
     assert meta["namespace"] == "team"
     (owner,) = meta["ownerReferences"]
@@ -113,14 +114,14 @@ def test_a_namespaced_templates_job_runs_beside_it_and_is_owned_by_it() -> None:
     assert (owner["uid"], owner["controller"]) == ("template-uid", True)
 
 
-def test_a_cluster_templates_job_runs_in_the_operator_namespace() -> None:
+def test_the_job_of_a_cluster_template_runs_in_the_operator_namespace() -> None:
     meta = made(observe(cluster=True))["metadata"]
     assert meta["namespace"] == "kaiwo-system"
     assert meta["ownerReferences"][0]["kind"] == "AIMClusterServiceTemplate"
 
 
 @pytest.mark.parametrize("name", ["short", "x" * 70, "a.b." * 60 + "c"])
-def test_job_and_pods_carry_the_template_label_and_its_whole_name_as_an_annotation(name: str) -> None:
+def test_job_and_pods_have_the_template_label_and_its_full_name_as_an_annotation(name: str) -> None:
     job = made(observe(name=name))
     for meta in (job["metadata"], job["spec"]["template"]["metadata"]):
         label = meta["labels"]["aim.silogen.ai/template"]
@@ -130,7 +131,7 @@ def test_job_and_pods_carry_the_template_label_and_its_whole_name_as_an_annotati
     assert len(job["metadata"]["name"]) <= 63
 
 
-def test_the_same_input_gives_the_same_job_byte_for_byte() -> None:
+def test_the_same_input_gives_the_same_job() -> None:
     assert json.dumps(made(observe())) == json.dumps(made(observe()))
 
 
@@ -159,7 +160,7 @@ def test_the_same_input_gives_the_same_job_byte_for_byte() -> None:
         "metric",
     ],
 )
-def test_everything_that_shapes_the_pod_changes_hash_and_name(changed: TemplateObservation) -> None:
+def test_everything_that_determines_the_pod_changes_hash_and_name(changed: TemplateObservation) -> None:
     before = observe()
     assert input_of(changed).hash != input_of(before).hash
     assert made(changed)["metadata"]["name"] != made(before)["metadata"]["name"]
@@ -177,11 +178,11 @@ def test_everything_that_shapes_the_pod_changes_hash_and_name(changed: TemplateO
     ],
     ids=["generation", "resources", "caching", "headroom", "gpus", "status"],
 )
-def test_what_does_not_shape_the_pod_does_not_change_the_hash(changed: TemplateObservation) -> None:
+def test_what_does_not_determine_the_pod_does_not_change_the_hash(changed: TemplateObservation) -> None:
     assert input_of(changed).hash == input_of(observe()).hash
 
 
-def test_a_template_made_anew_does_not_meet_its_predecessors_job() -> None:
+def test_a_template_that_was_created_again_does_not_get_the_job_of_its_predecessor() -> None:
     one, other = observe(uid="a"), observe(uid="b")
     assert input_of(one).hash == input_of(other).hash
     assert job_name(one.template, "h") != job_name(other.template, "h")

@@ -1,15 +1,15 @@
-"""Whatever a container prints, the answer is a whole result or an error that shows what was wrong."""
+"""Any output of a container gives a complete result or an error that shows what is wrong."""
 
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aimctl.api.v1alpha1 import StatusModelSource
 from aimctl.domain.templates.discovery_output import (
     MAX_DEPTH,
     MAX_OUTPUT_BYTES,
@@ -17,7 +17,6 @@ from aimctl.domain.templates.discovery_output import (
     MAX_SOURCES,
     DiscoveryError,
     DiscoveryResult,
-    Source,
     parse,
 )
 
@@ -31,7 +30,10 @@ MODELS = [
     {"name": "m", "source": "hf://m/m", "size_gb": 16.0},
     {"name": "t", "source": "s3://b/t", "size_gb": 0.5},
 ]
-SOURCES = (Source("m", "hf://m/m", 17179869184), Source("t", "s3://b/t", 536870912))
+SOURCES = (
+    StatusModelSource(name="m", source="hf://m/m", size_bytes=17179869184),
+    StatusModelSource(name="t", source="s3://b/t", size_bytes=536870912),
+)
 
 
 def entry(**changed: Any) -> dict[str, Any]:
@@ -127,13 +129,13 @@ def test_sizes_become_bytes_rounded_up(gigabytes: float, size: int) -> None:
         (output({"profile": PROFILE, "models": [{"name": "m", "source": "hf://m"}]}), ["no 'size_gb'"]),
         (output(entry(profile={"x": "a" * MAX_PROFILE_BYTES})), [str(MAX_PROFILE_BYTES)]),
         (output(entry(profile={"x": 2**63})), ["9223372036854775808"]),
-        (output(entry(profile={"x": "\ud800"})), ["[0].profile cannot be kept"]),
+        (output(entry(profile={"x": "\ud800"})), ["[0].profile cannot be stored"]),
         (b"[" * 100_000 + b"]" * 100_000, ["deeper than"]),
         (b'[{"a":' * 50_000, ["deeper than"]),
         (b"x" * (MAX_OUTPUT_BYTES + 1), [str(MAX_OUTPUT_BYTES)]),
     ],
 )
-def test_hostile_output_is_refused_with_a_message_that_shows_what_was_wrong(
+def test_hostile_output_is_rejected_with_a_message_that_shows_what_is_wrong(
     printed: bytes, words: list[str]
 ) -> None:
     message = error(printed)
@@ -141,7 +143,7 @@ def test_hostile_output_is_refused_with_a_message_that_shows_what_was_wrong(
     assert len(message) <= 1200
 
 
-def test_a_profile_may_be_nested_as_deep_as_the_limit_and_no_deeper() -> None:
+def test_a_profile_may_be_nested_up_to_the_limit() -> None:
     def nested(depth: int) -> dict[str, Any]:
         value: dict[str, Any] = {}
         for _ in range(depth - 1):
@@ -165,11 +167,9 @@ def test_a_profile_may_be_nested_as_deep_as_the_limit_and_no_deeper() -> None:
         b'[{"a":NaN}]\n',
     ],
 )
-def test_megabytes_of_broken_arrays_are_read_in_linear_time(line: bytes) -> None:
-    printed = (line * (MAX_OUTPUT_BYTES // len(line)))[:MAX_OUTPUT_BYTES]
-    began = time.process_time()
-    error(printed)
-    assert time.process_time() - began < 5
+def test_megabytes_of_invalid_arrays_are_an_error(line: bytes) -> None:
+    """In quadratic time this test would exceed the time limit of the suite."""
+    assert error((line * (MAX_OUTPUT_BYTES // len(line)))[:MAX_OUTPUT_BYTES])
 
 
 @given(st.binary(max_size=300) | st.text(alphabet='[]{}",:0-9aeNI\\\n ', max_size=300).map(str.encode))
@@ -185,7 +185,7 @@ JSON = st.recursive(
 
 
 @given(JSON, JSON, st.sampled_from(["name", "source", "size_gb"]), JSON)
-def test_any_json_in_any_place_gives_a_whole_result_or_an_error(
+def test_any_json_in_any_field_gives_a_complete_result_or_an_error(
     profile: Any, models: Any, field: str, value: Any
 ) -> None:
     for printed in (entry(profile=profile), entry(models=models), entry(models=[MODELS[0] | {field: value}])):

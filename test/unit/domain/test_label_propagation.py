@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from aimctl.api.v1alpha1 import RuntimeConfigSpec
 from aimctl.domain.labels import fits, propagated
+from aimctl.domain.resolution import Missing
 from aimctl.domain.templates.discovery_job import manifest
-from aimctl.domain.templates.observation import Blocked
 from support.templates import observe
 
 
@@ -103,7 +103,7 @@ def test_recommended_labels_and_labels_of_other_domains_are_copied(key: str) -> 
 def job(labels: dict[str, str], *match: str) -> tuple[str, dict[str, Any]]:
     seen = observe(labels=labels, config_spec=config(*match))
     input_ = seen.discovery_input()
-    assert not isinstance(input_, Blocked)
+    assert not isinstance(input_, Missing)
     return input_.hash, manifest(seen.template, input_)
 
 

@@ -1,73 +1,57 @@
-"""Who stands in line for a discovery slot, and for whom a service waits."""
+"""Which templates wait for a discovery slot, and which templates a service waits for."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 
 from aimctl.api.v1alpha1 import SERVICES, TemplateStatus
-from aimctl.domain.templates.decision import decide_template
-from aimctl.domain.templates.discovery_decision import decide_discovery
+from aimctl.domain.plan import ActionKey, Known, Rejection
 from aimctl.domain.templates.queueing import awaits, waiting_since, waits_for_slot
-from support.templates import observe
-
-
-def settled(seen):
-    """The observation with the statuses that both reconcilers write about it."""
-    for decide in (decide_discovery, decide_template, decide_discovery, decide_template):
-        decision = decide(seen)
-        if decision.status is None:
-            return seen
-        body = seen.view.status.to_json()
-        kept = [
-            one for one in body.pop("conditions", []) if one["type"] not in decision.status.owned_conditions
-        ]
-        body = {key: value for key, value in body.items() if key not in decision.status.owned_fields}
-        body |= {**decision.status.fields, "conditions": [*kept, *decision.status.conditions]}
-        view = seen.view.model_copy(update={"status": TemplateStatus.model_validate(body)})
-        seen = replace(seen, view=view)
-    return seen
-
+from support.settling import settle
+from support.templates import observe, wanted_job
 
 OLD = {
     "modelSources": [{"name": "m", "source": "hf://m/m", "sizeBytes": 1}],
     "discovery": {"result": {"inputHash": "another"}},
 }
+QUOTA = Known({ActionKey("Job", "team", wanted_job(observe()).key.name): Rejection("exceeded quota")})
 CASES = {
-    "new": observe(),
-    "new, cluster": observe(cluster=True),
-    "no model": observe(no_model=True),
-    "no config": observe(config_name="special"),
-    "no GPU": observe(gpus=()),
-    "static": observe(spec={"modelSources": [{"name": "m", "sourceURI": "hf://m", "size": "1Gi"}]}),
-    "changed input": observe(OLD),
-    "changed input, no GPU": observe(OLD, gpus=()),
-    "refused": replace(observe(), refused="the API server refused the discovery Job: quota"),
+    "new": settle(),
+    "new, cluster": settle(cluster=True),
+    "no model": settle(no_model=True),
+    "no config": settle(config_name="special"),
+    "no GPU": settle(gpus=()),
+    "static": settle(spec={"modelSources": [{"name": "m", "sourceURI": "hf://m", "size": "1Gi"}]}),
+    "changed input": settle(OLD),
+    "changed input, no GPU": settle(OLD, gpus=()),
+    "rejected": settle(known=QUOTA),
 }
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_it_agrees_with_the_wish_that_discovery_has(case):
-    seen = settled(CASES[case])
-    wishes = decide_discovery(seen).wish is not None
-    assert waits_for_slot(seen.view.status, unfinished_job=False) == wishes
-    if wishes:
-        assert waiting_since(seen.view.status)
-
-
-def test_the_cases_hold_both():
-    wishes = {decide_discovery(settled(seen)).wish is not None for seen in CASES.values()}
-    assert wishes == {True, False}
+def status_of(case):
+    return TemplateStatus.model_validate(CASES[case].status)
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_who_has_a_job_does_not_stand_in_line(case):
-    assert not waits_for_slot(settled(CASES[case]).view.status, unfinished_job=True)
+def test_a_template_waits_for_a_slot_if_discovery_requests_one(case):
+    waits = CASES[case].wanted is not None
+    assert waits_for_slot(status_of(case), unfinished_job=False) == waits
+    if waits:
+        assert waiting_since(status_of(case))
 
 
-def test_a_template_that_nobody_has_looked_at_is_not_in_line_yet():
+def test_the_cases_contain_waiting_templates_and_others():
+    assert {found.wanted is not None for found in CASES.values()} == {True, False}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_template_with_an_unfinished_job_does_not_wait_for_a_slot(case):
+    assert not waits_for_slot(status_of(case), unfinished_job=True)
+
+
+def test_a_template_without_a_status_does_not_wait_for_a_slot():
     assert not waits_for_slot(TemplateStatus(), unfinished_job=False)
     assert waiting_since(TemplateStatus()) == ""
 
@@ -101,6 +85,6 @@ AWAITS = {
 
 
 @pytest.mark.parametrize("case", AWAITS)
-def test_a_service_waits_for_what_it_may_come_to_use(case):
+def test_a_service_waits_for_the_templates_that_it_may_use(case):
     fields, expected = AWAITS[case]
     assert wants(**fields) is expected

@@ -44,7 +44,7 @@ from aimctl.domain.models.auto_templates import auto_templates
 from aimctl.domain.resolution import Resolved, resolve_runtime_config
 from aimctl.domain.services.derived_template import changes_from_base, derived_spec, derived_template
 from aimctl.domain.services.inference_service import inference_service
-from aimctl.domain.templates.discovery_job import TemplateIdentity, discovery_input
+from aimctl.domain.templates.discovery_job import discovery_input
 from support.model_caches import observe as observe_model_cache
 from support.services import service as observe_service
 from support.things import make
@@ -174,14 +174,9 @@ def outputs(specs: Mapping[str, dict[str, Any]], *, cluster: bool) -> dict[str, 
     seen = observe_service(spec=specs["service"], model_spec=specs["model"], labels=LABELS)
     seen = replace(seen, runtime_config=config)
     cache = observe_model_cache(spec=specs["model cache"], runtime_config=config, of=None, labels=LABELS)
-    identity = TemplateIdentity(
-        template.resource.kind, template.meta.namespace, "a", template.meta.uid, 1, labels=LABELS
-    )
     download = download_input(cache.cache, config_spec)
     return {
-        DISCOVERY: discovery_input(
-            identity, template.view.spec, model, config_spec, operator_namespace="ops"
-        ).hash,
+        DISCOVERY: discovery_input(template, model, config_spec, operator_namespace="ops").hash,
         DERIVED: (
             derived_spec(template.view.spec, None),
             derived_spec(template.view.spec, service.overrides),

@@ -1,4 +1,4 @@
-"""The state of a template follows from model, runtime config, GPUs, discovery and cache."""
+"""The state of a template depends on model, runtime config, GPUs, discovery and cache."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aimctl.api.v1alpha1 import RuntimeConfigSpec, TemplateState
-from aimctl.domain.templates.decision import decide_template
-from aimctl.domain.templates.discovery_decision import decide_discovery
+from aimctl.domain.plan import RequestSlot
+from aimctl.domain.templates.decision import decide_discovery
 from support.settling import settle
-from support.templates import NOW, ObservedJob, completed, job, model, observe, pod
+from support.templates import NOW, ObservedJob, completed, job, model, observe, pod, wanted_job
 
 IMAGE_2 = {"model_spec": model("ghcr.io/silogen/aim-llama:2")}
 CACHING = {"spec": {"caching": {"enabled": True}}}
@@ -20,9 +20,7 @@ STATIC = {"modelSources": [{"name": "m", "sourceURI": "hf://m/m", "size": "16Gi"
 
 
 def job_of(**differs: Any) -> str:
-    wish = decide_discovery(observe(**differs)).wish
-    assert wish is not None
-    return wish.job_name
+    return wanted_job(observe(**differs)).key.name
 
 
 def ready(**differs: Any) -> dict[str, Any]:
@@ -30,15 +28,15 @@ def ready(**differs: Any) -> dict[str, Any]:
 
 
 def warm(status: dict[str, Any], reason: str) -> dict[str, Any]:
-    """The status with what caching says put in."""
-    said = {
+    """The status with a condition of caching."""
+    cache_warm = {
         "type": "CacheWarm",
         "status": "True" if reason == "Warm" else "False",
         "reason": reason,
         "message": f"cache: {reason}",
     }
     others = [item for item in status["conditions"] if item["type"] != "CacheWarm"]
-    return status | {"conditions": [*others, said]}
+    return status | {"conditions": [*others, cache_warm]}
 
 
 @pytest.mark.parametrize(
@@ -60,7 +58,7 @@ def warm(status: dict[str, Any], reason: str) -> dict[str, Any]:
         ({"gpus": [], "spec": {"gpuSelector": None}, "jobs": []}, "Pending", "AwaitingDiscovery"),
     ],
 )
-def test_a_new_template_is_in_the_state_its_circumstances_say(
+def test_the_state_of_a_new_template_follows_from_its_references_gpus_and_jobs(
     differs: dict[str, Any], state: str, reason: str
 ) -> None:
     found = settle(**differs)
@@ -83,7 +81,7 @@ def test_a_new_template_is_in_the_state_its_circumstances_say(
         (IMAGE_2 | {"jobs": [completed(job_of(**IMAGE_2))]}, "Ready", "ProfilesDiscovered"),
     ],
 )
-def test_a_template_that_was_ready_once_degrades_but_keeps_its_sources(
+def test_a_template_with_a_result_becomes_degraded_but_keeps_its_sources(
     differs: dict[str, Any], state: str, reason: str
 ) -> None:
     found = settle(ready(), **differs)
@@ -91,7 +89,7 @@ def test_a_template_that_was_ready_once_degrades_but_keeps_its_sources(
     assert found.status["modelSources"]
 
 
-def test_while_a_changed_input_is_discovered_the_template_stays_ready_and_shows_progress() -> None:
+def test_a_template_is_ready_and_progressing_while_a_changed_input_is_discovered() -> None:
     found = settle(ready(), **IMAGE_2)
     assert found.state == "Ready"
     assert found.condition("Progressing") == ("True", "Rediscovering")
@@ -99,7 +97,7 @@ def test_while_a_changed_input_is_discovered_the_template_stays_ready_and_shows_
     assert done.condition("Progressing")[0] == "False"
 
 
-def test_a_degraded_template_stays_degraded_while_discovery_is_tried_again() -> None:
+def test_a_degraded_template_stays_degraded_while_discovery_is_retried() -> None:
     degraded = settle(ready(), jobs=[completed(job_of(**IMAGE_2), b"")], **IMAGE_2).status
     again = settle(degraded, rediscover="now", **IMAGE_2)
     assert again.state == "Degraded"
@@ -112,11 +110,11 @@ def test_a_degraded_template_stays_degraded_while_discovery_is_tried_again() -> 
     assert fixed.state == "Ready"
 
 
-def test_going_back_to_the_input_that_worked_is_ready_without_a_job() -> None:
+def test_a_template_with_its_former_input_is_ready_without_a_job() -> None:
     degraded = settle(ready(), jobs=[completed(job_of(**IMAGE_2), b"")], **IMAGE_2).status
     back = settle(degraded)
     assert back.state == "Ready"
-    assert back.discovery.wish is None
+    assert back.wanted is None
 
 
 @pytest.mark.parametrize(
@@ -128,13 +126,13 @@ def test_going_back_to_the_input_that_worked_is_ready_without_a_job() -> None:
         ("WarmFailed", "Degraded"),
     ],
 )
-def test_with_caching_the_template_is_ready_only_when_it_is_warm(reason: str, state: str) -> None:
+def test_a_template_with_caching_is_ready_only_if_its_cache_is_warm(reason: str, state: str) -> None:
     found = settle(warm(ready(**CACHING), reason), **CACHING)
     assert (found.state, found.condition("Ready")) == (state, (str(state == "Ready"), reason))
     assert found.condition("CacheWarm")[1] == reason
 
 
-def test_progress_of_the_cache_changes_nothing_else_and_its_troubles_are_passed_on() -> None:
+def test_progress_of_the_cache_causes_no_writes_and_its_problems_are_reported() -> None:
     warming = settle(warm(ready(**CACHING), "Warming"), **CACHING)
     assert "CacheWarm" in warming.message("Ready")
     further = warm(warming.status, "Warming")
@@ -144,11 +142,11 @@ def test_progress_of_the_cache_changes_nothing_else_and_its_troubles_are_passed_
         assert settle(warm(ready(**CACHING), reason), **CACHING).message("Ready") == f"cache: {reason}"
 
 
-def test_without_caching_what_the_cache_says_does_not_matter() -> None:
+def test_without_caching_the_condition_of_the_cache_does_not_matter() -> None:
     assert settle(warm(ready(), "WarmFailed")).state == "Ready"
 
 
-def test_the_resolved_references_are_shown_and_go_when_they_lead_nowhere() -> None:
+def test_resolved_references_are_in_the_status_until_they_cannot_be_resolved() -> None:
     found = settle(config_spec=RuntimeConfigSpec())
     assert found.status["resolvedImage"] == {
         "kind": "AIMClusterModel",
@@ -164,7 +162,7 @@ def test_the_resolved_references_are_shown_and_go_when_they_lead_nowhere() -> No
     assert gone.status["observedGeneration"] == 2
 
 
-def test_each_change_of_state_is_told_once() -> None:
+def test_each_change_of_the_state_is_recorded_once() -> None:
     first = settle(config_spec=RuntimeConfigSpec())
     assert [(event.type, event.reason) for event in first.events] == [("Normal", "Pending")]
     gone = settle(first.status, gpus=[], config_spec=RuntimeConfigSpec())
@@ -172,15 +170,15 @@ def test_each_change_of_state_is_told_once() -> None:
     assert not settle(gone.status, gpus=[], config_spec=RuntimeConfigSpec()).events
 
 
-def test_a_missing_default_runtime_config_is_told_once_and_does_not_hinder() -> None:
+def test_a_missing_default_runtime_config_is_recorded_once_and_does_not_prevent_discovery() -> None:
     found = settle()
     assert [event.reason for event in found.events].count("DefaultRuntimeConfigNotFound") == 1
-    assert found.discovery.wish is not None
+    assert found.wanted is not None
     later = settle(found.status, gpus=[])
     assert "DefaultRuntimeConfigNotFound" not in [event.reason for event in later.events]
 
 
-def test_transition_times_move_only_with_the_status_of_a_condition() -> None:
+def test_transition_times_change_only_with_the_status_of_a_condition() -> None:
     status = settle().status
     before = {item["type"]: item["lastTransitionTime"] for item in status["conditions"]}
     later = NOW.replace(hour=18)
@@ -191,13 +189,9 @@ def test_transition_times_move_only_with_the_status_of_a_condition() -> None:
     assert after["Progressing"] == "2026-05-04T18:00:00Z"
 
 
-def test_nothing_is_said_about_a_template_that_is_being_deleted() -> None:
-    assert decide_template(observe(deleting=True)).status is None
-
-
 def jobs_for(which: str, **differs: Any) -> list[ObservedJob]:
-    seen = decide_discovery(observe(**differs)).wish
-    name = seen.job_name if seen is not None else "discover-other"
+    slots = decide_discovery(observe(**differs)).of_type(RequestSlot)
+    name = slots[0].create.key.name if slots else "discover-other"
     return {
         "none": [],
         "waiting": [job(name, pods=[pod()])],
@@ -227,8 +221,8 @@ STEPS = st.fixed_dictionaries(
 
 @settings(max_examples=150)
 @given(st.lists(STEPS, min_size=1, max_size=6))
-def test_whatever_happens_decisions_settle_and_hold_together(steps: list[dict[str, Any]]) -> None:
-    """After every step: deciding again writes nothing, tells nothing, and state and conditions agree."""
+def test_decisions_settle_and_are_consistent_for_any_sequence_of_events(steps: list[dict[str, Any]]) -> None:
+    """After every step, deciding again changes nothing and records nothing, and state and conditions agree."""
     status: dict[str, Any] = {}
     for step in steps:
         differs = dict(step)
@@ -242,15 +236,15 @@ def test_whatever_happens_decisions_settle_and_hold_together(steps: list[dict[st
         again = settle(status, jobs=jobs, **differs)
         assert again.writes == 0
         assert not again.events
-        assert had <= bool(status.get("modelSources")), "a result never vanishes"
+        assert had <= bool(status.get("modelSources")), "a result is never lost"
         assert found.state in set(TemplateState)
         assert found.condition("Ready")[0] == str(found.state == "Ready")
         if found.state == "Ready":
             assert status["modelSources"]
         if found.condition("Failure")[0] == "True":
             assert found.state in {"Failed", "Degraded"}
-        if found.discovery.wish is not None:
+        if found.wanted is not None:
             assert step["spec"] is not STATIC
             assert step["gpus"]
             assert not step["no_model"]
-            assert found.discovery.wish.job_name not in {item.name for item in jobs}
+            assert found.wanted.key.name not in {item.name for item in jobs}

@@ -197,9 +197,9 @@ def state_of(condition, *, sources=True):
     if sources:
         spec["modelSources"] = [{"name": "m", "sourceURI": LLAMA, "size": "1Gi"}]
         status["modelSources"] = [{"name": "m", "source": LLAMA, "sizeBytes": 1}]
-    decision = decide_template(observe_template(status, spec=spec))
-    ready = next(item for item in decision.status.conditions if item["type"] == "Ready")
-    return decision.status.fields["status"], ready
+    (action,) = decide_template(observe_template(status, spec=spec)).actions
+    ready = next(item for item in action.part.conditions if item["type"] == "Ready")
+    return action.part.fields["status"], ready
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ class _Observer:
         self, assembly: Assembly, classes: StorageClassInventory, logs: PodLogs, progress: DownloadProgress
     ) -> None:
         self._cache = assembly.cache
-        self._templates = assembly.observer
+        self._references = assembly.references
         self._clock = assembly.manager.clock
         self._logs = logs
         self._progress = progress
@@ -143,7 +143,7 @@ class _Observer:
         )
         seen = ModelCacheObservation(
             cache=cache,
-            runtime_config=self._templates.runtime_config(
+            runtime_config=self._references.runtime_config(
                 cache.view.spec.runtime_config_name, request.namespace
             ),
             classes=self._classes.classes,

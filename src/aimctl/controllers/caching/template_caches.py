@@ -91,7 +91,7 @@ def add_template_caches(assembly: Assembly) -> None:
 class _Observer:
     def __init__(self, assembly: Assembly) -> None:
         self._cache = assembly.cache
-        self._templates = assembly.observer
+        self._references = assembly.references
         self._clock = assembly.manager.clock
         declare, namespaces = self._cache.declare, assembly.options.namespaces
         declare(kinds.TEMPLATE_CACHES, namespaces=namespaces, indexes=TEMPLATE_CACHE_INDEXES)
@@ -119,7 +119,7 @@ class _Observer:
         seen = TemplateCacheObservation(
             cache=cache,
             template=template,
-            runtime_config=self._templates.runtime_config(spec.runtime_config_name, namespace),
+            runtime_config=self._references.runtime_config(spec.runtime_config_name, namespace),
             now=self._clock.now(),
             model_caches=tuple(models.values()),
             users=tuple(self._users(request, unsettled)),

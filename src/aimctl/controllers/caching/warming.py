@@ -52,7 +52,7 @@ def add_warming(assembly: Assembly) -> None:
 class _Observer:
     def __init__(self, assembly: Assembly) -> None:
         self._cache = assembly.cache
-        self._templates = assembly.observer
+        self._references = assembly.references
         self._clock = assembly.manager.clock
 
     def observe(self, request: Request, known: Known) -> Observed[WarmingObservation] | None:
@@ -63,7 +63,7 @@ class _Observer:
         rejection = known.rejection(TEMPLATE_CACHES, request.namespace, request.name)
         seen = WarmingObservation(
             template=template,
-            runtime_config=self._templates.runtime_config(config, request.namespace),
+            runtime_config=self._references.runtime_config(config, request.namespace),
             cache=self._cache.get(TEMPLATE_CACHES, request.name, request.namespace),
             now=self._clock.now(),
             rejection=rejection.message if rejection is not None else "",

@@ -135,7 +135,7 @@ class PlanReconciler(Generic[O]):
         self._field_manager = field_manager
         self._reader = reader
         self._settled = settled
-        self._rejections = Rejections(executor.clock)
+        self._rejections = Rejections(executor.clock, executor.events)
 
     async def reconcile(self, request: Request) -> Result | None:
         """Observe, decide and carry out until nothing is left to do."""

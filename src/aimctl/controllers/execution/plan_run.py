@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, final
 import msgspec
 import structlog
 
+from aimctl.controllers.execution.rejections import is_rejection
 from aimctl.controllers.execution.status_writer import Written
 from aimctl.domain.plan import (
     Apply,
@@ -33,12 +34,9 @@ from aimctl.runtime.controller import RetryAfter
 from aimctl.runtime.kube import (
     AlreadyExists,
     ApiError,
-    BadRequest,
     Conflict,
     Forbidden,
-    Invalid,
     NotFound,
-    ServerError,
 )
 
 if TYPE_CHECKING:
@@ -47,7 +45,7 @@ if TYPE_CHECKING:
     from aimctl.controllers.execution.rejections import Rejections
     from aimctl.controllers.execution.status_writer import StatusWriter
     from aimctl.domain.events import EventWish
-    from aimctl.domain.plan import ActionKey, BackgroundRead, Plan
+    from aimctl.domain.plan import ActionKey, BackgroundRead, Plan, RequestSlot
     from aimctl.runtime.cache import Cache
     from aimctl.runtime.controller import Request
     from aimctl.runtime.kube import Client
@@ -62,7 +60,6 @@ or a proxy that answered in place of the server has recovered."""
 R_contra = TypeVar("R_contra", contravariant=True)
 
 _TERMINATING = "because it is being terminated"
-_WEBHOOK_FAILED = "failed calling webhook"
 
 
 class BackgroundReader(Protocol[R_contra]):
@@ -148,7 +145,9 @@ class PlanRun:
                 return False
         return settled and not has_read
 
-    async def _do(self, obj: Object[Any], action: WriteStatus | Record | BackgroundRead) -> bool:
+    async def _do(
+        self, obj: Object[Any], action: WriteStatus | Record | BackgroundRead | RequestSlot
+    ) -> bool:
         """Carry out anything but a write or a read; returns False if the object has to be observed again."""
         match action:
             case WriteStatus():
@@ -207,10 +206,8 @@ class PlanRun:
                 self._dropped.add(action.key)  # the namespace is gone
                 return True
             raise RetryAfter(GONE_SECONDS, f"{self.last}: {error}") from error
-        except (Forbidden, Invalid, BadRequest) as error:
-            self._reject(obj, action, error)
-        except ServerError as error:
-            if _WEBHOOK_FAILED not in error.message:
+        except ApiError as error:
+            if not is_rejection(error):
                 raise
             self._reject(obj, action, error)
         else:
@@ -257,7 +254,8 @@ class PlanRun:
             if self._cache.get(resource, key.name, key.namespace) is not None:
                 return True
         # The cache does not hold such objects, or the decision has ignored this one.
-        self._remember(obj, action, Rejection(f"{resource.kind} {key.name!r} exists already", existing))
+        rejection = Rejection(f"{resource.kind} {key.name!r} exists already", existing)
+        self._rejections.add(self._request, obj, action, rejection)
         return True
 
     async def _stale(self, resource: Resource[Any], key: ObjectKey, uid: str, error: Conflict) -> bool:
@@ -276,21 +274,7 @@ class PlanRun:
         if _TERMINATING in error.message:
             self._dropped.add(action.key)
         else:
-            self._remember(obj, action, Rejection(str(error)))
-
-    def _remember(self, obj: Object[Any], action: Write, rejection: Rejection) -> None:
-        before = self._rejections.of(self._request).get(action.key)
-        seconds = self._rejections.add(self._request, action, rejection)
-        self._log.warning(
-            "rejected by the API server",
-            action=self.last,
-            namespace=action.key.namespace,
-            error=rejection.message,
-            retry_in_seconds=seconds,
-        )
-        if before is None or before.message != rejection.message:
-            text = f"{action.key.kind} {action.key.name!r}: {rejection.message}"
-            self._events.event(obj, "Warning", f"Failed{_verb(action)}", text)
+            self._rejections.add(self._request, obj, action, Rejection(str(error)))
 
     # ---- reads and Events
 

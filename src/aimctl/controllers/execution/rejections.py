@@ -13,22 +13,29 @@ It is kept in memory. After a restart everything is tried once.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
+import structlog
+
+from aimctl.runtime.kube import BadRequest, Forbidden, Invalid, KubeError, ServerError
 from aimctl.runtime.queue import ExponentialRateLimiter
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from aimctl.domain.plan import ActionKey, Rejection, Write
+    from aimctl.kubetypes import Object
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.controller import Request
+    from aimctl.runtime.manager import EventRecorder
 
-__all__ = ["FIRST_SECONDS", "MAX_SECONDS", "Rejections"]
+__all__ = ["FIRST_SECONDS", "MAX_SECONDS", "Rejections", "is_rejection"]
 
 FIRST_SECONDS = 5.0
 MAX_SECONDS = 60.0
 """The longest delay: what a person has repaired takes effect within a minute."""
+
+_WEBHOOK_FAILED = "failed calling webhook"
 
 
 @final
@@ -45,10 +52,12 @@ class Rejections:
 
     Args:
         clock: for the delays.
+        events: records Events about the reconciled objects.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, events: EventRecorder) -> None:
         self._clock = clock
+        self._events = events
         self._entries: dict[Request, dict[ActionKey, _Entry]] = {}
         self._limiter: ExponentialRateLimiter[tuple[Request, ActionKey]] = ExponentialRateLimiter(
             FIRST_SECONDS, MAX_SECONDS
@@ -67,12 +76,23 @@ class Rejections:
             and entry.not_before > self._clock.monotonic()
         )
 
-    def add(self, request: Request, action: Write, rejection: Rejection) -> float:
-        """Remember a rejection; returns the seconds until the next attempt."""
-        seconds = self._limiter.when((request, action.key))
-        entry = _Entry(action.content, rejection, self._clock.monotonic() + seconds)
-        self._entries.setdefault(request, {})[action.key] = entry
-        return seconds
+    def add(self, request: Request, obj: Object[Any], action: Write, rejection: Rejection) -> None:
+        """Remember and log a rejection, and record a Warning Event about ``obj`` if its message is new."""
+        key, verb = action.key, type(action).__name__
+        entries = self._entries.setdefault(request, {})
+        before = entries.get(key)
+        seconds = self._limiter.when((request, key))
+        entries[key] = _Entry(action.content, rejection, self._clock.monotonic() + seconds)
+        structlog.get_logger(__name__).warning(
+            "rejected by the API server",
+            action=f"{verb} {key.kind} {key.name}",
+            namespace=key.namespace,
+            error=rejection.message,
+            retry_in_seconds=seconds,
+        )
+        if before is None or before.rejection.message != rejection.message:
+            text = f"{key.kind} {key.name!r}: {rejection.message}"
+            self._events.event(obj, "Warning", f"Failed{verb}", text)
 
     def retain(self, request: Request, keys: Collection[ActionKey]) -> bool:
         """Forget the rejections of an object's actions, except of those with these keys.
@@ -95,3 +115,10 @@ class Rejections:
         if not entries:
             return None
         return max(0.0, min(entry.not_before for entry in entries.values()) - self._clock.monotonic())
+
+
+def is_rejection(error: KubeError) -> bool:
+    """Whether the API server has answered that it does not accept a write. It has then not carried it out."""
+    if isinstance(error, ServerError):
+        return _WEBHOOK_FAILED in error.message
+    return isinstance(error, Forbidden | Invalid | BadRequest)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from aimctl.controllers.models.image_readings import ImageReadings
-    from aimctl.controllers.observer import TemplateObserver
+    from aimctl.controllers.observer import References
     from aimctl.controllers.options import OperatorOptions
     from aimctl.domain.models.observation import Model
     from aimctl.domain.plan import Known
@@ -44,7 +44,7 @@ class ModelObserver:
 
     Args:
         resource: AIMModel or AIMClusterModel.
-        templates: declares templates and runtime configs, and resolves runtime configs.
+        references: declares templates and runtime configs, and resolves runtime configs.
         options: the operator's.
         clock: for ``now``.
         readings: what is known about images.
@@ -53,14 +53,14 @@ class ModelObserver:
     def __init__(
         self,
         resource: Resource[Any],
-        templates: TemplateObserver,
+        references: References,
         options: OperatorOptions,
         clock: Clock,
         readings: ImageReadings,
     ) -> None:
         self._resource = resource
-        self._cache = templates.cache
-        self._templates = templates
+        self._cache = references.cache
+        self._references = references
         self._options = options
         self._clock = clock
         self._readings = readings
@@ -77,7 +77,7 @@ class ModelObserver:
         namespace = model.meta.namespace
         seen = ModelObservation(
             model=model,
-            runtime_config=self._templates.runtime_config(model.view.spec.runtime_config_name, namespace),
+            runtime_config=self._references.runtime_config(model.view.spec.runtime_config_name, namespace),
             secrets_namespace=namespace or self._options.operator_namespace,
             now=self._clock.now(),
             templates={state: tuple(self._templates_of(request, state)) for state in _STATES},

@@ -88,7 +88,7 @@ def add_models(assembly: Assembly, registry: ImageRegistry | None = None) -> Non
     )
     manager.add(readings, name="image readings")
     for resource, name, scope in _SCOPES:
-        observer = ModelObserver(resource, assembly.observer, assembly.options, manager.clock, readings)
+        observer = ModelObserver(resource, assembly.references, assembly.options, manager.clock, readings)
         assembly.cache.informer(resource).add_handler(metrics.models(str(scope)))
         image_read = Channel()
         manager.controller(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from aimctl.api.v1alpha1 import AIMService, ModelSpec, ResolvedReference, RuntimeConfigSpec
-    from aimctl.controllers.observer import TemplateObserver
+    from aimctl.controllers.observer import References
     from aimctl.controllers.options import OperatorOptions
     from aimctl.domain.models.observation import Model
     from aimctl.domain.plan import Known
@@ -43,7 +43,7 @@ class ServiceObserver:
     """Observes services.
 
     Args:
-        templates: declares templates, models and runtime configs, and resolves references to them.
+        references: declares templates, models and runtime configs, and resolves references to them.
         options: the operator's.
         clock: for ``now``, and for the waits.
 
@@ -52,10 +52,10 @@ class ServiceObserver:
         waits: how long services have waited for templates, by UID. The services reconciler keeps it up to date.
     """
 
-    def __init__(self, templates: TemplateObserver, options: OperatorOptions, clock: Clock) -> None:
-        self.cache = templates.cache
+    def __init__(self, references: References, options: OperatorOptions, clock: Clock) -> None:
+        self.cache = references.cache
         self.waits = ElapsedTimes(clock)
-        self._templates = templates
+        self._references = references
         self._clock = clock
         self.cache.declare(kinds.MODELS, namespaces=options.namespaces, indexes=MODEL_LOOKUPS)
         self.cache.declare(kinds.CLUSTER_MODELS, indexes=MODEL_LOOKUPS)
@@ -75,7 +75,7 @@ class ServiceObserver:
             runtime_config=config,
             templates=templates,
             named=self._named(view, model, namespace),
-            gpu_models=self._templates.inventory.offered,
+            gpu_models=self._references.inventory.offered,
             now=self._clock.now(),
             current=self._current(view.status.resolved_template, namespace),
             model_settled=self._model_settled(model),
@@ -86,7 +86,7 @@ class ServiceObserver:
 
     def runtime_config(self, name: str, namespace: str) -> Resolved[RuntimeConfigSpec] | Missing:
         """The runtime config that a name means in a namespace."""
-        return self._templates.runtime_config(name, namespace)
+        return self._references.runtime_config(name, namespace)
 
     def template(self, name: str, namespace: str) -> Template | None:
         """The template that a name means in a namespace."""
@@ -100,7 +100,7 @@ class ServiceObserver:
     ) -> Resolved[ModelSpec] | Missing | NewModel:
         wanted = view.spec.model
         if wanted.ref is not None:
-            return self._templates.model(wanted.ref, namespace)
+            return self._references.model(wanted.ref, namespace)
         image, find, known = wanted.image or "", self.cache.by_index, view.status.resolved_image
         return resolve_image(
             image,

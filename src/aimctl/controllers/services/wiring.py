@@ -79,7 +79,7 @@ _CONFIGS: tuple[Resource[Any], ...] = (kinds.RUNTIME_CONFIGS, kinds.CLUSTER_RUNT
 def add_services(assembly: Assembly) -> None:
     """Add the reconcilers of services: that of their status and runtime, and derivation."""
     manager, kserve_installed = assembly.manager, Channel()
-    services = ServiceObserver(assembly.observer, assembly.options, manager.clock)
+    services = ServiceObserver(assembly.references, assembly.options, manager.clock)
     observer = DeploymentObserver(services, assembly.options)
     assembly.cache.informer(kinds.SERVICES).add_handler(assembly.metrics.services())
     manager.controller(
@@ -119,7 +119,7 @@ class _RuntimeArrival:
 class _Sources:
     def __init__(self, assembly: Assembly) -> None:
         self._cache = assembly.cache
-        self._inventory = assembly.observer.inventory
+        self._inventory = assembly.references.inventory
 
     def all(self) -> list[Source]:
         informer = self._cache.informer

@@ -1,1 +1,1 @@
-"""Templates and their discovery."""
+"""The reconcilers of templates and of their discovery."""

@@ -1,29 +1,36 @@
-"""Discovery admission: the only code that creates discovery Jobs, and so the keeper of their limit.
+"""Discovery admission: the only code that creates discovery Jobs. It enforces their limit.
 
 Contract:
     * At most ``limit`` discovery Jobs are unfinished in the cluster, through restarts, leader changes, stale caches and
-      Jobs deleted by hand. Who gets a slot is decided in :mod:`aimctl.domain.templates.admission`.
-    * A slot is taken as soon as it is free: the end of a Job asks for the next round at once.
-    * A Job is created only if its template still wants exactly it at that moment.
+      Jobs that are deleted manually. The order in which slots are assigned is in
+      :mod:`aimctl.domain.templates.admission`.
+    * A free slot is assigned at once: the end of a Job starts a round.
+    * A Job is created only if the decision about its template plans exactly this Job at that moment. Otherwise the
+      request is dropped: the event that changed the decision also causes a reconcile, which requests again.
+    * A Job that the API server rejects is tried again with increasing delays, like every rejected action
+      (:mod:`aimctl.controllers.execution.rejections`). Its template is notified, and the slot goes to the next one.
+    * Any other error ends the round, and the controller retries it with back-off.
 
-What is counted, and why that is safe with a cache that lags, is told in :mod:`aimctl.controllers.templates.slots`.
+What is counted, and why the limit holds with a cache that lags, is explained in
+:mod:`aimctl.controllers.templates.slots`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
 
 import structlog
 
+from aimctl.controllers.execution.rejections import is_rejection
 from aimctl.controllers.templates.slots import CREATE_SECONDS, Slots
+from aimctl.domain.plan import Known, Rejection, RequestSlot
 from aimctl.domain.templates.admission import Candidate, admit, queue_order
 from aimctl.kubetypes.builtin import JOBS
 from aimctl.runtime.controller import Deleted, Request, Result, Updated
 from aimctl.runtime.kube import (
     AlreadyExists,
-    ApiError,
     ConnectionFailed,
     DecodeError,
     KubeError,
@@ -36,66 +43,63 @@ from aimctl.runtime.kube import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from aimctl.domain.templates.discovery_decision import DiscoveryWish
+    from aimctl.controllers.execution.executor import Observed
+    from aimctl.controllers.execution.rejections import Rejections
+    from aimctl.domain.plan import Create, Plan
+    from aimctl.kubetypes import Job
     from aimctl.runtime.cache import Cache
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.controller import Event
-    from aimctl.runtime.kube import Client
+    from aimctl.runtime.kube import Client, Object
 
 __all__ = ["CREATE_SECONDS", "ROUND", "DiscoveryAdmission", "slot_freed"]
 
 ROUND = Request("", "next-round")
-"""The one key of the admission queue: however many Jobs end at once, one round follows."""
+"""The only request of the admission queue. If several Jobs end at once, one round follows."""
 
-_GATHER_SECONDS = 10.0
-"""How long a new leader waits at most to hear everyone before it gives the first slots away; a large cluster takes
-seconds."""
+_START_SECONDS = 10.0
+"""How long a new leader waits at most until all templates have been reconciled, before it assigns the first slots. In a
+large cluster that takes seconds."""
 
-_GATHER_STEP_SECONDS = 0.05
+_START_POLL_SECONDS = 0.05
 
-_BUSY_SECONDS = (1.0, 30.0)
-"""First and longest pause before a creation that the server had no time for is tried again."""
-
-_REFUSED_SECONDS = (5.0, 300.0)
-"""First and longest pause before a creation the server refused (a quota, a policy) is tried again."""
+O = TypeVar("O")  # noqa: E741 - an observation
 
 
 @final
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Waiting:
-    """Somebody who waits."""
+    """A request for a slot, ``since`` when on the monotonic clock. An updated request is another object."""
 
+    request: Request
     candidate: Candidate
-    plan: Callable[[], DiscoveryWish | None]
-    refused: Callable[[str], None]
+    create: Create
     since: float
-    not_before: float = 0.0
-    failures: int = 0
-    refusal: str = ""
 
-    def pause(self, now: float, bounds: tuple[float, float], at_least: float = 0.0) -> float:
-        """Try again later; the pause doubles each time. Returns it in seconds."""
-        first, longest = bounds
-        seconds = max(min(first * 2.0 ** min(self.failures, 30), longest), at_least)
-        self.failures += 1
-        self.not_before = now + seconds
-        return seconds
+    @property
+    def job(self) -> ObjectKey:
+        """The Job."""
+        return ObjectKey(self.create.key.namespace, self.create.key.name)
 
 
 @final
-class DiscoveryAdmission:
-    """See the module. Run it as the reconciler of a controller with one worker.
+class DiscoveryAdmission(Generic[O]):
+    """The reconciler of a controller with one worker.
 
     Args:
-        cache: has Jobs declared.
-        client: fenced, and feeding the cache.
+        cache: Jobs are declared in it.
+        client: fenced, and updates the cache.
         api_reader: reads past the cache.
-        clock: time.
+        clock: for delays.
         limit: unfinished discovery Jobs at once.
-        requeue: enqueues :data:`ROUND`.
-        namespaces: where Jobs are looked for; empty for all.
+        namespaces: where Jobs are counted; empty for all.
+        observe: the observer of the discovery reconciler.
+        decide: its decision.
+        rejections: the Jobs that the API server rejected; ``observe`` uses the same object.
+        next_round: enqueues :data:`ROUND`.
+        notify: enqueues a template for the discovery reconciler.
         granted: called with the seconds that a template waited for its slot.
-        busy: whether, after becoming leader, there are templates that have not been reconciled yet.
+        starting: whether, after this process became leader, some templates have not been reconciled yet.
     """
 
     def __init__(
@@ -106,61 +110,62 @@ class DiscoveryAdmission:
         api_reader: Client,
         clock: Clock,
         limit: int,
-        requeue: Callable[[Request], None],
         namespaces: Sequence[str] = (),
+        observe: Callable[[Request, Known], Observed[O] | None],
+        decide: Callable[[O], Plan],
+        rejections: Rejections,
+        next_round: Callable[[Request], object],
+        notify: Callable[[Request], object],
         granted: Callable[[float], object] = lambda _: None,
-        busy: Callable[[], bool] = lambda: False,
+        starting: Callable[[], bool] = lambda: False,
     ) -> None:
         self._client = client
         self._clock = clock
         self._limit = limit
         self._slots = Slots(cache=cache, api_reader=api_reader, clock=clock, namespaces=namespaces)
+        self._observe = observe
+        self._decide = decide
+        self._rejections = rejections
+        self._next_round = next_round
+        self._notify = notify
         self._granted = granted
+        self._starting = starting
         self._waiting: dict[str, _Waiting] = {}
-        self._requeue = requeue
-        self._busy = busy
-        self._gathered = False
-        self._gather_until: float | None = None
+        """By the key of the candidate, which is the request as a text."""
+        self._started = False
+        self._start_by: float | None = None
         self._log = structlog.get_logger(__name__)
 
-    # ---- what the discovery reconcilers say
+    # ---- requests
 
-    def want(
-        self,
-        candidate: Candidate,
-        plan: Callable[[], DiscoveryWish | None],
-        refused: Callable[[str], None] = lambda _: None,
-    ) -> None:
-        """Wait for a slot, or go on waiting with what is now known.
+    def request(self, request: Request, create: Create, *, created: str, awaited: bool) -> None:
+        """Request a slot for a Job, or update the request.
 
         Args:
-            candidate: its place in the order; the key tells it from all others.
-            plan: asked when its turn has come: the Job to create, or None when none is wanted any more.
-            refused: told the server's words when it refuses the Job.
+            request: the template.
+            create: the Job.
+            created: when the template was created, RFC 3339.
+            awaited: whether a service waits for it.
         """
+        candidate = Candidate(str(request), request.namespace, created, awaited)
         known = self._waiting.get(candidate.key)
-        if known is None:
-            self._waiting[candidate.key] = _Waiting(candidate, plan, refused, self._clock.monotonic())
-        elif known.candidate == candidate:
-            return
-        else:
-            known.candidate = candidate
-        self._requeue(ROUND)
+        since = self._clock.monotonic() if known is None else known.since
+        wanted = _Waiting(request, candidate, create, since)
+        if wanted != known:
+            self._waiting[candidate.key] = wanted
+            self._rejections.retain(request, (create.key,))
+            self._next_round(ROUND)
 
-    def withdraw(self, key: str) -> None:
-        """Wait no more; fine when it did not."""
-        self._waiting.pop(key, None)
+    def withdraw(self, request: Request) -> None:
+        """Drop the request of a template, if there is one."""
+        self._waiting.pop(str(request), None)
+        self._rejections.retain(request, ())
 
-    # ---- what can be asked
+    # ---- state
 
-    def refusal(self, key: str) -> str:
-        """Why the Job of this template was refused when it was last tried; "" when it was not."""
-        item = self._waiting.get(key)
-        return "" if item is None else item.refusal
-
-    def waits(self, key: str) -> bool:
-        """Whether somebody of this key waits for a slot."""
-        return key in self._waiting
+    def waits(self, request: Request) -> bool:
+        """Whether this template waits for a slot."""
+        return str(request) in self._waiting
 
     @property
     def pending(self) -> int:
@@ -173,7 +178,7 @@ class DiscoveryAdmission:
         return sum(self._slots.shares().values())
 
     def queue(self) -> list[dict[str, Any]]:
-        """Who waits, in the order in which slots would be given: for the debug page."""
+        """The waiting templates in the order in which slots would be assigned, for the debug page."""
         now = self._clock.monotonic()
         order = queue_order((item.candidate for item in self._waiting.values()), self._slots.shares())
         return [
@@ -189,147 +194,144 @@ class DiscoveryAdmission:
     # ---- the round
 
     async def reconcile(self, _: Request) -> Result | None:
-        """Give every free slot away.
+        """Assign all free slots.
 
         Raises:
-            WriteRefused: we may not be the leader any more.
-            KubeError: Jobs could not be listed after becoming leader.
+            KubeError: Jobs could not be counted after this process became leader, or the API server does not accept
+                writes at the moment.
+            WriteRefused: this process may not be the leader any more.
         """
         await self._slots.count_once()
-        if self._still_gathering():
-            return Result(requeue_after=_GATHER_STEP_SECONDS)
+        if self._waits_for_start():
+            return Result(requeue_after=_START_POLL_SECONDS)
         await self._slots.clear_up()
-        while chosen := self._choose():
+        errors: list[KubeError] = []
+        while not errors and (chosen := self._choose()):
             async with asyncio.TaskGroup() as creations:
                 for item in chosen:
-                    wish = self._wish_of(item)
-                    if wish is None:
-                        self.withdraw(item.candidate.key)
+                    planned = self._planned(item)
+                    if planned is None:
+                        self.withdraw(item.request)
                         continue
-                    # The slot is taken before the first await: no other round can give it away.
-                    key = ObjectKey(wish.namespace, wish.job_name)
-                    self._slots.take(key, item.candidate)
-                    creations.create_task(self._create(item, wish, key))
-        return self._next_look()
+                    # The slot is taken before the first await, so that no other Job gets it.
+                    self._slots.take(item.job, item.candidate)
+                    creations.create_task(self._create(item, planned, errors))
+        if errors:
+            raise errors[0]
+        return self._next_attempt()
 
-    def _still_gathering(self) -> bool:
-        """Whether, after becoming leader, those who wait have not all been heard: the first to come would be served
-        first, whatever the order says.
+    def _waits_for_start(self) -> bool:
+        """Whether, after this process became leader, some templates have not been reconciled yet. Otherwise the first
+        ones to request slots would get them, regardless of the order.
         """
-        if self._gathered:
+        if self._started:
             return False
         now = self._clock.monotonic()
-        if self._gather_until is None:
-            self._gather_until = now + _GATHER_SECONDS
-        self._gathered = now >= self._gather_until or not self._busy()
-        return not self._gathered
+        if self._start_by is None:
+            self._start_by = now + _START_SECONDS
+        self._started = now >= self._start_by or not self._starting()
+        return not self._started
 
     def _choose(self) -> list[_Waiting]:
         if self._slots.blind:
             return []
-        now = self._clock.monotonic()
         unclear = self._slots.unclear
-        able = (
+        ready = (
             item.candidate
             for key, item in self._waiting.items()
-            if item.not_before <= now and key not in unclear
+            if key not in unclear and not self._rejections.delays(item.request, item.create)
         )
-        return [self._waiting[candidate.key] for candidate in admit(able, self._slots.shares(), self._limit)]
+        return [self._waiting[candidate.key] for candidate in admit(ready, self._slots.shares(), self._limit)]
 
-    def _wish_of(self, item: _Waiting) -> DiscoveryWish | None:
+    def _planned(self, item: _Waiting) -> Object[Any] | None:
+        """The template, if the decision about it still plans this Job."""
         try:
-            return item.plan()
-        except Exception:  # noqa: BLE001 - whatever it fails with, the others must get their Jobs
-            # One template that cannot be decided about must not stop the others. Its own reconciler meets the same
-            # failure, tells of it, and comes back here when it is over.
-            self._log.exception("a template that waited cannot be decided about", template=item.candidate.key)
+            observed = self._observe(item.request, Known())
+            plan = None if observed is None else self._decide(observed.seen)
+        except Exception:  # noqa: BLE001 - one template that cannot be decided about must not block the others
+            # Its own reconciler fails in the same way, reports it, and requests a slot when the failure is over.
+            self._log.exception("the decision about a waiting template failed", template=item.candidate.key)
             return None
+        if observed is None or plan is None:
+            return None
+        wanted = {action.create.key for action in plan.of_type(RequestSlot)}
+        return observed.obj if item.create.key in wanted else None
 
-    async def _create(self, item: _Waiting, wish: DiscoveryWish, key: ObjectKey) -> None:
+    async def _create(self, item: _Waiting, template: Object[Any], errors: list[KubeError]) -> None:
+        """Create a Job. Errors that are not about this Job alone are added to ``errors``."""
+        key = item.job
         try:
-            await self._client.create(JOBS, wish.manifest, wish.namespace, timeout_seconds=CREATE_SECONDS)
+            await self._client.create(
+                JOBS, item.create.manifest, key.namespace, timeout_seconds=CREATE_SECONDS
+            )
         except AlreadyExists:
-            # Somebody made it before us, perhaps we, without hearing the answer.
-            if not await self._found(item, wish, key):
+            # Created by an earlier attempt whose response was lost, or by someone else.
+            if not await self._exists(item, template):
                 return
-        except (WriteRefused, TooManyRequests) as error:
-            self._release(key, item, error)
-            if isinstance(error, WriteRefused):
-                raise
-            return
-        except ConnectionFailed as error:
-            if error.refused:
-                self._release(key, item, error)
-            else:
-                self._keep(key, error)
-            return
-        except (ServerError, DecodeError) as error:
-            self._keep(key, error)
-            return
-        except ApiError as error:
+        except KubeError as error:
+            if _may_have_effect(error):
+                self._log.warning(
+                    "the response to the creation of a discovery Job was lost; its slot is kept",
+                    job=str(key),
+                    error=str(error) or type(error).__name__,
+                )
+                return
             self._slots.settle(key)
-            self._refuse(item, wish, f"the API server refused the discovery Job: {error}", error.retry_after)
+            if isinstance(error, WriteRefused | TooManyRequests | ConnectionFailed):
+                errors.append(error)
+            else:
+                self._reject(item, template, Rejection(str(error)))
             return
         else:
             self._slots.settle(key)
-        self.withdraw(item.candidate.key)
+        if self._is_current(item):
+            self.withdraw(item.request)
         self._granted(self._clock.monotonic() - item.since)
         self._log.info("discovery Job created", job=str(key), template=item.candidate.key)
 
-    def _release(self, key: ObjectKey, item: _Waiting, error: KubeError) -> None:
-        """The server has not seen the creation, or did nothing about it: its slot is free again."""
-        self._slots.settle(key)
-        at_least = error.retry_after or 0.0 if isinstance(error, ApiError) else 0.0
-        pause = item.pause(self._clock.monotonic(), _BUSY_SECONDS, at_least)
-        self._log.warning(
-            "a discovery Job could not be created now", job=str(key), error=str(error), again_in_seconds=pause
-        )
-
-    def _keep(self, key: ObjectKey, error: Exception) -> None:
-        """Nobody knows whether the Job is there: the slot stays taken until the server is asked."""
-        self._log.warning(
-            "creating a discovery Job had no clear answer; its slot is kept",
-            job=str(key),
-            error=str(error) or type(error).__name__,
-        )
-
-    async def _found(self, item: _Waiting, wish: DiscoveryWish, key: ObjectKey) -> bool:
-        """A Job of the name is there: whether it is the one that was wished for, and known to the cache."""
-        if not await self._slots.look_up(key):
+    async def _exists(self, item: _Waiting, template: Object[Any]) -> bool:
+        """Whether the Job of this name is the requested one; it is then in the cache."""
+        if not await self._slots.look_up(item.job):
             return False
-        job = self._slots.job(key)
-        wanted = wish.manifest["metadata"]["ownerReferences"][0]["uid"]
-        if job is not None and any(owner.uid == wanted for owner in job.meta.owners):
+        job = self._slots.job(item.job)
+        if job is not None and any(owner.uid == template.meta.uid for owner in job.meta.owners):
             return True
-        self._refuse(
-            item, wish, f"Job {key} is there already and does not belong to this template: delete it"
-        )
+        text = f"Job {item.job} exists already and does not belong to this template: delete it"
+        self._reject(item, template, Rejection(text, job))
         return False
 
-    def _refuse(
-        self, item: _Waiting, wish: DiscoveryWish, message: str, retry_after: float | None = None
-    ) -> None:
-        item.refusal = message
-        pause = item.pause(self._clock.monotonic(), _REFUSED_SECONDS, retry_after or 0.0)
-        self._log.warning(
-            "a discovery Job was refused",
-            job=f"{wish.namespace}/{wish.job_name}",
-            template=item.candidate.key,
-            reason=message,
-            again_in_seconds=pause,
-        )
-        item.refused(message)
+    def _reject(self, item: _Waiting, template: Object[Any], rejection: Rejection) -> None:
+        if self._is_current(item):
+            self._rejections.add(item.request, template, item.create, rejection)
+            self._notify(item.request)
 
-    def _next_look(self) -> Result | None:
-        """When time alone may change something."""
-        now = self._clock.monotonic()
-        times = [item.not_before for item in self._waiting.values() if item.not_before > now]
-        times += self._slots.checks()
-        return Result(requeue_after=max(0.05, min(times) - now)) if times else None
+    def _is_current(self, item: _Waiting) -> bool:
+        """Whether the request has not been updated or withdrawn meanwhile."""
+        return self._waiting.get(item.candidate.key) is item
+
+    def _next_attempt(self) -> Result | None:
+        """The next round that is needed although no event requests it."""
+        delays = [seconds - self._clock.monotonic() for seconds in self._slots.checks()]
+        for item in self._waiting.values():
+            seconds = self._rejections.next_attempt(item.request)
+            if seconds:
+                delays.append(seconds)
+        return Result(requeue_after=max(0.05, min(delays))) if delays else None
 
 
-def slot_freed(event: Event[Any]) -> bool:
-    """A predicate for Jobs: the event may have freed a slot."""
+def _may_have_effect(error: KubeError) -> bool:
+    """Whether a write that ended with this error may have been carried out."""
+    match error:
+        case ConnectionFailed():
+            return not error.refused
+        case ServerError():
+            return not is_rejection(error)
+        case _:
+            return isinstance(error, DecodeError)
+
+
+def slot_freed(event: Event[Job]) -> bool:
+    """A predicate for Jobs: whether the event may have freed a slot."""
     match event:
         case Deleted():
             return True

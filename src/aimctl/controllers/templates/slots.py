@@ -1,22 +1,23 @@
-"""Discovery slots: how many Jobs may be unfinished, also when the cache lags and answers get lost.
+"""Discovery slots: which discovery Jobs count as unfinished, with a cache that lags and responses that are lost.
 
-What counts as unfinished: every Job in the cache that is neither Complete nor Failed, one that is being deleted too,
-and every Job whose creation we asked for without a clear answer. That the cache lags behind does no harm, because:
-    * Jobs are created by admission only, and an answered creation is in the cache before it goes on (read your writes);
-    * a lagging cache shows ended Jobs as unfinished, never the other way round;
-    * the first count after becoming leader lists Jobs from the server, past the cache;
-    * a former leader cannot create any more: the fence refuses its writes once its renew deadline has passed, gives up
-      those on their way before its lease ends, and keeps it from giving the lease back right after one of them.
+A slot is taken by every discovery Job in the cache that is neither Complete nor Failed, also while it is being deleted,
+and by every Job whose creation was requested without a clear response. The count is never too low, because:
+    * Only admission creates discovery Jobs, and a Job is in the cache when the response to its creation has arrived
+      (read your writes).
+    * A cache that lags shows finished Jobs as unfinished, never the reverse.
+    * The first count after this process became leader lists the Jobs from the API server, past the cache.
+    * A former leader creates no more Jobs. The fence refuses its writes once its renew deadline has passed, ends
+      requests in flight before the lease expires, and does not release the lease shortly after one of them.
 
-While the server says that it does not know Jobs at all, there is nothing to count (:attr:`Slots.blind`), and no slot
-may be given away.
+While the API server responds that it does not serve Jobs, they cannot be counted (:attr:`Slots.blind`), and no slot may
+be assigned.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, final
 
 import structlog
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from aimctl.domain.templates.admission import Candidate
+    from aimctl.kubetypes import Job
     from aimctl.runtime.cache import Cache
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.kube import Client, Object, ObjectKey
@@ -37,17 +39,17 @@ if TYPE_CHECKING:
 __all__ = ["CREATE_SECONDS", "Slots"]
 
 CREATE_SECONDS = 4.0
-"""Limit of one creation, for us and for the server."""
+"""Time limit of a creation, for the client and for the API server."""
 
 _VERIFY_SECONDS = 5.0
-"""Time after :data:`CREATE_SECONDS` when the server is asked what became of a creation without a clear answer; longer
-than it would take to act on it. Also the pause before it is asked again."""
+"""Time after :data:`CREATE_SECONDS` until the API server is asked for a Job whose creation had no clear response. It is
+longer than the server may take to carry out the creation. Also the time until it is asked again."""
 
 
 @final
 @dataclass(slots=True)
 class _Unclear:
-    """A Job whose creation was asked for; it keeps its slot until cache or server say what became of it."""
+    """A Job whose creation was requested. It occupies its slot until the cache or the API server shows the result."""
 
     candidate: str
     share: str
@@ -56,13 +58,13 @@ class _Unclear:
 
 @final
 class Slots:
-    """See the module. Changes between awaits only.
+    """The slots in use. Their number changes only while a method runs, or when the cache changes.
 
     Args:
-        cache: has Jobs declared.
+        cache: Jobs are declared in it.
         api_reader: reads past the cache.
-        clock: time.
-        namespaces: where Jobs are looked for; empty for all.
+        clock: for the times of checks.
+        namespaces: where Jobs are counted; empty for all.
     """
 
     def __init__(
@@ -76,22 +78,23 @@ class Slots:
         self._counted = False
         self._log = structlog.get_logger(__name__)
 
-    # ---- what is known
+    # ---- the count
 
     @property
     def blind(self) -> bool:
-        """The server answers 404 for Jobs, which every cluster has: a proxy's word, or a server that is starting.
-        The cache is empty then, and the Jobs may run on.
+        """Whether the API server responds 404 to requests for Jobs, which every cluster serves.
+
+        A proxy may respond so, or a server that is starting. The cache is then empty although Jobs may be running.
         """
         return not self._cache.informer(JOBS).served
 
     @property
     def unclear(self) -> frozenset[str]:
-        """The templates for which a creation has no clear answer: nothing else may be created for them."""
+        """The keys of the candidates with a creation without a clear response. No other Job may be created for them."""
         return frozenset(item.candidate for item in self._unclear.values())
 
     def shares(self) -> Mapping[str, int]:
-        """Slots taken, by the namespace of the template, "" for cluster templates."""
+        """The number of slots taken by the namespace of the template, "" for cluster templates."""
         shares: Counter[str] = Counter()
         for job in self._cache.by_index(JOBS, "state", UNFINISHED):
             shares[_share(job)] += 1
@@ -100,12 +103,12 @@ class Slots:
                 shares[unclear.share] += 1
         return shares
 
-    def job(self, key: ObjectKey) -> Object[Any] | None:
-        """The Job of this name, if the cache has it."""
+    def job(self, key: ObjectKey) -> Object[Job] | None:
+        """The Job of this name in the cache."""
         return self._cache.informer(JOBS).store.get(key)
 
     def checks(self) -> list[float]:
-        """The times, on the clock's monotonic scale, when :meth:`clear_up` has something to find out."""
+        """The times, on the monotonic clock, at which :meth:`clear_up` or a new count is due."""
         times = [item.check_at for item in self._unclear.values()]
         if self.blind:
             times.append(self._clock.monotonic() + _VERIFY_SECONDS)
@@ -114,16 +117,16 @@ class Slots:
     # ---- creations
 
     def take(self, key: ObjectKey, candidate: Candidate) -> None:
-        """A Job is about to be created. Call it before the first await after the choice."""
+        """Take a slot for a Job that is about to be created. Call it before the first await after the choice."""
         check_at = self._clock.monotonic() + CREATE_SECONDS + _VERIFY_SECONDS
         self._unclear[key] = _Unclear(candidate.key, candidate.namespace, check_at)
 
     def settle(self, key: ObjectKey) -> None:
-        """What became of the creation is clear: the Job is in the cache, or it was not made."""
+        """The result of the creation is known: the Job is in the cache, or it was not created."""
         del self._unclear[key]
 
     async def look_up(self, key: ObjectKey) -> bool:
-        """Ask the server what became of a creation, and settle it; False when there is no answer to that either."""
+        """Ask the API server for a Job, and settle its creation; False if there was no response to that either."""
         try:
             job = await self._api_reader.get(JOBS, key.name, key.namespace)
         except NotFound:
@@ -138,7 +141,7 @@ class Slots:
         return True
 
     async def clear_up(self) -> None:
-        """Settle what the cache has heard of by now, and look up what is due."""
+        """Settle the creations whose Jobs are in the cache by now, and look up those that are due."""
         for key, unclear in list(self._unclear.items()):
             if self.job(key) is not None:
                 self.settle(key)
@@ -146,10 +149,10 @@ class Slots:
                 await self.look_up(key)
 
     async def count_once(self) -> None:
-        """What a former leader created may not be in our cache yet: ask the server itself, once.
+        """List the Jobs once from the API server, because those of a former leader may not be in the cache yet.
 
         Raises:
-            KubeError: it did not answer; nothing may be given away before it did.
+            KubeError: the list failed. No slot may be assigned before it has succeeded.
         """
         if self._counted:
             return
@@ -159,8 +162,6 @@ class Slots:
         self._counted = True
 
 
-def _share(job: Object[Any]) -> str:
-    for owner in job.meta.owners:
-        if owner.controller and owner.kind == CLUSTER_TEMPLATES.kind:
-            return ""
-    return job.meta.namespace
+def _share(job: Object[Job]) -> str:
+    owner = job.meta.controller
+    return "" if owner is not None and owner.kind == CLUSTER_TEMPLATES.kind else job.meta.namespace

@@ -1,11 +1,21 @@
-"""Templates and discovery, wired: which events ask for which reconciler.
+"""The controllers of templates and discovery, and discovery admission.
 
-templates change        -> templates and discovery, for themselves
-models, runtime configs -> both, for the templates that refer to them (by index)
-a GPU model comes, goes -> both, for the templates that need it (by index)
-services change         -> discovery, for those of the templates they wait for that wait for a slot: they get it first
-Jobs and their pods     -> discovery, for the template that owns them
-a Job ends or is gone   -> admission
+================================  ==================================================================================
+event                             reconciled
+================================  ==================================================================================
+a template changes                the template, by both reconcilers
+a model or runtime config         by both, the templates that refer to it
+changes
+a GPU model becomes available or  by both, the templates that need it
+unavailable
+a service changes                 by discovery, the templates that it waits for and that wait for a slot; they get one
+                                  before others
+a discovery Job or its pod        by discovery, the template that controls the Job
+changes
+the log of a pod was read, or a   by discovery, its template
+Job was rejected
+a discovery Job ends              admission: a round
+================================  ==================================================================================
 """
 
 from __future__ import annotations
@@ -14,12 +24,18 @@ from typing import TYPE_CHECKING, Any, final
 
 from aimctl.api import kinds
 from aimctl.api.v1alpha1 import Scope
+from aimctl.controllers.execution.pod_logs import PodLogs
+from aimctl.controllers.execution.rejections import Rejections
 from aimctl.controllers.indexes.services import resolved_of
 from aimctl.controllers.indexes.templates import EVERYWHERE, place
 from aimctl.controllers.inventory import GpuChanges
+from aimctl.controllers.jobs import job_of_pod
 from aimctl.controllers.templates.admission import ROUND, DiscoveryAdmission, slot_freed
-from aimctl.controllers.templates.discovery import DiscoveryReconciler
-from aimctl.controllers.templates.reconciler import TemplateReconciler
+from aimctl.controllers.templates.durations import DiscoveryDurations
+from aimctl.controllers.templates.observer import TemplateObserver
+from aimctl.domain.plan import RequestSlot
+from aimctl.domain.templates.decision import FIELD_MANAGER, decide_discovery, decide_template
+from aimctl.domain.templates.discovery_output import MAX_OUTPUT_BYTES
 from aimctl.kubetypes.builtin import JOBS, PODS
 from aimctl.kubetypes.permissions import Permission, owns, writes_status
 from aimctl.runtime.controller import (
@@ -39,6 +55,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from aimctl.controllers.assembly import Assembly
+    from aimctl.controllers.execution.executor import Observed
+    from aimctl.domain.plan import Plan
+    from aimctl.domain.templates.observation import TemplateObservation
     from aimctl.runtime.controller import Controller, Source
     from aimctl.runtime.kube import Object, Resource
 
@@ -53,26 +72,38 @@ PERMISSIONS = (
     Permission(PODS, ("get",), "read the output of discovery", "log"),
 )
 
-_SCOPES: tuple[tuple[Resource[Any], Scope], ...] = (
-    (kinds.TEMPLATES, Scope.NAMESPACE),
-    (kinds.CLUSTER_TEMPLATES, Scope.CLUSTER),
-)
 
-
-def add_templates(assembly: Assembly) -> DiscoveryAdmission:
-    """Add the reconcilers of templates and discovery, for both scopes, and admission, which is returned."""
+def add_templates(assembly: Assembly) -> DiscoveryAdmission[TemplateObservation]:
+    """Add the reconcilers of templates and discovery for both scopes, and admission, which is returned."""
     wiring = _Wiring(assembly)
-    wiring.build()
+    wiring.add(kinds.TEMPLATES, Scope.NAMESPACE)
+    wiring.add(kinds.CLUSTER_TEMPLATES, Scope.CLUSTER)
+    wiring.add_admission()
     return wiring.admission
 
 
 @final
 class _Wiring:
+    """The components that the controllers share."""
+
     def __init__(self, assembly: Assembly) -> None:
         manager, options = assembly.manager, assembly.options
         self._assembly = assembly
+        self._cache = assembly.cache
+        self._references = assembly.references
         self._rounds = Channel()
+        self._requests = {Scope.NAMESPACE: Channel(), Scope.CLUSTER: Channel()}
         self._discovery: list[Controller] = []
+        self._logs = PodLogs(manager.client, manager.clock, self._notify, limit_bytes=MAX_OUTPUT_BYTES + 1)
+        manager.add(self._logs, name="discovery-logs")
+        rejected_jobs = Rejections(manager.clock, manager.events)
+        self._observer = TemplateObserver(
+            assembly.references,
+            operator_namespace=options.operator_namespace,
+            clock=manager.clock,
+            rejected_jobs=rejected_jobs,
+            log_of=self._logs.result,
+        )
         self.admission = DiscoveryAdmission(
             cache=manager.cache,
             client=manager.client,
@@ -80,73 +111,99 @@ class _Wiring:
             clock=manager.clock,
             limit=options.discovery_limit,
             namespaces=options.namespaces,
-            requeue=self._rounds.send,
+            observe=self._observer.observe,
+            decide=decide_discovery,
+            rejections=rejected_jobs,
+            next_round=self._rounds.send,
+            notify=self._notify,
             granted=assembly.metrics.wait_seconds.observe,
-            busy=lambda: any(len(controller.queue) for controller in self._discovery),
+            starting=lambda: any(len(controller.queue) for controller in self._discovery),
         )
-        self._options = assembly.options
-        self._cache = assembly.cache
-        self._observer = assembly.observer
 
-    def build(self) -> None:
+    def add(self, resource: Resource[Any], scope: Scope) -> None:
+        """Add the reconcilers of one scope."""
         assembly, manager = self._assembly, self._assembly.manager
-        for resource, scope in _SCOPES:
-            self._cache.informer(resource).add_handler(assembly.metrics.templates(str(scope)))
-            prefix = "cluster" if scope is Scope.CLUSTER else ""
-            templates = TemplateReconciler(
-                resource,
-                observer=self._observer,
-                client=manager.client,
-                turns=assembly.turns,
-                events=manager.events,
+        informer, executor = self._cache.informer(resource), assembly.executor
+        informer.add_handler(assembly.metrics.templates(str(scope)))
+        informer.add_handler(
+            DiscoveryDurations(
+                assembly.metrics,
+                self._cache,
+                operator_namespace=assembly.options.operator_namespace,
+                leading=manager.elected.is_set,
             )
-            requeue = Channel()
-            discovery = DiscoveryReconciler(
-                resource,
-                observer=self._observer,
-                client=manager.client,
-                turns=assembly.turns,
-                events=manager.events,
-                admission=self.admission,
-                metrics=assembly.metrics,
-                clock=manager.clock,
-                requeue=requeue.send,
-            )
-            manager.controller(
-                f"{prefix}templates",
-                templates,
-                for_=resource,
-                sources=self._common(resource),
-                **assembly.defaults(),
-            )
-            controller = manager.controller(
-                f"{prefix}discovery",
-                discovery,
-                for_=resource,
-                owns=[JOBS],
-                sources=[*self._common(resource), *self._for_discovery(resource), requeue],
-                **assembly.defaults(),
-            )
-            self._discovery.append(controller)
-        jobs = Watch(self._cache.informer(JOBS), EnqueueMapped(lambda _: (ROUND,)), [slot_freed])
+        )
+        prefix = "cluster" if scope is Scope.CLUSTER else ""
         manager.controller(
+            f"{prefix}templates",
+            executor.reconciler(self._observer.observe, decide_template, field_manager=FIELD_MANAGER),
+            for_=resource,
+            sources=self._common(resource),
+            **assembly.defaults(),
+        )
+        controller = manager.controller(
+            f"{prefix}discovery",
+            executor.reconciler(
+                self._observer.observe,
+                decide_discovery,
+                field_manager=FIELD_MANAGER,
+                reader=self._logs,
+                settled=self._request_slot,
+            ),
+            for_=resource,
+            owns=[JOBS],
+            sources=[*self._common(resource), *self._for_discovery(resource), self._requests[scope]],
+            **assembly.defaults(),
+        )
+        self._discovery.append(controller)
+
+    def add_admission(self) -> None:
+        """Add the controller of admission, and its metrics."""
+        assembly, admission = self._assembly, self.admission
+        jobs = Watch(self._cache.informer(JOBS), EnqueueMapped(lambda _: (ROUND,)), [slot_freed])
+        assembly.manager.controller(
             "discovery-admission",
-            self.admission,
+            admission,
             kind=JOBS.kind,
             sources=[jobs, self._rounds],
-            # One key stands for all templates and Jobs, so frequent rounds are no sign of a hot loop.
+            # One request stands for all templates and Jobs, so frequent rounds do not indicate a hot loop.
             hot_loop=HotLoopDetector(0),
             **assembly.defaults(workers=1),
+        )
+        assembly.metrics.admission(
+            limit=assembly.options.discovery_limit,
+            running=lambda: admission.running,
+            pending=lambda: admission.pending,
+        )
+
+    def _notify(self, request: Request) -> None:
+        scope = Scope.NAMESPACE if request.namespace else Scope.CLUSTER
+        self._requests[scope].send(request)
+
+    def _request_slot(
+        self, request: Request, observed: Observed[TemplateObservation] | None, plan: Plan | None
+    ) -> None:
+        """Pass what a reconcile has planned to admission."""
+        wanted = None if plan is None else next(iter(plan.of_type(RequestSlot)), None)
+        if observed is None or wanted is None:
+            self.admission.withdraw(request)
+            return
+        template = observed.seen.template
+        self.admission.request(
+            request,
+            wanted.create,
+            created=template.meta.creation_timestamp,
+            awaited=self._observer.awaited(template),
         )
 
     # ---- sources
 
     def _common(self, resource: Resource[Any]) -> list[Source]:
-        """What concerns a template itself."""
-        find, informer = self._templates(resource), self._cache.informer
+        """The events that concern a template itself."""
+        informer = self._cache.informer
 
         def by_name(index: str) -> EnqueueMapped[Any]:
-            return EnqueueMapped(lambda obj: find(index, obj))
+            return EnqueueMapped(lambda obj: self._referring(resource, index, obj))
 
         return [
             *(
@@ -158,27 +215,27 @@ class _Wiring:
                 for kind in pair
             ),
             GpuChanges(
-                self._observer.inventory,
+                self._references.inventory,
                 lambda model: [item.key for item in self._cache.by_index(resource, "gpu", model)],
             ),
         ]
 
     def _for_discovery(self, resource: Resource[Any]) -> list[Source]:
-        """What concerns a template's discovery."""
+        """The events that concern the discovery of a template."""
         informer, owner = self._cache.informer, EnqueueOwner(resource)
 
         def of_pod(pod: Object[Any]) -> Iterator[Request]:
-            job = self._observer.job_of_pod(pod)
+            job = job_of_pod(self._cache, pod)
             if job is not None:
                 yield from owner.requests(Created(job))
 
         def of_service(service: Object[Any]) -> Iterator[Request]:
-            # Whether a service waits for it matters for a template's place in the line, and so only in the line.
-            for request in waited_for(service):
-                if self.admission.waits(place(request.namespace, request.name)):
+            # A service only affects the order in which waiting templates get slots.
+            for request in awaited_by(service):
+                if self.admission.waits(request):
                     yield request
 
-        def waited_for(service: Object[Any]) -> Iterator[Request]:
+        def awaited_by(service: Object[Any]) -> Iterator[Request]:
             spec, (template, model) = service.view.spec, resolved_of(service)
             where = service.meta.namespace if resource.namespaced else ""
             if template is not None and template.kind == resource.kind:
@@ -198,18 +255,13 @@ class _Wiring:
             ),
         ]
 
-    def _templates(self, resource: Resource[Any]) -> Any:
-        """The templates of one scope that may mean an object when they say its name."""
-        operator_namespace = self._options.operator_namespace
-
-        def find(index: str, obj: Object[Any]) -> list[Request]:
-            namespace = obj.meta.namespace
-            if not resource.namespaced and namespace:
-                # Cluster templates see no namespaced models, and runtime configs of the operator's namespace only.
-                if index == "model" or namespace != operator_namespace:
-                    return []
-                namespace = ""
-            where = place(namespace or EVERYWHERE, obj.meta.name)
-            return [item.key for item in self._cache.by_index(resource, index, where)]
-
-        return find
+    def _referring(self, resource: Resource[Any], index: str, obj: Object[Any]) -> list[Request]:
+        """The templates of one scope that may refer to an object, because they have its name."""
+        namespace = obj.meta.namespace
+        if not resource.namespaced and namespace:
+            # Cluster templates use no namespaced models, and only the runtime configs of the operator's namespace.
+            if index == "model" or namespace != self._assembly.options.operator_namespace:
+                return []
+            namespace = ""
+        where = place(namespace or EVERYWHERE, obj.meta.name)
+        return [item.key for item in self._cache.by_index(resource, index, where)]

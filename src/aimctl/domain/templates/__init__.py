@@ -1,1 +1,1 @@
-"""Templates: their state, their discovery, and whose turn it is."""
+"""The state of templates, their discovery, and the order in which they get discovery slots."""

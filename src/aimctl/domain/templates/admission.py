@@ -1,14 +1,14 @@
-"""Who gets the next discovery slots.
+"""The order in which templates get discovery slots.
 
-Contract: :func:`admit` names the waiting templates that may start now, in order. It is deterministic,
-whatever the order of its input, and never hands out more than ``limit`` less what runs.
+Contract: :func:`admit` returns the waiting templates that may start now, in order. The result does not depend on the
+order of the input, and has at most ``limit`` less the running Jobs.
 
-Order: templates that a service waits for; then the namespace that has the fewest running and granted; then
-the template that waits longest; then by key. So 500 templates of one namespace do not hold up the single
-one of another, and within a namespace nobody is overtaken.
+Order: templates that a service waits for; then the namespace with the fewest running and assigned slots; then the
+oldest template; then the key. So 500 templates of one namespace do not delay the single template of another, and within
+a namespace age decides.
 
-The caller counts: ``running`` holds every discovery Job that may be unfinished, including those it has just
-created and the cache does not show yet.
+The caller counts. ``running`` includes every discovery Job that may be unfinished, also one that was created a moment
+ago and is not in the cache yet.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ DEFAULT_LIMIT = 10
 @final
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A template that waits for discovery.
+    """A template that waits for a slot.
 
     Attributes:
-        key: tells it from all others; also the last word in the order.
-        namespace: whose share it takes: the template's namespace, "" for cluster templates.
-        since: since when it waits, as RFC 3339 or anything else that sorts as text; the template's creation
-            time does, and survives restarts.
-        awaited: whether a service waits for it.
+        key: unique; the last criterion of the order.
+        namespace: of the template, "" for cluster templates.
+        since: a time that sorts as text. The creation time of the template is RFC 3339, and is the same after a
+            restart.
+        awaited: whether a service waits for the template.
     """
 
     key: str
@@ -49,24 +49,24 @@ class Candidate:
 def admit(
     waiting: Iterable[Candidate], running: Mapping[str, int], limit: int = DEFAULT_LIMIT
 ) -> tuple[Candidate, ...]:
-    """The candidates that may start now, first come first.
+    """The candidates that may start now, in order.
 
     Args:
-        waiting: everyone who wants a slot and has none.
-        running: unfinished discovery Jobs of each namespace ("" for cluster templates).
-        limit: slots in all, at least 0.
+        waiting: all candidates without a slot.
+        running: unfinished discovery Jobs by namespace, "" for cluster templates.
+        limit: the number of slots, at least 0.
     """
     return _pick(waiting, running, limit - sum(running.values()))
 
 
 def queue_order(waiting: Iterable[Candidate], running: Mapping[str, int]) -> tuple[Candidate, ...]:
-    """Everyone who waits in the order in which slots would be given, if nothing else changed."""
-    everyone = tuple(waiting)
-    return _pick(everyone, running, len(everyone))
+    """All candidates in the order in which they would get slots if nothing else changed."""
+    candidates = tuple(waiting)
+    return _pick(candidates, running, len(candidates))
 
 
 def _pick(waiting: Iterable[Candidate], running: Mapping[str, int], free: int) -> tuple[Candidate, ...]:
-    """A heap of namespaces, each with its own queue by age; O(n log n)."""
+    """The first ``free`` candidates, from a heap of namespaces that each have a queue by age; O(n log n)."""
     if free <= 0:
         return ()
     queues: dict[tuple[bool, str], list[tuple[str, str, Candidate]]] = {}

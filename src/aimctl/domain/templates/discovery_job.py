@@ -1,12 +1,12 @@
-"""The discovery Job: what it runs, and the hash of everything that shapes it.
+"""The discovery Job, and the hash of everything that determines its pod.
 
 Contract:
-    * :func:`discovery_input` gathers what shapes the pod. Its ``hash`` changes exactly when discovery
-      has to run again; it says nothing about when or where the Job runs.
-    * :func:`manifest` is the Job as JSON, the same for the same input; its pod passes the ``restricted`` Pod
+    * :func:`discovery_input` gathers what determines the pod. Its ``hash`` changes exactly when discovery has to run
+      again.
+    * :func:`manifest` returns the Job as JSON, the same for the same input. Its pod passes the ``restricted`` Pod
       Security Standard.
-    * The Job's name follows from kind, namespace, name and UID of the template and from the hash, so two
-      templates never share a Job, and a template made anew does not meet its predecessor's.
+    * The name of the Job is derived from kind, namespace, name and UID of the template and from the hash. So two
+      templates never share a Job, and a template that was deleted and created again does not get its predecessor's.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, final
 
-from aimctl.api.v1alpha1 import API_VERSION, EnvVar, ModelSpec, RuntimeConfigSpec, ServiceTemplateSpec
+from aimctl.api.v1alpha1 import EnvVar, ModelSpec, RuntimeConfigSpec, ServiceTemplateSpec
 from aimctl.domain.hashing import canonical_json, digest
 from aimctl.domain.labels import propagated
 from aimctl.domain.naming import (
@@ -27,11 +27,13 @@ from aimctl.domain.naming import (
     discovery_job_name,
     label_value,
 )
+from aimctl.domain.owners import owner_reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from aimctl.api.v1alpha1 import TemplateSpec
+    from aimctl.domain.templates.template import Template
 
 __all__ = [
     "ACTIVE_DEADLINE_SECONDS",
@@ -41,7 +43,6 @@ __all__ = [
     "REDISCOVER_ANNOTATION",
     "TTL_SECONDS_AFTER_FINISHED",
     "DiscoveryInput",
-    "TemplateIdentity",
     "discovery_input",
     "job_name",
     "manifest",
@@ -51,68 +52,47 @@ __all__ = [
 ]
 
 REDISCOVER_ANNOTATION = "aim.silogen.ai/rediscover"
-"""On a template: any new value, such as a timestamp, asks for one more discovery."""
+"""Annotation of a template: a new value, such as a timestamp, requests another discovery."""
 
 COMPONENT = DISCOVERY
-"""Value of the label by which discovery Jobs and their pods are watched."""
+"""Value of the label by which discovery Jobs and their pods are selected."""
 
 CONTAINER = "discovery"
-"""Name of the container whose output counts."""
+"""Name of the container whose output is read."""
 
 BACKOFF_LIMIT = 3
-"""Attempts that may fail before the Job does."""
+"""Attempts that may fail before the Job fails."""
 
 TTL_SECONDS_AFTER_FINISHED = 6 * 3600
-"""Finished Jobs and their logs go after six hours: longer than any restart of the operator, so results are
-kept in status long before."""
+"""Finished Jobs and their logs are removed after six hours. Results are stored in the status long before, even if the
+operator is restarted."""
 
 ACTIVE_DEADLINE_SECONDS = 15 * 60
-"""A dry run takes seconds; a Job that is neither done nor failed after this holds a slot for nothing."""
+"""A dry run takes seconds. A Job that has not finished after this time only occupies a slot."""
 
 NON_ROOT_USER = 65532
-"""A dry run needs no rights, and images often name no user at all: without this they would not start."""
+"""A dry run needs no privileges. Images often name no user, and would not start without this."""
 
 _QUIET = tuple({"name": name, "value": "CRITICAL"} for name in ("AIM_LOG_LEVEL", "AIM_LOG_LEVEL_ROOT"))
-"""Anything less severe would mix log lines into the output."""
+"""Less severe messages would be mixed into the output."""
 
 _RESOURCES: Mapping[str, Mapping[str, str]] = {
     "requests": {"cpu": "100m", "memory": "256Mi"},
     "limits": {"cpu": "2", "memory": "4Gi"},
 }
-"""A dry run reads metadata and loads no weights: no GPU, and not the resources of inference."""
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class TemplateIdentity:
-    """Which template: what its metadata says.
-
-    Attributes:
-        kind: AIMServiceTemplate or AIMClusterServiceTemplate.
-        namespace: "" for cluster templates.
-        rediscover: the value of :data:`REDISCOVER_ANNOTATION`, "" without one.
-    """
-
-    kind: str
-    namespace: str
-    name: str
-    uid: str
-    generation: int
-    deleting: bool = False
-    rediscover: str = ""
-    labels: Mapping[str, str] = field(default_factory=dict)
+"""A dry run reads metadata and loads no weights, so it needs no GPU and less memory than inference."""
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class DiscoveryInput:
-    """What shapes a discovery pod, and where it runs.
+    """What determines a discovery pod, and where it runs.
 
     Attributes:
-        namespace: where the Job runs: the template's, for cluster templates the operator's.
-        hash: SHA-256 over everything here but the labels, and the rediscover annotation.
-        labels: of the template, to be copied to Job and pod. They say nothing about what runs, so a changed one asks
-            for no further discovery.
+        namespace: where the Job runs: the namespace of the template, for cluster templates that of the operator.
+        hash: SHA-256 of everything here except the labels, and of the rediscover annotation.
+        labels: of the template, to be copied to Job and pod. They do not affect what runs, so a changed label does not
+            cause another discovery.
     """
 
     namespace: str
@@ -125,20 +105,20 @@ class DiscoveryInput:
 
 
 def discovery_input(
-    template: TemplateIdentity,
-    spec: TemplateSpec,
+    template: Template,
     model: ModelSpec,
     runtime_config: RuntimeConfigSpec,
     *,
     operator_namespace: str,
 ) -> DiscoveryInput:
-    """Gather what shapes the pod.
+    """Gather what determines the pod.
 
-    Env: what the operator says, then the runtime config's, the model's and the template's; the later wins.
-    Pull secrets: the template's, then the model's, each once. Service account: the template's, else the
-    model's.
+    Environment: the operator's variables, then those of runtime config, model and template; a later one overrides an
+    earlier one of the same name. Pull secrets: the template's, then the model's, each once. Service account: the
+    template's, otherwise the model's.
     """
-    namespace = template.namespace or operator_namespace
+    meta, spec = template.meta, template.view.spec
+    namespace = meta.namespace or operator_namespace
     own = spec.env if isinstance(spec, ServiceTemplateSpec) else ()
     env = merge_env(profile_env(spec), _QUIET, _env(runtime_config.env), _env(model.env), _env(own))
     secrets = merge_pull_secrets(
@@ -146,36 +126,38 @@ def discovery_input(
     )
     account = spec.service_account_name or model.service_account_name or ""
     shape = {
-        "scope": "Namespace" if template.namespace else "Cluster",
+        "scope": "Namespace" if meta.namespace else "Cluster",
         "namespace": namespace,
         "image": model.image,
         "env": env,
         "pullSecrets": secrets,
         "serviceAccount": account,
-        "rediscover": template.rediscover,
+        "rediscover": meta.annotations.get(REDISCOVER_ANNOTATION, ""),
     }
-    labels = propagated(template.labels, runtime_config)
+    labels = propagated(meta.labels, runtime_config)
     return DiscoveryInput(namespace, model.image, env, secrets, account, digest(shape), labels)
 
 
-def job_name(template: TemplateIdentity, input_hash: str) -> str:
+def job_name(template: Template, input_hash: str) -> str:
     """``discover-<template>-<hash>``."""
-    identity = canonical_json([template.kind, template.namespace, template.name, template.uid, input_hash])
-    return discovery_job_name(template.name, identity.decode())
+    kind, meta = template.resource.kind, template.meta
+    identity = canonical_json([kind, meta.namespace, meta.name, meta.uid, input_hash])
+    return discovery_job_name(meta.name, identity.decode())
 
 
-def manifest(template: TemplateIdentity, input_: DiscoveryInput) -> dict[str, Any]:
+def manifest(template: Template, input_: DiscoveryInput) -> dict[str, Any]:
     """The Job, ready to be created."""
+    meta = template.meta
     labels = {
         **input_.labels,
-        LABEL_TEMPLATE: label_value(template.name),
+        LABEL_TEMPLATE: label_value(meta.name),
         LABEL_MANAGED_BY: MANAGED_BY,
         LABEL_COMPONENT: COMPONENT,
     }
-    annotations = {TEMPLATE_ANNOTATION: template.name}
+    annotations = {TEMPLATE_ANNOTATION: meta.name}
     pod: dict[str, Any] = {
         "restartPolicy": "Never",
-        # the pod reads no Kubernetes objects; a service account is there for pull secrets and cloud identity
+        # The pod reads no Kubernetes objects. Its service account is for pull secrets and cloud identity.
         "automountServiceAccountToken": False,
         "securityContext": {
             "runAsNonRoot": True,
@@ -190,7 +172,7 @@ def manifest(template: TemplateIdentity, input_: DiscoveryInput) -> dict[str, An
                 "args": ["dry-run", "--format=json"],
                 "env": list(input_.env),
                 "resources": _RESOURCES,
-                # the end of the log then stands in the pod's status: why an attempt failed is seen at once
+                # The pod's status then has the end of the log, so the cause of a failed attempt is visible at once.
                 "terminationMessagePolicy": "FallbackToLogsOnError",
                 "securityContext": {
                     "allowPrivilegeEscalation": False,
@@ -213,16 +195,7 @@ def manifest(template: TemplateIdentity, input_: DiscoveryInput) -> dict[str, An
             "namespace": input_.namespace,
             "labels": labels,
             "annotations": annotations,
-            "ownerReferences": [
-                {
-                    "apiVersion": API_VERSION,
-                    "kind": template.kind,
-                    "name": template.name,
-                    "uid": template.uid,
-                    "controller": True,
-                    "blockOwnerDeletion": True,
-                }
-            ],
+            "ownerReferences": [owner_reference(template)],
         },
         "spec": {
             "backoffLimit": BACKOFF_LIMIT,
@@ -234,7 +207,7 @@ def manifest(template: TemplateIdentity, input_: DiscoveryInput) -> dict[str, An
 
 
 def merge_env(*layers: Iterable[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
-    """Variables of all layers, a later layer replacing one of the same name in its place."""
+    """The variables of all layers. A variable of a later layer replaces one of the same name, in its position."""
     merged: dict[str, dict[str, Any]] = {}
     for layer in layers:
         for item in layer:
@@ -243,12 +216,12 @@ def merge_env(*layers: Iterable[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
 
 
 def merge_pull_secrets(*layers: Iterable[str]) -> tuple[str, ...]:
-    """Names of all layers in order, each once."""
+    """The names of all layers in order, each once."""
     return tuple(dict.fromkeys(name for layer in layers for name in layer))
 
 
 def profile_env(spec: TemplateSpec) -> tuple[dict[str, Any], ...]:
-    """The variables that tell the container which profile is wanted; what the template does not say is absent."""
+    """The variables that specify the profile. A property that the template does not have is omitted."""
     gpu = spec.gpu_selector
     values = {
         "AIM_METRIC": spec.metric,

@@ -1,7 +1,7 @@
-"""Who waits for a discovery slot, told from the API objects alone.
+"""Which templates wait for a discovery slot, according to the objects in the API.
 
-The manager knows it first hand; this is for everybody else, with nothing but the right to read. It agrees with the
-manager as far as the statuses are up to date.
+This is for clients that can only read, such as the command line. It agrees with discovery admission if the statuses are
+up to date.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from aimctl.api.v1alpha1 import TemplateState
 from aimctl.domain import conditions
+from aimctl.domain.templates.decision import PROGRESSING, REDISCOVERING
 from aimctl.domain.templates.discovery_decision import AWAITING_DISCOVERY, DISCOVERED
 
 if TYPE_CHECKING:
@@ -19,15 +20,13 @@ if TYPE_CHECKING:
 
 __all__ = ["awaits", "waiting_since", "waits_for_slot"]
 
-REDISCOVERING = "Rediscovering"
-
 
 def waits_for_slot(status: TemplateStatus, *, unfinished_job: bool) -> bool:
-    """Whether the template stands in line: it has no Job yet, for its first input or for a changed one.
+    """Whether a template waits for a slot: it has no Job yet, for its first input or for a changed one.
 
     Args:
-        status: the template's.
-        unfinished_job: it owns a discovery Job that is neither Complete nor Failed, and so has a slot.
+        status: of the template.
+        unfinished_job: whether it owns a discovery Job that is neither Complete nor Failed, and so has a slot.
     """
     if unfinished_job or status.status == TemplateState.NOT_AVAILABLE:
         return False
@@ -35,8 +34,8 @@ def waits_for_slot(status: TemplateStatus, *, unfinished_job: bool) -> bool:
 
 
 def waiting_since(status: TemplateStatus) -> str:
-    """Since when it stands in line, RFC 3339; "" when the status does not say."""
-    type_ = DISCOVERED if _first(status) else "Progressing"
+    """Since when a template waits for a slot, RFC 3339; "" if that is not in its status."""
+    type_ = DISCOVERED if _first(status) else PROGRESSING
     found = conditions.find(status.conditions, type_)
     return found.last_transition_time if found is not None else ""
 
@@ -50,16 +49,18 @@ def awaits(
     model: str,
     owners: Iterable[str],
 ) -> bool:
-    """Whether a service waits for a template, which gives the template precedence: it names it, uses it, owns it (then
-    it was derived for it), or leaves the choice among its model's to us.
+    """Whether a service waits for a template, which gets a slot before others then.
+
+    A service waits for a template that it names, that it uses, or that was derived for it (the service is an owner). A
+    service that names no template waits for all templates of its model.
 
     Args:
         service: spec and status.
         namespace: of the service.
         uid: of the service.
         template: namespace ("" for cluster templates) and name.
-        model: the template's ``spec.modelName``.
-        owners: UIDs of the template's owners.
+        model: ``spec.modelName`` of the template.
+        owners: UIDs of the owners of the template.
     """
     where, name = template
     if where not in {"", namespace}:
@@ -80,5 +81,5 @@ def _first(status: TemplateStatus) -> bool:
 
 
 def _again(status: TemplateStatus) -> bool:
-    progressing = conditions.find(status.conditions, "Progressing")
+    progressing = conditions.find(status.conditions, PROGRESSING)
     return progressing is not None and progressing.status == "True" and progressing.reason == REDISCOVERING
