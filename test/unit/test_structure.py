@@ -1,8 +1,10 @@
-"""The size of packages, and what the general packages must not contain."""
+"""The structure of the code: the size of packages, what packages must not contain, and one executor."""
 
 from __future__ import annotations
 
+import ast
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -48,3 +50,62 @@ def test_the_search_for_aim_words_finds_them(line: str) -> None:
 
 def test_the_search_for_aim_words_leaves_the_projects_name_alone() -> None:
     assert not AIM_WORDS.search('from aimctl.devcluster import DevCluster  # "aimctl" claims')
+
+
+# ---- one executor
+
+CONTROLLERS = SOURCES / "controllers"
+EXECUTION = CONTROLLERS / "execution"
+MOST_LINES = 15
+
+
+def outside_the_executor() -> list[Path]:
+    """The modules of the operator that carry nothing out themselves."""
+    return [path for path in sorted(CONTROLLERS.rglob("*.py")) if EXECUTION not in path.parents]
+
+
+def statement_lines(function: ast.AsyncFunctionDef) -> int:
+    """The lines of a function without its head and its docstring."""
+    first = function.body[1 if ast.get_docstring(function) and len(function.body) > 1 else 0]
+    return (function.end_lineno or 0) - first.lineno + 1
+
+
+def violations(source: str) -> list[str]:
+    """What only the executor may do."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.ExceptHandler(type=caught) if caught is not None and "Conflict" in ast.unparse(caught):
+                found.append(f"line {node.lineno}: except {ast.unparse(caught)}")
+            case ast.BinOp(op=ast.Pow()):
+                found.append(f"line {node.lineno}: back-off arithmetic: {ast.unparse(node)}")
+            case ast.AsyncFunctionDef(name="reconcile") if (lines := statement_lines(node)) > MOST_LINES:
+                found.append(f"line {node.lineno}: reconcile has {lines} lines")
+            case _:
+                pass
+    return found
+
+
+@pytest.mark.parametrize("path", outside_the_executor(), ids=lambda path: str(path.relative_to(CONTROLLERS)))
+def test_only_the_executor_handles_conflicts_and_back_off(path: Path) -> None:
+    assert violations(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "try:\n    write()\nexcept (NotFound, Conflict):\n    pass",
+        "pause = first * 2.0 ** failures",
+        "async def reconcile(self, request):\n" + "    step()\n" * (MOST_LINES + 1),
+    ],
+)
+def test_the_search_for_violations_finds_them(source: str) -> None:
+    assert len(violations(source)) == 1
+
+
+def test_no_import_contract_has_exceptions() -> None:
+    project = tomllib.loads((SOURCES.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = project["tool"]["importlinter"]["contracts"]
+    assert len(contracts) > 5
+    for contract in contracts:
+        assert not {key for key in contract if "ignore" in key or "unmatched" in key}, contract["name"]

@@ -39,6 +39,7 @@ from aimctl.controllers.models.registry import RateLimited, ReadTimedOut, Regist
 from aimctl.domain.images.reading import FailedReading, Reading, judge_labels
 from aimctl.domain.images.reference import InvalidImage, parse_image
 from aimctl.domain.images.registry_auth import credentials_for
+from aimctl.runtime.queue import exponential_delay
 
 if TYPE_CHECKING:
     import random
@@ -327,8 +328,8 @@ class ImageReadings:
         at_least: float = 0.0,
     ) -> _Latest:
         """Note a failure; the next attempt is due after ``at_least`` seconds or later."""
-        delay = FIRST_RETRY_SECONDS * 2.0 ** min(latest.failures, 10) if transient else MAX_RETRY_SECONDS
-        delay = self._jittered(min(delay, MAX_RETRY_SECONDS))
+        first = FIRST_RETRY_SECONDS if transient else MAX_RETRY_SECONDS
+        delay = self._jittered(exponential_delay(latest.failures, first, MAX_RETRY_SECONDS))
         latest.outcome, latest.failures = outcome, latest.failures + 1
         latest.due = self._clock.monotonic() + max(delay, at_least)
         return latest

@@ -41,7 +41,7 @@ from aimctl.runtime.kube import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from aimctl.controllers.execution.executor import Observed
     from aimctl.controllers.execution.rejections import Rejections
@@ -207,18 +207,22 @@ class DiscoveryAdmission(Generic[O]):
         await self._slots.clear_up()
         errors: list[KubeError] = []
         while not errors and (chosen := self._choose()):
-            async with asyncio.TaskGroup() as creations:
-                for item in chosen:
-                    planned = self._planned(item)
-                    if planned is None:
-                        self.withdraw(item.request)
-                        continue
-                    # The slot is taken before the first await, so that no other Job gets it.
-                    self._slots.take(item.job, item.candidate)
-                    creations.create_task(self._create(item, planned, errors))
+            await self._assign(chosen, errors)
         if errors:
             raise errors[0]
         return self._next_attempt()
+
+    async def _assign(self, chosen: Iterable[_Waiting], errors: list[KubeError]) -> None:
+        """Create the Jobs that are still wanted, concurrently; ``errors`` receives those that concern the server."""
+        async with asyncio.TaskGroup() as creations:
+            for item in chosen:
+                planned = self._planned(item)
+                if planned is None:
+                    self.withdraw(item.request)
+                    continue
+                # The slot is taken before the first await, so that no other Job gets it.
+                self._slots.take(item.job, item.candidate)
+                creations.create_task(self._create(item, planned, errors))
 
     def _waits_for_start(self) -> bool:
         """Whether, after this process became leader, some templates have not been reconciled yet. Otherwise the first

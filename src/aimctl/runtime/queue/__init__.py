@@ -12,6 +12,7 @@ from aimctl.runtime.queue.ratelimit import (
     MaxOfRateLimiter,
     MaxWaitRateLimiter,
     RateLimiter,
+    exponential_delay,
 )
 from aimctl.runtime.queue.workqueue import WorkQueue
 
@@ -32,4 +33,5 @@ __all__ = [
     "QueueSnapshot",
     "RateLimiter",
     "WorkQueue",
+    "exponential_delay",
 ]

@@ -23,9 +23,13 @@ __all__ = [
     "MaxOfRateLimiter",
     "MaxWaitRateLimiter",
     "RateLimiter",
+    "exponential_delay",
 ]
 
 K = TypeVar("K", bound="Hashable")
+_MAX_EXPONENT = 128
+"""Enough to exceed any delay, and too small to overflow."""
+
 K_contra = TypeVar("K_contra", bound="Hashable", contravariant=True)
 
 
@@ -43,6 +47,11 @@ class RateLimiter(Protocol[K_contra]):
     def num_requeues(self, item: K_contra) -> int:
         """Failures counted since the item was last forgotten."""
         ...
+
+
+def exponential_delay(failures: int, base_seconds: float, max_seconds: float) -> float:
+    """``base_seconds * 2**failures``, never above ``max_seconds``, for any number of failures from 0."""
+    return min(max_seconds, math.ldexp(base_seconds, min(failures, _MAX_EXPONENT)))
 
 
 class _FailureCounter(Generic[K]):
@@ -75,7 +84,7 @@ class ExponentialRateLimiter(_FailureCounter[K]):
     The defaults, 5 ms and 1000 s, are those of client-go's controller rate limiter.
     """
 
-    __slots__ = ("_base", "_cap_at", "_max")
+    __slots__ = ("_base", "_max")
 
     def __init__(self, base_seconds: float = 0.005, max_seconds: float = 1000.0) -> None:
         if not 0 < base_seconds <= max_seconds < math.inf:
@@ -85,15 +94,10 @@ class ExponentialRateLimiter(_FailureCounter[K]):
         super().__init__()
         self._base = base_seconds
         self._max = max_seconds
-        # From this failure on the delay is max_seconds, so the power below cannot overflow.
-        self._cap_at = math.ceil(math.log2(max_seconds / base_seconds))
 
     def when(self, item: K) -> float:
         """Delay in seconds: ``base_seconds`` after the first failure, doubled after each further one."""
-        failures = self._count(item)
-        if failures >= self._cap_at:
-            return self._max
-        return min(self._max, self._base * 2.0**failures)
+        return exponential_delay(self._count(item), self._base, self._max)
 
 
 @final
