@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from aimctl.kubetypes.builtin import CORE_EVENTS
-from aimctl.runtime.kube.errors import Invalid, NotFound
+from aimctl.runtime.kube.errors import Invalid, NotServed
 from aimctl.simulation import Catalogue, kserve_add_on
 from aimctl.simulation.kserve import INFERENCE_SERVICES, OUTCOME_ANNOTATION
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
@@ -158,7 +158,7 @@ async def test_a_predictor_is_required_and_replicas_are_a_number():
 async def test_kserve_can_be_installed_later():
     async with cluster_of(kserve=False) as cluster:
         client = cluster.client()
-        with pytest.raises(NotFound):
+        with pytest.raises(NotServed):
             await client.list(INFERENCE_SERVICES, "default")
         await cluster.install(kserve_add_on(Catalogue.default()))
         await cluster.install(kserve_add_on(Catalogue.default()))

@@ -20,7 +20,7 @@ from aimctl.runtime.cache import Cache
 from aimctl.runtime.kube import Client, KubeError
 from aimctl.runtime.kube.errors import error_from_status
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
-from support.scripted import ScriptedTransport, failure
+from support.scripted import ScriptedTransport, failure, missing
 from support.scripted_listwatch import ScriptedListWatch
 
 VERIFY_SECONDS = 5.0
@@ -180,7 +180,7 @@ async def test_slots_are_blind_only_while_the_api_server_does_not_serve_jobs() -
 @virtual_time
 async def test_a_creation_is_looked_up_only_after_the_server_has_had_time_to_carry_it_out() -> None:
     bench = Bench()
-    bench.serves("a", failure(404))
+    bench.serves("a", missing("a", "jobs"))
     bench.take("a")
     due = bench.clock.monotonic() + CREATE_SECONDS + VERIFY_SECONDS
     assert bench.slots.checks() == [due]
