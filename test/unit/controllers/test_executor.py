@@ -37,8 +37,9 @@ from aimctl.domain.status_slice import StatusSlice
 from aimctl.kubetypes import Object
 from aimctl.kubetypes.builtin import CONFIG_MAPS, SECRETS
 from aimctl.runtime.cache import Cache
-from aimctl.runtime.controller import Request, RetryAfter
+from aimctl.runtime.controller import Request
 from aimctl.runtime.kube import Conflict, ServerError
+from aimctl.runtime.kube.errors import NotServed
 from aimctl.testing.virtualtime import virtual_time
 from support.operator import World, world
 
@@ -582,11 +583,24 @@ async def test_a_status_is_not_written_over_a_state_that_was_not_observed() -> N
 
 
 @virtual_time
-async def test_an_object_that_only_the_cache_has_is_looked_at_later() -> None:
+async def test_an_object_that_only_the_cache_has_is_removed_from_the_cache() -> None:
     async with bench() as b:
-        b.fails("patch", "aimservicetemplates", Answer(404, "NotFound", details={"name": "a"}))
-        with pytest.raises(RetryAfter):
+        b.task.cancel()
+        await asyncio.sleep(1)
+        await b.w.client.delete(TEMPLATES, "a", "team")
+        assert b.cache.get(TEMPLATES, "a", "team") is not None
+        assert await b.run(lambda _: Plan((status("Ready"),))) is None
+        assert b.cache.get(TEMPLATES, "a", "team") is None
+        assert b.settled == [None]
+
+
+@virtual_time
+async def test_a_404_that_names_no_object_is_not_taken_for_a_deletion() -> None:
+    async with bench() as b:
+        b.fails("patch", "aimservicetemplates", Answer(404, "NotFound"))
+        with pytest.raises(NotServed):
             await b.run(lambda _: Plan((status("Ready"),)))
+        assert b.cache.get(TEMPLATES, "a", "team") is not None
 
 
 @pytest.mark.parametrize(

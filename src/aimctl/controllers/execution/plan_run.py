@@ -180,8 +180,10 @@ class PlanRun:
             written = await self._status.write(obj, action.part, self._field_manager)
         except Conflict as error:
             return await self._stale(obj.resource, obj.key, obj.meta.uid, error)
-        except NotFound as error:
-            raise RetryAfter(GONE_SECONDS, f"the server does not have {obj!r}") from error
+        except NotFound:
+            # The cache lags behind the deletion. Left in it, the object would be reconciled again and again.
+            self._cache.observe_delete(obj.resource, obj.key, obj.meta.uid)
+            return False
         if written is Written.CHANGED:
             self._record(obj, action.events)
         return written is not Written.STALE
