@@ -181,9 +181,7 @@ class PlanRun:
         except Conflict as error:
             return await self._stale(obj.resource, obj.key, obj.meta.uid, error)
         except NotFound:
-            # The cache lags behind the deletion. Left in it, the object would be reconciled again and again.
-            self._cache.observe_delete(obj.resource, obj.key, obj.meta.uid)
-            return False
+            return False  # the client has removed the object from the cache, which lags behind the deletion
         if written is Written.CHANGED:
             self._record(obj, action.events)
         return written is not Written.STALE
