@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from aimctl.domain.plan import Record, WriteStatus
 
 if TYPE_CHECKING:
-    from aimctl.domain.events import EventWish
+    from aimctl.domain.events import PlannedEvent
     from aimctl.domain.plan import Plan
     from aimctl.domain.status_slice import StatusSlice
 
@@ -42,9 +42,9 @@ def condition_of(plan: Plan, type_: str = "Ready") -> dict[str, Any]:
     return next(item for item in status_of(plan)["conditions"] if item["type"] == type_)
 
 
-def events_of(plan: Plan) -> list[EventWish]:
+def events_of(plan: Plan) -> list[PlannedEvent]:
     """The Events that are recorded if all actions of the plan change something. A repeated status counts once."""
-    found: list[EventWish] = []
+    found: list[PlannedEvent] = []
     for action in plan.actions:
         for event in (action.event,) if isinstance(action, Record) else getattr(action, "events", ()):
             if event not in found:

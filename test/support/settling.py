@@ -12,7 +12,7 @@ from support.templates import observe
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aimctl.domain.events import EventWish
+    from aimctl.domain.events import PlannedEvent
     from aimctl.domain.plan import Create, Plan
 
 
@@ -22,7 +22,7 @@ class Settled:
 
     status: dict[str, Any]
     plan: Plan
-    events: list[EventWish] = field(default_factory=list)
+    events: list[PlannedEvent] = field(default_factory=list)
     writes: int = 0
 
     @property
@@ -50,7 +50,7 @@ class Settled:
 def settle(status: dict[str, Any] | None = None, **differs: Any) -> Settled:
     """Write the planned status until nothing changes. Both reconcilers must plan the same one."""
     current: dict[str, Any] = dict(status or {})
-    events: list[EventWish] = []
+    events: list[PlannedEvent] = []
     for writes in range(3):
         seen = observe(current, **differs)
         plan = decide_discovery(seen)

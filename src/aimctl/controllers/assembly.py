@@ -1,7 +1,7 @@
-"""What the wiring of every area shares: the manager, the options, and the defaults of its controllers.
+"""What the areas of the operator share: the manager, the options, and the defaults of their controllers.
 
 Each area (templates, services, caching, models) has ``add_...(assembly)`` functions in its ``wiring`` modules. They
-declare kinds and indexes, create the reconcilers, and add them with ``manager.controller``: that call lists the events
+declare kinds and indexes, create the reconcilers, and add them with ``manager.controller``, which also lists the events
 that enqueue requests.
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["MAX_BACKOFF_SECONDS", "Assembly", "ControllerDefaults"]
 
 MAX_BACKOFF_SECONDS = 60.0
-"""Longest pause between two failed reconciles of an object, so that none waits much longer than an outage lasts."""
+"""Longest delay between two failed reconciles of an object, so that none waits much longer than an outage lasts."""
 
 
 class ControllerDefaults(TypedDict):
@@ -35,13 +35,14 @@ class ControllerDefaults(TypedDict):
 
 @final
 class Assembly:
-    """The collaborators that all areas use.
+    """The components that all areas use.
 
     Attributes:
-        manager: with clock, client, cache, events.
-        options: the operator's.
+        manager: with clock, client, cache and events.
+        options: of the operator.
         references: declares the kinds that several areas observe, and resolves references.
-        metrics: the operator's own.
+        metrics: of the operator.
+        cache: of the manager.
         executor: makes reconcilers from an observer and a decision.
     """
 

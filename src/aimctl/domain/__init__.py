@@ -1,6 +1,5 @@
-"""What the operator decides, as pure functions: no I/O, no clock, no waiting.
+"""The decisions of the operator: pure functions without I/O, without a clock, and without waiting.
 
-A room for each area: ``templates``, ``models`` and the ``images`` these are read from, ``caching``, ``services``.
-What all of them use lies here. Services know caching and models, these know templates and images, and nobody knows
-those above: ``make contracts`` holds it.
+Each area has a package: ``templates``, ``models``, ``images``, ``caching`` and ``services``. They share ``jobs`` and
+the modules of this package. ``make contracts`` checks which package may import which.
 """

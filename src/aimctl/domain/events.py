@@ -1,17 +1,23 @@
-"""Events: what is told once, when it happens; what holds for a while is said by conditions."""
+"""Events that plans record. An Event reports something that happened; what holds for a while is a condition."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal, final
 
-__all__ = ["EventWish"]
+__all__ = ["PlannedEvent"]
 
 
 @final
 @dataclass(frozen=True, slots=True)
-class EventWish:
-    """A Kubernetes Event to record about the object that was decided on."""
+class PlannedEvent:
+    """A Kubernetes Event about the object that was decided about.
+
+    Attributes:
+        type: Normal or Warning.
+        reason: one CamelCase word.
+        message: a sentence.
+    """
 
     type: Literal["Normal", "Warning"]
     reason: str

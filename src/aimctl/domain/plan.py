@@ -1,12 +1,12 @@
-"""Plans: what a decision wants to be done, as data.
+"""Plans: the actions of a decision, as data.
 
 A decision is a pure function from an observation to a :class:`Plan`. The executor
-(:mod:`aimctl.controllers.executor`) carries plans out. It is the only code that writes to the API server for a
-reconciler.
+(:mod:`aimctl.controllers.execution.executor`) carries plans out. It is the only code that writes to the API server for
+a reconciler, except that discovery admission creates the Jobs of :class:`RequestSlot`.
 
 Contract:
-    * Actions are carried out in order. The order is part of the decision: a Job is not deleted before the status that
-      keeps its result is written, because the plan says so.
+    * Actions are carried out in order. The order is part of the decision. For example, the status that stores the
+      result of a Job precedes the deletion of the Job.
     * A plan describes what is missing now. An action whose effect is already there is a mistake of the decision, except
       :class:`WriteStatus`, which is skipped if it would change nothing.
     * Reads (:class:`Get`, :class:`List`) that follow each other are made together. Then the executor observes and
@@ -31,7 +31,7 @@ from aimctl.kubetypes import Object, ObjectKey, Resource
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from aimctl.domain.events import EventWish
+    from aimctl.domain.events import PlannedEvent
     from aimctl.domain.images.reading import ImageQuestion
     from aimctl.domain.status_slice import StatusSlice
 
@@ -112,7 +112,7 @@ class Create:
 
     resource: Resource[Any]
     manifest: Mapping[str, Any]
-    events: tuple[EventWish, ...] = ()
+    events: tuple[PlannedEvent, ...] = ()
 
     @property
     def key(self) -> ActionKey:
@@ -138,7 +138,7 @@ class Apply:
 
     resource: Resource[Any]
     manifest: Mapping[str, Any]
-    events: tuple[EventWish, ...] = ()
+    events: tuple[PlannedEvent, ...] = ()
 
     @property
     def key(self) -> ActionKey:
@@ -167,7 +167,7 @@ class Patch:
 
     target: Target
     body: Mapping[str, Any]
-    events: tuple[EventWish, ...] = ()
+    events: tuple[PlannedEvent, ...] = ()
 
     @property
     def key(self) -> ActionKey:
@@ -193,7 +193,7 @@ class Delete:
 
     target: Target
     propagation: Propagation = "Background"
-    events: tuple[EventWish, ...] = ()
+    events: tuple[PlannedEvent, ...] = ()
 
     @property
     def key(self) -> ActionKey:
@@ -217,7 +217,7 @@ class WriteStatus:
     """
 
     part: StatusSlice
-    events: tuple[EventWish, ...] = ()
+    events: tuple[PlannedEvent, ...] = ()
 
 
 @final
@@ -225,7 +225,7 @@ class WriteStatus:
 class Record:
     """Record an Event about the reconciled object."""
 
-    event: EventWish
+    event: PlannedEvent
 
 
 # ---- reads

@@ -15,7 +15,7 @@ from aimctl.controllers.execution.executor import MAX_PASSES, Executor, NotSettl
 from aimctl.controllers.execution.plan_run import patch_changes
 from aimctl.controllers.execution.status_writer import KeyedLocks
 from aimctl.devcluster.faults import Action, Answer, Delay, Fault, Match
-from aimctl.domain.events import EventWish
+from aimctl.domain.events import PlannedEvent
 from aimctl.domain.images.reading import ImageQuestion
 from aimctl.domain.plan import (
     Apply,
@@ -163,7 +163,7 @@ def manifest(name: str, *, label: str = "yes", **data: str) -> dict[str, Any]:
 def status(state: str) -> WriteStatus:
     owned = frozenset({"status"})
     part = StatusSlice({"status": state}, (), owned, frozenset())
-    return WriteStatus(part, (EventWish("Normal", state, f"it is {state}"),))
+    return WriteStatus(part, (PlannedEvent("Normal", state, f"it is {state}"),))
 
 
 # ---- passes
@@ -383,7 +383,7 @@ async def test_nothing_is_created_in_a_namespace_that_is_gone() -> None:
 @virtual_time
 async def test_events_of_an_action_are_recorded_only_when_it_has_changed_something() -> None:
     async with bench() as b:
-        done = EventWish("Normal", "Done", "x was created")
+        done = PlannedEvent("Normal", "Done", "x was created")
         b.fails("create", "configmaps", Answer(403))
         await b.run(lambda _: Plan((Create(CONFIG_MAPS, manifest("x"), (done,)),)))
         assert [reason for _, reason, _ in b.events.said] == ["FailedCreate"]
@@ -560,7 +560,7 @@ async def test_a_background_read_without_a_reader_is_an_error() -> None:
 @virtual_time
 async def test_an_event_of_its_own_is_recorded() -> None:
     async with bench() as b:
-        await b.run(lambda _: Plan((Record(EventWish("Warning", "Odd", "it is odd")),)))
+        await b.run(lambda _: Plan((Record(PlannedEvent("Warning", "Odd", "it is odd")),)))
         assert b.events.said == [("Warning", "Odd", "it is odd")]
 
 

@@ -26,7 +26,7 @@ from support.things import with_fields, with_meta
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aimctl.domain.events import EventWish
+    from aimctl.domain.events import PlannedEvent
     from aimctl.domain.services.observation import DeploymentObservation
     from aimctl.domain.services.runtime import InferenceService
     from aimctl.domain.templates.template import Template
@@ -42,7 +42,7 @@ class Settled:
 
     status: dict[str, Any]
     plan: Plan
-    events: list[EventWish] = field(default_factory=list)
+    events: list[PlannedEvent] = field(default_factory=list)
     writes: int = 0
 
     @property
@@ -79,7 +79,7 @@ def settle(status: Mapping[str, Any] | None = None, **differs: Any) -> Settled:
     templates: list[Template] = list(differs.get("templates", ()))
     named: Template | None = differs.get("named")
     existing = [*templates, *([named] if named is not None else [])]
-    events: list[EventWish] = []
+    events: list[PlannedEvent] = []
     for writes in range(4):
         known = (now.get("resolvedTemplate") or {}).get("uid")
         current = next((item for item in existing if item.meta.uid == known), None)

@@ -1,4 +1,4 @@
-"""AIMService: a user's wish to serve a model."""
+"""AIMService: a request to serve a model."""
 
 from __future__ import annotations
 

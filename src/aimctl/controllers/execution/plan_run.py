@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from aimctl.controllers.execution.rejections import Rejections
     from aimctl.controllers.execution.status_writer import StatusWriter
-    from aimctl.domain.events import EventWish
+    from aimctl.domain.events import PlannedEvent
     from aimctl.domain.plan import ActionKey, BackgroundRead, Plan, RequestSlot
     from aimctl.runtime.cache import Cache
     from aimctl.runtime.controller import Request
@@ -315,7 +315,7 @@ class PlanRun:
             self._cache.observe_delete(resource, key, cached.meta.uid)
         return Got()
 
-    def _record(self, obj: Object[Any], events: Iterable[EventWish]) -> None:
+    def _record(self, obj: Object[Any], events: Iterable[PlannedEvent]) -> None:
         for item in events:
             self._events.event(obj, item.type, item.reason, item.message)
 

@@ -37,7 +37,7 @@ from aimctl.domain.caching.model_cache_volume import (
 )
 from aimctl.domain.caching.template_cache import is_managed
 from aimctl.domain.conditions import Finding, clip, conditions_of, parse_rfc3339, rfc3339
-from aimctl.domain.events import EventWish
+from aimctl.domain.events import PlannedEvent
 from aimctl.domain.plan import Delete, Plan, Target, WriteStatus
 from aimctl.domain.resolution import Resolved
 from aimctl.domain.status_slice import StatusSlice
@@ -103,7 +103,7 @@ def decide_model_cache(seen: ModelCacheObservation) -> Plan:
     unused = _unused_for(seen, download)
     if unused is not None and unused <= 0:
         text = "no template cache uses it, and it is not complete"
-        return Plan((Delete(Target.of(seen.cache), events=(EventWish("Normal", "Unused", text),)),))
+        return Plan((Delete(Target.of(seen.cache), events=(PlannedEvent("Normal", "Unused", text),)),))
     status = WriteStatus(_part(seen, volume, download), tuple(_events(seen, download)))
     claim: tuple[Action, ...] = () if volume.create is None else (volume.create,)
     job: tuple[Action, ...] = () if download.create is None else (download.create,)
@@ -193,11 +193,11 @@ def _total(seen: ModelCacheObservation) -> int:
         return 0
 
 
-def _events(seen: ModelCacheObservation, download: Download) -> Iterator[EventWish]:
+def _events(seen: ModelCacheObservation, download: Download) -> Iterator[PlannedEvent]:
     before, (state, reason, message) = seen.status, download.state
     ready = conditions.find(before.conditions, "Ready")
     warning = state is CacheState.FAILED or reason in _WARNINGS
     more_failures = download.record.get("failedDownloads", 0) > before.failed_downloads
     new_warning = warning and (more_failures or ready is None or ready.reason != reason)
     if (before.status != state or new_warning) and reason not in _REJECTIONS:
-        yield EventWish("Warning" if warning else "Normal", reason, clip(message, _MAX_EVENT))
+        yield PlannedEvent("Warning" if warning else "Normal", reason, clip(message, _MAX_EVENT))

@@ -31,7 +31,7 @@ from aimctl.domain import conditions
 from aimctl.domain.caching.template_cache_sources import creations, entries_of, own_patch, patches
 from aimctl.domain.caching.warming import WARM, WARM_REASONS, WARMING
 from aimctl.domain.conditions import Finding, RollUp, clip, conditions_of, parse_rfc3339, rfc3339
-from aimctl.domain.events import EventWish
+from aimctl.domain.events import PlannedEvent
 from aimctl.domain.naming import describe
 from aimctl.domain.plan import Delete, Plan, Target, WriteStatus
 from aimctl.domain.resolution import Missing, Reference, Resolved
@@ -258,9 +258,9 @@ def _findings(seen: TemplateCacheObservation, rolled: RollUp[CacheState]) -> dic
     }
 
 
-def _events(seen: TemplateCacheObservation, rolled: RollUp[CacheState]) -> Iterator[EventWish]:
+def _events(seen: TemplateCacheObservation, rolled: RollUp[CacheState]) -> Iterator[PlannedEvent]:
     if seen.cache.view.status.status != rolled.state:
-        yield EventWish(
+        yield PlannedEvent(
             "Warning" if rolled.state is CacheState.FAILED else "Normal",
             str(rolled.state),
             clip(f"{rolled.reason}: {rolled.message}", 1024),

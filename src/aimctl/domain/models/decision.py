@@ -40,7 +40,7 @@ from aimctl.api.kinds import CLUSTER_TEMPLATES, TEMPLATES
 from aimctl.api.v1alpha1 import ModelState
 from aimctl.domain import conditions
 from aimctl.domain.conditions import Finding
-from aimctl.domain.events import EventWish
+from aimctl.domain.events import PlannedEvent
 from aimctl.domain.models.image_metadata import (
     DISABLED,
     FINAL,
@@ -261,18 +261,18 @@ def _few(words: Iterable[str], separator: str = ", ") -> str:
 
 def _events(
     seen: ModelObservation, state: ModelState, findings: Mapping[str, Finding]
-) -> Iterable[EventWish]:
+) -> Iterable[PlannedEvent]:
     extracted, generated, ready = (
         findings[type_] for type_ in (METADATA_EXTRACTED, TEMPLATES_AUTO_GENERATED, READY)
     )
     if extracted.reason not in (READING, _reason_before(seen, METADATA_EXTRACTED)):
         good = extracted.reason in FINAL
-        yield EventWish("Normal" if good else "Warning", extracted.reason, extracted.message)
+        yield PlannedEvent("Normal" if good else "Warning", extracted.reason, extracted.message)
     if generated.reason == TEMPLATES_GENERATED != _reason_before(seen, TEMPLATES_AUTO_GENERATED):
-        yield EventWish("Normal", "TemplatesCreated", generated.message)
+        yield PlannedEvent("Normal", "TemplatesCreated", generated.message)
     if seen.status.status != state:
         warning = state in _WARNING_STATES
-        yield EventWish("Warning" if warning else "Normal", str(state), f"{ready.reason}: {ready.message}")
+        yield PlannedEvent("Warning" if warning else "Normal", str(state), f"{ready.reason}: {ready.message}")
 
 
 def _reason_before(seen: ModelObservation, type_: str) -> str:

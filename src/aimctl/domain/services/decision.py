@@ -32,7 +32,7 @@ from aimctl.api import kinds
 from aimctl.api.v1alpha1 import ServiceState, TemplateState
 from aimctl.domain import conditions
 from aimctl.domain.conditions import Finding, RollUp
-from aimctl.domain.events import EventWish
+from aimctl.domain.events import PlannedEvent
 from aimctl.domain.models.auto_model import auto_model
 from aimctl.domain.naming import describe
 from aimctl.domain.plan import Apply, Create, Get, Plan, WriteStatus
@@ -155,9 +155,9 @@ def _apply_runtime(seen: DeploymentObservation, runtime: Runtime) -> Iterator[Ge
     name = seen.service.obj.meta.name
     if found is None:
         yield Get(kinds.INFERENCE_SERVICES, seen.service.namespace, name)
-        event = EventWish("Normal", "RuntimeCreated", f"InferenceService {name!r} was created")
+        event = PlannedEvent("Normal", "RuntimeCreated", f"InferenceService {name!r} was created")
     else:
-        event = EventWish("Normal", "RuntimeUpdated", f"InferenceService {name!r} was updated")
+        event = PlannedEvent("Normal", "RuntimeUpdated", f"InferenceService {name!r} was updated")
         # The decision holds for the observed state only.
         metadata = {**manifest["metadata"], "resourceVersion": found.meta.resource_version}
         manifest = {**manifest, "metadata": metadata}
@@ -243,11 +243,11 @@ def _fields(
 
 def _events(
     service: ServiceObservation, resolution: Resolution, roll_up: RollUp[ServiceState]
-) -> Iterator[EventWish]:
+) -> Iterator[PlannedEvent]:
     before, template = service.status, resolution.template
     known = before.resolved_template
     if template is not None and (known is None or known.uid != template.meta.uid):
-        yield EventWish("Normal", TEMPLATE_SELECTED, conditions.clip(resolution.message, 1024))
+        yield PlannedEvent("Normal", TEMPLATE_SELECTED, conditions.clip(resolution.message, 1024))
     if before.status != roll_up.state:
         text = conditions.clip(f"{roll_up.reason}: {roll_up.message}", 1024)
-        yield EventWish("Warning" if roll_up.state in _WARNING_STATES else "Normal", str(roll_up.state), text)
+        yield PlannedEvent("Warning" if roll_up.state in _WARNING_STATES else "Normal", str(roll_up.state), text)

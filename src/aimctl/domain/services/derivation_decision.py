@@ -25,7 +25,7 @@ from aimctl.api import kinds
 from aimctl.api.v1alpha1 import ServiceState
 from aimctl.domain import conditions
 from aimctl.domain.conditions import Finding
-from aimctl.domain.events import EventWish
+from aimctl.domain.events import PlannedEvent
 from aimctl.domain.naming import describe
 from aimctl.domain.plan import Create, Delete, Get, Patch, Plan, Target, WriteStatus
 from aimctl.domain.resolution import Resolved
@@ -144,11 +144,11 @@ def _create(seen: DerivationObservation) -> Iterator[Create]:
         return
     manifest = derived_template(base, overrides, service.obj, seen.template_config)
     before = conditions.find(service.status.conditions, DERIVED)
-    events: tuple[EventWish, ...] = ()
+    events: tuple[PlannedEvent, ...] = ()
     if before is not None and (before.status, before.reason) == ("True", TEMPLATE_DERIVED):
         # The condition does not change, so its Event is not recorded.
         text = f"AIMServiceTemplate {manifest['metadata']['name']!r} was derived again from {describe(base)}"
-        events = (EventWish("Normal", TEMPLATE_DERIVED, text),)
+        events = (PlannedEvent("Normal", TEMPLATE_DERIVED, text),)
     yield Create(kinds.TEMPLATES, manifest, events)
 
 
@@ -207,7 +207,7 @@ def _delete_outdated(seen: DerivationObservation) -> Iterator[Delete]:
 
 def _delete(template: Template) -> Delete:
     text = f"{describe(template)} was deleted: no service uses it any more"
-    return Delete(Target.of(template), events=(EventWish("Normal", DERIVED_TEMPLATE_DELETED, text),))
+    return Delete(Target.of(template), events=(PlannedEvent("Normal", DERIVED_TEMPLATE_DELETED, text),))
 
 
 def _to_json(owners: tuple[OwnerReference, ...] | list[OwnerReference]) -> list[dict[str, Any]]:
@@ -264,12 +264,12 @@ def _status(service: ServiceObservation, finding: Finding | None) -> WriteStatus
     return WriteStatus(part, tuple(_events(service, finding)))
 
 
-def _events(service: ServiceObservation, finding: Finding | None) -> Iterator[EventWish]:
+def _events(service: ServiceObservation, finding: Finding | None) -> Iterator[PlannedEvent]:
     if finding is None or finding.reason in _EVENTS_OF_OTHERS:
         return
     before = conditions.find(service.status.conditions, DERIVED)
     if before is not None and (before.status, before.reason) == (str(finding.true), finding.reason):
         return
-    yield EventWish(
+    yield PlannedEvent(
         "Normal" if finding.true else "Warning", finding.reason, conditions.clip(finding.message, 1024)
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
-from aimctl.domain.events import EventWish
+from aimctl.domain.events import PlannedEvent
 from aimctl.domain.plan import Delete, Plan, Target
 from aimctl.domain.services.derived_template import is_managed
 
@@ -50,5 +50,5 @@ def decide_unowned(seen: UnownedObservation) -> Plan:
     left = UNOWNED_SECONDS - seen.seconds
     if left > 0:
         return Plan(requeue_after=left)
-    event = EventWish("Normal", "DerivedTemplateDeleted", "no service has used it for a while")
+    event = PlannedEvent("Normal", "DerivedTemplateDeleted", "no service has used it for a while")
     return Plan((Delete(Target.of(seen.template), events=(event,)),))

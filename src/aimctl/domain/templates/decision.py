@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from aimctl.api.v1alpha1 import TemplateState
 from aimctl.domain.conditions import Finding, clip, conditions_of
-from aimctl.domain.events import EventWish
+from aimctl.domain.events import PlannedEvent
 from aimctl.domain.plan import Plan, RequestSlot, WriteStatus
 from aimctl.domain.resolution import Resolved
 from aimctl.domain.status_slice import StatusSlice
@@ -119,17 +119,17 @@ def _findings(report: DiscoveryReport, rolled: RollUp[TemplateState]) -> dict[st
     return {DISCOVERED: report.condition, **findings}
 
 
-def _events(seen: TemplateObservation, rolled: RollUp[TemplateState]) -> Iterator[EventWish]:
+def _events(seen: TemplateObservation, rolled: RollUp[TemplateState]) -> Iterator[PlannedEvent]:
     before = seen.view.status
     if before.status != rolled.state:
-        yield EventWish(
+        yield PlannedEvent(
             "Warning" if rolled.state in _WARNING_STATES else "Normal",
             str(rolled.state),
             clip(f"{rolled.reason}: {rolled.message}", 1024),
         )
     absent = isinstance(seen.runtime_config, Resolved) and seen.runtime_config.reference is None
     if absent and (before.resolved_runtime_config is not None or not before.status):
-        yield EventWish(
+        yield PlannedEvent(
             "Normal",
             "DefaultRuntimeConfigNotFound",
             "there is no runtime config named default; the built-in defaults are used",

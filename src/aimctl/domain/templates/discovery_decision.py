@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from aimctl.api.v1alpha1 import DiscoveryFailure, DiscoveryRecord, DiscoveryStatus, StatusModelSource
 from aimctl.domain.conditions import MAX_MESSAGE, Finding, clip
-from aimctl.domain.events import EventWish
+from aimctl.domain.events import PlannedEvent
 from aimctl.domain.jobs.outcome import Failed, Running, Waiting
 from aimctl.domain.plan import Create, Delete, List, ReadLog
 from aimctl.domain.resolution import Missing
@@ -101,7 +101,7 @@ class Discovery:
     read: List | ReadLog | None = None
     create: Create | None = None
     deletions: tuple[Delete, ...] = ()
-    events: tuple[EventWish, ...] = ()
+    events: tuple[PlannedEvent, ...] = ()
     requeue_after: float | None = None
 
 
@@ -201,7 +201,7 @@ def _follow(  # noqa: PLR0911 - one for each outcome
             report = _unknown(seen, AWAITING_DISCOVERY, text)
             if job.deleting:
                 return Discovery(report, deletions=deletions)
-            lost = EventWish("Warning", "DiscoveryOutputLost", text)
+            lost = PlannedEvent("Warning", "DiscoveryOutputLost", text)
             return Discovery(report, deletions=(*deletions, job.delete()), events=(lost,))
         case Failed(message=message):
             return _failed(seen, input_, job, clip(message, MAX_MESSAGE))
@@ -218,7 +218,7 @@ def _failed(seen: TemplateObservation, input_: DiscoveryInput, job: ObservedJob,
     return Discovery(
         replace(last, condition=Finding(False, DISCOVERY_FAILED, message), records=records),
         deletions=_unfinished(seen),
-        events=(EventWish("Warning", DISCOVERY_FAILED, clip(message, 1024)),),
+        events=(PlannedEvent("Warning", DISCOVERY_FAILED, clip(message, 1024)),),
     )
 
 
@@ -230,7 +230,7 @@ def _succeeded(
     return Discovery(
         DiscoveryReport(Finding(True, PROFILES_DISCOVERED, message), result.sources, result.profile, records),
         deletions=_unfinished(seen),
-        events=(EventWish("Normal", PROFILES_DISCOVERED, message),),
+        events=(PlannedEvent("Normal", PROFILES_DISCOVERED, message),),
     )
 
 
