@@ -250,4 +250,6 @@ def _events(
         yield PlannedEvent("Normal", TEMPLATE_SELECTED, conditions.clip(resolution.message, 1024))
     if before.status != roll_up.state:
         text = conditions.clip(f"{roll_up.reason}: {roll_up.message}", 1024)
-        yield PlannedEvent("Warning" if roll_up.state in _WARNING_STATES else "Normal", str(roll_up.state), text)
+        yield PlannedEvent(
+            "Warning" if roll_up.state in _WARNING_STATES else "Normal", str(roll_up.state), text
+        )
