@@ -190,7 +190,8 @@ def test_a_restarted_operator_finds_what_it_derived(stage: Stage, operator: Mana
     stage.model()
     stage.template("base", **SMALL)
     stage.service(templateRef="base", overrides=PRINTED)
-    stage.until("AIMServiceTemplate", name, "Ready")
+    for each in ("base", name):
+        stage.until("AIMServiceTemplate", each, "Ready")
     before = stage.list("AIMServiceTemplate")
     assert operator.terminate() == 0
     operator.start()
