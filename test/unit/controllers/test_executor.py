@@ -37,7 +37,7 @@ from aimctl.domain.status_slice import StatusSlice
 from aimctl.kubetypes import Object
 from aimctl.kubetypes.builtin import CONFIG_MAPS, SECRETS
 from aimctl.runtime.cache import Cache
-from aimctl.runtime.controller import Request
+from aimctl.runtime.controller import Request, RetryAfter
 from aimctl.runtime.kube import Conflict, ServerError
 from aimctl.runtime.kube.errors import NotServed
 from aimctl.testing.virtualtime import virtual_time
@@ -583,14 +583,29 @@ async def test_a_status_is_not_written_over_a_state_that_was_not_observed() -> N
 
 
 @virtual_time
-async def test_an_object_that_only_the_cache_has_is_removed_from_the_cache() -> None:
+async def test_an_object_that_only_the_cache_has_is_reconciled_every_five_seconds() -> None:
+    """However often events of what it owned enqueue it."""
     async with bench() as b:
         b.task.cancel()
         await asyncio.sleep(1)
         await b.w.client.delete(TEMPLATES, "a", "team")
         assert b.cache.get(TEMPLATES, "a", "team") is not None
-        assert await b.run(lambda _: Plan((status("Ready"),))) is None
-        assert b.cache.get(TEMPLATES, "a", "team") is None
+        decided = []
+
+        def decide(seen: Seen) -> Plan:
+            decided.append(seen.obj.meta.uid)
+            return Plan((status("Ready"),))
+
+        reconciler = b.reconciler(decide)
+        for attempt in (1, 2):
+            with pytest.raises(RetryAfter):
+                await reconciler.reconcile(REQUEST)
+            result = await reconciler.reconcile(REQUEST)
+            assert result.requeue_after == pytest.approx(5)
+            assert len(decided) == attempt
+            await b.w.cluster.clock.sleep(5)
+        b.cache.observe_delete(TEMPLATES, REQUEST, decided[0])
+        assert await reconciler.reconcile(REQUEST) is None
         assert b.settled == [None]
 
 

@@ -424,26 +424,6 @@ async def test_the_delete_hook_is_called_only_for_certain_deletions(
     assert hooks.calls == ["guard", *calls]
 
 
-@pytest.mark.parametrize(
-    ("metadata", "subresource", "calls"),
-    [
-        ({"uid": "uid-a"}, "status", [GONE]),
-        ({"uid": "uid-a"}, "", [GONE]),
-        ({"uid": "uid-a"}, "scale", []),
-        ({}, "status", []),
-    ],
-)
-@pytest.mark.parametrize("verb", ["update", "apply"])
-async def test_a_write_with_a_uid_to_a_missing_object_calls_the_delete_hook(
-    wire: ScriptedTransport, hooks: Hooks, verb: str, metadata: Any, subresource: str, calls: list[Any]
-) -> None:
-    wire.on("PUT" if verb == "update" else "PATCH", "*", missing())
-    body = {"metadata": {"name": "a", "namespace": "default", **metadata}}
-    with pytest.raises(NotFound):
-        await getattr(hooks.client(wire), verb)(PODS, body, subresource=subresource)
-    assert hooks.calls == ["guard", *calls]
-
-
 async def test_a_missing_object_is_an_error_on_request(wire: ScriptedTransport) -> None:
     wire.on("DELETE", ONE, missing())
     with pytest.raises(NotFound):

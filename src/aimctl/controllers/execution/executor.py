@@ -23,7 +23,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
 
-from aimctl.controllers.execution.plan_run import PlanRun
+from aimctl.controllers.execution.plan_run import GONE_SECONDS, PlanRun
 from aimctl.controllers.execution.rejections import Rejections
 from aimctl.controllers.execution.status_writer import StatusWriter
 from aimctl.domain.plan import Apply, Create, Delete, Known, Patch, Plan, ReadImage, ReadLog
@@ -136,6 +136,8 @@ class PlanReconciler(Generic[O]):
         self._reader = reader
         self._settled = settled
         self._rejections = Rejections(executor.clock, executor.events)
+        self._deleted: dict[Request, tuple[str, float]] = {}
+        """UIDs that the server does not have any more, and until when they are not reconciled."""
 
     async def reconcile(self, request: Request) -> Result | None:
         """Observe, decide and carry out until nothing is left to do."""
@@ -155,15 +157,36 @@ class PlanReconciler(Generic[O]):
             if observed is None:
                 self._gone(request)
                 return None
+            delay = self._delay_of_deleted(request, observed.obj)
+            if delay > 0:
+                return Result(requeue_after=delay)
             plan = self._decide(observed.seen)
             writes = plan.of_type(Create, Apply, Patch, Delete)
             if self._rejections.retain(request, {action.key for action in writes}):
                 continue  # decide without rejections of what is no longer wanted
-            if await run.carry_out(observed.obj, plan):
-                return self._end(request, observed, plan)
+            try:
+                if await run.carry_out(observed.obj, plan):
+                    return self._end(request, observed, plan)
+            finally:
+                if run.gone:
+                    until = executor.clock.monotonic() + GONE_SECONDS
+                    self._deleted[request] = (observed.obj.meta.uid, until)
         raise run.conflict or NotSettledError(f"still not settled after {MAX_PASSES} passes: {run.last}")
 
+    def _delay_of_deleted(self, request: Request, obj: Object[Any]) -> float:
+        """Seconds for which the reconcile of a deleted object is delayed, because the cache lags behind; usually 0.
+
+        Without it, the deletion of what the reconcile creates for the object would trigger the next reconcile at once.
+        """
+        uid, until = self._deleted.get(request, ("", 0.0))
+        left = until - self._executor.clock.monotonic()
+        if uid == obj.meta.uid and left > 0:
+            return left
+        self._deleted.pop(request, None)
+        return 0.0
+
     def _gone(self, request: Request) -> None:
+        self._deleted.pop(request, None)
         self._rejections.retain(request, ())
         if self._reader is not None:
             self._reader.forget(request)

@@ -84,6 +84,7 @@ class PlanRun:
     Attributes:
         conflict: what the server answered in the last pass, if that was a conflict.
         last: the last write, for the error of a run that does not settle.
+        gone: whether the server did not have the object when its status was written.
 
     ``_dropped`` are the actions that have become pointless, because the namespace is being deleted. ``_existing`` has
     the UIDs of the objects whose names were taken, which the decision has seen since.
@@ -116,6 +117,7 @@ class PlanRun:
         self._log = structlog.get_logger(__name__)
         self.conflict: Conflict | None = None
         self.last: str = ""
+        self.gone = False
 
     def known(self) -> Known:
         """What the next observation may use."""
@@ -180,8 +182,9 @@ class PlanRun:
             written = await self._status.write(obj, action.part, self._field_manager)
         except Conflict as error:
             return await self._stale(obj.resource, obj.key, obj.meta.uid, error)
-        except NotFound:
-            return False  # the client has removed the object from the cache, which lags behind the deletion
+        except NotFound as error:
+            self.gone = True
+            raise RetryAfter(GONE_SECONDS, f"the server does not have {obj!r}") from error
         if written is Written.CHANGED:
             self._record(obj, action.events)
         return written is not Written.STALE

@@ -5,9 +5,8 @@ Contract of the writes:
       a read.
     * Before each write ``write_guard`` is called. It raises :class:`WriteRefused` if this process may not write now, or
       returns the seconds that the write may take; a longer one is given up with :class:`ConnectionFailed`.
-    * The response is passed to ``on_write`` or ``on_delete``, except after a dry run. ``on_delete`` is also called if
-      the object of a write with a uid does not exist any more. If there is no response and the server may still carry
-      out the write, ``on_unclear`` is called.
+    * The response is passed to ``on_write`` or ``on_delete``, except after a dry run. If there is no response and the
+      server may still carry out the write, ``on_unclear`` is called.
 
 Invariant: a client is immutable and has no state of its own, so ``with_`` is cheap and clients can be shared.
 """
@@ -152,7 +151,7 @@ class Client(Reader):
         """Replace an object. Raises Conflict if ``metadata.resourceVersion`` in the body is not the latest one."""
         path = object_path(resource, *identity_of(body), subresource)
         request = request_with_body("PUT", path, self._write_query(dry_run), encode(resource, body))
-        return await self._write_existing(resource, request, body, subresource=subresource, dry_run=dry_run)
+        return await self._write(resource, request, subresource=subresource, dry_run=dry_run)
 
     async def patch(
         self,
@@ -192,7 +191,7 @@ class Client(Reader):
             force=force,
         )
         request = request_with_body("PATCH", path, query, encode(resource, body), PATCH_TYPES["apply"])
-        return await self._write_existing(resource, request, body, subresource=subresource, dry_run=dry_run)
+        return await self._write(resource, request, subresource=subresource, dry_run=dry_run)
 
     async def delete(
         self,
@@ -290,23 +289,6 @@ class Client(Reader):
         finally:
             if unclear and self._on_unclear is not None:
                 self._on_unclear()
-
-    async def _write_existing(
-        self,
-        resource: Resource[T],
-        request: HttpRequest,
-        body: Mapping[str, Any],
-        *,
-        subresource: str,
-        dry_run: bool,
-    ) -> Object[T]:
-        """Write ``body``. If the server does not have the object, the one with the uid in ``body`` was deleted."""
-        try:
-            return await self._write(resource, request, subresource=subresource, dry_run=dry_run)
-        except NotFound:
-            if subresource in OWN_KIND:
-                self._deleted(resource, *identity_of(body), (body.get("metadata") or {}).get("uid") or "")
-            raise
 
     async def _write(
         self,
