@@ -1,4 +1,4 @@
-"""Everything at once, by chance: people, nodes, faults and crashes; and what must be true when peace returns."""
+"""Random changes, nodes, faults and crashes at once, and what must be true when they have ended."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ NAMESPACES = ("red", "blue", "")
 
 
 class Wanted(NamedTuple):
-    """A template as people last wrote it."""
+    """A template as it was requested last."""
 
     model: str
     gpu: str
 
 
 class Chaos:
-    """Acts on a world by chance, and remembers what people asked for."""
+    """Makes random changes, and remembers what was requested."""
 
     def __init__(self, w: World, rng: random.Random) -> None:
         self.w = w
@@ -43,10 +43,10 @@ class Chaos:
         self.templates: dict[tuple[str, str], Wanted] = {}
         self.models: dict[tuple[str, str], str] = {}
         self.lost: Counter[str] = Counter()
-        """How often a Job or its pod was taken away, by the Job's name."""
+        """How often a Job or its pod was deleted, by the name of the Job."""
 
     async def people(self) -> None:
-        """One thing that somebody does."""
+        """One change by a user."""
         w, rng = self.w, self.rng
         namespace, name = rng.choice(NAMESPACES), rng.choice("mn")
         match rng.randrange(10):
@@ -91,7 +91,7 @@ class Chaos:
             await self.w.service(f"s-{key[1]}", key[0], model={"ref": wanted.model}, templateRef=key[1])
 
     async def trouble(self) -> None:
-        """One thing that breaks."""
+        """One fault."""
         w, rng, faults = self.w, self.rng, self.w.faults
         storage = w.cluster.server.storage
         match rng.randrange(9):
@@ -131,7 +131,7 @@ class Chaos:
     # ---- what must be true
 
     def problems(self) -> list[str]:
-        """Templates that are not in the state that follows from what people asked for."""
+        """Templates that are not in the state that follows from what was requested."""
         offered = self._offered()
         found = []
         for key, wanted in self.templates.items():
@@ -211,5 +211,5 @@ def _run(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(16))
-def test_whatever_happens_what_people_asked_for_comes_true_within_the_limit_and_then_rests(seed):
+def test_after_random_changes_and_faults_the_cluster_settles_in_the_requested_state(seed):
     _run(seed)

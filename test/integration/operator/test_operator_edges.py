@@ -1,4 +1,4 @@
-"""Names at their limits, namespaces and templates that go in the middle, objects of megabytes, metrics."""
+"""Names of maximum length, deletions during discovery, large objects, and metrics."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def test_names_of_253_characters_of_everything_work(namespace):
 
 
 @virtual_time
-async def test_names_that_are_cut_alike_are_told_apart():
+async def test_names_with_the_same_shortened_form_are_distinguished():
     async with world() as w:
         await w.model("m")
         await w.model("n", image="aim-n:1")
@@ -70,11 +70,11 @@ async def test_the_troubleshooting_commands_of_the_document_find_the_job_by_its_
             assert len(page.items) == 1
 
 
-# ---- things that go
+# ---- deletions
 
 
 @virtual_time
-async def test_a_namespace_deleted_in_the_middle_goes_and_holds_nothing_up():
+async def test_a_namespace_is_deleted_while_its_templates_are_discovered():
     async with world() as w:
         await w.model("m")
         await w.model("slow", image="aim-slow:1")
@@ -94,7 +94,7 @@ async def test_a_namespace_deleted_in_the_middle_goes_and_holds_nothing_up():
 
 
 @virtual_time
-async def test_a_namespace_that_is_stuck_in_deletion_does_not_take_slots():
+async def test_a_namespace_whose_deletion_is_blocked_takes_no_slots():
     async with world() as w:
         await w.model("m")
         await w.namespace("doomed")
@@ -114,7 +114,7 @@ async def test_a_namespace_that_is_stuck_in_deletion_does_not_take_slots():
 
 @BOTH
 @virtual_time
-async def test_a_template_that_goes_takes_its_job_along_and_frees_the_slot(namespace):
+async def test_a_deleted_template_frees_the_slot_of_its_job(namespace):
     async with world() as w:
         await w.model("slow", image="aim-slow:1")
         await w.model("m")
@@ -131,7 +131,7 @@ async def test_a_template_that_goes_takes_its_job_along_and_frees_the_slot(names
 
 @BOTH
 @virtual_time
-async def test_a_template_held_by_a_finalizer_while_it_goes_is_left_alone(namespace):
+async def test_a_template_with_a_finalizer_is_not_reconciled_while_it_is_being_deleted(namespace):
     async with world() as w:
         await w.model("m")
         w.start()
@@ -150,7 +150,7 @@ async def test_a_template_held_by_a_finalizer_while_it_goes_is_left_alone(namesp
 
 
 @virtual_time
-async def test_somebody_elses_hand_in_the_status_is_mended():
+async def test_a_status_that_was_changed_by_someone_else_is_corrected():
     async with world() as w:
         await w.model("m")
         w.start()
@@ -169,7 +169,7 @@ async def test_somebody_elses_hand_in_the_status_is_mended():
 
 
 @virtual_time
-async def test_objects_of_megabytes_among_the_watched_kinds_stop_nothing():
+async def test_objects_of_several_megabytes_do_not_stop_discovery():
     async with world() as w:
         huge = "x" * (5 * 1024 * 1024)
         storage = w.cluster.server.storage
@@ -193,7 +193,7 @@ async def test_objects_of_megabytes_among_the_watched_kinds_stop_nothing():
 
 
 @virtual_time
-async def test_the_largest_result_that_is_kept_fits_into_the_api_server():
+async def test_the_largest_accepted_result_can_be_stored():
     models = [
         {"name": f"{number}-" + "n" * 500, "source": f"hf://{number}/" + "s" * 2000} for number in range(256)
     ]
@@ -225,7 +225,7 @@ async def test_the_largest_result_that_is_kept_fits_into_the_api_server():
 
 
 @virtual_time
-async def test_metrics_are_right_all_along_the_way():
+async def test_the_metrics_report_each_phase_of_discovery():
     async with world() as w:
         await w.model("m")
         await w.model("bad", image="hostile:empty")

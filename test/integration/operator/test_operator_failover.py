@@ -1,4 +1,4 @@
-"""Leaders that die or hand over, settled clusters, outages: the operator as a process among others."""
+"""Leader changes, settled clusters and outages of the API server."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def until_leader(w, seconds, *, but=None):
 
 
 @virtual_time
-async def test_a_crashed_leader_is_followed_within_the_lease_and_its_work_is_finished():
+async def test_a_crashed_leader_is_replaced_within_the_lease_duration_and_its_work_is_finished():
     async with world() as w:
         await w.model("m")
         for _ in range(3):
@@ -46,7 +46,7 @@ async def test_a_crashed_leader_is_followed_within_the_lease_and_its_work_is_fin
 
 
 @virtual_time
-async def test_a_clean_stop_hands_over_within_three_seconds_in_the_middle_of_work():
+async def test_after_a_clean_stop_another_replica_leads_within_three_seconds():
     async with world() as w:
         await w.model("m")
         w.start(election=True, discovery_limit=3)
@@ -65,7 +65,7 @@ async def test_a_clean_stop_hands_over_within_three_seconds_in_the_middle_of_wor
 
 
 @virtual_time
-async def test_a_leader_cut_off_from_the_server_ends_and_the_others_go_on_without_overlap():
+async def test_a_leader_without_connection_ends_before_another_one_writes():
     async with world() as w:
         await w.model("m", image="aim-slow:1")
         first = w.start(election=True, discovery_limit=2)
@@ -84,7 +84,7 @@ async def test_a_leader_cut_off_from_the_server_ends_and_the_others_go_on_withou
 
 @BOTH
 @virtual_time
-async def test_a_result_that_no_leader_had_time_to_read_is_read_by_the_next(namespace):
+async def test_a_result_that_the_leader_has_not_read_is_read_by_the_next_one(namespace):
     async with world() as w:
         await w.model("m")
         first = w.start(election=True)
@@ -100,7 +100,7 @@ async def test_a_result_that_no_leader_had_time_to_read_is_read_by_the_next(name
 
 @BOTH
 @virtual_time
-async def test_changes_made_while_nobody_led_are_seen_by_the_next_leader(namespace):
+async def test_changes_made_without_a_leader_are_handled_by_the_next_one(namespace):
     async with world() as w:
         await w.model("m")
         await w.model("gone")
@@ -124,7 +124,7 @@ async def test_changes_made_while_nobody_led_are_seen_by_the_next_leader(namespa
 
 @pytest.mark.parametrize("election", [False, True])
 @virtual_time
-async def test_a_settled_cluster_is_not_written_to_neither_by_time_nor_by_restarts_nor_by_a_new_leader(
+async def test_a_settled_cluster_gets_no_writes_over_time_after_restarts_and_with_a_new_leader(
     election,
 ):
     async with world() as w:
@@ -193,7 +193,7 @@ async def _away(w, seconds):
     ["before sync", "waiting", "job running", "job finished but unread", "status in flight", "settled"],
 )
 @virtual_time
-async def test_an_api_server_that_goes_and_comes_back_loses_nothing_in_any_phase(phase, seconds):
+async def test_an_outage_of_the_api_server_in_any_phase_loses_nothing(phase, seconds):
     async with world() as w:
         await w.model("m")
         if phase == "waiting":
@@ -236,7 +236,7 @@ async def test_an_api_server_that_goes_and_comes_back_loses_nothing_in_any_phase
 
 
 @virtual_time
-async def test_an_outage_of_minutes_is_over_for_the_operator_at_most_a_minute_after_it_is_for_the_server():
+async def test_the_operator_recovers_at_most_a_minute_after_a_long_outage():
     async with world() as w:
         await w.model("m")
         w.start(discovery_limit=2)
@@ -248,7 +248,7 @@ async def test_an_outage_of_minutes_is_over_for_the_operator_at_most_a_minute_af
 
 
 @virtual_time
-async def test_managers_with_an_election_come_through_an_outage_longer_than_the_lease():
+async def test_managers_with_leader_election_survive_an_outage_longer_than_the_lease():
     async with world() as w:
         await w.model("m")
         replicas = [w.start(election=True, discovery_limit=2) for _ in range(2)]

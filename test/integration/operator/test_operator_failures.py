@@ -1,4 +1,4 @@
-"""Discoveries that fail: a cause a person can act on, no partial status, and the slot given back."""
+"""Failed discoveries have an actionable message and no partial status, and free their slots."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def test_hostile_output_is_a_failed_discovery_with_a_message_and_never_a_p
     ],
 )
 @virtual_time
-async def test_trouble_with_the_image_is_seen_from_the_waiting_reason_within_seconds_and_the_slot_is_freed(
+async def test_an_image_problem_is_detected_from_the_waiting_reason_within_seconds_and_the_slot_is_freed(
     namespace, image, words
 ):
     async with world() as w:
@@ -70,7 +70,7 @@ async def test_trouble_with_the_image_is_seen_from_the_waiting_reason_within_sec
 
 @BOTH
 @virtual_time
-async def test_a_crash_tells_the_exit_code_and_the_last_lines_of_the_log(namespace):
+async def test_the_message_about_a_crash_has_the_exit_code_and_the_last_lines_of_the_log(namespace):
     async with world(catalogue=MORE) as w:
         await w.model("m", image="aim-crashing:1")
         await w.model("n", image="noise:1")
@@ -90,7 +90,7 @@ async def test_a_crash_tells_the_exit_code_and_the_last_lines_of_the_log(namespa
 
 @BOTH
 @virtual_time
-async def test_a_container_out_of_memory_says_so(namespace):
+async def test_a_container_that_was_out_of_memory_is_reported(namespace):
     async with world() as w:
         await w.model("m", image="aim-oom:1")
         w.start()
@@ -104,7 +104,7 @@ async def test_a_container_out_of_memory_says_so(namespace):
 
 @BOTH
 @virtual_time
-async def test_a_container_that_hangs_gives_its_slot_back_after_the_deadline(namespace):
+async def test_a_container_that_hangs_frees_its_slot_after_the_deadline(namespace):
     async with world() as w:
         await w.model("m", image="aim-endless:1")
         w.start(discovery_limit=1)
@@ -116,7 +116,7 @@ async def test_a_container_that_hangs_gives_its_slot_back_after_the_deadline(nam
 
 @BOTH
 @virtual_time
-async def test_a_pod_no_node_takes_fails_after_minutes_and_gives_its_slot_back(namespace):
+async def test_a_pod_that_cannot_be_scheduled_fails_after_minutes_and_frees_its_slot(namespace):
     async with world() as w:
         await w.model("m", image="aim-unschedulable:1")
         w.start(discovery_limit=1)
@@ -130,7 +130,7 @@ async def test_a_pod_no_node_takes_fails_after_minutes_and_gives_its_slot_back(n
 
 
 @virtual_time
-async def test_a_missing_secret_is_waited_for_a_while_and_named_when_it_does_not_come():
+async def test_a_missing_secret_has_a_grace_period_and_is_named_afterwards():
     async with world() as w:
         await w.model("m", image="aim-gated:1")
         w.start()
@@ -148,7 +148,7 @@ async def test_a_missing_secret_is_waited_for_a_while_and_named_when_it_does_not
 
 @BOTH
 @virtual_time
-async def test_a_failure_is_mended_by_correcting_the_model(namespace):
+async def test_a_failed_template_recovers_when_its_model_is_corrected(namespace):
     async with world() as w:
         await w.model("m", image="aim-broken:1")
         w.start()
@@ -161,7 +161,7 @@ async def test_a_failure_is_mended_by_correcting_the_model(namespace):
 
 
 @virtual_time
-async def test_failing_templates_do_not_keep_slots_from_others():
+async def test_failing_templates_do_not_block_slots_for_others():
     async with world() as w:
         await w.model("bad", image="aim-broken:1")
         await w.model("endless", image="aim-endless:1")
@@ -196,7 +196,7 @@ async def test_a_job_that_the_server_rejects_is_tried_again_with_increasing_dela
 
 
 @virtual_time
-async def test_a_job_of_ours_by_name_that_is_not_ours_is_not_taken_for_an_answer_and_its_going_is_noticed():
+async def test_a_job_of_the_same_name_that_does_not_belong_to_the_template_is_reported_until_it_is_deleted():
     async with world() as w:
         await w.model("m")
         first = w.start()
@@ -225,7 +225,7 @@ async def test_a_job_of_ours_by_name_that_is_not_ours_is_not_taken_for_an_answer
 
 
 @virtual_time
-async def test_pull_secrets_that_are_refused_and_then_mended_need_only_the_annotation():
+async def test_after_denied_pull_secrets_are_fixed_the_annotation_starts_discovery_again():
     async with world() as w:
         await w.model("m", image="registry.example/aim-private:1", imagePullSecrets=[{"name": "creds"}])
         w.start()

@@ -1,4 +1,4 @@
-"""API servers and networks that misbehave: nothing is lost, nothing runs twice, nobody is hammered."""
+"""Faults of API servers and networks: nothing is lost, no Job runs twice, and retries have delays."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ async def ready_with_one_job_each(w, count, *, limit=3, seconds=300):
     assert w.ledger.most_unfinished <= limit
 
 
-# ---- creations without a clear answer
+# ---- creations without a clear response
 
 
 @pytest.mark.parametrize("code", [500, 503, 504])
 @pytest.mark.parametrize("after_effect", [True, False], ids=["answer lost after", "refused before"])
 @virtual_time
-async def test_a_creation_whose_answer_is_lost_keeps_its_slot_and_makes_one_job(code, after_effect):
+async def test_a_creation_whose_response_is_lost_keeps_its_slot_and_creates_one_job(code, after_effect):
     async with world() as w:
         await w.model("m")
         for number in range(6):
@@ -37,7 +37,7 @@ async def test_a_creation_whose_answer_is_lost_keeps_its_slot_and_makes_one_job(
 
 
 @virtual_time
-async def test_a_creation_that_reaches_the_server_after_we_gave_up_on_it_makes_one_job_and_keeps_the_limit():
+async def test_a_creation_that_reaches_the_server_after_its_timeout_creates_one_job_within_the_limit():
     async with world() as w:
         await w.model("m")
         for number in range(8):
@@ -48,7 +48,7 @@ async def test_a_creation_that_reaches_the_server_after_we_gave_up_on_it_makes_o
 
 
 @virtual_time
-async def test_creations_that_never_arrive_are_asked_after_and_made_again():
+async def test_creations_that_never_arrive_are_looked_up_and_repeated():
     async with world() as w:
         await w.model("m")
         for number in range(6):
@@ -60,7 +60,9 @@ async def test_creations_that_never_arrive_are_asked_after_and_made_again():
 
 @pytest.mark.parametrize("action", [Answer(500), Answer(429), Answer(429, retry_after=5), Refuse()], ids=repr)
 @virtual_time
-async def test_a_server_that_refuses_every_creation_is_not_hammered_and_soon_used_when_it_recovers(action):
+async def test_a_server_that_accepts_no_creations_gets_few_requests_and_is_used_soon_after_it_recovers(
+    action,
+):
     async with world() as w:
         await w.model("m")
         for number in range(6):
@@ -76,7 +78,7 @@ async def test_a_server_that_refuses_every_creation_is_not_hammered_and_soon_use
 
 
 @virtual_time
-async def test_looking_after_an_unclear_creation_is_not_hammering_either():
+async def test_the_look_up_of_a_creation_is_repeated_with_delays():
     async with world() as w:
         await w.model("m")
         await w.template("a", "team")
@@ -90,7 +92,7 @@ async def test_looking_after_an_unclear_creation_is_not_hammering_either():
 
 
 @virtual_time
-async def test_a_single_template_whose_creations_fail_does_not_spin_through_the_free_slots():
+async def test_the_failing_creations_of_one_template_are_repeated_with_delays_although_slots_are_free():
     async with world() as w:
         await w.model("m")
         await w.template("a", "team")
@@ -104,7 +106,7 @@ async def test_a_single_template_whose_creations_fail_does_not_spin_through_the_
 
 
 @virtual_time
-async def test_a_silent_watch_of_jobs_neither_breaks_the_limit_nor_runs_anything_twice():
+async def test_a_silent_watch_of_jobs_neither_exceeds_the_limit_nor_runs_a_job_twice():
     async with world() as w:
         await w.model("m")
         for number in range(9):
@@ -115,7 +117,7 @@ async def test_a_silent_watch_of_jobs_neither_breaks_the_limit_nor_runs_anything
 
 
 @virtual_time
-async def test_a_lagging_watch_of_pods_does_not_make_a_finished_jobs_output_look_lost():
+async def test_with_a_lagging_watch_of_pods_the_output_of_a_finished_job_is_read():
     async with world() as w:
         await w.model("m")
         w.start(discovery_limit=3)
@@ -129,7 +131,7 @@ async def test_a_lagging_watch_of_pods_does_not_make_a_finished_jobs_output_look
 
 
 @virtual_time
-async def test_a_lagging_watch_of_pods_does_not_hide_why_a_job_failed():
+async def test_with_a_lagging_watch_of_pods_the_cause_of_a_failed_job_is_read():
     async with world() as w:
         await w.model("m", image="aim-crashing:1")
         w.start()
@@ -144,7 +146,7 @@ async def test_a_lagging_watch_of_pods_does_not_hide_why_a_job_failed():
 
 @pytest.mark.parametrize("form", ["event", "status", "body"])
 @virtual_time
-async def test_watches_that_are_too_old_are_made_anew_and_nothing_is_missed(form):
+async def test_expired_watches_are_started_again_and_no_change_is_missed(form):
     async with world() as w:
         await w.model("m")
         w.start(discovery_limit=3)
@@ -159,7 +161,7 @@ async def test_watches_that_are_too_old_are_made_anew_and_nothing_is_missed(form
 
 
 @virtual_time
-async def test_streams_cut_in_the_middle_of_lines_lose_nothing():
+async def test_watches_that_are_cut_within_a_line_lose_no_change():
     async with world() as w:
         await w.model("m")
         w.faults.add(CutStream(after_lines=3), Match("watch"), times=60)
@@ -176,7 +178,7 @@ async def test_streams_cut_in_the_middle_of_lines_lose_nothing():
     "action", [Answer(500, after_effect=True), Answer(500), Answer(429), Refuse()], ids=repr
 )
 @virtual_time
-async def test_status_writes_that_fail_are_made_again_and_no_result_is_lost(action):
+async def test_failed_status_writes_are_repeated_and_no_result_is_lost(action):
     async with world() as w:
         await w.model("m")
         await w.model("bad", image="hostile:empty")
@@ -193,7 +195,7 @@ async def test_status_writes_that_fail_are_made_again_and_no_result_is_lost(acti
 
 
 @virtual_time
-async def test_slow_answers_are_only_slow():
+async def test_slow_responses_only_delay_discovery():
     async with world() as w:
         await w.model("m")
         for number in range(6):
@@ -204,7 +206,7 @@ async def test_slow_answers_are_only_slow():
 
 
 @virtual_time
-async def test_a_node_that_does_not_give_its_log_for_a_while_is_asked_again():
+async def test_a_log_that_cannot_be_read_for_a_while_is_read_later():
     async with world() as w:
         await w.model("m")
         w.faults.add(Answer(500), Match("get", "pods", "log"), times=5)
@@ -216,7 +218,7 @@ async def test_a_node_that_does_not_give_its_log_for_a_while_is_asked_again():
 
 @pytest.mark.parametrize("action", [Answer(500), Silence()], ids=repr)
 @virtual_time
-async def test_a_node_that_never_gives_its_log_is_given_up_and_discovery_runs_again(action):
+async def test_a_log_that_can_never_be_read_is_lost_and_discovery_runs_again(action):
     async with world() as w:
         await w.model("m")
         fault = w.faults.add(action, Match("get", "pods", "log"))
@@ -230,7 +232,7 @@ async def test_a_node_that_never_gives_its_log_is_given_up_and_discovery_runs_ag
 
 
 @virtual_time
-async def test_a_status_that_the_server_does_not_accept_for_a_while_is_offered_again():
+async def test_a_status_that_the_server_rejects_for_a_while_is_written_later():
     async with world() as w:
         await w.model("m")
         invalid = Answer(422, "Invalid", "status.profile: Invalid value: a policy does not like it")
@@ -245,7 +247,7 @@ async def test_a_status_that_the_server_does_not_accept_for_a_while_is_offered_a
 
 
 @virtual_time
-async def test_errors_of_events_do_not_matter():
+async def test_events_that_cannot_be_recorded_do_not_affect_discovery():
     async with world() as w:
         await w.model("m")
         w.faults.add(Answer(500), Match("*", "events"))

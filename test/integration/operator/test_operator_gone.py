@@ -1,4 +1,4 @@
-"""Templates the server says are not there: gone, or hidden for a moment by a proxy or a server that is starting."""
+"""Templates for which the server responds 404: deleted, or hidden by a proxy or a server that is starting."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ STATUS = Match("patch", "aimservicetemplates", "status")
 
 
 @virtual_time
-async def test_status_writes_answered_not_found_are_made_again_while_the_template_is_there():
-    """No event follows that would bring another chance."""
+async def test_status_writes_that_the_server_answers_with_not_found_are_repeated_while_the_template_exists():
+    """No later event causes another reconcile."""
     async with world() as w:
         await w.model("m")
         await w.template("a", "team")
@@ -32,7 +32,7 @@ async def test_status_writes_answered_not_found_are_made_again_while_the_templat
 
 
 @virtual_time
-async def test_a_template_the_server_no_longer_has_gets_no_job_however_late_the_cache_hears_of_it():
+async def test_a_deleted_template_gets_no_job_although_the_cache_still_has_it():
     async with world() as w:
         replica = w.start()
         await w.template("a", "team")
@@ -45,5 +45,5 @@ async def test_a_template_the_server_no_longer_has_gets_no_job_however_late_the_
         await asyncio.sleep(60)
         assert w.ledger.creations == []
         assert replica.admission.pending == 0
-        # Neither is it asked for again and again.
+        # The status is not written repeatedly either.
         assert sum("/status" in sent.path for sent in replica.wire.writes) < 40

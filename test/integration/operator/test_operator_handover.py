@@ -1,4 +1,4 @@
-"""A leader that ends while creations of discovery Jobs are on their way, and the one that follows it."""
+"""A leader that ends while creations of discovery Jobs are in flight."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from aimctl.testing.virtualtime import virtual_time
 from support.operator import world
 
 
-@pytest.mark.parametrize("kindly", [True, False], ids=["stopped", "cancelled"])
+@pytest.mark.parametrize("graceful", [True, False], ids=["stopped", "cancelled"])
 @pytest.mark.parametrize("late", [4.5, 6.0, 9.0, 12.0])
 @virtual_time
-async def test_creations_that_land_after_their_leader_has_gone_do_not_break_the_limit(kindly, late):
-    """The lease is not given back right after them, so the next leader counts when they have landed."""
+async def test_creations_that_arrive_after_their_leader_has_ended_do_not_exceed_the_limit(graceful, late):
+    """The lease is not released shortly after them, so the next leader counts when they have arrived."""
     async with world() as w:
         await w.model("slow", image="aim-slow:1")
         first = w.start(election=True, discovery_limit=2)
@@ -27,7 +27,7 @@ async def test_creations_that_land_after_their_leader_has_gone_do_not_break_the_
         await asyncio.sleep(0.5)
         for number in (4, 5):  # now others go first, so the next leader's Jobs have other names
             await w.service(f"s{number}", "team", templateRef=f"t{number}", model={"ref": "slow"})
-        if kindly:
+        if graceful:
             await first.stop()
         else:
             first.task.cancel()

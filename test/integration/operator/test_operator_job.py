@@ -1,4 +1,4 @@
-"""The discovery Job: where it runs, what it runs, and what becomes of its output."""
+"""The discovery Job: its properties, where it runs, and its output."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BOTH = pytest.mark.parametrize("namespace", ["team", ""], ids=["namespaced", "cl
 
 @BOTH
 @virtual_time
-async def test_the_job_of_a_template_has_the_shape_that_people_and_policies_rely_on(namespace):
+async def test_the_job_of_a_template_has_the_documented_properties(namespace):
     async with world() as w:
         await w.model(
             "m",
@@ -79,7 +79,7 @@ async def test_the_job_of_a_template_has_the_shape_that_people_and_policies_rely
 
 @BOTH
 @virtual_time
-async def test_the_output_becomes_profile_and_sources_and_the_lines_around_it_do_not_matter(namespace):
+async def test_the_output_becomes_profile_and_sources_and_other_lines_are_ignored(namespace):
     async with world() as w:
         await w.model("m", image="ghcr.io/org/aim-llama-3-8b:0.3")
         w.start()
@@ -111,7 +111,7 @@ async def test_the_output_becomes_profile_and_sources_and_the_lines_around_it_do
 
 @BOTH
 @virtual_time
-async def test_a_template_goes_from_pending_over_progressing_to_ready_and_says_so_in_conditions_and_events(
+async def test_a_template_becomes_pending_progressing_and_ready_with_conditions_and_events(
     namespace,
 ):
     async with world() as w:
@@ -141,7 +141,7 @@ async def test_a_template_goes_from_pending_over_progressing_to_ready_and_says_s
 
 @BOTH
 @virtual_time
-async def test_transition_times_move_only_when_the_condition_takes_another_value(namespace):
+async def test_transition_times_change_only_with_the_status_of_the_condition(namespace):
     async with world() as w:
         await w.model("m")
         w.start()
@@ -157,7 +157,7 @@ async def test_transition_times_move_only_when_the_condition_takes_another_value
 
 
 @virtual_time
-async def test_secrets_of_the_templates_namespace_reach_the_container():
+async def test_secrets_of_the_namespace_of_the_template_are_available_to_the_container():
     async with world() as w:
         await w.model("m", image="aim-gated:1")
         w.start()
@@ -172,7 +172,7 @@ async def test_secrets_of_the_templates_namespace_reach_the_container():
 
 @BOTH
 @virtual_time
-async def test_pull_secrets_are_looked_for_where_the_job_runs(namespace):
+async def test_pull_secrets_are_those_of_the_namespace_of_the_job(namespace):
     async with world() as w:
         await w.model("m", image="registry.example/aim-private:1", imagePullSecrets=[{"name": "creds"}])
         where = namespace or OPERATOR_NAMESPACE
@@ -193,7 +193,7 @@ async def test_pull_secrets_are_looked_for_where_the_job_runs(namespace):
 
 
 @virtual_time
-async def test_templates_of_the_same_name_in_many_places_have_jobs_of_their_own():
+async def test_templates_of_the_same_name_in_several_namespaces_have_separate_jobs():
     async with world() as w:
         await w.model("m")
         w.start()
@@ -206,7 +206,7 @@ async def test_templates_of_the_same_name_in_many_places_have_jobs_of_their_own(
 
 
 @virtual_time
-async def test_a_cluster_templates_job_runs_in_the_operator_namespace_that_was_chosen():
+async def test_the_job_of_a_cluster_template_runs_in_the_configured_operator_namespace():
     async with world() as w:
         await w.namespace("aim-system")
         await w.model("m")
@@ -217,7 +217,7 @@ async def test_a_cluster_templates_job_runs_in_the_operator_namespace_that_was_c
 
 
 @virtual_time
-async def test_a_manager_of_some_namespaces_leaves_the_others_alone():
+async def test_a_manager_of_some_namespaces_ignores_the_others():
     async with world() as w:
         await w.model("m")
         for namespace in ("mine", "theirs", ""):
@@ -231,7 +231,7 @@ async def test_a_manager_of_some_namespaces_leaves_the_others_alone():
 
 @BOTH
 @virtual_time
-async def test_caching_is_waited_for_where_it_was_asked_for(namespace):
+async def test_a_template_with_caching_is_ready_when_its_cache_is_warm(namespace):
     async with world() as w:
         await w.model("m")
         w.start()

@@ -1,4 +1,4 @@
-"""The limit on discovery Jobs, and who gets a slot."""
+"""The limit of discovery Jobs, and the order in which templates get slots."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def each_input_once(w):
 
 
 @virtual_time
-async def test_many_templates_run_ten_at_a_time_and_a_freed_slot_is_taken_at_once():
+async def test_ten_of_many_templates_run_at_once_and_a_freed_slot_is_taken_immediately():
     async with world() as w:
         await w.model("m")
         await many(w, 60, 20)
@@ -35,13 +35,13 @@ async def test_many_templates_run_ten_at_a_time_and_a_freed_slot_is_taken_at_onc
         assert len(w.ledger.creations) == 60
         assert each_input_once(w)
         assert max(w.slots_left_empty(10)) < 1.0
-        # Waiting causes no writes: what is written does not grow with the time in the queue.
+        # Waiting causes no writes, so their number does not depend on the time in the queue.
         assert len(replica.wire.writes) <= 60 * 16
 
 
 @pytest.mark.parametrize("limit", [1, 3])
 @virtual_time
-async def test_the_limit_is_what_was_asked_for(limit):
+async def test_the_limit_is_the_configured_one(limit):
     async with world() as w:
         await w.model("m")
         await many(w, 8, 3)
@@ -61,11 +61,11 @@ async def test_both_scopes_share_the_limit():
         assert w.ledger.most_unfinished == 2
 
 
-# ---- managers that die
+# ---- managers that crash
 
 
 def _storm(seed, count, limit):
-    """Two managers with an election, crashes and faults at random moments."""
+    """Two managers with leader election, with crashes and faults at random times."""
 
     async def scenario():
         rng = random.Random(seed)
@@ -137,7 +137,7 @@ def test_the_limit_holds_and_each_input_is_discovered_once_through_crashes_and_f
 
 
 @virtual_time
-async def test_a_new_leader_with_a_stale_cache_counts_the_jobs_its_predecessor_made():
+async def test_a_new_leader_with_a_stale_cache_counts_the_jobs_of_its_predecessor():
     async with world() as w:
         await w.model("slow", image="aim-slow:1")
         first = w.start(election=True, discovery_limit=4)
@@ -149,7 +149,7 @@ async def test_a_new_leader_with_a_stale_cache_counts_the_jobs_its_predecessor_m
         w.cluster.server.storage.end_streams()
         await many(w, 8, 2, "slow")
         await w.until(lambda: len(w.ledger.unfinished) == 4, seconds=5)
-        # Others are first in line now, so the new leader does not meet its predecessor's Jobs by their names.
+        # Other templates are first now, so the new leader does not find the Jobs of its predecessor by their names.
         for _, name in set(w.ledger.templates) - {("ns0", "t0"), ("ns1", "t1"), ("ns0", "t2"), ("ns1", "t3")}:
             await w.service(name, f"ns{int(name[1:]) % 2}", model={"ref": "slow"}, templateRef=name)
         await leader.crash()
@@ -164,7 +164,7 @@ async def test_a_new_leader_with_a_stale_cache_counts_the_jobs_its_predecessor_m
 
 
 @virtual_time
-async def test_five_hundred_templates_of_one_namespace_do_not_hold_up_anothers_single_one():
+async def test_five_hundred_templates_of_one_namespace_do_not_delay_the_single_one_of_another():
     async with world() as w:
         await w.model("m")
         for number in range(100):
@@ -181,7 +181,7 @@ async def test_five_hundred_templates_of_one_namespace_do_not_hold_up_anothers_s
 @pytest.mark.parametrize("namespace", ["crowd", ""], ids=["namespaced", "cluster"])
 @pytest.mark.parametrize("by", ["template", "model"])
 @virtual_time
-async def test_a_template_that_a_service_waits_for_goes_first(namespace, by):
+async def test_a_template_that_a_service_waits_for_gets_a_slot_first(namespace, by):
     async with world() as w:
         await w.model("m")
         await w.model("wanted-model", image="aim-w:1")
@@ -199,7 +199,7 @@ async def test_a_template_that_a_service_waits_for_goes_first(namespace, by):
 
 
 @virtual_time
-async def test_a_service_that_goes_gives_its_templates_turn_back():
+async def test_the_template_of_a_deleted_service_loses_its_precedence():
     async with world() as w:
         await w.model("m")
         for number in range(12):
@@ -218,7 +218,7 @@ async def test_a_service_that_goes_gives_its_templates_turn_back():
 
 
 @virtual_time
-async def test_services_ask_nothing_of_templates_that_do_not_wait_for_a_slot():
+async def test_services_cause_no_reconciles_of_templates_that_do_not_wait_for_a_slot():
     async with world() as w:
         await w.model("m")
         replica = w.start()
@@ -240,7 +240,7 @@ async def test_services_ask_nothing_of_templates_that_do_not_wait_for_a_slot():
 
 
 @virtual_time
-async def test_within_a_namespace_the_oldest_goes_first_and_a_failover_changes_nothing_about_it():
+async def test_within_a_namespace_the_oldest_template_comes_first_also_after_a_failover():
     async with world() as w:
         await w.model("m")
         for number in range(9):
@@ -256,7 +256,7 @@ async def test_within_a_namespace_the_oldest_goes_first_and_a_failover_changes_n
 
 
 @virtual_time
-async def test_waiting_templates_say_so_once_and_are_left_in_peace_while_others_come_and_go():
+async def test_the_statuses_of_waiting_templates_are_written_once_while_others_get_slots():
     async with world() as w:
         await w.model("slow", image="aim-slow:1")
         w.start(discovery_limit=2)
@@ -278,7 +278,7 @@ async def test_waiting_templates_say_so_once_and_are_left_in_peace_while_others_
 
 
 @virtual_time
-async def test_a_template_that_needs_no_slot_any_more_leaves_the_line():
+async def test_a_template_that_no_longer_needs_a_slot_is_removed_from_the_queue():
     async with world() as w:
         await w.model("slow", image="aim-slow:1")
         replica = w.start(discovery_limit=1)

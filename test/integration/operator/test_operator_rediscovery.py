@@ -1,4 +1,4 @@
-"""Once per input: what runs discovery again, what does not, and what stands in status meanwhile."""
+"""Discovery runs once for each input: what starts it again, and what the status contains until then."""
 
 from __future__ import annotations
 
@@ -28,9 +28,7 @@ CHANGES = {
 @BOTH
 @pytest.mark.parametrize("change", CHANGES)
 @virtual_time
-async def test_a_changed_input_is_discovered_exactly_once_more_and_the_old_result_serves_meanwhile(
-    namespace, change
-):
+async def test_a_changed_input_is_discovered_once_and_the_old_result_is_kept_until_then(namespace, change):
     async with world() as w:
         await w.model("m")
         w.start()
@@ -56,7 +54,7 @@ async def test_a_changed_input_is_discovered_exactly_once_more_and_the_old_resul
 
 
 @virtual_time
-async def test_a_changed_env_of_a_namespaced_template_is_discovered_once_more():
+async def test_a_changed_env_of_a_namespaced_template_is_discovered_once():
     async with world() as w:
         await w.model("m")
         w.start()
@@ -71,7 +69,7 @@ async def test_a_changed_env_of_a_namespaced_template_is_discovered_once_more():
 
 @BOTH
 @virtual_time
-async def test_what_does_not_shape_the_pod_runs_nothing(namespace):
+async def test_what_does_not_determine_the_pod_runs_no_job(namespace):
     async with world() as w:
         await w.model("m")
         w.start()
@@ -89,7 +87,7 @@ async def test_what_does_not_shape_the_pod_runs_nothing(namespace):
 
 @BOTH
 @virtual_time
-async def test_the_service_waits_for_the_new_result_only_in_progressing_while_rediscovery_runs(namespace):
+async def test_a_template_is_ready_and_progressing_while_a_changed_input_is_discovered(namespace):
     async with world() as w:
         await w.model("m")
         w.start()
@@ -105,7 +103,7 @@ async def test_the_service_waits_for_the_new_result_only_in_progressing_while_re
 
 @BOTH
 @virtual_time
-async def test_a_failed_rediscovery_degrades_the_template_keeps_the_old_result_and_is_mended_by_a_good_input(
+async def test_a_failed_rediscovery_degrades_the_template_and_keeps_the_old_result_until_the_input_is_corrected(
     namespace,
 ):
     async with world() as w:
@@ -134,7 +132,7 @@ async def test_a_failed_rediscovery_degrades_the_template_keeps_the_old_result_a
 
 @BOTH
 @virtual_time
-async def test_going_back_to_the_input_of_the_kept_result_mends_a_degraded_template_without_a_job(namespace):
+async def test_a_degraded_template_with_the_input_of_its_result_is_ready_without_a_job(namespace):
     async with world() as w:
         await w.model("m", image="aim-m:1")
         w.start()
@@ -152,9 +150,7 @@ async def test_going_back_to_the_input_of_the_kept_result_mends_a_degraded_templ
 @BOTH
 @pytest.mark.parametrize("image", ["aim-broken:1", "aim-crashing:1", "hostile:empty"])
 @virtual_time
-async def test_a_failed_discovery_is_not_tried_again_by_itself_but_once_for_each_new_value_of_the_annotation(
-    namespace, image
-):
+async def test_a_failed_discovery_is_retried_only_once_for_each_new_value_of_the_annotation(namespace, image):
     async with world() as w:
         await w.model("m", image=image)
         w.start()
@@ -207,7 +203,7 @@ async def test_an_input_that_changes_while_its_job_runs_replaces_the_job(namespa
 
 @BOTH
 @virtual_time
-async def test_an_input_that_changes_ten_times_in_a_second_ends_with_the_last(namespace):
+async def test_after_ten_changes_in_a_second_the_last_input_is_discovered(namespace):
     async with world() as w:
         await w.model("m", image="aim-v0:1")
         w.start()
@@ -225,11 +221,11 @@ async def test_an_input_that_changes_ten_times_in_a_second_ends_with_the_last(na
         assert w.ledger.most_unfinished <= 10
 
 
-# ---- Jobs that go
+# ---- Jobs that are deleted
 
 
 @virtual_time
-async def test_finished_jobs_go_after_their_time_and_that_runs_nothing():
+async def test_finished_jobs_are_removed_after_their_ttl_and_that_runs_no_job():
     namespace = "team"
     async with world() as w:
         await w.model("m")
@@ -246,7 +242,7 @@ async def test_finished_jobs_go_after_their_time_and_that_runs_nothing():
 
 @BOTH
 @virtual_time
-async def test_a_job_deleted_by_hand_before_it_was_read_runs_again(namespace):
+async def test_a_job_that_is_deleted_manually_before_it_was_read_runs_again(namespace):
     async with world() as w:
         await w.model("m")
         w.start()
@@ -261,7 +257,7 @@ async def test_a_job_deleted_by_hand_before_it_was_read_runs_again(namespace):
 
 @BOTH
 @virtual_time
-async def test_a_job_deleted_by_hand_after_it_was_read_does_not_run_again(namespace):
+async def test_a_job_that_is_deleted_manually_after_it_was_read_does_not_run_again(namespace):
     async with world() as w:
         for name, image in (("m", "aim-m:1"), ("bad", "hostile:empty")):
             await w.model(name, image=image)
@@ -320,7 +316,7 @@ async def test_a_pod_lost_before_its_output_was_read_runs_discovery_again(namesp
 
 @BOTH
 @virtual_time
-async def test_a_template_made_anew_with_the_same_name_is_discovered_afresh_and_inherits_nothing(namespace):
+async def test_a_template_that_is_created_again_is_discovered_again(namespace):
     async with world() as w:
         await w.model("m")
         w.start()
@@ -344,9 +340,7 @@ async def test_a_template_made_anew_with_the_same_name_is_discovered_afresh_and_
 @BOTH
 @pytest.mark.parametrize("image", ["aim-m:1", "hostile:empty"])
 @virtual_time
-async def test_what_is_on_its_way_to_a_template_does_not_reach_its_successor_of_the_same_name(
-    namespace, image
-):
+async def test_writes_to_a_deleted_template_do_not_affect_a_new_one_of_the_same_name(namespace, image):
     async with world() as w:
         await w.model("m", image=image)
         w.start()
@@ -369,7 +363,7 @@ async def test_what_is_on_its_way_to_a_template_does_not_reach_its_successor_of_
 
 @BOTH
 @virtual_time
-async def test_a_template_made_anew_again_and_again_while_its_job_runs_ends_ready(namespace):
+async def test_a_template_that_is_created_again_repeatedly_while_its_job_runs_becomes_ready(namespace):
     async with world() as w:
         await w.model("m")
         w.start(discovery_limit=2)
@@ -386,7 +380,7 @@ async def test_a_template_made_anew_again_and_again_while_its_job_runs_ends_read
 
 
 @virtual_time
-async def test_a_template_that_only_waits_never_had_a_job_when_it_goes():
+async def test_a_waiting_template_that_is_deleted_never_had_a_job():
     async with world() as w:
         await w.model("slow", image="aim-slow:1")
         w.start(discovery_limit=1)

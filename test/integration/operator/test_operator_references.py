@@ -1,4 +1,4 @@
-"""Models and runtime configs: found, missing, appearing, shadowing, changing."""
+"""References of templates to models and runtime configs that are missing, created, changed or deleted."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def image_of(job):
 
 @BOTH
 @virtual_time
-async def test_a_missing_model_is_named_and_the_template_recovers_by_itself_when_it_appears(namespace):
+async def test_a_missing_model_is_named_and_the_template_recovers_when_it_is_created(namespace):
     async with world() as w:
         w.start()
         await w.template("a", namespace, model="late")
@@ -53,7 +53,7 @@ async def test_a_missing_model_is_named_and_the_template_recovers_by_itself_when
 
 
 @virtual_time
-async def test_a_namespaced_model_of_another_namespace_is_not_found_and_cluster_templates_see_none():
+async def test_models_of_other_namespaces_are_not_used_and_cluster_templates_use_no_namespaced_models():
     async with world() as w:
         w.start()
         await w.model("m", "other")
@@ -74,7 +74,7 @@ async def test_a_namespaced_model_of_another_namespace_is_not_found_and_cluster_
 
 
 @virtual_time
-async def test_a_namespaced_model_shadows_the_cluster_model_as_soon_as_it_appears_and_no_longer_than_it_is_there():
+async def test_a_namespaced_model_takes_precedence_over_the_cluster_model_while_it_exists():
     async with world() as w:
         await w.model("m", image="aim-cluster:1")
         w.start()
@@ -92,7 +92,7 @@ async def test_a_namespaced_model_shadows_the_cluster_model_as_soon_as_it_appear
         assert {status["status"] for status in kept[first + 1 :]} == {"Ready"}
 
         await w.client.delete(kinds.MODELS, "m", "team")
-        # The Job that answered for this image is still there: it is read again, and none is run.
+        # The Job of this image still exists. It is read again, and no other one runs.
         await w.until(lambda: w.status("a", "team")["modelSources"][0]["name"] == "aim-cluster", seconds=1)
         await w.until_all()
         assert [image_of(job) for job in w.ledger.jobs_of("a", "team")] == ["aim-cluster:1", "aim-team:1"]
@@ -100,7 +100,7 @@ async def test_a_namespaced_model_shadows_the_cluster_model_as_soon_as_it_appear
 
 
 @virtual_time
-async def test_a_shadowing_model_with_the_same_image_changes_the_reference_and_runs_nothing():
+async def test_a_namespaced_model_with_the_same_image_changes_the_reference_and_runs_no_job():
     async with world() as w:
         await w.model("m")
         w.start()
@@ -114,7 +114,9 @@ async def test_a_shadowing_model_with_the_same_image_changes_the_reference_and_r
 
 @BOTH
 @virtual_time
-async def test_a_model_that_goes_after_discovery_degrades_the_template_and_its_return_runs_nothing(namespace):
+async def test_a_model_deleted_after_discovery_degrades_the_template_and_creating_it_again_runs_no_job(
+    namespace,
+):
     async with world() as w:
         await w.model("m")
         w.start()
@@ -133,7 +135,7 @@ async def test_a_model_that_goes_after_discovery_degrades_the_template_and_its_r
 
 
 @virtual_time
-async def test_a_change_of_a_model_reaches_the_templates_that_use_it_and_no_others():
+async def test_a_change_of_a_model_affects_only_the_templates_that_use_it():
     async with world() as w:
         await w.model("m")
         await w.model("n", image="aim-n:1")
@@ -164,7 +166,7 @@ async def test_a_change_of_a_model_reaches_the_templates_that_use_it_and_no_othe
 
 @BOTH
 @virtual_time
-async def test_the_default_runtime_config_may_be_missing_and_an_event_says_so(namespace):
+async def test_the_default_runtime_config_may_be_missing_and_an_event_reports_it(namespace):
     async with world() as w:
         await w.model("m")
         w.start()
@@ -182,7 +184,7 @@ async def test_the_default_runtime_config_may_be_missing_and_an_event_says_so(na
 
 @BOTH
 @virtual_time
-async def test_any_other_runtime_config_must_exist_and_the_template_recovers_when_it_appears(namespace):
+async def test_any_other_runtime_config_must_exist_and_the_template_recovers_when_it_is_created(namespace):
     async with world() as w:
         await w.model("m")
         w.start()
@@ -217,7 +219,7 @@ async def test_a_namespaced_runtime_config_is_used_exclusively():
 
 
 @virtual_time
-async def test_cluster_templates_look_for_runtime_configs_in_the_operator_namespace_first():
+async def test_cluster_templates_use_runtime_configs_of_the_operator_namespace_first():
     async with world() as w:
         await w.model("m")
         await w.config("c", "team", env=[{"name": "FROM", "value": "team"}])
@@ -242,7 +244,7 @@ async def test_cluster_templates_look_for_runtime_configs_in_the_operator_namesp
 
 @BOTH
 @virtual_time
-async def test_everything_missing_at_once_is_mended_one_by_one(namespace):
+async def test_a_template_with_several_missing_references_reports_one_after_the_other(namespace):
     async with world(machines=[]) as w:
         w.start()
         gpu = {"count": 1, "model": "MI300X"}

@@ -1,4 +1,4 @@
-"""Static sources and GPUs: when a template is ready, or cannot be, without any Job."""
+"""Templates with static sources, and GPUs that the nodes offer or do not offer."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SOURCES = [
 
 @BOTH
 @virtual_time
-async def test_static_sources_are_copied_and_the_template_is_ready_at_once_without_any_job(namespace):
+async def test_static_sources_are_copied_and_the_template_is_ready_without_a_job(namespace):
     async with world() as w:
         await w.model("m")
         w.start()
@@ -55,7 +55,7 @@ async def test_static_sources_are_copied_and_the_template_is_ready_at_once_witho
 
 @BOTH
 @virtual_time
-async def test_an_edit_of_static_sources_is_followed(namespace):
+async def test_a_change_of_static_sources_is_copied(namespace):
     async with world() as w:
         await w.model("m")
         w.start()
@@ -72,7 +72,7 @@ async def test_an_edit_of_static_sources_is_followed(namespace):
 
 @BOTH
 @virtual_time
-async def test_a_template_whose_static_sources_go_is_discovered_and_keeps_them_meanwhile(namespace):
+async def test_a_template_whose_static_sources_are_removed_is_discovered_and_keeps_them_until_then(namespace):
     async with world() as w:
         await w.model("m", image="aim-m:1")
         w.start()
@@ -91,7 +91,7 @@ async def test_a_template_whose_static_sources_go_is_discovered_and_keeps_them_m
 
 @BOTH
 @virtual_time
-async def test_a_discovered_template_that_gets_static_sources_takes_them_and_forgets_the_profile(namespace):
+async def test_static_sources_added_to_a_discovered_template_replace_its_result_and_profile(namespace):
     async with world() as w:
         await w.model("m")
         w.start()
@@ -106,7 +106,7 @@ async def test_a_discovered_template_that_gets_static_sources_takes_them_and_for
 
 @BOTH
 @virtual_time
-async def test_static_sources_given_while_the_job_runs_end_the_job(namespace):
+async def test_static_sources_added_while_the_job_runs_delete_the_job(namespace):
     async with world() as w:
         await w.model("m", image="aim-slow:1")
         w.start()
@@ -119,7 +119,7 @@ async def test_static_sources_given_while_the_job_runs_end_the_job(namespace):
 
 @BOTH
 @virtual_time
-async def test_a_size_that_is_no_size_fails_with_the_field_and_a_correction_is_followed(namespace):
+async def test_an_invalid_size_fails_with_the_field_until_it_is_corrected(namespace):
     async with world() as w:
         await w.model("m")
         w.start()
@@ -147,7 +147,7 @@ async def test_static_sources_need_neither_model_nor_runtime_config(namespace):
 
 @BOTH
 @virtual_time
-async def test_a_gpu_that_no_node_offers_makes_the_template_not_available_and_no_job_is_spent(namespace):
+async def test_a_template_whose_gpu_no_node_offers_is_not_available_and_runs_no_job(namespace):
     async with world(machines=[gpu_machine("n0", "MI300X")]) as w:
         await w.model("m")
         w.start()
@@ -165,7 +165,7 @@ async def test_a_gpu_that_no_node_offers_makes_the_template_not_available_and_no
 
 @BOTH
 @virtual_time
-async def test_a_ready_template_follows_its_gpu_as_nodes_go_come_and_are_relabelled_without_new_discovery(
+async def test_the_state_of_a_ready_template_follows_added_removed_and_relabelled_nodes_without_a_new_discovery(
     namespace,
 ):
     async with world(machines=[gpu_machine("n0", "MI300X"), Machine("plain")]) as w:
@@ -201,7 +201,7 @@ async def test_a_ready_template_follows_its_gpu_as_nodes_go_come_and_are_relabel
     ],
 )
 @virtual_time
-async def test_names_of_gpus_meet_however_node_and_template_write_them(namespace, wanted, labels):
+async def test_gpus_are_matched_for_every_spelling_in_node_and_template(namespace, wanted, labels):
     async with world(machines=[Machine("n0", labels)]) as w:
         await w.model("m")
         w.start()
@@ -211,7 +211,9 @@ async def test_names_of_gpus_meet_however_node_and_template_write_them(namespace
 
 @BOTH
 @virtual_time
-async def test_a_gpu_that_goes_while_the_job_runs_ends_the_job_and_its_return_runs_it_again(namespace):
+async def test_a_gpu_that_is_removed_while_the_job_runs_deletes_the_job_and_adding_it_again_runs_it_again(
+    namespace,
+):
     async with world(machines=[gpu_machine("n0", "MI300X"), Machine("plain")]) as w:
         await w.model("m")
         w.start()
@@ -226,7 +228,7 @@ async def test_a_gpu_that_goes_while_the_job_runs_ends_the_job_and_its_return_ru
 
 
 @virtual_time
-async def test_nodes_that_change_nothing_about_gpus_ask_nobody():
+async def test_changes_of_nodes_that_do_not_concern_gpus_cause_no_reconciles():
     async with world(machines=[gpu_machine("n0"), gpu_machine("n1")]) as w:
         await w.model("m")
         replica = w.start()
