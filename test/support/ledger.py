@@ -1,7 +1,7 @@
-"""What happened to discovery Jobs, templates and services, by the server's own account.
+"""A record of the changes of discovery Jobs, templates and services in the storage of the server.
 
-:class:`Ledger` is told of every write by the storage itself, within the write. It shares nothing with the operator's
-caches and misses nothing, not even what lives for an instant.
+:class:`Ledger` is called by the storage within every write. It does not use the caches of the operator, and sees
+every state, however short it lasts.
 """
 
 from __future__ import annotations
@@ -29,27 +29,27 @@ def _finished(job: dict[str, Any]) -> bool:
 
 
 class Ledger:
-    """Everything that ever happened to Jobs, templates and services, by the server's own account."""
+    """All changes of Jobs, templates and services, as the storage of the server reports them."""
 
     def __init__(self, cluster: DevCluster) -> None:
         self._clock = cluster.clock
         self._storage = cluster.server.storage
         self.templates: dict[tuple[str, str], dict[str, Any]] = {}
         self.history: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
-        """Each status a template ever had, in order; a template made anew goes on in the same list."""
+        """All statuses of each template in order; those of a template that is created again follow in the same list."""
         self.services: dict[tuple[str, str], dict[str, Any]] = {}
         self.jobs: dict[tuple[str, str], dict[str, Any]] = {}
         self.unfinished: dict[tuple[str, str], float] = {}
-        """Jobs that hold a slot, and since when."""
+        """Jobs that occupy a slot, and since when."""
         self.most_unfinished = 0
         self.created: Counter[tuple[str, str]] = Counter()
         self.inputs: Counter[tuple[str, str]] = Counter()
-        """Jobs made, by template uid and by what would run in the pod."""
+        """Created Jobs by the UID of the template and by what runs in the pod."""
         self.creations: list[tuple[float, dict[str, Any]]] = []
         self.cut_short: Counter[str] = Counter()
-        """Jobs that went before they had ended, by name."""
+        """Jobs that were deleted before they had ended, by name."""
         self.freed: list[float] = []
-        """When a Job ended or went."""
+        """The times when a Job ended or was deleted."""
         self.events: list[dict[str, Any]] = []
         self.changed = asyncio.Event()
         self._storage.observers.append(self._take)
@@ -108,10 +108,10 @@ class Ledger:
         else:
             self.services[key] = change.record.object()
 
-    # ---- questions
+    # ---- queries
 
     def jobs_of(self, name: str, namespace: str) -> list[dict[str, Any]]:
-        """Every Job ever made for a template of this name, oldest first."""
+        """All Jobs created for a template of this name, the oldest first."""
         kind = "AIMServiceTemplate" if namespace else "AIMClusterServiceTemplate"
         where = namespace or OPERATOR_NAMESPACE
         return [

@@ -1,4 +1,4 @@
-"""The whole operator on the embedded cluster, in virtual time and in one loop: worlds, witnesses, crashes.
+"""The operator on the embedded cluster, in virtual time and in one event loop.
 
     async with world() as w:
         await w.model("m")
@@ -8,7 +8,7 @@
 
 A template is named by its name and namespace, "" for cluster templates.
 
-Witness: :class:`~support.ledger.Ledger`.
+:class:`~support.ledger.Ledger` records what happens.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from aimctl.simulation import SimulatedRegistry, Simulation
 
 _ECHO_SECONDS = 0.02
-"""After a state was reached: reconciles that its own events asked for would hide that a later event asks nobody."""
+"""Delay after a state was reached. Without it, reconciles caused by its own events would hide that a later event causes none."""
 
 __all__ = ["OPERATOR_NAMESPACE", "Ledger", "Replica", "Sent", "Wire", "World", "world"]
 
@@ -53,7 +53,7 @@ LEASE = "aimctl-manager"
 
 
 class Sent(NamedTuple):
-    """A write that left a manager."""
+    """A write that a manager has sent."""
 
     at: float
     method: str
@@ -61,9 +61,9 @@ class Sent(NamedTuple):
 
 
 class Wire:
-    """A manager's way to the server. Can be cut; remembers requests; lets go of no packet that is on its way.
+    """The transport of a manager. It records requests, and can be cut. Requests in flight always arrive.
 
-    A caller that gives up (a time-out, a crash) does not take its request back: it still reaches the server.
+    If the caller ends before the response (a timeout, a crash), the request still reaches the server.
     """
 
     def __init__(self, cluster: DevCluster) -> None:
@@ -71,7 +71,7 @@ class Wire:
         self.cut = False
         self.writes: list[Sent] = []
         self.requests: list[HttpRequest] = []
-        """All there were, reads and watches too."""
+        """All requests, also reads and watches."""
         self._flying: set[asyncio.Task[Any]] = set()
 
     @asynccontextmanager
@@ -116,7 +116,7 @@ class _Whole:
 
 
 class Replica:
-    """One manager process with the operator in it."""
+    """One manager process with the operator."""
 
     def __init__(
         self,
@@ -148,7 +148,7 @@ class Replica:
 
     @property
     def failure(self) -> BaseException | None:
-        """What ended it, unless it was stopped, crashed, or lost its lease as it should."""
+        """The error that ended it; None if it was stopped, was crashed by the test, or lost its lease."""
         if self.running or self.wire.cut or self.task.cancelled():
             return None
         error = self.task.exception()
@@ -163,12 +163,12 @@ class Replica:
         return self.running and self.manager.elected.is_set()
 
     async def stop(self) -> None:
-        """SIGTERM, and wait for the end."""
+        """Stop it as with SIGTERM, and wait for its end."""
         self._stop.set()
         await self.task
 
     async def crash(self) -> None:
-        """Kill -9: nothing more leaves, nothing is released; what is on its way arrives."""
+        """Stop it as with SIGKILL: it sends and releases nothing more. Requests in flight arrive."""
         self.wire.cut = True
         self.task.cancel()
         await asyncio.wait([self.task])
@@ -180,7 +180,7 @@ class Replica:
 
 
 class World:
-    """See the module."""
+    """A cluster with managers, and methods to change and observe it."""
 
     def __init__(self, cluster: DevCluster, simulation: Simulation, seed: int) -> None:
         self.cluster = cluster
@@ -229,7 +229,7 @@ class World:
         return next((item for item in self.replicas if item.leads and not item.wire.cut), None)
 
     async def close(self) -> None:
-        """End what still runs; an error of a manager that nobody has looked at is raised here."""
+        """Stop all managers, and raise the error of one that failed."""
         self.faults.clear()
         for replica in self.replicas:
             if replica.running:
@@ -299,7 +299,7 @@ class World:
         }
         await self.client.apply(kind, body)
 
-    # ---- looking
+    # ---- observing
 
     def status(self, name: str, namespace: str = "") -> dict[str, Any]:
         return self.ledger.templates[namespace, name].get("status") or {}
@@ -327,13 +327,13 @@ class World:
 
     @property
     def version(self) -> int:
-        """The server's resourceVersion: it grows with every write."""
+        """The resourceVersion of the server, which increases with every write."""
         return self.cluster.server.storage.version
 
     # ---- waiting
 
     async def until(self, check: Callable[[], Any], seconds: float = 60.0, what: str = "") -> None:
-        """Until ``check`` is true; it is asked after each write to Jobs, templates and Events."""
+        """Wait until ``check`` is true; it is evaluated after each write to Jobs, templates and Events."""
         end = self.now + seconds
         while not check():
             self._raise_failures()
@@ -349,7 +349,7 @@ class World:
                 ) from None
 
     async def until_state(self, name: str, namespace: str, state: str, seconds: float = 60.0) -> None:
-        """Until a template is in a state and says so about its latest generation, and what that causes is over."""
+        """Wait until a template reports a state for its latest generation, and until the reconciles after that have ended."""
 
         def there() -> bool:
             body = self.ledger.templates.get((namespace, name)) or {"metadata": {"generation": 0}}
@@ -363,7 +363,7 @@ class World:
         await asyncio.sleep(_ECHO_SECONDS)
 
     async def until_all(self, state: str = "Ready", seconds: float = 600.0) -> None:
-        """Until every template is in this state, and what that causes is over."""
+        """Wait until every template is in a state, and until the reconciles after that have ended."""
         await self.until(lambda: set(self.ledger.states()) <= {state}, seconds, f"all templates are {state}")
         await asyncio.sleep(_ECHO_SECONDS)
 
@@ -375,17 +375,17 @@ class World:
         ][:3]
         return f"states {dict(self.ledger.states())}, unfinished {list(self.ledger.unfinished)[:12]}; {shown}"
 
-    # ---- trouble
+    # ---- faults
 
     @asynccontextmanager
     async def outage(self) -> AsyncIterator[None]:
-        """Nobody listens, and open streams end."""
+        """Connections are refused, and open streams end."""
         with self.faults.active(Refuse()):
             self.cluster.server.storage.end_streams()
             yield
 
     def slots_left_empty(self, limit: int) -> Iterator[float]:
-        """How long each freed slot stayed empty, for slots that were taken again."""
+        """How long each freed slot was free, for slots that were taken again."""
         creations = sorted(at for at, _ in self.ledger.creations)[limit:]
         for freed, taken in zip(sorted(self.ledger.freed), creations, strict=False):
             yield taken - freed
@@ -402,9 +402,9 @@ def _crds() -> list[dict[str, Any]]:
 
 @asynccontextmanager
 async def world(*, seed: int = 0, events: bool = False, **cluster_options: Any) -> AsyncIterator[World]:
-    """A cluster with a witness, and no manager yet. What a manager raised is raised at the end.
+    """A cluster with a ledger, without a manager at first. Errors of managers are raised at the end.
 
-    Options are those of ClusterOptions and Simulation; ``events`` says whether the cluster's own parts write Events.
+    Options are those of ClusterOptions and Simulation; ``events``: whether the components of the cluster write Events.
     """
     cluster_options = {"crds": _crds(), "events": events, **cluster_options}
     cluster, simulation = aim_cluster(clock=virtual_clock(), rng=random.Random(seed), **cluster_options)
