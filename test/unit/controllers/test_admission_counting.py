@@ -22,7 +22,7 @@ from support.scripted import Answer, ScriptedTransport
 from support.scripted_listwatch import ScriptedListWatch, Wait, listing
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
 COLLECTION = "/apis/batch/v1/namespaces/team/jobs"
 NOT_SERVED = error_from_status(404, "NotFound", "the server could not find the requested resource")
@@ -42,15 +42,14 @@ def job(name: str, rv: int) -> Object[Any]:
 class Bench(Admission):
     """An admission of limit 2, its cache, and the server that it writes to."""
 
-    def __init__(self, *lists: Any, watch: Any = (), create_seconds: float = 0.0) -> None:
+    def __init__(
+        self, *lists: Any, watch: Any = (), served: Sequence[Any] = (), create_seconds: float = 0.0
+    ) -> None:
         clock = virtual_clock()
         self.server = ScriptedListWatch(*lists, watches=[watch])
         self.wire = ScriptedTransport()
-        self.wire.on(
-            "GET",
-            "/apis/batch/v1/jobs",
-            {"kind": "JobList", "metadata": {"resourceVersion": "10"}, "items": []},
-        )
+        jobs = {"kind": "JobList", "metadata": {"resourceVersion": "10"}, "items": list(served)}
+        self.wire.on("GET", "/apis/batch/v1/jobs", jobs)
         self.wire.on("POST", COLLECTION, self._create)
         self.cache = Cache(self.server, clock=clock, rng=random.Random(1))
         self.cache.declare(JOBS, label_selector=DISCOVERY_SELECTOR, indexes=JOB_INDEXES)
@@ -103,6 +102,16 @@ async def test_jobs_that_disappear_from_the_cache_between_two_creations_free_no_
         bench.request("c", "d", "e")
         await bench.round()
         assert bench.created == ["c"]
+
+
+@virtual_time
+async def test_the_jobs_of_a_former_leader_that_are_not_in_the_cache_are_counted() -> None:
+    bench = Bench(listing(rv=10), served=[body("a", 11), body("b", 12)])
+    async with running(bench):
+        bench.request("c")
+        await bench.round()
+        assert bench.created == []
+        assert bench.admission.running == 2
 
 
 @virtual_time

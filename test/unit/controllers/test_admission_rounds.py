@@ -12,7 +12,7 @@ import pytest
 from aimctl.controllers.indexes.templates import JOB_INDEXES
 from aimctl.controllers.observer import DISCOVERY_SELECTOR
 from aimctl.controllers.templates.admission import ROUND
-from aimctl.devcluster.faults import Answer, Match, Refuse
+from aimctl.devcluster.faults import Answer, Delay, Match, Refuse
 from aimctl.kubetypes.builtin import JOBS
 from aimctl.runtime.cache import Cache
 from aimctl.runtime.controller import Request
@@ -20,6 +20,7 @@ from aimctl.runtime.kube import KubeError
 from aimctl.testing.virtualtime import virtual_time
 from support.admission import Admission, job_of
 from support.operator import World, world
+from support.things import owner
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -123,6 +124,8 @@ async def test_the_debug_page_lists_the_waiting_templates_in_order_with_their_wa
     async with bench() as b:
         b.request("a")
         await b.sleep(5)
+        b.request("a")
+        b.request("b")
         b.request("b", awaited=True)
         await b.sleep(2.04)
         assert b.admission.queue() == [
@@ -135,6 +138,16 @@ async def test_the_debug_page_lists_the_waiting_templates_in_order_with_their_wa
         await b.round()
         assert b.admission.queue() == []
         assert [round(seconds, 2) for seconds in b.waited] == [2.04]
+
+
+@virtual_time
+async def test_a_changed_request_keeps_its_waiting_time() -> None:
+    async with bench() as b:
+        b.request("a")
+        await b.sleep(5)
+        b.request("a", awaited=True)
+        await b.round()
+        assert [round(seconds, 2) for seconds in b.waited] == [5.0]
 
 
 # ---- creations that fail
@@ -217,14 +230,33 @@ async def test_a_creation_whose_response_was_lost_is_looked_up_and_found() -> No
         b.fail(Answer(500, after_effect=True))
         b.request("a", "b")
         soon = await b.round()
-        assert b.created == ["a"]
+        assert b.rejection("a") == ""
         assert b.admission.running == 1
+        assert b.created == ["a"]
         assert soon is not None
         assert 5 <= soon <= 10
         await b.sleep(soon)
         await b.round()
         assert b.created == ["a"]
         assert b.admission.running == 1
+
+
+@pytest.mark.parametrize("action", [Answer(500), Delay(4.5)], ids=repr)
+@virtual_time
+async def test_a_creation_without_response_that_had_no_effect_is_repeated_after_the_look_up(
+    action: Any,
+) -> None:
+    async with bench(limit=2) as b:
+        b.fail(action)
+        b.request("a")
+        soon = await b.round()
+        assert soon is not None
+        await b.round()
+        assert b.created == []
+        assert b.admission.running == 1
+        await b.sleep(soon)
+        await b.round()
+        assert b.created == ["a"]
 
 
 @virtual_time
@@ -236,15 +268,22 @@ async def test_a_job_that_exists_already_is_taken_if_it_belongs_to_the_template(
         assert (b.admission.pending, b.admission.running) == (0, 1)
 
 
+@pytest.mark.parametrize(
+    ("metadata", "running"),
+    [({"labels": {}, "ownerReferences": []}, 0), ({"ownerReferences": [owner("another")]}, 1)],
+    ids=["of someone else", "of another template"],
+)
 @virtual_time
-async def test_a_job_of_the_same_name_that_does_not_belong_to_the_template_is_reported() -> None:
-    async with bench(limit=1) as b:
-        manifest = {**job_of("a").manifest, "metadata": {"name": "a", "namespace": "team"}}
-        await b.w.client.create(JOBS, manifest)
+async def test_a_job_of_the_same_name_that_does_not_belong_to_the_template_is_reported(
+    metadata: dict[str, Any], running: int
+) -> None:
+    async with bench(limit=2) as b:
+        manifest = job_of("a").manifest
+        await b.w.client.create(JOBS, {**manifest, "metadata": manifest["metadata"] | metadata})
         b.request("a")
         assert await b.round() == 5.0
         assert "does not belong to this template: delete it" in b.rejection("a")
-        assert (b.admission.pending, b.admission.running) == (1, 0)
+        assert (b.admission.pending, b.admission.running) == (1, running)
 
 
 # ---- the first round of a leader
