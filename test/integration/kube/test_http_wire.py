@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
+import os
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +27,7 @@ from support.scripted import Answer, ScriptedServer, failure, pod, stream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
+    from pathlib import Path
 
 SOON = 5.0
 """Far more than anything here takes; only there so that a failure is no hang."""
@@ -59,6 +62,14 @@ class Observed:
 async def server() -> AsyncIterator[ScriptedServer]:
     async with ScriptedServer() as running:
         yield running
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment without proxies."""
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    return monkeypatch
 
 
 @asynccontextmanager
@@ -388,15 +399,99 @@ async def test_requests_use_the_proxy_url(server: ScriptedServer) -> None:
 
 @pytest.mark.parametrize("trusted", [True, False])
 async def test_the_environments_proxy_is_used_only_when_allowed(
-    server: ScriptedServer, trusted: bool, monkeypatch: pytest.MonkeyPatch
+    server: ScriptedServer, trusted: bool, environment: pytest.MonkeyPatch
 ) -> None:
-    async with ScriptedServer() as proxy:
-        monkeypatch.setenv("HTTP_PROXY", proxy.url)
-        monkeypatch.delenv("NO_PROXY", raising=False)
-        monkeypatch.delenv("no_proxy", raising=False)
-        async with transport(server, info={"trust_env": trusted}) as wire:
+    environment.setenv("HTTP_PROXY", server.url)
+    info = {"server": "http://cluster.invalid", "trust_env": trusted}
+    async with transport(server, info=info) as wire:
+        if trusted:
             await fetch(wire)
-        assert (len(proxy.seen), len(server.seen)) == ((1, 0) if trusted else (0, 1))
+        else:
+            with pytest.raises(ConnectionFailed):
+                await fetch(wire)
+    assert [seen.headers["Host"] for seen in server.seen] == (["cluster.invalid"] if trusted else [])
+
+
+async def test_a_server_on_this_machine_is_reached_without_the_proxy(
+    server: ScriptedServer, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("HTTP_PROXY", "http://proxy.invalid:3128")
+    server.on("GET", "/x", b"direct")
+    async with transport(server, info={"trust_env": True}) as wire:
+        assert await fetch(wire) == b"direct"
+
+
+async def test_the_proxy_of_the_environment_is_chosen_once(
+    server: ScriptedServer, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("HTTP_PROXY", server.url)
+    async with transport(server, info={"server": "http://cluster.invalid", "trust_env": True}) as wire:
+        environment.setenv("HTTP_PROXY", "http://proxy.invalid:3128")
+        await fetch(wire)
+    assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize("token", ["tok", None])
+async def test_netrc_is_not_read(
+    server: ScriptedServer, token: str | None, environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login other password secret\n")
+    netrc.chmod(0o600)
+    environment.setenv("NETRC", str(netrc))
+    credentials = StaticCredentials.bearer(token) if token else StaticCredentials()
+    async with transport(server, info={"credentials": credentials, "trust_env": True}) as wire:
+        await fetch(wire)
+    assert server.seen[0].headers.get("Authorization") == (f"Bearer {token}" if token else None)
+
+
+@pytest.mark.parametrize("source", ["proxy-url", "HTTP_PROXY"])
+async def test_a_proxy_receives_its_credentials_and_no_message_contains_them(
+    server: ScriptedServer, source: str, environment: pytest.MonkeyPatch
+) -> None:
+    address = server.url.replace("://", "://worker:s%C3%A9cret@")
+    info: dict[str, Any] = {"server": "http://cluster.invalid", "trust_env": True}
+    if source == "proxy-url":
+        info["proxy_url"] = address
+    else:
+        environment.setenv(source, address)
+    async with transport(server, info=info) as wire:
+        await fetch(wire)
+    expected = "Basic " + base64.b64encode("worker:sécret".encode()).decode()
+    assert server.seen[0].headers["Proxy-Authorization"] == expected
+    assert "cret" not in repr(ConnectionInfo(**info))
+
+
+async def test_a_failing_tunnel_is_reported_without_the_password(server: ScriptedServer) -> None:
+    address = server.url.replace("://", "://worker:secret@")
+    async with transport(server, info={"server": "https://cluster.invalid", "proxy_url": address}) as wire:
+        with pytest.raises(ConnectionFailed) as caught:
+            await fetch(wire)
+    assert "secret" not in str(caught.value)
+    assert "secret" not in repr(caught.value.__cause__)
+
+
+@pytest.mark.parametrize("token", ["tok", None])
+async def test_the_login_of_the_server_address_is_sent_if_there_is_no_other(
+    server: ScriptedServer, token: str | None
+) -> None:
+    address = server.url.replace("://", "://admin:secret@")
+    credentials = StaticCredentials.bearer(token) if token else StaticCredentials()
+    async with transport(server, info={"server": address, "credentials": credentials}) as wire:
+        await fetch(wire)
+    login = "Basic " + base64.b64encode(b"admin:secret").decode()
+    assert server.seen[0].headers["Authorization"] == (f"Bearer {token}" if token else login)
+
+
+@pytest.mark.parametrize(("path", "token"), [("/x", "two\r\nlines"), ("/x", "nul\0"), ("/\ud800", "tok")])
+async def test_a_request_that_cannot_be_sent_is_a_failed_connection_without_the_token(
+    server: ScriptedServer, path: str, token: str
+) -> None:
+    async with transport(server, info={"credentials": StaticCredentials.bearer(token)}) as wire:
+        with pytest.raises(ConnectionFailed, match="cannot be sent") as caught:
+            await fetch(wire, path)
+    assert token not in str(caught.value)
+    assert server.seen == []
 
 
 async def test_a_client_works_with_the_transport(server: ScriptedServer) -> None:

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
+import traceback
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -149,6 +152,35 @@ def test_no_secret_shows_in_a_repr(account: Path) -> None:
 def test_an_address_of_another_scheme_is_refused(server: str, proxy: str | None) -> None:
     with pytest.raises(ConfigurationError, match=r"https?://"):
         ConnectionInfo(server, proxy_url=proxy)
+
+
+UNUSABLE = [
+    *("https://{}host:99999", "https://{}[::1", "https://{}host:port", "https://{}" + "a" * 64 + ".example"),
+    *("https://{}a..b", "https://{}", "https://{}a b", "ftp://{}host", "https://{}" + "a." * 127 + "example"),
+    *("{}host", "https://{}h\udc80st:1x"),
+]
+
+
+@pytest.mark.parametrize("address", UNUSABLE)
+@pytest.mark.parametrize("login", ["", "admin:geheim@", "admin:ge/heim@", "admin:geheim@x@"])
+def test_an_unusable_address_is_reported_without_its_password(address: str, login: str) -> None:
+    text = address.format(login)
+    for name, arguments in (
+        ("server", {"server": text}),
+        ("proxy-url", {"server": "https://x", "proxy_url": text}),
+    ):
+        with pytest.raises(ConfigurationError, match=f"^{name} .*; write it like https?://") as caught:
+            ConnectionInfo(**arguments)
+        shown = "".join(traceback.format_exception(caught.value.with_traceback(None), chain=False))
+        assert "heim" not in shown
+
+
+def test_the_login_of_a_server_address_does_not_show() -> None:
+    info = ConnectionInfo("https://admin:geheim@host:6443/path", proxy_url="http://admin:geheim@proxy")
+    assert info.server == "https://host:6443/path"
+    assert info.server_login == "Basic " + base64.b64encode(b"admin:geheim").decode()
+    assert "geheim" not in repr(info)
+    assert replace(info, namespace="n").server_login == info.server_login
 
 
 KUBECONFIG = """

@@ -7,7 +7,9 @@ Contract:
       long for the response headers; the reader decides how long its body may be silent.
     * After a 401 the credentials are renewed and the request is sent once more; a second 401 is the response.
     * Every reason for a missing response is :class:`ConnectionFailed`, with ``refused`` if the server refused the
-      connection.
+      connection. No ValueError of aiohttp, yarl or a codec leaves the transport.
+    * The proxy is chosen once, when the transport is created. ``~/.netrc`` is never read.
+    * User and password of a server or proxy URL are sent as headers and appear in no message.
     * Leaving the context of :meth:`HttpTransport.send` before the end of the body closes the socket.
     * Redirects are not followed, because the credentials are meant for one server. Bodies and headers are never logged.
 
@@ -20,6 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Protocol, Self, final
 from urllib.parse import quote, urlencode
@@ -27,6 +30,8 @@ from urllib.parse import quote, urlencode
 import aiohttp
 from yarl import URL
 
+from aimctl.runtime.kube.credentials.addresses import parse_address
+from aimctl.runtime.kube.credentials.proxy import environment_proxy, proxy_login
 from aimctl.runtime.kube.credentials.tls import TlsContext
 from aimctl.runtime.kube.errors import ConnectionFailed
 
@@ -71,6 +76,9 @@ class HttpTransport:
         user_agent: sent with each request; shown in audit logs.
         observer: for the ``rest_client_*`` metrics.
         timeout_seconds: default total time of a call.
+
+    Raises:
+        ConfigurationError: ``info.trust_env`` is set, and the proxy of the environment cannot be used.
     """
 
     def __init__(
@@ -87,10 +95,21 @@ class HttpTransport:
         self._observer = observer
         self._timeout = timeout_seconds
         self._tls = TlsContext(info, clock=clock)
-        self._base = info.server.rstrip("/")
-        self._host = URL(self._base).authority
+        server = parse_address(info.server, name="server", example="https://host:6443").url
+        server = server.with_query(None).with_fragment(None)  # client-go ignores them
+        self._base = str(server).rstrip("/")
+        self._host = server.authority
+        proxy = info.proxy()
+        if proxy is None and info.trust_env:
+            proxy = environment_proxy(server, os.environ)
+        self._proxy = proxy.url if proxy is not None else None
+        self._proxy_headers = proxy_login(proxy)
         # Compression costs CPU on both sides, and the pod network is rarely the bottleneck.
         self._headers = {"User-Agent": user_agent, "Accept-Encoding": "identity"}
+        if info.server_login is not None:
+            self._headers["Authorization"] = info.server_login
+        if server.scheme == "http":
+            self._headers |= self._proxy_headers
         self._calls: aiohttp.ClientSession | None = None
         self._streams: aiohttp.ClientSession | None = None
 
@@ -147,7 +166,6 @@ class HttpTransport:
             response_class=AbruptResponse,
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=self._headers,
-            trust_env=self._info.trust_env and self._info.proxy_url is None,
             read_bufsize=_READ_BUFFER_BYTES,
         )
 
@@ -172,7 +190,8 @@ class HttpTransport:
                     data=request.body,
                     allow_redirects=False,
                     timeout=limits,
-                    proxy=self._info.proxy_url,
+                    proxy=self._proxy,
+                    proxy_headers=self._proxy_headers,
                     ssl=tls if tls is not None else True,
                     server_hostname=self._info.tls_server_name if tls is not None else None,
                 )
@@ -180,6 +199,12 @@ class HttpTransport:
             return answer
         except (aiohttp.ClientError, OSError) as error:
             raise _failure(self._describe(request), error, seconds) from error
+        except ValueError as error:
+            # The text may quote a header. The cause is left out for the same reason.
+            raise ConnectionFailed(
+                f"{self._describe(request)}: the request cannot be sent ({error.__class__.__name__}): "
+                "its path, query or credentials contain characters that HTTP does not allow"
+            ) from None
         except asyncio.CancelledError:
             code = ""
             raise
@@ -251,14 +276,14 @@ class _Answer:
     async def read(self) -> bytes:
         try:
             return await self._inner.read()
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _failure(self._what, error) from error
 
     async def chunks(self) -> AsyncIterator[bytes]:
         try:
             async for chunk in self._inner.content.iter_any():
                 yield chunk
-        except (aiohttp.ClientError, OSError, RuntimeError) as error:
+        except (aiohttp.ClientError, OSError, RuntimeError, ValueError) as error:
             # aiohttp's reader raises RuntimeError if this side has closed the connection.
             raise _failure(self._what, error) from error
 

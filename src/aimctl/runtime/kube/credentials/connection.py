@@ -16,12 +16,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, final
 
+from aimctl.runtime.kube.credentials.addresses import parse_address
 from aimctl.runtime.kube.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aimctl.runtime.clock import Clock
+    from aimctl.runtime.kube.credentials.addresses import Address
 
 __all__ = [
     "CertificateSource",
@@ -139,7 +141,9 @@ class ConnectionInfo:
     """The settings for connections to one API server.
 
     Attributes:
-        server: ``https://host:port``, optionally with a path; also ``http://`` (tests, ``kubectl proxy``).
+        server: ``https://host:port``, optionally with a path; also ``http://`` (tests, ``kubectl proxy``). A user and
+            password in it are moved to ``server_login``.
+        server_login: ``Authorization`` header for requests for which ``credentials`` has none, as in kubectl.
         credentials: called before each request.
         namespace: default namespace.
         ca_file: PEM file with the trusted certificate authorities; read again when it changes.
@@ -149,8 +153,8 @@ class ConnectionInfo:
         certificate_source: returns the names of these two files if the names change.
         insecure: do not verify the server's certificate.
         tls_server_name: name to expect in the certificate and to send as SNI, instead of the host name.
-        proxy_url: HTTP proxy; takes precedence over the environment.
-        trust_env: use HTTPS_PROXY, HTTP_PROXY and NO_PROXY. False in a pod.
+        proxy_url: HTTP proxy, possibly with user and password; takes precedence over the environment.
+        trust_env: use HTTPS_PROXY, HTTP_PROXY and NO_PROXY. False in a pod. ``~/.netrc`` is never read.
     """
 
     server: str
@@ -163,21 +167,31 @@ class ConnectionInfo:
     certificate_source: CertificateSource | None = field(default=None, repr=False)
     insecure: bool = False
     tls_server_name: str | None = None
-    proxy_url: str | None = None
+    proxy_url: str | None = field(default=None, repr=False)
     trust_env: bool = False
+    server_login: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         """Validate the addresses.
 
         Raises:
-            ConfigurationError: ``server`` or ``proxy_url`` has another scheme than http and https.
+            ConfigurationError: ``server`` or ``proxy_url`` is not a usable URL of the scheme http or https.
         """
-        if not self.server.startswith(("http://", "https://")):
-            raise ConfigurationError(f"server {self.server!r} is not a URL: write it like https://host:6443")
-        if self.proxy_url is not None and not self.proxy_url.startswith(("http://", "https://")):
-            raise ConfigurationError(
-                f"proxy-url {self.proxy_url!r} cannot be used: only http:// and https:// are supported"
-            )
+        server = parse_address(self.server, name="server", example="https://host:6443")
+        if server.authorization is not None:
+            object.__setattr__(self, "server", str(server.url))
+            object.__setattr__(self, "server_login", server.authorization)
+        self.proxy()
+
+    def proxy(self) -> Address | None:
+        """The address of ``proxy_url``.
+
+        Raises:
+            ConfigurationError: it is not the URL of an HTTP proxy.
+        """
+        if self.proxy_url is None:
+            return None
+        return parse_address(self.proxy_url, name="proxy-url", example="http://proxy:3128")
 
 
 def in_cluster(

@@ -82,19 +82,22 @@ async def from_kubeconfig(path: str | None, *, context: str | None = None, clock
         raise ConfigurationError(
             f"{files}: the context's cluster has no server: set clusters[].cluster.server"
         )
-    return ConnectionInfo(
-        server=server,
-        credentials=credentials,
-        namespace=loaded.namespace,
-        ca_file=settings.get("ssl_ca_cert"),
-        client_cert_file=settings.get("cert_file"),
-        client_key_file=settings.get("key_file"),
-        certificate_source=credentials if isinstance(credentials, _Renewing) else None,
-        insecure=settings.get("verify_ssl") is False,
-        tls_server_name=settings.get("tls_server_name"),
-        proxy_url=settings.get("proxy"),
-        trust_env=True,
-    )
+    try:
+        return ConnectionInfo(
+            server=server,
+            credentials=credentials,
+            namespace=loaded.namespace,
+            ca_file=settings.get("ssl_ca_cert"),
+            client_cert_file=settings.get("cert_file"),
+            client_key_file=settings.get("key_file"),
+            certificate_source=credentials if isinstance(credentials, _Renewing) else None,
+            insecure=settings.get("verify_ssl") is False,
+            tls_server_name=settings.get("tls_server_name"),
+            proxy_url=settings.get("proxy"),
+            trust_env=True,
+        )
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{files}: {error}") from error
 
 
 @final

@@ -8,6 +8,7 @@ always verifies the certificate.
 from __future__ import annotations
 
 import base64
+import os
 import ssl
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus
@@ -15,9 +16,12 @@ from urllib.parse import quote_plus
 import aiohttp
 import msgspec
 
+from aimctl.runtime.kube.credentials.addresses import Address, parse_address
+from aimctl.runtime.kube.credentials.proxy import environment_proxy, proxy_login
 from aimctl.runtime.kube.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from aimctl.runtime.clock import Clock
@@ -81,14 +85,41 @@ async def _refresh(config: dict[str, Any], folder: Path) -> None:
         form["client_id"] = config["client-id"]
     address = config["idp-issuer-url"].rstrip("/") + "/.well-known/openid-configuration"
     tls = _trust(config, folder)
-    async with aiohttp.ClientSession(timeout=_TIMEOUT, trust_env=True, raise_for_status=True) as session:
-        async with session.get(address, ssl=tls) as answer:
-            issuer = msgspec.json.decode(await answer.read(), type=_Issuer)
-        async with session.post(issuer.token_endpoint, data=form, headers=headers, ssl=tls) as answer:
-            tokens = msgspec.json.decode(await answer.read(), type=_Tokens)
+    # trust_env would read ~/.netrc as well.
+    async with aiohttp.ClientSession(timeout=_TIMEOUT, raise_for_status=True) as session:
+        issuer = msgspec.json.decode(await _exchange(session, "GET", address, tls), type=_Issuer)
+        answer = await _exchange(session, "POST", issuer.token_endpoint, tls, form=form, headers=headers)
+        tokens = msgspec.json.decode(answer, type=_Tokens)
     config["id-token"] = tokens.id_token
     if tokens.refresh_token:
         config["refresh-token"] = tokens.refresh_token
+
+
+async def _exchange(
+    session: aiohttp.ClientSession,
+    method: str,
+    text: str,
+    tls: ssl.SSLContext,
+    *,
+    form: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> bytes:
+    """The body of a response, through the proxy of the environment. Credentials in ``text`` are sent, as in Go."""
+    target = parse_address(text, name="idp-issuer-url or token_endpoint", example="https://issuer.example")
+    proxy: Address | None = environment_proxy(target.url, os.environ)
+    login = proxy_login(proxy)
+    sent = {"Authorization": target.authorization} if target.authorization else {}
+    sent |= {**(login if target.url.scheme == "http" else {}), **(headers or {})}
+    async with session.request(
+        method,
+        target.url,
+        data=form,
+        headers=sent,
+        ssl=tls,
+        proxy=proxy.url if proxy is not None else None,
+        proxy_headers=login,
+    ) as answer:
+        return await answer.read()
 
 
 def _trust(config: dict[str, Any], folder: Path) -> ssl.SSLContext:
