@@ -9,14 +9,18 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, Any
 
-from aimctl.kubetypes.builtin import CONFIG_MAPS
-from aimctl.runtime.clock import LoopClock
-from aimctl.runtime.kube import HttpTransport, load_connection
-from aimctl.runtime.manager import Manager, configure_logging, stop_on_signals
+from aimctl.runtime import (
+    CONFIG_MAPS,
+    HttpTransport,
+    LoopClock,
+    Manager,
+    configure_logging,
+    load_connection,
+    stop_on_signals,
+)
 
 if TYPE_CHECKING:
-    from aimctl.runtime.controller import Request
-    from aimctl.runtime.kube import Object
+    from aimctl.runtime import Object, Request
 
 
 def greeting(source: Object[Any]) -> dict[str, Any]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import pkgutil
+import re
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -22,6 +25,9 @@ PACKAGES = (
     "aimctl.runtime.queue",
     "aimctl.testing",
 )
+
+NAMES = Path(__file__).with_name("public_names.txt")
+DOCUMENTS = Path(__file__).parents[2]
 
 MODULES = sorted(
     one.name
@@ -123,3 +129,79 @@ def test_the_runtime_imports_nothing_it_does_not_need_and_warns_of_nothing() -> 
         check=False,
     )
     assert (done.returncode, done.stderr, done.stdout.strip()) == (0, "", "[]")
+
+
+# ---- one package for users
+
+
+def stubs() -> ast.Module:
+    """What type checkers read of aimctl.runtime."""
+    return ast.parse(Path(aimctl.runtime.__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
+
+
+def test_the_public_names_are_those_of_the_list() -> None:
+    """Adding or removing a public name is a decision: it changes the list."""
+    assert list(aimctl.runtime.__all__) == NAMES.read_text(encoding="utf-8").split()
+
+
+def test_every_public_name_can_be_imported_from_the_runtime() -> None:
+    missing = object()
+    assert [one for one in aimctl.runtime.__all__ if getattr(aimctl.runtime, one, missing) is missing] == []
+    assert set(aimctl.runtime.__all__) <= set(dir(aimctl.runtime))
+
+
+@pytest.mark.parametrize("name", [name for name in PACKAGES if name.startswith("aimctl.runtime")])
+def test_the_runtime_exports_every_name_of_its_packages(name: str) -> None:
+    package = importlib.import_module(name)
+    others = [
+        one for one in package.__all__ if getattr(aimctl.runtime, one, None) is not getattr(package, one)
+    ]
+    assert others == []
+
+
+def test_type_checkers_see_the_same_names_from_the_same_modules() -> None:
+    imported = {
+        name.asname: node.module
+        for node in stubs().body
+        if isinstance(node, ast.ImportFrom)
+        for name in node.names
+    }
+    assert imported == aimctl.runtime._MODULES
+    (listed,) = (node.value for node in stubs().body if isinstance(node, ast.Assign))
+    assert sorted(ast.literal_eval(listed)) == sorted(imported)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="'Managr'"):
+        aimctl.runtime.__getattr__("Managr")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *DOCUMENTS.glob("*.md"),
+        *(DOCUMENTS / "docs").rglob("*.md"),
+        *(DOCUMENTS / "docs").rglob("*.py"),
+    ],
+    ids=lambda path: path.name,
+)
+def test_documents_and_examples_import_from_the_public_package_only(path: Path) -> None:
+    deeper = r"^\s*(?:from|import) (aimctl\.(?:runtime\.|kubetypes)\S*)"
+    assert re.findall(deeper, path.read_text(encoding="utf-8"), re.MULTILINE) == []
+
+
+def test_the_package_itself_imports_nothing() -> None:
+    program = "import sys, aimctl.runtime\nprint([m for m in sys.modules if m.startswith('aimctl.')])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['aimctl.runtime']"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of the memory from /proc")
+def test_an_idle_manager_takes_at_most_sixty_megabytes() -> None:
+    program = (
+        "from aimctl.runtime import HttpTransport, LoopClock, Manager, configure_logging, load_connection\n"
+        "print(open('/proc/self/status').read())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", done.stdout)
+    assert int(peak) < 60_000

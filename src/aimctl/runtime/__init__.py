@@ -1,5 +1,81 @@
-"""A controller-runtime-style reconciler library for asyncio.
+"""The public API of the library: a controller-runtime-style reconciler library for asyncio.
 
-Layers from the lowest to the highest: ``clock``, ``kube`` (client), ``cache`` and ``queue``, ``controller``,
-``manager``. A layer imports only lower ones; import-linter enforces this.
+Every public name can be imported from this package: ``from aimctl.runtime import Manager, Request, run``. A name is
+loaded when it is first used, so a program pays only for the parts that it uses. ``__init__.pyi`` has the same names for
+type checkers.
+
+The packages below are layers, from the lowest to the highest: ``clock``, ``kube`` (client), ``cache`` and ``queue``,
+``controller``, ``manager``, ``program``. A layer imports only lower ones; import-linter enforces this. The types of
+objects come from ``aimctl.kubetypes``.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+
+_EXPORTS = {
+    "aimctl.kubetypes": """
+        AccessReviewStatus CACHED_VIEWS ClaimVolume Condition ConfigMap Container ContainerState
+        ContainerStatus CoreEvent Crd CrdNames CrdSpec CrdStatus CrdVersion DecodeError Event EventSeries
+        EventSource Job JobSpec JobStatus KubeError Lease LeaseSpec LocalObjectReference Namespace
+        NamespaceStatus Node NodeSpec NodeStatus Object ObjectKey ObjectMeta ObjectReference OwnerReference
+        PersistentVolumeClaim Pod PodSpec PodStatus Pool PvcResources PvcSpec PvcStatus Resource Secret
+        SelfSubjectAccessReview ServiceAccount StateRunning StateTerminated StateWaiting StorageClass Taint
+        View Volume find_condition freeze is_newer
+    """,
+    "aimctl.kubetypes.builtin": """
+        CONFIG_MAPS CORE_EVENTS CRDS EVENTS JOBS LEASES NAMESPACES NODES PODS PVCS SECRETS
+        SELF_SUBJECT_ACCESS_REVIEWS SERVICE_ACCOUNTS STORAGE_CLASSES
+    """,
+    "aimctl.kubetypes.permissions": "Permission observes owns writes_status",
+    "aimctl.kubetypes.quantity": "Quantity parse_quantity",
+    "aimctl.runtime.clock": "Clock LoopClock format_micro_time format_time parse_time",
+    "aimctl.runtime.kube": """
+        AlreadyExists ApiError BadRequest CertificateSource Client ClientOptions ConfigurationError Conflict
+        ConnectionFailed ConnectionInfo CredentialProvider Forbidden Gone HttpRequest HttpResponse
+        HttpTransport Invalid MethodNotAllowed NotFound NotServed ObjectList Reader RequestObserver
+        ServerError StaticCredentials TokenFile TooLarge TooManyRequests Transport Unauthorized
+        UnsupportedMedia WatchEvent WatchLineTooLong WatchStalled WriteRefused from_kubeconfig in_cluster
+        load_connection
+    """,
+    "aimctl.runtime.kube.discovery": "ServedApis ServedResource discover is_served",
+    "aimctl.runtime.cache": """
+        Cache CacheError CacheNotSynced Change ClashingDeclaration Declaration EventHandler IndexFunction
+        Informer InformerGauges InformerHealth InformerStopped LabelSelector Reflector ReflectorMetrics
+        ReflectorOptions Registration Store UndeclaredKind UnknownIndex UnwatchedNamespace WatchEnd
+    """,
+    "aimctl.runtime.queue": """
+        BucketRateLimiter DEFAULT_AGEING_SECONDS EXCEEDED_CARDINALITY_LIMIT ExponentialRateLimiter
+        FastSlowRateLimiter MaxOfRateLimiter MaxWaitRateLimiter PRIORITY_DEFAULT PRIORITY_LOW QueueGauges
+        QueueItem QueueMetrics QueueShutDown QueueSnapshot RateLimiter WorkQueue exponential_delay
+    """,
+    "aimctl.runtime.controller": """
+        CacheSyncTimeout Channel Controller ControllerMetrics Created Deleted EnqueueMapped EnqueueObject
+        EnqueueOwner Handler HotLoopDetector ObjectEvent Outcome Predicate RESULT_LABELS ReconcileFunc
+        Reconciler Request Result RetryAfter Source TerminalError Updated Watch all_of annotations_changed
+        any_of changed classify current_reconcile_id generation_changed label_selector labels_changed not_
+        objects_of resource_version_changed
+    """,
+    "aimctl.runtime.manager": """
+        Check Elector EventRecorder GraceExceeded LeaderElectionOptions LeaderLost Manager ManagerOptions Page
+        Runnable RuntimeMetrics Stoppable Warmable configure_logging parse_bind_address stop_on_signals
+    """,
+}
+"""The public names by the package that defines them, separated by spaces."""
+
+_MODULES = {name: module for module, names in _EXPORTS.items() for name in names.split()}
+
+__all__ = sorted(_MODULES)  # noqa: PLE0605 - __init__.pyi lists the names
+
+
+def __getattr__(name: str) -> object:
+    module = _MODULES.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

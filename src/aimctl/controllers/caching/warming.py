@@ -22,7 +22,7 @@ from aimctl.runtime.controller import EnqueueObject, Watch, objects_of
 if TYPE_CHECKING:
     from aimctl.controllers.assembly import Assembly
     from aimctl.domain.plan import Known
-    from aimctl.runtime.controller import Event, Request
+    from aimctl.runtime.controller import ObjectEvent, Request
 
 __all__ = ["add_warming"]
 
@@ -71,6 +71,6 @@ class _Observer:
         return Observed(template, seen)
 
 
-def _concerns_caching(event: Event[Any]) -> bool:
+def _concerns_caching(event: ObjectEvent[Any]) -> bool:
     """A predicate: the template has caching settings, or the condition CacheWarm. Decodes nothing."""
     return any(b'"caching"' in obj.raw or b'"CacheWarm"' in obj.raw for obj in objects_of(event))

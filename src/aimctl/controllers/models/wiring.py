@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from aimctl.controllers.models.registry import ImageRegistry
     from aimctl.kubetypes import Object, Resource
     from aimctl.runtime.controller import Source
-    from aimctl.runtime.controller.events import Event
+    from aimctl.runtime.controller.events import ObjectEvent
 
 __all__ = ["FIELD_MANAGER", "add_models"]
 
@@ -129,6 +129,6 @@ def _sources(assembly: Assembly, resource: Resource[Any]) -> Iterator[Source]:
         yield Watch(cache.informer(kinds.MODELS), hiding, [lambda event: not isinstance(event, Updated)])
 
 
-def _has_state(event: Event[Any]) -> bool:
+def _has_state(event: ObjectEvent[Any]) -> bool:
     """Ignores a new template until it has a state; otherwise its model would be Progressing for a moment."""
     return not isinstance(event, Created) or bool(state(event.object))

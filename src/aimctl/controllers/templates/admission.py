@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from aimctl.kubetypes import Job
     from aimctl.runtime.cache import Cache
     from aimctl.runtime.clock import Clock
-    from aimctl.runtime.controller import Event
+    from aimctl.runtime.controller import ObjectEvent
     from aimctl.runtime.kube import Client, Object
 
 __all__ = ["CREATE_SECONDS", "ROUND", "DiscoveryAdmission", "slot_freed"]
@@ -334,7 +334,7 @@ def _may_have_effect(error: KubeError) -> bool:
             return isinstance(error, DecodeError)
 
 
-def slot_freed(event: Event[Job]) -> bool:
+def slot_freed(event: ObjectEvent[Job]) -> bool:
     """A predicate for Jobs: whether the event may have freed a slot."""
     match event:
         case Deleted():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aimctl.runtime.controller.controller import CacheSyncTimeout, Controller
-from aimctl.runtime.controller.events import Created, Deleted, Event, Updated, objects_of
+from aimctl.runtime.controller.events import Created, Deleted, ObjectEvent, Updated, objects_of
 from aimctl.runtime.controller.handlers import EnqueueMapped, EnqueueObject, EnqueueOwner, Handler
 from aimctl.runtime.controller.hotloop import HotLoopDetector
 from aimctl.runtime.controller.metrics import ControllerMetrics
@@ -42,9 +42,9 @@ __all__ = [
     "EnqueueMapped",
     "EnqueueObject",
     "EnqueueOwner",
-    "Event",
     "Handler",
     "HotLoopDetector",
+    "ObjectEvent",
     "Outcome",
     "Predicate",
     "ReconcileFunc",

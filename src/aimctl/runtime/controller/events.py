@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from aimctl.kubetypes import Object
 
-__all__ = ["Created", "Deleted", "Event", "Updated", "objects_of"]
+__all__ = ["Created", "Deleted", "ObjectEvent", "Updated", "objects_of"]
 
 T = TypeVar("T")
 
@@ -52,10 +52,10 @@ class Deleted(Generic[T]):
     confirmed: bool = True
 
 
-Event: TypeAlias = Created[T] | Updated[T] | Deleted[T]
+ObjectEvent: TypeAlias = Created[T] | Updated[T] | Deleted[T]
 
 
-def objects_of(event: Event[T]) -> Iterator[Object[T]]:
+def objects_of(event: ObjectEvent[T]) -> Iterator[Object[T]]:
     """The object, followed by the old one for an update."""
     yield event.object
     if isinstance(event, Updated):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from aimctl.kubetypes import Object, OwnerReference, Resource
-    from aimctl.runtime.controller.events import Event
+    from aimctl.runtime.controller.events import ObjectEvent
 
 __all__ = ["EnqueueMapped", "EnqueueObject", "EnqueueOwner", "Handler"]
 
@@ -25,7 +25,7 @@ T = TypeVar("T")
 class Handler(Protocol[T]):
     """Maps an event to requests; duplicates are allowed."""
 
-    def requests(self, event: Event[T]) -> Iterable[Request]:
+    def requests(self, event: ObjectEvent[T]) -> Iterable[Request]:
         """The requests for the event. If it raises, the error is logged and the event is skipped."""
         ...
 
@@ -36,7 +36,7 @@ class EnqueueObject:
 
     __slots__ = ()
 
-    def requests(self, event: Event[Any]) -> Iterable[Request]:
+    def requests(self, event: ObjectEvent[Any]) -> Iterable[Request]:
         """The key of the object."""
         return (event.object.key,)
 
@@ -56,7 +56,7 @@ class EnqueueOwner:
         self._owner = owner
         self._controller_only = controller_only
 
-    def requests(self, event: Event[Any]) -> Iterator[Request]:
+    def requests(self, event: ObjectEvent[Any]) -> Iterator[Request]:
         """The owners of the object, and for an update also its previous owners."""
         for item in objects_of(event):
             for reference in item.meta.owners:
@@ -81,7 +81,7 @@ class EnqueueMapped(Generic[T]):
     def __init__(self, function: Callable[[Object[T]], Iterable[Request]]) -> None:
         self._function = function
 
-    def requests(self, event: Event[T]) -> Iterator[Request]:
+    def requests(self, event: ObjectEvent[T]) -> Iterator[Request]:
         """The requests that the function returns."""
         for item in objects_of(event):
             yield from self._function(item)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
 
     from aimctl.kubetypes import Object
-    from aimctl.runtime.controller.events import Event
+    from aimctl.runtime.controller.events import ObjectEvent
 
 __all__ = [
     "Predicate",
@@ -35,7 +35,7 @@ __all__ = [
 
 T = TypeVar("T")
 
-Predicate: TypeAlias = "Callable[[Event[Any]], bool]"
+Predicate: TypeAlias = "Callable[[ObjectEvent[Any]], bool]"
 """Returns True for an event that passes."""
 
 
@@ -45,7 +45,7 @@ def changed(function: Callable[[Object[T]], Hashable]) -> Predicate:
     A re-created object (with another uid) always passes.
     """
 
-    def passes(event: Event[Any]) -> bool:
+    def passes(event: ObjectEvent[Any]) -> bool:
         if not isinstance(event, Updated):
             return True
         if event.old.meta.uid != event.object.meta.uid:
@@ -55,22 +55,22 @@ def changed(function: Callable[[Object[T]], Hashable]) -> Predicate:
     return passes
 
 
-def generation_changed(event: Event[Any]) -> bool:
+def generation_changed(event: ObjectEvent[Any]) -> bool:
     """Passes updates that change ``metadata.generation`` or set ``metadata.deletionTimestamp``."""
     return _generation(event)
 
 
-def resource_version_changed(event: Event[Any]) -> bool:
+def resource_version_changed(event: ObjectEvent[Any]) -> bool:
     """Passes all updates except replays."""
     return _resource_version(event)
 
 
-def labels_changed(event: Event[Any]) -> bool:
+def labels_changed(event: ObjectEvent[Any]) -> bool:
     """Passes updates that change labels."""
     return _labels(event)
 
 
-def annotations_changed(event: Event[Any]) -> bool:
+def annotations_changed(event: ObjectEvent[Any]) -> bool:
     """Passes updates that change annotations. Decodes both objects."""
     return _annotations(event)
 
@@ -85,7 +85,7 @@ def label_selector(wanted: Mapping[str, str]) -> Predicate:
         labels = item.meta.labels
         return all(labels.get(key) == value for key, value in pairs)
 
-    def passes(event: Event[Any]) -> bool:
+    def passes(event: ObjectEvent[Any]) -> bool:
         return matches(event.object) or (isinstance(event, Updated) and matches(event.old))
 
     return passes

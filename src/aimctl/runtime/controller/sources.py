@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from aimctl.kubetypes import Object
     from aimctl.runtime.cache import Informer, Registration
-    from aimctl.runtime.controller.events import Event
+    from aimctl.runtime.controller.events import ObjectEvent
     from aimctl.runtime.controller.handlers import Handler
     from aimctl.runtime.controller.predicates import Predicate
     from aimctl.runtime.controller.reconcile import Request
@@ -60,7 +60,7 @@ class Source(Protocol):
 
 
 def dispatch(
-    event: Event[T],
+    event: ObjectEvent[T],
     queue: WorkQueue[Request],
     handler: Handler[T],
     predicates: Sequence[Predicate],
@@ -168,7 +168,7 @@ class Watch(Generic[T]):
         """An object was deleted."""
         self._dispatch(Deleted(obj, confirmed=confirmed))
 
-    def _dispatch(self, event: Event[T]) -> None:
+    def _dispatch(self, event: ObjectEvent[T]) -> None:
         if self._queue is not None:
             dispatch(event, self._queue, self._handler, self._predicates, pause=self._pause)
 

@@ -1,0 +1,433 @@
+from aimctl.kubetypes import CACHED_VIEWS as CACHED_VIEWS
+from aimctl.kubetypes import AccessReviewStatus as AccessReviewStatus
+from aimctl.kubetypes import ClaimVolume as ClaimVolume
+from aimctl.kubetypes import Condition as Condition
+from aimctl.kubetypes import ConfigMap as ConfigMap
+from aimctl.kubetypes import Container as Container
+from aimctl.kubetypes import ContainerState as ContainerState
+from aimctl.kubetypes import ContainerStatus as ContainerStatus
+from aimctl.kubetypes import CoreEvent as CoreEvent
+from aimctl.kubetypes import Crd as Crd
+from aimctl.kubetypes import CrdNames as CrdNames
+from aimctl.kubetypes import CrdSpec as CrdSpec
+from aimctl.kubetypes import CrdStatus as CrdStatus
+from aimctl.kubetypes import CrdVersion as CrdVersion
+from aimctl.kubetypes import DecodeError as DecodeError
+from aimctl.kubetypes import Event as Event
+from aimctl.kubetypes import EventSeries as EventSeries
+from aimctl.kubetypes import EventSource as EventSource
+from aimctl.kubetypes import Job as Job
+from aimctl.kubetypes import JobSpec as JobSpec
+from aimctl.kubetypes import JobStatus as JobStatus
+from aimctl.kubetypes import KubeError as KubeError
+from aimctl.kubetypes import Lease as Lease
+from aimctl.kubetypes import LeaseSpec as LeaseSpec
+from aimctl.kubetypes import LocalObjectReference as LocalObjectReference
+from aimctl.kubetypes import Namespace as Namespace
+from aimctl.kubetypes import NamespaceStatus as NamespaceStatus
+from aimctl.kubetypes import Node as Node
+from aimctl.kubetypes import NodeSpec as NodeSpec
+from aimctl.kubetypes import NodeStatus as NodeStatus
+from aimctl.kubetypes import Object as Object
+from aimctl.kubetypes import ObjectKey as ObjectKey
+from aimctl.kubetypes import ObjectMeta as ObjectMeta
+from aimctl.kubetypes import ObjectReference as ObjectReference
+from aimctl.kubetypes import OwnerReference as OwnerReference
+from aimctl.kubetypes import PersistentVolumeClaim as PersistentVolumeClaim
+from aimctl.kubetypes import Pod as Pod
+from aimctl.kubetypes import PodSpec as PodSpec
+from aimctl.kubetypes import PodStatus as PodStatus
+from aimctl.kubetypes import Pool as Pool
+from aimctl.kubetypes import PvcResources as PvcResources
+from aimctl.kubetypes import PvcSpec as PvcSpec
+from aimctl.kubetypes import PvcStatus as PvcStatus
+from aimctl.kubetypes import Resource as Resource
+from aimctl.kubetypes import Secret as Secret
+from aimctl.kubetypes import SelfSubjectAccessReview as SelfSubjectAccessReview
+from aimctl.kubetypes import ServiceAccount as ServiceAccount
+from aimctl.kubetypes import StateRunning as StateRunning
+from aimctl.kubetypes import StateTerminated as StateTerminated
+from aimctl.kubetypes import StateWaiting as StateWaiting
+from aimctl.kubetypes import StorageClass as StorageClass
+from aimctl.kubetypes import Taint as Taint
+from aimctl.kubetypes import View as View
+from aimctl.kubetypes import Volume as Volume
+from aimctl.kubetypes import find_condition as find_condition
+from aimctl.kubetypes import freeze as freeze
+from aimctl.kubetypes import is_newer as is_newer
+from aimctl.kubetypes.builtin import CONFIG_MAPS as CONFIG_MAPS
+from aimctl.kubetypes.builtin import CORE_EVENTS as CORE_EVENTS
+from aimctl.kubetypes.builtin import CRDS as CRDS
+from aimctl.kubetypes.builtin import EVENTS as EVENTS
+from aimctl.kubetypes.builtin import JOBS as JOBS
+from aimctl.kubetypes.builtin import LEASES as LEASES
+from aimctl.kubetypes.builtin import NAMESPACES as NAMESPACES
+from aimctl.kubetypes.builtin import NODES as NODES
+from aimctl.kubetypes.builtin import PODS as PODS
+from aimctl.kubetypes.builtin import PVCS as PVCS
+from aimctl.kubetypes.builtin import SECRETS as SECRETS
+from aimctl.kubetypes.builtin import SELF_SUBJECT_ACCESS_REVIEWS as SELF_SUBJECT_ACCESS_REVIEWS
+from aimctl.kubetypes.builtin import SERVICE_ACCOUNTS as SERVICE_ACCOUNTS
+from aimctl.kubetypes.builtin import STORAGE_CLASSES as STORAGE_CLASSES
+from aimctl.kubetypes.permissions import Permission as Permission
+from aimctl.kubetypes.permissions import observes as observes
+from aimctl.kubetypes.permissions import owns as owns
+from aimctl.kubetypes.permissions import writes_status as writes_status
+from aimctl.kubetypes.quantity import Quantity as Quantity
+from aimctl.kubetypes.quantity import parse_quantity as parse_quantity
+from aimctl.runtime.cache import Cache as Cache
+from aimctl.runtime.cache import CacheError as CacheError
+from aimctl.runtime.cache import CacheNotSynced as CacheNotSynced
+from aimctl.runtime.cache import Change as Change
+from aimctl.runtime.cache import ClashingDeclaration as ClashingDeclaration
+from aimctl.runtime.cache import Declaration as Declaration
+from aimctl.runtime.cache import EventHandler as EventHandler
+from aimctl.runtime.cache import IndexFunction as IndexFunction
+from aimctl.runtime.cache import Informer as Informer
+from aimctl.runtime.cache import InformerGauges as InformerGauges
+from aimctl.runtime.cache import InformerHealth as InformerHealth
+from aimctl.runtime.cache import InformerStopped as InformerStopped
+from aimctl.runtime.cache import LabelSelector as LabelSelector
+from aimctl.runtime.cache import Reflector as Reflector
+from aimctl.runtime.cache import ReflectorMetrics as ReflectorMetrics
+from aimctl.runtime.cache import ReflectorOptions as ReflectorOptions
+from aimctl.runtime.cache import Registration as Registration
+from aimctl.runtime.cache import Store as Store
+from aimctl.runtime.cache import UndeclaredKind as UndeclaredKind
+from aimctl.runtime.cache import UnknownIndex as UnknownIndex
+from aimctl.runtime.cache import UnwatchedNamespace as UnwatchedNamespace
+from aimctl.runtime.cache import WatchEnd as WatchEnd
+from aimctl.runtime.clock import Clock as Clock
+from aimctl.runtime.clock import LoopClock as LoopClock
+from aimctl.runtime.clock import format_micro_time as format_micro_time
+from aimctl.runtime.clock import format_time as format_time
+from aimctl.runtime.clock import parse_time as parse_time
+from aimctl.runtime.controller import RESULT_LABELS as RESULT_LABELS
+from aimctl.runtime.controller import CacheSyncTimeout as CacheSyncTimeout
+from aimctl.runtime.controller import Channel as Channel
+from aimctl.runtime.controller import Controller as Controller
+from aimctl.runtime.controller import ControllerMetrics as ControllerMetrics
+from aimctl.runtime.controller import Created as Created
+from aimctl.runtime.controller import Deleted as Deleted
+from aimctl.runtime.controller import EnqueueMapped as EnqueueMapped
+from aimctl.runtime.controller import EnqueueObject as EnqueueObject
+from aimctl.runtime.controller import EnqueueOwner as EnqueueOwner
+from aimctl.runtime.controller import Handler as Handler
+from aimctl.runtime.controller import HotLoopDetector as HotLoopDetector
+from aimctl.runtime.controller import ObjectEvent as ObjectEvent
+from aimctl.runtime.controller import Outcome as Outcome
+from aimctl.runtime.controller import Predicate as Predicate
+from aimctl.runtime.controller import ReconcileFunc as ReconcileFunc
+from aimctl.runtime.controller import Reconciler as Reconciler
+from aimctl.runtime.controller import Request as Request
+from aimctl.runtime.controller import Result as Result
+from aimctl.runtime.controller import RetryAfter as RetryAfter
+from aimctl.runtime.controller import Source as Source
+from aimctl.runtime.controller import TerminalError as TerminalError
+from aimctl.runtime.controller import Updated as Updated
+from aimctl.runtime.controller import Watch as Watch
+from aimctl.runtime.controller import all_of as all_of
+from aimctl.runtime.controller import annotations_changed as annotations_changed
+from aimctl.runtime.controller import any_of as any_of
+from aimctl.runtime.controller import changed as changed
+from aimctl.runtime.controller import classify as classify
+from aimctl.runtime.controller import current_reconcile_id as current_reconcile_id
+from aimctl.runtime.controller import generation_changed as generation_changed
+from aimctl.runtime.controller import label_selector as label_selector
+from aimctl.runtime.controller import labels_changed as labels_changed
+from aimctl.runtime.controller import not_ as not_
+from aimctl.runtime.controller import objects_of as objects_of
+from aimctl.runtime.controller import resource_version_changed as resource_version_changed
+from aimctl.runtime.kube import AlreadyExists as AlreadyExists
+from aimctl.runtime.kube import ApiError as ApiError
+from aimctl.runtime.kube import BadRequest as BadRequest
+from aimctl.runtime.kube import CertificateSource as CertificateSource
+from aimctl.runtime.kube import Client as Client
+from aimctl.runtime.kube import ClientOptions as ClientOptions
+from aimctl.runtime.kube import ConfigurationError as ConfigurationError
+from aimctl.runtime.kube import Conflict as Conflict
+from aimctl.runtime.kube import ConnectionFailed as ConnectionFailed
+from aimctl.runtime.kube import ConnectionInfo as ConnectionInfo
+from aimctl.runtime.kube import CredentialProvider as CredentialProvider
+from aimctl.runtime.kube import Forbidden as Forbidden
+from aimctl.runtime.kube import Gone as Gone
+from aimctl.runtime.kube import HttpRequest as HttpRequest
+from aimctl.runtime.kube import HttpResponse as HttpResponse
+from aimctl.runtime.kube import HttpTransport as HttpTransport
+from aimctl.runtime.kube import Invalid as Invalid
+from aimctl.runtime.kube import MethodNotAllowed as MethodNotAllowed
+from aimctl.runtime.kube import NotFound as NotFound
+from aimctl.runtime.kube import NotServed as NotServed
+from aimctl.runtime.kube import ObjectList as ObjectList
+from aimctl.runtime.kube import Reader as Reader
+from aimctl.runtime.kube import RequestObserver as RequestObserver
+from aimctl.runtime.kube import ServerError as ServerError
+from aimctl.runtime.kube import StaticCredentials as StaticCredentials
+from aimctl.runtime.kube import TokenFile as TokenFile
+from aimctl.runtime.kube import TooLarge as TooLarge
+from aimctl.runtime.kube import TooManyRequests as TooManyRequests
+from aimctl.runtime.kube import Transport as Transport
+from aimctl.runtime.kube import Unauthorized as Unauthorized
+from aimctl.runtime.kube import UnsupportedMedia as UnsupportedMedia
+from aimctl.runtime.kube import WatchEvent as WatchEvent
+from aimctl.runtime.kube import WatchLineTooLong as WatchLineTooLong
+from aimctl.runtime.kube import WatchStalled as WatchStalled
+from aimctl.runtime.kube import WriteRefused as WriteRefused
+from aimctl.runtime.kube import from_kubeconfig as from_kubeconfig
+from aimctl.runtime.kube import in_cluster as in_cluster
+from aimctl.runtime.kube import load_connection as load_connection
+from aimctl.runtime.kube.discovery import ServedApis as ServedApis
+from aimctl.runtime.kube.discovery import ServedResource as ServedResource
+from aimctl.runtime.kube.discovery import discover as discover
+from aimctl.runtime.kube.discovery import is_served as is_served
+from aimctl.runtime.manager import Check as Check
+from aimctl.runtime.manager import Elector as Elector
+from aimctl.runtime.manager import EventRecorder as EventRecorder
+from aimctl.runtime.manager import GraceExceeded as GraceExceeded
+from aimctl.runtime.manager import LeaderElectionOptions as LeaderElectionOptions
+from aimctl.runtime.manager import LeaderLost as LeaderLost
+from aimctl.runtime.manager import Manager as Manager
+from aimctl.runtime.manager import ManagerOptions as ManagerOptions
+from aimctl.runtime.manager import Page as Page
+from aimctl.runtime.manager import Runnable as Runnable
+from aimctl.runtime.manager import RuntimeMetrics as RuntimeMetrics
+from aimctl.runtime.manager import Stoppable as Stoppable
+from aimctl.runtime.manager import Warmable as Warmable
+from aimctl.runtime.manager import configure_logging as configure_logging
+from aimctl.runtime.manager import parse_bind_address as parse_bind_address
+from aimctl.runtime.manager import stop_on_signals as stop_on_signals
+from aimctl.runtime.queue import DEFAULT_AGEING_SECONDS as DEFAULT_AGEING_SECONDS
+from aimctl.runtime.queue import EXCEEDED_CARDINALITY_LIMIT as EXCEEDED_CARDINALITY_LIMIT
+from aimctl.runtime.queue import PRIORITY_DEFAULT as PRIORITY_DEFAULT
+from aimctl.runtime.queue import PRIORITY_LOW as PRIORITY_LOW
+from aimctl.runtime.queue import BucketRateLimiter as BucketRateLimiter
+from aimctl.runtime.queue import ExponentialRateLimiter as ExponentialRateLimiter
+from aimctl.runtime.queue import FastSlowRateLimiter as FastSlowRateLimiter
+from aimctl.runtime.queue import MaxOfRateLimiter as MaxOfRateLimiter
+from aimctl.runtime.queue import MaxWaitRateLimiter as MaxWaitRateLimiter
+from aimctl.runtime.queue import QueueGauges as QueueGauges
+from aimctl.runtime.queue import QueueItem as QueueItem
+from aimctl.runtime.queue import QueueMetrics as QueueMetrics
+from aimctl.runtime.queue import QueueShutDown as QueueShutDown
+from aimctl.runtime.queue import QueueSnapshot as QueueSnapshot
+from aimctl.runtime.queue import RateLimiter as RateLimiter
+from aimctl.runtime.queue import WorkQueue as WorkQueue
+from aimctl.runtime.queue import exponential_delay as exponential_delay
+
+__all__ = [
+    "CACHED_VIEWS",
+    "CONFIG_MAPS",
+    "CORE_EVENTS",
+    "CRDS",
+    "DEFAULT_AGEING_SECONDS",
+    "EVENTS",
+    "EXCEEDED_CARDINALITY_LIMIT",
+    "JOBS",
+    "LEASES",
+    "NAMESPACES",
+    "NODES",
+    "PODS",
+    "PRIORITY_DEFAULT",
+    "PRIORITY_LOW",
+    "PVCS",
+    "RESULT_LABELS",
+    "SECRETS",
+    "SELF_SUBJECT_ACCESS_REVIEWS",
+    "SERVICE_ACCOUNTS",
+    "STORAGE_CLASSES",
+    "AccessReviewStatus",
+    "AlreadyExists",
+    "ApiError",
+    "BadRequest",
+    "BucketRateLimiter",
+    "Cache",
+    "CacheError",
+    "CacheNotSynced",
+    "CacheSyncTimeout",
+    "CertificateSource",
+    "Change",
+    "Channel",
+    "Check",
+    "ClaimVolume",
+    "ClashingDeclaration",
+    "Client",
+    "ClientOptions",
+    "Clock",
+    "Condition",
+    "ConfigMap",
+    "ConfigurationError",
+    "Conflict",
+    "ConnectionFailed",
+    "ConnectionInfo",
+    "Container",
+    "ContainerState",
+    "ContainerStatus",
+    "Controller",
+    "ControllerMetrics",
+    "CoreEvent",
+    "Crd",
+    "CrdNames",
+    "CrdSpec",
+    "CrdStatus",
+    "CrdVersion",
+    "Created",
+    "CredentialProvider",
+    "Declaration",
+    "DecodeError",
+    "Deleted",
+    "Elector",
+    "EnqueueMapped",
+    "EnqueueObject",
+    "EnqueueOwner",
+    "Event",
+    "EventHandler",
+    "EventRecorder",
+    "EventSeries",
+    "EventSource",
+    "ExponentialRateLimiter",
+    "FastSlowRateLimiter",
+    "Forbidden",
+    "Gone",
+    "GraceExceeded",
+    "Handler",
+    "HotLoopDetector",
+    "HttpRequest",
+    "HttpResponse",
+    "HttpTransport",
+    "IndexFunction",
+    "Informer",
+    "InformerGauges",
+    "InformerHealth",
+    "InformerStopped",
+    "Invalid",
+    "Job",
+    "JobSpec",
+    "JobStatus",
+    "KubeError",
+    "LabelSelector",
+    "LeaderElectionOptions",
+    "LeaderLost",
+    "Lease",
+    "LeaseSpec",
+    "LocalObjectReference",
+    "LoopClock",
+    "Manager",
+    "ManagerOptions",
+    "MaxOfRateLimiter",
+    "MaxWaitRateLimiter",
+    "MethodNotAllowed",
+    "Namespace",
+    "NamespaceStatus",
+    "Node",
+    "NodeSpec",
+    "NodeStatus",
+    "NotFound",
+    "NotServed",
+    "Object",
+    "ObjectEvent",
+    "ObjectKey",
+    "ObjectList",
+    "ObjectMeta",
+    "ObjectReference",
+    "Outcome",
+    "OwnerReference",
+    "Page",
+    "Permission",
+    "PersistentVolumeClaim",
+    "Pod",
+    "PodSpec",
+    "PodStatus",
+    "Pool",
+    "Predicate",
+    "PvcResources",
+    "PvcSpec",
+    "PvcStatus",
+    "Quantity",
+    "QueueGauges",
+    "QueueItem",
+    "QueueMetrics",
+    "QueueShutDown",
+    "QueueSnapshot",
+    "RateLimiter",
+    "Reader",
+    "ReconcileFunc",
+    "Reconciler",
+    "Reflector",
+    "ReflectorMetrics",
+    "ReflectorOptions",
+    "Registration",
+    "Request",
+    "RequestObserver",
+    "Resource",
+    "Result",
+    "RetryAfter",
+    "Runnable",
+    "RuntimeMetrics",
+    "Secret",
+    "SelfSubjectAccessReview",
+    "ServedApis",
+    "ServedResource",
+    "ServerError",
+    "ServiceAccount",
+    "Source",
+    "StateRunning",
+    "StateTerminated",
+    "StateWaiting",
+    "StaticCredentials",
+    "Stoppable",
+    "StorageClass",
+    "Store",
+    "Taint",
+    "TerminalError",
+    "TokenFile",
+    "TooLarge",
+    "TooManyRequests",
+    "Transport",
+    "Unauthorized",
+    "UndeclaredKind",
+    "UnknownIndex",
+    "UnsupportedMedia",
+    "UnwatchedNamespace",
+    "Updated",
+    "View",
+    "Volume",
+    "Warmable",
+    "Watch",
+    "WatchEnd",
+    "WatchEvent",
+    "WatchLineTooLong",
+    "WatchStalled",
+    "WorkQueue",
+    "WriteRefused",
+    "all_of",
+    "annotations_changed",
+    "any_of",
+    "changed",
+    "classify",
+    "configure_logging",
+    "current_reconcile_id",
+    "discover",
+    "exponential_delay",
+    "find_condition",
+    "format_micro_time",
+    "format_time",
+    "freeze",
+    "from_kubeconfig",
+    "generation_changed",
+    "in_cluster",
+    "is_newer",
+    "is_served",
+    "label_selector",
+    "labels_changed",
+    "load_connection",
+    "not_",
+    "objects_of",
+    "observes",
+    "owns",
+    "parse_bind_address",
+    "parse_quantity",
+    "parse_time",
+    "resource_version_changed",
+    "stop_on_signals",
+    "writes_status",
+]
