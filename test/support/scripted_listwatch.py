@@ -22,7 +22,7 @@ from aimctl.runtime.kube.watch import WatchEvent, WatchStalled
 from support.things import THINGS, make
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 
     from aimctl.kubetypes import Resource
 
@@ -157,7 +157,6 @@ class ScriptedListWatch:
         resource_version: str,
         timeout_seconds: int,
         idle_seconds: float,
-        on_decode_error: Callable[[DecodeError], None] | None = None,
         **options: Any,
     ) -> AsyncIterator[AsyncIterator[WatchEvent[Any]]]:
         started = asyncio.get_running_loop().time()
@@ -171,9 +170,7 @@ class ScriptedListWatch:
             await asyncio.Event().wait()
         self.open_watches += 1
         try:
-            stream = self._play(
-                script, resource_version, started + timeout_seconds, idle_seconds, on_decode_error
-            )
+            stream = self._play(script, resource_version, started + timeout_seconds, idle_seconds)
             async with aclosing(stream):
                 yield stream
         finally:
@@ -185,7 +182,6 @@ class ScriptedListWatch:
         version: str,
         ends_at: float,
         idle_seconds: float,
-        on_decode_error: Callable[[DecodeError], None] | None,
     ) -> AsyncGenerator[WatchEvent[Any], None]:
         loop = asyncio.get_running_loop()
         for step in script:
@@ -195,8 +191,7 @@ class ScriptedListWatch:
                     raise WatchStalled(idle_seconds)
                 await asyncio.sleep(step.seconds)
             elif isinstance(step, Undecodable):
-                assert on_decode_error is not None
-                on_decode_error(DecodeError("undecodable by the script"))
+                raise DecodeError("undecodable by the script")
             elif isinstance(step, Exception):
                 raise step
             elif step is Close:

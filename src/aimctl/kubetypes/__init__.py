@@ -25,6 +25,7 @@ from aimctl.kubetypes.core import StorageClass as StorageClass
 from aimctl.kubetypes.core import Taint as Taint
 from aimctl.kubetypes.errors import DecodeError as DecodeError
 from aimctl.kubetypes.errors import KubeError as KubeError
+from aimctl.kubetypes.errors import MetadataOnly as MetadataOnly
 from aimctl.kubetypes.jobs import Job as Job
 from aimctl.kubetypes.jobs import JobSpec as JobSpec
 from aimctl.kubetypes.jobs import JobStatus as JobStatus
@@ -93,6 +94,7 @@ __all__ = [
     "Lease",
     "LeaseSpec",
     "LocalObjectReference",
+    "MetadataOnly",
     "Namespace",
     "NamespaceStatus",
     "Node",

@@ -18,11 +18,11 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, final
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast, final
 
 import msgspec
 
-from aimctl.kubetypes.errors import DecodeError
+from aimctl.kubetypes.errors import DecodeError, MetadataOnly
 from aimctl.kubetypes.meta import ObjectKey, ObjectMeta
 
 if TYPE_CHECKING:
@@ -91,6 +91,13 @@ class _Head(msgspec.Struct, gc=False):
     kind: str = ""
 
 
+class _Partial(msgspec.Struct, rename="camel", omit_defaults=True):
+    api_version: str = ""
+    kind: str = ""
+    metadata: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+_partial = msgspec.json.Decoder(_Partial)
 _head = msgspec.json.Decoder(_Head)
 _MANAGED = b'"managedFields":'
 _COMMA = ord(",")
@@ -129,6 +136,10 @@ class Resource(Generic[T]):
     ) -> Resource[Mapping[str, Any]]:
         """A kind without a model: views are read-only mappings, lists in them are tuples."""
         return Resource(group, version, kind, plural, namespaced, _decode_frozen)
+
+    def metadata_only(self) -> Resource[T]:
+        """The same kind for objects of which only the metadata is read: their ``view`` raises MetadataOnly."""
+        return Resource(self.group, self.version, self.kind, self.plural, self.namespaced, _no_body)
 
     @property
     def api_version(self) -> str:
@@ -211,11 +222,14 @@ class Object(Generic[T]):
 
         Raises:
             DecodeError: the body does not fit the type. The text names kind and key.
+            MetadataOnly: only the metadata was read.
         """
         if self._view is None:
             resource = self.resource
             try:
                 self._view = resource.decode(self.raw)
+            except MetadataOnly as error:
+                raise MetadataOnly(f"{resource.kind} {self.key}: {error}") from None
             except Exception as error:
                 raise DecodeError(f"{resource.kind} {self.key} does not fit its type: {error}") from error
             decoded = resource._decoded  # noqa: SLF001 - the cache of views, which is part of this class
@@ -224,9 +238,18 @@ class Object(Generic[T]):
             decoded.append(self)
         return cast("T", self._view)
 
+    def without_body(self) -> Object[T]:
+        """The object as a metadata-only list returns it."""
+        raw = msgspec.json.encode(_partial.decode(self.raw))
+        return Object(self.resource.metadata_only(), self.meta, raw)
+
     @property
     def view_or_none(self) -> T | None:
-        """The view; None if the body does not fit the type, as that of another version of the kind may."""
+        """The view; None if the body does not fit the type, as that of another version of the kind may.
+
+        Raises:
+            MetadataOnly: only the metadata was read.
+        """
         try:
             return self.view
         except DecodeError:
@@ -239,6 +262,13 @@ class Object(Generic[T]):
 
     def __repr__(self) -> str:
         return f"<{self.resource.kind} {self.key} rv={self.meta.resource_version}>"
+
+
+def _no_body(_: bytes) -> NoReturn:
+    raise MetadataOnly(
+        "only its metadata was read, so it has no view; read the whole object, or declare the kind with"
+        " projection='full'"
+    )
 
 
 def freeze(value: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aimctl.kubetypes import Object, ObjectKey, Resource
+from aimctl.kubetypes.builtin import NODES
 from aimctl.runtime.cache import (
     Cache,
     CacheNotSynced,
@@ -69,6 +70,33 @@ async def test_reading_an_undeclared_kind_starts_no_list() -> None:
             cache.get(THINGS, "a", "ns")
         await asyncio.sleep(10)
         assert (server.lists, server.watches) == ([], [])
+
+
+def test_a_read_that_cannot_be_meant_is_an_error() -> None:
+    """None would mean that the object does not exist."""
+    cache = make_cache(ScriptedListWatch(listing(rv=1)))
+    cache.declare(THINGS)
+    cache.declare(NODES)
+    with pytest.raises(ValueError, match=r"Thing 'a' needs a namespace.*get\(resource, name, namespace\)"):
+        cache.get(THINGS, "a")
+    with pytest.raises(ValueError, match=r"'my\.config' is not a valid namespace.*name, namespace"):
+        cache.get(THINGS, "ns", "my.config")
+    with pytest.raises(ValueError, match="namespace='ns': nodes are cluster-scoped"):
+        cache.get(NODES, "a", "ns")
+    assert cache.get(THINGS, "my.config", "ns") is None
+    assert cache.get(NODES, "a") is None
+
+
+@pytest.mark.parametrize("projection", ["meta", "", "FULL", None])
+def test_an_unknown_projection_is_an_error(projection: Any) -> None:
+    with pytest.raises(ValueError, match=f"projection={projection!r}: use 'full' or 'metadata'"):
+        make_cache(ScriptedListWatch(listing(rv=1))).declare(THINGS, projection=projection)
+
+
+@pytest.mark.parametrize("namespace", ["..", "a/b", "%2e"])
+def test_an_invalid_namespace_in_a_declaration_is_an_error(namespace: str) -> None:
+    with pytest.raises(ValueError, match=r"namespace .* is not valid"):
+        make_cache(ScriptedListWatch(listing(rv=1))).declare(THINGS, namespaces=[namespace])
 
 
 @virtual_time

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from aimctl.kubetypes import Object, ObjectKey, Resource
+from aimctl.kubetypes import MetadataOnly, Object, ObjectKey, Resource
 from aimctl.runtime.cache import Declaration, InformerStopped, Registration
 from aimctl.runtime.kube.errors import error_from_status
 from aimctl.testing.virtualtime import virtual_time
@@ -483,6 +483,8 @@ async def test_own_writes_enter_a_metadata_cache_without_their_body() -> None:
         held = rig.informer.store.get(A)
         assert held is not None
         assert sorted(msgspec.json.decode(held.raw)) == ["apiVersion", "kind", "metadata"]
+        with pytest.raises(MetadataOnly):
+            _ = held.view
         assert held.meta.labels == {"x": "y"}
 
 

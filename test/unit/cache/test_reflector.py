@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from itertools import pairwise
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
+from aimctl.kubetypes import ObjectKey
 from aimctl.runtime.cache import ReflectorOptions
+from aimctl.runtime.kube.answers import ObjectList, UnreadableItem
 from aimctl.runtime.kube.errors import ConnectionFailed, DecodeError, error_from_status
 from aimctl.testing.virtualtime import virtual_time
 from support.cache_recorders import Rig, running
@@ -92,13 +96,59 @@ async def test_cancelling_ends_the_loop_and_closes_the_watch() -> None:
 
 
 @virtual_time
-async def test_an_event_that_cannot_be_decoded_is_skipped() -> None:
-    """Checklist 42: skipped and counted; the stream continues."""
-    server = ScriptedListWatch(listing(rv=10), watches=[[Undecodable(), added("a", rv=11)]])
+async def test_an_event_that_cannot_be_decoded_leads_to_a_list_of_the_newest_state() -> None:
+    """Checklist 42: it may have reported a deletion, so what it reported is read again."""
+    server = ScriptedListWatch(
+        listing(make("a", rv=3), make("b", rv=4), rv=10),
+        listing(make("a", rv=3), rv=11),
+        watches=[[Wait(3), Undecodable(), added("never", rv=12)]],
+    )
     async with running(Rig(server)) as rig:
-        await asyncio.sleep(5)
-        assert rig.held() == ["a@11"]
-        assert (rig.metrics.decode_errors, server.open_watches, len(server.watches)) == (1, 1, 1)
+        await asyncio.sleep(10)
+        assert rig.held() == ["a@3"]
+        assert rig.handler.events == ["+a@3!", "+b@4!", "-b@4?"]
+        assert [call.version for call in server.lists] == ["0", ""]
+        assert 3.8 <= server.lists[1].at < 4.7
+        assert (rig.metrics.decode_errors, rig.metrics.ends["unreadable"]) == (1, 1)
+
+
+@virtual_time
+async def test_events_that_cannot_be_decoded_again_and_again_are_followed_by_slower_lists() -> None:
+    server = ScriptedListWatch(listing(rv=10), watches=[[Undecodable()]] * 1000)
+    async with running(Rig(server)) as rig:
+        await asyncio.sleep(600)
+        assert rig.informer.synced
+        assert len(server.lists) < 30
+
+
+@virtual_time
+async def test_items_of_a_list_that_cannot_be_decoded_are_reported_and_the_others_cached() -> None:
+    def page(rv: int, *unreadable: ObjectKey | None) -> ObjectList[Any]:
+        bad = tuple(UnreadableItem(key, DecodeError("no object")) for key in unreadable)
+        objects = [make(name, rv=rv) for name in "abc" if ObjectKey("ns", name) not in unreadable]
+        return ObjectList(tuple(objects), str(rv), unreadable=bad)
+
+    b = ObjectKey("ns", "b")
+    server = ScriptedListWatch(
+        page(10),
+        page(20, b, None),
+        page(30, b),
+        page(40),
+        watches=[[Wait(5), EXPIRED]] * 3,
+    )
+    with capture_logs() as logs:
+        async with running(Rig(server)) as rig:
+            await asyncio.sleep(8)
+            assert sorted(rig.held()) == ["a@20", "b@10", "c@20"], "the last known state is kept"
+            assert rig.metrics.decode_errors == 2
+            assert "2 items of the list cannot be read" in rig.informer.health.last_error
+            assert rig.informer.health.ready
+            await asyncio.sleep(100)
+            assert sorted(rig.held()) == ["a@40", "b@40", "c@40"]
+            assert not rig.informer.health.last_error
+            assert not any(change.startswith("-") for change in rig.handler.events)
+    reported = [entry["error"] for entry in logs if "cannot be read" in entry["event"]]
+    assert reported == ["ns/b: no object", "an item without a name: no object"]
 
 
 @virtual_time

@@ -130,7 +130,10 @@ def test_a_404_that_discovery_confirms_means_that_the_kind_is_not_served() -> No
         ),
         (WatchReport(0, error=api(400)), Next(Step.LIST, Pause.BACKOFF, end=WatchEnd.ERROR)),
         (WatchReport(0, error=WatchLineTooLong(1)), Next(Step.LIST, Pause.BACKOFF, end=WatchEnd.OVERSIZED)),
-        (WatchReport(0, error=DecodeError("no")), Next(Step.LIST, Pause.BACKOFF, end=WatchEnd.ERROR)),
+        (
+            WatchReport(0, error=DecodeError("no")),
+            Next(Step.LIST, Pause.BACKOFF, newest=True, end=WatchEnd.UNREADABLE),
+        ),
     ],
 )
 def test_after_a_watch(report: WatchReport, expected: Next) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from aimctl.kubetypes import ObjectKey, Resource
 from aimctl.kubetypes.builtin import PODS
 from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.kube import (
@@ -160,6 +161,73 @@ async def test_a_body_that_is_not_a_list_is_a_decode_error(body: bytes) -> None:
     """Checklist 54: lists in Table form are refused (and anything else that is no list of objects)."""
     with pytest.raises(DecodeError):
         await parse_list(PODS, body)
+
+
+THINGS = Resource.untyped("example.com", "v1", "Thing", "things")
+CLUSTER_PODS = Resource.untyped("", "v1", "Pod", "pods", namespaced=False)
+NAMESPACED_NODES = Resource.untyped("", "v1", "Node", "nodes")
+MISSPELT = Resource.untyped("", "v1", "pod", "pods")
+NODE_LIST = {"kind": "NodeList", "metadata": {}, "items": [{"metadata": {"name": "n"}}]}
+THING = {"kind": "Thing", "metadata": {"name": "a", "namespace": "d"}}
+
+
+@pytest.mark.parametrize(
+    ("resource", "body", "text"),
+    [
+        (MISSPELT, pod_list(), "kind is 'PodList', not 'podList'.*correct kind='pod'"),
+        (PODS, {"kind": "SecretList", "metadata": {}, "items": []}, "kind is 'SecretList'"),
+        (PODS, pod_list() | {"apiVersion": "v2"}, "apiVersion is 'v2', not 'v1'"),
+        (CLUSTER_PODS, pod_list(pod()), "Pod default/a is in a namespace.*namespaced=False"),
+        (NAMESPACED_NODES, NODE_LIST, "Node n is in no namespace.*namespaced=True"),
+        (THINGS, {"kind": "thingList", "metadata": {}, "items": []}, "kind is 'thingList'"),
+        (THINGS, {"kind": "X", "metadata": {}, "items": [{**THING, "kind": "Thin"}]}, "kind is 'Thin'"),
+    ],
+)
+async def test_a_list_of_another_kind_version_or_scope_is_rejected(
+    resource: Resource[Any], body: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(DecodeError, match=text):
+        await parse_list(resource, msgspec.json.encode(body), skip_unreadable=True)
+
+
+@pytest.mark.parametrize("kind", ["ThingList", "Things", "PartialObjectMetadataList", ""])
+async def test_the_list_of_a_custom_kind_may_have_any_name(kind: str) -> None:
+    body = msgspec.json.encode({"kind": kind, "metadata": {}, "items": [THING]})
+    assert [item.key.name for item in (await parse_list(THINGS, body)).items] == ["a"]
+
+
+BROKEN_ITEMS: list[tuple[Any, ObjectKey | None]] = [
+    (None, None),
+    (1, None),
+    ("x", None),
+    ([], None),
+    ({}, None),
+    ({"metadata": None}, None),
+    ({"metadata": {}}, None),
+    ({"metadata": {"name": "b", "labels": 5}}, ObjectKey("", "b")),
+    ({"metadata": {"name": "b", "namespace": "default", "uid": 5}}, ObjectKey("default", "b")),
+    ({"metadata": {"name": 5}}, None),
+    ({"kind": "Secret", "metadata": {"name": "b", "namespace": "default"}}, ObjectKey("default", "b")),
+]
+
+
+@pytest.mark.parametrize(("item", "key"), BROKEN_ITEMS)
+@pytest.mark.parametrize("others", [(), ("a", "c")])
+async def test_items_that_cannot_be_read_are_skipped_on_request(
+    item: Any, key: ObjectKey | None, others: tuple[str, ...]
+) -> None:
+    page = pod_list(*(pod(name) for name in others))
+    page["items"].insert(1, item)
+    body = msgspec.json.encode(page)
+    with pytest.raises(DecodeError):
+        await parse_list(PODS, body)
+    if isinstance(item, dict) and item.get("kind") and not others:
+        with pytest.raises(DecodeError, match="Secret"):  # all items are of another kind
+            await parse_list(PODS, body, skip_unreadable=True)
+        return
+    result = await parse_list(PODS, body, skip_unreadable=True)
+    assert tuple(one.key.name for one in result.items) == others
+    assert [one.key for one in result.unreadable] == [key]
 
 
 @virtual_time

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aimctl.kubetypes import MetadataOnly
 from aimctl.kubetypes.builtin import NODES, PODS, SELF_SUBJECT_ACCESS_REVIEWS
 from aimctl.runtime.kube import (
     Client,
@@ -22,7 +23,7 @@ from aimctl.runtime.kube import (
     freeze,
 )
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
-from support.scripted import Answer, ScriptedTransport, failure, missing, pod, pod_list
+from support.scripted import Answer, ScriptedTransport, event, failure, missing, pod, pod_list
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -104,6 +105,27 @@ async def test_metadata_only_requests_the_projection(wire: ScriptedTransport) ->
         "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
     ]
     assert wire.streams == [ALL]
+
+
+async def test_an_object_of_which_only_the_metadata_was_read_has_no_view(wire: ScriptedTransport) -> None:
+    """A view of defaults would be a wrong answer."""
+    wire.on("GET", ALL, pod_list(pod()), Answer(chunks=(event("ADDED", pod()),))).on("GET", ONE, pod())
+    client = reader(wire)
+    found = [await client.get(PODS, "a", "default", metadata_only=True)]
+    found += (await client.list(PODS, metadata_only=True)).items
+    async with client.watch(
+        PODS, resource_version="1", timeout_seconds=1, idle_seconds=9, metadata_only=True
+    ) as events:
+        found += [each.object async for each in events]
+    assert len(found) == 3
+    for obj in found:
+        assert obj.resource == PODS
+        with pytest.raises(
+            MetadataOnly, match=r"Pod default/a: only its metadata was read.*projection='full'"
+        ):
+            _ = obj.view
+        with pytest.raises(MetadataOnly):
+            _ = obj.view_or_none
 
 
 async def test_list_all_follows_the_pages(wire: ScriptedTransport) -> None:
@@ -540,7 +562,9 @@ async def test_a_cluster_scoped_object_needs_no_namespace(wire: ScriptedTranspor
 async def test_the_objects_of_a_list_have_the_requested_resource(wire: ScriptedTransport) -> None:
     things = Resource.untyped("example.com", "v1", "Thing", "things")
     wire.on(
-        "GET", things.path(), {"kind": "ThingList", "metadata": {}, "items": [{"metadata": {"name": "x"}}]}
+        "GET",
+        things.path(),
+        {"kind": "ThingList", "metadata": {}, "items": [{"metadata": {"name": "x", "namespace": "n"}}]},
     )
     item: Object[Any] = (await reader(wire).list(things)).items[0]
     assert item.resource is things

@@ -17,8 +17,9 @@ from aimctl.runtime.cache.indexes import IndexFunction
 from aimctl.runtime.cache.informer import Declaration, Informer, InformerHealth
 from aimctl.runtime.cache.merge import Change
 from aimctl.runtime.cache.metrics import InformerGauges, ReflectorMetrics
-from aimctl.runtime.cache.reflector import Reflector, ReflectorOptions
+from aimctl.runtime.cache.reflector import Reflector
 from aimctl.runtime.cache.reflector_policy import WatchEnd
+from aimctl.runtime.cache.reflector_types import ReflectorOptions
 from aimctl.runtime.cache.selectors import LabelSelector
 from aimctl.runtime.cache.store import Store
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import re
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, final
 
 import structlog
@@ -37,13 +38,16 @@ if TYPE_CHECKING:
     from aimctl.kubetypes import Object, Resource
     from aimctl.runtime.cache.indexes import IndexFunction
     from aimctl.runtime.cache.metrics import ReflectorMetrics
-    from aimctl.runtime.cache.reflector import ReflectorOptions
+    from aimctl.runtime.cache.reflector_types import ReflectorOptions
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.kube.reader import Reader
 
 __all__ = ["Cache"]
 
 T = TypeVar("T")
+
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+"""A DNS label (RFC 1123), as the API server requires."""
 
 
 @final
@@ -112,7 +116,7 @@ class Cache:
 
         Raises:
             ClashingDeclaration: the kind is declared in another way; the message shows both declarations.
-            ValueError: a selector or namespace is invalid.
+            ValueError: a selector, a namespace or the projection is invalid.
         """
         wanted = Declaration(
             resource, tuple(namespaces), label_selector, field_selector, projection, optional=optional
@@ -170,10 +174,19 @@ class Cache:
         """The object of this name, or None.
 
         Raises:
+            ValueError: the kind is namespaced and ``namespace`` is empty or no valid namespace, or it is cluster-scoped
+                and ``namespace`` is given. A request has the namespace first, ``get`` the name.
             UndeclaredKind: the kind is not declared.
             UnwatchedNamespace: the kind is declared for other namespaces only.
         """
-        return self._covering(resource, namespace).store.get(ObjectKey(namespace, name))
+        if resource.namespaced != bool(namespace):
+            raise ValueError(_misplaced(resource, name, namespace))
+        found = self._covering(resource, namespace).store.get(ObjectKey(namespace, name))
+        if found is None and namespace and not _NAMESPACE.fullmatch(namespace):
+            raise ValueError(
+                f"namespace={namespace!r} is not a valid namespace: use get(resource, name, namespace)"
+            )
+        return found
 
     def list(self, resource: Resource[T], namespace: str | None = None) -> list[Object[T]]:
         """All cached objects of a kind, or those of one namespace (None and "" mean all), in no particular order.
@@ -300,3 +313,12 @@ class Cache:
         structlog.get_logger(__name__).debug(
             "heap frozen after the first sync", objects=gc.get_freeze_count()
         )
+
+
+def _misplaced(resource: Resource[Any], name: str, namespace: str) -> str:
+    if resource.namespaced:
+        return (
+            f"{resource.kind} {name!r} needs a namespace: {resource.plural} are namespaced;"
+            " use get(resource, name, namespace)"
+        )
+    return f"namespace={namespace!r}: {resource.plural} are cluster-scoped; use get(resource, name)"

@@ -24,8 +24,8 @@ from aimctl.runtime.cache.dispatch import Dispatcher
 from aimctl.runtime.cache.errors import InformerStopped
 from aimctl.runtime.cache.merge import Change
 from aimctl.runtime.cache.metrics import ReflectorMetrics
-from aimctl.runtime.cache.projection import without_body
-from aimctl.runtime.cache.reflector import Reflector, ReflectorOptions, Scope
+from aimctl.runtime.cache.reflector import Reflector
+from aimctl.runtime.cache.reflector_types import ReflectorOptions, Scope
 from aimctl.runtime.cache.selectors import LabelSelector
 from aimctl.runtime.cache.store import Store
 from aimctl.runtime.kube.options import check_segment
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 __all__ = ["Declaration", "Informer", "InformerHealth"]
 
 T = TypeVar("T")
+
+_PROJECTIONS = ("full", "metadata")
 
 
 @final
@@ -73,6 +75,8 @@ class Declaration(Generic[T]):
             raise ValueError(
                 f"namespaces={self.namespaces!r}: {self.resource.group_resource} is cluster-scoped, omit them"
             )
+        if self.projection not in _PROJECTIONS:
+            raise ValueError(f"projection={self.projection!r}: use {' or '.join(map(repr, _PROJECTIONS))}")
         if "" in self.namespaces:
             raise ValueError(f"namespaces={self.namespaces!r}: use an empty sequence for all, or name each")
         for namespace in self.namespaces:
@@ -105,7 +109,7 @@ class InformerHealth:
         synced: the first list has been delivered to all handlers.
         ready: synced, and able to list and watch.
         problem: why it is not ready, in one sentence; "" if it is.
-        last_error: the latest failure since the last success; "" for none.
+        last_error: the latest failure since the last success, and what could not be decoded; "" for none.
         age_seconds: time since the last contact with the server; None before the first.
         objects: number of cached objects.
         resource_version: of the cached state.
@@ -254,7 +258,7 @@ class Informer(Generic[T]):
         """The current state, for readiness checks and debug pages."""
         states = [reflector.status for reflector in self._reflectors]
         blocking = [s.problem for s in states if s.problem and not (s.missing and self.declaration.optional)]
-        errors = [s.last_error for s in states if s.last_error]
+        errors = [text for s in states for text in (s.last_error, s.unreadable) if text]
         problem = "; ".join(blocking)
         if not problem and not self.synced:
             problem = f"{self.name} has not been listed yet" + (f": {'; '.join(errors)}" if errors else "")
@@ -304,8 +308,8 @@ class Informer(Generic[T]):
         if self.declaration.field_selector and self.store.get(obj.key) is None:
             return
         if self.declaration.projection == "metadata":
-            obj = without_body(obj)
-        if obj.resource.decode != self.resource.decode:
+            obj = obj.without_body()
+        elif obj.resource.decode != self.resource.decode:
             obj = Object(self.resource, obj.meta, obj.raw)
         scope = obj.meta.namespace if self.declaration.namespaces else ""
         selected = self.declaration.selects(obj)
@@ -334,6 +338,10 @@ class Informer(Generic[T]):
         await self._dispatcher.publish_sliced(changes)
         self._first.discard(scope)
         self._first_list_delivered(scope)
+
+    def stored(self, key: ObjectKey) -> Object[T] | None:
+        """The cached object of this key."""
+        return self.store.get(key)
 
     def applied(self, event: WatchEvent[T], *, scope: str) -> None:
         """Store and deliver one event."""

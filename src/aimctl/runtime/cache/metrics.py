@@ -69,7 +69,7 @@ class ReflectorMetrics:
         """A watch ended after ``seconds`` for the reason ``end``."""
 
     def decode_error(self) -> None:
-        """An event was skipped because its object could not be decoded."""
+        """An event, or an item of a list, could not be decoded."""
 
     def stale_dropped(self, count: int) -> None:
         """``count`` events or listed objects were older than the stored ones."""

@@ -6,6 +6,9 @@ Contract:
       decided in :mod:`aimctl.runtime.cache.reflector_policy`.
     * A dead connection is detected after ``idle_seconds`` (bookmarks arrive about once a minute), a server that exceeds
       ``timeoutSeconds`` after another five seconds.
+    * An event that cannot be decoded leads to a list, because what it reported is unknown. Items of a list that cannot
+      be decoded are counted and logged once; the others are delivered, and a stored object with the key of such an item
+      is kept.
     * An event above the line limit of a watch (16 MiB, ten times the default limit of etcd) ends the stream. It is
       counted, and the collection is listed again, because lists have no such limit. If such events continue, the lists
       follow with increasing back-off.
@@ -18,8 +21,7 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, NoReturn, Protocol, TypeVar, final
+from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar, final
 
 import structlog
 
@@ -35,6 +37,7 @@ from aimctl.runtime.cache.reflector_policy import (
     list_limit,
     list_version,
 )
+from aimctl.runtime.cache.reflector_types import ReflectorStatus
 from aimctl.runtime.kube.discovery import is_served
 from aimctl.runtime.kube.errors import (
     ConnectionFailed,
@@ -52,98 +55,20 @@ if TYPE_CHECKING:
 
     from aimctl.kubetypes import Object, Resource
     from aimctl.runtime.cache.metrics import ReflectorMetrics
+    from aimctl.runtime.cache.reflector_types import ReflectorOptions, Scope, Sink
     from aimctl.runtime.clock import Clock
-    from aimctl.runtime.kube.answers import ObjectList
+    from aimctl.runtime.kube.answers import ObjectList, UnreadableItem
     from aimctl.runtime.kube.reader import Reader
     from aimctl.runtime.kube.watch import WatchEvent
 
-__all__ = ["Reflector", "ReflectorOptions", "ReflectorStatus", "Scope", "Sink"]
+__all__ = ["Reflector"]
 
 T = TypeVar("T")
 
 
-@final
-@dataclass(frozen=True, slots=True)
-class ReflectorOptions:
-    """Timeouts and back-off, in seconds. Defaults are those of client-go where it has them.
-
-    Attributes:
-        page_size: objects per page; None: 500, but no paging where the server's watch cache can serve the list.
-        watch_timeout_seconds: the timeout of a watch is random between this value and twice this value.
-        watch_grace_seconds: a watch that exceeds its timeout by this time is ended by the reflector.
-        idle_seconds: after this time without a byte a connection counts as dead; bookmarks arrive about every 60 s.
-        backoff_seconds: first pause after a failure; it doubles each time, plus up to 100 % jitter.
-        backoff_cap_seconds: longest pause, without jitter.
-        backoff_reset_seconds: time without failures after which the back-off starts over.
-        missing_seconds: first pause while the kind is not served.
-        missing_cap_seconds: longest pause while the kind is not served.
-        internal_error_window_seconds: how long 5xx responses to a watch lead to a new watch, before they lead to a
-            list.
-    """
-
-    page_size: int | None = None
-    watch_timeout_seconds: float = 300.0
-    watch_grace_seconds: float = 5.0
-    idle_seconds: float = 75.0
-    backoff_seconds: float = 0.8
-    backoff_cap_seconds: float = 30.0
-    backoff_reset_seconds: float = 120.0
-    missing_seconds: float = 5.0
-    missing_cap_seconds: float = 30.0
-    internal_error_window_seconds: float = 60.0
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """A part of a kind: a namespace ("" for all), restricted by selectors, as full objects or metadata only."""
-
-    namespace: str = ""
-    label_selector: str = ""
-    field_selector: str = ""
-    metadata_only: bool = False
-
-
-class Sink(Protocol[T]):
-    """Receives the lists and events of a reflector. ``scope`` is the namespace, or "" for all."""
-
-    def version_of(self, scope: str) -> str:
-        """The resourceVersion of the last list or event that was applied; "" for none."""
-        ...
-
-    async def replaced(
-        self, objects: Sequence[Object[T]], resource_version: str, *, scope: str, reset: bool
-    ) -> None:
-        """A complete list. ``reset``: the history of the server has restarted; older versions replace newer ones."""
-        ...
-
-    def applied(self, event: WatchEvent[T], *, scope: str) -> None:
-        """The next event."""
-        ...
-
-    async def vanished(self, *, scope: str) -> None:
-        """The kind is not served; called after every list that shows it."""
-        ...
-
-
-@dataclass(slots=True)
-class ReflectorStatus:
-    """The state of a reflector; written only by the reflector.
-
-    Attributes:
-        contact_at: monotonic time of the last contact with the server; None before the first.
-        problem: what a user has to fix (missing permissions, missing kind); "" for nothing.
-        missing: the kind is not served.
-        last_error: the latest failure since the last success; "" after a success.
-    """
-
-    contact_at: float | None = None
-    problem: str = ""
-    missing: bool = False
-    last_error: str = ""
-
-
 _DEFAULT_PAGE = 500
+_MAX_REPORTED = 100
+"""Items that cannot be read are logged once each, up to this number."""
 
 
 @final
@@ -200,6 +125,7 @@ class Reflector(Generic[T]):
         self._newest = False
         self._paged = False
         self._listed = False
+        self._reported: set[str] = set()
         self._unserved = 0
         """How many times in a row discovery did not have the kind."""
         self._failing_since: float | None = None
@@ -223,7 +149,7 @@ class Reflector(Generic[T]):
         started = self._clock.monotonic()
         try:
             async with self._list_slot:
-                objects, version = await self._list_pages(requested)
+                objects, unreadable, version = await self._list_pages(requested)
         except KubeError as error:
             self._metrics.list_failed()
             unserved = isinstance(error, NotServed) and await self._is_unserved()
@@ -239,9 +165,15 @@ class Reflector(Generic[T]):
         self._unserved = 0
         self._failing_since = None
         self.status.missing = False
+        self.status.unreadable = ""
         self._alive()
         # The newest state can only be older than the version known before the request if the history was replaced.
         reset = requested == "" and known != "" and is_newer(known, version)
+        if unreadable:
+            self._report(unreadable)
+            # An object that cannot be read is not deleted: keep its last known state.
+            kept = (self._sink.stored(item.key) for item in unreadable if item.key is not None)
+            objects += [obj for obj in kept if obj is not None]
         await self._sink.replaced(objects, version, scope=self.scope.namespace, reset=reset)
         return Next(Step.WATCH)
 
@@ -259,12 +191,13 @@ class Reflector(Generic[T]):
         self._unserved = 0 if served else self._unserved + 1
         return self._unserved > self._listed
 
-    async def _list_pages(self, requested: str) -> tuple[list[Object[T]], str]:
+    async def _list_pages(self, requested: str) -> tuple[list[Object[T]], tuple[UnreadableItem, ...], str]:
+        """The objects of all pages, the items that cannot be decoded, and the resourceVersion."""
         limit = list_limit(
             requested, page_size=self._options.page_size, default=_DEFAULT_PAGE, paged_before=self._paged
         )
         page = await self._page(requested, limit, "")
-        objects = list(page.items)
+        objects, unreadable = list(page.items), page.unreadable
         if requested == "0" and page.continue_token:
             self._paged = True
         while page.continue_token:
@@ -277,10 +210,12 @@ class Reflector(Generic[T]):
                 limit = None
                 page = await self._page(requested, None, "")
                 objects.clear()
+                unreadable = ()
             objects += page.items
+            unreadable += page.unreadable
         if not page.resource_version:
             raise DecodeError(f"a list of {self._resource.group_resource} has no metadata.resourceVersion")
-        return objects, page.resource_version
+        return objects, unreadable, page.resource_version
 
     async def _page(self, version: str | None, limit: int | None, token: str) -> ObjectList[T]:
         return await self._reader.list(
@@ -292,6 +227,7 @@ class Reflector(Generic[T]):
             continue_token=token,
             resource_version=version,
             metadata_only=self.scope.metadata_only,
+            skip_unreadable=True,
         )
 
     # ---- watch
@@ -331,6 +267,9 @@ class Reflector(Generic[T]):
         if decision.end is not None:
             self._metrics.watch_ended(report.seconds, events, decision.end)
         if error is not None:
+            self._newest = decision.newest or self._newest
+            if isinstance(error, DecodeError):
+                self._metrics.decode_error()
             await self._failed("watch", error, decision)
         elif decision.pause is Pause.NONE:
             self.status.contact_at = now
@@ -346,7 +285,6 @@ class Reflector(Generic[T]):
             label_selector=self.scope.label_selector,
             field_selector=self.scope.field_selector,
             metadata_only=self.scope.metadata_only,
-            on_decode_error=self._undecodable,
         )
 
     def _failing(self, error: KubeError | None, now: float) -> float:
@@ -358,9 +296,16 @@ class Reflector(Generic[T]):
             self._failing_since = now
         return now - self._failing_since
 
-    def _undecodable(self, error: DecodeError) -> None:
-        self._metrics.decode_error()
-        self._log.warning("skipped a watch event", error=str(error))
+    def _report(self, unreadable: Sequence[UnreadableItem]) -> None:
+        """Count the items of a list that cannot be decoded, and log each problem once."""
+        text = ""
+        for item in unreadable:
+            self._metrics.decode_error()
+            text = f"{item.key or 'an item without a name'}: {item.error}"
+            if text not in self._reported and len(self._reported) < _MAX_REPORTED:
+                self._reported.add(text)
+                self._log.warning("an item of the list cannot be read, the others are cached", error=text)
+        self.status.unreadable = f"{len(unreadable)} items of the list cannot be read, such as {text}"
 
     # ---- helpers
 

@@ -15,6 +15,7 @@
     WATCH 401 / 403 / 405 / 429 ----------> WATCH with back-off
     WATCH 5xx ----------------------------> WATCH with back-off within the window, then LIST
     WATCH line above the limit -----------> LIST with back-off: a list has no such limit and returns the object
+    WATCH event that cannot be decoded ---> LIST with back-off, from the newest state: what it reported is unknown
     WATCH anything else ------------------> LIST with back-off
 
 ``Retry-After`` is the shortest pause wherever the server sends it. A new watch needs no list, because it resumes at the
@@ -30,6 +31,7 @@ from typing import TYPE_CHECKING, final
 from aimctl.runtime.kube.errors import (
     ApiError,
     ConnectionFailed,
+    DecodeError,
     Forbidden,
     Gone,
     KubeError,
@@ -98,6 +100,7 @@ class WatchEnd(Enum):
     BROKEN = "broken"
     EXPIRED = "expired"
     OVERSIZED = "oversized"
+    UNREADABLE = "unreadable"
     REFUSED = "refused"
     ERROR = "error"
 
@@ -176,8 +179,11 @@ def after_watch(report: WatchReport, *, internal_error_window: float) -> Next:
         return Next(Step.WATCH, Pause.NONE if lived else Pause.BACKOFF, end=WatchEnd.BROKEN)
     if isinstance(error, ApiError):
         return _after_watch_answer(error, report.failing_seconds <= internal_error_window)
-    oversized = isinstance(error, WatchLineTooLong)
-    return Next(Step.LIST, Pause.BACKOFF, end=WatchEnd.OVERSIZED if oversized else WatchEnd.ERROR)
+    if isinstance(error, DecodeError):
+        end = WatchEnd.UNREADABLE
+    else:
+        end = WatchEnd.OVERSIZED if isinstance(error, WatchLineTooLong) else WatchEnd.ERROR
+    return Next(Step.LIST, Pause.BACKOFF, newest=end is WatchEnd.UNREADABLE, end=end)
 
 
 def _after_watch_answer(error: ApiError, in_window: bool) -> Next:  # noqa: FBT001 - private, one caller

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
 
 import msgspec
 
-from aimctl.kubetypes import Object, Pool
+from aimctl.kubetypes import Object, ObjectKey, Pool
 from aimctl.runtime.kube.errors import ApiError, DecodeError, bounded_wait, error_from_status
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ObjectList",
     "Status",
+    "UnreadableItem",
     "error_from_answer",
     "parse_list",
     "parse_retry_after",
@@ -36,6 +37,8 @@ T = TypeVar("T")
 
 _SHOWN_CHARACTERS = 200
 """Longest part of a body that is not a Status in an error message."""
+
+_PARTIAL = "PartialObjectMetadata"
 
 _BATCH = 500
 """Objects parsed between two yields to the event loop: about 5 ms of work."""
@@ -64,14 +67,45 @@ class _ListMeta(msgspec.Struct, rename="camel", gc=False):
     remaining_item_count: int | None = None
 
 
-class _ListBody(msgspec.Struct, gc=False):
+class _ListBody(msgspec.Struct, rename="camel", gc=False):
     metadata: _ListMeta
     kind: str = ""
+    api_version: str = ""
     items: list[msgspec.Raw] | None = None
+
+
+class _KeyMeta(msgspec.Struct, frozen=True, gc=False):
+    name: str = ""
+    namespace: str | None = None
+
+
+class _Head(msgspec.Struct, gc=False):
+    kind: str = ""
+    metadata: _KeyMeta = _KeyMeta()
+
+    @property
+    def key(self) -> ObjectKey | None:
+        meta = self.metadata
+        return ObjectKey(meta.namespace or "", meta.name) if meta.name else None
 
 
 _status = msgspec.json.Decoder(Status)
 _list = msgspec.json.Decoder(_ListBody)
+_head = msgspec.json.Decoder(_Head)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class UnreadableItem:
+    """An item of a list that is no object of the kind.
+
+    Attributes:
+        key: its key, if it can be read.
+        error: the reason.
+    """
+
+    key: ObjectKey | None
+    error: DecodeError
 
 
 @final
@@ -84,19 +118,27 @@ class ObjectList(Generic[T]):
         resource_version: of the collection at the time of the list; a watch may start there.
         continue_token: requests the next page; "" on the last page.
         remaining: number of objects after this page, if the server reports it.
+        unreadable: the items that are no objects of the kind; empty unless the reader asked to skip them.
     """
 
     items: tuple[Object[T], ...]
     resource_version: str
     continue_token: str = ""
     remaining: int | None = None
+    unreadable: tuple[UnreadableItem, ...] = ()
 
 
-async def parse_list(resource: Resource[T], body: bytes) -> ObjectList[T]:
+async def parse_list(resource: Resource[T], body: bytes, *, skip_unreadable: bool = False) -> ObjectList[T]:
     """Decode a list. Yields to the event loop every 500 objects, because lists without paging may be large.
 
+    Args:
+        resource: the kind that was requested.
+        body: the response.
+        skip_unreadable: return the items that are no objects in :attr:`ObjectList.unreadable` instead of raising.
+
     Raises:
-        DecodeError: the body is not a list (a Table is not), or an item is not an object.
+        DecodeError: the body is not a list (a Table is not), it is a list of another kind, version or scope, all items
+            are of another kind, or an item is not an object.
     """
     try:
         page = _list.decode(body)
@@ -107,14 +149,76 @@ async def parse_list(resource: Resource[T], body: bytes) -> ObjectList[T]:
         if not page.kind.endswith("List"):
             raise DecodeError(f"not a list of {resource.group_resource}: its kind is {page.kind!r}")
         raw_items = []
+    _check_list(resource, page)
     items: list[Object[T]] = []
+    unreadable: list[UnreadableItem] = []
+    foreign = 0
     pool = Pool()
     for start in range(0, len(raw_items), _BATCH):
         if start:
             await asyncio.sleep(0)
-        items += [Object.parse(resource, raw, pool=pool) for raw in raw_items[start : start + _BATCH]]
+        for raw in raw_items[start : start + _BATCH]:
+            try:
+                items.append(_parse_item(resource, raw, pool))
+            except DecodeError as error:
+                if not skip_unreadable:
+                    raise
+                head = _head_of(raw)
+                foreign += head.kind not in {"", resource.kind, _PARTIAL}
+                unreadable.append(UnreadableItem(head.key, error))
+    _check_scope(resource, items)
+    if foreign and foreign == len(raw_items):
+        raise unreadable[0].error
     meta = page.metadata
-    return ObjectList(tuple(items), meta.resource_version, meta.continue_token, meta.remaining_item_count)
+    return ObjectList(
+        tuple(items), meta.resource_version, meta.continue_token, meta.remaining_item_count, tuple(unreadable)
+    )
+
+
+def _check_list(resource: Resource[Any], page: _ListBody) -> None:
+    """Reject a list of another kind. The kind of the list is that of its items and "List", except for custom resources,
+    whose definition may name it differently.
+    """
+    version = page.api_version
+    if page.kind in {"", f"{_PARTIAL}List"}:
+        return
+    if version and version != resource.api_version:
+        raise DecodeError(
+            f"not a list of {resource.group_resource}: its apiVersion is {version!r}, not {resource.api_version!r}"
+        )
+    wanted = f"{resource.kind}List"
+    custom = "." in resource.group and not resource.group.endswith(".k8s.io")
+    if page.kind != wanted and (not custom or page.kind.lower() == wanted.lower()):
+        raise DecodeError(
+            f"not a list of {resource.group_resource}: its kind is {page.kind!r}, not {wanted!r};"
+            f" correct kind={resource.kind!r} of the Resource"
+        )
+
+
+def _check_scope(resource: Resource[Any], items: list[Object[Any]]) -> None:
+    """Reject a list whose items have another scope than the Resource."""
+    wrong = next((item for item in items if bool(item.meta.namespace) != resource.namespaced), None)
+    if wrong is not None:
+        scope = "is in a namespace" if wrong.meta.namespace else "is in no namespace"
+        raise DecodeError(
+            f"{resource.kind} {wrong.key} {scope}, but the Resource has namespaced={resource.namespaced}:"
+            " correct it"
+        )
+
+
+def _parse_item(resource: Resource[T], raw: msgspec.Raw, pool: Pool) -> Object[T]:
+    item = Object.parse(resource, raw, strict=True, pool=pool)
+    if not item.meta.name:
+        raise DecodeError(f"an item of a list of {resource.group_resource} has no metadata.name")
+    return item
+
+
+def _head_of(raw: msgspec.Raw) -> _Head:
+    """Kind and key of an item that cannot be decoded as a whole, as far as they can be."""
+    try:
+        return _head.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _Head()
 
 
 def parse_status(body: bytes | msgspec.Raw) -> Status | None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from aimctl.kubetypes import Object, ObjectKey
 from aimctl.runtime.kube.answers import ObjectList, error_from_answer, parse_list
-from aimctl.runtime.kube.errors import DecodeError, Gone, ServerError, TooManyRequests
+from aimctl.runtime.kube.errors import Gone, ServerError, TooManyRequests
 from aimctl.runtime.kube.options import (
     Query,
     accept,
@@ -80,6 +80,8 @@ class Reader:
         """The current state of one object. Raises NotFound if it does not exist, NotServed for any other 404."""
         path = object_path(resource, name, namespace, subresource)
         body = await self._call(HttpRequest("GET", path, (), accept(metadata_only=metadata_only)))
+        if metadata_only:
+            resource = resource.metadata_only()
         return Object.parse(resource, body, strict=subresource in OWN_KIND)
 
     async def list(
@@ -94,8 +96,13 @@ class Reader:
         resource_version: str | None = None,
         resource_version_match: str = "",
         metadata_only: bool = False,
+        skip_unreadable: bool = False,
     ) -> ObjectList[T]:
-        """One page, or all objects if ``limit`` is None. Raises Gone if the token or version is too old."""
+        """One page, or all objects if ``limit`` is None. Raises Gone if the token or version is too old.
+
+        An item that cannot be decoded raises DecodeError; with ``skip_unreadable`` it is returned in
+        :attr:`ObjectList.unreadable`. A list of another kind or scope always raises.
+        """
         query = list_query(
             label_selector=label_selector,
             field_selector=field_selector,
@@ -106,7 +113,9 @@ class Reader:
         )
         headers = accept(metadata_only=metadata_only, many=True)
         request = HttpRequest("GET", collection_path(resource, namespace), query, headers)
-        return await parse_list(resource, await self._call(request))
+        if metadata_only:
+            resource = resource.metadata_only()
+        return await parse_list(resource, await self._call(request), skip_unreadable=skip_unreadable)
 
     async def list_all(
         self,
@@ -159,7 +168,6 @@ class Reader:
         label_selector: str = "",
         field_selector: str = "",
         metadata_only: bool = False,
-        on_decode_error: Callable[[DecodeError], None] | None = None,
     ) -> AsyncIterator[AsyncIterator[WatchEvent[T]]]:
         """Events after ``resource_version``, with bookmarks.
 
@@ -172,12 +180,11 @@ class Reader:
             label_selector: as in a list.
             field_selector: as in a list.
             metadata_only: return only the metadata of objects.
-            on_decode_error: receives the error for an event that cannot be decoded; the stream then continues.
 
         Raises:
             ApiError: the server rejected the request, or sent an ERROR event (code 410: Gone).
             ConnectionFailed: the connection broke, or stalled (WatchStalled).
-            DecodeError: an event cannot be decoded and ``on_decode_error`` is not given.
+            DecodeError: an event cannot be decoded. What it reported is unknown, so list again.
             WatchLineTooLong: an event exceeds 16 MiB.
         """
         query = watch_query(
@@ -188,11 +195,11 @@ class Reader:
         )
         path = collection_path(resource, namespace)
         request = HttpRequest("GET", path, query, accept(metadata_only=metadata_only))
+        if metadata_only:
+            resource = resource.metadata_only()
         async with self._transport.send(request, stream=True) as response:
             await self._check(request, response)
-            events = watch_events(
-                resource, response, idle_seconds=idle_seconds, on_decode_error=on_decode_error
-            )
+            events = watch_events(resource, response, idle_seconds=idle_seconds)
             async with aclosing(events):
                 yield events
 

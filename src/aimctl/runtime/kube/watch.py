@@ -28,7 +28,7 @@ from aimctl.runtime.kube.errors import ApiError, ConnectionFailed, DecodeError, 
 from aimctl.runtime.kube.splitter import LineSplitter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
     from aimctl.kubetypes import Resource
     from aimctl.runtime.kube.transport import HttpResponse
@@ -77,7 +77,6 @@ async def watch_events(
     response: HttpResponse,
     *,
     idle_seconds: float,
-    on_decode_error: Callable[[DecodeError], None] | None = None,
 ) -> AsyncGenerator[WatchEvent[T], None]:
     """The events of a response to a watch request, for one consumer.
 
@@ -85,13 +84,11 @@ async def watch_events(
         resource: the kind watched.
         response: a 2xx response.
         idle_seconds: longest wait for the next byte.
-        on_decode_error: receives the error for an event that is not an object of the kind; the stream then continues.
-            Without it such an event raises.
 
     Raises:
         ApiError: an ERROR event or a bare Status.
         ConnectionFailed: the connection broke; its subclass WatchStalled: no byte for ``idle_seconds``.
-        DecodeError: see ``on_decode_error``.
+        DecodeError: an event is not an object of the kind. Its effect is unknown, so the stream cannot continue.
         WatchLineTooLong: an event exceeds the limit.
     """
     splitter = LineSplitter()
@@ -106,13 +103,7 @@ async def watch_events(
             if chunk is None:
                 break
             for line in splitter.feed(chunk):
-                try:
-                    event = _parse_line(resource, line, pool)
-                except DecodeError as error:
-                    if on_decode_error is None:
-                        raise
-                    on_decode_error(error)
-                    continue
+                event = _parse_line(resource, line, pool)
                 if event is not None:
                     yield event
     # A Status body with HTTP 200 need not end with a newline; any other incomplete line is dropped.
