@@ -465,13 +465,44 @@ async def test_own_writes_outside_namespace_or_selector_are_not_cached() -> None
 
 
 @virtual_time
-async def test_with_a_field_selector_own_writes_update_known_objects_only() -> None:
-    server = ScriptedListWatch(listing(make("a", rv=3), rv=10))
+async def test_own_writes_wait_for_the_watch_if_only_the_server_can_evaluate_the_field_selector() -> None:
+    """The response of a write does not show whether the object is still selected."""
+    left, back = deleted("a", rv=11), added("a", rv=14)
+    server = ScriptedListWatch(
+        listing(make("a", rv=3), rv=10),
+        watches=[[Wait(5), left, Wait(5), back, Wait(5), modified("a", rv=15)]],
+    )
     async with running(Rig(server, field_selector="spec.nodeName=n1")) as rig:
+        await synced(rig)
+        rig.informer.observe_write(make("a", rv=12))  # the object was moved out at 11, which is not known yet
+        rig.informer.observe_write(make("new", rv=13))
+        assert rig.held() == ["a@3"]
+        await asyncio.sleep(7)
+        assert rig.held() == []
+        await asyncio.sleep(5)
+        assert rig.held() == ["a@14"]
+        rig.informer.observe_delete(A, "")
+        await asyncio.sleep(5)
+        assert rig.held() == []
+
+
+@virtual_time
+async def test_a_field_selector_by_name_is_evaluated_for_own_writes() -> None:
+    server = ScriptedListWatch(listing(make("a", rv=3), rv=10))
+    async with running(Rig(server, field_selector="metadata.name=a")) as rig:
         await synced(rig)
         rig.informer.observe_write(make("new", rv=11))
         rig.informer.observe_write(make("a", rv=12))
         assert rig.held() == ["a@12"]
+
+
+@virtual_time
+async def test_an_own_write_that_the_label_selector_excludes_is_removed_whatever_the_fields_are() -> None:
+    server = ScriptedListWatch(listing(make("a", rv=3, labels={"x": "y"}), rv=10))
+    async with running(Rig(server, field_selector="spec.nodeName=n1", label_selector="x=y")) as rig:
+        await synced(rig)
+        rig.informer.observe_write(make("a", rv=12, labels={}))
+        assert rig.held() == []
 
 
 @virtual_time

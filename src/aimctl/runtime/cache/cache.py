@@ -109,7 +109,8 @@ class Cache:
             resource: the kind.
             namespaces: cache only these; empty for all. Each has its own list and watch.
             label_selector: cache only the selected objects.
-            field_selector: cache only the selected objects.
+            field_selector: cache only the selected objects. Own updates appear with the watch instead of at once,
+                unless the selector has no other fields than ``metadata.name`` and ``metadata.namespace``.
             projection: ``metadata`` omits everything else, also in the responses of the server.
             indexes: functions from an object to its index values, by index name; added to those declared before.
             optional: the CRD of the kind may be missing; the cache is then empty until it is installed.

@@ -5,7 +5,7 @@ Contract:
     * ``synced`` is true once the first list of every namespace has been delivered to all handlers. An optional kind
       that the server does not have counts as synced and empty, until its CRD is installed.
     * :meth:`Informer.observe_write` and :meth:`Informer.observe_delete` store the process's own writes, as far as the
-      declaration covers them.
+      declaration covers them. With a field selector that only the server can evaluate, updates wait for the watch.
     * :meth:`Informer.run` ends only by cancellation. An informer cannot be restarted.
 
 Invariants:
@@ -26,7 +26,7 @@ from aimctl.runtime.cache.merge import Change
 from aimctl.runtime.cache.metrics import ReflectorMetrics
 from aimctl.runtime.cache.reflector import Reflector
 from aimctl.runtime.cache.reflector_types import ReflectorOptions, Scope
-from aimctl.runtime.cache.selectors import LabelSelector
+from aimctl.runtime.cache.selectors import LabelSelector, field_selector_matches
 from aimctl.runtime.cache.store import Store
 from aimctl.runtime.kube.options import check_segment
 
@@ -88,9 +88,9 @@ class Declaration(Generic[T]):
         """Whether objects of this namespace are cached."""
         return not self.namespaces or namespace in self.namespaces
 
-    def selects(self, obj: Object[T]) -> bool:
-        """Whether the label selector matches. Field selectors can only be evaluated by the server."""
-        return self._labels.matches(obj.meta.labels)
+    def selects(self, obj: Object[T]) -> bool | None:
+        """Whether the selectors match; None if only the server can tell, because of the field selector."""
+        return self._labels.matches(obj.meta.labels) and field_selector_matches(self.field_selector, obj.key)
 
     def scopes(self) -> list[Scope]:
         """What the reflectors list and watch."""
@@ -301,18 +301,19 @@ class Informer(Generic[T]):
     def observe_write(self, obj: Object[T]) -> None:
         """Store the response to a write, unless it is older than the cached object.
 
-        With a field selector a new object is left to the watch, because only the server can evaluate the selector.
+        A response that matches the label selector is left to the watch if only the server can evaluate the field
+        selector. Storing it would be wrong if the object has left the selection: no event would ever remove it.
         """
         if not self.declaration.covers(obj.meta.namespace):
             return
-        if self.declaration.field_selector and self.store.get(obj.key) is None:
+        selected = self.declaration.selects(obj)
+        if selected is None:
             return
         if self.declaration.projection == "metadata":
             obj = obj.without_body()
         elif obj.resource.decode != self.resource.decode:
             obj = Object(self.resource, obj.meta, obj.raw)
         scope = obj.meta.namespace if self.declaration.namespaces else ""
-        selected = self.declaration.selects(obj)
         self._dispatcher.publish(self.store.observe_write(obj, selected=selected, scope=scope))
 
     def observe_delete(self, key: ObjectKey, uid: str) -> None:

@@ -1,7 +1,11 @@
-"""Label selectors, evaluated locally: the response to a write is cached only if the selector matches it.
+"""Selectors, evaluated locally: the response to a write is cached only if the selectors match it.
 
-The grammar is that of ``kubectl -l``: ``a=b``, ``a==b``, ``a!=b``, ``a in (x,y)``, ``a notin (x,y)``, ``a``, ``!a``,
-separated by commas; all must match. ``!=`` and ``notin`` also match objects without the label.
+The grammar of label selectors is that of ``kubectl -l``: ``a=b``, ``a==b``, ``a!=b``, ``a in (x,y)``,
+``a notin (x,y)``, ``a``, ``!a``, separated by commas; all must match. ``!=`` and ``notin`` also match objects without
+the label.
+
+Of field selectors only ``metadata.name`` and ``metadata.namespace``, which every kind has, are evaluated locally. The
+meaning of other fields is known to the server only.
 """
 
 from __future__ import annotations
@@ -13,7 +17,9 @@ from typing import TYPE_CHECKING, Literal, final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["LabelSelector"]
+    from aimctl.kubetypes import ObjectKey
+
+__all__ = ["LabelSelector", "field_selector_matches"]
 
 _KEY = r"[A-Za-z0-9][-A-Za-z0-9_./]*"
 _VALUE = r"[-A-Za-z0-9_.]*"
@@ -77,6 +83,24 @@ class LabelSelector:
     def matches(self, labels: Mapping[str, str]) -> bool:
         """Whether an object with these labels is selected."""
         return all(term.matches(labels) for term in self.terms)
+
+
+_FIELD = re.compile(r"metadata\.(?P<field>name|namespace)(?P<sign>==|=|!=)(?P<value>[^=!\\]*)")
+
+
+def field_selector_matches(text: str, key: ObjectKey) -> bool | None:
+    """Whether the object with this key matches a field selector; None if only the server can tell.
+
+    A selector does not match if one of its terms is known not to match, whatever the others are.
+    """
+    known = True
+    for term in filter(None, map(str.strip, text.split(","))):
+        found = _FIELD.fullmatch(term)
+        if found is None:
+            known = False
+        elif (getattr(key, found["field"]) == found["value"]) == (found["sign"] == "!="):
+            return False
+    return True if known else None
 
 
 def _term(found: re.Match[str]) -> _Term:
