@@ -51,6 +51,7 @@ from aimctl.kubetypes.objects import Pool as Pool
 from aimctl.kubetypes.objects import Resource as Resource
 from aimctl.kubetypes.objects import freeze as freeze
 from aimctl.kubetypes.objects import is_newer as is_newer
+from aimctl.kubetypes.owners import owner_reference as owner_reference
 from aimctl.kubetypes.pods import ClaimVolume as ClaimVolume
 from aimctl.kubetypes.pods import Container as Container
 from aimctl.kubetypes.pods import ContainerState as ContainerState
@@ -127,4 +128,5 @@ __all__ = [
     "find_condition",
     "freeze",
     "is_newer",
+    "owner_reference",
 ]

@@ -12,8 +12,12 @@ objects come from ``aimctl.kubetypes``.
 from __future__ import annotations
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
-_EXPORTS = {
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_EXPORTS: Mapping[str, str] = {
     "aimctl.kubetypes": """
         AccessReviewStatus CACHED_VIEWS ClaimVolume Condition ConfigMap Container ContainerState
         ContainerStatus CoreEvent Crd CrdNames CrdSpec CrdStatus CrdVersion DecodeError Event EventSeries
@@ -21,7 +25,7 @@ _EXPORTS = {
         NamespaceStatus Node NodeSpec NodeStatus Object ObjectKey ObjectMeta ObjectReference OwnerReference
         PersistentVolumeClaim Pod PodSpec PodStatus Pool PvcResources PvcSpec PvcStatus Resource Secret
         SelfSubjectAccessReview ServiceAccount StateRunning StateTerminated StateWaiting StorageClass Taint
-        View Volume find_condition freeze is_newer
+        View Volume find_condition freeze is_newer owner_reference
     """,
     "aimctl.kubetypes.builtin": """
         CONFIG_MAPS CORE_EVENTS CRDS EVENTS JOBS LEASES NAMESPACES NODES PODS PVCS SECRETS
@@ -60,10 +64,13 @@ _EXPORTS = {
         Check Elector EventRecorder GraceExceeded LeaderElectionOptions LeaderLost Manager ManagerOptions Page
         Runnable RuntimeMetrics Stoppable Warmable configure_logging parse_bind_address stop_on_signals
     """,
+    "aimctl.runtime.program": """
+        CannotRun GC_THRESHOLD RunOptions Setup new_event_loop parse_options run run_manager
+    """,
 }
 """The public names by the package that defines them, separated by spaces."""
 
-_MODULES = {name: module for module, names in _EXPORTS.items() for name in names.split()}
+_MODULES: Mapping[str, str] = {name: module for module, names in _EXPORTS.items() for name in names.split()}
 
 __all__ = sorted(_MODULES)  # noqa: PLE0605 - __init__.pyi lists the names
 

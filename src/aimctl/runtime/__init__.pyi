@@ -55,6 +55,7 @@ from aimctl.kubetypes import Volume as Volume
 from aimctl.kubetypes import find_condition as find_condition
 from aimctl.kubetypes import freeze as freeze
 from aimctl.kubetypes import is_newer as is_newer
+from aimctl.kubetypes import owner_reference as owner_reference
 from aimctl.kubetypes.builtin import CONFIG_MAPS as CONFIG_MAPS
 from aimctl.kubetypes.builtin import CORE_EVENTS as CORE_EVENTS
 from aimctl.kubetypes.builtin import CRDS as CRDS
@@ -196,6 +197,14 @@ from aimctl.runtime.manager import Warmable as Warmable
 from aimctl.runtime.manager import configure_logging as configure_logging
 from aimctl.runtime.manager import parse_bind_address as parse_bind_address
 from aimctl.runtime.manager import stop_on_signals as stop_on_signals
+from aimctl.runtime.program import GC_THRESHOLD as GC_THRESHOLD
+from aimctl.runtime.program import CannotRun as CannotRun
+from aimctl.runtime.program import RunOptions as RunOptions
+from aimctl.runtime.program import Setup as Setup
+from aimctl.runtime.program import new_event_loop as new_event_loop
+from aimctl.runtime.program import parse_options as parse_options
+from aimctl.runtime.program import run as run
+from aimctl.runtime.program import run_manager as run_manager
 from aimctl.runtime.queue import DEFAULT_AGEING_SECONDS as DEFAULT_AGEING_SECONDS
 from aimctl.runtime.queue import EXCEEDED_CARDINALITY_LIMIT as EXCEEDED_CARDINALITY_LIMIT
 from aimctl.runtime.queue import PRIORITY_DEFAULT as PRIORITY_DEFAULT
@@ -222,6 +231,7 @@ __all__ = [
     "DEFAULT_AGEING_SECONDS",
     "EVENTS",
     "EXCEEDED_CARDINALITY_LIMIT",
+    "GC_THRESHOLD",
     "JOBS",
     "LEASES",
     "NAMESPACES",
@@ -244,6 +254,7 @@ __all__ = [
     "CacheError",
     "CacheNotSynced",
     "CacheSyncTimeout",
+    "CannotRun",
     "CertificateSource",
     "Change",
     "Channel",
@@ -361,6 +372,7 @@ __all__ = [
     "Resource",
     "Result",
     "RetryAfter",
+    "RunOptions",
     "Runnable",
     "RuntimeMetrics",
     "Secret",
@@ -369,6 +381,7 @@ __all__ = [
     "ServedResource",
     "ServerError",
     "ServiceAccount",
+    "Setup",
     "Source",
     "StateRunning",
     "StateTerminated",
@@ -420,14 +433,19 @@ __all__ = [
     "label_selector",
     "labels_changed",
     "load_connection",
+    "new_event_loop",
     "not_",
     "objects_of",
     "observes",
+    "owner_reference",
     "owns",
     "parse_bind_address",
+    "parse_options",
     "parse_quantity",
     "parse_time",
     "resource_version_changed",
+    "run",
+    "run_manager",
     "stop_on_signals",
     "writes_status",
 ]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
+import json
 import os
 import signal
 import sys
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 
@@ -18,11 +17,9 @@ from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.kube.errors import ConnectionFailed, NotFound, WriteRefused
 from aimctl.runtime.manager import LeaderElectionOptions, LeaderLost, Manager, ManagerOptions
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
+from support.examples import EXAMPLES, example
 
-EXAMPLE = Path(__file__).parents[3] / "docs" / "examples" / "hello_reconciler.py"
-_spec = importlib.util.spec_from_file_location("hello_reconciler", EXAMPLE)
-hello = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(hello)
+hello = example("hello_reconciler")
 
 
 class Way:
@@ -182,8 +179,13 @@ async def test_the_script_runs_as_a_program_and_stops_on_a_signal(tmp_path):
         kubeconfig = cluster.write_kubeconfig(tmp_path / "config")
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            str(EXAMPLE),
-            env={**os.environ, "KUBECONFIG": str(kubeconfig)},
+            str(EXAMPLES / "hello_reconciler.py"),
+            env={
+                **os.environ,
+                "KUBECONFIG": str(kubeconfig),
+                "HELLO_METRICS_BIND_ADDRESS": "0",
+                "HELLO_HEALTH_PROBE_BIND_ADDRESS": "127.0.0.1:0",
+            },
             stderr=asyncio.subprocess.PIPE,
         )
         try:
@@ -204,4 +206,19 @@ async def test_the_script_runs_as_a_program_and_stops_on_a_signal(tmp_path):
                 process.kill()
                 await process.wait()
         assert process.returncode == 0, log.decode()
-        assert "stopped" in log.decode()
+        records = [json.loads(line) for line in log.decode().splitlines()]
+        assert "stopped" in [record["event"] for record in records]
+        lease = await cluster.client().get(LEASES, "hello", "default")
+        assert not lease.view.spec.holder_identity
+
+
+@virtual_time
+async def test_a_source_without_data_is_greeted_by_its_name():
+    async with cluster_now() as cluster:
+        client = cluster.client()
+        replica = Replica(cluster, "one")
+        body = {"metadata": {"name": "a", "labels": {"hello": "wanted"}}}
+        await client.create(CONFIG_MAPS, body, "default")
+        await asyncio.sleep(1)
+        assert await greeting(client, "a") == "Hello, a!"
+        await replica.end()

@@ -12,6 +12,9 @@ from aimctl.cli.flags import DiscoveryLimit, Kubeconfig, LogLevel, LogLevelFlag,
 
 __all__ = ["manager"]
 
+LEASE_NAME = "aimctl-manager"
+"""The Lease of leader election."""
+
 
 class LogFormat(StrEnum):
     """The format of log records: one JSON object a line, or text."""
@@ -92,8 +95,9 @@ def manager(
 
     Runs until SIGTERM or Ctrl-C; a second signal ends it immediately. Flags take precedence over environment variables.
     """
-    from aimctl.cli.programs.manager import ManagerSettings, run_manager
+    from aimctl.cli.programs.manager import ManagerSettings, run_operator
     from aimctl.controllers.options import OperatorOptions
+    from aimctl.runtime.program import RunOptions
 
     operator = OperatorOptions(
         operator_namespace=operator_namespace,
@@ -102,16 +106,19 @@ def manager(
         max_concurrent_reconciles=max_concurrent_reconciles,
         registry_mirrors=dict(pair.split("=", 1) for pair in registry_mirror or ()),
     )
-    run_manager(
+    run_operator(
         ManagerSettings(
-            kubeconfig=kubeconfig,
-            leader_election_namespace=(leader_election_namespace or operator_namespace)
-            if leader_elect
-            else "",
-            metrics_bind_address=metrics_bind_address,
-            health_probe_bind_address=health_probe_bind_address,
-            log_level=log_level.value,
-            log_format=log_format.value,
-            operator=operator,
+            RunOptions(
+                name="aimctl",
+                kubeconfig=kubeconfig,
+                leader_elect=leader_elect,
+                leader_election_namespace=leader_election_namespace or operator_namespace,
+                lease_name=LEASE_NAME,
+                metrics_bind_address=metrics_bind_address,
+                health_probe_bind_address=health_probe_bind_address,
+                log_level=log_level.value,
+                log_format=log_format.value,
+            ),
+            operator,
         )
     )

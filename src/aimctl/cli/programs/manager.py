@@ -7,159 +7,57 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, cast
-
-import structlog
-from prometheus_client import CollectorRegistry
+from functools import partial
+from typing import TYPE_CHECKING
 
 from aimctl.cli.connect import describe_error
 from aimctl.cli.errors import CommandError
 from aimctl.controllers.operator import OperatorOptions, add_operator
 from aimctl.controllers.preflight import NotInstalled, check
-from aimctl.runtime.cache import CacheNotSynced
-from aimctl.runtime.clock import LoopClock
-from aimctl.runtime.kube import (
-    Client,
-    ConnectionFailed,
-    HttpTransport,
-    KubeError,
-    load_connection,
-)
-from aimctl.runtime.manager import (
-    GraceExceeded,
-    LeaderElectionOptions,
-    LeaderLost,
-    Manager,
-    ManagerOptions,
-    RuntimeMetrics,
-    configure_logging,
-    stop_on_signals,
-)
+from aimctl.runtime.kube import ConnectionFailed, KubeError
+from aimctl.runtime.manager import configure_logging
+from aimctl.runtime.program import GC_THRESHOLD, CannotRun, RunOptions, new_event_loop, run_manager
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from aimctl.runtime.kube import ConnectionInfo
+    from aimctl.runtime.manager import Manager
 
-__all__ = ["LEASE_NAME", "ManagerSettings", "new_event_loop", "run_manager"]
-
-LEASE_NAME = "aimctl-manager"
-
-_GC_THRESHOLD = 50_000
-"""Allocations between two runs of the garbage collector's youngest generation. Decoded JSON makes many objects and no
-cycles; with the default of 700 the collector runs thousands of times during a sync and finds nothing."""
-
-_ENDS = (LeaderLost, GraceExceeded, CacheNotSynced, KubeError)
-"""Exceptions with which a manager ends that are reported in one line."""
+__all__ = ["ManagerSettings", "run_operator"]
 
 
 @dataclass(frozen=True, slots=True)
 class ManagerSettings:
-    """Settings of the process; the flags of ``aimctl manager`` describe them.
+    """Settings of the process; the flags of ``aimctl manager`` describe them."""
 
-    Without a ``leader_election_namespace`` there is no leader election.
-    """
-
-    kubeconfig: str | None = None
-    leader_election_namespace: str = ""
-    metrics_bind_address: str = ":8080"
-    health_probe_bind_address: str = ":8081"
-    log_level: str = "info"
-    log_format: str = "json"
+    process: RunOptions
     operator: OperatorOptions = field(default_factory=OperatorOptions)
 
 
-def new_event_loop() -> asyncio.AbstractEventLoop:
-    """A uvloop if it is installed, otherwise a loop of asyncio."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop()
-    return cast("asyncio.AbstractEventLoop", uvloop.new_event_loop())
-
-
-def run_manager(settings: ManagerSettings) -> None:
+def run_operator(settings: ManagerSettings) -> None:
     """Run until a signal stops it.
 
     Raises:
         CommandError: it cannot start, or must end.
     """
-    configure_logging(settings.log_level, cast("Literal['json', 'console']", settings.log_format))
-    gc.set_threshold(_GC_THRESHOLD)
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(_run(settings))
-
-
-async def _run(settings: ManagerSettings) -> None:
-    clock = LoopClock()
+    configure_logging(settings.process.log_level, settings.process.log_format)
+    gc.set_threshold(GC_THRESHOLD)
+    operator = partial(add_operator, options=settings.operator)
     try:
-        connection = await load_connection(settings.kubeconfig, environ=os.environ, clock=clock)
-    except KubeError as error:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            runner.run(run_manager(settings.process, operator, check=partial(_check, settings)))
+    except CannotRun as error:
         raise CommandError(str(error)) from error
-    metrics = RuntimeMetrics(CollectorRegistry(), process=True)
-    with stop_on_signals() as stop:
-        async with HttpTransport(connection, clock=clock, observer=metrics) as transport:
-            await _check(Client(transport, clock=clock), connection, settings)
-            manager = _manager(transport, clock, metrics, settings)
-            add_operator(manager, settings.operator)
-            structlog.get_logger("aimctl").info(
-                "manager starting", identity=manager.identity, server=connection.server
-            )
-            try:
-                await manager.run(stop)
-            except _ENDS as error:
-                raise CommandError(f"the manager ended: {_with_flags(error)}") from error
-            except BaseExceptionGroup as group:
-                known, unknown = group.split(_ENDS)
-                if known is None or unknown is not None:
-                    raise
-                lines = "; ".join(_with_flags(error) for error in _leaves(known))
-                raise CommandError(f"the manager ended: {lines}") from group
 
 
-def _manager(
-    transport: HttpTransport, clock: LoopClock, metrics: RuntimeMetrics, settings: ManagerSettings
-) -> Manager:
-    namespace = settings.leader_election_namespace
-    return Manager(
-        transport,
-        clock=clock,
-        metrics=metrics,
-        options=ManagerOptions(
-            leader_election=LeaderElectionOptions(name=LEASE_NAME, namespace=namespace)
-            if namespace
-            else None,
-            metrics_bind_address=settings.metrics_bind_address,
-            health_probe_bind_address=settings.health_probe_bind_address,
-            freeze_after_sync=True,
-        ),
-    )
-
-
-async def _check(client: Client, connection: ConnectionInfo, settings: ManagerSettings) -> None:
+async def _check(settings: ManagerSettings, manager: Manager, connection: ConnectionInfo) -> None:
+    process = settings.process
+    namespace = process.leader_election_namespace if process.leader_elect else ""
     try:
-        await check(client, settings.operator, leader_election_namespace=settings.leader_election_namespace)
+        await check(manager.api_reader, settings.operator, leader_election_namespace=namespace)
     except NotInstalled as error:
         raise CommandError(str(error)) from error
     except ConnectionFailed as error:
         raise CommandError(f"cannot reach the API server at {connection.server}: {error}") from error
     except KubeError as error:
         raise CommandError(describe_error(error, connection.server)) from error
-
-
-def _with_flags(error: BaseException) -> str:
-    """The message with the names of flags in place of the names of options."""
-    text = str(error)
-    for option in ("metrics_bind_address", "health_probe_bind_address"):
-        text = text.replace(option, "--" + option.replace("_", "-"))
-    return text
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
-        else:
-            yield error

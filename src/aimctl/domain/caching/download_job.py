@@ -32,8 +32,8 @@ from aimctl.domain.naming import (
     label_value,
     shorten,
 )
-from aimctl.domain.owners import owner_reference
 from aimctl.domain.templates.discovery_job import REDISCOVER_ANNOTATION, merge_env, merge_pull_secrets
+from aimctl.kubetypes.owners import owner_reference
 from aimctl.kubetypes.quantity import Quantity, size_in_bytes
 
 if TYPE_CHECKING:

@@ -29,8 +29,8 @@ from aimctl.domain.naming import (
     MANAGED_BY,
     derived_template_name,
 )
-from aimctl.domain.owners import owner_reference
 from aimctl.domain.templates.template import is_derived, unreadable
+from aimctl.kubetypes.owners import owner_reference
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -32,9 +32,9 @@ from aimctl.domain.naming import (
     MANAGED_BY,
     label_value,
 )
-from aimctl.domain.owners import owner_reference
 from aimctl.domain.resolution import Resolved
 from aimctl.domain.templates.discovery_job import merge_env, merge_pull_secrets, profile_env
+from aimctl.kubetypes.owners import owner_reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -62,6 +62,7 @@ class Cache:
         rng: for jitter.
         options: timeouts and back-off of the reflectors.
         metrics: returns the hooks for an informer; default: no metrics.
+        namespaces: default of :meth:`declare`; empty for all.
         resync_seconds: period of replaying every store to its handlers; None for never.
         freeze_after_sync: once all declared kinds are synced, collect garbage and exclude the remaining objects from
             later collections (``gc.freeze``), so that these do not traverse the cache. It affects the whole process,
@@ -76,6 +77,7 @@ class Cache:
         rng: random.Random,
         options: ReflectorOptions | None = None,
         metrics: Callable[[Resource[Any]], ReflectorMetrics] | None = None,
+        namespaces: Sequence[str] = (),
         resync_seconds: float | None = None,
         freeze_after_sync: bool = False,
     ) -> None:
@@ -84,6 +86,7 @@ class Cache:
         self._rng = rng
         self._options = options
         self._metrics = metrics
+        self._namespaces = tuple(namespaces)
         self._resync_seconds = resync_seconds
         self._freeze = freeze_after_sync
         self._informers: dict[Resource[Any], Informer[Any]] = {}
@@ -96,7 +99,7 @@ class Cache:
         self,
         resource: Resource[T],
         *,
-        namespaces: Sequence[str] = (),
+        namespaces: Sequence[str] | None = None,
         label_selector: str = "",
         field_selector: str = "",
         projection: Literal["full", "metadata"] = "full",
@@ -107,7 +110,8 @@ class Cache:
 
         Args:
             resource: the kind.
-            namespaces: cache only these; empty for all. Each has its own list and watch.
+            namespaces: cache only these; empty for all; None for the default of this cache. Each has its own list
+                and watch.
             label_selector: cache only the selected objects.
             field_selector: cache only the selected objects. Own updates appear with the watch instead of at once,
                 unless the selector has no other fields than ``metadata.name`` and ``metadata.namespace``.
@@ -119,6 +123,8 @@ class Cache:
             ClashingDeclaration: the kind is declared in another way; the message shows both declarations.
             ValueError: a selector, a namespace or the projection is invalid.
         """
+        if namespaces is None:
+            namespaces = self._namespaces if resource.namespaced else ()
         wanted = Declaration(
             resource, tuple(namespaces), label_selector, field_selector, projection, optional=optional
         )

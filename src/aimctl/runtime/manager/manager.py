@@ -76,6 +76,9 @@ class ManagerOptions:
         name: ``reportingController`` of Events, and the field manager of writes.
         loop_lag_interval: seconds between measurements of the event loop's lag; 0 for off.
         loop_lag_limit: lag in seconds that fails the liveness check.
+        namespaces: of kinds that are declared without namespaces; empty for all.
+        resync_seconds: period at which every cached object is reconciled again, with up to 10 % jitter; None for
+            never. It sends no requests.
         reflector: timeouts and back-off of lists and watches; None for the defaults.
         freeze_after_sync: exclude the objects that exist at the first sync from garbage collection. It affects the
             whole process, so the program decides.
@@ -89,6 +92,8 @@ class ManagerOptions:
     name: str = "aimctl"
     loop_lag_interval: float = 1.0
     loop_lag_limit: float = 5.0
+    namespaces: tuple[str, ...] = ()
+    resync_seconds: float | None = None
     reflector: ReflectorOptions | None = None
     freeze_after_sync: bool = False
 
@@ -163,6 +168,8 @@ class Manager:
             rng=self.rng,
             options=self.options.reflector,
             metrics=self.metrics.informers.informer,
+            namespaces=self.options.namespaces,
+            resync_seconds=self.options.resync_seconds,
             freeze_after_sync=self.options.freeze_after_sync,
         )
         self.client = self.api_reader.with_(

@@ -1,11 +1,11 @@
-"""Owner references of the objects that the operator creates."""
+"""Owner references of objects that a reconciler creates."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from aimctl.kubetypes import Object
+    from aimctl.kubetypes.objects import Object
 
 __all__ = ["owner_reference"]
 
