@@ -6,11 +6,13 @@ import os
 import queue
 import signal
 import subprocess
-import sys
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple, Self
+
+from support.forkserver import spawn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,21 +53,27 @@ def clean_environment(home: Path | str = "/nonexistent-home", **extra: str) -> d
 
 
 def aimctl(*args: str | Path, env: Mapping[str, str] | None = None, timeout: float = 60) -> Done:
-    """Run it to its end."""
-    done = subprocess.run(
-        [sys.executable, "-m", "aimctl.cli", *map(str, args)],
-        capture_output=True,
-        text=True,
-        env=clean_environment(**(env or {})),
-        stdin=subprocess.DEVNULL,
-        timeout=timeout,
-        check=False,
-    )
-    return Done(done.returncode, done.stdout, done.stderr)
+    """Run it to its end, or kill it after ``timeout`` seconds and raise ``subprocess.TimeoutExpired``."""
+    with (
+        open(os.devnull, "rb") as stdin,  # noqa: PTH123
+        tempfile.TemporaryFile() as stdout,
+        tempfile.TemporaryFile() as stderr,
+    ):
+        streams = {"stdin": stdin.fileno(), "stdout": stdout.fileno(), "stderr": stderr.fileno()}
+        process = spawn([*map(str, args)], env=clean_environment(**(env or {})), **streams)
+        try:
+            code = process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(10)
+            raise
+        stdout.seek(0)
+        stderr.seek(0)
+        return Done(code, stdout.read().decode(), stderr.read().decode())
 
 
 def aimctl_all(calls: Mapping[str, tuple[Sequence[str | Path], Mapping[str, str]]]) -> dict[str, Done]:
-    """Run several commands, a few at a time: each takes a second for imports."""
+    """Run several commands, a few at a time."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         running = {name: pool.submit(aimctl, *args, env=env) for name, (args, env) in calls.items()}
         return {name: future.result() for name, future in running.items()}
@@ -75,23 +83,25 @@ class RunningCommand:
     """A running command; a context manager that kills the process by its id at the end."""
 
     def __init__(self, *args: str | Path, **env: str) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "aimctl.cli", *map(str, args)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            text=True,
-            # Nothing listens there: no test uses real registries.
-            env=clean_environment(**{"AIM_REGISTRY_MIRROR": "*=http://127.0.0.1:9", **env}),
-        )
+        # Nothing listens there: no test uses real registries.
+        environment = clean_environment(**{"AIM_REGISTRY_MIRROR": "*=http://127.0.0.1:9", **env})
+        reading, writing = os.pipe()
+        self._output = open(reading, encoding="utf-8")  # noqa: PTH123,SIM115 - closed when it is left
+        with open(writing, "wb") as output, open(os.devnull, "rb") as stdin:  # noqa: PTH123
+            self._process = spawn(
+                [*map(str, args)],
+                env=environment,
+                stdin=stdin.fileno(),
+                stdout=output.fileno(),
+                stderr=output.fileno(),
+            )
         self.lines: list[str] = []
         self._fresh: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
+        for line in self._output:
             self._fresh.put(line.rstrip("\n"))
         self._fresh.put(None)
 
@@ -103,8 +113,7 @@ class RunningCommand:
             self._process.kill()
         self._process.wait(10)
         self._reader.join(10)
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+        self._output.close()
 
     @property
     def text(self) -> str:

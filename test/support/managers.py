@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -12,10 +11,13 @@ from typing import TYPE_CHECKING, Self
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from support.forkserver import spawn
 from support.ports import reserve_port
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from support.forkserver import Spawned
 
 __all__ = ["ManagerProcess"]
 
@@ -35,16 +37,16 @@ class ManagerProcess:
         metrics, probes = (port.number for port in self._ports)
         self._metrics_url = f"http://127.0.0.1:{metrics}/metrics"
         self._ready_url = f"http://127.0.0.1:{probes}/readyz"
-        self._command = [
-            sys.executable, "-m", "aimctl.cli", "manager",
+        self._arguments = [
+            "manager",
             "--kubeconfig", str(kubeconfig),
             "--metrics-bind-address", f"127.0.0.1:{metrics}",
             "--health-probe-bind-address", f"127.0.0.1:{probes}",
-            # Nobody listens there: no test asks real registries. A later flag of the same wins.
+            # Nothing listens there: no test uses real registries. The last flag of a name takes precedence.
             "--registry-mirror", "*=http://127.0.0.1:9",
             *flags,
         ]  # fmt: skip
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Spawned | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -57,8 +59,10 @@ class ManagerProcess:
 
     def start(self) -> None:
         """Start it; returns at once."""
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        with self._log.open("ab") as log, open(os.devnull, "rb") as stdin:  # noqa: PTH123
+            self._process = spawn(
+                self._arguments, stdin=stdin.fileno(), stdout=log.fileno(), stderr=log.fileno()
+            )
 
     def kill(self) -> None:
         """SIGKILL: nothing is cleaned up, nothing is released."""
