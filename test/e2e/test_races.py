@@ -29,7 +29,6 @@ STATIC = {
     "modelSources": [{"name": "weights", "sourceURI": "hf://example/weights", "size": "1Gi"}],
 }
 OVERRIDES = {"metric": "throughput"}
-TRIES = 200
 DERIVED = "aim.silogen.ai/derived-template"
 
 
@@ -56,12 +55,15 @@ def at_once(*actions: Callable[[], Any]) -> None:
             done.result()
 
 
+@pytest.mark.parametrize("tries", [40, pytest.param(200, marks=pytest.mark.proof)])
 @pytest.mark.timeout(300)
-def test_two_services_with_the_same_overrides_created_at_once_share_one_template(stage: Stage) -> None:
+def test_two_services_with_the_same_overrides_created_at_once_share_one_template(
+    stage: Stage, tries: int
+) -> None:
     stage.model()
-    for number in range(TRIES):
+    for number in range(tries):
         stage.template(f"base-{number}", **STATIC, gpuSelector={"count": number + 1})
-    for number in range(TRIES):
+    for number in range(tries):
         at_once(
             *(
                 lambda side=side, number=number: stage.service(
@@ -70,20 +72,23 @@ def test_two_services_with_the_same_overrides_created_at_once_share_one_template
                 for side in ("left", "right")
             )
         )
-    wanted = sorted([f"left-{number}", f"right-{number}"] for number in range(TRIES))
+    wanted = sorted([f"left-{number}", f"right-{number}"] for number in range(tries))
     eventually(
         lambda: sorted(map(owners, derived(stage))) == wanted,
         120,
-        f"{TRIES} templates have two owners each",
+        f"{tries} templates have two owners each",
         otherwise=lambda: [(item["metadata"]["name"], owners(item)) for item in derived(stage)][:20],
     )
 
 
+@pytest.mark.parametrize("tries", [20, pytest.param(60, marks=pytest.mark.proof)])
 @pytest.mark.timeout(300)
-def test_a_service_deleted_while_its_template_is_being_created_leaves_nothing(stage: Stage) -> None:
+def test_a_service_deleted_while_its_template_is_being_created_leaves_nothing(
+    stage: Stage, tries: int
+) -> None:
     stage.model()
     chance = random.Random(1)
-    for number in range(60):
+    for number in range(tries):
         stage.template(f"base-{number}", **STATIC, gpuSelector={"count": number + 1})
         stage.service(f"short-{number}", templateRef=f"base-{number}", overrides=OVERRIDES)
         time.sleep(chance.uniform(0, 0.06))

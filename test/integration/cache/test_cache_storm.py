@@ -22,6 +22,7 @@ from aimctl.runtime.cache import Cache, ReflectorOptions
 from aimctl.runtime.kube.errors import Conflict, KubeError, NotFound
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
 from support.cache_recorders import RecordingReflectorMetrics
+from support.proofs import seeds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -142,7 +143,7 @@ async def storm(cluster: DevCluster, rng: random.Random, seconds: float) -> None
     cluster.faults.clear()
 
 
-@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.proof) for seed in range(1, 20))])
+@pytest.mark.parametrize("seed", seeds(20))
 def test_reads_see_own_writes_and_the_cache_equals_the_server_after_any_fault(seed: int) -> None:
     @virtual_time
     async def check() -> None:

@@ -15,6 +15,7 @@ from aimctl.devcluster.faults import Answer, CutStream, Delay, Gone410, Match, R
 from aimctl.testing.virtualtime import virtual_time
 from support.derivations import FAST, TEAM, Derivations
 from support.operator import world
+from support.proofs import seeds
 
 NAME = "base-ovr-99ad0cdb"
 CREATE = Match("create", "aimservicetemplates")
@@ -32,7 +33,7 @@ async def at_once(*coroutines):
 # ---- at the same time
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", seeds(4))
 @pytest.mark.parametrize("delay", [0.0, 0.3, 3.0])
 @virtual_time
 async def test_services_created_at_the_same_time_share_one_template(seed, delay):
@@ -384,7 +385,7 @@ STORM = (
 )
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", seeds(8, quick=2))
 @virtual_time
 async def test_after_random_changes_each_service_owns_its_template_and_no_other_is_left(seed):
     rng = random.Random(seed)

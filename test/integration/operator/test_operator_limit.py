@@ -11,6 +11,7 @@ from aimctl.api import kinds
 from aimctl.devcluster.faults import Answer, CutStream, Delay, Gone410, Match, Refuse, Silence
 from aimctl.testing.virtualtime import run_virtual, virtual_time
 from support.operator import world
+from support.proofs import seeds
 
 
 async def many(w, count, namespaces, model="m"):
@@ -127,11 +128,12 @@ async def _trouble(w, rng):
             faults.remove(outage)
 
 
+@pytest.mark.proof
 def test_two_hundred_templates_in_twenty_namespaces_keep_the_limit_of_ten_through_crashes_and_faults():
     _storm(1, 200, 10)
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", seeds(8, quick=2))
 def test_the_limit_holds_and_each_input_is_discovered_once_through_crashes_and_faults(seed):
     _storm(seed, 20, 4)
 

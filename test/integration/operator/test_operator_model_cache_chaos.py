@@ -17,6 +17,7 @@ from aimctl.simulation.catalogue import Catalogue
 from aimctl.testing.virtualtime import run_virtual
 from support.download_ledger import Downloads
 from support.operator import world
+from support.proofs import seeds
 
 if TYPE_CHECKING:
     from support.operator import World
@@ -160,6 +161,6 @@ def _run(seed: int) -> None:
     run_virtual(scenario())
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", seeds(10, quick=2))
 def test_every_wanted_cache_becomes_available_with_one_job_at_a_time_in_spite_of_faults(seed):
     _run(seed)

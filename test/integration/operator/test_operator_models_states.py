@@ -20,6 +20,7 @@ from support.models import (
     until_model,
 )
 from support.operator import world
+from support.proofs import seeds
 
 PLAIN = image("plain:*")
 TWO = image("aim-two:*", deployment(), deployment(count=8, metric="throughput"))
@@ -100,7 +101,7 @@ async def test_creations_whose_responses_are_lost_result_in_one_template_each():
         assert len(await templates_of(w, "team")) == 2
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", seeds(4))
 @virtual_time
 async def test_after_crashes_each_template_exists_once(seed):
     async with world(catalogue=images(TWO), seed=seed) as w:

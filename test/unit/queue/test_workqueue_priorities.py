@@ -18,6 +18,7 @@ from aimctl.runtime.queue import (
 )
 from aimctl.runtime.queue.ageing import rank
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
+from support.proofs import seeds
 from support.queue_metrics import RecordingMetrics
 
 
@@ -152,7 +153,7 @@ async def test_shutdown_while_items_are_returned_does_not_hang() -> None:
     assert sum(isinstance(outcome, QueueShutDown) for outcome in outcomes) == 2
 
 
-@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.proof) for seed in range(1, 20))])
+@pytest.mark.parametrize("seed", seeds(20))
 def test_many_producers_and_consumers_keep_the_invariants(seed: int) -> None:
     """Checklist 2: never twice at once. 37: the highest requested priority is returned, depth is never negative."""
 
