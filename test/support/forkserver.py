@@ -204,6 +204,7 @@ def _watch(descriptors: list[int]) -> bool:
 def _run(request: dict[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(request["env"])
+    sys.path[:0] = filter(None, request["env"].get("PYTHONPATH", "").split(os.pathsep))
     time.tzset()
     os.chdir(request["folder"])
     # Python's own entry for ``-m`` finds modules in the working directory too.

@@ -22,6 +22,7 @@ PACKAGES = (
     "aimctl.runtime.controller",
     "aimctl.runtime.kube",
     "aimctl.runtime.manager",
+    "aimctl.runtime.program",
     "aimctl.runtime.queue",
     "aimctl.testing",
 )

@@ -19,7 +19,7 @@ __all__ = ["SERVICE_ACCOUNT", "leader_election", "manager_role", "people_roles",
 SERVICE_ACCOUNT = "aimctl-manager"
 _LABELS = "labels: {app.kubernetes.io/part-of: aimctl, app.kubernetes.io/name: aimctl}"
 _VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
-"""The order of the verbs in a rule."""
+"""The order of the verbs in a rule; others follow."""
 
 
 def service_account(operator_namespace: str) -> str:
@@ -108,7 +108,9 @@ def _rules(permissions: Iterable[Permission]) -> Iterator[str]:
 def _verb_lines(verbs: Mapping[str, list[str]]) -> Iterator[str]:
     """The verbs in order, after their reasons; verbs with the same reasons share one comment."""
     last: list[str] = []
-    for verb in sorted(verbs, key=_VERBS.index):
+    for verb in sorted(
+        verbs, key=lambda verb: (verb not in _VERBS, _VERBS.index(verb) if verb in _VERBS else 0, verb)
+    ):
         if verbs[verb] != last:
             last = verbs[verb]
             yield from (f"  # {reason}" for reason in last)

@@ -11,7 +11,15 @@ import re
 
 import typer
 
-__all__ = ["bind_address", "image", "namespace", "namespaces", "object_name", "registry_mirrors"]
+__all__ = [
+    "bind_address",
+    "comma_separated",
+    "image",
+    "namespace",
+    "namespaces",
+    "object_name",
+    "registry_mirrors",
+]
 
 
 def namespace(value: str | None) -> str | None:
@@ -33,6 +41,15 @@ def namespaces(values: list[str] | None) -> list[str] | None:
     for name in names:
         namespace(name)
     return names
+
+
+def comma_separated(values: list[str] | None) -> list[str] | None:
+    """Split values; one may hold several, separated by commas."""
+    return (
+        None
+        if values is None
+        else [one.strip() for value in values for one in value.split(",") if one.strip()]
+    )
 
 
 def object_name(value: str, argument: str) -> str:

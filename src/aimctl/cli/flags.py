@@ -24,7 +24,9 @@ __all__ = [
     "LogLevel",
     "LogLevelFlag",
     "OperatorNamespace",
+    "Skip",
     "Watch",
+    "With",
     "asking",
 ]
 
@@ -69,6 +71,26 @@ DiscoveryLimit = Annotated[
         min=1,
         max=1000,
         help="Most discovery Jobs that may be unfinished at once in the whole cluster.",
+    ),
+]
+With = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--with",
+        envvar="AIM_WITH",
+        metavar="PACKAGE:FUNCTION",
+        callback=checks.comma_separated,
+        help="Add the reconcilers of this function; may be repeated, or comma-separated.",
+    ),
+]
+Skip = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--skip",
+        envvar="AIM_SKIP",
+        metavar="NAME",
+        callback=checks.comma_separated,
+        help="Leave out this installed extension; may be repeated, or comma-separated.",
     ),
 ]
 _Context = Annotated[

@@ -26,6 +26,7 @@ from aimctl.controllers.permissions import (
     event_permissions,
     reconciler_permissions,
 )
+from aimctl.runtime.manager import Requirements
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,11 +39,24 @@ _FOLDERS = ("crd", "rbac", "manager")
 
 
 def manifests(
-    *, operator_namespace: str = DEFAULT_OPERATOR_NAMESPACE, image: str = deployment.DEFAULT_IMAGE
+    *,
+    operator_namespace: str = DEFAULT_OPERATOR_NAMESPACE,
+    image: str = deployment.DEFAULT_IMAGE,
+    requirements: Requirements | None = None,
 ) -> Mapping[str, str]:
-    """Return ``crd/...``, ``rbac/...``, then ``manager/...``: path -> YAML."""
-    permissions = (*reconciler_permissions(), *event_permissions())
+    """Return ``crd/...``, ``rbac/...``, then ``manager/...``: path -> YAML.
+
+    Args:
+        operator_namespace: of the Deployment.
+        image: of the manager.
+        requirements: of extensions; their CRDs and permissions are added.
+    """
+    requirements = Requirements() if requirements is None else requirements
+    permissions = (*reconciler_permissions(), *event_permissions(), *requirements.permissions)
     files = {f"crd/{GROUP}_{kind.plural}.yaml": _dump(crd(kind)) for kind in KINDS}
+    for body in requirements.crds.values():
+        spec = body["spec"]
+        files[f"crd/{spec['group']}_{spec['names']['plural']}.yaml"] = _dump(body)
     files["rbac/00-namespace.yaml"] = _dump(deployment.namespace(operator_namespace))
     files["rbac/10-service-account.yaml"] = rbac.service_account(operator_namespace)
     files["rbac/manager-role.yaml"] = rbac.manager_role(operator_namespace, permissions)

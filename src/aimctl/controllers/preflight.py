@@ -1,15 +1,13 @@
 """Checks before the start: are the CRDs installed, and has the operator the permissions that it needs?
 
-Contract: :func:`check` returns if the operator can work. Otherwise it raises :class:`NotInstalled` with one line that
-names every missing CRD, or every missing permission by verb and resource, and the remedy. Without this check a missing
-permission would only show as a cache that never fills.
+The checks are those of :mod:`aimctl.runtime.program.preflight`; this module adds the kinds, permissions and remedies of
+the operator, and a warning about old servers.
 """
 
 from __future__ import annotations
 
-import asyncio
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
@@ -20,23 +18,21 @@ from aimctl.controllers.permissions import (
     event_permissions,
     reconciler_permissions,
 )
-from aimctl.kubetypes.builtin import SELF_SUBJECT_ACCESS_REVIEWS
 from aimctl.runtime.kube import ApiError
-from aimctl.runtime.kube.discovery import discover
+from aimctl.runtime.manager import Requirements
+from aimctl.runtime.program.preflight import Remedies, Right, check_requirements, rights_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from aimctl.controllers.operator import OperatorOptions
-    from aimctl.kubetypes.permissions import Permission
     from aimctl.runtime.kube import Client
 
-__all__ = ["OLDEST_SERVER", "NotInstalled", "Right", "check", "rights"]
+__all__ = ["OLDEST_SERVER", "check", "rights"]
 
 OLDEST_SERVER = (1, 25)
 """The first Kubernetes version that evaluates CEL rules in CRDs without a feature gate."""
 
-_MOST_CLAUSES = 6
 _DIGITS = re.compile("[0-9]+")
 
 
@@ -51,25 +47,11 @@ class _Version(msgspec.Struct, rename="camel"):
 _decode_version = msgspec.json.Decoder(_Version).decode
 
 
-class NotInstalled(Exception):  # noqa: N818 - it is a state of the cluster
-    """The operator cannot work on this cluster; the message has cause and remedy."""
-
-
-class Right(NamedTuple):
-    """One verb on one resource; the namespace is "" for all namespaces and for cluster-scoped resources."""
-
-    verb: str
-    group: str
-    resource: str
-    namespace: str = ""
-    subresource: str = ""
-
-    def __str__(self) -> str:
-        name = f"{self.resource}.{self.group}" if self.group else self.resource
-        if self.subresource:
-            name += f"/{self.subresource}"
-        where = f"in namespace {self.namespace!r}" if self.namespace else "at cluster scope"
-        return f"{self.verb} {name} {where}"
+_REMEDIES = Remedies(
+    crds="install the CRDs with 'aimctl manifests crd | kubectl apply --server-side -f -'",
+    permissions="Grant it with 'aimctl manifests rbac | kubectl apply --server-side -f -', or run under the service"
+    " account bound there",
+)
 
 
 def rights(options: OperatorOptions, *, leader_election_namespace: str = "") -> Iterable[Right]:
@@ -77,61 +59,52 @@ def rights(options: OperatorOptions, *, leader_election_namespace: str = "") -> 
 
     ``aimctl manifests rbac`` grants the same permissions.
     """
-    everywhere = options.namespaces or ("",)
+    everywhere = options.namespaces
     # Events about cluster-scoped objects are created in the namespace "default".
-    with_default = everywhere if "" in everywhere else (*everywhere, "default")
+    with_default = (*everywhere, "default") if everywhere else ()
     wanted = [
-        *_rights(reconciler_permissions(), everywhere),
-        *_rights(event_permissions(), with_default),
-        *(_rights(election_permissions(), (leader_election_namespace,)) if leader_election_namespace else ()),
+        *rights_of(reconciler_permissions(), everywhere),
+        *rights_of(event_permissions(), with_default),
+        *(
+            rights_of(election_permissions(), (leader_election_namespace,))
+            if leader_election_namespace
+            else ()
+        ),
     ]
     return tuple(dict.fromkeys(wanted))
 
 
-def _rights(permissions: Iterable[Permission], namespaces: Sequence[str]) -> Iterable[Right]:
-    return (
-        Right(verb, permission.resource.group, permission.resource.plural, namespace, permission.subresource)
-        for permission in permissions
-        for namespace in (namespaces if permission.resource.namespaced else ("",))
-        for verb in permission.verbs
-    )
-
-
-async def check(client: Client, options: OperatorOptions, *, leader_election_namespace: str = "") -> None:
+async def check(
+    client: Client,
+    options: OperatorOptions,
+    *,
+    leader_election_namespace: str = "",
+    requirements: Requirements | None = None,
+) -> None:
     """Check CRDs and permissions; log a warning if the server is older than :data:`OLDEST_SERVER`.
 
+    Args:
+        client: asks with the account of the process.
+        options: of the operator.
+        leader_election_namespace: of the Lease; "" without leader election.
+        requirements: of the extensions.
+
     Raises:
-        NotInstalled: a CRD or a permission is missing.
+        NotInstalled: a CRD, a permission or a condition of an extension is missing.
         KubeError: the API server cannot be reached or rejects the requests.
     """
-    served = await discover(client)
-    missing = [
-        f"{kind.plural}.{kind.group}" for kind in OPERATOR_KINDS if served.find(kind.group, kind.kind) is None
-    ]
-    if missing:
-        raise NotInstalled(
-            f"the cluster does not serve {', '.join(missing)}: install the CRDs with"
-            " 'aimctl manifests crd | kubectl apply --server-side -f -'"
-        )
-    wanted = tuple(rights(options, leader_election_namespace=leader_election_namespace))
-    allowed = await asyncio.gather(*(_allowed(client, right) for right in wanted))
-    denied = [right for right, answer in zip(wanted, allowed, strict=True) if not answer]
-    if denied:
-        raise NotInstalled(
-            f"forbidden: this account may not {_in_words(denied)}. Grant it with"
-            " 'aimctl manifests rbac | kubectl apply --server-side -f -', or run under the service account bound there"
-        )
+    requirements = Requirements() if requirements is None else requirements
+    await check_requirements(
+        client,
+        requirements,
+        (
+            *rights(options, leader_election_namespace=leader_election_namespace),
+            *rights_of(requirements.permissions, options.namespaces),
+        ),
+        kinds=((kind.plural, kind.group, kind.kind) for kind in OPERATOR_KINDS),
+        remedies=_REMEDIES,
+    )
     await _check_version(client)
-
-
-def _in_words(denied: Sequence[Right]) -> str:
-    """Return one clause for each resource, at most :data:`_MOST_CLAUSES`."""
-    verbs: dict[Right, list[str]] = {}
-    for right in sorted(denied, key=lambda right: (right.group, right.resource, right.subresource)):
-        verbs.setdefault(right._replace(verb=""), []).append(right.verb)
-    clauses = [str(right._replace(verb=", ".join(several))) for right, several in verbs.items()]
-    more = len(clauses) - _MOST_CLAUSES
-    return "; ".join([*clauses[:_MOST_CLAUSES], *([f"and on {more} more resources"] if more > 0 else [])])
 
 
 async def _check_version(client: Client) -> None:
@@ -151,22 +124,3 @@ def _number(text: str) -> int:
     """Return the number at the start of a text such as ``25+``."""
     digits = _DIGITS.match(text)
     return int(digits[0]) if digits else 0
-
-
-async def _allowed(client: Client, right: Right) -> bool:
-    attributes = {
-        "verb": right.verb,
-        "group": right.group,
-        "resource": right.resource,
-        "subresource": right.subresource,
-        "namespace": right.namespace,
-    }
-    review = await client.create(
-        SELF_SUBJECT_ACCESS_REVIEWS,
-        {
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": {key: value for key, value in attributes.items() if value}},
-        },
-    )
-    return review.view.status.allowed

@@ -21,11 +21,11 @@ _EXPORTS: Mapping[str, str] = {
     "aimctl.kubetypes": """
         AccessReviewStatus CACHED_VIEWS ClaimVolume Condition ConfigMap Container ContainerState
         ContainerStatus CoreEvent Crd CrdNames CrdSpec CrdStatus CrdVersion DecodeError Event EventSeries
-        EventSource Job JobSpec JobStatus KubeError Lease LeaseSpec LocalObjectReference Namespace
-        NamespaceStatus Node NodeSpec NodeStatus Object ObjectKey ObjectMeta ObjectReference OwnerReference
-        PersistentVolumeClaim Pod PodSpec PodStatus Pool PvcResources PvcSpec PvcStatus Resource Secret
-        SelfSubjectAccessReview ServiceAccount StateRunning StateTerminated StateWaiting StorageClass Taint
-        View Volume find_condition freeze is_newer owner_reference
+        EventSource Job JobSpec JobStatus KubeError Lease LeaseSpec LocalObjectReference MetadataOnly
+        Namespace NamespaceStatus Node NodeSpec NodeStatus Object ObjectKey ObjectMeta ObjectReference
+        OwnerReference PersistentVolumeClaim Pod PodSpec PodStatus Pool PvcResources PvcSpec PvcStatus
+        Resource Secret SelfSubjectAccessReview ServiceAccount StateRunning StateTerminated StateWaiting
+        StorageClass Taint View Volume find_condition freeze is_newer owner_reference
     """,
     "aimctl.kubetypes.builtin": """
         CONFIG_MAPS CORE_EVENTS CRDS EVENTS JOBS LEASES NAMESPACES NODES PODS PVCS SECRETS
@@ -61,11 +61,14 @@ _EXPORTS: Mapping[str, str] = {
         objects_of resource_version_changed
     """,
     "aimctl.runtime.manager": """
-        Check Elector EventRecorder GraceExceeded LeaderElectionOptions LeaderLost Manager ManagerOptions Page
-        Runnable RuntimeMetrics Stoppable Warmable configure_logging parse_bind_address stop_on_signals
+        Check ClusterCheck Elector EventRecorder GraceExceeded LeaderElectionOptions LeaderLost Manager
+        ManagerOptions Page Requirements Runnable RuntimeMetrics Stoppable Warmable configure_logging
+        parse_bind_address stop_on_signals
     """,
     "aimctl.runtime.program": """
-        CannotRun GC_THRESHOLD RunOptions Setup new_event_loop parse_options run run_manager
+        CannotExtend CannotRun Extension GC_THRESHOLD NotInstalled Remedies Right RunOptions Setup
+        add_extensions check_requirements find_extensions new_event_loop parse_options requirements_of
+        rights_of run run_manager
     """,
 }
 """The public names by the package that defines them, separated by spaces."""

@@ -23,6 +23,7 @@ from aimctl.kubetypes import KubeError as KubeError
 from aimctl.kubetypes import Lease as Lease
 from aimctl.kubetypes import LeaseSpec as LeaseSpec
 from aimctl.kubetypes import LocalObjectReference as LocalObjectReference
+from aimctl.kubetypes import MetadataOnly as MetadataOnly
 from aimctl.kubetypes import Namespace as Namespace
 from aimctl.kubetypes import NamespaceStatus as NamespaceStatus
 from aimctl.kubetypes import Node as Node
@@ -182,6 +183,7 @@ from aimctl.runtime.kube.discovery import ServedResource as ServedResource
 from aimctl.runtime.kube.discovery import discover as discover
 from aimctl.runtime.kube.discovery import is_served as is_served
 from aimctl.runtime.manager import Check as Check
+from aimctl.runtime.manager import ClusterCheck as ClusterCheck
 from aimctl.runtime.manager import Elector as Elector
 from aimctl.runtime.manager import EventRecorder as EventRecorder
 from aimctl.runtime.manager import GraceExceeded as GraceExceeded
@@ -190,6 +192,7 @@ from aimctl.runtime.manager import LeaderLost as LeaderLost
 from aimctl.runtime.manager import Manager as Manager
 from aimctl.runtime.manager import ManagerOptions as ManagerOptions
 from aimctl.runtime.manager import Page as Page
+from aimctl.runtime.manager import Requirements as Requirements
 from aimctl.runtime.manager import Runnable as Runnable
 from aimctl.runtime.manager import RuntimeMetrics as RuntimeMetrics
 from aimctl.runtime.manager import Stoppable as Stoppable
@@ -198,11 +201,21 @@ from aimctl.runtime.manager import configure_logging as configure_logging
 from aimctl.runtime.manager import parse_bind_address as parse_bind_address
 from aimctl.runtime.manager import stop_on_signals as stop_on_signals
 from aimctl.runtime.program import GC_THRESHOLD as GC_THRESHOLD
+from aimctl.runtime.program import CannotExtend as CannotExtend
 from aimctl.runtime.program import CannotRun as CannotRun
+from aimctl.runtime.program import Extension as Extension
+from aimctl.runtime.program import NotInstalled as NotInstalled
+from aimctl.runtime.program import Remedies as Remedies
+from aimctl.runtime.program import Right as Right
 from aimctl.runtime.program import RunOptions as RunOptions
 from aimctl.runtime.program import Setup as Setup
+from aimctl.runtime.program import add_extensions as add_extensions
+from aimctl.runtime.program import check_requirements as check_requirements
+from aimctl.runtime.program import find_extensions as find_extensions
 from aimctl.runtime.program import new_event_loop as new_event_loop
 from aimctl.runtime.program import parse_options as parse_options
+from aimctl.runtime.program import requirements_of as requirements_of
+from aimctl.runtime.program import rights_of as rights_of
 from aimctl.runtime.program import run as run
 from aimctl.runtime.program import run_manager as run_manager
 from aimctl.runtime.queue import DEFAULT_AGEING_SECONDS as DEFAULT_AGEING_SECONDS
@@ -254,6 +267,7 @@ __all__ = [
     "CacheError",
     "CacheNotSynced",
     "CacheSyncTimeout",
+    "CannotExtend",
     "CannotRun",
     "CertificateSource",
     "Change",
@@ -264,6 +278,7 @@ __all__ = [
     "Client",
     "ClientOptions",
     "Clock",
+    "ClusterCheck",
     "Condition",
     "ConfigMap",
     "ConfigurationError",
@@ -296,6 +311,7 @@ __all__ = [
     "EventSeries",
     "EventSource",
     "ExponentialRateLimiter",
+    "Extension",
     "FastSlowRateLimiter",
     "Forbidden",
     "Gone",
@@ -326,6 +342,7 @@ __all__ = [
     "ManagerOptions",
     "MaxOfRateLimiter",
     "MaxWaitRateLimiter",
+    "MetadataOnly",
     "MethodNotAllowed",
     "Namespace",
     "NamespaceStatus",
@@ -333,6 +350,7 @@ __all__ = [
     "NodeSpec",
     "NodeStatus",
     "NotFound",
+    "NotInstalled",
     "NotServed",
     "Object",
     "ObjectEvent",
@@ -367,11 +385,14 @@ __all__ = [
     "ReflectorMetrics",
     "ReflectorOptions",
     "Registration",
+    "Remedies",
     "Request",
     "RequestObserver",
+    "Requirements",
     "Resource",
     "Result",
     "RetryAfter",
+    "Right",
     "RunOptions",
     "Runnable",
     "RuntimeMetrics",
@@ -412,16 +433,19 @@ __all__ = [
     "WatchStalled",
     "WorkQueue",
     "WriteRefused",
+    "add_extensions",
     "all_of",
     "annotations_changed",
     "any_of",
     "changed",
+    "check_requirements",
     "classify",
     "configure_logging",
     "current_reconcile_id",
     "discover",
     "exponential_delay",
     "find_condition",
+    "find_extensions",
     "format_micro_time",
     "format_time",
     "freeze",
@@ -443,7 +467,9 @@ __all__ = [
     "parse_options",
     "parse_quantity",
     "parse_time",
+    "requirements_of",
     "resource_version_changed",
+    "rights_of",
     "run",
     "run_manager",
     "stop_on_signals",

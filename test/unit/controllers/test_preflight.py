@@ -7,10 +7,11 @@ import structlog
 
 from aimctl.controllers.manifests import manifests
 from aimctl.controllers.options import OperatorOptions
-from aimctl.controllers.preflight import NotInstalled, Right, check, rights
+from aimctl.controllers.preflight import check, rights
 from aimctl.devcluster import DenyRule, DenyRules
 from aimctl.devcluster.faults import Answer, Match
 from aimctl.runtime.kube.errors import ServerError, Unauthorized
+from aimctl.runtime.program import NotInstalled, Right
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
 from support.aim_cluster import aim_cluster
 from support.roles import Grant, Roles

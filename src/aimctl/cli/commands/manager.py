@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from aimctl.cli import checks
-from aimctl.cli.flags import DiscoveryLimit, Kubeconfig, LogLevel, LogLevelFlag, OperatorNamespace
+from aimctl.cli.flags import DiscoveryLimit, Kubeconfig, LogLevel, LogLevelFlag, OperatorNamespace, Skip, With
 
 __all__ = ["manager"]
 
@@ -86,6 +86,8 @@ def manager(
             " comma-separated.",
         ),
     ] = None,
+    with_: With = None,
+    skip: Skip = None,
     log_level: LogLevelFlag = LogLevel.info,
     log_format: Annotated[
         LogFormat, typer.Option(envvar="AIM_OPERATOR_LOG_FORMAT", help="json, or console for text.")
@@ -116,9 +118,12 @@ def manager(
                 lease_name=LEASE_NAME,
                 metrics_bind_address=metrics_bind_address,
                 health_probe_bind_address=health_probe_bind_address,
+                watch_namespaces=operator.namespaces,
                 log_level=log_level.value,
                 log_format=log_format.value,
             ),
             operator,
+            with_=tuple(with_ or ()),
+            skip=tuple(skip or ()),
         )
     )

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from aimctl.cli import checks
-from aimctl.cli.flags import OperatorNamespace  # noqa: TC001 - as above
+from aimctl.cli.flags import OperatorNamespace, Skip, With  # noqa: TC001 - as above
 
 __all__ = ["manifests"]
 
@@ -38,16 +38,24 @@ def manifests(
             callback=checks.image, help="Container image of the manager; default: that of this version."
         ),
     ] = None,
+    with_: With = None,
+    skip: Skip = None,
 ) -> None:
     """Print, or write, what a cluster needs.
 
-    CRDs, RBAC rules and the Deployment, in an order in which 'kubectl apply --server-side -f -' can apply them.
+    CRDs, RBAC rules and the Deployment, in an order in which 'kubectl apply --server-side -f -' can apply them, with
+    the CRDs and permissions of installed extensions.
     """
     from aimctl.api.deployment import DEFAULT_IMAGE
     from aimctl.cli.errors import CommandError
+    from aimctl.cli.programs.extensions import requirements
     from aimctl.controllers.manifests import manifests as generate
 
-    every = generate(operator_namespace=operator_namespace, image=image or DEFAULT_IMAGE)
+    every = generate(
+        operator_namespace=operator_namespace,
+        image=image or DEFAULT_IMAGE,
+        requirements=requirements(with_ or (), skip or (), operator_namespace),
+    )
     files = {name: text for name, text in every.items() if part is Part.all or name.startswith(f"{part}/")}
     if output is None:
         sys.stdout.write("---\n".join(files.values()))

@@ -121,10 +121,10 @@ async def _request(link: Connected, resource: Resource[Any], name: str, namespac
     from aimctl.cli.pages.answering import forbidden, require_answer
     from aimctl.cli.questions.answers import Problem, Question, Trouble
     from aimctl.cli.rendering.values import place
-    from aimctl.controllers.preflight import Right
     from aimctl.domain.templates.discovery_job import REDISCOVER_ANNOTATION
     from aimctl.runtime.clock import format_micro_time
     from aimctl.runtime.kube import Forbidden, NotFound, NotServed
+    from aimctl.runtime.program import Right
 
     at = format_micro_time(link.clock.now())
     verb, role = "get", "view"

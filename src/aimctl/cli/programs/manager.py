@@ -13,11 +13,21 @@ from typing import TYPE_CHECKING
 
 from aimctl.cli.connect import describe_error
 from aimctl.cli.errors import CommandError
+from aimctl.cli.programs.extensions import extensions
 from aimctl.controllers.operator import OperatorOptions, add_operator
-from aimctl.controllers.preflight import NotInstalled, check
+from aimctl.controllers.preflight import check
 from aimctl.runtime.kube import ConnectionFailed, KubeError
 from aimctl.runtime.manager import configure_logging
-from aimctl.runtime.program import GC_THRESHOLD, CannotRun, RunOptions, new_event_loop, run_manager
+from aimctl.runtime.program import (
+    GC_THRESHOLD,
+    CannotExtend,
+    CannotRun,
+    NotInstalled,
+    RunOptions,
+    add_extensions,
+    new_event_loop,
+    run_manager,
+)
 
 if TYPE_CHECKING:
     from aimctl.runtime.kube import ConnectionInfo
@@ -32,6 +42,8 @@ class ManagerSettings:
 
     process: RunOptions
     operator: OperatorOptions = field(default_factory=OperatorOptions)
+    with_: tuple[str, ...] = ()
+    skip: tuple[str, ...] = ()
 
 
 def run_operator(settings: ManagerSettings) -> None:
@@ -43,10 +55,11 @@ def run_operator(settings: ManagerSettings) -> None:
     configure_logging(settings.process.log_level, settings.process.log_format)
     gc.set_threshold(GC_THRESHOLD)
     operator = partial(add_operator, options=settings.operator)
+    others = partial(add_extensions, extensions=extensions(settings.with_, settings.skip))
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(run_manager(settings.process, operator, check=partial(_check, settings)))
-    except CannotRun as error:
+            runner.run(run_manager(settings.process, operator, others, check=partial(_check, settings)))
+    except (CannotRun, CannotExtend) as error:
         raise CommandError(str(error)) from error
 
 
@@ -54,7 +67,12 @@ async def _check(settings: ManagerSettings, manager: Manager, connection: Connec
     process = settings.process
     namespace = process.leader_election_namespace if process.leader_elect else ""
     try:
-        await check(manager.api_reader, settings.operator, leader_election_namespace=namespace)
+        await check(
+            manager.api_reader,
+            settings.operator,
+            leader_election_namespace=namespace,
+            requirements=manager.requirements,
+        )
     except NotInstalled as error:
         raise CommandError(str(error)) from error
     except ConnectionFailed as error:

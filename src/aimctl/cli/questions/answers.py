@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeAlias, final
 
-from aimctl.controllers.preflight import Right
 from aimctl.runtime.clock import parse_time
 from aimctl.runtime.kube import Object
+from aimctl.runtime.program import Right
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

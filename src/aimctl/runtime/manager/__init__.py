@@ -9,6 +9,7 @@ from aimctl.runtime.manager.lifecycle import GraceExceeded
 from aimctl.runtime.manager.logs import configure_logging
 from aimctl.runtime.manager.manager import Manager, ManagerOptions
 from aimctl.runtime.manager.metrics import RuntimeMetrics
+from aimctl.runtime.manager.requirements import ClusterCheck, Requirements
 from aimctl.runtime.manager.runnables import Runnable, Stoppable, Warmable
 from aimctl.runtime.manager.serving.debug import Page
 from aimctl.runtime.manager.serving.health import Check
@@ -17,6 +18,7 @@ from aimctl.runtime.manager.signals import stop_on_signals
 
 __all__ = [
     "Check",
+    "ClusterCheck",
     "Elector",
     "EventRecorder",
     "GraceExceeded",
@@ -25,6 +27,7 @@ __all__ = [
     "Manager",
     "ManagerOptions",
     "Page",
+    "Requirements",
     "Runnable",
     "RuntimeMetrics",
     "Stoppable",

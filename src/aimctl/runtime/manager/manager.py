@@ -28,6 +28,7 @@ from aimctl.runtime.manager.inspect import add_builtin_pages
 from aimctl.runtime.manager.leaderelection.election import Elector
 from aimctl.runtime.manager.lifecycle import Lifecycle
 from aimctl.runtime.manager.metrics import RuntimeMetrics, metrics_routes
+from aimctl.runtime.manager.requirements import Requirements
 from aimctl.runtime.manager.serving.debug import DebugPages
 from aimctl.runtime.manager.serving.health import HealthChecks
 from aimctl.runtime.manager.serving.http import HttpServer, parse_bind_address
@@ -121,6 +122,7 @@ class Manager:
         elected: set when this process has become the leader.
         elector: leader election, or None.
         controllers: by name.
+        requirements: what the components need in the cluster; a program checks it before the start.
     """
 
     def __init__(
@@ -200,6 +202,7 @@ class Manager:
         )
         self.elected = self._life.elected
         self.controllers: dict[str, Controller] = {}
+        self.requirements = Requirements()
         self._health = HealthChecks("healthz")
         self._ready = HealthChecks("readyz")
         self._pages = DebugPages()

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 import structlog
 from prometheus_client import CollectorRegistry
 
+from aimctl.kubetypes.permissions import observes
 from aimctl.runtime.cache import CacheNotSynced
 from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.kube import ConfigurationError, HttpTransport, KubeError, load_connection
@@ -32,7 +33,9 @@ from aimctl.runtime.manager import (
     configure_logging,
     stop_on_signals,
 )
+from aimctl.runtime.manager.leaderelection import election
 from aimctl.runtime.program.options import RunOptions, parse_options
+from aimctl.runtime.program.preflight import NotInstalled, check_requirements, rights_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -107,7 +110,7 @@ async def run_manager(
         options: of the process; logging is left to the caller.
         setups: add controllers to the manager.
         environ: for the search of the kubeconfig; None for the environment of this process.
-        check: called with the manager before it starts.
+        check: called with the manager before it starts; None for the checks of :func:`check_requirements`.
 
     Raises:
         CannotRun: the connection cannot be configured, or the manager ended with an error of the cluster.
@@ -131,8 +134,7 @@ async def run_manager(
                 raise CannotRun(_with_flags(error)) from error
             for setup in setups:
                 _call(setup, manager)
-            if check is not None:
-                await check(manager, connection)
+            await (_check if check is None else check)(manager, connection)
             structlog.get_logger(options.name).info(
                 "manager starting", identity=manager.identity, server=connection.server
             )
@@ -162,6 +164,28 @@ def _call(setup: Setup, manager: Manager) -> None:
     if inspect.iscoroutine(answer):
         answer.close()
         raise TypeError(f"the setup function {setup!r} is a coroutine function: define it with 'def'")
+
+
+async def _check(manager: Manager, connection: ConnectionInfo) -> None:
+    options = manager.options
+    rights = [
+        *rights_of(manager.requirements.permissions, options.namespaces),
+        *(
+            right
+            for informer in manager.cache.informers
+            for right in rights_of(
+                observes(informer.resource, reason="cache"), informer.declaration.namespaces
+            )
+        ),
+    ]
+    if options.leader_election is not None:
+        rights += rights_of(election.PERMISSIONS, (options.leader_election.namespace,))
+    try:
+        await check_requirements(manager.api_reader, manager.requirements, rights)
+    except NotInstalled as error:
+        raise CannotRun(str(error)) from error
+    except KubeError as error:
+        raise CannotRun(f"the API server at {connection.server}: {error}") from error
 
 
 def _manager_options(options: RunOptions, connection: ConnectionInfo) -> ManagerOptions:

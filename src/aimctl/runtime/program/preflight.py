@@ -1,0 +1,142 @@
+"""Checks before the start: does the cluster serve the required kinds, and has the account the permissions?
+
+Contract: :func:`check_requirements` returns if the components can work. Otherwise it raises :class:`NotInstalled` with
+one line that names every missing CRD, every missing permission by verb and resource, or the failed check, and the
+remedy. Without this check a missing permission would only show as a cache that never fills.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from aimctl.kubetypes.builtin import SELF_SUBJECT_ACCESS_REVIEWS
+from aimctl.runtime.kube.discovery import discover
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from aimctl.kubetypes.permissions import Permission
+    from aimctl.runtime.kube import Client
+    from aimctl.runtime.manager import Requirements
+
+__all__ = ["NotInstalled", "Remedies", "Right", "check_requirements", "rights_of"]
+
+_MOST_CLAUSES = 6
+
+
+class NotInstalled(Exception):  # noqa: N818 - it is a state of the cluster
+    """The operator cannot work on this cluster; the message has cause and remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remedies:
+    """What to do about missing CRDs and permissions; the end of the messages."""
+
+    crds: str = "install its CRDs"
+    permissions: str = "Grant it to the account, or run under another one"
+
+
+class Right(NamedTuple):
+    """One verb on one resource; the namespace is "" for all namespaces and for cluster-scoped resources."""
+
+    verb: str
+    group: str
+    resource: str
+    namespace: str = ""
+    subresource: str = ""
+
+    def __str__(self) -> str:
+        name = f"{self.resource}.{self.group}" if self.group else self.resource
+        if self.subresource:
+            name += f"/{self.subresource}"
+        where = f"in namespace {self.namespace!r}" if self.namespace else "at cluster scope"
+        return f"{self.verb} {name} {where}"
+
+
+def rights_of(permissions: Iterable[Permission], namespaces: Sequence[str] = ()) -> tuple[Right, ...]:
+    """Return the rights that these permissions are, each once.
+
+    Args:
+        permissions: what is needed.
+        namespaces: where it is needed for namespaced resources; empty for all namespaces.
+    """
+    return tuple(
+        dict.fromkeys(
+            Right(
+                verb, permission.resource.group, permission.resource.plural, namespace, permission.subresource
+            )
+            for permission in permissions
+            for namespace in ((namespaces or ("",)) if permission.resource.namespaced else ("",))
+            for verb in permission.verbs
+        )
+    )
+
+
+async def check_requirements(
+    client: Client,
+    requirements: Requirements,
+    rights: Iterable[Right],
+    *,
+    kinds: Iterable[tuple[str, str, str]] = (),
+    remedies: Remedies | None = None,
+) -> None:
+    """Check that all kinds are served, all rights are granted, and all further conditions are met.
+
+    Args:
+        client: asks with the account of the process.
+        requirements: its CRDs and checks.
+        rights: all rights that are needed.
+        kinds: plural, group and kind of required kinds, in addition to those of the CRDs.
+        remedies: the ends of the messages.
+
+    Raises:
+        NotInstalled: a kind, a right or a condition is missing.
+        KubeError: the API server cannot be reached or rejects the requests.
+    """
+    remedies = remedies or Remedies()
+    served = await discover(client)
+    specs = [crd["spec"] for crd in requirements.crds.values()]
+    wanted = [*kinds, *((spec["names"]["plural"], spec["group"], spec["names"]["kind"]) for spec in specs)]
+    missing = [f"{plural}.{group}" for plural, group, kind in wanted if served.find(group, kind) is None]
+    if missing:
+        raise NotInstalled(f"the cluster does not serve {', '.join(missing)}: {remedies.crds}")
+    every = tuple(dict.fromkeys(rights))
+    allowed = await asyncio.gather(*(_allowed(client, right) for right in every))
+    denied = [right for right, answer in zip(every, allowed, strict=True) if not answer]
+    if denied:
+        raise NotInstalled(f"forbidden: this account may not {_in_words(denied)}. {remedies.permissions}")
+    for name, check in requirements.checks.items():
+        problem = await check(client)
+        if problem:
+            raise NotInstalled(f"check {name!r}: {problem}")
+
+
+def _in_words(denied: Sequence[Right]) -> str:
+    """Return one clause for each resource, at most :data:`_MOST_CLAUSES`."""
+    verbs: dict[Right, list[str]] = {}
+    for right in sorted(denied, key=lambda right: (right.group, right.resource, right.subresource)):
+        verbs.setdefault(right._replace(verb=""), []).append(right.verb)
+    clauses = [str(right._replace(verb=", ".join(several))) for right, several in verbs.items()]
+    more = len(clauses) - _MOST_CLAUSES
+    return "; ".join([*clauses[:_MOST_CLAUSES], *([f"and on {more} more resources"] if more > 0 else [])])
+
+
+async def _allowed(client: Client, right: Right) -> bool:
+    attributes = {
+        "verb": right.verb,
+        "group": right.group,
+        "resource": right.resource,
+        "subresource": right.subresource,
+        "namespace": right.namespace,
+    }
+    review = await client.create(
+        SELF_SUBJECT_ACCESS_REVIEWS,
+        {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": {key: value for key, value in attributes.items() if value}},
+        },
+    )
+    return review.view.status.allowed

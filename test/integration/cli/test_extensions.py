@@ -1,0 +1,243 @@
+"""The three ways to extend: an installed entry point, ``--with package:function``, and a manager of a team's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from contextlib import ExitStack
+
+import pytest
+import yaml
+
+from aimctl.devcluster.apiserver.access import ADMIN, DenyRule, DenyRules, User
+from aimctl.kubetypes import Resource
+from aimctl.kubetypes.builtin import CONFIG_MAPS
+from aimctl.runtime.kube import NotFound
+from support.commands import RunningCommand, aimctl_all, clean_environment
+from support.extension_package import install_extension
+from support.ports import reserve_port
+from support.served import ServedCluster
+from support.waiting import eventually
+
+QUOTAS = Resource.untyped("acme.example", "v1", "Quota", "quotas")
+OFF = ("--metrics-bind-address", "0", "--health-probe-bind-address", "0")
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    return install_extension(tmp_path_factory.mktemp("installed") / "site", entry_point="add_quotas")
+
+
+@pytest.fixture(scope="module")
+def importable(tmp_path_factory):
+    return install_extension(tmp_path_factory.mktemp("importable") / "site")
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory):
+    return install_extension(tmp_path_factory.mktemp("broken") / "site", entry_point="failing")
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory):
+    """A cluster with the CRDs of the operator only."""
+    with ServedCluster(tmp_path_factory.mktemp("bare"), controllers=False) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def outcomes(installed, importable, broken, bare):
+    start = ("manager", "--kubeconfig", bare.kubeconfig(), *OFF)
+    found, named = {"PYTHONPATH": str(installed)}, {"PYTHONPATH": str(importable)}
+    return aimctl_all(
+        {
+            "plain": (("manifests",), {}),
+            "entry point": (("manifests",), found),
+            "skipped": (("manifests", "--skip", "quotas"), found),
+            "skipped by variable": (("manifests",), {**found, "AIM_SKIP": "quotas"}),
+            "with": (("manifests", "--with", "acme:add_quotas"), named),
+            "with by variable": (("manifests",), {**named, "AIM_WITH": "acme:add_quotas"}),
+            "no crd": (start, found),
+            "misspelt skip": ((*start, "--skip", "quota"), found),
+            "no function": ((*start, "--with", "acme"), named),
+            "no module": ((*start, "--with", "acmee:add"), named),
+            "no attribute": ((*start, "--with", "acme:add_quota"), named),
+            "asynchronous": ((*start, "--with", "acme:asynchronous"), named),
+            "broken": (start, {"PYTHONPATH": str(broken)}),
+            "broken manifests": (("manifests",), {"PYTHONPATH": str(broken)}),
+            "unmet": ((*start, "--with", "acme:unmet"), named),
+        }
+    )
+
+
+def granted(text: str) -> set[tuple[str, str, str]]:
+    role = next(
+        item
+        for item in yaml.safe_load_all(text)
+        if item["kind"] == "ClusterRole" and item["metadata"]["name"] == "aimctl-manager"
+    )
+    return {
+        (group, resource, verb)
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+def crds(text: str) -> set[str]:
+    return {
+        item["metadata"]["name"]
+        for item in yaml.safe_load_all(text)
+        if item["kind"] == "CustomResourceDefinition"
+    }
+
+
+@pytest.mark.parametrize("name", ["entry point", "with", "with by variable"])
+def test_the_manifests_contain_the_crds_and_permissions_of_an_extension(outcomes, name):
+    plain, extended = outcomes["plain"].out, outcomes[name].out
+    assert outcomes[name].code == 0, outcomes[name].err
+    assert crds(extended) - crds(plain) == {"quotas.acme.example"}
+    assert granted(extended) - granted(plain) == {
+        ("acme.example", "quotas", "list"),
+        ("acme.example", "quotas", "watch"),
+        ("", "configmaps", "create"),
+        ("", "configmaps", "patch"),
+        ("", "configmaps", "list"),
+        ("", "configmaps", "watch"),
+    } - granted(plain)
+    assert granted(plain) <= granted(extended)
+
+
+@pytest.mark.parametrize("name", ["skipped", "skipped by variable"])
+def test_the_manifests_do_not_contain_a_skipped_extension(outcomes, name):
+    assert outcomes[name].out == outcomes["plain"].out
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("no crd", ["does not serve quotas.acme.example", "aimctl manifests crd"]),
+        ("misspelt skip", ["cannot skip quota:", "installed: quotas"]),
+        ("no function", ["'acme' does not name a function", "package.module:function"]),
+        ("no module", ["'acmee:add' (--with)", "No module named 'acmee'"]),
+        ("no attribute", ["'acme:add_quota' (--with)", "has no attribute 'add_quota'"]),
+        ("asynchronous", ["'acme:asynchronous' (--with)", "defined with 'def'"]),
+        ("broken", ["'quotas' (acme 1.2)", "KeyError: 'ACME_TOKEN'", "--skip"]),
+        ("broken manifests", ["'quotas' (acme 1.2)", "KeyError: 'ACME_TOKEN'", "--skip"]),
+        ("unmet", ["check 'licence': the licence server is missing: install it"]),
+    ],
+)
+def test_an_extension_that_cannot_work_is_one_line_with_the_remedy(outcomes, name, words):
+    done = outcomes[name]
+    assert done.code == 1
+    assert [word for word in words if word not in done.complaint] == []
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory, outcomes):
+    with ServedCluster(tmp_path_factory.mktemp("extended"), pace=0.1) as served:
+        served.apply(outcomes["entry point"].out.partition("---\napiVersion: v1\nkind: Namespace")[0])
+        served.cluster.server.authenticator.tokens.update(admin=ADMIN, viewer=User("viewer"))
+        served.cluster.server.authorizer = DenyRules([DenyRule("patch", "configmaps", user="viewer")])
+        yield served
+
+
+def get(port: int, path: str) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+        return answer.read().decode()
+
+
+def limit_of(served: ServedCluster, name: str) -> str | None:
+    try:
+        found = served.ask(lambda client: client.get(CONFIG_MAPS, name, "default"))
+    except NotFound:
+        return None
+    return found.view.data["limit"]
+
+
+def create(served: ServedCluster, name: str, limit: int) -> None:
+    body = {"metadata": {"name": name}, "spec": {"limit": limit}}
+    served.ask(lambda client: client.create(QUOTAS, body, "default"))
+
+
+@pytest.mark.parametrize("way", ["entry point", "with"])
+def test_an_extension_works_in_the_manager_of_the_operator(served, installed, importable, way):
+    flags = () if way == "entry point" else ("--with", "acme:add_quotas")
+    folder, name = (installed, "found") if way == "entry point" else (importable, "named")
+    with ExitStack() as stack:
+        metrics, probes = reserve_port(), reserve_port()
+        stack.callback(metrics.release)
+        stack.callback(probes.release)
+        command = RunningCommand(
+            "manager",
+            "--kubeconfig", served.kubeconfig("admin", token="admin"),
+            "--metrics-bind-address", f"127.0.0.1:{metrics.number}",
+            "--health-probe-bind-address", f"127.0.0.1:{probes.number}",
+            *flags,
+            PYTHONPATH=str(folder),
+        )  # fmt: skip
+        with command:
+            added = json.loads(command.wait_for("extension added"))
+            command.wait_for("caches synced")
+            create(served, name, 7)
+            eventually(lambda: limit_of(served, name) == "7", 30, "the ConfigMap")
+            pages = json.loads(get(metrics.number, "/debug/extensions?format=json"))
+            acme = json.loads(get(metrics.number, "/debug/acme?format=json"))
+            text = get(metrics.number, "/metrics")
+            ready = get(probes.number, "/readyz?verbose")
+            assert command.stop() == 0
+    expected = ("quotas", "acme 1.2") if way == "entry point" else ("acme:add_quotas", "--with")
+    assert (added["extension"], added["origin"]) == expected
+    assert pages == [{"extension": expected[0], "origin": expected[1]}]
+    assert acme["quotas"] >= 1
+    assert "acme_limit 7.0" in text
+    assert 'controller_runtime_reconcile_total{controller="acme-quotas"' in text
+    assert 'cache_synced{name="aimservices.aim.silogen.ai"} 1.0' in text
+    assert "acme" in ready
+
+
+def test_a_missing_permission_of_an_extension_is_named_before_the_start(served, installed):
+    kubeconfig = served.kubeconfig("viewer", token="viewer")
+    (done,) = aimctl_all(
+        {"viewer": (("manager", "--kubeconfig", kubeconfig, *OFF), {"PYTHONPATH": str(installed)})}
+    ).values()
+    assert done.code == 1
+    assert "may not patch configmaps at cluster scope" in done.complaint
+
+
+@pytest.mark.parametrize(("token", "code"), [("admin", 0), ("viewer", 1)])
+def test_a_team_can_run_a_manager_of_its_own_with_the_operator_in_it(served, importable, token, code):
+    environ = clean_environment(
+        PYTHONPATH=str(importable),
+        ACME_KUBECONFIG=str(served.kubeconfig(token, token=token)),
+        ACME_METRICS_BIND_ADDRESS="0",
+        ACME_HEALTH_PROBE_BIND_ADDRESS="127.0.0.1:0",
+    )
+    process = subprocess.Popen(
+        [sys.executable, os.fspath(importable / "acme.py")],
+        env=environ,
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        if code == 0:
+            create(served, "own", 3)
+            eventually(lambda: limit_of(served, "own") == "3", 30, "the ConfigMap")
+            process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=60)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait(10)
+    assert process.returncode == code, log
+    last = json.loads(log.splitlines()[-1])
+    if code:
+        assert "may not patch configmaps at cluster scope" in last["error"]
+    else:
+        assert last["event"] == "stopped"
