@@ -609,3 +609,19 @@ async def test_an_event_above_sixteen_megabytes_does_not_end_the_informer() -> N
     )
     await rig.run_for(30)
     assert rig.handler.events == ["+a@3!", "a@3>12", "a@12>21"]
+
+
+@virtual_time
+async def test_a_410_after_an_outage_lists_without_a_second_pause() -> None:
+    """The watch after the outage was already delayed by the back-off of the refused ones."""
+    refused = Refuse(ConnectionFailed("connection refused"))
+    server = ScriptedListWatch(
+        listing(make("old", rv=10), rv=10),
+        listing(make("new", rv=50), rv=50),
+        watches=[[Wait(20), Close], *[[refused]] * 6, [Refuse(EXPIRED)]],
+    )
+    async with running(Rig(server)) as rig:
+        await asyncio.sleep(300)
+        assert [obj.meta.name for obj in rig.informer.store.list()] == ["new"]
+        expired = server.watches[7]
+        assert server.lists[1].at == expired.at

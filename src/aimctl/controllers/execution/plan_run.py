@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 
 __all__ = ["GONE_SECONDS", "BackgroundReader", "PlanRun", "patch_changes"]
 
+_log = structlog.get_logger(__name__)
+
 GONE_SECONDS = 5.0
 """Delay after the server answered 404 for an object that the cache has. By then the watch has delivered the deletion,
 or a proxy that answered in place of the server has recovered."""
@@ -114,7 +116,6 @@ class PlanRun:
         self._responses: dict[ActionKey, Object[Any]] = {}
         self._dropped: set[ActionKey] = set()
         self._existing: dict[ActionKey, str] = {}
-        self._log = structlog.get_logger(__name__)
         self.conflict: Conflict | None = None
         self.last: str = ""
         self.gone = False
@@ -214,7 +215,7 @@ class PlanRun:
                 raise
             self._reject(obj, action, error)
         else:
-            self._log.info("written", action=self.last, namespace=action.key.namespace)
+            _log.info("written", action=self.last, namespace=action.key.namespace)
             self._record(obj, action.events)
         return True
 

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Channel", "Source", "Watch", "dispatch"]
 
+_log = structlog.get_logger(__name__)
+
 T = TypeVar("T")
 
 
@@ -79,13 +81,12 @@ def dispatch(
         predicates: all of them must pass.
         pause: delay of the requests in seconds; requests in the meantime coalesce with them.
     """
-    log = structlog.get_logger(__name__)
     for predicate in predicates:
         try:
             if not predicate(event):
                 return
-        except Exception:  # user code: its error must not lose the event
-            log.exception("predicate failed, the event passes", object=repr(event.object))
+        except Exception:  # noqa: BLE001 - user code: its error must not lose the event
+            _log.exception("predicate failed, the event passes", object=repr(event.object))
     quiet = (isinstance(event, Created) and event.initial) or (isinstance(event, Updated) and event.replayed)
     priority = PRIORITY_LOW if quiet else PRIORITY_DEFAULT
     try:
@@ -94,8 +95,8 @@ def dispatch(
                 queue.add_after(request, pause, priority=priority)
             else:
                 queue.add(request, priority=priority)
-    except Exception:  # user code: later events must still be handled
-        log.exception("event handler failed, the event is skipped", object=repr(event.object))
+    except Exception:  # noqa: BLE001 - user code: later events must still be handled
+        _log.exception("event handler failed, the event is skipped", object=repr(event.object))
 
 
 @final
