@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from aimctl.kubetypes import Object, ObjectKey
 from aimctl.runtime.cache import Change, Store, UnknownIndex
@@ -343,3 +344,41 @@ def test_of_two_listed_versions_of_an_object_the_newer_is_stored() -> None:
     store: Store[Any] = Store()
     changes = store.replace([make("a", rv=3), make("a", rv=7), make("a", rv=5)], "10")
     assert words(changes) == ["+a@7"]
+
+
+async def an_asynchronous_index(item: Object[Any]) -> list[str]:
+    return [item.meta.name]
+
+
+@pytest.mark.parametrize("function", [an_asynchronous_index, None])
+def test_an_index_function_that_cannot_be_called_synchronously_is_rejected(function: Any) -> None:
+    with pytest.raises(TypeError, match=r"the function of index 'i' .*(is async|is not callable)"):
+        Store({"i": function})
+
+
+@pytest.mark.parametrize("answer", ["a string", 5, None, [[]]])
+def test_an_index_function_that_returns_no_list_of_strings_leaves_out_its_object(answer: Any) -> None:
+    store: Store[Any] = Store({"i": lambda item: answer if item.meta.name == "bad" else ["x"]})
+    with capture_logs() as logs:
+        store.apply(added("bad", rv=1))
+        store.apply(added("good", rv=2))
+    assert [item.meta.name for item in store.by_index("i", "x")] == ["good"]
+    assert len(store) == 2
+    assert [(entry["index"], "bad" in entry["object"]) for entry in logs] == [("i", True)]
+
+
+def test_an_index_function_that_raises_only_at_the_removal_leaves_nothing_behind() -> None:
+    broken = False
+
+    def function(item: Object[Any]) -> list[str]:
+        if broken:
+            raise KeyError("spec")
+        return [item.meta.name]
+
+    store: Store[Any] = Store({"i": function})
+    store.apply(added("a", rv=1))
+    store.apply(added("b", rv=2))
+    broken = True
+    store.apply(deleted("a", rv=3))
+    assert store.by_index("i", "a") == []
+    assert len(store.by_index("i", "b")) == 1

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import itertools
 import math
 import weakref
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import structlog
@@ -141,6 +143,72 @@ async def test_a_reconcile_that_times_out_says_so_in_the_log():
             await asyncio.sleep(5.001)
     failed = [entry for entry in logs if entry["event"] == "reconcile failed"]
     assert [entry["error"] for entry in failed] == ["the reconcile was cancelled after reconcile_timeout=5 s"]
+
+
+async def stubborn(_request, seconds=math.inf):
+    """Ignores every cancellation for this time."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    while loop.time() < end:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(min(1e6, end - loop.time()))
+
+
+@virtual_time
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (8, "the reconcile was cancelled after reconcile_timeout=5 s, but it caught the cancellation"),
+        (
+            100,
+            "reconcile_timeout=5 s, and abandoned because it ignored that for 5 s: it must raise CancelledError",
+        ),
+    ],
+)
+async def test_a_reconcile_that_ignores_its_time_limit_is_reported_and_does_not_hold_the_worker(
+    seconds, text
+):
+    reconciler = Scripted(partial(stubborn, seconds=seconds), None)
+    with capture_logs() as logs:
+        async with running(reconciler, reconcile_timeout=5) as subject:
+            subject.queue.add(A)
+            subject.queue.add(B)
+            await asyncio.sleep(11)
+            assert reconciler.runs[:2] == [A, B]
+            assert reconciler.times[1] <= 10
+            assert (A in reconciler.runs[1:]) == (seconds < 11), "a request is never reconciled twice at once"
+            await asyncio.sleep(100)
+            assert A in reconciler.runs[1:]
+    assert text in next(entry for entry in logs if entry["event"] == "reconcile failed")["error"]
+    abandoned = [entry for entry in logs if "abandoned" in entry["event"]]
+    assert [(entry["name"], entry["controller"], "stubborn" in entry["at"]) for entry in abandoned] == (
+        [("a", "test", True)] if seconds == 100 else []
+    )
+
+
+@virtual_time
+@pytest.mark.parametrize("limit", [None, 1000])
+async def test_a_cancelled_controller_abandons_a_reconcile_that_ignores_the_cancellation(limit):
+    reconciler = Scripted(stubborn)
+    subject = controller(reconciler, HandFed("a"), reconcile_timeout=limit)
+    task = asyncio.create_task(subject.run())
+    await asyncio.sleep(1)
+    task.cancel()
+    with capture_logs() as logs:
+        await asyncio.wait([task], timeout=0.9)
+    assert task.cancelled()
+    assert [entry["name"] for entry in logs if "abandoned" in entry["event"]] == ["a"]
+    assert not [left for left in asyncio.all_tasks() if left is not asyncio.current_task()]
+
+
+@virtual_time
+async def test_a_cancelled_controller_ends_though_a_reconcile_returns_instead_of_being_cancelled():
+    subject = controller(Scripted(partial(stubborn, seconds=1.5)), HandFed("a"))
+    task = asyncio.create_task(subject.run())
+    await asyncio.sleep(1)
+    task.cancel()
+    await asyncio.wait([task], timeout=10)
+    assert task.cancelled()
 
 
 @virtual_time

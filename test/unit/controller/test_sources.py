@@ -32,6 +32,7 @@ class HandInformer:
         self.health = SimpleNamespace(last_error="")
         self.synced = asyncio.Event()
         self.handlers: list = []
+        self.store: list = []
 
     def add_handler(self, handler):
         self.handlers.append(handler)
@@ -39,7 +40,7 @@ class HandInformer:
 
 
 def work_queue() -> WorkQueue[Request]:
-    return WorkQueue(clock=virtual_clock(), ageing_seconds=0)
+    return WorkQueue(clock=virtual_clock(), ageing_seconds=0, name="things")
 
 
 def ready(queue):
@@ -168,31 +169,158 @@ async def test_a_watch_describes_the_last_error_of_its_informer():
     assert "things is forbidden" in source.describe()
 
 
-@virtual_time
-async def test_a_mapping_that_raises_affects_only_its_event():
-    def fragile(item):
-        if item.meta.name == "bad":
-            raise KeyError("spec")
+def fragile(item):
+    if item.meta.name == "bad":
+        raise KeyError("spec")
+    return [item.key]
+
+
+async def asynchronous(item):
+    return [item.key]
+
+
+async def asynchronously(item):
+    yield item.key
+
+
+class AsynchronousCall:
+    async def __call__(self, item):
         return [item.key]
 
+
+def errors(logs):
+    return [entry for entry in logs if entry["log_level"] == "error"]
+
+
+@virtual_time
+async def test_a_mapping_that_raises_affects_only_its_event():
     _, _, queue, handler = await watching(handler=EnqueueMapped(fragile))
     with capture_logs() as logs:
         handler.on_add(make("bad"), initial=False)
         handler.on_add(make("good"), initial=False)
     assert ready(queue) == [("good", PRIORITY_DEFAULT)]
-    assert [entry["log_level"] for entry in logs] == ["error"]
+    (entry,) = errors(logs)
+    assert (entry["controller"], entry["handler"]) == ("things", f"EnqueueMapped({__name__}.fragile)")
+    assert "ns/bad" in entry["object"]
 
 
 @virtual_time
-async def test_a_predicate_that_raises_passes_the_event():
-    def broken(_event):
+@pytest.mark.parametrize(
+    "answer",
+    [
+        [("ns", "a")],
+        ["ns/a"],
+        "ns/a",
+        None,
+        5,
+        [None],
+        [[]],
+        lambda item: asynchronous(item),  # noqa: PLW0108 - it is not recognised as async
+        [Request("ns", "before"), ("ns", "a")],
+    ],
+)
+async def test_a_mapping_that_returns_no_requests_costs_its_event_and_is_named(answer):
+    """What it returned before the mistake is enqueued."""
+
+    def wrong(item):
+        if item.meta.name != "bad":
+            return [item.key]
+        return answer(item) if callable(answer) else answer
+
+    _, _, queue, handler = await watching(handler=EnqueueMapped(wrong))
+    with capture_logs() as logs:
+        handler.on_add(make("bad"), initial=False)
+        handler.on_add(make("good"), initial=False)
+    assert [name for name, _ in ready(queue)][-1] == "good"
+    assert [name for name, _ in ready(queue)][:-1] == (
+        ["before"] if answer == [Request("ns", "before"), ("ns", "a")] else []
+    )
+    (entry,) = errors(logs)
+    assert "wrong" in entry["handler"]
+    assert entry["exc_info"]
+
+
+@virtual_time
+async def test_an_event_whose_mapping_raised_is_mapped_again_until_it_succeeds():
+    """The cause may disappear, and a deletion cannot be found by reading the objects again."""
+    broken = True
+
+    def flaky(item):
+        if broken:
+            raise KeyError("spec")
+        return [item.key]
+
+    source, _, queue, handler = await watching(handler=EnqueueMapped(flaky))
+    with capture_logs() as logs:
+        handler.on_delete(make("deleted"), confirmed=True)
+        handler.on_update(make("a", rv=1), make("a", rv=2))
+        await asyncio.sleep(10)
+        assert ready(queue) == []
+        broken = False
+        await asyncio.sleep(10)
+        assert sorted(ready(queue)) == [("a", PRIORITY_DEFAULT), ("deleted", PRIORITY_DEFAULT)]
+        assert len(errors(logs)) == 2, "each event is reported once"
+        broken = True
+        handler.on_add(make("late"), initial=False)
+        source.stop()
+        broken = False
+        await asyncio.sleep(1000)
+        assert len(ready(queue)) == 2, "a stopped source repeats nothing"
+
+
+@virtual_time
+async def test_repeated_failures_are_repeated_ever_more_slowly():
+    calls = []
+
+    def broken(item):
+        calls.append(asyncio.get_running_loop().time())
         raise KeyError("spec")
 
-    _, _, queue, handler = await watching(broken)
+    _, _, _, handler = await watching(handler=EnqueueMapped(broken))
+    handler.on_add(make("a"), initial=False)
+    await asyncio.sleep(3600)
+    assert calls[:4] == [0, 1, 3, 7]
+    assert calls[-1] - calls[-2] == 300
+    assert len(calls) < 25
+
+
+@virtual_time
+async def test_a_flood_of_failed_events_is_repaired_by_mapping_every_object_again():
+    """The memory is bounded, so the oldest failed events are forgotten."""
+    broken = True
+
+    def flaky(item):
+        if broken:
+            raise KeyError("spec")
+        return [item.key]
+
+    _, informer, queue, handler = await watching(handler=EnqueueMapped(flaky))
+    informer.store = [make(f"o{n}") for n in range(10_100)]
+    with capture_logs():
+        for obj in informer.store:
+            handler.on_add(obj, initial=True)
+    broken = False
+    await asyncio.sleep(2)
+    assert len(ready(queue)) == 10_100
+
+
+@pytest.mark.parametrize("function", [asynchronous, asynchronously, AsynchronousCall(), None, "name"])
+def test_an_asynchronous_function_is_rejected_where_it_is_registered(function):
+    with pytest.raises(TypeError, match=r"map function .* (is async: define it with 'def'|is not callable)"):
+        EnqueueMapped(function)
+    with pytest.raises(TypeError, match=r"predicate .* (is async: define it with 'def'|is not callable)"):
+        Watch(HandInformer(), EnqueueObject(), [function])
+
+
+@virtual_time
+@pytest.mark.parametrize("predicate", [lambda event: {}["spec"], lambda event: asynchronous(event)])  # noqa: PLW0108 - it is not recognised as async
+async def test_a_predicate_that_fails_passes_the_event(predicate):
+    _, _, queue, handler = await watching(predicate)
     with capture_logs() as logs:
         handler.on_add(make("a"), initial=False)
     assert ready(queue) == [("a", PRIORITY_DEFAULT)]
-    assert len(logs) == 1
+    (entry,) = errors(logs)
+    assert (entry["controller"], "<lambda>" in entry["predicate"]) == ("things", True)
 
 
 @virtual_time

@@ -11,24 +11,26 @@ Contract:
       ended. Cancelling ``run()`` cancels the running ones, waits for them and raises CancelledError.
 
 Invariants:
-    * All tasks exist only while ``run()`` or ``warm_up()`` is running.
-    * For each item returned by the queue ``done`` is called exactly once.
+    * All tasks exist only while ``run()`` or ``warm_up()`` is running, except reconciles that ignored their
+      cancellation (see ``invocation``).
+    * For each item returned by the queue ``done`` is called exactly once, when its reconcile has ended.
 """
 
 from __future__ import annotations
 
 import asyncio
-import inspect
 import random
 import uuid
+from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
 import structlog
 
 from aimctl.runtime.controller.hotloop import HotLoopDetector
+from aimctl.runtime.controller.invocation import Invoker
 from aimctl.runtime.controller.metrics import ControllerMetrics
 from aimctl.runtime.controller.outcome import Outcome, classify, limited, text_of
-from aimctl.runtime.controller.reconcile import Reconciler, Result, _reconcile_id
+from aimctl.runtime.controller.reconcile import Reconciler, _reconcile_id
 from aimctl.runtime.kube.errors import KubeError
 from aimctl.runtime.queue import ExponentialRateLimiter, QueueShutDown, WorkQueue
 
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from aimctl.runtime.clock import Clock
-    from aimctl.runtime.controller.reconcile import ReconcileFunc, Request
+    from aimctl.runtime.controller.reconcile import ReconcileFunc, Request, Result
     from aimctl.runtime.controller.sources import Source
     from aimctl.runtime.queue import QueueItem, QueueMetrics, RateLimiter
 
@@ -105,12 +107,8 @@ class Controller:
         self.name = name
         self.kind = kind
         self.needs_leader_election = needs_leader_election
-        self._reconcile: ReconcileFunc = (
-            reconciler.reconcile if isinstance(reconciler, Reconciler) else reconciler
-        )
         self._clock = clock
         self._workers = max_concurrent_reconciles
-        self._timeout = reconcile_timeout
         self._sync_timeout = cache_sync_timeout
         self._recover = recover
         self._hot_loop: HotLoopDetector[Request] = HotLoopDetector() if hot_loop is None else hot_loop
@@ -119,6 +117,13 @@ class Controller:
         # Only for reconcile ids, so a random seed is fine.
         self._rng = random.Random() if rng is None else rng  # noqa: S311
         self._log: FilteringBoundLogger = (logger or structlog.get_logger(__name__)).bind(controller=name)
+        self._invoker = Invoker(
+            name,
+            reconciler.reconcile if isinstance(reconciler, Reconciler) else reconciler,
+            timeout=reconcile_timeout,
+            timed_out=partial(self._metrics.failed, "timeout"),
+            logger=self._log,
+        )
         self._limiter: RateLimiter[Request] = (
             ExponentialRateLimiter() if rate_limiter is None else rate_limiter
         )
@@ -273,7 +278,7 @@ class Controller:
             try:
                 await self._reconcile_once(entry)
             finally:
-                self._queue.done(entry.item)
+                self._invoker.when_ended(entry.item, partial(self._queue.done, entry.item))
             # Neither a non-empty queue nor a reconcile that only reads the cache yields to the event loop. Without this
             # line, many short reconciles would delay watches and the renewal of the lease.
             await asyncio.sleep(0)
@@ -290,7 +295,7 @@ class Controller:
             priority: int | None = None
             self._metrics.started()
             try:
-                result, error = await self._call(request)
+                result, error = await self._invoker.call(request)
                 outcome = classify(result, error, conflicts_in_a_row=self._conflicts.get(request, 0))
                 if result is not None:
                     priority = result.priority
@@ -303,40 +308,6 @@ class Controller:
             self._report(request, outcome, result)
             if outcome.panic and not self._recover and outcome.error is not None:
                 raise outcome.error
-
-    async def _call(self, request: Request) -> tuple[Result | None, Exception | None]:
-        limit, task = asyncio.timeout(self._timeout), asyncio.current_task()
-        try:
-            async with limit:
-                # A task of its own: before Python 3.13 a failed TaskGroup leaves its task marked as cancelled
-                # (https://github.com/python/cpython/issues/116720), which would affect later reconciles of this worker.
-                return await asyncio.create_task(self._run(request), name=f"{self.name} run"), None
-        except asyncio.CancelledError as error:
-            if task is not None and task.cancelling():
-                raise
-            # The worker was not cancelled: the reconciler awaited something else that was. Raising this error would
-            # silently end the worker, so it counts as an error of the reconcile.
-            return None, _Cancelled(f"the reconciler awaited something that was cancelled: {error!r}")
-        except TimeoutError as error:
-            if not limit.expired():
-                return None, error
-            self._metrics.failed("timeout")
-            expired = TimeoutError(f"the reconcile was cancelled after reconcile_timeout={self._timeout} s")
-            expired.__cause__ = error
-            return None, expired
-        except Exception as error:  # noqa: BLE001 - user code: any error is the outcome of this reconcile
-            return None, error
-
-    async def _run(self, request: Request) -> Result | None:
-        answer: object = self._reconcile(request)
-        if not inspect.isawaitable(answer):
-            raise TypeError(
-                f"the reconciler of {self.name!r} returned {answer!r}: define it with 'async def'"
-            )
-        result: object = await answer
-        if result is not None and not isinstance(result, Result):
-            raise TypeError(f"the reconciler of {self.name!r} returned {result!r}: return a Result or None")
-        return result
 
     def _delay(self, request: Request) -> float:
         """The delay of the rate limiter; one that fails or returns no number delays by ``_NO_LIMITER_SECONDS``."""
@@ -408,7 +379,3 @@ class _Startup:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.started = False
-
-
-class _Cancelled(Exception):  # noqa: N818 - appears only in the log
-    pass

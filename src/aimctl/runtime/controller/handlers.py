@@ -6,13 +6,15 @@ block. The source removes duplicates within one event and sets the priority.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, final
 
+from aimctl.runtime.callbacks import check_not_awaitable, check_synchronous, name_of
 from aimctl.runtime.controller.events import objects_of
 from aimctl.runtime.controller.reconcile import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from aimctl.kubetypes import Object, OwnerReference, Resource
     from aimctl.runtime.controller.events import ObjectEvent
@@ -26,7 +28,7 @@ class Handler(Protocol[T]):
     """Maps an event to requests; duplicates are allowed."""
 
     def requests(self, event: ObjectEvent[T]) -> Iterable[Request]:
-        """The requests for the event. If it raises, the error is logged and the event is skipped."""
+        """The requests for the event. If it raises, the error is logged and the event is mapped again later."""
         ...
 
 
@@ -35,6 +37,9 @@ class EnqueueObject:
     """Enqueues the object itself."""
 
     __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "EnqueueObject()"
 
     def requests(self, event: ObjectEvent[Any]) -> Iterable[Request]:
         """The key of the object."""
@@ -56,6 +61,9 @@ class EnqueueOwner:
         self._owner = owner
         self._controller_only = controller_only
 
+    def __repr__(self) -> str:
+        return f"EnqueueOwner({self._owner.group_resource})"
+
     def requests(self, event: ObjectEvent[Any]) -> Iterator[Request]:
         """The owners of the object, and for an update also its previous owners."""
         for item in objects_of(event):
@@ -74,14 +82,31 @@ class EnqueueOwner:
 
 @final
 class EnqueueMapped(Generic[T]):
-    """Enqueues the requests that a function returns for the object and, for an update, also for the old object."""
+    """Enqueues the requests that a function returns for the object and, for an update, also for the old object.
+
+    Raises:
+        TypeError: the function is not callable, or is defined with ``async def``.
+    """
 
     __slots__ = ("_function",)
 
     def __init__(self, function: Callable[[Object[T]], Iterable[Request]]) -> None:
+        check_synchronous("the map function", function)
         self._function = function
 
+    def __repr__(self) -> str:
+        return f"EnqueueMapped({name_of(self._function)})"
+
     def requests(self, event: ObjectEvent[T]) -> Iterator[Request]:
-        """The requests that the function returns."""
+        """The requests that the function returns.
+
+        Raises:
+            TypeError: it returned something else than an iterable of requests.
+        """
         for item in objects_of(event):
-            yield from self._function(item)
+            found: object = self._function(item)
+            if isinstance(found, str) or not isinstance(found, Iterable):
+                what = f"the map function {name_of(self._function)}"
+                check_not_awaitable(what, found)
+                raise TypeError(f"{what} returned {found!r}: return an iterable of Request, empty for none")
+            yield from found

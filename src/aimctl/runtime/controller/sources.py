@@ -9,18 +9,21 @@ Contract of a source:
 Invariants:
     * Requests are added synchronously with the event, without a task or a buffer in between.
     * One event adds a request at most once.
-    * If a predicate or handler raises, the error is logged and affects only this event. If a predicate raises, the
-      event
-      passes: an unnecessary reconcile is harmless, a missing one is not.
+    * If a predicate or handler raises, the error is logged with the names of the controller and the function, and
+      affects only this event. If a predicate raises, the event passes: an unnecessary reconcile is harmless, a missing
+      one is not. If a handler raises, a :class:`Watch` maps the event again later (see ``redelivery``).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, final
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, final
 
 import structlog
 
+from aimctl.kubetypes import ObjectKey
+from aimctl.runtime.callbacks import check_not_awaitable, check_synchronous, name_of
 from aimctl.runtime.controller.events import Created, Deleted, Updated
+from aimctl.runtime.controller.redelivery import Redelivery
 from aimctl.runtime.queue import PRIORITY_DEFAULT, PRIORITY_LOW
 
 if TYPE_CHECKING:
@@ -68,7 +71,8 @@ def dispatch(
     predicates: Sequence[Predicate],
     *,
     pause: float = 0.0,
-) -> None:
+    repeated: bool = False,
+) -> bool:
     """Filter one event with the predicates, map it with the handler, and enqueue the requests.
 
     Objects of the initial list and replays are added with :data:`PRIORITY_LOW`, so that after a restart new changes are
@@ -80,23 +84,59 @@ def dispatch(
         handler: maps the event to requests.
         predicates: all of them must pass.
         pause: delay of the requests in seconds; requests in the meantime coalesce with them.
+        repeated: the event failed before, so another failure is not logged.
+
+    Returns:
+        False if the handler raised, or returned something else than requests. The requests before that are enqueued.
     """
     for predicate in predicates:
-        try:
-            if not predicate(event):
-                return
-        except Exception:  # noqa: BLE001 - user code: its error must not lose the event
-            _log.exception("predicate failed, the event passes", object=repr(event.object))
+        if not _passes(predicate, event, queue):
+            return True
     quiet = (isinstance(event, Created) and event.initial) or (isinstance(event, Updated) and event.replayed)
     priority = PRIORITY_LOW if quiet else PRIORITY_DEFAULT
+    requests: dict[Request, None] = {}
+    done = True
     try:
-        for request in dict.fromkeys(handler.requests(event)):
-            if pause:
-                queue.add_after(request, pause, priority=priority)
-            else:
-                queue.add(request, priority=priority)
+        for request in handler.requests(event):
+            requests[_checked(request, handler)] = None
     except Exception:  # noqa: BLE001 - user code: later events must still be handled
-        _log.exception("event handler failed, the event is skipped", object=repr(event.object))
+        done = False
+        if not repeated:
+            _log.exception(
+                "mapping an event to requests failed, it is repeated later",
+                controller=queue.name,
+                handler=repr(handler),
+                object=repr(event.object),
+            )
+    for request in requests:
+        if pause:
+            queue.add_after(request, pause, priority=priority)
+        else:
+            queue.add(request, priority=priority)
+    return done
+
+
+def _checked(request: object, handler: Handler[Any]) -> Request:
+    if not isinstance(request, ObjectKey):
+        raise TypeError(f"{handler!r} returned {request!r}: return Request(namespace, name)")
+    return request
+
+
+def _passes(predicate: Predicate, event: ObjectEvent[Any], queue: WorkQueue[Request]) -> bool:
+    try:
+        verdict: object = predicate(event)
+        if verdict is True or verdict is False:
+            return verdict
+        check_not_awaitable(f"the predicate {name_of(predicate)}", verdict)
+        return bool(verdict)
+    except Exception:  # noqa: BLE001 - user code: its error must not lose the event
+        _log.exception(
+            "predicate failed, the event passes",
+            controller=queue.name,
+            predicate=name_of(predicate),
+            object=repr(event.object),
+        )
+        return True
 
 
 @final
@@ -109,6 +149,9 @@ class Watch(Generic[T]):
         predicates: all of them must pass; they apply to this source only.
         pause: delay of the requests in seconds, so that a burst of events leads to one reconcile; for reconcilers that
             aggregate many objects. A request for the same key from another source is not delayed.
+
+    Raises:
+        TypeError: a predicate is not callable, or is defined with ``async def``.
     """
 
     def __init__(
@@ -119,12 +162,15 @@ class Watch(Generic[T]):
         *,
         pause: float = 0.0,
     ) -> None:
+        for predicate in predicates:
+            check_synchronous("the predicate", predicate)
         self._informer = informer
         self._handler = handler
         self._predicates = tuple(predicates)
         self._pause = pause
         self._queue: WorkQueue[Request] | None = None
         self._registration: Registration | None = None
+        self._failed: Redelivery[T] = Redelivery(self._repeat, lambda: self._informer.store)
 
     async def start(self, queue: WorkQueue[Request]) -> None:
         """Register with the informer, which then replays its objects.
@@ -147,6 +193,7 @@ class Watch(Generic[T]):
         """Remove the handler from the informer."""
         if self._registration is not None and self._queue is not None:
             self._registration.remove()
+        self._failed.stop()
         self._queue = None
 
     def describe(self) -> str:
@@ -170,8 +217,18 @@ class Watch(Generic[T]):
         self._dispatch(Deleted(obj, confirmed=confirmed))
 
     def _dispatch(self, event: ObjectEvent[T]) -> None:
-        if self._queue is not None:
-            dispatch(event, self._queue, self._handler, self._predicates, pause=self._pause)
+        if not self._deliver(event, repeated=False):
+            self._failed.add(event)
+
+    def _repeat(self, event: ObjectEvent[T]) -> bool:
+        return self._deliver(event, repeated=True)
+
+    def _deliver(self, event: ObjectEvent[T], *, repeated: bool) -> bool:
+        if self._queue is None:
+            return True
+        return dispatch(
+            event, self._queue, self._handler, self._predicates, pause=self._pause, repeated=repeated
+        )
 
 
 @final

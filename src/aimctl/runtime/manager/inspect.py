@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from aimctl.runtime.abandoned import where
+
 if TYPE_CHECKING:
     from aimctl.runtime.manager.manager import Manager
     from aimctl.runtime.manager.serving.debug import Page
@@ -81,7 +83,7 @@ def add_builtin_pages(manager: Manager) -> None:
 
     def tasks() -> list[dict[str, Any]]:
         return sorted(
-            ({"task": task.get_name(), "at": _where(task)} for task in asyncio.all_tasks()),
+            ({"task": task.get_name(), "at": where(task)} for task in asyncio.all_tasks()),
             key=lambda row: row["task"],
         )
 
@@ -94,11 +96,3 @@ def add_builtin_pages(manager: Manager) -> None:
     }
     for name, page in pages.items():
         manager.add_debug_page(name, page)
-
-
-def _where(task: asyncio.Task[Any]) -> str:
-    stack = task.get_stack(limit=1)
-    if not stack:
-        return ""
-    frame = stack[-1]
-    return f"{frame.f_code.co_qualname}:{frame.f_lineno}"

@@ -21,6 +21,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol, Self, TypeAlias, final, runtime_checkable
 
+import structlog
+
+from aimctl.runtime.abandoned import abandon, where
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -76,6 +80,7 @@ class RunnableGroup:
     def __init__(self, name: str, failed: Callable[[str, BaseException], None]) -> None:
         self.name = name
         self._failed = failed
+        self._log = structlog.get_logger(__name__)
         self._waiting: list[tuple[str, Runnable]] = []
         self._tasks: dict[asyncio.Task[None], tuple[str, Runnable]] = {}
         self._running = False
@@ -142,11 +147,20 @@ class RunnableGroup:
         return late
 
     async def cancel(self) -> list[str]:
-        """Cancel all runnables. Returns the names of those that are still running a second later."""
+        """Cancel all runnables. Returns the names of those that are still running a second later.
+
+        Those are logged with the line at which they wait, and abandoned.
+        """
         self._ended = True
         self.cancel_soon()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_UNWIND_SECONDS)
+        if not self._cancelled:
+            for task, (name, _) in self._tasks.items():
+                self._log.error(
+                    "runnable ignores its cancellation and is abandoned", runnable=name, at=where(task)
+                )
+                abandon(task)
         self._cancelled = True
         return sorted(name for name, _ in self._tasks.values())
 
