@@ -10,9 +10,11 @@ if TYPE_CHECKING:
 __all__ = ["MODULE", "install_extension"]
 
 MODULE = '''
-"""Each Quota gets a ConfigMap with its limit."""
+"""Each Quota gets a ConfigMap with its limit; it owns Jobs, and watches full Nodes."""
 
-from aimctl.runtime import CONFIG_MAPS, Manager, Permission, Request, Resource, owner_reference, run
+from aimctl.runtime import (
+    CONFIG_MAPS, JOBS, NODES, EnqueueMapped, Manager, Permission, Request, Resource, Watch, owner_reference, run
+)
 from prometheus_client import Gauge
 
 QUOTAS = Resource.untyped("acme.example", "v1", "Quota", "quotas")
@@ -60,7 +62,8 @@ def add_quotas(manager: Manager) -> None:
     manager.requirements.add_crds(CRD)
     manager.add_ready_check("acme", lambda: None)
     manager.add_debug_page("acme", lambda: {"quotas": len(manager.cache.list(QUOTAS))})
-    manager.controller("acme-quotas", reconcile, for_=QUOTAS, owns=[CONFIG_MAPS])
+    nodes = Watch(manager.cache.declare(NODES), EnqueueMapped(lambda node: ()))
+    manager.controller("acme-quotas", reconcile, for_=QUOTAS, owns=[CONFIG_MAPS, JOBS], sources=[nodes])
 
 
 def add_with_operator(manager: Manager) -> None:

@@ -29,13 +29,15 @@ def add_operator(
 ) -> DiscoveryAdmission[TemplateObservation]:
     """Add the controllers, metrics and the debug page of the operator to a manager; returns discovery admission.
 
-    Call it before ``manager.run()``.
+    Call it before ``manager.run()``. The operator declares its kinds in a scope of its own, so other components of the
+    manager may declare the same kinds in other ways.
 
     Args:
         manager: runs the operator.
         options: of the operator.
         registry: reads images; by default from the registries over HTTPS, or from the mirrors of the options.
     """
+    manager = manager.scope("operator")
     assembly = Assembly(manager, options, OperatorMetrics(manager.metrics.registry))
     admission = add_templates(assembly)
     add_caching(assembly)

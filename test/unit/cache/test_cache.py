@@ -297,8 +297,8 @@ async def test_an_informer_that_fails_ends_the_cache() -> None:
 async def test_each_informer_gets_its_own_metrics() -> None:
     made: dict[str, RecordingReflectorMetrics] = {}
 
-    def metrics(resource: Resource[Any]) -> RecordingReflectorMetrics:
-        return made.setdefault(resource.plural, RecordingReflectorMetrics())
+    def metrics(name: str) -> RecordingReflectorMetrics:
+        return made.setdefault(name, RecordingReflectorMetrics())
 
     cache = make_cache(ScriptedListWatch(listing(make("a", rv=3), rv=10)), metrics=metrics)
     cache.declare(THINGS)
@@ -310,12 +310,12 @@ async def test_each_informer_gets_its_own_metrics() -> None:
             "things.test.example",
             "parts.test.example",
         ]
-        gauges = made["things"].gauges
+        gauges = made["things.test.example"].gauges
         assert gauges is not None
         assert (gauges.name, gauges.objects, gauges.synced) == ("things.test.example", 1, True)
         assert gauges.bytes > 100
         assert gauges.age_seconds == pytest.approx(7)
-        assert (made["parts"].lists, made["parts"].watches) == (1, 1)
+        assert (made["parts.test.example"].lists, made["parts.test.example"].watches) == (1, 1)
 
 
 @virtual_time

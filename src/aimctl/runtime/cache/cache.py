@@ -4,6 +4,8 @@ Contract:
     * :meth:`Cache.declare` declares a kind; a read never starts a list or watch. Reading a kind that is not declared
       raises :class:`UndeclaredKind`, whose message says how to declare it.
     * Declaring a kind again in the same way returns the same informer, so controllers share watches. Indexes are added.
+    * A scope (:meth:`Cache.scope`) has declarations of its own: components that want different parts of a kind do not
+      affect each other. Equal declarations of several scopes share an informer; writes are observed by all informers.
     * Reads return the shared immutable objects, without copying and without waiting. Before ``synced`` they return what
       has arrived so far.
     * Read-your-writes: if :meth:`Cache.observe_write` and :meth:`Cache.observe_delete` are hooks of the client, reads
@@ -16,6 +18,7 @@ silently.
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
 import re
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, final
@@ -51,6 +54,29 @@ _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 
 
 @final
+class _Pool:
+    """The informers of all scopes, and the tasks that run them."""
+
+    def __init__(self) -> None:
+        self.informers: dict[Resource[Any], list[Informer[Any]]] = {}
+        self.tasks: asyncio.TaskGroup | None = None
+        self.was_run = False
+
+    def of(self, resource: Resource[Any]) -> Sequence[Informer[Any]]:
+        return self.informers.get(resource, ())
+
+    def equal(self, wanted: Declaration[T], indexes: Mapping[str, IndexFunction[T]]) -> Informer[T] | None:
+        """An informer of an equal declaration, whose views and indexes fit."""
+        for known in self.of(wanted.resource):
+            same = known.declaration == wanted and (
+                known.resource.decode == wanted.resource.decode or wanted.projection == "metadata"
+            )
+            if same and all(known.store.indexes.get(name, one) == one for name, one in indexes.items()):
+                return known
+        return None
+
+
+@final
 class Cache:
     """Declares, reads and runs the informers of a process.
 
@@ -61,7 +87,7 @@ class Cache:
         clock: time.
         rng: for jitter.
         options: timeouts and back-off of the reflectors.
-        metrics: returns the hooks for an informer; default: no metrics.
+        metrics: returns the hooks for an informer of this name; default: no metrics.
         namespaces: default of :meth:`declare`; empty for all.
         resync_seconds: period of replaying every store to its handlers; None for never.
         freeze_after_sync: once all declared kinds are synced, collect garbage and exclude the remaining objects from
@@ -76,7 +102,7 @@ class Cache:
         clock: Clock,
         rng: random.Random,
         options: ReflectorOptions | None = None,
-        metrics: Callable[[Resource[Any]], ReflectorMetrics] | None = None,
+        metrics: Callable[[str], ReflectorMetrics] | None = None,
         namespaces: Sequence[str] = (),
         resync_seconds: float | None = None,
         freeze_after_sync: bool = False,
@@ -90,8 +116,9 @@ class Cache:
         self._resync_seconds = resync_seconds
         self._freeze = freeze_after_sync
         self._informers: dict[Resource[Any], Informer[Any]] = {}
-        self._tasks: asyncio.TaskGroup | None = None
-        self._was_run = False
+        """The declarations of this scope."""
+        self._pool = _Pool()
+        self._scope = "main"
 
     # ---- declaring
 
@@ -128,31 +155,51 @@ class Cache:
         wanted = Declaration(
             resource, tuple(namespaces), label_selector, field_selector, projection, optional=optional
         )
+        functions = dict(indexes or {})
         known: Informer[T] | None = self._informers.get(resource)
         if known is not None:
             self._check_same(known.declaration, wanted)
-            for name, function in (indexes or {}).items():
+            for name, function in functions.items():
                 if known.store.indexes.get(name, function) != function:
                     raise ClashingDeclaration(
                         f"index {name!r} of {resource.group_resource} is declared with two functions,"
                         f" {known.store.indexes[name]!r} and {function!r}; use one function, or two names"
                     )
-                if name not in known.store.indexes:
-                    known.store.add_index(name, function)
-            return known
+        informer: Informer[T] = known or self._pool.equal(wanted, functions) or self._create(wanted)
+        for name, function in functions.items():
+            if name not in informer.store.indexes:
+                informer.store.add_index(name, function)
+        self._informers[resource] = informer
+        return informer
+
+    def scope(self, name: str) -> Cache:
+        """Return this cache without its declarations, for a component that reads only what it declares itself.
+
+        Args:
+            name: added to the name of an informer if another scope has a different informer of the kind.
+        """
+        scoped = copy.copy(self)
+        scoped._informers = {}  # noqa: SLF001 - of this class
+        scoped._scope = name  # noqa: SLF001 - of this class
+        return scoped
+
+    def _create(self, wanted: Declaration[T]) -> Informer[T]:
+        name = wanted.resource.group_resource
+        if name in {known.name for known in self._pool.of(wanted.resource)}:
+            name = f"{name} ({self._scope})"
         informer = Informer(
             self._reader,
             wanted,
+            name=name,
             clock=self._clock,
             rng=self._rng,
             options=self._options,
-            metrics=self._metrics(resource) if self._metrics is not None else None,
-            indexes=dict(indexes or {}),
+            metrics=self._metrics(name) if self._metrics is not None else None,
             resync_seconds=self._resync_seconds,
         )
-        self._informers[resource] = informer
-        if self._tasks is not None:
-            self._start(self._tasks, informer)
+        self._pool.informers.setdefault(wanted.resource, []).append(informer)
+        if self._pool.tasks is not None:
+            self._start(self._pool.tasks, informer)
         return informer
 
     # ---- reading
@@ -224,19 +271,20 @@ class Cache:
             RuntimeError: it was run before.
             ExceptionGroup: an informer failed, which is a bug: errors of the server do not end an informer.
         """
-        if self._was_run:
+        pool = self._pool
+        if pool.was_run:
             raise RuntimeError("this cache was run before; create a new one")
-        self._was_run = True
+        pool.was_run = True
         try:
             async with asyncio.TaskGroup() as tasks:
-                self._tasks = tasks
-                for informer in self._informers.values():
+                pool.tasks = tasks
+                for informer in self.informers:
                     self._start(tasks, informer)
                 if self._freeze:
                     tasks.create_task(self._freeze_when_synced(), name="cache freeze")
                 await asyncio.Event().wait()
         finally:
-            self._tasks = None
+            pool.tasks = None
 
     async def wait_synced(self, timeout_seconds: float | None = None) -> None:
         """Wait until all declared kinds are synced.
@@ -250,7 +298,7 @@ class Cache:
         """
         try:
             async with asyncio.timeout(timeout_seconds):
-                for informer in list(self._informers.values()):
+                for informer in self.informers:
                     await informer.wait_synced()
         except TimeoutError:
             raise CacheNotSynced(self.unsynced()) from None
@@ -258,30 +306,28 @@ class Cache:
     @property
     def synced(self) -> bool:
         """Whether all declared kinds have been listed and delivered to their handlers."""
-        return all(informer.synced for informer in self._informers.values())
+        return all(informer.synced for informer in self.informers)
 
     def unsynced(self) -> tuple[str, ...]:
         """One sentence for each informer that is not ready: it has not been listed yet, or cannot be watched."""
-        states = [informer.health for informer in self._informers.values()]
+        states = [informer.health for informer in self.informers]
         return tuple(state.problem for state in states if not state.ready)
 
     @property
     def informers(self) -> tuple[Informer[Any], ...]:
-        """All informers in the order of declaration."""
-        return tuple(self._informers.values())
+        """The informers of all scopes, those of a kind together."""
+        return tuple(one for several in self._pool.informers.values() for one in several)
 
     # ---- read-your-writes: hooks for the client
 
     def observe_write(self, obj: Object[Any]) -> None:
         """Store the response to a write. Kinds that are not declared are ignored."""
-        informer = self._informers.get(obj.resource)
-        if informer is not None:
+        for informer in self._pool.of(obj.resource):
             informer.observe_write(obj)
 
     def observe_delete(self, resource: Resource[Any], key: ObjectKey, uid: str) -> None:
         """Remove an object that was deleted with certainty. Kinds that are not declared are ignored."""
-        informer = self._informers.get(resource)
-        if informer is not None:
+        for informer in self._pool.of(resource):
             informer.observe_delete(key, uid)
 
     # ---- helpers
@@ -301,7 +347,8 @@ class Cache:
         if known != wanted:
             raise ClashingDeclaration(
                 f"{wanted.resource.group_resource} is declared twice in different ways:\n  {known}\n"
-                f"  {wanted}\nuse the wider declaration in both places, and filter with predicates"
+                f"  {wanted}\nuse the wider declaration in both places, and filter with predicates;"
+                " or give one of the components a scope of its own: manager.scope(name)"
             )
         if not same_view:
             raise ClashingDeclaration(

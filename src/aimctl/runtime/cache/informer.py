@@ -135,6 +135,7 @@ class Informer(Generic[T]):
         declaration: what to cache.
         clock: time.
         rng: for jitter.
+        name: for messages and metrics; default: ``plural.group``.
         options: timeouts and back-off of the reflectors.
         metrics: hooks; default: no metrics.
         indexes: index functions by name.
@@ -149,12 +150,14 @@ class Informer(Generic[T]):
         *,
         clock: Clock,
         rng: random.Random,
+        name: str = "",
         options: ReflectorOptions | None = None,
         metrics: ReflectorMetrics | None = None,
         indexes: dict[str, IndexFunction[T]] | None = None,
         resync_seconds: float | None = None,
     ) -> None:
         self.declaration = declaration
+        self.name = name or declaration.resource.group_resource
         self.store: Store[T] = Store(indexes)
         self._clock = clock
         self._rng = rng
@@ -237,11 +240,6 @@ class Informer(Generic[T]):
     def resource(self) -> Resource[T]:
         """The kind."""
         return self.declaration.resource
-
-    @property
-    def name(self) -> str:
-        """``plural.group``."""
-        return self.resource.group_resource
 
     @property
     def synced(self) -> bool:

@@ -1,12 +1,12 @@
 """The metrics of informers, which controller-runtime does not have.
 
 The ``reflector_*`` names are those of client-go; the ``cache_*`` metrics show the size and age of the cache. The label
-``name`` is the kind as ``plural.group``.
+``name`` is the kind as ``plural.group``, followed by the scope for a second informer of the kind.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
@@ -14,7 +14,6 @@ from aimctl.runtime.cache import ReflectorMetrics, WatchEnd
 from aimctl.runtime.manager.gauges import GaugeCollector
 
 if TYPE_CHECKING:
-    from aimctl.kubetypes import Resource
     from aimctl.runtime.cache import InformerGauges
     from aimctl.runtime.manager.gauges import GaugeSpec
 
@@ -60,9 +59,9 @@ class InformerMetrics:
         self._gauges = GaugeCollector(_GAUGES, ("name",), lambda informer: (informer.name,))
         registry.register(self._gauges)
 
-    def informer(self, resource: Resource[Any]) -> ReflectorMetrics:
-        """The hooks of the informer of a kind, with all counters at 0."""
-        return _InformerMetrics(self, resource.group_resource, self._gauges)
+    def informer(self, name: str) -> ReflectorMetrics:
+        """The hooks of the informer of this name, with all counters at 0."""
+        return _InformerMetrics(self, name, self._gauges)
 
 
 @final

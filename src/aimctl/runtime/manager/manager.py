@@ -10,6 +10,7 @@ Invariants:
 
 from __future__ import annotations
 
+import copy
 import random
 import socket
 import uuid
@@ -212,6 +213,16 @@ class Manager:
         self._life.servers = tuple(self._servers.values())
 
     # ---- what runs
+
+    def scope(self, name: str) -> Manager:
+        """This manager with cache declarations of its own; everything else is shared.
+
+        A component that is added to a manager with other components declares and reads its kinds in a scope, so that
+        the selectors and projections of the others do not matter. The name appears in metrics, see :class:`Cache`.
+        """
+        scoped = copy.copy(self)
+        scoped.cache = self.cache.scope(name)
+        return scoped
 
     def add(
         self, runnable: Runnable | RunFunc, *, name: str = "", needs_leader_election: bool | None = None

@@ -84,7 +84,7 @@ def find_extensions(
 
 
 def add_extensions(manager: Manager, extensions: Iterable[Extension]) -> None:
-    """Add the extensions to a manager, with the permissions that their caches imply, and a debug page.
+    """Add the extensions to a manager, each in a scope of its own, with the permissions that their caches imply.
 
     Raises:
         CannotExtend: an extension cannot be loaded or set up.
@@ -94,7 +94,7 @@ def add_extensions(manager: Manager, extensions: Iterable[Extension]) -> None:
     for extension in added:
         before = set(manager.cache.informers)
         try:
-            _setup(extension)(manager)
+            _setup(extension)(manager.scope(extension.name))
         except Exception as error:  # code of others: its error must name the extension
             log.debug("extension failed", extension=extension.name, exc_info=True)
             raise CannotExtend(
