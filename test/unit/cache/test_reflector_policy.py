@@ -103,13 +103,10 @@ def test_a_404_that_discovery_confirms_means_that_the_kind_is_not_served() -> No
             WatchReport(30, opened=False, error=ConnectionFailed("timed out")),
             Next(Step.WATCH, Pause.BACKOFF, end=WatchEnd.BROKEN),
         ),
+        (WatchReport(9, error=api(410)), Next(Step.LIST, Pause.BACKOFF, end=WatchEnd.EXPIRED)),
+        (WatchReport(0, error=api(410), paused=True), Next(Step.LIST, end=WatchEnd.EXPIRED)),
         (
-            WatchReport(9, error=api(410), listed_seconds=9),
-            Next(Step.LIST, Pause.BACKOFF, end=WatchEnd.EXPIRED),
-        ),
-        (WatchReport(0, error=api(410), listed_seconds=10), Next(Step.LIST, end=WatchEnd.EXPIRED)),
-        (
-            WatchReport(0, error=api(410, retry_after=5), listed_seconds=10),
+            WatchReport(0, error=api(410, retry_after=5), paused=True),
             Next(Step.LIST, at_least=5, end=WatchEnd.EXPIRED),
         ),
         (WatchReport(0, error=api(404)), Next(Step.LIST, end=WatchEnd.ERROR)),

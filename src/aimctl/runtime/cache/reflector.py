@@ -124,7 +124,8 @@ class Reflector(Generic[T]):
         )
         self._newest = False
         self._paged = False
-        self._listed_at: float | None = None
+        self._listed = False
+        self._paused = False
         self._reported: set[str] = set()
         self._unserved = 0
         """How many times in a row discovery did not have the kind."""
@@ -139,6 +140,7 @@ class Reflector(Generic[T]):
         while True:
             decision = await (self._list() if step is Step.LIST else self._watch())
             await self._pause(decision)
+            self._paused = decision.pause is Pause.BACKOFF
             step = decision.step
 
     # ---- list
@@ -158,10 +160,10 @@ class Reflector(Generic[T]):
             await self._failed("list", error, decision)
             return decision
         seconds = self._clock.monotonic() - started
-        self._metrics.listed(seconds, len(objects), relist=self._listed_at is not None)
+        self._metrics.listed(seconds, len(objects), relist=self._listed)
         self._log.debug("listed", objects=len(objects), resource_version=version, seconds=round(seconds, 3))
         self._newest = False
-        self._listed_at = self._clock.monotonic()
+        self._listed = True
         self._unserved = 0
         self._failing_since = None
         self.status.missing = False
@@ -189,7 +191,7 @@ class Reflector(Generic[T]):
             self._log.debug("discovery failed, it is not known whether the kind is served", error=str(error))
             return False
         self._unserved = 0 if served else self._unserved + 1
-        return self._unserved > (self._listed_at is not None)
+        return self._unserved > self._listed
 
     async def _list_pages(self, requested: str) -> tuple[list[Object[T]], tuple[UnreadableItem, ...], str]:
         """The objects of all pages, the items that cannot be decoded, and the resourceVersion."""
@@ -262,9 +264,8 @@ class Reflector(Generic[T]):
         except KubeError as failure:
             error = failure
         now = self._clock.monotonic()
-        listed_seconds = now - (self._listed_at or 0.0)
         report = WatchReport(
-            now - started, events, opened, error, overdue, self._failing(error, now), listed_seconds
+            now - started, events, opened, error, overdue, self._failing(error, now), self._paused
         )
         decision = after_watch(report, internal_error_window=self._options.internal_error_window_seconds)
         if decision.end is not None:

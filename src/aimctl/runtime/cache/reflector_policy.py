@@ -10,7 +10,7 @@
     WATCH closed in < 1 s without events -> WATCH with back-off ("very short watch")
     WATCH silent for the idle time -------> WATCH at once
     WATCH not opened, or broken in < 1 s -> WATCH with back-off; broken later: at once
-    WATCH 410 / too large version --------> LIST at once; with back-off if the last list is recent
+    WATCH 410 / too large version --------> LIST at once after a pause, else with back-off
     WATCH 404 ----------------------------> LIST at once, which shows whether the kind is still served
     WATCH 401 / 403 / 405 / 429 ----------> WATCH with back-off
     WATCH 5xx ----------------------------> WATCH with back-off within the window, then LIST
@@ -21,9 +21,9 @@
 ``Retry-After`` is the shortest pause wherever the server sends it. A new watch needs no list, because it resumes at the
 last resourceVersion.
 
-A 410 is the response of a working server. After an outage the reflector has already paused before the watch that
-receives it, for up to a minute, so it lists at once. client-go pauses a second time. Pauses between lists are needed
-only where the history of the server is shorter than a list and a watch take, hence :data:`RECENT_LIST_SECONDS`.
+A 410 is the response of a working server. If the reflector paused before the watch, as it does after an outage, it
+lists at once, where client-go pauses a second time. A list always follows a pause or a watch that was accepted, so a
+server that rejects each watch after its list does not cause a loop without pauses.
 """
 
 from __future__ import annotations
@@ -53,7 +53,6 @@ if TYPE_CHECKING:
     import random
 
 __all__ = [
-    "RECENT_LIST_SECONDS",
     "SHORT_WATCH_SECONDS",
     "Backoff",
     "Next",
@@ -67,9 +66,6 @@ __all__ = [
     "list_limit",
     "list_version",
 ]
-
-RECENT_LIST_SECONDS = 10.0
-"""A watch that expires within this time after a list is followed by a list with back-off."""
 
 SHORT_WATCH_SECONDS = 1.0
 """A watch that ends sooner and without events counts as failed (client-go's "very short watch")."""
@@ -149,7 +145,7 @@ class WatchReport:
         error: the error that ended it, or None for a clean end.
         overdue: the reflector ended it because the server did not.
         failing_seconds: how long watches have been failing with 5xx, without a successful one in between.
-        listed_seconds: time since the last list was completed.
+        paused: the reflector paused with back-off just before it.
     """
 
     seconds: float
@@ -158,7 +154,7 @@ class WatchReport:
     error: KubeError | None = None
     overdue: bool = False
     failing_seconds: float = 0.0
-    listed_seconds: float = 0.0
+    paused: bool = False
 
 
 def after_list(error: KubeError, *, requested: str, unserved: bool = False) -> Next:
@@ -199,8 +195,8 @@ def after_watch(report: WatchReport, *, internal_error_window: float) -> Next:
 def _after_watch_answer(error: ApiError, report: WatchReport, internal_error_window: float) -> Next:
     wait = _retry_after(error)
     if isinstance(error, Gone) or is_too_large_version(error):
-        recent = report.listed_seconds < RECENT_LIST_SECONDS
-        return Next(Step.LIST, Pause.BACKOFF if recent else Pause.NONE, wait, end=WatchEnd.EXPIRED)
+        pause = Pause.NONE if report.paused else Pause.BACKOFF
+        return Next(Step.LIST, pause, wait, end=WatchEnd.EXPIRED)
     if isinstance(error, NotFound | NotServed):
         return Next(Step.LIST, at_least=wait, end=WatchEnd.ERROR)
     if isinstance(error, Forbidden | MethodNotAllowed):
