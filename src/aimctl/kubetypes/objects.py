@@ -174,9 +174,9 @@ class Object(Generic[T]):
     __slots__ = ("_view", "meta", "raw", "resource")
 
     def __init__(self, resource: Resource[T], meta: ObjectMeta, raw: bytes) -> None:
-        self.resource = resource
-        self.meta = meta
-        self.raw = raw
+        self.resource: Resource[T] = resource
+        self.meta: ObjectMeta = meta
+        self.raw: bytes = raw
         self._view: Any = None
 
     @classmethod

@@ -60,7 +60,7 @@ class Registration:
     __slots__ = ("_remove", "synced")
 
     def __init__(self, remove: Callable[[Registration], None]) -> None:
-        self.synced = asyncio.Event()
+        self.synced: asyncio.Event = asyncio.Event()
         """Set when the handler has received an add for every object of the informer's first list."""
         self._remove = remove
 

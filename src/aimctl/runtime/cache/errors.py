@@ -52,7 +52,7 @@ class CacheNotSynced(CacheError):  # noqa: N818
 
     def __init__(self, reasons: Sequence[str]) -> None:
         super().__init__("not synced: " + ("; ".join(reasons) or "no reason known"))
-        self.reasons = tuple(reasons)
+        self.reasons: tuple[str, ...] = tuple(reasons)
         """One sentence for each informer that is not ready."""
 
 

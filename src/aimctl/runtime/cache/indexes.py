@@ -41,8 +41,8 @@ class Index(Generic[T]):
 
     def __init__(self, name: str, function: IndexFunction[T]) -> None:
         check_synchronous(f"the function of index {name!r}", function)
-        self.name = name
-        self.function = function
+        self.name: str = name
+        self.function: IndexFunction[T] = function
         self._buckets: dict[str, dict[Object[T], None]] = {}
 
     def add(self, obj: Object[T]) -> None:

@@ -157,7 +157,7 @@ class Informer(Generic[T]):
         resync_seconds: float | None = None,
     ) -> None:
         self.declaration = declaration
-        self.name = name or declaration.resource.group_resource
+        self.name: str = name or declaration.resource.group_resource
         self.store: Store[T] = Store(indexes)
         self._clock = clock
         self._rng = rng

@@ -102,7 +102,7 @@ class Reflector(Generic[T]):
         list_slot: asyncio.Semaphore,
         optional: bool = False,
     ) -> None:
-        self.status = ReflectorStatus()
+        self.status: ReflectorStatus = ReflectorStatus()
         self.scope = scope
         self._reader = reader
         self._resource = resource

@@ -78,7 +78,7 @@ class Store(Generic[T]):
         """Tombstones by uid, oldest first."""
         self._versions: dict[str, str] = {}
         """The confirmed resourceVersion of each scope (a namespace, or "" for all)."""
-        self.stale_dropped = 0
+        self.stale_dropped: int = 0
 
     # ---- reading
 
@@ -256,7 +256,7 @@ class Store(Generic[T]):
         old = self.get(obj.key)
         if old is not None and not newer(obj, old):
             # Older than an own write: the event caused by an earlier write. Older than the confirmed version: a replay.
-            self.stale_dropped += not is_newer(old.meta.resource_version, proven)
+            self.stale_dropped += int(not is_newer(old.meta.resource_version, proven))
             return ()
         if old is not None:
             self._remove(old)
@@ -282,7 +282,7 @@ class Store(Generic[T]):
             return ()
         if is_newer(old.meta.resource_version, final.meta.resource_version):
             # The stored object is newer: it matches the selector again, or was re-created under the same name.
-            self.stale_dropped += not is_newer(old.meta.resource_version, proven)
+            self.stale_dropped += int(not is_newer(old.meta.resource_version, proven))
             return ()
         self._remove(old)
         if old.meta.uid == final.meta.uid:

@@ -35,25 +35,35 @@ class InformerMetrics:
         def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
             return Histogram(name, text, ("name",), registry=registry, buckets=buckets)
 
-        self.lists = counter("reflector_lists_total", "Lists that succeeded.")
-        self.relists = counter("reflector_relists_total", "Lists after the first.")
-        self.list_errors = counter("reflector_list_errors_total", "Lists that failed.")
-        self.list_seconds = histogram("reflector_list_duration_seconds", "Duration of a list.", _LIST_BUCKETS)
-        self.list_items = histogram("reflector_items_per_list", "Objects in a list.", _ITEM_BUCKETS)
-        self.watches = counter("reflector_watches_total", "Watches started.")
-        self.short = counter(
+        self.lists: Counter = counter("reflector_lists_total", "Lists that succeeded.")
+        self.relists: Counter = counter("reflector_relists_total", "Lists after the first.")
+        self.list_errors: Counter = counter("reflector_list_errors_total", "Lists that failed.")
+        self.list_seconds: Histogram = histogram(
+            "reflector_list_duration_seconds", "Duration of a list.", _LIST_BUCKETS
+        )
+        self.list_items: Histogram = histogram(
+            "reflector_items_per_list", "Objects in a list.", _ITEM_BUCKETS
+        )
+        self.watches: Counter = counter("reflector_watches_total", "Watches started.")
+        self.short: Counter = counter(
             "reflector_short_watches_total", "Watches that ended in less than a second without events."
         )
-        self.watch_ends = counter("reflector_watch_ends_total", "Watches that ended, by reason.", "end")
-        self.watch_seconds = histogram(
+        self.watch_ends: Counter = counter(
+            "reflector_watch_ends_total", "Watches that ended, by reason.", "end"
+        )
+        self.watch_seconds: Histogram = histogram(
             "reflector_watch_duration_seconds", "Duration of a watch.", _WATCH_BUCKETS
         )
-        self.watch_items = histogram("reflector_items_per_watch", "Events in a watch.", _ITEM_BUCKETS)
-        self.decode_errors = counter("reflector_decode_errors_total", "Events that could not be decoded.")
-        self.stale = counter(
+        self.watch_items: Histogram = histogram(
+            "reflector_items_per_watch", "Events in a watch.", _ITEM_BUCKETS
+        )
+        self.decode_errors: Counter = counter(
+            "reflector_decode_errors_total", "Events that could not be decoded."
+        )
+        self.stale: Counter = counter(
             "reflector_stale_dropped_total", "Objects and events that were older than the cached object."
         )
-        self.handler_errors = counter(
+        self.handler_errors: Counter = counter(
             "reflector_handler_errors_total", "Calls of event handlers that raised."
         )
         self._gauges = GaugeCollector(_GAUGES, ("name",), lambda informer: (informer.name,))

@@ -83,8 +83,8 @@ class Lifecycle:
         logger: FilteringBoundLogger,
     ) -> None:
         self.servers: Sequence[AbstractAsyncContextManager[Any]] = ()
-        self.elected = asyncio.Event()
-        self.state = "new"
+        self.elected: asyncio.Event = asyncio.Event()
+        self.state: str = "new"
         self._clock = clock
         self._cache = cache
         self._elector = elector

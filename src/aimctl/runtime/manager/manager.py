@@ -138,21 +138,23 @@ class Manager:
         identity: str = "",
         logger: FilteringBoundLogger | None = None,
     ) -> None:
-        self.options = ManagerOptions() if options is None else options
+        self.options: ManagerOptions = ManagerOptions() if options is None else options
         election = self.options.leader_election
         self.clock = clock
-        self.rng = random.Random() if rng is None else rng  # noqa: S311 - jitter and names, no secrets
-        self.identity = (
+        self.rng: random.Random = random.Random() if rng is None else rng  # noqa: S311 - jitter and names, no secrets
+        self.identity: str = (
             identity
             or (election.identity if election else "")
             or f"{socket.gethostname()}_{uuid.UUID(int=self.rng.getrandbits(128), version=4)}"
         )
         self._log: FilteringBoundLogger = logger or structlog.get_logger(__name__)
-        self.metrics = metrics or RuntimeMetrics(CollectorRegistry() if registry is None else registry)
+        self.metrics: RuntimeMetrics = metrics or RuntimeMetrics(
+            CollectorRegistry() if registry is None else registry
+        )
 
         bare = connection if isinstance(connection, Client) else Client(connection, clock=clock)
-        self.api_reader = bare.with_(field_manager=self.options.name, write_guard=None)
-        self.elector = (
+        self.api_reader: Client = bare.with_(field_manager=self.options.name, write_guard=None)
+        self.elector: Elector | None = (
             Elector(
                 self.api_reader.with_(on_write=None, on_delete=None),
                 election,
@@ -165,7 +167,7 @@ class Manager:
             if election
             else None
         )
-        self.cache = Cache(
+        self.cache: Cache = Cache(
             self.api_reader,
             clock=clock,
             rng=self.rng,
@@ -175,13 +177,13 @@ class Manager:
             resync_seconds=self.options.resync_seconds,
             freeze_after_sync=self.options.freeze_after_sync,
         )
-        self.client = self.api_reader.with_(
+        self.client: Client = self.api_reader.with_(
             write_guard=self.elector.check_write if self.elector else None,
             on_write=self.cache.observe_write,
             on_delete=self.cache.observe_delete,
             on_unclear=self.elector.note_unclear if self.elector else None,
         )
-        self.events = EventRecorder(
+        self.events: EventRecorder = EventRecorder(
             self.client,
             clock=clock,
             component=self.options.name,
@@ -201,9 +203,9 @@ class Manager:
             cache_sync_timeout=self.options.cache_sync_timeout,
             logger=self._log,
         )
-        self.elected = self._life.elected
+        self.elected: asyncio.Event = self._life.elected
         self.controllers: dict[str, Controller] = {}
-        self.requirements = Requirements()
+        self.requirements: Requirements = Requirements()
         self._health = HealthChecks("healthz")
         self._ready = HealthChecks("readyz")
         self._pages = DebugPages()

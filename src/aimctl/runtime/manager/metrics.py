@@ -68,42 +68,42 @@ class RuntimeMetrics:
 
         base = "controller_runtime_"
         one = "controller"
-        self.reconciles = counter(f"{base}reconcile_total", "Reconciles, by result.", one, "result")
-        self.errors = counter(f"{base}reconcile_errors_total", "Reconciles that failed.", one)
-        self.terminals = counter(
+        self.reconciles: Counter = counter(f"{base}reconcile_total", "Reconciles, by result.", one, "result")
+        self.errors: Counter = counter(f"{base}reconcile_errors_total", "Reconciles that failed.", one)
+        self.terminals: Counter = counter(
             f"{base}terminal_reconcile_errors_total", "Reconciles that failed with a terminal error.", one
         )
-        self.panics = counter(
+        self.panics: Counter = counter(
             f"{base}reconcile_panics_total", "Reconciles that failed because of a programming error.", one
         )
-        self.timeouts = counter(
+        self.timeouts: Counter = counter(
             f"{base}reconcile_timeouts_total", "Reconciles that exceeded their time limit.", one
         )
-        self.hot_loops = counter(f"{base}hot_loops_total", "Hot loops detected.", one)
-        self.reconcile_seconds = histogram(
+        self.hot_loops: Counter = counter(f"{base}hot_loops_total", "Hot loops detected.", one)
+        self.reconcile_seconds: Histogram = histogram(
             f"{base}reconcile_time_seconds", "Duration of a reconcile.", _RECONCILE_BUCKETS, one
         )
-        self.max_workers = gauge(
+        self.max_workers: Gauge = gauge(
             f"{base}max_concurrent_reconciles", "Largest number of concurrent reconciles.", one
         )
-        self.active_workers = gauge(f"{base}active_workers", "Reconciles that are running.", one)
+        self.active_workers: Gauge = gauge(f"{base}active_workers", "Reconciles that are running.", one)
 
         queue = ("name", "controller")
-        self.depth = gauge(
+        self.depth: Gauge = gauge(
             "workqueue_depth", "Due items that are not being processed yet.", *queue, "priority"
         )
-        self.adds = counter("workqueue_adds_total", "Items that became due.", *queue)
-        self.retries = counter("workqueue_retries_total", "Adds with a delay.", *queue)
-        self.merges = counter(
+        self.adds: Counter = counter("workqueue_adds_total", "Items that became due.", *queue)
+        self.retries: Counter = counter("workqueue_retries_total", "Adds with a delay.", *queue)
+        self.merges: Counter = counter(
             "workqueue_merged_adds_total", "Adds of items that were in the queue already.", *queue
         )
-        self.queue_seconds = histogram(
+        self.queue_seconds: Histogram = histogram(
             "workqueue_queue_duration_seconds",
             "Time between becoming due and processing.",
             _QUEUE_BUCKETS,
             *queue,
         )
-        self.work_seconds = histogram(
+        self.work_seconds: Histogram = histogram(
             "workqueue_work_duration_seconds", "Time of processing an item.", _QUEUE_BUCKETS, *queue
         )
         self._queues = GaugeCollector(
@@ -111,21 +111,25 @@ class RuntimeMetrics:
         )
         registry.register(self._queues)
 
-        self.calls = counter(
+        self.calls: Counter = counter(
             "rest_client_requests_total", "Requests to API servers.", "code", "method", "host"
         )
-        self.call_seconds = histogram(
+        self.call_seconds: Histogram = histogram(
             "rest_client_request_duration_seconds", "Duration of a request.", _CALL_BUCKETS, "verb", "host"
         )
-        self.master = gauge("leader_election_master_status", "1 if this process is the leader.", "name")
-        self.slow_paths = counter(
+        self.master: Gauge = gauge(
+            "leader_election_master_status", "1 if this process is the leader.", "name"
+        )
+        self.slow_paths: Counter = counter(
             "leader_election_slowpath_total", "Renewals that had to read the Lease first.", "name"
         )
-        self.loop_lag = gauge("event_loop_lag_seconds", "Lag of the event loop at the last measurement.")
-        self.events = counter("events_recorded_total", "Kubernetes Events, by result.", "result")
+        self.loop_lag: Gauge = gauge(
+            "event_loop_lag_seconds", "Lag of the event loop at the last measurement."
+        )
+        self.events: Counter = counter("events_recorded_total", "Kubernetes Events, by result.", "result")
         for result in ("created", "series", "dropped", "failed"):
             self.events.labels(result)
-        self.informers = InformerMetrics(registry)
+        self.informers: InformerMetrics = InformerMetrics(registry)
         if process:
             ProcessCollector(registry=registry)
             GCCollector(registry=registry)

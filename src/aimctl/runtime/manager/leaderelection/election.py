@@ -108,7 +108,7 @@ class Elector:
         metrics: ElectionMetrics,
         logger: FilteringBoundLogger | None = None,
     ) -> None:
-        self.leading = asyncio.Event()
+        self.leading: asyncio.Event = asyncio.Event()
         self.identity = identity
         self._client = client
         self._options = options
