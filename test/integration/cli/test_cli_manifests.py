@@ -154,15 +154,20 @@ def test_the_commands_of_the_readme_for_a_cluster_work(shell):
         assert shell.kubectl.json("get", kind, name, "-n", "kaiwo-system")["metadata"]["name"] == name
 
 
-def test_a_shared_namespace_can_be_left_out_as_documented(shell, tmp_path):
+def test_a_shared_namespace_can_be_left_out_of_the_installation_and_of_the_removal(shell, tmp_path):
     shell.kubectl("create", "namespace", "kaiwo-system")
-    _, leave_out = lines_of("docs/operating.md", "## Install")
+    _, leave_out, uninstall = lines_of("docs/operating.md", "## Install")
     for line in leave_out:
         done = shell(f"cd {tmp_path}; {line}")
         assert (done.returncode, done.stderr) == (0, ""), line
     assert shell.kubectl.json("get", "deployment", "aimctl-manager", "-n", "kaiwo-system")
     labels = shell.kubectl.json("get", "namespace", "kaiwo-system")["metadata"].get("labels", {})
     assert [name for name in labels if name.startswith("pod-security")] == []
+    for line in uninstall:
+        done = shell(f"cd {tmp_path}; {line}")
+        assert (done.returncode, done.stderr) == (0, ""), line
+    assert shell.kubectl.json("get", "clusterrole")["items"] == []
+    assert shell.kubectl.json("get", "namespace", "kaiwo-system")
 
 
 def test_another_pod_security_standard_is_a_conflict_and_is_kept(shell):
