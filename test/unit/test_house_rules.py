@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -114,17 +115,17 @@ def unowned_tasks(path: Path) -> list[str]:
     """Tasks that may outlive the code that creates them.
 
     A task is created on an ``asyncio.TaskGroup``, or awaited in the expression that creates it, or assigned to a
-    variable that the same function awaits through ``asyncio.shield``, or its class is itself a group: an async context
-    manager that ends its tasks on exit.
+    variable that the same function passes to ``_unwind``, which cancels it and waits, or its class is itself a group:
+    an async context manager that ends its tasks on exit.
     """
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    shielded = [
+    unwound = [
         node.value
         for function in ast.walk(tree)
         if isinstance(function, ast.AsyncFunctionDef)
         for node in ast.walk(function)
         if isinstance(node, ast.Assign)
-        and f"await asyncio.shield({ast.unparse(node.targets[0])})" in ast.unparse(function)
+        and re.search(rf"_unwind\(.*\b{ast.unparse(node.targets[0])}\b", ast.unparse(function))
     ]
     awaited = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Await)}
     groups = [
@@ -133,7 +134,7 @@ def unowned_tasks(path: Path) -> list[str]:
         if isinstance(node, ast.ClassDef)
         and {"__aenter__", "__aexit__"} <= {getattr(item, "name", "") for item in node.body}
     ]
-    owned = awaited | {id(node) for node in shielded}
+    owned = awaited | {id(node) for node in unwound}
     owned |= {id(node) for group in groups for node in ast.walk(group)}
     found = [
         node

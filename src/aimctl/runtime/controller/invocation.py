@@ -67,11 +67,12 @@ class Invoker:
         caller = asyncio.current_task()
         # Before Python 3.13 a failed TaskGroup leaves its task marked as cancelled
         # (https://github.com/python/cpython/issues/116720), so each reconcile has a task of its own.
-        task = asyncio.create_task(self._run(request), name=f"{self._name} run")
+        outcome: asyncio.Future[Result | None] = asyncio.get_running_loop().create_future()
+        task = asyncio.create_task(self._report(request, outcome), name=f"{self._name} run")
         limit = asyncio.timeout(self._timeout)
         try:
             async with limit:
-                return await asyncio.shield(task), None
+                return await outcome, None
         except asyncio.CancelledError as error:
             if caller is not None and caller.cancelling():
                 await self._unwind(request, task, SHUTDOWN_SECONDS)
@@ -94,6 +95,26 @@ class Invoker:
             done()
         else:
             task.add_done_callback(lambda _: done())
+
+    async def _report(self, request: Request, outcome: asyncio.Future[Result | None]) -> Result | None:
+        """Reconcile, and set the outcome in the last step of the task, so that its waiter runs next.
+
+        A waiter of ``asyncio.shield`` would run one iteration of the event loop later. If the waiter has given up, the
+        task has the outcome.
+        """
+        try:
+            result = await self._run(request)
+        except asyncio.CancelledError:
+            outcome.cancel()
+            raise
+        except BaseException as error:
+            if outcome.done():
+                raise
+            outcome.set_exception(error)
+            return None
+        if not outcome.done():
+            outcome.set_result(result)
+        return result
 
     async def _run(self, request: Request) -> Result | None:
         answer: object = self._reconcile(request)
