@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections import Counter
 from contextlib import asynccontextmanager
 
@@ -10,6 +11,7 @@ import pytest
 from aimctl.runtime.kube.client import Client
 from aimctl.runtime.kube.errors import WriteRefused
 from aimctl.runtime.manager import EventRecorder
+from aimctl.runtime.manager.event_limits import EventLimits
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
 from support.leaseapi import LeaseApi, LeaseTransport
 from support.things import CLUSTER_THINGS, make
@@ -314,3 +316,85 @@ async def test_long_messages_are_truncated_between_characters():
 def test_invalid_events_are_errors(change, message):
     with pytest.raises(ValueError, match=message):
         Stage().say(**change)
+
+
+@virtual_time
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [
+        ("plain", "plain."),
+        ("system:node-reader", "system-node-reader."),
+        ("ClusterAdmins", "clusteradmins."),
+        ("a_b", "a-b."),
+        ("-edge-", "edge."),
+        ("a..b.-c-.", "a.b.c."),
+        ("-", "event."),
+        ("", "event."),
+        ("\u00e9t\u00e9", "t."),
+        ("x" * 300, "x" * 230 + "."),
+        ("x" * 229 + "-y", "x" * 229 + "."),
+    ],
+)
+async def test_the_name_of_an_event_is_valid_whatever_the_name_of_its_object_is(name, start):
+    stage = Stage()
+    async with stage.running():
+        stage.say(name=name)
+        await asyncio.sleep(1)
+    (event,) = stage.events
+    made = event["metadata"]["name"]
+    assert made.startswith(start)
+    assert len(made) <= 253
+    assert re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", made)
+    assert event["regarding"].get("name", "") == name
+
+
+@virtual_time
+async def test_similar_events_are_combined_from_the_tenth_note_on():
+    stage = Stage()
+    async with stage.running():
+        for number in range(100):
+            stage.say(f"attempt {number} failed")
+            await asyncio.sleep(1)
+        assert [event["note"] for event in stage.events] == [
+            *(f"attempt {number} failed" for number in range(9)),
+            "(combined from similar events): attempt 9 failed",
+        ]
+        assert stage.events[-1]["series"]["count"] == 2
+        stage.say("attempt 3 failed")
+        stage.say("another reason", reason="Other")
+        await asyncio.sleep(400)
+        assert stage.events[-2]["series"]["count"] == 91, "the total is written when the series ends"
+        assert stage.events[3]["series"]["count"] == 2
+        assert stage.events[-1]["note"] == "another reason"
+        await asyncio.sleep(300)
+        stage.say("attempt 200 failed")
+        await asyncio.sleep(1)
+        assert stage.events[-1]["note"] == "attempt 200 failed", "ten minutes without similar Events"
+
+
+@virtual_time
+async def test_about_one_object_a_burst_is_recorded_and_then_one_event_every_five_minutes():
+    stage = Stage()
+    async with stage.running():
+        for number in range(100):
+            stage.say(reason=f"Reason{number}")
+        stage.say(name="b")
+        await asyncio.sleep(299)
+        assert Counter(event["regarding"]["name"] for event in stage.events) == {"a": 25, "b": 1}
+        assert stage.counts["dropped"] == 75
+        stage.say(reason="Reason3")
+        stage.say(reason="TooEarly")
+        await asyncio.sleep(2)
+        stage.say(reason="InTime")
+        stage.say(reason="TooMany")
+        await asyncio.sleep(1)
+        assert [event["reason"] for event in stage.events[26:]] == ["InTime"]
+        assert stage.counts == {"created": 27, "series": 1, "dropped": 77}
+
+
+def test_the_memory_of_the_limits_is_bounded():
+    limits = EventLimits()
+    for number in range(10_000):
+        assert not limits.combines(number, "note", 0)
+        assert limits.admits(number, 0)
+    assert [len(entries) for entries in (limits._groups, limits._buckets)] == [4096, 4096]

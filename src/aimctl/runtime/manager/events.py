@@ -5,6 +5,7 @@ Contract of :meth:`EventRecorder.event`:
       queued, or is rejected by the server, is dropped and counted.
     * The first Event is created. Identical ones within six minutes form a series: one patch for the second Event, then
       one every half hour, and one at the end of the series. Repeated Events therefore cause few writes.
+    * Floods are limited as by client-go: see :mod:`aimctl.runtime.manager.event_limits`.
     * Writes use the fenced client: a process that is not the leader writes no Events.
 
 Invariants:
@@ -33,6 +34,7 @@ from aimctl.runtime.kube.errors import (
     ServerError,
     TooManyRequests,
 )
+from aimctl.runtime.manager.event_limits import COMBINED, EventLimits, event_name
 
 if TYPE_CHECKING:
     import random
@@ -141,6 +143,7 @@ class EventRecorder:
         self._pending: deque[_Series] = deque()
         self._wake = asyncio.Event()
         self._stop = asyncio.Event()
+        self._limits = EventLimits()
         self._made = 0
 
     def event(
@@ -172,7 +175,7 @@ class EventRecorder:
         if self._stop.is_set():
             self._metrics.event("dropped")
             return
-        note = message.encode(errors="replace")[:_MAX_NOTE_BYTES].decode(errors="ignore")
+        note = _shortened(message)
         meta, resource = regarding.meta, regarding.resource
         kind = _Kind(
             meta.uid,
@@ -186,15 +189,18 @@ class EventRecorder:
             note,
         )
         now, text = self._clock.monotonic(), format_micro_time(self._clock.now())
-        known = self._series.get(kind)
-        if known is not None and now - known.last < _SERIES_END_SECONDS:
-            self._repeat(kind, known, now, text)
+        if self._repeats(kind, now, text):
             return
-        if len(self._pending) >= self._capacity:
+        if self._limits.combines(kind._replace(note=""), note, now):
+            kind = kind._replace(note=COMBINED)
+            note = _shortened(COMBINED + message)
+            if self._repeats(kind, now, text):
+                return
+        if len(self._pending) >= self._capacity or not self._limits.admits(kind[:5], now):
             self._metrics.event("dropped")
             return
-        series = self._begin(kind, meta.resource_version, now, text)
-        if known is not None:
+        series = self._begin(kind, meta.resource_version, now, text, note)
+        if kind in self._series:
             self._forget(kind)  # it has ended, but has not been removed yet
         self._series[kind] = series
         if len(self._series) > _MAX_SERIES:
@@ -226,11 +232,19 @@ class EventRecorder:
 
     # ---- series
 
-    def _begin(self, kind: _Kind, resource_version: str, now: float, text: str) -> _Series:
-        # As in client-go: the object's name and the time in hexadecimal; a counter distinguishes equal times.
+    def _repeats(self, kind: _Kind, now: float, text: str) -> bool:
+        """Count the Event if it continues a series."""
+        known = self._series.get(kind)
+        if known is None or now - known.last >= _SERIES_END_SECONDS:
+            return False
+        self._repeat(kind, known, now, text)
+        return True
+
+    def _begin(self, kind: _Kind, resource_version: str, now: float, text: str, note: str) -> _Series:
+        # A counter distinguishes equal times.
         self._made += 1
         stamp = int(self._clock.now().timestamp() * 1e9) + self._made % 1000
-        name = f"{kind.name[:230].rstrip('-.')}.{stamp:x}"
+        name = event_name(kind.name, stamp)
         namespace = kind.namespace or "default"
         regarding = {
             "apiVersion": kind.api_version,
@@ -248,7 +262,7 @@ class EventRecorder:
             "action": kind.action,
             "reason": kind.reason,
             "regarding": {field: value for field, value in regarding.items() if value},
-            "note": kind.note,
+            "note": note,
             "type": kind.type,
         }
         return _Series(name, namespace, body, last=now, last_text=text)
@@ -337,6 +351,10 @@ class EventRecorder:
         series.written = series.count
         self._metrics.event("failed")
         self._log.info("the Event could not be written", reason=series.body["reason"], error=str(error))
+
+
+def _shortened(message: str) -> str:
+    return message.encode(errors="replace")[:_MAX_NOTE_BYTES].decode(errors="ignore")
 
 
 async def _wait(event: asyncio.Event, seconds: float | None) -> None:
