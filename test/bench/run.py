@@ -227,8 +227,7 @@ def main() -> int:
     if options.kubeconfig:
         console.print(
             f"using {options.kubeconfig}: 20 namespaces aimctl-bench-NN and {options.count} templates are made there,"
-            " and removed at the end. Reading a kubeconfig loads kubernetes-asyncio into the contender (66 MB); that"
-            " is before its baseline and in its peak."
+            " and removed at the end."
         )
     try:
         result = asyncio.run(bench(options, console))

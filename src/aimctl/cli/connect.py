@@ -35,9 +35,6 @@ __all__ = ["Connected", "Connection", "connected", "describe_error", "run"]
 
 T = TypeVar("T")
 
-_CREDENTIALS_SECONDS = 60.0
-"""Time limit for credentials: an exec plugin may open a browser and wait for a login."""
-
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -79,10 +76,9 @@ async def connected(
     clock = LoopClock()
     server = ""
     try:
-        async with asyncio.timeout(_CREDENTIALS_SECONDS):
-            info = await load_connection(
-                connection.kubeconfig, environ=os.environ, clock=clock, context=connection.context
-            )
+        info = await load_connection(
+            connection.kubeconfig, environ=os.environ, clock=clock, context=connection.context
+        )
         server = info.server
         async with HttpTransport(
             info, clock=clock, user_agent=user_agent, timeout_seconds=connection.request_seconds
@@ -90,10 +86,6 @@ async def connected(
             yield Connected(Client(transport, clock=clock, field_manager=field_manager), info, clock)
     except KubeError as error:
         raise CommandError(describe_error(error, server)) from error
-    except TimeoutError as error:
-        raise CommandError(
-            f"no credentials within {_CREDENTIALS_SECONDS:g} s: run the kubeconfig's exec command by hand"
-        ) from error
 
 
 def run(main: Callable[[], Coroutine[object, object, T]]) -> T:

@@ -472,7 +472,7 @@ async def test_a_failing_tunnel_is_reported_without_the_password(server: Scripte
 
 
 @pytest.mark.parametrize("token", ["tok", None])
-async def test_the_login_of_the_server_address_is_sent_if_there_is_no_other(
+async def test_the_login_of_the_server_address_takes_precedence_as_in_kubectl(
     server: ScriptedServer, token: str | None
 ) -> None:
     address = server.url.replace("://", "://admin:secret@")
@@ -480,7 +480,7 @@ async def test_the_login_of_the_server_address_is_sent_if_there_is_no_other(
     async with transport(server, info={"server": address, "credentials": credentials}) as wire:
         await fetch(wire)
     login = "Basic " + base64.b64encode(b"admin:secret").decode()
-    assert server.seen[0].headers["Authorization"] == (f"Bearer {token}" if token else login)
+    assert server.seen[0].headers["Authorization"] == login
 
 
 @pytest.mark.parametrize(("path", "token"), [("/x", "two\r\nlines"), ("/x", "nul\0"), ("/\ud800", "tok")])

@@ -7,12 +7,14 @@ import gc
 import shutil
 import socket
 import ssl
+import tempfile
 import threading
 import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
+from cryptography.hazmat.primitives import serialization
 
 from aimctl.runtime.kube import (
     ConfigurationError,
@@ -164,21 +166,56 @@ async def test_a_rotated_client_certificate_is_used_for_new_requests(
             assert await fetch(wire) == "second"
 
 
-async def test_a_certificate_source_can_change_its_file_names(ca: CertificateAuthority, clock: Clock) -> None:
+def pem(files: CertificateFiles) -> tuple[bytes, bytes]:
+    return files.certificate.read_bytes(), files.key.read_bytes()
+
+
+async def test_a_client_certificate_and_its_key_can_be_given_as_bytes(
+    ca: CertificateAuthority, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No file is created for them, in particular none that is left behind."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    certificate, key = pem(ca.issue("client"))
+    async with ScriptedServer(ssl_context=serving(ca, clients=ca)) as server:
+        server.on("GET", "/x", who)
+        info = {"ca_data": ca.certificate.read_bytes(), "client_cert_data": certificate}
+        async with open_to(server, clock, **info, client_key_data=key) as wire:
+            assert await fetch(wire) == "client"
+    assert list(folder.iterdir()) == []
+
+
+def test_an_encrypted_key_is_an_error_and_no_question_on_the_terminal(
+    ca: CertificateAuthority, clock: Clock
+) -> None:
+    certificate, key = pem(ca.issue("client"))
+    secret = serialization.load_pem_private_key(key, None).private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"geheim"),
+    )
+    info = ConnectionInfo("https://x", client_cert_data=certificate, client_key_data=secret)
+    with pytest.raises(ConfigurationError, match=r"client-key-data: the private key is encrypted"):
+        TlsContext(info, clock=clock).current()
+
+
+async def test_a_changed_certificate_of_a_source_is_used_for_the_next_request(
+    ca: CertificateAuthority, clock: Clock
+) -> None:
     class Source:
         def __init__(self) -> None:
-            self.files = ca.issue("first")
+            self.pair = pem(ca.issue("first"))
 
-        def certificate_files(self) -> tuple[str, str]:
-            return str(self.files.certificate), str(self.files.key)
+        def client_certificate(self) -> tuple[bytes, bytes]:
+            return self.pair
 
     source = Source()
     async with ScriptedServer(ssl_context=serving(ca, clients=ca)) as server:
         server.on("GET", "/x", who)
         async with open_to(server, clock, ca_file=str(ca.certificate), certificate_source=source) as wire:
             assert await fetch(wire) == "first"
-            source.files = ca.issue("second")
-            clock.seconds += 1
+            source.pair = pem(ca.issue("second"))
             assert await fetch(wire) == "second"
 
 

@@ -67,6 +67,10 @@ async def authorization(info: ConnectionInfo) -> str | None:
     return (await info.credentials.headers()).get("Authorization")
 
 
+def exec_user(command: str, **more: Any) -> dict[str, Any]:
+    return {"exec": {"apiVersion": EXEC_API, "command": command, "interactiveMode": "Never", **more}}
+
+
 def plugin(folder: Path, **status: Any) -> dict[str, Any]:
     """An exec entry whose plugin counts its runs and returns ``token-<n>`` with the given status."""
     script = folder / "plugin.py"
@@ -80,7 +84,7 @@ def plugin(folder: Path, **status: Any) -> dict[str, Any]:
         "if 'token' in status: status['token'] += f'-{n}'\n"
         f"print(json.dumps({{'apiVersion': {EXEC_API!r}, 'kind': 'ExecCredential', 'status': status}}))\n"
     )
-    return {"exec": {"apiVersion": EXEC_API, "command": sys.executable, "args": [str(script)]}}
+    return exec_user(sys.executable, args=[str(script)])
 
 
 def runs(folder: Path) -> int:
@@ -91,9 +95,16 @@ def texts(*names: str) -> list[str]:
     return [Path(name).read_text() for name in names]
 
 
-def test_importing_the_package_does_not_import_kubernetes_asyncio() -> None:
-    code = "import sys, aimctl.runtime.kube; assert not any(m.startswith('kubernetes') for m in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)
+def test_loading_a_kubeconfig_does_not_import_kubernetes_asyncio(tmp_path: Path) -> None:
+    """Its import takes almost a second and 66 MB."""
+    code = (
+        "import asyncio, sys\n"
+        "from aimctl.runtime.clock import LoopClock\n"
+        "from aimctl.runtime.kube import from_kubeconfig\n"
+        "asyncio.run(from_kubeconfig(sys.argv[1], clock=LoopClock()))\n"
+        "assert not any(name.startswith('kubernetes') for name in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code, write(tmp_path / "c", user={"token": "t"})], check=True)
 
 
 async def test_the_token_and_the_cluster_settings_are_used(tmp_path: Path) -> None:
@@ -106,18 +117,6 @@ async def test_the_token_and_the_cluster_settings_are_used(tmp_path: Path) -> No
     assert await authorization(info) == "Bearer t"
     assert (info.server, info.namespace, info.insecure) == ("https://host:6443", "mine", True)
     assert (info.tls_server_name, info.proxy_url, info.trust_env) == ("real.name", "http://proxy:3128", True)
-
-
-async def test_certificate_data_becomes_files_with_its_content(tmp_path: Path) -> None:
-    def data(text: str) -> str:
-        return base64.b64encode(text.encode()).decode()
-
-    user = {"client-certificate-data": data("cert"), "client-key-data": data("key")}
-    info = await load(write(tmp_path / "c", user=user, cluster={"certificate-authority-data": data("ca")}))
-    assert info.ca_file is not None
-    assert info.client_cert_file is not None
-    assert info.client_key_file is not None
-    assert texts(info.ca_file, info.client_cert_file, info.client_key_file) == ["ca", "cert", "key"]
 
 
 async def test_relative_files_are_relative_to_the_kubeconfig(tmp_path: Path) -> None:
@@ -139,6 +138,17 @@ async def test_relative_files_are_relative_to_the_kubeconfig(tmp_path: Path) -> 
 async def test_a_user_name_and_password_are_sent_as_basic(tmp_path: Path) -> None:
     info = await load(write(tmp_path / "c", user={"username": "a", "password": "b"}))
     assert await authorization(info) == "Basic " + base64.b64encode(b"a:b").decode()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8080", "localhost", "[::1]:8080"])
+async def test_a_token_is_sent_over_plain_http_to_this_machine(tmp_path: Path, host: str) -> None:
+    info = await load(write(tmp_path / "c", user={"token": "t"}, cluster={"server": f"http://{host}"}))
+    assert await authorization(info) == "Bearer t"
+
+
+async def test_a_token_is_not_sent_over_plain_http_to_another_machine(tmp_path: Path) -> None:
+    info = await load(write(tmp_path / "c", user={"token": "t"}, cluster={"server": "http://host"}))
+    assert await authorization(info) is None
 
 
 async def test_a_context_without_user_sends_no_credentials(tmp_path: Path) -> None:
@@ -166,11 +176,11 @@ async def test_another_context_can_be_chosen(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", r"/c is empty"),
+        ("", "/c, current context: current-context is not set; choose one of: none"),
         ("[]", r"/c is not a kubeconfig: it has no clusters"),
         ("text", r"/c is not a kubeconfig: it has no clusters"),
         ("{broken", r"/c is not valid YAML: line 1, column 8: expected"),
-        ("a: \x00", r"/c is not valid YAML: unreadable"),
+        ("a: \x00", r"/c is not valid YAML: it contains invalid characters"),
         ("apiVersion: v1\n", "/c, current context: current-context is not set; choose one of: none"),
         ("contexts: []\ncurrent-context: a", "contexts has no 'a'; existing entries: none"),
     ],
@@ -200,13 +210,13 @@ async def test_the_error_for_an_unknown_context_lists_the_existing_ones(tmp_path
 @pytest.mark.parametrize(
     ("user", "cluster", "says"),
     [
-        ({"as": "root", "token": "t"}, {}, "impersonation"),
         ({"token": "t"}, {"certificate-authority": "missing.pem"}, r"missing\.pem"),
         ({"token": "t"}, {"server": ""}, "server"),
         ({"tokenFile": "missing"}, {}, "/missing"),
-        ({"exec": {"apiVersion": EXEC_API, "command": "/no/such/plugin"}}, {}, "/no/such/plugin"),
-        ({"exec": {"apiVersion": EXEC_API, "command": "false"}}, {}, "returned 1"),
-        ({"exec": {"apiVersion": EXEC_API, "command": "true"}}, {}, "decode"),
+        (exec_user("/no/such/plugin"), {}, "exec plugin /no/such/plugin does not exist"),
+        (exec_user("no-such-plugin"), {}, "exec plugin no-such-plugin is not in the PATH"),
+        (exec_user("false"), {}, "exec plugin false failed with exit code 1"),
+        (exec_user("true"), {}, "exec plugin true printed an invalid ExecCredential"),
     ],
 )
 async def test_an_entry_that_cannot_be_used_says_why(
@@ -221,7 +231,9 @@ async def test_an_entry_that_cannot_be_used_says_why(
     [
         {"token": "geheim", "exec": {"apiVersion": EXEC_API}},
         {"token": "geheim", "exec": {"command": "x", "apiVersion": EXEC_API, "args": 5}},
-        {"token": "geheim", "auth-provider": {"name": "oidc"}},
+        {"auth-provider": {"name": "oidc", "config": {"client-secret": "geheim"}}},
+        {"auth-provider": {"name": "oidc", "config": ["geheim"]}},
+        {"token": ["geheim"]},
         {"token": "geheim", "client-certificate": "missing"},
     ],
 )
@@ -298,11 +310,14 @@ async def test_a_plugin_can_return_a_certificate(tmp_path: Path) -> None:
     info = await load(write(tmp_path / "c", user=user), clock=clock)
     assert await authorization(info) is None
     assert info.certificate_source is not None
-    files = info.certificate_source.certificate_files()
-    assert files is not None
-    assert texts(*files) == ["CERT", "KEY"]
-    clock.seconds += 601
+    first = info.certificate_source.client_certificate()
+    assert first == (b"CERT", b"KEY")
+    clock.seconds += 1e6
     await info.credentials.headers()
+    assert info.certificate_source.client_certificate() is first
+    info.credentials.invalidate()
+    await info.credentials.headers()
+    assert info.certificate_source.client_certificate() is not first
     assert runs(tmp_path) == 2
 
 

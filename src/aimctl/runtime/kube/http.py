@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Protocol, Self, final
 from urllib.parse import quote, urlencode
 
 import aiohttp
+from multidict import CIMultiDict
 from yarl import URL
 
 from aimctl.runtime.kube.credentials.addresses import parse_address
@@ -105,11 +106,11 @@ class HttpTransport:
         self._proxy = proxy.url if proxy is not None else None
         self._proxy_headers = proxy_login(proxy)
         # Compression costs CPU on both sides, and the pod network is rarely the bottleneck.
-        self._headers = {"User-Agent": user_agent, "Accept-Encoding": "identity"}
-        if info.server_login is not None:
-            self._headers["Authorization"] = info.server_login
+        self._headers = CIMultiDict({"User-Agent": user_agent, "Accept-Encoding": "identity"})
+        self._login = {} if info.server_login is None else {"Authorization": info.server_login}
         if server.scheme == "http":
-            self._headers |= self._proxy_headers
+            self._headers.update(self._proxy_headers)
+        self._headers.extend(info.impersonation)
         self._calls: aiohttp.ClientSession | None = None
         self._streams: aiohttp.ClientSession | None = None
 
@@ -186,7 +187,7 @@ class HttpTransport:
                 answer = await session.request(
                     request.method,
                     self._url(request),
-                    headers={**request.headers, **credentials},
+                    headers={**request.headers, **credentials, **self._login},
                     data=request.body,
                     allow_redirects=False,
                     timeout=limits,

@@ -62,8 +62,11 @@ class CredentialProvider(Protocol):
 class CertificateSource(Protocol):
     """A client certificate that changes while the process runs, as exec plugins provide."""
 
-    def certificate_files(self) -> tuple[str, str] | None:
-        """Paths of certificate and key, or None for no client certificate."""
+    def client_certificate(self) -> tuple[bytes, bytes] | None:
+        """Certificate chain and private key (PEM), or None for no client certificate.
+
+        Called before each request; another object than before means another certificate.
+        """
         ...
 
 
@@ -95,12 +98,17 @@ class TokenFile:
     any more, the last token stays in use: the server decides when it has expired.
 
     The file has a few hundred bytes in a memory file system, so it is read on the event loop.
+
+    Args:
+        path: the file.
+        clock: measures the time between two reads.
+        fallback: the token to use while the file cannot be read; empty for none.
     """
 
-    def __init__(self, path: Path, *, clock: Clock) -> None:
+    def __init__(self, path: Path, *, clock: Clock, fallback: str = "") -> None:
         self._path = path
         self._clock = clock
-        self._headers: Mapping[str, str] = {}
+        self._headers: Mapping[str, str] = {"Authorization": f"Bearer {fallback}"} if fallback else {}
         self._stamp: FileStamp | None = None
         self._read_at = float("-inf")
 
@@ -131,7 +139,8 @@ class TokenFile:
             self._headers = {"Authorization": f"Bearer {token}"}
         elif not self._headers:
             raise ConfigurationError(
-                f"token file {self._path} {problem}: check that the service account's token is mounted there"
+                f"token file {self._path} {problem}: check the path, and in a pod that the service account's token is"
+                " mounted there"
             )
 
 
@@ -143,17 +152,20 @@ class ConnectionInfo:
     Attributes:
         server: ``https://host:port``, optionally with a path; also ``http://`` (tests, ``kubectl proxy``). A user and
             password in it are moved to ``server_login``.
-        server_login: ``Authorization`` header for requests for which ``credentials`` has none, as in kubectl.
+        server_login: ``Authorization`` header that takes precedence over that of ``credentials``, as in kubectl.
         credentials: called before each request.
         namespace: default namespace.
         ca_file: PEM file with the trusted certificate authorities; read again when it changes.
         ca_data: the same as bytes; used if ``ca_file`` is None. Without both, the system's authorities are trusted.
-        client_cert_file: PEM file with the client certificate chain, or None.
+        client_cert_file: PEM file with the client certificate chain, or None; read again when it changes.
         client_key_file: PEM file with the private key; None if the key is in the certificate file.
-        certificate_source: returns the names of these two files if the names change.
+        client_cert_data: the client certificate chain as bytes; used if ``client_cert_file`` is None.
+        client_key_data: the private key as bytes; used if ``client_key_file`` is None. It is never written to a disk.
+        certificate_source: takes precedence over these four if it returns a certificate.
         insecure: do not verify the server's certificate.
         tls_server_name: name to expect in the certificate and to send as SNI, instead of the host name.
         proxy_url: HTTP proxy, possibly with user and password; takes precedence over the environment.
+        impersonation: ``Impersonate-*`` headers, sent with each request.
         trust_env: use HTTPS_PROXY, HTTP_PROXY and NO_PROXY. False in a pod. ``~/.netrc`` is never read.
     """
 
@@ -164,12 +176,15 @@ class ConnectionInfo:
     ca_data: bytes | None = field(default=None, repr=False)
     client_cert_file: str | None = None
     client_key_file: str | None = None
+    client_cert_data: bytes | None = field(default=None, repr=False)
+    client_key_data: bytes | None = field(default=None, repr=False)
     certificate_source: CertificateSource | None = field(default=None, repr=False)
     insecure: bool = False
     tls_server_name: str | None = None
     proxy_url: str | None = field(default=None, repr=False)
     trust_env: bool = False
     server_login: str | None = field(default=None, repr=False)
+    impersonation: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         """Validate the addresses.
@@ -231,16 +246,17 @@ async def load_connection(
     root: Path = SERVICE_ACCOUNT_ROOT,
 ) -> ConnectionInfo:
     """Find the cluster. Uses the first that exists of ``kubeconfig``, ``$KUBECONFIG``, the pod's service account and
-    ``~/.kube/config``.
+    ``~/.kube/config``. ``kubeconfig`` is one file, ``$KUBECONFIG`` may be several joined with ``:``.
 
     Raises:
         ConfigurationError: none of them exists, or the first that exists cannot be used. The message names the places.
     """
     from aimctl.runtime.kube.credentials.kubeconfig import from_kubeconfig
 
-    named = kubeconfig or environ.get("KUBECONFIG")
-    if named:
-        return await from_kubeconfig(named, context=context, clock=clock)
+    if kubeconfig:
+        return await from_kubeconfig([kubeconfig], context=context, clock=clock)
+    if environ.get("KUBECONFIG"):
+        return await from_kubeconfig(environ["KUBECONFIG"], context=context, clock=clock)
     if environ.get("KUBERNETES_SERVICE_HOST") and context is None:
         return in_cluster(clock=clock, environ=environ, root=root)
     default = _default_kubeconfig(environ)
@@ -249,7 +265,7 @@ async def load_connection(
             "no cluster found: --kubeconfig is not given, $KUBECONFIG is not set, the process does not run in a pod, "
             f"and {default} does not exist; provide one of them"
         )
-    return await from_kubeconfig(str(default), context=context, clock=clock)
+    return await from_kubeconfig([str(default)], context=context, clock=clock)
 
 
 def _default_kubeconfig(environ: Mapping[str, str]) -> Path:

@@ -1,335 +1,316 @@
-"""Connections from kubeconfig files, with the help of kubernetes-asyncio.
-
-That package merges the files, runs exec plugins and gets GCP tokens. It is imported only here, and only when a
-kubeconfig is loaded: the import costs 66 MB and almost a second, which a pod does not need.
+"""Connections from kubeconfig files.
 
 Contract:
-    * Every problem becomes a :class:`ConfigurationError` that names the file, the context and the reason.
-    * Credentials are renewed before they expire, once for all requests that wait for them.
-    * ``tokenFile`` takes precedence over ``token`` and is read again when it changes, as in client-go.
-    * Impersonation (``as``) is an error: if it were ignored, requests would have more rights than intended.
+    * What a kubeconfig means is the same as for kubectl. Its recorded behaviour is the test of this module
+      (``hack/record_kubeconfig_cases.py``).
+    * Every problem becomes a :class:`ConfigurationError` that names the files, the context, the field and the remedy.
+    * Credentials that may expire (exec plugins, OIDC) are renewed, see :mod:`.renewal`. Files with a token or a
+      certificate are read again when they change. Other changes of a kubeconfig need a restart, as in client-go.
+
+Differences to kubectl: where kubectl asks for a user name and a password, requests are anonymous, and a context whose
+user does not exist is an error. Without a current context there is no default server; that is an error, too. kubectl
+sends no credentials of the user over plain HTTP; here they are sent to loopback addresses, for the embedded cluster.
 """
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import suppress
-from datetime import timedelta
+import base64
+import binascii
+from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, final
+from urllib.parse import quote
 
-from aimctl.runtime.kube.credentials.connection import (
-    ConnectionInfo,
-    StaticCredentials,
-    TokenFile,
-    file_stamp,
-)
-from aimctl.runtime.kube.credentials.oidc import fresh_id_token
+import msgspec
+
+from aimctl.runtime.kube.credentials.addresses import parse_address
+from aimctl.runtime.kube.credentials.connection import ConnectionInfo, StaticCredentials, TokenFile
+from aimctl.runtime.kube.credentials.exec_plugin import check_plugin, run_plugin
+from aimctl.runtime.kube.credentials.kubeconfig_files import Cluster, Found, User, read_files
+from aimctl.runtime.kube.credentials.oidc import StoredTokens
+from aimctl.runtime.kube.credentials.proxy import is_loopback
+from aimctl.runtime.kube.credentials.renewal import Issued, RenewedCredentials
 from aimctl.runtime.kube.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from aimctl.runtime.clock import Clock
+    from aimctl.runtime.kube.credentials.connection import CredentialProvider
+    from aimctl.runtime.kube.credentials.kubeconfig_files import ExecConfig, Merged
 
 __all__ = ["from_kubeconfig"]
 
-_SEPARATOR = ":"
+_CHECK_OIDC_SECONDS = 60.0
+"""Period of the check of an OIDC token; the check of a valid token is cheap."""
 
-_PLUGIN_SECONDS = 60.0
-"""Time limit for an exec plugin or a token endpoint; interactive plugins need most of it."""
+_EXEC_EXTENSION = "client.authentication.k8s.io/exec"
+"""Name of the cluster extension that provideClusterInfo passes to a plugin as ``config``."""
 
-_EXPIRY_SKEW = timedelta(minutes=5)
-"""Tokens are renewed this long before they expire, or after four fifths of their lifetime if that is later."""
-
-_RECHECK_SECONDS = 60.0
-"""Period of the check of tokens from auth providers (OIDC, GCP); the check of a valid token is cheap. Also the pause
-after a failed renewal while the old credentials are still valid."""
-
-_CERTIFICATE_SECONDS = 600.0
-"""Period of runs of a plugin that returns certificates: kubernetes-asyncio does not report their expiry."""
+_HEADER_KEY_SAFE = "!#$&'*+-.^_`|~"
+"""Bytes that client-go does not escape in the key of an ``Impersonate-Extra-`` header (RFC 7230, token)."""
 
 
-async def from_kubeconfig(path: str | None, *, context: str | None = None, clock: Clock) -> ConnectionInfo:
+async def from_kubeconfig(
+    path: str | Sequence[str] | None, *, context: str | None = None, clock: Clock
+) -> ConnectionInfo:
     """Read kubeconfig files and fetch the first credentials.
 
     Args:
-        path: a file, or several joined with ``:``, which are merged; missing ones are skipped. None for
-            ``~/.kube/config``.
+        path: a file, or several joined with ``:`` as in ``$KUBECONFIG``, which are merged; missing ones are skipped. A
+            list has one path per item. None for ``~/.kube/config``.
         context: name of the context; None for the current one.
         clock: compared with expiry times.
 
     Raises:
         ConfigurationError: no file exists, the context does not exist, or an entry cannot be used.
     """
-    files = _Files(path, context, clock=clock)
-    loaded = await files.load()
-    user = loaded.user
-    if user.get("as"):
-        raise ConfigurationError(f"{files}: impersonation (user field 'as') is not supported: remove it")
-    credentials: StaticCredentials | TokenFile | _Renewing
-    if user.get("tokenFile"):
-        credentials = TokenFile(loaded.user_folder / str(user["tokenFile"]), clock=clock)
-        await credentials.headers()
-    elif "exec" in user or "auth-provider" in user:
-        credentials = _Renewing(files, loaded, clock=clock)
-    else:
-        credentials = StaticCredentials(loaded.headers)
-    settings = loaded.settings
-    server = settings.get("host")
-    if not server:
-        raise ConfigurationError(
-            f"{files}: the context's cluster has no server: set clusters[].cluster.server"
-        )
+    parts = (path or "~/.kube/config").split(":") if path is None or isinstance(path, str) else list(path)
+    paths = _paths(parts)
+    found = [one for one in paths if _exists(one)]
+    if not found:
+        shown = ", ".join(map(str, paths)) or repr(path)
+        raise ConfigurationError(f"kubeconfig {shown} does not exist: check --kubeconfig and $KUBECONFIG")
+    chosen = f"context {context!r}" if context else "current context"
+    label = f"kubeconfig {':'.join(map(str, found))}, {chosen}"
+    merged = read_files(paths)
     try:
+        return await _Selection.of(merged, context).connection(clock)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{label}: {error}") from error.__cause__
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _Selection:
+    """The entries of one context."""
+
+    namespace: str
+    cluster_name: str
+    cluster: Found[Cluster]
+    user_name: str
+    user: Found[User]
+
+    @classmethod
+    def of(cls, merged: Merged, wanted: str | None) -> _Selection:
+        name = wanted or merged.current_context
+        if not name:
+            raise ConfigurationError(
+                f"current-context is not set; choose one of: {_names(merged.contexts)} (kubectl config use-context)"
+            )
+        if name not in merged.contexts:
+            raise _missing("contexts", name, merged.contexts)
+        context = merged.contexts[name].entry
+        if context.cluster not in merged.clusters:
+            raise _missing("clusters", context.cluster, merged.clusters)
+        if context.user and context.user not in merged.users:
+            raise _missing("users", context.user, merged.users)
+        return cls(
+            namespace=context.namespace or "default",
+            cluster_name=context.cluster,
+            cluster=merged.clusters[context.cluster],
+            user_name=context.user,
+            user=merged.users.get(context.user) or Found(User(), Path()),
+        )
+
+    async def connection(self, clock: Clock) -> ConnectionInfo:
+        cluster, user = self.cluster.entry, self.user.entry
+        where = f"user {self.user_name!r}"
+        server = self._server()
+        ca_file, ca_data = self._file_or_data(
+            self.cluster,
+            "certificate-authority",
+            cluster.certificate_authority,
+            cluster.certificate_authority_data,
+        )
+        if cluster.insecure_skip_tls_verify and (ca_file or ca_data):
+            raise ConfigurationError(
+                f"cluster {self.cluster_name!r} sets insecure-skip-tls-verify and a certificate authority: "
+                "remove one of them"
+            )
+        cert_file, cert_data = self._file_or_data(
+            self.user, "client-certificate", user.client_certificate, user.client_certificate_data
+        )
+        key_file, key_data = None, None
+        if cert_file or cert_data:
+            key_file, key_data = self._file_or_data(
+                self.user, "client-key", user.client_key, user.client_key_data
+            )
+            if not key_file and not key_data:
+                raise ConfigurationError(
+                    f"{where} has a client certificate without key: set client-key or client-key-data"
+                )
+        impersonation = _impersonation(user, where)
+        self._check_methods()
+        address = parse_address(server, name="server", example="https://host:6443").url
+        if address.scheme == "https" or is_loopback(address):
+            credentials = await self._credentials(clock, certificate=bool(cert_file or cert_data))
+        else:
+            # As in kubectl, credentials do not cross a network without encryption.
+            credentials = StaticCredentials()
         return ConnectionInfo(
             server=server,
             credentials=credentials,
-            namespace=loaded.namespace,
-            ca_file=settings.get("ssl_ca_cert"),
-            client_cert_file=settings.get("cert_file"),
-            client_key_file=settings.get("key_file"),
-            certificate_source=credentials if isinstance(credentials, _Renewing) else None,
-            insecure=settings.get("verify_ssl") is False,
-            tls_server_name=settings.get("tls_server_name"),
-            proxy_url=settings.get("proxy"),
+            namespace=self.namespace,
+            ca_file=ca_file,
+            ca_data=ca_data,
+            client_cert_file=cert_file,
+            client_cert_data=cert_data,
+            client_key_file=key_file,
+            client_key_data=key_data,
+            certificate_source=credentials if isinstance(credentials, RenewedCredentials) else None,
+            insecure=cluster.insecure_skip_tls_verify,
+            tls_server_name=cluster.tls_server_name or None,
+            proxy_url=cluster.proxy_url or None,
+            impersonation=impersonation,
             trust_env=True,
         )
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{files}: {error}") from error
 
+    def _server(self) -> str:
+        """The address of the server; without a scheme it is http, as in kubectl."""
+        server = self.cluster.entry.server
+        if not server:
+            raise ConfigurationError(
+                f"cluster {self.cluster_name!r} has no server: set clusters[].cluster.server"
+            )
+        return (server if "://" in server else f"http://{server}").rstrip("/")
 
-@final
-class _Files:
-    """The kubeconfig files and the context; merged again when a file changes."""
-
-    def __init__(self, path: str | None, context: str | None, *, clock: Clock) -> None:
-        self._clock = clock
-        paths = [Path(part).expanduser() for part in (path or "~/.kube/config").split(_SEPARATOR) if part]
-        self._paths = [str(part) for part in paths if file_stamp(part) is not None]
-        self._context = context
-        self._merged: Any = None
-        self._stamps: object = None
-        if not self._paths:
-            shown = ", ".join(str(part) for part in paths) or repr(path)
-            raise ConfigurationError(f"kubeconfig {shown} does not exist: check --kubeconfig and $KUBECONFIG")
-
-    def __str__(self) -> str:
-        context = f"context {self._context!r}" if self._context else "current context"
-        return f"kubeconfig {_SEPARATOR.join(self._paths)}, {context}"
-
-    async def load(self) -> _Loaded:
-        """Read changed files and get valid credentials; runs the exec plugin if there is one.
-
-        Raises:
-            ConfigurationError: for any failure.
-        """
+    def _file_or_data(
+        self, found: Found[Any], name: str, file: str, data: str
+    ) -> tuple[str | None, bytes | None]:
+        """The absolute path, or the decoded data."""
+        if file and data:
+            raise ConfigurationError(f"{name} and {name}-data are both set: remove one of them")
+        if data:
+            try:
+                return None, base64.b64decode(data.replace("\n", "").replace("\r", ""), validate=True)
+            except (binascii.Error, ValueError):
+                raise ConfigurationError(
+                    f"{name}-data is not valid base64: encode the PEM file with base64"
+                ) from None
+        if not file:
+            return None, None
+        path = found.resolve(file)
         try:
-            async with asyncio.timeout(_PLUGIN_SECONDS):
-                return await self._load()
-        except ConfigurationError:
-            raise
-        except TimeoutError as error:
-            raise ConfigurationError(
-                f"{self}: no credentials within {_PLUGIN_SECONDS:g} s: run the user's exec command manually"
-            ) from error
-        except Exception as error:
-            # For an invalid file the package raises many types (KeyError, TypeError, AssertionError, those of
-            # aiohttp); all of them mean that the kubeconfig cannot be used.
-            raise ConfigurationError(f"{self}: {str(error) or error.__class__.__name__}") from error
+            path.open("rb").close()
+        except (OSError, ValueError) as error:
+            problem = getattr(error, "strerror", None) or error
+            raise ConfigurationError(f"{name} {path} cannot be read ({problem}): check the path") from error
+        return str(path), None
 
-    async def _load(self) -> _Loaded:
-        stamps = [file_stamp(path) for path in self._paths]
-        fresh = self._merged is None or stamps != self._stamps
-        for path in self._paths if fresh else ():
-            _check_file(path)
-        from kubernetes_asyncio.config.kube_config import KubeConfigLoader, KubeConfigMerger
-
-        if fresh:
-            self._merged, self._stamps = KubeConfigMerger(_SEPARATOR.join(self._paths)), stamps
-        wanted = self._context or self._merged.config.value.get("current-context") or ""
-        if not wanted:
-            names = ", ".join(sorted(node.value["name"] for node in self._merged.config.value["contexts"]))
+    def _check_methods(self) -> None:
+        """Reject combinations of credentials of which kubectl does not accept both."""
+        user, where = self.user.entry, f"user {self.user_name!r}"
+        if (user.token or user.token_file) and (user.username or (user.token and user.password)):
+            raise ConfigurationError(f"{where} has a token and a password: remove one of them")
+        if user.exec is not None and user.auth_provider is not None:
+            raise ConfigurationError(f"{where} has exec and auth-provider: remove one of them")
+        if not _fits_header(user.token):
             raise ConfigurationError(
-                f"{self}: current-context is not set; choose one of: {names or 'none'}"
-                " (kubectl config use-context)"
+                f"{where}: the token contains white space or control characters: remove them"
             )
-        context = self._entry("contexts", wanted)
-        entry = context.value["context"]
-        user = self._entry("users", entry["user"]) if entry.get("user") else None
-        loader = KubeConfigLoader(
-            config_dict={
-                "current-context": wanted,
-                "contexts": [context],
-                "clusters": [self._entry("clusters", entry["cluster"])],
-                "users": [await self._signed_in(user)] if user is not None else [],
-            },
-            config_base_path=None,
-        )
-        if user is None:
-            loader.cert_file = loader.key_file = None  # normally set from the user entry
-        target = SimpleNamespace(api_key={})
-        await loader.load_and_set(target)
-        return _Loaded(
-            settings=vars(target),
-            namespace=entry.get("namespace") or "default",
-            user=user.value["user"] if user is not None else {},
-            user_folder=Path(user.path).parent if user is not None else Path(),
-            expires=getattr(loader, "exec_plugin_expiry", None),
-        )
 
-    def _entry(self, section: str, name: str) -> Any:
-        """The entry of that name. Its node is renamed, because the merger's names contain whole entries and appear in
-        errors.
-        """
-        from kubernetes_asyncio.config.kube_config import ConfigNode
-
-        found = {node.value["name"]: node for node in self._merged.config.value[section]}
-        if name not in found:
+    async def _credentials(self, clock: Clock, *, certificate: bool) -> CredentialProvider:
+        """The credentials of the user. An exec plugin is used only if there are no others, as in client-go."""
+        user = self.user.entry
+        plugin = check_plugin(user.exec) if user.exec is not None else None
+        provider = user.auth_provider
+        if provider is not None and provider.name != "oidc":
             raise ConfigurationError(
-                f"{self}: {section} has no {name!r}; existing entries: {', '.join(sorted(found)) or 'none'}"
+                f"auth-provider {provider.name!r} is not supported: use an exec plugin, for example "
+                "gke-gcloud-auth-plugin or kubelogin"
             )
-        value = found[name].value
-        kind = section.removesuffix("s")
-        return ConfigNode(f"{kind} {name}", {**value, kind: value.get(kind) or {}}, found[name].path)
+        if user.token_file:
+            file = TokenFile(self.user.resolve(user.token_file), clock=clock, fallback=user.token)
+            await file.headers()
+            return file
+        if user.token:
+            return StaticCredentials({"Authorization": f"Bearer {user.token}"})
+        if user.username:
+            login = f"{user.username}:{user.password}".encode()
+            return StaticCredentials({"Authorization": "Basic " + base64.b64encode(login).decode()})
+        if provider is not None:
+            tokens = StoredTokens(self.user.file, self.user_name, provider.config, clock=clock)
 
-    async def _signed_in(self, node: Any) -> Any:
-        """The user entry, with an OIDC provider replaced by its token; a new token is saved in the file."""
-        from kubernetes_asyncio.config.kube_config import ConfigNode
+            async def sign_in() -> Issued:
+                headers = {"Authorization": f"Bearer {await tokens.id_token()}"}
+                return Issued(headers, check_seconds=_CHECK_OIDC_SECONDS)
 
-        user = node.value["user"]
-        provider = user.get("auth-provider") or {}
-        if provider.get("name") != "oidc":
-            return node
-        settings = provider.get("config") or {}
-        before = dict(settings)
-        token = await fresh_id_token(settings, folder=Path(node.path).parent, clock=self._clock)
-        if settings != before:
-            with suppress(OSError):  # if the file is read-only, the new token is kept in memory
-                self._merged.save_changes()
-                self._stamps = [file_stamp(path) for path in self._paths]
-        rest = {name: value for name, value in user.items() if name != "auth-provider"}
-        return ConfigNode(node.name, {**node.value, "user": {**rest, "token": token}}, node.path)
+            return RenewedCredentials(sign_in, await sign_in(), clock=clock)
+        if plugin is not None and not certificate:
+            return await self._plugin(plugin, clock)
+        return StaticCredentials()
+
+    async def _plugin(self, config: ExecConfig, clock: Clock) -> RenewedCredentials:
+        if "/" in config.command:
+            config = msgspec.structs.replace(config, command=str(self.user.resolve(config.command)))
+        cluster = self._cluster_info() if config.provide_cluster_info else None
+
+        async def run() -> Issued:
+            issued = await run_plugin(config, cluster)
+            headers = {"Authorization": f"Bearer {issued.token}"} if issued.token else {}
+            return Issued(headers, issued.certificate, issued.expires)
+
+        return RenewedCredentials(run, await run(), clock=clock)
+
+    def _cluster_info(self) -> dict[str, Any]:
+        """``spec.cluster`` of an ExecCredential."""
+        cluster = self.cluster.entry
+        data = cluster.certificate_authority_data
+        if cluster.certificate_authority:
+            content = self.cluster.resolve(cluster.certificate_authority).read_bytes()
+            data = base64.b64encode(content).decode()
+        config = next((one.extension for one in cluster.extensions if one.name == _EXEC_EXTENSION), None)
+        fields = {
+            "server": cluster.server,
+            "tls-server-name": cluster.tls_server_name,
+            "insecure-skip-tls-verify": cluster.insecure_skip_tls_verify,
+            "certificate-authority-data": data,
+            "proxy-url": cluster.proxy_url,
+            "disable-compression": cluster.disable_compression,
+        }
+        return {name: value for name, value in fields.items() if value} | {"config": config}
 
 
-def _check_file(path: str) -> None:
-    """Report problems of a file for which the merging package has no clear error."""
-    import yaml
+def _paths(parts: Sequence[str]) -> list[Path]:
+    return [Path(part).expanduser() for part in dict.fromkeys(parts) if part]
 
+
+def _exists(path: Path) -> bool:
+    """False only if the file does not exist; any other problem is found when it is read."""
     try:
-        document = yaml.safe_load(Path(path).read_bytes())
-    except IsADirectoryError:
-        raise ConfigurationError(f"kubeconfig {path} is a directory: specify the file in it") from None
-    except OSError as error:
-        raise ConfigurationError(f"kubeconfig {path} cannot be read: {error.strerror or error}") from error
-    except yaml.YAMLError as error:
-        # The message of the error quotes the line, which may contain a token.
-        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
-        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise ConfigurationError(
-            f"kubeconfig {path} is not valid YAML: {where}{problem or 'unreadable'}"
-        ) from None
-    if document is None:
-        raise ConfigurationError(f"kubeconfig {path} is empty: specify another file")
-    if not isinstance(document, dict):
-        raise ConfigurationError(f"{path} is not a kubeconfig: it has no clusters, users and contexts")
+        path.stat()
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError):
+        return True
+    return True
 
 
-@final
-class _Loaded:
-    """The result of loading a kubeconfig. Not a dataclass, because its repr would show tokens."""
-
-    def __init__(
-        self,
-        *,
-        settings: Mapping[str, Any],
-        namespace: str,
-        user: Mapping[str, Any],
-        user_folder: Path,
-        expires: Any,
-    ) -> None:
-        self.settings = settings
-        self.namespace = namespace
-        self.user = user
-        self.user_folder = user_folder
-        self.expires = expires
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        token = self.settings["api_key"].get("BearerToken")
-        return {"Authorization": token} if token else {}
-
-    @property
-    def certificate_files(self) -> tuple[str, str] | None:
-        cert, key = self.settings.get("cert_file"), self.settings.get("key_file")
-        return (cert, key) if cert and key else None
+def _impersonation(user: User, where: str) -> tuple[tuple[str, str], ...]:
+    """The ``Impersonate-*`` headers, as client-go writes them."""
+    if not user.as_:
+        if user.as_uid or user.as_groups or user.as_user_extra:
+            raise ConfigurationError(f"{where} sets as-uid, as-groups or as-user-extra: set as as well")
+        return ()
+    headers = [("Impersonate-User", user.as_)]
+    headers += [("Impersonate-Uid", user.as_uid)] if user.as_uid else []
+    headers += [("Impersonate-Group", group) for group in user.as_groups]
+    for key, values in user.as_user_extra.items():
+        headers += [(f"Impersonate-Extra-{quote(key, safe=_HEADER_KEY_SAFE)}", value) for value in values]
+    if not all(_fits_header(value) for _, value in headers):
+        raise ConfigurationError(f"{where}: an impersonation field contains control characters: remove them")
+    return tuple(headers)
 
 
-@final
-class _Renewing:
-    """Credentials of an exec plugin or an auth provider.
+def _fits_header(value: str) -> bool:
+    """Whether HTTP allows the text as the value of a header."""
+    return not any(character < " " or character == "\x7f" for character in value)
 
-    Invariants:
-        * There is one renewal at a time. Requests in the meantime wait for it and share its result, including a
-          failure. If the request that renews is cancelled, the next one renews.
-        * Credentials that the server has not rejected stay in use until they expire, even if their renewal fails.
-    """
 
-    def __init__(self, files: _Files, loaded: _Loaded, *, clock: Clock) -> None:
-        self._files = files
-        self._clock = clock
-        self._turn = asyncio.Lock()
-        self._valid_until = 0.0
-        self._refused = False
-        self._failure: tuple[float, ConfigurationError] | None = None
-        """Time and error of the last failed renewal."""
-        self._keep(loaded)
+def _missing(section: str, name: str, entries: Mapping[str, object]) -> ConfigurationError:
+    return ConfigurationError(f"{section} has no {name!r}; existing entries: {_names(entries)}")
 
-    async def headers(self) -> Mapping[str, str]:
-        """The headers, renewed if they are about to expire."""
-        asked = self._clock.monotonic()
-        if asked >= self._valid_until:
-            waited = self._turn.locked()
-            async with self._turn:
-                if waited and self._failure is not None and self._failure[0] >= asked:
-                    raise ConfigurationError(str(self._failure[1])) from self._failure[1]
-                if self._clock.monotonic() >= self._valid_until:
-                    await self._renew()
-        return self._loaded.headers
 
-    def invalidate(self) -> None:
-        """Renew before the next request."""
-        self._valid_until = float("-inf")
-        self._refused = True
-
-    def certificate_files(self) -> tuple[str, str] | None:
-        """The certificate of the plugin, or of the kubeconfig."""
-        return self._loaded.certificate_files
-
-    async def _renew(self) -> None:
-        try:
-            self._keep(await self._files.load())
-        except ConfigurationError as error:
-            now, expires = self._clock.monotonic(), self._loaded.expires
-            if expires is None or self._refused or expires <= self._clock.now():
-                self._failure = now, error
-                raise
-            self._valid_until = now + _RECHECK_SECONDS
-
-    def _keep(self, loaded: _Loaded) -> None:
-        if not loaded.headers and loaded.certificate_files is None:
-            raise ConfigurationError(
-                f"{self._files}: the user's exec command returned neither a token nor a certificate"
-            )
-        self._loaded = loaded
-        self._refused = False
-        self._valid_until = self._clock.monotonic() + self._lifetime(loaded)
-
-    def _lifetime(self, loaded: _Loaded) -> float:
-        if loaded.expires is not None:
-            left: timedelta = loaded.expires - self._clock.now()
-            return max(left - _EXPIRY_SKEW, left * 0.8).total_seconds()
-        if "exec" not in loaded.user:
-            return _RECHECK_SECONDS
-        return float("inf") if loaded.headers else _CERTIFICATE_SECONDS
+def _names(entries: Mapping[str, object]) -> str:
+    return ", ".join(sorted(entries)) or "none"

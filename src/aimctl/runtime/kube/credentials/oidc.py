@@ -1,8 +1,7 @@
 """ID tokens for ``auth-provider: oidc`` in a kubeconfig, refreshed at their issuer.
 
-kubernetes-asyncio (36.1) also refreshes them. However, it does not verify the issuer's certificate unless the
-kubeconfig names a certificate authority, and then it fails. A refresh token is a long-lived secret, so this module
-always verifies the certificate.
+A refresh token is a long-lived secret, so the issuer's certificate is always verified. Refreshed tokens are saved in
+the kubeconfig, as kubectl does, because many issuers accept a refresh token only once.
 """
 
 from __future__ import annotations
@@ -10,23 +9,27 @@ from __future__ import annotations
 import base64
 import os
 import ssl
-from typing import TYPE_CHECKING, Any
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
 from urllib.parse import quote_plus
 
 import aiohttp
 import msgspec
 
 from aimctl.runtime.kube.credentials.addresses import Address, parse_address
+from aimctl.runtime.kube.credentials.connection import file_stamp
+from aimctl.runtime.kube.credentials.kubeconfig_files import parse
 from aimctl.runtime.kube.credentials.proxy import environment_proxy, proxy_login
 from aimctl.runtime.kube.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from aimctl.runtime.clock import Clock
 
-__all__ = ["fresh_id_token"]
+__all__ = ["StoredTokens", "fresh_id_token"]
 
 _SKEW_SECONDS = 300.0
 """A token that expires sooner than this is refreshed."""
@@ -45,6 +48,83 @@ class _Issuer(msgspec.Struct):
 class _Tokens(msgspec.Struct):
     id_token: str
     refresh_token: str | None = None
+
+
+@final
+class StoredTokens:
+    """The ``auth-provider.config`` of a user in a kubeconfig, shared with other programs through the file.
+
+    Args:
+        file: the kubeconfig that contains the user.
+        user: name of the user.
+        config: the configuration as it was read.
+        clock: compared with the expiry of the token.
+    """
+
+    def __init__(self, file: Path, user: str, config: Mapping[str, str], *, clock: Clock) -> None:
+        self._file = file
+        self._user = user
+        self._config: dict[str, str] = dict(config)
+        self._clock = clock
+        self._stamp = file_stamp(file)
+
+    async def id_token(self) -> str:
+        """A valid token. Reads the file again if it has changed, and saves new tokens in it.
+
+        If the file is read-only, new tokens are kept in memory.
+
+        Raises:
+            ConfigurationError: there is no valid token, and the refresh failed.
+        """
+        if file_stamp(self._file) != self._stamp:
+            found = self._find(self._read())
+            self._config = dict(found or self._config)
+            self._stamp = file_stamp(self._file)
+        before = dict(self._config)
+        token = await fresh_id_token(self._config, folder=self._file.parent.absolute(), clock=self._clock)
+        if self._config != before:
+            with suppress(OSError):
+                self._save()
+        return token
+
+    def _read(self) -> Any:
+        try:
+            return parse(self._file.read_bytes())
+        except (OSError, ValueError):
+            return None
+
+    def _find(self, document: Any) -> dict[str, str] | None:
+        """The configuration in a kubeconfig; None if it does not contain it."""
+        try:
+            config = next(
+                user["user"]["auth-provider"]["config"]
+                for user in document["users"]
+                if user["name"] == self._user
+            )
+        except (LookupError, TypeError, StopIteration):
+            return None
+        return config if isinstance(config, dict) else None
+
+    def _save(self) -> None:
+        """Replace the file by one with the new tokens."""
+        import yaml
+
+        document = self._read()
+        config = self._find(document)
+        if config is None:
+            return
+        config.update(self._config)
+        target = self._file.resolve()
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                os.fchmod(descriptor, target.stat().st_mode)
+                yaml.safe_dump(document, file, sort_keys=False)
+            Path(name).replace(target)
+        except OSError:
+            Path(name).unlink(missing_ok=True)
+            raise
+        self._stamp = file_stamp(self._file)
 
 
 async def fresh_id_token(config: dict[str, Any], *, folder: Path, clock: Clock) -> str:

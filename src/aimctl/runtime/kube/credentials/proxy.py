@@ -28,7 +28,7 @@ from aimctl.runtime.kube.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["environment_proxy", "proxy_login"]
+__all__ = ["environment_proxy", "is_loopback", "proxy_login"]
 
 _EXAMPLE = "http://proxy:3128"
 
@@ -53,6 +53,13 @@ def environment_proxy(server: URL, environ: Mapping[str, str]) -> Address | None
     return parse_address(value if "://" in value else f"http://{value}", name=name, example=_EXAMPLE)
 
 
+def is_loopback(server: URL) -> bool:
+    """Whether requests to ``server`` stay on this machine."""
+    host = server.raw_host or ""
+    address = _ip(host)
+    return host == "localhost" or (address is not None and address.is_loopback)
+
+
 def proxy_login(proxy: Address | None) -> dict[str, str]:
     """The header with the credentials of the proxy, if it has any.
 
@@ -68,7 +75,7 @@ def _variable(name: str, environ: Mapping[str, str]) -> str:
 def _needs_proxy(server: URL, exceptions: str) -> bool:
     host, port = server.raw_host or "", str(server.port)
     address = _ip(host)
-    if host == "localhost" or (address is not None and address.is_loopback):
+    if is_loopback(server):
         return False
     return not any(
         _matches(entry.strip().lower(), host.lower(), port, address) for entry in exceptions.split(",")

@@ -3,18 +3,25 @@
 A context costs memory and 10 ms, so all sockets share one. New connections use the current context. Connections with an
 older one are not reused, because the pool distinguishes them by context.
 
-Invariant: an incomplete rotation (certificate written, key not yet) never replaces a working context.
+Invariants:
+    * An incomplete rotation (certificate written, key not yet) never replaces a working context.
+    * A private key that was given as bytes is never written to a disk (on Linux).
 """
 
 from __future__ import annotations
 
+import os
 import ssl
+import tempfile
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, final
 
 from aimctl.runtime.kube.credentials.connection import file_stamp
 from aimctl.runtime.kube.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.kube.credentials.connection import ConnectionInfo
 
@@ -33,6 +40,7 @@ class TlsContext:
         self._clock = clock
         self._context: ssl.SSLContext | None = None
         self._stamp: object = None
+        self._issued: tuple[bytes, bytes] | None = None
         self._checked_at = float("-inf")
 
     def current(self) -> ssl.SSLContext | None:
@@ -43,28 +51,25 @@ class TlsContext:
         """
         if not self._info.server.startswith("https://"):
             return None
+        source = self._info.certificate_source
+        issued = source.client_certificate() if source is not None else None
         now = self._clock.monotonic()
-        if self._context is not None and now - self._checked_at < _CHECK_SECONDS:
+        if self._context is not None and issued is self._issued and now - self._checked_at < _CHECK_SECONDS:
             return self._context
         self._checked_at = now
-        cert_file, key_file = self._client_files()
-        paths = [path for path in (self._info.ca_file, cert_file, key_file) if path]
+        info = self._info
+        paths = [path for path in (info.ca_file, info.client_cert_file, info.client_key_file) if path]
         stamp = [(path, file_stamp(path)) for path in paths]
-        if self._context is None or stamp != self._stamp:
+        if self._context is None or issued is not self._issued or stamp != self._stamp:
             try:
-                self._context = self._build(cert_file, key_file)
-                self._stamp = stamp
+                self._context = self._build(issued)
+                self._stamp, self._issued = stamp, issued
             except ConfigurationError:
                 if self._context is None:
                     raise
         return self._context
 
-    def _client_files(self) -> tuple[str | None, str | None]:
-        source = self._info.certificate_source
-        files = source.certificate_files() if source is not None else None
-        return files if files is not None else (self._info.client_cert_file, self._info.client_key_file)
-
-    def _build(self, cert_file: str | None, key_file: str | None) -> ssl.SSLContext:
+    def _build(self, issued: tuple[bytes, bytes] | None) -> ssl.SSLContext:
         info = self._info
         try:
             context = ssl.create_default_context(
@@ -82,12 +87,56 @@ class TlsContext:
         if info.insecure:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
-        if cert_file:
-            try:
-                context.load_cert_chain(cert_file, key_file)
-            except (OSError, ssl.SSLError) as error:
-                raise ConfigurationError(
-                    f"client certificate {cert_file}, key {key_file or cert_file}: cannot be used ({error}); "
-                    "both must be readable PEM files that belong together"
-                ) from error
+        if issued is not None:
+            _load_certificate(context, "the exec plugin's certificate", issued[0], issued[1])
+        elif info.client_cert_file or info.client_cert_data:
+            certificate = info.client_cert_file or info.client_cert_data or b""
+            label = f"client certificate {info.client_cert_file or 'client-certificate-data'}"
+            if info.client_key_file or info.client_key_data:
+                label += f", key {info.client_key_file or 'client-key-data'}"
+            _load_certificate(context, label, certificate, info.client_key_file or info.client_key_data)
         return context
+
+
+def _load_certificate(
+    context: ssl.SSLContext, label: str, certificate: str | bytes, key: str | bytes | None
+) -> None:
+    """Add a client certificate to a context. Text is a path, bytes are PEM; without a key, it is in the certificate.
+
+    OpenSSL reads files only. Bytes are passed in an anonymous file in memory, which no other process can open by name
+    and which does not outlive this process.
+    """
+
+    def encrypted() -> str:
+        raise ConfigurationError(f"{label}: the private key is encrypted; provide a key without a password")
+
+    try:
+        with ExitStack() as files:
+            context.load_cert_chain(
+                files.enter_context(_readable(certificate)),
+                None if key is None else files.enter_context(_readable(key)),
+                password=encrypted,  # otherwise OpenSSL asks for it on the terminal
+            )
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(
+            f"{label}: cannot be used ({error}); both must be readable PEM files that belong together"
+        ) from error
+
+
+@contextmanager
+def _readable(content: str | bytes) -> Iterator[str]:
+    """The path of a file with this content."""
+    if isinstance(content, str):
+        yield content
+    elif hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("pem")
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            yield f"/proc/self/fd/{descriptor}"
+    else:
+        # Not on Linux: a file for this user only, deleted as soon as it was read.
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(content)
+            file.flush()
+            yield file.name
