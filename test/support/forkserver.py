@@ -44,7 +44,6 @@ _PRELOADED = (
     "aimctl.cli.programs.manager",
     "aimctl.controllers.manifests",
     "aimctl.controllers.operator",
-    "kubernetes_asyncio.config.kube_config",
 )
 _POLL_SECONDS = 0.005
 
