@@ -195,7 +195,7 @@ def test_an_extension_works_in_the_manager_of_the_operator(served, installed, im
     assert (added["extension"], added["origin"]) == expected
     assert pages == [{"extension": expected[0], "origin": expected[1]}]
     assert acme["quotas"] >= 1
-    assert "acme_limit 7.0" in text
+    assert "# HELP acme_limit The last limit." in text
     assert 'controller_runtime_reconcile_total{controller="acme-quotas"' in text
     assert 'cache_synced{name="aimservices.aim.silogen.ai"} 1.0' in text
     assert f'cache_synced{{name="nodes ({expected[0]})"}} 1.0' in text
