@@ -73,7 +73,7 @@ def live_view(snapshot: Snapshot, seconds: float, limit: int) -> Group:
 def plain_line(snapshot: Snapshot, limit: int) -> str:
     """Return the live view as one line, for logs and pipes."""
     services = snapshot.counts(*SERVICES)
-    caches = " ".join(_percent(item) for _, item in snapshot.of_kinds(*CACHES))
+    caches = ", ".join(_percent(item) for _, item in snapshot.of_kinds(*CACHES))
     return (
         f"{snapshot.matching:2d} of {len(snapshot.expected)} done, slots {len(snapshot.running):2d}/{limit},"
         f" waiting {len(snapshot.waiting):2d}, serving {services['Running']}, caches {caches or '-'}"
@@ -162,7 +162,7 @@ def _line(title: str, counts: Counter[str]) -> Text:
 
 
 def _percent(item: ObjectState) -> str:
-    return "fails" if item.state == "Failed" else f"{item.percent or 0}%"
+    return "failed" if item.state == "Failed" else f"{item.percent or 0}%"
 
 
 def _state(state: str, text: str = "") -> Text:

@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 from aimctl.runtime.controller import (
     Channel,
     Controller,
+    Created,
     Deleted,
     EnqueueMapped,
     EnqueueObject,
@@ -18,6 +19,7 @@ from aimctl.runtime.controller import (
     generation_changed,
     labels_changed,
 )
+from aimctl.runtime.controller.redelivery import Redelivery
 from aimctl.runtime.queue import PRIORITY_DEFAULT, PRIORITY_LOW, WorkQueue
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
 from support.reconciling import Scripted, running
@@ -393,3 +395,14 @@ def test_the_hot_loop_detector_can_be_disabled():
     assert not any(detector.succeeded("a", 0) for _ in range(1000))
     with pytest.raises(ValueError, match="seconds=0"):
         HotLoopDetector(3, 0)
+
+
+@virtual_time
+async def test_failed_events_are_repeated_after_a_stop_as_at_first():
+    mapped = []
+    events = Redelivery(lambda event: mapped.append(event.object.meta.name) or True, list)
+    events.add(Created(make("before"), initial=False))
+    events.stop()
+    events.add(Created(make("after"), initial=False))
+    await asyncio.sleep(1)
+    assert mapped == ["after"]

@@ -5,7 +5,7 @@ Contract of :class:`HttpExchange`, in addition to that of :class:`~aimctl.contro
     * If there is no response, RegistryUnreachable is raised with a message that states the cause.
     * The number of connections is not limited; the caller limits the number of requests.
     * A response that exceeds the limit is not read to its end. Cookies are not stored, headers and bodies not logged.
-    * The environment variables HTTP_PROXY, HTTPS_PROXY and NO_PROXY are used, unless disabled; netrc files are not.
+    * The proxy of the environment is used as for the API server, unless disabled; netrc files are not used.
       Credentials in the URL of a proxy are not part of any message.
 """
 
@@ -13,19 +13,24 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 from typing import TYPE_CHECKING, final
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
-from yarl import URL
 
 from aimctl.controllers.models.registry import MalformedMetadata, RegistryUnreachable
 from aimctl.controllers.models.registry_client import MAX_RESPONSE_BYTES, Response
 from aimctl.domain.excerpts import printable
+from aimctl.runtime.kube import ConfigurationError
+from aimctl.runtime.kube.credentials.proxy import environment_proxy, proxy_login
 from aimctl.runtime.kube.http import AbruptResponse, hang_up
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from yarl import URL
+
+    from aimctl.runtime.kube.credentials.addresses import Address
 
 __all__ = ["HttpExchange"]
 
@@ -75,10 +80,17 @@ class HttpExchange:
                 # The caller limits the total time.
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
             )
-        proxy = _environment_proxy(url) if self._trust_env else None
+        proxy = _proxy_of(url) if self._trust_env else None
+        login = proxy_login(proxy)
         try:
             response = await self._session.request(
-                method, url, headers=headers, data=form, allow_redirects=False, proxy=proxy
+                method,
+                url,
+                headers={**headers, **(login if url.scheme == "http" else {})},
+                data=form,
+                allow_redirects=False,
+                proxy=None if proxy is None else proxy.url,
+                proxy_headers=login,
             )
             try:
                 return Response(response.status, response.headers, await _body(response, url))
@@ -99,31 +111,24 @@ async def _body(response: aiohttp.ClientResponse, url: URL) -> bytes:
     return bytes(body)
 
 
-def _environment_proxy(url: URL) -> URL | None:
-    """The proxy of the environment for a URL. aiohttp would use netrc files as well."""
-    named = getproxies().get(url.scheme)
-    if named is None or proxy_bypass(f"{url.host}:{url.port}"):
-        return None
+def _proxy_of(url: URL) -> Address | None:
     try:
-        proxy = URL(named if "://" in named else f"http://{named}")
-    except ValueError:
-        proxy = URL()
-    if proxy.scheme not in ("http", "https") or not proxy.host:
-        variable = f"{url.scheme.upper()}_PROXY"
-        raise RegistryUnreachable(
-            f"{url.authority}: the environment variable {variable} is not the URL of an HTTP proxy: set it to"
-            f" http://host:port, or add {url.host} to NO_PROXY",
-            whole_registry=True,
-        )
-    return proxy
+        return environment_proxy(url, os.environ)
+    except ConfigurationError as error:
+        text = f"{url.authority}: {error}; or add {url.host} to NO_PROXY"
+        raise RegistryUnreachable(text, whole_registry=True) from error
 
 
-def _unreachable(url: URL, error: Exception, proxy: URL | None) -> RegistryUnreachable:
+def _unreachable(url: URL, error: Exception, proxy: Address | None) -> RegistryUnreachable:
     """The error for a failed request. Without a connection, the whole registry is unreachable."""
     whole = isinstance(
         error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | aiohttp.ClientHttpProxyError
     )
-    where = url.authority if proxy is None else f"{url.authority} through the proxy {proxy.host}:{proxy.port}"
+    where = (
+        url.authority
+        if proxy is None
+        else f"{url.authority} through the proxy {proxy.url.host}:{proxy.url.port}"
+    )
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         text = "its name cannot be resolved"

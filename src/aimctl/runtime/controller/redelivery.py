@@ -67,9 +67,12 @@ class Redelivery(Generic[T]):
             self._schedule(self._pause)
 
     def stop(self) -> None:
-        """Forget all events."""
+        """Forget all events. Events that are added afterwards are repeated as at first."""
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
+        self._pause = _FIRST_SECONDS
+        self._overflow = False
         self._events.clear()
         self._round.clear()
 
