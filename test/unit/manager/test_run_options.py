@@ -68,6 +68,8 @@ def test_several_namespaces_are_separated_by_commas():
         ([], {"MY_OPERATOR_LEADER_ELECT": "perhaps"}, ["$MY_OPERATOR_LEADER_ELECT", "true or false"]),
         (["--metrics-bind-address", "x"], {}, ["--metrics-bind-address", "'x'", "127.0.0.1:8080"]),
         (["--watch-namespace", "a/b"], {}, ["--watch-namespace", "a/b"]),
+        (["--stall-seconds", "soon"], {}, ["--stall-seconds", "'soon'", "0 for off"]),
+        ([], {"MY_OPERATOR_STALL_SECONDS": "inf"}, ["$MY_OPERATOR_STALL_SECONDS", "'inf'", "0 for off"]),
         (["--colour"], {}, ["--colour"]),
     ],
 )
@@ -86,6 +88,13 @@ def test_help_lists_every_option_with_its_variable(capsys):
     text = capsys.readouterr().out
     for name in ("KUBECONFIG", "LEADER_ELECT", "METRICS_BIND_ADDRESS", "WATCH_NAMESPACE", "LOG_FORMAT"):
         assert f"$MY_OPERATOR_{name}" in text
+
+
+def test_the_report_of_a_blocked_loop_can_be_changed():
+    assert parsed().stall_seconds == 0.8
+    assert parsed("--stall-seconds", "0").stall_seconds == 0
+    with pytest.raises(ValueError, match="stall_seconds=-1"):
+        RunOptions("a", stall_seconds=-1)
 
 
 @pytest.mark.parametrize("name", ["", "My operator", "-a", "x" * 64])

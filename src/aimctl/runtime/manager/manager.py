@@ -78,6 +78,7 @@ class ManagerOptions:
         name: ``reportingController`` of Events, and the field manager of writes.
         loop_lag_interval: seconds between measurements of the event loop's lag; 0 for off.
         loop_lag_limit: lag in seconds that fails the liveness check.
+        stall_seconds: a thread reports the stack of code that blocks the event loop for this time; 0 for no thread.
         namespaces: of kinds that are declared without namespaces; empty for all.
         resync_seconds: period at which every cached object is reconciled again, with up to 10 % jitter; None for
             never. It sends no requests.
@@ -94,6 +95,7 @@ class ManagerOptions:
     name: str = "aimctl"
     loop_lag_interval: float = 1.0
     loop_lag_limit: float = 5.0
+    stall_seconds: float = 0.0
     namespaces: tuple[str, ...] = ()
     resync_seconds: float | None = None
     reflector: ReflectorOptions | None = None
@@ -209,10 +211,17 @@ class Manager:
         self._health = HealthChecks("healthz")
         self._ready = HealthChecks("readyz")
         self._pages = DebugPages()
+        self._watchdog = LoopWatchdog(
+            clock,
+            self.metrics,
+            interval=self.options.loop_lag_interval,
+            limit_seconds=self.options.loop_lag_limit,
+            stall_seconds=self.options.stall_seconds,
+        )
         self._add_builtin_checks()
         add_builtin_pages(self)
         self._servers = self._make_servers()
-        self._life.servers = tuple(self._servers.values())
+        self._life.servers = (self._watchdog, *self._servers.values())
 
     # ---- what runs
 
@@ -412,15 +421,7 @@ class Manager:
             raise RuntimeError(f"add {what} before run()")
 
     def _add_builtin_checks(self) -> None:
-        if self.options.loop_lag_interval > 0:
-            watchdog = LoopWatchdog(
-                self.clock,
-                self.metrics.loop_lag.set,
-                interval=self.options.loop_lag_interval,
-                limit_seconds=self.options.loop_lag_limit,
-            )
-            self._health.add("event-loop", watchdog.check)
-            self.add(watchdog, name="loop watchdog")
+        self._health.add("event-loop", self._watchdog.check)
         if self.elector:
             self._health.add("leader-election", self.elector.check_renewal)
         self._ready.add("caches", self._check_caches)

@@ -6,7 +6,7 @@ Counters of known labels exist from the start with value 0, so that rates and al
 In addition to those of controller-runtime: the results ``conflict`` and ``refused``,
 ``controller_runtime_hot_loops_total``, ``workqueue_waiting_items``, ``workqueue_oldest_ready_seconds``,
 ``leader_election_slowpath_total`` (which client-go declares but does not export), ``event_loop_lag_seconds``,
-``events_recorded_total``.
+``event_loop_stalls_total``, ``event_loop_longest_stall_seconds``, ``events_recorded_total``.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ _CALL_BUCKETS = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 6
 
 @final
 class RuntimeMetrics:
-    """All metrics of a process. Implements ``RequestObserver``, ``ElectionMetrics`` and ``EventMetrics``.
+    """All metrics of a process. Implements ``RequestObserver``, ``ElectionMetrics``, ``EventMetrics`` and
+    ``LoopMetrics``.
 
     Args:
         registry: for registration.
@@ -123,9 +124,12 @@ class RuntimeMetrics:
         self.slow_paths: Counter = counter(
             "leader_election_slowpath_total", "Renewals that had to read the Lease first.", "name"
         )
-        self.loop_lag: Gauge = gauge(
-            "event_loop_lag_seconds", "Lag of the event loop at the last measurement."
+        self.lag: Gauge = gauge("event_loop_lag_seconds", "Lag of the event loop at the last measurement.")
+        self.stalls: Counter = counter("event_loop_stalls_total", "Times that the event loop was blocked.")
+        self.longest_stall: Gauge = gauge(
+            "event_loop_longest_stall_seconds", "Longest time that the event loop was blocked."
         )
+        self._longest_stall = 0.0
         self.events: Counter = counter("events_recorded_total", "Kubernetes Events, by result.", "result")
         for result in ("created", "series", "dropped", "failed"):
             self.events.labels(result)
@@ -149,6 +153,16 @@ class RuntimeMetrics:
     def slow_path(self, name: str) -> None:
         """``leader_election_slowpath_total`` of the Lease ``name``."""
         self.slow_paths.labels(name).inc()
+
+    def loop_lag(self, seconds: float) -> None:
+        """``event_loop_lag_seconds``."""
+        self.lag.set(seconds)
+
+    def loop_stall(self, seconds: float) -> None:
+        """``event_loop_stalls_total`` and ``event_loop_longest_stall_seconds``."""
+        self.stalls.inc()
+        self._longest_stall = max(self._longest_stall, seconds)
+        self.longest_stall.set(self._longest_stall)
 
     def event(self, result: Literal["created", "series", "dropped", "failed"]) -> None:
         """``events_recorded_total``."""

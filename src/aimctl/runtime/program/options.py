@@ -44,6 +44,7 @@ class RunOptions:
         lease_name: of the Lease; "" for ``name``.
         metrics_bind_address: host:port of ``/metrics`` and ``/debug``; "0" for off.
         health_probe_bind_address: host:port of ``/healthz`` and ``/readyz``; "0" for off.
+        stall_seconds: report code that blocks the event loop for this time, with its stack; 0 for off.
         watch_namespaces: the default namespaces of caches; empty for all.
         log_level: debug, info, warning or error.
         log_format: json or console.
@@ -56,6 +57,7 @@ class RunOptions:
     lease_name: str = ""
     metrics_bind_address: str = ":8080"
     health_probe_bind_address: str = ":8081"
+    stall_seconds: float = 0.8
     watch_namespaces: tuple[str, ...] = ()
     log_level: str = "info"
     log_format: LogFormat = "json"
@@ -64,6 +66,8 @@ class RunOptions:
         """Raise ValueError with the field, the value and the rule if an option is not valid."""
         if _NAME.fullmatch(self.name) is None:
             raise ValueError(f"name={self.name!r}: use up to 63 lower-case letters, digits and '-'")
+        if not 0 <= self.stall_seconds < float("inf"):
+            raise ValueError(f"stall_seconds={self.stall_seconds}: use a number of seconds, or 0 for off")
 
 
 def parse_options(
@@ -112,6 +116,7 @@ def parse_options(
     flag("leader_election_namespace", "Namespace of the Lease; default: that of the connection.", _namespace)
     flag("metrics_bind_address", "host:port of /metrics and /debug; 0 for off.", _address)
     flag("health_probe_bind_address", "host:port of /healthz and /readyz; 0 for off.", _address)
+    flag("stall_seconds", "Report code that blocks the event loop for this time; 0 for off.", _seconds)
     flag("watch_namespaces", "Namespaces to watch, separated by commas; default: all.", _namespaces)
     flag("log_level", f"One of {', '.join(_LEVELS)}.", _one_of(_LEVELS))
     flag("log_format", f"One of {', '.join(get_args(LogFormat))}.", _one_of(get_args(LogFormat)))
@@ -138,6 +143,16 @@ def _namespace(text: str) -> str:
 
 def _namespaces(text: str) -> tuple[str, ...]:
     return tuple(_namespace(name.strip()) for name in text.split(",") if name.strip())
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r}: use a number of seconds, or 0 for off")
+    return seconds
 
 
 def _address(text: str) -> str:

@@ -198,6 +198,7 @@ def _manager_options(options: RunOptions, connection: ConnectionInfo) -> Manager
         leader_election=election if options.leader_elect else None,
         metrics_bind_address=options.metrics_bind_address,
         health_probe_bind_address=options.health_probe_bind_address,
+        stall_seconds=options.stall_seconds,
         namespaces=options.watch_namespaces,
         freeze_after_sync=True,
     )
