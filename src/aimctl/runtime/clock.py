@@ -8,13 +8,14 @@ with it, and a loop with virtual time (``aimctl.testing``) advances all timers t
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol, final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Clock", "LoopClock", "format_micro_time", "format_time", "parse_time"]
+__all__ = ["Clock", "LoopClock", "format_micro_time", "format_time", "parse_time", "system_monotonic"]
 
 
 class Clock(Protocol):
@@ -61,6 +62,11 @@ class LoopClock:
     async def sleep(self, seconds: float) -> None:
         """``asyncio.sleep`` on the running loop."""
         await asyncio.sleep(max(0.0, seconds))
+
+
+def system_monotonic() -> float:
+    """Seconds of the system's monotonic clock, for other threads than that of the event loop."""
+    return time.monotonic()
 
 
 def format_time(moment: datetime) -> str:
