@@ -8,9 +8,10 @@ The decorator :func:`virtual_time` needs neither the plugin nor the extra.
 
 from aimctl.testing.hosting import hosted as hosted
 from aimctl.testing.virtualtime import EPOCH as EPOCH
+from aimctl.testing.virtualtime import HotLoopError as HotLoopError
 from aimctl.testing.virtualtime import StalledError as StalledError
 from aimctl.testing.virtualtime import run_virtual as run_virtual
 from aimctl.testing.virtualtime import virtual_clock as virtual_clock
 from aimctl.testing.virtualtime import virtual_time as virtual_time
 
-__all__ = ["EPOCH", "StalledError", "hosted", "run_virtual", "virtual_clock", "virtual_time"]
+__all__ = ["EPOCH", "HotLoopError", "StalledError", "hosted", "run_virtual", "virtual_clock", "virtual_time"]

@@ -1,8 +1,12 @@
 """An event loop with virtual time.
 
-Contract: time does not advance while a task can run. When all tasks wait, it jumps to the earliest timer. A test of
-hours takes milliseconds, and its order is always the same. Sockets and threads work, but take no virtual time, so
-timers may fire before their results; use in-memory transports.
+Contract:
+    * Time does not advance while a task can run. When all tasks wait, it jumps to the earliest timer. A test of hours
+      takes milliseconds, and its order is always the same.
+    * Sockets and threads work, but take no virtual time, so timers may fire before their results; use in-memory
+      transports.
+    * A loop in which no timer can ever fire ends with an error: :class:`StalledError` if all tasks wait,
+      :class:`HotLoopError` if tasks run without end, for example a reconcile that its own write triggers again.
 
 Invariant: ``loop.time()`` never decreases, and changes only in ``select``.
 """
@@ -10,17 +14,27 @@ Invariant: ``loop.time()`` never decreases, and changes only in ``select``.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import selectors
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, final
 
 from aimctl.runtime.clock import LoopClock
+from aimctl.runtime.controller.hotloop import on_standstill
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
-__all__ = ["EPOCH", "StalledError", "VirtualTimeLoop", "run_virtual", "virtual_clock", "virtual_time"]
+__all__ = [
+    "EPOCH",
+    "HotLoopError",
+    "StalledError",
+    "VirtualTimeLoop",
+    "run_virtual",
+    "virtual_clock",
+    "virtual_time",
+]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -31,6 +45,18 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 _STALL_SECONDS = 5.0
 """Real seconds without a timer and I/O after which StalledError is raised."""
 
+_MOST_ITERATIONS = 1_000_000
+"""Iterations of the loop at one moment of virtual time, after which HotLoopError is raised."""
+
+
+_MOST_TASKS = 20
+
+
+class HotLoopError(RuntimeError):
+    """Tasks run without end and no time passes, so no timer fires. The message names the controller, the key and the
+    writes that cause it, or the tasks.
+    """
+
 
 class StalledError(RuntimeError):
     """All tasks wait, no timer is set and there is no I/O, so the loop would wait forever."""
@@ -40,7 +66,9 @@ class StalledError(RuntimeError):
 class _JumpingSelector(selectors.BaseSelector):
     def __init__(self) -> None:
         self._inner = selectors.DefaultSelector()
+        self._iterations = 0
         self.now = 0.0
+        self.error: HotLoopError | None = None
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
         return self._inner.register(fileobj, events, data)
@@ -58,6 +86,13 @@ class _JumpingSelector(selectors.BaseSelector):
         self._inner.close()
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if self.error is not None:
+            error, self.error = self.error, None
+            raise error
+        self._iterations += 1
+        if self._iterations > _MOST_ITERATIONS:
+            self._iterations = 0
+            raise HotLoopError(_endless(self.now))
         ready = self._inner.select(0)
         if ready:
             return ready
@@ -69,6 +104,7 @@ class _JumpingSelector(selectors.BaseSelector):
             return ready
         if timeout > 0:
             self.now += timeout
+            self._iterations = 0
         return []
 
 
@@ -84,6 +120,19 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         """Virtual seconds since the creation of the loop."""
         return self._jumping.now
 
+    def end_hot_loop(self, description: str) -> None:
+        """Make the loop raise HotLoopError in its next iteration."""
+        self._jumping.error = HotLoopError(description)
+
+
+def _endless(now: float) -> str:
+    tasks = sorted({task.get_name() for task in asyncio.all_tasks(asyncio.get_running_loop())})
+    shown = ", ".join(tasks[:_MOST_TASKS]) + (" ..." if len(tasks) > _MOST_TASKS else "")
+    return (
+        f"the loop ran {_MOST_ITERATIONS} iterations at {now:g} s without any time passing. "
+        f"A task repeats without waiting for a timer; the tasks are: {shown}"
+    )
+
 
 def virtual_clock() -> LoopClock:
     """A clock for the running virtual loop. Its wall time is :data:`EPOCH` plus the time of the loop."""
@@ -91,9 +140,17 @@ def virtual_clock() -> LoopClock:
 
 
 def run_virtual(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine as ``asyncio.run``, in virtual time. Raises StalledError if the loop would wait forever."""
-    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        return runner.run(main)
+    """Run a coroutine as ``asyncio.run``, in virtual time.
+
+    Raises:
+        StalledError: the loop would wait forever.
+        HotLoopError: tasks run without end, so time does not advance.
+    """
+    loop = VirtualTimeLoop()
+    context = contextvars.copy_context()
+    context.run(on_standstill.set, loop.end_hot_loop)
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        return runner.run(main, context=context)
 
 
 def virtual_time(test: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:

@@ -26,11 +26,17 @@ from typing import TYPE_CHECKING, Any, final
 
 import structlog
 
-from aimctl.runtime.controller.hotloop import HotLoopDetector
+from aimctl.runtime.controller.hotloop import (
+    STANDSTILL_RUNS,
+    HotLoopDetector,
+    on_standstill,
+    standstill_detector,
+)
 from aimctl.runtime.controller.invocation import Invoker
 from aimctl.runtime.controller.metrics import ControllerMetrics
 from aimctl.runtime.controller.outcome import Outcome, classify, limited, text_of
 from aimctl.runtime.controller.reconcile import Reconciler, _reconcile_id
+from aimctl.runtime.controller.write_log import current_write_log
 from aimctl.runtime.kube.errors import KubeError
 from aimctl.runtime.queue import ExponentialRateLimiter, QueueShutDown, WorkQueue
 
@@ -45,6 +51,8 @@ if TYPE_CHECKING:
     from aimctl.runtime.queue import QueueItem, QueueMetrics, RateLimiter
 
 __all__ = ["CacheSyncTimeout", "Controller"]
+
+_HOT_LOOP_REMEDY = "skip writes that change nothing, and use generation_changed for the primary kind"
 
 _NO_LIMITER_SECONDS = 60.0
 """Delay after a failure if the rate limiter itself fails."""
@@ -112,6 +120,7 @@ class Controller:
         self._sync_timeout = cache_sync_timeout
         self._recover = recover
         self._hot_loop: HotLoopDetector[Request] = HotLoopDetector() if hot_loop is None else hot_loop
+        self._standstill: HotLoopDetector[Request] = HotLoopDetector(0)
         self._metrics = ControllerMetrics() if metrics is None else metrics
         self._metrics.workers(max_concurrent_reconciles)
         # Only for reconcile ids, so a random seed is fine.
@@ -202,6 +211,8 @@ class Controller:
             if not await self._warm_up_unless_stopped():
                 return
             self._log.info("controller started", workers=self._workers)
+            if self._hot_loop.enabled:
+                self._standstill = standstill_detector()
             async with asyncio.TaskGroup() as workers:
                 for number in range(self._workers):
                     workers.create_task(self._work(), name=f"{self.name} worker {number}")
@@ -287,6 +298,7 @@ class Controller:
         request = entry.item
         run_id = str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
         token = _reconcile_id.set(run_id)
+        current_write_log.set(self._standstill.write_log(request) or self._hot_loop.write_log(request))
         with structlog.contextvars.bound_contextvars(
             namespace=request.namespace, name=request.name, reconcile_id=run_id
         ):
@@ -362,12 +374,25 @@ class Controller:
                 )
             case _:
                 self._log.debug("reconciled", **facts, returned=repr(result))
-        if error is None and self._hot_loop.succeeded(request, self._clock.monotonic()):
+        if error is None:
+            self._detect_hot_loop(request)
+
+    def _detect_hot_loop(self, request: Request) -> None:
+        now = self._clock.monotonic()
+        if self._hot_loop.succeeded(request, now):
             self._metrics.hot_loop()
             self._log.warning(
                 "hot loop: the object is reconciled repeatedly without errors",
                 limit=self._hot_loop.limit,
-                remedy="skip writes that change nothing, and use generation_changed for the primary kind",
+                writes=self._hot_loop.writes(request),
+                remedy=_HOT_LOOP_REMEDY,
+            )
+        report = on_standstill.get()
+        if report is not None and self._standstill.succeeded(request, now):
+            writes = "; ".join(self._standstill.writes(request)) or "none by the client of the manager"
+            report(
+                f"controller {self.name!r} has reconciled {request} {STANDSTILL_RUNS} times without any time passing. "
+                f"Writes of its last reconciles: {writes}. To fix it, {_HOT_LOOP_REMEDY}."
             )
 
 

@@ -23,6 +23,7 @@ from prometheus_client import CollectorRegistry
 from aimctl.kubetypes import Resource
 from aimctl.runtime.cache import Cache, Informer
 from aimctl.runtime.controller import Controller, EnqueueObject, EnqueueOwner, Watch
+from aimctl.runtime.controller.write_log import recorded
 from aimctl.runtime.kube.client import Client
 from aimctl.runtime.manager.events import EventRecorder
 from aimctl.runtime.manager.inspect import add_builtin_pages
@@ -181,7 +182,7 @@ class Manager:
         )
         self.client: Client = self.api_reader.with_(
             write_guard=self.elector.check_write if self.elector else None,
-            on_write=self.cache.observe_write,
+            on_write=recorded(self.cache.observe_write),
             on_delete=self.cache.observe_delete,
             on_unclear=self.elector.note_unclear if self.elector else None,
         )
@@ -446,5 +447,4 @@ class Manager:
         return {field: HttpServer(field, addresses[field], routes[field]) for field in wanted}
 
     def _port(self, field: str) -> int:
-        server = self._servers.get(field)
-        return server.port if server else 0
+        return self._servers[field].port if field in self._servers else 0
