@@ -29,7 +29,6 @@ import msgspec
 from measure import read_commands
 from templates import NAMESPACES, PLURAL, namespace_of, template
 
-from aimctl.api.crd import crd
 from aimctl.api.v1alpha1 import SERVICE_TEMPLATES
 from aimctl.devcluster import DevCluster
 from aimctl.kubetypes.builtin import CRDS
@@ -151,7 +150,7 @@ class ForeignDriver(Driver):
 
     async def _namespaces(self) -> None:
         with contextlib.suppress(AlreadyExists):
-            await self.client.create(CRDS, crd(SERVICE_TEMPLATES))
+            await self.client.create(CRDS, SERVICE_TEMPLATES.crd())
             self._made_crd = True
         page = await self._served()
         if page.items:

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from aimctl.api import kinds
-from aimctl.api.crd import crd
 from aimctl.api.kinds import KINDS
 from aimctl.controllers.operator import OperatorOptions, add_operator
 from aimctl.devcluster.apiserver.memory_transport import MemoryTransport
@@ -397,7 +396,7 @@ def json_of(value: Any) -> str:
 
 @functools.cache
 def _crds() -> list[dict[str, Any]]:
-    return [crd(kind) for kind in KINDS]
+    return [kind.crd() for kind in KINDS]
 
 
 @asynccontextmanager

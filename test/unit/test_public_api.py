@@ -14,10 +14,12 @@ from types import ModuleType
 
 import pytest
 
+import aimctl.generation
 import aimctl.runtime
 import aimctl.testing
 
 PACKAGES = (
+    "aimctl.generation",
     "aimctl.runtime.cache",
     "aimctl.runtime.controller",
     "aimctl.runtime.kube",
@@ -32,7 +34,7 @@ DOCUMENTS = Path(__file__).parents[2]
 
 MODULES = sorted(
     one.name
-    for package in (aimctl.runtime, aimctl.testing)
+    for package in (aimctl.generation, aimctl.runtime, aimctl.testing)
     for one in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
     if not one.ispkg
 )
@@ -116,7 +118,7 @@ def test_public_methods_of_what_a_package_exports_are_explained(name: str) -> No
 
 def test_the_runtime_imports_nothing_it_does_not_need_and_warns_of_nothing() -> None:
     """Runs in a separate process, because this one has imported everything already."""
-    packages = [name for name in PACKAGES if name.startswith("aimctl.runtime")]
+    packages = [name for name in PACKAGES if name != "aimctl.testing"]
     program = (
         f"import sys, {', '.join(packages)}\n"
         f"unwanted = {NOT_NEEDED + UPSTAIRS!r}\n"
@@ -151,7 +153,7 @@ def test_every_public_name_can_be_imported_from_the_runtime() -> None:
     assert set(aimctl.runtime.__all__) <= set(dir(aimctl.runtime))
 
 
-@pytest.mark.parametrize("name", [name for name in PACKAGES if name.startswith("aimctl.runtime")])
+@pytest.mark.parametrize("name", [name for name in PACKAGES if name != "aimctl.testing"])
 def test_the_runtime_exports_every_name_of_its_packages(name: str) -> None:
     package = importlib.import_module(name)
     others = [
@@ -187,7 +189,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
     ids=lambda path: path.name,
 )
 def test_documents_and_examples_import_from_the_public_package_only(path: Path) -> None:
-    deeper = r"^\s*(?:from|import) (aimctl\.(?:runtime\.|kubetypes)\S*)"
+    deeper = r"^\s*(?:from|import) (aimctl\.(?:runtime\.|kubetypes|generation)\S*)"
     assert re.findall(deeper, path.read_text(encoding="utf-8"), re.MULTILINE) == []
 
 

@@ -32,7 +32,7 @@ def test_a_package_has_few_modules(package: Path) -> None:
     assert len(list(package.glob("*.py"))) <= MOST_MODULES
 
 
-@pytest.mark.parametrize("name", ["devcluster", "testing", "kubetypes", "runtime"])
+@pytest.mark.parametrize("name", ["devcluster", "generation", "testing", "kubetypes", "runtime"])
 def test_a_general_package_does_not_mention_aim(name: str) -> None:
     found = [
         f"{path.relative_to(SOURCES)}:{number}: {line.strip()}"

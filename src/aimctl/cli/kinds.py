@@ -12,12 +12,12 @@ from aimctl.api.kinds import KINDS
 from aimctl.api.v1alpha1 import GROUP
 
 if TYPE_CHECKING:
-    from aimctl.api.v1alpha1 import Kind
+    from aimctl.generation import CustomKind
 
 __all__ = ["find_kind", "noun", "short_name", "summary_of"]
 
 
-def find_kind(word: str) -> Kind[Any] | None:
+def find_kind(word: str) -> CustomKind[Any] | None:
     """The kind with this name in any case, plural, short name, or ``plural.group``."""
     text = word.lower().removesuffix(f".{GROUP}")
     for kind in KINDS:
@@ -32,7 +32,7 @@ def short_name(kind: str) -> str:
     return found.short_names[0] if found is not None else kind.lower()
 
 
-def summary_of(kind: Kind[Any]) -> str:
+def summary_of(kind: CustomKind[Any]) -> str:
     """What the kind is, in one sentence."""
     return (kind.view.__doc__ or "").partition("\n")[0]
 

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from aimctl.api import deployment, rbac
-from aimctl.api.crd import crd
 from aimctl.api.kinds import KINDS
 from aimctl.api.samples import queue_filler
 from aimctl.api.v1alpha1 import GROUP
@@ -53,7 +52,7 @@ def manifests(
     """
     requirements = Requirements() if requirements is None else requirements
     permissions = (*reconciler_permissions(), *event_permissions(), *requirements.permissions)
-    files = {f"crd/{GROUP}_{kind.plural}.yaml": _dump(crd(kind)) for kind in KINDS}
+    files = {f"crd/{GROUP}_{kind.plural}.yaml": _dump(kind.crd()) for kind in KINDS}
     for body in requirements.crds.values():
         spec = body["spec"]
         files[f"crd/{spec['group']}_{spec['names']['plural']}.yaml"] = _dump(body)

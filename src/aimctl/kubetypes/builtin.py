@@ -41,6 +41,7 @@ __all__ = [
     "SELF_SUBJECT_ACCESS_REVIEWS",
     "SERVICE_ACCOUNTS",
     "STORAGE_CLASSES",
+    "decoder",
 ]
 
 T = TypeVar("T")
@@ -49,10 +50,11 @@ T = TypeVar("T")
 def _kind(
     group: str, version: str, kind: str, plural: str, view: type[T], *, namespaced: bool = True
 ) -> Resource[T]:
-    return Resource(group, version, kind, plural, namespaced, _decoder(view))
+    return Resource(group, version, kind, plural, namespaced, decoder(view))
 
 
-def _decoder(view: type[T]) -> Callable[[bytes], T]:
+def decoder(view: type[T]) -> Callable[[bytes], T]:
+    """Return the decoder of a type, for :attr:`Resource.decode`."""
     strict = msgspec.json.Decoder(view)
 
     def decode(raw: bytes) -> T:

@@ -6,7 +6,7 @@ type checkers.
 
 The packages below are layers, from the lowest to the highest: ``clock``, ``kube`` (client), ``cache`` and ``queue``,
 ``controller``, ``manager``, ``program``. A layer imports only lower ones; import-linter enforces this. The types of
-objects come from ``aimctl.kubetypes``.
+objects come from ``aimctl.kubetypes``, and the generators of manifests from ``aimctl.generation``.
 """
 
 from __future__ import annotations
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _EXPORTS: Mapping[str, str] = {
+    "aimctl.generation": """
+        AGE_COLUMN CelRule CustomKind EMBEDDED_OBJECT INT_OR_STRING KindVersion LIST_ATOMIC LIST_SET MAP_ATOMIC
+        PRESERVE_UNKNOWN_FIELDS PrinterColumn Scale SchemaError cel_rules list_map schema_keywords
+        structural_schema
+    """,
     "aimctl.kubetypes": """
         AccessReviewStatus CACHED_VIEWS ClaimVolume Condition ConfigMap Container ContainerState
         ContainerStatus CoreEvent Crd CrdNames CrdSpec CrdStatus CrdVersion DecodeError Event EventSeries

@@ -1,3 +1,20 @@
+from aimctl.generation import AGE_COLUMN as AGE_COLUMN
+from aimctl.generation import EMBEDDED_OBJECT as EMBEDDED_OBJECT
+from aimctl.generation import INT_OR_STRING as INT_OR_STRING
+from aimctl.generation import LIST_ATOMIC as LIST_ATOMIC
+from aimctl.generation import LIST_SET as LIST_SET
+from aimctl.generation import MAP_ATOMIC as MAP_ATOMIC
+from aimctl.generation import PRESERVE_UNKNOWN_FIELDS as PRESERVE_UNKNOWN_FIELDS
+from aimctl.generation import CelRule as CelRule
+from aimctl.generation import CustomKind as CustomKind
+from aimctl.generation import KindVersion as KindVersion
+from aimctl.generation import PrinterColumn as PrinterColumn
+from aimctl.generation import Scale as Scale
+from aimctl.generation import SchemaError as SchemaError
+from aimctl.generation import cel_rules as cel_rules
+from aimctl.generation import list_map as list_map
+from aimctl.generation import schema_keywords as schema_keywords
+from aimctl.generation import structural_schema as structural_schema
 from aimctl.kubetypes import CACHED_VIEWS as CACHED_VIEWS
 from aimctl.kubetypes import AccessReviewStatus as AccessReviewStatus
 from aimctl.kubetypes import ClaimVolume as ClaimVolume
@@ -237,19 +254,26 @@ from aimctl.runtime.queue import WorkQueue as WorkQueue
 from aimctl.runtime.queue import exponential_delay as exponential_delay
 
 __all__ = [
+    "AGE_COLUMN",
     "CACHED_VIEWS",
     "CONFIG_MAPS",
     "CORE_EVENTS",
     "CRDS",
     "DEFAULT_AGEING_SECONDS",
+    "EMBEDDED_OBJECT",
     "EVENTS",
     "EXCEEDED_CARDINALITY_LIMIT",
     "GC_THRESHOLD",
+    "INT_OR_STRING",
     "JOBS",
     "LEASES",
+    "LIST_ATOMIC",
+    "LIST_SET",
+    "MAP_ATOMIC",
     "NAMESPACES",
     "NODES",
     "PODS",
+    "PRESERVE_UNKNOWN_FIELDS",
     "PRIORITY_DEFAULT",
     "PRIORITY_LOW",
     "PVCS",
@@ -269,6 +293,7 @@ __all__ = [
     "CacheSyncTimeout",
     "CannotExtend",
     "CannotRun",
+    "CelRule",
     "CertificateSource",
     "Change",
     "Channel",
@@ -298,6 +323,7 @@ __all__ = [
     "CrdVersion",
     "Created",
     "CredentialProvider",
+    "CustomKind",
     "Declaration",
     "DecodeError",
     "Deleted",
@@ -330,6 +356,7 @@ __all__ = [
     "Job",
     "JobSpec",
     "JobStatus",
+    "KindVersion",
     "KubeError",
     "LabelSelector",
     "LeaderElectionOptions",
@@ -368,6 +395,7 @@ __all__ = [
     "PodStatus",
     "Pool",
     "Predicate",
+    "PrinterColumn",
     "PvcResources",
     "PvcSpec",
     "PvcStatus",
@@ -396,6 +424,8 @@ __all__ = [
     "RunOptions",
     "Runnable",
     "RuntimeMetrics",
+    "Scale",
+    "SchemaError",
     "Secret",
     "SelfSubjectAccessReview",
     "ServedApis",
@@ -437,6 +467,7 @@ __all__ = [
     "all_of",
     "annotations_changed",
     "any_of",
+    "cel_rules",
     "changed",
     "check_requirements",
     "classify",
@@ -456,6 +487,7 @@ __all__ = [
     "is_served",
     "label_selector",
     "labels_changed",
+    "list_map",
     "load_connection",
     "new_event_loop",
     "not_",
@@ -472,6 +504,8 @@ __all__ = [
     "rights_of",
     "run",
     "run_manager",
+    "schema_keywords",
     "stop_on_signals",
+    "structural_schema",
     "writes_status",
 ]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, final
 
-from aimctl.api.crd import crd
 from aimctl.api.kinds import KINDS
 from aimctl.devcluster.add_ons import AddOn
 from aimctl.simulation.catalogue import Catalogue
@@ -58,7 +57,7 @@ class Simulation:
         self.registry = SimulatedRegistry(self.catalogue, clock=clock)
         environment = AddOn(
             name="aim",
-            crds=tuple(map(crd, KINDS)) if crds is None else tuple(crds),
+            crds=tuple(kind.crd() for kind in KINDS) if crds is None else tuple(crds),
             namespaces=tuple(namespaces),
             machines=gpu_machines(),
             programs=(self.downloads, self.catalogue),

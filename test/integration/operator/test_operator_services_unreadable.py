@@ -8,7 +8,6 @@ import copy
 import pytest
 
 from aimctl.api import kinds
-from aimctl.api.crd import crd
 from aimctl.api.kinds import KINDS
 from aimctl.testing.virtualtime import virtual_time
 from support.service_witness import serving
@@ -29,7 +28,7 @@ def complaints(logged_errors):
 
 def newer_crds():
     """The CRDs of a version with one more precision."""
-    definitions = [copy.deepcopy(crd(kind)) for kind in KINDS]
+    definitions = [copy.deepcopy(kind.crd()) for kind in KINDS]
     for body in definitions:
         for version in body["spec"]["versions"]:
             properties = version["schema"]["openAPIV3Schema"]["properties"]["spec"].get("properties", {})

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aimctl.api.crd import crd
 from aimctl.api.kinds import KINDS
 from aimctl.api.v1alpha1 import (
     CLUSTER_RUNTIME_CONFIGS,
@@ -16,13 +15,14 @@ from aimctl.api.v1alpha1 import (
     RUNTIME_CONFIGS,
     SERVICE_TEMPLATES,
     SERVICES,
-    Kind,
     TemplateState,
 )
 from aimctl.devcluster.apiserver.schema import Schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from aimctl.runtime import CustomKind
 
 IDS = [kind.name for kind in KINDS]
 TEMPLATE = {
@@ -34,8 +34,8 @@ TEMPLATE = {
 CACHE = {"sourceURI": "hf://m/m", "size": "16Gi"}
 
 
-def root(kind: Kind[Any]) -> dict[str, Any]:
-    (version,) = crd(kind)["spec"]["versions"]
+def root(kind: CustomKind[Any]) -> dict[str, Any]:
+    (version,) = kind.crd()["spec"]["versions"]
     return version["schema"]["openAPIV3Schema"]
 
 
@@ -48,7 +48,7 @@ def nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[st
             yield from nodes(schema[word], f"{path}[{word}]")
 
 
-def refused(kind: Kind[Any], spec: Any, old: Any = None, **more: Any) -> list[str]:
+def refused(kind: CustomKind[Any], spec: Any, old: Any = None, **more: Any) -> list[str]:
     """What an API server says about an object with this spec, after defaults."""
     schema = Schema.from_crd(root(kind))
 
@@ -61,7 +61,7 @@ def refused(kind: Kind[Any], spec: Any, old: Any = None, **more: Any) -> list[st
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=IDS)
-def test_every_field_has_a_description(kind: Kind[Any]) -> None:
+def test_every_field_has_a_description(kind: CustomKind[Any]) -> None:
     bare = [
         path
         for path, node in nodes(root(kind))
@@ -71,7 +71,7 @@ def test_every_field_has_a_description(kind: Kind[Any]) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=IDS)
-def test_the_schema_is_structural_and_has_no_words_beyond_the_standard(kind: Kind[Any]) -> None:
+def test_the_schema_is_structural_and_has_no_words_beyond_the_standard(kind: CustomKind[Any]) -> None:
     for path, node in nodes(root(kind)):
         assert not {"$ref", "$defs", "anyOf", "allOf", "oneOf", "not", "nullable", "title", "const"} & set(
             node
@@ -86,14 +86,14 @@ def test_the_schema_is_structural_and_has_no_words_beyond_the_standard(kind: Kin
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=IDS)
-def test_every_text_that_a_rule_compares_is_bounded(kind: Kind[Any]) -> None:
+def test_every_text_that_a_rule_compares_is_bounded(kind: CustomKind[Any]) -> None:
     for path, node in nodes(root(kind)):
         if node.get("type") == "string" and path.startswith(".spec"):
             assert "maxLength" in node or "enum" in node, path
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=IDS)
-def test_names_of_other_objects_are_dns_subdomains(kind: Kind[Any]) -> None:
+def test_names_of_other_objects_are_dns_subdomains(kind: CustomKind[Any]) -> None:
     for path, node in nodes(root(kind).get("properties", {})["spec"]):
         field = path.rpartition(".")[2]
         if field in {
@@ -109,8 +109,8 @@ def test_names_of_other_objects_are_dns_subdomains(kind: Kind[Any]) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=IDS)
-def test_a_kind_has_short_name_categories_status_and_columns(kind: Kind[Any]) -> None:
-    spec = crd(kind)["spec"]
+def test_a_kind_has_short_name_categories_status_and_columns(kind: CustomKind[Any]) -> None:
+    spec = kind.crd()["spec"]
     assert spec["scope"] == ("Namespaced" if kind.namespaced else "Cluster")
     assert spec["names"]["categories"] == ["aim", "all"]
     assert spec["names"]["shortNames"]
@@ -231,7 +231,7 @@ def test_good_input_is_taken(changed: dict[str, Any]) -> None:
     ],
 )
 def test_an_immutable_field_can_neither_change_nor_vanish_nor_appear(
-    kind: Kind[Any], field: str, changed: dict[str, Any]
+    kind: CustomKind[Any], field: str, changed: dict[str, Any]
 ) -> None:
     new = {name: value for name, value in (TEMPLATE | changed).items() if value is not None}
     for before, after in ((TEMPLATE, new), (new, TEMPLATE)):

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aimctl.api.crd import crd as crd_of
 from aimctl.api.kinds import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-CRDS = [crd_of(kind) for kind in KINDS]
+CRDS = [kind.crd() for kind in KINDS]
 
 
 def granular(schema: dict[str, Any], path: str) -> Iterator[str]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydantic import ValidationError
 
 from aimctl.api.kinds import KINDS
-from aimctl.api.v1alpha1 import SERVICE_TEMPLATES, SERVICES, Kind, Metric
+from aimctl.api.v1alpha1 import SERVICE_TEMPLATES, SERVICES, Metric
+
+if TYPE_CHECKING:
+    from aimctl.runtime import CustomKind
 
 SPECS = {
     "AIMModel": {"image": "i:1"},
@@ -24,27 +27,27 @@ SPECS = {
 }
 
 
-def read(kind: Kind[Any], **body: Any) -> Any:
+def read(kind: CustomKind[Any], **body: Any) -> Any:
     return kind.decode(
         json.dumps({"apiVersion": "x", "kind": kind.name, "metadata": {"name": "x"}, **body}).encode()
     )
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_the_least_object_of_each_kind_can_be_read(kind: Kind[Any]) -> None:
+def test_the_least_object_of_each_kind_can_be_read(kind: CustomKind[Any]) -> None:
     view = read(kind, spec=SPECS[kind.name])
     assert view.status.conditions == ()
     assert read(kind, spec=SPECS[kind.name], status={}) == view
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_fields_of_another_version_are_ignored(kind: Kind[Any]) -> None:
+def test_fields_of_another_version_are_ignored(kind: CustomKind[Any]) -> None:
     spec = SPECS[kind.name] | {"fromTheFuture": {"x": [1]}}
     assert read(kind, spec=spec, status={"alsoNew": 1}) == read(kind, spec=SPECS[kind.name])
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_a_view_cannot_be_changed(kind: Kind[Any]) -> None:
+def test_a_view_cannot_be_changed(kind: CustomKind[Any]) -> None:
     view = read(kind, spec=SPECS[kind.name])
     with pytest.raises(ValidationError, match="frozen"):
         view.status = None

@@ -75,7 +75,7 @@ def test_every_test_in_the_library_guide_is_run():
 
 @virtual_time
 async def test_each_source_of_the_guide_causes_a_reconcile():
-    async with DevCluster(clock=virtual_clock(), crds=[LIBRARY.TEAM_CRD]) as cluster:
+    async with DevCluster(clock=virtual_clock(), crds=[LIBRARY.TEAM.crd()]) as cluster:
         client, stop = cluster.client(), asyncio.Event()
         manager = Manager(cluster.transport(), clock=cluster.clock)
         requeue = LIBRARY.add_teams_by_region(manager)

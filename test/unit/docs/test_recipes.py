@@ -71,7 +71,7 @@ RECIPES = {
 
 CHECKS = {
     "Add a template field": """
-        from aimctl.api.crd import openapi_schema
+        from aimctl.runtime import structural_schema
         from aimctl.api.kinds import KINDS
         from aimctl.domain.services.derived_template import derived_spec
         from aimctl.domain.services.inference_service import inference_service
@@ -80,7 +80,7 @@ CHECKS = {
 
         for kind in KINDS:
             if "ServiceTemplate" in kind.name:
-                assert "priorityClassName" in openapi_schema(kind)["properties"]["spec"]["properties"]
+                assert "priorityClassName" in structural_schema(kind.view)["properties"]["spec"]["properties"]
         plain = template()
         changed = with_fields(plain, spec={**plain.view.spec.to_json(), "priorityClassName": "high"})
         made = inference_service(service(), changed, None)
@@ -90,7 +90,7 @@ CHECKS = {
     "Add a condition": """
         import asyncio
 
-        from aimctl.api.crd import openapi_schema
+        from aimctl.runtime import structural_schema
         from aimctl.api.kinds import KINDS, MODELS
         from aimctl.testing.virtualtime import virtual_time
         from support.operator import world
@@ -107,7 +107,7 @@ CHECKS = {
                     assert [one.status for one in found if one.type == "ImagePinned"] == [status]
 
         check()
-        schemas = [openapi_schema(kind) for kind in KINDS if kind.name.endswith("Model")]
+        schemas = [structural_schema(kind.view) for kind in KINDS if kind.name.endswith("Model")]
         assert all("ImagePinned" in str(schema["properties"]["status"]) for schema in schemas)
         """,
     "Add a reconciler": """

@@ -32,8 +32,6 @@ from aimctl.api.v1alpha1.common import StatusModelSource as StatusModelSource
 from aimctl.api.v1alpha1.meta import API_VERSION as API_VERSION
 from aimctl.api.v1alpha1.meta import GROUP as GROUP
 from aimctl.api.v1alpha1.meta import VERSION as VERSION
-from aimctl.api.v1alpha1.meta import Column as Column
-from aimctl.api.v1alpha1.meta import Kind as Kind
 from aimctl.api.v1alpha1.meta import View as View
 from aimctl.api.v1alpha1.models import CLUSTER_MODELS as CLUSTER_MODELS
 from aimctl.api.v1alpha1.models import MODELS as MODELS

@@ -21,7 +21,8 @@ from aimctl.api.v1alpha1.common import (
     Time,
     constant,
 )
-from aimctl.api.v1alpha1.meta import Column, Kind, View, age_column, rules
+from aimctl.api.v1alpha1.meta import View, kind
+from aimctl.generation import AGE_COLUMN, PrinterColumn, cel_rules
 
 __all__ = [
     "DEFAULT_DOWNLOAD_IMAGE",
@@ -140,7 +141,7 @@ class ModelCacheSpec(View):
     """The specification of a model cache."""
 
     model_config = ConfigDict(
-        json_schema_extra=dict(rules(("self.sourceURI == oldSelf.sourceURI", "spec.sourceURI is immutable")))
+        json_schema_extra=cel_rules(("self.sourceURI == oldSelf.sourceURI", "spec.sourceURI is immutable"))
     )
 
     source_uri: SourceURI = Field(
@@ -239,40 +240,36 @@ class AIMModelCache(View):
     )
 
 
-def _reason(condition: str) -> Column:
-    return Column(
+def _reason(condition: str) -> PrinterColumn:
+    return PrinterColumn(
         "Reason", "string", f'.status.conditions[?(@.type=="{condition}")].reason', "Reason for the state."
     )
 
 
-TEMPLATE_CACHES = Kind(
-    "AIMTemplateCache",
+TEMPLATE_CACHES = kind(
+    AIMTemplateCache,
     "aimtemplatecaches",
     ("aimtc",),
-    True,
-    AIMTemplateCache,
-    (
-        Column("Template", "string", ".spec.templateRef", "The template to cache."),
-        Column("Status", "string", ".status.status", "State of the cache."),
+    columns=(
+        PrinterColumn("Template", "string", ".spec.templateRef", "The template to cache."),
+        PrinterColumn("Status", "string", ".status.status", "State of the cache."),
         _reason("Ready"),
-        Column("Percent", "integer", ".status.progress.percent", "Progress in percent."),
-        Column("Scope", "string", ".status.resolvedTemplate.scope", "Scope of the template.", 1),
-        age_column(),
+        PrinterColumn("Percent", "integer", ".status.progress.percent", "Progress in percent."),
+        PrinterColumn("Scope", "string", ".status.resolvedTemplate.scope", "Scope of the template.", 1),
+        AGE_COLUMN,
     ),
 )
-MODEL_CACHES = Kind(
-    "AIMModelCache",
+MODEL_CACHES = kind(
+    AIMModelCache,
     "aimmodelcaches",
     ("aimmc",),
-    True,
-    AIMModelCache,
-    (
-        Column("Source", "string", ".spec.sourceURI", "URI that it is downloaded from."),
-        Column("Size", "string", ".spec.size", "Expected size."),
-        Column("Status", "string", ".status.status", "State of the cache."),
+    columns=(
+        PrinterColumn("Source", "string", ".spec.sourceURI", "URI that it is downloaded from."),
+        PrinterColumn("Size", "string", ".spec.size", "Expected size."),
+        PrinterColumn("Status", "string", ".status.status", "State of the cache."),
         _reason("Ready"),
-        Column("Percent", "integer", ".status.progress.percent", "Progress in percent."),
-        Column("PVC", "string", ".status.persistentVolumeClaim", "The PersistentVolumeClaim.", 1),
-        age_column(),
+        PrinterColumn("Percent", "integer", ".status.progress.percent", "Progress in percent."),
+        PrinterColumn("PVC", "string", ".status.persistentVolumeClaim", "The PersistentVolumeClaim.", 1),
+        AGE_COLUMN,
     ),
 )

@@ -20,7 +20,8 @@ from aimctl.api.v1alpha1.common import (
     Time,
     constant,
 )
-from aimctl.api.v1alpha1.meta import Column, Kind, View, age_column
+from aimctl.api.v1alpha1.meta import View, kind
+from aimctl.generation import AGE_COLUMN, PrinterColumn
 
 __all__ = [
     "CLUSTER_MODELS",
@@ -207,12 +208,16 @@ class AIMClusterModel(View):
 
 
 _COLUMNS = (
-    Column("Status", "string", ".status.status", "State of the model."),
-    Column("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', "Reason for the state."),
-    Column("Image", "string", ".spec.image", "Container image."),
-    Column("Model", "string", ".status.imageMetadata.canonicalName", "Canonical name of the model.", 1),
-    age_column(),
+    PrinterColumn("Status", "string", ".status.status", "State of the model."),
+    PrinterColumn(
+        "Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', "Reason for the state."
+    ),
+    PrinterColumn("Image", "string", ".spec.image", "Container image."),
+    PrinterColumn(
+        "Model", "string", ".status.imageMetadata.canonicalName", "Canonical name of the model.", 1
+    ),
+    AGE_COLUMN,
 )
 
-MODELS = Kind("AIMModel", "aimmodels", ("aimmdl",), True, AIMModel, _COLUMNS)
-CLUSTER_MODELS = Kind("AIMClusterModel", "aimclustermodels", ("aimclmdl",), False, AIMClusterModel, _COLUMNS)
+MODELS = kind(AIMModel, "aimmodels", ("aimmdl",), columns=_COLUMNS)
+CLUSTER_MODELS = kind(AIMClusterModel, "aimclustermodels", ("aimclmdl",), namespaced=False, columns=_COLUMNS)

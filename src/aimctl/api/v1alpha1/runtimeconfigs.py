@@ -7,7 +7,8 @@ from enum import StrEnum
 from pydantic import Field
 
 from aimctl.api.v1alpha1.common import Conditions, EnvList, Int32, Int64, ObjectName
-from aimctl.api.v1alpha1.meta import Column, Kind, View, age_column, rules
+from aimctl.api.v1alpha1.meta import View, kind
+from aimctl.generation import AGE_COLUMN, PrinterColumn, cel_rules
 
 __all__ = [
     "CLUSTER_RUNTIME_CONFIGS",
@@ -93,7 +94,7 @@ class RuntimeConfigStatus(View):
     conditions: Conditions = Field(default=(), description="Conditions.")
 
 
-_NAMESPACED_MODELS = rules(
+_NAMESPACED_MODELS = cel_rules(
     (
         "!has(self.model) || !has(self.model.creationScope) || self.model.creationScope != 'Cluster'",
         "spec.model.creationScope: Cluster is valid in AIMClusterRuntimeConfigs only: set it there or remove it here",
@@ -118,20 +119,21 @@ class AIMClusterRuntimeConfig(View):
 
 
 _COLUMNS = (
-    Column("Storage Class", "string", ".spec.defaultStorageClassName", "Storage class of cache volumes."),
-    Column("Headroom", "integer", ".spec.pvcHeadroomPercent", "Additional space, in percent."),
-    Column("Discovery", "boolean", ".spec.model.autoDiscovery", "Whether image metadata is read by default."),
-    age_column(),
+    PrinterColumn(
+        "Storage Class", "string", ".spec.defaultStorageClassName", "Storage class of cache volumes."
+    ),
+    PrinterColumn("Headroom", "integer", ".spec.pvcHeadroomPercent", "Additional space, in percent."),
+    PrinterColumn(
+        "Discovery", "boolean", ".spec.model.autoDiscovery", "Whether image metadata is read by default."
+    ),
+    AGE_COLUMN,
 )
 
-RUNTIME_CONFIGS = Kind(
-    "AIMRuntimeConfig", "aimruntimeconfigs", ("aimrcfg",), True, AIMRuntimeConfig, _COLUMNS
-)
-CLUSTER_RUNTIME_CONFIGS = Kind(
-    "AIMClusterRuntimeConfig",
+RUNTIME_CONFIGS = kind(AIMRuntimeConfig, "aimruntimeconfigs", ("aimrcfg",), columns=_COLUMNS)
+CLUSTER_RUNTIME_CONFIGS = kind(
+    AIMClusterRuntimeConfig,
     "aimclusterruntimeconfigs",
     ("aimcrcfg",),
-    False,
-    AIMClusterRuntimeConfig,
-    _COLUMNS,
+    namespaced=False,
+    columns=_COLUMNS,
 )

@@ -21,7 +21,8 @@ from aimctl.api.v1alpha1.common import (
     ResourceRequirements,
     constant,
 )
-from aimctl.api.v1alpha1.meta import Column, Kind, View, age_column, rules
+from aimctl.api.v1alpha1.meta import View, kind
+from aimctl.generation import AGE_COLUMN, PrinterColumn, cel_rules
 
 __all__ = [
     "SERVICES",
@@ -50,7 +51,7 @@ class ServiceModel(View):
 
     model_config = ConfigDict(
         json_schema_extra=dict(
-            rules(
+            cel_rules(
                 (
                     "has(self.ref) != has(self.image)",
                     "exactly one of spec.model.ref and spec.model.image must be given",
@@ -160,25 +161,25 @@ class AIMService(View):
     status: ServiceStatus = Field(default=ServiceStatus(), description="The observed state of the service.")
 
 
-SERVICES = Kind(
-    "AIMService",
+SERVICES = kind(
+    AIMService,
     "aimservices",
     ("aimsvc",),
-    True,
-    AIMService,
-    (
-        Column("Status", "string", ".status.status", "State of the service."),
-        Column("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', "Reason for the state."),
-        Column("Model", "string", ".status.resolvedImage.name", "The model that is served."),
-        Column("Template", "string", ".status.resolvedTemplate.name", "The template that is used."),
-        Column("Replicas", "integer", ".spec.replicas", "Requested number of inference pods.", 1),
-        Column(
+    columns=(
+        PrinterColumn("Status", "string", ".status.status", "State of the service."),
+        PrinterColumn(
+            "Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', "Reason for the state."
+        ),
+        PrinterColumn("Model", "string", ".status.resolvedImage.name", "The model that is served."),
+        PrinterColumn("Template", "string", ".status.resolvedTemplate.name", "The template that is used."),
+        PrinterColumn("Replicas", "integer", ".spec.replicas", "Requested number of inference pods.", 1),
+        PrinterColumn(
             "Message",
             "string",
             '.status.conditions[?(@.type=="Ready")].message',
             "Reason for the state, as text.",
             1,
         ),
-        age_column(),
+        AGE_COLUMN,
     ),
 )

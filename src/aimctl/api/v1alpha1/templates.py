@@ -25,7 +25,8 @@ from aimctl.api.v1alpha1.common import (
     constant,
     list_map,
 )
-from aimctl.api.v1alpha1.meta import Column, Kind, View, age_column, rules
+from aimctl.api.v1alpha1.meta import View, kind
+from aimctl.generation import AGE_COLUMN, PrinterColumn, cel_rules
 
 __all__ = [
     "CLUSTER_SERVICE_TEMPLATES",
@@ -64,7 +65,7 @@ def _unchanged_gpu(field: str) -> str:
     return f"!has(self.gpuSelector) || !has(oldSelf.gpuSelector) || ({_unchanged(f'gpuSelector.{field}')})"
 
 
-_IMMUTABLE = rules(
+_IMMUTABLE = cel_rules(
     ("self.modelName == oldSelf.modelName", "spec.modelName is immutable"),
     (_unchanged("metric"), "spec.metric is immutable"),
     (_unchanged("precision"), "spec.precision is immutable"),
@@ -236,31 +237,30 @@ class AIMClusterServiceTemplate(View):
 
 
 _COLUMNS = (
-    Column("Model", "string", ".spec.modelName", "The model that the template runs."),
-    Column("Metric", "string", ".spec.metric", "Optimization goal."),
-    Column("Precision", "string", ".spec.precision", "Numeric precision."),
-    Column("GPU", "string", ".spec.gpuSelector.model", "GPU type."),
-    Column("Status", "string", ".status.status", "State of the template."),
-    Column("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', "Reason for the state."),
-    Column("GPUs", "integer", ".spec.gpuSelector.count", "GPUs per replica.", 1),
-    Column(
+    PrinterColumn("Model", "string", ".spec.modelName", "The model that the template runs."),
+    PrinterColumn("Metric", "string", ".spec.metric", "Optimization goal."),
+    PrinterColumn("Precision", "string", ".spec.precision", "Numeric precision."),
+    PrinterColumn("GPU", "string", ".spec.gpuSelector.model", "GPU type."),
+    PrinterColumn("Status", "string", ".status.status", "State of the template."),
+    PrinterColumn(
+        "Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', "Reason for the state."
+    ),
+    PrinterColumn("GPUs", "integer", ".spec.gpuSelector.count", "GPUs per replica.", 1),
+    PrinterColumn(
         "Message",
         "string",
         '.status.conditions[?(@.type=="Ready")].message',
         "Reason for the state, as text.",
         1,
     ),
-    age_column(),
+    AGE_COLUMN,
 )
 
-SERVICE_TEMPLATES = Kind(
-    "AIMServiceTemplate", "aimservicetemplates", ("aimst",), True, AIMServiceTemplate, _COLUMNS
-)
-CLUSTER_SERVICE_TEMPLATES = Kind(
-    "AIMClusterServiceTemplate",
+SERVICE_TEMPLATES = kind(AIMServiceTemplate, "aimservicetemplates", ("aimst",), columns=_COLUMNS)
+CLUSTER_SERVICE_TEMPLATES = kind(
+    AIMClusterServiceTemplate,
     "aimclusterservicetemplates",
     ("aimclst",),
-    False,
-    AIMClusterServiceTemplate,
-    _COLUMNS,
+    namespaced=False,
+    columns=_COLUMNS,
 )

@@ -127,7 +127,7 @@ class Schema:
 
 
 def _resolve_embedded(node: Node) -> Node:
-    """Add apiVersion, kind and metadata to the schemas of embedded resources."""
+    """Add apiVersion, kind and metadata to the schemas of embedded resources; the first two are required."""
     properties = {key: _resolve_embedded(child) for key, child in node.properties.items()}
     items = None if node.items is None else _resolve_embedded(node.items)
     additional = None if node.additional is None else _resolve_embedded(node.additional)
@@ -140,7 +140,10 @@ def _resolve_embedded(node: Node) -> Node:
     if unchanged:
         return node
     resolved = replace(node, properties=MappingProxyType(properties), items=items, additional=additional)
-    return with_object_meta(resolved) if node.embedded else resolved
+    if not node.embedded:
+        return resolved
+    required = tuple(dict.fromkeys((*node.required, "apiVersion", "kind")))
+    return with_object_meta(replace(resolved, required=required))
 
 
 def _visible(obj: Mapping[str, Any]) -> dict[str, Any]:

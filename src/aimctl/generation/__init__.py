@@ -1,0 +1,46 @@
+"""Generation of manifests from declarations: CustomResourceDefinitions from types, RBAC roles from permissions.
+
+Public names are exported by :mod:`aimctl.runtime`, which loads this package when one of them is used: an operator in a
+cluster needs the declarations, and the generators only run for its manifests. pydantic and PyYAML are imported on first
+use.
+"""
+
+from __future__ import annotations
+
+from aimctl.generation.errors import SchemaError as SchemaError
+from aimctl.generation.keywords import EMBEDDED_OBJECT as EMBEDDED_OBJECT
+from aimctl.generation.keywords import INT_OR_STRING as INT_OR_STRING
+from aimctl.generation.keywords import LIST_ATOMIC as LIST_ATOMIC
+from aimctl.generation.keywords import LIST_SET as LIST_SET
+from aimctl.generation.keywords import MAP_ATOMIC as MAP_ATOMIC
+from aimctl.generation.keywords import PRESERVE_UNKNOWN_FIELDS as PRESERVE_UNKNOWN_FIELDS
+from aimctl.generation.keywords import CelRule as CelRule
+from aimctl.generation.keywords import cel_rules as cel_rules
+from aimctl.generation.keywords import list_map as list_map
+from aimctl.generation.keywords import schema_keywords as schema_keywords
+from aimctl.generation.kind import AGE_COLUMN as AGE_COLUMN
+from aimctl.generation.kind import CustomKind as CustomKind
+from aimctl.generation.kind import KindVersion as KindVersion
+from aimctl.generation.kind import PrinterColumn as PrinterColumn
+from aimctl.generation.kind import Scale as Scale
+from aimctl.generation.schemas import structural_schema as structural_schema
+
+__all__ = [
+    "AGE_COLUMN",
+    "EMBEDDED_OBJECT",
+    "INT_OR_STRING",
+    "LIST_ATOMIC",
+    "LIST_SET",
+    "MAP_ATOMIC",
+    "PRESERVE_UNKNOWN_FIELDS",
+    "CelRule",
+    "CustomKind",
+    "KindVersion",
+    "PrinterColumn",
+    "Scale",
+    "SchemaError",
+    "cel_rules",
+    "list_map",
+    "schema_keywords",
+    "structural_schema",
+]
