@@ -6,13 +6,18 @@ equal to the one before.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+from aimctl.kubetypes import find_condition as find
+from aimctl.kubetypes import new_condition
+from aimctl.kubetypes.helpers.times import format_time as rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from aimctl.api.v1alpha1 import Condition
+    from aimctl.kubetypes import ConditionStatus
 
 __all__ = [
     "MAX_MESSAGE",
@@ -27,8 +32,6 @@ __all__ = [
 ]
 
 S = TypeVar("S")
-
-Status = Literal["True", "False", "Unknown"]
 
 MAX_MESSAGE = 2048
 """Characters of a message. The API allows 32768, but every watch of the object transfers them."""
@@ -61,15 +64,10 @@ class RollUp(NamedTuple, Generic[S]):
         }
 
 
-def find(conditions: Iterable[Condition], type_: str) -> Condition | None:
-    """The condition of this type; None if there is none."""
-    return next((item for item in conditions if item.type == type_), None)
-
-
 def condition(
     previous: Iterable[Condition],
     type_: str,
-    status: Status,
+    status: ConditionStatus,
     reason: str,
     message: str = "",
     *,
@@ -87,17 +85,16 @@ def condition(
         generation: the generation of the spec that was observed.
         now: the time in RFC 3339, used if the status is new.
     """
-    before = find(previous, type_)
-    same = before is not None and before.status == status and before.last_transition_time
-    return {
-        "type": type_,
-        "status": status,
-        "reason": reason,
+    return new_condition(
+        previous,
+        type_,
+        status,
+        reason,
         # Never empty: kube-apiserver 1.20 turns an applied "" into null, which the schema then rejects.
-        "message": clip(message or reason, MAX_MESSAGE),
-        "observedGeneration": generation,
-        "lastTransitionTime": before.last_transition_time if before is not None and same else now,
-    }
+        clip(message or reason, MAX_MESSAGE),
+        observed_generation=generation,
+        now=now,
+    )
 
 
 def conditions_of(
@@ -116,11 +113,6 @@ def conditions_of(
 def clip(text: str, limit: int) -> str:
     """``text`` cut to ``limit`` characters; a cut text ends with ``...``."""
     return text if len(text) <= limit else text[: limit - 3] + "..."
-
-
-def rfc3339(moment: datetime) -> str:
-    """A time as Kubernetes writes it: UTC, whole seconds, ``Z``."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def parse_rfc3339(text: str | None) -> datetime | None:

@@ -23,9 +23,26 @@ from aimctl.kubetypes.core import Secret as Secret
 from aimctl.kubetypes.core import ServiceAccount as ServiceAccount
 from aimctl.kubetypes.core import StorageClass as StorageClass
 from aimctl.kubetypes.core import Taint as Taint
+from aimctl.kubetypes.errors import AlreadyOwned as AlreadyOwned
 from aimctl.kubetypes.errors import DecodeError as DecodeError
+from aimctl.kubetypes.errors import EncodeError as EncodeError
+from aimctl.kubetypes.errors import InvalidOwner as InvalidOwner
 from aimctl.kubetypes.errors import KubeError as KubeError
 from aimctl.kubetypes.errors import MetadataOnly as MetadataOnly
+from aimctl.kubetypes.helpers.bodies import Body as Body
+from aimctl.kubetypes.helpers.bodies import to_body as to_body
+from aimctl.kubetypes.helpers.conditions import ConditionStatus as ConditionStatus
+from aimctl.kubetypes.helpers.conditions import find_condition as find_condition
+from aimctl.kubetypes.helpers.conditions import is_true as is_true
+from aimctl.kubetypes.helpers.conditions import new_condition as new_condition
+from aimctl.kubetypes.helpers.conditions import set_condition as set_condition
+from aimctl.kubetypes.helpers.finalizers import add_finalizer as add_finalizer
+from aimctl.kubetypes.helpers.finalizers import has_finalizer as has_finalizer
+from aimctl.kubetypes.helpers.finalizers import remove_finalizer as remove_finalizer
+from aimctl.kubetypes.helpers.owners import append_owner_reference as append_owner_reference
+from aimctl.kubetypes.helpers.owners import owner_reference as owner_reference
+from aimctl.kubetypes.helpers.owners import remove_owner_reference as remove_owner_reference
+from aimctl.kubetypes.helpers.owners import set_controller_reference as set_controller_reference
 from aimctl.kubetypes.jobs import Job as Job
 from aimctl.kubetypes.jobs import JobSpec as JobSpec
 from aimctl.kubetypes.jobs import JobStatus as JobStatus
@@ -51,7 +68,6 @@ from aimctl.kubetypes.objects import Pool as Pool
 from aimctl.kubetypes.objects import Resource as Resource
 from aimctl.kubetypes.objects import freeze as freeze
 from aimctl.kubetypes.objects import is_newer as is_newer
-from aimctl.kubetypes.owners import owner_reference as owner_reference
 from aimctl.kubetypes.pods import ClaimVolume as ClaimVolume
 from aimctl.kubetypes.pods import Container as Container
 from aimctl.kubetypes.pods import ContainerState as ContainerState
@@ -67,13 +83,15 @@ from aimctl.kubetypes.view import Condition as Condition
 from aimctl.kubetypes.view import LocalObjectReference as LocalObjectReference
 from aimctl.kubetypes.view import ObjectReference as ObjectReference
 from aimctl.kubetypes.view import View as View
-from aimctl.kubetypes.view import find_condition as find_condition
 
 __all__ = [
     "CACHED_VIEWS",
     "AccessReviewStatus",
+    "AlreadyOwned",
+    "Body",
     "ClaimVolume",
     "Condition",
+    "ConditionStatus",
     "ConfigMap",
     "Container",
     "ContainerState",
@@ -85,9 +103,11 @@ __all__ = [
     "CrdStatus",
     "CrdVersion",
     "DecodeError",
+    "EncodeError",
     "Event",
     "EventSeries",
     "EventSource",
+    "InvalidOwner",
     "Job",
     "JobSpec",
     "JobStatus",
@@ -125,8 +145,18 @@ __all__ = [
     "Taint",
     "View",
     "Volume",
+    "add_finalizer",
+    "append_owner_reference",
     "find_condition",
     "freeze",
+    "has_finalizer",
     "is_newer",
+    "is_true",
+    "new_condition",
     "owner_reference",
+    "remove_finalizer",
+    "remove_owner_reference",
+    "set_condition",
+    "set_controller_reference",
+    "to_body",
 ]

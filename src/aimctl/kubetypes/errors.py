@@ -1,4 +1,4 @@
-"""The root of all errors of this library, and those that reading an object can raise.
+"""The root of all errors of this library, and those that reading objects and preparing bodies can raise.
 
 The other errors are in :mod:`aimctl.runtime.kube.errors`.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import final
 
-__all__ = ["DecodeError", "KubeError", "MetadataOnly"]
+__all__ = ["AlreadyOwned", "DecodeError", "EncodeError", "InvalidOwner", "KubeError", "MetadataOnly"]
 
 
 class KubeError(Exception):
@@ -22,3 +22,18 @@ class DecodeError(KubeError):
 @final
 class MetadataOnly(KubeError):  # noqa: N818 - like the other names
     """The view of an object was read of which only the metadata is known."""
+
+
+@final
+class EncodeError(KubeError):
+    """A request body cannot be encoded. The text names the field and the remedy, and has no text of the body."""
+
+
+@final
+class AlreadyOwned(KubeError):  # noqa: N818
+    """An object has another controller than the one to be set. The text names both."""
+
+
+@final
+class InvalidOwner(KubeError):  # noqa: N818
+    """An object cannot be the owner of another: the garbage collector would delete the dependent."""

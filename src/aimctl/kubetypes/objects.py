@@ -243,6 +243,16 @@ class Object(Generic[T]):
         raw = msgspec.json.encode(_partial.decode(self.raw))
         return Object(self.resource.metadata_only(), self.meta, raw)
 
+    def body(self) -> dict[str, Any]:
+        """The JSON body without managedFields, as a new dict that the caller may change.
+
+        Raises:
+            MetadataOnly: only the metadata was read.
+        """
+        if self.resource.decode is _no_body:
+            raise MetadataOnly(f"{self.resource.kind} {self.key}: {_NO_BODY}")
+        return msgspec.json.decode(self.raw, type=dict[str, Any])
+
     @property
     def view_or_none(self) -> T | None:
         """The view; None if the body does not fit the type, as that of another version of the kind may.
@@ -264,11 +274,14 @@ class Object(Generic[T]):
         return f"<{self.resource.kind} {self.key} rv={self.meta.resource_version}>"
 
 
+_NO_BODY = (
+    "only its metadata was read, so it has no view; read the whole object, or declare the kind with"
+    " projection='full'"
+)
+
+
 def _no_body(_: bytes) -> NoReturn:
-    raise MetadataOnly(
-        "only its metadata was read, so it has no view; read the whole object, or declare the kind with"
-        " projection='full'"
-    )
+    raise MetadataOnly(_NO_BODY)
 
 
 def freeze(value: Any) -> Any:

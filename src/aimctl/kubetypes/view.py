@@ -17,7 +17,6 @@ __all__ = [
     "LocalObjectReference",
     "ObjectReference",
     "View",
-    "find_condition",
 ]
 
 
@@ -33,11 +32,7 @@ class Condition(View, frozen=True, gc=False):
     reason: str = ""
     message: str = ""
     last_transition_time: str | None = None
-
-
-def find_condition(conditions: tuple[Condition, ...] | None, type_: str) -> Condition | None:
-    """The condition of that type, or None."""
-    return next((one for one in conditions or () if one.type == type_), None)
+    observed_generation: int = 0
 
 
 class LocalObjectReference(View, frozen=True, gc=False):

@@ -5,8 +5,8 @@ loaded when it is first used, so a program pays only for the parts that it uses.
 type checkers.
 
 The packages below are layers, from the lowest to the highest: ``clock``, ``kube`` (client), ``cache`` and ``queue``,
-``controller``, ``manager``, ``program``. A layer imports only lower ones; import-linter enforces this. The types of
-objects come from ``aimctl.kubetypes``, and the generators of manifests from ``aimctl.generation``.
+``controller`` and ``writing``, ``manager``, ``program``. A layer imports only lower ones; import-linter enforces this.
+The types of objects come from ``aimctl.kubetypes``, and the generators of manifests from ``aimctl.generation``.
 """
 
 from __future__ import annotations
@@ -24,13 +24,17 @@ _EXPORTS: Mapping[str, str] = {
         structural_schema
     """,
     "aimctl.kubetypes": """
-        AccessReviewStatus CACHED_VIEWS ClaimVolume Condition ConfigMap Container ContainerState
-        ContainerStatus CoreEvent Crd CrdNames CrdSpec CrdStatus CrdVersion DecodeError Event EventSeries
-        EventSource Job JobSpec JobStatus KubeError Lease LeaseSpec LocalObjectReference MetadataOnly
-        Namespace NamespaceStatus Node NodeSpec NodeStatus Object ObjectKey ObjectMeta ObjectReference
-        OwnerReference PersistentVolumeClaim Pod PodSpec PodStatus Pool PvcResources PvcSpec PvcStatus
-        Resource Secret SelfSubjectAccessReview ServiceAccount StateRunning StateTerminated StateWaiting
-        StorageClass Taint View Volume find_condition freeze is_newer owner_reference
+        AccessReviewStatus AlreadyOwned Body CACHED_VIEWS ClaimVolume Condition ConditionStatus
+        ConfigMap Container ContainerState ContainerStatus CoreEvent Crd CrdNames CrdSpec CrdStatus
+        CrdVersion DecodeError EncodeError Event EventSeries EventSource InvalidOwner Job JobSpec
+        JobStatus KubeError Lease LeaseSpec LocalObjectReference MetadataOnly Namespace
+        NamespaceStatus Node NodeSpec NodeStatus Object ObjectKey ObjectMeta ObjectReference
+        OwnerReference PersistentVolumeClaim Pod PodSpec PodStatus Pool PvcResources PvcSpec
+        PvcStatus Resource Secret SelfSubjectAccessReview ServiceAccount StateRunning
+        StateTerminated StateWaiting StorageClass Taint View Volume add_finalizer
+        append_owner_reference find_condition freeze has_finalizer is_newer is_true new_condition
+        owner_reference remove_finalizer remove_owner_reference set_condition
+        set_controller_reference to_body
     """,
     "aimctl.kubetypes.builtin": """
         CONFIG_MAPS CORE_EVENTS CRDS EVENTS JOBS LEASES NAMESPACES NODES PODS PVCS SECRETS
@@ -65,6 +69,7 @@ _EXPORTS: Mapping[str, str] = {
         any_of changed classify current_reconcile_id generation_changed label_selector labels_changed not_
         objects_of resource_version_changed
     """,
+    "aimctl.runtime.writing": "APPLIED_PREFIX Applied create_or_apply read_modify_write retry_on_conflict",
     "aimctl.runtime.manager": """
         Check ClusterCheck Elector EventRecorder GraceExceeded LeaderElectionOptions LeaderLost Manager
         ManagerOptions Page Requirements Runnable RuntimeMetrics Stoppable Warmable configure_logging

@@ -17,8 +17,11 @@ from aimctl.generation import schema_keywords as schema_keywords
 from aimctl.generation import structural_schema as structural_schema
 from aimctl.kubetypes import CACHED_VIEWS as CACHED_VIEWS
 from aimctl.kubetypes import AccessReviewStatus as AccessReviewStatus
+from aimctl.kubetypes import AlreadyOwned as AlreadyOwned
+from aimctl.kubetypes import Body as Body
 from aimctl.kubetypes import ClaimVolume as ClaimVolume
 from aimctl.kubetypes import Condition as Condition
+from aimctl.kubetypes import ConditionStatus as ConditionStatus
 from aimctl.kubetypes import ConfigMap as ConfigMap
 from aimctl.kubetypes import Container as Container
 from aimctl.kubetypes import ContainerState as ContainerState
@@ -30,9 +33,11 @@ from aimctl.kubetypes import CrdSpec as CrdSpec
 from aimctl.kubetypes import CrdStatus as CrdStatus
 from aimctl.kubetypes import CrdVersion as CrdVersion
 from aimctl.kubetypes import DecodeError as DecodeError
+from aimctl.kubetypes import EncodeError as EncodeError
 from aimctl.kubetypes import Event as Event
 from aimctl.kubetypes import EventSeries as EventSeries
 from aimctl.kubetypes import EventSource as EventSource
+from aimctl.kubetypes import InvalidOwner as InvalidOwner
 from aimctl.kubetypes import Job as Job
 from aimctl.kubetypes import JobSpec as JobSpec
 from aimctl.kubetypes import JobStatus as JobStatus
@@ -70,10 +75,20 @@ from aimctl.kubetypes import StorageClass as StorageClass
 from aimctl.kubetypes import Taint as Taint
 from aimctl.kubetypes import View as View
 from aimctl.kubetypes import Volume as Volume
+from aimctl.kubetypes import add_finalizer as add_finalizer
+from aimctl.kubetypes import append_owner_reference as append_owner_reference
 from aimctl.kubetypes import find_condition as find_condition
 from aimctl.kubetypes import freeze as freeze
+from aimctl.kubetypes import has_finalizer as has_finalizer
 from aimctl.kubetypes import is_newer as is_newer
+from aimctl.kubetypes import is_true as is_true
+from aimctl.kubetypes import new_condition as new_condition
 from aimctl.kubetypes import owner_reference as owner_reference
+from aimctl.kubetypes import remove_finalizer as remove_finalizer
+from aimctl.kubetypes import remove_owner_reference as remove_owner_reference
+from aimctl.kubetypes import set_condition as set_condition
+from aimctl.kubetypes import set_controller_reference as set_controller_reference
+from aimctl.kubetypes import to_body as to_body
 from aimctl.kubetypes.builtin import CONFIG_MAPS as CONFIG_MAPS
 from aimctl.kubetypes.builtin import CORE_EVENTS as CORE_EVENTS
 from aimctl.kubetypes.builtin import CRDS as CRDS
@@ -252,9 +267,15 @@ from aimctl.runtime.queue import QueueSnapshot as QueueSnapshot
 from aimctl.runtime.queue import RateLimiter as RateLimiter
 from aimctl.runtime.queue import WorkQueue as WorkQueue
 from aimctl.runtime.queue import exponential_delay as exponential_delay
+from aimctl.runtime.writing import APPLIED_PREFIX as APPLIED_PREFIX
+from aimctl.runtime.writing import Applied as Applied
+from aimctl.runtime.writing import create_or_apply as create_or_apply
+from aimctl.runtime.writing import read_modify_write as read_modify_write
+from aimctl.runtime.writing import retry_on_conflict as retry_on_conflict
 
 __all__ = [
     "AGE_COLUMN",
+    "APPLIED_PREFIX",
     "CACHED_VIEWS",
     "CONFIG_MAPS",
     "CORE_EVENTS",
@@ -284,8 +305,11 @@ __all__ = [
     "STORAGE_CLASSES",
     "AccessReviewStatus",
     "AlreadyExists",
+    "AlreadyOwned",
     "ApiError",
+    "Applied",
     "BadRequest",
+    "Body",
     "BucketRateLimiter",
     "Cache",
     "CacheError",
@@ -305,6 +329,7 @@ __all__ = [
     "Clock",
     "ClusterCheck",
     "Condition",
+    "ConditionStatus",
     "ConfigMap",
     "ConfigurationError",
     "Conflict",
@@ -328,6 +353,7 @@ __all__ = [
     "DecodeError",
     "Deleted",
     "Elector",
+    "EncodeError",
     "EnqueueMapped",
     "EnqueueObject",
     "EnqueueOwner",
@@ -353,6 +379,7 @@ __all__ = [
     "InformerHealth",
     "InformerStopped",
     "Invalid",
+    "InvalidOwner",
     "Job",
     "JobSpec",
     "JobStatus",
@@ -464,14 +491,17 @@ __all__ = [
     "WorkQueue",
     "WriteRefused",
     "add_extensions",
+    "add_finalizer",
     "all_of",
     "annotations_changed",
     "any_of",
+    "append_owner_reference",
     "cel_rules",
     "changed",
     "check_requirements",
     "classify",
     "configure_logging",
+    "create_or_apply",
     "current_reconcile_id",
     "discover",
     "exponential_delay",
@@ -482,13 +512,16 @@ __all__ = [
     "freeze",
     "from_kubeconfig",
     "generation_changed",
+    "has_finalizer",
     "in_cluster",
     "is_newer",
     "is_served",
+    "is_true",
     "label_selector",
     "labels_changed",
     "list_map",
     "load_connection",
+    "new_condition",
     "new_event_loop",
     "not_",
     "objects_of",
@@ -499,13 +532,20 @@ __all__ = [
     "parse_options",
     "parse_quantity",
     "parse_time",
+    "read_modify_write",
+    "remove_finalizer",
+    "remove_owner_reference",
     "requirements_of",
     "resource_version_changed",
+    "retry_on_conflict",
     "rights_of",
     "run",
     "run_manager",
     "schema_keywords",
+    "set_condition",
+    "set_controller_reference",
     "stop_on_signals",
     "structural_schema",
+    "to_body",
     "writes_status",
 ]

@@ -12,6 +12,8 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol, final
 
+from aimctl.kubetypes.helpers.times import format_micro_time, format_time, parse_time
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -67,25 +69,3 @@ class LoopClock:
 def system_monotonic() -> float:
     """Seconds of the system's monotonic clock, for other threads than that of the event loop."""
     return time.monotonic()
-
-
-def format_time(moment: datetime) -> str:
-    """``metav1.Time``: RFC 3339 in UTC with whole seconds, ``2026-01-02T03:04:05Z``."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def format_micro_time(moment: datetime) -> str:
-    """``metav1.MicroTime``: RFC 3339 in UTC with six decimals, as Leases and Events use."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def parse_time(text: str) -> datetime:
-    """Parse either format, or any other RFC 3339 text with a time zone.
-
-    Raises:
-        ValueError: the text is not RFC 3339 or has no time zone.
-    """
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError(f"time {text!r} has no time zone: write it like 2026-01-02T03:04:05Z")
-    return moment.astimezone(UTC)

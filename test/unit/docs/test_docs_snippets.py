@@ -15,6 +15,7 @@ import yaml
 from aimctl.api.kinds import OPERATOR_KINDS, SERVICES
 from aimctl.devcluster import DevCluster
 from aimctl.runtime.controller import RetryAfter, TerminalError, classify
+from aimctl.runtime.kube import NotFound
 from aimctl.runtime.manager import Manager
 from aimctl.simulation import Catalogue
 from aimctl.testing import virtual_clock, virtual_time
@@ -70,7 +71,7 @@ def test_the_tests_in_the_guide_to_the_embedded_cluster_pass(tmp_path):
 
 
 def test_every_test_in_the_library_guide_is_run():
-    assert len(examples_in(LIBRARY)) == 2
+    assert len(examples_in(LIBRARY)) == 3
 
 
 @virtual_time
@@ -100,6 +101,33 @@ async def test_each_source_of_the_guide_causes_a_reconcile():
                 await cause
                 await asyncio.sleep(1)
                 assert runs.get() > before
+            stop.set()
+
+
+@virtual_time
+async def test_the_reconciler_with_a_finalizer_of_the_guide_works():
+    async with DevCluster(clock=virtual_clock(), crds=[LIBRARY.TEAM_CRD]) as cluster:
+        client, stop = cluster.client(), asyncio.Event()
+        manager = Manager(cluster.transport(), clock=cluster.clock)
+        reconciler = LIBRARY.TeamWithCleanup(manager)
+        manager.controller("teams", reconciler, for_=LIBRARY.TEAMS, owns=[LIBRARY.CONFIG_MAPS])
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(manager.run(stop))
+            body = {"metadata": {"name": "a", "namespace": "default"}, "spec": {"members": ["x"]}}
+            await client.create(LIBRARY.TEAMS, body)
+            await asyncio.sleep(1)
+            await LIBRARY.add_member(client, await client.get(LIBRARY.TEAMS, "a", "default"), "y")
+            await asyncio.sleep(1)
+            roster = await client.get(LIBRARY.CONFIG_MAPS, "a-roster", "default")
+            assert roster.view.data == {"members": "x,y"}
+            before = cluster.server.storage.version
+            await asyncio.sleep(3600)
+            assert cluster.server.storage.version == before
+            await client.delete(LIBRARY.TEAMS, "a", "default")
+            await asyncio.sleep(1)
+            for kind, name in ((LIBRARY.TEAMS, "a"), (LIBRARY.CONFIG_MAPS, "a-roster")):
+                with pytest.raises(NotFound):
+                    await client.get(kind, name, "default")
             stop.set()
 
 

@@ -33,7 +33,7 @@ from aimctl.domain.naming import (
     shorten,
 )
 from aimctl.domain.templates.discovery_job import REDISCOVER_ANNOTATION, merge_env, merge_pull_secrets
-from aimctl.kubetypes.owners import owner_reference
+from aimctl.kubetypes import owner_reference
 from aimctl.kubetypes.quantity import Quantity, size_in_bytes
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from aimctl.domain.hashing import digest
 from aimctl.domain.labels import propagated
 from aimctl.domain.naming import LABEL_AUTO_GENERATED, LABEL_MANAGED_BY, MANAGED_BY, MAX_NAME
 from aimctl.domain.resolution import DEFAULT_RUNTIME_CONFIG
-from aimctl.kubetypes.owners import owner_reference
+from aimctl.kubetypes import owner_reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -30,7 +30,7 @@ from aimctl.domain.naming import (
     derived_template_name,
 )
 from aimctl.domain.templates.template import is_derived, unreadable
-from aimctl.kubetypes.owners import owner_reference
+from aimctl.kubetypes import owner_reference
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -34,7 +34,7 @@ from aimctl.domain.naming import (
 )
 from aimctl.domain.resolution import Resolved
 from aimctl.domain.templates.discovery_job import merge_env, merge_pull_secrets, profile_env
-from aimctl.kubetypes.owners import owner_reference
+from aimctl.kubetypes import owner_reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -27,7 +27,7 @@ from aimctl.domain.naming import (
     discovery_job_name,
     label_value,
 )
-from aimctl.kubetypes.owners import owner_reference
+from aimctl.kubetypes import owner_reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -148,7 +148,7 @@ def _classify_one(error: BaseException, conflicts_in_a_row: int) -> Outcome:
             return Outcome("error", terminal=True, error=error)
         case WriteRefused():
             return Outcome("refused", after=0.0, rate_limited=True, error=error)
-        case Conflict() if conflicts_in_a_row < MAX_CONFLICTS_IN_A_ROW and not _about_ownership(error):
+        case Conflict() if conflicts_in_a_row < MAX_CONFLICTS_IN_A_ROW and not error.about_ownership:
             return Outcome("conflict", after=CONFLICT_RETRY_SECONDS, error=error)
         case ApiError():
             return Outcome("error", after=error.retry_after or 0.0, rate_limited=True, error=error)
@@ -167,11 +167,6 @@ def _severity(outcome: Outcome) -> tuple[bool, bool, bool, bool, float]:
         outcome.label in {"refused", "conflict"},
         outcome.after or 0.0,
     )
-
-
-def _about_ownership(error: Conflict) -> bool:
-    causes = error.details.get("causes") or ()
-    return any(isinstance(cause, dict) and cause.get("reason") == "FieldManagerConflict" for cause in causes)
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

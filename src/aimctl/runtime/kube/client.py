@@ -121,6 +121,11 @@ class Client(Reader):
         options.update(changes)
         return Client(self._transport, clock=self._clock, **options)
 
+    @property
+    def field_manager(self) -> str:
+        """The name under which the server records the ownership of written fields."""
+        return self._field_manager
+
     async def create(
         self,
         resource: Resource[T],

@@ -136,6 +136,14 @@ class MethodNotAllowed(ApiError):
 class Conflict(ApiError):
     """409 with any other reason than AlreadyExists: the object has changed, or another manager owns a field."""
 
+    @property
+    def about_ownership(self) -> bool:
+        """Whether another field manager owns a field of an apply without force: a retry has the same result."""
+        causes = self.details.get("causes") or ()
+        return any(
+            isinstance(cause, dict) and cause.get("reason") == "FieldManagerConflict" for cause in causes
+        )
+
 
 class AlreadyExists(ApiError):
     """409 with reason AlreadyExists: an object of this name exists."""

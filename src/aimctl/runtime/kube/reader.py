@@ -68,6 +68,11 @@ class Reader:
         self._clock = clock
         self._on_warning = on_warning
 
+    @property
+    def clock(self) -> Clock:
+        """The clock that measures pauses before repeated requests."""
+        return self._clock
+
     async def get(
         self,
         resource: Resource[T],

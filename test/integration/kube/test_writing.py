@@ -1,0 +1,299 @@
+"""create_or_apply and read_modify_write against the embedded API server."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from aimctl.devcluster import DevCluster
+from aimctl.runtime import (
+    APPLIED_PREFIX,
+    CONFIG_MAPS,
+    SECRETS,
+    AlreadyOwned,
+    Client,
+    Conflict,
+    NotFound,
+    Resource,
+    add_finalizer,
+    create_or_apply,
+    read_modify_write,
+    remove_finalizer,
+    retry_on_conflict,
+    set_controller_reference,
+)
+from aimctl.testing import virtual_clock, virtual_time
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+PODS = Resource.untyped("", "v1", "Pod", "pods")
+QUOTAS = Resource.untyped("", "v1", "ResourceQuota", "resourcequotas")
+
+
+def config(data: dict[str, str], name: str = "c", **metadata: Any) -> dict[str, Any]:
+    return {"metadata": {"name": name, "namespace": "default", **metadata}, "data": data}
+
+
+class Writes:
+    """Counts the objects that responses of writes contain."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, _: object) -> None:
+        self.count += 1
+
+
+@asynccontextmanager
+async def server() -> AsyncIterator[tuple[Client, Writes]]:
+    async with DevCluster(clock=virtual_clock(), crds=[]) as cluster:
+        writes = Writes()
+        yield cluster.client().with_(field_manager="teams", on_write=writes), writes
+
+
+# ---- create or apply
+
+
+@virtual_time
+async def test_an_object_is_created_then_left_alone_then_changed() -> None:
+    async with server() as (client, writes):
+        created = await create_or_apply(client, CONFIG_MAPS, config({"a": "1"}))
+        again = await create_or_apply(client, CONFIG_MAPS, config({"a": "1"}), current=created.object)
+        live = await create_or_apply(client, CONFIG_MAPS, config({"a": "1"}))
+        assert (created.result, again.result, live.result, writes.count) == (
+            "created",
+            "unchanged",
+            "unchanged",
+            1,
+        )
+        assert again.object is created.object
+        changed = await create_or_apply(client, CONFIG_MAPS, config({"a": "2"}), current=created.object)
+        assert (changed.result, changed.object.view.data) == ("applied", {"a": "2"})
+        assert changed.object.meta.uid == created.object.meta.uid
+
+
+@virtual_time
+async def test_a_field_that_the_body_no_longer_has_is_removed() -> None:
+    async with server() as (client, _):
+        first = await create_or_apply(client, CONFIG_MAPS, config({"a": "1", "b": "2"}))
+        second = await create_or_apply(client, CONFIG_MAPS, config({"a": "1"}), current=first.object)
+        assert (second.result, second.object.view.data) == ("applied", {"a": "1"})
+
+
+@virtual_time
+async def test_a_change_by_another_writer_is_reverted_and_its_own_fields_are_kept() -> None:
+    async with server() as (client, _):
+        await create_or_apply(client, CONFIG_MAPS, config({"a": "1"}))
+        other = client.with_(field_manager="other")
+        edited = await other.patch(CONFIG_MAPS, "c", {"data": {"b": "theirs"}}, "default")
+        same = await create_or_apply(client, CONFIG_MAPS, config({"a": "1"}), current=edited)
+        assert same.result == "unchanged"
+        edited = await other.patch(CONFIG_MAPS, "c", {"data": {"a": "theirs"}}, "default")
+        repaired = await create_or_apply(client, CONFIG_MAPS, config({"a": "1"}), current=edited)
+        assert (repaired.result, repaired.object.view.data) == ("applied", {"a": "1", "b": "theirs"})
+
+
+@virtual_time
+@pytest.mark.parametrize("again", [False, True], ids=["deleted", "deleted and created again"])
+async def test_an_object_that_was_deleted_in_the_meantime_is_not_created(again: bool) -> None:
+    async with server() as (client, _):
+        created = await create_or_apply(client, CONFIG_MAPS, config({"a": "1"}))
+        await client.delete(CONFIG_MAPS, "c", "default")
+        if again:
+            await client.create(CONFIG_MAPS, config({"b": "theirs"}))
+        with pytest.raises(Conflict):
+            await create_or_apply(client, CONFIG_MAPS, config({"a": "2"}), current=created.object)
+        if again:
+            assert (await client.get(CONFIG_MAPS, "c", "default")).view.data == {"b": "theirs"}
+        else:
+            with pytest.raises(NotFound):
+                await client.get(CONFIG_MAPS, "c", "default")
+
+
+@virtual_time
+async def test_an_object_that_is_being_deleted_is_left_alone() -> None:
+    async with server() as (client, writes):
+        await client.create(CONFIG_MAPS, config({"a": "1"}, finalizers=["example.org/x"]))
+        await client.delete(CONFIG_MAPS, "c", "default")
+        before = writes.count
+        left = await create_or_apply(client, CONFIG_MAPS, config({"a": "2"}))
+        assert (left.result, left.object.view.data, writes.count) == ("deleting", {"a": "1"}, before)
+
+
+@virtual_time
+async def test_an_object_with_another_controller_is_left_alone() -> None:
+    async with server() as (client, _):
+        first = await client.create(CONFIG_MAPS, config({}, "owner-1"))
+        second = await client.create(CONFIG_MAPS, config({}, "owner-2"))
+        await create_or_apply(client, CONFIG_MAPS, set_controller_reference(first, config({"a": "1"})))
+        with pytest.raises(AlreadyOwned, match=r"ConfigMap default/c.*'owner-1'.*'owner-2'"):
+            await create_or_apply(client, CONFIG_MAPS, set_controller_reference(second, config({"a": "2"})))
+        assert (await client.get(CONFIG_MAPS, "c", "default")).view.data == {"a": "1"}
+
+
+@virtual_time
+async def test_defaults_and_other_spellings_of_the_server_are_no_differences() -> None:
+    container = {
+        "name": "main",
+        "image": "example",
+        "resources": {"limits": {"cpu": "0.5", "memory": "1024Mi"}},
+        "ports": [{"containerPort": 80}],
+    }
+    pod = {
+        "metadata": {"name": "p", "namespace": "default", "labels": {}, "annotations": {}},
+        "spec": {"hostNetwork": False, "initContainers": [], "containers": [container]},
+    }
+    secret = {"metadata": {"name": "s", "namespace": "default"}, "stringData": {"key": "text"}}
+    quota = {"metadata": {"name": "q", "namespace": "default"}, "spec": {"hard": {"cpu": "1000m"}}}
+    async with server() as (client, writes):
+        for resource, body in ((PODS, pod), (SECRETS, secret), (QUOTAS, quota)):
+            created = await create_or_apply(client, resource, body)
+            again = await create_or_apply(client, resource, body, current=created.object)
+            assert (created.result, again.result) == ("created", "unchanged"), resource
+        assert writes.count == 3
+
+
+@virtual_time
+async def test_field_managers_do_not_disturb_each_other() -> None:
+    async with server() as (client, _):
+        long = "a field manager with spaces, and more characters than the name of an annotation may have"
+        bodies = {"one": config({"one": "1"}), long: config({"two": "1"})}
+        for manager, body in bodies.items():
+            await create_or_apply(client, CONFIG_MAPS, body, field_manager=manager)
+        for manager, body in bodies.items():
+            same = await create_or_apply(client, CONFIG_MAPS, body, field_manager=manager)
+            assert same.result == "unchanged"
+        found = await client.get(CONFIG_MAPS, "c", "default")
+        assert found.view.data == {"one": "1", "two": "1"}
+        assert len([one for one in found.annotations if one.startswith(APPLIED_PREFIX)]) == 2
+
+
+@virtual_time
+async def test_wrong_arguments_are_errors_that_name_the_remedy() -> None:
+    async with server() as (client, writes):
+        other = await client.create(CONFIG_MAPS, config({}, "other"))
+        with pytest.raises(
+            ValueError, match=r"current=.*other.* is not the object of the body, ConfigMap default/c"
+        ):
+            await create_or_apply(client, CONFIG_MAPS, config({}), current=other)
+        with pytest.raises(ValueError, match=r"ConfigMap 'c' needs a namespace"):
+            await create_or_apply(client, CONFIG_MAPS, {"metadata": {"name": "c"}})
+        with pytest.raises(ValueError, match=r"a ConfigMap needs a name: metadata.name is empty"):
+            await create_or_apply(client, CONFIG_MAPS, {"data": {}})
+        assert writes.count == 1
+
+
+# ---- read, modify, write
+
+
+def increment(body: dict[str, Any]) -> dict[str, Any]:
+    return {**body, "data": {"n": str(int(body["data"]["n"]) + 1)}}
+
+
+@virtual_time
+async def test_no_change_is_lost_between_concurrent_writers() -> None:
+    async with server() as (client, _):
+        await client.create(CONFIG_MAPS, config({"n": "0"}))
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(4):
+                tasks.create_task(read_modify_write(client, CONFIG_MAPS, "c", "default", change=increment))
+        assert (await client.get(CONFIG_MAPS, "c", "default")).view.data == {"n": "4"}
+
+
+@virtual_time
+async def test_an_outdated_cached_object_costs_one_more_attempt() -> None:
+    async with server() as (client, _):
+        old = await client.create(CONFIG_MAPS, config({"n": "0"}))
+        await client.patch(CONFIG_MAPS, "c", {"data": {"n": "5"}}, "default")
+        seen = []
+
+        def change(body: dict[str, Any]) -> dict[str, Any]:
+            seen.append(body["data"]["n"])
+            return increment(body)
+
+        written = await read_modify_write(client, CONFIG_MAPS, "c", "default", change=change, current=old)
+        assert (seen, written.view.data) == (["0", "5"], {"n": "6"})
+
+
+@virtual_time
+async def test_an_unchanged_body_is_not_written() -> None:
+    async with server() as (client, writes):
+        await client.create(CONFIG_MAPS, config({"n": "0"}))
+        found = await read_modify_write(client, CONFIG_MAPS, "c", "default", change=lambda body: body)
+        assert (found.view.data, writes.count) == ({"n": "0"}, 1)
+
+
+@virtual_time
+async def test_an_object_that_was_deleted_is_not_created_again_by_an_update() -> None:
+    async with server() as (client, _):
+        old = await client.create(CONFIG_MAPS, config({"n": "0"}))
+        await client.delete(CONFIG_MAPS, "c", "default")
+        with pytest.raises(NotFound):
+            await read_modify_write(client, CONFIG_MAPS, "c", "default", change=increment, current=old)
+
+
+@virtual_time
+async def test_a_finalizer_delays_the_deletion_until_it_is_removed() -> None:
+    async with server() as (client, _):
+        await client.create(CONFIG_MAPS, config({}))
+
+        def change(function: Any) -> Any:
+            return lambda body: function(body, "example.org/cleanup")
+
+        await read_modify_write(client, CONFIG_MAPS, "c", "default", change=change(add_finalizer))
+        await client.delete(CONFIG_MAPS, "c", "default")
+        assert (await client.get(CONFIG_MAPS, "c", "default")).meta.deleting
+        await read_modify_write(client, CONFIG_MAPS, "c", "default", change=change(remove_finalizer))
+        with pytest.raises(NotFound):
+            await client.get(CONFIG_MAPS, "c", "default")
+
+
+@virtual_time
+async def test_a_change_that_returns_nothing_is_an_error() -> None:
+    async with server() as (client, _):
+        await client.create(CONFIG_MAPS, config({"n": "0"}))
+        with pytest.raises(TypeError, match=r"change=.*returned None; return the new body"):
+            await read_modify_write(
+                client,
+                CONFIG_MAPS,
+                "c",
+                "default",
+                change=lambda body: body["data"].clear(),  # type: ignore[arg-type]  # the mistake
+            )
+
+
+@virtual_time
+async def test_the_pauses_between_attempts_are_bounded() -> None:
+    clock = virtual_clock()
+    times: list[float] = []
+
+    async def attempt() -> None:
+        times.append(clock.monotonic())
+        raise Conflict(409, "Conflict", "always")
+
+    with pytest.raises(Conflict):
+        await retry_on_conflict(attempt, clock=clock, max_attempts=10)
+    pauses = [round(later - earlier, 3) for earlier, later in itertools.pairwise(times)]
+    assert pauses == [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.0, 1.0]
+    with pytest.raises(ValueError, match="max_attempts=0: must be at least 1"):
+        await retry_on_conflict(attempt, clock=clock, max_attempts=0)
+
+
+@virtual_time
+async def test_a_conflict_about_field_ownership_is_not_retried() -> None:
+    calls = 0
+
+    async def attempt() -> None:
+        nonlocal calls
+        calls += 1
+        details = {"causes": [{"reason": "FieldManagerConflict", "field": ".data.a"}]}
+        raise Conflict(409, "Conflict", "owned", details=details)
+
+    with pytest.raises(Conflict):
+        await retry_on_conflict(attempt, clock=virtual_clock())
+    assert calls == 1
