@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from support.forkserver import spawn
@@ -52,14 +53,26 @@ def clean_environment(home: Path | str = "/nonexistent-home", **extra: str) -> d
     return {**kept, "HOME": str(home), "COLUMNS": "100", **extra}
 
 
-def aimctl(*args: str | Path, env: Mapping[str, str] | None = None, timeout: float = 60) -> Done:
-    """Run it to its end, or kill it after ``timeout`` seconds and raise ``subprocess.TimeoutExpired``."""
-    with (
-        open(os.devnull, "rb") as stdin,  # noqa: PTH123
-        tempfile.TemporaryFile() as stdout,
-        tempfile.TemporaryFile() as stderr,
-    ):
+def aimctl(
+    *args: str | Path,
+    env: Mapping[str, str] | None = None,
+    timeout: float = 60,
+    to: Mapping[str, Path] | None = None,
+) -> Done:
+    """Run it to its end, or kill it after ``timeout`` seconds and raise ``subprocess.TimeoutExpired``.
+
+    Args:
+        args: those of the command line.
+        env: added to :func:`clean_environment`.
+        timeout: seconds.
+        to: devices by the name of the stream, ``stdout`` or ``stderr``. The others are captured.
+    """
+    with ExitStack() as stack:
+        stdin = stack.enter_context(open(os.devnull, "rb"))  # noqa: PTH123
+        stdout, stderr = (stack.enter_context(tempfile.TemporaryFile()) for _ in range(2))
         streams = {"stdin": stdin.fileno(), "stdout": stdout.fileno(), "stderr": stderr.fileno()}
+        for name, device in (to or {}).items():
+            streams[name] = stack.enter_context(device.open("wb", buffering=0)).fileno()
         process = spawn([*map(str, args)], env=clean_environment(**(env or {})), **streams)
         try:
             code = process.wait(timeout)

@@ -52,26 +52,18 @@ def served(folder):
         yield served
 
 
-def completed(folder, words, kubeconfig, shell="bash"):
+def completed(words, kubeconfig, shell="bash"):
     """The words that the shell completes, the text on standard error, and the duration in seconds."""
-    env = clean_environment(
-        KUBECONFIG=str(kubeconfig), PATH=f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    )
+    env = {"KUBECONFIG": str(kubeconfig), "_AIMCTL_COMPLETE": f"complete_{shell}"}
     line = ["aimctl", *words]
     if shell == "bash":
-        env |= {
-            "_AIMCTL_COMPLETE": "complete_bash",
-            "COMP_WORDS": "\n".join(line),
-            "COMP_CWORD": str(len(line) - 1),
-        }
+        env |= {"COMP_WORDS": "\n".join(line), "COMP_CWORD": str(len(line) - 1)}
     else:
-        env |= {"_AIMCTL_COMPLETE": f"complete_{shell}", "_TYPER_COMPLETE_ARGS": " ".join(line)}
+        env |= {"_TYPER_COMPLETE_ARGS": " ".join(line)}
     env |= {"_TYPER_COMPLETE_FISH_ACTION": "get-args"} if shell == "fish" else {}
     started = time.monotonic()
-    done = subprocess.run(
-        [folder / "bin" / "aimctl"], capture_output=True, text=True, env=env, timeout=60, check=False
-    )
-    return done.stdout, done.stderr, time.monotonic() - started
+    done = aimctl(env=env)
+    return done.out, done.err, time.monotonic() - started
 
 
 OFFERS = {
@@ -92,16 +84,16 @@ OFFERS = {
 
 
 @pytest.mark.parametrize("case", OFFERS)
-def test_the_words_are_completed(served, folder, case):
+def test_the_words_are_completed(served, case):
     words, expected = OFFERS[case]
-    out, err, _ = completed(folder, words, served.kubeconfig("admin", token="admin"))
+    out, err, _ = completed(words, served.kubeconfig("admin", token="admin"))
     assert (out.split(), err) == (expected, "")
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_other_shells_get_the_same_words(served, folder, shell):
+def test_other_shells_get_the_same_words(served, shell):
     out, err, _ = completed(
-        folder, ["explain", "aimst", "-n", "team", "s"], served.kubeconfig("admin", token="admin"), shell
+        ["explain", "aimst", "-n", "team", "s"], served.kubeconfig("admin", token="admin"), shell
     )
     assert err == ""
     assert "slow" in out
@@ -109,29 +101,27 @@ def test_other_shells_get_the_same_words(served, folder, shell):
     assert "other" not in out
 
 
-def test_without_rights_nothing_is_completed(served, folder):
-    out, err, _ = completed(folder, ["explain", "aimst", ""], served.kubeconfig("guest", token="guest"))
+def test_without_rights_nothing_is_completed(served):
+    out, err, _ = completed(["explain", "aimst", ""], served.kubeconfig("guest", token="guest"))
     assert (out.strip(), err) == ("", "")
 
 
-def test_without_a_cluster_nothing_is_completed(served, folder, tmp_path):
+def test_without_a_cluster_nothing_is_completed(served, tmp_path):
     config = yaml.safe_load(served.kubeconfig("admin", token="admin").read_text())
     config["clusters"][0]["cluster"]["server"] = "http://127.0.0.1:9"
     (tmp_path / "dead").write_text(yaml.safe_dump(config))
     (tmp_path / "broken").write_text("contexts: [")
     for name in ("dead", "broken", "missing"):
-        out, err, _ = completed(folder, ["explain", "aimst", ""], tmp_path / name)
+        out, err, _ = completed(["explain", "aimst", ""], tmp_path / name)
         assert (out.strip(), err) == ("", ""), name
-    out, err, _ = completed(folder, ["status", "--context", ""], tmp_path / "broken")
+    out, err, _ = completed(["status", "--context", ""], tmp_path / "broken")
     assert (out.strip(), err) == ("", "")
 
 
-def test_completion_has_a_time_limit(served, folder):
+def test_completion_has_a_time_limit(served):
     fault = served.call(lambda cluster: cluster.faults.add(Delay(60), Match(resource="aimservicetemplates")))
     try:
-        out, err, seconds = completed(
-            folder, ["explain", "aimst", ""], served.kubeconfig("admin", token="admin")
-        )
+        out, err, seconds = completed(["explain", "aimst", ""], served.kubeconfig("admin", token="admin"))
     finally:
         served.call(lambda cluster: cluster.faults.remove(fault))
     assert (out.strip(), err) == ("", "")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support.commands import Done, clean_environment
+from support.commands import Done, aimctl, clean_environment
 from support.served import ServedCluster
 
 FULL = Path("/dev/full")
@@ -33,38 +33,51 @@ COMMANDS = {
 
 
 @pytest.fixture(scope="module")
-def shell(tmp_path_factory):
-    """Runs a line of shell; ``aimctl`` in it reaches a cluster."""
+def kubeconfig(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stdout")
     with ServedCluster(folder, controllers=False) as served:
-        env = clean_environment(KUBECONFIG=str(served.kubeconfig()))
+        yield served.kubeconfig()
 
-        def run(line, **more):
-            line = line.replace("aimctl", f"{sys.executable} -m aimctl.cli", 1)
-            done = subprocess.run(
-                ["sh", "-c", line],
-                capture_output=True,
-                text=True,
-                env=env | more,
-                timeout=60,
-                check=False,
-            )
-            return Done(done.returncode, done.stdout, done.stderr)
 
-        yield run
+@pytest.fixture(scope="module")
+def shell(kubeconfig):
+    """Runs a line of shell; ``aimctl`` in it is an interpreter that reaches the cluster."""
+    env = clean_environment(KUBECONFIG=str(kubeconfig))
+
+    def run(line, **more):
+        line = line.replace("aimctl", f"{sys.executable} -m aimctl.cli", 1)
+        done = subprocess.run(
+            ["sh", "-c", line], capture_output=True, text=True, env=env | more, timeout=60, check=False
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def full(kubeconfig, shell):
+    """Runs ``aimctl`` with a full device as one of its streams, with or without buffers."""
+    redirected = {"stdout": ">", "stderr": "2>"}
+
+    def run(words, stream, *, unbuffered):
+        if unbuffered:  # only a new interpreter reads the variable
+            return shell(f"aimctl {words} {redirected[stream]} {FULL}", PYTHONUNBUFFERED="1")
+        return aimctl(*words.split(), env={"KUBECONFIG": str(kubeconfig)}, to={stream: FULL})
+
+    return run
 
 
 @needs_full
 @pytest.mark.parametrize(
     ("case", "unbuffered"),
     [
-        *((case, "") for case in COMMANDS),
-        *((case, "1") for case in ("json", "manifests", "the version", "help")),
+        *((case, False) for case in COMMANDS),
+        *((case, True) for case in ("json", "manifests", "the version", "help")),
     ],
 )
-def test_a_full_device_is_reported_in_one_line(shell, case, unbuffered):
+def test_a_full_device_is_reported_in_one_line(full, case, unbuffered):
     """A print fails immediately, or when the buffer is flushed."""
-    done = shell(f"aimctl {COMMANDS[case]} > {FULL}", PYTHONUNBUFFERED=unbuffered)
+    done = full(COMMANDS[case], "stdout", unbuffered=unbuffered)
     assert done.complaint.startswith("cannot write to standard output: No space left on device; ")
     assert done.code == 1
 
@@ -82,23 +95,34 @@ def test_the_exit_code_is_correct_without_standard_output(shell):
     assert shell("aimctl status nope -A >&-").code == 4
 
 
-NOWHERE = {"closed": "2>&-", "full": f"2> {FULL}", "closed with all others": "<&- >&- 2>&-"}
+CLOSED = {"standard error": "2>&-", "all streams": "<&- >&- 2>&-"}
 ENDS = {"status nope -A": 4, "status --bogus": 2, "status --kubeconfig /nonexistent": 1, "rediscover nope": 4}
 
 
-@needs_full
-@pytest.mark.parametrize(
-    ("case", "call", "unbuffered"),
-    [*((case, call, "") for case in NOWHERE for call in ENDS), *(("full", call, "1") for call in ENDS)],
-)
-def test_the_exit_code_is_correct_without_standard_error(shell, case, call, unbuffered):
-    done = shell(f"aimctl {call} {NOWHERE[case]}", PYTHONUNBUFFERED=unbuffered)
-    assert done == (ENDS[call], "", "")
+@pytest.mark.parametrize("call", ENDS)
+@pytest.mark.parametrize("case", CLOSED)
+def test_the_exit_code_is_correct_if_standard_error_is_closed(shell, case, call):
+    assert shell(f"aimctl {call} {CLOSED[case]}") == (ENDS[call], "", "")
 
 
 @needs_full
-@pytest.mark.parametrize("case", ["closed", "full"])
-def test_a_document_stays_valid_without_standard_error(shell, case):
-    done = shell(f"aimctl rediscover nope never -o json {NOWHERE[case]}")
+@pytest.mark.parametrize("call", ENDS)
+@pytest.mark.parametrize("unbuffered", [False, True])
+def test_the_exit_code_is_correct_if_standard_error_is_full(full, call, unbuffered):
+    assert full(call, "stderr", unbuffered=unbuffered) == (ENDS[call], "", "")
+
+
+CALL = "rediscover nope never -o json"
+
+
+def test_a_document_stays_valid_if_standard_error_is_closed(shell):
+    done = shell(f"aimctl {CALL} 2>&-")
+    assert done.code == 4
+    assert len(json.loads(done.out)["failed"]) == 2
+
+
+@needs_full
+def test_a_document_stays_valid_if_standard_error_is_full(full):
+    done = full(CALL, "stderr", unbuffered=False)
     assert done.code == 4
     assert len(json.loads(done.out)["failed"]) == 2
