@@ -3,42 +3,40 @@
     async with ControlPlane() as plane:
         ...  # plane.kubeconfig, or plane.url with plane.token and plane.ca_file
 
-Contract
---------
-* `start` returns when the API server is ready and the namespace `default` has a usable service account, so
-  the first pod that a test or a controller creates is admitted. If not, it raises `ComponentError` with the
-  end of the failing program's log, and nothing is left running.
-* Fresh data every time, RBAC on, one administrator (`token`, group system:masters). Service accounts, owner
-  garbage collection, namespace deletion, Jobs and their TTL work as in a cluster: they are the real ones.
-* There is no scheduler and no kubelet: a Job gets its pods, and these stay pending until a test acts.
-* `kill_apiserver` is a crash; `restart_apiserver` brings it back on the same port with the same data.
-* `version` is that of the API server. Supported are 1.28 and newer, because of the names of the controllers.
-* The programs die with the thread that calls `start` (see component.py); nothing is tied to an event loop.
+Contract:
+    * ``start`` returns when the API server is ready and the namespace ``default`` has its service account, so pods can
+      be created. If that fails, it raises ``ComponentError`` with the end of the failing program's log, and no program
+      is left running.
+    * Each control plane starts with empty storage, RBAC, and one administrator (``token``, group system:masters).
+      Service accounts, owner garbage collection, namespace deletion, Jobs and their TTL are those of
+      kube-controller-manager.
+    * There is no scheduler and no kubelet. The pods of a Job stay pending until a test changes them.
+    * ``kill_apiserver`` crashes the API server. ``restart_apiserver`` starts it on the same port with the same data.
+    * ``version`` is that of the API server: 1.28 or newer, because of the names of the controllers.
+    * The programs end with the thread that calls ``start`` (see component.py). They do not depend on an event loop.
 
-What a test of pod logs needs (test/envtest/test_pod_logs.py shows it)
--------------------------------------------------------------------------------------------
-The API server fetches `GET https://<node>/containerLogs/<namespace>/<pod>/<container>` and hands the body on.
-To stand in for the kubelet, a test
+Logs of pods, shown in test/envtest/test_pod_logs.py. The API server requests
+``https://<node>/containerLogs/<namespace>/<pod>/<container>`` from the kubelet and returns the body. A test that takes
+the place of the kubelet:
 
-1. serves HTTPS on 127.0.0.1. Any certificate will do: the server is given no --kubelet-certificate-authority
-   and then does not verify. It shows a client certificate of its own, signed by `ca_file`;
-2. creates a Node whose status has addresses [{type: InternalIP, address: 127.0.0.1}] and
-   daemonEndpoints.kubeletEndpoint.Port (capital P). One POST will do: a new Node keeps its status.
-   By default the server would try an address of type Hostname first, so InternalIP is asked for by flag;
-3. binds the pod: spec.nodeName at creation, or a Binding. For an unbound pod the answer is an empty 204;
-4. need not set the pod's status at all: whether the container has started is for the kubelet to judge, who
-   answers 400 with a text if not.
+1. Serves HTTPS on 127.0.0.1 with any certificate. Without --kubelet-certificate-authority the API server does not
+   verify it. The API server presents a client certificate signed by ``ca_file``.
+2. Creates a Node whose status has addresses [{type: InternalIP, address: 127.0.0.1}] and
+   daemonEndpoints.kubeletEndpoint.Port (capital P). One POST is enough, because a new Node keeps its status. A flag
+   makes the API server prefer InternalIP; by default it prefers Hostname.
+3. Binds the pod: spec.nodeName at creation, or a Binding. The log of a pod without a node is an empty 204.
+4. Does not need to set the pod's status. The kubelet decides whether the container has started, and answers 400 with a
+   text if it has not.
 
-Query parameters (follow, tailLines, ...) arrive as they were sent. A kubelet's 400 comes back as a Status
-object with its text as the message. A bound pod that is deleted stays, with its deletionTimestamp, until the
-stand-in does what a kubelet would: delete it again with gracePeriodSeconds 0.
+Query parameters (follow, tailLines and so on) are passed on unchanged. A 400 of the kubelet becomes a Status whose
+message is its text. A bound pod that is deleted keeps its deletionTimestamp until the test deletes it again with
+gracePeriodSeconds 0, as a kubelet does.
 
-Delays that are fixed in the controllers
-----------------------------------------
-* The garbage collector looks for new kinds every 30 s: what an object of a newer kind owns went 40 s
-  after its owner. A test that creates CRDs and relies on owner references calls `restart_controller_manager`
-  in between; then it takes 0.3 s.
-* A deleted namespace takes 5 s.
+Delays of the controllers:
+    * The garbage collector discovers new kinds every 30 s. What an object of a new kind owned was deleted 40 s after its
+      owner. A test that creates CRDs and relies on owner references calls ``restart_controller_manager`` after it
+      created them; then the deletion takes 0.3 s.
+    * The deletion of a namespace takes 5 s.
 """
 
 from __future__ import annotations
@@ -79,14 +77,14 @@ _CONTROLLERS = (
 
 
 class ControlPlane:
-    """See the module's text.
+    """An etcd, a kube-apiserver and a kube-controller-manager, started by ``start`` and ended by ``stop``.
 
     Args:
-        binaries: The programs; looked up if not given.
-        directory: Where data, logs, certificates and the kubeconfig go; kept afterwards. By default a new
-            temporary folder that `stop` removes.
-        apiserver_args: Further flags for the API server, after ours.
-        timeout: Seconds that each program has to come up.
+        binaries: the programs; :func:`find_binaries` finds them by default.
+        directory: for data, logs, certificates and the kubeconfig; it is not removed. By default a new temporary
+            directory that ``stop`` removes.
+        apiserver_args: more flags for the API server, after those of this class.
+        timeout: seconds in which each program has to become ready.
     """
 
     def __init__(
@@ -122,11 +120,11 @@ class ControlPlane:
         await self.stop()
 
     async def start(self) -> None:
-        """Start everything; returns when pods can be created in `default`."""
+        """Start all programs; returns when pods can be created in ``default``."""
         try:
             self._prepare()
             self._etcd.start(self._etcd_command())
-            # The API server waits for etcd by itself, after a first second spent on its own affairs.
+            # The API server waits for etcd itself.
             self._apiserver.start(self._apiserver_command())
             await self._etcd.wait_until("health", self._etcd_is_healthy, within=self._timeout)
             await self._wait_for_apiserver()
@@ -139,10 +137,7 @@ class ControlPlane:
             raise
 
     async def stop(self) -> None:
-        """End everything at once and remove what is ours; harmless when repeated.
-
-        All of it is thrown away, so nobody gets the time for a graceful end.
-        """
+        """Kill all programs and remove the temporary directory. May be called again."""
         for component in self._components:
             await component.kill()
         while self._ports:
@@ -151,17 +146,17 @@ class ControlPlane:
             shutil.rmtree(self.directory, ignore_errors=True)
 
     async def kill_apiserver(self) -> None:
-        """Crash the API server: connections break off, new ones are refused."""
+        """Kill the API server: connections end, new ones are refused."""
         await self._apiserver.kill()
 
     async def restart_apiserver(self) -> None:
-        """Crash the API server if it still runs, start it again and wait until it is ready."""
+        """Kill the API server if it runs, start it again and wait until it is ready."""
         await self._apiserver.kill()
         self._apiserver.start(self._apiserver_command())
         await self._wait_for_apiserver()
 
     async def restart_controller_manager(self) -> None:
-        """Start the controllers anew, so that the garbage collector knows CRDs created since it began."""
+        """Restart kube-controller-manager, so that the garbage collector knows CRDs that were created since its start."""
         await self._controller_manager.kill()
         self._controller_manager.start(self._controller_manager_command())
 
@@ -255,7 +250,7 @@ class ControlPlane:
         return found is not None
 
     async def _get(self, url: str) -> bytes | None:
-        """The body of a 200 answer; None for any other answer and for none at all."""
+        """The body of a response with status 200; None for any other response or if the request failed."""
         trust = ssl.create_default_context(cafile=str(self.ca_file))
         headers = {"Authorization": f"Bearer {self.token}"}
         with contextlib.suppress(aiohttp.ClientError, asyncio.TimeoutError):

@@ -1,4 +1,4 @@
-"""Roles evaluated as the API server's RBAC authorizer does, on the embedded server and on paper.
+"""Roles, evaluated as the API server's RBAC authorizer does.
 
 A :class:`Roles` takes the YAML of Roles and ClusterRoles and answers whether a request is granted. As an authorizer of
 the embedded server it also keeps what was asked: ``used`` and ``refused``.
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Grant", "Roles"]
 
-_EVERYBODY = {
+_AUTHENTICATED = {
     ("create", "authorization.k8s.io", "selfsubjectaccessreviews"),
     ("create", "authorization.k8s.io", "selfsubjectrulesreviews"),
 }
-"""What ``system:basic-user`` grants to everybody who is known; ``system:discovery`` grants the paths."""
+"""What ``system:basic-user`` grants to every authenticated user; ``system:discovery`` grants the paths."""
 
 
 class Grant(NamedTuple):
@@ -35,7 +35,13 @@ class Grant(NamedTuple):
 
 
 class Roles:
-    """See the module."""
+    """The rules of the Roles and ClusterRoles in these YAML texts, evaluated as RBAC does.
+
+    Attributes:
+        granted: what the rules allow.
+        used: what of it was requested.
+        refused: requests that the rules do not allow.
+    """
 
     def __init__(self, texts: Iterable[str]) -> None:
         self.granted: set[Grant] = set()
@@ -67,7 +73,7 @@ class Roles:
 
     def refuse(self, user: User, info: RequestInfo) -> str | None:
         """The embedded server's question."""
-        if not info.resource or (info.verb, info.group, info.resource) in _EVERYBODY:
+        if not info.resource or (info.verb, info.group, info.resource) in _AUTHENTICATED:
             return None
         resource = f"{info.resource}/{info.subresource}" if info.subresource else info.resource
         grant = self.find(info.verb, info.group, resource, info.namespace)

@@ -1,6 +1,6 @@
-"""One test's stage on a cluster that several share: a namespace of its own, and names nobody else has.
+"""A namespace of its own for each test of a shared cluster, and cluster-scoped names that no other test uses.
 
-Everything is read with the official ``kubernetes`` client, which shares no code with the product.
+All reads use the official ``kubernetes`` client, which shares no code with the product.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ PATIENCE = 60.0
 
 
 class Stage:
-    """See the module.
+    """The namespace of one test.
 
     Args:
-        cluster: with an operator at work.
-        stem: of the namespace's name, which is also a prefix for cluster-scoped names: see :meth:`named`.
+        cluster: a cluster in which an operator runs.
+        stem: the start of the namespace's name, which is also the prefix of cluster-scoped names: see :meth:`named`.
     """
 
     def __init__(self, cluster: RunningCluster, stem: str) -> None:
@@ -41,7 +41,7 @@ class Stage:
         self._batch = kubernetes.client.BatchV1Api(cluster.api)
 
     def named(self, name: str) -> str:
-        """A name for something cluster-scoped."""
+        """The name for a cluster-scoped object of this test."""
         return f"{self.namespace}-{name}"
 
     # ---- making

@@ -13,14 +13,7 @@ import aimctl
 
 SOURCES = Path(aimctl.__file__).parent
 MOST_MODULES = 13
-SPLIT_LATER = frozenset({"controllers", "domain/services"})
-"""Packages that are still too large."""
-
-PACKAGES = sorted(
-    path.parent
-    for path in SOURCES.rglob("__init__.py")
-    if str(path.parent.relative_to(SOURCES)) not in SPLIT_LATER
-)
+PACKAGES = sorted(path.parent for path in SOURCES.rglob("__init__.py"))
 AIM_WORDS = re.compile(
     r"\baim\b|aim\.silogen|silogen|kaiwo|kserve|inferenceservice|hugging|\bvllm\b|\bamd\b|amd\.com|nvidia",
     re.IGNORECASE,

@@ -1,5 +1,6 @@
-"""The reconcilers of the AIM operator: each observes, asks ``aimctl.domain`` to decide, and applies.
+"""The reconcilers of the AIM operator.
 
-A room for each area, with its reconcilers and, in ``wiring``, what wakes them; ``indexes`` says how things are found.
-What all areas use lies here, and so does the operator that puts them together.
+Each reconciler observes its object, lets :mod:`aimctl.domain` decide, and has the executor carry out the plan. Each
+area has a package. Its ``wiring`` module declares the reconcilers and the sources that trigger them. ``indexes``
+declares the indexes of the caches. The other modules are shared by all areas, or assemble the operator from them.
 """

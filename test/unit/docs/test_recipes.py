@@ -73,7 +73,7 @@ CHECKS = {
     "Add a template field": """
         from aimctl.runtime import structural_schema
         from aimctl.api.kinds import KINDS
-        from aimctl.domain.services.derived_template import derived_spec
+        from aimctl.domain.services.derivation.derived_template import derived_spec
         from aimctl.domain.services.inference_service import inference_service
         from support.services import service, template
         from support.things import with_fields

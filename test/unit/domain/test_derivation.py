@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from aimctl.api.v1alpha1 import RuntimeConfigSpec
 from aimctl.api.v1alpha1.services import ServiceOverrides
 from aimctl.devcluster.apiserver.apply.patches import merge_patch
-from aimctl.domain.services.derived_template import (
+from aimctl.domain.services.derivation.derived_template import (
     base_name,
     changes_from_base,
     derived_name,
@@ -25,7 +25,7 @@ from aimctl.domain.services.derived_template import (
     overrides_of,
     profile_of,
 )
-from aimctl.domain.services.matching import find_match, find_match_without_base
+from aimctl.domain.services.derivation.matching import find_match, find_match_without_base
 from aimctl.domain.templates.template import Template
 from support.derived import edited, template_of
 from support.services import TEAM, service, template

@@ -13,8 +13,8 @@ from aimctl.api.v1alpha1 import RuntimeConfigSpec
 from aimctl.domain.plan import Create, Delete, Patch, Plan
 from aimctl.domain.resolution import Missing
 from aimctl.domain.services.decision import decide_service
-from aimctl.domain.services.derivation_decision import DerivationObservation, decide_derivation
-from aimctl.domain.services.derived_template import derived_template
+from aimctl.domain.services.derivation.decision import DerivationObservation, decide_derivation
+from aimctl.domain.services.derivation.derived_template import derived_template
 from aimctl.domain.services.observation import DeploymentObservation, NewModel
 from aimctl.domain.services.resolution import name_to_derive, rejection_message, resolve
 from aimctl.domain.services.selection import choose

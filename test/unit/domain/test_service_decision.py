@@ -15,7 +15,7 @@ from aimctl.domain.models.auto_model import auto_model_name
 from aimctl.domain.plan import Apply, Create, Plan, WriteStatus
 from aimctl.domain.resolution import Missing
 from aimctl.domain.services.decision import decide_service
-from aimctl.domain.services.derived_template import derived_name
+from aimctl.domain.services.derivation.derived_template import derived_name
 from aimctl.domain.services.observation import NewModel
 from aimctl.domain.services.runtime import APPLIED_HASH_ANNOTATION, contains, fingerprint, manifest
 from aimctl.domain.services.selection import WAIT_SECONDS

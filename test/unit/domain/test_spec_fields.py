@@ -42,7 +42,11 @@ from aimctl.domain.caching.template_cache import (
 from aimctl.domain.models.auto_model import auto_model
 from aimctl.domain.models.auto_templates import auto_templates
 from aimctl.domain.resolution import Resolved, resolve_runtime_config
-from aimctl.domain.services.derived_template import changes_from_base, derived_spec, derived_template
+from aimctl.domain.services.derivation.derived_template import (
+    changes_from_base,
+    derived_spec,
+    derived_template,
+)
 from aimctl.domain.services.inference_service import inference_service
 from aimctl.domain.templates.discovery_job import discovery_input
 from support.model_caches import observe as observe_model_cache

@@ -17,7 +17,7 @@ from aimctl.api.kinds import SERVICES
 from aimctl.controllers.indexes.services import SERVICE_LOOKUPS
 from aimctl.controllers.indexes.templates import EVERYWHERE, place
 from aimctl.domain.services.candidates import has_overrides
-from aimctl.domain.services.derived_template import base_name, derived_name
+from aimctl.domain.services.derivation.derived_template import base_name, derived_name
 from aimctl.domain.templates.template import is_derived
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ from aimctl.controllers.execution.executor import Observed
 from aimctl.controllers.indexes.derivation import DERIVED_INDEXES, OVERRIDES_INDEXES
 from aimctl.controllers.services.elapsed import ElapsedTimes
 from aimctl.domain.resolution import Resolved
-from aimctl.domain.services.derivation_decision import DerivationObservation
-from aimctl.domain.services.derived_template import base_name
+from aimctl.domain.services.derivation.decision import DerivationObservation
+from aimctl.domain.services.derivation.derived_template import base_name
+from aimctl.domain.services.derivation.unowned import UnownedObservation, is_unowned
 from aimctl.domain.services.resolution import name_to_derive, rejection_message, resolve
 from aimctl.domain.services.selection import choose
-from aimctl.domain.services.unowned import UnownedObservation, is_unowned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,7 +34,7 @@ __all__ = ["DerivationObserver", "UnownedObserver"]
 
 @final
 class DerivationObserver:
-    """Observes services for :func:`~aimctl.domain.services.derivation_decision.decide_derivation`.
+    """Observes services for :func:`~aimctl.domain.services.derivation.decision.decide_derivation`.
 
     Args:
         services: what both reconcilers of services observe.
@@ -92,7 +92,7 @@ def _rejection(service: ServiceObservation, choice: Choice, name: str) -> str:
 
 @final
 class UnownedObserver:
-    """Observes namespaced templates for :func:`~aimctl.domain.services.unowned.decide_unowned`.
+    """Observes namespaced templates for :func:`~aimctl.domain.services.derivation.unowned.decide_unowned`.
 
     Args:
         cache: where the templates are.

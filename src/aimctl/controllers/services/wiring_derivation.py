@@ -20,8 +20,8 @@ from aimctl.controllers.services.derivation import DerivationObserver, UnownedOb
 from aimctl.controllers.services.facts import template_facts
 from aimctl.domain import conditions
 from aimctl.domain.naming import LABEL_DERIVED
-from aimctl.domain.services.derivation_decision import decide_derivation
-from aimctl.domain.services.unowned import decide_unowned
+from aimctl.domain.services.derivation.decision import decide_derivation
+from aimctl.domain.services.derivation.unowned import decide_unowned
 from aimctl.domain.templates.template import model_name
 from aimctl.kubetypes.permissions import Permission
 from aimctl.runtime.controller import (

@@ -2,7 +2,7 @@
 
 Services and derivation are two reconcilers of the same objects. Both decide from a :class:`ServiceObservation` and from
 the :class:`~aimctl.domain.services.resolution.Resolution` that follows from it. Each adds what only it needs:
-:class:`DeploymentObservation` and :class:`~aimctl.domain.services.derivation_decision.DerivationObservation`.
+:class:`DeploymentObservation` and :class:`~aimctl.domain.services.derivation.decision.DerivationObservation`.
 
 Invariant: no two templates of an observation have the same name. A namespaced template hides the cluster template of
 its name: in selection, for ``templateRef`` and in the search for a template that fits the overrides.

@@ -10,7 +10,7 @@ Contract:
 With overrides, the first that applies:
 
     ================  ===============================================================================================
-    a template fits   it is used: see :func:`~aimctl.domain.services.matching.find_match`
+    a template fits   it is used: see :func:`~aimctl.domain.services.derivation.matching.find_match`
     no base           what was derived for these overrides before is kept; without that, the reason is that of the base
     name taken        another template has the name that the derived template would get
     otherwise         the template has to be derived from the base
@@ -27,8 +27,8 @@ from aimctl.domain import conditions
 from aimctl.domain.naming import describe
 from aimctl.domain.resolution import Resolved
 from aimctl.domain.services.candidates import CANNOT_READ, has_overrides
-from aimctl.domain.services.derived_template import derived_name, is_managed
-from aimctl.domain.services.matching import find_match, find_match_without_base
+from aimctl.domain.services.derivation.derived_template import derived_name, is_managed
+from aimctl.domain.services.derivation.matching import find_match, find_match_without_base
 from aimctl.domain.services.selection import TEMPLATE_RESOLVED, Choice
 from aimctl.domain.templates.template import unreadable
 

@@ -30,7 +30,7 @@ from aimctl.domain.naming import describe
 from aimctl.domain.plan import Create, Delete, Get, Patch, Plan, Target, WriteStatus
 from aimctl.domain.resolution import Resolved
 from aimctl.domain.services.candidates import has_overrides, not_ready
-from aimctl.domain.services.derived_template import (
+from aimctl.domain.services.derivation.derived_template import (
     base_name,
     changes_from_base,
     derived_template,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aimctl.api.v1alpha1 import ServiceTemplateSpec, TemplateState
-from aimctl.domain.services.derived_template import (
+from aimctl.domain.services.derivation.derived_template import (
     base_name,
     derived_name,
     derived_spec,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, final
 
 from aimctl.domain.events import PlannedEvent
 from aimctl.domain.plan import Delete, Plan, Target
-from aimctl.domain.services.derived_template import is_managed
+from aimctl.domain.services.derivation.derived_template import is_managed
 
 if TYPE_CHECKING:
     from aimctl.domain.templates.template import Template

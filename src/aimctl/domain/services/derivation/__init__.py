@@ -1,0 +1,1 @@
+"""Derived templates: what a service with overrides gets when no existing template fits."""
