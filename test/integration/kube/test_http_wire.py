@@ -257,10 +257,45 @@ async def test_a_call_ends_at_its_time_limit(server: ScriptedServer, handler: An
         await server.disconnects.wait()
 
 
+@pytest.mark.parametrize("handler", [hang, half_a_body])
+async def test_a_read_without_a_byte_ends_with_an_error_that_says_so(
+    server: ScriptedServer, handler: Any
+) -> None:
+    server.on("GET", "/x", handler)
+    async with transport(server, timeout_seconds=0.2) as wire, asyncio.timeout(SOON):
+        with pytest.raises(ConnectionFailed, match=r"GET .*/x: no byte of the response for 0\.2 s"):
+            await fetch(wire)
+        await server.disconnects.wait()
+
+
+async def trickle(request: web.Request) -> web.StreamResponse:
+    """Four bytes in 0.8 s."""
+    response = web.StreamResponse()
+    await response.prepare(request)
+    for _ in range(4):
+        await asyncio.sleep(0.2)
+        await response.write(b"x")
+    return response
+
+
+async def test_a_read_may_take_longer_than_its_limit_while_bytes_arrive(server: ScriptedServer) -> None:
+    server.on("GET", "/x", trickle)
+    async with transport(server, timeout_seconds=0.5) as wire:
+        assert await fetch(wire) == b"xxxx"
+
+
+async def test_a_write_ends_at_its_limit_even_if_bytes_arrive(server: ScriptedServer) -> None:
+    server.on("PUT", "/x", trickle)
+    async with transport(server, timeout_seconds=0.5) as wire, asyncio.timeout(SOON):
+        with pytest.raises(ConnectionFailed, match=r"no complete response within 0\.5 s"):
+            async with wire.send(HttpRequest("PUT", "/x")) as answer:
+                await answer.read()
+
+
 async def test_the_headers_of_a_stream_have_the_time_limit_of_a_call(server: ScriptedServer) -> None:
     server.on("GET", "/x", hang)
     async with transport(server, timeout_seconds=0.2) as wire, asyncio.timeout(SOON):
-        with pytest.raises(ConnectionFailed, match=r"no complete response within 0\.2 s"):
+        with pytest.raises(ConnectionFailed, match=r"no response within 0\.2 s"):
             await fetch(wire, stream=True)
         await server.disconnects.wait()
 
@@ -291,14 +326,19 @@ async def test_an_incomplete_body_is_a_failed_connection(server: ScriptedServer)
 
 async def test_waiting_for_a_free_connection_counts_towards_the_time_limit(server: ScriptedServer) -> None:
     server.on("GET", "/hang", hang).on("GET", "/x", b"ok")
-    async with transport(server) as wire, asyncio.timeout(SOON), AsyncExitStack() as stack:
+    options = {"timeout_seconds": 0.2}
+    async with transport(server, **options) as wire, asyncio.timeout(SOON), AsyncExitStack() as stack:
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
-        hanging = [tasks.create_task(fetch(wire, "/hang")) for _ in range(64)]
+        hanging = [tasks.create_task(fetch(wire, "/hang", timeout_seconds=10 * SOON)) for _ in range(64)]
         await server.until(lambda: server.open_requests == 64)
         with pytest.raises(ConnectionFailed, match="no complete response"):
             await fetch(wire, timeout_seconds=0.2)
+        with pytest.raises(
+            ConnectionFailed, match=r"no connection in time: .* all 64 connections are in use"
+        ):
+            await fetch(wire)
         hanging[0].cancel()
-        assert await fetch(wire) == b"ok"
+        assert await fetch(wire, timeout_seconds=SOON) == b"ok"
         for task in hanging:
             task.cancel()
 

@@ -27,6 +27,8 @@ __all__ = ["MemoryTransport"]
 
 CALL_TIMEOUT_SECONDS = 30.0
 
+_READS = frozenset({"GET", "HEAD"})
+
 
 @final
 class MemoryTransport:
@@ -36,7 +38,7 @@ class MemoryTransport:
         server: the server.
         token: bearer token of requests without an Authorization header; None sends none.
         user_agent: User-Agent of requests without this header.
-        call_timeout: timeout in seconds of calls without one.
+        call_timeout: limit in seconds of calls without one: of the silence during a read, or of a write.
         chunk_bytes: size of the chunks of a stream, so that lines do not end at the end of chunks; None keeps them.
         internal: whether requests are internal: without faults, authentication and authorization.
     """
@@ -71,7 +73,8 @@ class MemoryTransport:
         deadline = None if seconds is None else asyncio.get_running_loop().time() + seconds
         response = await self._answered(request, deadline)
         if not stream:
-            response.deadline = deadline
+            reads = timeout_seconds is None and request.method in _READS
+            response.deadline, response.silence = (None, seconds) if reads else (deadline, None)
         try:
             yield response
         finally:
@@ -135,6 +138,7 @@ class _Response:
         self._body = body
         self._chunk_bytes = chunk_bytes
         self.deadline: float | None = None
+        self.silence: float | None = None
 
     @property
     def status(self) -> int:
@@ -155,7 +159,7 @@ class _Response:
                 return
             iterator = aiter(self._body)
             while True:
-                async with asyncio.timeout_at(self.deadline):
+                async with asyncio.timeout_at(self.deadline), asyncio.timeout(self.silence):
                     chunk = await anext(iterator, None)
                 if chunk is None:
                     return
@@ -165,7 +169,8 @@ class _Response:
                 # A reader that is always behind must not starve other tasks.
                 await asyncio.sleep(0)
         except TimeoutError as error:
-            raise ConnectionFailed("the body of the response did not arrive in time") from error
+            silent = f": no byte for {self.silence:g} s" if self.silence is not None else " in time"
+            raise ConnectionFailed(f"the body of the response did not arrive{silent}") from error
         except ConnectionCut as error:
             raise ConnectionFailed(str(error)) from error
 

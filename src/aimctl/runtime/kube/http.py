@@ -3,8 +3,9 @@
 Contract:
     * Watches and followed logs use a session of their own without a connection limit; calls share 64 connections.
       HTTP/1.1 needs one connection per watch, so in a shared pool enough watches would block all calls.
-    * Every call ends: after 30 s in total by default, including the wait for a free connection. A stream waits equally
-      long for the response headers; the reader decides how long its body may be silent.
+    * A read may take any time while its bytes arrive: it ends when no byte arrives for 30 s. A write, and any call with
+      a time limit of its own, ends after that time in total. Waiting for a free connection takes equally long at most.
+    * A stream waits equally long for the response headers; the reader decides how long its body may be silent.
     * After a 401 the credentials are renewed and the request is sent once more; a second 401 is the response.
     * Every reason for a missing response is :class:`ConnectionFailed`, with ``refused`` if the server refused the
       connection. No ValueError of aiohttp, yarl or a codec leaves the transport.
@@ -24,6 +25,7 @@ import asyncio
 import errno
 import os
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self, final
 from urllib.parse import quote, urlencode
 
@@ -49,13 +51,15 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_TIMEOUT_SECONDS", "AbruptResponse", "HttpTransport", "RequestObserver", "hang_up"]
 
 DEFAULT_TIMEOUT_SECONDS = 30.0
-"""Total time of a call. client-go has no default; callers must set a limit and often do not."""
+"""Longest silence during a read, and total time of a write. client-go has no default, so a dead connection can block
+its callers for 15 minutes."""
 
 _CALL_CONNECTIONS = 64
 _CONNECT_SECONDS = 10.0
 _READ_BUFFER_BYTES = 256 * 1024
 """aiohttp pauses reading from the socket at twice this size; larger chunks make large events cheaper."""
 
+_READS = frozenset({"GET", "HEAD"})
 _SAFE_IN_PATH = "/:@!$&'()*+,;=-._~"
 
 
@@ -76,7 +80,7 @@ class HttpTransport:
         clock: measures the duration of requests.
         user_agent: sent with each request; shown in audit logs.
         observer: for the ``rest_client_*`` metrics.
-        timeout_seconds: default total time of a call.
+        timeout_seconds: default limit, for the silence during a read and the total time of a write.
 
     Raises:
         ConfigurationError: ``info.trust_env`` is set, and the proxy of the environment cannot be used.
@@ -145,9 +149,9 @@ class HttpTransport:
             ConnectionFailed: there was no response.
             ConfigurationError: credentials or TLS files cannot be used.
         """
-        seconds = self._timeout if timeout_seconds is None else timeout_seconds
+        limits = self._limits(request, stream=stream, seconds=timeout_seconds)
         credentials = await self._info.credentials.headers()
-        answer = await self._exchange(request, credentials, stream=stream, seconds=seconds)
+        answer = await self._exchange(request, credentials, limits, stream=stream)
         if answer.status == 401:
             hang_up(answer)
             # If another request has renewed them in the meantime, use those.
@@ -155,9 +159,9 @@ class HttpTransport:
             if renewed == credentials:
                 self._info.credentials.invalidate()
                 renewed = await self._info.credentials.headers()
-            answer = await self._exchange(request, renewed, stream=stream, seconds=seconds)
+            answer = await self._exchange(request, renewed, limits, stream=stream)
         try:
-            yield _Answer(answer, self._describe(request))
+            yield _Answer(answer, self._describe(request), limits)
         finally:
             hang_up(answer)
 
@@ -170,27 +174,31 @@ class HttpTransport:
             read_bufsize=_READ_BUFFER_BYTES,
         )
 
+    def _limits(self, request: HttpRequest, *, stream: bool, seconds: float | None) -> _Limits:
+        if stream:
+            return _Limits(headers=self._timeout if seconds is None else seconds)
+        if seconds is None and request.method in _READS:
+            return _Limits(silence=self._timeout)
+        return _Limits(total=self._timeout if seconds is None else seconds)
+
     async def _exchange(
-        self, request: HttpRequest, credentials: Mapping[str, str], *, stream: bool, seconds: float
+        self, request: HttpRequest, credentials: Mapping[str, str], limits: _Limits, *, stream: bool
     ) -> aiohttp.ClientResponse:
         session = self._streams if stream else self._calls
         if session is None:
             raise ConnectionFailed(f"{self._describe(request)}: the transport is not open")
         tls = self._tls.current()
-        limits = aiohttp.ClientTimeout(
-            total=None if stream else seconds, sock_connect=min(seconds, _CONNECT_SECONDS)
-        )
         started = self._clock.monotonic()
         code = "<error>"
         try:
-            async with asyncio.timeout(seconds if stream else None):
+            async with asyncio.timeout(limits.headers):
                 answer = await session.request(
                     request.method,
                     self._url(request),
                     headers={**request.headers, **credentials, **self._login},
                     data=request.body,
                     allow_redirects=False,
-                    timeout=limits,
+                    timeout=limits.of_aiohttp(),
                     proxy=self._proxy,
                     proxy_headers=self._proxy_headers,
                     ssl=tls if tls is not None else True,
@@ -199,7 +207,7 @@ class HttpTransport:
             code = str(answer.status)
             return answer
         except (aiohttp.ClientError, OSError) as error:
-            raise _failure(self._describe(request), error, seconds) from error
+            raise _failure(self._describe(request), error, limits) from error
         except ValueError as error:
             # The text may quote a header. The cause is left out for the same reason.
             raise ConnectionFailed(
@@ -257,14 +265,50 @@ class AbruptResponse(aiohttp.ClientResponse):
 
 
 @final
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """The limits of one request in seconds; exactly one is set.
+
+    Attributes:
+        total: for the whole call.
+        silence: without a byte.
+        headers: until the headers of the response have arrived.
+    """
+
+    total: float | None = None
+    silence: float | None = None
+    headers: float | None = None
+
+    def of_aiohttp(self) -> aiohttp.ClientTimeout:
+        """``connect`` includes the wait for a free connection."""
+        shortest = self.total or self.silence or self.headers or _CONNECT_SECONDS
+        return aiohttp.ClientTimeout(
+            total=self.total,
+            connect=self.silence,
+            sock_read=self.silence,
+            sock_connect=min(shortest, _CONNECT_SECONDS),
+        )
+
+    @property
+    def text(self) -> str:
+        """What has happened when the limit is exceeded."""
+        if self.silence is not None:
+            return f"no byte of the response for {self.silence:g} s"
+        if self.total is not None:
+            return f"no complete response within {self.total:g} s"
+        return f"no response within {self.headers:g} s"
+
+
+@final
 class _Answer:
     """An :class:`HttpResponse` that wraps aiohttp's."""
 
-    __slots__ = ("_inner", "_what")
+    __slots__ = ("_inner", "_limits", "_what")
 
-    def __init__(self, inner: aiohttp.ClientResponse, what: str) -> None:
+    def __init__(self, inner: aiohttp.ClientResponse, what: str, limits: _Limits) -> None:
         self._inner = inner
         self._what = what
+        self._limits = limits
 
     @property
     def status(self) -> int:
@@ -278,7 +322,7 @@ class _Answer:
         try:
             return await self._inner.read()
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise _failure(self._what, error) from error
+            raise _failure(self._what, error, self._limits) from error
 
     async def chunks(self) -> AsyncIterator[bytes]:
         try:
@@ -286,14 +330,16 @@ class _Answer:
                 yield chunk
         except (aiohttp.ClientError, OSError, RuntimeError, ValueError) as error:
             # aiohttp's reader raises RuntimeError if this side has closed the connection.
-            raise _failure(self._what, error) from error
+            raise _failure(self._what, error, self._limits) from error
 
 
-def _failure(what: str, error: Exception, timeout: float | None = None) -> ConnectionFailed:
+def _failure(what: str, error: Exception, limits: _Limits) -> ConnectionFailed:
     """Convert an error of aiohttp or of the operating system. TimeoutError is an OSError."""
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        busy = f"the server does not answer, or all {_CALL_CONNECTIONS} connections are in use"
+        return ConnectionFailed(f"{what}: no connection in time: {busy}")
     if isinstance(error, TimeoutError):
-        within = "" if timeout is None else f" within {timeout:g} s"
-        return ConnectionFailed(f"{what}: no complete response{within}")
+        return ConnectionFailed(f"{what}: {limits.text}")
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return ConnectionFailed(
             f"{what}: the server's certificate is not trusted ({error.certificate_error}): "

@@ -69,7 +69,8 @@ class Transport(Protocol):
             request: the request.
             stream: True for watches and followed logs. They use separate connections, and ``timeout_seconds`` limits
                 only the wait for the response headers.
-            timeout_seconds: total time for the call; None for the transport's default.
+            timeout_seconds: total time for the call. None for the transport's default, which for a read limits only the
+                time without a byte.
 
         Raises:
             ConnectionFailed: there was no response (includes a timeout).
