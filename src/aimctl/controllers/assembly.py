@@ -15,8 +15,11 @@ from aimctl.controllers.observer import References
 from aimctl.runtime.queue import ExponentialRateLimiter, RateLimiter
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aimctl.controllers.metrics import OperatorMetrics
     from aimctl.controllers.options import OperatorOptions
+    from aimctl.runtime.cache import Cache
     from aimctl.runtime.controller import Request
     from aimctl.runtime.manager import Manager
 
@@ -29,6 +32,7 @@ MAX_BACKOFF_SECONDS = 60.0
 class ControllerDefaults(TypedDict):
     """Options of ``manager.controller`` that all controllers of the operator share."""
 
+    reads: Sequence[Cache]
     max_concurrent_reconciles: int
     rate_limiter: RateLimiter[Request]
 
@@ -61,8 +65,12 @@ class Assembly:
         self.references = References(manager.cache, options)
 
     def defaults(self, workers: int | None = None) -> ControllerDefaults:
-        """The defaults for one controller; ``workers`` replaces the number of concurrent reconciles."""
+        """The defaults for one controller; ``workers`` replaces the number of concurrent reconciles.
+
+        Every controller waits for all kinds of the operator: an object that is not cached yet counts as missing.
+        """
         return {
+            "reads": (self.cache,),
             "max_concurrent_reconciles": workers or self.options.max_concurrent_reconciles,
             "rate_limiter": ExponentialRateLimiter(max_seconds=MAX_BACKOFF_SECONDS),
         }

@@ -94,7 +94,7 @@ class GpuChanges:
         self._unsubscribe = self._inventory.subscribe(add)
 
     async def wait_synced(self) -> None:
-        """Return at once: the manager syncs all caches before it starts controllers."""
+        """Return at once: the controllers of the operator wait for all its kinds."""
 
     def stop(self) -> None:
         """Add no more requests."""

@@ -65,7 +65,7 @@ _EXPORTS: Mapping[str, str] = {
     "aimctl.runtime.controller": """
         CacheSyncTimeout Channel Controller ControllerMetrics Created Deleted EnqueueMapped EnqueueObject
         EnqueueOwner Handler HotLoopDetector ObjectEvent Outcome Predicate RESULT_LABELS ReconcileFunc
-        Reconciler Request Result RetryAfter Source TerminalError Updated Watch all_of annotations_changed
+        Reconciler Request Result RetryAfter Source Synced TerminalError Updated Watch all_of annotations_changed
         any_of changed classify current_reconcile_id generation_changed label_selector labels_changed not_
         objects_of resource_version_changed
     """,

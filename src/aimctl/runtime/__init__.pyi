@@ -157,6 +157,7 @@ from aimctl.runtime.controller import Request as Request
 from aimctl.runtime.controller import Result as Result
 from aimctl.runtime.controller import RetryAfter as RetryAfter
 from aimctl.runtime.controller import Source as Source
+from aimctl.runtime.controller import Synced as Synced
 from aimctl.runtime.controller import TerminalError as TerminalError
 from aimctl.runtime.controller import Updated as Updated
 from aimctl.runtime.controller import Watch as Watch
@@ -468,6 +469,7 @@ __all__ = [
     "Stoppable",
     "StorageClass",
     "Store",
+    "Synced",
     "Taint",
     "TerminalError",
     "TokenFile",

@@ -49,7 +49,7 @@ async def test_start_fails_when_a_source_cannot_sync_or_blocks_in_its_start(how)
     """Checklist 91: start fails if a source cannot sync in cache_sync_timeout, also when start() itself blocks."""
     loop = asyncio.get_running_loop()
     with pytest.raises(CacheSyncTimeout, match=r"'test'.*120 s.*hand-fed source.*service account"):
-        await controller(Scripted(), HandFed(), HandFed(**how)).run()
+        await controller(Scripted(), HandFed(), HandFed(**how), cache_sync_timeout=120).run()
     assert loop.time() == 120
 
 

@@ -19,7 +19,7 @@ from aimctl.runtime.controller import (
     generation_changed,
     labels_changed,
 )
-from aimctl.runtime.controller.redelivery import Redelivery
+from aimctl.runtime.controller.sources.redelivery import Redelivery
 from aimctl.runtime.queue import PRIORITY_DEFAULT, PRIORITY_LOW, WorkQueue
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
 from support.reconciling import Scripted, running

@@ -29,7 +29,7 @@ def test_every_declared_permission_is_collected():
     declared = set(declaring_modules())
     assert {name for name in declared if name.startswith("runtime/")} == {
         "runtime/manager/leaderelection/election.py",
-        "runtime/manager/events.py",
+        "runtime/manager/events/recorder.py",
     }
     assert len(declared) > 4
     collected = set(reconciler_permissions())

@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from aimctl.runtime.event_limits import EventLimits
 from aimctl.runtime.kube.client import Client
 from aimctl.runtime.kube.errors import WriteRefused
 from aimctl.runtime.manager import EventRecorder
+from aimctl.runtime.manager.events.limits import EventLimits
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
 from support.leaseapi import LeaseApi, LeaseTransport
 from support.things import CLUSTER_THINGS, make

@@ -97,34 +97,6 @@ class Work:
         self.story.note(f"{self.name} ends")
 
 
-class SlowCache:
-    """Lets the test decide when the cache of the manager is synced."""
-
-    def __init__(self, manager, monkeypatch):
-        self.synced = asyncio.Event()
-
-        async def wait_synced(timeout_seconds=None):
-            await self.synced.wait()
-
-        monkeypatch.setattr(manager.cache, "wait_synced", wait_synced)
-
-
-@virtual_time
-async def test_caches_are_synced_before_anything_runs(monkeypatch):
-    """Checklist 118: caches are synced before other runnables start."""
-    story = Story()
-    slow = SlowCache(story.manager, monkeypatch)
-    story.add("leader")
-    story.add("everywhere", leader=False)
-    await story.start(60)
-    assert story.diary == []
-    assert story.api.calls == []
-    slow.synced.set()
-    await asyncio.sleep(1)
-    assert story.diary == [(60, "everywhere starts"), (60, "leader starts")]
-    await story.end()
-
-
 @virtual_time
 async def test_caches_that_do_not_sync_fail_the_manager_with_the_reason():
     story = Story(cache_sync_timeout=10)

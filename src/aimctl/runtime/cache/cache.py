@@ -6,8 +6,9 @@ Contract:
     * Declaring a kind again in the same way returns the same informer, so controllers share watches. Indexes are added.
     * A scope (:meth:`Cache.scope`) has declarations of its own: components that want different parts of a kind do not
       affect each other. Equal declarations of several scopes share an informer; writes are observed by all informers.
-    * Reads return the shared immutable objects, without copying and without waiting. Before ``synced`` they return what
-      has arrived so far.
+    * Reads return the shared immutable objects, without copying and without waiting. Before the kind is synced, a read
+      by a reconciler raises :class:`CacheNotSynced`, because "not found" could be wrong; other reads, such as those of
+      event handlers, return what has arrived so far.
     * Read-your-writes: if :meth:`Cache.observe_write` and :meth:`Cache.observe_delete` are hooks of the client, reads
       reflect a write as soon as its call returns.
 
@@ -21,6 +22,7 @@ import asyncio
 import copy
 import gc
 import re
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, final
 
 import structlog
@@ -45,9 +47,12 @@ if TYPE_CHECKING:
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.kube.reader import Reader
 
-__all__ = ["Cache"]
+__all__ = ["Cache", "reads_need_sync"]
 
 T = TypeVar("T")
+
+reads_need_sync: ContextVar[bool] = ContextVar("reads_need_sync", default=False)
+"""Whether reads in this context raise before the kind is synced. Controllers set it for their reconciles."""
 
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 """A DNS label (RFC 1123), as the API server requires."""
@@ -232,6 +237,7 @@ class Cache:
                 and ``namespace`` is given. A request has the namespace first, ``get`` the name.
             UndeclaredKind: the kind is not declared.
             UnwatchedNamespace: the kind is declared for other namespaces only.
+            CacheNotSynced: called by a reconciler before the kind is synced.
         """
         if resource.namespaced != bool(namespace):
             raise ValueError(_misplaced(resource, name, namespace))
@@ -248,10 +254,11 @@ class Cache:
         Raises:
             UndeclaredKind: the kind is not declared.
             UnwatchedNamespace: the kind is declared for other namespaces only.
+            CacheNotSynced: called by a reconciler before the kind is synced.
         """
         if namespace:
             return self._covering(resource, namespace).store.list(namespace)
-        return self.informer(resource).store.list()
+        return self._complete(self.informer(resource)).store.list()
 
     def by_index(self, resource: Resource[T], index: str, value: str) -> Sequence[Object[T]]:
         """The objects for which the index function returned ``value``.
@@ -259,8 +266,9 @@ class Cache:
         Raises:
             UndeclaredKind: the kind is not declared.
             UnknownIndex: the index is not declared.
+            CacheNotSynced: called by a reconciler before the kind is synced.
         """
-        return self.informer(resource).store.by_index(index, value)
+        return self._complete(self.informer(resource)).store.by_index(index, value)
 
     # ---- life cycle
 
@@ -287,7 +295,7 @@ class Cache:
             pool.tasks = None
 
     async def wait_synced(self, timeout_seconds: float | None = None) -> None:
-        """Wait until all declared kinds are synced.
+        """Wait until all declared kinds of all scopes are synced.
 
         Args:
             timeout_seconds: time limit; None for none.
@@ -312,6 +320,11 @@ class Cache:
         """One sentence for each informer that is not ready: it has not been listed yet, or cannot be watched."""
         states = [informer.health for informer in self.informers]
         return tuple(state.problem for state in states if not state.ready)
+
+    @property
+    def declarations(self) -> tuple[Informer[Any], ...]:
+        """The informers that are declared in this scope."""
+        return tuple(self._informers.values())
 
     @property
     def informers(self) -> tuple[Informer[Any], ...]:
@@ -339,6 +352,12 @@ class Cache:
                 f"{informer.name} is cached for {', '.join(informer.declaration.namespaces)}, not for"
                 f" namespace {namespace!r}; add it to namespaces=... in the declaration of the kind"
             )
+        return self._complete(informer)
+
+    @staticmethod
+    def _complete(informer: Informer[T]) -> Informer[T]:
+        if not informer.synced and reads_need_sync.get():
+            raise CacheNotSynced([informer.health.problem])
         return informer
 
     @staticmethod

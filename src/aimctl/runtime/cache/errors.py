@@ -5,7 +5,7 @@ CacheError
 │   └── UnwatchedNamespace  the kind is declared, but only for other namespaces
 ├── UnknownIndex            the informer has no index of that name
 ├── ClashingDeclaration     two declarations of one kind that cannot share an informer
-├── CacheNotSynced          the time limit has passed; ``reasons`` says what is missing and why
+├── CacheNotSynced          a cache is not complete yet; ``reasons`` says what is missing and why
 └── InformerStopped         the informer has ended: it will not sync any more and accepts no handlers
 """
 
@@ -48,7 +48,7 @@ class ClashingDeclaration(CacheError):  # noqa: N818
 
 
 class CacheNotSynced(CacheError):  # noqa: N818
-    """The caches were not synced in time."""
+    """Caches were not synced in time, or a reconciler has read one that is not synced."""
 
     def __init__(self, reasons: Sequence[str]) -> None:
         super().__init__("not synced: " + ("; ".join(reasons) or "no reason known"))

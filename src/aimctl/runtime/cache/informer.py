@@ -247,6 +247,11 @@ class Informer(Generic[T]):
         return not self._waiting_for
 
     @property
+    def failing(self) -> bool:
+        """Whether the latest list or watch of a namespace failed, so that it is not known when the sync completes."""
+        return any(reflector.status.last_error for reflector in self._reflectors)
+
+    @property
     def served(self) -> bool:
         """Whether the server has the kind, as far as is known. Cheaper than :attr:`health`."""
         return not any(reflector.status.missing for reflector in self._reflectors)

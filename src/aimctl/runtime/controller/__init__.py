@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aimctl.runtime.controller.controller import CacheSyncTimeout, Controller
+from aimctl.runtime.controller.controller import Controller
 from aimctl.runtime.controller.events import Created, Deleted, ObjectEvent, Updated, objects_of
 from aimctl.runtime.controller.handlers import EnqueueMapped, EnqueueObject, EnqueueOwner, Handler
 from aimctl.runtime.controller.hotloop import HotLoopDetector
@@ -29,7 +29,8 @@ from aimctl.runtime.controller.reconcile import (
     TerminalError,
     current_reconcile_id,
 )
-from aimctl.runtime.controller.sources import Channel, Source, Watch
+from aimctl.runtime.controller.sources import Channel, Source, Synced, Watch
+from aimctl.runtime.controller.sources.startup import CacheSyncTimeout
 
 __all__ = [
     "RESULT_LABELS",
@@ -53,6 +54,7 @@ __all__ = [
     "Result",
     "RetryAfter",
     "Source",
+    "Synced",
     "TerminalError",
     "Updated",
     "Watch",

@@ -6,7 +6,8 @@ Contract:
     * No reconcile starts before every source has delivered its initial objects.
     * An error of the reconciler does not affect other requests. With ``recover=False`` a programming error ends the
       controller.
-    * ``warm_up()`` starts the sources. Concurrent and repeated calls start each source once. ``run()`` warms up first.
+    * ``warm_up()`` starts the sources (see ``startup``). ``run()`` warms up first. A controller waits only for its own
+      sources, as long as that takes, unless it has a time limit.
     * ``stop()`` shuts down gracefully: no reconcile starts any more, and ``run()`` returns when the running ones have
       ended. Cancelling ``run()`` cancels the running ones, waits for them and raises CancelledError.
 
@@ -26,6 +27,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import structlog
 
+from aimctl.runtime.cache.cache import reads_need_sync
 from aimctl.runtime.controller.hotloop import (
     STANDSTILL_RUNS,
     HotLoopDetector,
@@ -36,6 +38,7 @@ from aimctl.runtime.controller.invocation import Invoker
 from aimctl.runtime.controller.metrics import ControllerMetrics
 from aimctl.runtime.controller.outcome import Outcome, classify, limited, text_of
 from aimctl.runtime.controller.reconcile import Reconciler, _reconcile_id
+from aimctl.runtime.controller.sources.startup import Startup
 from aimctl.runtime.controller.write_log import current_write_log
 from aimctl.runtime.kube.errors import KubeError
 from aimctl.runtime.queue import ExponentialRateLimiter, QueueShutDown, WorkQueue
@@ -45,21 +48,18 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
+    from aimctl.runtime.cache import Informer
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.controller.reconcile import ReconcileFunc, Request, Result
     from aimctl.runtime.controller.sources import Source
     from aimctl.runtime.queue import QueueItem, QueueMetrics, RateLimiter
 
-__all__ = ["CacheSyncTimeout", "Controller"]
+__all__ = ["Controller"]
 
 _HOT_LOOP_REMEDY = "skip writes that change nothing, and use generation_changed for the primary kind"
 
 _NO_LIMITER_SECONDS = 60.0
 """Delay after a failure if the rate limiter itself fails."""
-
-
-class CacheSyncTimeout(Exception):  # noqa: N818 - the name in controller-runtime
-    """A source did not start or sync in time. The message names each of them and its last error."""
 
 
 @final
@@ -76,7 +76,8 @@ class Controller:
         rate_limiter: delays after failures; default: exponential per request, 5 ms to 1000 s.
         reconcile_timeout: time limit of a reconcile in seconds; one that exceeds it is cancelled and counts as an
             error. None for no limit.
-        cache_sync_timeout: time limit in seconds for all sources to start and sync.
+        cache_sync_timeout: time limit in seconds for all sources to start and sync; None for no limit. It ends the
+            controller, and with it the manager.
         recover: whether programming errors of the reconciler (TypeError, KeyError and the like) are retried like other
             errors, or end the controller.
         needs_leader_election: whether it reconciles only while this process is the leader. Its sources start before.
@@ -97,7 +98,7 @@ class Controller:
         max_concurrent_reconciles: int = 1,
         rate_limiter: RateLimiter[Request] | None = None,
         reconcile_timeout: float | None = None,
-        cache_sync_timeout: float = 120.0,
+        cache_sync_timeout: float | None = None,
         recover: bool = True,
         needs_leader_election: bool = True,
         hot_loop: HotLoopDetector[Request] | None = None,
@@ -117,7 +118,6 @@ class Controller:
         self.needs_leader_election = needs_leader_election
         self._clock = clock
         self._workers = max_concurrent_reconciles
-        self._sync_timeout = cache_sync_timeout
         self._recover = recover
         self._hot_loop: HotLoopDetector[Request] = HotLoopDetector() if hot_loop is None else hot_loop
         self._standstill: HotLoopDetector[Request] = HotLoopDetector(0)
@@ -139,12 +139,9 @@ class Controller:
         self._queue: WorkQueue[Request] = WorkQueue(
             clock=clock, name=name, rate_limiter=self._limiter, metrics=queue_metrics
         )
-        self._unsynced: list[_Startup] = [_Startup(source) for source in sources]
-        self._started: list[Source] = []
+        self._startup = Startup(name, sources, self._queue, timeout=cache_sync_timeout, logger=self._log)
         self._stopping = False
         self._warm_up_scope: asyncio.Timeout | None = None
-        self._warming: asyncio.Event | None = None
-        self._warm = False
         self._ran = False
         self._conflicts: dict[Request, int] = {}
 
@@ -158,7 +155,17 @@ class Controller:
     @property
     def warm(self) -> bool:
         """Whether all sources have synced."""
-        return self._warm
+        return self._startup.warm
+
+    @property
+    def waiting_for(self) -> tuple[str, ...]:
+        """The sources that have not synced, with the reason where it is known; empty if warm."""
+        return self._startup.waiting_for
+
+    @property
+    def informers(self) -> tuple[Informer[Any], ...]:
+        """The informers that its sources use."""
+        return self._startup.informers
 
     async def watch(self, source: Source) -> None:
         """Add a source. After the warm-up has begun the source is started at once, without waiting for its sync.
@@ -169,11 +176,7 @@ class Controller:
         """
         if self._queue.shutting_down:
             raise RuntimeError(f"controller {self.name!r} has stopped: it accepts no more sources")
-        if self._warm or self._warming is not None:
-            self._started.append(source)
-            await source.start(self._queue)
-        else:
-            self._unsynced.append(_Startup(source))
+        await self._startup.add(source)
 
     async def warm_up(self) -> None:
         """Start the sources and wait until they have synced. Concurrent calls wait for the first one.
@@ -184,17 +187,7 @@ class Controller:
             CacheSyncTimeout: not all sources have synced within ``cache_sync_timeout``.
             Exception: any error of a source's ``start``.
         """
-        while not self._warm:
-            if self._warming is not None:
-                await self._warming.wait()
-                continue
-            self._warming = asyncio.Event()
-            try:
-                await self._start_sources()
-                self._warm = True
-            finally:
-                self._warming.set()
-                self._warming = None
+        await self._startup.warm_up()
 
     async def run(self) -> None:
         """Reconcile until :meth:`stop`, a cancellation, or an unrecoverable error.
@@ -222,10 +215,7 @@ class Controller:
             raise
         finally:
             self._queue.shut_down(drop_queued=True)
-            for source in self._started:
-                source.stop()
-            self._started.clear()
-            self._unsynced.clear()
+            self._startup.stop()
         self._log.info("controller stopped")
 
     def stop(self) -> None:
@@ -252,35 +242,13 @@ class Controller:
             self._warm_up_scope = None
         return not self._stopping
 
-    async def _start_sources(self) -> None:
-        startups = list(self._unsynced)
-        try:
-            async with asyncio.timeout(self._sync_timeout), asyncio.TaskGroup() as starts:
-                for startup in startups:
-                    starts.create_task(self._start_one(startup), name=f"{self.name} source")
-        except TimeoutError:
-            names = ", ".join(sorted(startup.source.describe() for startup in self._unsynced))
-            raise CacheSyncTimeout(
-                f"controller {self.name!r}: not synced after {self._sync_timeout:g} s: {names}. "
-                "Check that the kinds exist and that the service account can list and watch them."
-            ) from None
-        except BaseExceptionGroup as group:
-            raise group.exceptions[0] from None
-
-    async def _start_one(self, startup: _Startup) -> None:
-        if not startup.started:
-            self._started.append(startup.source)
-            await startup.source.start(self._queue)
-            startup.started = True
-        await startup.source.wait_synced()
-        self._unsynced.remove(startup)
-
     # ---- the loop
 
     async def _work(self) -> None:
         # Bound once, in the context of this task: binding costs as much as the queue operations.
         fixed = {"controller": self.name, "kind": self.kind} if self.kind else {"controller": self.name}
         structlog.contextvars.bind_contextvars(**fixed)
+        reads_need_sync.set(True)
         while True:
             try:
                 entry = await self._queue.get()
@@ -394,13 +362,3 @@ class Controller:
                 f"controller {self.name!r} has reconciled {request} {STANDSTILL_RUNS} times without any time passing. "
                 f"Writes of its last reconciles: {writes}. To fix it, {_HOT_LOOP_REMEDY}."
             )
-
-
-class _Startup:
-    """The progress of starting a source; kept when a warm-up is cancelled, so that the next one continues."""
-
-    __slots__ = ("source", "started")
-
-    def __init__(self, source: Source) -> None:
-        self.source = source
-        self.started = False

@@ -3,6 +3,7 @@
     result label    counts as error    requeue
     success         no                 no; failures are reset
     requeue_after   no                 after the given seconds; failures are reset
+    requeue_after   no                 after a second, if the reconciler read a cache that is not synced
     requeue         no                 rate limited
     error           yes                rate limited, at least the server's Retry-After
     error, terminal yes                no
@@ -19,6 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from aimctl.runtime.cache import CacheNotSynced
 from aimctl.runtime.controller.reconcile import (
     LONGEST_REQUEUE_SECONDS,
     Result,
@@ -54,6 +56,8 @@ RESULT_LABELS: tuple[ResultLabel, ...] = (
 CONFLICT_RETRY_SECONDS = 0.1
 """Time for the watch to deliver the newer object, if the cache does not have it yet."""
 MAX_CONFLICTS_IN_A_ROW = 10
+UNSYNCED_RETRY_SECONDS = 1.0
+"""Delay after a read of a cache that is not synced, which may take long."""
 
 _BUGS = (
     ArithmeticError,
@@ -140,10 +144,12 @@ def _classify(result: Result | None, error: Exception | None, conflicts_in_a_row
     return Outcome("success", forget=True)
 
 
-def _classify_one(error: BaseException, conflicts_in_a_row: int) -> Outcome:
+def _classify_one(error: BaseException, conflicts_in_a_row: int) -> Outcome:  # noqa: PLR0911 - one for each kind
     match error:
         case RetryAfter():
             return Outcome("requeue_after", forget=True, after=max(0.0, error.seconds), error=error)
+        case CacheNotSynced():
+            return Outcome("requeue_after", forget=True, after=UNSYNCED_RETRY_SECONDS, error=error)
         case TerminalError():
             return Outcome("error", terminal=True, error=error)
         case WriteRefused():

@@ -7,8 +7,9 @@ from aimctl.runtime.manager.leaderelection.election import Elector, LeaderLost
 from aimctl.runtime.manager.leaderelection.lease import LeaderElectionOptions
 from aimctl.runtime.manager.lifecycle import GraceExceeded
 from aimctl.runtime.manager.logs import configure_logging
-from aimctl.runtime.manager.manager import Manager, ManagerOptions
+from aimctl.runtime.manager.manager import Manager
 from aimctl.runtime.manager.metrics import RuntimeMetrics
+from aimctl.runtime.manager.options import ManagerOptions
 from aimctl.runtime.manager.requirements import ClusterCheck, Requirements
 from aimctl.runtime.manager.runnables import Runnable, Stoppable, Warmable
 from aimctl.runtime.manager.serving.debug import Page

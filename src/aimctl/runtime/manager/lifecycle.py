@@ -1,9 +1,15 @@
 """The order in which the components of a manager start and stop.
 
-Start:  HTTP servers -> caches, until synced -> event recorder and runnables of every replica -> warm-up of the leader's
-        runnables -> leader election -> runnables of the leader.
+Start:  HTTP servers -> caches, event recorder, runnables of every replica, warm-up of the leader's runnables -> leader
+        election -> runnables of the leader.
 Stop:   all runnables are stopped, within ``graceful_shutdown_timeout`` -> the event recorder is flushed -> the lease is
         released -> caches -> HTTP servers.
+
+A cache that does not sync delays only what uses it:
+    * A controller waits for its own sources, also on a replica that does not lead (its warm-up).
+    * Another runnable starts when all kinds that are declared in its scope are synced.
+    * The election starts when all caches are synced and all warm-ups are done, so that a standby can take over at once.
+      It does not wait for caches whose requests fail, and for no cache longer than ``_WARM_UP_SECONDS``.
 
 Contract of :meth:`Lifecycle.run`:
     * It returns when ``stop`` is set and everything has ended without errors. Otherwise it raises the error of the
@@ -28,6 +34,7 @@ import contextlib
 from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
+from aimctl.runtime.controller import Synced
 from aimctl.runtime.manager.leaderelection.election import LeaderLost
 from aimctl.runtime.manager.runnables import Runnable, RunnableGroup, Warmable
 
@@ -45,6 +52,11 @@ if TYPE_CHECKING:
 
 __all__ = ["GraceExceeded", "Lifecycle"]
 
+_WARM_UP_SECONDS = 30.0
+"""Longest time for which slow caches delay the election."""
+_POLL_SECONDS = 0.25
+"""Interval of the checks whether the caches that are not synced are failing."""
+
 
 class GraceExceeded(Exception):  # noqa: N818 - named like the other outcomes of run()
     """Runnables did not end within the grace period; the message names them."""
@@ -56,12 +68,12 @@ class Lifecycle:
 
     Args:
         clock: time.
-        cache: synced before anything else starts.
+        cache: the caches of all scopes.
         events: the event recorder, flushed before the lease is released.
         elector: None: this process always leads.
         release_on_exit: whether the lease is released on a clean exit.
         graceful_shutdown_timeout: seconds; 0 cancels at once, below zero waits without limit.
-        cache_sync_timeout: seconds.
+        cache_sync_timeout: time limit in seconds for all caches to sync; None for none.
         logger: for messages.
 
     Attributes:
@@ -79,7 +91,7 @@ class Lifecycle:
         elector: Elector | None,
         release_on_exit: bool,
         graceful_shutdown_timeout: float,
-        cache_sync_timeout: float,
+        cache_sync_timeout: float | None,
         logger: FilteringBoundLogger,
     ) -> None:
         self.servers: Sequence[AbstractAsyncContextManager[Any]] = ()
@@ -102,7 +114,7 @@ class Lifecycle:
         self._steering = group("manager")
         self._caches, self._recorders, self._election = group("caches"), group("events"), group("election")
         self._others, self._leaders = group("every replica"), group("leader")
-        self._warm_ups = group("warm-up")
+        self._warm_ups, self._waiting = group("warm-up"), group("waiting for caches")
         self._groups = (
             self._steering,
             self._caches,
@@ -111,14 +123,23 @@ class Lifecycle:
             self._others,
             self._leaders,
             self._warm_ups,
+            self._waiting,
         )
         self._caches.add("cache", _Lasting("the cache", cache.run))
         self._recorders.add("events", events)
         if elector:
             self._election.add("election", elector)
 
-    def add(self, name: str, runnable: Runnable | RunFunc, *, leader_only: bool) -> None:
+    def add(
+        self, name: str, runnable: Runnable | RunFunc, *, leader_only: bool, reads: Cache | None = None
+    ) -> None:
         """Add a runnable. It starts in its turn, or at once if its turn is over.
+
+        Args:
+            name: for messages.
+            runnable: with ``warm_up()`` it waits for its own sources.
+            leader_only: whether it runs on the leader only.
+            reads: a runnable without ``warm_up()`` waits for the kinds that are declared in this scope; None for none.
 
         Raises:
             RuntimeError: the manager is stopping.
@@ -128,7 +149,12 @@ class Lifecycle:
         item = runnable if isinstance(runnable, Runnable) else _Function(runnable)
         if isinstance(item, Warmable):
             self._warm_ups.add(name, _Function(item.warm_up))
-        (self._leaders if leader_only else self._others).add(name, item)
+            reads = None
+        group = self._leaders if leader_only else self._others
+        if reads is None or (self.state == "running" and Synced(reads).synced):
+            group.add(name, item)
+        else:
+            self._waiting.add(name, _Function(partial(self._add_after_sync, group, name, item, reads)))
 
     async def run(self, stop: asyncio.Event | None = None) -> None:
         """Start everything in order, wait for ``stop``, and stop everything in order.
@@ -193,12 +219,20 @@ class Lifecycle:
 
     async def _start_in_order(self) -> None:
         self._caches.start()
-        await self._cache.wait_synced(self._sync_timeout)
-        self._log.info("caches synced")
+        if self._sync_timeout is not None:
+            self._steering.add(
+                "cache sync limit", _Function(partial(self._cache.wait_synced, self._sync_timeout))
+            )
         self._recorders.start()
         self._others.start()
         self._warm_ups.start()
-        await self._warm_ups.finished()
+        self._waiting.start()
+        await self._wait_until_warm()
+        missing = self._cache.unsynced()
+        if missing:
+            self._log.warning("starting without caches that are not synced", caches=list(missing))
+        else:
+            self._log.info("caches synced")
         if self._ending.is_set():
             return
         if self._elector:
@@ -207,11 +241,34 @@ class Lifecycle:
         self._leaders.start()
         self.elected.set()
 
+    @staticmethod
+    async def _add_after_sync(group: RunnableGroup, name: str, item: Runnable, reads: Cache) -> None:
+        await Synced(reads).wait_synced()
+        group.add(name, item)
+
+    async def _wait_until_warm(self) -> None:
+        """Wait until everything is warm, or only failing caches are missing, or ``_WARM_UP_SECONDS`` have passed."""
+        deadline = self._clock.monotonic() + _WARM_UP_SECONDS
+        async with asyncio.TaskGroup() as tasks:
+            warm = tasks.create_task(self._warm(), name="manager warm-up")
+            while not (warm.done() or self._ending.is_set()):
+                missing = [informer for informer in self._cache.informers if not informer.synced]
+                blocked = missing and all(informer.failing for informer in missing)
+                if blocked or self._clock.monotonic() >= deadline:
+                    break
+                await asyncio.wait([warm], timeout=_POLL_SECONDS)
+            warm.cancel()
+
+    async def _warm(self) -> None:
+        await self._cache.wait_synced()
+        await self._warm_ups.finished()
+
     # ---- end
 
     def _on_failure(self, name: str, error: BaseException) -> None:
         if isinstance(error, LeaderLost):
             self._lost = True
+            self._waiting.cancel_soon()
             self._leaders.cancel_soon()
         else:
             self._log.error("runnable failed", runnable=name, exc_info=error)
@@ -220,7 +277,7 @@ class Lifecycle:
 
     async def _end_in_order(self, grace: float) -> None:
         self.state = "stopping"
-        late = set(await self._steering.cancel())
+        late = {*await self._steering.cancel(), *await self._waiting.cancel()}
         deadline = self._clock.monotonic() + grace
 
         def left() -> float:

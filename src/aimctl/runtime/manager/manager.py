@@ -14,7 +14,6 @@ import copy
 import random
 import socket
 import uuid
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
 import structlog
@@ -22,18 +21,18 @@ from prometheus_client import CollectorRegistry
 
 from aimctl.kubetypes import Resource
 from aimctl.runtime.cache import Cache, Informer
-from aimctl.runtime.controller import Controller, EnqueueObject, EnqueueOwner, Watch
+from aimctl.runtime.controller import Controller, EnqueueObject, EnqueueOwner, Synced, Watch
 from aimctl.runtime.controller.write_log import recorded
 from aimctl.runtime.kube.client import Client
 from aimctl.runtime.manager.events import EventRecorder
 from aimctl.runtime.manager.inspect import add_builtin_pages
 from aimctl.runtime.manager.leaderelection.election import Elector
 from aimctl.runtime.manager.lifecycle import Lifecycle
-from aimctl.runtime.manager.metrics import RuntimeMetrics, metrics_routes
+from aimctl.runtime.manager.metrics import RuntimeMetrics
+from aimctl.runtime.manager.options import ManagerOptions
+from aimctl.runtime.manager.readiness import not_synced
 from aimctl.runtime.manager.requirements import Requirements
-from aimctl.runtime.manager.serving.debug import DebugPages
-from aimctl.runtime.manager.serving.health import HealthChecks
-from aimctl.runtime.manager.serving.http import HttpServer, parse_bind_address
+from aimctl.runtime.manager.serving.endpoints import Endpoints
 from aimctl.runtime.manager.watchdog import LoopWatchdog
 
 if TYPE_CHECKING:
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
-    from aimctl.runtime.cache import ReflectorOptions
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.controller import (
         HotLoopDetector,
@@ -53,54 +51,14 @@ if TYPE_CHECKING:
         Source,
     )
     from aimctl.runtime.kube.transport import Transport
-    from aimctl.runtime.manager.leaderelection.lease import LeaderElectionOptions
     from aimctl.runtime.manager.runnables import RunFunc, Runnable
     from aimctl.runtime.manager.serving.debug import Page
     from aimctl.runtime.manager.serving.health import Check
     from aimctl.runtime.queue import RateLimiter
 
-__all__ = ["Manager", "ManagerOptions"]
+__all__ = ["Manager"]
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class ManagerOptions:
-    """Options of a manager.
-
-    Attributes:
-        leader_election: None: this process always leads.
-        metrics_bind_address: address of ``/metrics``; "0" for off.
-        health_probe_bind_address: address of ``/healthz`` and ``/readyz``; "0" for off. The debug pages are on the
-            metrics server if it is on, else on this one.
-        graceful_shutdown_timeout: seconds to wait for runnables at shutdown; 0 cancels them at once, below zero waits
-            without limit.
-        cache_sync_timeout: seconds for the caches to sync; afterwards the manager fails with the reasons.
-        name: ``reportingController`` of Events, and the field manager of writes.
-        loop_lag_interval: seconds between measurements of the event loop's lag; 0 for off.
-        loop_lag_limit: lag in seconds that fails the liveness check.
-        stall_seconds: a thread reports the stack of code that blocks the event loop for this time; 0 for no thread.
-        namespaces: of kinds that are declared without namespaces; empty for all.
-        resync_seconds: period at which every cached object is reconciled again, with up to 10 % jitter; None for
-            never. It sends no requests.
-        reflector: timeouts and back-off of lists and watches; None for the defaults.
-        freeze_after_sync: exclude the objects that exist at the first sync from garbage collection. It affects the
-            whole process, so the program decides.
-    """
-
-    leader_election: LeaderElectionOptions | None = None
-    metrics_bind_address: str = "0"
-    health_probe_bind_address: str = "0"
-    graceful_shutdown_timeout: float = 30.0
-    cache_sync_timeout: float = 120.0
-    name: str = "aimctl"
-    loop_lag_interval: float = 1.0
-    loop_lag_limit: float = 5.0
-    stall_seconds: float = 0.0
-    namespaces: tuple[str, ...] = ()
-    resync_seconds: float | None = None
-    reflector: ReflectorOptions | None = None
-    freeze_after_sync: bool = False
 
 
 @final
@@ -209,9 +167,7 @@ class Manager:
         self.elected: asyncio.Event = self._life.elected
         self.controllers: dict[str, Controller] = {}
         self.requirements: Requirements = Requirements()
-        self._health = HealthChecks("healthz")
-        self._ready = HealthChecks("readyz")
-        self._pages = DebugPages()
+        self._endpoints = Endpoints(self.options, self.metrics.registry)
         self._watchdog = LoopWatchdog(
             clock,
             self.metrics,
@@ -219,10 +175,9 @@ class Manager:
             limit_seconds=self.options.loop_lag_limit,
             stall_seconds=self.options.stall_seconds,
         )
+        self._life.servers = (self._watchdog, *self._endpoints.servers)
         self._add_builtin_checks()
         add_builtin_pages(self)
-        self._servers = self._make_servers()
-        self._life.servers = (self._watchdog, *self._servers.values())
 
     # ---- what runs
 
@@ -241,6 +196,9 @@ class Manager:
     ) -> None:
         """Add a controller, an object with ``run()``, or an async function.
 
+        A controller waits for its own sources. Another runnable starts when all kinds that are declared in this scope
+        are synced.
+
         Args:
             runnable: see :mod:`aimctl.runtime.manager.runnables` for how it is warmed up and stopped.
             name: for messages; default: the name of the controller, function or type.
@@ -258,7 +216,7 @@ class Manager:
             needs_leader_election = bool(getattr(runnable, "needs_leader_election", True))
         if isinstance(runnable, Controller) and self.controllers.get(runnable.name, runnable) is not runnable:
             raise ValueError(f"a controller named {runnable.name!r} exists already: choose another name")
-        self._life.add(label, runnable, leader_only=needs_leader_election)
+        self._life.add(label, runnable, leader_only=needs_leader_election, reads=self.cache)
         if isinstance(runnable, Controller):
             self.controllers[runnable.name] = runnable
 
@@ -271,11 +229,12 @@ class Manager:
         owns: Sequence[Resource[Any] | Informer[Any]] = (),
         predicates: Sequence[Predicate] = (),
         sources: Sequence[Source] = (),
+        reads: Sequence[Resource[Any] | Informer[Any] | Cache] = (),
         kind: str = "",
         max_concurrent_reconciles: int = 1,
         rate_limiter: RateLimiter[Request] | None = None,
         reconcile_timeout: float | None = None,
-        cache_sync_timeout: float = 120.0,
+        cache_sync_timeout: float | None = None,
         recover: bool = True,
         needs_leader_election: bool = True,
         hot_loop: HotLoopDetector[Request] | None = None,
@@ -294,11 +253,14 @@ class Manager:
             owns: kinds of children; an event enqueues the child's controller owner, if that is of ``for_``.
             predicates: for ``for_`` only; all must agree.
             sources: further sources, such as ``Watch(informer, EnqueueMapped(function))`` or a :class:`Channel`.
+            reads: kinds that the reconciler reads without watching them, or a cache for all kinds of its scope. The
+                controller waits until they are synced. A reconcile that reads another kind before that is repeated
+                every second.
             kind: in the log; the kind of ``for_`` if empty.
             max_concurrent_reconciles: as in :class:`Controller`, like all that follow.
             rate_limiter: must not be shared with another controller.
             reconcile_timeout: seconds.
-            cache_sync_timeout: seconds.
+            cache_sync_timeout: seconds; None for no limit.
             recover: whether a programming error is retried.
             needs_leader_election: whether it runs on the leader only.
             hot_loop: detector of repeated successful reconciles.
@@ -319,6 +281,9 @@ class Manager:
             raise ValueError(
                 f"controller {name!r}: owns and predicates need for_, the kind that they refer to"
             )
+        if reads:
+            read = (one if isinstance(one, Cache) else self._informer(one) for one in reads)
+            watches.append(Synced(*read))
         controller = Controller(
             name,
             reconciler,
@@ -349,7 +314,7 @@ class Manager:
             ValueError: the name is taken or invalid.
         """
         self._only_before_run("health checks")
-        self._health.add(name, check)
+        self._endpoints.health.add(name, check)
 
     def add_ready_check(self, name: str, check: Check) -> None:
         """Add a check to ``/readyz``. While it fails, the pod is not ready.
@@ -359,7 +324,7 @@ class Manager:
             ValueError: the name is taken or invalid.
         """
         self._only_before_run("ready checks")
-        self._ready.add(name, check)
+        self._endpoints.ready.add(name, check)
 
     def add_debug_page(self, path: str, page: Page) -> None:
         """Add a page at ``/debug/<path>``; see :mod:`aimctl.runtime.manager.serving.debug`.
@@ -367,27 +332,27 @@ class Manager:
         Raises:
             ValueError: the path is taken or invalid.
         """
-        self._pages.add(path, page)
+        self._endpoints.pages.add(path, page)
 
     @property
     def not_ready(self) -> dict[str, str]:
         """The failing ready checks and their reasons; empty if ready."""
-        return self._ready.failing()
+        return self._endpoints.ready.failing()
 
     @property
     def not_healthy(self) -> dict[str, str]:
         """The failing health checks and their reasons; empty if healthy."""
-        return self._health.failing()
+        return self._endpoints.health.failing()
 
     @property
     def metrics_port(self) -> int:
         """The bound port of the metrics server; 0 if it is not running."""
-        return self._port("metrics_bind_address")
+        return self._endpoints.port("metrics_bind_address")
 
     @property
     def probe_port(self) -> int:
         """The bound port of the probe server; 0 if it is not running."""
-        return self._port("health_probe_bind_address")
+        return self._endpoints.port("health_probe_bind_address")
 
     @property
     def state(self) -> str:
@@ -402,7 +367,7 @@ class Manager:
         Raises:
             RuntimeError: called twice.
             ConfigurationError: an address cannot be bound.
-            CacheNotSynced: the caches have not synced in time; the message has the reason for each kind.
+            CacheNotSynced: the caches have not synced within ``cache_sync_timeout``; the message has the reasons.
             LeaderLost: the lease was lost: the process must exit with a non-zero status.
             GraceExceeded: a runnable did not end in time.
             Exception: the error of a runnable.
@@ -422,29 +387,12 @@ class Manager:
             raise RuntimeError(f"add {what} before run()")
 
     def _add_builtin_checks(self) -> None:
-        self._health.add("event-loop", self._watchdog.check)
+        self.add_health_check("event-loop", self._watchdog.check)
         if self.elector:
-            self._health.add("leader-election", self.elector.check_renewal)
-        self._ready.add("caches", self._check_caches)
+            self.add_health_check("leader-election", self.elector.check_renewal)
+        self.add_ready_check("caches", self._check_caches)
 
     def _check_caches(self) -> str | None:
         if self.state != "running":
             return f"the manager is {self.state}"
-        return "; ".join(self.cache.unsynced()) or None
-
-    def _make_servers(self) -> dict[str, HttpServer]:
-        options = self.options
-        addresses = {
-            field: getattr(options, field) for field in ("metrics_bind_address", "health_probe_bind_address")
-        }
-        wanted = [field for field, address in addresses.items() if parse_bind_address(field, address)]
-        routes = {
-            "metrics_bind_address": dict(metrics_routes(self.metrics.registry)),
-            "health_probe_bind_address": {**self._health.routes(), **self._ready.routes()},
-        }
-        if wanted:
-            routes[wanted[0]] |= self._pages.routes()
-        return {field: HttpServer(field, addresses[field], routes[field]) for field in wanted}
-
-    def _port(self, field: str) -> int:
-        return self._servers[field].port if field in self._servers else 0
+        return "; ".join(not_synced(self.cache, self.controllers.values())) or None

@@ -5,7 +5,7 @@ Contract of :meth:`EventRecorder.event`:
       queued, or is rejected by the server, is dropped and counted.
     * The first Event is created. Identical ones within six minutes form a series: one patch for the second Event, then
       one every half hour, and one at the end of the series. Repeated Events therefore cause few writes.
-    * Floods are limited as by client-go: see :mod:`aimctl.runtime.event_limits`.
+    * Floods are limited as by client-go: see :mod:`aimctl.runtime.manager.events.limits`.
     * Writes use the fenced client: a process that is not the leader writes no Events.
 
 Invariants:
@@ -26,7 +26,6 @@ import structlog
 from aimctl.kubetypes.builtin import EVENTS
 from aimctl.kubetypes.permissions import Permission
 from aimctl.runtime.clock import format_micro_time
-from aimctl.runtime.event_limits import COMBINED, EventLimits, event_name
 from aimctl.runtime.kube.errors import (
     AlreadyExists,
     ConnectionFailed,
@@ -35,6 +34,7 @@ from aimctl.runtime.kube.errors import (
     ServerError,
     TooManyRequests,
 )
+from aimctl.runtime.manager.events.limits import COMBINED, EventLimits, event_name
 
 if TYPE_CHECKING:
     import random

@@ -19,8 +19,8 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from aimctl.runtime.controller import RESULT_LABELS, ControllerMetrics
-from aimctl.runtime.manager.gauges import GaugeCollector
-from aimctl.runtime.manager.informer_metrics import InformerMetrics
+from aimctl.runtime.manager.metrics.gauges import GaugeCollector
+from aimctl.runtime.manager.metrics.informers import InformerMetrics
 from aimctl.runtime.queue import QueueMetrics
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from aimctl.runtime.controller.metrics import Failure
     from aimctl.runtime.controller.outcome import ResultLabel
-    from aimctl.runtime.manager.gauges import GaugeSpec
+    from aimctl.runtime.manager.metrics.gauges import GaugeSpec
     from aimctl.runtime.manager.serving.http import Routes
     from aimctl.runtime.queue import QueueGauges
 

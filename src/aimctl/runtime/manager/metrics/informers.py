@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, final
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from aimctl.runtime.cache import ReflectorMetrics, WatchEnd
-from aimctl.runtime.manager.gauges import GaugeCollector
+from aimctl.runtime.manager.metrics.gauges import GaugeCollector
 
 if TYPE_CHECKING:
     from aimctl.runtime.cache import InformerGauges
-    from aimctl.runtime.manager.gauges import GaugeSpec
+    from aimctl.runtime.manager.metrics.gauges import GaugeSpec
 
 __all__ = ["InformerMetrics"]
 

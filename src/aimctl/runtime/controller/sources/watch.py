@@ -1,4 +1,4 @@
-"""Sources of requests: an informer (:class:`Watch`), or any other component (:class:`Channel`).
+"""Sources of requests, and the source for an informer (:class:`Watch`).
 
 Contract of a source:
     * ``start(queue)`` is called once, also on replicas that do not lead. From then on the source adds requests to the
@@ -23,7 +23,7 @@ import structlog
 from aimctl.kubetypes import ObjectKey
 from aimctl.runtime.callbacks import check_not_awaitable, check_synchronous, name_of
 from aimctl.runtime.controller.events import Created, Deleted, Updated
-from aimctl.runtime.controller.redelivery import Redelivery
+from aimctl.runtime.controller.sources.redelivery import Redelivery
 from aimctl.runtime.queue import PRIORITY_DEFAULT, PRIORITY_LOW
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from aimctl.runtime.controller.reconcile import Request
     from aimctl.runtime.queue import WorkQueue
 
-__all__ = ["Channel", "Source", "Watch", "dispatch"]
+__all__ = ["Source", "Watch", "described", "dispatch"]
 
 _log = structlog.get_logger(__name__)
 
@@ -139,6 +139,12 @@ def _passes(predicate: Predicate, event: ObjectEvent[Any], queue: WorkQueue[Requ
         return True
 
 
+def described(informer: Informer[Any]) -> str:
+    """The kind of an informer and, if there is one, its last error."""
+    error, name = informer.health.last_error, informer.resource.group_resource
+    return f"{name} (last error: {error})" if error else name
+
+
 @final
 class Watch(Generic[T]):
     """Enqueues requests for the events of an informer.
@@ -172,6 +178,11 @@ class Watch(Generic[T]):
         self._registration: Registration | None = None
         self._failed: Redelivery[T] = Redelivery(self._repeat, lambda: self._informer.store)
 
+    @property
+    def informers(self) -> tuple[Informer[T], ...]:
+        """The informer."""
+        return (self._informer,)
+
     async def start(self, queue: WorkQueue[Request]) -> None:
         """Register with the informer, which then replays its objects.
 
@@ -198,9 +209,7 @@ class Watch(Generic[T]):
 
     def describe(self) -> str:
         """The kind and, if there is one, the last error of the informer."""
-        error = self._informer.health.last_error
-        name = f"watch of {self._informer.resource.group_resource}"
-        return f"{name} (last error: {error})" if error else name
+        return f"watch of {described(self._informer)}"
 
     # ---- what the informer calls
 
@@ -229,66 +238,3 @@ class Watch(Generic[T]):
         return dispatch(
             event, self._queue, self._handler, self._predicates, pause=self._pause, repeated=repeated
         )
-
-
-@final
-class Channel:
-    """Requests from other components: a webhook, a poller, another reconciler.
-
-    Create the channel first, pass it to the sender, and list it in the ``sources`` of one controller::
-
-        requeue = Channel()
-        manager.add(Poller(requeue.send))
-        manager.controller("teams", TeamReconciler(...), for_=TEAMS, sources=[requeue])
-
-    Requests sent before the controller starts its sources are kept and enqueued then, in the order in which they
-    were first sent. A request that is sent several times is kept once, with the highest of its priorities, so the
-    memory is bounded by the number of distinct requests. Afterwards a request goes straight to the work queue,
-    which coalesces as well. Requests sent after the controller has stopped are ignored, as by a work queue.
-    """
-
-    def __init__(self) -> None:
-        self._kept: dict[Request, int] = {}
-        self._queue: WorkQueue[Request] | None = None
-        self._stopped = False
-
-    def send(self, request: Request, *, priority: int = PRIORITY_DEFAULT) -> None:
-        """Ask for a reconcile of ``request``. Returns at once.
-
-        Call it on the event loop's thread; from another thread use ``loop.call_soon_threadsafe(channel.send, ...)``.
-
-        Args:
-            request: namespace and name.
-            priority: in the work queue; see :class:`~aimctl.runtime.queue.WorkQueue`.
-        """
-        if self._stopped:
-            return
-        if self._queue is not None:
-            self._queue.add(request, priority=priority)
-        else:
-            self._kept[request] = max(priority, self._kept.get(request, priority))
-
-    async def start(self, queue: WorkQueue[Request]) -> None:
-        """Enqueue the kept requests; from now on requests are enqueued as they are sent.
-
-        Raises:
-            RuntimeError: it was started before.
-        """
-        if self._queue is not None:
-            raise RuntimeError("this channel is already started: give each controller its own Channel")
-        self._queue = queue
-        for request, priority in self._kept.items():
-            queue.add(request, priority=priority)
-        self._kept.clear()
-
-    async def wait_synced(self) -> None:
-        """Return at once: requests sent before the start are in the queue already."""
-
-    def stop(self) -> None:
-        """Ignore further requests and drop those that were kept."""
-        self._stopped = True
-        self._kept.clear()
-
-    def describe(self) -> str:
-        """The name of the source, for messages."""
-        return "channel"

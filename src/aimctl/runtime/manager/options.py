@@ -1,0 +1,52 @@
+"""The options of a manager."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aimctl.runtime.cache import ReflectorOptions
+    from aimctl.runtime.manager.leaderelection.lease import LeaderElectionOptions
+
+__all__ = ["ManagerOptions"]
+
+
+@dataclass(frozen=True, slots=True)
+class ManagerOptions:
+    """Options of a manager.
+
+    Attributes:
+        leader_election: None: this process always leads.
+        metrics_bind_address: address of ``/metrics``; "0" for off.
+        health_probe_bind_address: address of ``/healthz`` and ``/readyz``; "0" for off. The debug pages are on the
+            metrics server if it is on, else on this one.
+        graceful_shutdown_timeout: seconds to wait for runnables at shutdown; 0 cancels them at once, below zero waits
+            without limit.
+        cache_sync_timeout: seconds for all caches to sync; afterwards the manager fails with the reasons. None: a cache
+            that does not sync delays only the controllers that use it, and is reported by ``/readyz`` and in the log.
+        name: ``reportingController`` of Events, and the field manager of writes.
+        loop_lag_interval: seconds between measurements of the event loop's lag; 0 for off.
+        loop_lag_limit: lag in seconds that fails the liveness check.
+        stall_seconds: a thread reports the stack of code that blocks the event loop for this time; 0 for no thread.
+        namespaces: of kinds that are declared without namespaces; empty for all.
+        resync_seconds: period at which every cached object is reconciled again, with up to 10 % jitter; None for
+            never. It sends no requests.
+        reflector: timeouts and back-off of lists and watches; None for the defaults.
+        freeze_after_sync: exclude the objects that exist at the first sync from garbage collection. It affects the
+            whole process, so the program decides.
+    """
+
+    leader_election: LeaderElectionOptions | None = None
+    metrics_bind_address: str = "0"
+    health_probe_bind_address: str = "0"
+    graceful_shutdown_timeout: float = 30.0
+    cache_sync_timeout: float | None = None
+    name: str = "aimctl"
+    loop_lag_interval: float = 1.0
+    loop_lag_limit: float = 5.0
+    stall_seconds: float = 0.0
+    namespaces: tuple[str, ...] = ()
+    resync_seconds: float | None = None
+    reflector: ReflectorOptions | None = None
+    freeze_after_sync: bool = False
