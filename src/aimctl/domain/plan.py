@@ -12,6 +12,8 @@ Contract:
     * Reads (:class:`Get`, :class:`List`) that follow each other are made together. Then the executor observes and
       decides again with the results, before any later action. Put reads first, and plan nothing that depends on their
       results.
+    * :class:`Confirm` lets the plan continue if its object is still as it was observed. Otherwise the executor observes
+      and decides again.
     * A background read (:class:`ReadLog`, :class:`ReadImage`) is requested, and the plan continues. Put it first as
       well: the observation then still holds when the reader receives the request.
     * After a write other than the status, the executor observes and decides again, until a plan writes nothing more. A
@@ -40,6 +42,7 @@ __all__ = [
     "ActionKey",
     "Apply",
     "BackgroundRead",
+    "Confirm",
     "Create",
     "Delete",
     "Get",
@@ -284,6 +287,28 @@ class ReadImage:
     question: ImageQuestion
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class Confirm:
+    """Read one object from the API server and check that it is as the decision observed it.
+
+    It precedes writes that would do harm if the cache lagged. If the object has changed, the cache receives it, the
+    rest of the plan is dropped, and the object is observed again. If the operator may not read the object, the plan
+    continues.
+
+    Attributes:
+        resource: its kind.
+        namespace: its namespace.
+        name: its name.
+        resource_version: as it was observed; "" if there was no such object.
+    """
+
+    resource: Resource[Any]
+    namespace: str
+    name: str
+    resource_version: str = ""
+
+
 # ---- discovery slots
 
 
@@ -301,7 +326,7 @@ class RequestSlot:
 
 BackgroundRead: TypeAlias = ReadLog | ReadImage
 Write: TypeAlias = Create | Apply | Patch | Delete
-Action: TypeAlias = Write | WriteStatus | Record | Get | List | BackgroundRead | RequestSlot
+Action: TypeAlias = Write | WriteStatus | Record | Get | List | Confirm | BackgroundRead | RequestSlot
 
 
 @final

@@ -20,6 +20,7 @@ from aimctl.domain.images.reading import ImageQuestion
 from aimctl.domain.plan import (
     Apply,
     BackgroundRead,
+    Confirm,
     Create,
     Delete,
     Get,
@@ -530,6 +531,67 @@ async def test_the_cache_learns_what_was_read() -> None:
         await b.w.client.delete(CONFIG_MAPS, "x", "team")
         await b.run(lambda _: Plan((Get(CONFIG_MAPS, "team", "x"),)))
         assert b.cache.get(CONFIG_MAPS, "x", "team") is None
+
+
+@virtual_time
+async def test_a_plan_continues_when_an_object_is_confirmed_as_it_was_observed() -> None:
+    async with bench() as b:
+        seen_version = (await b.w.client.create(CONFIG_MAPS, manifest("there"))).meta.resource_version
+        await asyncio.sleep(1)
+
+        def decide(seen: Seen) -> Plan:
+            create = () if seen.get("made") else (Create(CONFIG_MAPS, manifest("made")),)
+            absent = Confirm(CONFIG_MAPS, "team", "made" if create else "missing")
+            return Plan(
+                (absent, Confirm(CONFIG_MAPS, "team", "there", seen_version), *create, status("Ready"))
+            )
+
+        await b.run(decide)
+        assert len(b.passes) == 2, "one that creates, one that reports it"
+        assert await b.live("made")
+        assert (await b.status())["status"] == "Ready"
+
+
+@pytest.mark.parametrize("change", ["created", "changed", "created again", "deleted"])
+@virtual_time
+async def test_what_was_not_confirmed_is_observed_before_anything_is_written(change: str) -> None:
+    async with bench() as b:
+        if change != "created":
+            await b.w.client.create(CONFIG_MAPS, manifest("x", of="before"))
+        await asyncio.sleep(1)
+        b.task.cancel()  # from now on the cache lags
+        await asyncio.sleep(1)
+        match change:
+            case "created":
+                await b.w.client.create(CONFIG_MAPS, manifest("x", of="now"))
+            case "changed":
+                await b.w.client.patch(CONFIG_MAPS, "x", {"data": {"of": "now"}}, "team")
+            case _:
+                await b.w.client.delete(CONFIG_MAPS, "x", "team")
+        if change == "created again":
+            await b.w.client.create(CONFIG_MAPS, manifest("x", of="now"))
+        seen_data: list[object] = []
+
+        def decide(seen: Seen) -> Plan:
+            found = seen.get("x")
+            seen_data.append(found.view.data["of"] if found else None)
+            version = found.meta.resource_version if found else ""
+            return Plan((Confirm(CONFIG_MAPS, "team", "x", version), status("Ready")))
+
+        await b.run(decide)
+        assert seen_data == [
+            None if change == "created" else "before",
+            None if change == "deleted" else "now",
+        ]
+        assert [reason for _, reason, _ in b.events.said] == ["Ready"]
+
+
+@virtual_time
+async def test_an_object_that_may_not_be_read_does_not_stop_the_plan() -> None:
+    async with bench() as b:
+        b.fails("get", "configmaps", Answer(403))
+        await b.run(lambda _: Plan((Confirm(CONFIG_MAPS, "team", "x"), status("Ready"))))
+        assert (await b.status())["status"] == "Ready"
 
 
 @pytest.mark.parametrize(

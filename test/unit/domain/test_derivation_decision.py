@@ -111,9 +111,9 @@ def owners_of(patch: Patch) -> list[str]:
 # ---- a template that has to be derived
 
 
-def test_the_service_is_checked_the_template_is_created_and_then_the_status_is_written() -> None:
+def test_the_service_is_confirmed_the_template_is_created_and_then_the_status_is_written() -> None:
     plan = decide(BASE)
-    assert outline(plan) == ["Get chat", f"Create {NAME}", "WriteStatus"]
+    assert outline(plan) == ["Confirm chat", f"Create {NAME}", "WriteStatus"]
     assert said(plan) == ("False", "DerivationPending")
     assert events_of(plan) == []
 
@@ -144,7 +144,7 @@ def test_while_the_new_template_is_rejected_the_old_one_is_deleted_nevertheless(
     """It may be what uses up the quota."""
     old = made(MINE, said={"precision": "fp8"})
     plan = decide(BASE, old, rejection="exceeded quota")
-    assert outline(plan) == ["Get chat", f"Create {NAME}", f"Delete {old.meta.name}", "WriteStatus"]
+    assert outline(plan) == ["Confirm chat", f"Create {NAME}", f"Delete {old.meta.name}", "WriteStatus"]
 
 
 # ---- a template that exists
@@ -153,7 +153,7 @@ def test_while_the_new_template_is_rejected_the_old_one_is_deleted_nevertheless(
 def test_a_derived_template_that_exists_is_shared() -> None:
     existing = made(THEIRS)
     plan = decide(BASE, existing)
-    assert outline(plan) == ["Get chat", f"Patch {NAME}", "WriteStatus"]
+    assert outline(plan) == ["Confirm chat", f"Patch {NAME}", "WriteStatus"]
     (patch,) = plan.of_type(Patch)
     assert (patch.target.uid, patch.target.resource_version) == (existing.meta.uid, "8")
     theirs, mine = patch.body["metadata"]["ownerReferences"]
@@ -211,7 +211,7 @@ def test_changes_of_the_base_and_the_reference_are_one_patch() -> None:
 def test_a_template_that_is_not_used_any_more_is_released_after_the_new_one_is_owned() -> None:
     old = made(MINE, THEIRS, said={"precision": "fp8"})
     plan = decide(BASE, old, made(THEIRS))
-    assert outline(plan) == ["Get chat", f"Patch {NAME}", f"Patch {old.meta.name}", "WriteStatus"]
+    assert outline(plan) == ["Confirm chat", f"Patch {NAME}", f"Patch {old.meta.name}", "WriteStatus"]
     assert owners_of(plan.of_type(Patch)[1]) == ["other-uid"]
 
 

@@ -346,9 +346,9 @@ def test_the_service_is_decided_about_again_when_the_next_wait_ends() -> None:
 # ---- the runtime
 
 
-def test_the_runtime_is_read_from_the_server_before_it_is_created_and_applied_again_if_it_changes() -> None:
+def test_the_runtime_is_confirmed_absent_before_it_is_created_and_applied_again_if_it_changes() -> None:
     found = settle(templates=[A], kserve=True)
-    assert outline(found.plan) == ["WriteStatus", "Get chat", "Apply chat"]
+    assert outline(found.plan) == ["WriteStatus", "Confirm chat", "Apply chat"]
     body = found.applied
     assert body is not None
     assert "resourceVersion" not in body["metadata"]

@@ -6,7 +6,7 @@ import pytest
 from aimctl.kubetypes import Resource, builtin, find_condition
 from aimctl.kubetypes.builtin import CORE_EVENTS, CRDS, JOBS, LEASES, PODS, SECRETS
 
-KINDS = [getattr(builtin, name) for name in builtin.__all__]
+KINDS = [kind for name in builtin.__all__ if isinstance(kind := getattr(builtin, name), Resource)]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.group_resource)

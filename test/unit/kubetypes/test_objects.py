@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from types import MappingProxyType
 from typing import Any
 
@@ -256,6 +257,14 @@ def test_only_the_views_that_were_decoded_last_are_cached() -> None:
     assert len(decoded) == len(objects)
     _ = objects[0].view
     assert decoded[-1] == objects[0].raw
+
+
+def test_an_object_that_was_replaced_is_freed_with_its_view() -> None:
+    old = Object.parse(THINGS, json.dumps(thing(uid="1")).encode())
+    assert old.view["metadata"]["uid"] == "1"
+    freed = weakref.ref(old)
+    del old
+    assert freed() is None
 
 
 def test_annotations_come_from_a_mapping_or_from_the_body_and_cannot_be_changed() -> None:

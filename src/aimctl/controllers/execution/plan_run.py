@@ -15,6 +15,7 @@ from aimctl.controllers.execution.rejections import is_rejection
 from aimctl.controllers.execution.status_writer import Written
 from aimctl.domain.plan import (
     Apply,
+    Confirm,
     Create,
     Delete,
     Get,
@@ -149,7 +150,7 @@ class PlanRun:
         return settled and not has_read
 
     async def _do(
-        self, obj: Object[Any], action: WriteStatus | Record | BackgroundRead | RequestSlot
+        self, obj: Object[Any], action: WriteStatus | Record | Confirm | BackgroundRead | RequestSlot
     ) -> bool:
         """Carry out anything but a write or a read; returns False if the object has to be observed again."""
         match action:
@@ -157,6 +158,8 @@ class PlanRun:
                 return await self._write_status(obj, action)
             case Record():
                 self._record(obj, (action.event,))
+            case Confirm():
+                return await self._confirm(action)
             case ReadLog() | ReadImage():
                 if self._reader is None:
                     raise TypeError(
@@ -270,6 +273,22 @@ class PlanRun:
         except NotFound:
             if uid:
                 self._cache.observe_delete(resource, key, uid)
+        return False
+
+    async def _confirm(self, action: Confirm) -> bool:
+        """Whether the object is as it was observed; if not, the cache receives it."""
+        self.last = f"Confirm {action.resource.kind} {action.name}"
+        key = ObjectKey(action.namespace, action.name)
+        try:
+            found = await self._client.get(action.resource, key.name, key.namespace)
+        except NotFound:
+            self._missing(action.resource, key)
+            return not action.resource_version
+        except Forbidden:
+            return True
+        if found.meta.resource_version == action.resource_version:
+            return True
+        self._cache.observe_write(found)
         return False
 
     # ---- rejections

@@ -8,7 +8,7 @@ Contract:
     * A decision about the status that an earlier one wrote changes nothing and records no Event.
 
 Order of the plan: the status is written first, because a template cache that no service uses, according to the
-statuses, may be deleted. Immediately before an InferenceService is created, it is read from the API server: applying
+statuses, may be deleted. Immediately before an InferenceService is created, its absence is confirmed: applying
 would take over an object that the cache does not have yet.
 
 The state, the first that applies:
@@ -35,7 +35,7 @@ from aimctl.domain.conditions import Finding, RollUp
 from aimctl.domain.events import PlannedEvent
 from aimctl.domain.models.auto_model import auto_model
 from aimctl.domain.naming import describe
-from aimctl.domain.plan import Apply, Create, Get, Plan, WriteStatus
+from aimctl.domain.plan import Apply, Confirm, Create, Plan, WriteStatus
 from aimctl.domain.resolution import Missing, Reference, Resolved
 from aimctl.domain.services.cache import CACHE_NAME_TAKEN, CACHE_REFUSED, cache_finding, cache_to_create
 from aimctl.domain.services.candidates import not_ready
@@ -148,13 +148,13 @@ def _create_model(service: ServiceObservation) -> Iterator[Create]:
         yield Create(kind, manifest)
 
 
-def _apply_runtime(seen: DeploymentObservation, runtime: Runtime) -> Iterator[Get | Apply]:
+def _apply_runtime(seen: DeploymentObservation, runtime: Runtime) -> Iterator[Confirm | Apply]:
     if runtime.apply is None:
         return
     found, manifest = seen.inference_service, runtime.apply
     name = seen.service.obj.meta.name
     if found is None:
-        yield Get(kinds.INFERENCE_SERVICES, seen.service.namespace, name)
+        yield Confirm(kinds.INFERENCE_SERVICES, seen.service.namespace, name)
         event = PlannedEvent("Normal", "RuntimeCreated", f"InferenceService {name!r} was created")
     else:
         event = PlannedEvent("Normal", "RuntimeUpdated", f"InferenceService {name!r} was updated")

@@ -27,7 +27,7 @@ from aimctl.domain import conditions
 from aimctl.domain.conditions import Finding
 from aimctl.domain.events import PlannedEvent
 from aimctl.domain.naming import describe
-from aimctl.domain.plan import Create, Delete, Get, Patch, Plan, Target, WriteStatus
+from aimctl.domain.plan import Confirm, Create, Delete, Patch, Plan, Target, WriteStatus
 from aimctl.domain.resolution import Resolved
 from aimctl.domain.services.candidates import has_overrides, not_ready
 from aimctl.domain.services.derivation.derived_template import (
@@ -112,7 +112,7 @@ def decide_derivation(seen: DerivationObservation) -> Plan:
     own: list[Create | Patch] = [*_create(seen), *_own(seen, uses)]
     return Plan(
         (
-            *([_check_service(service)] if _adds_owner(own) else ()),
+            *([_confirm_service(service)] if _adds_owner(own) else ()),
             *own,
             *_release(seen, uses),
             *_delete_outdated(seen),
@@ -121,13 +121,14 @@ def decide_derivation(seen: DerivationObservation) -> Plan:
     )
 
 
-def _check_service(service: ServiceObservation) -> Get:
-    """Whether the service still exists.
+def _confirm_service(service: ServiceObservation) -> Confirm:
+    """The service still exists.
 
     The garbage collector removes the references of a service that is gone, and deletes templates without others. With a
     cache that lags, the reference would be added as often as the garbage collector removes it.
     """
-    return Get(kinds.SERVICES, service.namespace, service.obj.meta.name)
+    meta = service.obj.meta
+    return Confirm(kinds.SERVICES, service.namespace, meta.name, meta.resource_version)
 
 
 def _adds_owner(actions: list[Create | Patch]) -> bool:
