@@ -106,7 +106,7 @@ async def test_each_source_of_the_guide_causes_a_reconcile():
 
 @virtual_time
 async def test_the_reconciler_with_a_finalizer_of_the_guide_works():
-    async with DevCluster(clock=virtual_clock(), crds=[LIBRARY.TEAM_CRD]) as cluster:
+    async with DevCluster(clock=virtual_clock(), crds=[LIBRARY.TEAM.crd()]) as cluster:
         client, stop = cluster.client(), asyncio.Event()
         manager = Manager(cluster.transport(), clock=cluster.clock)
         reconciler = LIBRARY.TeamWithCleanup(manager)
