@@ -29,9 +29,9 @@ class ManagerOptions:
         loop_lag_interval: seconds between measurements of the event loop's lag; 0 for off.
         loop_lag_limit: lag in seconds that fails the liveness check.
         stall_seconds: a thread reports the stack of code that blocks the event loop for this time; 0 for no thread.
-        namespaces: of kinds that are declared without namespaces; empty for all.
-        resync_seconds: period at which every cached object is reconciled again, with up to 10 % jitter; None for
-            never. It sends no requests.
+        namespaces: of namespaced kinds that are declared without namespaces; empty for all.
+        resync_seconds: period at which all sources receive every cached object again, as an update without a change,
+            with up to 10 % jitter; None for never. It sends no requests, and predicates apply.
         reflector: timeouts and back-off of lists and watches; None for the defaults.
         freeze_after_sync: exclude the objects that exist at the first sync from garbage collection. It affects the
             whole process, so the program decides.
