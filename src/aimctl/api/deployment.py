@@ -6,9 +6,12 @@ Jobs of cluster templates, which run in the same namespace.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aimctl.api.rbac import SERVICE_ACCOUNT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["DEFAULT_IMAGE", "METRICS_PORT", "PROBE_PORT", "deployment", "metrics_service", "namespace"]
 
@@ -37,7 +40,7 @@ def namespace(name: str) -> dict[str, Any]:
     }
 
 
-def deployment(operator_namespace: str, image: str) -> dict[str, Any]:
+def deployment(operator_namespace: str, image: str, watch_namespaces: Sequence[str] = ()) -> dict[str, Any]:
     """Return the Deployment: two replicas, a leader and a standby with filled caches."""
     container = {
         "name": "manager",
@@ -48,6 +51,7 @@ def deployment(operator_namespace: str, image: str) -> dict[str, Any]:
             f"--metrics-bind-address=:{METRICS_PORT}",
             f"--health-probe-bind-address=:{PROBE_PORT}",
             f"--operator-namespace={operator_namespace}",
+            *(f"--watch-namespace={name}" for name in watch_namespaces),
         ],
         "ports": [
             {"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"},

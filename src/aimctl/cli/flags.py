@@ -26,6 +26,7 @@ __all__ = [
     "OperatorNamespace",
     "Skip",
     "Watch",
+    "WatchNamespace",
     "With",
     "asking",
 ]
@@ -91,6 +92,15 @@ Skip = Annotated[
         metavar="NAME",
         callback=checks.comma_separated,
         help="Leave out this installed extension; may be repeated, or comma-separated.",
+    ),
+]
+WatchNamespace = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--watch-namespace",
+        envvar="AIM_WATCH_NAMESPACE",
+        callback=checks.namespaces,
+        help="Watch only this namespace and the operator's; may be repeated, or comma-separated.",
     ),
 ]
 _Context = Annotated[

@@ -7,6 +7,7 @@ use.
 
 from __future__ import annotations
 
+from aimctl.generation.documents import to_yaml as to_yaml
 from aimctl.generation.errors import SchemaError as SchemaError
 from aimctl.generation.keywords import EMBEDDED_OBJECT as EMBEDDED_OBJECT
 from aimctl.generation.keywords import INT_OR_STRING as INT_OR_STRING
@@ -23,6 +24,9 @@ from aimctl.generation.kind import CustomKind as CustomKind
 from aimctl.generation.kind import KindVersion as KindVersion
 from aimctl.generation.kind import PrinterColumn as PrinterColumn
 from aimctl.generation.kind import Scale as Scale
+from aimctl.generation.roles import policy_rules as policy_rules
+from aimctl.generation.roles import rbac_manifest as rbac_manifest
+from aimctl.generation.roles import role_manifest as role_manifest
 from aimctl.generation.schemas import structural_schema as structural_schema
 
 __all__ = [
@@ -41,6 +45,10 @@ __all__ = [
     "SchemaError",
     "cel_rules",
     "list_map",
+    "policy_rules",
+    "rbac_manifest",
+    "role_manifest",
     "schema_keywords",
     "structural_schema",
+    "to_yaml",
 ]

@@ -41,7 +41,6 @@ __all__ = [
     "SELF_SUBJECT_ACCESS_REVIEWS",
     "SERVICE_ACCOUNTS",
     "STORAGE_CLASSES",
-    "decoder",
 ]
 
 T = TypeVar("T")

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Permission", "observes", "owns", "writes_status"]
 
+_NO_VERBS = frozenset({"read", "write", "edit", "apply", "post", "put", "remove", "all"})
+"""Words that are often mistaken for verbs. Server-side apply needs ``patch``. APIs may have verbs of their own."""
+
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,19 @@ class Permission:
     verbs: tuple[str, ...]
     reason: str
     subresource: str = ""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError with the value and the rule if the verbs are not valid."""
+        named = f"verbs={self.verbs!r} of a Permission on {self.resource.group_resource}"
+        verbs: object = self.verbs  # a text in place of a tuple is a frequent mistake
+        if isinstance(verbs, str) or not verbs:
+            raise ValueError(f"{named}: use a tuple of verbs, such as ('list', 'watch')")
+        wrong = [verb for verb in self.verbs if verb in _NO_VERBS or not verb.islower()]
+        if wrong:
+            raise ValueError(
+                f"{named}: {wrong[0]!r} is no verb of RBAC: use get, list, watch, create, update, patch, delete or"
+                " deletecollection"
+            )
 
 
 def observes(*resources: Resource[Any], reason: str) -> tuple[Permission, ...]:

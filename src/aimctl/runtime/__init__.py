@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 _EXPORTS: Mapping[str, str] = {
     "aimctl.generation": """
         AGE_COLUMN CelRule CustomKind EMBEDDED_OBJECT INT_OR_STRING KindVersion LIST_ATOMIC LIST_SET MAP_ATOMIC
-        PRESERVE_UNKNOWN_FIELDS PrinterColumn Scale SchemaError cel_rules list_map schema_keywords
-        structural_schema
+        PRESERVE_UNKNOWN_FIELDS PrinterColumn Scale SchemaError cel_rules list_map policy_rules rbac_manifest
+        role_manifest schema_keywords structural_schema to_yaml
     """,
     "aimctl.kubetypes": """
         AccessReviewStatus AlreadyOwned Body CACHED_VIEWS ClaimVolume Condition ConditionStatus
@@ -77,8 +77,8 @@ _EXPORTS: Mapping[str, str] = {
     """,
     "aimctl.runtime.program": """
         CannotExtend CannotRun Extension GC_THRESHOLD NotInstalled Remedies Right RunOptions Setup
-        add_extensions check_requirements find_extensions new_event_loop parse_options requirements_of
-        rights_of run run_manager
+        add_extensions check_requirements find_extensions new_event_loop parse_options program_manifests
+        requirements_of rights_of run run_manager
     """,
 }
 """The public names by the package that defines them, separated by spaces."""

@@ -13,8 +13,12 @@ from aimctl.generation import Scale as Scale
 from aimctl.generation import SchemaError as SchemaError
 from aimctl.generation import cel_rules as cel_rules
 from aimctl.generation import list_map as list_map
+from aimctl.generation import policy_rules as policy_rules
+from aimctl.generation import rbac_manifest as rbac_manifest
+from aimctl.generation import role_manifest as role_manifest
 from aimctl.generation import schema_keywords as schema_keywords
 from aimctl.generation import structural_schema as structural_schema
+from aimctl.generation import to_yaml as to_yaml
 from aimctl.kubetypes import CACHED_VIEWS as CACHED_VIEWS
 from aimctl.kubetypes import AccessReviewStatus as AccessReviewStatus
 from aimctl.kubetypes import AlreadyOwned as AlreadyOwned
@@ -247,6 +251,7 @@ from aimctl.runtime.program import check_requirements as check_requirements
 from aimctl.runtime.program import find_extensions as find_extensions
 from aimctl.runtime.program import new_event_loop as new_event_loop
 from aimctl.runtime.program import parse_options as parse_options
+from aimctl.runtime.program import program_manifests as program_manifests
 from aimctl.runtime.program import requirements_of as requirements_of
 from aimctl.runtime.program import rights_of as rights_of
 from aimctl.runtime.program import run as run
@@ -534,6 +539,9 @@ __all__ = [
     "parse_options",
     "parse_quantity",
     "parse_time",
+    "policy_rules",
+    "program_manifests",
+    "rbac_manifest",
     "read_modify_write",
     "remove_finalizer",
     "remove_owner_reference",
@@ -541,6 +549,7 @@ __all__ = [
     "resource_version_changed",
     "retry_on_conflict",
     "rights_of",
+    "role_manifest",
     "run",
     "run_manager",
     "schema_keywords",
@@ -549,5 +558,6 @@ __all__ = [
     "stop_on_signals",
     "structural_schema",
     "to_body",
+    "to_yaml",
     "writes_status",
 ]

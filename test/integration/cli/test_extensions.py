@@ -61,6 +61,10 @@ def outcomes(installed, importable, broken, bare):
             "skipped by variable": (("manifests",), {**found, "AIM_SKIP": "quotas"}),
             "with": (("manifests", "--with", "acme:add_quotas"), named),
             "with by variable": (("manifests",), {**named, "AIM_WITH": "acme:add_quotas"}),
+            "only": (("manifests", "--only", "quotas"), found),
+            "only rbac": (("manifests", "rbac", "--only", "quotas", "--watch-namespace", "a"), found),
+            "only unknown": (("manifests", "--only", "quota"), found),
+            "namespaces": (("manifests", "--watch-namespace", "a,b"), found),
             "no crd": (start, found),
             "misspelt skip": ((*start, "--skip", "quota"), found),
             "no function": ((*start, "--with", "acme"), named),
@@ -118,9 +122,56 @@ def test_the_manifests_do_not_contain_a_skipped_extension(outcomes, name):
     assert outcomes[name].out == outcomes["plain"].out
 
 
+def roles(text: str) -> list[tuple[str, str, str]]:
+    return [
+        (item["kind"], item["metadata"].get("namespace", ""), item["metadata"]["name"])
+        for item in yaml.safe_load_all(text)
+        if item["kind"] in {"Role", "ClusterRole"}
+    ]
+
+
+def test_only_selects_the_manifests_of_one_extension(outcomes):
+    text = outcomes["only"].out
+    assert crds(text) == {"quotas.acme.example"}
+    assert roles(text) == [("ClusterRole", "", "aimctl-quotas")]
+    (binding,) = [one for one in yaml.safe_load_all(text) if one["kind"] == "ClusterRoleBinding"]
+    assert binding["subjects"] == [
+        {"kind": "ServiceAccount", "name": "aimctl-manager", "namespace": "kaiwo-system"}
+    ]
+    assert "manager" not in {one["metadata"]["name"] for one in yaml.safe_load_all(text)}
+
+
+def test_only_can_be_restricted_to_a_part_and_to_namespaces(outcomes):
+    assert roles(outcomes["only rbac"].out) == [
+        ("ClusterRole", "", "aimctl-quotas"),
+        ("Role", "a", "aimctl-quotas"),
+        ("Role", "kaiwo-system", "aimctl-quotas"),
+    ]
+    assert crds(outcomes["only rbac"].out) == set()
+
+
+def test_a_manager_of_some_namespaces_has_roles_in_them(outcomes):
+    text = outcomes["namespaces"].out
+    assert set(roles(text)) >= {
+        ("ClusterRole", "", "aimctl-manager"),
+        ("Role", "a", "aimctl-manager"),
+        ("Role", "b", "aimctl-manager"),
+        ("Role", "kaiwo-system", "aimctl-manager"),
+        ("Role", "default", "aimctl-events"),
+    }
+    assert {resource for _, resource, _ in granted(text)} & {"configmaps", "jobs", "aimmodels"} == set()
+    (deployment,) = [one for one in yaml.safe_load_all(text) if one["kind"] == "Deployment"]
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert [one for one in container["args"] if "watch" in one] == [
+        "--watch-namespace=a",
+        "--watch-namespace=b",
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
+        ("only unknown", ["--only quota: there is no such extension", "extensions: quotas"]),
         ("no crd", ["does not serve quotas.acme.example", "aimctl manifests crd"]),
         ("misspelt skip", ["cannot skip quota:", "installed: quotas"]),
         ("no function", ["'acme' does not name a function", "package.module:function"]),

@@ -8,7 +8,16 @@ from typing import Annotated
 import typer
 
 from aimctl.cli import checks
-from aimctl.cli.flags import DiscoveryLimit, Kubeconfig, LogLevel, LogLevelFlag, OperatorNamespace, Skip, With
+from aimctl.cli.flags import (
+    DiscoveryLimit,
+    Kubeconfig,
+    LogLevel,
+    LogLevelFlag,
+    OperatorNamespace,
+    Skip,
+    WatchNamespace,
+    With,
+)
 
 __all__ = ["manager"]
 
@@ -60,15 +69,7 @@ def manager(
     ] = ":8081",
     discovery_limit: DiscoveryLimit = 10,
     operator_namespace: OperatorNamespace = "kaiwo-system",
-    watch_namespace: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--watch-namespace",
-            envvar="AIM_WATCH_NAMESPACE",
-            callback=checks.namespaces,
-            help="Watch only this namespace and the operator's; may be repeated, or comma-separated.",
-        ),
-    ] = None,
+    watch_namespace: WatchNamespace = None,
     max_concurrent_reconciles: Annotated[
         int,
         typer.Option(

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from aimctl.cli import checks
-from aimctl.cli.flags import OperatorNamespace, Skip, With  # noqa: TC001 - as above
+from aimctl.cli.flags import OperatorNamespace, Skip, WatchNamespace, With  # noqa: TC001 - as above
 
 __all__ = ["manifests"]
 
@@ -38,6 +38,11 @@ def manifests(
             callback=checks.image, help="Container image of the manager; default: that of this version."
         ),
     ] = None,
+    watch_namespace: WatchNamespace = None,
+    only: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Only what this extension needs in addition to the operator."),
+    ] = None,
     with_: With = None,
     skip: Skip = None,
 ) -> None:
@@ -49,13 +54,22 @@ def manifests(
     from aimctl.api.deployment import DEFAULT_IMAGE
     from aimctl.cli.errors import CommandError
     from aimctl.cli.programs.extensions import requirements
+    from aimctl.controllers.manifests import extension_manifests
     from aimctl.controllers.manifests import manifests as generate
 
-    every = generate(
-        operator_namespace=operator_namespace,
-        image=image or DEFAULT_IMAGE,
-        requirements=requirements(with_ or (), skip or (), operator_namespace),
-    )
+    needed = requirements(with_ or (), skip or (), operator_namespace, only=only)
+    namespaces = tuple(watch_namespace or ())
+    if only is not None and needed is not None:
+        every = extension_manifests(
+            only, needed, operator_namespace=operator_namespace, watch_namespaces=namespaces
+        )
+    else:
+        every = generate(
+            operator_namespace=operator_namespace,
+            image=image or DEFAULT_IMAGE,
+            watch_namespaces=namespaces,
+            requirements=needed,
+        )
     files = {name: text for name, text in every.items() if part is Part.all or name.startswith(f"{part}/")}
     if output is None:
         sys.stdout.write("---\n".join(files.values()))

@@ -36,14 +36,25 @@ def extensions(named: Sequence[str], skipped: Sequence[str]) -> tuple[Extension,
 
 
 def requirements(
-    named: Sequence[str], skipped: Sequence[str], operator_namespace: str
+    named: Sequence[str], skipped: Sequence[str], operator_namespace: str, *, only: str | None = None
 ) -> Requirements | None:
     """Return the requirements of the extensions, set up next to the operator; None without extensions.
 
+    Args:
+        named: functions of the command line.
+        skipped: installed extensions that are left out.
+        operator_namespace: of the operator.
+        only: the one extension whose requirements are returned.
+
     Raises:
-        CommandError: an extension cannot be found, loaded or set up.
+        CommandError: an extension cannot be found, loaded or set up, or there is none with the name ``only``.
     """
     found = extensions(named, skipped)
+    if only is not None:
+        names = ", ".join(one.name for one in found) or "none"
+        found = tuple(one for one in found if one.name == only)
+        if not found:
+            raise CommandError(f"--only {only}: there is no such extension; extensions: {names}")
     if not found:
         return None
     from aimctl.controllers.operator import OperatorOptions, add_operator

@@ -9,6 +9,7 @@ from aimctl.runtime.program.extensions import (
     find_extensions,
     requirements_of,
 )
+from aimctl.runtime.program.manifests import program_manifests
 from aimctl.runtime.program.options import RunOptions, parse_options
 from aimctl.runtime.program.preflight import NotInstalled, Remedies, Right, check_requirements, rights_of
 from aimctl.runtime.program.run import GC_THRESHOLD, CannotRun, Setup, new_event_loop, run, run_manager
@@ -28,6 +29,7 @@ __all__ = [
     "find_extensions",
     "new_event_loop",
     "parse_options",
+    "program_manifests",
     "requirements_of",
     "rights_of",
     "run",

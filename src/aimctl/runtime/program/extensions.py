@@ -31,7 +31,14 @@ if TYPE_CHECKING:
     from aimctl.runtime.kube import HttpRequest, HttpResponse
     from aimctl.runtime.program.run import Setup
 
-__all__ = ["CannotExtend", "Extension", "add_extensions", "find_extensions", "requirements_of"]
+__all__ = [
+    "CannotExtend",
+    "Extension",
+    "add_extensions",
+    "find_extensions",
+    "requirements_of",
+    "set_up_without_cluster",
+]
 
 
 class CannotExtend(Exception):  # noqa: N818 - it is a state of the program
@@ -117,10 +124,19 @@ def requirements_of(setups: Iterable[Setup]) -> Requirements:
     Raises:
         Exception: any error of a setup function.
     """
+    return set_up_without_cluster(setups).requirements
+
+
+def set_up_without_cluster(setups: Iterable[Setup]) -> Manager:
+    """Run setup functions with a manager that is never run; its requests fail.
+
+    Raises:
+        Exception: any error of a setup function.
+    """
     manager = Manager(_NoCluster(), clock=LoopClock())
     for setup in setups:
         setup(manager)
-    return manager.requirements
+    return manager
 
 
 def _origin(point: EntryPoint) -> str:

@@ -48,6 +48,7 @@ class RunOptions:
         watch_namespaces: the default namespaces of caches; empty for all.
         log_level: debug, info, warning or error.
         log_format: json or console.
+        print_manifests: write what a cluster needs to standard output, and exit.
     """
 
     name: str
@@ -61,6 +62,7 @@ class RunOptions:
     watch_namespaces: tuple[str, ...] = ()
     log_level: str = "info"
     log_format: LogFormat = "json"
+    print_manifests: bool = False
 
     def __post_init__(self) -> None:
         """Raise ValueError with the field, the value and the rule if an option is not valid."""
@@ -120,6 +122,12 @@ def parse_options(
     flag("watch_namespaces", "Namespaces to watch, separated by commas; default: all.", _namespaces)
     flag("log_level", f"One of {', '.join(_LEVELS)}.", _one_of(_LEVELS))
     flag("log_format", f"One of {', '.join(get_args(LogFormat))}.", _one_of(get_args(LogFormat)))
+    parser.add_argument(
+        "--print-manifests",
+        action="store_true",
+        default=defaults.print_manifests,
+        help="Print the CRDs and roles that a cluster needs, and exit.",
+    )
     values = vars(parser.parse_args(argv))
     return RunOptions(name=defaults.name, lease_name=defaults.lease_name, **values)
 

@@ -14,6 +14,7 @@ import asyncio
 import gc
 import inspect
 import os
+import sys
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 import structlog
@@ -34,6 +35,7 @@ from aimctl.runtime.manager import (
     stop_on_signals,
 )
 from aimctl.runtime.manager.leaderelection import election
+from aimctl.runtime.program.manifests import program_manifests
 from aimctl.runtime.program.options import RunOptions, parse_options
 from aimctl.runtime.program.preflight import NotInstalled, check_requirements, rights_of
 
@@ -68,7 +70,8 @@ def run(
 ) -> None:
     """Run an operator until SIGTERM or SIGINT; a second signal ends the process immediately.
 
-    It has leader election, probes, metrics and JSON logs; ``--help`` lists the flags and environment variables.
+    It has leader election, probes, metrics and JSON logs; ``--help`` lists the flags and environment variables. With
+    ``--print-manifests`` it prints its CRDs and roles and returns.
 
     Args:
         setups: functions that add controllers to the manager.
@@ -89,6 +92,9 @@ def run(
         defaults or RunOptions(name), argv, environ=variables, description=described.partition("\n\n")[0]
     )
     configure_logging(options.log_level, options.log_format)
+    if options.print_manifests:
+        sys.stdout.write(program_manifests(options, *setups))
+        return
     gc.set_threshold(GC_THRESHOLD)
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
