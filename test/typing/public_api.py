@@ -5,10 +5,12 @@ The type of an object's view travels from its ``Resource`` through client, cache
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, assert_type
 
 import msgspec
+import pydantic
 
 from aimctl.kubetypes import Pod
 from aimctl.kubetypes.builtin import PODS
@@ -42,6 +44,15 @@ class Widget(msgspec.Struct, frozen=True):
     spec: Spec = Spec()
 
 
+class Gadget(pydantic.BaseModel):
+    size: int
+
+
+@dataclasses.dataclass
+class Rule:
+    size: int
+
+
 WIDGETS = Resource("example.com", "v1", "Widget", "widgets", True, msgspec.json.Decoder(Widget).decode)
 GADGETS = Resource.untyped("example.com", "v1", "Gadget", "gadgets")
 
@@ -55,6 +66,11 @@ async def the_client_gives_views_of_the_resources_type(client: Client) -> None:
     client.with_(feild_manager="me")  # type: ignore[call-arg]  # an error, as it should be
     assert_type(await client.create(WIDGETS, {"spec": {"size": 1}}, "default"), Object[Widget])
     assert_type(await client.apply(WIDGETS, {}), Object[Widget])
+    assert_type(await client.apply(WIDGETS, Widget()), Object[Widget])
+    assert_type(await client.apply(WIDGETS, Gadget(size=1)), Object[Widget])
+    assert_type(await client.apply(WIDGETS, Rule(1)), Object[Widget])
+    assert_type(await client.update(WIDGETS, widget), Object[Widget])
+    await client.update(WIDGETS, "a text")  # type: ignore[arg-type]  # an error, as it should be
     assert_type((await client.get(GADGETS, "a", "default")).view, Mapping[str, Any])
     assert_type((await client.get(PODS, "a", "default")).view, Pod)
     async for item in client.list_all(WIDGETS):

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from kubernetes_asyncio import client as asyncio_client
 
 from aimctl.devcluster import DevCluster
 from aimctl.runtime import (
@@ -17,6 +18,7 @@ from aimctl.runtime import (
     AlreadyOwned,
     Client,
     Conflict,
+    EncodeError,
     NotFound,
     Resource,
     add_finalizer,
@@ -297,3 +299,52 @@ async def test_a_conflict_about_field_ownership_is_not_retried() -> None:
     with pytest.raises(Conflict):
         await retry_on_conflict(attempt, clock=virtual_clock())
     assert calls == 1
+
+
+# ---- models as bodies
+
+
+def asyncio_config(data: dict[str, str]) -> Any:
+    return asyncio_client.V1ConfigMap(
+        metadata=asyncio_client.V1ObjectMeta(name="c", namespace="default"), data=data
+    )
+
+
+@virtual_time
+async def test_every_write_verb_accepts_models() -> None:
+    async with server() as (client, _):
+        created = await client.create(CONFIG_MAPS, asyncio_config({"a": "1"}))
+        assert created.view.data == {"a": "1"}
+        model = asyncio_config({"a": "2"})
+        model.metadata.resource_version = created.meta.resource_version
+        updated = await client.update(CONFIG_MAPS, model)
+        assert updated.view.data == {"a": "2"}
+        same = await client.update(CONFIG_MAPS, updated)
+        assert same.meta.resource_version == updated.meta.resource_version
+        patched = await client.patch(CONFIG_MAPS, "c", asyncio_config({"b": "3"}), "default")
+        assert patched.view.data == {"a": "2", "b": "3"}
+        applied = await client.apply(CONFIG_MAPS, asyncio_config({"b": "4"}))
+        assert applied.view.data == {"a": "2", "b": "4"}
+        removed = await client.patch(CONFIG_MAPS, "c", {"data": {"b": None}}, "default")
+        assert removed.view.data == {"a": "2"}
+        operations = [{"op": "add", "path": "/data/c", "value": "5"}]
+        added = await client.patch(CONFIG_MAPS, "c", operations, "default", kind="json")
+        assert added.view.data == {"a": "2", "c": "5"}
+        assert (await create_or_apply(client, CONFIG_MAPS, asyncio_config({"c": "5"}))).result == "applied"
+        same = await read_modify_write(
+            client, CONFIG_MAPS, "c", "default", change=lambda _: asyncio_config({"d": "6"})
+        )
+        assert same.view.data == {"d": "6"}
+
+
+@virtual_time
+async def test_a_body_that_cannot_be_encoded_is_not_sent() -> None:
+    async with server() as (client, writes):
+        body: dict[str, Any] = config({"a": "1"})
+        body["data"]["when"] = object()
+        for write in (client.create, client.update, client.apply):
+            with pytest.raises(EncodeError, match=r"^data\.when: a value of type builtins\.object"):
+                await write(CONFIG_MAPS, body)
+        with pytest.raises(EncodeError, match=r"^data\.when: "):
+            await client.patch(CONFIG_MAPS, "c", body, "default")
+        assert writes.count == 0

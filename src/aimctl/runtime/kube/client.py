@@ -5,6 +5,9 @@ Contract of the writes:
       a read.
     * Before each write ``write_guard`` is called. It raises :class:`WriteRefused` if this process may not write now, or
       returns the seconds that the write may take; a longer one is given up with :class:`ConnectionFailed`.
+    * Bodies are mappings, objects, or models of msgspec, pydantic, dataclasses or the clients kubernetes and
+      kubernetes-asyncio, as :mod:`aimctl.kubetypes.helpers.bodies` describes. :class:`EncodeError` is raised before
+      anything is sent if a field cannot be encoded.
     * The response is passed to ``on_write`` or ``on_delete``, except after a dry run. If there is no response and the
       server may still carry out the write, ``on_unclear`` is called.
 
@@ -16,7 +19,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, final
 
-from aimctl.kubetypes import Object, ObjectKey
+import msgspec
+
+from aimctl.kubetypes import Object, ObjectKey, to_body
+from aimctl.kubetypes.helpers.bodies import to_plain
 from aimctl.runtime.kube.answers import parse_status
 from aimctl.runtime.kube.errors import ApiError, ConnectionFailed, NotFound
 from aimctl.runtime.kube.options import (
@@ -40,7 +46,7 @@ from aimctl.runtime.kube.transport import HttpRequest
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from aimctl.kubetypes import Resource
+    from aimctl.kubetypes import Body, Resource
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.kube.transport import Transport
 
@@ -129,7 +135,7 @@ class Client(Reader):
     async def create(
         self,
         resource: Resource[T],
-        body: Mapping[str, Any],
+        body: Body,
         namespace: str = "",
         *,
         dry_run: bool = False,
@@ -140,44 +146,50 @@ class Client(Reader):
         ``timeout_seconds`` limits the call on both sides: the client does not wait longer, and the server does not
         carry it out later.
         """
-        namespace = namespace or identity_of(body)[1]
+        plain = to_body(body)
+        namespace = namespace or identity_of(plain)[1]
         if resource.namespaced and not namespace:
             raise ValueError(
                 f"creating a {resource.kind} needs a namespace: {resource.plural} are namespaced"
             )
         query = self._write_query(dry_run, timeout_seconds)
         path = collection_path(resource, namespace)
-        request = request_with_body("POST", path, query, encode(resource, body))
+        request = request_with_body("POST", path, query, encode(resource, plain))
         return await self._write(resource, request, dry_run=dry_run, seconds=timeout_seconds)
 
     async def update(
-        self, resource: Resource[T], body: Mapping[str, Any], *, subresource: str = "", dry_run: bool = False
+        self, resource: Resource[T], body: Body, *, subresource: str = "", dry_run: bool = False
     ) -> Object[T]:
         """Replace an object. Raises Conflict if ``metadata.resourceVersion`` in the body is not the latest one."""
-        path = object_path(resource, *identity_of(body), subresource)
-        request = request_with_body("PUT", path, self._write_query(dry_run), encode(resource, body))
+        plain = to_body(body)
+        path = object_path(resource, *identity_of(plain), subresource)
+        request = request_with_body("PUT", path, self._write_query(dry_run), encode(resource, plain))
         return await self._write(resource, request, subresource=subresource, dry_run=dry_run)
 
     async def patch(
         self,
         resource: Resource[T],
         name: str,
-        patch: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        patch: Body | Sequence[Mapping[str, Any]],
         namespace: str = "",
         *,
         kind: PatchKind = "merge",
         subresource: str = "",
         dry_run: bool = False,
     ) -> Object[T]:
-        """Change some fields. Custom resources support merge and JSON patches only."""
+        """Change some fields. Custom resources support merge and JSON patches only.
+
+        In a merge patch a None in a mapping removes the field; the fields of a model that are None are left out.
+        """
         path = object_path(resource, name, namespace, subresource)
-        request = request_with_body("PATCH", path, self._write_query(dry_run), patch, PATCH_TYPES[kind])
+        data = msgspec.json.encode(to_plain(patch))
+        request = request_with_body("PATCH", path, self._write_query(dry_run), data, PATCH_TYPES[kind])
         return await self._write(resource, request, subresource=subresource, dry_run=dry_run)
 
     async def apply(
         self,
         resource: Resource[T],
-        body: Mapping[str, Any],
+        body: Body,
         *,
         force: bool = True,
         subresource: str = "",
@@ -188,14 +200,15 @@ class Client(Reader):
 
         Without ``force`` it raises Conflict if another manager owns a field with a different value.
         """
-        path = object_path(resource, *identity_of(body), subresource)
+        plain = to_body(body)
+        path = object_path(resource, *identity_of(plain), subresource)
         query = write_query(
             field_manager=field_manager or self._field_manager,
             field_validation=self._field_validation,
             dry_run=dry_run,
             force=force,
         )
-        request = request_with_body("PATCH", path, query, encode(resource, body), PATCH_TYPES["apply"])
+        request = request_with_body("PATCH", path, query, encode(resource, plain), PATCH_TYPES["apply"])
         return await self._write(resource, request, subresource=subresource, dry_run=dry_run)
 
     async def delete(

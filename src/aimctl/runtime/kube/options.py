@@ -5,7 +5,6 @@ Pure functions. An empty option is omitted, so the server's default applies.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -13,6 +12,8 @@ import msgspec
 from aimctl.runtime.kube.transport import HttpRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aimctl.kubetypes import Resource
 
 __all__ = [
@@ -209,26 +210,15 @@ def identity_of(body: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def encode(resource: Resource[Any], body: Mapping[str, Any]) -> bytes:
-    """A body as JSON, with apiVersion and kind added if missing. It may contain frozen views."""
-    return _encoder.encode({"apiVersion": resource.api_version, "kind": resource.kind, **body})
+    """A plain body as JSON, with apiVersion and kind added if missing."""
+    return msgspec.json.encode({"apiVersion": resource.api_version, "kind": resource.kind, **body})
 
 
 def request_with_body(
-    method: str, path: str, query: Query, body: Any, content_type: str = "application/json"
+    method: str, path: str, query: Query, body: bytes, content_type: str = "application/json"
 ) -> HttpRequest:
-    """A request with a JSON body; a body of type bytes is sent unchanged."""
-    data = body if isinstance(body, bytes) else _encoder.encode(body)
-    return HttpRequest(method, path, query, {**accept(), "Content-Type": content_type}, data)
-
-
-def _plain(value: Any) -> Any:
-    """Convert read-only mappings, as in frozen views, which msgspec cannot encode."""
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError(f"{type(value).__name__} cannot be encoded as JSON")
-
-
-_encoder = msgspec.json.Encoder(enc_hook=_plain)
+    """A request with a JSON body."""
+    return HttpRequest(method, path, query, {**accept(), "Content-Type": content_type}, body)
 
 
 def _given(pairs: list[tuple[str, str]]) -> Query:
