@@ -8,7 +8,6 @@ import re
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aimctl.api.kinds import resource_of
 from aimctl.api.v1alpha1 import (
     CLUSTER_SERVICE_TEMPLATES,
     MODEL_CACHES,
@@ -30,7 +29,7 @@ TOKEN = {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hf-creds", 
 
 def template(namespace="team", **spec):
     kind = SERVICE_TEMPLATES if namespace else CLUSTER_SERVICE_TEMPLATES
-    return make("llama", namespace, resource=resource_of(kind), uid="t-uid", spec={"modelName": "m", **spec})
+    return make("llama", namespace, resource=kind.resource, uid="t-uid", spec={"modelName": "m", **spec})
 
 
 def cache_spec(**spec):

@@ -376,7 +376,7 @@ class D(Model):
         ),
         (of_msgspec, Annotated[str, Meta(extra_json_schema=LIST_SET)], ("Thing.spec.x", "no list")),
     ],
-    ids=str,
+    ids=lambda value: value[0] if isinstance(value, tuple) else getattr(value, "__name__", "type"),
 )
 def test_what_a_schema_cannot_express_is_an_error_with_path_and_remedy(
     declared: Any, type_: Any, words: tuple[str, ...]
