@@ -51,6 +51,7 @@ class RecordingReflectorMetrics:
         self.watches = 0
         self.ends: Counter[str] = Counter()
         self.decode_errors = 0
+        self.history_resets = 0
         self.stale = 0
         self.handler_errors = 0
 
@@ -71,6 +72,9 @@ class RecordingReflectorMetrics:
     def watch_ended(self, seconds: float, events: int, end: WatchEnd) -> None:
         assert seconds >= 0
         self.ends[end.value] += 1
+
+    def history_reset(self) -> None:
+        self.history_resets += 1
 
     def decode_error(self) -> None:
         self.decode_errors += 1

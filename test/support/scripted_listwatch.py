@@ -1,7 +1,7 @@
 """A reader whose lists and watches follow a script, in virtual time, and that records its requests.
 
 Lists: each response is an ObjectList, or an exception to raise; ``Slow(seconds, response)`` delays it. The last
-response is repeated. Watches: each script is a sequence of steps; after the last one the stream stays open and sends a
+response is repeated. Checks of the newest version (lists of one object) are answered with ``newest``. Watches: each script is a sequence of steps; after the last one the stream stays open and sends a
 bookmark a minute until its ``timeout_seconds``, as a healthy server does. So does every watch without a script.
 """
 
@@ -104,6 +104,8 @@ class ScriptedListWatch:
         self._answers = deque(lists)
         self._scripts = deque(list(script) for script in watches)
         self.lists: list[Call] = []
+        self.checks: list[Call] = []
+        self.newest: Any = listing(rv=10**9)
         self.watches: list[Call] = []
         self.open_watches = 0
         self.served = False
@@ -121,6 +123,12 @@ class ScriptedListWatch:
 
     async def list(self, resource: Resource[Any], namespace: str = "", **options: Any) -> ObjectList[Any]:
         loop = asyncio.get_running_loop()
+        if options["limit"] == 1:
+            self.checks.append(Call(loop.time(), namespace, options["resource_version"], options))
+            await asyncio.sleep(0)
+            if isinstance(self.newest, Exception):
+                raise self.newest
+            return self.newest
         self.lists.append(Call(loop.time(), namespace, options["resource_version"], options))
         self.lists_in_flight += 1
         self.most_lists_in_flight = max(self.most_lists_in_flight, self.lists_in_flight)

@@ -209,7 +209,9 @@ async def test_500s_on_a_watch_are_retried_without_a_list_only_within_the_window
 @virtual_time
 async def test_the_first_list_is_from_version_0_and_later_ones_from_the_last_seen() -> None:
     """Checklist 47: "0", then the last known version."""
-    server = ScriptedListWatch(listing(rv=10), watches=[[added("a", rv=15), Wait(2), EXPIRED]])
+    server = ScriptedListWatch(
+        listing(rv=10), listing(make("a", rv=15), rv=16), watches=[[added("a", rv=15), Wait(2), EXPIRED]]
+    )
     async with running(Rig(server)):
         await asyncio.sleep(10)
         assert versions(server.lists) == ["0", "15"]

@@ -93,7 +93,7 @@ def test_a_404_that_discovery_confirms_means_that_the_kind_is_not_served() -> No
         (WatchReport(0.5, 1), Next(Step.WATCH, end=WatchEnd.CLOSED)),
         (WatchReport(0.5, 0), Next(Step.WATCH, Pause.BACKOFF, end=WatchEnd.SHORT)),
         (WatchReport(600, 9, overdue=True), Next(Step.WATCH, end=WatchEnd.OVERDUE)),
-        (WatchReport(75, error=WatchStalled(75)), Next(Step.WATCH, end=WatchEnd.STALLED)),
+        (WatchReport(75, error=WatchStalled(75)), Next(Step.CHECK, end=WatchEnd.STALLED)),
         (WatchReport(9, 1, error=ConnectionFailed("reset")), Next(Step.WATCH, end=WatchEnd.BROKEN)),
         (
             WatchReport(0.2, 1, error=ConnectionFailed("reset")),

@@ -25,6 +25,7 @@ from aimctl.runtime.cache.errors import InformerStopped
 from aimctl.runtime.cache.merge import Change
 from aimctl.runtime.cache.metrics import ReflectorMetrics
 from aimctl.runtime.cache.reflector import Reflector
+from aimctl.runtime.cache.reflector_policy import went_back
 from aimctl.runtime.cache.reflector_types import ReflectorOptions, Scope
 from aimctl.runtime.cache.selectors import LabelSelector, field_selector_matches
 from aimctl.runtime.cache.store import Store
@@ -110,7 +111,7 @@ class InformerHealth:
         ready: synced, and able to list and watch.
         problem: why it is not ready, in one sentence; "" if it is.
         last_error: the latest failure since the last success, and what could not be decoded; "" for none.
-        age_seconds: time since the last contact with the server; None before the first.
+        age_seconds: time since the last list, event or bookmark; None before the first.
         objects: number of cached objects.
         resource_version: of the cached state.
         missing: the server does not have the kind.
@@ -171,6 +172,8 @@ class Informer(Generic[T]):
         self._settled = asyncio.Event()
         """Set when the informer is synced or stopped."""
         self._state: Literal["new", "running", "stopped"] = "new"
+        options = ReflectorOptions() if options is None else options
+        self._stale_seconds = options.stale_seconds
         list_slot = asyncio.Semaphore(1)
         self._reflectors = [
             Reflector(
@@ -180,7 +183,7 @@ class Informer(Generic[T]):
                 self,
                 clock=clock,
                 rng=rng,
-                options=ReflectorOptions() if options is None else options,
+                options=options,
                 metrics=self._metrics,
                 list_slot=list_slot,
                 optional=declaration.optional,
@@ -263,6 +266,10 @@ class Informer(Generic[T]):
         blocking = [s.problem for s in states if s.problem and not (s.missing and self.declaration.optional)]
         errors = [text for s in states for text in (s.last_error, s.unreadable) if text]
         problem = "; ".join(blocking)
+        if not problem and self.served and self.age_seconds > self._stale_seconds:
+            problem = f"{self.name}: no list, event or bookmark for {self.age_seconds:.0f} s" + (
+                f": {'; '.join(errors)}" if errors else ""
+            )
         if not problem and not self.synced:
             problem = f"{self.name} has not been listed yet" + (f": {'; '.join(errors)}" if errors else "")
         known = all(s.contact_at is not None for s in states)
@@ -295,7 +302,7 @@ class Informer(Generic[T]):
 
     @property
     def age_seconds(self) -> float:
-        """Seconds since the last contact with the server, the largest of all namespaces; 0 before the first contact."""
+        """Seconds since the last list, event or bookmark, the largest of all namespaces; 0 before the first list."""
         contacts = [r.status.contact_at for r in self._reflectors if r.status.contact_at is not None]
         return self._clock.monotonic() - min(contacts) if contacts else 0.0
 
@@ -347,13 +354,15 @@ class Informer(Generic[T]):
         """The cached object of this key."""
         return self.store.get(key)
 
-    def applied(self, event: WatchEvent[T], *, scope: str) -> None:
-        """Store and deliver one event."""
+    def applied(self, event: WatchEvent[T], *, scope: str) -> bool:
+        """Store and deliver one event. True if it is older than the confirmed version."""
+        backwards = went_back(self.store.version_of(scope), event.resource_version)
         before = self.store.stale_dropped
         changes = self.store.apply(event, scope=scope)
         self._count_stale(before)
         if changes:
             self._dispatcher.publish(changes)
+        return backwards
 
     async def vanished(self, *, scope: str) -> None:
         """The server does not have the kind any more: remove its objects."""

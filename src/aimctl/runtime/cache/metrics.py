@@ -68,6 +68,9 @@ class ReflectorMetrics:
     def watch_ended(self, seconds: float, events: int, end: WatchEnd) -> None:
         """A watch ended after ``seconds`` for the reason ``end``."""
 
+    def history_reset(self) -> None:
+        """The newest version of the server was older than the known one: its history was replaced."""
+
     def decode_error(self) -> None:
         """An event, or an item of a list, could not be decoded."""
 

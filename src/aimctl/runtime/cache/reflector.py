@@ -6,6 +6,9 @@ Contract:
       decided in :mod:`aimctl.runtime.cache.reflector_policy`.
     * A dead connection is detected after ``idle_seconds`` (bookmarks arrive about once a minute), a server that exceeds
       ``timeoutSeconds`` after another five seconds.
+    * A history that goes backwards (etcd was restored from a backup) is detected. A real server then silently drops all
+      events up to the version of the watch, so the newest version of the server is compared with the known one after a
+      silence or an older event. If it is older, the newest state replaces what was stored.
     * An event that cannot be decoded leads to a list, because what it reported is unknown. Items of a list that cannot
       be decoded are counted and logged once; the others are delivered, and a stored object with the key of such an item
       is kept.
@@ -14,7 +17,8 @@ Contract:
       follow with increasing back-off.
 
 Invariants:
-    * At any time it does one of: list, watch, pause. Of the reflectors that share a ``list_slot`` at most one lists.
+    * At any time it does one of: list, watch, check, pause. Of the reflectors that share a ``list_slot`` at most one
+      lists.
     * Only the sink stores the version to resume from, so it always matches what was applied.
 """
 
@@ -27,15 +31,19 @@ import structlog
 
 from aimctl.kubetypes import is_newer
 from aimctl.runtime.cache.reflector_policy import (
+    FIRST_VERSION,
+    NEWEST_VERSION,
     Backoff,
     Next,
     Pause,
     Step,
     WatchReport,
+    after_check,
     after_list,
     after_watch,
     list_limit,
     list_version,
+    went_back,
 )
 from aimctl.runtime.cache.reflector_types import ReflectorStatus
 from aimctl.runtime.kube.discovery import is_served
@@ -130,6 +138,12 @@ class Reflector(Generic[T]):
         self._unserved = 0
         """How many times in a row discovery did not have the kind."""
         self._failing_since: float | None = None
+        self._bookmarks = False
+        """Whether the server has sent a bookmark."""
+        self._silences = 0
+        """Silent watches in a row."""
+        self._checked_at = float("-inf")
+        self._steps = {Step.LIST: self._list, Step.WATCH: self._watch, Step.CHECK: self._check}
         self._log = structlog.get_logger(__name__).bind(
             resource=resource.group_resource, **({"namespace": scope.namespace} if scope.namespace else {})
         )
@@ -138,7 +152,7 @@ class Reflector(Generic[T]):
         """List and watch until cancelled."""
         step = Step.LIST
         while True:
-            decision = await (self._list() if step is Step.LIST else self._watch())
+            decision = await self._steps[step]()
             await self._pause(decision)
             self._paused = decision.pause is Pause.BACKOFF
             step = decision.step
@@ -162,15 +176,28 @@ class Reflector(Generic[T]):
         seconds = self._clock.monotonic() - started
         self._metrics.listed(seconds, len(objects), relist=self._listed)
         self._log.debug("listed", objects=len(objects), resource_version=version, seconds=round(seconds, 3))
+        if requested not in {FIRST_VERSION, NEWEST_VERSION} and went_back(requested, version):
+            # A list is not older than requested. Only the newest state shows whether the history was replaced.
+            self._newest = True
+            return Next(Step.LIST)
         self._newest = False
+        self._silences = 0
         self._listed = True
         self._unserved = 0
         self._failing_since = None
         self.status.missing = False
         self.status.unreadable = ""
         self._alive()
+        self.status.contact_at = self._clock.monotonic()
         # The newest state can only be older than the version known before the request if the history was replaced.
-        reset = requested == "" and known != "" and is_newer(known, version)
+        reset = requested == NEWEST_VERSION and known != "" and is_newer(known, version)
+        if reset and went_back(known, version):
+            self._metrics.history_reset()
+            self._log.warning(
+                "the history of the server was replaced, the newest state replaces the cache",
+                known_version=known,
+                newest_version=version,
+            )
         if unreadable:
             self._report(unreadable)
             # An object that cannot be read is not deleted: keep its last known state.
@@ -239,7 +266,7 @@ class Reflector(Generic[T]):
         timeout = int(least * (1.0 + self._rng.random()))
         started = self._clock.monotonic()
         events = 0
-        opened = overdue = False
+        opened = overdue = backwards = False
         error: KubeError | None = None
         self._metrics.watch_started()
         # Opening the watch is limited by the idle time; afterwards the limit is the end that the server was asked for.
@@ -252,8 +279,15 @@ class Reflector(Generic[T]):
                 async for event in stream:
                     events += 1
                     self._failing_since = None
-                    self.status.contact_at = self._clock.monotonic()
-                    self._sink.applied(event, scope=self.scope.namespace)
+                    now = self._clock.monotonic()
+                    if self._sink.applied(event, scope=self.scope.namespace):
+                        backwards = await self._is_history_replaced(now)
+                        if backwards:
+                            break
+                        continue
+                    self.status.contact_at = now
+                    self._bookmarks = self._bookmarks or event.type == "BOOKMARK"
+                    self._silences = 0
         except TimeoutError:
             if not hard.expired():
                 raise
@@ -265,7 +299,15 @@ class Reflector(Generic[T]):
             error = failure
         now = self._clock.monotonic()
         report = WatchReport(
-            now - started, events, opened, error, overdue, self._failing(error, now), self._paused
+            now - started,
+            events,
+            opened,
+            error,
+            overdue,
+            self._failing(error, now),
+            self._paused,
+            self.status.contact_at is not None and now - self.status.contact_at >= self._options.idle_seconds,
+            backwards,
         )
         decision = after_watch(report, internal_error_window=self._options.internal_error_window_seconds)
         if decision.end is not None:
@@ -275,8 +317,6 @@ class Reflector(Generic[T]):
             if isinstance(error, DecodeError):
                 self._metrics.decode_error()
             await self._failed("watch", error, decision)
-        elif decision.pause is Pause.NONE:
-            self.status.contact_at = now
         return decision
 
     def _open(self, timeout_seconds: int) -> AbstractAsyncContextManager[AsyncIterator[WatchEvent[T]]]:
@@ -311,10 +351,37 @@ class Reflector(Generic[T]):
                 self._log.warning("an item of the list cannot be read, the others are cached", error=text)
         self.status.unreadable = f"{len(unreadable)} items of the list cannot be read, such as {text}"
 
+    # ---- check
+
+    async def _check(self) -> Next:
+        """Compare the version of the server's newest state with the known one, after a silence."""
+        self._silences += 1
+        newest = await self._newest_version()
+        known = self._sink.version_of(self.scope.namespace)
+        decision = after_check(known, newest, silences=self._silences, bookmarks=self._bookmarks)
+        self._newest = decision.newest or self._newest
+        if newest and decision.step is Step.WATCH and not self._bookmarks:
+            self.status.contact_at = self._checked_at  # this server is silent while nothing changes
+        return decision
+
+    async def _is_history_replaced(self, now: float) -> bool:
+        """Check once in the idle time, because a proxy may replay old events."""
+        if now - self._checked_at < self._options.idle_seconds:
+            return False
+        return went_back(self._sink.version_of(self.scope.namespace), await self._newest_version())
+
+    async def _newest_version(self) -> str:
+        """The version of the server's newest state; "" if it cannot be read. The watch then has the same trouble."""
+        self._checked_at = self._clock.monotonic()
+        try:
+            return (await self._page(None, 1, "")).resource_version
+        except KubeError as error:
+            self._log.debug("the newest version cannot be read", error=str(error))
+            return ""
+
     # ---- helpers
 
     def _alive(self) -> None:
-        self.status.contact_at = self._clock.monotonic()
         self.status.last_error = ""
         self.status.problem = ""
 

@@ -8,7 +8,10 @@
 
     WATCH closed by the server -----------> WATCH at once
     WATCH closed in < 1 s without events -> WATCH with back-off ("very short watch")
-    WATCH silent for the idle time -------> WATCH at once
+    WATCH silent for the idle time -------> CHECK
+    WATCH opened, ended without an error,
+      nothing heard for the idle time ----> CHECK: it may be a connection that a proxy ends again and again
+    WATCH event older than the known one -> checked at once, at most once in the idle time; it may be a replay
     WATCH not opened, or broken in < 1 s -> WATCH with back-off; broken later: at once
     WATCH 410 / too large version --------> LIST at once after a pause, else with back-off
     WATCH 404 ----------------------------> LIST at once, which shows whether the kind is still served
@@ -17,6 +20,11 @@
     WATCH line above the limit -----------> LIST with back-off: a list has no such limit and returns the object
     WATCH event that cannot be decoded ---> LIST with back-off, from the newest state: what it reported is unknown
     WATCH anything else ------------------> LIST with back-off
+
+    CHECK newest version < known ---------> the history was replaced (etcd was restored): LIST the newest state
+    CHECK second silence in a row, from a
+      server that sends bookmarks --------> LIST: something swallows the events
+    CHECK anything else ------------------> WATCH
 
 ``Retry-After`` is the shortest pause wherever the server sends it. A new watch needs no list, because it resumes at the
 last resourceVersion.
@@ -60,11 +68,13 @@ __all__ = [
     "Step",
     "WatchEnd",
     "WatchReport",
+    "after_check",
     "after_list",
     "after_watch",
     "is_too_large_version",
     "list_limit",
     "list_version",
+    "went_back",
 ]
 
 SHORT_WATCH_SECONDS = 1.0
@@ -82,6 +92,8 @@ class Step(Enum):
 
     LIST = "list"
     WATCH = "watch"
+    CHECK = "check"
+    """Ask for the version of the newest state, in a list of one object."""
 
 
 class Pause(Enum):
@@ -101,6 +113,8 @@ class WatchEnd(Enum):
     """The server exceeded ``timeoutSeconds``, so the reflector ended the watch."""
     SHORT = "short"
     STALLED = "stalled"
+    BACKWARDS = "backwards"
+    """The history of the server was replaced."""
     BROKEN = "broken"
     EXPIRED = "expired"
     OVERSIZED = "oversized"
@@ -146,6 +160,8 @@ class WatchReport:
         overdue: the reflector ended it because the server did not.
         failing_seconds: how long watches have been failing with 5xx, without a successful one in between.
         paused: the reflector paused with back-off just before it.
+        silent: nothing has been heard for the idle time: no event, bookmark or list.
+        backwards: an event was older than the known version, and so is the newest state of the server.
     """
 
     seconds: float
@@ -155,6 +171,8 @@ class WatchReport:
     overdue: bool = False
     failing_seconds: float = 0.0
     paused: bool = False
+    silent: bool = False
+    backwards: bool = False
 
 
 def after_list(error: KubeError, *, requested: str, unserved: bool = False) -> Next:
@@ -175,14 +193,12 @@ def after_watch(report: WatchReport, *, internal_error_window: float) -> Next:
     """The decision after a watch has ended for any reason."""
     error = report.error
     if error is None:
-        if report.seconds < SHORT_WATCH_SECONDS and not report.events:
-            return Next(Step.WATCH, Pause.BACKOFF, end=WatchEnd.SHORT)
-        return Next(Step.WATCH, end=WatchEnd.OVERDUE if report.overdue else WatchEnd.CLOSED)
+        return _after_watch_end(report)
     if isinstance(error, WatchStalled):
-        return Next(Step.WATCH, end=WatchEnd.STALLED)
+        return Next(Step.CHECK, end=WatchEnd.STALLED)
     if isinstance(error, ConnectionFailed):
         lived = report.opened and report.seconds >= SHORT_WATCH_SECONDS
-        return Next(Step.WATCH, Pause.NONE if lived else Pause.BACKOFF, end=WatchEnd.BROKEN)
+        return Next(_resume(report), Pause.NONE if lived else Pause.BACKOFF, end=WatchEnd.BROKEN)
     if isinstance(error, ApiError):
         return _after_watch_answer(error, report, internal_error_window)
     if isinstance(error, DecodeError):
@@ -190,6 +206,19 @@ def after_watch(report: WatchReport, *, internal_error_window: float) -> Next:
     else:
         end = WatchEnd.OVERSIZED if isinstance(error, WatchLineTooLong) else WatchEnd.ERROR
     return Next(Step.LIST, Pause.BACKOFF, newest=end is WatchEnd.UNREADABLE, end=end)
+
+
+def _resume(report: WatchReport) -> Step:
+    return Step.CHECK if report.opened and report.silent else Step.WATCH
+
+
+def _after_watch_end(report: WatchReport) -> Next:
+    """The decision after a watch that ended without an error."""
+    if report.backwards:
+        return Next(Step.LIST, newest=True, end=WatchEnd.BACKWARDS)
+    if report.seconds < SHORT_WATCH_SECONDS and not report.events:
+        return Next(_resume(report), Pause.BACKOFF, end=WatchEnd.SHORT)
+    return Next(_resume(report), end=WatchEnd.OVERDUE if report.overdue else WatchEnd.CLOSED)
 
 
 def _after_watch_answer(error: ApiError, report: WatchReport, internal_error_window: float) -> Next:
@@ -209,6 +238,25 @@ def _after_watch_answer(error: ApiError, report: WatchReport, internal_error_win
     else:
         resume = isinstance(error, TooManyRequests | Unauthorized)
     return Next(Step.WATCH if resume else Step.LIST, Pause.BACKOFF, wait, end=WatchEnd.ERROR)
+
+
+def after_check(known: str, newest: str, *, silences: int, bookmarks: bool) -> Next:
+    """The decision after a check, see the table above.
+
+    Args:
+        known: the version up to which the cache is confirmed.
+        newest: the version of the server's newest state.
+        silences: number of silent watches in a row.
+        bookmarks: whether the server has sent bookmarks.
+    """
+    if went_back(known, newest):
+        return Next(Step.LIST, newest=True)
+    return Next(Step.LIST if bookmarks and silences > 1 else Step.WATCH)
+
+
+def went_back(known: str, version: str) -> bool:
+    """Whether ``version`` is older than ``known``. Versions that are no numbers cannot be compared."""
+    return known.isdecimal() and version.isdecimal() and int(version) < int(known)
 
 
 def list_version(known: str, *, newest: bool) -> str:

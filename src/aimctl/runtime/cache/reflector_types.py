@@ -26,6 +26,7 @@ class ReflectorOptions:
         watch_timeout_seconds: the timeout of a watch is random between this value and twice this value.
         watch_grace_seconds: a watch that exceeds its timeout by this time is ended by the reflector.
         idle_seconds: after this time without a byte a connection counts as dead; bookmarks arrive about every 60 s.
+        stale_seconds: after this time without a list, event or bookmark the informer is not ready.
         backoff_seconds: first pause after a failure; it doubles each time, plus up to 100 % jitter.
         backoff_cap_seconds: longest pause, without jitter.
         backoff_reset_seconds: time without failures after which the back-off starts over.
@@ -39,6 +40,7 @@ class ReflectorOptions:
     watch_timeout_seconds: float = 300.0
     watch_grace_seconds: float = 5.0
     idle_seconds: float = 75.0
+    stale_seconds: float = 300.0
     backoff_seconds: float = 0.8
     backoff_cap_seconds: float = 30.0
     backoff_reset_seconds: float = 120.0
@@ -75,8 +77,8 @@ class Sink(Protocol[T]):
         """The object of this key in the last state that was delivered."""
         ...
 
-    def applied(self, event: WatchEvent[T], *, scope: str) -> None:
-        """The next event."""
+    def applied(self, event: WatchEvent[T], *, scope: str) -> bool:
+        """The next event. True if it is older than the version of the last one, which a server does not send."""
         ...
 
     async def vanished(self, *, scope: str) -> None:
@@ -89,7 +91,7 @@ class ReflectorStatus:
     """The state of a reflector; written only by the reflector.
 
     Attributes:
-        contact_at: monotonic time of the last contact with the server; None before the first.
+        contact_at: monotonic time of the last sign of life (list, event or bookmark); None before the first.
         problem: what a user has to fix (missing permissions, missing kind); "" for nothing.
         missing: the kind is not served.
         last_error: the latest failure since the last success; "" after a success.

@@ -57,6 +57,10 @@ class InformerMetrics:
         self.watch_items: Histogram = histogram(
             "reflector_items_per_watch", "Events in a watch.", _ITEM_BUCKETS
         )
+        self.history_resets: Counter = counter(
+            "reflector_history_resets_total",
+            "Lists whose version was older than the known one, as after a restore of etcd.",
+        )
         self.decode_errors: Counter = counter(
             "reflector_decode_errors_total", "Events that could not be decoded."
         )
@@ -87,6 +91,7 @@ class _InformerMetrics(ReflectorMetrics):
         self._ends = {end: metrics.watch_ends.labels(name, end.value) for end in WatchEnd}
         self._watch_seconds = metrics.watch_seconds.labels(name)
         self._watch_items = metrics.watch_items.labels(name)
+        self._history_resets = metrics.history_resets.labels(name)
         self._decode_errors = metrics.decode_errors.labels(name)
         self._stale = metrics.stale.labels(name)
         self._handler_errors = metrics.handler_errors.labels(name)
@@ -113,6 +118,9 @@ class _InformerMetrics(ReflectorMetrics):
         self._watch_seconds.observe(seconds)
         self._watch_items.observe(events)
 
+    def history_reset(self) -> None:
+        self._history_resets.inc()
+
     def decode_error(self) -> None:
         self._decode_errors.inc()
 
@@ -133,7 +141,7 @@ _GAUGES: tuple[GaugeSpec[InformerGauges], ...] = (
     ("cache_bytes", "Size of the cached objects.", lambda informer: informer.bytes),
     (
         "cache_age_seconds",
-        "Time since the last contact with the server.",
+        "Time since the last list, event or bookmark.",
         lambda informer: informer.age_seconds,
     ),
     ("cache_synced", "1 if the first list has been delivered.", lambda informer: float(informer.synced)),
