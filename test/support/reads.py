@@ -12,7 +12,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Self
 
 from aimctl.runtime.cache.cache import Cache
-from aimctl.runtime.cache.store import Store
+from aimctl.runtime.cache.storage.store import Store
 
 if TYPE_CHECKING:
     from types import CodeType, FrameType, TracebackType
@@ -23,7 +23,7 @@ _ROOM = "aimctl/controllers/"
 
 
 class Reads:
-    """Counts what :class:`~aimctl.runtime.cache.store.Store` hands out to controllers, while entered."""
+    """Counts what :class:`~aimctl.runtime.cache.storage.store.Store` hands out to controllers, while entered."""
 
     def __init__(self) -> None:
         self.by_caller: Counter[str] = Counter()

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from aimctl.kubetypes import Object, ObjectKey
 from aimctl.runtime.cache import Change, Store, UnknownIndex
-from aimctl.runtime.cache import store as store_module
+from aimctl.runtime.cache.storage import store as store_module
 from support.scripted_listwatch import added, bookmark, deleted, modified
 from support.things import make
 

@@ -13,15 +13,15 @@ from aimctl.runtime.cache.errors import (
     UnknownIndex,
     UnwatchedNamespace,
 )
-from aimctl.runtime.cache.indexes import IndexFunction
 from aimctl.runtime.cache.informer import Declaration, Informer, InformerHealth
-from aimctl.runtime.cache.merge import Change
 from aimctl.runtime.cache.metrics import InformerGauges, ReflectorMetrics
 from aimctl.runtime.cache.reflector import Reflector
 from aimctl.runtime.cache.reflector_policy import WatchEnd
 from aimctl.runtime.cache.reflector_types import ReflectorOptions
 from aimctl.runtime.cache.selectors import LabelSelector
-from aimctl.runtime.cache.store import Store
+from aimctl.runtime.cache.storage.indexes import IndexFunction
+from aimctl.runtime.cache.storage.merge import Change
+from aimctl.runtime.cache.storage.store import Store
 
 __all__ = [
     "Cache",

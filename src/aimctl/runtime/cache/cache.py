@@ -35,15 +35,16 @@ from aimctl.runtime.cache.errors import (
     UnwatchedNamespace,
 )
 from aimctl.runtime.cache.informer import Declaration, Informer
+from aimctl.runtime.cache.pool import Pool, wait_for_all
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Mapping, Sequence
 
     from aimctl.kubetypes import Object, Resource
-    from aimctl.runtime.cache.indexes import IndexFunction
     from aimctl.runtime.cache.metrics import ReflectorMetrics
     from aimctl.runtime.cache.reflector_types import ReflectorOptions
+    from aimctl.runtime.cache.storage.indexes import IndexFunction
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.kube.reader import Reader
 
@@ -56,29 +57,6 @@ reads_need_sync: ContextVar[bool] = ContextVar("reads_need_sync", default=False)
 
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 """A DNS label (RFC 1123), as the API server requires."""
-
-
-@final
-class _Pool:
-    """The informers of all scopes, and the tasks that run them."""
-
-    def __init__(self) -> None:
-        self.informers: dict[Resource[Any], list[Informer[Any]]] = {}
-        self.tasks: asyncio.TaskGroup | None = None
-        self.was_run = False
-
-    def of(self, resource: Resource[Any]) -> Sequence[Informer[Any]]:
-        return self.informers.get(resource, ())
-
-    def equal(self, wanted: Declaration[T], indexes: Mapping[str, IndexFunction[T]]) -> Informer[T] | None:
-        """An informer of an equal declaration, whose views and indexes fit."""
-        for known in self.of(wanted.resource):
-            same = known.declaration == wanted and (
-                known.resource.decode == wanted.resource.decode or wanted.projection == "metadata"
-            )
-            if same and all(known.store.indexes.get(name, one) == one for name, one in indexes.items()):
-                return known
-        return None
 
 
 @final
@@ -122,8 +100,9 @@ class Cache:
         self._freeze = freeze_after_sync
         self._informers: dict[Resource[Any], Informer[Any]] = {}
         """The declarations of this scope."""
-        self._pool = _Pool()
+        self._pool = Pool()
         self._scope = "main"
+        self._pool.scopes.add(self)
 
     # ---- declaring
 
@@ -186,7 +165,35 @@ class Cache:
         scoped = copy.copy(self)
         scoped._informers = {}  # noqa: SLF001 - of this class
         scoped._scope = name  # noqa: SLF001 - of this class
+        self._pool.scopes.add(scoped)
         return scoped
+
+    async def remove(self, informer: Informer[Any]) -> None:
+        """Stop an informer and undo its declaration in all scopes. The kind can be declared again, also in another way.
+
+        Returns when its tasks have ended. Reads of the kind then raise :class:`UndeclaredKind`.
+
+        Raises:
+            ValueError: the informer is not of this cache, or it has handlers: remove their controllers first.
+        """
+        pool, resource = self._pool, informer.resource
+        if informer not in pool.of(resource):
+            raise ValueError(f"the informer of {informer.name} is not of this cache, or was removed before")
+        if informer.handlers:
+            raise ValueError(
+                f"the informer of {informer.name} has {informer.handlers} handlers: remove their controllers first"
+            )
+        pool.informers[resource].remove(informer)
+        if not pool.informers[resource]:
+            del pool.informers[resource]
+        for scope in pool.scopes:
+            if scope._informers.get(resource) is informer:  # noqa: SLF001 - of this class
+                del scope._informers[resource]  # noqa: SLF001 - of this class
+        task = pool.running.pop(informer, None)
+        informer.discard()
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
 
     def _create(self, wanted: Declaration[T]) -> Informer[T]:
         name = wanted.resource.group_resource
@@ -203,8 +210,7 @@ class Cache:
             resync_seconds=self._resync_seconds,
         )
         self._pool.informers.setdefault(wanted.resource, []).append(informer)
-        if self._pool.tasks is not None:
-            self._start(self._pool.tasks, informer)
+        self._pool.start(informer)
         return informer
 
     # ---- reading
@@ -287,12 +293,13 @@ class Cache:
             async with asyncio.TaskGroup() as tasks:
                 pool.tasks = tasks
                 for informer in self.informers:
-                    self._start(tasks, informer)
+                    pool.start(informer)
                 if self._freeze:
                     tasks.create_task(self._freeze_when_synced(), name="cache freeze")
                 await asyncio.Event().wait()
         finally:
             pool.tasks = None
+            pool.running.clear()
 
     async def wait_synced(self, timeout_seconds: float | None = None) -> None:
         """Wait until all declared kinds of all scopes are synced.
@@ -306,10 +313,17 @@ class Cache:
         """
         try:
             async with asyncio.timeout(timeout_seconds):
-                for informer in self.informers:
-                    await informer.wait_synced()
+                await wait_for_all(lambda: self.informers)
         except TimeoutError:
             raise CacheNotSynced(self.unsynced()) from None
+
+    async def wait_declarations(self) -> None:
+        """Wait until all kinds that are declared in this scope are synced.
+
+        Raises:
+            InformerStopped: the cache ended before.
+        """
+        await wait_for_all(lambda: self.declarations)
 
     @property
     def synced(self) -> bool:
@@ -374,10 +388,6 @@ class Cache:
                 f"{wanted.resource.group_resource} is declared with two types of view,"
                 f" {known.resource.decode!r} and {wanted.resource.decode!r}; use one Resource in both places"
             )
-
-    @staticmethod
-    def _start(tasks: asyncio.TaskGroup, informer: Informer[Any]) -> None:
-        tasks.create_task(informer.run(), name=f"informer {informer.name}")
 
     async def _freeze_when_synced(self) -> None:
         await self.wait_synced()

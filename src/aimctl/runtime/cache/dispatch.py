@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, final
 
 import structlog
 
-from aimctl.runtime.cache.merge import Change
+from aimctl.runtime.cache.storage.merge import Change
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -102,6 +102,11 @@ class Dispatcher(Generic[T]):
             self._deliver(handler, Change(None, obj, initial=True))
         self._handlers[registration] = handler
         return registration
+
+    @property
+    def handlers(self) -> int:
+        """Number of handlers."""
+        return len(self._handlers)
 
     def publish(self, changes: Iterable[Change[T]]) -> None:
         """Deliver changes now, or after those that are being delivered."""

@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING, Generic, Literal, TypeVar, final
 from aimctl.kubetypes import Object
 from aimctl.runtime.cache.dispatch import Dispatcher
 from aimctl.runtime.cache.errors import InformerStopped
-from aimctl.runtime.cache.merge import Change
 from aimctl.runtime.cache.metrics import ReflectorMetrics
 from aimctl.runtime.cache.reflector import Reflector
 from aimctl.runtime.cache.reflector_policy import went_back
 from aimctl.runtime.cache.reflector_types import ReflectorOptions, Scope
 from aimctl.runtime.cache.selectors import LabelSelector, field_selector_matches
-from aimctl.runtime.cache.store import Store
+from aimctl.runtime.cache.storage.merge import Change
+from aimctl.runtime.cache.storage.store import Store
 from aimctl.runtime.kube.options import check_segment
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from aimctl.kubetypes import ObjectKey, Resource
     from aimctl.runtime.cache.dispatch import EventHandler, Registration
-    from aimctl.runtime.cache.indexes import IndexFunction
+    from aimctl.runtime.cache.storage.indexes import IndexFunction
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.kube.reader import Reader
     from aimctl.runtime.kube.watch import WatchEvent
@@ -237,7 +237,18 @@ class Informer(Generic[T]):
             registration.synced.set()
         return registration
 
+    def discard(self) -> None:
+        """End an informer whose tasks have ended, or that was not run: it is not reported in metrics any more."""
+        self._state = "stopped"
+        self._settled.set()
+        self._metrics.detach(self)
+
     # ---- state
+
+    @property
+    def handlers(self) -> int:
+        """Number of handlers."""
+        return self._dispatcher.handlers
 
     @property
     def resource(self) -> Resource[T]:

@@ -56,6 +56,9 @@ class ReflectorMetrics:
     def attach(self, gauges: InformerGauges) -> None:
         """Called once, by the informer's constructor."""
 
+    def detach(self, gauges: InformerGauges) -> None:
+        """Called once, when the informer is removed: its metrics are not reported any more."""
+
     def listed(self, seconds: float, items: int, *, relist: bool) -> None:
         """A list succeeded; ``relist``: it was not the first."""
 

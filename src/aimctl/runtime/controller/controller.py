@@ -218,10 +218,20 @@ class Controller:
             self._startup.stop()
         self._log.info("controller stopped")
 
+    @property
+    def reconciling(self) -> bool:
+        """Whether the current task is a reconcile of this controller."""
+        return self._invoker.running_here
+
     def stop(self) -> None:
-        """Start no more reconciles; :meth:`run` returns when the running ones have ended. Idempotent."""
+        """Start no more reconciles; :meth:`run` returns when the running ones have ended. Idempotent.
+
+        A controller that was not run stops its sources.
+        """
         self._stopping = True
         self._queue.shut_down(drop_queued=True)
+        if not self._ran:
+            self._startup.stop()
         if self._warm_up_scope is not None:
             self._warm_up_scope.reschedule(0.0)
 

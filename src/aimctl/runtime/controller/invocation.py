@@ -56,6 +56,7 @@ class Invoker:
         logger: FilteringBoundLogger,
     ) -> None:
         self._name = name
+        self._task_name = f"{name} run"
         self._reconcile = reconcile
         self._timeout = timeout
         self._timed_out = timed_out
@@ -68,7 +69,7 @@ class Invoker:
         # Before Python 3.13 a failed TaskGroup leaves its task marked as cancelled
         # (https://github.com/python/cpython/issues/116720), so each reconcile has a task of its own.
         outcome: asyncio.Future[Result | None] = asyncio.get_running_loop().create_future()
-        task = asyncio.create_task(self._report(request, outcome), name=f"{self._name} run")
+        task = asyncio.create_task(self._report(request, outcome), name=self._task_name)
         limit = asyncio.timeout(self._timeout)
         try:
             async with limit:
@@ -87,6 +88,12 @@ class Invoker:
             return None, await self._expire(request, task)
         except Exception as error:  # noqa: BLE001 - user code: any error is the outcome of this reconcile
             return None, error
+
+    @property
+    def running_here(self) -> bool:
+        """Whether the current task is a reconcile of this controller."""
+        task = asyncio.current_task()
+        return task is not None and task.get_name() == self._task_name
 
     def when_ended(self, request: Request, done: Callable[[], None]) -> None:
         """Call ``done`` when no reconcile of ``request`` is running: now, or at the end of an abandoned one."""

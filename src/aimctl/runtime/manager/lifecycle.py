@@ -106,6 +106,9 @@ class Lifecycle:
         self._log = logger
         self._ending = asyncio.Event()
         self._errors: list[BaseException] = []
+        self._warm_up_of: dict[int, Runnable] = {}
+        """The warm-up of each runnable that has one, by the id of the runnable."""
+        self._removing: set[int] = set()
         self._lost = False
 
         def group(name: str) -> RunnableGroup:
@@ -148,13 +151,35 @@ class Lifecycle:
             raise RuntimeError(f"{name!r} cannot be added: the manager is {self.state}")
         item = runnable if isinstance(runnable, Runnable) else _Function(runnable)
         if isinstance(item, Warmable):
-            self._warm_ups.add(name, _Function(item.warm_up))
+            warm_up = self._warm_up_of[id(item)] = _Function(item.warm_up)
+            self._warm_ups.add(name, warm_up)
             reads = None
         group = self._leaders if leader_only else self._others
         if reads is None or (self.state == "running" and Synced(reads).synced):
             group.add(name, item)
         else:
             self._waiting.add(name, _Function(partial(self._add_after_sync, group, name, item, reads)))
+
+    def removing(self, runnable: Runnable) -> bool:
+        """Whether :meth:`remove` is ending this runnable."""
+        return id(runnable) in self._removing
+
+    async def remove(self, runnable: Runnable, seconds: float) -> bool:
+        """End a runnable with a warm-up, and forget it. False if it did not end within ``seconds`` and was cancelled.
+
+        Args:
+            runnable: was added with :meth:`add`.
+            seconds: as ``graceful_shutdown_timeout``.
+        """
+        self._removing.add(id(runnable))
+        try:
+            warm_up = self._warm_up_of.pop(id(runnable), None)
+            if warm_up is not None:
+                await self._warm_ups.remove(warm_up, 0.0)
+            graceful = [await group.remove(runnable, seconds) for group in (self._others, self._leaders)]
+        finally:
+            self._removing.discard(id(runnable))
+        return all(graceful)
 
     async def run(self, stop: asyncio.Event | None = None) -> None:
         """Start everything in order, wait for ``stop``, and stop everything in order.
@@ -243,7 +268,7 @@ class Lifecycle:
 
     @staticmethod
     async def _add_after_sync(group: RunnableGroup, name: str, item: Runnable, reads: Cache) -> None:
-        await Synced(reads).wait_synced()
+        await reads.wait_declarations()
         group.add(name, item)
 
     async def _wait_until_warm(self) -> None:

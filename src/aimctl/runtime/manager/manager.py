@@ -31,6 +31,7 @@ from aimctl.runtime.manager.lifecycle import Lifecycle
 from aimctl.runtime.manager.metrics import RuntimeMetrics
 from aimctl.runtime.manager.options import ManagerOptions
 from aimctl.runtime.manager.readiness import not_synced
+from aimctl.runtime.manager.removal import remove_controller
 from aimctl.runtime.manager.requirements import Requirements
 from aimctl.runtime.manager.serving.endpoints import Endpoints
 from aimctl.runtime.manager.watchdog import LoopWatchdog
@@ -304,6 +305,22 @@ class Manager:
         self.add(controller)
         return controller
 
+    async def remove(self, controller: Controller, *, grace_seconds: float | None = None) -> None:
+        """Remove a controller; see :mod:`aimctl.runtime.manager.removal` for what is removed with it.
+
+        A new controller can then have its name. A manager that is not running can also remove controllers.
+
+        Args:
+            controller: as returned by :meth:`controller`, or ``manager.controllers[name]``.
+            grace_seconds: for running reconciles, which are then cancelled; None for ``graceful_shutdown_timeout``.
+
+        Raises:
+            ValueError: it is not of this manager, or is being removed.
+            RuntimeError: called by one of its own reconciles.
+        """
+        seconds = self.options.graceful_shutdown_timeout if grace_seconds is None else grace_seconds
+        await remove_controller(self, self._life, controller, seconds)
+
     # ---- health, debug pages, state
 
     def add_health_check(self, name: str, check: Check) -> None:
@@ -333,6 +350,14 @@ class Manager:
             ValueError: the path is taken or invalid.
         """
         self._endpoints.pages.add(path, page)
+
+    def remove_debug_page(self, path: str) -> None:
+        """Remove the page at ``/debug/<path>``.
+
+        Raises:
+            ValueError: there is no such page.
+        """
+        self._endpoints.pages.remove(path)
 
     @property
     def not_ready(self) -> dict[str, str]:

@@ -9,6 +9,7 @@ Contract:
     * A runnable added before the group starts waits; added to a running group it starts at once; added to an ended
       group it is refused.
     * A runnable that raises is reported with its name as soon as its task ends; returning is no failure.
+    * :meth:`RunnableGroup.remove` ends one runnable; the group forgets it.
     * A group is an async context manager. Leaving it cancels what still runs.
 
 Invariants:
@@ -85,6 +86,7 @@ class RunnableGroup:
         self._tasks: dict[asyncio.Task[None], tuple[str, Runnable]] = {}
         self._running = False
         self._ended = False
+        self._removing: set[asyncio.Task[None]] = set()
         self._cancelled = False
         """Whether :meth:`cancel` is done; what runs after that is stuck, and has been reported."""
 
@@ -111,6 +113,34 @@ class RunnableGroup:
             self._launch(name, runnable)
         else:
             self._waiting.append((name, runnable))
+
+    async def remove(self, runnable: Runnable, seconds: float) -> bool:
+        """End one runnable and forget it, as :meth:`stop` and :meth:`cancel` do for all. False if it was cancelled.
+
+        Args:
+            runnable: as it was added.
+            seconds: limit of the graceful shutdown; below zero without limit, 0 cancels at once.
+        """
+        self._waiting = [(name, one) for name, one in self._waiting if one is not runnable]
+        task = next((task for task, (_, one) in self._tasks.items() if one is runnable), None)
+        if task is None:
+            return True
+        self._removing.add(task)
+        try:
+            if seconds != 0 and isinstance(runnable, Stoppable):
+                runnable.stop()
+                await asyncio.wait([task], timeout=None if seconds < 0 else seconds)
+            graceful = task.done()
+            if not graceful:
+                task.cancel()
+                await asyncio.wait([task], timeout=_UNWIND_SECONDS)
+        finally:
+            if not task.done():
+                task.cancel()
+                self._abandon(task)
+                self._tasks.pop(task, None)
+            self._removing.discard(task)
+        return graceful
 
     def start(self) -> None:
         """Start all runnables. Does nothing when the group has ended."""
@@ -156,11 +186,8 @@ class RunnableGroup:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_UNWIND_SECONDS)
         if not self._cancelled:
-            for task, (name, _) in self._tasks.items():
-                self._log.error(
-                    "runnable ignores its cancellation and is abandoned", runnable=name, at=where(task)
-                )
-                abandon(task)
+            for task in self._tasks:
+                self._abandon(task)
         self._cancelled = True
         return sorted(name for name, _ in self._tasks.values())
 
@@ -182,10 +209,17 @@ class RunnableGroup:
         self._tasks[task] = (name, runnable)
         task.add_done_callback(self._done)
 
+    def _abandon(self, task: asyncio.Task[None]) -> None:
+        name, _ = self._tasks[task]
+        self._log.error("runnable ignores its cancellation and is abandoned", runnable=name, at=where(task))
+        abandon(task)
+
     def _done(self, task: asyncio.Task[None]) -> None:
+        if task not in self._tasks:  # removed and abandoned
+            return
         name, _ = self._tasks.pop(task)
         if task.cancelled():
-            if not self._ended:
+            if not (self._ended or task in self._removing):
                 self._failed(name, RuntimeError(f"{name!r} was cancelled, but not by its manager"))
             return
         error = task.exception()

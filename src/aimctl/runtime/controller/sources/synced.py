@@ -53,8 +53,8 @@ class Synced:
         Raises:
             InformerStopped: one of them has ended before.
         """
-        for informer in self.informers:
-            await informer.wait_synced()
+        for one in self._caches:
+            await (one.wait_declarations() if isinstance(one, Cache) else one.wait_synced())
 
     def stop(self) -> None:
         """Do nothing."""

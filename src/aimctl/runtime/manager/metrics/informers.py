@@ -70,8 +70,18 @@ class InformerMetrics:
         self.handler_errors: Counter = counter(
             "reflector_handler_errors_total", "Calls of event handlers that raised."
         )
+        self._labelled: tuple[Counter | Histogram, ...] = (
+            *(self.lists, self.relists, self.list_errors, self.list_seconds, self.list_items),
+            *(self.watches, self.short, self.watch_ends, self.watch_seconds, self.watch_items),
+            *(self.decode_errors, self.stale, self.handler_errors),
+        )
         self._gauges = GaugeCollector(_GAUGES, ("name",), lambda informer: (informer.name,))
         registry.register(self._gauges)
+
+    def remove(self, name: str) -> None:
+        """Remove the counters of the informer of this name."""
+        for metric in self._labelled:
+            metric.remove_by_labels({"name": name})
 
     def informer(self, name: str) -> ReflectorMetrics:
         """The hooks of the informer of this name, with all counters at 0."""
@@ -81,6 +91,7 @@ class InformerMetrics:
 @final
 class _InformerMetrics(ReflectorMetrics):
     def __init__(self, metrics: InformerMetrics, name: str, gauges: GaugeCollector[InformerGauges]) -> None:
+        self._metrics = metrics
         self._lists = metrics.lists.labels(name)
         self._relists = metrics.relists.labels(name)
         self._list_errors = metrics.list_errors.labels(name)
@@ -99,6 +110,10 @@ class _InformerMetrics(ReflectorMetrics):
 
     def attach(self, gauges: InformerGauges) -> None:
         self._gauges.sources.append(gauges)
+
+    def detach(self, gauges: InformerGauges) -> None:
+        self._gauges.sources.remove(gauges)
+        self._metrics.remove(gauges.name)
 
     def listed(self, seconds: float, items: int, *, relist: bool) -> None:
         self._lists.inc()

@@ -111,6 +111,11 @@ class RuntimeMetrics:
             _QUEUE_GAUGES, ("name", "controller"), lambda queue: (queue.name, queue.name)
         )
         registry.register(self._queues)
+        self._of_controllers: tuple[Counter | Gauge | Histogram, ...] = (
+            *(self.reconciles, self.errors, self.terminals, self.panics, self.timeouts, self.hot_loops),
+            *(self.reconcile_seconds, self.max_workers, self.active_workers),
+            *(self.depth, self.adds, self.retries, self.merges, self.queue_seconds, self.work_seconds),
+        )
 
         self.calls: Counter = counter(
             "rest_client_requests_total", "Requests to API servers.", "code", "method", "host"
@@ -167,6 +172,12 @@ class RuntimeMetrics:
     def event(self, result: Literal["created", "series", "dropped", "failed"]) -> None:
         """``events_recorded_total``."""
         self.events.labels(result).inc()
+
+    def remove(self, name: str) -> None:
+        """Remove everything that is reported of the controller of this name and of its queue."""
+        for metric in self._of_controllers:
+            metric.remove_by_labels({"controller": name})
+        self._queues.sources[:] = [queue for queue in self._queues.sources if queue.name != name]
 
     # ---- hooks of one controller or queue
 

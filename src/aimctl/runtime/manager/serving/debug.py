@@ -55,9 +55,18 @@ class DebugPages:
         Raises:
             ValueError: the name is taken, empty, or contains a slash.
         """
-        name = name.removeprefix("/debug/").strip("/")
+        name = _short(name)
         check_new_name("debug page", name, self._pages)
         self._pages[name] = page
+
+    def remove(self, name: str) -> None:
+        """Do not serve the page at ``/debug/<name>`` any more.
+
+        Raises:
+            ValueError: there is no such page.
+        """
+        if self._pages.pop(_short(name), None) is None:
+            raise ValueError(f"debug page {name!r} does not exist; pages: {', '.join(sorted(self._pages))}")
 
     def routes(self) -> Routes:
         """The routes, for :class:`HttpServer`."""
@@ -71,6 +80,10 @@ class DebugPages:
         if page is None:
             return web.Response(status=404, text="no such page; /debug lists them\n")
         return _respond(request, page())
+
+
+def _short(name: str) -> str:
+    return name.removeprefix("/debug/").strip("/")
 
 
 def _respond(request: web.Request, content: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> web.Response:

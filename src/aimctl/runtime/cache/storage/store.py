@@ -24,15 +24,15 @@ from typing import TYPE_CHECKING, Generic, TypeVar, final
 
 from aimctl.kubetypes import ObjectKey, is_newer
 from aimctl.runtime.cache.errors import UnknownIndex
-from aimctl.runtime.cache.indexes import Index
-from aimctl.runtime.cache.merge import Change, group, merge, newer
+from aimctl.runtime.cache.storage.indexes import Index
+from aimctl.runtime.cache.storage.merge import Change, group, merge, newer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from aimctl.kubetypes import Object
-    from aimctl.runtime.cache.indexes import IndexFunction
-    from aimctl.runtime.cache.merge import Spaces
+    from aimctl.runtime.cache.storage.indexes import IndexFunction
+    from aimctl.runtime.cache.storage.merge import Spaces
     from aimctl.runtime.kube.watch import WatchEvent
 
 __all__ = ["Store"]
