@@ -17,6 +17,7 @@ COMMANDS = (
     "manager",
     "dev",
     "manifests",
+    "init",
     "status",
     "explain",
     "queue",

@@ -60,7 +60,7 @@ def list_map(*keys: str) -> dict[str, Any]:
     """Return the keywords of a list whose items are identified by these fields, as containers are by their name.
 
     Server-side apply merges the items of several writers, and the server rejects two items with the same keys. A key
-    must be required or have a default.
+    without a default is required in the schema, also if its type has an empty default.
 
     Raises:
         ValueError: no key is given.

@@ -317,7 +317,7 @@ def _complete(out: dict[str, Any], path: str, *, nullable: bool) -> dict[str, An
 
 
 def _check_list(out: Mapping[str, Any], path: str) -> None:
-    """Check what the API server requires of the types of lists."""
+    """Check what the API server requires of the types of lists. Keys without a default are made required."""
     kind, items = out.get("x-kubernetes-list-type"), out.get("items", {})
     if kind is None:
         return
@@ -333,9 +333,7 @@ def _check_list(out: Mapping[str, Any], path: str) -> None:
                     f" {', '.join(properties) or 'none'}"
                 )
             if key not in items.get("required", ()) and "default" not in properties[key]:
-                raise SchemaError(
-                    f"{path}: list map key {key!r}: the field must be required, or have a default"
-                )
+                items["required"] = [*items.get("required", ()), key]
     elif kind == "set" and items.get("type") == "object" and items.get("x-kubernetes-map-type") != "atomic":
         raise SchemaError(
             f"{path}: a set of objects: its items must be scalars, or atomic objects: use list_map(...) with the fields"

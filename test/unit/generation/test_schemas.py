@@ -16,6 +16,7 @@ from aimctl.devcluster.apiserver.schema import Schema
 from aimctl.runtime import (
     INT_OR_STRING,
     LIST_SET,
+    Condition,
     SchemaError,
     list_map,
     schema_keywords,
@@ -292,6 +293,11 @@ class Item(Struct, frozen=True):
     name: str | None = None
 
 
+class Port(Struct, frozen=True):
+    name: str
+    protocol: str = "TCP"
+
+
 class Row(Struct, frozen=True, array_like=True):
     a: int
 
@@ -366,11 +372,6 @@ class D(Model):
         ),
         (
             of_msgspec,
-            Annotated[list[Item], Meta(extra_json_schema=list_map("name"))],
-            ("Thing.spec.x", "list map key 'name'", "required, or have a default"),
-        ),
-        (
-            of_msgspec,
             Annotated[list[Item], Meta(extra_json_schema=LIST_SET)],
             ("Thing.spec.x", "set of objects", "list_map"),
         ),
@@ -399,6 +400,14 @@ def test_an_int_or_string_with_a_pattern_keeps_it() -> None:
         Annotated[int | str, Meta(extra_json_schema={**INT_OR_STRING, "pattern": "^[0-9]+%$"})]
     )
     assert found == {"x-kubernetes-int-or-string": True, "pattern": "^[0-9]+%$"}
+
+
+def test_the_keys_of_a_list_map_are_required_unless_they_have_a_default() -> None:
+    found = of_msgspec(Annotated[tuple[Condition, ...], Meta(extra_json_schema=list_map("type"))])
+    assert found["items"]["required"] == ["type"]
+    assert "observedGeneration" in found["items"]["properties"]
+    port = of_msgspec(Annotated[tuple[Port, ...], Meta(extra_json_schema=list_map("name", "protocol"))])
+    assert port["items"]["required"] == ["name"]
 
 
 def test_list_map_needs_a_key() -> None:
