@@ -81,7 +81,7 @@ async def test_a_removed_controller_reconciles_nothing_and_leaves_no_trace():
             for name in ("other", "secrets", "jobs.batch"):
                 assert f'"{name}"' in text
             for page in ("queues", "controllers", "caches"):
-                shown = str(manager._endpoints.pages._pages[page]())
+                shown = str(manager.endpoints.pages._pages[page]())
                 assert "removed" not in shown
                 assert "configmaps" not in shown
             assert {one.name for one in manager.cache.informers} == {"secrets", "jobs.batch"}

@@ -19,10 +19,10 @@ silently.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import copy
 import gc
 import re
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, final
 
 import structlog
@@ -52,7 +52,7 @@ __all__ = ["Cache", "reads_need_sync"]
 
 T = TypeVar("T")
 
-reads_need_sync: ContextVar[bool] = ContextVar("reads_need_sync", default=False)
+reads_need_sync: contextvars.ContextVar[bool] = contextvars.ContextVar("reads_need_sync", default=False)
 """Whether reads in this context raise before the kind is synced. Controllers set it for their reconciles."""
 
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
@@ -289,6 +289,7 @@ class Cache:
         if pool.was_run:
             raise RuntimeError("this cache was run before; create a new one")
         pool.was_run = True
+        pool.context = contextvars.copy_context()
         try:
             async with asyncio.TaskGroup() as tasks:
                 pool.tasks = tasks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import weakref
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
@@ -29,6 +30,8 @@ class Pool:
         self.informers: dict[Resource[Any], list[Informer[Any]]] = {}
         self.scopes: weakref.WeakSet[Cache] = weakref.WeakSet()
         self.tasks: asyncio.TaskGroup | None = None
+        self.context = contextvars.Context()
+        """In which the cache runs; informers that are added later get it too."""
         self.running: dict[Informer[Any], asyncio.Task[None]] = {}
         self.was_run = False
 
@@ -39,7 +42,9 @@ class Pool:
     def start(self, informer: Informer[Any]) -> None:
         """Run an informer, if the cache is running."""
         if self.tasks is not None:
-            self.running[informer] = self.tasks.create_task(informer.run(), name=f"informer {informer.name}")
+            self.running[informer] = self.tasks.create_task(
+                informer.run(), name=f"informer {informer.name}", context=self.context.copy()
+            )
 
     def equal(self, wanted: Declaration[T], indexes: Mapping[str, IndexFunction[T]]) -> Informer[T] | None:
         """An informer of an equal declaration, whose views and indexes fit."""

@@ -86,6 +86,7 @@ class Manager:
         elector: leader election, or None.
         controllers: by name.
         requirements: what the components need in the cluster; a program checks it before the start.
+        endpoints: the checks, the debug pages and their servers.
     """
 
     def __init__(
@@ -168,7 +169,7 @@ class Manager:
         self.elected: asyncio.Event = self._life.elected
         self.controllers: dict[str, Controller] = {}
         self.requirements: Requirements = Requirements()
-        self._endpoints = Endpoints(self.options, self.metrics.registry)
+        self.endpoints: Endpoints = Endpoints(self.options, self.metrics.registry)
         self._watchdog = LoopWatchdog(
             clock,
             self.metrics,
@@ -176,7 +177,7 @@ class Manager:
             limit_seconds=self.options.loop_lag_limit,
             stall_seconds=self.options.stall_seconds,
         )
-        self._life.servers = (self._watchdog, *self._endpoints.servers)
+        self._life.servers = (self._watchdog, *self.endpoints.servers)
         self._add_builtin_checks()
         add_builtin_pages(self)
 
@@ -331,7 +332,7 @@ class Manager:
             ValueError: the name is taken or invalid.
         """
         self._only_before_run("health checks")
-        self._endpoints.health.add(name, check)
+        self.endpoints.health.add(name, check)
 
     def add_ready_check(self, name: str, check: Check) -> None:
         """Add a check to ``/readyz``. While it fails, the pod is not ready.
@@ -341,7 +342,7 @@ class Manager:
             ValueError: the name is taken or invalid.
         """
         self._only_before_run("ready checks")
-        self._endpoints.ready.add(name, check)
+        self.endpoints.ready.add(name, check)
 
     def add_debug_page(self, path: str, page: Page) -> None:
         """Add a page at ``/debug/<path>``; see :mod:`aimctl.runtime.manager.serving.debug`.
@@ -349,7 +350,7 @@ class Manager:
         Raises:
             ValueError: the path is taken or invalid.
         """
-        self._endpoints.pages.add(path, page)
+        self.endpoints.pages.add(path, page)
 
     def remove_debug_page(self, path: str) -> None:
         """Remove the page at ``/debug/<path>``.
@@ -357,27 +358,27 @@ class Manager:
         Raises:
             ValueError: there is no such page.
         """
-        self._endpoints.pages.remove(path)
+        self.endpoints.pages.remove(path)
 
     @property
     def not_ready(self) -> dict[str, str]:
         """The failing ready checks and their reasons; empty if ready."""
-        return self._endpoints.ready.failing()
+        return self.endpoints.ready.failing()
 
     @property
     def not_healthy(self) -> dict[str, str]:
         """The failing health checks and their reasons; empty if healthy."""
-        return self._endpoints.health.failing()
+        return self.endpoints.health.failing()
 
     @property
     def metrics_port(self) -> int:
         """The bound port of the metrics server; 0 if it is not running."""
-        return self._endpoints.port("metrics_bind_address")
+        return self.endpoints.port("metrics_bind_address")
 
     @property
     def probe_port(self) -> int:
         """The bound port of the probe server; 0 if it is not running."""
-        return self._endpoints.port("health_probe_bind_address")
+        return self.endpoints.port("health_probe_bind_address")
 
     @property
     def state(self) -> str:
@@ -398,7 +399,9 @@ class Manager:
             Exception: the error of a runnable.
             BaseExceptionGroup: several of these.
         """
-        await self._life.run(stop)
+        cluster = {"cluster": self.options.cluster} if self.options.cluster else {}
+        with structlog.contextvars.bound_contextvars(**cluster):
+            await self._life.run(stop)
 
     # ---- helpers
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,8 @@ class ManagerOptions:
         cache_sync_timeout: seconds for all caches to sync; afterwards the manager fails with the reasons. None: a cache
             that does not sync delays only the controllers that use it, and is reported by ``/readyz`` and in the log.
         name: ``reportingController`` of Events, and the field manager of writes.
+        cluster: name of the cluster, for processes with managers of several clusters (see ``run_managers``): the key
+            ``cluster`` of log records and the label ``cluster`` of metrics. Letters, digits, "-", "_" and ".".
         loop_lag_interval: seconds between measurements of the event loop's lag; 0 for off.
         loop_lag_limit: lag in seconds that fails the liveness check.
         stall_seconds: a thread reports the stack of code that blocks the event loop for this time; 0 for no thread.
@@ -43,6 +46,7 @@ class ManagerOptions:
     graceful_shutdown_timeout: float = 30.0
     cache_sync_timeout: float | None = None
     name: str = "aimctl"
+    cluster: str = ""
     loop_lag_interval: float = 1.0
     loop_lag_limit: float = 5.0
     stall_seconds: float = 0.0
@@ -50,3 +54,8 @@ class ManagerOptions:
     resync_seconds: float | None = None
     reflector: ReflectorOptions | None = None
     freeze_after_sync: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise ValueError if the name of the cluster cannot be part of a path."""
+        if not re.fullmatch(r"[\w.-]*", self.cluster, re.ASCII):
+            raise ValueError(f"cluster={self.cluster!r}: use letters, digits, '-', '_' and '.'")

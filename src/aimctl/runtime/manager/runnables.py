@@ -8,6 +8,7 @@ Contract:
       that takes too long; otherwise it is cancelled. With ``warm_up()`` it is prepared before it leads.
     * A runnable added before the group starts waits; added to a running group it starts at once; added to an ended
       group it is refused.
+    * Each task has a copy of the context in which the group was started, also if the runnable is added later.
     * A runnable that raises is reported with its name as soon as its task ends; returning is no failure.
     * :meth:`RunnableGroup.remove` ends one runnable; the group forgets it.
     * A group is an async context manager. Leaving it cancels what still runs.
@@ -20,6 +21,7 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from typing import TYPE_CHECKING, Protocol, Self, TypeAlias, final, runtime_checkable
 
 import structlog
@@ -84,6 +86,7 @@ class RunnableGroup:
         self._log = structlog.get_logger(__name__)
         self._waiting: list[tuple[str, Runnable]] = []
         self._tasks: dict[asyncio.Task[None], tuple[str, Runnable]] = {}
+        self._context = contextvars.Context()
         self._running = False
         self._ended = False
         self._removing: set[asyncio.Task[None]] = set()
@@ -147,6 +150,7 @@ class RunnableGroup:
         if self._ended:
             return
         self._running = True
+        self._context = contextvars.copy_context()
         for name, runnable in self._waiting:
             self._launch(name, runnable)
         self._waiting.clear()
@@ -205,7 +209,9 @@ class RunnableGroup:
     # ---- helpers
 
     def _launch(self, name: str, runnable: Runnable) -> None:
-        task = asyncio.get_running_loop().create_task(runnable.run(), name=f"{self.name}: {name}")
+        task = asyncio.get_running_loop().create_task(
+            runnable.run(), name=f"{self.name}: {name}", context=self._context.copy()
+        )
         self._tasks[task] = (name, runnable)
         task.add_done_callback(self._done)
 

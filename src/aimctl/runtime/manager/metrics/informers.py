@@ -29,11 +29,18 @@ class InformerMetrics:
     """Registers the metrics, and creates the hooks of each informer."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self._labelled: list[Counter | Histogram] = []
+        """All metrics with the label ``name``."""
+
         def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(name, text, ("name", *labels), registry=registry)
+            self._labelled.append(made := Counter(name, text, ("name", *labels), registry=registry))
+            return made
 
         def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
-            return Histogram(name, text, ("name",), registry=registry, buckets=buckets)
+            self._labelled.append(
+                made := Histogram(name, text, ("name",), registry=registry, buckets=buckets)
+            )
+            return made
 
         self.lists: Counter = counter("reflector_lists_total", "Lists that succeeded.")
         self.relists: Counter = counter("reflector_relists_total", "Lists after the first.")
@@ -69,11 +76,6 @@ class InformerMetrics:
         )
         self.handler_errors: Counter = counter(
             "reflector_handler_errors_total", "Calls of event handlers that raised."
-        )
-        self._labelled: tuple[Counter | Histogram, ...] = (
-            *(self.lists, self.relists, self.list_errors, self.list_seconds, self.list_items),
-            *(self.watches, self.short, self.watch_ends, self.watch_seconds, self.watch_items),
-            *(self.decode_errors, self.stale, self.handler_errors),
         )
         self._gauges = GaugeCollector(_GAUGES, ("name",), lambda informer: (informer.name,))
         registry.register(self._gauges)

@@ -58,14 +58,19 @@ class RuntimeMetrics:
     def __init__(self, registry: CollectorRegistry, *, process: bool = False) -> None:
         self.registry = registry
 
+        self._all: list[Counter | Gauge | Histogram] = []
+
         def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(name, text, labels, registry=registry)
+            self._all.append(made := Counter(name, text, labels, registry=registry))
+            return made
 
         def gauge(name: str, text: str, *labels: str) -> Gauge:
-            return Gauge(name, text, labels, registry=registry)
+            self._all.append(made := Gauge(name, text, labels, registry=registry))
+            return made
 
         def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-            return Histogram(name, text, labels, registry=registry, buckets=buckets)
+            self._all.append(made := Histogram(name, text, labels, registry=registry, buckets=buckets))
+            return made
 
         base = "controller_runtime_"
         one = "controller"
@@ -111,11 +116,6 @@ class RuntimeMetrics:
             _QUEUE_GAUGES, ("name", "controller"), lambda queue: (queue.name, queue.name)
         )
         registry.register(self._queues)
-        self._of_controllers: tuple[Counter | Gauge | Histogram, ...] = (
-            *(self.reconciles, self.errors, self.terminals, self.panics, self.timeouts, self.hot_loops),
-            *(self.reconcile_seconds, self.max_workers, self.active_workers),
-            *(self.depth, self.adds, self.retries, self.merges, self.queue_seconds, self.work_seconds),
-        )
 
         self.calls: Counter = counter(
             "rest_client_requests_total", "Requests to API servers.", "code", "method", "host"
@@ -175,8 +175,9 @@ class RuntimeMetrics:
 
     def remove(self, name: str) -> None:
         """Remove everything that is reported of the controller of this name and of its queue."""
-        for metric in self._of_controllers:
-            metric.remove_by_labels({"controller": name})
+        for metric in self._all:
+            if "controller" in metric._labelnames:  # noqa: SLF001 - no public name
+                metric.remove_by_labels({"controller": name})
         self._queues.sources[:] = [queue for queue in self._queues.sources if queue.name != name]
 
     # ---- hooks of one controller or queue
@@ -292,7 +293,7 @@ _QUEUE_GAUGES: tuple[GaugeSpec[QueueGauges], ...] = (
 class _WithoutCreated(Collector):
     """A registry without the ``_created`` series, which the client library adds to counters and histograms."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: Collector) -> None:
         self._registry = registry
 
     def collect(self) -> Iterator[Metric]:
@@ -301,7 +302,7 @@ class _WithoutCreated(Collector):
             yield family
 
 
-def metrics_routes(registry: CollectorRegistry) -> Routes:
+def metrics_routes(registry: Collector) -> Routes:
     """The route ``/metrics``, in the Prometheus text format or OpenMetrics, according to the Accept header."""
     source = _WithoutCreated(registry)
 

@@ -48,6 +48,7 @@ class DebugPages:
 
     def __init__(self) -> None:
         self._pages: dict[str, Page] = {}
+        self._included: dict[str, DebugPages] = {}
 
     def add(self, name: str, page: Page) -> None:
         """Serve ``page`` at ``/debug/<name>``.
@@ -68,15 +69,27 @@ class DebugPages:
         if self._pages.pop(_short(name), None) is None:
             raise ValueError(f"debug page {name!r} does not exist; pages: {', '.join(sorted(self._pages))}")
 
+    def include(self, prefix: str, pages: DebugPages) -> None:
+        """Also serve other pages, at ``/debug/<prefix>.<name>``, including those that are added later."""
+        self._included[prefix] = pages
+
     def routes(self) -> Routes:
         """The routes, for :class:`HttpServer`."""
         return {"/debug": self._index, "/debug/": self._index, "/debug/{name}": self._page}
 
+    def _all(self) -> dict[str, Page]:
+        included = {
+            f"{prefix}.{name}": page
+            for prefix, pages in self._included.items()
+            for name, page in pages._pages.items()  # noqa: SLF001 - of this class
+        }
+        return {**self._pages, **included}
+
     async def _index(self, request: web.Request) -> web.Response:
-        return _respond(request, [{"page": f"/debug/{name}"} for name in sorted(self._pages)])
+        return _respond(request, [{"page": f"/debug/{name}"} for name in sorted(self._all())])
 
     async def _page(self, request: web.Request) -> web.Response:
-        page = self._pages.get(request.match_info["name"])
+        page = self._all().get(request.match_info["name"])
         if page is None:
             return web.Response(status=404, text="no such page; /debug lists them\n")
         return _respond(request, page())

@@ -10,7 +10,7 @@ from aimctl.runtime.manager.serving.health import HealthChecks
 from aimctl.runtime.manager.serving.http import HttpServer, parse_bind_address
 
 if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry
+    from prometheus_client.registry import Collector
 
     from aimctl.runtime.manager.options import ManagerOptions
 
@@ -25,7 +25,7 @@ class Endpoints:
 
     Args:
         options: of the manager.
-        registry: the metrics.
+        metrics: what ``/metrics`` shows.
 
     Attributes:
         health: the checks of ``/healthz``.
@@ -37,20 +37,26 @@ class Endpoints:
         ConfigurationError: an address is invalid.
     """
 
-    def __init__(self, options: ManagerOptions, registry: CollectorRegistry) -> None:
+    def __init__(self, options: ManagerOptions, metrics: Collector) -> None:
         self.health = HealthChecks("healthz")
         self.ready = HealthChecks("readyz")
         self.pages = DebugPages()
         addresses = {field: getattr(options, field) for field in _FIELDS}
         wanted = [field for field, address in addresses.items() if parse_bind_address(field, address)]
         routes = {
-            "metrics_bind_address": dict(metrics_routes(registry)),
+            "metrics_bind_address": dict(metrics_routes(metrics)),
             "health_probe_bind_address": {**self.health.routes(), **self.ready.routes()},
         }
         if wanted:
             routes[wanted[0]] |= self.pages.routes()
         self._servers = {field: HttpServer(field, addresses[field], routes[field]) for field in wanted}
         self.servers: tuple[HttpServer, ...] = tuple(self._servers.values())
+
+    def include(self, prefix: str, endpoints: Endpoints) -> None:
+        """Also serve the checks and pages of other endpoints, with ``<prefix>.`` before their names."""
+        self.health.include(prefix, endpoints.health)
+        self.ready.include(prefix, endpoints.ready)
+        self.pages.include(prefix, endpoints.pages)
 
     def port(self, field: str) -> int:
         """The bound port of the server with the address option ``field``; 0 if it is not running."""

@@ -40,6 +40,7 @@ class HealthChecks:
     def __init__(self, path: str) -> None:
         self.path = path
         self._checks: dict[str, Check] = {}
+        self._included: dict[str, HealthChecks] = {}
 
     def add(self, name: str, check: Check) -> None:
         """Add a check.
@@ -49,6 +50,10 @@ class HealthChecks:
         """
         check_new_name("check", name, self._checks)
         self._checks[name] = check
+
+    def include(self, prefix: str, checks: HealthChecks) -> None:
+        """Also run other checks, with the names ``<prefix>.<name>``, including those that are added later."""
+        self._included[prefix] = checks
 
     def routes(self) -> Routes:
         """The routes, for :class:`HttpServer`."""
@@ -65,7 +70,12 @@ class HealthChecks:
         return {name: why for name, why in results.items() if why is not None}
 
     def _all(self) -> dict[str, Check]:
-        return self._checks or {"ping": lambda: None}
+        included = {
+            f"{prefix}.{name}": check
+            for prefix, checks in self._included.items()
+            for name, check in checks._checks.items()  # noqa: SLF001 - of this class
+        }
+        return {**self._checks, **included} or {"ping": lambda: None}
 
     @staticmethod
     def _run(check: Check) -> str | None:
