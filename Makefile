@@ -14,7 +14,7 @@ export PYTHONPYCACHEPREFIX ?= $(CURDIR)/$(VENV)/pycache
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-proofs test-envtest lint format types contracts commits manifests check-manifests docs-diagrams bench bench-scale lock clean ci
+.PHONY: help demo test test-proofs test-envtest lint format types contracts commits kinds manifests check-manifests docs-diagrams bench bench-scale lock clean ci
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ contracts: $(STAMP) ## check which package may import which
 
 commits: $(STAMP) ## check the commit messages since BASE (default: main)
 	@$(BIN)/python hack/check_commits.py $(BASE)
+
+kinds: $(STAMP) ## write the types of the built-in kinds in src/aimctl/kubetypes/k8s
+	$(BIN)/python hack/typed_kinds.py
 
 manifests: $(STAMP) ## generate config/ from the Python types
 	$(BIN)/python -m aimctl.controllers.manifests config

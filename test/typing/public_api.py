@@ -12,8 +12,10 @@ from typing import Any, assert_type
 import msgspec
 import pydantic
 
+from aimctl import runtime
 from aimctl.kubetypes import Pod
 from aimctl.kubetypes.builtin import PODS
+from aimctl.runtime import DEPLOYMENTS, k8s
 from aimctl.runtime.cache import Cache, EventHandler, Informer
 from aimctl.runtime.clock import Clock, LoopClock
 from aimctl.runtime.controller import (
@@ -55,6 +57,20 @@ class Rule:
 
 WIDGETS = Resource("example.com", "v1", "Widget", "widgets", True, msgspec.json.Decoder(Widget).decode)
 GADGETS = Resource.untyped("example.com", "v1", "Gadget", "gadgets")
+
+
+async def every_field_of_a_built_in_kind_is_typed(client: Client) -> None:
+    pod = await client.get(runtime.PODS, "a", "default")
+    assert_type(pod, Object[runtime.Pod])
+    assert_type(pod.view.spec.containers[0].image, str)
+    assert_type(pod.view.spec.containers[0].liveness_probe, k8s.Probe | None)
+    assert_type(pod.view.metadata.labels, Mapping[str, str])
+    deployment = await client.get(DEPLOYMENTS, "a", "default")
+    assert_type(deployment.view.spec.template.spec.containers[0].resources.limits["cpu"], str)
+    assert_type(deployment.view.status.ready_replicas, int)
+    await client.apply(DEPLOYMENTS, k8s.Deployment(spec=k8s.DeploymentSpec(replicas=3)))
+    k8s.DeploymentSpec(replicas="3")  # type: ignore[arg-type]  # an error, as it should be
+    k8s.DeploymentSpec(replica=3)  # type: ignore[call-arg]  # an error, as it should be
 
 
 async def the_client_gives_views_of_the_resources_type(client: Client) -> None:

@@ -3,12 +3,15 @@
 This package does no I/O and imports only the standard library and msgspec. An :class:`Object` is what the cache of the
 runtime stores and what the decisions of an operator look at.
 
-``aimctl.kubetypes.builtin`` has the :class:`Resource` of each built-in kind, ``aimctl.kubetypes.quantity`` reads and
-writes quantities.
+``aimctl.kubetypes.kinds`` has the :class:`Resource` of each common built-in kind; the types of their views, in
+``aimctl.kubetypes.k8s``, have all fields. The types in this module and the Resources in ``aimctl.kubetypes.builtin``
+have only the fields that the project itself reads, which is faster. ``aimctl.kubetypes.quantity`` reads and writes
+quantities.
 """
 
 from __future__ import annotations
 
+from aimctl.kubetypes import k8s as k8s
 from aimctl.kubetypes.core import ConfigMap as ConfigMap
 from aimctl.kubetypes.core import Namespace as Namespace
 from aimctl.kubetypes.core import NamespaceStatus as NamespaceStatus
@@ -152,6 +155,7 @@ __all__ = [
     "has_finalizer",
     "is_newer",
     "is_true",
+    "k8s",
     "new_condition",
     "owner_reference",
     "remove_finalizer",

@@ -10,14 +10,25 @@ Contract:
 
 from __future__ import annotations
 
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
 import msgspec
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 __all__ = [
+    "EMPTY",
     "Condition",
     "LocalObjectReference",
     "ObjectReference",
     "View",
 ]
+
+
+EMPTY: Mapping[str, Any] = MappingProxyType({})
+"""The default of mappings."""
 
 
 class View(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):

@@ -24,21 +24,28 @@ _EXPORTS: Mapping[str, str] = {
         role_manifest schema_keywords structural_schema to_yaml
     """,
     "aimctl.kubetypes": """
-        AccessReviewStatus AlreadyOwned Body CACHED_VIEWS ClaimVolume Condition ConditionStatus
-        ConfigMap Container ContainerState ContainerStatus CoreEvent Crd CrdNames CrdSpec CrdStatus
-        CrdVersion DecodeError EncodeError Event EventSeries EventSource InvalidOwner Job JobSpec
-        JobStatus KubeError Lease LeaseSpec LocalObjectReference MetadataOnly Namespace
-        NamespaceStatus Node NodeSpec NodeStatus Object ObjectKey ObjectMeta ObjectReference
-        OwnerReference PersistentVolumeClaim Pod PodSpec PodStatus Pool PvcResources PvcSpec
-        PvcStatus Resource Secret SelfSubjectAccessReview ServiceAccount StateRunning
-        StateTerminated StateWaiting StorageClass Taint View Volume add_finalizer
-        append_owner_reference find_condition freeze has_finalizer is_newer is_true new_condition
-        owner_reference remove_finalizer remove_owner_reference set_condition
+        AccessReviewStatus AlreadyOwned Body CACHED_VIEWS Condition ConditionStatus DecodeError
+        EncodeError InvalidOwner KubeError LocalObjectReference MetadataOnly Object ObjectKey
+        ObjectMeta ObjectReference OwnerReference Pool Resource SelfSubjectAccessReview View
+        add_finalizer append_owner_reference find_condition freeze has_finalizer is_newer is_true
+        k8s new_condition owner_reference remove_finalizer remove_owner_reference set_condition
         set_controller_reference to_body
     """,
-    "aimctl.kubetypes.builtin": """
-        CONFIG_MAPS CORE_EVENTS CRDS EVENTS JOBS LEASES NAMESPACES NODES PODS PVCS SECRETS
-        SELF_SUBJECT_ACCESS_REVIEWS SERVICE_ACCOUNTS STORAGE_CLASSES
+    "aimctl.kubetypes.builtin": "SELF_SUBJECT_ACCESS_REVIEWS",
+    "aimctl.kubetypes.k8s": """
+        ClusterRole ClusterRoleBinding ConfigMap CoreEvent CronJob CustomResourceDefinition
+        DaemonSet Deployment EndpointSlice Event HorizontalPodAutoscaler Ingress Job Lease
+        LimitRange Namespace NetworkPolicy Node PersistentVolume PersistentVolumeClaim Pod
+        PodDisruptionBudget PriorityClass ReplicaSet ReplicationController ResourceQuota Role
+        RoleBinding Secret Service ServiceAccount StatefulSet StorageClass
+    """,
+    "aimctl.kubetypes.kinds": """
+        CLUSTER_ROLES CLUSTER_ROLE_BINDINGS CONFIG_MAPS CORE_EVENTS CRDS CRON_JOBS DAEMON_SETS
+        DEPLOYMENTS ENDPOINT_SLICES EVENTS HORIZONTAL_POD_AUTOSCALERS INGRESSES JOBS LEASES
+        LIMIT_RANGES NAMESPACES NETWORK_POLICIES NODES PERSISTENT_VOLUMES PODS
+        POD_DISRUPTION_BUDGETS PRIORITY_CLASSES PVCS REPLICATION_CONTROLLERS REPLICA_SETS
+        RESOURCE_QUOTAS ROLES ROLE_BINDINGS SECRETS SERVICES SERVICE_ACCOUNTS STATEFUL_SETS
+        STORAGE_CLASSES
     """,
     "aimctl.kubetypes.permissions": "Permission observes owns writes_status",
     "aimctl.kubetypes.quantity": "Quantity parse_quantity",

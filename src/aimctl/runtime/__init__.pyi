@@ -23,62 +23,23 @@ from aimctl.kubetypes import CACHED_VIEWS as CACHED_VIEWS
 from aimctl.kubetypes import AccessReviewStatus as AccessReviewStatus
 from aimctl.kubetypes import AlreadyOwned as AlreadyOwned
 from aimctl.kubetypes import Body as Body
-from aimctl.kubetypes import ClaimVolume as ClaimVolume
 from aimctl.kubetypes import Condition as Condition
 from aimctl.kubetypes import ConditionStatus as ConditionStatus
-from aimctl.kubetypes import ConfigMap as ConfigMap
-from aimctl.kubetypes import Container as Container
-from aimctl.kubetypes import ContainerState as ContainerState
-from aimctl.kubetypes import ContainerStatus as ContainerStatus
-from aimctl.kubetypes import CoreEvent as CoreEvent
-from aimctl.kubetypes import Crd as Crd
-from aimctl.kubetypes import CrdNames as CrdNames
-from aimctl.kubetypes import CrdSpec as CrdSpec
-from aimctl.kubetypes import CrdStatus as CrdStatus
-from aimctl.kubetypes import CrdVersion as CrdVersion
 from aimctl.kubetypes import DecodeError as DecodeError
 from aimctl.kubetypes import EncodeError as EncodeError
-from aimctl.kubetypes import Event as Event
-from aimctl.kubetypes import EventSeries as EventSeries
-from aimctl.kubetypes import EventSource as EventSource
 from aimctl.kubetypes import InvalidOwner as InvalidOwner
-from aimctl.kubetypes import Job as Job
-from aimctl.kubetypes import JobSpec as JobSpec
-from aimctl.kubetypes import JobStatus as JobStatus
 from aimctl.kubetypes import KubeError as KubeError
-from aimctl.kubetypes import Lease as Lease
-from aimctl.kubetypes import LeaseSpec as LeaseSpec
 from aimctl.kubetypes import LocalObjectReference as LocalObjectReference
 from aimctl.kubetypes import MetadataOnly as MetadataOnly
-from aimctl.kubetypes import Namespace as Namespace
-from aimctl.kubetypes import NamespaceStatus as NamespaceStatus
-from aimctl.kubetypes import Node as Node
-from aimctl.kubetypes import NodeSpec as NodeSpec
-from aimctl.kubetypes import NodeStatus as NodeStatus
 from aimctl.kubetypes import Object as Object
 from aimctl.kubetypes import ObjectKey as ObjectKey
 from aimctl.kubetypes import ObjectMeta as ObjectMeta
 from aimctl.kubetypes import ObjectReference as ObjectReference
 from aimctl.kubetypes import OwnerReference as OwnerReference
-from aimctl.kubetypes import PersistentVolumeClaim as PersistentVolumeClaim
-from aimctl.kubetypes import Pod as Pod
-from aimctl.kubetypes import PodSpec as PodSpec
-from aimctl.kubetypes import PodStatus as PodStatus
 from aimctl.kubetypes import Pool as Pool
-from aimctl.kubetypes import PvcResources as PvcResources
-from aimctl.kubetypes import PvcSpec as PvcSpec
-from aimctl.kubetypes import PvcStatus as PvcStatus
 from aimctl.kubetypes import Resource as Resource
-from aimctl.kubetypes import Secret as Secret
 from aimctl.kubetypes import SelfSubjectAccessReview as SelfSubjectAccessReview
-from aimctl.kubetypes import ServiceAccount as ServiceAccount
-from aimctl.kubetypes import StateRunning as StateRunning
-from aimctl.kubetypes import StateTerminated as StateTerminated
-from aimctl.kubetypes import StateWaiting as StateWaiting
-from aimctl.kubetypes import StorageClass as StorageClass
-from aimctl.kubetypes import Taint as Taint
 from aimctl.kubetypes import View as View
-from aimctl.kubetypes import Volume as Volume
 from aimctl.kubetypes import add_finalizer as add_finalizer
 from aimctl.kubetypes import append_owner_reference as append_owner_reference
 from aimctl.kubetypes import find_condition as find_condition
@@ -86,6 +47,7 @@ from aimctl.kubetypes import freeze as freeze
 from aimctl.kubetypes import has_finalizer as has_finalizer
 from aimctl.kubetypes import is_newer as is_newer
 from aimctl.kubetypes import is_true as is_true
+from aimctl.kubetypes import k8s as k8s
 from aimctl.kubetypes import new_condition as new_condition
 from aimctl.kubetypes import owner_reference as owner_reference
 from aimctl.kubetypes import remove_finalizer as remove_finalizer
@@ -93,20 +55,73 @@ from aimctl.kubetypes import remove_owner_reference as remove_owner_reference
 from aimctl.kubetypes import set_condition as set_condition
 from aimctl.kubetypes import set_controller_reference as set_controller_reference
 from aimctl.kubetypes import to_body as to_body
-from aimctl.kubetypes.builtin import CONFIG_MAPS as CONFIG_MAPS
-from aimctl.kubetypes.builtin import CORE_EVENTS as CORE_EVENTS
-from aimctl.kubetypes.builtin import CRDS as CRDS
-from aimctl.kubetypes.builtin import EVENTS as EVENTS
-from aimctl.kubetypes.builtin import JOBS as JOBS
-from aimctl.kubetypes.builtin import LEASES as LEASES
-from aimctl.kubetypes.builtin import NAMESPACES as NAMESPACES
-from aimctl.kubetypes.builtin import NODES as NODES
-from aimctl.kubetypes.builtin import PODS as PODS
-from aimctl.kubetypes.builtin import PVCS as PVCS
-from aimctl.kubetypes.builtin import SECRETS as SECRETS
 from aimctl.kubetypes.builtin import SELF_SUBJECT_ACCESS_REVIEWS as SELF_SUBJECT_ACCESS_REVIEWS
-from aimctl.kubetypes.builtin import SERVICE_ACCOUNTS as SERVICE_ACCOUNTS
-from aimctl.kubetypes.builtin import STORAGE_CLASSES as STORAGE_CLASSES
+from aimctl.kubetypes.k8s import ClusterRole as ClusterRole
+from aimctl.kubetypes.k8s import ClusterRoleBinding as ClusterRoleBinding
+from aimctl.kubetypes.k8s import ConfigMap as ConfigMap
+from aimctl.kubetypes.k8s import CoreEvent as CoreEvent
+from aimctl.kubetypes.k8s import CronJob as CronJob
+from aimctl.kubetypes.k8s import CustomResourceDefinition as CustomResourceDefinition
+from aimctl.kubetypes.k8s import DaemonSet as DaemonSet
+from aimctl.kubetypes.k8s import Deployment as Deployment
+from aimctl.kubetypes.k8s import EndpointSlice as EndpointSlice
+from aimctl.kubetypes.k8s import Event as Event
+from aimctl.kubetypes.k8s import HorizontalPodAutoscaler as HorizontalPodAutoscaler
+from aimctl.kubetypes.k8s import Ingress as Ingress
+from aimctl.kubetypes.k8s import Job as Job
+from aimctl.kubetypes.k8s import Lease as Lease
+from aimctl.kubetypes.k8s import LimitRange as LimitRange
+from aimctl.kubetypes.k8s import Namespace as Namespace
+from aimctl.kubetypes.k8s import NetworkPolicy as NetworkPolicy
+from aimctl.kubetypes.k8s import Node as Node
+from aimctl.kubetypes.k8s import PersistentVolume as PersistentVolume
+from aimctl.kubetypes.k8s import PersistentVolumeClaim as PersistentVolumeClaim
+from aimctl.kubetypes.k8s import Pod as Pod
+from aimctl.kubetypes.k8s import PodDisruptionBudget as PodDisruptionBudget
+from aimctl.kubetypes.k8s import PriorityClass as PriorityClass
+from aimctl.kubetypes.k8s import ReplicaSet as ReplicaSet
+from aimctl.kubetypes.k8s import ReplicationController as ReplicationController
+from aimctl.kubetypes.k8s import ResourceQuota as ResourceQuota
+from aimctl.kubetypes.k8s import Role as Role
+from aimctl.kubetypes.k8s import RoleBinding as RoleBinding
+from aimctl.kubetypes.k8s import Secret as Secret
+from aimctl.kubetypes.k8s import Service as Service
+from aimctl.kubetypes.k8s import ServiceAccount as ServiceAccount
+from aimctl.kubetypes.k8s import StatefulSet as StatefulSet
+from aimctl.kubetypes.k8s import StorageClass as StorageClass
+from aimctl.kubetypes.kinds import CLUSTER_ROLE_BINDINGS as CLUSTER_ROLE_BINDINGS
+from aimctl.kubetypes.kinds import CLUSTER_ROLES as CLUSTER_ROLES
+from aimctl.kubetypes.kinds import CONFIG_MAPS as CONFIG_MAPS
+from aimctl.kubetypes.kinds import CORE_EVENTS as CORE_EVENTS
+from aimctl.kubetypes.kinds import CRDS as CRDS
+from aimctl.kubetypes.kinds import CRON_JOBS as CRON_JOBS
+from aimctl.kubetypes.kinds import DAEMON_SETS as DAEMON_SETS
+from aimctl.kubetypes.kinds import DEPLOYMENTS as DEPLOYMENTS
+from aimctl.kubetypes.kinds import ENDPOINT_SLICES as ENDPOINT_SLICES
+from aimctl.kubetypes.kinds import EVENTS as EVENTS
+from aimctl.kubetypes.kinds import HORIZONTAL_POD_AUTOSCALERS as HORIZONTAL_POD_AUTOSCALERS
+from aimctl.kubetypes.kinds import INGRESSES as INGRESSES
+from aimctl.kubetypes.kinds import JOBS as JOBS
+from aimctl.kubetypes.kinds import LEASES as LEASES
+from aimctl.kubetypes.kinds import LIMIT_RANGES as LIMIT_RANGES
+from aimctl.kubetypes.kinds import NAMESPACES as NAMESPACES
+from aimctl.kubetypes.kinds import NETWORK_POLICIES as NETWORK_POLICIES
+from aimctl.kubetypes.kinds import NODES as NODES
+from aimctl.kubetypes.kinds import PERSISTENT_VOLUMES as PERSISTENT_VOLUMES
+from aimctl.kubetypes.kinds import POD_DISRUPTION_BUDGETS as POD_DISRUPTION_BUDGETS
+from aimctl.kubetypes.kinds import PODS as PODS
+from aimctl.kubetypes.kinds import PRIORITY_CLASSES as PRIORITY_CLASSES
+from aimctl.kubetypes.kinds import PVCS as PVCS
+from aimctl.kubetypes.kinds import REPLICA_SETS as REPLICA_SETS
+from aimctl.kubetypes.kinds import REPLICATION_CONTROLLERS as REPLICATION_CONTROLLERS
+from aimctl.kubetypes.kinds import RESOURCE_QUOTAS as RESOURCE_QUOTAS
+from aimctl.kubetypes.kinds import ROLE_BINDINGS as ROLE_BINDINGS
+from aimctl.kubetypes.kinds import ROLES as ROLES
+from aimctl.kubetypes.kinds import SECRETS as SECRETS
+from aimctl.kubetypes.kinds import SERVICE_ACCOUNTS as SERVICE_ACCOUNTS
+from aimctl.kubetypes.kinds import SERVICES as SERVICES
+from aimctl.kubetypes.kinds import STATEFUL_SETS as STATEFUL_SETS
+from aimctl.kubetypes.kinds import STORAGE_CLASSES as STORAGE_CLASSES
 from aimctl.kubetypes.permissions import Permission as Permission
 from aimctl.kubetypes.permissions import observes as observes
 from aimctl.kubetypes.permissions import owns as owns
@@ -284,31 +299,51 @@ __all__ = [
     "AGE_COLUMN",
     "APPLIED_PREFIX",
     "CACHED_VIEWS",
+    "CLUSTER_ROLES",
+    "CLUSTER_ROLE_BINDINGS",
     "CONFIG_MAPS",
     "CORE_EVENTS",
     "CRDS",
+    "CRON_JOBS",
+    "DAEMON_SETS",
     "DEFAULT_AGEING_SECONDS",
+    "DEPLOYMENTS",
     "EMBEDDED_OBJECT",
+    "ENDPOINT_SLICES",
     "EVENTS",
     "EXCEEDED_CARDINALITY_LIMIT",
     "GC_THRESHOLD",
+    "HORIZONTAL_POD_AUTOSCALERS",
+    "INGRESSES",
     "INT_OR_STRING",
     "JOBS",
     "LEASES",
+    "LIMIT_RANGES",
     "LIST_ATOMIC",
     "LIST_SET",
     "MAP_ATOMIC",
     "NAMESPACES",
+    "NETWORK_POLICIES",
     "NODES",
+    "PERSISTENT_VOLUMES",
     "PODS",
+    "POD_DISRUPTION_BUDGETS",
     "PRESERVE_UNKNOWN_FIELDS",
+    "PRIORITY_CLASSES",
     "PRIORITY_DEFAULT",
     "PRIORITY_LOW",
     "PVCS",
+    "REPLICATION_CONTROLLERS",
+    "REPLICA_SETS",
+    "RESOURCE_QUOTAS",
     "RESULT_LABELS",
+    "ROLES",
+    "ROLE_BINDINGS",
     "SECRETS",
     "SELF_SUBJECT_ACCESS_REVIEWS",
+    "SERVICES",
     "SERVICE_ACCOUNTS",
+    "STATEFUL_SETS",
     "STORAGE_CLASSES",
     "AccessReviewStatus",
     "AlreadyExists",
@@ -329,12 +364,13 @@ __all__ = [
     "Change",
     "Channel",
     "Check",
-    "ClaimVolume",
     "ClashingDeclaration",
     "Client",
     "ClientOptions",
     "Clock",
     "ClusterCheck",
+    "ClusterRole",
+    "ClusterRoleBinding",
     "Condition",
     "ConditionStatus",
     "ConfigMap",
@@ -342,33 +378,28 @@ __all__ = [
     "Conflict",
     "ConnectionFailed",
     "ConnectionInfo",
-    "Container",
-    "ContainerState",
-    "ContainerStatus",
     "Controller",
     "ControllerMetrics",
     "CoreEvent",
-    "Crd",
-    "CrdNames",
-    "CrdSpec",
-    "CrdStatus",
-    "CrdVersion",
     "Created",
     "CredentialProvider",
+    "CronJob",
     "CustomKind",
+    "CustomResourceDefinition",
+    "DaemonSet",
     "Declaration",
     "DecodeError",
     "Deleted",
+    "Deployment",
     "Elector",
     "EncodeError",
+    "EndpointSlice",
     "EnqueueMapped",
     "EnqueueObject",
     "EnqueueOwner",
     "Event",
     "EventHandler",
     "EventRecorder",
-    "EventSeries",
-    "EventSource",
     "ExponentialRateLimiter",
     "Extension",
     "FastSlowRateLimiter",
@@ -376,6 +407,7 @@ __all__ = [
     "Gone",
     "GraceExceeded",
     "Handler",
+    "HorizontalPodAutoscaler",
     "HotLoopDetector",
     "HttpRequest",
     "HttpResponse",
@@ -385,18 +417,17 @@ __all__ = [
     "InformerGauges",
     "InformerHealth",
     "InformerStopped",
+    "Ingress",
     "Invalid",
     "InvalidOwner",
     "Job",
-    "JobSpec",
-    "JobStatus",
     "KindVersion",
     "KubeError",
     "LabelSelector",
     "LeaderElectionOptions",
     "LeaderLost",
     "Lease",
-    "LeaseSpec",
+    "LimitRange",
     "LocalObjectReference",
     "LoopClock",
     "Manager",
@@ -406,10 +437,8 @@ __all__ = [
     "MetadataOnly",
     "MethodNotAllowed",
     "Namespace",
-    "NamespaceStatus",
+    "NetworkPolicy",
     "Node",
-    "NodeSpec",
-    "NodeStatus",
     "NotFound",
     "NotInstalled",
     "NotServed",
@@ -423,16 +452,14 @@ __all__ = [
     "OwnerReference",
     "Page",
     "Permission",
+    "PersistentVolume",
     "PersistentVolumeClaim",
     "Pod",
-    "PodSpec",
-    "PodStatus",
+    "PodDisruptionBudget",
     "Pool",
     "Predicate",
     "PrinterColumn",
-    "PvcResources",
-    "PvcSpec",
-    "PvcStatus",
+    "PriorityClass",
     "Quantity",
     "QueueGauges",
     "QueueItem",
@@ -448,13 +475,18 @@ __all__ = [
     "ReflectorOptions",
     "Registration",
     "Remedies",
+    "ReplicaSet",
+    "ReplicationController",
     "Request",
     "RequestObserver",
     "Requirements",
     "Resource",
+    "ResourceQuota",
     "Result",
     "RetryAfter",
     "Right",
+    "Role",
+    "RoleBinding",
     "RunOptions",
     "Runnable",
     "RuntimeMetrics",
@@ -465,18 +497,16 @@ __all__ = [
     "ServedApis",
     "ServedResource",
     "ServerError",
+    "Service",
     "ServiceAccount",
     "Setup",
     "Source",
-    "StateRunning",
-    "StateTerminated",
-    "StateWaiting",
+    "StatefulSet",
     "StaticCredentials",
     "Stoppable",
     "StorageClass",
     "Store",
     "Synced",
-    "Taint",
     "TerminalError",
     "TokenFile",
     "TooLarge",
@@ -489,7 +519,6 @@ __all__ = [
     "UnwatchedNamespace",
     "Updated",
     "View",
-    "Volume",
     "Warmable",
     "Watch",
     "WatchEnd",
@@ -525,6 +554,7 @@ __all__ = [
     "is_newer",
     "is_served",
     "is_true",
+    "k8s",
     "label_selector",
     "labels_changed",
     "list_map",

@@ -14,6 +14,7 @@ from aimctl.devcluster import DevCluster
 from aimctl.runtime import (
     APPLIED_PREFIX,
     CONFIG_MAPS,
+    DEPLOYMENTS,
     SECRETS,
     AlreadyOwned,
     Client,
@@ -23,6 +24,7 @@ from aimctl.runtime import (
     Resource,
     add_finalizer,
     create_or_apply,
+    k8s,
     read_modify_write,
     remove_finalizer,
     retry_on_conflict,
@@ -348,3 +350,31 @@ async def test_a_body_that_cannot_be_encoded_is_not_sent() -> None:
         with pytest.raises(EncodeError, match=r"^data\.when: "):
             await client.patch(CONFIG_MAPS, "c", body, "default")
         assert writes.count == 0
+
+
+@virtual_time
+async def test_a_typed_deployment_is_created_and_read_back() -> None:
+    container = k8s.Container(
+        name="web",
+        image="example",
+        ports=(k8s.ContainerPort(container_port=80),),
+        resources=k8s.ResourceRequirements(requests={"cpu": "100m"}),
+    )
+    labels = {"app": "web"}
+    body = k8s.Deployment(
+        metadata=k8s.ObjectMeta(name="web", namespace="default", labels=labels),
+        spec=k8s.DeploymentSpec(
+            replicas=2,
+            selector=k8s.LabelSelector(match_labels=labels),
+            template=k8s.PodTemplateSpec(
+                metadata=k8s.ObjectMeta(labels=labels), spec=k8s.PodSpec(containers=(container,))
+            ),
+        ),
+    )
+    async with server() as (client, _):
+        created = await create_or_apply(client, DEPLOYMENTS, body)
+        assert (created.result, created.object.view.spec.replicas) == ("created", 2)
+        stored = created.object.view.spec.template.spec.containers[0]
+        assert (stored.image, stored.resources.requests) == ("example", {"cpu": "100m"})
+        again = await create_or_apply(client, DEPLOYMENTS, body, current=created.object)
+        assert again.result == "unchanged"

@@ -387,7 +387,8 @@ class Cache:
         if not same_view:
             raise ClashingDeclaration(
                 f"{wanted.resource.group_resource} is declared with two types of view,"
-                f" {known.resource.decode!r} and {wanted.resource.decode!r}; use one Resource in both places"
+                f" {known.resource.decode!r} and {wanted.resource.decode!r}; use one Resource in both places,"
+                " or give one of the components a scope of its own: manager.scope(name)"
             )
 
     async def _freeze_when_synced(self) -> None:
