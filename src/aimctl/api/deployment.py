@@ -40,8 +40,23 @@ def namespace(name: str) -> dict[str, Any]:
     }
 
 
-def deployment(operator_namespace: str, image: str, watch_namespaces: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the Deployment: two replicas, a leader and a standby with filled caches."""
+def deployment(
+    operator_namespace: str,
+    image: str,
+    watch_namespaces: Sequence[str] = (),
+    *,
+    with_: Sequence[str] = (),
+    skip: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Return the Deployment: two replicas, a leader and a standby with filled caches.
+
+    Args:
+        operator_namespace: its namespace.
+        image: of the manager.
+        watch_namespaces: the values of ``--watch-namespace``.
+        with_: the values of ``--with``; the image must contain their packages.
+        skip: the values of ``--skip``; the image must contain these extensions.
+    """
     container = {
         "name": "manager",
         "image": image,
@@ -52,6 +67,8 @@ def deployment(operator_namespace: str, image: str, watch_namespaces: Sequence[s
             f"--health-probe-bind-address=:{PROBE_PORT}",
             f"--operator-namespace={operator_namespace}",
             *(f"--watch-namespace={name}" for name in watch_namespaces),
+            *(f"--with={function}" for function in with_),
+            *(f"--skip={name}" for name in skip),
         ],
         "ports": [
             {"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"},

@@ -45,6 +45,8 @@ def manifests(
     image: str = deployment.DEFAULT_IMAGE,
     watch_namespaces: Sequence[str] = (),
     requirements: Requirements | None = None,
+    with_: Sequence[str] = (),
+    skip: Sequence[str] = (),
 ) -> Mapping[str, str]:
     """Return ``crd/...``, ``rbac/...``, then ``manager/...``: path -> YAML.
 
@@ -54,6 +56,8 @@ def manifests(
         watch_namespaces: the namespaces that the manager watches, in addition to the operator namespace, and where it
             has permissions; empty for all.
         requirements: of extensions; their CRDs and permissions are added.
+        with_: functions that the manager adds in addition to the installed extensions, as ``package:function``.
+        skip: installed extensions that it leaves out.
     """
     requirements = Requirements() if requirements is None else requirements
     namespaces = _namespaces(watch_namespaces, operator_namespace)
@@ -75,7 +79,7 @@ def manifests(
     files["rbac/leader-election-role.yaml"] = election
     files |= {f"rbac/{name}": text for name, text in rbac.people_roles().items()}
     files["manager/manager.yaml"] = to_yaml(
-        deployment.deployment(operator_namespace, image, tuple(watch_namespaces))
+        deployment.deployment(operator_namespace, image, tuple(watch_namespaces), with_=with_, skip=skip)
     )
     files["manager/metrics-service.yaml"] = to_yaml(deployment.metrics_service(operator_namespace))
     return {path: _HEADER + text for path, text in files.items()}

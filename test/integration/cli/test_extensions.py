@@ -20,6 +20,7 @@ from aimctl.runtime.kube import NotFound
 from support.commands import RunningCommand, aimctl_all, clean_environment
 from support.extension_package import install_extension
 from support.ports import reserve_port
+from support.roles import Roles
 from support.served import ServedCluster
 from support.waiting import eventually
 
@@ -117,9 +118,31 @@ def test_the_manifests_contain_the_crds_and_permissions_of_an_extension(outcomes
     assert granted(plain) <= granted(extended)
 
 
+def arguments(text: str) -> list[str]:
+    """The arguments of the manager in the Deployment."""
+    (deployment,) = [one for one in yaml.safe_load_all(text) if one["kind"] == "Deployment"]
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    return container["args"]
+
+
 @pytest.mark.parametrize("name", ["skipped", "skipped by variable"])
 def test_the_manifests_do_not_contain_a_skipped_extension(outcomes, name):
-    assert outcomes[name].out == outcomes["plain"].out
+    text = outcomes[name].out
+    assert arguments(text) == [*arguments(outcomes["plain"].out), "--skip=quotas"]
+    assert text.replace("        - --skip=quotas\n", "") == outcomes["plain"].out
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("plain", []),
+        ("entry point", []),
+        ("with", ["--with=acme:add_quotas"]),
+        ("with by variable", ["--with=acme:add_quotas"]),
+    ],
+)
+def test_the_deployment_adds_the_extensions_whose_permissions_the_roles_contain(outcomes, name, expected):
+    assert [one for one in arguments(outcomes[name].out) if "--with" in one or "--skip" in one] == expected
 
 
 def roles(text: str) -> list[tuple[str, str, str]]:
@@ -160,9 +183,7 @@ def test_a_manager_of_some_namespaces_has_roles_in_them(outcomes):
         ("Role", "default", "aimctl-events"),
     }
     assert {resource for _, resource, _ in granted(text)} & {"configmaps", "jobs", "aimmodels"} == set()
-    (deployment,) = [one for one in yaml.safe_load_all(text) if one["kind"] == "Deployment"]
-    (container,) = deployment["spec"]["template"]["spec"]["containers"]
-    assert [one for one in container["args"] if "watch" in one] == [
+    assert [one for one in arguments(text) if "watch" in one] == [
         "--watch-namespace=a",
         "--watch-namespace=b",
     ]
@@ -251,6 +272,54 @@ def test_an_extension_works_in_the_manager_of_the_operator(served, installed, im
     assert 'cache_synced{name="aimservices.aim.silogen.ai"} 1.0' in text
     assert f'cache_synced{{name="nodes ({expected[0]})"}} 1.0' in text
     assert "acme" in ready
+
+
+@pytest.mark.parametrize(("name", "works"), [("with", True), ("entry point", True), ("skipped", False)])
+def test_the_rendered_deployment_works_with_the_rendered_roles_and_nothing_more(
+    tmp_path, outcomes, installed, importable, name, works
+):
+    """The manager is started with the arguments of the Deployment, and may do what the roles grant."""
+    text = outcomes[name].out
+    roles = Roles([text])
+    with ServedCluster(tmp_path, pace=0.1) as cluster, ExitStack() as stack:
+        cluster.apply(text.partition("---\napiVersion: v1\nkind: Namespace")[0])
+        cluster.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kaiwo-system"}}])
+        cluster.cluster.server.authenticator.tokens.update(manager=User("manager"))
+        cluster.cluster.server.authorizer = OfOneUser("manager", roles)
+        ports = reserve_port(), reserve_port()
+        for port in ports:
+            stack.callback(port.release)
+        rendered = [
+            argument.replace(":8080", f"127.0.0.1:{ports[0].number}").replace(
+                ":8081", f"127.0.0.1:{ports[1].number}"
+            )
+            for argument in arguments(text)
+        ]
+        folder = importable if name == "with" else installed
+        kubeconfig = cluster.kubeconfig("manager", token="manager")
+        with RunningCommand(
+            "manager", *rendered, "--kubeconfig", kubeconfig, PYTHONPATH=str(folder)
+        ) as command:
+            command.wait_for("became leader")
+            if works:
+                create(cluster, "rendered", 5)
+                eventually(lambda: limit_of(cluster, "rendered") == "5", 30, "the ConfigMap")
+            assert get(ports[1].number, "/readyz") == "ok"
+            pages = json.loads(get(ports[0].number, "/debug/extensions?format=json"))
+            assert command.stop() == 0
+    assert bool(pages) is works
+    assert roles.refused == []
+
+
+class OfOneUser:
+    """An authorizer that asks another one about the requests of one user, and allows all others."""
+
+    def __init__(self, name: str, authorizer) -> None:
+        self._name = name
+        self._authorizer = authorizer
+
+    def refuse(self, user, info):
+        return self._authorizer.refuse(user, info) if user.name == self._name else None
 
 
 def test_a_missing_permission_of_an_extension_is_named_before_the_start(served, installed):

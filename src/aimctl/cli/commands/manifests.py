@@ -49,7 +49,7 @@ def manifests(
     """Print, or write, what a cluster needs.
 
     CRDs, RBAC rules and the Deployment, in an order in which 'kubectl apply --server-side -f -' can apply them, with
-    the CRDs and permissions of installed extensions.
+    the CRDs and permissions of installed extensions. The Deployment has --with and --skip as given here.
     """
     from aimctl.api.deployment import DEFAULT_IMAGE
     from aimctl.cli.errors import CommandError
@@ -69,6 +69,8 @@ def manifests(
             image=image or DEFAULT_IMAGE,
             watch_namespaces=namespaces,
             requirements=needed,
+            with_=with_ or (),
+            skip=skip or (),
         )
     files = {name: text for name, text in every.items() if part is Part.all or name.startswith(f"{part}/")}
     if output is None:
