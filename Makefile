@@ -14,7 +14,7 @@ export PYTHONPYCACHEPREFIX ?= $(CURDIR)/$(VENV)/pycache
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-proofs test-envtest lint format types contracts commits kinds manifests check-manifests docs-diagrams bench bench-scale lock clean ci
+.PHONY: help demo test test-proofs test-envtest lint format types public-types contracts commits kinds manifests check-manifests docs-diagrams bench bench-scale lock clean ci
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ format: $(STAMP) ## fix what ruff can fix
 types: $(STAMP) ## check types with mypy in strict mode
 	$(BIN)/mypy src/aimctl test/typing docs/examples
 
+public-types: $(STAMP) ## check with pyright that every public name of the library has a complete type
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pyright --verifytypes aimctl.runtime --ignoreexternal
+
 contracts: $(STAMP) ## check which package may import which
 	$(BIN)/lint-imports
 
@@ -85,4 +88,4 @@ lock: ## update requirements.lock from pyproject.toml
 clean: ## remove everything that the targets created
 	rm -rf $(VENV) .bench .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-ci: test test-proofs lint types contracts check-manifests test-envtest ## run every check that a change must pass
+ci: test test-proofs lint types public-types contracts check-manifests test-envtest ## run every check that a change must pass

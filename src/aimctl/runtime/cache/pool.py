@@ -30,7 +30,7 @@ class Pool:
         self.informers: dict[Resource[Any], list[Informer[Any]]] = {}
         self.scopes: weakref.WeakSet[Cache] = weakref.WeakSet()
         self.tasks: asyncio.TaskGroup | None = None
-        self.context = contextvars.Context()
+        self.context: contextvars.Context = contextvars.Context()
         """In which the cache runs; informers that are added later get it too."""
         self.running: dict[Informer[Any], asyncio.Task[None]] = {}
         self.was_run = False

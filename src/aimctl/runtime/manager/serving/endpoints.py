@@ -38,9 +38,9 @@ class Endpoints:
     """
 
     def __init__(self, options: ManagerOptions, metrics: Collector) -> None:
-        self.health = HealthChecks("healthz")
-        self.ready = HealthChecks("readyz")
-        self.pages = DebugPages()
+        self.health: HealthChecks = HealthChecks("healthz")
+        self.ready: HealthChecks = HealthChecks("readyz")
+        self.pages: DebugPages = DebugPages()
         addresses = {field: getattr(options, field) for field in _FIELDS}
         wanted = [field for field, address in addresses.items() if parse_bind_address(field, address)]
         routes = {
