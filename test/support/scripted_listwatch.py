@@ -17,7 +17,7 @@ import msgspec
 
 from aimctl.kubetypes import Object, ObjectMeta
 from aimctl.runtime.kube.answers import ObjectList
-from aimctl.runtime.kube.errors import DecodeError
+from aimctl.runtime.kube.errors import DecodeError, error_from_status
 from aimctl.runtime.kube.watch import WatchEvent, WatchStalled
 from support.things import THINGS, make
 
@@ -148,7 +148,9 @@ class ScriptedListWatch:
             self.lists_in_flight -= 1
 
     async def read(self, path: str) -> bytes:
-        """Discovery: the group of the kind is served while ``served`` is set."""
+        """Discovery: the group of the kind is served while ``served`` is set. The version is not known."""
+        if path == "/version":
+            raise error_from_status(404)
         self.discoveries += 1
         groups = [{"versions": [{"groupVersion": THINGS.api_version}]}] if self.served else []
         if path == "/apis":

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimctl.runtime.cache.reflector_policy import (
+from aimctl.runtime.cache.reflector.policy import (
     Backoff,
     Next,
     Pause,

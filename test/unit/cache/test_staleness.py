@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from aimctl.runtime.cache.reflector_policy import Next, Step, WatchEnd, after_check, went_back
+from aimctl.runtime.cache.reflector.policy import Next, Step, WatchEnd, after_check, went_back
 from aimctl.runtime.kube.errors import ConnectionFailed, error_from_status
 from aimctl.testing.virtualtime import virtual_time
 from support.cache_recorders import Rig, running

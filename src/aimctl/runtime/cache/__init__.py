@@ -15,9 +15,9 @@ from aimctl.runtime.cache.errors import (
 )
 from aimctl.runtime.cache.informer import Declaration, Informer, InformerHealth
 from aimctl.runtime.cache.metrics import InformerGauges, ReflectorMetrics
-from aimctl.runtime.cache.reflector import Reflector
-from aimctl.runtime.cache.reflector_policy import WatchEnd
-from aimctl.runtime.cache.reflector_types import ReflectorOptions
+from aimctl.runtime.cache.reflector.policy import WatchEnd
+from aimctl.runtime.cache.reflector.reflector import Reflector
+from aimctl.runtime.cache.reflector.types import ReflectorOptions
 from aimctl.runtime.cache.selectors import LabelSelector
 from aimctl.runtime.cache.storage.indexes import IndexFunction
 from aimctl.runtime.cache.storage.merge import Change

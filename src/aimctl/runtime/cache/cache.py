@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from aimctl.kubetypes import Object, Resource
     from aimctl.runtime.cache.metrics import ReflectorMetrics
-    from aimctl.runtime.cache.reflector_types import ReflectorOptions
+    from aimctl.runtime.cache.reflector.types import ReflectorOptions
     from aimctl.runtime.cache.storage.indexes import IndexFunction
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.kube.reader import Reader
@@ -100,7 +100,7 @@ class Cache:
         self._freeze = freeze_after_sync
         self._informers: dict[Resource[Any], Informer[Any]] = {}
         """The declarations of this scope."""
-        self._pool = Pool()
+        self._pool = Pool(reader)
         self._scope = "main"
         self._pool.scopes.add(self)
 
@@ -208,6 +208,7 @@ class Cache:
             options=self._options,
             metrics=self._metrics(name) if self._metrics is not None else None,
             resync_seconds=self._resync_seconds,
+            streaming=self._pool.streaming,
         )
         self._pool.informers.setdefault(wanted.resource, []).append(informer)
         self._pool.start(informer)

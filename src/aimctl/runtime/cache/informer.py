@@ -23,9 +23,9 @@ from aimctl.kubetypes import Object
 from aimctl.runtime.cache.dispatch import Dispatcher
 from aimctl.runtime.cache.errors import InformerStopped
 from aimctl.runtime.cache.metrics import ReflectorMetrics
-from aimctl.runtime.cache.reflector import Reflector
-from aimctl.runtime.cache.reflector_policy import went_back
-from aimctl.runtime.cache.reflector_types import ReflectorOptions, Scope
+from aimctl.runtime.cache.reflector.policy import went_back
+from aimctl.runtime.cache.reflector.reflector import Reflector
+from aimctl.runtime.cache.reflector.types import ReflectorOptions, Scope
 from aimctl.runtime.cache.selectors import LabelSelector, field_selector_matches
 from aimctl.runtime.cache.storage.merge import Change
 from aimctl.runtime.cache.storage.store import Store
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from aimctl.kubetypes import ObjectKey, Resource
     from aimctl.runtime.cache.dispatch import EventHandler, Registration
+    from aimctl.runtime.cache.reflector.lists import StreamingSupport
     from aimctl.runtime.cache.storage.indexes import IndexFunction
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.kube.reader import Reader
@@ -142,6 +143,7 @@ class Informer(Generic[T]):
         indexes: index functions by name.
         resync_seconds: period of replaying the store to the handlers, with up to 10 % jitter; None for never. A resync
             sends no requests.
+        streaming: shows whether the server offers streaming lists; None for lists in pages.
     """
 
     def __init__(
@@ -156,6 +158,7 @@ class Informer(Generic[T]):
         metrics: ReflectorMetrics | None = None,
         indexes: dict[str, IndexFunction[T]] | None = None,
         resync_seconds: float | None = None,
+        streaming: StreamingSupport | None = None,
     ) -> None:
         self.declaration = declaration
         self.name: str = name or declaration.resource.group_resource
@@ -187,6 +190,7 @@ class Informer(Generic[T]):
                 metrics=self._metrics,
                 list_slot=list_slot,
                 optional=declaration.optional,
+                streaming=streaming,
             )
             for scope in declaration.scopes()
         ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from aimctl.runtime.cache.reflector_policy import WatchEnd
+    from aimctl.runtime.cache.reflector.policy import WatchEnd
 
 __all__ = ["InformerGauges", "ReflectorMetrics"]
 

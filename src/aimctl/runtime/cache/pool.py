@@ -7,6 +7,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
 from aimctl.runtime.cache.errors import InformerStopped
+from aimctl.runtime.cache.reflector.lists import StreamingSupport
 
 if TYPE_CHECKING:
     import asyncio
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from aimctl.runtime.cache.cache import Cache
     from aimctl.runtime.cache.informer import Declaration, Informer
     from aimctl.runtime.cache.storage.indexes import IndexFunction
+    from aimctl.runtime.kube.reader import Reader
 
 __all__ = ["Pool", "wait_for_all"]
 
@@ -26,7 +28,8 @@ T = TypeVar("T")
 class Pool:
     """The informers of all scopes, and the tasks that run them."""
 
-    def __init__(self) -> None:
+    def __init__(self, reader: Reader) -> None:
+        self.streaming = StreamingSupport(reader)
         self.informers: dict[Resource[Any], list[Informer[Any]]] = {}
         self.scopes: weakref.WeakSet[Cache] = weakref.WeakSet()
         self.tasks: asyncio.TaskGroup | None = None

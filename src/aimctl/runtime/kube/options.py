@@ -81,12 +81,19 @@ def list_query(
 
 
 def watch_query(
-    *, resource_version: str, label_selector: str, field_selector: str, timeout_seconds: int
+    *,
+    resource_version: str,
+    label_selector: str,
+    field_selector: str,
+    timeout_seconds: int,
+    initial_events: bool = False,
 ) -> Query:
-    """``metav1.ListOptions`` of a watch, always with bookmarks."""
+    """``metav1.ListOptions`` of a watch, always with bookmarks, or of a streaming list."""
     pairs = [
         ("watch", "true"),
         ("allowWatchBookmarks", "true"),
+        ("sendInitialEvents", "true" if initial_events else ""),
+        ("resourceVersionMatch", "NotOlderThan" if initial_events else ""),
         ("resourceVersion", resource_version),
         ("labelSelector", label_selector),
         ("fieldSelector", field_selector),

@@ -170,11 +170,15 @@ class Reader:
         resource_version: str,
         timeout_seconds: int,
         idle_seconds: float,
+        initial_idle_seconds: float | None = None,
         label_selector: str = "",
         field_selector: str = "",
         metadata_only: bool = False,
     ) -> AsyncIterator[AsyncIterator[WatchEvent[T]]]:
         """Events after ``resource_version``, with bookmarks.
+
+        With ``initial_idle_seconds`` it is a streaming list: all objects at ``resource_version`` or later as ADDED
+        events, a bookmark with the annotation ``k8s.io/initial-events-end``, and then the events after that.
 
         Args:
             resource: the kind.
@@ -182,6 +186,7 @@ class Reader:
             resource_version: start of the watch.
             timeout_seconds: after this time the server ends the stream cleanly.
             idle_seconds: after this time without a byte the stream counts as stalled.
+            initial_idle_seconds: the same until the end of the initial events; None for no initial events.
             label_selector: as in a list.
             field_selector: as in a list.
             metadata_only: return only the metadata of objects.
@@ -189,6 +194,7 @@ class Reader:
         Raises:
             ApiError: the server rejected the request, or sent an ERROR event (code 410: Gone).
             ConnectionFailed: the connection broke, or stalled (WatchStalled).
+            InitialEventsIncomplete: the server does not offer streaming lists.
             DecodeError: an event cannot be decoded. What it reported is unknown, so list again.
             WatchLineTooLong: an event exceeds 16 MiB.
         """
@@ -197,6 +203,7 @@ class Reader:
             label_selector=label_selector,
             field_selector=field_selector,
             timeout_seconds=timeout_seconds,
+            initial_events=initial_idle_seconds is not None,
         )
         path = collection_path(resource, namespace)
         request = HttpRequest("GET", path, query, accept(metadata_only=metadata_only))
@@ -204,7 +211,12 @@ class Reader:
             resource = resource.metadata_only()
         async with self._transport.send(request, stream=True) as response:
             await self._check(request, response)
-            events = watch_events(resource, response, idle_seconds=idle_seconds)
+            events = watch_events(
+                resource,
+                response,
+                idle_seconds=idle_seconds,
+                initial_idle_seconds=initial_idle_seconds,
+            )
             async with aclosing(events):
                 yield events
 

@@ -24,7 +24,7 @@ import msgspec
 
 from aimctl.kubetypes import Object, Pool
 from aimctl.runtime.kube.answers import parse_status, shortened
-from aimctl.runtime.kube.errors import ApiError, ConnectionFailed, DecodeError, error_from_status
+from aimctl.runtime.kube.errors import ApiError, ConnectionFailed, DecodeError, KubeError, error_from_status
 from aimctl.runtime.kube.splitter import LineSplitter
 
 if TYPE_CHECKING:
@@ -33,12 +33,20 @@ if TYPE_CHECKING:
     from aimctl.kubetypes import Resource
     from aimctl.runtime.kube.transport import HttpResponse
 
-__all__ = ["WatchEvent", "WatchStalled", "watch_events"]
+__all__ = ["INITIAL_EVENTS_END", "InitialEventsIncomplete", "WatchEvent", "WatchStalled", "watch_events"]
 
 T = TypeVar("T")
 EventType = Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
 _OBJECT_EVENTS: tuple[Literal["MODIFIED", "ADDED", "DELETED"], ...] = ("MODIFIED", "ADDED", "DELETED")
 _PLAIN = tuple((type_, b'{"type":"%b","object":' % type_.encode()) for type_ in _OBJECT_EVENTS)
+
+
+INITIAL_EVENTS_END = "k8s.io/initial-events-end"
+"""Annotation of the bookmark that ends the initial events of a streaming list."""
+
+
+class InitialEventsIncomplete(KubeError):  # noqa: N818 - named like the other outcomes of a watch
+    """A streaming list was requested, but the stream has no bookmark at the end of the initial events."""
 
 
 class WatchStalled(ConnectionFailed):
@@ -77,6 +85,7 @@ async def watch_events(
     response: HttpResponse,
     *,
     idle_seconds: float,
+    initial_idle_seconds: float | None = None,
 ) -> AsyncGenerator[WatchEvent[T], None]:
     """The events of a response to a watch request, for one consumer.
 
@@ -84,28 +93,41 @@ async def watch_events(
         resource: the kind watched.
         response: a 2xx response.
         idle_seconds: longest wait for the next byte.
+        initial_idle_seconds: the same until the end of the initial events; None if none were requested.
 
     Raises:
         ApiError: an ERROR event or a bare Status.
+        InitialEventsIncomplete: the initial events have no end.
         ConnectionFailed: the connection broke; its subclass WatchStalled: no byte for ``idle_seconds``.
         DecodeError: an event is not an object of the kind. Its effect is unknown, so the stream cannot continue.
         WatchLineTooLong: an event exceeds the limit.
     """
     splitter = LineSplitter()
     pool = Pool()
+    initial = initial_idle_seconds is not None
+    limit = idle_seconds if initial_idle_seconds is None else initial_idle_seconds
     async with _ended(response.chunks()) as chunks:
         while True:
             try:
-                async with asyncio.timeout(idle_seconds):
+                async with asyncio.timeout(limit):
                     chunk = await anext(chunks, None)
             except TimeoutError:
-                raise WatchStalled(idle_seconds) from None
+                if initial:
+                    raise InitialEventsIncomplete(
+                        f"no byte for {limit:g} s, and no end of the list"
+                    ) from None
+                raise WatchStalled(limit) from None
             if chunk is None:
                 break
             for line in splitter.feed(chunk):
                 event = _parse_line(resource, line, pool)
-                if event is not None:
-                    yield event
+                if event is None:
+                    continue
+                if initial and event.type == "BOOKMARK":
+                    if INITIAL_EVENTS_END not in event.object.meta.annotations:
+                        raise InitialEventsIncomplete("a bookmark came before the end of the list")
+                    initial, limit = False, idle_seconds
+                yield event
     # A Status body with HTTP 200 need not end with a newline; any other incomplete line is dropped.
     status = parse_status(splitter.rest)
     if status is not None:

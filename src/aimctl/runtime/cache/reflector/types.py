@@ -23,6 +23,9 @@ class ReflectorOptions:
 
     Attributes:
         page_size: objects per page; None: 500, but no paging where the server's watch cache can serve the list.
+        stream_lists: use streaming lists where the server offers them. An explicit page_size disables them.
+        stream_idle_seconds: after this time without a byte before the end of a streaming list, the server is asked for
+            pages instead.
         watch_timeout_seconds: the timeout of a watch is random between this value and twice this value.
         watch_grace_seconds: a watch that exceeds its timeout by this time is ended by the reflector.
         idle_seconds: after this time without a byte a connection counts as dead; bookmarks arrive about every 60 s.
@@ -37,6 +40,8 @@ class ReflectorOptions:
     """
 
     page_size: int | None = None
+    stream_lists: bool = True
+    stream_idle_seconds: float = 10.0
     watch_timeout_seconds: float = 300.0
     watch_grace_seconds: float = 5.0
     idle_seconds: float = 75.0

@@ -1,9 +1,9 @@
-"""The reflector: mirrors a collection of the server into a sink, by listing it once and then watching it.
+"""Mirrors a collection of the server into a sink, by listing it once and then watching it.
 
 Contract:
     * The sink receives a complete list, then every event after it, in the server's order, each once.
     * Errors of the server or the network never end a reflector; only cancellation does. The step after each outcome is
-      decided in :mod:`aimctl.runtime.cache.reflector_policy`.
+      decided in :mod:`aimctl.runtime.cache.reflector.policy`.
     * A dead connection is detected after ``idle_seconds`` (bookmarks arrive about once a minute), a server that exceeds
       ``timeoutSeconds`` after another five seconds.
     * A history that goes backwards (etcd was restored from a backup) is detected. A real server then silently drops all
@@ -18,7 +18,7 @@ Contract:
 
 Invariants:
     * At any time it does one of: list, watch, check, pause. Of the reflectors that share a ``list_slot`` at most one
-      lists.
+      lists. A streaming list becomes the next watch.
     * Only the sink stores the version to resume from, so it always matches what was applied.
 """
 
@@ -30,7 +30,8 @@ from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar, final
 import structlog
 
 from aimctl.kubetypes import is_newer
-from aimctl.runtime.cache.reflector_policy import (
+from aimctl.runtime.cache.reflector.lists import Lister
+from aimctl.runtime.cache.reflector.policy import (
     FIRST_VERSION,
     NEWEST_VERSION,
     Backoff,
@@ -41,16 +42,14 @@ from aimctl.runtime.cache.reflector_policy import (
     after_check,
     after_list,
     after_watch,
-    list_limit,
     list_version,
     went_back,
 )
-from aimctl.runtime.cache.reflector_types import ReflectorStatus
+from aimctl.runtime.cache.reflector.types import ReflectorStatus
 from aimctl.runtime.kube.discovery import is_served
 from aimctl.runtime.kube.errors import (
     ConnectionFailed,
     DecodeError,
-    Gone,
     KubeError,
     NotServed,
     ServerError,
@@ -61,11 +60,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from contextlib import AbstractAsyncContextManager
 
-    from aimctl.kubetypes import Object, Resource
+    from aimctl.kubetypes import Resource
     from aimctl.runtime.cache.metrics import ReflectorMetrics
-    from aimctl.runtime.cache.reflector_types import ReflectorOptions, Scope, Sink
+    from aimctl.runtime.cache.reflector.lists import OpenStream, StreamingSupport
+    from aimctl.runtime.cache.reflector.types import ReflectorOptions, Scope, Sink
     from aimctl.runtime.clock import Clock
-    from aimctl.runtime.kube.answers import ObjectList, UnreadableItem
+    from aimctl.runtime.kube.answers import UnreadableItem
     from aimctl.runtime.kube.reader import Reader
     from aimctl.runtime.kube.watch import WatchEvent
 
@@ -74,7 +74,6 @@ __all__ = ["Reflector"]
 T = TypeVar("T")
 
 
-_DEFAULT_PAGE = 500
 _MAX_REPORTED = 100
 """Items that cannot be read are logged once each, up to this number."""
 
@@ -94,6 +93,7 @@ class Reflector(Generic[T]):
         metrics: hooks.
         list_slot: held while listing; shared by reflectors whose lists must not run concurrently.
         optional: the kind may be absent; it is then logged as information instead of as a warning.
+        streaming: shows whether the server offers streaming lists; None for lists in pages.
     """
 
     def __init__(
@@ -109,6 +109,7 @@ class Reflector(Generic[T]):
         metrics: ReflectorMetrics,
         list_slot: asyncio.Semaphore,
         optional: bool = False,
+        streaming: StreamingSupport | None = None,
     ) -> None:
         self.status: ReflectorStatus = ReflectorStatus()
         self.scope = scope
@@ -131,7 +132,9 @@ class Reflector(Generic[T]):
             rng, initial_seconds=options.missing_seconds, cap_seconds=options.missing_cap_seconds
         )
         self._newest = False
-        self._paged = False
+        self._lister = Lister(reader, resource, scope, options, streaming=streaming)
+        self._stream: OpenStream[T] | None = None
+        """The open watch after a streaming list."""
         self._listed = False
         self._paused = False
         self._reported: set[str] = set()
@@ -151,11 +154,14 @@ class Reflector(Generic[T]):
     async def run(self) -> NoReturn:
         """List and watch until cancelled."""
         step = Step.LIST
-        while True:
-            decision = await self._steps[step]()
-            await self._pause(decision)
-            self._paused = decision.pause is Pause.BACKOFF
-            step = decision.step
+        try:
+            while True:
+                decision = await self._steps[step]()
+                await self._pause(decision)
+                self._paused = decision.pause is Pause.BACKOFF
+                step = decision.step
+        finally:
+            await self._close_stream()
 
     # ---- list
 
@@ -165,7 +171,7 @@ class Reflector(Generic[T]):
         started = self._clock.monotonic()
         try:
             async with self._list_slot:
-                objects, unreadable, version = await self._list_pages(requested)
+                listing = await self._lister.fetch(requested, watch_seconds=self._watch_seconds)
         except KubeError as error:
             self._metrics.list_failed()
             unserved = isinstance(error, NotServed) and await self._is_unserved()
@@ -173,12 +179,15 @@ class Reflector(Generic[T]):
             self._newest = decision.newest or self._newest
             await self._failed("list", error, decision)
             return decision
+        self._stream = listing.stream
+        objects, unreadable, version = listing.objects, listing.unreadable, listing.version
         seconds = self._clock.monotonic() - started
         self._metrics.listed(seconds, len(objects), relist=self._listed)
         self._log.debug("listed", objects=len(objects), resource_version=version, seconds=round(seconds, 3))
         if requested not in {FIRST_VERSION, NEWEST_VERSION} and went_back(requested, version):
             # A list is not older than requested. Only the newest state shows whether the history was replaced.
             self._newest = True
+            await self._close_stream()
             return Next(Step.LIST)
         self._newest = False
         self._silences = 0
@@ -220,50 +229,11 @@ class Reflector(Generic[T]):
         self._unserved = 0 if served else self._unserved + 1
         return self._unserved > self._listed
 
-    async def _list_pages(self, requested: str) -> tuple[list[Object[T]], tuple[UnreadableItem, ...], str]:
-        """The objects of all pages, the items that cannot be decoded, and the resourceVersion."""
-        limit = list_limit(
-            requested, page_size=self._options.page_size, default=_DEFAULT_PAGE, paged_before=self._paged
-        )
-        page = await self._page(requested, limit, "")
-        objects, unreadable = list(page.items), page.unreadable
-        if requested == "0" and page.continue_token:
-            self._paged = True
-        while page.continue_token:
-            try:
-                page = await self._page(None, limit, page.continue_token)
-            except Gone:
-                if limit is None:
-                    raise
-                # The pages took longer than the server keeps its history: list again, without paging.
-                limit = None
-                page = await self._page(requested, None, "")
-                objects.clear()
-                unreadable = ()
-            objects += page.items
-            unreadable += page.unreadable
-        if not page.resource_version:
-            raise DecodeError(f"a list of {self._resource.group_resource} has no metadata.resourceVersion")
-        return objects, unreadable, page.resource_version
-
-    async def _page(self, version: str | None, limit: int | None, token: str) -> ObjectList[T]:
-        return await self._reader.list(
-            self._resource,
-            self.scope.namespace,
-            label_selector=self.scope.label_selector,
-            field_selector=self.scope.field_selector,
-            limit=limit,
-            continue_token=token,
-            resource_version=version,
-            metadata_only=self.scope.metadata_only,
-            skip_unreadable=True,
-        )
-
     # ---- watch
 
     async def _watch(self) -> Next:
-        least = self._options.watch_timeout_seconds
-        timeout = int(least * (1.0 + self._rng.random()))
+        stream, self._stream = self._stream, None
+        timeout = self._watch_seconds() if stream is None else stream.timeout_seconds
         started = self._clock.monotonic()
         events = 0
         opened = overdue = backwards = False
@@ -272,11 +242,11 @@ class Reflector(Generic[T]):
         # Opening the watch is limited by the idle time; afterwards the limit is the end that the server was asked for.
         hard = asyncio.timeout(self._options.idle_seconds)
         try:
-            async with hard, self._open(timeout) as stream:
+            async with hard, self._open(timeout) if stream is None else stream as received:
                 opened = True
                 hard.reschedule(started + timeout + self._options.watch_grace_seconds)
                 self._alive()
-                async for event in stream:
+                async for event in received:
                     events += 1
                     self._failing_since = None
                     now = self._clock.monotonic()
@@ -318,6 +288,9 @@ class Reflector(Generic[T]):
                 self._metrics.decode_error()
             await self._failed("watch", error, decision)
         return decision
+
+    def _watch_seconds(self) -> int:
+        return int(self._options.watch_timeout_seconds * (1.0 + self._rng.random()))
 
     def _open(self, timeout_seconds: int) -> AbstractAsyncContextManager[AsyncIterator[WatchEvent[T]]]:
         return self._reader.watch(
@@ -374,12 +347,18 @@ class Reflector(Generic[T]):
         """The version of the server's newest state; "" if it cannot be read. The watch then has the same trouble."""
         self._checked_at = self._clock.monotonic()
         try:
-            return (await self._page(None, 1, "")).resource_version
+            return (await self._lister.page(None, 1)).resource_version
         except KubeError as error:
             self._log.debug("the newest version cannot be read", error=str(error))
             return ""
 
     # ---- helpers
+
+    async def _close_stream(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            async with stream:
+                pass
 
     def _alive(self) -> None:
         self.status.last_error = ""

@@ -5,6 +5,8 @@
     LIST 404, confirmed by discovery -----> the kind is not served: empty the store, LIST slowly
     LIST 403 / 405 -----------------------> not ready, naming the verb to grant; LIST with back-off
     LIST anything else -------------------> LIST with back-off
+    streaming LIST not offered, ignored --> LIST in pages at once, from then on
+    streaming LIST not readable ----------> LIST in pages at once, which shows what cannot be read
 
     WATCH closed by the server -----------> WATCH at once
     WATCH closed in < 1 s without events -> WATCH with back-off ("very short watch")
@@ -55,7 +57,7 @@ from aimctl.runtime.kube.errors import (
     Unauthorized,
     WatchLineTooLong,
 )
-from aimctl.runtime.kube.watch import WatchStalled
+from aimctl.runtime.kube.watch import InitialEventsIncomplete, WatchStalled
 
 if TYPE_CHECKING:
     import random
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
 __all__ = [
     "SHORT_WATCH_SECONDS",
     "Backoff",
+    "Fallback",
     "Next",
     "Pause",
     "Step",
@@ -70,6 +73,7 @@ __all__ = [
     "WatchReport",
     "after_check",
     "after_list",
+    "after_stream",
     "after_watch",
     "is_too_large_version",
     "list_limit",
@@ -187,6 +191,29 @@ def after_list(error: KubeError, *, requested: str, unserved: bool = False) -> N
     if unserved:
         return Next(Step.LIST, Pause.SLOW, wait, newest=True, vanished=True)
     return Next(Step.LIST, Pause.BACKOFF, wait, refused=isinstance(error, Forbidden | MethodNotAllowed))
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """List in pages instead of as a stream. ``again``: the next list may be a stream."""
+
+    again: bool
+
+
+def after_stream(error: KubeError) -> Fallback | None:
+    """Whether to list in pages after a streaming list has failed; None: pages would fail as well.
+
+    client-go falls back after 422 only. Here 400, 405, 406 and 415 count too, and a server that sends no bookmark at
+    the end because it does not know the parameter.
+    """
+    if isinstance(error, InitialEventsIncomplete):
+        return Fallback(again=False)
+    if isinstance(error, ApiError) and error.status in {400, 405, 406, 415, 422}:
+        return Fallback(again=False)
+    if isinstance(error, DecodeError | WatchLineTooLong | Forbidden) or is_too_large_version(error):
+        return Fallback(again=True)
+    return None
 
 
 def after_watch(report: WatchReport, *, internal_error_window: float) -> Next:

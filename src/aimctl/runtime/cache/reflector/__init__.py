@@ -1,0 +1,1 @@
+"""The reflector: mirrors a collection of the server into a sink."""
