@@ -7,8 +7,12 @@ is what the API would have stored, byte for byte but for names and times. With `
 and removed through the API.
 
 Commands on the standard input, answers on the standard output, one JSON document a line:
-    ``load N``   -> ``{"done": n}`` ..., ``{"loaded": N, "server": URL, "wire_bytes": b, "body_bytes": b}``
+    ``load N``   -> ``{"done": n}`` ..., ``{"loaded": N, "server": URL, "wire_bytes": b, "body_bytes": b}``, with
+                    ``"tls_server": URL, "ca": FILE`` as well if the server is embedded
     ``touch N``  -> ``{"done": n}`` ..., ``{"touched": N}``: an annotation of each of the first N templates
+    ``pace N R`` -> ``{"paced": N}``: N changes, R in a second, each with the time of the change in an annotation
+    ``beat N R`` -> ``{"beaten": N}``: N changes of the status of 1,000 nodes, R in a second
+The last two are for the embedded server, whose storage they change.
     end of input -> what was made on a foreign server is removed, ``{"removed": n}``
 """
 
@@ -17,21 +21,26 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import json
 import os
+import ssl
 import sys
+import tempfile
+import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
-from measure import read_commands
-from templates import NAMESPACES, PLURAL, namespace_of, template
+from measure import read_commands, say
+from templates import NAMESPACES, PLURAL, SENT, namespace_of, template
 
 from aimctl.api.v1alpha1 import SERVICE_TEMPLATES
 from aimctl.devcluster import DevCluster
-from aimctl.kubetypes.builtin import CRDS
+from aimctl.devcluster.apiserver.http import HttpFront
+from aimctl.kubetypes.builtin import CRDS, NODES
 from aimctl.kubetypes.builtin import NAMESPACES as NAMESPACE_KIND
 from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.kube import (
@@ -46,18 +55,19 @@ from aimctl.runtime.kube import (
 )
 from aimctl.simulation import Simulation
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from support.pki import CertificateAuthority
+
 TEMPLATES = Resource.untyped("aim.silogen.ai", "v1alpha1", "AIMServiceTemplate", PLURAL)
 DISCOVERED = ("modelSources", "profile", "discovery")
+NODE_COUNT = 1000
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 AT_ONCE = 8
 STEP = 500
 
 
 class Unusable(Exception):
     """The cluster cannot be used; the text says why."""
-
-
-def say(**document: object) -> None:
-    print(json.dumps(document), flush=True)
 
 
 async def each(numbers: Iterable[int], work: Callable[[int], Awaitable[None]]) -> None:
@@ -105,6 +115,7 @@ class Driver:
         self.server = server
         self.count = 0
         self.rounds = 0
+        self.tls: dict[str, str] = {}
 
     async def load(self, count: int) -> None:
         """Make them all."""
@@ -115,7 +126,8 @@ class Driver:
         wire = await self.client.raw("GET", path)
         body = msgspec.json.decode(wire)
         del body["metadata"]["managedFields"]
-        say(loaded=count, server=self.server, wire_bytes=len(wire), body_bytes=len(msgspec.json.encode(body)))
+        sizes = {"wire_bytes": len(wire), "body_bytes": len(msgspec.json.encode(body))}
+        say(loaded=count, server=self.server, **sizes, **self.tls)
 
     async def touch(self, count: int) -> None:
         """Change one annotation of each of the first ``count`` templates, through the API."""
@@ -187,9 +199,39 @@ class ForeignDriver(Driver):
 class EmbeddedDriver(Driver):
     """On a server in this process."""
 
-    def __init__(self, cluster: DevCluster, server: str) -> None:
+    def __init__(self, cluster: DevCluster, server: str, tls: dict[str, str]) -> None:
         super().__init__(cluster.client(field_manager="kubectl"), server)
+        self.tls = tls
         self._storage = cluster.server.storage
+
+    async def pace(self, count: int, rate: float) -> None:
+        """Change the templates one after the other at a constant rate."""
+        collection = self._storage.collection(TEMPLATES.group_resource)
+        records = list(collection.records.values())
+
+        def change(number: int) -> None:
+            body = records[number % len(records)].object()
+            body["metadata"].setdefault("annotations", {})[SENT] = str(time.monotonic_ns())
+            self._storage.put(collection, body)
+
+        await _paced(count, rate, change)
+        say(paced=count)
+
+    async def beat(self, count: int, rate: float) -> None:
+        """Change the status of the nodes in turn, as kubelets do; they are created first."""
+        collection = self._storage.collection(NODES.group_resource)
+        if len(collection.records) < NODE_COUNT:
+            for number in range(NODE_COUNT):
+                await self.client.create(NODES, node(number))
+        records = [record.object() for record in collection.records.values()]
+
+        def change(number: int) -> None:
+            body = records[number % len(records)]
+            body["status"]["conditions"][0]["lastHeartbeatTime"] = datetime.now(UTC).strftime(TIME_FORMAT)
+            self._storage.put(collection, body)
+
+        await _paced(count, rate, change)
+        say(beaten=count)
 
     async def _fill(self, count: int) -> None:
         await make(self.client, 0)
@@ -206,6 +248,38 @@ class EmbeddedDriver(Driver):
                 await asyncio.sleep(0)
 
 
+async def _paced(count: int, rate: float, change: Callable[[int], None]) -> None:
+    started = time.monotonic()
+    for number in range(count):
+        change(number)
+        await asyncio.sleep(max(0.0, started + (number + 1) / rate - time.monotonic()))
+
+
+def node(number: int) -> dict[str, Any]:
+    """A node with eight GPUs. Only one of the conditions is included."""
+    heartbeat = datetime.now(UTC).strftime(TIME_FORMAT)
+    return {
+        "metadata": {
+            "name": f"node-{number:04d}",
+            "labels": {"kubernetes.io/hostname": f"node-{number:04d}"},
+        },
+        "status": {
+            "capacity": {"cpu": "128", "memory": "1056Gi", "amd.com/gpu": "8"},
+            "allocatable": {"cpu": "127", "memory": "1040Gi", "amd.com/gpu": "8"},
+            "conditions": [
+                {
+                    "type": "Ready",
+                    "status": "True",
+                    "reason": "KubeletReady",
+                    "message": "kubelet is posting ready status",
+                    "lastHeartbeatTime": heartbeat,
+                    "lastTransitionTime": heartbeat,
+                }
+            ],
+        },
+    }
+
+
 @asynccontextmanager
 async def connected(kubeconfig: str | None) -> AsyncIterator[Driver]:
     clock = LoopClock()
@@ -213,7 +287,18 @@ async def connected(kubeconfig: str | None) -> AsyncIterator[Driver]:
         add_ons = Simulation(clock=clock).add_ons
         async with DevCluster(clock=clock, add_ons=add_ons, controllers=False) as cluster:
             endpoint = await cluster.serve()
-            yield EmbeddedDriver(cluster, endpoint.url)
+            with tempfile.TemporaryDirectory(prefix="aimctl-bench-") as folder:
+                authority = CertificateAuthority(Path(folder))
+                files = authority.issue("server")
+                context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+                context.load_cert_chain(files.certificate, files.key)
+                front = HttpFront(cluster.server)
+                secure = await front.serve(tls=context)
+                try:
+                    tls = {"tls_server": secure.url, "ca": str(authority.certificate)}
+                    yield EmbeddedDriver(cluster, endpoint.url, tls)
+                finally:
+                    await front.aclose()
         return
     info: ConnectionInfo = await load_connection(kubeconfig, environ=os.environ, clock=clock)
     async with HttpTransport(info, clock=clock) as transport:
@@ -229,8 +314,8 @@ async def main() -> None:
         reading = asyncio.create_task(read_commands(lines.put_nowait))
         try:
             while line := await lines.get():
-                verb, _, number = line.partition(" ")
-                await {"load": driver.load, "touch": driver.touch}[verb](int(number))
+                verb, *numbers = line.split()
+                await getattr(driver, verb)(int(numbers[0]), *map(float, numbers[1:]))
         finally:
             reading.cancel()
             await driver.remove()

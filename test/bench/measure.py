@@ -16,13 +16,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import resource
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["Phases", "Stopwatch", "read_commands"]
+__all__ = ["Phases", "Stalls", "Stopwatch", "percentile", "read_commands", "say"]
+
+_TICK_SECONDS = 0.005
 
 
 def _status_kib(field: str) -> int:
@@ -57,6 +60,35 @@ class Stopwatch:
         }
 
 
+class Stalls:
+    """The longest time for which the event loop did not run other callbacks.
+
+    It is measured in CPU time of the loop's thread, between two timers of 5 ms, so other programs on the machine do not
+    count, and garbage collection does. The figure may be up to 5 ms too high.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget what was measured, and measure from now on."""
+        self._worst = 0.0
+        self._last = time.thread_time()
+        self._timer = self._loop.call_later(_TICK_SECONDS, self._tick)
+
+    def stop(self) -> float:
+        """Stop; return the longest stall in milliseconds."""
+        self._timer.cancel()
+        return max(self._worst, time.thread_time() - self._last) * 1000
+
+    def _tick(self) -> None:
+        now = time.thread_time()
+        self._worst = max(self._worst, now - self._last)
+        self._last = now
+        self._timer = self._loop.call_later(_TICK_SECONDS, self._tick)
+
+
 class Phases:
     """Counts what a contender's handler sees and reports each phase when it is complete.
 
@@ -68,11 +100,13 @@ class Phases:
     def __init__(self, objects: int, updates: int) -> None:
         self._left = {"sync": objects, "events": updates}
         self._watch = Stopwatch()
+        self._stalls: Stalls | None = None
         self._phase = "sync"
         self.ended = asyncio.Event()
 
     def begin(self) -> None:
         """Just before the first request."""
+        self._stalls = Stalls()
         self._watch = Stopwatch()
 
     def seen(self) -> None:
@@ -80,7 +114,9 @@ class Phases:
         left = self._left[self._phase] - 1
         self._left[self._phase] = left
         if left == 0:
-            _say(phase=self._phase, **self._watch.read())
+            figures = self._watch.read()
+            stall = 0.0 if self._stalls is None else self._stalls.stop()
+            say(phase=self._phase, stall_ms=stall, **figures)
 
     def command(self, line: str) -> None:
         """What the bench said; "" for the end of its input."""
@@ -88,8 +124,10 @@ class Phases:
             if self._left["sync"] > 0:
                 raise RuntimeError(f"{self._left['sync']} objects of the sync are missing")
             self._phase = "events"
+            if self._stalls is not None:
+                self._stalls.restart()
             self._watch = Stopwatch()
-            _say(phase="ready")
+            say(phase="ready")
         elif not line:
             self.ended.set()
 
@@ -107,5 +145,12 @@ async def read_commands(heard: Callable[[str], None]) -> None:
         pipe.close()
 
 
-def _say(**document: object) -> None:
+def say(**document: object) -> None:
+    """Write one JSON document to the standard output."""
     print(json.dumps(document), flush=True)
+
+
+def percentile(values: list[float], share: float) -> float:
+    """The smallest value that at least this share of the values does not exceed (nearest rank)."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]

@@ -23,11 +23,12 @@ from pathlib import Path
 from typing import Any
 
 import report
+from children import Child, StepFailed, child
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
-from run import ROOT, Child, StepFailed, child
 
+ROOT = Path(__file__).parent.parent.parent
 MARK = 1.3
 IDLE_SECONDS = 20.0
 PHASES = {"load": "made, until all run", "edit": "one field changed, until all run again"}

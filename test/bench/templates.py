@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["NAMESPACES", "PLURAL", "namespace_of", "template"]
+__all__ = ["NAMESPACES", "PLURAL", "SENT", "namespace_of", "template"]
 
 NAMESPACES = 20
 PLURAL = "aimservicetemplates"
+SENT = "aimctl-bench/sent"
+"""Annotation with the time of a change, in ns of the monotonic clock."""
 
 _CONDITIONS = (
     (

@@ -46,7 +46,7 @@ class RegistryFront:
         """Start to listen. Raises OSError if the address cannot be bound."""
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, *self.endpoint).start()
+            await web.TCPSite(self._runner, self.endpoint.host, self.endpoint.port).start()
         except BaseException:
             await self._runner.cleanup()
             raise

@@ -23,6 +23,7 @@ from aimctl.runtime.kube.transport import HttpRequest
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import AsyncGenerator
+    from ssl import SSLContext
 
     from aimctl.devcluster.apiserver.server import ApiServer
 
@@ -38,12 +39,13 @@ class Endpoint(NamedTuple):
 
     host: str
     port: int
+    scheme: str = "http"
 
     @property
     def url(self) -> str:
         """The URL, such as ``http://127.0.0.1:6443``."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        return f"{self.scheme}://{host}:{self.port}"
 
 
 @final
@@ -54,8 +56,10 @@ class HttpFront:
         self._server = server
         self._runner: web.ServerRunner | None = None
 
-    async def serve(self, host: str = "127.0.0.1", port: int = 0) -> Endpoint:
-        """Start to listen; port 0 takes a free one.
+    async def serve(
+        self, host: str = "127.0.0.1", port: int = 0, *, tls: SSLContext | None = None
+    ) -> Endpoint:
+        """Start to listen; port 0 takes a free one. With ``tls``, which has the certificate, it serves HTTPS.
 
         Raises:
             OSError: the address cannot be bound.
@@ -70,7 +74,7 @@ class HttpFront:
             shutdown_timeout=_CLOSE_SECONDS,
         )
         await runner.setup()
-        site = web.TCPSite(runner, host, port)
+        site = web.TCPSite(runner, host, port, ssl_context=tls)
         try:
             await site.start()
         except OSError:
@@ -78,7 +82,7 @@ class HttpFront:
             raise
         self._runner = runner
         bound = runner.addresses[0][1]
-        endpoint = Endpoint(host, int(bound))
+        endpoint = Endpoint(host, int(bound), "http" if tls is None else "https")
         self._server.address = f"{host}:{bound}"
         return endpoint
 

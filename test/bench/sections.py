@@ -1,0 +1,191 @@
+"""The measurements besides the comparison with kopf: each is repeated, and its median is reported.
+
+Contract:
+    * Every measurement runs in fresh processes on the embedded server of the driver, one at a time.
+    * A section returns its figures as they are written to ``.bench/latest.json``, under ``stall_ms`` also the longest
+      stall of an event loop in each of its processes.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from children import Child, child
+
+__all__ = ["SECTIONS", "Bench", "Figures"]
+
+LARGE = 100_000
+WRITES = 2_000
+CHANGES, RATE = 10_000, 1_000
+CYCLES = 500_000
+IDLE_SECONDS, HEARTBEATS_PER_SECOND = 60, 1000 / 60
+NODES = 1000
+
+Figures = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Bench:
+    """What the sections share.
+
+    Attributes:
+        driver: the process with the embedded server.
+        loaded: what the driver said of the objects that it holds.
+        repeat: repetitions of each measurement.
+        tell: shows what is done now.
+    """
+
+    driver: Child
+    loaded: Mapping[str, Any]
+    repeat: int
+    tell: Callable[[str], None]
+    generation: int = 100
+
+    @property
+    def objects(self) -> int:
+        """How many objects the server holds."""
+        return int(self.loaded["loaded"])
+
+    @property
+    def server(self) -> list[str]:
+        """The server as arguments."""
+        return ["--server", self.loaded["server"]]
+
+
+async def large_sync(bench: Bench) -> Figures:
+    """100,000 objects synced by the informer. Afterwards the server holds them."""
+    bench.tell(f"making {LARGE} templates")
+    await bench.driver.say(f"load {LARGE}")
+    bench.loaded = await bench.driver.hear("loaded")
+    runs = []
+    for number in range(bench.repeat):
+        bench.tell(f"sync of {LARGE} objects: {number + 1} of {bench.repeat}")
+        async with child(
+            "informer", "contender_aimctl.py", "informer", str(LARGE), "1", *bench.server
+        ) as one:
+            runs.append(await one.hear("phase"))
+    return {
+        "cpu_us_per_object": median(runs, "cpu_seconds") * 1e6 / LARGE,
+        "bytes_per_object": median(runs, "grown_kib") * 1024 / LARGE,
+        "peak_mb": median(runs, "peak_kib") * 1.024e-3,
+        "stall_ms": worst(runs),
+    }
+
+
+async def writes(bench: Bench, *, tls: bool = False) -> Figures:
+    """Reconciles that write, and bare writes, in turn."""
+    server = ["--server", bench.loaded["tls_server"], "--ca", bench.loaded["ca"]] if tls else bench.server
+    count = min(WRITES, bench.objects)
+    runs: dict[str, list[Figures]] = {"aimctl": [], "bare": []}
+    for number in range(bench.repeat):
+        for way, found in runs.items():
+            bench.tell(f"writes{' over TLS' if tls else ''}, {way}: {number + 1} of {bench.repeat}")
+            bench.generation += 1
+            sizes = (str(bench.objects), str(count), str(bench.generation))
+            async with child(way, "contender_writes.py", way, *sizes, *server) as one:
+                await one.hear("phase")
+                await one.quiet()
+                await one.say("go")
+                found.append(await one.hear("phase"))
+    cpu = {way: median(found, "cpu_seconds") * 1e6 / count for way, found in runs.items()}
+    return {
+        "cpu_us": cpu["aimctl"],
+        "bare_patch_cpu_us": cpu["bare"],
+        "ratio": cpu["aimctl"] / cpu["bare"],
+        "stall_ms": worst(runs["aimctl"]),
+    }
+
+
+async def writes_over_tls(bench: Bench) -> Figures:
+    """The same over TLS."""
+    return await writes(bench, tls=True)
+
+
+async def latency(bench: Bench) -> Figures:
+    """Delays of changes at a constant rate; the bare reader's are subtracted."""
+    runs: dict[str, list[Figures]] = {"aimctl": [], "bare": []}
+    for number in range(bench.repeat):
+        for way, found in runs.items():
+            bench.tell(f"latency, {way}: {number + 1} of {bench.repeat}")
+            sizes = (str(bench.objects), str(CHANGES))
+            async with child(way, "contender_latency.py", way, *sizes, *bench.server) as one:
+                await one.hear("phase")
+                await one.quiet()
+                await bench.driver.say(f"pace {CHANGES} {RATE}")
+                found.append(await one.hear("phase"))
+                await bench.driver.hear("paced")
+    own, bare = median(runs["aimctl"], "p99_ms"), median(runs["bare"], "p99_ms")
+    return {
+        "p99_ms_at_1000": max(0.0, own - bare),
+        "aimctl_p99_ms": own,
+        "bare_p99_ms": bare,
+        "stall_ms": worst(runs["aimctl"]),
+    }
+
+
+async def queue(bench: Bench) -> Figures:
+    """Cycles of the work queue."""
+    runs = []
+    for number in range(bench.repeat):
+        bench.tell(f"queue: {number + 1} of {bench.repeat}")
+        async with child("queue", "probe_queue.py", str(CYCLES)) as one:
+            runs.append(await one.hear("phase"))
+    return {"per_second": median(runs, "per_second")}
+
+
+async def imports(bench: Bench) -> Figures:
+    """The start of a manager."""
+    runs = []
+    for number in range(bench.repeat + 1):
+        bench.tell(f"import: {number} of {bench.repeat}")
+        async with child("import", "probe_import.py") as one:
+            runs.append(await one.hear("phase"))
+    return {key: median(runs[1:], key) for key in ("seconds", "rss_mb")}  # the first one compiles the modules
+
+
+async def idle(bench: Bench) -> Figures:
+    """An idle manager, once for a minute."""
+    bench.tell("idle: creating the nodes")
+    await bench.driver.say(f"beat {NODES} 1000000")
+    await bench.driver.hear("beaten")
+    sizes = (str(bench.objects), str(NODES), str(IDLE_SECONDS))
+    async with child("idle", "contender_idle.py", *sizes, *bench.server) as one:
+        bench.tell(f"idle: syncing {bench.objects} objects")
+        await one.hear("phase")
+        await one.quiet()
+        bench.tell(f"idle: {IDLE_SECONDS} s")
+        await bench.driver.say(f"beat {IDLE_SECONDS * NODES // 60} {HEARTBEATS_PER_SECOND}")
+        await one.say("go")
+        found = await one.hear("phase")
+        await bench.driver.hear("beaten")
+    return {
+        "core_fraction": found["cpu_seconds"] / found["wall_seconds"],
+        "objects": bench.objects,
+        "heartbeats_per_minute": NODES,
+        "stall_ms": found["stall_ms"],
+    }
+
+
+SECTIONS: Mapping[str, Callable[[Bench], Awaitable[Figures]]] = {
+    "write": writes,
+    "write_tls": writes_over_tls,
+    "latency": latency,
+    "queue": queue,
+    "import": imports,
+    "sync_100k": large_sync,
+    "idle": idle,
+}
+"""In the order in which they are measured: the last two need 100,000 objects."""
+
+
+def median(runs: list[Figures], key: str) -> float:
+    """The median of one figure."""
+    return statistics.median(float(run[key]) for run in runs)
+
+
+def worst(runs: list[Figures]) -> float:
+    """The median of the longest stalls."""
+    return statistics.median(float(run["stall_ms"]) for run in runs)
