@@ -15,6 +15,8 @@ from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, final
 
+import msgspec
+
 from aimctl.generation.decoding import decoder
 from aimctl.generation.errors import SchemaError
 from aimctl.generation.schemas import structural_schema
@@ -184,11 +186,15 @@ class CustomKind(Generic[T]):
         return decoder(self.view)
 
     def crd(self) -> dict[str, Any]:
-        """Return the CustomResourceDefinition as JSON.
+        """Return the CustomResourceDefinition as JSON, a new copy for each call. The schemas are generated once.
 
         Raises:
             SchemaError: a type has no structural schema, or a path names a field that the type does not have.
         """
+        return msgspec.json.decode(self._encoded_crd, type=dict[str, Any])
+
+    @cached_property
+    def _encoded_crd(self) -> bytes:
         names = {
             "kind": self.name,
             "listKind": self.name + "List",
@@ -197,7 +203,7 @@ class CustomKind(Generic[T]):
             **({"shortNames": list(self.short_names)} if self.short_names else {}),
             **({"categories": list(self.categories)} if self.categories else {}),
         }
-        return {
+        manifest = {
             "apiVersion": "apiextensions.k8s.io/v1",
             "kind": "CustomResourceDefinition",
             "metadata": {
@@ -211,6 +217,7 @@ class CustomKind(Generic[T]):
                 "versions": [_version(one, storage=one.version == self.storage) for one in self.versions],
             },
         }
+        return msgspec.json.encode(manifest)
 
 
 # ---- versions

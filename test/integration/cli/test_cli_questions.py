@@ -402,7 +402,7 @@ def test_a_request_has_a_time_limit(served):
     finally:
         served.call(lambda cluster: cluster.faults.remove(fault))
     assert done.code == 1
-    assert "no complete response within 0.5 s" in done.complaint
+    assert "no byte of the response for 0.5 s" in done.complaint
     assert spent < 20
 
 

@@ -366,6 +366,7 @@ async def test_faults_do_not_affect_the_clusters_own_parts():
         assert ended(await job_of(client)) is not None
 
 
+@pytest.mark.proof
 @virtual_time
 async def test_five_hundred_jobs_run_without_delays():
     options = {"pace": 0.0, "job_backoff": JobBackoff(factor=0.0), "events": False}

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import pytest
+
 from aimctl.api import kinds
 from aimctl.testing.virtualtime import virtual_time
 from support.operator import world
@@ -77,6 +79,7 @@ async def reads_beside(count: int) -> Counter[str]:
         return reads.by_caller
 
 
+@pytest.mark.proof
 @virtual_time
 async def test_a_life_reads_as_much_beside_many_others_as_beside_few():
     few, many = await reads_beside(FEW), await reads_beside(MANY)
