@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
-from aimctl.runtime import CRDS, Client, Invalid, NotFound
+from aimctl.runtime import CRDS, Client, Invalid, NotFound, Resource
 from support.adminapi import eventually
-from support.custom_kinds import site
+from support.custom_kinds import OLD_SITES, site
 
 if TYPE_CHECKING:
     from aimctl.runtime import CustomKind
@@ -82,3 +83,9 @@ async def _check_objects(client: Client, kind: CustomKind[Any], namespace: str) 
     status = {"metadata": {"name": "a", "namespace": namespace}, "status": {"phase": "Ready", "replicas": 1}}
     applied = await client.apply(kind.resource, status, subresource="status")
     assert (applied.view.status.phase, applied.view.status.replicas) == ("Ready", 1)
+    scale = msgspec.json.decode(await client.raw("GET", kind.resource.path(namespace, "a", "scale")))
+    assert (scale["kind"], scale["spec"]["replicas"], scale["status"]["replicas"]) == ("Scale", 1, 1)
+    old = Resource.untyped(kind.group, OLD_SITES.version, kind.name, kind.plural)
+    converted = await client.get(old, "a", namespace)
+    assert converted.view["apiVersion"] == f"{kind.group}/{OLD_SITES.version}"
+    assert converted.view["spec"]["domain"] == "example.org"

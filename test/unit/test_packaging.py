@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,19 @@ def test_the_plugin_without_its_extra_says_which_one_it_needs(tmp_path: Path) ->
     assert done.stderr.splitlines()[-1].endswith(
         "aimctl.testing.plugin needs pytest-asyncio: install aimctl with its extra 'testing'"
     )
+
+
+def test_the_wheel_contains_every_file_of_the_package(tmp_path: Path) -> None:
+    flags = ("--no-deps", "--no-build-isolation", "--no-index", "--quiet", "--disable-pip-version-check")
+    command = [sys.executable, "-m", "pip", "wheel", *flags, "--wheel-dir", str(tmp_path), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True, timeout=110)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        packed = {name for name in archive.namelist() if name.startswith("aimctl/")}
+    present = {
+        path.relative_to(ROOT / "src").as_posix()
+        for path in (ROOT / "src").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert packed == present
+    assert "aimctl/cli/programs/skeleton/dot_gitignore.tmpl" in packed

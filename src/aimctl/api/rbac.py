@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aimctl.api.kinds import OPERATOR_KINDS
-from aimctl.generation import rbac_manifest, role_manifest
+from aimctl.generation.roles import rbac_manifest, role_manifest
 from aimctl.kubetypes.permissions import Permission
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from aimctl.controllers.permissions import (
     event_permissions,
     reconciler_permissions,
 )
-from aimctl.generation import to_yaml
+from aimctl.generation.documents import to_yaml
 from aimctl.runtime.manager import Requirements
 
 if TYPE_CHECKING:

@@ -1,13 +1,12 @@
 """Generation of manifests from declarations: CustomResourceDefinitions from types, RBAC roles from permissions.
 
-Public names are exported by :mod:`aimctl.runtime`, which loads this package when one of them is used: an operator in a
-cluster needs the declarations, and the generators only run for its manifests. pydantic and PyYAML are imported on first
-use.
+This package has the declarations, which an operator needs at run time. The generators are in the modules ``schemas``,
+``roles`` and ``documents``, which are imported when manifests are generated. :mod:`aimctl.runtime` exports all public
+names. pydantic and PyYAML are imported on first use.
 """
 
 from __future__ import annotations
 
-from aimctl.generation.documents import to_yaml as to_yaml
 from aimctl.generation.errors import SchemaError as SchemaError
 from aimctl.generation.keywords import EMBEDDED_OBJECT as EMBEDDED_OBJECT
 from aimctl.generation.keywords import INT_OR_STRING as INT_OR_STRING
@@ -24,10 +23,6 @@ from aimctl.generation.kind import CustomKind as CustomKind
 from aimctl.generation.kind import KindVersion as KindVersion
 from aimctl.generation.kind import PrinterColumn as PrinterColumn
 from aimctl.generation.kind import Scale as Scale
-from aimctl.generation.roles import policy_rules as policy_rules
-from aimctl.generation.roles import rbac_manifest as rbac_manifest
-from aimctl.generation.roles import role_manifest as role_manifest
-from aimctl.generation.schemas import structural_schema as structural_schema
 
 __all__ = [
     "AGE_COLUMN",
@@ -45,10 +40,5 @@ __all__ = [
     "SchemaError",
     "cel_rules",
     "list_map",
-    "policy_rules",
-    "rbac_manifest",
-    "role_manifest",
     "schema_keywords",
-    "structural_schema",
-    "to_yaml",
 ]

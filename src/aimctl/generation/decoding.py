@@ -9,15 +9,19 @@ from __future__ import annotations
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from aimctl.generation.schemas import is_pydantic
 from aimctl.kubetypes import builtin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["decoder"]
+__all__ = ["decoder", "is_pydantic"]
 
 T = TypeVar("T")
+
+
+def is_pydantic(view: type) -> bool:
+    """Whether pydantic defines the type, without importing it."""
+    return hasattr(view, "__pydantic_core_schema__") or hasattr(view, "__pydantic_fields__")
 
 
 def decoder(view: type[T]) -> Callable[[bytes], T]:

@@ -19,7 +19,6 @@ import msgspec
 
 from aimctl.generation.decoding import decoder
 from aimctl.generation.errors import SchemaError
-from aimctl.generation.schemas import structural_schema
 from aimctl.kubetypes import Resource
 
 if TYPE_CHECKING:
@@ -224,6 +223,8 @@ class CustomKind(Generic[T]):
 
 
 def _version(version: KindVersion[Any], *, storage: bool) -> dict[str, Any]:
+    from aimctl.generation.schemas import structural_schema
+
     schema = structural_schema(version.view)
     where = f"{version.view.__name__}, version {version.version}"
     for column in version.columns:

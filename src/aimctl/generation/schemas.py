@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from aimctl.generation.decoding import is_pydantic
 from aimctl.generation.errors import SchemaError
 from aimctl.generation.structural import Converter
 
-__all__ = ["is_pydantic", "structural_schema"]
+__all__ = ["structural_schema"]
 
 _STANDARD = {
     "apiVersion": {"description": "Version of the schema of this object.", "type": "string"},
@@ -54,11 +55,6 @@ def structural_schema(view: type) -> dict[str, Any]:
     # The order in which the schemas of Kubernetes are usually written.
     first: dict[str, Any] = {key: root.pop(key) for key in ("description", "type", "required") if key in root}
     return {**first, "properties": {**_STANDARD, **fields}, **root}
-
-
-def is_pydantic(view: type) -> bool:
-    """Whether pydantic defines the type, without importing it."""
-    return hasattr(view, "__pydantic_core_schema__") or hasattr(view, "__pydantic_fields__")
 
 
 def _json_schema(view: type) -> dict[str, Any]:

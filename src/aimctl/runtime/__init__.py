@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 _EXPORTS: Mapping[str, str] = {
     "aimctl.generation": """
         AGE_COLUMN CelRule CustomKind EMBEDDED_OBJECT INT_OR_STRING KindVersion LIST_ATOMIC LIST_SET MAP_ATOMIC
-        PRESERVE_UNKNOWN_FIELDS PrinterColumn Scale SchemaError cel_rules list_map policy_rules rbac_manifest
-        role_manifest schema_keywords structural_schema to_yaml
+        PRESERVE_UNKNOWN_FIELDS PrinterColumn Scale SchemaError cel_rules list_map schema_keywords
     """,
+    "aimctl.generation.documents": "to_yaml",
+    "aimctl.generation.roles": "policy_rules rbac_manifest role_manifest",
+    "aimctl.generation.schemas": "structural_schema",
     "aimctl.kubetypes": """
         AccessReviewStatus AlreadyOwned Body CACHED_VIEWS Condition ConditionStatus DecodeError
         EncodeError InvalidOwner KubeError LocalObjectReference MetadataOnly Object ObjectKey

@@ -13,12 +13,12 @@ from aimctl.generation import Scale as Scale
 from aimctl.generation import SchemaError as SchemaError
 from aimctl.generation import cel_rules as cel_rules
 from aimctl.generation import list_map as list_map
-from aimctl.generation import policy_rules as policy_rules
-from aimctl.generation import rbac_manifest as rbac_manifest
-from aimctl.generation import role_manifest as role_manifest
 from aimctl.generation import schema_keywords as schema_keywords
-from aimctl.generation import structural_schema as structural_schema
-from aimctl.generation import to_yaml as to_yaml
+from aimctl.generation.documents import to_yaml as to_yaml
+from aimctl.generation.roles import policy_rules as policy_rules
+from aimctl.generation.roles import rbac_manifest as rbac_manifest
+from aimctl.generation.roles import role_manifest as role_manifest
+from aimctl.generation.schemas import structural_schema as structural_schema
 from aimctl.kubetypes import CACHED_VIEWS as CACHED_VIEWS
 from aimctl.kubetypes import AccessReviewStatus as AccessReviewStatus
 from aimctl.kubetypes import AlreadyOwned as AlreadyOwned

@@ -84,6 +84,20 @@ def test_a_new_project_passes_the_type_checker(project: Path, tmp_path: Path) ->
     assert "no issues found" in run(project, "mypy", "--strict", "--cache-dir", tmp_path)
 
 
+def test_the_types_of_a_new_project_are_complete(project: Path) -> None:
+    folders = {"PYTHONPATH": str(project / "src"), "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
+    done = subprocess.run(
+        ["pyright", "--verifytypes", "site_backup", "--ignoreexternal"],
+        cwd=project,
+        env={**clean_environment(), **folders},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=110,
+    )
+    assert "Type completeness score: 100%" in done.stdout, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("names", [Names("a1", "b.io", "Ab"), LONG], ids=lambda names: names.name)
 def test_a_project_with_short_or_long_names_passes_the_linter(names: Names, tmp_path: Path) -> None:
     for path, text in project_files(names).items():

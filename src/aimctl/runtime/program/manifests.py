@@ -31,7 +31,8 @@ def program_manifests(options: RunOptions, *setups: Setup) -> str:
     Raises:
         Exception: any error of a setup function.
     """
-    from aimctl.generation import rbac_manifest, to_yaml
+    from aimctl.generation.documents import to_yaml
+    from aimctl.generation.roles import rbac_manifest
 
     manager = set_up_without_cluster(setups)
     name, namespace = options.name, options.leader_election_namespace or "default"
