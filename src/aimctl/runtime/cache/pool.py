@@ -29,7 +29,7 @@ class Pool:
     """The informers of all scopes, and the tasks that run them."""
 
     def __init__(self, reader: Reader) -> None:
-        self.streaming = StreamingSupport(reader)
+        self.streaming: StreamingSupport = StreamingSupport(reader)
         self.informers: dict[Resource[Any], list[Informer[Any]]] = {}
         self.scopes: weakref.WeakSet[Cache] = weakref.WeakSet()
         self.tasks: asyncio.TaskGroup | None = None
