@@ -10,6 +10,7 @@ from prometheus_client import generate_latest
 
 from aimctl.controllers.operator import OperatorOptions, add_operator
 from aimctl.devcluster import DevCluster
+from aimctl.devcluster.faults import Answer, Match
 from aimctl.runtime import (
     CONFIG_MAPS,
     JOBS,
@@ -21,6 +22,7 @@ from aimctl.runtime import (
     EnqueueMapped,
     Manager,
     Request,
+    Resource,
     UndeclaredKind,
     Watch,
     owner_reference,
@@ -156,3 +158,72 @@ def test_every_kind_that_the_operator_restricts_can_be_owned_in_full(kind):
     manager.controller("mine", reconcile, for_=CONFIG_MAPS, owns=[kind])
     declared = manager.cache.informer(kind).declaration
     assert (declared.label_selector, declared.projection, declared.namespaces) == ("", "full", ())
+
+
+# ---- memory
+
+
+@virtual_time
+async def test_informers_of_one_kind_share_the_objects_that_both_select():
+    async with DevCluster(clock=virtual_clock(), crds=[], controllers=False) as cluster:
+        client = cluster.client()
+        for name in "ab":
+            await client.create(CONFIG_MAPS, config(name, team="a"), "default")
+        await client.create(CONFIG_MAPS, config("c", team="c"), "default")
+        manager = Manager(cluster.transport(), clock=cluster.clock)
+        wide, narrow, late = (manager.scope(name).cache for name in ("wide", "narrow", "late"))
+        wide.declare(CONFIG_MAPS)
+        narrow.declare(CONFIG_MAPS, label_selector="team=a")
+        async with running(manager):
+            await asyncio.sleep(1)
+            late.declare(CONFIG_MAPS, namespaces=["default"])
+            await asyncio.sleep(1)
+            for change in ({}, {"data": {"key": "other"}}):
+                if change:
+                    await client.patch(CONFIG_MAPS, "a", change, "default")
+                    await asyncio.sleep(1)
+                objects = [cache.get(CONFIG_MAPS, "a", "default") for cache in (wide, narrow, late)]
+                assert objects[0] is objects[1] is objects[2]
+                assert objects[0].view is objects[1].view, "it is decoded once"
+                assert objects[0].view.data == {"key": "other" if change else "value"}
+            assert wide.get(CONFIG_MAPS, "c", "default") is late.get(CONFIG_MAPS, "c", "default")
+            assert narrow.get(CONFIG_MAPS, "c", "default") is None
+            await client.delete(CONFIG_MAPS, "b", "default")
+            await client.patch(CONFIG_MAPS, "a", {"metadata": {"labels": {"team": "b"}}}, "default")
+            await asyncio.sleep(1)
+            assert narrow.list(CONFIG_MAPS) == []
+            assert wide.get(CONFIG_MAPS, "a", "default") is not None
+            assert wide.get(CONFIG_MAPS, "b", "default") is None
+
+
+@virtual_time
+async def test_objects_of_other_projections_or_views_are_not_shared():
+    async with DevCluster(clock=virtual_clock(), crds=[], controllers=False) as cluster:
+        await cluster.client().create(CONFIG_MAPS, config("a"), "default")
+        manager = Manager(cluster.transport(), clock=cluster.clock)
+        full, metadata, untyped = (manager.scope(name).cache for name in ("full", "metadata", "untyped"))
+        mappings = Resource.untyped("", "v1", "ConfigMap", "configmaps")
+        full.declare(CONFIG_MAPS)
+        metadata.declare(CONFIG_MAPS, projection="metadata")
+        untyped.declare(mappings)
+        async with running(manager):
+            await asyncio.sleep(1)
+            assert full.get(CONFIG_MAPS, "a", "default").view.data == {"key": "value"}
+            assert untyped.get(mappings, "a", "default").view["data"] == {"key": "value"}
+            assert b"value" not in metadata.get(CONFIG_MAPS, "a", "default").raw
+
+
+@virtual_time
+async def test_a_kind_that_only_one_scope_cannot_list_does_not_affect_the_other():
+    """Informers of one kind share objects, but no requests."""
+    async with DevCluster(clock=virtual_clock(), crds=[], controllers=False) as cluster:
+        await cluster.client().create(CONFIG_MAPS, config("a", team="a"), "default")
+        manager = Manager(cluster.transport(), clock=cluster.clock)
+        wide, narrow = manager.scope("wide").cache, manager.scope("narrow").cache
+        everything = wide.declare(CONFIG_MAPS)
+        narrow.declare(CONFIG_MAPS, namespaces=["default"])
+        cluster.faults.add(Answer(403), Match(verb="list", path="/api/v1/configmaps"))
+        async with running(manager):
+            await asyncio.sleep(5)
+            assert narrow.get(CONFIG_MAPS, "a", "default") is not None
+            assert not everything.synced

@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from aimctl.kubetypes import Object, ObjectKey
 from aimctl.runtime.cache import Change, Store, UnknownIndex
 from aimctl.runtime.cache.storage import store as store_module
+from aimctl.runtime.cache.storage.store import same_in
 from support.scripted_listwatch import added, bookmark, deleted, modified
 from support.things import make
 
@@ -382,3 +383,24 @@ def test_an_index_function_that_raises_only_at_the_removal_leaves_nothing_behind
     store.apply(deleted("a", rv=3))
     assert store.by_index("i", "a") == []
     assert len(store.by_index("i", "b")) == 1
+
+
+# ---- sharing
+
+
+@pytest.mark.parametrize(
+    ("known", "shared"),
+    [
+        (make("a", rv=3, spec={"x": 1}), True),
+        (make("a", rv=4, spec={"x": 1}), False),
+        (make("a", rv=3, uid="other", spec={"x": 1}), False),
+        (make("a", rv=3, spec={"x": 2}), False),
+        (make("b", rv=3, spec={"x": 1}), False),
+    ],
+    ids=["the same", "another version", "another uid", "another body", "another name"],
+)
+def test_only_an_object_of_the_same_version_and_body_is_shared(known, shared):
+    store: Store[Any] = Store()
+    store.replace([known], "10")
+    obj = make("a", rv=3, spec={"x": 1})
+    assert same_in([Store(), store], obj) is (known if shared else obj)

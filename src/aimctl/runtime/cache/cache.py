@@ -5,7 +5,8 @@ Contract:
       raises :class:`UndeclaredKind`, whose message says how to declare it.
     * Declaring a kind again in the same way returns the same informer, so controllers share watches. Indexes are added.
     * A scope (:meth:`Cache.scope`) has declarations of its own: components that want different parts of a kind do not
-      affect each other. Equal declarations of several scopes share an informer; writes are observed by all informers.
+      affect each other. Equal declarations of several scopes share an informer. Other informers of a kind have requests
+      of their own, but share objects that they have in the same version. All informers observe writes.
     * Reads return the shared immutable objects, without copying and without waiting. Before the kind is synced, a read
       by a reconciler raises :class:`CacheNotSynced`, because "not found" could be wrong; other reads, such as those of
       event handlers, return what has arrived so far.
@@ -199,6 +200,7 @@ class Cache:
         name = wanted.resource.group_resource
         if name in {known.name for known in self._pool.of(wanted.resource)}:
             name = f"{name} ({self._scope})"
+        peers = self._pool.informers.setdefault(wanted.resource, [])
         informer = Informer(
             self._reader,
             wanted,
@@ -207,10 +209,11 @@ class Cache:
             rng=self._rng,
             options=self._options,
             metrics=self._metrics(name) if self._metrics is not None else None,
+            peers=peers,
             resync_seconds=self._resync_seconds,
             streaming=self._pool.streaming,
         )
-        self._pool.informers.setdefault(wanted.resource, []).append(informer)
+        peers.append(informer)
         self._pool.start(informer)
         return informer
 

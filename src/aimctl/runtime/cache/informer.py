@@ -16,7 +16,7 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar, final
 
 from aimctl.kubetypes import Object
@@ -28,7 +28,7 @@ from aimctl.runtime.cache.reflector.reflector import Reflector
 from aimctl.runtime.cache.reflector.types import ReflectorOptions, Scope
 from aimctl.runtime.cache.selectors import LabelSelector, field_selector_matches
 from aimctl.runtime.cache.storage.merge import Change
-from aimctl.runtime.cache.storage.store import Store
+from aimctl.runtime.cache.storage.store import Store, same_in
 from aimctl.runtime.kube.options import check_segment
 
 if TYPE_CHECKING:
@@ -141,6 +141,7 @@ class Informer(Generic[T]):
         options: timeouts and back-off of the reflectors.
         metrics: hooks; default: no metrics.
         indexes: index functions by name.
+        peers: all informers of the kind, whose equal objects are shared.
         resync_seconds: period of replaying the store to the handlers, with up to 10 % jitter; None for never. A resync
             sends no requests.
         streaming: shows whether the server offers streaming lists; None for lists in pages.
@@ -157,6 +158,7 @@ class Informer(Generic[T]):
         options: ReflectorOptions | None = None,
         metrics: ReflectorMetrics | None = None,
         indexes: dict[str, IndexFunction[T]] | None = None,
+        peers: Sequence[Informer[T]] = (),
         resync_seconds: float | None = None,
         streaming: StreamingSupport | None = None,
     ) -> None:
@@ -167,6 +169,7 @@ class Informer(Generic[T]):
         self._rng = rng
         self._metrics = ReflectorMetrics() if metrics is None else metrics
         self._resync_seconds = resync_seconds
+        self._peers = peers
         self._dispatcher: Dispatcher[T] = Dispatcher(self._metrics.handler_error)
         self._waiting_for = {scope.namespace for scope in declaration.scopes()}
         """Scopes whose first list has not been delivered yet."""
@@ -358,7 +361,7 @@ class Informer(Generic[T]):
         """Replace the content of the scope, then deliver the changes, deletes first."""
         before = self.store.stale_dropped
         changes = self.store.replace(
-            objects, resource_version, scope=scope, reset=reset, initial=scope in self._first
+            self._shared(objects), resource_version, scope=scope, reset=reset, initial=scope in self._first
         )
         self._count_stale(before)
         await self._dispatcher.publish_sliced(changes)
@@ -373,6 +376,9 @@ class Informer(Generic[T]):
         """Store and deliver one event. True if it is older than the confirmed version."""
         backwards = went_back(self.store.version_of(scope), event.resource_version)
         before = self.store.stale_dropped
+        if event.type in {"ADDED", "MODIFIED"}:
+            (obj,) = self._shared((event.object,))
+            event = replace(event, object=obj) if obj is not event.object else event
         changes = self.store.apply(event, scope=scope)
         self._count_stale(before)
         if changes:
@@ -401,6 +407,20 @@ class Informer(Generic[T]):
             self.resync()
 
     # ---- helpers
+
+    def _shared(self, objects: Sequence[Object[T]]) -> Sequence[Object[T]]:
+        """The objects; those that another informer of the kind has in the same version are its instances.
+
+        The body is then in memory once, and is decoded once.
+        """
+        stores = [
+            peer.store
+            for peer in self._peers
+            if peer is not self
+            and peer.declaration.projection == self.declaration.projection
+            and peer.resource.decode == self.resource.decode
+        ]
+        return [same_in(stores, obj) for obj in objects] if stores else objects
 
     def _first_list_delivered(self, scope: str) -> None:
         self._waiting_for.discard(scope)

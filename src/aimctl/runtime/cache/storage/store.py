@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from aimctl.runtime.cache.storage.merge import Spaces
     from aimctl.runtime.kube.watch import WatchEvent
 
-__all__ = ["Store"]
+__all__ = ["Store", "same_in"]
 
 T = TypeVar("T")
 
@@ -323,3 +323,20 @@ class Store(Generic[T]):
             listed_now = found is not None and found.meta.uid == uid
             if not listed_now and not is_newer(tombstone.known, version):  # "" is newer than any
                 del self._gone[uid]
+
+
+def same_in(stores: Iterable[Store[T]], obj: Object[T]) -> Object[T]:
+    """Return the instance of one of the stores that is the same object in the same version, else ``obj``.
+
+    The bodies are compared as well, because a server that was restored may use a version again.
+    """
+    for store in stores:
+        known = store.get(obj.key)
+        if (
+            known is not None
+            and known.meta.resource_version == obj.meta.resource_version
+            and known.meta.uid == obj.meta.uid
+            and known.raw == obj.raw
+        ):
+            return known
+    return obj
