@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from aimctl.kubetypes.helpers.bodies import to_plain
@@ -37,7 +38,10 @@ _MAX_REASON, _MAX_TYPE, _MAX_MESSAGE = 1024, 316, 32768
 
 def find_condition(conditions: Iterable[C] | None, type_: str) -> C | None:
     """The condition of that type, or None."""
-    return next((one for one in conditions or () if _field(one, "type", "type") == type_), None)
+    for one in conditions or ():
+        if (getattr(one, "type", None) or _field(one, "type", "type")) == type_:
+            return one
+    return None
 
 
 def is_true(conditions: Iterable[Any] | None, type_: str, *, generation: int | None = None) -> bool:
@@ -82,7 +86,11 @@ def new_condition(
     Raises:
         ValueError: the API server would reject a value; the message names the field, the value and the rule.
     """
-    _check(type_, status, reason, message)
+    _check(type_, status, reason)
+    if len(message) > _MAX_MESSAGE:
+        raise ValueError(
+            f"the message of condition {type_} has {len(message)} characters; shorten it to {_MAX_MESSAGE}"
+        )
     before = find_condition(previous, type_)
     since = _field(before, "last_transition_time", "lastTransitionTime") if before is not None else None
     if before is None or _field(before, "status", "status") != status or not since:
@@ -121,7 +129,8 @@ def set_condition(
     return result if new in result else [*result, new]
 
 
-def _check(type_: str, status: str, reason: str, message: str) -> None:
+@lru_cache(maxsize=1024)  # programs have few conditions and reasons
+def _check(type_: str, status: str, reason: str) -> None:
     if len(type_) > _MAX_TYPE or not _TYPE.fullmatch(type_):
         raise ValueError(f"condition type {type_!r} is not valid; use a CamelCase word, such as 'Ready'")
     if status not in _STATUSES:
@@ -130,13 +139,10 @@ def _check(type_: str, status: str, reason: str, message: str) -> None:
         raise ValueError(
             f"reason {reason!r} of condition {type_} is not valid; use one CamelCase word, such as 'QuotaExceeded'"
         )
-    if len(message) > _MAX_MESSAGE:
-        raise ValueError(
-            f"the message of condition {type_} has {len(message)} characters; shorten it to {_MAX_MESSAGE}"
-        )
 
 
 def _field(condition: Any, attribute: str, name: str) -> Any:
-    if isinstance(condition, Mapping):
-        return condition.get(name)
-    return getattr(condition, attribute, None) or getattr(condition, name, None)
+    value = getattr(condition, attribute, None)
+    if value is not None:
+        return value
+    return condition.get(name) if isinstance(condition, Mapping) else getattr(condition, name, None)
