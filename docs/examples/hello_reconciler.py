@@ -1,6 +1,6 @@
 """A complete operator: each ConfigMap with the label ``hello=wanted`` gets one with a greeting."""
 
-from aimctl.runtime import CONFIG_MAPS, Manager, Request, owner_reference, run
+from aimctl.runtime import CONFIG_MAPS, Manager, Request, create_or_apply, owner_reference, run
 
 
 def add_hello(manager: Manager) -> None:
@@ -10,12 +10,13 @@ def add_hello(manager: Manager) -> None:
         source = manager.cache.get(CONFIG_MAPS, request.name, request.namespace)
         if source is None or source.meta.labels.get("hello") != "wanted":
             return
-        data = {"greeting": f"Hello, {(source.view.data or {}).get('name', request.name)}!"}
-        key = {"name": f"{request.name}-hello", "namespace": request.namespace}
-        there = manager.cache.get(CONFIG_MAPS, **key)
-        if there is None or there.view.data != data:
-            metadata = {**key, "ownerReferences": [owner_reference(source)]}
-            await manager.client.apply(CONFIG_MAPS, {"metadata": metadata, "data": data})
+        name = f"{request.name}-hello"
+        data = {"greeting": f"Hello, {source.view.data.get('name', request.name)}!"}
+        owners = [owner_reference(source)]
+        metadata = {"name": name, "namespace": request.namespace, "ownerReferences": owners}
+        wanted = {"metadata": metadata, "data": data}
+        there = manager.cache.get(CONFIG_MAPS, name, request.namespace)
+        await create_or_apply(manager.client, CONFIG_MAPS, wanted, current=there)
 
     manager.controller("hello", reconcile, for_=CONFIG_MAPS, owns=[CONFIG_MAPS])
 

@@ -353,6 +353,27 @@ async def test_a_body_that_cannot_be_encoded_is_not_sent() -> None:
 
 
 @virtual_time
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        (
+            {"name": "c"},
+            r"ConfigMap.* needs a namespace: .*; pass it, or set metadata\.namespace in the body",
+        ),
+        ("c", r"metadata is a str; use an object"),
+        ({"name": 5, "namespace": "default"}, r"metadata\.name is 5; use a text"),
+        ({"name": "c", "namespace": ["x"]}, r"metadata\.namespace is \['x'\]; use a text"),
+    ],
+)
+async def test_metadata_that_names_no_object_is_an_error(metadata: Any, message: str) -> None:
+    async with server() as (client, writes):
+        for write in (client.create, client.update, client.apply):
+            with pytest.raises((ValueError, EncodeError), match=message):
+                await write(CONFIG_MAPS, {"metadata": metadata, "data": {}})
+        assert writes.count == 0
+
+
+@virtual_time
 async def test_a_typed_deployment_is_created_and_read_back() -> None:
     container = k8s.Container(
         name="web",

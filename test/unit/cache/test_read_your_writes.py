@@ -165,3 +165,48 @@ async def test_a_write_before_the_first_list_is_read_at_once_and_the_list_does_n
         assert race.held() == ["a@11"]
         await race.watch_brings("MODIFIED", pod("a", rv=11))
         assert race.handler.events == ["+a@11"]
+
+
+# ---- reads without own writes
+
+
+def confirmed(race: Race) -> list[str]:
+    """What the cache has without own writes, by all three ways of reading."""
+    listed = race.cache.list(PODS, own_writes=False)
+    for namespace in ("default", "other"):
+        own = race.cache.list(PODS, namespace, own_writes=False)
+        assert [one for one in listed if one.meta.namespace == namespace] == own
+    for obj in listed:
+        assert race.cache.get(PODS, obj.meta.name, obj.meta.namespace, own_writes=False) is obj
+        assert obj in race.cache.by_index(PODS, "name", obj.meta.name, own_writes=False)
+    return [f"{obj.meta.name}@{obj.meta.resource_version}" for obj in listed]
+
+
+@virtual_time
+async def test_a_read_can_ignore_own_writes_until_the_watch_brings_them() -> None:
+    race = Race(pod("a", rv=3), indexes={"name": lambda obj: [obj.meta.name]})
+    race.wire.on("PATCH", ONE, pod("a", rv=12))
+    race.wire.on("POST", ONE.removesuffix("/a"), pod("b", rv=13))
+    async with running(race):
+        await race.client.patch(PODS, "a", {}, "default")
+        await race.client.create(PODS, pod("b", rv=0), "default")
+        assert (sorted(race.held()), confirmed(race)) == (["a@12", "b@13"], ["a@3"])
+        assert race.cache.get(PODS, "b", "default", own_writes=False) is None
+        await race.watch_brings("MODIFIED", pod("a", rv=11))
+        assert (sorted(race.held()), confirmed(race)) == (["a@12", "b@13"], ["a@11"])
+        await race.watch_brings("MODIFIED", pod("a", rv=12))
+        await race.watch_brings("ADDED", pod("b", rv=13))
+        assert sorted(race.held()) == sorted(confirmed(race)) == ["a@12", "b@13"]
+
+
+@virtual_time
+async def test_a_read_can_still_see_an_object_that_was_deleted_here() -> None:
+    race = Race(pod("a", rv=3), indexes={"name": lambda obj: [obj.meta.name]})
+    race.wire.on("DELETE", ONE, {"kind": "Status", "status": "Success", "details": {"uid": "uid-a"}})
+    async with running(race):
+        await race.client.delete(PODS, "a", "default")
+        assert (race.held(), confirmed(race)) == ([], ["a@3"])
+        await race.list_brings(pod("a", rv=3), rv=11)
+        assert (race.held(), confirmed(race)) == ([], ["a@3"])
+        await race.list_brings(rv=20)
+        assert (race.held(), confirmed(race)) == ([], [])

@@ -177,6 +177,20 @@ class StoreMachine(RuleBasedStateMachine):
             assert {id(obj) for obj in self.store.by_index("label", value)} == expected
 
     @invariant()
+    def reads_without_own_writes_show_what_the_watch_has_brought(self) -> None:
+        expected = {name: obj.meta.resource_version for name, obj in self.state_at(self.delivered).items()}
+        listed = self.store.list(own_writes=False)
+        assert {obj.meta.name: obj.meta.resource_version for obj in listed} == expected
+        assert len(listed) == len(expected)
+        found = {name: self.store.get(ObjectKey("ns", name), own_writes=False) for name in "abc"}
+        assert {name: obj.meta.resource_version for name, obj in found.items() if obj is not None} == expected
+        for value in ("0", "1", "2"):
+            by_index = self.store.by_index("label", value, own_writes=False)
+            assert sorted(obj.meta.name for obj in by_index) == sorted(
+                obj.meta.name for obj in listed if obj.meta.labels["x"] == value
+            )
+
+    @invariant()
     def a_caught_up_watch_leaves_the_servers_state(self) -> None:
         if self.delivered == self.version and not self.answers and not self.deletions:
             assert {obj.meta.name: obj for obj in self.store} == self.live

@@ -11,7 +11,7 @@ Contract:
       by a reconciler raises :class:`CacheNotSynced`, because "not found" could be wrong; other reads, such as those of
       event handlers, return what has arrived so far.
     * Read-your-writes: if :meth:`Cache.observe_write` and :meth:`Cache.observe_delete` are hooks of the client, reads
-      reflect a write as soon as its call returns.
+      reflect a write as soon as its call returns. Each read can choose the state without own writes instead.
 
 Invariant: :meth:`Cache.run` owns the tasks of all informers. If one fails, the cache fails, so no informer stops
 silently.
@@ -239,8 +239,17 @@ class Cache:
         """The informer of a kind, or None if the kind is not declared."""
         return self._informers.get(resource)
 
-    def get(self, resource: Resource[T], name: str, namespace: str = "") -> Object[T] | None:
+    def get(
+        self, resource: Resource[T], name: str, namespace: str = "", *, own_writes: bool = True
+    ) -> Object[T] | None:
         """The object of this name, or None.
+
+        Args:
+            resource: the kind.
+            name: of the object.
+            namespace: of the object; "" for a cluster-scoped kind.
+            own_writes: whether the read reflects the writes of this process at once. With False it returns what the
+                watch has brought so far, which is what other replicas see.
 
         Raises:
             ValueError: the kind is namespaced and ``namespace`` is empty or no valid namespace, or it is cluster-scoped
@@ -251,15 +260,21 @@ class Cache:
         """
         if resource.namespaced != bool(namespace):
             raise ValueError(_misplaced(resource, name, namespace))
-        found = self._covering(resource, namespace).store.get(ObjectKey(namespace, name))
+        found = self._covering(resource, namespace).store.get(
+            ObjectKey(namespace, name), own_writes=own_writes
+        )
         if found is None and namespace and not _NAMESPACE.fullmatch(namespace):
             raise ValueError(
                 f"namespace={namespace!r} is not a valid namespace: use get(resource, name, namespace)"
             )
         return found
 
-    def list(self, resource: Resource[T], namespace: str | None = None) -> list[Object[T]]:
+    def list(
+        self, resource: Resource[T], namespace: str | None = None, *, own_writes: bool = True
+    ) -> list[Object[T]]:
         """All cached objects of a kind, or those of one namespace (None and "" mean all), in no particular order.
+
+        ``own_writes`` is as for :meth:`get`.
 
         Raises:
             UndeclaredKind: the kind is not declared.
@@ -267,18 +282,20 @@ class Cache:
             CacheNotSynced: called by a reconciler before the kind is synced.
         """
         if namespace:
-            return self._covering(resource, namespace).store.list(namespace)
-        return self._complete(self.informer(resource)).store.list()
+            return self._covering(resource, namespace).store.list(namespace, own_writes=own_writes)
+        return self._complete(self.informer(resource)).store.list(own_writes=own_writes)
 
-    def by_index(self, resource: Resource[T], index: str, value: str) -> Sequence[Object[T]]:
-        """The objects for which the index function returned ``value``.
+    def by_index(
+        self, resource: Resource[T], index: str, value: str, *, own_writes: bool = True
+    ) -> Sequence[Object[T]]:
+        """The objects for which the index function returned ``value``; ``own_writes`` is as for :meth:`get`.
 
         Raises:
             UndeclaredKind: the kind is not declared.
             UnknownIndex: the index is not declared.
             CacheNotSynced: called by a reconciler before the kind is synced.
         """
-        return self._complete(self.informer(resource)).store.by_index(index, value)
+        return self._complete(self.informer(resource)).store.by_index(index, value, own_writes=own_writes)
 
     # ---- life cycle
 

@@ -150,7 +150,8 @@ class Client(Reader):
         namespace = namespace or identity_of(plain)[1]
         if resource.namespaced and not namespace:
             raise ValueError(
-                f"creating a {resource.kind} needs a namespace: {resource.plural} are namespaced"
+                f"creating a {resource.kind} needs a namespace: {resource.plural} are namespaced; pass it, or set"
+                " metadata.namespace in the body"
             )
         query = self._write_query(dry_run, timeout_seconds)
         path = collection_path(resource, namespace)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from aimctl.kubetypes import EncodeError
 from aimctl.runtime.kube.transport import HttpRequest
 
 if TYPE_CHECKING:
@@ -158,7 +159,10 @@ def object_path(resource: Resource[Any], name: str, namespace: str, subresource:
     if not name:
         raise ValueError(f"a {resource.kind} needs a name: metadata.name is empty")
     if resource.namespaced and not namespace:
-        raise ValueError(f"{resource.kind} {name!r} needs a namespace: {resource.plural} are namespaced")
+        raise ValueError(
+            f"{resource.kind} {name!r} needs a namespace: {resource.plural} are namespaced; pass it, or set"
+            " metadata.namespace in the body"
+        )
     check_segment("name", name)
     check_segment("namespace", namespace)
     if subresource:
@@ -211,8 +215,19 @@ def check_path(path: str) -> None:
 
 
 def identity_of(body: Mapping[str, Any]) -> tuple[str, str]:
-    """Name and namespace in ``body.metadata``; "" if absent."""
+    """Name and namespace in ``metadata`` of a plain body; "" if absent.
+
+    Raises:
+        EncodeError: the metadata is no object, or the name or the namespace is no text.
+    """
     metadata = body.get("metadata") or {}
+    if not isinstance(metadata, dict):
+        raise EncodeError(
+            f"metadata is a {type(metadata).__name__}; use an object with a name and a namespace"
+        )
+    for field in ("name", "namespace"):
+        if not isinstance(metadata.get(field) or "", str):
+            raise EncodeError(f"metadata.{field} is {metadata[field]!r}; use a text")
     return metadata.get("name") or "", metadata.get("namespace") or ""
 
 

@@ -65,6 +65,10 @@ class Index(Generic[T]):
         """The objects with this value, in the order in which they were added."""
         return list(self._buckets.get(value, ()))
 
+    def has(self, obj: Object[T], value: str) -> bool:
+        """Whether the index function returns ``value`` for an object, which need not be in the index."""
+        return value in (self._values(obj) or ())
+
     def values(self) -> list[str]:
         """All values of all objects."""
         return list(self._buckets)

@@ -8,7 +8,8 @@ Contract:
       are compared as numbers. ``stale_dropped`` counts states that the watch had already passed, but not the events
       caused by the process's own writes.
     * Read-your-writes: :meth:`Store.observe_write` and :meth:`Store.observe_delete` store responses at once. An older
-      list or event does not undo them: a deleted uid stays deleted.
+      list or event does not undo them: a deleted uid stays deleted. With ``own_writes=False`` a read returns what lists
+      and the watch have brought, as if this process had not written.
     * Deletion and re-creation are always reported as a delete of the old object and an add of the new one.
 
 Invariants:
@@ -26,6 +27,7 @@ from aimctl.kubetypes import ObjectKey, is_newer
 from aimctl.runtime.cache.errors import UnknownIndex
 from aimctl.runtime.cache.storage.indexes import Index
 from aimctl.runtime.cache.storage.merge import Change, group, merge, newer
+from aimctl.runtime.cache.storage.unconfirmed import Unconfirmed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -68,7 +70,7 @@ class Store(Generic[T]):
         stale_dropped: number of dropped states that the watch had already passed.
     """
 
-    __slots__ = ("_gone", "_indexes", "_spaces", "_versions", "stale_dropped")
+    __slots__ = ("_gone", "_indexes", "_spaces", "_unconfirmed", "_versions", "stale_dropped")
 
     def __init__(self, indexes: Mapping[str, IndexFunction[T]] | None = None) -> None:
         self._spaces: Spaces[T] = {}
@@ -78,22 +80,23 @@ class Store(Generic[T]):
         """Tombstones by uid, oldest first."""
         self._versions: dict[str, str] = {}
         """The confirmed resourceVersion of each scope (a namespace, or "" for all)."""
+        self._unconfirmed: Unconfirmed[T] = Unconfirmed()
         self.stale_dropped: int = 0
 
     # ---- reading
 
-    def get(self, key: ObjectKey) -> Object[T] | None:
+    def get(self, key: ObjectKey, *, own_writes: bool = True) -> Object[T] | None:
         """The object with this key, or None."""
         space = self._spaces.get(key.namespace)
-        return None if space is None else space.get(key.name)
+        stored = None if space is None else space.get(key.name)
+        return stored if own_writes else self._unconfirmed.get(key, stored)
 
-    def list(self, namespace: str | None = None) -> list[Object[T]]:
+    def list(self, namespace: str | None = None, *, own_writes: bool = True) -> list[Object[T]]:
         """All objects, or those of one namespace (None and "" mean all)."""
-        if namespace:
-            return list(self._spaces.get(namespace, {}).values())
-        return list(self)
+        stored = list(self._spaces.get(namespace, {}).values()) if namespace else list(self)
+        return stored if own_writes else list(self._unconfirmed.over(stored, namespace))
 
-    def by_index(self, name: str, value: str) -> Sequence[Object[T]]:
+    def by_index(self, name: str, value: str, *, own_writes: bool = True) -> Sequence[Object[T]]:
         """The objects for which the index function returned ``value``.
 
         Raises:
@@ -105,7 +108,14 @@ class Store(Generic[T]):
             raise UnknownIndex(
                 f"no index {name!r} (existing indexes: {known}); pass it to cache.declare(indexes=...)"
             )
-        return index.find(value)
+        found = index.find(value)
+        if own_writes:
+            return found
+        unconfirmed = self._unconfirmed
+        return [
+            *(obj for obj in found if obj.key not in unconfirmed),
+            *(obj for obj in unconfirmed.confirmed() if index.has(obj, value)),
+        ]
 
     def __iter__(self) -> Iterator[Object[T]]:
         for space in self._spaces.values():
@@ -149,13 +159,17 @@ class Store(Generic[T]):
     def apply(self, event: WatchEvent[T], *, scope: str = "") -> tuple[Change[T], ...]:
         """Apply one event of the watch of ``scope``."""
         proven = self._versions.get(scope, "")
-        if event.resource_version and is_newer(event.resource_version, proven):
+        new = bool(event.resource_version) and is_newer(event.resource_version, proven)
+        if new:
             self._versions[scope] = event.resource_version
         if event.type == "BOOKMARK":
             return ()
-        if event.type == "DELETED":
-            return self._apply_delete(event.object, proven)
-        return self._take(event.object, proven)
+        deleted = event.type == "DELETED"
+        changes = self._apply_delete(event.object, proven) if deleted else self._take(event.object, proven)
+        if new:  # otherwise it is a replay
+            key = event.object.key
+            self._unconfirmed.confirm(key, None if deleted else event.object, self.get(key))
+        return changes
 
     def replace(
         self,
@@ -175,6 +189,9 @@ class Store(Generic[T]):
             reset: the history of the server has restarted (after restoring a backup): the list replaces newer versions.
             initial: mark adds as those of a first list.
         """
+        doubtful = {*self._unconfirmed, *(one.key for one in self._gone.values())}
+        if scope:
+            doubtful = {key for key in doubtful if key.namespace == scope}
         if reset:
             self._gone.clear()
         listed = group(objects)
@@ -197,6 +214,8 @@ class Store(Generic[T]):
         else:
             self._spaces = merged.content
         self._versions[scope] = resource_version
+        for key in doubtful:
+            self._unconfirmed.confirm(key, listed.get(key.namespace, {}).get(key.name), self.get(key))
         self.stale_dropped += merged.stale
         for index in self._indexes.values():
             for change in merged.changes:
@@ -229,12 +248,15 @@ class Store(Generic[T]):
         old = self.get(obj.key)
         if selected:
             changes = self._take(obj, "")
+            if changes:
+                self._unconfirmed.wrote(obj.key, old)
             if changes and old is not None and old.meta.uid != obj.meta.uid:
                 self._bury(old.meta.uid, _Tombstone(obj.key, old.meta.resource_version, None))
             return changes
         if old is None or old.meta.uid != obj.meta.uid or not newer(obj, old):
             return ()
         self._remove(old)
+        self._unconfirmed.wrote(obj.key, old)
         self._bury(obj.meta.uid, _Tombstone(obj.key, obj.meta.resource_version, obj.meta.resource_version))
         return (Change(obj, None),)
 
@@ -244,6 +266,7 @@ class Store(Generic[T]):
         same = old is not None and uid in {"", old.meta.uid}
         if old is not None and same:
             self._remove(old)
+            self._unconfirmed.wrote(key, old)
             self._bury(old.meta.uid, _Tombstone(key, old.meta.resource_version, None))
             return (Change(old, None),)
         if uid:
