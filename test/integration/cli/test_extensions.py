@@ -74,6 +74,7 @@ def outcomes(installed, importable, broken, bare):
             "asynchronous": ((*start, "--with", "acme:asynchronous"), named),
             "broken": (start, {"PYTHONPATH": str(broken)}),
             "broken manifests": (("manifests",), {"PYTHONPATH": str(broken)}),
+            "broken dev": (("dev",), {"PYTHONPATH": str(broken)}),
             "unmet": ((*start, "--with", "acme:unmet"), named),
         }
     )
@@ -201,6 +202,7 @@ def test_a_manager_of_some_namespaces_has_roles_in_them(outcomes):
         ("asynchronous", ["'acme:asynchronous' (--with)", "defined with 'def'"]),
         ("broken", ["'quotas' (acme 1.2)", "KeyError: 'ACME_TOKEN'", "--skip"]),
         ("broken manifests", ["'quotas' (acme 1.2)", "KeyError: 'ACME_TOKEN'", "--skip"]),
+        ("broken dev", ["'quotas' (acme 1.2)", "KeyError: 'ACME_TOKEN'", "--skip"]),
         ("unmet", ["check 'licence': the licence server is missing: install it"]),
     ],
 )

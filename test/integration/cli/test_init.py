@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -13,7 +14,17 @@ import yaml
 from aimctl.api.kinds import TEMPLATES
 from aimctl.cli.programs.scaffold import Names, project_files
 from aimctl.devcluster.apiserver.schema import Schema
-from aimctl.runtime import CRDS, JOBS, NotFound, Resource, find_condition
+from aimctl.runtime import (
+    CRDS,
+    JOBS,
+    Client,
+    HttpTransport,
+    LoopClock,
+    NotFound,
+    Resource,
+    from_kubeconfig,
+    is_true,
+)
 from support.commands import RunningCommand, aimctl, aimctl_all, clean_environment
 from support.served import ServedCluster
 from support.waiting import eventually
@@ -252,10 +263,32 @@ def test_it_owns_jobs_and_watches_nodes_while_the_operator_runs(
         assert (job.meta.controller.kind, job.meta.controller.name) == ("SiteBackup", "b")
 
 
+def test_it_runs_in_the_embedded_cluster_for_development(installed: Path, tmp_path: Path) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    with RunningCommand("dev", "--kubeconfig-out", kubeconfig, PYTHONPATH=str(installed)) as command:
+        command.wait_for("extensions   site-backup")
+        command.wait_for("Ctrl-C stops it")
+
+        async def backup() -> bool:
+            clock = LoopClock()
+            info = await from_kubeconfig(str(kubeconfig), clock=clock)
+            async with HttpTransport(info, clock=clock) as transport:
+                client = Client(transport, clock=clock)
+                body = {"metadata": {"name": "b"}, "spec": {"image": "busybox"}}
+                await client.create(BACKUPS, body, "default")
+                while True:
+                    found = await client.get(BACKUPS, "b", "default")
+                    if is_true(found.view.get("status", {}).get("conditions"), "Complete"):
+                        return True
+                    await asyncio.sleep(0.1)
+
+        assert asyncio.run(asyncio.wait_for(backup(), 60))
+        assert command.stop() == 0
+
+
 def completed(served: ServedCluster) -> bool:
     try:
         found = served.ask(lambda client: client.get(BACKUPS, "b", "default"))
     except NotFound:
         return False
-    complete = find_condition(found.view.get("status", {}).get("conditions", ()), "Complete")
-    return complete is not None and complete["status"] == "True"
+    return is_true(found.view.get("status", {}).get("conditions"), "Complete")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aimctl.cli.flags import DiscoveryLimit, LogLevel, LogLevelFlag
+from aimctl.cli.flags import DiscoveryLimit, LogLevel, LogLevelFlag, Skip, With
 
 __all__ = ["dev"]
 
@@ -38,11 +38,14 @@ def dev(
         bool,
         typer.Option("--kserve/--no-kserve", help="Simulate KServe, so that services become Running."),
     ] = True,
+    with_: With = None,
+    skip: Skip = None,
     log_level: LogLevelFlag = LogLevel.warning,
 ) -> None:
     """Run an embedded cluster with the operator in it.
 
     API server, controllers, simulated GPU nodes, downloads and an image registry in one process, until Ctrl-C.
+    Installed extensions join the operator, as in 'aimctl manager', and their CRDs are installed.
     """
     from aimctl.cli.programs.development import DevSettings, run_dev
 
@@ -54,5 +57,7 @@ def dev(
         data=data,
         discovery_limit=discovery_limit,
         kserve=kserve,
+        with_=tuple(with_ or ()),
+        skip=tuple(skip or ()),
     )
     run_dev(settings, log_level.value)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from aimctl.cli.connect import run
 from aimctl.cli.errors import CommandError
+from aimctl.cli.programs.extensions import extensions
 from aimctl.controllers.operator import OperatorOptions, add_operator
 from aimctl.controllers.options import ALL_REGISTRIES
 from aimctl.devcluster import DevCluster
@@ -20,10 +21,13 @@ from aimctl.devcluster.storage.journal import JournalUnusable
 from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.kube import ConnectionInfo, HttpTransport
 from aimctl.runtime.manager import Manager, configure_logging, stop_on_signals
+from aimctl.runtime.program import CannotExtend, add_extensions
 from aimctl.simulation import Catalogue, CatalogueError, RegistryFront, Simulation
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
+
+    from aimctl.runtime.program import Extension
 
 __all__ = ["DevSettings", "RunningDev", "dev_cluster", "run_dev"]
 
@@ -42,16 +46,19 @@ class DevSettings:
     data: Path | None = None
     discovery_limit: int = 10
     kserve: bool = True
+    with_: tuple[str, ...] = ()
+    skip: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class RunningDev:
-    """A running cluster, its address, the address of its image registry, and the path of its kubeconfig."""
+    """A running cluster, its addresses, the path of its kubeconfig, and the names of the extensions that run in it."""
 
     cluster: DevCluster
     url: str
     registry_url: str
     kubeconfig: Path
+    extensions: tuple[str, ...]
 
 
 @asynccontextmanager
@@ -59,8 +66,9 @@ async def dev_cluster(settings: DevSettings) -> AsyncIterator[RunningDev]:
     """Run the embedded cluster over HTTP and, if wanted, the operator as a client of it.
 
     Raises:
-        CommandError: the port is taken, or a file cannot be used; the message names it.
+        CommandError: the port is taken, or a file or an extension cannot be used; the message names it.
     """
+    added = extensions(settings.with_, settings.skip) if settings.with_manager else ()
     clock = LoopClock()
     simulation = Simulation(
         clock=clock,
@@ -86,8 +94,9 @@ async def dev_cluster(settings: DevSettings) -> AsyncIterator[RunningDev]:
                     target = Path(folder) / "kubeconfig"
                 kubeconfig = _write_kubeconfig(cluster, target.absolute())
                 registry_url = registry.endpoint.url
-                async with _operator(settings, endpoint.url, registry_url, clock):
-                    yield RunningDev(cluster, endpoint.url, registry_url, kubeconfig)
+                names = tuple(one.name for one in added)
+                async with _operator(settings, cluster, endpoint.url, registry_url, added):
+                    yield RunningDev(cluster, endpoint.url, registry_url, kubeconfig, names)
     except JournalUnusable as error:
         raise CommandError(f"--data: {error}") from error
 
@@ -106,6 +115,8 @@ async def _run(settings: DevSettings) -> None:
             print(f"registry     {running.registry_url} (all images of the catalogue)")
             print(f"KServe       {'simulated' if settings.kserve else 'not installed (--no-kserve)'}")
             print(f"operator     {'running' if settings.with_manager else 'not started (--no-manager)'}")
+            if running.extensions:
+                print(f"extensions   {', '.join(running.extensions)}")
             print()
             print(f"  export KUBECONFIG={running.kubeconfig}")
             print("  kubectl apply --server-side -f config/samples && kubectl get aim -A")
@@ -119,18 +130,24 @@ async def _run(settings: DevSettings) -> None:
 
 @asynccontextmanager
 async def _operator(
-    settings: DevSettings, url: str, registry_url: str, clock: LoopClock
+    settings: DevSettings, cluster: DevCluster, url: str, registry_url: str, added: Sequence[Extension]
 ) -> AsyncIterator[None]:
+    """Run the operator with the extensions, and install their CRDs."""
     if not settings.with_manager:
         yield
         return
-    async with HttpTransport(ConnectionInfo(url), clock=clock) as transport:
-        manager = Manager(transport, clock=clock, rng=random.Random())  # noqa: S311 - jitter, not a secret
+    async with HttpTransport(ConnectionInfo(url), clock=cluster.clock) as transport:
+        manager = Manager(transport, clock=cluster.clock, rng=random.Random())  # noqa: S311 - jitter, not a secret
         # The embedded registry has the images of the samples; no network is needed.
         options = OperatorOptions(
             discovery_limit=settings.discovery_limit, registry_mirrors={ALL_REGISTRIES: registry_url}
         )
         add_operator(manager, options)
+        try:
+            add_extensions(manager, added)
+        except CannotExtend as error:
+            raise CommandError(str(error)) from error
+        await cluster.install_crds(manager.requirements.crds.values())
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             group.create_task(manager.run(stop))
