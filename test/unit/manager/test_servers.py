@@ -14,7 +14,7 @@ from aimctl.kubetypes import Resource
 from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.controller import Controller, Result, TerminalError
 from aimctl.runtime.kube.errors import ConfigurationError
-from aimctl.runtime.manager import LeaderElectionOptions, Manager, ManagerOptions
+from aimctl.runtime.manager import LeaderElectionOptions, Manager, ManagerOptions, RuntimeMetrics
 from aimctl.runtime.manager.serving.debug import render_table
 from aimctl.runtime.manager.serving.health import HealthChecks
 from aimctl.runtime.manager.serving.http import HttpServer, parse_bind_address
@@ -336,6 +336,12 @@ async def test_two_managers_share_no_metrics():
     one.metrics.controller("a")
     two.metrics.controller("a")
     assert one.metrics.registry is not two.metrics.registry
+
+
+def test_two_managers_on_one_registry_are_an_error_with_the_remedy():
+    registry = make_manager().metrics.registry
+    with pytest.raises(ValueError, match=r"registry: another manager.*a registry of its own.*run_managers"):
+        RuntimeMetrics(registry)
 
 
 async def test_debug_pages_are_text_tables_or_json():

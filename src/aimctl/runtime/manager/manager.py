@@ -14,14 +14,14 @@ import copy
 import random
 import socket
 import uuid
-from typing import TYPE_CHECKING, Any, TypeVar, final
+from typing import TYPE_CHECKING, Any, final
 
 import structlog
 from prometheus_client import CollectorRegistry
 
-from aimctl.kubetypes import Resource
 from aimctl.runtime.cache import Cache, Informer
-from aimctl.runtime.controller import Controller, EnqueueObject, EnqueueOwner, Synced, Watch
+from aimctl.runtime.controller import Controller
+from aimctl.runtime.controller.sources.of_kinds import sources_of_kinds
 from aimctl.runtime.controller.write_log import recorded
 from aimctl.runtime.kube.client import Client
 from aimctl.runtime.manager.events import EventRecorder
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
+    from aimctl.kubetypes import Resource
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.controller import (
         HotLoopDetector,
@@ -58,8 +59,6 @@ if TYPE_CHECKING:
     from aimctl.runtime.queue import RateLimiter
 
 __all__ = ["Manager"]
-
-T = TypeVar("T")
 
 
 @final
@@ -274,23 +273,15 @@ class Manager:
         """
         if name in self.controllers:
             raise ValueError(f"a controller named {name!r} exists already: choose another name")
-        primary = None if for_ is None else self._informer(for_)
-        watches: list[Source] = []
-        if primary is not None:
-            watches.append(Watch(primary, EnqueueObject(), predicates))
-            watches += (Watch(self._informer(child), EnqueueOwner(primary.resource)) for child in owns)
-        elif owns or predicates:
-            raise ValueError(
-                f"controller {name!r}: owns and predicates need for_, the kind that they refer to"
-            )
-        if reads:
-            read = (one if isinstance(one, Cache) else self._informer(one) for one in reads)
-            watches.append(Synced(*read))
+        try:
+            own, primary = sources_of_kinds(self.cache, for_, owns=owns, predicates=predicates, reads=reads)
+        except ValueError as error:
+            raise ValueError(f"controller {name!r}: {error}") from error
         controller = Controller(
             name,
             reconciler,
-            kind=kind or ("" if primary is None else primary.resource.kind),
-            sources=[*watches, *sources],
+            kind=kind or primary,
+            sources=[*own, *sources],
             clock=self.clock,
             rng=self.rng,
             metrics=self.metrics.controller(name),
@@ -404,11 +395,6 @@ class Manager:
             await self._life.run(stop)
 
     # ---- helpers
-
-    def _informer(self, kind: Resource[T] | Informer[T]) -> Informer[T]:
-        if not isinstance(kind, Resource):
-            return kind
-        return self.cache.declared(kind) or self.cache.declare(kind)
 
     def _only_before_run(self, what: str) -> None:
         if self.state != "new":

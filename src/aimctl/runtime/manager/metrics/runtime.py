@@ -53,6 +53,9 @@ class RuntimeMetrics:
     Args:
         registry: for registration.
         process: also register the metrics of the process and of the garbage collector.
+
+    Raises:
+        ValueError: the registry has the metrics of another manager.
     """
 
     def __init__(self, registry: CollectorRegistry, *, process: bool = False) -> None:
@@ -74,7 +77,15 @@ class RuntimeMetrics:
 
         base = "controller_runtime_"
         one = "controller"
-        self.reconciles: Counter = counter(f"{base}reconcile_total", "Reconciles, by result.", one, "result")
+        try:
+            self.reconciles: Counter = counter(
+                f"{base}reconcile_total", "Reconciles, by result.", one, "result"
+            )
+        except ValueError as error:
+            raise ValueError(
+                "registry: another manager has its metrics there; give each manager a registry of its own, and show"
+                " them together with run_managers"
+            ) from error
         self.errors: Counter = counter(f"{base}reconcile_errors_total", "Reconciles that failed.", one)
         self.terminals: Counter = counter(
             f"{base}terminal_reconcile_errors_total", "Reconciles that failed with a terminal error.", one

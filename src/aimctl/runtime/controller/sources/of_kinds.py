@@ -1,0 +1,64 @@
+"""The sources of a controller whose kinds are given by name: what it reconciles, owns and reads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from aimctl.kubetypes import Resource
+from aimctl.runtime.cache import Cache
+from aimctl.runtime.controller.handlers import EnqueueObject, EnqueueOwner
+from aimctl.runtime.controller.sources.synced import Synced
+from aimctl.runtime.controller.sources.watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aimctl.runtime.cache import Informer
+    from aimctl.runtime.controller.predicates import Predicate
+    from aimctl.runtime.controller.sources.watch import Source
+
+__all__ = ["sources_of_kinds"]
+
+T = TypeVar("T")
+
+
+def sources_of_kinds(
+    cache: Cache,
+    for_: Resource[Any] | Informer[Any] | None,
+    *,
+    owns: Sequence[Resource[Any] | Informer[Any]] = (),
+    predicates: Sequence[Predicate] = (),
+    reads: Sequence[Resource[Any] | Informer[Any] | Cache] = (),
+) -> tuple[list[Source], str]:
+    """Return the sources, and the kind that is reconciled ("" without ``for_``).
+
+    A Resource that is not declared in the cache is declared with the defaults.
+
+    Args:
+        cache: has the declarations.
+        for_: the kind that is reconciled.
+        owns: kinds of children.
+        predicates: for ``for_``.
+        reads: kinds that are waited for.
+
+    Raises:
+        ValueError: ``owns`` or ``predicates`` without ``for_``.
+    """
+    if for_ is None and (owns or predicates):
+        raise ValueError("owns and predicates need for_, the kind that they refer to")
+    sources: list[Source] = []
+    kind = ""
+    if for_ is not None:
+        primary = _informer(cache, for_)
+        kind = primary.resource.kind
+        sources.append(Watch(primary, EnqueueObject(), predicates))
+        sources += (Watch(_informer(cache, child), EnqueueOwner(primary.resource)) for child in owns)
+    if reads:
+        sources.append(Synced(*(one if isinstance(one, Cache) else _informer(cache, one) for one in reads)))
+    return sources, kind
+
+
+def _informer(cache: Cache, kind: Resource[T] | Informer[T]) -> Informer[T]:
+    if not isinstance(kind, Resource):
+        return kind
+    return cache.declared(kind) or cache.declare(kind)
