@@ -34,5 +34,7 @@ MAX_RANKED_PRIORITY = 1000
 
 def rank(priority: int, ready_at: float, ageing_seconds: float) -> float:
     """The position in the queue, lowest first, in monotonic seconds."""
+    if priority == 0:
+        return ready_at
     ranked = max(-MAX_RANKED_PRIORITY, min(MAX_RANKED_PRIORITY, priority))
     return ready_at - ranked / 100 * ageing_seconds

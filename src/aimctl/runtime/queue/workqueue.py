@@ -172,14 +172,17 @@ class WorkQueue(Generic[K]):
         """
         while True:
             now = self._clock.monotonic()
-            self._promote(now)
+            if self._waiting_heap:
+                self._promote(now)
             entry = self._pop_ready()
             if entry is not None:
-                del self._pending[entry.item]
-                self._processing[entry.item] = now
+                item = entry.item
+                del self._pending[item]
+                self._processing[item] = now
                 self._count_depth(entry, None)
-                self._metrics.waited(max(0.0, now - entry.due))
-                return QueueItem(entry.item, entry.priority)
+                waited = now - entry.due
+                self._metrics.waited(waited if waited > 0 else 0.0)
+                return QueueItem(item, entry.priority)
             if self._closed:
                 raise QueueShutDown(f"work queue {self._name!r} is shut down")
             await self._wait_for_ready()
@@ -194,11 +197,13 @@ class WorkQueue(Generic[K]):
         if started is None:
             raise ValueError(f"done({item!r}): the item is not being processed; call done once for each get")
         now = self._clock.monotonic()
-        self._metrics.worked(max(0.0, now - started))
+        worked = now - started
+        self._metrics.worked(worked if worked > 0 else 0.0)
         again = self._pending.get(item)
         if again is not None and again.label is not None:
             self._enqueue(again, now)
-        self._check_drained()
+        if self._closed:
+            self._check_drained()
 
     # ---- shutdown
 
@@ -289,8 +294,9 @@ class WorkQueue(Generic[K]):
         if self._closed:
             return
         now = self._clock.monotonic()
-        self._promote(now)
-        due = now + max(0.0, seconds)
+        if self._waiting_heap:
+            self._promote(now)
+        due = now + seconds if seconds > 0 else now
         entry = self._pending.get(item)
         if entry is None:
             entry = _Entry(item, priority, due)
@@ -337,14 +343,16 @@ class WorkQueue(Generic[K]):
             self._enqueue(entry, now, no_later_than=entry.rank)
 
     def _enqueue(self, entry: _Entry[K], since: float, *, no_later_than: float = math.inf) -> None:
-        entry.rank = min(no_later_than, rank(entry.priority, since, self._ageing))
+        own = rank(entry.priority, since, self._ageing)
+        entry.rank = own if own < no_later_than else no_later_than
         entry.place = next(self._next_place)
         self._ready[entry.place] = entry
         heapq.heappush(self._ready_heap, (entry.rank, -entry.priority, entry.place))
-        if _mostly_stale(self._ready_heap, self._ready):
+        if len(self._ready_heap) > len(self._ready) and _mostly_stale(self._ready_heap, self._ready):
             self._ready_heap = [(live.rank, -live.priority, place) for place, live in self._ready.items()]
             heapq.heapify(self._ready_heap)
-        self._wake_one()
+        if self._waiters:
+            self._wake_one()
 
     def _pop_ready(self) -> _Entry[K] | None:
         while self._ready_heap:
@@ -380,12 +388,16 @@ class WorkQueue(Generic[K]):
 
     def _count_depth(self, entry: _Entry[K], label: str | None) -> None:
         """Count the entry in the depth under ``label`` instead of its previous label; None: do not count it."""
-        if entry.label == label:
+        before = entry.label
+        if before == label:
             return
-        for name, step in ((entry.label, -1), (label, 1)):
-            if name is not None:
-                self._depths[name] = self._depths.get(name, 0) + step
-                self._metrics.depth(name, self._depths[name])
+        depths = self._depths
+        if before is not None:
+            depths[before] = depth = depths[before] - 1
+            self._metrics.depth(before, depth)
+        if label is not None:
+            depths[label] = depth = depths.get(label, 0) + 1
+            self._metrics.depth(label, depth)
         entry.label = label
 
     async def _wait_for_ready(self) -> None:
