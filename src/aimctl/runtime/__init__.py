@@ -82,8 +82,9 @@ _EXPORTS: Mapping[str, str] = {
     "aimctl.runtime.manager": """
         Check ClusterCheck Elector EventRecorder GraceExceeded LeaderElectionOptions LeaderLost Manager
         ManagerOptions Page Requirements Runnable RuntimeMetrics Stoppable Warmable configure_logging
-        parse_bind_address run_managers stop_on_signals
+        parse_bind_address stop_on_signals
     """,
+    "aimctl.runtime.manager.clusters": "run_managers",
     "aimctl.runtime.program": """
         CannotExtend CannotRun Extension GC_THRESHOLD NotInstalled Remedies Right RunOptions Setup
         add_extensions check_requirements find_extensions new_event_loop parse_options program_manifests

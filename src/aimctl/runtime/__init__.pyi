@@ -251,8 +251,8 @@ from aimctl.runtime.manager import Stoppable as Stoppable
 from aimctl.runtime.manager import Warmable as Warmable
 from aimctl.runtime.manager import configure_logging as configure_logging
 from aimctl.runtime.manager import parse_bind_address as parse_bind_address
-from aimctl.runtime.manager import run_managers as run_managers
 from aimctl.runtime.manager import stop_on_signals as stop_on_signals
+from aimctl.runtime.manager.clusters import run_managers as run_managers
 from aimctl.runtime.program import GC_THRESHOLD as GC_THRESHOLD
 from aimctl.runtime.program import CannotExtend as CannotExtend
 from aimctl.runtime.program import CannotRun as CannotRun

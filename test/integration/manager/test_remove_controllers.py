@@ -25,6 +25,7 @@ from aimctl.runtime import (
     Watch,
 )
 from aimctl.testing import virtual_clock, virtual_time
+from support.cache_recorders import RecordingHandler
 from support.reconciling import HandFed, Scripted
 from support.things import THINGS
 
@@ -108,6 +109,26 @@ async def test_the_requests_of_informers_end_with_their_last_controller():
             before = list(lists)
             await asyncio.sleep(3600)
             assert lists == before
+
+
+@virtual_time
+@pytest.mark.parametrize("use", ["reads", "scope", "handler", "waiting"])
+async def test_an_informer_stays_while_it_is_used_in_another_way(use: str):
+    async with cluster_and_manager() as (cluster, manager):
+        await cluster.client().create(CONFIG_MAPS, named("a"), "default")
+        removed = manager.controller("removed", Scripted(), for_=CONFIG_MAPS)
+        if use == "reads":
+            manager.controller("other", Scripted(), sources=[HandFed()], reads=[CONFIG_MAPS])
+        elif use == "scope":
+            manager.controller("other", Scripted(), sources=[HandFed()], reads=[manager.cache])
+        elif use == "waiting":
+            manager.controller("other", Scripted(), for_=THINGS, owns=[CONFIG_MAPS])
+        else:
+            manager.cache.informer(CONFIG_MAPS).add_handler(RecordingHandler())
+        async with running(manager):
+            await manager.remove(removed)
+            assert manager.cache.get(CONFIG_MAPS, "a", "default") is not None
+            assert task_names("reflector configmaps") == ["reflector configmaps"]
 
 
 @virtual_time

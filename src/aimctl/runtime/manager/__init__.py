@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from aimctl.runtime.manager.clusters import run_managers
 from aimctl.runtime.manager.events import EventRecorder
 from aimctl.runtime.manager.leaderelection.election import Elector, LeaderLost
 from aimctl.runtime.manager.leaderelection.lease import LeaderElectionOptions
@@ -36,6 +35,5 @@ __all__ = [
     "Warmable",
     "configure_logging",
     "parse_bind_address",
-    "run_managers",
     "stop_on_signals",
 ]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from aimctl.runtime.manager.metrics import ClusterMetrics
+from aimctl.runtime.manager.metrics.clusters import ClusterMetrics
 from aimctl.runtime.manager.options import ManagerOptions
 from aimctl.runtime.manager.serving.endpoints import Endpoints
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from aimctl.runtime.manager.metrics.clusters import ClusterMetrics
 from aimctl.runtime.manager.metrics.runtime import RuntimeMetrics, metrics_routes
 
-__all__ = ["ClusterMetrics", "RuntimeMetrics", "metrics_routes"]
+__all__ = ["RuntimeMetrics", "metrics_routes"]
