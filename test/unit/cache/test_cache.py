@@ -331,3 +331,22 @@ async def test_the_heap_is_frozen_after_the_first_sync_only_on_request() -> None
                 assert (gc.get_freeze_count() > 0) is freeze
     finally:
         gc.unfreeze()
+
+
+@virtual_time
+async def test_the_heap_is_frozen_although_another_kind_cannot_be_listed() -> None:
+    def answer(_namespace: str, options: dict[str, Any]) -> Any:
+        forbidden = error_from_status(403, "Forbidden", "no")
+        return forbidden if options["label_selector"] else listing(make("a", rv=3), rv=10)
+
+    gc.unfreeze()
+    try:
+        cache = make_cache(ScriptedListWatch(answer), freeze_after_sync=True)
+        cache.declare(PARTS, label_selector="forbidden")
+        cache.declare(THINGS)
+        async with running(cache):
+            await asyncio.sleep(10)
+            assert not cache.synced
+            assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()

@@ -20,6 +20,7 @@ silently.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import copy
 import gc
@@ -56,6 +57,8 @@ T = TypeVar("T")
 reads_need_sync: contextvars.ContextVar[bool] = contextvars.ContextVar("reads_need_sync", default=False)
 """Whether reads in this context raise before the kind is synced. Controllers set it for their reconciles."""
 
+_FREEZE_POLL_SECONDS = 5.0
+
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 """A DNS label (RFC 1123), as the API server requires."""
 
@@ -74,9 +77,9 @@ class Cache:
         metrics: returns the hooks for an informer of this name; default: no metrics.
         namespaces: default of :meth:`declare`; empty for all.
         resync_seconds: period of replaying every store to its handlers; None for never.
-        freeze_after_sync: once all declared kinds are synced, collect garbage and exclude the remaining objects from
-            later collections (``gc.freeze``), so that these do not traverse the cache. It affects the whole process,
-            so the program decides: default off.
+        freeze_after_sync: once all declared kinds are synced, or cannot be listed, collect garbage and exclude the
+            remaining objects from later collections (``gc.freeze``), so that these do not traverse the cache. It
+            affects the whole process, so the program decides: default off.
     """
 
     def __init__(
@@ -413,7 +416,11 @@ class Cache:
             )
 
     async def _freeze_when_synced(self) -> None:
-        await self.wait_synced()
+        # A kind that cannot be listed may stay so for days, while the others are large.
+        while any(not (one.synced or one.failing) for one in self.informers):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_FREEZE_POLL_SECONDS):
+                    await wait_for_all(lambda: [one for one in self.informers if not one.failing])
         gc.collect()
         gc.freeze()
         structlog.get_logger(__name__).debug(
