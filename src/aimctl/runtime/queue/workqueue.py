@@ -344,7 +344,7 @@ class WorkQueue(Generic[K]):
 
     def _enqueue(self, entry: _Entry[K], since: float, *, no_later_than: float = math.inf) -> None:
         own = rank(entry.priority, since, self._ageing)
-        entry.rank = own if own < no_later_than else no_later_than
+        entry.rank = min(own, no_later_than)
         entry.place = next(self._next_place)
         self._ready[entry.place] = entry
         heapq.heappush(self._ready_heap, (entry.rank, -entry.priority, entry.place))
