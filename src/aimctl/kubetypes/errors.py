@@ -7,7 +7,21 @@ from __future__ import annotations
 
 from typing import final
 
-__all__ = ["AlreadyOwned", "DecodeError", "EncodeError", "InvalidOwner", "KubeError", "MetadataOnly"]
+import msgspec
+
+__all__ = [
+    "JSON_ERRORS",
+    "AlreadyOwned",
+    "DecodeError",
+    "EncodeError",
+    "InvalidOwner",
+    "KubeError",
+    "MetadataOnly",
+]
+
+JSON_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are not the expected JSON: not JSON or of another form, not UTF-8, or nested more
+deeply than the interpreter can follow."""
 
 
 class KubeError(Exception):

@@ -24,7 +24,7 @@ from weakref import ref
 
 import msgspec
 
-from aimctl.kubetypes.errors import DecodeError, MetadataOnly
+from aimctl.kubetypes.errors import JSON_ERRORS, DecodeError, MetadataOnly
 from aimctl.kubetypes.meta import ObjectKey, ObjectMeta
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ class Object(Generic[T]):
         raw = bytes(body)
         try:
             head = _head.decode(raw)
-        except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+        except JSON_ERRORS as error:
             head, raw = _head_with_nulls(raw, f"not a {resource.kind} object: {error}")
         if strict and head.kind not in (resource.kind, _PARTIAL, ""):
             raise DecodeError(f"not a {resource.kind} object: its kind is {head.kind!r}")
@@ -329,7 +329,7 @@ def _head_with_nulls(raw: bytes, message: str) -> tuple[_Head, bytes]:
             raw = msgspec.json.encode(body)
         body["metadata"] = {name: value for name, value in metadata.items() if value is not None}
         return msgspec.convert(body, _Head), raw
-    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, KeyError, AttributeError):
+    except (*JSON_ERRORS, KeyError, AttributeError):
         raise DecodeError(message) from None
 
 

@@ -203,3 +203,10 @@ def test_back_off_starts_over_after_two_minutes_without_failures() -> None:
     pause = backoff.next(now)
     assert pause >= 1.6
     assert backoff.next(now + pause + 120) < 1.6
+
+
+@pytest.mark.parametrize("causes", [True, 5, "text", {"reason": "x"}, [None, 3, "x"], None])
+def test_causes_of_another_form_are_ignored(causes) -> None:
+    error = error_from_status(500, "InternalError", "no", details={"causes": causes})
+    assert error.causes == ()
+    assert not is_too_large_version(error)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
 import msgspec
 
 from aimctl.kubetypes import Object, ObjectKey, Pool
+from aimctl.kubetypes.errors import JSON_ERRORS
 from aimctl.runtime.kube.errors import ApiError, DecodeError, bounded_wait, error_from_status
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ async def parse_list(resource: Resource[T], body: bytes, *, skip_unreadable: boo
     """
     try:
         page = _list.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except JSON_ERRORS as error:
         raise DecodeError(f"not a list of {resource.group_resource}: {error}") from error
     raw_items = page.items
     if raw_items is None:
@@ -217,7 +218,7 @@ def _head_of(raw: msgspec.Raw) -> _Head:
     """Kind and key of an item that cannot be decoded as a whole, as far as they can be."""
     try:
         return _head.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except JSON_ERRORS:
         return _Head()
 
 
@@ -225,7 +226,7 @@ def parse_status(body: bytes | msgspec.Raw) -> Status | None:
     """The body as a Status, or None if it is not one."""
     try:
         status = _status.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except JSON_ERRORS:
         return None
     return status if status.kind == "Status" else None
 

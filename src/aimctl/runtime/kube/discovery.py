@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, final
 import msgspec
 
 from aimctl.kubetypes import Resource
+from aimctl.kubetypes.errors import JSON_ERRORS
 from aimctl.runtime.kube.errors import ApiError, DecodeError
 
 if TYPE_CHECKING:
@@ -260,7 +261,7 @@ async def _get(reader: Reader, path: str) -> _Document:
 def _decode(path: str, body: bytes) -> _Document:
     try:
         return _document.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except JSON_ERRORS as error:
         raise DecodeError(f"{path} is not a discovery document: {error}") from error
 
 

@@ -104,6 +104,12 @@ class ApiError(KubeError):
         self.retry_after = retry_after
         """Seconds to wait before a retry, as requested by the server, or None."""
 
+    @property
+    def causes(self) -> tuple[Mapping[str, Any], ...]:
+        """``details.causes``: field, reason and message of each; those that are no objects are left out."""
+        causes = self.details.get("causes")
+        return tuple(cause for cause in causes if isinstance(cause, dict)) if isinstance(causes, list) else ()
+
 
 class BadRequest(ApiError):
     """400: the server cannot process the request."""
@@ -139,10 +145,7 @@ class Conflict(ApiError):
     @property
     def about_ownership(self) -> bool:
         """Whether another field manager owns a field of an apply without force: a retry has the same result."""
-        causes = self.details.get("causes") or ()
-        return any(
-            isinstance(cause, dict) and cause.get("reason") == "FieldManagerConflict" for cause in causes
-        )
+        return any(cause.get("reason") == "FieldManagerConflict" for cause in self.causes)
 
 
 class AlreadyExists(ApiError):
@@ -162,7 +165,7 @@ class UnsupportedMedia(ApiError):
 
 
 class Invalid(ApiError):
-    """422: the object does not match its schema; ``details['causes']`` lists field, message and reason."""
+    """422: the object does not match its schema; ``causes`` lists field, message and reason."""
 
 
 class TooManyRequests(ApiError):

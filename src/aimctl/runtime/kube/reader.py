@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from aimctl.kubetypes import Object, ObjectKey
 from aimctl.runtime.kube.answers import ObjectList, error_from_answer, parse_list
-from aimctl.runtime.kube.errors import Gone, ServerError, TooManyRequests
+from aimctl.runtime.kube.errors import ApiError, Gone, ServerError, TooManyRequests
 from aimctl.runtime.kube.options import (
     Query,
     accept,
@@ -217,8 +217,12 @@ class Reader:
                 idle_seconds=idle_seconds,
                 initial_idle_seconds=initial_idle_seconds,
             )
-            async with aclosing(events):
-                yield events
+            try:
+                async with aclosing(events):
+                    yield events
+            except ApiError as error:
+                error.add_note(f"event of {request.method} {request.path}")
+                raise
 
     async def logs(
         self,

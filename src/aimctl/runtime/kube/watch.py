@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, final
 import msgspec
 
 from aimctl.kubetypes import Object, Pool
+from aimctl.kubetypes.errors import JSON_ERRORS
 from aimctl.runtime.kube.answers import parse_status, shortened
 from aimctl.runtime.kube.errors import ApiError, ConnectionFailed, DecodeError, KubeError, error_from_status
 from aimctl.runtime.kube.splitter import LineSplitter
@@ -153,7 +154,7 @@ def _parse_line(resource: Resource[T], line: bytes, pool: Pool) -> WatchEvent[T]
         return plain
     try:
         envelope = _envelope.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except JSON_ERRORS as error:
         raise DecodeError(f"not a watch event of {resource.group_resource}: {error}") from error
     if envelope.type in _OBJECT_EVENTS:
         parsed = Object.parse(resource, envelope.object, strict=True, pool=pool)

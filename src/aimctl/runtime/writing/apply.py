@@ -99,7 +99,7 @@ async def create_or_apply(
     try:
         applied = await client.apply(resource, {**wanted, "metadata": metadata}, field_manager=manager)
     except Invalid as error:
-        if current is not None and any(_is_about_uid(cause) for cause in error.details.get("causes") or ()):
+        if current is not None and any(cause.get("field") == "metadata.uid" for cause in error.causes):
             raise Conflict(
                 409,
                 "Conflict",
@@ -149,7 +149,3 @@ def _annotation(manager: str) -> str:
 
 def _digest(body: dict[str, Any]) -> str:
     return hashlib.sha256(msgspec.json.encode(body, order="sorted")).hexdigest()[:32]
-
-
-def _is_about_uid(cause: Any) -> bool:
-    return isinstance(cause, dict) and cause.get("field") == "metadata.uid"

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar, final
 import msgspec
 import structlog
 
+from aimctl.kubetypes.errors import JSON_ERRORS
 from aimctl.runtime.cache.reflector.policy import after_stream, list_limit
 from aimctl.runtime.kube.errors import DecodeError, Gone, KubeError
 from aimctl.runtime.kube.watch import INITIAL_EVENTS_END
@@ -73,7 +74,7 @@ class StreamingSupport:
             if self._known is None:
                 try:
                     version = _version.decode(await self._reader.read("/version"))
-                except (KubeError, msgspec.DecodeError, UnicodeDecodeError):
+                except (KubeError, *JSON_ERRORS):
                     return False
                 numbers = tuple(re.sub(r"\D.*", "", part) for part in (version.major, version.minor))
                 self._known = all(numbers) and tuple(map(int, numbers)) >= _STREAMS_SINCE

@@ -310,12 +310,10 @@ def is_too_large_version(error: KubeError) -> bool:
     """Whether the server has not reached the requested resourceVersion yet. Servers report this in three ways."""
     if not isinstance(error, ApiError):
         return False
-    causes = error.details.get("causes") or ()
     return "too large resource version" in error.message.lower() or any(
         cause.get("reason") == "ResourceVersionTooLarge"
         or str(cause.get("message", "")).lower() == "too large resource version"
-        for cause in causes
-        if isinstance(cause, dict)
+        for cause in error.causes
     )
 
 

@@ -1,0 +1,101 @@
+"""Whatever a server returns, the result is an error of the hierarchy that names the location and shows no secret."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from aimctl.kubetypes import Object
+from aimctl.kubetypes.builtin import SECRETS
+from aimctl.runtime.kube import Client, KubeError
+from aimctl.runtime.kube.discovery import discover
+from aimctl.testing import run_virtual, virtual_clock
+from support.adversary import HIDDEN, Answer, bodies, headers, statuses
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+
+    from aimctl.runtime.kube.transport import HttpRequest
+
+
+class Adversary:
+    def __init__(self, *answers: Answer) -> None:
+        self._answers = list(answers)
+
+    @asynccontextmanager
+    async def send(self, request: HttpRequest, **_: Any) -> AsyncIterator[Answer]:
+        yield self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+
+    async def aclose(self) -> None: ...
+
+
+async def watched(client: Client, **options: Any) -> list[Any]:
+    async with client.watch(
+        SECRETS, "d", resource_version="1", timeout_seconds=5, idle_seconds=5, **options
+    ) as events:
+        return [event async for event in events]
+
+
+async def all_of(client: Client) -> list[Object[Any]]:
+    found = []
+    async for obj in client.list_all(SECRETS, "d", page_size=2):
+        found.append(obj)
+        if len(found) > 50:
+            break
+    return found
+
+
+BODY = {"metadata": {"name": "a", "namespace": "d"}}
+OPERATIONS: Mapping[str, Callable[[Client], Awaitable[Any]]] = {
+    "get": lambda c: c.get(SECRETS, "a", "d"),
+    "get metadata": lambda c: c.get(SECRETS, "a", "d", metadata_only=True),
+    "list": lambda c: c.list(SECRETS, "d"),
+    "list skipping": lambda c: c.list(SECRETS, "d", skip_unreadable=True, metadata_only=True),
+    "list all": all_of,
+    "watch": watched,
+    "stream": lambda c: watched(c, initial_idle_seconds=5),
+    "logs": lambda c: c.logs("a", "d"),
+    "read": lambda c: c.read("/version"),
+    "discover": discover,
+    "create": lambda c: c.create(SECRETS, BODY),
+    "update": lambda c: c.update(SECRETS, BODY),
+    "patch": lambda c: c.patch(SECRETS, "a", {}, "d"),
+    "apply": lambda c: c.apply(SECRETS, BODY),
+    "status": lambda c: c.patch(SECRETS, "a", {}, "d", subresource="status"),
+    "scale": lambda c: c.patch(SECRETS, "a", {}, "d", subresource="scale"),
+    "delete": lambda c: c.delete(SECRETS, "a", "d", uid="u"),
+}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(status=statuses, head=headers, body=bodies, sizes=st.lists(st.integers(0, 40), max_size=3))
+def test_any_response_is_a_result_or_an_error_of_the_hierarchy(operation, status, head, body, sizes) -> None:
+    async def scenario() -> None:
+        observed = []
+        client = Client(
+            Adversary(Answer(status, head, body, sizes)),
+            clock=virtual_clock(),
+            on_write=observed.append,
+            on_delete=lambda *facts: observed.append(facts),
+            on_warning=observed.append,
+        )
+        try:
+            result = await OPERATIONS[operation](client)
+        except KubeError as error:
+            text = "\n".join([str(error), *getattr(error, "__notes__", ())])
+            assert len(text) < 4000
+            if status < 300:
+                assert HIDDEN not in text
+            assert "secrets" in text or "/api" in text or "Secret" in text or "/version" in text, text
+        else:
+            assert status < 300
+            for obj in result if isinstance(result, list) else [result]:
+                if isinstance(obj, Object):
+                    assert obj.meta.name is not None
+
+    run_virtual(scenario())
