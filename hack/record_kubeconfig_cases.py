@@ -115,6 +115,8 @@ def record(case: dict[str, Any], values: dict[str, str]) -> dict[str, Any]:
             return value
         if value in names:
             return "{" + names[value] + "}"
+        for text in (values["CA64"], values["CA"]):  # as plugins get them
+            value = value.replace(text, "{" + names[text] + "}")
         return value.replace(str(folder), "{FOLDER}").replace(values["SERVER"], "{SERVER}")
 
     with tempfile.TemporaryDirectory() as name:
@@ -128,7 +130,8 @@ def record(case: dict[str, Any], values: dict[str, str]) -> dict[str, Any]:
         elif not Recorder.seen:
             answer["error"] = general(error)
         else:
-            answer["path"], answer["headers"] = Recorder.seen[0]
+            answer["path"] = Recorder.seen[0][0]
+            answer["headers"] = general(Recorder.seen[0][1])
             answer["path"] = answer["path"].partition("?")[0]
         view, _ = kubectl(case, folder, "config", "view", "--minify", "--flatten", "--raw", "-o=json")
         with contextlib.suppress(ValueError, LookupError, TypeError):

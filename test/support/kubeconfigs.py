@@ -22,6 +22,15 @@ _CLUSTER = (
     " contexts: [{name: x, context: {cluster: c, user: u}}], current-context: x"
 )
 
+_ECHO = """#!/usr/bin/env python3
+import json, os, sys
+info = json.loads(os.environ["KUBERNETES_EXEC_INFO"])
+token = json.dumps([info, sys.argv[1:], os.environ.get("ECHO")], sort_keys=True)
+print(json.dumps({"apiVersion": info["apiVersion"], "kind": "ExecCredential", "status": {"token": token}}))
+"""
+
+_PLUGIN = "apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never"
+
 
 def fill(authority: CertificateAuthority, client: CertificateFiles) -> dict[str, str]:
     """The values of the placeholders for certificates."""
@@ -45,13 +54,13 @@ def write_files(folder: Path, files: Mapping[str, Any], values: Mapping[str, str
             path.symlink_to(text)
         else:
             path.write_bytes(_filled(text, values).encode(form))
-            path.chmod(0o755 if text.startswith("#!") else 0o600)
+            path.chmod(0o755 if text.startswith(("#!", "{ECHO}")) else 0o600)
 
 
 def _filled(text: str, values: Mapping[str, str]) -> str:
     for name in ("one", "two"):
         text = text.replace(f"{{{name.upper()}}}", _COMPLETE.replace("NAME", name))
-    text = text.replace("{CLUSTER}", _CLUSTER)
+    text = text.replace("{CLUSTER}", _CLUSTER).replace("{PLUGIN}", _PLUGIN).replace("{ECHO}", _ECHO)
     for name, value in values.items():
         text = text.replace(f"{{{name}}}", value)
     return text

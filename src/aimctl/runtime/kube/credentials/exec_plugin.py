@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Annotated, Any, final
 
 import msgspec
 
+from aimctl.kubetypes.errors import JSON_ERRORS
 from aimctl.runtime.kube.credentials.kubeconfig_files import ExecConfig, parse
 from aimctl.runtime.kube.errors import ConfigurationError
 
@@ -41,6 +42,9 @@ _VERSIONS = (f"{_GROUP}/v1", f"{_GROUP}/v1beta1")
 _SECONDS = 60.0
 _INTERACTIVE_SECONDS = 600.0
 """Time limits; in an interactive run the user may have to sign in."""
+
+_DRAIN_SECONDS = 1.0
+"""How long to wait for the end of the output of a plugin that was killed."""
 
 _OUTPUT_BYTES = 4 * 1024 * 1024
 
@@ -140,15 +144,23 @@ async def _output(config: ExecConfig, environ: Mapping[str, str], label: str, *,
     if program is None:
         raise ConfigurationError(f"{label} is not in the PATH: install it, or correct exec.command{hint}")
     try:
-        process = await asyncio.create_subprocess_exec(
-            program,
-            *config.args,
-            stdin=None if interactive else asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            env=environ,
-            # A process of another group cannot read from the terminal.
-            process_group=None if interactive else 0,
+        # A task of its own: if asyncio is cancelled while it starts a process, it kills that process but not its group.
+        starting = asyncio.create_task(
+            asyncio.create_subprocess_exec(
+                program,
+                *config.args,
+                stdin=None if interactive else asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                env=environ,
+                # A process of another group cannot read from the terminal.
+                process_group=None if interactive else 0,
+            )
         )
+        try:
+            process = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            await _unwind(starting, interactive=interactive)
+            raise
     except FileNotFoundError:
         raise ConfigurationError(
             f"{label} does not exist: install it, or correct exec.command{hint}"
@@ -164,17 +176,30 @@ async def _output(config: ExecConfig, environ: Mapping[str, str], label: str, *,
         output = await _read(process.stdout, label)
         code = await process.wait()
     except BaseException:
-        with suppress(ProcessLookupError):
-            if interactive:
-                process.kill()
-            else:
-                os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+        await _kill(process, interactive=interactive)
         raise
     if code:
         ended = f"failed with exit code {code}" if code > 0 else f"was ended by signal {-code}"
         raise ConfigurationError(f"{label} {ended}: its output is on stderr")
     return output
+
+
+async def _unwind(starting: asyncio.Task[asyncio.subprocess.Process], *, interactive: bool) -> None:
+    """Wait until the plugin has started, and kill it."""
+    with suppress(OSError, ValueError):
+        await _kill(await starting, interactive=interactive)
+
+
+async def _kill(process: asyncio.subprocess.Process, *, interactive: bool) -> None:
+    with suppress(ProcessLookupError):
+        if interactive:
+            process.kill()
+        else:
+            os.killpg(process.pid, signal.SIGKILL)
+    with suppress(TimeoutError):  # only a process that has left the group can hold the pipe open
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            await process.communicate()  # closes the pipe at its end
+    await process.wait()
 
 
 async def _read(stream: asyncio.StreamReader | None, label: str) -> bytes:
@@ -186,9 +211,23 @@ async def _read(stream: asyncio.StreamReader | None, label: str) -> bytes:
     return bytes(output)
 
 
+def _parsed(output: bytes) -> Any:
+    """The output as values. As in client-go, output that starts with a brace must be one JSON document.
+
+    Raises:
+        ValueError: it is neither JSON nor YAML.
+    """
+    if not output.lstrip().startswith(b"{"):
+        return parse(output)
+    try:
+        return msgspec.json.decode(output)
+    except JSON_ERRORS as error:
+        raise ValueError(str(error)) from None
+
+
 def _decode(output: bytes, api_version: str, label: str) -> PluginCredentials:
     try:
-        credential = msgspec.convert(parse(output), _Credential)
+        credential = msgspec.convert(_parsed(output), _Credential)
     except msgspec.ValidationError as error:
         raise ConfigurationError(
             f"{label} printed an invalid ExecCredential: {error}; run it manually"
