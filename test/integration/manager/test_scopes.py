@@ -8,9 +8,11 @@ from contextlib import asynccontextmanager
 import pytest
 from prometheus_client import generate_latest
 
+from aimctl import kubetypes
 from aimctl.controllers.operator import OperatorOptions, add_operator
 from aimctl.devcluster import DevCluster
 from aimctl.devcluster.faults import Answer, Match
+from aimctl.kubetypes import builtin
 from aimctl.runtime import (
     CONFIG_MAPS,
     JOBS,
@@ -25,6 +27,7 @@ from aimctl.runtime import (
     Resource,
     UndeclaredKind,
     Watch,
+    k8s,
     owner_reference,
 )
 from aimctl.testing import virtual_clock, virtual_time
@@ -211,6 +214,33 @@ async def test_objects_of_other_projections_or_views_are_not_shared():
             assert full.get(CONFIG_MAPS, "a", "default").view.data == {"key": "value"}
             assert untyped.get(mappings, "a", "default").view["data"] == {"key": "value"}
             assert b"value" not in metadata.get(CONFIG_MAPS, "a", "default").raw
+
+
+@virtual_time
+async def test_full_and_narrow_views_of_a_kind_do_not_mix():
+    body = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    async with DevCluster(clock=virtual_clock(), crds=[], controllers=False) as cluster:
+        manager = Manager(cluster.transport(), clock=cluster.clock)
+        full, narrow = manager.scope("full"), manager.scope("narrow")
+        full.cache.declare(PODS)
+        narrow.cache.declare(builtin.PODS)
+
+        def types() -> list[type]:
+            pods = (
+                full.cache.get(PODS, "p", "default"),
+                narrow.cache.get(builtin.PODS, "p", "default"),
+                full.cache.get(builtin.PODS, "p", "default"),
+            )
+            assert {pod.view.spec.containers[0].image for pod in pods} == {"i"}
+            return [type(pod.view) for pod in pods]
+
+        async with running(manager):
+            await narrow.client.create(builtin.PODS, body, "default")
+            assert types() == [k8s.Pod, kubetypes.Pod, k8s.Pod]
+            await full.client.patch(PODS, "p", {"metadata": {"labels": {"a": "b"}}}, "default")
+            assert types() == [k8s.Pod, kubetypes.Pod, k8s.Pod]
+            await asyncio.sleep(10)
+            assert types() == [k8s.Pod, kubetypes.Pod, k8s.Pod]
 
 
 @virtual_time

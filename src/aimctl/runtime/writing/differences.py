@@ -8,8 +8,8 @@ Rules:
     * A mapping has at least the wanted fields. An empty wanted value (such as 0, "", {}) may be missing: Go omits it.
     * A list has exactly the wanted items, in the same order; each may have more fields. ``metadata.ownerReferences``
       and ``metadata.finalizers`` may have items of others.
-    * Quantities in ``requests``, ``limits``, ``hard`` and ``capacity`` are compared by amount: the server stores
-      ``0.5`` as ``500m``.
+    * Quantities in ``requests``, ``limits``, ``hard`` and ``capacity``, and in fields ``sizeLimit``, ``divisor`` and
+      ``averageValue``, are compared by amount: the server stores ``0.5`` as ``500m``.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from aimctl.kubetypes import quantity
 __all__ = ["has_all"]
 
 _QUANTITIES = frozenset({"requests", "limits", "hard", "capacity"})
+_QUANTITY_FIELDS = frozenset({"sizeLimit", "divisor", "averageValue"})
 _SHARED_LISTS = frozenset({("metadata", "ownerReferences"), ("metadata", "finalizers")})
 
 
@@ -38,7 +39,7 @@ def has_all(current: Any, wanted: Any, path: tuple[str, ...] = ()) -> bool:
         return _has_items(current, wanted, path)
     if isinstance(current, bool) is not isinstance(wanted, bool):
         return False
-    return bool(current == wanted) or (len(path) > 1 and path[-2] in _QUANTITIES and _same(current, wanted))
+    return bool(current == wanted) or (_is_quantity(path) and _same(current, wanted))
 
 
 def _has_items(current: Any, wanted: list[Any], path: tuple[str, ...]) -> bool:
@@ -49,6 +50,10 @@ def _has_items(current: Any, wanted: list[Any], path: tuple[str, ...]) -> bool:
     return len(current) == len(wanted) and all(
         has_all(one, item, (*path, "")) for one, item in zip(current, wanted, strict=True)
     )
+
+
+def _is_quantity(path: tuple[str, ...]) -> bool:
+    return len(path) > 1 and (path[-2] in _QUANTITIES or path[-1] in _QUANTITY_FIELDS)
 
 
 def _same(current: Any, wanted: Any) -> bool:
