@@ -34,7 +34,7 @@ demo: $(STAMP) ## run the embedded cluster and the operator, apply the samples, 
 test: $(STAMP) ## run every test that needs only Python
 	$(BIN)/python -m pytest $(SPREAD) -m "not proof" test/unit test/integration test/e2e
 
-test-proofs: $(STAMP) ## the long-running tests: large property-test budgets, long simulations
+test-proofs: $(VENV)/.pyright ## the long-running tests: large property-test budgets, long simulations
 	$(BIN)/python -m pytest $(SPREAD) -m proof test/unit test/integration test/e2e
 
 test-envtest: $(STAMP) ## run the integration and e2e tests on a real etcd, kube-apiserver and controller-manager
@@ -52,7 +52,13 @@ format: $(STAMP) ## fix what ruff can fix
 types: $(STAMP) ## check types with mypy in strict mode
 	$(BIN)/mypy src/aimctl test/typing docs/examples
 
-public-types: $(STAMP) ## check with pyright that every public name of the library has a complete type
+# pyright brings Node.js, 206 MB that no other target needs.
+$(VENV)/.pyright: $(STAMP) requirements-public-types.lock
+	@echo "installing pyright and Node.js in $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-public-types.lock
+	@touch $@
+
+public-types: $(VENV)/.pyright ## check with pyright that every public name of the library has a complete type
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pyright --verifytypes aimctl.runtime --ignoreexternal
 
 contracts: $(STAMP) ## check which package may import which
@@ -80,10 +86,11 @@ bench: $(STAMP) ## compare syncing 20,000 templates with kopf (BENCH_ARGS=--help
 bench-scale: $(STAMP) ## measure the cost per service with 200 and 2,000 services (BENCH_ARGS=--help for options)
 	@$(BIN)/python test/bench/scale.py $(BENCH_ARGS)
 
-lock: ## update requirements.lock from pyproject.toml
+lock: ## update the lock files from pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --all-extras pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $(foreach extra,bench build lint test testing uvloop,--extra $(extra)) pyproject.toml -o requirements.lock
+	echo 'pyright[nodejs]' | $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate - -o requirements-public-types.lock
 
 clean: ## remove everything that the targets created
 	rm -rf $(VENV) .bench .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -96,6 +96,7 @@ def test_a_new_project_passes_the_type_checker(project: Path, tmp_path: Path) ->
     assert "no issues found" in run(project, "mypy", "--strict", "--cache-dir", tmp_path)
 
 
+@pytest.mark.proof
 def test_the_types_of_a_new_project_are_complete(project: Path) -> None:
     folders = {"PYTHONPATH": str(project / "src"), "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
     done = subprocess.run(
