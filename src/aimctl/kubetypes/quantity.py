@@ -5,6 +5,7 @@ Contract:
       an optional fraction, then a binary suffix (Ki .. Ei), a decimal suffix (n u m k M G T P E) or an exponent.
     * ``str(quantity)`` is the canonical form: no fraction, the largest suffix that loses no precision, the suffix
       family of the input. ``parse_quantity(str(q))`` equals ``q``.
+    * ``+`` and ``-`` are exact.
     * Amounts finer than 1n are rounded away from zero, as Kubernetes does.
     * :func:`amount` never raises: it is for values of objects that an API server has validated.
 """
@@ -61,6 +62,15 @@ class Quantity:
 
     value: Decimal
     family: Family = "decimal"
+
+    def __add__(self, other: Quantity) -> Quantity:
+        """The exact sum, in the family of this quantity, or of the other one if this is zero, as in Kubernetes."""
+        family = self.family if self.value else other.family
+        return Quantity(_CONTEXT.add(self.value, other.value), family)
+
+    def __sub__(self, other: Quantity) -> Quantity:
+        """The exact difference, in the family of this quantity, or of the other one if this is zero."""
+        return self + Quantity(_CONTEXT.minus(other.value), other.family)
 
     def __str__(self) -> str:
         if self.value == 0:

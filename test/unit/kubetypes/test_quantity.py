@@ -12,6 +12,23 @@ from aimctl.kubetypes.quantity import MAX_BYTES, amount, parse_quantity, size_in
 
 
 @pytest.mark.parametrize(
+    ("one", "other", "total", "difference"),
+    [
+        ("1Gi", "512Mi", "1536Mi", "512Mi"),
+        ("1", "500m", "1500m", "500m"),
+        ("1Gi", "1G", str(1024**3 + 10**9), str(1024**3 - 10**9)),
+        ("0", "1Gi", "1Gi", "-1Gi"),
+        ("1Ei", "1n", "1152921504606846976000000001n", "1152921504606846975999999999n"),
+        ("500m", "500m", "1", "0"),
+    ],
+)
+def test_sums_and_differences_are_exact(one: str, other: str, total: str, difference: str) -> None:
+    left, right = parse_quantity(one), parse_quantity(other)
+    assert str(left + right) == total
+    assert str(left - right) == difference
+
+
+@pytest.mark.parametrize(
     ("text", "canonical", "value"),
     [
         ("0", "0", "0"),
