@@ -56,6 +56,7 @@ class Front:
     def __init__(self, inner: Transport, version: bytes = VERSION_136) -> None:
         self._inner = inner
         self.version = version
+        self.version_seconds = 0.0
         self.requests: list[str] = []
         self.streaming: Callable[[], HttpResponse] | None = None
 
@@ -68,6 +69,7 @@ class Front:
             f"{kind} {request.path.rpartition('/')[2]} {query.get('resourceVersion', '')}".strip()
         )
         if request.path == "/version":
+            await asyncio.sleep(self.version_seconds)
             yield Answer(200, self.version)
         elif initial and self.streaming is not None:
             yield self.streaming()
@@ -168,6 +170,15 @@ def test_they_can_be_switched_off(options: dict[str, Any]) -> None:
             assert not any(request.startswith(("stream", "get version")) for request in front.requests)
 
     scenario()
+
+
+@virtual_time
+async def test_a_slow_version_delays_the_first_list_by_five_seconds_at_most() -> None:
+    async with cached() as (front, cache, _, _):
+        front.version_seconds = 36.0
+        await cache.wait_synced(5.5)
+        assert names(cache) == ["c0", "c1", "c2"]
+        assert front.requests[:2] == ["get version", "get configmaps 0"]
 
 
 def failure(code: int, reason: str) -> bytes:

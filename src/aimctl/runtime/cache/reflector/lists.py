@@ -46,6 +46,9 @@ _DEFAULT_PAGE = 500
 _STREAMS_SINCE = (1, 34)
 """Earlier servers have the feature disabled, or not at all. Those before 1.27 ignore the parameter."""
 
+_VERSION_SECONDS = 5.0
+"""How long a slow response may delay the first list."""
+
 
 class _Version(msgspec.Struct, gc=False):
     major: str = ""
@@ -69,12 +72,13 @@ class StreamingSupport:
         self._known: bool | None = None
 
     async def offered(self) -> bool:
-        """False as well if the version cannot be read; it is then read again for the next list."""
+        """False as well if the version cannot be read within 5 s; it is then read again for the next list."""
         async with self._lock:
             if self._known is None:
                 try:
-                    version = _version.decode(await self._reader.read("/version"))
-                except (KubeError, *JSON_ERRORS):
+                    async with asyncio.timeout(_VERSION_SECONDS):
+                        version = _version.decode(await self._reader.read("/version"))
+                except (KubeError, TimeoutError, *JSON_ERRORS):
                     return False
                 numbers = tuple(re.sub(r"\D.*", "", part) for part in (version.major, version.minor))
                 self._known = all(numbers) and tuple(map(int, numbers)) >= _STREAMS_SINCE
