@@ -45,6 +45,13 @@ def _budgets() -> Iterator[Budget]:
     )
     yield Budget("write", "ratio", 2.0, "x", "CPU of a reconcile that writes, to a bare PATCH")
     yield Budget("write_tls", "ratio", 2.0, "x", "the same over TLS")
+    peer = "controller_runtime"
+    for name, how in (("", ""), ("_tls", ", over TLS")):
+        yield Budget(
+            peer, f"sync{name}_cpu_ratio", 0.45, "x", f"CPU to sync and reconcile, to controller-runtime{how}"
+        )
+        yield Budget(peer, f"sync{name}_memory_ratio", 0.45, "x", f"memory of the same{how}")
+        yield Budget(peer, f"write{name}_cpu_ratio", 0.7, "x", f"CPU of a reconcile that writes{how}")
     yield Budget("latency", "p99_ms_at_1000", 5, "ms", "added p99 latency at 1,000 events per second")
     yield Budget("queue", "per_second", 500_000, "/s", "add-get-done cycles per CPU second", least=True)
     yield Budget("idle", "core_fraction", 0.01, "cores", "idle, 100,000 objects, 1,000 heartbeats a minute")

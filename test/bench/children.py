@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Child", "StepFailed", "child"]
+__all__ = ["HERE", "Child", "StepFailed", "child"]
 
 HERE = Path(__file__).parent
 STEP_SECONDS = 900.0

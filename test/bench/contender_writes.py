@@ -4,8 +4,9 @@
 reconciled, its status is written, the watch delivers the change, and the reconcile that follows finds nothing to do.
 ``bare``: ten tasks that send the same PATCH with aiohttp alone, and read the response without decoding it.
 
-Usage: ``contender_writes.py aimctl|bare OBJECTS WRITES --server URL [--ca FILE]``. Prints ``{"phase": "ready"}`` when it
-is synced, and after ``go`` ``{"phase": "writes", ...}`` with the CPU time of all writes.
+Usage: ``contender_writes.py aimctl|bare OBJECTS WRITES GENERATION --server URL [--ca FILE]``. Prints
+``{"phase": "sync", ...}`` when all objects are reconciled, and after ``go`` ``{"phase": "writes", ...}``, each with the
+CPU time of the phase.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ async def reconciles(options: argparse.Namespace, go: asyncio.Event, end: asynci
             if synced:
                 synced -= 1
                 if not synced:
-                    say(phase="ready")
+                    say(phase="sync", stall_ms=stalls.stop(), **watch.read())
                 return
             if not generation:
                 return  # late events of the sync
@@ -78,6 +79,7 @@ async def reconciles(options: argparse.Namespace, go: asyncio.Event, end: asynci
         controller = manager.controller(
             "templates", reconcile, for_=TEMPLATES, max_concurrent_reconciles=WORKERS
         )
+        watch = Stopwatch()
         tasks.create_task(manager.run(end))
         await go.wait()
         generation = options.generation
@@ -100,7 +102,7 @@ async def bare(options: argparse.Namespace, go: asyncio.Event, end: asyncio.Even
                     assert response.status == 200, await response.text()
                     await response.read()
 
-        say(phase="ready")
+        say(phase="sync")
         await go.wait()
         paths = [TEMPLATES.path(key.namespace, key.name, "status") for key in keys(options.writes)]
         watch = Stopwatch()

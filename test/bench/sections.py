@@ -8,15 +8,21 @@ Contract:
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+import os
+import shutil
 import statistics
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from children import Child, child
+from children import HERE, Child, StepFailed, child
 
 __all__ = ["SECTIONS", "Bench", "Figures"]
 
+AIMCTL_WRITES = ("contender_writes.py", "aimctl")
 LARGE = 100_000
 WRITES = 2_000
 CHANGES, RATE = 10_000, 1_000
@@ -104,6 +110,57 @@ async def writes_over_tls(bench: Bench) -> Figures:
     return await writes(bench, tls=True)
 
 
+async def controller_runtime(bench: Bench) -> Figures:
+    """The same syncs, reconciles and writes by controller-runtime, where Go is available, in turn with aimctl."""
+    bench.tell("building the program that uses controller-runtime")
+    program = await built()
+    if program is None:
+        return {}
+    count = min(WRITES, bench.objects)
+    plain = (bench.loaded["server"],)
+    secure = (bench.loaded["tls_server"], bench.loaded["ca"])
+    figures: Figures = {}
+    for name, server in (("", plain), ("_tls", secure)):
+        runs: dict[str, list[tuple[Figures, Figures]]] = {"aimctl": [], "go": []}
+        for number in range(bench.repeat):
+            for way, found in runs.items():
+                bench.tell(f"controller-runtime{name}, {way}: {number + 1} of {bench.repeat}")
+                bench.generation += 1
+                sizes = (str(bench.objects), str(count), str(bench.generation))
+                options = ("--server", server[0], *(("--ca", server[1]) if name else ()))
+                command = (program, *sizes, *server) if way == "go" else AIMCTL_WRITES + sizes + options
+                async with child(way, *command, python=way != "go") as one:
+                    sync = await one.hear("phase")
+                    await one.quiet()
+                    await one.say("go")
+                    found.append((sync, await one.hear("phase")))
+        syncs = {way: [sync for sync, _ in found] for way, found in runs.items()}
+        written = {way: [write for _, write in found] for way, found in runs.items()}
+        figures[f"sync{name}_cpu_ratio"] = ratio(syncs, "cpu_seconds")
+        figures[f"sync{name}_memory_ratio"] = ratio(syncs, "grown_kib")
+        figures[f"write{name}_cpu_ratio"] = ratio(written, "cpu_seconds")
+    return figures
+
+
+async def built() -> str | None:
+    """The program, in the user's cache directory; None without Go."""
+    go = shutil.which("go")
+    if go is None:
+        return None
+    sources = HERE / "controller_runtime"
+    text = b"".join((sources / name).read_bytes() for name in ("go.mod", "go.sum", "main.go"))
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "aimctl" / "bench"
+    program = cache / f"controller-runtime-{hashlib.sha256(text).hexdigest()[:16]}"
+    if not program.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        part = program.with_suffix(f".{os.getpid()}")
+        process = await asyncio.create_subprocess_exec(go, "build", "-o", part, ".", cwd=sources)
+        if await process.wait():
+            raise StepFailed(f"go build failed in {sources}: see its messages above")
+        part.rename(program)
+    return str(program)
+
+
 async def latency(bench: Bench) -> Figures:
     """Delays of changes at a constant rate; the bare reader's are subtracted."""
     runs: dict[str, list[Figures]] = {"aimctl": [], "bare": []}
@@ -172,6 +229,7 @@ async def idle(bench: Bench) -> Figures:
 SECTIONS: Mapping[str, Callable[[Bench], Awaitable[Figures]]] = {
     "write": writes,
     "write_tls": writes_over_tls,
+    "controller_runtime": controller_runtime,
     "latency": latency,
     "queue": queue,
     "import": imports,
@@ -179,6 +237,11 @@ SECTIONS: Mapping[str, Callable[[Bench], Awaitable[Figures]]] = {
     "idle": idle,
 }
 """In the order in which they are measured: the last two need 100,000 objects."""
+
+
+def ratio(runs: Mapping[str, list[Figures]], key: str) -> float:
+    """The medians of one figure: aimctl's divided by that of Go."""
+    return median(runs["aimctl"], key) / median(runs["go"], key)
 
 
 def median(runs: list[Figures], key: str) -> float:
