@@ -75,9 +75,11 @@ def test_every_make_target_in_contributing_exists():
 def test_every_dependency_is_explained_in_contributing():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
+    separate = re.findall(r"echo '([^']+)' \| .* -o requirements-[a-z-]+\.lock$", MAKEFILE, re.MULTILINE)
+    assert len(separate) == len(list(ROOT.glob("requirements-*.lock")))
     required = {
         re.split(r"[<>=\[]", text)[0]
-        for group in (project["dependencies"], *extras.values())
+        for group in (project["dependencies"], *extras.values(), separate)
         for text in group
     } - {project["name"]}
     table = CONTRIBUTING.split("## Dependencies")[1]
