@@ -141,17 +141,7 @@ class PlanReconciler(Generic[O]):
 
     async def reconcile(self, request: Request) -> Result | None:
         """Observe, decide and carry out until nothing is left to do."""
-        executor = self._executor
-        run = PlanRun(
-            request,
-            client=executor.client,
-            cache=executor.cache,
-            status=executor.status,
-            events=executor.events,
-            rejections=self._rejections,
-            field_manager=self._field_manager,
-            reader=self._reader,
-        )
+        run = self._run(request)
         for _ in range(MAX_PASSES):
             observed = self._observe(request, run.known())
             if observed is None:
@@ -161,17 +151,40 @@ class PlanReconciler(Generic[O]):
             if delay > 0:
                 return Result(requeue_after=delay)
             plan = self._decide(observed.seen)
-            writes = plan.of_type(Create, Apply, Patch, Delete)
-            if self._rejections.retain(request, {action.key for action in writes}):
-                continue  # decide without rejections of what is no longer wanted
-            try:
-                if await run.carry_out(observed.obj, plan):
-                    return self._end(request, observed, plan)
-            finally:
-                if run.gone:
-                    until = executor.clock.monotonic() + GONE_SECONDS
-                    self._deleted[request] = (observed.obj.meta.uid, until)
+            if await self._carry_out(run, request, observed.obj, plan):
+                return self._end(request, observed, plan)
         raise run.conflict or NotSettledError(f"still not settled after {MAX_PASSES} passes: {run.last}")
+
+    def _run(self, request: Request) -> PlanRun:
+        executor = self._executor
+        return PlanRun(
+            request,
+            client=executor.client,
+            cache=executor.cache,
+            status=executor.status,
+            events=executor.events,
+            rejections=self._rejections,
+            field_manager=self._field_manager,
+            reader=self._reader,
+        )
+
+    async def _carry_out(self, run: PlanRun, request: Request, obj: Object[Any], plan: Plan) -> bool:
+        """Carry out a plan; returns whether the reconcile is over.
+
+        If rejections of writes that the plan no longer contains are dropped, it is not carried out, because it was
+        decided with these rejections.
+        """
+        writes = plan.of_type(Create, Apply, Patch, Delete)
+        if self._rejections.retain(request, {action.key for action in writes}):
+            return False
+        try:
+            return await run.carry_out(obj, plan)
+        finally:
+            if run.gone:
+                self._remember_deleted(request, obj)
+
+    def _remember_deleted(self, request: Request, obj: Object[Any]) -> None:
+        self._deleted[request] = (obj.meta.uid, self._executor.clock.monotonic() + GONE_SECONDS)
 
     def _delay_of_deleted(self, request: Request, obj: Object[Any]) -> float:
         """Seconds for which the reconcile of a deleted object is delayed, because the cache lags behind; usually 0.
