@@ -114,7 +114,7 @@ class ScriptedListWatch:
         self.most_lists_in_flight = 0
 
     def then_list(self, *answers: Any) -> None:
-        """Add responses; the previous last one is not repeated any more."""
+        """Add responses; the previous last one is no longer repeated."""
         self._answers.extend(answers)
 
     def then_watch(self, *steps: Any) -> None:

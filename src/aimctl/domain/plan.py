@@ -318,7 +318,7 @@ class RequestSlot:
     """Create a discovery Job as soon as there is a free slot.
 
     The executor does not carry this out. The reconciler's ``settled`` hook passes the request to discovery admission,
-    and withdraws it when the last plan does not contain it any more.
+    and withdraws it when the last plan no longer contains it.
     """
 
     create: Create

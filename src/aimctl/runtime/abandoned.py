@@ -1,7 +1,7 @@
 """Tasks that ignore their cancellation.
 
 A coroutine may catch CancelledError and continue. Waiting for it would keep the process alive for ever, so its owner
-waits for a limited time and then abandons it: it reports where the task is, and nothing waits for the task any more.
+waits for a limited time and then abandons it: it reports where the task is, and nothing waits for it from then on.
 """
 
 from __future__ import annotations

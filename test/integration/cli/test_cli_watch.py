@@ -57,7 +57,7 @@ class Terminal:
             return False
         try:
             more = os.read(self._screen, 65536)
-        except OSError:  # the terminal has no writer any more
+        except OSError:  # the terminal no longer has a writer
             return False
         self._raw += more
         return bool(more)

@@ -18,7 +18,7 @@ PRECISE_NAME = "base-ovr-481268ea"
 
 
 async def settled(w) -> bool:
-    """Whether nothing is written any more after a while."""
+    """Whether writes end after a while."""
     await asyncio.sleep(5)
     sent = len(w.replicas[0].wire.writes)
     await asyncio.sleep(600)

@@ -18,7 +18,7 @@ CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 MANNERED = re.compile(
     r"\b(nobody|somebody|whoever|whom|mend(s|ed|ing)?|strangers?|hopeless|is told|tells of|the house|kindly)\b|"
-    r"\b(goes on|comes to|look again|none of ours|what it is with)\b",
+    r"\b(goes on|comes to|look again|none of ours|what it is with|all the same|in vain|any ?more)\b",
     re.IGNORECASE,
 )
 """Words and phrases that CONTRIBUTING.md's section on English excludes."""
@@ -27,6 +27,8 @@ PROSE = [
     *(ROOT / "docs").glob("*.md"),
     *(ROOT / "hack").glob("*.*"),
     *(ROOT / "config").rglob("*.yaml"),
+    *(ROOT / "src").rglob("*.py"),
+    *(ROOT / "src").rglob("*.tmpl"),
     *(
         ROOT / name
         for name in ("Makefile", "Dockerfile", "pyproject.toml", ".ci/run", ".pre-commit-config.yaml")
@@ -34,7 +36,7 @@ PROSE = [
 ]
 
 
-@pytest.mark.parametrize("path", PROSE, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", PROSE, ids=lambda path: str(path.relative_to(ROOT)))
 def test_documents_and_scripts_use_plain_english(path):
     lines = path.read_text(encoding="utf-8").splitlines()
     found = {number: match[0] for number, line in enumerate(lines, 1) if (match := MANNERED.search(line))}

@@ -205,7 +205,7 @@ def test_changes_of_the_base_and_the_reference_are_one_patch() -> None:
     assert plan.of_type(Patch)[0].body == {"spec": {"serviceAccountName": "runner"}}
 
 
-# ---- templates that are not used any more
+# ---- templates that are no longer used
 
 
 def test_a_template_that_is_not_used_any_more_is_released_after_the_new_one_is_owned() -> None:

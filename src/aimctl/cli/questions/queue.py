@@ -42,7 +42,7 @@ class Entry:
 
     Attributes:
         kind, namespace, name: of the template.
-        uid: of the template; "" if it does not exist any more.
+        uid: of the template; "" if it no longer exists.
         since: when the Job was created, or since when the template waits; RFC 3339.
         awaited_by: the services that wait for the template.
         job: the Job that holds the slot; None for a template that waits.

@@ -10,8 +10,8 @@ Contract:
       and the object is observed again.
     * After :data:`MAX_PASSES` the reconcile ends with an error, which the controller retries with back-off.
     * What the server rejects is remembered, logged, recorded as a Warning Event, given to the next decision, and tried
-      again with increasing delays (:mod:`aimctl.controllers.execution.rejections`). The rest of the plan is carried out
-      all the same.
+      again with increasing delays (:mod:`aimctl.controllers.execution.rejections`). The rest of the plan is still
+      carried out.
     * Every other error ends the reconcile; the controller retries it with back-off. Nothing is lost by that, because
       the next reconcile decides from what is there.
 
@@ -137,7 +137,7 @@ class PlanReconciler(Generic[O]):
         self._settled = settled
         self._rejections = Rejections(executor.clock, executor.events)
         self._deleted: dict[Request, tuple[str, float]] = {}
-        """UIDs that the server does not have any more, and until when they are not reconciled."""
+        """UIDs that the server no longer has, and until when they are not reconciled."""
 
     async def reconcile(self, request: Request) -> Result | None:
         """Observe, decide and carry out until nothing is left to do."""

@@ -171,7 +171,7 @@ class PlanRun:
     # ---- writes
 
     def _due(self, action: Write) -> bool:
-        """Whether to send a write now: not too soon after a rejection, not in vain, and not without effect."""
+        """Whether to send a write now: its back-off has passed, it can succeed, and it changes something."""
         if action.key in self._dropped or self._rejections.delays(self._request, action):
             return False
         if isinstance(action, Patch):

@@ -33,7 +33,7 @@ __all__ = ["FIRST_SECONDS", "MAX_SECONDS", "Rejections", "is_rejection"]
 
 FIRST_SECONDS = 5.0
 MAX_SECONDS = 60.0
-"""The longest delay: what a person has repaired takes effect within a minute."""
+"""The longest delay: when the cause is fixed, the write succeeds within a minute."""
 
 _WEBHOOK_FAILED = "failed calling webhook"
 

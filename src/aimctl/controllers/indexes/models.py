@@ -6,8 +6,8 @@ Contract, in addition to that of :mod:`aimctl.controllers.indexes.templates`:
     templates  model-state     :func:`in_state` of their model and their state; derived templates have no value, because
                                the state of a template that was derived for a service says nothing about the model
 
-An object that does not fit the types of this version has no runtime config; the model and the state of a template are
-found all the same.
+An object that does not fit the types of this version has no runtime config; the model and the state of such a template
+are still indexed.
 """
 
 from __future__ import annotations

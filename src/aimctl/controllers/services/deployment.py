@@ -83,7 +83,7 @@ class DeploymentObserver:
     def settled(
         self, request: Request, observed: Observed[DeploymentObservation] | None, _: Plan | None
     ) -> None:
-        """Keep the waits that go on, and forget a service that does not exist any more."""
+        """Keep the waits that have not ended, and drop the state of a service that no longer exists."""
         if observed is None:
             self._admitted.pop(request, None)
             self._services.waits.keep(request, ())

@@ -1,6 +1,6 @@
 """How long conditions have held for objects, in memory: the delays of services and of derived templates.
 
-Invariant: the time of a condition starts when it is first kept, and ends when it is not kept any more. If it holds
+Invariant: the time of a condition starts when it is first kept, and ends when it is no longer kept. If it holds
 again later, its time starts again. After a restart, all times start again.
 """
 

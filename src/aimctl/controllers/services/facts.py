@@ -16,7 +16,7 @@ __all__ = ["cache_facts", "template_facts"]
 
 
 def template_facts(template: Template) -> Any:
-    """Everything except progress. A new image may have the same profile, and is deployed all the same."""
+    """Everything except progress. A new image is deployed even if its profile is the same."""
     meta, view = template.meta, template.view_or_none
     metadata = (meta.generation, meta.deleting, frozenset(meta.labels.items()), meta.owners)
     if view is None:

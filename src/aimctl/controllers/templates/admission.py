@@ -199,7 +199,7 @@ class DiscoveryAdmission(Generic[O]):
         Raises:
             KubeError: Jobs could not be counted after this process became leader, or the API server does not accept
                 writes at the moment.
-            WriteRefused: this process may not be the leader any more.
+            WriteRefused: this process may no longer be the leader.
         """
         await self._slots.count_once()
         if self._waits_for_start():

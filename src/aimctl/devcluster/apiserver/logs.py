@@ -1,6 +1,6 @@
 """How the API server reads container logs: the interface that the node implements.
 
-The server has no knowledge of nodes. Whoever runs them passes a :class:`LogSource` in.
+The server has no knowledge of nodes. The code that runs the nodes passes a :class:`LogSource` in.
 """
 
 from __future__ import annotations

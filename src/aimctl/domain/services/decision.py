@@ -13,7 +13,7 @@ would take over an object that the cache does not have yet.
 
 The state, the first that applies:
     ========  =====================================================================================
-    Degraded  it was Running, and template, model or runtime are not Ready any more
+    Degraded  it was Running, and template, model or runtime are no longer Ready
     Pending   model, runtime config or named template are missing
     Failed    no template matches, or several do; another object has the name of the runtime
     Starting  template, cache or runtime are not Ready yet; or ``replicas`` is 0

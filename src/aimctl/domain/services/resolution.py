@@ -168,8 +168,8 @@ def _name_is_taken(service: ServiceObservation, base: Template, holder: Template
         return DERIVATION_PENDING, f"{outdated}: it is deleted and derived again"
     more = f" and {len(others) - _NAMED_OWNERS} more" if len(others) > _NAMED_OWNERS else ""
     return DERIVED_NAME_TAKEN, (
-        f"{outdated} and is used by {', '.join(others[:_NAMED_OWNERS])}{more}; it is derived again when they do not use"
-        " it any more"
+        f"{outdated} and is used by {', '.join(others[:_NAMED_OWNERS])}{more}; it is derived again when they no longer"
+        " use it"
     )
 
 

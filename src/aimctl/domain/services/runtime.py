@@ -150,7 +150,7 @@ def _obstacle(seen: DeploymentObservation) -> Finding | None:
 
 
 def _is_of_earlier_service(found: InferenceService) -> bool:
-    """Whether an AIMService of the same name controls it; as it is not this one, that one does not exist any more."""
+    """Whether an AIMService of the same name controls it; as it is not this one, that one no longer exists."""
     owner = found.meta.controller
     return (
         owner is not None

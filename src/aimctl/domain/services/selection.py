@@ -9,7 +9,7 @@ Contract:
     * The result does not depend on the order of the templates. It does not depend either on which of several templates
       that become Ready for the same reason (they were created together, or their model, runtime config or GPU appeared)
       is reconciled first: while the status of one that would match is out of date, no new template is selected.
-    * A running service is not moved at once when no node offers the GPU of its template any more.
+    * A running service is not moved at once when nodes no longer offer the GPU of its template.
     * Both waits are limited to :data:`WAIT_SECONDS`. ``Choice.awaits`` has the templates that are waited for, also
       those whose wait has ended.
 """
@@ -213,7 +213,7 @@ def _keeps_default(service: ServiceObservation, default: Template) -> bool:
 
 
 def _keep_current(service: ServiceObservation) -> Choice | None:
-    """The current template. None if it does not match any more, or if it cannot work and exactly one other matches."""
+    """The current template. None if it no longer matches, or if it cannot work and exactly one other matches."""
     current, overrides = service.current, service.spec.overrides
     if (
         current is None

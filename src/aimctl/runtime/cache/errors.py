@@ -6,7 +6,7 @@ CacheError
 ├── UnknownIndex            the informer has no index of that name
 ├── ClashingDeclaration     two declarations of one kind that cannot share an informer
 ├── CacheNotSynced          a cache is not complete yet; ``reasons`` says what is missing and why
-└── InformerStopped         the informer has ended: it will not sync any more and accepts no handlers
+└── InformerStopped         the informer has ended: it no longer syncs and accepts no handlers
 """
 
 from __future__ import annotations

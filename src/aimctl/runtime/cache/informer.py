@@ -245,7 +245,7 @@ class Informer(Generic[T]):
         return registration
 
     def discard(self) -> None:
-        """End an informer whose tasks have ended, or that was not run: it is not reported in metrics any more."""
+        """End an informer whose tasks have ended, or that was not run: it is no longer reported in metrics."""
         self._state = "stopped"
         self._settled.set()
         self._metrics.detach(self)
@@ -386,7 +386,7 @@ class Informer(Generic[T]):
         return backwards
 
     async def vanished(self, *, scope: str) -> None:
-        """The server does not have the kind any more: remove its objects."""
+        """The server no longer has the kind: remove its objects."""
         await self._dispatcher.publish_sliced(self.store.clear(scope=scope))
         self._first.add(scope)
         if self.declaration.optional:

@@ -57,7 +57,7 @@ class ReflectorMetrics:
         """Called once, by the informer's constructor."""
 
     def detach(self, gauges: InformerGauges) -> None:
-        """Called once, when the informer is removed: its metrics are not reported any more."""
+        """Called once, when the informer is removed: its metrics are no longer reported."""
 
     def listed(self, seconds: float, items: int, *, relist: bool) -> None:
         """A list succeeded; ``relist``: it was not the first."""

@@ -8,7 +8,7 @@ Contract:
       controller.
     * ``warm_up()`` starts the sources (see ``startup``). ``run()`` warms up first. A controller waits only for its own
       sources, as long as that takes, unless it has a time limit.
-    * ``stop()`` shuts down gracefully: no reconcile starts any more, and ``run()`` returns when the running ones have
+    * ``stop()`` shuts down gracefully: no new reconcile starts, and ``run()`` returns when the running ones have
       ended. Cancelling ``run()`` cancels the running ones, waits for them and raises CancelledError.
 
 Invariants:

@@ -82,7 +82,7 @@ class Client(Reader):
         write_guard: called before each write; raises WriteRefused, or returns the seconds that the write may take, None
             for the limit of the transport.
         on_write: receives the object in the response to each write, except after a dry run.
-        on_delete: called with key and uid when an object is certain not to exist any more.
+        on_delete: called with key and uid when it is certain that an object no longer exists.
         on_unclear: called when a write ended without a response, including by cancellation, and may still take effect.
         field_validation: how the server treats unknown fields in a write; "" for its default, Warn.
         on_warning: receives each warning that the server sends with a response.

@@ -1,7 +1,7 @@
 """Removing a controller from a manager.
 
 Contract of :func:`remove_controller`:
-    * No reconcile starts any more. Those that are running have the given time; then they are cancelled.
+    * No new reconcile starts. Running reconciles have the given time; then they are cancelled.
     * The informers that the controller used are stopped, unless another controller uses them (``for_``, ``owns``,
       ``sources``, ``reads``) or they have other handlers. Reads of their kinds then raise UndeclaredKind.
     * Its metrics disappear, and so do its rows on the debug pages. Its name is free when the call returns.

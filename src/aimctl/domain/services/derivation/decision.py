@@ -169,7 +169,7 @@ def _own(seen: DerivationObservation, uses: Template | None) -> Iterator[Patch]:
         yield Patch(Target.of(uses), body)
 
 
-# ---- templates that are not used any more
+# ---- templates that are no longer used
 
 
 def _release(seen: DerivationObservation, uses: Template | None) -> Iterator[Patch | Delete]:
@@ -207,7 +207,7 @@ def _delete_outdated(seen: DerivationObservation) -> Iterator[Delete]:
 
 
 def _delete(template: Template) -> Delete:
-    text = f"{describe(template)} was deleted: no service uses it any more"
+    text = f"{describe(template)} was deleted: no service uses it"
     return Delete(Target.of(template), events=(PlannedEvent("Normal", DERIVED_TEMPLATE_DELETED, text),))
 
 
@@ -247,9 +247,11 @@ def _origin(seen: DerivationObservation, template: Template) -> str:
     name = base_name(template)
     base = seen.bases.get(name)
     if base is None:
-        return f"{describe(template)} was derived from {name!r}, which does not exist any more: it is kept"
+        return f"{describe(template)} was derived from {name!r}, which no longer exists: it is kept"
     if unreadable(base):
-        return f"{describe(template)} was derived from {describe(base)}, which cannot be read any more: it is kept"
+        return (
+            f"{describe(template)} was derived from {describe(base)}, which can no longer be read: it is kept"
+        )
     if not has_profile_of(base, template):
         return f"{describe(template)} was derived from an earlier {name!r}: it is kept"
     # The message of the base changes often, and each change would be written to the status of every service.

@@ -75,7 +75,7 @@ def _rank(
 def find_match_without_base(service: ServiceObservation) -> Template | None:
     """The derived template that the service uses or owns already, if it was derived for its overrides.
 
-    For a service whose base does not exist any more, or cannot be determined.
+    For a service whose base no longer exists, or cannot be determined.
     """
     return min(
         _own_derived(service),

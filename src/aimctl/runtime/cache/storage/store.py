@@ -48,7 +48,7 @@ the watch reported it before the response to the delete request arrived, only th
 
 @dataclass(frozen=True, slots=True)
 class _Tombstone:
-    """Marks a uid whose states must not be stored any more: all of them, or those up to ``until``."""
+    """Marks a uid whose states must no longer be stored: all of them, or those up to ``until``."""
 
     key: ObjectKey
     known: str
@@ -226,7 +226,7 @@ class Store(Generic[T]):
         return merged.changes
 
     def clear(self, *, scope: str = "") -> Sequence[Change[T]]:
-        """Remove all objects of ``scope``, because the kind is not served any more."""
+        """Remove all objects of ``scope``, because the kind is no longer served."""
         changes = self.replace((), "", scope=scope, reset=True)
         del self._versions[scope]
         return changes
@@ -336,7 +336,7 @@ class Store(Generic[T]):
             del self._gone[next(iter(self._gone))]
 
     def _forget_passed(self, listed: Spaces[T], scope: str, version: str) -> None:
-        """Remove tombstones that are not needed any more: the list is newer than the deletion and does not have the
+        """Remove tombstones that are no longer needed: the list is newer than the deletion and does not have the
         object, so no later event can restore it.
         """
         for uid, tombstone in list(self._gone.items()):

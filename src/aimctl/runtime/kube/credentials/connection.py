@@ -94,8 +94,8 @@ class StaticCredentials:
 class TokenFile:
     """A bearer token in a file that another process renews.
 
-    The file is read again when it changes, after :data:`TOKEN_REFRESH_SECONDS`, and after a 401. If it cannot be read
-    any more, the last token stays in use: the server decides when it has expired.
+    The file is read again when it changes, after :data:`TOKEN_REFRESH_SECONDS`, and after a 401. If it can no
+    longer be read, the last token stays in use: the server decides when it has expired.
 
     The file has a few hundred bytes in a memory file system, so it is read on the event loop.
 

@@ -63,7 +63,7 @@ _RELEASE_PAUSE_SECONDS = 0.2
 
 
 class LeaderLost(Exception):  # noqa: N818 - reads better than LeaderLostError
-    """This process was the leader and is not any more. It must exit with a non-zero status."""
+    """This process was the leader and no longer is. It must exit with a non-zero status."""
 
 
 class ElectionMetrics(Protocol):

@@ -61,7 +61,7 @@ class DebugPages:
         self._pages[name] = page
 
     def remove(self, name: str) -> None:
-        """Do not serve the page at ``/debug/<name>`` any more.
+        """Stop serving the page at ``/debug/<name>``.
 
         Raises:
             ValueError: there is no such page.
