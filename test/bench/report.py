@@ -91,7 +91,7 @@ def show(result: dict[str, Any], console: Console) -> None:
             f"us CPU\nper {one}",
             "per s",
             *(memory if phase == "sync" else ()),
-            "kopf's\nCPU",
+            "kopf CPU /\nthis CPU",
         )
         for heading in headings:
             table.add_column(heading, justify="right")

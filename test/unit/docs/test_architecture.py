@@ -19,6 +19,8 @@ from aimctl.testing import virtual_clock
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "architecture.md"
 TEXT = PAGE.read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+NUMBERS = {7: "seven", 8: "eight", 9: "nine", 10: "ten"}
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +46,22 @@ def test_the_diagrams_are_up_to_date():
 
 def test_every_package_of_the_layers_is_described(diagrams):
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
-    (layers,) = diagrams.layers_of(settings["contracts"][0])
-    described = set(re.findall(r"^\| `(aimctl[\w.]*)` \|", TEXT, re.MULTILINE))
-    assert set(layers.packages) <= described
+    diagrammed = {
+        layers.name: layers for each in settings["contracts"] for layers in diagrams.layers_of(each)
+    }
+    described = re.findall(r"^\| `(aimctl[\w.]*)` \|", TEXT, re.MULTILINE)
+    assert set(diagrammed["Packages"].packages) <= set(described)
+    runtime = diagrammed["Packages of the runtime"].packages
+    start = described.index("aimctl.runtime") + 1
+    assert set(described[start : start + len(runtime)]) == set(runtime)
+    assert f"consists of the next {NUMBERS[len(runtime)]} packages" in TEXT
+
+
+def test_the_readme_names_every_package_of_the_runtime():
+    row = re.search(r"^\| `src/aimctl/runtime` \| (.+) \|$", README, re.MULTILINE)
+    packages = {path.parent.name for path in (ROOT / "src/aimctl/runtime").glob("*/__init__.py")} | {"clock"}
+    assert row is not None
+    assert set(re.findall(r"`(\w+)`", row[1])) == packages
 
 
 async def test_every_reconciler_is_described():

@@ -159,7 +159,9 @@ async def test_the_service_of_the_readme_runs():
 async def test_the_readmes_python_adds_a_controller():
     (block,) = blocks("README.md")
     manager = Manager(DevCluster(clock=virtual_clock()).transport(), clock=virtual_clock())
-    exec(compile(block, "README.md (block)", "exec"), {"manager": manager})
+    names = {"__name__": "greeter"}
+    exec(compile(block, "README.md (block)", "exec"), names)
+    names["add_greeter"](manager)
     assert list(manager.controllers) == ["greeter"]
 
 
