@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from aimctl.kubetypes.helpers.backoff import exponential_delay
 from aimctl.runtime.clock import format_time, parse_time
 
 __all__ = ["FinishedPods", "JobBackoff", "JobPlan", "finished", "plan", "pod_for", "tally"]
@@ -40,7 +41,7 @@ class JobBackoff:
         """The delay after a number of consecutive failures; zero after none."""
         if failures <= 0:
             return timedelta()
-        seconds = min(self.base_seconds * 2.0 ** min(failures - 1, 30), self.max_seconds)
+        seconds = exponential_delay(failures - 1, self.base_seconds, self.max_seconds)
         return timedelta(seconds=seconds * self.factor)
 
 

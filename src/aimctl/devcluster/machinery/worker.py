@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar, final
 
 import structlog
 
+from aimctl.kubetypes.helpers.backoff import exponential_delay
 from aimctl.runtime.kube.errors import Conflict, KubeError, NotFound
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ class Worker(Generic[K]):
     def _retry(self, key: K, base_seconds: float) -> None:
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
-        self.add_after(key, min(base_seconds * 2.0 ** min(failures, 20), _RETRY_CAP_SECONDS))
+        self.add_after(key, exponential_delay(failures, base_seconds, _RETRY_CAP_SECONDS))
 
     def _fire(self, key: K) -> None:
         self._timers.pop(key, None)

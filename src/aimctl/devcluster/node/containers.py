@@ -18,6 +18,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from aimctl.kubetypes.helpers.backoff import exponential_delay
+
 if TYPE_CHECKING:
     from aimctl.devcluster.node.programs import Behaviour, RunResult
 
@@ -154,7 +156,7 @@ def terminate(
 
 def back_off_seconds(failures: int) -> float:
     """The kubelet's back-off after this number of consecutive failures, at least one."""
-    return float(min(_BACKOFF_BASE_SECONDS * 2.0 ** min(failures - 1, 30), _BACKOFF_CAP_SECONDS))
+    return exponential_delay(failures - 1, _BACKOFF_BASE_SECONDS, _BACKOFF_CAP_SECONDS)
 
 
 def pull_error(run: ContainerRun, facts: Facts) -> str:

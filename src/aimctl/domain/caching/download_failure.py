@@ -19,6 +19,7 @@ from aimctl.domain.hashing import digest
 from aimctl.domain.jobs.outcome import Cause, JobKind
 from aimctl.domain.plan import Get
 from aimctl.kubetypes.builtin import SECRETS
+from aimctl.kubetypes.helpers.backoff import exponential_delay
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -132,7 +133,10 @@ def explain(
 
 def pause_after(failures: int) -> timedelta:
     """The pause after this number of failed downloads in a row: 30 s, doubled each time, at most an hour."""
-    return min(FIRST_PAUSE * (1 << min(max(0, failures - 1), 16)), LONGEST_PAUSE)
+    seconds = exponential_delay(
+        max(0, failures - 1), FIRST_PAUSE.total_seconds(), LONGEST_PAUSE.total_seconds()
+    )
+    return timedelta(seconds=seconds)
 
 
 def secrets_of(input_: DownloadInput, namespace: str) -> tuple[Get, ...]:

@@ -11,6 +11,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, final
 
+from aimctl.kubetypes.helpers.backoff import exponential_delay
+
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
@@ -27,9 +29,6 @@ __all__ = [
 ]
 
 K = TypeVar("K", bound="Hashable")
-_MAX_EXPONENT = 128
-"""Enough to exceed any delay, and too small to overflow."""
-
 K_contra = TypeVar("K_contra", bound="Hashable", contravariant=True)
 
 
@@ -47,11 +46,6 @@ class RateLimiter(Protocol[K_contra]):
     def num_requeues(self, item: K_contra) -> int:
         """Failures counted since the item was last forgotten."""
         ...
-
-
-def exponential_delay(failures: int, base_seconds: float, max_seconds: float) -> float:
-    """``base_seconds * 2**failures``, never above ``max_seconds``, for any number of failures from 0."""
-    return min(max_seconds, math.ldexp(base_seconds, min(failures, _MAX_EXPONENT)))
 
 
 class _FailureCounter(Generic[K]):
