@@ -49,12 +49,13 @@ from aimctl.domain.services.derivation.derived_template import (
 )
 from aimctl.domain.services.inference_service import inference_service
 from aimctl.domain.templates.discovery_job import discovery_input
+from aimctl.generation import CustomKind
 from support.model_caches import observe as observe_model_cache
 from support.services import service as observe_service
 from support.things import make
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from aimctl.domain.templates.template import Template
 
@@ -299,6 +300,33 @@ ALL = [(spec, path, type_) for spec, (view, _) in SPECS.items() for path, type_ 
 
 
 # ---- the tests
+
+
+def unlisted_kinds(declared: Iterable[CustomKind[Any]]) -> list[str]:
+    """The kinds whose spec type is not in ``SPECS``."""
+    listed = {view for view, _ in SPECS.values()}
+    return [kind.name for kind in declared if kind.view.model_fields["spec"].annotation not in listed]
+
+
+def test_the_spec_of_every_kind_is_listed() -> None:
+    missing = unlisted_kinds(kinds.KINDS)
+    assert not missing, (
+        f"{missing}: add the spec type of each kind to SPECS, and its fields to FIELDS, in {__file__}"
+    )
+    assert SPECS.keys() == FIELDS.keys()
+
+
+def test_a_kind_with_another_spec_type_is_found() -> None:
+    class OtherSpec(View):
+        """The specification of another kind."""
+
+    class AIMOther(View):
+        """Another kind."""
+
+        spec: OtherSpec = OtherSpec()
+
+    other = CustomKind(AIMOther, group="aim.silogen.ai", version="v1alpha1")
+    assert unlisted_kinds([*kinds.KINDS, other]) == ["AIMOther"]
 
 
 @pytest.mark.parametrize("spec", SPECS)
