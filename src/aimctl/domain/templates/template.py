@@ -1,10 +1,13 @@
 """Templates of either scope, as services, derivation and caching look at them.
 
 Contract:
-    * The functions are pure and total. They accept templates that do not fit the types of this version, which a newer
-      version has probably written.
-    * Such a template has metadata but no view: reading ``view`` raises DecodeError. It is listed and named in messages,
-      and never used. Check :func:`unreadable` before reading ``view``.
+    * The functions are pure.
+    * A template that does not fit the types of this version, which a newer version has probably written, has metadata
+      but no view: reading ``view`` raises DecodeError. It is listed and named in messages, and never used. Check
+      :func:`unreadable` before reading ``view``.
+    * :func:`unreadable`, :func:`model_name`, :func:`state` and :func:`is_derived` accept such a template.
+      :func:`wants_caching` and :func:`discovered_image` raise DecodeError, because a default in place of the unknown
+      value could delete a cache or deploy a service with the profile of another image.
 """
 
 from __future__ import annotations
@@ -51,7 +54,11 @@ def state(template: Template) -> str:
 
 
 def wants_caching(template: Template) -> bool:
-    """Whether a template asks for its sources to be cached. Cluster templates cannot."""
+    """Whether a template requests that its sources are cached. Cluster templates cannot.
+
+    Raises:
+        DecodeError: the template does not fit the types of this version.
+    """
     view = template.view
     caching = view.spec.caching if isinstance(view, AIMServiceTemplate) else None
     return caching is not None and caching.enabled
@@ -63,7 +70,11 @@ def is_derived(template: Template) -> bool:
 
 
 def discovered_image(template: Template) -> str:
-    """The image whose profile a template has; "" when discovery has found none, or its sources are given."""
+    """The image whose profile a template has; "" when discovery has found none, or its sources are given.
+
+    Raises:
+        DecodeError: the template does not fit the types of this version.
+    """
     view = template.view
     discovery = view.status.discovery
     if view.spec.model_sources or discovery is None or discovery.result is None:

@@ -38,7 +38,17 @@ UNSET: Final = _Unset()
 @final
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One entry of ``x-kubernetes-validations``."""
+    """One entry of ``x-kubernetes-validations``.
+
+    Attributes:
+        rule: the CEL expression, which is true for valid values.
+        message: reported if the rule is false; "" if not given.
+        message_expression: a CEL expression that returns the message and has precedence; "" if not given.
+        reason: of the error, such as "FieldValueForbidden"; "" if not given, which means "FieldValueInvalid".
+        field_path: the field that the error names, relative to the node; "" for the node itself.
+        optional_old_self: whether ``oldSelf`` is an optional, so that the rule also applies to new values.
+        raw: the source.
+    """
 
     rule: str
     message: str = ""
@@ -84,9 +94,28 @@ class Node:
 
     Attributes:
         type: "" if not given (int-or-string, open values, junctors such as anyOf).
+        format: such as "int32" or "date-time"; "" if not given.
+        description: for OpenAPI documents and ``kubectl explain``.
+        nullable: whether null is a valid value.
+        properties: the known keys of a map, and the schemas of their values.
         additional: schema of additional keys; None if they are unknown keys.
+        items: schema of the items of a list; None if it is no list or they are not described.
+        default: value for an absent key; UNSET if there is none.
+        required: keys that must be present.
+        enum: the allowed values; empty if all are allowed.
+        limits: of numbers, texts, lists and maps.
+        int_or_string: whether the value is an integer or a text (``x-kubernetes-int-or-string``).
         preserve_unknown: whether unknown keys are kept.
-        list_type: "atomic" if not given.
+        embedded: whether the value is a complete object with apiVersion, kind and metadata.
+        list_type: how server-side apply merges the list: "atomic" (as a whole) if not given, "set" (by value), or "map"
+            (by the keys in ``list_map_keys``).
+        list_map_keys: the keys that identify an item of a list of type "map".
+        map_type: how server-side apply merges the map: "granular" (by key) if not given, or "atomic" (as a whole).
+        all_of: schemas of which all must accept the value.
+        any_of: schemas of which at least one must accept the value; empty if not given.
+        one_of: schemas of which exactly one must accept the value; empty if not given.
+        not_: a schema that must not accept the value.
+        rules: CEL rules, checked after the rest of the schema.
         raw: the source, for OpenAPI documents.
     """
 

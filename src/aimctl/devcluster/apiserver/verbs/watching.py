@@ -58,7 +58,22 @@ def open_watch(
     timeout_seconds: float,
     bookmark_seconds: float = BOOKMARK_SECONDS,
 ) -> AsyncGenerator[bytes]:
-    """The body of the stream. A reader that stops early must call ``aclose``."""
+    """Open a watch.
+
+    Args:
+        storage: has the current resourceVersion. A restart of it ends the watch.
+        collection: the kind to watch, with its history.
+        prefix: of the keys to watch; "" for all.
+        options: the resourceVersion to start from, the selectors, and whether to send initial events and bookmarks.
+            The first state of each object is sent if the version is missing or 0, unless initial events are excluded.
+        renderer: encodes the events.
+        timeout_seconds: duration of the stream, on the clock of the event loop.
+        bookmark_seconds: period of the bookmarks.
+
+    Returns:
+        The body of the stream: each item has one or more complete lines. A reader that stops early must call
+        ``aclose``. If the version is too old, the only line is an ERROR event.
+    """
     version = options.version or 0
     initial: list[Record] = []
     start = version
@@ -68,10 +83,16 @@ def open_watch(
         start = storage.version
     elif version < collection.compacted:
         return _refused(too_old(version, collection.compacted))
-    stream = _Watch(storage, collection, prefix, options, renderer)
-    stream.position = collection.position_after(start)
-    stream.ends = asyncio.get_running_loop().time() + timeout_seconds
-    stream.bookmark_seconds = bookmark_seconds
+    stream = _Watch(
+        storage,
+        collection,
+        prefix,
+        options,
+        renderer,
+        position=collection.position_after(start),
+        ends=asyncio.get_running_loop().time() + timeout_seconds,
+        bookmark_seconds=bookmark_seconds,
+    )
     return stream.run(initial, start)
 
 
@@ -81,10 +102,30 @@ async def _refused(error: statuses.StatusError) -> AsyncGenerator[bytes]:
 
 @final
 class _Watch:
-    """One stream. Invariant: every event before ``position`` has been sent or does not match."""
+    """One stream. Invariant: every event before the position has been sent or does not match.
+
+    Args:
+        storage: see :func:`open_watch`, as for the other arguments that have the same name there.
+        collection: the same.
+        prefix: the same.
+        options: the same.
+        renderer: the same.
+        position: of the first event to send.
+        ends: when the stream ends, in seconds of the event loop's clock.
+        bookmark_seconds: period of the bookmarks.
+    """
 
     def __init__(
-        self, storage: Storage, collection: Collection, prefix: str, options: ListOptions, renderer: Renderer
+        self,
+        storage: Storage,
+        collection: Collection,
+        prefix: str,
+        options: ListOptions,
+        renderer: Renderer,
+        *,
+        position: int,
+        ends: float,
+        bookmark_seconds: float,
     ) -> None:
         self._storage = storage
         self._collection = collection
@@ -92,16 +133,16 @@ class _Watch:
         self._options = options
         self._renderer = renderer
         self._epoch = storage.epoch
-        self.waker = asyncio.Event()
-        self.position = 0
-        self.ends = 0.0
-        self.bookmark_seconds = BOOKMARK_SECONDS
+        self._waker = asyncio.Event()
+        self._position = position
+        self._ends = ends
+        self._bookmark_seconds = bookmark_seconds
 
     async def run(self, initial: list[Record], version: int) -> AsyncGenerator[bytes]:
         loop = asyncio.get_running_loop()
         bookmarks = self._options.bookmarks
-        next_bookmark = loop.time() + self.bookmark_seconds
-        self._collection.wakers[self.waker] = None
+        next_bookmark = loop.time() + self._bookmark_seconds
+        self._collection.wakers[self._waker] = None
         try:
             for at in range(0, len(initial), _BATCH_OBJECTS):
                 batch = initial[at : at + _BATCH_OBJECTS]
@@ -110,23 +151,23 @@ class _Watch:
             if self._options.send_initial_events and bookmarks:
                 yield self._renderer.bookmark(version, initial_events_end=True)
             while True:
-                self.waker.clear()
-                if self.position < self._collection.dropped:
+                self._waker.clear()
+                if self._position < self._collection.dropped:
                     return
                 lines = self._pending()
                 if lines:
                     yield lines
                     continue
                 now = loop.time()
-                over = now >= self.ends or self._ended()
+                over = now >= self._ends or self._ended()
                 if bookmarks and (over or now >= next_bookmark):
                     yield self._renderer.bookmark(self._storage.version)
-                    next_bookmark = now + self.bookmark_seconds
+                    next_bookmark = now + self._bookmark_seconds
                 if over:
                     return
-                await self._wait(min(self.ends, next_bookmark) if bookmarks else self.ends)
+                await self._wait(min(self._ends, next_bookmark) if bookmarks else self._ends)
         finally:
-            self._collection.wakers.pop(self.waker, None)
+            self._collection.wakers.pop(self._waker, None)
 
     def _ended(self) -> bool:
         return self._collection.closed or self._storage.epoch != self._epoch
@@ -134,7 +175,7 @@ class _Watch:
     async def _wait(self, until: float) -> None:
         try:
             async with asyncio.timeout_at(until):
-                await self.waker.wait()
+                await self._waker.wait()
         except TimeoutError:
             return
 
@@ -142,8 +183,8 @@ class _Watch:
         """The next lines, at most one batch. Advances the position."""
         lines: list[bytes] = []
         size = 0
-        for change in self._collection.since(self.position):
-            self.position += 1
+        for change in self._collection.since(self._position):
+            self._position += 1
             line = self._line(change)
             if line:
                 lines.append(line)

@@ -70,7 +70,13 @@ class RenewedCredentials:
         self._keep(first)
 
     async def headers(self) -> Mapping[str, str]:
-        """The headers, renewed if they are about to expire."""
+        """The headers, renewed if they are about to expire.
+
+        Raises:
+            ConfigurationError: the renewal failed, and the credentials have expired, were rejected, or have no known
+                expiry. A call that waited for the renewal of another one raises a new error with the same message and
+                the original as ``__cause__``. The next call tries again.
+        """
         asked = self._clock.monotonic()
         if asked >= self._valid_until:
             waited = self._turn.locked()
