@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -247,9 +249,45 @@ def test_the_search_for_long_reconcile_methods_finds_them(head: str) -> None:
     assert len(long_reconcile_methods(head + "    step()\n" * (MOST_LINES + 1))) == 1
 
 
-def test_no_import_contract_has_exceptions() -> None:
+# ---- imports
+
+
+def import_contracts() -> list[dict[str, Any]]:
     project = tomllib.loads((SOURCES.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
-    contracts = project["tool"]["importlinter"]["contracts"]
+    contracts: list[dict[str, Any]] = project["tool"]["importlinter"]["contracts"]
+    return contracts
+
+
+def test_no_import_contract_has_exceptions() -> None:
+    contracts = import_contracts()
     assert len(contracts) > 5
     for contract in contracts:
         assert not {key for key in contract if "ignore" in key or "unmatched" in key}, contract["name"]
+
+
+def imported_packages(source: str) -> set[str]:
+    """The top-level packages that a module imports, also inside of functions."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Import(names=names):
+                found |= {alias.name.partition(".")[0] for alias in names}
+            case ast.ImportFrom(module=str(module), level=0):
+                found.add(module.partition(".")[0])
+            case _:
+                pass
+    return found
+
+
+def test_the_contract_of_kubetypes_lists_every_package_that_is_imported_elsewhere() -> None:
+    imported = set().union(*(imported_packages(path.read_text("utf-8")) for path in SOURCES.rglob("*.py")))
+    others = imported - sys.stdlib_module_names - {"aimctl", "msgspec"}
+    (contract,) = (
+        each for each in import_contracts() if each["name"].startswith("kubetypes uses only msgspec")
+    )
+    assert set(contract["forbidden_modules"]) == others
+
+
+def test_imports_inside_of_functions_are_found() -> None:
+    source = "import a.b\nfrom . import c\ndef f():\n    from d.e import g\n    import h as i, j\n"
+    assert imported_packages(source) == {"a", "d", "h", "j"}
