@@ -11,6 +11,7 @@ from aimctl.devcluster.faults import Answer, Match
 from aimctl.testing.virtualtime import virtual_time
 from support.derivations import TEAM, Derivations
 from support.operator import world
+from support.terminating import terminating
 
 NAME = "base-ovr-99ad0cdb"
 PRECISE = {"precision": "fp8"}
@@ -526,11 +527,7 @@ async def test_nothing_is_reported_as_rejected_in_a_namespace_that_is_being_dele
         d = Derivations(w)
         await w.model("m")
         await w.template("base")
-        words = (
-            "aimservicetemplates.aim.silogen.ai is forbidden: unable to create new content in namespace team"
-            " because it is being terminated"
-        )
-        fault = w.faults.add(Answer(403, "Forbidden", words), Match("create", "aimservicetemplates"))
+        fault = w.faults.add(terminating("aimservicetemplates"), Match("create", "aimservicetemplates"))
         w.start()
         await d.service("chat")
         await asyncio.sleep(600)

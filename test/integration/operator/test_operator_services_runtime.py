@@ -12,6 +12,7 @@ from aimctl.kubetypes.builtin import CRDS
 from aimctl.simulation.kserve import OUTCOME_ANNOTATION
 from aimctl.testing.virtualtime import virtual_time
 from support.service_witness import serving
+from support.terminating import terminating
 
 M = {"ref": "m"}
 QUIET = {"enabled": False}
@@ -250,10 +251,8 @@ async def test_a_rejected_runtime_is_reported_with_the_servers_message_and_tried
 @virtual_time
 async def test_a_namespace_that_is_being_deleted_is_no_failure():
     async with serving(kserve=False) as w:
-        message = 'cannot be created in namespace "team" because it is being terminated'
-        with w.faults.active(
-            Answer(403, "Forbidden", message), Match(verb="create", resource="aimtemplatecaches")
-        ):
+        answer = terminating("aimtemplatecaches")
+        with w.faults.active(answer, Match(verb="create", resource="aimtemplatecaches")):
             await prepare(w, cacheModel=True)
             await w.until_service("s", "Starting", "CacheRequested", seconds=5)
             await asyncio.sleep(60)

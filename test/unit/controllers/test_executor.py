@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -36,13 +37,14 @@ from aimctl.domain.plan import (
 )
 from aimctl.domain.status_slice import StatusSlice
 from aimctl.kubetypes import Object
-from aimctl.kubetypes.builtin import CONFIG_MAPS, SECRETS
+from aimctl.kubetypes.builtin import CONFIG_MAPS, NAMESPACES, SECRETS
 from aimctl.runtime.cache import Cache
 from aimctl.runtime.controller import Request, RetryAfter
 from aimctl.runtime.kube import Conflict, ServerError
 from aimctl.runtime.kube.errors import NotServed
 from aimctl.testing.virtualtime import virtual_time
 from support.operator import World, world
+from support.terminating import terminating
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -379,6 +381,39 @@ async def test_nothing_is_created_in_a_namespace_that_is_gone() -> None:
         elsewhere = manifest("x") | {"metadata": {"name": "x", "namespace": "gone"}}
         assert await b.run(lambda _: Plan((Create(CONFIG_MAPS, elsewhere),))) is None
         assert b.events.said == []
+
+
+@virtual_time
+async def test_nothing_is_created_or_reported_in_a_namespace_that_is_being_deleted() -> None:
+    async with bench() as b:
+        held = {"name": "held", "namespace": "ending", "finalizers": ["example.com/hold"]}
+        await b.w.client.create(NAMESPACES, {"metadata": {"name": "ending"}})
+        await b.w.client.create(CONFIG_MAPS, manifest("held") | {"metadata": held})
+        await b.w.client.delete(NAMESPACES, "ending")
+        elsewhere = manifest("x") | {"metadata": {"name": "x", "namespace": "ending"}}
+        assert await b.run(lambda _: Plan((Create(CONFIG_MAPS, elsewhere),))) is None
+        assert b.events.said == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "reasons"),
+    [
+        (terminating("configmaps", causes=False), []),
+        (replace(terminating("configmaps"), message="other words"), []),
+        (Answer(403, "Forbidden", "policy: not here, because it is being terminated"), ["FailedCreate"]),
+        (
+            replace(terminating("configmaps"), details={"causes": [{"reason": "FieldValueInvalid"}]}),
+            ["FailedCreate"],
+        ),
+    ],
+    ids=["an old server has no cause", "the cause counts, not the text", "a policy", "another cause"],
+)
+@virtual_time
+async def test_a_terminating_namespace_is_recognised_by_its_cause(answer: Answer, reasons: list[str]) -> None:
+    async with bench() as b:
+        b.fails("create", "configmaps", answer)
+        await b.run(lambda _: Plan((Create(CONFIG_MAPS, manifest("x")),)))
+        assert [reason for _, reason, _ in b.events.said] == reasons
 
 
 @virtual_time

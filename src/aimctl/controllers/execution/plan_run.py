@@ -62,8 +62,6 @@ or a proxy that answered in place of the server has recovered."""
 
 R_contra = TypeVar("R_contra", contravariant=True)
 
-_TERMINATING = "because it is being terminated"
-
 
 class BackgroundReader(Protocol[R_contra]):
     """Carries out the background reads of one reconciler."""
@@ -294,7 +292,7 @@ class PlanRun:
     # ---- rejections
 
     def _reject(self, obj: Object[Any], action: Write, error: ApiError) -> None:
-        if _TERMINATING in error.message:
+        if isinstance(error, Forbidden) and error.namespace_terminating:
             self._dropped.add(action.key)
         else:
             self._rejections.add(self._request, obj, action, Rejection(str(error)))

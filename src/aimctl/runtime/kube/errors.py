@@ -26,6 +26,7 @@ Invariants:
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, final
 
 from aimctl.kubetypes import DecodeError, KubeError
@@ -122,6 +123,17 @@ class Unauthorized(ApiError):
 class Forbidden(ApiError):
     """403: authenticated, but not allowed. The message names user, verb and resource."""
 
+    @property
+    def namespace_terminating(self) -> bool:
+        """Whether an object was not created because its namespace is being deleted.
+
+        Servers add the cause ``NamespaceTerminating``. If there is no cause at all, as from old servers, the message
+        decides.
+        """
+        if self.causes:
+            return any(cause.get("reason") == "NamespaceTerminating" for cause in self.causes)
+        return _TERMINATING.search(self.message) is not None
+
 
 class NotFound(ApiError):
     """404 with a Status that names the missing object: the one requested, or its namespace."""
@@ -176,6 +188,9 @@ class TooManyRequests(ApiError):
 class ServerError(ApiError):
     """Any 5xx."""
 
+
+_TERMINATING = re.compile(r"unable to create new content in namespace \S+ because it is being terminated")
+"""The message of the admission plugin NamespaceLifecycle."""
 
 _CLASSES: Mapping[int, type[ApiError]] = {
     400: BadRequest,
