@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import sys
 import tomllib
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 import aimctl
+import aimctl.runtime
 
 SOURCES = Path(aimctl.__file__).parent
 MOST_MODULES = 13
@@ -291,3 +293,68 @@ def test_the_contract_of_kubetypes_lists_every_package_that_is_imported_elsewher
 def test_imports_inside_of_functions_are_found() -> None:
     source = "import a.b\nfrom . import c\ndef f():\n    from d.e import g\n    import h as i, j\n"
     assert imported_packages(source) == {"a", "d", "h", "j"}
+
+
+INTERNAL = {
+    "controllers/models/registry_client.py: aimctl.runtime.kube.answers.parse_retry_after": "registries send the header",
+    "controllers/models/registry_http.py: aimctl.runtime.kube.credentials.addresses.Address": "the type of a proxy",
+    "controllers/models/registry_http.py: aimctl.runtime.kube.credentials.proxy.environment_proxy": "the same variables apply",
+    "controllers/models/registry_http.py: aimctl.runtime.kube.credentials.proxy.proxy_login": "the same variables apply",
+    "controllers/models/registry_http.py: aimctl.runtime.kube.http.AbruptResponse": "aborts TLS connections at once",
+    "controllers/models/registry_http.py: aimctl.runtime.kube.http.hang_up": "aborts TLS connections at once",
+}
+"""What the operator uses of the library beyond its public API, with the reason; see ``aimctl.controllers.operator``."""
+
+
+def internal_imports(source: str) -> list[str]:
+    """The imports from the library of anything else than its public names."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.ImportFrom(module=str(module), names=names) if f"{module}.".startswith(
+                "aimctl.runtime."
+            ):
+                library = importlib.import_module(module)
+                found += [
+                    f"{module}.{alias.name}"
+                    for alias in names
+                    if alias.name not in aimctl.runtime.__all__
+                    or getattr(library, alias.name) is not getattr(aimctl.runtime, alias.name)
+                ]
+            case ast.ImportFrom(module="aimctl", names=names):
+                found += [f"aimctl.{alias.name}" for alias in names if alias.name == "runtime"]
+            case ast.Import(names=names):
+                found += [alias.name for alias in names if f"{alias.name}.".startswith("aimctl.runtime.")]
+            case _:
+                pass
+    return found
+
+
+def test_the_operator_uses_the_public_api_of_the_library() -> None:
+    found = {
+        f"{module}: {name}"
+        for module in modules_of("controllers")
+        for name in internal_imports((SOURCES / module).read_text(encoding="utf-8"))
+    }
+    assert found == INTERNAL.keys()
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("from aimctl.runtime.kube.http import hang_up", "aimctl.runtime.kube.http.hang_up"),
+        ("from aimctl.runtime.manager import events", "aimctl.runtime.manager.events"),
+        ("from aimctl.runtime import queue", "aimctl.runtime.queue"),
+        ("from aimctl import runtime", "aimctl.runtime"),
+        ("def f():\n    import aimctl.runtime.kube.http as http", "aimctl.runtime.kube.http"),
+    ],
+)
+def test_the_search_for_internal_imports_finds_them(source: str, name: str) -> None:
+    assert internal_imports(source) == [name]
+
+
+@pytest.mark.parametrize(
+    "source", ["from aimctl.runtime import Manager", "from aimctl.runtime.kube import Client"]
+)
+def test_the_search_for_internal_imports_leaves_public_names_alone(source: str) -> None:
+    assert internal_imports(source) == []

@@ -19,13 +19,9 @@ from aimctl.api import deployment, rbac
 from aimctl.api.kinds import KINDS
 from aimctl.api.samples import queue_filler
 from aimctl.api.v1alpha1 import GROUP
-from aimctl.controllers.permissions import (
-    election_permissions,
-    event_permissions,
-    reconciler_permissions,
-)
+from aimctl.controllers.permissions import reconciler_permissions
 from aimctl.generation.documents import to_yaml
-from aimctl.runtime.manager import Requirements
+from aimctl.runtime.manager import EVENT_PERMISSIONS, LEADER_ELECTION_PERMISSIONS, Requirements
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,15 +57,16 @@ def manifests(
     """
     requirements = Requirements() if requirements is None else requirements
     namespaces = _namespaces(watch_namespaces, operator_namespace)
-    permissions = (*reconciler_permissions(), *event_permissions(), *requirements.permissions)
+    permissions = (*reconciler_permissions(), *EVENT_PERMISSIONS, *requirements.permissions)
     roles = [rbac.grant("aimctl-manager", permissions, operator_namespace, namespaces=namespaces)]
     if namespaces and _EVENTS_OF_CLUSTER_OBJECTS not in namespaces:
         elsewhere = (_EVENTS_OF_CLUSTER_OBJECTS,)
-        roles.append(
-            rbac.grant("aimctl-events", event_permissions(), operator_namespace, namespaces=elsewhere)
-        )
+        roles.append(rbac.grant("aimctl-events", EVENT_PERMISSIONS, operator_namespace, namespaces=elsewhere))
     election = rbac.grant(
-        "aimctl-leader-election", election_permissions(), operator_namespace, namespaces=(operator_namespace,)
+        "aimctl-leader-election",
+        LEADER_ELECTION_PERMISSIONS,
+        operator_namespace,
+        namespaces=(operator_namespace,),
     )
     files = {f"crd/{GROUP}_{kind.plural}.yaml": to_yaml(kind.crd()) for kind in KINDS}
     files |= _crds(requirements)

@@ -1,6 +1,8 @@
 """Adds the operator to a manager. The ``wiring`` modules of each area list its reconcilers and their events.
 
-The operator uses only the public API of the library, as other operators do; see ``docs/examples``.
+The operator uses the public API of the library, ``aimctl.runtime.__all__``, as other operators do; see
+``docs/examples``. The exception is the client of image registries, which shares internals of the client's HTTP
+transport: the proxy settings, the abort of connections and the parser of ``Retry-After``.
 """
 
 from __future__ import annotations

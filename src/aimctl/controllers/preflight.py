@@ -13,13 +13,9 @@ import msgspec
 import structlog
 
 from aimctl.api.kinds import OPERATOR_KINDS
-from aimctl.controllers.permissions import (
-    election_permissions,
-    event_permissions,
-    reconciler_permissions,
-)
+from aimctl.controllers.permissions import reconciler_permissions
 from aimctl.runtime.kube import ApiError
-from aimctl.runtime.manager import Requirements
+from aimctl.runtime.manager import EVENT_PERMISSIONS, LEADER_ELECTION_PERMISSIONS, Requirements
 from aimctl.runtime.program.preflight import Remedies, Right, check_requirements, rights_of
 
 if TYPE_CHECKING:
@@ -64,9 +60,9 @@ def rights(options: OperatorOptions, *, leader_election_namespace: str = "") -> 
     with_default = (*everywhere, "default") if everywhere else ()
     wanted = [
         *rights_of(reconciler_permissions(), everywhere),
-        *rights_of(event_permissions(), with_default),
+        *rights_of(EVENT_PERMISSIONS, with_default),
         *(
-            rights_of(election_permissions(), (leader_election_namespace,))
+            rights_of(LEADER_ELECTION_PERMISSIONS, (leader_election_namespace,))
             if leader_election_namespace
             else ()
         ),

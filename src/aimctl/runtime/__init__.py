@@ -80,9 +80,9 @@ _EXPORTS: Mapping[str, str] = {
     """,
     "aimctl.runtime.writing": "APPLIED_PREFIX Applied create_or_apply read_modify_write retry_on_conflict",
     "aimctl.runtime.manager": """
-        Check ClusterCheck Elector EventRecorder GraceExceeded LeaderElectionOptions LeaderLost Manager
-        ManagerOptions Page Requirements Runnable RuntimeMetrics Stoppable Warmable configure_logging
-        parse_bind_address stop_on_signals
+        Check ClusterCheck EVENT_PERMISSIONS Elector EventRecorder GraceExceeded LEADER_ELECTION_PERMISSIONS
+        LeaderElectionOptions LeaderLost Manager ManagerOptions Page Requirements Runnable RuntimeMetrics Stoppable
+        Warmable configure_logging parse_bind_address stop_on_signals
     """,
     "aimctl.runtime.manager.clusters": "run_managers",
     "aimctl.runtime.program": """

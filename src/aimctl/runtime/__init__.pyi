@@ -234,6 +234,8 @@ from aimctl.runtime.kube.discovery import ServedApis as ServedApis
 from aimctl.runtime.kube.discovery import ServedResource as ServedResource
 from aimctl.runtime.kube.discovery import discover as discover
 from aimctl.runtime.kube.discovery import is_served as is_served
+from aimctl.runtime.manager import EVENT_PERMISSIONS as EVENT_PERMISSIONS
+from aimctl.runtime.manager import LEADER_ELECTION_PERMISSIONS as LEADER_ELECTION_PERMISSIONS
 from aimctl.runtime.manager import Check as Check
 from aimctl.runtime.manager import ClusterCheck as ClusterCheck
 from aimctl.runtime.manager import Elector as Elector
@@ -311,12 +313,14 @@ __all__ = [
     "EMBEDDED_OBJECT",
     "ENDPOINT_SLICES",
     "EVENTS",
+    "EVENT_PERMISSIONS",
     "EXCEEDED_CARDINALITY_LIMIT",
     "GC_THRESHOLD",
     "HORIZONTAL_POD_AUTOSCALERS",
     "INGRESSES",
     "INT_OR_STRING",
     "JOBS",
+    "LEADER_ELECTION_PERMISSIONS",
     "LEASES",
     "LIMIT_RANGES",
     "LIST_ATOMIC",

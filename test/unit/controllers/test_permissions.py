@@ -6,13 +6,10 @@ import re
 from pathlib import Path
 
 import aimctl
-from aimctl.controllers.permissions import (
-    election_permissions,
-    event_permissions,
-    reconciler_permissions,
-)
+from aimctl.controllers.permissions import reconciler_permissions
 from aimctl.kubetypes.builtin import EVENTS, LEASES
 from aimctl.kubetypes.permissions import Permission
+from aimctl.runtime import EVENT_PERMISSIONS, LEADER_ELECTION_PERMISSIONS
 
 SOURCES = Path(aimctl.__file__).parent
 
@@ -40,7 +37,7 @@ def test_every_declared_permission_is_collected():
 
 
 def test_every_permission_has_verbs_and_a_reason_without_a_full_stop():
-    for permission in (*reconciler_permissions(), *event_permissions(), *election_permissions()):
+    for permission in (*reconciler_permissions(), *EVENT_PERMISSIONS, *LEADER_ELECTION_PERMISSIONS):
         assert isinstance(permission, Permission)
         assert permission.verbs
         assert permission.reason
@@ -48,6 +45,6 @@ def test_every_permission_has_verbs_and_a_reason_without_a_full_stop():
 
 
 def test_events_and_leases_are_the_managers_own():
-    assert {permission.resource for permission in event_permissions()} == {EVENTS}
-    assert {permission.resource.plural for permission in election_permissions()} == {LEASES.plural}
+    assert {permission.resource for permission in EVENT_PERMISSIONS} == {EVENTS}
+    assert {permission.resource.plural for permission in LEADER_ELECTION_PERMISSIONS} == {LEASES.plural}
     assert not {EVENTS, LEASES} & {permission.resource for permission in reconciler_permissions()}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from aimctl.runtime.manager.events import PERMISSIONS as EVENT_PERMISSIONS
 from aimctl.runtime.manager.events import EventRecorder
+from aimctl.runtime.manager.leaderelection.election import PERMISSIONS as LEADER_ELECTION_PERMISSIONS
 from aimctl.runtime.manager.leaderelection.election import Elector, LeaderLost
 from aimctl.runtime.manager.leaderelection.lease import LeaderElectionOptions
 from aimctl.runtime.manager.lifecycle import GraceExceeded
@@ -18,6 +20,8 @@ from aimctl.runtime.manager.serving.http import parse_bind_address
 from aimctl.runtime.manager.signals import stop_on_signals
 
 __all__ = [
+    "EVENT_PERMISSIONS",
+    "LEADER_ELECTION_PERMISSIONS",
     "Check",
     "ClusterCheck",
     "Elector",

@@ -51,6 +51,7 @@ PERMISSIONS = (
     Permission(EVENTS, ("create",), "record what happened to an object"),
     Permission(EVENTS, ("patch",), "count repeated Events"),
 )
+"""What the event recorder of a manager needs. Events about cluster-scoped objects are in the namespace ``default``."""
 
 _MAX_SERIES = 4096
 _SERIES_END_SECONDS = 360.0

@@ -58,6 +58,8 @@ _LEASES = Resource.untyped("coordination.k8s.io", "v1", "Lease", "leases")
 PERMISSIONS = (
     Permission(_LEASES, ("get", "create", "update"), "acquire, renew and release the Lease of the leader"),
 )
+"""What leader election needs, only in the namespace of the Lease."""
+
 _RELEASE_PAUSE_SECONDS = 0.2
 """Pause between two attempts to release the lease, after a conflict or another error."""
 
