@@ -9,7 +9,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from aimctl.kubetypes import find_condition as find
 from aimctl.kubetypes import new_condition
 from aimctl.kubetypes.helpers.times import format_time as rfc3339
 
@@ -26,7 +25,6 @@ __all__ = [
     "clip",
     "condition",
     "conditions_of",
-    "find",
     "parse_rfc3339",
     "rfc3339",
 ]

@@ -15,10 +15,10 @@ from aimctl.domain.conditions import (
     clip,
     condition,
     conditions_of,
-    find,
     parse_rfc3339,
     rfc3339,
 )
+from aimctl.kubetypes import find_condition
 
 BEFORE = (
     Condition(
@@ -66,8 +66,8 @@ def test_an_empty_message_is_replaced_by_the_reason() -> None:
 
 
 def test_conditions_are_found_by_type() -> None:
-    assert find(BEFORE, "Ready") is BEFORE[0]
-    assert find(BEFORE, "Other") is None
+    assert find_condition(BEFORE, "Ready") is BEFORE[0]
+    assert find_condition(BEFORE, "Other") is None
 
 
 @given(st.text(max_size=5000))

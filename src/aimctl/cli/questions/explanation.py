@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, final
 from aimctl.api.kinds import SERVICES
 from aimctl.cli.questions.health import Health, Node, examine, unseen
 from aimctl.cli.questions.references import references
-from aimctl.domain import conditions
+from aimctl.kubetypes import find_condition
 from aimctl.kubetypes.builtin import CORE_EVENTS
 from aimctl.runtime.kube import Object
 
@@ -156,5 +156,5 @@ def _causes(node: Node, report: Health | None) -> Iterator[Cause]:
 def _candidates(item: Object[Any]) -> tuple[TemplateMatch, ...]:
     if item.resource != SERVICES:
         return ()
-    resolved = conditions.find(item.view.status.conditions, "Resolved")
+    resolved = find_condition(item.view.status.conditions, "Resolved")
     return () if resolved is None or resolved.status == "True" else item.view.status.template_matching

@@ -16,7 +16,6 @@ from aimctl.api.v1alpha1 import GROUP
 from aimctl.cli.questions.answers import Trouble
 from aimctl.cli.rendering.levels import Level, level_of
 from aimctl.cli.rendering.values import place
-from aimctl.domain import conditions
 from aimctl.domain.naming import BASE_ANNOTATION, LABEL_COMPONENT
 from aimctl.kubetypes import find_condition
 
@@ -206,7 +205,7 @@ def _own(item: Object[Any], aspect: str) -> dict[str, Any]:
 
 def _explaining(found: Sequence[Condition], type_: str, *, free: bool) -> Condition | None:
     """The condition of the type; if ``free`` and it is True, one that is not, if there is one."""
-    chosen = conditions.find(found, type_)
+    chosen = find_condition(found, type_)
     if not free or chosen is None or chosen.status != "True":
         return chosen
     others = (one for one in found if one.type not in _NOT_ABOUT_HEALTH and one.reason not in _INTENDED)

@@ -57,7 +57,9 @@ if TYPE_CHECKING:
     from aimctl.runtime.cache import Cache
     from aimctl.runtime.controller import Source
 
-__all__ = ["add_model_caches"]
+__all__ = ["FIELD_MANAGER", "add_model_caches"]
+
+FIELD_MANAGER = "aim-model-caches"
 
 PERMISSIONS = (
     *observes(kinds.TEMPLATE_CACHES, kinds.MODEL_CACHES, reason="observe every kind of the operator"),
@@ -99,7 +101,7 @@ def add_model_caches(assembly: Assembly) -> None:
     manager.controller(
         "modelcaches",
         assembly.executor.reconciler(
-            observer.observe, decide_model_cache, field_manager="aim-model-caches", reader=logs
+            observer.observe, decide_model_cache, field_manager=FIELD_MANAGER, reader=logs
         ),
         for_=kinds.MODEL_CACHES,
         owns=[JOBS],

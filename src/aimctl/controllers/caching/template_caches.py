@@ -32,7 +32,7 @@ from aimctl.domain.caching.template_cache_observation import (
     TemplateCacheObservation,
     is_settled,
 )
-from aimctl.domain.conditions import find
+from aimctl.kubetypes import find_condition
 from aimctl.kubetypes.permissions import Permission, observes, owns, writes_status
 from aimctl.runtime.controller import EnqueueMapped, Request, Watch, changed, generation_changed
 
@@ -54,7 +54,9 @@ if TYPE_CHECKING:
     from aimctl.runtime.cache import Cache
     from aimctl.runtime.controller import Source
 
-__all__ = ["add_template_caches"]
+__all__ = ["FIELD_MANAGER", "add_template_caches"]
+
+FIELD_MANAGER = "aim-template-caches"
 
 PERMISSIONS = (
     *observes(kinds.TEMPLATE_CACHES, kinds.MODEL_CACHES, reason="observe every kind of the operator"),
@@ -75,9 +77,7 @@ def add_template_caches(assembly: Assembly) -> None:
     observer = _Observer(assembly)
     assembly.manager.controller(
         "templatecaches",
-        assembly.executor.reconciler(
-            observer.observe, decide_template_cache, field_manager="aim-template-caches"
-        ),
+        assembly.executor.reconciler(observer.observe, decide_template_cache, field_manager=FIELD_MANAGER),
         for_=kinds.TEMPLATE_CACHES,
         sources=_sources(assembly.cache),
         **assembly.defaults(),
@@ -213,7 +213,7 @@ def _sources_and_cause(template: Template) -> Hashable:
     view, meta = template.view_or_none, template.meta
     if view is None:
         return meta.resource_version
-    discovered = find(view.status.conditions, "Discovered")
+    discovered = find_condition(view.status.conditions, "Discovered")
     cause = discovered.message if discovered is not None else ""
     return (meta.generation, meta.deletion_timestamp, view.status.model_sources, cause)
 

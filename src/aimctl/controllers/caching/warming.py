@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from aimctl.domain.plan import Known
     from aimctl.runtime.controller import ObjectEvent, Request
 
-__all__ = ["add_warming"]
+__all__ = ["FIELD_MANAGER", "add_warming"]
+
+FIELD_MANAGER = "aim-caching"
 
 PERMISSIONS = (
     *observes(TEMPLATE_CACHES, reason="observe every kind of the operator"),
@@ -40,7 +42,7 @@ def add_warming(assembly: Assembly) -> None:
     )
     assembly.manager.controller(
         "warming",
-        assembly.executor.reconciler(observer.observe, decide_warming, field_manager="aim-caching"),
+        assembly.executor.reconciler(observer.observe, decide_warming, field_manager=FIELD_MANAGER),
         for_=TEMPLATES,
         predicates=[_concerns_caching],
         sources=[Watch(caches, EnqueueObject())],

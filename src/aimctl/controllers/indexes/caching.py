@@ -10,8 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aimctl.controllers.indexes.templates import EVERYWHERE, place
-from aimctl.domain.conditions import find
-from aimctl.kubetypes import ObjectKey
+from aimctl.kubetypes import ObjectKey, find_condition
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -69,7 +68,7 @@ def _by_source(cache: Object[AIMModelCache]) -> Iterator[str]:
 def _by_volume(cache: Object[AIMModelCache]) -> Iterator[str]:
     view = cache.view_or_none
     if view is not None:
-        ready = find(view.status.conditions, "StorageReady")
+        ready = find_condition(view.status.conditions, "StorageReady")
         if ready is None or ready.status != "True":
             yield UNBOUND
 

@@ -22,11 +22,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from aimctl.api.kinds import SERVICES
 from aimctl.controllers.indexes.templates import EVERYWHERE, place
-from aimctl.domain import conditions
 from aimctl.domain.models.auto_model import auto_model_name
 from aimctl.domain.services.decision import RUNTIME_READY
 from aimctl.domain.services.runtime import RUNTIME_NOT_INSTALLED
+from aimctl.kubetypes import find_condition
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,9 +35,10 @@ if TYPE_CHECKING:
     from aimctl.api.v1alpha1 import AIMService, ResolvedReference
     from aimctl.domain.models.observation import Model
     from aimctl.kubetypes import Object
-    from aimctl.runtime.cache import IndexFunction
+    from aimctl.runtime.cache import Cache, IndexFunction
+    from aimctl.runtime.controller import Request
 
-__all__ = ["MODEL_LOOKUPS", "SERVICE_LOOKUPS", "WITHOUT_RUNTIME", "resolved_of", "used"]
+__all__ = ["MODEL_LOOKUPS", "SERVICE_LOOKUPS", "WITHOUT_RUNTIME", "resolved_of", "services_by", "used"]
 
 WITHOUT_RUNTIME = "without-runtime"
 
@@ -44,6 +46,11 @@ WITHOUT_RUNTIME = "without-runtime"
 def used(kind: str, namespace: str, name: str) -> str:
     """The value of the index ``uses``; the namespace of a cluster template is ""."""
     return f"{kind}/{namespace}/{name}"
+
+
+def services_by(cache: Cache, index: str, value: str) -> Iterator[Request]:
+    """Requests for the services that have the value in an index of services."""
+    yield from (item.key for item in cache.by_index(SERVICES, index, value))
 
 
 def resolved_of(service: Object[AIMService]) -> tuple[ResolvedReference | None, ResolvedReference | None]:
@@ -112,7 +119,7 @@ def _by_name_in_use(service: Object[AIMService]) -> Iterator[str]:
 
 def _without_runtime(service: Object[AIMService]) -> Iterator[str]:
     view = service.view_or_none
-    ready = None if view is None else conditions.find(view.status.conditions, RUNTIME_READY)
+    ready = None if view is None else find_condition(view.status.conditions, RUNTIME_READY)
     if ready is not None and ready.reason == RUNTIME_NOT_INSTALLED:
         yield WITHOUT_RUNTIME
 

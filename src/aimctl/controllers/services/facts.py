@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aimctl.api.v1alpha1 import CacheState, TemplateState
-from aimctl.domain import conditions
+from aimctl.kubetypes import find_condition
 
 if TYPE_CHECKING:
     from aimctl.api.v1alpha1 import AIMTemplateCache
@@ -22,7 +22,7 @@ def template_facts(template: Template) -> Any:
     if view is None:
         return metadata
     status = view.status
-    ready = conditions.find(status.conditions, "Ready")
+    ready = find_condition(status.conditions, "Ready")
     text = "" if ready is None or status.status == TemplateState.PROGRESSING else ready.message
     return (
         metadata,
@@ -42,7 +42,7 @@ def cache_facts(cache: Object[AIMTemplateCache]) -> Any:
     if view is None:
         return meta.generation, meta.deleting
     status = view.status
-    ready = conditions.find(status.conditions, "Ready")
+    ready = find_condition(status.conditions, "Ready")
     text = ready.message if ready is not None and status.status == CacheState.FAILED else ""
     volumes = tuple((model.status, model.persistent_volume_claim) for model in status.models)
     return meta.generation, meta.deleting, status.status, text, volumes

@@ -13,7 +13,6 @@ from aimctl.api.v1alpha1 import ModelState, Scope
 from aimctl.controllers.indexes.services import MODEL_LOOKUPS
 from aimctl.controllers.indexes.templates import place
 from aimctl.controllers.services.elapsed import ElapsedTimes
-from aimctl.domain import conditions
 from aimctl.domain.models.auto_model import auto_model_name, auto_model_scope
 from aimctl.domain.models.decision import RUNTIME_RESOLVED
 from aimctl.domain.resolution import Missing, Resolved
@@ -21,6 +20,7 @@ from aimctl.domain.services.candidates import READY, RUNTIME_CONFIG_NOT_FOUND
 from aimctl.domain.services.model import resolve_image
 from aimctl.domain.services.observation import NewModel, ServiceObservation
 from aimctl.domain.services.selection import WAIT_SECONDS
+from aimctl.kubetypes import find_condition
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -147,7 +147,7 @@ class ServiceObserver:
     def _configured(self, templates: Iterable[Template]) -> Iterator[str]:
         for template in templates:
             view = template.view_or_none
-            ready = None if view is None else conditions.find(view.status.conditions, READY)
+            ready = None if view is None else find_condition(view.status.conditions, READY)
             if view is None or ready is None or ready.reason != RUNTIME_CONFIG_NOT_FOUND:
                 continue
             config = self.runtime_config(view.spec.runtime_config_name, template.meta.namespace)
@@ -176,5 +176,5 @@ def model_settled(model: Model) -> bool:
     view = model.view_or_none
     if view is None or view.status.status not in ("", ModelState.PENDING):
         return True
-    resolved = conditions.find(view.status.conditions, RUNTIME_RESOLVED)
+    resolved = find_condition(view.status.conditions, RUNTIME_RESOLVED)
     return resolved is not None and resolved.status == "False"

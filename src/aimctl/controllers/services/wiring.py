@@ -15,10 +15,11 @@ Services are found by index. Status changes that report only progress enqueue no
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
 from aimctl.api import kinds
-from aimctl.controllers.indexes.services import WITHOUT_RUNTIME, used
+from aimctl.controllers.indexes.services import WITHOUT_RUNTIME, services_by, used
 from aimctl.controllers.indexes.templates import EVERYWHERE, place
 from aimctl.controllers.inventory import GpuChanges
 from aimctl.controllers.services.deployment import DeploymentObserver
@@ -119,6 +120,7 @@ class _RuntimeArrival:
 class _Sources:
     def __init__(self, assembly: Assembly) -> None:
         self._cache = assembly.cache
+        self._services = partial(services_by, assembly.cache)
         self._inventory = assembly.references.inventory
 
     def all(self) -> list[Source]:
@@ -144,9 +146,6 @@ class _Sources:
             Watch(informer(kinds.TEMPLATE_CACHES), EnqueueMapped(self._of_cache), [changed(cache_facts)]),
             Watch(informer(kinds.INFERENCE_SERVICES), EnqueueObject()),
         ]
-
-    def _services(self, index: str, value: str) -> Iterator[Request]:
-        yield from (item.key for item in self._cache.by_index(kinds.SERVICES, index, value))
 
     def _of_template(self, template: Template) -> Iterator[Request]:
         namespace, name = template.meta.namespace, template.meta.name

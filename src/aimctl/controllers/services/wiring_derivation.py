@@ -11,18 +11,19 @@ A derived template that loses its owners is enqueued for the reconciler that del
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
 from aimctl.api import kinds
-from aimctl.controllers.indexes.services import resolved_of
+from aimctl.controllers.indexes.services import resolved_of, services_by
 from aimctl.controllers.indexes.templates import EVERYWHERE, place
 from aimctl.controllers.services.derivation import DerivationObserver, UnownedObserver
 from aimctl.controllers.services.facts import template_facts
-from aimctl.domain import conditions
 from aimctl.domain.naming import LABEL_DERIVED
 from aimctl.domain.services.derivation.decision import decide_derivation
 from aimctl.domain.services.derivation.unowned import decide_unowned
 from aimctl.domain.templates.template import model_name
+from aimctl.kubetypes import find_condition
 from aimctl.kubetypes.permissions import Permission
 from aimctl.runtime.controller import (
     Created,
@@ -89,7 +90,7 @@ def add_derivation(assembly: Assembly, services: ServiceObserver) -> None:
 
 def _selection_result(service: Object[AIMService]) -> Any:
     view = service.view_or_none
-    resolved = None if view is None else conditions.find(view.status.conditions, "Resolved")
+    resolved = None if view is None else find_condition(view.status.conditions, "Resolved")
     return resolved_of(service), None if resolved is None else (resolved.status, resolved.reason)
 
 
@@ -97,6 +98,7 @@ def _selection_result(service: Object[AIMService]) -> Any:
 class _Sources:
     def __init__(self, assembly: Assembly) -> None:
         self._cache = assembly.cache
+        self._services = partial(services_by, assembly.cache)
 
     def all(self) -> list[Source]:
         informer, relevant = self._cache.informer, changed(template_facts)
@@ -112,9 +114,6 @@ class _Sources:
                 for kind in (kinds.MODELS, kinds.CLUSTER_MODELS)
             ),
         ]
-
-    def _services(self, index: str, value: str) -> Iterator[Request]:
-        yield from (item.key for item in self._cache.by_index(kinds.SERVICES, index, value))
 
     def _of_template(self, template: Template) -> Iterator[Request]:
         name, where = template.meta.name, template.meta.namespace or EVERYWHERE

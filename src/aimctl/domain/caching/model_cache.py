@@ -18,7 +18,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from aimctl.api.v1alpha1 import CacheState
-from aimctl.domain import conditions
 from aimctl.domain.caching.download_decision import (
     DOWNLOAD_REFUSED,
     DOWNLOAD_STALLED,
@@ -41,6 +40,7 @@ from aimctl.domain.events import PlannedEvent
 from aimctl.domain.plan import Delete, Plan, Target, WriteStatus
 from aimctl.domain.resolution import Resolved
 from aimctl.domain.status_slice import StatusSlice
+from aimctl.kubetypes import find_condition
 from aimctl.kubetypes.quantity import size_in_bytes
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ def _total(seen: ModelCacheObservation) -> int:
 
 def _events(seen: ModelCacheObservation, download: Download) -> Iterator[PlannedEvent]:
     before, (state, reason, message) = seen.status, download.state
-    ready = conditions.find(before.conditions, "Ready")
+    ready = find_condition(before.conditions, "Ready")
     warning = state is CacheState.FAILED or reason in _WARNINGS
     more_failures = download.record.get("failedDownloads", 0) > before.failed_downloads
     new_warning = warning and (more_failures or ready is None or ready.reason != reason)

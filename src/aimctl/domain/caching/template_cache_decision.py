@@ -27,7 +27,6 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from aimctl.api.v1alpha1 import CacheState
-from aimctl.domain import conditions
 from aimctl.domain.caching.template_cache_sources import creations, entries_of, own_patch, patches
 from aimctl.domain.caching.warming import WARM, WARM_REASONS, WARMING
 from aimctl.domain.conditions import Finding, RollUp, clip, conditions_of, parse_rfc3339, rfc3339
@@ -37,7 +36,8 @@ from aimctl.domain.plan import Delete, Plan, Target, WriteStatus
 from aimctl.domain.resolution import Missing, Reference, Resolved
 from aimctl.domain.status_slice import StatusSlice
 from aimctl.domain.templates.decision import CACHE_WARM, WARM_FAILED, WARM_REQUESTED
-from aimctl.domain.templates.template import wants_caching
+from aimctl.domain.templates.template import source_count, wants_caching
+from aimctl.kubetypes import find_condition
 from aimctl.kubetypes.quantity import size_in_bytes
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _roll_up(seen: TemplateCacheObservation, entries: list[Entry], percent: int)
     if template is None:
         return RollUp(CacheState.PENDING, _TEMPLATE_NOT_FOUND, _not_found(seen))
     if not template.view.status.model_sources:
-        discovered = conditions.find(template.view.status.conditions, "Discovered")
+        discovered = find_condition(template.view.status.conditions, "Discovered")
         cause = f": {discovered.message}" if discovered is not None else ""
         text = f"{describe(template)} has no model sources yet{cause}"
         return RollUp(CacheState.PENDING, _NOT_DISCOVERED, text)
@@ -129,13 +129,13 @@ def _roll_up_entries(
         return RollUp(CacheState.FAILED, WARM_FAILED, _cause(failed[0]) + more)
     done = sum(item.state is CacheState.AVAILABLE for item in each)
     if done == len(each):
-        return RollUp(CacheState.AVAILABLE, WARM, f"{_count(done)} cached")
+        return RollUp(CacheState.AVAILABLE, WARM, f"{source_count(done)} cached")
     obstacle = next((text for text in map(_obstacle, each) if text), "")
     suffix = f"; {obstacle}" if obstacle else ""
     if done or any(item.state is CacheState.PROGRESSING for item in each):
-        message = f"{done} of {_count(len(each))} cached, {percent} % downloaded{suffix}"
+        message = f"{done} of {source_count(len(each))} cached, {percent} % downloaded{suffix}"
         return RollUp(CacheState.PROGRESSING, WARMING, message)
-    message = f"no download of {_count(len(each))} has started{suffix}"
+    message = f"no download of {source_count(len(each))} has started{suffix}"
     return RollUp(CacheState.PENDING, WARM_REQUESTED, message)
 
 
@@ -150,7 +150,7 @@ def _not_found(seen: TemplateCacheObservation) -> str:
 def _cause(entry: Entry) -> str:
     if entry.problem or entry.found is None:
         return entry.problem
-    ready = conditions.find(entry.found.view.status.conditions, "Ready")
+    ready = find_condition(entry.found.view.status.conditions, "Ready")
     cause = f": {ready.reason}: {ready.message}" if ready is not None else ""
     return f"AIMModelCache {entry.model_cache!r} ({entry.source}) failed{cause}"
 
@@ -162,15 +162,11 @@ def _obstacle(entry: Entry) -> str:
     if entry.found.meta.deleting:
         return f"AIMModelCache {entry.model_cache!r} is being deleted; a new one will be created"
     status = entry.found.view.status
-    ready = conditions.find(status.conditions, "Ready")
+    ready = find_condition(status.conditions, "Ready")
     stuck = entry.state is CacheState.PENDING or (
         entry.state is CacheState.PROGRESSING and status.failed_downloads
     )
     return f"AIMModelCache {entry.model_cache!r}: {ready.message}" if ready is not None and stuck else ""
-
-
-def _count(sources: int) -> str:
-    return "1 model source" if sources == 1 else f"{sources} model sources"
 
 
 # ---- progress

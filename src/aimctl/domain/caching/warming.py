@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, final
 
 from aimctl.api.kinds import TEMPLATE_CACHES
 from aimctl.api.v1alpha1 import CacheState
-from aimctl.domain import conditions
 from aimctl.domain.caching.template_cache import (
     sources_of,
     state_of,
@@ -33,6 +32,7 @@ from aimctl.domain.resolution import Resolved
 from aimctl.domain.status_slice import StatusSlice
 from aimctl.domain.templates.decision import CACHE_WARM, WARM_FAILED, WARM_REQUESTED
 from aimctl.domain.templates.template import wants_caching
+from aimctl.kubetypes import find_condition
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -127,7 +127,7 @@ def _reported(cache: Object[AIMTemplateCache], name: str) -> Finding:
     if state is CacheState.PROGRESSING:
         percent = status.progress.percent if status.progress is not None else 0
         return Finding(False, WARMING, f"{name}: at least {percent - percent % _STEP} % is downloaded")
-    ready = conditions.find(status.conditions, "Ready")
+    ready = find_condition(status.conditions, "Ready")
     message = f"{name}: {ready.message}" if ready is not None else name
     return Finding(state is CacheState.AVAILABLE, WARM_REASONS[state], message)
 

@@ -53,6 +53,7 @@ from aimctl.domain.plan import Create, Plan, ReadImage, WriteStatus
 from aimctl.domain.resolution import Missing, Resolved
 from aimctl.domain.status_slice import StatusSlice
 from aimctl.domain.templates.template import model_name
+from aimctl.kubetypes import find_condition
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -276,5 +277,5 @@ def _events(
 
 
 def _reason_before(seen: ModelObservation, type_: str) -> str:
-    before = conditions.find(seen.status.conditions, type_)
+    before = find_condition(seen.status.conditions, type_)
     return "" if before is None else before.reason

@@ -17,10 +17,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aimctl.domain import conditions
 from aimctl.domain.conditions import Finding, rfc3339
 from aimctl.domain.images.reading import FailedReading, Reading
 from aimctl.domain.resolution import Missing
+from aimctl.kubetypes import find_condition
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,7 +62,7 @@ def decide_image_metadata(seen: ModelObservation) -> tuple[Finding, Mapping[str,
 
 def _unchanged(seen: ModelObservation, in_progress: str) -> Finding:
     """An error that was reported for this generation, or else ``in_progress``."""
-    before = conditions.find(seen.status.conditions, METADATA_EXTRACTED)
+    before = find_condition(seen.status.conditions, METADATA_EXTRACTED)
     if (
         before is None
         or before.observed_generation != seen.model.meta.generation
@@ -84,7 +84,7 @@ def _why_disabled(seen: ModelObservation) -> str:
 
 def _known(seen: ModelObservation) -> Finding:
     """The finding of an image whose metadata is in the status."""
-    before = conditions.find(seen.status.conditions, METADATA_EXTRACTED)
+    before = find_condition(seen.status.conditions, METADATA_EXTRACTED)
     if before is not None and before.reason in (EXTRACTED, NO_LABELS):
         return Finding(before.status == "True", before.reason, before.message)
     # It was read before, and discovery was disabled in between.

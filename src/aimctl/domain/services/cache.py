@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from aimctl.api import kinds
 from aimctl.api.v1alpha1 import CacheState
-from aimctl.domain import conditions
 from aimctl.domain.caching.template_cache import template_cache_manifest
 from aimctl.domain.conditions import Finding
 from aimctl.domain.labels import propagated
@@ -18,6 +17,7 @@ from aimctl.domain.naming import describe
 from aimctl.domain.plan import Create
 from aimctl.domain.resolution import Resolved
 from aimctl.domain.templates.template import wants_caching
+from aimctl.kubetypes import find_condition
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,7 +91,7 @@ def _finding(cache: Object[AIMTemplateCache], template: Template) -> Finding:
     if status.status == CacheState.AVAILABLE:
         return Finding(True, CACHE_AVAILABLE, f"{name} is Available")
     if status.status == CacheState.FAILED:
-        ready = conditions.find(status.conditions, "Ready")
+        ready = find_condition(status.conditions, "Ready")
         cause = ready.message if ready is not None else "see its status"
         return Finding(False, CACHE_FAILED, f"{name} is Failed: {cause}")
     return Finding(False, CACHE_NOT_READY, f"{name} is {status.status or CacheState.PENDING}")

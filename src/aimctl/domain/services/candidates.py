@@ -23,6 +23,7 @@ from aimctl.domain import conditions
 from aimctl.domain.gpus import normalise
 from aimctl.domain.resolution import Reference, Resolved
 from aimctl.domain.templates.template import is_derived, model_name, unreadable
+from aimctl.kubetypes import find_condition
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -151,7 +152,7 @@ def _is_unfinished(template: Template) -> bool:
 
 
 def _ready_reason(template: Template) -> str:
-    ready = conditions.find(template.view.status.conditions, READY)
+    ready = find_condition(template.view.status.conditions, READY)
     return "" if ready is None else ready.reason
 
 
@@ -221,7 +222,7 @@ def not_ready(template: Template) -> str:
     status = template.view.status
     if status.status == TemplateState.READY:
         return ""
-    ready = conditions.find(status.conditions, READY)
+    ready = find_condition(status.conditions, READY)
     if not status.status or ready is None:
         return "it has not been reconciled yet"
     state = f"it is {status.status} ({ready.reason})"

@@ -23,7 +23,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
 from aimctl.api.v1alpha1 import ServiceState
-from aimctl.domain import conditions
 from aimctl.domain.naming import describe
 from aimctl.domain.resolution import Resolved
 from aimctl.domain.services.candidates import CANNOT_READ, has_overrides
@@ -31,6 +30,7 @@ from aimctl.domain.services.derivation.derived_template import derived_name, is_
 from aimctl.domain.services.derivation.matching import find_match, find_match_without_base
 from aimctl.domain.services.selection import TEMPLATE_RESOLVED, Choice
 from aimctl.domain.templates.template import unreadable
+from aimctl.kubetypes import find_condition
 
 if TYPE_CHECKING:
     from aimctl.domain.plan import Rejection
@@ -186,7 +186,7 @@ def rejection_message(name: str, base: Template, rejection: Rejection) -> str:
 
 def reported_rejection(service: ServiceObservation) -> str:
     """The message of the condition ``Derived`` if it reports a rejection for the current spec; otherwise ""."""
-    derived = conditions.find(service.status.conditions, DERIVED)
+    derived = find_condition(service.status.conditions, DERIVED)
     if (
         derived is None
         or derived.reason != DERIVATION_REFUSED

@@ -23,6 +23,7 @@ from aimctl.domain.plan import Create, Delete, List, ReadLog
 from aimctl.domain.resolution import Missing
 from aimctl.domain.templates.discovery_job import DiscoveryInput, job_name, manifest
 from aimctl.domain.templates.discovery_outcome import LogLost, Succeeded, judge
+from aimctl.domain.templates.template import source_count
 from aimctl.kubetypes.builtin import JOBS
 from aimctl.kubetypes.quantity import size_in_bytes
 
@@ -138,7 +139,7 @@ def _static(seen: TemplateObservation) -> DiscoveryReport:
             message = f"spec.modelSources[{item.name}].size: {error}"
             return replace(_last(seen), condition=Finding(False, DISCOVERY_FAILED, message))
         sources.append(StatusModelSource(name=item.name, source=item.source_uri, size_bytes=size))
-    message = f"{_count(len(sources))} given in spec.modelSources"
+    message = f"{source_count(len(sources))} given in spec.modelSources"
     return DiscoveryReport(Finding(True, PROFILES_DISCOVERED, message), tuple(sources))
 
 
@@ -261,9 +262,5 @@ def _unfinished(seen: TemplateObservation, *, keep: str = "") -> tuple[Delete, .
     )
 
 
-def _count(sources: int) -> str:
-    return "1 model source" if sources == 1 else f"{sources} model sources"
-
-
 def _found(sources: int) -> str:
-    return f"{_count(sources)} discovered"
+    return f"{source_count(sources)} discovered"

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aimctl.api.v1alpha1 import TemplateState
-from aimctl.domain import conditions
 from aimctl.domain.templates.decision import PROGRESSING, REDISCOVERING
 from aimctl.domain.templates.discovery_decision import AWAITING_DISCOVERY, DISCOVERED
+from aimctl.kubetypes import find_condition
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,7 +36,7 @@ def waits_for_slot(status: TemplateStatus, *, unfinished_job: bool) -> bool:
 def waiting_since(status: TemplateStatus) -> str:
     """Since when a template waits for a slot, RFC 3339; "" if that is not in its status."""
     type_ = DISCOVERED if _first(status) else PROGRESSING
-    found = conditions.find(status.conditions, type_)
+    found = find_condition(status.conditions, type_)
     return found.last_transition_time if found is not None else ""
 
 
@@ -76,10 +76,10 @@ def awaits(
 
 
 def _first(status: TemplateStatus) -> bool:
-    discovered = conditions.find(status.conditions, DISCOVERED)
+    discovered = find_condition(status.conditions, DISCOVERED)
     return discovered is not None and discovered.reason == AWAITING_DISCOVERY
 
 
 def _again(status: TemplateStatus) -> bool:
-    progressing = conditions.find(status.conditions, PROGRESSING)
+    progressing = find_condition(status.conditions, PROGRESSING)
     return progressing is not None and progressing.status == "True" and progressing.reason == REDISCOVERING

@@ -20,7 +20,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aimctl.api.v1alpha1 import AIMServiceTemplate, TemplateState
-from aimctl.domain.conditions import RollUp, find
+from aimctl.domain.conditions import RollUp
 from aimctl.domain.resolution import Missing
 from aimctl.domain.templates.discovery_decision import (
     AWAITING_DISCOVERY,
@@ -28,6 +28,8 @@ from aimctl.domain.templates.discovery_decision import (
     DISCOVERY_RUNNING,
     PROFILES_DISCOVERED,
 )
+from aimctl.domain.templates.template import source_count
+from aimctl.kubetypes import find_condition
 
 if TYPE_CHECKING:
     from aimctl.domain.templates.discovery_decision import DiscoveryReport
@@ -71,9 +73,9 @@ def _with_sources(seen: TemplateObservation, count: int) -> RollUp[TemplateState
     if not (
         isinstance(view, AIMServiceTemplate) and view.spec.caching is not None and view.spec.caching.enabled
     ):
-        message = f"{count} model source{'' if count == 1 else 's'} known"
+        message = f"{source_count(count)} known"
         return RollUp(TemplateState.READY, PROFILES_DISCOVERED, message)
-    warm = find(view.status.conditions, CACHE_WARM)
+    warm = find_condition(view.status.conditions, CACHE_WARM)
     if warm is None:
         message = "caching is enabled and has not started"
         return RollUp(TemplateState.PROGRESSING, WARM_REQUESTED, message)

@@ -20,7 +20,16 @@ from aimctl.api.v1alpha1 import AIMClusterServiceTemplate, AIMServiceTemplate, T
 from aimctl.domain.naming import LABEL_DERIVED
 from aimctl.kubetypes import DecodeError, Object
 
-__all__ = ["Template", "discovered_image", "is_derived", "model_name", "state", "unreadable", "wants_caching"]
+__all__ = [
+    "Template",
+    "discovered_image",
+    "is_derived",
+    "model_name",
+    "source_count",
+    "state",
+    "unreadable",
+    "wants_caching",
+]
 
 Template: TypeAlias = Object[AIMServiceTemplate] | Object[AIMClusterServiceTemplate]
 
@@ -80,6 +89,11 @@ def discovered_image(template: Template) -> str:
     if view.spec.model_sources or discovery is None or discovery.result is None:
         return ""
     return discovery.result.image
+
+
+def source_count(count: int) -> str:
+    """A number of model sources in words: "1 model source", "3 model sources"."""
+    return "1 model source" if count == 1 else f"{count} model sources"
 
 
 def _text(template: Template, *path: str) -> str:

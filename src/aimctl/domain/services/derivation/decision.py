@@ -47,6 +47,7 @@ from aimctl.domain.services.resolution import (
 )
 from aimctl.domain.status_slice import StatusSlice
 from aimctl.domain.templates.template import is_derived, unreadable
+from aimctl.kubetypes import find_condition
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -144,7 +145,7 @@ def _create(seen: DerivationObservation) -> Iterator[Create]:
     if not seen.resolution.derive or base is None or overrides is None:
         return
     manifest = derived_template(base, overrides, service.obj, seen.template_config)
-    before = conditions.find(service.status.conditions, DERIVED)
+    before = find_condition(service.status.conditions, DERIVED)
     events: tuple[PlannedEvent, ...] = ()
     if before is not None and (before.status, before.reason) == ("True", TEMPLATE_DERIVED):
         # The condition does not change, so its Event is not recorded.
@@ -270,7 +271,7 @@ def _status(service: ServiceObservation, finding: Finding | None) -> WriteStatus
 def _events(service: ServiceObservation, finding: Finding | None) -> Iterator[PlannedEvent]:
     if finding is None or finding.reason in _EVENTS_OF_OTHERS:
         return
-    before = conditions.find(service.status.conditions, DERIVED)
+    before = find_condition(service.status.conditions, DERIVED)
     if before is not None and (before.status, before.reason) == (str(finding.true), finding.reason):
         return
     yield PlannedEvent(
