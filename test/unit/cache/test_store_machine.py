@@ -134,7 +134,7 @@ class StoreMachine(RuleBasedStateMachine):
             self.the_watch_brings_an_event()
 
     @rule(data=st.data())
-    def a_relist_shows_some_state_not_older_than_proven(self, data: st.DataObject) -> None:
+    def a_relist_shows_some_state_not_older_than_the_confirmed_version(self, data: st.DataObject) -> None:
         version = data.draw(st.integers(self.delivered, self.version))
         self.delivered = version
         self.deliver(self.store.replace(self.state_at(version).values(), str(version)))

@@ -4,8 +4,8 @@ The rules for each key:
     * Same uid and resourceVersion: the stored object is kept (its view may be decoded already); no change.
     * The listed object is newer: it replaces the stored one. A different uid is reported as a delete and an add.
     * The listed object is older: the stored one is kept. A list may come from a watch cache that is behind own writes.
-    * The listed object is newer but buried (its uid is known to be deleted): it is not stored, and the stored one,
-      which existed before it, is removed.
+    * The listed object is newer but tombstoned (its uid is known to be deleted): it is not stored, and the stored
+      one, which existed before it, is removed.
     * Stored but not listed: removed, unless it is newer than the list; then it is an own write.
 
 With ``reset`` the list replaces any stored version: the history of the server has restarted.
@@ -20,11 +20,11 @@ from aimctl.kubetypes import Object, is_newer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["Change", "Merged", "Spaces", "group", "merge", "newer"]
+__all__ = ["ByNamespace", "Change", "Merged", "group", "merge", "newer"]
 
 T = TypeVar("T")
 
-Spaces: TypeAlias = dict[str, dict[str, Object[T]]]
+ByNamespace: TypeAlias = dict[str, dict[str, Object[T]]]
 """Objects by namespace, then name."""
 
 
@@ -47,51 +47,51 @@ class Merged(NamedTuple, Generic[T]):
     ``stale`` counts listed objects that are older than the confirmed version.
     """
 
-    content: Spaces[T]
+    content: ByNamespace[T]
     changes: list[Change[T]]
     stale: int
 
 
-def group(objects: Iterable[Object[T]]) -> Spaces[T]:
+def group(objects: Iterable[Object[T]]) -> ByNamespace[T]:
     """Objects by namespace and name; of two with the same key the newer."""
-    spaces: Spaces[T] = {}
+    by_namespace: ByNamespace[T] = {}
     for obj in objects:
-        space = spaces.setdefault(obj.meta.namespace, {})
-        known = space.get(obj.meta.name)
+        by_name = by_namespace.setdefault(obj.meta.namespace, {})
+        known = by_name.get(obj.meta.name)
         if known is None or is_newer(obj.meta.resource_version, known.meta.resource_version):
-            space[obj.meta.name] = obj
-    return spaces
+            by_name[obj.meta.name] = obj
+    return by_namespace
 
 
 def merge(
-    stored: Spaces[T],
-    listed: Spaces[T],
+    stored: ByNamespace[T],
+    listed: ByNamespace[T],
     version: str,
     *,
-    proven: str,
-    buried: Callable[[Object[T]], bool],
+    confirmed_version: str,
+    tombstoned: Callable[[Object[T]], bool],
     reset: bool,
     initial: bool,
 ) -> Merged[T]:
     """Merge a list of resourceVersion ``version`` with ``stored``, which is not modified.
 
-    ``proven`` is the version confirmed by lists and watches so far; newer stored objects come from own writes.
+    Lists and watches have confirmed ``confirmed_version`` so far; newer stored objects come from own writes.
     """
-    content: Spaces[T] = {}
+    content: ByNamespace[T] = {}
     deletes: list[Change[T]] = []
     others: list[Change[T]] = []
     stale = 0
-    for namespace, space in listed.items():
+    for namespace, by_name in listed.items():
         kept = content[namespace] = {}
         before = stored.get(namespace, {})
-        for name, obj in space.items():
+        for name, obj in by_name.items():
             old = before.get(name)
             if old is not None and _same(old, obj):
                 kept[name] = old
             elif old is not None and not reset and not newer(obj, old):
                 kept[name] = old
-                stale += not is_newer(old.meta.resource_version, proven)
-            elif buried(obj):
+                stale += not is_newer(old.meta.resource_version, confirmed_version)
+            elif tombstoned(obj):
                 if old is not None:
                     deletes.append(Change(old, None, confirmed=False))
             else:
@@ -107,14 +107,14 @@ def merge(
             content.setdefault(old.meta.namespace, {})[old.meta.name] = old
         else:
             deletes.append(Change(old, None, confirmed=False))
-    return Merged({name: space for name, space in content.items() if space}, deletes + others, stale)
+    return Merged({name: by_name for name, by_name in content.items() if by_name}, deletes + others, stale)
 
 
-def _unlisted(stored: Spaces[T], listed: Spaces[T]) -> Iterator[Object[T]]:
+def _unlisted(stored: ByNamespace[T], listed: ByNamespace[T]) -> Iterator[Object[T]]:
     for namespace, before in stored.items():
-        space = listed.get(namespace, {})
+        by_name = listed.get(namespace, {})
         for name, old in before.items():
-            if name not in space:
+            if name not in by_name:
                 yield old
 
 

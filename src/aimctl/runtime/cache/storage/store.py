@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from aimctl.kubetypes import Object
     from aimctl.runtime.cache.storage.indexes import IndexFunction
-    from aimctl.runtime.cache.storage.merge import Spaces
+    from aimctl.runtime.cache.storage.merge import ByNamespace
     from aimctl.runtime.kube.watch import WatchEvent
 
 __all__ = ["Store", "same_in"]
@@ -70,10 +70,10 @@ class Store(Generic[T]):
         stale_dropped: number of dropped states that the watch had already passed.
     """
 
-    __slots__ = ("_gone", "_indexes", "_spaces", "_unconfirmed", "_versions", "stale_dropped")
+    __slots__ = ("_gone", "_indexes", "_objects", "_unconfirmed", "_versions", "stale_dropped")
 
     def __init__(self, indexes: Mapping[str, IndexFunction[T]] | None = None) -> None:
-        self._spaces: Spaces[T] = {}
+        self._objects: ByNamespace[T] = {}
         """Objects by namespace, then name, which needs no key object per entry."""
         self._indexes = {name: Index(name, function) for name, function in (indexes or {}).items()}
         self._gone: dict[str, _Tombstone] = {}
@@ -87,13 +87,13 @@ class Store(Generic[T]):
 
     def get(self, key: ObjectKey, *, own_writes: bool = True) -> Object[T] | None:
         """The object with this key, or None."""
-        space = self._spaces.get(key.namespace)
-        stored = None if space is None else space.get(key.name)
+        by_name = self._objects.get(key.namespace)
+        stored = None if by_name is None else by_name.get(key.name)
         return stored if own_writes else self._unconfirmed.get(key, stored)
 
     def list(self, namespace: str | None = None, *, own_writes: bool = True) -> list[Object[T]]:
         """All objects, or those of one namespace (None and "" mean all)."""
-        stored = list(self._spaces.get(namespace, {}).values()) if namespace else list(self)
+        stored = list(self._objects.get(namespace, {}).values()) if namespace else list(self)
         return stored if own_writes else list(self._unconfirmed.over(stored, namespace))
 
     def by_index(self, name: str, value: str, *, own_writes: bool = True) -> Sequence[Object[T]]:
@@ -118,11 +118,11 @@ class Store(Generic[T]):
         ]
 
     def __iter__(self) -> Iterator[Object[T]]:
-        for space in self._spaces.values():
-            yield from space.values()
+        for by_name in self._objects.values():
+            yield from by_name.values()
 
     def __len__(self) -> int:
-        return sum(map(len, self._spaces.values()))
+        return sum(map(len, self._objects.values()))
 
     @property
     def resource_version(self) -> str:
@@ -158,14 +158,15 @@ class Store(Generic[T]):
 
     def apply(self, event: WatchEvent[T], *, scope: str = "") -> tuple[Change[T], ...]:
         """Apply one event of the watch of ``scope``."""
-        proven = self._versions.get(scope, "")
-        new = bool(event.resource_version) and is_newer(event.resource_version, proven)
+        confirmed_version = self._versions.get(scope, "")
+        new = bool(event.resource_version) and is_newer(event.resource_version, confirmed_version)
         if new:
             self._versions[scope] = event.resource_version
         if event.type == "BOOKMARK":
             return ()
         deleted = event.type == "DELETED"
-        changes = self._apply_delete(event.object, proven) if deleted else self._take(event.object, proven)
+        apply = self._apply_delete if deleted else self._take
+        changes = apply(event.object, confirmed_version)
         if new:  # otherwise it is a replay
             key = event.object.key
             self._unconfirmed.confirm(key, None if deleted else event.object, self.get(key))
@@ -195,24 +196,24 @@ class Store(Generic[T]):
         if reset:
             self._gone.clear()
         listed = group(objects)
-        stored = {scope: self._spaces.get(scope, {})} if scope else self._spaces
-        proven = self._versions.get(scope, "")
+        stored = {scope: self._objects.get(scope, {})} if scope else self._objects
+        confirmed_version = self._versions.get(scope, "")
         merged = merge(
             stored,
             listed,
             resource_version,
-            proven=proven,
-            buried=self._buried,
+            confirmed_version=confirmed_version,
+            tombstoned=self._is_tombstoned,
             reset=reset,
             initial=initial,
         )
         if self._gone:
             self._forget_passed(listed, scope, resource_version)
         if scope:
-            self._spaces.pop(scope, None)
-            self._spaces.update(merged.content)
+            self._objects.pop(scope, None)
+            self._objects.update(merged.content)
         else:
-            self._spaces = merged.content
+            self._objects = merged.content
         self._versions[scope] = resource_version
         for key in doubtful:
             self._unconfirmed.confirm(key, listed.get(key.namespace, {}).get(key.name), self.get(key))
@@ -251,13 +252,15 @@ class Store(Generic[T]):
             if changes:
                 self._unconfirmed.wrote(obj.key, old)
             if changes and old is not None and old.meta.uid != obj.meta.uid:
-                self._bury(old.meta.uid, _Tombstone(obj.key, old.meta.resource_version, None))
+                self._add_tombstone(old.meta.uid, _Tombstone(obj.key, old.meta.resource_version, None))
             return changes
         if old is None or old.meta.uid != obj.meta.uid or not newer(obj, old):
             return ()
         self._remove(old)
         self._unconfirmed.wrote(obj.key, old)
-        self._bury(obj.meta.uid, _Tombstone(obj.key, obj.meta.resource_version, obj.meta.resource_version))
+        self._add_tombstone(
+            obj.meta.uid, _Tombstone(obj.key, obj.meta.resource_version, obj.meta.resource_version)
+        )
         return (Change(obj, None),)
 
     def observe_delete(self, key: ObjectKey, uid: str) -> tuple[Change[T], ...]:
@@ -267,23 +270,23 @@ class Store(Generic[T]):
         if old is not None and same:
             self._remove(old)
             self._unconfirmed.wrote(key, old)
-            self._bury(old.meta.uid, _Tombstone(key, old.meta.resource_version, None))
+            self._add_tombstone(old.meta.uid, _Tombstone(key, old.meta.resource_version, None))
             return (Change(old, None),)
         if uid:
-            self._bury(uid, _Tombstone(key, "", None))
+            self._add_tombstone(uid, _Tombstone(key, "", None))
         return ()
 
     # ---- helpers
 
-    def _take(self, obj: Object[T], proven: str) -> tuple[Change[T], ...]:
+    def _take(self, obj: Object[T], confirmed_version: str) -> tuple[Change[T], ...]:
         old = self.get(obj.key)
         if old is not None and not newer(obj, old):
             # Older than an own write: the event caused by an earlier write. Older than the confirmed version: a replay.
-            self.stale_dropped += int(not is_newer(old.meta.resource_version, proven))
+            self.stale_dropped += int(not is_newer(old.meta.resource_version, confirmed_version))
             return ()
         if old is not None:
             self._remove(old)
-        if self._buried(obj):
+        if self._is_tombstoned(obj):
             # This object is deleted, and the stored one existed before it, so it is deleted as well.
             return () if old is None else (Change(old, None, confirmed=False),)
         self._gone.pop(obj.meta.uid, None)
@@ -294,7 +297,7 @@ class Store(Generic[T]):
             return (Change(old, obj),)
         return (Change(old, None, confirmed=False), Change(None, obj))
 
-    def _apply_delete(self, final: Object[T], proven: str) -> tuple[Change[T], ...]:
+    def _apply_delete(self, final: Object[T], confirmed_version: str) -> tuple[Change[T], ...]:
         tombstone = self._gone.get(final.meta.uid)
         if tombstone is not None and (
             tombstone.until is None or not is_newer(tombstone.until, final.meta.resource_version)
@@ -305,7 +308,7 @@ class Store(Generic[T]):
             return ()
         if is_newer(old.meta.resource_version, final.meta.resource_version):
             # The stored object is newer: it matches the selector again, or was re-created under the same name.
-            self.stale_dropped += int(not is_newer(old.meta.resource_version, proven))
+            self.stale_dropped += int(not is_newer(old.meta.resource_version, confirmed_version))
             return ()
         self._remove(old)
         if old.meta.uid == final.meta.uid:
@@ -313,29 +316,29 @@ class Store(Generic[T]):
         return (Change(old, None, confirmed=False),)
 
     def _insert(self, obj: Object[T]) -> None:
-        self._spaces.setdefault(obj.meta.namespace, {})[obj.meta.name] = obj
+        self._objects.setdefault(obj.meta.namespace, {})[obj.meta.name] = obj
         for index in self._indexes.values():
             index.add(obj)
 
     def _remove(self, old: Object[T]) -> None:
-        space = self._spaces[old.meta.namespace]
-        del space[old.meta.name]
-        if not space:
-            del self._spaces[old.meta.namespace]
+        by_name = self._objects[old.meta.namespace]
+        del by_name[old.meta.name]
+        if not by_name:
+            del self._objects[old.meta.namespace]
         for index in self._indexes.values():
             index.remove(old)
 
-    def _buried(self, obj: Object[T]) -> bool:
+    def _is_tombstoned(self, obj: Object[T]) -> bool:
         tombstone = self._gone.get(obj.meta.uid) if self._gone else None
         return tombstone is not None and tombstone.covers(obj.meta.resource_version)
 
-    def _bury(self, uid: str, tombstone: _Tombstone) -> None:
+    def _add_tombstone(self, uid: str, tombstone: _Tombstone) -> None:
         self._gone.pop(uid, None)
         self._gone[uid] = tombstone
         if len(self._gone) > _MAX_TOMBSTONES:
             del self._gone[next(iter(self._gone))]
 
-    def _forget_passed(self, listed: Spaces[T], scope: str, version: str) -> None:
+    def _forget_passed(self, listed: ByNamespace[T], scope: str, version: str) -> None:
         """Remove tombstones that are no longer needed: the list is newer than the deletion and does not have the
         object, so no later event can restore it.
         """
