@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from aimctl.api import kinds
-from aimctl.controllers.assembly import Assembly
 from aimctl.controllers.caching.wiring import add_template_caching
 from aimctl.controllers.metrics import OperatorMetrics
+from aimctl.controllers.operator_context import OperatorContext
 from aimctl.controllers.options import OperatorOptions
 from aimctl.controllers.templates.wiring import add_templates
 from aimctl.domain.caching.template_cache import model_cache_name
@@ -65,9 +65,9 @@ class ManualDownloads:
             identity="manager",
             rng=random.Random(0),
         )
-        assembly = Assembly(manager, options, OperatorMetrics(manager.metrics.registry))
-        add_templates(assembly)
-        add_template_caching(assembly)
+        context = OperatorContext(manager, options, OperatorMetrics(manager.metrics.registry))
+        add_templates(context)
+        add_template_caching(context)
         self._stop = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(manager.run(self._stop))
 

@@ -60,7 +60,7 @@ WRITERS = (EXECUTION, CONTROLLERS / "templates" / "admission.py")
 """What writes to the API server: the executor, and discovery admission, which creates the Jobs that have a slot."""
 
 ALLOWED = {
-    "controllers/assembly.py: ExponentialRateLimiter": "sets the longest delay of the library's work queues",
+    "controllers/operator_context.py: ExponentialRateLimiter": "sets the longest delay of the library's work queues",
     "controllers/execution/pod_logs.py: ExponentialRateLimiter": "delays reads of logs that fail",
     "controllers/execution/rejections.py: ExponentialRateLimiter": "delays rejected writes",
     "controllers/models/image_readings.py: exponential_delay": "delays reads from image registries that fail",

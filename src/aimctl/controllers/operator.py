@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aimctl.controllers.assembly import Assembly
 from aimctl.controllers.caching.wiring import add_caching
 from aimctl.controllers.metrics import OperatorMetrics
 from aimctl.controllers.models.wiring import add_models
+from aimctl.controllers.operator_context import OperatorContext
 from aimctl.controllers.options import OperatorOptions
 from aimctl.controllers.services.wiring import add_services
 from aimctl.controllers.templates.wiring import add_templates
@@ -40,10 +40,10 @@ def add_operator(
         registry: reads images; by default from the registries over HTTPS, or from the mirrors of the options.
     """
     manager = manager.scope("operator")
-    assembly = Assembly(manager, options, OperatorMetrics(manager.metrics.registry))
-    admission = add_templates(assembly)
-    add_caching(assembly)
-    add_services(assembly)
-    add_models(assembly, registry)
+    context = OperatorContext(manager, options, OperatorMetrics(manager.metrics.registry))
+    admission = add_templates(context)
+    add_caching(context)
+    add_services(context)
+    add_models(context, registry)
     manager.add_debug_page("discovery", admission.queue)
     return admission

@@ -32,7 +32,7 @@ from aimctl.runtime.kube import KubeError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aimctl.controllers.assembly import Assembly
+    from aimctl.controllers.operator_context import OperatorContext
     from aimctl.kubetypes import Object, Pod
     from aimctl.runtime.controller import Request
 
@@ -46,15 +46,15 @@ WORKERS = 4
 READ_SECONDS = 5.0
 
 
-def add_download_progress(assembly: Assembly, notify: Callable[[Request], object]) -> DownloadProgress:
+def add_download_progress(context: OperatorContext, notify: Callable[[Request], object]) -> DownloadProgress:
     """Add the reconciler to the manager; ``notify`` is called for each model cache whose download has progressed."""
-    progress = DownloadProgress(assembly, notify)
-    assembly.manager.controller(
+    progress = DownloadProgress(context, notify)
+    context.manager.controller(
         "downloadprogress",
         progress,
         kind=MODEL_CACHES.kind,
-        sources=[Watch(assembly.cache.informer(PODS), EnqueueMapped(claims_of))],
-        **assembly.defaults(WORKERS),
+        sources=[Watch(context.cache.informer(PODS), EnqueueMapped(claims_of))],
+        **context.defaults(WORKERS),
     )
     return progress
 
@@ -70,10 +70,10 @@ class _Reading:
 class DownloadProgress:
     """Reads the logs of running downloads."""
 
-    def __init__(self, assembly: Assembly, notify: Callable[[Request], object]) -> None:
-        self._cache = assembly.cache
-        self._client = assembly.manager.client
-        self._clock = assembly.manager.clock
+    def __init__(self, context: OperatorContext, notify: Callable[[Request], object]) -> None:
+        self._cache = context.cache
+        self._client = context.manager.client
+        self._clock = context.manager.clock
         self._notify = notify
         self._readings: dict[Request, _Reading] = {}
 

@@ -50,8 +50,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from aimctl.api.v1alpha1 import AIMClusterRuntimeConfig, AIMRuntimeConfig, AIMTemplateCache
-    from aimctl.controllers.assembly import Assembly
     from aimctl.controllers.caching.download_progress import DownloadProgress
+    from aimctl.controllers.operator_context import OperatorContext
     from aimctl.domain.plan import Known
     from aimctl.kubetypes import Object, Pod, StorageClass
     from aimctl.runtime.cache import Cache
@@ -87,34 +87,34 @@ _LOG_BYTES = 64 * 1024
 """How much of the log of a failed download is read."""
 
 
-def add_model_caches(assembly: Assembly) -> None:
+def add_model_caches(context: OperatorContext) -> None:
     """Add the reconciler, and the one that reads the progress of downloads, to the manager."""
-    manager, requests = assembly.manager, Channel()
-    classes = _declare(assembly)
+    manager, requests = context.manager, Channel()
+    classes = _declare(context)
     logs = PodLogs(
         manager.client, manager.clock, requests.send, limit_bytes=_LOG_BYTES, tail_lines=_LOG_LINES
     )
     manager.add(logs, name="logs of failed downloads")
-    progress = add_download_progress(assembly, requests.send)
-    observer = _Observer(assembly, classes, logs, progress)
-    assembly.cache.informer(kinds.MODEL_CACHES).add_handler(assembly.metrics.model_caches())
+    progress = add_download_progress(context, requests.send)
+    observer = _Observer(context, classes, logs, progress)
+    context.cache.informer(kinds.MODEL_CACHES).add_handler(context.metrics.model_caches())
     manager.controller(
         "modelcaches",
-        assembly.executor.reconciler(
+        context.executor.reconciler(
             observer.observe, decide_model_cache, field_manager=FIELD_MANAGER, reader=logs
         ),
         for_=kinds.MODEL_CACHES,
         owns=[JOBS],
-        sources=[requests, *_sources(assembly.cache)],
-        **assembly.defaults(),
+        sources=[requests, *_sources(context.cache)],
+        **context.defaults(),
     )
 
 
 # ---- observing
 
 
-def _declare(assembly: Assembly) -> StorageClassInventory:
-    declare, namespaces = assembly.cache.declare, assembly.options.namespaces
+def _declare(context: OperatorContext) -> StorageClassInventory:
+    declare, namespaces = context.cache.declare, context.options.namespaces
     declare(kinds.MODEL_CACHES, namespaces=namespaces, indexes=MODEL_CACHE_INDEXES)
     declare(kinds.TEMPLATE_CACHES, namespaces=namespaces, indexes=TEMPLATE_CACHE_INDEXES)
     declare(PODS, namespaces=namespaces, label_selector=OWN_SELECTOR, indexes=CLAIM_INDEXES)
@@ -125,11 +125,15 @@ def _declare(assembly: Assembly) -> StorageClassInventory:
 @final
 class _Observer:
     def __init__(
-        self, assembly: Assembly, classes: StorageClassInventory, logs: PodLogs, progress: DownloadProgress
+        self,
+        context: OperatorContext,
+        classes: StorageClassInventory,
+        logs: PodLogs,
+        progress: DownloadProgress,
     ) -> None:
-        self._cache = assembly.cache
-        self._references = assembly.references
-        self._clock = assembly.manager.clock
+        self._cache = context.cache
+        self._references = context.references
+        self._clock = context.manager.clock
         self._logs = logs
         self._progress = progress
         self._classes = classes

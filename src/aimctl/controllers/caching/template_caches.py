@@ -47,7 +47,7 @@ if TYPE_CHECKING:
         AIMTemplateCache,
         ServiceSpec,
     )
-    from aimctl.controllers.assembly import Assembly
+    from aimctl.controllers.operator_context import OperatorContext
     from aimctl.domain.plan import Known
     from aimctl.domain.templates.template import Template
     from aimctl.kubetypes import Object
@@ -72,15 +72,15 @@ ROLL_UP_SECONDS = 0.5
 """Delay after an event of a model cache. Many downloads that progress at the same time cause one reconcile."""
 
 
-def add_template_caches(assembly: Assembly) -> None:
+def add_template_caches(context: OperatorContext) -> None:
     """Add the reconciler to the manager."""
-    observer = _Observer(assembly)
-    assembly.manager.controller(
+    observer = _Observer(context)
+    context.manager.controller(
         "templatecaches",
-        assembly.executor.reconciler(observer.observe, decide_template_cache, field_manager=FIELD_MANAGER),
+        context.executor.reconciler(observer.observe, decide_template_cache, field_manager=FIELD_MANAGER),
         for_=kinds.TEMPLATE_CACHES,
-        sources=_sources(assembly.cache),
-        **assembly.defaults(),
+        sources=_sources(context.cache),
+        **context.defaults(),
     )
 
 
@@ -89,11 +89,11 @@ def add_template_caches(assembly: Assembly) -> None:
 
 @final
 class _Observer:
-    def __init__(self, assembly: Assembly) -> None:
-        self._cache = assembly.cache
-        self._references = assembly.references
-        self._clock = assembly.manager.clock
-        declare, namespaces = self._cache.declare, assembly.options.namespaces
+    def __init__(self, context: OperatorContext) -> None:
+        self._cache = context.cache
+        self._references = context.references
+        self._clock = context.manager.clock
+        declare, namespaces = self._cache.declare, context.options.namespaces
         declare(kinds.TEMPLATE_CACHES, namespaces=namespaces, indexes=TEMPLATE_CACHE_INDEXES)
         declare(kinds.MODEL_CACHES, namespaces=namespaces, indexes=MODEL_CACHE_INDEXES)
         declare(kinds.SERVICES, namespaces=namespaces, indexes=SERVICE_CACHE_INDEXES)

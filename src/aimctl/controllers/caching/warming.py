@@ -20,7 +20,7 @@ from aimctl.kubetypes.permissions import Permission, observes
 from aimctl.runtime.controller import EnqueueObject, Watch, objects_of
 
 if TYPE_CHECKING:
-    from aimctl.controllers.assembly import Assembly
+    from aimctl.controllers.operator_context import OperatorContext
     from aimctl.domain.plan import Known
     from aimctl.runtime.controller import ObjectEvent, Request
 
@@ -34,28 +34,28 @@ PERMISSIONS = (
 )
 
 
-def add_warming(assembly: Assembly) -> None:
+def add_warming(context: OperatorContext) -> None:
     """Add the reconciler to the manager."""
-    observer = _Observer(assembly)
-    caches = assembly.cache.declare(
-        TEMPLATE_CACHES, namespaces=assembly.options.namespaces, indexes=TEMPLATE_CACHE_INDEXES
+    observer = _Observer(context)
+    caches = context.cache.declare(
+        TEMPLATE_CACHES, namespaces=context.options.namespaces, indexes=TEMPLATE_CACHE_INDEXES
     )
-    assembly.manager.controller(
+    context.manager.controller(
         "warming",
-        assembly.executor.reconciler(observer.observe, decide_warming, field_manager=FIELD_MANAGER),
+        context.executor.reconciler(observer.observe, decide_warming, field_manager=FIELD_MANAGER),
         for_=TEMPLATES,
         predicates=[_concerns_caching],
         sources=[Watch(caches, EnqueueObject())],
-        **assembly.defaults(),
+        **context.defaults(),
     )
 
 
 @final
 class _Observer:
-    def __init__(self, assembly: Assembly) -> None:
-        self._cache = assembly.cache
-        self._references = assembly.references
-        self._clock = assembly.manager.clock
+    def __init__(self, context: OperatorContext) -> None:
+        self._cache = context.cache
+        self._references = context.references
+        self._clock = context.manager.clock
 
     def observe(self, request: Request, known: Known) -> Observed[WarmingObservation] | None:
         template = self._cache.get(TEMPLATES, request.name, request.namespace)

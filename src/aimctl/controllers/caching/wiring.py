@@ -9,18 +9,18 @@ from aimctl.controllers.caching.template_caches import add_template_caches
 from aimctl.controllers.caching.warming import add_warming
 
 if TYPE_CHECKING:
-    from aimctl.controllers.assembly import Assembly
+    from aimctl.controllers.operator_context import OperatorContext
 
 __all__ = ["add_caching", "add_template_caching"]
 
 
-def add_caching(assembly: Assembly) -> None:
+def add_caching(context: OperatorContext) -> None:
     """Add the reconcilers of template caches and model caches, and the one that warms templates."""
-    add_template_caching(assembly)
-    add_model_caches(assembly)
+    add_template_caching(context)
+    add_model_caches(context)
 
 
-def add_template_caching(assembly: Assembly) -> None:
+def add_template_caching(context: OperatorContext) -> None:
     """Add the reconcilers that request model caches, without those that fill them."""
-    add_warming(assembly)
-    add_template_caches(assembly)
+    add_warming(context)
+    add_template_caches(context)

@@ -37,8 +37,8 @@ from aimctl.runtime.controller import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from aimctl.controllers.assembly import Assembly
     from aimctl.controllers.models.registry import ImageRegistry
+    from aimctl.controllers.operator_context import OperatorContext
     from aimctl.kubetypes import Object, Resource
     from aimctl.runtime.controller import Source
     from aimctl.runtime.controller.events import ObjectEvent
@@ -67,18 +67,18 @@ _SCOPES: tuple[tuple[Resource[Any], str, Scope], ...] = (
 )
 
 
-def add_models(assembly: Assembly, registry: ImageRegistry | None = None) -> None:
+def add_models(context: OperatorContext, registry: ImageRegistry | None = None) -> None:
     """Add the reconcilers of models and the component that reads images.
 
     Args:
-        assembly: of the operator.
+        context: of the operator.
         registry: reads images; by default over HTTPS from the registries, or from the mirrors of the options.
     """
-    manager, metrics = assembly.manager, assembly.metrics
+    manager, metrics = context.manager, context.metrics
     if registry is None:
         exchange = HttpExchange()
         manager.add(exchange, name="image registries")
-        registry = OciRegistry(exchange, clock=manager.clock, mirrors=assembly.options.registry_mirrors)
+        registry = OciRegistry(exchange, clock=manager.clock, mirrors=context.options.registry_mirrors)
     readings = ImageReadings(
         registry,
         PullSecrets(manager.api_reader),
@@ -88,30 +88,30 @@ def add_models(assembly: Assembly, registry: ImageRegistry | None = None) -> Non
     )
     manager.add(readings, name="image readings")
     for resource, name, scope in _SCOPES:
-        observer = ModelObserver(resource, assembly.references, assembly.options, manager.clock, readings)
-        assembly.cache.informer(resource).add_handler(metrics.models(str(scope)))
+        observer = ModelObserver(resource, context.references, context.options, manager.clock, readings)
+        context.cache.informer(resource).add_handler(metrics.models(str(scope)))
         image_read = Channel()
         manager.controller(
             name,
-            assembly.executor.reconciler(
+            context.executor.reconciler(
                 observer.observe,
                 decide_model,
                 field_manager=FIELD_MANAGER,
                 reader=ImageReader(readings, image_read.send),
             ),
             for_=resource,
-            sources=[*_sources(assembly, resource), image_read],
-            **assembly.defaults(),
+            sources=[*_sources(context, resource), image_read],
+            **context.defaults(),
         )
 
 
-def _sources(assembly: Assembly, resource: Resource[Any]) -> Iterator[Source]:
-    cache, namespaced = assembly.cache, resource.namespaced
+def _sources(context: OperatorContext, resource: Resource[Any]) -> Iterator[Source]:
+    cache, namespaced = context.cache, resource.namespaced
 
     def of_config(config: Object[Any]) -> Iterator[Request]:
         namespace = config.meta.namespace
         # Cluster-scoped objects use namespaced runtime configs of the operator namespace only.
-        if namespaced or namespace in ("", assembly.options.operator_namespace):
+        if namespaced or namespace in ("", context.options.operator_namespace):
             where = namespace if namespaced and namespace else EVERYWHERE
             for model in cache.by_index(resource, "runtime-config", place(where, config.meta.name)):
                 yield model.key

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from aimctl.api.v1alpha1 import AIMTemplateCache
-    from aimctl.controllers.assembly import Assembly
+    from aimctl.controllers.operator_context import OperatorContext
     from aimctl.domain.models.observation import Model
     from aimctl.domain.templates.template import Template
     from aimctl.kubetypes import Object, Resource
@@ -77,24 +77,24 @@ _MODELS: tuple[Resource[Any], ...] = (kinds.MODELS, kinds.CLUSTER_MODELS)
 _CONFIGS: tuple[Resource[Any], ...] = (kinds.RUNTIME_CONFIGS, kinds.CLUSTER_RUNTIME_CONFIGS)
 
 
-def add_services(assembly: Assembly) -> None:
+def add_services(context: OperatorContext) -> None:
     """Add the reconcilers of services: that of their status and runtime, and derivation."""
-    manager, kserve_installed = assembly.manager, Channel()
-    services = ServiceObserver(assembly.references, assembly.options, manager.clock)
-    observer = DeploymentObserver(services, assembly.options)
-    assembly.cache.informer(kinds.SERVICES).add_handler(assembly.metrics.services())
+    manager, kserve_installed = context.manager, Channel()
+    services = ServiceObserver(context.references, context.options, manager.clock)
+    observer = DeploymentObserver(services, context.options)
+    context.cache.informer(kinds.SERVICES).add_handler(context.metrics.services())
     manager.controller(
         "services",
-        assembly.executor.reconciler(
+        context.executor.reconciler(
             observer.observe, decide_service, field_manager=FIELD_MANAGER, settled=observer.settled
         ),
         for_=kinds.SERVICES,
-        sources=[*_Sources(assembly).all(), kserve_installed],
-        **assembly.defaults(),
+        sources=[*_Sources(context).all(), kserve_installed],
+        **context.defaults(),
     )
-    arrival = _RuntimeArrival(observer, assembly.cache, manager.clock, kserve_installed)
+    arrival = _RuntimeArrival(observer, context.cache, manager.clock, kserve_installed)
     manager.add(arrival.run, name="KServe's arrival")
-    add_derivation(assembly, services)
+    add_derivation(context, services)
 
 
 @final
@@ -118,10 +118,10 @@ class _RuntimeArrival:
 
 @final
 class _Sources:
-    def __init__(self, assembly: Assembly) -> None:
-        self._cache = assembly.cache
-        self._services = partial(services_by, assembly.cache)
-        self._inventory = assembly.references.inventory
+    def __init__(self, context: OperatorContext) -> None:
+        self._cache = context.cache
+        self._services = partial(services_by, context.cache)
+        self._inventory = context.references.inventory
 
     def all(self) -> list[Source]:
         informer = self._cache.informer

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from aimctl.api.v1alpha1 import AIMService
-    from aimctl.controllers.assembly import Assembly
+    from aimctl.controllers.operator_context import OperatorContext
     from aimctl.controllers.services.observer import ServiceObserver
     from aimctl.domain.models.observation import Model
     from aimctl.domain.templates.template import Template
@@ -59,32 +59,32 @@ PERMISSIONS = (
 FIELD_MANAGER = "aim-derivation"
 
 
-def add_derivation(assembly: Assembly, services: ServiceObserver) -> None:
+def add_derivation(context: OperatorContext, services: ServiceObserver) -> None:
     """Add the reconcilers of derived templates.
 
     Args:
-        assembly: of the operator.
+        context: of the operator.
         services: observes services, also for the services reconciler.
     """
-    manager = assembly.manager
-    observer = DerivationObserver(services, assembly.options)
+    manager = context.manager
+    observer = DerivationObserver(services, context.options)
     manager.controller(
         "derivation",
-        assembly.executor.reconciler(observer.observe, decide_derivation, field_manager=FIELD_MANAGER),
+        context.executor.reconciler(observer.observe, decide_derivation, field_manager=FIELD_MANAGER),
         for_=kinds.SERVICES,
         predicates=[any_of(generation_changed, changed(_selection_result))],
-        sources=_Sources(assembly).all(),
-        **assembly.defaults(),
+        sources=_Sources(context).all(),
+        **context.defaults(),
     )
-    unowned = UnownedObserver(assembly.cache, manager.clock)
+    unowned = UnownedObserver(context.cache, manager.clock)
     manager.controller(
         "unowned-templates",
-        assembly.executor.reconciler(
+        context.executor.reconciler(
             unowned.observe, decide_unowned, field_manager=FIELD_MANAGER, settled=unowned.settled
         ),
         for_=kinds.TEMPLATES,
         predicates=[label_selector({LABEL_DERIVED: "true"}), changed(lambda obj: obj.meta.owners)],
-        **assembly.defaults(workers=1),
+        **context.defaults(workers=1),
     )
 
 
@@ -96,9 +96,9 @@ def _selection_result(service: Object[AIMService]) -> Any:
 
 @final
 class _Sources:
-    def __init__(self, assembly: Assembly) -> None:
-        self._cache = assembly.cache
-        self._services = partial(services_by, assembly.cache)
+    def __init__(self, context: OperatorContext) -> None:
+        self._cache = context.cache
+        self._services = partial(services_by, context.cache)
 
     def all(self) -> list[Source]:
         informer, relevant = self._cache.informer, changed(template_facts)

@@ -54,8 +54,8 @@ from aimctl.runtime.controller import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from aimctl.controllers.assembly import Assembly
     from aimctl.controllers.execution.executor import Observed
+    from aimctl.controllers.operator_context import OperatorContext
     from aimctl.domain.plan import Plan
     from aimctl.domain.templates.observation import TemplateObservation
     from aimctl.runtime.controller import Controller, Source
@@ -73,9 +73,9 @@ PERMISSIONS = (
 )
 
 
-def add_templates(assembly: Assembly) -> DiscoveryAdmission[TemplateObservation]:
+def add_templates(context: OperatorContext) -> DiscoveryAdmission[TemplateObservation]:
     """Add the reconcilers of templates and discovery for both scopes, and admission, which is returned."""
-    wiring = _Wiring(assembly)
+    wiring = _Wiring(context)
     wiring.add(kinds.TEMPLATES, Scope.NAMESPACE)
     wiring.add(kinds.CLUSTER_TEMPLATES, Scope.CLUSTER)
     wiring.add_admission()
@@ -86,11 +86,11 @@ def add_templates(assembly: Assembly) -> DiscoveryAdmission[TemplateObservation]
 class _Wiring:
     """The components that the controllers share."""
 
-    def __init__(self, assembly: Assembly) -> None:
-        manager, options = assembly.manager, assembly.options
-        self._assembly = assembly
-        self._cache = assembly.cache
-        self._references = assembly.references
+    def __init__(self, context: OperatorContext) -> None:
+        manager, options = context.manager, context.options
+        self._context = context
+        self._cache = context.cache
+        self._references = context.references
         self._rounds = Channel()
         self._requests = {Scope.NAMESPACE: Channel(), Scope.CLUSTER: Channel()}
         self._discovery: list[Controller] = []
@@ -98,7 +98,7 @@ class _Wiring:
         manager.add(self._logs, name="discovery-logs")
         rejected_jobs = Rejections(manager.clock, manager.events)
         self._observer = TemplateObserver(
-            assembly.references,
+            context.references,
             operator_namespace=options.operator_namespace,
             clock=manager.clock,
             rejected_jobs=rejected_jobs,
@@ -116,20 +116,20 @@ class _Wiring:
             rejections=rejected_jobs,
             next_round=self._rounds.send,
             notify=self._notify,
-            granted=assembly.metrics.wait_seconds.observe,
+            granted=context.metrics.wait_seconds.observe,
             starting=lambda: any(len(controller.queue) for controller in self._discovery),
         )
 
     def add(self, resource: Resource[Any], scope: Scope) -> None:
         """Add the reconcilers of one scope."""
-        assembly, manager = self._assembly, self._assembly.manager
-        informer, executor = self._cache.informer(resource), assembly.executor
-        informer.add_handler(assembly.metrics.templates(str(scope)))
+        context, manager = self._context, self._context.manager
+        informer, executor = self._cache.informer(resource), context.executor
+        informer.add_handler(context.metrics.templates(str(scope)))
         informer.add_handler(
             DiscoveryDurations(
-                assembly.metrics,
+                context.metrics,
                 self._cache,
-                operator_namespace=assembly.options.operator_namespace,
+                operator_namespace=context.options.operator_namespace,
                 leading=manager.elected.is_set,
             )
         )
@@ -139,7 +139,7 @@ class _Wiring:
             executor.reconciler(self._observer.observe, decide_template, field_manager=FIELD_MANAGER),
             for_=resource,
             sources=self._common(resource),
-            **assembly.defaults(),
+            **context.defaults(),
         )
         controller = manager.controller(
             f"{prefix}discovery",
@@ -153,25 +153,25 @@ class _Wiring:
             for_=resource,
             owns=[JOBS],
             sources=[*self._common(resource), *self._for_discovery(resource), self._requests[scope]],
-            **assembly.defaults(),
+            **context.defaults(),
         )
         self._discovery.append(controller)
 
     def add_admission(self) -> None:
         """Add the controller of admission, and its metrics."""
-        assembly, admission = self._assembly, self.admission
+        context, admission = self._context, self.admission
         jobs = Watch(self._cache.informer(JOBS), EnqueueMapped(lambda _: (ROUND,)), [slot_freed])
-        assembly.manager.controller(
+        context.manager.controller(
             "discovery-admission",
             admission,
             kind=JOBS.kind,
             sources=[jobs, self._rounds],
             # One request stands for all templates and Jobs, so frequent rounds do not indicate a hot loop.
             hot_loop=HotLoopDetector(0),
-            **assembly.defaults(workers=1),
+            **context.defaults(workers=1),
         )
-        assembly.metrics.admission(
-            limit=assembly.options.discovery_limit,
+        context.metrics.admission(
+            limit=context.options.discovery_limit,
             running=lambda: admission.running,
             pending=lambda: admission.pending,
         )
@@ -260,7 +260,7 @@ class _Wiring:
         namespace = obj.meta.namespace
         if not resource.namespaced and namespace:
             # Cluster templates use no namespaced models, and only the runtime configs of the operator's namespace.
-            if index == "model" or namespace != self._assembly.options.operator_namespace:
+            if index == "model" or namespace != self._context.options.operator_namespace:
                 return []
             namespace = ""
         where = place(namespace or EVERYWHERE, obj.meta.name)

@@ -1,6 +1,6 @@
 """What the areas of the operator share: the manager, the options, and the defaults of their controllers.
 
-Each area (templates, services, caching, models) has ``add_...(assembly)`` functions in its ``wiring`` modules. They
+Each area (templates, services, caching, models) has ``add_...(context)`` functions in its ``wiring`` modules. They
 declare kinds and indexes, create the reconcilers, and add them with ``manager.controller``, which also lists the events
 that enqueue requests.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from aimctl.runtime.controller import Request
     from aimctl.runtime.manager import Manager
 
-__all__ = ["MAX_BACKOFF_SECONDS", "Assembly", "ControllerDefaults"]
+__all__ = ["MAX_BACKOFF_SECONDS", "ControllerDefaults", "OperatorContext"]
 
 MAX_BACKOFF_SECONDS = 60.0
 """Longest delay between two failed reconciles of an object, so that none waits much longer than an outage lasts."""
@@ -38,7 +38,7 @@ class ControllerDefaults(TypedDict):
 
 
 @final
-class Assembly:
+class OperatorContext:
     """The components that all areas use.
 
     Attributes:
