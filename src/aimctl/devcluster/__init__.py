@@ -14,6 +14,7 @@ from aimctl.devcluster.apiserver.memory_transport import MemoryTransport as Memo
 from aimctl.devcluster.apiserver.server import ApiServer as ApiServer
 from aimctl.devcluster.apiserver.server import ApiServerOptions as ApiServerOptions
 from aimctl.devcluster.apiserver.wire.responses import ApiResponse as ApiResponse
+from aimctl.devcluster.cluster import ClusterFields as ClusterFields
 from aimctl.devcluster.cluster import ClusterOptions as ClusterOptions
 from aimctl.devcluster.cluster import DevCluster as DevCluster
 from aimctl.devcluster.controllers.job_plan import JobBackoff as JobBackoff
@@ -52,6 +53,7 @@ __all__ = [
     "ApiServerOptions",
     "Authenticator",
     "Behaviour",
+    "ClusterFields",
     "ClusterOptions",
     "ContainerCall",
     "ContainerLogs",

@@ -22,7 +22,7 @@ import random
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, final
+from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack, final
 
 from aimctl.devcluster.apiserver.http import Endpoint, HttpFront
 from aimctl.devcluster.apiserver.memory_transport import MemoryTransport
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.kube.transport import Transport
 
-__all__ = ["ClusterOptions", "DevCluster"]
+__all__ = ["ClusterFields", "ClusterOptions", "DevCluster"]
 
 _STEP_SECONDS = 0.01
 _READY_SECONDS = 30.0
@@ -102,6 +102,24 @@ class ClusterOptions:
     controllers: bool = True
 
 
+class ClusterFields(TypedDict, total=False):
+    """The fields of :class:`ClusterOptions` as keyword arguments."""
+
+    add_ons: Sequence[AddOn]
+    machines: Sequence[Machine] | None
+    programs: Sequence[Program]
+    crds: Sequence[Mapping[str, Any]]
+    namespaces: Sequence[str]
+    storage_class: str
+    pace: float
+    termination_seconds: float
+    job_backoff: JobBackoff
+    provision_seconds: float
+    heartbeat_seconds: float | None
+    events: bool
+    controllers: bool
+
+
 @final
 class DevCluster:
     """A cluster that runs while its context is entered.
@@ -120,7 +138,7 @@ class DevCluster:
         options: ClusterOptions | None = None,
         data_file: str | Path | None = None,
         rng: random.Random | None = None,
-        **fields: Any,
+        **fields: Unpack[ClusterFields],
     ) -> None:
         self.options = replace(options or ClusterOptions(), **fields)
         self.clock = clock

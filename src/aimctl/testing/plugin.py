@@ -21,7 +21,7 @@ The marker ``dev_cluster`` sets the options of :class:`~aimctl.devcluster.cluste
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Any, TypeVar, final
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, final
 
 import pytest
 
@@ -41,6 +41,7 @@ from aimctl.testing.virtualtime import run_virtual, virtual_clock
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 
+    from aimctl.devcluster import ClusterFields
     from aimctl.runtime.kube.client import Client
 
 __all__ = ["VirtualTime", "dev_cluster", "kube_client", "pytest_configure", "virtual_time"]
@@ -62,14 +63,18 @@ class VirtualTime:
         return run_virtual(scenario)
 
     def on_cluster(
-        self, scenario: Callable[[DevCluster], Awaitable[T]], *, seed: int = 0, **options: Any
+        self,
+        scenario: Callable[[DevCluster], Awaitable[T]],
+        *,
+        seed: int = 0,
+        **options: Unpack[ClusterFields],
     ) -> T:
         """Run ``scenario(cluster)`` with a new embedded cluster.
 
         Args:
             scenario: the test.
             seed: of the cluster's randomness; runs with the same seed are equal.
-            options: those of ClusterOptions.
+            options: those of ClusterOptions; type checkers know their names and types.
         """
 
         async def main() -> T:

@@ -2,12 +2,13 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import random
 
 import msgspec
 import pytest
 
-from aimctl.devcluster import ClusterOptions, DevCluster, NotSettled
+from aimctl.devcluster import ClusterFields, ClusterOptions, DevCluster, NotSettled
 from aimctl.kubetypes.builtin import CRDS, JOBS, NAMESPACES, NODES, PODS, SERVICE_ACCOUNTS
 from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.kube.errors import ConnectionFailed
@@ -72,6 +73,11 @@ async def test_a_defect_is_raised_by_settled_and_stops_nothing_else():
         assert caught.group_contains(ValueError, match="nobody foresaw odd")
         await cluster.clock.sleep(10)
         assert body(await client.get(PODS, "b", "default"))["status"]["phase"] == "Succeeded"
+
+
+def test_the_keyword_arguments_have_the_names_and_types_of_the_options():
+    arguments = {name: type_.__forward_arg__ for name, type_ in ClusterFields.__annotations__.items()}
+    assert arguments == {field.name: field.type for field in dataclasses.fields(ClusterOptions)}
 
 
 def test_unknown_options_are_rejected_by_name():
