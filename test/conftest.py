@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import logging
 import signal
+from collections.abc import Iterator
 
+import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
@@ -11,6 +15,9 @@ from hypothesis import HealthCheck, settings
 # seconds by itself, while Hypothesis makes its table of Unicode. Budgets are held by benchmarks and by counting.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
+
+_LOGGERS = (None, "asyncio", "aiohttp")
+"""The loggers whose level ``configure_logging`` sets; None is the root logger."""
 
 
 def _drop_debug(
@@ -32,6 +39,24 @@ structlog.configure(
         structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
     ]
 )
+
+
+@pytest.fixture(autouse=True)
+def process_settings() -> Iterator[None]:
+    """Undo what a program sets for its whole process: logging, and the threshold of the garbage collector.
+
+    The tests of a worker share one process in random order, so the log level of one test would filter the records that
+    another captures.
+    """
+    root, config, threshold = logging.getLogger(), structlog.get_config(), gc.get_threshold()
+    handlers, levels = root.handlers[:], {name: logging.getLogger(name).level for name in _LOGGERS}
+    yield
+    if structlog.get_config() != config:
+        structlog.configure(**config)
+    root.handlers[:] = handlers
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+    gc.set_threshold(*threshold)
 
 
 def pytest_configure() -> None:

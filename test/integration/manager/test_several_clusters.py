@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-import logging
 from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
-import structlog
 from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -180,17 +178,9 @@ async def test_a_cluster_that_cannot_be_reached_at_the_start_does_not_hold_up_th
 @pytest.fixture
 def logged():
     """Records of the process, as JSON lines."""
-    root, config = logging.getLogger(), structlog.get_config()
-    handlers, level = root.handlers[:], root.level
-    levels = {name: logging.getLogger(name).level for name in ("asyncio", "aiohttp")}
     stream = io.StringIO()
     configure_logging("debug", "json", stream=stream)
-    yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    for name, number in levels.items():
-        logging.getLogger(name).setLevel(number)
-    structlog.configure(**config)
+    return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
 async def test_log_records_name_the_cluster_also_of_controllers_that_are_added_later(logged):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 
 import pytest
 import structlog
@@ -14,17 +13,12 @@ from aimctl.runtime.manager import configure_logging
 @pytest.mark.parametrize("format_", ["console", "json"])
 def test_a_logged_exception_shows_no_local_variables(format_: str) -> None:
     stream = io.StringIO()
-    before = logging.getLogger().handlers[:]
+    configure_logging("info", format_, stream=stream)
     try:
-        configure_logging("info", format_, stream=stream)
-        try:
-            token = "hunter2-from-a-secret"
-            raise RuntimeError(f"failed after {len(token)} characters")  # noqa: TRY301 - its locals are the point
-        except RuntimeError:
-            structlog.get_logger("test").exception("it failed")
-    finally:
-        structlog.reset_defaults()
-        logging.getLogger().handlers[:] = before
+        token = "hunter2-from-a-secret"
+        raise RuntimeError(f"failed after {len(token)} characters")  # noqa: TRY301 - its locals are the point
+    except RuntimeError:
+        structlog.get_logger("test").exception("it failed")
     written = stream.getvalue()
     assert "failed after 21 characters" in written
     assert written.count("hunter2") <= 1, "only the source line itself may hold it"

@@ -15,19 +15,6 @@ import structlog
 from aimctl.runtime.manager import configure_logging, stop_on_signals
 
 
-@pytest.fixture(autouse=True)
-def _logging_as_it_was():
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    levels = {name: logging.getLogger(name).level for name in ("asyncio", "aiohttp")}
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    for name, number in levels.items():
-        logging.getLogger(name).setLevel(number)
-    structlog.reset_defaults()
-
-
 def lines(stream: io.StringIO) -> list[dict]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 

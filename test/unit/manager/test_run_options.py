@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import json
-import logging
 
 import pytest
-import structlog
 
 from aimctl.runtime import CannotRun, RunOptions, parse_options, run, run_manager
 
 DEFAULTS = RunOptions("my-operator")
-
-
-@pytest.fixture
-def process_as_it_was():
-    """Restore what run() sets for the whole process: logging, and the threshold of the garbage collector."""
-    root, config, threshold = logging.getLogger(), structlog.get_config(), gc.get_threshold()
-    handlers, level = root.handlers[:], root.level
-    levels = {name: logging.getLogger(name).level for name in ("asyncio", "aiohttp")}
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    for name, number in levels.items():
-        logging.getLogger(name).setLevel(number)
-    structlog.configure(**config)
-    gc.set_threshold(*threshold)
 
 
 def parsed(*argv: str, **environ: str) -> RunOptions:
@@ -109,7 +91,6 @@ def test_run_needs_a_name_or_defaults(arguments):
         run(**arguments)
 
 
-@pytest.mark.usefixtures("process_as_it_was")
 def test_an_operator_that_cannot_connect_logs_one_record_and_exits_with_status_1(tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
         run(lambda manager: None, name="a", argv=["--kubeconfig", str(tmp_path / "none")], environ={})
