@@ -57,7 +57,7 @@ def _budgets() -> Iterator[Budget]:
     yield Budget("idle", "core_fraction", 0.01, "cores", "idle, 100,000 objects, 1,000 heartbeats a minute")
     yield Budget("import", "seconds", 0.7, "s", "start of an idle manager")
     yield Budget("import", "rss_mb", 60, "MB", "memory of an idle manager")
-    yield Budget("stall", "max_ms", 50, "ms", "longest stall of the event loop in any measurement")
+    yield Budget("stall", "max_ms", 50, "ms", "longest stall of the event loop, syncs and latency")
 
 
 BUDGETS = tuple(_budgets())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 
-from measure import Stalls, Stopwatch, read_commands, say
+from measure import Stopwatch, read_commands, say
 from templates import PLURAL
 
 from aimctl.runtime import (
@@ -45,9 +45,9 @@ async def main() -> None:
 
     async def measured() -> None:
         await go.wait()
-        watch, stalls = Stopwatch(), Stalls()
+        watch = Stopwatch()
         await asyncio.sleep(options.seconds)
-        say(phase="idle", stall_ms=stalls.stop(), nodes=len(manager.cache.list(NODES)), **watch.read())
+        say(phase="idle", nodes=len(manager.cache.list(NODES)), **watch.read())
 
     async with (
         HttpTransport(ConnectionInfo(options.server), clock=clock) as transport,

@@ -74,7 +74,7 @@ async def reconciles(options: argparse.Namespace, go: asyncio.Event, end: asynci
             else:
                 left -= 1
                 if not left:
-                    say(phase="writes", written=written, stall_ms=stalls.stop(), **watch.read())
+                    say(phase="writes", written=written, **watch.read())
 
         controller = manager.controller(
             "templates", reconcile, for_=TEMPLATES, max_concurrent_reconciles=WORKERS
@@ -84,7 +84,6 @@ async def reconciles(options: argparse.Namespace, go: asyncio.Event, end: asynci
         await go.wait()
         generation = options.generation
         watch = Stopwatch()
-        stalls.restart()
         for key in keys(options.writes):
             controller.queue.add(Request(key.namespace, key.name))
 
@@ -109,7 +108,7 @@ async def bare(options: argparse.Namespace, go: asyncio.Event, end: asyncio.Even
         async with asyncio.TaskGroup() as tasks:
             for _ in range(WORKERS):
                 tasks.create_task(worker(paths))
-        say(phase="writes", written=options.writes, stall_ms=0.0, **watch.read())
+        say(phase="writes", written=options.writes, **watch.read())
         await end.wait()
 
 

@@ -3,7 +3,7 @@
 Contract:
     * Every measurement runs in fresh processes on the embedded server of the driver, one at a time.
     * A section returns its figures as they are written to ``.bench/latest.json``, under ``stall_ms`` also the longest
-      stall of an event loop in each of its processes.
+      stall of the event loop, if it was measured.
 """
 
 from __future__ import annotations
@@ -101,7 +101,6 @@ async def writes(bench: Bench, *, tls: bool = False) -> Figures:
         "cpu_us": cpu["aimctl"],
         "bare_patch_cpu_us": cpu["bare"],
         "ratio": cpu["aimctl"] / cpu["bare"],
-        "stall_ms": worst(runs["aimctl"]),
     }
 
 
@@ -222,7 +221,6 @@ async def idle(bench: Bench) -> Figures:
         "core_fraction": found["cpu_seconds"] / found["wall_seconds"],
         "objects": bench.objects,
         "heartbeats_per_minute": NODES,
-        "stall_ms": found["stall_ms"],
     }
 
 
