@@ -141,6 +141,10 @@ def main() -> int:
     options.output.write_text(json.dumps(result, indent=1) + "\n")
     report.show(result, console)
     missed = report.show_budgets(result, console)
+    if "controller_runtime" in options.sections and not result["controller_runtime"]:
+        console.print(
+            "Go is not in PATH, so there is no comparison with controller-runtime: install Go 1.26."
+        )
     console.print(f"written to {options.output}")
     return 1 if options.check and missed else 0
 

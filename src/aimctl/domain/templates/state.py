@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aimctl.api.v1alpha1 import AIMServiceTemplate, TemplateState
+from aimctl.api.v1alpha1 import TemplateState
 from aimctl.domain.conditions import RollUp
 from aimctl.domain.resolution import Missing
 from aimctl.domain.templates.discovery_decision import (
@@ -28,7 +28,7 @@ from aimctl.domain.templates.discovery_decision import (
     DISCOVERY_RUNNING,
     PROFILES_DISCOVERED,
 )
-from aimctl.domain.templates.template import source_count
+from aimctl.domain.templates.template import source_count, wants_caching
 from aimctl.kubetypes import find_condition
 
 if TYPE_CHECKING:
@@ -69,13 +69,10 @@ def roll_up(  # noqa: PLR0911 - one for each rule
 
 def _with_sources(seen: TemplateObservation, count: int) -> RollUp[TemplateState]:
     """The state of a template whose sources are known; it depends on the cache if caching is enabled."""
-    view = seen.view
-    if not (
-        isinstance(view, AIMServiceTemplate) and view.spec.caching is not None and view.spec.caching.enabled
-    ):
+    if not wants_caching(seen.template):
         message = f"{source_count(count)} known"
         return RollUp(TemplateState.READY, PROFILES_DISCOVERED, message)
-    warm = find_condition(view.status.conditions, CACHE_WARM)
+    warm = find_condition(seen.view.status.conditions, CACHE_WARM)
     if warm is None:
         message = "caching is enabled and has not started"
         return RollUp(TemplateState.PROGRESSING, WARM_REQUESTED, message)
