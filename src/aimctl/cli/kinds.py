@@ -5,6 +5,7 @@ All names come from the definitions in :mod:`aimctl.api`.
 
 from __future__ import annotations
 
+import difflib
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,11 @@ from aimctl.api.kinds import KINDS
 from aimctl.api.v1alpha1 import GROUP
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from aimctl.generation import CustomKind
 
-__all__ = ["find_kind", "noun", "short_name", "summary_of"]
+__all__ = ["did_you_mean", "find_kind", "noun", "short_name", "summary_of"]
 
 
 def find_kind(word: str) -> CustomKind[Any] | None:
@@ -41,3 +44,14 @@ def noun(kind: str) -> str:
     """The kind as a noun in a sentence: ``cluster template`` for AIMClusterServiceTemplate."""
     word = kind.removeprefix("AIM").replace("ServiceTemplate", "Template")
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", word).lower()
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A question with the most similar of the known names, at most three; "" if none is similar.
+
+    Similar is what :func:`difflib.get_close_matches` finds with its default cut-off.
+    """
+    found = difflib.get_close_matches(name, sorted(set(known)))
+    if not found:
+        return ""
+    return f"did you mean {' or '.join(repr(one) for one in found)}?"

@@ -144,9 +144,15 @@ CALLS = {
     "all": ("admin", ("status", "-A")),
     "team": ("admin", ("status", "-n", TEAM)),
     "team json": ("admin", ("status", "-n", TEAM, "-o", "json")),
+    "problems": ("admin", ("status", "-n", TEAM, "--problems")),
+    "problems json": ("admin", ("status", "-n", TEAM, "--problems", "-o", "json")),
+    "no problems": ("admin", ("status", "-n", "well", "--problems")),
     "well": ("admin", ("status", "-n", "well", "-o", "yaml")),
     "one": ("admin", ("status", "fine", "-n", TEAM)),
     "no such name": ("admin", ("status", "nope", "-n", TEAM)),
+    "similar name": ("admin", ("status", "statik", "-n", TEAM)),
+    "explain similar": ("admin", ("explain", "aimst", "goood", "-n", TEAM)),
+    "similar kind": ("admin", ("explain", "aimservic", "x")),
     "member name": ("member", ("status", "base", "-n", TEAM)),
     "empty": ("admin", ("status", "-n", "empty")),
     "explain chat": ("admin", ("explain", "aimsvc", "chat", "-n", TEAM)),
@@ -187,9 +193,15 @@ CODES = {
     "all": 3,
     "team": 3,
     "team json": 3,
+    "problems": 3,
+    "problems json": 3,
+    "no problems": 0,
     "well": 0,
     "one": 0,
     "no such name": 4,
+    "similar name": 4,
+    "explain similar": 4,
+    "similar kind": 2,
     "member name": 5,
     "empty": 0,
     "explain chat": 3,
@@ -241,6 +253,9 @@ def test_a_call_without_an_answer_ends_with_one_line(outcomes, name):
 
 WORDS = {
     "no such name": ["'nope'", f"namespace '{TEAM}'", "-A"],
+    "similar name": ["'statik'", "did you mean 'static'?"],
+    "explain similar": ["team/goood", "did you mean 'good'?"],
+    "similar kind": ["'aimservic'", "'aimservice'"],
     "member name": [
         "'base'",
         "list aimclustermodels.aim.silogen.ai",
@@ -308,6 +323,30 @@ def test_status_as_a_document(outcomes):
     assert data["summary"]["AIMService"] == {"Running": 1, "Starting": 1}
     assert data["missingRights"] == data["notServed"] == data["unreadable"] == []
     assert yaml.safe_load(outcomes["well"].out)["ready"] is True
+
+
+def test_problems_are_grouped_and_what_only_waits_is_counted(outcomes):
+    lines = outcomes["problems"].out.splitlines()
+    rows = [line.split() for line in lines if line.startswith("1 ")]
+    assert [row[:4] for row in rows[:2]] == [
+        ["1", "template", "Pending", "AwaitingDiscovery"],
+        ["1", "template", "Pending", "ModelNotFound"],
+    ]
+    assert rows[0][-1] == "1", "the service that waits for the template"
+    assert f"  Why: aimctl explain aimst lost -n {TEAM}" in "\n".join(lines)
+    assert "2 not Ready, 1 more affected; 3 objects Ready" in lines
+    assert outcomes["no problems"].out.splitlines()[0] == "No problems; 1 object Ready"
+
+
+def test_problems_as_a_document(outcomes):
+    data = json.loads(outcomes["problems json"].out)
+    assert data["schema"] == "aimctl.problems/v1"
+    assert data["ready"] is False
+    assert [(one["reason"], one["count"], one["affected"]) for one in data["problems"]] == [
+        ("AwaitingDiscovery", 1, 1),
+        ("ModelNotFound", 1, 0),
+    ]
+    assert (data["readyObjects"], data["affectedObjects"]) == (3, 1)
 
 
 def test_an_empty_namespace_says_so_and_where_to_look(outcomes):

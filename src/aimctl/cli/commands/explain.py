@@ -58,7 +58,7 @@ def explain(
 def _parsed(kind: str, name: str | None) -> tuple[str, str]:
     """Kind and name from ``KIND NAME`` or ``KIND/NAME``."""
     from aimctl.api.kinds import KINDS
-    from aimctl.cli.kinds import find_kind, short_name
+    from aimctl.cli.kinds import did_you_mean, find_kind, short_name
 
     word, slash, after = kind.partition("/")
     if slash and name is not None:
@@ -66,7 +66,9 @@ def _parsed(kind: str, name: str | None) -> tuple[str, str]:
     found = find_kind(word)
     if found is None:
         known = ", ".join(one.short_names[0] for one in KINDS)
-        raise typer.BadParameter(f"{word!r} is not a kind of the operator: use one of {known}")
+        words = [text for one in KINDS for text in (one.name.lower(), one.plural, *one.short_names)]
+        similar = did_you_mean(word.lower(), words) or f"use one of {known}"
+        raise typer.BadParameter(f"{word!r} is not a kind of the operator: {similar}")
     wanted = after if slash else name
     if not wanted:
         raise typer.BadParameter(

@@ -26,14 +26,18 @@ def status(
     all_namespaces: Annotated[
         bool, typer.Option("--all-namespaces", "-A", help="All namespaces, and the cluster.")
     ] = False,
+    problems: Annotated[
+        bool, typer.Option("--problems", help="Only what is not Ready, grouped by reason.")
+    ] = False,
     watch: Watch = False,
     operator_namespace: OperatorNamespace = "kaiwo-system",
 ) -> int:
     """Show services with what they use, and all other objects.
 
     Templates, Jobs, caches and InferenceServices stand below the service that uses them; templates and caches that no
-    service uses, and models, follow. Exit code: 0 if all that is shown is Ready, 3 if something is not, 4 if no object
-    has the name, 5 if a right is missing, 1 if the cluster gives no answer.
+    service uses, and models, follow. With --problems, objects that are not Ready for the same reason share one row, and
+    those that only wait for another object are counted. Exit code: 0 if all that is shown is Ready, 3 if something is
+    not, 4 if no object has the name, 5 if a right is missing, 1 if the cluster gives no answer.
     """
     from aimctl.cli.pages.answering import answer
     from aimctl.cli.pages.status import status_page
@@ -53,6 +57,7 @@ def status(
             name or "",
             operator_namespace,
             asked.connection.flags,
+            only_problems=problems,
         ),
         watch=watch,
     )

@@ -10,7 +10,7 @@ from rich.text import Text
 from aimctl.api.kinds import CLUSTER_MODELS, CLUSTER_TEMPLATES, MODELS, OPERATOR_KINDS, TEMPLATES
 from aimctl.cli.errors import CommandError
 from aimctl.cli.exits import DONE, NOT_FOUND, NOT_READY
-from aimctl.cli.kinds import short_name
+from aimctl.cli.kinds import did_you_mean, short_name
 from aimctl.cli.pages.answering import document, notes, require_answer
 from aimctl.cli.questions.answers import Problem, Question, Trouble
 from aimctl.cli.questions.explanation import explain
@@ -97,10 +97,12 @@ async def _not_found(link: Connected, problem: Problem) -> NoReturn:
     pairs = ((TEMPLATES, CLUSTER_TEMPLATES), (MODELS, CLUSTER_MODELS))
     kinds = next((pair for pair in pairs if question.resource in pair), (question.resource,))
     lists = [Question(kind, fields=f"metadata.name={question.name}") for kind in kinds]
-    facts = await read(link.client, link.clock.now(), lists)
+    beside = Question(question.resource, question.namespace)
+    facts = await read(link.client, link.clock.now(), [*lists, beside])
     elsewhere = [examine(item) for one in lists for item in facts.list(one)]
     every = " -A" if question.resource.namespaced else ""
-    hint = f"list them with: kubectl get {short_name(question.resource.kind)}{every}"
+    hint = did_you_mean(question.name, [item.meta.name for item in facts.list(beside)])
+    hint = hint or f"list them with: kubectl get {short_name(question.resource.kind)}{every}"
     if elsewhere:
         hint = f"there is one elsewhere: {explain_command(elsewhere[0], ())}"
     raise CommandError(f"there is no {unseen(problem).title}; {hint}", exit_code=NOT_FOUND)

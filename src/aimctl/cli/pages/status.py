@@ -9,10 +9,12 @@ from rich.text import Text
 from aimctl.api.kinds import OPERATOR_KINDS
 from aimctl.cli.errors import CommandError
 from aimctl.cli.exits import DONE, FAILED, FORBIDDEN, NOT_FOUND, NOT_READY
-from aimctl.cli.kinds import noun
+from aimctl.cli.kinds import did_you_mean, noun
+from aimctl.cli.pages import problems
 from aimctl.cli.pages.answering import document, notes, require_answer
 from aimctl.cli.questions.answers import Problem, Trouble
 from aimctl.cli.questions.overview import lists_of_overview, overview_of, own_lists
+from aimctl.cli.questions.problems import problems_of
 from aimctl.cli.questions.reading import read
 from aimctl.cli.questions.remedies import explain_command
 from aimctl.cli.questions.rights import missing_rights
@@ -32,9 +34,17 @@ __all__ = ["render", "status_page"]
 
 
 async def status_page(
-    link: Connected, namespace: str, name: str, operator_namespace: str, flags: Sequence[str]
+    link: Connected,
+    namespace: str,
+    name: str,
+    operator_namespace: str,
+    flags: Sequence[str],
+    *,
+    only_problems: bool = False,
 ) -> Page:
     """The state of a namespace, or with "" of the whole cluster; with a name only of the objects that have it.
+
+    With ``only_problems`` the page has a row for each group of objects that are not Ready for the same reason.
 
     Raises:
         CommandError: nothing could be read, or no object has the name.
@@ -49,6 +59,8 @@ async def status_page(
     code = DONE if overview.ready else NOT_READY
     if overview.ready and troubles:
         code = FORBIDDEN if Trouble.DENIED in troubles else FAILED
+    if only_problems:
+        return _problems_page(overview, facts, flags, code)
     return Page(
         document("status/v1", facts, {"ready": code == DONE} | overview.to_json()),
         lambda width: render(overview, facts, width),
@@ -56,6 +68,18 @@ async def status_page(
         lambda width: render(overview, facts, width, worst_first=True),
         notes(facts),
         code,
+    )
+
+
+def _problems_page(overview: Overview, facts: Facts, flags: Sequence[str], code: int) -> Page:
+    found = problems_of(overview.roots)
+    data = {"ready": code == DONE} | overview.scope_json() | found.to_json()
+    return Page(
+        document("problems/v1", facts, data),
+        lambda width: problems.render(found, facts, flags, width),
+        lambda width: problems.foot(found, _hidden(overview), width),
+        notes=notes(facts),
+        code=code,
     )
 
 
@@ -69,9 +93,10 @@ def _not_found(name: str, namespace: str, facts: Facts) -> NoReturn:
     for problem in facts.problems(Trouble.UNREAD):
         raise CommandError(f"no object that could be read is named {name!r}: {problem.message}")
     where = f"namespace {namespace!r}" if namespace else "any namespace"
+    known = [item.meta.name for one in own_lists(namespace) for item in facts.list(one)]
+    similar = did_you_mean(name, known) or "name another namespace with -n, or use -A for all"
     raise CommandError(
-        f"no service, template, cache or model is named {name!r} in {where} or the cluster; name another namespace"
-        " with -n, or use -A for all",
+        f"no service, template, cache or model is named {name!r} in {where} or the cluster; {similar}",
         exit_code=NOT_FOUND,
     )
 
@@ -149,18 +174,24 @@ def _message(node: Node) -> str:
 
 def _foot(overview: Overview, facts: Facts, flags: Sequence[str], width: int | None) -> list[Text]:
     """The number of objects in each state, and the command to run next."""
-    counted, elsewhere = "; ".join(_counts(overview.states())), "; ".join(_counts(overview.elsewhere))
+    counted, hidden = "; ".join(_counts(overview.states())), _hidden(overview)
     where = f"in namespace {overview.namespace!r}" if overview.namespace else "in the cluster"
     where += " that you may read" if any(facts.problems(Trouble.DENIED)) else ""
     out = [Text()] if overview.roots else []
     out += paragraph(counted or f"No services, templates, caches or models {where}.", width)
-    if elsewhere:
-        out += paragraph(f"Not shown: {elsewhere} (aimctl status -A)", width)
+    if hidden:
+        out += paragraph(hidden, width)
     elif not counted and overview.namespace:
         out += paragraph("Other namespaces: aimctl status -A", width)
     if overview.worst is not None:
         out.append(Text("Why: ").append(explain_command(overview.worst, flags), "blue"))
     return out
+
+
+def _hidden(overview: Overview) -> str:
+    """The cluster-scoped objects that the page does not show; "" if there are none."""
+    elsewhere = "; ".join(_counts(overview.elsewhere))
+    return f"Not shown: {elsewhere} (aimctl status -A)" if elsewhere else ""
 
 
 def _counts(states: Mapping[str, Mapping[str, int]]) -> Iterator[str]:

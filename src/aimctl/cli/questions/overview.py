@@ -80,9 +80,13 @@ class Overview:
             out.setdefault(one.kind, Counter())[one.state] += 1
         return out
 
+    def scope_json(self) -> dict[str, Any]:
+        """The namespace, as part of a document; nothing for all namespaces."""
+        return {"namespace": self.namespace} if self.namespace else {}
+
     def to_json(self) -> dict[str, Any]:
         """As part of a document."""
-        out: dict[str, Any] = {"namespace": self.namespace} if self.namespace else {}
+        out = self.scope_json()
         for name in ("services", "templates", "caches", "models"):
             out[name] = [node.to_json() for node in getattr(self, name)]
         return out | {"summary": {kind: dict(count) for kind, count in self.states().items()}}
