@@ -14,7 +14,7 @@ export PYTHONPYCACHEPREFIX ?= $(CURDIR)/$(VENV)/pycache
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-proofs test-envtest lint format types public-types contracts commits kinds manifests check-manifests docs-diagrams bench bench-scale lock clean ci
+.PHONY: help demo test test-proofs test-envtest lint format types public-types contracts commits kinds manifests check-manifests docs docs-diagrams bench bench-scale lock clean ci
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ manifests: $(STAMP) ## generate config/ from the Python types
 check-manifests: manifests ## fail if config/ differs from what the types generate
 	@git diff --exit-code -- config || { echo "config/ differs from the types: commit what 'make manifests' generated" >&2; exit 1; }
 	@test -z "$$(git ls-files --others --exclude-standard -- config)" || { echo "config/ has files that are not in git: add them" >&2; exit 1; }
+
+docs: $(STAMP) docs-diagrams ## write the API reference in docs/reference, and the diagrams
+	@$(BIN)/python hack/reference.py
 
 docs-diagrams: $(STAMP) ## draw the diagrams of docs/architecture.md from the import contracts
 	@$(BIN)/python hack/diagrams.py

@@ -186,7 +186,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         *(DOCUMENTS / "docs").rglob("*.md"),
         *(DOCUMENTS / "docs").rglob("*.py"),
     ],
-    ids=lambda path: path.name,
+    ids=lambda path: str(path.relative_to(DOCUMENTS)),
 )
 def test_documents_and_examples_import_from_the_public_package_only(path: Path) -> None:
     deeper = r"^\s*(?:from|import) (aimctl\.(?:runtime\.|kubetypes|generation)\S*)"

@@ -186,7 +186,7 @@ class DevCluster:
 
     @property
     def pace(self) -> float:
-        """``ClusterOptions.pace``."""
+        """The factor of the pull and run times of containers, see :class:`ClusterOptions`."""
         return self.options.pace
 
     async def __aenter__(self) -> Self:
@@ -223,11 +223,14 @@ class DevCluster:
         return None
 
     def transport(self, *, token: str | None = None, user_agent: str = "aimctl") -> Transport:
-        """A transport to the API server without sockets; faults apply."""
+        """A transport to the API server without sockets; faults apply.
+
+        Without a token requests are those of the administrator, unless the server has bearer tokens.
+        """
         return MemoryTransport(self.server, token=token, user_agent=user_agent)
 
     def client(self, *, field_manager: str = "aimctl") -> Client:
-        """A client over a transport of its own; faults apply."""
+        """A client over a transport of its own; faults apply. It has no cache."""
         return Client(self.transport(), clock=self.clock, field_manager=field_manager)
 
     def internal_client(self, name: str) -> Client:

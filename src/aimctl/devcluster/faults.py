@@ -88,7 +88,7 @@ class Match:
 @final
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """Wait before the request is handled."""
+    """Wait for ``seconds`` of the cluster's time before the request is handled."""
 
     seconds: float
 
@@ -96,7 +96,7 @@ class Delay:
 @final
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """The connection is refused."""
+    """The connection is refused: the request does not reach the server."""
 
 
 @final
@@ -174,7 +174,7 @@ class CutStream:
 @final
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """A half-open connection: after some lines nothing more arrives, and the connection stays open.
+    """A half-open connection: after ``after_lines`` lines nothing more arrives, and the connection stays open.
 
     A response that is not a stream never arrives.
     """
@@ -185,12 +185,16 @@ class Silence:
 @final
 @dataclass(frozen=True, slots=True)
 class StaleRead:
-    """Reads return the state at this resourceVersion, as from a replica that lags. History must cover it."""
+    """Reads return the state at the resourceVersion ``version``, as from a replica that lags.
+
+    The server must still have the history since then.
+    """
 
     version: int
 
 
 Action = Delay | Refuse | Answer | Gone410 | CutStream | Silence | StaleRead
+"""What happens to the requests that a fault matches."""
 
 
 @final
@@ -236,7 +240,18 @@ class Faults:
         skip: int = 0,
         chance: float = 1.0,
     ) -> Fault:
-        """Activate a fault. Raises ValueError for a chance below 1 without an rng."""
+        """Activate a fault. If several match a request, all of them apply.
+
+        Args:
+            action: what happens to a request.
+            match: the requests that it affects; None for all.
+            times: how many requests it affects; None for all.
+            skip: number of matching requests that it leaves alone first.
+            chance: probability for each matching request.
+
+        Raises:
+            ValueError: ``chance`` is below 1 and there is no random number generator.
+        """
         if chance < 1.0 and self._rng is None:
             raise ValueError(f"chance is {chance}: give Faults an rng, or use 1.0")
         fault = Fault(action, match or Match(), times, skip, chance)
@@ -254,7 +269,7 @@ class Faults:
 
     @contextmanager
     def active(self, action: Action, match: Match | None = None) -> Iterator[Fault]:
-        """Activate a fault within the context."""
+        """Activate a fault for all requests that match while the context is active."""
         fault = self.add(action, match)
         try:
             yield fault

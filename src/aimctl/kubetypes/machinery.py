@@ -120,7 +120,14 @@ class Crd(View, frozen=True, gc=False):
 
 
 class AccessReviewStatus(View, frozen=True, gc=False):
-    """``authorization.k8s.io/v1.SubjectAccessReviewStatus``."""
+    """``authorization.k8s.io/v1.SubjectAccessReviewStatus``: the answer to an access review.
+
+    Attributes:
+        allowed: whether the action is allowed.
+        denied: whether it is denied explicitly. Neither allowed nor denied also means that it is rejected.
+        reason: why, if the authorizer says so.
+        evaluation_error: an error of the authorizer, which may not affect the answer.
+    """
 
     allowed: bool = False
     denied: bool = False
@@ -129,6 +136,6 @@ class AccessReviewStatus(View, frozen=True, gc=False):
 
 
 class SelfSubjectAccessReview(View, frozen=True, gc=False):
-    """``authorization.k8s.io/v1.SelfSubjectAccessReview``."""
+    """``authorization.k8s.io/v1.SelfSubjectAccessReview``: whether the own account may do something."""
 
     status: AccessReviewStatus = AccessReviewStatus()

@@ -33,7 +33,16 @@ class ObjectKey(NamedTuple):
 
 
 class OwnerReference(msgspec.Struct, frozen=True, rename="camel", gc=False, omit_defaults=True):
-    """``metav1.OwnerReference``."""
+    """``metav1.OwnerReference``: an object that is deleted by the garbage collector after its owners.
+
+    Attributes:
+        api_version: group and version of the owner.
+        kind: of the owner, in CamelCase.
+        name: of the owner, which is in the same namespace or cluster-scoped.
+        uid: of the owner. The garbage collector compares it.
+        controller: whether the owner manages the object; at most one owner does. None means no.
+        block_owner_deletion: whether a foreground deletion of the owner waits for the object. None means no.
+    """
 
     api_version: str = ""
     kind: str = ""
@@ -49,10 +58,21 @@ class OwnerReference(msgspec.Struct, frozen=True, rename="camel", gc=False, omit
 
 
 class ObjectMeta(msgspec.Struct, frozen=True, rename="camel", gc=False):
-    """``metav1.ObjectMeta`` without ``managedFields``.
+    """``metav1.ObjectMeta`` without ``managedFields``. Texts that the server omits are "".
 
-    ``annotated`` is where :attr:`annotations` come from: a mapping, or the JSON body of the object. It is not part of
-    the wire format.
+    Attributes:
+        name: of the object.
+        namespace: "" for cluster-scoped objects.
+        uid: identifies the object; a re-created one with the same name has another.
+        resource_version: changes with every write, see :func:`is_newer`.
+        generation: changes with the spec; 0 for kinds without one.
+        creation_timestamp: in RFC 3339.
+        deletion_timestamp: in RFC 3339; None unless a deletion was requested.
+        own_labels: what :attr:`labels` reads; None if there are none.
+        owner_references: what :attr:`owners` reads; None if there are none.
+        finalizers: the names; None if there are none.
+        annotated: where :attr:`annotations` come from: a mapping, or the JSON body of the object. Not part of the wire
+            format.
     """
 
     name: str = ""

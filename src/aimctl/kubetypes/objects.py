@@ -137,7 +137,15 @@ class Resource(Generic[T]):
     def untyped(
         group: str, version: str, kind: str, plural: str, *, namespaced: bool = True
     ) -> Resource[Mapping[str, Any]]:
-        """A kind without a model: views are read-only mappings, lists in them are tuples."""
+        """A kind without a model: views are read-only mappings, lists in them are tuples.
+
+        Args:
+            group: "" for the core group.
+            version: such as ``v1``.
+            kind: in CamelCase.
+            plural: in lower case, the word in the URL.
+            namespaced: whether objects live in namespaces.
+        """
         return Resource(group, version, kind, plural, namespaced, _decode_frozen)
 
     def metadata_only(self) -> Resource[T]:
@@ -276,7 +284,7 @@ class Object(Generic[T]):
 
     @property
     def annotations(self) -> Mapping[str, str]:
-        """:attr:`ObjectMeta.annotations`."""
+        """The annotations, read-only, never None; decoded at each read."""
         return self.meta.annotations
 
     def __repr__(self) -> str:

@@ -50,12 +50,19 @@ class Permission:
 
 
 def observes(*resources: Resource[Any], reason: str) -> tuple[Permission, ...]:
-    """Return what an informer of each resource needs."""
+    """Return what an informer of each resource needs: list and watch.
+
+    Declared kinds imply these permissions, so only kinds that are read without a declaration need them.
+
+    Args:
+        resources: the kinds.
+        reason: as in :class:`Permission`.
+    """
     return tuple(Permission(resource, ("list", "watch"), reason) for resource in resources)
 
 
 def writes_status(*resources: Resource[Any]) -> tuple[Permission, ...]:
-    """Return what a writer of the status of each resource needs."""
+    """Return what a writer of the status of each resource needs: ``get``, and ``patch`` of the status."""
     return tuple(
         permission
         for resource in resources
@@ -67,7 +74,11 @@ def writes_status(*resources: Resource[Any]) -> tuple[Permission, ...]:
 
 
 def owns(*owners: Resource[Any]) -> tuple[Permission, ...]:
-    """Return what is needed to create objects with a blocking owner reference to each resource."""
+    """Return what is needed to create objects with a blocking owner reference to each resource.
+
+    It is ``update`` of the subresource ``finalizers``, which only clusters with the admission plugin
+    OwnerReferencesPermissionEnforcement check.
+    """
     reason = (
         "set blockOwnerDeletion where the admission plugin OwnerReferencesPermissionEnforcement is enabled"
     )

@@ -32,11 +32,24 @@ EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
 class View(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):
-    """The base: frozen, camelCase in JSON."""
+    """The base class of views: a frozen msgspec Struct whose fields are in camelCase in JSON.
+
+    A field has its default if the server omits it, and is not encoded while it has its default. Unknown fields are
+    ignored.
+    """
 
 
 class Condition(View, frozen=True, gc=False):
-    """``metav1.Condition``, and what the conditions of Jobs, Pods and Nodes have in common with it."""
+    """``metav1.Condition``, and what the conditions of Jobs, Pods and Nodes have in common with it.
+
+    Attributes:
+        type: of the condition, such as ``Ready``; unique in a status.
+        status: ``"True"``, ``"False"`` or ``"Unknown"``.
+        reason: one CamelCase word, for programs.
+        message: a sentence, for people.
+        last_transition_time: when the status last changed, in RFC 3339; None if the server omits it.
+        observed_generation: generation of the spec that the condition describes; 0 if the kind does not record it.
+    """
 
     type: str = ""
     status: str = ""
@@ -53,7 +66,17 @@ class LocalObjectReference(View, frozen=True, gc=False):
 
 
 class ObjectReference(View, frozen=True, gc=False):
-    """``core/v1.ObjectReference``."""
+    """``core/v1.ObjectReference``: what an Event or another object refers to. Fields that are not set are "".
+
+    Attributes:
+        api_version: group and version.
+        kind: in CamelCase.
+        namespace: "" for cluster-scoped objects.
+        name: of the object.
+        uid: of the object.
+        resource_version: the version that is meant.
+        field_path: the part of the object that is meant, such as ``spec.containers{main}``.
+    """
 
     api_version: str = ""
     kind: str = ""

@@ -24,7 +24,7 @@ MANNERED = re.compile(
 """Words and phrases that CONTRIBUTING.md's section on English excludes."""
 PROSE = [
     *ROOT.glob("*.md"),
-    *(ROOT / "docs").glob("*.md"),
+    *(ROOT / "docs").rglob("*.md"),
     *(ROOT / "hack").glob("*.*"),
     *(ROOT / "config").rglob("*.yaml"),
     *(ROOT / "src").rglob("*.py"),

@@ -22,7 +22,7 @@ from aimctl.testing import virtual_clock, virtual_time
 from support.operator import world
 
 ROOT = Path(__file__).parents[3]
-DOCS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def blocks(name, language="python"):
@@ -179,7 +179,7 @@ def anchors(path):
     return {re.sub(r"[^a-z0-9 _-]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_link_between_the_documents_leads_somewhere(path):
     for target, anchor in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", path.read_text(encoding="utf-8")):
         if target.startswith(("http:", "https:")):
@@ -189,7 +189,7 @@ def test_every_link_between_the_documents_leads_somewhere(path):
         assert not anchor or anchor in anchors(linked), f"{target}#{anchor}"
 
 
-@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_path_and_module_in_the_documents_exists(path):
     text = path.read_text(encoding="utf-8")
     for name in re.findall(r"`((?:src|test|hack|config|docs)/[\w./-]+)`", text):
@@ -209,7 +209,7 @@ def exists(name):
     return not parts or parts[0] in module.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_yaml_in_the_documents_is_valid(path):
     for block in blocks(path.relative_to(ROOT), "yaml"):
         assert all(yaml.safe_load_all(block))

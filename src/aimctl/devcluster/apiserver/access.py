@@ -29,7 +29,13 @@ __all__ = ["AllowAll", "Authenticator", "Authorizer", "DenyRule", "DenyRules", "
 @final
 @dataclass(frozen=True, slots=True)
 class User:
-    """An authenticated user."""
+    """An authenticated user.
+
+    Attributes:
+        name: such as ``system:serviceaccount:default:builder``.
+        groups: that authorization may refer to.
+        uid: "" for none.
+    """
 
     name: str
     groups: tuple[str, ...] = ("system:authenticated",)
@@ -109,7 +115,7 @@ class DenyRule:
     user: str = "*"
 
     def matches(self, user: User, info: RequestInfo) -> bool:
-        """Whether the request matches."""
+        """Whether the request of the user matches in all fields."""
         resource = f"{info.resource}/{info.subresource}" if info.subresource else info.resource
         pairs = (
             (self.verb, info.verb),

@@ -63,7 +63,11 @@ class _ClientModel(Protocol):
 Body: TypeAlias = (
     Mapping[str, Any] | Object[Any] | msgspec.Struct | _PydanticModel | _Dataclass | _ClientModel
 )
-"""What the write verbs accept as the body of an object."""
+"""What the write verbs accept as the body of an object.
+
+A mapping, an :class:`Object`, or a model: a msgspec Struct, a pydantic model, a dataclass, or a class of the clients
+``kubernetes_asyncio`` and ``kubernetes``.
+"""
 
 _COMPOUND: Any = object()
 _SAME = frozenset({str, int, bool, type(None)})

@@ -28,6 +28,7 @@ __all__ = ["ConditionStatus", "find_condition", "is_true", "new_condition", "set
 C = TypeVar("C")
 
 ConditionStatus: TypeAlias = Literal["True", "False", "Unknown"]
+"""The status of a condition. It is a text, so ``"False"`` is true in a Python condition: use :func:`is_true`."""
 
 _STATUSES = ("True", "False", "Unknown")
 _REASON = re.compile(r"[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?")

@@ -362,7 +362,7 @@ class Cache:
 
     @property
     def declarations(self) -> tuple[Informer[Any], ...]:
-        """The informers that are declared in this scope."""
+        """The informers that are declared in this scope, in the order of their declaration."""
         return tuple(self._informers.values())
 
     @property

@@ -57,4 +57,4 @@ class CacheNotSynced(CacheError):  # noqa: N818
 
 
 class InformerStopped(CacheError):  # noqa: N818
-    """The informer has ended."""
+    """The informer has ended, so its cache will not become current."""

@@ -154,7 +154,7 @@ class Controller:
 
     @property
     def warm(self) -> bool:
-        """Whether all sources have synced."""
+        """Whether all sources have synced, so that the controller may reconcile."""
         return self._startup.warm
 
     @property

@@ -37,7 +37,7 @@ class Updated(Generic[T]):
 
     @property
     def replayed(self) -> bool:
-        """Whether the object is unchanged."""
+        """Whether the object is unchanged, as in a resync."""
         return self.old.meta.resource_version == self.object.meta.resource_version
 
 
@@ -53,6 +53,7 @@ class Deleted(Generic[T]):
 
 
 ObjectEvent: TypeAlias = Created[T] | Updated[T] | Deleted[T]
+"""An event of an object, which predicates and handlers receive."""
 
 
 def objects_of(event: ObjectEvent[T]) -> Iterator[Object[T]]:

@@ -34,7 +34,7 @@ class Handler(Protocol[T]):
 
 @final
 class EnqueueObject:
-    """Enqueues the object itself."""
+    """Enqueues the object itself: the handler of ``for_``."""
 
     __slots__ = ()
 

@@ -20,7 +20,7 @@ class ControllerMetrics:
     __slots__ = ()
 
     def workers(self, count: int) -> None:
-        """``controller_runtime_max_concurrent_reconciles``."""
+        """``controller_runtime_max_concurrent_reconciles``: the number of workers, called once."""
 
     def started(self) -> None:
         """A reconcile started: ``controller_runtime_active_workers`` plus one."""

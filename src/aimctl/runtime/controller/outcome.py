@@ -52,6 +52,7 @@ RESULT_LABELS: tuple[ResultLabel, ...] = (
     "conflict",
     "refused",
 )
+"""The values of the metric label ``result``, one for each kind of outcome."""
 
 CONFLICT_RETRY_SECONDS = 0.1
 """Time for the watch to deliver the newer object, if the cache does not have it yet."""

@@ -36,7 +36,7 @@ __all__ = [
 T = TypeVar("T")
 
 Predicate: TypeAlias = "Callable[[ObjectEvent[Any]], bool]"
-"""Returns True for an event that passes."""
+"""Decides whether an event of a source is mapped to requests: True to pass. It is pure and must not block."""
 
 
 def changed(function: Callable[[Object[T]], Hashable]) -> Predicate:

@@ -110,7 +110,10 @@ class Client(Reader):
         self._field_validation = field_validation
 
     def with_(self, **changes: Unpack[ClientOptions]) -> Client:
-        """A client on the same transport that differs in the given options. None removes a hook.
+        """A client on the same transport that differs in the given options.
+
+        Args:
+            changes: fields of :class:`ClientOptions`; None removes a hook.
 
         Raises:
             TypeError: there is no such option.
@@ -141,10 +144,19 @@ class Client(Reader):
         dry_run: bool = False,
         timeout_seconds: float | None = None,
     ) -> Object[T]:
-        """Create an object. The namespace may also be given in ``body.metadata``. Raises AlreadyExists.
+        """Create an object and return it as the server stored it.
 
-        ``timeout_seconds`` limits the call on both sides: the client does not wait longer, and the server does not
-        carry it out later.
+        Args:
+            resource: the kind.
+            body: the object; ``metadata.generateName`` may stand for a name.
+            namespace: of the object; "" for the one in ``body.metadata``, and for a cluster-scoped kind.
+            dry_run: the server validates the request and stores nothing.
+            timeout_seconds: limits the call on both sides: the client does not wait longer, and the server does not
+                carry it out later. None for the limit of the transport.
+
+        Raises:
+            AlreadyExists: an object has this name.
+            ValueError: the kind is namespaced and no namespace is given.
         """
         plain = to_body(body)
         namespace = namespace or identity_of(plain)[1]
@@ -161,7 +173,18 @@ class Client(Reader):
     async def update(
         self, resource: Resource[T], body: Body, *, subresource: str = "", dry_run: bool = False
     ) -> Object[T]:
-        """Replace an object. Raises Conflict if ``metadata.resourceVersion`` in the body is not the latest one."""
+        """Replace a whole object, or its status, and return it as the server stored it.
+
+        Args:
+            resource: the kind.
+            body: the object with name, namespace and ``metadata.resourceVersion``, usually that of a read.
+            subresource: ``status`` replaces only the status; "" everything else.
+            dry_run: the server validates the request and stores nothing.
+
+        Raises:
+            Conflict: ``metadata.resourceVersion`` in the body is not the latest one.
+            NotFound: the object does not exist.
+        """
         plain = to_body(body)
         path = object_path(resource, *identity_of(plain), subresource)
         request = request_with_body("PUT", path, self._write_query(dry_run), encode(resource, plain))
@@ -178,9 +201,21 @@ class Client(Reader):
         subresource: str = "",
         dry_run: bool = False,
     ) -> Object[T]:
-        """Change some fields. Custom resources support merge and JSON patches only.
+        """Change some fields of an object and return it as the server stored it.
 
-        In a merge patch a None in a mapping removes the field; the fields of a model that are None are left out.
+        Args:
+            resource: the kind.
+            name: of the object.
+            patch: the changed fields, or a list of operations for a JSON patch. In a merge patch a None in a mapping
+                removes the field; the fields of a model that are None are left out.
+            namespace: of the object; "" for a cluster-scoped kind.
+            kind: ``merge`` (RFC 7386), ``json`` (RFC 6902) or ``strategic``, which custom resources do not support.
+            subresource: ``status`` and the like; "" for the object itself.
+            dry_run: the server validates the request and stores nothing.
+
+        Raises:
+            NotFound: the object does not exist.
+            Conflict: the patch contains a resourceVersion or uid that is not that of the object.
         """
         path = object_path(resource, name, namespace, subresource)
         data = msgspec.json.encode(to_plain(patch))
@@ -197,9 +232,21 @@ class Client(Reader):
         field_manager: str | None = None,
         dry_run: bool = False,
     ) -> Object[T]:
-        """Server-side apply: ``body`` has all fields that this field manager owns.
+        """Create or change an object by server-side apply, and return it as the server stored it.
 
-        Without ``force`` it raises Conflict if another manager owns a field with a different value.
+        Args:
+            resource: the kind.
+            body: name, namespace, and all fields that this field manager owns. The server removes a field that the
+                manager applied before and that the body no longer has. With ``metadata.uid`` the object is only
+                changed, never created.
+            force: take the ownership of fields that other managers own.
+            subresource: ``status`` and the like; "" for the object itself.
+            field_manager: None for the field manager of the client.
+            dry_run: the server validates the request and stores nothing.
+
+        Raises:
+            Conflict: without ``force``, another manager owns a field with a different value; or the uid or
+                resourceVersion in the body is not that of the object.
         """
         plain = to_body(body)
         path = object_path(resource, *identity_of(plain), subresource)
@@ -226,9 +273,21 @@ class Client(Reader):
     ) -> None:
         """Request the deletion of an object. Finalizers, grace periods and foreground propagation may delay it.
 
-        ``uid`` and ``resource_version`` are preconditions: Conflict is raised if another object has the name, or if the
-        object has changed. If the object does not exist, NotFound is raised only when ``missing_ok`` is False. A 404
-        that does not name the object is always raised, as NotServed: the object may exist.
+        Args:
+            resource: the kind.
+            name: of the object.
+            namespace: of the object; "" for a cluster-scoped kind.
+            uid: delete only the object with this uid; "" for any.
+            resource_version: delete only the object at this version; "" for any.
+            propagation: ``Background``, ``Foreground`` or ``Orphan``: what happens to the objects that it owns. None
+                for the default of the kind.
+            grace_period_seconds: time until the object is removed, for pods; None for the default of the object.
+            missing_ok: whether an object that does not exist is no error.
+
+        Raises:
+            Conflict: another object has the name, or the object has changed, see ``uid`` and ``resource_version``.
+            NotFound: the object does not exist and ``missing_ok`` is False.
+            NotServed: a 404 that does not name the object, which therefore may exist.
         """
         path = object_path(resource, name, namespace)
         body = delete_options(
@@ -265,8 +324,18 @@ class Client(Reader):
         content_type: str = "application/json",
         accept: str = "application/json",
     ) -> bytes:
-        """Send any request. All methods but GET and HEAD call the guard; ``on_write`` and ``on_delete`` are not
-        called.
+        """Send any request and return the body of the response.
+
+        All methods but GET and HEAD call the write guard. ``on_write`` and ``on_delete`` are not called, so caches do
+        not observe the write before its watch event.
+
+        Args:
+            method: the HTTP method.
+            path: begins with a slash; without a query.
+            query: pairs of names and values.
+            body: sent as it is; None for no body.
+            content_type: of the body.
+            accept: of the response.
         """
         check_path(path)
         headers = {"Accept": accept} if body is None else {"Accept": accept, "Content-Type": content_type}

@@ -39,7 +39,20 @@ _AT_ONCE = 8
 @final
 @dataclass(frozen=True, slots=True)
 class ServedResource:
-    """A kind in one version, as described by the server."""
+    """A kind in one version, as described by the server.
+
+    Attributes:
+        group: "" for the core group.
+        version: such as ``v1``.
+        kind: in CamelCase.
+        plural: the word in the URL.
+        singular: in lower case; "" if the server does not say it.
+        namespaced: whether objects live in namespaces.
+        verbs: that the kind supports, such as ``list``.
+        short_names: accepted by kubectl.
+        categories: groups of kinds for ``kubectl get``, such as ``all``.
+        subresources: such as ``status`` and ``scale``.
+    """
 
     group: str
     version: str

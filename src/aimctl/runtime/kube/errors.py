@@ -62,7 +62,11 @@ __all__ = [
 
 
 class ConnectionFailed(KubeError):
-    """There was no response. ``refused``: the connection was refused, so the server has not seen the request."""
+    """There was no complete response, so the server may have carried out a write.
+
+    Attributes:
+        refused: whether the connection was refused, so that the server has not seen the request.
+    """
 
     def __init__(self, message: str, *, refused: bool = False) -> None:
         super().__init__(message)
@@ -74,7 +78,11 @@ class ConfigurationError(KubeError):
 
 
 class WatchLineTooLong(KubeError):
-    """A watch event was larger than ``limit_bytes``."""
+    """A watch event was larger than the limit, so the watch was given up.
+
+    Attributes:
+        limit_bytes: largest size of an event.
+    """
 
     def __init__(self, limit_bytes: int) -> None:
         super().__init__(f"a watch event is larger than {limit_bytes} bytes")
@@ -86,7 +94,15 @@ class WriteRefused(KubeError):
 
 
 class ApiError(KubeError):
-    """The server responded with an error Status."""
+    """The server responded with an error Status. Each subclass stands for an HTTP status or reason.
+
+    Attributes:
+        status: HTTP status; that of the Status object for an ERROR event of a watch.
+        reason: of the Status, such as ``NotFound``; "" if the response has none.
+        message: of the Status.
+        details: of the Status; empty if the response has none.
+        retry_after: seconds to wait before a retry, as requested by the server, or None.
+    """
 
     def __init__(
         self,
@@ -103,7 +119,6 @@ class ApiError(KubeError):
         self.message = message
         self.details: Mapping[str, Any] = details or {}
         self.retry_after = retry_after
-        """Seconds to wait before a retry, as requested by the server, or None."""
 
     @property
     def causes(self) -> tuple[Mapping[str, Any], ...]:
@@ -186,7 +201,7 @@ class TooManyRequests(ApiError):
 
 @final
 class ServerError(ApiError):
-    """Any 5xx."""
+    """Any 5xx: the server failed. Whether it carried out a write is not known."""
 
 
 _TERMINATING = re.compile(r"unable to create new content in namespace \S+ because it is being terminated")

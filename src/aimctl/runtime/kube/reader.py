@@ -55,6 +55,10 @@ _LONGEST_REPEAT_SECONDS = 5.0
 class Reader:
     """A read-only client of one API server.
 
+    Every method raises a subclass of :class:`ApiError` for an error response, :class:`ConnectionFailed` without a
+    response, and :class:`DecodeError` for an invalid one. After a 429 or 503 with a Retry-After of at most 5 s a read
+    is repeated after that time, at most twice; watches and followed logs are not.
+
     Args:
         transport: shared between readers; its creator closes it.
         clock: for Retry-After.
@@ -82,7 +86,19 @@ class Reader:
         subresource: str = "",
         metadata_only: bool = False,
     ) -> Object[T]:
-        """The current state of one object. Raises NotFound if it does not exist, NotServed for any other 404."""
+        """The current state of one object.
+
+        Args:
+            resource: the kind.
+            name: of the object.
+            namespace: of the object; "" for a cluster-scoped kind.
+            subresource: ``status``, ``scale`` and the like; "" for the object itself.
+            metadata_only: return an object without a body; its ``view`` raises MetadataOnly.
+
+        Raises:
+            NotFound: the object does not exist.
+            NotServed: any other 404; the object may exist.
+        """
         path = object_path(resource, name, namespace, subresource)
         body = await self._call(HttpRequest("GET", path, (), accept(metadata_only=metadata_only)))
         if metadata_only:
@@ -103,10 +119,23 @@ class Reader:
         metadata_only: bool = False,
         skip_unreadable: bool = False,
     ) -> ObjectList[T]:
-        """One page, or all objects if ``limit`` is None. Raises Gone if the token or version is too old.
+        """One page, or all objects if ``limit`` is None.
 
-        An item that cannot be decoded raises DecodeError; with ``skip_unreadable`` it is returned in
-        :attr:`ObjectList.unreadable`. A list of another kind or scope always raises.
+        Args:
+            resource: the kind.
+            namespace: "" for all namespaces.
+            label_selector: as in ``kubectl -l``; "" for all objects.
+            field_selector: as in ``kubectl --field-selector``; "" for all objects.
+            limit: largest number of objects of the page.
+            continue_token: that of the previous page; "" for the first.
+            resource_version: None for the latest state; "0" for any state that the server has cached.
+            resource_version_match: ``Exact`` or ``NotOlderThan``; "" for the default of the server.
+            metadata_only: return objects without bodies.
+            skip_unreadable: return an item that cannot be decoded in :attr:`ObjectList.unreadable`, instead of raising
+                DecodeError. A list of another kind or scope always raises.
+
+        Raises:
+            Gone: the token or version is too old.
         """
         query = list_query(
             label_selector=label_selector,
@@ -131,10 +160,11 @@ class Reader:
         label_selector: str = "",
         field_selector: str = "",
     ) -> AsyncIterator[Object[T]]:
-        """All objects, fetched page by page.
+        """All objects, fetched page by page. The selectors are those of :meth:`list`.
 
-        If the token of a later page has expired, the rest is fetched in one list without paging. Objects that were
-        yielded before are then yielded again only if they have changed.
+        ``page_size`` is the number of objects of each request, 0 for all in one. If the token of a later page has
+        expired, the rest is fetched in one list without paging. Objects that were yielded before are then yielded again
+        only if they have changed.
         """
         given: dict[ObjectKey, str] = {}
         token, limit = "", page_size or None
@@ -234,7 +264,20 @@ class Reader:
         limit_bytes: int | None = None,
         previous: bool = False,
     ) -> bytes:
-        """The log of a container so far. Set ``limit_bytes`` if the container is not trusted."""
+        """The log of a container so far.
+
+        Args:
+            pod: its name.
+            namespace: of the pod.
+            container: "" for the only container of the pod.
+            tail_lines: only so many lines from the end; None for all.
+            limit_bytes: largest size of the response. Set it if the container is not trusted.
+            previous: the log of the run before the last restart.
+
+        Raises:
+            NotFound: the pod does not exist.
+            BadRequest: the container has not started, or the pod has several containers and none is named.
+        """
         query = _log_query(container, tail_lines, limit_bytes, previous=previous, follow=False)
         return await self._call(HttpRequest("GET", log_path(pod, namespace), query, {"Accept": "*/*"}))
 
@@ -242,7 +285,10 @@ class Reader:
     async def follow_logs(
         self, pod: str, namespace: str, *, container: str = "", tail_lines: int | None = None
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """The log of a container as it is written, in chunks of any size, until the container ends."""
+        """The log of a container as it is written, in chunks of any size, until the container ends.
+
+        The arguments and errors are those of :meth:`logs`. Leaving the context closes the connection.
+        """
         query = _log_query(container, tail_lines, None, previous=False, follow=True)
         request = HttpRequest("GET", log_path(pod, namespace), query, {"Accept": "*/*"})
         async with self._transport.send(request, stream=True) as response:
@@ -250,7 +296,13 @@ class Reader:
             yield response.chunks()
 
     async def read(self, path: str, *, query: Query = (), accept: str = "application/json") -> bytes:
-        """The response body of any path; for paths without a kind, such as ``/version`` and ``/openapi``."""
+        """The response body of any path; for paths without a kind, such as ``/version`` and ``/openapi``.
+
+        Args:
+            path: begins with a slash; without a query.
+            query: pairs of names and values.
+            accept: content type of the response.
+        """
         check_path(path)
         return await self._call(HttpRequest("GET", path, query, {"Accept": accept}))
 

@@ -40,7 +40,7 @@ class HttpResponse(Protocol):
 
     @property
     def status(self) -> int:
-        """The HTTP status code."""
+        """The HTTP status code, known before the body is read."""
         ...
 
     @property

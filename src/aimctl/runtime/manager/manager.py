@@ -373,7 +373,7 @@ class Manager:
 
     @property
     def state(self) -> str:
-        """new, running, stopping or stopped."""
+        """``new``, ``running``, ``stopping`` or ``stopped``, in this order."""
         return self._life.state
 
     # ---- life cycle

@@ -32,14 +32,27 @@ class NotInstalled(Exception):  # noqa: N818 - it is a state of the cluster
 
 @dataclass(frozen=True, slots=True)
 class Remedies:
-    """What to do about missing CRDs and permissions; the end of the messages."""
+    """What to do about missing CRDs and permissions; the end of the messages.
+
+    Attributes:
+        crds: about missing CRDs; a clause.
+        permissions: about missing permissions; a sentence without a full stop.
+    """
 
     crds: str = "install its CRDs"
     permissions: str = "Grant it to the account, or run under another one"
 
 
 class Right(NamedTuple):
-    """One verb on one resource; the namespace is "" for all namespaces and for cluster-scoped resources."""
+    """One verb on one resource.
+
+    Attributes:
+        verb: such as ``list``.
+        group: "" for the core group.
+        resource: plural name.
+        namespace: "" for all namespaces and for cluster-scoped resources.
+        subresource: "" for the objects themselves.
+    """
 
     verb: str
     group: str

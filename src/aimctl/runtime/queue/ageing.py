@@ -23,7 +23,7 @@ PRIORITY_LOW = -100
 """For objects of the initial list and unchanged updates, as in controller-runtime."""
 
 PRIORITY_DEFAULT = 0
-"""For everything else."""
+"""For changes of objects, and for requests without a priority of their own."""
 
 DEFAULT_AGEING_SECONDS = 30.0
 """Waiting time that compensates for 100 points, the distance from low to default priority."""

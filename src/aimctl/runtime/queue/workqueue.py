@@ -127,7 +127,10 @@ class WorkQueue(Generic[K]):
     # ---- adding
 
     def add(self, item: K, *, priority: int = PRIORITY_DEFAULT) -> None:
-        """Add ``item``, to be returned as soon as possible. Ignored after shutdown."""
+        """Add ``item``, to be returned as soon as possible. Ignored after shutdown.
+
+        An item that is pending is not added twice: it gets the earlier time and the higher priority.
+        """
         self._put(item, 0.0, priority)
 
     def add_after(self, item: K, seconds: float, *, priority: int = PRIORITY_DEFAULT) -> None:

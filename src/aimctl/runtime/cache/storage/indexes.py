@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 if TYPE_CHECKING:
     IndexFunction: TypeAlias = Callable[[Object[T]], Iterable[str]]
+    """Returns the values under which an index finds an object. It is pure: equal objects have the same values."""
 else:
     IndexFunction = object
 

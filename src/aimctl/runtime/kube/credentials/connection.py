@@ -246,7 +246,15 @@ async def load_connection(
     root: Path = SERVICE_ACCOUNT_ROOT,
 ) -> ConnectionInfo:
     """Find the cluster. Uses the first that exists of ``kubeconfig``, ``$KUBECONFIG``, the pod's service account and
-    ``~/.kube/config``. ``kubeconfig`` is one file, ``$KUBECONFIG`` may be several joined with ``:``.
+    ``~/.kube/config``.
+
+    Args:
+        kubeconfig: path of one file; None or "" to search the other places. ``$KUBECONFIG`` may be several files joined
+            with ``:``.
+        environ: environment variables.
+        clock: for the renewal of credentials.
+        context: of the kubeconfig; None for its current one. With a context the service account is not used.
+        root: folder of the mounted service account.
 
     Raises:
         ConfigurationError: none of them exists, or the first that exists cannot be used. The message names the places.

@@ -208,7 +208,10 @@ class Elector:
         self._unclear_at = self._clock.monotonic()
 
     def check_renewal(self, tolerance_seconds: float = 20.0) -> str | None:
-        """A liveness check: a message if this process should have noticed that it lost the lease, else None."""
+        """A liveness check: a message if this process should have noticed that it lost the lease, else None.
+
+        ``tolerance_seconds`` is the time after the end of the lease for which a late process counts as alive.
+        """
         age = self.renewed_seconds_ago
         if age is not None and age > self._options.lease_duration + tolerance_seconds:
             return f"holds lease {self._name} but last renewed it {age:.1f} s ago"

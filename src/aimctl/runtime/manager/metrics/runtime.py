@@ -171,7 +171,7 @@ class RuntimeMetrics:
         self.slow_paths.labels(name).inc()
 
     def loop_lag(self, seconds: float) -> None:
-        """``event_loop_lag_seconds``."""
+        """``event_loop_lag_seconds``: how late a timer of the event loop fired."""
         self.lag.set(seconds)
 
     def loop_stall(self, seconds: float) -> None:
@@ -181,7 +181,7 @@ class RuntimeMetrics:
         self.longest_stall.set(self._longest_stall)
 
     def event(self, result: Literal["created", "series", "dropped", "failed"]) -> None:
-        """``events_recorded_total``."""
+        """``events_recorded_total``: one Event with this result."""
         self.events.labels(result).inc()
 
     def remove(self, name: str) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["DebugPages", "Page", "render_table"]
 
 Page: TypeAlias = "Callable[[], Sequence[Mapping[str, Any]] | Mapping[str, Any]]"
-"""Returns rows, or one mapping."""
+"""Returns the content of a debug page: rows with the same keys, or one mapping. It must not block."""
 
 
 def render_table(content: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> str:
