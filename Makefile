@@ -14,7 +14,7 @@ export PYTHONPYCACHEPREFIX ?= $(CURDIR)/$(VENV)/pycache
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-proofs test-envtest lint format types public-types contracts commits kinds manifests check-manifests docs docs-diagrams bench bench-scale lock clean ci
+.PHONY: help demo test test-proofs test-envtest lint format types public-types contracts commits kinds manifests check-manifests docs docs-diagrams checklist bench bench-scale lock clean ci
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -82,6 +82,9 @@ docs: $(STAMP) docs-diagrams ## write the API reference in docs/reference, and t
 
 docs-diagrams: $(STAMP) ## draw the diagrams of docs/architecture.md from the import contracts
 	@$(BIN)/python hack/diagrams.py
+
+checklist: $(STAMP) ## write docs/checklist.md from the labels of the tests
+	@PYTHONPATH=test $(BIN)/python -m support.checklist
 
 bench: $(STAMP) ## compare syncing 20,000 templates with kopf (BENCH_ARGS=--help for options)
 	@$(BIN)/python test/bench/run.py $(BENCH_ARGS)

@@ -11,12 +11,14 @@ import pytest
 from kubernetes_asyncio import client as asyncio_client
 
 from aimctl.devcluster import DevCluster
+from aimctl.devcluster.faults import Answer, Match
 from aimctl.runtime import (
     APPLIED_PREFIX,
     CONFIG_MAPS,
     DEPLOYMENTS,
     SECRETS,
     AlreadyOwned,
+    ApiError,
     Client,
     Conflict,
     EncodeError,
@@ -65,6 +67,7 @@ async def server() -> AsyncIterator[tuple[Client, Writes]]:
 
 @virtual_time
 async def test_an_object_is_created_then_left_alone_then_changed() -> None:
+    """Checklist 131: nothing is written if nothing changed."""
     async with server() as (client, writes):
         created = await create_or_apply(client, CONFIG_MAPS, config({"a": "1"}))
         again = await create_or_apply(client, CONFIG_MAPS, config({"a": "1"}), current=created.object)
@@ -192,6 +195,19 @@ async def test_wrong_arguments_are_errors_that_name_the_remedy() -> None:
         assert writes.count == 1
 
 
+@virtual_time
+@pytest.mark.parametrize("code", [401, 403, 500, 503])
+async def test_nothing_is_written_if_it_is_not_known_whether_the_object_exists(code: int) -> None:
+    """Checklist 131: only a 404 for the object means that it has to be created."""
+    async with DevCluster(clock=virtual_clock(), crds=[]) as cluster:
+        writes = Writes()
+        client = cluster.client().with_(field_manager="teams", on_write=writes)
+        cluster.faults.add(Answer(code), Match(verb="get", resource="configmaps"))
+        with pytest.raises(ApiError) as caught:
+            await create_or_apply(client, CONFIG_MAPS, config({"a": "1"}))
+        assert (caught.value.status, writes.count) == (code, 0)
+
+
 # ---- read, modify, write
 
 
@@ -255,6 +271,50 @@ async def test_a_finalizer_delays_the_deletion_until_it_is_removed() -> None:
         await read_modify_write(client, CONFIG_MAPS, "c", "default", change=change(remove_finalizer))
         with pytest.raises(NotFound):
             await client.get(CONFIG_MAPS, "c", "default")
+
+
+@virtual_time
+@pytest.mark.parametrize(
+    ("metadata", "field"), [({"name": "d"}, "name='d'"), ({"namespace": "other"}, "namespace='other'")]
+)
+async def test_an_object_cannot_be_renamed_or_moved(metadata: dict[str, str], field: str) -> None:
+    """Checklist 131: the new body must be the same object, even if one of that name exists."""
+    async with server() as (client, writes):
+        await client.create(CONFIG_MAPS, config({"n": "0"}))
+        await client.create(CONFIG_MAPS, config({"n": "9"}, "d"))
+
+        def change(body: dict[str, Any]) -> dict[str, Any]:
+            return {**body, "metadata": {**body["metadata"], **metadata}}
+
+        with pytest.raises(ValueError, match=rf"metadata\.{field} for ConfigMap default/c: .*client\.create"):
+            await read_modify_write(client, CONFIG_MAPS, "c", "default", change=change)
+        assert writes.count == 2
+
+
+@virtual_time
+async def test_a_current_object_of_another_name_is_an_error() -> None:
+    async with server() as (client, writes):
+        other = await client.create(CONFIG_MAPS, config({"n": "0"}, "other"))
+        with pytest.raises(
+            ValueError, match=r"current=.*other.* is not ConfigMap default/c; pass the object"
+        ):
+            await read_modify_write(client, CONFIG_MAPS, "c", "default", change=increment, current=other)
+        assert writes.count == 1
+
+
+@virtual_time
+async def test_a_new_body_without_a_version_does_not_overwrite_the_change_of_another_writer() -> None:
+    async with server() as (client, _):
+        old = await client.create(CONFIG_MAPS, config({"n": "0"}))
+        await client.patch(CONFIG_MAPS, "c", {"data": {"theirs": "1"}}, "default")
+
+        def change(body: dict[str, Any]) -> dict[str, Any]:
+            return {"data": {**body["data"], "mine": "1"}}
+
+        written = await read_modify_write(client, CONFIG_MAPS, "c", "default", change=change, current=old)
+        assert written.view.data == {"n": "0", "theirs": "1", "mine": "1"}
+        again = await read_modify_write(client, CONFIG_MAPS, "c", "default", change=change)
+        assert again.meta.resource_version == written.meta.resource_version
 
 
 @virtual_time

@@ -61,6 +61,7 @@ def named(name: str, **metadata):
 
 @virtual_time
 async def test_every_source_sees_only_the_default_namespaces_and_nothing_else_is_requested():
+    """Checklist 90: the default applies to every namespaced kind; cluster-scoped kinds are not affected."""
     async with cluster_and_manager("a", "b") as (client, manager, paths):
         reconciler = Scripted()
         secrets = manager.cache.declare(SECRETS)
@@ -102,6 +103,7 @@ async def test_every_source_sees_only_the_default_namespaces_and_nothing_else_is
 
 @virtual_time
 async def test_a_declaration_can_name_other_namespaces_or_all():
+    """Checklist 90: a declaration precedes the default; an empty one means all namespaces."""
     async with cluster_and_manager("a") as (client, manager, _):
         reconciler = Scripted()
         manager.cache.declare(SECRETS, namespaces=["c"])

@@ -302,6 +302,7 @@ async def test_one_hundred_cycles_leave_no_task_and_no_object():
 
 @virtual_time
 async def test_an_informer_is_removed_unless_it_has_handlers():
+    """Checklist 89: a removed informer stops; declaring the kind again creates one with current data."""
     async with cluster_and_manager() as (cluster, manager):
         await cluster.client().create(SECRETS, named("s"), "default")
         alone = manager.cache.declare(SECRETS)

@@ -155,6 +155,7 @@ async def test_one_cluster_without_a_kind_does_not_hold_up_the_other():
 
 @virtual_time
 async def test_a_cluster_that_cannot_be_reached_at_the_start_does_not_hold_up_the_other():
+    """Checklist 118: each manager waits for its own caches only."""
     async with two_clusters() as (east, west):
         managers = [manager_of(east, EAST), manager_of(west, WEST)]
         outage = east.faults.add(Refuse(), Match())

@@ -56,6 +56,7 @@ def config(name: str):
 
 @virtual_time
 async def test_a_missing_kind_delays_only_its_controllers_until_it_is_installed():
+    """Checklist 91: without a time limit for the sync the start does not fail, and the other controllers work."""
     async with cluster_and_manager() as (cluster, manager):
         client = cluster.client()
         maps, things, both = Scripted(), Scripted(), Scripted()

@@ -116,8 +116,9 @@ async def test_reads_give_the_shared_objects_without_copies() -> None:
 
 @virtual_time
 async def test_a_cached_view_cannot_be_changed() -> None:
-    """Checklist 85: no mutation detector is needed, because changing a view raises."""
-    cache = make_cache(ScriptedListWatch(listing(make("a", rv=3, spec={"x": [1]}), rv=10)))
+    """Checklist 85: no mutation detector is needed, because changing a view or the metadata raises."""
+    stored = make("a", rv=3, labels={"l": "1"}, annotations={"n": "1"}, spec={"x": [1]})
+    cache = make_cache(ScriptedListWatch(listing(stored, rv=10)))
     cache.declare(THINGS)
     async with running(cache):
         await cache.wait_synced(5)
@@ -127,6 +128,14 @@ async def test_a_cached_view_cannot_be_changed() -> None:
             obj.view["spec"]["x"] = 2
         with pytest.raises(AttributeError):
             obj.view["spec"]["x"].append(2)
+        with pytest.raises(TypeError):
+            obj.meta.labels["l"] = "2"  # type: ignore[index] # on purpose
+        with pytest.raises(TypeError):
+            obj.annotations["n"] = "2"  # type: ignore[index] # on purpose
+        with pytest.raises(AttributeError):
+            obj.meta.name = "b"  # type: ignore[misc] # on purpose
+        obj.body()["spec"]["x"].append(2)
+        assert obj.body() == stored.body(), "each body is a copy of its own"
 
 
 @virtual_time

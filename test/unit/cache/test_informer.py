@@ -100,7 +100,7 @@ async def test_deleting_an_undelivered_object_is_an_add_then_a_delete() -> None:
 
 @virtual_time
 async def test_events_of_one_object_arrive_in_order_and_none_is_merged() -> None:
-    """Checklist 64: every state is delivered, in the order of arrival."""
+    """Checklist 64: every state is delivered, in the order of arrival. 70: also several of one object in one batch."""
     server = ScriptedListWatch(
         listing(rv=10),
         watches=[[added("a", rv=11), modified("a", rv=12), modified("a", rv=13), deleted("a", rv=14)]],
@@ -254,6 +254,7 @@ async def test_a_handler_added_later_gets_an_add_for_every_object() -> None:
 
 @virtual_time
 async def test_a_handler_added_during_the_first_list_gets_every_object_once() -> None:
+    """Checklist 79: it is not synced before it has received the whole first list."""
     server = ScriptedListWatch(listing(*many(1500), rv=5000))
     async with running(Rig(server)) as rig:
         await first_event(rig)
@@ -346,7 +347,7 @@ async def test_handlers_added_and_removed_during_events_agree_with_the_store() -
 
 @virtual_time
 async def test_a_handler_that_raises_loses_only_that_call() -> None:
-    """Checklist 83: later events reach it, and other handlers are not affected."""
+    """Checklist 83: later events reach it at once, and other handlers are not affected."""
     server = ScriptedListWatch(
         listing(make("a", rv=3), make("b", rv=4), rv=10),
         watches=[[modified("a", rv=11), deleted("b", rv=12)]],
@@ -507,6 +508,7 @@ async def test_an_own_write_that_the_label_selector_excludes_is_removed_whatever
 
 @virtual_time
 async def test_own_writes_enter_a_metadata_cache_without_their_body() -> None:
+    """Checklist 73: as the objects of lists and watches do; a projection takes the place of a transform function."""
     server = ScriptedListWatch(listing(rv=10))
     async with running(Rig(server, projection="metadata")) as rig:
         await synced(rig)

@@ -45,6 +45,9 @@ async def test_it_lists_then_watches_and_each_event_advances_the_version() -> No
         watches=[[Wait(5), modified("a", rv=11), added("b", rv=12), Wait(5), bookmark(20), Close]],
     )
     async with running(Rig(server)) as rig:
+        for at, version in ((4, "10"), (6, "12"), (11, "20")):
+            await asyncio.sleep(at - asyncio.get_running_loop().time())
+            assert rig.informer.store.resource_version == version
         await asyncio.sleep(400)
         assert versions(server.watches)[:2] == ["10", "20"]
         assert len(server.lists) == 1
@@ -64,7 +67,7 @@ async def test_it_lists_then_watches_and_each_event_advances_the_version() -> No
     ],
 )
 def test_after_errors_the_next_cycle_makes_the_store_equal_the_list(broken: list[object]) -> None:
-    """Checklist 40: after list errors, watch errors or closes the store holds what the next list says."""
+    """Checklist 40: after errors of lists and watches the store holds what the next list says."""
 
     @virtual_time
     async def check() -> None:
@@ -123,6 +126,8 @@ async def test_events_that_cannot_be_decoded_again_and_again_are_followed_by_slo
 
 @virtual_time
 async def test_items_of_a_list_that_cannot_be_decoded_are_reported_and_the_others_cached() -> None:
+    """Checklist 70: a broken item does not lose the others, and its last known state is kept."""
+
     def page(rv: int, *unreadable: ObjectKey | None) -> ObjectList[Any]:
         bad = tuple(UnreadableItem(key, DecodeError("no object")) for key in unreadable)
         objects = [make(name, rv=rv) for name in "abc" if ObjectKey("ns", name) not in unreadable]

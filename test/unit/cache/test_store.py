@@ -111,16 +111,20 @@ def test_the_error_for_an_unknown_index_names_the_existing_ones() -> None:
 
 
 def test_an_index_function_that_raises_affects_only_its_index() -> None:
+    """Checklist 72: the object is stored and delivered, and is in the other indexes."""
+
     def broken(obj: Object[Any]) -> list[str]:
         if obj.meta.name == "b":
             raise ValueError("no")
         return ["found"]
 
     store: Store[Any] = Store({"broken": broken, "good": lambda _: ["found"]})
-    store.replace([make("a", rv=1), make("b", rv=2)], "10")
+    changes = store.replace([make("a", rv=1), make("b", rv=2)], "10")
+    assert words(changes) == ["+a@1", "+b@2"]
+    assert len(store) == 2
     assert [obj.meta.name for obj in store.by_index("broken", "found")] == ["a"]
     assert [obj.meta.name for obj in store.by_index("good", "found")] == ["a", "b"]
-    store.apply(deleted("b", rv=11))
+    assert words(store.apply(deleted("b", rv=11))) == ["-b@11"]
     assert len(store.by_index("good", "found")) == 1
 
 

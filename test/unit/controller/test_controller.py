@@ -459,7 +459,7 @@ async def test_the_timeout_metric_moves_only_for_the_controllers_own_deadline(ru
         await asyncio.sleep(60)
     assert metrics.failures["timeout"] == timeouts
     assert metrics.results[result] >= 1
-    assert reconciler.runs[:2] == [A, A] if result == "error" else [A]
+    assert reconciler.runs[:2] == ([A, A] if result == "error" else [A])
 
 
 @virtual_time

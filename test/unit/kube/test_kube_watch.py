@@ -133,7 +133,7 @@ BAD_LINES = [
 
 @pytest.mark.parametrize("line", BAD_LINES)
 async def test_an_invalid_event_ends_the_stream(line: bytes) -> None:
-    """Checklist 42: a wrong-type, wrong-kind or metadata-less watch event. What it reported is unknown."""
+    """Checklist 42: a wrong-type, wrong-kind or metadata-less watch event. What it reported is unknown. 54: a Table."""
     events = watch_events(PODS, Response(event("ADDED", pod("a")) + line), idle_seconds=9)
     assert (await anext(events)).object.key.name == "a"
     with pytest.raises(DecodeError):

@@ -217,6 +217,7 @@ async def test_a_holder_that_sees_another_holder_stops_at_once():
 
 @virtual_time
 async def test_each_attempt_has_a_time_limit_of_its_own():
+    """Checklist 127: half of the renew deadline, so that there is time for another attempt."""
     api = LeaseApi()
     foreign(api, holder="")
     me = Candidate(api, "me")

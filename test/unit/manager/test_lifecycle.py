@@ -347,6 +347,7 @@ async def test_no_task_is_left_however_the_manager_ends(how):
     if how == "fail":
         story.add("breaks", fail_after=2)
     await story.start()
+    story.manager.events.event(make(), "Normal", "Seen", "hello")
     if how == "stop":
         story.stop.set()
     elif how == "cancel":

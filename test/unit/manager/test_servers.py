@@ -345,6 +345,7 @@ def test_two_managers_on_one_registry_are_an_error_with_the_remedy():
 
 
 async def test_debug_pages_are_text_tables_or_json():
+    """Checklist 125: extra paths work, and pages about tasks, queues and caches take the place of a profiler."""
     manager = make_manager(**LOCAL)
     source = HandFed("a", synced=False)
     manager.add(

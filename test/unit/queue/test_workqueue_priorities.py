@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from aimctl.runtime.queue import (
     EXCEEDED_CARDINALITY_LIMIT,
     PRIORITY_LOW,
+    ExponentialRateLimiter,
     QueueItem,
     QueueShutDown,
     WorkQueue,
@@ -87,6 +88,54 @@ async def test_raising_a_priority_never_moves_an_item_back() -> None:
     await asyncio.sleep(2)
     queue.add("newer", priority=0)
     assert await take(queue, 3) == ["new", "old", "newer"]
+
+
+@virtual_time
+async def test_a_returned_item_is_skipped_until_done_whatever_its_priority_is() -> None:
+    """Checklist 28: not returned again before done, and at once after it. 29: with the priority of the second add."""
+    queue = make()
+    queue.add("busy")
+    assert await queue.get() == QueueItem("busy", 0)
+    queue.add("busy", priority=100)
+    queue.add("other", priority=PRIORITY_LOW)
+    assert await queue.get() == QueueItem("other", PRIORITY_LOW)
+    waiting = asyncio.create_task(queue.get())
+    await asyncio.sleep(1000)
+    assert not waiting.done()
+    queue.done("busy")
+    assert await waiting == QueueItem("busy", 100)
+    assert now() == 1000
+
+
+@virtual_time
+async def test_delayed_items_are_returned_at_their_own_times_in_order() -> None:
+    """Checklist 33: in the order of their due times, also when the clock passes several of them at once."""
+    queue = make()
+    delays = {"c": 3.0, "a": 1.0, "late": 60.0, "b": 2.0, "latest": 90.0}
+    for item, delay in delays.items():
+        queue.add_after(item, delay)
+    seen = []
+    for _ in range(3):
+        seen.append(((await queue.get()).item, now()))
+    assert seen == [("a", 1.0), ("b", 2.0), ("c", 3.0)]
+    await asyncio.sleep(200)
+    assert await take(queue, 2) == ["late", "latest"]
+
+
+@virtual_time
+async def test_each_item_of_a_rate_limited_batch_has_its_own_delay() -> None:
+    """Checklist 34: the failures of one item do not delay the others."""
+    queue: WorkQueue[str] = WorkQueue(clock=virtual_clock(), rate_limiter=ExponentialRateLimiter(1.0, 60.0))
+    for item, failures in (("twice", 2), ("never", 0), ("once", 1)):
+        for _ in range(failures):
+            queue.add_rate_limited(item)
+            assert (await queue.get()).item == item
+            queue.done(item)
+    started = now()
+    for item in ("twice", "never", "once"):
+        queue.add_rate_limited(item)
+    seen = [((await queue.get()).item, now() - started) for _ in range(3)]
+    assert seen == [("never", 1.0), ("once", 2.0), ("twice", 4.0)]
 
 
 @virtual_time
@@ -231,7 +280,7 @@ async def test_more_than_25_priorities_share_one_label_and_depths_stay_right() -
 
 @virtual_time
 async def test_a_low_priority_item_is_not_starved_beyond_the_bound() -> None:
-    """With strict priorities the low item would never be returned; with ageing it is after 30 s."""
+    """Checklist 25: with strict priorities the low item would never be returned; with ageing it is after 30 s."""
     queue = make()
     queue.add("low", priority=PRIORITY_LOW)
     served = ""

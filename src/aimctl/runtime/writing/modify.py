@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from aimctl.kubetypes import to_body
+from aimctl.kubetypes import ObjectKey, to_body
 from aimctl.runtime.kube.errors import Conflict
+from aimctl.runtime.kube.options import identity_of
 from aimctl.runtime.queue.ratelimit import exponential_delay
 
 if TYPE_CHECKING:
@@ -62,8 +63,9 @@ async def read_modify_write(
 ) -> Object[T]:
     """Update an object with what ``change`` returns for it; repeat with the latest state after a Conflict.
 
-    No request is written if ``change`` returns the body unchanged. An object that was deleted in the meantime is not
-    created again: NotFound is raised.
+    Nothing is written if ``change`` returns the body unchanged. An object that was deleted in the meantime is not
+    created again: NotFound is raised. A new body without a name, namespace or resourceVersion gets those of the object,
+    so it never overwrites a change that ``change`` did not see.
 
     Args:
         client: what reads and writes; its clock is used for the pauses (:func:`retry_on_conflict`).
@@ -79,8 +81,14 @@ async def read_modify_write(
         Conflict: the last attempt was too late as well.
         NotFound: the object does not exist.
         TypeError: ``change`` returned None.
+        ValueError: ``current`` or the new body is another object.
         ApiError: as :meth:`Client.get` and :meth:`Client.update`.
     """
+    key = ObjectKey(namespace, name)
+    if current is not None and (current.resource != resource or current.key != key):
+        raise ValueError(
+            f"current={current!r} is not {resource.kind} {key}; pass the object with the same kind, namespace and name"
+        )
     latest = [] if current is None else [current]
 
     async def attempt() -> Object[T]:
@@ -90,9 +98,29 @@ async def read_modify_write(
             raise TypeError(
                 f"change={change!r} returned None; return the new body, or the same body if nothing changes"
             )
-        body = to_body(changed)
+        body = _body_of(obj, to_body(changed))
         if body == obj.body():
             return obj
         return await client.update(resource, body, subresource=subresource)
 
     return await retry_on_conflict(attempt, clock=client.clock, max_attempts=max_attempts)
+
+
+def _body_of(obj: Object[Any], changed: dict[str, Any]) -> dict[str, Any]:
+    """The changed body, with the name, namespace and version of the object where it has none.
+
+    Raises:
+        EncodeError: as ``identity_of``.
+        ValueError: the body is another object.
+    """
+    known = (obj.meta.name, obj.meta.namespace)
+    for field, new, old in zip(("name", "namespace"), identity_of(changed), known, strict=True):
+        if new not in {"", old}:
+            raise ValueError(
+                f"change= returned a body with metadata.{field}={new!r} for {obj.resource.kind} {obj.key}: an object"
+                " cannot be renamed or moved; leave the field as it is, and create other objects with client.create"
+            )
+    own = {"name": known[0], "namespace": known[1], "resourceVersion": obj.meta.resource_version}
+    metadata = changed.get("metadata") or {}
+    missing = {field: value for field, value in own.items() if value and not metadata.get(field)}
+    return {**changed, "metadata": {**metadata, **missing}} if missing else changed
