@@ -20,6 +20,7 @@ COMMANDS = (
     "init",
     "status",
     "explain",
+    "logs",
     "queue",
     "rediscover",
     "completion",

@@ -18,7 +18,7 @@ from support.facts import Paper, condition, job, model, service, status, templat
 
 TEXT = (Path(__file__).parents[3] / "docs" / "cli.md").read_text(encoding="utf-8")
 COMMANDS = typer.main.get_command(app).commands
-ASKING = ("status", "explain", "queue", "rediscover")
+ASKING = ("status", "explain", "logs", "queue", "rediscover")
 AWAITING = status(
     "Pending",
     "AwaitingDiscovery",

@@ -9,7 +9,7 @@ import typer
 from aimctl.cli import checks, completing
 from aimctl.cli.flags import Asked, DiscoveryLimit, OperatorNamespace, Watch, asking
 
-__all__ = ["explain"]
+__all__ = ["explain", "parsed"]
 
 
 @asking
@@ -39,7 +39,7 @@ def explain(
     from aimctl.cli.pages.answering import answer
     from aimctl.cli.pages.explain import explain_page
 
-    found, wanted = _parsed(kind, name)
+    found, wanted = parsed(kind, name)
     return answer(
         asked,
         lambda link: explain_page(
@@ -55,7 +55,7 @@ def explain(
     )
 
 
-def _parsed(kind: str, name: str | None) -> tuple[str, str]:
+def parsed(kind: str, name: str | None) -> tuple[str, str]:
     """Kind and name from ``KIND NAME`` or ``KIND/NAME``."""
     from aimctl.api.kinds import KINDS
     from aimctl.cli.kinds import did_you_mean, find_kind, short_name

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from aimctl.cli.questions.explanation import Cause, Explanation
     from aimctl.cli.questions.queue import Queue
 
-__all__ = ["explain_page", "render"]
+__all__ = ["explain_page", "not_found", "render"]
 
 _CAUSES_SHOWN = 3
 """Causes whose message a table shows; JSON and YAML have all."""
@@ -58,7 +58,7 @@ async def explain_page(
     facts = await read_path(link.client, link.clock.now(), question, operator_namespace)
     item = facts.answers[question]
     if isinstance(item, Problem):
-        await _not_found(link, item)
+        await not_found(link, item)
     assert isinstance(item, Object)  # noqa: S101 - the answer to a question with a name
     found, queue = explain(item, facts, operator_namespace), None
     if found.waiting_template is not None:
@@ -89,7 +89,7 @@ def _place(found: Explanation, queue: Queue) -> dict[str, Any]:
     }
 
 
-async def _not_found(link: Connected, problem: Problem) -> NoReturn:
+async def not_found(link: Connected, problem: Problem) -> NoReturn:
     """Raise CommandError: why there is nothing to explain, and where an object of this name is."""
     if problem.trouble is not Trouble.ABSENT:
         require_answer([problem])

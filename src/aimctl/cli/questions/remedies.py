@@ -10,7 +10,6 @@ import shlex
 from typing import TYPE_CHECKING
 
 from aimctl.cli.kinds import short_name
-from aimctl.domain.naming import label_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -30,7 +29,7 @@ _ADVICE: Mapping[str, str] = {
 
 _COMMANDS: Mapping[str, tuple[str, ...]] = {
     "DiscoveryFailed": (
-        "kubectl logs -l aim.silogen.ai/template={label} --tail=20 -n {job_namespace}",
+        "aimctl logs {kind} {name} {where_or_operator} --tail 20",
         "aimctl rediscover {name} {where_or_cluster}",
     ),
     "GPUNotAvailable": (
@@ -65,11 +64,11 @@ def commands(
     fits = [one.name for one in explanation.candidates if one.dropped_by in (None, "Selection")]
     patch = json.dumps({"spec": {"templateRef": fits[0] if fits else "NAME"}}, separators=(",", ":"))
     fields = {
+        "kind": short_name(shown.kind),
         "name": shown.name,
-        "label": label_value(shown.name),
         "where": where,
         "where_or_cluster": where or "--cluster",
-        "job_namespace": shown.namespace or operator_namespace,
+        "where_or_operator": where or f"--operator-namespace {operator_namespace}",
         "operator_namespace": operator_namespace,
         "patch": shlex.quote(patch),
     }
