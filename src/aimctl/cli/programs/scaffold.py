@@ -34,7 +34,7 @@ __all__ = ["Names", "kind_of", "name_problem", "project_files", "write_project"]
 
 _SKELETON = files("aimctl.cli.programs") / "skeleton"
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-_KIND = re.compile(r"[A-Z][A-Za-z0-9]*[a-z][A-Za-z0-9]*")
+_KIND = re.compile(r"[A-Z][A-Z0-9]*[a-z][A-Za-z0-9]*")
 _MAX_LENGTH = 40
 _TAKEN_PACKAGES = frozenset({"aimctl", "config", "msgspec", "tests", *sys.stdlib_module_names})
 _TAKEN_KINDS = frozenset({"Annotated", "Condition", "CustomKind", "Meta", "PrinterColumn", "Spec", "Status"})

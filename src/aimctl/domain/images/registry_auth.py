@@ -39,9 +39,18 @@ DOCKER_CONFIG_JSON, DOCKER_CONFIG = ".dockerconfigjson", ".dockercfg"
 MAX_CANDIDATES = 4
 """Credentials that are tried for one image."""
 
-_MAX_CHALLENGE = 8192
-_CHALLENGE = re.compile(r"\s*,?\s*([A-Za-z][A-Za-z0-9!#$%&'*+.^_`|~-]*)(?:\s+|$)")
-_PARAMETER = re.compile(r"\s*,?\s*([A-Za-z0-9_-]+)\s*=\s*(?:\"((?:[^\"\\]|\\.)*)\"|([^\s,\"]+))\s*")
+MAX_CHALLENGE_CHARACTERS = 8192
+"""Characters of all ``WWW-Authenticate`` headers of a response together; the rest is ignored."""
+
+MAX_CHALLENGES = 16
+"""Challenges of a response; others are ignored."""
+
+# The quantifiers are possessive: without backtracking, each attempt takes time linear in what it reads. Blanks are
+# those of HTTP (RFC 9110, section 5.6.3), not the blanks of Unicode.
+_CHALLENGE = re.compile(r"[ \t]*+(?:,[ \t]*+)?+([A-Za-z][A-Za-z0-9!#$%&'*+.^_`|~-]*+)(?:[ \t]++|$)")
+_PARAMETER = re.compile(
+    r"[ \t]*+(?:,[ \t]*+)?+([A-Za-z0-9_-]++)[ \t]*+=[ \t]*+(?:\"((?:[^\"\\]|\\.)*+)\"|([^ \t,\"]++))[ \t]*+"
+)
 _HUB_KEYS = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
 
 
@@ -128,8 +137,19 @@ def credentials_for(image: ImageReference, entries: Iterable[PullEntry]) -> tupl
 
 
 def parse_challenges(headers: Iterable[str]) -> tuple[Challenge, ...]:
-    """The challenges in ``WWW-Authenticate`` headers, in order. Invalid ones are ignored."""
-    return tuple(found for text in headers for found in _challenges(text[:_MAX_CHALLENGE]))
+    """The challenges in ``WWW-Authenticate`` headers, in order. Invalid ones are ignored.
+
+    The time is linear in the size of the headers, of which at most :data:`MAX_CHALLENGE_CHARACTERS` are read.
+    """
+    found: list[Challenge] = []
+    remaining = MAX_CHALLENGE_CHARACTERS
+    for text in headers:
+        if remaining <= 0 or len(found) >= MAX_CHALLENGES:
+            break
+        found += _challenges(text[:remaining])
+        # A header costs more than its characters, so empty ones count as well.
+        remaining -= len(text) + 1
+    return tuple(found[:MAX_CHALLENGES])
 
 
 def _challenges(text: str) -> Iterable[Challenge]:

@@ -21,16 +21,17 @@ if TYPE_CHECKING:
 
 __all__ = ["LabelSelector", "field_selector_matches"]
 
-_KEY = r"[A-Za-z0-9][-A-Za-z0-9_./]*"
-_VALUE = r"[-A-Za-z0-9_.]*"
+# The quantifiers are possessive, so that the time is linear also for a text that does not match.
+_KEY = r"[A-Za-z0-9][-A-Za-z0-9_./]*+"
+_VALUE = r"[-A-Za-z0-9_.]*+"
 _TERM = re.compile(
-    rf"""\s*(?:
-        !\s*(?P<absent>{_KEY})
-      | (?P<key>{_KEY})\s*(?:
-            (?P<sign>==|=|!=)\s*(?P<value>{_VALUE})
-          | (?P<word>\s(?:in|notin))\s*\((?P<values>[^()]*)\)
+    rf"""\s*+(?:
+        !\s*+(?P<absent>{_KEY})
+      | (?P<key>{_KEY})(?:
+            \s*+(?P<sign>==|=|!=)\s*+(?P<value>{_VALUE})
+          | \s++(?P<word>in|notin)\s*+\((?P<values>[^()]*+)\)
         )?
-    )\s*(?:,|$)""",
+    )\s*+(?:,|$)""",
     re.VERBOSE,
 )
 
@@ -69,10 +70,10 @@ class LabelSelector:
             ValueError: the text is not a label selector; the message shows where parsing failed.
         """
         terms: list[_Term] = []
-        at = 0
-        while at < len(text.rstrip()):
+        at, end = 0, len(text.rstrip())
+        while at < end:
             found = _TERM.match(text, at)
-            if found is None or (found.end() == len(text.rstrip()) and text.rstrip().endswith(",")):
+            if found is None or (found.end() == end and text[end - 1] == ","):
                 raise ValueError(
                     f"label selector {text!r}: cannot parse {text[at:]!r}; write it like a=b,c in (x,y),!d"
                 )
