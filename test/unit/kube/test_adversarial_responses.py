@@ -1,20 +1,29 @@
-"""Whatever a server returns, the result is an error of the hierarchy that names the location and shows no secret."""
+"""Whatever a server returns, the result is an error of the hierarchy.
+
+The error names the location and a remedy, and shows no secret.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import re
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
+import aimctl.runtime
 from aimctl.kubetypes import Object
 from aimctl.kubetypes.builtin import SECRETS
 from aimctl.runtime.kube import Client, KubeError
 from aimctl.runtime.kube.discovery import discover
-from aimctl.testing import run_virtual, virtual_clock
+from aimctl.runtime.kube.errors import Forbidden, error_from_status
+from aimctl.testing import run_virtual, virtual_clock, virtual_time
 from support.adversary import HIDDEN, Answer, bodies, headers, statuses
+from support.reconciling import HandFed, Scripted, running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -71,6 +80,17 @@ OPERATIONS: Mapping[str, Callable[[Client], Awaitable[Any]]] = {
 }
 
 
+def check(error: KubeError, status: int) -> None:
+    notes = getattr(error, "__notes__", ())
+    assert error.remedy
+    assert f"remedy: {error.remedy}" in notes, "tracebacks show it"
+    text = "\n".join([str(error), *notes])
+    assert len(text) < 4000
+    if status < 300:
+        assert HIDDEN not in text
+    assert "secrets" in text or "/api" in text or "Secret" in text or "/version" in text, text
+
+
 @pytest.mark.parametrize("operation", OPERATIONS)
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(status=statuses, head=headers, body=bodies, sizes=st.lists(st.integers(0, 40), max_size=3))
@@ -87,11 +107,7 @@ def test_any_response_is_a_result_or_an_error_of_the_hierarchy(operation, status
         try:
             result = await OPERATIONS[operation](client)
         except KubeError as error:
-            text = "\n".join([str(error), *getattr(error, "__notes__", ())])
-            assert len(text) < 4000
-            if status < 300:
-                assert HIDDEN not in text
-            assert "secrets" in text or "/api" in text or "Secret" in text or "/version" in text, text
+            check(error, status)
         else:
             assert status < 300
             for obj in result if isinstance(result, list) else [result]:
@@ -99,3 +115,50 @@ def test_any_response_is_a_result_or_an_error_of_the_hierarchy(operation, status
                     assert obj.meta.name is not None
 
     run_virtual(scenario())
+
+
+ERRORS = {
+    name: found
+    for name in aimctl.runtime.__all__
+    if isinstance(found := getattr(aimctl.runtime, name), type) and issubclass(found, KubeError)
+}
+IN_THE_TEXT = {
+    "AlreadyOwned",
+    "ConfigurationError",
+    "EncodeError",
+    "InvalidOwner",
+    "KubeError",
+    "MetadataOnly",
+}
+"""Errors that this library raises for one mistake each: the text of each has its remedy."""
+
+INSTRUCTION = re.compile(
+    r"(check|correct|grant|install|list|make|read|renew|repeat|update|use|write)\b", re.IGNORECASE
+)
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_every_class_of_errors_has_an_instruction_as_its_remedy(name: str) -> None:
+    remedy = ERRORS[name].remedy
+    assert (remedy == "") == (name in IN_THE_TEXT)
+    assert not remedy or INSTRUCTION.match(remedy)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 410, 413, 415, 418, 422, 429, 500, 504])
+def test_the_remedies_of_different_answers_differ(status: int) -> None:
+    """Errors of one class have one remedy, and those of two classes do not."""
+    error = error_from_status(status)
+    same = {other for other in range(400, 505) if error_from_status(other).remedy == error.remedy}
+    assert same == {other for other in range(400, 505) if type(error_from_status(other)) is type(error)}
+
+
+@virtual_time
+async def test_the_log_of_a_failed_reconcile_has_the_remedy() -> None:
+    with capture_logs() as logs:
+        async with running(
+            Scripted(Forbidden(403, "Forbidden", "may not"), OSError("x"), None), HandFed("a")
+        ):
+            await asyncio.sleep(1)
+    server, other = (entry for entry in logs if entry["event"] == "reconcile failed")
+    assert (server["error"], server["remedy"]) == ("may not", Forbidden.remedy)
+    assert "remedy" not in other

@@ -491,7 +491,7 @@ async def test_an_error_names_the_request_in_its_notes(wire: ScriptedTransport) 
     wire.on("GET", ONE, missing())
     with pytest.raises(NotFound) as caught:
         await reader(wire).get(PODS, "a", "default")
-    assert caught.value.__notes__ == [f"response to GET {ONE}"]
+    assert caught.value.__notes__ == [f"remedy: {caught.value.remedy}", f"response to GET {ONE}"]
 
 
 async def test_warnings_of_the_server_are_passed_on(wire: ScriptedTransport) -> None:

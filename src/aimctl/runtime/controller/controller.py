@@ -340,6 +340,7 @@ class Controller:
                     **facts,
                     terminal=outcome.terminal,
                     error=text_of(error),
+                    **({"remedy": error.remedy} if isinstance(error, KubeError) and error.remedy else {}),
                     exc_info=trace,
                 )
             case "conflict":

@@ -20,6 +20,7 @@ Invariants:
     * A 404 is NotFound only if its Status names an object of the request. Any other 404 is NotServed, which proves
       nothing about the object: load balancers and API servers that are starting answer in the same way.
     * Reasons and codes are those of ``metav1.Status``.
+    * Every error has a remedy: that of its class (``remedy``), or one in its text (ConfigurationError).
 """
 
 # ruff: noqa: N818 - the names follow the reasons of metav1.Status
@@ -27,7 +28,7 @@ Invariants:
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from aimctl.kubetypes import DecodeError, KubeError
 
@@ -68,6 +69,11 @@ class ConnectionFailed(KubeError):
         refused: whether the connection was refused, so that the server has not seen the request.
     """
 
+    remedy: ClassVar[str] = (
+        "check that the API server runs, that its address is reachable from here, and that proxies and "
+        "firewalls let the request pass; the request can be repeated"
+    )
+
     def __init__(self, message: str, *, refused: bool = False) -> None:
         super().__init__(message)
         self.refused = refused
@@ -84,6 +90,10 @@ class WatchLineTooLong(KubeError):
         limit_bytes: largest size of an event.
     """
 
+    remedy: ClassVar[str] = (
+        "make the object smaller, or cache only its metadata; the kind is listed again meanwhile"
+    )
+
     def __init__(self, limit_bytes: int) -> None:
         super().__init__(f"a watch event is larger than {limit_bytes} bytes")
         self.limit_bytes = limit_bytes
@@ -91,6 +101,8 @@ class WatchLineTooLong(KubeError):
 
 class WriteRefused(KubeError):
     """The write was not sent: this process may no longer be the leader."""
+
+    remedy: ClassVar[str] = "write only in code that runs on the leader, and let the leader repeat it"
 
 
 class ApiError(KubeError):
@@ -103,6 +115,8 @@ class ApiError(KubeError):
         details: of the Status; empty if the response has none.
         retry_after: seconds to wait before a retry, as requested by the server, or None.
     """
+
+    remedy: ClassVar[str] = "correct what the message names, or repeat the request later"
 
     def __init__(
         self,
@@ -130,13 +144,24 @@ class ApiError(KubeError):
 class BadRequest(ApiError):
     """400: the server cannot process the request."""
 
+    remedy: ClassVar[str] = "correct what the message names"
+
 
 class Unauthorized(ApiError):
     """401: the credentials were not accepted."""
 
+    remedy: ClassVar[str] = (
+        "renew the credentials: the token or certificate of the kubeconfig, or the service account of the pod"
+    )
+
 
 class Forbidden(ApiError):
     """403: authenticated, but not allowed. The message names user, verb and resource."""
+
+    remedy: ClassVar[str] = (
+        "grant the user or service account the verb on the resource; 'kubectl auth can-i' shows what is "
+        "granted"
+    )
 
     @property
     def namespace_terminating(self) -> bool:
@@ -153,6 +178,10 @@ class Forbidden(ApiError):
 class NotFound(ApiError):
     """404 with a Status that names the missing object: the one requested, or its namespace."""
 
+    remedy: ClassVar[str] = (
+        "check name and namespace, or create the object; a reconciler treats it as deleted"
+    )
+
 
 class NotServed(ApiError):
     """404 without a Status about the requested object.
@@ -161,13 +190,25 @@ class NotServed(ApiError):
     failure that may pass, like a 503.
     """
 
+    remedy: ClassVar[str] = (
+        "check the address of the server, and group, version and plural of the kind; install its "
+        "CustomResourceDefinition if it has one"
+    )
+
 
 class MethodNotAllowed(ApiError):
     """405: the kind does not support this verb."""
 
+    remedy: ClassVar[str] = "use a verb that the kind supports; see 'kubectl api-resources -o wide'"
+
 
 class Conflict(ApiError):
     """409 with any other reason than AlreadyExists: the object has changed, or another manager owns a field."""
+
+    remedy: ClassVar[str] = (
+        "read the object again and repeat the change; let the field manager that owns a field change it, or "
+        "force the apply"
+    )
 
     @property
     def about_ownership(self) -> bool:
@@ -178,30 +219,47 @@ class Conflict(ApiError):
 class AlreadyExists(ApiError):
     """409 with reason AlreadyExists: an object of this name exists."""
 
+    remedy: ClassVar[str] = "update or apply the existing object, or use another name"
+
 
 class Gone(ApiError):
     """410: the resourceVersion or continue token is too old (reasons ``Expired`` and ``Gone``)."""
+
+    remedy: ClassVar[str] = "list again without the old version or token"
 
 
 class TooLarge(ApiError):
     """413: the request body is too large."""
 
+    remedy: ClassVar[str] = "make the object smaller, or divide its content among several objects"
+
 
 class UnsupportedMedia(ApiError):
     """415: the server does not support this patch type or encoding."""
+
+    remedy: ClassVar[str] = "use a merge patch, a JSON patch or server-side apply"
 
 
 class Invalid(ApiError):
     """422: the object does not match its schema; ``causes`` lists field, message and reason."""
 
+    remedy: ClassVar[str] = "correct the fields that the message names"
+
 
 class TooManyRequests(ApiError):
     """429: too many requests; ``retry_after`` is the time to wait."""
+
+    remedy: ClassVar[str] = "repeat it after the time in retry_after, and send fewer requests"
 
 
 @final
 class ServerError(ApiError):
     """Any 5xx: the server failed. Whether it carried out a write is not known."""
+
+    remedy: ClassVar[str] = (
+        "repeat it later; if it remains, see the log of the API server, of its webhooks and of what is in "
+        "front of it"
+    )
 
 
 _TERMINATING = re.compile(r"unable to create new content in namespace \S+ because it is being terminated")

@@ -18,7 +18,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, final
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, cast, final
 
 import msgspec
 
@@ -48,6 +48,8 @@ INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
 class InitialEventsIncomplete(KubeError):  # noqa: N818 - named like the other outcomes of a watch
     """A streaming list was requested, but the stream has no bookmark at the end of the initial events."""
+
+    remedy: ClassVar[str] = "list in pages: the server does not offer streaming lists"
 
 
 class WatchStalled(ConnectionFailed):

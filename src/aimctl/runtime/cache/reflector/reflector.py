@@ -385,6 +385,7 @@ class Reflector(Generic[T]):
                 "request failed, retrying with back-off",
                 verb=verb,
                 error=str(error),
+                remedy=error.remedy,
                 next=decision.step.value,
             )
         if decision.vanished:

@@ -219,7 +219,10 @@ def in_cluster(
     """
     host, port = environ.get("KUBERNETES_SERVICE_HOST", ""), environ.get("KUBERNETES_SERVICE_PORT", "")
     if not host or not port:
-        raise ConfigurationError("not in a pod: KUBERNETES_SERVICE_HOST and _PORT are not set")
+        raise ConfigurationError(
+            "not in a pod: KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set; run the process in a pod,"
+            " or use a kubeconfig"
+        )
     for needed in (root / "token", root / "ca.crt"):
         if file_stamp(needed) is None:
             raise ConfigurationError(

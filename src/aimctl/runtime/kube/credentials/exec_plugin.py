@@ -180,7 +180,7 @@ async def _output(config: ExecConfig, environ: Mapping[str, str], label: str, *,
         raise
     if code:
         ended = f"failed with exit code {code}" if code > 0 else f"was ended by signal {-code}"
-        raise ConfigurationError(f"{label} {ended}: its output is on stderr")
+        raise ConfigurationError(f"{label} {ended}: see its output on stderr, and run it manually")
     return output
 
 

@@ -47,6 +47,10 @@ _CHECK_OIDC_SECONDS = 60.0
 _EXEC_EXTENSION = "client.authentication.k8s.io/exec"
 """Name of the cluster extension that provideClusterInfo passes to a plugin as ``config``."""
 
+_SHOWN_NAMES = 20
+_SHOWN_CHARACTERS = 250
+"""Limits of what messages show of the names in a file."""
+
 _HEADER_KEY_SAFE = "!#$&'*+-.^_`|~"
 """Bytes that client-go does not escape in the key of an ``Impersonate-Extra-`` header (RFC 7230, token)."""
 
@@ -309,8 +313,17 @@ def _fits_header(value: str) -> bool:
 
 
 def _missing(section: str, name: str, entries: Mapping[str, object]) -> ConfigurationError:
-    return ConfigurationError(f"{section} has no {name!r}; existing entries: {_names(entries)}")
+    return ConfigurationError(
+        f"{section} has no {_shown(name)!r}; existing entries: {_names(entries)}; correct the name, or add the entry"
+    )
 
 
 def _names(entries: Mapping[str, object]) -> str:
-    return ", ".join(sorted(entries)) or "none"
+    """The names, sorted; those that a terminal could not show as they are, in quotes and escaped."""
+    names = [name if name and name.isprintable() else ascii(name) for name in map(_shown, sorted(entries))]
+    more = [f"and {len(names) - _SHOWN_NAMES} more"] if len(names) > _SHOWN_NAMES else []
+    return ", ".join(names[:_SHOWN_NAMES] + more) or "none"
+
+
+def _shown(name: str) -> str:
+    return name if len(name) <= _SHOWN_CHARACTERS else name[:_SHOWN_CHARACTERS] + "..."

@@ -240,7 +240,9 @@ def _read(path: Path) -> _Config | None:
     if document is None:
         return _Config()
     if not isinstance(document, dict):
-        raise ConfigurationError(f"{path} is not a kubeconfig: it has no clusters, users and contexts")
+        raise ConfigurationError(
+            f"{path} is not a kubeconfig: it has no clusters, users and contexts; specify another file"
+        )
     try:
         config = msgspec.convert(_without_nulls(document), _Config)
     except msgspec.ValidationError as error:
