@@ -89,6 +89,11 @@ def test_the_base_is_named_or_selected(stage: Stage) -> None:
     assert stage.status("AIMService", "selecting")["resolvedTemplate"]["name"] == "only"
     derived(stage, foretold("only", {"metric": "throughput"}), "naming")
 
+    stage.service("deriving", overrides={"precision": "bf16"})
+    name = foretold("only", {"precision": "bf16"})
+    derived(stage, name, "deriving")
+    stage.until_resolved("deriving", name)
+
 
 def test_a_long_base_name_is_cut_to_63_characters_and_meets_no_other(stage: Stage) -> None:
     """Document 44."""

@@ -60,14 +60,16 @@ def test_each_step_drops_its_candidates_and_says_so(stage: Stage) -> None:
     stage.model()
     stage.model("other", "broken")
     stage.template("no-gpu", metric="latency", gpuSelector={"count": 1, "model": "MI355X"})
-    stage.template("other-metric", metric="throughput")
+    for name in ("other-metric", "other-too"):
+        stage.template(name, metric="throughput")
     stage.template("not-ready", runtimeConfigName="missing", metric="latency")
     stage.until("AIMServiceTemplate", "no-gpu", "NotAvailable")
     stage.until("AIMServiceTemplate", "other-metric", "Ready")
+    stage.until("AIMServiceTemplate", "other-too", "Ready")
     stage.until("AIMServiceTemplate", "not-ready", "Pending")
     stage.service(overrides={"metric": "latency", "precision": "fp8"})
     eventually(
-        lambda: len(matching(stage.status("AIMService", "service"))) == 3,
+        lambda: len(matching(stage.status("AIMService", "service"))) == 4,
         60,
         "every candidate is listed",
         otherwise=lambda: stage.status("AIMService", "service"),
@@ -85,10 +87,16 @@ def test_each_step_drops_its_candidates_and_says_so(stage: Stage) -> None:
 
     stage.edit("AIMServiceTemplate", "not-ready", {"runtimeConfigName": "default"})
     stage.delete("AIMServiceTemplate", "not-ready")
-    failure = stage.until_condition("AIMService", "service", "Failure", "TemplateNotFound")
+    failure = stage.until_condition("AIMService", "service", "Failure", "TemplateSelectionAmbiguous")
     assert failure["status"] == "True"
-    for name in ("no-gpu", "other-metric"):
-        assert name in failure["message"]
+    for name in ("other-metric", "other-too"):
+        assert name in failure["message"], "several templates could be the base of the overrides"
+    assert "templateRef" in failure["message"]
+
+    for name in ("other-metric", "other-too"):
+        stage.delete("AIMServiceTemplate", name)
+    failure = stage.until_condition("AIMService", "service", "Failure", "TemplateNotFound")
+    assert "no-gpu" in failure["message"]
     assert "templateRef" in failure["message"]
 
 

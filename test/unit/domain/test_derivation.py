@@ -338,6 +338,44 @@ def test_a_template_that_differs_in_a_single_field_does_not_fit(differs: dict[st
     assert found(BASE, template("hand", **WANTED)) == "hand"
 
 
+@pytest.mark.parametrize(
+    "differs",
+    [
+        {"env": [{"name": "LD_PRELOAD", "value": "/tmp/other.so"}]},
+        {"serviceAccountName": "other"},
+        {"imagePullSecrets": [{"name": "other"}]},
+        {"resources": {"limits": {"cpu": "64"}}},
+        {"runtimeConfigName": "other"},
+        {"modelSources": [{"name": "m", "sourceURI": "hf://other/m", "size": "1Gi"}]},
+        {"caching": {"enabled": True}},
+    ],
+    ids=lambda differs: next(iter(differs)),
+)
+def test_a_template_with_the_profile_and_another_spec_does_not_fit(differs: dict[str, Any]) -> None:
+    other = edited(template("hand", **WANTED), **differs)
+    assert found(BASE, other) is None
+    assert found(BASE, other, current=other) is None
+    in_cluster = {name: value for name, value in differs.items() if name not in {"env", "caching"}}
+    if in_cluster:
+        assert found(BASE, edited(template("hand", cluster=True, **WANTED), **in_cluster)) is None
+    assert found(edited(BASE, **differs), other, base=edited(BASE, **differs)) == "hand"
+
+
+def test_fields_with_their_default_value_fit_a_spec_without_them() -> None:
+    defaults = {
+        "runtimeConfigName": "default",
+        "env": [],
+        "imagePullSecrets": [],
+        "caching": {"enabled": False},
+    }
+    assert found(BASE, edited(template("hand", **WANTED), **defaults)) == "hand"
+
+
+def test_the_template_derived_from_this_base_fits_while_it_follows_a_change_of_the_base() -> None:
+    changed = edited(BASE, serviceAccountName="new")
+    assert found(changed, DERIVED_ONE, base=changed) == DERIVED_ONE.meta.name
+
+
 def test_gpu_models_are_compared_in_normalised_form() -> None:
     assert found(BASE, template("hand", **WANTED, gpu=(1, "AMD Instinct MI300X"))) == "hand"
 

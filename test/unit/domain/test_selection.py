@@ -11,13 +11,16 @@ from hypothesis import strategies as st
 from aimctl.api.v1alpha1 import ServiceOverrides
 from aimctl.domain.resolution import Missing
 from aimctl.domain.services.candidates import difference, has_overrides
+from aimctl.domain.services.choice import MATCHES_SHOWN
+from aimctl.domain.services.derivation.derived_template import derived_name
 from aimctl.domain.services.observation import NewModel
-from aimctl.domain.services.selection import MATCHES_SHOWN, choose, select
+from aimctl.domain.services.selection import choose, select
+from aimctl.domain.templates.template import is_derived
 from support.services import service, template
 from support.things import with_meta
 
 if TYPE_CHECKING:
-    from aimctl.domain.services.selection import Choice
+    from aimctl.domain.services.choice import Choice
     from aimctl.domain.templates.template import Template
 
 FAST = {"overrides": {"metric": "throughput"}}
@@ -138,9 +141,23 @@ def test_the_only_template_that_passes_every_step_is_selected_and_the_others_nam
         ([template("a", "Degraded")], {}, "TemplateNotFound", "Failed", {"a": "Ready"}),
         ([template("a", "Pending", deleting=True)], {}, "TemplateNotFound", "Failed", {"a": "Ready"}),
         ([template("a", "Pending", gpu=(1, "H100"))], {}, "TemplateNotFound", "Failed", {"a": "Ready"}),
-        ([template("a", "Pending")], {"spec": FAST}, "TemplateNotFound", "Failed", {"a": "Ready"}),
+        ([template("a", "Pending")], {"spec": FAST}, "TemplateNotReady", "Starting", {"a": "Ready"}),
+        ([template("a", "Failed")], {"spec": FAST}, "TemplateNotFound", "Failed", {"a": "Ready"}),
         ([A], {"gpus": ["MI325X"]}, "TemplateNotFound", "Failed", {"a": "GPU"}),
-        ([A], {"spec": FAST}, "TemplateNotFound", "Failed", {"a": "Overrides"}),
+        (
+            [A, template("b", precision="fp8")],
+            {"spec": FAST},
+            "TemplateSelectionAmbiguous",
+            "Failed",
+            {"a": "Overrides", "b": "Overrides"},
+        ),
+        (
+            [A, template("b", "Pending", metric="throughput")],
+            {"spec": FAST},
+            "TemplateNotReady",
+            "Starting",
+            {"a": "Overrides", "b": "Ready"},
+        ),
         ([template("a", derived=True)], {}, "TemplateNotFound", "Failed", {"a": "Overrides"}),
         (
             [template("a", cluster=True)],
@@ -270,7 +287,7 @@ def test_the_message_names_value_step_and_remedy() -> None:
             templates=[
                 template("one", gpu=(8, "MI355X")),
                 template("two", "Failed", reason="DiscoveryFailed", message="image not found"),
-                template("three", metric="latency"),
+                template("three", metric="latency", derived=True),
             ],
             spec=FAST,
         )
@@ -437,6 +454,72 @@ def test_spellings_of_a_gpu_model_are_equal() -> None:
     assert difference(spec, ServiceOverrides.model_validate({"gpuSelector": {"model": "mi300x"}})) == ""
 
 
+# ---- the base of overrides
+
+FAST_NAME = derived_name("a", service(spec=FAST).spec.overrides)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        [],
+        [template("b", "Failed")],
+        [template("b", "Pending")],
+        [template("b", gpu=(1, "H100"))],
+        [template("b-ovr-12345678", derived=True, base="b", precision="fp8")],
+        [template("b", "Failed", metric="throughput")],
+    ],
+    ids=["alone", "failed", "pending", "other-gpu", "derived", "failed-match"],
+)
+def test_the_only_template_that_passes_the_steps_before_the_overrides_is_their_base(
+    others: list[Template],
+) -> None:
+    choice = choose(service(templates=[A, *others], spec=FAST))
+    assert (choice.template, choice.reason, choice.state) == (A, "TemplateResolved", None)
+    assert "'a'" in choice.message
+    assert dropped(choice)["a"] == ""
+
+
+def test_the_base_is_the_same_before_and_after_the_template_is_derived() -> None:
+    derived = template(FAST_NAME, derived=True, base="a", metric="throughput")
+    pending = template(FAST_NAME, "Pending", derived=True, base="a", metric="throughput")
+    first = choose(service(templates=[A], spec=FAST))
+    created = choose(service(templates=[A, pending], spec=FAST))
+    in_use = choose(service(templates=[A, pending], current=pending, spec=FAST))
+    ready = choose(service(templates=[A, derived], current=derived, spec=FAST))
+    of_another_service = choose(service(templates=[A, derived], spec=FAST))
+    later = [first, created, in_use, ready, of_another_service]
+    assert {choice.template for choice in later} == {A}
+    assert {choice.message for choice in later} == {first.message}
+    assert {str(choice.matching()) for choice in later[1:]} == {str(created.matching())}
+
+
+def test_a_base_that_becomes_one_of_several_stays_the_base_of_a_service_that_uses_it() -> None:
+    derived = template(FAST_NAME, derived=True, base="a", metric="throughput")
+    templates = [A, template("b", precision="fp8"), derived]
+    assert choose(service(templates=templates, current=derived, spec=FAST)).template is A
+
+
+def test_a_derived_template_whose_base_does_not_exist_is_kept() -> None:
+    derived = template(FAST_NAME, derived=True, base="a", metric="throughput")
+    assert choose(service(templates=[derived], current=derived, spec=FAST)).template is derived
+
+
+def test_the_base_is_selected_after_templates_whose_status_is_out_of_date() -> None:
+    outdated = template("b", "NotAvailable")
+    choice = choose(service(templates=[A, outdated], spec=FAST))
+    assert (choice.template, choice.state, choice.awaits) == (None, "Starting", ("b-uid",))
+    ended = choose(service(templates=[A, outdated], spec=FAST, waits={"b-uid": 0.0}))
+    assert ended.template is A
+
+
+def test_several_possible_bases_are_listed_with_their_differences() -> None:
+    choice = choose(service(templates=[A, template("b", cluster=True, metric=None)], spec=FAST))
+    assert "a (Overrides: metric is latency and not throughput)" in choice.message
+    assert "b (Overrides: metric is not set and not throughput)" in choice.message
+    assert "spec.templateRef" in choice.message
+
+
 # ---- any templates
 
 TEMPLATES = st.builds(
@@ -492,7 +575,11 @@ def test_a_template_is_selected_if_exactly_one_is_left_in_any_order(
     else:
         assert sum(match["selected"] for match in choice.matching()) == 1
         assert not choice.template.meta.deleting
-        assert not difference(choice.template.view.spec, seen(templates).spec.overrides)
+        if difference(choice.template.view.spec, seen(templates).spec.overrides):
+            assert not is_derived(choice.template), "only a template that was not derived is a base"
+            assert {match.message for match in choice.matches if not match.dropped_by} == {
+                "it is the base of the overrides"
+            }
         if own_model:
             assert choice.template.meta.namespace
         if current is None:

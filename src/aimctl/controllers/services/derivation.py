@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from aimctl.controllers.options import OperatorOptions
     from aimctl.controllers.services.observer import ServiceObserver
     from aimctl.domain.plan import Known, Plan
+    from aimctl.domain.services.choice import Choice
     from aimctl.domain.services.observation import ServiceObservation
-    from aimctl.domain.services.selection import Choice
     from aimctl.domain.templates.template import Template
     from aimctl.runtime.cache import Cache
     from aimctl.runtime.clock import Clock

@@ -88,9 +88,14 @@ class Match:
         return out
 
 
-def evaluate(service: ServiceObservation) -> tuple[Match, ...]:
-    """The result of the first four steps for every template, in the order of :func:`sort_matches`."""
-    matches = [_evaluate_one(service, template) for template in service.templates]
+def evaluate(service: ServiceObservation, overrides: ServiceOverrides | None) -> tuple[Match, ...]:
+    """The result of the first four steps for every template, in the order of :func:`sort_matches`.
+
+    Args:
+        service: the service.
+        overrides: those of the service; None for the templates that may be the base of overrides.
+    """
+    matches = [_evaluate_one(service, template, overrides) for template in service.templates]
     manual = [match for match in matches if not match.dropped_by and not is_derived(match.template)]
     if manual:
         # A template that was derived for other services must not make an unambiguous selection ambiguous.
@@ -105,14 +110,15 @@ def evaluate(service: ServiceObservation) -> tuple[Match, ...]:
     return sort_matches(matches)
 
 
-def _evaluate_one(service: ServiceObservation, template: Template) -> Match:
+def _evaluate_one(
+    service: ServiceObservation, template: Template, overrides: ServiceOverrides | None
+) -> Match:
     why = unreadable(template)
     if why:
         return Match(template, ENUMERATION, f"{CANNOT_READ}: {why}")
     other = other_model(service, template)
     if other:
         return Match(template, ENUMERATION, other)
-    overrides = service.spec.overrides
     gpu = missing_gpu(template, service.gpu_models)
     no_gpu = f"it needs GPU {gpu}, which no node offers" if gpu else ""
     differs = difference(template.view.spec, overrides)

@@ -39,6 +39,7 @@ from aimctl.domain.plan import Apply, Confirm, Create, Plan, WriteStatus
 from aimctl.domain.resolution import Missing, Reference, Resolved
 from aimctl.domain.services.cache import CACHE_NAME_TAKEN, CACHE_REFUSED, cache_finding, cache_to_create
 from aimctl.domain.services.candidates import not_ready
+from aimctl.domain.services.choice import Choice
 from aimctl.domain.services.observation import NewModel
 from aimctl.domain.services.resolution import DERIVATION_REFUSED, DERIVED_NAME_TAKEN, Resolution
 from aimctl.domain.services.runtime import (
@@ -48,7 +49,7 @@ from aimctl.domain.services.runtime import (
     RUNTIME_STOPPED,
     runtime_of,
 )
-from aimctl.domain.services.selection import MODEL_REQUESTED, TEMPLATE_NOT_READY, WAIT_SECONDS, Choice
+from aimctl.domain.services.selection import MODEL_REQUESTED, TEMPLATE_NOT_READY, WAIT_SECONDS
 from aimctl.domain.status_slice import StatusSlice
 from aimctl.domain.templates.template import discovered_image
 

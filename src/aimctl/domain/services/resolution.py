@@ -28,12 +28,13 @@ from aimctl.domain.resolution import Resolved
 from aimctl.domain.services.candidates import CANNOT_READ, has_overrides
 from aimctl.domain.services.derivation.derived_template import derived_name, is_managed
 from aimctl.domain.services.derivation.matching import find_match, find_match_without_base
-from aimctl.domain.services.selection import TEMPLATE_RESOLVED, Choice
+from aimctl.domain.services.selection import TEMPLATE_RESOLVED
 from aimctl.domain.templates.template import unreadable
 from aimctl.kubetypes import find_condition
 
 if TYPE_CHECKING:
     from aimctl.domain.plan import Rejection
+    from aimctl.domain.services.choice import Choice
     from aimctl.domain.services.observation import ServiceObservation
     from aimctl.domain.templates.template import Template
 

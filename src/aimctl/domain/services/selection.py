@@ -4,6 +4,8 @@ Contract:
     * :func:`select` evaluates every template of the model in the five steps of
       :mod:`aimctl.domain.services.candidates`. If exactly one remains, it is selected. Otherwise none is, and the
       message says why.
+    * If no template has the values of the overrides, the steps before that one find their base: the only template that
+      passes them. Derived templates are no base.
     * :func:`choose` first applies what takes precedence over selection: ``spec.templateRef``, the template that the
       service uses already, and the default template of the model.
     * The result does not depend on the order of the templates. It does not depend either on which of several templates
@@ -16,15 +18,15 @@ Contract:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, final
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from aimctl.api import kinds
 from aimctl.api.v1alpha1 import ServiceState, TemplateState
-from aimctl.domain import conditions
 from aimctl.domain.models.auto_model import auto_model_name
 from aimctl.domain.naming import describe
 from aimctl.domain.resolution import Missing, Resolved
+from aimctl.domain.services.base import base_in_use, mark_base
 from aimctl.domain.services.candidates import (
     CANNOT_READ,
     ENUMERATION,
@@ -39,6 +41,7 @@ from aimctl.domain.services.candidates import (
     other_model,
     sort_matches,
 )
+from aimctl.domain.services.choice import Choice, list_names, list_reasons
 from aimctl.domain.templates.template import is_derived, unreadable
 
 if TYPE_CHECKING:
@@ -48,7 +51,6 @@ if TYPE_CHECKING:
     from aimctl.domain.templates.template import Template
 
 __all__ = [
-    "MATCHES_SHOWN",
     "MODEL_REQUESTED",
     "READY",
     "SELECTION",
@@ -57,7 +59,6 @@ __all__ = [
     "TEMPLATE_NOT_READY",
     "TEMPLATE_RESOLVED",
     "WAIT_SECONDS",
-    "Choice",
     "choose",
     "select",
 ]
@@ -73,42 +74,7 @@ TEMPLATE_RESOLVED = "TemplateResolved"
 WAIT_SECONDS = 30.0
 """How long a service waits for a template. A status is written, and a node registered again, in a fraction of it."""
 
-MATCHES_SHOWN = 256
-"""Entries of ``status.templateMatching``. The templates that reached the latest steps come first."""
-
-_NAMED = 8
-"""Candidates that a message names."""
-
 _SERVES = frozenset({ServiceState.RUNNING, ServiceState.DEGRADED})
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """The template that the spec of a service leads to: the one to use or, with overrides, the base of the derived one.
-
-    Attributes:
-        template: None if there is none.
-        reason, message: of the condition ``Resolved``.
-        state: of the service, if there is no template.
-        matches: the evaluated templates, in the order of :func:`~aimctl.domain.services.candidates.sort_matches`.
-        awaits: UIDs of the templates that are waited for, also those whose wait has ended.
-    """
-
-    template: Template | None
-    reason: str
-    message: str
-    state: ServiceState | None = None
-    matches: tuple[Match, ...] = ()
-    awaits: tuple[str, ...] = ()
-
-    def matching(self) -> list[dict[str, Any]]:
-        """``status.templateMatching``."""
-        selected = self.template.meta.uid if self.template is not None else None
-        return [
-            match.to_json(selected=match.template.meta.uid == selected)
-            for match in self.matches[:MATCHES_SHOWN]
-        ]
 
 
 def choose(service: ServiceObservation) -> Choice:
@@ -124,21 +90,30 @@ def choose(service: ServiceObservation) -> Choice:
         return _from_default(service, default)
     kept = _keep_current(service)
     if kept is not None:
-        return kept
+        return _with_base(service, kept)
     return select(service) if default is None else _from_default(service, default)
 
 
 def select(service: ServiceObservation) -> Choice:
-    """The only template of the model that passes every step, or why there is none."""
-    matches = evaluate(service)
+    """The only template that passes every step, otherwise the base of the overrides, or why there is none."""
+    matches = evaluate(service, service.spec.overrides)
+    if has_overrides(service.spec.overrides) and not any(
+        not match.dropped_by or (match.coming and not is_derived(match.template)) for match in matches
+    ):
+        return _select_base(service, matches)
+    return _with_base(service, _select_match(service, matches))
+
+
+def _select_match(service: ServiceObservation, matches: tuple[Match, ...]) -> Choice:
+    """The only template that passes every step."""
     left = [match for match in matches if not match.dropped_by]
     if len(left) == 1:
         return _only_match(service, left[0].template, matches)
     if left:
         matches = _exclude_in_selection(matches, "it matches, and so do others")
-        names = _list_names(describe(match.template) for match in left)
+        names = list_names(describe(match.template) for match in left)
         dropped = [match for match in matches if match.dropped_by != SELECTION]
-        rest = f". Excluded: {_list_reasons(dropped)}" if dropped else ""
+        rest = f". Excluded: {list_reasons(dropped)}" if dropped else ""
         message = (
             f"{len(left)} templates of the model match: {names}; name one of them in spec.templateRef, or"
             f" distinguish them with spec.overrides{rest}"
@@ -223,7 +198,8 @@ def _keep_current(service: ServiceObservation) -> Choice | None:
         or (is_derived(current) and not has_overrides(overrides))
     ):
         return None
-    selected, failure = select(service), _failure(service, current)
+    selected = _select_match(service, evaluate(service, overrides))
+    failure = _failure(service, current)
     other = selected.template
     if other is not None and service.is_current(other):
         other = None
@@ -257,7 +233,7 @@ def _with_current_selected(
 
 
 def _why_kept(current: Template, failure: str, others: Sequence[Match], awaits: Sequence[str]) -> str:
-    names, kept = _list_names(describe(match.template) for match in others), f"{describe(current)} is kept"
+    names, kept = list_names(describe(match.template) for match in others), f"{describe(current)} is kept"
     if not failure:
         if not others:
             return _selected(current)
@@ -284,6 +260,63 @@ def _failure(service: ServiceObservation, template: Template) -> str:
     return "which is Failed" if template.view.status.status == TemplateState.FAILED else ""
 
 
+# ---- the base of overrides
+
+
+def _select_base(service: ServiceObservation, matches: tuple[Match, ...]) -> Choice:
+    """The only template that passes the steps before that of the overrides.
+
+    Args:
+        service: with overrides.
+        matches: the result of all steps, which no template has passed.
+    """
+    possible = evaluate(service, None)
+    left = [match.template for match in possible if not match.dropped_by]
+    if len(left) == 1:
+        awaited = [match.template for match in possible if match.outdated]
+        pending = [describe(item) for item in awaited if not service.wait_has_ended(item)]
+        awaits = tuple(item.meta.uid for item in awaited)
+        if not pending:
+            return Choice(
+                left[0], TEMPLATE_RESOLVED, _base_selected(left[0]), None, mark_base(left[0], matches), awaits
+            )
+        message = (
+            f"{describe(left[0])} may be the base of the overrides; before it is selected, these are reconciled:"
+            f" {list_names(pending)}"
+        )
+        return Choice(None, TEMPLATE_NOT_READY, message, ServiceState.STARTING, matches, awaits)
+    if left:
+        uids = {item.meta.uid for item in left}
+        bases = [match for match in matches if match.template.meta.uid in uids]
+        message = (
+            f"no template of the model has the values of the overrides, and {len(left)} could be their base:"
+            f" {list_reasons(bases)}; name one of them in spec.templateRef"
+        )
+        return Choice(None, TEMPLATE_AMBIGUOUS, message, ServiceState.FAILED, matches)
+    coming = [match for match in possible if match.coming]
+    if coming:
+        message = f"the base of the overrides is not Ready yet; expected: {list_reasons(coming)}"
+        return Choice(None, TEMPLATE_NOT_READY, message, ServiceState.STARTING, matches)
+    return _no_match(service, matches)
+
+
+def _with_base(service: ServiceObservation, choice: Choice) -> Choice:
+    """The choice with the base of a template that was derived for these overrides in place of that template.
+
+    So the base is the same before a template is derived and after that, and the derived template follows it.
+    """
+    derived = choice.template
+    base = None if derived is None else base_in_use(service, derived)
+    if derived is None or base is None:
+        return choice
+    message = _base_selected(base) if choice.message == _selected(derived) else choice.message
+    return replace(choice, template=base, message=message, matches=mark_base(base, choice.matches))
+
+
+def _base_selected(base: Template) -> str:
+    return f"{describe(base)} is selected as the base of the overrides"
+
+
 # ---- the last step
 
 
@@ -300,7 +333,7 @@ def _only_match(service: ServiceObservation, template: Template, matches: tuple[
     if pending:
         message = (
             f"{describe(template)} matches; before it is selected, these are reconciled:"
-            f" {_list_names(pending)}"
+            f" {list_names(pending)}"
         )
         matches = _exclude_in_selection(matches, "it matches; others are reconciled before it is selected")
         return Choice(None, TEMPLATE_NOT_READY, message, ServiceState.STARTING, matches, awaits)
@@ -318,7 +351,7 @@ def _no_match(service: ServiceObservation, matches: tuple[Match, ...]) -> Choice
     model = f"{reference.kind} {reference.name!r}" if reference is not None else "the model"
     coming = [match for match in matches if match.coming]
     if coming:
-        message = f"no template of {model} is Ready yet; expected: {_list_reasons(coming)}"
+        message = f"no template of {model} is Ready yet; expected: {list_reasons(coming)}"
         return Choice(None, TEMPLATE_NOT_READY, message, ServiceState.STARTING, matches)
     if not service.model_settled and not service.templates:
         message = (
@@ -332,7 +365,7 @@ def _no_match(service: ServiceObservation, matches: tuple[Match, ...]) -> Choice
         )
     else:
         message = (
-            f"none of the {len(matches)} templates of {model} matches: {_list_reasons(matches)}; correct one of them,"
+            f"none of the {len(matches)} templates of {model} matches: {list_reasons(matches)}; correct one of them,"
             " or name one in spec.templateRef"
         )
         if has_overrides(service.spec.overrides):
@@ -346,20 +379,3 @@ def _no_match(service: ServiceObservation, matches: tuple[Match, ...]) -> Choice
 def _selected(template: Template) -> str:
     """The same message when it is selected and when it is kept, so that the status is not written again."""
     return f"{describe(template)} is selected"
-
-
-def _list_reasons(matches: Sequence[Match]) -> str:
-    reasons = "; ".join(
-        f"{match.template.meta.name} ({match.dropped_by}: {conditions.clip(match.message, 160)})"
-        for match in matches[:_NAMED]
-    )
-    return reasons + _more(len(matches))
-
-
-def _list_names(names: Iterable[str]) -> str:
-    listed = sorted(names)
-    return ", ".join(listed[:_NAMED]) + _more(len(listed))
-
-
-def _more(count: int) -> str:
-    return f" and {count - _NAMED} more, see status.templateMatching" if count > _NAMED else ""

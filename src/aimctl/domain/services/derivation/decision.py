@@ -224,10 +224,7 @@ def _finding(seen: DerivationObservation) -> Finding:
     if resolution.template is None:
         return Finding(False, _reason(seen.service, resolution), resolution.message)
     if not is_managed(resolution.template):
-        message = (
-            f"{describe(resolution.template)} has the model, metric, precision and GPUs that the overrides lead to, so"
-            " no template was derived"
-        )
+        message = f"{describe(resolution.template)} has the spec that the overrides lead to, so no template was derived"
         return Finding(True, TEMPLATE_FOUND, message)
     if resolution.base is None:
         return Finding(True, TEMPLATE_DERIVED, resolution.message)

@@ -43,6 +43,7 @@ __all__ = [
     "Profile",
     "base_name",
     "changes_from_base",
+    "content_of",
     "derived_name",
     "derived_spec",
     "derived_template",
@@ -57,7 +58,7 @@ __all__ = [
 @final
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """The immutable part of a template's spec; templates with the same profile run the same."""
+    """The immutable part of a template's spec."""
 
     model_name: str
     metric: str
@@ -80,6 +81,23 @@ def profile_of(spec: TemplateSpec) -> Profile:
         (gpu.count if gpu is not None else None) or 0,
         normalise(gpu.model) if gpu is not None and gpu.model else "",
     )
+
+
+def content_of(spec: TemplateSpec) -> tuple[Profile, dict[str, Any]]:
+    """Everything that a spec says; specs of either scope that say the same are equal.
+
+    A field that is not set is equal to its default, and a cluster template is equal to a namespaced one without ``env``
+    and ``caching``.
+    """
+    rest = {
+        str(field.alias): value
+        for name, field in type(spec).model_fields.items()
+        if name not in _PROFILE_FIELDS and (value := getattr(spec, name))
+    }
+    caching = rest.get("caching")
+    if caching is not None and not caching.enabled:
+        del rest["caching"]
+    return profile_of(spec), rest
 
 
 def is_managed(template: Template) -> bool:

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from aimctl.api.v1alpha1 import ServiceTemplateSpec, TemplateState
 from aimctl.domain.services.derivation.derived_template import (
     base_name,
+    content_of,
     derived_name,
     derived_spec,
     has_profile_of,
+    is_managed,
     profile_of,
 )
 from aimctl.domain.templates.template import is_derived, unreadable
@@ -24,16 +26,19 @@ __all__ = ["find_match", "find_match_without_base"]
 
 
 def find_match(service: ServiceObservation, base: Template) -> Template | None:
-    """The template that has the profile which the base and the overrides lead to; None if there is none.
+    """The template that has the spec which the base and the overrides lead to; None if there is none.
 
-    Any template that runs the service's model with that profile is sufficient. The order of preference: the current
-    one, the one with the name of the derived template, those of the namespace that were not derived, those of the
-    cluster, those derived from other bases; the base itself before others of its scope, then by name. Failed templates
-    come after all others.
+    A template matches if its complete spec is equal: a template with the same profile and another environment, service
+    account or sources runs something else. The template that was derived from this base for these overrides matches if
+    its profile is equal, because the rest of its spec follows the base.
+
+    The order of preference: the current one, the one with the name of the derived template, those of the namespace that
+    were not derived, those of the cluster, those derived from other bases; the base itself before others of its scope,
+    then by name. Failed templates come after all others.
     """
     overrides = service.spec.overrides
-    wanted = profile_of(ServiceTemplateSpec.model_validate(derived_spec(base.view.spec, overrides)))
-    name = derived_name(base.meta.name, overrides)
+    wanted = ServiceTemplateSpec.model_validate(derived_spec(base.view.spec, overrides))
+    name, profile, content = derived_name(base.meta.name, overrides), profile_of(wanted), content_of(wanted)
     readable = [item for item in service.templates if not unreadable(item)]
     bases = {item.meta.name: item for item in readable}
     fitting = [
@@ -42,7 +47,11 @@ def find_match(service: ServiceObservation, base: Template) -> Template | None:
         for item in readable
         if not item.meta.deleting
         and service.runs_the_model(item)
-        and profile_of(item.view.spec) == wanted
+        and (
+            profile_of(item.view.spec) == profile
+            if item.meta.name == name and is_managed(item) and base_name(item) == base.meta.name
+            else content_of(item.view.spec) == content
+        )
         and (rank := _rank(service, item, base, name, bases)) is not None
     ]
     return min(fitting, key=lambda entry: entry[:3])[3] if fitting else None
