@@ -39,16 +39,17 @@ class View(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=F
     """
 
 
+# metav1.Condition. The CRDs of kinds that use it contain the docstring.
 class Condition(View, frozen=True, gc=False):
-    """``metav1.Condition``, and what the conditions of Jobs, Pods and Nodes have in common with it.
+    """One aspect of the state of an object.
 
     Attributes:
-        type: of the condition, such as ``Ready``; unique in a status.
-        status: ``"True"``, ``"False"`` or ``"Unknown"``.
-        reason: one CamelCase word, for programs.
-        message: a sentence, for people.
-        last_transition_time: when the status last changed, in RFC 3339; None if the server omits it.
-        observed_generation: generation of the spec that the condition describes; 0 if the kind does not record it.
+        type: Type of the condition, such as Ready; unique among the conditions of an object.
+        status: True, False or Unknown.
+        reason: One CamelCase word, for programs.
+        message: Sentence for people.
+        last_transition_time: Time of the last change of the status, in RFC 3339.
+        observed_generation: Generation of the spec that the condition describes; 0 if it is not recorded.
     """
 
     type: str = ""

@@ -59,7 +59,12 @@ async def create_or_apply(
     current: Object[T] | None = None,
     field_manager: str | None = None,
 ) -> Applied[T]:
-    """Bring one object to the state in ``body``; see the module for the contract.
+    """Create an object, or bring it to the state in ``body`` by server-side apply.
+
+    No request is sent if the object has everything of the body and the same body was applied last, which a hash in an
+    annotation shows. Fields that a later body no longer has are removed; fields of other writers are kept. An object
+    that was deleted, or deleted and created again, since it was read is neither created nor changed. An object that is
+    being deleted is left alone.
 
     Args:
         client: what writes.
