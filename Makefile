@@ -7,6 +7,7 @@ STAMP  := $(VENV)/.installed
 JOBS   ?= 3
 # `make commits` checks the commits that this revision does not have.
 BASE   ?= main
+SOAK_MINUTES ?= 30
 # The tests of a file run in one process, so that they share its fixtures. Files that wait are mixed with files that compute.
 SPREAD := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 # Compiled modules are kept outside of the source tree, and shared by all processes that the tests start.
@@ -14,7 +15,7 @@ export PYTHONPYCACHEPREFIX ?= $(CURDIR)/$(VENV)/pycache
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-proofs test-envtest lint format types public-types contracts commits kinds manifests check-manifests docs docs-diagrams checklist bench bench-scale lock clean ci
+.PHONY: help demo test test-proofs test-envtest test-soak lint format types public-types contracts commits kinds manifests check-manifests docs docs-diagrams checklist bench bench-scale lock clean ci
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +41,10 @@ test-proofs: $(VENV)/.pyright ## the long-running tests: large property-test bud
 test-envtest: $(STAMP) ## run the integration and e2e tests on a real etcd, kube-apiserver and controller-manager
 	@test -n "$$AIMCTL_TEST_KUBECONFIG" || bash hack/build-kubernetes.sh
 	AIMCTL_TEST_SERVER=real $(BIN)/python -m pytest $(SPREAD) test/envtest test/e2e
+
+test-soak: $(STAMP) ## run managers on a real kube-apiserver with faults for SOAK_MINUTES=30 (SOAK_ARGS=--help for options)
+	@test -n "$$KUBEBUILDER_ASSETS" || bash hack/build-kubernetes.sh
+	@$(BIN)/python test/soak/run.py --minutes $(SOAK_MINUTES) $(SOAK_ARGS)
 
 lint: $(STAMP) ## check rules and format with ruff
 	$(BIN)/ruff check .

@@ -71,6 +71,16 @@ class Component:
             await asyncio.to_thread(self._process.wait)
         atexit.unregister(self._kill)
 
+    async def terminate(self) -> int:
+        """Send SIGTERM and wait for the end, without a limit; return the exit code, which is negative for a signal."""
+        if self._process is None:
+            raise ComponentError(f"{self.name} was not started")
+        if self.running:
+            self._process.send_signal(signal.SIGTERM)
+        code = await asyncio.to_thread(self._process.wait)
+        atexit.unregister(self._kill)
+        return code
+
     async def wait_until(self, what: str, check: Callable[[], Awaitable[bool]], *, within: float) -> None:
         """Poll `check` until it says yes.
 

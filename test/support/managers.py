@@ -19,7 +19,17 @@ if TYPE_CHECKING:
 
     from support.forkserver import Spawned
 
-__all__ = ["ManagerProcess"]
+__all__ = ["ManagerProcess", "samples_of"]
+
+
+def samples_of(text: str) -> dict[str, float]:
+    """The samples of a page of metrics by name and labels, as in ``leader_election_master_status{name="aimctl"}``."""
+    samples = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            labels = ",".join(f'{k}="{v}"' for k, v in sorted(sample.labels.items()))
+            samples[f"{sample.name}{{{labels}}}" if labels else sample.name] = sample.value
+    return samples
 
 
 class ManagerProcess:
@@ -93,18 +103,13 @@ class ManagerProcess:
         return self._log.read_text(encoding="utf-8", errors="replace")
 
     def metrics(self) -> dict[str, float]:
-        """Samples by name and labels, as in ``leader_election_master_status{name="aimctl"}``; {} when not up."""
+        """Samples as in :func:`samples_of`; {} when not up."""
         try:
             with urllib.request.urlopen(self._metrics_url, timeout=5) as answer:
                 text = answer.read().decode()
         except (urllib.error.URLError, OSError):
             return {}
-        samples = {}
-        for family in text_string_to_metric_families(text):
-            for sample in family.samples:
-                labels = ",".join(f'{k}="{v}"' for k, v in sorted(sample.labels.items()))
-                samples[f"{sample.name}{{{labels}}}" if labels else sample.name] = sample.value
-        return samples
+        return samples_of(text)
 
     @property
     def leading(self) -> bool:

@@ -10,8 +10,9 @@ Contract:
       a request acts.
     * A fault with ``times`` is removed after so many hits. ``hits`` counts them.
 
-Actions: :class:`Delay`, :class:`Refuse`, :class:`Answer` (any Status), :class:`Gone410`, :class:`CutStream`,
-:class:`Silence`, :class:`StaleRead`. Compaction is not an action, see ``Storage.compact``.
+Actions: :class:`Delay`, :class:`Refuse`, :class:`Answer` (any Status), :class:`PlainAnswer` (no Status),
+:class:`Gone410`, :class:`CutStream`, :class:`Silence`, :class:`StaleRead`. Compaction is not an action, see
+``Storage.compact``.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ __all__ = [
     "Faults",
     "Gone410",
     "Match",
+    "PlainAnswer",
     "Refuse",
     "Silence",
     "StaleRead",
@@ -144,6 +146,20 @@ _USUAL = {
 
 @final
 @dataclass(frozen=True, slots=True)
+class PlainAnswer:
+    """Answer with a text instead of handling the request, as a proxy or a server that is starting does.
+
+    Attributes:
+        code: HTTP status.
+        text: the body.
+    """
+
+    code: int
+    text: str = "404 page not found\n"
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class Gone410:
     """The resourceVersion of a watch is too old, in one of the forms that servers use.
 
@@ -193,7 +209,7 @@ class StaleRead:
     version: int
 
 
-Action = Delay | Refuse | Answer | Gone410 | CutStream | Silence | StaleRead
+Action = Delay | Refuse | Answer | PlainAnswer | Gone410 | CutStream | Silence | StaleRead
 """What happens to the requests that a fault matches."""
 
 
@@ -318,6 +334,9 @@ def _response(actions: list[Action], version: int | None, respond: Respond) -> A
     answer = next((action for action in actions if isinstance(action, Answer)), None)
     if answer is not None and not answer.after_effect:
         return status_response(answer.error())
+    plain = next((action for action in actions if isinstance(action, PlainAnswer)), None)
+    if plain is not None:
+        return ApiResponse(plain.code, {"Content-Type": "text/plain; charset=utf-8"}, plain.text.encode())
     gone = next((action for action in actions if isinstance(action, Gone410)), None)
     if gone is not None:
         return _gone(gone)

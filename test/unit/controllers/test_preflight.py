@@ -9,8 +9,8 @@ from aimctl.controllers.manifests import manifests
 from aimctl.controllers.options import OperatorOptions
 from aimctl.controllers.preflight import check, rights
 from aimctl.devcluster import DenyRule, DenyRules
-from aimctl.devcluster.faults import Answer, Match
-from aimctl.runtime.kube.errors import ServerError, Unauthorized
+from aimctl.devcluster.faults import Answer, CutStream, Match, PlainAnswer, Refuse
+from aimctl.runtime.kube.errors import ConnectionFailed, ServerError, Unauthorized
 from aimctl.runtime.program import NotInstalled, Right
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
 from support.aim_cluster import aim_cluster
@@ -114,6 +114,25 @@ async def test_an_account_without_any_right_still_gets_one_readable_line():
             await check(cluster.client(), OperatorOptions())
     assert "and on 26 more resources" in str(error.value)
     assert len(str(error.value)) < 900
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Answer(429, retry_after=1), Answer(429), Answer(500), Answer(503), CutStream(), PlainAnswer(404)],
+    ids=["429 with a time", "429", "500", "503", "broken connection", "stray 404"],
+)
+@virtual_time
+async def test_requests_that_fail_for_a_passing_reason_are_repeated(fault):
+    async with cluster_of() as cluster:
+        reviews = Match(verb="create", resource="selfsubjectaccessreviews")
+        for match in (Match(path="/apis"), reviews):
+            cluster.faults.add(fault, match, times=2)
+        await check(cluster.client(), OperatorOptions(), leader_election_namespace=NAMESPACE)
+        assert len(cluster.faults) == 0
+        refused = cluster.faults.add(Refuse(), reviews)
+        with pytest.raises(ConnectionFailed):
+            await check(cluster.client(), OperatorOptions(), leader_election_namespace=NAMESPACE)
+        assert refused.hits == len(rights(OperatorOptions(), leader_election_namespace=NAMESPACE))
 
 
 @virtual_time

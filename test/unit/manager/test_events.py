@@ -398,3 +398,21 @@ def test_the_memory_of_the_limits_is_bounded():
         assert not limits.combines(number, "note", 0)
         assert limits.admits(number, 0)
     assert [len(entries) for entries in (limits._groups, limits._buckets)] == [4096, 4096]
+
+
+def test_the_limits_forget_objects_that_have_no_events_any_more():
+    limits = EventLimits()
+    for number in range(3000):
+        now = number * 10.0
+        limits.combines(f"group-{number}", "note", now)
+        limits.admits(f"object-{number}", now)
+    assert len(limits._groups) <= 62  # ten minutes
+    assert len(limits._buckets) <= 31  # five minutes, in which the Event is available again
+
+
+def test_forgetting_does_not_shorten_a_limit():
+    limits = EventLimits()
+    admitted = sum(limits.admits("noisy", 0.0) for _ in range(30))
+    for number in range(200):
+        limits.admits(f"object-{number}", number * 1.0)
+    assert (admitted, limits.admits("noisy", 290.0), limits.admits("noisy", 590.0)) == (25, False, True)

@@ -76,6 +76,16 @@ async def test_it_can_be_killed_and_started_again(tmp_path: Path) -> None:
     await component.kill()
 
 
+async def test_terminating_it_returns_the_exit_code(tmp_path: Path) -> None:
+    component = Component("sleeper", tmp_path / "log")
+    with pytest.raises(ComponentError, match="not started"):
+        await component.terminate()
+    component.start(["sleep", "60"])
+    await component.wait_until("start", at_once, within=10)
+    assert await component.terminate() == -signal.SIGTERM
+    assert not component.running
+
+
 async def test_an_early_end_shows_the_last_lines_of_the_log(tmp_path: Path) -> None:
     component = Component("failing", tmp_path / "failing.log")
     component.start(["sh", "-c", "seq 100; echo no port for me >&2; exit 3"])

@@ -3,27 +3,38 @@
 Contract: :func:`check_requirements` returns if the components can work. Otherwise it raises :class:`NotInstalled` with
 one line that names every missing CRD, every missing permission by verb and resource, or the failed check, and the
 remedy. Without this check a missing permission would only show as a cache that never fills.
+
+A request that fails for a reason that can pass (429, 5xx, a 404 that is not of the API server, a broken connection) is
+repeated with back-off, at most four times. A refused connection and every other error is raised at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from aimctl.kubetypes.builtin import SELF_SUBJECT_ACCESS_REVIEWS
+from aimctl.kubetypes.helpers.backoff import exponential_delay
 from aimctl.runtime.kube.discovery import discover
+from aimctl.runtime.kube.errors import ConnectionFailed, NotServed, ServerError, TooManyRequests
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from aimctl.kubetypes.permissions import Permission
+    from aimctl.runtime.clock import Clock
     from aimctl.runtime.kube import Client
     from aimctl.runtime.manager import Requirements
 
 __all__ = ["NotInstalled", "Remedies", "Right", "check_requirements", "rights_of"]
 
+T = TypeVar("T")
+
 _MOST_CLAUSES = 6
+_ATTEMPTS = 5
+_BASE_SECONDS, _MAX_SECONDS = 0.25, 4.0
+"""Of the back-off. Both are short: the kubelet restarts a program that ends."""
 
 
 class NotInstalled(Exception):  # noqa: N818 - it is a state of the cluster
@@ -109,7 +120,7 @@ async def check_requirements(
         KubeError: the API server cannot be reached or rejects the requests.
     """
     remedies = remedies or Remedies()
-    served = await discover(client)
+    served = await _repeated(lambda: discover(client), client.clock)
     specs = [crd["spec"] for crd in requirements.crds.values()]
     wanted = [*kinds, *((spec["names"]["plural"], spec["group"], spec["names"]["kind"]) for spec in specs)]
     missing = [f"{plural}.{group}" for plural, group, kind in wanted if served.find(group, kind) is None]
@@ -144,12 +155,26 @@ async def _allowed(client: Client, right: Right) -> bool:
         "subresource": right.subresource,
         "namespace": right.namespace,
     }
-    review = await client.create(
-        SELF_SUBJECT_ACCESS_REVIEWS,
-        {
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": {key: value for key, value in attributes.items() if value}},
-        },
-    )
+    body = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": {key: value for key, value in attributes.items() if value}},
+    }
+    # A review changes nothing, so it can be repeated.
+    review = await _repeated(lambda: client.create(SELF_SUBJECT_ACCESS_REVIEWS, body), client.clock)
     return review.view.status.allowed
+
+
+async def _repeated(attempt: Callable[[], Awaitable[T]], clock: Clock) -> T:
+    """The result of the first attempt that does not fail for a passing reason; see the module."""
+    failures = 0
+    while True:
+        try:
+            return await attempt()
+        except (TooManyRequests, ServerError, NotServed, ConnectionFailed) as error:
+            failures += 1
+            refused = isinstance(error, ConnectionFailed) and error.refused
+            if failures == _ATTEMPTS or refused:
+                raise
+            wait = 0.0 if isinstance(error, ConnectionFailed) else min(error.retry_after or 0.0, _MAX_SECONDS)
+        await clock.sleep(max(wait, exponential_delay(failures - 1, _BASE_SECONDS, _MAX_SECONDS)))

@@ -4,7 +4,9 @@ Contract of :class:`EventLimits`, with the limits of client-go's event correlato
     * Similar Events (equal except for the note) become one combined Event from the tenth note within ten minutes on.
     * About one object at most 25 Events are created at once, and then one every five minutes.
 
-Invariant: at most ``_MAX_KEYS`` groups and objects are remembered, the most recent ones.
+Invariant: at most ``_MAX_KEYS`` groups and objects are remembered, the most recent ones. Those without an effect are
+forgotten from the oldest on: a group after ten minutes, an object when its Events are available again. So an operator
+whose objects come and go needs no more memory after hours than after minutes.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, TypeVar, final
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Callable, Hashable
 
 __all__ = ["COMBINED", "EventLimits", "event_name"]
 
@@ -61,18 +63,33 @@ class EventLimits:
         if not full:
             notes.add(note)
         _remember(self._groups, group, (now, notes))
+        _forget_oldest(self._groups, lambda entry: now - entry[0] > _SIMILAR_SECONDS)
         return full
 
     def admits(self, regarding: Hashable, now: float) -> bool:
         """Whether another Event about this object may be created; if so, it is counted."""
         at, tokens = self._buckets.pop(regarding, (now, float(_BURST)))
-        tokens = min(float(_BURST), tokens + (now - at) / _REFILL_SECONDS)
+        tokens = _refilled(at, tokens, now)
         admitted = tokens >= 1.0
         _remember(self._buckets, regarding, (now, tokens - admitted))
+        _forget_oldest(self._buckets, lambda entry: _refilled(*entry, now) >= _BURST)
         return admitted
+
+
+def _refilled(at: float, tokens: float, now: float) -> float:
+    return min(float(_BURST), tokens + (now - at) / _REFILL_SECONDS)
 
 
 def _remember(entries: OrderedDict[Hashable, V], key: Hashable, value: V) -> None:
     entries[key] = value
     if len(entries) > _MAX_KEYS:
         entries.popitem(last=False)
+
+
+def _forget_oldest(entries: OrderedDict[Hashable, V], has_ended: Callable[[V], bool]) -> None:
+    """Remove up to two of the oldest entries. A call adds at most one, so the number of old ones decreases."""
+    for _ in range(2):
+        oldest = next(iter(entries), None)
+        if oldest is None or not has_ended(entries[oldest]):
+            return
+        del entries[oldest]
