@@ -152,8 +152,12 @@ def rendered(one: Entry, links: Mapping[str, str], depth: str = "###") -> Iterat
     text = markdown(one.doc, links)
     yield from (typed(text, one), "")
     described = set(re.findall(r"^\* `([\w, ]+)`", text, re.MULTILINE))
+    parameters = set(re.findall(r"(\w+):", one.signature))
     described = {name.strip() for names in described for name in names.split(",")}
-    rest = [each for each in one.fields if each[0] not in described]
+    # A field that the constructor shows and that has no description of its own is not repeated.
+    rest = [
+        each for each in one.fields if each[0] not in described and (each[2] or each[0] not in parameters)
+    ]
     if one.kind == "class" and rest:
         yield from ("**Fields**", "")
         for name, annotation, doc in rest:

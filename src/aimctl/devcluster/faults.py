@@ -60,6 +60,9 @@ class Match:
     Attributes:
         verb: RBAC verb: get, list, watch, create, update, patch, delete, deletecollection.
         resource: the plural name.
+        subresource: such as ``status``; "" for the object itself.
+        namespace: "" for cluster-scoped objects and for all namespaces.
+        name: "" for collections.
         path: the whole path.
         predicate: a further condition.
     """

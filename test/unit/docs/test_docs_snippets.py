@@ -256,3 +256,24 @@ def exists(name):
     if parts and (folder / f"{parts[0]}.py").exists():
         module = folder / f"{parts.pop(0)}.py"
     return not parts or parts[0] in module.read_text(encoding="utf-8")
+
+
+GUIDES = [
+    ROOT / "README.md",
+    *(
+        ROOT / "docs" / name
+        for name in ("README.md", "tutorial.md", "coming-from.md", "limits.md", "embedded-cluster.md")
+    ),
+    *sorted((ROOT / "docs" / "concepts").glob("*.md")),
+    *sorted((ROOT / "docs" / "reference").glob("*.md")),
+]
+PUBLIC_MODULES = {"aimctl.testing.plugin", "aimctl.controllers.operator"}
+"""Modules below the public packages that users name: the pytest plugin, and what adds the AIM operator to a manager."""
+
+
+@pytest.mark.parametrize("path", GUIDES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_page_for_users_names_a_module_below_the_public_packages(path):
+    text = path.read_text(encoding="utf-8").replace("src/aimctl/", "")
+    text = text.split("## Repository")[0] if path == ROOT / "README.md" else text
+    deeper = r"\baimctl\.(?:(?:runtime|devcluster|testing|simulation|controllers)\.[a-z_]+\b|kubetypes|generation|domain|cli)"
+    assert set(re.findall(deeper, text)) - PUBLIC_MODULES == set()

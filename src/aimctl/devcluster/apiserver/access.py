@@ -105,7 +105,16 @@ class AllowAll:
 @final
 @dataclass(frozen=True, slots=True)
 class DenyRule:
-    """Denies matching requests. ``*`` matches everything. ``resource`` may have a subresource: ``pods/log``."""
+    """Denies the requests that match all fields. ``*`` matches everything.
+
+    Attributes:
+        verb: RBAC verb, such as ``list``.
+        resource: the plural name, for a subresource ``pods/log``.
+        group: "" for the core group.
+        namespace: "" for cluster-scoped objects and for all namespaces.
+        name: "" for collections.
+        user: name of the user.
+    """
 
     verb: str = "*"
     resource: str = "*"

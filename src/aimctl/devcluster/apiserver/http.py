@@ -35,7 +35,13 @@ _CLOSE_SECONDS = 2.0
 
 
 class Endpoint(NamedTuple):
-    """The address at which a server listens."""
+    """The address at which a server listens.
+
+    Attributes:
+        host: name or IP address.
+        port: the port.
+        scheme: ``http`` or ``https``.
+    """
 
     host: str
     port: int

@@ -30,12 +30,17 @@ _GATE = "batch.kubernetes.io/"
 
 @dataclass(frozen=True, slots=True)
 class JobBackoff:
-    """Back-off after failed pods. The defaults are those of Kubernetes 1.28 and later."""
+    """Back-off after failed pods. The defaults are those of Kubernetes 1.28 and later.
+
+    Attributes:
+        base_seconds: delay after the first failure; doubled after each further one.
+        max_seconds: longest delay.
+        factor: multiplies the delay; 0 disables it.
+    """
 
     base_seconds: float = 10.0
     max_seconds: float = 600.0
     factor: float = 1.0
-    """Multiplies the delay; 0 disables it."""
 
     def delay(self, failures: int) -> timedelta:
         """The delay after a number of consecutive failures; zero after none."""

@@ -65,7 +65,7 @@ class ContainerLogs:
         self._containers: dict[LogKey, _Container] = {}
 
     def waiting(self, key: LogKey, uid: str, reason: str) -> None:
-        """Record why a container has not run."""
+        """Record why a container has not run: requests for its log are answered with the reason."""
         self._of(key, uid).reason = reason
 
     def start(self, key: LogKey, uid: str, text: bytes, later: Iterable[tuple[datetime, bytes]] = ()) -> None:

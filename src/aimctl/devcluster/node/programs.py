@@ -128,7 +128,7 @@ class Behaviour:
 
 
 class Program(Protocol):
-    """Decides what some containers do."""
+    """Decides what some containers do. The programs of a cluster are asked in order."""
 
     def behaviour(self, call: ContainerCall) -> Behaviour | None:
         """The behaviour, or None if another program has to decide. ``call.env`` is empty."""

@@ -13,7 +13,7 @@ Contract:
       one would remove such fields: use the body of an object (:meth:`Object.body`) for updates.
     * A type is imported when it is first used; ``__init__.pyi`` has the same names for type checkers.
 
-The types in ``aimctl.kubetypes`` itself have only the fields that this project reads; decoding them is faster.
+An operator that reads only a few fields can use smaller types of its own, which are faster to decode.
 """
 
 from __future__ import annotations

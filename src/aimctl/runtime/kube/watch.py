@@ -63,7 +63,13 @@ class WatchStalled(ConnectionFailed):
 @final
 @dataclass(frozen=True, slots=True)
 class WatchEvent(Generic[T]):
-    """One event. The object of a BOOKMARK has only a resourceVersion and possibly annotations."""
+    """One event.
+
+    Attributes:
+        type: ``ADDED``, ``MODIFIED``, ``DELETED`` or ``BOOKMARK``.
+        object: the object after the change, or before its deletion. That of a BOOKMARK has only a resourceVersion and
+            possibly annotations.
+    """
 
     type: EventType
     object: Object[T]
