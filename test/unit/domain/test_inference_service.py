@@ -152,15 +152,15 @@ def test_the_profile_is_in_the_environment_without_discoverys_log_levels() -> No
 
 def test_the_more_specific_variable_takes_precedence() -> None:
     letters = "ABCDE"
-    config = variables(**dict.fromkeys(letters, "config"))
-    model = variables(**dict.fromkeys(letters[1:], "model"))
-    own = variables(**dict.fromkeys(letters[2:], "template"))
-    discovered = dict.fromkeys(letters[3:], "discovered")
+    discovered = dict.fromkeys(letters, "discovered")
+    config = variables(**dict.fromkeys(letters[1:], "config"))
+    model = variables(**dict.fromkeys(letters[2:], "model"))
+    own = variables(**dict.fromkeys(letters[3:], "template"))
     seen = service(model_spec={"env": model}, spec={"env": variables(E="service")})
     one = runs({"env_vars": discovered}, env=own)
     (only,) = inference_service(with_config(seen, env=config), one, None)["spec"]["predictor"]["containers"]
     got = {item["name"]: item["value"] for item in only["env"]}
-    assert [got[letter] for letter in letters] == ["config", "model", "template", "discovered", "service"]
+    assert [got[letter] for letter in letters] == ["discovered", "config", "model", "template", "service"]
 
 
 def test_the_profile_can_be_overridden_by_the_template_and_the_service() -> None:
@@ -201,6 +201,33 @@ def test_the_discovered_profile_is_passed_to_the_container() -> None:
     }
     assert "NOTHING" not in got
     assert got["AIM_ENGINE_ARGS"] == '{"dtype":"float16","tensor-parallel-size":1,"ö":null}'
+
+
+def test_the_arguments_of_the_engine_are_merged_from_all_sources_in_the_same_order() -> None:
+    def args(**values: Any) -> list[dict[str, str]]:
+        return variables(AIM_ENGINE_ARGS=json.dumps(values))
+
+    profile = {
+        "engine_args": dict.fromkeys("abcdef", "profile"),
+        "env_vars": {"AIM_ENGINE_ARGS": json.dumps(dict.fromkeys("bcdef", "variable"))},
+    }
+    seen = service(
+        model_spec={"env": args(**dict.fromkeys("def", "model"))},
+        spec={"env": args(f="service", g="service")},
+    )
+    one = runs(profile, env=args(**dict.fromkeys("ef", "template")))
+    body = inference_service(with_config(seen, env=args(**dict.fromkeys("cdef", "config"))), one, None)
+    (only,) = body["spec"]["predictor"]["containers"]
+    (found,) = (item["value"] for item in only["env"] if item["name"] == "AIM_ENGINE_ARGS")
+    assert json.loads(found) == {
+        "a": "profile",
+        "b": "variable",
+        "c": "config",
+        "d": "model",
+        "e": "template",
+        "f": "service",
+        "g": "service",
+    }
 
 
 @pytest.mark.parametrize(

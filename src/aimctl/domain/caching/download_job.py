@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, final
 
+from aimctl.domain.environment import merge_env
 from aimctl.domain.hashing import digest
 from aimctl.domain.naming import (
     DOWNLOAD,
@@ -32,7 +33,7 @@ from aimctl.domain.naming import (
     label_value,
     shorten,
 )
-from aimctl.domain.templates.discovery_job import REDISCOVER_ANNOTATION, merge_env, merge_pull_secrets
+from aimctl.domain.templates.discovery_job import REDISCOVER_ANNOTATION, merge_pull_secrets
 from aimctl.kubetypes import owner_reference
 from aimctl.kubetypes.quantity import Quantity, size_in_bytes
 

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, final
 
 from aimctl.api.kinds import MODEL_CACHES, TEMPLATE_CACHES
 from aimctl.api.v1alpha1 import AIMServiceTemplate, CacheState
+from aimctl.domain.environment import merge_env
 from aimctl.domain.naming import LABEL_MANAGED_BY, MANAGED_BY, MAX_NAME
-from aimctl.domain.templates.discovery_job import merge_env, merge_pull_secrets
+from aimctl.domain.templates.discovery_job import merge_pull_secrets
 from aimctl.kubetypes import owner_reference
 from aimctl.kubetypes.quantity import Quantity
 

@@ -2,8 +2,9 @@
 
 Contract:
     * The manifest is a function of its input, and contains every field that the operator sets.
-    * Environment: the variables of the profile that the template specifies, of the runtime config, the model, the
-      template, of the discovered profile, and of the service; a later one overrides an earlier one of the same name.
+    * Environment: the variables of the profile that the template specifies, of the discovered profile, the runtime
+      config, the model, the template and the service, merged by :func:`~aimctl.domain.environment.merge_env`: a later
+      one overrides an earlier one. What a user sets takes precedence over what discovery found.
     * Resources, for each key: those of the service, otherwise the template, otherwise the model. The number of GPUs is
       that of the template's ``gpuSelector`` in any case, because the profile is for that number; a service changes it
       with ``overrides.gpuSelector``.
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
 from aimctl.api.v1alpha1 import CacheState, RuntimeConfigSpec, ServiceTemplateSpec
+from aimctl.domain.environment import ENGINE_ARGS, merge_env
 from aimctl.domain.gpus import resource_name
 from aimctl.domain.hashing import canonical_json
 from aimctl.domain.labels import propagated
@@ -33,7 +35,7 @@ from aimctl.domain.naming import (
     label_value,
 )
 from aimctl.domain.resolution import Resolved
-from aimctl.domain.templates.discovery_job import merge_env, merge_pull_secrets, profile_env
+from aimctl.domain.templates.discovery_job import merge_pull_secrets, profile_env
 from aimctl.kubetypes import owner_reference
 
 if TYPE_CHECKING:
@@ -170,24 +172,24 @@ def _env(
     return merge_env(
         profile_env(template_spec),
         cache,
+        _discovered(template.view.status.profile or {}),
         (item.to_json() for item in runtime_config.env),
         (item.to_json() for item in model.env),
         (item.to_json() for item in own),
-        _discovered(template.view.status.profile or {}),
         (item.to_json() for item in spec.env),
     )
 
 
 def _discovered(profile: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The environment variables of the discovered profile."""
+    """The environment variables of the discovered profile. They override its arguments of the engine."""
+    arguments = profile.get("engine_args")
+    if isinstance(arguments, dict) and arguments:
+        yield {"name": ENGINE_ARGS, "value": _text(arguments)}
     variables = profile.get("env_vars")
     if isinstance(variables, dict):
         for name, value in sorted(variables.items()):
             if _VARIABLE.fullmatch(name) and value is not None:
                 yield {"name": name, "value": _text(value)}
-    arguments = profile.get("engine_args")
-    if isinstance(arguments, dict) and arguments:
-        yield {"name": "AIM_ENGINE_ARGS", "value": _text(arguments)}
 
 
 def _text(value: Any) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, final
 
 from aimctl.api.v1alpha1 import EnvVar, ModelSpec, RuntimeConfigSpec, ServiceTemplateSpec
+from aimctl.domain.environment import merge_env
 from aimctl.domain.hashing import canonical_json, digest
 from aimctl.domain.labels import propagated
 from aimctl.domain.naming import (
@@ -46,7 +47,6 @@ __all__ = [
     "discovery_input",
     "job_name",
     "manifest",
-    "merge_env",
     "merge_pull_secrets",
     "profile_env",
 ]
@@ -113,9 +113,9 @@ def discovery_input(
 ) -> DiscoveryInput:
     """Gather what determines the pod.
 
-    Environment: the operator's variables, then those of runtime config, model and template; a later one overrides an
-    earlier one of the same name. Pull secrets: the template's, then the model's, each once. Service account: the
-    template's, otherwise the model's.
+    Environment: the operator's variables, then those of runtime config, model and template, merged by
+    :func:`~aimctl.domain.environment.merge_env`. Pull secrets: the template's, then the model's, each once. Service
+    account: the template's, otherwise the model's.
     """
     meta, spec = template.meta, template.view.spec
     namespace = meta.namespace or operator_namespace
@@ -204,15 +204,6 @@ def manifest(template: Template, input_: DiscoveryInput) -> dict[str, Any]:
             "template": {"metadata": {"labels": labels, "annotations": annotations}, "spec": pod},
         },
     }
-
-
-def merge_env(*layers: Iterable[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
-    """The variables of all layers. A variable of a later layer replaces one of the same name, in its position."""
-    merged: dict[str, dict[str, Any]] = {}
-    for layer in layers:
-        for item in layer:
-            merged[item["name"]] = item
-    return tuple(merged.values())
 
 
 def merge_pull_secrets(*layers: Iterable[str]) -> tuple[str, ...]:
