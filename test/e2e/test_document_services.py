@@ -121,7 +121,7 @@ def test_the_runtime_is_repaired_and_goes_with_its_service(stage: Stage) -> None
         stage.namespace,
         "inferenceservices",
         "service",
-        {"spec": {"predictor": {"minReplicas": 7}}},
+        {"spec": {"predictor": {"minReplicas": 7, "maxReplicas": 7}}},
     )
     eventually(
         lambda: inference(stage)["spec"]["predictor"]["minReplicas"] == 1,

@@ -164,9 +164,12 @@ def deployment(
     return DeploymentObservation(seen, resolution, cache, runtime, kserve, admitted)
 
 
-def rejected(resource: Resource[Any], name: str, message: str, namespace: str = TEAM) -> Known:
+def rejected(
+    resource: Resource[Any], name: str, message: str, namespace: str = TEAM, *, temporary: bool = False
+) -> Known:
     """The API server rejected an action about this object."""
-    return Known(rejections={ActionKey(resource.kind, namespace, name): Rejection(message)})
+    rejection = Rejection(message, temporary=temporary)
+    return Known(rejections={ActionKey(resource.kind, namespace, name): rejection})
 
 
 def cache(state: str = "Available", *, name: str = "a", message: str = "") -> Object[AIMTemplateCache]:

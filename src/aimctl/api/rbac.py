@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aimctl.api.kinds import OPERATOR_KINDS
+from aimctl.api.kinds import OPERATOR_KINDS, SERVICES
 from aimctl.generation.roles import rbac_manifest, role_manifest
 from aimctl.kubetypes.permissions import Permission
 
@@ -69,6 +69,14 @@ def people_roles() -> Mapping[str, str]:
         Permission(kind, verbs, "users who may edit a namespace may edit its AIM objects")
         for kind in OPERATOR_KINDS
     ]
+    edit.append(
+        Permission(
+            SERVICES,
+            ("get", "update", "patch"),
+            "users who may edit a namespace may scale its services",
+            "scale",
+        )
+    )
     return {
         "aim-view-role.yaml": _people_role("aimctl-aim-view", view, "view", "edit", "admin"),
         "aim-edit-role.yaml": _people_role("aimctl-aim-edit", edit, "edit", "admin"),

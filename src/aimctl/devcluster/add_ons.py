@@ -6,7 +6,7 @@
 
 Contract:
     * An :class:`AddOn` is data: what the cluster has in addition. The cluster installs it in this order: CRDs and
-      namespaces, machines and programs, then controllers.
+      namespaces, admission, machines and programs, then controllers.
     * Add-ons are installed in the order given; earlier programs take precedence over later ones.
     * Names are unique: installing an add-on whose name is installed already does nothing.
     * Controllers start after the API server and its built-in controllers, run until the cluster stops, and
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol, final
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from aimctl.devcluster.apiserver.verbs.writes import Admission
     from aimctl.devcluster.machinery.controller import Controller
     from aimctl.devcluster.machinery.events import EventRecorder
     from aimctl.devcluster.node.machines import Machine
@@ -63,6 +64,7 @@ class AddOn:
         name: identifies the add-on within a cluster.
         crds: manifests of CustomResourceDefinitions, created or updated by server-side apply.
         namespaces: created unless they exist.
+        admission: called for every create and update, in order, as the webhooks that an installation registers.
         machines: simulated nodes.
         programs: decide what containers do, see :class:`~aimctl.devcluster.node.programs.Program`.
         controllers: called once when the add-on is installed.
@@ -71,6 +73,7 @@ class AddOn:
     name: str
     crds: tuple[Mapping[str, Any], ...] = ()
     namespaces: tuple[str, ...] = ()
+    admission: tuple[Admission, ...] = ()
     machines: tuple[Machine, ...] = ()
     programs: tuple[Program, ...] = ()
     controllers: tuple[Callable[[Host], Controller], ...] = ()

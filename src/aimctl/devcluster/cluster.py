@@ -312,6 +312,7 @@ class DevCluster:
     async def _prepare(self, add_on: AddOn) -> None:
         await self.install_crds(add_on.crds)
         await self._create_namespaces(add_on.namespaces)
+        self.server.admission.extend(add_on.admission)
         self.node.programs += add_on.programs
         self._installed.add(add_on.name)
 

@@ -1,11 +1,16 @@
-"""Label propagation: labels of a resource that are copied to the objects created for it.
+"""Labels and annotations of a resource that are copied to the objects created for it.
 
 Contract:
-    * A label is copied if label propagation is enabled and its key matches one of the patterns. In a pattern, ``*``
-      matches any sequence of characters, including ``/``; every other character matches itself.
+    * The InferenceService of a service gets all labels and annotations of the service, except reserved ones, because
+      KServe, ingress controllers and monitoring are configured with them.
+    * A label is copied to other objects if label propagation is enabled and its key matches one of the patterns. In a
+      pattern, ``*`` matches any sequence of characters, including ``/``; every other character matches itself.
     * Labels with the prefix of this API group or with a prefix of Kubernetes are never copied, because they describe
       the object that has them: a copied ``derived-template`` or ``job-name`` would be wrong, and the API server rejects
       some. The recommended labels ``app.kubernetes.io/...`` are an exception.
+    * Annotations of Kubernetes are copied, because several are for pods, except those that describe the object that has
+      them, such as the last applied configuration. Labels and annotations by which delivery tools (Argo CD, Flux, Helm)
+      recognise their objects are not copied to an InferenceService: the tool would take it for one of its own.
     * The labels that the operator itself sets take precedence.
 
 Invariant: matching takes time linear in the lengths of key and pattern, however many ``*`` the pattern has.
@@ -22,10 +27,12 @@ if TYPE_CHECKING:
 
     from aimctl.api.v1alpha1 import RuntimeConfigSpec
 
-__all__ = ["fits", "propagated"]
+__all__ = ["fits", "passed_annotations", "passed_labels", "propagated"]
 
 _RECOMMENDED = "app.kubernetes.io"
 _RESERVED_DOMAINS = ("kubernetes.io", "k8s.io")
+_OF_THE_OBJECT = ("kubectl.kubernetes.io", "deployment.kubernetes.io")
+_DELIVERY = ("argoproj.io", "fluxcd.io", "helm.sh")
 _RESERVED = frozenset({"job-name", "controller-uid", "pod-template-hash", "controller-revision-hash"})
 
 
@@ -39,6 +46,17 @@ def propagated(labels: Mapping[str, str], config: RuntimeConfigSpec) -> dict[str
         for key, value in labels.items()
         if not _reserved(key) and any(fits(key, pattern) for pattern in propagation.match)
     }
+
+
+def passed_labels(labels: Mapping[str, str]) -> dict[str, str]:
+    """The labels of a service that its InferenceService gets."""
+    return {key: value for key, value in labels.items() if not (_reserved(key) or _within(key, _DELIVERY))}
+
+
+def passed_annotations(annotations: Mapping[str, str]) -> dict[str, str]:
+    """The annotations of a service that its InferenceService gets."""
+    excluded = (GROUP, *_OF_THE_OBJECT, *_DELIVERY)
+    return {key: value for key, value in annotations.items() if not _within(key, excluded)}
 
 
 def fits(key: str, pattern: str) -> bool:
@@ -60,11 +78,14 @@ def fits(key: str, pattern: str) -> bool:
 
 
 def _reserved(key: str) -> bool:
-    domain, slash, _ = key.rpartition("/")
-    if not slash:
+    if "/" not in key:
         return key in _RESERVED
-    if domain == GROUP or domain.endswith(f".{GROUP}"):
+    if _within(key, (GROUP,)):
         return True
-    return domain != _RECOMMENDED and any(
-        domain == reserved or domain.endswith(f".{reserved}") for reserved in _RESERVED_DOMAINS
-    )
+    return not key.startswith(f"{_RECOMMENDED}/") and _within(key, _RESERVED_DOMAINS)
+
+
+def _within(key: str, domains: tuple[str, ...]) -> bool:
+    """Whether the prefix of a key is one of the domains or below one."""
+    prefix, slash, _ = key.rpartition("/")
+    return bool(slash) and any(prefix == domain or prefix.endswith(f".{domain}") for domain in domains)

@@ -358,10 +358,12 @@ class Rejection:
     Attributes:
         message: what it answered.
         existing: for :class:`Create`, the object that has the name, if that is the reason.
+        temporary: whether the server could not decide, because a webhook did not answer.
     """
 
     message: str
     existing: Object[Any] | None = None
+    temporary: bool = False
 
 
 @final

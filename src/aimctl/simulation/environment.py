@@ -13,6 +13,7 @@ from aimctl.devcluster.add_ons import AddOn
 from aimctl.simulation.catalogue import Catalogue
 from aimctl.simulation.downloads import PROGRESS_SECONDS, Downloads
 from aimctl.simulation.kserve import READY_SECONDS, SimulatedKServe, inference_service_crd
+from aimctl.simulation.kserve_webhooks import KServeWebhooks
 from aimctl.simulation.machines import gpu_machines
 from aimctl.simulation.registry import SimulatedRegistry
 
@@ -67,7 +68,7 @@ class Simulation:
 
 
 def kserve_add_on(catalogue: Catalogue, *, ready_seconds: float = READY_SECONDS) -> AddOn:
-    """KServe: the kind InferenceService, and a controller that reports an outcome for each.
+    """KServe: the kind InferenceService, its webhooks, and a controller that reports an outcome for each.
 
     Args:
         catalogue: decides which images serve.
@@ -83,4 +84,9 @@ def kserve_add_on(catalogue: Catalogue, *, ready_seconds: float = READY_SECONDS)
             ready_seconds=ready_seconds * host.pace,
         )
 
-    return AddOn(name="kserve", crds=(inference_service_crd(),), controllers=(controller,))
+    return AddOn(
+        name="kserve",
+        crds=(inference_service_crd(),),
+        admission=(KServeWebhooks(),),
+        controllers=(controller,),
+    )

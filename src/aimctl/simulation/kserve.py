@@ -5,6 +5,9 @@ Contract:
       have types; all other fields of the real CRD are accepted without validation.
     * For a new spec, :class:`SimulatedKServe` first sets conditions that are not ready. After ``ready_seconds`` it sets
       ``PredictorReady``, ``IngressReady``, ``Ready`` and a URL, or the reason of a failure.
+    * With the annotation ``serving.kserve.io/stop: "true"`` it is Stopped, without a URL.
+    * A name whose pods or host would have too long labels fails as with KServe: the Deployment is not created, or the
+      service waits for its Ingress without end.
     * A service fails if the catalogue's entry of the image fails (missing image, crash, no matching node, ...), or by
       the annotation :data:`OUTCOME_ANNOTATION`. A change of the annotation has an immediate effect.
     * A service that is Ready stays Ready while a changed spec is rolled out.
@@ -19,6 +22,7 @@ from aimctl.devcluster.machinery.informer import Informer, body_of
 from aimctl.devcluster.machinery.worker import Worker
 from aimctl.kubetypes import Resource
 from aimctl.runtime.clock import format_time
+from aimctl.simulation.kserve_webhooks import DEPLOYMENT_MODE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,6 +43,8 @@ OUTCOME_ANNOTATION = "simulated.aimctl/outcome"
 """Annotation of an InferenceService: ``fail: <message>`` or ``never``. Otherwise the image decides."""
 
 READY_SECONDS = 3.0
+_STOP = "serving.kserve.io/stop"
+_MAX_LABEL = 63
 _DOMAIN = "example.com"
 
 
@@ -55,6 +61,9 @@ class _Outcome(NamedTuple):
 
 
 _READY = _Outcome()
+_STOPPED = _Outcome("Stopped")
+_NO_HOST = _Outcome("NoHost")
+"""The pods are ready, and the Ingress cannot be created: no condition states why."""
 _STARTING = _Outcome("MinimumReplicasUnavailable", "Deployment does not have minimum availability.")
 _NO_INGRESS = _Outcome("PredictorNotReady", "Waiting for the predictor")
 _FAILURES: Mapping[str, tuple[str, str]] = {
@@ -119,8 +128,8 @@ class SimulatedKServe:
         if service is None or service["metadata"].get("deletionTimestamp"):
             return None
         wait = self._wait(service)
-        outcome = _STARTING if wait > 0 else self._outcome(service)
-        if wait <= 0 or not _is_ready(service):
+        outcome = _STARTING if wait > 0 and not _is_stopped(service) else self._outcome(service)
+        if wait <= 0 or outcome is _STOPPED or not _is_ready(service):
             await self._write_status(key, service, outcome)
         return wait if wait > 0 else None
 
@@ -137,7 +146,14 @@ class SimulatedKServe:
         return known[1] + self._seconds - self._clock.monotonic()
 
     def _outcome(self, service: Mapping[str, Any]) -> _Outcome:
-        annotation = (service["metadata"].get("annotations") or {}).get(OUTCOME_ANNOTATION, "")
+        metadata = service["metadata"]
+        if _is_stopped(service):
+            return _STOPPED
+        predictor = f"{metadata['name']}-predictor"
+        if len(f"isvc.{predictor}") > _MAX_LABEL:
+            text = f'Deployment.apps "{predictor}" is invalid: must be no more than {_MAX_LABEL} characters'
+            return _Outcome("ReconcileFailed", text)
+        annotation = (metadata.get("annotations") or {}).get(OUTCOME_ANNOTATION, "")
         word, _, message = annotation.partition(":")
         if word == "never":
             return _STARTING
@@ -151,7 +167,7 @@ class SimulatedKServe:
                 reason, text = _FAILURES[fail]
                 error = "" if entry is None else entry.create_error
                 return _Outcome(reason, text.format(image=image, error=error))
-        return _READY
+        return _READY if len(f"{predictor}-{metadata['namespace']}") <= _MAX_LABEL else _NO_HOST
 
     async def _write_status(self, key: ObjectKey, service: dict[str, Any], outcome: _Outcome) -> None:
         old: dict[str, Any] = service.get("status") or {}
@@ -175,23 +191,46 @@ class SimulatedKServe:
     ) -> dict[str, Any]:
         known = {item["type"]: item for item in old.get("conditions") or ()}
         now = format_time(self._clock.now())
-        ingress = _READY if outcome.ready else _NO_INGRESS
         conditions = []
-        for type_, one in (("IngressReady", ingress), ("PredictorReady", outcome), ("Ready", outcome)):
-            state = "True" if one.ready else "False"
+        for type_, fields in _conditions(outcome).items():
             before = known.get(type_) or {}
-            transition = before.get("lastTransitionTime") if before.get("status") == state else None
-            condition = {"type": type_, "status": state, "lastTransitionTime": transition or now}
-            if not one.ready:
-                condition |= {"reason": one.reason, "message": one.message}
-            conditions.append(condition)
+            same = before.get("status") == fields["status"]
+            transition = before.get("lastTransitionTime") if same else None
+            conditions.append({"type": type_, "lastTransitionTime": transition or now, **fields})
+        pods = service["spec"]["predictor"].get("minReplicas", 1)
         status: dict[str, Any] = {
             "conditions": conditions,
             "observedGeneration": service["metadata"]["generation"],
+            "deploymentMode": service["metadata"]["annotations"][DEPLOYMENT_MODE],
+            "modelStatus": {"copies": {"failedCopies": 0, "totalCopies": pods if outcome.ready else 0}},
         }
-        if outcome.ready:
-            status["url"] = f"http://{key.name}-{key.namespace}.{_DOMAIN}"
+        if outcome.ready or outcome is _STOPPED:
+            status["url"] = f"http://{key.name}-{key.namespace}.{_DOMAIN}" if outcome.ready else None
         return status
+
+
+def _conditions(outcome: _Outcome) -> dict[str, dict[str, str]]:
+    """The conditions by type, without times."""
+    failed = {"status": "False", "reason": outcome.reason}
+    if outcome.message:
+        failed["message"] = outcome.message
+    unknown, true = {"status": "Unknown"}, {"status": "True"}
+    stopped = {"status": "True" if outcome is _STOPPED else "False", "severity": "Info"}
+    if outcome.ready:
+        ingress, predictor, ready = true, true, true
+    elif outcome is _NO_HOST:
+        ingress, predictor, ready = unknown, true, unknown
+    elif outcome is _STOPPED:
+        ingress, predictor, ready = failed, failed, failed
+    else:
+        reason, message = _NO_INGRESS
+        ingress, predictor, ready = {"status": "False", "reason": reason, "message": message}, failed, failed
+    return {"IngressReady": ingress, "PredictorReady": predictor, "Ready": ready, "Stopped": stopped}
+
+
+def _is_stopped(service: Mapping[str, Any]) -> bool:
+    annotations = service["metadata"].get("annotations") or {}
+    return str(annotations.get(_STOP, "")).lower() == "true"
 
 
 def _is_ready(service: Mapping[str, Any]) -> bool:

@@ -270,7 +270,7 @@ async def test_a_wait_ends_whatever_else_happens():
         for number in range(4):
             assert w.uses() == ""
             await asyncio.sleep(WAIT_SECONDS / 4)
-            await w.patch(kinds.SERVICES, "s", metadata={"annotations": {"look": str(number)}})
+            await w.patch(kinds.SERVICES, "s", metadata={"annotations": {"aim.silogen.ai/look": str(number)}})
         await w.until(lambda: w.uses() == "a", seconds=1)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from aimctl.api import kinds
 from aimctl.devcluster.faults import Answer, Match
+from aimctl.domain.services.kserve.name import runtime_name
 from aimctl.kubetypes.builtin import CRDS
 from aimctl.simulation.kserve import OUTCOME_ANNOTATION
 from aimctl.testing.virtualtime import virtual_time
@@ -33,12 +34,15 @@ async def say(w, outcome, name="s"):
     await w.patch(RUNTIMES, name, metadata={"annotations": {OUTCOME_ANNOTATION: outcome}})
 
 
+FOREIGN = {"predictor": {"minReplicas": 3, "containers": [{"name": "kserve-container", "image": "other:1"}]}}
+
+
 async def foreign(w, name="s", **metadata):
     body = {
         "apiVersion": RUNTIMES.api_version,
         "kind": RUNTIMES.kind,
         "metadata": {"name": name, "namespace": "team", **metadata},
-        "spec": {"predictor": {"minReplicas": 3}},
+        "spec": FOREIGN,
     }
     return await w.client.create(RUNTIMES, body)
 
@@ -149,7 +153,7 @@ async def test_changed_fields_of_the_runtime_are_restored_and_additional_ones_st
             RUNTIMES,
             "s",
             metadata={"labels": {"app.kubernetes.io/managed-by": "me", "mine": "x"}},
-            spec={"predictor": {"minReplicas": 7, "timeout": 5}},
+            spec={"predictor": {"minReplicas": 7, "maxReplicas": 7, "timeout": 5}},
         )
         await w.until(lambda: w.runtime()["spec"]["predictor"]["minReplicas"] == 1, seconds=1)
         found = w.runtime()
@@ -209,7 +213,7 @@ async def test_a_runtime_of_the_name_that_the_service_does_not_control_is_never_
         assert "delete it" in w.condition("Ready")["message"]
         await asyncio.sleep(60)
         body = w.runtime()
-        assert body["spec"] == {"predictor": {"minReplicas": 3}}
+        assert body["spec"]["predictor"]["containers"] == FOREIGN["predictor"]["containers"]
         assert "ownerReferences" not in body["metadata"]
         await w.delete(RUNTIMES, "s")
         await w.until_service("s", "Running", seconds=30)
@@ -229,6 +233,70 @@ async def test_a_runtime_of_an_earlier_service_of_the_name_is_not_taken_over():
         assert w.runtime()["metadata"]["ownerReferences"][0]["uid"] != "gone"
 
 
+# ---- names, scale and address
+
+
+@virtual_time
+async def test_a_service_whose_name_kserve_rejects_is_served_under_another_name():
+    async with serving() as w:
+        await w.model("m", discovery=QUIET)
+        await w.ready("a")
+        w.start()
+        await w.service("llama-3.1", "team", model=M)
+        await w.until_service("llama-3.1", "Running", seconds=30)
+        name = runtime_name("llama-3.1", "team")
+        assert w.runtime(name)["metadata"]["ownerReferences"][0]["name"] == "llama-3.1"
+        await w.patch(RUNTIMES, name, metadata={"annotations": {OUTCOME_ANNOTATION: "fail: broken"}})
+        await w.until_service("llama-3.1", "Degraded", "RuntimeNotReady", seconds=5)
+        await w.delete(RUNTIMES, name)
+        await w.until_service("llama-3.1", "Running", seconds=30)
+        await w.delete(kinds.SERVICES, "llama-3.1")
+        await w.until(lambda: w.runtime(name) is None, seconds=30)
+
+
+@virtual_time
+async def test_an_object_that_has_the_other_name_is_reported_until_it_is_deleted():
+    async with serving() as w:
+        await w.model("m", discovery=QUIET)
+        await w.ready("a")
+        name = runtime_name("llama-3.1", "team")
+        await w.namespace("team")
+        await foreign(w, name)
+        w.start()
+        await w.service("llama-3.1", "team", model=M)
+        await w.until_service("llama-3.1", "Failed", "NameTaken", seconds=10)
+        await w.delete(RUNTIMES, name)
+        await w.until_service("llama-3.1", "Running", seconds=30)
+
+
+@virtual_time
+async def test_the_scale_subresource_changes_the_replicas_and_the_status_reports_url_and_pods():
+    async with serving() as w:
+        await prepare(w)
+        await w.until_service("s", "Running")
+        assert w.service_status("s")["url"].startswith("http://s-team.")
+        for number in (3, 0, 1):
+            await w.client.patch(
+                kinds.SERVICES, "s", {"spec": {"replicas": number}}, "team", subresource="scale"
+            )
+            await w.until(lambda n=number: w.service_status("s").get("replicas", 0) == n, seconds=30)
+            assert w.runtime()["spec"]["predictor"]["minReplicas"] == number
+            assert ("url" in w.service_status("s")) == (number > 0)
+        assert w.service_status("s")["selector"] == "serving.kserve.io/inferenceservice=s"
+
+
+@virtual_time
+async def test_what_kserve_denies_is_a_failure_with_its_reason_until_it_is_corrected():
+    async with serving() as w:
+        await prepare(w)
+        await w.until_service("s", "Running")
+        await w.service("s2", "team", model=M, env=[{"name": "PROTOCOL", "value": "v9"}])
+        await w.until_service("s2", "Failed", "RuntimeRefused", seconds=10)
+        assert "invalid protocol" in w.condition("Ready", "s2")["message"]
+        await w.service("s2", "team", model=M, env=[{"name": "PROTOCOL", "value": "v2"}])
+        await w.until_service("s2", "Running", seconds=30)
+
+
 # ---- rejections
 
 
@@ -238,7 +306,8 @@ async def test_a_rejected_runtime_is_reported_with_the_servers_message_and_tried
         no = Answer(403, "Forbidden", "admission webhook: image not allowed")
         with w.faults.active(no, Match(verb="patch", resource="inferenceservices")) as fault:
             await prepare(w)
-            await w.until_service("s", "Starting", "RuntimeRefused", seconds=5)
+            await w.until_service("s", "Failed", "RuntimeRefused", seconds=5)
+            assert w.condition("Failure")["status"] == "True"
             assert "image not allowed" in w.condition("RuntimeReady")["message"]
             await asyncio.sleep(3600)
             assert 50 < fault.hits < 70

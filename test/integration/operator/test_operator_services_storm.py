@@ -95,7 +95,7 @@ class Storm:
             name,
             namespace,
             metadata={"annotations": outcome},
-            spec={"predictor": {"minReplicas": 5}},
+            spec={"predictor": {"minReplicas": 5, "maxReplicas": 5}},
         )
 
     async def remove(self):

@@ -7,13 +7,13 @@ import asyncio
 from aimctl.api import kinds
 from aimctl.devcluster.apiserver.wire import statuses
 from aimctl.devcluster.faults import Answer, Delay, Match
-from aimctl.simulation.kserve import OUTCOME_ANNOTATION
 from aimctl.testing.virtualtime import virtual_time
 from support.service_witness import serving
 
 M = {"ref": "m"}
 QUIET = {"enabled": False}
 RUNTIMES = kinds.INFERENCE_SERVICES
+FOREIGN = {"predictor": {"minReplicas": 3, "containers": [{"name": "kserve-container", "image": "other:1"}]}}
 
 
 async def prepare(w, **spec):
@@ -40,7 +40,7 @@ async def test_rejections_with_changing_messages_are_not_retried_faster():
                 skip=number,
             )
         await prepare(w)
-        await w.until_service("s", "Starting", "RuntimeRefused", seconds=5)
+        await w.until_service("s", "Failed", "RuntimeRefused", seconds=5)
         await asyncio.sleep(600)
         assert 8 < 500 - len(w.faults) < 16
         assert w.status_writes["s"] < 16
@@ -53,7 +53,7 @@ async def test_a_service_that_is_edited_after_a_rejection_is_tried_at_once():
             Answer(422, "Invalid", "too many"), Match(verb="patch", resource="inferenceservices")
         ):
             await prepare(w, replicas=900)
-            await w.until_service("s", "Starting", "RuntimeRefused", seconds=5)
+            await w.until_service("s", "Failed", "RuntimeRefused", seconds=5)
             await asyncio.sleep(3600)
         await w.service("s", "team", model=M, replicas=2)
         await w.until(lambda: w.runtime() is not None, seconds=1)
@@ -97,11 +97,11 @@ async def test_a_runtime_that_appears_while_the_status_is_written_is_not_taken_o
             "apiVersion": RUNTIMES.api_version,
             "kind": RUNTIMES.kind,
             "metadata": {"name": "s", "namespace": "team"},
-            "spec": {"predictor": {"minReplicas": 3}},
+            "spec": FOREIGN,
         }
         await w.client.create(RUNTIMES, body)
         await w.until_service("s", "Failed", "NameTaken", seconds=10)
-        assert w.runtime()["spec"] == {"predictor": {"minReplicas": 3}}
+        assert w.runtime()["spec"]["predictor"]["containers"] == FOREIGN["predictor"]["containers"]
 
 
 @virtual_time
@@ -146,7 +146,7 @@ async def test_fields_that_kserve_writes_in_another_form_are_applied_once():
         await w.client.update(RUNTIMES, body)
         await asyncio.sleep(20)
         assert w.runtime()["spec"]["predictor"]["containers"][0]["resources"]["limits"]["memory"] == "2Gi"
-        await w.patch(kinds.SERVICES, "s", metadata={"labels": {"x": "y"}})
+        await w.patch(kinds.SERVICES, "s", metadata={"labels": {"aim.silogen.ai/x": "y"}})
         before = len(replica.wire.writes)
         await asyncio.sleep(20)
         assert len(replica.wire.writes) == before
@@ -176,12 +176,12 @@ async def test_what_a_webhook_makes_of_the_runtime_stays_until_the_manifest_chan
         await asyncio.sleep(20)
         writes = len(replica.wire.writes)
         for number in range(5):
-            await w.patch(kinds.SERVICES, "s", metadata={"annotations": {"look": str(number)}})
+            await w.patch(kinds.SERVICES, "s", metadata={"annotations": {"aim.silogen.ai/look": str(number)}})
             await asyncio.sleep(20)
         assert len(replica.wire.writes) == writes
         await w.patch(kinds.SERVICES, "s", spec={"replicas": 2})
         await w.until(lambda: w.runtime()["spec"]["predictor"]["minReplicas"] == 2, seconds=5)
-        await w.patch(RUNTIMES, "s", spec={"predictor": {"minReplicas": 7}})
+        await w.patch(RUNTIMES, "s", spec={"predictor": {"minReplicas": 7, "maxReplicas": 7}})
         await w.until(lambda: w.runtime()["spec"]["predictor"]["minReplicas"] == 2, seconds=5)
         (container,) = w.runtime()["spec"]["predictor"]["containers"]
         assert container["image"].startswith("mirror.corp/")
@@ -307,12 +307,11 @@ async def test_a_service_without_replicas_is_neither_degraded_nor_progressing_an
         w.states["s"].clear()
         await w.service("s", "team", model=M, replicas=0)
         await w.until(lambda: w.runtime()["spec"]["predictor"]["minReplicas"] == 0, seconds=5)
-        await w.patch(RUNTIMES, "s", metadata={"annotations": {OUTCOME_ANNOTATION: "fail: Stopped"}})
         await w.until_service("s", "Starting", "RuntimeStopped", seconds=10)
         assert w.condition("Progressing")["status"] == "False"
         assert "Degraded" not in w.states["s"]
+        assert "url" not in w.service_status("s")
         await w.service("s", "team", model=M, replicas=1)
-        await w.patch(RUNTIMES, "s", metadata={"annotations": {OUTCOME_ANNOTATION: "ready"}})
         await w.until_service("s", "Running", seconds=30)
 
 

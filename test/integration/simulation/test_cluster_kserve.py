@@ -5,8 +5,8 @@ import asyncio
 import msgspec
 import pytest
 
-from aimctl.kubetypes.builtin import CORE_EVENTS
-from aimctl.runtime.kube.errors import Invalid, NotServed
+from aimctl.kubetypes.builtin import CORE_EVENTS, NAMESPACES
+from aimctl.runtime.kube.errors import Forbidden, Invalid, NotServed
 from aimctl.simulation import Catalogue, kserve_add_on
 from aimctl.simulation.kserve import INFERENCE_SERVICES, OUTCOME_ANNOTATION
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
@@ -51,9 +51,10 @@ async def test_a_service_becomes_ready_with_a_url():
         await cluster.settled(horizon_seconds=10)
         assert cluster.clock.monotonic() - begun == pytest.approx(3, abs=0.1)
         last = await get(client)
-        assert {item["type"]: item["status"] for item in last["status"]["conditions"]} == dict.fromkeys(
-            ("IngressReady", "PredictorReady", "Ready"), "True"
-        )
+        assert {item["type"]: item["status"] for item in last["status"]["conditions"]} == {
+            **dict.fromkeys(("IngressReady", "PredictorReady", "Ready"), "True"),
+            "Stopped": "False",
+        }
         assert last["status"]["url"] == "http://chat-default.example.com"
         assert last["status"]["observedGeneration"] == 1
         assert last["spec"]["predictor"]["anything"] == {"else": [1]}
@@ -189,3 +190,93 @@ def test_after_a_restart_a_ready_service_is_ready(tmp_path):
 
     first()
     second()
+
+
+# ---- the webhooks
+
+
+DENIED = 'admission webhook "inferenceservice.kserve-webhook-server.validator" denied the request: '
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"name": "llama-3.1"}, "a InferenceService name must consist of lower case alphanumeric characters"),
+        ({"name": "3b"}, "must start with alphabetical character"),
+        (
+            {"annotations": {"serving.kserve.io/autoscalerClass": "fast"}},
+            r"\[fast\] is not a supported autoscaler",
+        ),
+        ({"predictor": {"minReplicas": 3, "maxReplicas": 2}}, "cannot be greater than MaxReplicas"),
+        ({"predictor": {"minReplicas": -1}}, "'MinReplicas' cannot be less than 0"),
+        ({"predictor": {"containers": []}}, "Exactly one of"),
+        ({"predictor": {"sklearn": {"storageUri": "x"}}}, "Exactly one of"),
+        ({"env": {"name": "PROTOCOL", "value": "v9"}}, "invalid protocol"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_what_kserve_denies_is_denied_with_its_reason(change, words):
+    @virtual_time
+    async def scenario():
+        async with cluster_of() as cluster:
+            body = service(change.get("name", "chat"), **change.get("annotations", {}))
+            body["spec"]["predictor"] |= change.get("predictor", {})
+            if "env" in change:
+                body["spec"]["predictor"]["containers"][0]["env"] = [change["env"]]
+            with pytest.raises(Forbidden, match=words) as denied:
+                await cluster.client().create(INFERENCE_SERVICES, body, "default")
+            assert DENIED in str(denied.value)
+
+    scenario()
+
+
+@virtual_time
+async def test_defaults_are_set_and_the_deployment_mode_cannot_be_changed():
+    async with cluster_of() as cluster:
+        client = cluster.client()
+        mode = "serving.kserve.io/deploymentMode"
+        await client.create(INFERENCE_SERVICES, service(**{mode: "RawDeployment"}), "default")
+        await cluster.settled(horizon_seconds=10)
+        body = await get(client)
+        assert body["metadata"]["annotations"][mode] == body["status"]["deploymentMode"] == "Standard"
+        assert body["spec"]["predictor"]["automountServiceAccountToken"] is False
+        patch = {"metadata": {"annotations": {mode: "Serverless"}}}
+        with pytest.raises(Forbidden, match="cannot be changed from 'Standard' to 'Knative'"):
+            await client.patch(INFERENCE_SERVICES, "chat", patch, "default")
+
+
+# ---- names and scale
+
+
+@virtual_time
+async def test_with_the_stop_annotation_nothing_is_served_until_it_is_removed():
+    async with cluster_of() as cluster:
+        client = cluster.client()
+        await client.create(INFERENCE_SERVICES, service(), "default")
+        await cluster.settled(horizon_seconds=10)
+        for value, ready, stopped in (("true", "False", "True"), (None, "True", "False")):
+            patch = {"metadata": {"annotations": {"serving.kserve.io/stop": value}}}
+            await client.patch(INFERENCE_SERVICES, "chat", patch, "default")
+            await cluster.settled(horizon_seconds=10)
+            body = await get(client)
+            assert (condition(body)["status"], condition(body, "Stopped")["status"]) == (ready, stopped)
+            assert ("url" in body["status"]) == (ready == "True")
+            assert body["status"]["modelStatus"]["copies"]["totalCopies"] == (ready == "True")
+
+
+@virtual_time
+async def test_a_name_with_too_long_labels_is_accepted_and_never_becomes_ready():
+    async with cluster_of() as cluster:
+        client = cluster.client()
+        namespace = "n" * 40
+        await client.create(NAMESPACES, {"metadata": {"name": namespace}})
+        await client.create(INFERENCE_SERVICES, service("a" * 49), "default")
+        body = service("a" * 20)
+        body["metadata"]["namespace"] = namespace
+        await client.create(INFERENCE_SERVICES, body, namespace)
+        await asyncio.sleep(600)
+        assert condition(await get(client, "a" * 49))["reason"] == "ReconcileFailed"
+        item = await client.get(INFERENCE_SERVICES, "a" * 20, namespace)
+        body = msgspec.json.decode(item.raw, type=dict)
+        assert condition(body, "PredictorReady")["status"] == "True"
+        assert condition(body, "IngressReady")["status"] == condition(body)["status"] == "Unknown"

@@ -115,7 +115,10 @@ def test_a_kind_has_short_name_categories_status_and_columns(kind: CustomKind[An
     assert spec["names"]["categories"] == ["aim", "all"]
     assert spec["names"]["shortNames"]
     (version,) = spec["versions"]
-    assert version["subresources"] == {"status": {}}
+    assert version["subresources"]["status"] == {}
+    assert ("scale" in version["subresources"]) == (
+        "replicas" in kind.view.model_fields["spec"].annotation.model_fields
+    )
     assert version["additionalPrinterColumns"][-1]["jsonPath"] == ".metadata.creationTimestamp"
 
 

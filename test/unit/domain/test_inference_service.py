@@ -91,20 +91,56 @@ def test_labels_name_the_operator_and_the_service() -> None:
     }
 
 
-def test_labels_of_the_service_are_copied_as_the_runtime_config_specifies_and_the_operators_take_precedence() -> (
-    None
-):
-    labels = {"org.example/team": "a", "other": "b", "app.kubernetes.io/managed-by": "helm"}
-    seen = service(labels=labels)
-    seen = replace(seen, obj=with_meta(seen.obj, name="x" * 70))
-    propagation = {"enabled": True, "match": ["org.example/*", "app.kubernetes.io/*"]}
-    got = inference_service(with_config(seen, labelPropagation=propagation), runs(), None)["metadata"][
-        "labels"
-    ]
-    assert got["org.example/team"] == "a"
-    assert got["app.kubernetes.io/managed-by"] == "aim"
-    assert "other" not in got
-    assert len(got["aim.silogen.ai/service"]) <= 63
+def test_labels_of_the_service_are_passed_on_and_the_operators_take_precedence() -> None:
+    passed = {"org.example/team": "a", "networking.kserve.io/visibility": "cluster-local", "tier": "gold"}
+    own = {"app.kubernetes.io/managed-by": "helm", "aim.silogen.ai/service": "x", "job-name": "x"}
+    delivery = {
+        "helm.sh/chart": "x",
+        "kustomize.toolkit.fluxcd.io/name": "x",
+        "argocd.argoproj.io/instance": "x",
+    }
+    assert made(labels={**passed, **own, **delivery})["metadata"]["labels"] == {
+        **passed,
+        "app.kubernetes.io/managed-by": "aim",
+        "app.kubernetes.io/component": "inference",
+        "aim.silogen.ai/service": "chat",
+    }
+
+
+def test_annotations_of_the_service_are_passed_on_except_those_that_describe_the_service() -> None:
+    passed = {
+        "serving.kserve.io/autoscalerClass": "external",
+        "prometheus.io/scrape": "true",
+        "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+        "note": "x",
+    }
+    own = {
+        "kubectl.kubernetes.io/last-applied-configuration": "{}",
+        "aim.silogen.ai/rediscover": "now",
+        "meta.helm.sh/release-name": "x",
+        "argocd.argoproj.io/tracking-id": "x",
+    }
+    mode = {"serving.kserve.io/deploymentMode": "Serverless"}
+    seen = service()
+    seen = replace(seen, obj=with_meta(seen.obj, annotations={**passed, **own, **mode}))
+    got = inference_service(seen, runs(), None)["metadata"]["annotations"]
+    assert got == {**passed, "serving.kserve.io/deploymentMode": "RawDeployment"}
+
+
+def test_a_name_that_kserve_rejects_is_replaced_and_the_label_has_the_name_of_the_service() -> None:
+    seen = service()
+    seen = replace(seen, obj=with_meta(seen.obj, name="llama-3.1"))
+    meta = inference_service(seen, runs(), None)["metadata"]
+    assert meta["name"].startswith("llama-3-1-")
+    assert meta["labels"]["aim.silogen.ai/service"] == "llama-3.1"
+    assert meta["ownerReferences"][0]["name"] == "llama-3.1"
+
+
+def test_without_a_possible_name_there_is_no_inference_service() -> None:
+    seen = service()
+    seen = replace(seen, obj=with_meta(seen.obj, namespace="n" * 60))
+    with pytest.raises(ValueError, match="too long"):
+        inference_service(seen, runs(), None)
 
 
 def test_it_is_a_raw_deployment_of_the_models_image() -> None:

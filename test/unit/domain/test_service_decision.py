@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -429,11 +429,47 @@ def test_a_rejected_runtime_is_reported_and_a_running_one_stays_running() -> Non
     known = rejected(kinds.INFERENCE_SERVICES, "chat", "denied by policy")
     found = settle(templates=[A], kserve=True, known=known)
     assert found.finding("RuntimeReady") == ("False", "RuntimeRefused")
+    assert (found.state, found.finding("Failure")[0]) == ("Failed", "True")
     assert found.applied is not None
     change = {"templates": [A], "kserve": True, "runtime": UP, "spec": {"replicas": 3}}
     changed = settle(running(), known=known, **change)
     assert changed.state == "Running"
     assert "denied by policy" in changed.message("Ready")
+
+
+def test_a_webhook_that_does_not_answer_is_no_failure_of_the_service() -> None:
+    known = rejected(kinds.INFERENCE_SERVICES, "chat", "failed calling webhook", temporary=True)
+    found = settle(templates=[A], kserve=True, known=known)
+    assert (found.state, found.finding("Ready")[1]) == ("Starting", "RuntimeRefused")
+    assert found.finding("Failure")[0] == "False"
+
+
+def test_a_namespace_without_a_possible_name_is_a_failure_with_a_remedy() -> None:
+    seen = deployment(templates=[A], kserve=True)
+    seen = replace(seen, service=replace(seen.service, obj=with_meta(seen.service.obj, namespace="n" * 60)))
+    plan = decide_service(seen)
+    assert not plan.of_type(Apply)
+    ready = next(item for item in part_of(plan).conditions if item["type"] == "Ready")
+    assert ready["reason"] == "RuntimeNameImpossible"
+    assert "at most 45 characters" in ready["message"]
+
+
+def test_the_status_has_the_url_and_what_the_scale_subresource_needs() -> None:
+    found = settle(templates=[A], kserve=True, runtime=UP).status
+    assert found["url"] == "http://chat.team.example.com"
+    assert found["replicas"] == 1
+    assert found["selector"] == "serving.kserve.io/inferenceservice=chat"
+    gone = settle(found, templates=[A], kserve=True, runtime=None).status
+    assert {"url", "replicas"}.isdisjoint(gone)
+
+
+def test_a_runtime_that_a_user_has_stopped_is_reported_as_stopped() -> None:
+    stopped = with_fields(
+        deployed(deployment(templates=[A]), "False"),
+        status={"conditions": [{"type": "Ready", "status": "False"}, {"type": "Stopped", "status": "True"}]},
+    )
+    found = settle(templates=[A], kserve=True, runtime=stopped)
+    assert (found.state, found.finding("RuntimeReady")[1]) == ("Starting", "RuntimeStopped")
 
 
 # ---- what was Running

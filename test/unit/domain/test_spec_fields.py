@@ -156,8 +156,8 @@ FIELDS: dict[str, dict[str, set[str] | str]] = {
         "pvcHeadroomPercent": {VOLUME},
         "model.autoDiscovery": "the model's reconciler reads the image's labels if it is true",
         "model.creationScope": {AUTO_MODEL},
-        "labelPropagation.enabled": {DERIVED, RUNTIME, AUTO_TEMPLATE, VOLUME, DOWNLOAD},
-        "labelPropagation.match": {DERIVED, RUNTIME, AUTO_TEMPLATE, VOLUME, DOWNLOAD},
+        "labelPropagation.enabled": {DERIVED, AUTO_TEMPLATE, VOLUME, DOWNLOAD},
+        "labelPropagation.match": {DERIVED, AUTO_TEMPLATE, VOLUME, DOWNLOAD},
         "env": {DISCOVERY, RUNTIME, DOWNLOAD},
     },
 }

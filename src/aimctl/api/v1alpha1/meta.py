@@ -21,7 +21,7 @@ from pydantic.alias_generators import to_camel
 from aimctl.generation import CustomKind
 
 if TYPE_CHECKING:
-    from aimctl.generation import PrinterColumn
+    from aimctl.generation import PrinterColumn, Scale
 
 __all__ = ["API_VERSION", "GROUP", "VERSION", "View", "kind"]
 
@@ -58,6 +58,7 @@ def kind(
     *,
     namespaced: bool = True,
     columns: tuple[PrinterColumn, ...],
+    scale: Scale | None = None,
 ) -> CustomKind[T]:
     """Declare a kind of the group ``aim.silogen.ai``, version ``v1alpha1``.
 
@@ -67,6 +68,7 @@ def kind(
         short_names: abbreviations that ``kubectl get`` accepts.
         namespaced: whether objects are in namespaces.
         columns: printer columns of ``kubectl get``.
+        scale: the subresource, if the kind has it.
     """
     return CustomKind(
         view,
@@ -77,5 +79,6 @@ def kind(
         short_names=short_names,
         categories=("aim", "all"),
         columns=columns,
+        scale=scale,
         labels={"app.kubernetes.io/part-of": "aimctl"},
     )

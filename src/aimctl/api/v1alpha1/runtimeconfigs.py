@@ -78,7 +78,8 @@ class RuntimeConfigSpec(View):
     )
     model: ModelDefaults | None = Field(None, description="Defaults for models.")
     label_propagation: LabelPropagation | None = Field(
-        None, description="Labels that are copied to created objects."
+        None,
+        description="Labels that are copied to created objects. InferenceServices get all labels of their service.",
     )
     env: EnvList = Field(
         default=(),

@@ -22,7 +22,7 @@ from aimctl.api.v1alpha1.common import (
     constant,
 )
 from aimctl.api.v1alpha1.meta import View, kind
-from aimctl.generation import AGE_COLUMN, PrinterColumn, cel_rules
+from aimctl.generation import AGE_COLUMN, PrinterColumn, Scale, cel_rules
 
 __all__ = [
     "SERVICES",
@@ -147,6 +147,19 @@ class ServiceStatus(View):
     )
     resolved_image: ResolvedReference | None = Field(None, description="The model whose image is served.")
     resolved_template: ResolvedReference | None = Field(None, description="The template that is used.")
+    url: str | None = Field(
+        None,
+        description="URL at which the model is served, as KServe reports it.",
+        json_schema_extra={"maxLength": 2048},
+    )
+    replicas: Int32 = Field(
+        0, description="Number of inference pods, as KServe reports it.", json_schema_extra={"minimum": 0}
+    )
+    selector: str | None = Field(
+        None,
+        description="Label selector of the inference pods, for HorizontalPodAutoscalers.",
+        json_schema_extra={"maxLength": 256},
+    )
     template_matching: tuple[TemplateMatch, ...] = Field(
         default=(),
         description="Every candidate of the template selection, and why it was excluded.",
@@ -172,6 +185,7 @@ SERVICES = kind(
         ),
         PrinterColumn("Model", "string", ".status.resolvedImage.name", "The model that is served."),
         PrinterColumn("Template", "string", ".status.resolvedTemplate.name", "The template that is used."),
+        PrinterColumn("URL", "string", ".status.url", "Where the model is served."),
         PrinterColumn("Replicas", "integer", ".spec.replicas", "Requested number of inference pods.", 1),
         PrinterColumn(
             "Message",
@@ -182,4 +196,5 @@ SERVICES = kind(
         ),
         AGE_COLUMN,
     ),
+    scale=Scale(label_selector=".status.selector"),
 )

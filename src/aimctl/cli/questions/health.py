@@ -281,6 +281,7 @@ def _inference_service(item: Object[Any]) -> dict[str, Any]:
     if state == "NotReady" and model.get("transitionStatus") in _LOAD_FAILURES:
         failure = {"reason": model["transitionStatus"], **(model.get("lastFailureInfo") or {})}
         return out | {"state": "Failed", "reason": failure["reason"], "message": failure.get("message", "")}
+    found.pop("Stopped", None)  # False while the InferenceService runs
     parts = (found[type_] for type_ in _PARTS if type_ in found)
     why = next((one for one in (*parts, *found.values()) if one.get("status") == "False"), ready)
     keys = ("condition", "type"), ("status", "status"), ("reason", "reason"), ("message", "message")

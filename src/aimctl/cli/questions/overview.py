@@ -14,6 +14,7 @@ from aimctl.api import kinds
 from aimctl.cli.questions.answers import Question
 from aimctl.cli.questions.health import Health, Node, examine, newest
 from aimctl.domain.naming import LABEL_MANAGED_BY, MANAGED_BY
+from aimctl.domain.services.kserve.name import runtime_name
 from aimctl.kubetypes.builtin import JOBS
 
 if TYPE_CHECKING:
@@ -175,7 +176,10 @@ class _Tree:
                 kinds.CLUSTER_TEMPLATES, key._replace(namespace="")
             )
             template = named if resolved is None else self._by_uid.get(resolved.uid)
-            yield from filter(None, (template, self._get(kinds.INFERENCE_SERVICES, item.key)))
+            name = runtime_name(item.meta.name, item.meta.namespace) or ""
+            yield from filter(
+                None, (template, self._get(kinds.INFERENCE_SERVICES, item.key._replace(name=name)))
+            )
         elif item.resource in (kinds.TEMPLATES, kinds.CLUSTER_TEMPLATES):
             yield from self._caches.get(item.key._replace(namespace=namespace), ())
         elif item.resource == kinds.TEMPLATE_CACHES:

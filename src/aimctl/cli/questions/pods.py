@@ -13,6 +13,8 @@ from aimctl.api import kinds
 from aimctl.cli.questions.answers import Question
 from aimctl.cli.questions.health import newest
 from aimctl.domain.naming import DOWNLOAD, LABEL_COMPONENT, LABEL_TEMPLATE, label_value
+from aimctl.domain.services.kserve.name import runtime_name
+from aimctl.domain.services.kserve.status import POD_LABEL
 from aimctl.kubetypes.builtin import JOBS, PODS
 
 if TYPE_CHECKING:
@@ -70,7 +72,8 @@ def _owned(owner: Object[Any], items: Objects) -> Object[Any] | None:
 
 
 def _of_service(service: Object[Any]) -> Question:
-    label = f"serving.kserve.io/inferenceservice={service.meta.name}"
+    name = runtime_name(service.meta.name, service.meta.namespace) or service.meta.name
+    label = f"{POD_LABEL}={name}"
     return Question(PODS, service.meta.namespace, labels=label)
 
 

@@ -15,6 +15,8 @@ from aimctl.api.v1alpha1 import CacheState, TemplateState
 from aimctl.cli.questions.answers import Objects, Problem, Question, Trouble
 from aimctl.cli.questions.health import examine, newest
 from aimctl.domain.naming import DOWNLOAD, LABEL_COMPONENT, LABEL_TEMPLATE, label_value
+from aimctl.domain.services.kserve.name import runtime_name
+from aimctl.domain.services.kserve.status import POD_LABEL
 from aimctl.kubetypes.builtin import CORE_EVENTS, JOBS, PODS, PVCS, STORAGE_CLASSES
 from aimctl.runtime.kube import Object
 
@@ -224,7 +226,8 @@ def _templates_of_model(item: Object[Any], _: str) -> References:
 
 
 def _inference_service(item: Object[Any], _: str) -> References:
-    return _named(item.meta.name, item.meta.namespace, kinds.INFERENCE_SERVICES)
+    name, namespace = item.meta.name, item.meta.namespace
+    return _named(runtime_name(name, namespace), namespace, kinds.INFERENCE_SERVICES)
 
 
 def _serving_pods(item: Object[Any], _: str) -> References:
@@ -233,7 +236,7 @@ def _serving_pods(item: Object[Any], _: str) -> References:
     def keep(pods: Objects) -> Objects:
         return _newest(pod for pod in pods if examine(pod).unhealthy)
 
-    labels = f"serving.kserve.io/inferenceservice={item.meta.name}"
+    labels = f"{POD_LABEL}={item.meta.name}"
     return (Reference((Question(PODS, item.meta.namespace, labels=labels),), keep),)
 
 

@@ -38,6 +38,7 @@ from aimctl.runtime.kube import (
     Conflict,
     Forbidden,
     NotFound,
+    ServerError,
 )
 
 if TYPE_CHECKING:
@@ -295,7 +296,8 @@ class PlanRun:
         if isinstance(error, Forbidden) and error.namespace_terminating:
             self._dropped.add(action.key)
         else:
-            self._rejections.add(self._request, obj, action, Rejection(str(error)))
+            rejection = Rejection(str(error), temporary=isinstance(error, ServerError))
+            self._rejections.add(self._request, obj, action, rejection)
 
     # ---- reads and Events
 

@@ -11,6 +11,7 @@ Contract, in addition to that of :mod:`aimctl.controllers.indexes.templates`:
               runtime-config  the runtime config that they name
               uses            :func:`used` of the template in use, of either scope
               uses-name       the name of the template in use, in the service's namespace: the name of its cache
+              runtime         the name of their InferenceService, if it is not their own name
               state           :data:`WITHOUT_RUNTIME`, if only KServe is missing
     models    image           their image
               default-template  their default template
@@ -26,6 +27,7 @@ from aimctl.api.kinds import SERVICES
 from aimctl.controllers.indexes.templates import EVERYWHERE, place
 from aimctl.domain.models.auto_model import auto_model_name
 from aimctl.domain.services.decision import RUNTIME_READY
+from aimctl.domain.services.kserve.name import runtime_name
 from aimctl.domain.services.runtime import RUNTIME_NOT_INSTALLED
 from aimctl.kubetypes import find_condition
 
@@ -117,6 +119,13 @@ def _by_name_in_use(service: Object[AIMService]) -> Iterator[str]:
         yield place(service.meta.namespace, template.name)
 
 
+def _by_runtime(service: Object[AIMService]) -> Iterator[str]:
+    namespace, own = service.meta.namespace, service.meta.name
+    name = runtime_name(own, namespace)
+    if name is not None and name != own:
+        yield place(namespace, name)
+
+
 def _without_runtime(service: Object[AIMService]) -> Iterator[str]:
     view = service.view_or_none
     ready = None if view is None else find_condition(view.status.conditions, RUNTIME_READY)
@@ -147,6 +156,7 @@ SERVICE_LOOKUPS: Mapping[str, IndexFunction[Any]] = {
     "runtime-config": _by_runtime_config,
     "uses": _by_template_in_use,
     "uses-name": _by_name_in_use,
+    "runtime": _by_runtime,
     "state": _without_runtime,
 }
 MODEL_LOOKUPS: Mapping[str, IndexFunction[Any]] = {

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, final
 
 from aimctl.api import kinds
 from aimctl.controllers.execution.executor import Observed
+from aimctl.domain.services.kserve.name import runtime_name
 from aimctl.domain.services.observation import DeploymentObservation
 from aimctl.domain.services.resolution import name_to_derive, reported_rejection, resolve
 from aimctl.domain.services.runtime import fingerprint
 from aimctl.domain.services.selection import choose
+from aimctl.kubetypes import ObjectKey
 from aimctl.kubetypes.permissions import observes
 
 if TYPE_CHECKING:
@@ -57,13 +59,13 @@ class DeploymentObserver:
         service = self._services.observe(request, known)
         if service is None:
             return None
-        namespace, name = request.namespace, request.name
+        namespace, name = request.namespace, runtime_name(request.name, request.namespace)
         choice = choose(service)
         derived = name_to_derive(service, choice)
         holder = self._cache.get(kinds.TEMPLATES, derived, namespace) if derived else None
         resolution = resolve(service, choice, holder, reported_rejection(service))
         template = resolution.template
-        stored = known.response(kinds.INFERENCE_SERVICES, namespace, name)
+        stored = known.response(kinds.INFERENCE_SERVICES, namespace, name) if name else None
         if stored is not None:
             self._admitted[request] = fingerprint(stored)
         return Observed(
@@ -74,7 +76,7 @@ class DeploymentObserver:
                 template_cache=None
                 if template is None
                 else self._cache.get(kinds.TEMPLATE_CACHES, template.meta.name, namespace),
-                inference_service=self._runtime.store.get(request),
+                inference_service=self._runtime.store.get(ObjectKey(namespace, name)) if name else None,
                 kserve_served=self.kserve_served,
                 admitted=self._admitted.get(request, ""),
             ),

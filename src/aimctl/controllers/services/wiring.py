@@ -7,7 +7,7 @@ These events enqueue services:
     models, runtime configs  the services that use them or may use them
     GPU models of nodes      the services of the models whose templates need them, when one appears or disappears
     template caches          the services that use the template of the cache's name
-    InferenceServices        the service of their name
+    InferenceServices        the service that controls them, and those whose InferenceService has that name
     KServe                   the services that lack only KServe, when it is installed
 
 Services are found by index. Status changes that report only progress enqueue nothing.
@@ -32,7 +32,6 @@ from aimctl.kubetypes.permissions import Permission, owns, writes_status
 from aimctl.runtime.controller import (
     Channel,
     EnqueueMapped,
-    EnqueueObject,
     Request,
     Watch,
     any_of,
@@ -144,7 +143,7 @@ class _Sources:
             ),
             GpuChanges(self._inventory, lambda model: list(self._of_gpu(model))),
             Watch(informer(kinds.TEMPLATE_CACHES), EnqueueMapped(self._of_cache), [changed(cache_facts)]),
-            Watch(informer(kinds.INFERENCE_SERVICES), EnqueueObject()),
+            Watch(informer(kinds.INFERENCE_SERVICES), EnqueueMapped(self._of_runtime)),
         ]
 
     def _of_template(self, template: Template) -> Iterator[Request]:
@@ -183,6 +182,14 @@ class _Sources:
         for kind in _TEMPLATES:
             for template in self._cache.by_index(kind, "gpu", model):
                 yield from self._of_model_of(template, template.meta.namespace or EVERYWHERE)
+
+    def _of_runtime(self, runtime: Object[Any]) -> Iterator[Request]:
+        namespace, name, owner = runtime.meta.namespace, runtime.meta.name, runtime.meta.controller
+        names = dict.fromkeys([name])
+        if owner is not None and (owner.group, owner.kind) == (kinds.SERVICES.group, kinds.SERVICES.kind):
+            names[owner.name] = None
+        yield from (Request(namespace, one) for one in names)
+        yield from self._services("runtime", place(namespace, name))
 
     def _of_cache(self, cache: Object[AIMTemplateCache]) -> Iterator[Request]:
         yield from self._services("uses-name", place(cache.meta.namespace, cache.meta.name))

@@ -2,9 +2,9 @@
 
 Contract:
     * :func:`decide_service` is pure and total.
-    * It owns ``status``, ``observedGeneration``, the three resolved references, ``templateMatching`` and the conditions
-      ``Resolved``, ``CacheReady``, ``RuntimeReady``, ``Ready``, ``Progressing`` and ``Failure``. Derivation owns
-      ``Derived``.
+    * It owns ``status``, ``observedGeneration``, the three resolved references, ``templateMatching``, ``url``,
+      ``replicas``, ``selector`` and the conditions ``Resolved``, ``CacheReady``, ``RuntimeReady``, ``Ready``,
+      ``Progressing`` and ``Failure``. Derivation owns ``Derived``.
     * A decision about the status that an earlier one wrote changes nothing and records no Event.
 
 Order of the plan: the status is written first, because a template cache that no service uses, according to the
@@ -15,7 +15,8 @@ The state, the first that applies:
     ========  =====================================================================================
     Degraded  it was Running, and template, model or runtime are no longer Ready
     Pending   model, runtime config or named template are missing
-    Failed    no template matches, or several do; another object has the name of the runtime
+    Failed    no template matches, or several do; another object has the name of the runtime, no name is possible, or
+              the API server or a webhook denied the runtime
     Starting  template, cache or runtime are not Ready yet; or ``replicas`` is 0
     Running   the runtime is Ready
     ========  =====================================================================================
@@ -40,9 +41,11 @@ from aimctl.domain.resolution import Missing, Reference, Resolved
 from aimctl.domain.services.cache import CACHE_NAME_TAKEN, CACHE_REFUSED, cache_finding, cache_to_create
 from aimctl.domain.services.candidates import not_ready
 from aimctl.domain.services.choice import Choice
+from aimctl.domain.services.kserve.status import POD_LABEL, pods_of, url_of
 from aimctl.domain.services.observation import NewModel
 from aimctl.domain.services.resolution import DERIVATION_REFUSED, DERIVED_NAME_TAKEN, Resolution
 from aimctl.domain.services.runtime import (
+    NAME_IMPOSSIBLE,
     NAME_TAKEN,
     RUNTIME_NOT_INSTALLED,
     RUNTIME_REFUSED,
@@ -72,6 +75,9 @@ _OWNED_FIELDS = frozenset(
         "resolvedImage",
         "resolvedTemplate",
         "templateMatching",
+        "url",
+        "replicas",
+        "selector",
     }
 )
 _OWNED_CONDITIONS = frozenset({RESOLVED, CACHE_READY, RUNTIME_READY, READY, PROGRESSING, FAILURE})
@@ -118,7 +124,7 @@ def decide_service(seen: DeploymentObservation) -> Plan:
     }
     meta, before = service.obj.meta, service.status.conditions
     part = StatusSlice(
-        _fields(service, resolution, roll_up, serves=runtime.exists),
+        {**_fields(service, resolution, roll_up, serves=runtime.exists), **_runtime_fields(seen, runtime)},
         conditions.conditions_of(findings, before, generation=meta.generation, now=service.now),
         _OWNED_FIELDS,
         _OWNED_CONDITIONS,
@@ -153,7 +159,7 @@ def _apply_runtime(seen: DeploymentObservation, runtime: Runtime) -> Iterator[Co
     if runtime.apply is None:
         return
     found, manifest = seen.inference_service, runtime.apply
-    name = seen.service.obj.meta.name
+    name = manifest["metadata"]["name"]
     if found is None:
         yield Confirm(kinds.INFERENCE_SERVICES, seen.service.namespace, name)
         event = PlannedEvent("Normal", "RuntimeCreated", f"InferenceService {name!r} was created")
@@ -203,7 +209,7 @@ def _roll_up(
             message = f"{message}, with its last configuration; {obstacle.message}"
             progressing = _is_progressing(obstacle.reason, resolution)
         return RollUp(ServiceState.RUNNING, RUNNING, message), progressing
-    if finding.reason == NAME_TAKEN:
+    if finding.reason in (NAME_TAKEN, NAME_IMPOSSIBLE) or (runtime.denied and not served):
         return RollUp(ServiceState.FAILED, finding.reason, finding.message), False
     stopped = finding.reason == RUNTIME_STOPPED
     if served and not stopped:
@@ -240,6 +246,20 @@ def _fields(
     if matching := resolution.choice.matching():
         fields["templateMatching"] = matching
     return fields
+
+
+def _runtime_fields(seen: DeploymentObservation, runtime: Runtime) -> Mapping[str, Any]:
+    """Where the service serves, and what its subresource ``scale`` reports.
+
+    The selector is there from the beginning and 0 replicas are omitted, so that a new service needs no further write.
+    """
+    found = seen.inference_service if runtime.exists else None
+    name, url, pods = seen.runtime_name, url_of(found), pods_of(found)
+    return {
+        **({"selector": f"{POD_LABEL}={name}"} if name else {}),
+        **({"replicas": pods} if pods else {}),
+        **({"url": url} if url else {}),
+    }
 
 
 def _events(

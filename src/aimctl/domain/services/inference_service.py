@@ -8,6 +8,8 @@ Contract:
     * Resources, for each key: those of the service, otherwise the template, otherwise the model. The number of GPUs is
       that of the template's ``gpuSelector`` in any case, because the profile is for that number; a service changes it
       with ``overrides.gpuSelector``.
+    * Labels and annotations of the service are passed on. KServe copies those of the InferenceService to the pods. What
+      the operator sets itself takes precedence: deployment mode, replicas, and the labels by which it is found.
     * The discovered profile is output of a container. Whatever it contains causes no error, and what is not an
       environment variable is ignored.
 
@@ -25,7 +27,7 @@ from aimctl.api.v1alpha1 import CacheState, RuntimeConfigSpec, ServiceTemplateSp
 from aimctl.domain.environment import ENGINE_ARGS, merge_env
 from aimctl.domain.gpus import resource_name
 from aimctl.domain.hashing import canonical_json
-from aimctl.domain.labels import propagated
+from aimctl.domain.labels import passed_annotations, passed_labels
 from aimctl.domain.naming import (
     INFERENCE,
     LABEL_COMPONENT,
@@ -35,6 +37,8 @@ from aimctl.domain.naming import (
     label_value,
 )
 from aimctl.domain.resolution import Resolved
+from aimctl.domain.services.kserve.name import runtime_name
+from aimctl.domain.services.kserve.status import STOP_ANNOTATION
 from aimctl.domain.templates.discovery_job import merge_pull_secrets, profile_env
 from aimctl.kubetypes import owner_reference
 
@@ -46,7 +50,15 @@ if TYPE_CHECKING:
     from aimctl.domain.templates.template import Template
     from aimctl.kubetypes import Object
 
-__all__ = ["CACHE_PATH", "CONTAINER", "KSERVE_API_VERSION", "PORT", "inference_service"]
+__all__ = [
+    "CACHE_PATH",
+    "CONTAINER",
+    "DEPLOYMENT_MODE",
+    "DEPLOYMENT_MODES",
+    "KSERVE_API_VERSION",
+    "PORT",
+    "inference_service",
+]
 
 KSERVE_API_VERSION = "serving.kserve.io/v1beta1"
 
@@ -58,8 +70,12 @@ PORT = 8000
 
 CACHE_PATH = "/workspace/model-cache"
 
-_STOP = "serving.kserve.io/stop"
-"""Without Knative, KServe runs at least one pod. With this annotation it runs none."""
+DEPLOYMENT_MODE = "serving.kserve.io/deploymentMode"
+"""The annotation with the deployment mode. With Knative, KServe would accept one volume only and start pods on demand.
+"""
+
+DEPLOYMENT_MODES = ("RawDeployment", "Standard")
+"""Two names of one mode: all versions accept the first, and the webhook replaces it by the second since v0.16."""
 
 _VARIABLE = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]{0,252}")
 _NOT_IN_A_PATH = re.compile(r"[^A-Za-z0-9._-]+")
@@ -68,7 +84,7 @@ _NOT_IN_A_PATH = re.compile(r"[^A-Za-z0-9._-]+")
 def inference_service(
     service: ServiceObservation, template: Template, cache: Object[AIMTemplateCache] | None
 ) -> dict[str, Any]:
-    """The InferenceService of a service: it has the service's name and is controlled by it.
+    """The InferenceService of a service, which controls it.
 
     Args:
         service: the service; its model is resolved.
@@ -76,28 +92,30 @@ def inference_service(
         cache: the template cache of the name of the template.
 
     Raises:
-        ValueError: the model is not resolved.
+        ValueError: the model is not resolved, or no name is possible in the namespace.
     """
     meta, spec = service.obj.meta, service.spec
     if not isinstance(service.model, Resolved):
         raise ValueError(f"service {meta.name!r} has no model, so there is nothing to serve")  # noqa: TRY004 - no type
+    name = runtime_name(meta.name, meta.namespace)
+    if name is None:
+        raise ValueError(f"namespace {meta.namespace!r}: its name is too long for an InferenceService")
     found = service.runtime_config
     config = found.spec if isinstance(found, Resolved) else RuntimeConfigSpec()
     labels = {
-        **propagated(meta.labels, config),
+        **passed_labels(meta.labels),
         LABEL_MANAGED_BY: MANAGED_BY,
         LABEL_COMPONENT: INFERENCE,
         LABEL_SERVICE: label_value(meta.name),
     }
-    # With Knative, KServe would accept one volume only and start pods on demand.
-    annotations = {"serving.kserve.io/deploymentMode": "RawDeployment"}
+    annotations = {**passed_annotations(meta.annotations), DEPLOYMENT_MODE: DEPLOYMENT_MODES[0]}
     if spec.replicas == 0:
-        annotations[_STOP] = "true"
+        annotations[STOP_ANNOTATION] = "true"
     return {
         "apiVersion": KSERVE_API_VERSION,
         "kind": "InferenceService",
         "metadata": {
-            "name": meta.name,
+            "name": name,
             "namespace": meta.namespace,
             "labels": labels,
             "annotations": annotations,

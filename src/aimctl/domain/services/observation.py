@@ -17,6 +17,7 @@ from aimctl.api.v1alpha1 import Scope
 from aimctl.domain.conditions import rfc3339
 from aimctl.domain.plan import Known
 from aimctl.domain.resolution import Missing, Resolved
+from aimctl.domain.services.kserve.name import runtime_name
 from aimctl.domain.templates.template import model_name
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ class DeploymentObservation:
         service: what the template was resolved from.
         resolution: the template in use, or why there is none.
         template_cache: the AIMTemplateCache with the name of the template in use, in the service's namespace.
-        inference_service: the InferenceService with the name of the service.
+        inference_service: the InferenceService of the name :attr:`runtime_name`.
         kserve_served: whether the API server serves InferenceServices.
         admitted: the :func:`~aimctl.domain.services.runtime.fingerprint` of the InferenceService as the API server
             stored it when it was last applied; "" when that is unknown.
@@ -145,3 +146,8 @@ class DeploymentObservation:
     inference_service: Object[Mapping[str, Any]] | None = None
     kserve_served: bool = False
     admitted: str = ""
+
+    @property
+    def runtime_name(self) -> str | None:
+        """The name of the service's InferenceService; None if there is no possible name in this namespace."""
+        return runtime_name(self.service.obj.meta.name, self.service.namespace)

@@ -1,11 +1,11 @@
-"""The runtime of a service: what KServe reports about its InferenceService, and whether that has to be applied.
+"""The runtime of a service: its state, and whether its InferenceService has to be applied.
 
 Contract:
     * The InferenceService has a hash of the manifest in an annotation. It is applied when the hash changes, or when a
       field of the manifest was changed. Fields that are not in the manifest are ignored.
     * What the API server stored when the manifest was applied is not changed (a webhook may rewrite image names).
-    * An InferenceService of the service's name that the service does not control is never changed. If it belongs to an
-      earlier service of that name, the garbage collector removes it, and it is created again after that.
+    * An InferenceService of the name of the runtime that the service does not control is never changed. If it belongs
+      to an earlier service of that name, the garbage collector removes it, and it is created again after that.
 """
 
 from __future__ import annotations
@@ -18,21 +18,33 @@ import msgspec
 from aimctl.api import kinds
 from aimctl.domain.conditions import Finding
 from aimctl.domain.hashing import digest
-from aimctl.domain.services.inference_service import inference_service
+from aimctl.domain.services.inference_service import DEPLOYMENT_MODE, DEPLOYMENT_MODES, inference_service
+from aimctl.domain.services.kserve.name import MAX_NAMESPACE
+from aimctl.domain.services.kserve.status import (
+    RUNTIME_NOT_READY,
+    RUNTIME_READY,
+    RUNTIME_STARTING,
+    RUNTIME_STOPPED,
+    reported,
+)
 from aimctl.kubetypes import Object
 from aimctl.kubetypes.quantity import parse_quantity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from aimctl.domain.services.observation import DeploymentObservation
     from aimctl.domain.templates.template import Template
 
 __all__ = [
     "APPLIED_HASH_ANNOTATION",
+    "NAME_IMPOSSIBLE",
     "NAME_TAKEN",
     "RUNTIME_NOT_INSTALLED",
+    "RUNTIME_NOT_READY",
+    "RUNTIME_READY",
     "RUNTIME_REFUSED",
+    "RUNTIME_STARTING",
     "RUNTIME_STOPPED",
     "InferenceService",
     "Runtime",
@@ -51,10 +63,8 @@ else:
 APPLIED_HASH_ANNOTATION = "aim.silogen.ai/applied-hash"
 """On the InferenceService: SHA-256 of the manifest without this annotation."""
 
-RUNTIME_NOT_INSTALLED, NAME_TAKEN = "RuntimeNotInstalled", "NameTaken"
-RUNTIME_READY, RUNTIME_STARTING, RUNTIME_NOT_READY = "RuntimeReady", "RuntimeStarting", "RuntimeNotReady"
-RUNTIME_REFUSED, RUNTIME_STOPPED = "RuntimeRefused", "RuntimeStopped"
-_STARTING = "the InferenceService is starting"
+RUNTIME_NOT_INSTALLED, RUNTIME_REFUSED = "RuntimeNotInstalled", "RuntimeRefused"
+NAME_TAKEN, NAME_IMPOSSIBLE = "NameTaken", "RuntimeNameImpossible"
 _AMOUNTS = frozenset({"limits", "requests"})
 _EMPTY = ("", 0)
 
@@ -69,12 +79,14 @@ class Runtime:
         exists: whether the service has an InferenceService, ready or not.
         apply: the manifest to apply; None if nothing has to be applied, or nothing may be.
         rejected: whether the API server rejected that manifest.
+        denied: whether it rejects that manifest until a user intervenes. A webhook that does not answer denies nothing.
     """
 
     finding: Finding
     exists: bool = False
     apply: dict[str, Any] | None = None
     rejected: bool = False
+    denied: bool = False
 
 
 def runtime_of(seen: DeploymentObservation, template: Template | None, obstacle: Finding | None) -> Runtime:
@@ -86,7 +98,7 @@ def runtime_of(seen: DeploymentObservation, template: Template | None, obstacle:
         obstacle: why nothing may be deployed now.
     """
     service, found = seen.service, seen.inference_service
-    name = service.obj.meta.name
+    name = seen.runtime_name or ""
     exists = is_controlled(seen)
     if not exists:
         obstacle = obstacle or _obstacle(seen)
@@ -100,10 +112,11 @@ def runtime_of(seen: DeploymentObservation, template: Template | None, obstacle:
         wanted = manifest(seen, template)
         if found is not None and not _has_to_be_applied(found, wanted, seen.admitted):
             wanted = None
-    runtime = Runtime(_reported(found), exists, wanted)
+    runtime = Runtime(reported(found), exists, wanted)
     rejection = service.known.rejection(kinds.INFERENCE_SERVICES, service.namespace, name)
     if rejection is not None and wanted is not None:
-        return _rejected(runtime, f"the API server rejected the InferenceService: {rejection.message}")
+        message = f"the API server rejected the InferenceService: {rejection.message}"
+        return replace(_rejected(runtime, message), denied=not rejection.temporary)
     if found is not None and not runtime.finding.true and wanted is None and service.spec.replicas == 0:
         message = "spec.replicas is 0: nothing is served until it is increased"
         return replace(runtime, finding=Finding(False, RUNTIME_STOPPED, message))
@@ -123,9 +136,16 @@ def _controller(found: InferenceService | None) -> str:
 
 def _obstacle(seen: DeploymentObservation) -> Finding | None:
     """Why no InferenceService can be created."""
-    found, service = seen.inference_service, seen.service
-    name = service.obj.meta.name
-    if found is not None and (found.meta.deleting or _is_of_earlier_service(found)):
+    found, service, name = seen.inference_service, seen.service, seen.runtime_name
+    if name is None:
+        return Finding(
+            False,
+            NAME_IMPOSSIBLE,
+            f"the name of namespace {service.namespace!r} is too long for KServe, which uses"
+            " <name>-predictor-<namespace> as a part of host names, with at most 63 characters: create the service in a"
+            f" namespace whose name has at most {MAX_NAMESPACE} characters",
+        )
+    if found is not None and (found.meta.deleting or _is_of_earlier_service(found, service.obj.meta.name)):
         whose = "" if found.meta.deleting else " of an earlier service of this name"
         return Finding(
             False,
@@ -149,13 +169,13 @@ def _obstacle(seen: DeploymentObservation) -> Finding | None:
     return None
 
 
-def _is_of_earlier_service(found: InferenceService) -> bool:
-    """Whether an AIMService of the same name controls it; as it is not this one, that one no longer exists."""
+def _is_of_earlier_service(found: InferenceService, name: str) -> bool:
+    """Whether an AIMService of this name controls it; as it is not this one, that one no longer exists."""
     owner = found.meta.controller
     return (
         owner is not None
         and (owner.group, owner.kind) == (kinds.SERVICES.group, kinds.SERVICES.kind)
-        and owner.name == found.meta.name
+        and owner.name == name
     )
 
 
@@ -189,6 +209,9 @@ def _has_to_be_applied(found: InferenceService, wanted: Mapping[str, Any], admit
     if annotations.get(APPLIED_HASH_ANNOTATION) != wanted["metadata"]["annotations"][APPLIED_HASH_ANNOTATION]:
         return True
     metadata = {key: value for key, value in wanted["metadata"].items() if key in {"labels", "annotations"}}
+    if annotations.get(DEPLOYMENT_MODE) in DEPLOYMENT_MODES:
+        mode = {DEPLOYMENT_MODE: annotations[DEPLOYMENT_MODE]}
+        metadata = {**metadata, "annotations": {**metadata["annotations"], **mode}}
     if contains(found.view, {"metadata": metadata, "spec": wanted["spec"]}):
         return False
     # It differs, but that is how the API server stored this manifest.
@@ -238,38 +261,3 @@ def _amount(text: Any) -> Any:
 
 def _is_mapping(value: Any) -> bool:
     return hasattr(value, "items")
-
-
-# ---- what KServe reports
-
-
-def _reported(found: InferenceService | None) -> Finding:
-    if found is None:
-        # The same message as before KServe has reported anything, so that the status is written once.
-        return Finding(False, RUNTIME_STARTING, _STARTING)
-    status = found.view.get("status") or {}
-    conditions: Iterable[Mapping[str, Any]] = status.get("conditions") or ()
-    by_type = {item.get("type"): item for item in conditions if _is_mapping(item)}
-    ready = by_type.pop("Ready", None)
-    if ready is not None and ready.get("status") == "True":
-        url = status.get("url")
-        at = f" at {url}" if url else ""
-        return Finding(True, RUNTIME_READY, f"the InferenceService is ready{at}")
-    cause = _text(ready) or next(
-        (
-            f"{name}: {_text(item) or item.get('status')}"
-            for name, item in sorted(by_type.items(), key=str)
-            if item.get("status") == "False"
-        ),
-        "",
-    )
-    if ready is not None and ready.get("status") == "False":
-        message = f"the InferenceService is not ready: {cause or 'it reports no reason'}"
-        return Finding(False, RUNTIME_NOT_READY, message)
-    return Finding(False, RUNTIME_STARTING, f"{_STARTING}: {cause}" if cause else _STARTING)
-
-
-def _text(condition: Mapping[str, Any] | None) -> str:
-    if condition is None:
-        return ""
-    return ": ".join(str(condition[name]) for name in ("reason", "message") if condition.get(name))

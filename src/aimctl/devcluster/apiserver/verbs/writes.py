@@ -171,6 +171,7 @@ class Writer:
         obj, warnings = bodies.shaped(kind, obj, options.validation)
         if kind.status_subresource:
             obj.pop("status", None)
+        self._admit(kind, obj, None, "")
         new = self._finish(kind, obj, None, options, "", applied=applied)
         key = object_key(new["metadata"].get("namespace") or "", new["metadata"]["name"])
         if key in collection.records:
@@ -268,6 +269,7 @@ class Writer:
             obj = _without(obj, "status")
             if "status" in old:
                 obj["status"] = old["status"]
+        self._admit(kind, obj, old, subresource)
         if kind.rules.generation and not internal and self._desired(kind, obj) != self._desired(kind, old):
             obj["metadata"]["generation"] = int(old_metadata.get("generation") or 0) + 1
         new = self._finish(
@@ -315,6 +317,12 @@ class Writer:
         obj["apiVersion"] = kind.resource.api_version
         return obj
 
+    def _admit(
+        self, kind: ServedKind, obj: dict[str, Any], old: Mapping[str, Any] | None, subresource: str
+    ) -> None:
+        for hook in self.admission:
+            hook.admit(kind, obj, old, subresource)
+
     def _finish(
         self,
         kind: ServedKind,
@@ -326,9 +334,7 @@ class Writer:
         applied: bool = False,
         internal: bool = False,
     ) -> dict[str, Any]:
-        """Run admission, update managedFields, prepare and validate."""
-        for hook in self.admission:
-            hook.admit(kind, obj, old, subresource)
+        """Update managedFields, prepare and validate."""
         if not applied:
             obj = record_update(
                 old,

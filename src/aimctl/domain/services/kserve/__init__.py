@@ -1,0 +1,1 @@
+"""Facts about KServe: which names it accepts, and what its status says."""
