@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Replica", "Sample"]
 
+_EXPECTED_ENDS = (
+    "leader election lost",
+    '"error": "the API server at',
+    '"error": "cannot reach the API server',
+)
 _PROGRAM = Path(__file__).parent / "replica.py"
 
 
@@ -74,6 +79,9 @@ class Replica:
         self.name, self.namespace = name, namespace
         self.samples: list[Sample] = []
         self.ends: list[str] = []
+        """Ends that are a fault of the program, with the reason."""
+        self.restarts = 0
+        """Ends that a series of injected faults may cause: a lost lease, or no response before the start."""
         self._session = session
         self._ports = reserve_port(), reserve_port()
         self._url = f"http://127.0.0.1:{self._ports[0].number}"
@@ -121,7 +129,11 @@ class Replica:
     def note_end(self) -> None:
         """If the process ended by itself, note the reason and start it again, as a kubelet does."""
         if not self._component.running:
-            self.ends.append(f"{self.name} ended: {self._component.log_tail(1).splitlines()[-1]}")
+            reason = self._component.log_tail(1).splitlines()[-1]
+            if any(words in reason for words in _EXPECTED_ENDS):
+                self.restarts += 1
+            else:
+                self.ends.append(f"{self.name} ended: {reason}")
             self.start()
 
     async def observe(self, seconds: float) -> Sample | None:
@@ -131,7 +143,9 @@ class Replica:
         if pid is None or metrics is None or tasks is None or pid != self.pid:
             return None
         samples = samples_of(metrics.decode())
-        names = Counter(row["task"] for row in json.loads(tasks))
+        names = Counter(
+            "Task" if row["task"].startswith("Task-") else row["task"] for row in json.loads(tasks)
+        )
         sample = Sample(seconds, pid, samples["process_resident_memory_bytes"] / 2**20, dict(names), samples)
         self.samples.append(sample)
         return sample

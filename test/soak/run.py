@@ -5,7 +5,8 @@ own that runs from start to end, so its memory can be compared. All three reconc
 (:mod:`support.soak`). At each check the changes pause, while the faults go on, until the work is finished and every
 cache equals a fresh list.
 
-The exit status is 0 if no check failed, memory is flat, no tasks leaked, and no process ended by itself.
+The exit status is 0 if no check failed, memory is flat, no tasks leaked, and no process ended by itself without a series
+of faults that explains it.
 """
 
 from __future__ import annotations
@@ -232,6 +233,7 @@ class Soak:
             "objects in each namespace": f"{self._options.objects} sources and copies",
             "changes": sum(churn.changes for churn in self._churns),
             "leaders killed, terminated": f"{self._crashes}, {self._stops}",
+            "restarts after a series of faults": sum(replica.restarts for replica in self._replicas),
             "checks": self._checks,
             **{f"proxy: {name}": count for name, count in sorted(self._proxy.counts.items())},
         }

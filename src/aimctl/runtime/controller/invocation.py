@@ -88,6 +88,10 @@ class Invoker:
             return None, await self._expire(request, task)
         except Exception as error:  # noqa: BLE001 - user code: any error is the outcome of this reconcile
             return None, error
+        finally:
+            # The traceback of the error has this frame: without these references there is no cycle, so an error and the
+            # objects of its frames are freed at once.
+            del outcome, task
 
     @property
     def running_here(self) -> bool:
@@ -118,6 +122,7 @@ class Invoker:
             if outcome.done():
                 raise
             outcome.set_exception(error)
+            del outcome  # as in ``call``
             return None
         if not outcome.done():
             outcome.set_result(result)

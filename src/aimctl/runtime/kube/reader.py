@@ -329,15 +329,15 @@ class Reader:
             if warning:
                 self._on_warning(warning)
         if not 200 <= response.status < 300:
-            error = error_from_answer(
-                response.status,
-                response.headers,
-                await response.read(),
-                clock=self._clock,
-                path=request.path,
-            )
-            error.add_note(f"response to {request.method} {request.path}")
-            raise error
+            # A variable with the error would be a reference cycle: errors would wait for the garbage collector.
+            raise await self._error(request, response)
+
+    async def _error(self, request: HttpRequest, response: HttpResponse) -> ApiError:
+        error = error_from_answer(
+            response.status, response.headers, await response.read(), clock=self._clock, path=request.path
+        )
+        error.add_note(f"response to {request.method} {request.path}")
+        return error
 
 
 def _log_query(
