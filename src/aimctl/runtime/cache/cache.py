@@ -29,7 +29,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, final
 
 import structlog
 
-from aimctl.kubetypes import ObjectKey
+from aimctl.kubetypes import ObjectKey, Resource
+from aimctl.runtime.arguments import check_texts
 from aimctl.runtime.cache.errors import (
     CacheNotSynced,
     ClashingDeclaration,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Mapping, Sequence
 
-    from aimctl.kubetypes import Object, Resource
+    from aimctl.kubetypes import Object
     from aimctl.runtime.cache.metrics import ReflectorMetrics
     from aimctl.runtime.cache.reflector.types import ReflectorOptions
     from aimctl.runtime.cache.storage.indexes import IndexFunction
@@ -136,10 +137,17 @@ class Cache:
 
         Raises:
             ClashingDeclaration: the kind is declared in another way; the message shows both declarations.
+            TypeError: the kind is no Resource, ``namespaces`` is a single text, or a selector is no text.
             ValueError: a selector, a namespace or the projection is invalid.
         """
+        if not isinstance(resource, Resource):
+            raise TypeError(f"{resource!r} is no kind: use a Resource, such as CONFIG_MAPS")
         if namespaces is None:
             namespaces = self._namespaces if resource.namespaced else ()
+        check_texts("namespaces", namespaces)
+        for field, selector in (("label_selector", label_selector), ("field_selector", field_selector)):
+            if not isinstance(selector, str):
+                raise TypeError(f"{field}={selector!r}: must be a text, as in kubectl, such as 'app=web'")
         wanted = Declaration(
             resource, tuple(namespaces), label_selector, field_selector, projection, optional=optional
         )

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import structlog
 
+from aimctl.runtime.arguments import check_count, check_list, check_number
 from aimctl.runtime.cache.cache import reads_need_sync
 from aimctl.runtime.controller.hotloop import (
     STANDSTILL_RUNS,
@@ -109,10 +110,19 @@ class Controller:
     ) -> None:
         if not name:
             raise ValueError("name: a controller needs a name, it labels its metrics and logs")
-        if max_concurrent_reconciles < 1:
-            raise ValueError(f"max_concurrent_reconciles={max_concurrent_reconciles}: use 1 or more")
-        if reconcile_timeout is not None and reconcile_timeout <= 0:
-            raise ValueError(f"reconcile_timeout={reconcile_timeout}: use seconds above zero, or None")
+        check_count("max_concurrent_reconciles", max_concurrent_reconciles)
+        for field, limit in (
+            ("reconcile_timeout", reconcile_timeout),
+            ("cache_sync_timeout", cache_sync_timeout),
+        ):
+            if limit is not None:
+                check_number(field, limit)
+        if not isinstance(reconciler, Reconciler) and not callable(reconciler):
+            raise TypeError(
+                f"reconciler={reconciler!r}: use an object with 'async def reconcile(self, request)', or"
+                " an async function"
+            )
+        check_list("sources", sources)
         self.name = name
         self.kind = kind
         self.needs_leader_election = needs_leader_election

@@ -12,6 +12,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Generic, TypeVar, final
 
+from aimctl.runtime.arguments import check_count, check_number
 from aimctl.runtime.controller.write_log import WriteLog
 
 if TYPE_CHECKING:
@@ -45,8 +46,8 @@ class HotLoopDetector(Generic[K]):
     __slots__ = ("_counts", "_runs", "_seconds", "_since", "_writes")
 
     def __init__(self, runs: int = 50, seconds: float = 10.0) -> None:
-        if runs < 0 or seconds <= 0:
-            raise ValueError(f"runs={runs}, seconds={seconds}: use runs >= 0 and seconds > 0")
+        check_count("runs", runs, least=0)
+        check_number("seconds", seconds)
         self._runs = runs
         self._seconds = seconds
         self._since = float("-inf")

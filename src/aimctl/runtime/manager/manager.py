@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, final
 import structlog
 from prometheus_client import CollectorRegistry
 
+from aimctl.runtime.arguments import check_list
 from aimctl.runtime.cache import Cache, Informer
 from aimctl.runtime.controller import Controller
 from aimctl.runtime.controller.sources.of_kinds import sources_of_kinds
@@ -267,12 +268,16 @@ class Manager:
             hot_loop: detector of repeated successful reconciles.
 
         Raises:
+            TypeError: a value has the wrong type, such as a single kind in the place of a list.
             ValueError: the name is taken, an option is out of range, or ``owns`` or ``predicates`` is given without
                 ``for_``.
             RuntimeError: the manager is stopping.
         """
         if name in self.controllers:
             raise ValueError(f"a controller named {name!r} exists already: choose another name")
+        lists = {"owns": owns, "predicates": predicates, "sources": sources, "reads": reads}
+        for field, values in lists.items():
+            check_list(field, values)
         try:
             own, primary = sources_of_kinds(self.cache, for_, owns=owns, predicates=predicates, reads=reads)
         except ValueError as error:

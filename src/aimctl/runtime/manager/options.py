@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from aimctl.runtime.arguments import check_number, check_texts
+
 if TYPE_CHECKING:
     from aimctl.runtime.cache import ReflectorOptions
     from aimctl.runtime.manager.leaderelection.lease import LeaderElectionOptions
@@ -56,6 +58,19 @@ class ManagerOptions:
     freeze_after_sync: bool = False
 
     def __post_init__(self) -> None:
-        """Raise ValueError if the name of the cluster cannot be part of a path."""
+        """Check the values.
+
+        Raises:
+            TypeError: a value has the wrong type, such as a text in the place of the list of namespaces.
+            ValueError: a number is out of range, or the name of the cluster cannot be part of a path.
+        """
+        check_number("graceful_shutdown_timeout", self.graceful_shutdown_timeout, negative=True, endless=True)
+        for field in ("cache_sync_timeout", "resync_seconds"):
+            if getattr(self, field) is not None:
+                check_number(field, getattr(self, field))
+        check_number("loop_lag_limit", self.loop_lag_limit, endless=True)
+        for field in ("loop_lag_interval", "stall_seconds"):
+            check_number(field, getattr(self, field), zero=True)
+        check_texts("namespaces", self.namespaces)
         if not re.fullmatch(r"[\w.-]*", self.cluster, re.ASCII):
             raise ValueError(f"cluster={self.cluster!r}: use letters, digits, '-', '_' and '.'")

@@ -12,6 +12,7 @@ import math
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, final
 
 from aimctl.kubetypes.helpers.backoff import exponential_delay
+from aimctl.runtime.arguments import check_count, check_number
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -101,10 +102,9 @@ class FastSlowRateLimiter(_FailureCounter[K]):
     __slots__ = ("_fast", "_max_fast", "_slow")
 
     def __init__(self, fast_seconds: float, slow_seconds: float, max_fast_attempts: int) -> None:
-        if fast_seconds < 0 or slow_seconds < 0:
-            raise ValueError(
-                f"fast_seconds={fast_seconds}, slow_seconds={slow_seconds}: neither may be negative"
-            )
+        check_number("fast_seconds", fast_seconds, zero=True)
+        check_number("slow_seconds", slow_seconds, zero=True)
+        check_count("max_fast_attempts", max_fast_attempts, least=0)
         super().__init__()
         self._fast = fast_seconds
         self._slow = slow_seconds
@@ -127,8 +127,8 @@ class BucketRateLimiter(Generic[K]):
     __slots__ = ("_at", "_burst", "_clock", "_rate", "_tokens")
 
     def __init__(self, clock: Clock, rate: float, burst: int) -> None:
-        if rate <= 0 or burst < 1:
-            raise ValueError(f"rate={rate}, burst={burst}: rate must be above 0 and burst at least 1")
+        check_number("rate", rate)
+        check_count("burst", burst)
         self._clock = clock
         self._rate = rate
         self._burst = float(burst)
@@ -184,6 +184,7 @@ class MaxWaitRateLimiter(Generic[K]):
     __slots__ = ("_limiter", "_max")
 
     def __init__(self, limiter: RateLimiter[K], max_seconds: float) -> None:
+        check_number("max_seconds", max_seconds, zero=True)
         self._limiter = limiter
         self._max = max_seconds
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Protocol, TypeVar, final
+
+from aimctl.runtime.arguments import check_count, check_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["ReflectorOptions", "ReflectorStatus", "Scope", "Sink"]
 
 T = TypeVar("T")
+
+_MAY_BE_ZERO = frozenset({"watch_grace_seconds", "backoff_reset_seconds", "internal_error_window_seconds"})
 
 
 @final
@@ -52,6 +56,18 @@ class ReflectorOptions:
     missing_seconds: float = 5.0
     missing_cap_seconds: float = 30.0
     internal_error_window_seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        """Check the numbers.
+
+        Raises:
+            TypeError: a value is not a number.
+            ValueError: a number is out of range.
+        """
+        if self.page_size is not None:
+            check_count("page_size", self.page_size)
+        for field in (one.name for one in fields(self) if one.name.endswith("_seconds")):
+            check_number(field, getattr(self, field), zero=field in _MAY_BE_ZERO)
 
 
 @final

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, final
 
+from aimctl.kubetypes import ObjectKey
 from aimctl.runtime.queue import PRIORITY_DEFAULT
 
 if TYPE_CHECKING:
@@ -42,7 +43,14 @@ class Channel:
         Args:
             request: namespace and name.
             priority: in the work queue; see :class:`~aimctl.runtime.queue.WorkQueue`.
+
+        Raises:
+            TypeError: not a Request, or the priority is not an int.
         """
+        if not isinstance(request, ObjectKey):
+            raise TypeError(f"send({request!r}): use Request(namespace, name)")
+        if not isinstance(priority, int):
+            raise TypeError(f"send(priority={priority!r}): use an int")
         if self._stopped:
             return
         if self._queue is not None:

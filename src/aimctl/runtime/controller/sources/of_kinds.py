@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aimctl.kubetypes import Resource
-from aimctl.runtime.cache import Cache
+from aimctl.runtime.cache import Cache, Informer
 from aimctl.runtime.controller.handlers import EnqueueObject, EnqueueOwner
 from aimctl.runtime.controller.sources.synced import Synced
 from aimctl.runtime.controller.sources.watch import Watch
@@ -13,7 +13,6 @@ from aimctl.runtime.controller.sources.watch import Watch
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aimctl.runtime.cache import Informer
     from aimctl.runtime.controller.predicates import Predicate
     from aimctl.runtime.controller.sources.watch import Source
 
@@ -42,6 +41,7 @@ def sources_of_kinds(
         reads: kinds that are waited for.
 
     Raises:
+        TypeError: a kind is neither a Resource nor an informer.
         ValueError: ``owns`` or ``predicates`` without ``for_``.
     """
     if for_ is None and (owns or predicates):
@@ -59,6 +59,8 @@ def sources_of_kinds(
 
 
 def _informer(cache: Cache, kind: Resource[T] | Informer[T]) -> Informer[T]:
-    if not isinstance(kind, Resource):
+    if isinstance(kind, Informer):
         return kind
+    if not isinstance(kind, Resource):
+        raise TypeError(f"{kind!r} is no kind: use a Resource, such as CONFIG_MAPS, or an informer")
     return cache.declared(kind) or cache.declare(kind)

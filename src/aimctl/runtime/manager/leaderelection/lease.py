@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from aimctl.runtime.arguments import check_number
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -54,14 +56,14 @@ class LeaderElectionOptions:
         """Validate the options.
 
         Raises:
+            TypeError: a duration is not a number.
             ValueError: a value is invalid; the message names the field, its value and the rule.
         """
         for field in ("name", "namespace"):
             if not getattr(self, field):
                 raise ValueError(f"leader election {field}: must not be empty")
         for field in ("lease_duration", "renew_deadline", "retry_period"):
-            if getattr(self, field) <= 0:
-                raise ValueError(f"leader election {field}={getattr(self, field)}: must be above zero")
+            check_number(f"leader election {field}", getattr(self, field))
         if self.lease_duration <= self.renew_deadline:
             raise ValueError(
                 f"leader election lease_duration={self.lease_duration}: must be longer than "

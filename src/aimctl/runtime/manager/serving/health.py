@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias, final
 
 from aiohttp import web
 
+from aimctl.runtime.callbacks import check_synchronous
 from aimctl.runtime.manager.serving.http import check_new_name
 
 if TYPE_CHECKING:
@@ -46,8 +47,10 @@ class HealthChecks:
         """Add a check.
 
         Raises:
+            TypeError: the check is not callable, or is async.
             ValueError: the name is taken, empty, or contains a slash.
         """
+        check_synchronous(f"check {name!r}", check)
         check_new_name("check", name, self._checks)
         self._checks[name] = check
 
