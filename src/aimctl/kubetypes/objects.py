@@ -103,6 +103,7 @@ class _Partial(msgspec.Struct, rename="camel", omit_defaults=True):
 _partial = msgspec.json.Decoder(_Partial)
 _head = msgspec.json.Decoder(_Head)
 _MANAGED = b'"managedFields":'
+_METADATA = b'"metadata":{'
 _COMMA = ord(",")
 _PARTIAL = "PartialObjectMetadata"
 
@@ -128,10 +129,10 @@ class Resource(Generic[T]):
     plural: str
     namespaced: bool
     decode: Callable[[bytes], T] = field(compare=False, repr=False)
-    _decoded: deque[ref[Object[T]]] = field(
+    _decoded: deque[ref[_CachedView[T]]] = field(
         default_factory=lambda: deque(maxlen=CACHED_VIEWS), init=False, compare=False, repr=False
     )
-    """The objects whose views are cached, those decoded longest ago first."""
+    """The cached views of all objects, those decoded longest ago first."""
 
     @staticmethod
     def untyped(
@@ -176,19 +177,31 @@ class Resource(Generic[T]):
 
 
 @final
-class Object(Generic[T]):
-    """One object at one resourceVersion. Immutable.
-
-    ``raw`` is the JSON body without managedFields. In metadata-only caches it holds the metadata alone.
+class _CachedView(Generic[T]):
+    """The view of one object; None after it was removed from the cache. The object owns it, its Resource only refers
+    to it weakly, so that it is freed with the object.
     """
 
-    __slots__ = ("__weakref__", "_view", "meta", "raw", "resource")
+    __slots__ = ("__weakref__", "view")
 
-    def __init__(self, resource: Resource[T], meta: ObjectMeta, raw: bytes) -> None:
-        self.resource: Resource[T] = resource
-        self.meta: ObjectMeta = meta
-        self.raw: bytes = raw
-        self._view: T | None = None
+    def __init__(self, view: T) -> None:
+        self.view: T | None = view
+
+
+@final
+class Object(msgspec.Struct, Generic[T], eq=False, gc=False):
+    """One object at one resourceVersion. Immutable, and compared by identity.
+
+    ``raw`` is the JSON body without managedFields. In metadata-only caches it holds the metadata alone.
+
+    Invariant: nothing that an object refers to refers back to it. The garbage collector therefore does not track
+    objects (``gc=False``), which keeps a cache of any size out of its work, and saves memory.
+    """
+
+    resource: Resource[T]
+    meta: ObjectMeta
+    raw: bytes
+    _view: _CachedView[T] | None = None
 
     @classmethod
     def parse(
@@ -235,8 +248,9 @@ class Object(Generic[T]):
             DecodeError: the body does not fit the type. The text names kind and key.
             MetadataOnly: only the metadata was read.
         """
-        if self._view is not None:
-            return self._view
+        cached = self._view
+        if cached is not None and cached.view is not None:
+            return cached.view
         resource = self.resource
         try:
             view = resource.decode(self.raw)
@@ -248,9 +262,9 @@ class Object(Generic[T]):
         if len(decoded) == CACHED_VIEWS:
             oldest = decoded[0]()  # appending removes it
             if oldest is not None:
-                oldest._view = None  # noqa: SLF001 - of this class
-        decoded.append(ref(self))
-        self._view = view
+                oldest.view = None
+        self._view = cached = _CachedView(view)
+        decoded.append(ref(cached))
         return view
 
     def without_body(self) -> Object[T]:
@@ -275,8 +289,6 @@ class Object(Generic[T]):
         Raises:
             MetadataOnly: only the metadata was read.
         """
-        if self._view is not None:
-            return self._view
         try:
             return self.view
         except DecodeError:
@@ -350,16 +362,30 @@ def _cut(raw: bytes, managed: bytes) -> bytes:
     """
     start = raw.find(_MANAGED)
     begin = start + len(_MANAGED)
+    end = begin + len(managed)
+    if _is_in_metadata(raw, start) and raw.startswith(managed, begin) and raw[end] == _COMMA:
+        view = memoryview(raw)
+        return b"".join((view[:start], view[end + 1 :]))
     while raw[begin : begin + 1].isspace():
         begin += 1
     if start < 0 or raw.find(_MANAGED, begin) >= 0 or not raw.startswith(managed, begin):
         body = msgspec.json.decode(raw, type=dict[str, Any])
         body["metadata"].pop("managedFields")
         return msgspec.json.encode(body)
-    end = begin + len(managed)
-    if raw[end] == _COMMA:  # as every API server writes it
-        return raw[:start] + raw[end + 1 :]
-    rest = raw[end:].lstrip()
+    rest = raw[begin + len(managed) :].lstrip()
     if rest.startswith(b","):
         return raw[:start] + rest[1:].lstrip()
     return raw[:start].rstrip().removesuffix(b",") + rest
+
+
+def _is_in_metadata(raw: bytes, start: int) -> bool:
+    """Whether the key at ``start``, the first of its name, is certainly that of the metadata.
+
+    This is so in nearly every body of an API server. The rest of the body then need not be searched for another one,
+    which would take longer than decoding the metadata.
+
+    The metadata must begin before it, as a field of the body. A backslash in between may be part of another spelling of
+    the key, so it makes the answer False.
+    """
+    metadata = raw.find(_METADATA, 0, max(start, 0))
+    return metadata > 0 and raw.rfind(b"{", 0, metadata) == 0 and raw.find(b"\\", metadata, start) < 0

@@ -85,7 +85,8 @@ class StoreMachine(RuleBasedStateMachine):
     # ---- input of the store
 
     def deliver(self, changes: Any) -> None:
-        for old, new, _, _ in changes:
+        for change in changes:
+            old, new = change.old, change.new
             if new is None:
                 assert old is not None
                 assert self.mirror.pop(old.meta.name).meta.uid == old.meta.uid

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 import weakref
 from types import MappingProxyType
@@ -260,11 +261,50 @@ def test_only_the_views_that_were_decoded_last_are_cached() -> None:
 
 
 def test_an_object_that_was_replaced_is_freed_with_its_view() -> None:
-    old = Object.parse(THINGS, json.dumps(thing(uid="1")).encode())
-    assert old.view["metadata"]["uid"] == "1"
-    freed = weakref.ref(old)
+    class View:
+        def __init__(self, raw: bytes) -> None:
+            self.raw = raw
+
+    things = Resource("example.com", "v1", "Thing", "things", True, View)
+    old = Object.parse(things, json.dumps(thing(uid="1")).encode())
+    freed = weakref.ref(old.view)
+    assert freed() is old.view
     del old
     assert freed() is None
+
+
+def test_the_garbage_collector_does_not_track_objects() -> None:
+    parsed = Object.parse(THINGS, json.dumps(thing(uid="1")).encode())
+    _ = parsed.view
+    assert not gc.is_tracked(parsed)
+    assert not gc.is_tracked(parsed.meta)
+
+
+def test_objects_are_compared_by_identity() -> None:
+    raw = json.dumps(thing(uid="1")).encode()
+    one, other = Object.parse(THINGS, raw), Object.parse(THINGS, raw)
+    assert one != other
+    assert len({one, other, one}) == 2
+
+
+EMBEDDED = '{"kind":"Thing",FIRST"metadata":{"name":"x",ESCAPED"managedFields":[1],"uid":"u"},"spec":{"managedFields":[1]}}'
+
+
+@pytest.mark.parametrize(
+    ("first", "escaped"),
+    [
+        ("", ""),
+        ("", '"annotations":{"a":"\\""},'),
+        ('"data":{"managedFields":[1]},', ""),
+        ('"data":{"metadata":{"managedFields":[1]}},', ""),
+    ],
+    ids=["plain", "with a backslash", "copied before", "copied with the metadata before"],
+)
+def test_a_copy_of_the_managed_fields_elsewhere_in_the_body_stays(first: str, escaped: str) -> None:
+    raw = EMBEDDED.replace("FIRST", first).replace("ESCAPED", escaped)
+    expected = json.loads(raw)
+    del expected["metadata"]["managedFields"]
+    assert json.loads(Object.parse(THINGS, raw.encode()).raw) == expected
 
 
 def test_annotations_come_from_a_mapping_or_from_the_body_and_cannot_be_changed() -> None:

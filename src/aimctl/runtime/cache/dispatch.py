@@ -120,6 +120,7 @@ class Dispatcher(Generic[T]):
         If it is cancelled, the rest is delivered before the next change.
         """
         self._backlog.extend(changes)
+        del changes  # each change is freed after its delivery
         self._slicing += 1
         try:
             while self._backlog:
@@ -156,13 +157,13 @@ class Dispatcher(Generic[T]):
                 self._deliver(handler, change)
 
     def _deliver(self, handler: EventHandler[T], change: Change[T]) -> None:
-        old, new, confirmed, initial = change
+        old, new = change.old, change.new
         try:
             if new is None:
                 if old is not None:
-                    handler.on_delete(old, confirmed=confirmed)
+                    handler.on_delete(old, confirmed=change.confirmed)
             elif old is None:
-                handler.on_add(new, initial=initial)
+                handler.on_add(new, initial=change.initial)
             else:
                 handler.on_update(old, new)
         except Exception:  # noqa: BLE001 - user code: its error must not affect other events

@@ -27,7 +27,7 @@ from aimctl.runtime.cache.reflector.policy import went_back
 from aimctl.runtime.cache.reflector.reflector import Reflector
 from aimctl.runtime.cache.reflector.types import ReflectorOptions, Scope
 from aimctl.runtime.cache.selectors import LabelSelector, field_selector_matches
-from aimctl.runtime.cache.storage.merge import Change
+from aimctl.runtime.cache.storage.merge import Change, group
 from aimctl.runtime.cache.storage.store import Store, same_in
 from aimctl.runtime.kube.options import check_segment
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from aimctl.runtime.cache.dispatch import EventHandler, Registration
     from aimctl.runtime.cache.reflector.lists import StreamingSupport
     from aimctl.runtime.cache.storage.indexes import IndexFunction
+    from aimctl.runtime.cache.storage.merge import ByNamespace
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.kube.reader import Reader
     from aimctl.runtime.kube.watch import WatchEvent
@@ -48,6 +49,9 @@ __all__ = ["Declaration", "Informer", "InformerHealth"]
 T = TypeVar("T")
 
 _PROJECTIONS = ("full", "metadata")
+
+_SLICE = 5000
+"""Listed objects grouped between two yields to the event loop: about 2 ms of work."""
 
 
 @final
@@ -359,12 +363,12 @@ class Informer(Generic[T]):
         self, objects: Sequence[Object[T]], resource_version: str, *, scope: str, reset: bool
     ) -> None:
         """Replace the content of the scope, then deliver the changes, deletes first."""
-        before = self.store.stale_dropped
-        changes = self.store.replace(
-            self._shared(objects), resource_version, scope=scope, reset=reset, initial=scope in self._first
-        )
-        self._count_stale(before)
-        await self._dispatcher.publish_sliced(changes)
+        listed: ByNamespace[T] = {}
+        for start in range(0, len(objects), _SLICE):
+            if start:
+                await asyncio.sleep(0)
+            group(self._shared(objects[start : start + _SLICE]), into=listed)
+        await self._dispatcher.publish_sliced(self._replace(listed, resource_version, scope, reset=reset))
         self._first.discard(scope)
         self._first_list_delivered(scope)
 
@@ -421,6 +425,16 @@ class Informer(Generic[T]):
             and peer.resource.decode == self.resource.decode
         ]
         return [same_in(stores, obj) for obj in objects] if stores else objects
+
+    def _replace(
+        self, listed: ByNamespace[T], resource_version: str, scope: str, *, reset: bool
+    ) -> Sequence[Change[T]]:
+        before = self.store.stale_dropped
+        changes = self.store.replace(
+            listed, resource_version, scope=scope, reset=reset, initial=scope in self._first
+        )
+        self._count_stale(before)
+        return changes
 
     def _first_list_delivered(self, scope: str) -> None:
         self._waiting_for.discard(scope)

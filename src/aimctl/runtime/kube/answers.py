@@ -198,8 +198,8 @@ def _check_list(resource: Resource[Any], page: _ListBody) -> None:
 
 def _check_scope(resource: Resource[Any], items: list[Object[Any]]) -> None:
     """Reject a list whose items have another scope than the Resource."""
-    wrong = next((item for item in items if bool(item.meta.namespace) != resource.namespaced), None)
-    if wrong is not None:
+    namespaced = resource.namespaced
+    for wrong in [item for item in items if bool(item.meta.namespace) != namespaced]:
         scope = "is in a namespace" if wrong.meta.namespace else "is in no namespace"
         raise DecodeError(
             f"{resource.kind} {wrong.key} {scope}, but the Resource has namespaced={resource.namespaced}:"

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeAlias, TypeVar
 
+import msgspec
+
 from aimctl.kubetypes import Object, is_newer
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ ByNamespace: TypeAlias = dict[str, dict[str, Object[T]]]
 """Objects by namespace, then name."""
 
 
-class Change(NamedTuple, Generic[T]):
+class Change(msgspec.Struct, Generic[T], frozen=True, gc=False):
     """A change of one object. An add has no ``old``, a delete has no ``new``.
 
     ``confirmed`` is False for a delete that was inferred from the absence of the object; ``old`` is then its last known
@@ -52,9 +54,9 @@ class Merged(NamedTuple, Generic[T]):
     stale: int
 
 
-def group(objects: Iterable[Object[T]]) -> ByNamespace[T]:
-    """Objects by namespace and name; of two with the same key the newer."""
-    by_namespace: ByNamespace[T] = {}
+def group(objects: Iterable[Object[T]], into: ByNamespace[T] | None = None) -> ByNamespace[T]:
+    """Objects by namespace and name, added to ``into``; of two with the same key the newer."""
+    by_namespace: ByNamespace[T] = {} if into is None else into
     for obj in objects:
         by_name = by_namespace.setdefault(obj.meta.namespace, {})
         known = by_name.get(obj.meta.name)
@@ -69,21 +71,24 @@ def merge(
     version: str,
     *,
     confirmed_version: str,
-    tombstoned: Callable[[Object[T]], bool],
+    tombstoned: Callable[[Object[T]], bool] | None,
     reset: bool,
     initial: bool,
 ) -> Merged[T]:
     """Merge a list of resourceVersion ``version`` with ``stored``, which is not modified.
 
     Lists and watches have confirmed ``confirmed_version`` so far; newer stored objects come from own writes.
+    ``tombstoned`` is None if there are no tombstones. The content may share the mappings of ``listed``.
     """
-    content: ByNamespace[T] = {}
+    new = {name: by_name for name, by_name in listed.items() if tombstoned is None and not stored.get(name)}
+    known = {name: by_name for name, by_name in listed.items() if name not in new}
+    content: ByNamespace[T] = {**new}
     deletes: list[Change[T]] = []
-    others: list[Change[T]] = []
+    others = [Change(None, obj, True, initial) for by_name in new.values() for obj in by_name.values()]
     stale = 0
-    for namespace, by_name in listed.items():
-        kept = content[namespace] = {}
+    for namespace, by_name in known.items():
         before = stored.get(namespace, {})
+        kept = content[namespace] = {}
         for name, obj in by_name.items():
             old = before.get(name)
             if old is not None and _same(old, obj):
@@ -91,7 +96,7 @@ def merge(
             elif old is not None and not reset and not newer(obj, old):
                 kept[name] = old
                 stale += not is_newer(old.meta.resource_version, confirmed_version)
-            elif tombstoned(obj):
+            elif tombstoned is not None and tombstoned(obj):
                 if old is not None:
                     deletes.append(Change(old, None, confirmed=False))
             else:

@@ -174,7 +174,7 @@ class Store(Generic[T]):
 
     def replace(
         self,
-        objects: Iterable[Object[T]],
+        objects: Iterable[Object[T]] | ByNamespace[T],
         resource_version: str,
         *,
         scope: str = "",
@@ -184,7 +184,8 @@ class Store(Generic[T]):
         """Replace the content of ``scope`` by a list, in one step. Deletes come first among the changes.
 
         Args:
-            objects: the objects of all pages.
+            objects: the objects of all pages, or the result of :func:`~aimctl.runtime.cache.storage.merge.group` for
+                them, which the store may keep.
             resource_version: of the list.
             scope: the listed namespace, or "" for all.
             reset: the history of the server has restarted (after restoring a backup): the list replaces newer versions.
@@ -195,7 +196,7 @@ class Store(Generic[T]):
             doubtful = {key for key in doubtful if key.namespace == scope}
         if reset:
             self._gone.clear()
-        listed = group(objects)
+        listed = objects if isinstance(objects, dict) else group(objects)
         stored = {scope: self._objects.get(scope, {})} if scope else self._objects
         confirmed_version = self._versions.get(scope, "")
         merged = merge(
@@ -203,7 +204,7 @@ class Store(Generic[T]):
             listed,
             resource_version,
             confirmed_version=confirmed_version,
-            tombstoned=self._is_tombstoned,
+            tombstoned=self._is_tombstoned if self._gone else None,
             reset=reset,
             initial=initial,
         )
