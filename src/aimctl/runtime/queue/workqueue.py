@@ -12,7 +12,9 @@ Invariants (checked by a state machine in the tests):
     * ``_pending`` has every added item that has not been returned yet; client-go calls these items dirty.
     * A pending item is in exactly one state: waiting (not due), ready (due, may be returned), or held back (due, but
       also in ``_processing``, until ``done``).
-    * The heaps contain numbers only. A returned or merged item leaves no reference behind.
+    * The heaps and the lane contain numbers only. A returned or merged item leaves no reference behind.
+    * The lane is sorted: an item whose position is behind all of the lane is appended to it, all others are in the
+      heap. Items of one priority usually become ready in their order, so most never enter the heap.
     * All state changes happen between awaits on the event loop's thread, so no locks are needed.
 """
 
@@ -27,6 +29,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Generic, TypeVar, final
 
 from aimctl.runtime.queue.ageing import DEFAULT_AGEING_SECONDS, PRIORITY_DEFAULT, rank
+from aimctl.runtime.queue.entries import Entry, mostly_stale
 from aimctl.runtime.queue.items import QueueItem, QueueShutDown, QueueSnapshot
 from aimctl.runtime.queue.metrics import PriorityLabels, QueueMetrics
 from aimctl.runtime.queue.ratelimit import ExponentialRateLimiter, RateLimiter
@@ -39,23 +42,6 @@ if TYPE_CHECKING:
 __all__ = ["WorkQueue"]
 
 K = TypeVar("K", bound="Hashable")
-
-_COMPACT_ABOVE = 64
-"""A heap with more stale entries than this, and more stale entries than valid ones, is rebuilt."""
-
-
-class _Entry(Generic[K]):
-    __slots__ = ("due", "item", "label", "place", "priority", "rank")
-
-    def __init__(self, item: K, priority: int, due: float) -> None:
-        self.item = item
-        self.priority = priority
-        self.due = due
-        self.rank = math.inf
-        self.place = -1
-        """Its number in the ready or waiting heap."""
-        self.label: str | None = None
-        """The priority label under which it counts in the depth; None until it is due."""
 
 
 @final
@@ -77,6 +63,7 @@ class WorkQueue(Generic[K]):
         "_depths",
         "_drained",
         "_labels",
+        "_lane",
         "_limiter",
         "_metrics",
         "_name",
@@ -108,11 +95,12 @@ class WorkQueue(Generic[K]):
         self._limiter: RateLimiter[K] = ExponentialRateLimiter() if rate_limiter is None else rate_limiter
         self._metrics = QueueMetrics() if metrics is None else metrics
         self._ageing = ageing_seconds
-        self._pending: dict[K, _Entry[K]] = {}
+        self._pending: dict[K, Entry[K]] = {}
         self._processing: dict[K, float] = {}
-        self._ready: dict[int, _Entry[K]] = {}
+        self._ready: dict[int, Entry[K]] = {}
+        self._lane: deque[tuple[float, int, int]] = deque()
         self._ready_heap: list[tuple[float, int, int]] = []
-        self._waiting: dict[int, _Entry[K]] = {}
+        self._waiting: dict[int, Entry[K]] = {}
         self._waiting_heap: list[tuple[float, int]] = []
         self._next_place = itertools.count()
         self._labels = PriorityLabels()
@@ -222,6 +210,7 @@ class WorkQueue(Generic[K]):
                 self._count_depth(entry, None)
             self._pending.clear()
             self._ready.clear()
+            self._lane.clear()
             self._ready_heap.clear()
         self._drained.set()
 
@@ -302,9 +291,12 @@ class WorkQueue(Generic[K]):
         due = now + seconds if seconds > 0 else now
         entry = self._pending.get(item)
         if entry is None:
-            entry = _Entry(item, priority, due)
+            entry = Entry(item, priority, due)
             self._pending[item] = entry
-            self._place(entry, now)
+            if due <= now:
+                self._become_due(entry)
+            else:
+                self._place(entry, now)
         elif entry.label is not None:
             self._merge_into_due(entry, priority, now)
         else:
@@ -314,25 +306,27 @@ class WorkQueue(Generic[K]):
                 entry.due = due
                 self._place(entry, now)
 
-    def _place(self, entry: _Entry[K], now: float) -> None:
+    def _place(self, entry: Entry[K], now: float) -> None:
         if entry.due <= now:
             self._become_due(entry)
             return
         entry.place = next(self._next_place)
         self._waiting[entry.place] = entry
         heapq.heappush(self._waiting_heap, (entry.due, entry.place))
-        if _mostly_stale(self._waiting_heap, self._waiting):
+        if mostly_stale(len(self._waiting_heap), len(self._waiting)):
             self._waiting_heap = [(live.due, place) for place, live in self._waiting.items()]
             heapq.heapify(self._waiting_heap)
         self._arm()
 
-    def _become_due(self, entry: _Entry[K]) -> None:
+    def _become_due(self, entry: Entry[K]) -> None:
         self._metrics.added()
-        self._count_depth(entry, self._labels.label(entry.priority))
+        entry.label = label = self._labels.label(entry.priority)
+        self._depths[label] = depth = self._depths.get(label, 0) + 1
+        self._metrics.depth(label, depth)
         if entry.item not in self._processing:
             self._enqueue(entry, entry.due)
 
-    def _merge_into_due(self, entry: _Entry[K], priority: int, now: float) -> None:
+    def _merge_into_due(self, entry: Entry[K], priority: int, now: float) -> None:
         queued = entry.item not in self._processing
         if queued:
             self._metrics.merged()
@@ -345,21 +339,29 @@ class WorkQueue(Generic[K]):
             del self._ready[entry.place]
             self._enqueue(entry, now, no_later_than=entry.rank)
 
-    def _enqueue(self, entry: _Entry[K], since: float, *, no_later_than: float = math.inf) -> None:
-        own = rank(entry.priority, since, self._ageing)
+    def _enqueue(self, entry: Entry[K], since: float, *, no_later_than: float = math.inf) -> None:
+        own = since if entry.priority == 0 else rank(entry.priority, since, self._ageing)
         entry.rank = min(own, no_later_than)
-        entry.place = next(self._next_place)
-        self._ready[entry.place] = entry
-        heapq.heappush(self._ready_heap, (entry.rank, -entry.priority, entry.place))
-        if len(self._ready_heap) > len(self._ready) and _mostly_stale(self._ready_heap, self._ready):
-            self._ready_heap = [(live.rank, -live.priority, place) for place, live in self._ready.items()]
-            heapq.heapify(self._ready_heap)
+        entry.place = place = next(self._next_place)
+        ready, lane, heap = self._ready, self._lane, self._ready_heap
+        ready[place] = entry
+        position = (entry.rank, -entry.priority, place)
+        if not lane or lane[-1] < position:
+            lane.append(position)
+        else:
+            heapq.heappush(heap, position)
+        if len(lane) + len(heap) > len(ready) and mostly_stale(len(lane) + len(heap), len(ready)):
+            self._lane = deque(sorted((live.rank, -live.priority, at) for at, live in ready.items()))
+            heap.clear()
         if self._waiters:
             self._wake_one()
 
-    def _pop_ready(self) -> _Entry[K] | None:
-        while self._ready_heap:
-            entry = self._ready.pop(heapq.heappop(self._ready_heap)[2], None)
+    def _pop_ready(self) -> Entry[K] | None:
+        lane, heap = self._lane, self._ready_heap
+        while lane or heap:
+            behind = not lane or (heap and heap[0] < lane[0])
+            position = heapq.heappop(heap) if behind else lane.popleft()
+            entry = self._ready.pop(position[2], None)
             if entry is not None:
                 return entry
         return None
@@ -389,7 +391,7 @@ class WorkQueue(Generic[K]):
         self._promote(self._clock.monotonic())
         self._arm()
 
-    def _count_depth(self, entry: _Entry[K], label: str | None) -> None:
+    def _count_depth(self, entry: Entry[K], label: str | None) -> None:
         """Count the entry in the depth under ``label`` instead of its previous label; None: do not count it."""
         before = entry.label
         if before == label:
@@ -436,10 +438,3 @@ class WorkQueue(Generic[K]):
     def _check_drained(self) -> None:
         if self._closed and not self._processing and not self._ready:
             self._drained.set()
-
-
-def _mostly_stale(
-    heap: list[tuple[float, int, int]] | list[tuple[float, int]], live: dict[int, _Entry[K]]
-) -> bool:
-    stale = len(heap) - len(live)
-    return stale > _COMPACT_ABOVE and stale > len(live)
