@@ -144,7 +144,7 @@ async def test_a_controller_can_be_added_again_under_the_same_name():
             await asyncio.sleep(5)
             assert Request("default", "a") in second.runs
             runs = len(second.runs)
-            assert manager.metrics.reconciles.labels("maps", "success")._value.get() == runs
+            assert manager.metrics.reconciles.labels("maps", "success").value == runs
             assert manager.cache.get(CONFIG_MAPS, "a", "default") is not None
 
 

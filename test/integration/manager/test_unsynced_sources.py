@@ -206,8 +206,8 @@ async def test_a_reconcile_that_reads_a_kind_before_it_is_synced_is_repeated_ins
         async with running(manager):
             await asyncio.sleep(1)
             assert found == []
-            assert manager.metrics.reconciles.labels("reader", "error")._value.get() == 0
-            assert manager.metrics.reconciles.labels("reader", "requeue_after")._value.get() > 0
+            assert manager.metrics.reconciles.labels("reader", "error").value == 0
+            assert manager.metrics.reconciles.labels("reader", "requeue_after").value > 0
             await asyncio.sleep(60)
             assert found == [True]
 

@@ -129,7 +129,7 @@ async def test_each_source_of_the_controllers_page_causes_a_reconcile():
         client, stop = cluster.client(), asyncio.Event()
         manager = Manager(cluster.transport(), clock=cluster.clock)
         requeue = LIBRARY.add_teams_by_region(manager)
-        runs = manager.metrics.reconciles.labels("teams", "success")._value
+        runs = manager.metrics.reconciles.labels("teams", "success")
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(manager.run(stop))
             spec = {"members": ["x"], "region": "eu"}
@@ -138,18 +138,18 @@ async def test_each_source_of_the_controllers_page_causes_a_reconcile():
             await asyncio.sleep(1)
             roster = await client.get(LIBRARY.CONFIG_MAPS, "a-roster", "default")
             assert roster.view.data == {"members": "x"}
-            before = runs.get()
+            before = runs.value
             requeue.send(team.key)
             await asyncio.sleep(1)
-            assert runs.get() == before + 1
+            assert runs.value == before + 1
             for cause in (
                 client.create(LIBRARY.CONFIG_MAPS, {"metadata": {"name": "region-eu"}}, "default"),
                 client.delete(LIBRARY.CONFIG_MAPS, "a-roster", "default"),
             ):
-                before = runs.get()
+                before = runs.value
                 await cause
                 await asyncio.sleep(1)
-                assert runs.get() > before
+                assert runs.value > before
             stop.set()
 
 

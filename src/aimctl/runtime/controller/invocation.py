@@ -70,8 +70,10 @@ class Invoker:
         # (https://github.com/python/cpython/issues/116720), so each reconcile has a task of its own.
         outcome: asyncio.Future[Result | None] = asyncio.get_running_loop().create_future()
         task = asyncio.create_task(self._report(request, outcome), name=self._task_name)
-        limit = asyncio.timeout(self._timeout)
+        limit = None if self._timeout is None else asyncio.timeout(self._timeout)
         try:
+            if limit is None:
+                return await outcome, None
             async with limit:
                 return await outcome, None
         except asyncio.CancelledError as error:
@@ -82,7 +84,7 @@ class Invoker:
             # silently end the worker, so it counts as an error of the reconcile.
             return None, _Cancelled(f"the reconciler awaited something that was cancelled: {error!r}")
         except TimeoutError as error:
-            if not limit.expired():
+            if limit is None or not limit.expired():
                 return None, error
             self._timed_out()
             return None, await self._expire(request, task)

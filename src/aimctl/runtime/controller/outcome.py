@@ -96,6 +96,9 @@ class Outcome:
     error: BaseException | None = None
 
 
+_SUCCESS = Outcome("success", forget=True)
+
+
 def classify(result: Result | None, error: Exception | None, *, conflicts_in_a_row: int = 0) -> Outcome:
     """The outcome. Of the members of an exception group the most severe decides.
 
@@ -137,12 +140,12 @@ def _classify(result: Result | None, error: Exception | None, conflicts_in_a_row
         worst = max((_classify_one(leaf, conflicts_in_a_row) for leaf in _leaves(error)), key=_severity)
         return worst if worst.error is error else replace(worst, error=error)
     if result is None:
-        return Outcome("success", forget=True)
+        return _SUCCESS
     if result.requeue_after is not None and result.requeue_after > 0:
         return Outcome("requeue_after", forget=True, after=result.requeue_after)
     if result.requeue:
         return Outcome("requeue", after=0.0, rate_limited=True)
-    return Outcome("success", forget=True)
+    return _SUCCESS
 
 
 def _classify_one(error: BaseException, conflicts_in_a_row: int) -> Outcome:  # noqa: PLR0911 - one for each kind

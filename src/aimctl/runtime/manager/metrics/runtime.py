@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 from aimctl.runtime.controller import RESULT_LABELS, ControllerMetrics
 from aimctl.runtime.manager.metrics.gauges import GaugeCollector
 from aimctl.runtime.manager.metrics.informers import InformerMetrics
+from aimctl.runtime.manager.metrics.tallies import Tallies
 from aimctl.runtime.queue import QueueMetrics
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from aimctl.runtime.controller.metrics import Failure
     from aimctl.runtime.controller.outcome import ResultLabel
     from aimctl.runtime.manager.metrics.gauges import GaugeSpec
+    from aimctl.runtime.manager.metrics.tallies import Distribution, Family, Tally
     from aimctl.runtime.manager.serving.http import Routes
     from aimctl.runtime.queue import QueueGauges
 
@@ -61,68 +63,66 @@ class RuntimeMetrics:
     def __init__(self, registry: CollectorRegistry, *, process: bool = False) -> None:
         self.registry = registry
 
-        self._all: list[Counter | Gauge | Histogram] = []
-
         def counter(name: str, text: str, *labels: str) -> Counter:
-            self._all.append(made := Counter(name, text, labels, registry=registry))
-            return made
+            return Counter(name, text, labels, registry=registry)
 
         def gauge(name: str, text: str, *labels: str) -> Gauge:
-            self._all.append(made := Gauge(name, text, labels, registry=registry))
-            return made
-
-        def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-            self._all.append(made := Histogram(name, text, labels, registry=registry, buckets=buckets))
-            return made
+            return Gauge(name, text, labels, registry=registry)
 
         base = "controller_runtime_"
         one = "controller"
-        try:
-            self.reconciles: Counter = counter(
-                f"{base}reconcile_total", "Reconciles, by result.", one, "result"
-            )
-        except ValueError as error:
-            raise ValueError(
-                "registry: another manager has its metrics there; give each manager a registry of its own, and show"
-                " them together with run_managers"
-            ) from error
-        self.errors: Counter = counter(f"{base}reconcile_errors_total", "Reconciles that failed.", one)
-        self.terminals: Counter = counter(
+        tallies = self._tallies = Tallies()
+        self.reconciles: Family[Tally] = tallies.counter(
+            f"{base}reconcile_total", "Reconciles, by result.", one, "result"
+        )
+        self.errors: Family[Tally] = tallies.counter(
+            f"{base}reconcile_errors_total", "Reconciles that failed.", one
+        )
+        self.terminals: Family[Tally] = tallies.counter(
             f"{base}terminal_reconcile_errors_total", "Reconciles that failed with a terminal error.", one
         )
-        self.panics: Counter = counter(
+        self.panics: Family[Tally] = tallies.counter(
             f"{base}reconcile_panics_total", "Reconciles that failed because of a programming error.", one
         )
-        self.timeouts: Counter = counter(
+        self.timeouts: Family[Tally] = tallies.counter(
             f"{base}reconcile_timeouts_total", "Reconciles that exceeded their time limit.", one
         )
-        self.hot_loops: Counter = counter(f"{base}hot_loops_total", "Hot loops detected.", one)
-        self.reconcile_seconds: Histogram = histogram(
+        self.hot_loops: Family[Tally] = tallies.counter(f"{base}hot_loops_total", "Hot loops detected.", one)
+        self.reconcile_seconds: Family[Distribution] = tallies.histogram(
             f"{base}reconcile_time_seconds", "Duration of a reconcile.", _RECONCILE_BUCKETS, one
         )
-        self.max_workers: Gauge = gauge(
+        self.max_workers: Family[Tally] = tallies.gauge(
             f"{base}max_concurrent_reconciles", "Largest number of concurrent reconciles.", one
         )
-        self.active_workers: Gauge = gauge(f"{base}active_workers", "Reconciles that are running.", one)
+        self.active_workers: Family[Tally] = tallies.gauge(
+            f"{base}active_workers", "Reconciles that are running.", one
+        )
 
         queue = ("name", "controller")
-        self.depth: Gauge = gauge(
+        self.depth: Family[Tally] = tallies.gauge(
             "workqueue_depth", "Due items that are not being processed yet.", *queue, "priority"
         )
-        self.adds: Counter = counter("workqueue_adds_total", "Items that became due.", *queue)
-        self.retries: Counter = counter("workqueue_retries_total", "Adds with a delay.", *queue)
-        self.merges: Counter = counter(
+        self.adds: Family[Tally] = tallies.counter("workqueue_adds_total", "Items that became due.", *queue)
+        self.retries: Family[Tally] = tallies.counter("workqueue_retries_total", "Adds with a delay.", *queue)
+        self.merges: Family[Tally] = tallies.counter(
             "workqueue_merged_adds_total", "Adds of items that were in the queue already.", *queue
         )
-        self.queue_seconds: Histogram = histogram(
+        self.queue_seconds: Family[Distribution] = tallies.histogram(
             "workqueue_queue_duration_seconds",
             "Time between becoming due and processing.",
             _QUEUE_BUCKETS,
             *queue,
         )
-        self.work_seconds: Histogram = histogram(
+        self.work_seconds: Family[Distribution] = tallies.histogram(
             "workqueue_work_duration_seconds", "Time of processing an item.", _QUEUE_BUCKETS, *queue
         )
+        try:
+            registry.register(tallies)
+        except ValueError as error:
+            raise ValueError(
+                "registry: another manager has its metrics there; give each manager a registry of its own, and show"
+                " them together with run_managers"
+            ) from error
         self._queues = GaugeCollector(
             _QUEUE_GAUGES, ("name", "controller"), lambda queue: (queue.name, queue.name)
         )
@@ -131,8 +131,12 @@ class RuntimeMetrics:
         self.calls: Counter = counter(
             "rest_client_requests_total", "Requests to API servers.", "code", "method", "host"
         )
-        self.call_seconds: Histogram = histogram(
-            "rest_client_request_duration_seconds", "Duration of a request.", _CALL_BUCKETS, "verb", "host"
+        self.call_seconds: Histogram = Histogram(
+            "rest_client_request_duration_seconds",
+            "Duration of a request.",
+            ("verb", "host"),
+            registry=registry,
+            buckets=_CALL_BUCKETS,
         )
         self.master: Gauge = gauge(
             "leader_election_master_status", "1 if this process is the leader.", "name"
@@ -186,9 +190,7 @@ class RuntimeMetrics:
 
     def remove(self, name: str) -> None:
         """Remove everything that is reported of the controller of this name and of its queue."""
-        for metric in self._all:
-            if "controller" in metric._labelnames:  # noqa: SLF001 - no public name
-                metric.remove_by_labels({"controller": name})
+        self._tallies.remove("controller", name)
         self._queues.sources[:] = [queue for queue in self._queues.sources if queue.name != name]
 
     # ---- hooks of one controller or queue
@@ -208,7 +210,7 @@ class _ControllerMetrics(ControllerMetrics):
 
     def __init__(self, metrics: RuntimeMetrics, name: str) -> None:
         self._results = {label: metrics.reconciles.labels(name, label) for label in RESULT_LABELS}
-        self._failures: dict[Failure, Counter] = {
+        self._failures: dict[Failure, Tally] = {
             "error": metrics.errors.labels(name),
             "terminal": metrics.terminals.labels(name),
             "panic": metrics.panics.labels(name),
@@ -220,22 +222,22 @@ class _ControllerMetrics(ControllerMetrics):
         self._hot_loops = metrics.hot_loops.labels(name)
 
     def workers(self, count: int) -> None:
-        self._max.set(count)
+        self._max.value = count
 
     def started(self) -> None:
-        self._active.inc()
+        self._active.value += 1
 
     def finished(self, result: ResultLabel | None, seconds: float) -> None:
-        self._active.dec()
+        self._active.value -= 1
         if result is not None:
-            self._results[result].inc()
+            self._results[result].value += 1
             self._seconds.observe(seconds)
 
     def failed(self, failure: Failure) -> None:
-        self._failures[failure].inc()
+        self._failures[failure].value += 1
 
     def hot_loop(self) -> None:
-        self._hot_loops.inc()
+        self._hot_loops.value += 1
 
 
 @final
@@ -246,7 +248,7 @@ class _QueueMetrics(QueueMetrics):
         labels = (name, name)
         self._name = name
         self._depth = metrics.depth
-        self._depths: dict[str, Gauge] = {}
+        self._depths: dict[str, Tally] = {}
         self._adds = metrics.adds.labels(*labels)
         self._retries = metrics.retries.labels(*labels)
         self._merges = metrics.merges.labels(*labels)
@@ -262,16 +264,16 @@ class _QueueMetrics(QueueMetrics):
         gauge = self._depths.get(priority)
         if gauge is None:
             gauge = self._depths[priority] = self._depth.labels(self._name, self._name, priority)
-        gauge.set(items)
+        gauge.value = items
 
     def added(self) -> None:
-        self._adds.inc()
+        self._adds.value += 1
 
     def merged(self) -> None:
-        self._merges.inc()
+        self._merges.value += 1
 
     def retried(self) -> None:
-        self._retries.inc()
+        self._retries.value += 1
 
     def waited(self, seconds: float) -> None:
         self._waits.observe(seconds)
