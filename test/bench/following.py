@@ -1,4 +1,4 @@
-"""Following 20,000 custom resources: the informer, a controller and kopf do the same work.
+"""Following 20,000 custom resources: our informer and controller, the official client's informer, and kopf.
 
 Contract: every contender syncs all objects and then sees a number of updates, in a process of its own, on the same
 server and the same objects, one contender at a time, in an order that changes with each repetition.
@@ -18,6 +18,7 @@ __all__ = ["CONTENDERS", "follow"]
 CONTENDERS = {
     "aimctl informer": ("contender_aimctl.py", "informer"),
     "aimctl controller": ("contender_aimctl.py", "controller"),
+    "official client": ("contender_official.py",),
     "kopf": ("contender_kopf.py",),
 }
 

@@ -17,7 +17,8 @@ from rich.table import Table
 __all__ = ["keyed", "machine_facts", "show", "show_budgets", "summarize"]
 
 PEER = "kopf"
-_PACKAGES = ("aiohttp", "msgspec", "kopf", "aimctl")
+PEERS = frozenset({PEER, "official client"})
+_PACKAGES = ("aiohttp", "msgspec", "kopf", "kubernetes", "aimctl")
 
 
 def machine_facts() -> dict[str, Any]:
@@ -124,9 +125,9 @@ def keyed(result: dict[str, Any]) -> dict[str, Any]:
             "cpu_us_per_object": cpu_us(result, "aimctl informer", "sync"),
             "bytes_per_object": figures["aimctl informer"]["sync"]["grown_kib"]["median"] * 1024 / count,
         }
-        if PEER in figures:
-            ratio = cpu_us(result, "aimctl informer", "sync") / cpu_us(result, PEER, "sync")
-            found["sync_20k"]["kopf_cpu_ratio"] = ratio
+        for peer in PEERS & figures.keys():
+            ratio = cpu_us(result, "aimctl informer", "sync") / cpu_us(result, peer, "sync")
+            found["sync_20k"][f"{peer.replace(' ', '_')}_cpu_ratio"] = ratio
     if "aimctl controller" in figures:
         own = cpu_us(result, "aimctl controller", "sync")
         found["controller_20k"] = {"cpu_us_per_object": own}

@@ -1,7 +1,7 @@
-"""The benchmark of the library, with its budgets and with kopf in the same run.
+"""The benchmark of the library, with its budgets and with other libraries in the same run.
 
 Contract:
-    * ``following.py`` compares aimctl and kopf; ``sections.py`` has the other measurements, ``budgets.py`` their limits.
+    * ``following.py`` compares aimctl with other libraries; ``sections.py`` has the other measurements, ``budgets.py`` their limits.
       ``docs/benchmarks.md`` states what the figures mean.
     * All traffic stays on 127.0.0.1, unless ``--kubeconfig`` names a cluster. There the benchmark creates its namespaces
       and objects, removes them at the end, and only compares with kopf.
