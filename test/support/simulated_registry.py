@@ -44,7 +44,13 @@ class _InMemory:
         self._registry = registry
 
     async def __call__(
-        self, method: str, url: URL, headers: Mapping[str, str], form: Mapping[str, str] | None = None
+        self,
+        method: str,
+        url: URL,
+        headers: Mapping[str, str],
+        form: Mapping[str, str] | None = None,
+        *,
+        max_bytes: int = 0,
     ) -> Response:
         body = urlencode(form).encode() if form is not None else None
         request = HttpRequest(method, url.path, tuple(url.query.items()), dict(headers), body)

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 import aimctl
 from aimctl.domain.excerpts import excerpt, last_lines, masked, printable
-from aimctl.domain.images.manifest import choose_platform, error_text
+from aimctl.domain.images.manifest import choose_platform, error_codes
 from aimctl.domain.images.metadata import read_metadata
 from aimctl.domain.images.reference import InvalidImage, parse_image
 from aimctl.domain.images.registry_auth import (
@@ -200,7 +200,7 @@ PARSERS: dict[str, tuple[Callable[[int], Any], Callable[[Any], object]]] = {
     "dashes": (lambda n: b"-" * n, last_lines),
     "nested lists": (lambda n: json.loads("[" * 50 + "]" * 50) * n, excerpt),
     "control characters": (lambda n: "\x1b[2J" * n, printable),
-    "errors": (lambda n: json.dumps({"errors": [{"code": "A" * n}] * n}).encode(), error_text),
+    "errors": (lambda n: json.dumps({"errors": [{"code": "A" * n}] * n}).encode(), error_codes),
     "platforms": (
         lambda n: {"manifests": [{"digest": f"sha256:{i:064x}"} for i in range(n)]},
         choose_platform,

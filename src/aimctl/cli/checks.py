@@ -82,6 +82,21 @@ def registry_mirrors(values: list[str] | None) -> list[str] | None:
     return pairs
 
 
+def allowed_registries(values: list[str] | None) -> list[str] | None:
+    """Check hosts of registries, in which ``*`` stands for a part of a label; one value may hold several."""
+    from aimctl.domain.images.reference import is_host
+
+    if values is None:
+        return None
+    hosts = [host.strip().lower() for value in values for host in value.split(",") if host.strip()]
+    for host in hosts:
+        if not is_host(host.replace("*", "x")):
+            raise typer.BadParameter(
+                f"{host!r} is not a registry: use a host name with an optional port, such as '*.example.org'"
+            )
+    return hosts
+
+
 def image(value: str | None) -> str | None:
     """Check the name of a container image."""
     from aimctl.domain.images.reference import InvalidImage, parse_image

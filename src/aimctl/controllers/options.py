@@ -57,6 +57,8 @@ class OperatorOptions:
         watch_namespaces: the namespaces to watch, in addition to the operator namespace; empty for all.
         max_concurrent_reconciles: of each controller.
         registry_mirrors: base URL of the mirror by host of the image registry; ``*`` for all other registries.
+        allowed_registries: hosts of the image registries that may be read, in which ``*`` stands for a part of a label,
+            such as ``*.example.org``; empty for all.
     """
 
     operator_namespace: str = "kaiwo-system"
@@ -64,6 +66,7 @@ class OperatorOptions:
     watch_namespaces: tuple[str, ...] = ()
     max_concurrent_reconciles: int = 4
     registry_mirrors: Mapping[str, str] = field(default_factory=dict)
+    allowed_registries: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise ValueError with the field, the value and the rule if an option is not valid."""
@@ -78,6 +81,9 @@ class OperatorOptions:
         for option in ("discovery_limit", "max_concurrent_reconciles"):
             if getattr(self, option) < 1:
                 raise ValueError(f"{option}={getattr(self, option)}: use 1 or more")
+        for host in self.allowed_registries:
+            if not is_host(host.replace("*", "x")):
+                raise ValueError(f"allowed_registries: {host!r} is not a host name with an optional port")
         for host, url in self.registry_mirrors.items():
             problem = mirror_problem(host, url)
             if problem:

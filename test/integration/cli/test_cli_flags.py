@@ -20,6 +20,7 @@ MANAGER_FLAGS = {
     "--watch-namespace": "AIM_WATCH_NAMESPACE",
     "--max-concurrent-reconciles": "AIM_MAX_CONCURRENT_RECONCILES",
     "--registry-mirror": "AIM_REGISTRY_MIRROR",
+    "--allowed-registry": "AIM_ALLOWED_REGISTRY",
     "--with": "AIM_WITH",
     "--skip": "AIM_SKIP",
     "--log-level": "AIM_OPERATOR_LOG_LEVEL",

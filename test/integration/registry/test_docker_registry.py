@@ -15,6 +15,7 @@ from aimctl.controllers.models.registry import (
     MalformedMetadata,
     RegistryUnreachable,
 )
+from aimctl.controllers.models.registry_addresses import AddressGuard
 from aimctl.controllers.models.registry_client import OciRegistry
 from aimctl.controllers.models.registry_http import HttpExchange
 from aimctl.domain.images.reference import parse_image
@@ -22,6 +23,8 @@ from aimctl.domain.images.registry_auth import Credentials, credentials_for, rea
 from aimctl.runtime.clock import LoopClock
 from support.docker_registry import DockerRegistry, RegistryNotFoundError, digest_of, find_program
 from support.token_service import TokenService
+
+LOOPBACK = AddressGuard(networks=["127.0.0.0/8"])
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -95,7 +98,7 @@ async def bearer(
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def exchange() -> AsyncIterator[HttpExchange]:
-    made = HttpExchange(trust_env=False)
+    made = HttpExchange(trust_env=False, addresses=LOOPBACK)
     yield made
     await made.aclose()
 

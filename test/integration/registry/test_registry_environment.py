@@ -9,6 +9,7 @@ import pytest
 from yarl import URL
 
 from aimctl.controllers.models.registry import RegistryUnreachable
+from aimctl.controllers.models.registry_addresses import AddressGuard
 from aimctl.controllers.models.registry_client import OciRegistry
 from aimctl.controllers.models.registry_http import HttpExchange
 from aimctl.domain.images.reference import parse_image
@@ -16,6 +17,8 @@ from aimctl.domain.images.registry_auth import Credentials
 from aimctl.runtime.clock import LoopClock
 from support.hostile_registry import Hostile, Reply, image_replies
 from support.ports import reserve_port
+
+LOOPBACK = AddressGuard(networks=["127.0.0.0/8"])
 
 REPLIES = image_replies()
 ME = Credentials("me", "hush")
@@ -31,7 +34,7 @@ def environment(monkeypatch):
 
 
 async def read(*credentials, mirror=""):
-    exchange = HttpExchange()
+    exchange = HttpExchange(addresses=LOOPBACK)
     reader = OciRegistry(exchange, clock=LoopClock(), mirrors={"*": mirror} if mirror else {}, read_seconds=5)
     try:
         return await reader.read(parse_image("reg.example.org/x:1"), credentials)

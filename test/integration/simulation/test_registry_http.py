@@ -5,12 +5,15 @@ import asyncio
 import pytest
 
 from aimctl.controllers.models.registry import AccessDenied, ImageNotFound, RegistryUnreachable
+from aimctl.controllers.models.registry_addresses import AddressGuard
 from aimctl.controllers.models.registry_client import OciRegistry
 from aimctl.controllers.models.registry_http import HttpExchange
 from aimctl.domain.images.reference import parse_image
 from aimctl.domain.images.registry_auth import Credentials
 from aimctl.runtime.clock import LoopClock
 from aimctl.simulation import Catalogue, RegistryFault, RegistryFront, SimulatedRegistry
+
+LOOPBACK = AddressGuard(networks=["127.0.0.0/8"])
 
 IMAGES = (
     {"image": "ghcr.io/silogen/aim-llama*", "labels": {"a": "b"}, "multi_platform": True},
@@ -24,7 +27,7 @@ async def mirrored():
     clock = LoopClock()
     registry = SimulatedRegistry(Catalogue.of({"images": IMAGES}), clock=clock)
     async with RegistryFront(registry) as front:
-        exchange = HttpExchange(trust_env=False)
+        exchange = HttpExchange(trust_env=False, addresses=LOOPBACK)
         try:
             yield registry, OciRegistry(exchange, clock=clock, mirrors={"*": front.endpoint.url})
         finally:

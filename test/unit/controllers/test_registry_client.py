@@ -42,7 +42,7 @@ class Exchange:
         self.asked: list[tuple[str, str, str]] = []
         self._special = special
 
-    async def __call__(self, method, url, headers, form=None) -> Response:
+    async def __call__(self, method, url, headers, form=None, *, max_bytes=0) -> Response:
         self.asked.append((method, str(url), headers.get("Authorization", "")))
         reply = REPLIES.get(url.path)
         return self._special(url, headers) or (

@@ -87,6 +87,17 @@ def manager(
             " comma-separated.",
         ),
     ] = None,
+    allowed_registry: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allowed-registry",
+            envvar="AIM_ALLOWED_REGISTRY",
+            metavar="HOST",
+            callback=checks.allowed_registries,
+            help="Read image metadata from this registry only, such as '*.example.org'; may be repeated, or"
+            " comma-separated; default: all.",
+        ),
+    ] = None,
     with_: With = None,
     skip: Skip = None,
     log_level: LogLevelFlag = LogLevel.info,
@@ -108,6 +119,7 @@ def manager(
         watch_namespaces=tuple(watch_namespace or ()),
         max_concurrent_reconciles=max_concurrent_reconciles,
         registry_mirrors=dict(pair.split("=", 1) for pair in registry_mirror or ()),
+        allowed_registries=tuple(allowed_registry or ()),
     )
     run_operator(
         ManagerSettings(

@@ -6,6 +6,7 @@
     ├── RegistryUnreachable   no response, or a temporary failure
     │   ├── RateLimited       too many requests
     │   └── ReadTimedOut      the read has exceeded its time limit
+    ├── RegistryNotAllowed    the operator does not send requests to this registry
     └── MalformedMetadata     the response is not an image, or does not match its digest
 
 :mod:`aimctl.controllers.models.registry_client` implements the interface for OCI and Docker registries;
@@ -34,6 +35,7 @@ __all__ = [
     "RateLimited",
     "ReadTimedOut",
     "RegistryError",
+    "RegistryNotAllowed",
     "RegistryUnreachable",
 ]
 
@@ -89,6 +91,12 @@ class MalformedMetadata(RegistryError):
     """The response is not the description of an image."""
 
     reason = "MalformedMetadata"
+
+
+class RegistryNotAllowed(RegistryError):
+    """The registry, or an address to which it refers, is not one that the operator sends requests to."""
+
+    reason = "RegistryNotAllowed"
 
 
 class RegistryUnreachable(RegistryError):

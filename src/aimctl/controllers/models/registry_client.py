@@ -1,7 +1,10 @@
 """Reads images from registries with the OCI distribution API and the API of Docker registries.
 
 Contract of :class:`OciRegistry`, in addition to that of :class:`~aimctl.controllers.models.registry.ImageRegistry`:
-    * A read takes at most 30 s in total, and a response has at most 4 MiB.
+    * A read takes at most 30 s in total. A manifest has at most 512 KiB, a configuration 2 MiB, the response of a token
+      service 64 KiB. Only one response is kept at a time.
+    * Messages contain nothing of a response but its status and the standard error codes of registries.
+    * With an allow-list, no other registries are read. Their redirects and token services may be elsewhere.
     * Manifests that are named by digest, and the configuration, are verified against their digests.
     * Credentials are sent to the registry or its mirror, and to the token service that it specifies, over HTTPS only,
       unless the mirror was configured with ``http://``. They are not sent along with a redirect to another origin, nor
@@ -24,6 +27,7 @@ from aimctl.controllers.models.registry import (
     MalformedMetadata,
     RateLimited,
     ReadTimedOut,
+    RegistryNotAllowed,
     RegistryUnreachable,
 )
 from aimctl.domain.images.manifest import (
@@ -33,14 +37,14 @@ from aimctl.domain.images.manifest import (
     check_digest,
     choose_platform,
     config_digest,
-    error_text,
+    error_codes,
     is_index,
     json_object,
     labels_of,
     sha256_digest,
 )
 from aimctl.domain.images.reference import DEFAULT_REGISTRY
-from aimctl.domain.images.registry_auth import Credentials, parse_challenges
+from aimctl.domain.images.registry_auth import Credentials, host_matches, parse_challenges
 from aimctl.runtime.kube.answers import parse_retry_after
 
 if TYPE_CHECKING:
@@ -55,8 +59,13 @@ if TYPE_CHECKING:
 __all__ = ["MAX_RESPONSE_BYTES", "READ_SECONDS", "Exchange", "OciRegistry", "Response"]
 
 READ_SECONDS = 30.0
-MAX_RESPONSE_BYTES = 4 * 1024 * 1024
-"""The limit of registries for manifests."""
+MAX_RESPONSE_BYTES = 2 * 1024 * 1024
+"""Of a configuration. Those of usual images have some 10 KiB; the AIM labels may have 512 KiB."""
+
+MAX_MANIFEST_BYTES = 512 * 1024
+"""Of a manifest or an index. Those of usual images have less than 32 KiB."""
+
+MAX_TOKEN_BYTES = 64 * 1024
 
 MAX_REDIRECTS = 5
 _HUB = URL("https://registry-1.docker.io")
@@ -87,13 +96,20 @@ class Exchange(Protocol):
 
     Raises:
         RegistryUnreachable: there was no response.
-        MalformedMetadata: the response has more than :data:`MAX_RESPONSE_BYTES`.
+        MalformedMetadata: the response has more than ``max_bytes``.
+        RegistryNotAllowed: requests must not be sent to this address.
     """
 
     async def __call__(
-        self, method: str, url: URL, headers: Mapping[str, str], form: Mapping[str, str] | None = None
+        self,
+        method: str,
+        url: URL,
+        headers: Mapping[str, str],
+        form: Mapping[str, str] | None = None,
+        *,
+        max_bytes: int = MAX_RESPONSE_BYTES,
     ) -> Response:
-        """Send it, with ``form`` as the form-encoded body."""
+        """Send it, with ``form`` as the form-encoded body. The body of an error response may be cut."""
         ...
 
 
@@ -105,6 +121,7 @@ class OciRegistry:
         exchange: sends requests.
         clock: for dates in Retry-After.
         mirrors: base URL of the mirror by host of the registry; ``*`` for all other registries.
+        allowed: hosts of registries that may be read, in which ``*`` stands for a part of a label; empty for all.
         read_seconds: time limit of a read.
     """
 
@@ -114,15 +131,22 @@ class OciRegistry:
         *,
         clock: Clock,
         mirrors: Mapping[str, str] | None = None,
+        allowed: Sequence[str] = (),
         read_seconds: float = READ_SECONDS,
     ) -> None:
         self._exchange = exchange
         self._clock = clock
         self._mirrors = {host: URL(base) for host, base in (mirrors or {}).items()}
+        self._allowed = tuple(allowed)
         self._seconds = read_seconds
 
     async def read(self, image: ImageReference, credentials: Sequence[Credentials]) -> ImageConfig:
         """See :class:`~aimctl.controllers.models.registry.ImageRegistry`."""
+        if self._allowed and not any(host_matches(pattern, image.host) for pattern in self._allowed):
+            raise RegistryNotAllowed(
+                f"registry {image.host} is not read: it is none of the registries that the administrator allows,"
+                f" {', '.join(self._allowed)}"
+            )
         mirror = self._mirrors.get(image.host) or self._mirrors.get("*")
         host = _HUB if image.host == DEFAULT_REGISTRY else URL(f"https://{image.host}")
         failures: list[AccessDenied | ImageNotFound] = []
@@ -173,36 +197,40 @@ class _Reading:
 
     async def run(self) -> ImageConfig:
         """Read the manifest, possibly through an index, and then the configuration."""
-        response = await self._get("manifests", self._image.name, _ACCEPT)
-        digest = self._image.digest or self._digest_of(response)
-        check_digest(response.body, digest, "the manifest")
-        manifest = json_object(response.body, "the manifest")
-        for _ in range(_MAX_DEPTH):
-            if not is_index(manifest, response.headers.get("Content-Type", "")):
-                break
-            chosen = choose_platform(manifest)
-            response = await self._get("manifests", chosen, _ACCEPT)
-            check_digest(response.body, chosen, "the platform's manifest")
-            manifest = json_object(response.body, "the platform's manifest")
-        wanted = config_digest(manifest)
-        body = (await self._get("blobs", wanted, "*/*")).body
+        digest, wanted = await self._manifest()
+        body = (await self._get("blobs", wanted, "*/*", MAX_RESPONSE_BYTES)).body
         check_digest(body, wanted, "the configuration")
         return ImageConfig(digest, labels_of(json_object(body, "the configuration")))
+
+    async def _manifest(self) -> tuple[str, str]:
+        """The digests of the image and of its configuration."""
+        name, digest, what = self._image.name, self._image.digest, "the manifest"
+        for level in range(_MAX_DEPTH + 1):
+            # A response that was kept while waiting for the next one would add to the memory of all reads.
+            response = await self._get("manifests", name, _ACCEPT, MAX_MANIFEST_BYTES)
+            digest = digest or self._digest_of(response)
+            check_digest(response.body, name if level else digest, what)
+            manifest = json_object(response.body, what)
+            if not is_index(manifest, response.headers.get("Content-Type", "")):
+                return digest, config_digest(manifest)
+            name, what = choose_platform(manifest), "the platform's manifest"
+            del response, manifest
+        raise NotAnImage(f"the index refers to other indexes in more than {_MAX_DEPTH} levels")
 
     def _digest_of(self, response: Response) -> str:
         digest = response.headers.get("Docker-Content-Digest", "")
         # A digest of an unknown algorithm cannot be verified.
         return digest if digest.startswith(("sha256:", "sha512:")) else sha256_digest(response.body)
 
-    async def _get(self, what: str, name: str, accept: str) -> Response:
+    async def _get(self, what: str, name: str, accept: str, max_bytes: int) -> Response:
         url = self._base / "v2" / self._image.repository / what / name % self._query
-        response, origin = await self._send(url, accept)
+        response, origin = await self._send(url, accept, max_bytes)
         # Another origin could otherwise choose where credentials are sent.
         if response.status == 401 and origin == url.origin():
             authorization = await self._log_in(response)
             if authorization != self._authorization:
                 self._authorization = authorization
-                response, origin = await self._send(url, accept)
+                response, origin = await self._send(url, accept, max_bytes)
         if response.status != 200:
             if origin == url.origin():
                 self._fail(response)
@@ -211,14 +239,14 @@ class _Reading:
 
     # ---- requests
 
-    async def _send(self, url: URL, accept: str) -> tuple[Response, URL]:
+    async def _send(self, url: URL, accept: str, max_bytes: int) -> tuple[Response, URL]:
         """GET with redirects; returns the response and its origin. Only the first origin receives credentials."""
         origin = url.origin()
         for _ in range(MAX_REDIRECTS + 1):
             headers = {"Accept": accept}
             if self._authorization and url.origin() == origin:
                 headers["Authorization"] = self._authorization
-            response = await self._ask("GET", url, headers)
+            response = await self._ask("GET", url, headers, max_bytes=max_bytes)
             if response.status not in _REDIRECTS:
                 return response, url.origin()
             url = self._redirected(url, response.headers.get("Location", ""))
@@ -234,10 +262,18 @@ class _Reading:
         return url.scheme == "https" or (url.scheme == "http" and self._plain)
 
     async def _ask(
-        self, method: str, url: URL, headers: Mapping[str, str], form: Mapping[str, str] | None = None
+        self,
+        method: str,
+        url: URL,
+        headers: Mapping[str, str],
+        form: Mapping[str, str] | None = None,
+        *,
+        max_bytes: int = MAX_TOKEN_BYTES,
     ) -> Response:
         try:
-            return await self._exchange(method, url, headers, form)
+            return await self._exchange(method, url, headers, form, max_bytes=max_bytes)
+        except RegistryNotAllowed as error:
+            raise RegistryNotAllowed(f"{self._where} cannot be read: {error}") from error
         except RegistryUnreachable as error:
             # An unreachable token service or blob store does not mean that the registry is unreachable.
             elsewhere = url.origin() != self._base.origin()
@@ -316,7 +352,7 @@ class _Reading:
 
 
 def _status_text(response: Response) -> str:
-    return f"{response.status} {error_text(response.body)}".rstrip()
+    return f"{response.status} {error_codes(response.body)}".rstrip()
 
 
 def _address(text: str, base: URL | None = None) -> URL | None:

@@ -11,12 +11,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from yarl import URL
+
 from aimctl.api import kinds
 from aimctl.api.v1alpha1 import Scope
 from aimctl.controllers.indexes.templates import EVERYWHERE, place
 from aimctl.controllers.models.image_readings import ImageReader, ImageReadings
 from aimctl.controllers.models.observer import ModelObserver
 from aimctl.controllers.models.pull_secrets import PullSecrets
+from aimctl.controllers.models.registry_addresses import AddressGuard
 from aimctl.controllers.models.registry_client import OciRegistry
 from aimctl.controllers.models.registry_http import HttpExchange
 from aimctl.domain.models.decision import decide_model
@@ -76,9 +79,12 @@ def add_models(context: OperatorContext, registry: ImageRegistry | None = None) 
     """
     manager, metrics = context.manager, context.metrics
     if registry is None:
-        exchange = HttpExchange()
+        mirrors = context.options.registry_mirrors
+        exchange = HttpExchange(addresses=AddressGuard(trusted=map(URL, mirrors.values())))
         manager.add(exchange, name="image registries")
-        registry = OciRegistry(exchange, clock=manager.clock, mirrors=context.options.registry_mirrors)
+        registry = OciRegistry(
+            exchange, clock=manager.clock, mirrors=mirrors, allowed=context.options.allowed_registries
+        )
     readings = ImageReadings(
         registry,
         PullSecrets(manager.api_reader),

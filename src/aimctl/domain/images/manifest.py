@@ -1,6 +1,8 @@
 """Parses the responses of registries: indexes, manifests and configurations. The input is not trusted.
 
-Contract: every function accepts any bytes or JSON value, and raises no other exception than :class:`NotAnImage`.
+Contract:
+    * Every function accepts any bytes or JSON value, and raises no other exception than :class:`NotAnImage`.
+    * No message contains a part of the input: a registry may redirect to a service that only the operator can reach.
 """
 
 from __future__ import annotations
@@ -9,7 +11,6 @@ import hashlib
 import json
 from typing import Any
 
-from aimctl.domain.excerpts import excerpt
 from aimctl.domain.images.reference import is_digest
 
 __all__ = [
@@ -19,7 +20,7 @@ __all__ = [
     "check_digest",
     "choose_platform",
     "config_digest",
-    "error_text",
+    "error_codes",
     "is_index",
     "json_object",
     "labels_of",
@@ -37,6 +38,16 @@ MANIFEST_TYPES = (
 MAX_ENTRIES = 1000
 """Entries of an index that are considered; others are ignored."""
 
+ERROR_CODES = frozenset(
+    (
+        *("BLOB_UNKNOWN", "BLOB_UPLOAD_INVALID", "BLOB_UPLOAD_UNKNOWN", "DENIED", "DIGEST_INVALID"),
+        *("MANIFEST_BLOB_UNKNOWN", "MANIFEST_INVALID", "MANIFEST_UNKNOWN", "MANIFEST_UNVERIFIED"),
+        *("NAME_INVALID", "NAME_UNKNOWN", "SIZE_INVALID", "TAG_INVALID", "TOOMANYREQUESTS", "UNAUTHORIZED"),
+        *("UNAVAILABLE", "UNKNOWN", "UNSUPPORTED"),
+    )
+)
+"""The error codes of the OCI distribution specification and of Docker registries."""
+
 _MAX_ERRORS = 3
 
 
@@ -49,9 +60,9 @@ def json_object(body: bytes, what: str) -> dict[str, Any]:
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
-        raise NotAnImage(f"{what} is not JSON: {excerpt(body[:80].decode(errors='replace'))}") from None
+        raise NotAnImage(f"{what} is not JSON") from None
     if not isinstance(value, dict):
-        raise NotAnImage(f"{what} is not a JSON object: {excerpt(value)}")
+        raise NotAnImage(f"{what} is not a JSON object")
     return value
 
 
@@ -63,12 +74,12 @@ def sha256_digest(body: bytes) -> str:
 def check_digest(body: bytes, digest: str, what: str) -> None:
     """Raise NotAnImage unless the body has this digest."""
     if not is_digest(digest):
-        raise NotAnImage(f"{what} has an invalid digest: {excerpt(digest)}")
+        raise NotAnImage(f"{what} has an invalid digest: it must be sha256: or sha512: and hex digits")
     algorithm, _, wanted = digest.partition(":")
     found = hashlib.new(algorithm, body).hexdigest()
     if found != wanted:
         raise NotAnImage(
-            f"{what} does not match its digest: {algorithm}:{found} instead of {digest}; a cache or proxy between the"
+            f"{what} does not match its digest {digest}; a cache or proxy between the"
             " operator and the registry may be defective"
         )
 
@@ -83,7 +94,7 @@ def choose_platform(index: dict[str, Any]) -> str:
     """The digest of the manifest for linux/amd64, or else of the first one that is for any platform."""
     manifests = index.get("manifests")
     if not isinstance(manifests, list):
-        raise NotAnImage(f"the index has no list 'manifests': {excerpt(manifests)}")
+        raise NotAnImage("the index has no list 'manifests'")
     digests: list[tuple[tuple[str, str], str]] = [
         (_platform(entry), entry["digest"])
         for entry in manifests[:MAX_ENTRIES]
@@ -92,7 +103,7 @@ def choose_platform(index: dict[str, Any]) -> str:
     # Build tools add attestations for the platform unknown/unknown.
     usable = [(platform, digest) for platform, digest in digests if "unknown" not in platform]
     if not usable:
-        raise NotAnImage(f"the index contains no image: {excerpt(manifests)}")
+        raise NotAnImage("the index contains no image")
     return next((digest for platform, digest in usable if platform == ("linux", "amd64")), usable[0][1])
 
 
@@ -105,7 +116,7 @@ def config_digest(manifest: dict[str, Any]) -> str:
     config = manifest.get("config")
     digest = config.get("digest") if isinstance(config, dict) else None
     if not isinstance(digest, str) or not is_digest(digest):
-        raise NotAnImage(f"the manifest refers to no configuration: 'config' is {excerpt(config)}")
+        raise NotAnImage("the manifest refers to no configuration: 'config' has no valid digest")
     return digest
 
 
@@ -116,24 +127,20 @@ def labels_of(configuration: dict[str, Any]) -> dict[str, str]:
     if labels is None:
         return {}
     if not isinstance(labels, dict):
-        raise NotAnImage(f"the labels of the configuration are not an object: {excerpt(labels)}")
+        raise NotAnImage("the labels of the configuration are not an object")
     return {key: value for key, value in labels.items() if isinstance(value, str)}
 
 
-def error_text(body: bytes) -> str:
-    """The errors in the body of an error response, on one line; "" if it does not have the specified form."""
+def error_codes(body: bytes) -> str:
+    """The standard error codes in the body of an error response; "" if there are none."""
     try:
         errors = json_object(body, "").get("errors")
     except NotAnImage:
         return ""
     if not isinstance(errors, list):
         return ""
-    texts = [
-        ": ".join(str(entry[key]) for key in ("code", "message") if isinstance(entry.get(key), str))
-        for entry in errors[:_MAX_ERRORS]
-        if isinstance(entry, dict)
-    ]
-    return excerpt("; ".join(filter(None, texts))).strip("'\"") if any(texts) else ""
+    codes = [entry.get("code") for entry in errors[:_MAX_ERRORS] if isinstance(entry, dict)]
+    return ", ".join(code for code in codes if isinstance(code, str) and code in ERROR_CODES)
 
 
 def _platform(entry: dict[str, Any]) -> tuple[str, str]:

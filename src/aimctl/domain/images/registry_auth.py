@@ -31,6 +31,7 @@ __all__ = [
     "PullEntry",
     "PullSecretError",
     "credentials_for",
+    "host_matches",
     "parse_challenges",
     "read_pull_secret",
 ]
@@ -213,10 +214,10 @@ def _place(key: str) -> tuple[str, str]:
 def _fits(entry: PullEntry, image: ImageReference) -> bool:
     if entry.path and not (image.repository + "/").startswith(entry.path + "/"):
         return False
-    return entry.host == image.host or ("*" in entry.host and _host_matches(entry.host, image.host))
+    return entry.host == image.host or ("*" in entry.host and host_matches(entry.host, image.host))
 
 
-def _host_matches(pattern: str, host: str) -> bool:
+def host_matches(pattern: str, host: str) -> bool:
     """Whether a pattern matches: ``*`` matches any characters within one label; ports must be equal."""
     name, _, port = pattern.partition(":")
     host_name, _, host_port = host.partition(":")

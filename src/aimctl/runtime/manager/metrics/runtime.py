@@ -11,6 +11,8 @@ In addition to those of controller-runtime: the results ``conflict`` and ``refus
 
 from __future__ import annotations
 
+import gzip
+import time
 from typing import TYPE_CHECKING, Literal, final
 
 from aiohttp import web
@@ -22,10 +24,11 @@ from aimctl.runtime.controller import RESULT_LABELS, ControllerMetrics
 from aimctl.runtime.manager.metrics.gauges import GaugeCollector
 from aimctl.runtime.manager.metrics.informers import InformerMetrics
 from aimctl.runtime.manager.metrics.tallies import Tallies
+from aimctl.runtime.manager.serving.limits import RenderBudget
 from aimctl.runtime.queue import QueueMetrics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from prometheus_client.metrics_core import Metric
 
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RuntimeMetrics", "metrics_routes"]
 
+_OPEN_METRICS = "application/openmetrics-text"
 _RECONCILE_BUCKETS = (
     *(0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
     *(1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 15.0, 20.0, 25.0),
@@ -315,14 +319,29 @@ class _WithoutCreated(Collector):
             yield family
 
 
-def metrics_routes(registry: Collector) -> Routes:
-    """The route ``/metrics``, in the Prometheus text format or OpenMetrics, according to the Accept header."""
+def metrics_routes(registry: Collector, *, cpu_time: Callable[[], float] = time.thread_time) -> Routes:
+    """The route ``/metrics``, in the Prometheus text format or OpenMetrics, according to the Accept header.
+
+    Rendering blocks the event loop. When requests come so often that it would take more than its share of a CPU, the
+    latest page is sent again.
+    """
     source = _WithoutCreated(registry)
+    budget = RenderBudget(time.monotonic)
+    pages: dict[str, tuple[bytes, bytes]] = {}
 
     async def metrics(request: web.Request) -> web.Response:
-        encode, content_type = choose_encoder(",".join(request.headers.getall("Accept", [])))
-        response = web.Response(body=encode(source), headers={"Content-Type": content_type})
-        response.enable_compression()
-        return response
+        # Only two formats are kept, whatever versions and parameters a client invents.
+        wanted = _OPEN_METRICS if _OPEN_METRICS in ",".join(request.headers.getall("Accept", [])) else ""
+        encode, content_type = choose_encoder(wanted)
+        if content_type not in pages or budget.available():
+            started = cpu_time()
+            text = encode(source)
+            pages[content_type] = text, gzip.compress(text, compresslevel=1)
+            budget.spend(cpu_time() - started)
+        plain, packed = pages[content_type]
+        headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
+        if "gzip" in request.headers.get("Accept-Encoding", ""):
+            return web.Response(body=packed, headers={**headers, "Content-Encoding": "gzip"})
+        return web.Response(body=plain, headers=headers)
 
     return {"/metrics": metrics}

@@ -1,16 +1,19 @@
 """The HTTP server for metrics, probes and debug pages.
 
 Contract: entering the context binds the address, or raises an error that says what to change; leaving it closes all
-connections. The server supports GET and HEAD on the given routes.
+connections. The server supports GET and HEAD on the given routes. Connections, requests and their headers are limited,
+see :mod:`aimctl.runtime.manager.serving.limits`.
 """
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Self, TypeAlias, final
 
 from aiohttp import web
 
 from aimctl.runtime.kube.errors import ConfigurationError
+from aimctl.runtime.manager.serving.limits import Connections, LimitedProtocol, Pacer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Container, Mapping
@@ -23,6 +26,15 @@ Routes: TypeAlias = "Mapping[str, Callable[[web.Request], Awaitable[web.Response
 
 _SHUTDOWN_SECONDS = 2.0
 """Time for open requests to end; all responses are produced from memory."""
+
+_BACKLOG = 64
+_MAX_HEADERS = 64
+_MAX_BODY_BYTES = 1024
+_KEEPALIVE_SECONDS = 120.0
+"""Longer than the usual interval of scrapes."""
+
+_LINGERING_SECONDS = 1.0
+"""Time for the body of a request, which is ignored."""
 
 
 def parse_bind_address(field: str, address: str) -> tuple[str | None, int] | None:
@@ -83,12 +95,14 @@ class HttpServer:
         self._host, self._port = parsed
         self._routes = dict(routes)
         self._runner: web.AppRunner | None = None
+        self._server: asyncio.Server | None = None
+        self._connections: dict[asyncio.BaseTransport, LimitedProtocol] = {}
 
     @property
     def port(self) -> int:
         """The bound port; 0 before it is bound."""
-        addresses = [] if self._runner is None else self._runner.addresses
-        return int(addresses[0][1]) if addresses else 0
+        sockets = () if self._server is None else self._server.sockets
+        return int(sockets[0].getsockname()[1]) if sockets else 0
 
     async def __aenter__(self) -> Self:
         """Bind and serve.
@@ -96,13 +110,46 @@ class HttpServer:
         Raises:
             ConfigurationError: the address is in use, or is not an address of this machine.
         """
-        app = web.Application()
+        loop = asyncio.get_running_loop()
+        pacer, limit = Pacer(loop.time), Connections()
+
+        @web.middleware
+        async def limited(
+            request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+        ) -> web.StreamResponse:
+            connection = self._connections.get(request.transport) if request.transport else None
+            if connection is not None:
+                connection.started()
+            try:
+                # Also without a delay, because several requests may have arrived in one piece.
+                await asyncio.sleep(pacer.delay())
+                return await handler(request)
+            finally:
+                if connection is not None:
+                    connection.finished()
+
+        app = web.Application(middlewares=[limited], client_max_size=_MAX_BODY_BYTES)
         for path, handler in self._routes.items():
             app.router.add_get(path, handler)
-        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_SHUTDOWN_SECONDS)
+        runner = web.AppRunner(
+            app,
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=_SHUTDOWN_SECONDS,
+            max_headers=_MAX_HEADERS,
+            keepalive_timeout=_KEEPALIVE_SECONDS,
+            lingering_time=_LINGERING_SECONDS,
+        )
         await runner.setup()
+        web_server = runner.server
+        assert web_server is not None  # noqa: S101 - set by setup()
         try:
-            await web.TCPSite(runner, self._host, self._port).start()
+            self._server = await loop.create_server(
+                lambda: LimitedProtocol(web_server(), limit, self._connections),
+                self._host,
+                self._port,
+                backlog=_BACKLOG,
+            )
         except OSError as error:
             await runner.cleanup()
             raise ConfigurationError(
@@ -115,6 +162,9 @@ class HttpServer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None

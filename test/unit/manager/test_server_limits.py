@@ -1,0 +1,183 @@
+"""Floods of the ports of a manager take a bounded share of its event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import aiohttp
+import pytest
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.registry import Collector
+
+from aimctl.runtime.manager.metrics import metrics_routes
+from aimctl.runtime.manager.serving.http import HttpServer
+from aimctl.runtime.manager.serving.limits import MAX_CONNECTIONS, Connections, Pacer, RenderBudget
+
+
+async def ok(_: web.Request) -> web.Response:
+    return web.Response(text="ok")
+
+
+def server(**routes) -> HttpServer:
+    return HttpServer("test", "127.0.0.1:0", {"/": ok, **routes})
+
+
+class Time:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def test_idle_connections_do_not_keep_probes_out():
+    async with server() as endpoint, contextlib.AsyncExitStack() as stack:
+        idle = []
+        for _ in range(2 * MAX_CONNECTIONS):
+            idle.append(await asyncio.open_connection("127.0.0.1", endpoint.port))
+            stack.callback(idle[-1][1].close)
+        async with aiohttp.ClientSession() as session:
+            reply = await session.get(f"http://127.0.0.1:{endpoint.port}/")
+            assert (reply.status, await reply.text()) == (200, "ok")
+        oldest, _ = idle[0]
+        with contextlib.suppress(ConnectionResetError):
+            assert await asyncio.wait_for(oldest.read(), 5) == b""
+
+
+async def test_a_request_whose_headers_do_not_end_is_cut_off(monkeypatch):
+    monkeypatch.setattr("aimctl.runtime.manager.serving.limits.HEADER_SECONDS", 0.01)
+    async with server() as endpoint:
+        reader, writer = await asyncio.open_connection("127.0.0.1", endpoint.port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+        with contextlib.suppress(ConnectionResetError):
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+
+
+async def test_a_connection_serves_many_requests():
+    async with server() as endpoint, aiohttp.ClientSession() as session:
+        for _ in range(5):
+            reply = await session.get(f"http://127.0.0.1:{endpoint.port}/")
+            assert await reply.text() == "ok"
+
+
+async def test_a_response_in_progress_is_not_evicted():
+    entered, leave = asyncio.Event(), asyncio.Event()
+
+    async def slow(_: web.Request) -> web.Response:
+        entered.set()
+        await leave.wait()
+        return web.Response(text="done")
+
+    async with (
+        server(**{"/slow": slow}) as endpoint,
+        aiohttp.ClientSession() as session,
+        contextlib.AsyncExitStack() as stack,
+    ):
+        url = f"http://127.0.0.1:{endpoint.port}/slow"
+        task = asyncio.create_task(session.get(url))
+        await asyncio.wait_for(entered.wait(), 5)
+        for _ in range(2 * MAX_CONNECTIONS):
+            _, writer = await asyncio.open_connection("127.0.0.1", endpoint.port)
+            stack.callback(writer.close)
+        leave.set()
+        assert await (await asyncio.wait_for(task, 5)).text() == "done"
+
+
+async def test_a_server_can_be_left_while_connections_are_open():
+    async with server() as endpoint:
+        reader, writer = await asyncio.open_connection("127.0.0.1", endpoint.port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"200" in await reader.readline()
+    with contextlib.suppress(ConnectionResetError):
+        await asyncio.wait_for(reader.read(), 5)
+    writer.close()
+    assert endpoint.port == 0
+
+
+class Peer:
+    """A connection of :class:`Connections`."""
+
+    def __init__(self) -> None:
+        self.aborted = False
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+def test_the_longest_idle_connection_makes_room():
+    connections = Connections(2)
+    first, second, third, fourth = (Peer() for _ in range(4))
+    assert connections.add(first)
+    assert connections.add(second)
+    connections.busy(first)
+    connections.idle(first)
+    assert connections.add(third)
+    assert second.aborted
+    assert not first.aborted
+    connections.busy(first)
+    connections.busy(third)
+    assert not connections.add(fourth)
+    connections.remove(first)
+    assert connections.add(fourth)
+    assert len(connections) == 2
+
+
+def test_requests_after_a_burst_wait_for_their_turn():
+    time = Time()
+    pacer = Pacer(time, rate=10, burst=3)
+    assert [pacer.delay() for _ in range(5)] == pytest.approx([0, 0, 0, 0.1, 0.2])
+    time.now = 100
+    assert [pacer.delay() for _ in range(4)] == pytest.approx([0, 0, 0, 0.1])
+
+
+def test_rendering_has_a_share_of_the_processor():
+    time = Time()
+    budget = RenderBudget(time, share=0.1, credit=1)
+    assert budget.available()
+    budget.spend(3)
+    assert not budget.available()
+    time.now = 19
+    assert not budget.available()
+    time.now = 21
+    assert budget.available()
+
+
+class Expensive(Collector):
+    """A collector that counts how often it is rendered, each time for more than a burst."""
+
+    def __init__(self, processor: Time) -> None:
+        self.rendered = 0
+        self._processor = processor
+
+    def collect(self):
+        self.rendered += 1
+        self._processor.now += 1000
+        return []
+
+
+@pytest.mark.parametrize("accept", ["", "application/openmetrics-text;version={};x={}"], ids=["text", "open"])
+async def test_a_flood_of_scrapes_gets_the_latest_page(accept):
+    processor = Time()
+    collector = Expensive(processor)
+    routes = metrics_routes(collector, cpu_time=processor)
+    async with HttpServer("test", "127.0.0.1:0", routes) as endpoint, aiohttp.ClientSession() as session:
+        for number in range(10):
+            headers = {"Accept": accept.format(number, number)} if accept else {}
+            reply = await session.get(f"http://127.0.0.1:{endpoint.port}/metrics", headers=headers)
+            assert reply.status == 200
+    assert collector.rendered == 1
+
+
+async def test_metrics_are_compressed_on_request():
+    registry = CollectorRegistry()
+    Counter("things", "Things.", registry=registry).inc(3)
+    async with HttpServer("test", "127.0.0.1:0", metrics_routes(registry)) as endpoint:
+        for encoding in ("gzip", "identity"):
+            async with aiohttp.ClientSession() as session:
+                headers = {"Accept-Encoding": encoding}
+                reply = await session.get(f"http://127.0.0.1:{endpoint.port}/metrics", headers=headers)
+                assert (reply.headers.get("Content-Encoding") == "gzip") is (encoding == "gzip")
+                assert "things_total 3.0" in await reply.text()
