@@ -26,12 +26,16 @@ _AUTHENTICATED = {
 
 
 class Grant(NamedTuple):
-    """One verb on one resource (``pods/log``); the namespace is "" when it holds everywhere."""
+    """One verb on one resource (``pods/log``).
+
+    The namespace is "" when it holds everywhere, and the name is "" when it holds for all objects.
+    """
 
     verb: str
     group: str
     resource: str
     namespace: str = ""
+    name: str = ""
 
 
 class Roles:
@@ -55,20 +59,22 @@ class Roles:
     def _add(self, role) -> None:
         namespace = role["metadata"].get("namespace", "")
         for rule in role["rules"]:
-            assert set(rule) == {"apiGroups", "resources", "verbs"}, rule
+            assert set(rule) - {"resourceNames"} == {"apiGroups", "resources", "verbs"}, rule
             self.granted |= {
-                Grant(verb, group, resource, namespace)
+                Grant(verb, group, resource, namespace, name)
                 for verb in rule["verbs"]
                 for group in rule["apiGroups"]
                 for resource in rule["resources"]
+                for name in rule.get("resourceNames", [""])
             }
 
-    def find(self, verb: str, group: str, resource: str, namespace: str) -> Grant | None:
+    def find(self, verb: str, group: str, resource: str, namespace: str, name: str = "") -> Grant | None:
         """The grant that allows it."""
         for where in dict.fromkeys(("", namespace)):
-            grant = Grant(verb, group, resource, where)
-            if grant in self.granted:
-                return grant
+            for one in dict.fromkeys(("", name)):
+                grant = Grant(verb, group, resource, where, one)
+                if grant in self.granted:
+                    return grant
         return None
 
     def refuse(self, user: User, info: RequestInfo) -> str | None:
@@ -76,7 +82,7 @@ class Roles:
         if not info.resource or (info.verb, info.group, info.resource) in _AUTHENTICATED:
             return None
         resource = f"{info.resource}/{info.subresource}" if info.subresource else info.resource
-        grant = self.find(info.verb, info.group, resource, info.namespace)
+        grant = self.find(info.verb, info.group, resource, info.namespace, info.name)
         if grant is None:
             self.refused.append(Grant(info.verb, info.group, resource, info.namespace))
             return "no role grants it"

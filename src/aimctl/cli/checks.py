@@ -77,7 +77,8 @@ def registry_mirrors(values: list[str] | None) -> list[str] | None:
         problem = mirror_problem(host, url) if equals else ""
         if problem or not equals:
             raise typer.BadParameter(
-                problem or f"{pair!r}: write HOST=URL, such as ghcr.io=https://mirror.example"
+                problem
+                or f"{pair.rpartition('@')[2]!r}: write HOST=URL, such as ghcr.io=https://mirror.example"
             )
     return pairs
 

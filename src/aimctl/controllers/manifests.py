@@ -19,9 +19,10 @@ from aimctl.api import deployment, rbac
 from aimctl.api.kinds import KINDS
 from aimctl.api.samples import queue_filler
 from aimctl.api.v1alpha1 import GROUP
+from aimctl.controllers.options import LEASE_NAME
 from aimctl.controllers.permissions import reconciler_permissions
 from aimctl.generation.documents import to_yaml
-from aimctl.runtime.manager import EVENT_PERMISSIONS, LEADER_ELECTION_PERMISSIONS, Requirements
+from aimctl.runtime.manager import EVENT_PERMISSIONS, Requirements, lease_permissions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -64,7 +65,7 @@ def manifests(
         roles.append(rbac.grant("aimctl-events", EVENT_PERMISSIONS, operator_namespace, namespaces=elsewhere))
     election = rbac.grant(
         "aimctl-leader-election",
-        LEADER_ELECTION_PERMISSIONS,
+        lease_permissions(LEASE_NAME),
         operator_namespace,
         namespaces=(operator_namespace,),
     )

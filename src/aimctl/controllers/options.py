@@ -13,10 +13,13 @@ from aimctl.domain.templates.admission import DEFAULT_LIMIT
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ALL_REGISTRIES", "OperatorOptions", "is_namespace_name", "mirror_problem"]
+__all__ = ["ALL_REGISTRIES", "LEASE_NAME", "OperatorOptions", "is_namespace_name", "mirror_problem"]
 
 ALL_REGISTRIES = "*"
 """Key of ``registry_mirrors`` for all registries without a mirror of their own."""
+
+LEASE_NAME = "aimctl-manager"
+"""The Lease of leader election."""
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 

@@ -4,7 +4,7 @@ Contract: a module of this package that reads or writes objects has a constant `
 :class:`~aimctl.kubetypes.permissions.Permission`. Nothing else has to be registered. The order is that of the module
 names, so it is the same on every machine.
 
-The manager itself needs ``EVENT_PERMISSIONS`` and ``LEADER_ELECTION_PERMISSIONS`` of :mod:`aimctl.runtime`.
+The manager itself needs ``EVENT_PERMISSIONS`` and ``lease_permissions`` of :mod:`aimctl.runtime`.
 """
 
 from __future__ import annotations

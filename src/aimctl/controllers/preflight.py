@@ -13,9 +13,10 @@ import msgspec
 import structlog
 
 from aimctl.api.kinds import OPERATOR_KINDS
+from aimctl.controllers.options import LEASE_NAME
 from aimctl.controllers.permissions import reconciler_permissions
 from aimctl.runtime.kube import ApiError
-from aimctl.runtime.manager import EVENT_PERMISSIONS, LEADER_ELECTION_PERMISSIONS, Requirements
+from aimctl.runtime.manager import EVENT_PERMISSIONS, Requirements, lease_permissions
 from aimctl.runtime.program.preflight import Remedies, Right, check_requirements, rights_of
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def rights(options: OperatorOptions, *, leader_election_namespace: str = "") -> 
         *rights_of(reconciler_permissions(), everywhere),
         *rights_of(EVENT_PERMISSIONS, with_default),
         *(
-            rights_of(LEADER_ELECTION_PERMISSIONS, (leader_election_namespace,))
+            rights_of(lease_permissions(LEASE_NAME), (leader_election_namespace,))
             if leader_election_namespace
             else ()
         ),

@@ -25,6 +25,7 @@ __all__ = [
     "clip",
     "condition",
     "conditions_of",
+    "one_line",
     "parse_rfc3339",
     "rfc3339",
 ]
@@ -79,7 +80,8 @@ def condition(
         type_: the type of the condition.
         status: "True", "False" or "Unknown".
         reason: one CamelCase word.
-        message: a sentence, cut to :data:`MAX_MESSAGE`. An empty one is replaced by the reason.
+        message: a sentence, cut to :data:`MAX_MESSAGE` and sanitised by :func:`one_line`. An empty one is replaced by
+            the reason.
         generation: the generation of the spec that was observed.
         now: the time in RFC 3339, used if the status is new.
     """
@@ -89,7 +91,7 @@ def condition(
         status,
         reason,
         # Never empty: kube-apiserver 1.20 turns an applied "" into null, which the schema then rejects.
-        clip(message or reason, MAX_MESSAGE),
+        one_line(clip(message or reason, MAX_MESSAGE)),
         observed_generation=generation,
         now=now,
     )
@@ -111,6 +113,19 @@ def conditions_of(
 def clip(text: str, limit: int) -> str:
     """``text`` cut to ``limit`` characters; a cut text ends with ``...``."""
     return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def one_line(text: str) -> str:
+    """``text`` on one line without control and formatting characters, which messages may quote from anywhere.
+
+    Blanks become spaces; escape sequences of terminals and marks that change the direction of text become U+FFFD.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else " " if char.isspace() else "\N{REPLACEMENT CHARACTER}"
+        for char in text
+    )
 
 
 def parse_rfc3339(text: str | None) -> datetime | None:

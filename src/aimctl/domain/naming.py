@@ -30,6 +30,7 @@ __all__ = [
     "MAX_NAME",
     "MODEL_CACHE",
     "TEMPLATE_ANNOTATION",
+    "auto_model_name",
     "derived_template_name",
     "describe",
     "discovery_job_name",
@@ -100,6 +101,11 @@ def discovery_job_name(template: str, identity: str) -> str:
     suffix = "-" + _hash(identity)
     head = "discover-" + template.replace(".", "-")
     return head[: MAX_NAME - len(suffix)].rstrip("-") + suffix
+
+
+def auto_model_name(image: str) -> str:
+    """The name of the model that is created for an image: ``auto-<10 hex of SHA-256(image)>``."""
+    return f"auto-{sha256(image.encode(errors='surrogatepass')).hexdigest()[:10]}"
 
 
 def derived_template_name(base: str, overrides_digest: str) -> str:

@@ -2,7 +2,9 @@
 
 Contract:
     * The caller looks up both places and passes what exists; nothing here reads.
-    * A namespaced object hides the cluster-scoped object of its name completely; nothing is merged.
+    * A namespaced object hides the cluster-scoped object of its name. Nothing is merged, with one exception: which
+      labels are propagated is always decided by the AIMClusterRuntimeConfig. Labels of pods select network policies and
+      admission rules, which the users of a namespace must not choose.
     * Cluster templates use cluster models only. Their runtime config is looked up in the operator's namespace first.
     * The runtime config ``default`` may be missing; any other must exist.
 """
@@ -118,9 +120,13 @@ def resolve_runtime_config(
         namespaced: the AIMRuntimeConfig of that name in the namespace.
         cluster: the AIMClusterRuntimeConfig of that name.
     """
-    found = namespaced if namespaced is not None else cluster
-    if found is not None:
-        return Resolved(found.view.spec, Reference.of(found))
+    if namespaced is not None:
+        spec, labels = namespaced.view.spec, None if cluster is None else cluster.view.spec.label_propagation
+        if spec.label_propagation != labels:
+            spec = spec.model_copy(update={"label_propagation": labels})
+        return Resolved(spec, Reference.of(namespaced))
+    if cluster is not None:
+        return Resolved(cluster.view.spec, Reference.of(cluster))
     if name in ("", DEFAULT_RUNTIME_CONFIG):
         return Resolved(RuntimeConfigSpec(), None)
     return Missing(

@@ -25,15 +25,20 @@ _WIDTH = 110
 _PLAIN = re.compile(r"(?!(?:true|false|null|yes|no|on|off|y|n)$)[A-Za-z][\w./-]*", re.IGNORECASE)
 """Values that YAML reads as text without quotes."""
 
-_Rules = dict[tuple[str, tuple[tuple[str, tuple[str, ...]], ...]], list[str]]
-"""The resources by group, verbs and their reasons."""
+_Rules = dict[tuple[str, tuple[str, ...], tuple[tuple[str, tuple[str, ...]], ...]], list[str]]
+"""The resources by group, names of objects, and verbs with their reasons."""
 
 
 def policy_rules(permissions: Iterable[Permission]) -> list[dict[str, Any]]:
     """Return the ``rules`` of a role with these permissions, as JSON."""
     return [
-        {"apiGroups": [group], "resources": resources, "verbs": [verb for verb, _ in verbs]}
-        for (group, verbs), resources in _grouped(permissions).items()
+        {
+            "apiGroups": [group],
+            "resources": resources,
+            **({"resourceNames": list(names)} if names else {}),
+            "verbs": [verb for verb, _ in verbs],
+        }
+        for (group, names, verbs), resources in _grouped(permissions).items()
     ]
 
 
@@ -137,19 +142,19 @@ def _text(value: str) -> str:
 
 def _grouped(permissions: Iterable[Permission]) -> _Rules:
     """Collect the verbs and reasons of each resource, and the resources for which they are the same."""
-    found: dict[tuple[str, str], dict[str, list[str]]] = {}
+    found: dict[tuple[str, str, tuple[str, ...]], dict[str, list[str]]] = {}
     for permission in permissions:
         resource = permission.resource
         plural = f"{resource.plural}/{permission.subresource}" if permission.subresource else resource.plural
-        verbs = found.setdefault((resource.group, plural), {})
+        verbs = found.setdefault((resource.group, plural, permission.names), {})
         for verb in permission.verbs:
             reasons = verbs.setdefault(verb, [])
             if permission.reason not in reasons:
                 reasons.append(permission.reason)
     rules: _Rules = {}
-    for (group, plural), verbs in sorted(found.items()):
+    for (group, plural, names), verbs in sorted(found.items()):
         ordered = tuple((verb, tuple(verbs[verb])) for verb in sorted(verbs, key=_order))
-        rules.setdefault((group, ordered), []).append(plural)
+        rules.setdefault((group, names, ordered), []).append(plural)
     return rules
 
 
@@ -158,10 +163,13 @@ def _order(verb: str) -> tuple[int, str]:
 
 
 def _rule_lines(permissions: Iterable[Permission]) -> Iterator[str]:
-    for (group, verbs), resources in _grouped(permissions).items():
+    for (group, objects, verbs), resources in _grouped(permissions).items():
         yield f'- apiGroups: ["{group}"]'
         yield "  resources:"
         yield from (f"  - {name}" for name in resources)
+        if objects:
+            yield "  resourceNames:"
+            yield from (f"  - {_text(name)}" for name in objects)
         yield "  verbs:"
         last: tuple[str, ...] = ()
         for verb, reasons in verbs:

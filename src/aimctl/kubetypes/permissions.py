@@ -17,6 +17,8 @@ __all__ = ["Permission", "observes", "owns", "writes_status"]
 _NO_VERBS = frozenset({"read", "write", "edit", "apply", "post", "put", "remove", "all"})
 """Words that are often mistaken for verbs. Server-side apply needs ``patch``. APIs may have verbs of their own."""
 
+_WITHOUT_NAMES = frozenset({"create", "list", "watch", "deletecollection"})
+
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -28,12 +30,15 @@ class Permission:
         verbs: as in RBAC rules, such as ``list``.
         reason: why, as a clause without a full stop; a comment of the generated rule.
         subresource: ``status``, ``log`` and the like; empty for the objects themselves.
+        names: of the objects, if these are known; empty for all. RBAC cannot restrict ``create``, ``list``, ``watch``
+            and ``deletecollection`` to names.
     """
 
     resource: Resource[Any]
     verbs: tuple[str, ...]
     reason: str
     subresource: str = ""
+    names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise ValueError with the value and the rule if the verbs are not valid."""
@@ -46,6 +51,11 @@ class Permission:
             raise ValueError(
                 f"{named}: {wrong[0]!r} is no verb of RBAC: use get, list, watch, create, update, patch, delete or"
                 " deletecollection"
+            )
+        unnamed = sorted(_WITHOUT_NAMES.intersection(self.verbs)) if self.names else []
+        if unnamed:
+            raise ValueError(
+                f"{named}: RBAC cannot restrict {unnamed[0]!r} to names={self.names!r}: use a Permission of its own"
             )
 
 

@@ -82,7 +82,7 @@ _EXPORTS: Mapping[str, str] = {
     "aimctl.runtime.manager": """
         Check ClusterCheck EVENT_PERMISSIONS Elector EventRecorder GraceExceeded LEADER_ELECTION_PERMISSIONS
         LeaderElectionOptions LeaderLost Manager ManagerOptions Page Requirements Runnable RuntimeMetrics Stoppable
-        Warmable configure_logging parse_bind_address stop_on_signals
+        Warmable configure_logging lease_permissions parse_bind_address stop_on_signals
     """,
     "aimctl.runtime.manager.clusters": "run_managers",
     "aimctl.runtime.program": """

@@ -252,6 +252,7 @@ from aimctl.runtime.manager import RuntimeMetrics as RuntimeMetrics
 from aimctl.runtime.manager import Stoppable as Stoppable
 from aimctl.runtime.manager import Warmable as Warmable
 from aimctl.runtime.manager import configure_logging as configure_logging
+from aimctl.runtime.manager import lease_permissions as lease_permissions
 from aimctl.runtime.manager import parse_bind_address as parse_bind_address
 from aimctl.runtime.manager import stop_on_signals as stop_on_signals
 from aimctl.runtime.manager.clusters import run_managers as run_managers
@@ -561,6 +562,7 @@ __all__ = [
     "k8s",
     "label_selector",
     "labels_changed",
+    "lease_permissions",
     "list_map",
     "load_connection",
     "new_condition",

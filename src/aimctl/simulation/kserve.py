@@ -251,6 +251,7 @@ def inference_service_crd() -> dict[str, Any]:
             "maxReplicas": replicas,
             "containers": containers,
             "serviceAccountName": text,
+            "automountServiceAccountToken": {"type": "boolean"},
         },
     }
     condition = {

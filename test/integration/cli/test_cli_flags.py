@@ -78,6 +78,16 @@ WRONG = {
         {"AIM_REGISTRY_MIRROR": "*=https://me:secret@mirror.example"},
         ["AIM_REGISTRY_MIRROR", "without credentials"],
     ),
+    "a mirror with a login and without a registry": (
+        ["manager", "--registry-mirror", "ghcr.io:https://me:hush@mirror.example"],
+        {},
+        ["--registry-mirror", "'mirror.example'", "HOST=URL"],
+    ),
+    "an allowed registry with a path": (
+        ["manager", "--allowed-registry", "ghcr.io/silogen"],
+        {},
+        ["--allowed-registry", "'ghcr.io/silogen'", "host name"],
+    ),
     "a mirror of no registry": (
         ["manager", "--registry-mirror", "*=http://a:1,gh cr.io=http://b:1"],
         {},

@@ -85,7 +85,7 @@ async def _used_for_services() -> set[Grant]:
         await w.client.create(kinds.MODEL_CACHES, _typed(kinds.MODEL_CACHES, taken | {"spec": cache}), "team")
         claim = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}}
         await w.client.create(PVCS, _typed(PVCS, taken | {"spec": claim}), "team")
-        await w.config("shared", model={"creationScope": "Cluster"})
+        await w.config("shared", model={"creationScope": "Cluster", "allowedImages": ["*"]})
         await w.model("m")
         await w.model("private", "team", image="aim-private:1", imagePullSecrets=[{"name": "login"}])
         await w.model("own", image="aim-mistral-small-24b:1")

@@ -6,7 +6,7 @@ import asyncio
 
 from aimctl.api import kinds
 from aimctl.devcluster.faults import Answer, Match
-from aimctl.domain.models.auto_model import auto_model_name
+from aimctl.domain.naming import auto_model_name
 from aimctl.testing.virtualtime import virtual_time
 from support.models import deployment, image, images
 from support.service_witness import serving
@@ -127,7 +127,7 @@ async def test_if_no_model_has_the_image_one_is_created_and_shared():
 @virtual_time
 async def test_the_model_is_created_for_the_cluster_if_the_runtime_config_specifies_it():
     async with serving() as w:
-        await w.config(model={"creationScope": "Cluster"})
+        await w.config(model={"creationScope": "Cluster", "allowedImages": ["*"]})
         w.start()
         for namespace in ("team", "other"):
             await w.service("s", namespace, model=BY_IMAGE)

@@ -84,7 +84,7 @@ class Storm:
         await self.w.config(
             self.rng.choice(["default", "gold"]),
             place,
-            model={"creationScope": "Namespace" if place else scope},
+            model={"creationScope": "Namespace" if place else scope, "allowedImages": ["*"]},
         )
 
     async def runtime(self):

@@ -31,6 +31,7 @@ def asked(options: OperatorOptions) -> set[Grant]:
             right.group,
             "/".join(filter(None, (right.resource, right.subresource))),
             right.namespace,
+            right.name,
         )
         for right in rights(options, leader_election_namespace=NAMESPACE)
     }
@@ -60,6 +61,7 @@ def test_with_watched_namespaces_nothing_namespaced_is_asked_for_elsewhere():
 
 def test_a_right_is_formatted_as_kubectl_formats_it():
     assert str(Right("get", "", "pods", "team", "log")) == "get pods/log in namespace 'team'"
+    assert str(Right("get", "", "pods", "team", "", "a")) == "get pods 'a' in namespace 'team'"
     assert str(Right("list", "batch", "jobs")) == "list jobs.batch at cluster scope"
 
 

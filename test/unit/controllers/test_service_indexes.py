@@ -9,7 +9,7 @@ import pytest
 
 from aimctl.api import kinds
 from aimctl.controllers.indexes.services import MODEL_LOOKUPS, SERVICE_LOOKUPS, resolved_of
-from aimctl.domain.models.auto_model import auto_model_name
+from aimctl.domain.naming import auto_model_name
 from aimctl.runtime.kube import Object
 
 AUTO = auto_model_name("i")

@@ -1,4 +1,4 @@
-"""The order of discovery slots: within the limit, awaited templates first, fair across namespaces, no starvation."""
+"""The order of discovery slots: within the limit, fair across namespaces, then awaited templates first, no starvation."""
 
 from __future__ import annotations
 
@@ -96,9 +96,20 @@ def test_five_hundred_templates_of_one_namespace_do_not_delay_the_single_one_of_
     assert keys(admit(waiting, {"big": 9}, 10)) == ["small/one"]
 
 
-def test_templates_that_a_service_waits_for_come_first() -> None:
-    waiting = [*crowd("a", 5, since="0"), *crowd("b", 1, awaited=True, since="9")]
-    assert keys(admit(waiting, {"b": 3}, 5)) == ["b/000", "a/000"]
+def test_within_a_namespace_templates_that_a_service_waits_for_come_first() -> None:
+    waiting = [*crowd("a", 2, since="0"), Candidate("a/wanted", "a", "9", awaited=True)]
+    assert keys(admit(waiting, {}, 2)) == ["a/wanted", "a/000"]
+
+
+def test_between_namespaces_with_equally_many_jobs_the_awaited_template_comes_first() -> None:
+    waiting = [*crowd("a", 1, since="0"), *crowd("b", 1, awaited=True, since="9")]
+    assert keys(admit(waiting, {"a": 2, "b": 2}, 5)) == ["b/000"]
+
+
+def test_a_service_that_waits_for_hundreds_of_templates_does_not_delay_another_namespace() -> None:
+    waiting = [*crowd("greedy", 333, awaited=True, since="0"), Candidate("small/one", "small", "9")]
+    assert "small/one" in keys(admit(waiting, {}, 10))
+    assert keys(admit(waiting, {"greedy": 9}, 10)) == ["small/one"]
 
 
 def test_slots_alternate_between_namespaces() -> None:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aimctl.api.v1alpha1 import RuntimeConfigSpec, Scope, ServiceSpec
-from aimctl.domain.models.auto_model import auto_model, auto_model_name
-from aimctl.domain.naming import LABEL_MANAGED_BY
+from aimctl.domain.models.auto_model import auto_model, auto_model_scope
+from aimctl.domain.naming import LABEL_MANAGED_BY, auto_model_name
 from aimctl.domain.resolution import Reference, Resolved
 
 IMAGE = "ghcr.io/silogen/aim-llama:1"
@@ -21,8 +21,11 @@ def service(**spec) -> ServiceSpec:
     return ServiceSpec.model_validate({"model": {"image": IMAGE}, **spec})
 
 
-def config(scope: str = "", *, found: Scope | None = None) -> Resolved[RuntimeConfigSpec]:
-    spec = RuntimeConfigSpec.model_validate({"model": {"creationScope": scope}} if scope else {})
+def config(
+    scope: str = "", *, found: Scope | None = None, allowed: tuple[str, ...] = ("ghcr.io/silogen/*",)
+) -> Resolved[RuntimeConfigSpec]:
+    model = {"creationScope": scope, "allowedImages": list(allowed)}
+    spec = RuntimeConfigSpec.model_validate({"model": model} if scope else {})
     return Resolved(spec, None if found is None else Reference("X", "fast", "", found, "uid"))
 
 
@@ -59,6 +62,25 @@ def test_a_cluster_model_has_no_references_to_namespaced_objects():
 def test_a_namespaced_runtime_config_cannot_request_a_cluster_model(found):
     manifest = auto_model(IMAGE, "team", service(), config("Cluster", found=found))
     assert (manifest["kind"], manifest["metadata"]["namespace"]) == ("AIMModel", "team")
+
+
+@pytest.mark.parametrize(
+    ("image", "allowed", "scope"),
+    [
+        ("ghcr.io/silogen/x:1", (), Scope.NAMESPACE),
+        ("ghcr.io/silogen/x:1", ("ghcr.io/silogen/*",), Scope.CLUSTER),
+        ("ghcr.io/silogen/x:1", ("quay.io/*", "ghcr.io/silogen/x:1"), Scope.CLUSTER),
+        ("GHCR.io/silogen/x", ("ghcr.io/silogen/x:latest",), Scope.CLUSTER),
+        ("x", ("docker.io/library/x:*",), Scope.CLUSTER),
+        ("x", ("x",), Scope.NAMESPACE),
+        ("ghcr.io.evil.example/silogen/x:1", ("ghcr.io/silogen/*",), Scope.NAMESPACE),
+        ("evil.example/ghcr.io/silogen/x:1", ("ghcr.io/silogen/*",), Scope.NAMESPACE),
+        ("ghcr.io/silogen/../evil:1", ("ghcr.io/silogen/*",), Scope.NAMESPACE),
+        ("ghcr.io/silogen/x:1 ", ("ghcr.io/silogen/*",), Scope.NAMESPACE),
+    ],
+)
+def test_a_cluster_model_is_created_for_allowed_images_only(image, allowed, scope):
+    assert auto_model_scope(image, config("Cluster", found=Scope.CLUSTER, allowed=allowed)) is scope
 
 
 @given(st.text(), st.text())

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from aimctl.api.v1alpha1 import RuntimeConfigSpec
+from aimctl.domain.naming import auto_model_name
 from aimctl.domain.resolution import Missing
 from aimctl.domain.templates.discovery_job import DiscoveryInput, job_name, manifest
 from aimctl.domain.templates.observation import TemplateObservation
@@ -66,6 +67,19 @@ def test_the_environment_of_the_template_overrides_that_of_model_and_runtime_con
     assert found["B"] == "model"
     assert found["C"] == {"secretKeyRef": {"name": "s", "key": "k"}}
     assert found["AIM_METRIC"] == "own"
+
+
+def test_a_cluster_model_created_for_a_service_gets_no_environment_from_configs() -> None:
+    config = RuntimeConfigSpec.model_validate({"env": [{"name": "HF_TOKEN", "value": "secret"}]})
+
+    def names(model_name: str, *, cluster: bool) -> set[str]:
+        seen = observe(cluster=cluster, spec={"modelName": model_name}, config_spec=config)
+        return set(env(made(seen)))
+
+    auto = auto_model_name("ghcr.io/silogen/aim-llama:1")
+    assert "HF_TOKEN" not in names(auto, cluster=True)
+    assert "HF_TOKEN" in names(auto, cluster=False)
+    assert "HF_TOKEN" in names("llama", cluster=True)
 
 
 def test_pull_secrets_are_those_of_the_template_then_of_the_model_each_once() -> None:

@@ -382,6 +382,11 @@ def test_the_service_account_is_that_of_the_service_otherwise_the_template_other
     assert "serviceAccountName" not in predictor()
 
 
+def test_without_a_named_account_the_pod_gets_no_token():
+    assert predictor()["automountServiceAccountToken"] is False
+    assert "automountServiceAccountToken" not in predictor(spec={"serviceAccountName": "mine"})
+
+
 # ---- caches
 
 

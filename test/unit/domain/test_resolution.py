@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from aimctl.api import kinds
@@ -58,6 +60,29 @@ def test_a_namespaced_runtime_config_is_used_exclusively() -> None:
     assert isinstance(found, Resolved)
     assert found.spec is OWN_CONFIG.view.spec
     assert found.reference == Reference("AIMRuntimeConfig", "c", "team", Scope.NAMESPACE, "own-uid")
+
+
+def test_the_labels_to_propagate_are_those_of_the_cluster_config() -> None:
+    labels = {"enabled": True, "match": ["team/*"]}
+
+    def found(own: Any, cluster: Any) -> Any:
+        def config(kind: Any, spec: Any, namespace: str) -> Any:
+            return None if spec is None else make("c", namespace, resource=kind, spec=spec)
+
+        return resolve_runtime_config(
+            "c",
+            "team",
+            namespaced=config(kinds.RUNTIME_CONFIGS, own, "team"),
+            cluster=config(kinds.CLUSTER_RUNTIME_CONFIGS, cluster, ""),
+        ).spec
+
+    own = {"labelPropagation": {"enabled": True, "match": ["*"]}, "pvcHeadroomPercent": 7}
+    assert found(own, None).label_propagation is None
+    assert found(own, {}).label_propagation is None
+    merged = found(own, {"labelPropagation": labels, "pvcHeadroomPercent": 9})
+    assert merged.label_propagation.match == ("team/*",)
+    assert merged.pvc_headroom_percent == 7
+    assert found({}, {"labelPropagation": labels}).label_propagation.match == ("team/*",)
 
 
 def test_without_a_namespaced_runtime_config_the_cluster_one_is_used() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from aimctl.api import kinds
 from aimctl.api.v1alpha1 import ServiceState
-from aimctl.domain.models.auto_model import auto_model_name
+from aimctl.domain.naming import auto_model_name
 from aimctl.domain.plan import Apply, Create, Plan, WriteStatus
 from aimctl.domain.resolution import Missing
 from aimctl.domain.services.decision import decide_service

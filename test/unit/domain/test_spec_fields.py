@@ -77,7 +77,10 @@ SPECS: dict[str, tuple[type[View], dict[str, Any]]] = {
     "model cache": (ModelCacheSpec, {"sourceURI": "hf://m/m", "size": "16Gi"}),
     "runtime config": (
         RuntimeConfigSpec,
-        {"labelPropagation": {"enabled": True, "match": ["example.org/*"]}},
+        {
+            "labelPropagation": {"enabled": True, "match": ["example.org/*"]},
+            "model": {"creationScope": "Cluster", "allowedImages": ["*"]},
+        },
     ),
 }
 """A minimal valid spec of each kind. The two kinds of models, and of runtime configs, have the same spec."""
@@ -156,6 +159,7 @@ FIELDS: dict[str, dict[str, set[str] | str]] = {
         "pvcHeadroomPercent": {VOLUME},
         "model.autoDiscovery": "the model's reconciler reads the image's labels if it is true",
         "model.creationScope": {AUTO_MODEL},
+        "model.allowedImages": {AUTO_MODEL},
         "labelPropagation.enabled": {DERIVED, AUTO_TEMPLATE, VOLUME, DOWNLOAD},
         "labelPropagation.match": {DERIVED, AUTO_TEMPLATE, VOLUME, DOWNLOAD},
         "env": {DISCOVERY, RUNTIME, DOWNLOAD},
@@ -203,7 +207,10 @@ def outputs(specs: Mapping[str, dict[str, Any]], *, cluster: bool) -> dict[str, 
             JobName.make(1, volume_uid="v", input_hash="hash-1"),
             labels=cache.propagated_labels,
         ),
-        AUTO_MODEL: auto_model(service.model.image or "", "team", service, config),
+        AUTO_MODEL: [
+            auto_model(service.model.image or "llama:1", "team", service, one)
+            for one in (config, Resolved(RuntimeConfigSpec(), None))
+        ],
         AUTO_TEMPLATE: auto_templates(
             make("llama", "team", resource=kinds.MODELS, labels=LABELS, spec=specs["model"]),
             [RecommendedDeployment(gpu_model="MI300X", gpu_count=1)],
@@ -271,7 +278,9 @@ CHANGED: dict[Any, Any] = {
     ModelSource: [{"name": "changed", "sourceURI": "hf://changed/changed", "size": "7Gi"}],
     tuple[str, ...]: ["other/*"],
 }
-VALUES = {"sourceURI": "hf://changed/changed", "size": "7Gi", "labelPropagation.enabled": False}
+VALUES = {"sourceURI": "hf://changed/changed", "size": "7Gi", "labelPropagation.enabled": False} | {
+    "model.creationScope": "Namespace"
+}
 """For fields whose type allows values that are not valid, and for those that the minimal spec sets."""
 
 

@@ -220,3 +220,25 @@ def test_run_prints_the_manifests(capsys: pytest.CaptureFixture[str]) -> None:
     assert printed == program_manifests(
         RunOptions("web", watch_namespaces=("a",), print_manifests=True), add_sites
     )
+
+
+def test_permissions_on_named_objects_are_rules_of_their_own() -> None:
+    rules = policy_rules(
+        [
+            Permission(PODS, ("create",), "create them"),
+            Permission(PODS, ("get", "update"), "change one", names=("a",)),
+        ]
+    )
+    assert rules == [
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["create"]},
+        {"apiGroups": [""], "resources": ["pods"], "resourceNames": ["a"], "verbs": ["get", "update"]},
+    ]
+    text = role_manifest("r", [Permission(PODS, ("get",), "read one", names=("a", "true"))])
+    (rule,) = yaml.safe_load(text)["rules"]
+    assert rule["resourceNames"] == ["a", "true"]
+
+
+@pytest.mark.parametrize("verb", ["create", "list", "watch", "deletecollection"])
+def test_verbs_that_rbac_cannot_restrict_to_names_are_rejected(verb: str) -> None:
+    with pytest.raises(ValueError, match=f"cannot restrict '{verb}' to names"):
+        Permission(PODS, ("get", verb), "x", names=("a",))

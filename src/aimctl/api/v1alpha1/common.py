@@ -56,7 +56,7 @@ kube-apiserver 1.20 stores null for an object if server-side apply removes all i
 ObjectName = Annotated[
     str, Field(json_schema_extra={"minLength": 1, "maxLength": 253, "pattern": DNS1123_SUBDOMAIN})
 ]
-Image = Annotated[str, Field(json_schema_extra={"minLength": 1, "maxLength": 512, "pattern": r"^\S+$"})]
+Image = Annotated[str, Field(json_schema_extra={"minLength": 1, "maxLength": 512, "pattern": "^[!-~]+$"})]
 SourceURI = Annotated[str, Field(json_schema_extra={"maxLength": 2048, "pattern": SOURCE_URI})]
 Quantity = Annotated[
     str,

@@ -43,7 +43,19 @@ class ModelDefaults(View):
     creation_scope: CreationScope = Field(
         CreationScope.NAMESPACE,
         description="Scope of the model that is created when a service names an image that no model"
-        " has: Namespace or Cluster. Cluster is valid in AIMClusterRuntimeConfigs only.",
+        " has: Namespace or Cluster. Cluster is valid in AIMClusterRuntimeConfigs only, and applies to images"
+        " that allowedImages allows.",
+    )
+    allowed_images: tuple[str, ...] = Field(
+        default=(),
+        description="Images of which cluster-scoped models may be created with creationScope: Cluster; * matches any"
+        " number of characters, as in ghcr.io/example/*. Images are compared with registry and tag, such as"
+        " docker.io/library/name:latest. None by default.",
+        json_schema_extra={
+            "maxItems": 64,
+            "x-kubernetes-list-type": "set",
+            "items": {"type": "string", "minLength": 1, "maxLength": 512},
+        },
     )
 
 
@@ -79,7 +91,8 @@ class RuntimeConfigSpec(View):
     model: ModelDefaults | None = Field(None, description="Defaults for models.")
     label_propagation: LabelPropagation | None = Field(
         None,
-        description="Labels that are copied to created objects. InferenceServices get all labels of their service.",
+        description="Labels that are copied to created objects. InferenceServices get all labels of their service. In"
+        " an AIMRuntimeConfig it has no effect: that of the AIMClusterRuntimeConfig of the same name applies.",
     )
     env: EnvList = Field(
         default=(),
@@ -104,7 +117,7 @@ _NAMESPACED_MODELS = cel_rules(
 
 
 class AIMRuntimeConfig(View):
-    """Defaults for one namespace. They replace an AIMClusterRuntimeConfig of the same name completely."""
+    """Defaults for one namespace. They replace an AIMClusterRuntimeConfig of the same name, except labelPropagation."""
 
     spec: RuntimeConfigSpec = Field(
         default=RuntimeConfigSpec(), description="The defaults.", json_schema_extra=dict(_NAMESPACED_MODELS)

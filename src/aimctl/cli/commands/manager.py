@@ -21,9 +21,6 @@ from aimctl.cli.flags import (
 
 __all__ = ["manager"]
 
-LEASE_NAME = "aimctl-manager"
-"""The Lease of leader election."""
-
 
 class LogFormat(StrEnum):
     """The format of log records: one JSON object a line, or text."""
@@ -110,7 +107,7 @@ def manager(
     Runs until SIGTERM or Ctrl-C; a second signal ends it immediately. Flags take precedence over environment variables.
     """
     from aimctl.cli.programs.manager import ManagerSettings, run_operator
-    from aimctl.controllers.options import OperatorOptions
+    from aimctl.controllers.options import LEASE_NAME, OperatorOptions
     from aimctl.runtime.program import RunOptions
 
     operator = OperatorOptions(

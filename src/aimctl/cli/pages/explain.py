@@ -21,7 +21,7 @@ from aimctl.cli.questions.remedies import advice, commands, explain_command
 from aimctl.cli.rendering.levels import Level
 from aimctl.cli.rendering.screens import Page
 from aimctl.cli.rendering.tables import Cell, paragraph, table, walk
-from aimctl.cli.rendering.values import duration, size
+from aimctl.cli.rendering.values import clean, duration, size
 from aimctl.runtime.kube import Object
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def render(
         out += gap + _cause(alike, width)
         if queue is not None and alike[0].reported == found.waiting_template:
             out += paragraph(_in_queue(queue), width, indent="  ")
-        out += [Text("  $ ").append(command, "blue") for command in suggested[alike[0]]]
+        out += [Text("  $ ").append(clean(command), "blue") for command in suggested[alike[0]]]
     if len(groups) > _CAUSES_SHOWN:
         more = f"More causes: {len(groups) - _CAUSES_SHOWN}; -o json has all of them with their messages."
         out += gap + paragraph(more, width)

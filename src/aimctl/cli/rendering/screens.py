@@ -147,8 +147,9 @@ class Screen:
 
 
 def dumps(data: dict[str, Any], indent: int | None = None) -> str:
-    """JSON that standard output can encode."""
-    return json.dumps(data, indent=indent, ensure_ascii=not _utf8())
+    """JSON that standard output can encode, with escapes for all characters that may control a terminal."""
+    text = json.dumps(data, indent=indent, ensure_ascii=not _utf8())
+    return "".join(char if char == "\n" or char.isprintable() else json.dumps(char)[1:-1] for char in text)
 
 
 def _utf8() -> bool:

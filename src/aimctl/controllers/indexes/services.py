@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from aimctl.api.kinds import SERVICES
 from aimctl.controllers.indexes.templates import EVERYWHERE, place
-from aimctl.domain.models.auto_model import auto_model_name
+from aimctl.domain.naming import auto_model_name
 from aimctl.domain.services.decision import RUNTIME_READY
 from aimctl.domain.services.kserve.name import runtime_name
 from aimctl.domain.services.runtime import RUNTIME_NOT_INSTALLED

@@ -13,8 +13,9 @@ from aimctl.api.v1alpha1 import ModelState, Scope
 from aimctl.controllers.indexes.services import MODEL_LOOKUPS
 from aimctl.controllers.indexes.templates import place
 from aimctl.controllers.services.elapsed import ElapsedTimes
-from aimctl.domain.models.auto_model import auto_model_name, auto_model_scope
+from aimctl.domain.models.auto_model import auto_model_scope
 from aimctl.domain.models.decision import RUNTIME_RESOLVED
+from aimctl.domain.naming import auto_model_name
 from aimctl.domain.resolution import Missing, Resolved
 from aimctl.domain.services.candidates import READY, RUNTIME_CONFIG_NOT_FOUND
 from aimctl.domain.services.model import resolve_image
@@ -111,15 +112,16 @@ class ServiceObserver:
                 if self.cache.get(kinds.MODELS, obj.meta.name, namespace) is None
             ],
             kept_uid="" if known is None else known.uid,
-            taken=self._has_name(auto_model_name(image), namespace, config),
+            taken=self._has_name_for(image, namespace, config),
         )
 
-    def _has_name(
-        self, name: str, namespace: str, config: Resolved[RuntimeConfigSpec] | Missing
+    def _has_name_for(
+        self, image: str, namespace: str, config: Resolved[RuntimeConfigSpec] | Missing
     ) -> Model | None:
-        """The model that has the name of a new one already."""
+        """The model that has the name of a new one for the image already."""
+        name = auto_model_name(image)
         obj: Model | None = self.cache.get(kinds.MODELS, name, namespace)
-        if obj is None and isinstance(config, Resolved) and auto_model_scope(config) is Scope.CLUSTER:
+        if obj is None and isinstance(config, Resolved) and auto_model_scope(image, config) is Scope.CLUSTER:
             obj = self.cache.get(kinds.CLUSTER_MODELS, name)
         return obj
 

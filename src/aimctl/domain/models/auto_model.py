@@ -3,42 +3,46 @@
 Contract:
     * The name depends only on the image, so concurrent services of one image create the same model.
     * The model has no owner, because other services may use it.
-    * It is namespaced, unless ``model.creationScope`` of an AIMClusterRuntimeConfig is Cluster. An AIMRuntimeConfig
-      cannot set this: a user with access to one namespace could otherwise create cluster-scoped objects whose images
-      run in the operator namespace.
+    * It is namespaced, unless ``model.creationScope`` of an AIMClusterRuntimeConfig is Cluster and one of the globs in
+      ``model.allowedImages`` of the same config matches the image. The images of cluster models run in the operator
+      namespace, and every user who may create services can name any runtime config and any image.
+    * An AIMRuntimeConfig cannot set the scope.
     * A namespaced model has the pull secrets, the service account and the runtime config of the service, which may be
       needed to read the image. A cluster model has no references to namespaced objects.
 """
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from aimctl.api.v1alpha1 import CLUSTER_MODELS, MODELS, Scope
 from aimctl.api.v1alpha1.meta import API_VERSION
 from aimctl.api.v1alpha1.runtimeconfigs import CreationScope
-from aimctl.domain.naming import LABEL_AUTO_GENERATED, LABEL_MANAGED_BY, MANAGED_BY
+from aimctl.domain.images.reference import InvalidImage, parse_image
+from aimctl.domain.labels import fits
+from aimctl.domain.naming import LABEL_AUTO_GENERATED, LABEL_MANAGED_BY, MANAGED_BY, auto_model_name
 from aimctl.domain.resolution import DEFAULT_RUNTIME_CONFIG
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from aimctl.api.v1alpha1 import RuntimeConfigSpec, ServiceSpec
     from aimctl.domain.resolution import Resolved
 
-__all__ = ["auto_model", "auto_model_name", "auto_model_scope"]
+__all__ = ["auto_model", "auto_model_scope"]
 
 
-def auto_model_name(image: str) -> str:
-    """``auto-<10 hex of SHA-256(image)>``."""
-    return f"auto-{sha256(image.encode(errors='surrogatepass')).hexdigest()[:10]}"
-
-
-def auto_model_scope(runtime_config: Resolved[RuntimeConfigSpec]) -> Scope:
-    """The scope of the model."""
+def auto_model_scope(image: str, runtime_config: Resolved[RuntimeConfigSpec]) -> Scope:
+    """The scope of the model of an image."""
     defaults, found = runtime_config.spec.model, runtime_config.reference
-    requested = defaults is not None and defaults.creation_scope is CreationScope.CLUSTER
-    permitted = found is not None and found.scope is Scope.CLUSTER
-    return Scope.CLUSTER if requested and permitted else Scope.NAMESPACE
+    if (
+        defaults is None
+        or defaults.creation_scope is not CreationScope.CLUSTER
+        or found is None
+        or found.scope is not Scope.CLUSTER
+    ):
+        return Scope.NAMESPACE
+    return Scope.CLUSTER if _is_allowed(image, defaults.allowed_images) else Scope.NAMESPACE
 
 
 def auto_model(
@@ -52,7 +56,7 @@ def auto_model(
         service: the spec of the service.
         runtime_config: the runtime config of the service.
     """
-    cluster = auto_model_scope(runtime_config) is Scope.CLUSTER
+    cluster = auto_model_scope(image, runtime_config) is Scope.CLUSTER
     spec: dict[str, Any] = {"image": image}
     if service.runtime_config_name not in ("", DEFAULT_RUNTIME_CONFIG):
         spec["runtimeConfigName"] = service.runtime_config_name
@@ -73,3 +77,12 @@ def auto_model(
         "metadata": metadata,
         "spec": spec,
     }
+
+
+def _is_allowed(image: str, globs: Iterable[str]) -> bool:
+    """Whether a glob matches the image, written in full so that an image has only one spelling."""
+    try:
+        full = str(parse_image(image))
+    except InvalidImage:
+        return False
+    return any(fits(full, glob) for glob in globs)

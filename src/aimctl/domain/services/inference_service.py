@@ -157,6 +157,9 @@ def _predictor(
     account = spec.service_account_name or template_spec.service_account_name or model.service_account_name
     if account:
         predictor["serviceAccountName"] = account
+    else:
+        # The default account may have permissions that the image does not need.
+        predictor["automountServiceAccountToken"] = False
     if volumes:
         mounts = list(_mounts(volumes))
         container["volumeMounts"] = [

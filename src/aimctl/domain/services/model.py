@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aimctl.domain.models.auto_model import auto_model_name
+from aimctl.domain.naming import auto_model_name
 from aimctl.domain.resolution import Missing, Reference, Resolved
 from aimctl.domain.services.observation import NewModel
 

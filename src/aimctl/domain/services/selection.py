@@ -23,8 +23,7 @@ from typing import TYPE_CHECKING
 
 from aimctl.api import kinds
 from aimctl.api.v1alpha1 import ServiceState, TemplateState
-from aimctl.domain.models.auto_model import auto_model_name
-from aimctl.domain.naming import describe
+from aimctl.domain.naming import auto_model_name, describe
 from aimctl.domain.resolution import Missing, Resolved
 from aimctl.domain.services.base import base_in_use, mark_base
 from aimctl.domain.services.candidates import (

@@ -3,9 +3,10 @@
 Contract: :func:`admit` returns the waiting templates that may start now, in order. The result does not depend on the
 order of the input, and has at most ``limit`` less the running Jobs.
 
-Order: templates that a service waits for; then the namespace with the fewest running and assigned slots; then the
-oldest template; then the key. So 500 templates of one namespace do not delay the single template of another, and within
-a namespace age decides.
+Order: the namespace with the fewest running and assigned slots is next; between equals, the one whose first template is
+awaited, then the one whose first template is older. Within a namespace, templates that a service waits for come first,
+then age decides, then the key. So 500 templates of one namespace, or one service that waits for all templates of its
+model, do not delay the single template of another namespace.
 
 The caller counts. ``running`` includes every discovery Job that may be unfinished, also one that was created a moment
 ago and is not in the cache yet.
@@ -69,23 +70,21 @@ def _pick(waiting: Iterable[Candidate], running: Mapping[str, int], free: int) -
     """The first ``free`` candidates, from a heap of namespaces that each have a queue by age; O(n log n)."""
     if free <= 0:
         return ()
-    queues: dict[tuple[bool, str], list[tuple[str, str, Candidate]]] = {}
+    queues: dict[str, list[tuple[bool, str, str, Candidate]]] = {}
     for item in waiting:
-        queues.setdefault((item.awaited, item.namespace), []).append((item.since, item.key, item))
+        queues.setdefault(item.namespace, []).append((not item.awaited, item.since, item.key, item))
     shares = Counter(running)
+    heads = []
+    for namespace, queue in queues.items():
+        queue.sort(key=lambda entry: entry[:3], reverse=True)
+        heads.append((shares[namespace], *queue[-1][:3], namespace))
+    heapq.heapify(heads)
     chosen: list[Candidate] = []
-    for awaited in (True, False):
-        heads = []
-        for (own, namespace), queue in queues.items():
-            if own is awaited:
-                queue.sort(key=lambda entry: entry[:2], reverse=True)
-                heads.append((shares[namespace], *queue[-1][:2], namespace))
-        heapq.heapify(heads)
-        while heads and len(chosen) < free:
-            namespace = heapq.heappop(heads)[-1]
-            queue = queues[awaited, namespace]
-            chosen.append(queue.pop()[-1])
-            shares[namespace] += 1
-            if queue:
-                heapq.heappush(heads, (shares[namespace], *queue[-1][:2], namespace))
+    while heads and len(chosen) < free:
+        namespace = heapq.heappop(heads)[-1]
+        queue = queues[namespace]
+        chosen.append(queue.pop()[-1])
+        shares[namespace] += 1
+        if queue:
+            heapq.heappush(heads, (shares[namespace], *queue[-1][:3], namespace))
     return tuple(chosen)

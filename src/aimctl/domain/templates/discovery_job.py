@@ -25,6 +25,7 @@ from aimctl.domain.naming import (
     LABEL_TEMPLATE,
     MANAGED_BY,
     TEMPLATE_ANNOTATION,
+    auto_model_name,
     discovery_job_name,
     label_value,
 )
@@ -114,13 +115,16 @@ def discovery_input(
     """Gather what determines the pod.
 
     Environment: the operator's variables, then those of runtime config, model and template, merged by
-    :func:`~aimctl.domain.environment.merge_env`. Pull secrets: the template's, then the model's, each once. Service
-    account: the template's, otherwise the model's.
+    :func:`~aimctl.domain.environment.merge_env`. A cluster model that was created for a service gets none of the
+    runtime config: its image was chosen by a user who may not read the Secrets of the operator namespace. Pull secrets:
+    the template's, then the model's, each once. Service account: the template's, otherwise the model's.
     """
     meta, spec = template.meta, template.view.spec
     namespace = meta.namespace or operator_namespace
     own = spec.env if isinstance(spec, ServiceTemplateSpec) else ()
-    env = merge_env(profile_env(spec), _QUIET, _env(runtime_config.env), _env(model.env), _env(own))
+    trusted = bool(meta.namespace) or spec.model_name != auto_model_name(model.image)
+    config = _env(runtime_config.env) if trusted else ()
+    env = merge_env(profile_env(spec), _QUIET, config, _env(model.env), _env(own))
     secrets = merge_pull_secrets(
         (item.name for item in spec.image_pull_secrets), (item.name for item in model.image_pull_secrets)
     )

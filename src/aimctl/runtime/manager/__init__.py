@@ -5,7 +5,7 @@ from __future__ import annotations
 from aimctl.runtime.manager.events import PERMISSIONS as EVENT_PERMISSIONS
 from aimctl.runtime.manager.events import EventRecorder
 from aimctl.runtime.manager.leaderelection.election import PERMISSIONS as LEADER_ELECTION_PERMISSIONS
-from aimctl.runtime.manager.leaderelection.election import Elector, LeaderLost
+from aimctl.runtime.manager.leaderelection.election import Elector, LeaderLost, lease_permissions
 from aimctl.runtime.manager.leaderelection.lease import LeaderElectionOptions
 from aimctl.runtime.manager.lifecycle import GraceExceeded
 from aimctl.runtime.manager.logs import configure_logging
@@ -38,6 +38,7 @@ __all__ = [
     "Stoppable",
     "Warmable",
     "configure_logging",
+    "lease_permissions",
     "parse_bind_address",
     "stop_on_signals",
 ]

@@ -62,7 +62,7 @@ def program_manifests(options: RunOptions, *setups: Setup) -> str:
         parts.append(
             rbac_manifest(
                 f"{name}-leader-election",
-                election.PERMISSIONS,
+                election.lease_permissions(options.lease_name or name),
                 service_account=name,
                 service_account_namespace=namespace,
                 namespaces=(namespace,),

@@ -63,6 +63,7 @@ class Right(NamedTuple):
         resource: plural name.
         namespace: "" for all namespaces and for cluster-scoped resources.
         subresource: "" for the objects themselves.
+        name: of one object; "" for all.
     """
 
     verb: str
@@ -70,11 +71,14 @@ class Right(NamedTuple):
     resource: str
     namespace: str = ""
     subresource: str = ""
+    name: str = ""
 
     def __str__(self) -> str:
         name = f"{self.resource}.{self.group}" if self.group else self.resource
         if self.subresource:
             name += f"/{self.subresource}"
+        if self.name:
+            name += f" {self.name!r}"
         where = f"in namespace {self.namespace!r}" if self.namespace else "at cluster scope"
         return f"{self.verb} {name} {where}"
 
@@ -89,11 +93,17 @@ def rights_of(permissions: Iterable[Permission], namespaces: Sequence[str] = ())
     return tuple(
         dict.fromkeys(
             Right(
-                verb, permission.resource.group, permission.resource.plural, namespace, permission.subresource
+                verb,
+                permission.resource.group,
+                permission.resource.plural,
+                namespace,
+                permission.subresource,
+                name,
             )
             for permission in permissions
             for namespace in ((namespaces or ("",)) if permission.resource.namespaced else ("",))
             for verb in permission.verbs
+            for name in permission.names or ("",)
         )
     )
 
@@ -154,6 +164,7 @@ async def _allowed(client: Client, right: Right) -> bool:
         "resource": right.resource,
         "subresource": right.subresource,
         "namespace": right.namespace,
+        "name": right.name,
     }
     body = {
         "apiVersion": "authorization.k8s.io/v1",

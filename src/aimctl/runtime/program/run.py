@@ -185,7 +185,8 @@ async def _check(manager: Manager, connection: ConnectionInfo) -> None:
         ),
     ]
     if options.leader_election is not None:
-        rights += rights_of(election.PERMISSIONS, (options.leader_election.namespace,))
+        lease = options.leader_election
+        rights += rights_of(election.lease_permissions(lease.name), (lease.namespace,))
     try:
         await check_requirements(manager.api_reader, manager.requirements, rights)
     except NotInstalled as error:

@@ -162,7 +162,7 @@ class EventRecorder:
             regarding: the object. The Event of a cluster-scoped object is created in namespace ``default``.
             type_: Normal or Warning.
             reason: a constant word in CamelCase, at most 128 characters.
-            message: a sentence; truncated to 1024 bytes.
+            message: a sentence; truncated to 1024 bytes. Control characters are replaced.
             action: what the controller did, a word in CamelCase of at most 128 characters.
 
         Raises:
@@ -355,6 +355,12 @@ class EventRecorder:
 
 
 def _shortened(message: str) -> str:
+    if not message.isprintable():
+        # The message may quote text from outside, which must not control the terminal of a reader.
+        message = "".join(
+            char if char.isprintable() else " " if char.isspace() else "\N{REPLACEMENT CHARACTER}"
+            for char in message[:_MAX_NOTE_BYTES]
+        )
     return message.encode(errors="replace")[:_MAX_NOTE_BYTES].decode(errors="ignore")
 
 

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from aimctl.runtime.kube.client import Client
     from aimctl.runtime.manager.leaderelection.lease import LeaderElectionOptions
 
-__all__ = ["ElectionMetrics", "Elector", "LeaderLost"]
+__all__ = ["ElectionMetrics", "Elector", "LeaderLost", "lease_permissions"]
 
 
 _LEASES = Resource.untyped("coordination.k8s.io", "v1", "Lease", "leases")
@@ -58,7 +58,21 @@ _LEASES = Resource.untyped("coordination.k8s.io", "v1", "Lease", "leases")
 PERMISSIONS = (
     Permission(_LEASES, ("get", "create", "update"), "acquire, renew and release the Lease of the leader"),
 )
-"""What leader election needs, only in the namespace of the Lease."""
+"""What leader election needs, only in the namespace of the Lease, if the name of the Lease is not known."""
+
+
+def lease_permissions(name: str) -> tuple[Permission, ...]:
+    """What leader election with the Lease of this name needs, only in the namespace of the Lease.
+
+    Other Leases stay out of reach. RBAC cannot restrict the creation to a name.
+    """
+    return (
+        Permission(_LEASES, ("create",), "create the Lease of the leader"),
+        Permission(
+            _LEASES, ("get", "update"), "acquire, renew and release the Lease of the leader", names=(name,)
+        ),
+    )
+
 
 _RELEASE_PAUSE_SECONDS = 0.2
 """Pause between two attempts to release the lease, after a conflict or another error."""

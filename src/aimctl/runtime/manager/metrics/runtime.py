@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, GCCollector, Hi
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.controller import RESULT_LABELS, ControllerMetrics
 from aimctl.runtime.manager.metrics.gauges import GaugeCollector
 from aimctl.runtime.manager.metrics.informers import InformerMetrics
@@ -326,7 +327,7 @@ def metrics_routes(registry: Collector, *, cpu_time: Callable[[], float] = time.
     latest page is sent again.
     """
     source = _WithoutCreated(registry)
-    budget = RenderBudget(time.monotonic)
+    budget = RenderBudget(LoopClock().monotonic)
     pages: dict[str, tuple[bytes, bytes]] = {}
 
     async def metrics(request: web.Request) -> web.Response:

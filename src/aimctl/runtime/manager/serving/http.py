@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self, TypeAlias, final
 
 from aiohttp import web
 
+from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.kube.errors import ConfigurationError
 from aimctl.runtime.manager.serving.limits import Connections, LimitedProtocol, Pacer
 
@@ -111,7 +112,8 @@ class HttpServer:
             ConfigurationError: the address is in use, or is not an address of this machine.
         """
         loop = asyncio.get_running_loop()
-        pacer, limit = Pacer(loop.time), Connections()
+        clock, limit = LoopClock(), Connections()
+        pacer = Pacer(clock.monotonic)
 
         @web.middleware
         async def limited(
@@ -122,7 +124,7 @@ class HttpServer:
                 connection.started()
             try:
                 # Also without a delay, because several requests may have arrived in one piece.
-                await asyncio.sleep(pacer.delay())
+                await clock.sleep(pacer.delay())
                 return await handler(request)
             finally:
                 if connection is not None:

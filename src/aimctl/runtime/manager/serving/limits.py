@@ -202,12 +202,13 @@ class RenderBudget:
         self._now = now
         self._share = share
         self._maximum = self._credit = credit
-        self._updated = now()
+        self._updated: float | None = None
 
     def available(self) -> bool:
         """Whether another page may be rendered now."""
         now = self._now()
-        self._credit = min(self._maximum, self._credit + (now - self._updated) * self._share)
+        if self._updated is not None:
+            self._credit = min(self._maximum, self._credit + (now - self._updated) * self._share)
         self._updated = now
         return self._credit > 0
 
