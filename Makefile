@@ -15,7 +15,7 @@ export PYTHONPYCACHEPREFIX ?= $(CURDIR)/$(VENV)/pycache
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-proofs test-envtest test-soak lint format types public-types contracts commits kinds manifests check-manifests docs docs-diagrams checklist bench bench-scale lock clean ci
+.PHONY: help demo test test-proofs test-downloads test-envtest test-soak lint format types public-types contracts commits kinds manifests check-manifests docs docs-diagrams checklist bench bench-scale lock clean ci
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ test: $(STAMP) ## run every test that needs only Python
 
 test-proofs: $(VENV)/.pyright ## the long-running tests: large property-test budgets, long simulations
 	$(BIN)/python -m pytest $(SPREAD) -m proof test/unit test/integration test/e2e
+
+test-downloads: $(STAMP) ## run the download program with real versions of huggingface_hub and boto3, on loopback
+	$(BIN)/python -m pytest -n $(JOBS) --timeout 600 test/downloads
 
 test-envtest: $(STAMP) ## run the integration and e2e tests on a real etcd, kube-apiserver and controller-manager
 	@test -n "$$AIMCTL_TEST_KUBECONFIG" || bash hack/build-kubernetes.sh
@@ -106,4 +109,4 @@ lock: ## update the lock files from pyproject.toml
 clean: ## remove everything that the targets created
 	rm -rf $(VENV) .bench .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-ci: test test-proofs lint types public-types contracts check-manifests test-envtest ## run every check that a change must pass
+ci: test test-proofs test-downloads lint types public-types contracts check-manifests test-envtest ## run every check that a change must pass

@@ -6,7 +6,8 @@ or s3:// URI in its arguments and environment, the destination its first writabl
 Contract:
     * The time is proportional to the size, which the catalogue specifies
       (:class:`~aimctl.simulation.hub.DownloadEntry`). A line ``{"aimctl":"progress","bytes":N}`` with the used bytes
-      of the volume is logged at the start, every ten seconds (at most 10,000 times), and after a success.
+      of the volume is logged at the start, every ten seconds (at most 10,000 times), and after a success. The result is
+      reported as the operator's download program does: with a line and, after a success, a termination message.
     * Downloaded bytes stay on the volume. The next download continues after a killed or failed one; after a complete
       one it ends at once.
     * A download that does not fit ends with "No space left on device" and leaves the volume full.
@@ -23,13 +24,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, final
 
 from aimctl.devcluster.node.programs import Behaviour, MountedVolume, RunResult
-from aimctl.simulation.hub import GIB, DownloadEntry
+from aimctl.simulation.hub import GIB, DownloadEntry, failed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from aimctl.devcluster.node.programs import ContainerCall
     from aimctl.simulation.catalogue import Catalogue
+    from aimctl.simulation.hub import DownloadFail
 
 __all__ = ["COMPONENT_LABEL", "DOWNLOAD", "DOWNLOADER_IMAGES", "PROGRESS_SECONDS", "Downloads"]
 
@@ -71,6 +73,7 @@ class _Plan:
     exit_code: int = 0
     reason: str = ""
     log: tuple[str, ...] = ()
+    report: str = ""
     stalls: bool = False
     loses_connection: bool = False
 
@@ -94,6 +97,8 @@ class Downloads:
     def __init__(self, catalogue: Catalogue, *, progress_seconds: float = PROGRESS_SECONDS) -> None:
         self._catalogue = catalogue
         self._progress_seconds = progress_seconds
+        self.outage: DownloadFail | None = None
+        """While set, each download that starts fails like this. The catalogue is not changed."""
         self._volumes: dict[str, _Contents] = {}
 
     def behaviour(self, call: ContainerCall) -> Behaviour | None:
@@ -140,6 +145,7 @@ class Downloads:
             log_at_end="".join(f"{line}\n" for line in plan.log).encode(),
             exit_code=plan.exit_code,
             reason=plan.reason,
+            termination_message=plan.report,
             duration_seconds=math.inf if plan.stalls else plan.seconds,
             log_while=tuple(self._progress(plan, others)),
             ended=ended,
@@ -160,17 +166,19 @@ class Downloads:
             return _Plan(arrived, arrived, rate, 1, log=rejection)
         size = self._size(source, entry, volume)
         room = volume.capacity_bytes - (contents.used - arrived) if volume.uid else size
-        plan = _Plan(arrived, max(arrived, size), rate, log=("INFO:root:Successfully copied",))
+        report = json.dumps({"aimctl": "verified", "files": 1, "bytes": size}, separators=(",", ":"))
+        plan = _Plan(arrived, max(arrived, size), rate, log=(report,), report=report)
         if entry.fail or contents.losses.get(source, 0) < entry.fail_first:
             plan = _failing(plan, entry, int(size * entry.fail_at))
         if plan.end > room:
-            full = ("OSError: [Errno 28] No space left on device",)
+            full = ("OSError: [Errno 28] No space left on device", failed("VolumeFull"))
             return _Plan(arrived, max(arrived, room), rate, 1, log=full)
         return plan
 
     def _entry(self, source: str) -> DownloadEntry:
         fitting = (item for item in self._catalogue.downloads if item.fits(source))
-        return next(fitting, None) or DownloadEntry(source="*")
+        entry = next(fitting, None) or DownloadEntry(source="*")
+        return entry if self.outage is None else entry.model_copy(update={"fail": self.outage})
 
     def _size(self, source: str, entry: DownloadEntry, volume: MountedVolume) -> int:
         size_gb = entry.size_gb or self._catalogue.size_gb(source)
@@ -209,15 +217,20 @@ def _source(call: ContainerCall) -> str:
 def _failing(plan: _Plan, entry: DownloadEntry, arrives: int) -> _Plan:
     """The run with the failure that ``fail`` or ``fail_first`` of the entry specifies."""
     end = max(plan.start, min(plan.end, arrives))
+    plan = replace(plan, report="")
     match entry.fail:
         case "stalls":
             return replace(plan, end=end, log=(), stalls=True)
         case "out-of-memory":
             return replace(plan, end=end, exit_code=137, reason="OOMKilled", log=())
+        case "incomplete":
+            text = "model.safetensors has fewer bytes than the hub lists"
+            return replace(plan, end=end, exit_code=1, log=(text, failed("VerificationFailed")))
         case "crash":
             return replace(
                 plan, end=end, exit_code=entry.exit_code, log=("Traceback (most recent call last):",)
             )
         case _:
             lost = "ConnectionError: HTTPSConnectionPool: Read timed out."
-            return replace(plan, end=end, exit_code=1, log=(lost,), loses_connection=True)
+            log = (lost, failed("SourceUnavailable"))
+            return replace(plan, end=end, exit_code=1, log=log, loses_connection=True)

@@ -7,6 +7,7 @@ public.
 from __future__ import annotations
 
 import fnmatch
+import json
 from typing import TYPE_CHECKING, Annotated, Literal, final
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -14,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["GIB", "Deployment", "DownloadEntry", "Strict"]
+__all__ = ["GIB", "Deployment", "DownloadEntry", "DownloadFail", "Strict", "failed"]
 
 GIB = 1024**3
 
@@ -22,7 +23,16 @@ _HUB_ERRORS = "huggingface_hub.errors"
 _S3_ERROR = "botocore.exceptions.ClientError: An error occurred"
 _REQUEST = "(Request ID: simulated)"
 
-DownloadFail = Literal["not-found", "crash", "out-of-memory", "unreachable", "stalls"]
+DownloadFail = Literal[
+    "not-found",
+    "crash",
+    "out-of-memory",
+    "unreachable",
+    "unavailable",
+    "rate-limited",
+    "incomplete",
+    "stalls",
+]
 
 
 class Strict(BaseModel):
@@ -87,35 +97,50 @@ class DownloadEntry(Strict):
 
     def rejection(self, source: str, env: Mapping[str, str]) -> tuple[str, ...]:
         """The log lines of a download that cannot start; empty if it can."""
+        lines = self._outage(source)
+        if lines or not self.needs_token:
+            return lines
         s3 = source.startswith("s3://")
-        if self.fail == "unreachable":
-            return ("ConnectionError: Max retries exceeded: Temporary failure in name resolution",)
-        if self.fail == "not-found":
-            return (f"{_S3_ERROR} (404): {source} does not exist",) if s3 else _missing(source)
-        if not self.needs_token:
-            return ()
         names = ("AWS_SECRET_ACCESS_KEY",) if s3 else ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
         token = next((env[name] for name in names if env.get(name)), "")
         if token and (not self.tokens or token in self.tokens):
             return ()
-        if s3:
-            return (f"{_S3_ERROR} (403) when calling the ListObjects operation: Forbidden",)
-        return _gated(source, known=bool(token))
+        text = f"{_S3_ERROR} (403) when calling the ListObjectsV2 operation: Forbidden"
+        return (text if s3 else _gated(source, known=bool(token)), failed("AccessDenied"))
+
+    def _outage(self, source: str) -> tuple[str, ...]:
+        match self.fail:
+            case "unreachable":
+                text = "ConnectionError: Max retries exceeded: Temporary failure in name resolution"
+                return (text, failed("SourceUnavailable"))
+            case "unavailable":
+                return ("HTTP status 503: HfHubHTTPError: Service Unavailable", failed("SourceUnavailable"))
+            case "rate-limited":
+                return ("HTTP status 429: HfHubHTTPError: Too Many Requests", failed("RateLimited"))
+            case "not-found":
+                return (_missing(source), failed("SourceNotFound"))
+            case _:
+                return ()
 
 
-def _missing(source: str) -> tuple[str, ...]:
-    return (
-        f"{_HUB_ERRORS}.RepositoryNotFoundError: 404 Client Error. {_REQUEST}",
-        f"Repository Not Found for url: {_hub_url(source)}.",
-    )
+def failed(reason: str) -> str:
+    """The line by which the download program reports why it failed."""
+    return json.dumps({"aimctl": "failed", "reason": reason}, separators=(",", ":"))
 
 
-def _gated(source: str, *, known: bool) -> tuple[str, ...]:
+def _missing(source: str) -> str:
+    if source.startswith("s3://"):
+        return f"{_S3_ERROR} (404): {source} does not exist"
+    url = _hub_url(source)
+    return f"{_HUB_ERRORS}.RepositoryNotFoundError: 404 Client Error. {_REQUEST} Repository Not Found for url: {url}."
+
+
+def _gated(source: str, *, known: bool) -> str:
     why = " and you are not in the authorized list" if known else ". You must be authenticated to access it"
+    status = 403 if known else 401
     return (
-        f"{_HUB_ERRORS}.GatedRepoError: {403 if known else 401} Client Error. {_REQUEST}",
-        f"Cannot access gated repo for url {_hub_url(source)}.",
-        f"Access to model {_repository(source)} is restricted{why}.",
+        f"{_HUB_ERRORS}.GatedRepoError: {status} Client Error. {_REQUEST} Access to model {_repository(source)} is"
+        f" restricted{why}."
     )
 
 

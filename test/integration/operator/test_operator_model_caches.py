@@ -183,16 +183,16 @@ async def test_a_full_volume_is_named_and_a_larger_one_is_filled_at_once():
 
 
 @virtual_time
-async def test_interrupted_downloads_are_retried_with_growing_pauses_and_continue_with_the_data_on_the_volume():
+async def test_interrupted_downloads_are_retried_soon_and_continue_with_the_data_on_the_volume():
     async with world(catalogue=hub({**LLAMA, "fail_first": 3, "fail_at": 0.75})) as w:
         downloads = Downloads(w)
         w.start()
         await downloads.want()
-        await downloads.until_outcome("Failed", "DownloadFailed", seconds=60)
+        await downloads.until_outcome("Failed", "SourceUnavailable", seconds=60)
         assert "ConnectionError" in downloads.condition()["message"]
         await downloads.until_available(seconds=600)
         assert len(downloads.jobs) == 4
-        assert [round(item, -1) for item in downloads.pauses()] == [30, 60, 120]
+        assert [round(item, -1) for item in downloads.pauses()] == [30, 40, 40]
         assert downloads.most_at_once == 1
         assert "failedDownloads" not in downloads.status()
         assert "lastFailure" not in downloads.status()
@@ -203,7 +203,7 @@ async def test_interrupted_downloads_are_retried_with_growing_pauses_and_continu
         ]
         assert amounts == sorted(amounts), "nothing is downloaded twice"
         assert [event for event in w.events_of("llama") if event[0] == "Warning"] == [
-            ("Warning", "DownloadFailed")
+            ("Warning", "SourceUnavailable")
         ] * 3
 
 
@@ -239,8 +239,38 @@ async def test_a_rejected_token_that_is_corrected_in_its_secret_is_used_within_a
         jobs = len(downloads.jobs)
         assert jobs <= 10
         await w.client.patch(SECRETS, "hf", {"stringData": {"token": "good"}}, "team")
-        await downloads.until_available(seconds=70)
+        await downloads.until_available(seconds=60)
         assert len(downloads.jobs) == jobs + 1
+
+
+@pytest.mark.parametrize(
+    ("outage", "reason"),
+    [
+        ("unreachable", "SourceUnavailable"),
+        ("unavailable", "SourceUnavailable"),
+        ("rate-limited", "RateLimited"),
+    ],
+)
+@virtual_time
+async def test_a_download_continues_within_a_minute_after_an_outage_of_the_hub(outage, reason):
+    async with world(catalogue=hub({"source": "hf://meta-llama/*", "size_gb": 8})) as w:
+        downloads = Downloads(w)
+        w.simulation.downloads.outage = outage
+        w.start()
+        await downloads.want()
+        await downloads.until_outcome("Failed", reason, seconds=60)
+        message = downloads.condition()["message"]
+        assert "the download is tried again" in message
+        assert "correct" not in message
+        await asyncio.sleep(1800)
+        assert downloads.outcome() == ("Failed", reason)
+        assert "completed" not in downloads.status()
+        assert (await downloads.left())["jobs"] <= 3
+        assert {event for event in w.events_of("llama") if event[0] == "Warning"} == {("Warning", reason)}
+        w.simulation.downloads.outage = None
+        await downloads.until_available(seconds=60)
+        assert downloads.status()["progress"]["downloadedBytes"] == 8 * 1024**3
+        assert downloads.most_at_once == 1
 
 
 @virtual_time
@@ -307,7 +337,7 @@ async def test_a_missing_image_is_reported_within_seconds_and_a_corrected_one_us
         ({"fail": "not-found"}, "SourceNotFound", ["hf://meta-llama", "404"]),
         ({"fail": "crash", "exit_code": 7}, "DownloadFailed", ["exit code 7", "Traceback"]),
         ({"fail": "out-of-memory"}, "OutOfMemory", ["137", "memory"]),
-        ({"fail": "unreachable"}, "DownloadFailed", ["name resolution"]),
+        ({"fail": "incomplete"}, "VerificationFailed", ["fewer bytes", "hf://meta-llama"]),
     ],
 )
 @virtual_time

@@ -51,7 +51,8 @@ async def log_of(client, job="download"):
 
 
 def progress(log):
-    return [json.loads(line)["bytes"] for line in log.splitlines() if line.startswith("{")]
+    reports = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    return [report["bytes"] for report in reports if report["aimctl"] == "progress"]
 
 
 def terminated(pod):
@@ -79,7 +80,9 @@ async def test_a_download_takes_time_by_its_size_and_logs_its_progress():
         await finish(cluster)
         assert cluster.clock.monotonic() - begun == pytest.approx(5, abs=0.1)
         assert progress(await log_of(client)) == [0, 10 * GIB, 16 * GIB]
-        assert terminated(await pod_of(client))["exitCode"] == 0
+        ended = terminated(await pod_of(client))
+        assert ended["exitCode"] == 0
+        assert json.loads(ended["message"]) == {"aimctl": "verified", "files": 1, "bytes": 16 * GIB}
         assert downloads.used_bytes(await volume_uid(client)) == 16 * GIB
 
 
@@ -140,6 +143,9 @@ async def test_a_bucket_without_credentials_is_forbidden():
         ({"fail": "not-found"}, LLAMA, 1, "404 Client Error", 0),
         ({"fail": "not-found"}, "s3://bucket/model", 1, "(404)", 0),
         ({"fail": "unreachable"}, LLAMA, 1, "name resolution", 0),
+        ({"fail": "unavailable"}, LLAMA, 1, '"reason":"SourceUnavailable"', 0),
+        ({"fail": "rate-limited"}, LLAMA, 1, '"reason":"RateLimited"', 0),
+        ({"fail": "incomplete"}, LLAMA, 1, '"reason":"VerificationFailed"', 0.5),
         ({"fail": "crash", "exit_code": 7, "fail_at": 0.25}, LLAMA, 7, "Traceback", 0.25),
         ({"fail": "out-of-memory"}, LLAMA, 137, "", 0.5),
         ({"fail_first": 1, "fail_at": 0.75}, LLAMA, 1, "ConnectionError", 0.75),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,19 +21,22 @@ from aimctl.domain.caching.download_job import (
     JobName,
     download_input,
     download_job,
-    parse_progress,
-    progress_line,
     volume_bytes,
     volume_claim,
-    without_progress,
+)
+from aimctl.domain.caching.download_log import (
+    own_output,
+    parse_progress,
+    parse_reason,
+    parse_verified,
+    progress_line,
 )
 from aimctl.domain.jobs.outcome import Cause, Failed
+from aimctl.downloader import program
 from aimctl.kubetypes.quantity import MAX_BYTES
 from support.things import make
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from aimctl.api.v1alpha1 import AIMModelCache
     from aimctl.kubetypes import Object
 
@@ -167,29 +171,12 @@ def test_variables_of_the_cache_replace_those_of_the_runtime_config() -> None:
     assert env["HF_HOME"] == "/elsewhere"
 
 
-@pytest.mark.parametrize(
-    ("source", "command"),
-    [
-        (
-            "hf://org/model",
-            ("/storage-initializer/scripts/initializer-entrypoint", "hf://org/model", "/cache"),
-        ),
-        (
-            "hf://org/model:v1",
-            ("/storage-initializer/scripts/initializer-entrypoint", "hf://org/model:v1", "/cache"),
-        ),
-        ("s3://b/a/c", ("/storage-initializer/scripts/initializer-entrypoint", "s3://b/a/c", "/cache")),
-        ("hf://org/model/tokenizer.json", ("python3", "org/model", "", "tokenizer.json", "/cache")),
-        ("hf://org/model:v1/a/b.bin", ("python3", "org/model", "v1", "a/b.bin", "/cache")),
-        ("hf://gpt2", ("python3", "gpt2", "", "", "/cache")),
-    ],
-)
-def test_sources_that_the_initializer_does_not_support_are_downloaded_with_its_library(
-    source: str, command: tuple[str, ...]
-) -> None:
+@pytest.mark.parametrize("source", ["hf://org/model:v1/a/b.bin", "hf://gpt2", "s3://b/a/c"])
+def test_every_source_is_downloaded_by_the_program_that_verifies_it(source: str) -> None:
     args = container(made(source))["args"]
-    assert args[:2] == [source, MOUNT_PATH]
-    assert tuple(item for item in args[2:] if item != "-c" and "import" not in item) == command
+    assert args[:4] == [source, MOUNT_PATH, "python3", "-c"]
+    assert args[4].replace("$$", "$") == Path(program.__file__).read_text(encoding="utf-8")
+    assert args[5:] == [source, MOUNT_PATH, "/dev/termination-log"]
 
 
 def as_the_kubelet_expands(text: str) -> str:
@@ -207,11 +194,6 @@ def test_nothing_in_a_source_is_expanded_by_the_kubelet(source: str, path: str) 
     assert args[0] == uri
     assert "<a secret>" not in "".join(args)
     assert any(path in item for item in args[2:])
-
-
-def test_the_program_that_downloads_parts_is_valid_python() -> None:
-    args = container(made("hf://org/model/file"))["args"]
-    compile(args[args.index("-c") + 1], "program", "exec")
 
 
 @given(NAMES, st.integers(1, 2**31 - 1), st.text(min_size=1, max_size=40), HEX)
@@ -326,9 +308,39 @@ def test_an_invalid_progress_line_is_ignored(line: bytes) -> None:
     assert parse_progress(progress_line(5) + line + b"\n") == 5
 
 
-def test_progress_lines_are_removed_from_messages() -> None:
+def test_reports_are_removed_from_messages() -> None:
     log = b"one\n" + progress_line(5) + b"two\n" + progress_line(6)
-    assert without_progress(log) == b"one\ntwo\n"
+    assert own_output(log) == b"one\ntwo\n"
+    assert own_output(log + b'{"aimctl":"failed","reason":"RateLimited"}\n' + progress_line(7)) == b"two\n"
+
+
+@pytest.mark.parametrize(
+    ("log", "amount"),
+    [
+        (b'{"aimctl":"verified","files":2,"bytes":0}', 0),
+        (b'{"aimctl":"verified","files":2,"bytes":9}\n{"aimctl":"verified","bytes":-1}', 9),
+        (progress_line(5), None),
+        (b'{"aimctl":"verified"}', None),
+        (b"", None),
+    ],
+)
+def test_the_verified_bytes_are_those_of_the_last_valid_report(log: bytes, amount: int | None) -> None:
+    assert parse_verified(log) == amount
+
+
+@pytest.mark.parametrize(
+    ("log", "reason"),
+    [
+        (b'{"aimctl":"failed","reason":"A"}', "A"),
+        (b'{"aimctl":"failed","reason":"A"}\n{"aimctl":"failed","reason":"unknown"}', "A"),
+        (b'{"aimctl":"failed","reason":["A"]}', ""),
+        (b'{"aimctl":"failed"}', ""),
+        (b'{"aimctl":"verified","reason":"A"}', ""),
+        (b'the hub says {"aimctl":"failed","reason":"A"}', ""),
+    ],
+)
+def test_a_reported_reason_counts_only_if_it_is_a_known_one(log: bytes, reason: str) -> None:
+    assert parse_reason(log, {"A", "B"}) == reason
 
 
 # ---- failures
@@ -339,6 +351,13 @@ def test_pauses_grow_and_are_bounded() -> None:
     assert pauses[:4] == [30, 60, 120, 240]
     assert all(before <= after for before, after in pairwise(pauses))
     assert pauses[-1] == LONGEST_PAUSE.total_seconds() == 3600
+
+
+@pytest.mark.parametrize("reason", ["SourceUnavailable", "RateLimited"])
+def test_pauses_stay_below_a_minute_while_a_server_is_away(reason: str) -> None:
+    pauses = [pause_after(failures, reason).total_seconds() for failures in range(1, 100)]
+    assert pauses[:3] == [30, 40, 40]
+    assert set(pauses) == {30, 40}
 
 
 @given(st.integers(-5, 10**9))
@@ -393,7 +412,24 @@ def explained(
         ("404 Client Error: Entry Not Found for url", "SourceNotFound", ["correct", "hf://org/model"]),
         ("RuntimeError: Failed to fetch model. No model found in x", "SourceNotFound", []),
         ("An error occurred (NoSuchBucket) when calling the ListObjects operation", "SourceNotFound", []),
-        ("socket.gaierror: Name or service not known", "DownloadFailed", ["exit code 1"]),
+        ("socket.gaierror: Name or service not known", "SourceUnavailable", ["exit code 1", "tried again"]),
+        ("requests.exceptions.ConnectionError: Max retries exceeded", "SourceUnavailable", []),
+        ("httpx.ConnectTimeout: timed out", "SourceUnavailable", []),
+        ("HfHubHTTPError: 429 Client Error: Too Many Requests for url", "RateLimited", ["rate of requests"]),
+        ("HfHubHTTPError: Server error '503 Service Unavailable' for url", "SourceUnavailable", []),
+        (
+            "HfHubHTTPError: 502 Server Error: Bad Gateway\nLocalEntryNotFoundError: x",
+            "SourceUnavailable",
+            [],
+        ),
+        ("LocalEntryNotFoundError: Got: HfHubHTTPError: 429 Too Many Requests", "RateLimited", []),
+        ("LocalEntryNotFoundError: Got: ConnectError: [Errno 111]", "SourceUnavailable", []),
+        ("HfHubHTTPError: 403 Forbidden: x\nLocalEntryNotFoundError: y", "AccessDenied", []),
+        ("RepositoryNotFoundError: 404 Client Error.\nIf this is a gated repo", "SourceNotFound", []),
+        ("An error occurred (SlowDown) when calling the GetObject operation", "RateLimited", []),
+        ('404 Client Error\n{"aimctl":"failed","reason":"RateLimited"}', "RateLimited", []),
+        ('a has 3 bytes\n{"aimctl":"failed","reason":"VerificationFailed"}', "VerificationFailed", ["lists"]),
+        ('404 Client Error\n{"aimctl":"failed","reason":"Invented"}', "SourceNotFound", []),
         ("read 401 of 403 blocks of part 404", "DownloadFailed", []),
         ("", "DownloadFailed", []),
     ],
@@ -422,7 +458,7 @@ def test_the_point_of_failure_determines_the_reason(cause: Cause, detail: str, r
 
 def test_an_error_long_before_the_end_is_not_the_cause() -> None:
     log = "404 Client Error: optional file\n" + "INFO downloaded a part\n" * 100 + "ConnectionError: reset\n"
-    assert explained(log)[0] == "DownloadFailed"
+    assert explained(log)[0] == "SourceUnavailable"
 
 
 def test_a_denied_download_without_a_token_reports_which_one_is_missing() -> None:

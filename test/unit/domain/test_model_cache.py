@@ -89,6 +89,30 @@ def test_a_complete_download_is_available_and_stays_so() -> None:
         assert outline(later) == ["WriteStatus"]
 
 
+def test_the_bytes_of_a_complete_download_are_those_that_its_pod_has_verified() -> None:
+    report = '{"aimctl":"verified","files":2,"bytes":1234}'
+    ended = job(ended="Complete", pods=[pod("Succeeded", exit_code=0, message=report)])
+    plan = decide_model_cache(observe(jobs=[ended], downloaded=GIB))
+    assert status_of(plan)["progress"]["downloadedBytes"] == 1234
+    assert status_of(plan)["progress"]["percent"] == 100
+    later = decide_model_cache(after(observe(jobs=[ended]), plan, jobs=()))
+    assert status_of(later) == status_of(plan)
+
+
+@pytest.mark.parametrize("measured", [None, 0, GIB])
+def test_measured_bytes_are_not_raised_to_the_expected_size(measured: int | None) -> None:
+    plan = decide_model_cache(observe(jobs=[job(ended="Complete")], downloaded=measured))
+    assert status_of(plan)["progress"]["downloadedBytes"] == (measured or 0)
+
+
+def test_the_last_finished_jobs_are_kept_when_the_next_one_is_created() -> None:
+    ended = [job(job_name(attempt), ended="Failed", age=1000 - attempt) for attempt in (1, 2, 3, 4)]
+    status = {**failed_once(at_seconds=60), "failedDownloads": 4}
+    plan = decide_model_cache(observe(status, jobs=ended))
+    assert deleted(plan) == [job_name(1), job_name(2)]
+    assert created(plan, JOBS) is not None
+
+
 def test_a_changed_spec_does_not_undo_what_is_complete() -> None:
     seen = observe(COMPLETED, spec={"env": [{"name": "HF_TOKEN", "value": "new"}], "size": "99Gi"})
     assert outcome(decide_model_cache(seen)) == ("Available", "Downloaded")
@@ -216,11 +240,11 @@ def test_secrets_that_may_not_be_read_do_not_end_a_pause() -> None:
     assert "secretVersions" not in status_of(plan)["lastFailure"]
 
 
-def test_secrets_are_read_once_a_minute_and_only_if_they_may_be_the_cause() -> None:
+def test_secrets_are_read_every_thirty_seconds_and_only_if_they_may_be_the_cause() -> None:
     long = {**failed_once(**ENV), "failedDownloads": 9, "nextDownloadAt": at(NOW + timedelta(hours=1))}
     known = secrets_read({"hf": "1", "pull": "2"})
     long["lastFailure"] |= {"secretVersions": secret_versions(READ_SECRETS, known)}
-    assert decide_model_cache(observe(long, known=known, **ENV)).requeue_after == 60
+    assert decide_model_cache(observe(long, known=known, **ENV)).requeue_after == 30
     full = pod("Failed", exit_code=1, message="No space left on device")
     ended = job(job_name(1, **ENV), ended="Failed", pods=[full])
     assert decide_model_cache(observe(jobs=[ended], **ENV)).of_type(Get) == []

@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 DEFAULT_DOWNLOAD_IMAGE = "kserve/storage-initializer:v0.16.0"
-"""KServe's downloader. Its arguments are a source URI (hf:// or s3://) and a folder."""
+"""KServe's downloader. It has a Python with huggingface_hub and boto3, which the program of the download Job uses."""
 
 
 class CacheState(StrEnum):
@@ -59,7 +59,11 @@ class DownloadProgress(View):
 
     model_config = ConfigDict(json_schema_extra=ATOMIC)
 
-    downloaded_bytes: Int64 = Field(0, description="Bytes on the volume.", json_schema_extra={"minimum": 0})
+    downloaded_bytes: Int64 = Field(
+        0,
+        description="Bytes on the volume; after the download, the bytes of all verified files.",
+        json_schema_extra={"minimum": 0},
+    )
     total_bytes: Int64 = Field(0, description="Total number of bytes.", json_schema_extra={"minimum": 0})
     percent: Int32 = Field(
         0,
@@ -159,7 +163,10 @@ class ModelCacheSpec(View):
     env: EnvList = Field(
         default=(), description="Environment variables of the download Job, typically authentication tokens."
     )
-    model_download_image: Image = Field(DEFAULT_DOWNLOAD_IMAGE, description="Image of the download Job.")
+    model_download_image: Image = Field(
+        DEFAULT_DOWNLOAD_IMAGE,
+        description="Image of the download Job: with Python, and huggingface_hub for hf:// or boto3 for s3://.",
+    )
     image_pull_secrets: PullSecretList = Field(
         default=(), description="Secrets for pulling the download image."
     )

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, final
 from aimctl.api.kinds import MODEL_CACHES
 from aimctl.controllers.indexes.caching import claims_of
 from aimctl.controllers.jobs import owned_jobs
-from aimctl.domain.caching.download_job import (
+from aimctl.domain.caching.download_log import (
     CONTAINER,
     PROGRESS_SECONDS,
     PROGRESS_TAIL_BYTES,

@@ -204,7 +204,7 @@ def _ended(run: ContainerRun, facts: Facts, now: datetime) -> ContainerRun:
     code = result.exit_code if result else 0
     reason = (result.reason if result else "") or ("Completed" if code == 0 else "Error")
     begun = run.state.started if isinstance(run.state, Running) else now
-    end = Terminated(code, reason, begun, now)
+    end = Terminated(code, reason, begun, now, result.termination_message if result else "")
     if facts.restart_policy == "Never" or (facts.restart_policy == "OnFailure" and code == 0):
         return replace(run, state=end, due=None)
     seconds = back_off_seconds(run.restarts + 1)

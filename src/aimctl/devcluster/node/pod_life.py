@@ -90,11 +90,13 @@ def notify_ended(run: ContainerRun, killed_at: datetime | None, pace: float) -> 
 
 
 def with_termination_message(run: ContainerRun, container: dict[str, Any], message: str) -> ContainerRun:
-    """The container that just ended, with the message if its spec has ``FallbackToLogsOnError`` and it failed."""
+    """The container that just ended, with the end of its log as message if it has none, failed, and its spec has
+    ``FallbackToLogsOnError``.
+    """
     if container.get("terminationMessagePolicy") != "FallbackToLogsOnError" or not message:
         return run
     ended = run.state if isinstance(run.state, Terminated) else run.last
-    if ended is None or not ended.exit_code:
+    if ended is None or not ended.exit_code or ended.message:
         return run
     ended_with_message = replace(ended, message=message)
     if ended is run.state:

@@ -85,6 +85,7 @@ class RunResult:
         log_at_end: added when it ends.
         exit_code: 0 to 255.
         reason: of the terminated state; "" takes ``Completed`` or ``Error``.
+        termination_message: what it has written to its termination log.
         duration_seconds: overrides that of the behaviour unless None; ``math.inf`` never ends.
         log_while: texts with the seconds after the start at which they are added to the log, in order.
         ended: called when the run is over, with its duration in seconds, or ``math.inf`` if it was not killed.
@@ -94,6 +95,7 @@ class RunResult:
     log_at_end: bytes = b""
     exit_code: int = 0
     reason: str = ""
+    termination_message: str = ""
     duration_seconds: float | None = None
     log_while: tuple[tuple[float, bytes], ...] = ()
     ended: Callable[[float], None] | None = field(default=None, compare=False)

@@ -9,6 +9,7 @@ Contract:
     * A Job that downloads continues even if its input has changed. A Job that waits is replaced.
     * A failed attempt is counted once: the name of its Job contains the number of the attempt. A pause follows, which
       ends early if the input or the volume changes, or a Secret that may be the cause.
+    * The last :data:`KEPT_JOBS` finished Jobs remain for users to read their logs.
     * After a failure the cache stays Failed, with that reason, until more data has arrived. Attempts that fail in the
       same way therefore change no state; the message says what the next attempt waits for.
     * A pod that cannot be scheduled is not a failure: volumes and nodes may take their time. Neither is a Job without a
@@ -31,13 +32,12 @@ from aimctl.domain.caching.download_failure import (
     secrets_of,
 )
 from aimctl.domain.caching.download_job import (
-    CONTAINER,
     DownloadInput,
     JobName,
     download_input,
     download_job,
-    without_progress,
 )
+from aimctl.domain.caching.download_log import own_output, running_since, termination_message, verified_bytes
 from aimctl.domain.caching.model_cache_observation import NOISE_BYTES, requested_size
 from aimctl.domain.conditions import MAX_MESSAGE, RollUp, clip, parse_rfc3339, rfc3339
 from aimctl.domain.jobs.observed import PodLog
@@ -48,7 +48,6 @@ from aimctl.kubetypes.builtin import JOBS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime
 
     from aimctl.domain.caching.model_cache_observation import ModelCacheObservation
     from aimctl.domain.caching.model_cache_volume import VolumeDecision
@@ -80,8 +79,11 @@ STALLED_AFTER = timedelta(minutes=15)
 LINGERING = timedelta(minutes=5)
 """Time after the deletion of a Job or pod after which its node is considered lost."""
 
-SECRETS_SECONDS = 60.0
+SECRETS_SECONDS = 30.0
 """Interval of reading Secrets in a pause that a change of one would end. They are not watched."""
+
+KEPT_JOBS = 2
+"""The number of finished Jobs that remain, with their logs, when the next one is created."""
 
 Read: TypeAlias = Get | List | ReadLog
 
@@ -99,6 +101,7 @@ class Download:
         deletions: of Jobs, in the foreground, so that they exist until their pods are gone.
         create: the Job to create.
         requeue_after: seconds after which the answer may change without an event.
+        verified_bytes: the size of the complete source, as its download has verified it; None if that is unknown.
     """
 
     state: RollUp[CacheState]
@@ -107,6 +110,7 @@ class Download:
     deletions: tuple[Delete, ...] = ()
     create: Create | None = None
     requeue_after: float | None = None
+    verified_bytes: int | None = None
 
 
 def decide_download(seen: ModelCacheObservation, volume: VolumeDecision) -> Download:
@@ -141,12 +145,7 @@ class _Attempts:
         completed = seen.status.completed
         if completed is not None and completed.volume_uid == self._volume_uid:
             return self._complete(completed.to_json())
-        volume = JobName.make(1, volume_uid=self._volume_uid, input_hash="").volume
-        to_volume = [
-            (name, job)
-            for job in seen.jobs
-            if (name := JobName.parse(job.name)) is not None and name.volume == volume
-        ]
+        to_volume = self._to_volume()
         if any(job.job.view.complete for _, job in to_volume):
             return self._complete({"volumeUid": self._volume_uid, "finishedAt": rfc3339(seen.now)})
         record = _record(seen)
@@ -161,14 +160,19 @@ class _Attempts:
             return self._next(record)
         return self._follow(current[1], outdated=wanted is not None and current[0] != wanted, record=record)
 
+    def _to_volume(self) -> list[tuple[JobName, ObservedJob]]:
+        """The Jobs that download to this volume."""
+        volume = JobName.make(1, volume_uid=self._volume_uid, input_hash="").volume
+        named = ((JobName.parse(job.name), job) for job in self._seen.jobs)
+        return [(name, job) for name, job in named if name is not None and name.volume == volume]
+
     # ---- the Job of this attempt
 
     def _follow(self, job: ObservedJob, *, outdated: bool, record: dict[str, Any]) -> Download:
         """The Job of this attempt exists."""
-        log = job.log if job.log is not None else _termination_message(job)
-        if log is not None and log.data is not None:
-            log = PodLog(log.pod, without_progress(log.data))
-        outcome = judge_incomplete(DOWNLOAD_JOB, replace(job, log=log), self._seen.now)
+        log = job.log if job.log is not None else termination_message(job)
+        own = log if log is None or log.data is None else PodLog(log.pod, own_output(log.data))
+        outcome = judge_incomplete(DOWNLOAD_JOB, replace(job, log=own), self._seen.now)
         match outcome:
             case List() | ReadLog():
                 return self._after(outcome)
@@ -198,7 +202,7 @@ class _Attempts:
         if reported is None or not self._seen.nothing_new(after_failure=self._has_failed):
             return found
         # Progress that was reported before a pause says nothing about the attempt after it.
-        since = max(filter(None, (reported, _started(job))))
+        since = max(filter(None, (reported, running_since(job))))
         left = (STALLED_AFTER - (self._seen.now - since)).total_seconds()
         if left > 0:
             return replace(found, requeue_after=left)
@@ -239,7 +243,7 @@ class _Attempts:
         record = {
             **record,
             "failedDownloads": failures,
-            "nextDownloadAt": rfc3339(seen.now + pause_after(failures)),
+            "nextDownloadAt": rfc3339(seen.now + pause_after(failures, explained.reason)),
             "lastFailure": failure,
         }
         return self._next(record)
@@ -267,7 +271,11 @@ class _Attempts:
         if rejection is not None:
             text = f"the API server rejected Job {create.key.name}: {rejection.message}"
             return Download(RollUp(CacheState.PENDING, DOWNLOAD_REFUSED, text), record, create=create)
-        return replace(self._under_way(DOWNLOAD_WAITING, _waits(create.key.name), record), create=create)
+        finished = sorted(
+            (job for job in seen.jobs if job.finished), key=lambda job: job.meta.creation_timestamp
+        )
+        found = self._under_way(DOWNLOAD_WAITING, _waits(create.key.name), record)
+        return replace(found, deletions=_deletions(finished[:-KEPT_JOBS]), create=create)
 
     def _pause(self, record: dict[str, Any], attempt: int) -> Download | None:
         """The pause after a failure of the same input on the same volume; None if there is none, or it is over."""
@@ -332,6 +340,7 @@ class _Attempts:
             RollUp(CacheState.AVAILABLE, DOWNLOADED, text),
             {"completed": completed},
             deletions=_unfinished(self._seen.jobs),
+            verified_bytes=next(filter(None, (verified_bytes(job) for _, job in self._to_volume())), None),
         )
 
     @property
@@ -362,28 +371,8 @@ def _followed(failure: str, text: str) -> str:
     return f"{clip(failure, max(MAX_MESSAGE // 2, MAX_MESSAGE - len(text) - 2))}{stop} {text}"
 
 
-def _started(job: ObservedJob) -> datetime | None:
-    """When the container that downloads started."""
-    runs = [
-        parse_rfc3339(item.state.running.started_at)
-        for pod in job.pods
-        for item in pod.view.container_statuses
-        if item.name == CONTAINER and item.state.running is not None
-    ]
-    return max(filter(None, runs), default=None)
-
-
 def _waits(job: str, message: str = "") -> str:
     return f"download Job {job} is waiting to run" + (f": {message}" if message else "")
-
-
-def _termination_message(job: ObservedJob) -> PodLog | None:
-    """The end of the log, from the status of the newest pod that failed."""
-    for pod in job.newest_first():
-        end = pod.view.terminated(CONTAINER)
-        if end is not None and end.exit_code:
-            return PodLog(pod.meta.name, end.message.encode()) if end.message else None
-    return None
 
 
 def _unfinished(jobs: Iterable[ObservedJob]) -> tuple[Delete, ...]:

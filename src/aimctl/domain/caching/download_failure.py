@@ -2,8 +2,9 @@
 
 That is after a pause, or as soon as a Secret changes that may be the cause.
 
-Contract: :func:`explain` accepts any output of a container and never raises. Only the end of the log counts: an error
-after which the downloader has continued (an optional file that does not exist) is not the cause.
+Contract: :func:`explain` accepts any output of a container and never raises. The report of the program decides. Without
+one (the container was killed, or the image runs something else), the end of the log decides, as the libraries of the
+hub and of S3 write it: the status of the last response, otherwise words. An error long before the end is not the cause.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, final
 
-from aimctl.domain.caching.download_job import CONTAINER
+from aimctl.domain.caching.download_log import CONTAINER, own_output, parse_reason
 from aimctl.domain.conditions import MAX_MESSAGE, clip
 from aimctl.domain.hashing import digest
 from aimctl.domain.jobs.outcome import Cause, JobKind
@@ -37,8 +38,12 @@ __all__ = [
     "LONGEST_PAUSE",
     "OF_SECRETS",
     "OUT_OF_MEMORY",
+    "RATE_LIMITED",
     "SETUP_FAILED",
     "SOURCE_NOT_FOUND",
+    "SOURCE_UNAVAILABLE",
+    "TEMPORARY",
+    "VERIFICATION_FAILED",
     "VOLUME_FULL",
     "Explanation",
     "explain",
@@ -50,6 +55,9 @@ __all__ = [
 VOLUME_FULL = "VolumeFull"
 ACCESS_DENIED = "AccessDenied"
 SOURCE_NOT_FOUND = "SourceNotFound"
+SOURCE_UNAVAILABLE = "SourceUnavailable"
+RATE_LIMITED = "RateLimited"
+VERIFICATION_FAILED = "VerificationFailed"
 IMAGE_PULL_FAILED = "ImagePullFailed"
 SETUP_FAILED = "ContainerSetupFailed"
 OUT_OF_MEMORY = "OutOfMemory"
@@ -58,6 +66,13 @@ DOWNLOAD_FAILED = "DownloadFailed"
 
 OF_SECRETS = frozenset({ACCESS_DENIED, IMAGE_PULL_FAILED, SETUP_FAILED})
 """Reasons that may be caused by a Secret."""
+
+TEMPORARY = frozenset({SOURCE_UNAVAILABLE, RATE_LIMITED})
+"""Reasons that end without a change in the cluster. The pauses after them stay short."""
+
+_REPORTED = frozenset(
+    {ACCESS_DENIED, DOWNLOAD_FAILED, SOURCE_NOT_FOUND, VERIFICATION_FAILED, VOLUME_FULL, *TEMPORARY}
+)
 
 DOWNLOAD_JOB = JobKind(
     "download",
@@ -70,6 +85,8 @@ DOWNLOAD_JOB = JobKind(
 
 FIRST_PAUSE = timedelta(seconds=30)
 LONGEST_PAUSE = timedelta(hours=1)
+LONGEST_TEMPORARY_PAUSE = timedelta(seconds=40)
+"""For :data:`TEMPORARY` reasons: with the start of a pod, a download continues within a minute."""
 
 _MAX_MESSAGE = MAX_MESSAGE - 128
 """Leaves room for the time of the next attempt."""
@@ -78,17 +95,45 @@ _TAIL_BYTES = 16 * 1024
 _TAIL_LINES = 40
 
 _FULL = re.compile(r"no space left on device|disk quota exceeded|errno 28\b|errno 122\b", re.IGNORECASE)
+_STATUS = re.compile(
+    r"\b([45]\d\d) (?:client|server) error|(?:client|server) error '([45]\d\d) |\(([45]\d\d)\) when calling"
+    r"|hubhttperror: ([45]\d\d) [a-z]|\bhttp(?: error| status)?:? ([45]\d\d)\b",
+    re.IGNORECASE,
+)
 _DENIED = re.compile(
-    r"\b40[13] client error|\(40[13]\) when calling|\bhttp(?: error)?:? 40[13]\b|gatedrepoerror|gated repo"
-    r"|access to model .{1,200} is restricted|invalid username or password|invalid credentials"
+    r"gatedrepoerror|access to model .{1,200} is restricted|invalid username or password|invalid credentials"
     r"|invalid user token|accessdenied|access denied|signaturedoesnotmatch|invalidaccesskeyid|expiredtoken"
     r"|unable to locate credentials|nocredentialserror",
     re.IGNORECASE,
 )
 _ABSENT = re.compile(
-    r"\b404 client error|\(404\) when calling|\bhttp(?: error)?:? 404\b|repositorynotfounderror"
-    r"|revisionnotfounderror|entrynotfounderror|nosuchbucket|nosuchkey|no model found in",
+    r"repositorynotfounderror|revisionnotfounderror|(?<!local)entrynotfounderror|nosuchbucket|nosuchkey"
+    r"|no model found in",
     re.IGNORECASE,
+)
+_LIMITED = re.compile(r"\(slowdown\) when calling|too many requests", re.IGNORECASE)
+_UNAVAILABLE = re.compile(
+    r"\b\w{0,30}connect(?:ion)?error\b|\b\w{0,30}timeout(?:error)?\b|connection refused|connection reset|timed out"
+    r"|name resolution|name or service not known|max retries exceeded|localentrynotfounderror",
+    re.IGNORECASE,
+)
+_BY_STATUS: Mapping[int, str] = {
+    401: ACCESS_DENIED,
+    403: ACCESS_DENIED,
+    404: SOURCE_NOT_FOUND,
+    408: SOURCE_UNAVAILABLE,
+    410: SOURCE_NOT_FOUND,
+    429: RATE_LIMITED,
+    500: SOURCE_UNAVAILABLE,
+    502: SOURCE_UNAVAILABLE,
+    503: SOURCE_UNAVAILABLE,
+    504: SOURCE_UNAVAILABLE,
+}
+_BY_WORDS = (
+    (_DENIED, ACCESS_DENIED),
+    (_ABSENT, SOURCE_NOT_FOUND),
+    (_LIMITED, RATE_LIMITED),
+    (_UNAVAILABLE, SOURCE_UNAVAILABLE),
 )
 _CREDENTIALS = re.compile(r"TOKEN|SECRET|PASSWORD|ACCESS_KEY|CREDENTIAL", re.IGNORECASE)
 _WORD = re.compile("[A-Za-z][A-Za-z0-9]{0,63}")
@@ -125,17 +170,20 @@ def explain(
         case Cause.CONTAINER if failed.detail == "OOMKilled":
             reason = OUT_OF_MEMORY
         case Cause.CONTAINER:
-            reason, remedy = _of_container(_end_of(log), source, claim, requested, env)
+            reason = parse_reason(log, _REPORTED) or _reason_in(_end_of(log))
+            remedy = _remedy(reason, source, claim, requested, env)
         case Cause.POD if _WORD.fullmatch(failed.detail):
             reason = failed.detail
     return Explanation(reason, clip(f"{remedy}{failed.message}", _MAX_MESSAGE))
 
 
-def pause_after(failures: int) -> timedelta:
-    """The pause after this number of failed downloads in a row: 30 s, doubled each time, at most an hour."""
-    seconds = exponential_delay(
-        max(0, failures - 1), FIRST_PAUSE.total_seconds(), LONGEST_PAUSE.total_seconds()
-    )
+def pause_after(failures: int, reason: str = "") -> timedelta:
+    """The pause after this number of failed downloads in a row, the last one for this reason.
+
+    It is 30 s, doubled each time, at most an hour, and at most 40 s for a reason that is temporary.
+    """
+    longest = LONGEST_TEMPORARY_PAUSE if reason in TEMPORARY else LONGEST_PAUSE
+    seconds = exponential_delay(max(0, failures - 1), FIRST_PAUSE.total_seconds(), longest.total_seconds())
     return timedelta(seconds=seconds)
 
 
@@ -166,24 +214,32 @@ def secret_versions(secrets: Iterable[Get], known: Known) -> str | None:
     return digest(versions)[:16]
 
 
-def _of_container(
-    end: str, source: str, claim: str, requested: str, env: Iterable[Mapping[str, Any]]
-) -> tuple[str, str]:
-    """The reason that follows from the last output of the downloader, and a sentence with the remedy."""
+def _reason_in(end: str) -> str:
+    """The reason that follows from the last output of a library."""
     if _FULL.search(end):
-        return VOLUME_FULL, (
-            f"the volume of {requested} is full: set spec.size to the size of {source}, then expand"
-            f" PersistentVolumeClaim {claim!r} or delete it to have a larger one created; "
-        )
-    if _DENIED.search(end):
-        return ACCESS_DENIED, f"{source} denies access{_credentials(source, env)}; "
-    if _ABSENT.search(end):
-        return SOURCE_NOT_FOUND, f"{source} was not found: correct the URI of the source; "
-    return DOWNLOAD_FAILED, ""
+        return VOLUME_FULL
+    statuses = [int(next(filter(None, found.groups()))) for found in _STATUS.finditer(end)]
+    if statuses and statuses[-1] in _BY_STATUS:
+        return _BY_STATUS[statuses[-1]]
+    return next((reason for pattern, reason in _BY_WORDS if pattern.search(end)), DOWNLOAD_FAILED)
+
+
+def _remedy(reason: str, source: str, claim: str, requested: str, env: Iterable[Mapping[str, Any]]) -> str:
+    """A sentence with the cause and the remedy; empty if there is none beyond the end of the log."""
+    remedies = {
+        VOLUME_FULL: f"the volume of {requested} is full: set spec.size to the size of {source}, then expand"
+        f" PersistentVolumeClaim {claim!r} or delete it to have a larger one created",
+        ACCESS_DENIED: f"{source} denies access{_credentials(source, env)}",
+        SOURCE_NOT_FOUND: f"{source} was not found: correct the URI of the source",
+        RATE_LIMITED: f"the server of {source} limits the rate of requests, and the download is tried again",
+        SOURCE_UNAVAILABLE: f"the server of {source} is unreachable or has an error, and the download is tried again",
+        VERIFICATION_FAILED: f"a file is not as the server of {source} lists it, and is downloaded again",
+    }
+    return f"{remedies[reason]}; " if reason in remedies else ""
 
 
 def _end_of(log: bytes) -> str:
-    lines = log[-_TAIL_BYTES:].decode(errors="replace").splitlines()
+    lines = own_output(log[-_TAIL_BYTES:]).decode(errors="replace").splitlines()
     return "\n".join(lines[-_TAIL_LINES:])
 
 

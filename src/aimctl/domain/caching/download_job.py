@@ -1,25 +1,24 @@
-"""The volume of a model cache and the Job that fills it: manifests, names, and the progress in the log of the Job.
+"""The volume of a model cache and the Job that fills it: manifests and names.
 
 Contract:
     * :func:`volume_claim` and :func:`download_job` return complete manifests, the same for the same input. The pod
       fulfils the ``restricted`` Pod Security Standard.
     * A Job is one attempt on one volume. :class:`JobName` reads volume, attempt and input from its name. Two attempts
       have different names, and so have two volumes.
-    * The pod prints a line ``{"aimctl":"progress","bytes":N}`` every :data:`PROGRESS_SECONDS` seconds, where N is the
-      number of bytes on the volume. :func:`parse_progress` reads the last such line of a log and never raises.
-
-The pod runs KServe's storage initializer with a source and a folder. That supports ``hf://<owner>/<model>`` only. Other
-forms (a file or folder of a model, a model without owner) are downloaded with the library in its image.
+    * A Job is Complete only if every file of the source is on the volume and verified: the pod runs
+      :mod:`aimctl.downloader.program` with the libraries of the image, by default that of KServe's storage initializer.
+      :mod:`aimctl.domain.caching.download_log` reads what the pod reports.
 """
 
 from __future__ import annotations
 
-import json
+import importlib.resources
 import re
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, final
 
+from aimctl.domain.caching.download_log import CONTAINER, PROGRESS_SECONDS
 from aimctl.domain.environment import merge_env
 from aimctl.domain.hashing import digest
 from aimctl.domain.naming import (
@@ -45,34 +44,19 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ACTIVE_DEADLINE_SECONDS",
-    "CONTAINER",
     "MOUNT_PATH",
-    "PROGRESS_SECONDS",
     "TTL_SECONDS_AFTER_FINISHED",
     "UNKNOWN_SIZE_BYTES",
     "DownloadInput",
     "JobName",
     "download_input",
     "download_job",
-    "parse_progress",
-    "progress_line",
     "volume_bytes",
     "volume_claim",
-    "without_progress",
 ]
-
-CONTAINER = "download"
-"""Name of the container. Its arguments are the source, the folder, and the command of the downloader."""
 
 MOUNT_PATH = "/cache"
 """Where the pod mounts the volume. The files of the model are in the root of the volume."""
-
-PROGRESS_SECONDS = 10
-"""Period of the progress lines."""
-
-PROGRESS_TAIL_LINES = 20
-PROGRESS_TAIL_BYTES = 16 * 1024
-"""How much of a log is read to find the last progress line."""
 
 TTL_SECONDS_AFTER_FINISHED = 6 * 3600
 """Finished Jobs and their logs are deleted after six hours. The status reports their result until then and later."""
@@ -86,8 +70,8 @@ UNKNOWN_SIZE_BYTES = 64 * 1024**3
 MIN_VOLUME_BYTES = 1024**3
 """Smallest volume: many storage systems cannot create smaller ones."""
 
-INITIALIZER = "/storage-initializer/scripts/initializer-entrypoint"
-"""The entry point of KServe's storage initializer image; its arguments are a source and a folder."""
+TERMINATION_LOG = "/dev/termination-log"
+"""Where the program reports what it has verified; the kubelet copies it to the status of the pod."""
 
 _USER = 1000
 """The user of KServe's image."""
@@ -133,15 +117,7 @@ exit "$code"
 """
 """POSIX sh. The last output of a failed download remains the end of the log. The kubelet would replace ``$$``."""
 
-_HUB_PROGRAM = """\
-import os, sys
-from huggingface_hub import snapshot_download
-repo, revision, path, folder = sys.argv[1:]
-patterns = [path, path + "/*"] if path else None
-snapshot_download(repo, revision=revision or None, local_dir=folder, allow_patterns=patterns)
-if path and not os.path.exists(os.path.join(folder, path)):
-    sys.exit("404 Client Error: Entry Not Found: " + repo + " has no " + path)
-"""
+_HUB_PROGRAM = importlib.resources.files("aimctl.downloader").joinpath("program.py").read_text("utf-8")
 
 
 @final
@@ -325,43 +301,8 @@ def download_job(
     }
 
 
-_LONGEST_LINE = 256
-
-
-def progress_line(downloaded_bytes: int) -> bytes:
-    """The line that reports this number of bytes."""
-    return b'{"aimctl":"progress","bytes":%d}\n' % downloaded_bytes
-
-
-def parse_progress(log: bytes) -> int | None:
-    """Bytes on the volume according to the last progress line in a part of a log; None if there is none."""
-    for line in reversed(log.splitlines()):
-        if b'"aimctl"' not in line or len(line) > _LONGEST_LINE:
-            continue
-        try:
-            report = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(report, dict) and report.get("aimctl") == "progress":
-            amount = report.get("bytes")
-            if type(amount) is int and 0 <= amount < 2**63:
-                return amount
-    return None
-
-
-def without_progress(log: bytes) -> bytes:
-    """The output of the downloader itself."""
-    return b"".join(line for line in log.splitlines(keepends=True) if parse_progress(line) is None)
-
-
 def _downloader(source: str) -> tuple[str, ...]:
-    scheme, _, rest = source.partition("://")
-    parts = [part for part in rest.split("/") if part]
-    if scheme != "hf" or len(parts) == 2:
-        return (INITIALIZER, source, MOUNT_PATH)
-    model, _, revision = (parts[1] if len(parts) > 1 else rest.strip("/")).partition(":")
-    repo = f"{parts[0]}/{model}" if len(parts) > 1 else model
-    return ("python3", "-c", _HUB_PROGRAM, repo, revision, "/".join(parts[2:]), MOUNT_PATH)
+    return ("python3", "-c", _HUB_PROGRAM, source, MOUNT_PATH, TERMINATION_LOG)
 
 
 def _verbatim(text: str) -> str:

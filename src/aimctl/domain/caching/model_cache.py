@@ -4,7 +4,7 @@ Contract:
     * :func:`decide_model_cache` is pure and total.
     * A cache that the operator created, that no template cache lists and that is not complete is deleted. A complete
       one is kept, also while its claim cannot be observed or has lost its volume; and so is one that a user created.
-    * ``percent`` is 100 exactly if the cache is Available.
+    * ``percent`` is 100 exactly if the cache is Available. ``downloadedBytes`` is measured, and not the expected size.
     * Deciding again on the resulting status changes nothing and records no Event.
 
 Order of the actions: reads that the decision needs; the volume claim; the status; deletions of Jobs, whose results must
@@ -152,7 +152,7 @@ def _part(seen: ModelCacheObservation, volume: VolumeDecision, download: Downloa
     if seen.volume is not None and owner_of(seen.volume, seen.cache) == "own":
         fields["persistentVolumeClaim"] = seen.name
     if volume.usable is not None:
-        fields["progress"] = _progress(seen, state)
+        fields["progress"] = _progress(seen, state, download.verified_bytes)
     findings = {
         _STORAGE_READY: Finding(volume.ready, volume.reason, volume.message),
         **download.state.findings(
@@ -165,8 +165,8 @@ def _part(seen: ModelCacheObservation, volume: VolumeDecision, download: Downloa
     return StatusSlice(fields, built, _OWNED_FIELDS, _OWNED_CONDITIONS)
 
 
-def _progress(seen: ModelCacheObservation, state: CacheState) -> dict[str, Any]:
-    """How much is on the usable volume: as it was read last, else as the status says."""
+def _progress(seen: ModelCacheObservation, state: CacheState, verified: int | None) -> dict[str, Any]:
+    """How much is on the usable volume: what was verified, else as it was read last, else as the status says."""
     available, before = state is CacheState.AVAILABLE, seen.status.progress
     done = before is not None and before.percent == 100
     if done and not available:
@@ -177,8 +177,8 @@ def _progress(seen: ModelCacheObservation, state: CacheState) -> dict[str, Any]:
     unchanged = before is not None and seen.nothing_new(after_failure=state is CacheState.FAILED)
     if seen.downloaded_bytes is not None and not done and not unchanged:
         amount = seen.downloaded_bytes
-    if available and not done:
-        amount = max(amount, total)
+    if available and verified is not None:
+        amount = verified
     percent = 100 if available else min(99, amount * 100 // total) if total else 0
     value = {"downloadedBytes": amount, "totalBytes": total, "percent": percent}
     same = before is not None and value.items() <= before.to_json().items()
