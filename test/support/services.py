@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from aimctl.api import kinds
 from aimctl.api.v1alpha1 import API_VERSION
+from aimctl.domain.gpu_nodes import Gpus
 from aimctl.domain.plan import ActionKey, Known, Rejection
 from aimctl.domain.resolution import resolve_model, resolve_runtime_config
 from aimctl.domain.services.observation import DeploymentObservation, ServiceObservation
 from aimctl.domain.services.resolution import reported_rejection, resolve
 from aimctl.domain.services.selection import choose
-from support.templates import NOW, model
+from support.templates import NOW, model, offering
 from support.things import make
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def service(
     settled: bool = True,
     model_found: Resolved[Any] | Missing | NewModel | None = None,
     config_name: str = "default",
-    gpus: Sequence[str] = ("MI300X",),
+    gpus: Sequence[str] | Gpus = ("MI300X",),
     waits: Mapping[str, float] | None = None,
     configured: frozenset[str] = frozenset(),
     known: Known | None = None,
@@ -138,7 +139,7 @@ def service(
         runtime_config=resolve_runtime_config(config_name, TEAM, namespaced=None, cluster=default),
         templates=tuple(templates),
         named=named,
-        gpu_models=frozenset(gpus),
+        gpus=gpus if isinstance(gpus, Gpus) else offering(*gpus),
         now=NOW,
         current=current,
         model_settled=settled,

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from aimctl.api import kinds
 from aimctl.api.v1alpha1 import ModelSpec, RuntimeConfigSpec
+from aimctl.domain.gpu_nodes import Gpus, gpus_of
 from aimctl.domain.jobs.observed import ObservedJob, PodLog
 from aimctl.domain.plan import Create, Known, RequestSlot
 from aimctl.domain.resolution import resolve_model, resolve_runtime_config
 from aimctl.domain.templates.decision import decide_discovery
 from aimctl.domain.templates.discovery_job import REDISCOVER_ANNOTATION
 from aimctl.domain.templates.observation import TemplateObservation
-from aimctl.kubetypes import Object, Pod
+from aimctl.kubetypes import Node, Object, Pod
 from aimctl.kubetypes.builtin import JOBS, PODS
 from support.things import make
 
@@ -51,7 +52,7 @@ def observe(
     no_model: bool = False,
     config_name: str = "default",
     config_spec: RuntimeConfigSpec | None = None,
-    gpus: Sequence[str] = ("MI300X",),
+    gpus: Sequence[str] | Gpus = ("MI300X",),
     jobs: Sequence[ObservedJob] = (),
     now: datetime = NOW,
     uid: str = "template-uid",
@@ -88,12 +89,21 @@ def observe(
         template,
         resolve_model("llama", namespace, namespaced=None, cluster=found),
         resolve_runtime_config(config_name, namespace, namespaced=None, cluster=config),
-        frozenset(gpus),
+        gpus if isinstance(gpus, Gpus) else offering(*gpus),
         "kaiwo-system",
         now,
         tuple(jobs),
         known,
     )
+
+
+def offering(*models: str) -> Gpus:
+    """Nodes that offer these models, and do not report how many."""
+    keys = {
+        model: "amd.com/gpu.product-name" if model.startswith("MI") else "nvidia.com/gpu.product"
+        for model in models
+    }
+    return Gpus.of(gpus_of({key: model}, Node()) for model, key in keys.items())
 
 
 def wanted_job(seen: TemplateObservation) -> Create:

@@ -1,19 +1,20 @@
-"""The GPU models that the nodes offer, and a source of requests for changes.
+"""The GPUs that the nodes offer, and a source of requests for changes.
 
 Contract:
     * :attr:`GpuInventory.offered` is complete as soon as the informer of the nodes is synced.
-    * Subscribers are called when the first node with a model is added or the last one is removed. Further nodes of a
-      known model, and heartbeats of nodes, cause no calls.
+    * Subscribers are called when what is offered of a model changes: the first node with it is added, the last one is
+      removed, cordoned or not Ready, or a node has more of it than all others. Further nodes like the known ones, and
+      heartbeats of nodes, cause no calls.
 
-Invariant: ``_nodes`` has for each model the number of cached nodes that offer it.
+Invariant: ``_nodes`` has the cached nodes with GPUs, and ``_offered`` is their sum.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Any, final
 
-from aimctl.domain.gpus import models_of
+from aimctl.controllers.indexes.templates import ANY_GPU
+from aimctl.domain.gpu_nodes import Gpus, NodeGpus, gpus_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -28,42 +29,55 @@ __all__ = ["GpuChanges", "GpuInventory"]
 
 @final
 class GpuInventory:
-    """An informer handler that counts nodes by GPU model."""
+    """An informer handler that adds up what the nodes offer."""
 
     def __init__(self, nodes: Informer[Any]) -> None:
-        self._nodes: Counter[str] = Counter()
+        self._nodes: dict[str, NodeGpus] = {}
+        self._offered = Gpus()
         self._subscribers: list[Callable[[frozenset[str]], None]] = []
         nodes.add_handler(self)
 
     @property
-    def offered(self) -> frozenset[str]:
-        """The normalised models that at least one node offers."""
-        return frozenset(self._nodes)
+    def offered(self) -> Gpus:
+        """What the nodes offer."""
+        return self._offered
 
     def subscribe(self, changed: Callable[[frozenset[str]], None]) -> Callable[[], None]:
-        """Call ``changed`` with the models that become available or unavailable; returns a function that ends this."""
+        """Call ``changed`` with the models whose GPUs change; returns a function that ends this."""
         self._subscribers.append(changed)
         return lambda: self._subscribers.remove(changed) if changed in self._subscribers else None
 
     def on_add(self, obj: Object[Any], *, initial: bool) -> None:  # noqa: ARG002 - the handler's signature
         """A node was added."""
-        self._count(frozenset(), models_of(obj.meta.labels))
+        self._put(obj)
 
-    def on_update(self, old: Object[Any], new: Object[Any]) -> None:
-        """A node has changed, in most cases not its labels."""
-        if old.meta.own_labels != new.meta.own_labels:
-            self._count(models_of(old.meta.labels), models_of(new.meta.labels))
+    def on_update(self, old: Object[Any], new: Object[Any]) -> None:  # noqa: ARG002 - the handler's signature
+        """A node has changed, in most cases only the times of its conditions."""
+        self._put(new)
 
     def on_delete(self, obj: Object[Any], *, confirmed: bool) -> None:  # noqa: ARG002 - the handler's signature
         """A node was removed."""
-        self._count(models_of(obj.meta.labels), frozenset())
+        if self._nodes.pop(obj.meta.name, None) is not None:
+            self._add_up()
 
-    def _count(self, before: frozenset[str], after: frozenset[str]) -> None:
-        known = frozenset(self._nodes)
-        self._nodes.update(after - before)
-        self._nodes.subtract(before - after)
-        self._nodes = +self._nodes
-        changed = known ^ frozenset(self._nodes)
+    def _put(self, node: Object[Any]) -> None:
+        name, view = node.meta.name, node.view_or_none
+        gpus = NodeGpus() if view is None else gpus_of(node.meta.labels, view)
+        if not gpus.offers:
+            gpus = NodeGpus()
+        before = self._nodes.get(name, NodeGpus())
+        if gpus == before:
+            return
+        if gpus.offers:
+            self._nodes[name] = gpus
+        else:
+            del self._nodes[name]
+        self._add_up()
+
+    def _add_up(self) -> None:
+        offered = Gpus.of(self._nodes.values())
+        changed = offered.changed_models(self._offered)
+        self._offered = offered
         if changed:
             for subscriber in tuple(self._subscribers):
                 subscriber(changed)
@@ -75,7 +89,8 @@ class GpuChanges:
 
     Args:
         inventory: the models.
-        requests: returns the requests that depend on a model.
+        requests: returns the requests that depend on a model, or on any model for
+            :data:`~aimctl.controllers.indexes.templates.ANY_GPU`.
     """
 
     def __init__(self, inventory: GpuInventory, requests: Callable[[str], Iterable[Request]]) -> None:
@@ -87,7 +102,7 @@ class GpuChanges:
         """Add requests from now on. Earlier changes are covered by the initial list of the reconciled kind."""
 
         def add(models: frozenset[str]) -> None:
-            for model in models:
+            for model in (*models, ANY_GPU):
                 for request in self._requests(model):
                     queue.add(request)
 

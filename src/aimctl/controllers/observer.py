@@ -44,7 +44,7 @@ PERMISSIONS = (
     ),
     *observes(JOBS, reason="count unfinished discovery Jobs, and observe discovery and downloads"),
     *observes(PODS, reason="report why the pod of a Job does not start"),
-    *observes(NODES, reason="read from the labels of nodes which GPUs they offer"),
+    *observes(NODES, reason="read from labels and status of nodes which GPUs they offer"),
 )
 
 DISCOVERY_SELECTOR = f"{LABEL_TEMPLATE},{LABEL_COMPONENT}={DISCOVERY}"
@@ -96,4 +96,4 @@ class References:
         declare(kinds.CLUSTER_RUNTIME_CONFIGS)
         declare(JOBS, namespaces=namespaces, label_selector=OWN_SELECTOR, indexes=JOB_INDEXES)
         declare(PODS, namespaces=namespaces, label_selector=OWN_SELECTOR, indexes=POD_INDEXES)
-        return GpuInventory(declare(NODES, projection="metadata"))
+        return GpuInventory(declare(NODES))

@@ -1,7 +1,8 @@
 """GPU models that nodes offer, from the labels of the nodes.
 
-Contract: :func:`models_of` returns the normalised GPU models of one node. :func:`normalise` maps every spelling of a
-model to one form, so ``Instinct MI300X`` in a template matches the device ID ``74a1`` of a node.
+Contract: :func:`recognise` returns the labels of one node that report a GPU, with the normalised model.
+:func:`normalise` maps every spelling of a model to one form, so ``Instinct MI300X`` in a template matches the device ID
+``74a1`` of a node.
 
 Sources: the device IDs are the PCI IDs that AMD's node labeller writes. The product names are those that NVIDIA's GPU
 feature discovery writes, such as ``NVIDIA-A100-SXM4-40GB``.
@@ -11,15 +12,19 @@ from __future__ import annotations
 
 import re
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 __all__ = [
     "AMD_DEVICE_IDS",
+    "AMD_RESOURCE",
+    "Recognised",
     "models_of",
     "normalise",
+    "partition_of",
+    "recognise",
     "resource_name",
 ]
 
@@ -37,14 +42,24 @@ AMD_DEVICE_IDS: Mapping[str, str] = MappingProxyType({
 """PCI device ID -> model."""
 
 _DEVICE_ID = ("amd.com/gpu.device-id", "beta.amd.com/gpu.device-id")
+_PRODUCT_NAME = ("amd.com/gpu.product-name", "beta.amd.com/gpu.product-name")
 _TEXT = (
     "nvidia.com/gpu.product",
     "nvidia.com/mig.product",
     "feature.node.kubernetes.io/nvidia-gpu-model",
-    "amd.com/gpu.product-name",
-    "beta.amd.com/gpu.product-name",
+    *_PRODUCT_NAME,
 )
 _FAMILY = ("amd.com/gpu.family", "beta.amd.com/gpu.family")
+
+_MIG_PRODUCT = re.compile(r"nvidia\.com/mig-[0-9a-z.]+\.product")
+"""The label of one kind of partition, if a node has several."""
+
+_MIG = re.compile(r"\bMIG[-_ ]([0-9]{1,2}g\.[0-9]{1,4}gb(?:[.+][a-z]{2,4})?)", re.IGNORECASE)
+_AMD_PARTITION = re.compile(r"(?<![a-z])([sdtqc]px)[-_ ]nps([0-9])", re.IGNORECASE)
+_RADEON = re.compile(r"amd|radeon|instinct", re.IGNORECASE)
+_DIGITS = 10
+
+AMD_RESOURCE = "amd.com/gpu"
 
 _INSTINCT = re.compile(r"MI[0-9]{2,3}[A-Z]?")
 _WORD = re.compile(r"[A-Z]{1,3}[0-9]{1,4}[A-Z]{0,2}|[0-9]{4}")
@@ -74,33 +89,66 @@ def normalise(text: str) -> str:
     return "-".join(useful) or "-".join(words)
 
 
-def models_of(labels: Mapping[str, str]) -> frozenset[str]:
-    """The normalised GPU models of a node.
+def partition_of(text: str) -> str:
+    """The partition in the name of a GPU: ``1g.5gb`` (NVIDIA) or ``cpx_nps4`` (AMD); "" for a whole GPU."""
+    if found := _MIG.search(text):
+        return found[1].lower().replace("+", ".")
+    if found := _AMD_PARTITION.search(text):
+        mode, memory = found[1].lower(), found[2]
+        return "" if mode == "spx" else f"{mode}_nps{memory}"
+    return ""
+
+
+class Recognised(NamedTuple):
+    """A label by which a GPU is recognised.
+
+    Attributes:
+        model: normalised.
+        key, value: of the label.
+        count: if the label has the model in its key and the number of GPUs as its value; otherwise None.
+    """
+
+    model: str
+    key: str
+    value: str
+    count: int | None = None
+
+
+def recognise(labels: Mapping[str, str]) -> list[Recognised]:
+    """The labels of a node that report a GPU model.
 
     Labels with a count (``amd.com/gpu.device-id.74a1=8``) are ignored if the count is zero. Unknown device IDs, and
     families that are not the name of a model, are ignored.
     """
-    found: set[str] = set()
+    return [item for item in _labels(labels) if item.model]
+
+
+def _labels(labels: Mapping[str, str]) -> Iterator[Recognised]:
     for key, value in labels.items():
         if key in _DEVICE_ID:
-            found.add(_by_id(value))
-        elif key in _TEXT:
-            found.add(normalise(value))
+            yield Recognised(_by_id(value), key, value)
+        elif key in _TEXT or _MIG_PRODUCT.fullmatch(key):
+            yield Recognised(normalise(value), key, value)
         elif key in _FAMILY:
-            found.add(_by_family(value))
+            yield Recognised(_by_family(value), key, value)
         elif value != "0":
-            for prefix in _DEVICE_ID:
+            for prefix, model in _COUNTED:
                 if key.startswith(prefix + "."):
-                    found.add(_by_id(key[len(prefix) + 1 :]))
-            for prefix in (*_FAMILY, *_TEXT[3:]):
-                if key.startswith(prefix + "."):
-                    found.add(_by_family(key[len(prefix) + 1 :]))
-    return frozenset(found - {""})
+                    number = (
+                        int(value) if value.isascii() and value.isdigit() and len(value) < _DIGITS else None
+                    )
+                    yield Recognised(model(key[len(prefix) + 1 :]), key, value, number)
+
+
+def models_of(labels: Mapping[str, str]) -> frozenset[str]:
+    """The normalised GPU models of a node, see :func:`recognise`."""
+    return frozenset(item.model for item in recognise(labels))
 
 
 def resource_name(model: str) -> str:
-    """The extended resource that pods request for this model: AMD's for Instinct models, otherwise NVIDIA's."""
-    return "amd.com/gpu" if _INSTINCT.fullmatch(normalise(model)) else "nvidia.com/gpu"
+    """The extended resource of a model by its name: AMD's for Instinct and Radeon models, otherwise NVIDIA's."""
+    amd = _INSTINCT.fullmatch(normalise(model)) or _RADEON.search(model)
+    return AMD_RESOURCE if amd else "nvidia.com/gpu"
 
 
 def _by_id(device_id: str) -> str:
@@ -110,3 +158,11 @@ def _by_id(device_id: str) -> str:
 def _by_family(text: str) -> str:
     model = normalise(text)
     return model if _INSTINCT.fullmatch(model) else ""
+
+
+_COUNTED: Sequence[tuple[str, Callable[[str], str]]] = (
+    *((prefix, _by_id) for prefix in _DEVICE_ID),
+    *((prefix, _by_family) for prefix in _FAMILY),
+    *((prefix, normalise) for prefix in _PRODUCT_NAME),
+)
+"""Prefixes of labels with the model in their key, and how it is read."""

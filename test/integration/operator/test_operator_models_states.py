@@ -38,9 +38,11 @@ async def test_the_state_follows_the_templates():
         await until_model(w, "m", "team", "Progressing")
         await until_model(w, "m", "team", "Ready")
         await w.template("nowhere", "team", gpuSelector={"count": 1, "model": "H100"})
-        await until_model(w, "m", "team", "Degraded")
+        await w.until_state("nowhere", "team", "NotAvailable")
+        await asyncio.sleep(1)
+        await until_model(w, "m", "team", "Ready")
         message = (await condition_of(w, "m", "team", "Ready"))["message"]
-        assert message == "team/nowhere is NotAvailable"
+        assert message == "all templates whose GPUs the nodes offer are Ready"
         await w.delete_template("good", "team")
         await until_model(w, "m", "team", "NotAvailable")
         await w.label_node("node-0", {"nvidia.com/gpu.product": "NVIDIA-H100"})
@@ -50,7 +52,7 @@ async def test_the_state_follows_the_templates():
         await until_model(w, "m", "team", "Ready")
         assert (await said(w, "m", "team", "Ready")) == ("True", "NoLabels")
         states = [reason for _, reason in w.events_of("m")]
-        assert [s for s in states if s in ("Degraded", "NotAvailable")] == ["Degraded", "NotAvailable"]
+        assert [s for s in states if s in ("Degraded", "NotAvailable")] == ["NotAvailable"]
 
 
 @virtual_time
@@ -60,13 +62,13 @@ async def test_the_state_of_a_cluster_model_depends_only_on_templates_that_use_i
         await w.model("m", image="plain:1")
         await w.template("a", "", modelSources=STATIC)
         await w.template("b", "team", modelSources=STATIC)
-        await w.template("c", "other", gpuSelector={"count": 1, "model": "H100"})
+        await w.template("c", "other", modelSources=[{**STATIC[0], "size": "100E"}])
         await until_model(w, "m", "", "Degraded")
-        assert (await condition_of(w, "m", "", "Ready"))["message"] == "other/c is NotAvailable"
+        assert (await condition_of(w, "m", "", "Ready"))["message"] == "other/c is Failed"
         # From now on the template "c" uses the namespaced model.
         await w.model("m", "other", image="plain:1")
         await until_model(w, "m", "", "Ready")
-        await until_model(w, "m", "other", "NotAvailable")
+        await until_model(w, "m", "other", "Failed")
         await w.client.delete(kinds.MODELS, "m", "other")
         await until_model(w, "m", "", "Degraded")
 

@@ -539,7 +539,7 @@ async def test_a_named_template_is_used_when_it_is_ready_and_the_cause_is_report
         await w.service("s", "team", model=M, templateRef="a")
         await w.until_service("s", "Starting", "TemplateNotReady", seconds=2)
         await w.until(
-            lambda: "no node offers GPU MI300X" in w.condition("RuntimeReady")["message"], seconds=2
+            lambda: "GPU MI300X, which no node offers" in w.condition("RuntimeReady")["message"], seconds=2
         )
         assert w.reason("Resolved") == "TemplateResolved"
         await w.cluster.node.add_machine(gpu_machine("n0"))

@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aimctl.controllers.inventory import GpuChanges, GpuInventory
-from aimctl.domain.gpus import models_of
+from aimctl.domain.gpu_nodes import Gpus, gpus_of
 from aimctl.kubetypes.builtin import NODES
 from aimctl.runtime.controller import Request
 from aimctl.runtime.kube import Object
 from aimctl.testing.virtualtime import virtual_time
 
+ANY = Request("team", "*")
 LABELS: list[dict[str, str]] = [
     {},
     {"zone": "north"},
@@ -68,9 +69,9 @@ def test_the_offered_models_follow_from_the_labels_of_the_nodes_and_each_change_
                 inventory.on_update(old, nodes[name])
         elif old is not None:
             inventory.on_delete(old, confirmed=True)
-        expected = frozenset().union(*(models_of(item.meta.labels) for item in nodes.values()))
+        expected = Gpus.of(gpus_of(item.meta.labels, item.view) for item in nodes.values())
         assert inventory.offered == expected
-        assert reported == ([before ^ expected] if before != expected else [])
+        assert reported == ([before.changed_models(expected)] if before != expected else [])
 
 
 @virtual_time
@@ -83,15 +84,26 @@ async def test_the_source_adds_the_requests_that_depend_on_a_changed_model_until
     first = node("a", LABELS[2])
     inventory.on_add(first, initial=True)
     inventory.on_add(node("b", LABELS[2]), initial=False)
-    assert queue.added == [Request("team", "mi300x")]
+    assert queue.added == [Request("team", "mi300x"), ANY]
     inventory.on_delete(first, confirmed=False)
-    assert len(queue.added) == 1
+    assert len(queue.added) == 2
     inventory.on_update(node("b", LABELS[2]), node("b", LABELS[3], 2))
-    assert set(queue.added[1:]) == {Request("team", "mi300x"), Request("team", "mi325x")}
+    assert set(queue.added[2:]) == {Request("team", "mi300x"), Request("team", "mi325x"), ANY}
     source.stop()
     source.stop()
     inventory.on_delete(node("b", LABELS[3]), confirmed=True)
-    assert len(queue.added) == 3
+    assert len(queue.added) == 5
+
+
+def test_heartbeats_and_nodes_without_gpus_are_not_reported() -> None:
+    inventory = GpuInventory(Informer())
+    inventory.on_add(node("a", LABELS[2]), initial=True)
+    reported: list[frozenset[str]] = []
+    inventory.subscribe(reported.append)
+    inventory.on_update(node("a", LABELS[2]), node("a", {**LABELS[2], "zone": "north"}, 2))
+    inventory.on_add(node("plain", LABELS[1]), initial=False)
+    inventory.on_delete(node("plain", LABELS[1]), confirmed=True)
+    assert reported == []
 
 
 def test_the_inventory_is_a_handler_of_its_informer() -> None:

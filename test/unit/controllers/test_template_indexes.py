@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from aimctl.api import kinds
 from aimctl.controllers.indexes.templates import (
+    ANY_GPU,
     EVERYWHERE,
     JOB_INDEXES,
     POD_INDEXES,
@@ -57,7 +58,12 @@ def test_a_template_is_found_by_model_config_and_normalised_gpu(namespace: str) 
     }
 
 
-@pytest.mark.parametrize("gpu", [None, {}, {"count": 1}, {"model": None}, {"model": ""}])
+def test_a_template_that_needs_a_number_of_any_gpus_is_found_when_any_changes() -> None:
+    obj = made(kinds.TEMPLATES, spec={"modelName": "m", "gpuSelector": {"count": 2}})
+    assert found(TEMPLATE_INDEXES, obj)["gpu"] == [ANY_GPU]
+
+
+@pytest.mark.parametrize("gpu", [None, {}, {"model": None}, {"model": ""}])
 def test_a_template_without_a_gpu_model_is_not_found_by_gpu_and_uses_the_default_config(gpu: Any) -> None:
     obj = made(kinds.TEMPLATES, spec={"modelName": "m", "gpuSelector": gpu})
     assert found(TEMPLATE_INDEXES, obj)["gpu"] == []

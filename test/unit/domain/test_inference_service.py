@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 
 from aimctl.api import kinds
 from aimctl.api.v1alpha1 import RuntimeConfigSpec
+from aimctl.domain.gpu_nodes import Gpus, gpus_of
+from aimctl.domain.gpus import AMD_DEVICE_IDS
 from aimctl.domain.resolution import Resolved
 from aimctl.domain.services.inference_service import inference_service
 from aimctl.domain.services.observation import NewModel
+from aimctl.kubetypes import Node
 from support.services import cache, service, template
 from support.things import make, with_fields, with_meta
 
@@ -24,7 +27,8 @@ if TYPE_CHECKING:
     from aimctl.api.v1alpha1 import AIMTemplateCache
     from aimctl.domain.services.observation import ServiceObservation
     from aimctl.domain.templates.template import Template
-    from aimctl.kubetypes import Object
+    from aimctl.kubetypes import Node
+from aimctl.kubetypes import Object
 
 
 def runs(profile: Any = None, *, cluster: bool = False, **spec: Any) -> Template:
@@ -345,6 +349,33 @@ def test_the_gpus_of_the_selector_are_in_requests_and_limits(
 ) -> None:
     got = container(runs(profile, gpuSelector=selector)).get("resources")
     assert got == (None if expected is None else {"limits": expected, "requests": expected})
+
+
+def test_pods_are_restricted_to_nodes_with_the_gpu_model_of_the_template() -> None:
+    nodes = {
+        model: {"amd.com/gpu.device-id": device} for model, device in (("MI300X", "74a1"), ("MI325X", "74a5"))
+    }
+    gpus = Gpus.of(gpus_of(labels, Node()) for labels in nodes.values())
+    for model in nodes:
+        body = predictor(runs(gpuSelector={"count": 1, "model": model}), gpus=gpus)
+        (term,) = body["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][
+            "nodeSelectorTerms"
+        ]
+        (requirement,) = term["matchExpressions"]
+        ids = sorted(device for device, name in AMD_DEVICE_IDS.items() if name == model)
+        assert requirement == {"key": "amd.com/gpu.device-id", "operator": "In", "values": ids}
+    for selector in (None, {"count": 2}):
+        assert "affinity" not in predictor(runs(gpuSelector=selector), gpus=gpus)
+
+
+@pytest.mark.parametrize(("count", "has"), [(1, False), (2, True), (8, True)])
+def test_a_runtime_with_several_gpus_has_shared_memory(count: int, has: bool) -> None:
+    one = runs(gpuSelector={"count": count, "model": "MI300X"})
+    mounted = {item["mountPath"]: item["name"] for item in container(one).get("volumeMounts", ())}
+    volumes = {item["name"]: item for item in predictor(one).get("volumes", ())}
+    assert ("/dev/shm" in mounted) is has
+    if has:
+        assert volumes[mounted["/dev/shm"]]["emptyDir"] == {"medium": "Memory"}
 
 
 def test_the_number_of_gpus_is_that_of_the_selector_whatever_the_resources_are() -> None:

@@ -254,7 +254,7 @@ def test_a_template_without_its_runtime_config_is_not_expected_until_the_config_
 def test_the_message_reports_the_failure_of_a_template_that_is_kept(others: list[str]) -> None:
     a = template("a", gpu=(1, "H100"))
     message = choose(service(templates=[a, *map(template, others)], current=a)).message
-    assert "whose GPU H100 no node offers" in message
+    assert "which needs GPU H100, which no node offers" in message
     assert all(f"'{name}'" in message for name in others)
 
 

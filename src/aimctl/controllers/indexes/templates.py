@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from aimctl.runtime.cache import IndexFunction
 
 __all__ = [
+    "ANY_GPU",
     "EVERYWHERE",
     "JOB_INDEXES",
     "POD_INDEXES",
@@ -32,6 +33,9 @@ __all__ = [
 ]
 
 EVERYWHERE = "*"
+ANY_GPU = "*"
+"""Index value of templates that need a number of GPUs of any model."""
+
 UNFINISHED = "unfinished"
 
 
@@ -60,6 +64,8 @@ def _by_gpu(template: Template) -> Iterator[str]:
     gpu = None if view is None else view.spec.gpu_selector
     if gpu is not None and gpu.model:
         yield normalise(gpu.model)
+    elif gpu is not None and gpu.count:
+        yield ANY_GPU
 
 
 def _by_owner(obj: Object[Any]) -> Iterator[str]:

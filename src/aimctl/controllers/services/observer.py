@@ -76,7 +76,7 @@ class ServiceObserver:
             runtime_config=config,
             templates=templates,
             named=self._named(view, model, namespace),
-            gpu_models=self._references.inventory.offered,
+            gpus=self._references.inventory.offered,
             now=self._clock.now(),
             current=self._current(view.status.resolved_template, namespace),
             model_settled=self._model_settled(model),

@@ -72,7 +72,7 @@ class TemplateObserver:
             template,
             model=self._references.model(spec.model_name, namespace),
             runtime_config=self._references.runtime_config(spec.runtime_config_name, namespace),
-            gpu_models=self._references.inventory.offered,
+            gpus=self._references.inventory.offered,
             operator_namespace=self._operator_namespace,
             now=self._clock.now(),
             jobs=owned_jobs(

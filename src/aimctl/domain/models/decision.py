@@ -16,12 +16,12 @@ Contract:
     Ready                    the reason of the state
 
 The state follows from the templates that use the model. A missing template counts as Pending, a rejected one as Failed.
-The first row that applies determines the state:
+GPUs that the cluster does not have are not a fault of the model. The first row that applies determines the state:
     ============  ==================================================================
-    Ready         all are Ready
     NotAvailable  all are NotAvailable
+    Ready         all others are Ready
     Failed        all are Failed
-    Degraded      one is Failed or Degraded, or NotAvailable while another is Ready
+    Degraded      one is Failed or Degraded
     Progressing   otherwise
     ============  ==================================================================
 Without any template:
@@ -219,12 +219,14 @@ def _state(
 
 def _roll_up(states: AbstractSet[str]) -> ModelState:
     """The state for templates in these states; see the table above."""
-    for every in (ModelState.READY, ModelState.NOT_AVAILABLE, ModelState.FAILED):
-        if states == {every}:
-            return every
-    if states & {ModelState.FAILED, ModelState.DEGRADED}:
-        return ModelState.DEGRADED
-    if states >= {ModelState.NOT_AVAILABLE, ModelState.READY}:
+    available = states - {ModelState.NOT_AVAILABLE}
+    if not available:
+        return ModelState.NOT_AVAILABLE
+    if available == {ModelState.READY}:
+        return ModelState.READY
+    if states == {ModelState.FAILED}:
+        return ModelState.FAILED
+    if available & {ModelState.FAILED, ModelState.DEGRADED}:
         return ModelState.DEGRADED
     return ModelState.PROGRESSING
 
@@ -234,14 +236,15 @@ def _about_templates(
 ) -> str:
     """The message without numbers of templates, which would change, and be written, with each of them."""
     if state is ModelState.READY:
+        # Numbers and names are in the templates' own statuses.
+        if seen.templates.get(ModelState.NOT_AVAILABLE):
+            return "all templates whose GPUs the nodes offer are Ready"
         return "all templates are Ready"
     if state is ModelState.NOT_AVAILABLE:
-        return "no node has the GPU of any template"
+        return "no node offers the GPUs of any template"
     if state is ModelState.PROGRESSING:
         return "templates are being created" if missing else "templates are not Ready yet"
-    causes = [ModelState.FAILED, ModelState.DEGRADED]
-    if state is ModelState.DEGRADED:
-        causes.append(ModelState.NOT_AVAILABLE)
+    causes = (ModelState.FAILED, ModelState.DEGRADED)
     bad = sorted(f"{key} is {cause}" for cause in causes for key in seen.templates.get(cause, ()))
     return "; ".join(filter(None, (_few(bad, "; "), _rejections(rejected) if rejected else "")))
 

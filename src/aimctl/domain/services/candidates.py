@@ -6,7 +6,7 @@ of the step and a message:
     Enumeration  it does not run the model of the service, because an AIMModel hides the AIMClusterModel of its name,
                  which cluster templates use; or this version cannot read it
     Ready        it is not Ready
-    GPU          no node offers its GPU model
+    GPU          no node offers the GPUs that it needs
     Overrides    it differs from the overrides of the service; or it was derived for other services
     Selection    it matches, but the service uses another template, or several match
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from aimctl.api.v1alpha1 import ServiceOverrides, TemplateSpec
+    from aimctl.domain.gpu_nodes import Gpus
     from aimctl.domain.services.observation import ServiceObservation
     from aimctl.domain.templates.template import Template
 
@@ -119,8 +120,8 @@ def _evaluate_one(
     other = other_model(service, template)
     if other:
         return Match(template, ENUMERATION, other)
-    gpu = missing_gpu(template, service.gpu_models)
-    no_gpu = f"it needs GPU {gpu}, which no node offers" if gpu else ""
+    gpu = missing_gpu(template, service.gpus)
+    no_gpu = f"it needs {gpu}" if gpu else ""
     differs = difference(template.view.spec, overrides)
     if not differs and is_derived(template) and not has_overrides(overrides):
         differs = "it was derived for the overrides of other services"
@@ -214,11 +215,10 @@ def difference(spec: TemplateSpec, overrides: ServiceOverrides | None) -> str:
     )
 
 
-def missing_gpu(template: Template, gpu_models: frozenset[str]) -> str:
-    """The GPU model that a template needs and no node offers; "" if there is none."""
+def missing_gpu(template: Template, gpus: Gpus) -> str:
+    """What a template needs and no node offers, as :meth:`~aimctl.domain.gpu_nodes.Gpus.shortfall` says it."""
     selector = template.view.spec.gpu_selector
-    wanted = normalise(selector.model) if selector is not None and selector.model else ""
-    return "" if wanted in gpu_models else wanted
+    return "" if selector is None else gpus.shortfall(selector.model, selector.count)
 
 
 def not_ready(template: Template) -> str:

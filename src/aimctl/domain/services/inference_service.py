@@ -10,6 +10,9 @@ Contract:
       with ``overrides.gpuSelector``.
     * Labels and annotations of the service are passed on. KServe copies those of the InferenceService to the pods. What
       the operator sets itself takes precedence: deployment mode, replicas, and the labels by which it is found.
+    * Pods run only on nodes with the GPU model of the template's ``gpuSelector``.
+    * A runtime with several GPUs gets an in-memory ``/dev/shm``, because the 64 MiB of the container runtime are too
+      small for the collective operations between the processes of the engine. It counts as memory of the container.
     * The discovered profile is output of a container. Whatever it contains causes no error, and what is not an
       environment variable is ignored.
 
@@ -20,12 +23,12 @@ name of the source.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, final
 
 from aimctl.api.v1alpha1 import CacheState, RuntimeConfigSpec, ServiceTemplateSpec
 from aimctl.domain.environment import ENGINE_ARGS, merge_env
-from aimctl.domain.gpus import resource_name
+from aimctl.domain.gpus import AMD_RESOURCE
 from aimctl.domain.hashing import canonical_json
 from aimctl.domain.labels import passed_annotations, passed_labels
 from aimctl.domain.naming import (
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from aimctl.api.v1alpha1 import AIMTemplateCache, ModelSpec, ServiceSpec
+    from aimctl.domain.gpu_nodes import Gpus
     from aimctl.domain.services.observation import ServiceObservation
     from aimctl.domain.templates.template import Template
     from aimctl.kubetypes import Object
@@ -77,12 +81,17 @@ DEPLOYMENT_MODE = "serving.kserve.io/deploymentMode"
 DEPLOYMENT_MODES = ("RawDeployment", "Standard")
 """Two names of one mode: all versions accept the first, and the webhook replaces it by the second since v0.16."""
 
+_SHARED_MEMORY = "shared-memory"
+
 _VARIABLE = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]{0,252}")
 _NOT_IN_A_PATH = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def inference_service(
-    service: ServiceObservation, template: Template, cache: Object[AIMTemplateCache] | None
+    service: ServiceObservation,
+    template: Template,
+    cache: Object[AIMTemplateCache] | None,
+    current_affinity: Any = None,
 ) -> dict[str, Any]:
     """The InferenceService of a service, which controls it.
 
@@ -90,6 +99,7 @@ def inference_service(
         service: the service; its model is resolved.
         template: the template in use; its status has the discovered profile.
         cache: the template cache of the name of the template.
+        current_affinity: the ``nodeAffinity`` that the InferenceService has; kept if it fits.
 
     Raises:
         ValueError: the model is not resolved, or no name is possible in the namespace.
@@ -100,8 +110,6 @@ def inference_service(
     name = runtime_name(meta.name, meta.namespace)
     if name is None:
         raise ValueError(f"namespace {meta.namespace!r}: its name is too long for an InferenceService")
-    found = service.runtime_config
-    config = found.spec if isinstance(found, Resolved) else RuntimeConfigSpec()
     labels = {
         **passed_labels(meta.labels),
         LABEL_MANAGED_BY: MANAGED_BY,
@@ -122,26 +130,37 @@ def inference_service(
             "ownerReferences": [owner_reference(service.obj)],
         },
         "spec": {
-            "predictor": _predictor(spec, service.model.spec, template, config, _volumes(template, cache))
+            "predictor": _predictor(
+                service,
+                service.model.spec,
+                template,
+                _volumes(template, cache),
+                _placement(template, service.gpus, current_affinity),
+            )
         },
     }
 
 
+def _config(service: ServiceObservation) -> RuntimeConfigSpec:
+    found = service.runtime_config
+    return found.spec if isinstance(found, Resolved) else RuntimeConfigSpec()
+
+
 def _predictor(
-    spec: ServiceSpec,
+    service: ServiceObservation,
     model: ModelSpec,
     template: Template,
-    runtime_config: RuntimeConfigSpec,
     volumes: Sequence[_Volume],
+    placement: _Placement,
 ) -> dict[str, Any]:
-    template_spec = template.view.spec
+    spec, template_spec, runtime_config = service.spec, template.view.spec, _config(service)
     container: dict[str, Any] = {
         "name": CONTAINER,
         "image": model.image,
         "env": list(_env(spec, model, template, runtime_config, cached=bool(volumes))),
         "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
     }
-    resources = _resources(spec, model, template)
+    resources = _resources(spec, model, template, placement)
     if resources:
         container["resources"] = resources
     predictor: dict[str, Any] = {
@@ -160,19 +179,22 @@ def _predictor(
     else:
         # The default account may have permissions that the image does not need.
         predictor["automountServiceAccountToken"] = False
-    if volumes:
-        mounts = list(_mounts(volumes))
-        container["volumeMounts"] = [
-            {"name": f"model-cache-{number}", "mountPath": path, "readOnly": True}
-            for number, (path, _) in enumerate(mounts)
-        ]
-        predictor["volumes"] = [
-            {
-                "name": f"model-cache-{number}",
-                "persistentVolumeClaim": {"claimName": claim, "readOnly": True},
-            }
-            for number, (_, claim) in enumerate(mounts)
-        ]
+    if placement.affinity:
+        predictor["affinity"] = {"nodeAffinity": placement.affinity}
+    mounts = list(_mounts(volumes))
+    mounted = [
+        {"name": f"model-cache-{number}", "mountPath": path, "readOnly": True}
+        for number, (path, _) in enumerate(mounts)
+    ]
+    available: list[dict[str, Any]] = [
+        {"name": f"model-cache-{number}", "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
+        for number, (_, claim) in enumerate(mounts)
+    ]
+    if placement.count > 1:
+        mounted.append({"name": _SHARED_MEMORY, "mountPath": "/dev/shm"})  # noqa: S108 - in the container
+        available.append({"name": _SHARED_MEMORY, "emptyDir": {"medium": "Memory"}})
+    if mounted:
+        container["volumeMounts"], predictor["volumes"] = mounted, available
     return predictor
 
 
@@ -220,34 +242,45 @@ def _text(value: Any) -> str:
 # ---- resources
 
 
-def _resources(spec: ServiceSpec, model: ModelSpec, template: Template) -> dict[str, dict[str, str]]:
+def _resources(
+    spec: ServiceSpec, model: ModelSpec, template: Template, placement: _Placement
+) -> dict[str, dict[str, str]]:
     merged: dict[str, dict[str, str]] = {"limits": {}, "requests": {}}
     for layer in (model.resources, template.view.spec.resources, spec.resources):
         if layer is not None:
             merged["limits"] |= layer.limits
             merged["requests"] |= layer.requests
-    gpu = _gpus(template)
-    if gpu is not None:
-        resource, count = gpu
+    if placement.count:
         for amounts in merged.values():
-            amounts[resource] = str(count)
+            amounts[placement.resource] = str(placement.count)
     return {kind: amounts for kind, amounts in merged.items() if amounts}
 
 
-def _gpus(template: Template) -> tuple[str, int] | None:
-    """The extended resource and number of GPUs of the template's selector, otherwise of the discovered profile.
+@final
+@dataclass(frozen=True, slots=True)
+class _Placement:
+    """The GPUs of a pod: the extended resource, how many of it, and the ``nodeAffinity``."""
 
-    None if the selector has neither model nor number.
+    resource: str = ""
+    count: int = 0
+    affinity: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _placement(template: Template, gpus: Gpus, current_affinity: Any) -> _Placement:
+    """The GPUs of the template's selector, otherwise of the discovered profile.
+
+    No GPUs if the selector has neither model nor number.
     """
     selector = template.view.spec.gpu_selector
     if selector is None or (selector.count is None and not selector.model):
-        return None
+        return _Placement()
     metadata = (template.view.status.profile or {}).get("metadata")
     found = metadata if isinstance(metadata, dict) else {}
     model, count = selector.model or found.get("gpu"), selector.count or found.get("gpu_count")
-    known = isinstance(model, str) and bool(model)
     number = count if isinstance(count, int) and not isinstance(count, bool) and count > 0 else 1
-    return resource_name(model) if known and isinstance(model, str) else "amd.com/gpu", number
+    resource = gpus.resource(model) if isinstance(model, str) and model else AMD_RESOURCE
+    affinity = gpus.node_affinity(selector.model, current_affinity) if selector.model else {}
+    return _Placement(resource, number, affinity)
 
 
 # ---- caches

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         ServiceSpec,
         ServiceStatus,
     )
+    from aimctl.domain.gpu_nodes import Gpus
     from aimctl.domain.services.resolution import Resolution
     from aimctl.domain.templates.template import Template
     from aimctl.kubetypes import Object
@@ -60,7 +61,7 @@ class ServiceObservation:
             none of them hides. In any order. Empty without a model.
         named: the template that ``spec.templateRef`` refers to, whatever its model. Without ``templateRef``, the
             default template of the model, if the model names one that exists.
-        gpu_models: what the nodes offer, normalised as by :func:`~aimctl.domain.gpus.models_of`.
+        gpus: what the nodes offer.
         now: the time, aware.
         current: the template in ``status.resolvedTemplate``, if it still exists (by UID), whatever its model.
         model_settled: whether the model's own reconciler has read its image. Before that, the templates that the image
@@ -76,7 +77,7 @@ class ServiceObservation:
     runtime_config: Resolved[RuntimeConfigSpec] | Missing
     templates: tuple[Template, ...]
     named: Template | None
-    gpu_models: frozenset[str]
+    gpus: Gpus
     now: datetime
     current: Template | None = None
     model_settled: bool = True

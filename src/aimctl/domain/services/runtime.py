@@ -4,6 +4,7 @@ Contract:
     * The InferenceService has a hash of the manifest in an annotation. It is applied when the hash changes, or when a
       field of the manifest was changed. Fields that are not in the manifest are ignored.
     * What the API server stored when the manifest was applied is not changed (a webhook may rewrite image names).
+    * It is not applied while no node offers the GPUs of the template.
     * An InferenceService of the name of the runtime that the service does not control is never changed. If it belongs
       to an earlier service of that name, the garbage collector removes it, and it is created again after that.
 """
@@ -18,6 +19,7 @@ import msgspec
 from aimctl.api import kinds
 from aimctl.domain.conditions import Finding
 from aimctl.domain.hashing import digest
+from aimctl.domain.services.candidates import missing_gpu
 from aimctl.domain.services.inference_service import DEPLOYMENT_MODE, DEPLOYMENT_MODES, inference_service
 from aimctl.domain.services.kserve.name import MAX_NAMESPACE
 from aimctl.domain.services.kserve.status import (
@@ -108,7 +110,9 @@ def runtime_of(seen: DeploymentObservation, template: Template | None, obstacle:
         message = f"InferenceService {name!r} is being deleted, and is created again after that"
         return Runtime(Finding(False, RUNTIME_STARTING, message), exists=True)
     wanted = None
-    if obstacle is None and template is not None:
+    # The status of the template follows a change of the nodes a moment later.
+    gpu_lost = exists and template is not None and missing_gpu(template, service.gpus)
+    if obstacle is None and template is not None and not gpu_lost:
         wanted = manifest(seen, template)
         if found is not None and not _has_to_be_applied(found, wanted, seen.admitted):
             wanted = None
@@ -192,10 +196,20 @@ def _rejected(runtime: Runtime, message: str) -> Runtime:
 
 def manifest(seen: DeploymentObservation, template: Template) -> dict[str, Any]:
     """The InferenceService as it should be, with its hash."""
-    body = inference_service(seen.service, template, seen.template_cache)
+    body = inference_service(
+        seen.service, template, seen.template_cache, _node_affinity(seen.inference_service)
+    )
     metadata = body["metadata"]
     annotations = {**metadata.get("annotations", {}), APPLIED_HASH_ANNOTATION: digest(body)}
     return {**body, "metadata": {**metadata, "annotations": annotations}}
+
+
+def _node_affinity(found: InferenceService | None) -> Any:
+    """The node affinity of an InferenceService; None if it has none."""
+    value: Any = None if found is None else found.view.get("spec")
+    for name in ("predictor", "affinity", "nodeAffinity"):
+        value = value.get(name) if _is_mapping(value) else None
+    return value
 
 
 def fingerprint(found: InferenceService) -> str:

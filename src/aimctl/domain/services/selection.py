@@ -203,7 +203,7 @@ def _keep_current(service: ServiceObservation) -> Choice | None:
     if other is not None and service.is_current(other):
         other = None
     # A node that registers again, or whose labels are written again, offers its GPU again in a moment.
-    gpu_lost = _serves(service) and bool(missing_gpu(current, service.gpu_models))
+    gpu_lost = _serves(service) and bool(missing_gpu(current, service.gpus))
     if failure and other is not None and (not gpu_lost or service.wait_has_ended(current)):
         message = f"{describe(other)} was selected instead of {describe(current)}, {failure}"
         return replace(selected, message=message)
@@ -253,9 +253,9 @@ def _failure(service: ServiceObservation, template: Template) -> str:
 
     The state NotAvailable counts only while the GPU is missing.
     """
-    gpu = missing_gpu(template, service.gpu_models)
+    gpu = missing_gpu(template, service.gpus)
     if gpu:
-        return f"whose GPU {gpu} no node offers"
+        return f"which needs {gpu}"
     return "which is Failed" if template.view.status.status == TemplateState.FAILED else ""
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, final
 
 from aimctl.domain.conditions import rfc3339
-from aimctl.domain.gpus import normalise
 from aimctl.domain.plan import Known
 from aimctl.domain.resolution import Missing, Resolved
 from aimctl.domain.templates.discovery_job import DiscoveryInput, discovery_input
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
         ModelSpec,
         RuntimeConfigSpec,
     )
+    from aimctl.domain.gpu_nodes import Gpus
     from aimctl.domain.jobs.observed import ObservedJob
     from aimctl.domain.templates.template import Template
 
@@ -35,7 +35,7 @@ class TemplateObservation:
         template: the template.
         model: from :func:`~aimctl.domain.resolution.resolve_model`.
         runtime_config: from :func:`~aimctl.domain.resolution.resolve_runtime_config`.
-        gpu_models: what the nodes offer, normalised as by :func:`~aimctl.domain.gpus.models_of`.
+        gpus: what the nodes offer.
         operator_namespace: where the Jobs of cluster templates run.
         now: the time, aware.
         jobs: the discovery Jobs that the template controls, for its current input and for earlier ones.
@@ -45,7 +45,7 @@ class TemplateObservation:
     template: Template
     model: Resolved[ModelSpec] | Missing
     runtime_config: Resolved[RuntimeConfigSpec] | Missing
-    gpu_models: frozenset[str]
+    gpus: Gpus
     operator_namespace: str
     now: datetime
     jobs: tuple[ObservedJob, ...] = ()
@@ -62,13 +62,13 @@ class TemplateObservation:
         return rfc3339(self.now)
 
     def missing_gpu(self) -> Missing | None:
-        """The GPU model that the template needs and no node offers; None if there is no such model."""
+        """The GPUs that the template needs and no node offers; None if there are none."""
         selector = self.view.spec.gpu_selector
-        wanted = normalise(selector.model) if selector and selector.model else ""
-        if not wanted or wanted in self.gpu_models:
+        needed = "" if selector is None else self.gpus.shortfall(selector.model, selector.count)
+        if not needed:
             return None
-        offered = ", ".join(sorted(self.gpu_models)) or "no GPUs"
-        return Missing("GPUNotAvailable", f"no node offers GPU {wanted}; the cluster's nodes offer {offered}")
+        message = f"it needs {needed}; the cluster's nodes offer {self.gpus.describe()}"
+        return Missing("GPUNotAvailable", message)
 
     def discovery_input(self) -> DiscoveryInput | Missing:
         """What determines the discovery pod, or the reference that cannot be resolved."""

@@ -4,7 +4,7 @@ The first rule that applies:
 
     ============  ====================================================================
     Pending       model or runtime config missing (Degraded if there is a result)
-    NotAvailable  no node offers the GPU
+    NotAvailable  no node offers the GPUs
     Failed        discovery of this input failed (Degraded if there is an older result)
     Pending       no result: discovery waits for a slot, or its Job has not started
     Progressing   no result: the Job is running; or the cache is being filled
