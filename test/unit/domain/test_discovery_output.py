@@ -19,6 +19,7 @@ from aimctl.domain.templates.discovery_output import (
     DiscoveryResult,
     parse,
 )
+from aimctl.domain.templates.log_forms import forms
 
 PROFILE = {
     "model": "m/m",
@@ -196,3 +197,84 @@ def test_any_json_in_any_field_gives_a_complete_result_or_an_error(
             json.dumps(found.profile, allow_nan=False).encode()
         else:
             assert found.message
+
+
+# ---- what terminals, container runtimes and log shippers make of the output
+
+ONE = output(entry()).decode()
+PRETTY = json.dumps([entry()], indent=2)
+AT = "2026-05-04T12:00:00.123456789Z"
+
+
+def each_line(text: str, prefix: str) -> str:
+    return "".join(f"{prefix}{line}\n" for line in text.split("\n"))
+
+
+def cut(text: str, size: int = 40) -> list[str]:
+    return [text[at : at + size] for at in range(0, len(text), size)]
+
+
+def runtime_parts(text: str) -> str:
+    *first, last = cut(text)
+    return "".join(f"{AT} stdout P {part}\n" for part in first) + f"{AT} stdout F {last}\n"
+
+
+def docker(*logs: str, stream: str = "stdout") -> str:
+    return "".join(json.dumps({"log": log, "stream": stream, "time": AT}) + "\n" for log in logs)
+
+
+MODIFIED = {
+    "byte order mark": f"\ufeff{ONE}",
+    "colours": f"\x1b[1;32m{ONE}\x1b[0m\n",
+    "colours inside": PRETTY.replace('"', '\x1b[33m"'),
+    "terminal title": f"\x1b]0;title\x07{ONE}",
+    "progress bar": f"Fetching: 100%|##| 3/3\r{ONE}\n",
+    "CR as line end": f"INFO x\r{ONE}\rINFO y\r",
+    "CRLF": PRETTY.replace("\n", "\r\n"),
+    "NUL": f"\0\0{ONE}\0",
+    "text before it": f"INFO done: {ONE}\n",
+    "text behind it": f"{ONE}WARNING: exit\n",
+    "timestamps": each_line(PRETTY, f"{AT} "),
+    "timestamps with an offset": each_line(PRETTY, "2026-05-04 12:00:00,123+02:00 "),
+    "pod names": each_line(PRETTY, "[pod/discover-a-1/discovery] "),
+    "pod names and timestamps": each_line(PRETTY, f"[pod/discover-a-1/discovery] {AT} "),
+    "container names": each_line(PRETTY, "discovery-1  | "),
+    "container runtime": each_line(PRETTY, f"{AT} stdout F "),
+    "container runtime with parts": runtime_parts(ONE),
+    "container runtime with errors in between": runtime_parts(ONE).replace(
+        "\n", f"\n{AT} stderr F WARNING x\n", 3
+    ),
+    "split lines": "\n".join(cut(ONE)),
+    "split lines with timestamps": each_line("\n".join(cut(ONE)), f"{AT} "),
+    "docker": docker(f"{ONE}\n"),
+    "docker with parts": docker(*cut(f"INFO x\n{ONE}\n")),
+    "docker with errors": docker("INFO x\n") + docker("[]\n", stream="stderr") + docker(f"{ONE}\n"),
+    "docker with lines": docker(*(f"{line}\r\n" for line in PRETTY.split("\n"))),
+    "messages": "".join(json.dumps({"level": "info", "message": line}) + "\n" for line in PRETTY.split("\n")),
+    "one message": json.dumps({"ts": 1, "msg": f"\x1b[1m{ONE}"}),
+    "an array as message": json.dumps({"message": [entry()], "level": "info"}),
+}
+
+
+@pytest.mark.parametrize("printed", MODIFIED.values(), ids=MODIFIED)
+def test_a_result_that_was_modified_on_its_way_is_accepted(printed: str) -> None:
+    assert parse(printed.encode()) == DiscoveryResult(SOURCES, PROFILE)
+    assert parse(f"INFO before\n{printed}\nINFO after\n".encode()) == DiscoveryResult(SOURCES, PROFILE)
+
+
+@pytest.mark.parametrize("line", ['args: [{"a": 1}]\n', "loss [[0.1, 0.2]]\n", 'x [{"profile": []}] y\n'])
+def test_arrays_in_log_lines_are_not_reported_as_invalid_results(line: str) -> None:
+    found = parse(line.encode() * 3)
+    assert isinstance(found, DiscoveryError)
+    assert "no JSON array" in found.message
+
+
+WRAPPED = [b"\x1b[", b"\x1b]", b"\0", b"\r", AT.encode() + b" stdout P ", AT.encode() + b" stdout P x\n", b"[pod/", b'{"log":"',
+           b'{"log":"[{"}\n', b"{\n", b'[{"', b"a | ", b" |", b"[ \n", b'[{"a":[{"']  # fmt: skip
+
+
+@pytest.mark.parametrize("unit", WRAPPED, ids=range(len(WRAPPED)))
+def test_no_form_of_a_log_is_longer_than_the_log(unit: bytes) -> None:
+    text = (unit * (64 * 1024 // len(unit))).decode()
+    assert all(len(form) <= len(text) + 1 for form in forms(text))
+    assert isinstance(parse(text.encode()), DiscoveryError)

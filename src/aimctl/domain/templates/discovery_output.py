@@ -3,8 +3,9 @@
 Contract:
     * :func:`parse` accepts any bytes and returns a complete :class:`DiscoveryResult` or a :class:`DiscoveryError`. It
       never raises.
-    * The output is a JSON array that begins a line. There may be log lines before and after it. The last valid array
-      counts.
+    * The output is a JSON array. There may be log lines before and after it, and other text on its lines. The last
+      valid array counts. What terminals, container runtimes and log shippers add is removed, see
+      :mod:`aimctl.domain.templates.log_forms`.
     * Time and memory are linear in the size of any input, because of the limits below.
 
 The first entry of the array is the result: the whole ``profile``, and ``models`` as sources of ``size_gb`` x 1024^3
@@ -23,6 +24,7 @@ from aimctl.api.v1alpha1 import StatusModelSource
 from aimctl.domain.conditions import clip
 from aimctl.domain.excerpts import excerpt, last_lines
 from aimctl.domain.hashing import stored_size
+from aimctl.domain.templates.log_forms import forms
 
 __all__ = [
     "MAX_DEPTH",
@@ -69,8 +71,9 @@ _DEEP_COST = 64 * 1024
 
 _INT64 = 2**63
 _URI = re.compile(r"(hf|s3)://[^ \t\r\n]+")
-_START = re.compile(r"^[ \t]*\[(?=\s*[{\[\]])", re.MULTILINE)
-"""The start of a line with a list of objects or lists, or an empty list; not ``[INFO] ...`` or ``[2026-...``."""
+_START = re.compile(r"^[ \t]*+\[(?=\s*+[{\[\]])|(\[(?=\s*+\{\s*+\"))", re.MULTILINE)
+"""The start of a line with a list of objects or lists, or an empty list; not ``[INFO] ...`` or ``[2026-...``. Elsewhere
+in a line, which is the group, only a list of objects."""
 _MORE_ON_LINE = re.compile(r"[ \t\r]*[^ \t\r\n]")
 _EXCERPT = 160
 
@@ -102,8 +105,28 @@ def parse(output: bytes) -> DiscoveryResult | DiscoveryError:
         return DiscoveryError(
             f"the output has more than {MAX_OUTPUT_BYTES} bytes; print only the result and errors"
         )
-    text = output.decode("utf-8", errors="replace")
-    result: DiscoveryResult | None = None
+    rejected = ""
+    for text in forms(output.decode("utf-8", errors="replace")):
+        found = _search(text)
+        if isinstance(found, DiscoveryResult):
+            return found
+        rejected = rejected or found
+    if rejected:
+        return DiscoveryError(clip(f"invalid discovery output: {rejected}", 1024))
+    tail = last_lines(output)
+    return DiscoveryError(
+        "the container printed no JSON array of profiles; is its image an AIM image?"
+        + (f" Last lines of the log: {tail}" if tail else " Its log is empty.")
+    )
+
+
+def _search(text: str) -> DiscoveryResult | str:
+    """The last valid array in a text, otherwise why the last one is invalid; "" if there is none.
+
+    An array with other text on its lines counts only if it is valid and no other is alone on its lines, because log
+    lines have arrays as well.
+    """
+    results: dict[bool, DiscoveryResult] = {}
     rejected = ""
     position = cost = attempts = 0
     decoder = json.JSONDecoder(parse_constant=_no_constant)
@@ -113,38 +136,31 @@ def parse(output: bytes) -> DiscoveryResult | DiscoveryError:
             rejected = rejected or "it has too many invalid arrays"
             break
         begin, position = start.end() - 1, start.end()
+        alone, why, end = start[1] is None, "", begin
         try:
             value, end = decoder.raw_decode(text, begin)
         except json.JSONDecodeError as error:
             cost += error.pos - begin
-            near = excerpt(text[error.pos : error.pos + _EXCERPT])
-            rejected = f"the array is not valid JSON: {error.msg} at {near}"
-            continue
+            why = f"the array is not valid JSON: {error.msg} at {excerpt(text[error.pos : error.pos + _EXCERPT])}"
         except RecursionError:
             cost += _DEEP_COST
-            rejected = f"the array is nested deeper than {MAX_DEPTH} levels"
-            continue
+            why = f"the array is nested deeper than {MAX_DEPTH} levels"
         except ValueError as error:  # NaN, Infinity, or an integer of thousands of digits
             cost += _DEEP_COST
-            rejected = f"the array is not valid JSON: {clip(str(error), _EXCERPT)}"
-            continue
-        cost += end - begin
-        if _MORE_ON_LINE.match(text, end):
-            continue
-        position = end
-        try:
-            result = _result(value)
-        except _Rejected as error:
-            rejected = str(error)
-    if result is not None:
-        return result
-    if rejected:
-        return DiscoveryError(clip(f"invalid discovery output: {rejected}", 1024))
-    tail = last_lines(output)
-    return DiscoveryError(
-        "the container printed no JSON array of profiles; is its image an AIM image?"
-        + (f" Last lines of the log: {tail}" if tail else " Its log is empty.")
-    )
+            why = f"the array is not valid JSON: {clip(str(error), _EXCERPT)}"
+        else:
+            cost += end - begin
+            position = end
+            alone = alone and not _MORE_ON_LINE.match(text, end)
+            try:
+                found = _result(value)
+            except _Rejected as error:
+                why = str(error)
+            else:
+                results[alone] = found
+        if why and alone:
+            rejected = why
+    return results.get(True) or results.get(False) or rejected
 
 
 def _result(value: list[Any]) -> DiscoveryResult:
