@@ -48,14 +48,14 @@ class Offer(NamedTuple):
         model: normalised.
         partition: ``1g.5gb`` or ``cpx_nps4``; "" for whole GPUs.
         resource: the extended resource that pods request.
-        count: what one node has; None if the node does not report it.
+        number: what one node has; None if the node does not report it.
         key, operator, value: the requirement of a node affinity that the label fulfils.
     """
 
     model: str
     partition: str
     resource: str
-    count: int | None
+    number: int | None
     key: str
     operator: str
     value: str
@@ -74,10 +74,10 @@ def gpus_of(labels: Mapping[str, str], node: Node) -> NodeGpus:
     """The GPUs of a node with these labels."""
     amounts = {**(node.status.capacity or {}), **(node.status.allocatable or {})}
     recognised = recognise(labels)
-    counted = {item.model: item.count for item in recognised if item.count is not None}
+    counted = {item.model: item.number for item in recognised if item.number is not None}
     offers = set()
     for item in recognised:
-        operator, value = ("Gt", "0") if item.count is not None else ("In", item.value)
+        operator, value = ("Gt", "0") if item.number is not None else ("In", item.value)
         for partition, resource in _resources(item.key, item.value, amounts):
             number = _least(_number(amounts.get(resource)), counted.get(item.model))
             if number != 0:
@@ -151,7 +151,7 @@ class Gpus:
         Without a model, only nodes that report how many GPUs they have are compared.
         """
         if not model:
-            most = _most([offer.count for offer in self.offers])
+            most = _most([offer.number for offer in self.offers])
             return (
                 f"{count} GPUs, and no node has more than {most}"
                 if count and most is not None and most < count
@@ -164,7 +164,7 @@ class Gpus:
         if partition and all(offer.partition != partition for offer in offers):
             others = ", ".join(sorted({offer.partition or "whole GPUs" for offer in offers}))
             return f"partition {partition} of GPU {name}, which no node offers; nodes offer {others}"
-        most = _most([offer.count for offer in self._usable(model)])
+        most = _most([offer.number for offer in self._usable(model)])
         if count and most is not None and most < count:
             return f"{count} GPUs {name}, and no node has more than {most}{self._withdrawn(name)}"
         return ""

@@ -105,13 +105,13 @@ class Recognised(NamedTuple):
     Attributes:
         model: normalised.
         key, value: of the label.
-        count: if the label has the model in its key and the number of GPUs as its value; otherwise None.
+        number: if the label has the model in its key and the number of GPUs as its value; otherwise None.
     """
 
     model: str
     key: str
     value: str
-    count: int | None = None
+    number: int | None = None
 
 
 def recognise(labels: Mapping[str, str]) -> list[Recognised]:

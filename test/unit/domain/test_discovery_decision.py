@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aimctl.domain.jobs.observed import ObservedJob, PodLog
 from aimctl.domain.plan import (
     ActionKey,
     Delete,
@@ -20,7 +22,8 @@ from aimctl.domain.plan import (
 from aimctl.domain.templates.decision import decide_discovery, decide_template
 from aimctl.kubetypes.builtin import PODS
 from support.settling import Settled, settle
-from support.templates import completed, job, model, observe, pod, wanted_job
+from support.templates import ANSWER, completed, job, model, observe, pod, wanted_job
+from support.things import with_fields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -336,3 +339,39 @@ def test_a_result_that_was_removed_from_the_status_is_discovered_again() -> None
     status = discovered().status
     del status["modelSources"]
     assert settle(status).wanted is not None
+
+
+# ---- injected sidecars
+
+
+def beside_sidecar(
+    exit_code: int, output: bytes = b"", *, read: bool = True, running: bool = True
+) -> ObservedJob:
+    """A Job whose discovery container has ended; a container that was injected still runs, or has ended as well."""
+    other = {"running": {}} if running else {"terminated": {"exitCode": 0}}
+    one = pod("Running", exit_code=exit_code)
+    statuses = [*json.loads(one.raw)["status"]["containerStatuses"], {"name": "istio-proxy", "state": other}]
+    changed = with_fields(one, status={"phase": "Running", "containerStatuses": statuses})
+    return job(job_of(), pods=[changed], log=PodLog("pod", output) if read else None)
+
+
+def test_the_result_is_read_and_the_job_deleted_although_a_sidecar_runs() -> None:
+    (read,) = decide_discovery(observe(jobs=[beside_sidecar(0, read=False)])).of_type(ReadLog)
+    assert read.container == "discovery"
+    found = settle(jobs=[beside_sidecar(0, ANSWER)])
+    assert found.state == "Ready"
+    assert found.deleted == [job_of()], "it may never end, and occupies a slot"
+
+
+def test_a_failure_is_reported_although_a_sidecar_runs() -> None:
+    found = settle(jobs=[beside_sidecar(3, b"no such profile\n")])
+    assert found.condition("Discovered") == ("False", "DiscoveryFailed")
+    assert "exit code 3" in found.message("Discovered")
+    assert "no such profile" in found.message("Discovered")
+    assert found.deleted == [job_of()]
+
+
+def test_without_a_running_sidecar_the_end_of_the_job_is_awaited() -> None:
+    found = settle(jobs=[beside_sidecar(0, ANSWER, running=False)])
+    assert found.condition("Discovered") == ("False", "DiscoveryRunning")
+    assert found.deleted == []

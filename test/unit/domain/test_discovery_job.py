@@ -200,3 +200,9 @@ def test_a_template_that_was_created_again_does_not_get_the_job_of_its_predecess
     one, other = observe(uid="a"), observe(uid="b")
     assert input_of(one).hash == input_of(other).hash
     assert job_name(one.template, "h") != job_name(other.template, "h")
+
+
+def test_injectors_of_sidecars_are_asked_to_skip_the_pod() -> None:
+    metadata = made(observe())["spec"]["template"]["metadata"]
+    assert metadata["labels"]["sidecar.istio.io/inject"] == "false"
+    assert metadata["annotations"]["linkerd.io/inject"] == "disabled"

@@ -41,6 +41,8 @@ __all__ = [
     "NeededRead",
     "Running",
     "Waiting",
+    "container_failed",
+    "ended_beside_sidecars",
     "judge_incomplete",
 ]
 
@@ -171,6 +173,29 @@ def judge_incomplete(
     return Waiting() if pods or view.status.active else _without_pod(job.job, now)
 
 
+def ended_beside_sidecars(kind: JobKind, job: ObservedJob) -> tuple[Object[Pod], StateTerminated] | None:
+    """The newest pod whose own container has ended while another one still runs, and how it ended; None without one.
+
+    The other one is an injected sidecar. The pod ends only with it, so the Job may never end.
+    """
+    for pod in job.newest_first():
+        end = pod.view.terminated(kind.container)
+        # Sidecars among the init containers are ended by the kubelet.
+        others = pod.view.status.container_statuses or ()
+        if end is not None and any(item.state.running is not None for item in others):
+            return pod, end
+    return None
+
+
+def container_failed(
+    kind: JobKind, job: ObservedJob, pod: Object[Pod], end: StateTerminated
+) -> NeededRead | Failed:
+    """The failure of a container that ended with an exit code other than 0, with the end of its log."""
+    if job.log is None or job.log.pod != pod.meta.name:
+        return job.read_log(pod, kind.container)
+    return _container_failed(kind, end, job.log)
+
+
 def _without_pod(job: Object[Job], now: datetime) -> Waiting:
     meta, created = job.meta, parse_rfc3339(job.meta.creation_timestamp)
     if created is None:
@@ -206,9 +231,7 @@ def _failed(
         end = pod.view.terminated(kind.container)
         if end is None or end.exit_code == 0:
             continue
-        if job.log is None or job.log.pod != pod.meta.name:
-            return job.read_log(pod, kind.container)
-        return _container_failed(kind, end, job.log)
+        return container_failed(kind, job, pod, end)
     if not job.pods_read:
         return job.list_pods()
     for pod in pods:

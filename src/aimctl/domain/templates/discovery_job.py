@@ -12,6 +12,7 @@ Contract:
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, final
 
 from aimctl.api.v1alpha1 import EnvVar, ModelSpec, RuntimeConfigSpec, ServiceTemplateSpec
@@ -42,6 +43,7 @@ __all__ = [
     "BACKOFF_LIMIT",
     "COMPONENT",
     "CONTAINER",
+    "NO_SIDECARS",
     "REDISCOVER_ANNOTATION",
     "TTL_SECONDS_AFTER_FINISHED",
     "DiscoveryInput",
@@ -73,6 +75,11 @@ ACTIVE_DEADLINE_SECONDS = 15 * 60
 
 NON_ROOT_USER = 65532
 """A dry run needs no privileges. Images often name no user, and would not start without this."""
+
+NO_SIDECARS: Mapping[str, str] = MappingProxyType(
+    {"sidecar.istio.io/inject": "false", "linkerd.io/inject": "disabled"}
+)
+"""Labels and annotations that ask the injectors of Istio and Linkerd to skip a pod; a sidecar may never end."""
 
 _QUIET = tuple({"name": name, "value": "CRITICAL"} for name in ("AIM_LOG_LEVEL", "AIM_LOG_LEVEL_ROOT"))
 """Less severe messages would be mixed into the output."""
@@ -159,6 +166,7 @@ def manifest(template: Template, input_: DiscoveryInput) -> dict[str, Any]:
         LABEL_COMPONENT: COMPONENT,
     }
     annotations = {TEMPLATE_ANNOTATION: meta.name}
+    pod_metadata = {"labels": {**labels, **NO_SIDECARS}, "annotations": {**annotations, **NO_SIDECARS}}
     pod: dict[str, Any] = {
         "restartPolicy": "Never",
         # The pod reads no Kubernetes objects. Its service account is for pull secrets and cloud identity.
@@ -205,7 +213,7 @@ def manifest(template: Template, input_: DiscoveryInput) -> dict[str, Any]:
             "backoffLimit": BACKOFF_LIMIT,
             "activeDeadlineSeconds": ACTIVE_DEADLINE_SECONDS,
             "ttlSecondsAfterFinished": TTL_SECONDS_AFTER_FINISHED,
-            "template": {"metadata": {"labels": labels, "annotations": annotations}, "spec": pod},
+            "template": {"metadata": pod_metadata, "spec": pod},
         },
     }
 

@@ -1,6 +1,8 @@
 """How a discovery Job is going: as any Job, and with the result that its log holds once it is complete.
 
 Contract:
+    * The discovery container counts, not the Job: if it has ended and an injected sidecar still runs, its result is
+      read. The Job is then deleted, because it occupies a slot and may never end.
     * :func:`judge` decides from what the cache knows. Where that is not enough it returns the read that is needed, as
       :func:`aimctl.domain.jobs.outcome.judge_incomplete` does.
 """
@@ -17,15 +19,19 @@ from aimctl.domain.jobs.outcome import (
     NeededRead,
     Running,
     Waiting,
+    container_failed,
+    ended_beside_sidecars,
     judge_incomplete,
 )
 from aimctl.domain.templates.discovery_job import CONTAINER
 from aimctl.domain.templates.discovery_output import DiscoveryError, DiscoveryResult, parse
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from aimctl.domain.jobs.observed import ObservedJob
+    from aimctl.kubetypes import Object, Pod
 
 __all__ = ["DISCOVERY_JOB", "LogLost", "Outcome", "Succeeded", "judge"]
 
@@ -65,13 +71,19 @@ def judge(job: ObservedJob, *, now: datetime) -> Outcome:
         job: the Job, with what was read about it.
         now: the time, aware; compared with the creation of pods for grace periods.
     """
-    return _completed(job) if job.job.view.complete else judge_incomplete(DISCOVERY_JOB, job, now)
+    if job.job.view.complete:
+        done = [pod for pod in job.newest_first() if pod.view.status.phase == "Succeeded"]
+        if not done:
+            return LogLost("the Job is complete, but its pod is gone") if job.pods_read else job.list_pods()
+        return _result(job, done)
+    ended = None if job.finished else ended_beside_sidecars(DISCOVERY_JOB, job)
+    if ended is None:
+        return judge_incomplete(DISCOVERY_JOB, job, now)
+    pod, end = ended
+    return container_failed(DISCOVERY_JOB, job, pod, end) if end.exit_code else _result(job, [pod])
 
 
-def _completed(job: ObservedJob) -> NeededRead | Succeeded | Failed | LogLost:
-    done = [pod for pod in job.newest_first() if pod.view.status.phase == "Succeeded"]
-    if not done:
-        return LogLost("the Job is complete, but its pod is gone") if job.pods_read else job.list_pods()
+def _result(job: ObservedJob, done: Sequence[Object[Pod]]) -> NeededRead | Succeeded | Failed | LogLost:
     log = job.log
     if log is None or log.pod not in {pod.meta.name for pod in done}:
         return job.read_log(done[0], CONTAINER)
