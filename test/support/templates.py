@@ -125,12 +125,18 @@ def job(
     deleting: bool = False,
     pods: Sequence[Object[Pod]] = (),
     log: PodLog | None = None,
+    age: float | None = None,
+    suspended: bool = False,
+    labels: Mapping[str, str] | None = None,
 ) -> ObservedJob:
     """A Job; ``ended`` is "", "Complete" or "Failed"."""
     body: dict[str, Any] = {
-        "metadata": {"name": name, "namespace": "team", "uid": f"{name}-uid"},
+        "metadata": {"name": name, "namespace": "team", "uid": f"{name}-uid", "labels": dict(labels or {})},
+        "spec": {"suspend": suspended},
         "status": {"failed": failed},
     }
+    if age is not None:
+        body["metadata"]["creationTimestamp"] = at(NOW - timedelta(seconds=age))
     if deleting:
         body["metadata"]["deletionTimestamp"] = at(NOW)
     if ended:

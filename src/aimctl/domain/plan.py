@@ -319,9 +319,14 @@ class RequestSlot:
 
     The executor does not carry this out. The reconciler's ``settled`` hook passes the request to discovery admission,
     and withdraws it when the last plan no longer contains it.
+
+    Attributes:
+        create: the Job.
+        since: since when it waits, RFC 3339; "" for the creation of the object.
     """
 
     create: Create
+    since: str = ""
 
 
 BackgroundRead: TypeAlias = ReadLog | ReadImage

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,7 +23,7 @@ from aimctl.domain.plan import (
 from aimctl.domain.templates.decision import decide_discovery, decide_template
 from aimctl.kubetypes.builtin import PODS
 from support.settling import Settled, settle
-from support.templates import ANSWER, completed, job, model, observe, pod, wanted_job
+from support.templates import ANSWER, NOW, at, completed, job, model, observe, pod, wanted_job
 from support.things import with_fields
 
 if TYPE_CHECKING:
@@ -375,3 +376,73 @@ def test_without_a_running_sidecar_the_end_of_the_job_is_awaited() -> None:
     found = settle(jobs=[beside_sidecar(0, ANSWER, running=False)])
     assert found.condition("Discovered") == ("False", "DiscoveryRunning")
     assert found.deleted == []
+
+
+# ---- Jobs that cannot run
+
+
+def stuck(age: float = 30, **differs: Any) -> ObservedJob:
+    return job(job_of(), age=age, **differs)
+
+
+@pytest.mark.parametrize(
+    ("differs", "cause"),
+    [
+        ({}, "no pod was created"),
+        ({"suspended": True}, "suspended;"),
+        (
+            {"suspended": True, "labels": {"kueue.x-k8s.io/queue-name": "gpu-queue"}},
+            "suspended by Kueue, in queue 'gpu-queue'",
+        ),
+    ],
+    ids=["no-pod", "suspended", "kueue"],
+)
+def test_a_job_that_cannot_run_is_deleted_after_a_short_time_and_the_cause_is_named(
+    differs: dict[str, Any], cause: str
+) -> None:
+    early = settle(jobs=[stuck(5, **differs)])
+    assert early.deleted == []
+    assert early.plan.requeue_after == pytest.approx(15)
+    found = settle(jobs=[stuck(**differs)])
+    assert found.deleted == [job_of()]
+    assert found.wanted is None
+    assert (found.state, found.condition("Discovered")) == ("Pending", ("False", "AwaitingDiscovery"))
+    assert cause in found.message("Discovered")
+    assert len(found.message("Discovered")) <= 300
+    assert [event.reason for event in found.events if event.type == "Warning"] == ["DiscoveryPaused"]
+
+
+def test_a_job_with_a_pod_or_whose_pod_is_counted_is_not_deleted() -> None:
+    assert settle(jobs=[stuck(pods=[pod()])]).deleted == []
+    assert settle(jobs=[stuck(failed=1)]).deleted == []
+
+
+def test_after_a_pause_the_template_waits_at_the_end_of_the_queue() -> None:
+    paused = settle(jobs=[stuck()])
+    waiting = settle(paused.status)
+    assert waiting.wanted is None
+    assert waiting.writes == 0
+    assert waiting.plan.requeue_after == pytest.approx(15)
+    later = settle(paused.status, now=NOW + timedelta(seconds=15))
+    assert later.wanted is not None
+    (slot,) = later.plan.of_type(RequestSlot)
+    assert slot.since == at(NOW + timedelta(seconds=15)), "later than every template that waits already"
+    assert "no pod was created" in later.message("Discovered")
+
+
+def test_pauses_become_longer_up_to_a_minute_and_end_with_a_result() -> None:
+    status, now, delays = {}, NOW, []
+    for _ in range(5):
+        found = settle(status, jobs=[stuck(30 - (now - NOW).total_seconds())], now=now)
+        assert found.deleted == [job_of()]
+        until = datetime.fromisoformat(found.status["discovery"]["pause"]["until"])
+        delays.append((until - now).total_seconds())
+        status, now = found.status, until
+    assert delays == [15, 30, 60, 60, 60]
+    assert "pause" not in settle(status, jobs=[completed(job_of())], now=now).status["discovery"]
+    assert "pause" not in settle(status, jobs=[completed(job_of(), b"[]")], now=now).status["discovery"]
+
+
+def test_another_input_is_discovered_without_a_pause() -> None:
+    paused = settle(jobs=[stuck()])
+    assert settle(paused.status, rediscover="now").wanted is not None

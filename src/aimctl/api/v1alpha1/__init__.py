@@ -68,6 +68,7 @@ from aimctl.api.v1alpha1.templates import AIMClusterServiceTemplate as AIMCluste
 from aimctl.api.v1alpha1.templates import AIMServiceTemplate as AIMServiceTemplate
 from aimctl.api.v1alpha1.templates import ClusterServiceTemplateSpec as ClusterServiceTemplateSpec
 from aimctl.api.v1alpha1.templates import DiscoveryFailure as DiscoveryFailure
+from aimctl.api.v1alpha1.templates import DiscoveryPause as DiscoveryPause
 from aimctl.api.v1alpha1.templates import DiscoveryRecord as DiscoveryRecord
 from aimctl.api.v1alpha1.templates import DiscoveryStatus as DiscoveryStatus
 from aimctl.api.v1alpha1.templates import ServiceTemplateSpec as ServiceTemplateSpec

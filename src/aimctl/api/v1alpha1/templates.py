@@ -176,6 +176,19 @@ class DiscoveryFailure(DiscoveryRecord):
     message: str = Field("", description="Cause and remedy.", json_schema_extra={"maxLength": 4096})
 
 
+class DiscoveryPause(View):
+    """A discovery whose Job could not run, and that is tried again."""
+
+    input_hash: str = Field(
+        "",
+        description="Hash of everything that determines the discovery Job.",
+        json_schema_extra={"maxLength": 64},
+    )
+    attempts: Int64 = Field(0, description="Jobs that could not run.")
+    until: Time | None = Field(None, description="Time from which the template waits for a slot again.")
+    message: str = Field("", description="Cause and remedy.", json_schema_extra={"maxLength": 1024})
+
+
 class DiscoveryStatus(View):
     """The inputs that discovery has finished. None is repeated unless aimctl rediscover requests it."""
 
@@ -185,6 +198,10 @@ class DiscoveryStatus(View):
         None, description="The discovery that produced modelSources and profile."
     )
     failure: DiscoveryFailure | None = Field(None, description="The last discovery, if it failed.")
+    pause: DiscoveryPause | None = Field(
+        None,
+        description="The current discovery, if its Job could not run: it gives its slot to other templates.",
+    )
 
 
 class TemplateStatus(View):

@@ -192,7 +192,7 @@ class _Wiring:
         self.admission.request(
             request,
             wanted.create,
-            created=template.meta.creation_timestamp,
+            created=wanted.since or template.meta.creation_timestamp,
             awaited=self._observer.awaited(template),
         )
 

@@ -81,7 +81,7 @@ def decide_discovery(seen: TemplateObservation) -> Plan:
     actions += _status(seen, discovery)
     actions += discovery.deletions
     if discovery.create is not None:
-        actions.append(RequestSlot(discovery.create))
+        actions.append(RequestSlot(discovery.create, discovery.since))
     return Plan(tuple(actions), discovery.requeue_after)
 
 

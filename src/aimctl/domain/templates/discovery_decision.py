@@ -6,6 +6,9 @@ Contract:
       not discovered again. A finished Job is read before anything else is done about its input.
     * A result stays in the status until a new one replaces it as a whole. Meanwhile ``Discovered`` stays True, unless
       the last discovery failed.
+    * A Job that gets no pod or is suspended is deleted after a short time, so that its slot is free. The cause, and the
+      time from which the template waits for a slot again, are in ``status.discovery``. The template is then at the end
+      of the queue. Pauses last :data:`FIRST_PAUSE`, then twice as long each time, up to :data:`MAX_PAUSE`.
     * Unfinished Jobs of other inputs are deleted, because they occupy slots. Finished Jobs are left to their TTL, so
       that people can read their logs.
 """
@@ -13,18 +16,26 @@ Contract:
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, final
 
-from aimctl.api.v1alpha1 import DiscoveryFailure, DiscoveryRecord, DiscoveryStatus, StatusModelSource
-from aimctl.domain.conditions import MAX_MESSAGE, Finding, clip
+from aimctl.api.v1alpha1 import (
+    DiscoveryFailure,
+    DiscoveryPause,
+    DiscoveryRecord,
+    DiscoveryStatus,
+    StatusModelSource,
+)
+from aimctl.domain.conditions import MAX_MESSAGE, Finding, clip, parse_rfc3339, rfc3339
 from aimctl.domain.events import PlannedEvent
 from aimctl.domain.jobs.outcome import Failed, Running, Waiting
 from aimctl.domain.plan import Create, Delete, List, ReadLog
 from aimctl.domain.resolution import Missing
 from aimctl.domain.templates.discovery_job import DiscoveryInput, job_name, manifest
-from aimctl.domain.templates.discovery_outcome import LogLost, Succeeded, judge
+from aimctl.domain.templates.discovery_outcome import LogLost, Stuck, Succeeded, judge
 from aimctl.domain.templates.template import source_count
 from aimctl.kubetypes.builtin import JOBS
+from aimctl.kubetypes.helpers.backoff import exponential_delay
 from aimctl.kubetypes.quantity import size_in_bytes
 
 if TYPE_CHECKING:
@@ -51,6 +62,10 @@ AWAITING_DISCOVERY = "AwaitingDiscovery"
 DISCOVERY_FAILED = "DiscoveryFailed"
 DISCOVERY_RUNNING = "DiscoveryRunning"
 """Reasons of the condition. The last one distinguishes a running Job from a waiting one."""
+
+
+FIRST_PAUSE, MAX_PAUSE = 15.0, 60.0
+"""Seconds. The longest is short enough that discovery continues within about a minute after the cause was removed."""
 
 
 @final
@@ -93,6 +108,7 @@ class Discovery:
         report: for the status; None while ``read`` is needed to determine it.
         read: what has to be read first.
         create: the Job that should run as soon as there is a free slot.
+        since: since when the template waits for a slot, RFC 3339; "" for its creation.
         deletions: of Jobs that occupy a slot without need, or whose output is lost.
         events: to be recorded with the report.
         requeue_after: seconds after which the state may be another one although no event arrives; None for never.
@@ -101,6 +117,7 @@ class Discovery:
     report: DiscoveryReport | None
     read: List | ReadLog | None = None
     create: Create | None = None
+    since: str = ""
     deletions: tuple[Delete, ...] = ()
     events: tuple[PlannedEvent, ...] = ()
     requeue_after: float | None = None
@@ -153,7 +170,7 @@ def _blocked(seen: TemplateObservation, missing: Missing) -> Discovery:
         if job.finished or job.deleting:
             continue
         outcome = judge(job, now=seen.now)
-        if isinstance(outcome, Failed):
+        if isinstance(outcome, Failed | Stuck):
             deletions.append(job.delete())
         elif isinstance(outcome, Waiting) and outcome.requeue_after is not None:
             delays.append(outcome.requeue_after)
@@ -171,13 +188,24 @@ def _pursue(seen: TemplateObservation, input_: DiscoveryInput) -> Discovery:
         return Discovery(_unknown(seen, AWAITING_DISCOVERY, missing.message), deletions=_unfinished(seen))
     if job is not None:
         return _follow(seen, input_, job)
+    pause = _pause(seen, input_)
+    until = None if pause is None else parse_rfc3339(pause.until)
+    if pause is not None and until is not None and until > seen.now:
+        return Discovery(
+            _unknown(seen, AWAITING_DISCOVERY, f"{pause.message}; it is tried again"),
+            deletions=_unfinished(seen),
+            requeue_after=(until - seen.now).total_seconds(),
+        )
     rejection = seen.known.rejection(JOBS, input_.namespace, name)
     waits = "waits for one of the cluster's discovery slots"
     if rejection is not None:
         waits = f"the API server rejected the discovery Job: {rejection.message}"
+    elif pause is not None:
+        waits = f"{waits} again: {pause.message}"
     return Discovery(
         _unknown(seen, AWAITING_DISCOVERY, waits),
         create=Create(JOBS, manifest(seen.template, input_)),
+        since="" if pause is None else pause.until or "",
         deletions=_unfinished(seen),
     )
 
@@ -197,6 +225,8 @@ def _follow(  # noqa: PLR0911 - one for each outcome
         case Running(message=message):
             text = f"discovery Job {job.name} is running" + (f": {message}" if message else "")
             return Discovery(_unknown(seen, DISCOVERY_RUNNING, text), deletions=deletions)
+        case Stuck(message=message):
+            return _stuck(seen, input_, clip(message, 1024))
         case LogLost(message=message):
             text = f"{message}; discovery runs again"
             report = _unknown(seen, AWAITING_DISCOVERY, text)
@@ -212,10 +242,34 @@ def _follow(  # noqa: PLR0911 - one for each outcome
             return Discovery(None, read=read)
 
 
+def _pause(seen: TemplateObservation, input_: DiscoveryInput) -> DiscoveryPause | None:
+    """The pause of the discovery of this input, also after its end."""
+    records = seen.view.status.discovery
+    pause = None if records is None else records.pause
+    return pause if pause is not None and pause.input_hash == input_.hash else None
+
+
+def _stuck(seen: TemplateObservation, input_: DiscoveryInput, message: str) -> Discovery:
+    """Delete a Job that cannot run. The pause is written before that, so that it survives a restart."""
+    before = _pause(seen, input_)
+    attempts = 0 if before is None else before.attempts
+    until = None if before is None else parse_rfc3339(before.until)
+    events: tuple[PlannedEvent, ...] = ()
+    if before is None or until is None or until <= seen.now:
+        delay = timedelta(seconds=exponential_delay(attempts, FIRST_PAUSE, MAX_PAUSE))
+        before = DiscoveryPause(
+            input_hash=input_.hash, attempts=attempts + 1, until=rfc3339(seen.now + delay), message=message
+        )
+        events = (PlannedEvent("Warning", "DiscoveryPaused", message),)
+    report = _unknown(seen, AWAITING_DISCOVERY, f"{before.message}; it is tried again")
+    records = (report.records or DiscoveryStatus()).model_copy(update={"pause": before})
+    return Discovery(replace(report, records=records), deletions=_unfinished(seen), events=events)
+
+
 def _failed(seen: TemplateObservation, input_: DiscoveryInput, job: ObservedJob, message: str) -> Discovery:
     last = _last(seen)
     failure = DiscoveryFailure(**_record(seen, input_, job), message=message)
-    records = (last.records or DiscoveryStatus()).model_copy(update={"failure": failure})
+    records = (last.records or DiscoveryStatus()).model_copy(update={"failure": failure, "pause": None})
     return Discovery(
         replace(last, condition=Finding(False, DISCOVERY_FAILED, message), records=records),
         deletions=_unfinished(seen),

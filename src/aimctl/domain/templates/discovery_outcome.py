@@ -10,8 +10,10 @@ Contract:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, TypeAlias, final
 
+from aimctl.domain.conditions import parse_rfc3339
 from aimctl.domain.jobs.outcome import (
     Cause,
     Failed,
@@ -33,7 +35,9 @@ if TYPE_CHECKING:
     from aimctl.domain.jobs.observed import ObservedJob
     from aimctl.kubetypes import Object, Pod
 
-__all__ = ["DISCOVERY_JOB", "LogLost", "Outcome", "Succeeded", "judge"]
+__all__ = ["DISCOVERY_JOB", "RELEASE_AFTER", "LogLost", "Outcome", "Stuck", "Succeeded", "judge"]
+
+_KUEUE_QUEUE = "kueue.x-k8s.io/queue-name"
 
 DISCOVERY_JOB = JobKind(
     "discovery",
@@ -61,7 +65,18 @@ class LogLost:
     message: str
 
 
-Outcome: TypeAlias = Waiting | Running | NeededRead | Succeeded | Failed | LogLost
+@final
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """The Job cannot run for a reason outside of it. It has to give its slot to another one, and is tried again."""
+
+    message: str
+
+
+Outcome: TypeAlias = Waiting | Running | NeededRead | Succeeded | Failed | LogLost | Stuck
+
+RELEASE_AFTER = timedelta(seconds=20)
+"""How long a Job may have no pod, or be suspended. The Job controller creates a pod within a second."""
 
 
 def judge(job: ObservedJob, *, now: datetime) -> Outcome:
@@ -78,9 +93,35 @@ def judge(job: ObservedJob, *, now: datetime) -> Outcome:
         return _result(job, done)
     ended = None if job.finished else ended_beside_sidecars(DISCOVERY_JOB, job)
     if ended is None:
-        return judge_incomplete(DISCOVERY_JOB, job, now)
+        return _without_pod(job, now) or judge_incomplete(DISCOVERY_JOB, job, now)
     pod, end = ended
     return container_failed(DISCOVERY_JOB, job, pod, end) if end.exit_code else _result(job, [pod])
+
+
+def _without_pod(job: ObservedJob, now: datetime) -> Stuck | Waiting | None:
+    """A Job without a pod, for how long it may stay so; None for any other Job."""
+    view, meta = job.job.view, job.meta
+    created = parse_rfc3339(meta.creation_timestamp)
+    ran = view.status.active or view.status.failed or view.status.succeeded
+    if created is None or job.finished or job.deleting or job.pods or (ran and not view.spec.suspend):
+        return None
+    suspended = [
+        item for item in view.status.conditions or () if item.type == "Suspended" and item.status == "True"
+    ]
+    since = max([created, *filter(None, (parse_rfc3339(item.last_transition_time) for item in suspended))])
+    left = (RELEASE_AFTER - (now - since)).total_seconds()
+    if left > 0:
+        return Waiting(requeue_after=left)
+    if view.spec.suspend:
+        queue = meta.labels.get(_KUEUE_QUEUE)
+        by = f" by Kueue, in queue {queue!r}" if queue else ""
+        return Stuck(
+            f"the discovery Job was suspended{by}; exempt Jobs of the operator, or admit them within seconds"
+        )
+    return Stuck(
+        "no pod was created for the discovery Job: a quota, LimitRange, policy or missing service account prevents it;"
+        f" see kubectl -n {meta.namespace} get events --field-selector involvedObject.name={meta.name}"
+    )
 
 
 def _result(job: ObservedJob, done: Sequence[Object[Pod]]) -> NeededRead | Succeeded | Failed | LogLost:
