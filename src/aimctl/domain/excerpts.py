@@ -55,7 +55,7 @@ _MASKS: tuple[tuple[re.Pattern[str], str], ...] = (
     # HF_TOKEN=..., ?X-Amz-Signature=..., --token=...
     (re.compile(rf"({_NAME}=){_VALUE}+", re.IGNORECASE), r"\1***"),
     # --hf-token ...
-    (re.compile(rf"(--[\w-]{{0,40}}{_WORD}\s{{1,2}})(?!-){_VALUE}+", re.IGNORECASE), r"\1***"),
+    (re.compile(rf"((?<!-)--[\w-]{{0,40}}{_WORD}\s{{1,2}})(?!-){_VALUE}+", re.IGNORECASE), r"\1***"),
     # password: ..., aws_secret_access_key = ...; but not words of a sentence, addresses and paths
     (
         re.compile(
