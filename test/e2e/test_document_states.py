@@ -22,7 +22,7 @@ def test_a_template_without_its_gpu_is_not_available_until_a_node_comes(stage: S
     assert "MI325X" in condition(status, "Ready")["message"]
     assert stage.jobs() == []
     node = {"metadata": {"name": stage.named("node"), "labels": {"amd.com/gpu.device-id": "74a5"}}}
-    node["spec"] = {"unschedulable": True}  # it has no kubelet
+    node["spec"] = {"taints": [{"key": "example.org/no-kubelet", "effect": "NoSchedule"}]}
     stage.core.create_node(node)
     try:
         stage.until("AIMServiceTemplate", "template", "Ready")

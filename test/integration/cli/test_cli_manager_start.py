@@ -112,7 +112,7 @@ EXPECTED = {
     ],
     "viewer": [
         "may not list nodes at cluster scope; create jobs.batch at cluster scope; get leases.coord",
-        "get leases.coordination.k8s.io in namespace 'elections'. Grant",
+        "get leases.coordination.k8s.io 'aimctl-manager' in namespace 'elections'. Grant",
         "aimctl manifests rbac",
     ],
     "metrics port taken": ["--metrics-bind-address='127.0.0.1:", "in use", "another port", "off"],

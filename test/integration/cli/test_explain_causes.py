@@ -79,7 +79,7 @@ CASES = {
         "TemplateSelectionAmbiguous",
         "spec.templateRef",
     ),
-    "none-fits": (
+    "several-bases": (
         [
             *template("a", precision="fp16", **FP),
             *template("b", precision="fp8", **FP),
@@ -87,7 +87,7 @@ CASES = {
         ],
         "aimsvc/s",
         ["AIMService"],
-        "TemplateNotFound",
+        "TemplateSelectionAmbiguous",
         "spec.templateRef",
     ),
     "no-gpu": (
