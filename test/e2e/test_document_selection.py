@@ -93,9 +93,11 @@ def test_each_step_drops_its_candidates_and_says_so(stage: Stage) -> None:
         assert name in failure["message"], "several templates could be the base of the overrides"
     assert "templateRef" in failure["message"]
 
+    stage.delete("AIMService", "service")  # with one of the two, a template would be derived from it
     for name in ("other-metric", "other-too"):
         stage.delete("AIMServiceTemplate", name)
-    failure = stage.until_condition("AIMService", "service", "Failure", "TemplateNotFound")
+    stage.service("again", overrides={"metric": "latency", "precision": "fp8"})
+    failure = stage.until_condition("AIMService", "again", "Failure", "TemplateNotFound")
     assert "no-gpu" in failure["message"]
     assert "templateRef" in failure["message"]
 

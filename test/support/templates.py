@@ -128,8 +128,9 @@ def job(
     age: float | None = None,
     suspended: bool = False,
     labels: Mapping[str, str] | None = None,
+    seen: bool = True,
 ) -> ObservedJob:
-    """A Job; ``ended`` is "", "Complete" or "Failed"."""
+    """A Job; ``ended`` is "", "Complete" or "Failed", and ``seen`` says whether the Job controller has started it."""
     body: dict[str, Any] = {
         "metadata": {"name": name, "namespace": "team", "uid": f"{name}-uid", "labels": dict(labels or {})},
         "spec": {"suspend": suspended},
@@ -137,6 +138,8 @@ def job(
     }
     if age is not None:
         body["metadata"]["creationTimestamp"] = at(NOW - timedelta(seconds=age))
+        if seen and not suspended:
+            body["status"]["startTime"] = at(NOW - timedelta(seconds=age))
     if deleting:
         body["metadata"]["deletionTimestamp"] = at(NOW)
     if ended:

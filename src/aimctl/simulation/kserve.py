@@ -22,7 +22,7 @@ from aimctl.devcluster.machinery.informer import Informer, body_of
 from aimctl.devcluster.machinery.worker import Worker
 from aimctl.kubetypes import Resource
 from aimctl.runtime.clock import format_time
-from aimctl.simulation.kserve_webhooks import DEPLOYMENT_MODE
+from aimctl.simulation.kserve_webhooks import deployment_mode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -201,7 +201,7 @@ class SimulatedKServe:
         status: dict[str, Any] = {
             "conditions": conditions,
             "observedGeneration": service["metadata"]["generation"],
-            "deploymentMode": service["metadata"]["annotations"][DEPLOYMENT_MODE],
+            "deploymentMode": deployment_mode(service["metadata"].get("annotations") or {}),
             "modelStatus": {"copies": {"failedCopies": 0, "totalCopies": pods if outcome.ready else 0}},
         }
         if outcome.ready or outcome is _STOPPED:

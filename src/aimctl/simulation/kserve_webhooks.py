@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from aimctl.devcluster.apiserver.objects.kinds import ServedKind
 
-__all__ = ["DEPLOYMENT_MODE", "KServeWebhooks"]
+__all__ = ["KServeWebhooks", "deployment_mode"]
 
 DEPLOYMENT_MODE = "serving.kserve.io/deploymentMode"
 
@@ -57,11 +57,16 @@ class KServeWebhooks:
             raise statuses.status(403, "Forbidden", text)
 
 
+def deployment_mode(annotations: Mapping[str, str]) -> str:
+    """The deployment mode by its current name. Without the webhooks, an object may lack the annotation."""
+    mode = annotations.get(DEPLOYMENT_MODE, "Standard")
+    return _LEGACY_MODES.get(mode, mode)
+
+
 def _set_defaults(new: dict[str, Any], predictor: dict[str, Any]) -> None:
     metadata = new["metadata"]
     annotations = dict(metadata.get("annotations") or {})
-    mode = annotations.get(DEPLOYMENT_MODE, "Standard")
-    annotations[DEPLOYMENT_MODE] = _LEGACY_MODES.get(mode, mode)
+    annotations[DEPLOYMENT_MODE] = deployment_mode(annotations)
     metadata["annotations"] = annotations
     predictor.setdefault("automountServiceAccountToken", False)
 

@@ -417,6 +417,11 @@ def test_a_job_with_a_pod_or_whose_pod_is_counted_is_not_deleted() -> None:
     assert settle(jobs=[stuck(failed=1)]).deleted == []
 
 
+def test_a_job_that_the_job_controller_has_not_seen_is_not_deleted() -> None:
+    """As after an outage of the control plane: the Job is old, and will get its pod."""
+    assert settle(jobs=[stuck(60, seen=False)]).deleted == []
+
+
 def test_after_a_pause_the_template_waits_at_the_end_of_the_queue() -> None:
     paused = settle(jobs=[stuck()])
     waiting = settle(paused.status)

@@ -76,7 +76,12 @@ class Stuck:
 Outcome: TypeAlias = Waiting | Running | NeededRead | Succeeded | Failed | LogLost | Stuck
 
 RELEASE_AFTER = timedelta(seconds=20)
-"""How long a Job may have no pod, or be suspended. The Job controller creates a pod within a second."""
+"""How long a Job may have no pod, or be suspended.
+
+The time begins with ``status.startTime``. The Job controller of Kubernetes 1.36 sets it also if the API server rejects
+the pod, and creates pods within the same second. Before that the Job controller has not seen the Job, for example after
+an outage of the control plane, and deleting the Job would not help.
+"""
 
 
 def judge(job: ObservedJob, *, now: datetime) -> Outcome:
@@ -105,10 +110,14 @@ def _without_pod(job: ObservedJob, now: datetime) -> Stuck | Waiting | None:
     ran = view.status.active or view.status.failed or view.status.succeeded
     if created is None or job.finished or job.deleting or job.pods or (ran and not view.spec.suspend):
         return None
+    started = parse_rfc3339(view.status.start_time)
+    if started is None and not view.spec.suspend:
+        return None
     suspended = [
         item for item in view.status.conditions or () if item.type == "Suspended" and item.status == "True"
     ]
-    since = max([created, *filter(None, (parse_rfc3339(item.last_transition_time) for item in suspended))])
+    times = [started, *(parse_rfc3339(item.last_transition_time) for item in suspended)]
+    since = max([created, *filter(None, times)])
     left = (RELEASE_AFTER - (now - since)).total_seconds()
     if left > 0:
         return Waiting(requeue_after=left)
