@@ -238,7 +238,8 @@ def test_managed_fields_are_cut_from_a_body_with_nulls() -> None:
     assert "managedFields" not in parsed.view["metadata"]
 
 
-def test_only_the_views_that_were_decoded_last_are_cached() -> None:
+def things_read(number: int) -> tuple[list[Object[bytes]], list[bytes]]:
+    """So many objects, each read once, and the bodies that were decoded."""
     decoded: list[bytes] = []
 
     def decode(raw: bytes) -> bytes:
@@ -246,18 +247,31 @@ def test_only_the_views_that_were_decoded_last_are_cached() -> None:
         return raw
 
     things = Resource("example.com", "v1", "Thing", "things", True, decode)
-    objects = [
-        Object.parse(things, json.dumps(thing(uid=str(number))).encode())
-        for number in range(CACHED_VIEWS + 1)
-    ]
+    objects = [Object.parse(things, json.dumps(thing(uid=str(one))).encode()) for one in range(number)]
     for item in objects:
         assert item.view == item.raw
-    assert len(decoded) == len(objects)
-    for item in objects[1:]:
+    assert len(decoded) == number
+    decoded.clear()
+    return objects, decoded
+
+
+def test_as_many_views_are_cached_as_the_limit_says() -> None:
+    objects, decoded = things_read(CACHED_VIEWS)
+    for item in objects:
         _ = item.view
-    assert len(decoded) == len(objects)
-    _ = objects[0].view
-    assert decoded[-1] == objects[0].raw
+    assert decoded == []
+    objects, decoded = things_read(CACHED_VIEWS + 1)
+    for item in objects:
+        assert item.view == item.raw
+    assert decoded, "one view was replaced"
+
+
+def test_reading_more_objects_in_turn_than_are_cached_still_finds_most_views() -> None:
+    objects, decoded = things_read(CACHED_VIEWS * 5 // 4)
+    for _ in range(20):
+        for item in objects:
+            assert item.view == item.raw
+    assert len(decoded) < 0.5 * 20 * len(objects)
 
 
 def test_an_object_that_was_replaced_is_freed_with_its_view() -> None:
