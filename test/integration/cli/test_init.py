@@ -92,6 +92,7 @@ def test_the_tests_of_a_new_project_pass(project: Path) -> None:
     assert "8 passed" in run(project, "pytest", "-p", "no:cacheprovider")
 
 
+@pytest.mark.proof
 def test_a_new_project_passes_the_type_checker(project: Path, tmp_path: Path) -> None:
     assert "no issues found" in run(project, "mypy", "--strict", "--cache-dir", tmp_path)
 

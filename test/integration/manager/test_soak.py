@@ -319,6 +319,7 @@ def _run(seed: int, hours: float, parts: int, quiet_seconds: float = 900.0) -> N
     assert seen["ended leaders"] >= minutes / 6
 
 
+@pytest.mark.proof
 def test_minutes_of_faults_and_leader_changes_leave_nothing_behind() -> None:
     _run(seed=1, hours=0.02, parts=2, quiet_seconds=200.0)
 
