@@ -23,12 +23,15 @@ __all__ = [
     "Kubeconfig",
     "LogLevel",
     "LogLevelFlag",
+    "ObjectKind",
+    "ObjectName",
     "OperatorNamespace",
     "Skip",
     "Watch",
     "WatchNamespace",
     "With",
     "asking",
+    "parse_object",
 ]
 
 
@@ -102,6 +105,16 @@ WatchNamespace = Annotated[
         callback=checks.namespaces,
         help="Watch only this namespace and the operator's; may be repeated, or comma-separated.",
     ),
+]
+ObjectKind = Annotated[
+    str,
+    typer.Argument(
+        help="Kind, plural or short name, such as aimsvc; or KIND/NAME.",
+        autocompletion=completing.kinds_or_objects,
+    ),
+]
+ObjectName = Annotated[
+    str | None, typer.Argument(help="Name of the object.", autocompletion=completing.names)
 ]
 _Context = Annotated[
     str | None,
@@ -189,3 +202,34 @@ def _typed(context: typer.Context) -> tuple[str, ...]:
         if source is not None and source.name == "COMMANDLINE":
             out += (flag, str(context.params[name]))
     return tuple(out)
+
+
+def parse_object(kind: str, name: str | None, command: str) -> tuple[str, str]:
+    """Kind and name from ``KIND NAME`` or ``KIND/NAME``.
+
+    Args:
+        kind: the first argument.
+        name: the second one, if it was given.
+        command: the name of the command, for messages.
+
+    Raises:
+        BadParameter: it is no kind of the operator, the name is missing or given twice, or it is not valid.
+    """
+    from aimctl.api.kinds import KINDS
+    from aimctl.cli.kinds import did_you_mean, find_kind, short_name
+
+    word, slash, after = kind.partition("/")
+    if slash and name is not None:
+        raise typer.BadParameter(f"{kind!r} has a name already: leave {name!r} out")
+    found = find_kind(word)
+    if found is None:
+        known = ", ".join(one.short_names[0] for one in KINDS)
+        words = [text for one in KINDS for text in (one.name.lower(), one.plural, *one.short_names)]
+        similar = did_you_mean(word.lower(), words) or f"use one of {known}"
+        raise typer.BadParameter(f"{word!r} is not a kind of the operator: {similar}")
+    wanted = after if slash else name
+    if not wanted:
+        raise typer.BadParameter(
+            f"the name of the {found.name} is missing: aimctl {command} {short_name(found.name)} NAME"
+        )
+    return found.name, checks.object_name(wanted, "NAME")

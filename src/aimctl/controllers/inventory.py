@@ -6,11 +6,14 @@ Contract:
       removed, cordoned or not Ready, or a node has more of it than all others. Further nodes like the known ones, and
       heartbeats of nodes, cause no calls.
 
-Invariant: ``_nodes`` has the cached nodes with GPUs, and ``_offered`` is their sum.
+Invariant: ``_nodes`` has the cached nodes with GPUs, ``_alike`` the number of nodes for each different value of it, and
+``_offered`` is the sum of these values. It is computed again only if a value appears or disappears: a large cluster has
+few different nodes.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, final
 
 from aimctl.controllers.indexes.templates import ANY_GPU
@@ -33,6 +36,7 @@ class GpuInventory:
 
     def __init__(self, nodes: Informer[Any]) -> None:
         self._nodes: dict[str, NodeGpus] = {}
+        self._alike: Counter[NodeGpus] = Counter()
         self._offered = Gpus()
         self._subscribers: list[Callable[[frozenset[str]], None]] = []
         nodes.add_handler(self)
@@ -57,25 +61,27 @@ class GpuInventory:
 
     def on_delete(self, obj: Object[Any], *, confirmed: bool) -> None:  # noqa: ARG002 - the handler's signature
         """A node was removed."""
-        if self._nodes.pop(obj.meta.name, None) is not None:
-            self._add_up()
+        self._replace(obj.meta.name, NodeGpus())
 
     def _put(self, node: Object[Any]) -> None:
-        name, view = node.meta.name, node.view_or_none
-        gpus = NodeGpus() if view is None else gpus_of(node.meta.labels, view)
-        if not gpus.offers:
-            gpus = NodeGpus()
-        before = self._nodes.get(name, NodeGpus())
-        if gpus == before:
+        view = node.view_or_none
+        self._replace(node.meta.name, NodeGpus() if view is None else gpus_of(node.meta.labels, view))
+
+    def _replace(self, name: str, gpus: NodeGpus) -> None:
+        before, after = self._nodes.pop(name, NodeGpus()), gpus if gpus.offers else NodeGpus()
+        if after.offers:
+            self._nodes[name] = after
+        if after == before:
             return
-        if gpus.offers:
-            self._nodes[name] = gpus
-        else:
-            del self._nodes[name]
-        self._add_up()
+        known = frozenset(self._alike)
+        self._alike.update([after] if after.offers else [])
+        self._alike.subtract([before] if before.offers else [])
+        self._alike = +self._alike
+        if known != self._alike.keys():
+            self._add_up()
 
     def _add_up(self) -> None:
-        offered = Gpus.of(self._nodes.values())
+        offered = Gpus.of(self._alike)
         changed = offered.changed_models(self._offered)
         self._offered = offered
         if changed:

@@ -12,7 +12,7 @@ from aimctl.api.v1alpha1 import CacheState, ModelState, ServiceState, TemplateSt
 from aimctl.cli.questions.health import Health, Node
 from aimctl.cli.rendering.levels import Level, level_of
 from aimctl.cli.rendering.tables import Cell, cut, paragraph, table, walk
-from aimctl.cli.rendering.values import clean, duration, size
+from aimctl.cli.rendering.values import clean, clean_lines, duration, size
 
 LONG = "a-very-long-name-of-a-template-throughput-ovr-8fa3c921"
 
@@ -112,3 +112,8 @@ def test_sizes_have_binary_units(count):
 @pytest.mark.parametrize("state", [*CacheState, *ModelState, *ServiceState, *TemplateState])
 def test_each_state_of_the_operator_has_a_level(state):
     assert level_of(state) is not Level.UNKNOWN
+
+
+def test_lines_of_a_log_keep_their_breaks_and_contain_no_control_characters():
+    text = "50 %\r100 %\n\tdone\x1b[2J\x9b1m\u202e\n"
+    assert clean_lines(text) == "50 %\n100 %\n\tdone\ufffd[2J\ufffd1m\ufffd\n"

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from aimctl.cli.flags import (
+    Asked,
+    DiscoveryLimit,
+    ObjectKind,
+    ObjectName,
+    OperatorNamespace,
+    Watch,
+    asking,
+    parse_object,
+)
 
-import typer
-
-from aimctl.cli import checks, completing
-from aimctl.cli.flags import Asked, DiscoveryLimit, OperatorNamespace, Watch, asking
-
-__all__ = ["explain", "parsed"]
+__all__ = ["explain"]
 
 
 @asking
 def explain(
     asked: Asked,
-    kind: Annotated[
-        str,
-        typer.Argument(
-            help="Kind, plural or short name, such as aimsvc; or KIND/NAME.",
-            autocompletion=completing.kinds_or_objects,
-        ),
-    ],
-    name: Annotated[
-        str | None, typer.Argument(help="Name of the object.", autocompletion=completing.names)
-    ] = None,
+    kind: ObjectKind,
+    name: ObjectName = None,
     *,
     watch: Watch = False,
     discovery_limit: DiscoveryLimit = 10,
@@ -39,7 +35,7 @@ def explain(
     from aimctl.cli.pages.answering import answer
     from aimctl.cli.pages.explain import explain_page
 
-    found, wanted = parsed(kind, name)
+    found, wanted = parse_object(kind, name, "explain")
     return answer(
         asked,
         lambda link: explain_page(
@@ -53,25 +49,3 @@ def explain(
         ),
         watch=watch,
     )
-
-
-def parsed(kind: str, name: str | None) -> tuple[str, str]:
-    """Kind and name from ``KIND NAME`` or ``KIND/NAME``."""
-    from aimctl.api.kinds import KINDS
-    from aimctl.cli.kinds import did_you_mean, find_kind, short_name
-
-    word, slash, after = kind.partition("/")
-    if slash and name is not None:
-        raise typer.BadParameter(f"{kind!r} has a name already: leave {name!r} out")
-    found = find_kind(word)
-    if found is None:
-        known = ", ".join(one.short_names[0] for one in KINDS)
-        words = [text for one in KINDS for text in (one.name.lower(), one.plural, *one.short_names)]
-        similar = did_you_mean(word.lower(), words) or f"use one of {known}"
-        raise typer.BadParameter(f"{word!r} is not a kind of the operator: {similar}")
-    wanted = after if slash else name
-    if not wanted:
-        raise typer.BadParameter(
-            f"the name of the {found.name} is missing: aimctl explain {short_name(found.name)} NAME"
-        )
-    return found.name, checks.object_name(wanted, "NAME")

@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from aimctl.cli import completing
-from aimctl.cli.flags import Asked, OperatorNamespace, asking
+from aimctl.cli.flags import Asked, ObjectKind, ObjectName, OperatorNamespace, asking, parse_object
 
 __all__ = ["logs"]
 
@@ -15,16 +14,8 @@ __all__ = ["logs"]
 @asking
 def logs(
     asked: Asked,
-    kind: Annotated[
-        str,
-        typer.Argument(
-            help="Kind, plural or short name, such as aimst; or KIND/NAME.",
-            autocompletion=completing.kinds_or_objects,
-        ),
-    ],
-    name: Annotated[
-        str | None, typer.Argument(help="Name of the object.", autocompletion=completing.names)
-    ] = None,
+    kind: ObjectKind,
+    name: ObjectName = None,
     *,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Print the log as it is written, until the container ends.")
@@ -43,14 +34,13 @@ def logs(
     InferenceService of a service. Which one it is goes to standard error. Exit code: 0, 4 if there is no such object
     or no pod, 5 if a right is missing, 1 if the cluster gives no answer.
     """
-    from aimctl.cli.commands.explain import parsed
     from aimctl.cli.connect import connected, run
     from aimctl.cli.pages.logs import print_log
     from aimctl.cli.rendering.screens import Format
 
     if asked.output is not Format.table:
         raise typer.BadParameter(f"--output {asked.output.value}: a log is text; leave the flag out")
-    found, wanted = parsed(kind, name)
+    found, wanted = parse_object(kind, name, "logs")
 
     async def main() -> int:
         async with connected(asked.connection) as link:

@@ -16,7 +16,7 @@ from aimctl.cli.pages.explain import not_found
 from aimctl.cli.questions.answers import Problem, Question
 from aimctl.cli.questions.pods import HAVE_PODS, steps
 from aimctl.cli.questions.reading import read
-from aimctl.cli.rendering.values import place
+from aimctl.cli.rendering.values import clean_lines, place
 from aimctl.runtime.kube import ApiError, Forbidden, Object
 from aimctl.runtime.program import Right
 
@@ -117,13 +117,9 @@ class _Output:
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._replaced = _CONTROL if sys.stdout.isatty() else {}
+        self._terminal = sys.stdout.isatty()
 
     def __call__(self, piece: bytes) -> None:
-        sys.stdout.write(self._decoder.decode(piece).translate(self._replaced))
+        text = self._decoder.decode(piece)
+        sys.stdout.write(clean_lines(text) if self._terminal else text)
         sys.stdout.flush()
-
-
-_CONTROL = {
-    code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"
-}

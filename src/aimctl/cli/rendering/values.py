@@ -1,13 +1,13 @@
 """Names, times and sizes as text.
 
-Contract: pure functions. :func:`clean` makes any text from the cluster safe for a terminal.
+Contract: pure functions. :func:`clean` and :func:`clean_lines` make any text from the cluster safe for a terminal.
 """
 
 from __future__ import annotations
 
 import unicodedata
 
-__all__ = ["clean", "duration", "place", "size"]
+__all__ = ["clean", "clean_lines", "duration", "place", "size"]
 
 
 def place(namespace: str, name: str) -> str:
@@ -17,15 +17,19 @@ def place(namespace: str, name: str) -> str:
 
 def clean(text: str) -> str:
     """The text on one line, with control characters replaced, so that a terminal executes no escape sequence."""
-    kept = "".join(
-        " "
-        if mark.isspace()
-        else "\N{REPLACEMENT CHARACTER}"
-        if unicodedata.category(mark)[0] == "C"
-        else mark
-        for mark in text
-    )
-    return " ".join(kept.split())
+    return " ".join("".join(" " if mark.isspace() else _visible(mark) for mark in text).split())
+
+
+def clean_lines(text: str) -> str:
+    """The text with control characters other than tabs and line breaks replaced.
+
+    A carriage return becomes a line break, so that a line, such as a progress bar, does not overwrite an earlier one.
+    """
+    return "".join(mark if mark in "\n\t" else _visible(mark) for mark in text.replace("\r", "\n"))
+
+
+def _visible(mark: str) -> str:
+    return "\N{REPLACEMENT CHARACTER}" if unicodedata.category(mark)[0] == "C" else mark
 
 
 def duration(seconds: float | None) -> str:
