@@ -62,10 +62,12 @@ class Admission:
         self.rejections = Rejections(clock, recorder)
         self.admission: DiscoveryAdmission[str] = DiscoveryAdmission(
             cache=cache,
+            find=self._find,
             client=reader.with_(on_write=cache.observe_write),
             api_reader=reader,
             clock=clock,
             limit=limit,
+            operator_namespace="kaiwo-system",
             observe=self._observe,
             decide=self._decide,
             rejections=self.rejections,
@@ -99,11 +101,15 @@ class Admission:
         found = self.rejections.of(Request("team", name)).get(job_of(name).key)
         return "" if found is None else found.message
 
+    def _find(self, request: Request) -> Object[Any] | None:
+        return (
+            make(request.name, request.namespace, resource=TEMPLATES) if request.name in self.wanted else None
+        )
+
     def _observe(self, request: Request, known: Known) -> Observed[str] | None:
         assert known == Known()
-        if request.name not in self.wanted:
-            return None
-        return Observed(make(request.name, request.namespace, resource=TEMPLATES), request.name)
+        found = self._find(request)
+        return None if found is None else Observed(found, request.name)
 
     def _decide(self, name: str) -> Plan:
         wanted = self.wanted[name]

@@ -70,7 +70,8 @@ class Ledger:
 
     def _job(self, change) -> None:
         body = change.record.object()
-        if LABEL not in (body["metadata"].get("labels") or {}):
+        owners = body["metadata"].get("ownerReferences") or ()
+        if LABEL not in (body["metadata"].get("labels") or {}) or not owners:
             return
         key, now = (change.record.namespace, change.record.name), self._clock.monotonic()
         if change.type == "ADDED":

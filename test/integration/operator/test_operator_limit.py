@@ -9,9 +9,11 @@ import pytest
 
 from aimctl.api import kinds
 from aimctl.devcluster.faults import Answer, CutStream, Delay, Gone410, Match, Refuse, Silence
+from aimctl.kubetypes.builtin import JOBS
 from aimctl.testing.virtualtime import run_virtual, virtual_time
 from support.operator import world
 from support.proofs import seeds
+from support.service_witness import STATIC
 
 
 async def many(w, count, namespaces, model="m"):
@@ -294,3 +296,53 @@ async def test_a_template_that_no_longer_needs_a_slot_is_removed_from_the_queue(
         await w.delete_template(waiting[1], "ns0")
         await asyncio.sleep(1)
         assert replica.metric("aim_discovery_pending_templates") == 1
+
+
+# ---- Jobs of others
+
+
+def owner_of(name, uid):
+    return {
+        "apiVersion": kinds.TEMPLATES.api_version,
+        "kind": kinds.TEMPLATES.kind,
+        "name": name,
+        "uid": uid,
+        "controller": True,
+    }
+
+
+def lookalike(number, owners=()):
+    """A suspended Job with the labels of the operator, which never ends."""
+    labels = {
+        "aim.silogen.ai/template": f"t{number}",
+        "app.kubernetes.io/managed-by": "aim",
+        "app.kubernetes.io/component": "discovery",
+    }
+    pod = {"restartPolicy": "Never", "containers": [{"name": "c", "image": "aim-m:1"}]}
+    metadata = {"name": f"lookalike-{number}", "labels": labels, "ownerReferences": list(owners)}
+    # A finalizer keeps it even if the garbage collector finds that its owner does not exist.
+    metadata["finalizers"] = ["example.com/keep"]
+    return {"metadata": metadata, "spec": {"suspend": True, "template": {"spec": pod}}}
+
+
+@virtual_time
+async def test_suspended_jobs_with_the_labels_of_discovery_hold_no_slots():
+    async with world() as w:
+        await w.model("m")
+        await w.namespace("attacker")
+        await w.template("real", "team", modelSources=STATIC)
+        replica = w.start(discovery_limit=2)
+        await w.until_state("real", "team", "Ready")
+        real = w.ledger.templates["team", "real"]["metadata"]["uid"]
+        forged = [
+            (),
+            [owner_of("gone", "no-such-uid")],
+            [owner_of("real", "no-such-uid")],
+            [owner_of("real", real)],  # it exists, but not in the namespace of the Job
+        ]
+        for number, owners in enumerate(forged * 3):
+            await w.client.create(JOBS, lookalike(number, owners), "attacker")
+        await many(w, 4, 2)
+        await w.until_all()
+        assert replica.admission.running == 0
+        assert len((await w.client.list(JOBS, "attacker")).items) == 12

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from aimctl.cli.questions.queue import lists_of_queue, narrower_lists, queue_of
 from aimctl.domain.templates.admission import Candidate, queue_order
 from support.facts import Paper, at, condition, job, service, status, template
+from support.things import with_meta
 
 AWAITING = status(
     "Pending", "AwaitingDiscovery", "", condition("Discovered", False, "AwaitingDiscovery", age=40)
@@ -73,6 +74,11 @@ def test_a_job_of_a_cluster_template_counts_for_the_cluster():
 def test_a_job_whose_template_is_gone_still_holds_its_slot():
     (running,) = read(job(template("gone"), active=1)).running
     assert (running.namespace, running.name, running.awaited_by) == ("team", "gone", ())
+
+
+@pytest.mark.parametrize("owners", [[], [{"kind": "AIMServiceTemplate", "name": "x", "controller": True}]])
+def test_a_job_with_the_labels_of_discovery_that_no_template_controls_holds_no_slot(owners):
+    assert read(with_meta(job(template("x"), active=1), ownerReferences=owners)).running == ()
 
 
 def test_downloads_hold_no_slot():

@@ -270,8 +270,13 @@ async def test_a_job_that_exists_already_is_taken_if_it_belongs_to_the_template(
 
 @pytest.mark.parametrize(
     ("metadata", "running"),
-    [({"labels": {}, "ownerReferences": []}, 0), ({"ownerReferences": [owner("another")]}, 1)],
-    ids=["of someone else", "of another template"],
+    [
+        ({"labels": {}, "ownerReferences": []}, 0),
+        ({"ownerReferences": []}, 0),
+        ({"ownerReferences": [owner("another")]}, 0),
+        ({"ownerReferences": [{**job_of("another").manifest["metadata"]["ownerReferences"][0]}]}, 1),
+    ],
+    ids=["of someone else", "with our labels", "of another kind", "of another template"],
 )
 @virtual_time
 async def test_a_job_of_the_same_name_that_does_not_belong_to_the_template_is_reported(

@@ -38,22 +38,22 @@ class Cached:
 
 def test_jobs_and_pods_are_those_of_the_cache() -> None:
     first = pod("a")
-    (job,) = owned_jobs(Cached(first), "uid")
+    (job,) = owned_jobs(Cached(first), "uid", "team")
     assert (job.job, job.pods, job.log, job.pods_read) == (JOB, (first,), None, False)
-    assert owned_jobs(Cached(first), "other") == ()
+    assert owned_jobs(Cached(first), "other", "team") == ()
 
 
 def test_pods_that_were_listed_replace_those_of_the_cache_without_pods_of_others() -> None:
     listed = pod("b")
     known = Known(reads={LIST: Got((listed, pod("c", owner={**OWNER, "uid": "former-uid"})))})
-    (job,) = owned_jobs(Cached(pod("a")), "uid", known=known)
+    (job,) = owned_jobs(Cached(pod("a")), "uid", "team", known=known)
     assert (job.pods, job.pods_read) == ((listed,), True)
 
 
 def test_the_log_is_that_of_the_newest_pod_whose_log_was_read() -> None:
     logs = {"old-uid": PodLog("old", b"1"), "new-uid": PodLog("new", b"2")}
     cached = Cached(pod("old", created=1), pod("new", created=2), pod("newest", created=3))
-    (job,) = owned_jobs(cached, "uid", log_of=logs.get)
+    (job,) = owned_jobs(cached, "uid", "team", log_of=logs.get)
     assert job.log == PodLog("new", b"2")
-    (job,) = owned_jobs(cached, "uid", log_of={"old-uid": logs["old-uid"]}.get)
+    (job,) = owned_jobs(cached, "uid", "team", log_of={"old-uid": logs["old-uid"]}.get)
     assert job.log == PodLog("old", b"1")

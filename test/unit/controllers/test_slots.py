@@ -9,19 +9,23 @@ from typing import Any
 import msgspec
 import pytest
 
+from aimctl.api.kinds import TEMPLATES
 from aimctl.controllers.indexes.templates import JOB_INDEXES
 from aimctl.controllers.observer import DISCOVERY_SELECTOR
+from aimctl.controllers.templates.job_owners import ORPHAN_SECONDS
 from aimctl.controllers.templates.slots import CREATE_SECONDS, Slots
 from aimctl.domain.naming import DISCOVERY, DOWNLOAD, LABEL_COMPONENT, LABEL_TEMPLATE
 from aimctl.domain.templates.admission import Candidate
 from aimctl.kubetypes import Object, ObjectKey
 from aimctl.kubetypes.builtin import JOBS
 from aimctl.runtime.cache import Cache
+from aimctl.runtime.controller import Request
 from aimctl.runtime.kube import Client, KubeError
 from aimctl.runtime.kube.errors import error_from_status
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
 from support.scripted import ScriptedTransport, failure, missing
 from support.scripted_listwatch import ScriptedListWatch
+from support.things import make
 
 VERIFY_SECONDS = 5.0
 """The time after which the API server is asked for a Job, in addition to the limit of the creation."""
@@ -36,6 +40,7 @@ def body(
     ended: str = "",
     deleting: bool = False,
     rv: int = 1,
+    owner: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     kind = "AIMClusterServiceTemplate" if cluster else "AIMServiceTemplate"
     metadata: dict[str, Any] = {
@@ -51,6 +56,7 @@ def body(
                 "name": name,
                 "uid": "t",
                 "controller": True,
+                **(owner or {}),
             }
         ],
     }
@@ -73,18 +79,31 @@ class Bench:
         self.server = ScriptedTransport()
         self.cache = Cache(ScriptedListWatch(), clock=self.clock, rng=random.Random(1))
         self.cache.declare(JOBS, label_selector=DISCOVERY_SELECTOR, indexes=JOB_INDEXES)
+        self.templates: dict[Request, Object[Any]] = {}
         reader = Client(self.server, clock=self.clock)
-        self.slots = Slots(cache=self.cache, api_reader=reader, clock=self.clock, namespaces=namespaces)
+        self.slots = Slots(
+            cache=self.cache,
+            find=self.templates.get,
+            api_reader=reader,
+            clock=self.clock,
+            operator_namespace="kaiwo-system",
+            namespaces=namespaces,
+        )
 
     def cached(self, name: str, namespace: str = "team", **differs: Any) -> None:
         """Put a Job into the cache, or a newer state of it."""
         raw = msgspec.json.encode(body(name, namespace, **differs))
         self.cache.observe_write(Object.parse(JOBS, raw))
 
+    def template(self, name: str, *, uid: str) -> None:
+        """Put a template into the cache."""
+        self.templates[Request("team", name)] = make(name, "team", resource=TEMPLATES, uid=uid)
+
     def take(self, name: str, namespace: str = "team", *, share: str | None = None) -> ObjectKey:
         """Take a slot for a Job of the template of the same name."""
         key = ObjectKey(namespace, name)
-        self.slots.take(key, Candidate(f"template-{name}", namespace if share is None else share, "2026"))
+        candidate = Candidate(f"template-{name}", namespace if share is None else share, "2026")
+        self.slots.take(key, candidate, template_uid="t")
         return key
 
     def serves(self, name: str, *answers: Any) -> None:
@@ -97,6 +116,10 @@ class Bench:
     @property
     def shares(self) -> dict[str, int]:
         return dict(self.slots.shares())
+
+
+def template_path(name: str) -> str:
+    return f"/apis/{TEMPLATES.api_version}/namespaces/team/{TEMPLATES.plural}/{name}"
 
 
 def listed(*items: dict[str, Any]) -> dict[str, Any]:
@@ -165,7 +188,14 @@ async def test_slots_are_blind_only_while_the_api_server_does_not_serve_jobs() -
     server = ScriptedListWatch(error_from_status(404, "NotFound", "not served"))
     cache = Cache(server, clock=bench.clock, rng=random.Random(1))
     cache.declare(JOBS, label_selector=DISCOVERY_SELECTOR, indexes=JOB_INDEXES)
-    blind = Slots(cache=cache, api_reader=Client(bench.server, clock=bench.clock), clock=bench.clock)
+    reader = Client(bench.server, clock=bench.clock)
+    blind = Slots(
+        cache=cache,
+        find=bench.templates.get,
+        api_reader=reader,
+        clock=bench.clock,
+        operator_namespace="kaiwo-system",
+    )
     task = asyncio.create_task(cache.run())
     await asyncio.sleep(1)
     assert blind.blind
@@ -262,3 +292,109 @@ async def test_a_failed_first_count_is_an_error_and_is_repeated() -> None:
         await bench.slots.count_once()
     await bench.slots.count_once()
     assert bench.shares == {"team": 1}
+
+
+# ---- Jobs that no template controls
+
+
+def forged(**fields: Any) -> dict[str, Any]:
+    """The fields of an owner reference that differ from that of the template ``a``."""
+    return {"name": "a", "uid": "no-template", **fields}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"controller": False},
+        {"kind": "AIMService"},
+        {"apiVersion": "example.com/v1"},
+        {"kind": "AIMClusterServiceTemplate"},
+    ],
+    ids=["not the controller", "another kind", "another group", "a cluster template elsewhere"],
+)
+@virtual_time
+async def test_a_job_with_our_labels_that_no_template_can_control_occupies_no_slot(
+    fields: dict[str, Any],
+) -> None:
+    bench = Bench()
+    bench.cached("a", owner=fields)
+    assert bench.shares == {}
+    assert bench.slots.checks() == []
+    await bench.slots.clear_up()
+    assert bench.server.seen == []
+
+
+@virtual_time
+async def test_a_job_occupies_a_slot_while_the_cache_has_the_template_that_it_names_by_uid() -> None:
+    bench = Bench()
+    bench.template("a", uid="t")
+    bench.cached("a")
+    bench.cached("b", owner=forged())
+    bench.server.on("GET", template_path("a"), make("a", "team", resource=TEMPLATES, uid="t").raw)
+    assert bench.shares == {"team": 2}, "nothing is known about the second one"
+    assert bench.slots.checks() == [0.0]
+    await bench.slots.clear_up()
+    assert (bench.shares, bench.slots.checks()) == ({"team": 1}, [])
+    await bench.slots.clear_up()
+    assert len(bench.server.asked("GET")) == 1
+
+
+@virtual_time
+async def test_a_template_that_the_cache_does_not_have_yet_is_read_from_the_api_server() -> None:
+    bench = Bench()
+    bench.cached("a")
+    bench.server.on("GET", template_path("a"), make("a", "team", resource=TEMPLATES, uid="t").raw)
+    await bench.slots.clear_up()
+    await bench.slots.clear_up()
+    assert (bench.shares, bench.slots.checks()) == ({"team": 1}, [])
+    assert len(bench.server.asked("GET")) == 1
+
+
+@virtual_time
+async def test_a_job_keeps_its_slot_after_the_deletion_of_its_template() -> None:
+    bench = Bench()
+    bench.template("a", uid="t")
+    bench.cached("a")
+    assert bench.shares == {"team": 1}
+    bench.templates.clear()
+    await bench.slots.clear_up()
+    assert bench.shares == {"team": 1}
+    assert bench.server.seen == []
+
+
+@virtual_time
+async def test_a_job_of_a_template_that_was_deleted_before_the_first_count_counts_for_a_minute() -> None:
+    bench = Bench()
+    bench.lists(listed(body("a")))
+    bench.server.on("GET", template_path("a"), missing("a", "aimservicetemplates"))
+    await bench.slots.count_once()
+    await bench.slots.clear_up()
+    assert (bench.shares, bench.slots.checks()) == ({"team": 1}, [ORPHAN_SECONDS])
+    await asyncio.sleep(ORPHAN_SECONDS)
+    await bench.slots.clear_up()
+    assert (bench.shares, bench.slots.checks()) == ({}, [])
+
+
+@virtual_time
+async def test_a_job_counts_while_the_api_server_does_not_respond_about_its_template() -> None:
+    bench = Bench()
+    bench.cached("a")
+    bench.server.on("GET", template_path("a"), failure(500), missing("a", "aimservicetemplates"))
+    await bench.slots.clear_up()
+    assert (bench.shares, bench.slots.checks()) == ({"team": 1}, [VERIFY_SECONDS])
+    await bench.slots.clear_up()
+    assert len(bench.server.asked("GET")) == 1
+    await asyncio.sleep(VERIFY_SECONDS)
+    await bench.slots.clear_up()
+    assert bench.shares == {}
+
+
+@virtual_time
+async def test_the_uids_of_thousands_of_jobs_are_not_kept() -> None:
+    bench = Bench()
+    for number in range(3000):
+        bench.cached(f"j{number}", ended="Complete")
+        bench.slots.take(ObjectKey("team", "x"), Candidate("c", "team", "2026"), template_uid=f"t{number}")
+        bench.slots.settle(ObjectKey("team", "x"))
+        await bench.slots.clear_up()
+    assert len(bench.slots._owners._templates) <= 1001

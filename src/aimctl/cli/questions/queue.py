@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, final
 from aimctl.api.kinds import CLUSTER_TEMPLATES, SERVICES, TEMPLATES
 from aimctl.cli.questions.answers import Problem, Question, Trouble
 from aimctl.cli.rendering.values import place
-from aimctl.domain.naming import DISCOVERY, LABEL_COMPONENT, LABEL_TEMPLATE, TEMPLATE_ANNOTATION
+from aimctl.domain.naming import DISCOVERY, LABEL_COMPONENT
 from aimctl.domain.templates.admission import Candidate, queue_order
 from aimctl.domain.templates.queueing import awaits, waiting_since, waits_for_slot
 from aimctl.kubetypes.builtin import JOBS
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from aimctl.cli.questions.answers import Answer, Facts, Objects
+    from aimctl.kubetypes import OwnerReference
     from aimctl.runtime.kube import Object
 
-__all__ = ["Entry", "Queue", "lists_of_queue", "narrower_lists", "queue_of", "template_of_job"]
+__all__ = ["Entry", "Queue", "lists_of_queue", "narrower_lists", "queue_of"]
 
 _LISTS = (
     Question(JOBS, labels=f"{LABEL_COMPONENT}={DISCOVERY}"),
@@ -155,8 +156,14 @@ def queue_of(facts: Facts, limit: int) -> Queue:
     """The queue from the lists of ``read_queue_lists``."""
     jobs, templates, services, cluster_templates = (_all(facts, question) for question in _LISTS)
     every = {item.meta.uid: item for item in (*templates, *cluster_templates)}
-    unfinished = [job for job in jobs if not job.view.finished]
-    busy = {owner.uid for job in unfinished for owner in job.meta.owners}
+    unfinished = [
+        (job, owner, whose)
+        for job in jobs
+        if not job.view.finished
+        and (owner := job.meta.controller) is not None
+        and (whose := _template_of(job)) is not None
+    ]
+    busy = {owner.uid for _, owner, _ in unfinished}
     waiting = {
         f"{item.meta.namespace}/{item.meta.name}": item
         for uid, item in every.items()
@@ -172,10 +179,9 @@ def queue_of(facts: Facts, limit: int) -> Queue:
         meta, awaited = template.meta, _awaited_by(template, near.get(template.meta.namespace, ()))
         return Entry(template.resource.kind, meta.namespace, meta.name, meta.uid, since, awaited)
 
-    def running(job: Object[Any]) -> Entry:
-        since = job.meta.creation_timestamp
-        template = next((every[owner.uid] for owner in job.meta.owners if owner.uid in every), None)
-        known = Entry(*template_of_job(job), "", since, ()) if template is None else entry(template, since)
+    def running(job: Object[Any], owner: OwnerReference, whose: tuple[str, str, str]) -> Entry:
+        since, template = job.meta.creation_timestamp, every.get(owner.uid)
+        known = Entry(*whose, "", since, ()) if template is None else entry(template, since)
         return replace(known, job=job)
 
     entries = {
@@ -186,25 +192,28 @@ def queue_of(facts: Facts, limit: int) -> Queue:
         Candidate(key, item.meta.namespace, item.meta.creation_timestamp, bool(entries[key].awaited_by))
         for key, item in waiting.items()
     ]
-    order = queue_order(candidates, Counter(template_of_job(job)[1] for job in unfinished))
+    order = queue_order(candidates, Counter(whose[1] for _, _, whose in unfinished))
+    holding = (running(*item) for item in unfinished)
     return Queue(
         limit=limit,
-        running=tuple(sorted(map(running, unfinished), key=lambda one: (one.since, one.namespace, one.name))),
+        running=tuple(sorted(holding, key=lambda one: (one.since, one.namespace, one.name))),
         waiting=tuple(replace(entries[one.key], place=number) for number, one in enumerate(order, 1)),
         unseen=sum(1 for item in every.values() if not item.view.status.status),
         partial=not all(isinstance(facts.answers.get(question), tuple) for question in _LISTS),
     )
 
 
-def template_of_job(job: Object[Any]) -> tuple[str, str, str]:
-    """Kind, namespace and name of the template of a discovery Job."""
-    for owner in job.meta.owners:
-        if owner.controller and owner.kind == CLUSTER_TEMPLATES.kind:
-            return owner.kind, "", owner.name
-        if owner.controller and owner.kind == TEMPLATES.kind:
-            return owner.kind, job.meta.namespace, owner.name
-    name = job.annotations.get(TEMPLATE_ANNOTATION) or job.meta.labels.get(LABEL_TEMPLATE, "")
-    return TEMPLATES.kind, job.meta.namespace, name
+def _template_of(job: Object[Any]) -> tuple[str, str, str] | None:
+    """Kind, namespace and name of the template that controls a Job; None if none does.
+
+    Labels prove nothing, because everyone who may create Jobs can write them.
+    """
+    owner = job.meta.controller
+    if owner is None or owner.group != TEMPLATES.group:
+        return None
+    if owner.kind == CLUSTER_TEMPLATES.kind:
+        return owner.kind, "", owner.name
+    return (owner.kind, job.meta.namespace, owner.name) if owner.kind == TEMPLATES.kind else None
 
 
 def _all(facts: Facts, question: Question) -> Objects:

@@ -121,7 +121,7 @@ class DownloadProgress:
     def _running_pod(self, request: Request) -> Object[Pod] | None:
         """The pod whose container downloads."""
         cache = self._cache.get(MODEL_CACHES, request.name, request.namespace)
-        for job in owned_jobs(self._cache, cache.meta.uid) if cache is not None else ():
+        for job in owned_jobs(self._cache, cache.meta.uid, cache.meta.namespace) if cache is not None else ():
             for pod in job.pods if not job.finished else ():
                 if any(
                     item.name == CONTAINER and item.state.running is not None

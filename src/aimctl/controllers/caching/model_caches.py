@@ -145,7 +145,11 @@ class _Observer:
         where = place(request.namespace, request.name)
         users = self._cache.by_index(kinds.TEMPLATE_CACHES, "model-cache", where)
         jobs = owned_jobs(
-            self._cache, cache.meta.uid, known=known, log_of=lambda uid: self._logs.result(request, uid)
+            self._cache,
+            cache.meta.uid,
+            request.namespace,
+            known=known,
+            log_of=lambda uid: self._logs.result(request, uid),
         )
         seen = ModelCacheObservation(
             cache=cache,

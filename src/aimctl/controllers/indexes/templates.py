@@ -75,7 +75,7 @@ def _by_owner(obj: Object[Any]) -> Iterator[str]:
 
 
 def _unfinished(job: Object[Job]) -> Iterator[str]:
-    """Discovery Jobs that occupy a slot."""
+    """Discovery Jobs that occupy a slot if a template controls them, which an index cannot know."""
     if job.meta.labels.get(LABEL_COMPONENT) == DISCOVERY and not job.view.finished:
         yield UNFINISHED
 

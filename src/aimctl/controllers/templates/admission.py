@@ -88,10 +88,12 @@ class DiscoveryAdmission(Generic[O]):
 
     Args:
         cache: Jobs are declared in it.
+        find: the template of a request in the cache.
         client: fenced, and updates the cache.
         api_reader: reads past the cache.
         clock: for delays.
         limit: unfinished discovery Jobs at once.
+        operator_namespace: where the Jobs of cluster templates run.
         namespaces: where Jobs are counted; empty for all.
         observe: the observer of the discovery reconciler.
         decide: its decision.
@@ -106,10 +108,12 @@ class DiscoveryAdmission(Generic[O]):
         self,
         *,
         cache: Cache,
+        find: Callable[[Request], Object[Any] | None],
         client: Client,
         api_reader: Client,
         clock: Clock,
         limit: int,
+        operator_namespace: str,
         namespaces: Sequence[str] = (),
         observe: Callable[[Request, Known], Observed[O] | None],
         decide: Callable[[O], Plan],
@@ -122,7 +126,14 @@ class DiscoveryAdmission(Generic[O]):
         self._client = client
         self._clock = clock
         self._limit = limit
-        self._slots = Slots(cache=cache, api_reader=api_reader, clock=clock, namespaces=namespaces)
+        self._slots = Slots(
+            cache=cache,
+            find=find,
+            api_reader=api_reader,
+            clock=clock,
+            operator_namespace=operator_namespace,
+            namespaces=namespaces,
+        )
         self._observe = observe
         self._decide = decide
         self._rejections = rejections
@@ -221,7 +232,7 @@ class DiscoveryAdmission(Generic[O]):
                     self.withdraw(item.request)
                     continue
                 # The slot is taken before the first await, so that no other Job gets it.
-                self._slots.take(item.job, item.candidate)
+                self._slots.take(item.job, item.candidate, template_uid=planned.meta.uid)
                 creations.create_task(self._create(item, planned, errors))
 
     def _waits_for_start(self) -> bool:
@@ -298,7 +309,8 @@ class DiscoveryAdmission(Generic[O]):
         if not await self._slots.look_up(item.job):
             return False
         job = self._slots.job(item.job)
-        if job is not None and any(owner.uid == template.meta.uid for owner in job.meta.owners):
+        owner = None if job is None else job.meta.controller
+        if owner is not None and owner.uid == template.meta.uid:
             return True
         text = f"Job {item.job} exists already and does not belong to this template: delete it"
         self._reject(item, template, Rejection(text, job))

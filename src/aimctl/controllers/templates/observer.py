@@ -63,7 +63,7 @@ class TemplateObserver:
         Raises:
             DecodeError: the template, its model or its runtime config does not fit its type.
         """
-        template = self._template(request)
+        template = self.template(request)
         if template is None:
             return None
         spec, namespace = template.view.spec, request.namespace
@@ -78,6 +78,7 @@ class TemplateObserver:
             jobs=owned_jobs(
                 self._cache,
                 template.meta.uid,
+                namespace or self._operator_namespace,
                 known=known,
                 log_of=lambda pod_uid: self._log_of(request, pod_uid),
             ),
@@ -102,7 +103,8 @@ class TemplateObserver:
             or find(services, "uses", used(template.resource.kind, namespace, name))
         )
 
-    def _template(self, request: Request) -> Template | None:
+    def template(self, request: Request) -> Template | None:
+        """The template of a request in the cache; None if it does not exist."""
         if request.namespace:
             return self._cache.get(kinds.TEMPLATES, request.name, request.namespace)
         return self._cache.get(kinds.CLUSTER_TEMPLATES, request.name)

@@ -106,10 +106,12 @@ class _Wiring:
         )
         self.admission = DiscoveryAdmission(
             cache=manager.cache,
+            find=self._observer.template,
             client=manager.client,
             api_reader=manager.api_reader,
             clock=manager.clock,
             limit=options.discovery_limit,
+            operator_namespace=options.operator_namespace,
             namespaces=options.namespaces,
             observe=self._observer.observe,
             decide=decide_discovery,
