@@ -11,7 +11,7 @@ import pytest
 from kubernetes_asyncio import client as asyncio_client
 
 from aimctl.devcluster import DevCluster
-from aimctl.devcluster.faults import Answer, Match
+from aimctl.devcluster.faults import Answer, Delay, Match
 from aimctl.runtime import (
     APPLIED_PREFIX,
     CONFIG_MAPS,
@@ -144,6 +144,53 @@ async def test_an_object_with_another_controller_is_left_alone() -> None:
 
 
 @virtual_time
+@pytest.mark.parametrize("cached", [False, True], ids=["not in the cache", "in the cache"])
+async def test_an_object_of_another_writer_is_taken_over_only_on_request(cached: bool) -> None:
+    async with server() as (client, writes):
+        owner = await client.create(CONFIG_MAPS, config({}, "owner"))
+        other = client.with_(field_manager="other")
+        theirs = await other.create(CONFIG_MAPS, config({"a": "theirs", "b": "theirs"}))
+        current = theirs if cached else None
+        for body in (config({"a": "1"}), set_controller_reference(owner, config({"a": "1"}))):
+            before = writes.count
+            with pytest.raises(AlreadyOwned, match=r"ConfigMap default/c exists, .*'teams'.*adopt=True"):
+                await create_or_apply(client, CONFIG_MAPS, body, current=current)
+            assert writes.count == before
+        live = await client.get(CONFIG_MAPS, "c", "default")
+        assert live.meta.resource_version == theirs.meta.resource_version
+        adopted = await create_or_apply(client, CONFIG_MAPS, body, current=current, adopt=True)
+        assert (adopted.result, adopted.object.view.data) == ("applied", {"a": "1", "b": "theirs"})
+        assert (
+            await create_or_apply(client, CONFIG_MAPS, body, current=adopted.object)
+        ).result == "unchanged"
+
+
+@virtual_time
+async def test_an_object_with_an_owner_of_the_body_is_the_callers_own() -> None:
+    """Such as one that the same reconciler has applied without this function, or under another name."""
+    async with server() as (client, _):
+        owner = await client.create(CONFIG_MAPS, config({}, "owner"))
+        wanted = set_controller_reference(owner, config({"a": "1"}))
+        await client.with_(field_manager="earlier name").apply(CONFIG_MAPS, wanted)
+        assert (await create_or_apply(client, CONFIG_MAPS, wanted)).result == "applied"
+
+
+@virtual_time
+async def test_an_object_that_another_writer_creates_at_the_same_time_keeps_its_values() -> None:
+    async with DevCluster(clock=virtual_clock(), crds=[]) as cluster:
+        client = cluster.client().with_(field_manager="teams")
+        cluster.faults.add(Delay(5.0), Match(verb="patch", resource="configmaps"), times=1)
+        writing = asyncio.create_task(create_or_apply(client, CONFIG_MAPS, config({"a": "1"})))
+        await asyncio.sleep(1)
+        theirs = await client.with_(field_manager="other").create(CONFIG_MAPS, config({"a": "theirs"}))
+        with pytest.raises(Conflict) as caught:
+            await writing
+        assert "data.a" in str(caught.value)
+        live = await client.get(CONFIG_MAPS, "c", "default")
+        assert live.meta.resource_version == theirs.meta.resource_version
+
+
+@virtual_time
 async def test_defaults_and_other_spellings_of_the_server_are_no_differences() -> None:
     container = {
         "name": "main",
@@ -171,7 +218,7 @@ async def test_field_managers_do_not_disturb_each_other() -> None:
         long = "a field manager with spaces, and more characters than the name of an annotation may have"
         bodies = {"one": config({"one": "1"}), long: config({"two": "1"})}
         for manager, body in bodies.items():
-            await create_or_apply(client, CONFIG_MAPS, body, field_manager=manager)
+            await create_or_apply(client, CONFIG_MAPS, body, field_manager=manager, adopt=True)
         for manager, body in bodies.items():
             same = await create_or_apply(client, CONFIG_MAPS, body, field_manager=manager)
             assert same.result == "unchanged"
