@@ -177,6 +177,21 @@ async def test_a_holder_that_cannot_renew_refuses_writes_after_the_deadline():
 
 
 @virtual_time
+async def test_a_holder_keeps_the_lease_if_the_server_returns_shortly_before_the_deadline():
+    """A whole retry period would leave no attempt between the end of the outage and the deadline."""
+    api = LeaseApi()
+    me = Candidate(api, "me")
+    await asyncio.sleep(4.5)  # renewed at 0, 2, 4
+    me.transport.down = True
+    await asyncio.sleep(8.4)
+    me.transport.down = False
+    await asyncio.sleep(10)
+    assert me.leads
+    assert me.recorded.leads == [False, True]
+    await me.end()
+
+
+@virtual_time
 async def test_the_deadline_counts_from_when_the_renewal_was_sent_not_answered():
     api = LeaseApi()
     me = Candidate(api, "me")

@@ -243,13 +243,14 @@ class Elector:
             await self._clock.sleep(min(pause, self._until_expiry()))
 
     async def _keep(self) -> NoReturn:
+        renewed = True
         while True:
-            left = self._left()
-            await self._clock.sleep(min(self._options.retry_period, left))
+            pause = self._options.retry_period if renewed else self._options.retry_seconds
+            await self._clock.sleep(min(pause, self._left()))
             left = self._left()
             if left <= 0:
                 self._lose(f"not renewed for {self._options.renew_deadline:g} s")
-            await self._attempt(min(self._options.attempt_seconds, left))
+            renewed = await self._attempt(min(self._options.attempt_seconds, left))
             if self.holder != self.identity:
                 self._lose(f"it is held by {self.holder!r}")
 

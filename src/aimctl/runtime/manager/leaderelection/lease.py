@@ -37,7 +37,7 @@ class LeaderElectionOptions:
         identity: of this process; unique among the replicas. "" for ``<hostname>_<uuid>``.
         lease_duration: seconds after the last renewal for which other processes do not take the lease.
         renew_deadline: seconds without a successful renewal after which the leader stops leading and writing.
-        retry_period: seconds between attempts.
+        retry_period: seconds between attempts. After a failed renewal the leader pauses for a quarter of it.
         release_on_exit: release the lease on a clean exit, after the work has ended, so that the next leader need not
             wait until it expires.
         labels: added to the Lease; other labels are kept.
@@ -81,6 +81,15 @@ class LeaderElectionOptions:
         of the lease.
         """
         return (self.renew_deadline + self.lease_duration) / 2
+
+    @property
+    def retry_seconds(self) -> float:
+        """Pause of the leader after a failed renewal: a quarter of the retry period.
+
+        client-go pauses for the whole retry period, but counts the renew deadline from its first failed attempt. Here
+        it is counted from the last renewal, so that fewer whole periods would be left after an outage.
+        """
+        return self.retry_period / 4
 
     @property
     def attempt_seconds(self) -> float:
