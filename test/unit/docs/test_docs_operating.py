@@ -53,6 +53,7 @@ def test_the_flags_of_the_manager_are_documented():
     shown = {
         "off": False,
         "the pod's account, else `~/.kube/config": None,
+        "the current one": None,
         "operator namespace": None,
         "all": None,
         "none": None,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aimctl.cli import checks
+from aimctl.cli import checks, completing
 from aimctl.cli.flags import (
     DiscoveryLimit,
     Kubeconfig,
@@ -32,6 +32,14 @@ class LogFormat(StrEnum):
 def manager(
     *,
     kubeconfig: Kubeconfig = None,
+    context: Annotated[
+        str | None,
+        typer.Option(
+            envvar="AIM_CONTEXT",
+            help="Context of the kubeconfig; default: its current one.",
+            autocompletion=completing.contexts,
+        ),
+    ] = None,
     leader_elect: Annotated[
         bool,
         typer.Option(
@@ -123,6 +131,7 @@ def manager(
             RunOptions(
                 name="aimctl",
                 kubeconfig=kubeconfig,
+                context=context,
                 leader_elect=leader_elect,
                 leader_election_namespace=leader_election_namespace or operator_namespace,
                 lease_name=LEASE_NAME,

@@ -39,6 +39,7 @@ class RunOptions:
         name: of the operator: the Lease, the field manager of its writes, the reporting controller of its Events, and
             the prefix of its environment variables. Lower-case letters, digits and ``-``.
         kubeconfig: path; None for ``$KUBECONFIG``, the service account of the pod, or ``~/.kube/config``.
+        context: of the kubeconfig; None for its current one. With a context the service account is not used.
         leader_elect: work only while holding the Lease. False: this process always works.
         leader_election_namespace: of the Lease; "" for the namespace of the pod or of the kubeconfig's context.
         lease_name: of the Lease; "" for ``name``.
@@ -53,6 +54,7 @@ class RunOptions:
 
     name: str
     kubeconfig: str | None = None
+    context: str | None = None
     leader_elect: bool = True
     leader_election_namespace: str = ""
     lease_name: str = ""
@@ -114,6 +116,7 @@ def parse_options(
             parser.add_argument(option, dest=field, type=read, default=value, help=text, metavar="VALUE")
 
     flag("kubeconfig", "Path of the kubeconfig.", str)
+    flag("context", "Context of the kubeconfig; default: its current one.", str)
     flag("leader_elect", "Work only while holding the Lease.", _boolean)
     flag("leader_election_namespace", "Namespace of the Lease; default: that of the connection.", _namespace)
     flag("metrics_bind_address", "host:port of /metrics and /debug; 0 for off.", _address)

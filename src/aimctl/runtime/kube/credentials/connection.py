@@ -256,7 +256,7 @@ async def load_connection(
             with ``:``.
         environ: environment variables.
         clock: for the renewal of credentials.
-        context: of the kubeconfig; None for its current one. With a context the service account is not used.
+        context: of the kubeconfig; None or "" for its current one. With a context the service account is not used.
         root: folder of the mounted service account.
 
     Raises:
@@ -268,7 +268,7 @@ async def load_connection(
         return await from_kubeconfig([kubeconfig], context=context, clock=clock)
     if environ.get("KUBECONFIG"):
         return await from_kubeconfig(environ["KUBECONFIG"], context=context, clock=clock)
-    if environ.get("KUBERNETES_SERVICE_HOST") and context is None:
+    if environ.get("KUBERNETES_SERVICE_HOST") and not context:
         return in_cluster(clock=clock, environ=environ, root=root)
     default = _default_kubeconfig(environ)
     if file_stamp(default) is None:
