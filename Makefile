@@ -68,6 +68,7 @@ $(VENV)/.pyright: $(STAMP) requirements-public-types.lock
 
 public-types: $(VENV)/.pyright ## check with pyright that every public name of the library has a complete type
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pyright --verifytypes aimctl.runtime --ignoreexternal
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pyright --verifytypes aimctl.operator --ignoreexternal
 
 contracts: $(STAMP) ## check which package may import which
 	$(BIN)/lint-imports

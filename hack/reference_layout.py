@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 __all__ = ["PACKAGES", "PAGES", "Page"]
 
-PACKAGES = ("aimctl.runtime", "aimctl.testing", "aimctl.devcluster", "aimctl.simulation")
+PACKAGES = ("aimctl.runtime", "aimctl.testing", "aimctl.devcluster", "aimctl.simulation", "aimctl.operator")
 """The public packages."""
 
 
@@ -160,6 +160,13 @@ PAGES = (
         "aimctl.testing",
         "Virtual time and hosting of the embedded cluster. The pytest fixtures are in `aimctl.testing.plugin`.",
         {"Virtual time and hosting": "aimctl.testing", "Fixtures": "aimctl.testing.plugin"},
+    ),
+    Page(
+        "operator.md",
+        "API: the AIM operator",
+        "aimctl.operator",
+        "The AIM operator as a component of a manager of your own.",
+        {"The operator": "aimctl.operator aimctl.controllers.options"},
     ),
     Page(
         "devcluster.md",

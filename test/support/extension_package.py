@@ -67,9 +67,9 @@ def add_quotas(manager: Manager) -> None:
 
 
 def add_with_operator(manager: Manager) -> None:
-    from aimctl.controllers.operator import OperatorOptions, add_operator
+    from aimctl.operator import add_operator
 
-    add_operator(manager, OperatorOptions())
+    add_operator(manager)
     add_quotas(manager)
 
 

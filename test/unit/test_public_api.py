@@ -46,6 +46,7 @@ UPSTAIRS = (
     "aimctl.api",
     "aimctl.domain",
     "aimctl.controllers",
+    "aimctl.operator",
     "aimctl.devcluster",
     "aimctl.simulation",
     "aimctl.cli",

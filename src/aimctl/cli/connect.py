@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar, final
 
 from aimctl.cli.errors import CommandError
 from aimctl.cli.streams import ReaderGone
+from aimctl.kubetypes.errors import with_remedy
 from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.kube import (
     Client,
@@ -123,7 +124,7 @@ def describe_error(error: KubeError, server: str) -> str:
             f"the API server at {server} does not accept these credentials (401 {error}): renew the token or"
             " certificate in the kubeconfig, or log in again"
         )
-    return f"the API server at {server} answered: {error}"
+    return f"the API server at {server} answered: {with_remedy(error)}"
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

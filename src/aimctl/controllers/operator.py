@@ -1,5 +1,7 @@
 """Adds the operator to a manager. The ``wiring`` modules of each area list its reconcilers and their events.
 
+:mod:`aimctl.operator` is the public entry for other programs.
+
 The operator uses the public API of the library, ``aimctl.runtime.__all__``, as other operators do; see
 ``docs/examples``. The exception is the client of image registries, which shares internals of the client's HTTP
 transport: the proxy settings, the abort of connections and the parser of ``Retry-After``.
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["OperatorOptions", "add_operator"]
 
+_ONE_OF_ITS_CONTROLLERS = "modelcaches"
+
 
 def add_operator(
     manager: Manager, options: OperatorOptions, registry: ImageRegistry | None = None
@@ -38,7 +42,12 @@ def add_operator(
         manager: runs the operator.
         options: of the operator.
         registry: reads images; by default from the registries over HTTPS, or from the mirrors of the options.
+
+    Raises:
+        ValueError: the manager has the operator already, or a controller with a name of the operator.
     """
+    if _ONE_OF_ITS_CONTROLLERS in manager.controllers:
+        raise ValueError("the manager has the AIM operator already: add it once")
     manager = manager.scope("operator")
     context = OperatorContext(manager, options, OperatorMetrics(manager.metrics.registry))
     admission = add_templates(context)

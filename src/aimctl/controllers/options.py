@@ -51,7 +51,7 @@ def mirror_problem(host: str, url: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class OperatorOptions:
-    """Options of :func:`aimctl.controllers.operator.add_operator`.
+    """Options of the operator.
 
     Attributes:
         operator_namespace: where discovery of cluster templates runs. Runtime configs of this namespace take precedence

@@ -17,6 +17,7 @@ __all__ = [
     "InvalidOwner",
     "KubeError",
     "MetadataOnly",
+    "with_remedy",
 ]
 
 JSON_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -38,6 +39,13 @@ class KubeError(Exception):
         super().__init__(*args)
         if self.remedy:
             self.add_note(f"remedy: {self.remedy}")
+
+
+def with_remedy(error: BaseException) -> str:
+    """The text of an error, followed by the remedy of its class if it has one: for messages without a traceback."""
+    text = str(error)
+    remedy = error.remedy if isinstance(error, KubeError) else ""
+    return f"{text}; {remedy}" if text and remedy else text or remedy
 
 
 @final

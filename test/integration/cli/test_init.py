@@ -150,6 +150,8 @@ def test_a_folder_with_other_files_is_filled(tmp_path: Path) -> None:
         (("reconciler", "a" * 41), ["NAME", "up to 40 lower-case letters"]),
         (("reconciler", "class"), ["NAME", "cannot be named class", "my-class"]),
         (("reconciler", "json"), ["NAME", "cannot be named json", "my-json"]),
+        (("reconciler", "templates"), ["NAME", "'templates' is the name of a controller of", "my-templates"]),
+        (("reconciler", "unowned-templates"), ["NAME", "controller of the operator", "my-unowned-templates"]),
         (("reconciler", "x", "--kind", "site"), ["--kind", "'site' is not the name of a kind", "SiteBackup"]),
         (("reconciler", "x", "--kind", "DNS"), ["--kind", "'DNS' is not the name of a kind"]),
         (("reconciler", "x", "--kind", "Status"), ["--kind", "'Status' is a name of the generated code"]),

@@ -267,8 +267,8 @@ GUIDES = [
     *sorted((ROOT / "docs" / "concepts").glob("*.md")),
     *sorted((ROOT / "docs" / "reference").glob("*.md")),
 ]
-PUBLIC_MODULES = {"aimctl.testing.plugin", "aimctl.controllers.operator"}
-"""Modules below the public packages that users name: the pytest plugin, and what adds the AIM operator to a manager."""
+PUBLIC_MODULES = {"aimctl.testing.plugin"}
+"""Modules below the public packages that users name: the pytest plugin."""
 
 
 @pytest.mark.parametrize("path", GUIDES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from aimctl.runtime import CannotRun, RunOptions, parse_options, run, run_manager
+from aimctl.runtime import CannotRun, ConnectionFailed, RunOptions, parse_options, run, run_manager
 
 DEFAULTS = RunOptions("my-operator")
 
@@ -79,6 +79,31 @@ def test_the_report_of_a_blocked_loop_can_be_changed():
         RunOptions("a", stall_seconds=-1)
 
 
+@pytest.mark.parametrize(
+    ("argv", "environ", "server"),
+    [
+        ([], {}, "http://127.0.0.1:1"),
+        (["--context", "other"], {}, "http://127.0.0.1:2"),
+        ([], {"A_CONTEXT": "other"}, "http://127.0.0.1:2"),
+        (["--context", ""], {"A_CONTEXT": "other"}, "http://127.0.0.1:1"),
+    ],
+    ids=["current", "flag", "variable", "empty flag"],
+)
+def test_a_context_selects_the_cluster_as_in_kubectl(kubeconfig, argv, environ, server, capsys):
+    with pytest.raises(SystemExit):
+        run(lambda manager: None, name="a", argv=["--kubeconfig", kubeconfig, *argv], environ=environ)
+    error = json.loads(capsys.readouterr().err.splitlines()[-1])["error"]
+    assert error.startswith(f"the API server at {server}: ")
+    assert error.endswith(ConnectionFailed.remedy)
+
+
+def test_a_missing_context_is_an_error_that_names_the_others(kubeconfig, capsys):
+    with pytest.raises(SystemExit):
+        run(lambda manager: None, name="a", argv=["--kubeconfig", kubeconfig, "--context", "x"], environ={})
+    error = json.loads(capsys.readouterr().err.splitlines()[-1])["error"]
+    assert [word for word in ("'x'", "c", "other") if word not in error] == []
+
+
 @pytest.mark.parametrize("name", ["", "My operator", "-a", "x" * 64])
 def test_a_name_that_cannot_name_a_lease_is_rejected(name):
     with pytest.raises(ValueError, match="lower-case"):
@@ -107,8 +132,14 @@ def kubeconfig(tmp_path):
         json.dumps(
             {
                 "current-context": "c",
-                "clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}],
-                "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+                "clusters": [
+                    {"name": "c", "cluster": {"server": "http://127.0.0.1:1"}},
+                    {"name": "d", "cluster": {"server": "http://127.0.0.1:2"}},
+                ],
+                "contexts": [
+                    {"name": "c", "context": {"cluster": "c", "user": "u"}},
+                    {"name": "other", "context": {"cluster": "d"}},
+                ],
                 "users": [{"name": "u", "user": {}}],
             }
         )

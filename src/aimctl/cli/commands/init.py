@@ -37,11 +37,20 @@ def init(
 
     Example: aimctl init reconciler site-backup --group acme.example --kind SiteBackup
     """
-    from aimctl.cli.programs.scaffold import Names, kind_of, name_problem, project_files, write_project
+    from aimctl.cli.programs.scaffold import (
+        Names,
+        kind_of,
+        name_problem,
+        project_files,
+        taken_names,
+        write_project,
+    )
     from aimctl.generation import SchemaError
 
     del what
     problem = name_problem(name)
+    if not problem and name in taken_names():
+        problem = f"{name!r} is the name of a controller of the operator: use another name, such as my-{name}"
     if problem:
         raise typer.BadParameter(problem, param_hint="NAME")
     try:

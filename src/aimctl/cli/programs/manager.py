@@ -16,7 +16,7 @@ from aimctl.cli.errors import CommandError
 from aimctl.cli.programs.extensions import extensions
 from aimctl.controllers.operator import OperatorOptions, add_operator
 from aimctl.controllers.preflight import check
-from aimctl.runtime.kube import ConnectionFailed, KubeError
+from aimctl.runtime.kube import KubeError
 from aimctl.runtime.manager import configure_logging
 from aimctl.runtime.program import (
     GC_THRESHOLD,
@@ -75,7 +75,5 @@ async def _check(settings: ManagerSettings, manager: Manager, connection: Connec
         )
     except NotInstalled as error:
         raise CommandError(str(error)) from error
-    except ConnectionFailed as error:
-        raise CommandError(f"cannot reach the API server at {connection.server}: {error}") from error
     except KubeError as error:
         raise CommandError(describe_error(error, connection.server)) from error

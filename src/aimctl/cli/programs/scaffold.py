@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
     from pathlib import Path
 
-__all__ = ["Names", "kind_of", "name_problem", "project_files", "write_project"]
+__all__ = ["Names", "kind_of", "name_problem", "project_files", "taken_names", "write_project"]
 
 _SKELETON = files("aimctl.cli.programs") / "skeleton"
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -98,6 +98,15 @@ def name_problem(name: str) -> str:
     if keyword.iskeyword(package) or package in _TAKEN_PACKAGES:
         return f"{name!r}: a Python package cannot be named {package}: use another name, such as my-{name}"
     return ""
+
+
+def taken_names() -> frozenset[str]:
+    """Return the names of the operator's controllers. The controller of a project runs in the same manager."""
+    from aimctl.controllers.operator import OperatorOptions, add_operator
+    from aimctl.runtime.program.extensions import set_up_without_cluster
+
+    manager = set_up_without_cluster([lambda manager: add_operator(manager, OperatorOptions())])
+    return frozenset(manager.controllers)
 
 
 def kind_of(name: str) -> str:

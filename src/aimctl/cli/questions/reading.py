@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from aimctl.cli.questions.answers import Facts, Problem, Question, Trouble
 from aimctl.cli.questions.explanation import LONGEST_PATH, references_of
 from aimctl.cli.questions.queue import lists_of_queue, narrower_lists
+from aimctl.kubetypes.errors import with_remedy
 from aimctl.runtime.kube import (
     ApiError,
     DecodeError,
@@ -96,7 +97,7 @@ async def _answer(client: Client, question: Question, answers: dict[Question, An
                 item.view  # noqa: B018 - as above
             except DecodeError as error:
                 one = Question(resource, item.meta.namespace, item.meta.name)
-                answers[one] = Problem(Trouble.UNREAD, one, str(error))
+                answers[one] = Problem(Trouble.UNREAD, one, with_remedy(error))
             else:
                 items.append(item)
     except Unauthorized:
@@ -108,5 +109,6 @@ async def _answer(client: Client, question: Question, answers: dict[Question, An
     except NotServed:
         return Problem(Trouble.UNSERVED, question, f"the cluster does not serve {resource.group_resource}")
     except (ApiError, DecodeError, ValueError) as error:
-        return Problem(Trouble.UNREAD, question, f"{resource.group_resource} could not be read: {error}")
+        text = f"{resource.group_resource} could not be read: {with_remedy(error)}"
+        return Problem(Trouble.UNREAD, question, text)
     return tuple(sorted(items, key=lambda item: item.key))

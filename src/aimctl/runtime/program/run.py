@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 import structlog
 from prometheus_client import CollectorRegistry
 
+from aimctl.kubetypes.errors import with_remedy
 from aimctl.kubetypes.permissions import observes
 from aimctl.runtime.cache import CacheNotSynced
 from aimctl.runtime.clock import LoopClock
@@ -125,7 +126,10 @@ async def run_manager(
     clock = LoopClock()
     try:
         connection = await load_connection(
-            options.kubeconfig, environ=os.environ if environ is None else environ, clock=clock
+            options.kubeconfig,
+            environ=os.environ if environ is None else environ,
+            clock=clock,
+            context=options.context,
         )
     except KubeError as error:
         raise CannotRun(str(error)) from error
@@ -192,7 +196,7 @@ async def _check(manager: Manager, connection: ConnectionInfo) -> None:
     except NotInstalled as error:
         raise CannotRun(str(error)) from error
     except KubeError as error:
-        raise CannotRun(f"the API server at {connection.server}: {error}") from error
+        raise CannotRun(f"the API server at {connection.server}: {with_remedy(error)}") from error
 
 
 def _manager_options(options: RunOptions, connection: ConnectionInfo) -> ManagerOptions:
@@ -212,8 +216,8 @@ def _manager_options(options: RunOptions, connection: ConnectionInfo) -> Manager
 
 
 def _with_flags(error: BaseException) -> str:
-    """The message with the names of flags in place of the names of options."""
-    text = str(error)
+    """The message and the remedy, with the names of flags in place of the names of options."""
+    text = with_remedy(error)
     for option in ("metrics_bind_address", "health_probe_bind_address"):
         text = text.replace(option, "--" + option.replace("_", "-"))
     return text
