@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from aimctl.api.kinds import INFERENCE_SERVICES, OPERATOR_KINDS
 from aimctl.cli.kinds import find_kind
 from aimctl.cli.questions.answers import Facts, Problem, Trouble
-from aimctl.kubetypes.builtin import CORE_EVENTS, JOBS, PODS, PVCS, STORAGE_CLASSES
+from aimctl.kubetypes.builtin import CORE_EVENTS, JOBS, LEASES, PODS, PVCS, STORAGE_CLASSES
 from aimctl.runtime.kube import Object
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 NOW = datetime(2026, 5, 4, 12, 0, 0, tzinfo=UTC)
 _KINDS = {
-    kind.kind: kind for kind in (*OPERATOR_KINDS, INFERENCE_SERVICES, STORAGE_CLASSES, JOBS, PODS, PVCS)
+    kind.kind: kind
+    for kind in (*OPERATOR_KINDS, INFERENCE_SERVICES, STORAGE_CLASSES, JOBS, LEASES, PODS, PVCS)
 }
 _KINDS["Event"] = CORE_EVENTS
 
@@ -101,6 +102,14 @@ def service(name: str = "chat", state: dict[str, Any] | None = None, **spec: Any
     if state is not None:
         body["status"] = state
     return thing("AIMService", name, "team", **body)
+
+
+def lease(holder: str, renewed: str | None) -> Object[Any]:
+    """The Lease of the operator."""
+    spec = {"holderIdentity": holder, "leaseDurationSeconds": 15}
+    return thing(
+        "Lease", "aimctl-manager", "kaiwo-system", spec=spec | ({"renewTime": renewed} if renewed else {})
+    )
 
 
 def reference(item: Object[Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The metrics of the operator. Dashboards and alerts depend on their names and labels.
 
     aim_discovery_pending_templates          gauge      templates that wait for a discovery slot
-    aim_discovery_jobs_running               gauge      discovery Jobs that may be unfinished
+    aim_discovery_jobs_running               gauge      discovery Jobs that may be unfinished; 0 on a standby
     aim_discovery_jobs_limit                 gauge      the limit of unfinished discovery Jobs
     aim_discovery_wait_seconds               histogram  from the request of a slot in this process to the Job's creation
     aim_discovery_duration_seconds{result}   histogram  from the creation of a discovery Job to its output being read

@@ -74,3 +74,22 @@ def test_the_document_says_that_it_is_partial(queue):
     data = json.loads(queue("-o", "json", code=429, kinds=["aimclusterservicetemplates"]).out)
     assert data["partial"] is True
     assert len(data["unreadable"]) == 1
+
+
+def test_the_leader_is_named_if_the_lease_can_be_read(served):
+    path = served.kubeconfig("reader", token="admin")
+    assert json.loads(aimctl("queue", "-o", "json", "--kubeconfig", path).out)["leader"] is None
+    served.apply(
+        [
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kaiwo-system"}},
+            {
+                "apiVersion": "coordination.k8s.io/v1",
+                "kind": "Lease",
+                "metadata": {"name": "aimctl-manager", "namespace": "kaiwo-system"},
+                "spec": {"holderIdentity": "pod-1_a", "renewTime": "2026-01-01T00:00:00.000000Z"},
+            },
+        ]
+    )
+    done = aimctl("queue", "--kubeconfig", path)
+    assert "No manager leads: pod-1_a last renewed the Lease" in done.out
+    assert "kubectl get deployment,lease -n kaiwo-system" in done.out

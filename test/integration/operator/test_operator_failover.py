@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from prometheus_client import generate_latest
 
 from aimctl.api import kinds
 from aimctl.devcluster.faults import Answer, Match
 from aimctl.testing.virtualtime import virtual_time
+from support.managers import samples_of
 from support.operator import world
 
 BOTH = pytest.mark.parametrize("namespace", ["team", ""], ids=["namespaced", "cluster"])
@@ -21,6 +23,23 @@ async def until_leader(w, seconds, *, but=None):
         assert w.now < end, f"nobody leads after {seconds} s"
         await asyncio.sleep(0.05)
     return w.leader
+
+
+def backlog(replica):
+    """The metrics of work that waits or runs."""
+    samples = samples_of(generate_latest(replica.manager.metrics.registry).decode())
+    names = (
+        "workqueue_depth",
+        "workqueue_oldest_ready",
+        "workqueue_waiting",
+        "aim_discovery_pending",
+        "aim_discovery_jobs_running",
+    )
+    return {
+        name: value
+        for name, value in samples.items()
+        if name.startswith(names) and "downloadprogress" not in name
+    }
 
 
 # ---- failover
@@ -49,12 +68,14 @@ async def test_a_crashed_leader_is_replaced_within_the_lease_duration_and_its_wo
 async def test_after_a_clean_stop_another_replica_leads_within_three_seconds():
     async with world() as w:
         await w.model("m")
-        w.start(election=True, discovery_limit=3)
-        w.start(election=True, discovery_limit=3)
+        replicas = [w.start(election=True, discovery_limit=3) for _ in range(2)]
         leader = await until_leader(w, 5)
         for number in range(9):
             await w.template(f"a{number}", "team")
         await w.until(lambda: w.ledger.states()["Ready"] >= 1)
+        standby = next(one for one in replicas if one is not leader)
+        assert backlog(leader)["aim_discovery_pending_templates"] > 0
+        assert {name: value for name, value in backlog(standby).items() if value} == {}
         began = w.now
         await leader.stop()
         await until_leader(w, 3.0, but=leader)

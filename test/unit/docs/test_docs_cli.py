@@ -81,7 +81,7 @@ def test_the_keys_are_those_of_the_documents():
     explanation = explain(other, facts, "kaiwo-system").to_json()
     assert told["status"] == set(overview_of(facts, "team", "kaiwo-system").to_json()) | common | {"ready"}
     assert told["explain"] == set(explanation) | common | {"queue"}
-    assert told["queue"] == set(queue) | common | {"slotsTaken", "inLine"}
+    assert told["queue"] == set(queue) | common | {"slotsTaken", "inLine", "leader"}
     assert told["rediscover"] == {"schema", "requested", "failed"}
     described = {keys: words(text) for keys, _, text in rows("key")}
     assert set(described["`running`"]) == set(queue["running"][0])

@@ -286,19 +286,47 @@ def controller(name, source, reconciler=None, **options):
 
 
 @virtual_time
-async def test_a_standby_warms_up_controllers_without_reconciling():
-    """Checklist 124: Warmup runs before leadership."""
+async def test_a_standby_starts_the_sources_of_controllers_when_it_leads():
     one = await Story().start()
     standby = Story(one.api, identity="standby")
     source, reconciler = HandFed("a"), Scripted()
     standby.manager.add(controller("things", source, reconciler))
     await standby.start(5)
-    assert (source.starts, reconciler.runs) == (1, [])
-    assert len(standby.manager.controllers["things"].queue) == 1
+    late = HandFed("b")
+    standby.manager.add(controller("late", late))
+    await asyncio.sleep(5)
+    assert (source.starts, late.starts, reconciler.runs) == (0, 0, [])
+    assert len(standby.manager.controllers["things"].queue) == 0
+    assert standby.manager.not_ready == {}
     await one.end()
     await standby.manager.elected.wait()
     await asyncio.sleep(0.1)
-    assert (source.starts, len(reconciler.runs)) == (1, 1)
+    assert (source.starts, late.starts, len(reconciler.runs)) == (1, 1, 1)
+    await standby.end()
+
+
+class Prepares(Work):
+    """A runnable with a warm-up."""
+
+    async def warm_up(self):
+        self.story.note(f"{self.name} is warmed up")
+        if self.fail_after is not None:
+            await asyncio.sleep(self.fail_after)
+            raise OSError(f"{self.name} broke")
+
+
+@virtual_time
+async def test_other_runnables_are_warmed_up_on_a_standby():
+    """Checklist 124: Warmup runs before leadership."""
+    one = await Story().start()
+    standby = Story(one.api, identity="standby")
+    standby.manager.add(Prepares(standby, "model"), name="model")
+    await standby.start(5)
+    assert standby.words == ["model is warmed up"]
+    await one.end()
+    await standby.manager.elected.wait()
+    await asyncio.sleep(0.1)
+    assert standby.words == ["model is warmed up", "model starts"]
     await standby.end()
 
 
@@ -306,12 +334,22 @@ async def test_a_standby_warms_up_controllers_without_reconciling():
 async def test_a_failed_warm_up_is_raised_before_any_election():
     """Checklist 124: warm-up errors surface."""
     story = Story()
-    story.manager.add(controller("things", HandFed(synced=False), cache_sync_timeout=20))
-    with pytest.raises(CacheSyncTimeout, match="'things'"):
+    story.manager.add(Prepares(story, "model", fail_after=20), name="model")
+    with pytest.raises(OSError, match="model broke"):
         await story.manager.run()
     assert now() == 20
     assert not story.manager.elected.is_set()
     assert LEASE not in story.api.objects
+
+
+@virtual_time
+async def test_a_source_that_does_not_sync_fails_a_new_leader():
+    story = Story()
+    story.manager.add(controller("things", HandFed(synced=False), cache_sync_timeout=20))
+    with pytest.raises(CacheSyncTimeout, match="'things'"):
+        await story.manager.run()
+    assert now() == 20
+    assert story.api.spec(LEASE)["holderIdentity"] == ""
 
 
 @virtual_time

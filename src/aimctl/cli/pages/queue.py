@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
 from aimctl.api.kinds import CLUSTER_TEMPLATES, TEMPLATES
 from aimctl.cli.pages.answering import document, notes, require_answer
+from aimctl.cli.questions.leader import leader_of, lease_of
 from aimctl.cli.questions.queue import queue_of
-from aimctl.cli.questions.reading import read_queue_lists
+from aimctl.cli.questions.reading import read, read_queue_lists
 from aimctl.cli.rendering.levels import level_of
 from aimctl.cli.rendering.screens import Page
 from aimctl.cli.rendering.tables import Cell, paragraph, table
@@ -19,6 +20,7 @@ from aimctl.kubetypes.builtin import JOBS
 if TYPE_CHECKING:
     from aimctl.cli.connect import Connected
     from aimctl.cli.questions.answers import Facts
+    from aimctl.cli.questions.leader import Leader
     from aimctl.cli.questions.queue import Entry, Queue
 
 __all__ = ["queue_page"]
@@ -39,12 +41,19 @@ async def queue_page(
     facts = await read_queue_lists(link.client, link.clock.now(), here, operator_namespace)
     for kinds in ((TEMPLATES, CLUSTER_TEMPLATES), (JOBS,)):
         require_answer([one for question, one in facts.answers.items() if question.resource in kinds])
+    # Not part of the facts: without the right to read the Lease, nothing is missing from the queue.
+    lease = await read(link.client, facts.now, [lease_of(operator_namespace)])
+    leader = leader_of(lease, operator_namespace)
     whole = queue_of(facts, discovery_limit)
     shown = whole if namespace is None else whole.of_namespace(namespace)
-    counts = {"slotsTaken": len(whole.running), "inLine": len(whole.waiting)}
+    counts: dict[str, Any] = {"slotsTaken": len(whole.running), "inLine": len(whole.waiting)}
+    counts["leader"] = None if leader is None else leader.to_json()
     return Page(
         document("queue/v1", facts, counts | shown.to_json()),
-        lambda width: _rows(whole, shown, facts, operator_namespace, width),
+        lambda width: [
+            *_rows(whole, shown, facts, operator_namespace, width),
+            *_leader(leader, operator_namespace, width),
+        ],
         notes=notes(facts),
     )
 
@@ -71,6 +80,16 @@ def _rows(whole: Queue, shown: Queue, facts: Facts, operator_namespace: str, wid
         text = "Only a part of the cluster could be read: other templates may be ahead in the queue."
         out += [Text(), *paragraph(text, width, style="yellow")]
     return out
+
+
+def _leader(leader: Leader | None, operator_namespace: str, width: int | None) -> list[Text]:
+    """Which manager assigns the slots."""
+    if leader is None:
+        return []
+    if leader.leads:
+        return [Text(), *paragraph(leader.text, width)]
+    command = f"kubectl get deployment,lease -n {operator_namespace}"
+    return [Text(), *paragraph(leader.text, width, style="yellow"), Text("  $ ").append(command, "blue")]
 
 
 def _headline(queue: Queue) -> str:

@@ -172,9 +172,10 @@ class _Wiring:
             hot_loop=HotLoopDetector(0),
             **context.defaults(workers=1),
         )
+        leads = context.manager.elected.is_set
         context.metrics.admission(
             limit=context.options.discovery_limit,
-            running=lambda: admission.running,
+            running=lambda: admission.running if leads() else 0,
             pending=lambda: admission.pending,
         )
 

@@ -7,7 +7,8 @@ Contract:
     * An error of the reconciler does not affect other requests. With ``recover=False`` a programming error ends the
       controller.
     * ``warm_up()`` starts the sources (see ``startup``). ``run()`` warms up first. A controller waits only for its own
-      sources, as long as that takes, unless it has a time limit.
+      sources, as long as that takes, unless it has a time limit. ``wait_caches()`` waits for their informers only, on
+      a replica that does not lead: its queue is empty.
     * ``stop()`` shuts down gracefully: no new reconcile starts, and ``run()`` returns when the running ones have
       ended. Cancelling ``run()`` cancels the running ones, waits for them and raises CancelledError.
 
@@ -80,7 +81,8 @@ class Controller:
             controller, and with it the manager.
         recover: whether programming errors of the reconciler (TypeError, KeyError and the like) are retried like other
             errors, or end the controller.
-        needs_leader_election: whether it reconciles only while this process is the leader. Its sources start before.
+        needs_leader_election: whether it reconciles only while this process is the leader. Its caches are filled
+            before.
         hot_loop: detector of repeated successful reconciles; default: 50 in 10 s.
         metrics, queue_metrics: hooks; default: no metrics.
         rng: for reconcile ids.
@@ -163,12 +165,15 @@ class Controller:
 
     @property
     def warm(self) -> bool:
-        """Whether all sources have synced, so that the controller may reconcile."""
+        """Whether all sources have synced, so that it may reconcile; on a standby, whether their caches have."""
         return self._startup.warm
 
     @property
     def waiting_for(self) -> tuple[str, ...]:
-        """The sources that have not synced, with the reason where it is known; empty if warm."""
+        """The sources that have not synced, with the reason where it is known; empty if warm.
+
+        On a replica that does not lead, these are the sources whose informers have not synced.
+        """
         return self._startup.waiting_for
 
     @property
@@ -186,6 +191,15 @@ class Controller:
         if self._queue.shutting_down:
             raise RuntimeError(f"controller {self.name!r} has stopped: it accepts no more sources")
         await self._startup.add(source)
+
+    async def wait_caches(self) -> None:
+        """Wait until the informers of the sources have synced. Starts no source, so the queue stays empty.
+
+        Raises:
+            CacheSyncTimeout: not all of them have synced within ``cache_sync_timeout``.
+            InformerStopped: one of them has ended before.
+        """
+        await self._startup.wait_caches()
 
     async def warm_up(self) -> None:
         """Start the sources and wait until they have synced. Concurrent calls wait for the first one.

@@ -1,8 +1,9 @@
-"""The built-in debug pages: queues, controllers, caches, election, tasks."""
+"""The built-in debug pages: queues, controllers, caches, election, tasks; and what all pages say about a standby."""
 
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aimctl.runtime.abandoned import where
@@ -11,10 +12,24 @@ if TYPE_CHECKING:
     from aimctl.runtime.manager.manager import Manager
     from aimctl.runtime.manager.serving.debug import Page
 
-__all__ = ["add_builtin_pages"]
+__all__ = ["add_builtin_pages", "standing"]
 
 _MAX_ITEMS = 200
 """Largest number of rows for one queue."""
+
+_MAX_IDENTITY = 253
+"""Characters of the leader's identity that are shown: the longest name of an object."""
+
+
+def standing(manager: Manager) -> str:
+    """Which process leads, if this one does not: one line of printable ASCII, "" on the leader."""
+    elector = manager.elector
+    if elector is None or manager.elected.is_set():
+        return ""
+    if elector.holder == manager.identity:
+        return "this process is becoming the leader"
+    holder = "".join(char if " " <= char <= "~" else "?" for char in elector.holder[:_MAX_IDENTITY])
+    return f"standby; the leader is {holder}" if holder else "standby; the leader is not known yet"
 
 
 def add_builtin_pages(manager: Manager) -> None:
@@ -96,3 +111,4 @@ def add_builtin_pages(manager: Manager) -> None:
     }
     for name, page in pages.items():
         manager.add_debug_page(name, page)
+    manager.endpoints.pages.standing = partial(standing, manager)

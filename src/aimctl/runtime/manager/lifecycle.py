@@ -1,12 +1,13 @@
 """The order in which the components of a manager start and stop.
 
 Start:  HTTP servers -> caches, event recorder, runnables of every replica, warm-up of the leader's runnables -> leader
-        election -> runnables of the leader.
+        election -> sources of the leader's controllers -> runnables of the leader.
 Stop:   all runnables are stopped, within ``graceful_shutdown_timeout`` -> the event recorder is flushed -> the lease is
         released -> caches -> HTTP servers.
 
 A cache that does not sync delays only what uses it:
-    * A controller waits for its own sources, also on a replica that does not lead (its warm-up).
+    * A controller waits for its own sources. On a replica that does not lead, only the caches of a controller of the
+      leader are filled; its sources start when the replica has become the leader, so a standby has no backlog.
     * Another runnable starts when all kinds that are declared in its scope are synced.
     * The election starts when all caches are synced and all warm-ups are done, so that a standby can take over at once.
       It does not wait for caches whose requests fail, and for no cache longer than ``_WARM_UP_SECONDS``.
@@ -36,7 +37,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from aimctl.runtime.controller import Synced
 from aimctl.runtime.manager.leaderelection.election import LeaderLost
-from aimctl.runtime.manager.runnables import Runnable, RunnableGroup, Warmable
+from aimctl.runtime.manager.runnables import Runnable, RunnableGroup, WaitsForCaches, Warmable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,6 +55,8 @@ __all__ = ["GraceExceeded", "Lifecycle"]
 
 _WARM_UP_SECONDS = 30.0
 """Longest time for which slow caches delay the election."""
+_START_SECONDS = 5.0
+"""Longest time for which slow sources delay the runnables of a new leader. Sources with filled caches start at once."""
 _POLL_SECONDS = 0.25
 """Interval of the checks whether the caches that are not synced are failing."""
 
@@ -108,6 +111,9 @@ class Lifecycle:
         self._errors: list[BaseException] = []
         self._warm_up_of: dict[int, Runnable] = {}
         """The warm-up of each runnable that has one, by the id of the runnable."""
+        self._held: dict[int, tuple[str, WaitsForCaches]] = {}
+        """The runnables that are warmed up when this process leads, with their names, by the id of the runnable."""
+        self._holding = elector is not None
         self._removing: set[int] = set()
         self._lost = False
 
@@ -151,8 +157,11 @@ class Lifecycle:
             raise RuntimeError(f"{name!r} cannot be added: the manager is {self.state}")
         item = runnable if isinstance(runnable, Runnable) else _Function(runnable)
         if isinstance(item, Warmable):
-            warm_up = self._warm_up_of[id(item)] = _Function(item.warm_up)
-            self._warm_ups.add(name, warm_up)
+            if leader_only and self._holding and isinstance(item, WaitsForCaches):
+                self._held[id(item)] = name, item
+                self._warm_up(name, item, item.wait_caches)
+            else:
+                self._warm_up(name, item, item.warm_up)
             reads = None
         group = self._leaders if leader_only else self._others
         if reads is None or (self.state == "running" and Synced(reads).synced):
@@ -172,6 +181,7 @@ class Lifecycle:
             seconds: as ``graceful_shutdown_timeout``.
         """
         self._removing.add(id(runnable))
+        self._held.pop(id(runnable), None)
         try:
             warm_up = self._warm_up_of.pop(id(runnable), None)
             if warm_up is not None:
@@ -252,7 +262,7 @@ class Lifecycle:
         self._others.start()
         self._warm_ups.start()
         self._waiting.start()
-        await self._wait_until_warm()
+        await self._wait_until_warm(_WARM_UP_SECONDS)
         missing = self._cache.unsynced()
         if missing:
             self._log.warning("starting without caches that are not synced", caches=list(missing))
@@ -263,17 +273,34 @@ class Lifecycle:
         if self._elector:
             self._election.start()
             await self._elector.leading.wait()
+            await self._start_held()
+            await self._wait_until_warm(_START_SECONDS)
+            if self._ending.is_set():
+                return
         self._leaders.start()
         self.elected.set()
+
+    async def _start_held(self) -> None:
+        """Warm up the controllers that waited for the leadership of this process."""
+        self._holding = False
+        while self._held:
+            key, (name, item) = self._held.popitem()
+            waiting = self._warm_up_of[key]
+            self._warm_up(name, item, item.warm_up)
+            await self._warm_ups.remove(waiting, 0.0)
+
+    def _warm_up(self, name: str, item: Runnable, function: RunFunc) -> None:
+        warm_up = self._warm_up_of[id(item)] = _Function(function)
+        self._warm_ups.add(name, warm_up)
 
     @staticmethod
     async def _add_after_sync(group: RunnableGroup, name: str, item: Runnable, reads: Cache) -> None:
         await reads.wait_declarations()
         group.add(name, item)
 
-    async def _wait_until_warm(self) -> None:
-        """Wait until everything is warm, or only failing caches are missing, or ``_WARM_UP_SECONDS`` have passed."""
-        deadline = self._clock.monotonic() + _WARM_UP_SECONDS
+    async def _wait_until_warm(self, seconds: float) -> None:
+        """Wait until everything is warm, or only failing caches are missing, or for so many seconds."""
+        deadline = self._clock.monotonic() + seconds
         async with asyncio.TaskGroup() as tasks:
             warm = tasks.create_task(self._warm(), name="manager warm-up")
             while not (warm.done() or self._ending.is_set()):

@@ -5,7 +5,8 @@ manager decides how they end), and a runnable that ignores its cancellation is r
 
 Contract:
     * A runnable is an object with ``async def run()``. With ``stop()`` it is shut down gracefully and cancelled only if
-      that takes too long; otherwise it is cancelled. With ``warm_up()`` it is prepared before it leads.
+      that takes too long; otherwise it is cancelled. With ``warm_up()`` it is prepared before it leads; with
+      ``wait_caches()`` as well, only its caches are filled before it leads, and it is warmed up then.
     * A runnable added before the group starts waits; added to a running group it starts at once; added to an ended
       group it is refused.
     * Each task has a copy of the context in which the group was started, also if the runnable is added later.
@@ -31,7 +32,7 @@ from aimctl.runtime.abandoned import abandon, where
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-__all__ = ["RunFunc", "Runnable", "RunnableGroup", "Stoppable", "Warmable"]
+__all__ = ["RunFunc", "Runnable", "RunnableGroup", "Stoppable", "WaitsForCaches", "Warmable"]
 
 RunFunc: TypeAlias = "Callable[[], Awaitable[None]]"
 """A plain async function in the place of a :class:`Runnable`."""
@@ -68,6 +69,15 @@ class Warmable(Protocol):
 
     async def warm_up(self) -> None:
         """Prepare. ``run()`` may be called before, during or after."""
+        ...
+
+
+@runtime_checkable
+class WaitsForCaches(Runnable, Warmable, Protocol):
+    """A runnable whose warm-up collects work, such as a controller, so it is not warmed up on a standby."""
+
+    async def wait_caches(self) -> None:
+        """Wait until the caches are filled from which it will collect work."""
         ...
 
 

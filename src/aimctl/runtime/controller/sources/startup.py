@@ -1,6 +1,8 @@
 """The sources of one controller: started once, waited for, and stopped together.
 
 Contract:
+    * :meth:`Startup.wait_caches` waits for the informers of the sources and starts nothing: a replica that does not
+      lead keeps its caches filled and its queue empty.
     * :meth:`Startup.warm_up` starts the sources and waits until all have synced. Concurrent and repeated calls start
       each source once. If the call that starts them is cancelled, the next one continues.
     * A warm-up that takes long logs every source that is not synced, with the reason: after ten seconds, and then with
@@ -13,10 +15,11 @@ Invariant: each source that was started is in ``_started`` until ``stop()``.
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import AsyncIterator, Iterable
 
     from structlog.typing import FilteringBoundLogger
 
@@ -64,23 +67,32 @@ class Startup:
         self._started: list[Source] = []
         self._warming: asyncio.Event | None = None
         self._warm = False
-        self._reports: asyncio.TimerHandle | None = None
+        self._held = False
+        """Whether the sources are not to be started yet."""
 
     @property
     def warm(self) -> bool:
-        """Whether all sources have synced."""
-        return self._warm
+        """Whether all sources have synced; while they are not to be started, whether their informers have."""
+        return self._warm or (self._held and not self.waiting_for)
 
     @property
     def informers(self) -> tuple[Informer[Any], ...]:
         """The informers that the sources use, each once."""
         sources = [*(progress.source for progress in self._unsynced), *self._started]
-        return tuple(dict.fromkeys(one for source in sources for one in getattr(source, "informers", ())))
+        return tuple(dict.fromkeys(one for source in sources for one in _informers(source)))
 
     @property
     def waiting_for(self) -> tuple[str, ...]:
-        """The sources that have not synced, with the reason where it is known; empty if warm."""
-        return () if self._warm else tuple(sorted(one.source.describe() for one in self._unsynced))
+        """The sources that have not synced, with the reason where it is known; empty if warm.
+
+        While the sources are not to be started, these are the ones whose informers have not synced.
+        """
+        if self._warm:
+            return ()
+        sources = [progress.source for progress in self._unsynced]
+        if self._held:
+            sources = [one for one in sources if not all(informer.synced for informer in _informers(one))]
+        return tuple(sorted(source.describe() for source in sources))
 
     async def add(self, source: Source) -> None:
         """Add a source. After the warm-up has begun the source is started at once, without waiting for its sync.
@@ -94,6 +106,22 @@ class Startup:
         else:
             self._unsynced.append(_Progress(source))
 
+    async def wait_caches(self) -> None:
+        """Wait until the informers of the sources have synced, without starting the sources.
+
+        Raises:
+            CacheSyncTimeout: not all of them have synced in time.
+            InformerStopped: one of them has ended before.
+        """
+        self._held = True
+        async with self._reporting():
+            try:
+                async with asyncio.timeout(self._timeout):
+                    for informer in self.informers:
+                        await informer.wait_synced()
+            except TimeoutError:
+                raise self._late() from None
+
     async def warm_up(self) -> None:
         """Start the sources and wait until they have synced.
 
@@ -101,19 +129,17 @@ class Startup:
             CacheSyncTimeout: not all sources have synced in time.
             Exception: any error of a source's ``start``.
         """
+        self._held = False
         while not self._warm:
             if self._warming is not None:
                 await self._warming.wait()
                 continue
             self._warming = asyncio.Event()
-            self._report_after(_FIRST_REPORT_SECONDS)
             try:
-                await self._start_all()
+                async with self._reporting():
+                    await self._start_all()
                 self._warm = True
             finally:
-                if self._reports is not None:
-                    self._reports.cancel()
-                    self._reports = None
                 self._warming.set()
                 self._warming = None
 
@@ -131,10 +157,7 @@ class Startup:
                 for startup in startups:
                     starts.create_task(self._start_one(startup), name=f"{self._name} source")
         except TimeoutError:
-            raise CacheSyncTimeout(
-                f"controller {self._name!r}: not synced after {self._timeout:g} s: {', '.join(self.waiting_for)}. "
-                "Check that the kinds exist and that the service account can list and watch them."
-            ) from None
+            raise self._late() from None
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from None
 
@@ -147,12 +170,34 @@ class Startup:
         if startup in self._unsynced:  # unless stopped in the meantime
             self._unsynced.remove(startup)
 
-    def _report_after(self, seconds: float) -> None:
-        self._reports = asyncio.get_running_loop().call_later(seconds, self._report, seconds)
+    def _late(self) -> CacheSyncTimeout:
+        return CacheSyncTimeout(
+            f"controller {self._name!r}: not synced after {self._timeout:g} s: {', '.join(self.waiting_for)}. "
+            "Check that the kinds exist and that the service account can list and watch them."
+        )
 
-    def _report(self, seconds: float) -> None:
-        self._log.warning("the controller waits for its sources", sources=list(self.waiting_for))
-        self._report_after(min(_LONGEST_REPORT_SECONDS, seconds * 2))
+    @asynccontextmanager
+    async def _reporting(self) -> AsyncIterator[None]:
+        """Log what is not synced while the body waits."""
+        loop = asyncio.get_running_loop()
+        timer: asyncio.TimerHandle
+
+        def report(seconds: float) -> None:
+            nonlocal timer
+            self._log.warning("the controller waits for its sources", sources=list(self.waiting_for))
+            pause = min(_LONGEST_REPORT_SECONDS, seconds * 2)
+            timer = loop.call_later(pause, report, pause)
+
+        timer = loop.call_later(_FIRST_REPORT_SECONDS, report, _FIRST_REPORT_SECONDS)
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+
+def _informers(source: Source) -> tuple[Informer[Any], ...]:
+    """The informers of a source; a source of another component may have none."""
+    return tuple(getattr(source, "informers", ()))
 
 
 class _Progress:

@@ -1,8 +1,9 @@
 """Sources of requests, and the source for an informer (:class:`Watch`).
 
 Contract of a source:
-    * ``start(queue)`` is called once, also on replicas that do not lead. From then on the source adds requests to the
-      queue.
+    * ``start(queue)`` is called once, when the controller may reconcile: on a replica that does not lead it is not
+      called, unless the controller runs on every replica. From then on the source adds requests to the queue.
+    * A source with the attribute ``informers`` has their objects; a replica waits for these before it can lead.
     * ``wait_synced()`` returns when the initial state has been added, or raises.
     * ``stop()`` ends it: no requests are added afterwards. It may be called at any time, and repeatedly.
 

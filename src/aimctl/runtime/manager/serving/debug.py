@@ -2,6 +2,9 @@
 
 A page is a function that returns rows (a list of flat mappings) or one mapping. It runs on the event loop without
 awaiting, so its content is consistent. It must be fast and must not show secrets.
+
+The pages of a process that is not the leader say so: in the first line of a text, and in the header
+``X-Leader-Election`` of every response.
 """
 
 from __future__ import annotations
@@ -44,9 +47,14 @@ def render_table(content: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> st
 
 @final
 class DebugPages:
-    """The debug pages of a manager."""
+    """The debug pages of a manager.
+
+    Attributes:
+        standing: what the pages say about leader election: one line of printable ASCII, "" for nothing.
+    """
 
     def __init__(self) -> None:
+        self.standing: Callable[[], str] = str
         self._pages: dict[str, Page] = {}
         self._included: dict[str, DebugPages] = {}
 
@@ -77,35 +85,46 @@ class DebugPages:
         """The routes, for :class:`HttpServer`."""
         return {"/debug": self._index, "/debug/": self._index, "/debug/{name}": self._page}
 
-    def _all(self) -> dict[str, Page]:
+    def _all(self) -> dict[str, tuple[Page, DebugPages]]:
+        """Each page with the collection that it belongs to."""
         included = {
-            f"{prefix}.{name}": page
+            f"{prefix}.{name}": (page, pages)
             for prefix, pages in self._included.items()
             for name, page in pages._pages.items()  # noqa: SLF001 - of this class
         }
-        return {**self._pages, **included}
+        return {**{name: (page, self) for name, page in self._pages.items()}, **included}
 
     async def _index(self, request: web.Request) -> web.Response:
-        return _respond(request, [{"page": f"/debug/{name}"} for name in sorted(self._all())])
+        of_clusters = [
+            f"{prefix}: {line}" for prefix, pages in self._included.items() if (line := pages.standing())
+        ]
+        standing = "; ".join(filter(None, (self.standing(), *of_clusters)))
+        return _respond(request, [{"page": f"/debug/{name}"} for name in sorted(self._all())], standing)
 
     async def _page(self, request: web.Request) -> web.Response:
-        page = self._all().get(request.match_info["name"])
-        if page is None:
+        found = self._all().get(request.match_info["name"])
+        if found is None:
             return web.Response(status=404, text="no such page; /debug lists them\n")
-        return _respond(request, page())
+        page, pages = found
+        return _respond(request, page(), pages.standing())
 
 
 def _short(name: str) -> str:
     return name.removeprefix("/debug/").strip("/")
 
 
-def _respond(request: web.Request, content: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> web.Response:
+def _respond(
+    request: web.Request, content: Sequence[Mapping[str, Any]] | Mapping[str, Any], standing: str
+) -> web.Response:
     wants_json = request.query.get("format") == "json" or "application/json" in request.headers.get(
         "Accept", ""
     )
+    headers = {"X-Leader-Election": standing} if standing else {}
     if wants_json:
-        return web.Response(body=msgspec.json.encode(content, enc_hook=str), content_type="application/json")
-    return web.Response(text=render_table(content))
+        body = msgspec.json.encode(content, enc_hook=str)
+        return web.Response(body=body, content_type="application/json", headers=headers)
+    head = f"{standing}\n\n" if standing else ""
+    return web.Response(text=head + render_table(content), headers=headers)
 
 
 def _cell(value: Any) -> str:
