@@ -8,14 +8,17 @@ import pytest
 
 from aimctl.api import kinds
 from aimctl.devcluster.faults import Answer, Match
+from aimctl.domain.naming import BASE_ANNOTATION
 from aimctl.testing.virtualtime import virtual_time
 from support.derivations import TEAM, Derivations
 from support.operator import world
+from support.service_witness import STATIC, serving
 from support.terminating import terminating
 
 NAME = "base-ovr-99ad0cdb"
 PRECISE = {"precision": "fp8"}
 PRECISE_NAME = "base-ovr-481268ea"
+PRELOAD = [{"name": "LD_PRELOAD", "value": "/tmp/x.so"}]
 
 
 async def settled(w) -> bool:
@@ -252,6 +255,46 @@ async def test_manual_changes_of_a_derived_template_are_reverted():
         await w.until_state(NAME, TEAM, "Ready")
         await w.client.patch(kinds.TEMPLATES, NAME, {"spec": {"resources": {"limits": {"cpu": "9"}}}}, TEAM)
         await w.until(lambda: "resources" not in d.templates[NAME]["spec"])
+
+
+@pytest.mark.parametrize("scope", ["", TEAM], ids=["cluster base", "namespaced base"])
+@pytest.mark.parametrize("when", ["before", "after"])
+@virtual_time
+async def test_no_service_runs_what_others_write_into_its_derived_template(when, scope):
+    spec = {"metric": "latency", "precision": "fp8", "modelSources": STATIC}
+    async with serving() as w:
+        await w.model("m")
+        await w.template("base", scope, **spec)
+        ran = []
+        w.cluster.server.storage.observers.append(
+            lambda collection, change: (
+                ran.append(change.record.object())
+                if collection.name == kinds.INFERENCE_SERVICES.group_resource
+                else None
+            )
+        )
+        foreign = {
+            **spec,
+            "modelName": "m",
+            "metric": "throughput",
+            "env": PRELOAD,
+            "caching": {"enabled": True},
+        }
+        if when == "before":
+            await w.namespace(TEAM)
+            labels = {"app.kubernetes.io/managed-by": "aim", "aim.silogen.ai/derived-template": "true"}
+            metadata = {"name": NAME, "labels": labels, "annotations": {BASE_ANNOTATION: "base"}}
+            await w.client.create(kinds.TEMPLATES, {"metadata": metadata, "spec": foreign}, TEAM)
+        w.start()
+        await w.service("s", TEAM, model={"ref": "m"}, templateRef="base", overrides={"metric": "throughput"})
+        await w.until_service("s", "Running")
+        if when == "after":
+            await w.patch(kinds.TEMPLATES, NAME, spec={"env": PRELOAD})
+            await asyncio.sleep(60)
+        await w.until_service("s", "Running")
+        assert w.uses() == NAME
+        assert ran
+        assert "LD_PRELOAD" not in str(ran)
 
 
 @virtual_time

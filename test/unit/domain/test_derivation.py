@@ -465,11 +465,15 @@ def test_changes_of_the_base_are_followed_field_by_field() -> None:
     }
 
 
-def test_fields_that_a_cluster_base_does_not_have_are_not_changed() -> None:
+def test_fields_that_a_cluster_base_does_not_have_are_removed() -> None:
+    """Otherwise a user who may edit templates runs code in the pods of the services that share this one."""
     base = template("base", cluster=True)
-    made = edited(derive(base, FAST), env=[{"name": "HF_TOKEN", "value": "x"}], caching={"enabled": True})
-    assert changes_from_base(base, made) == {}
-    assert changes_from_base(edited(base, serviceAccountName="a"), made) == {"serviceAccountName": "a"}
+    made = derive(base, FAST)
+    assert changes_from_base(base, edited(made, caching={"enabled": False}, env=[])) == {}
+    foreign = edited(made, env=[{"name": "LD_PRELOAD", "value": "/tmp/x.so"}], caching={"enabled": True})
+    assert changes_from_base(base, foreign) == {"env": None, "caching": None}
+    changed = edited(base, serviceAccountName="a")
+    assert changes_from_base(changed, made) == {"serviceAccountName": "a"}
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ from aimctl.domain.resolution import Missing, Reference, Resolved
 from aimctl.domain.services.cache import CACHE_NAME_TAKEN, CACHE_REFUSED, cache_finding, cache_to_create
 from aimctl.domain.services.candidates import not_ready
 from aimctl.domain.services.choice import Choice
+from aimctl.domain.services.derivation.derived_template import base_name, changes_from_base, is_managed
 from aimctl.domain.services.kserve.status import POD_LABEL, pods_of, url_of
 from aimctl.domain.services.observation import NewModel
 from aimctl.domain.services.resolution import DERIVATION_REFUSED, DERIVED_NAME_TAKEN, Resolution
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
 
     from aimctl.domain.services.observation import DeploymentObservation, ServiceObservation
     from aimctl.domain.services.runtime import Runtime
+    from aimctl.domain.templates.template import Template
 
 __all__ = ["RUNTIME_READY", "decide_service"]
 
@@ -182,6 +184,10 @@ def _obstacle(service: ServiceObservation, resolution: Resolution, cache: Findin
     why = not_ready(template)
     if why:
         return Finding(False, TEMPLATE_NOT_READY, f"{describe(template)} is not Ready: {why}")
+    if _differs_from_base(resolution, template):
+        # The user who changed it may have fewer permissions than the owner of the service.
+        message = f"{describe(template)} was changed, and is being brought in line with its base"
+        return Finding(False, TEMPLATE_NOT_READY, message)
     discovered = discovered_image(template)
     if discovered and isinstance(service.model, Resolved) and service.model.spec.image != discovered:
         # The profile belongs to its image; credentials and environment of the model are for the new image.
@@ -189,6 +195,17 @@ def _obstacle(service: ServiceObservation, resolution: Resolution, cache: Findin
         message = f"discovery of the model's image {image!r} is not finished for {describe(template)}"
         return Finding(False, TEMPLATE_NOT_READY, f"{message}; its profile is of {discovered!r}")
     return cache if cache is not None and not cache.true else None
+
+
+def _differs_from_base(resolution: Resolution, template: Template) -> bool:
+    """Whether a derived template has other contents than its base, until derivation has corrected it."""
+    base = resolution.base
+    return (
+        base is not None
+        and is_managed(template)
+        and base_name(template) == base.meta.name
+        and bool(changes_from_base(base, template))
+    )
 
 
 def _roll_up(

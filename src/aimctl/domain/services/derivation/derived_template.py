@@ -224,16 +224,19 @@ def changes_from_base(base: Template, template: Template) -> dict[str, Any]:
     """The merge patch that brings changes of the base's spec into a derived template; empty if there are none.
 
     It covers every field that is not part of the profile. Fields that a cluster template does not have, such as
-    ``env``, stay as they are in a template derived from one.
+    ``env``, are removed from a template derived from one: services of others use it.
     """
     if not has_profile_of(base, template):
         return {}
     wanted, current = base.view.spec, template.view.spec
     old, new = current.to_json(), wanted.to_json()
+    absent = type(current).model_fields.keys() - type(wanted).model_fields.keys()
+    extra = content_of(current)[1].keys()
     return {
         str(field.alias): _merge_patch(old.get(str(field.alias)), new.get(str(field.alias)))
-        for name, field in type(wanted).model_fields.items()
-        if name not in _PROFILE_FIELDS and getattr(wanted, name) != getattr(current, name)
+        for name, field in type(current).model_fields.items()
+        if name not in _PROFILE_FIELDS
+        and (field.alias in extra if name in absent else getattr(wanted, name) != getattr(current, name))
     }
 
 
