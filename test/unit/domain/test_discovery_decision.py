@@ -400,9 +400,9 @@ def stuck(age: float = 30, **differs: Any) -> ObservedJob:
 def test_a_job_that_cannot_run_is_deleted_after_a_short_time_and_the_cause_is_named(
     differs: dict[str, Any], cause: str
 ) -> None:
-    early = settle(jobs=[stuck(5, **differs)])
+    early = settle(jobs=[stuck(4, **differs)])
     assert early.deleted == []
-    assert early.plan.requeue_after == pytest.approx(15)
+    assert early.plan.requeue_after == pytest.approx(6)
     found = settle(jobs=[stuck(**differs)])
     assert found.deleted == [job_of()]
     assert found.wanted is None

@@ -75,7 +75,7 @@ class Stuck:
 
 Outcome: TypeAlias = Waiting | Running | NeededRead | Succeeded | Failed | LogLost | Stuck
 
-RELEASE_AFTER = timedelta(seconds=20)
+RELEASE_AFTER = timedelta(seconds=10)
 """How long a Job may have no pod, or be suspended.
 
 The time begins with ``status.startTime``. The Job controller of Kubernetes 1.36 sets it also if the API server rejects
