@@ -151,7 +151,7 @@ def test_figures_in_the_text_match_the_code():
 
 def test_every_state_and_reason_in_the_tables_exists_in_the_code():
     sources = "".join(path.read_text(encoding="utf-8") for path in SOURCES.rglob("*.py"))
-    rows = [line.split("|") for line in TEXT.splitlines() if re.match(r"\| `[A-Z]", line)]
+    rows = [line.split("|") for line in TEXT.splitlines() if re.match(r"\| `(?!Aim)[A-Z]", line)]
     named = {word for row in rows for word in re.findall(r"`([A-Z][A-Za-z]+)`", row[1])} - {
         "Evicted"
     }  # the kubelet's
