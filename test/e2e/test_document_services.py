@@ -75,7 +75,7 @@ def test_a_service_runs_what_template_and_model_say(stage: Stage) -> None:
     (container,) = predictor["containers"]
     assert container["image"] == stage.cluster.image("quick")
     resources = container["resources"]
-    assert resources["limits"] == {"memory": "16Gi", "amd.com/gpu": "2"}
+    assert resources["limits"] == {"memory": "16Gi", "cpu": "16", "amd.com/gpu": "2"}
     assert resources["requests"] == {"cpu": "4", "memory": "8Gi", "amd.com/gpu": "2"}
 
     stage.until("AIMService", "plain", "Running")

@@ -7,7 +7,7 @@ Contract:
       ``PredictorReady``, ``IngressReady``, ``Ready`` and a URL, or the reason of a failure.
     * With the annotation ``serving.kserve.io/stop: "true"`` it is Stopped, without a URL.
     * A name whose pods or host would have too long labels fails as with KServe: the Deployment is not created, or the
-      service waits for its Ingress without end.
+      service waits for its Ingress without end. A container whose resources the API server rejects fails as well.
     * A service fails if the catalogue's entry of the image fails (missing image, crash, no matching node, ...), or by
       the annotation :data:`OUTCOME_ANNOTATION`. A change of the annotation has an immediate effect.
     * A service that is Ready stays Ready while a changed spec is rolled out.
@@ -21,11 +21,12 @@ from aimctl.devcluster.machinery.controller import run_controller
 from aimctl.devcluster.machinery.informer import Informer, body_of
 from aimctl.devcluster.machinery.worker import Worker
 from aimctl.kubetypes import Resource
+from aimctl.kubetypes.quantity import amount
 from aimctl.runtime.clock import format_time
 from aimctl.simulation.kserve_webhooks import deployment_mode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from aimctl.devcluster.machinery.events import EventRecorder
     from aimctl.kubetypes import ObjectKey
@@ -150,9 +151,11 @@ class SimulatedKServe:
         if _is_stopped(service):
             return _STOPPED
         predictor = f"{metadata['name']}-predictor"
-        if len(f"isvc.{predictor}") > _MAX_LABEL:
-            text = f'Deployment.apps "{predictor}" is invalid: must be no more than {_MAX_LABEL} characters'
-            return _Outcome("ReconcileFailed", text)
+        error = next(
+            _deployment_errors(predictor, service["spec"]["predictor"].get("containers") or ()), None
+        )
+        if error is not None:
+            return _Outcome("ReconcileFailed", f'Deployment.apps "{predictor}" is invalid: {error}')
         annotation = (metadata.get("annotations") or {}).get(OUTCOME_ANNOTATION, "")
         word, _, message = annotation.partition(":")
         if word == "never":
@@ -207,6 +210,29 @@ class SimulatedKServe:
         if outcome.ready or outcome is _STOPPED:
             status["url"] = f"http://{key.name}-{key.namespace}.{_DOMAIN}" if outcome.ready else None
         return status
+
+
+def _deployment_errors(name: str, containers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What the API server rejects in the Deployment of this name, in its words."""
+    if len(f"isvc.{name}") > _MAX_LABEL:
+        yield f"must be no more than {_MAX_LABEL} characters"
+    for number, container in enumerate(containers):
+        for error in _resource_errors(container.get("resources") or {}):
+            yield f"spec.template.spec.containers[{number}].resources.{error}"
+
+
+def _resource_errors(resources: Mapping[str, Any]) -> Iterator[str]:
+    limits = resources.get("limits") or {}
+    for name, request in sorted((resources.get("requests") or {}).items()):
+        extended = "/" in name
+        if name not in limits:
+            if extended:
+                yield "limits: Required value: Limit must be set for non overcommitable resources"
+        elif extended and amount(request) != amount(limits[name]):
+            yield f'requests: Invalid value: "{request}": must be equal to {name} limit of {limits[name]}'
+        elif amount(request) > amount(limits[name]):
+            text = f"must be less than or equal to {name} limit of {limits[name]}"
+            yield f'requests: Invalid value: "{request}": {text}'
 
 
 def _conditions(outcome: _Outcome) -> dict[str, dict[str, str]]:

@@ -4,8 +4,10 @@ Contract:
     * Every create and update of an InferenceService is defaulted, then validated. A denial is a 403 with the text that
       the API server builds from the response of such a webhook.
     * What the schema of the CRD rejects is left to it.
-    * Both follow KServe v0.17 for what an operator with one container sets. Fields of other predictors, transformers
-      and explainers are accepted without validation.
+    * Both follow KServe v0.17 with the configuration of its release, for what an operator with one container sets.
+      Fields of other predictors, transformers and explainers are accepted without validation.
+    * The first container gets each of :data:`DEFAULT_RESOURCES` that it does not have. A single container gets the name
+      that KServe requires.
 """
 
 from __future__ import annotations
@@ -20,10 +22,14 @@ if TYPE_CHECKING:
 
     from aimctl.devcluster.apiserver.objects.kinds import ServedKind
 
-__all__ = ["KServeWebhooks", "deployment_mode"]
+__all__ = ["DEFAULT_RESOURCES", "KServeWebhooks", "deployment_mode"]
 
 DEPLOYMENT_MODE = "serving.kserve.io/deploymentMode"
 
+DEFAULT_RESOURCES: Mapping[str, str] = {"cpu": "1", "memory": "2Gi"}
+"""Requests and limits, as in the ConfigMap ``inferenceservice-config`` of the release."""
+
+_CONTAINER = "kserve-container"
 _VALIDATOR = "inferenceservice.kserve-webhook-server.validator"
 _NAME = "[a-z]([-a-z0-9]*[a-z0-9])?"
 _LEGACY_MODES = {"RawDeployment": "Standard", "Serverless": "Knative"}
@@ -68,7 +74,14 @@ def _set_defaults(new: dict[str, Any], predictor: dict[str, Any]) -> None:
     annotations = dict(metadata.get("annotations") or {})
     annotations[DEPLOYMENT_MODE] = deployment_mode(annotations)
     metadata["annotations"] = annotations
-    predictor.setdefault("automountServiceAccountToken", False)
+    containers = predictor.get("containers")
+    if isinstance(containers, list) and containers and isinstance(containers[0], dict):
+        first = containers[0]
+        resources = first.get("resources")
+        given = resources if isinstance(resources, dict) else {}
+        amounts = {kind: {**DEFAULT_RESOURCES, **(given.get(kind) or {})} for kind in ("limits", "requests")}
+        name = {"name": _CONTAINER} if len(containers) == 1 or not first.get("name") else {}
+        predictor["containers"] = [{**first, **name, "resources": {**given, **amounts}}, *containers[1:]]
 
 
 def _errors(

@@ -53,6 +53,24 @@ async def test_a_model_gets_the_metadata_of_its_image_and_the_recommended_templa
         assert len(w.simulation.registry.calls) == 2
 
 
+@BOTH
+@virtual_time
+async def test_a_model_for_two_types_of_gpu_is_ready_with_one_of_them_in_the_cluster(namespace):
+    recommended = [
+        deployment(gpu, metric=metric) for gpu in ("MI300X", "MI325X") for metric in ("latency", "throughput")
+    ]
+    async with world(catalogue=images(image("aim-both:*", *recommended))) as w:
+        w.start()
+        await w.model("m", namespace, image="aim-both:1")
+        await until_model(w, "m", namespace, "Ready", reason="Extracted")
+        made = await templates_of(w, namespace)
+        states = sorted(
+            (body["spec"]["gpuSelector"]["model"], body["status"]["status"]) for body in made.values()
+        )
+        assert states == [("MI300X", "Ready")] * 2 + [("MI325X", "NotAvailable")] * 2
+        assert ("Warning", "Degraded") not in w.events_of("m")
+
+
 @virtual_time
 async def test_a_settled_model_causes_no_reads_and_no_writes():
     async with world(catalogue=images(TWO)) as w:

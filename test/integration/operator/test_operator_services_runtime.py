@@ -12,7 +12,7 @@ from aimctl.domain.services.kserve.name import runtime_name
 from aimctl.kubetypes.builtin import CRDS
 from aimctl.simulation.kserve import OUTCOME_ANNOTATION
 from aimctl.testing.virtualtime import virtual_time
-from support.service_witness import serving
+from support.service_witness import GPU, serving
 from support.terminating import terminating
 
 M = {"ref": "m"}
@@ -34,7 +34,13 @@ async def say(w, outcome, name="s"):
     await w.patch(RUNTIMES, name, metadata={"annotations": {OUTCOME_ANNOTATION: outcome}})
 
 
-FOREIGN = {"predictor": {"minReplicas": 3, "containers": [{"name": "kserve-container", "image": "other:1"}]}}
+SMALL = {"cpu": "1", "memory": "2Gi"}
+OTHER = {
+    "name": "kserve-container",
+    "image": "other:1",
+    "resources": {"limits": SMALL, "requests": SMALL},
+}
+FOREIGN = {"predictor": {"minReplicas": 3, "containers": [OTHER]}}
 
 
 async def foreign(w, name="s", **metadata):
@@ -90,6 +96,33 @@ async def test_the_conditions_of_kserve_are_reported_and_a_running_service_degra
         assert ("Warning", "Degraded") in w.events_of("s")
         await say(w, "ready")
         await w.until_service("s", "Running", seconds=30)
+
+
+@virtual_time
+async def test_a_gpu_service_that_only_requests_memory_runs_beside_the_defaults_of_kserve():
+    async with serving() as w:
+        await w.model("m", discovery=QUIET, resources={"requests": {"memory": "64Gi"}})
+        await w.ready("a", gpuSelector=GPU)
+        w.start()
+        await w.service("s", "team", model=M)
+        await w.until_service("s", "Running")
+        (container,) = w.runtime()["spec"]["predictor"]["containers"]
+        assert container["resources"] == {
+            "requests": {"cpu": "4", "memory": "64Gi", "amd.com/gpu": "1"},
+            "limits": {"cpu": "8", "memory": "64Gi", "amd.com/gpu": "1"},
+        }
+
+
+@virtual_time
+async def test_a_request_above_the_limit_of_the_same_service_is_reported_until_it_is_corrected():
+    async with serving() as w:
+        wrong = {"requests": {"memory": "64Gi"}, "limits": {"memory": "48Gi"}}
+        await prepare(w, resources=wrong)
+        cause = "must be less than or equal to memory limit of 48Gi"
+        await w.until(lambda: cause in w.condition("Ready").get("message", ""), seconds=30)
+        assert w.reason("Ready") == "RuntimeNotReady"
+        await w.patch(kinds.SERVICES, "s", spec={"resources": {"limits": {"memory": "64Gi"}}})
+        await w.until_service("s", "Running")
 
 
 @virtual_time

@@ -13,7 +13,13 @@ from support.service_witness import serving
 M = {"ref": "m"}
 QUIET = {"enabled": False}
 RUNTIMES = kinds.INFERENCE_SERVICES
-FOREIGN = {"predictor": {"minReplicas": 3, "containers": [{"name": "kserve-container", "image": "other:1"}]}}
+SMALL = {"cpu": "1", "memory": "2Gi"}
+OTHER = {
+    "name": "kserve-container",
+    "image": "other:1",
+    "resources": {"limits": SMALL, "requests": SMALL},
+}
+FOREIGN = {"predictor": {"minReplicas": 3, "containers": [OTHER]}}
 
 
 async def prepare(w, **spec):

@@ -239,10 +239,50 @@ async def test_defaults_are_set_and_the_deployment_mode_cannot_be_changed():
         await cluster.settled(horizon_seconds=10)
         body = await get(client)
         assert body["metadata"]["annotations"][mode] == body["status"]["deploymentMode"] == "Standard"
-        assert body["spec"]["predictor"]["automountServiceAccountToken"] is False
+        (container,) = body["spec"]["predictor"]["containers"]
+        assert container["name"] == "kserve-container"
+        assert container["resources"] == {
+            "limits": {"amd.com/gpu": "1", "cpu": "1", "memory": "2Gi"},
+            "requests": {"cpu": "1", "memory": "2Gi"},
+        }
         patch = {"metadata": {"annotations": {mode: "Serverless"}}}
         with pytest.raises(Forbidden, match="cannot be changed from 'Standard' to 'Knative'"):
             await client.patch(INFERENCE_SERVICES, "chat", patch, "default")
+
+
+@pytest.mark.parametrize(
+    ("resources", "words"),
+    [
+        (
+            {"requests": {"cpu": "4"}},
+            'requests: Invalid value: "4": must be less than or equal to cpu limit of 1',
+        ),
+        (
+            {"limits": {"memory": "1Gi"}},
+            'Invalid value: "2Gi": must be less than or equal to memory limit of 1Gi',
+        ),
+        ({"requests": {"amd.com/gpu": "1"}}, "Limit must be set for non overcommitable resources"),
+        (
+            {"requests": {"amd.com/gpu": "1"}, "limits": {"amd.com/gpu": "2"}},
+            "must be equal to amd.com/gpu limit of 2",
+        ),
+    ],
+    ids=["request above the default limit", "limit below the default request", "no limit", "not equal"],
+)
+def test_resources_that_a_pod_cannot_have_are_accepted_and_fail_in_the_deployment(resources, words):
+    @virtual_time
+    async def scenario():
+        async with cluster_of() as cluster:
+            body = service()
+            body["spec"]["predictor"]["containers"][0]["resources"] = resources
+            await cluster.client().create(INFERENCE_SERVICES, body, "default")
+            await cluster.settled(horizon_seconds=10)
+            failed = condition(await get(cluster.client()), "PredictorReady")
+            assert (failed["status"], failed["reason"]) == ("False", "ReconcileFailed")
+            assert 'Deployment.apps "chat-predictor" is invalid' in failed["message"]
+            assert words in failed["message"]
+
+    scenario()
 
 
 # ---- names and scale

@@ -5,7 +5,7 @@ Contract:
     * Environment: the variables of the profile that the template specifies, of the discovered profile, the runtime
       config, the model, the template and the service, merged by :func:`~aimctl.domain.environment.merge_env`: a later
       one overrides an earlier one. What a user sets takes precedence over what discovery found.
-    * Resources, for each key: those of the service, otherwise the template, otherwise the model. The number of GPUs is
+    * Resources are those of :func:`~aimctl.domain.services.kserve.resources.container_resources`. The number of GPUs is
       that of the template's ``gpuSelector`` in any case, because the profile is for that number; a service changes it
       with ``overrides.gpuSelector``.
     * Labels and annotations of the service are passed on. KServe copies those of the InferenceService to the pods. What
@@ -41,6 +41,7 @@ from aimctl.domain.naming import (
 )
 from aimctl.domain.resolution import Resolved
 from aimctl.domain.services.kserve.name import runtime_name
+from aimctl.domain.services.kserve.resources import container_resources
 from aimctl.domain.services.kserve.status import STOP_ANNOTATION
 from aimctl.domain.templates.discovery_job import merge_pull_secrets, profile_env
 from aimctl.kubetypes import owner_reference
@@ -160,7 +161,8 @@ def _predictor(
         "env": list(_env(spec, model, template, runtime_config, cached=bool(volumes))),
         "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
     }
-    resources = _resources(spec, model, template, placement)
+    layers = (model.resources, template_spec.resources, spec.resources)
+    resources = container_resources(layers, placement.resource, placement.count)
     if resources:
         container["resources"] = resources
     predictor: dict[str, Any] = {
@@ -239,21 +241,7 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else canonical_json(value).decode()
 
 
-# ---- resources
-
-
-def _resources(
-    spec: ServiceSpec, model: ModelSpec, template: Template, placement: _Placement
-) -> dict[str, dict[str, str]]:
-    merged: dict[str, dict[str, str]] = {"limits": {}, "requests": {}}
-    for layer in (model.resources, template.view.spec.resources, spec.resources):
-        if layer is not None:
-            merged["limits"] |= layer.limits
-            merged["requests"] |= layer.requests
-    if placement.count:
-        for amounts in merged.values():
-            amounts[placement.resource] = str(placement.count)
-    return {kind: amounts for kind, amounts in merged.items() if amounts}
+# ---- placement
 
 
 @final
