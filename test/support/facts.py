@@ -125,6 +125,7 @@ def job(
     namespace = owner.meta.namespace or "kaiwo-system"
     message = status_.pop("message", "")
     age = status_.pop("age", 20)
+    spec = {"suspend": status_.pop("suspend", False)}
     if ended:
         status_["conditions"] = [{"type": ended, "status": "True", "reason": "Why", "message": message}]
     meta = {
@@ -143,7 +144,9 @@ def job(
             }
         ],
     }
-    return thing("Job", name or f"discover-{owner.meta.name}", namespace, age=age, meta=meta, status=status_)
+    return thing(
+        "Job", name or f"discover-{owner.meta.name}", namespace, age=age, meta=meta, spec=spec, status=status_
+    )
 
 
 def pod(owner: Object[Any], phase: str = "Pending", **status_: Any) -> Object[Any]:

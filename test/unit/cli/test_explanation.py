@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from pathlib import Path
 
 import pytest
 
+import aimctl.controllers
 import aimctl.domain
+from aimctl.api.v1alpha1 import CacheState, ServiceState
 from aimctl.cli.pages.explain import render
 from aimctl.cli.questions.answers import Question
 from aimctl.cli.questions.explanation import LONGEST_PATH, explain
@@ -75,6 +78,10 @@ def candidate(name, step, message="", scope="Namespace"):
     return {"name": name, "scope": scope, "droppedBy": step, "message": message}
 
 
+def chosen(name, scope="Cluster"):
+    return {"name": name, "scope": scope, "selected": True}
+
+
 def claim(phase):
     return thing("PersistentVolumeClaim", "weights", "team", status={"phase": phase})
 
@@ -103,6 +110,8 @@ waiting, running = template(state=AWAITING), template(state=RUNNING)
 failed = template(state=status("Failed", "DiscoveryFailed", MISSING_SECRET))
 without_gpu = template(state=status("NotAvailable", "GPUNotAvailable"), gpuSelector={"model": "MI355X"})
 warming = template(state=status("Progressing", "Warming"), caching={"enabled": True})
+DERIVED = "llama-ovr-12345678"
+derived = template(DERIVED, state=status("Pending", "WarmRequested"), caching={"enabled": True})
 discovery = job(running, active=1)
 starting = model_cache(status("Progressing", "DownloadWaiting", persistentVolumeClaim="weights"))
 download = job(starting, "download-weights", component="download", active=1)
@@ -256,6 +265,80 @@ CASES = {
         ["AIMService chat", "AIMServiceTemplate llama"],
         {("AIMServiceTemplate", "llama", "AwaitingDiscovery")},
     ),
+    "candidates that may become Ready, and not the template of the last configuration": (
+        [
+            service(
+                state=status(
+                    "Starting",
+                    "TemplateNotReady",
+                    "",
+                    condition("Resolved", False, "TemplateNotReady"),
+                    resolvedTemplate=reference(template("former")),
+                    templateMatching=[candidate("former", "Overrides"), candidate("llama", "Ready")],
+                )
+            ),
+            template("former"),
+            running,
+        ],
+        ("aimsvc", "chat"),
+        ["AIMService chat", "AIMServiceTemplate llama"],
+        {("AIMServiceTemplate", "llama", "DiscoveryRunning")},
+    ),
+    "a derived template with a cache, down to the volume claim": (
+        [
+            uses(derived),
+            derived,
+            cache(status("Pending", "WarmRequested"), DERIVED, {"weights": "Pending"}, DERIVED),
+            starting,
+            claim("Pending"),
+            warning(claim("Pending"), "ProvisioningFailed", "no space"),
+            without_gpu,
+        ],
+        ("aimsvc", "chat"),
+        [
+            "AIMService chat",
+            f"AIMServiceTemplate {DERIVED}",
+            f"AIMTemplateCache {DERIVED}",
+            "AIMModelCache weights",
+            "PersistentVolumeClaim weights",
+            "Event ProvisioningFailed.1",
+        ],
+        {("Event", "ProvisioningFailed.1", "ProvisioningFailed")},
+    ),
+    "a derived template of a cluster template that cannot be discovered": (
+        [
+            uses(template(DERIVED, state=status("Failed", "DiscoveryFailed")), templateRef="base"),
+            template(DERIVED, state=status("Failed", "DiscoveryFailed")),
+            template("base", ""),
+        ],
+        ("aimsvc", "chat"),
+        ["AIMService chat", f"AIMServiceTemplate {DERIVED}"],
+        {("AIMServiceTemplate", DERIVED, "DiscoveryFailed")},
+    ),
+    "a base template that is being deleted": (
+        [
+            unresolved("BaseTemplateNotFound", state="Starting", templateRef="llama"),
+            template(meta={"deletionTimestamp": at(5), "finalizers": ["example.org/hold"]}),
+        ],
+        ("aimsvc", "chat"),
+        ["AIMService chat", "AIMServiceTemplate llama"],
+        {("AIMServiceTemplate", "llama", "Deleting")},
+    ),
+    "a base template that was selected and is being deleted": (
+        [
+            unresolved("BaseTemplateNotFound", chosen("base"), state="Starting"),
+            template("base", "", meta={"deletionTimestamp": at(5), "finalizers": ["example.org/hold"]}),
+        ],
+        ("aimsvc", "chat"),
+        ["AIMService chat", "AIMClusterServiceTemplate base"],
+        {("AIMClusterServiceTemplate", "base", "Deleting")},
+    ),
+    "a suspended discovery Job": (
+        [running, job(running, suspend=True)],
+        ("aimst", "llama"),
+        ["AIMServiceTemplate llama", "Job discover-llama"],
+        {("AIMServiceTemplate", "llama", "DiscoveryRunning")},
+    ),
     "a model whose image cannot be read, and so has no templates": (
         without_templates(unread_image("Failed", "ImageNotFound")),
         ("aimsvc", "chat"),
@@ -391,6 +474,28 @@ CASES = {
             ("AIMServiceTemplate", "llama", "DiscoveryFailed"),
             ("AIMServiceTemplate", "b", "DiscoveryRunning"),
         },
+    ),
+    "a model of two GPU types: the one that no node offers is not a cause": (
+        [
+            model(state=status("Degraded", "TemplatesDegraded")),
+            failed,
+            template("other", state=status("NotAvailable", "GPUNotAvailable")),
+        ],
+        ("aimmdl", "llama"),
+        ["AIMModel llama", "AIMServiceTemplate llama"],
+        {("AIMServiceTemplate", "llama", "DiscoveryFailed")},
+    ),
+    "a model whose GPUs no node offers": (
+        [model(state=status("NotAvailable", "GPUNotAvailable")), without_gpu],
+        ("aimmdl", "llama"),
+        ["AIMModel llama", "AIMServiceTemplate llama"],
+        {("AIMServiceTemplate", "llama", "GPUNotAvailable")},
+    ),
+    "a volume of a verified download that is gone": (
+        [model_cache(status("Pending", "VolumeMissing", persistentVolumeClaim="weights"))],
+        ("aimmc", "weights"),
+        ["AIMModelCache weights", "PersistentVolumeClaim weights"],
+        {("AIMModelCache", "weights", "VolumeMissing")},
     ),
     "a runtime config with a missing storage class": (
         [thing("AIMRuntimeConfig", "special", "team", spec={"defaultStorageClassName": "fast"})],
@@ -637,16 +742,114 @@ def test_the_document_has_the_same_keys_for_every_object():
     assert all(set(cause) >= {"kind", "report"} for cause in found["causes"])
 
 
-def words_of_the_domain():
-    """Every text constant in the domain, where the operator's reasons are defined."""
-    for file in Path(inspect.getfile(aimctl.domain)).parent.rglob("*.py"):
+def words_of(package):
+    """Every text constant in a package."""
+    for file in Path(inspect.getfile(package)).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 yield node.value
 
 
+IN_ITS_OWN_MESSAGE = {
+    "aimsvc": (
+        "ModelAmbiguous", "ModelNameTaken", "ModelRequested", "ModelRefused", "TemplateModelMismatch",
+        "TemplateUnreadable", "TemplateSelectionAmbiguous", "DerivationPending", "DerivationRefused",
+        "DerivedNameTaken", "CacheRequested", "CacheRefused", "CacheNameTaken", "RuntimeNotInstalled",
+        "RuntimeRefused", "RuntimeStopped", "RuntimeNameImpossible", "NameTaken",
+    ),
+    "aimst": ("DiscoveryFailed", "GPUNotAvailable"),
+    "aimclst": ("DiscoveryFailed", "GPUNotAvailable"),
+    "aimmc": (
+        "AccessDenied", "SourceNotFound", "SourceUnavailable", "RateLimited", "VerificationFailed", "VolumeFull",
+        "ImagePullFailed", "ContainerSetupFailed", "OutOfMemory", "DownloadFailed", "DownloadRefused", "VolumeRefused",
+        "VolumeRequested", "InvalidSize", "NoDefaultStorageClass",
+    ),
+    "aimmdl": (
+        "ReadingMetadata", "RegistryUnreachable", "AccessDenied", "PullSecretNotFound", "PullSecretInvalid",
+        "PullSecretUnreadable", "ImageNotFound", "InvalidImage", "RegistryNotAllowed", "MalformedMetadata",
+    ),
+}  # fmt: skip
+"""Reasons whose cause and remedy are in the message of the object."""
+UNREADY = {
+    "aimsvc": lambda state: service("thing", state, templateRef="other"),
+    "aimst": lambda state: template("thing", "team", state),
+    "aimclst": lambda state: template("thing", "", state),
+    "aimmc": lambda state: model_cache(state, "thing"),
+    "aimmdl": lambda state: model("thing", "team", state),
+}
+
+
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [(word, reason) for word, reasons in IN_ITS_OWN_MESSAGE.items() for reason in reasons],
+    ids=lambda value: value,
+)
+def test_a_reason_without_a_reference_is_explained_by_its_own_message_in_full(word, reason):
+    """Templates, Jobs and caches with other problems exist, and are not mentioned."""
+    words = " ".join(f"word{number}" for number in range(120))
+    message = f"the cause is this, with these details: {words}; to fix it, do that"
+    state = status(
+        "Failed", reason, message, condition("Resolved", False, reason), persistentVolumeClaim="thing"
+    )
+    item = UNREADY[word](state)
+    others = [
+        failed,
+        template("other", state=AWAITING),
+        template("other", ""),
+        job(item, active=1),
+        claim("Pending"),
+    ]
+    paper = Paper(
+        item,
+        *others,
+        model_cache(status("Failed", "AccessDenied")),
+        cache(status("Failed", "WarmFailed"), "thing"),
+    )
+    found = explained(paper, word, "thing")
+    assert causes(found) == {(item.resource.kind, "thing", reason)}
+    assert [node.health.name for node in found.root.walk()] == ["thing"]
+    assert message in " ".join(" ".join(row.strip() for row in lines(found, paper, 80)).split())
+    assert suggested(found)
+
+
+def test_the_reasons_without_a_reference_are_written_by_the_operator():
+    known = {*words_of(aimctl.domain), *words_of(aimctl.controllers)}
+    assert {reason for reasons in IN_ITS_OWN_MESSAGE.values() for reason in reasons} <= known
+    for word, reasons in IN_ITS_OWN_MESSAGE.items():
+        kind = kind_of(word).kind
+        assert not {reason for reason in reasons if (kind, "Ready", reason) in RULES}
+
+
+def documented(heading):
+    """The reasons in the first column of the table below a heading of docs/operating.md."""
+    text = (Path(__file__).parents[3] / "docs/operating.md").read_text(encoding="utf-8")
+    section = text.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    cells = [row.split("|")[1] for row in section.splitlines() if row.startswith("| `")]
+    return {word for cell in cells for word in re.findall(r"`([A-Z]\w+)`", cell)}
+
+
+@pytest.mark.parametrize(
+    ("heading", "word", "states"),
+    [
+        ("A service is not Running", "aimsvc", {str(state) for state in ServiceState}),
+        ("A model is not Ready", "aimmdl", {"MetadataExtracted", "Extracted", "NoLabels", "Disabled"}),
+        # The first one is of the condition StorageReady, the second one of the kubelet.
+        (
+            "A model cache is not Available",
+            "aimmc",
+            {*map(str, CacheState), "VolumeNotProvisioned", "Evicted"},
+        ),
+    ],
+    ids=["service", "model", "model cache"],
+)
+def test_every_documented_reason_is_explained(heading, word, states):
+    kind = kind_of(word).kind
+    explained_reasons = {reason for each, _, reason in RULES if each == kind} | set(IN_ITS_OWN_MESSAGE[word])
+    assert documented(heading) - states - explained_reasons == set()
+
+
 def test_the_rules_use_conditions_and_reasons_that_the_operator_writes():
-    known = set(words_of_the_domain())
+    known = set(words_of(aimctl.domain))
     own = {(type_, reason) for kind, type_, reason in RULES if kind.startswith("AIM") and type_}
     assert len(own) > 20
     assert {word for pair in own for word in pair} <= known

@@ -223,6 +223,8 @@ def _job(item: Object[Any]) -> dict[str, Any]:
     if view.failed and ended is not None:
         return {"state": "Failed", "note": note} | _from(ended)
     message = f"failed attempts so far: {failed}" if failed else ""
+    if view.spec.suspend:
+        message = "it is suspended (spec.suspend), for example by a queue of Kueue"
     state = "Running" if view.status.ready or failed else "Waiting"
     return {"state": state, "note": note, "message": message}
 

@@ -17,12 +17,14 @@ from aimctl.cli.questions.health import examine, newest
 from aimctl.domain.naming import DOWNLOAD, LABEL_COMPONENT, LABEL_TEMPLATE, label_value
 from aimctl.domain.services.kserve.name import runtime_name
 from aimctl.domain.services.kserve.status import POD_LABEL
+from aimctl.kubetypes import find_condition
 from aimctl.kubetypes.builtin import CORE_EVENTS, JOBS, PODS, PVCS, STORAGE_CLASSES
 from aimctl.runtime.kube import Object
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from aimctl.api.v1alpha1 import TemplateMatch
     from aimctl.cli.questions.answers import Answer
     from aimctl.cli.questions.health import Health
     from aimctl.runtime.kube import Resource
@@ -117,9 +119,15 @@ def _named_template(item: Object[Any], _: str) -> References:
 
 
 def _template_in_use(item: Object[Any], operator_namespace: str) -> References:
-    """The resolved template, otherwise the one that is named, otherwise the candidates that may become Ready."""
-    resolved = item.view.status.resolved_template
-    if resolved is not None:
+    """The resolved template, otherwise the one that is named, otherwise the candidates that may become Ready.
+
+    While ``Resolved`` is not True, ``resolvedTemplate`` is the template of the last configuration, and not the cause.
+    """
+    resolved, condition = (
+        item.view.status.resolved_template,
+        find_condition(item.view.status.conditions, "Resolved"),
+    )
+    if resolved is not None and (condition is None or condition.status == "True"):
         kind = kinds.TEMPLATES if resolved.namespace else kinds.CLUSTER_TEMPLATES
         return _named(resolved.name, resolved.namespace or "", kind)
     if item.view.spec.template_ref:
@@ -138,12 +146,13 @@ def _candidates(item: Object[Any]) -> References:
         reference
         for match in item.view.status.template_matching
         if match.dropped_by == "Ready"
-        for reference in _named(
-            match.name,
-            item.meta.namespace,
-            kinds.CLUSTER_TEMPLATES if match.scope == "Cluster" else kinds.TEMPLATES,
-        )
+        for reference in _candidate(item, match)
     )
+
+
+def _candidate(item: Object[Any], match: TemplateMatch) -> References:
+    kind = kinds.CLUSTER_TEMPLATES if match.scope == "Cluster" else kinds.TEMPLATES
+    return _named(match.name, item.meta.namespace, kind)
 
 
 def _no_template(item: Object[Any], operator_namespace: str) -> References:
@@ -161,6 +170,14 @@ def _no_template(item: Object[Any], operator_namespace: str) -> References:
     return tuple(
         replace(one, aspect="MetadataExtracted") for one in _named(image.name, image.namespace or "", kind)
     )
+
+
+def _base_template(item: Object[Any], operator_namespace: str) -> References:
+    """The template from which that of a service is derived: the one that is named, otherwise the selected one."""
+    if item.view.spec.template_ref:
+        return _named_template(item, operator_namespace)
+    selected = next((one for one in item.view.status.template_matching if one.selected), None)
+    return () if selected is None else _candidate(item, selected)
 
 
 def _template_cache(item: Object[Any], _: str) -> References:
@@ -208,10 +225,17 @@ def _volume(item: Object[Any], _: str) -> References:
 
 
 def _templates_of_model(item: Object[Any], _: str) -> References:
-    """The templates of a model that are not Ready."""
+    """The templates of a model that are not Ready.
+
+    A template whose GPU no node offers does not count against a model, unless all are like this.
+    """
+    ready = find_condition(item.view.status.conditions, "Ready")
+    fine = {TemplateState.READY, TemplateState.NOT_AVAILABLE}
+    if ready is not None and ready.reason == "GPUNotAvailable":
+        fine = {TemplateState.READY}
 
     def keep(templates: Objects) -> Iterable[Object[Any]]:
-        return (one for one in templates if runs(one) and one.view.status.status != TemplateState.READY)
+        return (one for one in templates if runs(one) and one.view.status.status not in fine)
 
     def runs(template: Object[Any]) -> bool:
         resolved, meta = template.view.status.resolved_image, item.meta
@@ -278,6 +302,7 @@ def _rows() -> Iterator[tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...],
     yield _SERVICE, selected, ("RuntimeConfigNotFound",), _runtime_config
     yield _SERVICE, selected, ("TemplateNotFound",), _no_template
     yield _SERVICE, selected, ("TemplateNotReady",), _template_in_use
+    yield _SERVICE, selected, ("BaseTemplateNotFound",), _base_template
     yield _SERVICE, ("Ready", "CacheReady"), ("CacheNotReady", "CacheFailed"), _template_cache
     yield _SERVICE, ("Ready", "RuntimeReady"), ("RuntimeStarting", "RuntimeNotReady"), _inference_service
 
@@ -294,7 +319,7 @@ def _rows() -> Iterator[tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...],
 
     yield _MODEL_CACHE, ("Ready",), ("RuntimeConfigNotFound",), _runtime_config
     yield _MODEL_CACHE, ("Ready",), ("StorageClassNotFound",), _storage_class
-    yield _MODEL_CACHE, ("Ready",), ("VolumeLost", "VolumeDeleting", "NameTaken"), _volume
+    yield _MODEL_CACHE, ("Ready",), ("VolumeLost", "VolumeDeleting", "VolumeMissing", "NameTaken"), _volume
     waiting = ("DownloadWaiting", "Downloading", "DownloadStalled", "NoPod", "Unschedulable")
     yield _MODEL_CACHE, ("Ready",), waiting, _download
 
