@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import random
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
@@ -57,6 +58,8 @@ if TYPE_CHECKING:
     from aimctl.runtime.kube.transport import Transport
 
 __all__ = ["ClusterFields", "ClusterOptions", "DevCluster"]
+
+_log = logging.getLogger("aimctl.devcluster")
 
 _STEP_SECONDS = 0.01
 _READY_SECONDS = 30.0
@@ -365,7 +368,11 @@ class DevCluster:
             and all(informer.synced.is_set() for each in self._controllers() for informer in each.informers)
         ):
             await self.clock.sleep(_STEP_SECONDS)
-        await self.settled(timeout_seconds=_READY_SECONDS)
+        try:
+            await self.settled(timeout_seconds=_READY_SECONDS)
+        except ExceptionGroup as defects:
+            # One object that a controller cannot handle must not prevent the start. The stack is in the log.
+            _log.error("%d objects of the data file cannot be handled", len(defects.exceptions))
 
     def _collectable(self) -> list[Resource[Any]]:
         """One version of each stored kind. Events are left out: they are many and own nothing."""

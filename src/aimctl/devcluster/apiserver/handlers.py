@@ -15,6 +15,14 @@ from aimctl.devcluster.apiserver.apply.patches import merge_patch
 from aimctl.devcluster.apiserver.objects.selectors import FieldSelector
 from aimctl.devcluster.apiserver.schema.errors import FieldError
 from aimctl.devcluster.apiserver.verbs.deletion import parse_delete_options
+from aimctl.devcluster.apiserver.verbs.options import (
+    BINDING,
+    DELETE_OPTIONS,
+    EVICTION,
+    SCALE,
+    TOKEN_REQUEST,
+    decoded_as,
+)
 from aimctl.devcluster.apiserver.verbs.patching import APPLY, decode_yaml, manager_required
 from aimctl.devcluster.apiserver.verbs.reads import list_page, parse_list_options, parse_version, read_one
 from aimctl.devcluster.apiserver.verbs.subresources import scale_of
@@ -227,19 +235,20 @@ class Handlers:
                 raise statuses.bad_request(str(error)) from error
         if media not in MEDIA_TYPES:
             raise statuses.unsupported_media_type((*MEDIA_TYPES, protobuf.MEDIA_TYPE))
-        if media == "application/yaml":
-            obj = decode_yaml(body)
-        else:
-            try:
-                obj = msgspec.json.decode(body)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                raise statuses.bad_request(
-                    f"the object provided is unrecognized (must be of type JSON): couldn't get version/kind;"
-                    f" json parse error: {error}"
-                ) from error
+        obj = decode_yaml(body) if media == "application/yaml" else self._json(body)
         if not isinstance(obj, dict):
             raise statuses.bad_request("the object provided is unrecognized: it must be a JSON object")
         return obj
+
+    @staticmethod
+    def _json(body: bytes) -> Any:
+        try:
+            return msgspec.json.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise statuses.bad_request(
+                f"the object provided is unrecognized (must be of type JSON): couldn't get version/kind;"
+                f" json parse error: {error}"
+            ) from error
 
     def _written(self, call: _Call, written: Written) -> ApiResponse:
         form = self._form(call)
@@ -267,7 +276,7 @@ class Handlers:
         return self._written(call, self.patcher.patch(call.target, call.request.body or b"", media, options))
 
     def _delete_options(self, call: _Call) -> Mapping[str, Any]:
-        return self.decoded(call.request) if call.request.body else {}
+        return decoded_as(DELETE_OPTIONS, self.decoded(call.request)) if call.request.body else {}
 
     def _delete(self, call: _Call) -> ApiResponse:
         kind = call.kind
@@ -332,16 +341,18 @@ class Handlers:
 
     def _bind(self, call: _Call) -> ApiResponse:
         options = self._options(call, "CreateOptions")
-        self.subresources.bind(call.target, self._record(call), self.decoded(call.request), options)
+        body = decoded_as(BINDING, self.decoded(call.request))
+        self.subresources.bind(call.target, self._record(call), body, options)
         return _CREATED
 
     def _token(self, call: _Call) -> ApiResponse:
         self._record(call)
-        return json_response(201, self.subresources.token(call.target, self.decoded(call.request)))
+        body = decoded_as(TOKEN_REQUEST, self.decoded(call.request))
+        return json_response(201, self.subresources.token(call.target, body))
 
     def _evict(self, call: _Call) -> ApiResponse:
         """Delete the pod, because disruption budgets are not implemented."""
-        body = self.decoded(call.request)
+        body = decoded_as(EVICTION, self.decoded(call.request))
         options = parse_delete_options(call.query, body.get("deleteOptions") or {})
         record = self._record(call)
         self.deletion.delete(call.kind, self.writer.collection(call.kind), record, options)
@@ -355,15 +366,18 @@ class Handlers:
         return self._scale(call, self.decoded(call.request))
 
     def _patch_scale(self, call: _Call) -> ApiResponse:
-        patch = msgspec.json.decode(call.request.body or b"{}")
+        patch = self._json(call.request.body or b"{}")
         media = media_type(header(call.request.headers, "Content-Type"))
         if media not in ("application/merge-patch+json", "application/strategic-merge-patch+json"):
             raise statuses.unsupported_media_type(("application/merge-patch+json",))
         present = scale_of(call.kind, self.writer.stored_form(call.kind, self._record(call)))
+        if not isinstance(patch, dict):
+            raise statuses.bad_request("error decoding patch: the patch is not an object")
         return self._scale(call, merge_patch(present, patch))
 
-    def _scale(self, call: _Call, body: Mapping[str, Any]) -> ApiResponse:
+    def _scale(self, call: _Call, body: dict[str, Any]) -> ApiResponse:
         options = self._options(call, "UpdateOptions")
+        body = decoded_as(SCALE, body)
         written = self.subresources.scaled(call.target, self._record(call), body, options)
         return json_response(200, scale_of(call.kind, self.writer.stored_form(call.kind, written.record)))
 

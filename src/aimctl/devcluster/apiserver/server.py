@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import random
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 from aimctl.devcluster.apiserver.access import AllowAll, Authenticator, refusal
 from aimctl.devcluster.apiserver.builtin.crds import CRD_COLLECTION, CrdController
@@ -28,6 +28,7 @@ from aimctl.devcluster.apiserver.openapi.endpoints import Documents
 from aimctl.devcluster.apiserver.reviews import Reviews
 from aimctl.devcluster.apiserver.schema import Schema
 from aimctl.devcluster.apiserver.verbs.deletion import Deletion
+from aimctl.devcluster.apiserver.verbs.options import decoded_as
 from aimctl.devcluster.apiserver.verbs.patching import Patcher
 from aimctl.devcluster.apiserver.verbs.subresources import Subresources
 from aimctl.devcluster.apiserver.verbs.watching import BOOKMARK_SECONDS
@@ -39,11 +40,12 @@ from aimctl.devcluster.storage.store import DEFAULT_HISTORY, Storage
 from aimctl.kubetypes import Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from aimctl.devcluster.apiserver.access import Authorizer
     from aimctl.devcluster.apiserver.interception import Interceptor
     from aimctl.devcluster.apiserver.logs import LogSource
+    from aimctl.devcluster.apiserver.schema import FieldError
     from aimctl.devcluster.apiserver.verbs.writes import Admission
     from aimctl.devcluster.apiserver.wire.requests import RequestInfo
     from aimctl.devcluster.storage.store import Journal
@@ -210,6 +212,8 @@ class ApiServer:
             return self._admitted(request, info, query, version)
         except statuses.StatusError as error:
             return status_response(error)
+        except RecursionError:
+            return status_response(statuses.bad_request("the object is nested too deeply"))
         except Exception as error:  # noqa: BLE001 - a defect is reported to the client and logged
             _log.exception("%s %s failed", request.method, request.path)
             return status_response(statuses.internal_error(f"{type(error).__name__}: {error}"))
@@ -261,6 +265,7 @@ class ApiServer:
         body = self._handlers.decoded(request)
         body.setdefault("kind", kind.resource.kind)
         body.setdefault("apiVersion", kind.resource.api_version)
+        body = decoded_as((kind.resource.kind, kind.schema), body)
         answer = self._reviews.answer(kind.resource.plural, body, info.namespace, user, self.authorizer)
         return json_response(201, answer)
 
@@ -282,4 +287,15 @@ def _with_strategy(kind: ServedKind) -> ServedKind:
     group, plural = kind.resource.group, kind.resource.plural
     if (group, plural) == ("events.k8s.io", "events"):
         kind = replace(kind, storage_key="events", storage_version="v1")
-    return replace(kind, strategy=strategy_for(group, plural))
+    from aimctl.devcluster.apiserver.builtin.structures import structure_errors
+    from aimctl.devcluster.apiserver.builtin.types import builtin_type
+
+    strategy, known = strategy_for(group, plural), builtin_type(kind)
+    if known is None:
+        return replace(kind, strategy=strategy)
+
+    def check(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[FieldError]:
+        own = strategy.check(new, old) if strategy.check is not None else []
+        return [*structure_errors(known.definition, new, old), *own]
+
+    return replace(kind, strategy=replace(strategy, check=check))

@@ -7,6 +7,7 @@ Invariants:
     * It changes only between awaits on the loop's thread, and never goes back to an older resourceVersion.
     * ``on_change`` is called synchronously, once per change, and must not block. An exception it raises is a defect:
       it is logged and kept in ``errors``.
+    * An object for which ``project`` raises is logged and counts as absent.
 """
 
 from __future__ import annotations
@@ -128,7 +129,7 @@ class Informer(Generic[V]):
     async def _list(self) -> None:
         listed = await self._client.list(self.resource, field_selector=self._selector)
         there = {item.key for item in listed.items}
-        for key in [key for key in self._values if key not in there]:
+        for key in [key for key in self._versions if key not in there]:
             self._drop(key)
         for item in listed.items:
             known = self._versions.get(item.key)
@@ -161,14 +162,22 @@ class Informer(Generic[V]):
         if old is not None and known is not None and known[0] != item.meta.uid:
             self._drop(item.key)
             old = None
-        value = self._project(item)
-        self._values[item.key] = value
         self._versions[item.key] = (item.meta.uid, item.meta.resource_version)
+        try:
+            value = self._project(item)
+        except Exception as error:  # noqa: BLE001 - as in _notify
+            self.errors.append(error)
+            _log.exception("object cannot be read", kind=self.resource.kind, key=str(item.key))
+            if old is not None:
+                self._notify(item.key, self._values.pop(item.key), None)
+            return
+        self._values[item.key] = value
         self._notify(item.key, old, value)
 
     def _drop(self, key: ObjectKey) -> None:
         del self._versions[key]
-        self._notify(key, self._values.pop(key), None)
+        if key in self._values:
+            self._notify(key, self._values.pop(key), None)
 
     def _notify(self, key: ObjectKey, old: V | None, new: V | None) -> None:
         try:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, final
 
@@ -35,6 +36,7 @@ _FINAL = frozenset({"Succeeded", "Failed"})
 _LEASE_NAMESPACE = "kube-node-lease"
 _LEASE_SECONDS = 40
 _ZERO = Decimal()
+_log = logging.getLogger("aimctl.devcluster")
 
 
 @final
@@ -109,25 +111,32 @@ class Registrar:
     def views(self) -> Iterator[NodeView]:
         """All Nodes, as input of the scheduler."""
         for key, node in self.nodes.values().items():
-            status = node.get("status") or {}
-            conditions = status.get("conditions") or ()
-            yield NodeView(
-                name=key.name,
-                labels=node["metadata"].get("labels") or {},
-                allocatable={
-                    name: amount(value) for name, value in (status.get("allocatable") or {}).items()
-                },
-                used=self._used.get(key.name, {}),
-                pods=self._pods.get(key.name, 0),
-                ready=any(item["type"] == "Ready" and item["status"] == "True" for item in conditions),
-                unschedulable=bool(node["spec"].get("unschedulable")),
-                taints=tuple(
-                    taint
-                    for taint in node["spec"].get("taints") or ()
-                    # The API server's admission sets it, and there is no node controller to remove it.
-                    if taint["key"] != "node.kubernetes.io/not-ready"
-                ),
-            )
+            try:
+                yield self._view(key.name, node)
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                # A Node that no longer passes the validation must not prevent the scheduling on the others.
+                _log.warning("Node %s cannot be read and gets no pods: %r", key.name, error)
+
+    def _view(self, name: str, node: Mapping[str, Any]) -> NodeView:
+        spec, status = node.get("spec") or {}, node.get("status") or {}
+        return NodeView(
+            name=name,
+            labels=node["metadata"].get("labels") or {},
+            allocatable={each: amount(value) for each, value in (status.get("allocatable") or {}).items()},
+            used=self._used.get(name, {}),
+            pods=self._pods.get(name, 0),
+            ready=any(
+                item.get("type") == "Ready" and item.get("status") == "True"
+                for item in status.get("conditions") or ()
+            ),
+            unschedulable=bool(spec.get("unschedulable")),
+            taints=tuple(
+                taint
+                for taint in spec.get("taints") or ()
+                # The API server's admission sets it, and there is no node controller to remove it.
+                if taint.get("key") != "node.kubernetes.io/not-ready"
+            ),
+        )
 
     async def _register(self, machine: Machine) -> None:
         body = node_object(machine)

@@ -7,6 +7,7 @@ Preferences, topology spread and preemption are not simulated. Messages are thos
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from aimctl.kubetypes.quantity import amount
 __all__ = ["NodeView", "Placement", "place", "requests"]
 
 JsonObject = Mapping[str, Any]
+_INTEGER = re.compile(r"[-+]?[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ def _rejections(pod: JsonObject, wanted: Mapping[str, Decimal], node: NodeView) 
         return
     for taint in node.taints:
         if taint.get("effect") in {"NoSchedule", "NoExecute"} and not _tolerated(spec, taint):
-            yield f"node(s) had untolerated taint {{{taint['key']}: {taint.get('value', '')}}}"
+            yield f"node(s) had untolerated taint {{{taint.get('key', '')}: {taint.get('value', '')}}}"
             return
     if not _selected(spec, node):
         yield "node(s) didn't match Pod's node affinity/selector"
@@ -119,9 +121,9 @@ def _selected(spec: JsonObject, node: NodeView) -> bool:
 
 
 def _expression(item: JsonObject, labels: Mapping[str, str]) -> bool:  # noqa: PLR0911 - a table
-    value = labels.get(item["key"])
+    value = labels.get(item.get("key", ""))
     values: Sequence[str] = item.get("values") or ()
-    match item["operator"]:
+    match item.get("operator"):
         case "In":
             return value in values
         case "NotIn":
@@ -131,19 +133,26 @@ def _expression(item: JsonObject, labels: Mapping[str, str]) -> bool:  # noqa: P
         case "DoesNotExist":
             return value is None
         case "Gt":
-            return value is not None and value.lstrip("-").isdecimal() and int(value) > int(values[0])
+            return _integers(value, values) and int(value or 0) > int(values[0])
         case "Lt":
-            return value is not None and value.lstrip("-").isdecimal() and int(value) < int(values[0])
+            return _integers(value, values) and int(value or 0) < int(values[0])
         case _:
             return False
+
+
+def _integers(value: str | None, values: Sequence[str]) -> bool:
+    """Whether a label and the only operand are integers, as Gt and Lt require."""
+    return len(values) == 1 and all(
+        each is not None and _INTEGER.fullmatch(each) is not None for each in (value, values[0])
+    )
 
 
 def _tolerated(spec: JsonObject, taint: JsonObject) -> bool:
     for item in spec.get("tolerations") or ():
         if item.get("effect") and item["effect"] != taint.get("effect"):
             continue
-        if item.get("operator") == "Exists" and (not item.get("key") or item["key"] == taint["key"]):
+        if item.get("operator") == "Exists" and (not item.get("key") or item["key"] == taint.get("key")):
             return True
-        if item.get("key") == taint["key"] and (item.get("value") or "") == (taint.get("value") or ""):
+        if item.get("key") == taint.get("key") and (item.get("value") or "") == (taint.get("value") or ""):
             return True
     return False

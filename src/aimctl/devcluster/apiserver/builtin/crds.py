@@ -1,7 +1,8 @@
-"""CustomResourceDefinitions: their validation, and the kinds that they define.
+"""CustomResourceDefinitions and the kinds that they define.
 
 Contract:
-    * A definition is validated when it is written. An invalid one is 422, with the messages of the real server.
+    * A definition is validated when it is written (``crd_rules.py``). One that an older version of this server stored
+      without that validation, and that cannot be served, is logged and not served. It can be read and deleted.
     * The conditions NamesAccepted and Established of a valid one are set by a second write directly after the first.
       Its kinds are served from then on. If a name is in use, it is not established.
     * A deletion deletes the objects first. While objects with finalizers exist, the finalizer
@@ -12,19 +13,18 @@ Not implemented: conversion between versions (only the strategy None), and webho
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, final
 
 from aimctl.devcluster.apiserver.objects.kinds import ALL_VERBS, PrinterColumn, Scale, ServedKind, Strategy
-from aimctl.devcluster.apiserver.objects.names import label1035_errors, subdomain_errors
-from aimctl.devcluster.apiserver.schema import FieldError, InvalidSchema, Schema
-from aimctl.devcluster.apiserver.schema.errors import OMITTED
+from aimctl.devcluster.apiserver.schema import Schema
 from aimctl.devcluster.apiserver.verbs.deletion import DeleteOptions
 from aimctl.devcluster.apiserver.wire import statuses
 from aimctl.kubetypes import Resource
 from aimctl.runtime.clock import format_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from aimctl.devcluster.apiserver.objects.kinds import KindRegistry
     from aimctl.devcluster.apiserver.verbs.deletion import Deletion
@@ -33,9 +33,11 @@ if TYPE_CHECKING:
     from aimctl.devcluster.storage.store import Storage
     from aimctl.runtime.clock import Clock
 
-__all__ = ["CRD_COLLECTION", "CrdController", "check_definition", "kinds_of", "prepare_definition"]
+__all__ = ["CRD_COLLECTION", "CrdController", "kinds_of", "prepare_definition"]
 
 Obj = dict[str, Any]
+
+_log = logging.getLogger("aimctl.devcluster")
 
 CRD_COLLECTION = "customresourcedefinitions.apiextensions.k8s.io"
 CLEANUP_FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
@@ -44,103 +46,24 @@ _AGE = {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"
 
 
 def prepare_definition(new: Obj, old: Mapping[str, Any] | None) -> None:
-    """Set default names and ``status.storedVersions``."""
+    """Set default names, and add the storage version to ``status.storedVersions``."""
     spec = new.setdefault("spec", {})
     names = dict(spec.get("names") or {})
     kind = names.get("kind") or ""
-    names.setdefault("singular", kind.lower())
-    names.setdefault("listKind", f"{kind}List")
+    if kind:
+        names.setdefault("singular", kind.lower())
+        names.setdefault("listKind", f"{kind}List")
     spec["names"] = names
     spec.setdefault("conversion", {"strategy": "None"})
+    current = [each.get("name") or "" for each in spec.get("versions") or () if each.get("storage")]
     if old is None:
-        stored = [each["name"] for each in spec.get("versions") or () if each.get("storage")]
-        new["status"] = {
-            "acceptedNames": {"kind": "", "plural": ""},
-            "conditions": None,
-            "storedVersions": stored,
-        }
-        del new["status"]["conditions"]
-
-
-def check_definition(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[FieldError]:
-    """The errors of a definition."""
-    spec = new.get("spec") or {}
-    return [*_name_errors(new, spec), *_version_errors(spec), *(_changed_errors(spec, old) if old else ())]
-
-
-def _name_errors(new: Mapping[str, Any], spec: Mapping[str, Any]) -> Iterator[FieldError]:
-    names = spec.get("names") or {}
-    group, plural = spec.get("group") or "", names.get("plural") or ""
-    name = new["metadata"]["name"]
-    if name != f"{plural}.{group}":
-        text = 'must be spec.names.plural+"."+spec.group'
-        yield FieldError("FieldValueInvalid", "metadata.name", name, text)
-    for field, value, check in (
-        ("spec.group", group, subdomain_errors),
-        ("spec.names.plural", plural, label1035_errors),
-        ("spec.names.singular", names.get("singular") or "", label1035_errors),
-        ("spec.names.kind", (names.get("kind") or "").lower(), label1035_errors),
-    ):
-        if not value:
-            yield FieldError("FieldValueRequired", field, OMITTED, "")
-            continue
-        for text in check(value):
-            yield FieldError("FieldValueInvalid", field, value, text)
-    if "." not in group:
-        yield FieldError("FieldValueInvalid", "spec.group", group, "should be a domain with at least one dot")
-    if spec.get("scope") not in ("Cluster", "Namespaced"):
-        text = 'supported values: "Cluster", "Namespaced"'
-        yield FieldError("FieldValueNotSupported", "spec.scope", spec.get("scope") or "", text)
-
-
-def _version_errors(spec: Mapping[str, Any]) -> Iterator[FieldError]:
-    versions = spec.get("versions") or []
-    if not versions:
-        yield FieldError("FieldValueRequired", "spec.versions", OMITTED, "must have at least one version")
-    if sum(1 for each in versions if each.get("storage")) != 1:
-        text = "must have exactly one version marked as storage version"
-        yield FieldError("FieldValueInvalid", "spec.versions", versions, text)
-    seen: set[str] = set()
-    for index, version in enumerate(versions):
-        name = version.get("name") or ""
-        path = f"spec.versions[{index}]"
-        for text in label1035_errors(name):
-            yield FieldError("FieldValueInvalid", f"{path}.name", name, text)
-        if name in seen:
-            text = "must contain unique version names"
-            yield FieldError("FieldValueInvalid", "spec.versions", versions, text)
-        seen.add(name)
-        openapi = (version.get("schema") or {}).get("openAPIV3Schema")
-        if openapi is None:
-            text = "schemas are required"
-            yield FieldError("FieldValueRequired", f"{path}.schema.openAPIV3Schema", OMITTED, text)
-            continue
-        try:
-            Schema.from_crd(openapi, path=f"{path}.schema.openAPIV3Schema")
-        except InvalidSchema as error:
-            yield from error.errors
-
-
-def _changed_errors(spec: Mapping[str, Any], old: Mapping[str, Any]) -> Iterator[FieldError]:
-    before = old.get("spec") or {}
-    established = any(
-        each.get("type") == "Established" and each.get("status") == "True"
-        for each in (old.get("status") or {}).get("conditions") or ()
-    )
-    fixed = ["group", "scope"] if established else ["group"]
-    for name in fixed:
-        if spec.get(name) != before.get(name):
-            yield FieldError("FieldValueInvalid", f"spec.{name}", spec.get(name), "field is immutable")
-    names, names_before = spec.get("names") or {}, before.get("names") or {}
-    for name in ("plural", *(["kind"] if established else [])):
-        if names.get(name) != names_before.get(name):
-            yield FieldError("FieldValueInvalid", f"spec.names.{name}", names.get(name), "field is immutable")
-    present = {each.get("name") for each in spec.get("versions") or ()}
-    for version in (old.get("status") or {}).get("storedVersions") or ():
-        if version not in present:
-            text = f"missing from spec.versions; {version} was previously a storage version"
-            stored = (old.get("status") or {}).get("storedVersions")
-            yield FieldError("FieldValueInvalid", "status.storedVersions", stored, text)
+        new["status"] = {"acceptedNames": {"kind": "", "plural": ""}, "storedVersions": current}
+    else:
+        status = new.get("status") or {}
+        stored = status.get("storedVersions") or []
+        added = [name for name in current if name not in stored]
+        if added:
+            new["status"] = {**status, "storedVersions": [*stored, *added]}
 
 
 def kinds_of(definition: Mapping[str, Any]) -> list[ServedKind]:
@@ -222,6 +145,16 @@ class CrdController:
         for record in list(self._storage.collection(CRD_COLLECTION).scan()):
             self._serve(record.object())
 
+    @staticmethod
+    def _kinds_of(definition: Obj) -> list[ServedKind] | None:
+        """The kinds of a stored definition; None if it is invalid, which is logged."""
+        try:
+            return kinds_of(definition)
+        except Exception as error:  # noqa: BLE001 - it was stored without today's validation
+            name = (definition.get("metadata") or {}).get("name")
+            _log.warning("CustomResourceDefinition %s is invalid and not served: %r", name, error)
+            return None
+
     def check_creation(self, kind: ServedKind) -> None:
         """Raise StatusError if the kind's definition is being deleted."""
         record = self._storage.collection(CRD_COLLECTION).records.get(kind.crd_name or "")
@@ -240,7 +173,7 @@ class CrdController:
             obj["metadata"]["finalizers"] = [*finalizers, CLEANUP_FINALIZER]
         self._condition(obj, "Terminating", "True", "InstanceDeletionPending", _TERMINATING)
         marked = self._storage.put(definitions, obj).object()
-        served = next(iter(kinds_of(marked)), None)
+        served = next(iter(self._kinds_of(marked) or ()), None)
         if served is not None and self._established(marked):
             collection = self._storage.collection(served.storage_key, served.rules.field_paths)
             for each in list(collection.scan()):
@@ -284,6 +217,8 @@ class CrdController:
     def _accept(self, collection: Collection, record: Record) -> None:
         """Set conditions and accepted names of a new or changed definition."""
         obj = record.object()
+        if self._kinds_of(obj) is None:
+            return
         status = obj.setdefault("status", {})
         names = obj["spec"]["names"]
         conflict = self._name_conflict(obj)
@@ -297,20 +232,16 @@ class CrdController:
             self._condition(obj, "NamesAccepted", "True", "NoConflicts", "no conflicts found")
             text = "the initial names have been accepted"
             self._condition(obj, "Established", "True", "InitialNamesAccepted", text)
-        stored = status.setdefault("storedVersions", [])
-        current = next(each["name"] for each in obj["spec"]["versions"] if each.get("storage"))
-        if current not in stored:
-            stored.append(current)
         if obj == record.object():
             self._serve(obj)
         else:
             self._storage.put(collection, obj)
 
     def _serve(self, definition: Obj) -> None:
-        if not self._established(definition):
-            return
-        self._kinds.remove_crd(definition["metadata"]["name"])
-        self._kinds.add(*kinds_of(definition))
+        kinds = self._kinds_of(definition) if self._established(definition) else None
+        if kinds is not None:
+            self._kinds.remove_crd(definition["metadata"]["name"])
+            self._kinds.add(*kinds)
 
     def _name_conflict(self, definition: Obj) -> tuple[str, str] | None:
         """Reason and message if another kind of the group has one of the names, else None."""
@@ -330,12 +261,12 @@ class CrdController:
     @staticmethod
     def _established(definition: Mapping[str, Any]) -> bool:
         conditions = (definition.get("status") or {}).get("conditions") or ()
-        return any(each["type"] == "Established" and each["status"] == "True" for each in conditions)
+        return any(each.get("type") == "Established" and each.get("status") == "True" for each in conditions)
 
     def _condition(self, obj: Obj, type_: str, status: str, reason: str, message: str) -> None:
         conditions = obj.setdefault("status", {}).get("conditions") or []
-        present = next((each for each in conditions if each["type"] == type_), None)
-        if present is not None and present["status"] == status and present.get("reason") == reason:
+        present = next((each for each in conditions if each.get("type") == type_), None)
+        if present is not None and present.get("status") == status and present.get("reason") == reason:
             return
         now = format_time(self._clock.now())
         new = {
@@ -345,4 +276,4 @@ class CrdController:
             "reason": reason,
             "message": message,
         }
-        obj["status"]["conditions"] = [each for each in conditions if each["type"] != type_] + [new]
+        obj["status"]["conditions"] = [each for each in conditions if each.get("type") != type_] + [new]

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from aimctl.devcluster.apiserver.schema.errors import OMITTED, FieldError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-__all__ = ["IMMUTABLE", "forbidden", "immutable_errors", "value_at"]
+__all__ = ["IMMUTABLE", "forbidden", "immutable_errors", "invalid", "required", "unsupported", "value_at"]
 
 IMMUTABLE = "field is immutable"
 
@@ -33,3 +33,19 @@ def value_at(obj: Mapping[str, Any], path: tuple[str, ...]) -> Any:
 def forbidden(field: str, text: str) -> FieldError:
     """An error of the type FieldValueForbidden."""
     return FieldError("FieldValueForbidden", field, OMITTED, text)
+
+
+def invalid(field: str, value: Any, text: str) -> FieldError:
+    """An error of the type FieldValueInvalid."""
+    return FieldError("FieldValueInvalid", field, value, text)
+
+
+def required(field: str, text: str = "") -> FieldError:
+    """An error of the type FieldValueRequired."""
+    return FieldError("FieldValueRequired", field, OMITTED, text)
+
+
+def unsupported(field: str, value: Any, allowed: Iterable[str]) -> FieldError:
+    """An error of the type FieldValueNotSupported, whose text lists the allowed values in this order."""
+    shown = ", ".join(f'"{each}"' for each in allowed)
+    return FieldError("FieldValueNotSupported", field, value, f"supported values: {shown}")

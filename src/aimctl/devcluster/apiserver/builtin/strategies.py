@@ -12,7 +12,8 @@ import base64
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from aimctl.devcluster.apiserver.builtin.crds import check_definition, prepare_definition
+from aimctl.devcluster.apiserver.builtin.crd_rules import check_definition
+from aimctl.devcluster.apiserver.builtin.crds import prepare_definition
 from aimctl.devcluster.apiserver.builtin.fields import forbidden, immutable_errors, value_at
 from aimctl.devcluster.apiserver.builtin.workloads import (
     check_job,

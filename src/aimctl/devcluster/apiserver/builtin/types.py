@@ -38,8 +38,7 @@ _ENFORCED = frozenset(
     {
         *("core.v1.PodSpec", "core.v1.Container", "core.v1.VolumeMount", "core.v1.EnvVar", "core.v1.Volume"),
         *("batch.v1.JobSpec", "apps.v1.DeploymentSpec", "rbac.v1.RoleBinding", "rbac.v1.ClusterRoleBinding"),
-        *("apiextensions.v1.CustomResourceDefinitionSpec", "apiextensions.v1.CustomResourceDefinitionNames"),
-        *("apiextensions.v1.CustomResourceDefinitionVersion", "storage.v1.StorageClass"),
+        "storage.v1.StorageClass",
     }
 )
 """Definitions whose required fields the server checks."""
@@ -315,6 +314,11 @@ def _serve(entry: _Entry, nodes: _Nodes) -> ServedKind:
     )
 
 
+_TEXT = Node(type="string")
+_BOOLEAN = Node(type="boolean")
+_ANY_OBJECT = Node(type="object", preserve_unknown=True)
+
+
 @final
 class _Nodes:
     """The schema nodes of definitions, each created once."""
@@ -326,9 +330,21 @@ class _Nodes:
             # A string or any number.
             _QUANTITY: Node(),
             f"{_EXTENSIONS}.JSON": OPEN,
-            # Schemas of definitions are recursive, and are validated when they are served.
-            f"{_EXTENSIONS}.JSONSchemaProps": Node(type="object", preserve_unknown=True),
         }
+        self._add_schema_props()
+
+    def _add_schema_props(self) -> None:
+        """Add the nodes of ``JSONSchemaProps``, which is recursive: its properties are filled in after its creation."""
+        properties: dict[str, Node] = {}
+        schema = Node(type="object", properties=MappingProxyType(properties))
+        name = f"{_EXTENSIONS}.JSONSchemaProps"
+        self._nodes[name] = schema
+        # Alternatives have no type; lists and values without a meaning are checked with the schema.
+        self._nodes[f"{name}OrBool"] = Node(properties=schema.properties, any_of=(_BOOLEAN, _ANY_OBJECT))
+        self._nodes[f"{name}OrArray"] = Node(properties=schema.properties, items=schema)
+        self._nodes[f"{name}OrStringArray"] = Node(properties=schema.properties, items=_TEXT)
+        source = definitions()[name]["properties"]
+        properties.update({key: self._parse(child) for key, child in source.items()})
 
     def of(self, name: str) -> Node:
         """The node of a definition."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, final
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["OMITTED", "FieldError", "FieldErrorType", "go_quote", "go_value", "invalid_status"]
+__all__ = ["OMITTED", "FieldError", "FieldErrorType", "GoStruct", "go_quote", "go_value", "invalid_status"]
 
 FieldErrorType = Literal[
     "FieldValueInvalid",
@@ -49,6 +49,11 @@ _BLOCKING: frozenset[FieldErrorType] = frozenset(
 
 
 @final
+class GoStruct(dict[str, Any]):
+    """A value of a Go structure in an error message: its fields are shown in this order, and not sorted as in maps."""
+
+
+@final
 class _Omitted:
     def __repr__(self) -> str:
         return "OMITTED"
@@ -69,7 +74,8 @@ def go_value(value: Any) -> str:
         return go_quote(value)
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e21:
         return str(int(value))
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True, default=str)
+    in_order = isinstance(value, GoStruct)
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=not in_order, default=str)
 
 
 @final

@@ -42,7 +42,7 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
         source = source.replace(name, members)
     try:
         return re.compile(_end_anchors(source), re.ASCII)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"error parsing regexp: {error}") from error
 
 

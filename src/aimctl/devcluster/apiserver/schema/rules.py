@@ -19,11 +19,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, final
 
-from aimctl.devcluster.apiserver.schema.errors import FieldError
+from aimctl.devcluster.apiserver.schema.errors import FieldError, GoStruct
 from aimctl.devcluster.apiserver.schema.expressions import (
     CompileError,
     EvaluationError,
     compile_expression,
+    may_be_bool,
     no_value,
     outside_strings,
     point_at,
@@ -74,6 +75,7 @@ _RESERVED = frozenset(
         "while",
     ]
 )
+_LINE_BREAK = re.compile(r"[\n\r]")
 _DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
 _DURATION_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -156,17 +158,27 @@ class Rules:
         return busy
 
     def _compile_rule(self, rule: Rule, node: Node, path: str, uncorrelatable: str) -> _Compiled | None:
-        shown = {
-            "Rule": rule.rule,
-            "Message": rule.message,
-            "MessageExpression": rule.message_expression,
-            "Reason": rule.reason or None,
-            "FieldPath": rule.field_path,
-            "OptionalOldSelf": rule.optional_old_self or None,
-        }
+        shown = GoStruct(
+            Rule=rule.rule,
+            Message=rule.message,
+            MessageExpression=rule.message_expression,
+            Reason=rule.reason or None,
+            FieldPath=rule.field_path,
+            OptionalOldSelf=rule.optional_old_self or None,
+        )
+        message = rule.message.strip()
         if not rule.rule.strip():
             self.errors.append(FieldError("FieldValueRequired", f"{path}.rule", "", "rule is not specified"))
             return None
+        if rule.message and not message:
+            text = "must be non-empty if specified"
+            self.errors.append(FieldError("FieldValueInvalid", f"{path}.message", rule.message, text))
+        elif _LINE_BREAK.search(message):
+            text = "must not contain line breaks"
+            self.errors.append(FieldError("FieldValueInvalid", f"{path}.message", rule.message, text))
+        elif _LINE_BREAK.search(rule.rule.strip()) and not message:
+            text = "message must be specified if rule contains line breaks"
+            self.errors.append(FieldError("FieldValueRequired", f"{path}.message", "", text))
         if rule.reason and rule.reason not in _REASONS:
             words = ", ".join(f'"{word}"' for word in _REASONS)
             error = FieldError(
@@ -181,6 +193,10 @@ class Rules:
             expression = compile_expression(rule.rule)
         except CompileError as error:
             text = f"compilation failed: {error}"
+            self.errors.append(FieldError("FieldValueInvalid", f"{path}.rule", shown, text))
+            return None
+        if not may_be_bool(rule.rule, lambda path: _type_at(node, path)):
+            text = "cel expression must evaluate to a bool"
             self.errors.append(FieldError("FieldValueInvalid", f"{path}.rule", shown, text))
             return None
         if uncorrelatable and (expression.uses_old_self or rule.optional_old_self):
@@ -258,6 +274,16 @@ def _is_valid_field_path(field_path: str, node: Node) -> bool:
     for name, key in steps:
         current = current.properties.get(name or key, current.additional) if current else None
     return current is not None
+
+
+def _type_at(node: Node, path: list[str]) -> str:
+    """The type of the value at a path of identifiers that starts with ``self``, or "" if it is not known."""
+    current: Node | None = node if path[0] in ("self", "oldSelf") else None
+    for name in path[1:]:
+        if current is None or current.type != "object":
+            return ""
+        current = current.properties.get(unescape(name), current.additional)
+    return "" if current is None or current.int_or_string else current.type
 
 
 def _check_fields(source: str, node: Node) -> None:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["structural_errors"]
 
 _TYPES = ("array", "boolean", "integer", "number", "object", "string")
+_UNSUPPORTED = ("id", "additionalItems", "patternProperties", "definitions", "dependencies", "$ref")
+_UNSUPPORTED_IF_EMPTY = ("additionalItems", "dependencies", "$ref")
 _EMPTY_WORDS = {
     "root": "must not be empty at the root",
     "item": "must not be empty for specified array items",
@@ -42,6 +44,7 @@ _JUNCTOR_FORBIDS = {
     "x-kubernetes-list-map-keys": "must be empty to be structural",
     "x-kubernetes-list-type": "must be undefined to be structural",
     "x-kubernetes-map-type": "must be undefined to be structural",
+    "x-kubernetes-validations": "must be empty to be structural",
 }
 _INT_OR_STRING = [{"type": "integer"}, {"type": "string"}]
 
@@ -67,6 +70,7 @@ def _forbidden(errors: list[FieldError], path: str, text: str) -> None:
 
 
 def _check(source: Mapping[str, Any], path: str, level: str, errors: list[FieldError]) -> None:
+    _check_words(source, path, errors)
     _check_type(source, path, level, errors)
     _check_extensions(source, path, errors)
     _check_metadata(source, path, level, errors)
@@ -76,7 +80,7 @@ def _check(source: Mapping[str, Any], path: str, level: str, errors: list[FieldE
     items = source.get("items")
     if isinstance(items, dict):
         _check(items, f"{path}.items", "item", errors)
-    elif items is not None:
+    elif isinstance(items, list) and items:
         _forbidden(errors, f"{path}.items", "items must be a schema object and not an array")
     for key, child in (source.get("properties") or {}).items():
         _check(child, f"{path}.properties[{key}]", "field", errors)
@@ -84,7 +88,7 @@ def _check(source: Mapping[str, Any], path: str, level: str, errors: list[FieldE
     if additional is not None:
         if level == "root":
             _forbidden(errors, f"{path}.additionalProperties", "must not be used at the root")
-        if source.get("properties"):
+        if source.get("properties") and additional is not True:
             _forbidden(
                 errors,
                 f"{path}.additionalProperties",
@@ -92,6 +96,32 @@ def _check(source: Mapping[str, Any], path: str, level: str, errors: list[FieldE
             )
         if isinstance(additional, dict):
             _check(additional, f"{path}.additionalProperties", "field", errors)
+
+
+def _check_words(source: Mapping[str, Any], path: str, errors: list[FieldError]) -> None:
+    """Check for keywords that are not supported, at every level."""
+    for word in _UNSUPPORTED:
+        if source.get(word) or (word in _UNSUPPORTED_IF_EMPTY and source.get(word) is not None):
+            _forbidden(errors, f"{path}.{word}", f"{word} is not supported")
+    kind = source.get("type") or ""
+    if kind == "null":
+        text = "type cannot be set to null, use nullable as an alternative"
+        _forbidden(errors, f"{path}.type", text)
+    if source.get("x-kubernetes-preserve-unknown-fields") is False:
+        place = f"{path}.x-kubernetes-preserve-unknown-fields"
+        _invalid(errors, place, value=False, text="must be true or undefined")
+    map_type = source.get("x-kubernetes-map-type")
+    if map_type is None:
+        return
+    if kind != "object":
+        text = "must be object if x-kubernetes-map-type is specified"
+        if kind:
+            _invalid(errors, f"{path}.type", kind, text)
+        else:
+            _required(errors, f"{path}.type", text)
+    if map_type not in ("atomic", "granular"):
+        words = 'supported values: "atomic", "granular"'
+        errors.append(FieldError("FieldValueNotSupported", f"{path}.x-kubernetes-map-type", map_type, words))
 
 
 def _check_type(source: Mapping[str, Any], path: str, level: str, errors: list[FieldError]) -> None:
@@ -113,7 +143,7 @@ def _check_type(source: Mapping[str, Any], path: str, level: str, errors: list[F
         )
     elif level == "root" and kind != "object":
         _invalid(errors, f"{path}.type", kind, "must be object at the root")
-    if kind == "array" and source.get("items") is None:
+    if kind == "array" and not isinstance(source.get("items"), dict):
         _required(errors, f"{path}.items", "must be specified")
 
 
@@ -171,17 +201,35 @@ def _check_list(source: Mapping[str, Any], path: str, errors: list[FieldError]) 
                 "must be map if x-kubernetes-list-map-keys is non-empty",
             )
         return
+    if keys and list_type != "map":
+        text = "must be map if x-kubernetes-list-map-keys is non-empty"
+        _invalid(errors, f"{path}.x-kubernetes-list-type", list_type, text)
     if source.get("type") != "array":
         kind = source.get("type") or ""
         _invalid(errors, f"{path}.type", kind, "must be array if x-kubernetes-list-type is specified")
         return
     if list_type not in ("atomic", "set", "map"):
-        words = 'supported values: "atomic", "map", "set"'
+        words = 'supported values: "atomic", "set", "map"'
         errors.append(
             FieldError("FieldValueNotSupported", f"{path}.x-kubernetes-list-type", list_type, words)
         )
+    items = source.get("items")
+    if list_type in ("set", "map") and isinstance(items, dict) and items.get("nullable"):
+        text = f"cannot be nullable when x-kubernetes-list-type is {list_type}"
+        _forbidden(errors, f"{path}.items.nullable", text)
+    if list_type == "set" and isinstance(items, dict):
+        _check_set_items(items, f"{path}.items", errors)
     if list_type == "map":
         _check_map_keys(source, keys, path, errors)
+
+
+def _check_set_items(items: Mapping[str, Any], path: str, errors: list[FieldError]) -> None:
+    text = "must be atomic as item of a list with x-kubernetes-list-type=set"
+    list_type = items.get("x-kubernetes-list-type")
+    if items.get("type") == "array" and list_type not in (None, "atomic"):
+        _invalid(errors, f"{path}.x-kubernetes-list-type", list_type, text)
+    if items.get("type") == "object" and items.get("x-kubernetes-map-type") != "atomic":
+        _invalid(errors, f"{path}.x-kubernetes-map-type", list_type, text)
 
 
 def _check_map_keys(source: Mapping[str, Any], keys: list[str], path: str, errors: list[FieldError]) -> None:
@@ -198,20 +246,25 @@ def _check_map_keys(source: Mapping[str, Any], keys: list[str], path: str, error
         _invalid(errors, f"{path}.items.type", items.get("type") or "", text)
         return
     properties = items.get("properties") or {}
-    for index, key in enumerate(keys):
+    if len(set(keys)) != len(keys):
+        _invalid(errors, f"{path}.x-kubernetes-list-map-keys", keys, "must not contain duplicate entries")
+    for key in keys:
         child = properties.get(key)
         if child is None:
             text = "entries must all be names of item properties"
-            _invalid(errors, f"{path}.x-kubernetes-list-map-keys[{index}]", key, text)
+            _invalid(errors, f"{path}.x-kubernetes-list-map-keys", keys, text)
         elif child.get("type") in ("array", "object"):
             text = "must be a scalar type if parent array's x-kubernetes-list-type is map"
-            _invalid(errors, f"{path}.items.properties[{key}].type", child.get("type"), text)
-        elif child.get("default") is None and key not in (items.get("required") or ()):
+            _invalid(errors, f"{path}.items.properties[{key}].type", items.get("type"), text)
+        if child is not None and child.get("default") is None and key not in (items.get("required") or ()):
             text = (
                 "this property is in x-kubernetes-list-map-keys, "
                 "so it must have a default or be a required property"
             )
             _required(errors, f"{path}.items.properties[{key}].default", text)
+        if child is not None and child.get("nullable"):
+            text = "this property is in x-kubernetes-list-map-keys, so it cannot be nullable"
+            _forbidden(errors, f"{path}.items.properties[{key}].nullable", text)
 
 
 def _check_default(source: Mapping[str, Any], path: str, level: str, errors: list[FieldError]) -> None:
@@ -263,6 +316,7 @@ def _check_values(source: Mapping[str, Any], path: str, errors: list[FieldError]
 
 
 def _check_junctor(source: Mapping[str, Any], path: str, errors: list[FieldError]) -> None:
+    _check_words(source, path, errors)
     _check_values(source, path, errors)
     for word, text in _JUNCTOR_FORBIDS.items():
         if source.get(word):

@@ -158,7 +158,10 @@ def _plain(number: float) -> str:
 
 def _check_number(value: float, node: Node, path: str, errors: list[FieldError]) -> None:
     limits = node.limits
-    if limits.multiple_of is not None and value % limits.multiple_of:
+    if limits.multiple_of is not None and limits.multiple_of <= 0:
+        text = f"factor MultipleOf declared for {path} must be positive: {_plain(limits.multiple_of)}"
+        errors.append(FieldError("FieldValueInvalid", path, value, text))
+    elif limits.multiple_of is not None and value % limits.multiple_of:
         _report(
             errors, "FieldValueInvalid", path, value, f"should be a multiple of {_plain(limits.multiple_of)}"
         )

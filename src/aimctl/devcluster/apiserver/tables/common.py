@@ -60,14 +60,14 @@ def selector_text(selector: Mapping[str, Any] | None) -> str:
     """A label selector as kubectl prints it."""
     parts = [f"{key}={value}" for key, value in sorted(((selector or {}).get("matchLabels") or {}).items())]
     for item in (selector or {}).get("matchExpressions") or ():
-        values = ",".join(sorted(item.get("values") or ()))
+        key, values = item.get("key", ""), ",".join(sorted(item.get("values") or ()))
         shown = {
-            "In": f"{item['key']} in ({values})",
-            "NotIn": f"{item['key']} notin ({values})",
-            "Exists": item["key"],
-            "DoesNotExist": f"!{item['key']}",
+            "In": f"{key} in ({values})",
+            "NotIn": f"{key} notin ({values})",
+            "Exists": key,
+            "DoesNotExist": f"!{key}",
         }
-        parts.append(shown.get(item.get("operator", ""), item["key"]))
+        parts.append(shown.get(item.get("operator", ""), key))
     return ",".join(parts) or NONE
 
 

@@ -1,7 +1,8 @@
 """The Table output of ``kubectl get`` (``meta.k8s.io/v1``).
 
 Contract: custom kinds have the columns of their definition, built-in kinds those of the real server, all others Name
-and Age. Dates are shown as ages. The caller sets ``apiVersion`` and ``metadata`` of the Table.
+and Age. Dates are shown as ages. Of an object whose cells cannot be computed, only the name is shown. The caller sets
+``apiVersion`` and ``metadata`` of the Table.
 """
 
 from __future__ import annotations
@@ -59,10 +60,13 @@ def render_table(
     definitions = _builtin_definitions(builtin) if builtin else [_NAME, *map(_definition, columns)]
     rows = []
     for obj in objects:
-        if builtin is not None:
-            cells = builtin.cells(obj, now)
-        else:
-            cells = [_name(obj), *(_cell(obj, column, now) for column in columns)]
+        try:
+            if builtin is not None:
+                cells = builtin.cells(obj, now)
+            else:
+                cells = [_name(obj), *(_cell(obj, column, now) for column in columns)]
+        except Exception:  # noqa: BLE001 - one malformed object must not hide the others
+            cells = [_name(obj) if each["name"] == "Name" else None for each in definitions]
         rows.append({"cells": cells, "object": _row_object(obj, include)})
     return {
         "kind": "Table",

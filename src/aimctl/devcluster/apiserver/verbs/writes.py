@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Admission", "Target", "WriteOptions", "Writer", "Written"]
 
+_STRUCTURES = ("spec", "status")
+"""Fields of built-in kinds that are structures, and are always present."""
 _GENERATED = "bcdfghjklmnpqrstvwxz2456789"
 """The characters of generated suffixes (``apimachinery/pkg/util/rand``)."""
 _GENERATED_LENGTH = 5
@@ -348,6 +350,9 @@ class Writer:
                 reset=reset_fields(status_subresource=kind.status_subresource, subresource=subresource),
             )
         strategy = kind.rules
+        for name in _STRUCTURES:
+            if not kind.custom and name in kind.schema.root.properties:
+                obj.setdefault(name, {})
         if strategy.prepare is not None and not internal:
             strategy.prepare(obj, old)
         metadata = obj["metadata"]
