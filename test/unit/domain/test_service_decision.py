@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -461,6 +462,29 @@ def test_the_status_has_the_url_and_what_the_scale_subresource_needs() -> None:
     assert found["selector"] == "serving.kserve.io/inferenceservice=chat"
     gone = settle(found, templates=[A], kserve=True, runtime=None).status
     assert {"url", "replicas"}.isdisjoint(gone)
+
+
+def test_a_service_is_progressing_until_it_has_the_requested_pods() -> None:
+    """So one write of the status reports the last pod and the end of the progress."""
+    request: dict[str, Any] = {"templates": [A], "kserve": True, "spec": {"replicas": 3}}
+    wanted = deployed(deployment(**request))
+
+    def with_pods(number: int) -> InferenceService:
+        status = {**wanted.view["status"], "modelStatus": {"copies": {"totalCopies": number}}}
+        return with_fields(wanted, status=msgspec.json.decode(msgspec.json.encode(status, enc_hook=dict)))
+
+    edited = settle(running(), **{**request, "runtime": UP})
+    applied = settle(edited.status, **{**request, "runtime": with_pods(1)})
+    assert applied.applied is None
+    assert applied.writes == 0
+    assert applied.finding("Progressing")[0] == "True"
+    assert applied.message("Ready").endswith("with 1 of 3 pods")
+    for number in (3, 4):  # terminating pods may still be counted
+        done = settle(applied.status, **{**request, "runtime": with_pods(number)})
+        assert (done.state, done.finding("Progressing")[0]) == ("Running", "False")
+        assert done.status["replicas"] == number
+        assert done.writes == 1
+        assert "pods" not in done.message("Ready")
 
 
 def test_a_runtime_that_a_user_has_stopped_is_reported_as_stopped() -> None:

@@ -22,6 +22,9 @@ The state, the first that applies:
     ========  =====================================================================================
 A runtime that serves keeps its configuration while template or cache are not Ready: only what is Ready is deployed, and
 what serves is not removed.
+
+A service with fewer pods than requested is progressing. After scaling up, one write therefore reports the new number of
+pods together with the end of the progress.
 """
 
 from __future__ import annotations
@@ -42,7 +45,7 @@ from aimctl.domain.services.cache import CACHE_NAME_TAKEN, CACHE_REFUSED, cache_
 from aimctl.domain.services.candidates import not_ready
 from aimctl.domain.services.choice import Choice
 from aimctl.domain.services.derivation.derived_template import base_name, changes_from_base, is_managed
-from aimctl.domain.services.kserve.status import POD_LABEL, pods_of, url_of
+from aimctl.domain.services.kserve.status import POD_LABEL, url_of
 from aimctl.domain.services.observation import NewModel
 from aimctl.domain.services.resolution import DERIVATION_REFUSED, DERIVED_NAME_TAKEN, Resolution
 from aimctl.domain.services.runtime import (
@@ -225,6 +228,9 @@ def _roll_up(
         if obstacle is not None:
             message = f"{message}, with its last configuration; {obstacle.message}"
             progressing = _is_progressing(obstacle.reason, resolution)
+        elif runtime.pods < service.spec.replicas and not runtime.rejected:
+            message = f"{message}, with {runtime.pods} of {service.spec.replicas} pods"
+            progressing = True
         return RollUp(ServiceState.RUNNING, RUNNING, message), progressing
     if finding.reason in (NAME_TAKEN, NAME_IMPOSSIBLE) or (runtime.denied and not served):
         return RollUp(ServiceState.FAILED, finding.reason, finding.message), False
@@ -271,10 +277,10 @@ def _runtime_fields(seen: DeploymentObservation, runtime: Runtime) -> Mapping[st
     The selector is there from the beginning and 0 replicas are omitted, so that a new service needs no further write.
     """
     found = seen.inference_service if runtime.exists else None
-    name, url, pods = seen.runtime_name, url_of(found), pods_of(found)
+    name, url = seen.runtime_name, url_of(found)
     return {
         **({"selector": f"{POD_LABEL}={name}"} if name else {}),
-        **({"replicas": pods} if pods else {}),
+        **({"replicas": runtime.pods} if runtime.pods else {}),
         **({"url": url} if url else {}),
     }
 

@@ -27,6 +27,7 @@ from aimctl.domain.services.kserve.status import (
     RUNTIME_READY,
     RUNTIME_STARTING,
     RUNTIME_STOPPED,
+    pods_of,
     reported,
 )
 from aimctl.kubetypes import Object
@@ -82,6 +83,7 @@ class Runtime:
         apply: the manifest to apply; None if nothing has to be applied, or nothing may be.
         rejected: whether the API server rejected that manifest.
         denied: whether it rejects that manifest until a user intervenes. A webhook that does not answer denies nothing.
+        pods: the number of pods that KServe reports.
     """
 
     finding: Finding
@@ -89,6 +91,7 @@ class Runtime:
     apply: dict[str, Any] | None = None
     rejected: bool = False
     denied: bool = False
+    pods: int = 0
 
 
 def runtime_of(seen: DeploymentObservation, template: Template | None, obstacle: Finding | None) -> Runtime:
@@ -108,7 +111,7 @@ def runtime_of(seen: DeploymentObservation, template: Template | None, obstacle:
             return Runtime(obstacle)
     if found is not None and found.meta.deleting:
         message = f"InferenceService {name!r} is being deleted, and is created again after that"
-        return Runtime(Finding(False, RUNTIME_STARTING, message), exists=True)
+        return Runtime(Finding(False, RUNTIME_STARTING, message), exists=True, pods=pods_of(found))
     wanted = None
     # The status of the template follows a change of the nodes a moment later.
     gpu_lost = exists and template is not None and missing_gpu(template, service.gpus)
@@ -116,7 +119,7 @@ def runtime_of(seen: DeploymentObservation, template: Template | None, obstacle:
         wanted = manifest(seen, template)
         if found is not None and not _has_to_be_applied(found, wanted, seen.admitted):
             wanted = None
-    runtime = Runtime(reported(found), exists, wanted)
+    runtime = Runtime(reported(found), exists, wanted, pods=pods_of(found))
     rejection = service.known.rejection(kinds.INFERENCE_SERVICES, service.namespace, name)
     if rejection is not None and wanted is not None:
         message = f"the API server rejected the InferenceService: {rejection.message}"
