@@ -17,6 +17,7 @@ cost 6-9 us and 1.5-3.9 KB.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast, final
 from weakref import ref
@@ -107,6 +108,12 @@ _COMMA = ord(",")
 _PARTIAL = "PartialObjectMetadata"
 
 
+@cache
+def _api_version(group: str, version: str) -> str:
+    """One string for each version, because objects and Events refer to it."""
+    return f"{group}/{version}" if group else version
+
+
 @final
 class _CachedView(Generic[T]):
     """The view of one object; None after it was removed from the cache. The object owns it, its Resource only refers
@@ -191,7 +198,7 @@ class Resource(Generic[T]):
     @property
     def api_version(self) -> str:
         """``group/version``, or just ``version`` for the core group."""
-        return f"{self.group}/{self.version}" if self.group else self.version
+        return _api_version(self.group, self.version)
 
     @property
     def group_resource(self) -> str:

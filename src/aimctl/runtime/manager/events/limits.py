@@ -51,17 +51,18 @@ class EventLimits:
     __slots__ = ("_buckets", "_groups")
 
     def __init__(self) -> None:
-        self._groups: OrderedDict[Hashable, tuple[float, set[str]]] = OrderedDict()
+        self._groups: OrderedDict[Hashable, tuple[float, tuple[str, ...]]] = OrderedDict()
         self._buckets: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
 
     def combines(self, group: Hashable, note: str, now: float) -> bool:
         """Whether this Event has to be combined with the similar ones of ``group``."""
-        last, notes = self._groups.pop(group, (now, set()))
+        last, notes = self._groups.pop(group, (now, ()))
         if now - last > _SIMILAR_SECONDS:
-            notes = set()
-        full = note not in notes and len(notes) >= _SIMILAR_NOTES - 1
-        if not full:
-            notes.add(note)
+            notes = ()
+        is_new = note not in notes
+        full = is_new and len(notes) >= _SIMILAR_NOTES - 1
+        if is_new and not full:
+            notes = (*notes, note)
         _remember(self._groups, group, (now, notes))
         _forget_oldest(self._groups, lambda entry: now - entry[0] > _SIMILAR_SECONDS)
         return full

@@ -89,9 +89,15 @@ class _Kind(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class _Series:
-    name: str
-    namespace: str
-    body: dict[str, Any]
+    """A series of identical Events. Thousands are remembered, so its requests are built when they are sent."""
+
+    kind: _Kind
+    note: str
+    resource_version: str
+    """Of the object, at the first Event."""
+    stamp: int
+    """Makes the name of the Event unique."""
+    first_text: str
     last: float
     """Monotonic time of the last Event."""
     last_text: str
@@ -100,6 +106,44 @@ class _Series:
     """The count that was written last; 0 before the creation."""
     written_at: float = 0.0
     queued: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name of the Event."""
+        return event_name(self.kind.name, self.stamp)
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of the Event."""
+        return self.kind.namespace or "default"
+
+    def body(self, *, component: str, instance: str) -> dict[str, Any]:
+        """The Event to create."""
+        kind = self.kind
+        regarding = {
+            "apiVersion": kind.api_version,
+            "kind": kind.kind,
+            "name": kind.name,
+            "namespace": kind.namespace,
+            "uid": kind.uid,
+            "resourceVersion": self.resource_version,
+        }
+        body = {
+            "metadata": {"name": self.name, "namespace": self.namespace},
+            "eventTime": self.first_text,
+            "reportingController": component,
+            "reportingInstance": instance,
+            "action": kind.action,
+            "reason": kind.reason,
+            "regarding": {field: value for field, value in regarding.items() if value},
+            "note": self.note,
+            "type": kind.type,
+        }
+        return body if self.count == 1 else {**body, **self.patch()}
+
+    def patch(self) -> dict[str, Any]:
+        """How often the Event occurred, and when last."""
+        return {"series": {"count": self.count, "lastObservedTime": self.last_text}}
 
 
 @final
@@ -245,28 +289,7 @@ class EventRecorder:
         # A counter distinguishes equal times.
         self._made += 1
         stamp = int(self._clock.now().timestamp() * 1e9) + self._made % 1000
-        name = event_name(kind.name, stamp)
-        namespace = kind.namespace or "default"
-        regarding = {
-            "apiVersion": kind.api_version,
-            "kind": kind.kind,
-            "name": kind.name,
-            "namespace": kind.namespace,
-            "uid": kind.uid,
-            "resourceVersion": resource_version,
-        }
-        body = {
-            "metadata": {"name": name, "namespace": namespace},
-            "eventTime": text,
-            "reportingController": self._component,
-            "reportingInstance": self._instance,
-            "action": kind.action,
-            "reason": kind.reason,
-            "regarding": {field: value for field, value in regarding.items() if value},
-            "note": note,
-            "type": kind.type,
-        }
-        return _Series(name, namespace, body, last=now, last_text=text)
+        return _Series(kind, note, resource_version, stamp, first_text=text, last=now, last_text=text)
 
     def _repeat(self, kind: _Kind, series: _Series, now: float, text: str) -> None:
         series.count += 1
@@ -324,9 +347,8 @@ class EventRecorder:
     async def _write(self, series: _Series) -> None:
         count = series.count
         if series.written and count > 1:
-            patch = {"series": {"count": count, "lastObservedTime": series.last_text}}
             try:
-                await self._client.patch(EVENTS, series.name, patch, series.namespace)
+                await self._client.patch(EVENTS, series.name, series.patch(), series.namespace)
             except NotFound:
                 series.written = 0  # the Event has expired on the server: create it again below
             else:
@@ -334,9 +356,7 @@ class EventRecorder:
                 return
         if series.written:
             return
-        body = series.body
-        if count > 1:
-            body = {**body, "series": {"count": count, "lastObservedTime": series.last_text}}
+        body = series.body(component=self._component, instance=self._instance)
         try:
             await self._client.create(EVENTS, body, series.namespace)
         except AlreadyExists:
@@ -351,7 +371,7 @@ class EventRecorder:
     def _give_up(self, series: _Series, error: KubeError) -> None:
         series.written = series.count
         self._metrics.event("failed")
-        self._log.info("the Event could not be written", reason=series.body["reason"], error=str(error))
+        self._log.info("the Event could not be written", reason=series.kind.reason, error=str(error))
 
 
 def _shortened(message: str) -> str:
