@@ -8,6 +8,8 @@ JOBS   ?= 3
 # `make commits` checks the commits that this revision does not have.
 BASE   ?= main
 SOAK_MINUTES ?= 30
+# Here the API servers of the end-to-end tests log the requests of the manager's account.
+AUDIT  := $(CURDIR)/$(VENV)/audit
 # The tests of a file run in one process, so that they share its fixtures. Files that wait are mixed with files that compute.
 SPREAD := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 # Compiled modules are kept outside of the source tree, and shared by all processes that the tests start.
@@ -41,9 +43,11 @@ test-proofs: $(VENV)/.pyright ## the long-running tests: large property-test bud
 test-downloads: $(STAMP) ## run the download program with real versions of huggingface_hub and boto3, on loopback
 	$(BIN)/python -m pytest -n $(JOBS) --timeout 600 test/downloads
 
-test-envtest: $(STAMP) ## run the integration and e2e tests on a real etcd, kube-apiserver and controller-manager
+test-envtest: $(STAMP) ## run the integration and e2e tests on a real etcd, kube-apiserver and controller-manager, and check the manager's roles
 	@test -n "$$AIMCTL_TEST_KUBECONFIG" || bash hack/build-kubernetes.sh
-	AIMCTL_TEST_SERVER=real $(BIN)/python -m pytest $(SPREAD) --ignore=test/e2e/test_tutorial.py test/envtest test/e2e
+	@rm -rf $(AUDIT)
+	AIMCTL_AUDIT=$(AUDIT) AIMCTL_TEST_SERVER=real $(BIN)/python -m pytest $(SPREAD) --ignore=test/e2e/test_tutorial.py test/envtest test/e2e
+	@test -n "$$AIMCTL_TEST_KUBECONFIG" || PYTHONPATH=test $(BIN)/python -m support.audit $(AUDIT)
 
 test-soak: $(STAMP) ## run managers on a real kube-apiserver with faults for SOAK_MINUTES=30 (SOAK_ARGS=--help for options)
 	@test -n "$$KUBEBUILDER_ASSETS" || bash hack/build-kubernetes.sh

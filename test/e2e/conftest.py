@@ -40,7 +40,9 @@ def cluster(shared_cluster: RunningCluster) -> Iterator[RunningCluster]:
 @pytest.fixture
 def managed(cluster: RunningCluster, tmp_path: Path) -> Iterator[ManagerProcess]:
     """A manager at work on the cluster."""
-    with ManagerProcess(cluster.kubeconfig, tmp_path / "manager.log", *cluster.manager_flags) as manager:
+    with ManagerProcess(
+        cluster.manager_kubeconfig, tmp_path / "manager.log", *cluster.manager_flags
+    ) as manager:
         manager.wait_ready()
         yield manager
         assert manager.running, manager.log[-3000:]
@@ -52,7 +54,7 @@ def operator(
 ) -> Iterator[ManagerProcess]:
     """A manager at work, shared by the tests of one file: each takes a namespace of its own."""
     log = tmp_path_factory.mktemp("manager") / "manager.log"
-    with ManagerProcess(shared_cluster.kubeconfig, log, *shared_cluster.manager_flags) as manager:
+    with ManagerProcess(shared_cluster.manager_kubeconfig, log, *shared_cluster.manager_flags) as manager:
         manager.wait_ready()
         yield manager
         assert manager.running, manager.log[-3000:]

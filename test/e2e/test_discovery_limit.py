@@ -63,7 +63,7 @@ def test_many_templates_at_once_never_exceed_ten_jobs_while_the_manager_is_kille
     with JobWitness(cluster.kubeconfig) as witness:
         crowd(cluster, each)
         kills = 0
-        with ManagerProcess(cluster.kubeconfig, tmp_path / "manager.log") as manager:
+        with ManagerProcess(cluster.manager_kubeconfig, tmp_path / "manager.log") as manager:
             end = time.monotonic() + PATIENCE_SECONDS
             while not all_ready(cluster, each) and time.monotonic() < end:
                 manager.wait_ready()
@@ -86,8 +86,8 @@ def test_many_templates_at_once_never_exceed_ten_jobs_while_two_managers_compete
 ) -> None:
     del life
     early, late = NAMESPACES * each * 15 // 100, NAMESPACES * each * 45 // 100
-    first = ManagerProcess(cluster.kubeconfig, tmp_path / "first.log", "--leader-elect")
-    second = ManagerProcess(cluster.kubeconfig, tmp_path / "second.log", "--leader-elect")
+    first = ManagerProcess(cluster.manager_kubeconfig, tmp_path / "first.log", "--leader-elect")
+    second = ManagerProcess(cluster.manager_kubeconfig, tmp_path / "second.log", "--leader-elect")
     with JobWitness(cluster.kubeconfig) as witness, first, second:
         eventually(lambda: first.leading or second.leading, 30, "one of the managers leads")
         crowd(cluster, each)

@@ -35,7 +35,10 @@ def test_the_server_goes_away_twice_while_templates_wait_and_run_and_all_end_rea
         ]
     )
     log = tmp_path / "manager.log"
-    with JobWitness(cluster.kubeconfig) as witness, ManagerProcess(cluster.kubeconfig, log) as manager:
+    with (
+        JobWitness(cluster.kubeconfig) as witness,
+        ManagerProcess(cluster.manager_kubeconfig, log) as manager,
+    ):
         for enough in (5, 20):
             eventually(
                 lambda enough=enough: len(witness.created) >= enough, 60, f"{enough} Jobs were created"

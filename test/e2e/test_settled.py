@@ -41,7 +41,7 @@ def written(cluster: RunningCluster, namespace: str) -> dict[str, str]:
 
 def test_idling_and_a_restart_of_the_manager_write_nothing(cluster: RunningCluster, tmp_path: Path) -> None:
     namespace = cluster.new_namespace(STEM)
-    with ManagerProcess(cluster.kubeconfig, tmp_path / "manager.log") as manager:
+    with ManagerProcess(cluster.manager_kubeconfig, tmp_path / "manager.log") as manager:
         cluster.apply(
             [
                 cluster.model("settled-model", cluster.image("quick")),

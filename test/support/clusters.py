@@ -6,6 +6,9 @@
                                             able to connect to 127.0.0.1 of this machine, for pod logs. The tests
                                             delete objects: do not use a cluster that is needed.
 
+Managers are started with ``manager_kubeconfig``. On a real server it has the token of the manager's service account with
+the generated roles, and ``support.audit`` can check its requests.
+
 Each cluster has simulated nodes, which run download Jobs too, and a simulated registry at ``registry_url``, which a
 manager started with ``manager_flags`` uses in place of all registries. Clusters that the tests start also have
 simulated volumes and a simulated KServe. The cluster runs in its own thread with its own event loop, so that it keeps
@@ -36,6 +39,7 @@ from aimctl.runtime.kube.credentials.kubeconfig import from_kubeconfig
 from aimctl.runtime.kube.http import HttpTransport
 from aimctl.simulation import RegistryFront, inference_service_crd
 from support.aim_cluster import aim_cluster
+from support.audit import audit_flags
 from support.controlplane import ControlPlane
 from support.kubectl import Kubectl
 from support.simulation import simulation
@@ -50,7 +54,9 @@ __all__ = ["API_VERSION", "OPERATOR_NAMESPACE", "RunningCluster", "server_kind"]
 
 API_VERSION = "aim.silogen.ai/v1alpha1"
 OPERATOR_NAMESPACE = "kaiwo-system"
-_APPLY_CRDS = ("apply", "-f", "-")
+_APPLY = ("apply", "-f", "-")
+_ENFORCE_OWNERS = "--enable-admission-plugins=OwnerReferencesPermissionEnforcement"
+"""Off by default. With it, the manager needs its permissions on ``finalizers``."""
 
 PACE = 0.3
 """Factor for the durations of simulated containers. With this value a discovery takes about half a second."""
@@ -70,16 +76,28 @@ def server_kind() -> str:
 
 def crd_manifests() -> str:
     """The CRDs of the operator, as YAML documents."""
-    return "---\n".join(text for name, text in manifests().items() if name.startswith("crd/"))
+    return _manifests("crd/")
+
+
+def _manifests(folder: str) -> str:
+    return "---\n".join(text for name, text in manifests().items() if name.startswith(folder))
 
 
 class RunningCluster:
-    """A running cluster, as a context manager. The module describes what it offers."""
+    """A running cluster, as a context manager. The module describes what it offers.
 
-    def __init__(self, kind: str, directory: Path) -> None:
+    Args:
+        kind: of :func:`server_kind`.
+        directory: for the files of this cluster.
+        kserve_crds: the CRDs of a KServe that the test runs; without them, KServe is simulated. Only for a real server.
+    """
+
+    def __init__(self, kind: str, directory: Path, *, kserve_crds: str = "") -> None:
         self.kind = kind
+        self._kserve_crds = kserve_crds
         self.directory = directory
         self.kubeconfig = directory / "kubeconfig"
+        self.manager_kubeconfig = self.kubeconfig
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="cluster", daemon=True)
         self._stop = asyncio.Event()
@@ -139,23 +157,24 @@ class RunningCluster:
         if self.kind == "real":
             folder = self.directory / "plane"
             folder.mkdir()
-            self._plane = await stack.enter_async_context(ControlPlane(directory=folder))
+            flags = (*audit_flags(self.directory), _ENFORCE_OWNERS)
+            self._plane = await stack.enter_async_context(
+                ControlPlane(directory=folder, apiserver_args=flags)
+            )
             source = self._plane.kubeconfig
         else:
             source = Path(os.environ["AIMCTL_TEST_KUBECONFIG"])
         self.kubeconfig.write_text(source.read_text())
         kubectl = Kubectl(self.kubeconfig, self.directory / "kubectl-cache")
         crds = crd_manifests()
-        await asyncio.to_thread(kubectl, *_APPLY_CRDS, stdin=crds)
+        await asyncio.to_thread(kubectl, *_APPLY, stdin=crds)
         if self._plane is not None:
-            await asyncio.to_thread(kubectl, *_APPLY_CRDS, stdin=yaml.safe_dump(inference_service_crd()))
+            kserve_crds = self._kserve_crds or yaml.safe_dump(inference_service_crd())
+            await asyncio.to_thread(kubectl, *_APPLY, "--server-side", stdin=kserve_crds)
         await asyncio.to_thread(
             kubectl, "wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"
         )
-        namespace = yaml.safe_dump(
-            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": OPERATOR_NAMESPACE}}
-        )
-        await asyncio.to_thread(kubectl, "apply", "-f", "-", stdin=namespace)
+        await asyncio.to_thread(self._create_account, kubectl)
         if self._plane is not None:
             # The real garbage collector discovers new kinds only every 30 seconds.
             await self._plane.restart_controller_manager()
@@ -166,10 +185,22 @@ class RunningCluster:
         # A cluster that the tests did not start may have its own volumes and KServe.
         own = self._plane is not None
         simulated = await stack.enter_async_context(
-            simulation(client, clock=clock, pace=PACE, kserve=own, storage=own)
+            simulation(client, clock=clock, pace=PACE, kserve=own and not self._kserve_crds, storage=own)
         )
         self.registry, self.registry_url = simulated.registry, simulated.registry_url
         self._volumes = simulated.volumes if own else None
+
+    def _create_account(self, kubectl: Kubectl) -> None:
+        """Create the account of the manager with its roles, and write its kubeconfig."""
+        kubectl(*_APPLY, stdin=_manifests("rbac/"))
+        token = kubectl("create", "token", "aimctl-manager", "-n", OPERATOR_NAMESPACE, "--duration=8h")
+        config = yaml.safe_load(kubectl("config", "view", "--raw", "--minify", "--flatten", "-o", "yaml"))
+        (context,) = config["contexts"]
+        (user,) = config["users"] = [{"name": "aimctl-manager", "user": {"token": token.strip()}}]
+        context["context"]["user"] = user["name"]
+        self.manager_kubeconfig = self.directory / "manager.kubeconfig"
+        self.manager_kubeconfig.touch(mode=0o600)
+        self.manager_kubeconfig.write_text(yaml.safe_dump(config))
 
     @property
     def manager_flags(self) -> tuple[str, ...]:

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from aimctl.devcluster.apiserver.access import User
     from aimctl.devcluster.apiserver.wire.requests import RequestInfo
 
-__all__ = ["Grant", "Roles"]
+__all__ = ["AUTHENTICATED", "Grant", "Roles"]
 
-_AUTHENTICATED = {
+AUTHENTICATED = {
     ("create", "authorization.k8s.io", "selfsubjectaccessreviews"),
     ("create", "authorization.k8s.io", "selfsubjectrulesreviews"),
 }
@@ -79,7 +79,7 @@ class Roles:
 
     def refuse(self, user: User, info: RequestInfo) -> str | None:
         """The embedded server's question."""
-        if not info.resource or (info.verb, info.group, info.resource) in _AUTHENTICATED:
+        if not info.resource or (info.verb, info.group, info.resource) in AUTHENTICATED:
             return None
         resource = f"{info.resource}/{info.subresource}" if info.subresource else info.resource
         grant = self.find(info.verb, info.group, resource, info.namespace, info.name)
