@@ -8,6 +8,7 @@ from aimctl.api.kinds import TEMPLATES
 from aimctl.kubetypes.builtin import JOBS
 from support.commands import aimctl_all
 from support.served import ServedCluster
+from support.terminal import Terminal
 from support.waiting import eventually
 
 TEAM = "team"
@@ -56,8 +57,8 @@ def discovery(name, owner, uid):
 
 
 @pytest.fixture(scope="module")
-def outcomes(tmp_path_factory):
-    """The outcome of every call, on a cluster with one finished discovery Job and no operator."""
+def kubeconfig(tmp_path_factory):
+    """A cluster with one finished discovery Job and no operator."""
     with ServedCluster(
         tmp_path_factory.mktemp("logs"), namespaces=("kaiwo-system", TEAM), pace=0.05
     ) as served:
@@ -71,10 +72,15 @@ def outcomes(tmp_path_factory):
             30,
             "the Job is finished",
         )
-        path = served.kubeconfig()
-        yield aimctl_all(
-            {name: (("logs", *args, "-n", TEAM, "--kubeconfig", path), {}) for name, args in CALLS.items()}
-        )
+        yield served.kubeconfig()
+
+
+@pytest.fixture(scope="module")
+def outcomes(kubeconfig):
+    """The outcome of every call."""
+    return aimctl_all(
+        {name: (("logs", *args, "-n", TEAM, "--kubeconfig", kubeconfig), {}) for name, args in CALLS.items()}
+    )
 
 
 CALLS = {
@@ -97,6 +103,15 @@ def test_the_log_of_the_own_job_is_printed_as_it_is(outcomes, name):
     assert '"profile"' in done.out
     assert done.err.startswith(f"pod {TEAM}/discover-llama-")
     assert done.err.rstrip().endswith("container discovery:")
+
+
+def test_a_log_on_a_terminal_is_complete(outcomes, kubeconfig):
+    with Terminal("logs", "aimst", "llama", "-f", "-n", TEAM, "--kubeconfig", kubeconfig) as terminal:
+        assert terminal.end() == 0
+    assert "\x1b" not in terminal.text
+    heading, _, log = terminal.text.partition("\n")
+    assert heading == outcomes["all"].err.rstrip()
+    assert log == outcomes["all"].out
 
 
 def test_the_last_lines_can_be_selected(outcomes):

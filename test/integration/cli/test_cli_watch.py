@@ -2,80 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import pty
 import re
-import select
 import signal
-import subprocess
-import sys
-import time
 from contextlib import ExitStack
 
-from support.commands import RunningCommand, clean_environment
+from support.commands import RunningCommand
 from support.served import ServedCluster
+from support.terminal import Terminal
 
 TEAM = "team"
 WELL = [f"well-{number}" for number in range(30)]
 ROWS, COLUMNS = 24, 80
-
-
-class Terminal:
-    """A command on a terminal of 24 rows and 80 columns. Leaving it kills the process by its id."""
-
-    def __init__(self, *args):
-        self._screen, inner = pty.openpty()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "aimctl.cli", *map(str, args)],
-            stdin=subprocess.DEVNULL,
-            stdout=inner,
-            stderr=inner,
-            env=clean_environment(TERM="xterm", COLUMNS=str(COLUMNS), LINES=str(ROWS), NO_COLOR="1"),
-        )
-        os.close(inner)
-        self._raw = b""
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        if self._process.poll() is None:
-            self._process.kill()
-        self._process.wait(10)
-        os.close(self._screen)
-
-    @property
-    def frames(self):
-        """The texts that were drawn, one for each refresh."""
-        text = self._raw.decode(errors="replace").replace("\r", "")
-        return [
-            re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", part) for part in re.split(r"(?:\x1b\[1A\x1b\[2K)+", text)
-        ]
-
-    def _read(self, seconds):
-        if not select.select([self._screen], [], [], seconds)[0]:
-            return False
-        try:
-            more = os.read(self._screen, 65536)
-        except OSError:  # the terminal no longer has a writer
-            return False
-        self._raw += more
-        return bool(more)
-
-    def wait_for(self, words, seconds=30):
-        """The frame with these words."""
-        end = time.monotonic() + seconds
-        while words not in self.frames[-1]:
-            assert time.monotonic() < end, f"not within {seconds:g} s: {words!r} in\n{self.frames[-1]}"
-            self._read(0.2)
-        return self.frames[-1]
-
-    def interrupt(self):
-        """Send Ctrl-C and return the exit code and the last text on the terminal."""
-        self._process.send_signal(signal.SIGINT)
-        while self._read(10):
-            pass
-        return self._process.wait(10), self.frames[-1]
 
 
 def document(name, model):
@@ -125,7 +62,7 @@ def test_ctrl_c_ends_it_without_a_server(tmp_path):
     assert code == 130
 
 
-def test_a_live_view_shows_what_is_not_ready_and_leaves_the_whole_page(tmp_path):
+def test_a_live_view_fits_the_terminal_scrolls_and_leaves_the_whole_page(tmp_path):
     with ExitStack() as stack:
         with cluster(tmp_path) as served:
             fill(served)
@@ -134,26 +71,42 @@ def test_a_live_view_shows_what_is_not_ready_and_leaves_the_whole_page(tmp_path)
             first = terminal.wait_for("Why: ").splitlines()
             assert len(first) <= ROWS
             assert any("zz-lost" in line and "ModelNotFound" in line for line in first[:3]), first
-            assert any(line.startswith("... ") and "more lines" in line for line in first)
+            shown = re.search(r"^lines 1-(\d+) of (3\d); .*PgDn.* q quits$", "\n".join(first), re.MULTILINE)
+            assert shown is not None, first
+            room, rows = map(int, shown.groups())
+            terminal.press("\x1b[6~")
+            second = terminal.wait_for(f"lines {min(room - 1, rows - room) + 1}-").splitlines()
+            assert len(second) <= ROWS
+            assert not any("zz-lost" in line for line in second[:3])
+            terminal.press("G")
+            terminal.wait_for(f"template {WELL[-1]} ")
+            terminal.press("g")
+            terminal.wait_for("ModelNotFound")
+            terminal.resize(12, 100)
+            terminal.wait_for("lines 1-7 of 3")
+            assert len(terminal.frame.splitlines()) <= 12
+            terminal.resize(ROWS, COLUMNS)
         lost = terminal.wait_for("cannot reach the API server")
         assert "and that it is running" in " ".join(lost.split()), "the hint is not cut"
         assert all(len(line) <= COLUMNS for line in lost.splitlines())
-        code, left = terminal.interrupt()
-    assert code == 130
-    assert "Traceback" not in left
+        terminal.press("q")
+        assert terminal.end() == 3
+    assert "Traceback" not in terminal.text
+    left = terminal.left
     assert [left.count(f"template {name} ") for name in (*WELL, "zz-lost")] == [1] * (len(WELL) + 1)
-    assert "more lines" not in left
+    assert "lines 1-" not in left
     assert "aimctl: as of " in left
 
 
 def test_a_command_that_a_live_view_cuts_is_marked_and_complete_at_the_end(tmp_path):
+    """Without a keyboard, it ends with Ctrl-C."""
     with cluster(tmp_path) as served:
         fill(served)
         path = served.kubeconfig("a-kubeconfig-" + "x" * 60)
-        with Terminal("explain", "aimst", "zz-lost", "-n", TEAM, "-w", "--kubeconfig", path) as terminal:
+        command = ("explain", "aimst", "zz-lost", "-n", TEAM, "-w", "--kubeconfig", path)
+        with Terminal(*command, keys=False) as terminal:
             live = terminal.wait_for("$ kubectl describe")
             assert [line for line in live.splitlines() if line.endswith("…")]
-            code, left = terminal.interrupt()
-    assert code == 130
-    assert f"$ kubectl describe aimst zz-lost -n {TEAM} --kubeconfig {path}\n" in left
-    assert "…" not in left
+            assert terminal.interrupt() == 130
+    assert f"$ kubectl describe aimst zz-lost -n {TEAM} --kubeconfig {path}\n" in terminal.left
+    assert "…" not in terminal.left

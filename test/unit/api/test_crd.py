@@ -122,6 +122,30 @@ def test_a_kind_has_short_name_categories_status_and_columns(kind: CustomKind[An
     assert version["additionalPrinterColumns"][-1]["jsonPath"] == ".metadata.creationTimestamp"
 
 
+LONG = {
+    ".status.status": "Progressing",
+    '.status.conditions[?(@.type=="Ready")].reason': "RuntimeConfigNotFound",
+    ".spec.gpuSelector.model": "MI300X",
+    ".status.url": "http://assistant-ml-serving.example.com",
+    ".spec.modelName": "meta-llama-3-8b-instruct",
+    ".spec.image": "ghcr.io/silogen/aim-llama-3-8b:0.4.1",
+    ".spec.size": "140Gi",
+    ".status.progress.percent": "100",
+    ".metadata.creationTimestamp": "9m24s",
+}
+"""Long values of the columns, as in clusters with generated names."""
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=IDS)
+def test_a_line_of_kubectl_get_aim_has_at_most_160_characters(kind: CustomKind[Any]) -> None:
+    """With ``-A``, and names of 24 characters after the kind that ``kubectl get aim`` puts before them."""
+    (version,) = kind.crd()["spec"]["versions"]
+    columns = [one for one in version["additionalPrinterColumns"] if not one.get("priority")]
+    cells = [*(["ml-serving"] if kind.namespaced else []), f"{kind.name.lower()}.aim.silogen.ai/{'n' * 24}"]
+    cells += [max(LONG.get(one["jsonPath"], ""), one["name"], key=len) for one in columns]
+    assert sum(map(len, cells)) + 3 * (len(cells) - 1) <= 160
+
+
 def test_short_names_are_those_of_the_document_and_all_different() -> None:
     names = {kind.name: kind.short_names[0] for kind in KINDS}
     assert names == {
@@ -137,9 +161,9 @@ def test_short_names_are_those_of_the_document_and_all_different() -> None:
     }
 
 
-def test_templates_show_model_metric_precision_gpu_status_and_reason() -> None:
+def test_templates_show_model_gpu_status_and_reason() -> None:
     columns = [column.name for column in SERVICE_TEMPLATES.columns if column.priority == 0]
-    assert columns == ["Model", "Metric", "Precision", "GPU", "Status", "Reason", "Age"]
+    assert columns == ["Model", "GPU", "Status", "Reason", "Age"]
 
 
 def test_defaults_are_written_for_the_spec_only() -> None:

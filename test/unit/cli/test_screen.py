@@ -11,6 +11,7 @@ import yaml
 from rich.text import Text
 
 from aimctl.cli.rendering.screens import Format, Page, Screen
+from aimctl.cli.rendering.scrolling import Keys, Window
 
 PAGE = Page(
     {"schema": "x/v1", "name": "é"},
@@ -50,15 +51,57 @@ def test_all_rows_the_foot_and_the_notes_are_written(out):
 def test_without_room_rows_are_left_out_and_the_foot_is_not(out):
     out()
     lines = Screen(Format.table).excerpt(PAGE, 8).plain.splitlines()
-    assert lines == ["row 0 é", "row 1 é", "row 2 é", "... 6 more lines", "in all", "", "you may not"]
+    assert lines == ["row 0 é", "row 1 é", "row 2 é", "lines 1-3 of 9", "in all", "", "you may not"]
     assert len(Screen(Format.table).excerpt(PAGE, 1).plain.splitlines()) >= 4, "the foot is never cut"
 
 
 def test_without_room_what_is_not_ready_comes_first(out):
     out()
     page = replace(PAGE, worst_first=lambda _: [Text(f"row {number}") for number in reversed(range(9))])
-    assert Screen(Format.table).excerpt(page, 8).plain.startswith("row 8\nrow 7\nrow 6\n... 6 more lines\n")
+    assert Screen(Format.table).excerpt(page, 8).plain.startswith("row 8\nrow 7\nrow 6\nlines 1-3 of 9\n")
     assert Screen(Format.table).excerpt(page, 40).plain.startswith("row 0"), "with room it is the usual order"
+
+
+def test_a_window_selects_the_rows_and_stays_within_them(out):
+    out()
+    screen, window = Screen(Format.table), Window()
+
+    def rows(page=PAGE, height=8):
+        return [
+            line
+            for line in screen.excerpt(page, height, "", window, "q quits").plain.splitlines()
+            if "row" in line
+        ]
+
+    assert rows() == ["row 0 é", "row 1 é", "row 2 é"]
+    window.move("down")
+    assert rows() == ["row 1 é", "row 2 é", "row 3 é"]
+    window.move("page-down")
+    assert rows() == ["row 3 é", "row 4 é", "row 5 é"]
+    window.move("bottom")
+    assert rows() == ["row 6 é", "row 7 é", "row 8 é"]
+    assert "lines 7-9 of 9; q quits" in screen.excerpt(PAGE, 8, "", window, "q quits").plain
+    assert rows(height=10) == [f"row {number} é" for number in range(4, 9)], "a taller terminal shows more"
+    shorter = replace(PAGE, rows=lambda _: [Text("row 0 é"), Text("row 1 é")])
+    assert rows(shorter) == ["row 0 é", "row 1 é"]
+    assert rows() == ["row 0 é", "row 1 é", "row 2 é"]
+    window.move("up")
+    assert rows() == ["row 0 é", "row 1 é", "row 2 é"]
+
+
+KEYS = {
+    "j": "down", "\x1b[B": "down", "\x1bOB": "down", "\n": "down", "k": "up", "\x1b[A": "up",
+    " ": "page-down", "\x1b[6~": "page-down", "b": "page-up", "\x1b[5~": "page-up",
+    "g": "top", "\x1b[H": "top", "G": "bottom", "\x1b[F": "bottom", "q": "quit",
+}  # fmt: skip
+
+
+def test_keys_are_recognised_however_they_are_split_and_others_ignored():
+    assert Keys()("".join(KEYS)) == list(KEYS.values())
+    keys = Keys()
+    assert [command for char in "".join(KEYS) for command in keys(char)] == list(KEYS.values())
+    assert Keys()("x\x1b[15~\x1b[200~ é\x1b[1;5C") == ["page-down"]
+    assert keys("\x1b[" + "1;" * 50 + "j") == ["down"]
 
 
 @pytest.mark.parametrize(("encoding", "mark"), [("utf-8", "…"), ("ascii", "...")])

@@ -183,9 +183,9 @@ SERVICES = kind(
         PrinterColumn(
             "Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', "Reason for the state."
         ),
-        PrinterColumn("Model", "string", ".status.resolvedImage.name", "The model that is served."),
-        PrinterColumn("Template", "string", ".status.resolvedTemplate.name", "The template that is used."),
         PrinterColumn("URL", "string", ".status.url", "Where the model is served."),
+        PrinterColumn("Model", "string", ".status.resolvedImage.name", "The model that is served.", 1),
+        PrinterColumn("Template", "string", ".status.resolvedTemplate.name", "The template that is used.", 1),
         PrinterColumn("Replicas", "integer", ".spec.replicas", "Requested number of inference pods.", 1),
         PrinterColumn(
             "Message",

@@ -255,13 +255,13 @@ class AIMClusterServiceTemplate(View):
 
 _COLUMNS = (
     PrinterColumn("Model", "string", ".spec.modelName", "The model that the template runs."),
-    PrinterColumn("Metric", "string", ".spec.metric", "Optimization goal."),
-    PrinterColumn("Precision", "string", ".spec.precision", "Numeric precision."),
     PrinterColumn("GPU", "string", ".spec.gpuSelector.model", "GPU type."),
     PrinterColumn("Status", "string", ".status.status", "State of the template."),
     PrinterColumn(
         "Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', "Reason for the state."
     ),
+    PrinterColumn("Metric", "string", ".spec.metric", "Optimization goal.", 1),
+    PrinterColumn("Precision", "string", ".spec.precision", "Numeric precision.", 1),
     PrinterColumn("GPUs", "integer", ".spec.gpuSelector.count", "GPUs per replica.", 1),
     PrinterColumn(
         "Message",

@@ -118,8 +118,10 @@ async def _request(link: Connected, resource: Resource[Any], name: str, namespac
     """
     from aimctl.cli.errors import CommandError
     from aimctl.cli.exits import NOT_FOUND
+    from aimctl.cli.kinds import did_you_mean
     from aimctl.cli.pages.answering import forbidden, require_answer
     from aimctl.cli.questions.answers import Problem, Question, Trouble
+    from aimctl.cli.questions.reading import read
     from aimctl.cli.rendering.values import place
     from aimctl.domain.templates.discovery_job import REDISCOVER_ANNOTATION
     from aimctl.runtime.clock import format_micro_time
@@ -141,7 +143,10 @@ async def _request(link: Connected, resource: Resource[Any], name: str, namespac
         require_answer([Problem(Trouble.UNSERVED, Question(resource, namespace, name), "")])
         raise
     except NotFound as error:
+        beside = Question(resource, namespace)
+        facts = await read(link.client, link.clock.now(), [beside])
         remedy = "name its namespace with -n, or use --cluster" if namespace else "without --cluster, use -n"
+        remedy = did_you_mean(name, [item.meta.name for item in facts.list(beside)]) or remedy
         raise CommandError(
             f"there is no {resource.kind} {place(namespace, name)}; {remedy}", exit_code=NOT_FOUND
         ) from error

@@ -17,6 +17,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, final
 
 from aimctl.cli.exits import DONE
+from aimctl.cli.rendering.scrolling import Window
 from aimctl.cli.streams import ReaderGone
 
 if TYPE_CHECKING:
@@ -107,11 +108,20 @@ class Screen:
         """The whole page for a reader."""
         return self._joined([*page.rows(self.width), *self._below(page)])
 
-    def excerpt(self, page: Page, height: int, trouble: str = "") -> Text:
+    def excerpt(
+        self, page: Page, height: int, trouble: str = "", window: Window | None = None, keys: str = ""
+    ) -> Text:
         """The part of the page that a live view of ``height`` lines has room for.
 
         ``trouble`` comes first and the foot is always complete. If the rows do not fit, those that are not Ready come
-        first, and a line says how many are missing. Lines are cut at the width.
+        first, the window selects the rows, and a line says which ones are shown. Lines are cut at the width.
+
+        Args:
+            page: the page.
+            height: of the terminal.
+            trouble: why the page is not up to date.
+            window: which rows to show; default: the first ones.
+            keys: how to show others; "" if that is not possible.
         """
         from rich.text import Text
 
@@ -122,7 +132,11 @@ class Screen:
         room = max(1, height - len(head) - len(below) - 1)
         if len(rows) > room:
             rows = list((page.worst_first or page.rows)(self.width))
-            rows = [*rows[: room - 1], Text(f"... {len(rows) - room + 1} more lines", "dim")]
+            window = Window() if window is None else window
+            shown = rows[window.fit(len(rows), room - 1)]
+            rows = [*shown, Text("; ".join(filter(None, (window.text, keys))), "dim")]
+        elif window is not None:
+            window.fit(len(rows), len(rows))
         return self._joined([*head, *rows, *below], live=True)
 
     def _below(self, page: Page) -> list[Text]:

@@ -1,16 +1,24 @@
 """Show an answer again at each change: as a live view on a terminal, otherwise one page or document after another.
 
-Contract: with ``--watch``, JSON is one document a line, and YAML one document after another. A failure after the first
-answer is shown, and the question is asked again.
+Contract:
+    * With ``--watch``, JSON is one document a line, and YAML one document after another. A failure after the first
+      answer is shown, and the question is asked again.
+    * A live view fills the terminal and is drawn again when the terminal is resized. Keys scroll it if standard input
+      is a terminal. At the end the terminal is as before, with the whole page below.
 """
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from aimctl.cli.errors import CommandError, complain
+from aimctl.cli.rendering.keyboard import reading_keys
 from aimctl.cli.rendering.screens import Format, dumps
+from aimctl.cli.rendering.scrolling import HELP, QUIT, Window
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -30,7 +38,7 @@ _LONGEST_PAUSE = 60.0
 
 
 async def watch(ask: Callable[[], Awaitable[Page]], screen: Screen, clock: Clock) -> int:
-    """Ask and show until interrupted.
+    """Ask and show until interrupted; on a terminal also until ``q``, with the exit code of the last answer.
 
     Raises:
         CommandError: the first question failed.
@@ -67,26 +75,72 @@ def _print(screen: Screen, page: Page, *, first: bool) -> None:
 
 
 async def _live(ask: Callable[[], Awaitable[Page]], screen: Screen, clock: Clock, page: Page) -> int:
-    from rich.live import Live
-
-    trouble = ""
+    view = _View(page)
     try:
-        with Live(console=screen.console, auto_refresh=False, transient=True) as live:
-            while True:
-                screen.width = screen.console.width
-                live.update(screen.excerpt(page, screen.console.height, trouble), refresh=True)
-                started = clock.monotonic()
-                await clock.sleep(INTERVAL_SECONDS)
-                try:
-                    page, trouble = await ask(), ""
-                except CommandError as error:
-                    trouble = f"as of {page.data.get('observedAt', '')}: {error}"
-                await clock.sleep(_extra_pause(clock.monotonic() - started))
+        async with asyncio.TaskGroup() as tasks:
+            asking = tasks.create_task(_keep_asking(ask, clock, view), name="watch")
+            await _draw(screen, view)
+            asking.cancel()
     finally:
         # The terminal keeps the whole page, not the excerpt.
-        screen.show(page)
-        if trouble:
-            complain(trouble)
+        if screen.console.is_terminal:
+            screen.width = screen.console.width
+        screen.show(view.page)
+        if view.trouble:
+            complain(view.trouble)
+    return view.page.code
+
+
+class _View:
+    """What a live view shows, and an event for each change of it."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.trouble = ""
+        self.window = Window()
+        self.quit = False
+        self.changed = asyncio.Event()
+
+    def press(self, command: str) -> None:
+        """Carry out the command of a key."""
+        self.window.move(command)
+        self.quit = self.quit or command == QUIT
+        self.changed.set()
+
+
+async def _draw(screen: Screen, view: _View) -> None:
+    """Draw at each change, and when the terminal is resized, until the user quits."""
+    from rich.live import Live
+
+    loop = asyncio.get_running_loop()
+    with (
+        reading_keys(view.press) as keys,
+        Live(console=screen.console, auto_refresh=False, screen=True) as live,
+    ):
+        with suppress(AttributeError, NotImplementedError, RuntimeError, ValueError):  # not on this platform
+            loop.add_signal_handler(signal.SIGWINCH, view.changed.set)
+        try:
+            while not view.quit:
+                screen.width, height = screen.console.size
+                text = screen.excerpt(view.page, height, view.trouble, view.window, HELP if keys else "")
+                live.update(text, refresh=True)
+                await view.changed.wait()
+                view.changed.clear()
+        finally:
+            with suppress(AttributeError, NotImplementedError, RuntimeError, ValueError):
+                loop.remove_signal_handler(signal.SIGWINCH)
+
+
+async def _keep_asking(ask: Callable[[], Awaitable[Page]], clock: Clock, view: _View) -> None:
+    while True:
+        started = clock.monotonic()
+        await clock.sleep(INTERVAL_SECONDS)
+        try:
+            view.page, view.trouble = await ask(), ""
+        except CommandError as error:
+            view.trouble = f"as of {view.page.data.get('observedAt', '')}: {error}"
+        view.changed.set()
+        await clock.sleep(_extra_pause(clock.monotonic() - started))
 
 
 def _extra_pause(seconds: float) -> float:
