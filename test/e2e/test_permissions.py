@@ -68,6 +68,20 @@ def test_models_templates_services_and_caches_are_created_changed_and_removed(st
     for name in ("one", "two"):
         stage.service(name, templateRef="base", overrides={"metric": "throughput"})
 
+    setting = {"configMapKeyRef": {"name": "absent", "key": "token"}}
+    stage.template(
+        "lost",
+        metric="throughput",
+        serviceAccountName="absent",
+        env=[{"name": "HF_TOKEN", "valueFrom": setting}],
+    )
+    eventually(
+        lambda: "'absent'" in json.dumps(stage.status("AIMServiceTemplate", "lost")),
+        60,
+        "the missing service account and ConfigMap are named",
+    )
+    stage.delete("AIMServiceTemplate", "lost")
+
     stage.model("changing", image="slow")
     stage.template("turns", model="changing", metric="latency")
     eventually(lambda: stage.jobs("aim.silogen.ai/template=turns"), 60, "the discovery Job exists")

@@ -25,6 +25,7 @@ __all__ = [
     "clip",
     "condition",
     "conditions_of",
+    "list_few",
     "one_line",
     "parse_rfc3339",
     "rfc3339",
@@ -113,6 +114,16 @@ def conditions_of(
 def clip(text: str, limit: int) -> str:
     """``text`` cut to ``limit`` characters; a cut text ends with ``...``."""
     return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def list_few(words: Iterable[str], separator: str = ", ", limit: int = 3) -> str:
+    """The first words, and the number of the others: "a, b, c and 2 more".
+
+    With few of them a message does not change, and is not written, with each object.
+    """
+    words = list(words)
+    more = len(words) - limit
+    return separator.join(words[:limit]) + (f" and {more} more" if more > 0 else "")
 
 
 def one_line(text: str) -> str:

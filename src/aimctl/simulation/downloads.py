@@ -99,6 +99,8 @@ class Downloads:
         self._progress_seconds = progress_seconds
         self.outage: DownloadFail | None = None
         """While set, each download that starts fails like this. The catalogue is not changed."""
+        self.granted = False
+        """While True, sources that need a token accept any download."""
         self._volumes: dict[str, _Contents] = {}
 
     def behaviour(self, call: ContainerCall) -> Behaviour | None:
@@ -178,6 +180,8 @@ class Downloads:
     def _entry(self, source: str) -> DownloadEntry:
         fitting = (item for item in self._catalogue.downloads if item.fits(source))
         entry = next(fitting, None) or DownloadEntry(source="*")
+        if self.granted:
+            entry = entry.model_copy(update={"needs_token": False, "tokens": ()})
         return entry if self.outage is None else entry.model_copy(update={"fail": self.outage})
 
     def _size(self, source: str, entry: DownloadEntry, volume: MountedVolume) -> int:

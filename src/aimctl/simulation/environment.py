@@ -1,7 +1,8 @@
 """The AIM environment as add-ons of the embedded cluster.
 
 Contract: a :class:`Simulation` belongs to one cluster, to which its ``add_ons`` are passed. ``registry`` and
-``downloads`` show what happens there.
+``downloads`` show what happens there. While an image is a key of ``faults``, its containers behave like that entry of
+the catalogue, and not like their own.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from aimctl.api.kinds import KINDS
 from aimctl.devcluster.add_ons import AddOn
-from aimctl.simulation.catalogue import Catalogue
+from aimctl.simulation.catalogue import Catalogue, ImageEntry
 from aimctl.simulation.downloads import PROGRESS_SECONDS, Downloads
 from aimctl.simulation.kserve import READY_SECONDS, SimulatedKServe, inference_service_crd
 from aimctl.simulation.kserve_webhooks import KServeWebhooks
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from aimctl.devcluster.add_ons import Host
+    from aimctl.devcluster.node.programs import Behaviour, ContainerCall
     from aimctl.runtime.clock import Clock
 
 __all__ = ["Simulation", "kserve_add_on"]
@@ -54,6 +56,7 @@ class Simulation:
         kserve_seconds: float = READY_SECONDS,
     ) -> None:
         self.catalogue = catalogue or Catalogue.default()
+        self.faults: dict[str, ImageEntry] = {}
         self.downloads = Downloads(self.catalogue, progress_seconds=progress_seconds)
         self.registry = SimulatedRegistry(self.catalogue, clock=clock)
         environment = AddOn(
@@ -61,10 +64,23 @@ class Simulation:
             crds=tuple(kind.crd() for kind in KINDS) if crds is None else tuple(crds),
             namespaces=tuple(namespaces),
             machines=gpu_machines(),
-            programs=(self.downloads, self.catalogue),
+            programs=(_Faults(self.faults), self.downloads, self.catalogue),
         )
         serving = (kserve_add_on(self.catalogue, ready_seconds=kserve_seconds),) if kserve else ()
         self.add_ons: tuple[AddOn, ...] = (environment, *serving)
+
+
+@final
+class _Faults:
+    """The program of the containers whose images have a fault."""
+
+    def __init__(self, entries: Mapping[str, ImageEntry]) -> None:
+        self._entries = entries
+
+    def behaviour(self, call: ContainerCall) -> Behaviour | None:
+        """The behaviour of a container; None if its image has no fault."""
+        entry = self._entries.get(call.image)
+        return None if entry is None else entry.behaviour()
 
 
 def kserve_add_on(catalogue: Catalogue, *, ready_seconds: float = READY_SECONDS) -> AddOn:

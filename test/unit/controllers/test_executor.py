@@ -458,7 +458,7 @@ async def test_a_rejected_action_is_tried_again_with_increasing_delays_and_the_r
             result = await reconciler.reconcile(REQUEST)
             delays.append(result.requeue_after)
             await asyncio.sleep(result.requeue_after)
-        assert delays == [5, 10, 20, 40, 60, 60]
+        assert delays == [5, 10, 20, 40, 40, 40]
         assert b.cache.get(CONFIG_MAPS, "good", "team") is not None
         assert (await b.status())["status"] == "Failed"
         assert [reason for _, reason, _ in b.events.said] == ["FailedCreate", "Failed"]

@@ -435,7 +435,7 @@ def test_after_a_pause_the_template_waits_at_the_end_of_the_queue() -> None:
     assert "no pod was created" in later.message("Discovered")
 
 
-def test_pauses_become_longer_up_to_a_minute_and_end_with_a_result() -> None:
+def test_pauses_become_longer_up_to_forty_seconds_and_end_with_a_result() -> None:
     status, now, delays = {}, NOW, []
     for _ in range(5):
         found = settle(status, jobs=[stuck(30 - (now - NOW).total_seconds())], now=now)
@@ -443,7 +443,7 @@ def test_pauses_become_longer_up_to_a_minute_and_end_with_a_result() -> None:
         until = datetime.fromisoformat(found.status["discovery"]["pause"]["until"])
         delays.append((until - now).total_seconds())
         status, now = found.status, until
-    assert delays == [15, 30, 60, 60, 60]
+    assert delays == [15, 30, 40, 40, 40]
     assert "pause" not in settle(status, jobs=[completed(job_of())], now=now).status["discovery"]
     assert "pause" not in settle(status, jobs=[completed(job_of(), b"[]")], now=now).status["discovery"]
 

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimctl.domain.caching.download_failure import secret_versions
 from aimctl.domain.caching.model_cache import UNUSED_GRACE, decide_model_cache
 from aimctl.domain.caching.model_cache_observation import ModelCacheObservation, StorageClasses
 from aimctl.domain.jobs.observed import ObservedJob, PodLog
@@ -207,44 +206,52 @@ ENV: dict[str, Any] = {
         "imagePullSecrets": [{"name": "pull"}],
     }
 }
-READ_SECRETS = tuple(Get(SECRETS, "team", name, metadata_only=True) for name in ("hf", "pull"))
+READ_TOKEN, READ_PULL = (Get(SECRETS, "team", name, metadata_only=True) for name in ("hf", "pull"))
+NOT_FOUND = 'secret "hf" not found'
 
 
-def test_a_change_of_a_secret_that_may_be_the_cause_ends_the_pause() -> None:
-    denied = pod("Failed", exit_code=1, message="401 Client Error")
-    seen = observe(jobs=[job(job_name(1, **ENV), ended="Failed", pods=[denied])], **ENV)
-    assert decide_model_cache(seen).actions == READ_SECRETS
-    versions = {"hf": "1", "pull": "2"}
-    seen = replace(seen, known=secrets_read(versions))
+def not_started(**change: Any) -> ModelCacheObservation:
+    """A first Job whose container cannot be created."""
+    waiting = pod("Pending", waiting="CreateContainerConfigError", message=NOT_FOUND, age=100)
+    return observe(jobs=[job(job_name(1, **ENV), pods=[waiting])], **ENV, **change)
+
+
+def test_a_missing_secret_is_named_and_the_next_attempt_waits_for_it() -> None:
+    seen = not_started()
+    assert decide_model_cache(seen).actions == (READ_PULL, READ_TOKEN)
+    counted = decide_model_cache(replace(seen, known=secrets_read({"hf": "", "pull": "1"})))
+    assert outcome(counted) == ("Failed", "ContainerSetupFailed")
+    text = "Secret 'hf' does not exist in namespace 'team': create it"
+    assert condition_of(counted)["message"].startswith(text)
+    due = after(seen, counted, known=Known(), jobs=(), now=NOW + timedelta(seconds=30))
+    assert decide_model_cache(due).actions == (READ_TOKEN,)
+    waiting = decide_model_cache(replace(due, known=secrets_read({"hf": ""})))
+    assert created(waiting, JOBS) is None
+    assert waiting.requeue_after == 25
+    assert condition_of(waiting)["message"] == f"{text}. Attempt 2 follows after that"
+    there = decide_model_cache(replace(due, known=secrets_read({"hf": "2"})))
+    assert created(there, JOBS)["metadata"]["name"] == job_name(2, **ENV)
+
+
+def test_secrets_that_may_not_be_read_delay_nothing() -> None:
+    seen = not_started(known=secrets_read({"hf": None, "pull": None}))
     counted = decide_model_cache(seen)
-    assert outcome(counted) == ("Failed", "AccessDenied")
-    assert counted.requeue_after == 30
-    assert "secretVersions" in status_of(counted)["lastFailure"]
-    paused = after(seen, counted, known=Known())
-    assert decide_model_cache(paused).actions == READ_SECRETS
-    same = decide_model_cache(replace(paused, known=secrets_read(versions)))
-    assert status_of(same) == status_of(counted)
-    for changed in ({"hf": "3"}, {"hf": ""}, {"pull": ""}):
-        plan = decide_model_cache(replace(paused, known=secrets_read({**versions, **changed})))
-        job_ = created(plan, JOBS)
-        assert job_ is not None
-        assert job_["metadata"]["name"] == job_name(2, **ENV)
+    assert NOT_FOUND in condition_of(counted)["message"]
+    due = after(seen, counted, jobs=(), now=NOW + timedelta(seconds=30))
+    assert created(decide_model_cache(due), JOBS)["metadata"]["name"] == job_name(2, **ENV)
 
 
-def test_secrets_that_may_not_be_read_do_not_end_a_pause() -> None:
-    denied = pod("Failed", exit_code=1, message="401 Client Error")
-    known = secrets_read({"hf": None, "pull": "1"})
-    seen = observe(jobs=[job(job_name(1, **ENV), ended="Failed", pods=[denied])], known=known, **ENV)
+def test_a_missing_pull_secret_is_named_if_the_image_cannot_be_pulled() -> None:
+    refused = pod("Pending", waiting="ErrImagePull", message="pull access denied")
+    jobs = [job(job_name(1, **ENV), pods=[refused])]
+    seen = observe(jobs=jobs, known=secrets_read({"hf": "1", "pull": ""}), **ENV)
     plan = decide_model_cache(seen)
-    assert outcome(plan) == ("Failed", "AccessDenied")
-    assert "secretVersions" not in status_of(plan)["lastFailure"]
+    assert outcome(plan) == ("Failed", "ImagePullFailed")
+    message = condition_of(plan)["message"]
+    assert message.startswith("Secret 'pull' does not exist in namespace 'team': create it. ")
 
 
-def test_secrets_are_read_every_thirty_seconds_and_only_if_they_may_be_the_cause() -> None:
-    long = {**failed_once(**ENV), "failedDownloads": 9, "nextDownloadAt": at(NOW + timedelta(hours=1))}
-    known = secrets_read({"hf": "1", "pull": "2"})
-    long["lastFailure"] |= {"secretVersions": secret_versions(READ_SECRETS, known)}
-    assert decide_model_cache(observe(long, known=known, **ENV)).requeue_after == 30
+def test_no_objects_are_read_for_a_failure_that_they_cannot_cause() -> None:
     full = pod("Failed", exit_code=1, message="No space left on device")
     ended = job(job_name(1, **ENV), ended="Failed", pods=[full])
     assert decide_model_cache(observe(jobs=[ended], **ENV)).of_type(Get) == []

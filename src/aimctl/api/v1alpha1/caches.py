@@ -185,12 +185,6 @@ class DownloadFailure(View):
     reason: str = Field("", description="Cause, as one CamelCase word.", json_schema_extra={"maxLength": 64})
     message: str = Field("", description="Cause and remedy, as text.", json_schema_extra={"maxLength": 2048})
     finished_at: Time | None = Field(None, description="Time at which the operator observed it.")
-    secret_versions: str | None = Field(
-        None,
-        description="Hash of the versions of the Secrets that the download used, if they can be the cause. The"
-        " download is retried immediately when they change.",
-        json_schema_extra={"maxLength": 64},
-    )
 
 
 class CompletedDownload(View):

@@ -174,6 +174,12 @@ class DiscoveryFailure(DiscoveryRecord):
     """A finished discovery that failed."""
 
     message: str = Field("", description="Cause and remedy.", json_schema_extra={"maxLength": 4096})
+    attempts: Int64 = Field(0, description="Failed Jobs of this input.")
+    retry_at: Time | None = Field(
+        None,
+        description="Time from which discovery is tried again, because the cause may be outside the input;"
+        " absent if it is not tried again.",
+    )
 
 
 class DiscoveryPause(View):
@@ -190,7 +196,7 @@ class DiscoveryPause(View):
 
 
 class DiscoveryStatus(View):
-    """The inputs that discovery has finished. None is repeated unless aimctl rediscover requests it."""
+    """The inputs that discovery has finished. None with a result is repeated unless aimctl rediscover requests it."""
 
     model_config = ConfigDict(json_schema_extra=ATOMIC)
 

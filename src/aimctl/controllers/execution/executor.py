@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
 
 from aimctl.controllers.execution.plan_run import GONE_SECONDS, PlanRun
+from aimctl.controllers.execution.recent_reads import RecentReads
 from aimctl.controllers.execution.rejections import Rejections
 from aimctl.controllers.execution.status_writer import StatusWriter
 from aimctl.domain.plan import Apply, Create, Delete, Known, Patch, Plan, ReadImage, ReadLog
@@ -83,6 +84,7 @@ class Executor:
         self.events = events
         self.clock = clock
         self.status = StatusWriter(client, cache, locks)
+        self.recent = RecentReads(clock)
 
     def reconciler(
         self,
@@ -164,6 +166,7 @@ class PlanReconciler(Generic[O]):
             status=executor.status,
             events=executor.events,
             rejections=self._rejections,
+            recent=executor.recent,
             field_manager=self._field_manager,
             reader=self._reader,
         )

@@ -44,6 +44,7 @@ from aimctl.runtime.kube import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from aimctl.controllers.execution.recent_reads import RecentReads
     from aimctl.controllers.execution.rejections import Rejections
     from aimctl.controllers.execution.status_writer import StatusWriter
     from aimctl.domain.events import PlannedEvent
@@ -101,9 +102,11 @@ class PlanRun:
         status: StatusWriter,
         events: EventRecorder,
         rejections: Rejections,
+        recent: RecentReads,
         field_manager: str,
         reader: BackgroundReader[Any] | None,
     ) -> None:
+        self._recent = recent
         self._request = request
         self._client = client
         self._cache = cache
@@ -305,7 +308,10 @@ class PlanRun:
         """Read, unless that was done in an earlier pass; returns whether there is a new result."""
         if action in self._reads:
             return False
-        self._reads[action] = await self._read(action)
+        shared = self._recent.get(action) if isinstance(action, Get) and action.metadata_only else None
+        self._reads[action] = shared or await self._read(action)
+        if shared is None and isinstance(action, Get) and action.metadata_only:
+            self._recent.keep(action, self._reads[action])
         return True
 
     async def _read(self, action: Get | List) -> Got:

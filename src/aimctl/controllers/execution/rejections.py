@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["FIRST_SECONDS", "MAX_SECONDS", "Rejections", "is_rejection"]
 
 FIRST_SECONDS = 5.0
-MAX_SECONDS = 60.0
-"""The longest delay: when the cause is fixed, the write succeeds within a minute."""
+MAX_SECONDS = 40.0
+"""The longest delay. With the time that a pod takes to start, what was rejected works within a minute of the fix."""
 
 _WEBHOOK_FAILED = "failed calling webhook"
 

@@ -5,9 +5,10 @@ Contract:
       due. Neither waits. Every request that asked for the attempt is notified when it ends.
     * Questions about one image with the same credentials share their attempts: 2,000 models of one image cause one
       read. A successful attempt answers questions for :data:`FRESH_SECONDS`.
-    * After a transient failure the next attempt is due after 5 s, then after twice as long each time, up to 10 min,
-      with 10 % jitter. After any other failure it is due after 10 min. A longer Retry-After of the registry is
-      respected, up to an hour.
+    * After a transient failure the next attempt is due after 5 s, then after twice as long each time, up to 40 s, with
+      10 % jitter: a registry that is available again is noticed within a minute. An exceeded rate limit is tested after
+      up to 10 min, because it lasts longer. After any other failure the next attempt is due after 10 min. A longer
+      Retry-After of the registry is respected, up to an hour.
     * A registry that does not respond is tested by one attempt at a time, with the same delays. Until it responds, the
       outcome of this attempt is that of all others for the registry. The same applies to an account whose rate limit is
       exceeded, and to all anonymous attempts together, because registries count requests by account.
@@ -17,8 +18,8 @@ Contract:
       times out and no other attempt has ended meanwhile, the registry is treated as unresponsive. Images that have not
       been tried yet then take precedence over those that timed out.
     * Pull secrets are read when an attempt is due. They are not watched, so a failed question with pull secrets reads
-      them once a minute, and the registry is asked again when the credentials have changed. Only a hash of the
-      credentials is kept.
+      them every 40 s, and the registry is asked again when the credentials have changed. Only a hash of the credentials
+      is kept.
 
 Invariants:
     * Every attempt is a task of the group in :meth:`ImageReadings.run`, and notifies when it ends.
@@ -57,11 +58,16 @@ if TYPE_CHECKING:
 __all__ = ["ImageReader", "ImageReadings"]
 
 FIRST_RETRY_SECONDS = 5.0
-MAX_RETRY_SECONDS = 600.0
+MAX_RETRY_SECONDS = 40.0
+"""For transient failures, and for the first attempts to read pull secrets."""
+
+DEFINITIVE_SECONDS = 600.0
+"""For failures that end only when the question or the pull secrets change."""
+
 MAX_RETRY_AFTER_SECONDS = 3600.0
 FRESH_SECONDS = 60.0
 
-SECRETS_SECONDS = 60.0
+SECRETS_SECONDS = 40.0
 """How often the pull secrets of a failed question are read."""
 
 READS_PER_REGISTRY = 4
@@ -293,7 +299,9 @@ class ImageReadings:
             self._count(False)
             outcome: Reading | FailedReading = FailedReading(error.reason, str(error))
             at_least = min(error.retry_after or 0.0, MAX_RETRY_AFTER_SECONDS)
-            self._failed(latest, outcome, transient=error.transient, at_least=at_least)
+            limited = isinstance(error, RateLimited)
+            longest = DEFINITIVE_SECONDS if limited else MAX_RETRY_SECONDS
+            self._failed(latest, outcome, transient=error.transient, at_least=at_least, longest=longest)
             timed_out = isinstance(error, ReadTimedOut)
             if timed_out and registry.ended == ended != latest.timed_out_at:
                 latest.timed_out_at = ended
@@ -302,7 +310,6 @@ class ImageReadings:
                 return self._failed(registry, outcome, at_least=at_least)
             if timed_out:
                 return None
-            limited = isinstance(error, RateLimited)
         else:
             self._count(True)
             limited, at_least = False, 0.0
@@ -315,7 +322,7 @@ class ImageReadings:
         registry.failures = registry.timeouts = 0
         registry.ended += 1
         if limited:
-            return self._failed(account, outcome, at_least=at_least)
+            return self._failed(account, outcome, at_least=at_least, longest=DEFINITIVE_SECONDS)
         account.failures = 0
         return None
 
@@ -326,10 +333,14 @@ class ImageReadings:
         *,
         transient: bool = True,
         at_least: float = 0.0,
+        longest: float = MAX_RETRY_SECONDS,
     ) -> _Latest:
         """Note a failure; the next attempt is due after ``at_least`` seconds or later."""
-        first = FIRST_RETRY_SECONDS if transient else MAX_RETRY_SECONDS
-        delay = self._jittered(exponential_delay(latest.failures, first, MAX_RETRY_SECONDS))
+        delay = self._jittered(
+            exponential_delay(latest.failures, FIRST_RETRY_SECONDS, longest)
+            if transient
+            else DEFINITIVE_SECONDS
+        )
         latest.outcome, latest.failures = outcome, latest.failures + 1
         latest.due = self._clock.monotonic() + max(delay, at_least)
         return latest

@@ -67,7 +67,7 @@ PERMISSIONS = (
 
 FIELD_MANAGER = "aim-services"
 
-RUNTIME_POLL_SECONDS = 15.0
+RUNTIME_POLL_SECONDS = 5.0
 """Interval of the checks whether KServe is installed. No event reports that the server serves a new kind. The check is
 local and one for all services."""
 

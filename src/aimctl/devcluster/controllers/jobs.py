@@ -18,7 +18,7 @@ from aimctl.devcluster.machinery.informer import Informer, body_of
 from aimctl.devcluster.machinery.worker import Worker
 from aimctl.kubetypes import ObjectKey
 from aimctl.kubetypes.builtin import JOBS, PODS, SERVICE_ACCOUNTS
-from aimctl.runtime.kube.errors import Forbidden, Invalid, NotFound
+from aimctl.runtime.kube.errors import ApiError, Forbidden, Invalid, NotFound
 
 if TYPE_CHECKING:
     from aimctl.devcluster.machinery.events import EventRecorder
@@ -108,8 +108,16 @@ class JobController:
             return
         for pod in decided.delete:
             await self._client.delete(PODS, pod, namespace, propagation="Background")
-        for _ in range(decided.create):
-            await self._create_pod(job)
+        try:
+            for _ in range(decided.create):
+                await self._create_pod(job)
+        except ApiError:
+            started = (decided.status or {}).get("startTime")
+            if started and not (job.get("status") or {}).get("startTime"):
+                # The real controller sets the time also if it cannot create the pods.
+                body = {**job, "status": {**(job.get("status") or {}), "startTime": started}}
+                self.jobs.observe(await self._client.update(JOBS, body, subresource="status"))
+            raise
         if decided.status is not None:
             body = {**job, "status": decided.status}
             self.jobs.observe(await self._client.update(JOBS, body, subresource="status"))

@@ -8,7 +8,8 @@ Contract:
       one. What still exists :data:`LINGERING` after its deletion is on a lost node, and is not waited for.
     * A Job that downloads continues even if its input has changed. A Job that waits is replaced.
     * A failed attempt is counted once: the name of its Job contains the number of the attempt. A pause follows, which
-      ends early if the input or the volume changes, or a Secret that may be the cause.
+      ends early if the input or the volume changes. After that, the next attempt waits until all objects exist that its
+      pod cannot start without.
     * The last :data:`KEPT_JOBS` finished Jobs remain for users to read their logs.
     * After a failure the cache stays Failed, with that reason, until more data has arrived. Attempts that fail in the
       same way therefore change no state; the message says what the next attempt waits for.
@@ -25,11 +26,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, final
 from aimctl.api.v1alpha1 import CacheState
 from aimctl.domain.caching.download_failure import (
     DOWNLOAD_JOB,
-    OF_SECRETS,
     explain,
     pause_after,
-    secret_versions,
-    secrets_of,
 )
 from aimctl.domain.caching.download_job import (
     DownloadInput,
@@ -40,6 +38,7 @@ from aimctl.domain.caching.download_job import (
 from aimctl.domain.caching.download_log import own_output, running_since, termination_message, verified_bytes
 from aimctl.domain.caching.model_cache_observation import NOISE_BYTES, requested_size
 from aimctl.domain.conditions import MAX_MESSAGE, RollUp, clip, parse_rfc3339, rfc3339
+from aimctl.domain.jobs.inputs import POLL_SECONDS, absent, do_not_exist, pod_inputs, unread
 from aimctl.domain.jobs.observed import PodLog
 from aimctl.domain.jobs.outcome import Cause, Failed, Waiting, judge_incomplete
 from aimctl.domain.plan import Create, Get, List, ReadLog
@@ -78,9 +77,6 @@ STALLED_AFTER = timedelta(minutes=15)
 
 LINGERING = timedelta(minutes=5)
 """Time after the deletion of a Job or pod after which its node is considered lost."""
-
-SECRETS_SECONDS = 30.0
-"""Interval of reading Secrets in a pause that a change of one would end. They are not watched."""
 
 KEPT_JOBS = 2
 """The number of finished Jobs that remain, with their logs, when the next one is created."""
@@ -217,7 +213,12 @@ class _Attempts:
         self, job: ObservedJob, failed: Failed, log: PodLog | None, record: dict[str, Any]
     ) -> Download:
         """Count the failed attempt."""
-        seen = self._seen
+        seen, gone = self._seen, tuple[Get, ...]()
+        if failed.cause in (Cause.IMAGE, Cause.IMAGE_NAME, Cause.SETUP):
+            inputs = (*self._pull_secrets(), *self._needed())
+            if needed := unread(inputs, seen.known):
+                return self._after(*needed)
+            gone = absent(inputs, seen.known)
         explained = explain(
             failed,
             (log.data if log is not None else None) or b"",
@@ -225,6 +226,7 @@ class _Attempts:
             claim=seen.name,
             requested=self._requested,
             env=() if isinstance(self._input, Missing) else self._input.env,
+            missing=do_not_exist(gone) if gone else "",
         )
         failures = seen.status.failed_downloads + 1
         failure = {
@@ -233,13 +235,6 @@ class _Attempts:
             "message": explained.message,
             "finishedAt": rfc3339(seen.now),
         }
-        secrets = self._secrets() if explained.reason in OF_SECRETS else ()
-        if secrets:
-            versions = secret_versions(secrets, self._seen.known)
-            if versions is None:
-                return self._after(*secrets)
-            if versions:
-                failure["secretVersions"] = versions
         record = {
             **record,
             "failedDownloads": failures,
@@ -283,18 +278,16 @@ class _Attempts:
         if not failure or until is None or not self._was_tried_by(failure["jobName"]):
             return None
         left = (until - self._seen.now).total_seconds()
+        text = f"Attempt {attempt} follows at {record['nextDownloadAt']}"
         if left <= 0:
-            return None
-        secrets = self._secrets()
-        if failure.get("secretVersions") and secrets:
-            versions = secret_versions(secrets, self._seen.known)
-            if versions is None:
-                return self._after(*secrets)
-            if versions != failure["secretVersions"]:
+            if needed := unread(self._needed(), self._seen.known):
+                return self._after(*needed)
+            gone = absent(self._needed(), self._seen.known)
+            if not gone:
                 return None
-            left = min(left, SECRETS_SECONDS)
-        text = _followed(failure["message"], f"Attempt {attempt} follows at {record['nextDownloadAt']}")
-        state = RollUp(CacheState.FAILED, failure["reason"], text)
+            left, text = POLL_SECONDS, f"Attempt {attempt} follows after that"
+            failure = {**failure, "message": do_not_exist(gone)}
+        state = RollUp(CacheState.FAILED, failure["reason"], _followed(failure["message"], text))
         return Download(state, record, requeue_after=left)
 
     def _other_writer(self) -> str:
@@ -308,10 +301,14 @@ class _Attempts:
                     return f"{kind} {meta.name}"
         return ""
 
-    def _secrets(self) -> tuple[Get, ...]:
-        if isinstance(self._input, Missing):
-            return ()
-        return secrets_of(self._input, self._seen.cache.meta.namespace)
+    def _needed(self) -> tuple[Get, ...]:
+        """Reads of the objects that the pod cannot start without."""
+        env = () if isinstance(self._input, Missing) else self._input.env
+        return pod_inputs(self._seen.cache.meta.namespace, env=env)
+
+    def _pull_secrets(self) -> tuple[Get, ...]:
+        secrets = () if isinstance(self._input, Missing) else self._input.pull_secrets
+        return pod_inputs(self._seen.cache.meta.namespace, pull_secrets=secrets)
 
     # ---- results
 

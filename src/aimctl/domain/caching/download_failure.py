@@ -1,10 +1,8 @@
 """Why a download failed, as a reason and a sentence with the remedy, and when the next attempt is made.
 
-That is after a pause, or as soon as a Secret changes that may be the cause.
-
 Contract: :func:`explain` accepts any output of a container and never raises. The report of the program decides. Without
-one (the container was killed, or the image runs something else), the end of the log decides, as the libraries of the
-hub and of S3 write it: the status of the last response, otherwise words. An error long before the end is not the cause.
+one (the container was killed, or the image runs something else), the end of the log decides, as
+:func:`~aimctl.domain.jobs.hub_errors.hub_problem` reads it.
 """
 
 from __future__ import annotations
@@ -16,18 +14,21 @@ from typing import TYPE_CHECKING, Any, final
 
 from aimctl.domain.caching.download_log import CONTAINER, own_output, parse_reason
 from aimctl.domain.conditions import MAX_MESSAGE, clip
-from aimctl.domain.hashing import digest
+from aimctl.domain.jobs.hub_errors import (
+    ACCESS_DENIED,
+    RATE_LIMITED,
+    SOURCE_NOT_FOUND,
+    SOURCE_UNAVAILABLE,
+    VOLUME_FULL,
+    hub_problem,
+)
 from aimctl.domain.jobs.outcome import Cause, JobKind
-from aimctl.domain.plan import Get
-from aimctl.kubetypes.builtin import SECRETS
 from aimctl.kubetypes.helpers.backoff import exponential_delay
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from aimctl.domain.caching.download_job import DownloadInput
     from aimctl.domain.jobs.outcome import Failed
-    from aimctl.domain.plan import Known
 
 __all__ = [
     "ACCESS_DENIED",
@@ -36,42 +37,43 @@ __all__ = [
     "FIRST_PAUSE",
     "IMAGE_PULL_FAILED",
     "LONGEST_PAUSE",
-    "OF_SECRETS",
     "OUT_OF_MEMORY",
     "RATE_LIMITED",
+    "REMOVABLE",
     "SETUP_FAILED",
     "SOURCE_NOT_FOUND",
     "SOURCE_UNAVAILABLE",
-    "TEMPORARY",
     "VERIFICATION_FAILED",
     "VOLUME_FULL",
     "Explanation",
     "explain",
     "pause_after",
-    "secret_versions",
-    "secrets_of",
 ]
 
-VOLUME_FULL = "VolumeFull"
-ACCESS_DENIED = "AccessDenied"
-SOURCE_NOT_FOUND = "SourceNotFound"
-SOURCE_UNAVAILABLE = "SourceUnavailable"
-RATE_LIMITED = "RateLimited"
 VERIFICATION_FAILED = "VerificationFailed"
 IMAGE_PULL_FAILED = "ImagePullFailed"
 SETUP_FAILED = "ContainerSetupFailed"
 OUT_OF_MEMORY = "OutOfMemory"
 DOWNLOAD_FAILED = "DownloadFailed"
-"""Reasons. Other reasons that the kubelet gives for the end of a pod, such as ``Evicted``, are used as they are."""
+"""Reasons, besides those of :mod:`aimctl.domain.jobs.hub_errors`. Other reasons that the kubelet gives for the end of a
+pod, such as ``Evicted``, are used as they are.
+"""
 
-OF_SECRETS = frozenset({ACCESS_DENIED, IMAGE_PULL_FAILED, SETUP_FAILED})
-"""Reasons that may be caused by a Secret."""
-
-TEMPORARY = frozenset({SOURCE_UNAVAILABLE, RATE_LIMITED})
-"""Reasons that end without a change in the cluster. The pauses after them stay short."""
+REMOVABLE = frozenset({ACCESS_DENIED, IMAGE_PULL_FAILED, RATE_LIMITED, SETUP_FAILED, SOURCE_UNAVAILABLE})
+"""Reasons whose cause may be removed without a change of the model cache: access is granted, a Secret is corrected, a
+server is available again. The pauses after them stay short, because nothing reports that.
+"""
 
 _REPORTED = frozenset(
-    {ACCESS_DENIED, DOWNLOAD_FAILED, SOURCE_NOT_FOUND, VERIFICATION_FAILED, VOLUME_FULL, *TEMPORARY}
+    {
+        ACCESS_DENIED,
+        DOWNLOAD_FAILED,
+        RATE_LIMITED,
+        SOURCE_NOT_FOUND,
+        SOURCE_UNAVAILABLE,
+        VERIFICATION_FAILED,
+        VOLUME_FULL,
+    }
 )
 
 DOWNLOAD_JOB = JobKind(
@@ -85,8 +87,8 @@ DOWNLOAD_JOB = JobKind(
 
 FIRST_PAUSE = timedelta(seconds=30)
 LONGEST_PAUSE = timedelta(hours=1)
-LONGEST_TEMPORARY_PAUSE = timedelta(seconds=40)
-"""For :data:`TEMPORARY` reasons: with the start of a pod, a download continues within a minute."""
+LONGEST_SHORT_PAUSE = timedelta(seconds=40)
+"""For :data:`REMOVABLE` reasons: with the start of a pod, a download continues within a minute."""
 
 _MAX_MESSAGE = MAX_MESSAGE - 128
 """Leaves room for the time of the next attempt."""
@@ -94,47 +96,6 @@ _MAX_MESSAGE = MAX_MESSAGE - 128
 _TAIL_BYTES = 16 * 1024
 _TAIL_LINES = 40
 
-_FULL = re.compile(r"no space left on device|disk quota exceeded|errno 28\b|errno 122\b", re.IGNORECASE)
-_STATUS = re.compile(
-    r"\b([45]\d\d) (?:client|server) error|(?:client|server) error '([45]\d\d) |\(([45]\d\d)\) when calling"
-    r"|hubhttperror: ([45]\d\d) [a-z]|\bhttp(?: error| status)?:? ([45]\d\d)\b",
-    re.IGNORECASE,
-)
-_DENIED = re.compile(
-    r"gatedrepoerror|access to model .{1,200} is restricted|invalid username or password|invalid credentials"
-    r"|invalid user token|accessdenied|access denied|signaturedoesnotmatch|invalidaccesskeyid|expiredtoken"
-    r"|unable to locate credentials|nocredentialserror",
-    re.IGNORECASE,
-)
-_ABSENT = re.compile(
-    r"repositorynotfounderror|revisionnotfounderror|(?<!local)entrynotfounderror|nosuchbucket|nosuchkey"
-    r"|no model found in",
-    re.IGNORECASE,
-)
-_LIMITED = re.compile(r"\(slowdown\) when calling|too many requests", re.IGNORECASE)
-_UNAVAILABLE = re.compile(
-    r"\b\w{0,30}connect(?:ion)?error\b|\b\w{0,30}timeout(?:error)?\b|connection refused|connection reset|timed out"
-    r"|name resolution|name or service not known|max retries exceeded|localentrynotfounderror",
-    re.IGNORECASE,
-)
-_BY_STATUS: Mapping[int, str] = {
-    401: ACCESS_DENIED,
-    403: ACCESS_DENIED,
-    404: SOURCE_NOT_FOUND,
-    408: SOURCE_UNAVAILABLE,
-    410: SOURCE_NOT_FOUND,
-    429: RATE_LIMITED,
-    500: SOURCE_UNAVAILABLE,
-    502: SOURCE_UNAVAILABLE,
-    503: SOURCE_UNAVAILABLE,
-    504: SOURCE_UNAVAILABLE,
-}
-_BY_WORDS = (
-    (_DENIED, ACCESS_DENIED),
-    (_ABSENT, SOURCE_NOT_FOUND),
-    (_LIMITED, RATE_LIMITED),
-    (_UNAVAILABLE, SOURCE_UNAVAILABLE),
-)
 _CREDENTIALS = re.compile(r"TOKEN|SECRET|PASSWORD|ACCESS_KEY|CREDENTIAL", re.IGNORECASE)
 _WORD = re.compile("[A-Za-z][A-Za-z0-9]{0,63}")
 
@@ -149,7 +110,14 @@ class Explanation:
 
 
 def explain(
-    failed: Failed, log: bytes, *, source: str, claim: str, requested: str, env: Iterable[Mapping[str, Any]]
+    failed: Failed,
+    log: bytes,
+    *,
+    source: str,
+    claim: str,
+    requested: str,
+    env: Iterable[Mapping[str, Any]],
+    missing: str = "",
 ) -> Explanation:
     """Why a download failed.
 
@@ -160,68 +128,36 @@ def explain(
         claim: name of the volume claim.
         requested: size of the volume claim.
         env: the environment of the container as JSON, for the names of Secrets.
+        missing: which objects do not exist that the pod refers to; "" if all exist, or if that is unknown.
     """
     reason, remedy = DOWNLOAD_FAILED, ""
     match failed.cause:
-        case Cause.IMAGE:
+        case Cause.IMAGE | Cause.IMAGE_NAME:
             reason = IMAGE_PULL_FAILED
         case Cause.SETUP:
             reason = SETUP_FAILED
         case Cause.CONTAINER if failed.detail == "OOMKilled":
             reason = OUT_OF_MEMORY
         case Cause.CONTAINER:
-            reason = parse_reason(log, _REPORTED) or _reason_in(_end_of(log))
+            reason = parse_reason(log, _REPORTED) or hub_problem(_end_of(log)) or reason
             remedy = _remedy(reason, source, claim, requested, env)
         case Cause.POD if _WORD.fullmatch(failed.detail):
             reason = failed.detail
+    if missing and failed.cause is Cause.SETUP:
+        return Explanation(reason, missing)
+    if missing and reason == IMAGE_PULL_FAILED:
+        remedy = f"{missing}. "
     return Explanation(reason, clip(f"{remedy}{failed.message}", _MAX_MESSAGE))
 
 
 def pause_after(failures: int, reason: str = "") -> timedelta:
     """The pause after this number of failed downloads in a row, the last one for this reason.
 
-    It is 30 s, doubled each time, at most an hour, and at most 40 s for a reason that is temporary.
+    It is 30 s, doubled each time, at most an hour, and at most 40 s for a cause that may be removed at any time.
     """
-    longest = LONGEST_TEMPORARY_PAUSE if reason in TEMPORARY else LONGEST_PAUSE
+    longest = LONGEST_SHORT_PAUSE if reason in REMOVABLE else LONGEST_PAUSE
     seconds = exponential_delay(max(0, failures - 1), FIRST_PAUSE.total_seconds(), longest.total_seconds())
     return timedelta(seconds=seconds)
-
-
-def secrets_of(input_: DownloadInput, namespace: str) -> tuple[Get, ...]:
-    """Reads of the Secrets that a download uses, without their content."""
-    references = (((item.get("valueFrom") or {}).get("secretKeyRef") or {}) for item in input_.env)
-    names = (item["name"] for item in references if item)
-    return tuple(
-        Get(SECRETS, namespace, name, metadata_only=True)
-        for name in dict.fromkeys((*names, *input_.pull_secrets))
-    )
-
-
-def secret_versions(secrets: Iterable[Get], known: Known) -> str | None:
-    """A text that changes with each change of one of the Secrets, also when one is created or deleted.
-
-    Returns:
-        None if they have not been read; empty if the operator may not read them.
-    """
-    versions = {}
-    for secret in secrets:
-        result = known.reads.get(secret)
-        if result is None:
-            return None
-        if result.forbidden:
-            return ""
-        versions[secret.name] = result.object.meta.resource_version if result.object is not None else ""
-    return digest(versions)[:16]
-
-
-def _reason_in(end: str) -> str:
-    """The reason that follows from the last output of a library."""
-    if _FULL.search(end):
-        return VOLUME_FULL
-    statuses = [int(next(filter(None, found.groups()))) for found in _STATUS.finditer(end)]
-    if statuses and statuses[-1] in _BY_STATUS:
-        return _BY_STATUS[statuses[-1]]
-    return next((reason for pattern, reason in _BY_WORDS if pattern.search(end)), DOWNLOAD_FAILED)
 
 
 def _remedy(reason: str, source: str, claim: str, requested: str, env: Iterable[Mapping[str, Any]]) -> str:

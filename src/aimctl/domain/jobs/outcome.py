@@ -71,9 +71,10 @@ NeededRead: TypeAlias = List | ReadLog
 
 
 class Cause(StrEnum):
-    """The point at which a Job failed."""
+    """The point at which a Job failed. ``IMAGE_NAME``: the registry has no such image, or its name is not valid."""
 
     IMAGE = "image"
+    IMAGE_NAME = "image-name"
     SETUP = "setup"
     PLACEMENT = "placement"
     CONTAINER = "container"
@@ -146,7 +147,7 @@ class Failed:
 
 
 def judge_incomplete(
-    kind: JobKind, job: ObservedJob, now: datetime
+    kind: JobKind, job: ObservedJob, now: datetime, *, longest_grace: timedelta | None = None
 ) -> Waiting | Running | NeededRead | Failed:
     """How a Job is going that is not Complete.
 
@@ -154,13 +155,14 @@ def judge_incomplete(
         kind: for messages, and for the container that counts.
         job: the Job, with what was read about it.
         now: the time, aware; compared with the creation of pods for grace periods.
+        longest_grace: an upper bound of the grace periods of pods; None for none.
     """
     view, pods = job.job.view, job.newest_first()
     if view.ended is not None:
         return _failed(kind, view.ended, job, pods)
     for pod in pods:
         if not pod.meta.deleting and pod.view.status.phase in {"", "Pending"}:
-            outcome = _pending(kind, pod, now)
+            outcome = _pending(kind, pod, now, longest_grace)
             if outcome != Waiting():
                 return outcome
             break
@@ -257,7 +259,10 @@ def _container_failed(kind: JobKind, end: StateTerminated, log: PodLog) -> Faile
     )
 
 
-def _pending(kind: JobKind, pod: Object[Pod], now: datetime) -> Waiting | Failed:
+def _pending(kind: JobKind, pod: Object[Pod], now: datetime, longest: timedelta | None) -> Waiting | Failed:
+    def after(problem: Failed, grace: timedelta) -> Waiting | Failed:
+        return _after_grace(pod, problem, grace if longest is None else min(grace, longest), now)
+
     for item in pod.view.container_statuses:
         waiting = item.state.waiting
         if waiting is None or not waiting.reason:
@@ -265,22 +270,22 @@ def _pending(kind: JobKind, pod: Object[Pod], now: datetime) -> Waiting | Failed
         message = waiting.message
         if waiting.reason == "InvalidImageName":
             text = f"{item.image!r} is not a valid image name; {kind.image_remedy}"
-            return Failed(text, Cause.IMAGE, waiting.reason)
+            return Failed(text, Cause.IMAGE_NAME, waiting.reason)
         if waiting.reason in _PULL_REASONS:
             problem, grace = _pull_problem(kind, item.image, waiting.reason, message)
-            return _after_grace(pod, problem, grace, now)
+            return after(problem, grace)
         if waiting.reason in _CONFIG_REASONS:
             text = f"the container cannot be created: {message or waiting.reason}"
             if not any(word in message.lower() for word in _ABSENT):
                 return Failed(clip(text, 1024), Cause.SETUP, waiting.reason)
             problem = Failed(f"{text}; {kind.env_remedy}", Cause.SETUP, waiting.reason)
-            return _after_grace(pod, problem, CONFIG_GRACE, now)
+            return after(problem, CONFIG_GRACE)
     for condition in pod.view.status.conditions or ():
         if condition.type == "PodScheduled" and condition.status == "False":
             detail = condition.message or condition.reason or "no reason given"
             text = f"the {kind.word} pod cannot be scheduled: {detail}"
             problem = Failed(text, Cause.PLACEMENT, condition.reason)
-            return _after_grace(pod, problem, UNSCHEDULABLE_GRACE, now)
+            return after(problem, UNSCHEDULABLE_GRACE)
     return Waiting()
 
 
@@ -295,7 +300,7 @@ def _pull_problem(kind: JobKind, image: str, reason: str, message: str) -> tuple
         return Failed(text, Cause.IMAGE, reason), at_once
     if any(word in lower for word in _NOT_FOUND):
         text = f"image {image!r} was not found: {detail}. {_sentence(kind.image_remedy)}"
-        return Failed(text, Cause.IMAGE, reason), at_once
+        return Failed(text, Cause.IMAGE_NAME, reason), at_once
     text = f"image {image!r} cannot be pulled: {detail}"
     if reason == "ErrImagePull" or "ErrImagePull" in message:
         return Failed(text, Cause.IMAGE, reason), PULL_GRACE

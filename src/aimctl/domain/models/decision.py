@@ -39,7 +39,7 @@ from typing import TYPE_CHECKING, Any
 from aimctl.api.kinds import CLUSTER_TEMPLATES, TEMPLATES
 from aimctl.api.v1alpha1 import ModelState
 from aimctl.domain import conditions
-from aimctl.domain.conditions import Finding
+from aimctl.domain.conditions import Finding, list_few
 from aimctl.domain.events import PlannedEvent
 from aimctl.domain.models.image_metadata import (
     DISABLED,
@@ -72,8 +72,6 @@ OWNED_CONDITIONS = frozenset({RUNTIME_RESOLVED, METADATA_EXTRACTED, TEMPLATES_AU
 TEMPLATES_GENERATED = "TemplatesGenerated"
 
 _WARNING_STATES = frozenset({ModelState.FAILED, ModelState.DEGRADED, ModelState.NOT_AVAILABLE})
-_MAX_NAMES = 3
-"""Names in one message. With few of them the message does not change, and is not written, with each template."""
 
 
 def decide_model(seen: ModelObservation) -> Plan:
@@ -169,12 +167,12 @@ def _created(
         return Finding(
             False,
             "TemplateNameTaken",
-            f"other templates have the recommended names {_few(taken)}; delete them, and the recommended templates are"
-            " created",
+            f"other templates have the recommended names {list_few(taken)}; delete them, and the recommended"
+            " templates are created",
         )
     if missing:
-        return Finding(False, "TemplatesMissing", f"not created yet: {_few(missing)}")
-    return Finding(True, TEMPLATES_GENERATED, f"all recommended templates exist: {_few(recommended)}")
+        return Finding(False, "TemplatesMissing", f"not created yet: {list_few(missing)}")
+    return Finding(True, TEMPLATES_GENERATED, f"all recommended templates exist: {list_few(recommended)}")
 
 
 def _created_for(template: Template, seen: ModelObservation) -> bool:
@@ -246,18 +244,12 @@ def _about_templates(
         return "templates are being created" if missing else "templates are not Ready yet"
     causes = (ModelState.FAILED, ModelState.DEGRADED)
     bad = sorted(f"{key} is {cause}" for cause in causes for key in seen.templates.get(cause, ()))
-    return "; ".join(filter(None, (_few(bad, "; "), _rejections(rejected) if rejected else "")))
+    return "; ".join(filter(None, (list_few(bad, "; "), _rejections(rejected) if rejected else "")))
 
 
 def _rejections(rejected: Mapping[str, str]) -> str:
-    messages = _few((f"{name}: {message}" for name, message in sorted(rejected.items())), "; ")
+    messages = list_few((f"{name}: {message}" for name, message in sorted(rejected.items())), "; ")
     return f"the API server rejected {messages}"
-
-
-def _few(words: Iterable[str], separator: str = ", ") -> str:
-    words = list(words)
-    more = len(words) - _MAX_NAMES
-    return separator.join(words[:_MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 # ---- events

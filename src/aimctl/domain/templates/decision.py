@@ -4,7 +4,8 @@ Contract:
     * The functions are pure and total.
     * :data:`FIELD_MANAGER` owns one part of the status: the state, the resolved references, what discovery found, and
       the conditions ``Discovered``, ``Ready``, ``Progressing`` and ``Failure``. Both reconcilers plan the whole part,
-      and from the same observation the same part; so the second one has nothing to write. Caching owns ``CacheWarm``.
+      and from the same observation the same part; so the second one has nothing to write. What depends on reads is
+      planned by discovery only. Caching owns ``CacheWarm``.
     * Deciding again on the resulting status plans the same part, and no Events.
     * An Event is recorded at each change of the state. Its reason is the new state.
 
@@ -66,10 +67,11 @@ _WARNING_STATES = frozenset({TemplateState.FAILED, TemplateState.DEGRADED, Templ
 
 
 def decide_template(seen: TemplateObservation) -> Plan:
-    """The plan of the template reconciler: the status."""
+    """The plan of the template reconciler: the status, unless it depends on reads, which the other one carries out."""
     if seen.template.meta.deleting:
         return Plan()
-    return Plan(tuple(_status(seen, discover(seen))))
+    discovery = discover(seen)
+    return Plan() if discovery.lookups else Plan(tuple(_status(seen, discovery)))
 
 
 def decide_discovery(seen: TemplateObservation) -> Plan:
@@ -77,7 +79,7 @@ def decide_discovery(seen: TemplateObservation) -> Plan:
     if seen.template.meta.deleting:
         return Plan()
     discovery = discover(seen)
-    actions: list[Action] = [] if discovery.read is None else [discovery.read]
+    actions: list[Action] = [*discovery.lookups, *([] if discovery.read is None else [discovery.read])]
     actions += _status(seen, discovery)
     actions += discovery.deletions
     if discovery.create is not None:

@@ -149,15 +149,16 @@ def discovery_input(
     return DiscoveryInput(namespace, model.image, env, secrets, account, digest(shape), labels)
 
 
-def job_name(template: Template, input_hash: str) -> str:
-    """``discover-<template>-<hash>``."""
+def job_name(template: Template, input_hash: str, attempt: int = 0) -> str:
+    """``discover-<template>-<hash>``. ``attempt`` is the number of failed Jobs of this input."""
     kind, meta = template.resource.kind, template.meta
-    identity = canonical_json([kind, meta.namespace, meta.name, meta.uid, input_hash])
+    again = [attempt] if attempt else []
+    identity = canonical_json([kind, meta.namespace, meta.name, meta.uid, input_hash, *again])
     return discovery_job_name(meta.name, identity.decode())
 
 
-def manifest(template: Template, input_: DiscoveryInput) -> dict[str, Any]:
-    """The Job, ready to be created."""
+def manifest(template: Template, input_: DiscoveryInput, attempt: int = 0) -> dict[str, Any]:
+    """The Job, ready to be created. After a failed ``attempt`` it has one pod only, so that its slot is soon free."""
     meta = template.meta
     labels = {
         **input_.labels,
@@ -203,14 +204,14 @@ def manifest(template: Template, input_: DiscoveryInput) -> dict[str, Any]:
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {
-            "name": job_name(template, input_.hash),
+            "name": job_name(template, input_.hash, attempt),
             "namespace": input_.namespace,
             "labels": labels,
             "annotations": annotations,
             "ownerReferences": [owner_reference(template)],
         },
         "spec": {
-            "backoffLimit": BACKOFF_LIMIT,
+            "backoffLimit": 0 if attempt else BACKOFF_LIMIT,
             "activeDeadlineSeconds": ACTIVE_DEADLINE_SECONDS,
             "ttlSecondsAfterFinished": TTL_SECONDS_AFTER_FINISHED,
             "template": {"metadata": pod_metadata, "spec": pod},

@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, TypeAlias, final
 
 from aimctl.domain.conditions import parse_rfc3339
+from aimctl.domain.jobs.hub_errors import ACCESS_DENIED, RATE_LIMITED, SOURCE_UNAVAILABLE, hub_problem
 from aimctl.domain.jobs.outcome import (
     Cause,
     Failed,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from aimctl.domain.jobs.observed import ObservedJob
     from aimctl.kubetypes import Object, Pod
 
-__all__ = ["DISCOVERY_JOB", "RELEASE_AFTER", "LogLost", "Outcome", "Stuck", "Succeeded", "judge"]
+__all__ = ["DISCOVERY_JOB", "RELEASE_AFTER", "LogLost", "Outcome", "Stuck", "Succeeded", "judge", "may_pass"]
 
 _KUEUE_QUEUE = "kueue.x-k8s.io/queue-name"
 
@@ -43,7 +44,7 @@ DISCOVERY_JOB = JobKind(
     "discovery",
     CONTAINER,
     image_remedy="correct the model's spec.image",
-    access_remedy="check the pull secrets of template and model, then run aimctl rediscover",
+    access_remedy="check the pull secrets of template and model",
     env_remedy="create it, or correct env in the template, its model or runtime config",
     hang="the container hangs in its dry run",
 )
@@ -84,12 +85,32 @@ an outage of the control plane, and deleting the Job would not help.
 """
 
 
-def judge(job: ObservedJob, *, now: datetime) -> Outcome:
+RETRY_GRACE = timedelta(seconds=20)
+"""The longest grace period of a Job after a failed one, so that it does not occupy a slot for long."""
+
+_HUB_PROBLEMS = frozenset({ACCESS_DENIED, RATE_LIMITED, SOURCE_UNAVAILABLE})
+
+
+def may_pass(failed: Failed) -> bool:
+    """Whether the cause of a failure may be removed without a change of the template, its model or runtime config."""
+    match failed.cause:
+        case Cause.IMAGE | Cause.SETUP | Cause.PLACEMENT | Cause.POD:
+            return True
+        case Cause.CONTAINER:
+            return failed.detail != "OOMKilled" and hub_problem(failed.message) in _HUB_PROBLEMS
+        case Cause.JOB:
+            return failed.detail != "DeadlineExceeded"
+        case Cause.IMAGE_NAME | Cause.OUTPUT:
+            return False
+
+
+def judge(job: ObservedJob, *, now: datetime, again: bool = False) -> Outcome:
     """How a discovery Job is going.
 
     Args:
         job: the Job, with what was read about it.
         now: the time, aware; compared with the creation of pods for grace periods.
+        again: whether a Job of the same input has failed before.
     """
     if job.job.view.complete:
         done = [pod for pod in job.newest_first() if pod.view.status.phase == "Succeeded"]
@@ -98,7 +119,8 @@ def judge(job: ObservedJob, *, now: datetime) -> Outcome:
         return _result(job, done)
     ended = None if job.finished else ended_beside_sidecars(DISCOVERY_JOB, job)
     if ended is None:
-        return _without_pod(job, now) or judge_incomplete(DISCOVERY_JOB, job, now)
+        longest = RETRY_GRACE if again else None
+        return _without_pod(job, now) or judge_incomplete(DISCOVERY_JOB, job, now, longest_grace=longest)
     pod, end = ended
     return container_failed(DISCOVERY_JOB, job, pod, end) if end.exit_code else _result(job, [pod])
 

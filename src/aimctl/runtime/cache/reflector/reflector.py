@@ -174,7 +174,8 @@ class Reflector(Generic[T]):
                 listing = await self._lister.fetch(requested, watch_seconds=self._watch_seconds)
         except KubeError as error:
             self._metrics.list_failed()
-            unserved = isinstance(error, NotServed) and await self._is_unserved()
+            # A kind that is known to be missing is not asked for again in discovery: its list shows when it is served.
+            unserved = isinstance(error, NotServed) and (self.status.missing or await self._is_unserved())
             decision = after_list(error, requested=requested, unserved=unserved)
             self._newest = decision.newest or self._newest
             await self._failed("list", error, decision)

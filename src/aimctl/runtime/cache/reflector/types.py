@@ -54,7 +54,7 @@ class ReflectorOptions:
     backoff_cap_seconds: float = 30.0
     backoff_reset_seconds: float = 120.0
     missing_seconds: float = 5.0
-    missing_cap_seconds: float = 30.0
+    missing_cap_seconds: float = 15.0
     internal_error_window_seconds: float = 60.0
 
     def __post_init__(self) -> None:
