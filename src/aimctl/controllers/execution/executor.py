@@ -9,6 +9,8 @@ Contract:
     * After a read, or when the cache lags behind the server (Conflict, a stale status), the rest of the plan is dropped
       and the object is observed again.
     * After :data:`MAX_PASSES` the reconcile ends with an error, which the controller retries with back-off.
+    * A plan that newly claims that an object is missing is not carried out while the cache of its kind is not up to
+      date. The object is reconciled again every :data:`STALE_SECONDS`; see :mod:`aimctl.domain.claims`.
     * What the server rejects is remembered, logged, recorded as a Warning Event, given to the next decision, and tried
       again with increasing delays (:mod:`aimctl.controllers.execution.rejections`). The rest of the plan is still
       carried out.
@@ -27,8 +29,9 @@ from aimctl.controllers.execution.plan_run import GONE_SECONDS, PlanRun
 from aimctl.controllers.execution.recent_reads import RecentReads
 from aimctl.controllers.execution.rejections import Rejections
 from aimctl.controllers.execution.status_writer import StatusWriter
+from aimctl.domain.claims import new_claims
 from aimctl.domain.plan import Apply, Create, Delete, Known, Patch, Plan, ReadImage, ReadLog
-from aimctl.runtime.controller import Result
+from aimctl.runtime.controller import Result, RetryAfter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +50,9 @@ __all__ = ["MAX_PASSES", "Executor", "NotSettledError", "Observed", "PlanReconci
 MAX_PASSES = 16
 """Observations in one reconcile. The longest sequence of decisions is four; the others are for objects that other
 writers change at the same time."""
+
+STALE_SECONDS = 2.0
+"""Delay of a reconcile whose decision depends on a cache that is not up to date."""
 
 O = TypeVar("O")  # noqa: E741 - an observation
 
@@ -153,9 +159,19 @@ class PlanReconciler(Generic[O]):
             if delay > 0:
                 return Result(requeue_after=delay)
             plan = self._decide(observed.seen)
+            self._require_current_caches(observed.obj, plan)
             if await self._carry_out(run, request, observed.obj, plan):
                 return self._end(request, observed, plan)
         raise run.conflict or NotSettledError(f"still not settled after {MAX_PASSES} passes: {run.last}")
+
+    def _require_current_caches(self, obj: Object[Any], plan: Plan) -> None:
+        """Raise RetryAfter if the plan depends on the absence of an object that the cache may not have yet."""
+        for resource in new_claims(obj, plan):
+            informer = self._executor.cache.declared(resource)
+            # Of a kind that is not served there are no objects.
+            if informer is not None and informer.served and (informer.failing or not informer.health.ready):
+                text = f"the cache of {resource.kind} is not up to date, so it is not known what is missing"
+                raise RetryAfter(STALE_SECONDS, text)
 
     def _run(self, request: Request) -> PlanRun:
         executor = self._executor
