@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import queue
 import signal
@@ -41,8 +42,12 @@ class Done(NamedTuple):
         lines = [line for line in self.err.splitlines() if '"level": "info"' not in line]
         assert "Traceback" not in self.err, self.err
         assert len(lines) == 1, self.err
-        assert lines[0].startswith("aimctl: "), self.err
         assert self.out == ""
+        if lines[0].startswith("{"):  # the log of a manager
+            record = json.loads(lines[0])
+            assert record["level"] == "error"
+            return str(record["error"])
+        assert lines[0].startswith("aimctl: "), self.err
         return lines[0].removeprefix("aimctl: ")
 
 

@@ -322,8 +322,9 @@ def test_a_leader_whose_lease_is_taken_ends_with_1_and_one_line(tmp_path):
             theirs = {"spec": {"holderIdentity": "another-manager"}}
             served.ask(lambda client: client.patch(LEASES, "aimctl-manager", theirs, "default"))
             assert command.wait(20) == 1
-            assert command.lines[-1].startswith("aimctl: the manager ended: ")
-            assert "another-manager" in command.lines[-1]
+            last = json.loads(command.lines[-1])
+            assert (last["level"], last["event"]) == ("error", "the manager ended")
+            assert "another-manager" in last["error"]
             assert "Traceback" not in command.text
             lease = served.ask(lambda client: client.get(LEASES, "aimctl-manager", "default"))
             assert lease.view.spec.holder_identity == "another-manager"

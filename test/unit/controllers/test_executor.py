@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import pytest
+import structlog
+import structlog.testing
 
 from aimctl.api.kinds import TEMPLATES
 from aimctl.controllers.execution.executor import MAX_PASSES, Executor, NotSettledError, Observed
@@ -738,3 +740,21 @@ def test_a_merge_patch_changes_what_it_would_change_on_the_server(
 def _with_version(obj: Object[Any], version: str) -> Object[Any]:
     meta = msgspec.structs.replace(obj.meta, resource_version=version)
     return Object(obj.resource, meta, obj.raw)
+
+
+# ---- the log
+
+
+@virtual_time
+async def test_an_object_that_fails_is_logged_once_for_each_time() -> None:
+    states = iter(["Ready", "Failed", "Failed", "Ready", "Degraded", "Degraded"])
+    async with bench() as b:
+        with structlog.testing.capture_logs() as lines:
+            for state in states:
+                await b.run(lambda _, state=state: Plan((status(state),)))
+        warnings = [line for line in lines if line["log_level"] == "warning"]
+        assert [(line["event"], line["kind"], line["namespace"], line["name"]) for line in warnings] == [
+            ("the object is Failed", "AIMServiceTemplate", "team", "a"),
+            ("the object is Degraded", "AIMServiceTemplate", "team", "a"),
+        ]
+        assert all({"reason", "message"} <= line.keys() for line in warnings)

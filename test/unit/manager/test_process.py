@@ -8,11 +8,16 @@ import json
 import logging
 import os
 import signal
+import sys
+import threading
+import warnings
+from types import SimpleNamespace
 
 import pytest
 import structlog
 
 from aimctl.runtime.manager import configure_logging, stop_on_signals
+from aimctl.runtime.manager.logs import log_uncaught
 
 
 def lines(stream: io.StringIO) -> list[dict]:
@@ -97,3 +102,43 @@ async def test_the_first_signal_stops_and_the_second_exits():
             await exited.wait()
         assert statuses == [1]
     assert signal.getsignal(signal.SIGUSR1) is before
+
+
+@pytest.fixture
+def hooks():
+    before = sys.excepthook, threading.excepthook, sys.unraisablehook
+    yield
+    sys.excepthook, threading.excepthook, sys.unraisablehook = before
+    logging.captureWarnings(False)
+
+
+@pytest.mark.usefixtures("hooks")
+def test_uncaught_errors_and_warnings_are_lines_of_the_log():
+    stream = io.StringIO()
+    configure_logging("info", "json", stream=stream)
+    log_uncaught()
+    error = KeyError("spec")
+    sys.excepthook(KeyError, error, None)
+    threading.excepthook(threading.ExceptHookArgs((KeyError, error, None, threading.current_thread())))
+    sys.unraisablehook(SimpleNamespace(exc_value=error, err_msg=None, object=object))
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(True)
+        warnings.warn("old style", DeprecationWarning, stacklevel=1)
+    of_process, of_thread, unraisable, warning = lines(stream)
+    assert [item["level"] for item in (of_process, of_thread, unraisable, warning)] == ["error"] * 3 + [
+        "warning"
+    ]
+    assert all("KeyError: 'spec'" in item["exception"] for item in (of_process, of_thread, unraisable))
+    assert of_thread["thread"] == "MainThread"
+    assert "old style" in warning["event"]
+
+
+@pytest.mark.usefixtures("hooks")
+def test_an_interrupt_is_not_an_uncaught_error(capsys):
+    stream = io.StringIO()
+    configure_logging("info", "json", stream=stream)
+    log_uncaught()
+    sys.excepthook(KeyboardInterrupt, KeyboardInterrupt(), None)
+    assert lines(stream) == []
+    assert "KeyboardInterrupt" in capsys.readouterr().err

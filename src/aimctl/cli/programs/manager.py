@@ -1,6 +1,6 @@
 """The operator on a cluster: connect, check that everything it needs is there, and run until it is stopped.
 
-Exit codes: 0 after a clean stop, 1 with one line if it cannot start or must end.
+Exit codes: 0 after a clean stop, 1 with a line in the log if it cannot start or must end.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+import structlog
+
 from aimctl.cli.connect import describe_error
 from aimctl.cli.errors import CommandError
 from aimctl.cli.programs.extensions import extensions
@@ -18,6 +20,7 @@ from aimctl.controllers.operator import OperatorOptions, add_operator
 from aimctl.controllers.preflight import check
 from aimctl.runtime.kube import KubeError
 from aimctl.runtime.manager import configure_logging
+from aimctl.runtime.manager.logs import log_uncaught
 from aimctl.runtime.program import (
     GC_THRESHOLD,
     CannotExtend,
@@ -50,9 +53,18 @@ def run_operator(settings: ManagerSettings) -> None:
     """Run until a signal stops it.
 
     Raises:
-        CommandError: it cannot start, or must end.
+        SystemExit: it cannot start, or must end. The last line of the log has the reason and the remedy.
     """
     configure_logging(settings.process.log_level, settings.process.log_format)
+    log_uncaught()
+    try:
+        _run(settings)
+    except CommandError as error:
+        structlog.get_logger("aimctl").error("the manager ended", error=str(error))
+        raise SystemExit(error.exit_code) from None
+
+
+def _run(settings: ManagerSettings) -> None:
     gc.set_threshold(GC_THRESHOLD)
     operator = partial(add_operator, options=settings.operator)
     others = partial(add_extensions, extensions=extensions(settings.with_, settings.skip))

@@ -10,7 +10,7 @@ Contract:
       and the object is observed again.
     * After :data:`MAX_PASSES` the reconcile ends with an error, which the controller retries with back-off.
     * A plan that newly claims that an object is missing is not carried out while the cache of its kind is not up to
-      date. The object is reconciled again every :data:`STALE_SECONDS`; see :mod:`aimctl.domain.claims`.
+      date. The object is reconciled again every :data:`STALE_SECONDS`; see :mod:`aimctl.controllers.execution.claims`.
     * What the server rejects is remembered, logged, recorded as a Warning Event, given to the next decision, and tried
       again with increasing delays (:mod:`aimctl.controllers.execution.rejections`). The rest of the plan is still
       carried out.
@@ -25,11 +25,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
 
+from aimctl.controllers.execution.claims import new_claims
 from aimctl.controllers.execution.plan_run import GONE_SECONDS, PlanRun
 from aimctl.controllers.execution.recent_reads import RecentReads
 from aimctl.controllers.execution.rejections import Rejections
 from aimctl.controllers.execution.status_writer import StatusWriter
-from aimctl.domain.claims import new_claims
 from aimctl.domain.plan import Apply, Create, Delete, Known, Patch, Plan, ReadImage, ReadLog
 from aimctl.runtime.controller import Result, RetryAfter
 

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from aimctl.controllers.execution.status_writer import StatusWriter
     from aimctl.domain.events import PlannedEvent
     from aimctl.domain.plan import ActionKey, BackgroundRead, Plan, RequestSlot
+    from aimctl.domain.status_slice import StatusSlice
     from aimctl.runtime.cache import Cache
     from aimctl.runtime.controller import Request
     from aimctl.runtime.kube import Client
@@ -57,6 +58,8 @@ if TYPE_CHECKING:
 __all__ = ["GONE_SECONDS", "BackgroundReader", "PlanRun", "patch_changes"]
 
 _log = structlog.get_logger(__name__)
+
+_FAILURES = frozenset({"Failed", "Degraded"})
 
 GONE_SECONDS = 5.0
 """Delay after the server answered 404 for an object that the cache has. By then the watch has delivered the deletion,
@@ -192,6 +195,7 @@ class PlanRun:
             self.gone = True
             raise RetryAfter(GONE_SECONDS, f"the server does not have {obj!r}") from error
         if written is Written.CHANGED:
+            _log_failure(obj, action.part)
             self._record(obj, action.events)
         return written is not Written.STALE
 
@@ -347,6 +351,23 @@ class PlanRun:
     def _record(self, obj: Object[Any], events: Iterable[PlannedEvent]) -> None:
         for item in events:
             self._events.event(obj, item.type, item.reason, item.message)
+
+
+def _log_failure(obj: Object[Any], part: StatusSlice) -> None:
+    """Log one warning when an object becomes Failed or Degraded."""
+    state, view = part.fields.get("status"), obj.view_or_none
+    before = "" if view is None else view.status.status
+    if state == before or state not in _FAILURES:
+        return
+    ready = next((item for item in part.conditions if item["type"] == "Ready"), {})
+    _log.warning(
+        f"the object is {state}",
+        kind=obj.resource.kind,
+        namespace=obj.meta.namespace,
+        name=obj.meta.name,
+        reason=ready.get("reason", ""),
+        message=ready.get("message", ""),
+    )
 
 
 def patch_changes(current: object, patch: object) -> bool:

@@ -302,7 +302,13 @@ class DiscoveryAdmission(Generic[O]):
         if self._is_current(item):
             self.withdraw(item.request)
         self._granted(self._clock.monotonic() - item.since)
-        self._log.info("discovery Job created", job=str(key), template=item.candidate.key)
+        self._log.info(
+            "discovery Job created",
+            kind=template.resource.kind,
+            namespace=template.meta.namespace,
+            name=template.meta.name,
+            job=str(key),
+        )
 
     async def _exists(self, item: _Waiting, template: Object[Any]) -> bool:
         """Whether the Job of this name is the requested one; it is then in the cache."""

@@ -2,8 +2,8 @@
 
 They are not watched, because that needs the permission to list all Secrets. After an attempt has failed, the decision
 plans reads of their metadata, and repeats them every :data:`POLL_SECONDS` while one of them is missing. The next
-attempt follows when all exist, so that no pod is created in vain. The executor shares the results between all objects
-that read the same one.
+attempt follows when all exist; until then no pod is created. The executor shares the results between all objects that
+read the same one.
 """
 
 from __future__ import annotations

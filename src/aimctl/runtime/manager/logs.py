@@ -2,20 +2,24 @@
 
 Contract: one line for each event, on one stream. The format ``json`` has the keys ``time`` (UTC), ``level``, ``event``,
 ``logger`` and the bound values; ``console`` is for terminals. Importing the package configures nothing.
+:func:`log_uncaught` does the same for errors and warnings that Python would print itself.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
+import threading
 from typing import TYPE_CHECKING, Literal, TextIO
 
 import structlog
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from structlog.typing import Processor
 
-__all__ = ["configure_logging"]
+__all__ = ["configure_logging", "log_uncaught"]
 
 _LEVELS = ("debug", "info", "warning", "error")
 
@@ -86,3 +90,31 @@ def configure_logging(
     # The debug messages of asyncio and aiohttp may contain request bodies.
     for noisy in ("asyncio", "aiohttp"):
         logging.getLogger(noisy).setLevel(max(number, logging.INFO))
+
+
+def log_uncaught() -> None:
+    """Log what Python prints on standard error: uncaught errors of the process and of threads, errors in finalizers,
+    and warnings. For programs, which call it once after :func:`configure_logging`.
+    """
+
+    def uncaught(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            sys.__excepthook__(kind, error, traceback)
+        else:
+            log.error("uncaught error", exc_info=(kind, error, traceback))
+
+    def of_thread(args: threading.ExceptHookArgs) -> None:
+        name = args.thread.name if args.thread is not None else ""
+        error = args.exc_value or args.exc_type()
+        log.error("uncaught error in a thread", thread=name, exc_info=error)
+
+    def unraisable(args: sys.UnraisableHookArgs) -> None:
+        log.error(
+            args.err_msg or "error that cannot be raised", object=repr(args.object), exc_info=args.exc_value
+        )
+
+    log = structlog.get_logger("python")
+    sys.excepthook = uncaught
+    threading.excepthook = of_thread
+    sys.unraisablehook = unraisable
+    logging.captureWarnings(True)

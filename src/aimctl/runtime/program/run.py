@@ -36,6 +36,7 @@ from aimctl.runtime.manager import (
     stop_on_signals,
 )
 from aimctl.runtime.manager.leaderelection import election
+from aimctl.runtime.manager.logs import log_uncaught
 from aimctl.runtime.program.manifests import program_manifests
 from aimctl.runtime.program.options import RunOptions, parse_options
 from aimctl.runtime.program.preflight import NotInstalled, check_requirements, rights_of
@@ -93,6 +94,7 @@ def run(
         defaults or RunOptions(name), argv, environ=variables, description=described.partition("\n\n")[0]
     )
     configure_logging(options.log_level, options.log_format)
+    log_uncaught()
     if options.print_manifests:
         sys.stdout.write(program_manifests(options, *setups))
         return
