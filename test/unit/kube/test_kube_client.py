@@ -136,6 +136,15 @@ async def test_list_all_follows_the_pages(wire: ScriptedTransport) -> None:
     assert {seen.query["limit"] for seen in wire.seen} == {"1"}
 
 
+async def test_a_page_with_the_token_of_its_own_request_is_an_error(wire: ScriptedTransport) -> None:
+    """Such as from a proxy that ignores the query: the list would never end, and need all memory."""
+    wire.on("GET", ALL, pod_list(pod("a"), more="t1"), pod_list(pod("b"), more="t1"))
+    with pytest.raises(DecodeError, match=r"list pods: .* would never end") as caught:
+        [item async for item in reader(wire).list_all(PODS, page_size=1)]
+    assert caught.value.remedy
+    assert len(wire.seen) == 2
+
+
 async def test_an_expired_page_token_restarts_with_one_unpaginated_list_that_repeats_only_what_changed(
     wire: ScriptedTransport,
 ) -> None:

@@ -120,7 +120,7 @@ def test_the_last_token_is_used_after_its_file_was_removed(account: Path) -> Non
     run()
 
 
-@pytest.mark.parametrize("content", [None, "", " \n", b"\xff\xfe"])
+@pytest.mark.parametrize("content", [None, "", " \n", b"\xff\xfe", "two\nlines", "nul\0"])
 def test_a_token_file_that_was_never_usable_is_named(account: Path, content: str | bytes | None) -> None:
     path = account / "token"
     if content is None:

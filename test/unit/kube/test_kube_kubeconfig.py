@@ -71,6 +71,11 @@ def exec_user(command: str, **more: Any) -> dict[str, Any]:
     return {"exec": {"apiVersion": EXEC_API, "command": command, "interactiveMode": "Never", **more}}
 
 
+def printing_user(status: dict[str, Any]) -> dict[str, Any]:
+    printed = {"kind": "ExecCredential", "apiVersion": EXEC_API, "status": status}
+    return exec_user("printf", args=["%s", json.dumps(printed)])
+
+
 def plugin(folder: Path, **status: Any) -> dict[str, Any]:
     """An exec entry whose plugin counts its runs and returns ``token-<n>`` with the given status."""
     script = folder / "plugin.py"
@@ -217,6 +222,11 @@ async def test_the_error_for_an_unknown_context_lists_the_existing_ones(tmp_path
         (exec_user("no-such-plugin"), {}, "exec plugin no-such-plugin is not in the PATH"),
         (exec_user("false"), {}, "exec plugin false failed with exit code 1"),
         (exec_user("true"), {}, "exec plugin true printed an invalid ExecCredential"),
+        (
+            printing_user({"token": "two\nlines"}),
+            {},
+            "exec plugin printf returned a token with control characters",
+        ),
     ],
 )
 async def test_an_entry_that_cannot_be_used_says_why(
@@ -242,6 +252,14 @@ async def test_an_error_shows_no_secret(tmp_path: Path, user: dict[str, Any]) ->
         await load(write(tmp_path / "c", user=user))
     chain = [caught.value, caught.value.__cause__]
     assert not any("geheim" in repr(error) for error in chain)
+
+
+async def test_half_a_surrogate_pair_is_rejected_as_by_kubectl(tmp_path: Path) -> None:
+    """It cannot be sent, and the error of the encoder would show the password."""
+    (tmp_path / "c").write_text(r'{"users": [{"name": "u", "user": {"password": "geheim\ud83d\ude00"}}]}')
+    with pytest.raises(ConfigurationError, match="invalid Unicode escape") as caught:
+        await load(str(tmp_path / "c"))
+    assert "geheim" not in repr([caught.value, caught.value.__cause__])
 
 
 async def test_a_syntax_error_beside_a_secret_does_not_show_it(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from aimctl.kubetypes import Object, ObjectKey
 from aimctl.runtime.kube.answers import ObjectList, error_from_answer, parse_list
-from aimctl.runtime.kube.errors import ApiError, Gone, ServerError, TooManyRequests
+from aimctl.runtime.kube.errors import ApiError, DecodeError, Gone, ServerError, TooManyRequests
 from aimctl.runtime.kube.options import (
     Query,
     accept,
@@ -149,7 +149,13 @@ class Reader:
         request = HttpRequest("GET", collection_path(resource, namespace), query, headers)
         if metadata_only:
             resource = resource.metadata_only()
-        return await parse_list(resource, await self._call(request), skip_unreadable=skip_unreadable)
+        page = await parse_list(resource, await self._call(request), skip_unreadable=skip_unreadable)
+        if continue_token and page.continue_token == continue_token:
+            raise DecodeError(
+                f"list {resource.group_resource}: the response has the continue token of its request, so the list would"
+                " never end"
+            )
+        return page
 
     async def list_all(
         self,

@@ -32,6 +32,7 @@ __all__ = [
     "StaticCredentials",
     "TokenFile",
     "file_stamp",
+    "fits_header",
     "in_cluster",
     "load_connection",
 ]
@@ -133,6 +134,8 @@ class TokenFile:
         try:
             token = self._path.read_text(encoding="utf-8").strip()
             problem = "is empty"
+            if not fits_header(token):
+                token, problem = "", "contains control characters or several lines"
         except (OSError, UnicodeDecodeError) as error:
             token, problem = "", f"cannot be read ({error.__class__.__name__})"
         if token:
@@ -207,6 +210,11 @@ class ConnectionInfo:
         if self.proxy_url is None:
             return None
         return parse_address(self.proxy_url, name="proxy-url", example="http://proxy:3128")
+
+
+def fits_header(value: str) -> bool:
+    """Whether HTTP allows the text as the value of a header."""
+    return not any(character < " " or character == "\x7f" for character in value)
 
 
 def in_cluster(

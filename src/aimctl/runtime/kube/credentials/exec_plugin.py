@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Annotated, Any, final
 import msgspec
 
 from aimctl.kubetypes.errors import JSON_ERRORS
+from aimctl.runtime.kube.credentials.connection import fits_header
 from aimctl.runtime.kube.credentials.kubeconfig_files import ExecConfig, parse
 from aimctl.runtime.kube.errors import ConfigurationError
 
@@ -249,6 +250,8 @@ def _decode(output: bytes, api_version: str, label: str) -> PluginCredentials:
         raise ConfigurationError(f"{label} returned only one of certificate and key: run it manually")
     if not status.token and not certificate:
         raise ConfigurationError(f"{label} returned neither a token nor a certificate: run it manually")
+    if not fits_header(status.token or ""):
+        raise ConfigurationError(f"{label} returned a token with control characters: run it manually")
     return PluginCredentials(
         status.token or None,
         (certificate.encode(), key.encode()) if certificate and key else None,

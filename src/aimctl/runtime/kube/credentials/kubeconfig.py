@@ -24,7 +24,12 @@ from urllib.parse import quote
 import msgspec
 
 from aimctl.runtime.kube.credentials.addresses import parse_address
-from aimctl.runtime.kube.credentials.connection import ConnectionInfo, StaticCredentials, TokenFile
+from aimctl.runtime.kube.credentials.connection import (
+    ConnectionInfo,
+    StaticCredentials,
+    TokenFile,
+    fits_header,
+)
 from aimctl.runtime.kube.credentials.exec_plugin import check_plugin, run_plugin
 from aimctl.runtime.kube.credentials.kubeconfig_files import Cluster, Found, User, read_files
 from aimctl.runtime.kube.credentials.oidc import StoredTokens
@@ -209,7 +214,7 @@ class _Selection:
             raise ConfigurationError(f"{where} has a token and a password: remove one of them")
         if user.exec is not None and user.auth_provider is not None:
             raise ConfigurationError(f"{where} has exec and auth-provider: remove one of them")
-        if not _fits_header(user.token):
+        if not fits_header(user.token):
             raise ConfigurationError(
                 f"{where}: the token contains white space or control characters: remove them"
             )
@@ -302,14 +307,9 @@ def _impersonation(user: User, where: str) -> tuple[tuple[str, str], ...]:
     headers += [("Impersonate-Group", group) for group in user.as_groups]
     for key, values in user.as_user_extra.items():
         headers += [(f"Impersonate-Extra-{quote(key, safe=_HEADER_KEY_SAFE)}", value) for value in values]
-    if not all(_fits_header(value) for _, value in headers):
+    if not all(fits_header(value) for _, value in headers):
         raise ConfigurationError(f"{where}: an impersonation field contains control characters: remove them")
     return tuple(headers)
-
-
-def _fits_header(value: str) -> bool:
-    """Whether HTTP allows the text as the value of a header."""
-    return not any(character < " " or character == "\x7f" for character in value)
 
 
 def _missing(section: str, name: str, entries: Mapping[str, object]) -> ConfigurationError:

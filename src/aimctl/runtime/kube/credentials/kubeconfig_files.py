@@ -14,6 +14,7 @@ Differences to kubectl: numbers with an exponent but without a fraction are text
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field
 from functools import cache
@@ -207,7 +208,13 @@ def parse(content: bytes) -> Any:
 
     try:
         loader = _loader()(content)
-        return loader.get_data() if loader.check_data() else None
+        document = loader.get_data() if loader.check_data() else None
+        json.dumps(
+            document, default=str, skipkeys=True, ensure_ascii=False
+        ).encode()  # kubectl rejects surrogates
+        return document
+    except UnicodeEncodeError:
+        raise ValueError("a text has an invalid Unicode escape (a half of a surrogate pair)") from None
     except yaml.YAMLError as error:
         # The text of the error quotes the line.
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
