@@ -81,6 +81,10 @@ def _refused_for_ever():
         lambda: Result(priority="high"),
         lambda: RetryAfter(math.inf),
         lambda: RetryAfter(1e300),
+        lambda: RetryAfter(0),
+        lambda: RetryAfter(-1),
+        lambda: BaseExceptionGroup("cancelled", [asyncio.CancelledError(), ValueError("x")]),
+        lambda: BaseExceptionGroup("cancelled", [asyncio.CancelledError()]),
         _NoSuper,
         _NoText,
         _refused_for_ever,
@@ -96,7 +100,7 @@ async def test_whatever_a_reconciler_returns_or_raises_affects_only_its_key(act)
         seen.append(request)
         if request == A:
             found = act()
-            if isinstance(found, Exception):
+            if isinstance(found, BaseException):
                 raise found
             return found
         return None
@@ -708,6 +712,18 @@ async def test_a_hot_loop_is_reported_once_per_window():
     warnings = [entry for entry in logs if entry["log_level"] == "warning"]
     assert len(warnings) == 2
     assert warnings[0]["limit"] == "20 reconciles in 10 s"
+
+
+@virtual_time
+async def test_a_hot_loop_of_retries_is_reported():
+    metrics = Counting()
+
+    async def retry(_request):
+        raise RetryAfter(0.01)
+
+    async with running(Scripted(retry), HandFed("a"), metrics=metrics):
+        await asyncio.sleep(5)
+    assert metrics.hot_loops == 1
 
 
 @virtual_time

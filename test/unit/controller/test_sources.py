@@ -217,6 +217,8 @@ async def test_a_mapping_that_raises_affects_only_its_event():
         5,
         [None],
         [[]],
+        [Request(1, 2)],
+        [Request(None, "a")],
         lambda item: asynchronous(item),  # noqa: PLW0108 - it is not recognised as async
         [Request("ns", "before"), ("ns", "a")],
     ],

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from aimctl.devcluster import DevCluster
 from aimctl.kubetypes import Object
 from aimctl.kubetypes.builtin import CONFIG_MAPS, SECRETS
-from aimctl.runtime.controller import HotLoopDetector
+from aimctl.runtime.controller import HotLoopDetector, Result
 from aimctl.runtime.controller.write_log import WriteLog
 from aimctl.runtime.manager import Manager
 from aimctl.testing import HotLoopError, run_virtual, virtual_clock, virtualtime
@@ -48,7 +48,7 @@ def test_a_reconcile_that_its_own_write_triggers_fails_the_test_with_key_and_fie
     with capture_logs() as logs, pytest.raises(HotLoopError) as raised:
         run_virtual(on_cluster(setup))
     text = str(raised.value)
-    assert text.startswith("controller 'tokens' has reconciled default/a 1000 times without any time passing")
+    assert text.startswith("controller 'tokens' has reconciled default/a 1000 times within a millisecond")
     assert "Secret default/a: changes " in text
     assert "generation_changed" in text
     assert "hidden" not in text
@@ -84,6 +84,18 @@ def test_a_loop_without_writes_is_found():
         manager.controller("eager", reconcile, for_=CONFIG_MAPS)
 
     with capture_logs(), pytest.raises(HotLoopError, match="none by the client of the manager"):
+        run_virtual(on_cluster(setup))
+
+
+@pytest.mark.parametrize("microseconds", [0.1, 1])
+def test_a_requeue_after_hardly_any_time_is_found(microseconds: float):
+    def setup(manager: Manager) -> None:
+        async def reconcile(request):
+            return Result(requeue_after=microseconds / 1e6)
+
+        manager.controller("eager", reconcile, for_=CONFIG_MAPS)
+
+    with capture_logs(), pytest.raises(HotLoopError, match="'eager' has reconciled default/a 1000 times"):
         run_virtual(on_cluster(setup))
 
 

@@ -45,7 +45,7 @@ from aimctl.runtime.kube.errors import KubeError
 from aimctl.runtime.queue import ExponentialRateLimiter, QueueShutDown, WorkQueue
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from structlog.typing import FilteringBoundLogger
 
@@ -84,6 +84,7 @@ class Controller:
         needs_leader_election: whether it reconciles only while this process is the leader. Its caches are filled
             before.
         hot_loop: detector of repeated successful reconciles; default: 50 in 10 s.
+        refresh: brings the cached object of a hot loop up to date before it is reconciled again.
         metrics, queue_metrics: hooks; default: no metrics.
         rng: for reconcile ids.
         logger: default: the logger of structlog.
@@ -104,6 +105,7 @@ class Controller:
         recover: bool = True,
         needs_leader_election: bool = True,
         hot_loop: HotLoopDetector[Request] | None = None,
+        refresh: Callable[[Request], Awaitable[None]] | None = None,
         metrics: ControllerMetrics | None = None,
         queue_metrics: QueueMetrics | None = None,
         rng: random.Random | None = None,
@@ -131,6 +133,7 @@ class Controller:
         self._workers = max_concurrent_reconciles
         self._recover = recover
         self._hot_loop: HotLoopDetector[Request] = HotLoopDetector() if hot_loop is None else hot_loop
+        self._refresh = refresh
         self._standstill: HotLoopDetector[Request] = HotLoopDetector(0)
         self._metrics = ControllerMetrics() if metrics is None else metrics
         self._metrics.workers(max_concurrent_reconciles)
@@ -319,6 +322,9 @@ class Controller:
             )
         self._requeue(request, outcome, entry.priority if priority is None else priority)
         self._report(request, outcome, result)
+        quiet = outcome.error is None or outcome.label == "requeue_after"
+        if quiet and self._detect_hot_loop(request) and self._refresh is not None:
+            await self._refresh(request)
         if outcome.panic and not self._recover and outcome.error is not None:
             raise outcome.error
 
@@ -376,12 +382,12 @@ class Controller:
                 )
             case _:
                 self._log.debug("reconciled", **facts, returned=repr(result))
-        if error is None:
-            self._detect_hot_loop(request)
 
-    def _detect_hot_loop(self, request: Request) -> None:
+    def _detect_hot_loop(self, request: Request) -> bool:
+        """Count a reconcile without an error; True if it makes a hot loop, once in each window."""
         now = self._clock.monotonic()
-        if self._hot_loop.succeeded(request, now):
+        hot = self._hot_loop.succeeded(request, now)
+        if hot:
             self._metrics.hot_loop()
             self._log.warning(
                 "hot loop: the object is reconciled repeatedly without errors",
@@ -393,9 +399,10 @@ class Controller:
         if report is not None and self._standstill.succeeded(request, now):
             writes = "; ".join(self._standstill.writes(request)) or "none by the client of the manager"
             report(
-                f"controller {self.name!r} has reconciled {request} {STANDSTILL_RUNS} times without any time passing. "
+                f"controller {self.name!r} has reconciled {request} {STANDSTILL_RUNS} times within a millisecond. "
                 f"Writes of its last reconciles: {writes}. To fix it, {_HOT_LOOP_REMEDY}."
             )
+        return hot
 
 
 def _uuid4(bits: int) -> str:

@@ -88,8 +88,8 @@ class Invoker:
                 return None, error
             self._timed_out()
             return None, await self._expire(request, task)
-        except Exception as error:  # noqa: BLE001 - user code: any error is the outcome of this reconcile
-            return None, error
+        except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001 - user code: the outcome of this reconcile
+            return None, error if isinstance(error, Exception) else _without_cancellations(error)
         finally:
             # The traceback of the error has this frame: without these references there is no cycle, so an error and the
             # objects of its frames are freed at once.
@@ -180,6 +180,14 @@ class Invoker:
         self._abandoned[request] = task
         abandon(task)
         task.add_done_callback(lambda _: self._abandoned.pop(request, None))
+
+
+def _without_cancellations(group: BaseExceptionGroup[BaseException]) -> Exception:
+    """The errors of a group that also has cancellations. A group with others, such as KeyboardInterrupt, is raised."""
+    errors, others = group.split(Exception)
+    if others is not None and others.split(asyncio.CancelledError)[1] is not None:
+        raise group
+    return errors or _Cancelled(f"the reconciler awaited something that was cancelled: {group!r}")
 
 
 class _Cancelled(Exception):  # noqa: N818 - appears only in the log

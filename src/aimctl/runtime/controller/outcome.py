@@ -150,8 +150,10 @@ def _classify(result: Result | None, error: Exception | None, conflicts_in_a_row
 
 def _classify_one(error: BaseException, conflicts_in_a_row: int) -> Outcome:  # noqa: PLR0911 - one for each kind
     match error:
-        case RetryAfter():
-            return Outcome("requeue_after", forget=True, after=max(0.0, error.seconds), error=error)
+        case RetryAfter() if error.seconds > 0:
+            return Outcome("requeue_after", forget=True, after=error.seconds, error=error)
+        case RetryAfter():  # at once: with the back-off of the rate limiter, or it would spin
+            return Outcome("requeue", after=0.0, rate_limited=True, error=error)
         case CacheNotSynced():
             return Outcome("requeue_after", forget=True, after=UNSYNCED_RETRY_SECONDS, error=error)
         case TerminalError():

@@ -11,7 +11,7 @@ that no longer exists; the work is always the same: observe, decide, apply.
 The outcome of a reconcile determines when the request is reconciled next. The first match applies:
 
     raises TerminalError          after the next event
-    raises RetryAfter             after its seconds; not an error
+    raises RetryAfter             after its seconds, or after a back-off if they are not positive; not an error
     raises any other Exception    after an exponential back-off (see ``outcome.py`` for conflicts and refused writes)
     returns requeue_after > 0     after these seconds; earlier failures are forgotten
     returns requeue               after an exponential back-off; not an error
@@ -24,7 +24,7 @@ import math
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, TypeAlias, TypeGuard, cast, runtime_checkable
 
 from aimctl.kubetypes import ObjectKey
 
@@ -38,10 +38,19 @@ __all__ = [
     "TerminalError",
     "check_seconds",
     "current_reconcile_id",
+    "is_request",
 ]
 
 LONGEST_REQUEUE_SECONDS = 366 * 24 * 3600.0
 """Limit of all requeue delays: one year. Timers of event loops overflow at much longer ones."""
+
+
+def is_request(value: object) -> TypeGuard[Request]:
+    """Whether this is a Request whose namespace and name are texts; others cannot be the key of an object."""
+    if not isinstance(value, ObjectKey):
+        return False
+    namespace, name = cast("tuple[object, object]", value)
+    return isinstance(namespace, str) and isinstance(name, str)
 
 
 def check_seconds(field: str, seconds: object) -> None:
@@ -111,6 +120,8 @@ class TerminalError(Exception):
 
 class RetryAfter(Exception):  # noqa: N818 - named like the HTTP header
     """End the reconcile and requeue in ``seconds``: ``Result(requeue_after=...)`` for nested calls.
+
+    Zero and negative numbers requeue with the delay of the rate limiter, as ``Result(requeue=True)`` does.
 
     Raises:
         TypeError: ``seconds`` is not a number.

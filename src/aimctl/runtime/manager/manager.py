@@ -22,6 +22,7 @@ from prometheus_client import CollectorRegistry
 from aimctl.runtime.arguments import check_list
 from aimctl.runtime.cache import Cache, Informer
 from aimctl.runtime.controller import Controller
+from aimctl.runtime.controller.refresh import Refresh
 from aimctl.runtime.controller.sources.of_kinds import sources_of_kinds
 from aimctl.runtime.controller.write_log import recorded
 from aimctl.runtime.kube.client import Client
@@ -285,7 +286,7 @@ class Manager:
         controller = Controller(
             name,
             reconciler,
-            kind=kind or primary,
+            kind=kind or (primary.resource.kind if primary else ""),
             sources=[*own, *sources],
             clock=self.clock,
             rng=self.rng,
@@ -298,6 +299,7 @@ class Manager:
             recover=recover,
             needs_leader_election=needs_leader_election,
             hot_loop=hot_loop,
+            refresh=Refresh(self.api_reader, self.cache, primary) if primary else None,
         )
         self.add(controller)
         return controller

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, final
 
-from aimctl.kubetypes import ObjectKey
+from aimctl.runtime.controller.reconcile import is_request
 from aimctl.runtime.queue import PRIORITY_DEFAULT
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ class Channel:
         Raises:
             TypeError: not a Request, or the priority is not an int.
         """
-        if not isinstance(request, ObjectKey):
-            raise TypeError(f"send({request!r}): use Request(namespace, name)")
+        if not is_request(request):
+            raise TypeError(f"send({request!r}): use Request(namespace, name), both as texts")
         if not isinstance(priority, int):
             raise TypeError(f"send(priority={priority!r}): use an int")
         if self._stopped:

@@ -28,8 +28,8 @@ def sources_of_kinds(
     owns: Sequence[Resource[Any] | Informer[Any]] = (),
     predicates: Sequence[Predicate] = (),
     reads: Sequence[Resource[Any] | Informer[Any] | Cache] = (),
-) -> tuple[list[Source], str]:
-    """Return the sources, and the kind that is reconciled ("" without ``for_``).
+) -> tuple[list[Source], Informer[Any] | None]:
+    """Return the sources, and the informer of the kind that is reconciled (None without ``for_``).
 
     A Resource that is not declared in the cache is declared with the defaults.
 
@@ -47,15 +47,14 @@ def sources_of_kinds(
     if for_ is None and (owns or predicates):
         raise ValueError("owns and predicates need for_, the kind that they refer to")
     sources: list[Source] = []
-    kind = ""
+    primary = None
     if for_ is not None:
         primary = _informer(cache, for_)
-        kind = primary.resource.kind
         sources.append(Watch(primary, EnqueueObject(), predicates))
         sources += (Watch(_informer(cache, child), EnqueueOwner(primary.resource)) for child in owns)
     if reads:
         sources.append(Synced(*(one if isinstance(one, Cache) else _informer(cache, one) for one in reads)))
-    return sources, kind
+    return sources, primary
 
 
 def _informer(cache: Cache, kind: Resource[T] | Informer[T]) -> Informer[T]:

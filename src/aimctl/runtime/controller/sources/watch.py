@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, final
 
 import structlog
 
-from aimctl.kubetypes import ObjectKey
 from aimctl.runtime.callbacks import check_not_awaitable, check_synchronous, name_of
 from aimctl.runtime.controller.events import Created, Deleted, Updated
+from aimctl.runtime.controller.reconcile import is_request
 from aimctl.runtime.controller.sources.redelivery import Redelivery
 from aimctl.runtime.queue import PRIORITY_DEFAULT, PRIORITY_LOW
 
@@ -118,8 +118,8 @@ def dispatch(
 
 
 def _checked(request: object, handler: Handler[Any]) -> Request:
-    if not isinstance(request, ObjectKey):
-        raise TypeError(f"{handler!r} returned {request!r}: return Request(namespace, name)")
+    if not is_request(request):
+        raise TypeError(f"{handler!r} returned {request!r}: return Request(namespace, name), both as texts")
     return request
 
 
