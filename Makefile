@@ -17,7 +17,7 @@ export PYTHONPYCACHEPREFIX ?= $(CURDIR)/$(VENV)/pycache
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-proofs test-downloads test-envtest test-soak lint format types public-types contracts commits kinds manifests check-manifests docs docs-diagrams checklist bench bench-scale lock clean ci
+.PHONY: help demo test test-proofs test-downloads test-envtest test-kserve test-soak lint format types public-types contracts commits kinds manifests check-manifests docs docs-diagrams checklist bench bench-scale lock clean ci
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,11 @@ test-envtest: $(STAMP) ## run the integration and e2e tests on a real etcd, kube
 	@rm -rf $(AUDIT)
 	AIMCTL_AUDIT=$(AUDIT) AIMCTL_TEST_SERVER=real $(BIN)/python -m pytest $(SPREAD) --ignore=test/e2e/test_tutorial.py test/envtest test/e2e
 	@test -n "$$AIMCTL_TEST_KUBECONFIG" || PYTHONPATH=test $(BIN)/python -m support.audit $(AUDIT)
+
+test-kserve: $(STAMP) ## run the operator with KServe's own manager on a real API server (skipped without Go)
+	@bash hack/build-kubernetes.sh
+	@bash hack/build-kserve.sh || test $$? -eq 3
+	$(BIN)/python -m pytest -n 0 test/kserve
 
 test-soak: $(STAMP) ## run managers on a real kube-apiserver with faults for SOAK_MINUTES=30 (SOAK_ARGS=--help for options)
 	@test -n "$$KUBEBUILDER_ASSETS" || bash hack/build-kubernetes.sh
@@ -114,4 +119,4 @@ lock: ## update the lock files from pyproject.toml
 clean: ## remove everything that the targets created
 	rm -rf $(VENV) .bench .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-ci: test test-proofs test-downloads lint types public-types contracts check-manifests test-envtest ## run every check that a change must pass
+ci: test test-proofs test-downloads lint types public-types contracts check-manifests test-envtest test-kserve ## run every check that a change must pass

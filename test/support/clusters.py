@@ -171,8 +171,10 @@ class RunningCluster:
         if self._plane is not None:
             kserve_crds = self._kserve_crds or yaml.safe_dump(inference_service_crd())
             await asyncio.to_thread(kubectl, *_APPLY, "--server-side", stdin=kserve_crds)
+        # kubectl fails for a CRD without any condition, which is one that the API server has not seen yet.
+        wait = ("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
         await asyncio.to_thread(
-            kubectl, "wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"
+            eventually, lambda: kubectl.run(*wait).returncode == 0, 60, "all CRDs are established"
         )
         await asyncio.to_thread(self._create_account, kubectl)
         if self._plane is not None:

@@ -62,14 +62,14 @@ class Component:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        atexit.register(self._kill)
+        atexit.register(self.kill_now)
 
     async def kill(self) -> None:
         """End it at once, as a crash would, and wait until it is gone; harmless when it is not running."""
-        self._kill()
+        self.kill_now()
         if self._process:
             await asyncio.to_thread(self._process.wait)
-        atexit.unregister(self._kill)
+        atexit.unregister(self.kill_now)
 
     async def terminate(self) -> int:
         """Send SIGTERM and wait for the end, without a limit; return the exit code, which is negative for a signal."""
@@ -78,7 +78,7 @@ class Component:
         if self.running:
             self._process.send_signal(signal.SIGTERM)
         code = await asyncio.to_thread(self._process.wait)
-        atexit.unregister(self._kill)
+        atexit.unregister(self.kill_now)
         return code
 
     async def wait_until(self, what: str, check: Callable[[], Awaitable[bool]], *, within: float) -> None:
@@ -101,7 +101,8 @@ class Component:
         text = self.log.read_text(errors="replace") if self.log.exists() else ""
         return "\n".join([f"--- end of {self.log.name} ---", *text.splitlines()[-lines:]])
 
-    def _kill(self) -> None:
+    def kill_now(self) -> None:
+        """End it at once, as a crash would, without waiting; harmless when it is not running."""
         if self._process and self.running:
             # Popen knows whether the id is still this process's: it is the one who reaps it.
             with contextlib.suppress(ProcessLookupError):

@@ -66,7 +66,9 @@ _STOPPED = _Outcome("Stopped")
 _NO_HOST = _Outcome("NoHost")
 """The pods are ready, and the Ingress cannot be created: no condition states why."""
 _STARTING = _Outcome("MinimumReplicasUnavailable", "Deployment does not have minimum availability.")
-_NO_INGRESS = _Outcome("PredictorNotReady", "Waiting for the predictor")
+_NO_INGRESS = "Predictor ingress not created"
+_REJECTED = "ReconcileFailed"
+_AVAILABLE = {"reason": "NewReplicaSetAvailable", "message": "The ReplicaSet has successfully progressed."}
 _FAILURES: Mapping[str, tuple[str, str]] = {
     "image-not-found": ("ImagePullBackOff", 'Back-off pulling image "{image}": not found'),
     "pull-refused": ("ImagePullBackOff", 'Back-off pulling image "{image}": pull access denied'),
@@ -155,7 +157,7 @@ class SimulatedKServe:
             _deployment_errors(predictor, service["spec"]["predictor"].get("containers") or ()), None
         )
         if error is not None:
-            return _Outcome("ReconcileFailed", f'Deployment.apps "{predictor}" is invalid: {error}')
+            return _Outcome(_REJECTED, f'Deployment.apps "{predictor}" is invalid: {error}')
         annotation = (metadata.get("annotations") or {}).get(OUTCOME_ANNOTATION, "")
         word, _, message = annotation.partition(":")
         if word == "never":
@@ -236,21 +238,23 @@ def _resource_errors(resources: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _conditions(outcome: _Outcome) -> dict[str, dict[str, str]]:
-    """The conditions by type, without times."""
+    """The conditions by type, without times. A condition that turns False takes Ready with it; the last one counts."""
     failed = {"status": "False", "reason": outcome.reason}
     if outcome.message:
         failed["message"] = outcome.message
     unknown, true = {"status": "Unknown"}, {"status": "True"}
     stopped = {"status": "True" if outcome is _STOPPED else "False", "severity": "Info"}
     if outcome.ready:
-        ingress, predictor, ready = true, true, true
+        ingress, predictor, ready = true, {**true, **_AVAILABLE}, true
     elif outcome is _NO_HOST:
-        ingress, predictor, ready = unknown, true, unknown
+        ingress, predictor, ready = unknown, {**true, **_AVAILABLE}, unknown
     elif outcome is _STOPPED:
         ingress, predictor, ready = failed, failed, failed
+    elif outcome.reason == _REJECTED:
+        ingress, predictor, ready = unknown, failed, failed
     else:
-        reason, message = _NO_INGRESS
-        ingress, predictor, ready = {"status": "False", "reason": reason, "message": message}, failed, failed
+        ingress = {"status": "False", "reason": _NO_INGRESS}
+        predictor, ready = failed, ingress
     return {"IngressReady": ingress, "PredictorReady": predictor, "Ready": ready, "Stopped": stopped}
 
 

@@ -35,6 +35,10 @@ _NAME = "[a-z]([-a-z0-9]*[a-z0-9])?"
 _LEGACY_MODES = {"RawDeployment": "Standard", "Serverless": "Knative"}
 _AUTOSCALER = "serving.kserve.io/autoscalerClass"
 _AUTOSCALERS = frozenset({"hpa", "external", "keda", "none"})
+_IMPLEMENTATIONS = (
+    "SKLearn, XGBoost, Tensorflow, PyTorch, Triton, ONNX, HuggingFace, PMML, LightGBM, Paddle, Model, StorageUris,"
+    " WorkerSpec, PodSpec"
+)
 _PREDICTORS = (
     *("model", "sklearn", "xgboost", "tensorflow", "pytorch", "triton"),
     *("onnx", "huggingface", "pmml", "lightgbm", "paddle", "containers"),
@@ -102,7 +106,7 @@ def _errors(
     if scaler is not None and scaler not in _AUTOSCALERS:
         yield f"[{scaler}] is not a supported autoscaler class type"
     if sum(1 for one in _PREDICTORS if predictor.get(one)) != 1:
-        yield f"Exactly one of [{', '.join(_PREDICTORS)}] must be specified in predictor"
+        yield f"exactly one of [{_IMPLEMENTATIONS}] must be specified in PredictorSpec"
     yield from _container_errors(predictor)
     yield from _replica_errors(predictor)
 

@@ -1,6 +1,7 @@
 """The simulated KServe, in virtual time."""
 
 import asyncio
+import re
 
 import msgspec
 import pytest
@@ -11,6 +12,7 @@ from aimctl.simulation import Catalogue, kserve_add_on
 from aimctl.simulation.kserve import INFERENCE_SERVICES, OUTCOME_ANNOTATION
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
 from support.aim_cluster import aim_cluster
+from support.kserve_cases import DENIALS, READY, STARTING, STOPPED, changed, conditions_of
 
 
 def cluster_of(**options):
@@ -44,17 +46,13 @@ async def test_a_service_becomes_ready_with_a_url():
         await client.create(INFERENCE_SERVICES, service(), "default")
         await cluster.settled()
         first = await get(client)
-        assert condition(first)["status"] == "False"
-        assert condition(first)["reason"] == "MinimumReplicasUnavailable"
+        assert conditions_of(first) == STARTING
         assert "url" not in first["status"]
         begun = cluster.clock.monotonic()
         await cluster.settled(horizon_seconds=10)
         assert cluster.clock.monotonic() - begun == pytest.approx(3, abs=0.1)
         last = await get(client)
-        assert {item["type"]: item["status"] for item in last["status"]["conditions"]} == {
-            **dict.fromkeys(("IngressReady", "PredictorReady", "Ready"), "True"),
-            "Stopped": "False",
-        }
+        assert conditions_of(last) == READY
         assert last["status"]["url"] == "http://chat-default.example.com"
         assert last["status"]["observedGeneration"] == 1
         assert last["spec"]["predictor"]["anything"] == {"else": [1]}
@@ -81,10 +79,10 @@ def test_an_image_that_cannot_run_is_the_reason_in_the_status(image, reason, wor
             client = cluster.client()
             await client.create(INFERENCE_SERVICES, service(image=image), "default")
             await cluster.settled(horizon_seconds=10)
-            ready = condition(await get(client))
-            assert (ready["status"], ready["reason"]) == ("False", reason)
-            assert words in ready["message"]
-            assert condition(await get(client), "PredictorReady")["reason"] == reason
+            assert condition(await get(client))["status"] == "False"
+            predictor = condition(await get(client), "PredictorReady")
+            assert (predictor["status"], predictor["reason"]) == ("False", reason)
+            assert words in predictor["message"]
 
     scenario()
 
@@ -95,17 +93,18 @@ async def test_the_annotation_determines_the_outcome_at_once():
         client = cluster.client()
         await client.create(INFERENCE_SERVICES, service(**{OUTCOME_ANNOTATION: "never"}), "default")
         await asyncio.sleep(600)
-        assert condition(await get(client))["reason"] == "MinimumReplicasUnavailable"
+        assert conditions_of(await get(client)) == STARTING
         for outcome, expected in (
-            (None, ("True", None)),
-            ("fail: the GPU fell off the bus", ("False", "the GPU fell off the bus")),
-            ("ready", ("True", None)),
+            (None, READY["PredictorReady"]),
+            ("fail: the GPU fell off the bus", ("False", "Failed")),
+            ("ready", READY["PredictorReady"]),
         ):
             patch = {"metadata": {"annotations": {OUTCOME_ANNOTATION: outcome}}}
             await client.patch(INFERENCE_SERVICES, "chat", patch, "default")
             await cluster.settled()
-            ready = condition(await get(client))
-            assert (ready["status"], ready.get("message")) == expected
+            predictor = condition(await get(client), "PredictorReady")
+            assert (predictor["status"], predictor["reason"]) == expected
+            assert ("the GPU fell off the bus" in predictor["message"]) == (expected[0] == "False")
 
 
 @virtual_time
@@ -198,34 +197,15 @@ def test_after_a_restart_a_ready_service_is_ready(tmp_path):
 DENIED = 'admission webhook "inferenceservice.kserve-webhook-server.validator" denied the request: '
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"name": "llama-3.1"}, "a InferenceService name must consist of lower case alphanumeric characters"),
-        ({"name": "3b"}, "must start with alphabetical character"),
-        (
-            {"annotations": {"serving.kserve.io/autoscalerClass": "fast"}},
-            r"\[fast\] is not a supported autoscaler",
-        ),
-        ({"predictor": {"minReplicas": 3, "maxReplicas": 2}}, "cannot be greater than MaxReplicas"),
-        ({"predictor": {"minReplicas": -1}}, "'MinReplicas' cannot be less than 0"),
-        ({"predictor": {"containers": []}}, "Exactly one of"),
-        ({"predictor": {"sklearn": {"storageUri": "x"}}}, "Exactly one of"),
-        ({"env": {"name": "PROTOCOL", "value": "v9"}}, "invalid protocol"),
-    ],
-    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
-)
-def test_what_kserve_denies_is_denied_with_its_reason(change, words):
+@pytest.mark.parametrize("case", DENIALS)
+def test_what_kserve_denies_is_denied_with_its_reason(case):
+    change, text = DENIALS[case]
+
     @virtual_time
     async def scenario():
         async with cluster_of() as cluster:
-            body = service(change.get("name", "chat"), **change.get("annotations", {}))
-            body["spec"]["predictor"] |= change.get("predictor", {})
-            if "env" in change:
-                body["spec"]["predictor"]["containers"][0]["env"] = [change["env"]]
-            with pytest.raises(Forbidden, match=words) as denied:
-                await cluster.client().create(INFERENCE_SERVICES, body, "default")
-            assert DENIED in str(denied.value)
+            with pytest.raises(Forbidden, match=re.escape(f"{DENIED}{text}")):
+                await cluster.client().create(INFERENCE_SERVICES, changed(service(), change), "default")
 
     scenario()
 
@@ -299,7 +279,7 @@ async def test_with_the_stop_annotation_nothing_is_served_until_it_is_removed():
             await client.patch(INFERENCE_SERVICES, "chat", patch, "default")
             await cluster.settled(horizon_seconds=10)
             body = await get(client)
-            assert (condition(body)["status"], condition(body, "Stopped")["status"]) == (ready, stopped)
+            assert conditions_of(body) == (READY if stopped == "False" else STOPPED)
             assert ("url" in body["status"]) == (ready == "True")
             assert body["status"]["modelStatus"]["copies"]["totalCopies"] == (ready == "True")
 

@@ -47,6 +47,15 @@ STOPPED = {"status": "False", "reason": "Stopped"}
             "R: m",
         ),
         (
+            with_conditions(
+                Ready={"status": "False", "reason": "Predictor ingress not created"},
+                IngressReady={"status": "False", "reason": "Predictor ingress not created"},
+                PredictorReady={"status": "False", "reason": "FailedCreate", "message": "no quota"},
+            ),
+            "RuntimeNotReady",
+            "is not ready: FailedCreate: no quota",
+        ),
+        (
             with_conditions(Ready="Unknown", PredictorReady={"status": "False", "reason": "Quota"}),
             "RuntimeStarting",
             "PredictorReady: Quota",

@@ -10,6 +10,8 @@ Facts about KServe (v0.13 to v0.17, RawDeployment, which v0.16 renamed to Standa
       them, ``Stopped`` (since v0.15), is False while the InferenceService runs.
     * A stopped InferenceService (annotation ``serving.kserve.io/stop``) has ``Ready`` False and no URL.
     * If creating the Ingress fails, ``IngressReady`` stays Unknown without a reason.
+    * While the predictor is not ready, ``Ready`` has the reason of ``IngressReady`` ("Predictor ingress not created"),
+      because each condition that turns False replaces the reason of ``Ready``. The cause is in ``PredictorReady``.
     * ``observedGeneration`` is that of the Deployment, so it cannot be compared with the generation of the object.
     * ``modelStatus.copies.totalCopies`` is the number of pods; since v0.16, of those that are ready.
 """
@@ -109,8 +111,13 @@ def _is(by_type: Mapping[str, Mapping[str, Any]], type_: str, status: str) -> bo
 
 
 def _cause(by_type: Mapping[str, Mapping[str, Any]]) -> str:
-    """The reason and message of Ready, otherwise those of the first condition on which Ready depends and is False."""
+    """The reason and message of Ready, otherwise those of the first condition on which Ready depends and is False.
+
+    If the predictor is not ready, its own, which another condition may have replaced in Ready.
+    """
     own = _text(by_type.get("Ready", {}))
+    if own and _is(by_type, "PredictorReady", "False"):
+        return _text(by_type["PredictorReady"]) or own
     if own:
         return own
     return next(
