@@ -294,6 +294,18 @@ async def test_memory_is_bounded_however_many_objects_there_are():
 
 
 @virtual_time
+async def test_series_end_while_more_events_occur_than_can_be_written():
+    stage = Stage()
+    stage.transport.latency = 3
+    async with stage.running():
+        for number in range(500):
+            stage.say(name=f"n{number}")
+            await asyncio.sleep(2)
+        assert len(stage.recorder._series) <= 182  # those of the last six minutes
+        assert len(stage.recorder._pending) > 100
+
+
+@virtual_time
 async def test_long_messages_are_truncated_between_characters():
     stage = Stage()
     async with stage.running():

@@ -257,10 +257,10 @@ class EventRecorder:
     async def run(self) -> None:
         """Write Events until :meth:`stop`; then try the queued ones once, without pauses, and return."""
         while not self._stop.is_set():
-            while self._pending and not self._stop.is_set():
-                await self._deliver(self._pending.popleft())
             pause = self._end_silent()
-            if not self._pending and not self._stop.is_set():
+            if self._pending:
+                await self._deliver(self._pending.popleft())
+            else:
                 self._wake.clear()
                 await _wait(self._wake, pause)
         for kind in list(self._series):
