@@ -65,6 +65,7 @@ class Replica:
         kubeconfig: the cluster.
         folder: takes the log.
         session: sends requests to the process.
+        elects: False: it works without a Lease, so a series of faults cannot end it.
     """
 
     def __init__(
@@ -75,6 +76,8 @@ class Replica:
         kubeconfig: Path,
         folder: Path,
         session: aiohttp.ClientSession,
+        *,
+        elects: bool = True,
     ) -> None:
         self.name, self.namespace = name, namespace
         self.samples: list[Sample] = []
@@ -91,6 +94,7 @@ class Replica:
             str(_PROGRAM),
             operator,
             f"--kubeconfig={kubeconfig}",
+            "--leader-elect" if elects else "--no-leader-elect",
             f"--leader-election-namespace={namespace}",
             f"--watch-namespace={namespace}",
             f"--metrics-bind-address=127.0.0.1:{self._ports[0].number}",

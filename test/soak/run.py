@@ -1,7 +1,7 @@
 """``make test-soak``: managers on a real API server behind a proxy with faults, in real time.
 
 Two replicas of one operator elect a leader, which is killed or stopped in turn. A third manager is an operator of its
-own that runs from start to end, so its memory can be compared. All three reconcile sources that change without end
+own without leader election, so no fault ends it, and its memory can be compared from start to end. All three reconcile sources that change without end
 (:mod:`support.soak`). At each check the changes pause, while the faults go on, until the work is finished and every
 cache equals a fresh list.
 
@@ -47,6 +47,8 @@ from support.soak import Churn, differences, fresh_versions
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+
+    from fleet import Sample
 
 KINDS = {kind.plural: kind for kind in (CONFIG_MAPS, SECRETS)}
 PAIR, STEADY = "soak-pair", "soak-steady"
@@ -159,7 +161,7 @@ class Soak:
             else:
                 states.append(
                     f"{replica.name}{'*' if replica.leads else ''}: {last.resident_mib:.1f} MiB,"
-                    f" {sum(last.tasks.values())} tasks"
+                    f" {last.total('soak_python_blocks') / 1e3:.0f}k blocks, {sum(last.tasks.values())} tasks"
                 )
         print(
             f"{self.elapsed / 60:5.1f} min  {sum(churn.changes for churn in self._churns)} changes,"
@@ -237,17 +239,29 @@ class Soak:
             "checks": self._checks,
             **{f"proxy: {name}": count for name, count in sorted(self._proxy.counts.items())},
         }
-        if last is not None:
+        if last is not None and len(steady) >= 20:
             rows |= {
                 "steady: reconciles": int(last.total("controller_runtime_reconcile_total")),
                 "steady: watches": int(last.total("reflector_watches_total")),
                 "steady: lists": int(last.total("reflector_lists_total")),
                 "steady: tasks at the start, at the end": f"{sum(steady[0].tasks.values())}, {sum(last.tasks.values())}",
+                "steady: thousand Python blocks at the start, at the end": _from_to(
+                    steady, "soak_python_blocks", 1e3
+                ),
+                "steady: MiB in use of malloc at the start, at the end": _from_to(
+                    steady, "soak_malloc_used_bytes", 2**20
+                ),
                 "steady: CPU seconds": round(last.total("process_cpu_seconds_total"), 1),
             }
         print()
         for name, value in rows.items():
-            print(f"{name:44}{value}")
+            print(f"{name:58}{value}")
+
+
+def _from_to(samples: Sequence[Sample], name: str, unit: float) -> str:
+    """Medians of a metric in the second and the last tenth of the samples, in this unit."""
+    before, after, _ = growth([sample.total(name) / unit for sample in samples])
+    return f"{before:.1f}, {after:.1f}"
 
 
 async def soak(options: argparse.Namespace, folder: Path) -> list[str]:
@@ -271,7 +285,9 @@ async def soak(options: argparse.Namespace, folder: Path) -> list[str]:
         timeout = aiohttp.ClientTimeout(total=10)
         session = await stack.enter_async_context(aiohttp.ClientSession(timeout=timeout))
         replicas = [
-            await stack.enter_async_context(Replica(name, operator, operator, kubeconfig, folder, session))
+            await stack.enter_async_context(
+                Replica(name, operator, operator, kubeconfig, folder, session, elects=operator == PAIR)
+            )
             for name, operator in (("pair-a", PAIR), ("pair-b", PAIR), ("steady", STEADY))
         ]
         run = Soak(client, proxy, replicas, options)
