@@ -89,8 +89,8 @@ PAGES = (
         {
             "Declaring and reading": "aimctl.runtime.cache.cache",
             "Informers": (
-                "aimctl.runtime.cache.informer aimctl.runtime.cache.dispatch aimctl.runtime.cache.storage "
-                "aimctl.runtime.cache"
+                "aimctl.runtime.cache.informer aimctl.runtime.cache.declaration aimctl.runtime.cache.dispatch "
+                "aimctl.runtime.cache.storage aimctl.runtime.cache"
             ),
             "Selectors": "aimctl.runtime.cache.selectors",
             "Reflectors": "aimctl.runtime.cache.reflector aimctl.runtime.cache.metrics",

@@ -178,7 +178,7 @@ async def test_a_settled_cluster_gets_no_writes_over_time_after_restarts_and_wit
         unchanged()
         assert len(first.wire.writes) == before
         for informer in first.manager.cache.informers:
-            informer.resync()
+            await informer.resync()
         await asyncio.sleep(60)
         unchanged()
         assert len(first.wire.writes) == before

@@ -163,7 +163,7 @@ async def test_a_resync_skips_objects_with_undelivered_changes() -> None:
     async with running(Rig(server)) as rig:
         await first_event(rig)
         delivered = len(rig.handler.events)
-        rig.informer.resync()
+        await rig.informer.resync()
         await synced(rig)
         await asyncio.sleep(1)
         replays = [text for text in rig.handler.events if ">" in text]
@@ -178,7 +178,7 @@ async def test_a_resync_of_an_empty_store_does_nothing() -> None:
     async with running(Rig(server)) as rig:
         await asyncio.sleep(1)
         rig.handler.take()
-        rig.informer.resync()
+        await rig.informer.resync()
         assert rig.handler.take() == []
 
 
@@ -260,12 +260,132 @@ async def test_a_handler_added_during_the_first_list_gets_every_object_once() ->
         await first_event(rig)
         late = RecordingHandler()
         registration = rig.informer.add_handler(late)
-        assert len(late.events) == 1500
+        assert len(late.events) == 500
         assert not registration.synced.is_set()
         await synced(rig)
         assert registration.synced.is_set()
         assert sorted(late.events) == sorted(rig.handler.events)
         assert len(late.events) == 1500
+
+
+@virtual_time
+async def test_many_existing_objects_reach_a_new_handler_in_slices_before_later_changes() -> None:
+    """The event loop continues in between, and other handlers do not wait."""
+    async with running(Rig(ScriptedListWatch(listing(*many(1200), rv=5000)))) as rig:
+        await synced(rig)
+        rig.handler.take()
+        late = RecordingHandler()
+        registration = rig.informer.add_handler(late)
+        rig.informer.observe_write(make("o1199", rv=6000))
+        rig.informer.observe_delete(ObjectKey("ns", "o0000"), "uid-o0000")
+        assert rig.handler.take() == ["o1199@1200>6000", "-o0000@1"]
+        received = [len(late.events)]
+        while not registration.synced.is_set():
+            await asyncio.sleep(0)
+            received.append(len(late.events))
+        assert received == [500, 1000, 1202]
+        assert late.events[:1200] == [f"+o{n:04}@{n + 1}!" for n in range(1200)]
+        assert late.events[1200:] == ["o1199@1200>6000", "-o0000@1"]
+        rig.informer.observe_delete(ObjectKey("ns", "o0001"), "uid-o0001")
+        assert late.events[1202:] == rig.handler.take() == ["-o0001@2"]
+
+
+@virtual_time
+async def test_a_handler_that_is_removed_before_it_has_all_objects_gets_no_more() -> None:
+    async with running(Rig(ScriptedListWatch(listing(*many(1200), rv=5000)))) as rig:
+        await synced(rig)
+        late = RecordingHandler()
+        registration = rig.informer.add_handler(late)
+        registration.remove()
+        await asyncio.sleep(1)
+        assert len(late.events) == 500
+        assert not registration.synced.is_set()
+
+
+@virtual_time
+async def test_a_change_that_a_new_handler_causes_reaches_it_after_the_existing_objects() -> None:
+    async with running(Rig(ScriptedListWatch(listing(*many(3), rv=5000)))) as rig:
+        await synced(rig)
+
+        class Deleting(RecordingHandler):
+            def on_add(self, obj: Object[Any], *, initial: bool) -> None:
+                super().on_add(obj, initial=initial)
+                rig.informer.observe_delete(ObjectKey("ns", "o0000"), "uid-o0000")
+
+        late = Deleting()
+        rig.informer.add_handler(late)
+        assert late.events == ["+o0000@1!", "+o0001@2!", "+o0002@3!", "-o0000@1"]
+
+
+# ---- indexes of many objects
+
+
+class CountingIndex:
+    """An index function by the last digit of the name; counts its calls in each step of the event loop."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.steps: list[int] = []
+        self._in_step = 0
+
+    def __call__(self, obj: Object[Any]) -> list[str]:
+        if not self._in_step:
+            asyncio.get_running_loop().call_soon(self._end_step)
+        self._in_step += 1
+        self.calls += 1
+        return [obj.meta.name[-1]]
+
+    def _end_step(self) -> None:
+        self.steps.append(self._in_step)
+        self._in_step = 0
+
+
+@virtual_time
+async def test_a_large_list_is_indexed_in_slices_and_visible_at_once() -> None:
+    objects, index = many(1200), CountingIndex()
+    changed = [make(f"o{n:04}", rv=6000 + n) for n in range(400)]
+    server = ScriptedListWatch(
+        listing(*objects, rv=5000),
+        listing(*changed, *objects[400:800], rv=9000),
+        watches=[[Wait(5), EXPIRED]],
+    )
+    rig = Rig(server)
+    rig.informer.add_index("digit", index)
+    async with running(rig):
+        found = set[int]()
+        while not rig.informer.synced:
+            found.add(len(rig.informer.store.by_index("digit", "7")))
+            await asyncio.sleep(0)
+        assert found == {0, 120}
+        assert max(index.steps) == 250
+        assert index.calls == 1200
+        await asyncio.sleep(60)
+        assert index.calls == 1200 + 400 + 400 + 400  # changed: the old and the new object; deleted
+        assert max(index.steps) <= 500
+        assert [obj.meta.resource_version for obj in rig.informer.store.by_index("digit", "7")][-1] == "6397"
+        assert len(rig.informer.store.by_index("digit", "7")) == 80
+
+
+@virtual_time
+async def test_an_index_that_is_added_later_is_filled_in_slices_or_with_the_first_read() -> None:
+    async with running(Rig(ScriptedListWatch(listing(*many(1200), rv=5000)))) as rig:
+        await synced(rig)
+        first, second = CountingIndex(), CountingIndex()
+        rig.informer.add_index("first", first)
+        assert first.calls == 250
+        rig.informer.observe_delete(ObjectKey("ns", "o1197"), "uid-o1197")
+        rig.informer.observe_write(make("o1187", rv=6000))
+        rig.informer.observe_delete(ObjectKey("ns", "o0007"), "uid-o0007")
+        for _ in range(4):
+            before = first.calls
+            await asyncio.sleep(0)
+            assert first.calls - before <= 250
+        assert sum(len(rig.informer.store.by_index("first", str(digit))) for digit in range(10)) == 1198
+        assert first.calls == 1198 + 2  # the deletion of an indexed object, and the write
+        rig.informer.add_index("second", second)
+        for digit in map(str, range(10)):
+            held = [rig.informer.store.by_index(name, digit) for name in ("first", "second")]
+            assert set(held[0]) == set(held[1])
 
 
 @virtual_time

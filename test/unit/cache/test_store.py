@@ -89,12 +89,12 @@ def test_indexes_follow_adds_updates_and_deletes() -> None:
     assert (names("one"), names("two")) == (["a", "b"], ["a"])
     store.apply(modified("a", rv=11, labels={"x": "three"}))
     assert (names("one"), names("two"), names("three")) == (["b"], [], ["a"])
-    assert store._indexes["label"].values() == ["one", "three"]
+    assert store._indexes.get("label").values() == ["one", "three"]
     store.apply(deleted("b", rv=12))
     assert (names("one"), names("three")) == ([], ["a"])
     store.replace([make("c", rv=13, labels={"x": "three"})], "20")
     assert names("three") == ["c"]
-    assert store._indexes["label"].values() == ["three"]
+    assert store._indexes.get("label").values() == ["three"]
 
 
 def test_an_index_added_later_covers_existing_objects() -> None:

@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from aimctl.kubetypes import Object, ObjectKey
 from aimctl.runtime.cache import Store
+from aimctl.runtime.cache.storage.merge import group
 from aimctl.runtime.kube.watch import WatchEvent
 from support.scripted_listwatch import bookmark
 from support.things import make
@@ -136,9 +137,26 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def a_relist_shows_some_state_not_older_than_the_confirmed_version(self, data: st.DataObject) -> None:
+        """It may be indexed in steps before; responses to writes arrive in between."""
         version = data.draw(st.integers(self.delivered, self.version))
+        listed = group(self.state_at(version).values())
+        for _ in self.store.index_ahead(listed) if data.draw(st.booleans()) else ():
+            if self.answers and data.draw(st.booleans()):
+                self.our_answer_arrives(data)
+            if self.deletions and data.draw(st.booleans()):
+                self.our_deletion_is_answered()
+            self.indexes_agree_with_the_objects()
         self.delivered = version
-        self.deliver(self.store.replace(self.state_at(version).values(), str(version)))
+        self.deliver(self.store.replace(listed, str(version)))
+
+    @rule(most=st.integers(1, 3))
+    def some_objects_are_indexed(self, most: int) -> None:
+        self.store.index_some(most)
+
+    @precondition(lambda self: "later" not in self.store.indexes)
+    @rule()
+    def an_index_is_added(self) -> None:
+        self.store.add_index("later", BY["label"])
 
     @rule()
     def a_bookmark_comes(self) -> None:
@@ -175,7 +193,8 @@ class StoreMachine(RuleBasedStateMachine):
     def indexes_agree_with_the_objects(self) -> None:
         for value in ("0", "1", "2"):
             expected = {id(obj) for obj in self.store if obj.meta.labels["x"] == value}
-            assert {id(obj) for obj in self.store.by_index("label", value)} == expected
+            for name in self.store.indexes:
+                assert {id(obj) for obj in self.store.by_index(name, value)} == expected
 
     @invariant()
     def reads_without_own_writes_show_what_the_watch_has_brought(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aimctl.runtime.cache.cache import Cache
+from aimctl.runtime.cache.declaration import Declaration
 from aimctl.runtime.cache.dispatch import EventHandler, Registration
 from aimctl.runtime.cache.errors import (
     CacheError,
@@ -13,7 +14,7 @@ from aimctl.runtime.cache.errors import (
     UnknownIndex,
     UnwatchedNamespace,
 )
-from aimctl.runtime.cache.informer import Declaration, Informer, InformerHealth
+from aimctl.runtime.cache.informer import Informer, InformerHealth
 from aimctl.runtime.cache.metrics import InformerGauges, ReflectorMetrics
 from aimctl.runtime.cache.reflector.policy import WatchEnd
 from aimctl.runtime.cache.reflector.reflector import Reflector

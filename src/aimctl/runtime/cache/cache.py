@@ -31,13 +31,14 @@ import structlog
 
 from aimctl.kubetypes import ObjectKey, Resource
 from aimctl.runtime.arguments import check_texts
+from aimctl.runtime.cache.declaration import Declaration
 from aimctl.runtime.cache.errors import (
     CacheNotSynced,
     ClashingDeclaration,
     UndeclaredKind,
     UnwatchedNamespace,
 )
-from aimctl.runtime.cache.informer import Declaration, Informer
+from aimctl.runtime.cache.informer import Informer
 from aimctl.runtime.cache.pool import Pool, wait_for_all
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ class Cache:
         informer: Informer[T] = known or self._pool.equal(wanted, functions) or self._create(wanted)
         for name, function in functions.items():
             if name not in informer.store.indexes:
-                informer.store.add_index(name, function)
+                informer.add_index(name, function)
         self._informers[resource] = informer
         return informer
 

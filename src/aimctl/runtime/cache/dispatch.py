@@ -2,13 +2,17 @@
 
 Contract:
     * Each handler receives every change, in the order in which the store made them. There is no order among handlers.
-    * A handler that is added later first receives an add, marked initial, for every existing object.
+    * A handler that is added later first receives an add, marked initial, for every existing object, and then every
+      change that was made after it was added. The first 500 objects are delivered before :meth:`Dispatcher.add`
+      returns, the others in slices: the event loop continues after each 500. Other handlers do not wait for this one.
     * If a handler raises, this call is lost; later changes still reach it, and the other handlers are not affected.
     * Handlers are synchronous and should only enqueue a key: the watch waits for them.
 
 Invariants:
     * ``_backlog`` has the changes that are in the store but not delivered yet. A large list is delivered in slices, so
       that it does not block the event loop for long; later changes wait in the backlog.
+    * The objects that a new handler receives include the changes in the backlog, so it receives only those that are
+      published after it was added. ``_Subscriber.since`` is the number of the first one.
     * Everything runs on the event loop's thread and is not re-entrant: a change caused by a handler is delivered after
       the current one.
 """
@@ -70,6 +74,34 @@ class Registration:
 
 
 @final
+class _Subscriber(Generic[T]):
+    """A handler, and what it has not received yet.
+
+    Attributes:
+        handler: the handler.
+        since: number of the first change that it receives.
+        existing: the objects that were there when it was added.
+        behind: whether changes have to wait in ``later``, because ``existing`` is not empty.
+        later: changes after it was added.
+    """
+
+    __slots__ = ("behind", "existing", "handler", "later", "since")
+
+    def __init__(self, handler: EventHandler[T], since: int, existing: Iterable[Object[T]]) -> None:
+        self.handler = handler
+        self.since = since
+        self.existing: deque[Object[T]] = deque(existing)
+        self.later: deque[Change[T]] = deque()
+        self.behind = True
+
+    def next(self) -> Change[T] | None:
+        """The next of the changes that wait; None if there are none."""
+        if self.existing:
+            return Change(None, self.existing.popleft(), initial=True)
+        return self.later.popleft() if self.later else None
+
+
+@final
 class Dispatcher(Generic[T]):
     """Delivers changes to any number of handlers.
 
@@ -77,17 +109,20 @@ class Dispatcher(Generic[T]):
         on_error: called for each handler call that raised.
     """
 
-    __slots__ = ("_backlog", "_busy", "_handlers", "_on_error", "_slicing")
+    __slots__ = ("_backlog", "_busy", "_delivered", "_handlers", "_on_error", "_slicing", "_synced")
 
     def __init__(self, on_error: Callable[[], None]) -> None:
-        self._handlers: dict[Registration, EventHandler[T]] = {}
+        self._handlers: dict[Registration, _Subscriber[T]] = {}
         self._backlog: deque[Change[T]] = deque()
+        self._delivered = 0
+        """Number of changes that have left the backlog."""
         self._slicing = 0
         self._busy = False
+        self._synced = False
         self._on_error = on_error
 
-    def add(self, handler: EventHandler[T], present: Callable[[], Iterable[Object[T]]]) -> Registration:
-        """Add a handler. ``present`` returns the existing objects; it is called when the backlog has been delivered.
+    def add(self, handler: EventHandler[T], present: Iterable[Object[T]]) -> Registration:
+        """Add a handler that first receives the existing objects ``present``.
 
         Raises:
             RuntimeError: called by a handler during an event.
@@ -96,11 +131,9 @@ class Dispatcher(Generic[T]):
             raise RuntimeError(
                 "add_handler() was called by a handler during an event; call it from elsewhere"
             )
-        self._drain()
         registration = Registration(self._remove)
-        for obj in present():
-            self._deliver(handler, Change(None, obj, initial=True))
-        self._handlers[registration] = handler
+        self._handlers[registration] = _Subscriber(handler, self._delivered + len(self._backlog), present)
+        self._catch_up(registration)
         return registration
 
     @property
@@ -115,7 +148,8 @@ class Dispatcher(Generic[T]):
             self._drain()
 
     async def publish_sliced(self, changes: Iterable[Change[T]]) -> None:
-        """Deliver many changes, yielding to the event loop after each slice. Returns when all are delivered.
+        """Deliver many changes, yielding to the event loop after each slice. Returns when all are delivered, also to
+        handlers that were added in the meantime.
 
         If it is cancelled, the rest is delivered before the next change.
         """
@@ -123,7 +157,7 @@ class Dispatcher(Generic[T]):
         del changes  # each change is freed after its delivery
         self._slicing += 1
         try:
-            while self._backlog:
+            while self._backlog or any(subscriber.behind for subscriber in self._handlers.values()):
                 self._drain(_SLICE)
                 await asyncio.sleep(0)
         finally:
@@ -135,26 +169,53 @@ class Dispatcher(Generic[T]):
         return {(obj.meta.namespace, obj.meta.name) for obj in changed if obj is not None}
 
     def mark_synced(self) -> None:
-        """The first list has been delivered to all current handlers."""
-        for registration in self._handlers:
-            registration.synced.set()
+        """The first list has been delivered. A handler that is behind is synced as soon as it has caught up."""
+        self._synced = True
+        for registration, subscriber in self._handlers.items():
+            if not subscriber.behind:
+                registration.synced.set()
 
     def _remove(self, registration: Registration) -> None:
         self._handlers.pop(registration, None)
+
+    def _catch_up(self, registration: Registration) -> None:
+        """Deliver a slice of what a new handler has not received, and the next one in a later step of the loop."""
+        subscriber, change, left = self._handlers.get(registration), None, _SLICE
+        self._busy = True
+        try:
+            while subscriber is not None and left and (change := subscriber.next()) is not None:
+                left -= 1
+                self._deliver(subscriber.handler, change)
+                subscriber = self._handlers.get(registration)  # it may have been removed by this change
+        finally:
+            self._busy = False
+        if subscriber is not None and left:
+            subscriber.behind = False
+            if self._synced:
+                registration.synced.set()
+        elif subscriber is not None:
+            asyncio.get_running_loop().call_soon(self._catch_up, registration)
+        self.publish(())  # what handlers have caused
 
     def _drain(self, most: float = math.inf) -> None:
         self._busy = True
         try:
             while self._backlog and most > 0:
                 most -= 1
-                self._deliver_to_all(self._backlog.popleft())
+                change = self._backlog.popleft()
+                self._delivered += 1
+                self._deliver_to_all(change, self._delivered - 1)
         finally:
             self._busy = False
 
-    def _deliver_to_all(self, change: Change[T]) -> None:
-        for registration, handler in list(self._handlers.items()):
-            if registration in self._handlers:  # it may have been removed during this event
-                self._deliver(handler, change)
+    def _deliver_to_all(self, change: Change[T], number: int) -> None:
+        for registration, subscriber in list(self._handlers.items()):
+            if number < subscriber.since or registration not in self._handlers:
+                continue  # it has received the change already, or was removed during this event
+            if subscriber.behind:
+                subscriber.later.append(change)
+            else:
+                self._deliver(subscriber.handler, change)
 
     def _deliver(self, handler: EventHandler[T], change: Change[T]) -> None:
         old, new = change.old, change.new

@@ -2,6 +2,8 @@
 
 Contract:
     * A change is in the store before handlers receive it, in order (see ``store`` and ``dispatch``).
+    * Work on many objects (a list, a new handler, a new index, a resync) is done in slices, between which the event
+      loop continues.
     * ``synced`` is true once the first list of every namespace has been delivered to all handlers. An optional kind
       that the server does not have counts as synced and empty, until its CRD is installed.
     * :meth:`Informer.observe_write` and :meth:`Informer.observe_delete` store the process's own writes, as far as the
@@ -16,7 +18,7 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar, final
 
 from aimctl.kubetypes import Object
@@ -25,17 +27,16 @@ from aimctl.runtime.cache.errors import InformerStopped
 from aimctl.runtime.cache.metrics import ReflectorMetrics
 from aimctl.runtime.cache.reflector.policy import went_back
 from aimctl.runtime.cache.reflector.reflector import Reflector
-from aimctl.runtime.cache.reflector.types import ReflectorOptions, Scope
-from aimctl.runtime.cache.selectors import LabelSelector, field_selector_matches
+from aimctl.runtime.cache.reflector.types import ReflectorOptions
 from aimctl.runtime.cache.storage.merge import Change, group
 from aimctl.runtime.cache.storage.store import Store, same_in
-from aimctl.runtime.kube.options import check_segment
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Sequence
 
     from aimctl.kubetypes import ObjectKey, Resource
+    from aimctl.runtime.cache.declaration import Declaration
     from aimctl.runtime.cache.dispatch import EventHandler, Registration
     from aimctl.runtime.cache.reflector.lists import StreamingSupport
     from aimctl.runtime.cache.storage.indexes import IndexFunction
@@ -44,66 +45,14 @@ if TYPE_CHECKING:
     from aimctl.runtime.kube.reader import Reader
     from aimctl.runtime.kube.watch import WatchEvent
 
-__all__ = ["Declaration", "Informer", "InformerHealth"]
+__all__ = ["Informer", "InformerHealth"]
 
 T = TypeVar("T")
 
-_PROJECTIONS = ("full", "metadata")
-
 _SLICE = 5000
 """Listed objects grouped between two yields to the event loop: about 2 ms of work."""
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Declaration(Generic[T]):
-    """What to cache of a kind. Equal declarations share an informer.
-
-    Attributes:
-        resource: the kind.
-        namespaces: only these; empty for all.
-        label_selector: as in ``kubectl -l``.
-        field_selector: as in ``kubectl --field-selector``.
-        projection: ``full`` objects, or only their ``metadata``.
-        optional: the server may not have the kind (its CRD is not installed).
-    """
-
-    resource: Resource[T]
-    namespaces: tuple[str, ...] = ()
-    label_selector: str = ""
-    field_selector: str = ""
-    projection: Literal["full", "metadata"] = "full"
-    optional: bool = False
-    _labels: LabelSelector = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        if self.namespaces and not self.resource.namespaced:
-            raise ValueError(
-                f"namespaces={self.namespaces!r}: {self.resource.group_resource} is cluster-scoped, omit them"
-            )
-        if self.projection not in _PROJECTIONS:
-            raise ValueError(f"projection={self.projection!r}: use {' or '.join(map(repr, _PROJECTIONS))}")
-        if "" in self.namespaces:
-            raise ValueError(f"namespaces={self.namespaces!r}: use an empty sequence for all, or name each")
-        for namespace in self.namespaces:
-            check_segment("namespace", namespace)
-        object.__setattr__(self, "namespaces", tuple(sorted(set(self.namespaces))))
-        object.__setattr__(self, "_labels", LabelSelector.parse(self.label_selector))
-
-    def covers(self, namespace: str) -> bool:
-        """Whether objects of this namespace are cached."""
-        return not self.namespaces or namespace in self.namespaces
-
-    def selects(self, obj: Object[T]) -> bool | None:
-        """Whether the selectors match; None if only the server can tell, because of the field selector."""
-        return self._labels.matches(obj.meta.labels) and field_selector_matches(self.field_selector, obj.key)
-
-    def scopes(self) -> list[Scope]:
-        """What the reflectors list and watch."""
-        return [
-            Scope(namespace, self.label_selector, self.field_selector, self.projection == "metadata")
-            for namespace in self.namespaces or ("",)
-        ]
+_INDEXED = 250
+"""Objects added to indexes between two yields: up to 20 ms of work, because most index functions decode the object."""
 
 
 @final
@@ -236,17 +185,31 @@ class Informer(Generic[T]):
             raise InformerStopped(f"the informer of {self.name} ended before it was synced")
 
     def add_handler(self, handler: EventHandler[T]) -> Registration:
-        """Add a handler. It receives an add for every existing object, and every later change.
+        """Add a handler. It receives an add for every existing object, and then every later change.
+
+        Up to 500 objects are delivered before this method returns. More follow in slices, between which the event loop
+        continues; :attr:`Registration.synced` is set after the last one.
 
         Raises:
             InformerStopped: the informer has ended.
         """
         if self._state == "stopped":
             raise InformerStopped(f"the informer of {self.name} has ended and accepts no handlers")
-        registration = self._dispatcher.add(handler, lambda: list(self.store))
-        if self.synced:
-            registration.synced.set()
-        return registration
+        return self._dispatcher.add(handler, self.store)
+
+    def add_index(self, name: str, function: IndexFunction[T]) -> None:
+        """Add an index over existing and future objects. The name must be new.
+
+        Many existing objects are added in slices, between which the event loop continues. A read before that is
+        complete adds the others at once.
+        """
+        self.store.add_index(name, function)
+        self._index_some()
+
+    def _index_some(self) -> None:
+        """A slice of the work on indexes; the next one follows in a later step of the event loop."""
+        if self.store.index_some(_INDEXED):
+            asyncio.get_running_loop().call_soon(self._index_some)
 
     def discard(self) -> None:
         """End an informer whose tasks have ended, or that was not run: it is no longer reported in metrics."""
@@ -368,7 +331,12 @@ class Informer(Generic[T]):
             if start:
                 await asyncio.sleep(0)
             group(self._shared(objects[start : start + _SLICE]), into=listed)
-        await self._dispatcher.publish_sliced(self._replace(listed, resource_version, scope, reset=reset))
+        for step, _ in enumerate(self.store.index_ahead(listed, scope=scope), 1):
+            if not step % _INDEXED:
+                await asyncio.sleep(0)
+        changes = self._replace(listed, resource_version, scope, reset=reset)
+        self._index_some()
+        await self._dispatcher.publish_sliced(changes)
         self._first.discard(scope)
         self._first_list_delivered(scope)
 
@@ -391,24 +359,26 @@ class Informer(Generic[T]):
 
     async def vanished(self, *, scope: str) -> None:
         """The server no longer has the kind: remove its objects."""
-        await self._dispatcher.publish_sliced(self.store.clear(scope=scope))
+        changes = self.store.clear(scope=scope)
+        self._index_some()
+        await self._dispatcher.publish_sliced(changes)
         self._first.add(scope)
         if self.declaration.optional:
             self._first_list_delivered(scope)
 
     # ---- resync
 
-    def resync(self) -> None:
+    async def resync(self) -> None:
         """Deliver an unchanged update for every object, except those with undelivered changes."""
         pending = self._dispatcher.pending()
-        self._dispatcher.publish(
+        await self._dispatcher.publish_sliced(
             [Change(obj, obj) for obj in self.store if (obj.meta.namespace, obj.meta.name) not in pending]
         )
 
     async def _resync_loop(self, seconds: float) -> None:
         while True:
             await self._clock.sleep(seconds * self._rng.uniform(0.9, 1.1))
-            self.resync()
+            await self.resync()
 
     # ---- helpers
 

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from aimctl.kubetypes import Resource
     from aimctl.runtime.cache.cache import Cache
-    from aimctl.runtime.cache.informer import Declaration, Informer
+    from aimctl.runtime.cache.declaration import Declaration
+    from aimctl.runtime.cache.informer import Informer
     from aimctl.runtime.cache.storage.indexes import IndexFunction
     from aimctl.runtime.kube.reader import Reader
 

@@ -22,7 +22,7 @@ from aimctl.kubetypes import Object, is_newer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["ByNamespace", "Change", "Merged", "group", "merge", "newer"]
+__all__ = ["ByNamespace", "Change", "Merged", "group", "merge", "newer", "same"]
 
 T = TypeVar("T")
 
@@ -91,7 +91,7 @@ def merge(
         kept = content[namespace] = {}
         for name, obj in by_name.items():
             old = before.get(name)
-            if old is not None and _same(old, obj):
+            if old is not None and same(old, obj):
                 kept[name] = old
             elif old is not None and not reset and not newer(obj, old):
                 kept[name] = old
@@ -123,7 +123,8 @@ def _unlisted(stored: ByNamespace[T], listed: ByNamespace[T]) -> Iterator[Object
                 yield old
 
 
-def _same(one: Object[T], other: Object[T]) -> bool:
+def same(one: Object[T], other: Object[T]) -> bool:
+    """Whether they are the same object in the same version."""
     return one.meta.resource_version == other.meta.resource_version and one.meta.uid == other.meta.uid
 
 

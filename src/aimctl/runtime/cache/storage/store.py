@@ -14,6 +14,7 @@ Contract:
 
 Invariants:
     * The informer is the only writer and never awaits during a write, so readers never see a partial replacement.
+    * ``_indexes`` has the objects of ``_objects``; reads of both agree at any time.
     * ``resource_version`` changes with lists, events and bookmarks only, not with the process's own writes: the watch
       has confirmed everything up to it.
 """
@@ -24,9 +25,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar, final
 
 from aimctl.kubetypes import ObjectKey, is_newer
-from aimctl.runtime.cache.errors import UnknownIndex
-from aimctl.runtime.cache.storage.indexes import Index
-from aimctl.runtime.cache.storage.merge import Change, group, merge, newer
+from aimctl.runtime.cache.storage.indexes import Indexes
+from aimctl.runtime.cache.storage.merge import Change, group, merge, newer, same
 from aimctl.runtime.cache.storage.unconfirmed import Unconfirmed
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Store(Generic[T]):
     def __init__(self, indexes: Mapping[str, IndexFunction[T]] | None = None) -> None:
         self._objects: ByNamespace[T] = {}
         """Objects by namespace, then name, which needs no key object per entry."""
-        self._indexes = {name: Index(name, function) for name, function in (indexes or {}).items()}
+        self._indexes: Indexes[T] = Indexes(indexes or {}, self._is_stored)
         self._gone: dict[str, _Tombstone] = {}
         """Tombstones by uid, oldest first."""
         self._versions: dict[str, str] = {}
@@ -102,19 +102,13 @@ class Store(Generic[T]):
         Raises:
             UnknownIndex: there is no index of this name.
         """
-        index = self._indexes.get(name)
-        if index is None:
-            known = ", ".join(sorted(self._indexes)) or "none"
-            raise UnknownIndex(
-                f"no index {name!r} (existing indexes: {known}); pass it to cache.declare(indexes=...)"
-            )
-        found = index.find(value)
+        found = self._indexes.find(name, value)
         if own_writes:
             return found
         unconfirmed = self._unconfirmed
         return [
             *(obj for obj in found if obj.key not in unconfirmed),
-            *(obj for obj in unconfirmed.confirmed() if index.has(obj, value)),
+            *(obj for obj in unconfirmed.confirmed() if self._indexes.get(name).has(obj, value)),
         ]
 
     def __iter__(self) -> Iterator[Object[T]]:
@@ -145,16 +139,29 @@ class Store(Generic[T]):
     @property
     def indexes(self) -> Mapping[str, IndexFunction[T]]:
         """The index functions by name."""
-        return {name: index.function for name, index in self._indexes.items()}
+        return self._indexes.functions
 
     # ---- writing
 
     def add_index(self, name: str, function: IndexFunction[T]) -> None:
-        """Add an index over existing and future objects. The name must be new."""
-        index = Index(name, function)
-        for obj in self:
-            index.add(obj)
-        self._indexes[name] = index
+        """Add an index over existing and future objects. The name must be new.
+
+        The existing objects are added by :meth:`index_some`, or with the first read of the index.
+        """
+        self._indexes.declare(name, function, self)
+
+    def index_ahead(self, listed: ByNamespace[T], *, scope: str = "") -> Iterator[None]:
+        """Index the objects with which :meth:`replace` will be called for this scope, one object in each step."""
+        changed = (
+            None if (old := self.get(obj.key)) is not None and same(old, obj) else obj
+            for by_name in listed.values()
+            for obj in by_name.values()
+        )
+        return self._indexes.prepare(changed, scope)
+
+    def index_some(self, most: int) -> bool:
+        """Do what :meth:`replace` and :meth:`add_index` left, for at most so many objects; whether more is left."""
+        return self._indexes.work(most)
 
     def apply(self, event: WatchEvent[T], *, scope: str = "") -> tuple[Change[T], ...]:
         """Apply one event of the watch of ``scope``."""
@@ -182,6 +189,9 @@ class Store(Generic[T]):
         initial: bool = False,
     ) -> Sequence[Change[T]]:
         """Replace the content of ``scope`` by a list, in one step. Deletes come first among the changes.
+
+        Call :meth:`index_ahead` before and :meth:`index_some` after it, so that indexing many objects is not part of
+        this step.
 
         Args:
             objects: the objects of all pages, or the result of :func:`~aimctl.runtime.cache.storage.merge.group` for
@@ -219,12 +229,7 @@ class Store(Generic[T]):
         for key in doubtful:
             self._unconfirmed.confirm(key, listed.get(key.namespace, {}).get(key.name), self.get(key))
         self.stale_dropped += merged.stale
-        for index in self._indexes.values():
-            for change in merged.changes:
-                if change.old is not None:
-                    index.remove(change.old)
-                if change.new is not None:
-                    index.add(change.new)
+        self._indexes.replaced(merged.changes, scope)
         return merged.changes
 
     def clear(self, *, scope: str = "") -> Sequence[Change[T]]:
@@ -316,18 +321,19 @@ class Store(Generic[T]):
             return (Change(final, None),)
         return (Change(old, None, confirmed=False),)
 
+    def _is_stored(self, obj: Object[T]) -> bool:
+        return self._objects.get(obj.meta.namespace, {}).get(obj.meta.name) is obj
+
     def _insert(self, obj: Object[T]) -> None:
         self._objects.setdefault(obj.meta.namespace, {})[obj.meta.name] = obj
-        for index in self._indexes.values():
-            index.add(obj)
+        self._indexes.add(obj)
 
     def _remove(self, old: Object[T]) -> None:
         by_name = self._objects[old.meta.namespace]
         del by_name[old.meta.name]
         if not by_name:
             del self._objects[old.meta.namespace]
-        for index in self._indexes.values():
-            index.remove(old)
+        self._indexes.remove(old)
 
     def _is_tombstoned(self, obj: Object[T]) -> bool:
         tombstone = self._gone.get(obj.meta.uid) if self._gone else None
