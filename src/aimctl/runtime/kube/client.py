@@ -353,12 +353,10 @@ class Client(Reader):
     async def _send(self, request: HttpRequest, seconds: float | None = None) -> bytes:
         """Send a write if the guard allows it, with the guard's time limit and at most ``seconds``."""
         allowed = None if self._write_guard is None else self._write_guard()
-        limit = asyncio.timeout(min((one for one in (allowed, seconds) if one is not None), default=None))
-        started = self._clock.monotonic()
+        limit = min((one for one in (allowed, seconds) if one is not None), default=None)
         unclear = True
         try:
-            async with limit:
-                answer = await self._call(request)
+            answer = await (self._call(request) if limit is None else self._call_within(limit, request))
             unclear = False
             return answer
         except ApiError as error:
@@ -367,6 +365,16 @@ class Client(Reader):
         except ConnectionFailed as error:
             unclear = not error.refused
             raise
+        finally:
+            if unclear and self._on_unclear is not None:
+                self._on_unclear()
+
+    async def _call_within(self, seconds: float, request: HttpRequest) -> bytes:
+        limit = asyncio.timeout(seconds)
+        started = self._clock.monotonic()
+        try:
+            async with limit:
+                return await self._call(request)
         except TimeoutError as error:
             if not limit.expired():
                 raise
@@ -374,9 +382,6 @@ class Client(Reader):
             raise ConnectionFailed(
                 f"{request.method} {request.path}: no complete response within {spent:g} s"
             ) from error
-        finally:
-            if unclear and self._on_unclear is not None:
-                self._on_unclear()
 
     async def _write(
         self,

@@ -5,6 +5,7 @@ Pure functions. An empty option is omitted, so the server's default applies.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -49,6 +50,8 @@ PATCH_TYPES: Mapping[str, str] = {
     "strategic": "application/strategic-merge-patch+json",
     "apply": "application/apply-patch+yaml",  # JSON is YAML
 }
+
+_INVALID_IN_SEGMENT = re.compile(r"[/%\x00-\x1f\x7f]")
 
 _PARTIAL = "application/json;as={};g=meta.k8s.io;v=v1"
 
@@ -197,9 +200,9 @@ def check_segment(field: str, value: str) -> None:
     """
     if value in {".", ".."}:
         raise ValueError(f"{field} {value!r} is not valid: it may not be {value!r}")
-    found = next((one for one in value if one in "/%" or ord(one) < 32 or ord(one) == 127), None)
+    found = _INVALID_IN_SEGMENT.search(value)
     if found is not None:
-        raise ValueError(f"{field} {value!r} is not valid: it may not contain {found!r}")
+        raise ValueError(f"{field} {value!r} is not valid: it may not contain {found.group()!r}")
 
 
 def check_path(path: str) -> None:
