@@ -20,7 +20,7 @@ from aimctl.kubetypes.builtin import JOBS, PODS
 from support.things import make
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 NOTHING_KNOWN = Known()
 NOW = datetime(2026, 5, 4, 12, 0, 0, tzinfo=UTC)
@@ -58,9 +58,12 @@ def observe(
     uid: str = "template-uid",
     name: str = "llama-latency",
     labels: Mapping[str, str] | None = None,
+    cached: Iterable[str] | None = None,
     known: Known = NOTHING_KNOWN,
 ) -> TemplateObservation:
-    """An observation: by default of a new namespaced template whose model and GPU are available, without Jobs."""
+    """An observation: by default of a new namespaced template whose model and GPU are available, without Jobs, and with
+    a cache of the sources in its status.
+    """
     resource = kinds.CLUSTER_TEMPLATES if cluster else kinds.TEMPLATES
     namespace = "" if cluster else "team"
     template = make(
@@ -93,6 +96,9 @@ def observe(
         "kaiwo-system",
         now,
         tuple(jobs),
+        frozenset(item["source"] for item in template.body().get("status", {}).get("modelSources", ()))
+        if cached is None
+        else frozenset(cached),
         known,
     )
 

@@ -132,6 +132,11 @@ def test_a_template_with_caching_is_ready_only_if_its_cache_is_warm(reason: str,
     assert found.condition("CacheWarm")[1] == reason
 
 
+def test_a_warm_cache_of_former_sources_does_not_make_a_template_ready() -> None:
+    found = settle(warm(ready(**CACHING), "Warm"), cached=["hf://org/former"], **CACHING)
+    assert (found.state, found.condition("Ready")) == ("Progressing", ("False", "WarmRequested"))
+
+
 def test_progress_of_the_cache_causes_no_writes_and_its_problems_are_reported() -> None:
     warming = settle(warm(ready(**CACHING), "Warming"), **CACHING)
     assert "CacheWarm" in warming.message("Ready")

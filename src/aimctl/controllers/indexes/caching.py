@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from aimctl.api.v1alpha1 import CacheState
 from aimctl.controllers.indexes.templates import EVERYWHERE, place
 from aimctl.kubetypes import ObjectKey, find_condition
 
@@ -25,6 +26,7 @@ __all__ = [
     "SERVICE_CACHE_INDEXES",
     "TEMPLATE_CACHE_INDEXES",
     "UNBOUND",
+    "available_sources",
     "claims_of",
 ]
 
@@ -90,6 +92,14 @@ def claims_of(pod: Object[Pod]) -> Iterator[ObjectKey]:
 def _by_claim(pod: Object[Pod]) -> Iterator[str]:
     for claim in claims_of(pod):
         yield place(claim.namespace, claim.name)
+
+
+def available_sources(cache: Object[AIMTemplateCache] | None) -> frozenset[str]:
+    """The sources of which a template cache is Available; none if it is not, cannot be read, or does not exist."""
+    view = None if cache is None else cache.view_or_none
+    if view is None or view.status.status != CacheState.AVAILABLE:
+        return frozenset()
+    return frozenset(item.source for item in view.status.models)
 
 
 TEMPLATE_CACHE_INDEXES: Mapping[str, IndexFunction[Any]] = {

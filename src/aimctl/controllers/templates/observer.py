@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, final
 
 from aimctl.api import kinds
 from aimctl.controllers.execution.executor import Observed
+from aimctl.controllers.indexes.caching import available_sources
 from aimctl.controllers.indexes.services import used
 from aimctl.controllers.indexes.templates import EVERYWHERE, place
 from aimctl.controllers.jobs import owned_jobs
@@ -82,6 +83,9 @@ class TemplateObserver:
                 known=known,
                 log_of=lambda pod_uid: self._log_of(request, pod_uid),
             ),
+            cached=available_sources(self._cache.get(kinds.TEMPLATE_CACHES, request.name, namespace))
+            if namespace
+            else frozenset(),
             known=replace(known, rejections=rejections),
         )
         return Observed(template, seen)

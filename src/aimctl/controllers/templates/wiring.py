@@ -6,6 +6,8 @@ event                             reconciled
 a template changes                the template, by both reconcilers
 a model or runtime config         by both, the templates that refer to it
 changes
+a template cache is filled or     by both, the template of its name
+emptied
 a GPU model becomes available or  by both, the templates that need it
 unavailable
 a service changes                 by discovery, the templates that it waits for and that wait for a slot; they get one
@@ -26,6 +28,7 @@ from aimctl.api import kinds
 from aimctl.api.v1alpha1 import Scope
 from aimctl.controllers.execution.pod_logs import PodLogs
 from aimctl.controllers.execution.rejections import Rejections
+from aimctl.controllers.indexes.caching import available_sources
 from aimctl.controllers.indexes.services import resolved_of
 from aimctl.controllers.indexes.templates import EVERYWHERE, place
 from aimctl.controllers.inventory import GpuChanges
@@ -42,6 +45,7 @@ from aimctl.runtime.controller import (
     Channel,
     Created,
     EnqueueMapped,
+    EnqueueObject,
     EnqueueOwner,
     HotLoopDetector,
     Request,
@@ -95,6 +99,7 @@ class _Wiring:
         manager, options = context.manager, context.options
         self._context = context
         self._cache = context.cache
+        context.cache.declare(kinds.TEMPLATE_CACHES, namespaces=options.namespaces)
         self._references = context.references
         self._rounds = Channel()
         self._requests = {Scope.NAMESPACE: Channel(), Scope.CLUSTER: Channel()}
@@ -213,7 +218,9 @@ class _Wiring:
         def by_name(index: str) -> EnqueueMapped[Any]:
             return EnqueueMapped(lambda obj: self._referring(resource, index, obj))
 
+        filled = Watch(informer(kinds.TEMPLATE_CACHES), EnqueueObject(), [changed(available_sources)])
         return [
+            *((filled,) if resource.namespaced else ()),
             *(
                 Watch(informer(kind), by_name(index), [generation_changed])
                 for index, pair in (

@@ -39,6 +39,7 @@ class TemplateObservation:
         operator_namespace: where the Jobs of cluster templates run.
         now: the time, aware.
         jobs: the discovery Jobs that the template controls, for its current input and for earlier ones.
+        cached: the sources of which the template cache of its name is Available; empty without one.
         known: rejections, also those of discovery admission, and results of reads.
     """
 
@@ -49,6 +50,7 @@ class TemplateObservation:
     operator_namespace: str
     now: datetime
     jobs: tuple[ObservedJob, ...] = ()
+    cached: frozenset[str] = frozenset()
     known: Known = field(default_factory=Known)
 
     @property

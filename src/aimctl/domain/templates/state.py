@@ -55,7 +55,7 @@ def roll_up(  # noqa: PLR0911 - one for each rule
     if missing is not None:
         return RollUp(TemplateState.NOT_AVAILABLE, missing.reason, missing.message)
     if report.condition.true:
-        return _with_sources(seen, len(report.sources))
+        return _with_sources(seen, report)
     if report.condition.reason == DISCOVERY_FAILED:
         state = TemplateState.DEGRADED if once else TemplateState.FAILED
         return RollUp(state, DISCOVERY_FAILED, report.condition.message)
@@ -67,8 +67,13 @@ def roll_up(  # noqa: PLR0911 - one for each rule
     return RollUp(TemplateState.PENDING, AWAITING_DISCOVERY, report.condition.message)
 
 
-def _with_sources(seen: TemplateObservation, count: int) -> RollUp[TemplateState]:
-    """The state of a template whose sources are known; it depends on the cache if caching is enabled."""
+def _with_sources(seen: TemplateObservation, report: DiscoveryReport) -> RollUp[TemplateState]:
+    """The state of a template whose sources are known; it depends on the cache if caching is enabled.
+
+    The condition CacheWarm is written by another reconciler. Until that has seen changed sources, the condition is
+    about the former ones.
+    """
+    count = len(report.sources)
     if not wants_caching(seen.template):
         message = f"{source_count(count)} known"
         return RollUp(TemplateState.READY, PROFILES_DISCOVERED, message)
@@ -76,6 +81,8 @@ def _with_sources(seen: TemplateObservation, count: int) -> RollUp[TemplateState
     if warm is None:
         message = "caching is enabled and has not started"
         return RollUp(TemplateState.PROGRESSING, WARM_REQUESTED, message)
+    if warm.status == "True" and not {item.source for item in report.sources} <= seen.cached:
+        return RollUp(TemplateState.PROGRESSING, WARM_REQUESTED, "the model sources are not in the cache yet")
     if warm.status == "True":
         return RollUp(TemplateState.READY, warm.reason or "Warm", warm.message)
     state = TemplateState.DEGRADED if warm.reason == WARM_FAILED else TemplateState.PROGRESSING
