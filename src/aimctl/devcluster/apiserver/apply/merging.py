@@ -234,6 +234,9 @@ def compare(old: Any, new: Any, node: Node) -> Comparison:
 
 
 def _compare(old: Any, new: Any, node: Node, path: Path, out: tuple[set[Path], set[Path], set[Path]]) -> None:
+    # Most of an object does not change. The comparisons run in C; == alone takes true for 1.
+    if old == new and repr(old) == repr(new):
+        return
     added, removed, modified = out
     if path and old is UNSET:
         added.add(path)

@@ -81,10 +81,12 @@ def validate_value(value: Any, node: Node, path: str, errors: list[FieldError], 
         errors: the list to which errors are appended.
         old: the stored value; UNSET if there is none.
     """
-    if old is not UNSET and same(value, old):
+    # The operator == runs in C. It differs from `same` only for booleans and numbers.
+    if old is not UNSET and value == old and same(value, old):
         return
     _check_type(value, node, path, errors)
-    _check_junctors(value, node, path, errors)
+    if node.any_of or node.all_of or node.one_of or node.not_ is not None:
+        _check_junctors(value, node, path, errors)
     if isinstance(value, str):
         _check_string(value, node, path, errors)
     elif isinstance(value, int | float) and not isinstance(value, bool):
