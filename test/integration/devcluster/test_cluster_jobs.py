@@ -151,6 +151,37 @@ async def test_a_deleted_pod_is_replaced_and_removed_by_its_node():
         assert second["status"]["phase"] == "Running"
 
 
+async def evict(client, pod):
+    meta = pod["metadata"]
+    eviction = msgspec.json.encode({"metadata": {"name": meta["name"], "namespace": meta["namespace"]}})
+    await client.raw("POST", PODS.path(meta["namespace"], meta["name"], "eviction"), body=eviction)
+
+
+@virtual_time
+async def test_evicted_pods_are_marked_and_count_unless_the_policy_of_the_job_ignores_them():
+    ignores = {
+        "rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]
+    }
+    async with cluster_of(termination_seconds=5) as cluster:
+        client = cluster.client()
+        for name, spec in (("counts", {}), ("ignores", {"podFailurePolicy": ignores})):
+            job = job_body(name, image="aim-endless:1", backoffLimit=0)
+            await client.create(JOBS, {**job, "spec": {**job["spec"], **spec}}, "default")
+        await cluster.clock.sleep(3)
+        for pod in await pods_of(client):
+            await evict(client, pod)
+        (marked,) = await pods_of(client, label_selector="job-name=ignores")
+        condition = next(
+            item for item in marked["status"]["conditions"] if item["type"] == "DisruptionTarget"
+        )
+        assert (condition["status"], condition["reason"]) == ("True", "EvictionByEvictionAPI")
+        await cluster.clock.sleep(10)
+        assert ended(await job_of(client, "counts")) == ("Failed", "BackoffLimitExceeded")
+        assert ended(await job_of(client, "ignores")) is None
+        (replaced,) = await pods_of(client, label_selector="job-name=ignores")
+        assert replaced["metadata"]["uid"] != marked["metadata"]["uid"]
+
+
 @virtual_time
 async def test_a_finished_job_is_deleted_with_its_pods_after_its_ttl():
     async with cluster_of() as cluster:

@@ -7,11 +7,29 @@ import itertools
 
 import pytest
 
-from aimctl.kubetypes.builtin import SECRETS
+from aimctl.kubetypes.builtin import PODS, SECRETS
 from aimctl.testing.virtualtime import virtual_time
-from support.operator import OPERATOR_NAMESPACE, world
+from support.operator import OPERATOR_NAMESPACE, json_of, world
 
 BOTH = pytest.mark.parametrize("namespace", ["team", ""], ids=["namespaced", "cluster"])
+
+
+@virtual_time
+async def test_discovery_goes_through_any_number_of_evictions_with_one_job():
+    async with world(pace=5) as w:
+        await w.model("m", image="aim-m:1")
+        w.start()
+        await w.template("a", "team")
+        for _ in range(6):
+            await w.until(lambda: w.told("a", "team") == ("False", "DiscoveryRunning"))
+            (job,) = w.ledger.jobs.values()
+            for pod in await w.pods_of(job):
+                meta = pod["metadata"]
+                path = PODS.path(meta["namespace"], meta["name"], "eviction")
+                await w.client.raw("POST", path, body=json_of({"metadata": {"name": meta["name"]}}).encode())
+            await asyncio.sleep(1)
+        await w.until_state("a", "team", "Ready")
+        assert len(w.ledger.creations) == 1
 
 
 @BOTH

@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimctl.devcluster.controllers.job_plan import FinishedPods, JobBackoff, finished, plan, pod_for
+from aimctl.devcluster.controllers.job_plan import (
+    FinishedPods,
+    JobBackoff,
+    as_failed,
+    finished,
+    plan,
+    pod_for,
+)
 from aimctl.runtime.clock import format_time
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -228,3 +235,49 @@ def test_a_job_respects_its_parallelism_and_ends_correctly(completions, parallel
 def test_there_is_no_back_off_without_a_failure():
     assert BACKOFF.delay(0) == timedelta()
     assert FinishedPods().last_failure is None
+
+
+# ---- pods that are ended from outside
+
+IGNORES = {
+    "podFailurePolicy": {
+        "rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]
+    }
+}
+
+
+def disrupted(found):
+    condition = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}
+    return {**found, "status": {**found["status"], "conditions": [condition]}}
+
+
+def test_a_pod_that_is_deleted_before_it_has_ended_counts_as_failed():
+    started = {"active": 1, "startTime": format_time(NOW)}
+    decided = decide(job(started), [as_failed(pod("a", "Running", deleting=True))])
+    assert (decided.create, decided.tally.failed) == (0, 1)
+    assert decided.wake_at == NOW + timedelta(seconds=10)
+    limited = decide(job(started, backoffLimit=0), [as_failed(pod("a", "Running", deleting=True))])
+    assert limited.status is not None
+    assert limited.status["conditions"][-1]["reason"] == "BackoffLimitExceeded"
+
+
+@pytest.mark.parametrize(("marked", "failed"), [(True, 0), (False, 1)])
+def test_a_pod_failure_policy_ignores_pods_with_a_condition(marked, failed):
+    found = pod("a", "Failed")
+    decided = decide(job({"startTime": format_time(NOW)}, **IGNORES), [disrupted(found) if marked else found])
+    assert decided.tally.failed == failed
+    assert decided.create == (1 if marked else 0), "there is no back-off after an ignored pod"
+
+
+@pytest.mark.parametrize(
+    ("spec", "created"),
+    [
+        ({}, 1),
+        (IGNORES, 0),
+        ({"podReplacementPolicy": "Failed"}, 0),
+        ({"podReplacementPolicy": "TerminatingOrFailed"}, 1),
+    ],
+)
+def test_a_pod_that_is_being_deleted_is_replaced_according_to_the_replacement_policy(spec, created):
+    started = {"startTime": format_time(NOW)}
+    assert decide(job(started, **spec), [pod("a", "Running", deleting=True)]).create == created

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -11,17 +12,20 @@ import pytest
 from aimctl.domain.jobs.observed import PodLog
 from aimctl.domain.jobs.outcome import (
     CONFIG_GRACE,
+    NODE_LOST,
     PULL_GRACE,
     UNSCHEDULABLE_GRACE,
+    Cause,
     Failed,
     Running,
     Waiting,
+    judge_incomplete,
 )
 from aimctl.domain.plan import List, ReadLog
-from aimctl.domain.templates.discovery_outcome import LogLost, Outcome, Succeeded, judge
+from aimctl.domain.templates.discovery_outcome import DISCOVERY_JOB, LogLost, Outcome, Stuck, Succeeded, judge
 from aimctl.kubetypes import Object, Pod
 from aimctl.kubetypes.builtin import PODS
-from support.templates import ANSWER, NOW, ObservedJob, completed, job, pod
+from support.templates import ANSWER, NOW, ObservedJob, at, completed, job, pod
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -198,3 +202,50 @@ def test_only_the_newest_pod_is_checked_for_problems() -> None:
 def test_only_an_ended_job_is_finished(ended: str) -> None:
     assert job("j", ended=ended).finished
     assert not job("j", failed=3).finished
+
+
+# ---- pods that Kubernetes ends
+
+
+def ending(phase: str = "Running", *, deleted: float | None = None, reason: str = "") -> Object[Pod]:
+    """A pod on node n0 whose grace period ended ``deleted`` seconds ago, with a reason of its disruption."""
+    body = pod(phase, age=500).body()
+    body["spec"] = {"nodeName": "n0"}
+    if deleted is not None:
+        body["metadata"]["deletionTimestamp"] = at(NOW - timedelta(seconds=deleted))
+    if reason:
+        body["status"]["conditions"] = [
+            {"type": "DisruptionTarget", "status": "True", "reason": reason, "message": "why"}
+        ]
+    return Object.parse(PODS, json.dumps(body).encode())
+
+
+@pytest.mark.parametrize("phase", ["Pending", "Running"])
+def test_a_job_whose_pod_is_evicted_waits_for_the_next_one_and_names_the_cause(phase: str) -> None:
+    outcome = judged(job("j", pods=[ending(phase, deleted=-30, reason="PreemptionByScheduler")]))
+    assert outcome == Waiting("pod pod ends (PreemptionByScheduler: why), and Kubernetes replaces it", 90.0)
+
+
+def test_a_pod_that_the_kubelet_has_evicted_is_replaced() -> None:
+    outcome = judged(job("j", pods=[ending("Failed", reason="TerminationByKubelet")]))
+    assert outcome == Waiting("pod pod ends (TerminationByKubelet: why), and Kubernetes replaces it")
+    replaced = [ending("Failed", reason="TerminationByKubelet"), pod("Running", name="next")]
+    assert judged(job("j", pods=replaced)) == Running()
+
+
+def test_a_pod_that_a_user_deletes_is_replaced() -> None:
+    assert judged(job("j", pods=[ending(deleted=0)])) == Waiting(
+        "pod pod ends, and Kubernetes replaces it", 60.0
+    )
+
+
+def test_a_job_whose_pod_does_not_end_has_lost_its_node() -> None:
+    seen = job("j", pods=[ending(deleted=60, reason="DeletionByTaintManager")])
+    outcome = judged(seen)
+    assert isinstance(outcome, Stuck)
+    assert outcome.message == (
+        "pod pod does not end: node 'n0' does not respond (DeletionByTaintManager: why)"
+    )
+    download = judge_incomplete(DISCOVERY_JOB, seen, NOW)
+    assert isinstance(download, Failed)
+    assert (download.cause, download.detail) == (Cause.POD, NODE_LOST)

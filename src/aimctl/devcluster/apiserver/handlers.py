@@ -351,10 +351,10 @@ class Handlers:
         return json_response(201, self.subresources.token(call.target, body))
 
     def _evict(self, call: _Call) -> ApiResponse:
-        """Delete the pod, because disruption budgets are not implemented."""
+        """Set the condition DisruptionTarget and delete the pod, because disruption budgets are not implemented."""
         body = decoded_as(EVICTION, self.decoded(call.request))
         options = parse_delete_options(call.query, body.get("deleteOptions") or {})
-        record = self._record(call)
+        record = self.subresources.disrupted(call.target, self._record(call), options)
         self.deletion.delete(call.kind, self.writer.collection(call.kind), record, options)
         return _CREATED
 

@@ -5,6 +5,8 @@ Contract, as in Kubernetes for the completion mode NonIndexed:
       deleted is counted exactly once. After a restart it is restored from the status.
     * After a failed pod, the next is created with exponential back-off: ``base_seconds``, doubled up to
       ``max_seconds``, from the end of the failed one. A success resets it.
+    * A pod that is deleted before it has ended counts as failed, and is replaced at once; with a pod failure policy
+      only when it has ended. Rules of the policy with ``onPodConditions`` and the action Ignore are applied.
     * A finished Job does not change, except for its deletion after ``ttlSecondsAfterFinished``.
     * The status passes the API server's validation: counters never decrease, ``completionTime`` exists only with
       Complete, ``startTime`` is absent only while suspended. Zeros are omitted, so the status has to replace the old
@@ -13,7 +15,7 @@ Contract, as in Kubernetes for the completion mode NonIndexed:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,7 +23,7 @@ from typing import Any
 from aimctl.kubetypes.helpers.backoff import exponential_delay
 from aimctl.runtime.clock import format_time, parse_time
 
-__all__ = ["FinishedPods", "JobBackoff", "JobPlan", "finished", "plan", "pod_for", "tally"]
+__all__ = ["FinishedPods", "JobBackoff", "JobPlan", "as_failed", "finished", "plan", "pod_for", "tally"]
 
 JsonObject = Mapping[str, Any]
 
@@ -116,8 +118,9 @@ def plan(
     if job["metadata"].get("deletionTimestamp"):
         return JobPlan(tally=before or FinishedPods())
     spec = job["spec"]
-    counts = tally(before, pods, status)
+    counts = tally(before, pods, status, ignores=lambda pod: _is_ignored(spec, pod))
     active = [pod for pod in pods if _active(pod)]
+    ending = [pod for pod in pods if _ending(pod)] if _replaces_ended_only(spec) else []
     suspended = bool(spec.get("suspend"))
     started = status.get("startTime") or (None if suspended else format_time(now))
     following = _NextStatus(status, counts, active, now, started)
@@ -135,11 +138,19 @@ def plan(
         target = len(active) if counts.succeeded else parallelism
     else:
         target = min(parallelism, wanted - counts.succeeded)
-    return following.proceed(target, counts, backoff, deadline)
+    return following.proceed(max(0, target - len(ending)), counts, backoff, deadline)
 
 
-def tally(before: FinishedPods | None, pods: Sequence[JsonObject], status: JsonObject) -> FinishedPods:
-    """Count finished pods, each uid once. Without a tally, the counters of the status include the existing pods."""
+def tally(
+    before: FinishedPods | None,
+    pods: Sequence[JsonObject],
+    status: JsonObject,
+    ignores: Callable[[JsonObject], bool] = lambda _: False,
+) -> FinishedPods:
+    """Count finished pods, each uid once. Without a tally, the counters of the status include the existing pods.
+
+    ``ignores`` says which failed pods do not count.
+    """
     ended = [pod for pod in pods if _phase(pod) in {"Succeeded", "Failed"}]
     if before is None:
         seen = [pod for pod in ended if _phase(pod) == "Succeeded"]
@@ -153,7 +164,7 @@ def tally(before: FinishedPods | None, pods: Sequence[JsonObject], status: JsonO
     for pod in fresh:
         if _phase(pod) == "Succeeded":
             succeeded, consecutive, last = succeeded + 1, 0, None
-        else:
+        elif not ignores(pod):
             failed, consecutive, last = failed + 1, consecutive + 1, parse_time(_end_time(pod))
     return FinishedPods(before.counted | {_uid(pod) for pod in fresh}, succeeded, failed, consecutive, last)
 
@@ -164,6 +175,11 @@ def finished(job: JsonObject) -> JsonObject | None:
         if condition["type"] in {"Complete", "Failed"} and condition["status"] == "True":
             return dict(condition)
     return None
+
+
+def as_failed(pod: JsonObject) -> dict[str, Any]:
+    """The pod as it would be if a finalizer had kept it until it had ended."""
+    return {**pod, "status": {**(pod.get("status") or {}), "phase": "Failed"}}
 
 
 def pod_for(job: JsonObject) -> dict[str, Any]:
@@ -337,6 +353,28 @@ def _phase(pod: JsonObject) -> str:
 
 def _active(pod: JsonObject) -> bool:
     return _phase(pod) not in {"Succeeded", "Failed"} and not pod["metadata"].get("deletionTimestamp")
+
+
+def _ending(pod: JsonObject) -> bool:
+    return _phase(pod) not in {"Succeeded", "Failed"} and bool(pod["metadata"].get("deletionTimestamp"))
+
+
+def _replaces_ended_only(spec: JsonObject) -> bool:
+    """The default of ``podReplacementPolicy`` depends on whether there is a pod failure policy."""
+    policy = spec.get("podReplacementPolicy")
+    return bool(policy == "Failed" if policy else spec.get("podFailurePolicy"))
+
+
+def _is_ignored(spec: JsonObject, pod: JsonObject) -> bool:
+    """Whether the first rule of the pod failure policy that matches the conditions of a pod says Ignore."""
+    conditions = {
+        (item["type"], item["status"]) for item in (pod.get("status") or {}).get("conditions") or ()
+    }
+    for rule in (spec.get("podFailurePolicy") or {}).get("rules") or ():
+        wanted = rule.get("onPodConditions") or ()
+        if any((item["type"], item.get("status", "True")) in conditions for item in wanted):
+            return bool(rule["action"] == "Ignore")
+    return False
 
 
 def _ready(pod: JsonObject) -> bool:

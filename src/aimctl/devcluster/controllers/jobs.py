@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, final
 
-from aimctl.devcluster.controllers.job_plan import FinishedPods, JobBackoff, JobPlan, plan, pod_for
+from aimctl.devcluster.controllers.job_plan import FinishedPods, JobBackoff, JobPlan, as_failed, plan, pod_for
 from aimctl.devcluster.machinery.controller import run_controller
 from aimctl.devcluster.machinery.informer import Informer, body_of
 from aimctl.devcluster.machinery.worker import Worker
@@ -47,6 +47,10 @@ class JobController:
         self._events = events
         self._backoff = backoff or JobBackoff()
         self._tallies: dict[str, FinishedPods] = {}
+        self._lost: dict[str, list[dict[str, Any]]] = {}
+        """By the uid of their Job, the pods that were deleted before they had ended, until they are counted."""
+        self._removed: set[str] = set()
+        """The uids of existing pods that this controller has deleted, which do not count."""
         self._pods_of: dict[str, set[ObjectKey]] = {}
         self.worker: Worker[ObjectKey] = Worker("jobs", self._reconcile, clock=clock)
         self.jobs: Informer[dict[str, Any]] = Informer(
@@ -68,21 +72,34 @@ class JobController:
     def _job_changed(self, key: ObjectKey, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
         if new is None and old is not None:
             self._tallies.pop(old["metadata"]["uid"], None)
+            self._lost.pop(old["metadata"]["uid"], None)
         self.worker.add(key)
 
     def _pod_changed(self, key: ObjectKey, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
         for pod in (old, new):
             owner = _controlling_job(pod) if pod is not None else None
-            if owner is None:
+            if owner is None or pod is None:
                 continue
             keys = self._pods_of.setdefault(owner["uid"], set())
             if new is None:
                 keys.discard(key)
+                self._pod_lost(pod, owner)
                 if not keys:
                     del self._pods_of[owner["uid"]]
             else:
                 keys.add(key)
             self.worker.add(ObjectKey(key.namespace, owner["name"]))
+
+    def _pod_lost(self, pod: dict[str, Any], owner: dict[str, Any]) -> None:
+        """Remember a pod that someone else deleted before it had ended."""
+        metadata = pod["metadata"]
+        if metadata["uid"] in self._removed:
+            self._removed.discard(metadata["uid"])
+            return
+        job = self.jobs.get(ObjectKey(metadata["namespace"], owner["name"]))
+        ended = (pod.get("status") or {}).get("phase") in {"Succeeded", "Failed"}
+        if not ended and job is not None and job["metadata"]["uid"] == owner["uid"]:
+            self._lost.setdefault(owner["uid"], []).append(as_failed(pod))
 
     async def _reconcile(self, key: ObjectKey) -> float | None:
         job = self.jobs.get(key)
@@ -92,6 +109,7 @@ class JobController:
         uid = job["metadata"]["uid"]
         keys = sorted(self._pods_of.get(uid, ()))
         pods = [pod for pod in map(self.pods.get, keys) if pod is not None]
+        pods += self._lost.pop(uid, [])
         decided = plan(job, pods, now=now, backoff=self._backoff, before=self._tallies.get(uid))
         await self._execute(job, decided)
         self._tallies[uid] = decided.tally
@@ -107,6 +125,9 @@ class JobController:
             )
             return
         for pod in decided.delete:
+            known = self.pods.get(ObjectKey(namespace, pod))
+            if known is not None:
+                self._removed.add(known["metadata"]["uid"])
             await self._client.delete(PODS, pod, namespace, propagation="Background")
         try:
             for _ in range(decided.create):

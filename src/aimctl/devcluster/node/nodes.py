@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, final
 import msgspec
 
 from aimctl.devcluster.apiserver.logs import LogKey
+from aimctl.devcluster.apiserver.objects.disruption import disruption_target
 from aimctl.devcluster.machinery.informer import Informer, body_of
 from aimctl.devcluster.machinery.worker import Worker
 from aimctl.devcluster.node.containers import (
@@ -162,9 +163,17 @@ class SimulatedNodes:
         await self.registrar.add(machine)
 
     async def remove_machine(self, name: str) -> None:
-        """Remove a machine: delete its pods, without a grace period, and its Node."""
+        """Remove a machine: delete its pods, without a grace period, and its Node.
+
+        Pods that have not ended are marked as those whose node does not exist, as by the pod garbage collector.
+        """
         for key, pod in list(self.pods.values().items()):
             if pod["spec"].get("nodeName") == name:
+                if (pod.get("status") or {}).get("phase") not in _FINAL:
+                    gone = disruption_target(
+                        "DeletionByPodGC", "PodGC: node no longer exists", self._clock.now()
+                    )
+                    await self._write(key, pod, {"phase": "Failed", "conditions": [gone]})
                 await self._client.delete(
                     PODS, key.name, key.namespace, uid=pod["metadata"]["uid"], grace_period_seconds=0
                 )

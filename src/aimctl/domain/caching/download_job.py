@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, final
 from aimctl.domain.caching.download_log import CONTAINER, PROGRESS_SECONDS
 from aimctl.domain.environment import merge_env
 from aimctl.domain.hashing import digest
+from aimctl.domain.jobs.disruption import DISRUPTIONS_DO_NOT_COUNT
 from aimctl.domain.naming import (
     DOWNLOAD,
     LABEL_COMPONENT,
@@ -294,6 +295,7 @@ def download_job(
         "metadata": _metadata(cache, name.of(cache.meta.name), labels),
         "spec": {
             "backoffLimit": 0,
+            "podFailurePolicy": DISRUPTIONS_DO_NOT_COUNT,
             "activeDeadlineSeconds": ACTIVE_DEADLINE_SECONDS,
             "ttlSecondsAfterFinished": TTL_SECONDS_AFTER_FINISHED,
             "template": {"metadata": {"labels": labels}, "spec": pod},

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, TypeAlias, final
 
 from aimctl.domain.conditions import clip, parse_rfc3339
 from aimctl.domain.excerpts import last_lines
+from aimctl.domain.jobs.disruption import disruption, lost_node
 from aimctl.domain.plan import List, ReadLog
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONFIG_GRACE",
+    "NODE_LOST",
     "POD_GRACE",
     "PULL_GRACE",
     "UNSCHEDULABLE_GRACE",
@@ -57,6 +59,9 @@ UNSCHEDULABLE_GRACE = timedelta(minutes=5)
 
 POD_GRACE = timedelta(minutes=5)
 """For a Job without a pod. The Job controller creates one within seconds; a rejection is only in the Job's Events."""
+
+NODE_LOST = "NodeLost"
+"""The ``detail`` of a failure because a node does not end its pod."""
 
 _NOT_FOUND = ("not found", "manifest unknown", "no such image", "does not exist", "notfound", "404")
 _DENIED = ("unauthorized", "denied", "authentication", "authorization", "forbidden", "401", "403")
@@ -160,6 +165,9 @@ def judge_incomplete(
     view, pods = job.job.view, job.newest_first()
     if view.ended is not None:
         return _failed(kind, view.ended, job, pods)
+    disrupted = _disrupted(pods[0], now) if pods else None
+    if disrupted is not None:
+        return disrupted
     for pod in pods:
         if not pod.meta.deleting and pod.view.status.phase in {"", "Pending"}:
             outcome = _pending(kind, pod, now, longest_grace)
@@ -173,6 +181,18 @@ def judge_incomplete(
     if any(pod.view.status.phase in {"Running", "Succeeded", "Failed"} for pod in pods):
         return Running()
     return Waiting() if pods or view.status.active else _without_pod(job.job, now)
+
+
+def _disrupted(pod: Object[Pod], now: datetime) -> Waiting | Failed | None:
+    """The newest pod of an unfinished Job if Kubernetes ends it, or has ended it, for a reason outside of it."""
+    lost, left = lost_node(pod, now)
+    if lost:
+        return Failed(clip(lost, 1024), Cause.POD, NODE_LOST)
+    why = disruption(pod)
+    if not why and not left:
+        return None
+    text = f"pod {pod.meta.name} ends" + (f" ({why})" if why else "") + ", and Kubernetes replaces it"
+    return Waiting(clip(text, 1024), left or None)
 
 
 def ended_beside_sidecars(kind: JobKind, job: ObservedJob) -> tuple[Object[Pod], StateTerminated] | None:

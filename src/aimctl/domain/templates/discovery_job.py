@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, final
 from aimctl.api.v1alpha1 import EnvVar, ModelSpec, RuntimeConfigSpec, ServiceTemplateSpec
 from aimctl.domain.environment import merge_env
 from aimctl.domain.hashing import canonical_json, digest
+from aimctl.domain.jobs.disruption import DISRUPTIONS_DO_NOT_COUNT
 from aimctl.domain.labels import propagated
 from aimctl.domain.naming import (
     DISCOVERY,
@@ -212,6 +213,7 @@ def manifest(template: Template, input_: DiscoveryInput, attempt: int = 0) -> di
         },
         "spec": {
             "backoffLimit": 0 if attempt else BACKOFF_LIMIT,
+            "podFailurePolicy": DISRUPTIONS_DO_NOT_COUNT,
             "activeDeadlineSeconds": ACTIVE_DEADLINE_SECONDS,
             "ttlSecondsAfterFinished": TTL_SECONDS_AFTER_FINISHED,
             "template": {"metadata": pod_metadata, "spec": pod},

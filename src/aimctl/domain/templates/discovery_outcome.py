@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias, final
 from aimctl.domain.conditions import parse_rfc3339
 from aimctl.domain.jobs.hub_errors import ACCESS_DENIED, RATE_LIMITED, SOURCE_UNAVAILABLE, hub_problem
 from aimctl.domain.jobs.outcome import (
+    NODE_LOST,
     Cause,
     Failed,
     JobKind,
@@ -120,7 +121,10 @@ def judge(job: ObservedJob, *, now: datetime, again: bool = False) -> Outcome:
     ended = None if job.finished else ended_beside_sidecars(DISCOVERY_JOB, job)
     if ended is None:
         longest = RETRY_GRACE if again else None
-        return _without_pod(job, now) or judge_incomplete(DISCOVERY_JOB, job, now, longest_grace=longest)
+        outcome = _without_pod(job, now) or judge_incomplete(DISCOVERY_JOB, job, now, longest_grace=longest)
+        if isinstance(outcome, Failed) and outcome.detail == NODE_LOST:
+            return Stuck(outcome.message)
+        return outcome
     pod, end = ended
     return container_failed(DISCOVERY_JOB, job, pod, end) if end.exit_code else _result(job, [pod])
 

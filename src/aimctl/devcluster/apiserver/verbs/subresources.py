@@ -1,4 +1,4 @@
-"""The subresources log, binding, token and scale.
+"""The subresources log, binding, eviction, token and scale.
 
 Contract:
     * Pod logs are read from a :class:`~aimctl.devcluster.apiserver.logs.LogSource`. Its errors become those of the real
@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, final
 
 from aimctl.devcluster.apiserver.access import User
 from aimctl.devcluster.apiserver.logs import LogKey, LogOptions, NoSuchLog, NotStarted
+from aimctl.devcluster.apiserver.objects.disruption import disruption_target
 from aimctl.devcluster.apiserver.schema.errors import go_quote
+from aimctl.devcluster.apiserver.verbs.writes import WriteOptions
 from aimctl.devcluster.apiserver.wire import statuses
 from aimctl.runtime.clock import format_time, parse_time
 
@@ -26,7 +28,8 @@ if TYPE_CHECKING:
     from aimctl.devcluster.apiserver.access import Authenticator
     from aimctl.devcluster.apiserver.logs import LogSource
     from aimctl.devcluster.apiserver.objects.kinds import Scale, ServedKind
-    from aimctl.devcluster.apiserver.verbs.writes import Target, WriteOptions, Writer, Written
+    from aimctl.devcluster.apiserver.verbs.deletion import DeleteOptions
+    from aimctl.devcluster.apiserver.verbs.writes import Target, Writer, Written
     from aimctl.devcluster.apiserver.wire.requests import Query
     from aimctl.devcluster.storage.records import Record
     from aimctl.runtime.clock import Clock
@@ -165,6 +168,20 @@ class Subresources:
             },
             "status": {"token": token, "expirationTimestamp": ends},
         }
+
+    # -- eviction
+
+    def disrupted(self, target: Target, record: Record, options: DeleteOptions) -> Record:
+        """The pod with the condition that names its eviction; one that has ended gets none."""
+        pod = self._writer.stored_form(target.kind, record)
+        status = pod.setdefault("status", {})
+        if status.get("phase") in {"Succeeded", "Failed"} or options.dry_run:
+            return record
+        condition = disruption_target("EvictionByEvictionAPI", "Eviction API: evicting", self._clock.now())
+        others = [item for item in status.get("conditions") or () if item["type"] != condition["type"]]
+        status["conditions"] = [*others, condition]
+        written = self._writer.replace(target.kind, record, pod, WriteOptions(), subresource="status")
+        return written.record
 
     # -- scale
 
