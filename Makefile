@@ -10,6 +10,8 @@ BASE   ?= main
 SOAK_MINUTES ?= 30
 # Here the API servers of the end-to-end tests log the requests of the manager's account.
 AUDIT  := $(CURDIR)/$(VENV)/audit
+# Of test-storm; with SEED=17, that seed runs alone and prints its trace.
+SEEDS ?= 300
 # The tests of a file run in one process, so that they share its fixtures. Files that wait are mixed with files that compute.
 SPREAD := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 # Compiled modules are kept outside of the source tree, and shared by all processes that the tests start.
@@ -17,7 +19,7 @@ export PYTHONPYCACHEPREFIX ?= $(CURDIR)/$(VENV)/pycache
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-proofs test-downloads test-envtest test-kserve test-soak lint format types public-types contracts commits kinds manifests check-manifests docs docs-diagrams checklist bench bench-scale lock clean ci
+.PHONY: help demo test test-proofs test-downloads test-envtest test-kserve test-soak test-storm lint format types public-types contracts commits kinds manifests check-manifests docs docs-diagrams checklist bench bench-scale lock clean ci
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +59,9 @@ test-kserve: $(STAMP) ## run the operator with KServe's own manager on a real AP
 test-soak: $(STAMP) ## run managers on a real kube-apiserver with faults for SOAK_MINUTES=30 (SOAK_ARGS=--help for options)
 	@test -n "$$KUBEBUILDER_ASSETS" || bash hack/build-kubernetes.sh
 	@$(BIN)/python test/soak/run.py --minutes $(SOAK_MINUTES) $(SOAK_ARGS)
+
+test-storm: $(STAMP) ## run SEEDS=300 random virtual hours of the operator, or one of them with its trace: SEED=17
+	@$(BIN)/python test/storm/run.py $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(STORM_ARGS)
 
 lint: $(STAMP) ## check rules and format with ruff
 	$(BIN)/ruff check .

@@ -123,18 +123,19 @@ class Replica:
         registry: SimulatedRegistry,
         identity: str,
         *,
-        election: bool,
+        election: bool | LeaderElectionOptions,
         options: OperatorOptions,
         seed: int,
         **manager_options: Any,
     ) -> None:
         self.identity = identity
         self.wire = Wire(cluster)
-        lease = LeaderElectionOptions(LEASE, OPERATOR_NAMESPACE) if election else None
+        if election is True:
+            election = LeaderElectionOptions(LEASE, OPERATOR_NAMESPACE)
         self.manager = Manager(
             self.wire,
             clock=cluster.clock,
-            options=ManagerOptions(leader_election=lease, loop_lag_interval=0, **manager_options),
+            options=ManagerOptions(leader_election=election or None, loop_lag_interval=0, **manager_options),
             identity=identity,
             rng=random.Random(seed),
         )
@@ -206,7 +207,9 @@ class World:
 
     # ---- managers
 
-    def start(self, identity: str = "", *, election: bool = False, **options: Any) -> Replica:
+    def start(
+        self, identity: str = "", *, election: bool | LeaderElectionOptions = False, **options: Any
+    ) -> Replica:
         """Start a manager. Options are those of OperatorOptions; ``manager`` is a dict of ManagerOptions."""
         manager_options = options.pop("manager", {})
         self._started += 1

@@ -119,6 +119,11 @@ class Downloads:
         contents = self._volumes.get(volume_uid)
         return 0 if contents is None else contents.used
 
+    def held_bytes(self, volume_uid: str, source: str) -> int:
+        """The bytes of a source on the volume of a claim with this uid. Current runs do not count."""
+        contents = self._volumes.get(volume_uid)
+        return 0 if contents is None else contents.arrived.get(source, 0)
+
     def wipe(self, volume_uid: str) -> None:
         """Empty a volume."""
         self._volumes.pop(volume_uid, None)

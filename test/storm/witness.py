@@ -1,0 +1,216 @@
+"""The invariants of the storm, checked at every write of the server.
+
+Contract: :class:`Witness` is called by the storage within every write, so it sees every state, however short it lasts.
+It shares no code with the operator. Problems are collected, with the time and the object.
+
+Checked at every write:
+    * At most ten discovery Jobs are unfinished.
+    * A discovery Job is created once for each input of a template, unless its predecessor was deleted by a user or by
+      the operator before it had ended, or had lost its pod.
+    * A cache or template that becomes Available or Ready is complete: the volume holds every source as the hub lists
+      it.
+    * A service changes its template only if there is a cause (:meth:`Witness._cause`) in the last minutes.
+    * ``observedGeneration`` is never greater than the generation.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, Any
+
+from aimctl.api import kinds
+from aimctl.kubetypes.builtin import NODES, PVCS
+from storm.rules import Rules
+
+if TYPE_CHECKING:
+    from storm.rules import Body, Objects
+    from storm.trace import Trace
+    from support.operator import World
+
+__all__ = ["CAUSE_SECONDS", "Witness"]
+
+LIMIT = 10
+CAUSE_SECONDS = 240.0
+"""For how long a cause may explain that a service changes its template."""
+
+_KINDS = {
+    item.group_resource: item.kind
+    for item in (
+        kinds.MODELS,
+        kinds.CLUSTER_MODELS,
+        kinds.RUNTIME_CONFIGS,
+        kinds.CLUSTER_RUNTIME_CONFIGS,
+        kinds.TEMPLATES,
+        kinds.CLUSTER_TEMPLATES,
+        kinds.SERVICES,
+        kinds.TEMPLATE_CACHES,
+        kinds.MODEL_CACHES,
+        NODES,
+        PVCS,
+    )
+}
+_TEMPLATES = frozenset({"AIMServiceTemplate", "AIMClusterServiceTemplate"})
+_CAUSES = frozenset({*_TEMPLATES, "AIMModel", "AIMClusterModel", "Node", "AIMService"})
+_STATES = frozenset(
+    {*_TEMPLATES, "AIMService", "AIMTemplateCache", "AIMModelCache", "AIMModel", "AIMClusterModel"}
+)
+
+
+class Witness:
+    """Everything that the server has stored, and what was wrong."""
+
+    def __init__(self, w: World, trace: Trace, sizes: dict[str, int]) -> None:
+        self._w, self._trace, self._sizes = w, trace, sizes
+        self.objects: Objects = defaultdict(dict)
+        self.rules = Rules(self.objects)
+        self.problems: list[str] = []
+        self.moves = 0
+        self._caused: dict[tuple[str, str], float] = {}
+        """When a service last had a cause to change its template."""
+        self.checked: Counter[str] = Counter()
+        storage = w.cluster.server.storage
+        for collection in storage:
+            if collection.name in _KINDS:
+                for record in collection.records.values():
+                    place = (record.namespace, record.name)
+                    self.objects[_KINDS[collection.name]][place] = record.object()
+        storage.observers.append(self._take)
+
+    def _take(self, collection: Any, change: Any) -> None:
+        self._check_limit()
+        kind = _KINDS.get(collection.name)
+        if kind is None:
+            return
+        key, objects = (change.record.namespace, change.record.name), self.objects[kind]
+        before = objects.get(key)
+        after = None if change.type == "DELETED" else change.record.object()
+        if after is None:
+            objects.pop(key, None)
+        else:
+            objects[key] = after
+        if kind in _CAUSES:
+            self._note_causes(kind, before, after)
+        if after is None:
+            if kind in _STATES:
+                self._trace.add(f"{kind} {_place(key)} is gone")
+            return
+        if kind in _STATES:
+            self._changed(kind, key, before, after)
+
+    # ---- the invariants
+
+    def _check_limit(self) -> None:
+        self.checked["writes"] += 1
+        unfinished = len(self._w.ledger.unfinished)
+        if unfinished > LIMIT:
+            self._report(f"{unfinished} discovery Jobs are unfinished: {sorted(self._w.ledger.unfinished)}")
+
+    def _changed(self, kind: str, key: tuple[str, str], before: Body | None, after: Body) -> None:
+        old, new = (before or {}).get("status") or {}, after.get("status") or {}
+        if new.get("observedGeneration", 0) > after["metadata"]["generation"]:
+            self._report(f"{kind} {_place(key)} has a status of a later generation")
+        if old.get("status") != new.get("status"):
+            self._trace.add(f"{kind} {_place(key)}: {old.get('status')} -> {new.get('status')} {_why(new)}")
+        if kind == "AIMService":
+            self._check_move(key, before, after)
+        if old.get("status") == new.get("status"):
+            return
+        if kind == "AIMModelCache" and new["status"] == "Available":
+            self._check_complete(
+                kind, key, new.get("completed", {}).get("volumeUid", ""), after["spec"]["sourceURI"]
+            )
+        if kind == "AIMTemplateCache" and new["status"] == "Available":
+            self._check_caches(kind, key, key[0], [item["modelCache"] for item in new.get("models", ())])
+        if (
+            kind == "AIMServiceTemplate"
+            and new["status"] == "Ready"
+            and (after["spec"].get("caching") or {}).get("enabled")
+        ):
+            self._check_sources(kind, key, [item["source"] for item in new.get("modelSources", ())])
+
+    def _check_complete(self, kind: str, key: tuple[str, str], volume: str, source: str) -> None:
+        self.checked["completeness"] += 1
+        held = self._w.simulation.downloads.held_bytes(volume, source)
+        listed = self._sizes.get(source, -1) * 1024**3
+        if held != listed:
+            self._report(f"{kind} {_place(key)} is Available with {held} of {listed} bytes of {source}")
+
+    def _check_caches(self, kind: str, key: tuple[str, str], namespace: str, names: list[str]) -> None:
+        if not names:
+            self._report(f"{kind} {_place(key)} is Available without model caches")
+        for name in names:
+            cache = self.objects["AIMModelCache"].get((namespace, name))
+            status = (cache or {}).get("status") or {}
+            if cache is not None:
+                self._check_complete(
+                    kind, key, status.get("completed", {}).get("volumeUid", ""), cache["spec"]["sourceURI"]
+                )
+
+    def _check_sources(self, kind: str, key: tuple[str, str], sources: list[str]) -> None:
+        caches = {
+            item["spec"]["sourceURI"]: item
+            for (place, _), item in self.objects["AIMModelCache"].items()
+            if place == key[0]
+        }
+        for source in sources:
+            status = (caches.get(source) or {}).get("status") or {}
+            self._check_complete(kind, key, status.get("completed", {}).get("volumeUid", ""), source)
+
+    def _check_move(self, key: tuple[str, str], before: Body | None, after: Body) -> None:
+        old = ((before or {}).get("status") or {}).get("resolvedTemplate") or {}
+        new = (after.get("status") or {}).get("resolvedTemplate") or {}
+        if before is None or before["metadata"]["uid"] != after["metadata"]["uid"]:
+            return
+        if not old.get("uid") or not new.get("uid") or old["uid"] == new["uid"]:
+            return
+        self.moves += 1
+        self._trace.add(f"AIMService {_place(key)} moves from {old['name']} to {new['name']}")
+        since = self._w.now - self._caused.get(key, float("-inf"))
+        if since > CAUSE_SECONDS:
+            self._report(
+                f"AIMService {_place(key)} was moved from {old['name']} to {new['name']} without a cause in the last"
+                f" {min(since, self._w.now):.0f} s"
+            )
+
+    def _note_causes(self, kind: str, before: Body | None, after: Body | None) -> None:
+        """Note for which services there is now a reason to change the template."""
+        if kind == "AIMService":
+            if after is not None and (before is None or before["spec"] != after["spec"]):
+                self._caused[after["metadata"]["namespace"], after["metadata"]["name"]] = self._w.now
+            return
+        for key, service in self.objects["AIMService"].items():
+            if self._cause(service, kind, before, after):
+                self._caused[key] = self._w.now
+
+    def _cause(self, service: Body, kind: str, before: Body | None, after: Body | None) -> bool:
+        """Whether the template of a service does not fit or cannot work any more, or its name means another one."""
+        spec, namespace = service["spec"], service["metadata"]["namespace"]
+        used = (service.get("status") or {}).get("resolvedTemplate")
+        if not used:
+            return False
+        if kind in _TEMPLATES and spec.get("overrides"):
+            # The spec of a template decides whether it can stand for the derived one.
+            old, new = (before or {}).get("spec"), (after or {}).get("spec")
+            if old != new:
+                return True
+        template = self.rules.in_use(service)
+        if template is None or not self.rules.is_candidate(template, service):
+            return True
+        if spec.get("templateRef") and not spec.get("overrides"):
+            return self.rules.template(spec["templateRef"], namespace) is not template
+        failed = (template.get("status") or {}).get("status") == "Failed"
+        return failed or not self.rules.has_gpu(template)
+
+    def _report(self, text: str) -> None:
+        if len(self.problems) < 50:
+            self.problems.append(f"{self._w.now:.3f} {text}")
+            self._trace.add(f"PROBLEM {text}")
+
+
+def _place(key: tuple[str, str]) -> str:
+    return "/".join(filter(None, key))
+
+
+def _why(status: Body) -> str:
+    ready = next((item for item in status.get("conditions", ()) if item["type"] == "Ready"), None)
+    return f"({ready.get('reason')}: {ready.get('message', '')[:160]})" if ready else ""
