@@ -44,7 +44,8 @@ class ManagerProcess:
     def __init__(self, kubeconfig: Path, log: Path, *flags: str) -> None:
         self._log = log
         self._ports = reserve_port(), reserve_port()
-        metrics, probes = (port.number for port in self._ports)
+        self.metrics_port, self.probes_port = (port.number for port in self._ports)
+        metrics, probes = self.metrics_port, self.probes_port
         self._metrics_url = f"http://127.0.0.1:{metrics}/metrics"
         self._ready_url = f"http://127.0.0.1:{probes}/readyz"
         self._arguments = [
