@@ -25,6 +25,7 @@ __all__ = [
     "LABEL_MANAGED_BY",
     "LABEL_MODEL_CACHE",
     "LABEL_SERVICE",
+    "LABEL_SERVICE_OF_KAIWO",
     "LABEL_TEMPLATE",
     "MANAGED_BY",
     "MAX_NAME",
@@ -58,6 +59,9 @@ DISCOVERY, DOWNLOAD, MODEL_CACHE, INFERENCE = "discovery", "download", "model-ca
 
 LABEL_SERVICE = "aim.silogen.ai/service"
 """Label of what is deployed for a service; the value is :func:`label_value` of the service's name."""
+
+LABEL_SERVICE_OF_KAIWO = "aim.silogen.ai/service-name"
+"""The same label, as kaiwo names it: existing network policies select pods by it."""
 
 LABEL_MODEL_CACHE = "aim.silogen.ai/model-cache"
 """Label of a model cache's volume, download Jobs and their pods; the value is :func:`label_value` of its name."""

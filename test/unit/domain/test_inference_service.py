@@ -92,12 +92,13 @@ def test_labels_name_the_operator_and_the_service() -> None:
         "app.kubernetes.io/managed-by": "aim",
         "app.kubernetes.io/component": "inference",
         "aim.silogen.ai/service": "chat",
+        "aim.silogen.ai/service-name": "chat",
     }
 
 
 def test_labels_of_the_service_are_passed_on_and_the_operators_take_precedence() -> None:
     passed = {"org.example/team": "a", "networking.kserve.io/visibility": "cluster-local", "tier": "gold"}
-    own = {"app.kubernetes.io/managed-by": "helm", "aim.silogen.ai/service": "x", "job-name": "x"}
+    own = {"app.kubernetes.io/managed-by": "helm", "aim.silogen.ai/service-name": "x", "job-name": "x"}
     delivery = {
         "helm.sh/chart": "x",
         "kustomize.toolkit.fluxcd.io/name": "x",
@@ -108,6 +109,7 @@ def test_labels_of_the_service_are_passed_on_and_the_operators_take_precedence()
         "app.kubernetes.io/managed-by": "aim",
         "app.kubernetes.io/component": "inference",
         "aim.silogen.ai/service": "chat",
+        "aim.silogen.ai/service-name": "chat",
     }
 
 

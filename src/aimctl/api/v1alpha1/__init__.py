@@ -33,6 +33,7 @@ from aimctl.api.v1alpha1.meta import API_VERSION as API_VERSION
 from aimctl.api.v1alpha1.meta import GROUP as GROUP
 from aimctl.api.v1alpha1.meta import VERSION as VERSION
 from aimctl.api.v1alpha1.meta import View as View
+from aimctl.api.v1alpha1.meta import has_foreign_status as has_foreign_status
 from aimctl.api.v1alpha1.models import CLUSTER_MODELS as CLUSTER_MODELS
 from aimctl.api.v1alpha1.models import MODELS as MODELS
 from aimctl.api.v1alpha1.models import AIMClusterModel as AIMClusterModel

@@ -21,7 +21,7 @@ from aimctl.api.v1alpha1.common import (
     Time,
     constant,
 )
-from aimctl.api.v1alpha1.meta import View, kind
+from aimctl.api.v1alpha1.meta import KindView, View, kind
 from aimctl.generation import AGE_COLUMN, PrinterColumn, cel_rules
 
 __all__ = [
@@ -132,7 +132,7 @@ class TemplateCacheStatus(View):
     progress: DownloadProgress | None = Field(None, description="Progress of all downloads together.")
 
 
-class AIMTemplateCache(View):
+class AIMTemplateCache(KindView):
     """A request to download all model sources of a template to volumes of this namespace."""
 
     spec: TemplateCacheSpec = Field(description="The specification of the template cache.")
@@ -232,7 +232,7 @@ class ModelCacheStatus(View):
     last_used: Time | None = Field(None, description="Time at which a service last used the cache.")
 
 
-class AIMModelCache(View):
+class AIMModelCache(KindView):
     """One model source on one volume, shared by everything in the namespace that uses it."""
 
     spec: ModelCacheSpec = Field(description="The specification of the model cache.")

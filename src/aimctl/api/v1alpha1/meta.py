@@ -6,6 +6,8 @@ Contract:
       schema can still be read. The API server validates input; the constraints exist for the CRDs.
     * Lists are tuples. Mappings are plain dicts and must not be modified.
     * Every field has a description, which ``kubectl explain`` prints.
+    * A status that does not fit its type counts as absent, because it is the operator's own: another operator with the
+      same kinds has written it. See :func:`has_foreign_status`.
     * :func:`kind` adds what a type cannot express: plural, short names, scope, columns.
 
 This package imports pydantic and nothing from the runtime.
@@ -15,15 +17,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from pydantic.alias_generators import to_camel
 
 from aimctl.generation import CustomKind
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic import ValidatorFunctionWrapHandler
+
     from aimctl.generation import PrinterColumn, Scale
 
-__all__ = ["API_VERSION", "GROUP", "VERSION", "View", "kind"]
+__all__ = ["API_VERSION", "GROUP", "VERSION", "KindView", "View", "has_foreign_status", "kind"]
 
 GROUP = "aim.silogen.ai"
 VERSION = "v1alpha1"
@@ -46,6 +52,23 @@ class View(BaseModel):
     def to_json(self) -> dict[str, Any]:
         """Return the JSON that the API server expects: aliases as keys, without unset and null fields."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True)
+
+
+class KindView(View):
+    """One object of a kind with a status."""
+
+    @field_validator("status", mode="wrap", check_fields=False)
+    @classmethod
+    def _own_status(cls, value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return read(value)
+        except ValidationError:
+            return cls.model_fields["status"].default
+
+
+def has_foreign_status(view: KindView, status: Mapping[str, Any]) -> bool:
+    """Whether the object has a status that does not fit its type. ``status`` is the one of the stored object."""
+    return bool(status) and getattr(view, "status", None) is type(view).model_fields["status"].default
 
 
 T = TypeVar("T", bound=View)

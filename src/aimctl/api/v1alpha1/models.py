@@ -20,7 +20,7 @@ from aimctl.api.v1alpha1.common import (
     Time,
     constant,
 )
-from aimctl.api.v1alpha1.meta import View, kind
+from aimctl.api.v1alpha1.meta import KindView, View, kind
 from aimctl.generation import AGE_COLUMN, PrinterColumn
 
 __all__ = [
@@ -193,14 +193,14 @@ class ModelStatus(View):
     image_metadata: ImageMetadata | None = Field(None, description="Metadata from the labels of the image.")
 
 
-class AIMModel(View):
+class AIMModel(KindView):
     """An AIM model of one namespace: a name for a container image and how to run it."""
 
     spec: ModelSpec = Field(description="The specification of the model.")
     status: ModelStatus = Field(default=ModelStatus(), description="The observed state of the model.")
 
 
-class AIMClusterModel(View):
+class AIMClusterModel(KindView):
     """An AIM model for the whole cluster: a name for a container image and how to run it."""
 
     spec: ModelSpec = Field(description="The specification of the model.")

@@ -7,7 +7,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from aimctl.api.v1alpha1.common import Conditions, EnvList, Int32, Int64, ObjectName
-from aimctl.api.v1alpha1.meta import View, kind
+from aimctl.api.v1alpha1.meta import KindView, View, kind
 from aimctl.generation import AGE_COLUMN, PrinterColumn, cel_rules
 
 __all__ = [
@@ -63,7 +63,7 @@ class LabelPropagation(View):
     """Which labels are copied from an object to the objects that are created for it."""
 
     enabled: bool = Field(
-        default=False, description="Copy matching labels to Jobs, volumes and inference services."
+        default=False, description="Copy matching labels to Jobs, volumes, caches and derived templates."
     )
     match: tuple[str, ...] = Field(
         default=(),
@@ -116,7 +116,7 @@ _NAMESPACED_MODELS = cel_rules(
 )
 
 
-class AIMRuntimeConfig(View):
+class AIMRuntimeConfig(KindView):
     """Defaults for one namespace. They replace an AIMClusterRuntimeConfig of the same name, except labelPropagation."""
 
     spec: RuntimeConfigSpec = Field(
@@ -125,7 +125,7 @@ class AIMRuntimeConfig(View):
     status: RuntimeConfigStatus = Field(default=RuntimeConfigStatus(), description="The observed state.")
 
 
-class AIMClusterRuntimeConfig(View):
+class AIMClusterRuntimeConfig(KindView):
     """Defaults for the whole cluster."""
 
     spec: RuntimeConfigSpec = Field(default=RuntimeConfigSpec(), description="The defaults.")

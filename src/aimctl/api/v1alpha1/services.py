@@ -21,7 +21,7 @@ from aimctl.api.v1alpha1.common import (
     ResourceRequirements,
     constant,
 )
-from aimctl.api.v1alpha1.meta import View, kind
+from aimctl.api.v1alpha1.meta import KindView, View, kind
 from aimctl.generation import AGE_COLUMN, PrinterColumn, Scale, cel_rules
 
 __all__ = [
@@ -167,7 +167,7 @@ class ServiceStatus(View):
     )
 
 
-class AIMService(View):
+class AIMService(KindView):
     """A request to serve a model."""
 
     spec: ServiceSpec = Field(description="The specification of the service.")

@@ -25,7 +25,7 @@ from aimctl.api.v1alpha1.common import (
     constant,
     list_map,
 )
-from aimctl.api.v1alpha1.meta import View, kind
+from aimctl.api.v1alpha1.meta import KindView, View, kind
 from aimctl.generation import AGE_COLUMN, PrinterColumn, cel_rules
 
 __all__ = [
@@ -241,7 +241,7 @@ class TemplateStatus(View):
     discovery: DiscoveryStatus | None = Field(None, description="The inputs that discovery has finished.")
 
 
-class AIMServiceTemplate(View):
+class AIMServiceTemplate(KindView):
     """A runtime profile of a model in one namespace, together with the result of discovery."""
 
     spec: ServiceTemplateSpec = Field(description="The runtime profile.")
@@ -250,7 +250,7 @@ class AIMServiceTemplate(View):
     )
 
 
-class AIMClusterServiceTemplate(View):
+class AIMClusterServiceTemplate(KindView):
     """A runtime profile of a model for the whole cluster, together with the result of discovery."""
 
     spec: ClusterServiceTemplateSpec = Field(description="The runtime profile.")

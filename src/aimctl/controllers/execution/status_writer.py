@@ -6,6 +6,8 @@ Contract:
       the status of a custom resource is applied.
     * Writers of one process do not conflict: writes to one object are serialized, and each sees the response to the
       one before in the cache.
+    * A status that does not fit its type was written by another operator. It is removed before the first write: the API
+      server could reject a write that leaves a part of it.
     * After a write the owned part is exactly what was wanted. Server-side apply alone does not guarantee that: a field
       that is left out stays while another manager owns it too, such as an older version of the operator or a person
       who edited the status. Such fields are removed with a patch.
@@ -19,6 +21,9 @@ from typing import TYPE_CHECKING, Any, final
 from weakref import WeakValueDictionary
 
 import msgspec
+import structlog
+
+from aimctl.api.v1alpha1 import has_foreign_status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,6 +87,7 @@ class StatusWriter:
         self._client = client
         self._cache = cache
         self._locks = locks
+        self._log = structlog.get_logger(__name__)
 
     async def write(self, obj: Object[Any], part: StatusSlice, field_manager: str) -> Written:
         """Apply ``part`` to the status of ``obj``.
@@ -98,8 +104,25 @@ class StatusWriter:
                 return Written.UNCHANGED
             if latest.meta.resource_version != obj.meta.resource_version:
                 return Written.STALE
+            if has_foreign_status(latest.view, status_of(latest)):
+                latest = await self._clear(latest)
             await self._apply(latest, part, field_manager)
         return Written.CHANGED
+
+    async def _clear(self, obj: Object[Any]) -> Object[Any]:
+        """Remove the status of another operator."""
+        meta = obj.meta
+        patch = [_version(obj), {"op": "replace", "path": "/status", "value": {}}]
+        cleared = await self._client.patch(
+            obj.resource, meta.name, patch, meta.namespace, kind="json", subresource="status"
+        )
+        self._log.warning(
+            "replaced a status that another operator has written",
+            kind=obj.resource.kind,
+            namespace=meta.namespace,
+            name=meta.name,
+        )
+        return cleared
 
     async def _apply(self, obj: Object[Any], part: StatusSlice, field_manager: str) -> None:
         meta = obj.meta
@@ -117,20 +140,19 @@ class StatusWriter:
         )
         removals = _removals(status_of(response), part)
         if removals:
-            # With the version, the server answers Conflict if another writer was faster.
-            version = {
-                "op": "replace",
-                "path": "/metadata/resourceVersion",
-                "value": response.meta.resource_version,
-            }
             await self._client.patch(
                 obj.resource,
                 meta.name,
-                [version, *removals],
+                [_version(response), *removals],
                 meta.namespace,
                 kind="json",
                 subresource="status",
             )
+
+
+def _version(obj: Object[Any]) -> dict[str, Any]:
+    """The operation of a JSON patch with which the server answers Conflict if another writer was faster."""
+    return {"op": "replace", "path": "/metadata/resourceVersion", "value": obj.meta.resource_version}
 
 
 def _removals(current: Mapping[str, Any], part: StatusSlice) -> list[dict[str, Any]]:

@@ -36,6 +36,7 @@ from aimctl.domain.naming import (
     LABEL_COMPONENT,
     LABEL_MANAGED_BY,
     LABEL_SERVICE,
+    LABEL_SERVICE_OF_KAIWO,
     MANAGED_BY,
     label_value,
 )
@@ -116,6 +117,7 @@ def inference_service(
         LABEL_MANAGED_BY: MANAGED_BY,
         LABEL_COMPONENT: INFERENCE,
         LABEL_SERVICE: label_value(meta.name),
+        LABEL_SERVICE_OF_KAIWO: label_value(meta.name),
     }
     annotations = {**passed_annotations(meta.annotations), DEPLOYMENT_MODE: DEPLOYMENT_MODES[0]}
     if spec.replicas == 0:
