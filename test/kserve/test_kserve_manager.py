@@ -9,7 +9,16 @@ import kubernetes
 import pytest
 from kubernetes.client.exceptions import ApiException
 
-from support.kserve_cases import DENIALS, READY, STARTING, STOPPED, changed, conditions_of
+from support.kserve_cases import (
+    DENIALS,
+    READY,
+    REJECTED,
+    STARTING,
+    STOPPED,
+    changed,
+    conditions_of,
+    wrong_host,
+)
 from support.kserve_manager import set_available
 from support.waiting import eventually
 
@@ -189,6 +198,7 @@ def test_resources_that_a_pod_cannot_have_are_reported_with_their_cause(stage: S
     prepare(stage, resources={"requests": {"memory": "64Gi"}, "limits": {"memory": "48Gi"}})
     condition = stage.until_condition("AIMService", "service", "Ready", "RuntimeNotReady")
     assert "must be less than or equal to memory limit of 48Gi" in condition["message"]
+    until_conditions(stage, REJECTED)
     stage.edit("AIMService", "service", {"resources": {"limits": {"memory": "64Gi"}}})
     deployed(stage)
     stage.until("AIMService", "service", "Running")
@@ -230,3 +240,12 @@ def test_the_webhook_sets_the_defaults_of_the_simulation(stage: Stage) -> None:
         "-n", stage.namespace, "patch", "isvc", "chat", "--type=merge", "-p", mode
     )
     assert "deploymentMode cannot be changed from 'Standard' to 'Knative'" in refused
+
+
+def test_a_host_with_a_label_that_is_too_long_has_the_conditions_of_the_simulation(stage: Stage) -> None:
+    name = "a" * (64 - len(f"-predictor-{stage.namespace}"))
+    stage.cluster.kubectl("-n", stage.namespace, "apply", "-f", "-", stdin=json.dumps(plain(name)))
+    body = until_conditions(stage, REJECTED, name)
+    (predictor,) = (item for item in body["status"]["conditions"] if item["type"] == "PredictorReady")
+    assert predictor["message"] == wrong_host(name, stage.namespace)
+    assert deployments(stage) == []

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["DENIALS", "READY", "STARTING", "STOPPED", "changed", "conditions_of"]
+__all__ = ["DENIALS", "READY", "REJECTED", "STARTING", "STOPPED", "changed", "conditions_of", "wrong_host"]
 
 _NO_INGRESS = ("False", "Predictor ingress not created")
 
@@ -25,6 +25,13 @@ READY = {
     "Ready": ("True", ""),
     "Stopped": ("False", ""),
 }
+
+REJECTED = {
+    "IngressReady": ("Unknown", ""),
+    "PredictorReady": ("False", "ReconcileFailed"),
+    "Ready": ("False", "ReconcileFailed"),
+}
+"""There is no Deployment: a label of the host is too long, or the API server rejects it, for example its resources."""
 
 STOPPED = {
     "IngressReady": ("False", "Stopped"),
@@ -69,6 +76,15 @@ DENIALS: dict[str, tuple[dict[str, Any], str]] = {
     ),
 }
 """What the webhook denies: a change of a valid InferenceService, and the end of the message."""
+
+
+def wrong_host(name: str, namespace: str) -> str:
+    """The message for an InferenceService whose host has a label that is too long."""
+    label = f"{name}-predictor-{namespace}"
+    return (
+        "fails to create NewRawKubeReconciler for predictor: failed creating host name: invalid domain name"
+        f' "{label}.example.com": url: Invalid value: "{label}": must be no more than 63 characters'
+    )
 
 
 def changed(body: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:

@@ -5,9 +5,10 @@ Contract:
       have types; all other fields of the real CRD are accepted without validation.
     * For a new spec, :class:`SimulatedKServe` first sets conditions that are not ready. After ``ready_seconds`` it sets
       ``PredictorReady``, ``IngressReady``, ``Ready`` and a URL, or the reason of a failure.
+    * It has KServe's finalizer, so it stays while it is being deleted and this controller does not run.
     * With the annotation ``serving.kserve.io/stop: "true"`` it is Stopped, without a URL.
-    * A name whose pods or host would have too long labels fails as with KServe: the Deployment is not created, or the
-      service waits for its Ingress without end. A container whose resources the API server rejects fails as well.
+    * A name whose pods or host would have too long labels fails as with KServe, and so does a container whose resources
+      the API server rejects: the Deployment is not created.
     * A service fails if the catalogue's entry of the image fails (missing image, crash, no matching node, ...), or by
       the annotation :data:`OUTCOME_ANNOTATION`. A change of the annotation has an immediate effect.
     * A service that is Ready stays Ready while a changed spec is rolled out.
@@ -15,6 +16,7 @@ Contract:
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 from aimctl.devcluster.machinery.controller import run_controller
@@ -23,10 +25,11 @@ from aimctl.devcluster.machinery.worker import Worker
 from aimctl.kubetypes import Resource
 from aimctl.kubetypes.quantity import amount
 from aimctl.runtime.clock import format_time
+from aimctl.runtime.kube.errors import NotFound
 from aimctl.simulation.kserve_webhooks import deployment_mode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from aimctl.devcluster.machinery.events import EventRecorder
     from aimctl.kubetypes import ObjectKey
@@ -44,6 +47,7 @@ OUTCOME_ANNOTATION = "simulated.aimctl/outcome"
 """Annotation of an InferenceService: ``fail: <message>`` or ``never``. Otherwise the image decides."""
 
 READY_SECONDS = 3.0
+_FINALIZER = "inferenceservice.finalizers"
 _STOP = "serving.kserve.io/stop"
 _MAX_LABEL = 63
 _DOMAIN = "example.com"
@@ -63,8 +67,6 @@ class _Outcome(NamedTuple):
 
 _READY = _Outcome()
 _STOPPED = _Outcome("Stopped")
-_NO_HOST = _Outcome("NoHost")
-"""The pods are ready, and the Ingress cannot be created: no condition states why."""
 _STARTING = _Outcome("MinimumReplicasUnavailable", "Deployment does not have minimum availability.")
 _NO_INGRESS = "Predictor ingress not created"
 _REJECTED = "ReconcileFailed"
@@ -128,13 +130,26 @@ class SimulatedKServe:
 
     async def _reconcile(self, key: ObjectKey) -> float | None:
         service = self.services.get(key)
-        if service is None or service["metadata"].get("deletionTimestamp"):
+        if service is None or not await self._holds(key, service["metadata"]):
             return None
         wait = self._wait(service)
         outcome = _STARTING if wait > 0 and not _is_stopped(service) else self._outcome(service)
         if wait <= 0 or outcome is _STOPPED or not _is_ready(service):
             await self._write_status(key, service, outcome)
         return wait if wait > 0 else None
+
+    async def _holds(self, key: ObjectKey, metadata: Mapping[str, Any]) -> bool:
+        """Add the finalizer, or remove it from an object that is being deleted; returns whether the object stays."""
+        finalizers = list(metadata.get("finalizers") or ())
+        deleting = "deletionTimestamp" in metadata
+        if (_FINALIZER in finalizers) == deleting:
+            wanted = [*finalizers, _FINALIZER] if not deleting else [n for n in finalizers if n != _FINALIZER]
+            patch = {"metadata": {"uid": metadata["uid"], "finalizers": wanted}}
+            with contextlib.suppress(NotFound):
+                written = await self._client.patch(INFERENCE_SERVICES, key.name, patch, key.namespace)
+                if not deleting:
+                    self.services.observe(written)
+        return not deleting
 
     def _wait(self, service: Mapping[str, Any]) -> float:
         """Seconds until the outcome of this spec. After a restart, an outcome in the status is kept."""
@@ -152,12 +167,9 @@ class SimulatedKServe:
         metadata = service["metadata"]
         if _is_stopped(service):
             return _STOPPED
-        predictor = f"{metadata['name']}-predictor"
-        error = next(
-            _deployment_errors(predictor, service["spec"]["predictor"].get("containers") or ()), None
-        )
+        error = next(_errors(service), None)
         if error is not None:
-            return _Outcome(_REJECTED, f'Deployment.apps "{predictor}" is invalid: {error}')
+            return _Outcome(_REJECTED, error)
         annotation = (metadata.get("annotations") or {}).get(OUTCOME_ANNOTATION, "")
         word, _, message = annotation.partition(":")
         if word == "never":
@@ -172,7 +184,7 @@ class SimulatedKServe:
                 reason, text = _FAILURES[fail]
                 error = "" if entry is None else entry.create_error
                 return _Outcome(reason, text.format(image=image, error=error))
-        return _READY if len(f"{predictor}-{metadata['namespace']}") <= _MAX_LABEL else _NO_HOST
+        return _READY
 
     async def _write_status(self, key: ObjectKey, service: dict[str, Any], outcome: _Outcome) -> None:
         old: dict[str, Any] = service.get("status") or {}
@@ -214,13 +226,22 @@ class SimulatedKServe:
         return status
 
 
-def _deployment_errors(name: str, containers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """What the API server rejects in the Deployment of this name, in its words."""
+def _errors(service: Mapping[str, Any]) -> Iterator[str]:
+    """Why KServe or the API server rejects the Deployment, in their words."""
+    metadata, predictor = service["metadata"], service["spec"]["predictor"]
+    name = f"{metadata['name']}-predictor"
+    label = f"{name}-{metadata['namespace']}"
+    if len(label) > _MAX_LABEL:
+        yield (
+            "fails to create NewRawKubeReconciler for predictor: failed creating host name: invalid domain name"
+            f' "{label}.{_DOMAIN}": url: Invalid value: "{label}": must be no more than {_MAX_LABEL} characters'
+        )
+    invalid = f'Deployment.apps "{name}" is invalid'
     if len(f"isvc.{name}") > _MAX_LABEL:
-        yield f"must be no more than {_MAX_LABEL} characters"
-    for number, container in enumerate(containers):
+        yield f"{invalid}: must be no more than {_MAX_LABEL} characters"
+    for number, container in enumerate(predictor.get("containers") or ()):
         for error in _resource_errors(container.get("resources") or {}):
-            yield f"spec.template.spec.containers[{number}].resources.{error}"
+            yield f"{invalid}: spec.template.spec.containers[{number}].resources.{error}"
 
 
 def _resource_errors(resources: Mapping[str, Any]) -> Iterator[str]:
@@ -246,12 +267,10 @@ def _conditions(outcome: _Outcome) -> dict[str, dict[str, str]]:
     stopped = {"status": "True" if outcome is _STOPPED else "False", "severity": "Info"}
     if outcome.ready:
         ingress, predictor, ready = true, {**true, **_AVAILABLE}, true
-    elif outcome is _NO_HOST:
-        ingress, predictor, ready = unknown, {**true, **_AVAILABLE}, unknown
     elif outcome is _STOPPED:
         ingress, predictor, ready = failed, failed, failed
     elif outcome.reason == _REJECTED:
-        ingress, predictor, ready = unknown, failed, failed
+        return {"IngressReady": unknown, "PredictorReady": failed, "Ready": failed}
     else:
         ingress = {"status": "False", "reason": _NO_INGRESS}
         predictor, ready = failed, ingress

@@ -12,7 +12,16 @@ from aimctl.simulation import Catalogue, kserve_add_on
 from aimctl.simulation.kserve import INFERENCE_SERVICES, OUTCOME_ANNOTATION
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
 from support.aim_cluster import aim_cluster
-from support.kserve_cases import DENIALS, READY, STARTING, STOPPED, changed, conditions_of
+from support.kserve_cases import (
+    DENIALS,
+    READY,
+    REJECTED,
+    STARTING,
+    STOPPED,
+    changed,
+    conditions_of,
+    wrong_host,
+)
 
 
 def cluster_of(**options):
@@ -155,6 +164,18 @@ async def test_a_predictor_is_required_and_replicas_are_a_number():
 
 
 @virtual_time
+async def test_a_deleted_service_is_finalized():
+    async with cluster_of() as cluster:
+        client = cluster.client()
+        await client.create(INFERENCE_SERVICES, service(), "default")
+        await cluster.settled(horizon_seconds=10)
+        assert (await get(client))["metadata"]["finalizers"] == ["inferenceservice.finalizers"]
+        await client.delete(INFERENCE_SERVICES, "chat", "default")
+        await cluster.settled(horizon_seconds=10)
+        assert not (await client.list(INFERENCE_SERVICES, "default")).items
+
+
+@virtual_time
 async def test_kserve_can_be_installed_later():
     async with cluster_of(kserve=False) as cluster:
         client = cluster.client()
@@ -285,18 +306,24 @@ async def test_with_the_stop_annotation_nothing_is_served_until_it_is_removed():
 
 
 @virtual_time
-async def test_a_name_with_too_long_labels_is_accepted_and_never_becomes_ready():
+async def test_a_name_with_too_long_labels_is_accepted_and_has_no_deployment():
     async with cluster_of() as cluster:
         client = cluster.client()
-        namespace = "n" * 40
-        await client.create(NAMESPACES, {"metadata": {"name": namespace}})
-        await client.create(INFERENCE_SERVICES, service("a" * 49), "default")
-        body = service("a" * 20)
-        body["metadata"]["namespace"] = namespace
-        await client.create(INFERENCE_SERVICES, body, namespace)
+        for name, namespace in (("a" * 20, "n" * 40), ("a" * 49, "no")):
+            await client.create(NAMESPACES, {"metadata": {"name": namespace}})
+            body = service(name)
+            body["metadata"]["namespace"] = namespace
+            await client.create(INFERENCE_SERVICES, body, namespace)
         await asyncio.sleep(600)
-        assert condition(await get(client, "a" * 49))["reason"] == "ReconcileFailed"
-        item = await client.get(INFERENCE_SERVICES, "a" * 20, namespace)
-        body = msgspec.json.decode(item.raw, type=dict)
-        assert condition(body, "PredictorReady")["status"] == "True"
-        assert condition(body, "IngressReady")["status"] == condition(body)["status"] == "Unknown"
+        for name, namespace, error in (
+            ("a" * 20, "n" * 40, wrong_host("a" * 20, "n" * 40)),
+            (
+                "a" * 49,
+                "no",
+                f'Deployment.apps "{"a" * 49}-predictor" is invalid: must be no more than 63 characters',
+            ),
+        ):
+            item = await client.get(INFERENCE_SERVICES, name, namespace)
+            body = msgspec.json.decode(item.raw, type=dict)
+            assert conditions_of(body) == REJECTED
+            assert condition(body, "PredictorReady")["message"] == error

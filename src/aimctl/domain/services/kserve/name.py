@@ -8,7 +8,7 @@ Contract:
 The rules of KServe (the same from v0.13 to v0.17):
     * Its webhook accepts ``[a-z]([-a-z0-9]*[a-z0-9])?`` only: no dots, and no digit at the beginning.
     * ``<name>-predictor-<namespace>`` is a label of a host name, so it has at most 63 characters. The webhook does not
-      check this: the controller fails to create the Ingress, and the InferenceService never becomes ready.
+      check this: the controller creates no Deployment. Only since v0.17 the condition ``PredictorReady`` says why.
     * ``isvc.<name>-predictor`` is a label value of the pods, also with at most 63 characters.
 """
 
