@@ -15,14 +15,19 @@ _CONTEXT = "aimctl-dev"
 def write_kubeconfig(path: str | Path, url: str, *, namespace: str = "default", token: str = "") -> Path:
     """Write a kubeconfig for a server URL. Only the owner can read it, and it replaces a file atomically.
 
+    For plain HTTP it has ``insecure-skip-tls-verify``, without which the JavaScript client rejects the URL.
+
     Raises:
         OSError: the file cannot be written.
     """
     context = {"cluster": _CONTEXT, "user": _CONTEXT, "namespace": namespace}
+    cluster: dict[str, object] = {"server": url}
+    if url.startswith("http://"):
+        cluster["insecure-skip-tls-verify"] = True
     config = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": _CONTEXT, "cluster": {"server": url}}],
+        "clusters": [{"name": _CONTEXT, "cluster": cluster}],
         "users": [{"name": _CONTEXT, "user": {"token": token} if token else {}}],
         "contexts": [{"name": _CONTEXT, "context": context}],
         "current-context": _CONTEXT,

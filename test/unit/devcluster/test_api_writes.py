@@ -146,8 +146,8 @@ async def test_an_invalid_object_is_rejected_with_the_messages_of_the_server(
         ("/api/v1/namespaces", {"metadata": {"name": "x" * 64}}, "must be no more than 63 bytes"),
         (
             "/api/v1/namespaces/default/services",
-            {"metadata": {"name": "1a"}},
-            "a DNS-1035 label must consist of",
+            {"metadata": {"name": "A1"}, "spec": {"ports": [{"port": 80}]}},
+            "a lowercase RFC 1123 label must consist of",
         ),
         (CONFIG_MAPS, {"metadata": {"name": "A_b"}}, "a lowercase RFC 1123 subdomain must consist of"),
         (CONFIG_MAPS, {"metadata": {"name": "x" * 254}}, "must be no more than 253 bytes"),

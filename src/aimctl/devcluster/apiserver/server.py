@@ -287,7 +287,9 @@ def _with_strategy(kind: ServedKind) -> ServedKind:
     group, plural = kind.resource.group, kind.resource.plural
     if (group, plural) == ("events.k8s.io", "events"):
         kind = replace(kind, storage_key="events", storage_version="v1")
-    from aimctl.devcluster.apiserver.builtin.structures import structure_errors
+    if kind.resource.api_version == "autoscaling/v1":
+        group = "autoscaling/v1"
+    from aimctl.devcluster.apiserver.builtin.rules.structures import structure_errors
     from aimctl.devcluster.apiserver.builtin.types import builtin_type
 
     strategy, known = strategy_for(group, plural), builtin_type(kind)

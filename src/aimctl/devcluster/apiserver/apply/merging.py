@@ -161,9 +161,12 @@ def merge(live: Any, applied: Any, node: Node, text: str = "") -> Any:
     """The live value with the applied one merged into it. Either may be UNSET.
 
     Items of sets and list-maps that both have are in the applied order. Items that only one has keep their position
-    relative to their neighbours.
+    relative to their neighbours. As on the real server, an applied null does not remove an object or list that is
+    merged by its parts: it counts as an empty one.
     """
     if applied is UNSET:
+        return copied(live)
+    if applied is None and isinstance(live, dict | list) and not _is_atomic(node, live):
         return copied(live)
     if live is UNSET or type(live) is not type(applied) or not isinstance(applied, dict | list):
         return copied(applied)

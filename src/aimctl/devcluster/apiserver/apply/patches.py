@@ -8,6 +8,7 @@ A strategic merge identifies the elements of a list by a key. The keys of the bu
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from aimctl.devcluster.apiserver.schema.walk import copied
@@ -71,7 +72,7 @@ def merge_patch(target: Any, patch: Any) -> Any:
 
 
 def json_patch(target: Mapping[str, Any], patch: Sequence[Any]) -> dict[str, Any]:
-    """Apply a JSON patch.
+    """Apply a JSON patch. As on the real server, ``replace`` adds a key that an object does not have.
 
     Raises:
         PatchError: an operation is invalid.
@@ -80,8 +81,25 @@ def json_patch(target: Mapping[str, Any], patch: Sequence[Any]) -> dict[str, Any
     import jsonpatch
     import jsonpointer
 
+    class Replace(jsonpatch.ReplaceOperation):
+        def apply(self, obj: Any) -> Any:
+            place, key = self.pointer.to_last(obj)
+            if isinstance(place, dict) and key is not None:
+                place[key] = self.operation["value"]
+                return obj
+            return super().apply(obj)
+
+    class Test(jsonpatch.TestOperation):
+        def apply(self, obj: Any) -> Any:
+            place, key = self.pointer.to_last(obj)
+            absent = isinstance(place, dict) and key is not None and key not in place
+            return obj if absent and self.operation["value"] is None else super().apply(obj)
+
+    class Patch(jsonpatch.JsonPatch):
+        operations = MappingProxyType({**jsonpatch.JsonPatch.operations, "replace": Replace, "test": Test})
+
     try:
-        patched = jsonpatch.JsonPatch(list(patch)).apply(target)
+        patched = Patch(list(patch)).apply(target)
     except jsonpatch.JsonPatchTestFailed as error:
         raise PatchTestFailed(f"testing value failed: {error}") from error
     except (jsonpatch.JsonPatchConflict, jsonpointer.JsonPointerException) as error:

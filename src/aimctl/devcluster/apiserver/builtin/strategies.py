@@ -21,7 +21,6 @@ from aimctl.devcluster.apiserver.builtin.workloads import (
     pod_grace,
     prepare_job,
     prepare_pod,
-    prepare_workload,
 )
 from aimctl.devcluster.apiserver.objects.kinds import Strategy
 from aimctl.devcluster.apiserver.schema.errors import OMITTED, FieldError
@@ -36,6 +35,7 @@ __all__ = ["CLAIM_FINALIZER", "strategy_for"]
 
 Obj = dict[str, Any]
 
+_FIRST_NODE_PORT, _NODE_PORTS = 30000, 2768
 CLAIM_FINALIZER = "kubernetes.io/pvc-protection"
 """The finalizer of every claim, which the claim protection controller removes."""
 
@@ -56,8 +56,20 @@ def _prepare_namespace(new: Obj, old: Mapping[str, Any] | None) -> None:
 # -- secrets, config maps, claims, services
 
 
+def _join_lines(new: Obj, field: str) -> None:
+    """Remove the line breaks in base64 values, which the real server stores as bytes."""
+    data = new.get(field) or {}
+    if any("\n" in text or "\r" in text for text in data.values()):
+        new[field] = {key: text.replace("\r", "").replace("\n", "") for key, text in data.items()}
+
+
+def _prepare_config_map(new: Obj, old: Mapping[str, Any] | None) -> None:  # noqa: ARG001 - the hook's parameters
+    _join_lines(new, "binaryData")
+
+
 def _prepare_secret(new: Obj, old: Mapping[str, Any] | None) -> None:  # noqa: ARG001 - the hook's parameters
     new.setdefault("type", "Opaque")
+    _join_lines(new, "data")
     texts = new.pop("stringData", None)
     if texts:
         encoded = {name: base64.b64encode(str(text).encode()).decode() for name, text in texts.items()}
@@ -136,13 +148,22 @@ def _check_claim(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[
 
 def _prepare_service(new: Obj, old: Mapping[str, Any] | None) -> None:
     spec = new.setdefault("spec", {})
-    spec.setdefault("type", "ClusterIP")
-    spec.setdefault("sessionAffinity", "None")
+    third, fourth, *rest = hashlib.sha256(new["metadata"]["uid"].encode()).digest()
+    if spec["type"] != "ExternalName":
+        headless = spec.get("clusterIP") == "None" and not spec.get("selector")
+        spec.setdefault("ipFamilies", ["IPv4", "IPv6"] if headless else ["IPv4"])
+        spec.setdefault("ipFamilyPolicy", "RequireDualStack" if headless else "SingleStack")
+    if spec["type"] in ("NodePort", "LoadBalancer"):
+        before = {each.get("port"): each for each in ((old or {}).get("spec") or {}).get("ports") or ()}
+        for index, port in enumerate(spec.get("ports") or ()):
+            kept = (before.get(port.get("port")) or {}).get("nodePort")
+            number = rest[index % len(rest)] * 10 + index
+            port.setdefault("nodePort", kept or _FIRST_NODE_PORT + number % _NODE_PORTS)
     if old is None:
         new["status"] = {"loadBalancer": {}}
         if spec["type"] != "ExternalName" and not spec.get("clusterIP"):
-            third, fourth = hashlib.sha256(new["metadata"]["uid"].encode()).digest()[:2]
             spec["clusterIP"] = f"10.96.{third}.{fourth}"
+        if spec.get("clusterIP"):
             spec["clusterIPs"] = [spec["clusterIP"]]
     elif "clusterIP" not in spec and "clusterIP" in (old.get("spec") or {}):
         spec["clusterIP"] = old["spec"]["clusterIP"]
@@ -179,6 +200,42 @@ def _event_out(obj: Obj) -> Obj:
     return obj
 
 
+# -- autoscalers: two versions
+
+
+def _scaler_in(obj: Obj) -> Obj:
+    """Convert an autoscaler of autoscaling/v1 to v2, which is the stored form."""
+    spec, status = obj.get("spec") or {}, obj.get("status") or {}
+    percent = spec.pop("targetCPUUtilizationPercentage", None)
+    if percent is not None:
+        target = {"type": "Utilization", "averageUtilization": percent}
+        spec["metrics"] = [{"type": "Resource", "resource": {"name": "cpu", "target": target}}]
+    current = status.pop("currentCPUUtilizationPercentage", None)
+    if current is not None:
+        metric = {"name": "cpu", "current": {"averageUtilization": current}}
+        status["currentMetrics"] = [{"type": "Resource", "resource": metric}]
+    obj["apiVersion"] = "autoscaling/v2"
+    return obj
+
+
+def _scaler_out(obj: Obj) -> Obj:
+    """Convert an autoscaler to autoscaling/v1, which shows only the metric of the CPU."""
+    spec, status = obj.get("spec") or {}, obj.get("status") or {}
+    for where, field, part, name in (
+        (spec, "metrics", "target", "targetCPUUtilizationPercentage"),
+        (status, "currentMetrics", "current", "currentCPUUtilizationPercentage"),
+    ):
+        for metric in where.pop(field, None) or ():
+            resource = metric.get("resource") or {}
+            percent = (resource.get(part) or {}).get("averageUtilization")
+            if resource.get("name") == "cpu" and percent is not None:
+                where[name] = percent
+    spec.pop("behavior", None)
+    status.pop("conditions", None)
+    obj["apiVersion"] = "autoscaling/v1"
+    return obj
+
+
 _EVENT_FIELDS = (
     *(
         f"involvedObject.{name}"
@@ -205,6 +262,22 @@ def _builtin(
 
 
 _PATH = _builtin(name_rule="path")
+_WITH_GENERATION = (
+    *(("", "replicationcontrollers"), ("", "podtemplates"), ("batch", "cronjobs")),
+    *(("apps", plural) for plural in ("deployments", "statefulsets", "daemonsets")),
+    *(("networking.k8s.io", plural) for plural in ("ingresses", "ingressclasses", "networkpolicies")),
+    *(("policy", "poddisruptionbudgets"), ("discovery.k8s.io", "endpointslices")),
+    ("scheduling.k8s.io", "priorityclasses"),
+    *(
+        ("admissionregistration.k8s.io", plural)
+        for plural in (
+            "mutatingwebhookconfigurations",
+            "validatingadmissionpolicies",
+            "validatingadmissionpolicybindings",
+            "validatingwebhookconfigurations",
+        )
+    ),
+)
 _STRATEGIES: dict[tuple[str, str], Strategy] = {
     ("", "namespaces"): _builtin(
         name_rule="label", prepare=_prepare_namespace, field_paths=("status.phase",)
@@ -228,10 +301,10 @@ _STRATEGIES: dict[tuple[str, str], Strategy] = {
         ),
     ),
     ("", "secrets"): _builtin(prepare=_prepare_secret, check=_check_secret, field_paths=("type",)),
-    ("", "configmaps"): _builtin(check=_check_frozen),
+    ("", "configmaps"): _builtin(prepare=_prepare_config_map, check=_check_frozen),
     ("", "serviceaccounts"): _builtin(returns_deleted=True),
     ("", "services"): _builtin(
-        name_rule="label1035",
+        name_rule="label",
         returns_deleted=True,
         prepare=_prepare_service,
         field_paths=("spec.clusterIP", "spec.type"),
@@ -250,12 +323,10 @@ _STRATEGIES: dict[tuple[str, str], Strategy] = {
         check=check_job,
         field_paths=("status.successful",),
     ),
-    ("apps", "deployments"): _builtin(generation=True, prepare=prepare_workload),
-    ("apps", "statefulsets"): _builtin(generation=True, prepare=prepare_workload),
-    ("apps", "daemonsets"): _builtin(generation=True, prepare=prepare_workload),
-    ("apps", "replicasets"): _builtin(
-        generation=True, prepare=prepare_workload, field_paths=("status.replicas",)
-    ),
+    ("apps", "replicasets"): _builtin(generation=True, field_paths=("status.replicas",)),
+    **{key: _builtin(generation=True) for key in _WITH_GENERATION},
+    ("certificates.k8s.io", "certificatesigningrequests"): _builtin(field_paths=("spec.signerName",)),
+    ("autoscaling/v1", "horizontalpodautoscalers"): _builtin(convert_in=_scaler_in, convert_out=_scaler_out),
     ("coordination.k8s.io", "leases"): _builtin(unconditional_update=False, create_on_update=True),
     ("apiextensions.k8s.io", "customresourcedefinitions"): _builtin(
         generation=True, unconditional_update=False, prepare=prepare_definition, check=check_definition

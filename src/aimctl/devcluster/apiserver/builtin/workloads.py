@@ -11,7 +11,7 @@ from aimctl.devcluster.apiserver.schema.errors import OMITTED, FieldError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["check_job", "check_pod", "pod_grace", "prepare_job", "prepare_pod", "prepare_workload"]
+__all__ = ["check_job", "check_pod", "pod_grace", "prepare_job", "prepare_pod"]
 
 Obj = dict[str, Any]
 
@@ -24,7 +24,6 @@ _JOB_NAME = "batch.kubernetes.io/job-name"
 def prepare_pod(new: Obj, old: Mapping[str, Any] | None) -> None:
     """Set the defaults and the initial status of a pod."""
     spec = new.setdefault("spec", {})
-    _default_pull_policies(spec)
     if old is not None:
         return
     spec.setdefault("priority", 0)
@@ -40,21 +39,6 @@ def prepare_pod(new: Obj, old: Mapping[str, Any] | None) -> None:
     spec.setdefault("serviceAccountName", "default")
     spec.setdefault("serviceAccount", spec["serviceAccountName"])
     new["status"] = {"phase": "Pending", "qosClass": _quality(spec)}
-
-
-def _default_pull_policies(spec: Obj) -> None:
-    """``Always`` for images without a tag or with ``latest``, else ``IfNotPresent``."""
-    for field in ("initContainers", "containers"):
-        for container in spec.get(field) or ():
-            tag = str(container.get("image") or "").rpartition("/")[2].partition(":")[2]
-            digest = "@" in str(container.get("image") or "")
-            moving = not digest and tag in ("", "latest")
-            container.setdefault("imagePullPolicy", "Always" if moving else "IfNotPresent")
-
-
-def prepare_workload(new: Obj, old: Mapping[str, Any] | None) -> None:  # noqa: ARG001 - the hook's parameters
-    """Set the defaults of a pod template."""
-    _default_pull_policies((new.get("spec") or {}).get("template", {}).get("spec") or {})
 
 
 def _quality(spec: Mapping[str, Any]) -> str:
@@ -109,7 +93,6 @@ def pod_grace(obj: Mapping[str, Any], asked: int | None) -> int:
 def prepare_job(new: Obj, old: Mapping[str, Any] | None) -> None:
     """Set the defaults, labels and selector of a Job."""
     spec = new.setdefault("spec", {})
-    prepare_workload(new, old)
     if old is not None:
         return
     metadata = new["metadata"]

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 import msgspec
 
-from aimctl.devcluster.apiserver.builtin.types import OBJECT_META, builtin_type, definitions
+from aimctl.devcluster.apiserver.builtin.entries import OBJECT_META, definitions
+from aimctl.devcluster.apiserver.builtin.types import builtin_type
 from aimctl.devcluster.apiserver.schema.meta import API_VERSION_SOURCE, KIND_SOURCE
 
 if TYPE_CHECKING:

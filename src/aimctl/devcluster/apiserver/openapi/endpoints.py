@@ -45,6 +45,12 @@ VERSION = {
 _SUBRESOURCES: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     # name: kind, group, version, verbs
     "log": ("Pod", "", "v1", ("get",)),
+    "approval": (
+        "CertificateSigningRequest",
+        "certificates.k8s.io",
+        "v1",
+        ("get", "patch", "update"),
+    ),
     "binding": ("Binding", "", "v1", ("create",)),
     "eviction": ("Eviction", "policy", "v1", ("create",)),
     "finalize": ("Namespace", "", "v1", ("update",)),

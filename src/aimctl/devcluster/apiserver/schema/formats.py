@@ -53,8 +53,9 @@ def _date(text: str) -> bool:
 
 
 def _byte(text: str) -> bool:
+    """Base64, which may have line breaks, as for Go's decoder."""
     try:
-        base64.b64decode(text, validate=True)
+        base64.b64decode(text.replace("\r", "").replace("\n", ""), validate=True)
     except (binascii.Error, ValueError):
         return False
     return True

@@ -1,7 +1,7 @@
 """The schema of one kind at one version: pruning, defaulting and validation.
 
-Contract: the server calls :meth:`Schema.prune`, :meth:`Schema.default` and :meth:`Schema.validate` in this order.
-None of them changes its argument.
+Contract: the server calls :meth:`Schema.prune`, :meth:`Schema.default`, :meth:`Schema.complete` and
+:meth:`Schema.validate` in this order. Only ``complete`` changes its argument.
 
 Invariant: a schema is immutable, so equal sources share one. Its rules are compiled when it is created.
 """
@@ -24,7 +24,7 @@ from aimctl.devcluster.apiserver.schema.values import validate_lists, validate_v
 from aimctl.devcluster.apiserver.schema.walk import fill_defaults, prune
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 __all__ = ["InvalidSchema", "Schema"]
 
@@ -52,16 +52,23 @@ class Schema:
         is_open: whether any content in addition to metadata is accepted.
     """
 
-    __slots__ = ("_custom", "_rules", "is_open", "root", "source")
+    __slots__ = ("_complete", "_custom", "_rules", "is_open", "root", "source")
 
     def __init__(
-        self, root: Node, source: Mapping[str, Any], *, rules: Rules | None = None, custom: bool = False
+        self,
+        root: Node,
+        source: Mapping[str, Any],
+        *,
+        rules: Rules | None = None,
+        custom: bool = False,
+        complete: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
         self.root = root
         self.source = source
         self.is_open = root.preserve_unknown and set(root.properties) == {"apiVersion", "kind", "metadata"}
         self._rules = rules
         self._custom = custom
+        self._complete = complete
 
     @staticmethod
     def open() -> Schema:
@@ -87,9 +94,14 @@ class Schema:
         return _from_crd(msgspec.json.encode(openapi), path)
 
     @staticmethod
-    def builtin(root: Node, source: Mapping[str, Any]) -> Schema:
-        """The schema of a built-in kind, whose root has metadata already."""
-        return Schema(root, source)
+    def builtin(
+        root: Node, source: Mapping[str, Any], *, complete: Callable[[dict[str, Any]], None] | None = None
+    ) -> Schema:
+        """The schema of a built-in kind, whose root has metadata already.
+
+        ``complete`` sets the defaults that depend on other fields in an object.
+        """
+        return Schema(root, source, complete=complete)
 
     def prune(self, obj: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """The object without unknown fields, and their paths (``spec.foo``, ``spec.items[0].bar``).
@@ -103,6 +115,11 @@ class Schema:
         """The object without nulls that are not allowed, and with defaults."""
         filled: dict[str, Any] = fill_defaults(obj, self.root)
         return filled
+
+    def complete(self, obj: dict[str, Any]) -> None:
+        """Set the defaults that depend on other fields, in place. The object has the types of the schema."""
+        if self._complete is not None:
+            self._complete(obj)
 
     def validate(self, obj: dict[str, Any], old: dict[str, Any] | None) -> list[FieldError]:
         """The errors of an object, in a stable order.

@@ -1,4 +1,4 @@
-"""The columns of built-in kinds, as in the real server (1.31 and later).
+"""The columns of built-in kinds, as in the real server (1.36).
 
 Contract: :data:`BUILTIN_TABLES` has, by group and kind, the columns (name, type, priority) and a function that
 returns the cells of an object. Columns with a priority above zero are shown with ``-o wide`` only. The functions do
@@ -7,13 +7,15 @@ not raise for objects that fit their schema.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any
 
 from aimctl.devcluster.apiserver.tables.ages import age
 from aimctl.devcluster.apiserver.tables.common import (
     NONE,
+    UNSET_TEXT,
+    BuiltinTable,
     age_of,
+    columns,
     labels_text,
     metadata_of,
     name_of,
@@ -21,6 +23,7 @@ from aimctl.devcluster.apiserver.tables.common import (
     status_of,
 )
 from aimctl.devcluster.apiserver.tables.pod import pod_cells
+from aimctl.devcluster.apiserver.tables.policies import TABLES
 from aimctl.devcluster.apiserver.tables.workloads import (
     daemonset_cells,
     deployment_cells,
@@ -30,32 +33,10 @@ from aimctl.devcluster.apiserver.tables.workloads import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
 __all__ = ["BUILTIN_TABLES", "BuiltinTable"]
-
-Column = tuple[str, str, int]
-
-_UNSET = "<unset>"
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class BuiltinTable:
-    """The columns of a kind, and the function that returns the cells of an object."""
-
-    columns: tuple[Column, ...]
-    cells: Callable[[Mapping[str, Any], datetime], list[Any]]
-
-
-def _columns(
-    *names: str, wide: tuple[str, ...] = (), integers: frozenset[str] = frozenset()
-) -> tuple[Column, ...]:
-    def column(name: str, priority: int) -> Column:
-        return (name, "integer" if name in integers else "string", priority)
-
-    return (*(column(name, 0) for name in names), *(column(name, 1) for name in wide))
 
 
 def _configmap(obj: Mapping[str, Any], now: datetime) -> list[Any]:
@@ -67,7 +48,7 @@ def _secret(obj: Mapping[str, Any], now: datetime) -> list[Any]:
 
 
 def _serviceaccount(obj: Mapping[str, Any], now: datetime) -> list[Any]:
-    return [name_of(obj), len(obj.get("secrets") or ()), age_of(obj, now)]
+    return [name_of(obj), age_of(obj, now)]
 
 
 def _namespace(obj: Mapping[str, Any], now: datetime) -> list[Any]:
@@ -124,9 +105,9 @@ def _claim(obj: Mapping[str, Any], now: datetime) -> list[Any]:
         (status.get("capacity") or {}).get("storage", "") if bound else "",
         _modes(status.get("accessModes")) if bound else "",
         storage_class,
-        spec.get("volumeAttributesClassName") or _UNSET,
+        spec.get("volumeAttributesClassName") or UNSET_TEXT,
         age_of(obj, now),
-        spec.get("volumeMode") or _UNSET,
+        spec.get("volumeMode") or UNSET_TEXT,
     ]
 
 
@@ -141,10 +122,10 @@ def _volume(obj: Mapping[str, Any], now: datetime) -> list[Any]:
         "Terminating" if metadata_of(obj).get("deletionTimestamp") else status.get("phase", ""),
         f"{claim.get('namespace', '')}/{claim.get('name', '')}" if claim else "",
         spec.get("storageClassName", ""),
-        spec.get("volumeAttributesClassName") or _UNSET,
+        spec.get("volumeAttributesClassName") or UNSET_TEXT,
         status.get("reason", ""),
         age_of(obj, now),
-        spec.get("volumeMode") or _UNSET,
+        spec.get("volumeMode") or UNSET_TEXT,
     ]
 
 
@@ -263,30 +244,30 @@ _EVENTS = BuiltinTable(
 )
 _CREATED = BuiltinTable((("Name", "string", 0), ("Created At", "date", 0)), _created_at)
 _BINDINGS = BuiltinTable(
-    _columns("Name", "Role", "Age", wide=("Users", "Groups", "ServiceAccounts")), _binding
+    columns("Name", "Role", "Age", wide=("Users", "Groups", "ServiceAccounts")), _binding
 )
 
 BUILTIN_TABLES: Mapping[tuple[str, str], BuiltinTable] = {
-    ("", "ConfigMap"): BuiltinTable(_columns("Name", "Data", "Age"), _configmap),
-    ("", "Secret"): BuiltinTable(_columns("Name", "Type", "Data", "Age"), _secret),
-    ("", "ServiceAccount"): BuiltinTable(_columns("Name", "Secrets", "Age"), _serviceaccount),
-    ("", "Namespace"): BuiltinTable(_columns("Name", "Status", "Age"), _namespace),
+    ("", "ConfigMap"): BuiltinTable(columns("Name", "Data", "Age"), _configmap),
+    ("", "Secret"): BuiltinTable(columns("Name", "Type", "Data", "Age"), _secret),
+    ("", "ServiceAccount"): BuiltinTable(columns("Name", "Age"), _serviceaccount),
+    ("", "Namespace"): BuiltinTable(columns("Name", "Status", "Age"), _namespace),
     ("", "Node"): BuiltinTable(
-        _columns(
+        columns(
             *("Name", "Status", "Roles", "Age", "Version"),
             wide=("Internal-IP", "External-IP", "OS-Image", "Kernel-Version", "Container-Runtime"),
         ),
         _node,
     ),
     ("", "Pod"): BuiltinTable(
-        _columns(
+        columns(
             *("Name", "Ready", "Status", "Restarts", "Age"),
             wide=("IP", "Node", "Nominated Node", "Readiness Gates"),
         ),
         pod_cells,
     ),
     ("", "PersistentVolumeClaim"): BuiltinTable(
-        _columns(
+        columns(
             *(
                 "Name",
                 "Status",
@@ -302,7 +283,7 @@ BUILTIN_TABLES: Mapping[tuple[str, str], BuiltinTable] = {
         _claim,
     ),
     ("", "PersistentVolume"): BuiltinTable(
-        _columns(
+        columns(
             *("Name", "Capacity", "Access Modes", "Reclaim Policy", "Status", "Claim", "StorageClass"),
             *("VolumeAttributesClass", "Reason", "Age"),
             wide=("VolumeMode",),
@@ -310,23 +291,23 @@ BUILTIN_TABLES: Mapping[tuple[str, str], BuiltinTable] = {
         _volume,
     ),
     ("", "Service"): BuiltinTable(
-        _columns("Name", "Type", "Cluster-IP", "External-IP", "Port(s)", "Age", wide=("Selector",)), _service
+        columns("Name", "Type", "Cluster-IP", "External-IP", "Port(s)", "Age", wide=("Selector",)), _service
     ),
     ("", "Event"): _EVENTS,
     ("events.k8s.io", "Event"): _EVENTS,
     ("storage.k8s.io", "StorageClass"): BuiltinTable(
-        _columns("Name", "Provisioner", "ReclaimPolicy", "VolumeBindingMode", "AllowVolumeExpansion", "Age"),
+        columns("Name", "Provisioner", "ReclaimPolicy", "VolumeBindingMode", "AllowVolumeExpansion", "Age"),
         _storage_class,
     ),
     ("batch", "Job"): BuiltinTable(
-        _columns("Name", "Status", "Completions", "Duration", "Age", wide=_WORKLOAD_WIDE), job_cells
+        columns("Name", "Status", "Completions", "Duration", "Age", wide=_WORKLOAD_WIDE), job_cells
     ),
-    ("coordination.k8s.io", "Lease"): BuiltinTable(_columns("Name", "Holder", "Age"), _lease),
+    ("coordination.k8s.io", "Lease"): BuiltinTable(columns("Name", "Holder", "Age"), _lease),
     ("apps", "Deployment"): BuiltinTable(
-        _columns("Name", "Ready", "Up-to-date", "Available", "Age", wide=_WORKLOAD_WIDE), deployment_cells
+        columns("Name", "Ready", "Up-to-date", "Available", "Age", wide=_WORKLOAD_WIDE), deployment_cells
     ),
     ("apps", "ReplicaSet"): BuiltinTable(
-        _columns(
+        columns(
             *("Name", "Desired", "Current", "Ready", "Age"),
             wide=_WORKLOAD_WIDE,
             integers=frozenset({"Desired", "Current", "Ready"}),
@@ -334,10 +315,10 @@ BUILTIN_TABLES: Mapping[tuple[str, str], BuiltinTable] = {
         replicaset_cells,
     ),
     ("apps", "StatefulSet"): BuiltinTable(
-        _columns("Name", "Ready", "Age", wide=("Containers", "Images")), statefulset_cells
+        columns("Name", "Ready", "Age", wide=("Containers", "Images")), statefulset_cells
     ),
     ("apps", "DaemonSet"): BuiltinTable(
-        _columns(
+        columns(
             *("Name", "Desired", "Current", "Ready", "Up-to-date", "Available", "Node Selector", "Age"),
             wide=_WORKLOAD_WIDE,
             integers=frozenset({"Desired", "Current", "Ready", "Up-to-date", "Available"}),
@@ -348,5 +329,7 @@ BUILTIN_TABLES: Mapping[tuple[str, str], BuiltinTable] = {
     (_RBAC, "ClusterRole"): _CREATED,
     (_RBAC, "RoleBinding"): _BINDINGS,
     (_RBAC, "ClusterRoleBinding"): _BINDINGS,
+    ("", "LimitRange"): _CREATED,
     ("apiextensions.k8s.io", "CustomResourceDefinition"): _CREATED,
+    **TABLES,
 }

@@ -1,18 +1,22 @@
-"""Cells that several kinds have."""
+"""The form of tables, and cells that several kinds have."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, final
 
 from aimctl.devcluster.apiserver.tables.ages import age
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
 __all__ = [
     "NONE",
+    "UNSET_TEXT",
+    "BuiltinTable",
     "age_of",
+    "columns",
     "container_texts",
     "labels_text",
     "metadata_of",
@@ -24,6 +28,34 @@ __all__ = [
 ]
 
 NONE = "<none>"
+UNSET_TEXT = "<unset>"
+
+Column = tuple[str, str, int]
+"""Name, type and priority. Columns with a priority above zero are shown with ``-o wide`` only."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class BuiltinTable:
+    """The columns of a kind, and the function that returns the cells of an object."""
+
+    columns: tuple[Column, ...]
+    cells: Callable[[Mapping[str, Any], datetime], list[Any]]
+
+
+def columns(
+    *names: str,
+    wide: tuple[str, ...] = (),
+    integers: frozenset[str] = frozenset(),
+    booleans: frozenset[str] = frozenset(),
+) -> tuple[Column, ...]:
+    """Columns of these names; those in ``wide`` are the last."""
+
+    def column(name: str, priority: int) -> Column:
+        kind = "integer" if name in integers else "boolean" if name in booleans else "string"
+        return (name, kind, priority)
+
+    return (*(column(name, 0) for name in names), *(column(name, 1) for name in wide))
 
 
 def metadata_of(obj: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -150,6 +150,7 @@ def shaped(
         )
     filled = kind.schema.default(pruned)
     _check_types(kind, filled)
+    kind.schema.complete(filled)
     filled["metadata"] = dict(filled["metadata"])
     warnings = texts if validation == "Warn" else []
     if kind.deprecated_warning:

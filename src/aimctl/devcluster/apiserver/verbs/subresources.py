@@ -213,17 +213,29 @@ def scale_of(kind: ServedKind, obj: Mapping[str, Any]) -> dict[str, Any]:
     status: dict[str, Any] = {"replicas": _get(obj, scale.status_replicas_path) or 0}
     selector = _get(obj, scale.label_selector_path) if scale.label_selector_path else None
     if isinstance(selector, dict):
-        labels = selector.get("matchLabels") or {}
-        selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+        selector = _selector_text(selector)
     if selector:
         status["selector"] = selector
+    replicas = _get(obj, scale.spec_replicas_path)
     return {
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
         "metadata": {name: metadata[name] for name in kept if name in metadata},
-        "spec": {"replicas": _get(obj, scale.spec_replicas_path) or 0},
+        "spec": {"replicas": replicas} if replicas else {},
         "status": status,
     }
+
+
+def _selector_text(selector: Mapping[str, Any]) -> str:
+    """A label selector, or the labels of a ReplicationController, in the syntax of queries."""
+    is_selector = "matchLabels" in selector or "matchExpressions" in selector
+    labels = (selector.get("matchLabels") or {}) if is_selector else selector
+    parts = [(key, f"{key}={value}") for key, value in labels.items()]
+    for item in (selector.get("matchExpressions") or ()) if is_selector else ():
+        key, values = item.get("key", ""), ",".join(sorted(item.get("values") or ()))
+        forms = {"In": f"{key} in ({values})", "NotIn": f"{key} notin ({values})", "DoesNotExist": f"!{key}"}
+        parts.append((key, forms.get(item.get("operator", ""), key)))
+    return ",".join(text for _, text in sorted(parts, key=lambda part: part[0]))
 
 
 def _get(obj: Mapping[str, Any], path: str) -> Any:

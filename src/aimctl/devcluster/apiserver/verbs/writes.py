@@ -22,6 +22,7 @@ import msgspec
 from aimctl.devcluster.apiserver.apply.server_side import record_update, reset_fields
 from aimctl.devcluster.apiserver.objects import metadata as rules
 from aimctl.devcluster.apiserver.schema.errors import FieldError
+from aimctl.devcluster.apiserver.schema.walk import fill_defaults
 from aimctl.devcluster.apiserver.verbs import bodies
 from aimctl.devcluster.apiserver.wire import statuses
 from aimctl.devcluster.storage.records import Record, encode_object, object_key
@@ -239,7 +240,7 @@ class Writer:
             record: the stored object.
             obj: the whole new object.
             options: see :class:`WriteOptions`.
-            subresource: "" or "status" or "finalize".
+            subresource: "" or "status" or "finalize" or "approval", which writes conditions as "status" does.
             applied: whether ``obj`` has its managedFields already.
             internal: whether the server itself writes, for which the kind's own rules (immutable fields) do not apply.
             from_patch: whether errors about unknown fields are those of a patch.
@@ -261,7 +262,7 @@ class Writer:
         if subresource == "finalize":
             spec = {**(old.get("spec") or {}), "finalizers": (obj.get("spec") or {}).get("finalizers") or []}
             obj = {**old, "spec": spec, "metadata": metadata}
-        elif subresource == "status":
+        elif subresource in ("status", "approval"):
             owners = metadata.get("managedFields")
             obj = {**old, "status": obj["status"]} if "status" in obj else _without(old, "status")
             obj["metadata"] = dict(old_metadata)
@@ -352,7 +353,7 @@ class Writer:
         strategy = kind.rules
         for name in _STRUCTURES:
             if not kind.custom and name in kind.schema.root.properties:
-                obj.setdefault(name, {})
+                obj.setdefault(name, fill_defaults({}, kind.schema.root.properties[name]))
         if strategy.prepare is not None and not internal:
             strategy.prepare(obj, old)
         metadata = obj["metadata"]

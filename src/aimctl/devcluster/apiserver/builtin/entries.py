@@ -1,0 +1,402 @@
+"""The built-in kinds and the OpenAPI definitions of their structures, as in Kubernetes 1.36.
+
+Contract:
+    * :data:`ENTRIES` has one entry per kind and version, in the order of discovery. Kinds with only the verb ``create``
+      are not stored.
+    * :func:`definitions` has the definition of every kind and of every structure that it consists of.
+    * :func:`structures_of` finds the structures of some definitions in an object. Parts of the object below which there
+      are none are not visited.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple, final
+
+import msgspec
+
+from aimctl.devcluster.apiserver.objects.kinds import ALL_VERBS
+from aimctl.devcluster.apiserver.schema.meta import OBJECT_META_SOURCE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = [
+    "ENTRIES",
+    "EXTENSIONS",
+    "OBJECT_META",
+    "Entry",
+    "definition_of",
+    "definitions",
+    "structures_of",
+]
+
+OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
+EXTENSIONS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1"
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One built-in kind at one version.
+
+    Attributes:
+        description: for ``kubectl explain``.
+        short: the short names.
+        status: whether it has the subresource ``status``.
+        scalable: whether it has the subresource ``scale``.
+        storage_key: the name of the collection, if another kind or version shares it.
+        storage_version: the apiVersion of stored objects, if it is not that of the entry.
+    """
+
+    kind: str
+    plural: str
+    description: str
+    group: str = ""
+    version: str = "v1"
+    namespaced: bool = True
+    short: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    status: bool = False
+    scalable: bool = False
+    subresources: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = ALL_VERBS
+    storage_key: str = ""
+    storage_version: str = ""
+
+
+_CREATE_ONLY = ("create",)
+_NO_COLLECTION_DELETE = tuple(verb for verb in ALL_VERBS if verb != "deletecollection")
+_ALL, _EXTENSIONS = ("all",), ("api-extensions",)
+
+
+def _kind(plural: str, kind: str, description: str, group: str = "", **more: object) -> Entry:
+    return Entry(kind, plural, description, group, **more)  # type: ignore[arg-type] # fields of Entry
+
+
+def _cluster(plural: str, kind: str, description: str, group: str = "", **more: object) -> Entry:
+    return _kind(plural, kind, description, group, namespaced=False, **more)
+
+
+def _review(plural: str, kind: str, description: str, group: str, *, namespaced: bool = False) -> Entry:
+    return Entry(kind, plural, description, group, namespaced=namespaced, verbs=_CREATE_ONLY)
+
+
+_CORE = (
+    Entry("Binding", "bindings", "Binds a pod to a node.", verbs=_CREATE_ONLY),
+    _kind("configmaps", "ConfigMap", "Configuration data for pods.", short=("cm",)),
+    _kind("endpoints", "Endpoints", "The addresses of a service.", short=("ep",)),
+    _kind("events", "Event", "A report of something that happened to an object.", short=("ev",)),
+    _kind("limitranges", "LimitRange", "Limits and defaults of resource use per object.", short=("limits",)),
+    _cluster(
+        "namespaces",
+        "Namespace",
+        "A scope for names of objects.",
+        short=("ns",),
+        status=True,
+        subresources=("finalize",),
+        verbs=_NO_COLLECTION_DELETE,
+    ),
+    _cluster("nodes", "Node", "A machine that runs pods.", short=("no",), status=True),
+    _cluster("persistentvolumes", "PersistentVolume", "A piece of storage.", short=("pv",), status=True),
+    _kind(
+        "persistentvolumeclaims",
+        "PersistentVolumeClaim",
+        "A request for storage.",
+        short=("pvc",),
+        status=True,
+    ),
+    _kind(
+        "pods",
+        "Pod",
+        "Containers that run together on one node.",
+        short=("po",),
+        categories=_ALL,
+        status=True,
+        subresources=("binding", "eviction", "log"),
+    ),
+    _kind("podtemplates", "PodTemplate", "A template for pods."),
+    _kind(
+        "replicationcontrollers",
+        "ReplicationController",
+        "A number of identical pods; ReplicaSets replace it.",
+        short=("rc",),
+        categories=_ALL,
+        status=True,
+        scalable=True,
+    ),
+    _kind("resourcequotas", "ResourceQuota", "Limits for a namespace.", short=("quota",), status=True),
+    _kind("secrets", "Secret", "Confidential data."),
+    _kind(
+        "services",
+        "Service",
+        "A name and address for a set of pods.",
+        short=("svc",),
+        categories=_ALL,
+        status=True,
+    ),
+    _kind(
+        "serviceaccounts",
+        "ServiceAccount",
+        "An identity for processes in pods.",
+        short=("sa",),
+        subresources=("token",),
+    ),
+)
+
+
+def _workload(plural: str, kind: str, description: str, short: str = "", group: str = "apps") -> Entry:
+    return Entry(
+        kind,
+        plural,
+        description,
+        group,
+        short=(short,) if short else (),
+        categories=_ALL,
+        status=True,
+        scalable=kind in ("Deployment", "ReplicaSet", "StatefulSet"),
+    )
+
+
+_AUTHZ, _RBAC, _STORAGE = "authorization.k8s.io", "rbac.authorization.k8s.io", "storage.k8s.io"
+_NETWORK, _ADMISSION = "networking.k8s.io", "admissionregistration.k8s.io"
+_SCALER = "Sets the replicas of a workload by its metrics."
+_SCALERS = "horizontalpodautoscalers.autoscaling"
+
+ENTRIES: tuple[Entry, ...] = (
+    *_CORE,
+    _cluster(
+        "apiservices",
+        "APIService",
+        "A group and version that another API server serves.",
+        "apiregistration.k8s.io",
+        categories=_EXTENSIONS,
+        status=True,
+    ),
+    _kind("controllerrevisions", "ControllerRevision", "An earlier state of a workload.", "apps"),
+    _workload("daemonsets", "DaemonSet", "One pod on each matching node.", "ds"),
+    _workload("deployments", "Deployment", "A number of identical pods with an update strategy.", "deploy"),
+    _workload("replicasets", "ReplicaSet", "A number of identical pods.", "rs"),
+    _workload("statefulsets", "StatefulSet", "A number of pods with stable names and storage.", "sts"),
+    _kind(
+        "events",
+        "Event",
+        "A report of something that happened to an object.",
+        "events.k8s.io",
+        short=("ev",),
+        storage_key="events",
+        storage_version="v1",
+    ),
+    _review("tokenreviews", "TokenReview", "The user of a token.", "authentication.k8s.io"),
+    _review(
+        "localsubjectaccessreviews",
+        "LocalSubjectAccessReview",
+        "Whether a user may make a request in a namespace.",
+        _AUTHZ,
+        namespaced=True,
+    ),
+    _review(
+        "selfsubjectaccessreviews",
+        "SelfSubjectAccessReview",
+        "Whether the caller may make a request.",
+        _AUTHZ,
+    ),
+    _review(
+        "selfsubjectrulesreviews",
+        "SelfSubjectRulesReview",
+        "The permissions of the caller in a namespace.",
+        _AUTHZ,
+    ),
+    _review("subjectaccessreviews", "SubjectAccessReview", "Whether a user may make a request.", _AUTHZ),
+    _kind(
+        "horizontalpodautoscalers",
+        "HorizontalPodAutoscaler",
+        _SCALER,
+        "autoscaling",
+        version="v2",
+        short=("hpa",),
+        categories=_ALL,
+        status=True,
+    ),
+    _kind(
+        "horizontalpodautoscalers",
+        "HorizontalPodAutoscaler",
+        _SCALER,
+        "autoscaling",
+        short=("hpa",),
+        categories=_ALL,
+        status=True,
+        storage_key=_SCALERS,
+        storage_version="autoscaling/v2",
+    ),
+    _workload("cronjobs", "CronJob", "Jobs at fixed times.", "cj", "batch"),
+    _workload("jobs", "Job", "Pods that run to completion.", group="batch"),
+    _cluster(
+        "certificatesigningrequests",
+        "CertificateSigningRequest",
+        "A request for a certificate.",
+        "certificates.k8s.io",
+        short=("csr",),
+        status=True,
+        subresources=("approval",),
+    ),
+    _cluster("ingressclasses", "IngressClass", "A controller of Ingresses.", _NETWORK),
+    _kind("ingresses", "Ingress", "HTTP routes to services.", _NETWORK, short=("ing",), status=True),
+    _cluster("ipaddresses", "IPAddress", "An address that an object uses.", _NETWORK, short=("ip",)),
+    _kind("networkpolicies", "NetworkPolicy", "The traffic that pods allow.", _NETWORK, short=("netpol",)),
+    _cluster("servicecidrs", "ServiceCIDR", "A range of service addresses.", _NETWORK, status=True),
+    _kind(
+        "poddisruptionbudgets",
+        "PodDisruptionBudget",
+        "How many pods may be evicted at a time.",
+        "policy",
+        short=("pdb",),
+        status=True,
+    ),
+    _kind("roles", "Role", "Permissions in a namespace.", _RBAC),
+    _kind("rolebindings", "RoleBinding", "Grants a role in a namespace.", _RBAC),
+    _cluster("clusterroles", "ClusterRole", "Permissions in the whole cluster.", _RBAC),
+    _cluster("clusterrolebindings", "ClusterRoleBinding", "Grants a role in the whole cluster.", _RBAC),
+    _cluster("csidrivers", "CSIDriver", "The properties of a volume driver.", _STORAGE),
+    _cluster("csinodes", "CSINode", "The volume drivers of a node.", _STORAGE),
+    _kind("csistoragecapacities", "CSIStorageCapacity", "The free capacity of a storage class.", _STORAGE),
+    _cluster("storageclasses", "StorageClass", "A class of storage for claims.", _STORAGE, short=("sc",)),
+    _cluster("volumeattachments", "VolumeAttachment", "Attaches a volume to a node.", _STORAGE, status=True),
+    _cluster(
+        "volumeattributesclasses",
+        "VolumeAttributesClass",
+        "Mutable properties of volumes.",
+        _STORAGE,
+        short=("vac",),
+    ),
+    *(
+        _cluster(plural, kind, description, _ADMISSION, categories=_EXTENSIONS, status=status)
+        for plural, kind, description, status in (
+            ("mutatingwebhookconfigurations", "MutatingWebhookConfiguration", "Webhooks that change.", False),
+            ("validatingadmissionpolicies", "ValidatingAdmissionPolicy", "CEL rules for writes.", True),
+            (
+                "validatingadmissionpolicybindings",
+                "ValidatingAdmissionPolicyBinding",
+                "Where a policy applies.",
+                False,
+            ),
+            (
+                "validatingwebhookconfigurations",
+                "ValidatingWebhookConfiguration",
+                "Webhooks that reject.",
+                False,
+            ),
+        )
+    ),
+    _cluster(
+        "customresourcedefinitions",
+        "CustomResourceDefinition",
+        "The definition of a custom kind.",
+        "apiextensions.k8s.io",
+        short=("crd", "crds"),
+        categories=_EXTENSIONS,
+        status=True,
+    ),
+    _cluster("priorityclasses", "PriorityClass", "A priority of pods.", "scheduling.k8s.io", short=("pc",)),
+    _kind("leases", "Lease", "A lock with a holder and a duration.", "coordination.k8s.io"),
+    _cluster("runtimeclasses", "RuntimeClass", "A container runtime.", "node.k8s.io"),
+    _kind("endpointslices", "EndpointSlice", "Some addresses of a service.", "discovery.k8s.io"),
+)
+
+
+_PACKAGES = {
+    "apiextensions.k8s.io": EXTENSIONS,
+    "apiregistration.k8s.io": "io.k8s.kube-aggregator.pkg.apis.apiregistration.v1",
+}
+"""The packages of the groups whose definitions are not in ``io.k8s.api``."""
+
+
+def definition_of(entry: Entry) -> str:
+    """The name of the definition of a kind."""
+    group = entry.group.partition(".")[0] or "core"
+    return f"{_PACKAGES.get(entry.group, f'io.k8s.api.{group}.{entry.version}')}.{entry.kind}"
+
+
+@cache
+def definitions() -> Mapping[str, Mapping[str, Any]]:
+    """The OpenAPI definitions by name. References have the form ``#/definitions/<name>``."""
+    text = files("aimctl.devcluster.apiserver.builtin").joinpath("builtin_types.json").read_bytes()
+    types: dict[str, dict[str, Any]] = msgspec.json.decode(text)
+    types[OBJECT_META] = dict(OBJECT_META_SOURCE)
+    return MappingProxyType(types)
+
+
+# -- structures in objects
+
+
+class _Plan(NamedTuple):
+    """Whether a structure is wanted, and the fields that lead to others: name, form and plan."""
+
+    name: str
+    fields: tuple[tuple[str, str, _Plan], ...]
+
+
+def structures_of(
+    definition: str, wanted: frozenset[str], obj: dict[str, Any]
+) -> Iterator[tuple[str, dict[str, Any], str]]:
+    """The structures in an object: short name of the definition, value and path, outer ones first.
+
+    Args:
+        definition: the name of the object's definition.
+        wanted: short names of definitions, such as ``core.v1.Container``.
+        obj: the object. What does not fit its schema is skipped.
+    """
+    plan = _plan(definition, wanted)
+    if plan is not None:
+        yield from _visit(plan, obj, "")
+
+
+def _visit(plan: _Plan, value: Any, path: str) -> Iterator[tuple[str, dict[str, Any], str]]:
+    if not isinstance(value, dict):
+        return
+    if plan.name:
+        yield plan.name, value, path
+    for name, form, below in plan.fields:
+        child = value.get(name)
+        place = f"{path}.{name}" if path else name
+        if child is None:
+            continue
+        if form == "list":
+            for index, item in enumerate(child) if isinstance(child, list) else ():
+                yield from _visit(below, item, f"{place}[{index}]")
+        elif form == "map":
+            for key, item in child.items() if isinstance(child, dict) else ():
+                yield from _visit(below, item, f"{place}[{key}]")
+        else:
+            yield from _visit(below, child, place)
+
+
+@cache
+def _plan(definition: str, wanted: frozenset[str]) -> _Plan | None:
+    """The plan of a definition; None if nothing below it is wanted."""
+    short = ".".join(definition.split(".")[-3:])
+    fields = []
+    for name, source in (definitions()[definition].get("properties") or {}).items():
+        form, reference = _reference(source)
+        # Schemas of definitions are recursive, and have a validation of their own.
+        if reference and not reference.endswith("JSONSchemaProps"):
+            below = _plan(reference, wanted)
+            if below is not None:
+                fields.append((name, form, below))
+    name = short if short in wanted else ""
+    return _Plan(name, tuple(fields)) if name or fields else None
+
+
+def _reference(source: Mapping[str, Any]) -> tuple[str, str]:
+    """How a field contains a structure ("one", "list" or "map"), and the name of its definition or ""."""
+    for form, inner in (
+        ("one", source),
+        ("list", source.get("items") or {}),
+        ("map", source.get("additionalProperties") or {}),
+    ):
+        if "$ref" in inner:
+            return form, inner["$ref"].rpartition("/")[2]
+    return "one", ""

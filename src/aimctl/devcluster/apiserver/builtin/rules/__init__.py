@@ -1,0 +1,1 @@
+"""The validation of built-in kinds, as tables of rules for their structures."""

@@ -1,0 +1,160 @@
+"""Rules of workloads, autoscalers, disruption budgets and priority classes that concern several fields."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aimctl.devcluster.apiserver.builtin.fields import forbidden, invalid, required, unsupported
+from aimctl.devcluster.apiserver.builtin.pod_rules import pod_errors
+from aimctl.devcluster.apiserver.schema.errors import FieldError, GoStruct
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from aimctl.devcluster.apiserver.builtin.rules.checks import Check
+
+_MOST_PRIORITY = 1_000_000_000
+_LONGEST_CRON_NAME = 52
+
+
+def _matches(selector: Mapping[str, Any], labels: Mapping[str, Any]) -> bool:
+    if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
+        return False
+    for item in selector.get("matchExpressions") or ():
+        value, values = labels.get(item.get("key")), item.get("values") or ()
+        operator = item.get("operator")
+        if (
+            (operator == "In" and value not in values)
+            or (operator == "NotIn" and value in values)
+            or (operator == "Exists" and value is None)
+            or (operator == "DoesNotExist" and value is not None)
+        ):
+            return False
+    return True
+
+
+def pods_of(word: str, *, optional: bool = False) -> Check:
+    """The selector and the pod template of a workload; ``word`` is its name in messages."""
+
+    def check(spec: Any, path: str) -> Iterator[FieldError]:
+        selector, template = spec.get("selector"), spec.get("template") or {}
+        if selector is None and not optional:
+            yield required(f"{path}.selector")
+        elif selector is not None and not any(selector.values()):
+            yield invalid(f"{path}.selector", selector, f"empty selector is invalid for {word}")
+        labels = (template.get("metadata") or {}).get("labels")
+        if selector is None or not _matches(selector, labels or {}):
+            text = "`selector` does not match template `labels`"
+            yield invalid(f"{path}.template.metadata.labels", labels, text)
+        pod = template.get("spec") or {}
+        yield from pod_errors(pod, f"{path}.template.spec")
+        policy = pod.get("restartPolicy", "Always")
+        if policy in ("Never", "OnFailure"):
+            yield unsupported(f"{path}.template.spec.restartPolicy", policy, ("Always",))
+
+    return check
+
+
+def job_template(template: Any, path: str) -> Iterator[FieldError]:
+    """The pods of a CronJob's Jobs."""
+    pod = (((template or {}).get("spec") or {}).get("template") or {}).get("spec") or {}
+    yield from pod_errors(pod, f"{path}.spec.template.spec")
+    if pod.get("restartPolicy", "Always") == "Always":
+        text = 'valid values: "OnFailure", "Never"'
+        yield required(f"{path}.spec.template.spec.restartPolicy", text)
+
+
+def cron_name(metadata: Any, path: str) -> Iterator[FieldError]:
+    """The length of a CronJob's name, to which eleven characters are added for its Jobs."""
+    given = metadata.get("name") or ""
+    if len(given) > _LONGEST_CRON_NAME:
+        yield invalid(f"{path}.name", given, f"must be no more than {_LONGEST_CRON_NAME} characters")
+
+
+def daemon_update(strategy: Any, path: str) -> Iterator[FieldError]:
+    """The update strategy of a DaemonSet."""
+    kind, rolling = strategy.get("type"), strategy.get("rollingUpdate")
+    if kind not in ("RollingUpdate", "OnDelete"):
+        shown, text = (
+            GoStruct(Type=kind, RollingUpdate=rolling),
+            'supported values: "RollingUpdate", "OnDelete"',
+        )
+        yield FieldError("FieldValueNotSupported", path, shown, text)
+    elif rolling is not None and all(rolling.get(key) in (0, "0%") for key in ("maxSurge", "maxUnavailable")):
+        yield required(f"{path}.rollingUpdate.maxUnavailable", "cannot be 0 when maxSurge is 0")
+
+
+def ordered_update(strategy: Any, path: str) -> Iterator[FieldError]:
+    """The update strategy of a StatefulSet."""
+    kind, rolling = strategy.get("type"), strategy.get("rollingUpdate")
+    if kind not in ("RollingUpdate", "OnDelete"):
+        shown = GoStruct(Type=kind, RollingUpdate=rolling)
+        yield invalid(path, shown, "must be 'RollingUpdate' or 'OnDelete'")
+    elif kind == "OnDelete" and rolling is not None:
+        shown = GoStruct(Partition=rolling.get("partition"), MaxUnavailable=rolling.get("maxUnavailable"))
+        yield invalid(f"{path}.rollingUpdate", shown, "only allowed for updateStrategy 'RollingUpdate'")
+
+
+def deployment(strategy: Any, path: str) -> Iterator[FieldError]:
+    """The strategy of a Deployment."""
+    kind, rolling = strategy.get("type"), strategy.get("rollingUpdate")
+    if kind not in ("Recreate", "RollingUpdate"):
+        shown = GoStruct(Type=kind, RollingUpdate=rolling)
+        yield FieldError(
+            "FieldValueNotSupported", path, shown, 'supported values: "Recreate", "RollingUpdate"'
+        )
+    elif kind == "Recreate" and rolling is not None:
+        text = "may not be specified when strategy `type` is 'Recreate'"
+        yield forbidden(f"{path}.rollingUpdate", text)
+    elif rolling is not None and all(rolling.get(key) in (0, "0%") for key in ("maxSurge", "maxUnavailable")):
+        place = f"{path}.rollingUpdate.maxUnavailable"
+        yield invalid(place, rolling["maxUnavailable"], "may not be 0 when `maxSurge` is 0")
+
+
+def progress(spec: Any, path: str) -> Iterator[FieldError]:
+    """The progress deadline of a Deployment."""
+    deadline, ready = spec.get("progressDeadlineSeconds"), spec.get("minReadySeconds") or 0
+    if deadline is not None and deadline <= ready:
+        yield invalid(f"{path}.progressDeadlineSeconds", deadline, "must be greater than minReadySeconds")
+
+
+def budget(spec: Any, path: str) -> Iterator[FieldError]:
+    """A PodDisruptionBudget has one limit."""
+    if spec.get("minAvailable") is not None and spec.get("maxUnavailable") is not None:
+        shown = GoStruct(
+            MinAvailable=spec["minAvailable"],
+            Selector=spec.get("selector"),
+            MaxUnavailable=spec["maxUnavailable"],
+            UnhealthyPodEvictionPolicy=spec.get("unhealthyPodEvictionPolicy"),
+        )
+        yield invalid(path, shown, "minAvailable and maxUnavailable cannot be both set")
+
+
+def autoscaler(spec: Any, path: str) -> Iterator[FieldError]:
+    """The limits and the target of an autoscaler."""
+    least, most = spec.get("minReplicas", 1), spec.get("maxReplicas") or 0
+    if least < 1:
+        yield invalid(f"{path}.minReplicas", least, "must be greater than or equal to 1")
+    if most < 1:
+        yield required(f"{path}.maxReplicas", "must be set and greater than 0")
+    if most < least:
+        yield invalid(f"{path}.maxReplicas", most, "must be greater than or equal to `minReplicas`")
+    target = spec.get("scaleTargetRef") or {}
+    for field in ("kind", "name"):
+        if not target.get(field):
+            yield required(f"{path}.scaleTargetRef.{field}")
+
+
+def priority(obj: Any, path: str) -> Iterator[FieldError]:
+    """Names and values that are reserved for the system."""
+    del path
+    given = str(obj["metadata"].get("name") or "")
+    if given.startswith("system-"):
+        text = (
+            "priority class names with 'system-' prefix are reserved for system use only. error:"
+            f" {given} is not a known system priority class"
+        )
+        yield forbidden("metadata.name", text)
+    elif (obj.get("value") or 0) > _MOST_PRIORITY:
+        text = f"maximum allowed value of a user defined priority is {_MOST_PRIORITY}"
+        yield forbidden("value", text)
