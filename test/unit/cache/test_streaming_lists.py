@@ -326,7 +326,7 @@ async def test_a_streaming_list_of_a_metadata_cache_has_no_bodies() -> None:
     """Checklist 53: a projection takes the place of a transform function; it applies to streams as well."""
     async with cached(declared={"projection": "metadata"}) as (front, cache, _, _):
         await cache.wait_synced(5)
-        assert front.requests == ["get version", "stream configmaps 0"]
+        assert front.requests == ["get version", "stream configmaps 0", "get v1"]
         for held in cache.list(CONFIG_MAPS):
             assert sorted(json.loads(held.raw)) == ["apiVersion", "kind", "metadata"]
             with pytest.raises(MetadataOnly):

@@ -18,7 +18,7 @@ from aimctl.kubetypes.errors import JSON_ERRORS
 from aimctl.runtime.kube.errors import ApiError, DecodeError, bounded_wait, error_from_status
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from aimctl.kubetypes import Resource
     from aimctl.runtime.clock import Clock
@@ -27,6 +27,7 @@ __all__ = [
     "ObjectList",
     "Status",
     "UnreadableItem",
+    "check_scope",
     "error_from_answer",
     "parse_list",
     "parse_retry_after",
@@ -167,7 +168,7 @@ async def parse_list(resource: Resource[T], body: bytes, *, skip_unreadable: boo
                 head = _head_of(raw)
                 foreign += head.kind not in {"", resource.kind, _PARTIAL}
                 unreadable.append(UnreadableItem(head.key, error))
-    _check_scope(resource, items)
+    check_scope(resource, items)
     if foreign and foreign == len(raw_items):
         raise unreadable[0].error
     meta = page.metadata
@@ -196,8 +197,12 @@ def _check_list(resource: Resource[Any], page: _ListBody) -> None:
         )
 
 
-def _check_scope(resource: Resource[Any], items: list[Object[Any]]) -> None:
-    """Reject a list whose items have another scope than the Resource."""
+def check_scope(resource: Resource[Any], items: Iterable[Object[Any]]) -> None:
+    """Reject objects that have another scope than the Resource.
+
+    Raises:
+        DecodeError: one of them is in a namespace and should not be, or the reverse.
+    """
     namespaced = resource.namespaced
     for wrong in [item for item in items if bool(item.meta.namespace) != namespaced]:
         scope = "is in a namespace" if wrong.meta.namespace else "is in no namespace"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from aimctl.runtime.kube.reader import Reader
 
-__all__ = ["ServedApis", "ServedResource", "discover", "is_served"]
+__all__ = ["ServedApis", "ServedResource", "difference", "discover", "is_served"]
 
 T = TypeVar("T")
 
@@ -150,6 +150,26 @@ async def is_served(reader: Reader, resource: Resource[Any]) -> bool:
             return False
     kinds = await _plain(reader, path, "APIResourceList")
     return any(one.name == resource.plural for one in kinds.resources)
+
+
+async def difference(reader: Reader, resource: Resource[Any]) -> str:
+    """How kind and scope of a served Resource differ from those of the server, with the remedy; "" if they do not.
+
+    Raises:
+        KubeError: discovery did not answer, so it is not known.
+    """
+    path = f"/apis/{resource.api_version}" if resource.group else f"/api/{resource.version}"
+    kinds = await _plain(reader, path, "APIResourceList")
+    for served in kinds.resources:
+        if served.name != resource.plural or not served.kind:
+            continue
+        if served.kind != resource.kind:
+            return (
+                f"the kind of the server is {served.kind!r}: correct kind={resource.kind!r} of the Resource"
+            )
+        if served.namespaced is not resource.namespaced:
+            return f"it has namespaced={served.namespaced}: correct namespaced={resource.namespaced} of the Resource"
+    return ""
 
 
 async def _plain(reader: Reader, path: str, kind: str) -> _Document:

@@ -24,7 +24,7 @@ import msgspec
 
 from aimctl.kubetypes import Object, Pool
 from aimctl.kubetypes.errors import JSON_ERRORS
-from aimctl.runtime.kube.answers import parse_status, shortened
+from aimctl.runtime.kube.answers import check_scope, parse_status, shortened
 from aimctl.runtime.kube.errors import ApiError, ConnectionFailed, DecodeError, KubeError, error_from_status
 from aimctl.runtime.kube.splitter import LineSplitter
 
@@ -168,6 +168,7 @@ def _parse_line(resource: Resource[T], line: bytes, pool: Pool) -> WatchEvent[T]
         parsed = Object.parse(resource, envelope.object, strict=True, pool=pool)
         if not parsed.meta.name:
             raise DecodeError(f"a watch event of {resource.group_resource} has no metadata.name")
+        check_scope(resource, (parsed,))
     elif envelope.type == "BOOKMARK":
         parsed = Object.parse(resource, envelope.object)
     elif envelope.type == "ERROR":
@@ -192,7 +193,8 @@ def _parse_plain(resource: Resource[T], line: bytes, pool: Pool) -> WatchEvent[T
                 parsed = Object.parse(resource, line[len(start) : -1], strict=True, pool=pool)
             except DecodeError:
                 return None
-            return WatchEvent(type_, parsed) if parsed.meta.name else None
+            usable = parsed.meta.name and bool(parsed.meta.namespace) is resource.namespaced
+            return WatchEvent(type_, parsed) if usable else None
     return None
 
 

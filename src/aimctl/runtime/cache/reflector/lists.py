@@ -9,6 +9,8 @@ Contract:
     * Streaming lists are requested from API servers since 1.34, which have them by default. One that rejects or ignores
       the request nevertheless is asked for pages from then on. Events that cannot be read lead to pages once, which
       show the item that is the reason and keep the others.
+    * A Resource whose kind or scope is not that of the server is rejected: by the first list, or by the first event if
+      the list is empty. A list of metadata does not show the kind, so discovery is asked once.
     * All other errors (410, 429, 5xx, a broken connection) are raised, so that the back-off applies to both ways.
     * The stream of a :class:`Listing` is open. Its receiver closes it.
 """
@@ -26,6 +28,7 @@ import structlog
 
 from aimctl.kubetypes.errors import JSON_ERRORS
 from aimctl.runtime.cache.reflector.policy import after_stream, list_limit
+from aimctl.runtime.kube.discovery import difference
 from aimctl.runtime.kube.errors import DecodeError, Gone, KubeError
 from aimctl.runtime.kube.watch import INITIAL_EVENTS_END
 
@@ -47,7 +50,7 @@ _STREAMS_SINCE = (1, 34)
 """Earlier servers have the feature disabled, or not at all. Those before 1.27 ignore the parameter."""
 
 _VERSION_SECONDS = 5.0
-"""How long a slow response may delay the first list."""
+"""How long a slow response about the version, or about the kind, may delay the first list."""
 
 
 class _Version(msgspec.Struct, gc=False):
@@ -153,6 +156,8 @@ class Lister(Generic[T]):
         wanted = options.stream_lists and options.page_size is None
         self._streaming = streaming if wanted else None
         self._paged = False
+        self._checked = False
+        """Whether discovery was asked about kind and scope of the Resource."""
         self._log = structlog.get_logger(__name__).bind(resource=resource.group_resource)
 
     async def fetch(self, requested: str, *, watch_seconds: Callable[[], int]) -> Listing[T]:
@@ -165,6 +170,33 @@ class Lister(Generic[T]):
         Raises:
             KubeError: it cannot be listed.
         """
+        listing = await self._fetch(requested, watch_seconds)
+        if self._scope.metadata_only and not self._checked:
+            try:
+                await self._check_resource()
+            except BaseException:
+                if listing.stream is not None:
+                    await listing.stream.__aexit__()
+                raise
+            self._checked = True
+        return listing
+
+    async def _check_resource(self) -> None:
+        """Ask discovery about kind and scope: the kind of a list of metadata is not that of its objects.
+
+        Raises:
+            DecodeError: the Resource differs from the server.
+        """
+        try:
+            async with asyncio.timeout(_VERSION_SECONDS):
+                problem = await difference(self._reader, self._resource)
+        except (KubeError, TimeoutError) as error:
+            self._log.debug("no discovery, kind and scope are not checked", error=str(error) or "timed out")
+            return
+        if problem:
+            raise DecodeError(f"list {self._resource.group_resource}: {problem}")
+
+    async def _fetch(self, requested: str, watch_seconds: Callable[[], int]) -> Listing[T]:
         if self._streaming is not None and await self._streaming.offered():
             try:
                 return await self._streamed(requested, watch_seconds())
