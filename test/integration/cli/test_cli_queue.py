@@ -93,3 +93,12 @@ def test_the_leader_is_named_if_the_lease_can_be_read(served):
     done = aimctl("queue", "--kubeconfig", path)
     assert "No manager leads: pod-1_a last renewed the Lease" in done.out
     assert "kubectl get deployment,lease -n kaiwo-system" in done.out
+
+
+@pytest.mark.parametrize("command", ["status", "queue"])
+def test_a_namespace_that_does_not_exist_is_an_error_with_a_similar_name(served, command):
+    path = served.kubeconfig("reader", token="admin")
+    done = aimctl(command, "-n", "taem", "--kubeconfig", path)
+    assert (done.code, done.out) == (4, "")
+    assert "there is no namespace 'taem'; did you mean 'team'?" in done.complaint
+    assert aimctl(command, "-n", TEAM, "--kubeconfig", path).code == 0

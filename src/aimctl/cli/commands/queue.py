@@ -18,7 +18,8 @@ def queue(
     """Show the templates that hold a discovery slot, and those that wait for one.
 
     Templates that wait are listed in the order in which slots are assigned. --discovery-limit is for display only: give
-    the manager's value. Exit code: 0, 5 if a right is missing, 1 if the cluster gives no answer.
+    the manager's value. Exit code: 0, 4 if the namespace does not exist, 5 if a right is missing, 1 if the cluster
+    gives no answer.
     """
     from aimctl.cli.pages.answering import answer
     from aimctl.cli.pages.queue import queue_page

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from aimctl.api.kinds import INFERENCE_SERVICES
 from aimctl.cli.connect import connected, describe_error, run
 from aimctl.cli.errors import CommandError
-from aimctl.cli.exits import FORBIDDEN
-from aimctl.cli.questions.answers import Problem, Trouble
+from aimctl.cli.exits import FORBIDDEN, NOT_FOUND
+from aimctl.cli.kinds import did_you_mean
+from aimctl.cli.questions.answers import Problem, Question, Trouble
+from aimctl.cli.questions.reading import read
 from aimctl.cli.questions.rights import how_to_get, missing_rights, rights_json
 from aimctl.cli.rendering.screens import Screen
 from aimctl.cli.rendering.watching import watch as watch_page
-from aimctl.kubetypes.builtin import CORE_EVENTS
+from aimctl.kubetypes.builtin import CORE_EVENTS, NAMESPACES
 from aimctl.runtime.clock import format_time
 from aimctl.runtime.kube import KubeError
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from aimctl.cli.questions.answers import Answer, Facts, Right
     from aimctl.cli.rendering.screens import Page
 
-__all__ = ["answer", "document", "forbidden", "notes", "require_answer"]
+__all__ = ["answer", "check_namespace", "document", "forbidden", "notes", "require_answer"]
 
 
 def answer(asked: Asked, page: Callable[[Connected], Awaitable[Page]], *, watch: bool = False) -> int:
@@ -92,6 +94,18 @@ def forbidden(rights: Sequence[Right], *, role: str = "view", hint: str = "") ->
     raise CommandError(
         f"forbidden: you may not {rights[0]}. {how_to_get(rights, role=role)}{hint}", exit_code=FORBIDDEN
     )
+
+
+async def check_namespace(link: Connected, namespace: str) -> None:
+    """Raise CommandError if there is no such namespace. Without the right to read it, it counts as existing."""
+    question, beside = Question(NAMESPACES, name=namespace), Question(NAMESPACES)
+    answer = (await read(link.client, link.clock.now(), [question])).answers[question]
+    if not isinstance(answer, Problem) or answer.trouble is not Trouble.ABSENT:
+        return
+    facts = await read(link.client, link.clock.now(), [beside])
+    similar = did_you_mean(namespace, [item.meta.name for item in facts.list(beside)])
+    hint = similar or "list them with: kubectl get namespaces"
+    raise CommandError(f"there is no namespace {namespace!r}; {hint}", exit_code=NOT_FOUND)
 
 
 def _not_installed(names: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from aimctl.api.kinds import CLUSTER_TEMPLATES, TEMPLATES
-from aimctl.cli.pages.answering import document, notes, require_answer
+from aimctl.cli.pages.answering import check_namespace, document, notes, require_answer
 from aimctl.cli.questions.leader import leader_of, lease_of
 from aimctl.cli.questions.queue import queue_of
 from aimctl.cli.questions.reading import read, read_queue_lists
@@ -46,6 +46,8 @@ async def queue_page(
     leader = leader_of(lease, operator_namespace)
     whole = queue_of(facts, discovery_limit)
     shown = whole if namespace is None else whole.of_namespace(namespace)
+    if namespace is not None and not (shown.running or shown.waiting):
+        await check_namespace(link, namespace)
     counts: dict[str, Any] = {"slotsTaken": len(whole.running), "inLine": len(whole.waiting)}
     counts["leader"] = None if leader is None else leader.to_json()
     return Page(

@@ -11,7 +11,7 @@ from aimctl.cli.errors import CommandError
 from aimctl.cli.exits import DONE, FAILED, FORBIDDEN, NOT_FOUND, NOT_READY
 from aimctl.cli.kinds import did_you_mean, noun
 from aimctl.cli.pages import problems
-from aimctl.cli.pages.answering import document, notes, require_answer
+from aimctl.cli.pages.answering import check_namespace, document, notes, require_answer
 from aimctl.cli.questions.answers import Problem, Trouble
 from aimctl.cli.questions.overview import lists_of_overview, overview_of, own_lists
 from aimctl.cli.questions.problems import problems_of
@@ -53,6 +53,8 @@ async def status_page(
     answers = [facts.answers[question] for question in own_lists(namespace)]
     require_answer(answers, hint="" if namespace else " Or name a namespace that you may read with -n.")
     overview = overview_of(facts, namespace, operator_namespace, name)
+    if namespace and not any(facts.list(question) for question in own_lists(namespace)):
+        await check_namespace(link, namespace)
     if name and not overview.roots:
         _not_found(name, namespace, facts)
     troubles = {one.trouble for one in answers if isinstance(one, Problem)}
