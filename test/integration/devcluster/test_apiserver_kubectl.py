@@ -124,6 +124,35 @@ async def test_typed_commands_create_objects_with_protobuf(cluster):
     assert "already exists" in await cluster.fails("create", "namespace", "n")
 
 
+@pytest.mark.proof
+async def test_kinds_of_all_groups_can_be_created_and_pruned(cluster):
+    await cluster("create", "cronjob", "cj", "--image=a", "--schedule=0 0 * * *")
+    await cluster("create", "ingress", "i", "--rule=a.example.com/c=s:80")
+    await cluster("create", "poddisruptionbudget", "p", "--selector=a=b", "--min-available=1")
+    await cluster("create", "priorityclass", "hi", "--value=5")
+    await cluster("create", "deployment", "d", "--image=a")
+    await cluster("autoscale", "deployment", "d", "--max=3")
+    listed = await cluster("get", "cj,ing,pdb,pc,deploy,hpa,netpol,endpointslices", "-o", "name")
+    assert listed.split() == [
+        "cronjob.batch/cj",
+        "ingress.networking.k8s.io/i",
+        "poddisruptionbudget.policy/p",
+        "priorityclass.scheduling.k8s.io/hi",
+        "deployment.apps/d",
+        "horizontalpodautoscaler.autoscaling/d",
+    ]
+    one, two = (
+        json.dumps(
+            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "labels": {"s": "p"}}}
+        )
+        for name in ("one", "two")
+    )
+    await cluster("apply", "-f", "-", stdin=f"{one}\n---\n{two}")
+    assert "configmap/two pruned" in await cluster("apply", "--prune", "-l", "s=p", "-f", "-", stdin=one)
+    explained = await cluster("explain", "configmap", "--output=plaintext-openapiv2")
+    assert "binaryData\t<map[string]string>" in explained
+
+
 async def test_patch_label_annotate_and_replace_work(cluster):
     await cluster("create", "configmap", "c", "--from-literal=a=1")
     await cluster("patch", "cm", "c", "-p", '{"data":{"b":"2"}}')

@@ -149,6 +149,8 @@ async def test_kubectl_lists_describes_and_reads_logs_over_a_socket(tmp_path):
             await cluster.serve()
         path = cluster.write_kubeconfig(tmp_path / "kubeconfig")
         assert path.stat().st_mode & 0o777 == 0o600
+        # Without it, the JavaScript client rejects plain HTTP.
+        assert "insecure-skip-tls-verify: true" in path.read_text(encoding="utf-8")
         kubectl = Kubectl(path, tmp_path / "cache")
 
         async def run(*args, **kwargs):

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aimctl.devcluster.apiserver.openapi.gnostic import encode_openapi_v2
 from aimctl.devcluster.apiserver.wire.protobuf import ProtobufError, decode_object
 
 
@@ -111,6 +112,33 @@ def test_negative_numbers_are_decoded_and_unknown_fields_ignored() -> None:
 def test_bytes_that_are_not_a_message_are_rejected(body: bytes, message: str) -> None:
     with pytest.raises(ProtobufError, match=message):
         decode_object(body)
+
+
+def test_the_rules_of_an_ingress_are_part_of_their_parent() -> None:
+    path = text(1, "/") + text(3, "Prefix")
+    rule = text(1, "a.example.com") + text(2, text(1, text(1, path)))
+    made = decode_object(envelope("networking.k8s.io/v1", "Ingress", text(2, text(3, rule))))
+    http = {"paths": [{"path": "/", "pathType": "Prefix"}]}
+    assert made["spec"] == {"rules": [{"host": "a.example.com", "http": http}]}
+
+
+def test_the_openapi_document_is_encoded_with_its_definitions() -> None:
+    item = {"type": "object", "properties": {"a": {"type": "array", "items": {"$ref": "#/definitions/b"}}}}
+    marked = {**item, "required": ["a"], "additionalProperties": {"type": "string"}, "x-k": [{"kind": "A"}]}
+    document = {"swagger": "2.0", "info": {"title": "t", "version": "v"}, "definitions": {"a": marked}}
+    items = text(23, text(1, text(1, "#/definitions/b")))
+    fields = text(1, text(1, "a") + text(2, text(22, text(1, "array")) + items))
+    extension = text(31, text(1, "x-k") + text(2, text(2, '[{"kind":"A"}]')))
+    schema = (
+        text(19, "a")
+        + text(21, text(1, text(22, text(1, "string"))))
+        + text(22, text(1, "object"))
+        + text(25, fields)
+        + extension
+    )
+    definitions = text(9, text(1, text(1, "a") + text(2, schema)))
+    head = text(1, "2.0") + text(2, text(1, "t") + text(2, "v")) + text(8, "")
+    assert encode_openapi_v2(document) == head + definitions
 
 
 @given(st.binary(max_size=60))

@@ -8,9 +8,6 @@ Contract:
     * :func:`openapi_v2` is everything in the older format.
 
 All are pure functions; the caller caches the results while the kinds do not change.
-
-The protobuf form of v2 is an empty document. kubectl reads it before it validates a ``v1 List``, and does not validate
-kinds that are not in it, which the server does. Its ``explain`` uses v3 since 1.27.
 """
 
 from __future__ import annotations
@@ -30,7 +27,7 @@ if TYPE_CHECKING:
 
     from aimctl.devcluster.apiserver.objects.kinds import ServedKind
 
-__all__ = ["openapi_v2", "openapi_v2_protobuf", "openapi_v3", "openapi_v3_index"]
+__all__ = ["openapi_v2", "openapi_v3", "openapi_v3_index"]
 
 _INFO: Final = {"title": "Kubernetes", "version": "v1.33.0"}
 _LIST_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta"
@@ -121,17 +118,6 @@ def openapi_v3(kinds: Iterable[ServedKind], group_version: str) -> dict[str, Any
         "paths": paths,
         "components": {"schemas": {name: _to_v3(schema) for name, schema in sorted(schemas.items())}},
     }
-
-
-def openapi_v2_protobuf() -> bytes:
-    """``/openapi/v2`` as gnostic's ``openapi.v2.Document``: swagger (1), info (2: title 1, version 2), paths (8)."""
-
-    def field(number: int, content: bytes) -> bytes:
-        assert len(content) < 128, "only lengths of one byte are supported"  # noqa: S101 - an invariant
-        return bytes((number << 3 | 2, len(content))) + content
-
-    info = field(1, b"aimctl embedded cluster") + field(2, b"v1")
-    return field(1, b"2.0") + field(2, info) + field(8, b"")
 
 
 def openapi_v2(kinds: Iterable[ServedKind]) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 from aimctl.devcluster.apiserver.openapi.documents import (
     openapi_v2,
-    openapi_v2_protobuf,
     openapi_v3,
     openapi_v3_index,
 )
+from aimctl.devcluster.apiserver.openapi.gnostic import encode_openapi_v2
 from aimctl.devcluster.apiserver.wire.rendering import encode
 from aimctl.devcluster.apiserver.wire.requests import negotiate
 
@@ -136,7 +136,7 @@ class Documents:
     # -- OpenAPI
 
     def _openapi_v2_protobuf(self) -> Document:
-        return Document(openapi_v2_protobuf(), OPENAPI_V2_PROTOBUF)
+        return Document(encode_openapi_v2(openapi_v2(self._kinds)), OPENAPI_V2_PROTOBUF)
 
     def _openapi(self, path: str) -> Document | None:
         if path == "/openapi/v2":

@@ -31,8 +31,11 @@ _INLINE = frozenset(
     {
         "ephemeralContainerCommon",
         "handler",
+        "ingressRuleValue",
         "localObjectReference",
         "persistentVolumeSource",
+        "rule",
+        "ruleWithOperations",
         "volumeSource",
     }
 )
