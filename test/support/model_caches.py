@@ -211,8 +211,12 @@ def pod(
     ended: str = "Error",
     pod_reason: str = "",
     unschedulable: str = "",
+    sidecar: bool = False,
 ) -> Object[Pod]:
-    """A pod with one container that downloads; ``message`` is the waiting or the terminated state's."""
+    """A pod with one container that downloads; ``message`` is the waiting or the terminated state's.
+
+    With ``sidecar``, it has another container, which runs.
+    """
     state: dict[str, Any] = {"running": {"startedAt": at(NOW)}} if phase == "Running" else {}
     if waiting:
         state = {"waiting": {"reason": waiting, "message": message}}
@@ -222,6 +226,9 @@ def pod(
         "phase": phase,
         "containerStatuses": [{"name": "download", "image": "kserve/storage-initializer:v1", "state": state}],
     }
+    if sidecar:
+        running = {"name": "istio-proxy", "state": {"running": {"startedAt": at(NOW)}}}
+        status["containerStatuses"].append(running)
     if pod_reason:
         status |= {"reason": pod_reason, "message": message, "containerStatuses": []}
     if unschedulable:

@@ -156,7 +156,9 @@ def test_own_labels_take_precedence_over_propagated_ones() -> None:
     assert labels["org/team"] == "a"
     assert labels["app.kubernetes.io/managed-by"] == "aim"
     assert labels["app.kubernetes.io/component"] == "download"
-    assert made()["spec"]["template"]["metadata"]["labels"] == labels
+    pod = made()["spec"]["template"]["metadata"]
+    no_sidecars = {"sidecar.istio.io/inject": "false", "linkerd.io/inject": "disabled"}
+    assert (pod["labels"], pod["annotations"]) == (labels | no_sidecars, no_sidecars)
 
 
 def test_variables_of_the_cache_replace_those_of_the_runtime_config() -> None:

@@ -121,6 +121,22 @@ def test_a_complete_job_counts_even_if_its_pod_is_gone() -> None:
     assert outcome(decide_model_cache(observe(jobs=[job(ended="Complete")])))[0] == "Available"
 
 
+def test_a_download_beside_a_sidecar_is_complete_when_its_container_has_succeeded() -> None:
+    report = '{"aimctl":"verified","files":2,"bytes":12}'
+    ended = job(pods=[pod(exit_code=0, message=report, sidecar=True)])
+    plan = decide_model_cache(observe(jobs=[ended]))
+    assert outcome(plan) == ("Available", "Downloaded")
+    assert deleted(plan) == [job_name()], "the sidecar would run for ever"
+
+
+def test_a_download_beside_a_sidecar_has_failed_when_its_container_has_failed() -> None:
+    ended = job(pods=[pod(exit_code=1, message="Traceback", sidecar=True)], log=PodLog("pod", b"Traceback"))
+    plan = decide_model_cache(observe(jobs=[ended]))
+    assert status_of(plan)["failedDownloads"] == 1
+    assert "exit code 1" in status_of(plan)["lastFailure"]["message"]
+    assert deleted(plan) == [job_name()]
+
+
 def test_a_failed_attempt_is_counted_once_and_followed_by_a_pause() -> None:
     ended = job(
         ended="Failed",

@@ -13,6 +13,7 @@ Contract:
     * The last :data:`KEPT_JOBS` finished Jobs remain for users to read their logs.
     * After a failure the cache stays Failed, with that reason, until more data has arrived. Attempts that fail in the
       same way therefore change no state; the message says what the next attempt waits for.
+    * A Job is judged by its own container, although an injected sidecar may still run. The Job is then deleted.
     * A pod that cannot be scheduled is not a failure: volumes and nodes may take their time. Neither is a Job without a
       pod.
 """
@@ -40,7 +41,14 @@ from aimctl.domain.caching.model_cache_observation import NOISE_BYTES, requested
 from aimctl.domain.conditions import MAX_MESSAGE, RollUp, clip, parse_rfc3339, rfc3339
 from aimctl.domain.jobs.inputs import POLL_SECONDS, absent, do_not_exist, pod_inputs, unread
 from aimctl.domain.jobs.observed import PodLog
-from aimctl.domain.jobs.outcome import Cause, Failed, Waiting, judge_incomplete
+from aimctl.domain.jobs.outcome import (
+    Cause,
+    Failed,
+    Waiting,
+    container_failed,
+    ended_beside_sidecars,
+    judge_incomplete,
+)
 from aimctl.domain.plan import Create, Get, List, ReadLog
 from aimctl.domain.resolution import Missing
 from aimctl.kubetypes.builtin import JOBS
@@ -142,7 +150,7 @@ class _Attempts:
         if completed is not None and completed.volume_uid == self._volume_uid:
             return self._complete(completed.to_json())
         to_volume = self._to_volume()
-        if any(job.job.view.complete for _, job in to_volume):
+        if any(_is_complete(job) for _, job in to_volume):
             return self._complete({"volumeUid": self._volume_uid, "finishedAt": rfc3339(seen.now)})
         record = _record(seen)
         attempt = seen.status.failed_downloads + 1
@@ -168,7 +176,13 @@ class _Attempts:
         """The Job of this attempt exists."""
         log = job.log if job.log is not None else termination_message(job)
         own = log if log is None or log.data is None else PodLog(log.pod, own_output(log.data))
-        outcome = judge_incomplete(DOWNLOAD_JOB, replace(job, log=own), self._seen.now)
+        judged = replace(job, log=own)
+        ended = None if job.finished else ended_beside_sidecars(DOWNLOAD_JOB, job)
+        outcome = (
+            judge_incomplete(DOWNLOAD_JOB, judged, self._seen.now)
+            if ended is None
+            else container_failed(DOWNLOAD_JOB, judged, *ended)
+        )
         match outcome:
             case List() | ReadLog():
                 return self._after(outcome)
@@ -366,6 +380,12 @@ def _followed(failure: str, text: str) -> str:
     """Two sentences, of which the second is never cut. A failure that ends with the end of a log may be a sentence."""
     stop = "" if failure.endswith((".", "!", "?")) else "."
     return f"{clip(failure, max(MAX_MESSAGE // 2, MAX_MESSAGE - len(text) - 2))}{stop} {text}"
+
+
+def _is_complete(job: ObservedJob) -> bool:
+    """Whether the download has succeeded, also if an injected sidecar keeps its pod from ending."""
+    ended = None if job.finished else ended_beside_sidecars(DOWNLOAD_JOB, job)
+    return job.job.view.complete or (ended is not None and ended[1].exit_code == 0)
 
 
 def _waits(job: str, message: str = "") -> str:

@@ -33,7 +33,7 @@ from aimctl.domain.naming import (
     label_value,
     shorten,
 )
-from aimctl.domain.templates.discovery_job import REDISCOVER_ANNOTATION, merge_pull_secrets
+from aimctl.domain.templates.discovery_job import NO_SIDECARS, REDISCOVER_ANNOTATION, merge_pull_secrets
 from aimctl.kubetypes import owner_reference
 from aimctl.kubetypes.quantity import Quantity, size_in_bytes
 
@@ -298,7 +298,10 @@ def download_job(
             "podFailurePolicy": DISRUPTIONS_DO_NOT_COUNT,
             "activeDeadlineSeconds": ACTIVE_DEADLINE_SECONDS,
             "ttlSecondsAfterFinished": TTL_SECONDS_AFTER_FINISHED,
-            "template": {"metadata": {"labels": labels}, "spec": pod},
+            "template": {
+                "metadata": {"labels": {**labels, **NO_SIDECARS}, "annotations": dict(NO_SIDECARS)},
+                "spec": pod,
+            },
         },
     }
 
