@@ -183,6 +183,19 @@ async def test_evicted_pods_are_marked_and_count_unless_the_policy_of_the_job_ig
 
 
 @virtual_time
+async def test_a_pod_on_a_node_that_does_not_exist_is_collected_after_forty_seconds():
+    async with cluster_of() as cluster:
+        client = cluster.client()
+        job = job_body(image="aim-endless:1", backoffLimit=0, pod={"nodeName": "gone"})
+        await client.create(JOBS, job, "default")
+        await cluster.clock.sleep(39)
+        assert len(await pods_of(client)) == 1
+        await cluster.clock.sleep(2)
+        assert await pods_of(client) == []
+        assert ended(await job_of(client)) == ("Failed", "BackoffLimitExceeded")
+
+
+@virtual_time
 async def test_a_finished_job_is_deleted_with_its_pods_after_its_ttl():
     async with cluster_of() as cluster:
         client = cluster.client()

@@ -75,6 +75,9 @@ if TYPE_CHECKING:
 __all__ = ["SimulatedNodes"]
 
 _FINAL = frozenset({"Succeeded", "Failed"})
+_QUARANTINE = timedelta(seconds=40)
+"""Of the pod garbage collector, for pods on nodes that do not exist."""
+
 _UNSCHEDULABLE = "0/{count} nodes are available: {count} node(s) didn't match Pod's node affinity/selector."
 
 
@@ -126,6 +129,8 @@ class SimulatedNodes:
         self._lookup = Lookup(client)
         self._pod_runs: dict[str, PodRun] = {}
         self._unscheduled: dict[ObjectKey, None] = {}
+        self._orphans: dict[str, datetime] = {}
+        """By uid, when pods are deleted whose node does not exist."""
         self._next_ip = 0
         self.worker: Worker[ObjectKey] = Worker("node", self._reconcile, clock=clock)
         self.pods: Informer[dict[str, Any]] = Informer(
@@ -169,15 +174,25 @@ class SimulatedNodes:
         """
         for key, pod in list(self.pods.values().items()):
             if pod["spec"].get("nodeName") == name:
-                if (pod.get("status") or {}).get("phase") not in _FINAL:
-                    gone = disruption_target(
-                        "DeletionByPodGC", "PodGC: node no longer exists", self._clock.now()
-                    )
-                    await self._write(key, pod, {"phase": "Failed", "conditions": [gone]})
-                await self._client.delete(
-                    PODS, key.name, key.namespace, uid=pod["metadata"]["uid"], grace_period_seconds=0
-                )
+                await self._collect(key, pod)
         await self.registrar.remove(name)
+
+    async def _collect(self, key: ObjectKey, pod: dict[str, Any]) -> None:
+        """Delete a pod whose node does not exist."""
+        if (pod.get("status") or {}).get("phase") not in _FINAL:
+            gone = disruption_target("DeletionByPodGC", "PodGC: node no longer exists", self._clock.now())
+            await self._write(key, pod, {"phase": "Failed", "conditions": [gone]})
+        uid = pod["metadata"]["uid"]
+        await self._client.delete(PODS, key.name, key.namespace, uid=uid, grace_period_seconds=0)
+
+    async def _quarantine(self, key: ObjectKey, pod: dict[str, Any]) -> float | None:
+        """Delete a pod whose node has not existed for some time, as the pod garbage collector does."""
+        now = self._clock.now()
+        due = self._orphans.setdefault(pod["metadata"]["uid"], now + _QUARANTINE)
+        if now < due:
+            return (due - now).total_seconds()
+        await self._collect(key, pod)
+        return None
 
     def _pod_changed(self, key: ObjectKey, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
         released = self.registrar.account(old, new)
@@ -185,6 +200,7 @@ class SimulatedNodes:
             uid = old["metadata"]["uid"]
             self._end_all(self._pod_runs.pop(uid, None))
             self._unscheduled.pop(key, None)
+            self._orphans.pop(uid, None)
             self.logs.forget(key.namespace, key.name, uid)
         else:
             self.worker.add(key)
@@ -211,7 +227,7 @@ class SimulatedNodes:
             return None
         self._unscheduled.pop(key, None)
         if not self.registrar.owns(node):
-            return None
+            return None if self.registrar.exists(node) else await self._quarantine(key, pod)
         if pod["metadata"].get("deletionTimestamp"):
             return await self._kill(key, pod)
         if (pod.get("status") or {}).get("phase") in _FINAL:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, final
 from aimctl.devcluster.machinery.informer import Informer, body_of
 from aimctl.devcluster.node.machines import Machine, node_object, node_status
 from aimctl.devcluster.node.scheduling import NodeView, requests
+from aimctl.kubetypes import ObjectKey
 from aimctl.kubetypes.builtin import LEASES, NODES
 from aimctl.kubetypes.quantity import amount
 from aimctl.runtime.clock import format_micro_time
@@ -26,7 +27,6 @@ from aimctl.runtime.kube.errors import AlreadyExists, KubeError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from aimctl.kubetypes import ObjectKey
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.kube.client import Client
 
@@ -93,6 +93,10 @@ class Registrar:
     def owns(self, node: str) -> bool:
         """Whether this node is one of the machines."""
         return node in self._machines
+
+    def exists(self, node: str) -> bool:
+        """Whether there is a Node of this name."""
+        return ObjectKey("", node) in self.nodes.values()
 
     def account(self, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> bool:
         """Update the resources in use for a changed pod. True if it released resources."""
