@@ -158,9 +158,9 @@ async def builtin_objects(seed: int, data: Path, rounds: int) -> None:
     again.server.close()
 
 
-@pytest.mark.parametrize("seed", seeds(40))
+@pytest.mark.parametrize("seed", seeds(20))
 def test_any_object_of_a_built_in_kind(seed: int, tmp_path: Path) -> None:
-    builtin_objects(seed, tmp_path / "data.db", 1 if seed == 0 else 8)
+    builtin_objects(seed, tmp_path / "data.db", 1 if seed == 0 else 4)
 
 
 @virtual_time
@@ -193,9 +193,9 @@ async def definitions(seed: int, data: Path, rounds: int) -> None:
     api.server.close()
 
 
-@pytest.mark.parametrize("seed", seeds(40))
+@pytest.mark.parametrize("seed", seeds(20))
 def test_any_definition_and_any_object_of_its_kind(seed: int, tmp_path: Path) -> None:
-    definitions(seed, tmp_path / "data.db", 3 if seed == 0 else 40)
+    definitions(seed, tmp_path / "data.db", 3 if seed == 0 else 12)
 
 
 # ---- examples
