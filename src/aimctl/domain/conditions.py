@@ -20,21 +20,27 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_MESSAGE",
+    "SEE_READY",
     "Finding",
     "RollUp",
+    "abridge",
     "clip",
     "condition",
     "conditions_of",
     "list_few",
     "one_line",
     "parse_rfc3339",
+    "refer_to_first",
     "rfc3339",
 ]
 
 S = TypeVar("S")
 
-MAX_MESSAGE = 2048
-"""Characters of a message. The API allows 32768, but every watch of the object transfers them."""
+MAX_MESSAGE = 250
+"""Characters of a message in a condition or an Event. Tables show it on one line, and every watch transfers it."""
+
+SEE_READY = "see the condition Ready"
+"""The message of conditions that only repeat the cause that ``Ready`` states."""
 
 
 class Finding(NamedTuple):
@@ -53,11 +59,14 @@ class RollUp(NamedTuple, Generic[S]):
     message: str
 
     def findings(self, *, ready: bool, progressing: bool, failed: bool) -> dict[str, Finding]:
-        """What the conditions ``Ready``, ``Progressing`` and ``Failure`` report."""
+        """What the conditions ``Ready``, ``Progressing`` and ``Failure`` report.
+
+        ``Failure`` has the message as well if it is True, as the specification of templates requires.
+        """
         _, reason, message = self
         return {
             "Ready": Finding(ready, reason, message),
-            "Progressing": Finding(progressing, reason, message),
+            "Progressing": Finding(progressing, reason, SEE_READY),
             "Failure": Finding(True, reason, message)
             if failed
             else Finding(False, "NoFailure", "nothing has failed"),
@@ -81,7 +90,7 @@ def condition(
         type_: the type of the condition.
         status: "True", "False" or "Unknown".
         reason: one CamelCase word.
-        message: a sentence, cut to :data:`MAX_MESSAGE` and sanitised by :func:`one_line`. An empty one is replaced by
+        message: a sentence, shortened by :func:`abridge` and sanitised by :func:`one_line`. An empty one is replaced by
             the reason.
         generation: the generation of the spec that was observed.
         now: the time in RFC 3339, used if the status is new.
@@ -92,7 +101,7 @@ def condition(
         status,
         reason,
         # Never empty: kube-apiserver 1.20 turns an applied "" into null, which the schema then rejects.
-        one_line(clip(message or reason, MAX_MESSAGE)),
+        one_line(abridge(message or reason)),
         observed_generation=generation,
         now=now,
     )
@@ -109,6 +118,31 @@ def conditions_of(
         )
         for type_, (true, reason, message) in findings.items()
     )
+
+
+def refer_to_first(findings: Mapping[str, Finding], *types: str) -> dict[str, Finding]:
+    """The findings, in which a condition of these types that repeats the message of an earlier one refers to it."""
+    first: dict[str, str] = {}
+    found = dict(findings)
+    for type_ in types:
+        item = findings.get(type_)
+        if item is None or item.true:
+            continue
+        cause = first.setdefault(item.message, type_)
+        if cause != type_:
+            found[type_] = item._replace(message=f"see the condition {cause}")
+    return found
+
+
+def abridge(text: str, limit: int = MAX_MESSAGE) -> str:
+    """``text`` with at most ``limit`` characters, without its middle.
+
+    A message has the cause at its beginning, and the remedy or the last line of a log at its end.
+    """
+    if len(text) <= limit:
+        return text
+    head = limit * 3 // 5
+    return f"{text[:head].rstrip()} ... {text[len(text) - (limit - head - 5) :].lstrip()}"
 
 
 def clip(text: str, limit: int) -> str:

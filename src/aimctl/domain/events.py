@@ -5,7 +5,33 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, final
 
-__all__ = ["PlannedEvent"]
+__all__ = ["NEEDS_ACTION", "PlannedEvent", "event_type"]
+
+NEEDS_ACTION = frozenset(
+    {
+        "CacheFailed",
+        "CacheNameTaken",
+        "CacheRefused",
+        "DerivationRefused",
+        "DerivedNameTaken",
+        "GPUNotAvailable",
+        "ModelAmbiguous",
+        "ModelNameTaken",
+        "ModelNotFound",
+        "ModelRefused",
+        "RuntimeConfigNotFound",
+        "RuntimeNotInstalled",
+        "RuntimeRefused",
+        "TemplateNotFound",
+        "TemplateUnreadable",
+    }
+)
+"""Reasons of ``Ready`` that remain until a user acts, in states that are not failures."""
+
+
+def event_type(reason: str, *, failed: bool) -> Literal["Normal", "Warning"]:
+    """The type of the Event about a new state with this reason."""
+    return "Warning" if failed or reason in NEEDS_ACTION else "Normal"
 
 
 @final

@@ -8,10 +8,13 @@ Contract:
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from aimctl.kubetypes import Object
 
 __all__ = [
@@ -37,6 +40,7 @@ __all__ = [
     "discovery_job_name",
     "label_value",
     "shorten",
+    "similar",
 ]
 
 MAX_NAME = 63
@@ -73,6 +77,7 @@ BASE_ANNOTATION = "aim.silogen.ai/base-template"
 LABEL_AUTO_GENERATED = "aim.silogen.ai/auto-generated"
 
 _HASH = 10
+_COMPARED = 500
 
 
 def shorten(text: str, limit: int = MAX_NAME) -> str:
@@ -116,6 +121,17 @@ def derived_template_name(base: str, overrides_digest: str) -> str:
     """``<base>-ovr-<first 8 hex of the digest>`` with at most 63 characters; a long base is shortened."""
     suffix = f"-ovr-{overrides_digest[:8]}"
     return shorten(base, MAX_NAME - len(suffix)) + suffix
+
+
+def similar(name: str, names: Iterable[str]) -> str:
+    """Names that resemble one that does not exist, at most two, for messages: " (similar: 'a', 'b')"; "" for none.
+
+    The time is bounded: at most :data:`_COMPARED` names of about the same length are compared.
+    """
+    longest = max(2, len(name) // 4)
+    near = sorted({item for item in names if abs(len(item) - len(name)) <= longest and item != name})
+    found = get_close_matches(name, near[:_COMPARED], n=2, cutoff=0.75)
+    return f" (similar: {', '.join(map(repr, found))})" if found else ""
 
 
 def describe(obj: Object[Any]) -> str:

@@ -82,6 +82,8 @@ def resolve_model(
     *,
     namespaced: Object[AIMModel] | None,
     cluster: Object[AIMClusterModel] | None,
+    similar: str = "",
+    remedy: str = "",
 ) -> Resolved[ModelSpec] | Missing:
     """The model of a template or service.
 
@@ -90,6 +92,8 @@ def resolve_model(
         namespace: of the object that refers to it; "" for cluster templates, for which ``namespaced`` is ignored.
         namespaced: the AIMModel of that name in the namespace.
         cluster: the AIMClusterModel of that name.
+        similar: from :func:`~aimctl.domain.naming.similar`.
+        remedy: what to do instead of creating the model, as a clause.
     """
     found = namespaced if namespaced is not None and namespace else cluster
     if found is not None:
@@ -97,10 +101,13 @@ def resolve_model(
     if namespace:
         return Missing(
             "ModelNotFound",
-            f"no AIMModel {name!r} in namespace {namespace!r} and no AIMClusterModel {name!r}; create one of them",
+            f"no AIMModel {name!r} in namespace {namespace!r} and no AIMClusterModel of that name{similar}; create one"
+            f"{', or ' if remedy else ''}{remedy}",
         )
     return Missing(
-        "ModelNotFound", f"no AIMClusterModel {name!r}; create it (cluster templates use no AIMModels)"
+        "ModelNotFound",
+        f"no AIMClusterModel {name!r}{similar}; create it{', or ' if remedy else ''}{remedy} (cluster templates use no"
+        " AIMModels)",
     )
 
 
@@ -110,6 +117,7 @@ def resolve_runtime_config(
     *,
     namespaced: Object[AIMRuntimeConfig] | None,
     cluster: Object[AIMClusterRuntimeConfig] | None,
+    similar: str = "",
 ) -> Resolved[RuntimeConfigSpec] | Missing:
     """The runtime config of any object.
 
@@ -119,6 +127,7 @@ def resolve_runtime_config(
             that of the operator.
         namespaced: the AIMRuntimeConfig of that name in the namespace.
         cluster: the AIMClusterRuntimeConfig of that name.
+        similar: from :func:`~aimctl.domain.naming.similar`.
     """
     if namespaced is not None:
         spec, labels = namespaced.view.spec, None if cluster is None else cluster.view.spec.label_propagation
@@ -131,6 +140,6 @@ def resolve_runtime_config(
         return Resolved(RuntimeConfigSpec(), None)
     return Missing(
         "RuntimeConfigNotFound",
-        f"no AIMRuntimeConfig {name!r} in namespace {namespace!r} and no AIMClusterRuntimeConfig {name!r};"
-        " create one of them or name another in spec.runtimeConfigName",
+        f"no AIMRuntimeConfig {name!r} in namespace {namespace!r} and no AIMClusterRuntimeConfig of that name{similar};"
+        " create one, or name another in spec.runtimeConfigName",
     )

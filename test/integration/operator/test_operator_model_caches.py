@@ -335,7 +335,7 @@ async def test_a_missing_image_is_reported_within_seconds_and_a_corrected_one_us
 @pytest.mark.parametrize(
     ("entry", "reason", "words"),
     [
-        ({"fail": "not-found"}, "SourceNotFound", ["hf://meta-llama", "404"]),
+        ({"fail": "not-found"}, "SourceNotFound", ["hf://meta-llama", "was not found"]),
         ({"fail": "crash", "exit_code": 7}, "DownloadFailed", ["exit code 7", "Traceback"]),
         ({"fail": "out-of-memory"}, "OutOfMemory", ["137", "memory"]),
         ({"fail": "incomplete"}, "VerificationFailed", ["fewer bytes", "hf://meta-llama"]),

@@ -88,7 +88,7 @@ async def test_a_rejected_template_is_reported_and_created_when_it_is_accepted()
         settled = w.version
         await asyncio.sleep(600)
         assert w.version == settled
-        assert fault.hits <= 2 * (720 / 60 + 3), "both, at most once a minute, after the first retries"
+        assert fault.hits <= 2 * (720 / 40 + 3), "both, at most every 40 s, after the first retries"
         w.faults.remove(fault)
         await until_model(w, "m", "team", "Ready", seconds=70)
         assert len(await templates_of(w, "team")) == 2

@@ -343,7 +343,7 @@ async def test_a_rejected_runtime_is_reported_with_the_servers_message_and_tried
             assert w.condition("Failure")["status"] == "True"
             assert "image not allowed" in w.condition("RuntimeReady")["message"]
             await asyncio.sleep(3600)
-            assert 50 < fault.hits < 70
+            assert 50 < fault.hits < 100
             writes = w.status_writes["s"]
             await asyncio.sleep(3600)
             assert w.status_writes["s"] == writes

@@ -264,7 +264,7 @@ def test_an_immutable_field_can_neither_change_nor_vanish_nor_appear(
     for before, after in ((TEMPLATE, new), (new, TEMPLATE)):
         errors = refused(kind, after, before)
         assert len(errors) == 1, errors
-        assert f"spec.{field} is immutable" in errors[0]
+        assert f"spec.{field} is immutable; create a new template" in errors[0]
 
 
 def test_what_is_not_immutable_may_change() -> None:
@@ -275,7 +275,7 @@ def test_what_is_not_immutable_may_change() -> None:
 def test_the_source_of_a_model_cache_is_immutable() -> None:
     assert refused(MODEL_CACHES, CACHE | {"size": "20Gi"}, CACHE) == []
     (error,) = refused(MODEL_CACHES, CACHE | {"sourceURI": "hf://m/other"}, CACHE)
-    assert "spec.sourceURI is immutable" in error
+    assert "spec.sourceURI is immutable; create a new model cache" in error
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ NO_REASONS = frozenset(
         # Reasons of Events
         "DerivedTemplateDeleted", "TemplateSelected",
         # Values of other fields
-        "Normal", "Warning", "RawDeployment", "Standard",
+        "DisruptionTarget", "Normal", "Warning", "RawDeployment", "Standard",
     }
 )  # fmt: skip
 OF_THE_KUBELET = {"Evicted"}

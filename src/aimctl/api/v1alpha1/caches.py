@@ -145,7 +145,9 @@ class ModelCacheSpec(View):
     """The specification of a model cache."""
 
     model_config = ConfigDict(
-        json_schema_extra=cel_rules(("self.sourceURI == oldSelf.sourceURI", "spec.sourceURI is immutable"))
+        json_schema_extra=cel_rules(
+            ("self.sourceURI == oldSelf.sourceURI", "spec.sourceURI is immutable; create a new model cache")
+        )
     )
 
     source_uri: SourceURI = Field(

@@ -66,12 +66,15 @@ def _unchanged_gpu(field: str) -> str:
 
 
 _IMMUTABLE = cel_rules(
-    ("self.modelName == oldSelf.modelName", "spec.modelName is immutable"),
-    (_unchanged("metric"), "spec.metric is immutable"),
-    (_unchanged("precision"), "spec.precision is immutable"),
-    ("has(self.gpuSelector) == has(oldSelf.gpuSelector)", "spec.gpuSelector is immutable"),
-    (_unchanged_gpu("count"), "spec.gpuSelector.count is immutable"),
-    (_unchanged_gpu("model"), "spec.gpuSelector.model is immutable"),
+    ("self.modelName == oldSelf.modelName", "spec.modelName is immutable; create a new template"),
+    (_unchanged("metric"), "spec.metric is immutable; create a new template"),
+    (_unchanged("precision"), "spec.precision is immutable; create a new template"),
+    (
+        "has(self.gpuSelector) == has(oldSelf.gpuSelector)",
+        "spec.gpuSelector is immutable; create a new template",
+    ),
+    (_unchanged_gpu("count"), "spec.gpuSelector.count is immutable; create a new template"),
+    (_unchanged_gpu("model"), "spec.gpuSelector.model is immutable; create a new template"),
 )
 """One rule for each field. The rules are on the spec, because a rule on a field does not see it added or removed."""
 

@@ -2,6 +2,8 @@
 
 Contract, in addition to that of :mod:`aimctl.controllers.indexes.templates`:
 
+    models, runtime configs
+               initial         :func:`initial` of their name, for names that resemble a missing one
     models     runtime-config  the runtime config to which they refer
     templates  model-state     :func:`in_state` of their model and their state; derived templates have no value, because
                                the state of a template that was derived for a service says nothing about the model
@@ -22,14 +24,24 @@ if TYPE_CHECKING:
 
     from aimctl.domain.models.observation import Model
     from aimctl.domain.templates.template import Template
+    from aimctl.kubetypes import Object
     from aimctl.runtime.cache import IndexFunction
 
-__all__ = ["MODEL_INDEXES", "TEMPLATE_STATE_INDEXES", "in_state"]
+__all__ = ["MODEL_INDEXES", "NAME_INDEXES", "TEMPLATE_STATE_INDEXES", "in_state", "initial"]
 
 
 def in_state(namespace: str, model: str, state_: str) -> str:
     """The value of ``model-state``; "" as state finds templates that were not reconciled yet."""
     return f"{place(namespace, model)}/{state_}"
+
+
+def initial(namespace: str, name: str) -> str:
+    """The index value of the objects of a place whose names begin like this one."""
+    return place(namespace, name[:1])
+
+
+def _by_initial(obj: Object[Any]) -> Iterator[str]:
+    yield initial(obj.meta.namespace, obj.meta.name)
 
 
 def _by_runtime_config(model: Model) -> Iterator[str]:
@@ -49,3 +61,4 @@ def _by_model_and_state(template: Template) -> Iterator[str]:
 
 MODEL_INDEXES: Mapping[str, IndexFunction[Any]] = {"runtime-config": _by_runtime_config}
 TEMPLATE_STATE_INDEXES: Mapping[str, IndexFunction[Any]] = {"model-state": _by_model_and_state}
+NAME_INDEXES: Mapping[str, IndexFunction[Any]] = {"initial": _by_initial}

@@ -101,7 +101,7 @@ class ServiceObserver:
     ) -> Resolved[ModelSpec] | Missing | NewModel:
         wanted = view.spec.model
         if wanted.ref is not None:
-            return self._references.model(wanted.ref, namespace)
+            return self._references.model(wanted.ref, namespace, remedy="correct spec.model.ref")
         image, find, known = wanted.image or "", self.cache.by_index, view.status.resolved_image
         return resolve_image(
             image,

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 __all__ = ["TemplateObserver"]
 
 
+_NEW_TEMPLATE = "a new template of another model (modelName is immutable)"
+
+
 @final
 class TemplateObserver:
     """Observes templates of both scopes. A request without a namespace is for a cluster template.
@@ -71,7 +74,7 @@ class TemplateObserver:
         rejections = {**known.rejections, **self._rejected_jobs.of(request)}
         seen = TemplateObservation(
             template,
-            model=self._references.model(spec.model_name, namespace),
+            model=self._references.model(spec.model_name, namespace, remedy=_NEW_TEMPLATE),
             runtime_config=self._references.runtime_config(spec.runtime_config_name, namespace),
             gpus=self._references.inventory.offered,
             operator_namespace=self._operator_namespace,

@@ -38,7 +38,7 @@ from aimctl.domain.caching.download_job import (
 )
 from aimctl.domain.caching.download_log import own_output, running_since, termination_message, verified_bytes
 from aimctl.domain.caching.model_cache_observation import NOISE_BYTES, requested_size
-from aimctl.domain.conditions import MAX_MESSAGE, RollUp, clip, parse_rfc3339, rfc3339
+from aimctl.domain.conditions import MAX_MESSAGE, RollUp, abridge, parse_rfc3339, rfc3339
 from aimctl.domain.jobs.inputs import POLL_SECONDS, absent, do_not_exist, pod_inputs, unread
 from aimctl.domain.jobs.observed import PodLog
 from aimctl.domain.jobs.outcome import (
@@ -379,7 +379,7 @@ class _Attempts:
 def _followed(failure: str, text: str) -> str:
     """Two sentences, of which the second is never cut. A failure that ends with the end of a log may be a sentence."""
     stop = "" if failure.endswith((".", "!", "?")) else "."
-    return f"{clip(failure, max(MAX_MESSAGE // 2, MAX_MESSAGE - len(text) - 2))}{stop} {text}"
+    return f"{abridge(failure, max(MAX_MESSAGE // 2, MAX_MESSAGE - len(text) - 2))}{stop} {text}"
 
 
 def _is_complete(job: ObservedJob) -> bool:

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, final
 
 from aimctl.domain.caching.download_log import CONTAINER, own_output, parse_reason
-from aimctl.domain.conditions import MAX_MESSAGE, clip
+from aimctl.domain.conditions import MAX_MESSAGE, abridge, list_few
 from aimctl.domain.jobs.hub_errors import (
     ACCESS_DENIED,
     RATE_LIMITED,
@@ -90,8 +90,11 @@ LONGEST_PAUSE = timedelta(hours=1)
 LONGEST_SHORT_PAUSE = timedelta(seconds=40)
 """For :data:`REMOVABLE` reasons: with the start of a pod, a download continues within a minute."""
 
-_MAX_MESSAGE = MAX_MESSAGE - 128
+_MAX_MESSAGE = MAX_MESSAGE - 50
 """Leaves room for the time of the next attempt."""
+
+_MIN_DETAIL = 40
+"""Characters of the failure itself, after the remedy."""
 
 _TAIL_BYTES = 16 * 1024
 _TAIL_LINES = 40
@@ -147,7 +150,8 @@ def explain(
         return Explanation(reason, missing)
     if missing and reason == IMAGE_PULL_FAILED:
         remedy = f"{missing}. "
-    return Explanation(reason, clip(f"{remedy}{failed.message}", _MAX_MESSAGE))
+    detail = abridge(failed.message, max(_MIN_DETAIL, _MAX_MESSAGE - len(remedy)))
+    return Explanation(reason, abridge(f"{remedy}{detail}", _MAX_MESSAGE))
 
 
 def pause_after(failures: int, reason: str = "") -> timedelta:
@@ -163,10 +167,10 @@ def pause_after(failures: int, reason: str = "") -> timedelta:
 def _remedy(reason: str, source: str, claim: str, requested: str, env: Iterable[Mapping[str, Any]]) -> str:
     """A sentence with the cause and the remedy; empty if there is none beyond the end of the log."""
     remedies = {
-        VOLUME_FULL: f"the volume of {requested} is full: set spec.size to the size of {source}, then expand"
-        f" PersistentVolumeClaim {claim!r} or delete it to have a larger one created",
+        VOLUME_FULL: f"the volume of {requested} is full: correct spec.size, then expand or delete"
+        f" PersistentVolumeClaim {claim!r}",
         ACCESS_DENIED: f"{source} denies access{_credentials(source, env)}",
-        SOURCE_NOT_FOUND: f"{source} was not found: correct the URI of the source",
+        SOURCE_NOT_FOUND: f"{source} was not found: correct it in the template or the image (sourceURI is immutable)",
         RATE_LIMITED: f"the server of {source} limits the rate of requests, and the download is tried again",
         SOURCE_UNAVAILABLE: f"the server of {source} is unreachable or has an error, and the download is tried again",
         VERIFICATION_FAILED: f"a file is not as the server of {source} lists it, and is downloaded again",
@@ -190,7 +194,7 @@ def _credentials(source: str, env: Iterable[Mapping[str, Any]]) -> str:
         elif _CREDENTIALS.search(name):
             given.append(f"{name} from env")
     if given:
-        return f" with the given credentials ({clip(', '.join(given), 400)}): check that they are valid and sufficient"
+        return f" with the given credentials ({list_few(given, limit=2)}): check that they are valid and sufficient"
     wanted = "HF_TOKEN" if source.startswith("hf:") else "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
     where = "env of the model cache, the template or the runtime config"
     return f", and the download has no {wanted}: set it in {where}, from a Secret"

@@ -35,7 +35,7 @@ from aimctl.domain.caching.model_cache_volume import (
     decide_volume,
 )
 from aimctl.domain.caching.template_cache import is_managed
-from aimctl.domain.conditions import Finding, clip, conditions_of, parse_rfc3339, rfc3339
+from aimctl.domain.conditions import Finding, abridge, conditions_of, parse_rfc3339, rfc3339
 from aimctl.domain.events import PlannedEvent
 from aimctl.domain.plan import Delete, Plan, Target, WriteStatus
 from aimctl.domain.resolution import Resolved
@@ -88,8 +88,6 @@ _WARNINGS = frozenset(
 
 _REJECTIONS = frozenset({VOLUME_REFUSED, DOWNLOAD_REFUSED})
 """Reasons that cause no Event, because the executor records one for each rejection."""
-
-_MAX_EVENT = 1024
 
 
 def decide_model_cache(seen: ModelCacheObservation) -> Plan:
@@ -200,4 +198,4 @@ def _events(seen: ModelCacheObservation, download: Download) -> Iterator[Planned
     more_failures = download.record.get("failedDownloads", 0) > before.failed_downloads
     new_warning = warning and (more_failures or ready is None or ready.reason != reason)
     if (before.status != state or new_warning) and reason not in _REJECTIONS:
-        yield PlannedEvent("Warning" if warning else "Normal", reason, clip(message, _MAX_EVENT))
+        yield PlannedEvent("Warning" if warning else "Normal", reason, abridge(message))

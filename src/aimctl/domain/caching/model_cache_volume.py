@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, final
 
 from aimctl.domain.caching.download_job import volume_bytes, volume_claim
 from aimctl.domain.caching.model_cache_observation import owner_of, requested_size
-from aimctl.domain.conditions import parse_rfc3339
+from aimctl.domain.conditions import list_few, parse_rfc3339
+from aimctl.domain.naming import similar
 from aimctl.domain.plan import Create
 from aimctl.domain.resolution import Missing
 from aimctl.kubetypes.builtin import PVCS
@@ -227,9 +228,10 @@ def _wanted_class(seen: ModelCacheObservation) -> str:
 def _class_problem(seen: ModelCacheObservation, name: str) -> tuple[str, str]:
     """Reason and message if the storage class of this name, or the default one, does not exist; else empty."""
     if name and name not in seen.classes.names:
-        existing = ", ".join(sorted(seen.classes.names)) or "none"
+        existing = list_few(sorted(seen.classes.names)) or "none"
+        near = similar(name, seen.classes.names)
         return CLASS_NOT_FOUND, (
-            f"the cluster has no storage class {name!r}: create it, or name another one in spec.storageClassName"
+            f"the cluster has no storage class {name!r}{near}: create it, or name another one in spec.storageClassName"
             f" or in the runtime config's defaultStorageClassName. The cluster has {existing}"
         )
     if not name and not seen.classes.default:

@@ -29,8 +29,16 @@ from typing import TYPE_CHECKING, Any
 from aimctl.api.v1alpha1 import CacheState
 from aimctl.domain.caching.template_cache_sources import creations, entries_of, own_patch, patches
 from aimctl.domain.caching.warming import WARM, WARM_REASONS, WARMING
-from aimctl.domain.conditions import Finding, RollUp, clip, conditions_of, parse_rfc3339, rfc3339
-from aimctl.domain.events import PlannedEvent
+from aimctl.domain.conditions import (
+    Finding,
+    RollUp,
+    abridge,
+    conditions_of,
+    parse_rfc3339,
+    refer_to_first,
+    rfc3339,
+)
+from aimctl.domain.events import PlannedEvent, event_type
 from aimctl.domain.naming import describe
 from aimctl.domain.plan import Delete, Plan, Target, WriteStatus
 from aimctl.domain.resolution import Missing, Reference, Resolved
@@ -142,8 +150,8 @@ def _roll_up_entries(
 def _not_found(seen: TemplateCacheObservation) -> str:
     name, namespace = seen.cache.view.spec.template_ref, seen.cache.meta.namespace
     return (
-        f"no AIMServiceTemplate {name!r} in namespace {namespace!r} and no AIMClusterServiceTemplate {name!r};"
-        " create one of them or name another in spec.templateRef"
+        f"no AIMServiceTemplate {name!r} in namespace {namespace!r} and no AIMClusterServiceTemplate of that name;"
+        " create one, or name another in spec.templateRef"
     )
 
 
@@ -227,7 +235,7 @@ def _part(
         fields["models"] = [item.to_json() for item in entries]
         fields["progress"] = progress
     built = conditions_of(
-        _findings(seen, rolled),
+        refer_to_first(_findings(seen, rolled), "Resolved", CACHE_WARM),
         cache.view.status.conditions,
         generation=cache.meta.generation,
         now=seen.now,
@@ -257,9 +265,9 @@ def _findings(seen: TemplateCacheObservation, rolled: RollUp[CacheState]) -> dic
 def _events(seen: TemplateCacheObservation, rolled: RollUp[CacheState]) -> Iterator[PlannedEvent]:
     if seen.cache.view.status.status != rolled.state:
         yield PlannedEvent(
-            "Warning" if rolled.state is CacheState.FAILED else "Normal",
+            event_type(rolled.reason, failed=rolled.state is CacheState.FAILED),
             str(rolled.state),
-            clip(f"{rolled.reason}: {rolled.message}", 1024),
+            abridge(f"{rolled.reason}: {rolled.message}"),
         )
 
 

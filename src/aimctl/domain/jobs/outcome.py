@@ -19,7 +19,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias, final
 
-from aimctl.domain.conditions import clip, parse_rfc3339
+from aimctl.domain.conditions import abridge, parse_rfc3339
 from aimctl.domain.excerpts import last_lines
 from aimctl.domain.jobs.disruption import disruption, lost_node
 from aimctl.domain.plan import List, ReadLog
@@ -176,7 +176,7 @@ def judge_incomplete(
             break
     if view.status.failed:
         attempts = "1 attempt" if view.status.failed == 1 else f"{view.status.failed} attempts"
-        return Running(clip(f"{attempts} failed, trying again{_last_end(kind, pods)}", 1024))
+        return Running(abridge(f"{attempts} failed, trying again{_last_end(kind, pods)}"))
     # A pod that failed has run; the count in the Job's status follows a moment later.
     if any(pod.view.status.phase in {"Running", "Succeeded", "Failed"} for pod in pods):
         return Running()
@@ -187,12 +187,12 @@ def _disrupted(pod: Object[Pod], now: datetime) -> Waiting | Failed | None:
     """The newest pod of an unfinished Job if Kubernetes ends it, or has ended it, for a reason outside of it."""
     lost, left = lost_node(pod, now)
     if lost:
-        return Failed(clip(lost, 1024), Cause.POD, NODE_LOST)
+        return Failed(abridge(lost), Cause.POD, NODE_LOST)
     why = disruption(pod)
     if not why and not left:
         return None
     text = f"pod {pod.meta.name} ends" + (f" ({why})" if why else "") + ", and Kubernetes replaces it"
-    return Waiting(clip(text, 1024), left or None)
+    return Waiting(abridge(text), left or None)
 
 
 def ended_beside_sidecars(kind: JobKind, job: ObservedJob) -> tuple[Object[Pod], StateTerminated] | None:
@@ -259,12 +259,12 @@ def _failed(
     for pod in pods:
         if pod.view.status.reason or pod.view.status.message:
             detail = ": ".join(filter(None, (pod.view.status.reason, pod.view.status.message)))
-            text = clip(f"the {kind.word} pod failed: {detail}", 1024)
+            text = abridge(f"the {kind.word} pod failed: {detail}")
             return Failed(text, Cause.POD, pod.view.status.reason)
     detail = ": ".join(filter(None, (ended.reason, ended.message)))
     if ended.reason == "DeadlineExceeded":
         detail += f"; it was never scheduled, or {kind.hang}"
-    text = clip(f"the {kind.word} Job failed: {detail or 'no reason given'}", 1024)
+    text = abridge(f"the {kind.word} Job failed: {detail or 'no reason given'}")
     return Failed(text, Cause.JOB, ended.reason)
 
 
@@ -297,7 +297,7 @@ def _pending(kind: JobKind, pod: Object[Pod], now: datetime, longest: timedelta 
         if waiting.reason in _CONFIG_REASONS:
             text = f"the container cannot be created: {message or waiting.reason}"
             if not any(word in message.lower() for word in _ABSENT):
-                return Failed(clip(text, 1024), Cause.SETUP, waiting.reason)
+                return Failed(abridge(text), Cause.SETUP, waiting.reason)
             problem = Failed(f"{text}; {kind.env_remedy}", Cause.SETUP, waiting.reason)
             return after(problem, CONFIG_GRACE)
     for condition in pod.view.status.conditions or ():
@@ -312,7 +312,7 @@ def _pending(kind: JobKind, pod: Object[Pod], now: datetime, longest: timedelta 
 def _pull_problem(kind: JobKind, image: str, reason: str, message: str) -> tuple[Failed, timedelta]:
     """Why a pull fails, and the grace period of that cause."""
     lower = message.lower()
-    detail = clip(message, 400) or reason
+    detail = _core(message) or reason
     at_once = timedelta(0)
     # Registries answer "not found or access denied" to clients without access, so this is tested first.
     if any(word in lower for word in _DENIED):
@@ -328,13 +328,18 @@ def _pull_problem(kind: JobKind, image: str, reason: str, message: str) -> tuple
     return Failed(f"{text}. Check the image name; {kind.access_remedy}", Cause.IMAGE, reason), at_once
 
 
+def _core(message: str) -> str:
+    """The cause in an error of the container runtime, which repeats the image before it."""
+    return abridge(message.rpartition('": ')[2].removeprefix("rpc error: "), 100)
+
+
 def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
 def _after_grace(pod: Object[Pod], problem: Failed, grace: timedelta, now: datetime) -> Waiting | Failed:
     """The problem once the pod is older than ``grace``; until then Waiting, with its message."""
-    problem = replace(problem, message=clip(problem.message, 1024))
+    problem = replace(problem, message=abridge(problem.message))
     if not grace:
         return problem
     created = parse_rfc3339(pod.meta.creation_timestamp)

@@ -38,9 +38,8 @@ from typing import TYPE_CHECKING, Any
 
 from aimctl.api.kinds import CLUSTER_TEMPLATES, TEMPLATES
 from aimctl.api.v1alpha1 import ModelState
-from aimctl.domain import conditions
-from aimctl.domain.conditions import Finding, list_few
-from aimctl.domain.events import PlannedEvent
+from aimctl.domain.conditions import Finding, abridge, conditions_of, list_few
+from aimctl.domain.events import PlannedEvent, event_type
 from aimctl.domain.models.image_metadata import (
     DISABLED,
     FINAL,
@@ -96,7 +95,7 @@ def decide_model(seen: ModelObservation) -> Plan:
         fields["imageMetadata"] = metadata
     status = StatusSlice(
         fields,
-        conditions.conditions_of(findings, seen.status.conditions, generation=meta.generation, now=seen.now),
+        conditions_of(findings, seen.status.conditions, generation=meta.generation, now=seen.now),
         OWNED_FIELDS,
         OWNED_CONDITIONS,
     )
@@ -263,12 +262,12 @@ def _events(
     )
     if extracted.reason not in (READING, _reason_before(seen, METADATA_EXTRACTED)):
         good = extracted.reason in FINAL
-        yield PlannedEvent("Normal" if good else "Warning", extracted.reason, extracted.message)
+        yield PlannedEvent("Normal" if good else "Warning", extracted.reason, abridge(extracted.message))
     if generated.reason == TEMPLATES_GENERATED != _reason_before(seen, TEMPLATES_AUTO_GENERATED):
         yield PlannedEvent("Normal", "TemplatesCreated", generated.message)
     if seen.status.status != state:
-        warning = state in _WARNING_STATES
-        yield PlannedEvent("Warning" if warning else "Normal", str(state), f"{ready.reason}: {ready.message}")
+        type_ = event_type(ready.reason, failed=state in _WARNING_STATES)
+        yield PlannedEvent(type_, str(state), abridge(f"{ready.reason}: {ready.message}"))
 
 
 def _reason_before(seen: ModelObservation, type_: str) -> str:

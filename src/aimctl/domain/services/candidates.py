@@ -85,7 +85,7 @@ class Match:
         if self.dropped_by:
             out["droppedBy"] = self.dropped_by
         if self.message:
-            out["message"] = conditions.clip(self.message, 1024)
+            out["message"] = conditions.abridge(self.message)
         return out
 
 
@@ -233,4 +233,8 @@ def not_ready(template: Template) -> str:
         return "it has not been reconciled yet"
     state = f"it is {status.status} ({ready.reason})"
     # The progress changes often, and each change would be written to the status of every service of the model.
-    return state if status.status == TemplateState.PROGRESSING else f"{state}: {ready.message}"
+    return (
+        state
+        if status.status == TemplateState.PROGRESSING
+        else f"{state}: {conditions.abridge(ready.message, 150)}"
+    )

@@ -19,7 +19,7 @@ __all__ = ["MATCHES_SHOWN", "Choice", "list_names", "list_reasons"]
 MATCHES_SHOWN = 256
 """Entries of ``status.templateMatching``. The templates that reached the latest steps come first."""
 
-_NAMED = 8
+_NAMED = 3
 """Candidates that a message names."""
 
 
@@ -55,7 +55,7 @@ class Choice:
 def list_reasons(matches: Sequence[Match]) -> str:
     """Templates with the step that excluded each, and why."""
     reasons = "; ".join(
-        f"{match.template.meta.name} ({match.dropped_by}: {conditions.clip(match.message, 160)})"
+        f"{match.template.meta.name} ({match.dropped_by}: {conditions.abridge(match.message, 80)})"
         for match in matches[:_NAMED]
     )
     return reasons + _more(len(matches))

@@ -36,7 +36,7 @@ from aimctl.api import kinds
 from aimctl.api.v1alpha1 import ServiceState, TemplateState
 from aimctl.domain import conditions
 from aimctl.domain.conditions import Finding, RollUp
-from aimctl.domain.events import PlannedEvent
+from aimctl.domain.events import NEEDS_ACTION, PlannedEvent, event_type
 from aimctl.domain.models.auto_model import auto_model
 from aimctl.domain.naming import describe
 from aimctl.domain.plan import Apply, Confirm, Create, Plan, WriteStatus
@@ -59,6 +59,7 @@ from aimctl.domain.services.runtime import (
 from aimctl.domain.services.selection import MODEL_REQUESTED, TEMPLATE_NOT_READY, WAIT_SECONDS
 from aimctl.domain.status_slice import StatusSlice
 from aimctl.domain.templates.template import discovered_image
+from aimctl.kubetypes import find_condition
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -130,7 +131,12 @@ def decide_service(seen: DeploymentObservation) -> Plan:
     meta, before = service.obj.meta, service.status.conditions
     part = StatusSlice(
         {**_fields(service, resolution, roll_up, serves=runtime.exists), **_runtime_fields(seen, runtime)},
-        conditions.conditions_of(findings, before, generation=meta.generation, now=service.now),
+        conditions.conditions_of(
+            conditions.refer_to_first(findings, RESOLVED, CACHE_READY, RUNTIME_READY),
+            before,
+            generation=meta.generation,
+            now=service.now,
+        ),
         _OWNED_FIELDS,
         _OWNED_CONDITIONS,
     )
@@ -291,9 +297,10 @@ def _events(
     before, template = service.status, resolution.template
     known = before.resolved_template
     if template is not None and (known is None or known.uid != template.meta.uid):
-        yield PlannedEvent("Normal", TEMPLATE_SELECTED, conditions.clip(resolution.message, 1024))
-    if before.status != roll_up.state:
-        text = conditions.clip(f"{roll_up.reason}: {roll_up.message}", 1024)
-        yield PlannedEvent(
-            "Warning" if roll_up.state in _WARNING_STATES else "Normal", str(roll_up.state), text
-        )
+        yield PlannedEvent("Normal", TEMPLATE_SELECTED, conditions.abridge(resolution.message))
+    ready = find_condition(before.conditions, READY)
+    blocked = roll_up.reason in NEEDS_ACTION and (ready is None or ready.reason != roll_up.reason)
+    if before.status != roll_up.state or blocked:
+        text = conditions.abridge(f"{roll_up.reason}: {roll_up.message}")
+        warning = event_type(roll_up.reason, failed=roll_up.state in _WARNING_STATES)
+        yield PlannedEvent(warning, str(roll_up.state), text)

@@ -137,7 +137,7 @@ def _without_base(service: ServiceObservation, choice: Choice) -> Resolution:
     deleted = choice.template
     why = choice.message if deleted is None else f"{describe(deleted)} is being deleted"
     if kept is not None:
-        message = f"{describe(kept)} is kept without its base: {why}"
+        message = f"{kept.meta.name!r} is kept without its base: {why}"
         return Resolution(choice, kept, TEMPLATE_RESOLVED, message)
     if deleted is not None:
         return Resolution(choice, None, BASE_TEMPLATE_NOT_FOUND, why, ServiceState.STARTING)
@@ -149,8 +149,8 @@ def _name_is_taken(service: ServiceObservation, base: Template, holder: Template
     why, name = unreadable(holder), holder.meta.name
     if why:
         return DERIVED_NAME_TAKEN, (
-            f"the template derived from {describe(base)} would have the name of {describe(holder)}, and {CANNOT_READ}:"
-            f" {why}; upgrade the operator, or delete that template"
+            f"{describe(holder)} has the name of the derived template, and {CANNOT_READ}: {why}; upgrade the operator,"
+            " or delete that template"
         )
     if not is_managed(holder):
         return DERIVED_NAME_TAKEN, (

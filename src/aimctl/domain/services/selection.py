@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING
 
 from aimctl.api import kinds
 from aimctl.api.v1alpha1 import ServiceState, TemplateState
-from aimctl.domain.naming import auto_model_name, describe
+from aimctl.domain.conditions import MAX_MESSAGE
+from aimctl.domain.naming import auto_model_name, describe, similar
 from aimctl.domain.resolution import Missing, Resolved
 from aimctl.domain.services.base import base_in_use, mark_base
 from aimctl.domain.services.candidates import (
-    CANNOT_READ,
     ENUMERATION,
     MATCHES,
     READY,
@@ -110,13 +110,15 @@ def _select_match(service: ServiceObservation, matches: tuple[Match, ...]) -> Ch
         return _only_match(service, left[0].template, matches)
     if left:
         matches = _exclude_in_selection(matches, "it matches, and so do others")
-        names = list_names(describe(match.template) for match in left)
+        names = list_names(repr(match.template.meta.name) for match in left)
         dropped = [match for match in matches if match.dropped_by != SELECTION]
         rest = f". Excluded: {list_reasons(dropped)}" if dropped else ""
         message = (
             f"{len(left)} templates of the model match: {names}; name one of them in spec.templateRef, or"
-            f" distinguish them with spec.overrides{rest}"
+            " distinguish them with spec.overrides"
         )
+        # The others are in status.templateMatching as well.
+        message += rest if len(message) + len(rest) <= MAX_MESSAGE else ""
         return Choice(None, TEMPLATE_AMBIGUOUS, message, ServiceState.FAILED, matches)
     return _no_match(service, matches)
 
@@ -139,10 +141,10 @@ def _without_model(service: ServiceObservation, model: Missing | NewModel) -> Ch
 
 def _from_template_ref(service: ServiceObservation, name: str) -> Choice:
     if service.named is None:
+        near = similar(name, (item.meta.name for item in service.templates))
         message = (
-            f"spec.templateRef names {name!r}, and there is no AIMServiceTemplate {name!r} in namespace"
-            f" {service.namespace!r} and no AIMClusterServiceTemplate of that name; create one of them, name another,"
-            " or remove templateRef so that a template is selected"
+            f"no AIMServiceTemplate {name!r} in namespace {service.namespace!r} and no AIMClusterServiceTemplate of"
+            f" that name{near}; create one, name another in spec.templateRef, or remove it to have one selected"
         )
         return Choice(None, TEMPLATE_NOT_FOUND, message, ServiceState.PENDING)
     remedy = "name a template of the model in spec.templateRef"
@@ -172,8 +174,8 @@ def _without_selection(service: ServiceObservation, template: Template, why: str
 
 def _unreadable(template: Template, which: str) -> Choice:
     message = (
-        f"{describe(template)}, {which}, cannot be used: {CANNOT_READ}: {unreadable(template)}; upgrade the operator,"
-        " or correct the template"
+        f"{template.resource.kind} {template.meta.name!r}, {which}, cannot be read by this version:"
+        f" {unreadable(template)}; upgrade the operator, or correct it"
     )
     return Choice(None, TEMPLATE_UNREADABLE, message, ServiceState.PENDING)
 

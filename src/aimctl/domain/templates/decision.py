@@ -7,7 +7,8 @@ Contract:
       and from the same observation the same part; so the second one has nothing to write. What depends on reads is
       planned by discovery only. Caching owns ``CacheWarm``.
     * Deciding again on the resulting status plans the same part, and no Events.
-    * An Event is recorded at each change of the state. Its reason is the new state.
+    * An Event is recorded at each change of the state, and if something prevents progress until a user acts. Its reason
+      is the state.
 
 Order of the actions of discovery: a read that the others depend on; the status, because a Job must not be deleted
 before its result is stored; deletions of Jobs; the request of a slot.
@@ -18,13 +19,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aimctl.api.v1alpha1 import TemplateState
-from aimctl.domain.conditions import Finding, clip, conditions_of
-from aimctl.domain.events import PlannedEvent
+from aimctl.domain.conditions import Finding, abridge, conditions_of
+from aimctl.domain.events import NEEDS_ACTION, PlannedEvent, event_type
 from aimctl.domain.plan import Plan, RequestSlot, WriteStatus
 from aimctl.domain.resolution import Resolved
 from aimctl.domain.status_slice import StatusSlice
 from aimctl.domain.templates.discovery_decision import DISCOVERED, DISCOVERY_FAILED, discover
 from aimctl.domain.templates.state import CACHE_WARM, WARM_FAILED, WARM_REQUESTED, roll_up
+from aimctl.kubetypes import find_condition
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,11 +125,13 @@ def _findings(report: DiscoveryReport, rolled: RollUp[TemplateState]) -> dict[st
 
 def _events(seen: TemplateObservation, rolled: RollUp[TemplateState]) -> Iterator[PlannedEvent]:
     before = seen.view.status
-    if before.status != rolled.state:
+    ready = find_condition(before.conditions, "Ready")
+    blocked = rolled.reason in NEEDS_ACTION and (ready is None or ready.reason != rolled.reason)
+    if before.status != rolled.state or blocked:
         yield PlannedEvent(
-            "Warning" if rolled.state in _WARNING_STATES else "Normal",
+            event_type(rolled.reason, failed=rolled.state in _WARNING_STATES),
             str(rolled.state),
-            clip(f"{rolled.reason}: {rolled.message}", 1024),
+            abridge(f"{rolled.reason}: {rolled.message}"),
         )
     absent = isinstance(seen.runtime_config, Resolved) and seen.runtime_config.reference is None
     if absent and (before.resolved_runtime_config is not None or not before.status):

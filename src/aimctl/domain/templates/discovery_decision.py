@@ -30,7 +30,7 @@ from aimctl.api.v1alpha1 import (
     DiscoveryStatus,
     StatusModelSource,
 )
-from aimctl.domain.conditions import MAX_MESSAGE, Finding, clip, parse_rfc3339, rfc3339
+from aimctl.domain.conditions import Finding, abridge, parse_rfc3339, rfc3339
 from aimctl.domain.events import PlannedEvent
 from aimctl.domain.jobs.inputs import POLL_SECONDS, absent, do_not_exist, pod_inputs, unread
 from aimctl.domain.jobs.outcome import Cause, Failed, Running, Waiting
@@ -277,7 +277,7 @@ def _follow(  # noqa: PLR0911 - one for each outcome
             text = f"discovery Job {job.name} is running" + (f": {message}" if message else "")
             return Discovery(_unknown(seen, input_, DISCOVERY_RUNNING, text), deletions=deletions)
         case Stuck(message=message):
-            return _stuck(seen, input_, clip(message, 1024))
+            return _stuck(seen, input_, abridge(message))
         case LogLost(message=message):
             text = f"{message}; discovery runs again"
             report = _unknown(seen, input_, AWAITING_DISCOVERY, text)
@@ -335,7 +335,7 @@ def _failed(seen: TemplateObservation, input_: DiscoveryInput, job: ObservedJob,
     if gone:
         missing = do_not_exist(gone)
         message = missing if failed.cause is Cause.SETUP else f"{missing}. {message}"
-    message = clip(message, MAX_MESSAGE)
+    message = abridge(message)
     attempts = 0 if before is None else before.attempts
     delay = exponential_delay(attempts, FIRST_PAUSE, MAX_PAUSE) if gone or may_pass(failed) else None
     retry_at = None if delay is None else rfc3339(seen.now + timedelta(seconds=delay))
@@ -349,7 +349,7 @@ def _failed(seen: TemplateObservation, input_: DiscoveryInput, job: ObservedJob,
         deletions=_unfinished(seen),
         events=()
         if before is not None and before.message == message
-        else (PlannedEvent("Warning", DISCOVERY_FAILED, clip(message, 1024)),),
+        else (PlannedEvent("Warning", DISCOVERY_FAILED, message),),
         requeue_after=delay,
     )
 

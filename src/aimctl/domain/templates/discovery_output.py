@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, final
 
 from aimctl.api.v1alpha1 import StatusModelSource
-from aimctl.domain.conditions import clip
+from aimctl.domain.conditions import abridge, clip
 from aimctl.domain.excerpts import excerpt, last_lines
 from aimctl.domain.hashing import stored_size
 from aimctl.domain.templates.log_forms import forms
@@ -112,7 +112,7 @@ def parse(output: bytes) -> DiscoveryResult | DiscoveryError:
             return found
         rejected = rejected or found
     if rejected:
-        return DiscoveryError(clip(f"invalid discovery output: {rejected}", 1024))
+        return DiscoveryError(abridge(f"invalid discovery output: {rejected}"))
     tail = last_lines(output)
     return DiscoveryError(
         "the container printed no JSON array of profiles; is its image an AIM image?"

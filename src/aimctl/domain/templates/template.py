@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from aimctl.api.v1alpha1 import AIMClusterServiceTemplate, AIMServiceTemplate, TemplateState
+from aimctl.domain.conditions import abridge
 from aimctl.domain.naming import LABEL_DERIVED
 from aimctl.kubetypes import DecodeError, Object
 
@@ -33,15 +34,19 @@ __all__ = [
 
 Template: TypeAlias = Object[AIMServiceTemplate] | Object[AIMClusterServiceTemplate]
 
+_MAX_UNREADABLE = 60
+"""Characters of what does not fit. A message that quotes it has a remedy as well."""
+
 _STATES = frozenset(map(str, TemplateState))
 
 
 def unreadable(template: Template) -> str:
-    """What of a template does not fit the types of this version, on one line; "" when it fits."""
+    """What of a template does not fit the types of this version, in a few words; "" when it fits."""
     try:
         template.view  # noqa: B018 - reading it decodes it
     except DecodeError as error:
-        return " ".join(str(error).split())
+        # Messages name the template themselves.
+        return abridge(" ".join(str(error.__cause__ or error).split()), _MAX_UNREADABLE)
     return ""
 
 

@@ -272,5 +272,5 @@ def _events(service: ServiceObservation, finding: Finding | None) -> Iterator[Pl
     if before is not None and (before.status, before.reason) == (str(finding.true), finding.reason):
         return
     yield PlannedEvent(
-        "Normal" if finding.true else "Warning", finding.reason, conditions.clip(finding.message, 1024)
+        "Normal" if finding.true else "Warning", finding.reason, conditions.abridge(finding.message)
     )
