@@ -82,12 +82,14 @@ class Secrets:
         self.reads += 1
         await asyncio.sleep(0.01)
         entries: list[PullEntry] = []
+        unusable = None
         for name in names:
             held = self.held.get(name)
             if held is None:
-                return FailedReading("PullSecretNotFound", f"{namespace}/{name} is missing")
+                unusable = FailedReading("PullSecretNotFound", f"{namespace}/{name} is missing")
+                continue
             entries += [PullEntry("ghcr.io", "", Credentials("me", held))] if isinstance(held, str) else held
-        return tuple(entries)
+        return tuple(entries), unusable
 
 
 class Model:
@@ -453,17 +455,53 @@ async def test_other_credentials_cause_another_read():
 
 
 @virtual_time
-async def test_a_missing_secret_is_reported_and_retried_without_asking_the_registry():
-    registry, secrets = Registry(), Secrets()
+async def test_a_missing_secret_is_the_cause_of_a_denial_and_used_within_a_minute_of_its_creation():
+    class Private(Registry):
+        async def read(self, image, credentials):
+            self.result = None if credentials else AccessDenied("401")
+            return await super().read(image, credentials)
+
+    registry, secrets = Private(), Secrets()
     async with running(registry, secrets) as readings:
         model = Model(readings, question(namespace="team", pull_secrets=("late",)))
         await asyncio.sleep(100)
         assert model.outcome == FailedReading("PullSecretNotFound", "team/late is missing")
-        assert registry.calls == []
-        assert 4 <= secrets.reads <= 6
+        assert len(registry.calls) == 1, "without other credentials it is denied again"
+        assert 3 <= secrets.reads <= 4
         secrets.held["late"] = "right"
-        await asyncio.sleep(120)
+        await asyncio.sleep(60)
         assert isinstance(model.outcome, Reading)
+        assert model.outcome.skipped == ""
+
+
+@pytest.mark.parametrize(
+    ("result", "reason", "words"),
+    [
+        (ImageNotFound("no such image"), "ImageNotFound", "no such image; team/late is missing"),
+        (RegistryUnreachable("bad"), "RegistryUnreachable", "bad"),
+    ],
+    ids=["not found", "unreachable"],
+)
+@virtual_time
+async def test_other_failures_without_a_secret_keep_their_reason(result, reason, words):
+    async with running(Registry(result), Secrets()) as readings:
+        model = Model(readings, question(namespace="team", pull_secrets=("late",)))
+        await asyncio.sleep(10)
+        assert model.outcome == FailedReading(reason, words)
+
+
+@virtual_time
+async def test_a_public_image_is_read_without_its_missing_secret():
+    registry = Registry()
+    async with running(registry, Secrets(good="right")) as readings:
+        public = Model(readings, question(namespace="team", pull_secrets=("late",)))
+        other = Model(readings, question(namespace="team", pull_secrets=("late", "good")))
+        await asyncio.sleep(10)
+        assert public.outcome.skipped == other.outcome.skipped == "team/late is missing"
+        assert sorted(credentials for _, _, credentials in registry.calls) == [
+            (),
+            (Credentials("me", "right"),),
+        ]
 
 
 @virtual_time

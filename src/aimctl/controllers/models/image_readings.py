@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING, TypeAlias, final
 import structlog
 
 from aimctl.controllers.models.registry import RateLimited, ReadTimedOut, RegistryError
-from aimctl.domain.images.reading import FailedReading, Reading, judge_labels
+from aimctl.domain.images.reading import FailedReading, Reading, judge_labels, without_secret
 from aimctl.domain.images.reference import InvalidImage, parse_image
 from aimctl.domain.images.registry_auth import credentials_for
 from aimctl.runtime.queue import exponential_delay
@@ -236,12 +236,11 @@ class ImageReadings:
         except InvalidImage as error:
             self._failed(known, FailedReading("InvalidImage", str(error)), transient=False)
             return
-        entries = await self._secrets.read(question.namespace, question.pull_secrets)
-        if isinstance(entries, FailedReading):
-            self._failed(known, entries)
-            return
+        entries, unusable = await self._secrets.read(question.namespace, question.pull_secrets)
         latest = await self._latest(image, credentials_for(image, entries), forced=forced)
         known.outcome, known.due, known.failures = latest.outcome, latest.due, latest.failures
+        if unusable is not None:
+            known.outcome = without_secret(known.outcome, unusable)
         if question.pull_secrets and isinstance(known.outcome, FailedReading):
             known.due = min(known.due, self._clock.monotonic() + self._jittered(SECRETS_SECONDS))
 

@@ -29,21 +29,34 @@ class PullSecrets:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    async def read(self, namespace: str, names: Iterable[str]) -> tuple[PullEntry, ...] | FailedReading:
-        """The entries of all Secrets in order, or why the first unusable one cannot be used."""
+    async def read(
+        self, namespace: str, names: Iterable[str]
+    ) -> tuple[tuple[PullEntry, ...], FailedReading | None]:
+        """The entries of all usable Secrets in order, and why the first of the others cannot be used.
+
+        An unusable Secret is skipped, as the kubelet does: the image may be public, or another Secret may fit.
+        """
         entries: list[PullEntry] = []
+        unusable: FailedReading | None = None
         for name in names:
-            where = f"pull secret {name!r} in namespace {namespace!r}"
-            try:
-                secret = await self._client.get(SECRETS, name, namespace)
-                entries += read_pull_secret(secret.view.data or {})
-            except NotFound:
-                return FailedReading(
-                    "PullSecretNotFound",
-                    f"{where} does not exist: create it, or remove it from spec.imagePullSecrets",
-                )
-            except (PullSecretError, ValueError) as error:  # ValueError: the name is not a valid path segment
-                return FailedReading("PullSecretInvalid", f"{where} cannot be used: {error}")
-            except KubeError as error:
-                return FailedReading("PullSecretUnreadable", f"{where} cannot be read: {error}")
-        return tuple(entries)
+            found = await self._entries(namespace, name)
+            if isinstance(found, FailedReading):
+                unusable = unusable or found
+            else:
+                entries += found
+        return tuple(entries), unusable
+
+    async def _entries(self, namespace: str, name: str) -> tuple[PullEntry, ...] | FailedReading:
+        where = f"pull secret {name!r} in namespace {namespace!r}"
+        try:
+            secret = await self._client.get(SECRETS, name, namespace)
+            return read_pull_secret(secret.view.data or {})
+        except NotFound:
+            return FailedReading(
+                "PullSecretNotFound",
+                f"{where} does not exist: create it, or remove it from spec.imagePullSecrets",
+            )
+        except (PullSecretError, ValueError) as error:  # ValueError: the name is not a valid path segment
+            return FailedReading("PullSecretInvalid", f"{where} cannot be used: {error}")
+        except KubeError as error:
+            return FailedReading("PullSecretUnreadable", f"{where} cannot be read: {error}")

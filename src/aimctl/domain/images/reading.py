@@ -6,7 +6,7 @@ model has the hash of the question next to the answer, and the image is not read
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, final
 
 from aimctl.domain.hashing import digest
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
     from aimctl.domain.images.metadata import LabelMetadata
 
-__all__ = ["FailedReading", "ImageQuestion", "Reading", "judge_labels"]
+__all__ = ["FailedReading", "ImageQuestion", "Reading", "judge_labels", "without_secret"]
+
+_ACCESS_DENIED, _NOT_FOUND = "AccessDenied", "ImageNotFound"
 
 
 @final
@@ -46,10 +48,17 @@ class ImageQuestion:
 @final
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The digest and the metadata of an image."""
+    """The digest and the metadata of an image.
+
+    Attributes:
+        digest: of the manifest.
+        metadata: from the labels.
+        skipped: why a pull secret was not used; "" if all were usable.
+    """
 
     digest: str
     metadata: LabelMetadata
+    skipped: str = ""
 
 
 @final
@@ -69,3 +78,21 @@ def judge_labels(image: str, digest_: str, labels: Mapping[str, str]) -> Reading
             "MalformedMetadata", f"the labels of {image} are invalid: {'; '.join(found.problems)}"
         )
     return Reading(digest_, found)
+
+
+def without_secret(
+    outcome: Reading | FailedReading | None, unusable: FailedReading
+) -> Reading | FailedReading | None:
+    """The outcome of reading an image without a pull secret that cannot be used.
+
+    If the registry denied access, the Secret is the cause. Otherwise the image was public, another Secret fitted, or
+    the registry has another problem.
+    """
+    if isinstance(outcome, Reading):
+        return replace(outcome, skipped=unusable.message)
+    if outcome is not None and outcome.reason == _ACCESS_DENIED:
+        return unusable
+    if outcome is not None and outcome.reason == _NOT_FOUND:
+        # Some registries deny the existence of images to which there is no access.
+        return replace(outcome, message=f"{outcome.message}; {unusable.message}")
+    return outcome

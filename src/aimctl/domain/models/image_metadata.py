@@ -105,6 +105,8 @@ def _extracted(
         "inputHash": seen.question.hash,
     }
     finding = _labels(seen, len(found.deployments), is_aim=found.is_aim, problems=found.problems)
+    if reading.skipped:
+        finding = finding._replace(message=f"{finding.message}; skipped: {reading.skipped}")
     same = {**known, "extractedAt": ""} == {**metadata, "extractedAt": ""}
     return finding, known if same else metadata
 
