@@ -53,6 +53,12 @@ REASONS: Mapping[Grant, str] = {
     ),
     **_reasons(_AIM, "get", _WRITTEN, "the latest state is read after a conflict"),
     **_reasons("batch", "get", ["jobs"], "read if the response to a creation is lost, and after a conflict"),
+    **_reasons(
+        "",
+        "get",
+        ["configmaps", "serviceaccounts"],
+        "read if the pod of a failed Job names one, to find out whether it exists",
+    ),
     **_reasons("", "get", ["persistentvolumeclaims"], "read if the response to a creation is lost"),
     **{
         grant: "used by API servers without streaming lists, and if a streaming list fails"
