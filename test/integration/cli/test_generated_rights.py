@@ -32,6 +32,10 @@ async def test_every_action_of_the_operator_is_granted_and_every_right_is_used()
         await w.template("works", "team", "good")
         await w.template("works", "", "good")
         await w.template("fails", "team", "bad")
+        # the operator finds out which objects that the pods name do not exist
+        await w.template("account", "team", "good", serviceAccountName="runner")
+        reference = {"configMapKeyRef": {"name": "settings", "key": "token"}}
+        await w.template("settings", "team", "good", env=[{"name": "A", "valueFrom": reference}])
         # one creation gets no response and is not executed: the operator must read whether it was
         lost = w.faults.add(Answer(500), Match(verb="create", resource="jobs"), times=1)
         w.start(election=True)
