@@ -22,6 +22,9 @@ MATCHES_SHOWN = 256
 _NAMED = 3
 """Candidates that a message names."""
 
+_REASONS = 180
+"""Characters for the reasons of all candidates that a message names."""
+
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -54,8 +57,9 @@ class Choice:
 
 def list_reasons(matches: Sequence[Match]) -> str:
     """Templates with the step that excluded each, and why."""
+    limit = _REASONS // max(1, min(len(matches), _NAMED))
     reasons = "; ".join(
-        f"{match.template.meta.name} ({match.dropped_by}: {conditions.abridge(match.message, 80)})"
+        f"{match.template.meta.name} ({match.dropped_by}: {conditions.abridge(match.message, limit)})"
         for match in matches[:_NAMED]
     )
     return reasons + _more(len(matches))
