@@ -137,11 +137,13 @@ def test_the_troubleshooting_commands_print_what_the_document_promises(samples: 
 def test_kubectl_shows_state_reason_and_history_of_a_template(samples: RunningCluster) -> None:
     kubectl = samples.kubectl
 
-    header, row = kubectl("get", "aimst", "llama-3-8b-throughput", "-n", "ml-research").splitlines()
-    assert header.split() == ["NAME", "MODEL", "METRIC", "PRECISION", "GPU", "STATUS", "REASON", "AGE"]
-    assert row.split()[:-1] == [
-        "llama-3-8b-throughput", "meta-llama-3-8b-instruct", "throughput", "fp8", "MI300X", "Ready", "ProfilesDiscovered",
-    ]  # fmt: skip
+    name = "llama-3-8b-throughput"
+    header, row = kubectl("get", "aimst", name, "-n", "ml-research").splitlines()
+    assert header.split() == ["NAME", "MODEL", "GPU", "STATUS", "REASON", "AGE"]
+    assert row.split()[:-1] == [name, "meta-llama-3-8b-instruct", "MI300X", "Ready", "ProfilesDiscovered"]
+    header, row = kubectl("get", "aimst", name, "-n", "ml-research", "-o", "wide").splitlines()
+    assert header.split()[5:7] == ["METRIC", "PRECISION"]
+    assert row.split()[5:7] == ["throughput", "fp8"]
     assert "llama-3-8b-latency" in kubectl("get", "aimclst")
     assert "llama-3-8b-latency" in kubectl("get", "aim", "-A")
 

@@ -39,7 +39,9 @@ class Terminal:
         self._screen, inner = pty.openpty()
         self.resize(rows, columns)
         environment = clean_environment(TERM="xterm", NO_COLOR="1")
-        del environment["COLUMNS"]
+        # They take precedence over the size of the terminal, and readline exports them.
+        for fixed in ("COLUMNS", "LINES"):
+            environment.pop(fixed, None)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "aimctl.cli", *map(str, args)],
             stdin=inner if keys else subprocess.DEVNULL,

@@ -831,7 +831,8 @@ def documented(heading):
 OF_OTHER_CONDITIONS = {
     "Templates": {"Rediscovering", "DiscoveryPaused"},
     "Services": {"BaseTemplateNotResolved"},
-    "Caches": {"VolumeNotProvisioned", "VolumePending", "Evicted"},  # Evicted is a reason of the kubelet
+    # Evicted and NodeLost are reasons of pods.
+    "Caches": {"VolumeNotProvisioned", "VolumePending", "Evicted", "NodeLost"},
     "Models": {
         "AwaitingMetadata",
         "NothingRecommended",

@@ -513,11 +513,13 @@ def test_the_base_is_selected_after_templates_whose_status_is_out_of_date() -> N
     assert ended.template is A
 
 
-def test_several_possible_bases_are_listed_with_their_differences() -> None:
+def test_several_possible_bases_are_listed_and_their_differences_are_in_template_matching() -> None:
     choice = choose(service(templates=[A, template("b", cluster=True, metric=None)], spec=FAST))
-    assert "a (Overrides: metric is latency and not throughput)" in choice.message
-    assert "b (Overrides: metric is not set and not throughput)" in choice.message
-    assert "spec.templateRef" in choice.message
+    assert "2 could be their base: a, b; name one of them in spec.templateRef" in choice.message
+    assert {match.template.meta.name: match.message for match in choice.matches} == {
+        "a": "metric is latency and not throughput",
+        "b": "metric is not set and not throughput",
+    }
 
 
 # ---- any templates

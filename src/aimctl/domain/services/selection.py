@@ -287,11 +287,9 @@ def _select_base(service: ServiceObservation, matches: tuple[Match, ...]) -> Cho
         )
         return Choice(None, TEMPLATE_NOT_READY, message, ServiceState.STARTING, matches, awaits)
     if left:
-        uids = {item.meta.uid for item in left}
-        bases = [match for match in matches if match.template.meta.uid in uids]
         message = (
             f"no template of the model has the values of the overrides, and {len(left)} could be their base:"
-            f" {list_reasons(bases)}; name one of them in spec.templateRef"
+            f" {list_names(item.meta.name for item in left)}; name one of them in spec.templateRef"
         )
         return Choice(None, TEMPLATE_AMBIGUOUS, message, ServiceState.FAILED, matches)
     coming = [match for match in possible if match.coming]
