@@ -24,12 +24,13 @@ class _Mallinfo(ctypes.Structure):
     _fields_ = [(f"field{number}", ctypes.c_size_t) for number in range(10)]
 
 
+_mallinfo = getattr(ctypes.CDLL(None), "mallinfo2", None)
+if _mallinfo is not None:
+    _mallinfo.restype = _Mallinfo
+
+
 def _malloc_used() -> float:
-    read = getattr(ctypes.CDLL(None), "mallinfo2", None)
-    if read is None:  # another C library
-        return 0.0
-    read.restype = _Mallinfo
-    return float(read().field7)
+    return 0.0 if _mallinfo is None else float(_mallinfo().field7)  # 0 with another C library
 
 
 def add(manager: Manager) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import msgspec
 import pytest
 
@@ -176,6 +177,25 @@ async def test_cancelling_a_watch_closes_its_socket(server: ScriptedServer) -> N
         await asyncio.wait_for(server.disconnects.wait(), SOON)
         gc.collect()
         await server.until(lambda: asyncio.all_tasks() <= before)
+
+
+async def test_broken_watches_are_freed_without_the_garbage_collector(server: ScriptedServer) -> None:
+    def left() -> list[str]:
+        kinds = (ConnectionFailed, aiohttp.ClientError, aiohttp.StreamReader)
+        return [type(one).__name__ for one in gc.get_objects() if isinstance(one, kinds)]
+
+    server.on("GET", PATH, *[stream(FIRST, FIRST[:-5], drop=True)] * 4)
+    async with client(server.url) as reader:
+        gc.collect()
+        before = left()
+        gc.disable()
+        try:
+            for _ in range(4):
+                with suppress(ConnectionFailed):
+                    await watch(reader, [])
+            await server.until(lambda: left() == before)
+        finally:
+            gc.enable()
 
 
 async def test_a_slow_reader_loses_nothing(server: ScriptedServer) -> None:

@@ -28,7 +28,7 @@ Invariants:
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, final
 
 from aimctl.kubetypes import DecodeError, KubeError
 
@@ -59,7 +59,10 @@ __all__ = [
     "WriteRefused",
     "bounded_wait",
     "error_from_status",
+    "without_frames",
 ]
+
+E = TypeVar("E", bound=Exception)
 
 
 class ConnectionFailed(KubeError):
@@ -280,6 +283,19 @@ _CLASSES: Mapping[int, type[ApiError]] = {
 
 LONGEST_RETRY_AFTER_SECONDS = 300.0
 """Limit of the times that servers ask to wait. A server that is asked too early responds with 429 again."""
+
+
+def without_frames(error: E) -> E:
+    """The error without its traceback and those of its causes.
+
+    A frame refers to the error that it handles or keeps, and the traceback refers to the frame. Such a cycle, with the
+    buffers of the connection, stays in memory until the garbage collector finds it.
+    """
+    chain: list[BaseException | None] = [error]
+    while (step := chain[-1]) is not None and step not in chain[:-1]:
+        step.__traceback__ = None
+        chain.append(step.__cause__ or step.__context__)
+    return error
 
 
 def bounded_wait(seconds: float) -> float:

@@ -37,7 +37,7 @@ from yarl import URL
 from aimctl.runtime.kube.credentials.addresses import parse_address
 from aimctl.runtime.kube.credentials.proxy import environment_proxy, proxy_login
 from aimctl.runtime.kube.credentials.tls import TlsContext
-from aimctl.runtime.kube.errors import ConnectionFailed
+from aimctl.runtime.kube.errors import ConnectionFailed, without_frames
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -215,7 +215,7 @@ class HttpTransport:
             code = str(answer.status)
             return answer
         except (aiohttp.ClientError, OSError) as error:
-            raise _failure(self._describe(request), error, limits) from error
+            raise _failure(self._describe(request), error, limits) from without_frames(error)
         except ValueError as error:
             # The text may quote a header. The cause is left out for the same reason.
             raise ConnectionFailed(
@@ -342,7 +342,7 @@ class _Answer:
         try:
             return await self._inner.read()
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise _failure(self._what, error, self._limits) from error
+            raise _failure(self._what, error, self._limits) from without_frames(error)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         try:
@@ -350,7 +350,7 @@ class _Answer:
                 yield chunk
         except (aiohttp.ClientError, OSError, RuntimeError, ValueError) as error:
             # aiohttp's reader raises RuntimeError if this side has closed the connection.
-            raise _failure(self._what, error, self._limits) from error
+            raise _failure(self._what, error, self._limits) from without_frames(error)
 
 
 def _failure(what: str, error: Exception, limits: _Limits) -> ConnectionFailed:

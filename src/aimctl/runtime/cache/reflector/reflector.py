@@ -53,6 +53,7 @@ from aimctl.runtime.kube.errors import (
     KubeError,
     NotServed,
     ServerError,
+    without_frames,
 )
 
 if TYPE_CHECKING:
@@ -267,7 +268,7 @@ class Reflector(Generic[T]):
             else:
                 error = ConnectionFailed(f"no response within {self._options.idle_seconds:g} s")
         except KubeError as failure:
-            error = failure
+            error = without_frames(failure)
         now = self._clock.monotonic()
         report = WatchReport(
             now - started,
