@@ -13,7 +13,10 @@ from hypothesis import HealthCheck, settings
 
 # Both are limits of real time, which the load of the machine can use up; the first text that a fresh clone draws takes
 # seconds by itself, while Hypothesis makes its table of Unicode. Budgets are held by benchmarks and by counting.
-settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# Every run has other examples, so half of the usual number finds the same over a few runs.
+settings.register_profile(
+    "suite", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("suite")
 
 _LOGGERS = (None, "asyncio", "aiohttp")

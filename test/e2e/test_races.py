@@ -55,7 +55,7 @@ def at_once(*actions: Callable[[], Any]) -> None:
             done.result()
 
 
-@pytest.mark.parametrize("tries", [40, pytest.param(200, marks=pytest.mark.proof)])
+@pytest.mark.parametrize("tries", [20, pytest.param(200, marks=pytest.mark.proof)])
 @pytest.mark.timeout(300)
 def test_two_services_with_the_same_overrides_created_at_once_share_one_template(
     stage: Stage, tries: int

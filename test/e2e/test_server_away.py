@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from support.clusters import RunningCluster
 
+TEMPLATES = 24
+"""More than twice the limit of ten Jobs."""
+
 JOB_CONTROLLER_SECONDS = 130
 """The longest time that the real Job controller takes to see new pods: its reflectors pause up to 60 s after a refused watch,
 and as long again after the 410 of the next one."""
@@ -31,7 +34,7 @@ def test_the_server_goes_away_twice_while_templates_wait_and_run_and_all_end_rea
     cluster.apply(
         [
             cluster.model("away-model", cluster.image("quick")),
-            *(cluster.template(namespace, f"away-{i:02d}", model="away-model") for i in range(40)),
+            *(cluster.template(namespace, f"away-{i:02d}", model="away-model") for i in range(TEMPLATES)),
         ]
     )
     log = tmp_path / "manager.log"
@@ -39,7 +42,7 @@ def test_the_server_goes_away_twice_while_templates_wait_and_run_and_all_end_rea
         JobWitness(cluster.kubeconfig) as witness,
         ManagerProcess(cluster.manager_kubeconfig, log) as manager,
     ):
-        for enough in (5, 20):
+        for enough in (5, TEMPLATES // 2):
             eventually(
                 lambda enough=enough: len(witness.created) >= enough, 60, f"{enough} Jobs were created"
             )
@@ -57,4 +60,4 @@ def test_the_server_goes_away_twice_while_templates_wait_and_run_and_all_end_rea
     # A real server forgets its history with a restart; finished Jobs stay, so the new list shows them all.
     assert witness.gaps <= 2, witness.error
     assert {key: times for key, times in witness.created.items() if times != 1} == {}
-    assert len(witness.created) == 40
+    assert len(witness.created) == TEMPLATES

@@ -31,15 +31,15 @@ def each_input_once(w):
 async def test_ten_of_many_templates_run_at_once_and_a_freed_slot_is_taken_immediately():
     async with world() as w:
         await w.model("m")
-        await many(w, 60, 20)
+        await many(w, 40, 20)
         replica = w.start()
         await w.until_all()
         assert w.ledger.most_unfinished == 10
-        assert len(w.ledger.creations) == 60
+        assert len(w.ledger.creations) == 40
         assert each_input_once(w)
         assert max(w.slots_left_empty(10)) < 1.0
         # Waiting causes no writes, so their number does not depend on the time in the queue.
-        assert len(replica.wire.writes) <= 60 * 16
+        assert len(replica.wire.writes) <= 40 * 16
 
 
 @pytest.mark.parametrize("limit", [1, 3])
