@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 from support.managers import ManagerProcess
 from support.waiting import eventually
 
@@ -34,6 +36,7 @@ def ready(cluster: RunningCluster, count: int) -> bool:
     return len(states) == count and set(states.values()) == {"Ready"}
 
 
+@pytest.mark.proof
 def test_killing_the_leader_lets_the_other_lead_within_the_lease_time_and_finish_the_work(
     cluster: RunningCluster, tmp_path: Path
 ) -> None:

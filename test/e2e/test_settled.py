@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 import kubernetes
+import pytest
 
 from support.managers import ManagerProcess
 from support.waiting import eventually
@@ -39,6 +40,7 @@ def written(cluster: RunningCluster, namespace: str) -> dict[str, str]:
     }
 
 
+@pytest.mark.proof
 def test_idling_and_a_restart_of_the_manager_write_nothing(cluster: RunningCluster, tmp_path: Path) -> None:
     namespace = cluster.new_namespace(STEM)
     with ManagerProcess(cluster.manager_kubeconfig, tmp_path / "manager.log") as manager:

@@ -224,6 +224,7 @@ async def test_after_ten_changes_in_a_second_the_last_input_is_discovered(namesp
 # ---- Jobs that are deleted
 
 
+@pytest.mark.proof
 @virtual_time
 async def test_finished_jobs_are_removed_after_their_ttl_and_that_runs_no_job():
     namespace = "team"

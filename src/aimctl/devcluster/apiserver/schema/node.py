@@ -117,6 +117,7 @@ class Node:
         not_: a schema that must not accept the value.
         rules: CEL rules, checked after the rest of the schema.
         raw: the source, for OpenAPI documents.
+        defaulted: the ``properties`` that have a default, of the many that most objects do not use.
     """
 
     type: str = ""
@@ -142,6 +143,11 @@ class Node:
     not_: Node | None = None
     rules: tuple[Rule, ...] = ()
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    defaulted: tuple[tuple[str, Node], ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        defaulted = tuple((key, child) for key, child in self.properties.items() if child.has_default)
+        object.__setattr__(self, "defaulted", defaulted)
 
     @property
     def has_default(self) -> bool:

@@ -201,9 +201,14 @@ def _check_object(value: dict[str, Any], node: Node, path: str, errors: list[Fie
         for key, item in value.items():
             if key not in node.properties:
                 validate_value(item, node.additional, at_key(path, key), errors, before.get(key, UNSET))
-    for key, child in node.properties.items():
+    known = node.properties
+    # Errors have the order of the schema, which may have many more properties than the object has keys.
+    keys = (
+        known if len(known) < 3 * len(value) else sorted(known.keys() & value.keys(), key=list(known).index)
+    )
+    for key in keys:
         if key in value:
-            validate_value(value[key], child, at_key(path, key), errors, before.get(key, UNSET))
+            validate_value(value[key], known[key], at_key(path, key), errors, before.get(key, UNSET))
     errors.extend(
         FieldError("FieldValueRequired", at_key(path, key), "", "")
         for key in node.required

@@ -63,8 +63,8 @@ def _fill_object(value: dict[str, Any], node: Node) -> dict[str, Any]:
         if item is None and child is not None and not _may_be_null(child):
             continue
         filled[key] = copied(item) if child is None else fill_defaults(item, child)
-    for key, child in node.properties.items():
-        if key not in filled and child.has_default:
+    for key, child in node.defaulted:
+        if key not in filled:
             filled[key] = fill_defaults(child.default, child)
     return filled
 
