@@ -171,12 +171,12 @@ async def definitions(seed: int, data: Path, rounds: int) -> None:
     for round_ in range(rounds):
         body = crd("things", "Thing", **RICH)
         body["spec"]["names"] |= {"shortNames": ["th"], "categories": ["all"], "singular": "thing"}
-        body = spoiled(body, rng, times=rng.choice((0, 1, 1, 2)))
+        body = spoiled(body, rng, times=rng.choice((0, 1, 1, 2)) if round_ % 3 else 0)
         body.setdefault("metadata", {})
         await check(api, "POST", CRDS, body)
+        established += any(kind.custom for kind in api.server.kinds)
         await check(api, "PATCH", f"{CRDS}/things.example.com", spoiled(body, rng), media=MERGE)
         kinds = [kind for kind in api.server.kinds if kind.custom]
-        established += bool(kinds)
         for kind in kinds:
             for _ in range(3):
                 thing = random_object(kind, "x", rng)
@@ -189,7 +189,7 @@ async def definitions(seed: int, data: Path, rounds: int) -> None:
             await check_all(api)
         for item in (await api.ok("GET", CRDS))["items"]:
             await check(api, "DELETE", f"{CRDS}/{item['metadata']['name']}", None)
-    assert established > rounds / 10 or rounds < 10
+    assert established >= rounds / 3  # every third one is valid
     api.server.close()
 
 
