@@ -40,9 +40,10 @@ def conditions(status: dict[str, Any]) -> dict[str, tuple[str, str]]:
     return {item["type"]: (item["status"], item["reason"]) for item in status["conditions"]}
 
 
-@pytest.fixture
-def samples(cluster: RunningCluster, managed: object) -> RunningCluster:
-    """The samples, applied as a person does, and everything in its final state."""
+@pytest.fixture(scope="module")
+def samples(operated: RunningCluster) -> RunningCluster:
+    """The samples, applied as a person does, and everything in its final state. The tests only read it."""
+    cluster = operated
     if cluster.kind == "kubeconfig":
         pytest.skip("the samples' services and caches need KServe, and volumes that many pods can mount")
     cluster.kubectl("apply", "-f", str(SAMPLES))
@@ -160,9 +161,9 @@ def test_kubectl_shows_state_reason_and_history_of_a_template(samples: RunningCl
 
 
 def test_kubectl_edit_patch_label_and_delete_work_on_a_template(
-    cluster: RunningCluster, monkeypatch: pytest.MonkeyPatch
+    operated: RunningCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kubectl = cluster.kubectl
+    cluster, kubectl = operated, operated.kubectl
     namespace = cluster.new_namespace("edited")
     cluster.apply([cluster.template(namespace, "edited", model="some-model", serviceAccountName="before")])
     where = ("aimst", "edited", "-n", namespace)

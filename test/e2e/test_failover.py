@@ -57,7 +57,7 @@ def test_killing_the_leader_lets_the_other_lead_within_the_lease_time_and_finish
     assert took <= LEASE_SECONDS + RETRY_SECONDS + 2, f"the other manager led only after {took:.1f} s"
 
 
-def test_stopping_the_leader_cleanly_hands_over_within_three_seconds(
+def test_stopping_the_leader_cleanly_hands_over_long_before_its_lease_expires(
     cluster: RunningCluster, tmp_path: Path
 ) -> None:
     namespace = cluster.new_namespace("handover")
@@ -73,4 +73,4 @@ def test_stopping_the_leader_cleanly_hands_over_within_three_seconds(
         eventually(lambda: other.leading, 10, "the other manager leads")
         took = time.monotonic() - ended
         eventually(lambda: ready(cluster, 5), 60, "every template is Ready")
-    assert took <= 3, f"the hand-over took {took:.1f} s"
+    assert took < LEASE_SECONDS / 2, f"the lease was not released: the hand-over took {took:.1f} s"
