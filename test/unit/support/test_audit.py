@@ -57,6 +57,13 @@ def test_a_denied_request_is_counted_by_what_was_requested() -> None:
     assert not result.passed
 
 
+def test_a_denied_request_whose_permission_is_used_by_others_was_sent_to_a_starting_server() -> None:
+    denied = event("watch", {"resource": "persistentvolumeclaims"}, allowed=False)
+    assert compare([denied, *everything()]).passed
+    used = [line for line in everything() if '"watch"' not in line]
+    assert compare([denied, *used]).denied == {Grant("watch", "", "persistentvolumeclaims"): 1}
+
+
 def test_a_denied_path_is_named() -> None:
     assert compare([event("get", None, allowed=False)]).denied == {Grant("get", "", "/x"): 1}
 
