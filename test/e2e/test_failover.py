@@ -21,10 +21,11 @@ RETRY_SECONDS = 2.0 * 1.2
 
 
 def pair(cluster: RunningCluster, tmp_path: Path) -> tuple[ManagerProcess, ManagerProcess]:
-    names = ("one", "two")
-    return tuple(
-        ManagerProcess(cluster.manager_kubeconfig, tmp_path / f"{n}.log", "--leader-elect") for n in names
-    )  # type: ignore[return-value] # two names
+    one, two = (
+        ManagerProcess(cluster.manager_kubeconfig, tmp_path / f"{name}.log", "--leader-elect")
+        for name in ("one", "two")
+    )
+    return one, two
 
 
 def work(cluster: RunningCluster, namespace: str, names: range) -> None:

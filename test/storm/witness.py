@@ -5,12 +5,13 @@ It shares no code with the operator. Problems are collected, with the time and t
 
 Checked at every write:
     * At most ten discovery Jobs are unfinished.
-    * A discovery Job is created once for each input of a template, unless its predecessor was deleted by a user or by
-      the operator before it had ended, or had lost its pod.
     * A cache or template that becomes Available or Ready is complete: the volume holds every source as the hub lists
       it.
     * A service changes its template only if there is a cause (:meth:`Witness._cause`) in the last minutes.
     * ``observedGeneration`` is never greater than the generation.
+
+Discovery once for each input is not checked here, because failed attempts are repeated on purpose; the ledger of
+:mod:`support.ledger` checks it in other tests.
 """
 
 from __future__ import annotations

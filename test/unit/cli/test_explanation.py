@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
 import re
 from pathlib import Path
 
@@ -31,6 +29,7 @@ from support.facts import (
     template,
     thing,
 )
+from support.words import words_of
 
 OPERATOR = "kaiwo-system"
 SOURCE = "hf://meta/llama"
@@ -740,14 +739,6 @@ def test_the_document_has_the_same_keys_for_every_object():
 
     check(found["object"])
     assert all(set(cause) >= {"kind", "report"} for cause in found["causes"])
-
-
-def words_of(package):
-    """Every text constant in a package."""
-    for file in Path(inspect.getfile(package)).parent.rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                yield node.value
 
 
 IN_ITS_OWN_MESSAGE = {

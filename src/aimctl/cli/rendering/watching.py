@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from contextlib import suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from aimctl.cli.errors import CommandError, complain
@@ -21,7 +21,7 @@ from aimctl.cli.rendering.screens import Format, dumps
 from aimctl.cli.rendering.scrolling import HELP, QUIT, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from aimctl.cli.rendering.screens import Page, Screen
     from aimctl.runtime.clock import Clock
@@ -112,23 +112,33 @@ async def _draw(screen: Screen, view: _View) -> None:
     """Draw at each change, and when the terminal is resized, until the user quits."""
     from rich.live import Live
 
-    loop = asyncio.get_running_loop()
     with (
         reading_keys(view.press) as keys,
         Live(console=screen.console, auto_refresh=False, screen=True) as live,
+        _noticing_size(view.changed.set),
     ):
-        with suppress(AttributeError, NotImplementedError, RuntimeError, ValueError):  # not on this platform
-            loop.add_signal_handler(signal.SIGWINCH, view.changed.set)
-        try:
-            while not view.quit:
-                screen.width, height = screen.console.size
-                text = screen.excerpt(view.page, height, view.trouble, view.window, HELP if keys else "")
-                live.update(text, refresh=True)
-                await view.changed.wait()
-                view.changed.clear()
-        finally:
-            with suppress(AttributeError, NotImplementedError, RuntimeError, ValueError):
-                loop.remove_signal_handler(signal.SIGWINCH)
+        while not view.quit:
+            screen.width, height = screen.console.size
+            text = screen.excerpt(view.page, height, view.trouble, view.window, HELP if keys else "")
+            live.update(text, refresh=True)
+            await view.changed.wait()
+            view.changed.clear()
+
+
+@contextmanager
+def _noticing_size(changed: Callable[[], None]) -> Iterator[None]:
+    """Call ``changed`` when the terminal is resized, if the platform and the event loop report that."""
+    loop = asyncio.get_running_loop()
+    try:
+        loop.add_signal_handler(signal.SIGWINCH, changed)
+    except (AttributeError, NotImplementedError, RuntimeError, ValueError):
+        # There is no such signal, or it is reported to the main thread only. The next answer shows the new size.
+        yield
+        return
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGWINCH)
 
 
 async def _keep_asking(ask: Callable[[], Awaitable[Page]], clock: Clock, view: _View) -> None:
