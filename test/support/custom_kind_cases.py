@@ -19,13 +19,23 @@ __all__ = ["check_custom_kind"]
 
 
 async def check_custom_kind(client: Client, kind: CustomKind[Any], namespace: str) -> None:
-    """Install the CRD, and check defaults, validation, lists, both versions and the scale; then delete it."""
+    """Install the CRD, and check defaults, validation, lists, both versions and the scale; then delete it and wait until it is gone."""
     await client.create(CRDS, kind.crd())
     try:
         await _served(client, kind, namespace)
         await _check_objects(client, kind, namespace)
     finally:
         await client.delete(CRDS, kind.crd_name)
+        # A real server first deletes the objects. Another definition of the same kind must not be created until then.
+        await eventually(lambda: _gone(client, kind), within=60)
+
+
+async def _gone(client: Client, kind: CustomKind[Any]) -> bool:
+    try:
+        await client.get(CRDS, kind.crd_name)
+    except NotFound:
+        return True
+    return False
 
 
 async def _served(client: Client, kind: CustomKind[Any], namespace: str) -> None:

@@ -159,8 +159,11 @@ class _Response:
                 return
             iterator = aiter(self._body)
             while True:
-                async with asyncio.timeout_at(self.deadline), asyncio.timeout(self.silence):
+                if self.deadline is None and self.silence is None:
                     chunk = await anext(iterator, None)
+                else:
+                    async with asyncio.timeout_at(self.deadline), asyncio.timeout(self.silence):
+                        chunk = await anext(iterator, None)
                 if chunk is None:
                     return
                 size = self._chunk_bytes or len(chunk)

@@ -91,11 +91,12 @@ def watch_query(
     field_selector: str,
     timeout_seconds: int,
     initial_events: bool = False,
+    bookmarks: bool = True,
 ) -> Query:
-    """``metav1.ListOptions`` of a watch, always with bookmarks, or of a streaming list."""
+    """``metav1.ListOptions`` of a watch or of a streaming list."""
     pairs = [
         ("watch", "true"),
-        ("allowWatchBookmarks", "true"),
+        ("allowWatchBookmarks", "true" if bookmarks else ""),
         ("sendInitialEvents", "true" if initial_events else ""),
         ("resourceVersionMatch", "NotOlderThan" if initial_events else ""),
         ("resourceVersion", resource_version),

@@ -210,8 +210,9 @@ class Reader:
         label_selector: str = "",
         field_selector: str = "",
         metadata_only: bool = False,
+        bookmarks: bool = True,
     ) -> AsyncIterator[AsyncIterator[WatchEvent[T]]]:
-        """Events after ``resource_version``, with bookmarks.
+        """Events after ``resource_version``.
 
         With ``initial_idle_seconds`` it is a streaming list: all objects at ``resource_version`` or later as ADDED
         events, a bookmark with the annotation ``k8s.io/initial-events-end``, and then the events after that.
@@ -226,6 +227,8 @@ class Reader:
             label_selector: as in a list.
             field_selector: as in a list.
             metadata_only: return only the metadata of objects.
+            bookmarks: request a bookmark about once a minute. Without them a quiet stream has no bytes at all, so
+                ``idle_seconds`` must exceed ``timeout_seconds``.
 
         Raises:
             ApiError: the server rejected the request, or sent an ERROR event (code 410: Gone).
@@ -240,6 +243,7 @@ class Reader:
             field_selector=field_selector,
             timeout_seconds=timeout_seconds,
             initial_events=initial_idle_seconds is not None,
+            bookmarks=bookmarks,
         )
         path = collection_path(resource, namespace)
         request = HttpRequest("GET", path, query, accept(metadata_only=metadata_only))

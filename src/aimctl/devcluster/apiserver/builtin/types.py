@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, final
 
 from aimctl.devcluster.apiserver.builtin.defaults import set_defaults
+from aimctl.devcluster.apiserver.builtin.definition_schema import DefinitionSchema
 from aimctl.devcluster.apiserver.builtin.entries import (
     ENTRIES,
     EXTENSIONS,
@@ -79,11 +80,12 @@ def builtin_kinds() -> tuple[ServedKind, ...]:
 def _serve(entry: Entry, nodes: _Nodes) -> ServedKind:
     name = definition_of(entry)
     root = with_object_meta(nodes.of(name))
+    schema = DefinitionSchema if entry.kind == "CustomResourceDefinition" else Schema
     return ServedKind(
         resource=Resource.untyped(
             entry.group, entry.version, entry.kind, entry.plural, namespaced=entry.namespaced
         ),
-        schema=Schema.builtin(root, definitions()[name], complete=partial(set_defaults, name)),
+        schema=schema(root, definitions()[name], complete=partial(set_defaults, name)),
         short_names=entry.short,
         categories=entry.categories,
         verbs=entry.verbs,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -42,7 +42,6 @@ class InvalidSchema(ValueError):  # noqa: N818 - named after the condition NonSt
         self.errors = tuple(errors)
 
 
-@final
 class Schema:
     """The schema of one kind at one version, created by one of the static methods.
 
