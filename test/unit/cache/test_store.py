@@ -227,6 +227,16 @@ def test_a_stale_list_neither_removes_nor_reverts_a_write() -> None:
     assert words(store.replace([make("a", rv=110)], "120")) == ["-new@111?"]
 
 
+def test_after_a_restore_with_a_raised_revision_the_list_replaces_newer_objects() -> None:
+    """The list is newer than the stored object and has an older one, so the history was replaced."""
+    store = filled(make("a", rv=5), make("b", rv=6))
+    store.apply(modified("a", rv=110))
+    store.apply(added("late", rv=111))
+    changes = store.replace([make("a", rv=5), make("b", rv=6)], "1111")
+    assert words(changes) == ["-late@111?", "a@110>5"]
+    assert sorted(obj.meta.resource_version for obj in store) == ["5", "6"]
+
+
 def test_a_deleted_uid_is_not_restored_by_events_or_lists() -> None:
     store = filled(make("a", rv=5), make("b", rv=6))
     assert words(store.observe_delete(A, "uid-a")) == ["-a@5"]

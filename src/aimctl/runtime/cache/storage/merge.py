@@ -3,7 +3,11 @@
 The rules for each key:
     * Same uid and resourceVersion: the stored object is kept (its view may be decoded already); no change.
     * The listed object is newer: it replaces the stored one. A different uid is reported as a delete and an add.
-    * The listed object is older: the stored one is kept. A list may come from a watch cache that is behind own writes.
+    * The listed object is older than the stored one, which is newer than the list: the stored one is kept. A list may
+      come from a watch cache that is behind own writes.
+    * The listed object is older than the stored one, which is not newer than the list: it replaces the stored one. The
+      list would have the stored state or a later one if the history were the same, so etcd was restored from a backup
+      and its revision was raised, as Kubernetes recommends.
     * The listed object is newer but tombstoned (its uid is known to be deleted): it is not stored, and the stored
       one, which existed before it, is removed.
     * Stored but not listed: removed, unless it is newer than the list; then it is an own write.
@@ -93,7 +97,12 @@ def merge(
             old = before.get(name)
             if old is not None and same(old, obj):
                 kept[name] = old
-            elif old is not None and not reset and not newer(obj, old):
+            elif (
+                old is not None
+                and not reset
+                and not newer(obj, old)
+                and is_newer(old.meta.resource_version, version)
+            ):
                 kept[name] = old
                 stale += not is_newer(old.meta.resource_version, confirmed_version)
             elif tombstoned is not None and tombstoned(obj):
