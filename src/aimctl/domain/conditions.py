@@ -30,6 +30,7 @@ __all__ = [
     "list_few",
     "one_line",
     "parse_rfc3339",
+    "pause_left",
     "refer_to_first",
     "rfc3339",
 ]
@@ -180,3 +181,20 @@ def parse_rfc3339(text: str | None) -> datetime | None:
     except ValueError:
         return None
     return moment if moment.tzinfo is not None else None
+
+
+def pause_left(until: str | None, now: datetime, longest_seconds: float) -> float | None:
+    """The seconds for which a pause in a status still lasts; None if it is over.
+
+    The pause may have been written by a process whose clock was wrong. If it ends later than twice the longest pause
+    from now, it is over: the clock that wrote it or the present one is wrong, and the cause of the pause is retried
+    once too early instead of hours too late.
+
+    Args:
+        until: the field of the status, in RFC 3339.
+        now: the time.
+        longest_seconds: the longest pause that the operator writes there.
+    """
+    end = parse_rfc3339(until)
+    left = 0.0 if end is None else (end - now).total_seconds()
+    return left if 0 < left <= 2 * longest_seconds else None

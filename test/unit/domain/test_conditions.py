@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -16,6 +16,7 @@ from aimctl.domain.conditions import (
     condition,
     conditions_of,
     parse_rfc3339,
+    pause_left,
     rfc3339,
 )
 from aimctl.kubetypes import find_condition
@@ -95,3 +96,26 @@ def test_a_text_that_is_not_a_time_with_an_offset_is_no_time(text: str | None) -
 def test_a_time_is_read_as_it_was_written() -> None:
     moment = datetime(2026, 5, 4, 12, tzinfo=UTC)
     assert parse_rfc3339(rfc3339(moment)) == moment
+
+
+@pytest.mark.parametrize(
+    ("ends_in", "left"),
+    [
+        (30.0, 30.0),
+        (80.0, 80.0),
+        (0.0, None),
+        (-7200.0, None),
+        (81.0, None),
+        (7200.0, None),
+    ],
+)
+def test_a_pause_ends_at_its_time_or_if_a_wrong_clock_has_written_it(
+    ends_in: float, left: float | None
+) -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    assert pause_left(rfc3339(now + timedelta(seconds=ends_in)), now, 40.0) == left
+
+
+@pytest.mark.parametrize("text", [None, "", "tomorrow"])
+def test_a_pause_without_a_time_is_over(text: str | None) -> None:
+    assert pause_left(text, datetime(2026, 1, 1, tzinfo=UTC), 40.0) is None

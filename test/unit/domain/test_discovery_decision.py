@@ -448,6 +448,11 @@ def test_pauses_become_longer_up_to_forty_seconds_and_end_with_a_result() -> Non
     assert "pause" not in settle(status, jobs=[completed(job_of(), b"[]")], now=now).status["discovery"]
 
 
+def test_a_pause_that_a_wrong_clock_has_written_does_not_last_for_hours() -> None:
+    paused = settle(jobs=[stuck()], now=NOW + timedelta(hours=2))
+    assert settle(paused.status, now=NOW).wanted is not None
+
+
 def test_another_input_is_discovered_without_a_pause() -> None:
     paused = settle(jobs=[stuck()])
     assert settle(paused.status, rediscover="now").wanted is not None

@@ -137,6 +137,18 @@ def test_a_download_beside_a_sidecar_has_failed_when_its_container_has_failed() 
     assert deleted(plan) == [job_name()]
 
 
+def test_a_pause_that_a_wrong_clock_has_written_does_not_last_for_hours() -> None:
+    ended = job(
+        ended="Failed",
+        reason="BackoffLimitExceeded",
+        pods=[pod("Failed", exit_code=1, message="x\nOSError: [Errno 28] No space left on device\n")],
+    )
+    seen = observe(jobs=[ended])
+    plan = decide_model_cache(seen)
+    behind = decide_model_cache(after(seen, plan, now=NOW - timedelta(hours=2)))
+    assert created(behind, JOBS)["metadata"]["name"] == job_name(2)
+
+
 def test_a_failed_attempt_is_counted_once_and_followed_by_a_pause() -> None:
     ended = job(
         ended="Failed",

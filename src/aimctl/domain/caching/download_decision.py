@@ -38,7 +38,7 @@ from aimctl.domain.caching.download_job import (
 )
 from aimctl.domain.caching.download_log import own_output, running_since, termination_message, verified_bytes
 from aimctl.domain.caching.model_cache_observation import NOISE_BYTES, requested_size
-from aimctl.domain.conditions import MAX_MESSAGE, RollUp, abridge, parse_rfc3339, rfc3339
+from aimctl.domain.conditions import MAX_MESSAGE, RollUp, abridge, parse_rfc3339, pause_left, rfc3339
 from aimctl.domain.jobs.inputs import POLL_SECONDS, absent, do_not_exist, pod_inputs, unread
 from aimctl.domain.jobs.observed import PodLog
 from aimctl.domain.jobs.outcome import (
@@ -288,12 +288,13 @@ class _Attempts:
 
     def _pause(self, record: dict[str, Any], attempt: int) -> Download | None:
         """The pause after a failure of the same input on the same volume; None if there is none, or it is over."""
-        failure, until = record.get("lastFailure"), parse_rfc3339(record.get("nextDownloadAt"))
-        if not failure or until is None or not self._was_tried_by(failure["jobName"]):
+        failure, until = record.get("lastFailure"), record.get("nextDownloadAt")
+        if not failure or parse_rfc3339(until) is None or not self._was_tried_by(failure["jobName"]):
             return None
-        left = (until - self._seen.now).total_seconds()
-        text = f"Attempt {attempt} follows at {record['nextDownloadAt']}"
-        if left <= 0:
+        longest = pause_after(record.get("failedDownloads", 0), failure["reason"])
+        left = pause_left(until, self._seen.now, longest.total_seconds())
+        text = f"Attempt {attempt} follows at {until}"
+        if left is None:
             if needed := unread(self._needed(), self._seen.known):
                 return self._after(*needed)
             gone = absent(self._needed(), self._seen.known)

@@ -30,7 +30,7 @@ from aimctl.api.v1alpha1 import (
     DiscoveryStatus,
     StatusModelSource,
 )
-from aimctl.domain.conditions import Finding, abridge, parse_rfc3339, rfc3339
+from aimctl.domain.conditions import Finding, abridge, parse_rfc3339, pause_left, rfc3339
 from aimctl.domain.events import PlannedEvent
 from aimctl.domain.jobs.inputs import POLL_SECONDS, absent, do_not_exist, pod_inputs, unread
 from aimctl.domain.jobs.outcome import Cause, Failed, Running, Waiting
@@ -143,9 +143,8 @@ def discover(seen: TemplateObservation) -> Discovery:
         return Discovery(last, deletions=_unfinished(seen))
     failure = _failure(seen, input_)
     if failure is not None:
-        until = parse_rfc3339(failure.retry_at)
-        if until is None or until > seen.now:
-            left = None if until is None else (until - seen.now).total_seconds()
+        left = pause_left(failure.retry_at, seen.now, MAX_PAUSE)
+        if left is not None or parse_rfc3339(failure.retry_at) is None:
             return Discovery(_failed_report(seen, failure), deletions=_unfinished(seen), requeue_after=left)
     return _pursue(seen, input_)
 
@@ -221,12 +220,12 @@ def _pursue(seen: TemplateObservation, input_: DiscoveryInput) -> Discovery:
     if job is not None:
         return _follow(seen, input_, job)
     pause = _pause(seen, input_)
-    until = None if pause is None else parse_rfc3339(pause.until)
-    if pause is not None and until is not None and until > seen.now:
+    left = None if pause is None else pause_left(pause.until, seen.now, MAX_PAUSE)
+    if pause is not None and left is not None:
         return Discovery(
             _unknown(seen, input_, AWAITING_DISCOVERY, f"{pause.message}; it is tried again"),
             deletions=_unfinished(seen),
-            requeue_after=(until - seen.now).total_seconds(),
+            requeue_after=left,
         )
     lookups = _needed(input_) if failure is not None or pause is not None else ()
     gone = absent(lookups, seen.known)
@@ -308,9 +307,8 @@ def _stuck(seen: TemplateObservation, input_: DiscoveryInput, message: str) -> D
         message = do_not_exist(gone)
     before = _pause(seen, input_)
     attempts = 0 if before is None else before.attempts
-    until = None if before is None else parse_rfc3339(before.until)
     events: tuple[PlannedEvent, ...] = ()
-    if before is None or until is None or until <= seen.now:
+    if before is None or pause_left(before.until, seen.now, MAX_PAUSE) is None:
         delay = timedelta(seconds=exponential_delay(attempts, FIRST_PAUSE, MAX_PAUSE))
         before = DiscoveryPause(
             input_hash=input_.hash, attempts=attempts + 1, until=rfc3339(seen.now + delay), message=message
