@@ -10,8 +10,6 @@ BASE   ?= main
 SOAK_MINUTES ?= 30
 # Here the API servers of the end-to-end tests log the requests of the manager's account.
 AUDIT  := $(CURDIR)/$(VENV)/audit
-# Of test-storm; with SEED=17, that seed runs alone and prints its trace.
-SEEDS ?= 300
 # The tests of a file run in one process, so that they share its fixtures. Files that wait are mixed with files that compute.
 SPREAD := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 # Compiled modules are kept outside of the source tree, and shared by all processes that the tests start.
@@ -19,7 +17,7 @@ export PYTHONPYCACHEPREFIX ?= $(CURDIR)/$(VENV)/pycache
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-proofs test-downloads test-envtest test-kserve test-soak test-storm lint format types public-types contracts commits kinds manifests check-manifests docs docs-diagrams checklist bench bench-scale lock clean ci
+.PHONY: help demo test test-proofs test-downloads test-envtest test-kserve test-soak test-storm simulate simulate-long lint format types public-types contracts commits kinds manifests check-manifests docs docs-diagrams checklist bench bench-scale lock clean ci
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,7 +59,13 @@ test-soak: $(STAMP) ## run managers on a real kube-apiserver with faults for SOA
 	@$(BIN)/python test/soak/run.py --minutes $(SOAK_MINUTES) $(SOAK_ARGS)
 
 test-storm: $(STAMP) ## run SEEDS=300 random virtual hours of the operator, or one of them with its trace: SEED=17
-	@$(BIN)/python test/storm/run.py $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(STORM_ARGS)
+	@$(BIN)/python test/storm/run.py $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),300)) $(STORM_ARGS)
+
+simulate: $(STAMP) ## run SEEDS=2000 simulated runs of the operator with faults, or one of them with its trace: SEED=17
+	@$(BIN)/python test/simulate/run.py $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),2000)) $(SIMULATE_ARGS)
+
+simulate-long: $(STAMP) ## the same with 100,000 seeds, which takes hours
+	@$(BIN)/python test/simulate/run.py --seeds 100000 $(SIMULATE_ARGS)
 
 lint: $(STAMP) ## check rules and format with ruff
 	$(BIN)/ruff check .

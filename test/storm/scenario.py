@@ -19,9 +19,9 @@ from support.operator import world
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from support.operator import World
+    from storm.witness import Watched
 
-__all__ = ["HOUR", "QUIET", "Report", "run_storm"]
+__all__ = ["HOUR", "QUIET", "Report", "not_settled", "run_storm"]
 
 HOUR = 3600.0
 QUIET = 600.0
@@ -104,7 +104,7 @@ async def _scenario(seed: int, seconds: float, report: Report) -> None:
                 await asyncio.sleep(rng.expovariate(1 / _PAUSE_SECONDS))
             await troubles.end()
             await asyncio.sleep(QUIET)
-        report.problems += [*witness.problems, *_not_settled(w, witness)]
+        report.problems += [*witness.problems, *not_settled(w, witness)]
         report.counts |= {
             "changes": users.changes,
             "faults": troubles.faults,
@@ -114,7 +114,8 @@ async def _scenario(seed: int, seconds: float, report: Report) -> None:
         }
 
 
-def _not_settled(w: World, witness: Witness) -> Iterator[str]:
+def not_settled(w: Watched, witness: Witness) -> Iterator[str]:
+    """States that differ from what is possible, and unfinished discovery Jobs."""
     rules, objects = witness.rules, witness.objects
     for kind in ("AIMServiceTemplate", "AIMClusterServiceTemplate"):
         for key, template in objects[kind].items():

@@ -4,7 +4,7 @@ Contract: :class:`Witness` is called by the storage within every write, so it se
 It shares no code with the operator. Problems are collected, with the time and the object.
 
 Checked at every write:
-    * At most ten discovery Jobs are unfinished.
+    * At most ``limit`` discovery Jobs are unfinished, ten unless it is set.
     * A cache or template that becomes Available or Ready is complete: the volume holds every source as the hub lists
       it.
     * A service changes its template only if there is a cause (:meth:`Witness._cause`) in the last minutes.
@@ -17,18 +17,19 @@ Discovery once for each input is not checked here, because failed attempts are r
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from aimctl.api import kinds
 from aimctl.kubetypes.builtin import NODES, PVCS
 from storm.rules import Rules
 
 if TYPE_CHECKING:
+    from aimctl.devcluster import DevCluster
+    from aimctl.simulation import Simulation
     from storm.rules import Body, Objects
-    from storm.trace import Trace
-    from support.operator import World
+    from support.ledger import Ledger
 
-__all__ = ["CAUSE_SECONDS", "Witness"]
+__all__ = ["CAUSE_SECONDS", "Notes", "Watched", "Witness"]
 
 LIMIT = 10
 CAUSE_SECONDS = 240.0
@@ -57,11 +58,30 @@ _STATES = frozenset(
 )
 
 
+class Watched(Protocol):
+    """What the witness needs of a world."""
+
+    @property
+    def now(self) -> float: ...
+    @property
+    def cluster(self) -> DevCluster: ...
+    @property
+    def simulation(self) -> Simulation: ...
+    @property
+    def ledger(self) -> Ledger: ...
+
+
+class Notes(Protocol):
+    """Where the witness notes what it saw."""
+
+    def add(self, text: str) -> None: ...
+
+
 class Witness:
     """Everything that the server has stored, and what was wrong."""
 
-    def __init__(self, w: World, trace: Trace, sizes: dict[str, int]) -> None:
-        self._w, self._trace, self._sizes = w, trace, sizes
+    def __init__(self, w: Watched, trace: Notes, sizes: dict[str, int], *, limit: int = LIMIT) -> None:
+        self._w, self._trace, self._sizes, self._limit = w, trace, sizes, limit
         self.objects: Objects = defaultdict(dict)
         self.rules = Rules(self.objects)
         self.problems: list[str] = []
@@ -69,13 +89,20 @@ class Witness:
         self._caused: dict[tuple[str, str], float] = {}
         """When a service last had a cause to change its template."""
         self.checked: Counter[str] = Counter()
-        storage = w.cluster.server.storage
-        for collection in storage:
+        self.reload()
+        w.cluster.server.storage.observers.append(self._take)
+
+    def reload(self) -> None:
+        """Read all objects, at first and after the storage was restored."""
+        for kind in _KINDS.values():
+            self.objects[kind].clear()
+        for collection in self._w.cluster.server.storage:
             if collection.name in _KINDS:
                 for record in collection.records.values():
                     place = (record.namespace, record.name)
                     self.objects[_KINDS[collection.name]][place] = record.object()
-        storage.observers.append(self._take)
+        for key in self.objects["AIMService"]:
+            self._caused[key] = self._w.now
 
     def _take(self, collection: Any, change: Any) -> None:
         self._check_limit()
@@ -103,7 +130,7 @@ class Witness:
     def _check_limit(self) -> None:
         self.checked["writes"] += 1
         unfinished = len(self._w.ledger.unfinished)
-        if unfinished > LIMIT:
+        if unfinished > self._limit:
             self._report(f"{unfinished} discovery Jobs are unfinished: {sorted(self._w.ledger.unfinished)}")
 
     def _changed(self, kind: str, key: tuple[str, str], before: Body | None, after: Body) -> None:

@@ -28,6 +28,11 @@ def _finished(job: dict[str, Any]) -> bool:
     return any(c["type"] in ("Complete", "Failed") and c["status"] == "True" for c in conditions)
 
 
+def _is_discovery(job: dict[str, Any]) -> bool:
+    metadata = job["metadata"]
+    return LABEL in (metadata.get("labels") or {}) and bool(metadata.get("ownerReferences"))
+
+
 class Ledger:
     """All changes of Jobs, templates and services, as the storage of the server reports them."""
 
@@ -68,10 +73,29 @@ class Ledger:
             return
         self.changed.set()
 
+    def reload(self) -> None:
+        """Read the present objects after the storage was restored. The counts of what happened before remain."""
+        self.unfinished.clear()
+        self.jobs.clear()
+        self.templates.clear()
+        self.services.clear()
+        now = self._clock.monotonic()
+        for collection in self._storage:
+            for record in collection.records.values():
+                key, body = (record.namespace, record.name), record.object()
+                if collection.name == "jobs.batch":
+                    if _is_discovery(body):
+                        self.jobs[key] = body
+                        if not _finished(body):
+                            self.unfinished[key] = now
+                elif any(plural in collection.name for plural in TEMPLATE_PLURALS):
+                    self.templates[key] = body
+                elif SERVICE_PLURAL in collection.name:
+                    self.services[key] = body
+
     def _job(self, change) -> None:
         body = change.record.object()
-        owners = body["metadata"].get("ownerReferences") or ()
-        if LABEL not in (body["metadata"].get("labels") or {}) or not owners:
+        if not _is_discovery(body):
             return
         key, now = (change.record.namespace, change.record.name), self._clock.monotonic()
         if change.type == "ADDED":

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from contextlib import AbstractAsyncContextManager
 
-__all__ = ["hosted"]
+    from aimctl.runtime.manager import Manager
+
+__all__ = ["hosted", "running"]
 
 T = TypeVar("T")
 
@@ -47,4 +49,17 @@ async def hosted(context: AbstractAsyncContextManager[T]) -> AsyncIterator[T]:
         leave.set()
         if not entered.done():
             task.cancel()
+        await task
+
+
+@asynccontextmanager
+async def running(manager: Manager) -> AsyncIterator[Manager]:
+    """Run a manager within the context. Leaving it stops the manager, and raises its error if it failed."""
+    stop = asyncio.Event()
+    # This context manager owns the task: it always ends it and waits for it.
+    task = asyncio.get_running_loop().create_task(manager.run(stop))
+    try:
+        yield manager
+    finally:
+        stop.set()
         await task

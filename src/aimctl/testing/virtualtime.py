@@ -26,6 +26,8 @@ from aimctl.runtime.controller.hotloop import on_standstill
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
+    from aimctl.testing.ordering import SeededOrder
+
 __all__ = [
     "EPOCH",
     "HotLoopError",
@@ -110,11 +112,18 @@ class _JumpingSelector(selectors.BaseSelector):
 
 @final
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """A selector loop whose ``time()`` starts at 0 and jumps from timer to timer."""
+    """A selector loop whose ``time()`` starts at 0 and jumps from timer to timer.
 
-    def __init__(self) -> None:
+    Args:
+        order: chooses the order of the tasks that are ready; None keeps that of asyncio.
+    """
+
+    def __init__(self, order: SeededOrder | None = None) -> None:
         self._jumping = _JumpingSelector()
         super().__init__(self._jumping)
+        self.order = order
+        if order is not None:
+            self._ready = order  # the queue of ready callbacks of BaseEventLoop
 
     def time(self) -> float:
         """Virtual seconds since the creation of the loop."""
@@ -139,14 +148,18 @@ def virtual_clock() -> LoopClock:
     return LoopClock(lambda: EPOCH + timedelta(seconds=asyncio.get_running_loop().time()))
 
 
-def run_virtual(main: Coroutine[Any, Any, T]) -> T:
+def run_virtual(main: Coroutine[Any, Any, T], *, order: SeededOrder | None = None) -> T:
     """Run a coroutine as ``asyncio.run``, in virtual time.
+
+    Args:
+        main: the coroutine.
+        order: chooses the order of the tasks that are ready; None keeps that of asyncio.
 
     Raises:
         StalledError: the loop would wait forever.
         HotLoopError: tasks run without end, so time does not advance.
     """
-    loop = VirtualTimeLoop()
+    loop = VirtualTimeLoop(order)
     context = contextvars.copy_context()
     context.run(on_standstill.set, loop.end_hot_loop)
     with asyncio.Runner(loop_factory=lambda: loop) as runner:

@@ -139,3 +139,20 @@ def test_a_snapshot_shows_any_version_in_the_history(writes: list[tuple[str, boo
     assert {record.key for record in things.snapshot(version, "a/", start)} == {
         key for key in found if key >= start
     }
+
+
+def test_a_restored_storage_has_the_earlier_objects_and_a_later_version() -> None:
+    storage = Storage()
+    things = storage.collection("things")
+    storage.put(things, thing("x"))
+    storage.put(things, thing("y"))
+    backup = storage.snapshot()
+    storage.delete(things, things.records["a/x"])
+    last = storage.put(things, thing("z")).version
+    position = things.position
+    storage.restore(backup)
+    assert names(things.scan()) == ["a/x", "a/y"]
+    assert storage.version > last
+    assert things.compacted == storage.version
+    assert things.dropped > position, "open watches have missed events"
+    assert storage.put(things, thing("w")).version == storage.version

@@ -86,7 +86,7 @@ def test_the_tests_in_the_guide_to_the_embedded_cluster_pass(tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stdout
-    assert "4 passed" in done.stdout
+    assert "5 passed" in done.stdout
 
 
 def test_every_test_on_the_concept_pages_is_run():

@@ -19,10 +19,12 @@ from aimctl.devcluster.storage.records import Change, Record, encode_object
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["DEFAULT_HISTORY", "Journal", "JournalEntry", "Storage"]
+__all__ = ["DEFAULT_HISTORY", "Journal", "JournalEntry", "Snapshot", "Storage"]
 
 DEFAULT_HISTORY = 10_000
 """Events kept per collection."""
+
+_RESTORE_BUMP = 1_000
 
 
 class JournalEntry(NamedTuple):
@@ -32,6 +34,12 @@ class JournalEntry(NamedTuple):
     key: str
     version: int
     raw: bytes
+
+
+class Snapshot(NamedTuple):
+    """The state of a storage: the records of each collection by key."""
+
+    records: dict[str, dict[str, Record]]
 
 
 class Journal(Protocol):
@@ -144,6 +152,30 @@ class Storage:
             each.dropped += len(each.events)
             each.events = []
             each.compacted = self.version
+
+    def snapshot(self) -> Snapshot:
+        """The present state, for :meth:`restore`."""
+        return Snapshot({name: dict(found.records) for name, found in self._collections.items()})
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Return to an earlier state, as after restoring etcd with ``--bump-revision`` and ``--mark-compacted``.
+
+        The resourceVersion increases by 1,000, and the history is lost, so all watches get 410. Observers are not
+        called. Kinds that did not exist then are kept and are empty.
+
+        Raises:
+            RuntimeError: there is a journal.
+        """
+        if self._journal is not None:
+            raise RuntimeError("a storage with a journal cannot be restored: use one in memory")
+        self.version += _RESTORE_BUMP
+        for name, found in self._collections.items():
+            found.records = dict(snapshot.records.get(name, {}))
+            found.keys = sorted(found.records)
+        self.compact()
+        for found in self._collections.values():
+            found.dropped += 1  # so that open watches end without a bookmark
+        self.end_streams()
 
     def end_streams(self) -> None:
         """End all watches cleanly, as a restart of the server does. New ones may start at once."""
