@@ -10,6 +10,7 @@
     aim_services{status}                     gauge      services by state
     aim_models{scope,status}                 gauge      models by state
     aim_image_reads_total{result}            counter    attempts to read an image's labels from its registry
+    aimctl_build_info{version,python}        gauge      1; the versions of aimctl and of Python
 
 Invariant: the label values are fixed. ``result`` is succeeded or failed; ``scope`` is Namespace or Cluster; ``status``
 is one of the states of the kind, or "" for an object that has not been reconciled or cannot be read.
@@ -17,10 +18,12 @@ is one of the states of the kind, or "" for an object that has not been reconcil
 
 from __future__ import annotations
 
+import platform
 from typing import TYPE_CHECKING, Any, final
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from aimctl import __version__
 from aimctl.api.v1alpha1 import CacheState, ModelState, ServiceState, TemplateState
 
 if TYPE_CHECKING:
@@ -44,6 +47,13 @@ class OperatorMetrics:
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        build = Gauge(
+            "aimctl_build_info",
+            "The versions of aimctl and of Python.",
+            ["version", "python"],
+            registry=registry,
+        )
+        build.labels(__version__, platform.python_version()).set(1)
         self._pending = Gauge(
             "aim_discovery_pending_templates", "Templates that wait for a discovery slot.", registry=registry
         )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 
 import pytest
 import yaml
 
+from aimctl import __version__
 from aimctl.devcluster.apiserver.access import ADMIN, DenyRule, DenyRules, User
 from support.commands import aimctl, aimctl_all
 from support.kubectl import Kubectl
@@ -145,3 +147,8 @@ def test_the_remedy_for_missing_crds_works_as_it_is_printed(outcomes, bare, tmp_
     assert (crds.code, crds.err) == (0, "")
     kubectl("apply", "--server-side", "-f", "-", stdin=crds.out)
     assert "aimservicetemplates" in kubectl("api-resources", "--api-group=aim.silogen.ai")
+
+
+def test_the_first_line_of_the_log_has_the_version(outcomes):
+    first = json.loads(outcomes["no crds"].err.splitlines()[0])
+    assert (first["event"], first["version"]) == ("starting", __version__)

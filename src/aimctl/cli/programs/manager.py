@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import platform
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 
+from aimctl import __version__
 from aimctl.cli.connect import describe_error
 from aimctl.cli.errors import CommandError
 from aimctl.cli.programs.extensions import extensions
@@ -57,6 +59,7 @@ def run_operator(settings: ManagerSettings) -> None:
     """
     configure_logging(settings.process.log_level, settings.process.log_format)
     log_uncaught()
+    structlog.get_logger("aimctl").info("starting", version=__version__, python=platform.python_version())
     try:
         _run(settings)
     except CommandError as error:
