@@ -97,12 +97,12 @@ commits: $(STAMP) ## check the commit messages since BASE (default: main)
 kinds: $(STAMP) ## write the types of the built-in kinds in src/aimctl/kubetypes/k8s
 	$(BIN)/python hack/typed_kinds.py
 
-manifests: $(STAMP) ## generate config/ from the Python types
-	$(BIN)/python -m aimctl.controllers.manifests config
+manifests: $(STAMP) ## generate config/ and charts/ from the Python types
+	$(BIN)/python -m aimctl.installation .
 
-check-manifests: manifests ## fail if config/ differs from what the types generate
-	@git diff --exit-code -- config || { echo "config/ differs from the types: commit what 'make manifests' generated" >&2; exit 1; }
-	@test -z "$$(git ls-files --others --exclude-standard -- config)" || { echo "config/ has files that are not in git: add them" >&2; exit 1; }
+check-manifests: manifests ## fail if config/ or charts/ differ from what the types generate
+	@git diff --exit-code -- config charts || { echo "config/ or charts/ differ from the types: commit what 'make manifests' generated" >&2; exit 1; }
+	@test -z "$$(git ls-files --others --exclude-standard -- config charts)" || { echo "config/ or charts/ have files that are not in git: add them" >&2; exit 1; }
 
 docs: $(STAMP) docs-diagrams ## write the API reference in docs/reference, and the diagrams
 	@$(BIN)/python hack/reference.py

@@ -13,13 +13,25 @@ from aimctl.api.rbac import SERVICE_ACCOUNT
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["DEFAULT_IMAGE", "METRICS_PORT", "PROBE_PORT", "deployment", "metrics_service", "namespace"]
+__all__ = [
+    "DEFAULT_IMAGE",
+    "LABELS",
+    "METRICS_PORT",
+    "PRIORITY_CLASS",
+    "PROBE_PORT",
+    "deployment",
+    "metrics_service",
+    "namespace",
+]
 
 DEFAULT_IMAGE = "ghcr.io/silogen/aimctl:0.1.0"
 METRICS_PORT = 8080
 PROBE_PORT = 8081
 
-_LABELS = {"app.kubernetes.io/name": "aimctl", "app.kubernetes.io/component": "manager"}
+PRIORITY_CLASS = "aimctl-manager"
+
+LABELS = {"app.kubernetes.io/name": "aimctl", "app.kubernetes.io/component": "manager"}
+"""Labels of the manager's pods, which select them too."""
 
 _GRACE_SECONDS = 45
 """Longer than the manager's graceful shutdown of 30 s, so that it can finish its work and release the Lease."""
@@ -65,10 +77,16 @@ def deployment(
             "--leader-elect",
             f"--metrics-bind-address=:{METRICS_PORT}",
             f"--health-probe-bind-address=:{PROBE_PORT}",
-            f"--operator-namespace={operator_namespace}",
             *(f"--watch-namespace={name}" for name in watch_namespaces),
             *(f"--with={function}" for function in with_),
             *(f"--skip={name}" for name in skip),
+        ],
+        # From the pod itself, so that tools that change the namespace of all objects need not know the flag.
+        "env": [
+            {
+                "name": "AIM_OPERATOR_NAMESPACE",
+                "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}},
+            }
         ],
         "ports": [
             {"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"},
@@ -91,14 +109,15 @@ def deployment(
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"name": "aimctl-manager", "namespace": operator_namespace, "labels": _LABELS},
+        "metadata": {"name": "aimctl-manager", "namespace": operator_namespace, "labels": LABELS},
         "spec": {
             "replicas": 2,
-            "selector": {"matchLabels": _LABELS},
+            "selector": {"matchLabels": LABELS},
             "template": {
-                "metadata": {"labels": _LABELS},
+                "metadata": {"labels": LABELS},
                 "spec": {
                     "serviceAccountName": SERVICE_ACCOUNT,
+                    "priorityClassName": PRIORITY_CLASS,
                     "terminationGracePeriodSeconds": _GRACE_SECONDS,
                     # Different nodes where possible; on a cluster with one node both pods may run on it.
                     "topologySpreadConstraints": [
@@ -106,7 +125,7 @@ def deployment(
                             "maxSkew": 1,
                             "topologyKey": "kubernetes.io/hostname",
                             "whenUnsatisfiable": "ScheduleAnyway",
-                            "labelSelector": {"matchLabels": _LABELS},
+                            "labelSelector": {"matchLabels": LABELS},
                         }
                     ],
                     "securityContext": {
@@ -129,7 +148,7 @@ def metrics_service(operator_namespace: str) -> dict[str, Any]:
         "metadata": {
             "name": "aimctl-manager-metrics",
             "namespace": operator_namespace,
-            "labels": _LABELS,
+            "labels": LABELS,
             "annotations": {
                 "prometheus.io/scrape": "true",
                 "prometheus.io/port": str(METRICS_PORT),
@@ -138,7 +157,7 @@ def metrics_service(operator_namespace: str) -> dict[str, Any]:
         },
         "spec": {
             "clusterIP": "None",
-            "selector": _LABELS,
+            "selector": LABELS,
             "ports": [{"name": "metrics", "port": METRICS_PORT, "targetPort": "metrics"}],
         },
     }

@@ -16,7 +16,7 @@ from support.kubectl import Kubectl, kubectl_binary
 from support.served import ServedCluster
 
 ROOT = Path(__file__).parents[3]
-PARTS = ("crd", "rbac", "manager")
+PARTS = ("crd", "rbac", "manager", "network-policy")
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +30,10 @@ def outcomes(folder):
     flags = {part: ["manifests", part] for part in (*PARTS, "all")} | {
         "files": ["manifests", "-o", folder / "config"],
         "one part as files": ["manifests", "rbac", "--output", folder / "rbac-only"],
+        "prometheus": ["manifests", "prometheus"],
+        "chart": ["manifests", "chart", "-o", folder / "chart"],
+        "chart without a folder": ["manifests", "chart"],
+        "chart with an image": ["manifests", "chart", "-o", folder / "chart", "--image", "registry.test/a:1"],
         "elsewhere": ["manifests", "--operator-namespace", "aim-ops", "--image", "registry.test/aimctl:7"],
         "no folder": ["manifests", "-o", folder / "file"],
     }
@@ -37,7 +41,7 @@ def outcomes(folder):
 
 
 def files_under(folder):
-    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*.yaml")}
+    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_the_parts_are_in_the_order_in_which_they_can_be_applied(outcomes):
@@ -45,13 +49,19 @@ def test_the_parts_are_in_the_order_in_which_they_can_be_applied(outcomes):
     kinds = [item["kind"] for item in yaml.safe_load_all(outcomes["all"].out)]
     assert kinds[:9] == ["CustomResourceDefinition"] * 9
     assert kinds[9] == "Namespace"
-    assert set(kinds[-2:]) == {"Deployment", "Service"}
+    assert kinds[-3:] == ["Deployment", "Service", "NetworkPolicy"]
+
+
+def test_the_objects_for_the_prometheus_operator_are_printed_on_request_only(outcomes):
+    kinds = [item["kind"] for item in yaml.safe_load_all(outcomes["prometheus"].out)]
+    assert kinds == ["PrometheusRule", "ServiceMonitor"]
+    assert "monitoring.coreos.com" not in outcomes["all"].out
 
 
 def test_files_are_those_of_config(outcomes, folder):
     assert outcomes["files"].code == 0
     committed = files_under(ROOT / "config")
-    expected = {name: text for name, text in committed.items() if name.startswith(PARTS)}
+    expected = {name: text for name, text in committed.items() if not name.startswith("samples/")}
     assert files_under(folder / "config") == expected
     assert sorted(outcomes["files"].out.split()) == sorted(str(folder / "config" / name) for name in expected)
 
@@ -61,11 +71,25 @@ def test_one_part_as_files_is_that_part_only(outcomes, folder):
     assert {name.split("/")[0] for name in files_under(folder / "rbac-only")} == {"rbac"}
 
 
+def test_the_chart_is_that_of_the_repository(outcomes, folder):
+    assert outcomes["chart"].code == 0
+    assert files_under(folder / "chart") == files_under(ROOT / "charts/aimctl")
+
+
+@pytest.mark.parametrize(
+    ("case", "remedy"),
+    [("chart without a folder", "add --output FOLDER"), ("chart with an image", "image.repository")],
+)
+def test_an_option_that_does_not_fit_a_chart_is_rejected(outcomes, case, remedy):
+    assert outcomes[case].code == 2
+    assert remedy in outcomes[case].complaint
+
+
 def test_another_namespace_and_image_are_used_throughout(outcomes):
     text = outcomes["elsewhere"].out
     assert "kaiwo-system" not in text
     assert "image: registry.test/aimctl:7" in text
-    assert "--operator-namespace=aim-ops" in text
+    assert text.count("namespace: aim-ops") > 5
 
 
 def test_a_folder_that_cannot_be_made_is_named(outcomes):
@@ -156,7 +180,8 @@ def test_the_commands_of_the_readme_for_a_cluster_work(shell):
 
 def test_a_shared_namespace_can_be_left_out_of_the_installation_and_of_the_removal(shell, tmp_path):
     shell.kubectl("create", "namespace", "kaiwo-system")
-    _, leave_out, uninstall = lines_of("docs/operating.md", "## Install")
+    (leave_out,) = lines_of("docs/installing.md", "## A shared namespace")
+    *_, uninstall, _, _ = lines_of("docs/installing.md", "## Uninstall")
     for line in leave_out:
         done = shell(f"cd {tmp_path}; {line}")
         assert (done.returncode, done.stderr) == (0, ""), line

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
+from aimctl.api.alerts import ALERTS, JOB
 from aimctl.api.kinds import KINDS
-from aimctl.controllers.manifests import main, manifests
+from aimctl.controllers.manifests import manifests
 from aimctl.devcluster.apiserver.schema import Schema
 from aimctl.simulation.catalogue import Catalogue
 
@@ -25,32 +24,9 @@ def documents(folder: str) -> list[dict[str, Any]]:
     ]
 
 
-def test_the_committed_files_are_up_to_date(tmp_path: Path) -> None:
-    assert main([str(tmp_path)]) == 0
-    made = {path.relative_to(tmp_path): path.read_text() for path in tmp_path.rglob("*.yaml")}
-    committed = {path.relative_to(CONFIG): path.read_text() for path in CONFIG.rglob("*.yaml")}
-    differing = [str(path) for path, text in made.items() if committed.get(path) != text]
-    assert not differing, "run `make manifests`"
-    assert not {path for path in committed.keys() - made.keys() if path.parts[0] != "samples"}
-
-
-def test_files_that_are_no_longer_generated_are_deleted(tmp_path: Path) -> None:
-    shutil.copytree(CONFIG, tmp_path / "config")
-    (tmp_path / "config/crd/old.yaml").write_text("old: true\n")
-    (tmp_path / "config/samples/mine.yaml").write_text("mine: true\n")
-    assert main([str(tmp_path / "config")]) == 0
-    assert not (tmp_path / "config/crd/old.yaml").exists()
-    assert (tmp_path / "config/samples/mine.yaml").exists()
-
-
-def test_without_a_folder_the_command_prints_its_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([]) == 2
-    assert "usage" in capsys.readouterr().err
-
-
 def test_definitions_come_before_the_objects_that_need_them() -> None:
     order = [path.partition("/")[0] for path in manifests()]
-    assert order == sorted(order, key=["crd", "rbac", "manager"].index)
+    assert order == sorted(order, key=["crd", "rbac", "manager", "network-policy"].index)
     assert order.count("crd") == len(KINDS)
 
 
@@ -102,6 +78,42 @@ def test_the_manager_pod_is_restricted_and_probed() -> None:
     (service,) = [item for item in documents("manager") if item["kind"] == "Service"]
     assert service["spec"]["selector"] == deployment["spec"]["template"]["metadata"]["labels"]
     assert service["spec"]["ports"][0]["targetPort"] in {port["name"] for port in container["ports"]}
+
+
+def test_the_manager_gets_its_namespace_from_its_pod() -> None:
+    """Tools such as kustomize change the namespace of all objects, but no arguments."""
+    (deployment,) = [item for item in documents("manager") if item["kind"] == "Deployment"]
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert not [flag for flag in container["args"] if "namespace" in flag]
+    (variable,) = container["env"]
+    assert variable["name"] == "AIM_OPERATOR_NAMESPACE"
+    assert variable["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.namespace"
+
+
+def test_objects_that_protect_the_manager_select_its_pods_only() -> None:
+    items = {item["kind"]: item for folder in ("manager", "network-policy") for item in documents(folder)}
+    pods = items["Deployment"]["spec"]["template"]
+    labels = pods["metadata"]["labels"]
+    budget, policy = items["PodDisruptionBudget"]["spec"], items["NetworkPolicy"]["spec"]
+    assert budget == {"maxUnavailable": 1, "selector": {"matchLabels": labels}}
+    assert policy["podSelector"] == {"matchLabels": labels}
+    assert policy["policyTypes"] == ["Ingress"]
+    (rule,) = policy["ingress"]
+    (container,) = pods["spec"]["containers"]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert [port["port"] for port in rule["ports"]] == ["metrics"]
+    assert "metrics" in ports
+    assert pods["spec"]["priorityClassName"] == items["PriorityClass"]["metadata"]["name"]
+
+
+def test_prometheus_gets_the_job_that_the_alerts_expect() -> None:
+    items = {item["kind"]: item for folder in ("manager", "prometheus") for item in documents(folder)}
+    monitor, service = items["ServiceMonitor"]["spec"], items["Service"]
+    assert service["metadata"]["labels"][monitor["jobLabel"]] == JOB
+    assert monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert monitor["endpoints"][0]["port"] == service["spec"]["ports"][0]["name"]
+    (group,) = items["PrometheusRule"]["spec"]["groups"]
+    assert [rule["alert"] for rule in group["rules"]] == [alert.name for alert in ALERTS]
 
 
 def test_the_two_managers_run_on_different_nodes_where_possible() -> None:

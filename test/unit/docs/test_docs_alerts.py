@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from aimctl.api.alerts import ALERTS, alert_rules
+
 TEXT = (Path(__file__).parents[3] / "docs" / "operating.md").read_text(encoding="utf-8")
 (BLOCK,) = re.findall(r"^```yaml\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
 RULES = yaml.safe_load(BLOCK)
@@ -75,8 +77,8 @@ CASES: dict[str, tuple[dict[str, str], str, int, list[dict[str, str]]]] = {
     ),
     "half of the requests have no response": (
         {
-            'rest_client_requests_total{code="200"}': "0+10x60",
-            'rest_client_requests_total{code="<error>"}': "0+10x60",
+            'rest_client_requests_total{job="aimctl",code="200"}': "0+10x60",
+            'rest_client_requests_total{job="aimctl",code="<error>"}': "0+10x60",
         },
         "AimApiErrors",
         20,
@@ -114,10 +116,19 @@ def case(name: str) -> dict[str, Any]:
     }
 
 
+def test_the_rules_are_those_that_are_generated() -> None:
+    generated = [
+        {key: value for key, value in rule.items() if key in {"alert", "expr", "for"}}
+        for rule in alert_rules()
+    ]
+    assert generated == RULES
+
+
 def test_every_alert_has_a_severity_a_meaning_and_something_to_do() -> None:
     rows = [line.strip("| ").split(" | ") for line in TEXT.splitlines() if line.startswith("| `Aim")]
     described = {name: row[1:] for row in rows for name in re.findall(r"`(Aim\w+)`", row[0])}
     assert described.keys() == {rule["alert"] for rule in RULES}
+    assert {name: row[0] for name, row in described.items()} == {one.name: one.severity for one in ALERTS}
     for severity, meaning, remedy in described.values():
         assert severity in {"critical", "warning", "info"}
         assert meaning
