@@ -64,6 +64,14 @@ _log = logging.getLogger("aimctl.devcluster")
 _STEP_SECONDS = 0.01
 _READY_SECONDS = 30.0
 _SETTLE_SECONDS = 60.0
+_CERTIFIED = (
+    "localhost",
+    "127.0.0.1",
+    "kubernetes",
+    "kubernetes.default",
+    "kubernetes.default.svc",
+    "kubernetes.default.svc.cluster.local",
+)
 _EVERY_NAMESPACE = ("default", "kube-system", "kube-public", "kube-node-lease")
 
 
@@ -153,6 +161,8 @@ class DevCluster:
         self._inside = MemoryTransport(self.server, user_agent="aimctl-devcluster", internal=True)
         self._stack = AsyncExitStack()
         self._endpoint: Endpoint | None = None
+        self.certificate_authority: bytes = b""
+        """The PEM certificate of the authority of the served address; empty without TLS."""
         self._tasks: asyncio.TaskGroup | None = None
         self._installed: set[str] = set()
         self._extra: list[Controller] = []
@@ -245,8 +255,11 @@ class DevCluster:
         client = self.internal_client(component)
         return EventRecorder(client, clock=self.clock, component=component, enabled=self.options.events)
 
-    async def serve(self, host: str = "127.0.0.1", port: int = 0) -> Endpoint:
+    async def serve(self, host: str = "127.0.0.1", port: int = 0, *, tls: bool = False) -> Endpoint:
         """Listen for kubectl and other programs until the cluster stops; port 0 takes a free one.
+
+        With ``tls`` it serves HTTPS with a certificate of an authority of its own, for the host, ``localhost``,
+        ``127.0.0.1`` and the names of the Service ``kubernetes``. :meth:`write_kubeconfig` contains the authority.
 
         Raises:
             OSError: the address cannot be bound.
@@ -255,7 +268,15 @@ class DevCluster:
         if self._endpoint is not None:
             raise RuntimeError(f"serve was called already: it listens on {self._endpoint.url}")
         front = HttpFront(self.server)
-        self._endpoint = await front.serve(host, port)
+        context = None
+        if tls:
+            from aimctl.devcluster.certificates import CertificateAuthority
+
+            authority = await asyncio.to_thread(CertificateAuthority, "aimctl-dev-ca", now=self.clock.now())
+            names = dict.fromkeys((host, *_CERTIFIED))
+            context = await asyncio.to_thread(authority.server_context, "aimctl-dev", names)
+            self.certificate_authority = authority.certificate
+        self._endpoint = await front.serve(host, port, tls=context)
         self._stack.push_async_callback(front.aclose)
         return self._endpoint
 
@@ -268,7 +289,13 @@ class DevCluster:
         """
         if self._endpoint is None:
             raise RuntimeError("a kubeconfig needs an address: call serve() first")
-        return write_kubeconfig(path, self._endpoint.url, namespace=namespace, token=token)
+        return write_kubeconfig(
+            path,
+            self._endpoint.url,
+            namespace=namespace,
+            token=token,
+            certificate_authority=self.certificate_authority,
+        )
 
     async def install(self, add_on: AddOn) -> None:
         """Install an add-on in the running cluster. Does nothing if it is installed already.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from pathlib import Path
 
@@ -10,12 +11,22 @@ import yaml
 __all__ = ["write_kubeconfig"]
 
 _CONTEXT = "aimctl-dev"
+_ANY_TOKEN = "aimctl-dev"  # noqa: S105 - no secret: any text would do
+"""kubectl asks for a password over HTTPS unless it has a credential. A server without tokens accepts every token."""
 
 
-def write_kubeconfig(path: str | Path, url: str, *, namespace: str = "default", token: str = "") -> Path:
+def write_kubeconfig(
+    path: str | Path,
+    url: str,
+    *,
+    namespace: str = "default",
+    token: str = "",
+    certificate_authority: bytes = b"",
+) -> Path:
     """Write a kubeconfig for a server URL. Only the owner can read it, and it replaces a file atomically.
 
-    For plain HTTP it has ``insecure-skip-tls-verify``, without which the JavaScript client rejects the URL.
+    ``certificate_authority`` is the PEM certificate that clients have to trust. For plain HTTP the file has
+    ``insecure-skip-tls-verify``, without which the JavaScript client rejects the URL.
 
     Raises:
         OSError: the file cannot be written.
@@ -24,6 +35,9 @@ def write_kubeconfig(path: str | Path, url: str, *, namespace: str = "default", 
     cluster: dict[str, object] = {"server": url}
     if url.startswith("http://"):
         cluster["insecure-skip-tls-verify"] = True
+    if certificate_authority:
+        token = token or _ANY_TOKEN
+        cluster["certificate-authority-data"] = base64.b64encode(certificate_authority).decode()
     config = {
         "apiVersion": "v1",
         "kind": "Config",

@@ -17,6 +17,9 @@ def dev(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port of the API server; 0 takes a free one.")
     ] = 0,
+    tls: Annotated[
+        bool, typer.Option("--tls", help="Serve HTTPS, with a certificate authority of its own.")
+    ] = False,
     kubeconfig_out: Annotated[
         Path | None,
         typer.Option(
@@ -51,6 +54,7 @@ def dev(
 
     settings = DevSettings(
         port=port,
+        tls=tls,
         kubeconfig_out=kubeconfig_out,
         with_manager=with_manager,
         catalogue=catalogue,

@@ -40,6 +40,7 @@ class DevSettings:
     """Options of the embedded cluster; the flags of ``aimctl dev`` describe them."""
 
     port: int = 0
+    tls: bool = False
     kubeconfig_out: Path | None = None
     with_manager: bool = True
     catalogue: Path | None = None
@@ -82,7 +83,7 @@ async def dev_cluster(settings: DevSettings) -> AsyncIterator[RunningDev]:
             RegistryFront(simulation.registry) as registry,
         ):
             try:
-                endpoint = await cluster.serve(port=settings.port)
+                endpoint = await cluster.serve(port=settings.port, tls=settings.tls)
             except OSError as error:
                 raise CommandError(
                     f"--port {settings.port}: {error.strerror or error}; choose another"
@@ -95,7 +96,9 @@ async def dev_cluster(settings: DevSettings) -> AsyncIterator[RunningDev]:
                 kubeconfig = _write_kubeconfig(cluster, target.absolute())
                 registry_url = registry.endpoint.url
                 names = tuple(one.name for one in added)
-                async with _operator(settings, cluster, endpoint.url, registry_url, added):
+                authority = cluster.certificate_authority or None
+                connection = ConnectionInfo(endpoint.url, ca_data=authority)
+                async with _operator(settings, cluster, connection, registry_url, added):
                     yield RunningDev(cluster, endpoint.url, registry_url, kubeconfig, names)
     except JournalUnusable as error:
         raise CommandError(f"--data: {error}") from error
@@ -130,13 +133,17 @@ async def _run(settings: DevSettings) -> None:
 
 @asynccontextmanager
 async def _operator(
-    settings: DevSettings, cluster: DevCluster, url: str, registry_url: str, added: Sequence[Extension]
+    settings: DevSettings,
+    cluster: DevCluster,
+    connection: ConnectionInfo,
+    registry_url: str,
+    added: Sequence[Extension],
 ) -> AsyncIterator[None]:
     """Run the operator with the extensions, and install their CRDs."""
     if not settings.with_manager:
         yield
         return
-    async with HttpTransport(ConnectionInfo(url), clock=cluster.clock) as transport:
+    async with HttpTransport(connection, clock=cluster.clock) as transport:
         manager = Manager(transport, clock=cluster.clock, rng=random.Random())  # noqa: S311 - jitter, not a secret
         # The embedded registry has the images of the samples; no network is needed.
         options = OperatorOptions(

@@ -349,9 +349,9 @@ class Handlers:
         return _CREATED
 
     def _token(self, call: _Call) -> ApiResponse:
-        self._record(call)
+        record = self._record(call)
         body = decoded_as(TOKEN_REQUEST, self.decoded(call.request))
-        return json_response(201, self.subresources.token(call.target, body))
+        return json_response(201, self.subresources.token(call.target, record, body))
 
     def _evict(self, call: _Call) -> ApiResponse:
         """Set the condition DisruptionTarget and delete the pod, because disruption budgets are not implemented."""

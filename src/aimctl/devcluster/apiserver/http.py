@@ -2,7 +2,7 @@
 
 Contract:
     * :meth:`HttpFront.serve` starts to listen. :meth:`HttpFront.aclose` stops, ends the streams cleanly and waits for
-      them. There is no TLS, so it is up to the caller to bind to other addresses than loopback.
+      them. Binding to other addresses than loopback is up to the caller.
     * Streams are sent in chunks and end with a proper end of the body. If a client disconnects, its stream is
       cancelled.
 

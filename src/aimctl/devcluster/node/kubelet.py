@@ -8,7 +8,7 @@ Contract:
       has not started.
     * Query parameters are ``tailLines``, ``limitBytes``, ``sinceSeconds``, ``sinceTime``, ``timestamps``, ``previous``
       and ``follow``.
-    * The certificate is self-signed and created at each start. An API server without
+    * The certificate is created at each start, by an authority that no client knows. An API server without
       ``--kubelet-certificate-authority`` accepts it.
     * Clients are not authenticated, so bind it to loopback.
 """
@@ -16,24 +16,17 @@ Contract:
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import ssl
-import tempfile
 from contextlib import AsyncExitStack
-from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar, final
 
 from aiohttp import web
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from aimctl.devcluster.apiserver.logs import LogKey, LogOptions, NoSuchLog, NotStarted
+from aimctl.devcluster.certificates import CertificateAuthority
 from aimctl.runtime.clock import parse_time
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Mapping
     from types import TracebackType
 
@@ -43,8 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["KubeletServer", "log_options"]
 
 T = TypeVar("T")
-
-_CERTIFICATE_DAYS = 30
 
 
 def log_options(query: Mapping[str, str]) -> LogOptions:
@@ -142,32 +133,8 @@ class KubeletServer:
         return response
 
     def _tls_context(self) -> ssl.SSLContext:
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "simulated-kubelet")])
-        now = self._clock.now()
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=1))
-            .not_valid_after(now + timedelta(days=_CERTIFICATE_DAYS))
-            .add_extension(
-                x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(self._host))]),
-                critical=False,
-            )
-            .sign(key, hashes.SHA256())
-        )
-        pem = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        ) + certificate.public_bytes(serialization.Encoding.PEM)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        with tempfile.TemporaryDirectory() as directory:
-            path = Path(directory) / "kubelet.pem"
-            path.write_bytes(pem)
-            context.load_cert_chain(path)
-        return context
+        authority = CertificateAuthority("simulated-kubelets", now=self._clock.now())
+        return authority.server_context("simulated-kubelet", [self._host])
 
 
 async def _stop(runner: web.AppRunner) -> None:

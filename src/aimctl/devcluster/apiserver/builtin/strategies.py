@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from aimctl.devcluster.apiserver.builtin.crd_rules import check_definition
 from aimctl.devcluster.apiserver.builtin.crds import prepare_definition
 from aimctl.devcluster.apiserver.builtin.fields import forbidden, immutable_errors, value_at
+from aimctl.devcluster.apiserver.builtin.rules.data import check_config_map, check_secret
 from aimctl.devcluster.apiserver.builtin.workloads import (
     check_job,
     check_pod,
@@ -56,6 +57,17 @@ def _prepare_namespace(new: Obj, old: Mapping[str, Any] | None) -> None:
 # -- secrets, config maps, claims, services
 
 
+_STATEFUL_SET_CHANGES = (
+    "replicas",
+    "ordinals",
+    "template",
+    "updateStrategy",
+    "revisionHistoryLimit",
+    "persistentVolumeClaimRetentionPolicy",
+    "minReadySeconds",
+)
+
+
 def _join_lines(new: Obj, field: str) -> None:
     """Remove the line breaks in base64 values, which the real server stores as bytes."""
     data = new.get(field) or {}
@@ -76,22 +88,20 @@ def _prepare_secret(new: Obj, old: Mapping[str, Any] | None) -> None:  # noqa: A
         new["data"] = {**(new.get("data") or {}), **encoded}
 
 
-def _check_frozen(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[FieldError]:
-    """The errors of a Secret or ConfigMap with ``immutable: true``."""
-    if old is None or old.get("immutable") is not True:
+def _check_selector(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[FieldError]:
+    return [] if old is None else immutable_errors(new, old, "spec", "selector")
+
+
+def _check_stateful_set(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[FieldError]:
+    if old is None:
         return []
-    text = "field is immutable when `immutable` is set"
-    errors = [] if new.get("immutable") is True else [forbidden("immutable", text)]
-    return errors + [
-        forbidden(name, text)
-        for name in ("data", "binaryData")
-        if (new.get(name) or {}) != (old.get(name) or {})
-    ]
-
-
-def _check_secret(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[FieldError]:
-    errors = _check_frozen(new, old)
-    return errors if old is None else errors + immutable_errors(new, old, "type")
+    before, after = old.get("spec") or {}, new.get("spec") or {}
+    changed = {name for name in (*before, *after) if before.get(name) != after.get(name)}
+    if changed <= set(_STATEFUL_SET_CHANGES):
+        return []
+    listed = ", ".join(f"'{name}'" for name in _STATEFUL_SET_CHANGES[:-1])
+    text = f"{listed} and '{_STATEFUL_SET_CHANGES[-1]}' are forbidden"
+    return [forbidden("spec", f"updates to statefulset spec for fields other than {text}")]
 
 
 def _prepare_claim(new: Obj, old: Mapping[str, Any] | None) -> None:
@@ -300,8 +310,8 @@ _STRATEGIES: dict[tuple[str, str], Strategy] = {
             "status.nominatedNodeName",
         ),
     ),
-    ("", "secrets"): _builtin(prepare=_prepare_secret, check=_check_secret, field_paths=("type",)),
-    ("", "configmaps"): _builtin(prepare=_prepare_config_map, check=_check_frozen),
+    ("", "secrets"): _builtin(prepare=_prepare_secret, check=check_secret, field_paths=("type",)),
+    ("", "configmaps"): _builtin(prepare=_prepare_config_map, check=check_config_map),
     ("", "serviceaccounts"): _builtin(returns_deleted=True),
     ("", "services"): _builtin(
         name_rule="label",
@@ -323,8 +333,15 @@ _STRATEGIES: dict[tuple[str, str], Strategy] = {
         check=check_job,
         field_paths=("status.successful",),
     ),
-    ("apps", "replicasets"): _builtin(generation=True, field_paths=("status.replicas",)),
     **{key: _builtin(generation=True) for key in _WITH_GENERATION},
+    ("apps", "replicasets"): _builtin(
+        generation=True, check=_check_selector, field_paths=("status.replicas",)
+    ),
+    **{
+        ("apps", plural): _builtin(generation=True, check=_check_selector)
+        for plural in ("daemonsets", "deployments")
+    },
+    ("apps", "statefulsets"): _builtin(generation=True, check=_check_stateful_set),
     ("certificates.k8s.io", "certificatesigningrequests"): _builtin(field_paths=("spec.signerName",)),
     ("autoscaling/v1", "horizontalpodautoscalers"): _builtin(convert_in=_scaler_in, convert_out=_scaler_out),
     ("coordination.k8s.io", "leases"): _builtin(unconditional_update=False, create_on_update=True),

@@ -119,6 +119,7 @@ _TOKEN = re.compile(r"\s*(==|!=|=|!|\(|\)|,|<|>|[^\s=!(),<>]+)")
 _QUALIFIED = re.compile(r"([a-z0-9A-Z.\-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _SYMBOLS = frozenset({"==", "!=", "=", "!", "(", ")", ",", "<", ">"})
+_AFTER_COMMA_WRONG = (_SYMBOLS - {"!"}) | {""}
 _OPERATORS = "'in', 'notin', '=', '==', '!=', 'gt', 'lt'"
 
 
@@ -134,6 +135,8 @@ def parse_labels(text: str) -> LabelSelector:
     requirements = [parser.requirement()]
     while parser.peek() == ",":
         parser.take()
+        if parser.peek() in _AFTER_COMMA_WRONG:
+            raise SelectorError(f"found '{parser.peek()}', expected: identifier after ','")
         requirements.append(parser.requirement())
     if parser.peek():
         raise SelectorError(f"found '{parser.peek()}', expected: ',' or 'end of string'")

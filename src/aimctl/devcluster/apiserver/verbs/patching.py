@@ -105,7 +105,9 @@ class Patcher:
         try:
             patch: Any = msgspec.json.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise statuses.bad_request(f"error decoding patch: {error}") from error
+            cut = not body.strip() or str(error) == "Input data was truncated"
+            text = "unexpected end of JSON input" if cut else f"error decoding patch: {error}"
+            raise statuses.bad_request(text) from error
         old = self._writer.stored_form(kind, record)
         try:
             if media == JSON_PATCH:

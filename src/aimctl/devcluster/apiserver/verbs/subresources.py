@@ -9,14 +9,15 @@ Contract:
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, final
 
-from aimctl.devcluster.apiserver.access import User
+from aimctl.devcluster.apiserver.access import User, unsigned_token
 from aimctl.devcluster.apiserver.logs import LogKey, LogOptions, NoSuchLog, NotStarted
 from aimctl.devcluster.apiserver.objects.disruption import disruption_target
-from aimctl.devcluster.apiserver.schema.errors import go_quote
+from aimctl.devcluster.apiserver.schema.errors import FieldError, go_quote
 from aimctl.devcluster.apiserver.verbs.writes import WriteOptions
 from aimctl.devcluster.apiserver.wire import statuses
 from aimctl.runtime.clock import format_time, parse_time
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["Subresources", "scale_of"]
 
 _TOKEN_SECONDS = 3600
+_ISSUER = "https://kubernetes.default.svc.cluster.local"
 _DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 
 
@@ -144,18 +146,35 @@ class Subresources:
 
     # -- token
 
-    def token(self, target: Target, body: Mapping[str, Any]) -> dict[str, Any]:
-        """A TokenRequest with its token, which the server accepts until it stops."""
+    def token(self, target: Target, record: Record, body: Mapping[str, Any]) -> dict[str, Any]:
+        """A TokenRequest with its token, which the server accepts until it stops.
+
+        The token has the form and the claims of a JWT. Its last part is random and no signature.
+        """
         seconds = (body.get("spec") or {}).get("expirationSeconds") or _TOKEN_SECONDS
-        token = f"{self._rng.getrandbits(256):064x}"
         name = f"system:serviceaccount:{target.namespace}:{target.name}"
         groups = (
             "system:serviceaccounts",
             f"system:serviceaccounts:{target.namespace}",
             "system:authenticated",
         )
+        now = self._clock.now()
+        claims = {
+            "aud": (body.get("spec") or {}).get("audiences") or [_ISSUER],
+            "exp": int(now.timestamp()) + seconds,
+            "iat": int(now.timestamp()),
+            "iss": _ISSUER,
+            "jti": str(uuid.UUID(int=self._rng.getrandbits(128), version=4)),
+            "kubernetes.io": {
+                "namespace": target.namespace,
+                "serviceaccount": {"name": target.name, "uid": record.uid},
+            },
+            "nbf": int(now.timestamp()),
+            "sub": name,
+        }
+        token = unsigned_token(claims, self._rng.getrandbits(256).to_bytes(32, "big"))
         self._authenticator.issue(User(name, groups), token)
-        ends = format_time(self._clock.now() + timedelta(seconds=seconds))
+        ends = format_time(now + timedelta(seconds=seconds))
         return {
             "kind": "TokenRequest",
             "apiVersion": "authentication.k8s.io/v1",
@@ -195,6 +214,11 @@ class Subresources:
             raise statuses.conflict(kind.resource, record.name)
         obj = self._writer.stored_form(kind, record)
         replicas = (body.get("spec") or {}).get("replicas") or 0
+        if replicas < 0:
+            error = FieldError(
+                "FieldValueInvalid", "spec.replicas", replicas, "must be greater than or equal to 0"
+            )
+            raise statuses.invalid("autoscaling", "Scale", record.name, [error])
         _set(obj, _scale(kind).spec_replicas_path, replicas)
         return self._writer.replace(kind, record, obj, options)
 
