@@ -17,7 +17,7 @@ export PYTHONPYCACHEPREFIX ?= $(CURDIR)/$(VENV)/pycache
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-proofs test-downloads test-envtest test-kserve test-soak test-storm simulate simulate-long lint format types public-types contracts commits kinds manifests check-manifests docs docs-diagrams checklist bench bench-scale lock clean ci
+.PHONY: help demo test test-proofs test-downloads test-install test-envtest test-kserve test-soak test-storm simulate simulate-long lint format types public-types contracts commits kinds manifests check-manifests docs docs-diagrams checklist bench bench-scale lock clean ci
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,10 @@ test-proofs: $(VENV)/.pyright ## the long-running tests: large property-test bud
 
 test-downloads: $(STAMP) ## run the download program with real versions of huggingface_hub and boto3, on loopback
 	$(BIN)/python -m pytest -n $(JOBS) --timeout 600 test/downloads
+
+test-install: $(STAMP) ## install the wheel and the operator in three ways on a real API server, run, upgrade and remove it
+	@test -n "$$KUBEBUILDER_ASSETS" || bash hack/build-kubernetes.sh
+	$(BIN)/python -m pytest -n 0 test/install
 
 test-envtest: $(STAMP) ## run the integration and e2e tests on a real etcd, kube-apiserver and controller-manager, and check the manager's roles
 	@test -n "$$AIMCTL_TEST_KUBECONFIG" || bash hack/build-kubernetes.sh

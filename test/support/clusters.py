@@ -90,10 +90,12 @@ class RunningCluster:
         kind: of :func:`server_kind`.
         directory: for the files of this cluster.
         kserve_crds: the CRDs of a KServe that the test runs; without them, KServe is simulated. Only for a real server.
+        installed: whether the CRDs and the manager's account exist. Only for a real server that the tests start.
     """
 
-    def __init__(self, kind: str, directory: Path, *, kserve_crds: str = "") -> None:
+    def __init__(self, kind: str, directory: Path, *, kserve_crds: str = "", installed: bool = True) -> None:
         self.kind = kind
+        self._installed = installed
         self._kserve_crds = kserve_crds
         self.directory = directory
         self.kubeconfig = directory / "kubeconfig"
@@ -166,8 +168,8 @@ class RunningCluster:
             source = Path(os.environ["AIMCTL_TEST_KUBECONFIG"])
         self.kubeconfig.write_text(source.read_text())
         kubectl = Kubectl(self.kubeconfig, self.directory / "kubectl-cache")
-        crds = crd_manifests()
-        await asyncio.to_thread(kubectl, *_APPLY, stdin=crds)
+        if self._installed:
+            await asyncio.to_thread(kubectl, *_APPLY, stdin=crd_manifests())
         if self._plane is not None:
             kserve_crds = self._kserve_crds or yaml.safe_dump(inference_service_crd())
             await asyncio.to_thread(kubectl, *_APPLY, "--server-side", stdin=kserve_crds)
@@ -176,7 +178,8 @@ class RunningCluster:
         await asyncio.to_thread(
             eventually, lambda: kubectl.run(*wait).returncode == 0, 60, "all CRDs are established"
         )
-        await asyncio.to_thread(self._create_account, kubectl)
+        if self._installed:
+            await asyncio.to_thread(self._create_account, kubectl)
         if self._plane is not None:
             # The real garbage collector discovers new kinds only every 30 seconds.
             await self._plane.restart_controller_manager()
@@ -208,6 +211,11 @@ class RunningCluster:
     def manager_flags(self) -> tuple[str, ...]:
         """The command-line flags for a manager that runs against this cluster."""
         return ("--registry-mirror", f"*={self.registry_url}")
+
+    def learn_kinds(self) -> None:
+        """Make the real garbage collector discover kinds at once, which it does every 30 seconds otherwise."""
+        if self._plane is not None:
+            self._call(self._plane.restart_controller_manager)
 
     # ---- faults
 
