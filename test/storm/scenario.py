@@ -93,6 +93,7 @@ async def _scenario(seed: int, seconds: float, report: Report) -> None:
             users, troubles = Users(w, rng, trace), Troubles(w, rng, trace, tasks)
             for number in range(8):
                 await w.namespace(f"n{number}")
+            await troubles.create_classes()
             troubles.start_managers()
             report.counts["objects"] = await users.create_all()
             while w.now < seconds:

@@ -1,4 +1,4 @@
-"""The faults of the storm: nodes, quotas, hub, registry, evictions, managers, and the API server.
+"""The faults of the storm: nodes, quotas, storage, hub, registries, evictions, managers, and the API server.
 
 Each fault ends by itself or by :meth:`Troubles.end`. Nodes keep the GPUs that they have then.
 """
@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from aimctl.devcluster.apiserver.wire import statuses
+from aimctl.devcluster.controllers.volumes import DEFAULT_CLASS_ANNOTATION, STORAGE_CLASSES
 from aimctl.devcluster.faults import Answer, CutStream, Delay, Match, Refuse, Silence
-from aimctl.kubetypes.builtin import NODES, PODS
+from aimctl.kubetypes.builtin import NODES, PODS, PVCS
 from aimctl.runtime import ApiError
 from aimctl.runtime.manager import LeaderElectionOptions
 from aimctl.simulation import RegistryFault
+from aimctl.simulation.catalogue import ImageEntry
 from aimctl.simulation.machines import gpu_machine
-from storm.universe import DEVICES, GPU_NODES, NAMESPACES
+from storm.universe import CLASSES, DEVICES, GPU_NODES, NAMESPACES, PULLED
 from support.operator import LEASE, OPERATOR_NAMESPACE
+from support.silent_nodes import SilentNodes
 
 if TYPE_CHECKING:
     import random
@@ -66,6 +69,9 @@ class Troubles:
         w.cluster.server.admission.append(self._quota)
         self._running: set[asyncio.Task[None]] = set()
         self._nodes: dict[str, str] = dict.fromkeys(GPU_NODES, "there")
+        self._sick: set[str] = set()
+        """The nodes that are not Ready at the moment."""
+        self._silent_nodes = SilentNodes(w, trace.add)
         self.faults = 0
 
     async def act(self) -> None:
@@ -75,11 +81,16 @@ class Troubles:
         actions: list[tuple[int, Callable[[], Any]]] = [
             (3, self._cordon),
             (3, self._not_ready),
+            (3, self._silent),
             (3, self._machine),
             (3, self._labels),
             (4, self._no_room),
             (3, self._hub),
             (3, self._registry),
+            (3, self._pulls),
+            (2, self._class_removed),
+            (2, self._no_default_class),
+            (2, self._lost_volume),
             (6, self._evict),
             (4, self._manager),
             (3, self._api),
@@ -142,13 +153,42 @@ class Troubles:
         self._later(f"{name} is cordoned", lambda: self._patch(name, {"spec": {"unschedulable": None}}))
 
     async def _not_ready(self) -> None:
+        """A node reports that it is not Ready. Its pods continue."""
         name = self._node()
+        if name in self._sick:
+            return
+        await self._patch_ready(name, "False")
+        self._sick.add(name)
+
+        async def recover() -> None:
+            self._sick.discard(name)
+            await self._patch_ready(name, "True")
+
+        self._later(f"{name} is NotReady", recover)
+
+    async def _silent(self) -> None:
+        """A node does not respond. Its pods stop."""
+        name = self._node()
+        if name in self._sick or self._nodes[name] != "there":
+            return
         await self._patch_ready(name, "Unknown")
-        self._later(f"{name} is NotReady", lambda: self._patch_ready(name, "True"))
+        self._sick.add(name)
+        self._silent_nodes.begin(name)
+        evicting = self._tasks.create_task(self._silent_nodes.evict(name))
+
+        async def recover() -> None:
+            evicting.cancel()
+            self._silent_nodes.end(name)
+            self._sick.discard(name)
+            await self._patch_ready(name, "True")
+
+        self._later(f"{name} does not respond", recover)
 
     async def _machine(self) -> None:
         """Remove a machine with its pods, or add it with other GPUs."""
         name = self._node()
+        if name in self._sick:
+            return
         if self._nodes[name] == "there":
             self._nodes[name] = "removed"
             self._trace.add(f"machine {name} is removed")
@@ -179,7 +219,7 @@ class Troubles:
         await self._w.client.patch(NODES, name, patch)
 
     def _later(self, what: str, end: Callable[[], Any]) -> None:
-        """Undo a change of a node after a random time, or when the storm is over."""
+        """Undo a change of an object after a random time, or when the storm is over."""
         seconds = self._rng.uniform(5, 300)
 
         async def run() -> None:
@@ -222,6 +262,63 @@ class Troubles:
             lambda: faults.append(fault),
             lambda: faults.remove(fault),
         )
+
+    async def _pulls(self) -> None:
+        """The nodes cannot pull some images."""
+        faults = self._w.simulation.faults
+        images = self._rng.sample(PULLED, self._rng.choice([1, 1, 2, len(PULLED)]))
+        entry = ImageEntry(
+            image="*", fail=self._rng.choice(["registry-unavailable", "registry-unavailable", "pull-refused"])
+        )
+
+        def end() -> None:
+            for image in images:
+                if faults.get(image) is entry:
+                    del faults[image]
+
+        self._for_a_while(
+            f"{', '.join(images)}: {entry.fail}", lambda: faults.update(dict.fromkeys(images, entry)), end
+        )
+
+    # ---- storage
+
+    async def _class_removed(self) -> None:
+        name = self._rng.choice(list(CLASSES))
+        await self._w.client.delete(STORAGE_CLASSES, name, missing_ok=False)
+        self._later(
+            f"storage class {name} is removed",
+            lambda: self._w.client.create(STORAGE_CLASSES, CLASSES[name]),
+        )
+
+    async def _no_default_class(self) -> None:
+        def patch(value: str | None) -> Any:
+            metadata = {"annotations": {DEFAULT_CLASS_ANNOTATION: value}}
+            return self._w.client.patch(STORAGE_CLASSES, "standard", {"metadata": metadata})
+
+        await patch(None)
+        self._later("there is no default storage class", lambda: patch("true"))
+
+    async def _lost_volume(self) -> None:
+        """A volume is lost with its content. After some time the administrator deletes its claim, as the status says."""
+        claims = [
+            claim for claim in (await self._w.client.list(PVCS)).items if claim.view.status.phase == "Bound"
+        ]
+        if not claims:
+            return
+        claim = self._rng.choice(claims)
+        name, namespace, uid = claim.meta.name, claim.meta.namespace, claim.meta.uid
+        await self._w.cluster.volumes.lose(name, namespace)
+        self._w.simulation.downloads.wipe(uid)
+        self._later(
+            f"the volume of {claim.key} is lost",
+            lambda: self._w.client.delete(PVCS, name, namespace, uid=uid, propagation="Background"),
+        )
+
+    async def create_classes(self) -> None:
+        """Create the storage classes that the cluster does not have."""
+        for name, body in CLASSES.items():
+            if name != "standard":
+                await self._w.client.create(STORAGE_CLASSES, body)
 
     # ---- pods and managers
 

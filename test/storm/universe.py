@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aimctl.api import kinds
+from aimctl.api.v1alpha1.caches import DEFAULT_DOWNLOAD_IMAGE
+from aimctl.devcluster.controllers.volumes import DEFAULT_CLASS_ANNOTATION
 from aimctl.devcluster.node.machines import Machine
 from aimctl.simulation.catalogue import Catalogue
 from aimctl.simulation.machines import gpu_machine
@@ -23,11 +25,13 @@ __all__ = [
     "AUTO_MODEL",
     "BAD_IMAGE",
     "BAD_SOURCE",
+    "CLASSES",
     "CLUSTER_NAMES",
     "DEVICES",
     "GPU_NODES",
     "IMAGES",
     "NAMESPACES",
+    "PULLED",
     "SIZES",
     "Slot",
     "catalogue",
@@ -43,6 +47,18 @@ GPU_NODES = ("gpu-0", "gpu-1", "gpu-2")
 IMAGES = ("aim-one:1", "aim-two:1", "aim-three:1")
 BAD_IMAGE = "aim-crashing:1"
 AUTO_MODEL, AUTO_IMAGE = "auto", "ghcr.io/org/aim-auto:1"
+PULLED = [*IMAGES, AUTO_IMAGE, DEFAULT_DOWNLOAD_IMAGE]
+"""The images of which nodes may be unable to pull some for a while."""
+
+CLASSES: dict[str, dict[str, Any]] = {
+    "standard": {
+        "metadata": {"name": "standard", "annotations": {DEFAULT_CLASS_ANNOTATION: "true"}},
+        "provisioner": "simulated.aimctl",
+    },
+    "fast": {"metadata": {"name": "fast"}, "provisioner": "simulated.aimctl"},
+}
+"""The storage classes. The cluster has the first one from the start."""
+
 BAD_SOURCE = "hf://org/gone"
 SIZES = {f"hf://org/{name}": size for name, size in (("one", 4), ("two", 20), ("three", 60), ("four", 8))}
 """The downloadable sources and their sizes in GiB, at 0.5 GiB per second."""
@@ -142,7 +158,8 @@ def slots() -> list[Slot]:
 
 
 def _config(rng: random.Random) -> dict[str, Any]:
-    return {"pvcHeadroomPercent": rng.choice([10, 20]), "env": _env(rng)}
+    storage = {"defaultStorageClassName": "fast"} if rng.random() < 0.3 else {}
+    return {"pvcHeadroomPercent": rng.choice([10, 20]), "env": _env(rng), **storage}
 
 
 def _model(rng: random.Random) -> dict[str, Any]:

@@ -9,9 +9,8 @@ Checked at every write:
       it.
     * A service changes its template only if there is a cause (:meth:`Witness._cause`) in the last minutes.
     * ``observedGeneration`` is never greater than the generation.
-
-Discovery once for each input is not checked here, because failed attempts are repeated on purpose; the ledger of
-:mod:`support.ledger` checks it in other tests.
+    * Discovery runs once for each input (:mod:`storm.discoveries`).
+    * Messages are short, and state a cause once (:mod:`support.messages`).
 """
 
 from __future__ import annotations
@@ -20,8 +19,10 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aimctl.api import kinds
-from aimctl.kubetypes.builtin import NODES, PVCS
+from aimctl.kubetypes.builtin import JOBS, NODES, PVCS
+from storm.discoveries import OncePerInput
 from storm.rules import Rules
+from support.messages import message_problems
 
 if TYPE_CHECKING:
     from aimctl.devcluster import DevCluster
@@ -86,6 +87,7 @@ class Witness:
         self.rules = Rules(self.objects)
         self.problems: list[str] = []
         self.moves = 0
+        self._once = OncePerInput()
         self._caused: dict[tuple[str, str], float] = {}
         """When a service last had a cause to change its template."""
         self.checked: Counter[str] = Counter()
@@ -106,6 +108,9 @@ class Witness:
 
     def _take(self, collection: Any, change: Any) -> None:
         self._check_limit()
+        if collection.name == JOBS.group_resource:
+            self._check_once(change)
+            return
         kind = _KINDS.get(collection.name)
         if kind is None:
             return
@@ -118,6 +123,8 @@ class Witness:
             objects[key] = after
         if kind in _CAUSES:
             self._note_causes(kind, before, after)
+        if kind in _TEMPLATES and after is not None:
+            self._once.note_result(after)
         if after is None:
             if kind in _STATES:
                 self._trace.add(f"{kind} {_place(key)} is gone")
@@ -133,12 +140,30 @@ class Witness:
         if unfinished > self._limit:
             self._report(f"{unfinished} discovery Jobs are unfinished: {sorted(self._w.ledger.unfinished)}")
 
+    def _check_once(self, change: Any) -> None:
+        job = change.record.object()
+        owners = job["metadata"].get("ownerReferences") or ()
+        if not owners or owners[0]["kind"] not in _TEMPLATES:
+            return
+        owner = owners[0]
+        namespace = "" if owner["kind"] == "AIMClusterServiceTemplate" else change.record.namespace
+        template = self.objects[owner["kind"]].get((namespace, owner["name"]))
+        if template is not None and template["metadata"]["uid"] != owner["uid"]:
+            template = None
+        self.checked["once per input"] += change.type == "ADDED"
+        now = self._w.cluster.clock.now()
+        for problem in self._once.take(job, template, change=change.type, now=now):
+            self._report(f"{owner['kind']} {_place((namespace, owner['name']))}: {problem}")
+
     def _changed(self, kind: str, key: tuple[str, str], before: Body | None, after: Body) -> None:
         old, new = (before or {}).get("status") or {}, after.get("status") or {}
         if new.get("observedGeneration", 0) > after["metadata"]["generation"]:
             self._report(f"{kind} {_place(key)} has a status of a later generation")
         if old.get("status") != new.get("status"):
             self._trace.add(f"{kind} {_place(key)}: {old.get('status')} -> {new.get('status')} {_why(new)}")
+        if old.get("conditions") != new.get("conditions"):
+            for problem in message_problems(new.get("conditions", ())):
+                self._report(f"{kind} {_place(key)}: {problem}")
         if kind == "AIMService":
             self._check_move(key, before, after)
         if old.get("status") == new.get("status"):

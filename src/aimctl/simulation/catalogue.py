@@ -40,6 +40,7 @@ __all__ = ["Catalogue", "CatalogueError", "Discover", "ImageEntry", "ModelEntry"
 Fail = Literal[
     "image-not-found",
     "pull-refused",
+    "registry-unavailable",
     "create-error",
     "never-scheduled",
     "crash",
@@ -203,7 +204,11 @@ class ImageEntry(Strict):
 
     def behaviour(self) -> Behaviour:
         """The behaviour of a container of this entry."""
-        pulls: dict[str, Pull] = {"image-not-found": "not-found", "pull-refused": "refused"}
+        pulls: dict[str, Pull] = {
+            "image-not-found": "not-found",
+            "pull-refused": "refused",
+            "registry-unavailable": "unavailable",
+        }
         return Behaviour(
             schedulable=self.fail != "never-scheduled",
             pull=pulls.get(self.fail or "", "ok"),

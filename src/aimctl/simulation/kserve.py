@@ -74,6 +74,7 @@ _AVAILABLE = {"reason": "NewReplicaSetAvailable", "message": "The ReplicaSet has
 _FAILURES: Mapping[str, tuple[str, str]] = {
     "image-not-found": ("ImagePullBackOff", 'Back-off pulling image "{image}": not found'),
     "pull-refused": ("ImagePullBackOff", 'Back-off pulling image "{image}": pull access denied'),
+    "registry-unavailable": ("ImagePullBackOff", 'Back-off pulling image "{image}": i/o timeout'),
     "create-error": ("CreateContainerError", "{error}"),
     "never-scheduled": ("Unschedulable", "0 nodes are available: no node fits the pod"),
     "crash": ("CrashLoopBackOff", "back-off 5m0s restarting failed container=kserve-container"),

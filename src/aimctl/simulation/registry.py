@@ -234,6 +234,8 @@ class SimulatedRegistry:
 
 
 def _rejection(entry: ImageEntry, request: HttpRequest, name: str) -> RegistryAnswer | None:
+    if entry.fail == "registry-unavailable":
+        return _error(503, "UNAVAILABLE", "service unavailable")
     if not entry.needs_pull_secret and entry.fail != "pull-refused":
         return None
     text = header(request.headers, "Authorization")

@@ -171,6 +171,8 @@ def pull_error(run: ContainerRun, facts: Facts) -> str:
             f"rpc error: code = Unknown desc = {prefix}pull access denied, repository does not exist or may "
             "require authorization: server message: insufficient_scope: authorization failed"
         )
+    if behaviour.pull == "unavailable":
+        return f"rpc error: code = Unknown desc = {prefix}dial tcp: i/o timeout"
     return ""
 
 

@@ -371,6 +371,9 @@ class SimulatedNodes:
         metadata = pod["metadata"]
         behaviour = pod_run.behaviours[run.name]
         starting = isinstance(run.state, Waiting)
+        if starting and run.pull_failures:
+            # The registry may respond otherwise than to the last attempt.
+            behaviour = pod_run.behaviours[run.name] = self._behaviours(pod)[run.name]
         credentials = False
         if starting and behaviour is not None and behaviour.needs_pull_secret:
             credentials = await self._lookup.credentials(pod, run.image)

@@ -27,7 +27,7 @@ __all__ = [
     "container_call",
 ]
 
-Pull = Literal["ok", "not-found", "refused"]
+Pull = Literal["ok", "not-found", "refused", "unavailable"]
 
 
 @dataclass(frozen=True, slots=True)

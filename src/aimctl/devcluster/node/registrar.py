@@ -61,6 +61,7 @@ class Registrar:
         self._client = client
         self._clock = clock
         self._machines = {machine.name: machine for machine in machines}
+        self._silent: set[str] = set()
         self._on_change = on_change
         self._heartbeat_seconds = heartbeat_seconds
         self._address = address
@@ -83,16 +84,26 @@ class Registrar:
     async def add(self, machine: Machine) -> None:
         """Register a machine, or change the one of that name."""
         self._machines[machine.name] = machine
+        self._silent.discard(machine.name)
         await self._register(machine)
+
+    def silence(self, name: str) -> None:
+        """Stop to act for a machine, as if its kubelet were disconnected: pods and Node stay as they are."""
+        self._silent.add(name)
+
+    def reconnect(self, name: str) -> None:
+        """Act for a silent machine again. The caller enqueues its pods."""
+        self._silent.discard(name)
 
     async def remove(self, name: str) -> None:
         """Delete the machine's Node."""
         self._machines.pop(name, None)
+        self._silent.discard(name)
         await self._client.delete(NODES, name)
 
     def owns(self, node: str) -> bool:
-        """Whether this node is one of the machines."""
-        return node in self._machines
+        """Whether this node is one of the machines, and not silent."""
+        return node in self._machines and node not in self._silent
 
     def exists(self, node: str) -> bool:
         """Whether there is a Node of this name."""
@@ -164,7 +175,7 @@ class Registrar:
             await self._clock.sleep(seconds)
             for key, node in list(self.nodes.values().items()):
                 machine = self._machines.get(key.name)
-                if machine is None:
+                if machine is None or key.name in self._silent:
                     continue
                 # A missed heartbeat does no harm, the next one follows.
                 with contextlib.suppress(KubeError):
