@@ -17,7 +17,7 @@ export PYTHONPYCACHEPREFIX ?= $(CURDIR)/$(VENV)/pycache
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-proofs test-downloads test-install test-envtest test-kserve test-soak test-storm simulate simulate-long lint format types public-types contracts commits kinds manifests check-manifests docs docs-diagrams checklist bench bench-scale lock clean ci
+.PHONY: help demo test test-proofs test-downloads test-install test-envtest test-kserve test-soak test-storm test-alerts simulate simulate-long lint format types public-types contracts commits kinds manifests check-manifests docs docs-diagrams checklist bench bench-scale lock clean ci
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ test-kserve: $(STAMP) ## run the operator with KServe's own manager on a real AP
 test-soak: $(STAMP) ## run managers on a real kube-apiserver with faults for SOAK_MINUTES=30 (SOAK_ARGS=--help for options)
 	@test -n "$$KUBEBUILDER_ASSETS" || bash hack/build-kubernetes.sh
 	@$(BIN)/python test/soak/run.py --minutes $(SOAK_MINUTES) $(SOAK_ARGS)
+
+test-alerts: $(STAMP) ## test the alert rules with promtool, which is taken from Debian's package if it is missing
+	@tool="$$(hack/promtool.sh)" && PROMTOOL="$$tool" $(BIN)/python -m pytest -n 0 test/unit/docs/test_docs_alerts.py
 
 test-storm: $(STAMP) ## run SEEDS=300 random virtual hours of the operator, or one of them with its trace: SEED=17
 	@$(BIN)/python test/storm/run.py $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),300)) $(STORM_ARGS)

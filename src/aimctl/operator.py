@@ -13,7 +13,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from aimctl.api.kinds import KINDS
-from aimctl.controllers.operator import add_operator as add_controllers
+from aimctl.controllers.operator import add_controllers
 from aimctl.controllers.options import OperatorOptions
 from aimctl.controllers.permissions import reconciler_permissions
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from measure import Stopwatch, read_commands
 
-from aimctl.controllers.operator import OperatorOptions, add_operator
+from aimctl.controllers.operator import OperatorOptions, add_controllers
 from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.kube import ConnectionInfo, HttpTransport
 from aimctl.runtime.manager import Manager, configure_logging
@@ -58,7 +58,7 @@ async def main() -> None:
     async with HttpTransport(ConnectionInfo(options.server), clock=clock) as inner:
         transport = Counting(inner)
         manager = Manager(transport, clock=clock)
-        add_operator(manager, OperatorOptions())
+        add_controllers(manager, OperatorOptions())
 
         def reconciles() -> int:
             return int(

@@ -63,11 +63,11 @@ class Derivations:
         """Owners by template."""
         return {name: self.owners(name) for name in self.templates}
 
-    def condition(self, service: str) -> dict[str, Any]:
-        """``Derived`` of a service."""
+    def condition(self, service: str, type_: str = "Derived") -> dict[str, Any]:
+        """A condition of a service."""
         body = self._world.ledger.services.get((self.namespace, service)) or {}
         conditions = (body.get("status") or {}).get("conditions") or []
-        return next((item for item in conditions if item["type"] == "Derived"), {})
+        return next((item for item in conditions if item["type"] == type_), {})
 
     def finding(self, service: str) -> tuple[str, str]:
         """Status and reason of ``Derived``."""

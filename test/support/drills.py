@@ -130,12 +130,29 @@ async def deployed(w: World) -> None:
     await w.service("x", "team", model={"ref": "m"})
 
 
+REJECTIONS = {
+    "a quota": "exceeded quota: small, requested: pods=1, used: pods=0, limited: pods=0",
+    "a LimitRange": "maximum memory usage per Container is 1Gi, but limit is 4Gi",
+    "a policy": "ValidatingAdmissionPolicy 'images' with binding 'all' denied request: images of this registry are denied",
+    "a security standard": 'violates PodSecurity "restricted:latest": unrestricted capabilities',
+}
+"""What admission plugins of Kubernetes say about a pod that they reject."""
+
+
 class NoPods:
-    """An admission plugin that allows no pods, as a quota does that is used up."""
+    """An admission plugin that allows no pods.
+
+    Args:
+        why: the end of the message.
+    """
+
+    def __init__(self, why: str) -> None:
+        self._why = why
 
     def admit(self, kind: Any, new: Any, old: Any, subresource: str) -> None:
         if kind.resource.group_resource == "pods" and old is None:
-            raise statuses.status(403, "Forbidden", "exceeded quota: pods")
+            name = new["metadata"].get("name") or new["metadata"]["generateName"] + "x7f2k"
+            raise statuses.status(403, "Forbidden", f'pods "{name}" is forbidden: {self._why}')
 
 
 def rejects(w: World, resource: str, message: str) -> Callable[[], None]:
@@ -234,13 +251,26 @@ async def the_service_account_of_a_template_is_missing(w: World) -> Any:
     await w.client.create(SERVICE_ACCOUNTS, {"metadata": {"name": "runner"}}, "team")
 
 
-@drill("AwaitingDiscovery", TEMPLATE, "Discovered", "no pod", "quota")
-async def a_quota_allows_no_pod_for_discovery(w: World) -> Any:
-    w.cluster.server.admission.append(NoPods())
-    await w.model("m")
-    await w.template("x", "team")
-    yield
-    w.cluster.server.admission.pop()
+def _no_pod_for_discovery(what: str, why: str) -> None:
+    async def steps(w: World) -> Any:
+        w.cluster.server.admission.append(NoPods(why))
+        await w.model("m")
+        await w.template("x", "team")
+        yield
+        w.cluster.server.admission.pop()
+
+    steps.__name__ = f"{what} allows no pod for discovery"
+    drill(
+        "AwaitingDiscovery",
+        TEMPLATE,
+        "Discovered",
+        f"no pod was created for the discovery Job: {why[:40]}",
+        events=True,
+    )(steps)
+
+
+for _what, _why in REJECTIONS.items():
+    _no_pod_for_discovery(_what, _why)
 
 
 @drill("AwaitingDiscovery", TEMPLATE, "Discovered", "exceeded quota: jobs")
@@ -320,6 +350,21 @@ async def a_quota_allows_no_download_job(w: World) -> Any:
     await model_cache(w)
     yield
     end()
+
+
+def _no_pod_for_download(what: str, why: str) -> None:
+    async def steps(w: World) -> Any:
+        w.cluster.server.admission.append(NoPods(why))
+        await model_cache(w)
+        yield
+        w.cluster.server.admission.pop()
+
+    steps.__name__ = f"{what} allows no pod for a download"
+    cached("NoPod", f"no pod was created: {why[:40]}", before="Progressing", events=True)(steps)
+
+
+for _what, _why in REJECTIONS.items():
+    _no_pod_for_download(_what, _why)
 
 
 @cached("NameTaken", "'x'", "Delete it")

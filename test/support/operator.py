@@ -23,7 +23,7 @@ import msgspec
 
 from aimctl.api import kinds
 from aimctl.api.kinds import KINDS
-from aimctl.controllers.operator import OperatorOptions, add_operator
+from aimctl.controllers.operator import OperatorOptions, add_controllers
 from aimctl.devcluster.apiserver.memory_transport import MemoryTransport
 from aimctl.devcluster.faults import Refuse
 from aimctl.kubetypes.builtin import JOBS, NAMESPACES, NODES, PODS
@@ -139,7 +139,7 @@ class Replica:
             identity=identity,
             rng=random.Random(seed),
         )
-        self.admission = add_operator(
+        self.admission = add_controllers(
             self.manager, options, simulated_registry(registry, clock=cluster.clock)
         )
         self._stop = asyncio.Event()

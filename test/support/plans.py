@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aimctl.domain.plan import Record, WriteStatus
+from support.messages import MOST_CHARACTERS, message_problems
 
 if TYPE_CHECKING:
     from aimctl.domain.events import PlannedEvent
@@ -25,10 +26,11 @@ def _line(action: Any) -> str:
 
 
 def part_of(plan: Plan) -> StatusSlice:
-    """The part of the status that the plan writes. Fails if it writes none, or several different ones."""
+    """The part of the status that the plan writes. Fails if it writes none, several different ones, or bad messages."""
     parts: list[StatusSlice] = [action.part for action in plan.of_type(WriteStatus)]
     assert parts, f"the plan writes no status: {outline(plan)}"
     assert all(part == parts[0] for part in parts)
+    assert list(message_problems(parts[0].conditions)) == []
     return parts[0]
 
 
@@ -47,6 +49,7 @@ def events_of(plan: Plan) -> list[PlannedEvent]:
     found: list[PlannedEvent] = []
     for action in plan.actions:
         for event in (action.event,) if isinstance(action, Record) else getattr(action, "events", ()):
+            assert len(event.message) <= MOST_CHARACTERS, event
             if event not in found:
                 found.append(event)
     return found

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from aimctl.domain.plan import Delete, RequestSlot, WriteStatus
+from aimctl.domain.plan import Delete, Got, Known, List, RequestSlot, WriteStatus
 from aimctl.domain.templates.decision import decide_discovery, decide_template
+from aimctl.kubetypes import Object
+from aimctl.kubetypes.builtin import CORE_EVENTS
+from support.messages import MOST_CHARACTERS, message_problems
 from support.templates import observe
 
 if TYPE_CHECKING:
@@ -47,17 +51,45 @@ class Settled:
         return [action.target.name for action in self.plan.of_type(Delete)]
 
 
-def settle(status: dict[str, Any] | None = None, **differs: Any) -> Settled:
-    """Write the planned status until nothing changes. Both reconcilers must plan the same one."""
+def settle(
+    status: dict[str, Any] | None = None,
+    *,
+    known: Known | None = None,
+    pod_events: Sequence[str] = (),
+    **differs: Any,
+) -> Settled:
+    """Write the planned status until nothing changes. Both reconcilers must plan the same one.
+
+    Args:
+        status: at first.
+        known: what the executor knows. Reads of Events are carried out.
+        pod_events: messages of the Events about rejected pods, the oldest first.
+        differs: from the default observation.
+    """
     current: dict[str, Any] = dict(status or {})
+    known = known or Known()
     events: list[PlannedEvent] = []
     for writes in range(3):
-        seen = observe(current, **differs)
+        seen = observe(current, known=known, **differs)
         plan = decide_discovery(seen)
+        lists = [action for action in plan.of_type(List) if action.resource == CORE_EVENTS]
+        if lists:
+            got = Got(tuple(_event(number, text) for number, text in enumerate(pod_events)))
+            known = replace(known, reads={**known.reads, **dict.fromkeys(lists, got)})
+            seen = observe(current, known=known, **differs)
+            plan = decide_discovery(seen)
         (action,) = plan.of_type(WriteStatus)
         assert decide_template(seen).actions == (action,)
+        assert list(message_problems(action.part.conditions)) == []
+        assert all(len(event.message) <= MOST_CHARACTERS for event in action.events)
         if not action.part.changes(current):
             return Settled(current, plan, events, writes)
         current = action.part.merged_into(current)
         events += action.events
     raise AssertionError(f"the decision does not settle: {current}")
+
+
+def _event(number: int, message: str) -> Object[Any]:
+    metadata = {"name": f"e{number}", "namespace": "team", "uid": f"e{number}"}
+    body = {"metadata": metadata, "message": message, "lastTimestamp": f"2026-01-01T00:00:{number:02}Z"}
+    return Object.parse(CORE_EVENTS, json.dumps(body).encode())

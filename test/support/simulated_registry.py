@@ -1,6 +1,6 @@
 """The simulated image registry without a socket, for operators that run in the same process.
 
-    add_operator(manager, options, simulated_registry(simulation.registry, clock=clock))
+    add_controllers(manager, options, simulated_registry(simulation.registry, clock=clock))
 
 The operator reads it with its own registry client, so tokens, indexes and digests are handled as in a cluster.
 """

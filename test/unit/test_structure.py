@@ -65,7 +65,8 @@ ALLOWED = {
     "controllers/execution/rejections.py: ExponentialRateLimiter": "delays rejected writes",
     "controllers/models/image_readings.py: exponential_delay": "delays reads from image registries that fail",
     "domain/caching/download_failure.py: exponential_delay": "the delay is stored in the status",
-    "domain/templates/discovery_decision.py: exponential_delay": "the pause is stored in the status",
+    "domain/jobs/retries.py: exponential_delay": "the pause is stored in the status",
+    "domain/templates/discovery_outcome.py: exponential_delay": "the pause is stored in the status",
 }
 """Uses of the library's back-off, with the reason for each."""
 

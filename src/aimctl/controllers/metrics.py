@@ -1,7 +1,7 @@
 """The metrics of the operator. Dashboards and alerts depend on their names and labels.
 
     aim_discovery_pending_templates          gauge      templates that wait for a discovery slot
-    aim_discovery_jobs_running               gauge      discovery Jobs that may be unfinished; 0 on a standby
+    aim_discovery_jobs_running               gauge      discovery Jobs that may be unfinished
     aim_discovery_jobs_limit                 gauge      the limit of unfinished discovery Jobs
     aim_discovery_wait_seconds               histogram  from the request of a slot in this process to the Job's creation
     aim_discovery_duration_seconds{result}   histogram  from the creation of a discovery Job to its output being read
@@ -12,6 +12,8 @@
     aim_image_reads_total{result}            counter    attempts to read an image's labels from its registry
     aimctl_build_info{version,python}        gauge      1; the versions of aimctl and of Python
 
+Only the leader exports the gauges that describe the cluster: the values of a standby would be counted twice.
+
 Invariant: the label values are fixed. ``result`` is succeeded or failed; ``scope`` is Namespace or Cluster; ``status``
 is one of the states of the kind, or "" for an object that has not been reconciled or cannot be read.
 """
@@ -21,15 +23,15 @@ from __future__ import annotations
 import platform
 from typing import TYPE_CHECKING, Any, final
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from aimctl import __version__
 from aimctl.api.v1alpha1 import CacheState, ModelState, ServiceState, TemplateState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
-    from prometheus_client import CollectorRegistry
+    from prometheus_client import Metric
 
     from aimctl.runtime.kube import Object
 
@@ -44,9 +46,10 @@ class OperatorMetrics:
 
     Args:
         registry: of the manager.
+        leads: whether this process is the leader.
     """
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, *, leads: Callable[[], bool] = lambda: True) -> None:
         build = Gauge(
             "aimctl_build_info",
             "The versions of aimctl and of Python.",
@@ -54,14 +57,16 @@ class OperatorMetrics:
             registry=registry,
         )
         build.labels(__version__, platform.python_version()).set(1)
+        cluster = CollectorRegistry()
+        registry.register(_WhileLeading(cluster, leads))
         self._pending = Gauge(
-            "aim_discovery_pending_templates", "Templates that wait for a discovery slot.", registry=registry
+            "aim_discovery_pending_templates", "Templates that wait for a discovery slot.", registry=cluster
         )
         self._running = Gauge(
-            "aim_discovery_jobs_running", "Discovery Jobs that may be unfinished.", registry=registry
+            "aim_discovery_jobs_running", "Discovery Jobs that may be unfinished.", registry=cluster
         )
         self._limit = Gauge(
-            "aim_discovery_jobs_limit", "Discovery Jobs that may be unfinished at once.", registry=registry
+            "aim_discovery_jobs_limit", "Discovery Jobs that may be unfinished at once.", registry=cluster
         )
         self.wait_seconds = Histogram(
             "aim_discovery_wait_seconds",
@@ -79,14 +84,11 @@ class OperatorMetrics:
         self.succeeded_seconds = duration.labels("succeeded")
         self.failed_seconds = duration.labels("failed")
         self._templates = Gauge(
-            "aim_templates", "Service templates by state.", ["scope", "status"], registry=registry
+            "aim_templates", "Service templates by state.", ["scope", "status"], registry=cluster
         )
-        self._services = Gauge("aim_services", "Services by state.", ["status"], registry=registry)
-        self._model_caches = Gauge(
-            "aim_model_caches", "Model caches by state.", ["status"], registry=registry
-        )
-
-        self._models = Gauge("aim_models", "Models by state.", ["scope", "status"], registry=registry)
+        self._services = Gauge("aim_services", "Services by state.", ["status"], registry=cluster)
+        self._model_caches = Gauge("aim_model_caches", "Model caches by state.", ["status"], registry=cluster)
+        self._models = Gauge("aim_models", "Models by state.", ["scope", "status"], registry=cluster)
         reads = Counter(
             "aim_image_reads",
             "Attempts to read an image's labels from its registry.",
@@ -123,6 +125,19 @@ class OperatorMetrics:
     def services(self) -> StateCounter:
         """An informer handler that counts services."""
         return StateCounter({state: self._services.labels(state) for state in ("", *map(str, ServiceState))})
+
+
+@final
+class _WhileLeading:
+    """A collector of the metrics of another registry, which has none while this process is a standby."""
+
+    def __init__(self, registry: CollectorRegistry, leads: Callable[[], bool]) -> None:
+        self._registry = registry
+        self._leads = leads
+
+    def collect(self) -> Iterable[Metric]:
+        """The metrics as they are now."""
+        return self._registry.collect() if self._leads() else ()
 
 
 @final

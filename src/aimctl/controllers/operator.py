@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from aimctl.domain.templates.observation import TemplateObservation
     from aimctl.runtime.manager import Manager
 
-__all__ = ["OperatorOptions", "add_operator"]
+__all__ = ["OperatorOptions", "add_controllers"]
 
 _ONE_OF_ITS_CONTROLLERS = "modelcaches"
 
 
-def add_operator(
+def add_controllers(
     manager: Manager, options: OperatorOptions, registry: ImageRegistry | None = None
 ) -> DiscoveryAdmission[TemplateObservation]:
     """Add the controllers, metrics and the debug page of the operator to a manager; returns discovery admission.
@@ -48,8 +48,9 @@ def add_operator(
     """
     if _ONE_OF_ITS_CONTROLLERS in manager.controllers:
         raise ValueError("the manager has the AIM operator already: add it once")
+    metrics = OperatorMetrics(manager.metrics.registry, leads=manager.elected.is_set)
     manager = manager.scope("operator")
-    context = OperatorContext(manager, options, OperatorMetrics(manager.metrics.registry))
+    context = OperatorContext(manager, options, metrics)
     admission = add_templates(context)
     add_caching(context)
     add_services(context)

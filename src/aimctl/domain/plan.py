@@ -256,6 +256,7 @@ class List:
     resource: Resource[Any]
     namespace: str
     label_selector: str = ""
+    field_selector: str = ""
 
 
 @final

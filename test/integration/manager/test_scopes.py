@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import generate_latest
 
 from aimctl import kubetypes
-from aimctl.controllers.operator import OperatorOptions, add_operator
+from aimctl.controllers.operator import OperatorOptions, add_controllers
 from aimctl.devcluster import DevCluster
 from aimctl.devcluster.faults import Answer, Match
 from aimctl.kubetypes import builtin
@@ -117,7 +117,7 @@ async def test_a_scope_owns_jobs_and_watches_full_nodes_while_the_operator_runs(
     cluster, _ = aim_cluster(clock=virtual_clock())
     async with cluster:
         manager = Manager(cluster.transport(), clock=cluster.clock)
-        add_operator(manager, OperatorOptions())
+        add_controllers(manager, OperatorOptions())
         reconciled: list[Request] = []
 
         async def reconcile(request: Request) -> None:
@@ -154,7 +154,7 @@ async def test_a_scope_owns_jobs_and_watches_full_nodes_while_the_operator_runs(
 )
 def test_every_kind_that_the_operator_restricts_can_be_owned_in_full(kind):
     manager = Manager(DevCluster(clock=virtual_clock()).transport(), clock=virtual_clock())
-    add_operator(manager, OperatorOptions())
+    add_controllers(manager, OperatorOptions())
 
     async def reconcile(request: Request) -> None: ...
 

@@ -343,7 +343,8 @@ async def test_a_missing_base_is_reported_and_used_when_it_appears():
         w.start()
         await d.service("chat")
         await d.until_finding("chat", "False", "BaseTemplateNotFound")
-        assert "'base'" in d.condition("chat")["message"]
+        assert d.condition("chat")["message"] == "see the condition Resolved"
+        assert "'base'" in d.condition("chat", "Resolved")["message"]
         await w.until(lambda: ("Warning", "BaseTemplateNotFound") in w.events_of("chat"))
         await asyncio.sleep(1)
         await w.template("base")

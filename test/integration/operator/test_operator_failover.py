@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import pytest
 from prometheus_client import generate_latest
@@ -76,6 +77,10 @@ async def test_after_a_clean_stop_another_replica_leads_within_three_seconds():
         standby = next(one for one in replicas if one is not leader)
         assert backlog(leader)["aim_discovery_pending_templates"] > 0
         assert {name: value for name, value in backlog(standby).items() if value} == {}
+        exported = generate_latest(standby.manager.metrics.registry).decode()
+        assert not re.search(
+            r"^aim_(discovery_(pending|jobs)|templates|services|model)", exported, re.MULTILINE
+        )
         began = w.now
         await leader.stop()
         await until_leader(w, 3.0, but=leader)

@@ -9,6 +9,7 @@ import pytest
 
 from aimctl.testing.virtualtime import virtual_time
 from support.drills import DRILLS
+from support.messages import message_problems
 from support.operator import world
 
 QUICK = {"the secret of a template is missing", "kserve is not installed", "the storage class is missing"}
@@ -58,6 +59,7 @@ async def test_an_object_recovers_within_a_minute_after_the_remedy(drill):
         status = await until(w, drill.kind, reported, REPORTED_SECONDS)
         assert reported(status), status
         assert status["status"] == drill.before
+        assert list(message_problems(status["conditions"])) == []
         await asyncio.sleep(LATER_SECONDS)
         await drill.remedy(w)
         status = await until(w, drill.kind, lambda item: item["status"] == drill.after, RECOVERED_SECONDS)

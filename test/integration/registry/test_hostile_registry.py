@@ -518,6 +518,26 @@ LEAKS = {
     "an error": Reply(json.dumps({"errors": [{"code": SECRET, "message": SECRET}]}).encode(), 500),
     "a refusal": Reply(json.dumps({"errors": [{"code": SECRET, "message": SECRET}]}).encode(), 403),
     "a digest": Reply(b"{}", headers={"Docker-Content-Digest": "sha256:" + SECRET}),
+    "a reason phrase": Reply(f"HTTP/1.1 403 {SECRET}\r\nContent-Length: 0\r\n\r\n".encode(), 0),
+    "a reason phrase of a failure": Reply(f"HTTP/1.1 500 {SECRET}\r\nContent-Length: 0\r\n\r\n".encode(), 0),
+    "a line that is no HTTP": Reply(f"{SECRET} 200 OK\r\n\r\n".encode(), 0),
+    "a header that is none": Reply(f"HTTP/1.1 200 OK\r\n{SECRET}\r\n\r\n".encode(), 0),
+    "an error code with a suffix": Reply(
+        json.dumps({"errors": [{"code": f"DENIED {SECRET}"}, {"code": ["DENIED", SECRET]}]}).encode(), 403
+    ),
+    "a media type": Reply(b"{}", headers={"Content-Type": SECRET}),
+    "the scheme of a challenge": Reply(b"", 401, {"WWW-Authenticate": SECRET}),
+    "the scope of a challenge": Reply(
+        b"", 401, {"WWW-Authenticate": f'Basic realm="{SECRET}", scope="{SECRET}"'}
+    ),
+    "the query of a redirect": Reply(b"", 302, {"Location": f"file:///x?{SECRET}"}),
+    "the login of a redirect": Reply(b"", 302, {"Location": f"http://{SECRET}:{SECRET}@127.0.0.1/"}),
+    "the time of a rate limit": Reply(b"", 429, {"Retry-After": SECRET}),
+    "the size of a chunk": Reply(
+        f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{SECRET}\r\n".encode(), 0
+    ),
+    "a length": Reply(f"HTTP/1.1 200 OK\r\nContent-Length: {SECRET}\r\n\r\n".encode(), 0),
+    "an encoding": Reply(b"{}", headers={"Content-Encoding": SECRET}),
 }
 
 

@@ -72,7 +72,7 @@ async def test_with_https_the_proxy_opens_a_tunnel_and_receives_only_its_own_cre
     assert (asked.method, asked.path) == ("CONNECT", "reg.example.org:443")
     assert asked.headers["proxy-authorization"] == "Basic " + base64.b64encode(b"worker:secret").decode()
     assert "authorization" not in asked.headers
-    assert f"reg.example.org:443 through the proxy {proxy.host}: 407" in str(caught.value)
+    assert f"reg.example.org:443 through the proxy {proxy.host}: the proxy responded 407" in str(caught.value)
     assert caught.value.whole_registry
 
 

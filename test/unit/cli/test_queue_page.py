@@ -102,6 +102,34 @@ def test_a_template_that_waits_for_something_else_is_not_in_the_queue(case):
     assert read(template(state=NOT_IN_QUEUE[case])).waiting == ()
 
 
+def retried(seconds: int) -> dict:
+    """The status of a template whose discovery failed, and is retried at a time relative to now."""
+    records = {"failure": {"inputHash": "h", "attempts": 1, "retryAt": at(-seconds)}}
+    found = condition("Discovered", False, "DiscoveryFailed")
+    return status("Failed", "DiscoveryFailed", "", found, discovery=records)
+
+
+def test_a_failed_template_is_in_the_queue_from_the_time_of_its_retry():
+    due, soon = template("due", state=retried(-5)), template("soon", state=retried(30))
+    late = template("late", "", state=retried(600))
+    new = template("new", state=AWAITING, age=1)
+    queue = read(late, soon, due, new)
+    assert places(queue) == [(1, "team", "due"), (2, "team", "new")]
+    assert [(one.namespace, one.name, one.since, one.place) for one in queue.later] == [
+        ("team", "soon", at(-30), 0),
+        ("", "late", at(-600), 0),
+    ]
+    assert [one["name"] for one in queue.to_json()["later"]] == ["soon", "late"]
+    assert [one.name for one in queue.of_namespace("team").later] == ["soon"]
+
+
+def test_a_template_whose_job_could_not_run_is_not_in_the_queue_during_its_pause():
+    records = {"pause": {"inputHash": "h", "attempts": 1, "until": at(-20)}}
+    queue = read(template("paused", state={**AWAITING, "discovery": records}))
+    assert queue.waiting == ()
+    assert [one.name for one in queue.later] == ["paused"]
+
+
 def test_static_and_deleted_templates_are_not_in_the_queue():
     static = template(
         "static", state=AWAITING, modelSources=[{"name": "m", "sourceURI": "hf://m", "size": "1Gi"}]
@@ -175,6 +203,7 @@ def test_the_document_has_fixed_keys():
                 "awaitedBy": ["team/chat"],
             }
         ],
+        "later": [],
     }
 
 

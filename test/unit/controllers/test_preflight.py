@@ -114,7 +114,7 @@ async def test_an_account_without_any_right_still_gets_one_readable_line():
         cluster.server.authorizer = Roles([])
         with pytest.raises(NotInstalled) as error:
             await check(cluster.client(), OperatorOptions())
-    assert "and on 28 more resources" in str(error.value)
+    assert "and on 29 more resources" in str(error.value)
     assert len(str(error.value)) < 900
 
 

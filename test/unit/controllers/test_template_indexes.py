@@ -159,6 +159,23 @@ def test_templates_are_counted_by_state() -> None:
     assert registry.get_sample_value("aim_discovery_jobs_limit") == 7
 
 
+def test_a_standby_exports_no_gauges_of_the_cluster() -> None:
+    registry, leads = CollectorRegistry(), [False]
+    metrics = OperatorMetrics(registry, leads=lambda: leads[0])
+    metrics.admission(limit=7, running=lambda: 2, pending=lambda: 5)
+    metrics.services().on_add(made(kinds.SERVICES, spec={"model": {"ref": "m"}}), initial=True)
+
+    def gauges() -> set[str]:
+        return {family.name for family in registry.collect() if family.name.startswith("aim_")}
+
+    processes = {"aim_discovery_duration_seconds", "aim_discovery_wait_seconds", "aim_image_reads"}
+
+    assert gauges() == processes
+    leads[0] = True
+    assert {"aim_discovery_jobs_limit", "aim_services", "aim_templates", "aim_models"} <= gauges()
+    assert registry.get_sample_value("aim_services", {"status": ""}) == 1
+
+
 def test_an_unknown_state_does_not_add_a_label_value() -> None:
     registry = CollectorRegistry()
     counter = OperatorMetrics(registry).templates("Cluster")

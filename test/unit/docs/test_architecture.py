@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from aimctl.controllers.operator import OperatorOptions, add_operator
+from aimctl.controllers.operator import OperatorOptions, add_controllers
 from aimctl.devcluster import DevCluster
 from aimctl.runtime.manager import Manager
 from aimctl.testing import virtual_clock
@@ -67,7 +67,7 @@ def test_the_readme_names_every_package_of_the_runtime():
 async def test_every_reconciler_is_described():
     cluster = DevCluster(clock=virtual_clock())
     manager = Manager(cluster.transport(), clock=virtual_clock())
-    add_operator(manager, OperatorOptions())
+    add_controllers(manager, OperatorOptions())
     table = TEXT.split("| controller |")[1].split("\n\n")[0]
     described = {
         name for line in table.splitlines()[2:] for name in re.findall(r"`([a-z-]+)`", line.split("|")[1])

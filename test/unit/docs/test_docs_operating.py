@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 import aimctl
 from aimctl.cli.app import app
 from aimctl.controllers.metrics import OperatorMetrics
-from aimctl.controllers.operator import OperatorOptions, add_operator
+from aimctl.controllers.operator import OperatorOptions, add_controllers
 from aimctl.devcluster import DevCluster
 from aimctl.domain.templates.discovery_job import (
     ACTIVE_DEADLINE_SECONDS,
@@ -135,7 +135,7 @@ def test_alerts_use_metrics_that_exist():
 async def test_the_debug_pages_are_documented():
     async with DevCluster(clock=LoopClock(), controllers=False) as cluster:
         manager = Manager(cluster.transport(), clock=cluster.clock)
-        add_operator(manager, OperatorOptions())
+        add_controllers(manager, OperatorOptions())
         actual = {f"/debug/{name}" for name in manager.endpoints.pages._pages}
     assert {row[0].strip("`") for row in rows("page")} == actual
 

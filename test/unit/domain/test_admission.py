@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -94,6 +95,39 @@ def test_five_hundred_templates_of_one_namespace_do_not_delay_the_single_one_of_
     waiting = [*crowd("big", 500), Candidate("small/one", "small", "9")]
     assert "small/one" in keys(admit(waiting, {}, 10))
     assert keys(admit(waiting, {"big": 9}, 10)) == ["small/one"]
+
+
+@given(CANDIDATES, RUNNING, st.lists(st.booleans(), min_size=40, max_size=40))
+def test_a_namespace_without_a_job_is_next_whatever_services_of_others_wait_for(
+    waiting: list[Candidate], running: dict[str, int], awaited: list[bool]
+) -> None:
+    waiting = [replace(item, awaited=flag) for item, flag in zip(waiting, awaited, strict=False)]
+    shares = Counter(running)
+    idle = {item.namespace for item in waiting if not shares[item.namespace]}
+    first = [item.namespace for item in queue_order(waiting, running)][: len(idle)]
+    assert set(first) == idle
+
+
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 4), st.randoms(use_true_random=False))
+def test_one_service_that_waits_for_everything_leaves_half_of_the_slots_to_another_namespace(
+    greedy: int, modest: int, limit: int, rng: random.Random
+) -> None:
+    """The greedy namespace is older and awaited, and its templates return to the queue when their Jobs have ended."""
+    waiting = [*crowd("greedy", greedy, awaited=True, since="0"), *crowd("modest", modest, since="9")]
+    running: list[Candidate] = []
+    served = Counter[str]()
+    for _ in range(modest * 3):
+        chosen = admit(waiting, Counter(item.namespace for item in running), 2 * limit)
+        running += chosen
+        served.update(item.namespace for item in chosen)
+        waiting = [item for item in waiting if item not in chosen]
+        busy = Counter(item.namespace for item in running)
+        left = any(item.namespace == "modest" for item in waiting)
+        assert not left or busy["modest"] >= busy["greedy"]
+        ended = running.pop(rng.randrange(len(running)))
+        if ended.namespace == "greedy":
+            waiting.append(ended)
+    assert served["modest"] == modest
 
 
 def test_within_a_namespace_templates_that_a_service_waits_for_come_first() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from aimctl.api import kinds
 from aimctl.api.v1alpha1 import RuntimeConfigSpec
+from aimctl.domain.conditions import abridge
 from aimctl.domain.plan import Create, Delete, Patch, Plan
 from aimctl.domain.resolution import Missing
 from aimctl.domain.services.decision import decide_service
@@ -260,15 +261,18 @@ def test_nothing_is_done_for_a_service_that_is_being_deleted() -> None:
 def test_a_missing_base_is_reported_with_a_remedy() -> None:
     plan = decide()
     assert said(plan) == ("False", "BaseTemplateNotFound")
-    assert "'base'" in message(plan)
-    assert "create" in message(plan)
-    assert [event.reason for event in events_of(plan)] == ["BaseTemplateNotFound"]
+    assert message(plan) == "see the condition Resolved"
+    (event,) = events_of(plan)
+    assert event.reason == "BaseTemplateNotFound"
+    assert "'base'" in event.message
+    assert "create" in event.message
 
 
 def test_a_base_of_another_model_is_reported() -> None:
     plan = decide(template("base", model_name="other"))
     assert said(plan) == ("False", "BaseTemplateNotResolved")
-    assert "'other'" in message(plan)
+    assert message(plan) == "see the condition Resolved"
+    assert "'other'" in events_of(plan)[0].message
 
 
 def test_no_template_is_derived_from_a_base_that_is_being_deleted() -> None:
@@ -346,7 +350,7 @@ def test_an_unreadable_base_changes_nothing() -> None:
     alone = decide(newer)
     assert writes_nothing(alone)
     assert said(alone) == ("False", "BaseTemplateNotResolved")
-    assert "spec.precision" in message(alone)
+    assert "spec.precision" in look(newer).resolution.message
 
 
 def test_an_unreadable_derived_template_keeps_its_name_and_is_never_written() -> None:
@@ -439,7 +443,7 @@ _OF_WRITES = {"DerivedTemplateDeleted", "TemplateDerived"}
 
 
 @given(TEMPLATES, SPECS, st.integers(-1, 4), st.booleans())
-def test_both_reconcilers_report_the_same_resolution(
+def test_one_of_two_conditions_states_the_cause_and_the_other_refers_to_it(
     templates: list[Template], spec: dict[str, Any], current: int, rejection: bool
 ) -> None:
     in_use = templates[current] if 0 <= current < len(templates) else None
@@ -451,4 +455,7 @@ def test_both_reconcilers_report_the_same_resolution(
         (condition,) = derived
         assert condition["status"] == resolved["status"]
         if resolved["status"] == "False":
-            assert condition["message"] == resolved["message"]
+            references = ("see the condition Derived", "see the condition Resolved")
+            found = (resolved["message"], condition["message"])
+            assert [text in references for text in found].count(True) == 1
+            assert abridge(seen.resolution.message) in found

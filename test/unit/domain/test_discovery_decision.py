@@ -412,6 +412,20 @@ def test_a_job_that_cannot_run_is_deleted_after_a_short_time_and_the_cause_is_na
     assert [event.reason for event in found.events if event.type == "Warning"] == ["DiscoveryPaused"]
 
 
+def test_the_latest_event_about_a_rejected_pod_is_the_cause() -> None:
+    rejections = [
+        'Error creating: pods "discover-x-1" is forbidden: exceeded quota: old',
+        'Error creating: pods "discover-x-2" is forbidden: exceeded quota: \x1b[31mnew' + "w" * 400,
+    ]
+    found = settle(jobs=[stuck()], pod_events=rejections)
+    message = found.message("Discovered")
+    assert message.startswith(
+        "no pod was created for the discovery Job: exceeded quota: \N{REPLACEMENT CHARACTER}[31mnew"
+    )
+    assert len(message) <= 300
+    assert found.deleted == [job_of()]
+
+
 def test_a_job_with_a_pod_or_whose_pod_is_counted_is_not_deleted() -> None:
     assert settle(jobs=[stuck(pods=[pod()])]).deleted == []
     assert settle(jobs=[stuck(failed=1)]).deleted == []

@@ -362,6 +362,25 @@ def test_pauses_stay_below_a_minute_while_a_server_is_away(reason: str) -> None:
     assert set(pauses) == {30, 40}
 
 
+def test_pauses_grow_to_five_minutes_while_access_stays_denied() -> None:
+    pauses = [
+        pause_after(failures, "AccessDenied", denied=True).total_seconds() for failures in range(1, 100)
+    ]
+    assert pauses[:12] == [30, *[40] * 11]
+    assert pauses[12:16] == [80, 160, 300, 300]
+    assert pauses[-1] == 300
+
+
+def test_a_source_that_does_not_exist_is_looked_for_every_five_minutes() -> None:
+    assert [pause_after(failures, "SourceNotFound").total_seconds() for failures in (1, 2, 4, 5, 99)] == [
+        30,
+        60,
+        240,
+        300,
+        300,
+    ]
+
+
 @given(st.integers(-5, 10**9))
 def test_a_pause_is_between_thirty_seconds_and_an_hour_for_any_number_of_failures(failures: int) -> None:
     assert 30 <= pause_after(failures).total_seconds() <= 3600

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aimctl.domain.caching.download_failure import explain
+from aimctl.domain.caching.model_cache import decide_model_cache
 from aimctl.domain.conditions import MAX_MESSAGE, RollUp, abridge, condition, conditions_of, list_few
 from aimctl.domain.events import NEEDS_ACTION, event_type
 from aimctl.domain.jobs.inputs import do_not_exist, pod_inputs
+from aimctl.domain.jobs.observed import PodLog
 from aimctl.domain.jobs.outcome import Cause, Failed
 from aimctl.domain.naming import similar
-from aimctl.domain.plan import WriteStatus
+from aimctl.domain.plan import ActionKey, Known, Rejection, WriteStatus
 from aimctl.domain.resolution import resolve_model, resolve_runtime_config
 from aimctl.domain.services.decision import decide_service
 from aimctl.domain.services.resolution import DERIVED_NAME_TAKEN
+from aimctl.kubetypes.builtin import JOBS, PVCS
+from support import model_caches, templates
+from support.plans import events_of, status_of
 from support.services import deployment, template
+from support.settling import settle
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NAMES = st.one_of(
@@ -29,6 +36,11 @@ NAMES = st.one_of(
 )
 TEXTS = st.one_of(st.text(max_size=3000), st.just("x" * 100_000))
 
+FOUND = {
+    "status": "Ready",
+    "modelSources": [{"name": "m", "source": "hf://m/m", "sizeBytes": 1}],
+    "discovery": {"result": {"inputHash": "another"}},
+}
 
 # ---- length
 
@@ -92,6 +104,51 @@ def test_a_failed_download_leaves_room_for_the_next_attempt(text: str, cause: Ca
         failed, text.encode(errors="replace"), source="hf://a/b", claim=name, requested="1Gi", env=env
     )
     assert len(found.message) <= MAX_MESSAGE - 50
+
+
+@settings(max_examples=10)
+@given(TEXTS)
+def test_no_text_from_outside_makes_the_messages_of_a_template_long(text: str) -> None:
+    """``settle`` checks the messages of every status that the decisions write."""
+    name, output = templates.wanted_job(templates.observe()).key.name, text.encode()
+    job, pod = templates.job, templates.pod
+    cases: tuple[dict[str, Any], ...] = (
+        {"known": Known({ActionKey("Job", "team", name): Rejection(text)})},
+        {"jobs": [job(name, pods=[pod(waiting="ErrImagePull", message=text)])]},
+        {"jobs": [job(name, pods=[pod(waiting="CreateContainerConfigError", message=text, age=90)])]},
+        {"jobs": [job(name, pods=[pod(unschedulable=text, age=900)])]},
+        {"jobs": [job(name, age=30)], "pod_events": [text]},
+        {"jobs": [templates.completed(name, output)]},
+        {
+            "jobs": [
+                job(name, ended="Failed", pods=[pod("Failed", exit_code=1)], log=PodLog("pod", output)),
+            ]
+        },
+    )
+    for case in cases:
+        for status in ({}, FOUND):
+            settle(status, **case)
+
+
+@settings(max_examples=25)
+@given(TEXTS)
+def test_no_text_from_outside_makes_the_messages_of_a_model_cache_long(text: str) -> None:
+    """``status_of`` checks the messages."""
+    job, pod = model_caches.job, model_caches.pod
+    cases: tuple[dict[str, Any], ...] = (
+        {"known": model_caches.rejected(JOBS, model_caches.job_name(), text)},
+        {"known": model_caches.rejected(PVCS, "llama", text), "of": None},
+        {"jobs": [job(pods=[pod("Pending", waiting="ErrImagePull", message=text)])]},
+        {"jobs": [job(pods=[pod("Pending", unschedulable=text, age=900)])]},
+        {"jobs": [job(ended="Failed", pods=[pod("Failed", exit_code=1, message=text)], pods_read=True)]},
+        {"jobs": [job(ended="Failed", reason="Strange", pods_read=True)]},
+    )
+    for case in cases:
+        for status in ({}, model_caches.failed_once(at_seconds=31)):
+            plan = decide_model_cache(model_caches.observe(status, **case))
+            if plan.of_type(WriteStatus):
+                assert status_of(plan)["status"]
+                events_of(plan)
 
 
 @pytest.mark.parametrize("number", [1, 2, 600])

@@ -10,6 +10,7 @@ import pytest
 
 from aimctl.domain.caching.model_cache import decide_model_cache
 from aimctl.domain.caching.model_cache_observation import NOISE_BYTES
+from aimctl.domain.plan import Got, Known, List
 from aimctl.kubetypes.builtin import JOBS
 from support.model_caches import (
     NOW,
@@ -96,12 +97,16 @@ def test_an_attempt_after_a_failure_to_which_no_data_arrives_is_reported_as_stal
 # ---- without a pod that runs
 
 
-def test_a_job_without_a_pod_for_five_minutes_is_reported_with_possible_causes() -> None:
-    early = decide_model_cache(observe(jobs=[job(age=100)]))
+def test_a_job_without_a_pod_for_a_minute_is_reported_with_possible_causes() -> None:
+    early = decide_model_cache(observe(jobs=[job(age=40)]))
     assert outcome(early) == ("Progressing", "DownloadWaiting")
-    assert early.requeue_after == 200
-    late = decide_model_cache(observe(jobs=[job(age=300)]))
+    assert early.requeue_after == 20
+    without = observe(jobs=[job(age=60)])
+    (events,) = decide_model_cache(without).actions
+    assert isinstance(events, List)
+    late = decide_model_cache(replace(without, known=Known(reads={events: Got()})))
     assert outcome(late) == ("Progressing", "NoPod")
+    assert late.requeue_after == 60
     assert [event.type for event in events_of(late)] == ["Warning"]
     for word in ("quota", "policy", f"kubectl -n team describe job {job_name()}"):
         assert word in condition_of(late)["message"]

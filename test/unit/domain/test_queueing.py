@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
 
@@ -10,11 +11,18 @@ from aimctl.api.v1alpha1 import SERVICES, TemplateStatus
 from aimctl.domain.plan import ActionKey, Known, Rejection
 from aimctl.domain.templates.queueing import awaits, waiting_since, waits_for_slot
 from support.settling import settle
-from support.templates import observe, wanted_job
+from support.templates import NOW, at, completed, observe, wanted_job
 
 OLD = {
     "modelSources": [{"name": "m", "source": "hf://m/m", "sizeBytes": 1}],
     "discovery": {"result": {"inputHash": "another"}},
+}
+FAILED = settle(jobs=[completed(wanted_job(observe()).key.name, b"[]")]).status
+RETRIED = {
+    **FAILED,
+    "discovery": {
+        "failure": {**FAILED["discovery"]["failure"], "retryAt": at(NOW + timedelta(seconds=15))},
+    },
 }
 QUOTA = Known({ActionKey("Job", "team", wanted_job(observe()).key.name): Rejection("exceeded quota")})
 CASES = {
@@ -27,6 +35,8 @@ CASES = {
     "changed input": settle(OLD),
     "changed input, no GPU": settle(OLD, gpus=()),
     "rejected": settle(known=QUOTA),
+    "failed for good": settle(FAILED),
+    "failed, to be retried": settle(RETRIED, now=NOW + timedelta(seconds=15)),
 }
 
 

@@ -248,7 +248,8 @@ def test_only_a_rejection_for_the_current_spec_is_read_from_the_condition_of_der
     found = settle({"conditions": derived}, templates=[A], named=A, spec=FAST, generation=2)
     assert (found.state, found.finding("Resolved")) == ("Starting", ("False", reason))
     assert [item for item in found.status["conditions"] if item["type"] == "Derived"] == derived
-    assert ("quota" in found.message("Resolved")) == (reason == "DerivationRefused")
+    assert found.message("Resolved") == "see the condition Derived"
+    assert ("quota" in found.message("Ready")) == (reason == "DerivationRefused")
 
 
 def test_a_template_that_has_the_derived_name_and_differs_is_reported_without_derivation() -> None:

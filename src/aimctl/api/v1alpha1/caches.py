@@ -187,6 +187,12 @@ class DownloadFailure(View):
     reason: str = Field("", description="Cause, as one CamelCase word.", json_schema_extra={"maxLength": 64})
     message: str = Field("", description="Cause and remedy, as text.", json_schema_extra={"maxLength": 2048})
     finished_at: Time | None = Field(None, description="Time at which the operator observed it.")
+    references: str = Field(
+        "",
+        description="Hash of the versions of the Secrets and ConfigMaps that the pod refers to, after several failures."
+        " When one of them changes, the download is tried again before nextDownloadAt.",
+        json_schema_extra={"maxLength": 64},
+    )
 
 
 class CompletedDownload(View):

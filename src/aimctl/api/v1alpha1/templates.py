@@ -183,6 +183,12 @@ class DiscoveryFailure(DiscoveryRecord):
         description="Time from which discovery is tried again, because the cause may be outside the input;"
         " absent if it is not tried again.",
     )
+    references: str = Field(
+        "",
+        description="Hash of the versions of the Secrets and ConfigMaps that the pod refers to, after several failures."
+        " When one of them changes, discovery is tried again before retryAt.",
+        json_schema_extra={"maxLength": 64},
+    )
 
 
 class DiscoveryPause(View):

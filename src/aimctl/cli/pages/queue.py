@@ -46,7 +46,7 @@ async def queue_page(
     leader = leader_of(lease, operator_namespace)
     whole = queue_of(facts, discovery_limit)
     shown = whole if namespace is None else whole.of_namespace(namespace)
-    if namespace is not None and not (shown.running or shown.waiting):
+    if namespace is not None and not (shown.running or shown.waiting or shown.later):
         await check_namespace(link, namespace)
     counts: dict[str, Any] = {"slotsTaken": len(whole.running), "inLine": len(whole.waiting)}
     counts["leader"] = None if leader is None else leader.to_json()
@@ -74,6 +74,9 @@ def _rows(whole: Queue, shown: Queue, facts: Facts, operator_namespace: str, wid
     if shown.waiting:
         rows = [[str(one.place), *_cells(one, facts)] for one in shown.waiting]
         out += [Text(), *table(("PLACE", "WAITS", "FOR", "AWAITED BY"), rows, width)]
+    if shown.later:
+        rows = [_cells(one, facts) for one in shown.later]
+        out += [Text(), *table(("WAITS AGAIN", "IN", "AWAITED BY"), rows, width)]
     if whole.unseen:
         templates = "1 template has" if whole.unseen == 1 else f"{whole.unseen} templates have"
         text = f"{templates} no status yet. Check that the operator is running:"
@@ -102,7 +105,8 @@ def _headline(queue: Queue) -> str:
 
 
 def _cells(one: Entry, facts: Facts) -> list[Cell | str]:
-    """The template, how long it has or waits for a slot, and the services that wait for it."""
+    """The template, how long it has or waits for a slot or until it waits, and the services that wait for it."""
     cluster = one.kind == CLUSTER_TEMPLATES.kind
     template = f"{one.name} (cluster)" if cluster else place(one.namespace, one.name)
-    return [template, duration(facts.seconds_since(one.since)), ", ".join(one.awaited_by) or "-"]
+    seconds = facts.seconds_since(one.since) or facts.seconds_until(one.since)
+    return [template, duration(seconds), ", ".join(one.awaited_by) or "-"]

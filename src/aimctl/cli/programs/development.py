@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from aimctl.cli.connect import run
 from aimctl.cli.errors import CommandError
 from aimctl.cli.programs.extensions import extensions
-from aimctl.controllers.operator import OperatorOptions, add_operator
+from aimctl.controllers.operator import OperatorOptions, add_controllers
 from aimctl.controllers.options import ALL_REGISTRIES
 from aimctl.devcluster import DevCluster
 from aimctl.devcluster.storage.journal import JournalUnusable
@@ -149,7 +149,7 @@ async def _operator(
         options = OperatorOptions(
             discovery_limit=settings.discovery_limit, registry_mirrors={ALL_REGISTRIES: registry_url}
         )
-        add_operator(manager, options)
+        add_controllers(manager, options)
         try:
             add_extensions(manager, added)
         except CannotExtend as error:

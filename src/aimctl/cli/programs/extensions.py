@@ -57,11 +57,11 @@ def requirements(
             raise CommandError(f"--only {only}: there is no such extension; extensions: {names}")
     if not found:
         return None
-    from aimctl.controllers.operator import OperatorOptions, add_operator
+    from aimctl.controllers.operator import OperatorOptions, add_controllers
     from aimctl.runtime.manager import configure_logging
 
     configure_logging("warning", "console")  # standard output is for the manifests
-    operator = partial(add_operator, options=OperatorOptions(operator_namespace=operator_namespace))
+    operator = partial(add_controllers, options=OperatorOptions(operator_namespace=operator_namespace))
     try:
         return requirements_of([operator, partial(add_extensions, extensions=found)])
     except CannotExtend as error:

@@ -18,7 +18,7 @@ from aimctl import __version__
 from aimctl.cli.connect import describe_error
 from aimctl.cli.errors import CommandError
 from aimctl.cli.programs.extensions import extensions
-from aimctl.controllers.operator import OperatorOptions, add_operator
+from aimctl.controllers.operator import OperatorOptions, add_controllers
 from aimctl.controllers.preflight import check
 from aimctl.runtime.kube import KubeError
 from aimctl.runtime.manager import configure_logging
@@ -69,7 +69,7 @@ def run_operator(settings: ManagerSettings) -> None:
 
 def _run(settings: ManagerSettings) -> None:
     gc.set_threshold(GC_THRESHOLD)
-    operator = partial(add_operator, options=settings.operator)
+    operator = partial(add_controllers, options=settings.operator)
     others = partial(add_extensions, extensions=extensions(settings.with_, settings.skip))
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:

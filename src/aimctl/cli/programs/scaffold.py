@@ -102,10 +102,10 @@ def name_problem(name: str) -> str:
 
 def taken_names() -> frozenset[str]:
     """Return the names of the operator's controllers. The controller of a project runs in the same manager."""
-    from aimctl.controllers.operator import OperatorOptions, add_operator
+    from aimctl.controllers.operator import OperatorOptions, add_controllers
     from aimctl.runtime.program.extensions import set_up_without_cluster
 
-    manager = set_up_without_cluster([lambda manager: add_operator(manager, OperatorOptions())])
+    manager = set_up_without_cluster([lambda manager: add_controllers(manager, OperatorOptions())])
     return frozenset(manager.controllers)
 
 

@@ -86,6 +86,13 @@ class Facts:
         found = (one for one in self.answers.values() if isinstance(one, Problem))
         return (one for one in found if one.trouble is trouble)
 
+    def seconds_until(self, timestamp: str | None) -> float | None:
+        """The seconds until an RFC 3339 time, not negative; None without a valid time."""
+        try:
+            return max(0.0, (parse_time(timestamp or "") - self.now).total_seconds())
+        except ValueError:
+            return None
+
     def seconds_since(self, timestamp: str | None) -> float | None:
         """The seconds since an RFC 3339 time, not negative; None without a valid time."""
         try:

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, final
 from aimctl.api.kinds import CLUSTER_TEMPLATES, SERVICES, TEMPLATES
 from aimctl.cli.questions.answers import Problem, Question, Trouble
 from aimctl.cli.rendering.values import place
+from aimctl.domain.conditions import rfc3339
 from aimctl.domain.naming import DISCOVERY, LABEL_COMPONENT
 from aimctl.domain.templates.admission import Candidate, queue_order
-from aimctl.domain.templates.queueing import awaits, waiting_since, waits_for_slot
+from aimctl.domain.templates.queueing import awaits, retry_time, waiting_since, waits_for_slot
 from aimctl.kubetypes.builtin import JOBS
 
 if TYPE_CHECKING:
@@ -39,15 +40,15 @@ _LISTS = (
 @final
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A template in the queue.
+    """A template in the queue, or one that enters it later.
 
     Attributes:
         kind, namespace, name: of the template.
         uid: of the template; "" if it no longer exists.
-        since: when the Job was created, or since when the template waits; RFC 3339.
+        since: when the Job was created, or since or from when the template waits; RFC 3339.
         awaited_by: the services that wait for the template.
         job: the Job that holds the slot; None for a template that waits.
-        place: from 1, of a template that waits; else 0.
+        place: from 1, of a template that waits; else 0. It is 0 too while a pause after a failed Job lasts.
     """
 
     kind: str
@@ -77,9 +78,9 @@ class Entry:
         """As part of a document."""
         out: dict[str, Any] = {"kind": self.kind, "namespace": self.namespace, "name": self.name}
         out |= {"since": self.since, "awaitedBy": list(self.awaited_by)}
-        if self.job is None:
+        if self.job is None and self.place:
             out["place"] = self.place
-        else:
+        elif self.job is not None:
             meta, failed = self.job.meta, self.job.view.status.failed or 0
             job = {"namespace": meta.namespace, "name": meta.name}
             out |= {"job": job, "state": self.state, "failedAttempts": failed}
@@ -95,6 +96,7 @@ class Queue:
         limit: number of slots; it is not stored in the cluster.
         running: the longest-running first.
         waiting: in the order in which slots are assigned.
+        later: templates whose last Job failed or could not run, and that wait again after a pause; the first one first.
         unseen: templates without a status.
         partial: whether a list is not complete.
     """
@@ -102,6 +104,7 @@ class Queue:
     limit: int
     running: tuple[Entry, ...]
     waiting: tuple[Entry, ...]
+    later: tuple[Entry, ...] = ()
     unseen: int = 0
     partial: bool = False
 
@@ -116,6 +119,7 @@ class Queue:
             self,
             running=tuple(one for one in self.running if one.namespace == namespace),
             waiting=tuple(one for one in self.waiting if one.namespace == namespace),
+            later=tuple(one for one in self.later if one.namespace == namespace),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -126,6 +130,7 @@ class Queue:
             "notSeenYet": self.unseen,
             "running": [one.to_json() for one in self.running],
             "waiting": [one.to_json() for one in self.waiting],
+            "later": [one.to_json() for one in self.later],
         }
 
 
@@ -188,9 +193,16 @@ def queue_of(facts: Facts, limit: int) -> Queue:
         key: entry(item, waiting_since(item.view.status) or item.meta.creation_timestamp)
         for key, item in waiting.items()
     }
+    paused = {key for key in waiting if entries[key].since > rfc3339(facts.now)}
     candidates = [
-        Candidate(key, item.meta.namespace, item.meta.creation_timestamp, bool(entries[key].awaited_by))
+        Candidate(
+            key,
+            item.meta.namespace,
+            retry_time(item.view.status) or item.meta.creation_timestamp,
+            bool(entries[key].awaited_by),
+        )
         for key, item in waiting.items()
+        if key not in paused
     ]
     order = queue_order(candidates, Counter(whose[1] for _, _, whose in unfinished))
     holding = (running(*item) for item in unfinished)
@@ -198,6 +210,9 @@ def queue_of(facts: Facts, limit: int) -> Queue:
         limit=limit,
         running=tuple(sorted(holding, key=lambda one: (one.since, one.namespace, one.name))),
         waiting=tuple(replace(entries[one.key], place=number) for number, one in enumerate(order, 1)),
+        later=tuple(
+            sorted((entries[key] for key in paused), key=lambda one: (one.since, one.namespace, one.name))
+        ),
         unseen=sum(1 for item in every.values() if not item.view.status.status),
         partial=not all(isinstance(facts.answers.get(question), tuple) for question in _LISTS),
     )

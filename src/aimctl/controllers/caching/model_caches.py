@@ -34,7 +34,7 @@ from aimctl.controllers.observer import OWN_SELECTOR
 from aimctl.domain.caching.model_cache import decide_model_cache
 from aimctl.domain.caching.model_cache_observation import ModelCacheObservation
 from aimctl.domain.naming import LABEL_COMPONENT, LABEL_MANAGED_BY, MANAGED_BY, MODEL_CACHE
-from aimctl.kubetypes.builtin import CONFIG_MAPS, JOBS, PODS, PVCS, SECRETS, STORAGE_CLASSES
+from aimctl.kubetypes.builtin import CONFIG_MAPS, CORE_EVENTS, JOBS, PODS, PVCS, SECRETS, STORAGE_CLASSES
 from aimctl.kubetypes.permissions import Permission, observes, owns, writes_status
 from aimctl.runtime.controller import (
     Channel,
@@ -76,6 +76,7 @@ PERMISSIONS = (
     Permission(JOBS, ("get",), "read the latest state after a conflict"),
     Permission(JOBS, ("delete",), "stop downloads that are no longer needed"),
     Permission(PODS, ("get",), "read the end of failed downloads", "log"),
+    Permission(CORE_EVENTS, ("list",), "report why the API server rejects the pods of a Job"),
     Permission(SECRETS, ("get",), "find out from their metadata which Secrets of a failed Job do not exist"),
     Permission(
         CONFIG_MAPS, ("get",), "find out from their metadata which ConfigMaps of a failed Job do not exist"

@@ -321,9 +321,15 @@ class PlanRun:
     async def _read(self, action: Get | List) -> Got:
         if isinstance(action, List):
             pages = self._client.list_all(
-                action.resource, action.namespace, label_selector=action.label_selector
+                action.resource,
+                action.namespace,
+                label_selector=action.label_selector,
+                field_selector=action.field_selector,
             )
-            objects = tuple([item async for item in pages])
+            try:
+                objects = tuple([item async for item in pages])
+            except Forbidden:
+                return Got(forbidden=True)
         else:
             key = ObjectKey(action.namespace, action.name)
             try:

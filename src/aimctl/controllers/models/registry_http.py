@@ -223,11 +223,15 @@ def _unreachable(url: URL, error: Exception, proxy: Address | None) -> RegistryU
         text = f"its certificate is not trusted: {error.certificate_error}"
     elif isinstance(cause, OSError) and cause.errno == errno.ECONNREFUSED:
         text = "connection refused"
-    elif isinstance(error, aiohttp.ClientResponseError):
-        # Its text contains the URL, which for a proxy may contain the password.
-        text = printable(f"{error.status} {error.message}"[:_SHOWN])
+    elif isinstance(error, aiohttp.ClientHttpProxyError):
+        text = f"the proxy responded {error.status}"
     elif isinstance(error, TimeoutError):
         text = f"no connection within {_CONNECT_SECONDS:g} s"
+    elif isinstance(cause, OSError):
+        text = printable((str(cause) or type(cause).__name__)[:_SHOWN])
+    elif isinstance(error, aiohttp.ServerDisconnectedError):
+        text = "the connection was closed without a response"
     else:
-        text = printable((str(error) or type(error).__name__)[:_SHOWN])
+        # The texts of other errors quote the response, or the URL, which for a proxy may contain the password.
+        text = "the response is incomplete, or is not valid HTTP"
     return RegistryUnreachable(f"{where}: {text}", whole_registry=whole)

@@ -39,7 +39,7 @@ from aimctl.controllers.templates.observer import TemplateObserver
 from aimctl.domain.plan import RequestSlot
 from aimctl.domain.templates.decision import FIELD_MANAGER, decide_discovery, decide_template
 from aimctl.domain.templates.discovery_output import MAX_OUTPUT_BYTES
-from aimctl.kubetypes.builtin import CONFIG_MAPS, JOBS, PODS, SECRETS, SERVICE_ACCOUNTS
+from aimctl.kubetypes.builtin import CONFIG_MAPS, CORE_EVENTS, JOBS, PODS, SECRETS, SERVICE_ACCOUNTS
 from aimctl.kubetypes.permissions import Permission, owns, writes_status
 from aimctl.runtime.controller import (
     Channel,
@@ -74,6 +74,7 @@ PERMISSIONS = (
     Permission(JOBS, ("get",), "find out whether a Job was created if the response to its creation was lost"),
     Permission(JOBS, ("delete",), "stop discovery Jobs whose result is no longer needed"),
     Permission(PODS, ("get",), "read the output of discovery", "log"),
+    Permission(CORE_EVENTS, ("list",), "report why the API server rejects the pods of a Job"),
     Permission(SECRETS, ("get",), "find out from their metadata which Secrets of a failed Job do not exist"),
     Permission(
         CONFIG_MAPS, ("get",), "find out from their metadata which ConfigMaps of a failed Job do not exist"

@@ -8,8 +8,8 @@ Contract:
       one. What still exists :data:`LINGERING` after its deletion is on a lost node, and is not waited for.
     * A Job that downloads continues even if its input has changed. A Job that waits is replaced.
     * A failed attempt is counted once: the name of its Job contains the number of the attempt. A pause follows, which
-      ends early if the input or the volume changes. After that, the next attempt waits until all objects exist that its
-      pod cannot start without.
+      ends early if the input or the volume changes, or, while access is denied, an object that the pod refers to. After
+      that, the next attempt waits until all objects exist that its pod cannot start without.
     * The last :data:`KEPT_JOBS` finished Jobs remain for users to read their logs.
     * After a failure the cache stays Failed, with that reason, until more data has arrived. Attempts that fail in the
       same way therefore change no state; the message says what the next attempt waits for.
@@ -49,6 +49,8 @@ from aimctl.domain.jobs.outcome import (
     ended_beside_sidecars,
     judge_incomplete,
 )
+from aimctl.domain.jobs.rejected_pods import pod_rejection, rejected_pods
+from aimctl.domain.jobs.retries import QUICK_ATTEMPTS, SHORT_SECONDS, versions
 from aimctl.domain.plan import Create, Get, List, ReadLog
 from aimctl.domain.resolution import Missing
 from aimctl.kubetypes.builtin import JOBS
@@ -85,6 +87,9 @@ STALLED_AFTER = timedelta(minutes=15)
 
 LINGERING = timedelta(minutes=5)
 """Time after the deletion of a Job or pod after which its node is considered lost."""
+
+_NO_POD_SECONDS = 60.0
+"""Interval at which the Events of a Job without a pod are read: another cause may follow the first one."""
 
 KEPT_JOBS = 2
 """The number of finished Jobs that remain, with their logs, when the next one is created."""
@@ -192,9 +197,16 @@ class _Attempts:
                 found = self._under_way(UNSCHEDULABLE, outcome.message, record, problem=outcome.message)
             case Failed():
                 return self._failed(job, outcome, log, record)
-            case Waiting():
-                reason, problem = NO_POD if outcome.without_pod else DOWNLOAD_WAITING, outcome.message
-                found = self._under_way(reason, _waits(job.name, problem), record, problem=problem)
+            case Waiting(without_pod=True):
+                events = rejected_pods(job.job)
+                if needed := unread((events,), self._seen.known):
+                    return self._after(*needed)
+                cause = pod_rejection(events, self._seen.known)
+                problem = f"no pod was created: {cause}" if cause else outcome.message
+                found = self._under_way(NO_POD, abridge(_waits(job.name, problem)), record, problem=problem)
+                found = replace(found, requeue_after=_NO_POD_SECONDS)
+            case Waiting(message=problem):
+                found = self._under_way(DOWNLOAD_WAITING, _waits(job.name, problem), record, problem=problem)
                 found = replace(found, requeue_after=outcome.requeue_after)
             case _:
                 found = self._running(job, record)
@@ -227,12 +239,11 @@ class _Attempts:
         self, job: ObservedJob, failed: Failed, log: PodLog | None, record: dict[str, Any]
     ) -> Download:
         """Count the failed attempt."""
-        seen, gone = self._seen, tuple[Get, ...]()
-        if failed.cause in (Cause.IMAGE, Cause.IMAGE_NAME, Cause.SETUP):
-            inputs = (*self._pull_secrets(), *self._needed())
-            if needed := unread(inputs, seen.known):
+        seen, references, gone = self._seen, self._references(), tuple[Get, ...]()
+        if failed.cause in (Cause.IMAGE, Cause.IMAGE_ACCESS, Cause.IMAGE_NAME, Cause.SETUP):
+            if needed := unread(references, seen.known):
                 return self._after(*needed)
-            gone = absent(inputs, seen.known)
+            gone = absent(references, seen.known)
         explained = explain(
             failed,
             (log.data if log is not None else None) or b"",
@@ -249,10 +260,20 @@ class _Attempts:
             "message": explained.message,
             "finishedAt": rfc3339(seen.now),
         }
+        pause = pause_after(failures, explained.reason, denied=explained.denied)
+        if explained.denied and failures >= QUICK_ATTEMPTS:
+            if needed := unread(references, seen.known):
+                return self._after(*needed)
+            failure["references"] = versions(references, seen.known)
+            last = seen.status.last_failure
+            if last is not None and last.references not in ("", failure["references"]):
+                pause = min(
+                    pause, timedelta(seconds=SHORT_SECONDS)
+                )  # an object has changed since the last attempt
         record = {
             **record,
             "failedDownloads": failures,
-            "nextDownloadAt": rfc3339(seen.now + pause_after(failures, explained.reason)),
+            "nextDownloadAt": rfc3339(seen.now + pause),
             "lastFailure": failure,
         }
         return self._next(record)
@@ -291,9 +312,16 @@ class _Attempts:
         failure, until = record.get("lastFailure"), record.get("nextDownloadAt")
         if not failure or parse_rfc3339(until) is None or not self._was_tried_by(failure["jobName"]):
             return None
-        longest = pause_after(record.get("failedDownloads", 0), failure["reason"])
+        # The longest of the pauses that may have been written; the status does not say whether access was denied.
+        failures, reason = record.get("failedDownloads", 0), failure["reason"]
+        longest = max(pause_after(failures, reason, denied=denied) for denied in (False, True))
         left = pause_left(until, self._seen.now, longest.total_seconds())
         text = f"Attempt {attempt} follows at {until}"
+        if failure.get("references") and left is not None and left > POLL_SECONDS:
+            if needed := unread(self._references(), self._seen.known):
+                return self._after(*needed)
+            changed = versions(self._references(), self._seen.known) != failure["references"]
+            left = None if changed else POLL_SECONDS
         if left is None:
             if needed := unread(self._needed(), self._seen.known):
                 return self._after(*needed)
@@ -321,9 +349,10 @@ class _Attempts:
         env = () if isinstance(self._input, Missing) else self._input.env
         return pod_inputs(self._seen.cache.meta.namespace, env=env)
 
-    def _pull_secrets(self) -> tuple[Get, ...]:
+    def _references(self) -> tuple[Get, ...]:
+        """Reads of all objects that the pod refers to."""
         secrets = () if isinstance(self._input, Missing) else self._input.pull_secrets
-        return pod_inputs(self._seen.cache.meta.namespace, pull_secrets=secrets)
+        return (*pod_inputs(self._seen.cache.meta.namespace, pull_secrets=secrets), *self._needed())
 
     # ---- results
 

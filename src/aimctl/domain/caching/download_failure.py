@@ -23,6 +23,7 @@ from aimctl.domain.jobs.hub_errors import (
     hub_problem,
 )
 from aimctl.domain.jobs.outcome import Cause, JobKind
+from aimctl.domain.jobs.retries import LONGEST_SECONDS, denied_pause, short_pause
 from aimctl.kubetypes.helpers.backoff import exponential_delay
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ __all__ = [
     "LONGEST_PAUSE",
     "OUT_OF_MEMORY",
     "RATE_LIMITED",
-    "REMOVABLE",
     "SETUP_FAILED",
     "SOURCE_NOT_FOUND",
     "SOURCE_UNAVAILABLE",
@@ -59,9 +59,10 @@ DOWNLOAD_FAILED = "DownloadFailed"
 pod, such as ``Evicted``, are used as they are.
 """
 
-REMOVABLE = frozenset({ACCESS_DENIED, IMAGE_PULL_FAILED, RATE_LIMITED, SETUP_FAILED, SOURCE_UNAVAILABLE})
+_DENIED = frozenset({ACCESS_DENIED, SETUP_FAILED})
+_UNAVAILABLE = frozenset({IMAGE_PULL_FAILED, RATE_LIMITED, SOURCE_UNAVAILABLE})
 """Reasons whose cause may be removed without a change of the model cache: access is granted, a Secret is corrected, a
-server is available again. The pauses after them stay short, because nothing reports that.
+server is available again. The pauses after them are short, because nothing reports that.
 """
 
 _REPORTED = frozenset(
@@ -87,8 +88,8 @@ DOWNLOAD_JOB = JobKind(
 
 FIRST_PAUSE = timedelta(seconds=30)
 LONGEST_PAUSE = timedelta(hours=1)
-LONGEST_SHORT_PAUSE = timedelta(seconds=40)
-"""For :data:`REMOVABLE` reasons: with the start of a pod, a download continues within a minute."""
+LONGEST_ABSENT_PAUSE = timedelta(seconds=LONGEST_SECONDS)
+"""For a source that does not exist, which may be published."""
 
 _MAX_MESSAGE = MAX_MESSAGE - 50
 """Leaves room for the time of the next attempt."""
@@ -106,10 +107,17 @@ _WORD = re.compile("[A-Za-z][A-Za-z0-9]{0,63}")
 @final
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why a download failed: reason and message of a condition."""
+    """Why a download failed.
+
+    Attributes:
+        reason: of the condition.
+        message: of the condition.
+        denied: whether the pod lacks access: to its image, to an object that it refers to, or to the source.
+    """
 
     reason: str
     message: str
+    denied: bool = False
 
 
 def explain(
@@ -135,7 +143,7 @@ def explain(
     """
     reason, remedy = DOWNLOAD_FAILED, ""
     match failed.cause:
-        case Cause.IMAGE | Cause.IMAGE_NAME:
+        case Cause.IMAGE | Cause.IMAGE_ACCESS | Cause.IMAGE_NAME:
             reason = IMAGE_PULL_FAILED
         case Cause.SETUP:
             reason = SETUP_FAILED
@@ -146,22 +154,28 @@ def explain(
             remedy = _remedy(reason, source, claim, requested, env)
         case Cause.POD if _WORD.fullmatch(failed.detail):
             reason = failed.detail
+    denied = reason in _DENIED or failed.cause in (Cause.IMAGE_ACCESS, Cause.IMAGE_NAME)
     if missing and failed.cause is Cause.SETUP:
-        return Explanation(reason, missing)
+        return Explanation(reason, missing, denied)
     if missing and reason == IMAGE_PULL_FAILED:
         remedy = f"{missing}. "
     detail = abridge(failed.message, max(_MIN_DETAIL, _MAX_MESSAGE - len(remedy)))
-    return Explanation(reason, abridge(f"{remedy}{detail}", _MAX_MESSAGE))
+    return Explanation(reason, abridge(f"{remedy}{detail}", _MAX_MESSAGE), denied)
 
 
-def pause_after(failures: int, reason: str = "") -> timedelta:
+def pause_after(failures: int, reason: str = "", *, denied: bool = False) -> timedelta:
     """The pause after this number of failed downloads in a row, the last one for this reason.
 
-    It is 30 s, doubled each time, at most an hour, and at most 40 s for a cause that may be removed at any time.
+    It is 30 s, doubled each time, at most an hour. For a cause that may be removed at any time it is at most 40 s, or
+    what :func:`~aimctl.domain.jobs.retries.denied_pause` returns if access is denied.
     """
-    longest = LONGEST_SHORT_PAUSE if reason in REMOVABLE else LONGEST_PAUSE
-    seconds = exponential_delay(max(0, failures - 1), FIRST_PAUSE.total_seconds(), longest.total_seconds())
-    return timedelta(seconds=seconds)
+    first = FIRST_PAUSE.total_seconds()
+    if denied:
+        return timedelta(seconds=denied_pause(failures, first))
+    if reason in _UNAVAILABLE:
+        return timedelta(seconds=short_pause(failures, first))
+    longest = LONGEST_ABSENT_PAUSE if reason == SOURCE_NOT_FOUND else LONGEST_PAUSE
+    return timedelta(seconds=exponential_delay(max(0, failures - 1), first, longest.total_seconds()))
 
 
 def _remedy(reason: str, source: str, claim: str, requested: str, env: Iterable[Mapping[str, Any]]) -> str:

@@ -8,10 +8,10 @@ read the same one.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aimctl.domain.conditions import list_few
-from aimctl.domain.plan import Get
+from aimctl.domain.plan import Get, List
 from aimctl.kubetypes.builtin import CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from aimctl.domain.plan import Known
 
 __all__ = ["POLL_SECONDS", "absent", "do_not_exist", "pod_inputs", "unread"]
+
+_Read = TypeVar("_Read", bound=Get | List)
 
 POLL_SECONDS = 25.0
 """Interval of the reads while an object is missing. With the age of a shared result and the start of a pod, an attempt
@@ -53,7 +55,7 @@ def pod_inputs(
     return tuple(dict.fromkeys(found))
 
 
-def unread(reads: Iterable[Get], known: Known) -> tuple[Get, ...]:
+def unread(reads: Iterable[_Read], known: Known) -> tuple[_Read, ...]:
     """The reads whose results are not known yet."""
     return tuple(read for read in reads if read not in known.reads)
 

@@ -57,7 +57,7 @@ CONFIG_GRACE = timedelta(seconds=60)
 UNSCHEDULABLE_GRACE = timedelta(minutes=5)
 """For pods that cannot be scheduled: long enough for an autoscaler, short enough not to waste a discovery slot."""
 
-POD_GRACE = timedelta(minutes=5)
+POD_GRACE = timedelta(seconds=60)
 """For a Job without a pod. The Job controller creates one within seconds; a rejection is only in the Job's Events."""
 
 NODE_LOST = "NodeLost"
@@ -76,9 +76,13 @@ NeededRead: TypeAlias = List | ReadLog
 
 
 class Cause(StrEnum):
-    """The point at which a Job failed. ``IMAGE_NAME``: the registry has no such image, or its name is not valid."""
+    """The point at which a Job failed.
+
+    ``IMAGE_ACCESS``: the registry refuses access. ``IMAGE_NAME``: it has no such image, or the name is not valid.
+    """
 
     IMAGE = "image"
+    IMAGE_ACCESS = "image-access"
     IMAGE_NAME = "image-name"
     SETUP = "setup"
     PLACEMENT = "placement"
@@ -317,7 +321,7 @@ def _pull_problem(kind: JobKind, image: str, reason: str, message: str) -> tuple
     # Registries answer "not found or access denied" to clients without access, so this is tested first.
     if any(word in lower for word in _DENIED):
         text = f"the registry refused access to image {image!r}: {detail}. {_sentence(kind.access_remedy)}"
-        return Failed(text, Cause.IMAGE, reason), at_once
+        return Failed(text, Cause.IMAGE_ACCESS, reason), at_once
     if any(word in lower for word in _NOT_FOUND):
         text = f"image {image!r} was not found: {detail}. {_sentence(kind.image_remedy)}"
         return Failed(text, Cause.IMAGE_NAME, reason), at_once

@@ -47,7 +47,12 @@ from aimctl.domain.services.choice import Choice
 from aimctl.domain.services.derivation.derived_template import base_name, changes_from_base, is_managed
 from aimctl.domain.services.kserve.status import POD_LABEL, url_of
 from aimctl.domain.services.observation import NewModel
-from aimctl.domain.services.resolution import DERIVATION_REFUSED, DERIVED_NAME_TAKEN, Resolution
+from aimctl.domain.services.resolution import (
+    DERIVATION_PENDING,
+    DERIVATION_REFUSED,
+    DERIVED_NAME_TAKEN,
+    Resolution,
+)
 from aimctl.domain.services.runtime import (
     NAME_IMPOSSIBLE,
     NAME_TAKEN,
@@ -102,6 +107,10 @@ _NEEDS_INTERVENTION = frozenset(
         DERIVATION_REFUSED,
     }
 )
+_OF_DERIVATION = frozenset({DERIVATION_PENDING, DERIVATION_REFUSED, DERIVED_NAME_TAKEN})
+"""Reasons that the condition ``Derived`` explains."""
+
+SEE_DERIVED = "see the condition Derived"
 _STUCK = frozenset({TemplateState.FAILED, TemplateState.DEGRADED, TemplateState.NOT_AVAILABLE})
 _SERVED = frozenset({ServiceState.RUNNING, ServiceState.DEGRADED})
 
@@ -119,7 +128,11 @@ def decide_service(seen: DeploymentObservation) -> Plan:
     runtime = runtime_of(seen, resolution.template, obstacle)
     roll_up, progressing = _roll_up(service, resolution, runtime, obstacle)
     findings = {
-        RESOLVED: Finding(resolution.template is not None, resolution.reason, resolution.message),
+        RESOLVED: Finding(
+            resolution.template is not None,
+            resolution.reason,
+            SEE_DERIVED if resolution.reason in _OF_DERIVATION else resolution.message,
+        ),
         **({CACHE_READY: cache} if cache is not None else {}),
         RUNTIME_READY: runtime.finding,
         **roll_up.findings(

@@ -24,7 +24,8 @@ from aimctl.domain.events import NEEDS_ACTION, PlannedEvent, event_type
 from aimctl.domain.plan import Plan, RequestSlot, WriteStatus
 from aimctl.domain.resolution import Resolved
 from aimctl.domain.status_slice import StatusSlice
-from aimctl.domain.templates.discovery_decision import DISCOVERED, DISCOVERY_FAILED, discover
+from aimctl.domain.templates.discovery_decision import discover
+from aimctl.domain.templates.discovery_report import DISCOVERED, DISCOVERY_FAILED
 from aimctl.domain.templates.state import CACHE_WARM, WARM_FAILED, WARM_REQUESTED, roll_up
 from aimctl.kubetypes import find_condition
 
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 
     from aimctl.domain.conditions import RollUp
     from aimctl.domain.plan import Action
-    from aimctl.domain.templates.discovery_decision import Discovery, DiscoveryReport
+    from aimctl.domain.templates.discovery_decision import Discovery
+    from aimctl.domain.templates.discovery_report import DiscoveryReport
     from aimctl.domain.templates.observation import TemplateObservation
 
 __all__ = [

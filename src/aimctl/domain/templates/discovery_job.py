@@ -74,6 +74,13 @@ operator is restarted."""
 ACTIVE_DEADLINE_SECONDS = 15 * 60
 """A dry run takes seconds. A Job that has not finished after this time only occupies a slot."""
 
+LOST_NODE_SECONDS = 15
+"""How long a pod stays on a node that is not ready or does not respond. The default of Kubernetes is five minutes, for
+which the pod would occupy a slot. Another pod has the result within seconds."""
+
+TERMINATION_SECONDS = 5
+"""A dry run has nothing to save when it is ended."""
+
 NON_ROOT_USER = 65532
 """A dry run needs no privileges. Images often name no user, and would not start without this."""
 
@@ -173,6 +180,16 @@ def manifest(template: Template, input_: DiscoveryInput, attempt: int = 0) -> di
         "restartPolicy": "Never",
         # The pod reads no Kubernetes objects. Its service account is for pull secrets and cloud identity.
         "automountServiceAccountToken": False,
+        "terminationGracePeriodSeconds": TERMINATION_SECONDS,
+        "tolerations": [
+            {
+                "key": f"node.kubernetes.io/{state}",
+                "operator": "Exists",
+                "effect": "NoExecute",
+                "tolerationSeconds": LOST_NODE_SECONDS,
+            }
+            for state in ("not-ready", "unreachable")
+        ],
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": NON_ROOT_USER,

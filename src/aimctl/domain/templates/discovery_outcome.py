@@ -27,8 +27,10 @@ from aimctl.domain.jobs.outcome import (
     ended_beside_sidecars,
     judge_incomplete,
 )
+from aimctl.domain.jobs.retries import denied_pause, short_pause
 from aimctl.domain.templates.discovery_job import CONTAINER
 from aimctl.domain.templates.discovery_output import DiscoveryError, DiscoveryResult, parse
+from aimctl.kubetypes.helpers.backoff import exponential_delay
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +39,18 @@ if TYPE_CHECKING:
     from aimctl.domain.jobs.observed import ObservedJob
     from aimctl.kubetypes import Object, Pod
 
-__all__ = ["DISCOVERY_JOB", "RELEASE_AFTER", "LogLost", "Outcome", "Stuck", "Succeeded", "judge", "may_pass"]
+__all__ = [
+    "DISCOVERY_JOB",
+    "FIRST_PAUSE",
+    "RELEASE_AFTER",
+    "LogLost",
+    "Outcome",
+    "Stuck",
+    "Succeeded",
+    "is_denied",
+    "judge",
+    "pause_after",
+]
 
 _KUEUE_QUEUE = "kueue.x-k8s.io/queue-name"
 
@@ -70,9 +83,15 @@ class LogLost:
 @final
 @dataclass(frozen=True, slots=True)
 class Stuck:
-    """The Job cannot run for a reason outside of it. It has to give its slot to another one, and is tried again."""
+    """The Job cannot run for a reason outside of it. It has to give its slot to another one, and is tried again.
+
+    Attributes:
+        message: the cause.
+        no_pod: whether the API server has rejected its pods. An Event has the cause then.
+    """
 
     message: str
+    no_pod: bool = False
 
 
 Outcome: TypeAlias = Waiting | Running | NeededRead | Succeeded | Failed | LogLost | Stuck
@@ -89,20 +108,48 @@ an outage of the control plane, and deleting the Job would not help.
 RETRY_GRACE = timedelta(seconds=20)
 """The longest grace period of a Job after a failed one, so that it does not occupy a slot for long."""
 
-_HUB_PROBLEMS = frozenset({ACCESS_DENIED, RATE_LIMITED, SOURCE_UNAVAILABLE})
+FIRST_PAUSE = 15.0
+"""Seconds. With the run of a Job, discovery succeeds within a minute after the cause was removed."""
+
+_DEADLINE_PAUSE, _LONGEST_DEADLINE_PAUSE = 600.0, 3600.0
+"""Seconds after a Job that reached its deadline of 15 minutes. It occupied a slot for so long, and may do so again."""
 
 
-def may_pass(failed: Failed) -> bool:
-    """Whether the cause of a failure may be removed without a change of the template, its model or runtime config."""
+def is_denied(failed: Failed) -> bool:
+    """Whether the pod lacks access: to its image, to an object that it refers to, or to the hub."""
     match failed.cause:
-        case Cause.IMAGE | Cause.SETUP | Cause.PLACEMENT | Cause.POD:
+        case Cause.IMAGE_ACCESS | Cause.SETUP:
             return True
         case Cause.CONTAINER:
-            return failed.detail != "OOMKilled" and hub_problem(failed.message) in _HUB_PROBLEMS
-        case Cause.JOB:
-            return failed.detail != "DeadlineExceeded"
-        case Cause.IMAGE_NAME | Cause.OUTPUT:
+            return failed.detail != "OOMKilled" and hub_problem(failed.message) == ACCESS_DENIED
+        case _:
             return False
+
+
+def pause_after(failed: Failed, failures: int) -> float | None:
+    """Seconds until a failed discovery is tried again.
+
+    Args:
+        failed: the failure.
+        failures: the number of failures of this input in a row, with this one.
+
+    Returns:
+        None if the cause can only be removed by a change of the template, its model or runtime config.
+    """
+    if is_denied(failed):
+        return denied_pause(failures, FIRST_PAUSE)
+    match failed.cause:
+        case Cause.CONTAINER if failed.detail == "OOMKilled" or hub_problem(failed.message) not in (
+            RATE_LIMITED,
+            SOURCE_UNAVAILABLE,
+        ):
+            return None
+        case Cause.JOB if failed.detail == "DeadlineExceeded":
+            return exponential_delay(failures - 1, _DEADLINE_PAUSE, _LONGEST_DEADLINE_PAUSE)
+        case Cause.IMAGE_NAME | Cause.OUTPUT:
+            return None
+        case _:
+            return short_pause(failures, FIRST_PAUSE)
 
 
 def judge(job: ObservedJob, *, now: datetime, again: bool = False) -> Outcome:
@@ -155,7 +202,8 @@ def _without_pod(job: ObservedJob, now: datetime) -> Stuck | Waiting | None:
         )
     return Stuck(
         "no pod was created for the discovery Job: a quota, LimitRange, policy or missing service account prevents it;"
-        f" see kubectl -n {meta.namespace} get events --field-selector involvedObject.name={meta.name}"
+        f" see kubectl -n {meta.namespace} get events --field-selector involvedObject.name={meta.name}",
+        no_pod=True,
     )
 
 

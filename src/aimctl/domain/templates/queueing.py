@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from aimctl.api.v1alpha1 import TemplateState
 from aimctl.domain.templates.decision import PROGRESSING, REDISCOVERING
-from aimctl.domain.templates.discovery_decision import AWAITING_DISCOVERY, DISCOVERED
+from aimctl.domain.templates.discovery_report import AWAITING_DISCOVERY, DISCOVERED, DISCOVERY_FAILED
 from aimctl.kubetypes import find_condition
 
 if TYPE_CHECKING:
@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 
     from aimctl.api.v1alpha1 import AIMService, TemplateStatus
 
-__all__ = ["awaits", "waiting_since", "waits_for_slot"]
+__all__ = ["awaits", "retry_time", "waiting_since", "waits_for_slot"]
 
 
 def waits_for_slot(status: TemplateStatus, *, unfinished_job: bool) -> bool:
-    """Whether a template waits for a slot: it has no Job yet, for its first input or for a changed one.
+    """Whether a template waits for a slot: it has no Job for its first input, for a changed one or for a retry.
+
+    It may wait from a later time on: see :func:`retry_time`.
 
     Args:
         status: of the template.
@@ -30,11 +32,26 @@ def waits_for_slot(status: TemplateStatus, *, unfinished_job: bool) -> bool:
     """
     if unfinished_job or status.status == TemplateState.NOT_AVAILABLE:
         return False
-    return _first(status) or _again(status)
+    return _first(status) or _again(status) or bool(retry_time(status))
+
+
+def retry_time(status: TemplateStatus) -> str:
+    """From when a template waits for a slot whose last Job failed or could not run, RFC 3339; "" for any other."""
+    records = status.discovery
+    if records is None:
+        return ""
+    if _first(status):
+        return (records.pause.until if records.pause is not None else None) or ""
+    # The record of a failure remains while another input is discovered; the reason is then another one.
+    failure = records.failure if _has_reason(status, DISCOVERY_FAILED) else None
+    return (failure.retry_at if failure is not None else None) or ""
 
 
 def waiting_since(status: TemplateStatus) -> str:
     """Since when a template waits for a slot, RFC 3339; "" if that is not in its status."""
+    again = retry_time(status)
+    if again:
+        return again
     type_ = DISCOVERED if _first(status) else PROGRESSING
     found = find_condition(status.conditions, type_)
     return found.last_transition_time if found is not None else ""
@@ -76,8 +93,12 @@ def awaits(
 
 
 def _first(status: TemplateStatus) -> bool:
+    return _has_reason(status, AWAITING_DISCOVERY)
+
+
+def _has_reason(status: TemplateStatus, reason: str) -> bool:
     discovered = find_condition(status.conditions, DISCOVERED)
-    return discovered is not None and discovered.reason == AWAITING_DISCOVERY
+    return discovered is not None and discovered.reason == reason
 
 
 def _again(status: TemplateStatus) -> bool:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from aimctl.api.v1alpha1 import TemplateState
 from aimctl.domain.conditions import RollUp
 from aimctl.domain.resolution import Missing
-from aimctl.domain.templates.discovery_decision import (
+from aimctl.domain.templates.discovery_report import (
     AWAITING_DISCOVERY,
     DISCOVERY_FAILED,
     DISCOVERY_RUNNING,
@@ -32,7 +32,7 @@ from aimctl.domain.templates.template import source_count, wants_caching
 from aimctl.kubetypes import find_condition
 
 if TYPE_CHECKING:
-    from aimctl.domain.templates.discovery_decision import DiscoveryReport
+    from aimctl.domain.templates.discovery_report import DiscoveryReport
     from aimctl.domain.templates.observation import TemplateObservation
 
 __all__ = ["CACHE_WARM", "WARMING", "WARM_FAILED", "WARM_REQUESTED", "roll_up"]

@@ -70,6 +70,8 @@ TEMPLATE_DERIVED, TEMPLATE_FOUND = "TemplateDerived", "TemplateFound"
 BASE_TEMPLATE_NOT_RESOLVED = "BaseTemplateNotResolved"
 DERIVED_TEMPLATE_DELETED = "DerivedTemplateDeleted"
 
+SEE_RESOLVED = "see the condition Resolved"
+
 _OWNED_CONDITIONS = frozenset({DERIVED})
 _EVENTS_OF_OTHERS = frozenset({DERIVATION_PENDING, DERIVATION_REFUSED})
 """Reasons without an Event: what follows within a moment has one; and the executor records rejections."""
@@ -117,7 +119,7 @@ def decide_derivation(seen: DerivationObservation) -> Plan:
             *own,
             *_release(seen, uses),
             *_delete_outdated(seen),
-            _status(service, finding),
+            _status(seen, finding),
         )
     )
 
@@ -257,8 +259,16 @@ def _origin(seen: DerivationObservation, template: Template) -> str:
     return f"{describe(template)} was derived from {describe(base)}{state}"
 
 
-def _status(service: ServiceObservation, finding: Finding | None) -> WriteStatus:
-    findings = {} if finding is None else {DERIVED: finding}
+def _referring(seen: DerivationObservation, finding: Finding) -> Finding:
+    """The finding; without a base, the condition ``Resolved`` states the cause."""
+    if finding.true or seen.resolution.choice.template is not None:
+        return finding
+    return finding._replace(message=SEE_RESOLVED)
+
+
+def _status(seen: DerivationObservation, finding: Finding | None) -> WriteStatus:
+    service = seen.service
+    findings = {} if finding is None else {DERIVED: _referring(seen, finding)}
     meta, before = service.obj.meta, service.status.conditions
     built = conditions.conditions_of(findings, before, generation=meta.generation, now=service.now)
     part = StatusSlice({}, built, frozenset(), _OWNED_CONDITIONS)
