@@ -34,9 +34,11 @@ from aimctl.devcluster.controllers.job_plan import JobBackoff
 from aimctl.devcluster.controllers.jobs import JobController
 from aimctl.devcluster.controllers.service_accounts import ServiceAccountController
 from aimctl.devcluster.controllers.volumes import DEFAULT_CLASS_ANNOTATION, STORAGE_CLASSES, VolumeProvisioner
+from aimctl.devcluster.controllers.workload_makers import workload_controllers
 from aimctl.devcluster.faults import Faults
 from aimctl.devcluster.kubeconfig import write_kubeconfig
 from aimctl.devcluster.machinery.events import EventRecorder
+from aimctl.devcluster.machinery.lazy import LazyControllers
 from aimctl.devcluster.machinery.settling import settled
 from aimctl.devcluster.node.machines import default_machines
 from aimctl.devcluster.node.nodes import SimulatedNodes
@@ -179,8 +181,13 @@ class DevCluster:
             seconds=self.options.provision_seconds,
         )
         self.protection = ClaimProtection(self.internal_client("claim-protection"), clock=clock)
+        makers = workload_controllers(self.internal_client, self.event_recorder, clock=clock)
+        self.workloads = LazyControllers(makers, start=self._start)
         self.collector = GarbageCollector(
-            self.internal_client("garbage-collector"), clock=clock, kinds=self._collectable
+            self.internal_client("garbage-collector"),
+            clock=clock,
+            kinds=self._collectable,
+            on_first=self.workloads.found,
         )
         self.accounts = ServiceAccountController(
             self.internal_client("service-account-controller"), clock=clock
@@ -368,7 +375,9 @@ class DevCluster:
         return (self.accounts, self.collector, self.jobs, self.volumes, self.protection, self.node)
 
     def _controllers(self) -> list[Controller]:
-        return [*self._parts(), *self._extra] if self.options.controllers else []
+        if not self.options.controllers:
+            return []
+        return [*self._parts(), *self.workloads.running, *self._extra]
 
     async def _create_defaults(self) -> None:
         await self._create_namespaces((*_EVERY_NAMESPACE, *self.options.namespaces))

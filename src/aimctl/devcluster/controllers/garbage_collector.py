@@ -45,12 +45,22 @@ class GarbageCollector:
         clock: source of all times.
         kinds: returns one version of each kind that can be listed, watched and deleted. Called again when a CRD
             changes.
+        on_first: called with the group and plural of a kind when the first object of that kind is known.
     """
 
-    def __init__(self, client: Client, *, clock: Clock, kinds: Callable[[], Iterable[Resource[Any]]]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        *,
+        clock: Clock,
+        kinds: Callable[[], Iterable[Resource[Any]]],
+        on_first: Callable[[tuple[str, str]], None] = lambda _: None,
+    ) -> None:
         self._client = client
         self._clock = clock
         self._kinds = kinds
+        self._on_first = on_first
+        self._found: set[tuple[str, str]] = set()
         self._graph = OwnerGraph()
         self._deleted: dict[str, bool] = {}
         self._informers: dict[tuple[str, str], tuple[Informer[Item], asyncio.Task[None]]] = {}
@@ -109,6 +119,10 @@ class GarbageCollector:
             if old is not None:
                 self._removed(old)
             return
+        kind = (new.resource.group, new.resource.plural)
+        if kind not in self._found:
+            self._found.add(kind)
+            self._on_first(kind)
         self._graph.put(new)
         if new.meta.owners or new.in_foreground_deletion or new.in_orphaning:
             self.worker.add(new.uid)

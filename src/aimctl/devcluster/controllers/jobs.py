@@ -13,12 +13,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, final
 
 from aimctl.devcluster.controllers.job_plan import FinishedPods, JobBackoff, JobPlan, as_failed, plan, pod_for
+from aimctl.devcluster.controllers.pod_control import PodControl
 from aimctl.devcluster.machinery.controller import run_controller
 from aimctl.devcluster.machinery.informer import Informer, body_of
 from aimctl.devcluster.machinery.worker import Worker
 from aimctl.kubetypes import ObjectKey
-from aimctl.kubetypes.builtin import JOBS, PODS, SERVICE_ACCOUNTS
-from aimctl.runtime.kube.errors import ApiError, Forbidden, Invalid, NotFound
+from aimctl.kubetypes.builtin import JOBS, PODS
+from aimctl.runtime.kube.errors import ApiError
 
 if TYPE_CHECKING:
     from aimctl.devcluster.machinery.events import EventRecorder
@@ -45,6 +46,7 @@ class JobController:
         self._client = client
         self._clock = clock
         self._events = events
+        self._control = PodControl(client, events)
         self._backoff = backoff or JobBackoff()
         self._tallies: dict[str, FinishedPods] = {}
         self._lost: dict[str, list[dict[str, Any]]] = {}
@@ -131,7 +133,7 @@ class JobController:
             await self._client.delete(PODS, pod, namespace, propagation="Background")
         try:
             for _ in range(decided.create):
-                await self._create_pod(job)
+                self.pods.observe(await self._control.create(job, pod_for(job)))
         except ApiError:
             started = (decided.status or {}).get("startTime")
             if started and not (job.get("status") or {}).get("startTime"):
@@ -144,27 +146,6 @@ class JobController:
             self.jobs.observe(await self._client.update(JOBS, body, subresource="status"))
         if decided.event is not None:
             await self._events.report(job, *decided.event)
-
-    async def _create_pod(self, job: dict[str, Any]) -> None:
-        namespace = job["metadata"]["namespace"]
-        body = pod_for(job)
-        account = body["spec"].get("serviceAccountName") or "default"
-        try:
-            # The real server's ServiceAccount admission rejects such pods; the embedded one has no admission.
-            if account != "default":
-                await self._client.get(SERVICE_ACCOUNTS, account, namespace)
-            created = await self._client.create(PODS, body, namespace)
-        except NotFound as error:
-            message = (
-                f"Error creating: error looking up service account {namespace}/{account}: {error.message}"
-            )
-            await self._events.report(job, "Warning", "FailedCreate", message)
-            raise
-        except (Forbidden, Invalid) as error:
-            await self._events.report(job, "Warning", "FailedCreate", f"Error creating: {error.message}")
-            raise
-        self.pods.observe(created)
-        await self._events.report(job, "Normal", "SuccessfulCreate", f"Created pod: {created.meta.name}")
 
 
 def _controlling_job(pod: dict[str, Any]) -> dict[str, Any] | None:

@@ -442,10 +442,12 @@ class SimulatedNodes:
 
     def _behaviours(self, pod: dict[str, Any]) -> dict[str, Behaviour | None]:
         found: dict[str, Behaviour | None] = {}
+        keeps_running = (pod["spec"].get("restartPolicy") or "Always") == "Always"
+        plain = Behaviour(duration_seconds=math.inf if keeps_running else 2.0)
         for container in (*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]):
             call = container_call(pod, container)
             answers = (program.behaviour(call) for program in self.programs)
-            unknown = None if self.programs else Behaviour()
+            unknown = None if self.programs else plain
             found[container["name"]] = next((item for item in answers if item is not None), unknown)
         return found
 

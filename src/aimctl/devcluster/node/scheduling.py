@@ -1,25 +1,24 @@
 """The scheduler's decision: which node a pod is bound to. No I/O.
 
-Contract: node selector, required node affinity (``matchExpressions``), cordons, ``NoSchedule`` taints and resource
-requests are respected. Of the nodes that fit, the one with the fewest pods is chosen, then the first by name.
+Contract: node selector, required node affinity, cordons, ``NoSchedule`` taints and resource requests are respected. Of the nodes that fit, the one with the fewest pods is chosen, then the first by name.
 Preferences, topology spread and preemption are not simulated. Messages are those of kube-scheduler.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from aimctl.devcluster.machinery.node_fit import matches_node, tolerates
 from aimctl.kubetypes.quantity import amount
 
 __all__ = ["NodeView", "Placement", "place", "requests"]
 
 JsonObject = Mapping[str, Any]
-_INTEGER = re.compile(r"[-+]?[0-9]{1,18}")
+_CORDON = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +84,17 @@ def _requested(container: JsonObject) -> dict[str, Decimal]:
 
 def _rejections(pod: JsonObject, wanted: Mapping[str, Decimal], node: NodeView) -> Iterable[str]:
     spec = pod["spec"]
-    if node.unschedulable:
+    if node.unschedulable and not tolerates(spec, _CORDON):
         yield "node(s) were unschedulable"
         return
     if not node.ready:
         yield "node(s) had untolerated taint {node.kubernetes.io/not-ready: }"
         return
     for taint in node.taints:
-        if taint.get("effect") in {"NoSchedule", "NoExecute"} and not _tolerated(spec, taint):
+        if taint.get("effect") in {"NoSchedule", "NoExecute"} and not tolerates(spec, taint):
             yield f"node(s) had untolerated taint {{{taint.get('key', '')}: {taint.get('value', '')}}}"
             return
-    if not _selected(spec, node):
+    if not matches_node(spec, node.labels, node.name):
         yield "node(s) didn't match Pod's node affinity/selector"
         return
     if node.pods + 1 > node.allocatable.get("pods", Decimal(110)):
@@ -104,55 +103,3 @@ def _rejections(pod: JsonObject, wanted: Mapping[str, Decimal], node: NodeView) 
         free = node.allocatable.get(name, Decimal()) - node.used.get(name, Decimal())
         if value > free:
             yield f"Insufficient {name}"
-
-
-def _selected(spec: JsonObject, node: NodeView) -> bool:
-    selector = spec.get("nodeSelector") or {}
-    if any(node.labels.get(key) != value for key, value in selector.items()):
-        return False
-    affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
-    required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
-    if not required:
-        return True
-    return any(
-        all(_expression(item, node.labels) for item in term.get("matchExpressions") or ())
-        for term in required.get("nodeSelectorTerms") or ()
-    )
-
-
-def _expression(item: JsonObject, labels: Mapping[str, str]) -> bool:  # noqa: PLR0911 - a table
-    value = labels.get(item.get("key", ""))
-    values: Sequence[str] = item.get("values") or ()
-    match item.get("operator"):
-        case "In":
-            return value in values
-        case "NotIn":
-            return value not in values
-        case "Exists":
-            return value is not None
-        case "DoesNotExist":
-            return value is None
-        case "Gt":
-            return _integers(value, values) and int(value or 0) > int(values[0])
-        case "Lt":
-            return _integers(value, values) and int(value or 0) < int(values[0])
-        case _:
-            return False
-
-
-def _integers(value: str | None, values: Sequence[str]) -> bool:
-    """Whether a label and the only operand are integers, as Gt and Lt require."""
-    return len(values) == 1 and all(
-        each is not None and _INTEGER.fullmatch(each) is not None for each in (value, values[0])
-    )
-
-
-def _tolerated(spec: JsonObject, taint: JsonObject) -> bool:
-    for item in spec.get("tolerations") or ():
-        if item.get("effect") and item["effect"] != taint.get("effect"):
-            continue
-        if item.get("operator") == "Exists" and (not item.get("key") or item["key"] == taint.get("key")):
-            return True
-        if item.get("key") == taint.get("key") and (item.get("value") or "") == (taint.get("value") or ""):
-            return True
-    return False

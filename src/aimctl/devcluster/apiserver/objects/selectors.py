@@ -2,6 +2,7 @@
 
 Contract: :func:`parse_labels` and :func:`parse_fields` parse the query parameters ``labelSelector`` and
 ``fieldSelector`` with the grammar and semantics of Kubernetes: ``!=`` and ``notin`` also match a missing label.
+:func:`from_object` reads the selectors of workloads.
 Errors are :class:`SelectorError`, with the message of the real server where it is known.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 from aimctl.devcluster.apiserver.objects.names import LABEL_TEXT, NAME_TEXT
 
@@ -24,6 +25,7 @@ __all__ = [
     "LabelSelector",
     "SelectorError",
     "Selectors",
+    "from_object",
     "parse_fields",
     "parse_labels",
 ]
@@ -141,6 +143,20 @@ def parse_labels(text: str) -> LabelSelector:
     if parser.peek():
         raise SelectorError(f"found '{parser.peek()}', expected: ',' or 'end of string'")
     return LabelSelector(tuple(requirements))
+
+
+_OBJECT_OPERATORS = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "missing"}
+
+
+def from_object(selector: Mapping[str, Any]) -> LabelSelector:
+    """The selector of a ``metav1.LabelSelector``, as workloads have it. Unknown operators are left out."""
+    labels = (selector.get("matchLabels") or {}).items()
+    found = [_Requirement(key, "in", (value,)) for key, value in labels]
+    for item in selector.get("matchExpressions") or ():
+        operator = _OBJECT_OPERATORS.get(item.get("operator"))
+        if operator is not None:
+            found.append(_Requirement(str(item.get("key")), operator, tuple(item.get("values") or ())))
+    return LabelSelector(tuple(found))
 
 
 @final

@@ -6,31 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from aimctl.devcluster.apiserver.builtin.fields import forbidden, invalid, required, unsupported
 from aimctl.devcluster.apiserver.builtin.pod_rules import pod_errors
+from aimctl.devcluster.apiserver.objects.selectors import from_object
 from aimctl.devcluster.apiserver.schema.errors import FieldError, GoStruct
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from aimctl.devcluster.apiserver.builtin.rules.checks import Check
 
 _MOST_PRIORITY = 1_000_000_000
 _LONGEST_CRON_NAME = 52
-
-
-def _matches(selector: Mapping[str, Any], labels: Mapping[str, Any]) -> bool:
-    if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
-        return False
-    for item in selector.get("matchExpressions") or ():
-        value, values = labels.get(item.get("key")), item.get("values") or ()
-        operator = item.get("operator")
-        if (
-            (operator == "In" and value not in values)
-            or (operator == "NotIn" and value in values)
-            or (operator == "Exists" and value is None)
-            or (operator == "DoesNotExist" and value is not None)
-        ):
-            return False
-    return True
 
 
 def pods_of(word: str, *, optional: bool = False) -> Check:
@@ -43,7 +28,7 @@ def pods_of(word: str, *, optional: bool = False) -> Check:
         elif selector is not None and not any(selector.values()):
             yield invalid(f"{path}.selector", selector, f"empty selector is invalid for {word}")
         labels = (template.get("metadata") or {}).get("labels")
-        if selector is None or not _matches(selector, labels or {}):
+        if selector is None or not from_object(selector).matches(labels or {}):
             text = "`selector` does not match template `labels`"
             yield invalid(f"{path}.template.metadata.labels", labels, text)
         pod = template.get("spec") or {}

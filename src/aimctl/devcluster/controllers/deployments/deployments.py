@@ -1,0 +1,140 @@
+"""The Deployment controller. Its decisions are in :mod:`aimctl.devcluster.controllers.deployments.deployment_plan`.
+
+Invariant: the responses to its writes are stored at once, and the status is written with the resourceVersion it was
+computed from. After a conflict it is computed again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, final
+
+from aimctl.devcluster.controllers.deployments.deployment_plan import new_set, plan
+from aimctl.devcluster.controllers.deployments.deployment_sets import REVISION, same_template
+from aimctl.devcluster.controllers.workloads.owned_objects import OwnedObjects
+from aimctl.devcluster.controllers.workloads.pod_facts import controller_of, is_finished
+from aimctl.devcluster.machinery.controller import run_controller
+from aimctl.devcluster.machinery.informer import Informer, body_of
+from aimctl.devcluster.machinery.worker import Worker
+from aimctl.kubetypes import ObjectKey
+from aimctl.kubetypes.builtin import PODS
+from aimctl.kubetypes.kinds import DEPLOYMENTS, REPLICA_SETS
+from aimctl.runtime.kube.errors import AlreadyExists
+
+if TYPE_CHECKING:
+    from aimctl.devcluster.controllers.deployments.deployment_plan import DeploymentPlan
+    from aimctl.devcluster.machinery.events import EventRecorder
+    from aimctl.runtime.clock import Clock
+    from aimctl.runtime.kube.client import Client
+
+__all__ = ["DeploymentController"]
+
+JsonObject = dict[str, Any]
+
+
+@final
+class DeploymentController:
+    """Creates, scales and deletes the ReplicaSets of Deployments.
+
+    Args:
+        client: used for reads and writes.
+        clock: source of all times.
+        events: records Events.
+    """
+
+    def __init__(self, client: Client, *, clock: Clock, events: EventRecorder) -> None:
+        self._client = client
+        self._clock = clock
+        self._events = events
+        self.worker: Worker[ObjectKey] = Worker("deployments", self._reconcile, clock=clock)
+        self.deployments: Informer[JsonObject] = Informer(
+            client,
+            DEPLOYMENTS,
+            clock=clock,
+            project=body_of,
+            on_change=lambda key, _old, _new: self.worker.add(key),
+        )
+        self.sets = OwnedObjects(
+            client, REPLICA_SETS, self.deployments, clock=clock, on_owner=self.worker.add
+        )
+        self.pods: Informer[JsonObject] = Informer(
+            client, PODS, clock=clock, project=body_of, on_change=self._pod_changed
+        )
+
+    @property
+    def informers(self) -> tuple[Informer[Any], ...]:
+        """The kinds that are watched."""
+        return (self.deployments, self.sets.informer, self.pods)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        await run_controller(self.worker, self.informers)
+
+    def _pod_changed(self, key: ObjectKey, old: JsonObject | None, new: JsonObject | None) -> None:
+        """Queue the Deployment of a pod that has ended or is gone, for which Recreate may wait."""
+        if old is None or (new is not None and not is_finished(new)):
+            return
+        owner = controller_of(old)
+        body = None if owner is None else self.sets.informer.get(ObjectKey(key.namespace, owner["name"]))
+        above = None if body is None else controller_of(body)
+        if above is not None:
+            self.worker.add(ObjectKey(key.namespace, above["name"]))
+
+    async def _reconcile(self, key: ObjectKey) -> float | None:
+        deployment = self.deployments.get(key)
+        if deployment is None:
+            return None
+        sets = await self.sets.claim(deployment)
+        now = self._clock.now()
+        decided = plan(deployment, sets, now=now, old_pods=self._has_old_pods(deployment, sets))
+        await self._execute(deployment, decided)
+        return None if decided.wake_at is None else max(0.01, (decided.wake_at - now).total_seconds())
+
+    def _has_old_pods(self, deployment: JsonObject, sets: list[JsonObject]) -> bool:
+        if (deployment["spec"].get("strategy") or {}).get("type") != "Recreate":
+            return False
+        new = new_set(deployment, sets)
+        old = {body["metadata"]["uid"] for body in sets if body is not new}
+        for pod in self.pods.values().values():
+            owner = controller_of(pod)
+            if owner is not None and owner["uid"] in old and not is_finished(pod):
+                return True
+        return False
+
+    async def _execute(self, deployment: JsonObject, decided: DeploymentPlan) -> None:
+        namespace, name = deployment["metadata"]["namespace"], deployment["metadata"]["name"]
+        if decided.create is not None and not await self._create(deployment, decided.create):
+            return
+        for set_name, patch in decided.patches:
+            self.sets.observe(await self._client.patch(REPLICA_SETS, set_name, patch, namespace))
+        for body in decided.delete:
+            await self.sets.delete(body)
+        for reason, message in decided.events:
+            await self._events.report(deployment, "Normal", reason, message)
+        if decided.revision:
+            patch = {"metadata": {"annotations": {REVISION: decided.revision}}}
+            written = await self._client.patch(DEPLOYMENTS, name, patch, namespace)
+            self.deployments.observe(written)
+            if written.meta.generation == deployment["metadata"].get("generation"):
+                deployment = body_of(written)
+        if decided.status is not None:
+            body = {**deployment, "status": decided.status}
+            self.deployments.observe(await self._client.update(DEPLOYMENTS, body, subresource="status"))
+
+    async def _create(self, deployment: JsonObject, body: JsonObject) -> bool:
+        """Create the new ReplicaSet. False if another object has its name; then the next attempt has another one."""
+        namespace = deployment["metadata"]["namespace"]
+        try:
+            self.sets.observe(await self._client.create(REPLICA_SETS, body, namespace))
+            return True
+        except AlreadyExists:
+            found = await self._client.get(REPLICA_SETS, body["metadata"]["name"], namespace)
+        existing = self.sets.observe(found)
+        owner = controller_of(existing)
+        own = owner is not None and owner["uid"] == deployment["metadata"]["uid"]
+        if own and same_template(existing["spec"]["template"], body["spec"]["template"]):
+            return True
+        status = dict(deployment.get("status") or {})
+        status["collisionCount"] = int(status.get("collisionCount") or 0) + 1
+        changed = {**deployment, "status": status}
+        self.deployments.observe(await self._client.update(DEPLOYMENTS, changed, subresource="status"))
+        return False

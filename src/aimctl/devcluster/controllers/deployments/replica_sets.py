@@ -1,0 +1,97 @@
+"""The ReplicaSet controller. Its decisions are in :mod:`aimctl.devcluster.controllers.deployments.replica_set_plan`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, final
+
+from aimctl.devcluster.controllers.pod_control import PodControl
+from aimctl.devcluster.controllers.workloads.owned_objects import OwnedObjects
+from aimctl.devcluster.controllers.workloads.pod_facts import pod_from_template
+from aimctl.devcluster.controllers.deployments.replica_set_plan import (
+    becomes_available_at,
+    missing,
+    next_status,
+    surplus,
+)
+from aimctl.devcluster.machinery.controller import run_controller
+from aimctl.devcluster.machinery.informer import Informer, body_of
+from aimctl.devcluster.machinery.worker import Worker
+from aimctl.kubetypes.builtin import PODS
+from aimctl.kubetypes.kinds import REPLICA_SETS
+from aimctl.runtime.kube.errors import ApiError
+
+if TYPE_CHECKING:
+    from aimctl.devcluster.machinery.events import EventRecorder
+    from aimctl.kubetypes import ObjectKey
+    from aimctl.runtime.clock import Clock
+    from aimctl.runtime.kube.client import Client
+
+__all__ = ["ReplicaSetController"]
+
+_BURST = 500
+"""Pods that are created or deleted before the status is written."""
+
+
+@final
+class ReplicaSetController:
+    """Creates and deletes the pods of ReplicaSets.
+
+    Args:
+        client: used for reads and writes.
+        clock: source of all times.
+        events: records Events.
+    """
+
+    def __init__(self, client: Client, *, clock: Clock, events: EventRecorder) -> None:
+        self._client = client
+        self._clock = clock
+        self._control = PodControl(client, events)
+        self.worker: Worker[ObjectKey] = Worker("replica-sets", self._reconcile, clock=clock)
+        self.sets: Informer[dict[str, Any]] = Informer(
+            client,
+            REPLICA_SETS,
+            clock=clock,
+            project=body_of,
+            on_change=lambda key, _old, _new: self.worker.add(key),
+        )
+        self.pods = OwnedObjects(client, PODS, self.sets, clock=clock, on_owner=self.worker.add)
+
+    @property
+    def informers(self) -> tuple[Informer[Any], ...]:
+        """The kinds that are watched."""
+        return (self.sets, self.pods.informer)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        await run_controller(self.worker, self.informers)
+
+    async def _reconcile(self, key: ObjectKey) -> float | None:
+        owner = self.sets.get(key)
+        if owner is None:
+            return None
+        pods = await self.pods.claim(owner)
+        error: ApiError | None = None
+        if not owner["metadata"].get("deletionTimestamp"):
+            try:
+                await self._scale(owner, pods)
+            except ApiError as failed:
+                error = failed
+        now = self._clock.now()
+        # As in Kubernetes, the status is about the pods from before; their events cause the next one.
+        message = None if error is None else error.message
+        status = next_status(owner, pods, now=now, failure=message)
+        if status is not None:
+            body = {**owner, "status": status}
+            self.sets.observe(await self._client.update(REPLICA_SETS, body, subresource="status"))
+        if error is not None:
+            raise error
+        due = becomes_available_at(owner, pods, now)
+        return None if due is None else (due - now).total_seconds()
+
+    async def _scale(self, owner: dict[str, Any], pods: list[dict[str, Any]]) -> None:
+        for _ in range(min(_BURST, missing(owner, pods))):
+            created = await self._control.create(owner, pod_from_template(owner, owner["spec"]["template"]))
+            self.pods.observe(created)
+        for pod in surplus(owner, pods, self._clock.now())[:_BURST]:
+            await self.pods.delete(dict(pod))
+            await self._control.deleted(owner, pod)

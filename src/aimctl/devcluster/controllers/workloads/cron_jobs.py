@@ -1,0 +1,101 @@
+"""The CronJob controller. Its decisions are in :mod:`aimctl.devcluster.controllers.workloads.cron_job_plan`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, final
+
+from aimctl.devcluster.controllers.workloads.cron_job_plan import job_for, plan, with_started
+from aimctl.devcluster.controllers.workloads.owned_objects import OwnedObjects
+from aimctl.devcluster.controllers.workloads.pod_facts import controller_of
+from aimctl.devcluster.machinery.controller import run_controller
+from aimctl.devcluster.machinery.informer import Informer, body_of
+from aimctl.devcluster.machinery.worker import Worker
+from aimctl.kubetypes.builtin import JOBS
+from aimctl.kubetypes.kinds import CRON_JOBS
+from aimctl.runtime.kube.errors import AlreadyExists, ApiError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from aimctl.devcluster.machinery.events import EventRecorder
+    from aimctl.kubetypes import ObjectKey
+    from aimctl.runtime.clock import Clock
+    from aimctl.runtime.kube.client import Client
+
+__all__ = ["CronJobController"]
+
+JsonObject = dict[str, Any]
+
+
+@final
+class CronJobController:
+    """Creates and deletes the Jobs of CronJobs.
+
+    Args:
+        client: used for reads and writes.
+        clock: source of all times.
+        events: records Events.
+    """
+
+    def __init__(self, client: Client, *, clock: Clock, events: EventRecorder) -> None:
+        self._client = client
+        self._clock = clock
+        self._events = events
+        self.worker: Worker[ObjectKey] = Worker("cron-jobs", self._reconcile, clock=clock)
+        self.cron_jobs: Informer[JsonObject] = Informer(
+            client,
+            CRON_JOBS,
+            clock=clock,
+            project=body_of,
+            on_change=lambda key, _old, _new: self.worker.add(key),
+        )
+        self.jobs = OwnedObjects(client, JOBS, self.cron_jobs, clock=clock, on_owner=self.worker.add)
+
+    @property
+    def informers(self) -> tuple[Informer[Any], ...]:
+        """The kinds that are watched."""
+        return (self.cron_jobs, self.jobs.informer)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        await run_controller(self.worker, self.informers)
+
+    async def _reconcile(self, key: ObjectKey) -> float | None:
+        cron = self.cron_jobs.get(key)
+        if cron is None:
+            return None
+        now = self._clock.now()
+        present = [job for job in self.jobs.of(cron) if not job["metadata"].get("deletionTimestamp")]
+        decided = plan(cron, present, now=now)
+        for event in decided.events:
+            await self._events.report(cron, *event)
+        for job in decided.delete:
+            await self.jobs.delete(job)
+            text = f"Deleted job {job['metadata']['name']}"
+            await self._events.report(cron, "Normal", "SuccessfulDelete", text)
+        status = decided.status
+        if decided.start is not None:
+            status = await self._start(cron, status, decided.start)
+        if status != (cron.get("status") or {}):
+            body = {**cron, "status": status}
+            self.cron_jobs.observe(await self._client.update(CRON_JOBS, body, subresource="status"))
+        return None if decided.wake_at is None else max(0.01, (decided.wake_at - now).total_seconds())
+
+    async def _start(self, cron: JsonObject, status: JsonObject, time: datetime) -> JsonObject:
+        """Create the Job of a scheduled time. Returns the new status; raises ApiError."""
+        body, namespace = job_for(cron, time), cron["metadata"]["namespace"]
+        try:
+            job = self.jobs.observe(await self._client.create(JOBS, body, namespace))
+        except AlreadyExists:
+            # Created before, by an attempt whose status was not written.
+            job = self.jobs.observe(await self._client.get(JOBS, body["metadata"]["name"], namespace))
+            owner = controller_of(job)
+            if owner is None or owner["uid"] != cron["metadata"]["uid"]:
+                return status
+        except ApiError as error:
+            text = f"Error creating job: {error.message}"
+            await self._events.report(cron, "Warning", "FailedCreate", text)
+            raise
+        text = f"Created job {job['metadata']['name']}"
+        await self._events.report(cron, "Normal", "SuccessfulCreate", text)
+        return with_started(status, job, time)

@@ -1,0 +1,115 @@
+"""The DaemonSet controller. Its decisions are in :mod:`aimctl.devcluster.controllers.workloads.daemon_set_plan`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, final
+
+from aimctl.devcluster.controllers.pod_control import PodControl
+from aimctl.devcluster.controllers.workloads.daemon_set_plan import plan, pod_for
+from aimctl.devcluster.controllers.workloads.owned_objects import OwnedObjects
+from aimctl.devcluster.controllers.workloads.revisions import REVISION_LABEL, Revisions
+from aimctl.devcluster.machinery.controller import run_controller
+from aimctl.devcluster.machinery.informer import Informer, body_of
+from aimctl.devcluster.machinery.worker import Worker
+from aimctl.kubetypes.builtin import NODES, PODS
+from aimctl.kubetypes.kinds import DAEMON_SETS
+from aimctl.runtime.kube.errors import ApiError
+
+if TYPE_CHECKING:
+    from aimctl.devcluster.machinery.events import EventRecorder
+    from aimctl.kubetypes import ObjectKey
+    from aimctl.runtime.clock import Clock
+    from aimctl.runtime.kube.client import Client
+
+__all__ = ["DaemonSetController"]
+
+JsonObject = dict[str, Any]
+
+
+@final
+class DaemonSetController:
+    """Creates and deletes the pods of DaemonSets.
+
+    Args:
+        client: used for reads and writes.
+        clock: source of all times.
+        events: records Events.
+    """
+
+    def __init__(self, client: Client, *, clock: Clock, events: EventRecorder) -> None:
+        self._client = client
+        self._clock = clock
+        self._events = events
+        self._control = PodControl(client, events)
+        self.worker: Worker[ObjectKey] = Worker("daemon-sets", self._reconcile, clock=clock)
+        self.sets: Informer[JsonObject] = Informer(
+            client,
+            DAEMON_SETS,
+            clock=clock,
+            project=body_of,
+            on_change=lambda key, _old, _new: self.worker.add(key),
+        )
+        self.pods = OwnedObjects(client, PODS, self.sets, clock=clock, on_owner=self.worker.add)
+        self.revisions = Revisions(client, self.sets, clock=clock, on_owner=self.worker.add)
+        self.nodes: Informer[JsonObject] = Informer(
+            client, NODES, clock=clock, project=_essential, on_change=self._node_changed
+        )
+
+    @property
+    def informers(self) -> tuple[Informer[Any], ...]:
+        """The kinds that are watched."""
+        return (self.sets, self.pods.informer, self.revisions.informer, self.nodes)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        await run_controller(self.worker, self.informers)
+
+    def _node_changed(self, key: ObjectKey, old: JsonObject | None, new: JsonObject | None) -> None:
+        del key
+        if old != new:
+            for owner in self.sets.values():
+                self.worker.add(owner)
+
+    async def _reconcile(self, key: ObjectKey) -> float | None:
+        owner = self.sets.get(key)
+        if owner is None:
+            return None
+        pods = await self.pods.claim(owner)
+        known = await self.revisions.of(owner)
+        update = await self.revisions.update(owner, known)
+        digest = update["metadata"]["labels"][REVISION_LABEL]
+        now = self._clock.now()
+        nodes = [node for _, node in sorted(self.nodes.values().items())]
+        decided = plan(owner, pods, nodes, digest=digest, now=now)
+        error: ApiError | None = None
+        try:
+            for pod in decided.delete:
+                await self.pods.delete(pod)
+                await self._control.deleted(owner, pod)
+            for node in decided.create:
+                self.pods.observe(await self._control.create(owner, pod_for(owner, node, digest)))
+        except ApiError as failed:
+            error = failed
+        for event in decided.events:
+            await self._events.report(owner, *event)
+        if decided.status is not None:
+            body = {**owner, "status": decided.status}
+            self.sets.observe(await self._client.update(DAEMON_SETS, body, subresource="status"))
+        if error is not None:
+            raise error
+        used = {(pod["metadata"].get("labels") or {}).get(REVISION_LABEL) for pod in pods} | {digest}
+        live = {
+            each["metadata"]["name"] for each in known if each["metadata"]["labels"].get(REVISION_LABEL) in used
+        }
+        await self.revisions.clean_up(owner, known, live)
+        return None if decided.wake_at is None else (decided.wake_at - now).total_seconds()
+
+
+def _essential(item: Any) -> JsonObject:
+    """What matters of a Node; without its status, which changes with every heartbeat."""
+    body = body_of(item)
+    metadata = body["metadata"]
+    return {
+        "metadata": {"name": metadata["name"], "labels": metadata.get("labels") or {}},
+        "spec": {"taints": (body.get("spec") or {}).get("taints") or []},
+    }

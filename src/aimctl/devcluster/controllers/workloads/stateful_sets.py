@@ -1,0 +1,127 @@
+"""The StatefulSet controller. Its decisions are in :mod:`aimctl.devcluster.controllers.workloads.stateful_set_plan`.
+
+Contract: claims from ``volumeClaimTemplates`` are created before their pod and stay when it is deleted. With
+``persistentVolumeClaimRetentionPolicy.whenDeleted: Delete`` they are owned by the StatefulSet; ``whenScaled`` has no
+effect.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, final
+
+from aimctl.devcluster.controllers.pod_control import PodControl
+from aimctl.devcluster.controllers.workloads.owned_objects import OwnedObjects
+from aimctl.devcluster.controllers.workloads.pod_facts import owner_reference, pod_from_template
+from aimctl.devcluster.controllers.workloads.revisions import REVISION_LABEL, Revisions, template_of
+from aimctl.devcluster.controllers.workloads.stateful_set_plan import claims_for, plan, pod_for
+from aimctl.devcluster.machinery.controller import run_controller
+from aimctl.devcluster.machinery.informer import Informer, body_of
+from aimctl.devcluster.machinery.worker import Worker
+from aimctl.kubetypes.builtin import PODS, PVCS
+from aimctl.kubetypes.kinds import STATEFUL_SETS
+from aimctl.runtime.kube.errors import AlreadyExists, ApiError
+
+if TYPE_CHECKING:
+    from aimctl.devcluster.machinery.events import EventRecorder
+    from aimctl.kubetypes import ObjectKey
+    from aimctl.runtime.clock import Clock
+    from aimctl.runtime.kube.client import Client
+
+__all__ = ["StatefulSetController"]
+
+JsonObject = dict[str, Any]
+
+
+@final
+class StatefulSetController:
+    """Creates and deletes the pods and claims of StatefulSets.
+
+    Args:
+        client: used for reads and writes.
+        clock: source of all times.
+        events: records Events.
+    """
+
+    def __init__(self, client: Client, *, clock: Clock, events: EventRecorder) -> None:
+        self._client = client
+        self._clock = clock
+        self._events = events
+        self._control = PodControl(client, events)
+        self.worker: Worker[ObjectKey] = Worker("stateful-sets", self._reconcile, clock=clock)
+        self.sets: Informer[JsonObject] = Informer(
+            client,
+            STATEFUL_SETS,
+            clock=clock,
+            project=body_of,
+            on_change=lambda key, _old, _new: self.worker.add(key),
+        )
+        self.pods = OwnedObjects(client, PODS, self.sets, clock=clock, on_owner=self.worker.add)
+        self.revisions = Revisions(client, self.sets, clock=clock, on_owner=self.worker.add)
+
+    @property
+    def informers(self) -> tuple[Informer[Any], ...]:
+        """The kinds that are watched."""
+        return (self.sets, self.pods.informer, self.revisions.informer)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        await run_controller(self.worker, self.informers)
+
+    async def _reconcile(self, key: ObjectKey) -> float | None:
+        owner = self.sets.get(key)
+        if owner is None:
+            return None
+        pods = await self.pods.claim(owner)
+        known = await self.revisions.of(owner)
+        update = await self.revisions.update(owner, known)
+        by_name = {each["metadata"]["name"]: each for each in (*known, update)}
+        wanted = (owner.get("status") or {}).get("currentRevision")
+        current = by_name.get(wanted, update)["metadata"]["name"]
+        now = self._clock.now()
+        decided = plan(owner, pods, current=current, update=update["metadata"]["name"], now=now)
+        error: ApiError | None = None
+        try:
+            for ordinal, revision in decided.create:
+                await self._create(owner, by_name[revision], ordinal)
+            for pod in decided.delete:
+                await self._delete(owner, pod)
+        except ApiError as failed:
+            error = failed
+        if decided.status is not None:
+            body = {**owner, "status": decided.status}
+            self.sets.observe(await self._client.update(STATEFUL_SETS, body, subresource="status"))
+        if error is not None:
+            raise error
+        used = {(pod["metadata"].get("labels") or {}).get(REVISION_LABEL) for pod in pods}
+        await self.revisions.clean_up(owner, known, used | {current, update["metadata"]["name"]})
+        return None if decided.wake_at is None else (decided.wake_at - now).total_seconds()
+
+    async def _create(self, owner: JsonObject, revision: JsonObject, ordinal: int) -> None:
+        name, namespace = owner["metadata"]["name"], owner["metadata"]["namespace"]
+        pod_name = f"{name}-{ordinal}"
+        policy = owner["spec"].get("persistentVolumeClaimRetentionPolicy") or {}
+        for claim in claims_for(owner, ordinal):
+            if policy.get("whenDeleted") == "Delete":
+                claim["metadata"]["ownerReferences"] = [owner_reference(owner)]
+            with contextlib.suppress(AlreadyExists):
+                await self._client.create(PVCS, claim, namespace)
+                text = f"create Claim {claim['metadata']['name']} Pod {pod_name} in StatefulSet {name} success"
+                await self._events.report(owner, "Normal", "SuccessfulCreate", text)
+        template = pod_from_template(owner, template_of(revision))
+        body = pod_for(owner, template, ordinal, revision["metadata"]["name"])
+        try:
+            self.pods.observe(await self._control.send(body))
+        except ApiError as error:
+            text = f"create Pod {pod_name} in StatefulSet {name} failed error: {error.message}"
+            await self._events.report(owner, "Warning", "FailedCreate", text)
+            raise
+        text = f"create Pod {pod_name} in StatefulSet {name} successful"
+        await self._events.report(owner, "Normal", "SuccessfulCreate", text)
+
+    async def _delete(self, owner: JsonObject, pod: JsonObject) -> None:
+        await self.pods.delete(pod)
+        text = (
+            f"delete Pod {pod['metadata']['name']} in StatefulSet {owner['metadata']['name']} successful"
+        )
+        await self._events.report(owner, "Normal", "SuccessfulDelete", text)

@@ -1,0 +1,47 @@
+"""Deployments, ReplicaSets, StatefulSets, DaemonSets and CronJobs on the embedded cluster, in virtual time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from aimctl.devcluster import DevCluster
+from aimctl.testing.virtualtime import virtual_clock, virtual_time
+from support.workload_cases import WORKLOAD_CASES, RunningImages
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from aimctl.runtime.kube.client import Client
+
+_WITHIN_SECONDS = 60.0
+
+
+@dataclass
+class _World:
+    cluster: DevCluster
+    client: Client
+    namespace: str = "default"
+
+    async def becomes(self, check: Callable[[], Awaitable[bool]]) -> None:
+        end = self.cluster.clock.monotonic() + _WITHIN_SECONDS
+        while not await check():
+            assert self.cluster.clock.monotonic() < end
+            await self.cluster.clock.sleep(0.1)
+
+
+def cluster_of(**options: Any) -> DevCluster:
+    return DevCluster(clock=virtual_clock(), programs=[RunningImages()], **options)
+
+
+@pytest.mark.parametrize("case", WORKLOAD_CASES, ids=lambda case: case.__name__)
+def test_workload_case_on_the_embedded_cluster(case: Any) -> None:
+    @virtual_time
+    async def scenario() -> None:
+        async with cluster_of() as cluster:
+            await case(_World(cluster, cluster.client()))
+            await cluster.settled(horizon_seconds=1)
+
+    scenario()
