@@ -17,7 +17,7 @@ from aimctl.devcluster.apiserver.wire.responses import ApiResponse as ApiRespons
 from aimctl.devcluster.cluster import ClusterFields as ClusterFields
 from aimctl.devcluster.cluster import ClusterOptions as ClusterOptions
 from aimctl.devcluster.cluster import DevCluster as DevCluster
-from aimctl.devcluster.controllers.job_plan import JobBackoff as JobBackoff
+from aimctl.devcluster.controllers.batch.job_tally import JobBackoff as JobBackoff
 from aimctl.devcluster.controllers.volumes import VolumeProvisioner as VolumeProvisioner
 from aimctl.devcluster.faults import Action as Action
 from aimctl.devcluster.faults import Answer as Answer

@@ -30,8 +30,8 @@ from aimctl.devcluster.apiserver.memory_transport import MemoryTransport
 from aimctl.devcluster.apiserver.server import ApiServer
 from aimctl.devcluster.controllers.claim_protection import ClaimProtection
 from aimctl.devcluster.controllers.garbage_collector import GarbageCollector
-from aimctl.devcluster.controllers.job_plan import JobBackoff
-from aimctl.devcluster.controllers.jobs import JobController
+from aimctl.devcluster.controllers.batch.job_tally import JobBackoff
+from aimctl.devcluster.controllers.batch.jobs import JobController
 from aimctl.devcluster.controllers.service_accounts import ServiceAccountController
 from aimctl.devcluster.controllers.volumes import DEFAULT_CLASS_ANNOTATION, STORAGE_CLASSES, VolumeProvisioner
 from aimctl.devcluster.controllers.workload_makers import workload_controllers

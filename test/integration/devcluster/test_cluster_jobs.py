@@ -5,7 +5,7 @@ import json
 import msgspec
 import pytest
 
-from aimctl.devcluster import DevCluster, Fault, JobBackoff, Match, Refuse
+from aimctl.devcluster import Behaviour, DevCluster, Fault, JobBackoff, Match, Refuse, RunResult
 from aimctl.kubetypes.builtin import CORE_EVENTS, JOBS, NODES, PODS, SECRETS, SERVICE_ACCOUNTS
 from aimctl.runtime.kube.errors import BadRequest, NotFound
 from aimctl.simulation import Catalogue, gpu_machine, gpu_machines
@@ -175,7 +175,7 @@ async def test_evicted_pods_are_marked_and_count_unless_the_policy_of_the_job_ig
             item for item in marked["status"]["conditions"] if item["type"] == "DisruptionTarget"
         )
         assert (condition["status"], condition["reason"]) == ("True", "EvictionByEvictionAPI")
-        await cluster.clock.sleep(10)
+        await cluster.clock.sleep(12)
         assert ended(await job_of(client, "counts")) == ("Failed", "BackoffLimitExceeded")
         assert ended(await job_of(client, "ignores")) is None
         (replaced,) = await pods_of(client, label_selector="job-name=ignores")
@@ -370,18 +370,49 @@ async def test_nodes_can_be_added_and_removed():
         assert await pods_of(client) == []
 
 
+@pytest.mark.parametrize("early", [False, True], ids=["1.36", "1.30"])
+def test_a_job_fails_when_its_pods_have_ended_and_before_that_on_old_versions(early):
+    @virtual_time
+    async def scenario():
+        async with cluster_of(termination_seconds=100) as cluster:
+            client = cluster.client()
+            cluster.jobs.ends_before_pods = early
+            await client.create(JOBS, job_body(image="aim-endless", activeDeadlineSeconds=10), "default")
+            await cluster.clock.sleep(50)
+            job = await job_of(client)
+            assert job["status"]["conditions"][0]["type"] == "FailureTarget"
+            assert ended(job) == (("Failed", "DeadlineExceeded") if early else None)
+            (pod,) = await pods_of(client)
+            assert "deletionTimestamp" in pod["metadata"]
+            assert pod["status"]["phase"] == "Running"
+            await cluster.clock.sleep(70)
+            assert await pods_of(client) == []
+            job = await job_of(client)
+            assert ended(job) == ("Failed", "DeadlineExceeded")
+            assert job["status"]["terminating"] == 0
+
+    scenario()
+
+
 @virtual_time
-async def test_a_pod_terminates_after_its_time_even_if_its_job_failed_before():
-    async with cluster_of(termination_seconds=100) as cluster:
+async def test_the_pods_of_an_indexed_job_see_their_index():
+    def run(call):
+        return RunResult(log_at_start=call.env["JOB_COMPLETION_INDEX"].encode())
+
+    class Indexes:
+        def behaviour(self, call):
+            return Behaviour(run=run)
+
+    async with DevCluster(clock=virtual_clock(), programs=[Indexes()]) as cluster:
         client = cluster.client()
-        await client.create(JOBS, job_body(image="aim-endless", activeDeadlineSeconds=10), "default")
-        await cluster.clock.sleep(50)
-        assert ended(await job_of(client)) == ("Failed", "DeadlineExceeded")
-        (pod,) = await pods_of(client)
-        assert "deletionTimestamp" in pod["metadata"]
-        assert pod["status"]["phase"] == "Running"
-        await cluster.clock.sleep(70)
-        assert await pods_of(client) == []
+        spec = {"completionMode": "Indexed", "completions": 3, "parallelism": 2}
+        await client.create(JOBS, job_body(**spec), "default")
+        await cluster.settled(horizon_seconds=30)
+        job = await job_of(client)
+        assert ended(job) == ("Complete", "CompletionsReached")
+        assert job["status"]["completedIndexes"] == "0-2"
+        logs = {(await client.logs(pod["metadata"]["name"], "default")) for pod in await pods_of(client)}
+        assert logs == {b"0", b"1", b"2"}
 
 
 @virtual_time

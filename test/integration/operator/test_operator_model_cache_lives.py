@@ -322,6 +322,7 @@ async def fail_at_deadline(w, downloads):
 @virtual_time
 async def test_no_download_starts_while_a_pod_of_the_failed_job_still_runs():
     async with world(catalogue=hub(), termination_seconds=100) as w:
+        w.cluster.jobs.ends_before_pods = True
         downloads = Downloads(w)
         w.start()
         await downloads.want()
@@ -339,6 +340,7 @@ async def test_no_download_starts_while_a_pod_of_the_failed_job_still_runs():
 @virtual_time
 async def test_a_pod_of_a_failed_job_on_a_lost_node_is_waited_for_five_minutes_and_no_longer():
     async with world(catalogue=hub(), termination_seconds=1e9) as w:
+        w.cluster.jobs.ends_before_pods = True
         downloads = Downloads(w)
         w.start()
         await downloads.want()

@@ -1,1 +1,1 @@
-"""The controllers of StatefulSets, DaemonSets and CronJobs, and what all controllers of workloads share."""
+"""The controllers of StatefulSets and DaemonSets, and what all controllers of workloads share."""

@@ -62,7 +62,7 @@ def ready_since(pod: JsonObject) -> datetime | None:
     """Since when the pod has the condition Ready; None if it is not ready."""
     for condition in (pod.get("status") or {}).get("conditions") or ():
         if condition["type"] == "Ready" and condition["status"] == "True":
-            return parse_time(str(condition["lastTransitionTime"]))
+            return parse_time(condition.get("lastTransitionTime") or pod["metadata"]["creationTimestamp"])
     return None
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from aimctl.devcluster.apiserver.objects.schedules import parse_schedule
-from aimctl.devcluster.controllers.job_plan import finished
+from aimctl.devcluster.controllers.batch.job_status import finished
 from aimctl.devcluster.controllers.workloads.pod_facts import owner_reference
 from aimctl.runtime.clock import format_time, parse_time
 

@@ -1,10 +1,10 @@
-"""The Job controller. Its decisions are in :mod:`aimctl.devcluster.controllers.job_plan`.
+"""The Job controller. Its decisions are in :mod:`aimctl.devcluster.controllers.batch.job_plan`.
 
 Invariants:
     * The response to a pod's creation is stored in the informer at once, so a slow watch does not cause a second
       creation.
-    * Pods are deleted before the end of the Job is written, without waiting until they are gone. A finished Job has no
-      active pods, but may have terminating ones.
+    * The pods of a Job that ends are deleted before the condition that says so is written. They count as failed, and
+      the Job is Complete or Failed when they have ended.
     * The status is written with the resourceVersion it was computed from. After a conflict it is computed again.
 """
 
@@ -12,7 +12,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, final
 
-from aimctl.devcluster.controllers.job_plan import FinishedPods, JobBackoff, JobPlan, as_failed, plan, pod_for
+from aimctl.devcluster.controllers.batch.job_plan import plan
+from aimctl.devcluster.controllers.batch.job_pods import pod_for
+from aimctl.devcluster.controllers.batch.job_tally import FinishedPods, JobBackoff, as_failed
 from aimctl.devcluster.controllers.pod_control import PodControl
 from aimctl.devcluster.machinery.controller import run_controller
 from aimctl.devcluster.machinery.informer import Informer, body_of
@@ -22,6 +24,7 @@ from aimctl.kubetypes.builtin import JOBS, PODS
 from aimctl.runtime.kube.errors import ApiError
 
 if TYPE_CHECKING:
+    from aimctl.devcluster.controllers.batch.job_plan import JobPlan
     from aimctl.devcluster.machinery.events import EventRecorder
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.kube.client import Client
@@ -49,6 +52,8 @@ class JobController:
         self._control = PodControl(client, events)
         self._backoff = backoff or JobBackoff()
         self._tallies: dict[str, FinishedPods] = {}
+        self.ends_before_pods = False
+        """Whether Jobs are Complete or Failed before their pods have ended, as up to Kubernetes 1.30."""
         self._lost: dict[str, list[dict[str, Any]]] = {}
         """By the uid of their Job, the pods that were deleted before they had ended, until they are counted."""
         self._removed: set[str] = set()
@@ -112,7 +117,14 @@ class JobController:
         keys = sorted(self._pods_of.get(uid, ()))
         pods = [pod for pod in map(self.pods.get, keys) if pod is not None]
         pods += self._lost.pop(uid, [])
-        decided = plan(job, pods, now=now, backoff=self._backoff, before=self._tallies.get(uid))
+        decided = plan(
+            job,
+            pods,
+            now=now,
+            backoff=self._backoff,
+            before=self._tallies.get(uid),
+            ends_before_pods=self.ends_before_pods,
+        )
         await self._execute(job, decided)
         self._tallies[uid] = decided.tally
         if decided.wake_at is None:
@@ -128,12 +140,13 @@ class JobController:
             return
         for pod in decided.delete:
             known = self.pods.get(ObjectKey(namespace, pod))
-            if known is not None:
+            if known is not None and not decided.counts_deleted:
                 self._removed.add(known["metadata"]["uid"])
             await self._client.delete(PODS, pod, namespace, propagation="Background")
         try:
-            for _ in range(decided.create):
-                self.pods.observe(await self._control.create(job, pod_for(job)))
+            for index, failures in decided.indexes or ((None, None),) * decided.create:
+                body = pod_for(job, index, failures)
+                self.pods.observe(await self._control.create(job, body))
         except ApiError:
             started = (decided.status or {}).get("startTime")
             if started and not (job.get("status") or {}).get("startTime"):

@@ -1,10 +1,10 @@
-"""The CronJob controller. Its decisions are in :mod:`aimctl.devcluster.controllers.workloads.cron_job_plan`."""
+"""The CronJob controller. Its decisions are in :mod:`aimctl.devcluster.controllers.batch.cron_job_plan`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, final
 
-from aimctl.devcluster.controllers.workloads.cron_job_plan import job_for, plan, with_started
+from aimctl.devcluster.controllers.batch.cron_job_plan import job_for, plan, with_started
 from aimctl.devcluster.controllers.workloads.owned_objects import OwnedObjects
 from aimctl.devcluster.controllers.workloads.pod_facts import controller_of
 from aimctl.devcluster.machinery.controller import run_controller
