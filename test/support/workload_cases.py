@@ -114,9 +114,7 @@ async def sizes(world: WorkloadWorld) -> dict[str, tuple[int, int]]:
     }
 
 
-async def becomes_equal(
-    world: WorkloadWorld, observe: Callable[[], Awaitable[Any]], wanted: Any
-) -> None:
+async def becomes_equal(world: WorkloadWorld, observe: Callable[[], Awaitable[Any]], wanted: Any) -> None:
     """Wait until an observation is what is wanted; if it is not, the difference is reported."""
     seen: list[Any] = [None]
 
@@ -213,9 +211,7 @@ async def a_paused_deployment_is_scaled_but_not_updated(world: WorkloadWorld) ->
 
 
 async def a_stuck_update_keeps_old_pods_and_is_scaled_in_proportion(world: WorkloadWorld) -> None:
-    await world.client.create(
-        DEPLOYMENTS, workload(replicas=4, progressDeadlineSeconds=3), world.namespace
-    )
+    await world.client.create(DEPLOYMENTS, workload(replicas=4, progressDeadlineSeconds=3), world.namespace)
     await deployment_becomes(world, complete(4, 1), **COMPLETE)
     await set_image(world, DEPLOYMENTS, "missing:1")
     await becomes_equal(world, lambda: sizes(world), {"app:1": (3, 3), "missing:1": (2, 0)})
@@ -282,9 +278,7 @@ async def a_replica_set_adopts_and_releases_pods(world: WorkloadWorld) -> None:
     await world.becomes(released)
     await becomes_equal(world, counts, wanted)
     await change_spec(world, REPLICA_SETS, replicas=0)
-    await becomes_equal(
-        world, counts, {"observedGeneration": 2, "terminatingReplicas": 0, "replicas": 0}
-    )
+    await becomes_equal(world, counts, {"observedGeneration": 2, "terminatingReplicas": 0, "replicas": 0})
 
 
 def claim_template() -> dict[str, Any]:
@@ -356,9 +350,7 @@ async def an_ordered_stateful_set_waits_for_each_pod(world: WorkloadWorld) -> No
 
     await world.becomes(deleted)
     await world.client.create(STATEFUL_SETS, parallel, world.namespace)
-    await becomes_equal(
-        world, lambda: stateful_pods(world), {"web-0": "missing:1", "web-1": "missing:1"}
-    )
+    await becomes_equal(world, lambda: stateful_pods(world), {"web-0": "missing:1", "web-1": "missing:1"})
 
 
 async def claims_of_a_stateful_set_outlive_it(world: WorkloadWorld) -> None:

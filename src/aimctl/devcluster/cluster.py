@@ -28,10 +28,10 @@ from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack, final
 from aimctl.devcluster.apiserver.http import Endpoint, HttpFront
 from aimctl.devcluster.apiserver.memory_transport import MemoryTransport
 from aimctl.devcluster.apiserver.server import ApiServer
-from aimctl.devcluster.controllers.claim_protection import ClaimProtection
-from aimctl.devcluster.controllers.garbage_collector import GarbageCollector
 from aimctl.devcluster.controllers.batch.job_tally import JobBackoff
 from aimctl.devcluster.controllers.batch.jobs import JobController
+from aimctl.devcluster.controllers.claim_protection import ClaimProtection
+from aimctl.devcluster.controllers.garbage_collector import GarbageCollector
 from aimctl.devcluster.controllers.service_accounts import ServiceAccountController
 from aimctl.devcluster.controllers.volumes import DEFAULT_CLASS_ANNOTATION, STORAGE_CLASSES, VolumeProvisioner
 from aimctl.devcluster.controllers.workload_makers import workload_controllers
@@ -85,14 +85,13 @@ class ClusterOptions:
     Attributes:
         add_ons: extensions, installed in this order.
         machines: the simulated nodes; None takes those of the add-ons or, if they have none, two plain machines.
-        programs: decide what containers do, before those of the add-ons. Without any program, every image exists and
-            every container succeeds after two seconds.
+        programs: decide what containers do, before those of the add-ons. Without any program, every image exists;
+            containers of pods with the restart policy Always run until they are deleted, others succeed after 2 s.
         crds: CustomResourceDefinitions to install.
         namespaces: created in addition to those of every cluster.
         storage_class: name of the default StorageClass; "" creates none.
         pace: multiplies pull and run times of containers; 0 makes them instant.
-        termination_seconds: from a pod's deletion until its containers have ended, before ``pace``. A Job is Failed so
-            long before its pods are gone, as it may be up to Kubernetes 1.30.
+        termination_seconds: from a pod's deletion until its containers have ended, before ``pace``.
         job_backoff: pauses between a Job's failed pods.
         provision_seconds: until a claim is bound.
         heartbeat_seconds: period of the nodes' heartbeats; None disables them.

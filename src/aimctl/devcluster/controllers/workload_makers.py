@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from aimctl.devcluster.controllers.batch.cron_jobs import CronJobController
-from aimctl.devcluster.controllers.workloads.daemon_sets import DaemonSetController
 from aimctl.devcluster.controllers.deployments.deployments import DeploymentController
 from aimctl.devcluster.controllers.deployments.replica_sets import ReplicaSetController
+from aimctl.devcluster.controllers.workloads.daemon_sets import DaemonSetController
 from aimctl.devcluster.controllers.workloads.stateful_sets import StatefulSetController
 
 if TYPE_CHECKING:

@@ -1,13 +1,14 @@
 """The scheduler's decision: which node a pod is bound to. No I/O.
 
-Contract: node selector, required node affinity, cordons, ``NoSchedule`` taints and resource requests are respected. Of the nodes that fit, the one with the fewest pods is chosen, then the first by name.
-Preferences, topology spread and preemption are not simulated. Messages are those of kube-scheduler.
+Contract: node selector, required node affinity, cordons, ``NoSchedule`` taints and resource requests are respected. Of
+the nodes that fit, the one with the fewest pods is chosen, then the first by name. Preferences, topology spread and
+preemption are not simulated. Messages are those of kube-scheduler.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any

@@ -17,6 +17,7 @@ Obj = dict[str, Any]
 
 _POD_GRACE_SECONDS = 30
 _POD_MUTABLE = ("activeDeadlineSeconds", "terminationGracePeriodSeconds", "tolerations", "schedulingGates")
+_NO_LIMIT = 2**31 - 1
 _CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
 _JOB_NAME = "batch.kubernetes.io/job-name"
 
@@ -109,7 +110,7 @@ def prepare_job(new: Obj, old: Mapping[str, Any] | None) -> None:
     if labels and not metadata.get("labels"):
         metadata["labels"] = dict(labels)
     for name, value in (
-        ("backoffLimit", 6),
+        ("backoffLimit", 6 if spec.get("backoffLimitPerIndex") is None else _NO_LIMIT),
         ("completionMode", "NonIndexed"),
         ("suspend", False),
         ("manualSelector", False),

@@ -81,9 +81,7 @@ def plan(cron: JsonObject, jobs: Sequence[JsonObject], *, now: datetime) -> Cron
             events.append(("Warning", "MissSchedule", text))
             start = None
         elif active and spec.get("concurrencyPolicy") == "Forbid":
-            text = (
-                "Not starting job because prior execution is running and concurrency policy is Forbid"
-            )
+            text = "Not starting job because prior execution is running and concurrency policy is Forbid"
             events.append(("Normal", "JobAlreadyActive", text))
             start = None
     if start is not None and spec.get("concurrencyPolicy") == "Replace":

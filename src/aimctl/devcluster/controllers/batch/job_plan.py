@@ -84,7 +84,8 @@ def plan(
         return _after_the_end(job, ended, pods, now, before or FinishedPods())
     if job["metadata"].get("deletionTimestamp"):
         return JobPlan(tally=before or FinishedPods())
-    return _Step(job, pods, now, backoff, tally(before, pods, job), ends_before_pods).plan()
+    counts = tally(before, pods, job)
+    return _Step(job, pods, counts, now=now, backoff=backoff, ends_before_pods=ends_before_pods).plan()
 
 
 class _Step:
@@ -92,10 +93,11 @@ class _Step:
         self,
         job: JsonObject,
         pods: Sequence[JsonObject],
+        counts: FinishedPods,
+        *,
         now: datetime,
         backoff: JobBackoff,
-        counts: FinishedPods,
-        ends_before_pods: bool,  # noqa: FBT001 - an internal constructor
+        ends_before_pods: bool,
     ) -> None:
         self._job = job
         self._spec = job["spec"]

@@ -91,9 +91,7 @@ class FinishedPods:
         return {name: format_indexes(indexes) for name, indexes in fields.items() if indexes}
 
 
-def tally(
-    before: FinishedPods | None, pods: Sequence[JsonObject], job: JsonObject
-) -> FinishedPods:
+def tally(before: FinishedPods | None, pods: Sequence[JsonObject], job: JsonObject) -> FinishedPods:
     """Count finished pods, each uid once. Without a tally, the counters of the status include the existing pods."""
     ended = [pod for pod in pods if _phase(pod) in {"Succeeded", "Failed"}]
     counts = _restored(job, ended) if before is None else before
@@ -153,9 +151,7 @@ def _count(counts: FinishedPods, pod: JsonObject, spec: JsonObject) -> FinishedP
     number = max(failures_of(pod), 0 if known is None else known.count) + 1
     failures = {**counts.index_failures, index: IndexFailures(number, parse_time(_end_time(pod)))}
     given_up = {index} if number > int(limit) or judged.action == "FailIndex" else set()
-    return replace(
-        counts, index_failures=failures, failed_indexes=counts.failed_indexes | given_up
-    )
+    return replace(counts, index_failures=failures, failed_indexes=counts.failed_indexes | given_up)
 
 
 def _phase(pod: JsonObject) -> str:

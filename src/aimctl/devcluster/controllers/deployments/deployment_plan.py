@@ -39,7 +39,7 @@ from aimctl.devcluster.controllers.deployments.deployment_status import (
 from aimctl.devcluster.controllers.workloads.pod_facts import owner_reference, template_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
 __all__ = ["DeploymentPlan", "plan"]
@@ -298,7 +298,7 @@ class _Step:
     def _result(self, *, rollout: bool) -> DeploymentPlan:
         status = counts(self.deployment, self.every, self.new, self.limits, self.conditions)
         if rollout:
-            progress(self.deployment, status, self.every, self.new, self.conditions, self.now)
+            progress(self.deployment, status, self.every, new=self.new, conditions=self.conditions)
         if self.conditions.items:
             status["conditions"] = self.conditions.items
         stored = [each for each in self.every if each.created]
@@ -316,12 +316,10 @@ class _Step:
     def _events(self, stored: Sequence[Replicas], made: Replicas | None) -> tuple[tuple[str, str], ...]:
         sizes = [(each, int(each.body["spec"].get("replicas", 1))) for each in stored]
         sizes += [] if made is None else [(made, 0)]
-        return tuple(
-            (
-                "ScalingReplicaSet",
-                f"Scaled {'up' if each.replicas > before else 'down'} replica set {each.name}"
-                f" from {before} to {each.replicas}",
-            )
-            for each, before in sizes
-            if each.replicas != before
-        )
+        changed = [(each, before) for each, before in sizes if each.replicas != before]
+        return tuple(("ScalingReplicaSet", _scaled(each, before)) for each, before in changed)
+
+
+def _scaled(each: Replicas, before: int) -> str:
+    direction = "up" if each.replicas > before else "down"
+    return f"Scaled {direction} replica set {each.name} from {before} to {each.replicas}"

@@ -35,7 +35,7 @@ class Conditions:
 
     def __init__(self, conditions: Sequence[JsonObject], now: datetime) -> None:
         self.items = [dict(item) for item in conditions]
-        self._now = now
+        self.now = now
 
     def get(self, type_: str) -> JsonObject | None:
         """The condition of this type."""
@@ -46,7 +46,7 @@ class Conditions:
         old = self.get(type_)
         if old is not None and not again and (old["status"], old.get("reason")) == (status, reason):
             return
-        moment = format_time(self._now)
+        moment = format_time(self.now)
         moved = old["lastTransitionTime"] if old is not None and old["status"] == status else moment
         self.remove(type_)
         self.items.append(
@@ -105,15 +105,15 @@ def progress(
     deployment: Mapping[str, Any],
     status: Mapping[str, Any],
     every: Sequence[Replicas],
+    *,
     new: Replicas | None,
     conditions: Conditions,
-    now: datetime,
 ) -> None:
     """Set the conditions Progressing and ReplicaFailure for the new counters."""
     if not has_deadline(deployment["spec"]):
         conditions.remove("Progressing")
     else:
-        _progressing(deployment, status, new, conditions, now)
+        _progressing(deployment, status, new, conditions)
     failures = [
         item
         for each in ([] if new is None else [new]) + [each for each in every if each is not new]
@@ -132,7 +132,6 @@ def _progressing(
     status: Mapping[str, Any],
     new: Replicas | None,
     conditions: Conditions,
-    now: datetime,
 ) -> None:
     current = conditions.get("Progressing")
     old = deployment.get("status") or {}
@@ -150,7 +149,7 @@ def _progressing(
         or _count(status, "availableReplicas") > _count(old, "availableReplicas")
     ):
         conditions.set("Progressing", "True", "ReplicaSetUpdated", f"{subject} is progressing.", again=True)
-    elif current is not None and _timed_out(deployment["spec"], current, now):
+    elif current is not None and _timed_out(deployment["spec"], current, conditions.now):
         conditions.set("Progressing", "False", _EXCEEDED, f"{subject} has timed out progressing.")
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, final
 
-from aimctl.devcluster.controllers.pod_control import PodControl
-from aimctl.devcluster.controllers.workloads.owned_objects import OwnedObjects
-from aimctl.devcluster.controllers.workloads.pod_facts import pod_from_template
 from aimctl.devcluster.controllers.deployments.replica_set_plan import (
     becomes_available_at,
     missing,
     next_status,
     surplus,
 )
+from aimctl.devcluster.controllers.pod_control import PodControl
+from aimctl.devcluster.controllers.workloads.owned_objects import OwnedObjects
+from aimctl.devcluster.controllers.workloads.pod_facts import pod_from_template
 from aimctl.devcluster.machinery.controller import run_controller
 from aimctl.devcluster.machinery.informer import Informer, body_of
 from aimctl.devcluster.machinery.worker import Worker

@@ -71,9 +71,7 @@ def pod_for(owner: JsonObject, node: str, digest: str) -> JsonObject:
     field_ = {"key": "metadata.name", "operator": "In", "values": [node]}
     affinity["nodeAffinity"] = {
         **(affinity.get("nodeAffinity") or {}),
-        "requiredDuringSchedulingIgnoredDuringExecution": {
-            "nodeSelectorTerms": [{"matchFields": [field_]}]
-        },
+        "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchFields": [field_]}]},
     }
     spec["affinity"] = affinity
     spec["tolerations"] = _tolerations(spec)
@@ -136,7 +134,7 @@ class _Step:
         fits = {node["metadata"]["name"]: self._fit(node) for node in self.nodes}
         if not self.owner["metadata"].get("deletionTimestamp"):
             for node, own in by_node.items():
-                self._manage(node, own, *fits[node])
+                self._manage(node, own, fits[node])
             strategy = self.owner["spec"].get("updateStrategy") or {}
             if strategy.get("type", "RollingUpdate") == "RollingUpdate":
                 wanted = {node: own for node, own in by_node.items() if fits[node][0]}
@@ -164,8 +162,9 @@ class _Step:
         }
         return not refused & {"NoSchedule", "NoExecute"}, "NoExecute" not in refused
 
-    def _manage(self, node: str, pods: Sequence[JsonObject], should_run: bool, may_stay: bool) -> None:  # noqa: FBT001
+    def _manage(self, node: str, pods: Sequence[JsonObject], fit: tuple[bool, bool]) -> None:
         """Create a missing pod, and delete failed, surplus and unwanted ones."""
+        should_run, may_stay = fit
         if not may_stay:
             self.delete += [pod for pod in pods if not _is_ending(pod)]
             return

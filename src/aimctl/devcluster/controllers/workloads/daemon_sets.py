@@ -99,7 +99,9 @@ class DaemonSetController:
             raise error
         used = {(pod["metadata"].get("labels") or {}).get(REVISION_LABEL) for pod in pods} | {digest}
         live = {
-            each["metadata"]["name"] for each in known if each["metadata"]["labels"].get(REVISION_LABEL) in used
+            each["metadata"]["name"]
+            for each in known
+            if each["metadata"]["labels"].get(REVISION_LABEL) in used
         }
         await self.revisions.clean_up(owner, known, live)
         return None if decided.wake_at is None else (decided.wake_at - now).total_seconds()

@@ -85,9 +85,7 @@ class Revisions:
             return latest
         namespace, name = latest["metadata"]["namespace"], latest["metadata"]["name"]
         patch = {"revision": number}
-        return self._objects.observe(
-            await self._client.patch(CONTROLLER_REVISIONS, name, patch, namespace)
-        )
+        return self._objects.observe(await self._client.patch(CONTROLLER_REVISIONS, name, patch, namespace))
 
     async def clean_up(self, owner: JsonObject, known: Sequence[JsonObject], live: Collection[str]) -> None:
         """Delete old revisions that exceed ``revisionHistoryLimit``; ``live`` has the names of those in use."""

@@ -61,9 +61,7 @@ def ordinal_of(owner: Mapping[str, Any], pod: Mapping[str, Any]) -> int | None:
     return int(match[2]) if match and match[1] == owner["metadata"]["name"] else None
 
 
-def pod_for(
-    owner: Mapping[str, Any], body: JsonObject, ordinal: int, revision: str
-) -> JsonObject:
+def pod_for(owner: Mapping[str, Any], body: JsonObject, ordinal: int, revision: str) -> JsonObject:
     """The pod with this ordinal. ``body`` is the pod from the template of the revision, and is changed."""
     name = f"{owner['metadata']['name']}-{ordinal}"
     metadata, spec = body["metadata"], body["spec"]

@@ -106,7 +106,9 @@ class StatefulSetController:
                 claim["metadata"]["ownerReferences"] = [owner_reference(owner)]
             with contextlib.suppress(AlreadyExists):
                 await self._client.create(PVCS, claim, namespace)
-                text = f"create Claim {claim['metadata']['name']} Pod {pod_name} in StatefulSet {name} success"
+                text = (
+                    f"create Claim {claim['metadata']['name']} Pod {pod_name} in StatefulSet {name} success"
+                )
                 await self._events.report(owner, "Normal", "SuccessfulCreate", text)
         template = pod_from_template(owner, template_of(revision))
         body = pod_for(owner, template, ordinal, revision["metadata"]["name"])
@@ -121,7 +123,5 @@ class StatefulSetController:
 
     async def _delete(self, owner: JsonObject, pod: JsonObject) -> None:
         await self.pods.delete(pod)
-        text = (
-            f"delete Pod {pod['metadata']['name']} in StatefulSet {owner['metadata']['name']} successful"
-        )
+        text = f"delete Pod {pod['metadata']['name']} in StatefulSet {owner['metadata']['name']} successful"
         await self._events.report(owner, "Normal", "SuccessfulDelete", text)
