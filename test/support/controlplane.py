@@ -8,7 +8,7 @@ Contract:
       be created. If that fails, it raises ``ComponentError`` with the end of the failing program's log, and no program
       is left running.
     * Each control plane starts with empty storage, RBAC, and one administrator (``token``, group system:masters).
-      Service accounts, owner garbage collection, namespace deletion, Jobs and their TTL are those of
+      Service accounts, owner garbage collection, namespace deletion, workloads, Jobs and their TTL are those of
       kube-controller-manager.
     * There is no scheduler and no kubelet. The pods of a Job stay pending until a test changes them.
     * ``kill_apiserver`` crashes the API server. ``restart_apiserver`` starts it on the same port with the same data.
@@ -73,6 +73,11 @@ _CONTROLLERS = (
     "ttl-after-finished-controller",
     # Removes the finalizer that admission adds to every claim; without it, deleted claims would stay.
     "persistentvolumeclaim-protection-controller",
+    "cronjob-controller",
+    "daemonset-controller",
+    "deployment-controller",
+    "replicaset-controller",
+    "statefulset-controller",
 )
 
 

@@ -1,0 +1,63 @@
+"""The workload cases against the real controllers, whose behaviour the embedded ones have to match."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import pytest_asyncio
+
+from aimctl.devcluster import SimulatedNodes
+from aimctl.devcluster.machinery.events import EventRecorder
+from aimctl.devcluster.node.machines import default_machines
+from aimctl.runtime.clock import LoopClock
+from aimctl.runtime.kube.client import Client
+from aimctl.runtime.kube.credentials.kubeconfig import from_kubeconfig
+from aimctl.runtime.kube.http import HttpTransport
+from support.adminapi import eventually
+from support.workload_cases import WORKLOAD_CASES, RunningImages
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from support.controlplane import ControlPlane
+
+pytestmark = pytest.mark.envtest
+
+
+@dataclass
+class _World:
+    client: Client
+    namespace: str
+
+    async def becomes(self, check: Callable[[], Awaitable[bool]]) -> None:
+        await eventually(check, within=30)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def nodes(plane: ControlPlane) -> AsyncIterator[Client]:
+    """A client for the real API server, while simulated machines run its pods."""
+    clock = LoopClock()
+    info = await from_kubeconfig(str(plane.kubeconfig), clock=clock)
+    async with HttpTransport(info, clock=clock, user_agent="test") as transport:
+        client = Client(transport, clock=clock)
+        simulated = SimulatedNodes(
+            client,
+            clock=clock,
+            machines=default_machines(),
+            programs=[RunningImages()],
+            events=EventRecorder(client, clock=clock, component="kubelet", enabled=False),
+        )
+        task = asyncio.create_task(simulated.run())
+        yield client
+        task.cancel()
+        for name in ("node-0", "node-1"):
+            await simulated.remove_machine(name)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("case", WORKLOAD_CASES, ids=lambda case: case.__name__)
+async def test_workload_case_on_the_real_controllers(case: Any, nodes: Client, namespace: str) -> None:
+    await case(_World(nodes, namespace))
