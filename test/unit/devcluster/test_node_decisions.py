@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimctl.devcluster.node.containers import (
+from aimctl.devcluster.node.pods.containers import (
     ContainerRun,
     Facts,
     Running,
@@ -18,7 +18,7 @@ from aimctl.devcluster.node.containers import (
     step,
     terminate,
 )
-from aimctl.devcluster.node.pod_status import initial_runs, phase, pod_status, unschedulable_status
+from aimctl.devcluster.node.pods.pod_status import initial_runs, phase, pod_status, unschedulable_status
 from aimctl.devcluster.node.programs import Behaviour, RunResult
 from aimctl.devcluster.node.scheduling import NodeView, place, requests
 

@@ -117,6 +117,8 @@ class Behaviour:
         pull_seconds: from the binding to the registry's answer.
         create_error: a message keeps the container in ``CreateContainerError``.
         duration_seconds: from start to end; ``math.inf`` never ends.
+        termination_seconds: from SIGTERM to the end. A container that needs longer than the grace period of its pod is
+            killed with exit code 137; others end with 143.
         run: decides log and exit code; must not raise.
     """
 
@@ -126,6 +128,7 @@ class Behaviour:
     pull_seconds: float = 1.0
     create_error: str = ""
     duration_seconds: float = 2.0
+    termination_seconds: float = 0.0
     run: Callable[[ContainerCall], RunResult] = _succeed
 
 

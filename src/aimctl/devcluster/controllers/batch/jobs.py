@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, final
 
 from aimctl.devcluster.controllers.batch.job_plan import plan
 from aimctl.devcluster.controllers.batch.job_pods import pod_for
+from aimctl.devcluster.controllers.batch.job_status import finished
 from aimctl.devcluster.controllers.batch.job_tally import FinishedPods, JobBackoff, as_failed
 from aimctl.devcluster.controllers.pod_control import PodControl
+from aimctl.devcluster.controllers.workloads.pod_facts import is_finished
 from aimctl.devcluster.machinery.controller import run_controller
 from aimctl.devcluster.machinery.informer import Informer, body_of
 from aimctl.devcluster.machinery.worker import Worker
@@ -55,7 +57,7 @@ class JobController:
         self.ends_before_pods = False
         """Whether Jobs are Complete or Failed before their pods have ended, as up to Kubernetes 1.30."""
         self._lost: dict[str, list[dict[str, Any]]] = {}
-        """By the uid of their Job, the pods that were deleted before they had ended, until they are counted."""
+        """By the uid of their Job, the pods that are gone, until they are counted."""
         self._removed: set[str] = set()
         """The uids of existing pods that this controller has deleted, which do not count."""
         self._pods_of: dict[str, set[ObjectKey]] = {}
@@ -98,15 +100,15 @@ class JobController:
             self.worker.add(ObjectKey(key.namespace, owner["name"]))
 
     def _pod_lost(self, pod: dict[str, Any], owner: dict[str, Any]) -> None:
-        """Remember a pod that someone else deleted before it had ended."""
+        """Remember a pod that is gone until it is counted. It has failed if it had not ended."""
         metadata = pod["metadata"]
         if metadata["uid"] in self._removed:
             self._removed.discard(metadata["uid"])
             return
         job = self.jobs.get(ObjectKey(metadata["namespace"], owner["name"]))
-        ended = (pod.get("status") or {}).get("phase") in {"Succeeded", "Failed"}
-        if not ended and job is not None and job["metadata"]["uid"] == owner["uid"]:
-            self._lost.setdefault(owner["uid"], []).append(as_failed(pod))
+        if job is not None and job["metadata"]["uid"] == owner["uid"] and finished(job) is None:
+            last = pod if is_finished(pod) else as_failed(pod)
+            self._lost.setdefault(owner["uid"], []).append(last)
 
     async def _reconcile(self, key: ObjectKey) -> float | None:
         job = self.jobs.get(key)
@@ -115,7 +117,7 @@ class JobController:
         now = self._clock.now()
         uid = job["metadata"]["uid"]
         keys = sorted(self._pods_of.get(uid, ()))
-        pods = [pod for pod in map(self.pods.get, keys) if pod is not None]
+        pods = [pod for pod in map(self.pods.get, keys) if pod is not None and not self._is_uncounted(pod)]
         pods += self._lost.pop(uid, [])
         decided = plan(
             job,
@@ -130,6 +132,10 @@ class JobController:
         if decided.wake_at is None:
             return None
         return max(0.01, (decided.wake_at - now).total_seconds())
+
+    def _is_uncounted(self, pod: dict[str, Any]) -> bool:
+        """Whether a pod has ended because this controller deleted it."""
+        return pod["metadata"]["uid"] in self._removed and is_finished(pod)
 
     async def _execute(self, job: dict[str, Any], decided: JobPlan) -> None:
         namespace, name = job["metadata"]["namespace"], job["metadata"]["name"]

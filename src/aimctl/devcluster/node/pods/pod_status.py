@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from aimctl.devcluster.node.containers import ContainerRun, Running, Terminated, Waiting
+from aimctl.devcluster.node.pods.containers import ContainerRun, Running, Terminated, Waiting
 from aimctl.runtime.clock import format_time, parse_time
 
 if TYPE_CHECKING:
     from datetime import datetime
 
 __all__ = [
+    "final_phase",
     "init_done",
     "initial_runs",
+    "mains_done",
     "next_init",
     "phase",
     "pod_status",
@@ -30,68 +33,89 @@ JsonObject = Mapping[str, Any]
 Runs = Sequence[ContainerRun]
 
 
-def phase(restart_policy: str, inits: Runs, mains: Runs) -> str:  # noqa: PLR0911 - the kubelet's table
+def phase(restart_policy: str, inits: Runs, mains: Runs) -> str:
     """Pending, Running, Succeeded or Failed."""
-    if any(isinstance(run.state, Terminated) and run.state.exit_code for run in inits):
+    if any(isinstance(run.state, Terminated) and run.state.exit_code for run in inits if not run.sidecar):
         return "Failed"
     if not init_done(inits):
         return "Pending"
     states = [run.state for run in mains]
     if any(isinstance(run.state, Waiting) and run.last is None for run in mains):
         return "Pending"
-    if any(isinstance(state, Running) for state in states):
+    if any(isinstance(state, Running) for state in (*states, *(run.state for run in inits if run.sidecar))):
         return "Running"
     if restart_policy == "Always":
         return "Running"
-    if all(run.succeeded for run in mains):
-        return "Succeeded"
-    if all(isinstance(state, Terminated) for state in states):
-        return "Failed"
-    return "Running"
+    return final_phase(mains) if mains_done(restart_policy, mains) else "Running"
+
+
+def mains_done(restart_policy: str, mains: Runs) -> bool:
+    """Whether all containers have ended and are not restarted. Sidecars end then."""
+    return restart_policy != "Always" and all(isinstance(run.state, Terminated) for run in mains)
+
+
+def final_phase(mains: Runs) -> str:
+    """The phase of a pod whose containers have ended for good."""
+    return "Succeeded" if all(run.succeeded for run in mains) else "Failed"
 
 
 def init_done(inits: Runs) -> bool:
-    """Whether every init container succeeded."""
-    return all(run.succeeded for run in inits)
+    """Whether every init container succeeded, and every sidecar started."""
+    return all(run.initialized for run in inits)
 
 
 def next_init(inits: Runs) -> int | None:
-    """The index of the first init container that has not succeeded, or None."""
-    return next((index for index, run in enumerate(inits) if not run.succeeded), None)
+    """The index of the first init container that has to succeed, or to start if it is a sidecar; None if none has."""
+    return next((index for index, run in enumerate(inits) if not run.initialized), None)
 
 
 def initial_runs(pod: JsonObject, field: str) -> list[ContainerRun]:
     """The containers of ``spec.containers`` or ``spec.initContainers`` at the start of the kubelet.
 
-    Terminated containers stay terminated, because their restart policy does not restart them. All others start again
-    and keep their restart count.
+    Terminated containers stay terminated, because their restart policy does not restart them. All others, and the
+    sidecars of unfinished pods, start again and keep their restart count.
     """
     waiting = Waiting("PodInitializing" if pod["spec"].get("initContainers") else "ContainerCreating")
     status_field = "initContainerStatuses" if field == "initContainers" else "containerStatuses"
     known = {item["name"]: item for item in (pod.get("status") or {}).get(status_field) or ()}
+    done = (pod.get("status") or {}).get("phase") in {"Succeeded", "Failed"}
     runs = []
     for container in pod["spec"].get(field) or ():
         old = known.get(container["name"]) or {}
         ended = (old.get("state") or {}).get("terminated")
         restarts = int(old.get("restartCount") or 0)
-        run = ContainerRun(container["name"], str(container.get("image") or ""), waiting, restarts=restarts)
-        if ended and ended.get("finishedAt"):
+        sidecar = field == "initContainers" and container.get("restartPolicy") == "Always"
+        image = str(container.get("image") or "")
+        run = ContainerRun(container["name"], image, waiting, restarts=restarts, sidecar=sidecar)
+        if ended and ended.get("finishedAt") and (done or not sidecar):
             finished = parse_time(ended["finishedAt"])
             begun = parse_time(ended.get("startedAt") or ended["finishedAt"])
             state = Terminated(int(ended["exitCode"]), str(ended.get("reason") or "Error"), begun, finished)
-            run = ContainerRun(run.name, run.image, state, restarts=run.restarts)
+            run = replace(run, state=state)
         runs.append(run)
     return runs
 
 
 def pod_status(
-    pod: JsonObject, inits: Runs, mains: Runs, *, now: datetime, host_ip: str, pod_ip: str
+    pod: JsonObject,
+    inits: Runs,
+    mains: Runs,
+    *,
+    now: datetime,
+    host_ip: str,
+    pod_ip: str,
+    ended: bool = False,
 ) -> dict[str, Any]:
-    """The fields of the status that the kubelet owns, to be merged into the old status."""
+    """The fields of the status that the kubelet owns, to be merged into the old status.
+
+    ``ended`` says that the pod was stopped, so its phase is final.
+    """
     old: JsonObject = pod.get("status") or {}
     uid = str(pod["metadata"]["uid"])
-    current = phase(str(pod["spec"].get("restartPolicy") or "Always"), inits, mains)
-    ready = current == "Running" and all(isinstance(run.state, Running) for run in mains)
+    policy = str(pod["spec"].get("restartPolicy") or "Always")
+    current = final_phase(mains) if ended else phase(policy, inits, mains)
+    lasting = [*(run for run in inits if run.sidecar), *mains]
+    ready = current == "Running" and all(isinstance(run.state, Running) for run in lasting)
     done = current in {"Succeeded", "Failed"}
     why = (
         "PodCompleted"
@@ -100,7 +124,7 @@ def pod_status(
         if current == "Failed"
         else "ContainersNotReady"
     )
-    unready = [run.name for run in mains if not isinstance(run.state, Running)]
+    unready = [run.name for run in lasting if not isinstance(run.state, Running)]
     message = "" if ready or done else f"containers with unready status: [{' '.join(unready)}]"
     conditions = [
         _condition(old, "Initialized", now, holds=init_done(inits), reason="ContainersNotInitialized"),

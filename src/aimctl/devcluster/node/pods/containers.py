@@ -81,6 +81,7 @@ class ContainerRun:
         pull_failures: number of consecutive failed pulls.
         due: when the next transition happens; None if time alone changes nothing.
         result: the course of the current run, known from its start.
+        sidecar: whether it is an init container that runs beside the others, with ``restartPolicy: Always``.
     """
 
     name: str
@@ -91,6 +92,14 @@ class ContainerRun:
     pull_failures: int = 0
     due: datetime | None = None
     result: RunResult | None = None
+    sidecar: bool = False
+
+    @property
+    def initialized(self) -> bool:
+        """Whether the next init container may start: it has succeeded, or has started if it is a sidecar."""
+        if self.sidecar:
+            return self.last is not None or not isinstance(self.state, Waiting)
+        return self.succeeded
 
     @property
     def succeeded(self) -> bool:

@@ -6,12 +6,12 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, final
 
-from aimctl.devcluster.node.containers import ContainerRun, Running, Terminated, Waiting
+from aimctl.devcluster.node.pods.containers import ContainerRun, Running, Terminated, Waiting
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from aimctl.devcluster.node.environment import Environment
+    from aimctl.devcluster.node.pods.environment import Environment
     from aimctl.devcluster.node.programs import Behaviour
 
 __all__ = ["PodRun", "container_of", "events_of", "notify_ended", "with_termination_message"]
@@ -27,7 +27,7 @@ class PodRun:
         inits: its init containers, in order.
         mains: its containers.
         behaviours: by container, the behaviour that a program returned; None if the image does not exist.
-        ends: when its containers end because of its deletion; None if it is not being deleted.
+        stopped: when its containers, or at its end only its sidecars, got SIGTERM; None before that.
         killed: whether they have ended because of its deletion.
         environments: by container, the environment that was read last.
     """
@@ -36,9 +36,14 @@ class PodRun:
     inits: list[ContainerRun]
     mains: list[ContainerRun]
     behaviours: dict[str, Behaviour | None]
-    ends: datetime | None = None
+    stopped: datetime | None = None
     killed: bool = False
     environments: dict[str, Environment] = field(default_factory=dict)
+
+    @property
+    def sidecars(self) -> list[ContainerRun]:
+        """Its init containers that run beside the others."""
+        return [run for run in self.inits if run.sidecar]
 
     def put(self, run: ContainerRun) -> None:
         """Replace the container of that name."""
