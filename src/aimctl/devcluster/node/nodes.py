@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any, final
 from aimctl.devcluster.machinery.informer import Informer, body_of
 from aimctl.devcluster.machinery.worker import Worker
 from aimctl.devcluster.node.binding import Binder
+from aimctl.devcluster.node.lifecycle import NodeLifecycle
 from aimctl.devcluster.node.logs import ContainerLogs
 from aimctl.devcluster.node.pods.pod_runner import PodRunner
 from aimctl.devcluster.node.pods.pod_status import status_patch
 from aimctl.devcluster.node.programs import Behaviour, container_call
 from aimctl.devcluster.node.registrar import Registrar
 from aimctl.devcluster.node.volumes import Mounts
+from aimctl.kubetypes import ObjectKey
 from aimctl.kubetypes.builtin import PODS
 
 if TYPE_CHECKING:
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from aimctl.devcluster.machinery.events import EventRecorder
     from aimctl.devcluster.node.machines import Machine
     from aimctl.devcluster.node.programs import Program
-    from aimctl.kubetypes import ObjectKey
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.kube.client import Client
 
@@ -88,9 +89,18 @@ class SimulatedNodes:
             clock=clock,
             machines=machines,
             on_change=self._schedule_again,
+            on_taints=self._taints_changed,
             heartbeat_seconds=heartbeat_seconds,
             address=address,
             kubelet_port=kubelet_port,
+        )
+        self._lifecycle = NodeLifecycle(
+            client,
+            clock=clock,
+            events=events,
+            registrar=self.registrar,
+            pods=self.pods,
+            write=self._write,
         )
         self._binder = Binder(
             client,
@@ -133,6 +143,7 @@ class SimulatedNodes:
 
     async def add_machine(self, machine: Machine) -> None:
         """Register a machine, or change the one of that name. Pods without a node are scheduled again."""
+        self._lifecycle.removed(machine.name)
         await self.registrar.add(machine)
 
     async def remove_machine(self, name: str) -> None:
@@ -143,7 +154,28 @@ class SimulatedNodes:
         for key, pod in list(self.pods.values().items()):
             if pod["spec"].get("nodeName") == name:
                 await self._binder.collect(key, pod)
+        self._lifecycle.removed(name)
         await self.registrar.remove(name)
+
+    def silence(self, name: str) -> None:
+        """Let the kubelet of a machine be silent: it sends no heartbeats, and its pods neither change nor end.
+
+        After 50 s the Node is NotReady and has the taints of unreachable nodes. Pods are evicted when their
+        ``tolerationSeconds`` are over, by default after 300 s more, and stay until :meth:`resume` or
+        :meth:`remove_machine`.
+        """
+        self._lifecycle.silence(name)
+        self.worker.add(_node_key(name))
+
+    async def resume(self, name: str) -> None:
+        """Let the kubelet of a silent machine work again. Its pods continue, and those that were deleted end."""
+        await self._lifecycle.resume(name)
+        self._taints_changed(name)
+
+    def _taints_changed(self, node: str) -> None:
+        for key, pod in self.pods.values().items():
+            if pod["spec"].get("nodeName") == node:
+                self.worker.add(key)
 
     def _pod_changed(self, key: ObjectKey, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
         released = self.registrar.account(old, new)
@@ -151,6 +183,7 @@ class SimulatedNodes:
             uid = old["metadata"]["uid"]
             self._runner.forget(uid)
             self._binder.forget(key, uid)
+            self._lifecycle.forget(uid)
             self.logs.forget(key.namespace, key.name, uid)
         else:
             self.worker.add(key)
@@ -162,6 +195,8 @@ class SimulatedNodes:
             self.worker.add(key)
 
     async def _reconcile(self, key: ObjectKey) -> float | None:
+        if not key.namespace:
+            return await self._lifecycle.check(key.name)
         pod = self.pods.get(key)
         if pod is None:
             return None
@@ -171,9 +206,13 @@ class SimulatedNodes:
                 await self._binder.bind(key, pod)
             return None
         self._binder.forget(key)
-        if self.registrar.owns(node):
-            return await self._runner.run(key, pod)
-        return None if self.registrar.exists(node) else await self._binder.quarantine(key, pod)
+        if self._lifecycle.is_silent(node):
+            return await self._lifecycle.evict(key, pod)
+        if not self.registrar.owns(node):
+            return None if self.registrar.exists(node) else await self._binder.quarantine(key, pod)
+        left = await self._lifecycle.evict(key, pod)
+        again = await self._runner.run(key, pod)
+        return min((each for each in (left, again) if each is not None), default=None)
 
     def _behaviours(self, pod: dict[str, Any]) -> dict[str, Behaviour | None]:
         found: dict[str, Behaviour | None] = {}
@@ -194,3 +233,8 @@ class SimulatedNodes:
         written = await self._client.patch(PODS, key.name, patch, key.namespace, subresource="status")
         self.pods.observe(written)
         return True
+
+
+def _node_key(name: str) -> ObjectKey:
+    """The key of a Node in the queue; those of pods have a namespace."""
+    return ObjectKey("", name)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, final
 from aimctl.devcluster.machinery.informer import Informer, body_of
 from aimctl.devcluster.node.machines import Machine, node_object, node_status
 from aimctl.devcluster.node.scheduling import NodeView, requests
+from aimctl.devcluster.node.silence import evicting_taints
 from aimctl.kubetypes import ObjectKey
 from aimctl.kubetypes.builtin import LEASES, NODES
 from aimctl.kubetypes.quantity import amount
@@ -44,7 +45,7 @@ class Registrar:
     """Registers machines and reports Nodes to the scheduler.
 
     The arguments are those of :class:`~aimctl.devcluster.node.nodes.SimulatedNodes`; ``on_change`` is called when a
-    Node changed.
+    Node changed, and ``on_taints`` with its name when its ``NoExecute`` taints changed.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Registrar:
         clock: Clock,
         machines: Sequence[Machine],
         on_change: Callable[[], None],
+        on_taints: Callable[[str], None],
         heartbeat_seconds: float | None,
         address: str,
         kubelet_port: int | None,
@@ -63,6 +65,7 @@ class Registrar:
         self._machines = {machine.name: machine for machine in machines}
         self._silent: set[str] = set()
         self._on_change = on_change
+        self._on_taints = on_taints
         self._heartbeat_seconds = heartbeat_seconds
         self._address = address
         self._kubelet_port = kubelet_port
@@ -100,6 +103,12 @@ class Registrar:
         self._machines.pop(name, None)
         self._silent.discard(name)
         await self._client.delete(NODES, name)
+
+    async def report(self, name: str) -> None:
+        """Write the status of a machine's Node, as its kubelet does. Does nothing for other Nodes."""
+        machine, node = self._machines.get(name), self.nodes.get(ObjectKey("", name))
+        if machine is not None and node is not None:
+            await self._post_status(machine, node.get("status") or {})
 
     def owns(self, node: str) -> bool:
         """Whether this node is one of the machines, and not silent."""
@@ -196,8 +205,9 @@ class Registrar:
         await self._client.apply(LEASES, lease)
 
     def _changed(self, key: ObjectKey, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
-        del key, old, new
         self._on_change()
+        if old is not None and new is not None and evicting_taints(old) != evicting_taints(new):
+            self._on_taints(key.name)
 
 
 def _holder(pod: Mapping[str, Any] | None) -> str | None:
