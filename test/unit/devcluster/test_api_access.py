@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import json
+from typing import Any
+
+import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+
 from aimctl.devcluster import DenyRule, DenyRules, User
 from aimctl.devcluster.apiserver.logs import LogKey
 from aimctl.devcluster.node.logs import ContainerLogs
@@ -71,22 +82,108 @@ async def test_access_reviews_return_the_decision_of_the_authorizer() -> None:
     assert (await api("GET", f"{AUTH}/selfsubjectaccessreviews")).status == 405
 
 
+ACCOUNTS = "/api/v1/namespaces/default/serviceaccounts"
+REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"
+AUDIENCE = "https://kubernetes.default.svc.cluster.local"
+
+
+async def review(api: Api, token: str, *audiences: str) -> dict[str, Any]:
+    spec = {"token": token, **({"audiences": list(audiences)} if audiences else {})}
+    status: dict[str, Any] = (await api.ok("POST", REVIEWS, {"spec": spec}))["status"]
+    return status
+
+
+def decoded(part: str) -> dict[str, Any]:
+    return json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+
+
 @virtual_time
 async def test_an_issued_token_authenticates_its_service_account() -> None:
     api = Api()
-    accounts = "/api/v1/namespaces/default/serviceaccounts"
-    await api.ok("POST", accounts, {"metadata": {"name": "robot"}})
-    request = await api.ok("POST", f"{accounts}/robot/token", {"spec": {"expirationSeconds": 600}})
+    account = await api.ok("POST", ACCOUNTS, {"metadata": {"name": "robot"}})
+    request = await api.ok("POST", f"{ACCOUNTS}/robot/token", {"spec": {"expirationSeconds": 600}})
     assert request["status"]["expirationTimestamp"] == "2026-01-01T00:10:00Z"
+    assert request["spec"]["audiences"] == [AUDIENCE]
     token = request["status"]["token"]
-    review = await api.ok("POST", "/apis/authentication.k8s.io/v1/tokenreviews", {"spec": {"token": token}})
-    assert review["status"]["user"]["username"] == "system:serviceaccount:default:robot"
+    status = await review(api, token)
+    user = status["user"]
+    assert (user["username"], user["uid"]) == (
+        "system:serviceaccount:default:robot",
+        account["metadata"]["uid"],
+    )
+    assert status["audiences"] == [AUDIENCE]
+    assert user["extra"]["authentication.kubernetes.io/credential-id"][0].startswith("JTI=")
     who = await api.ok(
         "POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", {}, Authorization=f"Bearer {token}"
     )
     assert who["status"]["userInfo"]["username"] == "system:serviceaccount:default:robot"
-    bad = await api.ok("POST", "/apis/authentication.k8s.io/v1/tokenreviews", {"spec": {"token": "x"}})
-    assert "authenticated" not in bad["status"]
+    assert "authenticated" not in await review(api, "x")
+    assert "authenticated" not in await review(api, token[:-2])
+    await asyncio.sleep(601)
+    assert "authenticated" not in await review(api, token)
+
+
+@virtual_time
+async def test_a_token_ends_with_its_account() -> None:
+    api = Api()
+    await api.ok("POST", ACCOUNTS, {"metadata": {"name": "robot"}})
+    token = (await api.ok("POST", f"{ACCOUNTS}/robot/token", {}))["status"]["token"]
+    assert (await review(api, token))["authenticated"]
+    await api.ok("DELETE", f"{ACCOUNTS}/robot")
+    await api.ok("POST", ACCOUNTS, {"metadata": {"name": "robot"}})
+    assert "authenticated" not in await review(api, token)
+
+
+@virtual_time
+async def test_a_token_is_valid_for_its_audiences_only() -> None:
+    api = Api()
+    api.server.authenticator.tokens["admin"] = User("admin")
+    headers = {"Authorization": "Bearer admin"}
+    await api.ok("POST", ACCOUNTS, {"metadata": {"name": "robot"}}, **headers)
+    body = {"spec": {"audiences": ["vault"]}}
+    token = (await api.ok("POST", f"{ACCOUNTS}/robot/token", body, **headers))["status"]["token"]
+    found = await api.ok("POST", REVIEWS, {"spec": {"token": token, "audiences": ["vault", "x"]}}, **headers)
+    assert found["status"]["audiences"] == ["vault"]
+    other = await api.ok("POST", REVIEWS, {"spec": {"token": token}}, **headers)
+    assert other["status"]["error"] == "[invalid bearer token, token audiences are invalid]"
+    assert (await api("GET", CONFIG_MAPS, Authorization=f"Bearer {token}")).status == 401
+
+
+@virtual_time
+async def test_others_can_verify_a_token_with_the_published_key() -> None:
+    api = Api()
+    await api.ok("POST", ACCOUNTS, {"metadata": {"name": "robot"}})
+    bound = {"kind": "Pod", "apiVersion": "v1", "name": "p", "uid": "u"}
+    request = await api.ok("POST", f"{ACCOUNTS}/robot/token", {"spec": {"boundObjectRef": bound}})
+    head, claims, signature = request["status"]["token"].split(".")
+    found = decoded(claims)
+    assert (found["iss"], found["sub"]) == (AUDIENCE, "system:serviceaccount:default:robot")
+    assert found["exp"] - found["iat"] == 3600
+    assert found["kubernetes.io"]["pod"] == {"name": "p", "uid": "u"}
+    configuration = await api.ok("GET", "/.well-known/openid-configuration")
+    assert configuration["jwks_uri"] == f"{AUDIENCE}/openid/v1/jwks"
+    (key,) = (await api.ok("GET", "/openid/v1/jwks"))["keys"]
+    assert decoded(head) == {"alg": "ES256", "kid": key["kid"]}
+    x, y = number(key["x"]), number(key["y"])
+    raw = base64.urlsafe_b64decode(signature + "==")
+    r, s = int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:], "big")
+    public = ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key()
+    public.verify(encode_dss_signature(r, s), f"{head}.{claims}".encode(), ec.ECDSA(hashes.SHA256()))
+    with pytest.raises(InvalidSignature):
+        public.verify(encode_dss_signature(r, s), f"{head}.x".encode(), ec.ECDSA(hashes.SHA256()))
+
+
+def number(text: str) -> int:
+    return int.from_bytes(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), "big")
+
+
+@virtual_time
+async def test_a_token_is_valid_for_at_least_ten_minutes() -> None:
+    api = Api()
+    await api.ok("POST", ACCOUNTS, {"metadata": {"name": "robot"}})
+    answer = await api("POST", f"{ACCOUNTS}/robot/token", {"spec": {"expirationSeconds": 599}})
+    assert answer.status == 422
+    assert "may not specify a duration less than 10 minutes" in answer.message
 
 
 @virtual_time

@@ -3,6 +3,7 @@
 Contract:
     * An :class:`Authenticator` determines the :class:`User` of a request. Without configured tokens, every client is
       the administrator.
+    * The tokens of service accounts are accepted while their account exists and the API server is in their audience.
     * An :class:`Authorizer` allows or denies requests. The default allows everything. :class:`DenyRules`, for tests,
       denies requests that match a rule.
     * Impersonation headers are supported, so ``kubectl --as`` works.
@@ -10,31 +11,22 @@ Contract:
 
 from __future__ import annotations
 
-import base64
 import hmac
-import json
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol, final
+from typing import TYPE_CHECKING, Protocol, final
 
+from aimctl.devcluster.apiserver.tokens import ISSUER
 from aimctl.devcluster.apiserver.wire import statuses
 from aimctl.devcluster.apiserver.wire.requests import header
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from aimctl.devcluster.apiserver.tokens import Account, TokenIssuer
     from aimctl.devcluster.apiserver.wire.requests import RequestInfo
     from aimctl.devcluster.apiserver.wire.statuses import StatusError
 
-__all__ = [
-    "AllowAll",
-    "Authenticator",
-    "Authorizer",
-    "DenyRule",
-    "DenyRules",
-    "User",
-    "refusal",
-    "unsigned_token",
-]
+__all__ = ["AllowAll", "Authenticator", "Authorizer", "DenyRule", "DenyRules", "User", "refusal", "user_of"]
 
 
 @final
@@ -62,12 +54,14 @@ class Authenticator:
     """Authenticates bearer tokens. Without ``tokens``, a request without a token is the administrator's.
 
     Attributes:
+        issuer: verifies the tokens of service accounts.
+        account_uid: returns the uid of the service account with this namespace and name; "" if there is none.
         tokens: users by bearer token; if there are any, each request needs one. May be changed at any time.
-        issued: users by the service account tokens that this server created, which are accepted too.
     """
 
+    issuer: TokenIssuer
+    account_uid: Callable[[str, str], str]
     tokens: dict[str, User] = field(default_factory=dict)
-    issued: dict[str, User] = field(default_factory=dict)
 
     def authenticate(self, headers: Mapping[str, str]) -> User | None:
         """The user of a request, or None for a 401."""
@@ -83,17 +77,31 @@ class Authenticator:
             user = replace(User(impersonated), groups=(*groups, "system:authenticated"))
         return user
 
-    def issue(self, user: User, token: str) -> None:
-        """Accept this token for the user."""
-        self.issued[token] = user
-
     def of_token(self, token: str) -> User | None:
-        """The user of a token, or None. Compares in constant time."""
+        """The user of a token that is valid for the API server, or None. Compares in constant time."""
         found = None
-        for known, user in (*self.tokens.items(), *self.issued.items()):
+        for known, user in self.tokens.items():
             if hmac.compare_digest(known.encode(), token.encode()):
                 found = user
-        return found
+        account = None if found is not None else self.account_of(token)
+        return user_of(account) if account is not None and ISSUER in account.audiences else found
+
+    def account_of(self, token: str) -> Account | None:
+        """The service account of a valid token of this cluster, for any audience; None for other tokens."""
+        account = self.issuer.account_of(token)
+        if account is None or self.account_uid(account.namespace, account.name) != account.uid:
+            return None
+        return account
+
+
+def user_of(account: Account) -> User:
+    """The user of a service account."""
+    groups = (
+        "system:serviceaccounts",
+        f"system:serviceaccounts:{account.namespace}",
+        "system:authenticated",
+    )
+    return User(f"system:serviceaccount:{account.namespace}:{account.name}", groups, account.uid)
 
 
 class Authorizer(Protocol):
@@ -166,13 +174,6 @@ class DenyRules:
     def refuse(self, user: User, info: RequestInfo) -> str | None:
         """An empty text if a rule matches, else None."""
         return "" if any(rule.matches(user, info) for rule in self.rules) else None
-
-
-def unsigned_token(claims: Mapping[str, Any], secret: bytes) -> str:
-    """A token with the three parts of a JWT, of which the last is ``secret`` instead of a signature."""
-    header = {"alg": "RS256", "kid": "aimctl-dev"}
-    parts = (json.dumps(header).encode(), json.dumps(claims).encode(), secret)
-    return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts)
 
 
 def refusal(user: User, info: RequestInfo, reason: str = "") -> StatusError:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, final
 
-from aimctl.devcluster.apiserver.access import User
+from aimctl.devcluster.apiserver.access import User, user_of
+from aimctl.devcluster.apiserver.tokens import ISSUER
 from aimctl.devcluster.apiserver.wire.requests import RequestInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from aimctl.devcluster.apiserver.access import Authenticator, Authorizer
 
@@ -46,9 +47,9 @@ class Reviews:
             case "selfsubjectrulesreviews":
                 status = self._rules(user, spec.get("namespace") or "", authorizer)
             case "tokenreviews":
-                status = self._token(str(spec.get("token") or ""))
+                status = self._token(str(spec.get("token") or ""), spec.get("audiences") or ())
             case "selfsubjectreviews":
-                status = {"userInfo": {"username": user.name, "groups": list(user.groups)}}
+                status = {"userInfo": _user_info(user)}
             case _:
                 status = {}
         metadata = {**(body.get("metadata") or {}), "creationTimestamp": None}
@@ -83,8 +84,22 @@ class Reviews:
         other = [{"verbs": ["*"], "nonResourceURLs": ["*"]}] if allowed else []
         return {"resourceRules": everything, "nonResourceRules": other, "incomplete": not allowed}
 
-    def _token(self, token: str) -> dict[str, Any]:
-        user = self._authenticator.of_token(token)
-        if user is None:
-            return {"user": {}, "error": "[invalid bearer token]"}
-        return {"authenticated": True, "user": {"username": user.name, "groups": list(user.groups)}}
+    def _token(self, token: str, audiences: Sequence[str]) -> dict[str, Any]:
+        """The status of a token review. A token of a service account has to have one of the audiences."""
+        account = self._authenticator.account_of(token)
+        if account is None:
+            user = self._authenticator.of_token(token)
+            if user is None:
+                return {"user": {}, "error": "[invalid bearer token]"}
+            return {"authenticated": True, "user": _user_info(user)}
+        shared = [each for each in audiences or (ISSUER,) if each in account.audiences]
+        if not shared:
+            return {"user": {}, "error": "[invalid bearer token, token audiences are invalid]"}
+        info = _user_info(user_of(account))
+        info["extra"] = {"authentication.kubernetes.io/credential-id": [f"JTI={account.token_id}"]}
+        return {"authenticated": True, "user": info, "audiences": shared}
+
+
+def _user_info(user: User) -> dict[str, Any]:
+    uid = {"uid": user.uid} if user.uid else {}
+    return {"username": user.name, **uid, "groups": list(user.groups)}

@@ -27,6 +27,7 @@ from aimctl.devcluster.apiserver.objects.kinds import KindRegistry, ServedKind
 from aimctl.devcluster.apiserver.openapi.endpoints import Documents
 from aimctl.devcluster.apiserver.reviews import Reviews
 from aimctl.devcluster.apiserver.schema import Schema
+from aimctl.devcluster.apiserver.tokens import TokenIssuer
 from aimctl.devcluster.apiserver.verbs.deletion import Deletion
 from aimctl.devcluster.apiserver.verbs.options import decoded_as
 from aimctl.devcluster.apiserver.verbs.patching import Patcher
@@ -36,6 +37,7 @@ from aimctl.devcluster.apiserver.verbs.writes import WriteOptions, Writer
 from aimctl.devcluster.apiserver.wire import statuses
 from aimctl.devcluster.apiserver.wire.requests import Query, header, parse_request
 from aimctl.devcluster.apiserver.wire.responses import ApiResponse, json_response, status_response
+from aimctl.devcluster.storage.records import object_key
 from aimctl.devcluster.storage.store import DEFAULT_HISTORY, Storage
 from aimctl.kubetypes import Resource
 
@@ -100,7 +102,8 @@ class ApiServer:
         self.rng = rng or random.Random()  # noqa: S311 - names and jitter, no secrets
         self.options = options or ApiServerOptions()
         self.interceptor = interceptor
-        self.authenticator = Authenticator()
+        self._issuer = TokenIssuer(clock=clock, rng=self.rng)
+        self.authenticator = Authenticator(self._issuer, self._account_uid)
         self.authorizer: Authorizer = AllowAll()
         self.address = "127.0.0.1:6443"
         """The address in legacy discovery, which the HTTP front sets."""
@@ -119,9 +122,7 @@ class ApiServer:
             deletion=self.deletion,
         )
         self._documents = Documents(self.kinds, address=lambda: self.address)
-        self._subresources = Subresources(
-            self.writer, clock=clock, rng=self.rng, authenticator=self.authenticator
-        )
+        self._subresources = Subresources(self.writer, clock=clock, issuer=self._issuer)
         self._reviews = Reviews(self.authenticator)
         self._handlers = Handlers(
             storage=self.storage,
@@ -226,6 +227,13 @@ class ApiServer:
         if reason is not None:
             raise refusal(user, info, reason)
 
+    def _account_uid(self, namespace: str, name: str) -> str:
+        """The uid of a service account; "" if there is none."""
+        kind = self.kinds.find("", "v1", "serviceaccounts")
+        records = {} if kind is None else self.writer.collection(kind).records
+        record = records.get(object_key(namespace, name))
+        return "" if record is None else record.uid
+
     def _check_creation(self, kind: ServedKind, namespace: str, name: str) -> None:
         self._crds.check_creation(kind)
         if kind.resource.namespaced:
@@ -251,6 +259,9 @@ class ApiServer:
     def _document(self, request: HttpRequest, query: Query) -> ApiResponse:
         if request.method not in ("GET", "HEAD"):
             return _NO_PATH
+        keys = self._issuer.document(request.path)
+        if keys is not None:
+            return json_response(200, keys)
         found = self._documents.get(request.path, query, header(request.headers, "Accept"))
         if found is None:
             return _NO_PATH

@@ -9,26 +9,24 @@ Contract:
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, final
 
-from aimctl.devcluster.apiserver.access import User, unsigned_token
 from aimctl.devcluster.apiserver.logs import LogKey, LogOptions, NoSuchLog, NotStarted
 from aimctl.devcluster.apiserver.objects.disruption import disruption_target
 from aimctl.devcluster.apiserver.schema.errors import FieldError, go_quote
+from aimctl.devcluster.apiserver.tokens import ISSUER, Account
 from aimctl.devcluster.apiserver.verbs.writes import WriteOptions
 from aimctl.devcluster.apiserver.wire import statuses
 from aimctl.runtime.clock import format_time, parse_time
 
 if TYPE_CHECKING:
-    import random
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
-    from aimctl.devcluster.apiserver.access import Authenticator
     from aimctl.devcluster.apiserver.logs import LogSource
     from aimctl.devcluster.apiserver.objects.kinds import Scale, ServedKind
+    from aimctl.devcluster.apiserver.tokens import TokenIssuer
     from aimctl.devcluster.apiserver.verbs.deletion import DeleteOptions
     from aimctl.devcluster.apiserver.verbs.writes import Target, Writer, Written
     from aimctl.devcluster.apiserver.wire.requests import Query
@@ -37,8 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Subresources", "scale_of"]
 
-_TOKEN_SECONDS = 3600
-_ISSUER = "https://kubernetes.default.svc.cluster.local"
+_TOKEN_SECONDS, _LEAST_TOKEN_SECONDS = 3600, 600
 _DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 
 
@@ -46,13 +43,10 @@ _DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 class Subresources:
     """Handles subresources; writes with the :class:`Writer`."""
 
-    def __init__(
-        self, writer: Writer, *, clock: Clock, rng: random.Random, authenticator: Authenticator
-    ) -> None:
+    def __init__(self, writer: Writer, *, clock: Clock, issuer: TokenIssuer) -> None:
         self._writer = writer
         self._clock = clock
-        self._rng = rng
-        self._authenticator = authenticator
+        self._issuer = issuer
         self.logs: LogSource | None = None
 
     # -- log
@@ -147,45 +141,24 @@ class Subresources:
     # -- token
 
     def token(self, target: Target, record: Record, body: Mapping[str, Any]) -> dict[str, Any]:
-        """A TokenRequest with its token, which the server accepts until it stops.
-
-        The token has the form and the claims of a JWT. Its last part is random and no signature.
-        """
-        seconds = (body.get("spec") or {}).get("expirationSeconds") or _TOKEN_SECONDS
-        name = f"system:serviceaccount:{target.namespace}:{target.name}"
-        groups = (
-            "system:serviceaccounts",
-            f"system:serviceaccounts:{target.namespace}",
-            "system:authenticated",
-        )
-        now = self._clock.now()
-        claims = {
-            "aud": (body.get("spec") or {}).get("audiences") or [_ISSUER],
-            "exp": int(now.timestamp()) + seconds,
-            "iat": int(now.timestamp()),
-            "iss": _ISSUER,
-            "jti": str(uuid.UUID(int=self._rng.getrandbits(128), version=4)),
-            "kubernetes.io": {
-                "namespace": target.namespace,
-                "serviceaccount": {"name": target.name, "uid": record.uid},
-            },
-            "nbf": int(now.timestamp()),
-            "sub": name,
-        }
-        token = unsigned_token(claims, self._rng.getrandbits(256).to_bytes(32, "big"))
-        self._authenticator.issue(User(name, groups), token)
-        ends = format_time(now + timedelta(seconds=seconds))
+        """A TokenRequest with its token. Raises StatusError 422."""
+        spec = body.get("spec") or {}
+        seconds = spec.get("expirationSeconds") or _TOKEN_SECONDS
+        if seconds < _LEAST_TOKEN_SECONDS:
+            text = "may not specify a duration less than 10 minutes"
+            error = FieldError("FieldValueInvalid", "spec.expirationSeconds", seconds, text)
+            raise statuses.invalid("authentication.k8s.io", "TokenRequest", target.name, [error])
+        audiences = spec.get("audiences") or [ISSUER]
+        ends = self._clock.now() + timedelta(seconds=seconds)
+        bound = spec.get("boundObjectRef")
+        account = Account(target.namespace, target.name, record.uid, tuple(audiences))
+        token = self._issuer.issue(account, ends, bound=bound)
         return {
             "kind": "TokenRequest",
             "apiVersion": "authentication.k8s.io/v1",
             "metadata": {"name": target.name, "namespace": target.namespace, "creationTimestamp": None},
-            "spec": {
-                "audiences": [],
-                "boundObjectRef": None,
-                **(body.get("spec") or {}),
-                "expirationSeconds": seconds,
-            },
-            "status": {"token": token, "expirationTimestamp": ends},
+            "spec": {"audiences": audiences, "boundObjectRef": bound, "expirationSeconds": seconds},
+            "status": {"token": token, "expirationTimestamp": format_time(ends)},
         }
 
     # -- eviction
