@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import pytest_asyncio
 from aimctl.devcluster import SimulatedNodes
 from aimctl.devcluster.machinery.events import EventRecorder
 from aimctl.devcluster.node.machines import default_machines
+from aimctl.kubetypes.builtin import NODES
 from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.kube.client import Client
 from aimctl.runtime.kube.credentials.kubeconfig import from_kubeconfig
@@ -51,10 +53,19 @@ async def nodes(plane: ControlPlane) -> AsyncIterator[Client]:
             events=EventRecorder(client, clock=clock, component="kubelet", enabled=False),
         )
         task = asyncio.create_task(simulated.run())
+        await eventually(lambda: _are_schedulable(client), within=30)
         yield client
         task.cancel()
-        for name in ("node-0", "node-1"):
-            await simulated.remove_machine(name)
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def _are_schedulable(client: Client) -> bool:
+    """Remove the taint of new Nodes, as the node lifecycle controller does, which does not run here."""
+    nodes = (await client.list(NODES)).items
+    for node in nodes:
+        await client.patch(NODES, node.meta.name, {"spec": {"taints": None}})
+    return len(nodes) == len(default_machines())
 
 
 @pytest.mark.asyncio(loop_scope="module")

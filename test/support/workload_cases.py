@@ -7,11 +7,12 @@ compared, so the same expectation holds for both.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from aimctl.devcluster import Behaviour
+from aimctl.devcluster import Behaviour, ContainerCall, RunResult
 from aimctl.kubetypes.builtin import JOBS, NODES, PODS, PVCS
 from aimctl.kubetypes.kinds import (
     CRON_JOBS,
@@ -22,9 +23,8 @@ from aimctl.kubetypes.kinds import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable
 
-    from aimctl.devcluster import ContainerCall
     from aimctl.kubetypes import Resource
     from aimctl.runtime.kube.client import Client
 
@@ -45,13 +45,35 @@ class WorkloadWorld(Protocol):
 
 
 class RunningImages:
-    """Containers run until they are deleted. The image ``missing`` does not exist, and ``done`` ends at once."""
+    """Containers run until they are deleted, except for those of some images.
+
+    The image ``missing`` does not exist, ``done`` ends at once, and ``failing`` ends with exit code 3. Of an Indexed
+    Job, ``indexed`` fails for index 1 and else succeeds, and ``leader`` succeeds for index 0 and else runs on.
+    """
 
     def behaviour(self, call: ContainerCall) -> Behaviour | None:
-        if call.image.startswith("missing"):
-            return None
-        seconds = 0.0 if call.image.startswith("done") else math.inf
-        return Behaviour(pull_seconds=0, duration_seconds=seconds)
+        name = call.image.partition(":")[0]
+        return None if name == "missing" else Behaviour(pull_seconds=0, run=_RUNS.get(name, _run_on))
+
+
+def _run_on(call: ContainerCall) -> RunResult:
+    return RunResult(duration_seconds=math.inf)
+
+
+def _run_indexed(call: ContainerCall) -> RunResult:
+    return RunResult(exit_code=int(call.env["JOB_COMPLETION_INDEX"] == "1"), duration_seconds=0)
+
+
+def _lead(call: ContainerCall) -> RunResult:
+    return RunResult(duration_seconds=0 if call.env["JOB_COMPLETION_INDEX"] == "0" else math.inf)
+
+
+_RUNS: dict[str, Callable[[ContainerCall], RunResult]] = {
+    "done": lambda _: RunResult(duration_seconds=0),
+    "failing": lambda _: RunResult(exit_code=3, duration_seconds=0),
+    "indexed": _run_indexed,
+    "leader": _lead,
+}
 
 
 def body(item: Any) -> dict[str, Any]:
@@ -125,7 +147,7 @@ async def becomes_equal(world: WorkloadWorld, observe: Callable[[], Awaitable[An
     try:
         await world.becomes(check)
     except (TimeoutError, AssertionError):
-        assert seen[0] == wanted
+        assert seen[0] == wanted, f"observed: {seen[0]}"
         raise
 
 
@@ -434,7 +456,110 @@ async def a_cron_job_starts_the_latest_missed_time(world: WorkloadWorld) -> None
     assert found["metadata"]["ownerReferences"][0]["kind"] == "CronJob"
 
 
+def job(image: str = "app:1", **spec: Any) -> dict[str, Any]:
+    pod = template(image, restartPolicy="Never")
+    return {"metadata": {"name": "web"}, "spec": {"template": pod, **spec}}
+
+
+async def job_status(world: WorkloadWorld) -> dict[str, Any]:
+    """The status of the Job without times, with the conditions that are True in their order."""
+    status = (await read(world, JOBS)).get("status") or {}
+    found = [item for item in status.get("conditions") or () if item["status"] == "True"]
+    skipped = {"conditions", "startTime", "completionTime"}
+    counts = {name: value for name, value in status.items() if name not in skipped}
+    return {**counts, "conditions": [f"{item['type']}: {item['reason']}" for item in found]}
+
+
+def ended(*conditions_: str, **counts: Any) -> dict[str, Any]:
+    base = {"ready": 0, "terminating": 0, "uncountedTerminatedPods": {}}
+    return {**base, **counts, "conditions": list(conditions_)}
+
+
+async def becomes_ready(world: WorkloadWorld, count: int) -> None:
+    async def ready() -> bool:
+        return bool((await job_status(world)).get("ready") == count)
+
+    await world.becomes(ready)
+
+
+async def a_job_fails_at_its_deadline_and_counts_its_pods(world: WorkloadWorld) -> None:
+    await world.client.create(JOBS, job(parallelism=2, completions=2), world.namespace)
+    await becomes_ready(world, 2)
+    await change_spec(world, JOBS, activeDeadlineSeconds=1)
+    wanted = ended("FailureTarget: DeadlineExceeded", "Failed: DeadlineExceeded", failed=2)
+    await becomes_equal(world, lambda: job_status(world), wanted)
+    assert await read_all(world, PODS) == []
+
+
+async def a_suspended_job_does_not_count_its_pods(world: WorkloadWorld) -> None:
+    await world.client.create(JOBS, job(), world.namespace)
+    await becomes_ready(world, 1)
+    await change_spec(world, JOBS, suspend=True)
+    await becomes_equal(world, lambda: job_status(world), ended("Suspended: JobSuspended"))
+
+
+async def a_deleted_pod_of_a_job_counts_as_failed(world: WorkloadWorld) -> None:
+    await world.client.create(JOBS, job(backoffLimit=0), world.namespace)
+    await becomes_ready(world, 1)
+    (pod,) = await read_all(world, PODS)
+    await world.client.delete(PODS, pod["metadata"]["name"], world.namespace)
+    wanted = ended("FailureTarget: BackoffLimitExceeded", "Failed: BackoffLimitExceeded", failed=1)
+    await becomes_equal(world, lambda: job_status(world), wanted)
+
+
+async def an_indexed_job_ends_with_some_failed_indexes(world: WorkloadWorld) -> None:
+    limits = {"completions": 3, "parallelism": 3, "backoffLimitPerIndex": 0, "maxFailedIndexes": 2}
+    spec = job("indexed:1", completionMode="Indexed", **limits)
+    await world.client.create(JOBS, spec, world.namespace)
+    conditions_ = ("FailureTarget: FailedIndexes", "Failed: FailedIndexes")
+    wanted = ended(*conditions_, succeeded=2, failed=1, completedIndexes="0,2", failedIndexes="1")
+    await becomes_equal(world, lambda: job_status(world), wanted)
+    assert (await read(world, JOBS))["spec"]["backoffLimit"] == 2**31 - 1
+    pods = {
+        pod["metadata"]["annotations"]["batch.kubernetes.io/job-completion-index"]: pod
+        for pod in await read_all(world, PODS)
+    }
+    assert sorted(pods) == ["0", "1", "2"]
+    pod = pods["1"]
+    assert pod["spec"]["hostname"] == "web-1"
+    assert pod["metadata"]["generateName"] == "web-1-"
+    assert pod["metadata"]["labels"]["batch.kubernetes.io/job-completion-index"] == "1"
+    assert pod["metadata"]["annotations"]["batch.kubernetes.io/job-index-failure-count"] == "0"
+    path = "metadata.labels['batch.kubernetes.io/job-completion-index']"
+    source = {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}
+    assert {"name": "JOB_COMPLETION_INDEX", "valueFrom": source} in pod["spec"]["containers"][0]["env"]
+
+
+async def a_success_policy_ends_a_job_early(world: WorkloadWorld) -> None:
+    policy = {"successPolicy": {"rules": [{"succeededIndexes": "0"}]}}
+    spec = job("leader:1", completionMode="Indexed", completions=2, parallelism=2, **policy)
+    await world.client.create(JOBS, spec, world.namespace)
+    conditions_ = ("SuccessCriteriaMet: SuccessPolicy", "Complete: SuccessPolicy")
+    wanted = ended(*conditions_, succeeded=1, completedIndexes="0")
+    await becomes_equal(world, lambda: job_status(world), wanted)
+
+
+async def a_pod_failure_policy_fails_a_job_for_an_exit_code(world: WorkloadWorld) -> None:
+    rule = {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [3]}}
+    spec = job("failing:1", podFailurePolicy={"rules": [rule]})
+    await world.client.create(JOBS, spec, world.namespace)
+    wanted = ended("FailureTarget: PodFailurePolicy", "Failed: PodFailurePolicy", failed=1)
+    await becomes_equal(world, lambda: job_status(world), wanted)
+    (pod,) = await read_all(world, PODS)
+    failure = (await read(world, JOBS))["status"]["conditions"][-1]
+    assert failure["message"] == (
+        f"Container main for pod {world.namespace}/{pod['metadata']['name']} failed with exit code 3"
+        " matching FailJob rule at index 0"
+    )
+
+
 WORKLOAD_CASES = (
+    a_job_fails_at_its_deadline_and_counts_its_pods,
+    a_suspended_job_does_not_count_its_pods,
+    a_deleted_pod_of_a_job_counts_as_failed,
+    an_indexed_job_ends_with_some_failed_indexes,
+    a_success_policy_ends_a_job_early,
+    a_pod_failure_policy_fails_a_job_for_an_exit_code,
     a_deployment_rolls_out_and_back,
     recreate_waits_until_old_pods_have_ended,
     a_paused_deployment_is_scaled_but_not_updated,

@@ -181,7 +181,7 @@ class _Step:
         )
         return JobPlan(
             delete=_names(self._active),
-            counts_deleted=True,
+            counts_deleted=kind == "Failed",
             status=self._status.changed(),
             event=event if final else None,
             tally=self._counts,
