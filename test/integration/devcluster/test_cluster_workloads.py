@@ -9,7 +9,15 @@ import pytest
 
 from aimctl.devcluster import DevCluster
 from aimctl.testing.virtualtime import virtual_clock, virtual_time
-from support.workload_cases import WORKLOAD_CASES, RunningImages
+from support.workload_cases import (
+    WORKLOAD_CASES,
+    RunningImages,
+    a_cron_job_starts_the_latest_missed_time,
+    a_daemon_set_has_a_pod_on_each_node,
+    a_deployment_rolls_out_and_back,
+    a_stateful_set_is_updated_from_the_last_pod_to_the_partition,
+    an_indexed_job_ends_with_some_failed_indexes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -36,7 +44,21 @@ def cluster_of(**options: Any) -> DevCluster:
     return DevCluster(clock=virtual_clock(), programs=[RunningImages()], **options)
 
 
-@pytest.mark.parametrize("case", WORKLOAD_CASES, ids=lambda case: case.__name__)
+QUICK = (
+    a_deployment_rolls_out_and_back,
+    a_stateful_set_is_updated_from_the_last_pod_to_the_partition,
+    a_daemon_set_has_a_pod_on_each_node,
+    a_cron_job_starts_the_latest_missed_time,
+    an_indexed_job_ends_with_some_failed_indexes,
+)
+"""The cases that run by default, one for each controller. The others are proofs."""
+
+
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=() if case in QUICK else pytest.mark.proof) for case in WORKLOAD_CASES],
+    ids=lambda case: case.__name__,
+)
 def test_workload_case_on_the_embedded_cluster(case: Any) -> None:
     @virtual_time
     async def scenario() -> None:

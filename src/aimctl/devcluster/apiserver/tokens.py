@@ -38,7 +38,7 @@ class Account:
         namespace: its namespace.
         name: its name.
         uid: its uid.
-        audiences: for whom the token is.
+        audiences: the programs that accept the token.
         token_id: the id of the token.
     """
 

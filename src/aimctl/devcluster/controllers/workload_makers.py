@@ -1,14 +1,8 @@
-"""Which controller belongs to which kind of workload."""
+"""Which controller belongs to which kind of workload. Its module is imported when the controller is made."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
-
-from aimctl.devcluster.controllers.batch.cron_jobs import CronJobController
-from aimctl.devcluster.controllers.deployments.deployments import DeploymentController
-from aimctl.devcluster.controllers.deployments.replica_sets import ReplicaSetController
-from aimctl.devcluster.controllers.workloads.daemon_sets import DaemonSetController
-from aimctl.devcluster.controllers.workloads.stateful_sets import StatefulSetController
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,13 +30,43 @@ def workload_controllers(
         clock: source of all times.
     """
 
-    def of(make: _Maker, name: str) -> Callable[[], Controller]:
-        return lambda: make(client(name), clock=clock, events=events(name))
+    def of(load: Callable[[], _Maker], name: str) -> Callable[[], Controller]:
+        return lambda: load()(client(name), clock=clock, events=events(name))
 
     return {
-        ("apps", "deployments"): of(DeploymentController, "deployment-controller"),
-        ("apps", "replicasets"): of(ReplicaSetController, "replicaset-controller"),
-        ("apps", "statefulsets"): of(StatefulSetController, "statefulset-controller"),
-        ("apps", "daemonsets"): of(DaemonSetController, "daemonset-controller"),
-        ("batch", "cronjobs"): of(CronJobController, "cronjob-controller"),
+        ("apps", "deployments"): of(_deployments, "deployment-controller"),
+        ("apps", "replicasets"): of(_replica_sets, "replicaset-controller"),
+        ("apps", "statefulsets"): of(_stateful_sets, "statefulset-controller"),
+        ("apps", "daemonsets"): of(_daemon_sets, "daemonset-controller"),
+        ("batch", "cronjobs"): of(_cron_jobs, "cronjob-controller"),
     }
+
+
+def _deployments() -> _Maker:
+    from aimctl.devcluster.controllers.deployments.deployments import DeploymentController
+
+    return DeploymentController
+
+
+def _replica_sets() -> _Maker:
+    from aimctl.devcluster.controllers.deployments.replica_sets import ReplicaSetController
+
+    return ReplicaSetController
+
+
+def _stateful_sets() -> _Maker:
+    from aimctl.devcluster.controllers.workloads.stateful_sets import StatefulSetController
+
+    return StatefulSetController
+
+
+def _daemon_sets() -> _Maker:
+    from aimctl.devcluster.controllers.workloads.daemon_sets import DaemonSetController
+
+    return DaemonSetController
+
+
+def _cron_jobs() -> _Maker:
+    from aimctl.devcluster.controllers.batch.cron_jobs import CronJobController
+
+    return CronJobController

@@ -3,8 +3,8 @@
 Invariants:
     * The response to a pod's creation is stored in the informer at once, so a slow watch does not cause a second
       creation.
-    * The pods of a Job that ends are deleted before the condition that says so is written. They count as failed, and
-      the Job is Complete or Failed when they have ended.
+    * The pods of a Job that ends are deleted before the condition that says so is written. If it fails they count as
+      failed. The Job is Complete or Failed when they have ended.
     * The status is written with the resourceVersion it was computed from. After a conflict it is computed again.
 """
 

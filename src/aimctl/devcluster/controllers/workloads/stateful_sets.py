@@ -93,7 +93,7 @@ class StatefulSetController:
             self.sets.observe(await self._client.update(STATEFUL_SETS, body, subresource="status"))
         if error is not None:
             raise error
-        used = {(pod["metadata"].get("labels") or {}).get(REVISION_LABEL) for pod in pods}
+        used = {str((pod["metadata"].get("labels") or {}).get(REVISION_LABEL)) for pod in pods}
         await self.revisions.clean_up(owner, known, used | {current, update["metadata"]["name"]})
         return None if decided.wake_at is None else (decided.wake_at - now).total_seconds()
 
