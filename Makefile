@@ -17,10 +17,10 @@ export PYTHONPYCACHEPREFIX ?= $(CURDIR)/$(VENV)/pycache
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-proofs test-downloads test-install test-envtest test-kserve test-soak test-storm test-alerts simulate simulate-long lint format types public-types contracts commits kinds manifests check-manifests docs docs-diagrams checklist bench bench-scale lock clean ci
+.PHONY: help demo test test-proofs test-downloads test-install test-envtest test-kserve test-soak test-storm test-alerts simulate simulate-long conformance conformance-record lint format types public-types contracts commits kinds manifests check-manifests docs docs-diagrams checklist bench bench-scale lock clean ci
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v >= (3, 11) else "aimctl needs Python 3.11 or newer, this is %d.%d: set PYTHON=python3.11" % v)'
@@ -74,6 +74,14 @@ simulate: $(STAMP) ## run SEEDS=2000 simulated runs of the operator with faults,
 simulate-long: $(STAMP) ## the same with 100,000 seeds, which takes hours
 	@$(BIN)/python test/simulate/run.py --seeds 100000 $(SIMULATE_ARGS)
 
+conformance: $(STAMP) ## compare the embedded API server with recorded responses of a real one, or these with a server: CONFORMANCE_SERVER=real
+	@test "$$CONFORMANCE_SERVER" != real || test -n "$$KUBEBUILDER_ASSETS" || bash hack/build-kubernetes.sh
+	@PYTHONPATH=test $(BIN)/python -m conformance $(CONFORMANCE_ARGS)
+
+conformance-record: $(STAMP) ## record the responses of a real kube-apiserver for make conformance
+	@test -n "$$KUBEBUILDER_ASSETS" || bash hack/build-kubernetes.sh
+	@PYTHONPATH=test $(BIN)/python -m conformance --record $(CONFORMANCE_ARGS)
+
 lint: $(STAMP) ## check rules and format with ruff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -111,8 +119,9 @@ check-manifests: manifests ## fail if config/ or charts/ differ from what the ty
 	@git diff --exit-code -- config charts || { echo "config/ or charts/ differ from the types: commit what 'make manifests' generated" >&2; exit 1; }
 	@test -z "$$(git ls-files --others --exclude-standard -- config charts)" || { echo "config/ or charts/ have files that are not in git: add them" >&2; exit 1; }
 
-docs: $(STAMP) docs-diagrams ## write the API reference in docs/reference, and the diagrams
+docs: $(STAMP) docs-diagrams ## write the API reference in docs/reference, the diagrams, and docs/api-conformance.md
 	@$(BIN)/python hack/reference.py
+	@PYTHONPATH=test $(BIN)/python -m conformance --page
 
 docs-diagrams: $(STAMP) ## draw the diagrams of docs/architecture.md from the import contracts
 	@$(BIN)/python hack/diagrams.py

@@ -2,11 +2,17 @@
 """Write builtin_types.json in src/aimctl/devcluster/apiserver/builtin: the types of the built-in kinds.
 
     kubectl get --raw /openapi/v2 > swagger.json     # of any Kubernetes cluster; the current file is from 1.36
-    hack/builtin_types.py swagger.json
+    mkdir v3                                         # and each document of OpenAPI v3
+    for path in $(kubectl get --raw /openapi/v3 | jq -r '.paths | keys[]'); do
+        kubectl get --raw "/openapi/v3/$path" > "v3/$(echo "$path" | tr / _).json"
+    done
+    hack/builtin_types.py swagger.json v3
 
 Contract
 --------
 * Field names, types, formats, required fields and list types are kept; descriptions are not.
+* ``zero`` has the fields that every object of a definition has in the server's memory, which has no managers for them:
+  structures that are part of their parent, and required lists and maps. Only OpenAPI v3 shows which they are.
 * The result is sorted, with one definition per line, so that differences are readable.
 """
 
@@ -78,6 +84,9 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "core.v1.ContainerPort": {"protocol": "TCP"},
     "core.v1.DownwardAPIVolumeSource": _MODE,
     "core.v1.HTTPGetAction": {"path": "/", "scheme": "HTTP"},
+    "core.v1.GRPCAction": {"service": ""},
+    "core.v1.HostPathVolumeSource": {"type": ""},
+    "core.v1.ServiceAccountTokenProjection": {"expirationSeconds": 3600},
     "core.v1.ObjectFieldSelector": {"apiVersion": "v1"},
     "core.v1.PersistentVolumeClaimSpec": {"volumeMode": "Filesystem"},
     "core.v1.PodSpec": {
@@ -139,6 +148,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "successfulJobsHistoryLimit": 3,
         "suspend": False,
     },
+    "batch.v1.PodFailurePolicyOnPodConditionsPattern": {"status": "True"},
     "batch.v1.JobTemplateSpec": {"metadata": {}},
     "discovery.v1.Endpoint": {"conditions": {}},
     "discovery.v1.EndpointPort": {"name": "", "protocol": "TCP"},
@@ -174,9 +184,12 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 that depend on other fields are in ``builtin/defaults.py``."""
 
 
-def main(source: Path, target: Path) -> None:
-    """Read the OpenAPI document, remove what is not needed, and write the result."""
+def main(source: Path, v3: Path, target: Path) -> None:
+    """Read the OpenAPI documents, remove what is not needed, and write the result."""
     definitions = json.loads(source.read_text())["definitions"]
+    schemas: dict[str, Any] = {}
+    for path in v3.glob("*.json"):
+        schemas.update(json.loads(path.read_text()).get("components", {}).get("schemas", {}))
     kept: dict[str, Any] = {}
     todo = [f"io.k8s.api.{root}" for root in ROOTS] + list(MORE_ROOTS)
     while todo:
@@ -185,12 +198,29 @@ def main(source: Path, target: Path) -> None:
             continue
         kept[name] = definition = trim(definitions[name])
         todo += references(definition)
+        if fields := zero(schemas.get(name, {}), schemas):
+            definition["zero"] = fields
     for short, defaults in DEFAULTS.items():
         name = next(each for each in kept if each.endswith(f".{short}"))
         for field, value in defaults.items():
             kept[name]["properties"][field]["default"] = value
     lines = [f"{json.dumps(name)}: {json.dumps(kept[name], sort_keys=True)}" for name in sorted(kept)]
     target.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def zero(schema: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of an empty object of this schema; nested structures are empty too."""
+    found: dict[str, Any] = {}
+    for name, field in schema.get("properties", {}).items():
+        reference = next((each["$ref"] for each in field.get("allOf", ()) if "$ref" in each), "")
+        target = schemas.get(reference.rpartition("/")[2], {})
+        if field.get("default") == {} and "properties" in target:
+            found[name] = {}
+        elif name in schema.get("required", ()) and field.get("type") == "array":
+            found[name] = []
+        elif name in schema.get("required", ()) and "additionalProperties" in field:
+            found[name] = {}
+    return found
 
 
 def trim(value: Any) -> Any:
@@ -215,9 +245,10 @@ def references(value: Any) -> list[str]:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    if len(sys.argv) != 3:
         sys.exit(__doc__)
     main(
         Path(sys.argv[1]),
+        Path(sys.argv[2]),
         Path(__file__).parents[1] / "src/aimctl/devcluster/apiserver/builtin/builtin_types.json",
     )

@@ -90,6 +90,8 @@ class ControlPlane:
             directory that ``stop`` removes.
         apiserver_args: more flags for the API server, after those of this class.
         timeout: seconds in which each program has to become ready.
+        controllers: whether kube-controller-manager runs. Without it, only requests change objects, and ``start``
+            does not wait for service accounts.
     """
 
     def __init__(
@@ -99,11 +101,13 @@ class ControlPlane:
         *,
         apiserver_args: Sequence[str] = (),
         timeout: float = 60,
+        controllers: bool = True,
     ) -> None:
         self.binaries = binaries or find_binaries()
         self.version: Version = self.binaries.version
         self.token = secrets.token_urlsafe(24)
         self._timeout = timeout
+        self._controllers = controllers
         self._apiserver_args = tuple(apiserver_args)
         self._own_directory = directory is None
         self.directory = directory or Path(tempfile.mkdtemp(prefix="aimctl-controlplane-"))
@@ -133,6 +137,8 @@ class ControlPlane:
             self._apiserver.start(self._apiserver_command())
             await self._etcd.wait_until("health", self._etcd_is_healthy, within=self._timeout)
             await self._wait_for_apiserver()
+            if not self._controllers:
+                return
             self._controller_manager.start(self._controller_manager_command())
             await self._controller_manager.wait_until(
                 "default service account", self._pods_can_be_created, within=self._timeout

@@ -89,9 +89,9 @@ def test_strategic_merge_identifies_list_items_by_their_key() -> None:
     live = pod({"name": "a", "image": "1", "env": [{"name": "X", "value": "1"}]}, {"name": "b", "image": "2"})
     patch = pod({"name": "a", "env": [{"name": "Y", "value": "2"}]}, {"name": "c", "image": "3"})
     assert strategic_merge_patch(live, patch) == pod(
-        {"name": "a", "image": "1", "env": [{"name": "X", "value": "1"}, {"name": "Y", "value": "2"}]},
-        {"name": "b", "image": "2"},
+        {"name": "a", "image": "1", "env": [{"name": "Y", "value": "2"}, {"name": "X", "value": "1"}]},
         {"name": "c", "image": "3"},
+        {"name": "b", "image": "2"},
     )
 
 
@@ -124,7 +124,7 @@ def test_strategic_merge_supports_its_directives() -> None:
     assert [each["name"] for each in ordered["spec"]["containers"]] == ["n", "a", "live"]
     finalizers = {"metadata": {"finalizers": ["x/a", "x/b"]}}
     patch = {"metadata": {"$deleteFromPrimitiveList/finalizers": ["x/a"], "finalizers": ["x/c"]}}
-    assert strategic_merge_patch(finalizers, patch) == {"metadata": {"finalizers": ["x/b", "x/c"]}}
+    assert strategic_merge_patch(finalizers, patch) == {"metadata": {"finalizers": ["x/c", "x/b"]}}
 
 
 def test_ports_are_identified_by_container_port_in_pods_and_by_port_in_services() -> None:

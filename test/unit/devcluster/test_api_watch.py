@@ -75,7 +75,7 @@ async def test_a_watch_of_an_object_or_namespace_returns_no_others() -> None:
     await api.ok("POST", "/api/v1/namespaces", {"metadata": {"name": "other"}})
     version = str(api.server.storage.version)
     async with (
-        api.watch(f"{CONFIG_MAPS}/b", {"resourceVersion": version}) as named,
+        api.watch(CONFIG_MAPS, {"resourceVersion": version, "fieldSelector": "metadata.name=b"}) as named,
         api.watch("/api/v1/namespaces/other/configmaps", {"resourceVersion": version}) as other,
         api.watch("/api/v1/configmaps", {"resourceVersion": version}) as everywhere,
     ):

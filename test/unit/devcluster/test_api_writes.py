@@ -150,7 +150,7 @@ async def test_an_invalid_object_is_rejected_with_the_messages_of_the_server(
             "a lowercase RFC 1123 label must consist of",
         ),
         (CONFIG_MAPS, {"metadata": {"name": "A_b"}}, "a lowercase RFC 1123 subdomain must consist of"),
-        (CONFIG_MAPS, {"metadata": {"name": "x" * 254}}, "must be no more than 253 bytes"),
+        (CONFIG_MAPS, {"metadata": {"name": "x" * 254}}, "must be no more than 253 characters"),
     ],
 )
 async def test_names_are_checked_by_their_kinds_rule(path: str, body, text: str) -> None:
@@ -540,9 +540,9 @@ async def test_an_admission_hook_may_change_or_reject_a_write() -> None:
     class Hook:
         def admit(self, kind, new, old, subresource) -> None:
             if kind.resource.plural == "configmaps":
-                if "bad" in new["data"]:
+                if "bad" in new.get("data", {}):
                     raise statuses.forbidden(kind.resource, new["metadata"]["name"], "no bad things")
-                new["data"] = {**new["data"], "seen": "created" if old is None else "updated"}
+                new["data"] = {**new.get("data", {}), "seen": "created" if old is None else "updated"}
 
     api.server.admission.append(Hook())
     assert (await api.ok("POST", CONFIG_MAPS, config_map("c", a="1")))["data"] == {

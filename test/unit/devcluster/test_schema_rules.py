@@ -53,10 +53,10 @@ IMMUTABLE = a_schema(
     [
         ({"modelName": "a"}, {"modelName": "a"}, []),
         ({"modelName": "a"}, {"modelName": "a", "count": 3}, []),
-        ({"modelName": "a"}, {"modelName": "b"}, ['spec: Invalid value: "object": modelName is immutable']),
-        ({"modelName": "a"}, {"modelName": "a", "metric": "x"}, ['spec: Invalid value: "object": metric is immutable']),
-        ({"modelName": "a", "metric": "x"}, {"modelName": "a"}, ['spec: Invalid value: "object": metric is immutable']),
-        ({"modelName": "a", "metric": "x"}, {"modelName": "a", "metric": "y"}, ['spec: Invalid value: "object": metric is immutable']),
+        ({"modelName": "a"}, {"modelName": "b"}, ["spec: Invalid value: modelName is immutable"]),
+        ({"modelName": "a"}, {"modelName": "a", "metric": "x"}, ["spec: Invalid value: metric is immutable"]),
+        ({"modelName": "a", "metric": "x"}, {"modelName": "a"}, ["spec: Invalid value: metric is immutable"]),
+        ({"modelName": "a", "metric": "x"}, {"modelName": "a", "metric": "y"}, ["spec: Invalid value: metric is immutable"]),
         (
             {"modelName": "a", "gpuSelector": {"count": 1, "model": "MI300X"}},
             {"modelName": "a", "gpuSelector": {"model": "MI300X", "count": 1}},
@@ -65,12 +65,12 @@ IMMUTABLE = a_schema(
         (
             {"modelName": "a", "gpuSelector": {"count": 1, "model": "MI300X"}},
             {"modelName": "a", "gpuSelector": {"count": 1}},
-            ['spec: Invalid value: "object": gpuSelector is immutable'],
+            ["spec: Invalid value: gpuSelector is immutable"],
         ),
         (
             {"modelName": "a", "metric": "x"},
             {"modelName": "b"},
-            ['spec: Invalid value: "object": modelName is immutable', 'spec: Invalid value: "object": metric is immutable'],
+            ["spec: Invalid value: modelName is immutable", "spec: Invalid value: metric is immutable"],
         ),
     ],
 )  # fmt: skip
@@ -125,12 +125,12 @@ def test_a_rule_accepts_and_rejects_values(rule: str, good: dict[str, Any], bad:
         **{"a-b": {"type": "string"}},
     )
     assert texts(schema, good) == []
-    assert texts(schema, bad) == ['spec: Invalid value: "object": no']
+    assert texts(schema, bad) == ["spec: Invalid value: no"]
 
 
 def test_without_a_message_the_rule_itself_is_shown() -> None:
     assert texts(a_schema([{"rule": "self.count > 1"}]), {"count": 1}) == [
-        'spec: Invalid value: "object": failed rule: self.count > 1'
+        "spec: Invalid value: failed rule: self.count > 1"
     ]
 
 
@@ -140,9 +140,9 @@ def test_a_message_expression_has_precedence_unless_it_fails() -> None:
         "message": "too few",
         "messageExpression": "'count is ' + string(self.count)",
     }
-    assert texts(a_schema([rule]), {"count": 1}) == ['spec: Invalid value: "object": count is 1']
+    assert texts(a_schema([rule]), {"count": 1}) == ["spec: Invalid value: count is 1"]
     rule["messageExpression"] = "'metric is ' + self.metric"
-    assert texts(a_schema([rule]), {"count": 1}) == ['spec: Invalid value: "object": too few']
+    assert texts(a_schema([rule]), {"count": 1}) == ["spec: Invalid value: too few"]
 
 
 @pytest.mark.parametrize(
@@ -150,8 +150,8 @@ def test_a_message_expression_has_precedence_unless_it_fails() -> None:
     [
         ("FieldValueForbidden", "spec.metric: Forbidden: no"),
         ("FieldValueRequired", "spec.metric: Required value: no"),
-        ("FieldValueDuplicate", 'spec.metric: Duplicate value: "object"'),
-        ("FieldValueInvalid", 'spec.metric: Invalid value: "object": no'),
+        ("FieldValueDuplicate", "spec.metric: Duplicate value"),
+        ("FieldValueInvalid", "spec.metric: Invalid value: no"),
     ],
 )
 def test_reason_and_field_path_are_used_in_the_error(reason: str, expected: str) -> None:
@@ -174,7 +174,7 @@ def test_an_optional_old_self_is_checked_on_create() -> None:
         "message": "start with one",
     }
     schema = a_schema([rule])
-    assert texts(schema, {"count": 2}) == ['spec: Invalid value: "object": start with one']
+    assert texts(schema, {"count": 2}) == ["spec: Invalid value: start with one"]
     assert texts(schema, {"count": 2}, {"count": 1}) == []
 
 
@@ -203,7 +203,7 @@ def test_items_of_a_list_map_are_compared_with_their_old_value() -> None:
     )
     old = {"sources": [{"name": "a", "uri": "1"}, {"name": "b", "uri": "2"}]}
     moved = {"sources": [{"name": "c", "uri": "3"}, {"name": "b", "uri": "2"}, {"name": "a", "uri": "9"}]}
-    assert texts(schema, moved, old) == ['spec.sources[2]: Invalid value: "object": uri is immutable']
+    assert texts(schema, moved, old) == ["spec.sources[2]: Invalid value: uri is immutable"]
 
 
 def test_rules_are_not_checked_while_the_object_has_wrong_types() -> None:
@@ -230,7 +230,7 @@ def test_rules_at_the_root_have_only_the_name_of_the_metadata() -> None:
     )
     assert schema.validate({"metadata": {"name": "abc", "labels": {}}, "spec": {}}, None) == []
     errors = schema.validate({"metadata": {"name": "xyz"}, "spec": {}}, None)
-    assert [str(error) for error in errors] == ['<nil>: Invalid value: "object": name starts with a']
+    assert [str(error) for error in errors] == ["<nil>: Invalid value: name starts with a"]
 
 
 @pytest.mark.parametrize(

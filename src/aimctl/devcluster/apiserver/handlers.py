@@ -6,14 +6,11 @@ Contract: query and body are parsed to options and objects, the verb is called, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast, final
 
-import msgspec
-
 from aimctl.devcluster.apiserver.apply.patches import merge_patch
-from aimctl.devcluster.apiserver.objects.selectors import FieldSelector
-from aimctl.devcluster.apiserver.schema.errors import FieldError
+from aimctl.devcluster.apiserver.schema.errors import FieldError, go_quote
 from aimctl.devcluster.apiserver.verbs.deletion import parse_delete_options
 from aimctl.devcluster.apiserver.verbs.options import (
     BINDING,
@@ -23,14 +20,15 @@ from aimctl.devcluster.apiserver.verbs.options import (
     TOKEN_REQUEST,
     decoded_as,
 )
-from aimctl.devcluster.apiserver.verbs.patching import APPLY, decode_yaml, manager_required
+from aimctl.devcluster.apiserver.verbs.patching import APPLY, decode_patch, manager_required
 from aimctl.devcluster.apiserver.verbs.reads import list_page, parse_list_options, parse_version, read_one
+from aimctl.devcluster.apiserver.verbs.requests import decode_body, duplicate_fields
 from aimctl.devcluster.apiserver.verbs.subresources import scale_of
 from aimctl.devcluster.apiserver.verbs.watching import FIRST_TIMEOUT_SECONDS, open_watch
 from aimctl.devcluster.apiserver.verbs.writes import Target, WriteOptions
-from aimctl.devcluster.apiserver.wire import protobuf, statuses
+from aimctl.devcluster.apiserver.wire import statuses
 from aimctl.devcluster.apiserver.wire.rendering import Renderer
-from aimctl.devcluster.apiserver.wire.requests import MEDIA_TYPES, Form, header, media_type, negotiate
+from aimctl.devcluster.apiserver.wire.requests import Form, header, media_type, negotiate
 from aimctl.devcluster.apiserver.wire.responses import ApiResponse, json_response
 
 if TYPE_CHECKING:
@@ -119,7 +117,8 @@ class Handlers:
             "delete": self._delete,
             "deletecollection": self._delete_collection,
         }
-        handler = verbs.get(info.verb)
+        # The real server ignores the parameter "watch" in the URL of one object.
+        handler = self._get if info.verb == "watch" and info.name else verbs.get(info.verb)
         needs_namespace = kind.resource.namespaced and not call.namespace
         if (
             handler is None
@@ -137,7 +136,8 @@ class Handlers:
     def _renderer(self, call: _Call, *, form: Form | None = None) -> Renderer:
         include = call.query.text("includeObject")
         if include not in _INCLUDES:
-            raise statuses.bad_request(f'unrecognized includeObject value: "{include}"')
+            why = f"includeObject: Invalid value: {go_quote(include)}: must be 'Metadata', 'Object', 'None', or empty"
+            raise statuses.bad_request(f"Unable to convert to Table as requested: {why}")
         return Renderer(
             call.kind,
             form or self._form(call),
@@ -176,9 +176,6 @@ class Handlers:
 
     def _watch(self, call: _Call) -> ApiResponse:
         options = parse_list_options(call.kind, call.query, watch=True)
-        if call.info.name:
-            terms = (*options.selectors.fields.terms, ("metadata.name", call.info.name, True))
-            options = replace(options, selectors=replace(options.selectors, fields=FieldSelector(terms)))
         timeout = options.timeout_seconds or FIRST_TIMEOUT_SECONDS * (1 + self.rng.random())
         stream = open_watch(
             self.storage,
@@ -209,6 +206,10 @@ class Handlers:
         if len(manager) > _MAX_MANAGER:
             text = f"may not be more than {_MAX_MANAGER} bytes"
             errors.append(FieldError("FieldValueTooLong", "fieldManager", manager, text))
+        unprintable = next((at for at, char in enumerate(manager) if not char.isprintable()), None)
+        if unprintable is not None:
+            text = f"invalid character U+{ord(manager[unprintable]):04X} (at position {unprintable})"
+            errors.append(FieldError("FieldValueInvalid", "fieldManager", manager, text))
         force = query.flag("force")
         if force and not apply:
             text = "may not be specified for non-apply patch"
@@ -221,34 +222,12 @@ class Handlers:
             agent = header(call.request.headers, "User-Agent").partition("/")[0]
             manager = "".join(each for each in agent if each.isprintable())[:_MAX_MANAGER] or "unknown"
         return WriteOptions(
-            manager, cast("Literal['Ignore', 'Warn', 'Strict']", validation), bool(dry_run), force
+            manager,
+            cast("Literal['Ignore', 'Warn', 'Strict']", validation),
+            bool(dry_run),
+            force,
+            duplicate_fields(call.request) if validation == "Strict" else (),
         )
-
-    def decoded(self, request: HttpRequest) -> dict[str, Any]:
-        """Decode the body to an object. Raises StatusError 400, 415."""
-        media = media_type(header(request.headers, "Content-Type")) or MEDIA_TYPES[0]
-        body = request.body or b""
-        if media == protobuf.MEDIA_TYPE:
-            try:
-                return protobuf.decode_object(body)
-            except protobuf.ProtobufError as error:
-                raise statuses.bad_request(str(error)) from error
-        if media not in MEDIA_TYPES:
-            raise statuses.unsupported_media_type((*MEDIA_TYPES, protobuf.MEDIA_TYPE))
-        obj = decode_yaml(body) if media == "application/yaml" else self._json(body)
-        if not isinstance(obj, dict):
-            raise statuses.bad_request("the object provided is unrecognized: it must be a JSON object")
-        return obj
-
-    @staticmethod
-    def _json(body: bytes) -> Any:
-        try:
-            return msgspec.json.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise statuses.bad_request(
-                f"the object provided is unrecognized (must be of type JSON): couldn't get version/kind;"
-                f" json parse error: {error}"
-            ) from error
 
     def _written(self, call: _Call, written: Written) -> ApiResponse:
         form = self._form(call)
@@ -261,12 +240,12 @@ class Handlers:
     def _create(self, call: _Call) -> ApiResponse:
         options = self._options(call, "CreateOptions")
         self._form(call)
-        obj = self.decoded(call.request)
+        obj = decode_body(call.request, call.kind.resource.kind)
         return self._written(call, self.writer.create(call.kind, call.namespace, obj, options))
 
     def _update(self, call: _Call) -> ApiResponse:
         options = self._options(call, "UpdateOptions")
-        obj = self.decoded(call.request)
+        obj = decode_body(call.request, call.kind.resource.kind)
         written = self.writer.update(call.target, obj, options)
         return self._written(call, written)
 
@@ -276,7 +255,7 @@ class Handlers:
         return self._written(call, self.patcher.patch(call.target, call.request.body or b"", media, options))
 
     def _delete_options(self, call: _Call) -> Mapping[str, Any]:
-        return decoded_as(DELETE_OPTIONS, self.decoded(call.request)) if call.request.body else {}
+        return decoded_as(DELETE_OPTIONS, decode_body(call.request)) if call.request.body else {}
 
     def _delete(self, call: _Call) -> ApiResponse:
         kind = call.kind
@@ -344,18 +323,18 @@ class Handlers:
 
     def _bind(self, call: _Call) -> ApiResponse:
         options = self._options(call, "CreateOptions")
-        body = decoded_as(BINDING, self.decoded(call.request))
+        body = decoded_as(BINDING, decode_body(call.request))
         self.subresources.bind(call.target, self._record(call), body, options)
         return _CREATED
 
     def _token(self, call: _Call) -> ApiResponse:
         record = self._record(call)
-        body = decoded_as(TOKEN_REQUEST, self.decoded(call.request))
+        body = decoded_as(TOKEN_REQUEST, decode_body(call.request))
         return json_response(201, self.subresources.token(call.target, record, body))
 
     def _evict(self, call: _Call) -> ApiResponse:
         """Set the condition DisruptionTarget and delete the pod, because disruption budgets are not implemented."""
-        body = decoded_as(EVICTION, self.decoded(call.request))
+        body = decoded_as(EVICTION, decode_body(call.request))
         options = parse_delete_options(call.query, body.get("deleteOptions") or {})
         record = self.subresources.disrupted(call.target, self._record(call), options)
         self.deletion.delete(call.kind, self.writer.collection(call.kind), record, options)
@@ -366,16 +345,14 @@ class Handlers:
         return json_response(200, scale_of(call.kind, obj))
 
     def _put_scale(self, call: _Call) -> ApiResponse:
-        return self._scale(call, self.decoded(call.request))
+        return self._scale(call, decode_body(call.request))
 
     def _patch_scale(self, call: _Call) -> ApiResponse:
-        patch = self._json(call.request.body or b"{}")
+        patch = decode_patch(call.request.body or b"{}")
         media = media_type(header(call.request.headers, "Content-Type"))
         if media not in ("application/merge-patch+json", "application/strategic-merge-patch+json"):
             raise statuses.unsupported_media_type(("application/merge-patch+json",))
         present = scale_of(call.kind, self.writer.stored_form(call.kind, self._record(call)))
-        if not isinstance(patch, dict):
-            raise statuses.bad_request("error decoding patch: the patch is not an object")
         return self._scale(call, merge_patch(present, patch))
 
     def _scale(self, call: _Call, body: dict[str, Any]) -> ApiResponse:

@@ -8,7 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, final
 
 from aimctl.devcluster.apiserver.access import User, user_of
+from aimctl.devcluster.apiserver.schema.errors import FieldError, GoStruct
 from aimctl.devcluster.apiserver.tokens import ISSUER
+from aimctl.devcluster.apiserver.wire import statuses
 from aimctl.devcluster.apiserver.wire.requests import RequestInfo
 
 if TYPE_CHECKING:
@@ -33,8 +35,10 @@ class Reviews:
     def answer(
         self, plural: str, body: dict[str, Any], namespace: str, user: User, authorizer: Authorizer
     ) -> dict[str, Any]:
-        """The review with its status, which is empty for an unknown kind of review."""
+        """The review with its status, which is empty for an unknown kind of review. Raises StatusError 400, 422."""
         spec = body.get("spec") or {}
+        if plural.endswith("subjectaccessreviews"):
+            _check_access(plural, body, namespace)
         match plural:
             case "selfsubjectaccessreviews":
                 status = self._access(user, spec, authorizer)
@@ -52,8 +56,7 @@ class Reviews:
                 status = {"userInfo": _user_info(user)}
             case _:
                 status = {}
-        metadata = {**(body.get("metadata") or {}), "creationTimestamp": None}
-        return {**body, "metadata": metadata, "status": status}
+        return {**body, "metadata": body.get("metadata") or {}, "status": status}
 
     def _access(self, user: User, spec: Mapping[str, Any], authorizer: Authorizer) -> dict[str, Any]:
         resource = spec.get("resourceAttributes")
@@ -103,3 +106,27 @@ class Reviews:
 def _user_info(user: User) -> dict[str, Any]:
     uid = {"uid": user.uid} if user.uid else {}
     return {"username": user.name, **uid, "groups": list(user.groups)}
+
+
+def _check_access(plural: str, body: Mapping[str, Any], namespace: str) -> None:
+    """Raise StatusError 400 or 422 for a review that asks for nothing or for too much."""
+    spec = body.get("spec") or {}
+    given = (body.get("metadata") or {}).get("namespace")
+    if plural.startswith("local") and given and given != namespace:
+        raise statuses.bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
+    errors = []
+    resource, other = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+    if resource is not None and other is not None:
+        shown = GoStruct({"Path": other.get("path") or "", "Verb": other.get("verb") or ""})
+        text = "cannot be specified in combination with resourceAttributes"
+        errors.append(FieldError("FieldValueInvalid", "spec.nonResourceAttributes", shown, text))
+    elif resource is None and other is None:
+        text = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        errors.append(FieldError("FieldValueInvalid", "spec.resourceAttributes", None, text))
+    if not plural.startswith("self") and not spec.get("user") and not spec.get("groups"):
+        text = "at least one of user or group must be specified"
+        errors.append(FieldError("FieldValueInvalid", "spec.user", "", text))
+    if errors:
+        raise statuses.invalid("authorization.k8s.io", "", "", errors)

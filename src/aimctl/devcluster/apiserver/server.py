@@ -24,13 +24,14 @@ from aimctl.devcluster.apiserver.builtin.strategies import strategy_for
 from aimctl.devcluster.apiserver.handlers import Handlers
 from aimctl.devcluster.apiserver.interception import ConnectionRefused
 from aimctl.devcluster.apiserver.objects.kinds import KindRegistry, ServedKind
-from aimctl.devcluster.apiserver.openapi.endpoints import Documents
+from aimctl.devcluster.apiserver.openapi.endpoints import Documents, accepts_openapi
 from aimctl.devcluster.apiserver.reviews import Reviews
 from aimctl.devcluster.apiserver.schema import Schema
 from aimctl.devcluster.apiserver.tokens import TokenIssuer
 from aimctl.devcluster.apiserver.verbs.deletion import Deletion
 from aimctl.devcluster.apiserver.verbs.options import decoded_as
 from aimctl.devcluster.apiserver.verbs.patching import Patcher
+from aimctl.devcluster.apiserver.verbs.requests import decode_body
 from aimctl.devcluster.apiserver.verbs.subresources import Subresources
 from aimctl.devcluster.apiserver.verbs.watching import BOOKMARK_SECONDS
 from aimctl.devcluster.apiserver.verbs.writes import WriteOptions, Writer
@@ -249,7 +250,7 @@ class ApiServer:
         kind = self.kinds.find(info.group, info.version, info.resource)
         misplaced = info.namespace and info.resource != "namespaces"
         if kind is None or (misplaced and not kind.resource.namespaced):
-            if any(not each.custom for each in self.kinds.at(info.group, info.version)):
+            if self.kinds.serves_builtins(info.group):
                 raise statuses.path_not_found()
             return _NO_PATH
         if not kind.stored and not info.subresource:
@@ -262,7 +263,19 @@ class ApiServer:
         keys = self._issuer.document(request.path)
         if keys is not None:
             return json_response(200, keys)
+        parts = [part for part in request.path.split("/") if part]
+        if parts[:1] == ["openapi"] and not accepts_openapi(header(request.headers, "Accept")):
+            return ApiResponse(406, {}, b"")
         found = self._documents.get(request.path, query, header(request.headers, "Accept"))
+        if found is None and parts[:1] == ["openapi"]:
+            return ApiResponse(404, {}, b"")
+        if (
+            found is None
+            and parts[:1] == ["apis"]
+            and len(parts) == 3
+            and self.kinds.serves_builtins(parts[1])
+        ):
+            raise statuses.path_not_found()
         if found is None:
             return _NO_PATH
         return ApiResponse(200, {"Content-Type": found.content_type}, found.body)
@@ -273,7 +286,7 @@ class ApiServer:
         user = self.authenticator.authenticate(request.headers)
         if user is None:
             raise statuses.unauthorized()
-        body = self._handlers.decoded(request)
+        body = decode_body(request, kind.resource.kind)
         body.setdefault("kind", kind.resource.kind)
         body.setdefault("apiVersion", kind.resource.api_version)
         body = decoded_as((kind.resource.kind, kind.schema), body)

@@ -80,7 +80,9 @@ def decode_managers(obj: Mapping[str, Any] | None) -> Managers:
     for entry in metadata.get("managedFields") or ():
         if entry.get("fieldsType") != "FieldsV1":
             return {}
-        operation: Operation = "Apply" if entry.get("operation") == "Apply" else "Update"
+        if entry.get("operation") not in ("Apply", "Update"):
+            return {}
+        operation: Operation = entry["operation"]
         version = entry.get("apiVersion") or ""
         identity = Identity(
             entry.get("manager") or "",

@@ -8,7 +8,9 @@ Invariants: no function changes its arguments; ``merge(a, a) == a``; ``compare(a
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, final
 
 from aimctl.devcluster.apiserver.apply.fieldsets import (
@@ -17,15 +19,30 @@ from aimctl.devcluster.apiserver.apply.fieldsets import (
     Path,
     field_element,
     key_element,
+    path_text,
     value_element,
 )
 from aimctl.devcluster.apiserver.schema.node import OPEN, UNSET
 from aimctl.devcluster.apiserver.schema.walk import copied
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aimctl.devcluster.apiserver.schema.node import Node
 
 __all__ = ["Comparison", "MergeError", "compare", "fields_of", "merge", "remove", "with_named_parents"]
+
+
+_FORMS: Mapping[str, tuple[Any, str]] = MappingProxyType(
+    {
+        "string": (str, "string"),
+        "integer": ((int, float), "numeric (int or float)"),
+        "number": ((int, float), "numeric (int or float)"),
+        "boolean": (bool, "boolean"),
+        "object": (dict, "map"),
+        "array": (list, "list"),
+    }
+)
 
 
 class MergeError(ValueError):
@@ -89,7 +106,7 @@ def _element(node: Node, index: int, item: Any, path: str) -> str:
 
 
 def _indexed(node: Node, items: Any, path: str) -> dict[str, Any]:
-    """Items by identity, in order. Of items with the same identity, the first is used."""
+    """Items by identity, in order. Of stored items with the same identity, the first is used."""
     found: dict[str, Any] = {}
     for index, item in enumerate(items or ()):
         found.setdefault(_element(node, index, item, path), item)
@@ -132,12 +149,32 @@ def _collect(value: Any, node: Node, path: Path, found: set[Path], text: str, *,
             if item is None or item == {} or key not in node.properties:
                 found.add(below)
     elif isinstance(value, list):
+        seen = set()
         for index, item in enumerate(value):
-            below = (*path, _element(node, index, item, text))
+            element = _element(node, index, item, text)
+            if element in seen and strict:
+                raise MergeError(f"{text}: duplicate entries for key {path_text((element,))}")
+            seen.add(element)
+            below = (*path, element)
             _collect(item, _item_node(node), below, found, f"{text}[{index}]", strict=strict)
             found.add(below)
     elif path:
+        if strict:
+            _check_scalar(value, node, text)
         found.add(path)
+
+
+def _check_scalar(value: Any, node: Node, text: str) -> None:
+    """Raise MergeError if a value has a type that the schema does not allow."""
+    form = _FORMS.get(node.type)
+    if (
+        value is None
+        or form is None
+        or (isinstance(value, form[0]) and isinstance(value, bool) == (form[0] is bool))
+    ):
+        return
+    shown = json.dumps(value, ensure_ascii=False)
+    raise MergeError(f"{text}: expected {form[1]}, got &value.valueUnstructured{{Value:{shown}}}")
 
 
 def with_named_parents(fields: FieldSet, node: Node) -> FieldSet:

@@ -8,6 +8,7 @@ A strategic merge identifies the elements of a list by a key. The keys of the bu
 
 from __future__ import annotations
 
+import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,7 @@ _KEYS: dict[tuple[str, str], str] = {
     ("status", "podIPs"): "ip",
     ("spec", "podCIDRs"): _PRIMITIVES,
 }
+_NEGATIVE = re.compile(r"-[1-9]\d*")
 _PATCH = "$patch"
 _ORDER = "$setElementOrder/"
 _DELETE_PRIMITIVES = "$deleteFromPrimitiveList/"
@@ -72,7 +74,10 @@ def merge_patch(target: Any, patch: Any) -> Any:
 
 
 def json_patch(target: Mapping[str, Any], patch: Sequence[Any]) -> dict[str, Any]:
-    """Apply a JSON patch. As on the real server, ``replace`` adds a key that an object does not have.
+    """Apply a JSON patch.
+
+    As on the real server, ``replace`` adds a key that an object does not have, an operation without a value has the
+    value null, and ``remove`` counts negative indexes from the end of a list.
 
     Raises:
         PatchError: an operation is invalid.
@@ -95,11 +100,22 @@ def json_patch(target: Mapping[str, Any], patch: Sequence[Any]) -> dict[str, Any
             absent = isinstance(place, dict) and key is not None and key not in place
             return obj if absent and self.operation["value"] is None else super().apply(obj)
 
+    class Remove(jsonpatch.RemoveOperation):
+        def apply(self, obj: Any) -> Any:
+            *above, last = self.pointer.parts or [""]
+            place = jsonpointer.JsonPointer.from_parts(above).resolve(obj, None)
+            if isinstance(place, list) and _NEGATIVE.fullmatch(last) and int(last) >= -len(place):
+                del place[int(last)]
+                return obj
+            return super().apply(obj)
+
     class Patch(jsonpatch.JsonPatch):
-        operations = MappingProxyType({**jsonpatch.JsonPatch.operations, "replace": Replace, "test": Test})
+        operations = MappingProxyType(
+            {**jsonpatch.JsonPatch.operations, "remove": Remove, "replace": Replace, "test": Test}
+        )
 
     try:
-        patched = Patch(list(patch)).apply(target)
+        patched = Patch([_with_value(each) for each in patch]).apply(target)
     except jsonpatch.JsonPatchTestFailed as error:
         raise PatchTestFailed(f"testing value failed: {error}") from error
     except (jsonpatch.JsonPatchConflict, jsonpointer.JsonPointerException) as error:
@@ -109,6 +125,11 @@ def json_patch(target: Mapping[str, Any], patch: Sequence[Any]) -> dict[str, Any
     if not isinstance(patched, dict):
         raise PatchTestFailed("the patch leaves no object")
     return patched
+
+
+def _with_value(operation: Any) -> Any:
+    needed = isinstance(operation, dict) and operation.get("op") in ("add", "replace", "test")
+    return {"value": None, **operation} if needed else operation
 
 
 def strategic_merge_patch(target: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
@@ -184,7 +205,7 @@ def _merge_list(target: list[Any], patch: list[Any], path: tuple[str, ...]) -> l
     if key is None:
         return [_new_element(each, path) for each in patch]
     if key == _PRIMITIVES:
-        return target + [each for each in patch if each not in target]
+        return _in_order(target + [each for each in patch if each not in target], patch, target, key)
     if any(isinstance(each, dict) and each.get(_PATCH) == "replace" for each in patch):
         return [each for each in patch if not (isinstance(each, dict) and _PATCH in each)]
     merged = list(target)
@@ -208,7 +229,7 @@ def _merge_list(target: list[Any], patch: list[Any], path: tuple[str, ...]) -> l
             merged.append(_new_element(each, path))
         else:
             merged[index] = _merge_map(merged[index], each, path)
-    return merged
+    return _in_order(merged, patch, target, key)
 
 
 def _new_element(value: Any, path: tuple[str, ...]) -> Any:
@@ -217,7 +238,7 @@ def _new_element(value: Any, path: tuple[str, ...]) -> Any:
 
 
 def _in_order(merged: list[Any], order: list[Any], live: list[Any], key: str | None) -> list[Any]:
-    """Sort elements in the order of the patch. Other elements keep their position relative to those."""
+    """The elements in the order of the patch, with the others between them as the live list orders both."""
 
     def identity(value: Any) -> Any:
         return value.get(key) if key and isinstance(value, dict) else value

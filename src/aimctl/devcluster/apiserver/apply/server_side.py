@@ -183,7 +183,7 @@ def record_update(
     managers = decode_managers(new) or decode_managers(old)
     if old is not None and not managers:
         return body
-    base = {} if old is None else without_managers(old)
+    base = dict(schema.empty) if old is None else without_managers(old)
     ignored = tuple(("f:" + name,) for name in reset)
     try:
         difference = _without(compare(base, body, schema.root), ignored)
@@ -198,7 +198,8 @@ def record_update(
     if fields:
         moved = former is None or fields != former.fields
         time = now if moved else former.time if former is not None else now
-        managers[me] = Entry(fields, api_version, time)
+        # As on the real server, the entries of scale have no time.
+        managers[me] = Entry(fields, api_version, "" if subresource == "scale" else time)
     return with_managers(body, managers)
 
 

@@ -8,9 +8,12 @@ Source: the functions ``SetDefaults_*`` in Kubernetes' ``pkg/apis``.
 
 from __future__ import annotations
 
+import base64
+from decimal import ROUND_UP
 from typing import TYPE_CHECKING, Any
 
 from aimctl.devcluster.apiserver.builtin.entries import structures_of
+from aimctl.kubetypes.quantity import Quantity, parse_quantity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,6 +23,7 @@ __all__ = ["set_defaults"]
 Obj = dict[str, Any]
 
 _AFFINITY_SECONDS = 10800
+_UNLIMITED = 2147483647
 _RBAC = "rbac.authorization.k8s.io"
 
 
@@ -46,9 +50,58 @@ def _pod(pod: Obj) -> None:
     spec.setdefault("enableServiceLinks", True)
     for field in ("initContainers", "containers"):
         for container in spec.get(field) or ():
+            for port in container.get("ports") or () if spec.get("hostNetwork") else ():
+                port.setdefault("hostPort", port.get("containerPort"))
             resources = container.get("resources") or {}
+            for part in ("limits", "requests"):
+                amounts = resources.get(part) or {}
+                for name in amounts:
+                    amounts[name] = _rounded(amounts[name])
             if resources.get("limits"):
                 resources["requests"] = {**resources["limits"], **(resources.get("requests") or {})}
+
+
+def _rounded(amount: str) -> str:
+    """A quantity of a container, which is rounded up to thousandths."""
+    quantity = parse_quantity(amount)
+    thousandths = quantity.value.scaleb(3)
+    if thousandths == thousandths.to_integral_value():
+        return amount
+    return str(Quantity(thousandths.to_integral_value(ROUND_UP).scaleb(-3), quantity.family))
+
+
+def _volume(volume: Obj) -> None:
+    if not volume.keys() - {"name"}:
+        volume["emptyDir"] = {}
+
+
+def _namespace(namespace: Obj) -> None:
+    metadata = namespace["metadata"]
+    labels = metadata.get("labels") or {}
+    metadata["labels"] = {**labels, "kubernetes.io/metadata.name": metadata.get("name") or ""}
+
+
+def _secret(secret: Obj) -> None:
+    secret.setdefault("type", "Opaque")
+    texts = secret.pop("stringData", None)
+    if texts:
+        encoded = {name: base64.b64encode(text.encode()).decode() for name, text in texts.items()}
+        secret["data"] = {**(secret.get("data") or {}), **encoded}
+
+
+def _job(job: Obj) -> None:
+    spec = job.setdefault("spec", {})
+    if "completions" not in spec and "parallelism" not in spec:
+        spec["completions"] = 1
+    for name, value in (
+        ("parallelism", 1),
+        ("backoffLimit", _UNLIMITED if "backoffLimitPerIndex" in spec else 6),
+        ("completionMode", "NonIndexed"),
+        ("suspend", False),
+        ("manualSelector", False),
+        ("podReplacementPolicy", "Failed" if "podFailurePolicy" in spec else "TerminatingOrFailed"),
+    ):
+        spec.setdefault(name, value)
 
 
 def _stateful_set(spec: Obj) -> None:
@@ -86,7 +139,9 @@ def _autoscaler(spec: Obj) -> None:
         behavior[name] = {**rules, **(behavior.get(name) or {})}
 
 
-def _network_policy(spec: Obj) -> None:
+def _network_policy(policy: Obj) -> None:
+    spec = policy.setdefault("spec", {})
+    spec.setdefault("podSelector", {})
     if not spec.get("policyTypes"):
         spec["policyTypes"] = ["Ingress", *(["Egress"] if spec.get("egress") is not None else [])]
 
@@ -106,6 +161,12 @@ def _service(spec: Obj) -> None:
         spec.setdefault("internalTrafficPolicy", "Cluster")
     if kind == "LoadBalancer":
         spec.setdefault("allocateLoadBalancerNodePorts", True)
+
+
+def _lease(spec: Obj) -> None:
+    # Fields of a feature that is not enabled.
+    spec.pop("strategy", None)
+    spec.pop("preferredHolder", None)
 
 
 def _limits(item: Obj) -> None:
@@ -128,7 +189,11 @@ def _subject(subject: Obj) -> None:
 
 
 _DEFAULTS: Mapping[str, Callable[[Obj], None]] = {
+    "coordination.v1.LeaseSpec": _lease,
+    "core.v1.Namespace": _namespace,
     "core.v1.Pod": _pod,
+    "core.v1.Secret": _secret,
+    "core.v1.Volume": _volume,
     "core.v1.Container": _pull_policy,
     "core.v1.EphemeralContainer": _pull_policy,
     "core.v1.LimitRangeItem": _limits,
@@ -139,7 +204,8 @@ _DEFAULTS: Mapping[str, Callable[[Obj], None]] = {
     "apps.v1.StatefulSetSpec": _stateful_set,
     "apps.v1.StatefulSetUpdateStrategy": _rolling(partition=0),
     "autoscaling.v2.HorizontalPodAutoscalerSpec": _autoscaler,
-    "networking.v1.NetworkPolicySpec": _network_policy,
+    "batch.v1.Job": _job,
+    "networking.v1.NetworkPolicy": _network_policy,
     "rbac.v1.Subject": _subject,
 }
 """By the short name of a structure."""

@@ -43,8 +43,9 @@ class DefinitionSchema(Schema):
         source: Mapping[str, Any],
         *,
         complete: Callable[[dict[str, Any]], None] | None = None,
+        empty: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(root, source, complete=complete)
+        super().__init__(root, source, complete=complete, empty=empty)
         outside = replace(root, properties=MappingProxyType({**root.properties, "spec": OPEN}))
         self._outer = Schema.builtin(outside, source)
         self._prune = functools.lru_cache(_REMEMBERED)(self._pruned_spec)
@@ -66,7 +67,13 @@ class DefinitionSchema(Schema):
         spec = self._default(_encoded(obj))
         return {**self._outer.default({**obj, "spec": {}}), "spec": msgspec.json.decode(spec)}
 
-    def validate(self, obj: dict[str, Any], old: dict[str, Any] | None) -> list[FieldError]:
+    def validate(
+        self,
+        obj: dict[str, Any],
+        old: dict[str, Any] | None,
+        *,
+        blocked: bool = False,  # noqa: ARG002 - the kind has no rules
+    ) -> list[FieldError]:
         """See :meth:`Schema.validate`. The kind has no rules, so the errors do not depend on the old object."""
         if not isinstance(obj.get("spec"), dict) or not self._validate(_encoded(obj)):
             return super().validate(obj, old)

@@ -4,6 +4,7 @@ Contract:
     * :data:`ENTRIES` has one entry per kind and version, in the order of discovery. Kinds with only the verb ``create``
       are not stored.
     * :func:`definitions` has the definition of every kind and of every structure that it consists of.
+    * :func:`empty_object` has the structures that every object of a definition contains.
     * :func:`structures_of` finds the structures of some definitions in an object. Parts of the object below which there
       are none are not visited.
 """
@@ -31,6 +32,7 @@ __all__ = [
     "Entry",
     "definition_of",
     "definitions",
+    "empty_object",
     "structures_of",
 ]
 
@@ -323,10 +325,32 @@ def definition_of(entry: Entry) -> str:
 @cache
 def definitions() -> Mapping[str, Mapping[str, Any]]:
     """The OpenAPI definitions by name. References have the form ``#/definitions/<name>``."""
-    text = files("aimctl.devcluster.apiserver.builtin").joinpath("builtin_types.json").read_bytes()
-    types: dict[str, dict[str, Any]] = msgspec.json.decode(text)
+    types = {
+        name: {word: value for word, value in source.items() if word != "zero"}
+        for name, source in _generated().items()
+    }
     types[OBJECT_META] = dict(OBJECT_META_SOURCE)
     return MappingProxyType(types)
+
+
+@cache
+def _generated() -> Mapping[str, Mapping[str, Any]]:
+    text = files("aimctl.devcluster.apiserver.builtin").joinpath("builtin_types.json").read_bytes()
+    types: dict[str, dict[str, Any]] = msgspec.json.decode(text)
+    return types
+
+
+@cache
+def empty_object(definition: str) -> Mapping[str, Any]:
+    """An object of a definition as it is in the server's memory before any field is set."""
+    source = _generated().get(definition) or {}
+    properties = source.get("properties") or {}
+    return {
+        name: dict(empty_object(properties[name]["$ref"].rpartition("/")[2]))
+        if "$ref" in properties[name]
+        else value
+        for name, value in (source.get("zero") or {}).items()
+    }
 
 
 # -- structures in objects

@@ -1,7 +1,7 @@
 """The validation of pod specs, as far as operators rely on it.
 
-Contract: the errors are those of Kubernetes' ``core/validation``, for pods and for the pod templates of Jobs. One
-difference: an invalid quantity is 422, while the real server answers 400 when it decodes the request.
+Contract: the errors are those of Kubernetes' ``core/validation``, for pods and for the pod templates of Jobs. The
+structures in a pod spec are checked in ``rules/pods.py``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from aimctl.devcluster.apiserver.objects.names import label_errors, label_value_errors
 from aimctl.devcluster.apiserver.schema.errors import OMITTED, FieldError
-from aimctl.kubetypes.quantity import parse_quantity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -18,10 +17,6 @@ if TYPE_CHECKING:
 __all__ = ["pod_errors", "template_errors"]
 
 _POLICIES = ("Always", "OnFailure", "Never")
-_NOT_A_QUANTITY = (
-    "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
-)
-"""The message of Kubernetes' ``resource.ErrFormatWrong``."""
 
 
 def pod_errors(spec: Mapping[str, Any], path: str = "spec") -> Iterator[FieldError]:
@@ -60,17 +55,3 @@ def _container_errors(container: Mapping[str, Any], path: str, names: set[str]) 
     elif image != image.strip():
         text = "must not have leading or trailing whitespace"
         yield FieldError("FieldValueInvalid", f"{path}.image", image, text)
-    for part in ("limits", "requests"):
-        for resource, amount in ((container.get("resources") or {}).get(part) or {}).items():
-            yield from _quantity_errors(amount, f"{path}.resources.{part}[{resource}]")
-
-
-def _quantity_errors(amount: Any, path: str) -> Iterator[FieldError]:
-    try:
-        number = parse_quantity(str(amount)).value
-    except ValueError:
-        yield FieldError("FieldValueInvalid", path, amount, _NOT_A_QUANTITY)
-        return
-    if number < 0:
-        text = "must be greater than or equal to 0"
-        yield FieldError("FieldValueInvalid", path, amount, text)

@@ -8,18 +8,25 @@ The functions are called with the object after defaulting.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from typing import TYPE_CHECKING, Any
 
 from aimctl.devcluster.apiserver.builtin.crd_rules import check_definition
 from aimctl.devcluster.apiserver.builtin.crds import prepare_definition
-from aimctl.devcluster.apiserver.builtin.fields import forbidden, immutable_errors, value_at
+from aimctl.devcluster.apiserver.builtin.fields import forbidden, value_at
 from aimctl.devcluster.apiserver.builtin.rules.data import check_config_map, check_secret
+from aimctl.devcluster.apiserver.builtin.rules.objects import (
+    check_event,
+    check_new_event,
+    check_role_binding,
+    check_stateful_set,
+    fixed,
+)
 from aimctl.devcluster.apiserver.builtin.workloads import (
     check_job,
     check_pod,
     pod_grace,
+    pod_warnings,
     prepare_job,
     prepare_pod,
 )
@@ -45,8 +52,6 @@ CLAIM_FINALIZER = "kubernetes.io/pvc-protection"
 
 
 def _prepare_namespace(new: Obj, old: Mapping[str, Any] | None) -> None:
-    metadata = new["metadata"]
-    metadata["labels"] = {**(metadata.get("labels") or {}), "kubernetes.io/metadata.name": metadata["name"]}
     if old is None:
         new["spec"] = {**(new.get("spec") or {}), "finalizers": ["kubernetes"]}
         new["status"] = {"phase": "Active"}
@@ -54,54 +59,7 @@ def _prepare_namespace(new: Obj, old: Mapping[str, Any] | None) -> None:
         new["spec"] = old.get("spec") or {}
 
 
-# -- secrets, config maps, claims, services
-
-
-_STATEFUL_SET_CHANGES = (
-    "replicas",
-    "ordinals",
-    "template",
-    "updateStrategy",
-    "revisionHistoryLimit",
-    "persistentVolumeClaimRetentionPolicy",
-    "minReadySeconds",
-)
-
-
-def _join_lines(new: Obj, field: str) -> None:
-    """Remove the line breaks in base64 values, which the real server stores as bytes."""
-    data = new.get(field) or {}
-    if any("\n" in text or "\r" in text for text in data.values()):
-        new[field] = {key: text.replace("\r", "").replace("\n", "") for key, text in data.items()}
-
-
-def _prepare_config_map(new: Obj, old: Mapping[str, Any] | None) -> None:  # noqa: ARG001 - the hook's parameters
-    _join_lines(new, "binaryData")
-
-
-def _prepare_secret(new: Obj, old: Mapping[str, Any] | None) -> None:  # noqa: ARG001 - the hook's parameters
-    new.setdefault("type", "Opaque")
-    _join_lines(new, "data")
-    texts = new.pop("stringData", None)
-    if texts:
-        encoded = {name: base64.b64encode(str(text).encode()).decode() for name, text in texts.items()}
-        new["data"] = {**(new.get("data") or {}), **encoded}
-
-
-def _check_selector(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[FieldError]:
-    return [] if old is None else immutable_errors(new, old, "spec", "selector")
-
-
-def _check_stateful_set(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[FieldError]:
-    if old is None:
-        return []
-    before, after = old.get("spec") or {}, new.get("spec") or {}
-    changed = {name for name in (*before, *after) if before.get(name) != after.get(name)}
-    if changed <= set(_STATEFUL_SET_CHANGES):
-        return []
-    listed = ", ".join(f"'{name}'" for name in _STATEFUL_SET_CHANGES[:-1])
-    text = f"{listed} and '{_STATEFUL_SET_CHANGES[-1]}' are forbidden"
-    return [forbidden("spec", f"updates to statefulset spec for fields other than {text}")]
+# -- claims, services
 
 
 def _prepare_claim(new: Obj, old: Mapping[str, Any] | None) -> None:
@@ -292,11 +250,12 @@ _STRATEGIES: dict[tuple[str, str], Strategy] = {
     ("", "namespaces"): _builtin(
         name_rule="label", prepare=_prepare_namespace, field_paths=("status.phase",)
     ),
-    ("", "nodes"): _builtin(field_paths=("spec.unschedulable",)),
+    ("", "nodes"): _builtin(keeps_status=True, field_paths=("spec.unschedulable",)),
     ("", "pods"): _builtin(
         generation=True,
         returns_deleted=True,
         grace_seconds=pod_grace,
+        warn=pod_warnings,
         prepare=prepare_pod,
         check=check_pod,
         field_paths=(
@@ -310,8 +269,8 @@ _STRATEGIES: dict[tuple[str, str], Strategy] = {
             "status.nominatedNodeName",
         ),
     ),
-    ("", "secrets"): _builtin(prepare=_prepare_secret, check=check_secret, field_paths=("type",)),
-    ("", "configmaps"): _builtin(prepare=_prepare_config_map, check=check_config_map),
+    ("", "secrets"): _builtin(check=check_secret, field_paths=("type",)),
+    ("", "configmaps"): _builtin(check=check_config_map),
     ("", "serviceaccounts"): _builtin(returns_deleted=True),
     ("", "services"): _builtin(
         name_rule="label",
@@ -322,9 +281,13 @@ _STRATEGIES: dict[tuple[str, str], Strategy] = {
     ("", "persistentvolumeclaims"): _builtin(
         returns_deleted=True, prepare=_prepare_claim, check=_check_claim
     ),
-    ("", "events"): _builtin(create_on_update=True, field_paths=_EVENT_FIELDS),
+    ("", "events"): _builtin(create_on_update=True, check=check_event, field_paths=_EVENT_FIELDS),
     ("events.k8s.io", "events"): _builtin(
-        create_on_update=True, field_paths=_EVENT_FIELDS, convert_in=_event_in, convert_out=_event_out
+        create_on_update=True,
+        check=check_new_event,
+        field_paths=_EVENT_FIELDS,
+        convert_in=_event_in,
+        convert_out=_event_out,
     ),
     ("batch", "jobs"): _builtin(
         generation=True,
@@ -333,24 +296,24 @@ _STRATEGIES: dict[tuple[str, str], Strategy] = {
         check=check_job,
         field_paths=("status.successful",),
     ),
-    **{key: _builtin(generation=True) for key in _WITH_GENERATION},
     ("apps", "replicasets"): _builtin(
-        generation=True, check=_check_selector, field_paths=("status.replicas",)
+        generation=True, check=fixed("spec", "selector"), field_paths=("status.replicas",)
     ),
-    **{
-        ("apps", plural): _builtin(generation=True, check=_check_selector)
-        for plural in ("daemonsets", "deployments")
-    },
-    ("apps", "statefulsets"): _builtin(generation=True, check=_check_stateful_set),
+    **{key: _builtin(generation=True) for key in _WITH_GENERATION},
+    ("apps", "deployments"): _builtin(generation=True, check=fixed("spec", "selector")),
+    ("apps", "daemonsets"): _builtin(generation=True, check=fixed("spec", "selector")),
+    ("apps", "statefulsets"): _builtin(generation=True, check=check_stateful_set),
+    ("storage.k8s.io", "storageclasses"): _builtin(check=fixed("provisioner")),
     ("certificates.k8s.io", "certificatesigningrequests"): _builtin(field_paths=("spec.signerName",)),
     ("autoscaling/v1", "horizontalpodautoscalers"): _builtin(convert_in=_scaler_in, convert_out=_scaler_out),
     ("coordination.k8s.io", "leases"): _builtin(unconditional_update=False, create_on_update=True),
     ("apiextensions.k8s.io", "customresourcedefinitions"): _builtin(
         generation=True, unconditional_update=False, prepare=prepare_definition, check=check_definition
     ),
+    **{("rbac.authorization.k8s.io", plural): _PATH for plural in ("roles", "clusterroles")},
     **{
-        ("rbac.authorization.k8s.io", plural): _PATH
-        for plural in ("roles", "rolebindings", "clusterroles", "clusterrolebindings")
+        ("rbac.authorization.k8s.io", plural): _builtin(name_rule="path", check=check_role_binding)
+        for plural in ("rolebindings", "clusterrolebindings")
     },
 }
 _ANY_BUILTIN = _builtin()

@@ -23,6 +23,7 @@ from aimctl.devcluster.apiserver.builtin.entries import (
     OBJECT_META,
     definition_of,
     definitions,
+    empty_object,
 )
 from aimctl.devcluster.apiserver.objects.kinds import Scale, ServedKind
 from aimctl.devcluster.apiserver.schema import OPEN, RAW, UNSET, Node, Schema
@@ -85,7 +86,9 @@ def _serve(entry: Entry, nodes: _Nodes) -> ServedKind:
         resource=Resource.untyped(
             entry.group, entry.version, entry.kind, entry.plural, namespaced=entry.namespaced
         ),
-        schema=schema(root, definitions()[name], complete=partial(set_defaults, name)),
+        schema=schema(
+            root, definitions()[name], complete=partial(set_defaults, name), empty=empty_object(name)
+        ),
         short_names=entry.short,
         categories=entry.categories,
         verbs=entry.verbs,
@@ -109,9 +112,9 @@ class _Nodes:
     def __init__(self) -> None:
         self._nodes: dict[str, Node] = {
             OBJECT_META: object_meta(),
-            _INT_OR_STRING: Node(int_or_string=True),
+            _INT_OR_STRING: Node(int_or_string=True, go_type="intstr.IntOrString"),
             # A string or any number.
-            _QUANTITY: Node(),
+            _QUANTITY: Node(go_type="resource.Quantity"),
             f"{EXTENSIONS}.JSON": OPEN,
         }
         self._add_schema_props()
@@ -119,13 +122,20 @@ class _Nodes:
     def _add_schema_props(self) -> None:
         """Add the nodes of ``JSONSchemaProps``, which is recursive: its properties are filled in after its creation."""
         properties: dict[str, Node] = {}
-        schema = Node(type="object", properties=MappingProxyType(properties))
+        go_type = "v1.JSONSchemaProps"
+        schema = Node(type="object", properties=MappingProxyType(properties), go_type=go_type)
         name = f"{EXTENSIONS}.JSONSchemaProps"
         self._nodes[name] = schema
         # Alternatives have no type; lists and values without a meaning are checked with the schema.
-        self._nodes[f"{name}OrBool"] = Node(properties=schema.properties, any_of=(_BOOLEAN, _ANY_OBJECT))
-        self._nodes[f"{name}OrArray"] = Node(properties=schema.properties, items=schema)
-        self._nodes[f"{name}OrStringArray"] = Node(properties=schema.properties, items=_TEXT)
+        self._nodes[f"{name}OrBool"] = Node(
+            properties=schema.properties, any_of=(_BOOLEAN, _ANY_OBJECT), go_type=f"{go_type}OrBool"
+        )
+        self._nodes[f"{name}OrArray"] = Node(
+            properties=schema.properties, items=schema, go_type=f"{go_type}OrArray"
+        )
+        self._nodes[f"{name}OrStringArray"] = Node(
+            properties=schema.properties, items=_TEXT, go_type=f"{go_type}OrStringArray"
+        )
         source = definitions()[name]["properties"]
         properties.update({key: self._parse(child) for key, child in source.items()})
 
@@ -133,7 +143,12 @@ class _Nodes:
         """The node of a definition."""
         node = self._nodes.get(name)
         if node is None:
-            node = self._parse(definitions()[name])
+            source = definitions()[name]
+            node = replace(
+                self._parse(source),
+                go_type=".".join(name.split(".")[-2:]),
+                dropped=_dropped(source),
+            )
             short = ".".join(name.split(".")[-3:])
             if node.required and short not in _ENFORCED:
                 node = replace(node, required=())
@@ -165,7 +180,18 @@ class _Nodes:
             list_type=list_type,
             list_map_keys=keys,
             map_type=source.get("x-kubernetes-map-type", "granular"),
+            null_text=additional is not None and additional.get("type") == "string",
         )
+
+
+def _dropped(source: Mapping[str, Any]) -> frozenset[str]:
+    """The optional lists and maps of a definition, which Go does not write if they are empty."""
+    return frozenset(
+        name
+        for name, field in (source.get("properties") or {}).items()
+        if name not in source.get("required", ())
+        and (field.get("type") == "array" or "additionalProperties" in field)
+    )
 
 
 def _list_type(source: Mapping[str, Any]) -> tuple[Any, tuple[str, ...]]:

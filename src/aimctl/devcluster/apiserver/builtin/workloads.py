@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 from aimctl.devcluster.apiserver.builtin.fields import forbidden, immutable_errors, value_at
 from aimctl.devcluster.apiserver.builtin.pod_rules import pod_errors, template_errors
 from aimctl.devcluster.apiserver.schema.errors import OMITTED, FieldError
+from aimctl.kubetypes.quantity import amount
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["check_job", "check_pod", "pod_grace", "prepare_job", "prepare_pod"]
+__all__ = ["check_job", "check_pod", "pod_grace", "pod_warnings", "prepare_job", "prepare_pod"]
 
 Obj = dict[str, Any]
 
 _POD_GRACE_SECONDS = 30
 _POD_MUTABLE = ("activeDeadlineSeconds", "terminationGracePeriodSeconds", "tolerations", "schedulingGates")
-_NO_LIMIT = 2**31 - 1
 _CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
 _JOB_NAME = "batch.kubernetes.io/job-name"
 
@@ -25,10 +25,6 @@ _JOB_NAME = "batch.kubernetes.io/job-name"
 def prepare_pod(new: Obj, old: Mapping[str, Any] | None) -> None:
     """Set the defaults and the initial status of a pod."""
     spec = new.setdefault("spec", {})
-    if old is not None:
-        return
-    spec.setdefault("priority", 0)
-    spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
     tolerations = list(spec.get("tolerations") or ())
     for taint in ("not-ready", "unreachable"):
         key = f"node.kubernetes.io/{taint}"
@@ -37,6 +33,10 @@ def prepare_pod(new: Obj, old: Mapping[str, Any] | None) -> None:
                 {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
             )
     spec["tolerations"] = tolerations
+    if old is not None:
+        return
+    spec.setdefault("priority", 0)
+    spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
     spec.setdefault("serviceAccountName", "default")
     spec.setdefault("serviceAccount", spec["serviceAccountName"])
     new["status"] = {"phase": "Pending", "qosClass": _quality(spec)}
@@ -49,7 +49,7 @@ def _quality(spec: Mapping[str, Any]) -> str:
         resources = container.get("resources") or {}
         limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
         for name in ("cpu", "memory"):
-            any_set = any_set or name in limits or name in requests
+            any_set = any_set or amount(limits.get(name, 0)) > 0 or amount(requests.get(name, 0)) > 0
             if name not in limits or requests.get(name, limits[name]) != limits[name]:
                 guaranteed = False
     return "Guaranteed" if guaranteed and any_set else "Burstable" if any_set else "BestEffort"
@@ -67,17 +67,41 @@ def check_pod(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[Fie
                 spec[name] = [{**container, "image": ""} for container in spec[name]]
         return spec
 
+    errors = []
+    before, after = (value_at(obj, ("spec", "activeDeadlineSeconds")) for obj in (old, new))
+    if before is not None and (after is None or after > before):
+        text = "must be less than or equal to previous value"
+        errors.append(FieldError("FieldValueInvalid", "spec.activeDeadlineSeconds", after, text))
     if fixed_part(new) == fixed_part(old):
-        return []
+        return errors
     return [
+        *errors,
         forbidden(
             "spec",
             "pod updates may not change fields other than `spec.containers[*].image`,"
             "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions"
             " to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it"
             " was previously negative)",
-        )
+        ),
     ]
+
+
+def pod_warnings(pod: Mapping[str, Any]) -> list[str]:
+    """The warnings about a new pod."""
+    spec, warnings = pod.get("spec") or {}, []
+    for index, each in enumerate(spec.get("topologySpreadConstraints") or ()):
+        if each.get("labelSelector") is None:
+            path = f"spec.topologySpreadConstraints[{index}].labelSelector"
+            warnings.append(f"{path}: a null labelSelector results in matching no pod")
+    for field in ("initContainers", "containers"):
+        for index, container in enumerate(spec.get(field) or ()):
+            for part in ("limits", "requests"):
+                memory = ((container.get("resources") or {}).get(part) or {}).get("memory")
+                if memory is not None and amount(memory) != amount(memory).to_integral_value():
+                    path = f"spec.{field}[{index}].resources.{part}[memory]"
+                    text = f'fractional byte value "{memory}" is invalid, must be an integer'
+                    warnings.append(f"{path}: {text}")
+    return warnings
 
 
 def pod_grace(obj: Mapping[str, Any], asked: int | None) -> int:
@@ -92,7 +116,7 @@ def pod_grace(obj: Mapping[str, Any], asked: int | None) -> int:
 
 
 def prepare_job(new: Obj, old: Mapping[str, Any] | None) -> None:
-    """Set the defaults, labels and selector of a Job."""
+    """Set the labels and the selector of a Job."""
     spec = new.setdefault("spec", {})
     if old is not None:
         return
@@ -105,27 +129,22 @@ def prepare_job(new: Obj, old: Mapping[str, Any] | None) -> None:
         template_meta = dict(template.get("metadata") or {})
         template_meta["labels"] = {**(template_meta.get("labels") or {}), **own}
         spec["template"] = {**template, "metadata": template_meta}
-        spec["selector"] = {"matchLabels": {_CONTROLLER_UID: uid}}
+        labels = (spec.get("selector") or {}).get("matchLabels") or {}
+        spec["selector"] = {**(spec.get("selector") or {}), "matchLabels": {**labels, _CONTROLLER_UID: uid}}
     labels = (spec["template"].get("metadata") or {}).get("labels")
     if labels and not metadata.get("labels"):
         metadata["labels"] = dict(labels)
-    for name, value in (
-        ("backoffLimit", 6 if spec.get("backoffLimitPerIndex") is None else _NO_LIMIT),
-        ("completionMode", "NonIndexed"),
-        ("suspend", False),
-        ("manualSelector", False),
-        ("podReplacementPolicy", "Failed" if "podFailurePolicy" in spec else "TerminatingOrFailed"),
-    ):
-        spec.setdefault(name, value)
-    if "completions" not in spec and "parallelism" not in spec:
-        spec["completions"] = 1
-    spec.setdefault("parallelism", 1)
 
 
 def check_job(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[FieldError]:
     """The errors of a Job in addition to those of its schema."""
     if old is None:
         errors = list(template_errors(value_at(new, ("spec", "template")) or {}))
+        selector = value_at(new, ("spec", "selector"))
+        own = {"matchLabels": {_CONTROLLER_UID: new["metadata"]["uid"]}}
+        if not value_at(new, ("spec", "manualSelector")) and selector != own:
+            text = "`selector` not auto-generated"
+            errors.append(FieldError("FieldValueInvalid", "spec.selector", selector, text))
         if value_at(new, ("spec", "template", "spec", "restartPolicy")) not in ("OnFailure", "Never"):
             text = 'valid values: "OnFailure", "Never"'
             path = "spec.template.spec.restartPolicy"

@@ -81,6 +81,8 @@ class Strategy:
             if the kind has no graceful deletion.
         prepare: sets the fields that the server sets, on the new object; the old one is None on a creation.
         check: returns errors in addition to those of the schema, for the new and the old object (None on a creation).
+        warn: returns the texts of warnings about an object that is written.
+        keeps_status: whether an object may be created with its status, as Nodes.
         convert_in: converts an object from this version to the stored one, and may change its argument.
         convert_out: converts an object from the stored version to this one, and may change its argument.
     """
@@ -95,6 +97,8 @@ class Strategy:
     grace_seconds: Callable[[Mapping[str, Any], int | None], int] | None = None
     prepare: Callable[[dict[str, Any], Mapping[str, Any] | None], None] | None = None
     check: Callable[[Mapping[str, Any], Mapping[str, Any] | None], list[FieldError]] | None = None
+    warn: Callable[[Mapping[str, Any]], list[str]] | None = None
+    keeps_status: bool = False
     convert_in: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     convert_out: Callable[[dict[str, Any]], dict[str, Any]] | None = None
 
@@ -212,6 +216,10 @@ class KindRegistry:
     def versions(self, group: str) -> list[str]:
         """The versions of a group, the preferred one first."""
         return sorted({version for own, version, _ in self._by_path if own == group}, key=version_priority)
+
+    def serves_builtins(self, group: str) -> bool:
+        """Whether a group has built-in kinds."""
+        return any(not kind.custom for kind in self._of_group(group))
 
     def at(self, group: str, version: str) -> list[ServedKind]:
         """The kinds of a group and version, sorted by plural."""

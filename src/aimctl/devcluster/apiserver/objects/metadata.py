@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aimctl.devcluster.apiserver.objects import names
-from aimctl.devcluster.apiserver.schema.errors import OMITTED, FieldError, go_quote
+from aimctl.devcluster.apiserver.schema.errors import OMITTED, FieldError, GoStruct, go_quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -39,6 +39,7 @@ _IMMUTABLE = (
     "deletionTimestamp",
     "deletionGracePeriodSeconds",
 )
+_OWNER_FIELDS = ("apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion")
 _EVENTS = {("v1", "Event"): "/v1, Kind=Event"}
 _SHAPES: dict[str, tuple[type, str]] = {
     "name": (str, "string"),
@@ -55,10 +56,10 @@ _SHAPES: dict[str, tuple[type, str]] = {
 _GO_KINDS = {str: "string", bool: "bool", int: "number", float: "number", dict: "object", list: "array"}
 
 
-def shape_errors(metadata: Any) -> str:
-    """The server's message if metadata cannot be decoded, else ""."""
+def shape_errors(metadata: Any, kind: str) -> str:
+    """The server's message if the metadata of an object of this kind cannot be decoded, else ""."""
     if not isinstance(metadata, dict):
-        return f"json: cannot unmarshal {_go(metadata)} into Go struct field .metadata of type v1.ObjectMeta"
+        return f"json: cannot unmarshal {_go(metadata)} into Go struct field {kind}.metadata of type v1.ObjectMeta"
     for name, (type_, shown) in _SHAPES.items():
         value = metadata.get(name)
         if value is not None and not isinstance(value, type_):
@@ -172,7 +173,7 @@ def _owner_errors(references: Any) -> Iterator[FieldError]:
     controller = ""
     for reference in references:
         api_version = reference.get("apiVersion") or ""
-        if not api_version.rpartition("/")[2]:
+        if not api_version.rpartition("/")[2] or api_version.count("/") > 1:
             yield _invalid("metadata.ownerReferences.apiVersion", api_version, "version must not be empty")
         for name in ("kind", "name", "uid"):
             if not reference.get(name):
@@ -188,11 +189,15 @@ def _owner_errors(references: Any) -> Iterator[FieldError]:
             if controller:
                 text = (
                     'Only one reference can have Controller set to true. Found "true" in references for'
-                    f" {controller} and {reference.get('name')}"
+                    f" {controller} and {reference.get('kind')}/{reference.get('name')}"
                 )
-                yield _invalid("metadata.ownerReferences", list(references), text)
+                shown = [
+                    GoStruct({name: each[name] for name in _OWNER_FIELDS if name in each})
+                    for each in references
+                ]
+                yield _invalid("metadata.ownerReferences", shown, text)
             else:
-                controller = str(reference.get("name"))
+                controller = f"{reference.get('kind')}/{reference.get('name')}"
 
 
 def _finalizer_errors(metadata: Mapping[str, Any]) -> Iterator[FieldError]:

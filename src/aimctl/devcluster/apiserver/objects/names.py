@@ -75,11 +75,10 @@ _LABEL1035_TEXT = _text(
 )
 
 
-def _check(value: str, limit: int, pattern: re.Pattern[str], text: str) -> list[str]:
+def _check(value: str, limit: int, pattern: re.Pattern[str], text: str, unit: str = "bytes") -> list[str]:
     errors = []
     if len(value) > limit:
-        # The server counts bytes since 1.33.
-        errors.append(f"must be no more than {limit} bytes")
+        errors.append(f"must be no more than {limit} {unit}")
     if not pattern.fullmatch(value):
         errors.append(text)
     return errors
@@ -98,7 +97,7 @@ def label1035_errors(value: str) -> list[str]:
 
 def subdomain_errors(value: str) -> list[str]:
     """Errors of an RFC 1123 subdomain of at most 253 characters, which most names are."""
-    return _check(value, 253, _subdomain, _SUBDOMAIN_TEXT)
+    return _check(value, 253, _subdomain, _SUBDOMAIN_TEXT, "characters")
 
 
 def label_value_errors(value: str) -> list[str]:

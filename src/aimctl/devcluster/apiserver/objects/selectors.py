@@ -194,7 +194,8 @@ class _LabelParser:
                 value = self.take()
                 if not _INTEGER.fullmatch(value):
                     raise SelectorError(
-                        f"for 'Gt', 'Lt' operators, the value must be an integer, not {value!r}"
+                        f'unable to parse requirement: values[0]: Invalid value: "{value}":'
+                        " for 'Gt', 'Lt' operators, the value must be an integer"
                     )
                 return _Requirement(key, operator, (value,))
             case found:

@@ -240,7 +240,10 @@ def _to_v3(schema: Mapping[str, Any]) -> dict[str, Any]:
         return {"allOf": [target], **rest} if rest else target
     if schema.get("format") == "int-or-string":
         return {"oneOf": [{"type": "integer"}, {"type": "string"}], "format": "int-or-string"}
-    return {key: _each(key, value, _to_v3) for key, value in schema.items()}
+    converted = {key: _each(key, value, _to_v3) for key, value in schema.items()}
+    if schema.get("x-kubernetes-int-or-string") is True and "anyOf" not in schema:
+        converted["anyOf"] = [{"type": "integer"}, {"type": "string"}]
+    return converted
 
 
 def _to_v2(schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,8 @@ kinds are cached until the kinds change.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 from aimctl.devcluster.apiserver.openapi.documents import (
@@ -13,7 +15,7 @@ from aimctl.devcluster.apiserver.openapi.documents import (
     openapi_v3,
     openapi_v3_index,
 )
-from aimctl.devcluster.apiserver.openapi.gnostic import encode_openapi_v2
+from aimctl.devcluster.apiserver.openapi.gnostic import encode_openapi_v2, encode_openapi_v3
 from aimctl.devcluster.apiserver.wire.rendering import encode
 from aimctl.devcluster.apiserver.wire.requests import negotiate
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from aimctl.devcluster.apiserver.objects.kinds import KindRegistry, ServedKind
     from aimctl.devcluster.apiserver.wire.requests import Form, Query
 
-__all__ = ["VERSION", "Document", "Documents"]
+__all__ = ["VERSION", "Document", "Documents", "accepts_openapi"]
 
 VERSION = {
     "major": "1",
@@ -40,7 +42,11 @@ VERSION = {
     "compiler": "gc",
     "platform": "linux/amd64",
 }
-"""The version of Kubernetes that the server reports."""
+"""The version of Kubernetes that the server reports.
+
+Since 1.34, clients replace lists by watches if they can; with this version they list, which is what tests delay or
+refuse.
+"""
 
 _SUBRESOURCES: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     # name: kind, group, version, verbs
@@ -57,6 +63,7 @@ _SUBRESOURCES: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "scale": ("Scale", "autoscaling", "v1", ("get", "patch", "update")),
     "token": ("TokenRequest", "authentication.k8s.io", "v1", ("create",)),
 }
+OPENAPI_V3_PROTOBUF = "application/com.github.proto-openapi.spec.v3.v1.0+protobuf"
 OPENAPI_V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 _HEALTH = ("/healthz", "/livez", "/readyz")
 
@@ -66,6 +73,14 @@ class Document(NamedTuple):
 
     body: bytes
     content_type: str = "application/json"
+
+
+def accepts_openapi(accept: str) -> bool:
+    """Whether an OpenAPI document can have a form in an Accept header."""
+    forms = [choice.partition(";")[0].strip() for choice in accept.split(",")]
+    return not accept.strip() or any(
+        form in ("*/*", "application/*", "application/json") or "proto-openapi.spec" in form for form in forms
+    )
 
 
 @final
@@ -92,6 +107,8 @@ class Documents:
         if path.startswith("/openapi"):
             if path == "/openapi/v2" and "proto-openapi.spec.v2" in accept:
                 return self._cached((path, "protobuf"), self._openapi_v2_protobuf)
+            if path.startswith("/openapi/v3/") and "proto-openapi.spec.v3" in accept:
+                return self._cached((path, "protobuf"), lambda: self._openapi(path, protobuf=True))
             return self._cached((path,), lambda: self._openapi(path))
         parts = path.split("/")[1:]
         if parts[0] in ("api", "apis") and len(parts) <= 3:
@@ -138,7 +155,7 @@ class Documents:
     def _openapi_v2_protobuf(self) -> Document:
         return Document(encode_openapi_v2(openapi_v2(self._kinds)), OPENAPI_V2_PROTOBUF)
 
-    def _openapi(self, path: str) -> Document | None:
+    def _openapi(self, path: str, *, protobuf: bool = False) -> Document | None:
         if path == "/openapi/v2":
             return Document(encode(openapi_v2(self._kinds)))
         if path == "/openapi/v3":
@@ -152,7 +169,10 @@ class Documents:
             return None
         if not self._kinds.at(group, version):
             return None
-        return Document(encode(openapi_v3(self._kinds, f"{group}/{version}" if group else version)))
+        document = openapi_v3(self._kinds, f"{group}/{version}" if group else version)
+        if protobuf:
+            return Document(encode_openapi_v3(document), OPENAPI_V3_PROTOBUF)
+        return Document(encode(document))
 
     # -- discovery
 
@@ -188,7 +208,11 @@ class Documents:
             "kind": "APIResourceList",
             "apiVersion": "v1",
             "groupVersion": f"{group}/{version}" if group else version,
-            "resources": [entry for kind in kinds for entry in _legacy_entries(kind)],
+            "resources": sorted(
+                (entry for kind in kinds for entry in _legacy_entries(kind)), key=lambda entry: entry["name"]
+            )
+            if not any(kind.custom for kind in kinds)
+            else [entry for kind in kinds for entry in _legacy_entries(kind)],
         }
 
     def _aggregated(self, path: str, form: Form) -> Document:
@@ -245,6 +269,8 @@ def _legacy_entries(kind: ServedKind) -> Iterable[dict[str, Any]]:
         entry["shortNames"] = list(kind.short_names)
     if kind.categories:
         entry["categories"] = list(kind.categories)
+    if kind.stored:
+        entry["storageVersionHash"] = _storage_hash(kind)
     yield entry
     for name, response, group, version, verbs in _subresources(kind):
         own = (group, version) == (resource.group, resource.version)
@@ -256,6 +282,14 @@ def _legacy_entries(kind: ServedKind) -> Iterable[dict[str, Any]]:
             "kind": response,
             "verbs": list(verbs),
         }
+
+
+def _storage_hash(kind: ServedKind) -> str:
+    """The hash of group, version and kind of the stored form."""
+    group = kind.resource.group
+    version = (kind.storage_version or kind.resource.version).rpartition("/")[2]
+    digest = hashlib.sha256(f"{group}/{version}/{kind.resource.kind}".encode()).digest()
+    return base64.b64encode(digest[:8]).decode()
 
 
 def _aggregated_entry(kind: ServedKind) -> dict[str, Any]:

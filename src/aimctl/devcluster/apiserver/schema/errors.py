@@ -44,13 +44,19 @@ _WITHOUT_VALUE: frozenset[FieldErrorType] = frozenset(
     {"FieldValueRequired", "FieldValueForbidden", "FieldValueTooLong", "InternalError"}
 )
 _BLOCKING: frozenset[FieldErrorType] = frozenset(
-    {"FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany", "FieldValueTypeInvalid"}
+    {
+        *("FieldValueNotSupported", "FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany"),
+        "FieldValueTypeInvalid",
+    }
 )
 
 
 @final
 class GoStruct(dict[str, Any]):
-    """A value of a Go structure in an error message: its fields are shown in this order, and not sorted as in maps."""
+    """A value of a Go structure in an error message: its fields are shown in this order, and not sorted as in maps.
+
+    The same applies to a list of them.
+    """
 
 
 @final
@@ -74,7 +80,8 @@ def go_value(value: Any) -> str:
         return go_quote(value)
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e21:
         return str(int(value))
-    in_order = isinstance(value, GoStruct)
+    first = value[0] if isinstance(value, list) and value else value
+    in_order = isinstance(first, GoStruct)
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=not in_order, default=str)
 
 

@@ -119,7 +119,19 @@ OBJECT_META_SOURCE: Mapping[str, Any] = {
 
 
 _STRING = parse_node({"type": "string"})
-_OBJECT_META = parse_node(OBJECT_META_SOURCE)
+_PARSED = parse_node(OBJECT_META_SOURCE)
+_REFERENCES = _PARSED.properties["ownerReferences"]
+_OBJECT_META = replace(
+    _PARSED,
+    go_type="v1.ObjectMeta",
+    properties=MappingProxyType(
+        {
+            **_PARSED.properties,
+            # The required fields are checked with the metadata, which has other messages.
+            "ownerReferences": replace(_REFERENCES, items=replace(_REFERENCES.items or _STRING, required=())),
+        }
+    ),
+)
 
 
 def object_meta(given: Node | None = None) -> Node:

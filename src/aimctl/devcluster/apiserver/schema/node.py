@@ -117,6 +117,9 @@ class Node:
         not_: a schema that must not accept the value.
         rules: CEL rules, checked after the rest of the schema.
         raw: the source, for OpenAPI documents.
+        null_text: whether a null in this map is the empty text, as in the maps of texts of built-in kinds.
+        dropped: the properties that are not stored if they are empty lists or maps.
+        go_type: the name of the server's type in messages, such as "v1.Container"; "" if it has none.
         defaulted: the ``properties`` that have a default, of the many that most objects do not use.
     """
 
@@ -143,6 +146,9 @@ class Node:
     not_: Node | None = None
     rules: tuple[Rule, ...] = ()
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    null_text: bool = False
+    dropped: frozenset[str] = frozenset()
+    go_type: str = ""
     defaulted: tuple[tuple[str, Node], ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

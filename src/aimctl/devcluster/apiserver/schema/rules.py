@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, final
 
-from aimctl.devcluster.apiserver.schema.errors import FieldError, GoStruct
+from aimctl.devcluster.apiserver.schema.errors import OMITTED, FieldError, GoStruct
 from aimctl.devcluster.apiserver.schema.expressions import (
     CompileError,
     EvaluationError,
@@ -245,10 +245,10 @@ def _evaluate(compiled: _Compiled, value: Any, node: Node, path: str, old: Any) 
         return FieldError("FieldValueInvalid", path or "<nil>", shown, text)
     if known and not expression.uses_old_self and same(value, old):
         return None
-    return _failure(compiled, variables, shown, path)
+    return _failure(compiled, variables, OMITTED if shown in ("object", "array") else value, path)
 
 
-def _failure(compiled: _Compiled, variables: dict[str, Any], shown: str, path: str) -> FieldError:
+def _failure(compiled: _Compiled, variables: dict[str, Any], shown: Any, path: str) -> FieldError:
     rule = compiled.rule
     message = compiled.error_text
     if compiled.message is not None:

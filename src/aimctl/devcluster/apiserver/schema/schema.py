@@ -49,9 +49,10 @@ class Schema:
         root: the node of the whole object, including metadata.
         source: the OpenAPI source, for documents; empty if the schema is open.
         is_open: whether any content in addition to metadata is accepted.
+        empty: the structures of a built-in kind that every object contains, which creating one does not set.
     """
 
-    __slots__ = ("_complete", "_custom", "_rules", "is_open", "root", "source")
+    __slots__ = ("_complete", "_custom", "_rules", "empty", "is_open", "root", "source")
 
     def __init__(
         self,
@@ -61,9 +62,11 @@ class Schema:
         rules: Rules | None = None,
         custom: bool = False,
         complete: Callable[[dict[str, Any]], None] | None = None,
+        empty: Mapping[str, Any] | None = None,
     ) -> None:
         self.root = root
         self.source = source
+        self.empty: Mapping[str, Any] = empty or {}
         self.is_open = root.preserve_unknown and set(root.properties) == {"apiVersion", "kind", "metadata"}
         self._rules = rules
         self._custom = custom
@@ -94,13 +97,17 @@ class Schema:
 
     @staticmethod
     def builtin(
-        root: Node, source: Mapping[str, Any], *, complete: Callable[[dict[str, Any]], None] | None = None
+        root: Node,
+        source: Mapping[str, Any],
+        *,
+        complete: Callable[[dict[str, Any]], None] | None = None,
+        empty: Mapping[str, Any] | None = None,
     ) -> Schema:
         """The schema of a built-in kind, whose root has metadata already.
 
-        ``complete`` sets the defaults that depend on other fields in an object.
+        ``complete`` sets the defaults that depend on other fields in an object; ``empty`` is the attribute.
         """
-        return Schema(root, source, complete=complete)
+        return Schema(root, source, complete=complete, empty=empty)
 
     def prune(self, obj: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """The object without unknown fields, and their paths (``spec.foo``, ``spec.items[0].bar``).
@@ -120,12 +127,15 @@ class Schema:
         if self._complete is not None:
             self._complete(obj)
 
-    def validate(self, obj: dict[str, Any], old: dict[str, Any] | None) -> list[FieldError]:
+    def validate(
+        self, obj: dict[str, Any], old: dict[str, Any] | None, *, blocked: bool = False
+    ) -> list[FieldError]:
         """The errors of an object, in a stable order.
 
         Args:
             obj: the object. Of its metadata only the types are checked here, not the syntax of names and labels.
             old: the stored object on an update, None on a creation.
+            blocked: whether errors of the metadata prevent that rules are checked.
         """
         before: Any = UNSET if old is None else old
         errors: list[FieldError] = []
@@ -133,7 +143,7 @@ class Schema:
         if self._custom:
             validate_lists(obj, self.root, "", errors)
         if self._rules is not None and self._rules.any:
-            if any(error.blocks_rules for error in errors):
+            if blocked or any(error.blocks_rules for error in errors):
                 errors.append(FieldError("FieldValueInvalid", "<nil>", None, _RULES_SKIPPED))
             else:
                 self._rules.check(

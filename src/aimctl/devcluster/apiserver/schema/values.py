@@ -121,6 +121,9 @@ def _check_type(value: Any, node: Node, path: str, errors: list[FieldError]) -> 
     if wanted == "integer" and found == "number" and value.is_integer():
         return
     _report(errors, "FieldValueTypeInvalid", path, found, f'must be of type {wanted}: "{found}"')
+    if wanted == "integer" and found == "number":
+        text = f"Checked value must be of type integer ({node.format or 'default format'}) in {path}"
+        errors.append(FieldError("FieldValueInvalid", "<nil>", "", text))
 
 
 def _check_enum(value: Any, node: Node, path: str, errors: list[FieldError]) -> None:
@@ -160,13 +163,17 @@ def _plain(number: float) -> str:
 
 def _check_number(value: float, node: Node, path: str, errors: list[FieldError]) -> None:
     limits = node.limits
-    if limits.multiple_of is not None and limits.multiple_of <= 0:
-        text = f"factor MultipleOf declared for {path} must be positive: {_plain(limits.multiple_of)}"
+    if node.format == "int32" and node.type == "integer" and not -(1 << 31) <= value < 1 << 31:
+        text = f"Checked value must be of type integer with format int32 in {path}"
+        errors.append(FieldError("FieldValueInvalid", "<nil>", "", text))
+    # The real server cuts the fraction of the factor for integers.
+    factor = limits.multiple_of
+    if factor is not None and (int(factor) if isinstance(value, int) else factor) <= 0:
+        cut = 0 if isinstance(value, int) else factor
+        text = f"factor MultipleOf declared for {path} must be positive: {_plain(cut)}"
         errors.append(FieldError("FieldValueInvalid", path, value, text))
-    elif limits.multiple_of is not None and value % limits.multiple_of:
-        _report(
-            errors, "FieldValueInvalid", path, value, f"should be a multiple of {_plain(limits.multiple_of)}"
-        )
+    elif factor is not None and value % factor:
+        _report(errors, "FieldValueInvalid", path, value, f"should be a multiple of {_plain(factor)}")
     if limits.maximum is not None:
         strict = limits.exclusive_maximum
         if value > limits.maximum or (strict and value == limits.maximum):

@@ -61,6 +61,10 @@ def _fill_object(value: dict[str, Any], node: Node) -> dict[str, Any]:
     for key, item in value.items():
         child = node.properties.get(key) or node.additional
         if item is None and child is not None and not _may_be_null(child):
+            if node.null_text:
+                filled[key] = ""
+            continue
+        if not item and key in node.dropped and isinstance(item, dict | list):
             continue
         filled[key] = copied(item) if child is None else fill_defaults(item, child)
     for key, child in node.defaulted:

@@ -11,30 +11,38 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from aimctl.devcluster.apiserver.objects import metadata as rules
+from aimctl.devcluster.apiserver.objects.decoding import DecodeError, canonicalize, decode_error
 from aimctl.devcluster.apiserver.schema import Schema
 from aimctl.devcluster.apiserver.schema.errors import FieldError
 from aimctl.devcluster.apiserver.wire import statuses
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from aimctl.devcluster.apiserver.objects.kinds import ServedKind
+    from aimctl.devcluster.apiserver.objects.kinds import Scale, ServedKind
     from aimctl.devcluster.storage.records import Record
 
 __all__ = [
     "FieldValidation",
+    "check_absent",
     "check_name",
     "check_patched",
     "check_preconditions",
     "check_type",
+    "drop_duplicate_owners",
     "own_metadata",
+    "scale_errors",
     "shaped",
+    "undecodable_patch",
 ]
 
 FieldValidation = Literal["Ignore", "Warn", "Strict"]
 """How unknown fields are handled."""
 
 _METADATA = Schema.open()
+_GO_TYPES = {str: "string", bool: "bool", int: "int64", float: "float64", list: "[]interface {}"}
+_SCHEME = "pkg/runtime/scheme.go:111"
+"""The place in the source of the real server that its messages about unknown types name."""
 
 
 def check_type(kind: ServedKind, obj: dict[str, Any]) -> None:
@@ -59,24 +67,19 @@ def check_type(kind: ServedKind, obj: dict[str, Any]) -> None:
         why = (
             f"converting ({version}.{name}) to ({resource.group or 'core'}.{resource.kind}): unknown conversion"
             if api_version == resource.api_version
-            else f'no kind "{name}" is registered for version "{api_version}"'
+            else f'no kind "{name}" is registered for version "{api_version}" in scheme "{_SCHEME}"'
         )
         raise statuses.bad_request(
             f'{name} in version "{version}" cannot be handled as a {resource.kind}: {why}'
         )
 
 
-def own_metadata(
-    kind: ServedKind, obj: dict[str, Any], namespace: str, *, handler: bool = False
-) -> dict[str, Any]:
-    """The body's metadata, after checks of its types, with the namespace of the request.
-
-    ``handler``: the check for a PUT before the object is looked up, which has another message.
-    """
+def own_metadata(kind: ServedKind, obj: dict[str, Any], namespace: str) -> dict[str, Any]:
+    """The body's metadata, after checks of its types, with the namespace of the request."""
     metadata = obj.get("metadata")
     if metadata is None:
         metadata = obj["metadata"] = {}
-    problem = rules.shape_errors(metadata)
+    problem = rules.shape_errors(metadata, kind.resource.kind)
     if problem:
         raise statuses.bad_request(
             f'{kind.resource.kind} in version "{kind.resource.version}" cannot be handled as a'
@@ -88,9 +91,6 @@ def own_metadata(
     if kind.resource.namespaced and metadata.setdefault("namespace", namespace) != namespace:
         raise statuses.bad_request(
             "the namespace of the provided object does not match the namespace sent on the request"
-            if not handler
-            else f"the namespace of the object ({metadata['namespace']}) does not match the namespace on the"
-            f" request ({namespace})"
         )
     return metadata
 
@@ -101,13 +101,44 @@ def check_name(metadata: Mapping[str, Any], name: str) -> None:
         own = metadata.get("name") or ""
         raise statuses.bad_request(
             f"the name of the object ({own}) does not match the name on the URL ({name})"
+            if own
+            else f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
         )
 
 
 def check_patched(kind: ServedKind, obj: dict[str, Any], namespace: str, name: str) -> None:
     """Raise StatusError if a patch changed type, name or namespace."""
-    check_type(kind, obj)
+    try:
+        check_type(kind, obj)
+    except statuses.StatusError as error:
+        if kind.custom:
+            raise
+        _, _, why = str(error).partition(f"cannot be handled as a {kind.resource.kind}: ")
+        raise undecodable_patch(obj, why) from error
     check_name(own_metadata(kind, obj, namespace), name)
+
+
+def check_absent(kind: ServedKind, metadata: Mapping[str, Any], key: str) -> None:
+    """Raise StatusError 409 if the body of an update that creates its object has a uid."""
+    if metadata.get("uid"):
+        raise statuses.conflict(kind.resource, metadata["name"], _other_uid(kind, key, metadata["uid"], ""))
+
+
+def drop_duplicate_owners(metadata: dict[str, Any]) -> list[str]:
+    """Remove owner references that occur twice. Returns the warnings about them."""
+    references = metadata.get("ownerReferences") or []
+    kept = [each for index, each in enumerate(references) if each not in references[:index]]
+    if len(kept) == len(references):
+        return []
+    uids = dict.fromkeys(
+        str(each.get("uid")) for index, each in enumerate(references) if each in references[:index]
+    )
+    metadata["ownerReferences"] = kept
+    text = (
+        ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and"
+        " may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed:"
+    )
+    return [f"{text} {', '.join(uids)}"]
 
 
 def check_preconditions(
@@ -119,37 +150,86 @@ def check_preconditions(
     """
     uid = metadata.get("uid")
     if uid and uid != record.uid and not from_patch:
-        key = f"/registry/{kind.resource.group}/{kind.resource.plural}/{record.key}".replace("//", "/")
-        why = (
-            f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg:"
-            f" Precondition failed: UID in precondition: {uid}, UID in object meta: {record.uid}"
-        )
-        raise statuses.conflict(kind.resource, record.name, why)
+        raise statuses.conflict(kind.resource, record.name, _other_uid(kind, record.key, uid, record.uid))
     version = metadata.get("resourceVersion")
     if version and version not in (str(record.version), "0"):
         if not (version.isascii() and version.isdigit()):
-            raise statuses.unreadable_version(version)
+            raise statuses.status(500, "", statuses.unreadable_number(version))
         raise statuses.conflict(kind.resource, record.name)
 
 
+def scale_errors(scale: Scale, obj: Mapping[str, Any]) -> list[FieldError]:
+    """The errors of the numbers of replicas that the scale of a custom kind refers to."""
+    errors = []
+    for path in (scale.spec_replicas_path, scale.status_replicas_path):
+        value: Any = obj
+        wanted = "map[string]interface{}"
+        for name in path.strip(".").split("."):
+            if not isinstance(value, dict):
+                break
+            value = value.get(name)
+            if value is None:
+                break
+        else:
+            wanted = "int64"
+        if value is None or isinstance(value, dict):
+            continue
+        if wanted == "int64" and isinstance(value, int) and not isinstance(value, bool):
+            if value < 0:
+                errors.append(
+                    FieldError("FieldValueInvalid", path, value, "should be a non-negative integer")
+                )
+            continue
+        shown = int(value) if isinstance(value, float) and value.is_integer() else value
+        text = (
+            f"{path} accessor error: {shown} is of the type {_GO_TYPES.get(type(value))}, expected {wanted}"
+        )
+        errors.append(FieldError("FieldValueInvalid", path, 0, text))
+    return errors
+
+
+def _other_uid(kind: ServedKind, key: str, expected: str, present: str) -> str:
+    folder = f"{kind.resource.group}/" if kind.custom else ""
+    return (
+        f"StorageError: invalid object, Code: 4, Key: /registry/{folder}{kind.resource.plural}/{key},"
+        " ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition:"
+        f" {expected}, UID in object meta: {present}"
+    )
+
+
 def shaped(
-    kind: ServedKind, obj: dict[str, Any], validation: FieldValidation, *, from_patch: bool = False
+    kind: ServedKind,
+    obj: dict[str, Any],
+    validation: FieldValidation,
+    *,
+    from_patch: bool = False,
+    duplicates: Sequence[str] = (),
 ) -> tuple[dict[str, Any], list[str]]:
-    """Prune and default. Returns the object and warnings. Raises StatusError 400 for unknown fields if ``Strict``."""
+    """Prune, default, and bring values into their canonical form.
+
+    Returns:
+        The object and warnings about unknown fields.
+
+    Raises:
+        StatusError: 400, or 422 for a patch: a value has a wrong type, or ``Strict`` forbids unknown fields or
+            ``duplicates``.
+    """
     pruned, unknown = kind.schema.prune(obj)
-    texts = [f'unknown field "{path}"' for path in unknown]
+    if kind.custom:
+        unknown.sort()
+    texts = [*duplicates, *(f'unknown field "{path}"' for path in unknown)]
     if texts and validation == "Strict":
         resource = kind.resource
         if from_patch:
-            why = f"strict decoding error: {', '.join(texts)}"
-            error = FieldError("FieldValueInvalid", "patch", _shown(obj), why)
-            raise statuses.invalid("", "", "", [error])
+            raise undecodable_patch(obj, f"strict decoding error: {', '.join(texts)}")
         raise statuses.bad_request(
             f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}:'
             f" strict decoding error: {', '.join(texts)}"
         )
     filled = kind.schema.default(pruned)
-    _check_types(kind, filled)
+    problem = _undecodable(kind, filled)
+    if problem:
+        raise undecodable_patch(obj, problem) if from_patch else _undecodable_body(kind, problem)
     kind.schema.complete(filled)
     filled["metadata"] = dict(filled["metadata"])
     warnings = texts if validation == "Warn" else []
@@ -158,19 +238,39 @@ def shaped(
     return filled, warnings
 
 
-def _check_types(kind: ServedKind, obj: dict[str, Any]) -> None:
-    """Raise StatusError 400 for wrong types, which the real server cannot decode.
+def _undecodable(kind: ServedKind, obj: dict[str, Any]) -> str:
+    """The message if the real server cannot decode the object, else "". Values get their canonical forms.
 
-    That is the whole object of a built-in kind, and the metadata of a custom one. Later steps rely on these types.
+    That concerns the whole object of a built-in kind, and the metadata of a custom one. Later steps rely on the types.
     """
     schema = _METADATA if kind.custom else kind.schema
     for error in schema.validate(obj, None):
         if error.type == "FieldValueTypeInvalid":
-            resource = kind.resource
-            raise statuses.bad_request(
-                f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: {error}'
-            )
+            return decode_error(obj, schema.root) or _uncanonical(kind, obj) or str(error)
+    return _uncanonical(kind, obj)
+
+
+def _uncanonical(kind: ServedKind, obj: dict[str, Any]) -> str:
+    if kind.custom:
+        return ""
+    try:
+        canonicalize(obj, kind.schema.root)
+    except DecodeError as error:
+        return str(error)
+    return ""
+
+
+def _undecodable_body(kind: ServedKind, problem: str) -> statuses.StatusError:
+    resource = kind.resource
+    return statuses.bad_request(
+        f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: {problem}'
+    )
+
+
+def undecodable_patch(obj: dict[str, Any], problem: str) -> statuses.StatusError:
+    """The 422 for a patch after which the object cannot be decoded."""
+    return statuses.invalid("", "", "", [FieldError("FieldValueInvalid", "patch", _shown(obj), problem)])
 
 
 def _shown(obj: Any) -> str:
-    return msgspec.json.encode(obj).decode()[:512]
+    return msgspec.json.encode(obj).decode()

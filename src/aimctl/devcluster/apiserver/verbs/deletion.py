@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DeleteOptions", "Deleted", "Deletion", "Finisher", "parse_delete_options"]
 
-_POLICIES = ("Background", "Foreground", "Orphan")
+_POLICIES = ("Foreground", "Background", "Orphan")
 
 
 @final
@@ -86,7 +86,7 @@ def parse_delete_options(query: Query, body: Mapping[str, Any]) -> DeleteOptions
         text = "orphanDependents and deletionPropagation cannot be both set"
         errors.append(FieldError("FieldValueInvalid", "propagationPolicy", policy, text))
     elif policy and policy not in _POLICIES:
-        shown = ", ".join(f'"{each}"' for each in (*_POLICIES[1:], _POLICIES[0], "nil"))
+        shown = ", ".join(f'"{each}"' for each in (*_POLICIES, "nil"))
         errors.append(
             FieldError("FieldValueNotSupported", "propagationPolicy", policy, f"supported values: {shown}")
         )
@@ -175,13 +175,13 @@ class Deletion:
                 f"the UID in the precondition ({options.uid}) does not match the UID in record"
                 f" ({record.uid}). The object might have been deleted and then recreated"
             )
-            raise statuses.conflict(kind.resource, record.name, why)
+            raise statuses.precondition_failed(kind.resource, record.name, why)
         if options.version is not None and options.version != str(record.version):
             why = (
                 f"the ResourceVersion in the precondition ({options.version}) does not match the"
                 f" ResourceVersion in record ({record.version}). The object might have been modified"
             )
-            raise statuses.conflict(kind.resource, record.name, why)
+            raise statuses.precondition_failed(kind.resource, record.name, why)
 
     def _grace(self, kind: ServedKind, obj: dict[str, Any], options: DeleteOptions) -> tuple[bool, bool]:
         """Mark a graceful deletion. Returns whether it is graceful, and whether it is pending and nothing changes."""

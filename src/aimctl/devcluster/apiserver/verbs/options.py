@@ -6,8 +6,10 @@ type, as the decoder of the real server does.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from aimctl.devcluster.apiserver.objects.decoding import decode_error
 from aimctl.devcluster.apiserver.schema import Schema
 from aimctl.devcluster.apiserver.schema.meta import with_object_meta
 from aimctl.devcluster.apiserver.schema.node import parse_node
@@ -27,9 +29,10 @@ def _fields(**properties: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": properties}
 
 
-def _schema(**properties: Mapping[str, Any]) -> Schema:
+def _schema(kind: str, /, **properties: Mapping[str, Any]) -> tuple[str, Schema]:
     source = _fields(**properties)
-    return Schema.builtin(with_object_meta(parse_node(source)), source)
+    root = replace(with_object_meta(parse_node(source)), go_type=f"v1.{kind}")
+    return kind, Schema.builtin(root, source)
 
 
 _REFERENCE = _fields(kind=_TEXT, apiVersion=_TEXT, name=_TEXT, namespace=_TEXT, uid=_TEXT)
@@ -43,21 +46,16 @@ _DELETE_OPTIONS = {
     "dryRun": _TEXTS,
     "ignoreStoreReadErrorWithClusterBreakingPotential": {"type": "boolean"},
 }
-DELETE_OPTIONS = ("DeleteOptions", _schema(**_DELETE_OPTIONS))
-SCALE = (
-    "Scale",
-    _schema(spec=_fields(replicas=_INTEGER), status=_fields(replicas=_INTEGER, selector=_TEXT)),
-)
-BINDING = ("Binding", _schema(target=_REFERENCE))
-EVICTION = ("Eviction", _schema(deleteOptions=_fields(**_DELETE_OPTIONS)))
-TOKEN_REQUEST = (
+DELETE_OPTIONS = _schema("DeleteOptions", **_DELETE_OPTIONS)
+SCALE = _schema("Scale", spec=_fields(replicas=_INTEGER), status=_fields(replicas=_INTEGER, selector=_TEXT))
+BINDING = _schema("Binding", target=_REFERENCE)
+EVICTION = _schema("Eviction", deleteOptions=_fields(**_DELETE_OPTIONS))
+TOKEN_REQUEST = _schema(
     "TokenRequest",
-    _schema(
-        spec=_fields(
-            audiences=_TEXTS,
-            expirationSeconds={"type": "integer", "maximum": 1 << 32},
-            boundObjectRef=_REFERENCE,
-        )
+    spec=_fields(
+        audiences=_TEXTS,
+        expirationSeconds={"type": "integer", "maximum": 1 << 32},
+        boundObjectRef=_REFERENCE,
     ),
 )
 
@@ -68,8 +66,11 @@ def decoded_as(form: tuple[str, Schema], body: dict[str, Any]) -> dict[str, Any]
     found = schema.default(schema.prune(body)[0])
     errors = schema.validate(found, None)
     if errors:
+        problem = decode_error(found, schema.root)
+        if problem and kind == "DeleteOptions":
+            raise statuses.bad_request(problem)
         version = str(found.get("apiVersion") or "v1").rpartition("/")[2]
         raise statuses.bad_request(
-            f'{kind} in version "{version}" cannot be handled as a {kind}: {errors[0]}'
+            f'{kind} in version "{version}" cannot be handled as a {kind}: {problem or errors[0]}'
         )
     return found

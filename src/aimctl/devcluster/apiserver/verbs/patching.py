@@ -26,8 +26,9 @@ from aimctl.devcluster.apiserver.apply.server_side import (
     reset_fields,
     server_side_apply,
 )
+from aimctl.devcluster.apiserver.objects.decoding import cannot_unmarshal, json_error
 from aimctl.devcluster.apiserver.schema.errors import OMITTED, FieldError
-from aimctl.devcluster.apiserver.verbs.bodies import check_patched
+from aimctl.devcluster.apiserver.verbs.bodies import check_absent, check_patched
 from aimctl.devcluster.apiserver.wire import statuses
 from aimctl.runtime.clock import format_time
 
@@ -37,12 +38,13 @@ if TYPE_CHECKING:
     from aimctl.devcluster.storage.records import Record
     from aimctl.runtime.clock import Clock
 
-__all__ = ["APPLY", "JSON_PATCH", "MERGE_PATCH", "STRATEGIC_PATCH", "Patcher", "decode_yaml"]
+__all__ = ["APPLY", "JSON_PATCH", "MERGE_PATCH", "STRATEGIC_PATCH", "Patcher", "decode_patch", "decode_yaml"]
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 APPLY = "application/apply-patch+yaml"
+_MAP = "map[string]interface {}"
 _MAX_OPERATIONS = 10_000
 
 
@@ -92,8 +94,10 @@ class Patcher:
             if kind.custom
             else (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY)
         )
-        if media not in accepted:
+        if media not in accepted and kind.custom:
             raise statuses.unsupported_media_type(accepted)
+        if media not in accepted:
+            raise statuses.status(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
         record = self._writer.collection(kind).records.get(target.key)
         if record is None and (media != APPLY or target.subresource):
             raise statuses.not_found(kind.resource, target.name)
@@ -102,18 +106,11 @@ class Patcher:
         return self._replace(target, record, self._patched(kind, record, body, media), options)
 
     def _patched(self, kind: ServedKind, record: Record, body: bytes, media: str) -> dict[str, Any]:
-        try:
-            patch: Any = msgspec.json.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            cut = not body.strip() or str(error) == "Input data was truncated"
-            text = "unexpected end of JSON input" if cut else f"error decoding patch: {error}"
-            raise statuses.bad_request(text) from error
+        patch: Any = _decoded(body, media) if media == JSON_PATCH else decode_patch(body, media)
         old = self._writer.stored_form(kind, record)
         try:
             if media == JSON_PATCH:
                 return _json_patched(old, patch)
-            if not isinstance(patch, dict):
-                raise statuses.bad_request("error decoding patch: the patch is not an object")
             patched = merge_patch(old, patch) if media == MERGE_PATCH else strategic_merge_patch(old, patch)
         except PatchTestFailed as error:
             raise statuses.unprocessable() from error
@@ -126,16 +123,15 @@ class Patcher:
 
     def _apply(self, target: Target, record: Record | None, body: bytes, options: WriteOptions) -> Written:
         kind, name = target.kind, target.name
-        applied = decode_yaml(body)
+        applied = decode_yaml(body) if body else {}
         if not isinstance(applied, dict):
-            raise statuses.bad_request("error decoding YAML: the configuration is not an object")
+            why = f"error unmarshaling JSON: while decoding JSON: {cannot_unmarshal(applied)} {_MAP}"
+            raise statuses.bad_request(f"error decoding YAML: {why}")
         self._check_type(kind, applied)
         metadata = applied.setdefault("metadata", {})
         if not isinstance(metadata, dict):
             raise statuses.bad_request("error decoding YAML: metadata is not an object")
         metadata.setdefault("name", name)
-        if kind.resource.namespaced:
-            metadata.setdefault("namespace", target.namespace)
         try:
             merged = server_side_apply(
                 None if record is None else self._writer.stored_form(kind, record),
@@ -159,9 +155,8 @@ class Patcher:
         if record is not None:
             return self._replace(target, record, merged, options, applied=True)
         check_patched(kind, merged, target.namespace, name)
-        if merged["metadata"].pop("uid", None):
-            why = "Precondition failed: UID in precondition, but the object does not exist"
-            raise statuses.conflict(kind.resource, name, why)
+        check_absent(kind, merged["metadata"], target.key)
+        merged["metadata"].pop("resourceVersion", None)
         return self._writer.create(kind, target.namespace, merged, options, applied=True)
 
     def _replace(
@@ -182,18 +177,35 @@ class Patcher:
     def _check_type(self, kind: ServedKind, applied: dict[str, Any]) -> None:
         resource = kind.resource
         if applied.get("kind") != resource.kind or applied.get("apiVersion") != resource.api_version:
-            given = f"{applied.get('apiVersion', '')}, Kind={applied.get('kind', '')}"
+            group, _, version = str(applied.get("apiVersion") or "").rpartition("/")
             raise statuses.bad_request(
-                f"incorrect object given to apply: {given} does not match"
-                f" {resource.api_version}, Kind={resource.kind}"
+                f"invalid object type: {group}/{version}, Kind={applied.get('kind', '')}"
             )
+
+
+def decode_patch(body: bytes, media: str = MERGE_PATCH) -> dict[str, Any]:
+    """Decode a merge patch or a strategic merge patch. Raises StatusError 400."""
+    patch = _decoded(body, media)
+    if not isinstance(patch, dict):
+        raise _undecoded(media, f"{cannot_unmarshal(patch)} {_MAP}")
+    return patch
+
+
+def _decoded(body: bytes, media: str) -> Any:
+    try:
+        patch = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _undecoded(media, json_error(bytes(body), error)) from error
+    return patch
+
+
+def _undecoded(media: str, why: str) -> statuses.StatusError:
+    return statuses.bad_request(why if media == STRATEGIC_PATCH else f"error decoding patch: {why}")
 
 
 def _json_patched(old: dict[str, Any], patch: Any) -> dict[str, Any]:
     if not isinstance(patch, list):
-        raise statuses.bad_request(
-            "error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch"
-        )
+        raise statuses.bad_request(f"error decoding patch: {cannot_unmarshal(patch)} []handlers.jsonPatchOp")
     if len(patch) > _MAX_OPERATIONS:
         raise statuses.status(
             413,

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, final
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ListOptions", "list_page", "parse_list_options", "parse_version", "read_one", "selectors_of"]
 
+_MATCH = "resourceVersionMatch"
 _LATEST = -1
 """The resourceVersion of a token that continues with the current state."""
 _LIST_EXPIRED = "The resourceVersion for the provided list is too old."
@@ -80,18 +82,18 @@ def selectors_of(kind: ServedKind, query: Query) -> Selectors:
         raise statuses.bad_request(str(error)) from error
 
 
-def parse_version(text: str, *, watch: bool = False) -> int | None:
+def parse_version(text: str, *, listed: bool = False) -> int | None:
     """A resourceVersion, or None if empty.
 
     Raises:
-        StatusError: it is not a number: 500 for a watch, otherwise 400, as from the real server.
+        StatusError: it is not a number: 400 for a list, otherwise 500, as from the real server.
     """
     if not text:
         return None
     if not (text.isascii() and text.isdigit()):
-        if watch:
-            raise statuses.unreadable_version(text)
-        raise statuses.bad_request(f"invalid resource version: {statuses.unreadable_version(text)}")
+        if listed:
+            raise statuses.bad_request(f"invalid resource version: {statuses.unreadable_version(text)}")
+        raise statuses.unreadable_version(text)
     return int(text)
 
 
@@ -108,7 +110,7 @@ def parse_list_options(kind: ServedKind, query: Query, *, watch: bool) -> ListOp
         raise statuses.invalid("meta.k8s.io", "ListOptions", "", errors)
     return ListOptions(
         selectors=selectors_of(kind, query),
-        version=parse_version(query.text("resourceVersion"), watch=watch),
+        version=parse_version(query.text("resourceVersion"), listed=not watch),
         match=match,
         limit=max(0, query.number("limit") or 0),
         continue_token=query.text("continue"),
@@ -119,32 +121,41 @@ def parse_list_options(kind: ServedKind, query: Query, *, watch: bool) -> ListOp
 
 
 def _contradictions(query: Query, match: str, *, watch: bool, initial: bool | None) -> Iterable[FieldError]:
-    def forbidden(field: str, text: str) -> FieldError:
-        return FieldError("FieldValueForbidden", field, OMITTED, text)
+    if initial is not None and not watch:
+        yield _forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list")
+    elif watch:
+        yield from _watch_contradictions(query, match, initial=initial is not None)
+    elif match:
+        yield from _list_contradictions(query, match)
 
-    field = "resourceVersionMatch"
-    if initial is not None:
-        if not watch:
-            yield forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list")
-        elif match != "NotOlderThan":
-            yield forbidden(field, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
-        return
-    if not match:
-        return
+
+def _watch_contradictions(query: Query, match: str, *, initial: bool) -> Iterable[FieldError]:
+    if initial and match != "NotOlderThan":
+        yield _forbidden(_MATCH, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
+    elif match and not initial:
+        text = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+        yield _forbidden(_MATCH, text)
+    elif query.text("continue") and not initial:
+        yield _forbidden(_MATCH, "resourceVersionMatch is forbidden when continue is provided")
+    if match not in ("", "NotOlderThan"):
+        yield FieldError("FieldValueNotSupported", _MATCH, match, 'supported values: "NotOlderThan"')
+
+
+def _list_contradictions(query: Query, match: str) -> Iterable[FieldError]:
     version = query.text("resourceVersion")
-    if watch:
-        yield forbidden(
-            field, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
-        )
     if not version:
-        yield forbidden(field, "resourceVersionMatch is forbidden unless resourceVersion is provided")
+        yield _forbidden(_MATCH, "resourceVersionMatch is forbidden unless resourceVersion is provided")
     if query.text("continue"):
-        yield forbidden(field, "resourceVersionMatch is forbidden when continue is provided")
+        yield _forbidden(_MATCH, "resourceVersionMatch is forbidden when continue is provided")
     if match not in ("Exact", "NotOlderThan"):
-        text = 'supported values: "Exact", "NotOlderThan"'
-        yield FieldError("FieldValueNotSupported", field, match, text)
+        text = 'supported values: "Exact", "NotOlderThan", ""'
+        yield FieldError("FieldValueNotSupported", _MATCH, match, text)
     if match == "Exact" and version == "0":
-        yield forbidden(field, 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"')
+        yield _forbidden(_MATCH, 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"')
+
+
+def _forbidden(field: str, text: str) -> FieldError:
+    return FieldError("FieldValueForbidden", field, OMITTED, text)
 
 
 def read_one(
@@ -248,7 +259,9 @@ def _decode_token(text: str, prefix: str) -> tuple[int, str]:
     try:
         token: Any = msgspec.json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     except (ValueError, binascii.Error) as error:
-        raise _bad_token(str(error)) from error
+        wrong = re.search(r"[^A-Za-z0-9_-]", text)
+        why = f"illegal base64 data at input byte {wrong.start()}" if wrong else str(error)
+        raise _bad_token(why) from error
     version, start, form = (
         (token.get(name) for name in ("rv", "start", "v")) if isinstance(token, dict) else ("",) * 3
     )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from aimctl.devcluster.apiserver.logs import LogKey, LogOptions, NoSuchLog, NotStarted
 from aimctl.devcluster.apiserver.objects.disruption import disruption_target
-from aimctl.devcluster.apiserver.schema.errors import FieldError, go_quote
+from aimctl.devcluster.apiserver.schema.errors import OMITTED, FieldError, go_quote
 from aimctl.devcluster.apiserver.tokens import ISSUER, Account
 from aimctl.devcluster.apiserver.verbs.writes import WriteOptions
 from aimctl.devcluster.apiserver.wire import statuses
@@ -58,6 +58,7 @@ class Subresources:
             StatusError: 400, 404.
         """
         metadata = pod["metadata"]
+        _check_log_options(query, metadata["name"])
         container = self._container(pod, query.text("container"))
         if not (pod.get("spec") or {}).get("nodeName"):
             return None
@@ -116,7 +117,7 @@ class Subresources:
         """Bind a pod to a node. Raises StatusError 400, 409."""
         node = (body.get("target") or {}).get("name") or ""
         if not node:
-            raise statuses.bad_request("target.name: Required value: name the node")
+            raise statuses.status(500, "", "target.name: Required value")
         pod = self._writer.stored_form(target.kind, record)
         spec = pod["spec"]
         pod_resource = target.kind.resource
@@ -147,7 +148,7 @@ class Subresources:
         if seconds < _LEAST_TOKEN_SECONDS:
             text = "may not specify a duration less than 10 minutes"
             error = FieldError("FieldValueInvalid", "spec.expirationSeconds", seconds, text)
-            raise statuses.invalid("authentication.k8s.io", "TokenRequest", target.name, [error])
+            raise statuses.invalid("authentication.k8s.io", "TokenRequest", "", [error])
         audiences = spec.get("audiences") or [ISSUER]
         ends = self._clock.now() + timedelta(seconds=seconds)
         bound = spec.get("boundObjectRef")
@@ -187,13 +188,27 @@ class Subresources:
             raise statuses.conflict(kind.resource, record.name)
         obj = self._writer.stored_form(kind, record)
         replicas = (body.get("spec") or {}).get("replicas") or 0
-        if replicas < 0:
-            error = FieldError(
-                "FieldValueInvalid", "spec.replicas", replicas, "must be greater than or equal to 0"
-            )
-            raise statuses.invalid("autoscaling", "Scale", record.name, [error])
         _set(obj, _scale(kind).spec_replicas_path, replicas)
-        return self._writer.replace(kind, record, obj, options)
+        if replicas < 0 and not kind.custom:
+            text = "must be greater than or equal to 0"
+            error = FieldError("FieldValueInvalid", "spec.replicas", replicas, text)
+            raise statuses.invalid("autoscaling", "Scale", record.name, [error])
+        return self._writer.replace(kind, record, obj, options, subresource="scale")
+
+
+def _check_log_options(query: Query, name: str) -> None:
+    """Raise StatusError 422 for options of a log that are invalid."""
+    errors = []
+    for option, least in (("tailLines", 0), ("limitBytes", 1), ("sinceSeconds", 1)):
+        number = query.number(option)
+        if number is not None and number < least:
+            text = f"must be greater than {'or equal to ' if least == 0 else ''}0"
+            errors.append(FieldError("FieldValueInvalid", option, number, text))
+    if query.text("sinceTime") and query.text("sinceSeconds"):
+        text = "at most one of `sinceTime` or `sinceSeconds` may be specified"
+        errors.append(FieldError("FieldValueForbidden", "[]", OMITTED, text))
+    if errors:
+        raise statuses.invalid("", "PodLogOptions", name, errors)
 
 
 def _scale(kind: ServedKind) -> Scale:

@@ -60,12 +60,14 @@ class WriteOptions:
         validation: how unknown fields are handled.
         dry_run: do not store the result.
         force: take over fields of other managers (apply only).
+        duplicates: texts about keys that the body has more than once, which strict validation rejects.
     """
 
     manager: str = "unknown"
     validation: FieldValidation = "Warn"
     dry_run: bool = False
     force: bool = False
+    duplicates: tuple[str, ...] = ()
 
 
 @final
@@ -165,21 +167,28 @@ class Writer:
         self._check_creation(kind, metadata.get("namespace") or "", metadata.get("name") or "")
         collection = self.collection(kind)
         self._name(kind, collection, metadata)
-        for name in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"):
+        for name in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
             metadata.pop(name, None)
         metadata["uid"] = str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
         metadata["creationTimestamp"] = format_time(self._clock.now())
         if kind.rules.generation:
             metadata["generation"] = 1
-        obj, warnings = bodies.shaped(kind, obj, options.validation)
-        if kind.status_subresource:
+        duplicates = bodies.drop_duplicate_owners(metadata)
+        obj, warnings = bodies.shaped(kind, obj, options.validation, duplicates=options.duplicates)
+        if kind.status_subresource and not kind.rules.keeps_status:
             obj.pop("status", None)
         self._admit(kind, obj, None, "")
         new = self._finish(kind, obj, None, options, "", applied=applied)
+        if kind.rules.warn is not None:
+            warnings += kind.rules.warn(new)
         key = object_key(new["metadata"].get("namespace") or "", new["metadata"]["name"])
         if key in collection.records:
-            raise statuses.already_exists(kind.resource, new["metadata"]["name"])
-        return Written(self._store(kind, collection, new, options), created=True, warnings=warnings)
+            present = collection.records[key].object()["metadata"]
+            raise statuses.already_exists(
+                kind.resource, new["metadata"]["name"], deleting="deletionTimestamp" in present
+            )
+        record = self._store(kind, collection, new, options)
+        return Written(record, created=True, warnings=[*warnings, *duplicates])
 
     def _name(self, kind: ServedKind, collection: Collection, metadata: dict[str, Any]) -> None:
         if metadata.get("name") or not metadata.get("generateName"):
@@ -203,7 +212,7 @@ class Writer:
         """
         kind, namespace, name = target.kind, target.namespace, target.name
         bodies.check_type(kind, obj)
-        metadata = bodies.own_metadata(kind, obj, namespace, handler=True)
+        metadata = bodies.own_metadata(kind, obj, namespace)
         if not metadata.get("name"):
             why = f"the name of the object ({name} based on URL) was undeterminable"
             raise statuses.bad_request(f"{why}: name must be provided")
@@ -213,6 +222,7 @@ class Writer:
             if not kind.rules.create_on_update or target.subresource:
                 raise statuses.not_found(kind.resource, name)
             metadata.pop("resourceVersion", None)
+            bodies.check_absent(kind, metadata, target.key)
             return self.create(kind, namespace, obj, options)
         if not metadata.get("resourceVersion") and not kind.rules.unconditional_update:
             error = FieldError(
@@ -240,7 +250,7 @@ class Writer:
             record: the stored object.
             obj: the whole new object.
             options: see :class:`WriteOptions`.
-            subresource: "" or "status" or "finalize" or "approval", which writes conditions as "status" does.
+            subresource: "", "scale", "status", "finalize" or "approval", which writes conditions as "status" does.
             applied: whether ``obj`` has its managedFields already.
             internal: whether the server itself writes, for which the kind's own rules (immutable fields) do not apply.
             from_patch: whether errors about unknown fields are those of a patch.
@@ -248,7 +258,11 @@ class Writer:
         old = self.stored_form(kind, record)
         metadata = obj["metadata"]
         bodies.check_preconditions(kind, record, metadata, from_patch=from_patch)
-        obj, warnings = bodies.shaped(kind, obj, options.validation, from_patch=from_patch)
+        repeated = bodies.drop_duplicate_owners(metadata)
+        obj, warnings = bodies.shaped(
+            kind, obj, options.validation, from_patch=from_patch, duplicates=options.duplicates
+        )
+        warnings += repeated
         metadata = obj["metadata"]
         old_metadata = old["metadata"]
         for name in ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"):
@@ -282,7 +296,7 @@ class Writer:
             options,
             subresource,
             applied=applied,
-            internal=internal or bool(subresource),
+            internal=internal or subresource not in ("", "scale"),
         )
         if new == old and _canonical(new) == _canonical(old):
             return Written(record, warnings=warnings)
@@ -366,7 +380,10 @@ class Writer:
             )
         else:
             errors = rules.updated_errors(metadata, old["metadata"])
-        errors += kind.schema.validate(obj, old)
+        blocked = any(error.blocks_rules for error in errors)
+        errors += kind.schema.validate(obj, old, blocked=blocked)
+        if kind.custom and kind.scale is not None:
+            errors += bodies.scale_errors(kind.scale, obj)
         if strategy.check is not None and not internal:
             errors += strategy.check(obj, old)
         if errors:

@@ -127,7 +127,7 @@ class Renderer:
     def bookmark(self, version: int, *, initial_events_end: bool = False) -> bytes:
         """A bookmark line of a watch."""
         resource = self._kind.resource
-        metadata: dict[str, Any] = {"resourceVersion": str(version), "creationTimestamp": None}
+        metadata: dict[str, Any] = {"resourceVersion": str(version)}
         if initial_events_end:
             metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
         if self._form.shape == "metadata":

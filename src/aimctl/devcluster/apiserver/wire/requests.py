@@ -37,7 +37,6 @@ MEDIA_TYPES = ("application/json", "application/yaml")
 _VERBS = {
     "POST": "create",
     "GET": "get",
-    "HEAD": "get",
     "PUT": "update",
     "PATCH": "patch",
     "DELETE": "delete",
@@ -203,4 +202,6 @@ def negotiate(accept: str, *, discovery: bool = False) -> Form:
             form = shapes.get((wanted, values.get("g", ""), values.get("v", "")))
             if form is not None:
                 return Form(form.shape, form.version, yaml)
-    raise statuses.not_acceptable((*MEDIA_TYPES, "application/vnd.kubernetes.protobuf"))
+    raise statuses.not_acceptable(
+        (*MEDIA_TYPES, "application/vnd.kubernetes.protobuf"), known_type="as=" in accept
+    )

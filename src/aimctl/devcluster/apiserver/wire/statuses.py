@@ -29,12 +29,14 @@ __all__ = [
     "not_acceptable",
     "not_found",
     "path_not_found",
+    "precondition_failed",
     "status",
     "success",
     "too_large",
     "too_large_version",
     "unauthorized",
     "unprocessable",
+    "unreadable_number",
     "unreadable_version",
     "unsupported_media_type",
 ]
@@ -109,9 +111,11 @@ def path_not_found() -> StatusError:
     return status(404, "NotFound", "the server could not find the requested resource", {})
 
 
-def already_exists(resource: Resource[Any], name: str) -> StatusError:
-    """409: an object with this name exists."""
+def already_exists(resource: Resource[Any], name: str, *, deleting: bool = False) -> StatusError:
+    """409: an object with this name exists; ``deleting`` says that it is being deleted."""
     text = f"{resource.group_resource} {go_quote(name)} already exists"
+    if deleting:
+        text = f"object is being deleted: {text}"
     return status(409, "AlreadyExists", text, _details(resource, name))
 
 
@@ -119,6 +123,13 @@ def conflict(resource: Resource[Any], name: str, why: str = MODIFIED) -> StatusE
     """409: the object was modified, or a precondition is not met."""
     text = f"Operation cannot be fulfilled on {resource.group_resource} {go_quote(name)}: {why}"
     return status(409, "Conflict", text, _details(resource, name))
+
+
+def precondition_failed(resource: Resource[Any], name: str, why: str) -> StatusError:
+    """409: a precondition of a deletion is not met. It names the kind, not the resource."""
+    kind = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
+    text = f"Operation cannot be fulfilled on {kind} {go_quote(name)}: {why}"
+    return status(409, "Conflict", text, {"name": name, "group": resource.group, "kind": resource.kind})
 
 
 def bad_request(message: str) -> StatusError:
@@ -147,11 +158,13 @@ def method_not_allowed() -> StatusError:
     return status(405, "MethodNotAllowed", text, {})
 
 
-def not_acceptable(accepted: Sequence[str]) -> StatusError:
-    """406."""
-    return status(
-        406, "NotAcceptable", f"only the following media types are accepted: {', '.join(accepted)}", {}
-    )
+def not_acceptable(accepted: Sequence[str], *, known_type: bool = False) -> StatusError:
+    """406. ``known_type``: the media type is known, but its parameters are not."""
+    if known_type:
+        text = f"only the following media types are accepted: {', '.join(accepted)}"
+        return status(406, "NotAcceptable", text)
+    text = f"406: Not Acceptable\n\nAvailable representations: {', '.join(accepted)}"
+    return status(406, "NotAcceptable", text, {})
 
 
 def too_large(limit: int) -> StatusError:
@@ -183,8 +196,12 @@ def unprocessable() -> StatusError:
 
 def unreadable_version(text: str) -> StatusError:
     """500: a resourceVersion that is not a number, as on the real server."""
-    why = f"strconv.ParseUint: parsing {go_quote(text)}: invalid syntax"
-    return status(500, "", f"resourceVersion: Invalid value: {go_quote(text)}: {why}")
+    return status(500, "", f"resourceVersion: Invalid value: {go_quote(text)}: {unreadable_number(text)}")
+
+
+def unreadable_number(text: str) -> str:
+    """The message of Go's ``strconv`` for a text that is not a number."""
+    return f"strconv.ParseUint: parsing {go_quote(text)}: invalid syntax"
 
 
 def expired(message: str, **list_meta: str) -> StatusError:
@@ -194,7 +211,7 @@ def expired(message: str, **list_meta: str) -> StatusError:
 
 def too_large_version(asked: int, current: int) -> StatusError:
     """504: a resourceVersion that is newer than the current one."""
-    return status(
+    error = status(
         504,
         "Timeout",
         f"Timeout: Too large resource version: {asked}, current: {current}",
@@ -203,6 +220,8 @@ def too_large_version(asked: int, current: int) -> StatusError:
             "retryAfterSeconds": 1,
         },
     )
+    error.headers["Retry-After"] = "1"
+    return error
 
 
 def internal_error(message: str) -> StatusError:

@@ -24,6 +24,7 @@ __all__ = [
     "Check",
     "at_least",
     "cidr",
+    "each_of",
     "label_key",
     "label_value",
     "name",
@@ -55,6 +56,17 @@ def one_of(*allowed: str, needed: bool = False) -> Check:
                 yield required(path)
         elif value not in allowed:
             yield unsupported(path, value, allowed)
+
+    return check
+
+
+def each_of(*allowed: str) -> Check:
+    """A list of these texts."""
+
+    def check(value: Any, path: str) -> Iterator[FieldError]:
+        for each in value or ():
+            if each not in allowed:
+                yield unsupported(path, each, allowed)
 
     return check
 

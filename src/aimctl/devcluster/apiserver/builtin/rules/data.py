@@ -5,10 +5,13 @@ Source: Kubernetes' ``core/validation`` and ``apimachinery/util/validation``.
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from aimctl.devcluster.apiserver.builtin.fields import forbidden, immutable_errors, invalid
+from aimctl.devcluster.apiserver.builtin.fields import forbidden, immutable_errors, invalid, required
+from aimctl.devcluster.apiserver.objects.decoding import json_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +20,15 @@ if TYPE_CHECKING:
 
 __all__ = ["check_config_map", "check_secret"]
 
+_KEYS_OF_SECRETS: dict[str, tuple[str, ...]] = {
+    "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
+    "kubernetes.io/dockercfg": (".dockercfg",),
+    "kubernetes.io/tls": ("tls.crt", "tls.key"),
+    "kubernetes.io/ssh-auth": ("ssh-privatekey",),
+}
+_LOGIN = ("username", "password")
+_ACCOUNT = "kubernetes.io/service-account.name"
+_REDACTED = "<secret contents redacted>"
 _MAX_KEY = 253
 _KEY = re.compile(r"[-._a-zA-Z0-9]+")
 _KEY_TEXT = (
@@ -52,6 +64,27 @@ def _check_keys(new: Mapping[str, Any]) -> list[FieldError]:
                 errors.append(invalid(path, key, f"must not be '{key}'"))
             elif key.startswith(".."):
                 errors.append(invalid(path, key, "must not start with '..'"))
+            if name == "data" and key in (new.get("binaryData") or ()):
+                errors.append(invalid(path, key, "duplicate of key present in binaryData"))
+    return errors
+
+
+def _check_type(secret: Mapping[str, Any]) -> list[FieldError]:
+    """The keys that a Secret of a known type must have."""
+    kind, data = secret.get("type") or "", secret.get("data") or {}
+    if kind == "kubernetes.io/service-account-token":
+        annotations = secret["metadata"].get("annotations") or {}
+        return [] if annotations.get(_ACCOUNT) else [required(f"metadata.annotations[{_ACCOUNT}]")]
+    if kind == "kubernetes.io/basic-auth":
+        return [] if any(key in data for key in _LOGIN) else [required(f"data[{key}]") for key in _LOGIN]
+    keys = _KEYS_OF_SECRETS.get(kind, ())
+    errors = [required(f"data[{key}]") for key in keys if key not in data]
+    if not errors and kind.startswith("kubernetes.io/dockerc"):
+        content = base64.b64decode(data[keys[0]])
+        try:
+            json.loads(content)
+        except ValueError as error:
+            return [invalid(f"data[{keys[0]}]", _REDACTED, json_error(content, error))]
     return errors
 
 
@@ -62,5 +95,5 @@ def check_config_map(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> l
 
 def check_secret(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[FieldError]:
     """The errors of a Secret; ``old`` is None on a creation."""
-    errors = _check_keys(new) + _check_frozen(new, old)
+    errors = _check_keys(new) + _check_type(new) + _check_frozen(new, old)
     return errors if old is None else errors + immutable_errors(new, old, "type")

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from aimctl.devcluster.apiserver.builtin.entries import structures_of
 from aimctl.devcluster.apiserver.builtin.fields import required
-from aimctl.devcluster.apiserver.builtin.rules import network, workloads
+from aimctl.devcluster.apiserver.builtin.rules import network, pods, workloads
 from aimctl.devcluster.apiserver.builtin.rules.checks import (
     Check,
     at_least,
     cidr,
+    each_of,
     label_key,
     label_value,
     name,
@@ -47,6 +48,18 @@ _SHARES = {"maxSurge": share, "maxUnavailable": share}
 RULES: Mapping[str, Mapping[str, Check]] = {
     "meta.v1.LabelSelector": {"matchLabels": selector_labels},
     "meta.v1.LabelSelectorRequirement": {"": requirement},
+    "core.v1.Container": {
+        "imagePullPolicy": one_of("Always", "IfNotPresent", "Never"),
+        "": pods.container,
+    },
+    "core.v1.ContainerPort": {"containerPort": port, "hostPort": port, "protocol": _PROTOCOLS},
+    "core.v1.EnvVar": {"": pods.environment},
+    "core.v1.PersistentVolumeClaimSpec": {
+        "accessModes": each_of("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
+    },
+    "core.v1.PodSpec": {"": pods.mounts},
+    "core.v1.Toleration": {"": pods.toleration},
+    "core.v1.Volume": {"": pods.volume},
     "core.v1.Taint": {
         "key": label_key,
         "value": label_value,
@@ -103,7 +116,17 @@ RULES: Mapping[str, Mapping[str, Check]] = {
         "jobTemplate": workloads.job_template,
     },
     "batch.v1.CronJob": {"metadata": workloads.cron_name},
-    "batch.v1.JobSpec": {"parallelism": _NATURAL, "completions": _NATURAL, "backoffLimit": _NATURAL},
+    "batch.v1.JobSpec": {
+        "parallelism": _NATURAL,
+        "completions": _NATURAL,
+        "backoffLimit": _NATURAL,
+        "activeDeadlineSeconds": _NATURAL,
+        "ttlSecondsAfterFinished": _NATURAL,
+    },
+    "coordination.v1.LeaseSpec": {
+        "leaseDurationSeconds": at_least(1, text="must be greater than 0"),
+        "leaseTransitions": _NATURAL,
+    },
     "discovery.v1.Endpoint": {"addresses": network.addresses},
     "discovery.v1.EndpointPort": {"name": name(label_errors), "protocol": _PROTOCOLS},
     "discovery.v1.EndpointSlice": {"addressType": one_of("FQDN", "IPv4", "IPv6", needed=True)},

@@ -1,36 +1,12 @@
-"""The validation of built-in kinds: the answers of a server of Kubernetes 1.36 to the same requests.
-
-``real_rejections.json`` has the path, the body, the status and the message of each request, as they were recorded.
-"""
+"""The schedules of CronJobs. Other rules of built-in kinds are compared with recordings, see test_conformance.py."""
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
 from aimctl.devcluster.apiserver.objects.schedules import parse_schedule
-from aimctl.testing.virtualtime import virtual_time
-from support.apiserver import Api
-
-RECORDED = json.loads(Path(__file__).with_name("real_rejections.json").read_text(encoding="utf-8"))
-
-
-@virtual_time
-async def test_invalid_objects_get_the_messages_of_the_real_server() -> None:
-    api = Api()
-    different = []
-    for path, body, status, message in RECORDED:
-        answer = await api("POST", path, body, {"dryRun": "All"})
-        found = answer.message if answer.status >= 400 else ""
-        if (answer.status, found) != (status, message):
-            different.append(
-                f"{path} {json.dumps(body)}\n  real {status} {message}\n  ours {answer.status} {found}"
-            )
-    assert len(RECORDED) > 90
-    assert not different, "\n".join(different)
 
 
 @pytest.mark.parametrize(

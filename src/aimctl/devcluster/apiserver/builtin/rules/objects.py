@@ -1,0 +1,95 @@
+"""The validation of whole objects: fields that cannot change, and Events.
+
+Contract: each check returns the errors of an object; ``old`` is the stored one on an update. Objects have the types of
+their schema.
+
+Source: the validation packages in Kubernetes' ``pkg/apis``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aimctl.devcluster.apiserver.builtin.fields import forbidden, immutable_errors, invalid, required
+from aimctl.devcluster.apiserver.objects.names import qualified_name_errors
+from aimctl.devcluster.apiserver.schema.errors import FieldError, GoStruct
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = [
+    "check_event",
+    "check_new_event",
+    "check_role_binding",
+    "check_stateful_set",
+    "fixed",
+]
+
+_CHANGEABLE = (
+    *("replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit"),
+    *("persistentVolumeClaimRetentionPolicy", "minReadySeconds"),
+)
+
+
+def fixed(*path: str) -> Callable[[Mapping[str, Any], Mapping[str, Any] | None], list[FieldError]]:
+    """A check for a field that cannot change."""
+
+    def check(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[FieldError]:
+        return [] if old is None else immutable_errors(new, old, *path)
+
+    return check
+
+
+def check_stateful_set(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[FieldError]:
+    """Most fields of a StatefulSet cannot change."""
+
+    def rest(obj: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in (obj.get("spec") or {}).items() if name not in _CHANGEABLE}
+
+    if old is None or rest(new) == rest(old):
+        return []
+    text = (
+        "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy',"
+        " 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden"
+    )
+    return [forbidden("spec", text)]
+
+
+def check_role_binding(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[FieldError]:
+    """The role of a binding cannot change."""
+    role = new.get("roleRef") or {}
+    if old is None or role == old.get("roleRef"):
+        return []
+    shown = GoStruct(
+        {"APIGroup": role.get("apiGroup", ""), "Kind": role.get("kind", ""), "Name": role.get("name", "")}
+    )
+    return [invalid("roleRef", shown, "cannot change roleRef")]
+
+
+def check_event(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[FieldError]:  # noqa: ARG001 - the hook's parameters
+    """An Event of the core group is in the namespace of its object."""
+    return _namespace_errors(new, "involvedObject")
+
+
+def check_new_event(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[FieldError]:
+    """The fields that an Event of events.k8s.io must have; those of the core group are not checked on an update."""
+    errors = _namespace_errors(new, "regarding", shown="involvedObject")
+    if old is not None or not new.get("eventTime"):
+        return errors
+    controller = new.get("reportingController") or ""
+    if not controller:
+        errors.append(required("reportingController"))
+    errors += [invalid("reportingController", controller, text) for text in qualified_name_errors(controller)]
+    errors += [required(field) for field in ("reportingInstance", "action", "reason") if not new.get(field)]
+    if new.get("type") not in ("Normal", "Warning"):
+        errors.append(invalid("type", "", f"has invalid value: {new.get('type') or ''}"))
+    return errors
+
+
+def _namespace_errors(event: Mapping[str, Any], field: str, shown: str = "") -> list[FieldError]:
+    namespace = (event.get(field) or {}).get("namespace") or ""
+    own = event["metadata"].get("namespace") or ""
+    # Events about cluster-scoped objects are in the namespace default.
+    if namespace == own or (not namespace and own == "default"):
+        return []
+    return [invalid(f"{shown or field}.namespace", namespace, "does not match event.namespace")]
