@@ -8,6 +8,8 @@ JOBS   ?= 3
 # `make commits` checks the commits that this revision does not have.
 BASE   ?= main
 SOAK_MINUTES ?= 30
+# Of test-kills.
+RUNS ?= 50
 # Here the API servers of the end-to-end tests log the requests of the manager's account.
 AUDIT  := $(CURDIR)/$(VENV)/audit
 # The tests of a file run in one process, so that they share its fixtures. Files that wait are mixed with files that compute.
@@ -17,7 +19,7 @@ export PYTHONPYCACHEPREFIX ?= $(CURDIR)/$(VENV)/pycache
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-proofs test-downloads test-install test-envtest test-kserve test-soak test-storm test-alerts simulate simulate-long conformance conformance-record lint format types public-types contracts commits kinds manifests check-manifests docs docs-diagrams checklist bench bench-scale lock clean ci
+.PHONY: help demo test test-proofs test-downloads test-install test-envtest test-kserve test-clients test-kills test-soak test-storm test-alerts simulate simulate-long conformance conformance-record lint format types public-types contracts commits kinds manifests check-manifests docs docs-diagrams checklist bench bench-scale lock clean ci
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +59,14 @@ test-kserve: $(STAMP) ## run the operator with KServe's own manager on a real AP
 	@bash hack/build-kubernetes.sh
 	@bash hack/build-kserve.sh || test $$? -eq 3
 	$(BIN)/python -m pytest -n 0 test/kserve
+
+test-clients: $(STAMP) ## run tours of client libraries, Helm and operators of other frameworks on the embedded and the real API server
+	@bash hack/build-kubernetes.sh
+	$(BIN)/python -m pytest -n 0 -p no:randomly --timeout 900 test/clients
+
+test-kills: $(STAMP) ## kill managers and cut their connections on a real API server, RUNS=50 times (KILLS_ARGS=--help for options)
+	@bash hack/build-kubernetes.sh
+	@$(BIN)/python test/kills/run.py --runs $(RUNS) $(KILLS_ARGS)
 
 test-soak: $(STAMP) ## run managers on a real kube-apiserver with faults for SOAK_MINUTES=30 (SOAK_ARGS=--help for options)
 	@test -n "$$KUBEBUILDER_ASSETS" || bash hack/build-kubernetes.sh

@@ -1,16 +1,13 @@
-"""Python environments with the libraries that download images have, in the user's cache folder.
-
-They are built when they are first used, which takes up to a minute. Those with the newest versions are updated each week.
-"""
+"""The Python environments with the libraries that download images have."""
 
 from __future__ import annotations
 
-import fcntl
-import os
-import subprocess
-import sys
-import time
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+from support import environments
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["BUCKET", "HUBS", "environment"]
 
@@ -23,29 +20,7 @@ HUBS: dict[str, tuple[str, ...]] = {
 BUCKET = ("bucket-newest", ("boto3", "moto[server]"))
 """The client of S3, and a server that implements its API."""
 
-_WEEK_SECONDS = 7 * 24 * 3600
-
 
 def environment(name: str, packages: tuple[str, ...]) -> Path:
-    """The folder ``bin`` of an environment with these packages."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "aimctl" / "downloads"
-    folder = cache / f"{name}-python{sys.version_info[0]}.{sys.version_info[1]}"
-    folder.mkdir(parents=True, exist_ok=True)
-    stamp = folder / "installed"
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        fresh = stamp.exists() and (
-            not name.endswith("newest") or time.time() - stamp.stat().st_mtime < _WEEK_SECONDS
-        )
-        if not fresh:
-            python = folder / "bin" / "python"
-            if not python.exists():
-                _run(sys.executable, "-m", "venv", folder)
-            _run(python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "-U", *packages)
-            stamp.touch()
-    return folder / "bin"
-
-
-def _run(*command: str | Path) -> None:
-    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
-    assert result.returncode == 0, f"{' '.join(map(str, command))}: {result.stderr[-2000:]}"
+    """The folder ``bin`` of an environment with these packages, see :func:`support.environments.environment`."""
+    return environments.environment("downloads", name, packages)
