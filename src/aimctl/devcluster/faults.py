@@ -310,7 +310,7 @@ class Faults:
                 raise ConnectionRefused("injected: connection refused")
             elif isinstance(action, StaleRead) and version is None:
                 version = action.version
-        return await _damaged_response(_response(actions, version, respond), actions)
+        return await _damaged_response(await _response(actions, version, respond), actions)
 
     def _actions(self, info: RequestInfo) -> list[Action]:
         """The actions for this request; counts the hits."""
@@ -333,7 +333,7 @@ class Faults:
         return len(self._faults)
 
 
-def _response(actions: list[Action], version: int | None, respond: Respond) -> ApiResponse:
+async def _response(actions: list[Action], version: int | None, respond: Respond) -> ApiResponse:
     answer = next((action for action in actions if isinstance(action, Answer)), None)
     if answer is not None and not answer.after_effect:
         return status_response(answer.error())
@@ -343,7 +343,7 @@ def _response(actions: list[Action], version: int | None, respond: Respond) -> A
     gone = next((action for action in actions if isinstance(action, Gone410)), None)
     if gone is not None:
         return _gone(gone)
-    response = respond(version)
+    response = await respond(version)
     return response if answer is None else status_response(answer.error())
 
 

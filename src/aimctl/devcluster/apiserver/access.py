@@ -26,7 +26,17 @@ if TYPE_CHECKING:
     from aimctl.devcluster.apiserver.wire.requests import RequestInfo
     from aimctl.devcluster.apiserver.wire.statuses import StatusError
 
-__all__ = ["AllowAll", "Authenticator", "Authorizer", "DenyRule", "DenyRules", "User", "refusal", "user_of"]
+__all__ = [
+    "CONTROLLERS",
+    "AllowAll",
+    "Authenticator",
+    "Authorizer",
+    "DenyRule",
+    "DenyRules",
+    "User",
+    "refusal",
+    "user_of",
+]
 
 
 @final
@@ -46,6 +56,8 @@ class User:
 
 
 ADMIN = User("kubernetes-admin", ("system:masters", "system:authenticated"))
+CONTROLLERS = User("system:kube-controller-manager", ("system:masters", "system:authenticated"))
+"""The cluster's own parts, as webhooks see them."""
 
 
 @final

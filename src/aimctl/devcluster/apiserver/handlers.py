@@ -33,10 +33,10 @@ from aimctl.devcluster.apiserver.wire.responses import ApiResponse, json_respons
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from aimctl.devcluster.apiserver.objects.kinds import ServedKind
-    from aimctl.devcluster.apiserver.verbs.deletion import Deletion
+    from aimctl.devcluster.apiserver.verbs.deletion import DeleteOptions, Deletion
     from aimctl.devcluster.apiserver.verbs.patching import Patcher
     from aimctl.devcluster.apiserver.verbs.subresources import Subresources
     from aimctl.devcluster.apiserver.verbs.writes import Writer, Written
@@ -265,12 +265,21 @@ class Handlers:
         if record is None:
             raise statuses.not_found(kind.resource, call.info.name)
         uid = record.uid
+        self._admit_deletion(call, [record], options)
         deleted = self.deletion.delete(kind, collection, record, options)
         if deleted.gone and not kind.rules.returns_deleted:
             return json_response(200, statuses.success(kind.resource, call.info.name, uid))
         form = self._form(call)
         body = self._renderer(call, form=form).document(deleted.object)
         return ApiResponse(200, {"Content-Type": form.content_type}, body)
+
+    def _admit_deletion(self, call: _Call, records: Iterable[Record], options: DeleteOptions) -> None:
+        """Send the deletion of all objects to the webhooks, before the first one is deleted."""
+        webhooks = self.writer.webhooks
+        if webhooks is not None:
+            for record in records:
+                form = self.writer.stored_form(call.kind, record)
+                webhooks.delete(call.kind, form, named=bool(call.info.name), dry_run=options.dry_run)
 
     def _delete_collection(self, call: _Call) -> ApiResponse:
         kind = call.kind
@@ -279,6 +288,7 @@ class Handlers:
         form = self._form(call)
         collection = self.writer.collection(kind)
         page = list_page(self.storage, collection, call.prefix, options)
+        self._admit_deletion(call, page.records, delete_options)
         for record in page.records:
             present = collection.records.get(record.key)
             if present is not None:

@@ -22,7 +22,7 @@ class ConnectionCut(Exception):  # noqa: N818 - named for what the client sees
     """The connection breaks before the response is complete."""
 
 
-Respond = Callable[[int | None], ApiResponse]
+Respond = Callable[[int | None], Awaitable[ApiResponse]]
 """Handles the request; reads return the state at the given resourceVersion, or the current one for None."""
 
 Interceptor = Callable[[RequestInfo, Respond], Awaitable[ApiResponse]]

@@ -16,7 +16,7 @@ import random
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, final
 
-from aimctl.devcluster.apiserver.access import AllowAll, Authenticator, refusal
+from aimctl.devcluster.apiserver.access import CONTROLLERS, AllowAll, Authenticator, refusal
 from aimctl.devcluster.apiserver.builtin.crds import CRD_COLLECTION, CrdController
 from aimctl.devcluster.apiserver.builtin.event_expiry import EventExpiry
 from aimctl.devcluster.apiserver.builtin.namespaces import PERMANENT_NAMESPACES, NamespaceLifecycle
@@ -35,6 +35,7 @@ from aimctl.devcluster.apiserver.verbs.requests import decode_body
 from aimctl.devcluster.apiserver.verbs.subresources import Subresources
 from aimctl.devcluster.apiserver.verbs.watching import BOOKMARK_SECONDS
 from aimctl.devcluster.apiserver.verbs.writes import WriteOptions, Writer
+from aimctl.devcluster.apiserver.webhooks.admission import Pending, Webhooks
 from aimctl.devcluster.apiserver.wire import statuses
 from aimctl.devcluster.apiserver.wire.requests import Query, header, parse_request
 from aimctl.devcluster.apiserver.wire.responses import ApiResponse, json_response, status_response
@@ -122,6 +123,8 @@ class ApiServer:
             check_creation=self._check_creation,
             deletion=self.deletion,
         )
+        self.webhooks: Webhooks | None = None
+        """The admission webhooks, once the server is started."""
         self._documents = Documents(self.kinds, address=lambda: self.address)
         self._subresources = Subresources(self.writer, clock=clock, issuer=self._issuer)
         self._reviews = Reviews(self.authenticator)
@@ -170,6 +173,7 @@ class ApiServer:
             self.writer.collection(kind)
         self._events.load()
         namespaces = self.kinds.find("", "v1", "namespaces")
+        self._start_webhooks(namespaces)
         if namespaces is None:
             return
         present = self.writer.collection(namespaces).records
@@ -178,6 +182,16 @@ class ApiServer:
                 self.writer.create(
                     namespaces, "", {"metadata": {"name": name}}, WriteOptions(manager="kube-apiserver")
                 )
+
+    def _start_webhooks(self, namespaces: ServedKind | None) -> None:
+        kinds = [
+            self.kinds.find("admissionregistration.k8s.io", "v1", f"{word}webhookconfigurations")
+            for word in ("mutating", "validating")
+        ]
+        mutating, validating = (None if kind is None else self.writer.collection(kind) for kind in kinds)
+        if mutating is not None and validating is not None:
+            known = None if namespaces is None else self.writer.collection(namespaces)
+            self.webhooks = self.writer.webhooks = Webhooks(self.writer, mutating, validating, known)
 
     def close(self) -> None:
         """End all streams and release the data file. Later connections are refused. May be called more than once."""
@@ -198,11 +212,17 @@ class ApiServer:
         query = Query(request.query)
         info = parse_request(request, query)
 
-        def respond(version: int | None) -> ApiResponse:
-            return self._respond(request, info, query, version, internal=internal)
+        async def respond(version: int | None) -> ApiResponse:
+            def answer() -> ApiResponse:
+                return self._respond(request, info, query, version, internal=internal)
+
+            if self.webhooks is None or not self.webhooks.configured or not _is_admitted(info):
+                return answer()
+            user = CONTROLLERS if internal else self.authenticator.authenticate(request.headers)
+            return answer() if user is None else await self.webhooks.answered(answer, user, query)
 
         if internal or self.interceptor is None:
-            return respond(None)
+            return await respond(None)
         return await self.interceptor(info, respond)
 
     def _respond(
@@ -214,6 +234,8 @@ class ApiServer:
             return self._admitted(request, info, query, version)
         except statuses.StatusError as error:
             return status_response(error)
+        except Pending:
+            raise
         except RecursionError:
             return status_response(statuses.bad_request("the object is nested too deeply"))
         except Exception as error:  # noqa: BLE001 - a defect is reported to the client and logged
@@ -303,6 +325,15 @@ _SELF_SUBJECT_REVIEW = ServedKind(
 )
 _NO_PATH = ApiResponse(404, {"Content-Type": "text/plain; charset=utf-8"}, b"404 page not found\n")
 """The response of the real server for an unknown path or group."""
+
+
+_ADMITTED_VERBS = frozenset({"create", "update", "patch", "delete", "deletecollection"})
+_ADMITTED_SUBRESOURCES = frozenset({"", "status", "finalize", "approval"})
+
+
+def _is_admitted(info: RequestInfo) -> bool:
+    """Whether the request writes what webhooks are called for."""
+    return info.verb in _ADMITTED_VERBS and info.subresource in _ADMITTED_SUBRESOURCES
 
 
 def _with_strategy(kind: ServedKind) -> ServedKind:

@@ -19,6 +19,7 @@ from aimctl.devcluster.apiserver.schema.functions import OPTIONAL_SELECT, functi
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from collections.abc import Set as AbstractSet
 
 __all__ = [
     "CompileError",
@@ -118,8 +119,10 @@ def no_value() -> Any:
     return cel.OptionalValue.none()
 
 
-def compile_expression(source: str) -> Expression:
-    """Compile an expression over the variables ``self`` and ``oldSelf``.
+def compile_expression(
+    source: str, variables: AbstractSet[str] = frozenset({"self", "oldSelf"})
+) -> Expression:
+    """Compile an expression over these variables.
 
     Raises:
         CompileError: a syntax error, or an unknown name or function.
@@ -134,7 +137,7 @@ def compile_expression(source: str) -> Expression:
     used = set(program.functions())
     names = set(program.variables())
     local = set(_LOCALS.findall(blank))
-    for name in sorted(names - local - _TYPE_NAMES - _NAMESPACES - {"self", "oldSelf"}):
+    for name in sorted(names - local - _TYPE_NAMES - _NAMESPACES - variables):
         raise CompileError(_undeclared(source, blank, name))
     for name in sorted(used):
         if not is_known_function(name):

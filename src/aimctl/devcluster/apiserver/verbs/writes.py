@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from aimctl.devcluster.storage.store import Storage
     from aimctl.runtime.clock import Clock
 
-__all__ = ["Admission", "Target", "WriteOptions", "Writer", "Written"]
+__all__ = ["Admission", "AdmissionWebhooks", "Target", "WriteOptions", "Writer", "Written"]
 
 _STRUCTURES = ("spec", "status")
 """Fields of built-in kinds that are structures, and are always present."""
@@ -112,6 +112,26 @@ class Admission(Protocol):
         ...
 
 
+class AdmissionWebhooks(Protocol):
+    """Sends writes to programs outside the server. Each method may raise StatusError, or end the write to repeat it."""
+
+    def mutate(
+        self, kind: ServedKind, new: dict[str, Any], old: Mapping[str, Any] | None, subresource: str
+    ) -> None:
+        """Handle a write before the validation. May change ``new``."""
+        ...
+
+    def validate(
+        self, kind: ServedKind, new: Mapping[str, Any], old: Mapping[str, Any] | None, subresource: str
+    ) -> None:
+        """Handle a valid write."""
+        ...
+
+    def delete(self, kind: ServedKind, old: Mapping[str, Any], *, named: bool, dry_run: bool) -> None:
+        """Handle a deletion of an object that the request names, or of one of a collection."""
+        ...
+
+
 @final
 class Writer:
     """Writes objects.
@@ -135,10 +155,11 @@ class Writer:
     ) -> None:
         self._storage = storage
         self._clock = clock
-        self._rng = rng
+        self.rng = rng
         self._check_creation = check_creation
         self._deletion = deletion
         self.admission: list[Admission] = []
+        self.webhooks: AdmissionWebhooks | None = None
 
     def collection(self, kind: ServedKind) -> Collection:
         """The collection of a kind."""
@@ -169,7 +190,7 @@ class Writer:
         self._name(kind, collection, metadata)
         for name in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
             metadata.pop(name, None)
-        metadata["uid"] = str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
+        metadata["uid"] = str(uuid.UUID(int=self.rng.getrandbits(128), version=4))
         metadata["creationTimestamp"] = format_time(self._clock.now())
         if kind.rules.generation:
             metadata["generation"] = 1
@@ -196,7 +217,7 @@ class Writer:
             return
         base = metadata["generateName"][:_MAX_GENERATE_BASE]
         for _ in range(_NAME_ATTEMPTS):
-            suffix = "".join(self._rng.choice(_GENERATED) for _ in range(_GENERATED_LENGTH))
+            suffix = "".join(self.rng.choice(_GENERATED) for _ in range(_GENERATED_LENGTH))
             metadata["name"] = base + suffix
             if object_key(metadata.get("namespace") or "", metadata["name"]) not in collection.records:
                 return
@@ -339,6 +360,8 @@ class Writer:
     ) -> None:
         for hook in self.admission:
             hook.admit(kind, obj, old, subresource)
+        if self.webhooks is not None:
+            self.webhooks.mutate(kind, obj, old, subresource)
 
     def _finish(
         self,
@@ -389,6 +412,8 @@ class Writer:
         if errors:
             resource = kind.resource
             raise statuses.invalid(resource.group, resource.kind, metadata.get("name") or "", errors)
+        if self.webhooks is not None:
+            self.webhooks.validate(kind, obj, old, subresource)
         return obj
 
     def _desired(self, kind: ServedKind, obj: Mapping[str, Any]) -> Any:

@@ -1,0 +1,1 @@
+"""Admission webhooks of the embedded API server."""

@@ -1,0 +1,46 @@
+"""The embedded server and a real one call admission webhooks alike."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+
+from support.webhook_cases import RECORDED, Receiver, webhook_transcript
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support.controlplane import ControlPlane
+
+_SETTLE_SECONDS = 1.5
+"""The API server reads configurations with an informer, and does not tell when it has seen a change."""
+
+
+async def test_the_recorded_transcript_is_that_of_the_real_server(
+    plane: ControlPlane, tmp_path: Path
+) -> None:
+    import ssl
+
+    trust = ssl.create_default_context(cafile=str(plane.ca_file))
+    headers = {"Authorization": f"Bearer {plane.token}"}
+    async with aiohttp.ClientSession(headers=headers) as session, Receiver(tmp_path) as receiver:
+
+        async def call(
+            method: str, path: str, body: Any = None, query: Any = None, media: str = "application/json"
+        ) -> Any:
+            data = None if body is None else json.dumps(body).encode()
+            async with session.request(
+                method, plane.url + path, data=data, params=query, headers={"Content-Type": media}, ssl=trust
+            ) as response:
+                warnings = response.headers.getall("Warning", [])
+                return response.status, await response.json(), warnings
+
+        steps = await webhook_transcript(call, receiver, lambda: asyncio.sleep(_SETTLE_SECONDS))
+    if os.environ.get("AIMCTL_RECORD_TOURS"):
+        lines = ",\n".join(json.dumps(step, sort_keys=True) for step in steps)
+        RECORDED.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+    assert json.loads(json.dumps(steps)) == json.loads(RECORDED.read_text(encoding="utf-8"))
