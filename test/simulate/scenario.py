@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aimctl.api.kinds import KINDS
-from aimctl.controllers.operator import OperatorOptions, add_operator
+from aimctl.controllers.operator import OperatorOptions, add_controllers
 from aimctl.devcluster import DevCluster, Machine
 from aimctl.runtime.manager import LeaderElectionOptions, ManagerOptions
 from aimctl.simulation import Simulation
@@ -37,7 +37,7 @@ __all__ = ["LIMIT", "AimScenario", "AimState"]
 LIMIT = 2
 _RESTORED_SECONDS = 30.0
 _LEASE = LeaderElectionOptions(
-    "aimctl-manager", OPERATOR_NAMESPACE, lease_duration=30.0, renew_deadline=20.0, retry_period=8.0
+    "aimctl-manager", OPERATOR_NAMESPACE, lease_duration=40.0, renew_deadline=28.0, retry_period=12.0
 )
 
 
@@ -118,7 +118,7 @@ class AimScenario(Scenario):
     def add_controllers(self, manager: Manager, world: World) -> None:
         state = self.state(world)
         registry = simulated_registry(state.simulation.registry, clock=world.cluster.clock)
-        add_operator(manager, OperatorOptions(discovery_limit=LIMIT), registry)
+        add_controllers(manager, OperatorOptions(discovery_limit=LIMIT), registry)
 
     def state(self, world: World) -> AimState:
         """The state of a run."""

@@ -9,7 +9,9 @@ import msgspec
 
 from aimctl.kubetypes.builtin import JOBS, NODES, PODS, PVCS
 from aimctl.simulation import RegistryFault
+from aimctl.simulation.catalogue import ImageEntry
 from aimctl.simulation.machines import gpu_machine
+from storm.universe import IMAGES
 
 if TYPE_CHECKING:
     import random
@@ -32,6 +34,7 @@ ACTIONS = {
     "cordon a node": 1.0,
     "a node is not ready": 1.0,
     "a machine is replaced": 1.0,
+    "an image fails": 2.0,
     "the hub fails": 2.0,
     "the registry fails": 1.0,
 }
@@ -191,6 +194,14 @@ class Users:
     async def _patch_node(self, name: str, patch: dict[str, Any]) -> None:
         if self._machines[name]:
             await self._world.client.patch(NODES, name, patch)
+
+    async def _an_image_fails(self, rng: random.Random) -> None:
+        """The containers of an image cannot be started, which is repaired later."""
+        image, faults = rng.choice(IMAGES[:2]), self._state.simulation.faults
+        how: Any = rng.choice(["pull-refused", "create-error"])
+        self._note(f"image {image} fails: {how}")
+        faults[image] = ImageEntry.model_validate({"image": image, "fail": how})
+        self._world.until(rng.uniform(5, 60), lambda: faults.pop(image, None))
 
     async def _the_hub_fails(self, rng: random.Random) -> None:
         downloads = self._state.simulation.downloads

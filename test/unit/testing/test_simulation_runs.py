@@ -137,6 +137,21 @@ def test_a_blocked_process_loses_its_lease_and_writes_nothing_after_that():
     assert any("LeaderLost" in line for line in report.trace)
 
 
+def test_a_process_is_blocked_at_a_write_until_all_faults_end():
+    class Blocking(Quiet):
+        async def begin(self, world: World) -> None:
+            await super().begin(world)
+            for process in world.processes:
+                world.at_write(process, 1, process.block)
+
+    report = simulate(Blocking(), 6, plan=Plan(6), traced=True)
+    assert report.problems == []
+    blocked = next(number for number, line in enumerate(report.trace) if "is blocked" in line)
+    greeted = [line for line in report.trace if "ADDED configmaps" in line and "-hello" in line]
+    assert len([line for line in report.trace[:blocked] if line in greeted]) == 1
+    assert len(greeted) == 3
+
+
 def test_a_write_of_a_process_that_does_not_hold_the_lease_is_a_problem():
     class Unfenced(Quiet):
         def add_controllers(self, manager: Manager, world: World) -> None:

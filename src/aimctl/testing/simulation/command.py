@@ -111,8 +111,14 @@ def _many(make: Callable[[], Scenario], options: argparse.Namespace) -> int:
                 _say(f"{done} of {len(seeds)} seeds, {len(failed)} failed")
     for report in failed[:_MOST_SHRUNK] if not options.no_shrink else ():
         _say("shortened:\n" + shrink(scenario, report).text(scenario))
-    for name, count in sorted(counts.items()):
-        _say(f"  {name:<28} {count:>10}")
+    for title, names in (
+        ("faults", scenario.faults()),
+        ("actions", scenario.actions()),
+        ("checks", counts.keys() - {*scenario.faults(), *scenario.actions()}),
+    ):
+        _say(title)
+        for name in sorted(names):
+            _say(f"  {name:<28} {counts[name]:>10}")
     seconds = time.monotonic() - begun
     _say(
         f"{done} seeds in {seconds:.0f} s, {cpu / max(done, 1):.2f} s of CPU each; settled within {slowest:.0f} s of"
@@ -137,7 +143,5 @@ def _run(seed: int) -> Report:
         raise RuntimeError("the worker process was not prepared")
     try:
         return simulate(_scenario, seed)
-    except Exception as error:  # noqa: BLE001 - a defect of the scenario belongs to its seed
-        return Report(_scenario.plan(seed), [f"the run failed: {type(error).__name__}: {error}"])
     finally:
         gc.collect()

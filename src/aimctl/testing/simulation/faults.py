@@ -62,11 +62,22 @@ async def stop(world: World, rng: random.Random) -> None:
 
 
 async def block(world: World, rng: random.Random) -> None:
-    """The event loop of a process is blocked, often for longer than its Lease lasts."""
+    """The event loop of a process is blocked at once or at one of its next writes, often for longer than its Lease."""
     process = _victim(world, rng)
-    if process is not None and not process.blocked:
-        process.block()
-        world.until(rng.choice([2.0, 15.0, 28.0, 35.0, 60.0]), process.unblock)
+    if process is None:
+        return
+    seconds, skip = rng.choice([2.0, 15.0, 28.0, 35.0, 60.0]), rng.choice([0, 1, 2, 4])
+
+    def begin() -> None:
+        if process.running and not process.blocked:
+            process.block()
+            world.until(seconds, process.unblock)
+
+    if rng.random() < 0.3:
+        begin()
+    else:
+        world.trace.add("fault", f"{process.identity} will be blocked at a write, after {skip} others")
+        world.at_write(process, skip, begin)
 
 
 async def clock(world: World, rng: random.Random) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import gc
 import random
 import time
+import traceback
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, final
@@ -81,6 +82,12 @@ def simulate(scenario: Scenario, seed: int, *, plan: Plan | None = None, traced:
         seed: of the run.
         plan: the steps; None takes those of the seed.
         traced: whether the report has the trace and its digest.
+
+    Returns:
+        The report. An exception of the scenario is one of its problems, with its stack.
+
+    Raises:
+        NotImplementedError: the scenario lacks a method.
     """
     report = Report(scenario.plan(seed) if plan is None else plan)
     enabled = gc.isenabled()
@@ -92,6 +99,10 @@ def simulate(scenario: Scenario, seed: int, *, plan: Plan | None = None, traced:
         run_virtual(_run(scenario, report, traces), order=order)
     except (HotLoopError, StalledError) as error:
         report.problems.append(f"{type(error).__name__}: {error}")
+    except NotImplementedError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a defect that one seed meets is shortened like any other problem
+        report.problems.append("the run failed: " + "".join(traceback.format_exception(error)))
     finally:
         report.cpu_seconds = time.process_time() - begun
         if enabled:

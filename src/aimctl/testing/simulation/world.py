@@ -9,6 +9,7 @@ Contract:
 from __future__ import annotations
 
 import asyncio
+import inspect
 import random
 from collections import Counter
 from contextlib import asynccontextmanager, contextmanager
@@ -22,7 +23,7 @@ from aimctl.testing.simulation.process import ACTOR, Process
 from aimctl.testing.simulation.trace import Trace
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from aimctl.devcluster import DevCluster
     from aimctl.devcluster.storage.store import Snapshot
@@ -47,8 +48,8 @@ class Write:
         type: ADDED, MODIFIED or DELETED.
         namespace: of the object; "" for cluster-scoped ones.
         name: of the object.
-        before: the stored body before it; None if there was none.
-        after: the stored body after it; None if it was deleted.
+        before: the stored body before it; None if there was none. Do not change it.
+        after: the stored body after it; None if it was deleted. Do not change it.
     """
 
     at: float
@@ -100,9 +101,12 @@ class World:
         self.state: Any = None
         self.wrote_at: float = 0.0
         self._holder: str | None = None
-        self._healers: list[Callable[[], Awaitable[None] | None]] = []
+        self._healers: list[Callable[[], object]] = []
         self._tasks: set[asyncio.Task[Any]] = set()
         self._replacing = True
+        self._bodies: dict[tuple[str, str], dict[str, Any]] = {}
+        """The stored body after the last write of each object, so that each is decoded once."""
+        self._triggers: dict[str, tuple[int, Callable[[], None]]] = {}
         cluster.server.storage.observers.append(self._observe)
 
     @property
@@ -172,8 +176,8 @@ class World:
 
     # ---- faults
 
-    def until(self, seconds: float, end: Callable[[], Awaitable[None] | None]) -> None:
-        """Call ``end`` after some seconds, or when all faults end, whichever is first."""
+    def until(self, seconds: float, end: Callable[[], object]) -> None:
+        """Call a function or coroutine function after some seconds, or when all faults end, whichever is first."""
         self._healers.append(end)
 
         async def run() -> None:
@@ -183,8 +187,8 @@ class World:
 
         self.later(seconds, run)
 
-    def later(self, seconds: float, action: Callable[[], Awaitable[None] | None]) -> None:
-        """Call a function after some seconds, in this run's own task."""
+    def later(self, seconds: float, action: Callable[[], object]) -> None:
+        """Call a function or coroutine function after some seconds, in a task of the world."""
 
         async def run() -> None:
             await asyncio.sleep(seconds)
@@ -200,6 +204,7 @@ class World:
         for end in healers:
             await _called(end)
         self.cluster.faults.clear()
+        self._triggers.clear()
         for process in self.running:
             process.unblock()
             process.connection.heal()
@@ -219,11 +224,20 @@ class World:
         if tasks:
             await asyncio.wait(tasks)
 
+    def at_write(self, process: Process, skip: int, action: Callable[[], None]) -> None:
+        """Call ``action`` when a process sends a write, after ``skip`` others, unless all faults end before that."""
+        self._triggers[process.identity] = (skip, action)
+
     # ---- checks
 
     def _sent(self, process: Process, sent: Sent) -> None:
         if not sent.is_write:
             return
+        skip, action = self._triggers.pop(process.identity, (0, None))
+        if action is not None and skip:
+            self._triggers[process.identity] = (skip - 1, action)
+        elif action is not None:
+            action()
         self.wrote_at = sent.at
         self.counts["writes of processes"] += 1
         if process.manager.elector is not None and self._holder not in (None, "", process.identity):
@@ -243,6 +257,13 @@ class World:
                     self.trace.add(actor, f"the Lease is now held by {holder or 'no process'}")
                 self._holder = "" if change.type == "DELETED" else holder
             return
+        key = (collection.name, record.key)
+        before = self._bodies.pop(key, None)
+        if before is None and previous is not None:
+            before = previous.object()
+        after = None
+        if change.type != "DELETED":
+            after = self._bodies[key] = record.object()
         write = Write(
             self.now,
             actor,
@@ -250,8 +271,8 @@ class World:
             change.type,
             record.namespace,
             record.name,
-            None if previous is None else previous.object(),
-            None if change.type == "DELETED" else record.object(),
+            before,
+            after,
         )
         note = self.scenario.describe(write)
         self.trace.add(
@@ -271,13 +292,14 @@ class World:
         """Restore the storage. Which process holds the Lease is unknown until it is written again."""
         self.trace.add("fault", "the backup of etcd is restored")
         self._holder = None
+        self._bodies.clear()
         self.cluster.server.storage.restore(snapshot)
         self.scenario.restored(self)
 
 
-async def _called(function: Callable[[], Awaitable[None] | None]) -> None:
+async def _called(function: Callable[[], object]) -> None:
     result = function()
-    if result is not None:
+    if inspect.isawaitable(result):
         await result
 
 
