@@ -19,7 +19,7 @@ export PYTHONPYCACHEPREFIX ?= $(CURDIR)/$(VENV)/pycache
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-proofs test-downloads test-install test-envtest test-kserve test-clients test-kills test-soak test-storm test-alerts simulate simulate-long conformance conformance-record lint format types public-types contracts commits kinds manifests check-manifests docs docs-diagrams checklist bench bench-scale lock clean ci
+.PHONY: help demo test test-proofs test-downloads test-install test-image test-envtest test-kserve test-clients test-kills test-soak test-storm test-alerts simulate simulate-long conformance conformance-record lint format types public-types contracts commits kinds manifests check-manifests docs docs-diagrams checklist bench bench-scale lock clean ci
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ test-downloads: $(STAMP) ## run the download program with real versions of huggi
 test-install: $(STAMP) ## install the wheel and the operator in three ways on a real API server, run, upgrade and remove it
 	@test -n "$$KUBEBUILDER_ASSETS" || bash hack/build-kubernetes.sh
 	$(BIN)/python -m pytest -n 0 test/install
+
+test-image: $(STAMP) ## build the image with Debian's buildah, and run the manager from it (root; apt-get install buildah debootstrap)
+	$(BIN)/python -m pytest -n 0 test/image
 
 test-envtest: $(STAMP) ## run the integration and e2e tests on a real etcd, kube-apiserver and controller-manager, and check the manager's roles
 	@test -n "$$AIMCTL_TEST_KUBECONFIG" || bash hack/build-kubernetes.sh

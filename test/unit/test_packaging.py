@@ -89,9 +89,19 @@ def test_the_image_holds_locked_versions_only() -> None:
 
 def test_both_stages_of_the_image_have_the_same_python_and_one_that_the_package_allows() -> None:
     bases = {line.removesuffix(" AS build") for line in instructions("FROM")}
-    assert bases == {"python:${PYTHON_VERSION}-slim"}
-    (version,) = [line.removeprefix("PYTHON_VERSION=") for line in instructions("ARG")]
+    assert bases == {"${BASE}"}
+    arguments = dict(line.split("=", 1) for line in instructions("ARG"))
+    assert arguments["BASE"] == "python:${PYTHON_VERSION}-slim"
+    version = arguments["PYTHON_VERSION"]
     assert f"Programming Language :: Python :: {version}" in PROJECT["classifiers"]
+
+
+def test_the_labels_of_the_image_have_the_version_and_the_license() -> None:
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    labels = dict(re.findall(r'org\.opencontainers\.image\.(\w+)="([^"]*)"', text))
+    assert labels["title"] == PROJECT["name"]
+    assert labels["version"] == PROJECT["version"]
+    assert labels["licenses"] == PROJECT["license"]
 
 
 def test_the_extra_for_tests_of_others_is_part_of_that_for_our_own() -> None:
