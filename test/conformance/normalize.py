@@ -51,13 +51,14 @@ class Normalizer:
         self._names: dict[str, int] = defaultdict(int)
         self._versions: dict[tuple[str, str], str] = {}
         self._counts: dict[str, int] = defaultdict(int)
+        self._ages: set[int] = set()
 
     def value(self, value: Any, *, openapi: bool = False) -> Any:
         """A normalized copy of a body or an event."""
         if isinstance(value, dict):
             self._learn(value)
             if value.get("kind") == "Table":
-                value = _without_ages(value)
+                value = self._without_ages(value)
             elif value.get("kind") == "Status":
                 value = _without_order(value)
             return {key: self._field(key, item, openapi=openapi) for key, item in value.items()
@@ -110,6 +111,27 @@ class Normalizer:
             self._versions[key] = f"version {self._counts[name]} of {name}"
         return self._versions[key]
 
+    def _without_ages(self, table: dict[str, Any]) -> dict[str, Any]:
+        """A table without ages. Later events of a watch have the columns of the first one."""
+        columns = [
+            {key: value for key, value in column.items() if key != "description"}
+            for column in table.get("columnDefinitions") or ()
+        ]
+        if columns:
+            self._ages = {number for number, column in enumerate(columns) if column.get("name") in _AGES}
+        rows = [
+            {
+                **row,
+                "cells": [
+                    "AGE" if number in self._ages and isinstance(cell, str) and _AGE.fullmatch(cell) else cell
+                    for number, cell in enumerate(row["cells"])
+                ],
+            }
+            for row in table.get("rows") or ()
+        ]
+        result = {**table, "rows": rows}
+        return {**result, "columnDefinitions": columns} if "columnDefinitions" in table else result
+
     def text(self, text: str) -> str:
         """A text without uids, times and current versions."""
         text = _PATCHED.sub('Invalid value: "PATCHED"', text)
@@ -139,22 +161,3 @@ def _without_order(status: dict[str, Any]) -> dict[str, Any]:
     if len(causes) < 2 or not found:
         return status
     return {**status, "message": f"{head} is invalid: CAUSES"}
-
-
-def _without_ages(table: dict[str, Any]) -> dict[str, Any]:
-    columns = [
-        {key: value for key, value in column.items() if key != "description"}
-        for column in table.get("columnDefinitions") or ()
-    ]
-    ages = {number for number, column in enumerate(columns) if column.get("name") in _AGES}
-    rows = [
-        {
-            **row,
-            "cells": [
-                "AGE" if number in ages and isinstance(cell, str) and _AGE.fullmatch(cell) else cell
-                for number, cell in enumerate(row["cells"])
-            ],
-        }
-        for row in table.get("rows") or ()
-    ]
-    return {**table, "columnDefinitions": columns, "rows": rows}
