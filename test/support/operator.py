@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
     from aimctl.devcluster import DevCluster
-    from aimctl.runtime.kube.transport import HttpRequest
+    from aimctl.runtime.kube.transport import HttpRequest, Transport
     from aimctl.simulation import SimulatedRegistry, Simulation
 
 _ECHO_SECONDS = 0.02
@@ -65,8 +65,8 @@ class Wire:
     If the caller ends before the response (a timeout, a crash), the request still reaches the server.
     """
 
-    def __init__(self, cluster: DevCluster) -> None:
-        self._inner = cluster.transport()
+    def __init__(self, inner: Transport) -> None:
+        self._inner = inner
         self.cut = False
         self.writes: list[Sent] = []
         self.requests: list[HttpRequest] = []
@@ -126,10 +126,11 @@ class Replica:
         election: bool | LeaderElectionOptions,
         options: OperatorOptions,
         seed: int,
+        transport: Transport | None = None,
         **manager_options: Any,
     ) -> None:
         self.identity = identity
-        self.wire = Wire(cluster)
+        self.wire = Wire(transport or cluster.transport())
         if election is True:
             election = LeaderElectionOptions(LEASE, OPERATOR_NAMESPACE)
         self.manager = Manager(
@@ -208,9 +209,17 @@ class World:
     # ---- managers
 
     def start(
-        self, identity: str = "", *, election: bool | LeaderElectionOptions = False, **options: Any
+        self,
+        identity: str = "",
+        *,
+        election: bool | LeaderElectionOptions = False,
+        transport: Transport | None = None,
+        **options: Any,
     ) -> Replica:
-        """Start a manager. Options are those of OperatorOptions; ``manager`` is a dict of ManagerOptions."""
+        """Start a manager. Options are those of OperatorOptions; ``manager`` is a dict of ManagerOptions.
+
+        ``transport``: instead of one of the cluster.
+        """
         manager_options = options.pop("manager", {})
         self._started += 1
         identity = identity or f"manager-{self._started}"
@@ -221,6 +230,7 @@ class World:
             election=election,
             options=OperatorOptions(**options),
             seed=self._seed * 1000 + self._started,
+            transport=transport,
             **manager_options,
         )
         self.replicas.append(replica)

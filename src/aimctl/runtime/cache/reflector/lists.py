@@ -27,7 +27,7 @@ import msgspec
 import structlog
 
 from aimctl.kubetypes.errors import JSON_ERRORS
-from aimctl.runtime.cache.reflector.policy import after_stream, list_limit
+from aimctl.runtime.cache.reflector.policy import FIRST_VERSION, NEWEST_VERSION, after_stream, list_limit
 from aimctl.runtime.kube.discovery import difference
 from aimctl.runtime.kube.errors import DecodeError, Gone, KubeError
 from aimctl.runtime.kube.watch import INITIAL_EVENTS_END
@@ -164,7 +164,7 @@ class Lister(Generic[T]):
         """The state at resourceVersion ``requested`` or later.
 
         Args:
-            requested: "0" for any state, "" for the newest.
+            requested: "0" for any state, "" for the newest. A streaming list has the newest state in both cases.
             watch_seconds: returns the timeout of the watch that a streaming list becomes.
 
         Raises:
@@ -254,7 +254,9 @@ class Lister(Generic[T]):
                 self._reader.watch(
                     self._resource,
                     self._scope.namespace,
-                    resource_version=requested,
+                    # As client-go does. The first state of a new process must not be older than what the former process
+                    # has seen; the API server serves the newest state from its watch cache as well.
+                    resource_version=NEWEST_VERSION if requested == FIRST_VERSION else requested,
                     timeout_seconds=watch_seconds,
                     idle_seconds=self._options.idle_seconds,
                     initial_idle_seconds=self._options.stream_idle_seconds,

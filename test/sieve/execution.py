@@ -1,0 +1,341 @@
+"""A scenario in virtual time, and its branches: the same run with one disturbance.
+
+Contract: :func:`execute` plays the undisturbed run. At every write of a manager and at every change of an object that
+managers read, it forks a branch for each disturbance that is possible there (:mod:`sieve.branches`). A branch ends with
+an :class:`Outcome`; its end state must equal that of the undisturbed run. All runs have the same user actions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, get_args
+
+from aimctl.runtime.manager import LeaderElectionOptions
+from aimctl.testing.virtualtime import run_virtual
+from sieve.branches import Branches
+from sieve.endstate import EndState, differences, end_state, without_repetitions
+from sieve.invariants import Invariants
+from sieve.link import Line, Link, WriteFault, plural_of
+from sieve.observed import NOISE, Observed
+from sieve.scenarios import SCENARIOS, Stage, catalogue
+from support.operator import LEASE, OPERATOR_NAMESPACE, world
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sieve.observed import Change, Key
+    from sieve.scenarios import Scenario
+    from support.operator import Replica
+
+__all__ = ["PATTERNS", "RECOVERY_SECONDS", "Disturbance", "Outcome", "Pattern", "execute"]
+
+Pattern = Literal[
+    "crash-before",
+    "crash-after",
+    "lost-response",
+    "stale-restart",
+    "time-travel",
+    "lagging-watch",
+    "lost-event",
+]
+PATTERNS: tuple[Pattern, ...] = get_args(Pattern)
+
+RESTART_SECONDS = 1.0
+"""From a crash until another manager starts."""
+LAG_SECONDS = 5.0
+"""For how long a list is stale, a watch lags, or a watch is refused."""
+RECOVERY_SECONDS = 120.0
+"""By so much a disturbance may delay a scenario."""
+_PLAY_SECONDS = 3600.0
+_QUIET_SECONDS = 40.0
+"""A run is settled when nothing has changed for so long. Longer than any pause that one disturbance causes."""
+_SETTLE_SECONDS = 1800.0
+_IDLE_SECONDS = {True: 120.0, False: 600.0}
+"""For so long a settled cluster must not be written to, in branches and in the undisturbed run."""
+_ELECTION = LeaderElectionOptions(
+    LEASE, OPERATOR_NAMESPACE, lease_duration=30.0, renew_deadline=20.0, retry_period=8.0
+)
+"""Longer than the defaults, so that fewer writes are renewals."""
+_INPUTS = frozenset({"aimmodels", "aimclustermodels"})
+"""Kinds that determine the input of discovery. An old state of them may lead to a Job that the end state has in addition."""
+_MOST_DIFFERENCES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Disturbance:
+    """What happens once in a run.
+
+    Attributes:
+        pattern: the kind of fault.
+        number: of the write of a manager, or of the change of the kind, from 1.
+        plural: the kind; "" for crashes.
+    """
+
+    pattern: Pattern
+    number: int
+    plural: str = ""
+
+    def __str__(self) -> str:
+        return "/".join(filter(None, (self.pattern, self.plural, str(self.number))))
+
+
+@dataclass(slots=True)
+class Outcome:
+    """The result of one run.
+
+    Attributes:
+        disturbance: None for the undisturbed run.
+        where: the write or change at which it happened.
+        problems: one line each.
+        end: the end state.
+        seconds: virtual time in which the scenario reached all its states.
+        moments: writes, and changes of kinds that managers read, for each pattern that applies to them. Only of the
+            undisturbed run.
+    """
+
+    disturbance: Disturbance | None = None
+    where: str = ""
+    problems: list[str] = field(default_factory=list)
+    end: EndState = field(default_factory=dict)
+    seconds: float = 0.0
+    moments: Counter[Pattern] = field(default_factory=Counter)
+
+
+def execute(
+    scenario: str,
+    *,
+    expected: Outcome | None = None,
+    wanted: Callable[[Disturbance], bool] = lambda _: False,
+    received: Callable[[Outcome], object] = lambda _: None,
+    jobs: int = 1,
+) -> Outcome:
+    """Play a scenario and its branches; returns the outcome of the undisturbed run.
+
+    Args:
+        scenario: its name.
+        expected: the undisturbed run, with which the end state and the time are compared. It may be None if no
+            disturbance is wanted.
+        wanted: which disturbances to branch for.
+        received: called with the outcome of each branch. If it raises, there are no further branches, and the exception
+            is raised at the end.
+        jobs: branches that run at once.
+    """
+    outcome = Outcome()
+    branches = Branches(jobs, lost=lambda label, reason: Outcome(label, problems=[reason]), received=received)
+    threshold = gc.get_threshold()
+    gc.set_threshold(200_000, 50, 50)
+    gc.freeze()
+    try:
+        run_virtual(_Run(SCENARIOS[scenario], outcome, branches, wanted).run(expected))
+    except BaseException as error:  # a defect of the manager is a result
+        if branches.label is None and not isinstance(error, Exception):
+            raise
+        outcome.problems.append(f"{type(error).__name__}: {error}")
+    finally:
+        gc.set_threshold(*threshold)
+        gc.unfreeze()
+    if branches.label is not None:
+        branches.finish(outcome)
+    branches.join()
+    if branches.stopped is not None:
+        raise branches.stopped
+    return outcome
+
+
+class _Run:
+    def __init__(
+        self,
+        scenario: Scenario,
+        outcome: Outcome,
+        branches: Branches,
+        wanted: Callable[[Disturbance], bool],
+    ) -> None:
+        self._scenario, self._outcome, self._branches, self._wanted = scenario, outcome, branches, wanted
+        self._crashes: asyncio.Queue[str] = asyncio.Queue()
+        self._states: list[tuple[Disturbance, Change]] = []
+        self._released_by: Key | None = None
+        """The object whose next change releases its kind."""
+
+    async def run(self, expected: Outcome | None) -> None:
+        scenario, outcome = self._scenario, self._outcome
+        async with world(seed=1, catalogue=catalogue(), **scenario.options) as w:
+            self._w = w
+            self._observed = Observed(w)
+            self._line = Line(w.cluster, self._crash)
+            self._line.fault = self._fault_at
+            self._invariants = Invariants(w, self._observed, limit=scenario.limit, elected=scenario.elected)
+            self._line.before_write.append(self._invariants.before_write)
+            for number in range(2 if scenario.elected else 1):
+                self._start(f"manager-{number + 1}")
+            self._observed.listeners.append(self._changed)
+            async with asyncio.TaskGroup() as tasks:
+                restarts = tasks.create_task(self._restart())
+                try:
+                    await self._play()
+                finally:
+                    restarts.cancel()
+            outcome.problems += self._invariants.problems
+            outcome.end = end_state(self._observed.objects)
+            if expected is not None:
+                outcome.problems += self._differences(expected.end)[:_MOST_DIFFERENCES]
+                late = outcome.seconds - expected.seconds
+                if late > RECOVERY_SECONDS:
+                    outcome.problems.append(f"it took {late:.0f} s longer than the undisturbed run")
+            if outcome.disturbance is not None:
+                outcome.end = {}
+                self._branches.finish(outcome)  # without stopping the managers and the cluster
+
+    def _differences(self, expected: EndState) -> list[str]:
+        found = self._outcome.end
+        if self._invariants.old_inputs:
+            found, expected = without_repetitions(found), without_repetitions(expected)
+        return list(differences(expected, found))
+
+    async def _play(self) -> None:
+        problems = self._outcome.problems
+        try:
+            async with asyncio.timeout(_PLAY_SECONDS):
+                await self._scenario.play(Stage(self._w, self._observed, self))
+        except (AssertionError, TimeoutError) as error:
+            problems.append(str(error) or "the scenario did not end in time")
+            return
+        self._outcome.seconds = self._w.now
+        if not await self._settle():
+            return
+        if self._outcome.disturbance is None:
+            for disturbance, change in [*self._states]:
+                if self._branch(disturbance, change):
+                    await self._travel(change)
+                    break
+        if not await self._settle():
+            return
+        self._invariants.check_end()
+        before = self._observed.last_change
+        await asyncio.sleep(_IDLE_SECONDS[self._outcome.disturbance is not None])
+        if self._observed.last_change != before:
+            problems.append(f"the settled cluster was written to at {self._observed.last_change:.3f} s")
+
+    async def _settle(self) -> bool:
+        if await self._observed.settled(_QUIET_SECONDS, _SETTLE_SECONDS):
+            return True
+        self._outcome.problems.append(f"not settled within {_SETTLE_SECONDS:g} s")
+        return False
+
+    # ---- managers
+
+    def _start(self, identity: str) -> Replica:
+        return self._w.start(
+            identity,
+            election=_ELECTION if self._scenario.elected else False,
+            discovery_limit=self._scenario.limit,
+            transport=Link(self._line, identity),
+        )
+
+    async def replace_leader(self) -> None:
+        """Stop the leader as with SIGTERM, and start another manager."""
+        await self._observed.until(self._leader, "there is a leader")
+        replica = next(item for item in self._w.replicas if item.leads)
+        self._start(f"{replica.identity}-next")
+        # It may crash meanwhile, or lose the Lease.
+        await asyncio.wait([asyncio.ensure_future(replica.stop())])
+
+    async def isolate_leader(self) -> None:
+        """The requests for the Lease of the present leader fail from now on."""
+        await self._observed.until(self._leader, "there is a leader")
+        identity = self._leader()
+        self._line.isolated.add(identity)
+        self._start(f"{identity}-next")
+
+    def _crash(self, identity: str) -> None:
+        """The manager crashes at this moment."""
+        for replica in self._w.replicas:
+            if replica.identity == identity:
+                replica.wire.cut = True
+        self._crashes.put_nowait(identity)
+
+    async def _restart(self) -> None:
+        """Start a manager for each one that crashed."""
+        while True:
+            identity = await self._crashes.get()
+            for replica in [*self._w.replicas]:
+                if replica.identity == identity:
+                    await replica.crash()
+                    self._w.replicas.remove(replica)
+            await asyncio.sleep(RESTART_SECONDS)
+            self._start(f"{identity}-restarted")
+
+    def _leader(self) -> str:
+        elected = self._scenario.elected
+        return next((item.identity for item in self._w.replicas if item.leads or not elected), "")
+
+    # ---- the disturbances
+
+    def _branch(self, disturbance: Disturbance, where: object) -> bool:
+        """Whether this process is the branch of the disturbance."""
+        self._outcome.moments[disturbance.pattern] += 1
+        if not self._wanted(disturbance) or not self._branches.fork(disturbance):
+            return False
+        self._outcome.disturbance = disturbance
+        self._invariants.stale = not disturbance.pattern.startswith("crash")
+        self._invariants.old_inputs = (
+            disturbance.pattern in ("stale-restart", "time-travel") and disturbance.plural in _INPUTS
+        )
+        self._outcome.where = str(where)
+        return True
+
+    def _fault_at(self, number: int, after: bool) -> WriteFault | None:
+        """What happens before or after this write."""
+        if self._outcome.disturbance is not None:
+            return None
+        write = self._line.writes[number - 1]
+        if self._branch(Disturbance("crash-after" if after else "crash-before", number), write):
+            return WriteFault.CRASH
+        if after and self._branch(Disturbance("lost-response", number), write):
+            plural = plural_of(write.path)
+            self._line.hold(plural)
+            self._release_later(plural, LAG_SECONDS)
+            return WriteFault.LOST
+        return None
+
+    def _changed(self, change: Change) -> None:
+        plural = change.key.plural
+        if self._outcome.disturbance is not None:
+            if self._released_by == change.key:
+                self._release(plural)
+            return
+        if plural in NOISE or plural not in self._line.watched:
+            return
+        self._states.append((Disturbance("time-travel", change.number, plural), change))
+        if self._branch(Disturbance("lagging-watch", change.number, plural), change):
+            self._line.hold(plural)
+            self._release_later(plural, LAG_SECONDS)
+        elif self._branch(Disturbance("lost-event", change.number, plural), change):
+            self._line.cut(plural)
+            self._released_by = change.key
+            self._release_later(plural, LAG_SECONDS)
+        elif self._leader() and self._branch(Disturbance("stale-restart", change.number, plural), change):
+            self._crash_stale(change)
+            self._release_later(plural, RESTART_SECONDS + LAG_SECONDS)
+
+    def _crash_stale(self, change: Change) -> None:
+        """Crash the leader; the next one lists the kind as it was before the change."""
+        self._line.stale[change.key.plural] = change.version - 1
+        self._line.hold(change.key.plural)
+        self._crash(self._leader())
+
+    async def _travel(self, change: Change) -> None:
+        """Restart the manager of a settled cluster with a list of the state before a change."""
+        self._crash_stale(change)
+        await asyncio.sleep(RESTART_SECONDS + LAG_SECONDS)
+        self._release(change.key.plural)
+        await asyncio.sleep(LAG_SECONDS)
+
+    def _release_later(self, plural: str, seconds: float) -> None:
+        asyncio.get_running_loop().call_later(seconds, self._release, plural)
+
+    def _release(self, plural: str) -> None:
+        self._released_by = None
+        self._line.release(plural)
