@@ -22,7 +22,6 @@ from aimctl.simulation.catalogue import ImageEntry
 from aimctl.simulation.machines import gpu_machine
 from storm.universe import CLASSES, DEVICES, GPU_NODES, NAMESPACES, PULLED
 from support.operator import LEASE, OPERATOR_NAMESPACE
-from support.silent_nodes import SilentNodes
 
 if TYPE_CHECKING:
     import random
@@ -71,7 +70,6 @@ class Troubles:
         self._nodes: dict[str, str] = dict.fromkeys(GPU_NODES, "there")
         self._sick: set[str] = set()
         """The nodes that are not Ready at the moment."""
-        self._silent_nodes = SilentNodes(w, trace.add)
         self.faults = 0
 
     async def act(self) -> None:
@@ -171,16 +169,12 @@ class Troubles:
         name = self._node()
         if name in self._sick or self._nodes[name] != "there":
             return
-        await self._patch_ready(name, "Unknown")
         self._sick.add(name)
-        self._silent_nodes.begin(name)
-        evicting = self._tasks.create_task(self._silent_nodes.evict(name))
+        self._w.cluster.node.silence(name)
 
         async def recover() -> None:
-            evicting.cancel()
-            self._silent_nodes.end(name)
             self._sick.discard(name)
-            await self._patch_ready(name, "True")
+            await self._w.cluster.node.resume(name)
 
         self._later(f"{name} does not respond", recover)
 

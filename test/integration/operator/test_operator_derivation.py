@@ -379,12 +379,12 @@ async def test_without_its_base_the_derived_template_is_kept_and_this_is_reporte
         await w.until_state(NAME, TEAM, "Ready")
         uid = d.templates[NAME]["metadata"]["uid"]
         await w.delete_template("base")
-        await w.until(lambda: "without its base" in d.condition("chat")["message"])
+        await w.until(lambda: "without its base" in d.condition("chat", "Resolved")["message"])
         assert d.finding("chat") == ("True", "TemplateDerived")
         assert await settled(w)
         assert d.templates[NAME]["metadata"]["uid"] == uid
         await w.template("base")
-        await w.until(lambda: "without its base" not in d.condition("chat")["message"])
+        await w.until(lambda: "without its base" not in d.condition("chat", "Resolved")["message"])
         assert d.templates[NAME]["metadata"]["uid"] == uid
 
 
@@ -603,7 +603,7 @@ async def test_a_change_that_a_policy_rejects_is_reported_and_does_not_block_oth
         await w.template("base", TEAM, resources={"limits": {"cpu": "1"}})
         await w.until(lambda: ("Warning", "FailedPatch") in w.events_of("one"))
         await w.delete_template("base", TEAM)
-        await w.until(lambda: "without its base" in d.condition("one")["message"])
+        await w.until(lambda: "without its base" in d.condition("one", "Resolved")["message"])
         await w.template("base", TEAM, resources={"limits": {"cpu": "1"}})
         await asyncio.sleep(600)
         assert fault.hits <= 100
@@ -661,5 +661,5 @@ async def test_a_model_that_hides_another_is_noticed():
         await d.until_finding("chat", "True", "TemplateDerived")
         await asyncio.sleep(5)
         await w.model("m", TEAM)
-        await w.until(lambda: "hides" in d.condition("chat")["message"], seconds=5)
+        await w.until(lambda: "hides" in d.condition("chat", "Resolved")["message"], seconds=5)
         assert d.all_owners == {NAME: ["chat"]}

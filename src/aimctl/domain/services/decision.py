@@ -48,9 +48,9 @@ from aimctl.domain.services.derivation.derived_template import base_name, change
 from aimctl.domain.services.kserve.status import POD_LABEL, url_of
 from aimctl.domain.services.observation import NewModel
 from aimctl.domain.services.resolution import (
-    DERIVATION_PENDING,
     DERIVATION_REFUSED,
     DERIVED_NAME_TAKEN,
+    OF_DERIVATION,
     Resolution,
 )
 from aimctl.domain.services.runtime import (
@@ -107,9 +107,6 @@ _NEEDS_INTERVENTION = frozenset(
         DERIVATION_REFUSED,
     }
 )
-_OF_DERIVATION = frozenset({DERIVATION_PENDING, DERIVATION_REFUSED, DERIVED_NAME_TAKEN})
-"""Reasons that the condition ``Derived`` explains."""
-
 SEE_DERIVED = "see the condition Derived"
 _STUCK = frozenset({TemplateState.FAILED, TemplateState.DEGRADED, TemplateState.NOT_AVAILABLE})
 _SERVED = frozenset({ServiceState.RUNNING, ServiceState.DEGRADED})
@@ -131,7 +128,7 @@ def decide_service(seen: DeploymentObservation) -> Plan:
         RESOLVED: Finding(
             resolution.template is not None,
             resolution.reason,
-            SEE_DERIVED if resolution.reason in _OF_DERIVATION else resolution.message,
+            SEE_DERIVED if resolution.reason in OF_DERIVATION else resolution.message,
         ),
         **({CACHE_READY: cache} if cache is not None else {}),
         RUNTIME_READY: runtime.finding,

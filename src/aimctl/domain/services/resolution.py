@@ -44,6 +44,7 @@ __all__ = [
     "DERIVATION_REFUSED",
     "DERIVED",
     "DERIVED_NAME_TAKEN",
+    "OF_DERIVATION",
     "Resolution",
     "name_to_derive",
     "rejection_message",
@@ -57,6 +58,9 @@ DERIVED = "Derived"
 BASE_TEMPLATE_NOT_FOUND = "BaseTemplateNotFound"
 DERIVATION_PENDING, DERIVATION_REFUSED = "DerivationPending", "DerivationRefused"
 DERIVED_NAME_TAKEN = "DerivedNameTaken"
+
+OF_DERIVATION = frozenset({DERIVATION_PENDING, DERIVATION_REFUSED, DERIVED_NAME_TAKEN})
+"""Reasons that the condition ``Derived`` explains. ``Resolved`` explains all others."""
 
 _NAMED_OWNERS = 4
 

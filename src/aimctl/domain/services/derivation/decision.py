@@ -44,6 +44,7 @@ from aimctl.domain.services.resolution import (
     DERIVATION_PENDING,
     DERIVATION_REFUSED,
     DERIVED,
+    OF_DERIVATION,
 )
 from aimctl.domain.status_slice import StatusSlice
 from aimctl.domain.templates.template import is_derived, unreadable
@@ -260,10 +261,10 @@ def _origin(seen: DerivationObservation, template: Template) -> str:
 
 
 def _referring(seen: DerivationObservation, finding: Finding) -> Finding:
-    """The finding; without a base, the condition ``Resolved`` states the cause."""
-    if finding.true or seen.resolution.choice.template is not None:
-        return finding
-    return finding._replace(message=SEE_RESOLVED)
+    """The finding; what the condition ``Resolved`` states is not repeated."""
+    resolution = seen.resolution
+    stated = finding.message == resolution.message and resolution.reason not in OF_DERIVATION
+    return finding._replace(message=SEE_RESOLVED) if stated else finding
 
 
 def _status(seen: DerivationObservation, finding: Finding | None) -> WriteStatus:
