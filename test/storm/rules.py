@@ -110,10 +110,11 @@ class Rules:
             return False
         if spec.get("templateRef"):
             base = self.template(spec["templateRef"], namespace)
-            fits = base is not None and self.runs(base, spec["model"]["ref"], model)
-            return fits and self._serves(
-                service, self._with_overrides(base, spec.get("overrides"), namespace)
-            )
+            if base is None or not self.runs(base, spec["model"]["ref"], model):
+                # A derived template that is in use is kept without its base.
+                used = self.in_use(service) if spec.get("overrides") else None
+                return None if used is not None and self._is_derived(used) else False
+            return self._serves(service, self._with_overrides(base, spec.get("overrides"), namespace))
         return self._selection_can_run(service)
 
     def _selection_can_run(self, service: Body) -> bool | None:
