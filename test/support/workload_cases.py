@@ -7,13 +7,14 @@ compared, so the same expectation holds for both.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from aimctl.devcluster import Behaviour, ContainerCall, RunResult
-from aimctl.kubetypes.builtin import JOBS, NODES, PODS, PVCS
+from aimctl.kubetypes.builtin import CORE_EVENTS, JOBS, NODES, PODS, PVCS
 from aimctl.kubetypes.kinds import (
     CRON_JOBS,
     DAEMON_SETS,
@@ -31,7 +32,10 @@ if TYPE_CHECKING:
 __all__ = ["WORKLOAD_CASES", "RunningImages", "WorkloadWorld", "body"]
 
 REVISION = "deployment.kubernetes.io/revision"
-TIMES = ("lastUpdateTime", "lastTransitionTime", "message")
+TOO_MANY_MISSED = (
+    "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew"
+)
+_GENERATED = re.compile(r"(web(?:-\d)?)(?:-[a-z0-9]{6,})?-[a-z0-9]{5,}\b")
 
 
 class WorkloadWorld(Protocol):
@@ -123,6 +127,12 @@ def conditions(status: dict[str, Any]) -> dict[str, tuple[str, str]]:
 def counters(status: dict[str, Any]) -> dict[str, Any]:
     skipped = {"conditions", "currentRevision", "updateRevision"}
     return {name: value for name, value in status.items() if name not in skipped}
+
+
+async def reports(world: WorkloadWorld, kind: str) -> set[tuple[str, str]]:
+    """The reasons and messages of the Events about objects of this kind, without the random parts of names."""
+    found = [event for event in await read_all(world, CORE_EVENTS) if event["involvedObject"]["kind"] == kind]
+    return {(event["reason"], _GENERATED.sub(r"\1-X", event["message"])) for event in found}
 
 
 async def sizes(world: WorkloadWorld) -> dict[str, tuple[int, int]]:
@@ -287,6 +297,8 @@ async def a_replica_set_adopts_and_releases_pods(world: WorkloadWorld) -> None:
     names = ("replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas")
     wanted = {"observedGeneration": 1, "terminatingReplicas": 0, **dict.fromkeys(names, 2)}
     await becomes_equal(world, counts, wanted)
+    messages = {("SuccessfulCreate", "Created pod: web-X")}
+    await becomes_equal(world, lambda: reports(world, "ReplicaSet"), messages)
     (owner,) = (await read(world, PODS, "orphan"))["metadata"]["ownerReferences"]
     assert (owner["kind"], owner["name"], owner["controller"]) == ("ReplicaSet", "web", True)
     await world.client.patch(PODS, "orphan", {"metadata": {"labels": {"app": "other"}}}, world.namespace)
@@ -342,6 +354,11 @@ async def a_stateful_set_is_updated_from_the_last_pod_to_the_partition(world: Wo
         "statefulset.kubernetes.io/pod-name": "web-1",
     }
     assert (pod["spec"]["hostname"], pod["spec"]["subdomain"]) == ("web-1", "web")
+    created = {
+        ("SuccessfulCreate", f"Create Pod web-{ordinal} in StatefulSet web successful")
+        for ordinal in range(3)
+    }
+    await becomes_equal(world, lambda: reports(world, "StatefulSet"), created)
     strategy = {"type": "RollingUpdate", "rollingUpdate": {"partition": 1}}
     change = {"template": template("app:2"), "updateStrategy": strategy}
     await change_spec(world, STATEFUL_SETS, **change)
@@ -353,6 +370,11 @@ async def a_stateful_set_is_updated_from_the_last_pod_to_the_partition(world: Wo
     await change_spec(world, STATEFUL_SETS, replicas=1)
     await becomes_equal(world, lambda: stateful_status(world), stateful(1, 4))
     assert await stateful_pods(world) == {"web-0": "app:2"}
+    deleted = {
+        ("SuccessfulDelete", f"Delete Pod web-{ordinal} in StatefulSet web successful")
+        for ordinal in range(3)
+    }
+    await becomes_equal(world, lambda: reports(world, "StatefulSet"), created | deleted)
 
 
 async def an_ordered_stateful_set_waits_for_each_pod(world: WorkloadWorld) -> None:
@@ -454,6 +476,12 @@ async def a_cron_job_starts_the_latest_missed_time(world: WorkloadWorld) -> None
     assert annotations["batch.kubernetes.io/cronjob-scheduled-timestamp"] == scheduled
     assert found["metadata"]["name"].startswith("web-")
     assert found["metadata"]["ownerReferences"][0]["kind"] == "CronJob"
+    messages = {
+        ("SuccessfulCreate", "Created job web-X"),
+        ("SawCompletedJob", "Saw completed job: web-X, condition: Complete"),
+        ("TooManyMissedTimes", TOO_MANY_MISSED),
+    }
+    await becomes_equal(world, lambda: reports(world, "CronJob"), messages)
 
 
 def job(image: str = "app:1", **spec: Any) -> dict[str, Any]:
@@ -489,6 +517,12 @@ async def a_job_fails_at_its_deadline_and_counts_its_pods(world: WorkloadWorld) 
     wanted = ended("FailureTarget: DeadlineExceeded", "Failed: DeadlineExceeded", failed=2)
     await becomes_equal(world, lambda: job_status(world), wanted)
     assert await read_all(world, PODS) == []
+    messages = {
+        ("SuccessfulCreate", "Created pod: web-X"),
+        ("SuccessfulDelete", "Deleted pod: web-X"),
+        ("DeadlineExceeded", "Job was active longer than specified deadline"),
+    }
+    await becomes_equal(world, lambda: reports(world, "Job"), messages)
 
 
 async def a_suspended_job_does_not_count_its_pods(world: WorkloadWorld) -> None:

@@ -149,6 +149,8 @@ class JobController:
             if known is not None and not decided.counts_deleted:
                 self._removed.add(known["metadata"]["uid"])
             await self._client.delete(PODS, pod, namespace, propagation="Background")
+            if known is not None:
+                await self._control.deleted(job, known)
         try:
             for index, failures in decided.indexes or ((None, None),) * decided.create:
                 body = pod_for(job, index, failures)

@@ -107,7 +107,7 @@ class StatefulSetController:
             with contextlib.suppress(AlreadyExists):
                 await self._client.create(PVCS, claim, namespace)
                 text = (
-                    f"create Claim {claim['metadata']['name']} Pod {pod_name} in StatefulSet {name} success"
+                    f"Create Claim {claim['metadata']['name']} Pod {pod_name} in StatefulSet {name} success"
                 )
                 await self._events.report(owner, "Normal", "SuccessfulCreate", text)
         template = pod_from_template(owner, template_of(revision))
@@ -115,13 +115,13 @@ class StatefulSetController:
         try:
             self.pods.observe(await self._control.send(body))
         except ApiError as error:
-            text = f"create Pod {pod_name} in StatefulSet {name} failed error: {error.message}"
+            text = f"Create Pod {pod_name} in StatefulSet {name} failed error: {error.message}"
             await self._events.report(owner, "Warning", "FailedCreate", text)
             raise
-        text = f"create Pod {pod_name} in StatefulSet {name} successful"
+        text = f"Create Pod {pod_name} in StatefulSet {name} successful"
         await self._events.report(owner, "Normal", "SuccessfulCreate", text)
 
     async def _delete(self, owner: JsonObject, pod: JsonObject) -> None:
         await self.pods.delete(pod)
-        text = f"delete Pod {pod['metadata']['name']} in StatefulSet {owner['metadata']['name']} successful"
+        text = f"Delete Pod {pod['metadata']['name']} in StatefulSet {owner['metadata']['name']} successful"
         await self._events.report(owner, "Normal", "SuccessfulDelete", text)
