@@ -416,6 +416,33 @@ async def claims_of_a_stateful_set_outlive_it(world: WorkloadWorld) -> None:
     assert [each["metadata"]["name"] for each in await read_all(world, PVCS)] == ["data-web-0"]
 
 
+async def claims_are_deleted_as_their_retention_policy_says(world: WorkloadWorld) -> None:
+    policy = {"whenDeleted": "Delete", "whenScaled": "Delete"}
+    spec = {"replicas": 2, "serviceName": "web", "volumeClaimTemplates": [claim_template()]}
+    spec |= {"persistentVolumeClaimRetentionPolicy": policy, "podManagementPolicy": "Parallel"}
+    await world.client.create(STATEFUL_SETS, workload(**spec), world.namespace)
+
+    async def claims() -> dict[str, str]:
+        """The kinds of the owners of the claims that stay, by name."""
+        return {
+            claim["metadata"]["name"]: (claim["metadata"].get("ownerReferences") or [{"kind": ""}])[0]["kind"]
+            for claim in await read_all(world, PVCS)
+            if not claim["metadata"].get("deletionTimestamp")
+        }
+
+    owned = {"data-web-0": "StatefulSet", "data-web-1": "StatefulSet"}
+    await becomes_equal(world, claims, owned)
+
+    async def bound() -> bool:
+        return len(await stateful_pods(world)) == 2
+
+    await world.becomes(bound)
+    await change_spec(world, STATEFUL_SETS, replicas=1)
+    await becomes_equal(world, claims, {"data-web-0": "StatefulSet"})
+    await world.client.delete(STATEFUL_SETS, "web", world.namespace, propagation="Background")
+    await becomes_equal(world, claims, {})
+
+
 async def a_daemon_set_has_a_pod_on_each_node(world: WorkloadWorld) -> None:
     async def status() -> dict[str, Any]:
         return counters((await read(world, DAEMON_SETS)).get("status") or {})
@@ -604,6 +631,7 @@ WORKLOAD_CASES = (
     a_stateful_set_is_updated_from_the_last_pod_to_the_partition,
     an_ordered_stateful_set_waits_for_each_pod,
     claims_of_a_stateful_set_outlive_it,
+    claims_are_deleted_as_their_retention_policy_says,
     a_daemon_set_has_a_pod_on_each_node,
     a_cron_job_starts_the_latest_missed_time,
 )

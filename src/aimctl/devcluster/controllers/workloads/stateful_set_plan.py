@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-__all__ = ["StatefulPlan", "claims_for", "ordinal_of", "plan", "pod_for"]
+__all__ = ["StatefulPlan", "claims_for", "ordinal_of", "ordinals", "plan", "pod_for"]
 
 JsonObject = dict[str, Any]
 
@@ -59,6 +59,12 @@ def ordinal_of(owner: Mapping[str, Any], pod: Mapping[str, Any]) -> int | None:
     """The ordinal in the name of a pod; None if it is not the name of a pod of this StatefulSet."""
     match = _MEMBER.fullmatch(pod["metadata"]["name"])
     return int(match[2]) if match and match[1] == owner["metadata"]["name"] else None
+
+
+def ordinals(owner: Mapping[str, Any]) -> range:
+    """The ordinals of the pods that a StatefulSet wants."""
+    start = int((owner["spec"].get("ordinals") or {}).get("start") or 0)
+    return range(start, start + int(owner["spec"].get("replicas", 1)))
 
 
 def pod_for(owner: Mapping[str, Any], body: JsonObject, ordinal: int, revision: str) -> JsonObject:
@@ -146,8 +152,7 @@ class _Step:
 
     def plan(self) -> StatefulPlan:
         spec = self.owner["spec"]
-        start = int((spec.get("ordinals") or {}).get("start") or 0)
-        wanted = range(start, start + int(spec.get("replicas", 1)))
+        wanted = ordinals(self.owner)
         known = {ordinal: pod for pod in self.pods if (ordinal := ordinal_of(self.owner, pod)) is not None}
         if not self.owner["metadata"].get("deletionTimestamp"):
             ordered = spec.get("podManagementPolicy", "OrderedReady") != "Parallel"

@@ -1,8 +1,8 @@
 """The StatefulSet controller. Its decisions are in :mod:`aimctl.devcluster.controllers.workloads.stateful_set_plan`.
 
-Contract: claims from ``volumeClaimTemplates`` are created before their pod and stay when it is deleted. With
-``persistentVolumeClaimRetentionPolicy.whenDeleted: Delete`` they are owned by the StatefulSet; ``whenScaled`` has no
-effect.
+Contract: claims from ``volumeClaimTemplates`` are created before their pod and stay when it is deleted. With the
+retention policy ``whenDeleted: Delete`` the StatefulSet owns them. With ``whenScaled: Delete`` a pod owns them that is
+removed because of its ordinal. The garbage collector then deletes them.
 """
 
 from __future__ import annotations
@@ -14,13 +14,19 @@ from aimctl.devcluster.controllers.pod_control import PodControl
 from aimctl.devcluster.controllers.workloads.owned_objects import OwnedObjects
 from aimctl.devcluster.controllers.workloads.pod_facts import owner_reference, pod_from_template
 from aimctl.devcluster.controllers.workloads.revisions import REVISION_LABEL, Revisions, template_of
-from aimctl.devcluster.controllers.workloads.stateful_set_plan import claims_for, plan, pod_for
+from aimctl.devcluster.controllers.workloads.stateful_set_plan import (
+    claims_for,
+    ordinal_of,
+    ordinals,
+    plan,
+    pod_for,
+)
 from aimctl.devcluster.machinery.controller import run_controller
 from aimctl.devcluster.machinery.informer import Informer, body_of
 from aimctl.devcluster.machinery.worker import Worker
 from aimctl.kubetypes.builtin import PODS, PVCS
 from aimctl.kubetypes.kinds import STATEFUL_SETS
-from aimctl.runtime.kube.errors import AlreadyExists, ApiError
+from aimctl.runtime.kube.errors import AlreadyExists, ApiError, NotFound
 
 if TYPE_CHECKING:
     from aimctl.devcluster.machinery.events import EventRecorder
@@ -85,6 +91,7 @@ class StatefulSetController:
             for ordinal, revision in decided.create:
                 await self._create(owner, by_name[revision], ordinal)
             for pod in decided.delete:
+                await self._release_claims(owner, pod)
                 await self._delete(owner, pod)
         except ApiError as failed:
             error = failed
@@ -120,6 +127,19 @@ class StatefulSetController:
             raise
         text = f"Create Pod {pod_name} in StatefulSet {name} successful"
         await self._events.report(owner, "Normal", "SuccessfulCreate", text)
+
+    async def _release_claims(self, owner: JsonObject, pod: JsonObject) -> None:
+        """Let a pod own its claims that is removed because of its ordinal, if the policy says so."""
+        policy = owner["spec"].get("persistentVolumeClaimRetentionPolicy") or {}
+        ordinal = ordinal_of(owner, pod)
+        if policy.get("whenScaled") != "Delete" or ordinal is None or ordinal in ordinals(owner):
+            return
+        for claim in claims_for(owner, ordinal):
+            metadata = {"ownerReferences": [owner_reference({**pod, "apiVersion": "v1", "kind": "Pod"})]}
+            with contextlib.suppress(NotFound):
+                await self._client.patch(
+                    PVCS, claim["metadata"]["name"], {"metadata": metadata}, owner["metadata"]["namespace"]
+                )
 
     async def _delete(self, owner: JsonObject, pod: JsonObject) -> None:
         await self.pods.delete(pod)
