@@ -614,7 +614,20 @@ async def a_pod_failure_policy_fails_a_job_for_an_exit_code(world: WorkloadWorld
     )
 
 
+async def a_job_with_a_sidecar_is_complete(world: WorkloadWorld) -> None:
+    body_ = job("done:1")
+    sidecar = {"name": "beside", "image": "beside:1", "restartPolicy": "Always"}
+    body_["spec"]["template"]["spec"]["initContainers"] = [sidecar]
+    await world.client.create(JOBS, body_, world.namespace)
+    conditions_ = ("SuccessCriteriaMet: CompletionsReached", "Complete: CompletionsReached")
+    await becomes_equal(world, lambda: job_status(world), ended(*conditions_, succeeded=1))
+    (pod,) = await read_all(world, PODS)
+    (status,) = pod["status"]["initContainerStatuses"]
+    assert (pod["status"]["phase"], status["state"]["terminated"]["exitCode"]) == ("Succeeded", 143)
+
+
 WORKLOAD_CASES = (
+    a_job_with_a_sidecar_is_complete,
     a_job_fails_at_its_deadline_and_counts_its_pods,
     a_suspended_job_does_not_count_its_pods,
     a_deleted_pod_of_a_job_counts_as_failed,
