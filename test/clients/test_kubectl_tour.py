@@ -20,19 +20,10 @@ if TYPE_CHECKING:
 IMAGE = "registry.test/aim-quick:1"
 GROUP = "kubectl.tours.example.com"
 _EXPLAIN = "the embedded server has no descriptions of fields"
-_UNKNOWN = "the message shows the object; that of the real server shows the patch"
 DIFFERENCES = {
     "kubectl apply -f - (a number as a value)": "the status is 400 with a reason; the real server names no kind",
-    "kubectl apply -f - (an unknown field)": _UNKNOWN,
-    "kubectl apply -f - (an unknown field of a Widget)": _UNKNOWN,
-    "kubectl apply --prune -l tour=kubectl --prune-allowlist=core/v1/ConfigMap -f -": (
-        "empty maps of built-in kinds are stored; the real server omits them"
-    ),
     "kubectl explain configmap.data": _EXPLAIN,
     "kubectl explain deployment.spec.strategy.rollingUpdate --api-version=apps/v1": _EXPLAIN,
-    "kubectl get deployment web -o jsonpath={.spec.template.spec.containers[*].name}": (
-        "a strategic merge patch appends new elements of a list; the real server puts them first"
-    ),
     "kubectl apply -f - (a wrong type in a definition)": "the message is that of a schema, not that of Go's decoder",
 }
 

@@ -28,6 +28,11 @@ PROGRAMS = _CLIENTS / "programs"
 _PROGRAM_SECONDS = 120
 _CHANGING = (
     (re.compile(r"/\S*pytest-of-\S*|/tmp/\S+"), "FOLDER"),
+    # The whole object or patch, as structures of Go and cut off.
+    (
+        re.compile(r'patch: Invalid value: ".*": (?=strict|cannot)', re.DOTALL),
+        "patch: Invalid value: OBJECT: ",
+    ),
     # The difference of the two objects, as structures of Go.
     (re.compile(r"\n@@ .*", re.DOTALL), ""),
     (re.compile(r"\btour-[0-9-]+[0-9]\b"), "NAMESPACE"),
