@@ -27,6 +27,7 @@ _OF_USERS = frozenset(
         f"aimservices{_GROUP}",
     }
 )
+_PROFILE = ("modelName", "metric", "precision", "gpuSelector")
 _DERIVED = "aim.silogen.ai/derived-template"
 
 Body = Mapping[str, Any] if TYPE_CHECKING else dict
@@ -49,7 +50,7 @@ def deletion_problems(write: Write, objects: Mapping[str, Mapping[tuple[str, str
         yield f"{what}, which is Available"
     if write.collection == _TEMPLATE_CACHES and _is_asked_for(before, objects):
         yield f"{what}, which its template or a service asks for"
-    if write.collection in _TEMPLATES and _users_of(before, objects):
+    if write.collection in _TEMPLATES and _is_derived(before) and _users_of(before, objects):
         yield f"{what}, which {_users_of(before, objects)} use"
     if write.collection == "persistentvolumeclaims":
         for (_, name), cache in objects["AIMModelCache"].items():
@@ -111,10 +112,28 @@ def _is_asked_for(cache: Body, objects: Mapping[str, Mapping[tuple[str, str], Bo
 
 
 def _users_of(template: Body, objects: Mapping[str, Mapping[tuple[str, str], Body]]) -> list[str]:
-    """The services whose status names the template."""
+    """The services whose status names a derived template, and for which it can still be used."""
     uid = template["metadata"]["uid"]
     return sorted(
         "/".join(place)
         for place, service in objects["AIMService"].items()
-        if ((service.get("status") or {}).get("resolvedTemplate") or {}).get("uid") == uid
+        if not service["metadata"].get("deletionTimestamp")
+        and _still_fits(template, service, objects)
+        and ((service.get("status") or {}).get("resolvedTemplate") or {}).get("uid") == uid
     )
+
+
+def _still_fits(template: Body, service: Body, objects: Mapping[str, Mapping[tuple[str, str], Body]]) -> bool:
+    """Whether the profile of a derived template is that of the base with the overrides.
+
+    The profile cannot be changed, so a derived template is deleted and created again if its base has another one, for
+    example because a namespaced template now hides the cluster template of that name.
+    """
+    overrides, name = service["spec"].get("overrides"), service["spec"].get("templateRef", "")
+    base = objects["AIMServiceTemplate"].get(
+        (service["metadata"]["namespace"], name), objects["AIMClusterServiceTemplate"].get(("", name))
+    )
+    if not overrides or base is None:
+        return False
+    wanted = {**base["spec"], **overrides}
+    return all(wanted.get(field) == template["spec"].get(field) for field in _PROFILE)
