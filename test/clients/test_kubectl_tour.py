@@ -200,6 +200,25 @@ def workloads(tour: Tour) -> None:
     tour("get", "pods", "-o", "name")
 
 
+def rollouts(tour: Tour) -> None:
+    tour("create", "deployment", "rolled", f"--image={IMAGE}", "--replicas=2")
+    tour("rollout", "status", "deployment/rolled", "--timeout=60s", quiet=True)
+    tour("wait", "--for=condition=Available", "deployment/rolled", "--timeout=60s")
+    tour("get", "deployment", "rolled")
+    tour("set", "image", "deployment/rolled", "aim-quick=registry.test/aim-quick:2")
+    tour("rollout", "status", "deployment/rolled", "--timeout=60s", quiet=True)
+    tour("rollout", "history", "deployment/rolled")
+    tour("rollout", "undo", "deployment/rolled")
+    tour("rollout", "status", "deployment/rolled", "--timeout=60s", quiet=True)
+    tour("get", "deployment", "rolled", "-o", "jsonpath={.spec.template.spec.containers[0].image}")
+    tour("scale", "deployment/rolled", "--replicas=1")
+    tour("wait", "--for=jsonpath={.status.replicas}=1", "deployment/rolled", "--timeout=60s")
+    tour("rollout", "restart", "deployment/rolled")
+    tour("rollout", "status", "deployment/rolled", "--timeout=60s", quiet=True)
+    tour("delete", "deployment", "rolled", "--cascade=foreground", "--timeout=60s")
+    tour("get", "replicasets,pods", "-l", "app=rolled", "-o", "name")
+
+
 def pods(tour: Tour) -> None:
     tour("apply", "-f", "-", stdin=pod("worker"))
     tour("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/worker", "--timeout=60s")
@@ -323,6 +342,7 @@ def test_the_client_prints_the_recorded_steps(
     reading(tour)
     changing(tour)
     workloads(tour)
+    rollouts(tour)
     pods(tour)
     nodes(tour)
     custom_kinds(tour)
