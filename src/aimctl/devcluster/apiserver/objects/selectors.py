@@ -204,9 +204,7 @@ class _LabelParser:
     def _key(self) -> str:
         key = self.take()
         if not key or key in _SYMBOLS:
-            raise SelectorError(
-                f"unable to parse requirement: found '{key}', expected: !, identifier, or 'end of string'"
-            )
+            raise SelectorError(f"found '{key}', expected: !, identifier, or 'end of string'")
         if not _QUALIFIED.fullmatch(key):
             raise SelectorError(
                 f'unable to parse requirement: <nil>: Invalid value: "{key}": name part {NAME_TEXT}'

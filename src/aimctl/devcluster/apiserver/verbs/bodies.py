@@ -34,6 +34,7 @@ __all__ = [
     "scale_errors",
     "shaped",
     "undecodable_patch",
+    "unregistered",
 ]
 
 FieldValidation = Literal["Ignore", "Warn", "Strict"]
@@ -67,11 +68,16 @@ def check_type(kind: ServedKind, obj: dict[str, Any]) -> None:
         why = (
             f"converting ({version}.{name}) to ({resource.group or 'core'}.{resource.kind}): unknown conversion"
             if api_version == resource.api_version
-            else f'no kind "{name}" is registered for version "{api_version}" in scheme "{_SCHEME}"'
+            else unregistered(name, api_version)
         )
         raise statuses.bad_request(
             f'{name} in version "{version}" cannot be handled as a {resource.kind}: {why}'
         )
+
+
+def unregistered(kind: str, version: str) -> str:
+    """The message about a kind that the server does not know."""
+    return f'no kind "{kind}" is registered for version "{version}" in scheme "{_SCHEME}"'
 
 
 def own_metadata(kind: ServedKind, obj: dict[str, Any], namespace: str) -> dict[str, Any]:

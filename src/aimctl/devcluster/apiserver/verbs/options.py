@@ -13,6 +13,7 @@ from aimctl.devcluster.apiserver.objects.decoding import decode_error
 from aimctl.devcluster.apiserver.schema import Schema
 from aimctl.devcluster.apiserver.schema.meta import with_object_meta
 from aimctl.devcluster.apiserver.schema.node import parse_node
+from aimctl.devcluster.apiserver.verbs import bodies
 from aimctl.devcluster.apiserver.wire import statuses
 
 if TYPE_CHECKING:
@@ -63,6 +64,10 @@ TOKEN_REQUEST = _schema(
 def decoded_as(form: tuple[str, Schema], body: dict[str, Any]) -> dict[str, Any]:
     """The body as an object of this form: the name of its kind, and its schema. Raises StatusError 400."""
     kind, schema = form
+    given = body.get("kind")
+    if kind == "DeleteOptions" and given not in (None, "", kind):
+        version = body.get("apiVersion") or ""
+        raise statuses.bad_request(bodies.unregistered(str(given), str(version)))
     found = schema.default(schema.prune(body)[0])
     errors = schema.validate(found, None)
     if errors:

@@ -411,7 +411,9 @@ class Writer:
             errors += strategy.check(obj, old)
         if errors:
             resource = kind.resource
-            raise statuses.invalid(resource.group, resource.kind, metadata.get("name") or "", errors)
+            # Events of both groups are validated as one kind.
+            group = "" if kind.storage_key == "events" else resource.group
+            raise statuses.invalid(group, resource.kind, metadata.get("name") or "", errors)
         if self.webhooks is not None:
             self.webhooks.validate(kind, obj, old, subresource)
         return obj
