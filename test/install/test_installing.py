@@ -261,7 +261,9 @@ def test_an_upgrade_and_the_change_to_helm_keep_everything(
 
 
 def job_ids(kubectl: Kubectl) -> set[str]:
-    return {item["metadata"]["uid"] for item in kubectl.json("get", "jobs", "-A")["items"]}
+    """Each Job as ``name uid``."""
+    items = kubectl.json("get", "jobs", "-A")["items"]
+    return {f"{item['metadata']['name']} {item['metadata']['uid']}" for item in items}
 
 
 def leader(kubectl: Kubectl) -> str:
