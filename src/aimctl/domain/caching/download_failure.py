@@ -23,7 +23,7 @@ from aimctl.domain.jobs.hub_errors import (
     hub_problem,
 )
 from aimctl.domain.jobs.outcome import Cause, JobKind
-from aimctl.domain.jobs.retries import LONGEST_SECONDS, denied_pause, short_pause
+from aimctl.domain.jobs.retries import denied_pause, short_pause
 from aimctl.kubetypes.helpers.backoff import exponential_delay
 
 if TYPE_CHECKING:
@@ -88,8 +88,6 @@ DOWNLOAD_JOB = JobKind(
 
 FIRST_PAUSE = timedelta(seconds=30)
 LONGEST_PAUSE = timedelta(hours=1)
-LONGEST_ABSENT_PAUSE = timedelta(seconds=LONGEST_SECONDS)
-"""For a source that does not exist, which may be published."""
 
 _MAX_MESSAGE = MAX_MESSAGE - 50
 """Leaves room for the time of the next attempt."""
@@ -174,8 +172,7 @@ def pause_after(failures: int, reason: str = "", *, denied: bool = False) -> tim
         return timedelta(seconds=denied_pause(failures, first))
     if reason in _UNAVAILABLE:
         return timedelta(seconds=short_pause(failures, first))
-    longest = LONGEST_ABSENT_PAUSE if reason == SOURCE_NOT_FOUND else LONGEST_PAUSE
-    return timedelta(seconds=exponential_delay(max(0, failures - 1), first, longest.total_seconds()))
+    return timedelta(seconds=exponential_delay(max(0, failures - 1), first, LONGEST_PAUSE.total_seconds()))
 
 
 def _remedy(reason: str, source: str, claim: str, requested: str, env: Iterable[Mapping[str, Any]]) -> str:
