@@ -47,7 +47,7 @@ class ManualDownloads:
     def __init__(self, w: World) -> None:
         self.world = w
         self.client = w.client
-        self.wire = Wire(w.cluster)
+        self.wire = Wire(w.cluster.transport())
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -78,7 +78,7 @@ class ManualDownloads:
 
     async def restart(self) -> None:
         await self.stop()
-        self.wire = Wire(self.world.cluster)
+        self.wire = Wire(self.world.cluster.transport())
         self.start()
 
     # ---- objects
