@@ -317,7 +317,7 @@ class _Run:
             self._released_by = change.key
             self._release_later(plural, LAG_SECONDS)
         elif self._leader() and self._branch(Disturbance("stale-restart", change.number, plural), change):
-            self._crash_stale(change)
+            self._crash_stale(self._earlier(change))
             self._release_later(plural, RESTART_SECONDS + LAG_SECONDS)
 
     def _crash_stale(self, change: Change) -> None:
@@ -325,6 +325,11 @@ class _Run:
         self._line.stale[change.key.plural] = change.version - 1
         self._line.hold(change.key.plural)
         self._crash(self._leader())
+
+    def _earlier(self, change: Change) -> Change:
+        """A change of the kind up to three changes before this one, so that the states have different ages."""
+        history = [item for _, item in self._states if item.key.plural == change.key.plural]
+        return history[-1 - min(change.number % 4, len(history) - 1)]
 
     async def _travel(self, change: Change) -> None:
         """Restart the manager of a settled cluster with a list of the state before a change."""

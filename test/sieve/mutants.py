@@ -81,6 +81,7 @@ MUTANTS: tuple[Mutant, ...] = (
         _SLOTS,
         "        if self._counted:\n            return",
         "        if not self._counted:\n            return",
+        first="stale-restart/jobs",
     ),
     Mutant(
         "list the Jobs of a former leader without keeping them",
@@ -89,6 +90,7 @@ MUTANTS: tuple[Mutant, ...] = (
         _SLOTS,
         "                self._cache.observe_write(job)\n                self._owners.inherit(job)",
         "                self._owners.inherit(job)",
+        first="stale-restart/jobs",
     ),
     Mutant(
         "forget a slot during the creation",
@@ -97,6 +99,7 @@ MUTANTS: tuple[Mutant, ...] = (
         _SLOTS,
         "            if self.job(key) is None:\n                shares[unclear.share] += 1",
         "            if self.job(key) is None:\n                shares[unclear.share] += 0",
+        first="lost-response",
     ),
     Mutant(
         "free the slot of a lost response",
@@ -105,6 +108,7 @@ MUTANTS: tuple[Mutant, ...] = (
         _ADMISSION,
         "            return not error.refused\n",
         "            return False\n",
+        first="lost-response",
     ),
     Mutant(
         "never settle a lost response",
@@ -113,6 +117,7 @@ MUTANTS: tuple[Mutant, ...] = (
         _SLOTS,
         "            if self.job(key) is not None:\n                self.settle(key)\n            elif",
         "            if self.job(key) is None and False:\n                self.settle(key)\n            elif",
+        first="lost-response",
     ),
     Mutant(
         "keep the slot after the creation",
@@ -137,6 +142,7 @@ MUTANTS: tuple[Mutant, ...] = (
         _ADMISSION,
         "return observed.obj if item.create.key in wanted else None",
         "return observed.obj",
+        first="lagging-watch/jobs",
     ),
     # ---- discovery
     Mutant(
@@ -227,6 +233,7 @@ MUTANTS: tuple[Mutant, ...] = (
         _DOWNLOAD,
         "        writer = self._other_writer()\n",
         '        writer = ""\n',
+        first="stale-restart/jobs",
     ),
     Mutant(
         "count failed attempts twice",
@@ -342,6 +349,7 @@ MUTANTS: tuple[Mutant, ...] = (
         _PLAN_RUN,
         'metadata = {**action.body.get("metadata", {}), "resourceVersion": target.resource_version}',
         'metadata = {**action.body.get("metadata", {})}',
+        first="lagging-watch/aimservicetemplates",
     ),
     Mutant(
         "delete without preconditions",
@@ -350,6 +358,7 @@ MUTANTS: tuple[Mutant, ...] = (
         _PLAN_RUN,
         "                    uid=target.uid,\n                    resource_version=target.resource_version,\n",
         "",
+        first="lagging-watch/aimmodelcaches",
     ),
     Mutant(
         "write the status without a resourceVersion",
@@ -358,6 +367,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "controllers/execution/status_writer.py",
         '"uid": meta.uid, "resourceVersion": meta.resource_version}',
         '"uid": meta.uid}',
+        first="lagging-watch",
     ),
     Mutant(
         "drop a write whose name is taken",
@@ -366,6 +376,7 @@ MUTANTS: tuple[Mutant, ...] = (
         _PLAN_RUN,
         "        except AlreadyExists:\n            return await self._exists(obj, action)",
         "        except AlreadyExists:\n            self._dropped.add(action.key)\n            return False",
+        first="lost-response",
     ),
     # ---- the library
     Mutant(
@@ -375,6 +386,7 @@ MUTANTS: tuple[Mutant, ...] = (
         _STORE,
         '        if not is_newer(obj.meta.resource_version, self._versions.get(scope, "")):\n            return ()\n        old',
         '        if is_newer(obj.meta.resource_version, ""):\n            return ()\n        old',
+        first="lagging-watch/jobs",
     ),
     Mutant(
         "let late events replace own writes",
@@ -383,6 +395,7 @@ MUTANTS: tuple[Mutant, ...] = (
         _STORE,
         "        if old is not None and not newer(obj, old):\n            # Older",
         "        if old is not None and old is obj:\n            # Older",
+        first="lagging-watch/jobs",
     ),
     Mutant(
         "ignore deletions in a new list",
@@ -391,6 +404,7 @@ MUTANTS: tuple[Mutant, ...] = (
         _MERGE,
         "            deletes.append(Change(old, None, confirmed=False))\n    return",
         "            content.setdefault(old.meta.namespace, {})[old.meta.name] = old\n    return",
+        first="lost-event",
     ),
     Mutant(
         "ignore changes in a new list",
@@ -399,6 +413,7 @@ MUTANTS: tuple[Mutant, ...] = (
         _MERGE,
         "                    others.append(Change(old, obj))\n",
         "",
+        first="lost-event",
     ),
     Mutant(
         "drop what is added while it is reconciled",
@@ -415,6 +430,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "runtime/controller/controller.py",
         "        self._queue.add_after(request, pause, priority=priority)",
         "        if outcome.error is None:\n            self._queue.add_after(request, pause, priority=priority)",
+        first="lost-response",
     ),
     Mutant(
         "retry after minutes",
@@ -423,6 +439,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "runtime/queue/ratelimit.py",
         "        return exponential_delay(self._count(item), self._base, self._max)",
         "        return exponential_delay(self._count(item) + 16, self._base, self._max)",
+        first="lost-response",
     ),
     # ---- the lease
     Mutant(

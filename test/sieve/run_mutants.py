@@ -127,10 +127,11 @@ def _judge(mutant: Mutant, expected: dict[str, Outcome], *, disturb: bool) -> Ve
             raise _Detected(f"{scenario}/{what}", outcome.problems[0])
 
     try:
-        for scenario in names:
-            received(execute(scenario, expected=expected[scenario]))
-        for search in (mutant.first, "") if disturb else ():
-            for scenario in names:
+        for search in (mutant.first, "") if disturb else ("",):
+            for scenario in names[:1] if search else names:
+                received(execute(scenario, expected=expected[scenario]))
+                if not disturb:
+                    continue
                 wanted = _selected(expected[scenario], search)
                 execute(scenario, expected=expected[scenario], wanted=wanted, received=received)
     except _Detected as found:

@@ -134,6 +134,10 @@ class Stage:
         for job in [key for key, _ in self._observed.of("jobs") if key.namespace == "team"]:
             await self.w.client.delete(JOBS, job.name, job.namespace, propagation="Background")
 
+    def started(self, template: str) -> bool:
+        """Whether a discovery Job of a template exists."""
+        return any(key.name.startswith(f"discover-{template}-") for key, _ in self._observed.of("jobs"))
+
     def of(self, plural: str) -> list[Key]:
         """The objects of a kind."""
         return sorted(key for key, _ in self._observed.of(plural))
@@ -192,7 +196,13 @@ async def discovery(stage: Stage) -> None:
     await stage.until(TEMPLATES, "c", "Ready", "other")
     await stage.until(CLUSTER_TEMPLATES, "d", "Ready", "")
     await stage.until(TEMPLATES, "e", "Progressing")
-    await stage.delete(kinds.TEMPLATES, "e")
+    # A namespace without Jobs is preferred, so a manager that does not know of the two running ones starts a third one.
+    await w.template("g", "team", model="slow")
+    await stage.until_true(lambda: stage.started("g"), "the Job of g exists")
+    await w.template("f", "other")
+    await stage.until(TEMPLATES, "f", "Ready", "other")
+    for name in "eg":
+        await stage.delete(kinds.TEMPLATES, name)
     await w.template("a", "team", env=[{"name": "VARIANT", "value": "2"}])
     await stage.until(TEMPLATES, "a", "Ready")
     await stage.delete_jobs()
