@@ -79,7 +79,11 @@ async def _used_for_services() -> set[Grant]:
             w.faults.add(
                 Answer(409), Match(verb="patch", resource=kind.plural, subresource="status"), times=1
             )
-        login = {"metadata": {"name": "login", "namespace": "team"}, "type": "kubernetes.io/dockerconfigjson"}
+        login = {
+            "metadata": {"name": "login", "namespace": "team"},
+            "type": "kubernetes.io/dockerconfigjson",
+            "stringData": {".dockerconfigjson": "{}"},
+        }
         await w.namespace("team")
         await w.namespace("other")
         await w.client.create(SECRETS, _typed(SECRETS, login), "team")

@@ -201,7 +201,7 @@ async def test_another_pull_secret_is_used_at_once():
 
 
 @pytest.mark.parametrize(
-    "config", [None, "{}", '{"auths":null}', '{"credsStore":"osxkeychain"}', "[]", "x"], ids=repr
+    "config", [None, "{}", '{"auths":null}', '{"credsStore":"osxkeychain"}', "[]"], ids=repr
 )
 @virtual_time
 async def test_a_public_image_is_read_without_an_unusable_pull_secret_and_this_is_reported(config):
