@@ -146,7 +146,7 @@ def run_the_example(kubectl: Kubectl) -> None:
 
 def run_the_samples(shell: Shell, kubectl: Kubectl) -> None:
     """Apply the samples as the document says, and wait until all have the states that they list."""
-    shell("kubectl apply --server-side -k config/samples")
+    shell("kubectl apply --server-side -f config/samples")
     config = kubectl.json("get", "configmap", "expected-states", "-n", "ml-team")
     expected = {key: tuple(text.split()) for key, text in config["data"].items()}
 

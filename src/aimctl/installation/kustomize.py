@@ -1,8 +1,8 @@
 """The kustomize tree: one folder for each part, and ``default``, which contains those that every cluster needs.
 
 The files are named ``Kustomization``, which kustomize accepts like ``kustomization.yaml``, because ``kubectl apply -f``
-tries to apply every file that ends with ``.yaml``. The order is that of the files; otherwise kustomize sorts by kind,
-and services would exist before the templates from which they select.
+tries to apply every file that ends with ``.yaml``. They set no order: kubectl sorts what it builds by kind, and warns
+about ``sortOptions``.
 """
 
 from __future__ import annotations
@@ -38,7 +38,6 @@ def _kustomization(resources: list[str]) -> str:
         {
             "apiVersion": "kustomize.config.k8s.io/v1beta1",
             "kind": "Kustomization",
-            "sortOptions": {"order": "fifo"},
             "resources": resources,
         }
     )
