@@ -52,10 +52,12 @@ def process_settings() -> Iterator[None]:
     another captures.
     """
     root, config, threshold = logging.getLogger(), structlog.get_config(), gc.get_threshold()
+    disabled = root.manager.disable
     handlers, levels = root.handlers[:], {name: logging.getLogger(name).level for name in _LOGGERS}
     yield
     if structlog.get_config() != config:
         structlog.configure(**config)
+    logging.disable(disabled)
     root.handlers[:] = handlers
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)

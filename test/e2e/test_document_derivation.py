@@ -227,7 +227,8 @@ def test_a_missing_or_unready_base_is_explained_on_the_service(stage: Stage) -> 
     stage.service("missing", templateRef="nowhere", overrides=PRINTED)
     stage.service("unready", model="broken", templateRef="broken", overrides=PRINTED)
     missing = stage.until_condition("AIMService", "missing", "Derived", "BaseTemplateNotFound")
-    assert "nowhere" in missing["message"]
+    assert missing["message"] == "see the condition Resolved"
+    assert "nowhere" in condition(stage.status("AIMService", "missing"), "Resolved")["message"]
     assert said(stage.status("AIMService", "missing"))["Ready"][0] == "False"
     stage.until("AIMServiceTemplate", "broken", "Failed")
     eventually(

@@ -236,6 +236,8 @@ class DevCluster:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
         """Stop all parts, then the server. An exception of the block is not wrapped in a group."""
+        # A controller that started now would not be stopped, and the tasks would be awaited for ever.
+        self.workloads.close()
         if error is None or isinstance(error, asyncio.CancelledError):
             return await self._stack.__aexit__(kind, error, trace)
         await self._stack.__aexit__(None, None, None)

@@ -41,3 +41,7 @@ class LazyControllers:
             controller = make()
             self.running.append(controller)
             self._start(controller)
+
+    def close(self) -> None:
+        """Start no further controllers: the cluster stops."""
+        self._makers.clear()

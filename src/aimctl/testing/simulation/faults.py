@@ -32,7 +32,7 @@ def _victim(world: World, rng: random.Random) -> Process | None:
     return world.leader if world.leader is not None and rng.random() < 0.8 else rng.choice(running)
 
 
-async def crash_at_request(world: World, rng: random.Random) -> None:
+async def _crash_at_request(world: World, rng: random.Random) -> None:
     """A process ends before one of its next requests, or after that took effect."""
     process = _victim(world, rng)
     if process is not None:
@@ -47,21 +47,21 @@ async def crash_at_request(world: World, rng: random.Random) -> None:
         )
 
 
-async def kill(world: World, rng: random.Random) -> None:
+async def _kill(world: World, rng: random.Random) -> None:
     """A process ends at once."""
     process = _victim(world, rng)
     if process is not None:
         process.kill()
 
 
-async def stop(world: World, rng: random.Random) -> None:
+async def _stop(world: World, rng: random.Random) -> None:
     """A process is asked to end."""
     process = _victim(world, rng)
     if process is not None:
         process.stop()
 
 
-async def block(world: World, rng: random.Random) -> None:
+async def _block(world: World, rng: random.Random) -> None:
     """The event loop of a process is blocked at once or at one of its next writes, often for longer than its Lease."""
     process = _victim(world, rng)
     if process is None:
@@ -80,7 +80,7 @@ async def block(world: World, rng: random.Random) -> None:
         world.at_write(process, skip, begin)
 
 
-async def clock(world: World, rng: random.Random) -> None:
+async def _clock(world: World, rng: random.Random) -> None:
     """The wall clock of a process is wrong for a while."""
     process = _victim(world, rng)
     if process is not None:
@@ -93,7 +93,7 @@ async def clock(world: World, rng: random.Random) -> None:
         world.until(rng.choice([5.0, 60.0, 600.0]), end)
 
 
-async def partition(world: World, rng: random.Random) -> None:
+async def _partition(world: World, rng: random.Random) -> None:
     """A process cannot reach the server, or only not its Lease."""
     process = _victim(world, rng)
     if process is None:
@@ -105,7 +105,7 @@ async def partition(world: World, rng: random.Random) -> None:
     world.until(seconds, lambda: process.connection.refused.discard(what))
 
 
-async def lose(world: World, rng: random.Random) -> None:
+async def _lose(world: World, rng: random.Random) -> None:
     """The next writes of a process get no response; some of them take effect."""
     process = _victim(world, rng)
     if process is not None:
@@ -115,7 +115,7 @@ async def lose(world: World, rng: random.Random) -> None:
         )
 
 
-async def late_writes(world: World, rng: random.Random) -> None:
+async def _late_writes(world: World, rng: random.Random) -> None:
     """The next writes of a process arrive late, some after it has given up."""
     process = _victim(world, rng)
     if process is not None:
@@ -125,7 +125,7 @@ async def late_writes(world: World, rng: random.Random) -> None:
         )
 
 
-async def lag(world: World, rng: random.Random) -> None:
+async def _lag(world: World, rng: random.Random) -> None:
     """The watches of some kinds are late, or stall, so that a process sees kinds in another order."""
     for process in world.running:
         kinds = sorted({sent.info.resource for sent in process.connection.sent if sent.info.verb == "watch"})
@@ -141,7 +141,7 @@ async def lag(world: World, rng: random.Random) -> None:
         world.until(rng.choice([10.0, 40.0, 120.0]), end)
 
 
-async def cut_watches(world: World, rng: random.Random) -> None:
+async def _cut_watches(world: World, rng: random.Random) -> None:
     """Watches break, and some of the new ones too."""
     for process in world.running:
         kinds = sorted({sent.info.resource for sent in process.connection.sent if sent.info.verb == "watch"})
@@ -152,7 +152,7 @@ async def cut_watches(world: World, rng: random.Random) -> None:
     world.trace.add("fault", "watches break")
 
 
-async def errors(world: World, rng: random.Random) -> None:
+async def _errors(world: World, rng: random.Random) -> None:
     """Some requests fail, before or after they took effect."""
     code = rng.choice([409, 429, 500, 503, 504])
     verbs = rng.choice([("get", "list"), _MUTATIONS, _MUTATIONS, ("watch",)])
@@ -166,7 +166,7 @@ async def errors(world: World, rng: random.Random) -> None:
     world.trace.add("fault", f"{verbs} get {code}{' after their effect' if after else ''}")
 
 
-async def stray_404(world: World, rng: random.Random) -> None:
+async def _stray_404(world: World, rng: random.Random) -> None:
     """A proxy answers 404 in place of the server."""
     verb = rng.choice(["get", "list", "watch", "create", "patch", "delete"])
     plain = rng.random() < 0.5
@@ -175,14 +175,14 @@ async def stray_404(world: World, rng: random.Random) -> None:
     world.trace.add("fault", f"{verb} gets a stray 404")
 
 
-async def slow_server(world: World, rng: random.Random) -> None:
+async def _slow_server(world: World, rng: random.Random) -> None:
     """Requests take seconds."""
     seconds = rng.choice([0.5, 2.0, 9.0, 31.0])
     world.cluster.faults.add(Delay(seconds), Match(rng.choice(_MUTATIONS)), times=rng.randint(1, 4))
     world.trace.add("fault", f"requests take {seconds} s")
 
 
-async def restart_server(world: World, rng: random.Random) -> None:
+async def _restart_server(world: World, rng: random.Random) -> None:
     """The API server is away for seconds, and has forgotten the history then."""
     outage = world.cluster.faults.add(Refuse())
     world.cluster.server.storage.end_streams()
@@ -194,7 +194,7 @@ async def restart_server(world: World, rng: random.Random) -> None:
     world.until(seconds, lambda: world.cluster.faults.remove(outage))
 
 
-async def stale_replica(world: World, rng: random.Random) -> None:
+async def _stale_replica(world: World, rng: random.Random) -> None:
     """Lists that accept any state get an old one, and all watches are late."""
     storage = world.cluster.server.storage
     version = max(1, storage.version - rng.choice([1, 5, 20, 60]))
@@ -216,7 +216,7 @@ async def stale_replica(world: World, rng: random.Random) -> None:
     world.until(rng.choice([20.0, 60.0]), end)
 
 
-async def restore_etcd(world: World, rng: random.Random) -> None:
+async def _restore_etcd(world: World, rng: random.Random) -> None:
     """A backup of etcd is made, and restored some time later."""
     snapshot = world.cluster.server.storage.snapshot()
     seconds = rng.choice([0.05, 1.0, 5.0, 30.0])
@@ -225,22 +225,22 @@ async def restore_etcd(world: World, rng: random.Random) -> None:
 
 
 FAULTS: Mapping[str, Callable[[World, random.Random], Awaitable[None]]] = {
-    "crash at a request": crash_at_request,
-    "kill": kill,
-    "stop": stop,
-    "block": block,
-    "wrong clock": clock,
-    "partition": partition,
-    "lost responses": lose,
-    "late writes": late_writes,
-    "late watches": lag,
-    "cut watches": cut_watches,
-    "error responses": errors,
-    "stray 404": stray_404,
-    "slow server": slow_server,
-    "server restart": restart_server,
-    "stale replica": stale_replica,
-    "etcd restore": restore_etcd,
+    "crash at a request": _crash_at_request,
+    "kill": _kill,
+    "stop": _stop,
+    "block": _block,
+    "wrong clock": _clock,
+    "partition": _partition,
+    "lost responses": _lose,
+    "late writes": _late_writes,
+    "late watches": _lag,
+    "cut watches": _cut_watches,
+    "error responses": _errors,
+    "stray 404": _stray_404,
+    "slow server": _slow_server,
+    "server restart": _restart_server,
+    "stale replica": _stale_replica,
+    "etcd restore": _restore_etcd,
 }
 """The faults by name."""
 
