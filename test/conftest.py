@@ -58,6 +58,7 @@ def process_settings() -> Iterator[None]:
     if structlog.get_config() != config:
         structlog.configure(**config)
     logging.disable(disabled)
+    logging.captureWarnings(False)
     root.handlers[:] = handlers
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)

@@ -157,6 +157,7 @@ def lines_of(document, heading):
     ]
 
 
+@pytest.mark.proof
 def test_the_commands_of_the_readme_for_a_cluster_work(shell):
     with_image, without = lines_of("README.md", "## In a cluster")
     for line in [*with_image, *without]:
@@ -178,6 +179,7 @@ def test_the_commands_of_the_readme_for_a_cluster_work(shell):
         assert shell.kubectl.json("get", kind, name, "-n", "kaiwo-system")["metadata"]["name"] == name
 
 
+@pytest.mark.proof
 def test_a_shared_namespace_can_be_left_out_of_the_installation_and_of_the_removal(shell, tmp_path):
     shell.kubectl("create", "namespace", "kaiwo-system")
     (leave_out,) = lines_of("docs/installing.md", "## A shared namespace")

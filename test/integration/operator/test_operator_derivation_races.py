@@ -385,7 +385,7 @@ STORM = (
 )
 
 
-@pytest.mark.parametrize("seed", seeds(8, quick=2))
+@pytest.mark.parametrize("seed", seeds(8, quick=1))
 @virtual_time
 async def test_after_random_changes_each_service_owns_its_template_and_no_other_is_left(seed):
     rng = random.Random(seed)

@@ -212,6 +212,7 @@ async def test_two_thousand_models_of_one_image_cost_one_read():
         assert len(registry.calls) == 2
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("whole", [False, True], ids=["one image", "whole registry"])
 @virtual_time
 async def test_two_thousand_models_of_one_image_share_the_retries_with_exponential_back_off(whole):
@@ -308,6 +309,7 @@ async def test_retry_after_is_respected_up_to_an_hour(error, seconds):
         assert len(registry.calls) == 2
 
 
+@pytest.mark.proof
 @virtual_time
 async def test_an_unreachable_registry_is_tested_by_one_read_at_a_time():
     registry = Registry(DOWN)

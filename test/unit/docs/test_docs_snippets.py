@@ -71,6 +71,7 @@ def test_the_tests_on_the_concept_pages_pass(test):
         asyncio.run(outcome)
 
 
+@pytest.mark.proof
 def test_the_tests_in_the_guide_to_the_embedded_cluster_pass(tmp_path):
     (block,) = blocks("docs/embedded-cluster.md")
     (tmp_path / "test_example.py").write_text(block)
