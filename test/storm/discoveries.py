@@ -42,6 +42,17 @@ class OncePerInput:
         if records.get("result"):
             self._stored.add((template["metadata"]["uid"], records["result"]["jobName"]))
 
+    def forget(self) -> None:
+        """The storage was restored: no Job and no result that was seen before need exist any more."""
+        self._jobs.clear()
+        self._stored.clear()
+
+    def note_job(self, job: Body) -> None:
+        """A discovery Job exists."""
+        uid, name = job["metadata"]["ownerReferences"][0]["uid"], job["metadata"]["name"]
+        self._pods[uid, name] = msgspec.json.encode(job["spec"]["template"]["spec"], order="sorted")
+        self._jobs.setdefault(uid, {})[name] = job
+
     def take(self, job: Body, template: Body | None, *, change: str, now: datetime) -> Iterator[str]:
         """A change of a discovery Job.
 

@@ -96,6 +96,7 @@ class Witness:
 
     def reload(self) -> None:
         """Read all objects, at first and after the storage was restored."""
+        jobs: list[Body] = []
         for kind in _KINDS.values():
             self.objects[kind].clear()
         for collection in self._w.cluster.server.storage:
@@ -103,8 +104,16 @@ class Witness:
                 for record in collection.records.values():
                     place = (record.namespace, record.name)
                     self.objects[_KINDS[collection.name]][place] = record.object()
+            elif collection.name == JOBS.group_resource:
+                jobs += [job for record in collection.records.values() if _discovers(job := record.object())]
         for key in self.objects["AIMService"]:
             self._caused[key] = self._w.now
+        self._once.forget()
+        for job in jobs:
+            self._once.note_job(job)
+        for kind in _TEMPLATES:
+            for template in self.objects[kind].values():
+                self._once.note_result(template)
 
     def _take(self, collection: Any, change: Any) -> None:
         self._check_limit()
@@ -142,10 +151,9 @@ class Witness:
 
     def _check_once(self, change: Any) -> None:
         job = change.record.object()
-        owners = job["metadata"].get("ownerReferences") or ()
-        if not owners or owners[0]["kind"] not in _TEMPLATES:
+        if not _discovers(job):
             return
-        owner = owners[0]
+        owner = job["metadata"]["ownerReferences"][0]
         namespace = "" if owner["kind"] == "AIMClusterServiceTemplate" else change.record.namespace
         template = self.objects[owner["kind"]].get((namespace, owner["name"]))
         if template is not None and template["metadata"]["uid"] != owner["uid"]:
@@ -258,6 +266,12 @@ class Witness:
         if len(self.problems) < 50:
             self.problems.append(f"{self._w.now:.3f} {text}")
             self._trace.add(f"PROBLEM {text}")
+
+
+def _discovers(job: Body) -> bool:
+    """Whether it is the discovery Job of a template."""
+    owners = job["metadata"].get("ownerReferences") or ()
+    return bool(owners) and owners[0]["kind"] in _TEMPLATES
 
 
 def _place(key: tuple[str, str]) -> str:
