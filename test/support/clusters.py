@@ -160,8 +160,10 @@ class RunningCluster:
             folder = self.directory / "plane"
             folder.mkdir()
             flags = (*audit_flags(self.directory), _ENFORCE_OWNERS)
+            # The tests of KServe's manager write the statuses of its Deployments themselves.
+            without = ("deployment-controller", "replicaset-controller") if self._kserve_crds else ()
             self._plane = await stack.enter_async_context(
-                ControlPlane(directory=folder, apiserver_args=flags)
+                ControlPlane(directory=folder, apiserver_args=flags, without=without)
             )
             source = self._plane.kubeconfig
         else:

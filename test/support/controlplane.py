@@ -92,6 +92,7 @@ class ControlPlane:
         timeout: seconds in which each program has to become ready.
         controllers: whether kube-controller-manager runs. Without it, only requests change objects, and ``start``
             does not wait for service accounts.
+        without: names of controllers that do not run.
     """
 
     def __init__(
@@ -102,12 +103,14 @@ class ControlPlane:
         apiserver_args: Sequence[str] = (),
         timeout: float = 60,
         controllers: bool = True,
+        without: Sequence[str] = (),
     ) -> None:
         self.binaries = binaries or find_binaries()
         self.version: Version = self.binaries.version
         self.token = secrets.token_urlsafe(24)
         self._timeout = timeout
         self._controllers = controllers
+        self._running = [name for name in _CONTROLLERS if name not in without]
         self._apiserver_args = tuple(apiserver_args)
         self._own_directory = directory is None
         self.directory = directory or Path(tempfile.mkdtemp(prefix="aimctl-controlplane-"))
@@ -236,7 +239,7 @@ class ControlPlane:
     def _controller_manager_command(self) -> list[str]:
         flags = [
             f"--kubeconfig={self.kubeconfig}",
-            f"--controllers={','.join(_CONTROLLERS)}",
+            f"--controllers={','.join(self._running)}",
             "--leader-elect=false",
             "--secure-port=0",  # nobody asks it anything
             f"--service-account-private-key-file={self.directory / 'service-accounts.key'}",

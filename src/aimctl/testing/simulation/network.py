@@ -236,7 +236,10 @@ class _Whole:
 
     def reason(self) -> str:
         """The version that was written, or why not."""
-        body = msgspec.json.decode(self._body)
+        try:
+            body = msgspec.json.decode(self._body, type=dict[str, Any])
+        except msgspec.MsgspecError:  # a proxy answers with text
+            return self._body[:160].decode(errors="replace").strip()
         version = body.get("metadata", {}).get("resourceVersion")
         return (
             f"version {version}" if version else f"{body.get('reason', '')} {body.get('message', '')[:160]}"
