@@ -88,11 +88,13 @@ class Terminal:
         os.write(self._screen, keys.encode())
 
     def wait_for(self, words: str, seconds: float = 30) -> str:
-        """The frame with these words."""
+        """The frame with these words, complete: a terminal delivers a long frame in parts."""
         end = time.monotonic() + seconds
         while words not in self.frame:
             assert time.monotonic() < end, f"not within {seconds:g} s: {words!r} in\n{self.frame}"
             assert self._read(0.2) is not None or words in self.frame, f"it ended with\n{self.text}"
+        while self._read(0.1):
+            pass
         return self.frame
 
     def interrupt(self) -> int:
