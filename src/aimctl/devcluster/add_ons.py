@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol, final
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from aimctl.devcluster.apiserver.verbs.writes import Admission
+    from aimctl.devcluster.apiserver.verbs.write_types import Admission
     from aimctl.devcluster.machinery.controller import Controller
     from aimctl.devcluster.machinery.events import EventRecorder
     from aimctl.devcluster.node.machines import Machine

@@ -25,7 +25,7 @@ from aimctl.devcluster.apiserver.verbs.reads import list_page, parse_list_option
 from aimctl.devcluster.apiserver.verbs.requests import decode_body, duplicate_fields
 from aimctl.devcluster.apiserver.verbs.subresources import scale_of
 from aimctl.devcluster.apiserver.verbs.watching import FIRST_TIMEOUT_SECONDS, open_watch
-from aimctl.devcluster.apiserver.verbs.writes import Target, WriteOptions
+from aimctl.devcluster.apiserver.verbs.write_types import Target, WriteOptions
 from aimctl.devcluster.apiserver.wire import statuses
 from aimctl.devcluster.apiserver.wire.rendering import Renderer
 from aimctl.devcluster.apiserver.wire.requests import Form, header, media_type, negotiate
@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from aimctl.devcluster.apiserver.verbs.deletion import DeleteOptions, Deletion
     from aimctl.devcluster.apiserver.verbs.patching import Patcher
     from aimctl.devcluster.apiserver.verbs.subresources import Subresources
-    from aimctl.devcluster.apiserver.verbs.writes import Writer, Written
+    from aimctl.devcluster.apiserver.verbs.write_types import Written
+    from aimctl.devcluster.apiserver.verbs.writes import Writer
     from aimctl.devcluster.apiserver.wire.rendering import Include
     from aimctl.devcluster.apiserver.wire.requests import Query, RequestInfo
     from aimctl.devcluster.apiserver.wire.statuses import StatusError

@@ -34,7 +34,8 @@ from aimctl.devcluster.apiserver.verbs.patching import Patcher
 from aimctl.devcluster.apiserver.verbs.requests import decode_body
 from aimctl.devcluster.apiserver.verbs.subresources import Subresources
 from aimctl.devcluster.apiserver.verbs.watching import BOOKMARK_SECONDS
-from aimctl.devcluster.apiserver.verbs.writes import WriteOptions, Writer
+from aimctl.devcluster.apiserver.verbs.write_types import WriteOptions
+from aimctl.devcluster.apiserver.verbs.writes import Writer
 from aimctl.devcluster.apiserver.webhooks.admission import Pending, Webhooks
 from aimctl.devcluster.apiserver.wire import statuses
 from aimctl.devcluster.apiserver.wire.requests import Query, header, parse_request
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from aimctl.devcluster.apiserver.interception import Interceptor
     from aimctl.devcluster.apiserver.logs import LogSource
     from aimctl.devcluster.apiserver.schema import FieldError
-    from aimctl.devcluster.apiserver.verbs.writes import Admission
+    from aimctl.devcluster.apiserver.verbs.write_types import Admission
     from aimctl.devcluster.apiserver.wire.requests import RequestInfo
     from aimctl.devcluster.storage.store import Journal
     from aimctl.runtime.clock import Clock

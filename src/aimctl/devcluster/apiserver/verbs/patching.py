@@ -34,7 +34,8 @@ from aimctl.runtime.clock import format_time
 
 if TYPE_CHECKING:
     from aimctl.devcluster.apiserver.objects.kinds import ServedKind
-    from aimctl.devcluster.apiserver.verbs.writes import Target, WriteOptions, Writer, Written
+    from aimctl.devcluster.apiserver.verbs.write_types import Target, WriteOptions, Written
+    from aimctl.devcluster.apiserver.verbs.writes import Writer
     from aimctl.devcluster.storage.records import Record
     from aimctl.runtime.clock import Clock
 

@@ -17,7 +17,7 @@ from aimctl.devcluster.apiserver.logs import LogKey, LogOptions, NoSuchLog, NotS
 from aimctl.devcluster.apiserver.objects.disruption import disruption_target
 from aimctl.devcluster.apiserver.schema.errors import OMITTED, FieldError, go_quote
 from aimctl.devcluster.apiserver.tokens import ISSUER, Account
-from aimctl.devcluster.apiserver.verbs.writes import WriteOptions
+from aimctl.devcluster.apiserver.verbs.write_types import WriteOptions
 from aimctl.devcluster.apiserver.wire import statuses
 from aimctl.runtime.clock import format_time, parse_time
 
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from aimctl.devcluster.apiserver.objects.kinds import Scale, ServedKind
     from aimctl.devcluster.apiserver.tokens import TokenIssuer
     from aimctl.devcluster.apiserver.verbs.deletion import DeleteOptions
-    from aimctl.devcluster.apiserver.verbs.writes import Target, Writer, Written
+    from aimctl.devcluster.apiserver.verbs.write_types import Target, Written
+    from aimctl.devcluster.apiserver.verbs.writes import Writer
     from aimctl.devcluster.apiserver.wire.requests import Query
     from aimctl.devcluster.storage.records import Record
     from aimctl.runtime.clock import Clock

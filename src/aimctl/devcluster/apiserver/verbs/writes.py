@@ -14,8 +14,7 @@ status, and only such a write changes it.
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, final
+from typing import TYPE_CHECKING, Any, final
 
 import msgspec
 
@@ -24,6 +23,7 @@ from aimctl.devcluster.apiserver.objects import metadata as rules
 from aimctl.devcluster.apiserver.schema.errors import FieldError
 from aimctl.devcluster.apiserver.schema.walk import fill_defaults
 from aimctl.devcluster.apiserver.verbs import bodies
+from aimctl.devcluster.apiserver.verbs.write_types import Target, WriteOptions, Written
 from aimctl.devcluster.apiserver.wire import statuses
 from aimctl.devcluster.storage.records import Record, encode_object, object_key
 from aimctl.runtime.clock import format_time
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from aimctl.devcluster.apiserver.objects.kinds import ServedKind
-    from aimctl.devcluster.apiserver.verbs.bodies import FieldValidation
     from aimctl.devcluster.apiserver.verbs.deletion import Deletion
+    from aimctl.devcluster.apiserver.verbs.write_types import Admission, AdmissionWebhooks
     from aimctl.devcluster.storage.history import Collection
     from aimctl.devcluster.storage.store import Storage
     from aimctl.runtime.clock import Clock
 
-__all__ = ["Admission", "AdmissionWebhooks", "Target", "WriteOptions", "Writer", "Written"]
+__all__ = ["Writer"]
 
 _STRUCTURES = ("spec", "status")
 """Fields of built-in kinds that are structures, and are always present."""
@@ -48,88 +48,6 @@ _GENERATED = "bcdfghjklmnpqrstvwxz2456789"
 _GENERATED_LENGTH = 5
 _NAME_ATTEMPTS = 8
 _MAX_GENERATE_BASE = 58
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class WriteOptions:
-    """``metav1.CreateOptions``, ``UpdateOptions`` or ``PatchOptions``.
-
-    Attributes:
-        manager: the field manager.
-        validation: how unknown fields are handled.
-        dry_run: do not store the result.
-        force: take over fields of other managers (apply only).
-        duplicates: texts about keys that the body has more than once, which strict validation rejects.
-    """
-
-    manager: str = "unknown"
-    validation: FieldValidation = "Warn"
-    dry_run: bool = False
-    force: bool = False
-    duplicates: tuple[str, ...] = ()
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Target:
-    """The object that a request refers to."""
-
-    kind: ServedKind
-    namespace: str
-    name: str
-    subresource: str = ""
-
-    @property
-    def key(self) -> str:
-        """The key in the kind's collection."""
-        return object_key(self.namespace, self.name)
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Written:
-    """The outcome of a write.
-
-    Attributes:
-        record: the object after the write, or as it would be after a dry run.
-        created: whether the object is new.
-        warnings: texts of Warning headers.
-    """
-
-    record: Record
-    created: bool = False
-    warnings: list[str] = field(default_factory=list)
-
-
-class Admission(Protocol):
-    """A hook that is called for every create and update before the validation."""
-
-    def admit(
-        self, kind: ServedKind, new: dict[str, Any], old: Mapping[str, Any] | None, subresource: str
-    ) -> None:
-        """Handle one write. May change ``new`` or raise StatusError; ``old`` is None on a creation."""
-        ...
-
-
-class AdmissionWebhooks(Protocol):
-    """Sends writes to programs outside the server. Each method may raise StatusError, or end the write to repeat it."""
-
-    def mutate(
-        self, kind: ServedKind, new: dict[str, Any], old: Mapping[str, Any] | None, subresource: str
-    ) -> None:
-        """Handle a write before the validation. May change ``new``."""
-        ...
-
-    def validate(
-        self, kind: ServedKind, new: Mapping[str, Any], old: Mapping[str, Any] | None, subresource: str
-    ) -> None:
-        """Handle a valid write."""
-        ...
-
-    def delete(self, kind: ServedKind, old: Mapping[str, Any], *, named: bool, dry_run: bool) -> None:
-        """Handle a deletion of an object that the request names, or of one of a collection."""
-        ...
 
 
 @final

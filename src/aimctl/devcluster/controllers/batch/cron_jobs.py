@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING, Any, final
 
 from aimctl.devcluster.controllers.batch.cron_job_plan import job_for, plan, with_started
 from aimctl.devcluster.controllers.workloads.owned_objects import OwnedObjects
+from aimctl.devcluster.controllers.workloads.owner_controller import OwnerController
 from aimctl.devcluster.controllers.workloads.pod_facts import controller_of
-from aimctl.devcluster.machinery.controller import run_controller
-from aimctl.devcluster.machinery.informer import Informer, body_of
-from aimctl.devcluster.machinery.worker import Worker
 from aimctl.kubetypes.builtin import JOBS
 from aimctl.kubetypes.kinds import CRON_JOBS
 from aimctl.runtime.kube.errors import AlreadyExists, ApiError
@@ -28,7 +26,7 @@ JsonObject = dict[str, Any]
 
 
 @final
-class CronJobController:
+class CronJobController(OwnerController):
     """Creates and deletes the Jobs of CronJobs.
 
     Args:
@@ -38,30 +36,13 @@ class CronJobController:
     """
 
     def __init__(self, client: Client, *, clock: Clock, events: EventRecorder) -> None:
-        self._client = client
-        self._clock = clock
-        self._events = events
-        self.worker: Worker[ObjectKey] = Worker("cron-jobs", self._reconcile, clock=clock)
-        self.cron_jobs: Informer[JsonObject] = Informer(
-            client,
-            CRON_JOBS,
-            clock=clock,
-            project=body_of,
-            on_change=lambda key, _old, _new: self.worker.add(key),
-        )
-        self.jobs = OwnedObjects(client, JOBS, self.cron_jobs, clock=clock, on_owner=self.worker.add)
+        super().__init__(CRON_JOBS, client, clock=clock, events=events)
+        self.jobs = OwnedObjects(client, JOBS, self.owners, clock=clock, on_owner=self.worker.add)
+        self.watched += [self.jobs.informer]
 
-    @property
-    def informers(self) -> tuple[Informer[Any], ...]:
-        """The kinds that are watched."""
-        return (self.cron_jobs, self.jobs.informer)
-
-    async def run(self) -> None:
-        """Work until cancelled."""
-        await run_controller(self.worker, self.informers)
-
-    async def _reconcile(self, key: ObjectKey) -> float | None:
-        cron = self.cron_jobs.get(key)
+    async def reconcile(self, key: ObjectKey) -> float | None:
+        """See :meth:`OwnerController.reconcile`."""
+        cron = self.owners.get(key)
         if cron is None:
             return None
         now = self._clock.now()
@@ -78,7 +59,7 @@ class CronJobController:
             status = await self._start(cron, status, decided.start)
         if status != (cron.get("status") or {}):
             body = {**cron, "status": status}
-            self.cron_jobs.observe(await self._client.update(CRON_JOBS, body, subresource="status"))
+            self.owners.observe(await self._client.update(CRON_JOBS, body, subresource="status"))
         return None if decided.wake_at is None else max(0.01, (decided.wake_at - now).total_seconds())
 
     async def _start(self, cron: JsonObject, status: JsonObject, time: datetime) -> JsonObject:

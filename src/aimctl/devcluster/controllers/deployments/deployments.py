@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any, final
 from aimctl.devcluster.controllers.deployments.deployment_plan import new_set, plan
 from aimctl.devcluster.controllers.deployments.deployment_sets import REVISION, same_template
 from aimctl.devcluster.controllers.workloads.owned_objects import OwnedObjects
+from aimctl.devcluster.controllers.workloads.owner_controller import OwnerController
 from aimctl.devcluster.controllers.workloads.pod_facts import controller_of, is_finished
-from aimctl.devcluster.machinery.controller import run_controller
 from aimctl.devcluster.machinery.informer import Informer, body_of
-from aimctl.devcluster.machinery.worker import Worker
 from aimctl.kubetypes import ObjectKey
 from aimctl.kubetypes.builtin import PODS
 from aimctl.kubetypes.kinds import DEPLOYMENTS, REPLICA_SETS
@@ -32,7 +31,7 @@ JsonObject = dict[str, Any]
 
 
 @final
-class DeploymentController:
+class DeploymentController(OwnerController):
     """Creates, scales and deletes the ReplicaSets of Deployments.
 
     Args:
@@ -42,32 +41,12 @@ class DeploymentController:
     """
 
     def __init__(self, client: Client, *, clock: Clock, events: EventRecorder) -> None:
-        self._client = client
-        self._clock = clock
-        self._events = events
-        self.worker: Worker[ObjectKey] = Worker("deployments", self._reconcile, clock=clock)
-        self.deployments: Informer[JsonObject] = Informer(
-            client,
-            DEPLOYMENTS,
-            clock=clock,
-            project=body_of,
-            on_change=lambda key, _old, _new: self.worker.add(key),
-        )
-        self.sets = OwnedObjects(
-            client, REPLICA_SETS, self.deployments, clock=clock, on_owner=self.worker.add
-        )
+        super().__init__(DEPLOYMENTS, client, clock=clock, events=events)
+        self.sets = OwnedObjects(client, REPLICA_SETS, self.owners, clock=clock, on_owner=self.worker.add)
         self.pods: Informer[JsonObject] = Informer(
             client, PODS, clock=clock, project=body_of, on_change=self._pod_changed
         )
-
-    @property
-    def informers(self) -> tuple[Informer[Any], ...]:
-        """The kinds that are watched."""
-        return (self.deployments, self.sets.informer, self.pods)
-
-    async def run(self) -> None:
-        """Work until cancelled."""
-        await run_controller(self.worker, self.informers)
+        self.watched += [self.sets.informer, self.pods]
 
     def _pod_changed(self, key: ObjectKey, old: JsonObject | None, new: JsonObject | None) -> None:
         """Queue the Deployment of a pod that has ended or is gone, for which Recreate may wait."""
@@ -79,8 +58,9 @@ class DeploymentController:
         if above is not None:
             self.worker.add(ObjectKey(key.namespace, above["name"]))
 
-    async def _reconcile(self, key: ObjectKey) -> float | None:
-        deployment = self.deployments.get(key)
+    async def reconcile(self, key: ObjectKey) -> float | None:
+        """See :meth:`OwnerController.reconcile`."""
+        deployment = self.owners.get(key)
         if deployment is None:
             return None
         sets = await self.sets.claim(deployment)
@@ -113,12 +93,12 @@ class DeploymentController:
         if decided.revision:
             patch = {"metadata": {"annotations": {REVISION: decided.revision}}}
             written = await self._client.patch(DEPLOYMENTS, name, patch, namespace)
-            self.deployments.observe(written)
+            self.owners.observe(written)
             if written.meta.generation == deployment["metadata"].get("generation"):
                 deployment = body_of(written)
         if decided.status is not None:
             body = {**deployment, "status": decided.status}
-            self.deployments.observe(await self._client.update(DEPLOYMENTS, body, subresource="status"))
+            self.owners.observe(await self._client.update(DEPLOYMENTS, body, subresource="status"))
 
     async def _create(self, deployment: JsonObject, body: JsonObject) -> bool:
         """Create the new ReplicaSet. False if another object has its name; then the next attempt has another one."""
@@ -136,5 +116,5 @@ class DeploymentController:
         status = dict(deployment.get("status") or {})
         status["collisionCount"] = int(status.get("collisionCount") or 0) + 1
         changed = {**deployment, "status": status}
-        self.deployments.observe(await self._client.update(DEPLOYMENTS, changed, subresource="status"))
+        self.owners.observe(await self._client.update(DEPLOYMENTS, changed, subresource="status"))
         return False

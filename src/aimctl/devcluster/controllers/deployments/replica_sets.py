@@ -12,10 +12,8 @@ from aimctl.devcluster.controllers.deployments.replica_set_plan import (
 )
 from aimctl.devcluster.controllers.pod_control import PodControl
 from aimctl.devcluster.controllers.workloads.owned_objects import OwnedObjects
+from aimctl.devcluster.controllers.workloads.owner_controller import OwnerController
 from aimctl.devcluster.controllers.workloads.pod_facts import pod_from_template
-from aimctl.devcluster.machinery.controller import run_controller
-from aimctl.devcluster.machinery.informer import Informer, body_of
-from aimctl.devcluster.machinery.worker import Worker
 from aimctl.kubetypes.builtin import PODS
 from aimctl.kubetypes.kinds import REPLICA_SETS
 from aimctl.runtime.kube.errors import ApiError
@@ -33,7 +31,7 @@ _BURST = 500
 
 
 @final
-class ReplicaSetController:
+class ReplicaSetController(OwnerController):
     """Creates and deletes the pods of ReplicaSets.
 
     Args:
@@ -43,30 +41,14 @@ class ReplicaSetController:
     """
 
     def __init__(self, client: Client, *, clock: Clock, events: EventRecorder) -> None:
-        self._client = client
-        self._clock = clock
+        super().__init__(REPLICA_SETS, client, clock=clock, events=events)
         self._control = PodControl(client, events)
-        self.worker: Worker[ObjectKey] = Worker("replica-sets", self._reconcile, clock=clock)
-        self.sets: Informer[dict[str, Any]] = Informer(
-            client,
-            REPLICA_SETS,
-            clock=clock,
-            project=body_of,
-            on_change=lambda key, _old, _new: self.worker.add(key),
-        )
-        self.pods = OwnedObjects(client, PODS, self.sets, clock=clock, on_owner=self.worker.add)
+        self.pods = OwnedObjects(client, PODS, self.owners, clock=clock, on_owner=self.worker.add)
+        self.watched += [self.pods.informer]
 
-    @property
-    def informers(self) -> tuple[Informer[Any], ...]:
-        """The kinds that are watched."""
-        return (self.sets, self.pods.informer)
-
-    async def run(self) -> None:
-        """Work until cancelled."""
-        await run_controller(self.worker, self.informers)
-
-    async def _reconcile(self, key: ObjectKey) -> float | None:
-        owner = self.sets.get(key)
+    async def reconcile(self, key: ObjectKey) -> float | None:
+        """See :meth:`OwnerController.reconcile`."""
+        owner = self.owners.get(key)
         if owner is None:
             return None
         pods = await self.pods.claim(owner)
@@ -82,7 +64,7 @@ class ReplicaSetController:
         status = next_status(owner, pods, now=now, failure=message)
         if status is not None:
             body = {**owner, "status": status}
-            self.sets.observe(await self._client.update(REPLICA_SETS, body, subresource="status"))
+            self.owners.observe(await self._client.update(REPLICA_SETS, body, subresource="status"))
         if error is not None:
             raise error
         due = becomes_available_at(owner, pods, now)

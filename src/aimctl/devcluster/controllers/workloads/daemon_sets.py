@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any, final
 from aimctl.devcluster.controllers.pod_control import PodControl
 from aimctl.devcluster.controllers.workloads.daemon_set_plan import plan, pod_for
 from aimctl.devcluster.controllers.workloads.owned_objects import OwnedObjects
+from aimctl.devcluster.controllers.workloads.owner_controller import OwnerController
 from aimctl.devcluster.controllers.workloads.revisions import REVISION_LABEL, Revisions
-from aimctl.devcluster.machinery.controller import run_controller
 from aimctl.devcluster.machinery.informer import Informer, body_of
-from aimctl.devcluster.machinery.worker import Worker
 from aimctl.kubetypes.builtin import NODES, PODS
 from aimctl.kubetypes.kinds import DAEMON_SETS
 from aimctl.runtime.kube.errors import ApiError
@@ -27,7 +26,7 @@ JsonObject = dict[str, Any]
 
 
 @final
-class DaemonSetController:
+class DaemonSetController(OwnerController):
     """Creates and deletes the pods of DaemonSets.
 
     Args:
@@ -37,41 +36,24 @@ class DaemonSetController:
     """
 
     def __init__(self, client: Client, *, clock: Clock, events: EventRecorder) -> None:
-        self._client = client
-        self._clock = clock
-        self._events = events
+        super().__init__(DAEMON_SETS, client, clock=clock, events=events)
         self._control = PodControl(client, events)
-        self.worker: Worker[ObjectKey] = Worker("daemon-sets", self._reconcile, clock=clock)
-        self.sets: Informer[JsonObject] = Informer(
-            client,
-            DAEMON_SETS,
-            clock=clock,
-            project=body_of,
-            on_change=lambda key, _old, _new: self.worker.add(key),
-        )
-        self.pods = OwnedObjects(client, PODS, self.sets, clock=clock, on_owner=self.worker.add)
-        self.revisions = Revisions(client, self.sets, clock=clock, on_owner=self.worker.add)
+        self.pods = OwnedObjects(client, PODS, self.owners, clock=clock, on_owner=self.worker.add)
+        self.revisions = Revisions(client, self.owners, clock=clock, on_owner=self.worker.add)
         self.nodes: Informer[JsonObject] = Informer(
             client, NODES, clock=clock, project=_essential, on_change=self._node_changed
         )
-
-    @property
-    def informers(self) -> tuple[Informer[Any], ...]:
-        """The kinds that are watched."""
-        return (self.sets, self.pods.informer, self.revisions.informer, self.nodes)
-
-    async def run(self) -> None:
-        """Work until cancelled."""
-        await run_controller(self.worker, self.informers)
+        self.watched += [self.pods.informer, self.revisions.informer, self.nodes]
 
     def _node_changed(self, key: ObjectKey, old: JsonObject | None, new: JsonObject | None) -> None:
         del key
         if old != new:
-            for owner in self.sets.values():
+            for owner in self.owners.values():
                 self.worker.add(owner)
 
-    async def _reconcile(self, key: ObjectKey) -> float | None:
-        owner = self.sets.get(key)
+    async def reconcile(self, key: ObjectKey) -> float | None:
+        """See :meth:`OwnerController.reconcile`."""
+        owner = self.owners.get(key)
         if owner is None:
             return None
         pods = await self.pods.claim(owner)
@@ -94,7 +76,7 @@ class DaemonSetController:
             await self._events.report(owner, *event)
         if decided.status is not None:
             body = {**owner, "status": decided.status}
-            self.sets.observe(await self._client.update(DAEMON_SETS, body, subresource="status"))
+            self.owners.observe(await self._client.update(DAEMON_SETS, body, subresource="status"))
         if error is not None:
             raise error
         used = {(pod["metadata"].get("labels") or {}).get(REVISION_LABEL) for pod in pods} | {digest}

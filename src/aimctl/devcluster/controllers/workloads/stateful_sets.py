@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from aimctl.devcluster.controllers.pod_control import PodControl
 from aimctl.devcluster.controllers.workloads.owned_objects import OwnedObjects
+from aimctl.devcluster.controllers.workloads.owner_controller import OwnerController
 from aimctl.devcluster.controllers.workloads.pod_facts import owner_reference, pod_from_template
 from aimctl.devcluster.controllers.workloads.revisions import REVISION_LABEL, Revisions, template_of
 from aimctl.devcluster.controllers.workloads.stateful_set_plan import (
@@ -21,9 +22,6 @@ from aimctl.devcluster.controllers.workloads.stateful_set_plan import (
     plan,
     pod_for,
 )
-from aimctl.devcluster.machinery.controller import run_controller
-from aimctl.devcluster.machinery.informer import Informer, body_of
-from aimctl.devcluster.machinery.worker import Worker
 from aimctl.kubetypes.builtin import PODS, PVCS
 from aimctl.kubetypes.kinds import STATEFUL_SETS
 from aimctl.runtime.kube.errors import AlreadyExists, ApiError, NotFound
@@ -40,7 +38,7 @@ JsonObject = dict[str, Any]
 
 
 @final
-class StatefulSetController:
+class StatefulSetController(OwnerController):
     """Creates and deletes the pods and claims of StatefulSets.
 
     Args:
@@ -50,32 +48,15 @@ class StatefulSetController:
     """
 
     def __init__(self, client: Client, *, clock: Clock, events: EventRecorder) -> None:
-        self._client = client
-        self._clock = clock
-        self._events = events
+        super().__init__(STATEFUL_SETS, client, clock=clock, events=events)
         self._control = PodControl(client, events)
-        self.worker: Worker[ObjectKey] = Worker("stateful-sets", self._reconcile, clock=clock)
-        self.sets: Informer[JsonObject] = Informer(
-            client,
-            STATEFUL_SETS,
-            clock=clock,
-            project=body_of,
-            on_change=lambda key, _old, _new: self.worker.add(key),
-        )
-        self.pods = OwnedObjects(client, PODS, self.sets, clock=clock, on_owner=self.worker.add)
-        self.revisions = Revisions(client, self.sets, clock=clock, on_owner=self.worker.add)
+        self.pods = OwnedObjects(client, PODS, self.owners, clock=clock, on_owner=self.worker.add)
+        self.revisions = Revisions(client, self.owners, clock=clock, on_owner=self.worker.add)
+        self.watched += [self.pods.informer, self.revisions.informer]
 
-    @property
-    def informers(self) -> tuple[Informer[Any], ...]:
-        """The kinds that are watched."""
-        return (self.sets, self.pods.informer, self.revisions.informer)
-
-    async def run(self) -> None:
-        """Work until cancelled."""
-        await run_controller(self.worker, self.informers)
-
-    async def _reconcile(self, key: ObjectKey) -> float | None:
-        owner = self.sets.get(key)
+    async def reconcile(self, key: ObjectKey) -> float | None:
+        """See :meth:`OwnerController.reconcile`."""
+        owner = self.owners.get(key)
         if owner is None:
             return None
         pods = await self.pods.claim(owner)
@@ -97,7 +78,7 @@ class StatefulSetController:
             error = failed
         if decided.status is not None:
             body = {**owner, "status": decided.status}
-            self.sets.observe(await self._client.update(STATEFUL_SETS, body, subresource="status"))
+            self.owners.observe(await self._client.update(STATEFUL_SETS, body, subresource="status"))
         if error is not None:
             raise error
         used = {str((pod["metadata"].get("labels") or {}).get(REVISION_LABEL)) for pod in pods}
