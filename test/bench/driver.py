@@ -118,7 +118,7 @@ class Driver:
         self.tls: dict[str, str] = {}
 
     async def load(self, count: int) -> None:
-        """Make them all."""
+        """Make those that do not exist yet, so that there are ``count``."""
         await self._namespaces()
         self.count = count
         await self._fill(count)
@@ -234,11 +234,11 @@ class EmbeddedDriver(Driver):
         say(beaten=count)
 
     async def _fill(self, count: int) -> None:
-        await make(self.client, 0)
         collection = self._storage.collection(TEMPLATES.group_resource)
-        [record] = collection.records.values()
-        pattern = record.object()["metadata"]
-        for number in range(1, count):
+        if not collection.records:
+            await make(self.client, 0)
+        pattern = next(iter(collection.records.values())).object()["metadata"]
+        for number in range(len(collection.records), count):
             body = template(number)
             own = body["metadata"]
             body["metadata"] = {**pattern, **own, "uid": str(uuid.UUID(int=number + (1 << 126), version=4))}

@@ -6,6 +6,7 @@ Contract:
     * All traffic stays on 127.0.0.1, unless ``--kubeconfig`` names a cluster. There the benchmark creates its namespaces
       and objects, removes them at the end, and only compares with kopf.
     * Each step has a time limit. Every process that was started is ended by its ID.
+    * A measurement that fails is reported, and the others are still made and written.
     * Exit status: 0; 1 if a step failed, or with ``--check`` if a figure misses its budget; 130 if interrupted.
 
 Units: KB and MB are 1000 and 1,000,000 bytes. CPU is user and system time.
@@ -57,9 +58,12 @@ async def bench(options: argparse.Namespace, console: Console) -> dict[str, Any]
                 advance=lambda: progress.advance(running),
             )
             shared = Bench(driver, loaded, options.repeat, tell)
-            sections = {}
+            sections, failed = {}, {}
             for name in options.sections:
-                sections[name] = await SECTIONS[name](shared)
+                try:
+                    sections[name] = await SECTIONS[name](shared)
+                except StepFailed as error:
+                    failed[name] = str(error)
                 progress.advance(running)
             tell("done")
         if foreign:
@@ -82,6 +86,7 @@ async def bench(options: argparse.Namespace, console: Console) -> dict[str, Any]
             for name, phases in runs.items()
         },
         "runs": runs,
+        "failed": failed,
         **sections,
     }
     return {**result, **report.keyed(result)}
@@ -141,12 +146,14 @@ def main() -> int:
     options.output.write_text(json.dumps(result, indent=1) + "\n")
     report.show(result, console)
     missed = report.show_budgets(result, console)
-    if "controller_runtime" in options.sections and not result["controller_runtime"]:
+    for name, cause in result["failed"].items():
+        console.print(f"[red]{name} was not measured: {cause}")
+    if result.get("controller_runtime") == {}:  # without Go
         console.print(
             "Go is not in PATH, so there is no comparison with controller-runtime: install Go 1.26."
         )
     console.print(f"written to {options.output}")
-    return 1 if options.check and missed else 0
+    return 1 if result["failed"] or (options.check and missed) else 0
 
 
 if __name__ == "__main__":
