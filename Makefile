@@ -19,7 +19,7 @@ export PYTHONPYCACHEPREFIX ?= $(CURDIR)/$(VENV)/pycache
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-proofs test-downloads test-install test-image test-envtest test-kserve test-clients test-kills test-soak test-storm test-alerts simulate simulate-long sieve mutants conformance conformance-record lint format types public-types contracts commits kinds manifests check-manifests docs docs-diagrams checklist bench bench-scale lock clean ci
+.PHONY: help demo test test-proofs test-downloads test-install test-image test-envtest test-kserve test-clients test-kills test-soak test-storm test-load test-alerts simulate simulate-long sieve mutants conformance conformance-record lint format types public-types contracts commits kinds manifests check-manifests docs docs-diagrams checklist bench bench-scale lock clean ci
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +74,9 @@ test-kills: $(STAMP) ## kill managers and cut their connections on a real API se
 test-soak: $(STAMP) ## run managers on a real kube-apiserver with faults for SOAK_MINUTES=30 (SOAK_ARGS=--help for options)
 	@test -n "$$KUBEBUILDER_ASSETS" || bash hack/build-kubernetes.sh
 	@$(BIN)/python test/soak/run.py --minutes $(SOAK_MINUTES) $(SOAK_ARGS)
+
+test-load: $(STAMP) ## measure what a flood of the protected metrics port costs the reconciles and the Lease (LOAD_ARGS=--help for options)
+	@$(BIN)/python test/load/run.py $(LOAD_ARGS)
 
 test-alerts: $(STAMP) ## test the alert rules with promtool, which is taken from Debian's package if it is missing
 	@tool="$$(hack/promtool.sh)" && PROMTOOL="$$tool" $(BIN)/python -m pytest -n 0 test/unit/docs/test_docs_alerts.py

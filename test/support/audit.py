@@ -27,9 +27,12 @@ from support.roles import AUTHENTICATED, Grant, Roles
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-__all__ = ["ACCOUNT", "REASONS", "Comparison", "audit_flags", "compare"]
+__all__ = ["ACCOUNT", "REASONS", "ROLES", "Comparison", "audit_flags", "compare"]
 
 ACCOUNT = f"system:serviceaccount:{DEFAULT_OPERATOR_NAMESPACE}:aimctl-manager"
+
+ROLES = ("manager-role", "leader-election-role", "metrics-auth-role")
+"""The generated files with the roles of the manager's account."""
 
 _AIM, _KSERVE = "aim.silogen.ai", "serving.kserve.io"
 _PLURALS = tuple(kind.plural for kind in KINDS)
@@ -124,7 +127,7 @@ class Comparison(NamedTuple):
 def compare(lines: Iterable[str], reasons: Mapping[Grant, str] = REASONS) -> Comparison:
     """Compare the lines of audit logs with the generated roles. A last line that is incomplete is ignored."""
     texts = manifests()
-    roles = Roles([texts["rbac/manager-role.yaml"], texts["rbac/leader-election-role.yaml"]])
+    roles = Roles(texts[f"rbac/{name}.yaml"] for name in ROLES)
     refused: Counter[Grant] = Counter()
     used: set[Grant] = set()
     requests = 0

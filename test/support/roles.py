@@ -41,6 +41,8 @@ class Grant(NamedTuple):
 class Roles:
     """The rules of the Roles and ClusterRoles in these YAML texts, evaluated as RBAC does.
 
+    Rules on non-resource URLs are left out: they are for the clients of the manager.
+
     Attributes:
         granted: what the rules allow.
         used: what of it was requested.
@@ -59,6 +61,8 @@ class Roles:
     def _add(self, role) -> None:
         namespace = role["metadata"].get("namespace", "")
         for rule in role["rules"]:
+            if "nonResourceURLs" in rule:
+                continue
             assert set(rule) - {"resourceNames"} == {"apiGroups", "resources", "verbs"}, rule
             self.granted |= {
                 Grant(verb, group, resource, namespace, name)

@@ -25,7 +25,9 @@ __all__ = [
 ]
 
 DEFAULT_IMAGE = "ghcr.io/silogen/aimctl:0.1.0"
-METRICS_PORT = 8080
+METRICS_PORT = 8443
+"""With TLS, for clients with a token and the permission; see :mod:`aimctl.api.monitoring`."""
+
 PROBE_PORT = 8081
 
 PRIORITY_CLASS = "aimctl-manager"
@@ -76,6 +78,7 @@ def deployment(
         "args": [
             "--leader-elect",
             f"--metrics-bind-address=:{METRICS_PORT}",
+            "--metrics-secure",
             f"--health-probe-bind-address=:{PROBE_PORT}",
             *(f"--watch-namespace={name}" for name in watch_namespaces),
             *(f"--with={function}" for function in with_),
@@ -151,6 +154,7 @@ def metrics_service(operator_namespace: str) -> dict[str, Any]:
             "labels": LABELS,
             "annotations": {
                 "prometheus.io/scrape": "true",
+                "prometheus.io/scheme": "https",
                 "prometheus.io/port": str(METRICS_PORT),
                 "prometheus.io/path": "/metrics",
             },

@@ -10,9 +10,26 @@ from typing import Any
 from aimctl.api.alerts import alert_rules
 from aimctl.api.deployment import LABELS
 
-__all__ = ["prometheus_rule", "service_monitor"]
+__all__ = ["TOKEN_FILE", "prometheus_rule", "scrape_endpoint", "service_monitor"]
 
+TOKEN_FILE = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105 - a path in the pod of Prometheus
 _API_VERSION = "monitoring.coreos.com/v1"
+
+
+def scrape_endpoint() -> dict[str, Any]:
+    """Return how to scrape the metrics port: with TLS, and with the token of Prometheus' own service account.
+
+    The account needs the ClusterRole ``aimctl-metrics-reader``. The certificate is self-signed by default, so it is not
+    verified.
+    """
+    return {
+        "port": "metrics",
+        "path": "/metrics",
+        "interval": "30s",
+        "scheme": "https",
+        "bearerTokenFile": TOKEN_FILE,
+        "tlsConfig": {"insecureSkipVerify": True},
+    }
 
 
 def service_monitor(operator_namespace: str) -> dict[str, Any]:
@@ -24,7 +41,7 @@ def service_monitor(operator_namespace: str) -> dict[str, Any]:
         "spec": {
             "jobLabel": "app.kubernetes.io/name",
             "selector": {"matchLabels": LABELS},
-            "endpoints": [{"port": "metrics", "path": "/metrics", "interval": "30s"}],
+            "endpoints": [scrape_endpoint()],
         },
     }
 

@@ -14,7 +14,7 @@ from aimctl.kubetypes.permissions import Permission
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["SERVICE_ACCOUNT", "grant", "people_roles", "service_account"]
+__all__ = ["SERVICE_ACCOUNT", "grant", "people_roles", "reader_roles", "service_account"]
 
 SERVICE_ACCOUNT = "aimctl-manager"
 _LABELS = {"app.kubernetes.io/part-of": "aimctl", "app.kubernetes.io/name": "aimctl"}
@@ -87,3 +87,29 @@ def _people_role(name: str, permissions: Iterable[Permission], *aggregated_to: s
     aggregate = "rbac.authorization.k8s.io/aggregate-to-"
     labels = {"app.kubernetes.io/part-of": "aimctl", **{aggregate + role: "true" for role in aggregated_to}}
     return role_manifest(name, permissions, labels=labels)
+
+
+def reader_roles() -> str:
+    """Return the ClusterRoles of clients of the metrics port, as YAML. An administrator binds them to accounts."""
+    return "---\n".join(
+        _reader_role(name, reason, paths)
+        for name, reason, paths in (
+            ("aimctl-metrics-reader", "scrape the metrics of the manager", ("/metrics",)),
+            ("aimctl-debug-reader", "read the debug pages of the manager", ("/debug", "/debug/*")),
+        )
+    )
+
+
+def _reader_role(name: str, reason: str, paths: Sequence[str]) -> str:
+    urls = ", ".join(f'"{path}"' for path in paths)
+    return f"""apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata:
+  name: {name}
+  labels: {{app.kubernetes.io/part-of: aimctl, app.kubernetes.io/name: aimctl}}
+rules:
+- nonResourceURLs: [{urls}]
+  verbs:
+  # {reason}
+  - get
+"""

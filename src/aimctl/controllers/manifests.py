@@ -16,6 +16,7 @@ from aimctl.controllers.options import LEASE_NAME
 from aimctl.controllers.permissions import reconciler_permissions
 from aimctl.generation.documents import to_yaml
 from aimctl.runtime.manager import EVENT_PERMISSIONS, Requirements, lease_permissions
+from aimctl.runtime.manager.serving.secure.access import REVIEW_PERMISSIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,6 +31,7 @@ __all__ = [
     "extension_manifests",
     "manager_permissions",
     "manifests",
+    "metrics_roles",
     "monitoring_manifests",
 ]
 
@@ -57,6 +59,14 @@ def election_role(operator_namespace: str) -> str:
         operator_namespace,
         namespaces=(operator_namespace,),
     )
+
+
+def metrics_roles(operator_namespace: str) -> Mapping[str, str]:
+    """Return the roles for the protected metrics: what the manager needs, and what its clients need; name -> YAML."""
+    return {
+        "metrics-auth-role.yaml": rbac.grant("aimctl-metrics-auth", REVIEW_PERMISSIONS, operator_namespace),
+        "metrics-reader-role.yaml": rbac.reader_roles(),
+    }
 
 
 def manifests(
@@ -92,7 +102,8 @@ def manifests(
     files["rbac/10-service-account.yaml"] = rbac.service_account(operator_namespace)
     files["rbac/manager-role.yaml"] = "---\n".join(roles)
     files["rbac/leader-election-role.yaml"] = election_role(operator_namespace)
-    files |= {f"rbac/{name}": text for name, text in rbac.people_roles().items()}
+    people = {**metrics_roles(operator_namespace), **rbac.people_roles()}
+    files |= {f"rbac/{name}": text for name, text in people.items()}
     files["manager/00-priority-class.yaml"] = to_yaml(protection.priority_class())
     files["manager/disruption-budget.yaml"] = to_yaml(protection.disruption_budget(operator_namespace))
     files["manager/manager.yaml"] = to_yaml(

@@ -19,7 +19,13 @@ import yaml
 from aimctl import __version__
 from aimctl.api import deployment, monitoring, protection, rbac
 from aimctl.api.kinds import KINDS
-from aimctl.controllers.manifests import EVENTS_OF_CLUSTER_OBJECTS, HEADER, election_role, manager_permissions
+from aimctl.controllers.manifests import (
+    EVENTS_OF_CLUSTER_OBJECTS,
+    HEADER,
+    election_role,
+    manager_permissions,
+    metrics_roles,
+)
 from aimctl.generation.documents import to_yaml
 from aimctl.installation.templating import Inline, Lines, guarded, template, with_value
 from aimctl.installation.values import Values, values_schema, values_yaml
@@ -43,6 +49,37 @@ _PRIORITY = """\
 {{- with ternary "PRIORITY" .Values.priorityClass.name .Values.priorityClass.create }}
 priorityClassName: {{ . }}
 {{- end }}""".replace("PRIORITY", deployment.PRIORITY_CLASS)
+_SECURE = ".Values.metrics.secure"
+_CERTIFICATE = "and .Values.metrics.secure .Values.metrics.certificateSecret"
+_PLAIN_PORT = 8080
+_CERT_DIR = "/var/run/secrets/aimctl/metrics"
+_METRICS_ARGUMENTS = Lines(
+    f"{{{{- if {_SECURE} }}}}\n"
+    f"- --metrics-bind-address=:{deployment.METRICS_PORT}\n"
+    "- --metrics-secure\n"
+    "{{- if .Values.metrics.certificateSecret }}\n"
+    f"- --metrics-cert-dir={_CERT_DIR}\n"
+    "{{- end }}\n"
+    "{{- else }}\n"
+    f"- --metrics-bind-address=:{_PLAIN_PORT}\n"
+    "{{- end }}"
+)
+_METRICS_NUMBER = Inline(f"{{{{ ternary {deployment.METRICS_PORT} {_PLAIN_PORT} {_SECURE} }}}}")
+_SCRAPE = """\
+{{- if .Values.metrics.secure }}
+scheme: https
+bearerTokenFile: TOKEN_FILE
+tlsConfig:
+  {{- if .Values.metrics.certificateSecret }}
+  ca:
+    secret:
+      name: {{ .Values.metrics.certificateSecret }}
+      key: ca.crt
+  serverName: aimctl-manager-metrics.{{ .Release.Namespace }}.svc
+  {{- else }}
+  insecureSkipVerify: true
+  {{- end }}
+{{- end }}""".replace("TOKEN_FILE", monitoring.TOKEN_FILE)
 _NOTES = """\
 The AIM operator {{ .Chart.AppVersion }} runs in the namespace {{ .Release.Namespace }}:
 
@@ -50,6 +87,11 @@ The AIM operator {{ .Chart.AppVersion }} runs in the namespace {{ .Release.Names
 {{ if .Values.networkPolicy.create }}
 The network policy admits only the peers in networkPolicy.metricsFrom to the metrics port. By default these are pods in
 namespaces with the label metrics=enabled.
+{{ end }}
+{{- if .Values.metrics.secure }}
+The metrics port needs a token of an account with the ClusterRole aimctl-metrics-reader; bind it to that of Prometheus.
+{{ else }}
+WARNING: metrics.secure is false. Every client that can connect to the metrics port reads the metrics and debug pages.
 {{ end }}
 {{- if and .Values.crds.install (not .Values.crds.keep) }}
 WARNING: crds.keep is false. "helm uninstall" deletes all AIM objects, their model servers and their cache volumes.
@@ -81,9 +123,11 @@ def chart(
     files["templates/service-account.yaml"] = HEADER + _service_account()
     files["templates/manager-role.yaml"] = HEADER + _roles(requirements)
     files["templates/leader-election-role.yaml"] = HEADER + election_role(_OPERATOR)
+    for name, text in metrics_roles(_OPERATOR).items():
+        files[f"templates/{name}"] = HEADER + guarded(_SECURE, text)
     files |= {f"templates/{name}": HEADER + text for name, text in rbac.people_roles().items()}
     files["templates/manager.yaml"] = HEADER + template(_deployment(with_, skip))
-    files["templates/metrics-service.yaml"] = HEADER + template(_in_release(deployment.metrics_service("")))
+    files["templates/metrics-service.yaml"] = HEADER + template(_metrics_service())
     files |= {f"templates/{name}": HEADER + text for name, text in _optional()}
     return files
 
@@ -167,6 +211,18 @@ def _arguments() -> Lines:
     )
 
 
+def _metrics_service() -> dict[str, Any]:
+    body = _in_release(deployment.metrics_service(""))
+    body["metadata"]["annotations"] |= {
+        "prometheus.io/scheme": Inline(f'{{{{ ternary "https" "http" {_SECURE} }}}}'),
+        "prometheus.io/port": Inline(
+            f'{{{{ ternary "{deployment.METRICS_PORT}" "{_PLAIN_PORT}" {_SECURE} | quote }}}}'
+        ),
+    }
+    body["spec"]["ports"][0]["port"] = _METRICS_NUMBER
+    return body
+
+
 def _deployment(with_: Sequence[str], skip: Sequence[str]) -> dict[str, Any]:
     body = _in_release(deployment.deployment("", "", with_=with_, skip=skip))
     pods = body["spec"]["template"]
@@ -184,7 +240,22 @@ def _deployment(with_: Sequence[str], skip: Sequence[str]) -> dict[str, Any]:
         "imagePullPolicy": Lines(
             "{{- with .Values.image.pullPolicy }}\nimagePullPolicy: {{ . }}\n{{- end }}"
         ),
-        "args": [*container["args"], _arguments()],
+        "args": [
+            *(
+                _METRICS_ARGUMENTS if one.startswith("--metrics-bind-address=") else one
+                for one in container["args"]
+                if one != "--metrics-secure"
+            ),
+            _arguments(),
+        ],
+        "ports": [
+            {**port, "containerPort": _METRICS_NUMBER} if port["name"] == "metrics" else port
+            for port in container["ports"]
+        ],
+        "volumeMounts": Lines(
+            f"{{{{- if {_CERTIFICATE} }}}}\nvolumeMounts:\n- name: metrics-certificate\n  mountPath: {_CERT_DIR}\n"
+            "  readOnly: true\n{{- end }}"
+        ),
         "env": [*container["env"], environment],
         "resources": with_value("resources", "resources"),
     }
@@ -195,6 +266,10 @@ def _deployment(with_: Sequence[str], skip: Sequence[str]) -> dict[str, Any]:
         "nodeSelector": with_value("nodeSelector", "nodeSelector"),
         "tolerations": with_value("tolerations", "tolerations"),
         "affinity": with_value("affinity", "affinity"),
+        "volumes": Lines(
+            f"{{{{- if {_CERTIFICATE} }}}}\nvolumes:\n- name: metrics-certificate\n  secret:\n"
+            "    secretName: {{ .Values.metrics.certificateSecret }}\n{{- end }}"
+        ),
     }
     return body
 
@@ -214,8 +289,13 @@ def _optional() -> Iterator[tuple[str, str]]:
         f"{ports}\n{{{{- end }}}}"
     )
     yield "network-policy.yaml", guarded(".Values.networkPolicy.create", template(policy))
+    monitor = monitoring.service_monitor("")
+    (endpoint,) = monitor["spec"]["endpoints"]
+    for key in ("scheme", "bearerTokenFile", "tlsConfig"):
+        endpoint.pop(key)
+    endpoint["security"] = Lines(_SCRAPE)
     for name, value, body in (
-        ("service-monitor.yaml", "serviceMonitor", monitoring.service_monitor("")),
+        ("service-monitor.yaml", "serviceMonitor", monitor),
         ("rules.yaml", "rules", monitoring.prometheus_rule("")),
     ):
         made = _in_release(body)

@@ -82,6 +82,17 @@ class PodDisruptionBudget(_Group):
     """Create the budget, which allows one."""
 
 
+class Metrics(_Group):
+    """The metrics port, which also serves the debug pages."""
+
+    secure: bool = True
+    """Serve them with TLS on port 8443, to clients with a token and a permission. If false, they are served as plain
+    HTTP on port 8080, to every client that can connect."""
+    certificate_secret: str = ""
+    """Secret of the type `kubernetes.io/tls` in the namespace of the release; empty for a self-signed certificate. It
+    must be valid for `aimctl-manager-metrics.NAMESPACE.svc`."""
+
+
 class NetworkPolicy(_Group):
     """Who may connect to the manager."""
 
@@ -148,6 +159,7 @@ class Values(_Group):
     crds: Crds = Crds()
     priority_class: PriorityClass = PriorityClass()
     pod_disruption_budget: PodDisruptionBudget = PodDisruptionBudget()
+    metrics: Metrics = Metrics()
     network_policy: NetworkPolicy = NetworkPolicy()
     prometheus: Prometheus = Prometheus()
 

@@ -81,10 +81,11 @@ _EXPORTS: Mapping[str, str] = {
     "aimctl.runtime.writing": "APPLIED_PREFIX Applied create_or_apply read_modify_write retry_on_conflict",
     "aimctl.runtime.manager": """
         Check ClusterCheck EVENT_PERMISSIONS Elector EventRecorder GraceExceeded LEADER_ELECTION_PERMISSIONS
-        LeaderElectionOptions LeaderLost Manager ManagerOptions Page Requirements Runnable RuntimeMetrics Stoppable
-        Warmable configure_logging lease_permissions parse_bind_address stop_on_signals
+        LeaderElectionOptions LeaderLost Manager ManagerOptions Page Requirements Runnable RuntimeMetrics
+        SecureServing Stoppable Warmable configure_logging lease_permissions parse_bind_address stop_on_signals
     """,
     "aimctl.runtime.manager.clusters": "run_managers",
+    "aimctl.runtime.manager.serving.secure.access": "REVIEW_PERMISSIONS",
     "aimctl.runtime.program": """
         CannotExtend CannotRun Extension GC_THRESHOLD NotInstalled Remedies Right RunOptions Setup
         add_extensions check_requirements find_extensions new_event_loop parse_options program_manifests

@@ -249,6 +249,7 @@ from aimctl.runtime.manager import Page as Page
 from aimctl.runtime.manager import Requirements as Requirements
 from aimctl.runtime.manager import Runnable as Runnable
 from aimctl.runtime.manager import RuntimeMetrics as RuntimeMetrics
+from aimctl.runtime.manager import SecureServing as SecureServing
 from aimctl.runtime.manager import Stoppable as Stoppable
 from aimctl.runtime.manager import Warmable as Warmable
 from aimctl.runtime.manager import configure_logging as configure_logging
@@ -256,6 +257,7 @@ from aimctl.runtime.manager import lease_permissions as lease_permissions
 from aimctl.runtime.manager import parse_bind_address as parse_bind_address
 from aimctl.runtime.manager import stop_on_signals as stop_on_signals
 from aimctl.runtime.manager.clusters import run_managers as run_managers
+from aimctl.runtime.manager.serving.secure.access import REVIEW_PERMISSIONS as REVIEW_PERMISSIONS
 from aimctl.runtime.program import GC_THRESHOLD as GC_THRESHOLD
 from aimctl.runtime.program import CannotExtend as CannotExtend
 from aimctl.runtime.program import CannotRun as CannotRun
@@ -342,6 +344,7 @@ __all__ = [
     "REPLICA_SETS",
     "RESOURCE_QUOTAS",
     "RESULT_LABELS",
+    "REVIEW_PERMISSIONS",
     "ROLES",
     "ROLE_BINDINGS",
     "SECRETS",
@@ -498,6 +501,7 @@ __all__ = [
     "Scale",
     "SchemaError",
     "Secret",
+    "SecureServing",
     "SelfSubjectAccessReview",
     "ServedApis",
     "ServedResource",

@@ -14,6 +14,9 @@ MANAGER_FLAGS = {
     "--leader-elect": "AIM_LEADER_ELECT",
     "--leader-election-namespace": "AIM_LEADER_ELECTION_NAMESPACE",
     "--metrics-bind-address": "AIM_METRICS_BIND_ADDRESS",
+    "--metrics-secure": "AIM_METRICS_SECURE",
+    "--metrics-cert-dir": "AIM_METRICS_CERT_DIR",
+    "--metrics-audience": "AIM_METRICS_AUDIENCE",
     "--health-probe-bind-address": "AIM_HEALTH_PROBE_BIND_ADDRESS",
     "--discovery-limit": "AIM_DISCOVERY_LIMIT",
     "--operator-namespace": "AIM_OPERATOR_NAMESPACE",
@@ -46,6 +49,16 @@ WRONG = {
         ["manager", "--metrics-bind-address", "localhost"],
         {},
         ["--metrics-bind-address", "'localhost'", "':8080'", "'0' for off"],
+    ),
+    "a certificate without protection": (
+        ["manager", "--metrics-cert-dir", "/certs"],
+        {},
+        ["--metrics-cert-dir", "no effect without --metrics-secure"],
+    ),
+    "an audience without protection": (
+        ["manager"],
+        {"AIM_METRICS_AUDIENCE": "a"},
+        ["--metrics-audience", "no effect without --metrics-secure"],
     ),
     "a port out of range": (
         ["manager", "--health-probe-bind-address", ":99999"],
@@ -174,7 +187,7 @@ def test_the_help_of_the_manager_has_each_flag_with_its_variable(outcomes, flag,
 def test_the_help_has_defaults_and_ranges(outcomes):
     help_ = words(outcomes["help manager"].out)
     for text in (
-        "default: :8080",
+        "default: 127.0.0.1:8080",
         "default: :8081",
         "default: 10; 1<=x<=1000",
         "default: kaiwo-system",

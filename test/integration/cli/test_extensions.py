@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import urllib.request
@@ -221,8 +222,13 @@ def served(tmp_path_factory, outcomes):
         yield served
 
 
-def get(port: int, path: str) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+def get(port: int, path: str, token: str = "") -> str:
+    """The text of a page; with a token, that of a protected one."""
+    url = f"{'https' if token else 'http'}://127.0.0.1:{port}{path}"
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with urllib.request.urlopen(request, timeout=10, context=context) as answer:
         return answer.read().decode()
 
 
@@ -292,7 +298,7 @@ def test_the_rendered_deployment_works_with_the_rendered_roles_and_nothing_more(
         for port in ports:
             stack.callback(port.release)
         rendered = [
-            argument.replace(":8080", f"127.0.0.1:{ports[0].number}").replace(
+            argument.replace(":8443", f"127.0.0.1:{ports[0].number}").replace(
                 ":8081", f"127.0.0.1:{ports[1].number}"
             )
             for argument in arguments(text)
@@ -307,7 +313,7 @@ def test_the_rendered_deployment_works_with_the_rendered_roles_and_nothing_more(
                 create(cluster, "rendered", 5)
                 eventually(lambda: limit_of(cluster, "rendered") == "5", 30, "the ConfigMap")
             assert get(ports[1].number, "/readyz") == "ok"
-            pages = json.loads(get(ports[0].number, "/debug/extensions?format=json"))
+            pages = json.loads(get(ports[0].number, "/debug/extensions?format=json", token="manager"))
             assert command.stop() == 0
     assert bool(pages) is works
     assert roles.refused == []

@@ -6,7 +6,15 @@ import json
 
 import pytest
 
-from aimctl.runtime import CannotRun, ConnectionFailed, RunOptions, parse_options, run, run_manager
+from aimctl.runtime import (
+    CannotRun,
+    ConnectionFailed,
+    RunOptions,
+    SecureServing,
+    parse_options,
+    run,
+    run_manager,
+)
 
 DEFAULTS = RunOptions("my-operator")
 
@@ -42,9 +50,39 @@ def test_several_namespaces_are_separated_by_commas():
     assert parsed(MY_OPERATOR_WATCH_NAMESPACE="c").watch_namespaces == ("c",)
 
 
+def test_the_metrics_are_plain_on_loopback_unless_they_are_protected():
+    plain = parsed()
+    assert (plain.metrics_bind_address, plain.metrics_secure) == ("127.0.0.1:8080", False)
+    flags = ("--metrics-secure", "--metrics-cert-dir", "/certs", "--metrics-audience", "a, b")
+    secure = parsed(*flags)
+    assert (secure.metrics_secure, secure.metrics_cert_dir) == (True, "/certs")
+    assert secure.metrics_audiences == ("a", "b")
+    variables = {"MY_OPERATOR_METRICS_SECURE": "true", "MY_OPERATOR_METRICS_AUDIENCE": "a,b"}
+    assert parsed(**variables).metrics_audiences == ("a", "b")
+    with pytest.raises(ValueError, match="no effect without metrics_secure"):
+        RunOptions("a", metrics_cert_dir="/certs")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"cert_dir": None}, "cert_dir=None"),
+        ({"audiences": "a"}, "audiences='a'"),
+        ({"audiences": ("a", "")}, "must not be empty"),
+    ],
+    ids=["folder", "text", "empty"],
+)
+def test_wrong_options_of_protected_metrics_are_rejected(options, words):
+    with pytest.raises((TypeError, ValueError), match=words):
+        SecureServing(**options)
+
+
 @pytest.mark.parametrize(
     ("argv", "environ", "words"),
     [
+        (["--metrics-cert-dir", "/certs"], {}, ["--metrics-cert-dir", "without --metrics-secure"]),
+        ([], {"MY_OPERATOR_METRICS_AUDIENCE": "a"}, ["--metrics-audience", "without --metrics-secure"]),
+        ([], {"MY_OPERATOR_METRICS_SECURE": "perhaps"}, ["$MY_OPERATOR_METRICS_SECURE", "true or false"]),
         (["--log-level", "loud"], {}, ["--log-level", "'loud'", "debug, info, warning, error"]),
         ([], {"MY_OPERATOR_LOG_FORMAT": "xml"}, ["$MY_OPERATOR_LOG_FORMAT", "'xml'", "json, console"]),
         ([], {"MY_OPERATOR_LEADER_ELECT": "perhaps"}, ["$MY_OPERATOR_LEADER_ELECT", "true or false"]),

@@ -13,7 +13,14 @@ from prometheus_client.registry import Collector
 
 from aimctl.runtime.manager.metrics import metrics_routes
 from aimctl.runtime.manager.serving.http import HttpServer
-from aimctl.runtime.manager.serving.limits import MAX_CONNECTIONS, Connections, Pacer, RenderBudget
+from aimctl.runtime.manager.serving.limits import (
+    MAX_CONNECTIONS,
+    MAX_REQUEST_BYTES,
+    MAX_STALLED,
+    Budget,
+    Connections,
+    Pacer,
+)
 
 
 async def ok(_: web.Request) -> web.Response:
@@ -22,6 +29,15 @@ async def ok(_: web.Request) -> web.Response:
 
 def server(**routes) -> HttpServer:
     return HttpServer("test", "127.0.0.1:0", {"/": ok, **routes})
+
+
+async def until(condition) -> None:
+    """Wait for a condition. Sockets need real time, and there is no event to wait for."""
+    async with asyncio.timeout(10):
+        while True:
+            if condition():
+                return
+            await asyncio.sleep(0.01)
 
 
 class Time:
@@ -53,6 +69,41 @@ async def test_a_request_whose_headers_do_not_end_is_cut_off(monkeypatch):
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ")
         with contextlib.suppress(ConnectionResetError):
             assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+
+
+async def test_a_connection_without_a_request_is_closed(monkeypatch):
+    monkeypatch.setattr("aimctl.runtime.manager.serving.limits.HEADER_SECONDS", 0.01)
+    async with server() as endpoint:
+        reader, writer = await asyncio.open_connection("127.0.0.1", endpoint.port)
+        with contextlib.suppress(ConnectionResetError):
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+
+
+async def test_a_request_that_is_too_large_is_cut_off():
+    async with server() as endpoint:
+        reader, writer = await asyncio.open_connection("127.0.0.1", endpoint.port)
+        line = b"X-Part: " + b"x" * 4000 + b"\r\n"
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n" + line * (MAX_REQUEST_BYTES // len(line) + 1))
+        with contextlib.suppress(ConnectionResetError):
+            assert b"200" not in await asyncio.wait_for(reader.read(), 5)
+        writer.close()
+
+
+async def test_a_response_that_is_not_read_is_cut_off(monkeypatch):
+    monkeypatch.setattr("aimctl.runtime.manager.serving.limits.WRITE_SECONDS", 0.05)
+
+    async def large(_: web.Request) -> web.Response:
+        return web.Response(body=b"x" * 20_000_000)
+
+    async with server(**{"/large": large}) as endpoint:
+        reader, writer = await asyncio.open_connection("127.0.0.1", endpoint.port, limit=1000)
+        writer.write(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+        await until(lambda: endpoint.connections == 1)
+        await until(lambda: endpoint.connections == 0)
+        with contextlib.suppress(ConnectionResetError):
+            assert len(await asyncio.wait_for(reader.read(), 5)) < 20_000_000
         writer.close()
 
 
@@ -108,7 +159,7 @@ class Peer:
 
 
 def test_the_longest_idle_connection_makes_room():
-    connections = Connections(2)
+    connections = Connections(Time(), 2)
     first, second, third, fourth = (Peer() for _ in range(4))
     assert connections.add(first)
     assert connections.add(second)
@@ -125,6 +176,39 @@ def test_the_longest_idle_connection_makes_room():
     assert len(connections) == 2
 
 
+def test_clients_that_are_authenticated_stay_while_others_can_make_room():
+    connections = Connections(Time(), 2)
+    known, other, third, fourth = (Peer() for _ in range(4))
+    for peer in (known, other):
+        assert connections.add(peer)
+        connections.busy(peer)
+        connections.idle(peer, trusted=peer is known)
+    assert connections.add(third)
+    assert connections.add(fourth)
+    assert [peer.aborted for peer in (known, other, third, fourth)] == [False, True, True, False]
+    connections.busy(fourth)
+    assert connections.add(Peer())
+    assert known.aborted
+
+
+def test_the_slowest_reader_makes_room_for_another_response():
+    time = Time()
+    connections = Connections(time, 100)
+    peers = [Peer() for _ in range(MAX_STALLED + 2)]
+    for peer in peers:
+        assert connections.add(peer)
+    for peer in peers[:MAX_STALLED]:
+        connections.stalled(peer)
+    connections.flowing(peers[0])
+    connections.stalled(peers[0])
+    connections.stalled(peers[-2])
+    assert not any(peer.aborted for peer in peers)
+    time.now = 2
+    connections.stalled(peers[-1])
+    assert [number for number, peer in enumerate(peers) if peer.aborted] == [1]
+    assert len(connections) == MAX_STALLED + 1
+
+
 def test_requests_after_a_burst_wait_for_their_turn():
     time = Time()
     pacer = Pacer(time, rate=10, burst=3)
@@ -135,7 +219,7 @@ def test_requests_after_a_burst_wait_for_their_turn():
 
 def test_rendering_has_a_share_of_the_processor():
     time = Time()
-    budget = RenderBudget(time, share=0.1, credit=1)
+    budget = Budget(time, rate=0.1, maximum=1)
     assert budget.available()
     budget.spend(3)
     assert not budget.available()

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from aimctl.controllers.manifests import manifests
-from support.audit import ACCOUNT, REASONS, compare
+from support.audit import ACCOUNT, REASONS, ROLES, compare
 from support.roles import Grant, Roles
 
 LEASE = {"resource": "leases", "apiGroup": "coordination.k8s.io", "namespace": "kaiwo-system"}
@@ -25,7 +25,7 @@ def event(verb: str, what: dict[str, str] | None, *, allowed: bool = True) -> st
 def everything() -> list[str]:
     """One request for each permission without a reason."""
     texts = manifests()
-    roles = Roles([texts["rbac/manager-role.yaml"], texts["rbac/leader-election-role.yaml"]])
+    roles = Roles(texts[f"rbac/{name}.yaml"] for name in ROLES)
     lines = []
     for grant in roles.granted - set(REASONS):
         resource, _, subresource = grant.resource.partition("/")

@@ -63,7 +63,34 @@ def manager(
             callback=checks.bind_address,
             help="host:port of /metrics and /debug; 0 switches them off.",
         ),
-    ] = ":8080",
+    ] = "127.0.0.1:8080",
+    metrics_secure: Annotated[
+        bool,
+        typer.Option(
+            "--metrics-secure/--no-metrics-secure",
+            envvar="AIM_METRICS_SECURE",
+            help="Serve them with TLS, to clients with a token and a permission.",
+        ),
+    ] = False,
+    metrics_cert_dir: Annotated[
+        str | None,
+        typer.Option(
+            envvar="AIM_METRICS_CERT_DIR",
+            metavar="FOLDER",
+            help="Folder with tls.crt and tls.key for --metrics-secure; default: a self-signed certificate.",
+        ),
+    ] = None,
+    metrics_audience: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--metrics-audience",
+            envvar="AIM_METRICS_AUDIENCE",
+            metavar="AUDIENCE",
+            callback=checks.comma_separated,
+            help="Audience of tokens for --metrics-secure; may be repeated, or comma-separated; default: those of the"
+            " API server.",
+        ),
+    ] = None,
     health_probe_bind_address: Annotated[
         str,
         typer.Option(
@@ -118,6 +145,9 @@ def manager(
     from aimctl.controllers.options import LEASE_NAME, OperatorOptions
     from aimctl.runtime.program import RunOptions
 
+    if not metrics_secure and (metrics_cert_dir or metrics_audience):
+        flag = "--metrics-cert-dir" if metrics_cert_dir else "--metrics-audience"
+        raise typer.BadParameter("has no effect without --metrics-secure: add it", param_hint=flag)
     operator = OperatorOptions(
         operator_namespace=operator_namespace,
         discovery_limit=discovery_limit,
@@ -136,6 +166,9 @@ def manager(
                 leader_election_namespace=leader_election_namespace or operator_namespace,
                 lease_name=LEASE_NAME,
                 metrics_bind_address=metrics_bind_address,
+                metrics_secure=metrics_secure,
+                metrics_cert_dir=metrics_cert_dir or "",
+                metrics_audiences=tuple(metrics_audience or ()),
                 health_probe_bind_address=health_probe_bind_address,
                 watch_namespaces=operator.namespaces,
                 log_level=log_level.value,

@@ -18,7 +18,7 @@ import structlog
 
 from aimctl.runtime.manager.metrics.clusters import ClusterMetrics
 from aimctl.runtime.manager.options import ManagerOptions
-from aimctl.runtime.manager.serving.endpoints import Endpoints
+from aimctl.runtime.manager.serving.endpoints import Endpoints, protection_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from aimctl.runtime.manager.manager import Manager
+    from aimctl.runtime.manager.serving.secure.options import SecureServing
 
 __all__ = ["run_managers"]
 
@@ -35,6 +36,7 @@ async def run_managers(
     stop: asyncio.Event | None = None,
     *,
     metrics_bind_address: str = "0",
+    metrics_secure: SecureServing | None = None,
     health_probe_bind_address: str = "0",
     registry: CollectorRegistry | None = None,
 ) -> None:
@@ -44,6 +46,8 @@ async def run_managers(
         managers: each with a different ``ManagerOptions.cluster``, and without addresses.
         stop: ends all of them.
         metrics_bind_address: address of ``/metrics`` and ``/debug`` for all; "0" for off.
+        metrics_secure: protect them, see :class:`ManagerOptions`. The reviews are sent to the cluster of the first
+            manager, unless the options name another client.
         health_probe_bind_address: address of ``/healthz`` and ``/readyz`` for all; "0" for off.
         registry: further metrics, which get no label, such as those of the process.
 
@@ -57,14 +61,28 @@ async def run_managers(
     if "" in by_cluster or len(by_cluster) < len(managers):
         names = ", ".join(repr(manager.options.cluster) for manager in managers)
         raise ValueError(f"each manager needs another ManagerOptions.cluster; there are {names}")
+    options = ManagerOptions(
+        metrics_bind_address=metrics_bind_address,
+        metrics_secure=metrics_secure if managers else None,
+        health_probe_bind_address=health_probe_bind_address,
+    )
+    protection = None
+    if options.metrics_secure is not None:
+        first = managers[0]
+        protection = protection_of(
+            options,
+            first.api_reader,
+            clock=first.clock,
+            metrics=first.metrics,
+            requirements=first.requirements,
+        )
     endpoints = Endpoints(
-        ManagerOptions(
-            metrics_bind_address=metrics_bind_address, health_probe_bind_address=health_probe_bind_address
-        ),
+        options,
         ClusterMetrics(
             {name: manager.metrics.registry for name, manager in by_cluster.items()}
             | ({} if registry is None else {"": registry})
         ),
+        protection,
     )
     for name, manager in by_cluster.items():
         endpoints.include(name, manager.endpoints)

@@ -35,7 +35,7 @@ from aimctl.runtime.manager.options import ManagerOptions
 from aimctl.runtime.manager.readiness import not_synced
 from aimctl.runtime.manager.removal import remove_controller
 from aimctl.runtime.manager.requirements import Requirements
-from aimctl.runtime.manager.serving.endpoints import Endpoints
+from aimctl.runtime.manager.serving.endpoints import Endpoints, protection_of
 from aimctl.runtime.manager.watchdog import LoopWatchdog
 
 if TYPE_CHECKING:
@@ -170,7 +170,15 @@ class Manager:
         self.elected: asyncio.Event = self._life.elected
         self.controllers: dict[str, Controller] = {}
         self.requirements: Requirements = Requirements()
-        self.endpoints: Endpoints = Endpoints(self.options, self.metrics.registry)
+        protection = protection_of(
+            self.options,
+            self.api_reader,
+            clock=clock,
+            metrics=self.metrics,
+            requirements=self.requirements,
+            logger=self._log,
+        )
+        self.endpoints: Endpoints = Endpoints(self.options, self.metrics.registry, protection)
         self._watchdog = LoopWatchdog(
             clock,
             self.metrics,

@@ -11,6 +11,7 @@ from aimctl.runtime.arguments import check_number, check_texts
 if TYPE_CHECKING:
     from aimctl.runtime.cache import ReflectorOptions
     from aimctl.runtime.manager.leaderelection.lease import LeaderElectionOptions
+    from aimctl.runtime.manager.serving.secure.options import SecureServing
 
 __all__ = ["ManagerOptions"]
 
@@ -22,8 +23,10 @@ class ManagerOptions:
     Attributes:
         leader_election: None: this process always leads.
         metrics_bind_address: address of ``/metrics``; "0" for off.
+        metrics_secure: serve the metrics and the debug pages with TLS, to clients with a token and a permission. None:
+            plain HTTP for every client that can connect.
         health_probe_bind_address: address of ``/healthz`` and ``/readyz``; "0" for off. The debug pages are on the
-            metrics server if it is on, else on this one.
+            metrics server if it is on, else on this one, but not if ``metrics_secure`` is set.
         graceful_shutdown_timeout: seconds to wait for runnables at shutdown; 0 cancels them at once, below zero waits
             without limit.
         cache_sync_timeout: seconds for all caches to sync; afterwards the manager fails with the reasons. None: a cache
@@ -44,6 +47,7 @@ class ManagerOptions:
 
     leader_election: LeaderElectionOptions | None = None
     metrics_bind_address: str = "0"
+    metrics_secure: SecureServing | None = None
     health_probe_bind_address: str = "0"
     graceful_shutdown_timeout: float = 30.0
     cache_sync_timeout: float | None = None

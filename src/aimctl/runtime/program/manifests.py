@@ -19,10 +19,10 @@ __all__ = ["program_manifests"]
 def program_manifests(options: RunOptions, *setups: Setup) -> str:
     """Return what a cluster needs for an operator, as YAML in the order in which it can be applied.
 
-    The roles grant the required permissions, list and watch of the declared kinds, the Lease and Events to the service
-    account with the name of the operator. It is in the namespace of the Lease (default: ``default``). If the
-    options name namespaces to watch, namespaced resources are granted in these only. The setup functions run without a
-    cluster.
+    The roles grant the required permissions, those for reviews if the metrics are protected, list and watch of the
+    declared kinds, the Lease and Events to the service account with the name of the operator. It is in the namespace of
+    the Lease (default: ``default``). If the options name namespaces to watch, namespaced resources are granted in these
+    only. The setup functions run without a cluster.
 
     Args:
         options: of the process.
@@ -33,6 +33,7 @@ def program_manifests(options: RunOptions, *setups: Setup) -> str:
     """
     from aimctl.generation.documents import to_yaml
     from aimctl.generation.roles import rbac_manifest
+    from aimctl.runtime.manager.serving.secure.access import REVIEW_PERMISSIONS
 
     manager = set_up_without_cluster(setups)
     name, namespace = options.name, options.leader_election_namespace or "default"
@@ -46,6 +47,7 @@ def program_manifests(options: RunOptions, *setups: Setup) -> str:
         *manager.requirements.permissions,
         *observes(*declared, reason="cache"),
         *events.PERMISSIONS,
+        *(REVIEW_PERMISSIONS if options.metrics_secure else ()),
     )
 
     parts = [

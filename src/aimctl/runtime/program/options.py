@@ -28,6 +28,7 @@ LogFormat = Literal["json", "console"]
 
 _LEVELS = ("debug", "info", "warning", "error")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_REPEATED = frozenset({"watch_namespaces", "metrics_audiences"})
 _ON, _OFF = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
@@ -44,6 +45,11 @@ class RunOptions:
         leader_election_namespace: of the Lease; "" for the namespace of the pod or of the kubeconfig's context.
         lease_name: of the Lease; "" for ``name``.
         metrics_bind_address: host:port of ``/metrics`` and ``/debug``; "0" for off.
+        metrics_secure: serve them with TLS, to clients with a token and a permission; False: plain HTTP for every
+            client that can connect.
+        metrics_cert_dir: folder with ``tls.crt`` and ``tls.key`` for ``metrics_secure``; "" for a self-signed
+            certificate.
+        metrics_audiences: of tokens for ``metrics_secure``; empty for those of the API server.
         health_probe_bind_address: host:port of ``/healthz`` and ``/readyz``; "0" for off.
         stall_seconds: report code that blocks the event loop for this time, with its stack; 0 for off.
         watch_namespaces: the default namespaces of caches; empty for all.
@@ -58,7 +64,10 @@ class RunOptions:
     leader_elect: bool = True
     leader_election_namespace: str = ""
     lease_name: str = ""
-    metrics_bind_address: str = ":8080"
+    metrics_bind_address: str = "127.0.0.1:8080"
+    metrics_secure: bool = False
+    metrics_cert_dir: str = ""
+    metrics_audiences: tuple[str, ...] = ()
     health_probe_bind_address: str = ":8081"
     stall_seconds: float = 0.8
     watch_namespaces: tuple[str, ...] = ()
@@ -72,6 +81,10 @@ class RunOptions:
             raise ValueError(f"name={self.name!r}: use up to 63 lower-case letters, digits and '-'")
         if not 0 <= self.stall_seconds < float("inf"):
             raise ValueError(f"stall_seconds={self.stall_seconds}: use a number of seconds, or 0 for off")
+        if not self.metrics_secure and (self.metrics_cert_dir or self.metrics_audiences):
+            raise ValueError(
+                "metrics_cert_dir and metrics_audiences have no effect without metrics_secure: set it too"
+            )
 
 
 def parse_options(
@@ -100,7 +113,7 @@ def parse_options(
     prefix = re.sub("[^A-Z0-9]", "_", defaults.name.upper())
 
     def flag(field: str, text: str, read: Callable[[str], object]) -> None:
-        name = field.removesuffix("s") if field == "watch_namespaces" else field
+        name = field.removesuffix("s") if field in _REPEATED else field
         variable = f"{prefix}_{name.upper()}"
         value: object = getattr(defaults, field)
         if variable in environ:
@@ -120,6 +133,9 @@ def parse_options(
     flag("leader_elect", "Work only while holding the Lease.", _boolean)
     flag("leader_election_namespace", "Namespace of the Lease; default: that of the connection.", _namespace)
     flag("metrics_bind_address", "host:port of /metrics and /debug; 0 for off.", _address)
+    flag("metrics_secure", "Serve them with TLS, to clients with a token and a permission.", _boolean)
+    flag("metrics_cert_dir", "Folder with tls.crt and tls.key; default: a self-signed certificate.", str)
+    flag("metrics_audiences", "Audiences of tokens, separated by commas; default: the API server's.", _texts)
     flag("health_probe_bind_address", "host:port of /healthz and /readyz; 0 for off.", _address)
     flag("stall_seconds", "Report code that blocks the event loop for this time; 0 for off.", _seconds)
     flag("watch_namespaces", "Namespaces to watch, separated by commas; default: all.", _namespaces)
@@ -132,6 +148,10 @@ def parse_options(
         help="Print the CRDs and roles that a cluster needs, and exit.",
     )
     values = vars(parser.parse_args(argv))
+    if not values["metrics_secure"] and (values["metrics_cert_dir"] or values["metrics_audiences"]):
+        parser.error(
+            "--metrics-cert-dir and --metrics-audience have no effect without --metrics-secure: add it"
+        )
     return RunOptions(name=defaults.name, lease_name=defaults.lease_name, **values)
 
 
@@ -152,8 +172,12 @@ def _namespace(text: str) -> str:
     return text
 
 
+def _texts(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
 def _namespaces(text: str) -> tuple[str, ...]:
-    return tuple(_namespace(name.strip()) for name in text.split(",") if name.strip())
+    return tuple(_namespace(name) for name in _texts(text))
 
 
 def _seconds(text: str) -> float:

@@ -32,6 +32,7 @@ from aimctl.runtime.manager import (
     Manager,
     ManagerOptions,
     RuntimeMetrics,
+    SecureServing,
     configure_logging,
     stop_on_signals,
 )
@@ -206,10 +207,14 @@ def _manager_options(options: RunOptions, connection: ConnectionInfo) -> Manager
         name=options.lease_name or options.name,
         namespace=options.leader_election_namespace or connection.namespace,
     )
+    secure = (
+        SecureServing(options.metrics_cert_dir, options.metrics_audiences) if options.metrics_secure else None
+    )
     return ManagerOptions(
         name=options.name,
         leader_election=election if options.leader_elect else None,
         metrics_bind_address=options.metrics_bind_address,
+        metrics_secure=secure,
         health_probe_bind_address=options.health_probe_bind_address,
         stall_seconds=options.stall_seconds,
         namespaces=options.watch_namespaces,
@@ -222,7 +227,7 @@ def _with_flags(error: BaseException) -> str:
     text = with_remedy(error)
     for option in ("metrics_bind_address", "health_probe_bind_address"):
         text = text.replace(option, "--" + option.replace("_", "-"))
-    return text
+    return text.replace("cert_dir=", "--metrics-cert-dir=")
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:

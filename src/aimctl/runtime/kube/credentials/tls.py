@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.kube.credentials.connection import ConnectionInfo
 
-__all__ = ["TlsContext"]
+__all__ = ["TlsContext", "load_certificate"]
 
 _CHECK_SECONDS = 1.0
 """Shortest time between two checks of the files: rotations take minutes, requests come by the thousand."""
@@ -88,23 +88,32 @@ class TlsContext:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         if issued is not None:
-            _load_certificate(context, "the exec plugin's certificate", issued[0], issued[1])
+            load_certificate(context, "the exec plugin's certificate", issued[0], issued[1])
         elif info.client_cert_file or info.client_cert_data:
             certificate = info.client_cert_file or info.client_cert_data or b""
             label = f"client certificate {info.client_cert_file or 'client-certificate-data'}"
             if info.client_key_file or info.client_key_data:
                 label += f", key {info.client_key_file or 'client-key-data'}"
-            _load_certificate(context, label, certificate, info.client_key_file or info.client_key_data)
+            load_certificate(context, label, certificate, info.client_key_file or info.client_key_data)
         return context
 
 
-def _load_certificate(
+def load_certificate(
     context: ssl.SSLContext, label: str, certificate: str | bytes, key: str | bytes | None
 ) -> None:
-    """Add a client certificate to a context. Text is a path, bytes are PEM; without a key, it is in the certificate.
+    """Add a certificate with its private key to a context.
 
     OpenSSL reads files only. Bytes are passed in an anonymous file in memory, which no other process can open by name
     and which does not outlive this process.
+
+    Args:
+        context: of a client or a server.
+        label: of the certificate, for messages.
+        certificate: text is a path, bytes are PEM.
+        key: likewise; None if it is part of the certificate.
+
+    Raises:
+        ConfigurationError: they cannot be read, do not belong together, or the key is encrypted.
     """
 
     def encrypted() -> str:

@@ -6,7 +6,8 @@ Counters of known labels exist from the start with value 0, so that rates and al
 In addition to those of controller-runtime: the results ``conflict`` and ``refused``,
 ``controller_runtime_hot_loops_total``, ``workqueue_waiting_items``, ``workqueue_oldest_ready_seconds``,
 ``leader_election_slowpath_total`` (which client-go declares but does not export), ``event_loop_lag_seconds``,
-``event_loop_stalls_total``, ``event_loop_longest_stall_seconds``, ``events_recorded_total``.
+``event_loop_stalls_total``, ``event_loop_longest_stall_seconds``, ``events_recorded_total``,
+``aimctl_certificate_expiry_timestamp_seconds``.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from aimctl.runtime.controller import RESULT_LABELS, ControllerMetrics
 from aimctl.runtime.manager.metrics.gauges import GaugeCollector
 from aimctl.runtime.manager.metrics.informers import InformerMetrics
 from aimctl.runtime.manager.metrics.tallies import Tallies
-from aimctl.runtime.manager.serving.limits import RenderBudget
+from aimctl.runtime.manager.serving.limits import Budget
 from aimctl.runtime.queue import QueueMetrics
 
 if TYPE_CHECKING:
@@ -51,11 +52,17 @@ _RECONCILE_BUCKETS = (
 _QUEUE_BUCKETS = tuple(1e-8 * 10**step for step in range(12))
 _CALL_BUCKETS = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 
+_RENDER_SHARE = 0.05
+"""Share of one CPU that rendering may take continuously."""
+
+_RENDER_CREDIT_SECONDS = 0.5
+"""CPU seconds that may be saved up for a burst."""
+
 
 @final
 class RuntimeMetrics:
-    """All metrics of a process. Implements ``RequestObserver``, ``ElectionMetrics``, ``EventMetrics`` and
-    ``LoopMetrics``.
+    """All metrics of a process. Implements ``RequestObserver``, ``ElectionMetrics``, ``EventMetrics``, ``LoopMetrics``
+    and ``CertificateMetrics``.
 
     Args:
         registry: for registration.
@@ -155,6 +162,16 @@ class RuntimeMetrics:
             "event_loop_longest_stall_seconds", "Longest time that the event loop was blocked."
         )
         self._longest_stall = 0.0
+        self.certificate_reads: Counter = counter(
+            "certwatcher_read_certificate_total",
+            "Certificates of the metrics server that were loaded or created.",
+        )
+        self.certificate_errors: Counter = counter(
+            "certwatcher_read_certificate_errors_total", "Certificates that could not be loaded."
+        )
+        self.certificate_expiry: Gauge = gauge(
+            "aimctl_certificate_expiry_timestamp_seconds", "When a certificate ends.", "certificate"
+        )
         self.events: Counter = counter("events_recorded_total", "Kubernetes Events, by result.", "result")
         for result in ("created", "series", "dropped", "failed"):
             self.events.labels(result)
@@ -188,6 +205,14 @@ class RuntimeMetrics:
         self.stalls.inc()
         self._longest_stall = max(self._longest_stall, seconds)
         self.longest_stall.set(self._longest_stall)
+
+    def certificate_read(self, *, failed: bool) -> None:
+        """``certwatcher_read_certificate_total`` and ``certwatcher_read_certificate_errors_total``."""
+        (self.certificate_errors if failed else self.certificate_reads).inc()
+
+    def certificate_expires(self, certificate: str, timestamp: float) -> None:
+        """``aimctl_certificate_expiry_timestamp_seconds`` of this certificate."""
+        self.certificate_expiry.labels(certificate).set(timestamp)
 
     def event(self, result: Literal["created", "series", "dropped", "failed"]) -> None:
         """``events_recorded_total``: one Event with this result."""
@@ -327,7 +352,7 @@ def metrics_routes(registry: Collector, *, cpu_time: Callable[[], float] = time.
     latest page is sent again.
     """
     source = _WithoutCreated(registry)
-    budget = RenderBudget(LoopClock().monotonic)
+    budget = Budget(LoopClock().monotonic, rate=_RENDER_SHARE, maximum=_RENDER_CREDIT_SECONDS)
     pages: dict[str, tuple[bytes, bytes]] = {}
 
     async def metrics(request: web.Request) -> web.Response:

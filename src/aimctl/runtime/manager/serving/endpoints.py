@@ -11,12 +11,19 @@ from aimctl.runtime.manager.serving.http import HttpServer, parse_bind_address
 
 if TYPE_CHECKING:
     from prometheus_client.registry import Collector
+    from structlog.typing import FilteringBoundLogger
 
+    from aimctl.runtime.clock import Clock
+    from aimctl.runtime.kube import Client
     from aimctl.runtime.manager.options import ManagerOptions
+    from aimctl.runtime.manager.requirements import Requirements
+    from aimctl.runtime.manager.serving.http import Routes
+    from aimctl.runtime.manager.serving.secure.protection import CertificateMetrics, Protection
 
-__all__ = ["Endpoints"]
+__all__ = ["METRICS", "PROBES", "Endpoints", "protection_of"]
 
-_FIELDS = ("metrics_bind_address", "health_probe_bind_address")
+METRICS, PROBES = "metrics_bind_address", "health_probe_bind_address"
+"""The options with the addresses of the servers."""
 
 
 @final
@@ -26,30 +33,36 @@ class Endpoints:
     Args:
         options: of the manager.
         metrics: what ``/metrics`` shows.
+        protection: of the metrics server; None for plain HTTP.
 
     Attributes:
         health: the checks of ``/healthz``.
         ready: the checks of ``/readyz``.
-        pages: the debug pages, on the metrics server if it is on, else on the probe server.
+        pages: the debug pages, on the metrics server if it is on, else on the probe server. With protection they are
+            only on the metrics server, because the probe server has none.
         servers: to be entered by the manager.
 
     Raises:
         ConfigurationError: an address is invalid.
     """
 
-    def __init__(self, options: ManagerOptions, metrics: Collector) -> None:
+    def __init__(
+        self, options: ManagerOptions, metrics: Collector, protection: Protection | None = None
+    ) -> None:
         self.health: HealthChecks = HealthChecks("healthz")
         self.ready: HealthChecks = HealthChecks("readyz")
         self.pages: DebugPages = DebugPages()
-        addresses = {field: getattr(options, field) for field in _FIELDS}
-        wanted = [field for field, address in addresses.items() if parse_bind_address(field, address)]
-        routes = {
-            "metrics_bind_address": dict(metrics_routes(metrics)),
-            "health_probe_bind_address": {**self.health.routes(), **self.ready.routes()},
-        }
-        if wanted:
-            routes[wanted[0]] |= self.pages.routes()
-        self._servers = {field: HttpServer(field, addresses[field], routes[field]) for field in wanted}
+        self._servers: dict[str, HttpServer] = {}
+        pages = self.pages.routes()
+        if parse_bind_address(METRICS, options.metrics_bind_address):
+            routes = {**metrics_routes(metrics), **pages}
+            self._servers[METRICS] = HttpServer(METRICS, options.metrics_bind_address, routes, protection)
+            pages = {}
+        if parse_bind_address(PROBES, options.health_probe_bind_address):
+            probes: Routes = {**self.health.routes(), **self.ready.routes()}
+            if protection is None:
+                probes = {**probes, **pages}
+            self._servers[PROBES] = HttpServer(PROBES, options.health_probe_bind_address, probes)
         self.servers: tuple[HttpServer, ...] = tuple(self._servers.values())
 
     def include(self, prefix: str, endpoints: Endpoints) -> None:
@@ -62,3 +75,34 @@ class Endpoints:
         """The bound port of the server with the address option ``field``; 0 if it is not running."""
         server = self._servers.get(field)
         return server.port if server else 0
+
+
+def protection_of(
+    options: ManagerOptions,
+    client: Client,
+    *,
+    clock: Clock,
+    metrics: CertificateMetrics,
+    requirements: Requirements,
+    logger: FilteringBoundLogger | None = None,
+) -> Protection | None:
+    """Return the protection of the metrics server that the options ask for, and add the permissions that it needs.
+
+    Args:
+        options: of the manager.
+        client: sends the reviews, unless the options name another one.
+        clock: time.
+        metrics: of the certificate.
+        requirements: gets the permissions, if ``client`` needs them.
+        logger: for warnings.
+    """
+    secure = options.metrics_secure
+    if secure is None:
+        return None
+    # Only protected servers need these modules, and what they import.
+    from aimctl.runtime.manager.serving.secure.access import REVIEW_PERMISSIONS
+    from aimctl.runtime.manager.serving.secure.protection import Protection
+
+    if secure.reviewer is None and parse_bind_address(METRICS, options.metrics_bind_address):
+        requirements.add_permissions(*REVIEW_PERMISSIONS)
+    return Protection(secure, client, clock=clock, metrics=metrics, logger=logger)

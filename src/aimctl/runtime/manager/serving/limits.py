@@ -1,52 +1,80 @@
 """Limits of the HTTP endpoints, which share the event loop with the reconcilers and the renewal of the Lease.
 
 Contract:
-    * A server has at most :data:`MAX_CONNECTIONS` connections. A new one replaces the connection that has been idle for
-      the longest time; if none is idle, the new one is closed. So idle connections cannot keep probes out.
-    * A request must be complete :data:`HEADER_SECONDS` after its first byte, or its connection is closed.
+    * A server has at most :data:`MAX_CONNECTIONS` connections, with those whose TLS handshake is not finished. A new
+      one replaces the connection that has been idle for the longest time, first among those whose client was not
+      authenticated; if none is idle, the new one is closed. So idle connections cannot keep probes and scrapes out.
+    * A request must be complete :data:`HEADER_SECONDS` after its first byte, the first one of a connection after the
+      connection was made, and within :data:`MAX_REQUEST_BYTES`. A connection may be idle for :data:`IDLE_SECONDS`.
+      Otherwise it is closed.
+    * A response must be taken within :data:`WRITE_SECONDS`. At most :data:`MAX_STALLED` of them wait for slow readers;
+      a further one replaces the one that has waited for the longest time.
     * Requests are processed at :data:`REQUESTS_PER_SECOND`, after a burst of :data:`BURST`. Others wait for their turn,
-      so a flood takes a bounded share of the event loop.
-    * :class:`RenderBudget` does the same for pages that are expensive to render.
+      so a flood takes a bounded share of the event loop. Handshakes have the same limits, but those that would wait for
+      longer than a second are not started: their connections are closed.
+    * :class:`Budget` limits what must not wait, such as the rendering of pages.
 """
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, cast, final
+from typing import TYPE_CHECKING, Protocol, final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Connections", "LimitedProtocol", "Pacer", "RenderBudget"]
+__all__ = ["Budget", "Closable", "Connections", "Pacer"]
 
 MAX_CONNECTIONS = 64
 HEADER_SECONDS = 5.0
+IDLE_SECONDS = 120.0
+"""Longer than the usual interval of scrapes."""
+
+WRITE_SECONDS = 10.0
+"""The default time limit of a scrape."""
+
+STALLED_SECONDS = 1.0
+"""A response that has waited for a shorter time is not replaced: every large page waits for a moment."""
+
+MAX_STALLED = 16
+MAX_REQUEST_BYTES = 64 * 1024
 REQUESTS_PER_SECOND = 50.0
 BURST = 100
 
-RENDER_SHARE = 0.05
-"""Share of one CPU that rendering may take continuously."""
 
-RENDER_CREDIT_SECONDS = 0.5
-"""CPU seconds that may be saved up for a burst."""
+class Closable(Protocol):
+    """A connection, as far as its limits are concerned."""
+
+    def abort(self) -> None:
+        """Close it without sending what is buffered."""
+        ...
 
 
 @final
 class Connections:
-    """The open connections of a server, the one that has been idle for the longest time first."""
+    """The open connections of a server, in the order in which they became idle.
 
-    def __init__(self, limit: int = MAX_CONNECTIONS) -> None:
+    Args:
+        now: monotonic time.
+        limit: largest number.
+    """
+
+    def __init__(self, now: Callable[[], float], limit: int = MAX_CONNECTIONS) -> None:
+        self._now = now
         self._limit = limit
-        self._idle: dict[LimitedProtocol, None] = {}
-        self._busy: set[LimitedProtocol] = set()
+        self._idle: dict[Closable, None] = {}
+        self._trusted: dict[Closable, None] = {}
+        """Idle connections whose client was authenticated."""
+        self._busy: set[Closable] = set()
+        self._stalled: dict[Closable, float] = {}
+        """Since when responses wait for their readers; these connections also count as idle or busy."""
 
     def __len__(self) -> int:
-        return len(self._idle) + len(self._busy)
+        return len(self._idle) + len(self._trusted) + len(self._busy)
 
-    def add(self, connection: LimitedProtocol) -> bool:
+    def add(self, connection: Closable) -> bool:
         """Add an idle connection; False if there is no room for it."""
         if len(self) >= self._limit:
-            oldest = next(iter(self._idle), None)
+            oldest = next(iter(self._idle or self._trusted), None)
             if oldest is None:
                 return False
             self.remove(oldest)
@@ -54,108 +82,43 @@ class Connections:
         self._idle[connection] = None
         return True
 
-    def remove(self, connection: LimitedProtocol) -> None:
+    def remove(self, connection: Closable) -> None:
         """Forget a connection that is closed."""
         self._idle.pop(connection, None)
+        self._trusted.pop(connection, None)
         self._busy.discard(connection)
+        self._stalled.pop(connection, None)
 
-    def busy(self, connection: LimitedProtocol) -> None:
+    def busy(self, connection: Closable) -> None:
         """A request of the connection is being processed."""
-        if connection in self._idle:
-            del self._idle[connection]
+        if connection in self._idle or connection in self._trusted:
+            self._idle.pop(connection, None)
+            self._trusted.pop(connection, None)
             self._busy.add(connection)
 
-    def idle(self, connection: LimitedProtocol) -> None:
-        """The response has been sent."""
+    def idle(self, connection: Closable, *, trusted: bool = False) -> None:
+        """The response has been produced.
+
+        Args:
+            connection: which one.
+            trusted: whether its client was authenticated.
+        """
         if connection in self._busy:
             self._busy.discard(connection)
-            self._idle[connection] = None
+            (self._trusted if trusted else self._idle)[connection] = None
 
+    def stalled(self, connection: Closable) -> None:
+        """The response of the connection waits for its reader."""
+        if len(self._stalled) >= MAX_STALLED:
+            oldest, since = next(iter(self._stalled.items()))
+            if self._now() - since >= STALLED_SECONDS:
+                self.remove(oldest)
+                oldest.abort()
+        self._stalled[connection] = self._now()
 
-@final
-class LimitedProtocol(asyncio.Protocol):
-    """One connection, which passes everything to the protocol of the HTTP server.
-
-    Args:
-        inner: the protocol of the HTTP server.
-        connections: of the server.
-        by_transport: finds the connection of a request.
-    """
-
-    def __init__(
-        self,
-        inner: asyncio.Protocol,
-        connections: Connections,
-        by_transport: dict[asyncio.BaseTransport, LimitedProtocol],
-    ) -> None:
-        self._inner = inner
-        self._connections = connections
-        self._by_transport = by_transport
-        self._transport: asyncio.Transport | None = None
-        self._deadline: asyncio.TimerHandle | None = None
-        self._processing = False
-        self._refused = False
-
-    def abort(self) -> None:
-        """Close the connection without sending what is buffered."""
-        if self._transport is not None:
-            self._transport.abort()
-
-    def started(self) -> None:
-        """A complete request has arrived."""
-        self._processing = True
-        self._cancel_deadline()
-        self._connections.busy(self)
-
-    def finished(self) -> None:
-        """Its response has been written."""
-        self._processing = False
-        self._connections.idle(self)
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Register the connection, or close it."""
-        self._transport = cast("asyncio.Transport", transport)
-        if not self._connections.add(self):
-            self._refused = True
-            self.abort()
-            return
-        self._by_transport[transport] = self
-        self._inner.connection_made(transport)
-
-    def data_received(self, data: bytes) -> None:
-        """Pass on data; the first byte of a request starts its time limit."""
-        if self._refused:
-            return
-        if not self._processing and self._deadline is None:
-            self._deadline = asyncio.get_running_loop().call_later(HEADER_SECONDS, self.abort)
-        self._inner.data_received(data)
-
-    def eof_received(self) -> bool | None:
-        """Pass it on."""
-        return None if self._refused else self._inner.eof_received()
-
-    def pause_writing(self) -> None:
-        """Pass it on."""
-        self._inner.pause_writing()
-
-    def resume_writing(self) -> None:
-        """Pass it on."""
-        self._inner.resume_writing()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
-        self._cancel_deadline()
-        self._connections.remove(self)
-        if self._refused:
-            return
-        if self._transport is not None:
-            self._by_transport.pop(self._transport, None)
-        self._inner.connection_lost(exc)
-
-    def _cancel_deadline(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+    def flowing(self, connection: Closable) -> None:
+        """The reader has taken the response."""
+        self._stalled.pop(connection, None)
 
 
 @final
@@ -182,36 +145,35 @@ class Pacer:
         self._next = max(self._next, now - self._burst) + self._interval
         return max(0.0, self._next - now)
 
+    def waiting_seconds(self) -> float:
+        """The seconds that the next request would have to wait."""
+        return max(0.0, self._next + self._interval - self._now())
+
 
 @final
-class RenderBudget:
-    """The CPU time that rendering may take.
+class Budget:
+    """An amount that grows with time and is spent, such as CPU seconds.
 
     Args:
         now: monotonic time.
-        share: of one CPU.
-        credit: maximum of saved CPU seconds.
+        rate: growth per second.
+        maximum: largest amount, and that at the start.
     """
 
-    def __init__(
-        self,
-        now: Callable[[], float],
-        share: float = RENDER_SHARE,
-        credit: float = RENDER_CREDIT_SECONDS,
-    ) -> None:
+    def __init__(self, now: Callable[[], float], *, rate: float, maximum: float) -> None:
         self._now = now
-        self._share = share
-        self._maximum = self._credit = credit
+        self._rate = rate
+        self._maximum = self._amount = maximum
         self._updated: float | None = None
 
     def available(self) -> bool:
-        """Whether another page may be rendered now."""
+        """Whether there is something left."""
         now = self._now()
         if self._updated is not None:
-            self._credit = min(self._maximum, self._credit + (now - self._updated) * self._share)
+            self._amount = min(self._maximum, self._amount + (now - self._updated) * self._rate)
         self._updated = now
-        return self._credit > 0
+        return self._amount > 0
 
-    def spend(self, seconds: float) -> None:
-        """Account for the CPU time of a page."""
-        self._credit -= seconds
+    def spend(self, amount: float) -> None:
+        """Take an amount, which may be more than is left."""
+        self._amount -= amount
