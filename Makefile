@@ -19,7 +19,7 @@ export PYTHONPYCACHEPREFIX ?= $(CURDIR)/$(VENV)/pycache
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-proofs test-downloads test-install test-image test-envtest test-kserve test-clients test-kills test-soak test-storm test-load test-alerts simulate simulate-long sieve mutants conformance conformance-record lint format types public-types contracts commits kinds manifests check-manifests docs docs-diagrams checklist bench bench-scale lock clean ci
+.PHONY: help demo test test-proofs test-downloads test-install test-image test-envtest test-kserve test-clients test-kills test-soak test-storm test-load test-alerts test-observe simulate simulate-long sieve mutants conformance conformance-record lint format types public-types contracts commits kinds manifests check-manifests docs docs-diagrams docs-dashboard checklist bench bench-scale lock clean ci
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,7 +79,21 @@ test-load: $(STAMP) ## measure what a flood of the protected metrics port costs 
 	@$(BIN)/python test/load/run.py $(LOAD_ARGS)
 
 test-alerts: $(STAMP) ## test the alert rules with promtool, which is taken from Debian's package if it is missing
-	@tool="$$(hack/promtool.sh)" && PROMTOOL="$$tool" $(BIN)/python -m pytest -n 0 test/unit/docs/test_docs_alerts.py
+	@tool="$$(hack/prometheus.sh promtool)" && PROMTOOL="$$tool" $(BIN)/python -m pytest -n 0 test/unit/docs/test_docs_runbook.py
+
+test-observe: $(STAMP) ## cause the fault behind every alert in a running system, scraped by a real Prometheus, and run the dashboard's queries
+	@tool="$$(hack/prometheus.sh promtool)" && server="$$(hack/prometheus.sh prometheus)" && \
+	PROMTOOL="$$tool" PROMETHEUS="$$server" $(BIN)/python -m pytest -n 0 -p no:randomly --timeout 600 test/observe
+
+# matplotlib and numpy are needed by no other target.
+$(VENV)/.charts: $(STAMP) requirements-charts.lock
+	@echo "installing matplotlib in $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-charts.lock
+	@touch $@
+
+docs-dashboard: $(VENV)/.charts ## write docs/dashboard.md, and draw its pictures from the last run of make test-observe
+	@$(BIN)/python hack/dashboard_page.py
+	@$(BIN)/python hack/dashboard_charts.py
 
 test-storm: $(STAMP) ## run SEEDS=300 random virtual hours of the operator, or one of them with its trace: SEED=17
 	@$(BIN)/python test/storm/run.py $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),300)) $(STORM_ARGS)
@@ -162,6 +176,7 @@ lock: ## update the lock files from pyproject.toml
 	@$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $(foreach extra,bench build lint test testing uvloop,--extra $(extra)) pyproject.toml -o requirements.lock
 	echo 'pyright[nodejs]' | $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate - -o requirements-public-types.lock
+	echo 'matplotlib' | $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate - -o requirements-charts.lock
 
 clean: ## remove everything that the targets created
 	rm -rf $(VENV) .bench .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

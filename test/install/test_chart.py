@@ -78,11 +78,22 @@ def test_events_need_no_role_of_their_own_if_default_is_watched(helm: Helm) -> N
 
 
 def test_the_objects_for_the_prometheus_operator_are_those_of_the_manifests(helm: Helm) -> None:
-    found = rendered(helm, prometheus={"serviceMonitor": True, "rules": True, "labels": {"release": "p"}})
+    found = rendered(
+        helm,
+        prometheus={"serviceMonitor": True, "podMonitor": True, "rules": True, "labels": {"release": "p"}},
+        grafana={"dashboard": True, "labels": {"release": "p"}},
+    )
     expected = objects("---\n".join(monitoring_manifests().values()))
     for key, one in expected.items():
         assert found[key]["metadata"]["labels"].pop("release") == "p"
         assert found[key] == one
+
+
+def test_alerts_link_to_the_runbook_of_the_installation(helm: Helm) -> None:
+    found = rendered(helm, prometheus={"rules": True, "runbook": "https://docs.test/runbook"})
+    (rule,) = [one for key, one in found.items() if "PrometheusRule" in key]
+    links = {item["alert"]: item["annotations"]["runbook_url"] for item in rule["spec"]["groups"][0]["rules"]}
+    assert links["AimNoLeader"] == "https://docs.test/runbook#aimnoleader"
 
 
 def test_every_value_of_the_manager_is_used(helm: Helm) -> None:

@@ -99,18 +99,26 @@ class ManagerProcess:
         return self._process.wait(timeout)
 
     @property
+    def log_file(self) -> Path:
+        """The file that takes its output."""
+        return self._log
+
+    @property
     def log(self) -> str:
         """All it wrote so far."""
         return self._log.read_text(encoding="utf-8", errors="replace")
 
     def metrics(self) -> dict[str, float]:
         """Samples as in :func:`samples_of`; {} when not up."""
+        return samples_of(self.page())
+
+    def page(self) -> str:
+        """The page of metrics as text; "" when not up."""
         try:
             with urllib.request.urlopen(self._metrics_url, timeout=5) as answer:
-                text = answer.read().decode()
+                return str(answer.read().decode())
         except (urllib.error.URLError, OSError):
-            return {}
-        return samples_of(text)
+            return ""
 
     @property
     def leading(self) -> bool:

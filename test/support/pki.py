@@ -1,6 +1,6 @@
 """A certificate authority for one test run: server certificates for loopback, client certificates by name.
 
-Everything is valid from an hour ago for a day, and lives in files because its users read files.
+Everything is valid from an hour ago, by default for a day, and lives in files because its users read files.
 ECDSA throughout: a key costs a millisecond, where RSA costs hundreds.
 """
 
@@ -44,15 +44,15 @@ class CertificateAuthority:
         self.certificate = folder / "ca.crt"
         self.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, name: str, organization: str | None = None) -> CertificateFiles:
-        """Issue a certificate good for serving on loopback and for being the client `name`."""
+    def issue(self, name: str, organization: str | None = None, *, days: float = 1) -> CertificateFiles:
+        """Issue a certificate good for serving on loopback and for being the client `name`, valid for `days`."""
         key = ec.generate_private_key(ec.SECP256R1())
         loopback = [
             x509.DNSName("localhost"),
             x509.IPAddress(ipaddress.IPv4Address("127.0.0.1")),
         ]
         certificate = (
-            _builder(_name(name, organization), self._name, key.public_key())
+            _builder(_name(name, organization), self._name, key.public_key(), days=days)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(authority=False), critical=True)
             .add_extension(
@@ -90,7 +90,7 @@ def _name(common_name: str, organization: str | None = None) -> x509.Name:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurvePublicKey
+    subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurvePublicKey, *, days: float = 1
 ) -> x509.CertificateBuilder:
     now = dt.datetime.now(dt.UTC)
     return (
@@ -100,7 +100,7 @@ def _builder(
         .public_key(public_key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - dt.timedelta(hours=1))
-        .not_valid_after(now + dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=days))
     )
 
 

@@ -10,9 +10,18 @@ from typing import Any
 from aimctl.api.alerts import alert_rules
 from aimctl.api.deployment import LABELS
 
-__all__ = ["TOKEN_FILE", "prometheus_rule", "scrape_endpoint", "service_monitor"]
+__all__ = [
+    "TOKEN_FILE",
+    "TOKEN_SECRET",
+    "pod_monitor",
+    "prometheus_rule",
+    "scrape_endpoint",
+    "service_monitor",
+]
 
 TOKEN_FILE = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105 - a path in the pod of Prometheus
+TOKEN_SECRET = "aimctl-metrics-token"  # noqa: S105 - a name
+"""The Secret with the token of a PodMonitor."""
 _API_VERSION = "monitoring.coreos.com/v1"
 
 
@@ -42,6 +51,27 @@ def service_monitor(operator_namespace: str) -> dict[str, Any]:
             "jobLabel": "app.kubernetes.io/name",
             "selector": {"matchLabels": LABELS},
             "endpoints": [scrape_endpoint()],
+        },
+    }
+
+
+def pod_monitor(operator_namespace: str) -> dict[str, Any]:
+    """Return the PodMonitor of the manager's pods, for clusters without the metrics Service.
+
+    It finds the same pods as the ServiceMonitor; with both of them, every value counts twice in sums. A PodMonitor
+    cannot name a file of Prometheus, so the token is in the Secret :data:`TOKEN_SECRET` of the operator namespace.
+    """
+    endpoint = scrape_endpoint()
+    endpoint.pop("bearerTokenFile")
+    endpoint["authorization"] = {"type": "Bearer", "credentials": {"name": TOKEN_SECRET, "key": "token"}}
+    return {
+        "apiVersion": _API_VERSION,
+        "kind": "PodMonitor",
+        "metadata": {"name": "aimctl-manager", "namespace": operator_namespace, "labels": LABELS},
+        "spec": {
+            "jobLabel": "app.kubernetes.io/name",
+            "selector": {"matchLabels": LABELS},
+            "podMetricsEndpoints": [endpoint],
         },
     }
 

@@ -9,24 +9,29 @@
     aim_model_caches{status}                 gauge      model caches by state
     aim_services{status}                     gauge      services by state
     aim_models{scope,status}                 gauge      models by state
+    aim_unhealthy_objects{kind,namespace}    gauge      objects that are Failed or Degraded
     aim_image_reads_total{result}            counter    attempts to read an image's labels from its registry
+    aim_downloads_total{result}              counter    downloads of model sources that ended
     aimctl_build_info{version,python}        gauge      1; the versions of aimctl and of Python
 
 Only the leader exports the gauges that describe the cluster: the values of a standby would be counted twice.
 
-Invariant: the label values are fixed. ``result`` is succeeded or failed; ``scope`` is Namespace or Cluster; ``status``
-is one of the states of the kind, or "" for an object that has not been reconciled or cannot be read.
+Invariant: the label values are fixed. ``result`` is succeeded or failed, ``unreachable`` for a registry that does not
+respond, or ``unavailable`` for a hub; ``scope`` is Namespace or Cluster; ``status`` is one of the states of the kind,
+or "" for an object that has not been reconciled or cannot be read. The namespaces of ``aim_unhealthy_objects`` are
+bounded, see :mod:`aimctl.controllers.unhealthy`.
 """
 
 from __future__ import annotations
 
 import platform
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, final, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from aimctl import __version__
 from aimctl.api.v1alpha1 import CacheState, ModelState, ServiceState, TemplateState
+from aimctl.controllers.unhealthy import UNHEALTHY, UnhealthyObjects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -35,7 +40,12 @@ if TYPE_CHECKING:
 
     from aimctl.runtime.kube import Object
 
-__all__ = ["OperatorMetrics", "StateCounter"]
+__all__ = ["DownloadResult", "ImageReadResult", "OperatorMetrics", "StateCounter"]
+
+ImageReadResult: TypeAlias = Literal["succeeded", "failed", "unreachable"]
+"""``failed``: the registry has responded, but without a usable image."""
+DownloadResult: TypeAlias = Literal["succeeded", "failed", "unavailable"]
+"""``unavailable``: the hub or bucket cannot be reached, reports an error of its own, or limits the rate."""
 
 _SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 
@@ -89,14 +99,23 @@ class OperatorMetrics:
         self._services = Gauge("aim_services", "Services by state.", ["status"], registry=cluster)
         self._model_caches = Gauge("aim_model_caches", "Model caches by state.", ["status"], registry=cluster)
         self._models = Gauge("aim_models", "Models by state.", ["scope", "status"], registry=cluster)
+        self._unhealthy = UnhealthyObjects()
+        cluster.register(self._unhealthy)
         reads = Counter(
             "aim_image_reads",
             "Attempts to read an image's labels from its registry.",
             ["result"],
             registry=registry,
         )
-        self.image_reads_succeeded = reads.labels("succeeded")
-        self.image_reads_failed = reads.labels("failed")
+        self.image_reads: dict[ImageReadResult, Counter] = {
+            result: reads.labels(result) for result in get_args(ImageReadResult)
+        }
+        downloads = Counter(
+            "aim_downloads", "Downloads of model sources that ended.", ["result"], registry=registry
+        )
+        self.downloads: dict[DownloadResult, Counter] = {
+            result: downloads.labels(result) for result in get_args(DownloadResult)
+        }
 
     def admission(self, *, limit: int, running: Callable[[], int], pending: Callable[[], int]) -> None:
         """Report discovery admission: its limit, and what the functions return at each scrape."""
@@ -106,25 +125,32 @@ class OperatorMetrics:
 
     def models(self, scope: str) -> StateCounter:
         """An informer handler that counts the models of one scope."""
-        return StateCounter(
+        return self._counter(
             {state: self._models.labels(scope, state) for state in ("", *map(str, ModelState))}
         )
 
     def model_caches(self) -> StateCounter:
         """An informer handler that counts model caches."""
-        return StateCounter(
+        return self._counter(
             {state: self._model_caches.labels(state) for state in ("", *map(str, CacheState))}
         )
 
+    def template_caches(self) -> StateCounter:
+        """An informer handler that counts template caches that have failed."""
+        return self._counter({})
+
     def templates(self, scope: str) -> StateCounter:
         """An informer handler that counts the templates of one scope."""
-        return StateCounter(
+        return self._counter(
             {state: self._templates.labels(scope, state) for state in ("", *map(str, TemplateState))}
         )
 
     def services(self) -> StateCounter:
         """An informer handler that counts services."""
-        return StateCounter({state: self._services.labels(state) for state in ("", *map(str, ServiceState))})
+        return self._counter({state: self._services.labels(state) for state in ("", *map(str, ServiceState))})
+
+    def _counter(self, gauges: dict[str, Gauge]) -> StateCounter:
+        return StateCounter(gauges, self._unhealthy)
 
 
 @final
@@ -142,26 +168,39 @@ class _WhileLeading:
 
 @final
 class StateCounter:
-    """Counts objects by their state."""
+    """Counts objects by their state.
 
-    def __init__(self, gauges: dict[str, Gauge]) -> None:
+    Args:
+        gauges: by state; "" takes the objects in any other state. Empty for no gauges.
+        unhealthy: counts the objects in one of the states :data:`~aimctl.controllers.unhealthy.UNHEALTHY`.
+    """
+
+    def __init__(self, gauges: dict[str, Gauge], unhealthy: UnhealthyObjects) -> None:
         self._gauges = gauges
+        self._unhealthy = unhealthy
 
     def on_add(self, obj: Object[Any], *, initial: bool) -> None:  # noqa: ARG002 - the handler's signature
         """Count an object."""
-        self._gauge(obj).inc()
+        self._count(obj, _state(obj), 1)
 
     def on_update(self, old: Object[Any], new: Object[Any]) -> None:
         """Count the new state instead of the old one."""
-        before, after = self._gauge(old), self._gauge(new)
-        if before is not after:
-            before.dec()
-            after.inc()
+        before, after = _state(old), _state(new)
+        if before != after:
+            self._count(old, before, -1)
+            self._count(new, after, 1)
 
     def on_delete(self, obj: Object[Any], *, confirmed: bool) -> None:  # noqa: ARG002 - the handler's signature
         """Stop counting an object."""
-        self._gauge(obj).dec()
+        self._count(obj, _state(obj), -1)
 
-    def _gauge(self, obj: Object[Any]) -> Gauge:
-        view = obj.view_or_none
-        return self._gauges.get("" if view is None else view.status.status, self._gauges[""])
+    def _count(self, obj: Object[Any], state: str, difference: int) -> None:
+        if self._gauges:
+            self._gauges.get(state, self._gauges[""]).inc(difference)
+        if state in UNHEALTHY:
+            self._unhealthy.add(obj.resource.kind, obj.meta.namespace, difference)
+
+
+def _state(obj: Object[Any]) -> str:
+    view = obj.view_or_none
+    return "" if view is None else view.status.status

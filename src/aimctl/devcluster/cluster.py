@@ -27,7 +27,8 @@ from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack, final
 
 from aimctl.devcluster.apiserver.http import Endpoint, HttpFront
 from aimctl.devcluster.apiserver.memory_transport import MemoryTransport
-from aimctl.devcluster.apiserver.server import ApiServer
+from aimctl.devcluster.apiserver.server import ApiServer, ApiServerOptions
+from aimctl.devcluster.apiserver.verbs.watching import BOOKMARK_SECONDS
 from aimctl.devcluster.controllers.batch.job_tally import JobBackoff
 from aimctl.devcluster.controllers.batch.jobs import JobController
 from aimctl.devcluster.controllers.claim_protection import ClaimProtection
@@ -97,6 +98,7 @@ class ClusterOptions:
         heartbeat_seconds: period of the nodes' heartbeats; None disables them.
         events: whether the cluster's parts write Events, which ``kubectl describe`` shows.
         controllers: False runs the API server alone: no Jobs, nodes, volumes or garbage collection.
+        bookmark_seconds: period of the bookmarks of watches.
     """
 
     add_ons: Sequence[AddOn] = ()
@@ -112,6 +114,7 @@ class ClusterOptions:
     heartbeat_seconds: float | None = None
     events: bool = True
     controllers: bool = True
+    bookmark_seconds: float = BOOKMARK_SECONDS
 
 
 class ClusterFields(TypedDict, total=False):
@@ -130,6 +133,7 @@ class ClusterFields(TypedDict, total=False):
     heartbeat_seconds: float | None
     events: bool
     controllers: bool
+    bookmark_seconds: float
 
 
 @final
@@ -158,7 +162,10 @@ class DevCluster:
         self.faults = Faults(rng)
         """Faults that affect clients outside the cluster."""
         journal = None if data_file is None else FileJournal(Path(data_file))
-        self.server = ApiServer(clock=clock, journal=journal, rng=rng, interceptor=self.faults)
+        server_options = ApiServerOptions(bookmark_seconds=self.options.bookmark_seconds)
+        self.server = ApiServer(
+            clock=clock, journal=journal, rng=rng, interceptor=self.faults, options=server_options
+        )
         self._inside = MemoryTransport(self.server, user_agent="aimctl-devcluster", internal=True)
         self._stack = AsyncExitStack()
         self._endpoint: Endpoint | None = None

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from aimctl import __version__
-from aimctl.api import deployment, monitoring, protection, rbac
+from aimctl.api import dashboard, deployment, monitoring, protection, rbac
 from aimctl.api.kinds import KINDS
 from aimctl.controllers.manifests import (
     EVENTS_OF_CLUSTER_OBJECTS,
@@ -65,6 +65,7 @@ _METRICS_ARGUMENTS = Lines(
     "{{- end }}"
 )
 _METRICS_NUMBER = Inline(f"{{{{ ternary {deployment.METRICS_PORT} {_PLAIN_PORT} {_SECURE} }}}}")
+_TOKEN_FILE = f"bearerTokenFile: {monitoring.TOKEN_FILE}"
 _SCRAPE = """\
 {{- if .Values.metrics.secure }}
 scheme: https
@@ -79,7 +80,7 @@ tlsConfig:
   {{- else }}
   insecureSkipVerify: true
   {{- end }}
-{{- end }}""".replace("TOKEN_FILE", monitoring.TOKEN_FILE)
+{{- end }}""".replace("bearerTokenFile: TOKEN_FILE", _TOKEN_FILE)
 _NOTES = """\
 The AIM operator {{ .Chart.AppVersion }} runs in the namespace {{ .Release.Namespace }}:
 
@@ -289,16 +290,34 @@ def _optional() -> Iterator[tuple[str, str]]:
         f"{ports}\n{{{{- end }}}}"
     )
     yield "network-policy.yaml", guarded(".Values.networkPolicy.create", template(policy))
-    monitor = monitoring.service_monitor("")
-    (endpoint,) = monitor["spec"]["endpoints"]
-    for key in ("scheme", "bearerTokenFile", "tlsConfig"):
-        endpoint.pop(key)
-    endpoint["security"] = Lines(_SCRAPE)
-    for name, value, body in (
-        ("service-monitor.yaml", "serviceMonitor", monitor),
-        ("rules.yaml", "rules", monitoring.prometheus_rule("")),
+    yield from _monitoring()
+
+
+def _authorization(endpoint: Mapping[str, Any]) -> str:
+    """The token of an endpoint, as YAML without a line break at the end."""
+    return to_yaml({"authorization": endpoint["authorization"]}).rstrip()
+
+
+def _monitoring() -> Iterator[tuple[str, str]]:
+    """The objects for the Prometheus operator and for Grafana."""
+    rules = monitoring.prometheus_rule("")
+    for rule in (rule for group in rules["spec"]["groups"] for rule in group["rules"]):
+        link = f"{{{{ .Values.prometheus.runbook }}}}#{rule['alert'].lower()}"
+        rule["annotations"]["runbook_url"] = Inline(json.dumps(link))
+    services, pods = monitoring.service_monitor(""), monitoring.pod_monitor("")
+    (of_service,), (of_pod,) = services["spec"]["endpoints"], pods["spec"]["podMetricsEndpoints"]
+    of_pod["security"] = Lines(_SCRAPE.replace(_TOKEN_FILE, _authorization(of_pod)))
+    of_service["security"] = Lines(_SCRAPE)
+    for endpoint in (of_service, of_pod):
+        for key in ("scheme", "bearerTokenFile", "tlsConfig", "authorization"):
+            endpoint.pop(key, None)
+    for name, group, value, body in (
+        ("service-monitor.yaml", "prometheus", "serviceMonitor", services),
+        ("pod-monitor.yaml", "prometheus", "podMonitor", pods),
+        ("rules.yaml", "prometheus", "rules", rules),
+        ("dashboard.yaml", "grafana", "dashboard", dashboard.dashboard_config_map("")),
     ):
         made = _in_release(body)
-        labels = Lines("{{- with .Values.prometheus.labels }}\n{{- toYaml . | nindent <+0> }}\n{{- end }}")
-        made["metadata"]["labels"] = {**made["metadata"]["labels"], "more": labels}
-        yield name, guarded(f".Values.prometheus.{value}", template(made))
+        code = f"{{{{- with .Values.{group}.labels }}}}\n{{{{- toYaml . | nindent <+0> }}}}\n{{{{- end }}}}"
+        made["metadata"]["labels"] = {**made["metadata"]["labels"], "more": Lines(code)}
+        yield name, guarded(f".Values.{group}.{value}", template(made))

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import GenerateJsonSchema
 
+from aimctl.api.alerts import RUNBOOK
 from aimctl.api.deployment import DEFAULT_IMAGE, deployment
 from aimctl.api.protection import METRICS_CLIENTS, priority_class
 from aimctl.generation.documents import to_yaml
@@ -107,10 +108,23 @@ class Prometheus(_Group):
 
     service_monitor: bool = False
     """Create a ServiceMonitor."""
+    pod_monitor: bool = False
+    """Create a PodMonitor, instead of the ServiceMonitor: with both, every value counts twice in sums."""
     rules: bool = False
     """Create a PrometheusRule with the alerts."""
+    runbook: str = RUNBOOK
+    """Address of the runbook, to which the alerts link; the default is a file of this repository."""
     labels: dict[str, str] = Field(default={})
-    """Labels of both, by which a Prometheus may select them."""
+    """Labels of these objects, by which a Prometheus may select them."""
+
+
+class Grafana(_Group):
+    """The dashboard."""
+
+    dashboard: bool = False
+    """Create a ConfigMap with the dashboard, which the sidecar of Grafana's chart loads."""
+    labels: dict[str, str] = Field(default={})
+    """Labels of the ConfigMap, in addition to `grafana_dashboard: "1"`."""
 
 
 class Values(_Group):
@@ -162,6 +176,7 @@ class Values(_Group):
     metrics: Metrics = Metrics()
     network_policy: NetworkPolicy = NetworkPolicy()
     prometheus: Prometheus = Prometheus()
+    grafana: Grafana = Grafana()
 
 
 def values_rows() -> Iterator[tuple[str, Any, str]]:

@@ -30,7 +30,7 @@ def outcomes(folder):
     flags = {part: ["manifests", part] for part in (*PARTS, "all")} | {
         "files": ["manifests", "-o", folder / "config"],
         "one part as files": ["manifests", "rbac", "--output", folder / "rbac-only"],
-        "prometheus": ["manifests", "prometheus"],
+        **{part: ["manifests", part] for part in ("prometheus", "pod-monitor", "grafana")},
         "chart": ["manifests", "chart", "-o", folder / "chart"],
         "chart without a folder": ["manifests", "chart"],
         "chart with an image": ["manifests", "chart", "-o", folder / "chart", "--image", "registry.test/a:1"],
@@ -55,6 +55,13 @@ def test_the_parts_are_in_the_order_in_which_they_can_be_applied(outcomes):
 def test_the_objects_for_the_prometheus_operator_are_printed_on_request_only(outcomes):
     kinds = [item["kind"] for item in yaml.safe_load_all(outcomes["prometheus"].out)]
     assert kinds == ["PrometheusRule", "ServiceMonitor"]
+    others = [
+        item["kind"] for part in ("pod-monitor", "grafana") for item in yaml.safe_load_all(outcomes[part].out)
+    ]
+    assert others == ["PodMonitor", "ConfigMap"]
+    assert not {"PodMonitor", "ConfigMap"} & {
+        item["kind"] for item in yaml.safe_load_all(outcomes["all"].out)
+    }
     assert "monitoring.coreos.com" not in outcomes["all"].out
 
 

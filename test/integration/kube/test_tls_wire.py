@@ -162,8 +162,10 @@ async def test_a_rotated_client_certificate_is_used_for_new_requests(
             assert await fetch(wire) == "first"
             install(ca.issue("second"))
             assert await fetch(wire) == "first"
+            assert wire.client_certificate == (tmp_path / "ca" / "first.crt").read_bytes()
             clock.seconds += 1
             assert await fetch(wire) == "second"
+            assert wire.client_certificate == cert.read_bytes()
 
 
 def pem(files: CertificateFiles) -> tuple[bytes, bytes]:
@@ -182,7 +184,9 @@ async def test_a_client_certificate_and_its_key_can_be_given_as_bytes(
         server.on("GET", "/x", who)
         info = {"ca_data": ca.certificate.read_bytes(), "client_cert_data": certificate}
         async with open_to(server, clock, **info, client_key_data=key) as wire:
+            assert wire.client_certificate is None
             assert await fetch(wire) == "client"
+            assert wire.client_certificate == certificate
     assert list(folder.iterdir()) == []
 
 

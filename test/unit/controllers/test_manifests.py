@@ -9,6 +9,7 @@ import yaml
 
 from aimctl.api.alerts import ALERTS, JOB
 from aimctl.api.kinds import KINDS
+from aimctl.api.monitoring import TOKEN_SECRET
 from aimctl.controllers.manifests import manifests
 from aimctl.devcluster.apiserver.schema import Schema
 from aimctl.simulation.catalogue import Catalogue
@@ -114,6 +115,26 @@ def test_prometheus_gets_the_job_that_the_alerts_expect() -> None:
     assert monitor["endpoints"][0]["port"] == service["spec"]["ports"][0]["name"]
     (group,) = items["PrometheusRule"]["spec"]["groups"]
     assert [rule["alert"] for rule in group["rules"]] == [alert.name for alert in ALERTS]
+
+
+def test_the_pod_monitor_finds_what_the_service_monitor_finds() -> None:
+    items = {
+        item["kind"]: item for part in ("manager", "prometheus", "pod-monitor") for item in documents(part)
+    }
+    pods, (port, *_) = (
+        items["Deployment"]["spec"]["template"],
+        items["PodMonitor"]["spec"]["podMetricsEndpoints"],
+    )
+    spec = items["PodMonitor"]["spec"]
+    assert spec["selector"]["matchLabels"].items() <= pods["metadata"]["labels"].items()
+    assert pods["metadata"]["labels"][spec["jobLabel"]] == JOB
+    (of_service,) = items["ServiceMonitor"]["spec"]["endpoints"]
+    # A PodMonitor has no access to files of Prometheus.
+    assert {**port, "bearerTokenFile": of_service["bearerTokenFile"]} == {
+        **of_service,
+        "authorization": {"type": "Bearer", "credentials": {"name": TOKEN_SECRET, "key": "token"}},
+    }
+    assert port["port"] in {one["name"] for one in pods["spec"]["containers"][0]["ports"]}
 
 
 def test_the_two_managers_run_on_different_nodes_where_possible() -> None:

@@ -168,7 +168,12 @@ def test_a_standby_exports_no_gauges_of_the_cluster() -> None:
     def gauges() -> set[str]:
         return {family.name for family in registry.collect() if family.name.startswith("aim_")}
 
-    processes = {"aim_discovery_duration_seconds", "aim_discovery_wait_seconds", "aim_image_reads"}
+    processes = {
+        "aim_discovery_duration_seconds",
+        "aim_discovery_wait_seconds",
+        "aim_downloads",
+        "aim_image_reads",
+    }
 
     assert gauges() == processes
     leads[0] = True

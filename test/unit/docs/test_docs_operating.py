@@ -10,6 +10,8 @@ import typer
 from prometheus_client import CollectorRegistry
 
 import aimctl
+from aimctl.api.alerts import ALERTS
+from aimctl.api.dashboard import ROWS
 from aimctl.cli.app import app
 from aimctl.controllers.metrics import OperatorMetrics
 from aimctl.controllers.operator import OperatorOptions, add_controllers
@@ -121,15 +123,19 @@ def test_exactly_the_metrics_that_exist_are_documented():
     assert all(any(name.startswith(pattern) for name in actual) for pattern in patterns)
 
 
-def test_alerts_use_metrics_that_exist():
-    (block,) = re.findall(r"^```yaml\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
-    families = actual_metrics()
-    used = set(
-        re.findall(r"\b((?:aim|controller_runtime|workqueue|cache|rest_client|leader_election)_\w+)", block)
+def test_alerts_and_the_dashboard_use_metrics_that_exist():
+    queries = [alert.expr for alert in ALERTS]
+    queries += [expr for panels in ROWS.values() for panel in panels for expr, _ in panel.queries]
+    families, names = (
+        actual_metrics(),
+        r"\b((?:aim|aimctl|controller_runtime|workqueue|cache|rest_client|process|events",
     )
-    assert len(used) > 8
-    for name in used:
-        assert name in families or re.sub(r"_(count|sum|bucket)$", "", name) in families, name
+    names += r"|leader_election|event_loop|reflector)_\w+)"
+    for query in queries:
+        used = set(re.findall(names, re.sub(r'"[^"]*"', "", query)))
+        assert used or "ALERTS" in query, query
+        for name in used:
+            assert name in families or re.sub(r"_(count|sum|bucket)$", "", name) in families, name
 
 
 async def test_the_debug_pages_are_documented():

@@ -31,6 +31,8 @@ class Part(StrEnum):
     manager = "manager"
     network_policy = "network-policy"
     prometheus = "prometheus"
+    pod_monitor = "pod-monitor"
+    grafana = "grafana"
     chart = "chart"
 
 
@@ -38,8 +40,8 @@ def manifests(
     part: Annotated[
         Part,
         typer.Argument(
-            help="Which of them: 'prometheus' needs the Prometheus operator and is not part of 'all'; 'chart' is a Helm"
-            " chart and needs --output."
+            help="Which of them: 'prometheus', 'pod-monitor' (instead of the ServiceMonitor) and 'grafana' (the"
+            " dashboard) are not part of 'all'; 'chart' is a Helm chart and needs --output."
         ),
     ] = Part.all,
     *,
@@ -69,7 +71,7 @@ def manifests(
     here. With --output, they are a kustomize tree whose folder 'default' contains all of them.
     """
     from aimctl.cli.programs.extensions import requirements
-    from aimctl.controllers.manifests import extension_manifests
+    from aimctl.controllers.manifests import MONITORING_FOLDERS, extension_manifests
     from aimctl.installation.files import kustomize_tree
 
     needed = requirements(with_ or (), skip or (), operator_namespace, only=only)
@@ -100,7 +102,8 @@ def manifests(
     printed = (
         text
         for name, text in every.items()
-        if name.endswith(".yaml") and (part is Part.prometheus or not name.startswith("prometheus/"))
+        if name.endswith(".yaml")
+        and (part is not Part.all or name.partition("/")[0] not in MONITORING_FOLDERS)
     )
     sys.stdout.write("---\n".join(printed))
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, final
 
 from aimctl.api import kinds
+from aimctl.controllers.caching.download_outcomes import DownloadOutcomes
 from aimctl.controllers.caching.download_progress import add_download_progress
 from aimctl.controllers.caching.storage_classes import StorageClassInventory
 from aimctl.controllers.execution.executor import Observed
@@ -101,7 +102,9 @@ def add_model_caches(context: OperatorContext) -> None:
     manager.add(logs, name="logs of failed downloads")
     progress = add_download_progress(context, requests.send)
     observer = _Observer(context, classes, logs, progress)
-    context.cache.informer(kinds.MODEL_CACHES).add_handler(context.metrics.model_caches())
+    informer = context.cache.informer(kinds.MODEL_CACHES)
+    informer.add_handler(context.metrics.model_caches())
+    informer.add_handler(DownloadOutcomes(context.metrics, leading=manager.elected.is_set))
     manager.controller(
         "modelcaches",
         context.executor.reconciler(

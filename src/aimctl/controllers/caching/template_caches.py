@@ -75,6 +75,7 @@ ROLL_UP_SECONDS = 0.5
 def add_template_caches(context: OperatorContext) -> None:
     """Add the reconciler to the manager."""
     observer = _Observer(context)
+    context.cache.informer(kinds.TEMPLATE_CACHES).add_handler(context.metrics.template_caches())
     context.manager.controller(
         "templatecaches",
         context.executor.reconciler(observer.observe, decide_template_cache, field_manager=FIELD_MANAGER),

@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, TypeAlias, final
 
 import structlog
 
-from aimctl.controllers.models.registry import RateLimited, ReadTimedOut, RegistryError
+from aimctl.controllers.models.registry import RateLimited, ReadTimedOut, RegistryError, RegistryUnreachable
 from aimctl.domain.images.reading import FailedReading, Reading, judge_labels, without_secret
 from aimctl.domain.images.reference import InvalidImage, parse_image
 from aimctl.domain.images.registry_auth import credentials_for
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable
 
+    from aimctl.controllers.metrics import ImageReadResult
     from aimctl.controllers.models.pull_secrets import PullSecrets
     from aimctl.controllers.models.registry import ImageRegistry
     from aimctl.domain.images.reading import ImageQuestion
@@ -141,7 +142,7 @@ class ImageReadings:
         secrets: reads pull secrets.
         clock: for delays.
         rng: for jitter.
-        count: called after each attempt with whether the registry returned the image.
+        count: called after each attempt with its result.
     """
 
     def __init__(
@@ -151,7 +152,7 @@ class ImageReadings:
         *,
         clock: Clock,
         rng: random.Random,
-        count: Callable[[bool], None] = lambda _: None,
+        count: Callable[[ImageReadResult], None] = lambda _: None,
     ) -> None:
         self._registry = registry
         self._secrets = secrets
@@ -295,7 +296,7 @@ class ImageReadings:
             async with self._slots:
                 config = await self._registry.read(image, credentials)
         except RegistryError as error:
-            self._count(False)
+            self._count("unreachable" if isinstance(error, RegistryUnreachable) else "failed")
             outcome: Reading | FailedReading = FailedReading(error.reason, str(error))
             at_least = min(error.retry_after or 0.0, MAX_RETRY_AFTER_SECONDS)
             limited = isinstance(error, RateLimited)
@@ -310,7 +311,7 @@ class ImageReadings:
             if timed_out:
                 return None
         else:
-            self._count(True)
+            self._count("succeeded")
             limited, at_least = False, 0.0
             outcome = judge_labels(str(image), config.digest, config.labels)
             if isinstance(outcome, FailedReading):

@@ -90,7 +90,7 @@ def add_models(context: OperatorContext, registry: ImageRegistry | None = None) 
         PullSecrets(manager.api_reader),
         clock=manager.clock,
         rng=manager.rng,
-        count=lambda good: (metrics.image_reads_succeeded if good else metrics.image_reads_failed).inc(),
+        count=lambda result: metrics.image_reads[result].inc(),
     )
     manager.add(readings, name="image readings")
     for resource, name, scope in _SCOPES:

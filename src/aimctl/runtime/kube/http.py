@@ -122,6 +122,11 @@ class HttpTransport:
         self._calls: aiohttp.ClientSession | None = None
         self._streams: aiohttp.ClientSession | None = None
 
+    @property
+    def client_certificate(self) -> bytes | None:
+        """The client certificate chain (PEM) that is in use; None without one, or before the first request."""
+        return self._tls.certificate
+
     async def __aenter__(self) -> Self:
         """Create the sessions; does not connect yet."""
         self._calls = self._session(_CALL_CONNECTIONS)

@@ -139,6 +139,7 @@ async def run_manager(
     metrics = RuntimeMetrics(CollectorRegistry(), process=True)
     with stop_on_signals() as stop:
         async with HttpTransport(connection, clock=clock, observer=metrics) as transport:
+            metrics.certificates.add("client", lambda: transport.client_certificate)
             try:
                 manager = Manager(
                     transport, clock=clock, metrics=metrics, options=_manager_options(options, connection)

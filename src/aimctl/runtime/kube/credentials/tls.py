@@ -6,6 +6,7 @@ older one are not reused, because the pool distinguishes them by context.
 Invariants:
     * An incomplete rotation (certificate written, key not yet) never replaces a working context.
     * A private key that was given as bytes is never written to a disk (on Linux).
+    * :attr:`TlsContext.certificate` is the client certificate of the current context.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import ssl
 import tempfile
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, final
 
 from aimctl.runtime.kube.credentials.connection import file_stamp
@@ -33,11 +35,16 @@ _CHECK_SECONDS = 1.0
 
 @final
 class TlsContext:
-    """The current SSLContext of one connection. Use it on one event loop."""
+    """The current SSLContext of one connection. Use it on one event loop.
+
+    Attributes:
+        certificate: the client certificate chain (PEM) that is in use; None without one, or before the first request.
+    """
 
     def __init__(self, info: ConnectionInfo, *, clock: Clock) -> None:
         self._info = info
         self._clock = clock
+        self.certificate: bytes | None = None
         self._context: ssl.SSLContext | None = None
         self._stamp: object = None
         self._issued: tuple[bytes, bytes] | None = None
@@ -63,11 +70,23 @@ class TlsContext:
         if self._context is None or issued is not self._issued or stamp != self._stamp:
             try:
                 self._context = self._build(issued)
+                self.certificate = self._certificate(issued)
                 self._stamp, self._issued = stamp, issued
             except ConfigurationError:
                 if self._context is None:
                     raise
         return self._context
+
+    def _certificate(self, issued: tuple[bytes, bytes] | None) -> bytes | None:
+        info = self._info
+        if issued is not None:
+            return issued[0]
+        if info.client_cert_file is None:
+            return info.client_cert_data
+        try:
+            return Path(info.client_cert_file).read_bytes()
+        except OSError:
+            return None  # replaced at this moment: its stamp differs at the next check
 
     def _build(self, issued: tuple[bytes, bytes] | None) -> ssl.SSLContext:
         info = self._info

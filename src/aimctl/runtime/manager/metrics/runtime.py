@@ -23,6 +23,7 @@ from prometheus_client.registry import Collector
 
 from aimctl.runtime.clock import LoopClock
 from aimctl.runtime.controller import RESULT_LABELS, ControllerMetrics
+from aimctl.runtime.manager.metrics.certificates import CertificateExpiry
 from aimctl.runtime.manager.metrics.gauges import GaugeCollector
 from aimctl.runtime.manager.metrics.informers import InformerMetrics
 from aimctl.runtime.manager.metrics.tallies import Tallies
@@ -169,13 +170,11 @@ class RuntimeMetrics:
         self.certificate_errors: Counter = counter(
             "certwatcher_read_certificate_errors_total", "Certificates that could not be loaded."
         )
-        self.certificate_expiry: Gauge = gauge(
-            "aimctl_certificate_expiry_timestamp_seconds", "When a certificate ends.", "certificate"
-        )
         self.events: Counter = counter("events_recorded_total", "Kubernetes Events, by result.", "result")
         for result in ("created", "series", "dropped", "failed"):
             self.events.labels(result)
         self.informers: InformerMetrics = InformerMetrics(registry)
+        self.certificates: CertificateExpiry = CertificateExpiry(registry)
         if process:
             ProcessCollector(registry=registry)
             GCCollector(registry=registry)
@@ -212,7 +211,7 @@ class RuntimeMetrics:
 
     def certificate_expires(self, certificate: str, timestamp: float) -> None:
         """``aimctl_certificate_expiry_timestamp_seconds`` of this certificate."""
-        self.certificate_expiry.labels(certificate).set(timestamp)
+        self.certificates.expires(certificate, timestamp)
 
     def event(self, result: Literal["created", "series", "dropped", "failed"]) -> None:
         """``events_recorded_total``: one Event with this result."""

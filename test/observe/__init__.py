@@ -1,0 +1,1 @@
+"""The alerts and the dashboard of the operator, with a real Prometheus."""
