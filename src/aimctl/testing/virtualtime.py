@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
+import math
 import selectors
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, final
@@ -51,6 +52,9 @@ _MOST_ITERATIONS = 1_000_000
 """Iterations of the loop at one moment of virtual time, after which HotLoopError is raised."""
 
 
+_RESOLUTION_SECONDS = 1e-9
+"""Timers that are due within this time of each other fire in the same iteration, as with the clock of Linux."""
+
 _MOST_TASKS = 20
 
 
@@ -70,6 +74,7 @@ class _JumpingSelector(selectors.BaseSelector):
         self._inner = selectors.DefaultSelector()
         self._iterations = 0
         self.now = 0.0
+        self.resolution = _RESOLUTION_SECONDS
         self.error: HotLoopError | None = None
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
@@ -106,6 +111,7 @@ class _JumpingSelector(selectors.BaseSelector):
             return ready
         if timeout > 0:
             self.now += timeout
+            self.resolution = max(_RESOLUTION_SECONDS, 2 * math.ulp(self.now))
             self._iterations = 0
         return []
 
@@ -124,6 +130,18 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self.order = order
         if order is not None:
             self._ready = order  # the queue of ready callbacks of BaseEventLoop
+
+    @property
+    def _clock_resolution(self) -> float:
+        """BaseEventLoop fires the timers that are due within this time.
+
+        After 194 days a nanosecond is less than the distance of two floats, and a timer that is due would never fire.
+        """
+        return self._jumping.resolution
+
+    @_clock_resolution.setter
+    def _clock_resolution(self, _: float) -> None:
+        """BaseEventLoop sets the resolution of the real clock."""
 
     def time(self) -> float:
         """Virtual seconds since the creation of the loop."""
