@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from aimctl.devcluster.machinery.controller import Controller
     from aimctl.devcluster.node.machines import Machine
     from aimctl.devcluster.node.programs import Program
+    from aimctl.devcluster.storage.history import Collection
+    from aimctl.devcluster.storage.records import Change
     from aimctl.kubetypes import Resource
     from aimctl.runtime.clock import Clock
     from aimctl.runtime.kube.transport import Transport
@@ -193,6 +195,7 @@ class DevCluster:
             self.internal_client("garbage-collector"),
             clock=clock,
             kinds=self._collectable,
+            has_objects=self._has_objects,
             on_first=self.workloads.found,
         )
         self.accounts = ServiceAccountController(
@@ -224,6 +227,7 @@ class DevCluster:
         async with AsyncExitStack() as stack:
             stack.callback(self.server.close)
             self.server.start()
+            self.server.storage.observers.append(self._note_first_object)
             await self._create_defaults()
             for add_on in self.options.add_ons:
                 await self._prepare(add_on)
@@ -421,3 +425,11 @@ class DevCluster:
     def _collectable(self) -> list[Resource[Any]]:
         """One version of each stored kind. Events are left out: they are many and own nothing."""
         return [kind.resource for kind in self.server.kinds.stored() if kind.storage_key != "events"]
+
+    def _has_objects(self, resource: Resource[Any]) -> bool:
+        kind = self.server.kinds.find(resource.group, resource.version, resource.plural)
+        return kind is not None and bool(self.server.writer.collection(kind).records)
+
+    def _note_first_object(self, collection: Collection, change: Change) -> None:
+        if change.type == "ADDED" and len(collection.records) == 1:
+            self.collector.look_for_kinds()

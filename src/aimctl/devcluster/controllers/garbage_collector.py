@@ -5,6 +5,7 @@ Invariants:
       is not in the graph. If a kind cannot be read, dependents of its objects are kept.
     * Every write has the uid it was decided for, and the resourceVersion if it changes references.
     * Kinds change with CustomResourceDefinitions. The objects of a removed kind count as absent once they are deleted.
+    * A kind is watched from its first object on. A cluster has many kinds and uses few of them.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class GarbageCollector:
         clock: source of all times.
         kinds: returns one version of each kind that can be listed, watched and deleted. Called again when a CRD
             changes.
+        has_objects: whether a kind has an object now. :meth:`look_for_kinds` reports that another kind may have one.
         on_first: called with the group and plural of a kind when the first object of that kind is known.
     """
 
@@ -54,11 +56,14 @@ class GarbageCollector:
         *,
         clock: Clock,
         kinds: Callable[[], Iterable[Resource[Any]]],
+        has_objects: Callable[[Resource[Any]], bool],
         on_first: Callable[[tuple[str, str]], None] = lambda _: None,
     ) -> None:
         self._client = client
         self._clock = clock
         self._kinds = kinds
+        self._has_objects = has_objects
+        self._served: dict[tuple[str, str], Resource[Any]] = {}
         self._on_first = on_first
         self._found: set[tuple[str, str]] = set()
         self._graph = OwnerGraph()
@@ -88,6 +93,10 @@ class GarbageCollector:
                 self._kinds_changed.clear()
                 self._follow(tasks)
 
+    def look_for_kinds(self) -> None:
+        """Watch the kinds that have their first object now."""
+        self._kinds_changed.set()
+
     def behind(self) -> bool:
         """Whether a change of the kinds has not been processed yet."""
         return self._kinds_changed.is_set() or not all(
@@ -95,15 +104,15 @@ class GarbageCollector:
         )
 
     def _follow(self, tasks: asyncio.TaskGroup) -> None:
-        """Start an informer for each new kind, and stop those of kinds that are no longer served."""
-        served = {(item.group, item.plural): item for item in self._kinds()}
-        for name in [name for name in self._informers if name not in served]:
+        """Start an informer for each kind that has objects, and stop those of kinds that are no longer served."""
+        self._served = {(item.group, item.plural): item for item in self._kinds()}
+        for name in [name for name in self._informers if name not in self._served]:
             informer, task = self._informers.pop(name)
             task.cancel()
             for item in list(informer.values().values()):
                 self._changed(item.key, item, None)
-        for name, resource in served.items():
-            if name not in self._informers:
+        for name, resource in self._served.items():
+            if name not in self._informers and self._has_objects(resource):
                 new: Informer[Item] = Informer(
                     self._client, resource, clock=self._clock, project=_item, on_change=self._changed
                 )
@@ -111,7 +120,7 @@ class GarbageCollector:
 
     def _crd_changed(self, key: ObjectKey, old: None, new: None) -> None:
         del key, old, new
-        self._kinds_changed.set()
+        self.look_for_kinds()
 
     def _changed(self, key: ObjectKey, old: Item | None, new: Item | None) -> None:
         del key
@@ -219,10 +228,10 @@ class GarbageCollector:
         return "waiting" if _item(live).in_foreground_deletion else "solid"
 
     def _resource(self, owner: OwnerReference) -> Resource[Any] | None:
-        for informer, _ in self._informers.values():
-            if informer.resource.kind == owner.kind and informer.resource.group == owner.group:
-                return informer.resource
-        return None
+        return next(
+            (each for each in self._served.values() if (each.kind, each.group) == (owner.kind, owner.group)),
+            None,
+        )
 
     async def _finish_foreground(self, item: Item) -> None:
         """Remove the finalizer if no dependent blocks; else queue the blocking dependents."""
